@@ -1,0 +1,83 @@
+"""A pool of connections to one PostgreSQL database."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import asyncpg
+
+from chassis.refusal import DatabaseUnavailable
+
+POOL_SIZE: Final = 8  # more did not help on two cores; a service has several replicas
+ACQUIRE_SECONDS: Final = 5.0
+STATEMENT_SECONDS: Final = 10.0
+CONNECT_SECONDS: Final = 5.0
+
+# The database is away, or says that it cannot work now: shutting down, starting,
+# failing over to a standby, out of connections, out of disk.
+_AWAY: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.ReadOnlySQLTransactionError,
+)
+
+
+class Database:
+    """A database that may come and go.
+
+    It opens without the database being there, and connects as it is needed.
+    Everything that means "away" is refused as DatabaseUnavailable.
+    """
+
+    def __init__(self, dsn: str, application_name: str, pool_size: int = POOL_SIZE) -> None:
+        self._pool = asyncpg.create_pool(
+            dsn,
+            min_size=0,
+            max_size=pool_size,
+            timeout=CONNECT_SECONDS,
+            command_timeout=STATEMENT_SECONDS,
+            max_inactive_connection_lifetime=60.0,
+            server_settings={"application_name": application_name},
+        )
+
+    async def __aenter__(self) -> "Database":
+        await self._pool
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        try:
+            await asyncio.wait_for(self._pool.close(), timeout=STATEMENT_SECONDS)
+        except TimeoutError:
+            self._pool.terminate()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[asyncpg.Connection]:
+        """A connection for statements that each stand alone."""
+        try:
+            async with self._pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
+                yield connection
+        except _AWAY as error:
+            if isinstance(error, ValueError):  # an argument of the wrong type: our fault
+                raise
+            raise DatabaseUnavailable from error
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[asyncpg.Connection]:
+        """A connection for statements that happen together or not at all."""
+        async with self.connection() as connection, connection.transaction():
+            yield connection
+
+    async def answers(self) -> bool:
+        """Whether the database answers a statement right now."""
+        try:
+            async with self.connection() as connection:
+                await connection.fetchval("SELECT 1", timeout=2.0)
+        except DatabaseUnavailable:
+            return False
+        return True

@@ -1,0 +1,148 @@
+"""What surrounds every call that a server answers: refusals and the log line."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Final, TypeAlias
+from uuid import uuid4
+
+import grpc
+
+from chassis.log import Logger
+from chassis.refusal import DeadlineExceeded, Internal, Refusal
+from chassis.status import to_trailing_metadata
+
+REQUEST_ID_KEY: Final = "x-request-id"
+_CODES: Final = {code.name: code for code in grpc.StatusCode}
+_UNTOLD: Final = "/grpc.health.v1.Health/"  # probes come every few seconds, for ever
+
+# grpc's method handlers and the messages they pass on are untyped.
+Handler = Any
+Request = Any
+Response = Any
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+
+class Envelope(grpc.aio.ServerInterceptor):
+    """Turns refusals into gRPC statuses and writes one log line for each call.
+
+    What is no refusal is a fault of ours: its text goes to the log, and only
+    the request id goes out.
+    """
+
+    def __init__(self, log: Logger) -> None:
+        self._log = log
+        self._wrapped: dict[str, Handler] = {}
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler:
+        """Wrap the method's handler, once for all its calls."""
+        method = handler_call_details.method
+        wrapped = self._wrapped.get(method)
+        if wrapped is None:
+            handler = await continuation(handler_call_details)
+            if handler is None:
+                return None
+            wrapped = self._wrapped[method] = self._wrap(method, handler)
+        return wrapped
+
+    def _wrap(self, method: str, handler: Handler) -> Handler:
+        if method.startswith(_UNTOLD):
+            return handler
+        if handler.unary_unary:
+            return grpc.unary_unary_rpc_method_handler(
+                self._unary(method, handler.unary_unary),
+                handler.request_deserializer,
+                handler.response_serializer,
+            )
+        if handler.unary_stream:
+            return grpc.unary_stream_rpc_method_handler(
+                self._stream(method, handler.unary_stream),
+                handler.request_deserializer,
+                handler.response_serializer,
+            )
+        return handler
+
+    def _unary(self, method: str, behaviour: Handler) -> Handler:
+        async def answer(request: Request, context: Context) -> Response:
+            call = _Call(self._log, method, context)
+            try:
+                response = await behaviour(request, context)
+            except asyncio.CancelledError:
+                call.tell("CANCELLED")
+                raise
+            except Exception as error:  # noqa: BLE001 - the outermost handler
+                await call.refuse(error)
+            else:
+                call.tell("OK")
+                return response
+
+        return answer
+
+    def _stream(self, method: str, behaviour: Handler) -> Handler:
+        async def answer(request: Request, context: Context) -> AsyncIterator[Response]:
+            call = _Call(self._log, method, context)
+            try:
+                async for response in behaviour(request, context):
+                    yield response
+            except asyncio.CancelledError:
+                call.tell("CANCELLED")
+                raise
+            except Exception as error:  # noqa: BLE001 - the outermost handler
+                await call.refuse(error)
+            else:
+                call.tell("OK")
+
+        return answer
+
+
+class _Call:
+    """One call from its arrival to its log line."""
+
+    __slots__ = ("_context", "_log", "_method", "_request_id", "_started")
+
+    def __init__(self, log: Logger, method: str, context: Context) -> None:
+        self._log = log
+        self._method = method
+        self._context = context
+        self._started = time.perf_counter()
+        self._request_id = _request_id(context)
+
+    def tell(self, outcome: str, **more: str) -> None:
+        self._log.info(
+            "call",
+            method=self._method,
+            outcome=outcome,
+            milliseconds=round((time.perf_counter() - self._started) * 1000, 2),
+            request_id=self._request_id,
+            **more,
+        )
+
+    async def refuse(self, error: Exception) -> None:
+        refusal = self._as_refusal(error)
+        cause = error.__cause__
+        if cause is None:
+            self.tell(refusal.reason)
+        else:
+            self.tell(refusal.reason, cause=type(cause).__name__)
+        await self._context.abort(
+            _CODES[refusal.code.value], refusal.detail, to_trailing_metadata(refusal)
+        )
+
+    def _as_refusal(self, error: Exception) -> Refusal:
+        if isinstance(error, Refusal):
+            return error
+        if isinstance(error, TimeoutError):
+            return DeadlineExceeded()
+        self._log.error("fault", method=self._method, request_id=self._request_id, exc_info=error)
+        return Internal(self._request_id)
+
+
+def _request_id(context: Context) -> str:
+    for key, value in context.invocation_metadata() or ():
+        if key == REQUEST_ID_KEY:
+            return str(value)
+    return uuid4().hex

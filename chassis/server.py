@@ -1,0 +1,80 @@
+"""A gRPC server: its health, its limits, its end."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health
+from grpc_reflection.v1alpha import reflection
+
+from chassis.channel import MAX_MESSAGE_BYTES
+from chassis.envelope import Envelope
+from chassis.log import Logger
+from chassis.settings import Address
+
+MAX_CONCURRENT_CALLS: Final = 1_000
+DRAIN_SECONDS: Final = 10.0
+HEALTH_SECONDS: Final = 1.0
+
+
+class Server:
+    """Serves gRPC services until it is stopped.
+
+    `ready` says whether requests can be answered now (the database is there);
+    `grpc.health.v1` repeats it for the whole server and for each service.
+    """
+
+    def __init__(
+        self, services: Sequence[str], ready: Callable[[], Awaitable[bool]], log: Logger
+    ) -> None:
+        self._services = services
+        self._ready = ready
+        self._log = log
+        self._health = health.HealthServicer()
+        self.grpc: grpc.aio.Server = grpc.aio.server(
+            interceptors=[Envelope(log)],
+            maximum_concurrent_rpcs=MAX_CONCURRENT_CALLS,
+            options=[
+                # Two processes on one port would share its calls at random.
+                ("grpc.so_reuseport", 0),
+                ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+                ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+                ("grpc.keepalive_time_ms", 30_000),
+                ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+                ("grpc.keepalive_permit_without_calls", 1),
+            ],
+        )
+
+    async def run(self, listen: Address, stop: asyncio.Event) -> None:
+        """Listen, say so in the log, and serve until told to stop; then drain."""
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
+        names = (*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self.grpc)
+        port = self.grpc.add_insecure_port(str(listen))
+        await self.grpc.start()
+        self._log.info("listening", address=str(Address(listen.host, port)))
+        watch = asyncio.create_task(self._watch_health())
+        await stop.wait()
+        self._log.info("draining", limit_seconds=DRAIN_SECONDS)
+        watch.cancel()
+        await self._health.enter_graceful_shutdown()
+        await self.grpc.stop(DRAIN_SECONDS)
+        self._log.info("stopped")
+
+    async def _watch_health(self) -> None:
+        before = None
+        while True:
+            ready = await self._ready()
+            if ready is not before:
+                self._log.info("health", ready=ready)
+                await self._set_health(ready)
+                before = ready
+            await asyncio.sleep(HEALTH_SECONDS)
+
+    async def _set_health(self, ready: bool) -> None:
+        serving = health_pb2.HealthCheckResponse.SERVING
+        not_serving = health_pb2.HealthCheckResponse.NOT_SERVING
+        for name in ("", *self._services):
+            await self._health.set(name, serving if ready else not_serving)

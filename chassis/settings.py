@@ -1,0 +1,88 @@
+"""Settings from environment variables, read once at start."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+
+class SettingsError(Exception):
+    """The environment lacks a variable or has one with a value it cannot have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a process listens: a host, and a port or 0 for any free one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+class Environment:
+    """Reads the variables of one process and remembers everything wrong with them.
+
+    The names are given without the process's prefix. After the last read,
+    `check` refuses with all problems at once.
+    """
+
+    _MISSING: Final = "is not set"
+
+    def __init__(self, variables: Mapping[str, str], prefix: str) -> None:
+        self._variables = variables
+        self._prefix = prefix
+        self._problems: list[str] = []
+
+    def text(self, name: str, default: str | None = None) -> str:
+        """A variable as it is; required when it has no default."""
+        value = self._variables.get(self._prefix + name, "") or default
+        if value is None:
+            self._problem(name, self._MISSING)
+            return ""
+        return value
+
+    def choice(self, name: str, choices: tuple[str, ...], default: str | None = None) -> str:
+        """One of a few words."""
+        value = self.text(name, default)
+        if value and value not in choices:
+            self._problem(name, f"is {value!r}, not one of {', '.join(choices)}")
+        return value
+
+    def integer(self, name: str, default: int, minimum: int, maximum: int) -> int:
+        """A whole number within limits."""
+        value = self.text(name, str(default))
+        try:
+            number = int(value)
+        except ValueError:
+            self._problem(name, f"is {value!r}, not a whole number")
+            return default
+        if not minimum <= number <= maximum:
+            self._problem(name, f"is {number}, not between {minimum} and {maximum}")
+        return number
+
+    def address(self, name: str, default: str) -> Address:
+        """`host:port`, an IPv6 host in brackets."""
+        value = self.text(name, default)
+        host, _, port = value.rpartition(":")
+        if not host or not port.isdecimal() or int(port) > 65535:
+            self._problem(name, f"is {value!r}, not host:port")
+            return Address("", 0)
+        return Address(host.removeprefix("[").removesuffix("]"), int(port))
+
+    def mapping(self, name: str, default: str) -> Mapping[str, str]:
+        """`key=value,key=value`."""
+        value = self.text(name, default)
+        pairs = [part.strip().partition("=") for part in value.split(",") if part.strip()]
+        if any(not key or not separator for key, separator, _ in pairs):
+            self._problem(name, f"is {value!r}, not key=value,key=value")
+        return {key: item for key, _, item in pairs}
+
+    def check(self) -> None:
+        """Refuse with every problem met so far, when there is one."""
+        if self._problems:
+            raise SettingsError("; ".join(self._problems))
+
+    def _problem(self, name: str, what: str) -> None:
+        self._problems.append(f"{self._prefix}{name} {what}")
