@@ -5,7 +5,6 @@ import importlib.util
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,9 +16,10 @@ from urllib.parse import quote
 
 from deploy.local.account import Account, choose_account
 from deploy.local.files import read_or_make_secret
+from deploy.local.ports import free_port
+from deploy.local.region import HOST
 
 SUPERUSER = "postgres"
-HOST = "127.0.0.1"
 INIT_SECONDS = 120.0
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
@@ -31,11 +31,8 @@ SOCKET_PATH_BYTES = 103
 NO_PROCESS = 2**31 - 1
 
 DURABLE: Mapping[str, str] = {}
-THROW_AWAY: Mapping[str, str] = {
-    "fsync": "off",
-    "synchronous_commit": "off",
-    "full_page_writes": "off",
-}
+# Loses data when the machine loses power, never when the server is killed.
+THROW_AWAY: Mapping[str, str] = {"fsync": "off", "full_page_writes": "off"}
 
 
 class PostgresError(Exception):
@@ -81,7 +78,7 @@ class Cluster:
         self.log = log or self.folder / "postgres.log"
         self.port: int | None = None
         self._settings = settings
-        self._binaries = find_binaries()
+        self.programs = find_binaries()
         self._server: subprocess.Popen[bytes] | None = None
         self._sockets: Path | None = None
 
@@ -93,18 +90,20 @@ class Cluster:
     def pid(self) -> int | None:
         return self._server.pid if self._server else None
 
-    def start(self) -> None:
+    def start(self, patience: float = STOP_SECONDS) -> None:
         """Make the data if there is none and start the server; returns once it answers.
 
         A port that it had before is taken again if it is still free. Refuses data that another
-        server uses, and says what the server logged when it does not come up.
+        server still uses after `patience` seconds, and says what the server logged when it does
+        not come up.
         """
         self._make_folder()
         account = self._account()
-        password = read_or_make_secret(self._password_file)
         if not self.data.exists():
-            self._initialize(account, password)
-        self._take_over(account)
+            self._initialize(account, read_or_make_secret(self._password_file))
+        elif not self._password_file.exists():
+            raise PostgresError(f"{self._password_file}, the key to {self.data}, is missing.")
+        self._take_over(account, patience)
         self._sockets = self._make_socket_folder(account)
         for port in self._ports():
             if self._launch(account, port):
@@ -172,7 +171,7 @@ class Cluster:
         self.folder.chmod(0o711)
 
     def _account(self) -> Account:
-        programs = (self._binaries.folder / "postgres", self._binaries.folder / "initdb")
+        programs = (self.programs.folder / "postgres", self.programs.folder / "initdb")
         return choose_account(self.data, (*programs, self.folder))
 
     def _initialize(self, account: Account, password: str) -> None:
@@ -191,7 +190,7 @@ class Cluster:
 
     def _initdb(self, account: Account, data: Path, password_file: Path) -> None:
         command = [
-            self._binaries.path("initdb"),
+            self.programs.path("initdb"),
             f"--pgdata={data}",
             f"--username={SUPERUSER}",
             f"--pwfile={password_file}",
@@ -217,7 +216,7 @@ class Cluster:
         if result.returncode != 0:
             raise PostgresError(f"initdb failed: {(result.stderr or result.stdout).strip()}")
 
-    def _take_over(self, account: Account) -> None:
+    def _take_over(self, account: Account, patience: float) -> None:
         """Make sure that no other server has the data.
 
         One that is on its way out, because its supervisor was killed, is waited for. A lock file
@@ -225,7 +224,7 @@ class Cluster:
         none. It is not removed: PostgreSQL finds in it whether old backends are still there.
         """
         lock = self.data / "postmaster.pid"
-        if not _wait(lambda: _server_of(lock, self.data) is None, STOP_SECONDS):
+        if not _wait(lambda: _server_of(lock, self.data) is None, patience):
             raise PostgresError(
                 f"Another PostgreSQL (process {_server_of(lock, self.data)}) uses {self.data}. "
                 "Stop it first."
@@ -238,6 +237,7 @@ class Cluster:
     # --- the server -----------------------------------------------------------------------
 
     def _make_socket_folder(self, account: Account) -> Path:
+        self._remove_socket_folder()
         sockets = self.folder / "socket"
         if len(os.fsencode(sockets / ".s.PGSQL.65535.lock")) > SOCKET_PATH_BYTES:
             sockets = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))  # nowhere is shorter
@@ -254,7 +254,7 @@ class Cluster:
 
     def _ports(self) -> list[int]:
         remembered = [self.port] if self.port is not None else []
-        return [*remembered, *(_free_port() for _ in range(5))]
+        return [*remembered, *(free_port() for _ in range(5))]
 
     def _launch(self, account: Account, port: int) -> bool:
         """Start the server on this port; False when somebody else has it."""
@@ -268,7 +268,7 @@ class Cluster:
             **self._settings,
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        command = [self._binaries.path("postgres"), "-D", str(self.data), *options]
+        command = [self.programs.path("postgres"), "-D", str(self.data), *options]
         with self.log.open("ab") as log:
             logged_before = log.tell()
             self._server = subprocess.Popen(
@@ -326,7 +326,7 @@ class Cluster:
         }
         return subprocess.run(
             [
-                self._binaries.path("psql"),
+                self.programs.path("psql"),
                 *("--no-psqlrc", "--no-password", "--quiet", "--tuples-only", "--no-align"),
                 *("--set=ON_ERROR_STOP=1", f"--host={host}", f"--port={port}"),
                 *(f"--username={SUPERUSER}", "--dbname=postgres"),
@@ -367,13 +367,6 @@ def _environment() -> dict[str, str]:
     """What PostgreSQL's programs see: none of our PG… variables, one fixed locale."""
     kept = {name: os.environ[name] for name in ("PATH", "TZ") if name in os.environ}
     return kept | {"LC_ALL": "C"}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _server_of(lock: Path, data: Path) -> int | None:

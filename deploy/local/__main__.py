@@ -1,0 +1,91 @@
+"""`python -m deploy.local run --region us`: the whole system of one region, on this machine."""
+
+import argparse
+import asyncio
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import grpc
+
+from deploy.local.account import AccountError
+from deploy.local.child import ChildFailedError
+from deploy.local.lock import AlreadyRunningError, held
+from deploy.local.panel import shown
+from deploy.local.ports import PortError, choose_port
+from deploy.local.postgres import PostgresError
+from deploy.local.programs import Programs
+from deploy.local.region import REGIONS, Places
+from deploy.local.supervisor import Supervisor
+from deploy.local.terminal import say
+
+ROOT = Path(__file__).resolve().parents[2]
+FAILED = 1
+
+
+def main(arguments: Sequence[str], root: Path = ROOT) -> int:
+    """Run a region until told to stop; returns the exit code."""
+    options = _parse(arguments, root)
+    region = REGIONS[options.region]
+    places = Places(Path(options.directory).absolute(), region)
+    places.make()
+    try:
+        with held(places.lock):
+            port = choose_port(options.port, region.usual_port)
+            asyncio.run(_supervise(Supervisor(places, Programs(root, places), port)))
+    except AlreadyRunningError as error:
+        return _refused(
+            f"Region {region.name} already runs here ({error}); {shown(places.connection)} says "
+            "how to reach it. Stop it with Ctrl-C where it was started."
+        )
+    except ChildFailedError as error:
+        return _refused(f"{error}. {shown(error.log)} ends with:\n\n{error.tail}\n")
+    except (AccountError, PortError, PostgresError) as error:
+        return _refused(str(error))
+    except grpc.aio.AioRpcError as error:
+        return _refused(f"keysvc refused to make the first key: {error.details()}")
+    except KeyboardInterrupt:  # in the moment before signals are taken care of
+        return FAILED
+    say("Stopped.")
+    return 0
+
+
+async def _supervise(supervisor: Supervisor) -> None:
+    stop, hurry = asyncio.Event(), asyncio.Event()
+
+    def told() -> None:
+        (hurry if stop.is_set() else stop).set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, told)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup asked to outlive a terminal
+        loop.add_signal_handler(signal.SIGHUP, told)
+    await supervisor.run(stop, hurry)
+
+
+def _refused(text: str) -> int:
+    print(text, file=sys.stderr)
+    return FAILED
+
+
+def _parse(arguments: Sequence[str], root: Path) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m deploy.local", description=__doc__)
+    command = parser.add_subparsers(dest="command", required=True)
+    run = command.add_parser("run", help="start everything and supervise it")
+    run.add_argument("--region", choices=sorted(REGIONS), default="us")
+    run.add_argument("--port", type=_port, help="the gateway's port (a usual or free one)")
+    run.add_argument("--directory", default=str(root / ".run"), help="where data and logs are kept")
+    return parser.parse_args(arguments)
+
+
+def _port(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= 65535:
+        raise argparse.ArgumentTypeError(f"{number} is no port: 1 to 65535")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,68 @@
+"""A first organization with an active integration, and a key that works."""
+
+import grpc
+from cloudacademy.keys.v1 import keys_pb2, keys_pb2_grpc
+
+from chassis.status import from_rpc_error
+from deploy.local.region import HOST
+
+DISPLAY_NAME = "Acme"
+CREATED_BY = "make run"
+DEADLINE_SECONDS = 15.0
+
+
+async def working_token(keysvc: str, kept: str | None) -> str:
+    """The token that was kept, as long as its key works; else that of a new key.
+
+    The new key belongs to the oldest organization; it is made if there is none. A key that is
+    only refused because somebody deactivated its integration is kept: that was on purpose.
+    """
+    # gRPC would ask a company's proxy even for this machine.
+    options = [("grpc.enable_http_proxy", 0)]
+    async with grpc.aio.insecure_channel(keysvc, options=options) as channel:
+        if kept is not None and await _works(channel, kept):
+            return kept
+        return await _generate_key(channel, await _first_organization(channel))
+
+
+async def _works(channel: grpc.aio.Channel, token: str) -> bool:
+    request = keys_pb2.AuthenticateRequest(token=token, client_address=HOST)
+    try:
+        await keys_pb2_grpc.KeyServiceStub(channel).Authenticate(
+            request, timeout=DEADLINE_SECONDS, wait_for_ready=True
+        )
+    except grpc.aio.AioRpcError as error:
+        if error.code() != grpc.StatusCode.UNAUTHENTICATED:
+            raise
+        return from_rpc_error(error).reason == "INTEGRATION_INACTIVE"
+    return True
+
+
+async def _first_organization(channel: grpc.aio.Channel) -> str:
+    stub = keys_pb2_grpc.OrganizationServiceStub(channel)
+    listed = await stub.ListOrganizations(
+        keys_pb2.ListOrganizationsRequest(page_size=1),
+        timeout=DEADLINE_SECONDS,
+        wait_for_ready=True,
+    )
+    if listed.organizations:
+        return listed.organizations[0].id
+    created = await stub.CreateOrganization(
+        keys_pb2.CreateOrganizationRequest(
+            organization=keys_pb2.Organization(display_name=DISPLAY_NAME)
+        ),
+        timeout=DEADLINE_SECONDS,
+    )
+    return created.organization.id
+
+
+async def _generate_key(channel: grpc.aio.Channel, organization_id: str) -> str:
+    await keys_pb2_grpc.IntegrationServiceStub(channel).ActivateIntegration(
+        keys_pb2.ActivateIntegrationRequest(organization_id=organization_id),
+        timeout=DEADLINE_SECONDS,
+    )
+    generated = await keys_pb2_grpc.KeyServiceStub(channel).GenerateKey(
+        keys_pb2.GenerateKeyRequest(organization_id=organization_id, created_by=CREATED_BY),
+        timeout=DEADLINE_SECONDS,
+    )
+    return generated.token

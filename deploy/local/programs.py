@@ -1,0 +1,70 @@
+"""The three processes of a region: their commands and settings."""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.local.child import Program
+from deploy.local.connection import read_connection
+from deploy.local.region import HOST, REGIONS, Places, connection_file, tenant_url
+
+
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """Makes the programs of one region from the checkout at `root`."""
+
+    root: Path
+    places: Places
+
+    def usersvc(self, database_url: str) -> Program:
+        return self._program("usersvc", {"USERSVC_DATABASE_URL": database_url})
+
+    def keysvc(self, database_url: str) -> Program:
+        return self._program(
+            "keysvc",
+            {"KEYSVC_DATABASE_URL": database_url, "KEYSVC_REGION": self.places.region.name},
+        )
+
+    def gateway(self, usersvc: str, keysvc: str, port: int) -> Program:
+        return self._program(
+            "gateway",
+            {
+                "GATEWAY_USERSVC": usersvc,
+                "GATEWAY_KEYSVC": keysvc,
+                "GATEWAY_REGION": self.places.region.name,
+                "GATEWAY_TENANT_URLS": self._tenant_urls(port),
+            },
+        )
+
+    def _program(self, name: str, settings: Mapping[str, str]) -> Program:
+        return Program(
+            name=name,
+            command=(sys.executable, "-m", name),
+            environment={**self._environment(), **settings},
+            folder=self.root,
+            log=self.places.log(name),
+            listen_variable=f"{name.upper()}_LISTEN",
+        )
+
+    def _environment(self) -> dict[str, str]:
+        inherited = os.environ.get("PYTHONPATH")
+        paths = [str(self.root), str(self.root / "build"), *([inherited] if inherited else [])]
+        return {
+            "PYTHONPATH": os.pathsep.join(paths),
+            "PYTHONUNBUFFERED": "1",
+            # gRPC would ask a company's proxy even for this machine.
+            "no_grpc_proxy": f"{HOST},localhost",
+        }
+
+    def _tenant_urls(self, port: int) -> str:
+        """Every region's Tenant URL, so that a key of the other one can be sent to its place."""
+        own = self.places.region
+        urls = {
+            name: tenant_url(region.usual_port)
+            if (known := read_connection(connection_file(self.places.directory, region))) is None
+            else known.tenant_url
+            for name, region in REGIONS.items()
+        } | {own.name: tenant_url(port)}
+        return ",".join(f"{name}={url}" for name, url in urls.items())

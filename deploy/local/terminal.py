@@ -1,0 +1,18 @@
+"""What the person at the terminal reads; a terminal that is gone is no error."""
+
+import os
+import sys
+
+
+def say(text: str = "") -> None:
+    """Print a line."""
+    try:
+        print(text, flush=True)
+    except OSError:  # the terminal was closed: go on, and quietly
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
+def is_colourful() -> bool:
+    """Whether to use colour (no-color.org)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")

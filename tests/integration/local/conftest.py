@@ -1,0 +1,33 @@
+"""Directories as short as sockets need them, and supervisors that end with their test."""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.local.running import Running
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A directory that every account may pass through."""
+    path = Path(tempfile.mkdtemp(prefix="local-"))
+    path.chmod(0o711)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def start(folder: Path) -> Iterator[Callable[..., Running]]:
+    """Starts supervisors, all over one run directory; what still runs at the end is stopped."""
+    started: list[Running] = []
+
+    def start(*options: str, **settings: str) -> Running:
+        started.append(Running(folder / "run", *options, settings=settings))
+        return started[-1]
+
+    yield start
+    for running in started:
+        running.stop()

@@ -1,0 +1,107 @@
+"""Processes as tests see them: wait for a condition, find descendants, start a supervisor."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import psutil
+
+from deploy.local.connection import Connection, read_connection
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+STAND_INS = Path(__file__).parent / "stand_ins"
+SECONDS = 60.0
+
+
+def eventually(condition: Callable[[], object], seconds: float = SECONDS, what: str = "") -> None:
+    """Wait until the condition holds; fail when it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what or condition}"
+        time.sleep(0.02)
+
+
+def lives(process: psutil.Process) -> bool:
+    """Whether the process does anything; one that nobody has collected yet does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def descendants(pid: int) -> list[psutil.Process]:
+    return psutil.Process(pid).children(recursive=True)
+
+
+def environment(**variables: str) -> dict[str, str]:
+    paths = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "build")])
+    return {**os.environ, "PYTHONPATH": paths, **variables}
+
+
+class Running:
+    """A supervisor with stand-in programs, started as a person would start it."""
+
+    def __init__(self, directory: Path, *options: str, settings: Mapping[str, str] = {}) -> None:
+        self.directory = directory
+        self.region = "eu" if "eu" in options else "us"
+        self.output = directory.parent / f"{directory.name}-{time.monotonic_ns()}.out"
+        with self.output.open("wb") as output:
+            self.process = subprocess.Popen(
+                [
+                    *(sys.executable, str(STAND_INS / "run.py")),
+                    *("run", "--directory", str(directory), *options),
+                ],
+                env=environment(**settings),
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    @property
+    def said(self) -> str:
+        return self.output.read_text()
+
+    def ready(self) -> "Running":
+        """This, once the panel is printed."""
+        eventually(
+            lambda: "Ctrl-C stops" in self.said or self.process.poll() is not None,
+            what="the panel",
+        )
+        assert self.process.poll() is None, self.said
+        return self
+
+    @property
+    def connection(self) -> Connection:
+        connection = read_connection(self.directory / f"{self.region}.env")
+        assert connection is not None
+        return connection
+
+    def gateway(self) -> dict[str, str]:
+        """The settings that the gateway runs with, as itself says."""
+        with urllib.request.urlopen(self.connection.tenant_url, timeout=5) as answer:
+            return json.load(answer)
+
+    def child(self, module: str) -> psutil.Process:
+        """The process that runs this program."""
+        return next(p for p in descendants(self.process.pid) if module in p.cmdline())
+
+    def postgres(self) -> psutil.Process:
+        return next(
+            p
+            for p in psutil.Process(self.process.pid).children()
+            if p.cmdline() and p.cmdline()[0].endswith("/postgres")
+        )
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.process.wait(SECONDS)
+
+    def ended(self) -> int:
+        return self.process.wait(SECONDS)
