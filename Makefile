@@ -25,3 +25,38 @@ build/.complete: $(VENV)/.complete $(PROTOS)
 
 .PHONY: protos
 protos: build/.complete ## Generate the Python code of protos/ into build/
+
+REGION ?= us
+PEOPLE ?= 1000
+PYTHONPATH := $(CURDIR):$(CURDIR)/build
+RUN := PYTHONPATH=$(PYTHONPATH) $(BIN)/python
+
+.PHONY: run
+run: protos ## Run a region here: make run [REGION=us|eu] [PORT=8080]
+	@exec env $(RUN) -m deploy.local run --region $(REGION) $(if $(PORT),--port $(PORT))
+
+.PHONY: demo
+demo: protos ## Provision made-up people into the running region: make demo [PEOPLE=1000]
+	@test -f .run/$(REGION).env || { echo "Nothing runs yet: start 'make run REGION=$(REGION)' first."; exit 1; }
+	@set -a && . ./.run/$(REGION).env && exec env $(RUN) -m tests.entra --people $(PEOPLE)
+
+.PHONY: test
+test: lint types ## Check style, types and contracts, then run all tests
+	@$(BIN)/pytest -q
+
+.PHONY: lint
+lint: protos ## Check style (ruff) and contracts (buf)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/buf lint protos
+
+.PHONY: types
+types: protos ## Check types (mypy, strict)
+	@$(BIN)/mypy
+
+.PHONY: lock
+lock: ## Lock the requirements anew, with hashes (needs uv)
+	uv pip compile -q pyproject.toml --upgrade --generate-hashes --universal \
+		--python-version 3.11 --no-annotate --no-header -o requirements/runtime.txt
+	uv pip compile -q pyproject.toml --upgrade --group dev --generate-hashes --universal \
+		--python-version 3.11 --no-annotate --no-header -o requirements/dev.txt

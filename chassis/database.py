@@ -15,11 +15,14 @@ STATEMENT_SECONDS: Final = 10.0
 CONNECT_SECONDS: Final = 5.0
 
 # The database is away, or says that it cannot work now: shutting down, starting,
-# failing over to a standby, out of connections, out of disk.
+# failing over to a standby, out of connections, out of disk; not set up yet, or its
+# password is just being changed.
 _AWAY: Final = (
     OSError,
     TimeoutError,
     asyncpg.PostgresConnectionError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
     asyncpg.OperatorInterventionError,

@@ -5,8 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as health
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from chassis.channel import MAX_MESSAGE_BYTES
@@ -32,7 +31,7 @@ class Server:
         self._services = services
         self._ready = ready
         self._log = log
-        self._health = health.HealthServicer()
+        self._health = health.aio.HealthServicer()
         self.grpc: grpc.aio.Server = grpc.aio.server(
             interceptors=[Envelope(log)],
             maximum_concurrent_rpcs=MAX_CONCURRENT_CALLS,
@@ -53,6 +52,7 @@ class Server:
         names = (*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self.grpc)
         port = self.grpc.add_insecure_port(str(listen))
+        await self._set_health(False)
         await self.grpc.start()
         self._log.info("listening", address=str(Address(listen.host, port)))
         watch = asyncio.create_task(self._watch_health())

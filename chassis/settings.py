@@ -71,13 +71,16 @@ class Environment:
             return Address("", 0)
         return Address(host.removeprefix("[").removesuffix("]"), int(port))
 
-    def mapping(self, name: str, default: str) -> Mapping[str, str]:
-        """`key=value,key=value`."""
+    def urls(self, name: str, default: str, keys: tuple[str, ...]) -> Mapping[str, str]:
+        """`key=URL,key=URL` with one URL for each of the keys."""
         value = self.text(name, default)
         pairs = [part.strip().partition("=") for part in value.split(",") if part.strip()]
-        if any(not key or not separator for key, separator, _ in pairs):
-            self._problem(name, f"is {value!r}, not key=value,key=value")
-        return {key: item for key, _, item in pairs}
+        urls = {key: url.rstrip("/") for key, _, url in pairs}
+        if sorted(urls) != sorted(keys) or not all(
+            url.startswith(("https://", "http://")) for url in urls.values()
+        ):
+            self._problem(name, f"is {value!r}, not {'=URL,'.join(keys)}=URL")
+        return urls
 
     def check(self) -> None:
         """Refuse with every problem met so far, when there is one."""

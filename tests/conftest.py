@@ -1,10 +1,13 @@
 """Fixtures that tests of every level share."""
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.postgres import TestPostgres, throw_away_postgres
+from tests.stack import Stack, running_stack
 
 
 @pytest.fixture(scope="session")
@@ -12,3 +15,25 @@ def postgres_cluster() -> Iterator[TestPostgres]:
     """One PostgreSQL for the whole session; take databases from its templates."""
     with throw_away_postgres() as postgres:
         yield postgres
+
+
+@pytest.fixture(scope="session")
+def tenant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A running region with one organization: `url` and `token` reach it as Entra would."""
+    directory: Path = tmp_path_factory.mktemp("run")
+    with running_stack(directory) as stack:
+        yield stack
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
+) -> None:
+    """Where a change is judged nothing may be skipped; elsewhere pytest says what was and why."""
+    if os.environ.get("CI") and terminalreporter.stats.get("skipped"):
+        terminalreporter.write_line("CI is set, and tests were skipped: that counts as failure.")
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("CI") and reporter and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

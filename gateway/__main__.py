@@ -1,0 +1,74 @@
+"""`python -m gateway`: settings → channels → app → run."""
+
+import asyncio
+import os
+import sys
+from typing import Final
+
+from aiohttp import web
+from cloudacademy.keys.v1 import keys_pb2_grpc
+
+from chassis import log, process
+from chassis.clock import system_clock
+from chassis.settings import Address, SettingsError
+from gateway import settings as gateway_settings
+from gateway.app import ScimEndpoint, application
+from gateway.auth import Authenticator, Caller
+from gateway.clients import UserClient, all_serving, key_channel, user_channel
+from gateway.key_cache import KeyCache, follow
+from gateway.routes.table import table
+from gateway.routes.users import Users
+from gateway.settings import Settings
+
+DRAIN_SECONDS: Final = 10.0
+
+
+def main() -> None:
+    """Read the settings and serve until told to stop."""
+    try:
+        settings = gateway_settings.read(os.environ)
+    except SettingsError as error:
+        sys.exit(f"gateway: {error}")
+    process.run(lambda stop: serve(settings, stop))
+
+
+async def serve(settings: Settings, stop: process.Stop) -> None:
+    """Make all collaborators, listen, and drain at the end."""
+    logger = log.configure("gateway", settings.log_level)
+    async with user_channel(settings.usersvc) as users, key_channel(settings.keysvc) as keys:
+        key_stub = keys_pb2_grpc.KeyServiceStub(keys)
+        cache: KeyCache[Caller] = KeyCache()
+        endpoint = ScimEndpoint(
+            table(Users(UserClient(users, settings.tenant_urls)), settings.tenant_url),
+            Authenticator(key_stub, cache, settings.tenant_urls, system_clock),
+            settings.tenant_url,
+            logger,
+        )
+        watch = asyncio.create_task(follow(key_stub, cache, logger))
+        runner = web.AppRunner(
+            application(endpoint, lambda: all_serving(users, keys)),
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=DRAIN_SECONDS,
+        )
+        try:
+            await listen(runner, settings.listen, logger)
+            await stop.wait()
+        finally:
+            logger.info("draining", limit_seconds=DRAIN_SECONDS)
+            await runner.cleanup()
+            watch.cancel()
+    logger.info("stopped")
+
+
+async def listen(runner: web.AppRunner, address: Address, logger: log.Logger) -> None:
+    """Accept connections, and say in the log where."""
+    await runner.setup()
+    site = web.TCPSite(runner, address.host, address.port, reuse_port=False)
+    await site.start()
+    port = runner.addresses[0][1]
+    logger.info("listening", address=str(Address(address.host, port)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""The HTTP application: every request in, exactly one SCIM answer and one log line out."""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+from uuid import uuid4
+
+from aiohttp import web
+
+from chassis.log import Logger
+from gateway.auth import Authenticator, Caller
+from gateway.exchange import Answer, Exchange
+from gateway.routes.table import Table
+from gateway.scim.errors import ScimError
+from gateway.scim.responses import dumps, error_body
+
+PREFIX: Final = "/webhooks/ad/v1/scim"
+MAX_BODY_BYTES: Final = 1024 * 1024
+NOBODY: Final = Caller("", "")
+
+
+class ScimEndpoint:
+    """Answers everything below the Tenant URL."""
+
+    def __init__(
+        self, table: Table, authenticator: Authenticator, base_url: str, log: Logger
+    ) -> None:
+        self._table = table
+        self._authenticator = authenticator
+        self._base_url = base_url
+        self._log = log
+
+    async def __call__(self, request: web.Request) -> web.Response:
+        """Find the route, verify the key, let the route answer; turn refusals into answers."""
+        started = time.perf_counter()
+        exchange = Exchange(request, uuid4().hex, self._base_url, NOBODY)
+        scim_type = None
+        try:
+            answer = await self._answer(exchange)
+        except ScimError as error:
+            answer, scim_type = error_answer(error), error.scim_type
+        except web.HTTPException as error:
+            answer = error_answer(_from_http(error))
+        except Exception as fault:  # noqa: BLE001 - the outermost handler
+            self._log.error("fault", request_id=exchange.request_id, exc_info=fault)
+            answer = error_answer(_fault(exchange.request_id))
+        self._tell(exchange, answer, scim_type, started)
+        return answer.response(exchange.request_id)
+
+    async def _answer(self, exchange: Exchange) -> Answer:
+        request = exchange.request
+        match = self._table.match(request.method, request.rel_url.raw_path[len(PREFIX) :])
+        exchange.resource_id = match.resource_id
+        if not match.public:
+            exchange.caller = await self._authenticator.authenticate(
+                request.headers.get("Authorization"), request.remote or "", exchange.request_id
+            )
+        return await match.handler(exchange)
+
+    def _tell(
+        self, exchange: Exchange, answer: Answer, scim_type: str | None, started: float
+    ) -> None:
+        # The path has ids only; the query may hold names and is left out.
+        self._log.info(
+            "request",
+            method=exchange.request.method,
+            path=exchange.request.path[:200],
+            status=answer.status,
+            scim_type=scim_type,
+            milliseconds=round((time.perf_counter() - started) * 1000, 2),
+            request_id=exchange.request_id,
+            organization_id=exchange.caller.organization_id,
+            key_id=exchange.caller.key_id,
+        )
+
+
+def application(scim: ScimEndpoint, ready: Callable[[], Awaitable[bool]]) -> web.Application:
+    """The application: SCIM below its prefix, and the probes."""
+    app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_scim_errors])
+
+    async def healthz(_: web.Request) -> web.Response:
+        return web.json_response({"status": "ok"})
+
+    async def readyz(_: web.Request) -> web.Response:
+        is_ready = await ready()
+        return web.json_response({"ready": is_ready}, status=200 if is_ready else 503)
+
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/readyz", readyz)
+    app.router.add_route("*", PREFIX + "{rest:(/.*)?}", scim)
+    return app
+
+
+def error_answer(error: ScimError) -> Answer:
+    """A refusal as SCIM's error document (RFC 7644 section 3.12)."""
+    return Answer(error.status, dumps(error_body(error)), getattr(error, "headers", {}))
+
+
+@web.middleware
+async def _scim_errors(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Paths outside the prefix are refused in SCIM's form, too: the Tenant URL was mistyped."""
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        return error_answer(_from_http(error)).response(uuid4().hex)
+
+
+def _from_http(error: web.HTTPException) -> ScimError:
+    return ScimError(error.status, None, _HTTP_DETAILS.get(error.status) or error.reason)
+
+
+def _fault(request_id: str) -> ScimError:
+    return ScimError(
+        500, None, f"Cloud Academy failed to answer; tell its support the id {request_id}."
+    )
+
+
+_HTTP_DETAILS: Final[dict[int, Any]] = {
+    404: f"There is nothing here. The Tenant URL in Entra ends with {PREFIX}.",
+    413: f"The body is larger than {MAX_BODY_BYTES} bytes. Send the change in smaller parts.",
+}

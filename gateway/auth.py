@@ -1,0 +1,113 @@
+"""Whom a request speaks for: the bearer token, and nothing else, says it (RFC 6750)."""
+
+import asyncio
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+import grpc
+from cloudacademy.keys.v1 import keys_pb2 as pb
+from cloudacademy.keys.v1 import keys_pb2_grpc
+
+from chassis.channel import DEADLINE_SECONDS
+from chassis.clock import Clock
+from gateway.errors import translate
+from gateway.key_cache import KeyCache
+from gateway.scim.errors import ScimError
+
+_HOW: Final = (
+    "Set the Secret Token in Entra to an API key from Settings & Integrations → Integrations → "
+    "Microsoft Entra ID in Cloud Academy."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whom a verified key speaks for."""
+
+    organization_id: str
+    key_id: str
+
+
+class UnauthorizedError(ScimError):
+    """A request without a usable token."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(401, None, f"{detail} {_HOW}")
+        # RFC 6750 section 3: no error code when no credentials came at all.
+        self.headers: Mapping[str, str] = {"WWW-Authenticate": "Bearer"}
+
+
+class Authenticator:
+    """Asks keysvc whom a token speaks for, once, and remembers the answer in a KeyCache."""
+
+    def __init__(
+        self,
+        stub: "keys_pb2_grpc.KeyServiceAsyncStub",
+        cache: KeyCache[Caller],
+        tenant_urls: Mapping[str, str],
+        clock: Clock,
+    ) -> None:
+        self._stub = stub
+        self._cache = cache
+        self._tenant_urls = tenant_urls
+        self._clock = clock
+        self._asking: dict[bytes, asyncio.Task[Caller]] = {}
+
+    async def authenticate(
+        self, authorization: str | None, client_address: str, request_id: str
+    ) -> Caller:
+        """The caller that an Authorization header speaks for.
+
+        Refuses (401) a missing header, another scheme and every key that keysvc
+        refuses; (503) when keysvc is away.
+        """
+        token = bearer_token(authorization)
+        digest = hashlib.sha256(token.encode()).digest()
+        caller = self._cache.get(digest, self._clock())
+        if caller is not None:
+            return caller
+        # Requests that come with the same key while it is being asked for
+        # wait for that one answer.
+        task = self._asking.get(digest)
+        if task is None:
+            task = asyncio.create_task(self._ask(token, digest, client_address, request_id))
+            self._asking[digest] = task
+            task.add_done_callback(lambda _: self._asking.pop(digest, None))
+        return await asyncio.shield(task)
+
+    async def _ask(self, token: str, digest: bytes, client_address: str, request_id: str) -> Caller:
+        asked = self._cache.mark()
+        try:
+            response = await self._stub.Authenticate(
+                pb.AuthenticateRequest(token=token, client_address=client_address),
+                timeout=DEADLINE_SECONDS,
+                metadata=(("x-request-id", request_id),),
+            )
+        except grpc.aio.AioRpcError as error:
+            raise translate(error, self._tenant_urls) from error
+        caller = Caller(response.organization_id, response.key_id)
+        self._cache.put(digest, caller, caller.organization_id, _end(response), asked)
+        return caller
+
+
+def bearer_token(authorization: str | None) -> str:
+    """The token of an Authorization header.
+
+    People paste the token with `Bearer ` before it, which Entra then sends
+    twice: all of them are taken off.
+    """
+    if not authorization:
+        raise UnauthorizedError("The request has no Authorization header.")
+    *schemes, token = authorization.split() or [""]
+    if not schemes or any(scheme.lower() != "bearer" for scheme in schemes):
+        raise UnauthorizedError("The Authorization header is not of the form: Bearer <API key>.")
+    return token
+
+
+def _end(response: pb.AuthenticateResponse) -> datetime | None:
+    if not response.HasField("expire_time"):
+        return None
+    return response.expire_time.ToDatetime(tzinfo=UTC)

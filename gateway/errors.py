@@ -1,0 +1,122 @@
+"""What a service refused, in the words of HTTP and SCIM (RFC 7644 section 3.12)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import grpc
+
+from chassis.status import RemoteRefusal, from_rpc_error
+from gateway.scim.errors import ScimError
+
+RETRY_AFTER_SECONDS: Final = 2
+"""How long a client shall wait when a service or its database is away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How one reason is answered: the status, the scimType, and a text of our own.
+
+    Without a text the service's own goes out; `{…}` in it is filled from the
+    refusal's metadata and `{tenant_url}` from its region.
+    """
+
+    status: int
+    scim_type: str | None = None
+    detail: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+_KEY_PAGE: Final = "Settings & Integrations → Integrations → Microsoft Entra ID in Cloud Academy"
+_INVALID_TOKEN: Final = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+_RETRY: Final = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+_AWAY: Final = Answer(
+    503, detail="Cloud Academy cannot answer at the moment. Nothing was changed; try again.",
+    headers=_RETRY,
+)  # fmt: skip
+_LATE: Final = Answer(
+    503,
+    detail="Cloud Academy did not answer in time. Read the resource before repeating a change.",
+    headers=_RETRY,
+)
+
+ANSWERS: Final[Mapping[str, Answer]] = {
+    "INVALID_FIELD": Answer(400, "invalidValue"),
+    "UNKNOWN_FIELD": Answer(400, "invalidPath"),
+    "INVALID_PAGE_TOKEN": Answer(400, "invalidValue"),
+    "INVALID_FILTER": Answer(400, "invalidFilter"),
+    "USER_NOT_FOUND": Answer(404, detail="No user has the id {user_id} in this organization."),
+    "USER_NAME_TAKEN": Answer(
+        409,
+        "uniqueness",
+        "Another user of the organization has the userName {user_name} already; userName is "
+        "compared without regard to case. Match that user, or give this one another userName.",
+    ),
+    "ETAG_MISMATCH": Answer(
+        412, detail="The resource has changed since the version in If-Match. Read it again."
+    ),
+    "ORGANIZATION_NOT_FOUND": Answer(404),
+    "ORGANIZATION_EXISTS": Answer(409, "uniqueness"),
+    "KEY_NOT_FOUND": Answer(404),
+    "KEY_MALFORMED": Answer(401, headers=_INVALID_TOKEN),
+    "KEY_UNKNOWN": Answer(401, headers=_INVALID_TOKEN),
+    "KEY_EXPIRED": Answer(401, headers=_INVALID_TOKEN),
+    "KEY_REVOKED": Answer(401, headers=_INVALID_TOKEN),
+    "KEY_OF_OTHER_REGION": Answer(
+        401,
+        detail="This API key belongs to another region. Set the Tenant URL in Entra to "
+        "{tenant_url}, or use a key of this region as Secret Token.",
+        headers=_INVALID_TOKEN,
+    ),
+    "INTEGRATION_INACTIVE": Answer(
+        401,
+        detail="The Microsoft Entra ID integration of this organization is switched off. "
+        f"Activate it under {_KEY_PAGE}.",
+        headers=_INVALID_TOKEN,
+    ),
+    "INTEGRATION_NOT_ACTIVE": Answer(409),
+    "DATABASE_UNAVAILABLE": _AWAY,
+    "DEADLINE_EXCEEDED": _LATE,
+    "INTERNAL": Answer(500),
+}
+"""The answer to each `cloudacademy.errors.v1.Reason`; a test walks them all."""
+
+_TRANSPORT: Final[Mapping[grpc.StatusCode, Answer]] = {
+    grpc.StatusCode.UNAVAILABLE: _AWAY,
+    grpc.StatusCode.DEADLINE_EXCEEDED: _LATE,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: _AWAY,
+    grpc.StatusCode.CANCELLED: _AWAY,
+}
+_FAULT: Final = Answer(
+    500, detail="Cloud Academy failed to answer. The request id is in the X-Request-Id header."
+)
+
+
+class RefusedError(ScimError):
+    """A refusal of a service, ready to be answered; `reason` is the service's own."""
+
+    def __init__(self, answer: Answer, detail: str, reason: str) -> None:
+        super().__init__(answer.status, answer.scim_type, detail)
+        self.reason = reason
+        self.headers = answer.headers
+
+
+def translate(error: grpc.aio.AioRpcError, tenant_urls: Mapping[str, str]) -> RefusedError:
+    """The answer to a call that failed."""
+    refusal = from_rpc_error(error)
+    answer = ANSWERS.get(refusal.reason) or _TRANSPORT.get(refusal.code) or _FAULT
+    return RefusedError(answer, _detail(answer, refusal, tenant_urls), refusal.reason)
+
+
+def _detail(answer: Answer, refusal: RemoteRefusal, tenant_urls: Mapping[str, str]) -> str:
+    if not answer.detail:
+        return refusal.detail
+    tenant_url = tenant_urls.get(refusal.metadata.get("region", ""), "that of its region")
+    return answer.detail.format_map(_Metadata(refusal.metadata, tenant_url=tenant_url))
+
+
+class _Metadata(dict[str, str]):
+    """Metadata whose missing entries read as nothing rather than fail."""
+
+    def __missing__(self, key: str) -> str:
+        return ""

@@ -1,0 +1,87 @@
+"""One SCIM request as a route sees it, and the answers that routes give."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from aiohttp import web
+
+from gateway.auth import Caller
+from gateway.scim import resource as scim_resource
+from gateway.scim.errors import ScimError
+from gateway.scim.responses import dumps
+
+MEDIA_TYPE: Final = "application/scim+json"
+_ACCEPTED: Final = (MEDIA_TYPE, "application/json")
+
+
+@dataclass(slots=True)
+class Exchange:
+    """A request with what is known of it: who calls, what id the path names."""
+
+    request: web.Request
+    request_id: str
+    base_url: str
+    caller: Caller
+    resource_id: str = ""
+
+    @property
+    def organization_id(self) -> str:
+        """The organization that the verified key speaks for."""
+        return self.caller.organization_id
+
+    def query(self, name: str) -> str | None:
+        """A query parameter, None when it is absent. Unknown ones are ignored."""
+        value: str | None = self.request.query.get(name)
+        return value
+
+    async def document(self) -> dict[str, Any]:
+        """The request's body, a JSON object.
+
+        Refuses (415) media types that are not JSON, (413) bodies over the
+        limit, (400 invalidSyntax) what is no JSON object.
+        """
+        content_type = self.request.headers.get("Content-Type", MEDIA_TYPE)
+        if content_type.partition(";")[0].strip().lower() not in _ACCEPTED:
+            raise ScimError(
+                415, None, f"The Content-Type is not {MEDIA_TYPE}; send the resource as JSON."
+            )
+        return scim_resource.loads(await self.request.read())
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a route answers."""
+
+    status: int
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def response(self, request_id: str) -> web.Response:
+        """The answer as HTTP; always of SCIM's media type (RFC 7644 section 3.1)."""
+        return web.Response(
+            status=self.status,
+            body=self.body,
+            headers={
+                "Content-Type": MEDIA_TYPE,
+                "X-Request-Id": request_id,
+                "Cache-Control": "no-store",
+                "X-Content-Type-Options": "nosniff",
+                "Server": "Cloud Academy",
+                **self.headers,
+            },
+        )
+
+
+def answer(document: object, status: int = 200, **headers: str) -> Answer:
+    """A JSON document."""
+    return Answer(status, dumps(document), headers)
+
+
+def resource_answer(
+    document: dict[str, Any], resource: dict[str, Any], status: int = 200
+) -> Answer:
+    """A resource, as projected into `document`, with its Location and ETag headers."""
+    meta = resource["meta"]
+    headers = {"ETag": meta["version"], "Location": meta["location"]}
+    return Answer(status, dumps(document), headers)

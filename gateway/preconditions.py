@@ -1,0 +1,32 @@
+"""If-Match and If-None-Match (RFC 7644 section 3.14, RFC 9110 section 13.1)."""
+
+import re
+from typing import Final
+
+from gateway.scim.errors import ScimError
+
+_ETAG: Final = re.compile(r'(?:W/)?"([^"]*)"')
+_LIST: Final = re.compile(r'\s*(?:W/)?"[^"]*"\s*(?:,\s*(?:W/)?"[^"]*"\s*)*')
+MAX_LENGTH: Final = 1_024
+
+
+def wanted_etags(header: str | None) -> tuple[str, ...] | None:
+    """The etags that a header lists; None when any will do (no header, or `*`).
+
+    The versions of this service are compared as they are, weak or strong.
+    """
+    if header is None or header.strip() == "*":
+        return None
+    if len(header) > MAX_LENGTH or not _LIST.fullmatch(header):
+        raise ScimError(
+            400, "invalidValue", 'If-Match and If-None-Match take * or versions like W/"1".'
+        )
+    return tuple(_ETAG.findall(header))
+
+
+def is_known(header: str | None, etag: str) -> bool:
+    """Whether If-None-Match says that the client has this version already."""
+    if header is None:
+        return False
+    etags = wanted_etags(header)
+    return etags is None or etag in etags

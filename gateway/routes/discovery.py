@@ -1,0 +1,77 @@
+"""What the server says of itself (RFC 7644 section 4, RFC 7643 sections 5 to 7)."""
+
+from typing import Any, Final
+
+from gateway.exchange import Answer, Exchange, answer
+from gateway.scim import schema
+from gateway.scim.errors import ScimError
+from gateway.scim.paging import MAX_PAGE
+from gateway.scim.responses import list_response
+
+SERVICE_PROVIDER_CONFIG: Final = "urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig"
+RESOURCE_TYPES: Final = (schema.USER,)
+DOCUMENTATION: Final = (
+    "https://learn.microsoft.com/entra/identity/saas-apps/cloud-academy-sso-provisioning-tutorial"
+)
+
+
+async def service_provider_config(exchange: Exchange) -> Answer:
+    """GET /ServiceProviderConfig, the one document that is readable without a key."""
+    return answer(
+        {
+            "schemas": [SERVICE_PROVIDER_CONFIG],
+            "documentationUri": DOCUMENTATION,
+            "patch": {"supported": True},
+            "bulk": {"supported": False, "maxOperations": 0, "maxPayloadSize": 0},
+            "filter": {"supported": True, "maxResults": MAX_PAGE},
+            "changePassword": {"supported": False},
+            "sort": {"supported": True},
+            "etag": {"supported": True},
+            "authenticationSchemes": [
+                {
+                    "type": "oauthbearertoken",
+                    "name": "API key",
+                    "description": "An API key of the organization's Microsoft Entra ID "
+                    "integration, sent as a bearer token (RFC 6750).",
+                    "specUri": "https://www.rfc-editor.org/rfc/rfc6750",
+                    "primary": True,
+                }
+            ],
+            "meta": {
+                "resourceType": "ServiceProviderConfig",
+                "location": f"{exchange.base_url}/ServiceProviderConfig",
+            },
+        }
+    )
+
+
+class Collection:
+    """A fixed list of documents: all of them, or one by its id."""
+
+    def __init__(self, name: str, documents: list[dict[str, Any]]) -> None:
+        self._name = name
+        self._documents = documents
+        self._by_id = {document["id"].lower(): document for document in documents}
+
+    async def list(self, exchange: Exchange) -> Answer:
+        """All documents; a filter is refused, as RFC 7644 section 4 demands."""
+        if exchange.query("filter") is not None:
+            raise ScimError(403, None, f"/{self._name} cannot be filtered; ask for all of it.")
+        return answer(list_response(self._documents, len(self._documents), 1))
+
+    async def get(self, exchange: Exchange) -> Answer:
+        """One document."""
+        document = self._by_id.get(exchange.resource_id.lower())
+        if document is None:
+            raise ScimError(404, None, f"/{self._name} has no entry {exchange.resource_id[:80]}.")
+        return answer(document)
+
+
+def schemas(base_url: str) -> Collection:
+    """/Schemas (RFC 7643 section 7)."""
+    return Collection("Schemas", schema.schema_documents(RESOURCE_TYPES, base_url))
+
+
+def resource_types(base_url: str) -> Collection:
+    """/ResourceTypes (RFC 7643 section 6)."""
+    return Collection("ResourceTypes", schema.resource_type_documents(RESOURCE_TYPES, base_url))

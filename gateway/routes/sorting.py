@@ -1,0 +1,23 @@
+"""sortBy and sortOrder (RFC 7644 section 3.4.2.3) as the contract's `order_by`."""
+
+from gateway.scim.errors import invalid_value, shown
+from gateway.scim.schema import ResourceType
+from gateway.wire import field_name
+
+
+def order_by(resource_type: ResourceType, sort_by: str | None, sort_order: str | None) -> str:
+    """The order of a list; empty for the order of creation.
+
+    Refuses (invalidValue) an attribute that does not exist or has no order,
+    and an order that is neither ascending nor descending.
+    """
+    direction = (sort_order or "ascending").lower()
+    if direction not in ("ascending", "descending"):
+        raise invalid_value("sortOrder is ascending or descending.")
+    if not sort_by:
+        return ""
+    path = resource_type.find(sort_by)
+    field = field_name(path) if path is not None else None
+    if field is None:
+        raise invalid_value(f"sortBy names no attribute that has an order: {shown(sort_by)}.")
+    return field if direction == "ascending" else f"{field} desc"

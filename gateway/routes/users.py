@@ -1,0 +1,196 @@
+"""The endpoint /Users (RFC 7644 section 3)."""
+
+from typing import Any, Final
+
+from cloudacademy.users.v1 import users_pb2 as pb
+from google.protobuf.field_mask_pb2 import FieldMask
+
+from gateway import wire
+from gateway.clients import UserClient
+from gateway.errors import RefusedError
+from gateway.exchange import Answer, Exchange, answer, resource_answer
+from gateway.preconditions import is_known, wanted_etags
+from gateway.routes.sorting import order_by
+from gateway.scim import filter as scim_filter
+from gateway.scim import paging, patch, projection, resource
+from gateway.scim.errors import ScimError
+from gateway.scim.responses import list_response
+from gateway.scim.schema import USER
+from gateway.wire_filter import to_filter
+
+LOST_RACES: Final = 5
+"""How often a PATCH without If-Match is tried anew on a resource that others change."""
+
+
+class Users:
+    """The users of the caller's organization."""
+
+    def __init__(self, client: UserClient) -> None:
+        self._client = client
+
+    async def create(self, exchange: Exchange) -> Answer:
+        """POST /Users (section 3.3)."""
+        view = _projection(exchange)
+        document = resource.read(USER, await exchange.document())
+        created = await self._client.create(
+            pb.CreateUserRequest(
+                organization_id=exchange.organization_id, user=wire.to_user(document)
+            ),
+            exchange.request_id,
+        )
+        return _answer(exchange, view, created, 201)
+
+    async def get(self, exchange: Exchange) -> Answer:
+        """GET /Users/{id} (section 3.4.1)."""
+        view = _projection(exchange)
+        user = await self._get(exchange)
+        if is_known(exchange.request.headers.get("If-None-Match"), user.etag):
+            return Answer(304, headers={"ETag": wire.etag_header(user.etag)})
+        return _answer(exchange, view, user)
+
+    async def query(self, exchange: Exchange) -> Answer:
+        """GET /Users (section 3.4.2)."""
+        view = _projection(exchange)
+        page = paging.parse(exchange.query("startIndex"), exchange.query("count"))
+        response = await self._client.list(
+            pb.ListUsersRequest(
+                organization_id=exchange.organization_id,
+                filter=_filter(exchange.query("filter")),
+                order_by=order_by(USER, exchange.query("sortBy"), exchange.query("sortOrder")),
+                page_size=page.count,
+                skip=page.start_index - 1,
+                count_total=True,
+                omit_users=page.count == 0,
+            ),
+            exchange.request_id,
+        )
+        users = [view.apply(wire.from_user(user, exchange.base_url)) for user in response.users]
+        return answer(list_response(users, response.total_size, page.start_index))
+
+    async def replace(self, exchange: Exchange) -> Answer:
+        """PUT /Users/{id} (section 3.5.1).
+
+        What the client leaves out is cleared, but for `active`: nobody gets
+        access back because a client did not mention it.
+        """
+        view = _projection(exchange)
+        document = resource.read(USER, await exchange.document())
+        fields = [name for name in wire.USER_FIELDS if name != "active" or "active" in document]
+        updated = await self._update(
+            exchange, wire.to_user(document), fields, await self._etag(exchange)
+        )
+        return _answer(exchange, view, updated)
+
+    async def patch(self, exchange: Exchange) -> Answer:
+        """PATCH /Users/{id} (section 3.5.2), all operations or none.
+
+        Answered with 200 and the resource: clients of Entra's kind read it.
+        """
+        view = _projection(exchange)
+        operations = patch.parse(await exchange.document())
+        etag = await self._etag(exchange)
+        assignments = patch.assignments(USER, operations)
+        if assignments:
+            values, fields = wire.from_assignments(assignments)
+            user = await self._update(exchange, values, fields, etag)
+        else:
+            user = await self._patch_read(exchange, operations, etag)
+        return _answer(exchange, view, user)
+
+    async def delete(self, exchange: Exchange) -> Answer:
+        """DELETE /Users/{id} (section 3.6)."""
+        await self._client.delete(
+            pb.DeleteUserRequest(
+                organization_id=exchange.organization_id,
+                user_id=exchange.resource_id,
+                etag=await self._etag(exchange),
+            ),
+            exchange.request_id,
+        )
+        return Answer(204)
+
+    async def _patch_read(
+        self, exchange: Exchange, operations: tuple[patch.Operation, ...], etag: str
+    ) -> pb.User:
+        """Read, apply, write if nobody else wrote meanwhile; again if somebody did."""
+        for _ in range(LOST_RACES):
+            user = await self._get(exchange)
+            if etag and user.etag != etag:
+                raise _changed()
+            before = wire.from_user(user, exchange.base_url)
+            after = patch.apply(USER, before, operations)
+            fields = _changed_fields(before, after)
+            if not fields:
+                return user
+            try:
+                return await self._update(exchange, wire.to_user(after), fields, user.etag)
+            except RefusedError as refused:
+                if refused.reason != "ETAG_MISMATCH" or etag:
+                    raise
+        raise ScimError(
+            503, None, "Others keep changing this user. Nothing was changed; try again."
+        )
+
+    async def _get(self, exchange: Exchange) -> pb.User:
+        return await self._client.get(
+            pb.GetUserRequest(
+                organization_id=exchange.organization_id, user_id=exchange.resource_id
+            ),
+            exchange.request_id,
+        )
+
+    async def _update(
+        self, exchange: Exchange, user: pb.User, fields: list[str], etag: str
+    ) -> pb.User:
+        user.id = exchange.resource_id
+        return await self._client.update(
+            pb.UpdateUserRequest(
+                organization_id=exchange.organization_id,
+                user=user,
+                update_mask=FieldMask(paths=fields),
+                etag=etag,
+            ),
+            exchange.request_id,
+        )
+
+    async def _etag(self, exchange: Exchange) -> str:
+        """The version that If-Match asks for; of several, the one the user has."""
+        etags = wanted_etags(exchange.request.headers.get("If-Match"))
+        if etags is None:
+            return ""
+        if len(etags) == 1:
+            return etags[0]
+        user = await self._get(exchange)
+        if user.etag not in etags:
+            raise _changed()
+        return user.etag
+
+
+def _projection(exchange: Exchange) -> projection.Projection:
+    return projection.parse(
+        USER, exchange.query("attributes"), exchange.query("excludedAttributes")
+    )
+
+
+def _answer(
+    exchange: Exchange, view: projection.Projection, user: pb.User, status: int = 200
+) -> Answer:
+    document = wire.from_user(user, exchange.base_url)
+    return resource_answer(view.apply(document), document, status)
+
+
+def _filter(text: str | None) -> Any:  # noqa: ANN401 - a message or nothing
+    return None if text is None else to_filter(scim_filter.parse(USER, text))
+
+
+def _changed_fields(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    names = before.keys() | after.keys()
+    return wire.clearable_fields(
+        sorted(name for name in names if before.get(name) != after.get(name))
+    )
+
+
+def _changed() -> ScimError:
+    return ScimError(
+        412, None, "The resource has changed since the version in If-Match. Read it again."
+    )

@@ -1,0 +1,44 @@
+"""What the gateway is told at its start."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from chassis.settings import Address, Environment
+
+TENANT_URLS: Final = (
+    "us=https://cloudacademy.com/webhooks/ad/v1/scim,eu=https://app.qa.com/webhooks/ad/v1/scim"
+)
+REGIONS: Final = ("us", "eu")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The gateway's settings; each is the variable `GATEWAY_…` of the same name."""
+
+    listen: Address
+    usersvc: str
+    keysvc: str
+    region: str
+    tenant_urls: Mapping[str, str]
+    log_level: str
+
+    @property
+    def tenant_url(self) -> str:
+        """The address that this region's customers give to Entra."""
+        return self.tenant_urls[self.region]
+
+
+def read(variables: Mapping[str, str]) -> Settings:
+    """The settings of the environment. Refuses (SettingsError) what cannot be."""
+    environment = Environment(variables, "GATEWAY_")
+    settings = Settings(
+        listen=environment.address("LISTEN", "127.0.0.1:8080"),
+        usersvc=environment.text("USERSVC", "127.0.0.1:50051"),
+        keysvc=environment.text("KEYSVC", "127.0.0.1:50052"),
+        region=environment.choice("REGION", REGIONS),
+        tenant_urls=environment.urls("TENANT_URLS", TENANT_URLS, REGIONS),
+        log_level=environment.choice("LOG_LEVEL", ("debug", "info", "warning"), "info"),
+    )
+    environment.check()
+    return settings

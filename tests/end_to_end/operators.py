@@ -1,0 +1,54 @@
+"""What operators and admins do through keysvc, for tests that need more organizations."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import grpc
+from cloudacademy.keys.v1 import keys_pb2 as pb
+from cloudacademy.keys.v1 import keys_pb2_grpc
+
+from tests.stack import Stack
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """The services of keysvc."""
+
+    organizations: "keys_pb2_grpc.OrganizationServiceAsyncStub"
+    integrations: "keys_pb2_grpc.IntegrationServiceAsyncStub"
+    keys: "keys_pb2_grpc.KeyServiceAsyncStub"
+
+    async def organization(self, name: str = "Initech") -> str:
+        """The id of a new organization with an active integration."""
+        request = pb.CreateOrganizationRequest(organization=pb.Organization(display_name=name))
+        created = await self.organizations.CreateOrganization(request)
+        await self.integrations.ActivateIntegration(
+            pb.ActivateIntegrationRequest(organization_id=created.organization.id)
+        )
+        return created.organization.id
+
+    async def key(self, organization_id: str) -> pb.GenerateKeyResponse:
+        """A new key of an organization."""
+        return await self.keys.GenerateKey(
+            pb.GenerateKeyRequest(organization_id=organization_id, created_by="a test")
+        )
+
+    async def revoke(self, key: pb.Key) -> None:
+        """End a key at once."""
+        await self.keys.RevokeKey(
+            pb.RevokeKeyRequest(
+                organization_id=key.organization_id, key_id=key.id, revoked_by="a test"
+            )
+        )
+
+
+@asynccontextmanager
+async def operator(stack: Stack) -> AsyncIterator[Operator]:
+    """An operator of a running region."""
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{stack.service_port('keysvc')}") as channel:
+        yield Operator(
+            keys_pb2_grpc.OrganizationServiceStub(channel),
+            keys_pb2_grpc.IntegrationServiceStub(channel),
+            keys_pb2_grpc.KeyServiceStub(channel),
+        )
