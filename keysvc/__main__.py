@@ -1,0 +1,158 @@
+"""The process: `serve`, `migrate`, and the operator's commands."""
+
+import argparse
+import asyncio
+import os
+import secrets
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import orjson
+from cloudacademy.keys.v1 import keys_pb2_grpc
+from google.protobuf.json_format import MessageToDict
+
+from chassis import migrations, process
+from chassis.clock import Clock, system_clock
+from chassis.database import Database
+from chassis.log import Logger, configure
+from chassis.refusal import Refusal
+from chassis.server import Server
+from chassis.settings import SettingsError
+from keysvc import integration_servicer, key_servicer, organization_servicer
+from keysvc.changes import Changes
+from keysvc.commands import COMMANDS, Desk
+from keysvc.integration_servicer import IntegrationServicer
+from keysvc.key_servicer import KeyServicer
+from keysvc.key_store import KeyStore
+from keysvc.key_uses import KeyUses
+from keysvc.organization_servicer import OrganizationServicer
+from keysvc.organization_store import OrganizationStore
+from keysvc.settings import Settings
+from keysvc.token import RandomBytes
+
+NAME: Final = "keysvc"
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
+SERVICES: Final = (
+    organization_servicer.SERVICE,
+    integration_servicer.SERVICE,
+    key_servicer.SERVICE,
+)
+
+
+async def serve(
+    settings: Settings,
+    log: Logger,
+    stop: process.Stop,
+    clock: Clock = system_clock,
+    random_bytes: RandomBytes = secrets.token_bytes,
+) -> None:
+    """Serve the three services until told to stop."""
+    drained = asyncio.Event()
+    async with (
+        Database(settings.database_url, NAME) as database,
+        Database(settings.database_url, f"{NAME}-changes", pool_size=1) as listening,
+        asyncio.TaskGroup() as tasks,
+    ):
+        organizations, keys = OrganizationStore(database), KeyStore(database)
+        changes, uses = Changes(listening, log), KeyUses(keys, log)
+
+        async def ready() -> bool:
+            return changes.following and await database.answers()
+
+        server = Server(SERVICES, ready, log)
+        keys_pb2_grpc.add_OrganizationServiceServicer_to_server(
+            OrganizationServicer(organizations, settings.region, clock), server.grpc
+        )
+        keys_pb2_grpc.add_IntegrationServiceServicer_to_server(
+            IntegrationServicer(organizations, clock), server.grpc
+        )
+        keys_pb2_grpc.add_KeyServiceServicer_to_server(
+            KeyServicer(
+                keys,
+                uses,
+                changes,
+                region=settings.region,
+                clock=clock,
+                random_bytes=random_bytes,
+            ),
+            server.grpc,
+        )
+        tasks.create_task(changes.follow(stop))
+        tasks.create_task(uses.write(drained))
+        await server.run(settings.listen, stop)
+        drained.set()
+
+
+async def migrate(settings: Settings) -> dict[str, object]:
+    """Bring the database's schema forward."""
+    applied = await migrations.apply(settings.database_url, migrations.read(MIGRATIONS))
+    return {"applied": [migration.name for migration in applied]}
+
+
+async def operate(settings: Settings, arguments: argparse.Namespace) -> dict[str, object]:
+    """Carry out an operator's command."""
+    async with Database(settings.database_url, f"{NAME}-operator", pool_size=1) as database:
+        desk = Desk(
+            OrganizationStore(database),
+            KeyStore(database),
+            settings.region,
+            system_clock,
+            secrets.token_bytes,
+        )
+        message = await COMMANDS[arguments.command](desk, arguments)
+    shown: dict[str, object] = MessageToDict(message, preserving_proto_field_name=True)
+    return shown
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 1 refused, 2 called wrongly."""
+    arguments = _parser().parse_args(argv)
+    try:
+        settings = Settings.read(os.environ)
+        if arguments.command == "serve":
+            log = configure(NAME, settings.log_level)
+            process.run(lambda stop: serve(settings, log, stop))
+            return 0
+        work = migrate(settings) if arguments.command == "migrate" else operate(settings, arguments)
+        print(orjson.dumps(asyncio.run(work)).decode())
+    except SettingsError as error:
+        return _complain(error, 2)
+    except (Refusal, migrations.MigrationError, OSError) as error:
+        return _complain(error, 1)
+    return 0
+
+
+def _complain(error: Exception, code: int) -> int:
+    print(f"{NAME}: {error}", file=sys.stderr)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"python -m {NAME}", description=__doc__)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands.add_parser("serve", help="serve until SIGTERM or SIGINT")
+    commands.add_parser("migrate", help="bring the database's schema forward")
+
+    create = commands.add_parser("create-organization", help="add an organization")
+    create.add_argument("--display-name", required=True, metavar="NAME")
+    create.add_argument("--id", metavar="UUID", help="repeating it with the same id is harmless")
+    for name, what in (
+        ("activate-integration", "let an organization's keys work"),
+        ("deactivate-integration", "refuse all of an organization's keys"),
+        ("generate-key", "make a key and show its token, once; older ones end in 8 hours"),
+        ("list-keys", "show an organization's keys, newest first"),
+        ("revoke-key", "end a key at once and for good"),
+    ):
+        commands.add_parser(name, help=what).add_argument("organization", metavar="ORGANIZATION")
+    commands.choices["generate-key"].add_argument("--created-by", required=True, metavar="WHO")
+    commands.choices["revoke-key"].add_argument("key", metavar="KEY")
+    commands.choices["revoke-key"].add_argument(
+        "--revoked-by", default="operator", metavar="WHO", help="`operator` if not given"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,162 @@
+"""The SQL of API keys."""
+
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from chassis.clock import Clock
+from chassis.database import Database
+from keysvc.errors import IntegrationNotActive, KeyNotFound, OrganizationNotFound
+from keysvc.keys import GRACE_PERIOD, USE_PRECISION, Candidate, Key, NewKey
+from keysvc.organization_store import (
+    announce_change,
+    constraints_explained,
+    lock_organization,
+    select_integration,
+)
+from keysvc.pages import Position
+
+
+class KeyStore:
+    """API keys in the database; every method is one transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def generate(self, organization_id: UUID, new: NewKey, clock: Clock) -> Key:
+        """Add a key; every older one that would outlive the grace period now ends with it.
+
+        Refuses OrganizationNotFound, IntegrationNotActive.
+        """
+        async with self._database.transaction() as db:
+            await lock_organization(db, organization_id)
+            if not (await select_integration(db, organization_id)).active:
+                raise IntegrationNotActive
+            now = clock()  # not before our turn: keys are listed in the order of generation
+            await _end_all_by(db, organization_id, now + GRACE_PERIOD)
+            with constraints_explained():
+                key = await _insert(db, organization_id, new, now)
+            await announce_change(db, organization_id)
+        return key
+
+    async def list_before(self, organization_id: UUID, position: Position, limit: int) -> list[Key]:
+        """The next keys of an organization, newest first; refuses OrganizationNotFound."""
+        async with self._database.connection() as db:
+            rows = await db.fetch(
+                """
+                SELECT organization_id, key_id, create_time, created_by, expire_time,
+                       revoke_time, revoked_by, last_used_time, last_used_address
+                  FROM api_key
+                 WHERE organization_id = $1 AND (create_time, key_id) < ($2, $3)
+                 ORDER BY create_time DESC, key_id DESC
+                 LIMIT $4
+                """,
+                *(organization_id, position.create_time, position.element_id, limit),
+            )
+            if not rows:
+                await _check_organization(db, organization_id)
+        return [Key(**row) for row in rows]
+
+    async def revoke(
+        self, organization_id: UUID, key_id: UUID, revoked_by: str, now: datetime
+    ) -> Key:
+        """End a key at once and for good; refuses KeyNotFound."""
+        async with self._database.transaction() as db:
+            with constraints_explained():
+                row = await db.fetchrow(
+                    """
+                    UPDATE api_key
+                       SET revoked_by = $3, revoke_time = $4
+                     WHERE organization_id = $1 AND key_id = $2 AND revoke_time IS NULL
+                    RETURNING organization_id, key_id, create_time, created_by, expire_time,
+                              revoke_time, revoked_by, last_used_time, last_used_address
+                    """,
+                    *(organization_id, key_id, revoked_by, now),
+                )
+            if row is None:  # revoked already, or no such key
+                return await _select(db, organization_id, key_id)
+            await announce_change(db, organization_id)
+        return Key(**row)
+
+    async def find(self, key_id: UUID) -> Candidate | None:
+        """The key that a token names: the one look-up that knows no organization yet."""
+        async with self._database.connection() as db:
+            row = await db.fetchrow(
+                """
+                SELECT k.organization_id, k.key_id, k.create_time, k.created_by, k.expire_time,
+                       k.revoke_time, k.revoked_by, k.last_used_time, k.last_used_address,
+                       k.secret_digest, i.active
+                  FROM api_key k
+                  JOIN integration i ON i.organization_id = k.organization_id
+                 WHERE k.key_id = $1
+                """,
+                key_id,
+            )
+        if row is None:
+            return None
+        *of_key, secret_digest, active = row
+        return Candidate(Key(*of_key), secret_digest, active)
+
+    async def record_use(
+        self, organization_id: UUID, key_id: UUID, now: datetime, address: str
+    ) -> None:
+        """Write down a key's use, unless another replica has just done so."""
+        async with self._database.connection() as db:
+            await db.execute(
+                """
+                UPDATE api_key
+                   SET last_used_time = $3, last_used_address = $4
+                 WHERE organization_id = $1 AND key_id = $2
+                   AND (last_used_time IS NULL OR last_used_time <= $5)
+                """,
+                *(organization_id, key_id, now, address, now - USE_PRECISION),
+            )
+
+
+async def _end_all_by(db: asyncpg.Connection, organization_id: UUID, end: datetime) -> None:
+    await db.execute(
+        """
+        UPDATE api_key
+           SET expire_time = $2
+         WHERE organization_id = $1 AND revoke_time IS NULL
+           AND (expire_time IS NULL OR expire_time > $2)
+        """,
+        *(organization_id, end),
+    )
+
+
+async def _insert(db: asyncpg.Connection, organization_id: UUID, new: NewKey, now: datetime) -> Key:
+    row = await db.fetchrow(
+        """
+        INSERT INTO api_key (organization_id, key_id, secret_digest, create_time, created_by)
+        VALUES ($1, $2, $3, $4, $5)
+        RETURNING organization_id, key_id, create_time, created_by, expire_time,
+                  revoke_time, revoked_by, last_used_time, last_used_address
+        """,
+        *(organization_id, new.key_id, new.secret_digest, now, new.created_by),
+    )
+    return Key(**row)
+
+
+async def _select(db: asyncpg.Connection, organization_id: UUID, key_id: UUID) -> Key:
+    row = await db.fetchrow(
+        """
+        SELECT organization_id, key_id, create_time, created_by, expire_time,
+               revoke_time, revoked_by, last_used_time, last_used_address
+          FROM api_key
+         WHERE organization_id = $1 AND key_id = $2
+        """,
+        *(organization_id, key_id),
+    )
+    if row is None:
+        raise KeyNotFound(organization_id, key_id)
+    return Key(**row)
+
+
+async def _check_organization(db: asyncpg.Connection, organization_id: UUID) -> None:
+    found = await db.fetchval(
+        "SELECT 1 FROM organization WHERE organization_id = $1", organization_id
+    )
+    if found is None:
+        raise OrganizationNotFound(organization_id)

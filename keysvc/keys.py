@@ -1,0 +1,87 @@
+"""API keys: values and rules."""
+
+import hmac
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from chassis.refusal import InvalidField
+from keysvc.errors import TOO_LONG, IntegrationInactive, KeyExpired, KeyRevoked, KeyUnknown
+from keysvc.organizations import refuse_control_characters
+
+GRACE_PERIOD: Final = timedelta(hours=8)
+"""How long older keys work after a new one: Entra calls every 40 minutes, and people paste late."""
+
+USE_PRECISION: Final = timedelta(minutes=1)
+"""How exactly a key's last use is known; finer would make every request a write."""
+
+AUTHOR_MAXIMUM: Final = 200
+_NO_DIGEST: Final = bytes(32)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An API key, without its secret."""
+
+    organization_id: UUID
+    key_id: UUID
+    create_time: datetime
+    created_by: str
+    expire_time: datetime | None
+    revoke_time: datetime | None
+    revoked_by: str
+    last_used_time: datetime | None
+    last_used_address: str
+
+    def use_is_news(self, now: datetime) -> bool:
+        """Whether a use now is worth writing down."""
+        return self.last_used_time is None or now - self.last_used_time >= USE_PRECISION
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key to be."""
+
+    key_id: UUID
+    secret_digest: bytes = field(repr=False)
+    created_by: str
+
+    def __post_init__(self) -> None:
+        check_author("created_by", self.created_by)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """The key that a token names, and what decides whether the token may use it."""
+
+    key: Key
+    secret_digest: bytes = field(repr=False)
+    integration_active: bool
+
+
+def admit(candidate: Candidate | None, secret_digest: bytes, now: datetime) -> Key:
+    """The key whose secret was shown.
+
+    At exactly `expire_time` a key has ended. Refuses, in this order:
+    KeyUnknown, which does not tell a wrong secret from a key that is not
+    there; KeyRevoked, KeyExpired, IntegrationInactive.
+    """
+    known = candidate.secret_digest if candidate else _NO_DIGEST
+    if not hmac.compare_digest(known, secret_digest) or candidate is None:
+        raise KeyUnknown
+    key = candidate.key
+    if key.revoke_time is not None:
+        raise KeyRevoked(key.revoke_time)
+    if key.expire_time is not None and key.expire_time <= now:
+        raise KeyExpired(key.expire_time)
+    if not candidate.integration_active:
+        raise IntegrationInactive
+    return key
+
+
+def check_author(field_name: str, author: str) -> None:
+    """Refuse (InvalidField) what cannot be kept as the one who did something."""
+    if len(author) > AUTHOR_MAXIMUM:
+        raise InvalidField(field_name, TOO_LONG)
+    refuse_control_characters(field_name, author)

@@ -1,0 +1,28 @@
+"""Settings of this process, from the environment."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from chassis.settings import Address, Environment
+from keysvc.organizations import Region
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What may differ between deployments."""
+
+    database_url: str = field(repr=False)  # has a password
+    listen: Address
+    region: Region
+    log_level: str
+
+    @classmethod
+    def read(cls, variables: Mapping[str, str]) -> "Settings":
+        """Read the variables; refuses (SettingsError) with all that is wrong at once."""
+        environment = Environment(variables, "KEYSVC_")
+        database_url = environment.text("DATABASE_URL")
+        listen = environment.address("LISTEN", "127.0.0.1:50052")
+        region = environment.choice("REGION", tuple(Region))
+        log_level = environment.choice("LOG_LEVEL", ("debug", "info", "warning", "error"), "info")
+        environment.check()
+        return cls(database_url, listen, Region(region), log_level)
