@@ -5,7 +5,9 @@ import sys
 
 
 def say(text: str = "") -> None:
-    """Print a line."""
+    """Print a line; what the terminal cannot show becomes a question mark."""
+    encoding = sys.stdout.encoding or "utf-8"
+    text = text.encode(encoding, "replace").decode(encoding)
     try:
         print(text, flush=True)
     except OSError:  # the terminal was closed: go on, and quietly
