@@ -1,0 +1,80 @@
+from tests.entra.dialects import Dialect, patch, spoken
+from tests.entra.mapping import DEPARTMENT, WORK_EMAIL, creation, differences, found, wanted
+from tests.entra.people import Person
+
+ANN = Person(
+    number=1,
+    user_name="ann@corp.test",
+    external_id="ann",
+    given_name="Ann",
+    family_name="Li",
+    department="Sales",
+    email="ann@corp.test",
+)
+VALUES = {"userName": "ann2@corp.test", WORK_EMAIL: "ann2@corp.test", DEPARTMENT: "Sales"}
+
+
+def test_the_verbose_form_is_one_capitalized_operation_an_attribute():
+    assert patch(Dialect.VERBOSE, VALUES, present={"userName"}) == {
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+        "Operations": [
+            {"op": "Replace", "path": "userName", "value": "ann2@corp.test"},
+            {"op": "Add", "path": 'emails[type eq "work"].value', "value": "ann2@corp.test"},
+            {
+                "op": "Add",
+                "path": "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department",
+                "value": "Sales",
+            },
+        ],
+    }
+
+
+def test_the_compact_form_is_flat_and_without_a_path_but_for_value_paths():
+    assert patch(Dialect.COMPACT, VALUES, present={"userName", DEPARTMENT}) == {
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+        "Operations": [
+            {"op": "add", "path": 'emails[type eq "work"].value', "value": "ann2@corp.test"},
+            {
+                "op": "replace",
+                "value": {
+                    "userName": "ann2@corp.test",
+                    "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department": (
+                        "Sales"
+                    ),
+                },
+            },
+        ],
+    }
+
+
+def test_active_is_a_string_in_the_verbose_form_and_a_boolean_in_the_compact_one():
+    verbose = patch(Dialect.VERBOSE, {"active": False}, present={"active"})
+    compact = patch(Dialect.COMPACT, {"active": False}, present={"active"})
+
+    assert verbose["Operations"] == [{"op": "Replace", "path": "active", "value": "False"}]
+    assert compact["Operations"] == [{"op": "replace", "value": {"active": False}}]
+
+
+def test_the_mixed_dialect_takes_turns():
+    assert [spoken(Dialect.MIXED, number) for number in range(3)] == [
+        Dialect.VERBOSE,
+        Dialect.COMPACT,
+        Dialect.VERBOSE,
+    ]
+
+
+def test_a_created_person_has_every_wanted_value():
+    assert found(creation(ANN)) == wanted(ANN)
+    assert differences(ANN, creation(ANN)) == {}
+
+
+def test_a_value_in_another_case_is_a_difference():
+    resource = {**creation(ANN), "userName": "ANN@corp.test"}
+
+    assert differences(ANN, resource) == {"userName": "ann@corp.test"}
+
+
+def test_an_attribute_that_is_not_filled_in_is_never_sent():
+    resource = {**creation(ANN), "title": "Engineer"}
+
+    assert differences(ANN, resource) == {}
