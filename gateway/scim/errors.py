@@ -1,0 +1,67 @@
+"""What a SCIM client is told when a request is refused (RFC 7644 section 3.12)."""
+
+from typing import Final
+
+_ECHO_LENGTH: Final = 80
+
+
+class ScimError(Exception):
+    """A refusal, as the client will read it: HTTP status, scimType and a detail for its admin."""
+
+    def __init__(self, status: int, scim_type: str | None, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.scim_type = scim_type
+        self.detail = detail
+
+
+def shown(value: object) -> str:
+    """A value from outside, fit for a detail text: one line, shortened, never a whole document."""
+    match value:
+        case str():
+            return f'"{_printable(value)}"'
+        case bool() | None:
+            return {True: "true", False: "false", None: "null"}[value]
+        case dict():
+            return "an object"
+        case list():
+            return "an array"
+        case _:
+            return _printable(str(value))
+
+
+def _printable(text: str) -> str:
+    kept = text if len(text) <= _ECHO_LENGTH else text[:_ECHO_LENGTH] + "…"
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in kept)
+
+
+def invalid_filter(detail: str) -> ScimError:
+    return ScimError(400, "invalidFilter", detail)
+
+
+def invalid_path(detail: str) -> ScimError:
+    return ScimError(400, "invalidPath", detail)
+
+
+def invalid_value(detail: str) -> ScimError:
+    return ScimError(400, "invalidValue", detail)
+
+
+def invalid_syntax(detail: str) -> ScimError:
+    return ScimError(400, "invalidSyntax", detail)
+
+
+def no_target(detail: str) -> ScimError:
+    return ScimError(400, "noTarget", detail)
+
+
+def mutability(detail: str) -> ScimError:
+    return ScimError(400, "mutability", detail)
+
+
+def too_many(detail: str) -> ScimError:
+    return ScimError(400, "tooMany", detail)
+
+
+def uniqueness(detail: str) -> ScimError:
+    return ScimError(409, "uniqueness", detail)

@@ -1,0 +1,41 @@
+"""The `path` of a PATCH operation (RFC 7644 section 3.5.2, figure 7).
+
+path = attribute ["." sub-attribute]  /  attribute "[" filter "]" ["." sub-attribute]
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.scim import filter as filters
+from gateway.scim.errors import invalid_path, shown
+from gateway.scim.filter import Filter
+from gateway.scim.schema import AttributePath, ResourceType
+
+MAX_LENGTH: Final = filters.MAX_LENGTH
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """What an operation is about; with a filter, only the elements that satisfy it."""
+
+    target: AttributePath
+    filter: Filter | None = None
+
+
+def parse(resource_type: ResourceType, text: str) -> Path:
+    """The path that a text describes.
+
+    An attribute the type does not have and a malformed path are refused as invalidPath; a fault
+    within the brackets is an invalidFilter (RFC 7644 table 9 has it for the path of a PATCH).
+    """
+    target = resource_type.find(text)
+    if target is not None:
+        return Path(target)
+    name, bracket, _ = text.partition("[")
+    if not bracket or resource_type.find(name.strip()) is None:
+        raise invalid_path(
+            f"The path {shown(text)} names no attribute of {resource_type.name};"
+            " see /Schemas for the names, or remove this attribute from the mapping."
+        )
+    found = filters.parse_value_path(resource_type, text)
+    return Path(found.target, found.filter)

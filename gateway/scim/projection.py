@@ -1,0 +1,171 @@
+"""Which attributes an answer holds (RFC 7644 section 3.9): attributes and excludedAttributes."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+from gateway.scim.errors import invalid_value
+from gateway.scim.schema import AttributePath, ResourceType, Returned
+from gateway.scim.values import Json
+
+MAX_LENGTH: Final = 8192
+
+_ALWAYS: Final = ("schemas", "id")
+
+# For a name: None keeps (or drops) it whole, a tree only those parts of it.
+_Tree = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """A choice of attributes: `keep` alone if there is one, else all but `drop`."""
+
+    keep: Mapping[str, Any] | None
+    drop: Mapping[str, Any]
+
+    def apply(self, resource: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The part of a resource that the client asked for; the resource itself if that is all."""
+        if self.keep is not None:
+            resource = _kept(resource, self.keep)
+        return _dropped(resource, self.drop) if self.drop else resource
+
+    def includes(self, name: str) -> bool:
+        """Whether an answer holds a core attribute, such as "members", or a part of it."""
+        if self.keep is not None and name not in self.keep:
+            return False
+        return self.drop.get(name, _MISSING) is not None
+
+
+_MISSING: Final = object()
+
+
+@lru_cache(maxsize=256)  # clients ask for the same few all the time
+def parse(
+    resource_type: ResourceType, attributes: str | None, excluded_attributes: str | None
+) -> Projection:
+    """The projection that the two parameters ask for; names that no schema has are ignored.
+
+    Giving both is refused (section 3.9: they are mutually exclusive).
+    """
+    if attributes and excluded_attributes:
+        raise invalid_value("Send either attributes or excludedAttributes, not both.")
+    hidden = _hidden(resource_type)
+    if attributes:
+        return Projection(*_asked_for(resource_type, _found(resource_type, attributes)))
+    if excluded_attributes:
+        excluded = _found(resource_type, excluded_attributes)
+        for path in excluded:
+            if Returned.ALWAYS not in {path.attribute.returned, path.target.returned}:
+                _mark(hidden, path)
+    return Projection(None, hidden)
+
+
+def _found(resource_type: ResourceType, text: str) -> list[AttributePath]:
+    if len(text) > MAX_LENGTH:
+        raise invalid_value(
+            f"The list of attributes is {len(text)} characters long; send at most {MAX_LENGTH}."
+        )
+    names = {name.strip().lower() for name in text.split(",")}
+    return [path for name in names for path in _named(resource_type, name)]
+
+
+def _named(resource_type: ResourceType, name: str) -> Iterable[AttributePath]:
+    path = resource_type.find(name)
+    if path is not None:
+        return [path]
+    if urn := resource_type.extension_urn(name):
+        return [path for path in resource_type.whole if path.extension == urn]
+    if resource_type.is_core_urn(name):
+        return [path for path in resource_type.whole if path.extension is None]
+    return []
+
+
+def _asked_for(resource_type: ResourceType, paths: list[AttributePath]) -> tuple[_Tree, _Tree]:
+    keep: _Tree = dict.fromkeys(_ALWAYS)
+    for path in resource_type.whole:
+        if path.attribute.returned is Returned.ALWAYS:
+            _mark(keep, path)
+    for path in paths:
+        _mark(keep, path)
+        if path.sub_attribute is not None:
+            _mark_always(keep, path)
+    drop: _Tree = {}
+    asked = {path.text for path in paths}
+    asked.update(AttributePath(path.extension, path.attribute).text for path in paths)
+    for path in _paths(resource_type):
+        returned = path.target.returned
+        if returned is Returned.NEVER or (returned is Returned.REQUEST and path.text not in asked):
+            _mark(drop, path)
+    return keep, drop
+
+
+def _mark_always(keep: _Tree, path: AttributePath) -> None:
+    """A part of an attribute comes with those parts that are always returned."""
+    for each in path.attribute.sub_attributes.values():
+        if each.returned is Returned.ALWAYS:
+            _mark(keep, AttributePath(path.extension, path.attribute, each))
+
+
+def _hidden(resource_type: ResourceType) -> _Tree:
+    """What is not returned unless a client asks for it, or ever (RFC 7643 section 7)."""
+    hidden: _Tree = {}
+    for path in _paths(resource_type):
+        if path.target.returned in {Returned.NEVER, Returned.REQUEST}:
+            _mark(hidden, path)
+    return hidden
+
+
+def _paths(resource_type: ResourceType) -> Iterable[AttributePath]:
+    for path in resource_type.whole:
+        yield path
+        for each in path.attribute.sub_attributes.values():
+            yield AttributePath(path.extension, path.attribute, each)
+
+
+def _mark(tree: _Tree, path: AttributePath) -> None:
+    if path.extension is not None:
+        tree = tree.setdefault(path.extension, {})
+    name = path.attribute.name
+    if path.sub_attribute is None:
+        tree[name] = None
+        return
+    parts = tree.setdefault(name, {})
+    if parts is not None:
+        parts[path.sub_attribute.name] = None
+
+
+def _kept(resource: Mapping[str, Any], tree: Mapping[str, Any]) -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    for name, parts in tree.items():
+        value = resource.get(name)
+        if value is None:
+            continue
+        if parts is not None:
+            value = _each(value, parts, _kept)
+        if value not in ({}, []):
+            kept[name] = value
+    return kept
+
+
+def _dropped(resource: Mapping[str, Any], tree: Mapping[str, Any]) -> dict[str, Any]:
+    left: dict[str, Any] = {}
+    for name, value in resource.items():
+        parts = tree.get(name, _MISSING)
+        if parts is None:
+            continue
+        rest = value if parts is _MISSING else _each(value, parts, _dropped)
+        if rest not in ({}, []) or rest == value:
+            left[name] = rest
+    return left
+
+
+def _each(
+    value: Json,
+    parts: Mapping[str, Any],
+    project: Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]],
+) -> Json:
+    if isinstance(value, list):
+        projected = (project(each, parts) for each in value)
+        return [each for each in projected if each]
+    return project(value, parts)

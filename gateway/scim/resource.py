@@ -1,0 +1,164 @@
+"""Resources as they come in a POST or PUT, made canonical (RFC 7643 section 3).
+
+A canonical resource is a dict with names as the schema spells them, values as `values.read` gives
+them, one object per extension that has values, and nothing that is unassigned.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import orjson
+
+from gateway.scim import values
+from gateway.scim.errors import invalid_syntax, invalid_value, shown
+from gateway.scim.schema import AttributePath, ResourceType, Type
+from gateway.scim.values import Json
+
+MAX_DEPTH: Final = 32
+
+_STRING: Final = re.compile(rb'"(?:[^"\\]+|\\.)*+"', re.DOTALL)
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+
+Resource = dict[str, Any]
+
+
+def loads(body: bytes) -> dict[str, Any]:
+    """The JSON object in a request's body.
+
+    Refused as invalidSyntax: what is not JSON or not an object, nesting deeper than any SCIM
+    message, and a member given twice in one object, of which a parser would keep either.
+    """
+    try:
+        document = orjson.loads(body.removeprefix(_BYTE_ORDER_MARK))
+    except orjson.JSONDecodeError as error:
+        raise invalid_syntax(f"The body is not valid JSON: {error}.") from None
+    if not isinstance(document, dict):
+        raise invalid_syntax(f"The body is {shown(document)}; send a JSON object.")
+    if _members(document) != _STRING.sub(b"", body).count(b":"):
+        raise invalid_syntax("The body has an object that gives the same member twice.")
+    return document
+
+
+def _members(document: dict[str, Any]) -> int:
+    """How many members the objects of a document have together."""
+    count, level, depth = 0, [document], 0
+    while level:
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise invalid_syntax(f"The body is nested more than {MAX_DEPTH} levels deep.")
+        inner: list[Any] = []
+        for each in level:
+            if isinstance(each, dict):
+                count += len(each)
+                inner.extend(v for v in each.values() if isinstance(v, dict | list))
+            else:
+                inner.extend(v for v in each if isinstance(v, dict | list))
+        level = inner
+    return count
+
+
+def read(resource_type: ResourceType, document: Mapping[str, Any]) -> Resource:
+    """The canonical resource that a client's document describes.
+
+    Names may come in any case, qualified by their URN or dotted. Unknown attributes, unknown
+    URNs and readOnly attributes are ignored. A value of the wrong type, a missing required
+    attribute and a second primary are refused (400 invalidValue), an attribute given twice under
+    two spellings too (400 invalidSyntax).
+    """
+    check_schemas(document)
+    resource: Resource = {}
+    for path, value in members(resource_type, document):
+        canonical = values.read(path.target, value)
+        if canonical is not None:
+            _place(resource, path, canonical)
+    check_required(resource_type, resource)
+    return resource
+
+
+def check_schemas(document: Mapping[str, Any]) -> None:
+    """Refuse a `schemas` that is no array of strings; which ones it names changes nothing here."""
+    for key, value in document.items():
+        if key.lower() != "schemas" or value is None:
+            continue
+        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+            raise invalid_value(f"schemas is {shown(value)}; send an array of schema URNs.")
+
+
+def members(
+    resource_type: ResourceType, document: Mapping[str, Any]
+) -> Iterator[tuple[AttributePath, Any]]:
+    """What a document says of which attribute, whatever way it is written; once for each."""
+    seen: set[str] = set()
+    for path, value in _spread(resource_type, document):
+        if path.text in seen:
+            raise values.named_twice(path.text)
+        seen.add(path.text)
+        if not path.read_only:
+            yield path, value
+
+
+def _spread(
+    resource_type: ResourceType, document: Mapping[str, Any]
+) -> Iterator[tuple[AttributePath, Any]]:
+    for key, value in document.items():
+        path = resource_type.find(key)
+        if path is not None:
+            yield path, value
+        elif urn := resource_type.extension_urn(key):
+            yield from _spread_schema(resource_type, urn, value)
+        elif resource_type.is_core_urn(key):
+            yield from _spread_schema(resource_type, resource_type.schema.urn, value)
+
+
+def _spread_schema(
+    resource_type: ResourceType, urn: str, value: object
+) -> Iterator[tuple[AttributePath, Any]]:
+    if value is None or value == "":
+        value = {path.attribute.name: None for path in resource_type.whole if path.extension == urn}
+    if not isinstance(value, dict):
+        raise invalid_value(f"{urn} is {shown(value)}; send an object with its attributes.")
+    for key, inner in value.items():
+        path = resource_type.find(f"{urn}:{key}")
+        if path is not None:
+            yield path, inner
+
+
+def _place(resource: Resource, path: AttributePath, value: Json) -> None:
+    holder = resource.setdefault(path.extension, {}) if path.extension else resource
+    name = path.attribute.name
+    if path.sub_attribute is not None:
+        value = {path.sub_attribute.name: value}
+        if path.attribute.multi_valued:
+            value = [value]
+    known = holder.get(name)
+    if known is None:
+        holder[name] = value
+    elif path.attribute.multi_valued:
+        holder[name] = known + value
+        values.check_elements(path.attribute, holder[name])
+    elif path.attribute.type is Type.COMPLEX:
+        holder[name] = {**known, **value}
+
+
+def check_required(resource_type: ResourceType, resource: Resource) -> None:
+    """Refuse a resource that lacks an attribute its schemas require."""
+    for path in missing(resource_type, resource):
+        raise invalid_value(f"{path.text} is required; send a value for it.")
+
+
+def missing(resource_type: ResourceType, resource: Mapping[str, Any]) -> Iterator[AttributePath]:
+    """The required attributes without a value; an extension requires its own once it is there."""
+    for path in resource_type.required:
+        if path.attribute.name not in resource:
+            yield path
+    for urn, required in resource_type.extension_required.items():
+        extension = resource.get(urn)
+        if extension:
+            yield from (path for path in required if path.attribute.name not in extension)
+
+
+def schemas(resource_type: ResourceType, resource: Mapping[str, Any]) -> list[str]:
+    """The `schemas` of a resource: its own, and those of the extensions that have values."""
+    extensions = (each.urn for each in resource_type.extensions if resource.get(each.urn))
+    return [resource_type.schema.urn, *extensions]

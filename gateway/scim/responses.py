@@ -1,0 +1,45 @@
+"""The messages around resources: lists and errors (RFC 7644 sections 3.4.2 and 3.12)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import orjson
+
+from gateway.scim.errors import ScimError
+
+LIST_RESPONSE_URN: Final = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
+ERROR_URN: Final = "urn:ietf:params:scim:api:messages:2.0:Error"
+
+
+def list_response(
+    resources: Sequence[Mapping[str, Any]],
+    total: int,
+    start_index: int | None = 1,
+    *,
+    next_cursor: str | None = None,
+    previous_cursor: str | None = None,
+) -> dict[str, Any]:
+    """A ListResponse; `start_index` is None where the client pages by cursor (RFC 9865)."""
+    body: dict[str, Any] = {"schemas": [LIST_RESPONSE_URN], "totalResults": total}
+    if start_index is not None:
+        body["startIndex"] = start_index
+    body["itemsPerPage"] = len(resources)
+    if next_cursor is not None:
+        body["nextCursor"] = next_cursor
+    if previous_cursor is not None:
+        body["previousCursor"] = previous_cursor
+    body["Resources"] = resources
+    return body
+
+
+def error_body(error: ScimError) -> dict[str, Any]:
+    """An Error message; its status is a string (RFC 7644 section 3.12)."""
+    body = {"schemas": [ERROR_URN], "status": str(error.status)}
+    if error.scim_type is not None:
+        body["scimType"] = error.scim_type
+    body["detail"] = error.detail
+    return body
+
+
+def dumps(body: object) -> bytes:
+    return orjson.dumps(body)

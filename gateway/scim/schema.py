@@ -1,0 +1,331 @@
+"""The resource types and their attributes, compiled once from the schema documents.
+
+RFC 7643 section 7 defines the documents; `schemas/*.json` are ours. Everything a request needs to
+know about an attribute name is one dictionary look-up away: `ResourceType.find`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+SCHEMA_URN: Final = "urn:ietf:params:scim:schemas:core:2.0:Schema"
+RESOURCE_TYPE_URN: Final = "urn:ietf:params:scim:schemas:core:2.0:ResourceType"
+USER_URN: Final = "urn:ietf:params:scim:schemas:core:2.0:User"
+ENTERPRISE_USER_URN: Final = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
+GROUP_URN: Final = "urn:ietf:params:scim:schemas:core:2.0:Group"
+
+# What a string may hold, in bytes of UTF-8. Names and keys are found through an index, whose
+# entries PostgreSQL limits to about 2,700 bytes; the rest is only ever read back.
+MAX_KEY_BYTES: Final = 1024
+MAX_TEXT_BYTES: Final = 8192
+_KEYS: Final = frozenset(
+    {"userName", "externalId", "displayName", "emails.value", "members.value", "manager.value"}
+)
+
+MAX_VALUES: Final = 250
+MAX_MEMBERS: Final = 100_000
+
+
+class Type(StrEnum):
+    STRING = "string"
+    BOOLEAN = "boolean"
+    DECIMAL = "decimal"
+    INTEGER = "integer"
+    DATE_TIME = "dateTime"
+    REFERENCE = "reference"
+    BINARY = "binary"
+    COMPLEX = "complex"
+
+
+class Mutability(StrEnum):
+    READ_ONLY = "readOnly"
+    READ_WRITE = "readWrite"
+    IMMUTABLE = "immutable"
+    WRITE_ONLY = "writeOnly"
+
+
+class Returned(StrEnum):
+    ALWAYS = "always"
+    NEVER = "never"
+    DEFAULT = "default"
+    REQUEST = "request"
+
+
+class Uniqueness(StrEnum):
+    NONE = "none"
+    SERVER = "server"
+    GLOBAL = "global"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Attribute:
+    """One attribute of a schema; there is one object for each, compared by identity."""
+
+    name: str
+    label: str  # as an admin knows it: "name.givenName"
+    type: Type
+    multi_valued: bool = False
+    required: bool = False
+    case_exact: bool = False
+    mutability: Mutability = Mutability.READ_WRITE
+    returned: Returned = Returned.DEFAULT
+    uniqueness: Uniqueness = Uniqueness.NONE
+    canonical_values: tuple[str, ...] = ()
+    reference_types: tuple[str, ...] = ()
+    sub_attributes: Mapping[str, "Attribute"] = field(default_factory=dict)  # keyed in lower case
+    max_bytes: int = MAX_TEXT_BYTES
+    max_values: int = MAX_VALUES
+    value: "Attribute | None" = field(init=False, repr=False)  # RFC 7643 section 2.4
+    is_reference: bool = field(init=False, repr=False)  # its value is the id of another resource
+    read_only: bool = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "value", self.sub_attributes.get("value"))
+        object.__setattr__(self, "is_reference", "$ref" in self.sub_attributes)
+        object.__setattr__(self, "read_only", self.mutability is Mutability.READ_ONLY)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class AttributePath:
+    """Where a value lives in a resource: `extension` is the URN of the object that holds it."""
+
+    extension: str | None
+    attribute: Attribute
+    sub_attribute: Attribute | None = None
+    text: str = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        prefix = f"{self.extension}:" if self.extension else ""
+        suffix = f".{self.sub_attribute.name}" if self.sub_attribute else ""
+        object.__setattr__(self, "text", f"{prefix}{self.attribute.name}{suffix}")
+
+    @property
+    def target(self) -> Attribute:
+        """The attribute that is finally named: the sub-attribute if there is one."""
+        return self.sub_attribute or self.attribute
+
+    @property
+    def read_only(self) -> bool:
+        return self.attribute.read_only or self.target.read_only
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return f"AttributePath({self.text!r})"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Schema:
+    """A schema document (RFC 7643 section 7) and the attributes compiled from it."""
+
+    urn: str
+    name: str
+    attributes: Mapping[str, Attribute]  # keyed in lower case
+    document: Mapping[str, Any] = field(repr=False)
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> "Schema":
+        """Compile a schema document; a KeyError or ValueError means that it is not one."""
+        attributes = (_attribute(each, "") for each in document["attributes"])
+        return cls(
+            urn=document["id"],
+            name=document["name"],
+            attributes={each.name.lower(): each for each in attributes},
+            document=document,
+        )
+
+
+def _attribute(document: Mapping[str, Any], prefix: str) -> Attribute:
+    name = document["name"]
+    label = prefix + name
+    subs = (_attribute(each, f"{label}.") for each in document.get("subAttributes", ()))
+    return Attribute(
+        name=name,
+        label=label,
+        type=Type(document["type"]),
+        multi_valued=document.get("multiValued", False),
+        required=document.get("required", False),
+        case_exact=document.get("caseExact", False),
+        mutability=Mutability(document.get("mutability", "readWrite")),
+        returned=Returned(document.get("returned", "default")),
+        uniqueness=Uniqueness(document.get("uniqueness", "none")),
+        canonical_values=tuple(document.get("canonicalValues", ())),
+        reference_types=tuple(document.get("referenceTypes", ())),
+        sub_attributes={each.name.lower(): each for each in subs},
+        max_bytes=MAX_KEY_BYTES if label in _KEYS else MAX_TEXT_BYTES,
+        max_values=MAX_MEMBERS if label == "members" else MAX_VALUES,
+    )
+
+
+def _read_only(name: str, type_: str = "string", **more: object) -> dict[str, Any]:
+    return {"name": name, "type": type_, "mutability": "readOnly", "caseExact": True, **more}
+
+
+# RFC 7643 section 3.1: attributes of every resource, listed in no schema.
+_COMMON: Final = tuple(
+    _attribute(each, "")
+    for each in (
+        _read_only("id", returned="always", uniqueness="server"),
+        _read_only("schemas", "reference", multiValued=True, returned="always"),
+        _read_only(
+            "meta",
+            "complex",
+            subAttributes=[
+                _read_only("resourceType"),
+                _read_only("created", "dateTime"),
+                _read_only("lastModified", "dateTime"),
+                _read_only("location", "reference"),
+                _read_only("version"),
+            ],
+        ),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ResourceType:
+    """A kind of resource: its core schema and the extensions it may carry."""
+
+    name: str
+    endpoint: str
+    description: str
+    schema: Schema
+    extensions: tuple[Schema, ...] = ()
+    required: tuple[AttributePath, ...] = field(init=False, repr=False)  # of the core schema
+    extension_required: Mapping[str, tuple[AttributePath, ...]] = field(init=False, repr=False)
+    whole: tuple[AttributePath, ...] = field(init=False, repr=False)  # every attribute, no subs
+    _paths: Mapping[str, AttributePath] = field(init=False, repr=False)
+    _urns: Mapping[str, str] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        whole = tuple(_whole_paths(self))
+        required = [each for each in whole if each.attribute.required]
+        urns = [each.urn for each in self.extensions]
+        object.__setattr__(self, "whole", whole)
+        object.__setattr__(self, "required", tuple(p for p in required if p.extension is None))
+        object.__setattr__(
+            self,
+            "extension_required",
+            {urn: tuple(each for each in required if each.extension == urn) for urn in urns},
+        )
+        object.__setattr__(self, "_paths", _spellings(self.schema.urn, whole))
+        object.__setattr__(self, "_urns", {urn.lower(): urn for urn in urns})
+
+    def find(self, text: str) -> AttributePath | None:
+        """The attribute that a name or dotted name means, in any case, with or without its URN.
+
+        An extension's attribute is found by its bare name too, where the core schema has none of
+        that name: Entra's documents write "manager". None if there is no such attribute.
+        """
+        return self._paths.get(text.lower())
+
+    def extension_urn(self, text: str) -> str | None:
+        """The URN of an extension as its schema spells it; None if the type has none such."""
+        return self._urns.get(text.lower())
+
+    def is_core_urn(self, text: str) -> bool:
+        return text.lower() == self.schema.urn.lower()
+
+    def with_extension(self, schema: Schema) -> "ResourceType":
+        """This type with one more extension: an organization's own attributes."""
+        return ResourceType(
+            self.name, self.endpoint, self.description, self.schema, (*self.extensions, schema)
+        )
+
+
+def _whole_paths(resource_type: ResourceType) -> Iterator[AttributePath]:
+    for attribute in (*_COMMON, *resource_type.schema.attributes.values()):
+        yield AttributePath(None, attribute)
+    for extension in resource_type.extensions:
+        for attribute in extension.attributes.values():
+            yield AttributePath(extension.urn, attribute)
+
+
+def _spellings(core_urn: str, whole: Sequence[AttributePath]) -> dict[str, AttributePath]:
+    """Every way to write every attribute path, in lower case; whoever comes first keeps a name."""
+    paths: dict[str, AttributePath] = {}
+    for path in whole:
+        name = path.attribute.name
+        qualifier = path.extension or core_urn
+        for spelling in (name, f"{qualifier}:{name}", f"{qualifier}.{name}"):
+            _spell(paths, spelling.lower(), path)
+    return paths
+
+
+def _spell(paths: dict[str, AttributePath], spelling: str, path: AttributePath) -> None:
+    known = paths.setdefault(spelling, path)
+    if known is not path:
+        return
+    for lower, sub_attribute in path.attribute.sub_attributes.items():
+        sub_path = AttributePath(path.extension, path.attribute, sub_attribute)
+        paths[f"{spelling}.{lower}"] = sub_path
+
+
+def value_path(path: AttributePath) -> AttributePath:
+    """The path itself, or where it names a complex attribute as a whole, that of its `value`."""
+    if path.sub_attribute is None and path.attribute.value is not None:
+        return AttributePath(path.extension, path.attribute, path.attribute.value)
+    return path
+
+
+def _load(file_name: str) -> Schema:
+    text = (Path(__file__).parent / "schemas" / file_name).read_bytes()
+    return Schema.from_document(orjson.loads(text))
+
+
+USER: Final = ResourceType(
+    name="User",
+    endpoint="/Users",
+    description="The accounts of people",
+    schema=_load("user.json"),
+    extensions=(_load("enterprise_user.json"),),
+)
+GROUP: Final = ResourceType(
+    name="Group",
+    endpoint="/Groups",
+    description="Groups of people and of other groups",
+    schema=_load("group.json"),
+)
+
+
+def schema_documents(resource_types: Sequence[ResourceType], base_url: str) -> list[dict[str, Any]]:
+    """What GET /Schemas lists (RFC 7643 section 7), each schema once."""
+    schemas = {
+        schema.urn: schema for each in resource_types for schema in (each.schema, *each.extensions)
+    }
+    return [_schema_document(schema, base_url) for schema in schemas.values()]
+
+
+def _schema_document(schema: Schema, base_url: str) -> dict[str, Any]:
+    location = f"{base_url}/Schemas/{schema.urn}"
+    meta = {"resourceType": "Schema", "location": location}
+    return {"schemas": [SCHEMA_URN], **schema.document, "meta": meta}
+
+
+def resource_type_documents(
+    resource_types: Sequence[ResourceType], base_url: str
+) -> list[dict[str, Any]]:
+    """What GET /ResourceTypes lists (RFC 7643 section 6)."""
+    return [_resource_type_document(each, base_url) for each in resource_types]
+
+
+def _resource_type_document(resource_type: ResourceType, base_url: str) -> dict[str, Any]:
+    extensions = [{"schema": each.urn, "required": False} for each in resource_type.extensions]
+    return {
+        "schemas": [RESOURCE_TYPE_URN],
+        "id": resource_type.name,
+        "name": resource_type.name,
+        "endpoint": resource_type.endpoint,
+        "description": resource_type.description,
+        "schema": resource_type.schema.urn,
+        "schemaExtensions": extensions,
+        "meta": {
+            "resourceType": "ResourceType",
+            "location": f"{base_url}/ResourceTypes/{resource_type.name}",
+        },
+    }

@@ -1,0 +1,297 @@
+"""Values from outside, read by the type of their attribute (RFC 7643 sections 2.3 to 2.5).
+
+Unassigned is one thing however it is written: null, an empty string, an empty array, an object
+without values (RFC 7643 section 2.5; the empty string is Entra's way to clear). All read as None.
+"""
+
+import base64
+import binascii
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import orjson
+
+from gateway.scim.errors import ScimError, invalid_syntax, invalid_value, shown
+from gateway.scim.schema import Attribute, Type
+
+_BOOLEANS: Final = {"true": True, "false": False}
+_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,19}", re.ASCII)
+_MAX_INTEGER: Final = 2**63
+_DECIMAL: Final = re.compile(r"[+-]?[0-9]{1,300}(\.[0-9]{1,300})?([eE][+-]?[0-9]{1,3})?", re.ASCII)
+# xsd:dateTime, RFC 7643 section 2.3.5.
+_DATE_TIME: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,12})?(Z|[+-][0-9]{2}:[0-9]{2})?",
+    re.ASCII | re.IGNORECASE,
+)
+
+Json = Any  # a value as orjson gives it; `object` would want a cast at every step
+Element = Mapping[str, Any]
+
+
+def boolean(text: str) -> bool | None:
+    """The boolean that Entra wrote as a string, "True" or "False"; None if it is neither."""
+    return _BOOLEANS.get(text.strip().lower())
+
+
+def date_time(text: str) -> datetime | None:
+    """The moment that an xsd:dateTime names, in UTC if it names no zone; None if it is none."""
+    if not _DATE_TIME.fullmatch(text):
+        return None
+    try:
+        moment = datetime.fromisoformat(text.upper())
+        # A moment that has no place in the calendar of UTC cannot be compared to others.
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def integer(text: str) -> int | None:
+    number = int(text) if _INTEGER.fullmatch(text) else None
+    return number if number is not None and fits_integer(number) else None
+
+
+def fits_integer(number: int) -> bool:
+    return -_MAX_INTEGER <= number < _MAX_INTEGER
+
+
+def decimal(text: str) -> float | None:
+    number = float(text) if _DECIMAL.fullmatch(text) else math.inf
+    return number if math.isfinite(number) else None
+
+
+def text_fault(text: str) -> str | None:
+    """What makes a text unfit to be kept, as the end of a sentence; None if nothing does."""
+    if "\x00" in text:
+        return "contains a NUL character"
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return "contains half of a surrogate pair, which is no character"
+    return None
+
+
+def read(attribute: Attribute, value: object) -> Json:
+    """The canonical form of a value as a client sent it, None if that means unassigned.
+
+    A value of another type than the attribute's is refused (400 invalidValue), as is one that is
+    too long, too many, or misses a required sub-attribute.
+    """
+    if value is None or value == "":
+        return None
+    if attribute.multi_valued:
+        return read_elements(attribute, value) or None
+    if isinstance(value, list):
+        value = _only(attribute, value)
+    return None if value is None else read_element(attribute, value)
+
+
+def read_elements(attribute: Attribute, value: object) -> list[Any]:
+    """The elements of a multi-valued attribute; a single one needs no array around it."""
+    values = value if isinstance(value, list) else [value]
+    elements = [each for each in (read_element(attribute, v) for v in values) if each is not None]
+    if len(elements) > 1:
+        elements = distinct(attribute, elements)
+        check_elements(attribute, elements)
+    return elements
+
+
+def read_element(attribute: Attribute, value: object) -> Json:
+    """One value of an attribute, None if it is unassigned."""
+    if value is None or value == "":
+        return None
+    return _READERS[attribute.type](attribute, value)
+
+
+def check_elements(attribute: Attribute, elements: list[Any]) -> None:
+    """Refuse more values than we keep and more than one that is primary."""
+    if len(elements) > attribute.max_values:
+        raise invalid_value(
+            f"{attribute.label} has {len(elements)} values;"
+            f" at most {attribute.max_values} are kept."
+        )
+    if "primary" in attribute.sub_attributes:
+        primaries = sum(1 for each in elements if each.get("primary") is True)
+        if primaries > 1:
+            # RFC 7643 section 2.4: "true" MUST appear no more than once.
+            raise invalid_value(
+                f"{attribute.label} has {primaries} values with primary true;"
+                " mark only one of them as primary."
+            )
+
+
+def identity(attribute: Attribute, element: Json) -> object:
+    """What tells one element of a multi-valued attribute from another.
+
+    RFC 7643 section 2.4: the same (type, value) should not be returned twice. A reference is one
+    thing whatever its type is said to be.
+    """
+    if attribute.type is not Type.COMPLEX:
+        return folded(attribute, element)
+    if attribute.value is None or "value" not in element:
+        return orjson.dumps(element, option=orjson.OPT_SORT_KEYS)
+    value = element["value"]
+    return value if attribute.is_reference else (element.get("type"), value)
+
+
+def distinct(attribute: Attribute, elements: Iterable[Any]) -> list[Any]:
+    """The elements without repetitions; what only a repetition says is kept."""
+    kept: dict[object, Any] = {}
+    for element in elements:
+        key = identity(attribute, element)
+        known = kept.setdefault(key, element)
+        if known is not element and attribute.type is Type.COMPLEX:
+            kept[key] = {**element, **known}
+    return list(kept.values())
+
+
+def folded(attribute: Attribute, value: Json) -> Json:
+    """A value as it is compared: without regard to case unless the attribute is caseExact."""
+    return value.lower() if isinstance(value, str) and not attribute.case_exact else value
+
+
+def _only(attribute: Attribute, values: list[object]) -> object:
+    """Entra's documents send the manager as an array of one object."""
+    if not values:
+        return None
+    if len(values) == 1 and attribute.type is Type.COMPLEX:
+        return values[0]
+    raise wrong_type(attribute, values)
+
+
+def wrong_type(attribute: Attribute, value: object) -> ScimError:
+    return invalid_value(
+        f"{attribute.label} cannot be {shown(value)}; send {_WANTED[attribute.type]}."
+    )
+
+
+def _read_string(attribute: Attribute, value: object) -> str:
+    if not isinstance(value, str):
+        raise wrong_type(attribute, value)
+    if fault := text_fault(value):
+        raise invalid_value(f"{attribute.label} {fault}: {shown(value)}. Remove it.")
+    # No UTF-8 text has more than four bytes a character: most need not be encoded to be measured.
+    size = len(value)
+    if size * 4 > attribute.max_bytes and not value.isascii():
+        size = len(value.encode())
+    if size > attribute.max_bytes:
+        raise invalid_value(
+            f"{attribute.label} is {size} bytes long: {shown(value)};"
+            f" at most {attribute.max_bytes} bytes of UTF-8 are kept."
+        )
+    return value
+
+
+def _read_boolean(attribute: Attribute, value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    known = boolean(value) if isinstance(value, str) else None
+    if known is None:
+        raise wrong_type(attribute, value)
+    return known
+
+
+def _read_integer(attribute: Attribute, value: object) -> int:
+    number = integer(value) if isinstance(value, str) else value
+    if not isinstance(number, int) or isinstance(number, bool) or not fits_integer(number):
+        raise wrong_type(attribute, value)
+    return number
+
+
+def _read_decimal(attribute: Attribute, value: object) -> float | int:
+    number = decimal(value) if isinstance(value, str) else value
+    if not isinstance(number, int | float) or isinstance(number, bool):
+        raise wrong_type(attribute, value)
+    if not (fits_integer(number) if isinstance(number, int) else math.isfinite(number)):
+        raise wrong_type(attribute, value)
+    return number
+
+
+def _read_date_time(attribute: Attribute, value: object) -> str:
+    text = _read_string(attribute, value)
+    if date_time(text) is None:
+        raise wrong_type(attribute, value)
+    return text
+
+
+def _read_binary(attribute: Attribute, value: object) -> str:
+    text = _read_string(attribute, value)
+    try:
+        base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise wrong_type(attribute, value) from None
+    return text
+
+
+def _read_complex(attribute: Attribute, value: object) -> dict[str, Any] | None:
+    parts = read_parts(attribute, value)
+    element = {name: part for name, part in parts.items() if part is not None}
+    if element or (attribute.multi_valued and _gives_something(value)):
+        check_required(attribute, element)
+    return element or None
+
+
+def read_parts(attribute: Attribute, value: object) -> dict[str, Any]:
+    """The sub-attributes that a complex value gives; None for those it gives as unassigned."""
+    if isinstance(value, str) and attribute.value is not None:
+        # Entra writes a manager or a member as the bare id (RFC 7643 section 2.4: `value` is
+        # what a complex value means).
+        value = {"value": value}
+    if not isinstance(value, dict):
+        raise wrong_type(attribute, value)
+    parts: dict[str, Any] = {}
+    for key, part in value.items():
+        sub_attribute = attribute.sub_attributes.get(key.lower())
+        if sub_attribute is None or sub_attribute.read_only:
+            continue
+        if sub_attribute.name in parts:
+            raise named_twice(sub_attribute.label)
+        parts[sub_attribute.name] = read(sub_attribute, part)
+    return parts
+
+
+def _gives_something(value: object) -> bool:
+    return isinstance(value, dict) and any(part is not None for part in value.values())
+
+
+def is_unassigned(value: object) -> bool:
+    """RFC 7643 section 2.5, and the empty string, with which Entra clears."""
+    return value is None or value in ("", [], {})
+
+
+def check_required(attribute: Attribute, element: Element) -> None:
+    for each in attribute.sub_attributes.values():
+        if each.required and each.name not in element:
+            raise invalid_value(f"{each.label} is required; send a value for it.")
+
+
+def named_twice(label: str) -> ScimError:
+    return invalid_syntax(
+        f"The attribute {label} is given twice. Names do not differ by case; send it once."
+    )
+
+
+_READERS: Final[Mapping[Type, Callable[[Attribute, Any], Any]]] = {
+    Type.STRING: _read_string,
+    Type.REFERENCE: _read_string,
+    Type.BOOLEAN: _read_boolean,
+    Type.INTEGER: _read_integer,
+    Type.DECIMAL: _read_decimal,
+    Type.DATE_TIME: _read_date_time,
+    Type.BINARY: _read_binary,
+    Type.COMPLEX: _read_complex,
+}
+
+_WANTED: Final[Mapping[Type, str]] = {
+    Type.STRING: "a string",
+    Type.REFERENCE: "a string holding a URI",
+    Type.BOOLEAN: "true or false",
+    Type.INTEGER: "a whole number of 64 bits",
+    Type.DECIMAL: "a number",
+    Type.DATE_TIME: 'a date and time such as "2026-01-31T09:30:00Z"',
+    Type.BINARY: "a string of base64",
+    Type.COMPLEX: "an object with its sub-attributes",
+}
