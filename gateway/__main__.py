@@ -3,24 +3,21 @@
 import asyncio
 import os
 import sys
-from typing import Final
 
-from aiohttp import web
 from cloudacademy.keys.v1 import keys_pb2_grpc
 
 from chassis import log, process
 from chassis.clock import system_clock
-from chassis.settings import Address, SettingsError
+from chassis.settings import SettingsError
 from gateway import settings as gateway_settings
 from gateway.app import ScimEndpoint, application
 from gateway.auth import Authenticator, Caller
 from gateway.clients import UserClient, all_serving, key_channel, user_channel
+from gateway.http_server import DRAIN_SECONDS, Runner
 from gateway.key_cache import KeyCache, follow
 from gateway.routes.table import table
 from gateway.routes.users import Users
 from gateway.settings import Settings
-
-DRAIN_SECONDS: Final = 10.0
 
 
 def main() -> None:
@@ -45,29 +42,15 @@ async def serve(settings: Settings, stop: process.Stop) -> None:
             logger,
         )
         watch = asyncio.create_task(follow(key_stub, cache, logger))
-        runner = web.AppRunner(
-            application(endpoint, lambda: all_serving(users, keys)),
-            access_log=None,
-            handle_signals=False,
-            shutdown_timeout=DRAIN_SECONDS,
-        )
+        runner = Runner(application(endpoint, lambda: all_serving(users, keys)), logger)
         try:
-            await listen(runner, settings.listen, logger)
+            await runner.listen(settings.listen)
             await stop.wait()
         finally:
             logger.info("draining", limit_seconds=DRAIN_SECONDS)
             await runner.cleanup()
             watch.cancel()
     logger.info("stopped")
-
-
-async def listen(runner: web.AppRunner, address: Address, logger: log.Logger) -> None:
-    """Accept connections, and say in the log where."""
-    await runner.setup()
-    site = web.TCPSite(runner, address.host, address.port, reuse_port=False)
-    await site.start()
-    port = runner.addresses[0][1]
-    logger.info("listening", address=str(Address(address.host, port)))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import uuid4
 
@@ -9,10 +10,9 @@ from aiohttp import web
 
 from chassis.log import Logger
 from gateway.auth import Authenticator, Caller
-from gateway.exchange import Answer, Exchange
+from gateway.exchange import Answer, Exchange, body_reader, error_answer
 from gateway.routes.table import Table
 from gateway.scim.errors import ScimError
-from gateway.scim.responses import dumps, error_body
 
 PREFIX: Final = "/webhooks/ad/v1/scim"
 MAX_BODY_BYTES: Final = 1024 * 1024
@@ -32,46 +32,59 @@ class ScimEndpoint:
 
     async def __call__(self, request: web.Request) -> web.Response:
         """Find the route, verify the key, let the route answer; turn refusals into answers."""
-        started = time.perf_counter()
-        exchange = Exchange(request, uuid4().hex, self._base_url, NOBODY)
-        scim_type = None
+        story = _Story(uuid4().hex)
         try:
-            answer = await self._answer(exchange)
+            answer = await self._answer(request, story)
         except ScimError as error:
-            answer, scim_type = error_answer(error), error.scim_type
+            answer, story.scim_type = error_answer(error), error.scim_type
         except web.HTTPException as error:
             answer = error_answer(_from_http(error))
         except Exception as fault:  # noqa: BLE001 - the outermost handler
-            self._log.error("fault", request_id=exchange.request_id, exc_info=fault)
-            answer = error_answer(_fault(exchange.request_id))
-        self._tell(exchange, answer, scim_type, started)
-        return answer.response(exchange.request_id)
+            self._log.error("fault", request_id=story.request_id, exc_info=fault)
+            answer = error_answer(_fault(story.request_id))
+        self._tell(request, answer, story)
+        return answer.response(story.request_id)
 
-    async def _answer(self, exchange: Exchange) -> Answer:
-        request = exchange.request
+    async def _answer(self, request: web.Request, story: "_Story") -> Answer:
         match = self._table.match(request.method, request.rel_url.raw_path[len(PREFIX) :])
-        exchange.resource_id = match.resource_id
         if not match.public:
-            exchange.caller = await self._authenticator.authenticate(
-                request.headers.get("Authorization"), request.remote or "", exchange.request_id
+            story.caller = await self._authenticator.authenticate(
+                request.headers.get("Authorization"), request.remote or "", story.request_id
             )
+        exchange = Exchange(
+            request_id=story.request_id,
+            base_url=self._base_url,
+            caller=story.caller,
+            resource_id=match.resource_id,
+            parameters=request.query,
+            headers=request.headers,
+            read=body_reader(request),
+        )
         return await match.handler(exchange)
 
-    def _tell(
-        self, exchange: Exchange, answer: Answer, scim_type: str | None, started: float
-    ) -> None:
+    def _tell(self, request: web.Request, answer: Answer, story: "_Story") -> None:
         # The path has ids only; the query may hold names and is left out.
         self._log.info(
             "request",
-            method=exchange.request.method,
-            path=exchange.request.path[:200],
+            method=request.method,
+            path=request.path[:200],
             status=answer.status,
-            scim_type=scim_type,
-            milliseconds=round((time.perf_counter() - started) * 1000, 2),
-            request_id=exchange.request_id,
-            organization_id=exchange.caller.organization_id,
-            key_id=exchange.caller.key_id,
+            scim_type=story.scim_type,
+            milliseconds=round((time.perf_counter() - story.started) * 1000, 2),
+            request_id=story.request_id,
+            organization_id=story.caller.organization_id,
+            key_id=story.caller.key_id,
         )
+
+
+@dataclass(slots=True)
+class _Story:
+    """What the log line of a request will tell."""
+
+    request_id: str
+    caller: Caller = NOBODY
+    scim_type: str | None = None
+    started: float = field(default_factory=time.perf_counter)
 
 
 def application(scim: ScimEndpoint, ready: Callable[[], Awaitable[bool]]) -> web.Application:
@@ -89,11 +102,6 @@ def application(scim: ScimEndpoint, ready: Callable[[], Awaitable[bool]]) -> web
     app.router.add_get("/readyz", readyz)
     app.router.add_route("*", PREFIX + "{rest:(/.*)?}", scim)
     return app
-
-
-def error_answer(error: ScimError) -> Answer:
-    """A refusal as SCIM's error document (RFC 7644 section 3.12)."""
-    return Answer(error.status, dumps(error_body(error)), getattr(error, "headers", {}))
 
 
 @web.middleware

@@ -1,6 +1,6 @@
 """One SCIM request as a route sees it, and the answers that routes give."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -9,44 +9,64 @@ from aiohttp import web
 from gateway.auth import Caller
 from gateway.scim import resource as scim_resource
 from gateway.scim.errors import ScimError
-from gateway.scim.responses import dumps
+from gateway.scim.responses import dumps, error_body
 
 MEDIA_TYPE: Final = "application/scim+json"
 _ACCEPTED: Final = (MEDIA_TYPE, "application/json")
 
 
-@dataclass(slots=True)
-class Exchange:
-    """A request with what is known of it: who calls, what id the path names."""
+Document = dict[str, Any]
 
-    request: web.Request
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A request with what is known of it: who calls, what id the path names.
+
+    It does not say how the request came: alone, or as a part of another.
+    """
+
     request_id: str
     base_url: str
     caller: Caller
-    resource_id: str = ""
+    resource_id: str
+    parameters: Mapping[str, str]
+    headers: Mapping[str, str]
+    read: Callable[[], Awaitable[Document]]
 
     @property
     def organization_id(self) -> str:
         """The organization that the verified key speaks for."""
         return self.caller.organization_id
 
-    def query(self, name: str) -> str | None:
+    def parameter(self, name: str) -> str | None:
         """A query parameter, None when it is absent. Unknown ones are ignored."""
-        value: str | None = self.request.query.get(name)
-        return value
+        return self.parameters.get(name)
 
-    async def document(self) -> dict[str, Any]:
-        """The request's body, a JSON object.
+    def header(self, name: str) -> str | None:
+        """A header, None when it is absent."""
+        return self.headers.get(name)
+
+    async def document(self) -> Document:
+        """The request's body.
 
         Refuses (415) media types that are not JSON, (413) bodies over the
         limit, (400 invalidSyntax) what is no JSON object.
         """
-        content_type = self.request.headers.get("Content-Type", MEDIA_TYPE)
+        return await self.read()
+
+
+def body_reader(request: web.Request) -> Callable[[], Awaitable[Document]]:
+    """Reads the body of an HTTP request, once it is asked for."""
+
+    async def read() -> Document:
+        content_type = request.headers.get("Content-Type", MEDIA_TYPE)
         if content_type.partition(";")[0].strip().lower() not in _ACCEPTED:
             raise ScimError(
                 415, None, f"The Content-Type is not {MEDIA_TYPE}; send the resource as JSON."
             )
-        return scim_resource.loads(await self.request.read())
+        return scim_resource.loads(await request.read())
+
+    return read
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +98,13 @@ def answer(document: object, status: int = 200, **headers: str) -> Answer:
     return Answer(status, dumps(document), headers)
 
 
-def resource_answer(
-    document: dict[str, Any], resource: dict[str, Any], status: int = 200
-) -> Answer:
+def resource_answer(document: Mapping[str, Any], resource: Document, status: int = 200) -> Answer:
     """A resource, as projected into `document`, with its Location and ETag headers."""
     meta = resource["meta"]
     headers = {"ETag": meta["version"], "Location": meta["location"]}
     return Answer(status, dumps(document), headers)
+
+
+def error_answer(error: ScimError) -> Answer:
+    """A refusal as SCIM's error document (RFC 7644 section 3.12)."""
+    return Answer(error.status, dumps(error_body(error)), getattr(error, "headers", {}))

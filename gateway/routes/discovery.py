@@ -55,7 +55,7 @@ class Collection:
 
     async def list(self, exchange: Exchange) -> Answer:
         """All documents; a filter is refused, as RFC 7644 section 4 demands."""
-        if exchange.query("filter") is not None:
+        if exchange.parameter("filter") is not None:
             raise ScimError(403, None, f"/{self._name} cannot be filtered; ask for all of it.")
         return answer(list_response(self._documents, len(self._documents), 1))
 

@@ -12,7 +12,8 @@ from gateway.exchange import Answer, Exchange, answer, resource_answer
 from gateway.preconditions import is_known, wanted_etags
 from gateway.routes.sorting import order_by
 from gateway.scim import filter as scim_filter
-from gateway.scim import paging, patch, projection, resource
+from gateway.scim import paging, projection, resource
+from gateway.scim import patch as scim_patch
 from gateway.scim.errors import ScimError
 from gateway.scim.responses import list_response
 from gateway.scim.schema import USER
@@ -44,19 +45,21 @@ class Users:
         """GET /Users/{id} (section 3.4.1)."""
         view = _projection(exchange)
         user = await self._get(exchange)
-        if is_known(exchange.request.headers.get("If-None-Match"), user.etag):
+        if is_known(exchange.header("If-None-Match"), user.etag):
             return Answer(304, headers={"ETag": wire.etag_header(user.etag)})
         return _answer(exchange, view, user)
 
     async def query(self, exchange: Exchange) -> Answer:
         """GET /Users (section 3.4.2)."""
         view = _projection(exchange)
-        page = paging.parse(exchange.query("startIndex"), exchange.query("count"))
+        page = paging.parse(exchange.parameter("startIndex"), exchange.parameter("count"))
         response = await self._client.list(
             pb.ListUsersRequest(
                 organization_id=exchange.organization_id,
-                filter=_filter(exchange.query("filter")),
-                order_by=order_by(USER, exchange.query("sortBy"), exchange.query("sortOrder")),
+                filter=_filter(exchange.parameter("filter")),
+                order_by=order_by(
+                    USER, exchange.parameter("sortBy"), exchange.parameter("sortOrder")
+                ),
                 page_size=page.count,
                 skip=page.start_index - 1,
                 count_total=True,
@@ -87,9 +90,9 @@ class Users:
         Answered with 200 and the resource: clients of Entra's kind read it.
         """
         view = _projection(exchange)
-        operations = patch.parse(await exchange.document())
+        operations = scim_patch.parse(await exchange.document())
         etag = await self._etag(exchange)
-        assignments = patch.assignments(USER, operations)
+        assignments = scim_patch.assignments(USER, operations)
         if assignments:
             values, fields = wire.from_assignments(assignments)
             user = await self._update(exchange, values, fields, etag)
@@ -110,7 +113,7 @@ class Users:
         return Answer(204)
 
     async def _patch_read(
-        self, exchange: Exchange, operations: tuple[patch.Operation, ...], etag: str
+        self, exchange: Exchange, operations: tuple[scim_patch.Operation, ...], etag: str
     ) -> pb.User:
         """Read, apply, write if nobody else wrote meanwhile; again if somebody did."""
         for _ in range(LOST_RACES):
@@ -118,7 +121,7 @@ class Users:
             if etag and user.etag != etag:
                 raise _changed()
             before = wire.from_user(user, exchange.base_url)
-            after = patch.apply(USER, before, operations)
+            after = scim_patch.apply(USER, before, operations)
             fields = _changed_fields(before, after)
             if not fields:
                 return user
@@ -155,7 +158,7 @@ class Users:
 
     async def _etag(self, exchange: Exchange) -> str:
         """The version that If-Match asks for; of several, the one the user has."""
-        etags = wanted_etags(exchange.request.headers.get("If-Match"))
+        etags = wanted_etags(exchange.header("If-Match"))
         if etags is None:
             return ""
         if len(etags) == 1:
@@ -168,7 +171,7 @@ class Users:
 
 def _projection(exchange: Exchange) -> projection.Projection:
     return projection.parse(
-        USER, exchange.query("attributes"), exchange.query("excludedAttributes")
+        USER, exchange.parameter("attributes"), exchange.parameter("excludedAttributes")
     )
 
 
