@@ -14,8 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-import asyncpg
-
 from chassis.database import Database
 from chassis.log import Logger
 from chassis.refusal import DatabaseUnavailable
@@ -123,29 +121,29 @@ class Changes:
         """Listen until told to stop, connecting again whenever the connection is lost."""
         while not stop.is_set():
             try:
-                async with self._database.connection() as connection:
-                    await self._listen(connection, stop)
+                await self._listen(stop)
             except DatabaseUnavailable as error:
                 cause = type(error.__cause__).__name__
                 self._log.debug("changes cannot be followed", cause=cause)
             await wait(stop, BACK_OFF_SECONDS)
 
-    async def _listen(self, connection: asyncpg.Connection, stop: asyncio.Event) -> None:
-        try:
-            await connection.add_listener(CHANNEL, self._hear)
-            self._following = True
-            self._log.info("following changes")
-            while not stop.is_set():
-                await connection.fetchval("SELECT 1", timeout=ANSWER_SECONDS)
-                self._tell(Heartbeat())
-                await wait(stop, HEARTBEAT_SECONDS)
-            await connection.remove_listener(CHANNEL, self._hear)
-        except BaseException:
-            # Giving it back to the pool in order would wait for a server that may be gone.
-            connection.terminate()
-            raise
-        finally:
-            self._end_streams(refused=not stop.is_set())
+    async def _listen(self, stop: asyncio.Event) -> None:
+        async with self._database.connection() as connection:
+            try:
+                await connection.add_listener(CHANNEL, self._hear)
+                self._following = True
+                self._log.info("following changes")
+                while not stop.is_set():
+                    await connection.fetchval("SELECT 1", timeout=ANSWER_SECONDS)
+                    self._tell(Heartbeat())
+                    await wait(stop, HEARTBEAT_SECONDS)
+                await connection.remove_listener(CHANNEL, self._hear)
+            except BaseException:
+                # Giving it back to the pool in order would wait for a server that may be gone.
+                connection.terminate()
+                raise
+            finally:
+                self._end_streams(refused=not stop.is_set())
 
     def _hear(self, _connection: object, _pid: int, _channel: str, organization_id: str) -> None:
         self._tell(OrganizationChanged(organization_id))

@@ -1,4 +1,4 @@
-"""The text form of an API key.
+r"""The text form of an API key.
 
     cak_us_ 22 characters  43 characters  6 characters
             key id         secret         checksum
@@ -8,7 +8,7 @@ digit first, padded with `0`. The checksum is the CRC-32 of everything before it
 in the same notation: a mistyped token is told from a real one without a
 database, and a secret scanner finds real ones only, by
 
-    \\bcak_(us|eu)_[0-9A-Za-z]{71}\\b
+    \bcak_(us|eu)_[0-9A-Za-z]{71}\b
 """
 
 import hashlib
