@@ -17,7 +17,7 @@ $(VENV)/.complete: requirements/dev.txt
 	@touch $@
 
 build/.complete: $(VENV)/.complete $(PROTOS)
-	@rm -rf build && mkdir -p build
+	@mkdir -p build
 	@$(BIN)/python -m grpc_tools.protoc -Iprotos \
 		--plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
 		--python_out=build --pyi_out=build --grpc_python_out=build --mypy_grpc_out=quiet:build $(PROTOS)

@@ -55,6 +55,19 @@ ANSWERS: Final[Mapping[str, Answer]] = {
     "ETAG_MISMATCH": Answer(
         412, detail="The resource has changed since the version in If-Match. Read it again."
     ),
+    "GROUP_NOT_FOUND": Answer(404, detail="No group has the id {group_id} in this organization."),
+    "MEMBER_NOT_FOUND": Answer(
+        400,
+        "invalidValue",
+        "No user and no group of this organization has the id {member_id}, so it cannot become a "
+        "member. Provision it first.",
+    ),
+    "GROUP_CYCLE": Answer(
+        400,
+        "invalidValue",
+        "The group {member_id} has the group {group_id} among its members, directly or through "
+        "others, so it cannot become a member of it.",
+    ),
     "ORGANIZATION_NOT_FOUND": Answer(404),
     "ORGANIZATION_EXISTS": Answer(409, "uniqueness"),
     "KEY_NOT_FOUND": Answer(404),
