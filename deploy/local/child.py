@@ -116,19 +116,16 @@ class Child:
         if self._process is None:
             return
         if self._lives and not hurry.is_set():
-            self._signal(signal.SIGTERM)
+            self._process.terminate()
             await first_of(self._ended(), hurry.wait(), seconds=seconds)
-        self._signal(signal.SIGKILL)
+        if self._lives:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
         await self._ended()
 
     @property
     def _lives(self) -> bool:
         return self._process is not None and self._process.returncode is None
-
-    def _signal(self, number: signal.Signals) -> None:
-        if self._process is not None and self._lives:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.send_signal(number)
 
     async def _spawn(self, arguments: tuple[str, ...]) -> None:
         listen = {self.program.listen_variable: self.address}

@@ -41,16 +41,23 @@ def run(parent: int, on_parent_death: signal.Signals, command: Sequence[str]) ->
 
 
 def watch(parent: int, on_parent_death: signal.Signals, command: Sequence[str]) -> int:
-    """Stay beside the command, pass signals on to it and stop it when the parent is gone."""
+    """Stay beside the command, pass signals on to it and stop it when the parent is gone.
+
+    SIGKILL cannot be passed on: send it to the process group, which the command shares.
+    """
     child = subprocess.Popen(command)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, lambda received, _frame: child.send_signal(received))
-    while child.poll() is None:
-        if os.getppid() != parent:
-            child.send_signal(on_parent_death)
-            return child.wait()
+    while child.poll() is None and os.getppid() == parent:
         time.sleep(POLL_SECONDS)
-    return child.returncode
+    if child.poll() is None:
+        child.send_signal(on_parent_death)
+    code = child.wait()
+    if code < 0:  # end as it did, so that our parent sees the same
+        if -code != signal.SIGKILL:
+            signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    return code
 
 
 if __name__ == "__main__":

