@@ -3,12 +3,14 @@
 import signal
 import socket
 import stat
+import time
 from collections.abc import Callable
 
 import asyncpg
 import psutil
 import pytest
 
+from deploy.local.child import STOP_SECONDS
 from deploy.local.ports import free_port
 from tests.integration.local.running import Running, descendants, eventually, lives
 
@@ -100,6 +102,21 @@ def test_ctrl_c_during_the_start_leaves_nothing_running(start: Start) -> None:
 
     assert running.stop() == 0
 
+    assert [p for p in processes if lives(p)] == []
+
+
+def test_a_second_ctrl_c_ends_what_does_not_want_to(start: Start) -> None:
+    running = start(*usual(), STAND_IN_STUBBORN="yes").ready()
+    processes = descendants(running.process.pid)
+    gateway, stubborn = running.child("gateway"), running.child("usersvc")
+    running.process.send_signal(signal.SIGINT)
+    eventually(lambda: not lives(gateway))
+    assert lives(stubborn)
+
+    began = time.monotonic()
+    assert running.stop() == 0
+
+    assert time.monotonic() - began < STOP_SECONDS / 2
     assert [p for p in processes if lives(p)] == []
 
 

@@ -1,8 +1,9 @@
-"""Needs its database, listens, and can be told to fail: no more than a supervisor sees."""
+"""Needs its database, listens, and can be told to fail or to stay: all a supervisor sees."""
 
 import asyncio
 import json
 import os
+import signal
 import sys
 
 import asyncpg
@@ -22,6 +23,8 @@ async def migrate() -> None:
 async def serve() -> None:
     if "STAND_IN_FAILS" in os.environ:
         sys.exit("USERSVC_SOMETHING is 'x', not a number")
+    if "STAND_IN_STUBBORN" in os.environ:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     host, _, port = os.environ["USERSVC_LISTEN"].rpartition(":")
     server = await asyncio.start_server(lambda _reader, writer: writer.close(), host, int(port))
     port = server.sockets[0].getsockname()[1]
