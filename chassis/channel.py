@@ -24,6 +24,7 @@ def connect(target: str, service: str, repeatable: Sequence[str]) -> grpc.aio.Ch
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.min_reconnect_backoff_ms", 100),
             ("grpc.max_reconnect_backoff_ms", 1000),
+            ("grpc.enable_http_proxy", 0),  # services are neighbours
             ("grpc.keepalive_time_ms", 10_000),
             ("grpc.keepalive_timeout_ms", 3_000),
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
