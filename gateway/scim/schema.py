@@ -61,7 +61,7 @@ class Uniqueness(StrEnum):
     GLOBAL = "global"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Attribute:
     """One attribute of a schema; there is one object for each, compared by identity."""
 
@@ -79,14 +79,17 @@ class Attribute:
     sub_attributes: Mapping[str, "Attribute"] = field(default_factory=dict)  # keyed in lower case
     max_bytes: int = MAX_TEXT_BYTES
     max_values: int = MAX_VALUES
-    value: "Attribute | None" = field(init=False, repr=False)  # RFC 7643 section 2.4
-    is_reference: bool = field(init=False, repr=False)  # its value is the id of another resource
-    read_only: bool = field(init=False, repr=False)
+    value: "Attribute | None" = field(init=False)  # RFC 7643 section 2.4
+    is_reference: bool = field(init=False)  # its value is the id of another resource
+    read_only: bool = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "value", self.sub_attributes.get("value"))
         object.__setattr__(self, "is_reference", "$ref" in self.sub_attributes)
         object.__setattr__(self, "read_only", self.mutability is Mutability.READ_ONLY)
+
+    def __repr__(self) -> str:
+        return f"Attribute({self.label!r})"
 
 
 @dataclass(frozen=True, slots=True, repr=False)

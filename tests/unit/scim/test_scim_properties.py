@@ -1,0 +1,398 @@
+"""What holds for every input, found out by trying many."""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from gateway.scim import filter as filters
+from gateway.scim import paging, patch, projection
+from gateway.scim import path as paths
+from gateway.scim import resource as resources
+from gateway.scim.errors import ScimError
+from gateway.scim.filter import And, Compare, ElementMatch, Not, Operator, Or, Present
+from gateway.scim.patch import Op, Operation
+from gateway.scim.schema import ENTERPRISE_USER_URN, GROUP, USER, AttributePath, Type
+
+# What requests are made of
+
+WORDS = st.sampled_from(
+    [
+        *("userName", "name", "name.givenName", "emails", "emails.value", "members", "manager"),
+        *("active", "meta.created", "id", "schemas", "roles", "value", "type", "primary", "groups"),
+        *("eq", "ne", "co", "sw", "pr", "gt", "and", "or", "not", "(", ")", "[", "]", ".value"),
+        *('"x"', '"a\\"b"', '"\\ud800"', "true", "null", "5", "x", '"', "\\", "\x00", "\ud800"),
+        *(ENTERPRISE_USER_URN, f"{ENTERPRISE_USER_URN}:department", "Operations", "op", "path"),
+        *("add", "Remove", "replace", 'emails[type eq "work"].value', "members[value eq x]", ""),
+    ]
+)
+TEXTS = st.one_of(
+    st.text(max_size=30),
+    st.lists(WORDS, max_size=12).map(" ".join),
+    st.lists(WORDS, max_size=6).map("".join),
+)
+SCALARS = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), TEXTS, st.sampled_from(["True", "u1"])
+)
+DOCUMENTS = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4), st.dictionaries(st.one_of(WORDS, TEXTS), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+OBJECTS = st.dictionaries(st.one_of(WORDS, TEXTS), DOCUMENTS, max_size=5)
+OPERATIONS = st.lists(
+    st.builds(
+        Operation,
+        st.sampled_from(Op),
+        st.one_of(st.none(), WORDS, TEXTS.filter(bool)),
+        DOCUMENTS,
+    ),
+    max_size=4,
+)
+TYPES = st.sampled_from([USER, GROUP])
+
+
+def outcome(call, *arguments):
+    """What a call returns, and how it refuses; nothing but a refusal may be raised."""
+    try:
+        return call(*arguments), None
+    except ScimError as error:
+        return None, (error.status, error.scim_type, error.detail)
+
+
+def answered(call, *arguments):
+    """What a call returns, None if it refuses; a refusal has a detail that can be sent."""
+    answer, refusal = outcome(call, *arguments)
+    if refusal is not None:
+        status, _, detail = refusal
+        assert status in {400, 413}
+        assert 0 < len(detail) < 600
+        orjson.dumps(detail)
+    return answer
+
+
+@given(TYPES, TEXTS)
+def test_no_filter_path_or_list_of_attributes_raises_anything_but_a_refusal(resource_type, text):
+    answered(filters.parse, resource_type, text)
+    answered(paths.parse, resource_type, text)
+    answered(projection.parse, resource_type, text, None)
+    answered(projection.parse, resource_type, None, text)
+    answered(paging.parse, text, text)
+
+
+@given(st.one_of(st.binary(max_size=60), TEXTS.map(lambda text: text.encode(errors="replace"))))
+def test_no_body_raises_anything_but_a_refusal(body):
+    answered(resources.loads, body)
+
+
+@given(TYPES, OBJECTS)
+def test_no_document_raises_anything_but_a_refusal(resource_type, document):
+    answered(resources.read, resource_type, document)
+    answered(patch.parse, document)
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(["op", "OP", "path", "value"]), DOCUMENTS)))
+def test_no_patch_message_raises_anything_but_a_refusal(operations):
+    answered(patch.parse, {"Operations": operations})
+
+
+# Resources as the service keeps them
+
+NAMES = st.sampled_from(["Ann", "Bo", "é", 'a"b\\c'])
+ELEMENTS = st.fixed_dictionaries(
+    {"value": st.sampled_from(["a@x", "b@x", "A@X"])},
+    optional={"type": st.sampled_from(["work", "home"]), "display": NAMES},
+)
+
+
+def with_one_primary(elements: list[dict[str, Any]], position: int) -> list[dict[str, Any]]:
+    unique = list({(e.get("type"), e["value"]): e for e in elements}.values())
+    if position < len(unique):
+        unique[position] = {**unique[position], "primary": True}
+    return unique
+
+
+EMAILS = st.builds(with_one_primary, st.lists(ELEMENTS, min_size=1, max_size=4), st.integers(0, 5))
+USERS = st.fixed_dictionaries(
+    {"id": st.just("u1"), "userName": NAMES},
+    optional={
+        "active": st.booleans(),
+        "title": NAMES,
+        "name": st.dictionaries(
+            st.sampled_from(["givenName", "familyName", "formatted"]), NAMES, min_size=1
+        ),
+        "emails": EMAILS,
+        ENTERPRISE_USER_URN: st.fixed_dictionaries(
+            {"department": NAMES},
+            optional={"manager": st.fixed_dictionaries({"value": st.sampled_from(["u2", "u3"])})},
+        ),
+    },
+)
+
+
+@given(USERS, OPERATIONS)
+def test_no_patch_raises_anything_but_a_refusal_and_none_changes_its_input(user, operations):
+    before = copy.deepcopy(user)
+    answered(patch.apply, USER, user, operations)
+    assert user == before
+
+
+@given(USERS, OPERATIONS)
+def test_a_patched_resource_is_one_that_a_client_could_have_sent(user, operations):
+    patched = answered(patch.apply, USER, user, operations)
+    if patched is not None:
+        assert {"id": "u1", **resources.read(USER, patched)} == patched
+
+
+@given(OBJECTS.map(lambda document: {**document, "userName": "ann"}))
+def test_a_canonical_resource_reads_as_itself(document):
+    canonical = answered(resources.read, USER, document)
+    assume(canonical is not None)
+    assert resources.read(USER, canonical) == canonical
+
+
+# Filters
+
+PLACES = [
+    AttributePath(path.extension, path.attribute, sub_attribute)
+    for path in USER.whole
+    for sub_attribute in path.attribute.sub_attributes.values() or (None,)
+]
+VALUES = {
+    Type.STRING: st.one_of(NAMES, st.text(st.characters(codec="utf-8", exclude_characters="\0"))),
+    Type.REFERENCE: NAMES,
+    Type.BINARY: NAMES,
+    Type.BOOLEAN: st.booleans(),
+    Type.DATE_TIME: st.datetimes().map(lambda moment: f"{moment.isoformat()}Z"),
+}
+ORDER = {Operator.GT, Operator.GE, Operator.LT, Operator.LE}
+EQUALITY = {Operator.EQ, Operator.NE}
+OPERATORS = {
+    Type.STRING: list(Operator),
+    Type.REFERENCE: list(Operator),
+    Type.BINARY: sorted(EQUALITY),
+    Type.BOOLEAN: sorted(EQUALITY),
+    Type.DATE_TIME: sorted(ORDER | EQUALITY),
+}
+
+
+@st.composite
+def comparisons(draw, places):
+    place = draw(st.sampled_from(places))
+    type_ = place.target.type
+    value = draw(VALUES[type_])
+    if type_ is Type.DATE_TIME:
+        value = filters.values.date_time(value)
+        assume(value is not None)
+    return Compare(place, draw(st.sampled_from(OPERATORS[type_])), value)
+
+
+def trees(leaves):
+    return st.recursive(
+        leaves,
+        lambda inner: st.one_of(
+            st.builds(Not, inner),
+            st.builds(And, st.lists(inner, min_size=2, max_size=3).map(tuple)),
+            st.builds(Or, st.lists(inner, min_size=2, max_size=3).map(tuple)),
+        ),
+        max_leaves=8,
+    )
+
+
+def leaves_of(places):
+    return st.one_of(comparisons(places), st.builds(Present, st.sampled_from(places)))
+
+
+@st.composite
+def element_matches(draw):
+    whole = draw(st.sampled_from([path for path in USER.whole if path.attribute.sub_attributes]))
+    places = [place for place in PLACES if place.attribute is whole.attribute]
+    return ElementMatch(whole, draw(trees(leaves_of(places))))
+
+
+FILTERS = trees(st.one_of(leaves_of(PLACES), element_matches()))
+
+
+@given(FILTERS)
+def test_a_filter_written_out_reads_as_the_same_filter(tree):
+    assert filters.parse(USER, filters.to_text(tree)) == tree
+
+
+@given(FILTERS, USERS)
+def test_a_filter_and_its_negation_share_no_resource_and_miss_none(tree, user):
+    assert filters.matches(tree, user) is not filters.matches(Not(tree), user)
+
+
+@given(FILTERS)
+def test_the_case_of_a_filter_s_words_changes_nothing(tree):
+    text = filters.to_text(tree)
+    outside = text.split('"')
+    shouted = '"'.join(part.upper() if i % 2 == 0 else part for i, part in enumerate(outside))
+    assume("\\" not in text)
+    assert filters.parse(USER, shouted) == tree
+
+
+# PATCH
+
+SINGLE = st.sampled_from(
+    [
+        *("userName", "title", "active", "name.givenName", "NAME.familyName", "name"),
+        *("manager", "manager.value", "department", ENTERPRISE_USER_URN, None),
+    ]
+)
+SINGLE_VALUES = st.one_of(
+    *(NAMES, st.booleans(), st.sampled_from(["True", "", None, [], {}, "false", "u9"])),
+    st.dictionaries(
+        st.sampled_from(["givenName", "familyName", "value", "department", "manager", "title"]),
+        st.one_of(NAMES, st.none(), st.just("")),
+        max_size=2,
+    ),
+    st.dictionaries(
+        st.sampled_from(["name.givenName", "title", "name", "manager", "userName", "active"]),
+        st.one_of(NAMES, st.none(), st.just({"givenName": "Z"}), st.just("True")),
+        max_size=2,
+    ),
+)
+SINGLE_OPERATIONS = st.lists(
+    st.builds(Operation, st.sampled_from(Op), SINGLE, SINGLE_VALUES), max_size=4
+)
+
+
+def assigned(resource: dict[str, Any], assignments: Mapping[AttributePath, Any]) -> dict[str, Any]:
+    """The plainest reading of assignments, by hand."""
+    result = copy.deepcopy(resource)
+    for path, value in assignments.items():
+        keys = [path.extension, path.attribute.name]
+        keys += [path.sub_attribute.name] if path.sub_attribute else []
+        *outer, last = [key for key in keys if key]
+        holder = result
+        for key in outer:
+            holder = holder.setdefault(key, {})
+        holder[last] = value
+    return pruned(result)
+
+
+def pruned(value):
+    if not isinstance(value, dict):
+        return value
+    cleaned = {key: pruned(inner) for key, inner in value.items()}
+    return {key: inner for key, inner in cleaned.items() if inner not in (None, {})}
+
+
+@given(USERS, SINGLE_OPERATIONS)
+def test_assignments_make_of_any_resource_what_apply_makes_of_it(user, operations):
+    assignments, refusal = outcome(patch.assignments, USER, operations)
+    patched, other_refusal = outcome(patch.apply, USER, user, operations)
+
+    assert refusal == other_refusal
+    assert patched == (None if refusal else assigned(user, assignments))
+
+
+IDS = st.sampled_from(["u1", "u2", "u3", "u4"])
+MEMBER_OPERATIONS = st.lists(
+    st.one_of(
+        st.builds(
+            Operation,
+            st.sampled_from(Op),
+            st.just("members"),
+            st.lists(st.fixed_dictionaries({"value": IDS}), max_size=3),
+        ),
+        st.builds(Operation, st.just(Op.ADD), st.just("members"), IDS),
+        st.just(Operation(Op.REMOVE, "members")),
+        IDS.map(lambda each: Operation(Op.REMOVE, f'members[value eq "{each}"]')),
+        NAMES.map(lambda name: Operation(Op.REPLACE, "displayName", name)),
+    ),
+    max_size=6,
+)
+
+
+@given(st.sets(IDS), MEMBER_OPERATIONS)
+def test_member_changes_make_of_any_group_what_apply_makes_of_it(ids, operations):
+    group = pruned({"displayName": "T", "members": [{"value": each} for each in sorted(ids)]})
+    group = {k: v for k, v in group.items() if v}
+
+    changes = patch.member_changes(GROUP, operations)
+    applied = patch.apply(GROUP, group, operations)
+
+    assert changes is not None
+    assert not set(changes.add) & set(changes.remove)
+    kept = set() if changes.replace else ids - set(changes.remove)
+    assert {each["value"] for each in applied.get("members", [])} == kept | set(changes.add)
+    names = {str(path): value for path, value in changes.assignments.items()}
+    assert applied["displayName"] == names.get("displayName", "T")
+
+
+# A small model of e-mail addresses under PATCH: rows of a table, changed one by one.
+
+
+class Rows:
+    def __init__(self, emails):
+        self.rows = [dict(each) for each in emails]
+
+    def run(self, operation, kind, part, value):
+        chosen = [row for row in self.rows if row.get("type") == kind]
+        if operation is Op.REMOVE:
+            for row in chosen:
+                row.pop(part, None)
+        else:
+            if not chosen:
+                chosen = [{"type": kind}]
+                self.rows += chosen
+            for row in chosen:
+                row[part] = value
+            if part == "primary" and value is True:
+                self.demote([row for row in self.rows if row not in chosen])
+        self.tidy()
+
+    def demote(self, rows):
+        for row in rows:
+            if row.get("primary"):
+                row["primary"] = False
+
+    def tidy(self):
+        """No row is empty, and none says the same value of the same type as an earlier one."""
+        seen = {}
+        for row in [each for each in self.rows if each]:
+            key = (row.get("type"), row["value"]) if "value" in row else str(sorted(row.items()))
+            if key in seen:
+                seen[key].update({k: v for k, v in row.items() if k not in seen[key]})
+            else:
+                seen[key] = row
+        self.rows = list(seen.values())
+
+
+KINDS = st.sampled_from(["work", "home"])
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(
+            st.sampled_from([Op.ADD, Op.REPLACE]),
+            KINDS,
+            st.just("value"),
+            st.sampled_from(["a@x", "c@x"]),
+        ),
+        st.tuples(st.sampled_from([Op.ADD, Op.REPLACE]), KINDS, st.just("primary"), st.booleans()),
+        st.tuples(st.just(Op.REMOVE), KINDS, st.sampled_from(["value", "primary"]), st.none()),
+    ),
+    max_size=5,
+)
+ONE_OF_EACH = EMAILS.map(lambda emails: list({each.get("type"): each for each in emails}.values()))
+
+
+@given(ONE_OF_EACH, STEPS)
+def test_patches_of_elements_agree_with_a_table_of_rows(emails, steps):
+    table = Rows(emails)
+    for step in steps:
+        table.run(*step)
+    operations = [
+        Operation(operation, f'emails[type eq "{kind}"].{part}', value)
+        for operation, kind, part, value in steps
+    ]
+
+    applied = patch.apply(USER, {"userName": "ann", "emails": emails}, operations)
+
+    assert applied.get("emails", []) == table.rows

@@ -1,0 +1,161 @@
+import pytest
+
+from gateway.scim import schema
+from gateway.scim.schema import ENTERPRISE_USER_URN, GROUP, GROUP_URN, USER, USER_URN
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("userName", "userName"),
+        ("USERNAME", "userName"),
+        (f"{USER_URN}:userName", "userName"),
+        (f"{USER_URN.upper()}:username", "userName"),
+        (f"{USER_URN}:name.familyName", "name.familyName"),
+        ("name.FamilyName", "name.familyName"),
+        ("emails.Value", "emails.value"),
+        ("meta.Created", "meta.created"),
+        ("id", "id"),
+        ("externalid", "externalId"),
+        ("schemas", "schemas"),
+        (f"{ENTERPRISE_USER_URN}:employeeNumber", f"{ENTERPRISE_USER_URN}:employeeNumber"),
+        (f"{ENTERPRISE_USER_URN}.manager", f"{ENTERPRISE_USER_URN}:manager"),
+        (f"{ENTERPRISE_USER_URN}:manager.value", f"{ENTERPRISE_USER_URN}:manager.value"),
+        ("manager", f"{ENTERPRISE_USER_URN}:manager"),
+        ("Manager.Value", f"{ENTERPRISE_USER_URN}:manager.value"),
+    ],
+)
+def test_an_attribute_is_found_however_its_name_is_written(written, meant):
+    assert str(USER.find(written)) == meant
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "",
+        "nope",
+        "name.nope",
+        "userName.value",
+        "name.givenName.value",
+        USER_URN,
+        ENTERPRISE_USER_URN,
+        f"{GROUP_URN}:displayName",
+        f"{USER_URN}:manager",
+        " userName",
+        "password",
+    ],
+)
+def test_what_is_no_attribute_of_the_type_is_not_found(written):
+    assert USER.find(written) is None
+
+
+def test_all_spellings_of_a_name_are_one_path():
+    spellings = ["manager", f"{ENTERPRISE_USER_URN}:MANAGER", f"{ENTERPRISE_USER_URN}.manager"]
+    assert len({USER.find(each) for each in spellings}) == 1
+
+
+SHOES = {
+    "id": "urn:acme:schemas:1.0:Shoes",
+    "name": "Shoes",
+    "attributes": [
+        {"name": "size", "type": "integer", "required": True},
+        {"name": "department", "type": "string"},
+        {"name": "title", "type": "string"},
+    ],
+}
+
+
+def test_an_extension_added_later_is_found_like_the_built_in_ones():
+    user = USER.with_extension(schema.Schema.from_document(SHOES))
+
+    found = {name: str(user.find(name)) for name in ("SIZE", "urn:acme:schemas:1.0:shoes:size")}
+
+    assert found == dict.fromkeys(found, "urn:acme:schemas:1.0:Shoes:size")
+    assert user.extension_urn("URN:ACME:schemas:1.0:shoes") == "urn:acme:schemas:1.0:Shoes"
+
+
+def test_a_bare_name_keeps_its_meaning_when_a_later_extension_has_it_too():
+    user = USER.with_extension(schema.Schema.from_document(SHOES))
+
+    assert str(user.find("title")) == "title"
+    assert str(user.find("department")) == f"{ENTERPRISE_USER_URN}:department"
+
+
+def test_a_type_is_not_changed_by_what_is_added_to_a_copy_of_it():
+    USER.with_extension(schema.Schema.from_document(SHOES))
+    assert USER.find("size") is None
+
+
+def test_the_schemas_document_lists_each_schema_once_with_its_address():
+    documents = schema.schema_documents([USER, GROUP, USER], "https://scim.test")
+
+    assert [(each["id"], each["meta"]) for each in documents] == [
+        (urn, {"resourceType": "Schema", "location": f"https://scim.test/Schemas/{urn}"})
+        for urn in (USER_URN, ENTERPRISE_USER_URN, GROUP_URN)
+    ]
+    assert all(each["schemas"] == [schema.SCHEMA_URN] for each in documents)
+
+
+def test_the_resource_types_document_names_endpoint_schema_and_extensions():
+    assert schema.resource_type_documents([USER, GROUP], "https://scim.test") == [
+        {
+            "schemas": ["urn:ietf:params:scim:schemas:core:2.0:ResourceType"],
+            "id": "User",
+            "name": "User",
+            "endpoint": "/Users",
+            "description": "The accounts of people",
+            "schema": USER_URN,
+            "schemaExtensions": [{"schema": ENTERPRISE_USER_URN, "required": False}],
+            "meta": {
+                "resourceType": "ResourceType",
+                "location": "https://scim.test/ResourceTypes/User",
+            },
+        },
+        {
+            "schemas": ["urn:ietf:params:scim:schemas:core:2.0:ResourceType"],
+            "id": "Group",
+            "name": "Group",
+            "endpoint": "/Groups",
+            "description": "Groups of people and of other groups",
+            "schema": GROUP_URN,
+            "schemaExtensions": [],
+            "meta": {
+                "resourceType": "ResourceType",
+                "location": "https://scim.test/ResourceTypes/Group",
+            },
+        },
+    ]
+
+
+def every_attribute(documents):
+    for document in documents:
+        for attribute in document["attributes"]:
+            yield attribute
+            yield from attribute.get("subAttributes", ())
+
+
+def test_every_listed_attribute_spells_out_every_characteristic_and_none_is_null():
+    wanted = {
+        "name",
+        "type",
+        "multiValued",
+        "description",
+        "required",
+        "caseExact",
+        "mutability",
+        "returned",
+        "uniqueness",
+    }
+    for attribute in every_attribute(schema.schema_documents([USER, GROUP], "")):
+        assert wanted <= attribute.keys()
+        assert None not in attribute.values()
+
+
+def test_the_attributes_that_entra_maps_for_us_can_be_discovered_and_written():
+    listed = {each["name"]: each for each in USER.schema.document["attributes"]}
+    names = {each["name"] for each in listed["name"]["subAttributes"]}
+
+    assert {"userName", "externalId", "active", "name"} <= listed.keys()
+    assert {"givenName", "familyName"} <= names
+    assert [each for each, a in listed.items() if a["required"]] == ["userName"]
+    assert [each for each, a in listed.items() if a["mutability"] == "readOnly"] == ["groups"]
