@@ -1,0 +1,1 @@
+"""The people of organizations: their values, their rules and their tables."""

@@ -1,0 +1,60 @@
+"""`python -m usersvc serve` answers requests; `python -m usersvc migrate` prepares the database."""
+
+import argparse
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+from chassis import log, migrations
+from chassis.clock import system_clock
+from chassis.database import Database
+from chassis.process import Stop, run
+from chassis.server import Server
+from chassis.settings import SettingsError
+from cloudacademy.users.v1 import users_pb2, users_pb2_grpc
+from usersvc import settings
+from usersvc.settings import Settings
+from usersvc.user_store import UserStore
+from usersvc.users_servicer import UsersServicer
+
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
+USER_SERVICE: Final = users_pb2.DESCRIPTOR.services_by_name["UserService"].full_name
+
+
+async def serve(config: Settings, stop: Stop) -> None:
+    """Answer requests until told to stop."""
+    logger = log.configure("usersvc", config.log_level)
+    async with Database(config.database_url, "usersvc") as database:
+        server = Server([USER_SERVICE], database.answers, logger)
+        users = UsersServicer(UserStore(database), system_clock)
+        users_pb2_grpc.add_UserServiceServicer_to_server(users, server.grpc)
+        await server.run(config.listen, stop)
+
+
+async def migrate(database_url: str) -> None:
+    """Bring the database's schema up to this release's."""
+    for migration in await migrations.apply(database_url, migrations.read(MIGRATIONS)):
+        print(f"applied {migration.name}")
+
+
+def main() -> int:
+    """Do what the command line asks for."""
+    parser = argparse.ArgumentParser(prog="usersvc", description=__doc__)
+    parser.add_argument("command", choices=("serve", "migrate"))
+    command = parser.parse_args().command
+    try:
+        config = settings.read(os.environ)
+    except SettingsError as error:
+        print(f"usersvc: {error}", file=sys.stderr)
+        return 2
+    if command == "migrate":
+        asyncio.run(migrate(config.database_url))
+    else:
+        run(lambda stop: serve(config, stop))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,98 @@
+"""Conditions on users, and where a page of them begins."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, auto
+from typing import TypeAlias
+from uuid import UUID
+
+
+class Operator(Enum):
+    """How a field is compared with a value."""
+
+    EQUAL = auto()
+    NOT_EQUAL = auto()
+    CONTAINS = auto()
+    STARTS_WITH = auto()
+    ENDS_WITH = auto()
+    GREATER_THAN = auto()
+    GREATER_OR_EQUAL = auto()
+    LESS_THAN = auto()
+    LESS_OR_EQUAL = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A time to the nanosecond: `time`, or `later` than it by less than a microsecond."""
+
+    time: datetime
+    later: bool = False
+
+
+Value: TypeAlias = "str | bool | Moment"
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A field compared with a value."""
+
+    field: str
+    operator: Operator
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """A field that has a value, or a repeated one with elements."""
+
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
+class ElementMatch:
+    """One and the same element of a repeated field satisfies the filter."""
+
+    field: str
+    filter: "Filter"
+
+
+@dataclass(frozen=True, slots=True)
+class AllOf:
+    """Every filter holds."""
+
+    filters: "tuple[Filter, ...]"
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """At least one filter holds."""
+
+    filters: "tuple[Filter, ...]"
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """The filter does not hold."""
+
+    filter: "Filter"
+
+
+Filter: TypeAlias = "AllOf | AnyOf | Not | Comparison | Present | ElementMatch"
+
+OrderKey: TypeAlias = "str | bool | datetime | UUID | None"
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """The last user of the page before: its key in the order, and its id."""
+
+    key: OrderKey
+    user_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """The field that users are sorted by."""
+
+    field: str = "id"
+    descending: bool = False

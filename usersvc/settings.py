@@ -1,0 +1,30 @@
+"""The settings of this process, from variables that begin with USERSVC_."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from chassis.settings import Address, Environment
+
+LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an operator decides."""
+
+    database_url: str
+    listen: Address
+    log_level: str
+
+
+def read(variables: Mapping[str, str]) -> Settings:
+    """The settings; refuses with all that is wrong with them at once."""
+    environment = Environment(variables, "USERSVC_")
+    settings = Settings(
+        database_url=environment.text("DATABASE_URL"),
+        listen=environment.address("LISTEN", "127.0.0.1:50051"),
+        log_level=environment.choice("LOG_LEVEL", LOG_LEVELS, "info"),
+    )
+    environment.check()
+    return settings

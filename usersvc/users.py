@@ -1,0 +1,218 @@
+"""Users: their values and their rules."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from usersvc.errors import InvalidField, UnknownField
+
+MAX_KEY_BYTES: Final = 1_024
+"""The limit of texts that an index holds."""
+MAX_TEXT_BYTES: Final = 8_192
+MAX_ELEMENTS: Final = 1_000
+EVERYTHING: Final = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """The parts of a person's name."""
+
+    formatted: str = ""
+    family_name: str = ""
+    given_name: str = ""
+    middle_name: str = ""
+    honorific_prefix: str = ""
+    honorific_suffix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TypedValue:
+    """One of several values of the same kind."""
+
+    value: str = ""
+    display: str = ""
+    type: str = ""
+    primary: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A postal address."""
+
+    formatted: str = ""
+    street_address: str = ""
+    locality: str = ""
+    region: str = ""
+    postal_code: str = ""
+    country: str = ""
+    type: str = ""
+    primary: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EnterpriseUser:
+    """What an employer knows of a person; `manager` is the manager's id as it was given."""
+
+    employee_number: str = ""
+    cost_center: str = ""
+    organization: str = ""
+    division: str = ""
+    department: str = ""
+    manager: str = ""
+
+
+NO_NAME: Final = Name()
+NO_ENTERPRISE: Final = EnterpriseUser()
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """All of a user that its organization decides. Empty is what is not assigned."""
+
+    user_name: str = ""
+    external_id: str = ""
+    active: bool = True
+    name: Name = NO_NAME
+    display_name: str = ""
+    nick_name: str = ""
+    profile_url: str = ""
+    title: str = ""
+    user_type: str = ""
+    preferred_language: str = ""
+    locale: str = ""
+    timezone: str = ""
+    emails: tuple[TypedValue, ...] = ()
+    phone_numbers: tuple[TypedValue, ...] = ()
+    ims: tuple[TypedValue, ...] = ()
+    photos: tuple[TypedValue, ...] = ()
+    addresses: tuple[Address, ...] = ()
+    entitlements: tuple[TypedValue, ...] = ()
+    roles: tuple[TypedValue, ...] = ()
+    x509_certificates: tuple[TypedValue, ...] = ()
+    enterprise: EnterpriseUser = NO_ENTERPRISE
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person of an organization; `version` grows with every change."""
+
+    organization_id: UUID
+    user_id: UUID
+    version: int
+    create_time: datetime
+    update_time: datetime
+    profile: Profile
+
+    @property
+    def etag(self) -> str:
+        """The version as callers know it."""
+        return str(self.version)
+
+
+def version_of(etag: str) -> int:
+    """The version that an etag names; one that no user has if it is none of ours."""
+    return int(etag) if etag.isascii() and etag.isdigit() and len(etag) <= 18 else -1
+
+
+# What a mask may name.
+
+_TEXTS: Final = (
+    *("user_name", "external_id", "display_name", "nick_name", "profile_url", "title"),
+    *("user_type", "preferred_language", "locale", "timezone"),
+)
+_TYPED_VALUES: Final = (
+    *("emails", "phone_numbers", "ims", "photos", "entitlements", "roles", "x509_certificates"),
+)
+_NAME_TEXTS: Final = tuple(field.name for field in fields(Name))
+_ENTERPRISE_TEXTS: Final = tuple(field.name for field in fields(EnterpriseUser))
+_ADDRESS_TEXTS: Final = tuple(field.name for field in fields(Address) if field.name != "primary")
+
+MASK_PATHS: Final = frozenset(
+    {
+        *(field.name for field in fields(Profile)),
+        *(f"name.{text}" for text in _NAME_TEXTS),
+        *(f"enterprise.{text}" for text in _ENTERPRISE_TEXTS),
+        "enterprise.manager.value",
+        EVERYTHING,
+    }
+)
+
+
+def apply(profile: Profile, new: Profile, mask: Iterable[str]) -> Profile:
+    """The profile with the fields that the mask names as they are in `new`.
+
+    Refuses (UnknownField) a path that names nothing that may be changed.
+    """
+    paths = tuple(mask)
+    for path in paths:
+        if path not in MASK_PATHS:
+            raise UnknownField(path, "an update mask")
+    if EVERYTHING in paths:
+        return new
+    for path in paths:
+        profile = _with_field(profile, new, path)
+    return profile
+
+
+def _with_field(profile: Profile, new: Profile, path: str) -> Profile:
+    field, _, inner = path.removesuffix(".value").partition(".")
+    value = getattr(new, field)
+    if inner:
+        value = replace(getattr(profile, field), **{inner: getattr(value, inner)})
+    return replace(profile, **{field: value})
+
+
+# What a profile may hold.
+
+
+def check(profile: Profile) -> None:
+    """Refuse (InvalidField) a profile that lacks a user name or passes a limit."""
+    if not profile.user_name:
+        raise InvalidField("user_name", "is required")
+    for field in _TEXTS:
+        _check_text(field, getattr(profile, field))
+    if profile.name != NO_NAME:
+        for text in _NAME_TEXTS:
+            _check_text(f"name.{text}", getattr(profile.name, text))
+    if profile.enterprise != NO_ENTERPRISE:
+        for text in _ENTERPRISE_TEXTS:
+            _check_text(f"enterprise.{text}", getattr(profile.enterprise, text))
+    for field in _TYPED_VALUES:
+        _check_elements(field, getattr(profile, field), ("value", "display", "type"))
+    _check_elements("addresses", profile.addresses, _ADDRESS_TEXTS)
+
+
+_KEYS: Final = frozenset(
+    {"user_name", "external_id", "display_name", "emails.value", "enterprise.manager"}
+)
+
+
+def _check_text(field: str, text: str) -> None:
+    limit = MAX_KEY_BYTES if field in _KEYS else MAX_TEXT_BYTES
+    # No character takes more than 4 bytes: most texts need not be encoded to be judged.
+    if len(text) * 4 > limit and len(text.encode()) > limit:
+        raise InvalidField(field, f"is longer than {limit:,} bytes of UTF-8")
+    if "\0" in text:
+        raise InvalidField(field, "contains the NUL character")
+
+
+def _check_elements(
+    field: str, elements: tuple[TypedValue, ...] | tuple[Address, ...], texts: tuple[str, ...]
+) -> None:
+    if not elements:
+        return
+    if len(elements) > MAX_ELEMENTS:
+        raise InvalidField(field, f"has more than {MAX_ELEMENTS:,} elements")
+    if sum(1 for _ in _primaries(elements)) > 1:
+        raise InvalidField(field, "has more than one primary element")
+    for element in elements:
+        for text in texts:
+            _check_text(f"{field}.{text}", getattr(element, text))
+
+
+def _primaries(
+    elements: tuple[TypedValue, ...] | tuple[Address, ...],
+) -> Iterator[TypedValue | Address]:
+    return (element for element in elements if element.primary)
