@@ -1,0 +1,56 @@
+"""A network between a service and its database that tests can break."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit, urlunsplit
+
+
+class Proxy:
+    """Passes bytes on, until it is told to hold them back without a word."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._host, self._port = host, port
+        self._open = asyncio.Event()
+        self._open.set()
+        self._writers: list[asyncio.StreamWriter] = []
+
+    def partition(self) -> None:
+        self._open.clear()
+
+    def heal(self) -> None:
+        self._open.set()
+
+    async def connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await self._open.wait()
+        there_reader, there_writer = await asyncio.open_connection(self._host, self._port)
+        self._writers += [writer, there_writer]
+        await asyncio.gather(self._pass(reader, there_writer), self._pass(there_reader, writer))
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65_536):
+                await self._open.wait()
+                writer.write(data)
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+
+    def close(self) -> None:
+        self.heal()
+        for writer in self._writers:
+            writer.close()
+
+
+@asynccontextmanager
+async def proxy_before(url: str) -> AsyncIterator[tuple[Proxy, str]]:
+    """A proxy before a database, and the database's address through it."""
+    parts = urlsplit(url)
+    proxy = Proxy(parts.hostname or "", parts.port or 0)
+    server = await asyncio.start_server(proxy.connect, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    login = parts.netloc.rpartition("@")[0]
+    yield proxy, urlunsplit(parts._replace(netloc=f"{login}@127.0.0.1:{port}"))
+    server.close()
+    proxy.close()

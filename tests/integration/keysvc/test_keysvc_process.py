@@ -1,0 +1,177 @@
+"""The process itself: its commands, its log, its end."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from cloudacademy.keys.v1 import keys_pb2 as pb
+from cloudacademy.keys.v1 import keys_pb2_grpc
+
+ROOT = Path(__file__).resolve().parents[3]
+ID = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11"
+KEY = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e12"
+
+
+class Keysvc:
+    """`python -m keysvc …` with an environment."""
+
+    def __init__(self, url: str) -> None:
+        self.environment = os.environ | {
+            "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "build"))),
+            "KEYSVC_DATABASE_URL": url,
+            "KEYSVC_REGION": "us",
+            "KEYSVC_LISTEN": "127.0.0.1:0",
+        }
+
+    def run(self, *arguments: str) -> tuple[int, str, str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "keysvc", *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    def answer(self, *arguments: str) -> Any:
+        code, output, errors = self.run(*arguments)
+        assert (code, errors) == (0, "")
+        assert output.count("\n") == 1
+        return json.loads(output)
+
+    def serve(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "keysvc", "serve"],
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+
+@pytest.fixture
+def keysvc(keys_url: str) -> Iterator[Keysvc]:
+    return Keysvc(keys_url)
+
+
+def test_an_operator_makes_an_organization_and_a_key_and_ends_it(keysvc: Keysvc):
+    created = keysvc.answer("create-organization", "--display-name", "Acme", "--id", ID)
+    active = keysvc.answer("activate-integration", ID)
+    made = keysvc.answer("generate-key", ID, "--created-by", "ops")
+    revoked = keysvc.answer("revoke-key", ID, made["key"]["id"])
+    listed = keysvc.answer("list-keys", ID)
+    inactive = keysvc.answer("deactivate-integration", ID)
+
+    assert created["organization"] == {
+        "id": ID,
+        "display_name": "Acme",
+        "region": "REGION_US",
+        "create_time": created["organization"]["create_time"],
+    }
+    assert active["integration"]["state"] == "STATE_ACTIVE"
+    assert made["key"] == {
+        "id": made["key"]["id"],
+        "organization_id": ID,
+        "create_time": made["key"]["create_time"],
+        "created_by": "ops",
+    }
+    assert revoked["key"] == made["key"] | {
+        "revoke_time": revoked["key"]["revoke_time"],
+        "revoked_by": "operator",
+    }
+    assert listed == {"keys": [revoked["key"]]}
+    assert inactive["integration"]["state"] == "STATE_INACTIVE"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "complaint"),
+    [
+        (
+            ("generate-key", ID, "--created-by", "ops"),
+            1,
+            f"keysvc: This region has no organization {ID}.\n",
+        ),
+        (
+            ("revoke-key", ID, KEY),
+            1,
+            f"keysvc: The organization {ID} has no API key {KEY}.\n",
+        ),
+        (
+            ("list-keys", "acme"),
+            1,
+            "keysvc: ORGANIZATION: must be a UUID such as 0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11\n",
+        ),
+        (
+            ("create-organization", "--display-name", ""),
+            1,
+            "keysvc: organization.display_name: must have 1 to 200 characters\n",
+        ),
+    ],
+)
+def test_an_operators_mistake_is_answered_in_one_line(
+    keysvc: Keysvc, arguments: tuple[str, ...], code: int, complaint: str
+):
+    assert keysvc.run(*arguments) == (code, "", complaint)
+
+
+@pytest.mark.parametrize("arguments", [(), ("serve", "now"), ("generate-key", ID), ("list-keys",)])
+def test_a_command_called_wrongly_is_explained(keysvc: Keysvc, arguments: tuple[str, ...]):
+    code, output, errors = keysvc.run(*arguments)
+    assert (code, output) == (2, "")
+    assert errors.startswith("usage: python -m keysvc")
+
+
+@pytest.mark.parametrize("command", ["serve", "migrate", "list-keys"])
+def test_missing_settings_are_named(keysvc: Keysvc, command: str):
+    del keysvc.environment["KEYSVC_REGION"]
+    arguments = [command, ID] if command == "list-keys" else [command]
+    assert keysvc.run(*arguments) == (2, "", "keysvc: KEYSVC_REGION is not set\n")
+
+
+@pytest.mark.parametrize("command", ["migrate", "list-keys"])
+def test_a_command_without_its_database_ends_in_one_line(keysvc: Keysvc, command: str):
+    keysvc.environment["KEYSVC_DATABASE_URL"] = "postgresql://nobody@127.0.0.1:1/nothing"
+    arguments = [command, ID] if command == "list-keys" else [command]
+    code, output, errors = keysvc.run(*arguments)
+    assert (code, output, errors.count("\n")) == (1, "", 1)
+
+
+def test_migrating_twice_changes_nothing(keysvc: Keysvc):
+    assert keysvc.answer("migrate") == {"applied": []}
+
+
+def test_the_process_serves_logs_no_token_and_ends_when_told(keysvc: Keysvc):
+    keysvc.answer("create-organization", "--display-name", "Acme", "--id", ID)
+    keysvc.answer("activate-integration", ID)
+    token = keysvc.answer("generate-key", ID, "--created-by", "ops")["token"]
+    process = keysvc.serve()
+    assert process.stdout is not None
+    lines = map(json.loads, process.stdout)
+    address = next(line["address"] for line in lines if "address" in line)
+    with grpc.insecure_channel(address) as channel:
+        keys = keys_pb2_grpc.KeyServiceStub(channel)
+        request = pb.AuthenticateRequest(token=token, client_address="192.0.2.1")
+        answer = keys.Authenticate(request, timeout=10)
+        with pytest.raises(grpc.RpcError):
+            keys.Authenticate(pb.AuthenticateRequest(token=token[:-1]), timeout=10)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=30)
+
+    outcomes = [
+        entry["outcome"]
+        for entry in map(json.loads, output.splitlines())
+        if entry["event"] == "call"
+    ]
+    assert answer.organization_id == ID
+    assert outcomes == ["OK", "KEY_MALFORMED"]
+    assert process.returncode == 0
+    assert token[7:77] not in output
+    assert keysvc.answer("list-keys", ID)["keys"][0]["last_used_address"] == "192.0.2.1"
