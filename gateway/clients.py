@@ -31,39 +31,41 @@ class UserClient:
 
     async def create(self, request: pb.CreateUserRequest, request_id: str) -> pb.User:
         """Add a user."""
-        response = await self._call(self._stub.CreateUser, request, request_id)
+        response = await call(self._stub.CreateUser, request, request_id, self._tenant_urls)
         return response.user
 
     async def get(self, request: pb.GetUserRequest, request_id: str) -> pb.User:
         """Read a user."""
-        response = await self._call(self._stub.GetUser, request, request_id)
+        response = await call(self._stub.GetUser, request, request_id, self._tenant_urls)
         return response.user
 
     async def list(self, request: pb.ListUsersRequest, request_id: str) -> pb.ListUsersResponse:
         """Read a page of users."""
-        return await self._call(self._stub.ListUsers, request, request_id)
+        return await call(self._stub.ListUsers, request, request_id, self._tenant_urls)
 
     async def update(self, request: pb.UpdateUserRequest, request_id: str) -> pb.User:
         """Change a user."""
-        response = await self._call(self._stub.UpdateUser, request, request_id)
+        response = await call(self._stub.UpdateUser, request, request_id, self._tenant_urls)
         return response.user
 
     async def delete(self, request: pb.DeleteUserRequest, request_id: str) -> None:
         """Remove a user."""
-        await self._call(self._stub.DeleteUser, request, request_id)
+        await call(self._stub.DeleteUser, request, request_id, self._tenant_urls)
 
-    async def _call(
-        self,
-        method: "grpc.aio.UnaryUnaryMultiCallable[Any, Response]",
-        request: object,
-        request_id: str,
-    ) -> Response:
-        try:
-            return await method(
-                request, timeout=DEADLINE_SECONDS, metadata=(("x-request-id", request_id),)
-            )
-        except grpc.aio.AioRpcError as error:
-            raise translate(error, self._tenant_urls) from error
+
+async def call(
+    method: "grpc.aio.UnaryUnaryMultiCallable[Any, Response]",
+    request: object,
+    request_id: str,
+    tenant_urls: Mapping[str, str],
+) -> Response:
+    """The answer of one call; what was refused is raised as RefusedError."""
+    try:
+        return await method(
+            request, timeout=DEADLINE_SECONDS, metadata=(("x-request-id", request_id),)
+        )
+    except grpc.aio.AioRpcError as error:
+        raise translate(error, tenant_urls) from error
 
 
 def user_channel(target: str) -> grpc.aio.Channel:

@@ -1,0 +1,61 @@
+"""The groups of an organization, as the gateway calls usersvc for them."""
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Final
+
+import grpc
+from cloudacademy.users.v1 import groups_pb2 as pb
+from cloudacademy.users.v1 import groups_pb2_grpc
+
+from gateway.clients import call
+
+MEMBERS_PAGE: Final = 10_000
+
+
+class GroupClient:
+    """The groups of an organization, kept by usersvc.
+
+    What the service refuses is raised as `gateway.errors.RefusedError`.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel, tenant_urls: Mapping[str, str]) -> None:
+        self._stub = groups_pb2_grpc.GroupServiceStub(channel)
+        self._tenant_urls = tenant_urls
+
+    async def create(self, request: pb.CreateGroupRequest, request_id: str) -> pb.Group:
+        """Add a group with its first members."""
+        response = await call(self._stub.CreateGroup, request, request_id, self._tenant_urls)
+        return response.group
+
+    async def get(self, request: pb.GetGroupRequest, request_id: str) -> pb.Group:
+        """Read a group, without its members."""
+        response = await call(self._stub.GetGroup, request, request_id, self._tenant_urls)
+        return response.group
+
+    async def list(self, request: pb.ListGroupsRequest, request_id: str) -> pb.ListGroupsResponse:
+        """Read a page of groups."""
+        return await call(self._stub.ListGroups, request, request_id, self._tenant_urls)
+
+    async def update(self, request: pb.UpdateGroupRequest, request_id: str) -> pb.Group:
+        """Change a group and its members."""
+        response = await call(self._stub.UpdateGroup, request, request_id, self._tenant_urls)
+        return response.group
+
+    async def delete(self, request: pb.DeleteGroupRequest, request_id: str) -> None:
+        """Remove a group."""
+        await call(self._stub.DeleteGroup, request, request_id, self._tenant_urls)
+
+    async def members(
+        self, organization_id: str, group_id: str, request_id: str
+    ) -> AsyncIterator[pb.Member]:
+        """Every direct member of a group, read page by page."""
+        request = pb.ListMembersRequest(
+            organization_id=organization_id, group_id=group_id, page_size=MEMBERS_PAGE
+        )
+        while True:
+            page = await call(self._stub.ListMembers, request, request_id, self._tenant_urls)
+            for member in page.members:
+                yield member
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token

@@ -1,0 +1,260 @@
+"""The endpoint /Groups (RFC 7644 section 3).
+
+Members are sets that only usersvc knows: no request that changes some of them
+reads the others.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from cloudacademy.users.v1 import groups_pb2 as pb
+from google.protobuf.field_mask_pb2 import FieldMask
+
+from gateway import wire, wire_group
+from gateway.errors import RefusedError
+from gateway.exchange import Answer, Exchange, answer, resource_answer
+from gateway.group_client import GroupClient
+from gateway.preconditions import is_known, wanted_etags
+from gateway.routes.sorting import order_by
+from gateway.scim import filter as scim_filter
+from gateway.scim import paging, projection, resource
+from gateway.scim import patch as scim_patch
+from gateway.scim.errors import ScimError, too_many
+from gateway.scim.responses import list_response
+from gateway.scim.schema import GROUP
+from gateway.wire_filter import to_filter
+
+LOST_RACES: Final = 5
+MAX_LISTED_MEMBERS: Final = 100_000
+"""How many members the groups of one list hold at most, all together."""
+
+
+class Groups:
+    """The groups of the caller's organization."""
+
+    def __init__(self, client: GroupClient) -> None:
+        self._client = client
+
+    async def create(self, exchange: Exchange) -> Answer:
+        """POST /Groups (section 3.3)."""
+        view = _projection(exchange)
+        document = resource.read(GROUP, await exchange.document())
+        created = await self._client.create(
+            pb.CreateGroupRequest(
+                organization_id=exchange.organization_id,
+                group=wire_group.to_group(document),
+                member_ids=wire_group.member_ids(document),
+            ),
+            exchange.request_id,
+        )
+        return await self._answer(exchange, view, created, 201)
+
+    async def get(self, exchange: Exchange) -> Answer:
+        """GET /Groups/{id} (section 3.4.1)."""
+        view = _projection(exchange)
+        group = await self._get(exchange)
+        if is_known(exchange.header("If-None-Match"), group.etag):
+            return Answer(304, headers={"ETag": wire.etag_header(group.etag)})
+        return await self._answer(exchange, view, group)
+
+    async def query(self, exchange: Exchange) -> Answer:
+        """GET /Groups (section 3.4.2)."""
+        view = _projection(exchange)
+        page = paging.parse(exchange.parameter("startIndex"), exchange.parameter("count"))
+        response = await self._client.list(
+            pb.ListGroupsRequest(
+                organization_id=exchange.organization_id,
+                filter=_filter(exchange.parameter("filter")),
+                order_by=order_by(
+                    GROUP, exchange.parameter("sortBy"), exchange.parameter("sortOrder")
+                ),
+                page_size=page.count,
+                skip=page.start_index - 1,
+                count_total=True,
+                omit_groups=page.count == 0,
+            ),
+            exchange.request_id,
+        )
+        groups = await self._documents(exchange, view, response.groups)
+        return answer(list_response(groups, response.total_size, page.start_index))
+
+    async def replace(self, exchange: Exchange) -> Answer:
+        """PUT /Groups/{id} (section 3.5.1): what the client leaves out is cleared."""
+        view = _projection(exchange)
+        document = resource.read(GROUP, await exchange.document())
+        members = pb.MemberChange(clear=True, add_member_ids=wire_group.member_ids(document))
+        updated = await self._update(
+            exchange,
+            wire_group.to_group(document),
+            wire_group.GROUP_FIELDS,
+            members,
+            await self._etag(exchange),
+        )
+        return await self._answer(exchange, view, updated)
+
+    async def patch(self, exchange: Exchange) -> Answer:
+        """PATCH /Groups/{id} (section 3.5.2), all operations or none.
+
+        Answered with 204, as Entra expects it of groups, unless the client
+        asks for attributes.
+        """
+        operations = scim_patch.parse(await exchange.document())
+        etag = await self._etag(exchange)
+        changes = scim_patch.member_changes(GROUP, operations)
+        if changes is None:
+            group = await self._patch_read(exchange, operations, etag)
+        else:
+            group = await self._patch_unread(exchange, changes, etag)
+        if exchange.parameter("attributes") is None:
+            return Answer(204, headers={"ETag": wire.etag_header(group.etag)})
+        return await self._answer(exchange, _projection(exchange), group)
+
+    async def delete(self, exchange: Exchange) -> Answer:
+        """DELETE /Groups/{id} (section 3.6)."""
+        await self._client.delete(
+            pb.DeleteGroupRequest(
+                organization_id=exchange.organization_id,
+                group_id=exchange.resource_id,
+                etag=await self._etag(exchange),
+            ),
+            exchange.request_id,
+        )
+        return Answer(204)
+
+    async def _patch_unread(
+        self, exchange: Exchange, changes: scim_patch.MemberChanges, etag: str
+    ) -> pb.Group:
+        """Write what does not depend on what the group holds."""
+        values: dict[str, Any] = {
+            path.attribute.name: value
+            for path, value in changes.assignments.items()
+            if value is not None
+        }
+        fields = [wire.field_name(path) or "" for path in changes.assignments]
+        members = pb.MemberChange(
+            clear=changes.replace,
+            remove_member_ids=changes.remove,
+            add_member_ids=changes.add,
+        )
+        return await self._update(exchange, wire_group.to_group(values), fields, members, etag)
+
+    async def _patch_read(
+        self, exchange: Exchange, operations: Sequence[scim_patch.Operation], etag: str
+    ) -> pb.Group:
+        """Read with all members, apply, write if nobody else wrote meanwhile."""
+        for _ in range(LOST_RACES):
+            group = await self._get(exchange)
+            if etag and group.etag != etag:
+                raise _changed()
+            before = await self._document(exchange, group, with_members=True)
+            after = scim_patch.apply(GROUP, before, operations)
+            members = pb.MemberChange(clear=True, add_member_ids=wire_group.member_ids(after))
+            try:
+                return await self._update(
+                    exchange,
+                    wire_group.to_group(after),
+                    wire_group.GROUP_FIELDS,
+                    members,
+                    group.etag,
+                )
+            except RefusedError as refused:
+                if refused.reason != "ETAG_MISMATCH" or etag:
+                    raise
+        raise ScimError(
+            503, None, "Others keep changing this group. Nothing was changed; try again."
+        )
+
+    async def _get(self, exchange: Exchange) -> pb.Group:
+        return await self._client.get(
+            pb.GetGroupRequest(
+                organization_id=exchange.organization_id, group_id=exchange.resource_id
+            ),
+            exchange.request_id,
+        )
+
+    async def _update(
+        self,
+        exchange: Exchange,
+        group: pb.Group,
+        fields: Sequence[str],
+        members: pb.MemberChange,
+        etag: str,
+    ) -> pb.Group:
+        group.id = exchange.resource_id
+        return await self._client.update(
+            pb.UpdateGroupRequest(
+                organization_id=exchange.organization_id,
+                group=group,
+                update_mask=FieldMask(paths=fields),
+                members=members,
+                etag=etag,
+            ),
+            exchange.request_id,
+        )
+
+    async def _etag(self, exchange: Exchange) -> str:
+        """The version that If-Match asks for; of several, the one the group has."""
+        etags = wanted_etags(exchange.header("If-Match"))
+        if etags is None:
+            return ""
+        if len(etags) == 1:
+            return etags[0]
+        group = await self._get(exchange)
+        if group.etag not in etags:
+            raise _changed()
+        return group.etag
+
+    async def _answer(
+        self,
+        exchange: Exchange,
+        view: projection.Projection,
+        group: pb.Group,
+        status: int = 200,
+    ) -> Answer:
+        document = await self._document(exchange, group, with_members=view.includes("members"))
+        return resource_answer(view.apply(document), document, status)
+
+    async def _documents(
+        self, exchange: Exchange, view: projection.Projection, groups: Sequence[pb.Group]
+    ) -> list[Any]:
+        with_members = view.includes("members")
+        documents, listed = [], 0
+        for group in groups:
+            document = await self._document(exchange, group, with_members=with_members)
+            listed += len(document.get("members", ()))
+            if listed > MAX_LISTED_MEMBERS:
+                raise too_many(
+                    f"These groups have more than {MAX_LISTED_MEMBERS} members. Ask with "
+                    "excludedAttributes=members, or for fewer groups with count."
+                )
+            documents.append(view.apply(document))
+        return documents
+
+    async def _document(
+        self, exchange: Exchange, group: pb.Group, *, with_members: bool
+    ) -> wire.Resource:
+        members: list[pb.Member] = []
+        if with_members:
+            members = [
+                member
+                async for member in self._client.members(
+                    exchange.organization_id, group.id, exchange.request_id
+                )
+            ]
+        return wire_group.from_group(group, members, exchange.base_url)
+
+
+def _projection(exchange: Exchange) -> projection.Projection:
+    return projection.parse(
+        GROUP, exchange.parameter("attributes"), exchange.parameter("excludedAttributes")
+    )
+
+
+def _filter(text: str | None) -> Any:  # noqa: ANN401 - a message or nothing
+    return None if text is None else to_filter(scim_filter.parse(GROUP, text))
+
+
+def _changed() -> ScimError:
+    return ScimError(
+        412, None, "The resource has changed since the version in If-Match. Read it again."
+    )
