@@ -133,7 +133,10 @@ class Schema:
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> "Schema":
-        """Compile a schema document; a KeyError or ValueError means that it is not one."""
+        """Compile a schema document; a KeyError or ValueError means that it is not one.
+
+        Of what RFC 7643 allows, a sub-attribute with several values is refused, too.
+        """
         attributes = (_attribute(each, "") for each in document["attributes"])
         return cls(
             urn=document["id"],
@@ -146,7 +149,9 @@ class Schema:
 def _attribute(document: Mapping[str, Any], prefix: str) -> Attribute:
     name = document["name"]
     label = prefix + name
-    subs = (_attribute(each, f"{label}.") for each in document.get("subAttributes", ()))
+    subs = [_attribute(each, f"{label}.") for each in document.get("subAttributes", ())]
+    if any(each.multi_valued or each.type is Type.COMPLEX for each in subs):
+        raise ValueError(f"a sub-attribute of {label} is complex or has several values")
     return Attribute(
         name=name,
         label=label,

@@ -3,6 +3,7 @@ from datetime import UTC, datetime
 import pytest
 
 from gateway.scim import filter as filters
+from gateway.scim.errors import ScimError
 from gateway.scim.filter import And, Compare, ElementMatch, Not, Operator, Or, Present
 from gateway.scim.schema import ENTERPRISE_USER_URN, GROUP, USER, Schema
 from tests.unit.scim.refusals import refused
@@ -158,7 +159,7 @@ def test_a_filter_may_go_up_to_each_of_its_limits():
 
 
 def test_a_detail_never_repeats_a_long_value_whole():
-    with pytest.raises(filters.ScimError) as caught:
+    with pytest.raises(ScimError) as caught:
         filters.parse(USER, "f" * 5000)
     assert len(caught.value.detail) < 200
 

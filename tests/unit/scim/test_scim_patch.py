@@ -512,6 +512,7 @@ BADGE = USER.with_extension(
             "attributes": [
                 {"name": "number", "type": "integer", "mutability": "immutable", "required": True},
                 {"name": "tags", "type": "string", "multiValued": True},
+                {"name": "floors", "type": "integer", "multiValued": True},
             ],
         }
     )
@@ -543,6 +544,12 @@ def test_plain_values_of_a_multi_valued_attribute_are_added_and_removed():
     assert badge["urn:acme:1.0:Badge"] == {"number": 7, "tags": ["red", "green"]}
     left = patched(badge, op("remove", "tags", ["Red"]), resource_type=BADGE)
     assert left["urn:acme:1.0:Badge"] == {"number": 7, "tags": ["green"]}
+
+
+def test_zero_is_a_value_like_any_other():
+    badge = patched(BARE, op("add", None, {"number": 0, "floors": [0, 1, 2]}), resource_type=BADGE)
+    left = patched(badge, op("remove", "floors[value eq 1]"), resource_type=BADGE)
+    assert left["urn:acme:1.0:Badge"] == {"number": 0, "floors": [0, 2]}
 
 
 def test_a_patch_that_goes_through_too_many_values_is_refused():

@@ -159,3 +159,16 @@ def test_the_attributes_that_entra_maps_for_us_can_be_discovered_and_written():
     assert {"givenName", "familyName"} <= names
     assert [each for each, a in listed.items() if a["required"]] == ["userName"]
     assert [each for each, a in listed.items() if a["mutability"] == "readOnly"] == ["groups"]
+
+
+@pytest.mark.parametrize(
+    "sub_attribute",
+    [
+        {"name": "colors", "type": "string", "multiValued": True},
+        {"name": "lace", "type": "complex", "subAttributes": []},
+    ],
+)
+def test_a_schema_whose_parts_have_parts_or_several_values_is_refused(sub_attribute):
+    shoe = {"name": "shoe", "type": "complex", "subAttributes": [sub_attribute]}
+    with pytest.raises(ValueError, match="shoe"):
+        schema.Schema.from_document({**SHOES, "attributes": [shoe]})

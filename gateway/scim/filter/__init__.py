@@ -1,0 +1,54 @@
+"""Filters (RFC 7644 section 3.4.2.2): text to tree, checked against the schema, and back.
+
+    filter = term *( ("and" / "or") term )             and binds tighter than or
+    term   = ["not"] "(" filter ")"
+           / path "pr" / path operator value
+           / path "[" filter "]" [ "." sub-attribute ] [ "pr" / operator value ]
+
+Beyond the grammar: a value may be a bare word (Entra's documents show `externalId eq jyoung`), a
+boolean may be a string (`primary eq "True"`), and a complex attribute that has a `value` may be
+compared itself (`manager eq "u2"`).
+"""
+
+from gateway.scim.filter.matching import element_matches, matches
+from gateway.scim.filter.parser import (
+    MAX_DEPTH,
+    MAX_LENGTH,
+    MAX_NODES,
+    ValuePath,
+    parse,
+    parse_value_path,
+)
+from gateway.scim.filter.printer import to_text
+from gateway.scim.filter.tree import (
+    And,
+    Compare,
+    ElementMatch,
+    Filter,
+    Not,
+    Operator,
+    Or,
+    Present,
+    Value,
+)
+
+__all__ = [
+    "MAX_DEPTH",
+    "MAX_LENGTH",
+    "MAX_NODES",
+    "And",
+    "Compare",
+    "ElementMatch",
+    "Filter",
+    "Not",
+    "Operator",
+    "Or",
+    "Present",
+    "Value",
+    "ValuePath",
+    "element_matches",
+    "matches",
+    "parse",
+    "parse_value_path",
+    "to_text",
+]

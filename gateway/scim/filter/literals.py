@@ -1,0 +1,82 @@
+"""Which comparisons the type of an attribute allows, and with what values."""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+import orjson
+
+from gateway.scim import values
+from gateway.scim.errors import invalid_filter, shown
+from gateway.scim.filter.lexer import STRING, Token
+from gateway.scim.filter.tree import Operator, Value
+from gateway.scim.schema import Attribute, Type
+
+_TEXTUAL: Final = frozenset(Operator)
+_ORDERED: Final = _TEXTUAL - {Operator.CO, Operator.SW, Operator.EW}
+_EQUALITY: Final = frozenset({Operator.EQ, Operator.NE})
+# RFC 7644 table 3: order on a boolean or binary attribute is a 400 invalidFilter.
+OPERATORS: Final[Mapping[Type, frozenset[Operator]]] = {
+    Type.STRING: _TEXTUAL,
+    Type.REFERENCE: _TEXTUAL,
+    Type.DATE_TIME: _ORDERED,
+    Type.INTEGER: _ORDERED,
+    Type.DECIMAL: _ORDERED,
+    Type.BOOLEAN: _EQUALITY,
+    Type.BINARY: _EQUALITY,
+    Type.COMPLEX: _EQUALITY,
+}
+
+_NUMBER: Final = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?", re.ASCII)
+
+
+def operators_of(type_: Type) -> str:
+    """The operators that apply to a type, for a detail text."""
+    names = [each.value for each in Operator if each in OPERATORS[type_]]
+    return ", ".join([*names, "pr"])
+
+
+def literal(name: str, attribute: Attribute, token: Token) -> Value:
+    """The value of a comparison, as the type of the attribute wants it."""
+    quoted = token.kind == STRING
+    text = _unquoted(token) if quoted else token.text
+    value: Value | None = None
+    match attribute.type:
+        case Type.STRING | Type.REFERENCE | Type.BINARY:
+            value = text if quoted or text.lower() not in {"true", "false"} else None
+        case Type.BOOLEAN:
+            value = values.boolean(text)
+        case Type.DATE_TIME:
+            value = values.date_time(text)
+        case Type.INTEGER | Type.DECIMAL:
+            value = None if quoted else _number(attribute, text)
+        case Type.COMPLEX:
+            raise invalid_filter(
+                f"{name} has several parts; compare one of them, such as"
+                f" {name}.{next(iter(attribute.sub_attributes.values())).name}."
+            )
+    if value is None:
+        raise invalid_filter(
+            f"{name} is of type {attribute.type} and cannot be compared with {shown(text)}"
+            f" (at character {token.position} of the filter)."
+        )
+    return value
+
+
+def _unquoted(token: Token) -> str:
+    try:
+        text: str = orjson.loads(token.text)
+    except orjson.JSONDecodeError:
+        raise invalid_filter(
+            f"The string {shown(token.text)} at character {token.position} of the filter is not"
+            ' a JSON string; write quotes within it as \\" and backslashes as \\\\.'
+        ) from None
+    if fault := values.text_fault(text):
+        raise invalid_filter(f"The string at character {token.position} of the filter {fault}.")
+    return text
+
+
+def _number(attribute: Attribute, text: str) -> int | float | None:
+    if not _NUMBER.fullmatch(text):
+        return None
+    return values.integer(text) if attribute.type is Type.INTEGER else values.decimal(text)

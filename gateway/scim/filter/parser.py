@@ -1,0 +1,250 @@
+"""The recursive-descent parser of filters, and of the value paths of a PATCH."""
+
+from typing import Final, NamedTuple
+
+from gateway.scim import values
+from gateway.scim.errors import ScimError, invalid_filter, shown
+from gateway.scim.filter.lexer import END, PUNCTUATION, STRING, WORD, Token, tokens
+from gateway.scim.filter.literals import OPERATORS, literal, operators_of
+from gateway.scim.filter.tree import And, Compare, ElementMatch, Filter, Not, Operator, Or, Present
+from gateway.scim.schema import AttributePath, ResourceType, Type, value_path
+
+MAX_LENGTH: Final = 8192
+MAX_DEPTH: Final = 30
+MAX_NODES: Final = 200
+
+_BY_NAME: Final = {each.value: each for each in Operator}
+_PRESENT: Final = "pr"
+
+
+class ValuePath(NamedTuple):
+    """`attribute[filter]` or `attribute[filter].sub`: the value path of a PATCH."""
+
+    target: AttributePath
+    filter: Filter
+
+
+def parse(resource_type: ResourceType, text: str) -> Filter:
+    """The filter that a text describes; 400 invalidFilter says what is wrong with it and where."""
+    parser = _Parser(resource_type, text)
+    tree = parser.disjunction()
+    parser.finish()
+    return tree
+
+
+def parse_value_path(resource_type: ResourceType, text: str) -> ValuePath:
+    """The value path of a PATCH operation (RFC 7644 section 3.5.2, figure 7)."""
+    parser = _Parser(resource_type, text)
+    found = parser.value_path()
+    parser.finish()
+    return found
+
+
+class _Parser:
+    __slots__ = ("_depth", "_element", "_index", "_nodes", "_resource_type", "_text", "_tokens")
+
+    def __init__(self, resource_type: ResourceType, text: str) -> None:
+        if len(text) > MAX_LENGTH:
+            raise invalid_filter(
+                f"The filter is {len(text)} characters long; at most {MAX_LENGTH} are read."
+            )
+        if fault := values.text_fault(text):
+            raise invalid_filter(f"The filter {fault}.")
+        self._resource_type = resource_type
+        self._text = text
+        self._tokens = tokens(text)
+        self._index = 0
+        self._depth = 0
+        self._nodes = 0
+        self._element: AttributePath | None = None  # whose brackets we are in
+
+    def disjunction(self) -> Filter:
+        operands = [self._conjunction()]
+        while self._take_word("or"):
+            operands.append(self._conjunction())
+        return self._count(Or(tuple(operands))) if len(operands) > 1 else operands[0]
+
+    def value_path(self) -> ValuePath:
+        path = self._attribute()
+        element = self._brackets(path)
+        suffix = self._suffix(path)
+        return ValuePath(suffix or path, element)
+
+    def finish(self) -> None:
+        token = self._peek()
+        if token.kind != END:
+            raise self._unexpected(token, '"and", "or" or the end')
+
+    def _conjunction(self) -> Filter:
+        operands = [self._term()]
+        while self._take_word("and"):
+            operands.append(self._term())
+        return self._count(And(tuple(operands))) if len(operands) > 1 else operands[0]
+
+    def _term(self) -> Filter:
+        token = self._peek()
+        if token.text == "(":
+            return self._group()
+        if token.kind == WORD and token.text.lower() == "not" and self._peek(1).text == "(":
+            self._index += 1
+            return self._count(Not(self._group()))
+        path = self._attribute()
+        if self._peek().text == "[":
+            return self._element_match(path)
+        return self._attribute_expression(path)
+
+    def _group(self) -> Filter:
+        self._next()
+        self._deeper()
+        tree = self.disjunction()
+        self._depth -= 1
+        self._expect(")")
+        return tree
+
+    def _element_match(self, path: AttributePath) -> Filter:
+        tree = self._brackets(path)
+        suffix = self._suffix(path)
+        if suffix is not None or self._at_operator():
+            # emails[type eq "work"].value eq "x" is one element that satisfies both.
+            inner = self._attribute_expression(suffix or path, within=path)
+            tree = self._both(tree, inner)
+        return self._count(ElementMatch(path, tree))
+
+    def _both(self, first: Filter, second: Filter) -> Filter:
+        operands = first.operands if isinstance(first, And) else (first,)
+        return self._count(And((*operands, second)))
+
+    def _brackets(self, path: AttributePath) -> Filter:
+        attribute = path.attribute
+        if path.sub_attribute is not None or not (
+            attribute.multi_valued or attribute.type is Type.COMPLEX
+        ):
+            raise invalid_filter(
+                f"{path.text} is a single value and has no elements to choose from;"
+                f" write {path.text} without brackets."
+            )
+        if self._element is not None:
+            raise invalid_filter(f"The brackets of {path.text} stand within other brackets.")
+        self._expect("[")
+        self._element = path
+        self._deeper()
+        tree = self.disjunction()
+        self._depth -= 1
+        self._element = None
+        self._expect("]")
+        return tree
+
+    def _suffix(self, path: AttributePath) -> AttributePath | None:
+        """The `.value` that stands right behind a closing bracket."""
+        token = self._peek()
+        if token.kind != WORD or not token.text.startswith("."):
+            return None
+        self._index += 1
+        return self._sub_path(path, token.text[1:], token)
+
+    def _attribute(self) -> AttributePath:
+        token = self._next()
+        if token.kind != WORD:
+            raise self._unexpected(token, "the name of an attribute")
+        if self._element is not None:
+            return self._sub_path(self._element, token.text, token)
+        path = self._resource_type.find(token.text)
+        if path is None:
+            raise invalid_filter(
+                f"{self._resource_type.name} has no attribute {shown(token.text)}"
+                f" (at character {token.position} of the filter)."
+            )
+        return path
+
+    def _sub_path(self, path: AttributePath, name: str, token: Token) -> AttributePath:
+        sub_attribute = path.attribute.sub_attributes.get(name.lower())
+        if sub_attribute is not None:
+            return AttributePath(path.extension, path.attribute, sub_attribute)
+        if path.attribute.type is not Type.COMPLEX and name.lower() == "value":
+            return path  # the values of a simple multi-valued attribute themselves
+        raise invalid_filter(
+            f"{path.text} has no sub-attribute {shown(name)}"
+            f" (at character {token.position} of the filter)."
+        )
+
+    def _attribute_expression(
+        self, path: AttributePath, *, within: AttributePath | None = None
+    ) -> Filter:
+        token = self._next()
+        name = token.text.lower() if token.kind == WORD else ""
+        if name == _PRESENT:
+            return self._count(Present(value_path(path) if within is path else path))
+        operator = _BY_NAME.get(name)
+        if operator is None:
+            raise self._unexpected(token, "an operator such as eq")
+        return self._comparison(path, operator, self._next())
+
+    def _comparison(self, path: AttributePath, operator: Operator, token: Token) -> Filter:
+        if token.kind not in {STRING, WORD}:
+            raise self._unexpected(token, "a value")
+        if token.kind == WORD and token.text.lower() == "null":
+            return self._null_comparison(path, operator)
+        path = value_path(path)
+        attribute = path.target
+        if operator not in OPERATORS[attribute.type]:
+            raise invalid_filter(
+                f"The operator {operator} does not apply to {path.text}, which is of type"
+                f" {attribute.type}; use {operators_of(attribute.type)}."
+            )
+        return self._count(Compare(path, operator, literal(path.text, attribute, token)))
+
+    def _null_comparison(self, path: AttributePath, operator: Operator) -> Filter:
+        present = self._count(Present(path))
+        if operator is Operator.NE:
+            return present
+        if operator is Operator.EQ:
+            self._deeper()  # as its text will be, once printed
+            self._depth -= 1
+            return self._count(Not(present))
+        raise invalid_filter(f"{path.text} {operator} null has no meaning; use eq or ne.")
+
+    def _at_operator(self) -> bool:
+        token = self._peek()
+        name = token.text.lower()
+        return token.kind == WORD and (name in _BY_NAME or name == _PRESENT)
+
+    def _take_word(self, word: str) -> bool:
+        token = self._peek()
+        if token.kind != WORD or token.text.lower() != word:
+            return False
+        self._index += 1
+        return True
+
+    def _expect(self, punctuation: str) -> None:
+        token = self._next()
+        if token.kind != PUNCTUATION or token.text != punctuation:
+            raise self._unexpected(token, f'"{punctuation}"')
+
+    def _deeper(self) -> None:
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise invalid_filter(f"The filter is nested more than {MAX_DEPTH} levels deep.")
+
+    def _count(self, node: Filter) -> Filter:
+        self._nodes += 1
+        if self._nodes > MAX_NODES:
+            raise invalid_filter(
+                f"The filter has more than {MAX_NODES} conditions; ask in several requests."
+            )
+        return node
+
+    def _peek(self, ahead: int = 0) -> Token:
+        return self._tokens[min(self._index + ahead, len(self._tokens) - 1)]
+
+    def _next(self) -> Token:
+        token = self._peek()
+        self._index += 1
+        return token
+
+    def _unexpected(self, token: Token, wanted: str) -> ScimError:
+        if token.kind == END:
+            return invalid_filter(f"The filter {shown(self._text)} ends where {wanted} is due.")
+        return invalid_filter(
+            f"The filter has {shown(token.text)} at character {token.position},"
+            f" where {wanted} is due."
+        )

@@ -1,0 +1,26 @@
+"""PATCH (RFC 7644 section 3.5.2): what a client's operations make of a resource.
+
+`apply` is the whole of it, for any resource and any operation. Two short cuts need no resource to
+be read first: `assignments` for operations that only set or clear single-valued attributes, and
+`member_changes` for those on a group.
+
+Where Entra departs from the RFC, so do we: a value path whose element is missing creates it, an
+empty string clears, Add replaces a single value, and Remove with a `value` removes only that.
+"""
+
+from gateway.scim.patch.assignments import assignments
+from gateway.scim.patch.members import MemberChanges, member_changes
+from gateway.scim.patch.message import MAX_OPERATIONS, Op, Operation, parse
+from gateway.scim.patch.whole import MAX_INSPECTED, apply
+
+__all__ = [
+    "MAX_INSPECTED",
+    "MAX_OPERATIONS",
+    "MemberChanges",
+    "Op",
+    "Operation",
+    "apply",
+    "assignments",
+    "member_changes",
+    "parse",
+]

@@ -1,0 +1,84 @@
+"""What operations come down to: changes of one attribute each."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.scim import path as paths
+from gateway.scim import resource as resources
+from gateway.scim import values
+from gateway.scim.errors import ScimError, invalid_value, mutability, no_target, shown
+from gateway.scim.filter import Filter
+from gateway.scim.patch.message import Op, Operation
+from gateway.scim.schema import AttributePath, ResourceType
+from gateway.scim.values import Json
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An operation on one attribute: what an operation comes down to."""
+
+    op: Op
+    target: AttributePath
+    filter: Filter | None
+    value: Json
+
+    @property
+    def clears(self) -> bool:
+        return self.op is Op.REMOVE or values.is_unassigned(self.value)
+
+
+def changes(resource_type: ResourceType, operations: Iterable[Operation]) -> Iterator[Change]:
+    """The changes that operations ask for, one after the other, whatever way they are written."""
+    for operation in operations:
+        yield from _changes_of(resource_type, operation)
+
+
+def _changes_of(resource_type: ResourceType, operation: Operation) -> Iterator[Change]:
+    op, path, value = operation.op, operation.path, operation.value
+    if path is None:
+        if op is Op.REMOVE:
+            raise no_target("A remove needs a path that names what to remove.")
+        yield from _pathless(resource_type, op, value)
+    elif urn := resource_type.extension_urn(path):
+        value = None if op is Op.REMOVE else value
+        yield from _members(resource_type, op, {urn: value})
+    elif resource_type.is_core_urn(path) and op is not Op.REMOVE:
+        yield from _pathless(resource_type, op, value)
+    else:
+        yield _at_path(resource_type, op, path, value)
+
+
+def _at_path(resource_type: ResourceType, op: Op, text: str, value: Json) -> Change:
+    path = paths.parse(resource_type, text)
+    if path.target.read_only:
+        raise mutability(
+            f"{path.target.text} is readOnly and set by the service; leave it out of the PATCH."
+        )
+    return Change(op, path.target, path.filter, value)
+
+
+def _pathless(resource_type: ResourceType, op: Op, value: Json) -> Iterator[Change]:
+    """RFC 7644 section 3.5.2.1: the value is then a set of attributes. Entra's keys are paths."""
+    if not isinstance(value, dict):
+        raise invalid_value(
+            f"The value of an operation without a path is {shown(value)};"
+            " send an object with the attributes to change, or a path."
+        )
+    yield from _members(resource_type, op, value)
+    for key, inner in value.items():
+        name, bracket, _ = key.partition("[")
+        if bracket and resource_type.find(name.strip()) is not None:
+            yield _at_path(resource_type, op, key, inner)
+
+
+def _members(resource_type: ResourceType, op: Op, value: Mapping[str, Any]) -> Iterator[Change]:
+    for path, inner in resources.members(resource_type, value):
+        yield Change(op, path, None, inner)
+
+
+def required(path: AttributePath, op: Op | None) -> ScimError:
+    """The refusal to leave a required attribute without a value."""
+    detail = f"{path.text} is required and cannot be cleared; send a value for it."
+    # RFC 7644 section 3.5.2.2: removing a required attribute is a matter of mutability.
+    return mutability(detail) if op is Op.REMOVE else invalid_value(detail)

@@ -1,0 +1,73 @@
+"""The PatchOp message (RFC 7644 section 3.5.2)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from gateway.scim import resource as resources
+from gateway.scim.errors import ScimError, invalid_path, invalid_syntax, invalid_value, shown
+from gateway.scim.values import Json
+
+MAX_OPERATIONS: Final = 1000
+
+
+class Op(StrEnum):
+    ADD = "add"
+    REMOVE = "remove"
+    REPLACE = "replace"
+
+
+_OPS: Final = {each.value: each for each in Op}
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation as the client sent it; a value of None is one that is null or not there."""
+
+    op: Op
+    path: str | None
+    value: Json = None
+
+
+def parse(body: Mapping[str, Any]) -> tuple[Operation, ...]:
+    """The operations of a PatchOp message; none at all are fine, as Entra's validator sends that.
+
+    Refused: no Operations array (invalidSyntax), an unknown op (invalidSyntax), an add or replace
+    without a value (invalidValue), a path that is no string (invalidPath), too many of them (413).
+    """
+    message = _lower_keys(body)
+    resources.check_schemas(message)
+    operations = message.get("operations")
+    if not isinstance(operations, list):
+        raise invalid_syntax("A PATCH needs an array named Operations with what to change.")
+    if len(operations) > MAX_OPERATIONS:
+        raise ScimError(
+            413,
+            None,
+            f"The PATCH has {len(operations)} operations; send at most {MAX_OPERATIONS} at once.",
+        )
+    return tuple(_operation(each) for each in operations)
+
+
+def _operation(document: object) -> Operation:
+    if not isinstance(document, dict):
+        raise invalid_syntax(f"An operation is {shown(document)}; send an object with an op.")
+    members = _lower_keys(document)
+    name = members.get("op")
+    op = _OPS.get(name.strip().lower()) if isinstance(name, str) else None
+    if op is None:
+        raise invalid_syntax(f"The op {shown(name)} is unknown; send add, remove or replace.")
+    path = members.get("path")
+    if path is not None and not isinstance(path, str):
+        raise invalid_path(f"The path is {shown(path)}; send a string.")
+    if op is not Op.REMOVE and "value" not in members:
+        raise invalid_value(f"The operation {op} {shown(path)} has no value; send one.")
+    return Operation(op, path.strip() or None if path else None, members.get("value"))
+
+
+def _lower_keys(document: Mapping[str, Any]) -> dict[str, Any]:
+    lower = {key.lower(): value for key, value in document.items()}
+    if len(lower) != len(document):
+        raise invalid_syntax("An object of the PATCH gives the same member twice.")
+    return lower

@@ -1,0 +1,87 @@
+"""PATCH of a whole resource, whatever the operations."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from gateway.scim import resource as resources
+from gateway.scim import values
+from gateway.scim.errors import too_many
+from gateway.scim.patch.changes import changes, required
+from gateway.scim.patch.elements import changed, check_immutable
+from gateway.scim.patch.message import Op, Operation
+from gateway.scim.schema import Attribute, AttributePath, Mutability, ResourceType, Type
+from gateway.scim.values import Json
+
+# How many elements of multi-valued attributes one request may have us look at.
+MAX_INSPECTED: Final = 1_000_000
+
+Resource = dict[str, Any]
+
+
+def apply(
+    resource_type: ResourceType, resource: Mapping[str, Any], operations: Iterable[Operation]
+) -> Resource:
+    """The resource as all the operations leave it; the one passed in stays as it is.
+
+    An operation that cannot be carried out refuses them all: invalidPath, invalidFilter,
+    invalidValue, mutability or noTarget.
+    """
+    result = _copy(resource_type, resource)
+    touched: dict[AttributePath, Op] = {}
+    inspected = 0
+    for change in changes(resource_type, operations):
+        target = change.target
+        holder = result.setdefault(target.extension, {}) if target.extension else result
+        known = holder.get(target.attribute.name)
+        inspected += len(known) if isinstance(known, list) else 1
+        if inspected > MAX_INSPECTED:
+            raise too_many("The PATCH goes through too many values; send fewer operations at once.")
+        _put(holder, target.attribute, changed(change, known))
+        touched[AttributePath(target.extension, target.attribute)] = change.op
+    return _finished(resource_type, result, touched)
+
+
+def _copy(resource_type: ResourceType, resource: Mapping[str, Any]) -> Resource:
+    """Ours to change down to the objects of extensions; values are replaced, never changed."""
+    result = dict(resource)
+    for extension in resource_type.extensions:
+        if extension.urn in result:
+            result[extension.urn] = dict(result[extension.urn])
+    return result
+
+
+def _put(holder: Resource, attribute: Attribute, value: Json) -> None:
+    if attribute.mutability is Mutability.IMMUTABLE:
+        check_immutable(attribute, holder.get(attribute.name), value)
+    if value is None or value in ([], {}):
+        holder.pop(attribute.name, None)
+    else:
+        holder[attribute.name] = value
+
+
+def _finished(
+    resource_type: ResourceType, result: Resource, touched: Mapping[AttributePath, Op]
+) -> Resource:
+    for extension in resource_type.extensions:
+        if not result.get(extension.urn, True):
+            del result[extension.urn]
+    for path in touched:
+        holder = result.get(path.extension, {}) if path.extension else result
+        _check(path.attribute, holder.get(path.attribute.name))
+    extensions = {path.extension for path in touched}
+    for path in resources.missing(resource_type, result):
+        if path in touched or (path.extension and path.extension in extensions):
+            raise required(path, touched.get(path))
+    if "schemas" in result:
+        result["schemas"] = resources.schemas(resource_type, result)
+    return result
+
+
+def _check(attribute: Attribute, value: Json) -> None:
+    if value is None or attribute.type is not Type.COMPLEX:
+        return
+    if attribute.multi_valued:
+        values.check_elements(attribute, value)
+    if any(each.required for each in attribute.sub_attributes.values()):
+        for element in value if attribute.multi_valued else (value,):
+            values.check_required(attribute, element)
