@@ -86,7 +86,8 @@ class Changes:
     """Follows the changes of all replicas and hands them to the streams of this one.
 
     `database` should have one connection, for this alone: a pool that is busy
-    must not keep a revocation waiting.
+    must not keep a revocation waiting. It needs a session of PostgreSQL's own: a
+    pooler that changes sessions between statements would lose what it hears.
     """
 
     def __init__(self, database: Database, log: Logger) -> None:

@@ -13,6 +13,7 @@ import pytest
 import structlog
 from cloudacademy.keys.v1 import keys_pb2 as pb
 from cloudacademy.keys.v1 import keys_pb2_grpc
+from google.protobuf.timestamp_pb2 import Timestamp
 from structlog.testing import LogCapture
 
 from chassis.settings import Address
@@ -159,6 +160,13 @@ def refused(reason: str) -> Iterator[Callable[[], RemoteRefusal]]:
         yield lambda: refusals[0]
     refusals.append(from_rpc_error(caught.value))
     assert refusals[0].reason == reason, caught.value
+
+
+def stamp(time: datetime) -> Timestamp:
+    """A time as messages have it."""
+    timestamp = Timestamp()
+    timestamp.FromDatetime(time)
+    return timestamp
 
 
 async def until(condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:

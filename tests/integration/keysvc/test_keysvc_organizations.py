@@ -5,22 +5,15 @@ from uuid import UUID
 import asyncpg
 import pytest
 from cloudacademy.keys.v1 import keys_pb2 as pb
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from chassis.database import Database
 from chassis.refusal import InvalidField
 from keysvc.errors import BROKEN_CONSTRAINTS
 from keysvc.organization_store import constraints_explained
-from tests.integration.keysvc.replicas import MovableClock, Replica, refused
+from tests.integration.keysvc.replicas import MovableClock, Replica, refused, stamp
 
 ID = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11"
 NOBODY = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e12"
-
-
-def stamp(clock: MovableClock) -> Timestamp:
-    timestamp = Timestamp()
-    timestamp.FromDatetime(clock())
-    return timestamp
 
 
 async def create(keysvc: Replica, **fields: object) -> pb.Organization:
@@ -41,11 +34,11 @@ async def test_an_organization_gets_an_id_the_region_and_an_inactive_integration
     request = pb.GetOrganizationRequest(organization_id=made.id)
     assert UUID(made.id).version == 7
     assert made == pb.Organization(
-        id=made.id, display_name="Ácme 集团", region=pb.REGION_US, create_time=stamp(clock)
+        id=made.id, display_name="Ácme 集团", region=pb.REGION_US, create_time=stamp(clock())
     )
     assert (await keysvc.organizations.GetOrganization(request)).organization == made
     assert await integration(keysvc, made.id) == pb.Integration(
-        organization_id=made.id, state=pb.Integration.STATE_INACTIVE, update_time=stamp(clock)
+        organization_id=made.id, state=pb.Integration.STATE_INACTIVE, update_time=stamp(clock())
     )
 
 
@@ -89,7 +82,7 @@ async def test_switching_an_integration_says_when_and_repeating_it_changes_nothi
     await create(keysvc, id=ID, display_name="Acme")
     clock.advance(hours=1)
     active = pb.Integration(
-        organization_id=ID, state=pb.Integration.STATE_ACTIVE, update_time=stamp(clock)
+        organization_id=ID, state=pb.Integration.STATE_ACTIVE, update_time=stamp(clock())
     )
     await keysvc.activate(ID)
     assert await integration(keysvc, ID) == active
@@ -100,7 +93,7 @@ async def test_switching_an_integration_says_when_and_repeating_it_changes_nothi
 
     await keysvc.deactivate(ID)
     assert await integration(keysvc, ID) == pb.Integration(
-        organization_id=ID, state=pb.Integration.STATE_INACTIVE, update_time=stamp(clock)
+        organization_id=ID, state=pb.Integration.STATE_INACTIVE, update_time=stamp(clock())
     )
 
 
