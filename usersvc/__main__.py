@@ -7,13 +7,14 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from cloudacademy.users.v1 import users_pb2, users_pb2_grpc
+
 from chassis import log, migrations
 from chassis.clock import system_clock
 from chassis.database import Database
 from chassis.process import Stop, run
 from chassis.server import Server
 from chassis.settings import SettingsError
-from cloudacademy.users.v1 import users_pb2, users_pb2_grpc
 from usersvc import settings
 from usersvc.settings import Settings
 from usersvc.user_store import UserStore

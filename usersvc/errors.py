@@ -35,7 +35,7 @@ class UserNameTaken(Refusal):
 
     def __init__(self, user_name: str) -> None:
         super().__init__(
-            f"Another user has the user name {user_name!r}; upper and lower case count as the same.",
+            f"Another user has the user name {user_name!r}; case makes no difference.",
             user_name=user_name,
         )
 

@@ -110,8 +110,7 @@ class Where:
             raise UnknownField(match.field, "an element match")
         condition = self._condition(match.filter, REPEATED[match.field])
         exists = (
-            f"EXISTS (SELECT FROM jsonb_array_elements({match.field}) AS element"  # noqa: S608
-            f" WHERE {condition})"
+            f"EXISTS (SELECT FROM jsonb_array_elements({match.field}) AS element WHERE {condition})"
         )
         keys = [self._email_key(address) for address in _addresses(match)]
         return f"({' AND '.join([*keys, exists])})" if keys else exists
@@ -256,7 +255,7 @@ def _present(name: str, scope: Scope) -> str:
     if field is None:
         raise UnknownField(name, "a filter")
     return (
-        f"EXISTS (SELECT FROM jsonb_array_elements({repeated}) AS element"  # noqa: S608
+        f"EXISTS (SELECT FROM jsonb_array_elements({repeated}) AS element"
         f" WHERE {field.sql} IS NOT NULL)"
     )
 

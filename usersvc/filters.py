@@ -1,4 +1,4 @@
-"""Conditions on users, and where a page of them begins."""
+"""Which users to list: conditions on them, their order, and where a page begins."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,7 +29,7 @@ class Moment:
     later: bool = False
 
 
-Value: TypeAlias = "str | bool | Moment"
+Value: TypeAlias = str | bool | Moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +77,9 @@ class Not:
     filter: "Filter"
 
 
-Filter: TypeAlias = "AllOf | AnyOf | Not | Comparison | Present | ElementMatch"
+Filter: TypeAlias = AllOf | AnyOf | Not | Comparison | Present | ElementMatch
 
-OrderKey: TypeAlias = "str | bool | datetime | UUID | None"
+OrderKey: TypeAlias = str | bool | datetime | UUID | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,3 +96,15 @@ class Order:
 
     field: str = "id"
     descending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One page of an organization's users."""
+
+    organization_id: UUID
+    size: int
+    filter: Filter | None = None
+    order: Order = Order()
+    after: Position | None = None
+    skip: int = 0

@@ -1,0 +1,81 @@
+"""A running user service on a socket of its own, with a database of its own."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+import grpc
+import pytest
+import structlog
+from cloudacademy.users.v1.users_pb2_grpc import UserServiceStub, add_UserServiceServicer_to_server
+
+from chassis.database import Database
+from chassis.envelope import Envelope
+from tests.postgres import Template, TestPostgres
+from usersvc.__main__ import migrate
+from usersvc.user_store import UserStore
+from usersvc.users_servicer import UsersServicer
+
+
+@pytest.fixture(scope="session")
+def users_template(postgres_cluster: TestPostgres) -> Template:
+    return postgres_cluster.template("users", migrate=lambda url: asyncio.run(migrate(url)))
+
+
+@pytest.fixture
+def users_url(users_template: Template) -> Iterator[str]:
+    with users_template.database() as url:
+        yield url
+
+
+@dataclass
+class StoppedClock:
+    """A clock that moves when it is told to."""
+
+    now: datetime = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, **by: float) -> None:
+        self.now += timedelta(**by)
+
+
+@pytest.fixture
+def clock() -> StoppedClock:
+    return StoppedClock()
+
+
+@asynccontextmanager
+async def running_service(url: str, clock: StoppedClock) -> AsyncIterator[UserServiceStub]:
+    """A service over a real socket, as `serve` wires it."""
+    log = structlog.wrap_logger(structlog.PrintLogger(sys.stderr))  # pytest shows it for failures
+    async with Database(url, "usersvc") as database:
+        server = grpc.aio.server(interceptors=[Envelope(log)])
+        servicer = UsersServicer(UserStore(database), clock)
+        add_UserServiceServicer_to_server(servicer, server)
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        try:
+            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+                yield UserServiceStub(channel)
+        finally:
+            await server.stop(None)
+
+
+@pytest.fixture
+async def users(users_url: str, clock: StoppedClock) -> AsyncIterator[UserServiceStub]:
+    async with running_service(users_url, clock) as stub:
+        yield stub
+
+
+@pytest.fixture
+async def db(users_url: str) -> AsyncIterator[asyncpg.Connection]:
+    """A look at the tables beside the service."""
+    connection = await asyncpg.connect(users_url)
+    yield connection
+    await connection.close()

@@ -1,0 +1,66 @@
+"""Page tokens: where the next page of one very query begins.
+
+Opaque to callers, and not secret: a token holds the last user's place in the
+order, and works for no other organization, filter or order than its own.
+"""
+
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import Error as BinasciiError
+from datetime import datetime
+from hashlib import blake2b
+from uuid import UUID
+
+from usersvc.errors import InvalidPageToken
+from usersvc.fields import Kind
+from usersvc.filters import OrderKey, Position
+
+
+def digest(*parts: bytes) -> str:
+    """What a query is recognized by."""
+    whole = blake2b(digest_size=12)
+    for part in parts:
+        whole.update(len(part).to_bytes(8, "big") + part)
+    return whole.hexdigest()
+
+
+def encode(query: str, position: Position) -> str:
+    """The token for the page behind a position of a query."""
+    key = position.key
+    if isinstance(key, datetime):
+        key = key.isoformat()
+    elif isinstance(key, UUID):  # the order by id, whose key is the id
+        key = None
+    text = json.dumps([query, str(position.user_id), key], separators=(",", ":"))
+    return urlsafe_b64encode(text.encode()).decode()
+
+
+def decode(token: str, query: str, kind: Kind) -> Position:
+    """The position in a token; refuses (InvalidPageToken) one of another query or of nobody's."""
+    try:
+        found, user_id, key = json.loads(urlsafe_b64decode(token.encode("ascii")))
+        if found != query:
+            raise ValueError(found)
+        return Position(_key(key, kind), UUID(user_id))
+    except (ValueError, TypeError, AttributeError, RecursionError, BinasciiError) as error:
+        raise InvalidPageToken(
+            "The page token belongs to another query, or to none; begin with the first page."
+        ) from error
+
+
+def _key(key: object, kind: Kind) -> OrderKey:
+    match kind, key:
+        case _, None:
+            return None
+        case Kind.TIME, str(text):
+            time = datetime.fromisoformat(text)
+            if time.tzinfo is None:
+                raise ValueError(text)
+            return time
+        case Kind.BOOLEAN, bool(value):
+            return value
+        case ((Kind.TEXT | Kind.EXACT_TEXT), str(text)) if "\0" not in text:
+            text.encode()  # a lone surrogate is no text
+            return text
+        case _:
+            raise ValueError(key)

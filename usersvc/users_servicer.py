@@ -1,0 +1,146 @@
+"""The UserService of the contract."""
+
+from typing import Any, Final, TypeAlias
+
+import grpc
+from cloudacademy.users.v1 import users_pb2, users_pb2_grpc
+
+from chassis.clock import Clock
+from usersvc import filter_sql, page_token, users, wire, wire_filter
+from usersvc.errors import EtagMismatch, InvalidField, UserNotFound
+from usersvc.filters import Query
+from usersvc.user_store import Page, UserStore
+from usersvc.users import Profile
+
+DEFAULT_PAGE_SIZE: Final = 100
+MAX_PAGE_SIZE: Final = 1_000
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+
+class UsersServicer(users_pb2_grpc.UserServiceServicer):
+    """Turns requests into values, has the store do the work, and turns the outcome back."""
+
+    def __init__(self, store: UserStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def CreateUser(  # noqa: N802 - the contract's name
+        self, request: users_pb2.CreateUserRequest, context: Context
+    ) -> users_pb2.CreateUserResponse:
+        """Add a user."""
+        organization_id = wire.to_uuid("organization_id", request.organization_id)
+        profile = wire.to_profile(request.user)
+        users.check(profile)
+        user = await self._store.create(organization_id, profile, self._clock())
+        return users_pb2.CreateUserResponse(user=wire.from_user(user))
+
+    async def GetUser(  # noqa: N802
+        self, request: users_pb2.GetUserRequest, context: Context
+    ) -> users_pb2.GetUserResponse:
+        """Read one user."""
+        organization_id = wire.to_uuid("organization_id", request.organization_id)
+        user_id = wire.to_uuid("user_id", request.user_id)
+        user = await self._store.get(organization_id, user_id)
+        return users_pb2.GetUserResponse(user=wire.from_user(user))
+
+    async def ListUsers(  # noqa: N802
+        self, request: users_pb2.ListUsersRequest, context: Context
+    ) -> users_pb2.ListUsersResponse:
+        """Read a page of users."""
+        query, digest = _query(request)
+        response = users_pb2.ListUsersResponse()
+        total = None
+        if not request.omit_users:
+            page = await self._store.list(query)
+            response.users.extend([wire.from_user(user) for user in page.users])
+            if page.next is not None:
+                response.next_page_token = page_token.encode(digest, page.next)
+            total = _known_total(query, page)
+        if request.count_total:
+            if total is None:
+                total = await self._store.count(query.organization_id, query.filter)
+            response.total_size = total
+        return response
+
+    async def UpdateUser(  # noqa: N802
+        self, request: users_pb2.UpdateUserRequest, context: Context
+    ) -> users_pb2.UpdateUserResponse:
+        """Change the fields that the mask names."""
+        organization_id = wire.to_uuid("organization_id", request.organization_id)
+        user_id = wire.to_uuid("user.id", request.user.id)
+        mask = tuple(request.update_mask.paths)
+        if not mask:
+            raise InvalidField("update_mask", "names no field")
+        new = wire.to_profile(request.user)
+
+        def decide(profile: Profile) -> Profile:
+            changed = users.apply(profile, new, mask)
+            users.check(changed)
+            return changed
+
+        user = await self._store.get(organization_id, user_id)
+        if request.etag and request.etag != user.etag:
+            raise EtagMismatch(user.etag)
+        profile = decide(user.profile)
+        if profile != user.profile:
+            written = await self._store.write(user, profile, self._clock())
+            if written is None and request.etag:
+                raise EtagMismatch((await self._store.get(organization_id, user_id)).etag)
+            user = written or await self._store.change(
+                organization_id, user_id, decide, self._clock()
+            )
+        return users_pb2.UpdateUserResponse(user=wire.from_user(user))
+
+    async def DeleteUser(  # noqa: N802
+        self, request: users_pb2.DeleteUserRequest, context: Context
+    ) -> users_pb2.DeleteUserResponse:
+        """Remove a user for good."""
+        organization_id = wire.to_uuid("organization_id", request.organization_id)
+        user_id = wire.to_uuid("user_id", request.user_id)
+        version = users.version_of(request.etag) if request.etag else None
+        if not await self._store.delete(organization_id, user_id, version):
+            if not request.etag:
+                raise UserNotFound(user_id)
+            raise EtagMismatch((await self._store.get(organization_id, user_id)).etag)
+        return users_pb2.DeleteUserResponse()
+
+
+def _query(request: users_pb2.ListUsersRequest) -> tuple[Query, str]:
+    """What to list, and what page tokens of this very list are recognized by."""
+    organization_id = wire.to_uuid("organization_id", request.organization_id)
+    size = _not_negative("page_size", request.page_size) or DEFAULT_PAGE_SIZE
+    skip = _not_negative("skip", request.skip)
+    order = wire.to_order(request.order_by)
+    kind = filter_sql.kind_of(order)
+    digest = page_token.digest(
+        organization_id.bytes,
+        request.filter.SerializeToString(deterministic=True),
+        request.order_by.encode(),
+    )
+    after = None
+    if request.page_token:
+        # The users to skip are in front of the first page, so they are behind us.
+        after, skip = page_token.decode(request.page_token, digest, kind), 0
+    query = Query(
+        organization_id=organization_id,
+        size=min(size, MAX_PAGE_SIZE),
+        filter=wire_filter.to_filter(request.filter) if request.HasField("filter") else None,
+        order=order,
+        after=after,
+        skip=skip,
+    )
+    return query, digest
+
+
+def _known_total(query: Query, page: Page) -> int | None:
+    """How many users there are, when a list that ends on its first page has told."""
+    if query.after is None and page.next is None and (page.users or not query.skip):
+        return query.skip + len(page.users)
+    return None
+
+
+def _not_negative(field: str, value: int) -> int:
+    if value < 0:
+        raise InvalidField(field, "is negative")
+    return value
