@@ -82,6 +82,18 @@ class Environment:
             self._problem(name, f"is {value!r}, not {'=URL,'.join(keys)}=URL")
         return urls
 
+    def secret(self, name: str, minimum_bytes: int) -> bytes:
+        """Bytes that nobody else knows, in hexadecimal; required. Never shown in a problem."""
+        value = self.text(name)
+        try:
+            secret = bytes.fromhex(value)
+        except ValueError:
+            self._problem(name, "is not hexadecimal")
+            return b""
+        if value and len(secret) < minimum_bytes:
+            self._problem(name, f"has {len(secret)} bytes, fewer than {minimum_bytes}")
+        return secret
+
     def check(self) -> None:
         """Refuse with every problem met so far, when there is one."""
         if self._problems:

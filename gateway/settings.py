@@ -1,7 +1,7 @@
 """What the gateway is told at its start."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from chassis.settings import Address, Environment
@@ -10,6 +10,7 @@ TENANT_URLS: Final = (
     "us=https://cloudacademy.com/webhooks/ad/v1/scim,eu=https://app.qa.com/webhooks/ad/v1/scim"
 )
 REGIONS: Final = ("us", "eu")
+SECRET_BYTES: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,8 @@ class Settings:
     region: str
     tenant_urls: Mapping[str, str]
     log_level: str
+    cursor_secret: bytes = field(repr=False)
+    """Seals cursors: the same for all gateways of a region, and theirs alone."""
 
     @property
     def tenant_url(self) -> str:
@@ -39,6 +42,7 @@ def read(variables: Mapping[str, str]) -> Settings:
         region=environment.choice("REGION", REGIONS),
         tenant_urls=environment.urls("TENANT_URLS", TENANT_URLS, REGIONS),
         log_level=environment.choice("LOG_LEVEL", ("debug", "info", "warning"), "info"),
+        cursor_secret=environment.secret("CURSOR_SECRET", SECRET_BYTES),
     )
     environment.check()
     return settings

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from deploy.local.child import Program
 from deploy.local.connection import read_connection
+from deploy.local.files import read_or_make_secret
 from deploy.local.region import HOST, REGIONS, Places, connection_file, tenant_url
 
 
@@ -35,6 +36,10 @@ class Programs:
                 "GATEWAY_KEYSVC": keysvc,
                 "GATEWAY_REGION": self.places.region.name,
                 "GATEWAY_TENANT_URLS": self._tenant_urls(port),
+                # Kept, so that cursors outlive a restart.
+                "GATEWAY_CURSOR_SECRET": read_or_make_secret(self.places.cursor_secret)
+                .encode()
+                .hex(),
             },
         )
 

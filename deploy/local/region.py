@@ -57,6 +57,11 @@ class Places:
     def password(self, role: str) -> Path:
         return self.folder / f"{role}.password"
 
+    @property
+    def cursor_secret(self) -> Path:
+        """What the region's gateways seal their cursors with."""
+        return self.folder / "cursor.secret"
+
     def log(self, name: str) -> Path:
         return self.logs / f"{name}.log"
 

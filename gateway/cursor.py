@@ -1,0 +1,90 @@
+"""Cursors of RFC 9865: opaque, signed, ending.
+
+A cursor wraps a position in a list, so that it works for the organization and
+the query it was given to, for an hour, and only as it was given.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from chassis.clock import Clock
+from gateway.scim.errors import ScimError
+
+LIFETIME: Final = timedelta(hours=1)
+MAX_LENGTH: Final = 16_384
+"""Room for the position behind the longest text that a list can be sorted by."""
+
+_TIME_BYTES: Final = 6
+_SEAL_BYTES: Final = 16
+
+
+class Cursors:
+    """Seals and opens cursors with a secret that all gateways of a region share."""
+
+    def __init__(self, secret: bytes, clock: Clock) -> None:
+        self._secret = secret
+        self._clock = clock
+
+    def seal(self, organization_id: str, query: str, position: str) -> str:
+        """A cursor that leads back to a position; only characters that a URL leaves alone."""
+        end = int((self._clock() + LIFETIME).timestamp()).to_bytes(_TIME_BYTES, "big")
+        rest = end + position.encode()
+        return _encoded(self._seal(organization_id, query, rest) + rest)
+
+    def open(self, organization_id: str, query: str, cursor: str) -> str:
+        """The position in a cursor.
+
+        Refuses (invalidCursor) what this region did not give to the
+        organization for this query, and (expiredCursor) what it gave too long
+        ago.
+        """
+        content = _decoded(cursor)
+        seal, rest = content[:_SEAL_BYTES], content[_SEAL_BYTES:]
+        if not hmac.compare_digest(seal, self._seal(organization_id, query, rest)):
+            raise invalid_cursor()
+        end = datetime.fromtimestamp(int.from_bytes(rest[:_TIME_BYTES], "big"), UTC)
+        if self._clock() >= end:
+            raise ScimError(
+                400,
+                "expiredCursor",
+                f"The cursor ended; it works for {LIFETIME.seconds // 60} minutes. Begin the "
+                "list anew with an empty cursor.",
+            )
+        return rest[_TIME_BYTES:].decode()
+
+    def _seal(self, organization_id: str, query: str, rest: bytes) -> bytes:
+        digest = hashlib.sha256(query.encode()).digest()
+        sealed = organization_id.encode() + b"\0" + digest + rest
+        return hmac.digest(self._secret, sealed, "sha256")[:_SEAL_BYTES]
+
+
+def invalid_cursor() -> ScimError:
+    """The refusal of a cursor that leads nowhere (RFC 9865 section 2.1)."""
+    return ScimError(
+        400,
+        "invalidCursor",
+        "The cursor is none that was given for this list. Use nextCursor of the page before with "
+        "all other parameters unchanged, or begin anew with an empty cursor.",
+    )
+
+
+def _encoded(content: bytes) -> str:
+    # RFC 9865 section 2: only characters of RFC 3986's unreserved set.
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
+
+
+def _decoded(cursor: str) -> bytes:
+    if len(cursor) > MAX_LENGTH:
+        raise invalid_cursor()
+    try:
+        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
+        content = base64.b64decode(padded, altchars=b"-_", validate=True)
+    except (UnicodeEncodeError, binascii.Error):
+        raise invalid_cursor() from None
+    if _encoded(content) != cursor:  # another spelling of the same bytes
+        raise invalid_cursor()
+    return content
