@@ -478,6 +478,7 @@ TEAM = {"id": "g1", "displayName": "Team", "members": [{"value": "u1", "type": "
         (op("add", "members", {"value": "u1"}), TEAM["members"]),
         (op("Remove", "members", [{"$ref": None, "value": "u1"}]), None),
         (op("Remove", "members", [{"value": "u9"}]), TEAM["members"]),
+        (op("Remove", "members", [{"value": "u1", "type": "direct"}]), None),
         (op("remove", 'members[value eq "u1"]'), None),
         (op("remove", 'members[value eq "U1"]'), TEAM["members"]),
         (op("remove", "members"), None),

@@ -90,6 +90,7 @@ def test_a_store_is_asked_for_members_only_if_the_answer_holds_them(attributes, 
     assert projection.parse(GROUP, attributes, excluded).includes("members") is included
 
 
+LOCK = {"maker": "k", "model": "m", "year": "y"}
 VAULT_URN = "urn:acme:1.0:Vault"
 VAULT = USER.with_extension(
     Schema.from_document(
@@ -101,6 +102,16 @@ VAULT = USER.with_extension(
                 {"name": "hint", "type": "string", "returned": "request"},
                 {"name": "badge", "type": "string", "returned": "always"},
                 {"name": "color", "type": "string"},
+                {
+                    "name": "lock",
+                    "type": "complex",
+                    "returned": "request",
+                    "subAttributes": [
+                        {"name": "maker", "type": "string", "returned": "always"},
+                        {"name": "model", "type": "string"},
+                        {"name": "year", "type": "string"},
+                    ],
+                },
             ],
         }
     )
@@ -112,12 +123,14 @@ VAULT = USER.with_extension(
     [
         (None, None, {"badge": "b", "color": "c"}),
         ("hint,pin", None, {"badge": "b", "hint": "h"}),
-        (VAULT_URN, None, {"badge": "b", "hint": "h", "color": "c"}),
+        (VAULT_URN, None, {"badge": "b", "hint": "h", "color": "c", "lock": LOCK}),
+        ("lock.model", None, {"badge": "b", "lock": {"maker": "k", "model": "m"}}),
         ("color", None, {"badge": "b", "color": "c"}),
         (None, "badge,color", {"badge": "b"}),
     ],
 )
 def test_each_attribute_is_returned_as_its_schema_says(attributes, excluded, left):
-    resource = {"id": "1", VAULT_URN: {"pin": "p", "hint": "h", "badge": "b", "color": "c"}}
+    vault = {"pin": "p", "hint": "h", "badge": "b", "color": "c", "lock": LOCK}
+    resource = {"id": "1", VAULT_URN: vault}
     answer = projection.parse(VAULT, attributes, excluded).apply(resource)
     assert answer == {"id": "1", VAULT_URN: left}
