@@ -13,12 +13,14 @@ from typing import Final
 
 import asyncpg
 
+from chassis.process import StartError
+
 LOCK: Final = 0x6D696772  # "migr": the same for all, since each database has its own locks
 _NAME: Final = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 
 
-class MigrationError(Exception):
-    """The files and what the database has had applied do not fit together."""
+class MigrationError(StartError):
+    """The schema cannot be brought forward; the database is as it was before the step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,10 @@ async def apply(dsn: str, migrations: list[Migration]) -> list[Migration]:
     Waits for another run to end, and gives up on a table that is locked for
     5 seconds rather than queue all its users behind it.
     """
-    connection = await asyncpg.connect(dsn, server_settings={"lock_timeout": "5s"})
+    try:
+        connection = await asyncpg.connect(dsn, server_settings={"lock_timeout": "5s"})
+    except (OSError, asyncpg.PostgresError) as error:
+        raise MigrationError(f"cannot connect to the database: {error}") from error
     try:
         await connection.execute("SET lock_timeout = 0")
         await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
@@ -88,14 +93,17 @@ async def _apply_missing(
 
 
 async def _apply_one(connection: asyncpg.Connection, migration: Migration) -> None:
-    async with connection.transaction():
-        await connection.execute(migration.sql)
-        await connection.execute(
-            "INSERT INTO schema_migration (version, name, digest) VALUES ($1, $2, $3)",
-            migration.version,
-            migration.name,
-            migration.digest,
-        )
+    try:
+        async with connection.transaction():
+            await connection.execute(migration.sql)
+            await connection.execute(
+                "INSERT INTO schema_migration (version, name, digest) VALUES ($1, $2, $3)",
+                migration.version,
+                migration.name,
+                migration.digest,
+            )
+    except asyncpg.PostgresError as error:
+        raise MigrationError(f"{migration.name}: {error}") from error
 
 
 def _read_file(path: Path) -> Migration:

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -11,9 +12,29 @@ Stop = asyncio.Event
 """Set once the process is to end."""
 
 
+class StartError(Exception):
+    """A process cannot start; the text tells its operator why, in one line."""
+
+
 def run(main: Callable[[Stop], Coroutine[Any, Any, None]]) -> None:
-    """Run a process until it ends by itself or SIGTERM or SIGINT asks it to."""
-    uvloop.run(_until_told(main))
+    """Run a process until it ends by itself or SIGTERM or SIGINT asks it to.
+
+    One that cannot start (StartError) exits with 1 and its reason.
+    """
+    reasons: list[str] = []
+    try:
+        uvloop.run(_until_told(main))
+    except* StartError as errors:
+        reasons += _texts(errors)
+    if reasons:
+        sys.exit("; ".join(reasons))
+
+
+def _texts(errors: BaseExceptionGroup[StartError]) -> list[str]:
+    texts: list[str] = []
+    for error in errors.exceptions:
+        texts += _texts(error) if isinstance(error, BaseExceptionGroup) else [str(error)]
+    return texts
 
 
 async def _until_told(main: Callable[[Stop], Awaitable[None]]) -> None:

@@ -11,6 +11,7 @@ from grpc_reflection.v1alpha import reflection
 from chassis.channel import MAX_MESSAGE_BYTES
 from chassis.envelope import Envelope
 from chassis.log import Logger
+from chassis.process import StartError
 from chassis.settings import Address
 
 MAX_CONCURRENT_CALLS: Final = 1_000
@@ -51,7 +52,7 @@ class Server:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
         names = (*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self.grpc)
-        port = self.grpc.add_insecure_port(str(listen))
+        port = self._bind(listen)
         await self._set_health(False)
         await self.grpc.start()
         self._log.info("listening", address=str(Address(listen.host, port)))
@@ -62,6 +63,12 @@ class Server:
         await self._health.enter_graceful_shutdown()
         await self.grpc.stop(DRAIN_SECONDS)
         self._log.info("stopped")
+
+    def _bind(self, listen: Address) -> int:
+        try:
+            return self.grpc.add_insecure_port(str(listen))
+        except RuntimeError as error:
+            raise StartError(f"cannot listen on {listen}: {error}") from error
 
     async def _watch_health(self) -> None:
         before = None

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from chassis.process import StartError
 
-class SettingsError(Exception):
+
+class SettingsError(StartError):
     """The environment lacks a variable or has one with a value it cannot have."""
 
 

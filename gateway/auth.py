@@ -54,7 +54,7 @@ class Authenticator:
         self._cache = cache
         self._tenant_urls = tenant_urls
         self._clock = clock
-        self._asking: dict[bytes, asyncio.Task[Caller]] = {}
+        self._asking: dict[tuple[bytes, int], asyncio.Task[Caller]] = {}
 
     async def authenticate(
         self, authorization: str | None, client_address: str, request_id: str
@@ -69,17 +69,20 @@ class Authenticator:
         caller = self._cache.get(digest, self._clock())
         if caller is not None:
             return caller
-        # Requests that come with the same key while it is being asked for
-        # wait for that one answer.
-        task = self._asking.get(digest)
+        # Requests that come with the same key while it is being asked for wait
+        # for that one answer, unless a change came in since it was asked.
+        question = (digest, self._cache.mark())
+        task = self._asking.get(question)
         if task is None:
-            task = asyncio.create_task(self._ask(token, digest, client_address, request_id))
-            self._asking[digest] = task
-            task.add_done_callback(lambda _: self._asking.pop(digest, None))
+            task = asyncio.create_task(self._ask(token, question, client_address, request_id))
+            self._asking[question] = task
+            task.add_done_callback(lambda _: self._asking.pop(question, None))
         return await asyncio.shield(task)
 
-    async def _ask(self, token: str, digest: bytes, client_address: str, request_id: str) -> Caller:
-        asked = self._cache.mark()
+    async def _ask(
+        self, token: str, question: tuple[bytes, int], client_address: str, request_id: str
+    ) -> Caller:
+        digest, mark = question
         try:
             response = await self._stub.Authenticate(
                 pb.AuthenticateRequest(token=token, client_address=client_address),
@@ -89,7 +92,7 @@ class Authenticator:
         except grpc.aio.AioRpcError as error:
             raise translate(error, self._tenant_urls) from error
         caller = Caller(response.organization_id, response.key_id)
-        self._cache.put(digest, caller, caller.organization_id, _end(response), asked)
+        self._cache.put(digest, caller, caller.organization_id, _end(response), mark)
         return caller
 
 

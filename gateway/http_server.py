@@ -6,6 +6,7 @@ from uuid import uuid4
 from aiohttp import web
 
 from chassis.log import Logger
+from chassis.process import StartError
 from chassis.settings import Address
 from gateway.exchange import error_answer
 from gateway.scim.errors import ScimError
@@ -37,7 +38,10 @@ class Runner(web.AppRunner):
         """Accept connections, and say in the log where."""
         await self.setup()
         site = web.TCPSite(self, address.host, address.port, reuse_port=False)
-        await site.start()
+        try:
+            await site.start()
+        except OSError as error:
+            raise StartError(f"cannot listen on {address}: {error}") from error
         port = self.addresses[0][1]
         self._log.info("listening", address=str(Address(address.host, port)))
 
