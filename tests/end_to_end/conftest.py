@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests.end_to_end.http import Client, client
+from tests.end_to_end.scim import Client, client
 from tests.end_to_end.operators import Operator, operator
 from tests.stack import Stack, running_stack
 

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.end_to_end.http import Client, Reply
+from tests.end_to_end.scim import Client, Reply
 from tests.stack import Stack
 
 HEALED_SECONDS = 20.0

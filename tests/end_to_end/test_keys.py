@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from cloudacademy.keys.v1 import keys_pb2 as pb
 
-from tests.end_to_end.http import Client, Reply, client
+from tests.end_to_end.scim import Client, Reply, client
 from tests.end_to_end.operators import Operator
 from tests.stack import Stack
 

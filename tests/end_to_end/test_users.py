@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import uuid4
 
-from tests.end_to_end.http import Client
+from tests.end_to_end.scim import Client
 
 USER = "urn:ietf:params:scim:schemas:core:2.0:User"
 ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"

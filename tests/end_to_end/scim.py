@@ -45,7 +45,7 @@ class Client:
             content = await response.read()
             assert response.headers["Content-Type"] == SCIM
             document = json.loads(content) if content else None
-            return Reply(response.status, document, dict(response.headers))
+            return Reply(response.status, document, response.headers)
 
 
 @asynccontextmanager
