@@ -95,7 +95,7 @@ def members(
             raise values.named_twice(path.text)
         seen.add(path.text)
         if not path.read_only:
-            yield path, value
+            yield values.by_value(path, value)
 
 
 def _spread(

@@ -26,6 +26,8 @@ _KEYS: Final = frozenset(
     {"userName", "externalId", "displayName", "emails.value", "members.value", "manager.value"}
 )
 
+REFERENCE: Final = "$ref"  # RFC 7643 section 2.4: the address of what `value` is the id of
+
 MAX_VALUES: Final = 250
 MAX_MEMBERS: Final = 100_000
 
@@ -82,11 +84,13 @@ class Attribute:
     value: "Attribute | None" = field(init=False)  # RFC 7643 section 2.4
     is_reference: bool = field(init=False)  # its value is the id of another resource
     read_only: bool = field(init=False)
+    derived: bool = field(init=False, repr=False)  # said of a value rather than kept
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "value", self.sub_attributes.get("value"))
-        object.__setattr__(self, "is_reference", "$ref" in self.sub_attributes)
+        object.__setattr__(self, "is_reference", REFERENCE in self.sub_attributes)
         object.__setattr__(self, "read_only", self.mutability is Mutability.READ_ONLY)
+        object.__setattr__(self, "derived", self.read_only or self.name == REFERENCE)
 
     def __repr__(self) -> str:
         return f"Attribute({self.label!r})"

@@ -15,7 +15,7 @@ from typing import Any, Final
 import orjson
 
 from gateway.scim.errors import ScimError, invalid_syntax, invalid_value, shown
-from gateway.scim.schema import Attribute, Type
+from gateway.scim.schema import REFERENCE, Attribute, AttributePath, Type
 
 _BOOLEANS: Final = {"true": True, "false": False}
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,19}", re.ASCII)
@@ -250,7 +250,23 @@ def read_parts(attribute: Attribute, value: object) -> dict[str, Any]:
         if sub_attribute.name in parts:
             raise named_twice(sub_attribute.label)
         parts[sub_attribute.name] = read(sub_attribute, part)
+    reference = parts.pop(REFERENCE, None)
+    if reference is not None and parts.get("value") is None:
+        parts["value"] = referenced_id(reference)
     return parts
+
+
+def by_value(path: AttributePath, value: object) -> tuple[AttributePath, object]:
+    """A write of a `$ref` as one of the `value` beside it: the address follows from the id."""
+    if path.sub_attribute is None or path.sub_attribute.name != REFERENCE or path.read_only:
+        return path, value
+    id_ = referenced_id(value) if isinstance(value, str) else value
+    return AttributePath(path.extension, path.attribute, path.attribute.value), id_
+
+
+def referenced_id(address: str) -> str:
+    """The id that the address of a resource ends with."""
+    return address.rstrip("/").rpartition("/")[2]
 
 
 def _gives_something(value: object) -> bool:

@@ -50,7 +50,7 @@ def assigned(change: Change) -> dict[AttributePath, Json]:
         value = None if change.op is Op.REMOVE else values.read(target.target, change.value)
         return {target: value}
     if change.clears:
-        parts = {a.name: None for a in attribute.sub_attributes.values() if not a.read_only}
+        parts = {a.name: None for a in attribute.sub_attributes.values() if not a.derived}
     else:
         parts = values.read_parts(attribute, only(attribute, change.value))
     return {

@@ -55,7 +55,8 @@ def _at_path(resource_type: ResourceType, op: Op, text: str, value: Json) -> Cha
         raise mutability(
             f"{path.target.text} is readOnly and set by the service; leave it out of the PATCH."
         )
-    return Change(op, path.target, path.filter, value)
+    target, value = values.by_value(path.target, value)
+    return Change(op, target, path.filter, value)
 
 
 def _pathless(resource_type: ResourceType, op: Op, value: Json) -> Iterator[Change]:

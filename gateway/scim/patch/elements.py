@@ -148,7 +148,7 @@ def _with(attribute: Attribute, element: Resource, parts: Mapping[str, Json]) ->
         return changed
     # What the service said of the value ($ref, display) was said of the old one.
     subs = attribute.sub_attributes
-    return {k: v for k, v in changed.items() if not subs[k.lower()].read_only}
+    return {k: v for k, v in changed.items() if not subs[k.lower()].derived}
 
 
 def _created(change: Change) -> Resource:

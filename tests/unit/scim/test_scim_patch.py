@@ -390,7 +390,7 @@ REFUSALS = {
     "a readOnly attribute": ([op("replace", "id", "x")], "mutability", "id is readOnly"),
     "a readOnly part": ([op("replace", "meta.created", "x")], "mutability", "meta.created"),
     "the groups of a person": ([op("add", "groups", [{"value": "g"}])], "mutability", "groups"),
-    "the address of a manager": ([op("add", "manager.$ref", "x")], "mutability", "$ref"),
+    "the address of a group": ([op("add", "groups.$ref", "x")], "mutability", "groups"),
     "removal of what is required": (
         [op("remove", "userName")],
         "mutability",
@@ -605,3 +605,17 @@ def test_a_message_is_read_whatever_the_case_of_its_words(body, expected):
 def test_a_message_that_is_no_patch_is_refused(body, status, scim_type, mentions):
     with refused(status, scim_type, mentions):
         patch.parse(body)
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        op("add", "manager.$ref", "https://scim.test/Users/u7"),
+        op("replace", f"{EXT}:manager", {"$ref": "https://scim.test/Users/u7"}),
+        op("replace", None, {f"{EXT}:manager.$ref": "https://scim.test/Users/u7/"}),
+    ],
+)
+def test_a_manager_who_is_given_by_address_alone_is_the_user_at_that_address(operation):
+    resource = {"userName": "ann", EXT: {"manager": {"value": "u2"}}}
+
+    assert patched(resource, operation)[EXT]["manager"] == {"value": "u7"}
