@@ -13,9 +13,10 @@ from gateway import settings as gateway_settings
 from gateway.app import ScimEndpoint, application
 from gateway.auth import Authenticator, Caller
 from gateway.clients import UserClient, all_serving, key_channel, user_channel
+from gateway.cursor import Cursors
 from gateway.http_server import DRAIN_SECONDS, Runner
 from gateway.key_cache import KeyCache, follow
-from gateway.routes.table import table
+from gateway.routes.endpoints import endpoints
 from gateway.routes.users import Users
 from gateway.settings import Settings
 
@@ -36,7 +37,12 @@ async def serve(settings: Settings, stop: process.Stop) -> None:
         key_stub = keys_pb2_grpc.KeyServiceStub(keys)
         cache: KeyCache[Caller] = KeyCache()
         endpoint = ScimEndpoint(
-            table(Users(UserClient(users, settings.tenant_urls)), settings.tenant_url),
+            endpoints(
+                {"Users": Users(UserClient(users, settings.tenant_urls))},
+                Cursors(settings.cursor_secret, system_clock),
+                settings.tenant_url,
+                logger,
+            ),
             Authenticator(key_stub, cache, settings.tenant_urls, system_clock),
             settings.tenant_url,
             logger,

@@ -10,12 +10,11 @@ from aiohttp import web
 
 from chassis.log import Logger
 from gateway.auth import Authenticator, Caller
-from gateway.exchange import Answer, Exchange, body_reader, error_answer
+from gateway.exchange import MAX_BODY_BYTES, Answer, Exchange, body_reader, error_answer
 from gateway.routes.table import Table
 from gateway.scim.errors import ScimError
 
 PREFIX: Final = "/webhooks/ad/v1/scim"
-MAX_BODY_BYTES: Final = 1024 * 1024
 NOBODY: Final = Caller("", "")
 
 

@@ -43,7 +43,10 @@ _LATE: Final = Answer(
 ANSWERS: Final[Mapping[str, Answer]] = {
     "INVALID_FIELD": Answer(400, "invalidValue"),
     "UNKNOWN_FIELD": Answer(400, "invalidPath"),
-    "INVALID_PAGE_TOKEN": Answer(400, "invalidValue"),
+    # SCIM's clients only ever send page tokens inside cursors.
+    "INVALID_PAGE_TOKEN": Answer(
+        400, "invalidCursor", "The cursor leads nowhere anymore. Begin anew with an empty cursor."
+    ),
     "INVALID_FILTER": Answer(400, "invalidFilter"),
     "USER_NOT_FOUND": Answer(404, detail="No user has the id {user_id} in this organization."),
     "USER_NAME_TAKEN": Answer(
@@ -94,6 +97,10 @@ ANSWERS: Final[Mapping[str, Answer]] = {
 }
 """The answer to each `cloudacademy.errors.v1.Reason`; a test walks them all."""
 
+# The path of a request names the resource: an id that none can have is one that none has.
+_ID_FIELDS: Final = frozenset({"user_id", "user.id", "group_id", "group.id"})
+_NO_SUCH_ID: Final = Answer(404, detail="Nothing has this id in this organization.")
+
 _TRANSPORT: Final[Mapping[grpc.StatusCode, Answer]] = {
     grpc.StatusCode.UNAVAILABLE: _AWAY,
     grpc.StatusCode.DEADLINE_EXCEEDED: _LATE,
@@ -117,8 +124,14 @@ class RefusedError(ScimError):
 def translate(error: grpc.aio.AioRpcError, tenant_urls: Mapping[str, str]) -> RefusedError:
     """The answer to a call that failed."""
     refusal = from_rpc_error(error)
-    answer = ANSWERS.get(refusal.reason) or _TRANSPORT.get(refusal.code) or _FAULT
+    answer = _answer_to(refusal)
     return RefusedError(answer, _detail(answer, refusal, tenant_urls), refusal.reason)
+
+
+def _answer_to(refusal: RemoteRefusal) -> Answer:
+    if refusal.reason == "INVALID_FIELD" and refusal.metadata.get("field") in _ID_FIELDS:
+        return _NO_SUCH_ID
+    return ANSWERS.get(refusal.reason) or _TRANSPORT.get(refusal.code) or _FAULT
 
 
 def _detail(answer: Answer, refusal: RemoteRefusal, tenant_urls: Mapping[str, str]) -> str:

@@ -12,6 +12,7 @@ from gateway.scim.errors import ScimError
 from gateway.scim.responses import dumps, error_body
 
 MEDIA_TYPE: Final = "application/scim+json"
+MAX_BODY_BYTES: Final = 1024 * 1024
 _ACCEPTED: Final = (MEDIA_TYPE, "application/json")
 
 

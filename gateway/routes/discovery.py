@@ -1,15 +1,18 @@
 """What the server says of itself (RFC 7644 section 4, RFC 7643 sections 5 to 7)."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
-from gateway.exchange import Answer, Exchange, answer
+from gateway.cursor import LIFETIME
+from gateway.exchange import MAX_BODY_BYTES, Answer, Exchange, answer
 from gateway.scim import schema
+from gateway.scim.bulk import MAX_OPERATIONS
 from gateway.scim.errors import ScimError
-from gateway.scim.paging import MAX_PAGE
+from gateway.scim.paging import DEFAULT_PAGE, MAX_PAGE
 from gateway.scim.responses import list_response
+from gateway.scim.schema import ResourceType
 
 SERVICE_PROVIDER_CONFIG: Final = "urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig"
-RESOURCE_TYPES: Final = (schema.USER,)
 DOCUMENTATION: Final = (
     "https://learn.microsoft.com/entra/identity/saas-apps/cloud-academy-sso-provisioning-tutorial"
 )
@@ -22,8 +25,21 @@ async def service_provider_config(exchange: Exchange) -> Answer:
             "schemas": [SERVICE_PROVIDER_CONFIG],
             "documentationUri": DOCUMENTATION,
             "patch": {"supported": True},
-            "bulk": {"supported": False, "maxOperations": 0, "maxPayloadSize": 0},
+            "bulk": {
+                "supported": True,
+                "maxOperations": MAX_OPERATIONS,
+                "maxPayloadSize": MAX_BODY_BYTES,
+            },
             "filter": {"supported": True, "maxResults": MAX_PAGE},
+            # RFC 9865 section 4.
+            "pagination": {
+                "cursor": True,
+                "index": True,
+                "defaultPaginationMethod": "index",
+                "defaultPageSize": DEFAULT_PAGE,
+                "maxPageSize": MAX_PAGE,
+                "cursorTimeout": int(LIFETIME.total_seconds()),
+            },
             "changePassword": {"supported": False},
             "sort": {"supported": True},
             "etag": {"supported": True},
@@ -67,11 +83,11 @@ class Collection:
         return answer(document)
 
 
-def schemas(base_url: str) -> Collection:
+def schemas(types: Sequence[ResourceType], base_url: str) -> Collection:
     """/Schemas (RFC 7643 section 7)."""
-    return Collection("Schemas", schema.schema_documents(RESOURCE_TYPES, base_url))
+    return Collection("Schemas", schema.schema_documents(types, base_url))
 
 
-def resource_types(base_url: str) -> Collection:
+def resource_types(types: Sequence[ResourceType], base_url: str) -> Collection:
     """/ResourceTypes (RFC 7643 section 6)."""
-    return Collection("ResourceTypes", schema.resource_type_documents(RESOURCE_TYPES, base_url))
+    return Collection("ResourceTypes", schema.resource_type_documents(types, base_url))

@@ -12,17 +12,14 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from gateway import wire, wire_group
 from gateway.errors import RefusedError
-from gateway.exchange import Answer, Exchange, answer, resource_answer
+from gateway.exchange import Answer, Exchange, resource_answer
 from gateway.group_client import GroupClient
 from gateway.preconditions import is_known, wanted_etags
-from gateway.routes.sorting import order_by
-from gateway.scim import filter as scim_filter
-from gateway.scim import paging, projection, resource
+from gateway.routes.search import Found, Part
 from gateway.scim import patch as scim_patch
+from gateway.scim import projection, resource
 from gateway.scim.errors import ScimError, too_many
-from gateway.scim.responses import list_response
 from gateway.scim.schema import GROUP
-from gateway.wire_filter import to_filter
 
 LOST_RACES: Final = 5
 MAX_LISTED_MEMBERS: Final = 100_000
@@ -31,6 +28,8 @@ MAX_LISTED_MEMBERS: Final = 100_000
 
 class Groups:
     """The groups of the caller's organization."""
+
+    resource_type = GROUP
 
     def __init__(self, client: GroupClient) -> None:
         self._client = client
@@ -57,26 +56,23 @@ class Groups:
             return Answer(304, headers={"ETag": wire.etag_header(group.etag)})
         return await self._answer(exchange, view, group)
 
-    async def query(self, exchange: Exchange) -> Answer:
-        """GET /Groups (section 3.4.2)."""
-        view = _projection(exchange)
-        page = paging.parse(exchange.parameter("startIndex"), exchange.parameter("count"))
+    async def page(self, exchange: Exchange, view: projection.Projection, part: Part) -> Found:
+        """A part of the list of groups, for queries (section 3.4.2)."""
         response = await self._client.list(
             pb.ListGroupsRequest(
                 organization_id=exchange.organization_id,
-                filter=_filter(exchange.parameter("filter")),
-                order_by=order_by(
-                    GROUP, exchange.parameter("sortBy"), exchange.parameter("sortOrder")
-                ),
-                page_size=page.count,
-                skip=page.start_index - 1,
-                count_total=True,
-                omit_groups=page.count == 0,
+                filter=part.filter,
+                order_by=part.order_by,
+                page_size=part.size,
+                page_token=part.page_token,
+                skip=part.skip,
+                count_total=part.count_total,
+                omit_groups=part.size == 0,
             ),
             exchange.request_id,
         )
         groups = await self._documents(exchange, view, response.groups)
-        return answer(list_response(groups, response.total_size, page.start_index))
+        return Found(groups, response.total_size, response.next_page_token)
 
     async def replace(self, exchange: Exchange) -> Answer:
         """PUT /Groups/{id} (section 3.5.1): what the client leaves out is cleared."""
@@ -248,10 +244,6 @@ def _projection(exchange: Exchange) -> projection.Projection:
     return projection.parse(
         GROUP, exchange.parameter("attributes"), exchange.parameter("excludedAttributes")
     )
-
-
-def _filter(text: str | None) -> Any:  # noqa: ANN401 - a message or nothing
-    return None if text is None else to_filter(scim_filter.parse(GROUP, text))
 
 
 def _changed() -> ScimError:

@@ -1,12 +1,10 @@
 """Which path and method lead where."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from urllib.parse import unquote
 
 from gateway.exchange import Answer, Exchange
-from gateway.routes import discovery
-from gateway.routes.users import Users
 from gateway.scim.errors import ScimError
 
 Handler = Callable[[Exchange], Awaitable[Answer]]
@@ -15,11 +13,25 @@ Methods = Mapping[str, Handler]
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A first segment of the path: what it answers by itself and with an id behind it."""
+    """A first segment of the path: what it answers by itself and with an id behind it.
+
+    `actions` are second segments that are no ids, such as `.search`.
+    """
 
     collection: Methods
-    member: Methods
+    member: Methods = field(default_factory=dict)
+    actions: Mapping[str, Methods] = field(default_factory=dict)
     public: bool = False
+
+    def methods(self, rest: Sequence[str]) -> Methods:
+        """What is answered to the segments behind the first; nothing if there is nothing."""
+        match rest:
+            case []:
+                return self.collection
+            case [name]:
+                return self.actions.get(name, self.member)
+            case _:
+                return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,42 +64,15 @@ class Table:
         Slashes that are doubled or trail are no mistake: Tenant URLs are typed
         by people. Refuses (404) paths and (405) methods that do not exist.
         """
-        segments = [unquote(segment) for segment in path.split("/") if segment]
-        endpoint = self._endpoints.get(segments[0]) if segments else None
-        if endpoint is None or len(segments) > 2:
-            raise _no_such_path(path)
-        methods = endpoint.member if len(segments) == 2 else endpoint.collection
-        if not methods:
+        first, *rest = [unquote(segment) for segment in path.split("/") if segment] or [""]
+        endpoint = self._endpoints.get(first)
+        methods = endpoint.methods(rest) if endpoint is not None else {}
+        if endpoint is None or not methods:
             raise _no_such_path(path)
         handler = methods.get(method)
         if handler is None:
             raise MethodNotAllowedError(method, methods)
-        resource_id = segments[1] if len(segments) == 2 else ""
-        return Match(handler, resource_id, endpoint.public)
-
-
-def table(users: Users, base_url: str) -> Table:
-    """All endpoints of the service."""
-    schemas = discovery.schemas(base_url)
-    resource_types = discovery.resource_types(base_url)
-    return Table(
-        {
-            "Users": Endpoint(
-                collection={"GET": users.query, "POST": users.create},
-                member={
-                    "GET": users.get,
-                    "PUT": users.replace,
-                    "PATCH": users.patch,
-                    "DELETE": users.delete,
-                },
-            ),
-            "ServiceProviderConfig": Endpoint(
-                collection={"GET": discovery.service_provider_config}, member={}, public=True
-            ),
-            "Schemas": Endpoint({"GET": schemas.list}, {"GET": schemas.get}),
-            "ResourceTypes": Endpoint({"GET": resource_types.list}, {"GET": resource_types.get}),
-        }
-    )
+        return Match(handler, rest[0] if rest else "", endpoint.public)
 
 
 def _no_such_path(path: str) -> ScimError:
@@ -95,6 +80,6 @@ def _no_such_path(path: str) -> ScimError:
         404,
         None,
         f"There is nothing at {path[:80] or '/'}. The Tenant URL in Entra ends with "
-        "/webhooks/ad/v1/scim; what follows is /Users, /Schemas, /ResourceTypes or "
-        "/ServiceProviderConfig.",
+        "/webhooks/ad/v1/scim; what follows is /Users, /Groups, /Bulk, /.search, "
+        "/Schemas, /ResourceTypes or /ServiceProviderConfig.",
     )

@@ -8,16 +8,13 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from gateway import wire
 from gateway.clients import UserClient
 from gateway.errors import RefusedError
-from gateway.exchange import Answer, Exchange, answer, resource_answer
+from gateway.exchange import Answer, Exchange, resource_answer
 from gateway.preconditions import is_known, wanted_etags
-from gateway.routes.sorting import order_by
-from gateway.scim import filter as scim_filter
-from gateway.scim import paging, projection, resource
+from gateway.routes.search import Found, Part
 from gateway.scim import patch as scim_patch
+from gateway.scim import projection, resource
 from gateway.scim.errors import ScimError
-from gateway.scim.responses import list_response
 from gateway.scim.schema import USER
-from gateway.wire_filter import to_filter
 
 LOST_RACES: Final = 5
 """How often a PATCH without If-Match is tried anew on a resource that others change."""
@@ -25,6 +22,8 @@ LOST_RACES: Final = 5
 
 class Users:
     """The users of the caller's organization."""
+
+    resource_type = USER
 
     def __init__(self, client: UserClient) -> None:
         self._client = client
@@ -49,26 +48,23 @@ class Users:
             return Answer(304, headers={"ETag": wire.etag_header(user.etag)})
         return _answer(exchange, view, user)
 
-    async def query(self, exchange: Exchange) -> Answer:
-        """GET /Users (section 3.4.2)."""
-        view = _projection(exchange)
-        page = paging.parse(exchange.parameter("startIndex"), exchange.parameter("count"))
+    async def page(self, exchange: Exchange, view: projection.Projection, part: Part) -> Found:
+        """A part of the list of users, for queries (section 3.4.2)."""
         response = await self._client.list(
             pb.ListUsersRequest(
                 organization_id=exchange.organization_id,
-                filter=_filter(exchange.parameter("filter")),
-                order_by=order_by(
-                    USER, exchange.parameter("sortBy"), exchange.parameter("sortOrder")
-                ),
-                page_size=page.count,
-                skip=page.start_index - 1,
-                count_total=True,
-                omit_users=page.count == 0,
+                filter=part.filter,
+                order_by=part.order_by,
+                page_size=part.size,
+                page_token=part.page_token,
+                skip=part.skip,
+                count_total=part.count_total,
+                omit_users=part.size == 0,
             ),
             exchange.request_id,
         )
         users = [view.apply(wire.from_user(user, exchange.base_url)) for user in response.users]
-        return answer(list_response(users, response.total_size, page.start_index))
+        return Found(users, response.total_size, response.next_page_token)
 
     async def replace(self, exchange: Exchange) -> Answer:
         """PUT /Users/{id} (section 3.5.1).
@@ -180,10 +176,6 @@ def _answer(
 ) -> Answer:
     document = wire.from_user(user, exchange.base_url)
     return resource_answer(view.apply(document), document, status)
-
-
-def _filter(text: str | None) -> Any:  # noqa: ANN401 - a message or nothing
-    return None if text is None else to_filter(scim_filter.parse(USER, text))
 
 
 def _changed_fields(before: dict[str, Any], after: dict[str, Any]) -> list[str]:

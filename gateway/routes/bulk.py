@@ -1,0 +1,222 @@
+"""The endpoint /Bulk (RFC 7644 section 3.7): each operation as the single request it stands for."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from chassis.log import Logger
+from gateway.exchange import Answer, Document, Exchange, answer
+from gateway.routes.table import Table
+from gateway.scim import bulk, bulk_plan
+from gateway.scim import bulk_references as references
+from gateway.scim.bulk import BulkRequest, Operation
+from gateway.scim.bulk_plan import Complete, Run
+from gateway.scim.bulk_response import Result, bulk_response
+from gateway.scim.errors import ScimError, invalid_value, shown
+
+SECONDS: Final = 60.0
+"""After this time no further operation of a bulk request is begun."""
+
+_PATCH_OP: Final = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
+
+Seconds = Callable[[], float]
+"""A clock that only ever goes forward."""
+
+
+class Bulk:
+    """Carries out bulk requests on the resources of a table, one operation after the other."""
+
+    def __init__(self, resources: Table, log: Logger, seconds: Seconds) -> None:
+        self._resources = resources
+        self._log = log
+        self._seconds = seconds
+
+    async def post(self, exchange: Exchange) -> Answer:
+        """POST /Bulk: 200 with a result for each operation that was carried out or refused."""
+        request = bulk.parse(await exchange.document())
+        execution = _Execution(self, exchange, request, self._seconds() + SECONDS)
+        return answer(bulk_response(await execution.results()))
+
+    def is_over(self, end: float) -> bool:
+        """Whether a moment has passed."""
+        return self._seconds() >= end
+
+    async def send(
+        self, exchange: Exchange, method: str, path: str, data: Document, version: str | None
+    ) -> Answer:
+        """Answer one operation as if it had come alone. All that fails is a ScimError."""
+
+        async def read() -> Document:
+            return data
+
+        match = self._resources.match(method, path)
+        part = dataclasses.replace(
+            exchange,
+            resource_id=match.resource_id,
+            parameters={},
+            headers={} if version is None else {"If-Match": version},
+            read=read,
+        )
+        try:
+            return await match.handler(part)
+        except ScimError:
+            raise
+        except Exception as fault:  # noqa: BLE001 - what the other operations did must be told
+            self._log.error("fault", request_id=exchange.request_id, exc_info=fault)
+            raise ScimError(
+                500,
+                None,
+                "Cloud Academy failed to answer; tell its support the id "
+                f"{exchange.request_id}. The operation may have happened.",
+            ) from None
+
+
+class _Execution:
+    """One bulk request while it is carried out."""
+
+    def __init__(self, sender: Bulk, exchange: Exchange, request: BulkRequest, end: float) -> None:
+        self._sender = sender
+        self._exchange = exchange
+        self._request = request
+        self._end = end
+        self._ids: dict[str, str] = {}
+        self._results: dict[int, Result] = {}
+        self._incomplete: set[int] = set()
+
+    async def results(self) -> list[Result]:
+        """Carry out the plan until it ends or too much failed; results in the request's order."""
+        for step in bulk_plan.plan(self._request.operations):
+            if self._has_failed_enough():
+                break
+            match step:
+                case Run():
+                    await self._run(step)
+                case Complete():
+                    await self._complete(step)
+        for index in sorted(self._incomplete):
+            # What the limit kept from being completed counts as not begun.
+            await self._undo(index)
+            del self._results[index]
+        return [result for _, result in sorted(self._results.items())]
+
+    def _has_failed_enough(self) -> bool:
+        limit = self._request.fail_on_errors
+        if limit is None:
+            return False
+        return sum(result.error is not None for result in self._results.values()) >= limit
+
+    async def _run(self, step: Run) -> None:
+        operation = self._request.operations[step.index]
+        location: str | None = None
+        try:
+            if operation.refusal is not None:
+                raise operation.refusal
+            self._check_time()
+            data = _without(operation, step.without)
+            self._check_references({*references.of_path(operation.path), *references.of_data(data)})
+            path = references.resolved_path(operation.path, self._ids)
+            location = self._exchange.base_url + path
+            reply = await self._sender.send(
+                self._exchange,
+                operation.method,
+                path,
+                references.resolved(data, self._ids),
+                operation.version,
+            )
+        except ScimError as error:
+            self._fail(step.index, error, None if operation.method == "POST" else location)
+            return
+        self._succeed(step, reply, location)
+
+    def _succeed(self, step: Run, reply: Answer, location: str) -> None:
+        operation = self._request.operations[step.index]
+        location = reply.headers.get("Location", location)
+        self._results[step.index] = Result(
+            operation, reply.status, location, reply.headers.get("ETag")
+        )
+        if operation.creates is not None:
+            self._ids[operation.creates] = location.rpartition("/")[2]
+        if step.without:
+            self._incomplete.add(step.index)
+
+    async def _complete(self, step: Complete) -> None:
+        if step.index not in self._incomplete:
+            return  # it was not even created
+        data = _only(self._request.operations[step.index], step.members)
+        created = self._results[step.index]
+        try:
+            self._check_references(references.of_data(data))
+            reply = await self._sender.send(
+                self._exchange,
+                "PATCH",
+                self._path(created),
+                _adding(references.resolved(data, self._ids)),
+                None,
+            )
+        except ScimError as error:
+            await self._undo(step.index)
+            self._fail(step.index, _unresolved(error), None)
+        else:
+            version = reply.headers.get("ETag", created.version)
+            self._results[step.index] = dataclasses.replace(created, version=version)
+        self._incomplete.discard(step.index)
+
+    async def _undo(self, index: int) -> None:
+        """Take back what was created: an operation that is told to have failed leaves nothing."""
+        result = self._results[index]
+        if result.operation.creates is not None:
+            self._ids.pop(result.operation.creates, None)
+        try:
+            await self._sender.send(self._exchange, "DELETE", self._path(result), {}, None)
+        except ScimError:
+            return  # gone already, or the service is: the client reads before it repeats
+
+    def _path(self, result: Result) -> str:
+        return (result.location or "").removeprefix(self._exchange.base_url)
+
+    def _fail(self, index: int, error: ScimError, location: str | None) -> None:
+        operation = self._request.operations[index]
+        self._results[index] = Result(operation, error.status, location, error=error)
+
+    def _check_time(self) -> None:
+        if self._sender.is_over(self._end):
+            raise ScimError(
+                503,
+                None,
+                f"The bulk request took {SECONDS:.0f} seconds before this operation was begun. "
+                "It was not carried out; send it again, with fewer others.",
+            )
+
+    def _check_references(self, bulk_ids: set[str]) -> None:
+        for bulk_id in sorted(bulk_ids - self._ids.keys()):
+            raise invalid_value(
+                f"The operation with the bulkId {shown(bulk_id)}, which this one refers to, "
+                "created nothing. Mend that one and send both again."
+            )
+
+
+def _without(operation: Operation, members: frozenset[str]) -> Mapping[str, Any]:
+    data = operation.data or {}
+    return {key: value for key, value in data.items() if key not in members}
+
+
+def _only(operation: Operation, members: frozenset[str]) -> Mapping[str, Any]:
+    data = operation.data or {}
+    return {key: value for key, value in data.items() if key in members}
+
+
+def _adding(members: Document) -> Document:
+    """A PATCH that adds members which a resource was created without."""
+    return {"schemas": [_PATCH_OP], "Operations": [{"op": "add", "value": members}]}
+
+
+def _unresolved(error: ScimError) -> ScimError:
+    """Section 3.7.1: a circle that cannot be resolved is a conflict; a fault of ours is not."""
+    if error.status >= 500:
+        return error
+    return ScimError(
+        409,
+        None,
+        "Resources of this bulk request refer to each other in a circle that could not be "
+        f"closed: {error.detail}",
+    )

@@ -1,0 +1,226 @@
+"""Queries (RFC 7644 section 3.4.2): of one type of resources, or of all of them at the root.
+
+GET with parameters and POST to `/.search` are the same query. At the root the
+types follow one another, users before groups, as one list with one count.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from cloudacademy.users.v1 import filter_pb2
+
+from gateway.cursor import Cursors
+from gateway.exchange import Answer, Exchange, answer
+from gateway.routes.sorting import order_by
+from gateway.scim import fold, paging, projection, search
+from gateway.scim.errors import ScimError
+from gateway.scim.projection import Projection
+from gateway.scim.responses import list_response
+from gateway.scim.schema import ResourceType
+from gateway.scim.search import SearchRequest
+from gateway.wire_filter import to_filter
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Which part of a list is wanted, in the terms of the contract."""
+
+    filter: filter_pb2.Filter | None
+    order_by: str
+    size: int
+    """How many resources at most. None at all when 0, only what else is asked for."""
+    skip: int = 0
+    page_token: str = ""
+    count_total: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A part of a list: projected resources, and where the next part begins, if there is one."""
+
+    resources: Sequence[Mapping[str, Any]]
+    total: int
+    next_page_token: str
+
+
+class Source(Protocol):
+    """Resources of one type that can be queried."""
+
+    resource_type: ResourceType
+
+    async def page(self, exchange: Exchange, view: Projection, part: Part) -> Found:
+        """Read a part of the caller's resources."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Query:
+    """What a request means for the resources of one type."""
+
+    source: Source
+    view: Projection
+    filter: filter_pb2.Filter | None
+    order_by: str
+
+    async def page(
+        self,
+        exchange: Exchange,
+        size: int,
+        *,
+        skip: int = 0,
+        page_token: str = "",
+        count_total: bool = False,
+    ) -> Found:
+        part = Part(self.filter, self.order_by, size, skip, page_token, count_total)
+        return await self.source.page(exchange, self.view, part)
+
+
+class Search:
+    """The query of one or of several types of resources."""
+
+    def __init__(self, sources: Sequence[Source], cursors: Cursors) -> None:
+        self._sources = sources
+        self._types = tuple(source.resource_type for source in sources)
+        self._cursors = cursors
+
+    async def get(self, exchange: Exchange) -> Answer:
+        """GET with parameters (section 3.4.2)."""
+        return await self._answer(exchange, search.from_parameters(exchange.parameters))
+
+    async def post(self, exchange: Exchange) -> Answer:
+        """POST to /.search (section 3.4.3)."""
+        return await self._answer(exchange, search.from_document(await exchange.document()))
+
+    async def _answer(self, exchange: Exchange, request: SearchRequest) -> Answer:
+        if request.cursor is None:
+            return await self._by_index(exchange, request)
+        return await self._by_cursor(exchange, request, request.cursor)
+
+    async def _by_index(self, exchange: Exchange, request: SearchRequest) -> Answer:
+        page = paging.parse(request.start_index, request.count)
+        skip, total = page.start_index - 1, 0
+        resources: list[Mapping[str, Any]] = []
+        for query in self._queries(request):
+            size = page.count - len(resources)
+            found = await query.page(exchange, size, skip=skip, count_total=True)
+            resources += found.resources
+            total += found.total
+            skip = max(0, skip - found.total)
+        return answer(list_response(resources, total, page.start_index))
+
+    async def _by_cursor(self, exchange: Exchange, request: SearchRequest, cursor: str) -> Answer:
+        size = request.size()
+        queries = self._queries(request)
+        position = self._opened(exchange, request, cursor) if cursor else _Position(0, size, "")
+        if position.size != size:
+            raise search.invalid_count()
+        if size == 0:
+            return await _count(exchange, queries)
+        resources: list[Mapping[str, Any]] = []
+        while position.index < len(queries) and len(resources) < size:
+            found = await queries[position.index].page(
+                exchange, size - len(resources), page_token=position.page_token
+            )
+            resources += found.resources
+            position = position.behind(found)
+            if found.next_page_token:
+                break
+        if position.index < len(queries):
+            next_cursor = self._cursors.seal(
+                exchange.organization_id, self._identity(request), position.text()
+            )
+            return answer(_page(resources, None, next_cursor))
+        return answer(_page(resources, None if cursor else len(resources), None))
+
+    def _opened(self, exchange: Exchange, request: SearchRequest, cursor: str) -> "_Position":
+        text = self._cursors.open(exchange.organization_id, self._identity(request), cursor)
+        return _Position.read(text)
+
+    def _identity(self, request: SearchRequest) -> str:
+        types = [each.name for each in self._types]
+        return json.dumps([types, *request.identity()])
+
+    def _queries(self, request: SearchRequest) -> list[_Query]:
+        """What is to be asked of whom; types that no resource can match are not asked."""
+        orders = self._orders(request)
+        meanings: Sequence[fold.Meaning] = [True] * len(self._types)
+        if request.filter is not None:
+            meanings = fold.parse(self._types, request.filter)
+        return [
+            _Query(
+                source,
+                projection.parse(
+                    source.resource_type, request.attributes, request.excluded_attributes
+                ),
+                None if isinstance(meaning, bool) else to_filter(meaning),
+                order,
+            )
+            for source, meaning, order in zip(self._sources, meanings, orders, strict=True)
+            if meaning is not False
+        ]
+
+    def _orders(self, request: SearchRequest) -> list[str]:
+        """The order of each type; one without the attribute keeps the order of creation."""
+        orders: list[str] = []
+        refusals: list[ScimError] = []
+        for resource_type in self._types:
+            try:
+                orders.append(order_by(resource_type, request.sort_by, request.sort_order))
+            except ScimError as refusal:
+                refusals.append(refusal)
+                orders.append("")
+        if len(refusals) == len(self._types):
+            raise refusals[0]
+        return orders
+
+
+@dataclass(frozen=True, slots=True)
+class _Position:
+    """Where a page by cursor begins: in which query, and behind which of its resources."""
+
+    index: int
+    size: int
+    page_token: str
+
+    @classmethod
+    def read(cls, text: str) -> "_Position":
+        """The position in an opened cursor, which is ours since its seal was whole."""
+        index, size, page_token = text.split(_SEPARATOR, 2)
+        return cls(int(index), int(size), page_token)
+
+    def text(self) -> str:
+        return _SEPARATOR.join((str(self.index), str(self.size), self.page_token))
+
+    def behind(self, found: Found) -> "_Position":
+        """The position of the page behind one that was found."""
+        index = self.index if found.next_page_token else self.index + 1
+        return _Position(index, self.size, found.next_page_token)
+
+
+_SEPARATOR: Final = ":"
+
+
+async def _count(exchange: Exchange, queries: Sequence[_Query]) -> Answer:
+    """A page of no resources has none behind it: it says how many there are."""
+    total = 0
+    for query in queries:
+        total += (await query.page(exchange, 0, count_total=True)).total
+    return answer(_page([], total, None))
+
+
+def _page(
+    resources: Sequence[Mapping[str, Any]], total: int | None, next_cursor: str | None
+) -> dict[str, Any]:
+    """A page by cursor.
+
+    Without totalResults where it would cost a count of all: providers "that
+    are unable to estimate totalResults MAY choose to omit" it (RFC 9865
+    section 2), and that is what keeps a page's cost the same at the end of a
+    long walk.
+    """
+    body = list_response(resources, total or 0, None, next_cursor=next_cursor)
+    if total is None:
+        del body["totalResults"]
+    return body
