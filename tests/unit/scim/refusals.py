@@ -16,3 +16,9 @@ def refused(status: int, scim_type: str | None, *mentions: str) -> Iterator[None
     assert (caught.value.status, caught.value.scim_type) == (status, scim_type)
     for mention in mentions:
         assert mention in caught.value.detail
+
+
+def assert_refused(refusal: ScimError) -> None:
+    """It is the client's fault, and it says which."""
+    assert 400 <= refusal.status < 500
+    assert refusal.detail
