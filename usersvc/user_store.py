@@ -96,7 +96,7 @@ class UserStore:
     async def list(self, query: Query) -> Page:
         """A page of the users that satisfy a filter. Refuses UnknownField and InvalidFilter."""
         where = Where(query.organization_id)
-        statement = _page(where, query)
+        statement = page_statement(where, query)
         async with self._database.connection() as db:
             rows = await db.fetch(statement, *where.arguments)
         more = len(rows) > query.size
@@ -172,21 +172,15 @@ _UPDATE: Final = f"""
 """  # noqa: S608
 
 
-def _page(where: Where, query: Query) -> str:
+def page_statement(where: Where, query: Query) -> str:
     """One user more than the page holds tells whether there is another page."""
-    found, source = "", "users"
-    conditions = [_conditions(where, query.filter)]
-    if query.filter is not None and filter_sql.needs_index(query.filter):
-        # PostgreSQL must not look for them along the order: see needs_index.
-        found = f"WITH found AS MATERIALIZED (SELECT {_USER} FROM users WHERE {conditions[0]})"  # noqa: S608
-        source, conditions = "found", []
+    conditions = _conditions(where, query.filter)
     if query.after is not None:
-        conditions.append(where.behind(query.order, query.after))
-    condition = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+        conditions += f" AND {where.behind(query.order, query.after)}"
     return f"""
-        {found}
         SELECT {_USER}, {filter_sql.order_key(query.order)} AS order_key
-          FROM {source} {condition}
+          FROM users
+         WHERE {conditions}
          ORDER BY {filter_sql.order_by(query.order)}
          LIMIT {where.argument(query.size + 1)} OFFSET {where.argument(query.skip)}
     """  # noqa: S608

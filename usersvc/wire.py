@@ -38,7 +38,7 @@ def to_uuid(field: str, text: str) -> UUID:
 def to_order(text: str) -> Order:
     """`field` or `field desc`."""
     field = text.removesuffix(" desc")
-    return Order(field, descending=field != text) if field else Order()
+    return Order(field, descending=field != text) if text else Order()
 
 
 def to_profile(user: users_pb2.User) -> Profile:

@@ -8,18 +8,6 @@ CREATE FUNCTION fold(text) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     RETURN casefold($1 COLLATE pg_unicode_fast);
 
--- What an e-mail address is found by: 8 bytes, however long the address, that differ between
--- organizations. Two addresses may share a key, so queries compare the address as well.
-CREATE FUNCTION email_key(organization_id uuid, address text) RETURNS bigint
-    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-    RETURN hashtextextended(fold(address), uuid_hash_extended(organization_id, 0));
-
-CREATE FUNCTION email_keys(organization_id uuid, emails jsonb) RETURNS bigint[]
-    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-    RETURN (SELECT array_agg(email_key(organization_id, email ->> 'value'))
-              FROM jsonb_array_elements(emails) AS email
-             WHERE email ->> 'value' IS NOT NULL);
-
 -- Text is ordered by code point. NULL is what is not assigned; a text is never empty, an array
 -- of elements neither.
 CREATE TABLE users (
@@ -63,9 +51,6 @@ CREATE TABLE users (
     department              text COLLATE "C",
     manager_value           text COLLATE "C",
 
-    -- Stored, so that an update that leaves the e-mail addresses alone need not hash them again.
-    email_keys bigint[] GENERATED ALWAYS AS (email_keys(organization_id, emails)) STORED,
-
     CONSTRAINT users_pkey PRIMARY KEY (organization_id, user_id),
     -- An index entry holds up to 2,704 bytes, and folding can make a text three times as long.
     CONSTRAINT users_user_name_size
@@ -84,7 +69,59 @@ CREATE INDEX users_display_name_idx ON users (organization_id, fold(display_name
 
 CREATE INDEX users_update_time_idx ON users (organization_id, update_time, user_id);
 
--- The organization is inside the keys. Without fastupdate a search never has to read through a
--- list of entries that wait to be sorted in, and no single insert has to sort in thousands.
-CREATE INDEX users_email_keys_idx ON users USING gin (email_keys) WITH (fastupdate = off)
-    WHERE email_keys IS NOT NULL;
+-- Without it the planner takes any display name for one of 200 that all users share.
+CREATE STATISTICS users_display_name_stats ON (fold(display_name)) FROM users;
+
+-- Who has an e-mail address: an index over the elements of users.emails, as a table. A GIN index
+-- would need no upkeep, but costs each update of a user an entry, whatever the update was about,
+-- and the planner cannot tell how few users have one address, so it would rather read them all.
+--
+-- The hash keeps entries small, however long an address is; readers compare the address as well.
+CREATE TABLE user_email (
+    organization_id uuid   NOT NULL,
+    address_hash    bigint NOT NULL,
+    user_id         uuid   NOT NULL,
+    CONSTRAINT user_email_pkey PRIMARY KEY (organization_id, address_hash, user_id)
+);
+
+CREATE FUNCTION address_hash(address text) RETURNS bigint
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN hashtextextended(fold(address), 0);
+
+CREATE FUNCTION address_hashes(emails jsonb) RETURNS SETOF bigint
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT DISTINCT address_hash(email ->> 'value')
+      FROM jsonb_array_elements(emails) AS email
+     WHERE email ->> 'value' IS NOT NULL;
+END;
+
+-- A trigger, because only it sees the row as it really was before: a statement that had to wait
+-- for another writer still sees user_email as it was before the wait.
+CREATE FUNCTION index_user_email() RETURNS trigger
+    LANGUAGE plpgsql AS
+$$
+BEGIN
+    IF TG_OP <> 'INSERT' THEN
+        DELETE FROM user_email
+         WHERE organization_id = OLD.organization_id
+           AND address_hash IN (SELECT address_hashes(OLD.emails))
+           AND user_id = OLD.user_id;
+    END IF;
+    IF TG_OP <> 'DELETE' THEN
+        INSERT INTO user_email (organization_id, address_hash, user_id)
+        SELECT NEW.organization_id, address_hashes(NEW.emails), NEW.user_id;
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER users_index_email_insert AFTER INSERT ON users
+    FOR EACH ROW WHEN (NEW.emails IS NOT NULL) EXECUTE FUNCTION index_user_email();
+
+CREATE TRIGGER users_index_email_update AFTER UPDATE OF emails ON users
+    FOR EACH ROW WHEN (OLD.emails IS DISTINCT FROM NEW.emails)
+    EXECUTE FUNCTION index_user_email();
+
+CREATE TRIGGER users_index_email_delete AFTER DELETE ON users
+    FOR EACH ROW WHEN (OLD.emails IS NOT NULL) EXECUTE FUNCTION index_user_email();

@@ -1,0 +1,179 @@
+"""What must be fast is served by an index, whether or not the plan knows the arguments."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from tests.integration.usersvc.user_calls import ACME
+from tests.postgres import Template
+from usersvc.filter_sql import Where
+from usersvc.filters import (
+    AllOf,
+    AnyOf,
+    Comparison,
+    ElementMatch,
+    Moment,
+    Operator,
+    Order,
+    Position,
+    Query,
+)
+from usersvc.user_store import page_statement
+
+USER_ID = UUID("018f6d2e-0000-7000-8000-000000020000")
+LATE = datetime(2026, 1, 1, 5, 33, tzinfo=UTC)
+
+# One organization with 20,000 users and 100 others with 100 each. An hour of the large one's
+# history has 3,600 changes.
+FILL = f"""
+INSERT INTO users (organization_id, user_id, create_time, update_time, user_name, external_id,
+                   active, display_name, emails)
+SELECT CASE WHEN n <= 20000 THEN '{ACME}' ELSE lpad((n % 100)::text, 32, '0') END::uuid,
+       ('018f6d2e-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid,
+       '2026-01-01Z'::timestamptz + n * interval '1 s',
+       '2026-01-01Z'::timestamptz + n * interval '1 s',
+       'User' || n || '@acme.test', 'external-' || n, n % 10 > 0, 'Person ' || n,
+       jsonb_build_array(jsonb_build_object('value', 'User' || n || '@acme.test', 'type', 'work'))
+  FROM generate_series(1, 30000) AS n
+"""
+
+
+@pytest.fixture(scope="module")
+def crowded_url(users_template: Template) -> Iterator[str]:
+    with users_template.database() as url:
+        asyncio.run(_fill(url))
+        yield url
+
+
+async def _fill(url: str) -> None:
+    connection = await asyncpg.connect(url)
+    await connection.execute(FILL)
+    await connection.execute("VACUUM ANALYZE")
+    await connection.close()
+
+
+def equal(field: str, value: str) -> Comparison:
+    return Comparison(field, Operator.EQUAL, value)
+
+
+def time_range() -> AllOf:
+    return AllOf(
+        (
+            Comparison("update_time", Operator.GREATER_OR_EQUAL, Moment(LATE)),
+            Comparison("update_time", Operator.LESS_THAN, Moment(LATE.replace(minute=34))),
+        )
+    )
+
+
+EMAIL = equal("emails.value", "USER77@acme.test")
+WORK_EMAIL = ElementMatch(
+    "emails", AllOf((equal("type", "work"), equal("value", "user77@acme.test")))
+)
+USER_NAME = equal("user_name", "uSER77@ACME.TEST")
+PREFIX = Comparison("user_name", Operator.STARTS_WITH, "user777")
+
+SERVED = {
+    "id": (equal("id", str(USER_ID)), Order(), "users_pkey"),
+    "user name": (USER_NAME, Order(), "users_user_name_key"),
+    "external id": (equal("external_id", "external-77"), Order(), "users_external_id_idx"),
+    "display name": (equal("display_name", "pERSON 77"), Order(), "users_display_name_idx"),
+    "e-mail": (EMAIL, Order(), "user_email_pkey"),
+    "e-mail of one type": (WORK_EMAIL, Order(), "user_email_pkey"),
+    "active user name": (
+        AllOf((Comparison("active", Operator.EQUAL, True), USER_NAME)),
+        Order(),
+        "users_user_name_key",
+    ),
+    "user name or e-mail": (AnyOf((EMAIL, USER_NAME)), Order(), "users_user_name_key"),
+    "user name prefix": (PREFIX, Order(), "users_user_name_key"),
+    "user name prefix in order": (PREFIX, Order("user_name"), "users_user_name_key"),
+    "update time": (time_range(), Order("update_time"), "users_update_time_idx"),
+    "last changes": (None, Order("update_time", descending=True), "users_update_time_idx"),
+    "all by id": (None, Order(), "users_pkey"),
+    "all by user name": (None, Order("user_name"), "users_user_name_key"),
+}
+
+
+@pytest.mark.parametrize("plan", ["custom", "generic"])
+@pytest.mark.parametrize("name", SERVED)
+async def test_an_index_serves_what_must_be_fast(crowded_url, name, plan):
+    filter_, order, index = SERVED[name]
+    query = Query(UUID(ACME), 100, filter=filter_, order=order)
+    nodes = await explain(crowded_url, query, plan)
+    assert not [node for node in nodes if node["Node Type"] == "Seq Scan"]
+    assert index in {node.get("Index Name") for node in nodes}
+    conditions = [node["Index Cond"] for node in nodes if "Index Name" in node]
+    assert all("organization_id" in condition for condition in conditions)
+
+
+@pytest.mark.parametrize("plan", ["custom", "generic"])
+@pytest.mark.parametrize(
+    ("order", "key"),
+    [
+        (Order(), None),
+        (Order("user_name"), "user5@acme.test"),
+        (Order("update_time"), LATE),
+        (Order("update_time", descending=True), LATE),
+    ],
+)
+async def test_a_page_in_the_middle_begins_where_the_index_has_it(crowded_url, order, key, plan):
+    query = Query(UUID(ACME), 100, order=order, after=Position(key, USER_ID))
+    nodes = await explain(crowded_url, query, plan)
+    scans = [node for node in nodes if "Index Name" in node]
+    wanted = {"id": "user_id", "user_name": "fold", "update_time": "update_time"}[order.field]
+    wanted = wanted.replace("fold", "casefold")
+    assert [wanted in node["Index Cond"] for node in scans] == [True]
+    assert "Sort" not in {node["Node Type"] for node in nodes}
+
+
+async def test_an_e_mail_is_found_by_reading_few_rows(crowded_url):
+    nodes = await explain(crowded_url, Query(UUID(ACME), 100, filter=EMAIL), "analyze")
+    assert max(node["Actual Rows"] for node in nodes) == 1
+
+
+@pytest.mark.parametrize("number", [0, 10_000, 19_800])
+async def test_a_page_reads_as_many_rows_wherever_it_begins(crowded_url, number):
+    after = Position(None, UUID(f"018f6d2e-0000-7000-8000-{number:012}"))
+    nodes = await explain(crowded_url, Query(UUID(ACME), 100, after=after), "analyze")
+    assert {node["Actual Rows"] for node in nodes} == {101}
+
+
+async def explain(url: str, query: Query, plan: str) -> list[dict[str, Any]]:
+    """The nodes of the plan for a list."""
+    where = Where(query.organization_id)
+    statement = page_statement(where, query)
+    options = {"generic": "GENERIC_PLAN, ", "analyze": "ANALYZE, "}.get(plan, "")
+    connection = await asyncpg.connect(url)
+    try:
+        explained = f"EXPLAIN ({options}FORMAT JSON) {statement}"
+        if plan == "generic":
+            # Without arguments: asyncpg would ask for them.
+            rows = await explain_generic(connection, explained)
+        else:
+            rows = await connection.fetchval(explained, *where.arguments)
+    finally:
+        await connection.close()
+    return list(nodes_of(json.loads(rows)[0]["Plan"]))
+
+
+async def explain_generic(connection: asyncpg.Connection, explained: str) -> str:
+    """By way of a function, as the protocol for arguments would want to have them."""
+    await connection.execute("CREATE TEMP TABLE plan (text json)")
+    quoted = await connection.fetchval("SELECT quote_literal($1)", explained)
+    await connection.execute(
+        f"DO $do$ DECLARE found json; BEGIN EXECUTE {quoted} INTO found;"
+        " INSERT INTO plan VALUES (found); END $do$"
+    )
+    return await connection.fetchval("SELECT text FROM plan")
+
+
+def nodes_of(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for inner in plan.get("Plans", ()):
+        yield from nodes_of(inner)
