@@ -117,7 +117,8 @@ def _changed_element(change: Change, element: Json, op: Op) -> Json:
     attribute, sub_attribute = change.target.attribute, change.target.sub_attribute
     if sub_attribute is not None:
         value = None if change.op is Op.REMOVE else values.read(sub_attribute, change.value)
-        return _with(attribute, element, {sub_attribute.name: value})
+        changed = _with(attribute, element, {sub_attribute.name: value})
+        return None if _is_label_only(change, changed) else changed
     if change.clears:
         return None
     if attribute.type is not Type.COMPLEX:
@@ -127,6 +128,16 @@ def _changed_element(change: Change, element: Json, op: Op) -> Json:
         # What the filter asks for stays so: [type eq "work"] is a work address afterwards, too.
         parts = {**dict.fromkeys(element), **(_equalities(change.filter) or {}), **parts}
     return _with(attribute, element, parts)
+
+
+def _is_label_only(change: Change, element: Resource) -> bool:
+    """Whether an element lost its value and only says what the value was for.
+
+    Entra clears an address by `emails[type eq "work"].value`; {"type": "work"} is none.
+    """
+    attribute, cleared = change.target.attribute, change.target.sub_attribute
+    is_cleared = cleared is attribute.value and "value" not in element
+    return attribute.multi_valued and is_cleared and element.keys() <= {"type", "primary"}
 
 
 def only(attribute: Attribute, value: Json) -> Json:

@@ -619,3 +619,11 @@ def test_a_manager_who_is_given_by_address_alone_is_the_user_at_that_address(ope
     resource = {"userName": "ann", EXT: {"manager": {"value": "u2"}}}
 
     assert patched(resource, operation)[EXT]["manager"] == {"value": "u7"}
+
+
+def test_an_address_that_is_cleared_by_its_value_leaves_no_label_behind():
+    resource = {"userName": "ann", "emails": [{"type": "work", "value": "a@x", "primary": True}]}
+
+    cleared = patched(resource, op("replace", 'emails[type eq "work"].value', ""))
+
+    assert cleared == {"userName": "ann"}

@@ -347,6 +347,8 @@ class Rows:
         if operation is Op.REMOVE:
             for row in chosen:
                 row.pop(part, None)
+                if part == "value" and row.keys() <= {"type", "primary"}:
+                    row.clear()
         else:
             if not chosen:
                 chosen = [{"type": kind}]
