@@ -13,7 +13,7 @@ from cloudacademy.users.v1 import filter_pb2
 
 from gateway.cursor import Cursors
 from gateway.exchange import Answer, Exchange, answer
-from gateway.routes.sorting import order_by
+from gateway.routes.sorting import NEWEST_FIRST, order_by
 from gateway.scim import fold, paging, projection, search
 from gateway.scim.errors import ScimError
 from gateway.scim.projection import Projection
@@ -162,7 +162,7 @@ class Search:
         ]
 
     def _orders(self, request: SearchRequest) -> list[str]:
-        """The order of each type; one without the attribute keeps the order of creation."""
+        """The order of each type; one without the attribute keeps its usual order."""
         orders: list[str] = []
         refusals: list[ScimError] = []
         for resource_type in self._types:
@@ -170,7 +170,7 @@ class Search:
                 orders.append(order_by(resource_type, request.sort_by, request.sort_order))
             except ScimError as refusal:
                 refusals.append(refusal)
-                orders.append("")
+                orders.append(NEWEST_FIRST)
         if len(refusals) == len(self._types):
             raise refusals[0]
         return orders

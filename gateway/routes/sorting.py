@@ -1,12 +1,17 @@
 """sortBy and sortOrder (RFC 7644 section 3.4.2.3) as the contract's `order_by`."""
 
+from typing import Final
+
 from gateway.scim.errors import invalid_value, shown
 from gateway.scim.schema import ResourceType
 from gateway.wire import field_name
 
+NEWEST_FIRST: Final = "id desc"
+"""The order of a list that nobody asked to sort: what was just provisioned is on its first page."""
+
 
 def order_by(resource_type: ResourceType, sort_by: str | None, sort_order: str | None) -> str:
-    """The order of a list; empty for the order of creation.
+    """The order of a list.
 
     Refuses (invalidValue) an attribute that does not exist or has no order,
     and an order that is neither ascending nor descending.
@@ -15,7 +20,7 @@ def order_by(resource_type: ResourceType, sort_by: str | None, sort_order: str |
     if direction not in ("ascending", "descending"):
         raise invalid_value("sortOrder is ascending or descending.")
     if not sort_by:
-        return ""
+        return NEWEST_FIRST
     path = resource_type.find(sort_by)
     field = field_name(path) if path is not None else None
     if field is None:

@@ -14,10 +14,10 @@ LIST = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
 
 @pytest.fixture
 async def five(scim: Client) -> AsyncIterator[tuple[str, list[str]]]:
-    """A filter, and the five users whom it finds in the order of their creation."""
+    """A filter, and the five users whom it finds, the newest first."""
     title = person()["userName"]
     created = [await scim("POST", "/Users", person(title=title)) for _ in range(5)]
-    yield quote(f'title eq "{title}"'), [each.document["id"] for each in created]
+    yield quote(f'title eq "{title}"'), [each.document["id"] for each in reversed(created)]
     for each in created:
         await scim("DELETE", f"/Users/{each.document['id']}")
 
@@ -85,7 +85,7 @@ async def test_who_comes_and_goes_during_a_walk_hides_nobody_else(scim: Client, 
 
 async def test_a_sorted_list_can_be_walked(scim: Client, five):
     query, users = five
-    pages = await walk(scim, f"/Users?filter={query}&count=2&sortBy=id&sortOrder=descending")
+    pages = await walk(scim, f"/Users?filter={query}&count=2&sortBy=id&sortOrder=ascending")
     assert [each for page in pages for each in ids(page)] == users[::-1]
 
 

@@ -215,7 +215,8 @@ async def test_pages_of_a_list_follow_each_other_without_gap_or_repeat(scim: Cli
         (11, 6, 5),
         (11, 11, 1),
     ]
-    assert [user["userName"] for page in pages for user in page["Resources"]] == names
+    newest_first = [user["userName"] for page in pages for user in page["Resources"]]
+    assert newest_first == names[::-1]
 
 
 async def test_a_count_of_zero_only_counts(scim: Client):
