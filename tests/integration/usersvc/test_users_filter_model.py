@@ -101,14 +101,19 @@ def directory(
         runner.run(service.__aexit__(None, None, None))
 
 
-FIRST_SECOND = int(StoppedClock().now.timestamp())
+START = int(StoppedClock().now.timestamp()) * 10**9 + 123_456_000
+STEP = 1_000_007_000
 texts = st.sampled_from([*TEXTS, ""]) | st.text(
     st.sampled_from("aAbBß%_\\\u03c3ς\U0010ffff"), max_size=3
 )
+# Close to the times of users, and between two microseconds as often as not.
 times = st.builds(
-    Timestamp,
-    seconds=st.integers(FIRST_SECOND - 2, FIRST_SECOND + 90),
-    nanos=st.integers(0, 999_999_999) | st.integers(123_456, 123_999).map(lambda n: n * 1000),
+    lambda steps, offset: Timestamp(
+        seconds=(START + steps * STEP + offset) // 10**9,
+        nanos=(START + steps * STEP + offset) % 10**9,
+    ),
+    st.integers(0, 81),
+    st.sampled_from([-1000, -999, -1, 0, 1, 500, 999, 1000]),
 )
 
 
