@@ -1,10 +1,8 @@
-"""The fields that a filter or an order may name, and where the database has them."""
+"""What a filter or an order may name, and where the database has it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
-from types import MappingProxyType
-from typing import Final
 
 
 class Kind(Enum):
@@ -16,6 +14,8 @@ class Kind(Enum):
     BOOLEAN = auto()
     TIME = auto()
     ID = auto()
+    REFERENCE = auto()
+    """The id of something else: the same or not the same, and in no order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,8 @@ class Field:
     sql: str
     kind: Kind
     nullable: bool = True
+    prefix_index: bool = False
+    """Whether an index finds the texts that begin with a prefix."""
 
     @property
     def compared(self) -> str:
@@ -35,83 +37,71 @@ class Field:
         return f"fold({self.sql})" if self.kind is Kind.TEXT else self.sql
 
 
-def _columns(prefix: str, kind: Kind, *names: str) -> dict[str, Field]:
+def columns(prefix: str, kind: Kind, *names: str) -> dict[str, Field]:
+    """Fields whose columns have their own names."""
     return {prefix + name: Field(name, kind) for name in names}
 
 
-FIELDS: Final[Mapping[str, Field]] = MappingProxyType(
-    {
-        "id": Field("user_id", Kind.ID, nullable=False),
-        "create_time": Field("create_time", Kind.TIME, nullable=False),
-        "update_time": Field("update_time", Kind.TIME, nullable=False),
-        "user_name": Field("user_name", Kind.TEXT, nullable=False),
-        "active": Field("active", Kind.BOOLEAN, nullable=False),
-        **_columns("", Kind.EXACT_TEXT, "external_id", "profile_url"),
-        **_columns("", Kind.TEXT, "display_name", "nick_name", "title", "user_type"),
-        **_columns("", Kind.TEXT, "preferred_language", "locale", "timezone"),
-        "name.formatted": Field("name_formatted", Kind.TEXT),
-        **_columns("name.", Kind.TEXT, "family_name", "given_name", "middle_name"),
-        **_columns("name.", Kind.TEXT, "honorific_prefix", "honorific_suffix"),
-        **_columns("enterprise.", Kind.TEXT, "employee_number", "cost_center"),
-        **_columns("enterprise.", Kind.TEXT, "division", "department"),
-        "enterprise.organization": Field("enterprise_organization", Kind.TEXT),
-        "enterprise.manager.value": Field("manager_value", Kind.EXACT_TEXT),
-    }
-)
-"""The fields with one value."""
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """A field with elements, which SQL goes through as rows named `element`."""
+
+    fields: Mapping[str, Field]
+    rows: str
+    """What stands behind FROM."""
+    present: str
+    """The condition that there is an element."""
+    condition: str = ""
+    """What tells an element of the resource at hand from others, if `rows` does not."""
+    key: str = ""
+    """A condition that an index serves, for a `value` that equals `{}`."""
+    first: str = ""
+    """The element to sort by; empty when there is no sorting by elements."""
+
+    def exists(self, condition: str) -> str:
+        """The condition that an element satisfies another."""
+        conditions = f"{self.condition} AND {condition}" if self.condition else condition
+        return f"EXISTS (SELECT FROM {self.rows} WHERE {conditions})"
 
 
-def _element(kinds: Mapping[str, Kind]) -> Mapping[str, Field]:
-    fields = {name: Field(f"(element ->> '{name}')", kind) for name, kind in kinds.items()}
-    fields["primary"] = Field("(element ->> 'primary')::boolean", Kind.BOOLEAN)
-    return MappingProxyType(fields)
-
-
-_TYPED_VALUE: Final = _element({"value": Kind.TEXT, "display": Kind.TEXT, "type": Kind.TEXT})
-_EXACT_VALUE: Final = _element({"value": Kind.EXACT_TEXT, "display": Kind.TEXT, "type": Kind.TEXT})
-_ADDRESS: Final = _element(
-    dict.fromkeys(
-        ("formatted", "street_address", "locality", "region", "postal_code", "country", "type"),
-        Kind.TEXT,
+def json_elements(column: str, fields: Mapping[str, Field], key: str = "") -> Repeated:
+    """A repeated field whose elements are objects in a column."""
+    primary = f"jsonb_path_query_first({column}, '$[*] ? (@.primary == true)')"
+    return Repeated(
+        fields,
+        rows=f"jsonb_array_elements({column}) AS element",
+        present=f"{column} IS NOT NULL",
+        key=key,
+        first=f"coalesce({primary}, {column} -> 0)",
     )
-)
-
-REPEATED: Final[Mapping[str, Mapping[str, Field]]] = MappingProxyType(
-    {
-        "emails": _TYPED_VALUE,
-        "phone_numbers": _TYPED_VALUE,
-        "ims": _TYPED_VALUE,
-        "photos": _EXACT_VALUE,
-        "addresses": _ADDRESS,
-        "entitlements": _TYPED_VALUE,
-        "roles": _TYPED_VALUE,
-        "x509_certificates": _EXACT_VALUE,
-    }
-)
-"""The fields of the elements of each repeated field, whose column has the field's own name."""
-
-COMPOSITE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
-    {
-        "name": tuple(field.sql for name, field in FIELDS.items() if name.startswith("name.")),
-        "enterprise": tuple(
-            field.sql for name, field in FIELDS.items() if name.startswith("enterprise.")
-        ),
-        "enterprise.manager": ("manager_value",),
-    }
-)
-"""Fields that have a value when one of these columns has."""
 
 
-def order_field(name: str) -> Field | None:
-    """What users are sorted by: of a repeated field the primary element, or else the first."""
-    if name in FIELDS:
-        return FIELDS[name]
-    repeated, _, inner = name.partition(".")
-    found = REPEATED.get(repeated, {}).get(inner or "value")
-    if found is None:
-        return None
-    leading = (
-        f"coalesce(jsonb_path_query_first({repeated}, '$[*] ? (@.primary == true)'),"
-        f" {repeated} -> 0)"
-    )
-    return Field(found.sql.replace("element", leading), found.kind)
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The names that a condition may use: those of a resource, or of an element."""
+
+    fields: Mapping[str, Field]
+    repeated: Mapping[str, Repeated] = field(default_factory=dict)
+    composite: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Fields that have a value when one of these columns has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """What can be listed: a table, the columns that are read of it, and what its fields are."""
+
+    table: str
+    id: str
+    columns: str
+    scope: Scope
+
+    def order_field(self, name: str) -> Field | None:
+        """What a list is sorted by: of a repeated field the primary element, or else the first."""
+        if name in self.scope.fields:
+            return self.scope.fields[name]
+        outer, _, inner = name.partition(".")
+        repeated = self.scope.repeated.get(outer)
+        found = repeated.fields.get(inner or "value") if repeated else None
+        if repeated is None or found is None or not repeated.first:
+            return None
+        return Field(found.sql.replace("element", repeated.first), found.kind)

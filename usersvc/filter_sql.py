@@ -1,6 +1,6 @@
-"""Filters and orders as SQL: the only statements whose text is not written down as it runs.
+"""Filters as SQL conditions.
 
-Names come from the lists in `fields` alone and values travel as arguments, so
+Names come from the lists of fields alone and values travel as arguments, so
 nothing that a caller sends becomes part of a statement's text.
 
 An unassigned field is NULL, and a condition on NULL neither holds nor fails.
@@ -8,12 +8,11 @@ WHERE, AND and OR take that for "does not hold", so only a negation has to make
 it so: `IS NOT TRUE`.
 """
 
-from collections.abc import Mapping
 from typing import Final
 from uuid import UUID
 
 from usersvc.errors import InvalidFilter, UnknownField
-from usersvc.fields import COMPOSITE, FIELDS, REPEATED, Field, Kind, order_field
+from usersvc.fields import Field, Kind, Repeated, Scope
 from usersvc.filters import (
     AllOf,
     AnyOf,
@@ -23,12 +22,8 @@ from usersvc.filters import (
     Moment,
     Not,
     Operator,
-    Order,
-    Position,
     Present,
 )
-
-Scope = Mapping[str, Field]
 
 _RANGES: Final = {
     Operator.EQUAL: "=",
@@ -42,6 +37,7 @@ _PATTERNS: Final = {
     Operator.STARTS_WITH: "{}%",
     Operator.ENDS_WITH: "%{}",
 }
+_EQUALITY: Final = (Operator.EQUAL, Operator.NOT_EQUAL)
 _ESCAPES: Final = str.maketrans({character: "\\" + character for character in "\\%_"})
 
 # Behind every text that begins with a prefix and before every other that is behind the prefix:
@@ -63,92 +59,89 @@ class Where:
         self.arguments.append(value)
         return f"${len(self.arguments)}"
 
-    def condition(self, filter_: Filter) -> str:
-        """A filter on users as an SQL condition.
+    def condition(self, filter_: Filter, scope: Scope, *, one: bool = False) -> str:
+        """A filter as an SQL condition; `one` when it is asked of one resource that is known.
 
         Refuses UnknownField and InvalidFilter.
         """
-        return self._condition(filter_, FIELDS)
-
-    def _condition(self, filter_: Filter, scope: Scope) -> str:
         match filter_:
             case AllOf(filters):
-                return f"({' AND '.join(self._condition(each, scope) for each in filters)})"
+                one = one or any(map(_names_one, filters))
+                return (
+                    f"({' AND '.join([self.condition(each, scope, one=one) for each in filters])})"
+                )
             case AnyOf(filters):
-                return f"({' OR '.join(self._condition(each, scope) for each in filters)})"
+                return (
+                    f"({' OR '.join([self.condition(each, scope, one=one) for each in filters])})"
+                )
             case Not(inner):
-                return f"({self._condition(inner, scope)} IS NOT TRUE)"
+                return f"({self.condition(inner, scope, one=one)} IS NOT TRUE)"
             case Comparison():
-                return self._comparison(filter_, scope)
+                return self._comparison(filter_, scope, one)
             case Present(name):
                 return _present(name, scope)
             case ElementMatch():
-                return self._element_match(filter_, scope)
+                return self._element_match(filter_, scope, one)
 
-    def _comparison(self, comparison: Comparison, scope: Scope) -> str:
-        field = scope.get(comparison.field)
+    def _comparison(self, comparison: Comparison, scope: Scope, one: bool) -> str:
+        field = scope.fields.get(comparison.field)
         if field is None:
-            return self._any_element(comparison, scope)
-        if scope is FIELDS and comparison.field == "user_name":
-            prefix = self._user_name_prefix(comparison)
-            if prefix:
-                return prefix
+            return self._any_element(comparison, scope, one)
+        if field.prefix_index and comparison.operator is Operator.STARTS_WITH:
+            return self._prefix(field, comparison)
         return self._compare(field, comparison)
 
-    def _any_element(self, comparison: Comparison, scope: Scope) -> str:
-        repeated, _, inner = comparison.field.partition(".")
-        if scope is not FIELDS or inner not in REPEATED.get(repeated, {}):
+    def _any_element(self, comparison: Comparison, scope: Scope, one: bool) -> str:
+        outer, _, inner = comparison.field.partition(".")
+        repeated = scope.repeated.get(outer)
+        if repeated is None or inner not in repeated.fields:
             raise UnknownField(comparison.field, "a comparison")
-        match = ElementMatch(repeated, Comparison(inner, comparison.operator, comparison.value))
-        condition = self._element_match(match, scope)
+        match = ElementMatch(outer, Comparison(inner, comparison.operator, comparison.value))
+        condition = self._element_match(match, scope, one)
         if comparison.operator is Operator.NOT_EQUAL:
-            return f"({repeated} IS NULL OR {condition})"
+            return f"(NOT ({repeated.present}) OR {condition})"
         return condition
 
-    def _element_match(self, match: ElementMatch, scope: Scope) -> str:
-        if scope is not FIELDS or match.field not in REPEATED:
+    def _element_match(self, match: ElementMatch, scope: Scope, one: bool) -> str:
+        repeated = scope.repeated.get(match.field)
+        if repeated is None:
             raise UnknownField(match.field, "an element match")
-        condition = self._condition(match.filter, REPEATED[match.field])
-        exists = (
-            f"EXISTS (SELECT FROM jsonb_array_elements({match.field}) AS element WHERE {condition})"
-        )
-        having = [self._having_address(address) for address in _addresses(match)]
-        return f"({' AND '.join([*having, exists])})" if having else exists
+        exists = repeated.exists(self.condition(match.filter, Scope(repeated.fields)))
+        if one or not repeated.key:
+            return exists
+        keys = [self._key(repeated, value) for value in _wanted_values(match.filter)]
+        return f"({' AND '.join([*keys, exists])})"
 
-    def _having_address(self, address: str) -> str:
-        """What the index knows; addresses may share a hash, so the caller compares as well.
+    def _key(self, repeated: Repeated, value: str) -> str:
+        if repeated.fields["value"].kind is not Kind.REFERENCE:
+            return repeated.key.format(self.argument(value))
+        return repeated.key.format(self.argument(UUID(value))) if _is_canonical(value) else "false"
 
-        An array, because PostgreSQL can look that up in an index below an OR, too.
-        """
-        address_hash = f"address_hash({self.argument(address)})"
-        return (
-            "user_id = ANY(ARRAY(SELECT user_id FROM user_email"  # noqa: S608
-            f" WHERE organization_id = $1 AND address_hash = {address_hash}))"
-        )
-
-    def _user_name_prefix(self, comparison: Comparison) -> str:
+    def _prefix(self, field: Field, comparison: Comparison) -> str:
         """A range instead of LIKE: the index serves it in prepared statements, too."""
         value = comparison.value
-        if comparison.operator is not Operator.STARTS_WITH or not isinstance(value, str):
-            return ""
+        if not isinstance(value, str):
+            raise _incomparable(comparison)
         return (
-            f"(fold(user_name) >= fold({self.argument(value)})"
-            f" AND fold(user_name) < fold({self.argument(value + _BEHIND_PREFIX)}))"
+            f"({field.compared} >= fold({self.argument(value)})"
+            f" AND {field.compared} < fold({self.argument(value + _BEHIND_PREFIX)}))"
         )
 
     def _compare(self, field: Field, comparison: Comparison) -> str:
         operator = comparison.operator
         match field.kind, comparison.value:
-            case Kind.BOOLEAN, bool(value) if operator in (Operator.EQUAL, Operator.NOT_EQUAL):
+            case Kind.BOOLEAN, bool(value) if operator in _EQUALITY:
                 condition = f"{field.sql} = {self.argument(value)}"
             case Kind.TIME, Moment() as value if operator not in _PATTERNS:
                 condition = self._compare_time(field, operator, value)
             case Kind.ID, str(value):
-                condition = self._compare_id(operator, value)
+                condition = self._compare_id(field, operator, value)
+            case Kind.REFERENCE, str(value) if operator in _EQUALITY:
+                condition = self._compare_id(field, operator, value)
             case ((Kind.TEXT | Kind.EXACT_TEXT), str(value)):
                 condition = self._compare_text(field, operator, value)
             case _:
-                raise InvalidFilter(f"{comparison.field} cannot be compared like that.")
+                raise _incomparable(comparison)
         return f"(({condition}) IS NOT TRUE)" if operator is Operator.NOT_EQUAL else condition
 
     # NOT_EQUAL is made of EQUAL above; below they are one.
@@ -165,10 +158,11 @@ class Where:
         folded = f"fold({right})" if field.kind is Kind.TEXT else right
         return f'{field.compared} {sql_operator} {folded} COLLATE "C"'
 
-    def _compare_id(self, operator: Operator, value: str) -> str:
-        if operator in (Operator.EQUAL, Operator.NOT_EQUAL):
-            return f"user_id = {self.argument(UUID(value))}" if _is_canonical(value) else "false"
-        return self._compare_text(Field("user_id::text", Kind.EXACT_TEXT), operator, value)
+    def _compare_id(self, field: Field, operator: Operator, value: str) -> str:
+        if operator not in _EQUALITY:
+            text = Field(f"{field.sql}::text", Kind.EXACT_TEXT)
+            return self._compare_text(text, operator, value)
+        return f"{field.sql} = {self.argument(UUID(value))}" if _is_canonical(value) else "false"
 
     def _compare_time(self, field: Field, operator: Operator, moment: Moment) -> str:
         """Times are kept to the microsecond: nothing is at a moment between two of them."""
@@ -182,83 +176,43 @@ class Where:
                     operator = Operator.LESS_OR_EQUAL
         return f"{field.sql} {_sql_operator(operator)} {self.argument(moment.time)}"
 
-    def behind(self, order: Order, position: Position) -> str:
-        """The condition for users that come after one in an order."""
-        field = _field_of(order)
-        side = "<" if order.descending else ">"
-        user_id = self.argument(position.user_id)
-        if order.field == "id":
-            return f"user_id {side} {user_id}"
-        if position.key is None:
-            return f"({field.compared} IS NULL AND user_id {side} {user_id})"
-        key = self.argument(position.key) + ('::text COLLATE "C"' if _is_text(field) else "")
-        condition = f"({field.compared}, user_id) {side} ({key}, {user_id})"
-        return f"({condition} OR {field.compared} IS NULL)" if field.nullable else condition
-
-
-def order_key(order: Order) -> str:
-    """The expression that an order sorts by. Refuses UnknownField."""
-    return _field_of(order).compared
-
-
-def order_by(order: Order) -> str:
-    """The list behind ORDER BY; users without the field come last either way."""
-    direction = " DESC" if order.descending else ""
-    if order.field == "id":
-        return f"user_id{direction}"
-    field = _field_of(order)
-    collation = ' COLLATE "C"' if _is_text(field) else ""
-    nulls = " NULLS LAST" if field.nullable else ""
-    return f"{field.compared}{collation}{direction}{nulls}, user_id{direction}"
-
-
-def kind_of(order: Order) -> Kind:
-    """What an order's keys are. Refuses UnknownField."""
-    return _field_of(order).kind
-
-
-def _field_of(order: Order) -> Field:
-    field = order_field(order.field)
-    if field is None:
-        raise UnknownField(order.field, "an order")
-    return field
-
-
-def _is_text(field: Field) -> bool:
-    return field.kind in (Kind.TEXT, Kind.EXACT_TEXT)
-
 
 def _present(name: str, scope: Scope) -> str:
-    if name in scope:
-        return f"{scope[name].sql} IS NOT NULL"
-    if scope is not FIELDS:
+    if name in scope.fields:
+        return f"{scope.fields[name].sql} IS NOT NULL"
+    if name in scope.composite:
+        return f"num_nonnulls({', '.join(scope.composite[name])}) > 0"
+    if name in scope.repeated:
+        return scope.repeated[name].present
+    outer, _, inner = name.partition(".")
+    repeated = scope.repeated.get(outer)
+    if repeated is None or inner not in repeated.fields:
         raise UnknownField(name, "a filter")
-    if name in COMPOSITE:
-        return f"num_nonnulls({', '.join(COMPOSITE[name])}) > 0"
-    repeated, dot, inner = name.partition(".")
-    if repeated in REPEATED and not dot:
-        return f"{repeated} IS NOT NULL"
-    field = REPEATED.get(repeated, {}).get(inner)
-    if field is None:
-        raise UnknownField(name, "a filter")
-    return (
-        f"EXISTS (SELECT FROM jsonb_array_elements({repeated}) AS element"
-        f" WHERE {field.sql} IS NOT NULL)"
-    )
+    return repeated.exists(f"{repeated.fields[inner].sql} IS NOT NULL")
 
 
-def _addresses(match: ElementMatch) -> list[str]:
-    """The e-mail addresses that a user must have for an element to match."""
-    inner = match.filter
-    conditions = inner.filters if isinstance(inner, AllOf) else (inner,)
+def _names_one(filter_: Filter) -> bool:
+    match filter_:
+        case Comparison("id", Operator.EQUAL):
+            return True
+        case _:
+            return False
+
+
+def _wanted_values(filter_: Filter) -> list[str]:
+    """The values of which an element must have each to satisfy a filter."""
+    conditions = filter_.filters if isinstance(filter_, AllOf) else (filter_,)
     return [
         condition.value
         for condition in conditions
-        if match.field == "emails"
-        and isinstance(condition, Comparison)
+        if isinstance(condition, Comparison)
         and (condition.field, condition.operator) == ("value", Operator.EQUAL)
         and isinstance(condition.value, str)
     ]
+
+
+def _incomparable(comparison: Comparison) -> InvalidFilter:
+    return InvalidFilter(f"{comparison.field} cannot be compared like that.")
 
 
 def _sql_operator(operator: Operator) -> str:

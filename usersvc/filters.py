@@ -1,9 +1,9 @@
-"""Which users to list: conditions on them, their order, and where a page begins."""
+"""What to list: conditions, an order, and where a page begins."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
-from typing import TypeAlias
+from typing import Generic, TypeAlias, TypeVar
 from uuid import UUID
 
 
@@ -84,15 +84,15 @@ OrderKey: TypeAlias = str | bool | datetime | UUID | None
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """The last user of the page before: its key in the order, and its id."""
+    """The last one of the page before: its key in the order, and its id."""
 
     key: OrderKey
-    user_id: UUID
+    id: UUID
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """The field that users are sorted by."""
+    """The field to sort by."""
 
     field: str = "id"
     descending: bool = False
@@ -100,7 +100,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One page of an organization's users."""
+    """One page of what an organization has of a resource."""
 
     organization_id: UUID
     size: int
@@ -108,3 +108,14 @@ class Query:
     order: Order = Order()
     after: Position | None = None
     skip: int = 0
+
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Item]):
+    """Some of a list in its order, and where the next page begins, if there is one."""
+
+    items: list[Item]
+    next: Position | None

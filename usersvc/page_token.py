@@ -1,6 +1,6 @@
 """Page tokens: where the next page of one very query begins.
 
-Opaque to callers, and not secret: a token holds the last user's place in the
+Opaque to callers, and not secret: a token holds the last one's place in the
 order, and works for no other organization, filter or order than its own.
 """
 
@@ -31,17 +31,17 @@ def encode(query: str, position: Position) -> str:
         key = key.isoformat()
     elif isinstance(key, UUID):  # the order by id, whose key is the id
         key = None
-    text = json.dumps([query, str(position.user_id), key], separators=(",", ":"))
+    text = json.dumps([query, str(position.id), key], separators=(",", ":"))
     return urlsafe_b64encode(text.encode()).decode()
 
 
 def decode(token: str, query: str, kind: Kind) -> Position:
     """The position in a token; refuses (InvalidPageToken) one of another query or of nobody's."""
     try:
-        found, user_id, key = json.loads(urlsafe_b64decode(token.encode("ascii")))
+        found, last_id, key = json.loads(urlsafe_b64decode(token.encode("ascii")))
         if found != query:
             raise ValueError(found)
-        return Position(_key(key, kind), UUID(user_id))
+        return Position(_key(key, kind), UUID(last_id))
     except (ValueError, TypeError, AttributeError, RecursionError, BinasciiError) as error:
         raise InvalidPageToken(
             "The page token belongs to another query, or to none; begin with the first page."

@@ -8,6 +8,15 @@ from usersvc.users import Address, EnterpriseUser, Name, Profile, TypedValue, Us
 
 Row = Any  # asyncpg is untyped
 
+PROFILE_COLUMNS: Final = """
+    user_name, external_id, active,
+    name_formatted, family_name, given_name, middle_name, honorific_prefix, honorific_suffix,
+    display_name, nick_name, profile_url, title, user_type, preferred_language, locale, timezone,
+    emails, phone_numbers, ims, photos, addresses, entitlements, roles, x509_certificates,
+    employee_number, cost_center, enterprise_organization, division, department, manager_value
+"""
+COLUMNS: Final = f"organization_id, user_id, version, create_time, update_time, {PROFILE_COLUMNS}"
+
 
 def columns(profile: Profile) -> tuple[object, ...]:
     """The arguments for the columns of a profile, in their order; NULL is what is empty."""

@@ -1,7 +1,6 @@
 """The table of users. Each of its statements names the organization first."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -9,19 +8,13 @@ from uuid import UUID
 import asyncpg
 
 from chassis.database import Database
-from usersvc import filter_sql, user_rows
+from usersvc import list_sql, list_store, user_rows
 from usersvc.errors import UserNotFound, of_constraint
 from usersvc.filter_sql import Where
-from usersvc.filters import Filter, Position, Query
+from usersvc.filters import Filter, Page, Query
+from usersvc.user_fields import USERS
+from usersvc.user_rows import COLUMNS, PROFILE_COLUMNS
 from usersvc.users import Profile, User
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Users in their order, and where the next page begins, if there is one."""
-
-    users: list[User]
-    next: Position | None
 
 
 class UserStore:
@@ -93,27 +86,13 @@ class UserStore:
             )  # fmt: skip
         return deleted is not None
 
-    async def list(self, query: Query) -> Page:
+    async def list(self, query: Query) -> Page[User]:
         """A page of the users that satisfy a filter. Refuses UnknownField and InvalidFilter."""
-        where = Where(query.organization_id)
-        statement = page_statement(where, query)
-        async with self._database.connection() as db:
-            rows = await db.fetch(statement, *where.arguments)
-        more = len(rows) > query.size
-        last = rows[query.size - 1] if more else None
-        return Page(
-            [user_rows.user(row) for row in rows[: query.size]],
-            Position(last["order_key"], last["user_id"]) if last else None,
-        )
+        return await list_store.page(self._database, query, USERS, user_rows.user)
 
     async def count(self, organization_id: UUID, filter_: Filter | None) -> int:
         """How many users satisfy a filter. Refuses UnknownField and InvalidFilter."""
-        where = Where(organization_id)
-        condition = _conditions(where, filter_)
-        async with self._database.connection() as db:
-            statement = f"SELECT count(*) FROM users WHERE {condition}"  # noqa: S608
-            count: int = await db.fetchval(statement, *where.arguments)
-        return count
+        return await list_store.count(self._database, organization_id, filter_, USERS)
 
 
 async def _write(
@@ -137,15 +116,6 @@ def _refusal(error: asyncpg.IntegrityConstraintViolationError, profile: Profile)
 
 # --- statements -------------------------------------------------------------------------
 
-_PROFILE: Final = """
-    user_name, external_id, active,
-    name_formatted, family_name, given_name, middle_name, honorific_prefix, honorific_suffix,
-    display_name, nick_name, profile_url, title, user_type, preferred_language, locale, timezone,
-    emails, phone_numbers, ims, photos, addresses, entitlements, roles, x509_certificates,
-    employee_number, cost_center, enterprise_organization, division, department, manager_value
-"""
-_USER: Final = f"organization_id, user_id, version, create_time, update_time, {_PROFILE}"
-
 _PROFILE_ARGUMENTS: Final = """
     $3, $4, $5,
     $6, $7, $8, $9, $10, $11,
@@ -154,39 +124,24 @@ _PROFILE_ARGUMENTS: Final = """
     $28, $29, $30, $31, $32, $33
 """
 
-_SELECT_ONE: Final = f"SELECT {_USER} FROM users WHERE organization_id = $1 AND user_id = $2"  # noqa: S608
+_SELECT_ONE: Final = f"SELECT {COLUMNS} FROM users WHERE organization_id = $1 AND user_id = $2"  # noqa: S608
 
 _SELECT_LOCKED: Final = f"{_SELECT_ONE} FOR UPDATE"
 
 _INSERT: Final = f"""
-    INSERT INTO users (organization_id, create_time, update_time, {_PROFILE})
+    INSERT INTO users (organization_id, create_time, update_time, {PROFILE_COLUMNS})
     VALUES ($1, $2, $2, {_PROFILE_ARGUMENTS})
     RETURNING user_id
 """  # noqa: S608
 
 _UPDATE: Final = f"""
     UPDATE users
-       SET version = version + 1, update_time = $2, ({_PROFILE}) = ROW ({_PROFILE_ARGUMENTS})
+       SET version = version + 1, update_time = $2, ({PROFILE_COLUMNS}) = ROW ({_PROFILE_ARGUMENTS})
      WHERE organization_id = $1 AND user_id = $34 AND version = $35
     RETURNING version
 """  # noqa: S608
 
 
 def page_statement(where: Where, query: Query) -> str:
-    """One user more than the page holds tells whether there is another page."""
-    conditions = _conditions(where, query.filter)
-    if query.after is not None:
-        conditions += f" AND {where.behind(query.order, query.after)}"
-    return f"""
-        SELECT {_USER}, {filter_sql.order_key(query.order)} AS order_key
-          FROM users
-         WHERE {conditions}
-         ORDER BY {filter_sql.order_by(query.order)}
-         LIMIT {where.argument(query.size + 1)} OFFSET {where.argument(query.skip)}
-    """  # noqa: S608
-
-
-def _conditions(where: Where, filter_: Filter | None) -> str:
-    if filter_ is None:
-        return "organization_id = $1"
-    return f"organization_id = $1 AND {where.condition(filter_)}"
+    """What reads a page of users."""
+    return list_sql.page_statement(where, query, USERS)

@@ -1,19 +1,16 @@
 """The UserService of the contract."""
 
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 import grpc
 from cloudacademy.users.v1 import users_pb2, users_pb2_grpc
 
 from chassis.clock import Clock
-from usersvc import filter_sql, page_token, users, wire, wire_filter
+from usersvc import page_token, users, wire, wire_list
 from usersvc.errors import EtagMismatch, InvalidField, UserNotFound
-from usersvc.filters import Query
-from usersvc.user_store import Page, UserStore
+from usersvc.user_fields import USERS
+from usersvc.user_store import UserStore
 from usersvc.users import Profile
-
-DEFAULT_PAGE_SIZE: Final = 100
-MAX_PAGE_SIZE: Final = 1_000
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -48,15 +45,15 @@ class UsersServicer(users_pb2_grpc.UserServiceServicer):
         self, request: users_pb2.ListUsersRequest, context: Context
     ) -> users_pb2.ListUsersResponse:
         """Read a page of users."""
-        query, digest = _query(request)
+        query, digest = wire_list.to_query(request, USERS)
         response = users_pb2.ListUsersResponse()
         total = None
         if not request.omit_users:
             page = await self._store.list(query)
-            response.users.extend([wire.from_user(user) for user in page.users])
+            response.users.extend([wire.from_user(user) for user in page.items])
             if page.next is not None:
                 response.next_page_token = page_token.encode(digest, page.next)
-            total = _known_total(query, page)
+            total = wire_list.known_total(query, page)
         if request.count_total:
             if total is None:
                 total = await self._store.count(query.organization_id, query.filter)
@@ -104,43 +101,3 @@ class UsersServicer(users_pb2_grpc.UserServiceServicer):
                 raise UserNotFound(user_id)
             raise EtagMismatch((await self._store.get(organization_id, user_id)).etag)
         return users_pb2.DeleteUserResponse()
-
-
-def _query(request: users_pb2.ListUsersRequest) -> tuple[Query, str]:
-    """What to list, and what page tokens of this very list are recognized by."""
-    organization_id = wire.to_uuid("organization_id", request.organization_id)
-    size = _not_negative("page_size", request.page_size) or DEFAULT_PAGE_SIZE
-    skip = _not_negative("skip", request.skip)
-    order = wire.to_order(request.order_by)
-    kind = filter_sql.kind_of(order)
-    digest = page_token.digest(
-        organization_id.bytes,
-        request.filter.SerializeToString(deterministic=True),
-        request.order_by.encode(),
-    )
-    after = None
-    if request.page_token:
-        # The users to skip are in front of the first page, so they are behind us.
-        after, skip = page_token.decode(request.page_token, digest, kind), 0
-    query = Query(
-        organization_id=organization_id,
-        size=min(size, MAX_PAGE_SIZE),
-        filter=wire_filter.to_filter(request.filter) if request.HasField("filter") else None,
-        order=order,
-        after=after,
-        skip=skip,
-    )
-    return query, digest
-
-
-def _known_total(query: Query, page: Page) -> int | None:
-    """How many users there are, when a list that ends on its first page has told."""
-    if query.after is None and page.next is None and (page.users or not query.skip):
-        return query.skip + len(page.users)
-    return None
-
-
-def _not_negative(field: str, value: int) -> int:
-    if value < 0:
-        raise InvalidField(field, "is negative")
-    return value

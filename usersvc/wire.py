@@ -9,7 +9,6 @@ from cloudacademy.users.v1 import users_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from usersvc.errors import InvalidField
-from usersvc.filters import Order
 from usersvc.users import (
     NO_ENTERPRISE,
     NO_NAME,
@@ -33,12 +32,6 @@ def to_uuid(field: str, text: str) -> UUID:
     if str(value) != text.lower():
         raise InvalidField(field, "is no UUID")
     return value
-
-
-def to_order(text: str) -> Order:
-    """`field` or `field desc`."""
-    field = text.removesuffix(" desc")
-    return Order(field, descending=field != text) if text else Order()
 
 
 def to_profile(user: users_pb2.User) -> Profile:

@@ -1,0 +1,63 @@
+"""What the lists of users and of groups have in common: queries in, totals out."""
+
+from typing import Any, Final, TypeAlias
+
+from cloudacademy.users.v1 import groups_pb2, users_pb2
+
+from usersvc import list_sql, page_token, wire, wire_filter
+from usersvc.errors import InvalidField
+from usersvc.fields import Resource
+from usersvc.filters import Order, Page, Query
+
+DEFAULT_PAGE_SIZE: Final = 100
+MAX_PAGE_SIZE: Final = 1_000
+
+ListRequest: TypeAlias = users_pb2.ListUsersRequest | groups_pb2.ListGroupsRequest
+
+
+def to_query(request: ListRequest, resource: Resource) -> tuple[Query, str]:
+    """What to list, and what page tokens of this very list are recognized by."""
+    organization_id = wire.to_uuid("organization_id", request.organization_id)
+    size = not_negative("page_size", request.page_size) or DEFAULT_PAGE_SIZE
+    skip = not_negative("skip", request.skip)
+    order = _to_order(request.order_by)
+    kind = list_sql.order_field(order, resource).kind
+    digest = page_token.digest(
+        resource.table.encode(),
+        organization_id.bytes,
+        request.filter.SerializeToString(deterministic=True),
+        request.order_by.encode(),
+    )
+    after = None
+    if request.page_token:
+        # What to skip is in front of the first page, so it is behind us.
+        after, skip = page_token.decode(request.page_token, digest, kind), 0
+    query = Query(
+        organization_id=organization_id,
+        size=min(size, MAX_PAGE_SIZE),
+        filter=wire_filter.to_filter(request.filter) if request.HasField("filter") else None,
+        order=order,
+        after=after,
+        skip=skip,
+    )
+    return query, digest
+
+
+def known_total(query: Query, page: Page[Any]) -> int | None:
+    """How many there are, when a list that ends on its first page has told."""
+    if query.after is None and page.next is None and (page.items or not query.skip):
+        return query.skip + len(page.items)
+    return None
+
+
+def not_negative(field: str, value: int) -> int:
+    """A number of a request; refuses (InvalidField) one below zero."""
+    if value < 0:
+        raise InvalidField(field, "is negative")
+    return value
+
+
+def _to_order(text: str) -> Order:
+    """`field` or `field desc`."""
+    field = text.removesuffix(" desc")
+    return Order(field, descending=field != text) if text else Order()
