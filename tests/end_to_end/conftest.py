@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests.end_to_end.scim import Client, client
 from tests.end_to_end.operators import Operator, operator
+from tests.end_to_end.scim import Client, client
 from tests.stack import Stack, running_stack
 
 

@@ -8,8 +8,8 @@ from uuid import uuid4
 
 from cloudacademy.keys.v1 import keys_pb2 as pb
 
-from tests.end_to_end.scim import Client, Reply, client
 from tests.end_to_end.operators import Operator
+from tests.end_to_end.scim import Client, Reply, client
 from tests.stack import Stack
 
 PLACE = "Settings & Integrations → Integrations → Microsoft Entra ID"

@@ -91,13 +91,16 @@ async def test_a_type_that_a_filter_rules_out_is_not_asked():
     page = await ask([users, groups], filter='meta.resourceType eq "Group"')
     assert (ids(page), page["totalResults"]) == (["Group0", "Group1"], 2)
     assert users.parts == []
-    assert groups.parts == [Part(None, "", 100, 0, "", count_total=True)]
+    assert groups.parts == [Part(None, "id desc", 100, 0, "", count_total=True)]
 
 
-async def test_a_type_without_the_attribute_keeps_the_order_of_creation():
+async def test_a_type_without_the_attribute_keeps_its_usual_order():
     users, groups = Listed(USER, 1), Listed(GROUP, 1)
     await ask([users, groups], sortBy="userName", sortOrder="descending")
-    assert [part.order_by for part in (*users.parts, *groups.parts)] == ["user_name desc", ""]
+    assert [part.order_by for part in (*users.parts, *groups.parts)] == [
+        "user_name desc",
+        "id desc",
+    ]
     with refused(400, "invalidValue", "sortBy"):
         await ask([users, groups], sortBy="bogus")
 
