@@ -24,7 +24,8 @@ from usersvc.filters import (
     Position,
     Query,
 )
-from usersvc.user_store import page_statement
+from usersvc.list_sql import page_statement
+from usersvc.user_fields import USERS
 
 USER_ID = UUID("018f6d2e-0000-7000-8000-000000020000")
 LATE = datetime(2026, 1, 1, 5, 33, tzinfo=UTC)
@@ -147,7 +148,7 @@ async def test_a_page_reads_as_many_rows_wherever_it_begins(crowded_url, number)
 async def explain(url: str, query: Query, plan: str) -> list[dict[str, Any]]:
     """The nodes of the plan for a list."""
     where = Where(query.organization_id)
-    statement = page_statement(where, query)
+    statement = page_statement(where, query, USERS)
     options = {"generic": "GENERIC_PLAN, ", "analyze": "ANALYZE, "}.get(plan, "")
     connection = await asyncpg.connect(url)
     try:

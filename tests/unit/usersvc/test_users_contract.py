@@ -7,8 +7,8 @@ import pytest
 from cloudacademy.users.v1 import filter_pb2, users_pb2
 
 from usersvc import errors, users
-from usersvc.fields import COMPOSITE, FIELDS, REPEATED
 from usersvc.filters import Operator
+from usersvc.user_fields import USERS
 
 DESCRIPTOR = users_pb2.User.DESCRIPTOR
 OUTPUT_ONLY = {"id", "organization_id", "etag", "create_time", "update_time", "groups"}
@@ -28,7 +28,12 @@ def leaves(descriptor, prefix: str = "") -> set[str]:
 
 
 def test_every_field_of_a_user_can_be_filtered_by():
-    known = {*FIELDS, *(f"{field}.{name}" for field, names in REPEATED.items() for name in names)}
+    scope = USERS.scope
+    known = set(scope.fields) | {
+        f"{outer}.{inner}"
+        for outer, repeated in scope.repeated.items()
+        for inner in repeated.fields
+    }
     groups = {path for path in leaves(DESCRIPTOR) if path.startswith("groups.")}
     assert known == leaves(DESCRIPTOR) - groups - {"organization_id", "etag"}
 
@@ -39,7 +44,7 @@ def test_every_composite_field_can_be_asked_for():
         for field in DESCRIPTOR.fields
         if field.message_type and field.message_type.name != "Timestamp" and not field.is_repeated
     }
-    assert set(COMPOSITE) == messages | {"enterprise.manager"}
+    assert set(USERS.scope.composite) == messages | {"enterprise.manager"}
 
 
 def test_every_field_that_is_not_output_only_can_be_in_a_mask():

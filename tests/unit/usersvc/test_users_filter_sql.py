@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from usersvc.errors import InvalidFilter, UnknownField
-from usersvc.filter_sql import Where, order_by, order_key
+from usersvc.filter_sql import Where
 from usersvc.filters import (
     AllOf,
     AnyOf,
@@ -18,7 +18,10 @@ from usersvc.filters import (
     Order,
     Position,
     Present,
+    Query,
 )
+from usersvc.list_sql import page_statement
+from usersvc.user_fields import USERS
 
 ACME = UUID("018f6d2e-0000-7000-8000-00000000000a")
 ANN = UUID("018f6d2e-0000-7000-8000-000000000001")
@@ -27,7 +30,7 @@ NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 def sql(filter_) -> tuple[str, list[object]]:
     where = Where(ACME)
-    return where.condition(filter_), where.arguments[1:]
+    return where.condition(filter_, USERS.scope), where.arguments[1:]
 
 
 def title(operator: Operator, value: str = "X") -> Comparison:
@@ -125,7 +128,7 @@ def test_a_field_that_does_not_exist_is_refused(filter_):
 @pytest.mark.parametrize("order", [Order(HOSTILE), Order(f"emails.{HOSTILE}"), Order("name")])
 def test_an_order_by_a_field_that_does_not_exist_is_refused(order):
     with pytest.raises(UnknownField):
-        order_key(order)
+        list_sql(order)
 
 
 def test_values_of_another_type_are_refused():
@@ -134,29 +137,49 @@ def test_values_of_another_type_are_refused():
             sql(Comparison("title", Operator.EQUAL, value))
 
 
+def list_sql(order: Order, after: Position | None = None) -> tuple[str, list[object]]:
+    """A list's statement from its WHERE on, and its arguments behind the organization."""
+    where = Where(ACME)
+    statement = page_statement(where, Query(ACME, 10, order=order, after=after), USERS)
+    words = " ".join(statement.split())
+    return words[words.index("WHERE") :], where.arguments[1:]
+
+
 @pytest.mark.parametrize(
-    ("order", "by", "behind"),
+    ("order", "behind", "by"),
     [
-        (Order(), "user_id", "user_id > $2"),
-        (Order("id", descending=True), "user_id DESC", "user_id < $2"),
+        (Order("update_time"), "(update_time, user_id) > ($3, $2)", "update_time, user_id"),
         (
             Order("update_time", descending=True),
-            "update_time DESC, user_id DESC",
             "(update_time, user_id) < ($3, $2)",
+            "update_time DESC, user_id DESC",
         ),
         (
             Order("title"),
-            'fold(title) COLLATE "C" NULLS LAST, user_id',
             '((fold(title), user_id) > ($3::text COLLATE "C", $2) OR fold(title) IS NULL)',
+            'fold(title) COLLATE "C" NULLS LAST, user_id',
         ),
     ],
 )
-def test_a_page_begins_behind_the_last_user_of_the_page_before(order, by, behind):
-    where = Where(ACME)
-    assert (order_by(order), where.behind(order, Position("k", ANN))) == (by, behind)
+def test_a_page_begins_behind_the_last_user_of_the_page_before(order, behind, by):
+    assert list_sql(order, Position("k", ANN)) == (
+        f"WHERE organization_id = $1 AND {behind} ORDER BY {by} LIMIT $4 OFFSET $5",
+        [ANN, "k", 11, 0],
+    )
+
+
+def test_the_order_by_id_needs_no_other_key():
+    assert list_sql(Order("id", descending=True), Position(ANN, ANN)) == (
+        "WHERE organization_id = $1 AND user_id < $2 ORDER BY user_id DESC LIMIT $3 OFFSET $4",
+        [ANN, 11, 0],
+    )
 
 
 def test_behind_users_without_the_field_are_only_others_without_it():
-    where = Where(ACME)
-    condition = where.behind(Order("title", descending=True), Position(None, ANN))
-    assert condition == "(fold(title) IS NULL AND user_id < $2)"
+    assert list_sql(Order("title", descending=True), Position(None, ANN)) == (
+        (
+            "WHERE organization_id = $1 AND (fold(title) IS NULL AND user_id < $2)"
+            ' ORDER BY fold(title) COLLATE "C" DESC NULLS LAST, user_id DESC LIMIT $3 OFFSET $4'
+        ),
+        [ANN, 11, 0],
+    )
