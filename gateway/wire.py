@@ -152,6 +152,8 @@ def from_user(user: pb.User, base_url: str) -> Resource:
             resource[name] = reader(value)
     if ENTERPRISE_USER_URN in resource:
         _finish_enterprise(resource, base_url)
+    if user.groups:
+        resource["groups"] = [_membership(group, base_url) for group in user.groups]
     resource["meta"] = {
         "resourceType": "User",
         "created": timestamp_text(user.create_time),
@@ -160,6 +162,16 @@ def from_user(user: pb.User, base_url: str) -> Resource:
         "location": f"{base_url}/Users/{user.id}",
     }
     return resource
+
+
+def _membership(group: pb.GroupMembership, base_url: str) -> Resource:
+    """A group of a user (RFC 7643 section 4.1.2)."""
+    return {
+        "value": group.group_id,
+        "$ref": f"{base_url}/Groups/{group.group_id}",
+        "display": group.display_name,
+        "type": "direct" if group.direct else "indirect",
+    }
 
 
 def etag_header(etag: str) -> str:

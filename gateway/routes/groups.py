@@ -11,17 +11,16 @@ from cloudacademy.users.v1 import groups_pb2 as pb
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from gateway import wire, wire_group
-from gateway.errors import RefusedError
 from gateway.exchange import Answer, Exchange, resource_answer
 from gateway.group_client import GroupClient
-from gateway.preconditions import is_known, wanted_etags
+from gateway.preconditions import is_known
 from gateway.routes.search import Found, Part
+from gateway.routes.versions import changed, unraced, wanted_etag
 from gateway.scim import patch as scim_patch
 from gateway.scim import projection, resource
-from gateway.scim.errors import ScimError, too_many
+from gateway.scim.errors import too_many
 from gateway.scim.schema import GROUP
 
-LOST_RACES: Final = 5
 MAX_LISTED_MEMBERS: Final = 100_000
 """How many members the groups of one list hold at most, all together."""
 
@@ -98,7 +97,7 @@ class Groups:
         etag = await self._etag(exchange)
         changes = scim_patch.member_changes(GROUP, operations)
         if changes is None:
-            group = await self._patch_read(exchange, operations, etag)
+            group = await unraced(lambda: self._patch_read(exchange, operations, etag), etag)
         else:
             group = await self._patch_unread(exchange, changes, etag)
         if exchange.parameter("attributes") is None:
@@ -137,27 +136,18 @@ class Groups:
     async def _patch_read(
         self, exchange: Exchange, operations: Sequence[scim_patch.Operation], etag: str
     ) -> pb.Group:
-        """Read with all members, apply, write if nobody else wrote meanwhile."""
-        for _ in range(LOST_RACES):
-            group = await self._get(exchange)
-            if etag and group.etag != etag:
-                raise _changed()
-            before = await self._document(exchange, group, with_members=True)
-            after = scim_patch.apply(GROUP, before, operations)
-            members = pb.MemberChange(clear=True, add_member_ids=wire_group.member_ids(after))
-            try:
-                return await self._update(
-                    exchange,
-                    wire_group.to_group(after),
-                    wire_group.GROUP_FIELDS,
-                    members,
-                    group.etag,
-                )
-            except RefusedError as refused:
-                if refused.reason != "ETAG_MISMATCH" or etag:
-                    raise
-        raise ScimError(
-            503, None, "Others keep changing this group. Nothing was changed; try again."
+        """Read with all members, apply, write."""
+        group = await self._get(exchange)
+        if etag and group.etag != etag:
+            raise changed()
+        before = await self._document(exchange, group, with_members=True)
+        after = scim_patch.apply(GROUP, before, operations)
+        return await self._update(
+            exchange,
+            wire_group.to_group(after),
+            wire_group.GROUP_FIELDS,
+            pb.MemberChange(clear=True, add_member_ids=wire_group.member_ids(after)),
+            group.etag,
         )
 
     async def _get(self, exchange: Exchange) -> pb.Group:
@@ -189,16 +179,10 @@ class Groups:
         )
 
     async def _etag(self, exchange: Exchange) -> str:
-        """The version that If-Match asks for; of several, the one the group has."""
-        etags = wanted_etags(exchange.header("If-Match"))
-        if etags is None:
-            return ""
-        if len(etags) == 1:
-            return etags[0]
-        group = await self._get(exchange)
-        if group.etag not in etags:
-            raise _changed()
-        return group.etag
+        async def current() -> str:
+            return (await self._get(exchange)).etag
+
+        return await wanted_etag(exchange, current)
 
     async def _answer(
         self,
@@ -243,10 +227,4 @@ class Groups:
 def _projection(exchange: Exchange) -> projection.Projection:
     return projection.parse(
         GROUP, exchange.parameter("attributes"), exchange.parameter("excludedAttributes")
-    )
-
-
-def _changed() -> ScimError:
-    return ScimError(
-        412, None, "The resource has changed since the version in If-Match. Read it again."
     )

@@ -1,23 +1,20 @@
 """The endpoint /Users (RFC 7644 section 3)."""
 
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any
 
 from cloudacademy.users.v1 import users_pb2 as pb
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from gateway import wire
 from gateway.clients import UserClient
-from gateway.errors import RefusedError
 from gateway.exchange import Answer, Exchange, resource_answer
-from gateway.preconditions import is_known, wanted_etags
+from gateway.preconditions import is_known
 from gateway.routes.search import Found, Part
+from gateway.routes.versions import changed, unraced, wanted_etag
 from gateway.scim import patch as scim_patch
 from gateway.scim import projection, resource
-from gateway.scim.errors import ScimError
 from gateway.scim.schema import USER
-
-LOST_RACES: Final = 5
-"""How often a PATCH without If-Match is tried anew on a resource that others change."""
 
 
 class Users:
@@ -43,7 +40,7 @@ class Users:
     async def get(self, exchange: Exchange) -> Answer:
         """GET /Users/{id} (section 3.4.1)."""
         view = _projection(exchange)
-        user = await self._get(exchange)
+        user = await self._get(exchange, _user_view(view))
         if is_known(exchange.header("If-None-Match"), user.etag):
             return Answer(304, headers={"ETag": wire.etag_header(user.etag)})
         return _answer(exchange, view, user)
@@ -60,6 +57,7 @@ class Users:
                 skip=part.skip,
                 count_total=part.count_total,
                 omit_users=part.size == 0,
+                view=_user_view(view),
             ),
             exchange.request_id,
         )
@@ -76,7 +74,11 @@ class Users:
         document = resource.read(USER, await exchange.document())
         fields = [name for name in wire.USER_FIELDS if name != "active" or "active" in document]
         updated = await self._update(
-            exchange, wire.to_user(document), fields, await self._etag(exchange)
+            exchange,
+            wire.to_user(document),
+            fields,
+            await self._etag(exchange),
+            _user_view(view),
         )
         return _answer(exchange, view, updated)
 
@@ -91,9 +93,9 @@ class Users:
         assignments = scim_patch.assignments(USER, operations)
         if assignments:
             values, fields = wire.from_assignments(assignments)
-            user = await self._update(exchange, values, fields, etag)
+            user = await self._update(exchange, values, fields, etag, _user_view(view))
         else:
-            user = await self._patch_read(exchange, operations, etag)
+            user = await unraced(lambda: self._patch_read(exchange, operations, etag), etag)
         return _answer(exchange, view, user)
 
     async def delete(self, exchange: Exchange) -> Answer:
@@ -111,35 +113,34 @@ class Users:
     async def _patch_read(
         self, exchange: Exchange, operations: tuple[scim_patch.Operation, ...], etag: str
     ) -> pb.User:
-        """Read, apply, write if nobody else wrote meanwhile; again if somebody did."""
-        for _ in range(LOST_RACES):
-            user = await self._get(exchange)
-            if etag and user.etag != etag:
-                raise _changed()
-            before = wire.from_user(user, exchange.base_url)
-            after = scim_patch.apply(USER, before, operations)
-            fields = _changed_fields(before, after)
-            if not fields:
-                return user
-            try:
-                return await self._update(exchange, wire.to_user(after), fields, user.etag)
-            except RefusedError as refused:
-                if refused.reason != "ETAG_MISMATCH" or etag:
-                    raise
-        raise ScimError(
-            503, None, "Others keep changing this user. Nothing was changed; try again."
-        )
+        """Read, apply, and write if that changes anything."""
+        user = await self._get(exchange, pb.USER_VIEW_WITH_GROUPS)
+        if etag and user.etag != etag:
+            raise changed()
+        before = wire.from_user(user, exchange.base_url)
+        after = scim_patch.apply(USER, before, operations)
+        fields = _changed_fields(before, after)
+        if not fields:
+            return user
+        return await self._update(exchange, wire.to_user(after), fields, user.etag)
 
-    async def _get(self, exchange: Exchange) -> pb.User:
+    async def _get(self, exchange: Exchange, view: pb.UserView = pb.USER_VIEW_BASIC) -> pb.User:
         return await self._client.get(
             pb.GetUserRequest(
-                organization_id=exchange.organization_id, user_id=exchange.resource_id
+                organization_id=exchange.organization_id,
+                user_id=exchange.resource_id,
+                view=view,
             ),
             exchange.request_id,
         )
 
     async def _update(
-        self, exchange: Exchange, user: pb.User, fields: list[str], etag: str
+        self,
+        exchange: Exchange,
+        user: pb.User,
+        fields: Sequence[str],
+        etag: str,
+        view: pb.UserView = pb.USER_VIEW_WITH_GROUPS,
     ) -> pb.User:
         user.id = exchange.resource_id
         return await self._client.update(
@@ -148,21 +149,21 @@ class Users:
                 user=user,
                 update_mask=FieldMask(paths=fields),
                 etag=etag,
+                view=view,
             ),
             exchange.request_id,
         )
 
     async def _etag(self, exchange: Exchange) -> str:
-        """The version that If-Match asks for; of several, the one the user has."""
-        etags = wanted_etags(exchange.header("If-Match"))
-        if etags is None:
-            return ""
-        if len(etags) == 1:
-            return etags[0]
-        user = await self._get(exchange)
-        if user.etag not in etags:
-            raise _changed()
-        return user.etag
+        async def current() -> str:
+            return (await self._get(exchange)).etag
+
+        return await wanted_etag(exchange, current)
+
+
+def _user_view(view: projection.Projection) -> pb.UserView:
+    """Groups are read when the answer holds them."""
+    return pb.USER_VIEW_WITH_GROUPS if view.includes("groups") else pb.USER_VIEW_BASIC
 
 
 def _projection(exchange: Exchange) -> projection.Projection:
@@ -182,10 +183,4 @@ def _changed_fields(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     names = before.keys() | after.keys()
     return wire.clearable_fields(
         sorted(name for name in names if before.get(name) != after.get(name))
-    )
-
-
-def _changed() -> ScimError:
-    return ScimError(
-        412, None, "The resource has changed since the version in If-Match. Read it again."
     )
