@@ -60,3 +60,7 @@ lock: ## Lock the requirements anew, with hashes (needs uv)
 		--python-version 3.11 --no-annotate --no-header -o requirements/runtime.txt
 	uv pip compile -q pyproject.toml --upgrade --group dev --generate-hashes --universal \
 		--python-version 3.11 --no-annotate --no-header -o requirements/dev.txt
+
+.PHONY: conformance
+conformance: protos ## Let the field's own suites judge the service, and print a table
+	@$(RUN) -m tests.conformance
