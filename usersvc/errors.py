@@ -7,9 +7,12 @@ from chassis.refusal import Code, InvalidField, InvalidPageToken, Refusal
 
 __all__ = [
     "EtagMismatch",
+    "GroupCycle",
+    "GroupNotFound",
     "InvalidField",
     "InvalidFilter",
     "InvalidPageToken",
+    "MemberNotFound",
     "UnknownField",
     "UserNameTaken",
     "UserNotFound",
@@ -40,14 +43,52 @@ class UserNameTaken(Refusal):
         )
 
 
+class GroupNotFound(Refusal):
+    """No group of this organization has the id."""
+
+    code = Code.NOT_FOUND
+    reason = "GROUP_NOT_FOUND"
+
+    def __init__(self, group_id: object) -> None:
+        super().__init__(f"There is no group with the id {group_id}.", group_id=str(group_id))
+
+
+class MemberNotFound(Refusal):
+    """No user and no group of this organization has the id that shall become a member."""
+
+    code = Code.INVALID_ARGUMENT
+    reason = "MEMBER_NOT_FOUND"
+
+    def __init__(self, member_id: object) -> None:
+        super().__init__(
+            f"There is no user and no group with the id {member_id} to become a member.",
+            member_id=str(member_id),
+        )
+
+
+class GroupCycle(Refusal):
+    """A group would become a member of itself, directly or through other groups."""
+
+    code = Code.INVALID_ARGUMENT
+    reason = "GROUP_CYCLE"
+
+    def __init__(self, group_id: object, member_id: object) -> None:
+        super().__init__(
+            f"The group {member_id} cannot become a member of the group {group_id}:"
+            " a group would be a member of itself.",
+            group_id=str(group_id),
+            member_id=str(member_id),
+        )
+
+
 class EtagMismatch(Refusal):
-    """The user has changed since the version that the request names."""
+    """The user or group has changed since the version that the request names."""
 
     code = Code.ABORTED
     reason = "ETAG_MISMATCH"
 
     def __init__(self, current: str) -> None:
-        super().__init__("The user has changed since it was read; read it again.", etag=current)
+        super().__init__("It has changed since it was read; read it again.", etag=current)
 
 
 class UnknownField(Refusal):
@@ -74,10 +115,12 @@ _OF_CONSTRAINT: Final[Mapping[str, Callable[[str], Refusal]]] = {
     "users_user_name_size": lambda _: InvalidField("user_name", _TOO_LONG),
     "users_external_id_size": lambda _: InvalidField("external_id", _TOO_LONG),
     "users_display_name_size": lambda _: InvalidField("display_name", _TOO_LONG),
+    "groups_external_id_size": lambda _: InvalidField("external_id", _TOO_LONG),
+    "groups_display_name_size": lambda _: InvalidField("display_name", _TOO_LONG),
 }
 
 
-def of_constraint(name: str | None, user_name: str) -> Refusal | None:
-    """What to refuse a user with that the database refused; None for a fault of ours."""
+def of_constraint(name: str | None, user_name: str = "") -> Refusal | None:
+    """What to refuse a user or group with that the database refused; None for a fault of ours."""
     refusal = _OF_CONSTRAINT.get(name or "")
     return refusal(user_name) if refusal else None

@@ -13,7 +13,7 @@ _FIELDS: Final[Mapping[str, Field]] = MappingProxyType(
         "create_time": Field("create_time", Kind.TIME, nullable=False),
         "update_time": Field("update_time", Kind.TIME, nullable=False),
         "user_name": Field("user_name", Kind.TEXT, nullable=False, prefix_index=True),
-        "active": Field("active", Kind.BOOLEAN, nullable=False),
+        "active": Field("active", Kind.BOOLEAN),
         **columns("", Kind.EXACT_TEXT, "external_id", "profile_url"),
         **columns("", Kind.TEXT, "display_name", "nick_name", "title", "user_type"),
         **columns("", Kind.TEXT, "preferred_language", "locale", "timezone"),
@@ -50,6 +50,16 @@ _HAS_ADDRESS: Final = (
     " WHERE organization_id = $1 AND address_hash = address_hash({})))"
 )
 
+# Without a key of its own: the members of a group are indexed in the order of users, so a page
+# of a large group is read from where it begins.
+_OF_THIS_USER: Final = "element.organization_id = $1 AND element.user_id = users.user_id"
+_GROUPS: Final = Repeated(
+    MappingProxyType({"value": Field("element.group_id", Kind.REFERENCE, nullable=False)}),
+    rows="group_users AS element",
+    present=f"EXISTS (SELECT FROM group_users AS element WHERE {_OF_THIS_USER})",
+    condition=_OF_THIS_USER,
+)
+
 _REPEATED: Final[Mapping[str, Repeated]] = MappingProxyType(
     {
         "emails": json_elements("emails", _TYPED_VALUE, key=_HAS_ADDRESS),
@@ -60,6 +70,7 @@ _REPEATED: Final[Mapping[str, Repeated]] = MappingProxyType(
         "entitlements": json_elements("entitlements", _TYPED_VALUE),
         "roles": json_elements("roles", _TYPED_VALUE),
         "x509_certificates": json_elements("x509_certificates", _EXACT_VALUE),
+        "groups": _GROUPS,
     }
 )
 

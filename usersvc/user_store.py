@@ -1,6 +1,7 @@
 """The table of users. Each of its statements names the organization first."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -8,8 +9,8 @@ from uuid import UUID
 import asyncpg
 
 from chassis.database import Database
-from usersvc import list_sql, list_store, user_rows
-from usersvc.errors import UserNotFound, of_constraint
+from usersvc import list_sql, list_store, membership_store, user_rows
+from usersvc.errors import EtagMismatch, UserNotFound, of_constraint
 from usersvc.filter_sql import Where
 from usersvc.filters import Filter, Page, Query
 from usersvc.user_fields import USERS
@@ -35,13 +36,26 @@ class UserStore:
                 raise _refusal(error, profile) from error
         return User(organization_id, user_id, 1, now, now, profile)
 
-    async def get(self, organization_id: UUID, user_id: UUID) -> User:
+    async def get(self, organization_id: UUID, user_id: UUID, *, with_groups: bool = False) -> User:
         """Read a user. Refuses UserNotFound."""
+        statement = _SELECT_ONE_AND_WHETHER_IN_GROUPS if with_groups else _SELECT_ONE
         async with self._database.connection() as db:
-            row = await db.fetchrow(_SELECT_ONE, organization_id, user_id)
+            row = await db.fetchrow(statement, organization_id, user_id)
         if row is None:
             raise UserNotFound(user_id)
-        return user_rows.user(row)
+        user = user_rows.user(row)
+        if with_groups and row["in_groups"]:
+            (user,) = await self.with_groups([user])
+        return user
+
+    async def with_groups(self, users: Sequence[User]) -> Sequence[User]:
+        """Users of one organization with the groups they are in, read by one statement."""
+        if not users:
+            return users
+        ids = [user.user_id for user in users]
+        async with self._database.connection() as db:
+            groups = await membership_store.of_users(db, users[0].organization_id, ids)
+        return [replace(user, groups=groups.get(user.user_id, ())) for user in users]
 
     async def write(self, user: User, profile: Profile, now: datetime) -> User | None:
         """Give a user a new profile; None if it is no longer as it was read.
@@ -72,19 +86,23 @@ class UserStore:
                 return user
             return await _write(db, user, profile, now) or user
 
-    async def delete(self, organization_id: UUID, user_id: UUID, version: int | None) -> bool:
-        """Remove a user that has a version, or any; whether there was one."""
-        async with self._database.connection() as db:
-            deleted = await db.fetchval(
-                """
-                DELETE FROM users
-                 WHERE organization_id = $1 AND user_id = $2
-                   AND ($3::bigint IS NULL OR version = $3)
-                RETURNING version
-                """,
-                organization_id, user_id, version,
+    async def delete(self, organization_id: UUID, user_id: UUID, etag: str, now: datetime) -> None:
+        """Remove a user that has an etag, or any, and take it out of its groups.
+
+        Refuses UserNotFound and EtagMismatch.
+        """
+        async with self._database.transaction() as db:
+            # From here on nobody can make the user a member of anything.
+            version = await db.fetchval(_LOCK_TO_DELETE, organization_id, user_id)
+            if version is None:
+                raise UserNotFound(user_id)
+            if etag and etag != str(version):
+                raise EtagMismatch(str(version))
+            await db.execute(_LEAVE_GROUPS, organization_id, user_id, now)
+            await db.execute(
+                "DELETE FROM users WHERE organization_id = $1 AND user_id = $2",
+                organization_id, user_id,
             )  # fmt: skip
-        return deleted is not None
 
     async def list(self, query: Query) -> Page[User]:
         """A page of the users that satisfy a filter. Refuses UnknownField and InvalidFilter."""
@@ -126,7 +144,41 @@ _PROFILE_ARGUMENTS: Final = """
 
 _SELECT_ONE: Final = f"SELECT {COLUMNS} FROM users WHERE organization_id = $1 AND user_id = $2"  # noqa: S608
 
-_SELECT_LOCKED: Final = f"{_SELECT_ONE} FOR UPDATE"
+_SELECT_ONE_AND_WHETHER_IN_GROUPS: Final = f"""
+    SELECT {COLUMNS},
+           EXISTS (SELECT FROM group_users AS member
+                    WHERE member.organization_id = $1 AND member.user_id = $2) AS in_groups
+      FROM users
+     WHERE organization_id = $1 AND user_id = $2
+"""  # noqa: S608
+
+# Whoever makes the user a member of a group need not wait.
+_SELECT_LOCKED: Final = f"{_SELECT_ONE} FOR NO KEY UPDATE"
+
+_LOCK_TO_DELETE: Final = """
+    SELECT version FROM users WHERE organization_id = $1 AND user_id = $2 FOR UPDATE
+"""
+
+_LEAVE_GROUPS: Final = """
+    WITH locked AS MATERIALIZED (
+        SELECT group_id
+          FROM groups
+         WHERE organization_id = $1
+           AND group_id = ANY(ARRAY(SELECT group_id
+                                      FROM group_users
+                                     WHERE organization_id = $1 AND user_id = $2))
+         ORDER BY group_id
+           FOR NO KEY UPDATE
+    ), left_group AS (
+        DELETE FROM group_users
+         WHERE organization_id = $1 AND user_id = $2
+           AND group_id = ANY(ARRAY(SELECT group_id FROM locked))
+        RETURNING group_id
+    )
+    UPDATE groups
+       SET version = version + 1, update_time = $3
+     WHERE organization_id = $1 AND group_id = ANY(ARRAY(SELECT group_id FROM left_group))
+"""
 
 _INSERT: Final = f"""
     INSERT INTO users (organization_id, create_time, update_time, {PROFILE_COLUMNS})

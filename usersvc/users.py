@@ -6,11 +6,9 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+from usersvc import texts
 from usersvc.errors import InvalidField, UnknownField
 
-MAX_KEY_BYTES: Final = 1_024
-"""The limit of texts that an index holds."""
-MAX_TEXT_BYTES: Final = 8_192
 MAX_ELEMENTS: Final = 1_000
 EVERYTHING: Final = "*"
 
@@ -73,7 +71,8 @@ class Profile:
 
     user_name: str = ""
     external_id: str = ""
-    active: bool = True
+    active: bool | None = None
+    """Whether the user may sign in; who has no value may not."""
     name: Name = NO_NAME
     display_name: str = ""
     nick_name: str = ""
@@ -95,6 +94,15 @@ class Profile:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupMembership:
+    """A group that has a user as a member, itself (`direct`) or through other groups."""
+
+    group_id: UUID
+    display_name: str
+    direct: bool
+
+
+@dataclass(frozen=True, slots=True)
 class User:
     """A person of an organization; `version` grows with every change."""
 
@@ -104,6 +112,8 @@ class User:
     create_time: datetime
     update_time: datetime
     profile: Profile
+    groups: tuple[GroupMembership, ...] = ()
+    """Empty, too, when nobody asked for them."""
 
     @property
     def etag(self) -> str:
@@ -111,9 +121,9 @@ class User:
         return str(self.version)
 
 
-def version_of(etag: str) -> int:
-    """The version that an etag names; one that no user has if it is none of ours."""
-    return int(etag) if etag.isascii() and etag.isdigit() and len(etag) <= 18 else -1
+def as_created(profile: Profile) -> Profile:
+    """The profile of a new user, who may sign in unless it says otherwise."""
+    return replace(profile, active=True) if profile.active is None else profile
 
 
 # What a mask may name.
@@ -190,16 +200,11 @@ _KEYS: Final = frozenset(
 
 
 def _check_text(field: str, text: str) -> None:
-    limit = MAX_KEY_BYTES if field in _KEYS else MAX_TEXT_BYTES
-    # No character takes more than 4 bytes: most texts need not be encoded to be judged.
-    if len(text) * 4 > limit and len(text.encode()) > limit:
-        raise InvalidField(field, f"is longer than {limit:,} bytes of UTF-8")
-    if "\0" in text:
-        raise InvalidField(field, "contains the NUL character")
+    texts.check(field, text, texts.MAX_KEY_BYTES if field in _KEYS else texts.MAX_TEXT_BYTES)
 
 
 def _check_elements(
-    field: str, elements: tuple[TypedValue, ...] | tuple[Address, ...], texts: tuple[str, ...]
+    field: str, elements: tuple[TypedValue, ...] | tuple[Address, ...], names: tuple[str, ...]
 ) -> None:
     if not elements:
         return
@@ -208,8 +213,8 @@ def _check_elements(
     if sum(1 for _ in _primaries(elements)) > 1:
         raise InvalidField(field, "has more than one primary element")
     for element in elements:
-        for text in texts:
-            _check_text(f"{field}.{text}", getattr(element, text))
+        for name in names:
+            _check_text(f"{field}.{name}", getattr(element, name))
 
 
 def _primaries(

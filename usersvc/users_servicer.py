@@ -1,16 +1,19 @@
 """The UserService of the contract."""
 
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from typing import Any, Final, TypeAlias
 
 import grpc
 from cloudacademy.users.v1 import users_pb2, users_pb2_grpc
 
 from chassis.clock import Clock
 from usersvc import page_token, users, wire, wire_list
-from usersvc.errors import EtagMismatch, InvalidField, UserNotFound
+from usersvc.errors import EtagMismatch, InvalidField
 from usersvc.user_fields import USERS
 from usersvc.user_store import UserStore
-from usersvc.users import Profile
+from usersvc.users import Profile, User
+
+WITH_GROUPS: Final = users_pb2.USER_VIEW_WITH_GROUPS
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -27,7 +30,7 @@ class UsersServicer(users_pb2_grpc.UserServiceServicer):
     ) -> users_pb2.CreateUserResponse:
         """Add a user."""
         organization_id = wire.to_uuid("organization_id", request.organization_id)
-        profile = wire.to_profile(request.user)
+        profile = users.as_created(wire.to_profile(request.user))
         users.check(profile)
         user = await self._store.create(organization_id, profile, self._clock())
         return users_pb2.CreateUserResponse(user=wire.from_user(user))
@@ -38,7 +41,9 @@ class UsersServicer(users_pb2_grpc.UserServiceServicer):
         """Read one user."""
         organization_id = wire.to_uuid("organization_id", request.organization_id)
         user_id = wire.to_uuid("user_id", request.user_id)
-        user = await self._store.get(organization_id, user_id)
+        user = await self._store.get(
+            organization_id, user_id, with_groups=request.view == WITH_GROUPS
+        )
         return users_pb2.GetUserResponse(user=wire.from_user(user))
 
     async def ListUsers(  # noqa: N802
@@ -50,7 +55,10 @@ class UsersServicer(users_pb2_grpc.UserServiceServicer):
         total = None
         if not request.omit_users:
             page = await self._store.list(query)
-            response.users.extend([wire.from_user(user) for user in page.items])
+            found: Sequence[User] = page.items
+            if request.view == WITH_GROUPS:
+                found = await self._store.with_groups(found)
+            response.users.extend([wire.from_user(user) for user in found])
             if page.next is not None:
                 response.next_page_token = page_token.encode(digest, page.next)
             total = wire_list.known_total(query, page)
@@ -87,6 +95,8 @@ class UsersServicer(users_pb2_grpc.UserServiceServicer):
             user = written or await self._store.change(
                 organization_id, user_id, decide, self._clock()
             )
+        if request.view == WITH_GROUPS:
+            (user,) = await self._store.with_groups([user])
         return users_pb2.UpdateUserResponse(user=wire.from_user(user))
 
     async def DeleteUser(  # noqa: N802
@@ -95,9 +105,5 @@ class UsersServicer(users_pb2_grpc.UserServiceServicer):
         """Remove a user for good."""
         organization_id = wire.to_uuid("organization_id", request.organization_id)
         user_id = wire.to_uuid("user_id", request.user_id)
-        version = users.version_of(request.etag) if request.etag else None
-        if not await self._store.delete(organization_id, user_id, version):
-            if not request.etag:
-                raise UserNotFound(user_id)
-            raise EtagMismatch((await self._store.get(organization_id, user_id)).etag)
+        await self._store.delete(organization_id, user_id, request.etag, self._clock())
         return users_pb2.DeleteUserResponse()

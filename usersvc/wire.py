@@ -39,7 +39,7 @@ def to_profile(user: users_pb2.User) -> Profile:
     return Profile(
         user_name=user.user_name,
         external_id=user.external_id,
-        active=user.active if user.HasField("active") else True,
+        active=user.active if user.HasField("active") else None,
         name=_to_name(user.name) if user.HasField("name") else NO_NAME,
         display_name=user.display_name,
         nick_name=user.nick_name,
@@ -119,8 +119,8 @@ def from_user(user: User) -> users_pb2.User:
         id=str(user.user_id),
         organization_id=str(user.organization_id),
         etag=user.etag,
-        create_time=_from_time(user.create_time),
-        update_time=_from_time(user.update_time),
+        create_time=from_time(user.create_time),
+        update_time=from_time(user.update_time),
         user_name=profile.user_name,
         external_id=profile.external_id,
         active=profile.active,
@@ -142,10 +142,17 @@ def from_user(user: User) -> users_pb2.User:
         roles=_from_values(profile.roles),
         x509_certificates=_from_values(profile.x509_certificates),
         enterprise=_from_enterprise(profile.enterprise),
+        groups=[
+            users_pb2.GroupMembership(
+                group_id=str(group.group_id), display_name=group.display_name, direct=group.direct
+            )
+            for group in user.groups
+        ],
     )
 
 
-def _from_time(time: datetime) -> Timestamp:
+def from_time(time: datetime) -> Timestamp:
+    """A moment as a message."""
     since = time - _EPOCH
     return Timestamp(
         seconds=since.days * 86_400 + since.seconds,

@@ -13,6 +13,7 @@ STANDARD = set(sys.stdlib_module_names)
 
 DOMAIN = [
     "usersvc/users.py",
+    "usersvc/groups.py",
     "keysvc/keys.py",
     "keysvc/organizations.py",
     "keysvc/token.py",

@@ -19,7 +19,7 @@ CREATE TABLE users (
 
     user_name               text COLLATE "C" NOT NULL,
     external_id             text COLLATE "C",
-    active                  boolean NOT NULL,
+    active                  boolean, -- NULL as well as false: may not sign in
     name_formatted          text COLLATE "C",
     family_name             text COLLATE "C",
     given_name              text COLLATE "C",

@@ -11,12 +11,18 @@ import asyncpg
 import grpc
 import pytest
 import structlog
+from cloudacademy.users.v1.groups_pb2_grpc import (
+    GroupServiceStub,
+    add_GroupServiceServicer_to_server,
+)
 from cloudacademy.users.v1.users_pb2_grpc import UserServiceStub, add_UserServiceServicer_to_server
 
 from chassis.database import Database
 from chassis.envelope import Envelope
 from tests.postgres import Template, TestPostgres
 from usersvc.__main__ import migrate
+from usersvc.group_store import GroupStore
+from usersvc.groups_servicer import GroupsServicer
 from usersvc.user_store import UserStore
 from usersvc.users_servicer import UsersServicer
 
@@ -51,26 +57,46 @@ def clock() -> StoppedClock:
 
 
 @asynccontextmanager
-async def running_service(url: str, clock: StoppedClock) -> AsyncIterator[UserServiceStub]:
-    """A service over a real socket, as `serve` wires it."""
+async def open_channel(url: str, clock: StoppedClock) -> AsyncIterator[grpc.aio.Channel]:
+    """A channel to a running process's worth of services, over a real socket."""
     log = structlog.wrap_logger(structlog.PrintLogger(sys.stderr))  # pytest shows it for failures
     async with Database(url, "usersvc") as database:
         server = grpc.aio.server(interceptors=[Envelope(log)])
-        servicer = UsersServicer(UserStore(database), clock)
-        add_UserServiceServicer_to_server(servicer, server)
+        users = UsersServicer(UserStore(database), clock)
+        add_UserServiceServicer_to_server(users, server)
+        groups = GroupsServicer(GroupStore(database), clock)
+        add_GroupServiceServicer_to_server(groups, server)
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
         try:
             async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-                yield UserServiceStub(channel)
+                yield channel
         finally:
             await server.stop(None)
 
 
+@asynccontextmanager
+async def running_service(url: str, clock: StoppedClock) -> AsyncIterator[UserServiceStub]:
+    """The service of users, as `serve` wires it."""
+    async with open_channel(url, clock) as channel:
+        yield UserServiceStub(channel)
+
+
 @pytest.fixture
-async def users(users_url: str, clock: StoppedClock) -> AsyncIterator[UserServiceStub]:
-    async with running_service(users_url, clock) as stub:
-        yield stub
+async def channel(users_url: str, clock: StoppedClock) -> AsyncIterator[grpc.aio.Channel]:
+    async with open_channel(users_url, clock) as channel:
+        yield channel
+
+
+@pytest.fixture
+def users(channel: grpc.aio.Channel) -> UserServiceStub:
+    return UserServiceStub(channel)
+
+
+@pytest.fixture
+def groups(channel: grpc.aio.Channel) -> GroupServiceStub:
+    """The service of groups, in the same process and on the same database as `users`."""
+    return GroupServiceStub(channel)
 
 
 @pytest.fixture

@@ -1,0 +1,244 @@
+"""The table of groups. Each of its statements names the organization first."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any, Final, TypeVar
+from uuid import UUID
+
+import asyncpg
+
+from chassis.database import Database
+from usersvc import list_store, member_store
+from usersvc.errors import EtagMismatch, GroupNotFound, of_constraint
+from usersvc.filters import Filter, Page, Position, Query
+from usersvc.group_fields import COLUMNS, GROUPS
+from usersvc.groups import Group, GroupProfile, Member, MemberChange
+
+Row = Any  # asyncpg is untyped
+Result = TypeVar("Result")
+
+LOST_RACES: Final = 5
+_NEW: Final = UUID(int=0)
+"""Stands for a group that has no id yet; ids are UUIDv7, and none of those is nil."""
+
+
+class GroupStore:
+    """Reads and writes groups and their members. An organization never sees another's."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def create(
+        self,
+        organization_id: UUID,
+        profile: GroupProfile,
+        member_ids: tuple[UUID, ...],
+        now: datetime,
+    ) -> Group:
+        """Add a group with its first members. Refuses MemberNotFound and InvalidField."""
+
+        async def insert(db: asyncpg.Connection) -> Group:
+            found = await member_store.find(db, organization_id, _NEW, member_ids)
+            await member_store.check(db, organization_id, _NEW, member_ids, found)
+            group_id = await db.fetchval(
+                _INSERT,
+                organization_id, now, profile.display_name, profile.external_id or None,
+                found.users, found.groups,
+            )  # fmt: skip
+            return Group(organization_id, group_id, 1, now, now, profile)
+
+        return await self._in_transaction(insert)
+
+    async def get(self, organization_id: UUID, group_id: UUID) -> Group:
+        """Read a group. Refuses GroupNotFound."""
+        async with self._database.connection() as db:
+            row = await db.fetchrow(_SELECT_ONE, organization_id, group_id)
+        if row is None:
+            raise GroupNotFound(group_id)
+        return _group(row)
+
+    async def change(
+        self,
+        organization_id: UUID,
+        group_id: UUID,
+        decide: Callable[[Group], GroupProfile],
+        members: MemberChange,
+        now: datetime,
+    ) -> Group:
+        """Give a group the profile that is decided on, and change its members.
+
+        Refuses GroupNotFound, MemberNotFound, GroupCycle and InvalidField.
+        """
+
+        async def update(db: asyncpg.Connection) -> Group:
+            found = await member_store.find(db, organization_id, group_id, members.add)
+            row = await db.fetchrow(_SELECT_LOCKED, organization_id, group_id)
+            if row is None:
+                raise GroupNotFound(group_id)
+            group = _group(row)
+            profile = decide(group)
+            await member_store.check(db, organization_id, group_id, members.add, found)
+            version = await db.fetchval(
+                _REPLACE if members.clear else _UPDATE,
+                organization_id, group_id, now, profile.display_name, profile.external_id or None,
+                profile != group.profile, found.users, found.groups,
+                *(() if members.clear else (set(members.remove).difference(members.add),)),
+            )  # fmt: skip
+            if version is None:
+                return group
+            return Group(organization_id, group_id, version, group.create_time, now, profile)
+
+        return await self._in_transaction(update)
+
+    async def delete(self, organization_id: UUID, group_id: UUID, etag: str, now: datetime) -> None:
+        """Remove a group that has an etag, or any. Refuses GroupNotFound and EtagMismatch."""
+
+        async def remove(db: asyncpg.Connection) -> None:
+            await member_store.serialize_nesting(db, organization_id)
+            rows = await db.fetch(_LOCK_WITH_HOLDERS, organization_id, group_id)
+            version = dict(rows).get(group_id)
+            if version is None:
+                raise GroupNotFound(group_id)
+            if etag and etag != str(version):
+                raise EtagMismatch(str(version))
+            await db.execute(_LEAVE_HOLDERS, organization_id, group_id, now)
+            await db.execute(
+                "DELETE FROM groups WHERE organization_id = $1 AND group_id = $2",
+                organization_id, group_id,
+            )  # fmt: skip
+
+        await self._in_transaction(remove)
+
+    async def list(self, query: Query) -> Page[Group]:
+        """A page of the groups that satisfy a filter. Refuses UnknownField and InvalidFilter."""
+        return await list_store.page(self._database, query, GROUPS, _group)
+
+    async def count(self, organization_id: UUID, filter_: Filter | None) -> int:
+        """How many groups satisfy a filter. Refuses UnknownField and InvalidFilter."""
+        return await list_store.count(self._database, organization_id, filter_, GROUPS)
+
+    async def members(
+        self, organization_id: UUID, group_id: UUID, after: UUID | None, size: int
+    ) -> Page[Member]:
+        """A page of a group's direct members. Refuses GroupNotFound."""
+        async with self._database.connection() as db:
+            members = await member_store.page(
+                db, organization_id, group_id, after or _NEW, size + 1
+            )
+            if not members and not await db.fetchrow(_SELECT_ONE, organization_id, group_id):
+                raise GroupNotFound(group_id)
+        more = len(members) > size
+        return Page(members[:size], Position(None, members[size - 1].member_id) if more else None)
+
+    async def _in_transaction(
+        self, work: Callable[[asyncpg.Connection], Awaitable[Result]]
+    ) -> Result:
+        """Do all of it, or do it anew if a member was deleted in the middle of it.
+
+        A member that is one already is not locked, so it may be removed and
+        deleted by others until the group is.
+        """
+        for races_left in reversed(range(LOST_RACES)):
+            try:
+                async with self._database.transaction() as db:
+                    return await work(db)
+            except (asyncpg.ForeignKeyViolationError, asyncpg.DeadlockDetectedError):
+                if not races_left:
+                    raise
+            except asyncpg.CheckViolationError as error:
+                raise of_constraint(error.constraint_name) or error from error
+        raise AssertionError("the last race raises")
+
+
+def _group(row: Row) -> Group:
+    organization_id, group_id, version, create_time, update_time, display_name, external_id, *_ = (
+        row
+    )
+    profile = GroupProfile(display_name, external_id or "")
+    return Group(organization_id, group_id, version, create_time, update_time, profile)
+
+
+# --- statements -------------------------------------------------------------------------
+
+_SELECT_ONE: Final = f"SELECT {COLUMNS} FROM groups WHERE organization_id = $1 AND group_id = $2"  # noqa: S608
+
+_SELECT_LOCKED: Final = f"{_SELECT_ONE} FOR NO KEY UPDATE"
+
+_INSERT: Final = """
+    WITH new_group AS (
+        INSERT INTO groups (organization_id, create_time, update_time, display_name, external_id)
+        VALUES ($1, $2, $2, $3, $4)
+        RETURNING group_id
+    ), added_users AS (
+        INSERT INTO group_users (organization_id, group_id, user_id)
+        SELECT $1, group_id, user_id FROM new_group, unnest($5::uuid[]) AS user_id
+    ), added_groups AS (
+        INSERT INTO group_groups (organization_id, group_id, member_group_id)
+        SELECT $1, group_id, member_id FROM new_group, unnest($6::uuid[]) AS member_id
+    )
+    SELECT group_id FROM new_group
+"""
+
+
+def _update(unwanted: str) -> str:
+    """One statement for a group and its members, which writes only what differs."""
+    return f"""
+        WITH removed_users AS (
+            DELETE FROM group_users
+             WHERE organization_id = $1 AND group_id = $2
+               AND user_id {unwanted.format("$7")}
+            RETURNING user_id
+        ), removed_groups AS (
+            DELETE FROM group_groups
+             WHERE organization_id = $1 AND group_id = $2
+               AND member_group_id {unwanted.format("$8")}
+            RETURNING member_group_id
+        ), added_users AS (
+            INSERT INTO group_users (organization_id, group_id, user_id)
+            SELECT $1, $2, user_id FROM unnest($7::uuid[]) AS user_id
+            ON CONFLICT ON CONSTRAINT group_users_pkey DO NOTHING
+            RETURNING user_id
+        ), added_groups AS (
+            INSERT INTO group_groups (organization_id, group_id, member_group_id)
+            SELECT $1, $2, member_id FROM unnest($8::uuid[]) AS member_id
+            ON CONFLICT ON CONSTRAINT group_groups_pkey DO NOTHING
+            RETURNING member_group_id
+        )
+        UPDATE groups
+           SET version = version + 1, update_time = $3, display_name = $4, external_id = $5
+         WHERE organization_id = $1 AND group_id = $2
+           AND ($6 OR EXISTS (SELECT FROM removed_users) OR EXISTS (SELECT FROM removed_groups)
+                   OR EXISTS (SELECT FROM added_users) OR EXISTS (SELECT FROM added_groups))
+        RETURNING version
+    """  # noqa: S608
+
+
+_UPDATE: Final = _update("= ANY($9::uuid[])")
+
+# A subquery, because the planner makes a hash table of it even when it does not know its size.
+_REPLACE: Final = _update("NOT IN (SELECT unnest({}::uuid[]))")
+
+# The group and those that have it as a member.
+_LOCK_WITH_HOLDERS: Final = """
+    SELECT group_id, version
+      FROM groups
+     WHERE organization_id = $1
+       AND group_id = ANY(ARRAY(SELECT $2::uuid
+                                UNION ALL
+                                SELECT group_id
+                                  FROM group_groups
+                                 WHERE organization_id = $1 AND member_group_id = $2))
+     ORDER BY group_id
+       FOR UPDATE
+"""
+
+_LEAVE_HOLDERS: Final = """
+    WITH holder AS (
+        DELETE FROM group_groups
+         WHERE organization_id = $1 AND member_group_id = $2
+        RETURNING group_id
+    )
+    UPDATE groups
+       SET version = version + 1, update_time = $3
+     WHERE organization_id = $1 AND group_id = ANY(ARRAY(SELECT group_id FROM holder))
+"""

@@ -1,0 +1,96 @@
+"""Groups: their values and their rules."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
+from enum import Enum
+from typing import Final
+from uuid import UUID
+
+from usersvc import texts
+from usersvc.errors import InvalidField, UnknownField
+
+MAX_CHANGED_MEMBERS: Final = 100_000
+"""How many members one request may name."""
+EVERYTHING: Final = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class GroupProfile:
+    """All of a group that its organization decides, apart from its members."""
+
+    display_name: str = ""
+    external_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A set of users and groups; `version` grows with every change of it or of its members."""
+
+    organization_id: UUID
+    group_id: UUID
+    version: int
+    create_time: datetime
+    update_time: datetime
+    profile: GroupProfile
+
+    @property
+    def etag(self) -> str:
+        """The version as callers know it."""
+        return str(self.version)
+
+
+class MemberKind(Enum):
+    """What a member is."""
+
+    USER = "user"
+    GROUP = "group"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A direct member of a group; of a user without a display name, the user name is shown."""
+
+    member_id: UUID
+    kind: MemberKind
+    display_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class MemberChange:
+    """Members to remove, then members to add; `clear` removes all that are not added."""
+
+    clear: bool = False
+    remove: tuple[UUID, ...] = ()
+    add: tuple[UUID, ...] = ()
+
+
+MASK_PATHS: Final = frozenset({*(field.name for field in fields(GroupProfile)), EVERYTHING})
+
+
+def apply(profile: GroupProfile, new: GroupProfile, mask: Iterable[str]) -> GroupProfile:
+    """The profile with the fields that the mask names as they are in `new`.
+
+    Refuses (UnknownField) a path that names nothing that may be changed.
+    """
+    paths = tuple(mask)
+    for path in paths:
+        if path not in MASK_PATHS:
+            raise UnknownField(path, "an update mask")
+    if EVERYTHING in paths:
+        return new
+    return replace(profile, **{path: getattr(new, path) for path in paths})
+
+
+def check(profile: GroupProfile) -> None:
+    """Refuse (InvalidField) a profile that lacks a display name or passes a limit."""
+    if not profile.display_name:
+        raise InvalidField("display_name", "is required")
+    texts.check("display_name", profile.display_name, texts.MAX_KEY_BYTES)
+    texts.check("external_id", profile.external_id, texts.MAX_KEY_BYTES)
+
+
+def check_count(field: str, count: int) -> None:
+    """Refuse (InvalidField) to change too many members at once."""
+    if count > MAX_CHANGED_MEMBERS:
+        raise InvalidField(field, f"names more than {MAX_CHANGED_MEMBERS:,} members")

@@ -1,0 +1,133 @@
+"""The tables of who is a member of which group.
+
+Statements that wait for each other go in one order, so that none waits in a
+circle: members that are users, then the nestings of the organization, then
+groups by their ids. See also `group_store` and `user_store.delete`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+
+from usersvc.errors import GroupCycle, MemberNotFound
+from usersvc.groups import Member, MemberKind
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Which of the ids of a request are users, and which are groups."""
+
+    users: Sequence[UUID] = ()
+    groups: Sequence[UUID] = ()
+
+
+async def find(
+    db: asyncpg.Connection, organization_id: UUID, group_id: UUID, ids: Sequence[UUID]
+) -> Found:
+    """What becomes a member; it cannot be deleted before the transaction ends.
+
+    Those that are members already are left alone: their places are safe once
+    the group itself is locked.
+    """
+    if not ids:
+        return Found()
+    row = await db.fetchrow(_FIND, organization_id, group_id, ids)
+    if row["groups"]:
+        await serialize_nesting(db, organization_id)
+        # Some may have been deleted while this waited.
+        row = await db.fetchrow(_FIND, organization_id, group_id, ids)
+    return Found(row["users"], row["groups"])
+
+
+async def serialize_nesting(db: asyncpg.Connection, organization_id: UUID) -> None:
+    """Until the transaction ends, nobody else nests or deletes groups of the organization."""
+    await db.execute(
+        "SELECT pg_advisory_xact_lock(uuid_hash_extended($1, $2))",
+        organization_id, _NESTING,
+    )  # fmt: skip
+
+
+async def check(
+    db: asyncpg.Connection,
+    organization_id: UUID,
+    group_id: UUID,
+    ids: Sequence[UUID],
+    found: Found,
+) -> None:
+    """Refuse the first id that is nobody's (MemberNotFound) or closes a circle (GroupCycle)."""
+    known = {*found.users, *found.groups}
+    for member_id in ids:
+        if member_id not in known:
+            raise MemberNotFound(member_id)
+    if found.groups:
+        above = set(await db.fetchval(_ABOVE, organization_id, group_id))
+        for member_id in ids:
+            if member_id in above:
+                raise GroupCycle(group_id, member_id)
+
+
+async def page(
+    db: asyncpg.Connection, organization_id: UUID, group_id: UUID, after: UUID, size: int
+) -> list[Member]:
+    """Members behind an id, in the order of their ids."""
+    rows = await db.fetch(_PAGE, organization_id, group_id, after, size)
+    return [Member(member_id, MemberKind(kind), name) for member_id, kind, name in rows]
+
+
+# --- statements -------------------------------------------------------------------------
+
+_NESTING: Final = 0x6E657374  # "nest": the seed that tells these locks from others
+
+# `= ANY` of an array is part of the index condition whatever the planner believes of the size of
+# groups, so this costs a probe for each id and never a walk through a group.
+_FIND: Final = """
+    WITH member AS MATERIALIZED (
+        SELECT user_id
+          FROM group_users
+         WHERE organization_id = $1 AND group_id = $2 AND user_id = ANY($3::uuid[])
+    ), newcomer AS MATERIALIZED (
+        SELECT user_id
+          FROM users
+         WHERE organization_id = $1 AND user_id = ANY($3::uuid[])
+           AND user_id NOT IN (SELECT user_id FROM member)
+         ORDER BY user_id
+           FOR KEY SHARE
+    )
+    SELECT ARRAY(SELECT user_id FROM member UNION ALL SELECT user_id FROM newcomer) AS users,
+           ARRAY(SELECT group_id
+                   FROM groups
+                  WHERE organization_id = $1 AND group_id = ANY($3::uuid[])) AS groups
+"""
+
+# The group and all groups that it is a member of, directly or through others.
+_ABOVE: Final = """
+    WITH RECURSIVE above (group_id) AS (
+        SELECT $2::uuid
+        UNION
+        SELECT group_groups.group_id
+          FROM group_groups
+          JOIN above ON group_groups.member_group_id = above.group_id
+         WHERE group_groups.organization_id = $1
+    )
+    SELECT ARRAY(SELECT group_id FROM above)
+"""
+
+# A name is looked up for each member of the page, never for more.
+_PAGE: Final = """
+    SELECT member_id, kind,
+           CASE kind
+           WHEN 'user' THEN (SELECT coalesce(display_name, user_name)
+                               FROM users
+                              WHERE organization_id = $1 AND user_id = member_id)
+           ELSE (SELECT display_name
+                   FROM groups
+                  WHERE organization_id = $1 AND group_id = member_id)
+           END
+      FROM group_members
+     WHERE organization_id = $1 AND group_id = $2 AND member_id > $3
+     ORDER BY member_id
+     LIMIT $4
+"""
