@@ -71,6 +71,9 @@ ANSWERS: Final[Mapping[str, Answer]] = {
         "The group {member_id} has the group {group_id} among its members, directly or through "
         "others, so it cannot become a member of it.",
     ),
+    "SCHEMA_NOT_FOUND": Answer(404),
+    "SCHEMA_EXISTS": Answer(409, "uniqueness"),
+    "SCHEMA_IN_USE": Answer(409),
     "ORGANIZATION_NOT_FOUND": Answer(404),
     "ORGANIZATION_EXISTS": Answer(409, "uniqueness"),
     "KEY_NOT_FOUND": Answer(404),

@@ -66,6 +66,10 @@ def _comparison(compare: Compare, name: _Name) -> pb.Comparison:
             comparison.boolean = value
         case datetime() as value:
             comparison.time.CopyFrom(to_timestamp(value))
+        case int(value):
+            comparison.integer = value
+        case float(value):
+            comparison.decimal = value
         case value:
             comparison.text = str(value)
     return comparison
