@@ -1,7 +1,7 @@
 """A gRPC channel to a service of ours."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import grpc
@@ -10,17 +10,18 @@ MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
 DEADLINE_SECONDS: Final = 10.0
 
 
-def connect(target: str, service: str, repeatable: Sequence[str]) -> grpc.aio.Channel:
+def connect(target: str, repeatable: Mapping[str, Sequence[str]]) -> grpc.aio.Channel:
     """A channel that finds the service again by itself, within a second.
 
     `target` is a gRPC name such as `dns:///usersvc:50051`; all addresses
-    behind it get their share of the calls. Calls of the `repeatable` methods
-    that no server has taken are tried again; all others fail at once.
+    behind it get their share of the calls. Calls of the `repeatable` methods,
+    given by service, that no server has taken are tried again; all others fail
+    at once.
     """
     return grpc.aio.insecure_channel(
         target,
         options=[
-            ("grpc.service_config", json.dumps(_service_config(service, repeatable))),
+            ("grpc.service_config", json.dumps(_service_config(repeatable))),
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.min_reconnect_backoff_ms", 100),
             ("grpc.max_reconnect_backoff_ms", 1000),
@@ -33,12 +34,16 @@ def connect(target: str, service: str, repeatable: Sequence[str]) -> grpc.aio.Ch
     )
 
 
-def _service_config(service: str, repeatable: Sequence[str]) -> dict[str, object]:
+def _service_config(repeatable: Mapping[str, Sequence[str]]) -> dict[str, object]:
     return {
         "loadBalancingConfig": [{"round_robin": {}}],
         "methodConfig": [
             {
-                "name": [{"service": service, "method": method} for method in repeatable],
+                "name": [
+                    {"service": service, "method": method}
+                    for service, methods in repeatable.items()
+                    for method in methods
+                ],
                 "retryPolicy": {
                     "maxAttempts": 3,
                     "initialBackoff": "0.05s",

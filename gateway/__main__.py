@@ -14,9 +14,11 @@ from gateway.app import ScimEndpoint, application
 from gateway.auth import Authenticator, Caller
 from gateway.clients import UserClient, all_serving, key_channel, user_channel
 from gateway.cursor import Cursors
+from gateway.group_client import GroupClient
 from gateway.http_server import DRAIN_SECONDS, Runner
 from gateway.key_cache import KeyCache, follow
 from gateway.routes.endpoints import endpoints
+from gateway.routes.groups import Groups
 from gateway.routes.users import Users
 from gateway.settings import Settings
 
@@ -38,7 +40,10 @@ async def serve(settings: Settings, stop: process.Stop) -> None:
         cache: KeyCache[Caller] = KeyCache()
         endpoint = ScimEndpoint(
             endpoints(
-                {"Users": Users(UserClient(users, settings.tenant_urls))},
+                {
+                    "Users": Users(UserClient(users, settings.tenant_urls)),
+                    "Groups": Groups(GroupClient(users, settings.tenant_urls)),
+                },
                 Cursors(settings.cursor_secret, system_clock),
                 settings.tenant_url,
                 logger,

@@ -13,6 +13,9 @@ from chassis.channel import DEADLINE_SECONDS, connect
 from gateway.errors import translate
 
 USER_SERVICE: Final = "cloudacademy.users.v1.UserService"
+USER_READS: Final = ("GetUser", "ListUsers")
+GROUP_SERVICE: Final = "cloudacademy.users.v1.GroupService"
+GROUP_READS: Final = ("GetGroup", "ListGroups", "ListMembers")
 KEY_SERVICE: Final = "cloudacademy.keys.v1.KeyService"
 HEALTH_SECONDS: Final = 2.0
 
@@ -70,12 +73,12 @@ async def call(
 
 def user_channel(target: str) -> grpc.aio.Channel:
     """A channel to usersvc. Only reads are repeated by themselves."""
-    return connect(target, USER_SERVICE, repeatable=("GetUser", "ListUsers"))
+    return connect(target, {USER_SERVICE: USER_READS, GROUP_SERVICE: GROUP_READS})
 
 
 def key_channel(target: str) -> grpc.aio.Channel:
     """A channel to keysvc."""
-    return connect(target, KEY_SERVICE, repeatable=("Authenticate",))
+    return connect(target, {KEY_SERVICE: ("Authenticate",)})
 
 
 async def all_serving(*channels: grpc.aio.Channel) -> bool:

@@ -1,6 +1,6 @@
 """The groups of an organization, as the gateway calls usersvc for them."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final
 
 import grpc
@@ -44,6 +44,16 @@ class GroupClient:
     async def delete(self, request: pb.DeleteGroupRequest, request_id: str) -> None:
         """Remove a group."""
         await call(self._stub.DeleteGroup, request, request_id, self._tenant_urls)
+
+    async def first_members(
+        self, organization_id: str, group_id: str, limit: int, request_id: str
+    ) -> Sequence[pb.Member] | None:
+        """All direct members of a group if it has at most `limit`, else None."""
+        request = pb.ListMembersRequest(
+            organization_id=organization_id, group_id=group_id, page_size=limit
+        )
+        page = await call(self._stub.ListMembers, request, request_id, self._tenant_urls)
+        return None if page.next_page_token else page.members
 
     async def members(
         self, organization_id: str, group_id: str, request_id: str

@@ -21,6 +21,8 @@ from gateway.scim import projection, resource
 from gateway.scim.errors import too_many
 from gateway.scim.schema import GROUP
 
+MAX_ANSWERED_MEMBERS: Final = 20
+"""How many members a group has at most that a PATCH answers with."""
 MAX_LISTED_MEMBERS: Final = 100_000
 """How many members the groups of one list hold at most, all together."""
 
@@ -90,9 +92,10 @@ class Groups:
     async def patch(self, exchange: Exchange) -> Answer:
         """PATCH /Groups/{id} (section 3.5.2), all operations or none.
 
-        Answered with 204, as Entra expects it of groups, unless the client
-        asks for attributes.
+        Answered with the group as long as it is small, and with 204 when it is
+        large: no answer to a change of one member grows with the group.
         """
+        view = _projection(exchange)
         operations = scim_patch.parse(await exchange.document())
         etag = await self._etag(exchange)
         changes = scim_patch.member_changes(GROUP, operations)
@@ -100,9 +103,9 @@ class Groups:
             group = await unraced(lambda: self._patch_read(exchange, operations, etag), etag)
         else:
             group = await self._patch_unread(exchange, changes, etag)
-        if exchange.parameter("attributes") is None:
-            return Answer(204, headers={"ETag": wire.etag_header(group.etag)})
-        return await self._answer(exchange, _projection(exchange), group)
+        if exchange.parameter("attributes") or not view.includes("members"):
+            return await self._answer(exchange, view, group)
+        return await self._small_answer(exchange, view, group)
 
     async def delete(self, exchange: Exchange) -> Answer:
         """DELETE /Groups/{id} (section 3.6)."""
@@ -193,6 +196,17 @@ class Groups:
     ) -> Answer:
         document = await self._document(exchange, group, with_members=view.includes("members"))
         return resource_answer(view.apply(document), document, status)
+
+    async def _small_answer(
+        self, exchange: Exchange, view: projection.Projection, group: pb.Group
+    ) -> Answer:
+        members = await self._client.first_members(
+            exchange.organization_id, group.id, MAX_ANSWERED_MEMBERS, exchange.request_id
+        )
+        if members is None:
+            return Answer(204, headers={"ETag": wire.etag_header(group.etag)})
+        document = wire_group.from_group(group, members, exchange.base_url)
+        return resource_answer(view.apply(document), document)
 
     async def _documents(
         self, exchange: Exchange, view: projection.Projection, groups: Sequence[pb.Group]

@@ -9,7 +9,7 @@ import pytest
 from tests.conformance.entra.transcript import Case, Transcript
 from tests.stack import Stack
 
-GROUPS_ARE_SERVED = False
+GROUPS_ARE_SERVED = True
 FOLDER = Path(__file__).parent
 GROUPS = FOLDER / "groups.json"
 

@@ -171,7 +171,7 @@ def test_what_depends_on_the_group_is_no_change_of_sets(operation):
 @pytest.mark.parametrize(
     ("operation", "scim_type"),
     [
-        (Operation(Op.ADD, "members", [{"$ref": "/Users/a"}]), "invalidValue"),
+        (Operation(Op.ADD, "members", [{"$ref": None, "type": "User"}]), "invalidValue"),
         (Operation(Op.ADD, "members", [5]), "invalidValue"),
         (Operation(Op.REMOVE, "members", [{"type": "User"}]), "invalidValue"),
         (Operation(Op.REMOVE, "displayName"), "mutability"),

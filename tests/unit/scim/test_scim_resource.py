@@ -179,7 +179,12 @@ def test_the_members_of_a_group_are_read_in_all_their_forms():
 
 def test_a_member_without_its_id_is_refused():
     with refused(400, "invalidValue", "members.value is required"):
-        read_group({"members": [{"$ref": "/Users/u1"}]})
+        read_group({"members": [{"type": "User"}]})
+
+
+def test_a_member_who_is_given_by_address_alone_is_the_one_at_that_address():
+    group = read_group({"members": [{"$ref": "https://scim.test/Users/u1"}]})
+    assert group["members"] == [{"value": "u1"}]
 
 
 def test_a_group_holds_a_hundred_thousand_members_and_no_more():
