@@ -28,8 +28,12 @@ class Resources(Source, Protocol):
 def endpoints(
     resources: Mapping[str, Resources], cursors: Cursors, base_url: str, log: Logger
 ) -> Table:
-    """The service's paths; at the root, types are listed in the order of `resources`."""
-    root = Search(list(resources.values()), cursors)
+    """The service's paths.
+
+    At the root the types are listed from the last of `resources` on: groups are
+    fewer than users, so the first page has some of both.
+    """
+    root = Search(list(reversed(resources.values())), cursors)
     bulk = Bulk(
         Table({name: _changing(each) for name, each in resources.items()}), log, time.monotonic
     )

@@ -109,3 +109,13 @@ async def test_nobody_is_me(scim: Client):
         reply = await scim(method, "/Me", {})
         assert (reply.status, reply.document["status"]) == (501, "501")
         assert "/Users/{id}" in reply.document["detail"]
+
+
+async def test_a_new_user_and_a_new_group_are_on_the_first_page_of_everything(scim: Client):
+    user = await scim("POST", "/Users", person())
+    group = await scim("POST", "/Groups", {"displayName": "Team"})
+
+    page = await scim("POST", "/.search", {"attributes": ["id"]})
+
+    ids = {resource["id"] for resource in page.document["Resources"]}
+    assert {user.document["id"], group.document["id"]} <= ids
