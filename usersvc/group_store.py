@@ -1,8 +1,9 @@
 """The table of groups. Each of its statements names the organization first."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
@@ -13,11 +14,9 @@ from usersvc.errors import EtagMismatch, GroupNotFound, of_constraint
 from usersvc.filters import Filter, Page, Position, Query
 from usersvc.group_fields import COLUMNS, GROUPS
 from usersvc.groups import Group, GroupProfile, Member, MemberChange
+from usersvc.member_store import Found
 
 Row = Any  # asyncpg is untyped
-Result = TypeVar("Result")
-
-LOST_RACES: Final = 5
 _NEW: Final = UUID(int=0)
 """Stands for a group that has no id yet; ids are UUIDv7, and none of those is nil."""
 
@@ -37,17 +36,15 @@ class GroupStore:
     ) -> Group:
         """Add a group with its first members. Refuses MemberNotFound and InvalidField."""
 
-        async def insert(db: asyncpg.Connection) -> Group:
+        async with self._transaction() as db:
             found = await member_store.find(db, organization_id, _NEW, member_ids)
             await member_store.check(db, organization_id, _NEW, member_ids, found)
             group_id = await db.fetchval(
                 _INSERT,
                 organization_id, now, profile.display_name, profile.external_id or None,
-                found.users, found.groups,
+                found.newcomers, found.groups,
             )  # fmt: skip
-            return Group(organization_id, group_id, 1, now, now, profile)
-
-        return await self._in_transaction(insert)
+        return Group(organization_id, group_id, 1, now, now, profile)
 
     async def get(self, organization_id: UUID, group_id: UUID) -> Group:
         """Read a group. Refuses GroupNotFound."""
@@ -69,31 +66,26 @@ class GroupStore:
 
         Refuses GroupNotFound, MemberNotFound, GroupCycle and InvalidField.
         """
-
-        async def update(db: asyncpg.Connection) -> Group:
-            found = await member_store.find(db, organization_id, group_id, members.add)
-            row = await db.fetchrow(_SELECT_LOCKED, organization_id, group_id)
-            if row is None:
-                raise GroupNotFound(group_id)
-            group = _group(row)
-            profile = decide(group)
-            await member_store.check(db, organization_id, group_id, members.add, found)
-            version = await db.fetchval(
-                _REPLACE if members.clear else _UPDATE,
-                organization_id, group_id, now, profile.display_name, profile.external_id or None,
-                profile != group.profile, found.users, found.groups,
-                *(() if members.clear else (set(members.remove).difference(members.add),)),
-            )  # fmt: skip
-            if version is None:
-                return group
-            return Group(organization_id, group_id, version, group.create_time, now, profile)
-
-        return await self._in_transaction(update)
+        for all_as_newcomers in (False, True):
+            async with self._transaction() as db:
+                found = await member_store.find(
+                    db, organization_id, group_id, members.add, all_as_newcomers=all_as_newcomers
+                )
+                row = await db.fetchrow(_SELECT_LOCKED, organization_id, group_id)
+                if row is None:
+                    raise GroupNotFound(group_id)
+                group = _group(row)
+                profile = decide(group)
+                await member_store.check(db, organization_id, group_id, members.add, found)
+                if await member_store.are_members(db, organization_id, group_id, found.members):
+                    return await _write(db, group, profile, members, found=found, now=now)
+            # Others removed one just before the group was locked. To lock that user now could
+            # make two wait for each other: begin anew, and lock all of them first.
+        raise AssertionError("nobody is taken for a member who was not locked")
 
     async def delete(self, organization_id: UUID, group_id: UUID, etag: str, now: datetime) -> None:
         """Remove a group that has an etag, or any. Refuses GroupNotFound and EtagMismatch."""
-
-        async def remove(db: asyncpg.Connection) -> None:
+        async with self._database.transaction() as db:
             await member_store.serialize_nesting(db, organization_id)
             rows = await db.fetch(_LOCK_WITH_HOLDERS, organization_id, group_id)
             version = dict(rows).get(group_id)
@@ -106,8 +98,6 @@ class GroupStore:
                 "DELETE FROM groups WHERE organization_id = $1 AND group_id = $2",
                 organization_id, group_id,
             )  # fmt: skip
-
-        await self._in_transaction(remove)
 
     async def list(self, query: Query) -> Page[Group]:
         """A page of the groups that satisfy a filter. Refuses UnknownField and InvalidFilter."""
@@ -130,24 +120,33 @@ class GroupStore:
         more = len(members) > size
         return Page(members[:size], Position(None, members[size - 1].member_id) if more else None)
 
-    async def _in_transaction(
-        self, work: Callable[[asyncpg.Connection], Awaitable[Result]]
-    ) -> Result:
-        """Do all of it, or do it anew if a member was deleted in the middle of it.
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[asyncpg.Connection]:
+        try:
+            async with self._database.transaction() as db:
+                yield db
+        except asyncpg.CheckViolationError as error:
+            raise of_constraint(error.constraint_name) or error from error
 
-        A member that is one already is not locked, so it may be removed and
-        deleted by others until the group is.
-        """
-        for races_left in reversed(range(LOST_RACES)):
-            try:
-                async with self._database.transaction() as db:
-                    return await work(db)
-            except (asyncpg.ForeignKeyViolationError, asyncpg.DeadlockDetectedError):
-                if not races_left:
-                    raise
-            except asyncpg.CheckViolationError as error:
-                raise of_constraint(error.constraint_name) or error from error
-        raise AssertionError("the last race raises")
+
+async def _write(
+    db: asyncpg.Connection,
+    group: Group,
+    profile: GroupProfile,
+    members: MemberChange,
+    *,
+    found: Found,
+    now: datetime,
+) -> Group:
+    version = await db.fetchval(
+        _REPLACE if members.clear else _UPDATE,
+        group.organization_id, group.group_id, now, profile.display_name,
+        profile.external_id or None, profile != group.profile, found.newcomers, found.groups,
+        found.members if members.clear else set(members.remove).difference(members.add),
+    )  # fmt: skip
+    if version is None:
+        return group
+    return Group(group.organization_id, group.group_id, version, group.create_time, now, profile)
 
 
 def _group(row: Row) -> Group:
@@ -180,18 +179,16 @@ _INSERT: Final = """
 """
 
 
-def _update(unwanted: str) -> str:
+def _update(user: str, group: str) -> str:
     """One statement for a group and its members, which writes only what differs."""
     return f"""
         WITH removed_users AS (
             DELETE FROM group_users
-             WHERE organization_id = $1 AND group_id = $2
-               AND user_id {unwanted.format("$7")}
+             WHERE organization_id = $1 AND group_id = $2 AND user_id {user}
             RETURNING user_id
         ), removed_groups AS (
             DELETE FROM group_groups
-             WHERE organization_id = $1 AND group_id = $2
-               AND member_group_id {unwanted.format("$8")}
+             WHERE organization_id = $1 AND group_id = $2 AND member_group_id {group}
             RETURNING member_group_id
         ), added_users AS (
             INSERT INTO group_users (organization_id, group_id, user_id)
@@ -213,10 +210,14 @@ def _update(unwanted: str) -> str:
     """  # noqa: S608
 
 
-_UPDATE: Final = _update("= ANY($9::uuid[])")
+# $9 is who leaves.
+_UPDATE: Final = _update("= ANY($9::uuid[])", "= ANY($9::uuid[])")
 
-# A subquery, because the planner makes a hash table of it even when it does not know its size.
-_REPLACE: Final = _update("NOT IN (SELECT unnest({}::uuid[]))")
+# $9 is which users stay. Subqueries, because the planner makes a hash table of each even when it
+# does not know how long it is.
+_REPLACE: Final = _update(
+    "NOT IN (SELECT unnest($9::uuid[] || $7::uuid[]))", "NOT IN (SELECT unnest($8::uuid[]))"
+)
 
 # The group and those that have it as a member.
 _LOCK_WITH_HOLDERS: Final = """

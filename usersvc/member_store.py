@@ -18,28 +18,47 @@ from usersvc.groups import Member, MemberKind
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Which of the ids of a request are users, and which are groups."""
+    """Which of the ids of a request are users, and which are groups.
 
-    users: Sequence[UUID] = ()
+    Newcomers and groups cannot be deleted before the transaction ends.
+    """
+
+    members: Sequence[UUID] = ()
+    """Users that were members when the group was not locked yet."""
+    newcomers: Sequence[UUID] = ()
     groups: Sequence[UUID] = ()
 
 
 async def find(
-    db: asyncpg.Connection, organization_id: UUID, group_id: UUID, ids: Sequence[UUID]
+    db: asyncpg.Connection,
+    organization_id: UUID,
+    group_id: UUID,
+    ids: Sequence[UUID],
+    *,
+    all_as_newcomers: bool = False,
 ) -> Found:
-    """What becomes a member; it cannot be deleted before the transaction ends.
+    """Tell users and groups among ids, and lock them, but for users who are members already.
 
-    Those that are members already are left alone: their places are safe once
-    the group itself is locked.
+    Those would be many when a group is replaced by nearly the same.
     """
     if not ids:
         return Found()
-    row = await db.fetchrow(_FIND, organization_id, group_id, ids)
+    row = await db.fetchrow(_FIND, organization_id, group_id, ids, all_as_newcomers)
     if row["groups"]:
         await serialize_nesting(db, organization_id)
         # Some may have been deleted while this waited.
-        row = await db.fetchrow(_FIND, organization_id, group_id, ids)
-    return Found(row["users"], row["groups"])
+        row = await db.fetchrow(_FIND, organization_id, group_id, ids, all_as_newcomers)
+    return Found(row["members"], row["newcomers"], row["groups"])
+
+
+async def are_members(
+    db: asyncpg.Connection, organization_id: UUID, group_id: UUID, user_ids: Sequence[UUID]
+) -> bool:
+    """Whether users are all direct members of a group."""
+    if not user_ids:
+        return True
+    found: int = await db.fetchval(_COUNT, organization_id, group_id, user_ids)
+    return found == len(user_ids)
 
 
 async def serialize_nesting(db: asyncpg.Connection, organization_id: UUID) -> None:
@@ -58,7 +77,7 @@ async def check(
     found: Found,
 ) -> None:
     """Refuse the first id that is nobody's (MemberNotFound) or closes a circle (GroupCycle)."""
-    known = {*found.users, *found.groups}
+    known = {*found.members, *found.newcomers, *found.groups}
     for member_id in ids:
         if member_id not in known:
             raise MemberNotFound(member_id)
@@ -87,7 +106,7 @@ _FIND: Final = """
     WITH member AS MATERIALIZED (
         SELECT user_id
           FROM group_users
-         WHERE organization_id = $1 AND group_id = $2 AND user_id = ANY($3::uuid[])
+         WHERE organization_id = $1 AND group_id = $2 AND user_id = ANY($3::uuid[]) AND NOT $4
     ), newcomer AS MATERIALIZED (
         SELECT user_id
           FROM users
@@ -96,21 +115,32 @@ _FIND: Final = """
          ORDER BY user_id
            FOR KEY SHARE
     )
-    SELECT ARRAY(SELECT user_id FROM member UNION ALL SELECT user_id FROM newcomer) AS users,
+    SELECT ARRAY(SELECT user_id FROM member) AS members,
+           ARRAY(SELECT user_id FROM newcomer) AS newcomers,
            ARRAY(SELECT group_id
                    FROM groups
                   WHERE organization_id = $1 AND group_id = ANY($3::uuid[])) AS groups
 """
 
-# The group and all groups that it is a member of, directly or through others.
+_COUNT: Final = """
+    SELECT count(*)
+      FROM group_users
+     WHERE organization_id = $1 AND group_id = $2 AND user_id = ANY($3::uuid[])
+"""
+
+# The group and all groups that it is a member of, directly or through others. With OFFSET 0 they
+# are looked up one by one; the planner would rather read all nestings of the organization.
 _ABOVE: Final = """
     WITH RECURSIVE above (group_id) AS (
         SELECT $2::uuid
         UNION
-        SELECT group_groups.group_id
-          FROM group_groups
-          JOIN above ON group_groups.member_group_id = above.group_id
-         WHERE group_groups.organization_id = $1
+        SELECT holder.group_id
+          FROM above
+         CROSS JOIN LATERAL (SELECT group_id
+                               FROM group_groups
+                              WHERE organization_id = $1
+                                AND member_group_id = above.group_id
+                             OFFSET 0) AS holder
     )
     SELECT ARRAY(SELECT group_id FROM above)
 """
