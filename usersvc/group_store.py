@@ -35,7 +35,6 @@ class GroupStore:
         now: datetime,
     ) -> Group:
         """Add a group with its first members. Refuses MemberNotFound and InvalidField."""
-
         async with self._transaction() as db:
             found = await member_store.find(db, organization_id, _NEW, member_ids)
             await member_store.check(db, organization_id, _NEW, member_ids, found)
