@@ -6,32 +6,71 @@ from typing import Final
 
 import grpc
 
+from chassis.certificates import Certificates
+from chassis.process import StartError
+from chassis.renewal import RenewedChannel
+from chassis.settings import is_loopback
+
 MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
 DEADLINE_SECONDS: Final = 10.0
 
 
-def connect(target: str, repeatable: Mapping[str, Sequence[str]]) -> grpc.aio.Channel:
+def connect(
+    target: str,
+    repeatable: Mapping[str, Sequence[str]],
+    certificates: Certificates | None = None,
+) -> grpc.aio.Channel:
     """A channel that finds the service again by itself, within a second.
 
     `target` is a gRPC name such as `dns:///usersvc:50051`; all addresses
     behind it get their share of the calls. Calls of the `repeatable` methods,
     given by service, that no server has taken are tried again; all others fail
-    at once.
+    at once. With `certificates` it speaks TLS and shows ours.
+
+    Refuses (StartError) a target on another machine without them.
     """
-    return grpc.aio.insecure_channel(
-        target,
-        options=[
-            ("grpc.service_config", json.dumps(_service_config(repeatable))),
-            ("grpc.initial_reconnect_backoff_ms", 100),
-            ("grpc.min_reconnect_backoff_ms", 100),
-            ("grpc.max_reconnect_backoff_ms", 1000),
-            ("grpc.enable_http_proxy", 0),  # services are neighbours
-            ("grpc.keepalive_time_ms", 10_000),
-            ("grpc.keepalive_timeout_ms", 3_000),
-            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-            ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-        ],
-    )
+    options = _options(repeatable)
+    if certificates is not None:
+        return RenewedChannel(
+            certificates,
+            lambda renewed: grpc.aio.secure_channel(target, renewed.for_channel(), options),
+        )
+    if not is_loopback_target(target):
+        raise StartError(
+            f"{target} is on another machine: set TLS_CERTIFICATE, TLS_KEY and TLS_AUTHORITY "
+            "(docs/operations.md)"
+        )
+    return grpc.aio.insecure_channel(target, options)
+
+
+def is_loopback_target(target: str) -> bool:
+    """Whether a gRPC name leads to this machine only."""
+    scheme, colon, rest = target.partition(":")
+    if colon and scheme in ("unix", "unix-abstract"):
+        return True
+    addresses = rest if colon and scheme in ("dns", "ipv4", "ipv6") else target
+    hosts = [part.rpartition("/")[2] for part in addresses.split(",")]
+    return all(is_loopback(_host(host)) for host in hosts)
+
+
+def _host(address: str) -> str:
+    if address.startswith("["):
+        return address[1:].partition("]")[0]
+    return address.partition(":")[0]
+
+
+def _options(repeatable: Mapping[str, Sequence[str]]) -> list[tuple[str, str | int]]:
+    return [
+        ("grpc.service_config", json.dumps(_service_config(repeatable))),
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.min_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 1000),
+        ("grpc.enable_http_proxy", 0),  # services are neighbours
+        ("grpc.keepalive_time_ms", 10_000),
+        ("grpc.keepalive_timeout_ms", 3_000),
+        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ]
 
 
 def _service_config(repeatable: Mapping[str, Sequence[str]]) -> dict[str, object]:

@@ -8,13 +8,15 @@ from uuid import uuid4
 
 import grpc
 
+from chassis.admission import Admission
 from chassis.log import Logger
 from chassis.refusal import DeadlineExceeded, Internal, Refusal
 from chassis.status import to_trailing_metadata
 
 REQUEST_ID_KEY: Final = "x-request-id"
 _CODES: Final = {code.name: code for code in grpc.StatusCode}
-_UNTOLD: Final = "/grpc.health.v1.Health/"  # probes come every few seconds, for ever
+# Open to every caller, and not worth a line: probes come every few seconds, for ever.
+_OPEN: Final = ("/grpc.health.v1.Health/", "/grpc.reflection.")
 
 # grpc's method handlers and the messages they pass on are untyped.
 Handler = Any
@@ -24,14 +26,15 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class Envelope(grpc.aio.ServerInterceptor):
-    """Turns refusals into gRPC statuses and writes one log line for each call.
+    """Asks who calls, turns refusals into gRPC statuses and writes one log line for each call.
 
     What is no refusal is a fault of ours: its text goes to the log, and only
-    the request id goes out.
+    the request id goes out. Without an admission every caller is let in.
     """
 
-    def __init__(self, log: Logger) -> None:
+    def __init__(self, log: Logger, admission: Admission | None = None) -> None:
         self._log = log
+        self._admission = admission
         self._wrapped: dict[str, Handler] = {}
 
     async def intercept_service(
@@ -50,7 +53,7 @@ class Envelope(grpc.aio.ServerInterceptor):
         return wrapped
 
     def _wrap(self, method: str, handler: Handler) -> Handler:
-        if method.startswith(_UNTOLD):
+        if method.startswith(_OPEN):
             return handler
         if handler.unary_unary:
             return grpc.unary_unary_rpc_method_handler(
@@ -64,12 +67,14 @@ class Envelope(grpc.aio.ServerInterceptor):
                 handler.request_deserializer,
                 handler.response_serializer,
             )
-        return handler
+        raise NotImplementedError(f"{method}: streams of requests are not taken")
 
     def _unary(self, method: str, behaviour: Handler) -> Handler:
         async def answer(request: Request, context: Context) -> Response:
             call = _Call(self._log, method, context)
             try:
+                if self._admission is not None:
+                    call.caller = self._admission.admit(method, context)
                 response = await behaviour(request, context)
             except asyncio.CancelledError:
                 call.tell("CANCELLED")
@@ -86,6 +91,8 @@ class Envelope(grpc.aio.ServerInterceptor):
         async def answer(request: Request, context: Context) -> AsyncIterator[Response]:
             call = _Call(self._log, method, context)
             try:
+                if self._admission is not None:
+                    call.caller = self._admission.admit(method, context)
                 async for response in behaviour(request, context):
                     yield response
             except asyncio.CancelledError:
@@ -102,7 +109,7 @@ class Envelope(grpc.aio.ServerInterceptor):
 class _Call:
     """One call from its arrival to its log line."""
 
-    __slots__ = ("_context", "_log", "_method", "_request_id", "_started")
+    __slots__ = ("_context", "_log", "_method", "_request_id", "_started", "caller")
 
     def __init__(self, log: Logger, method: str, context: Context) -> None:
         self._log = log
@@ -110,6 +117,7 @@ class _Call:
         self._context = context
         self._started = time.perf_counter()
         self._request_id = _request_id(context)
+        self.caller = "anonymous"
 
     def tell(self, outcome: str, **more: str) -> None:
         self._log.info(
@@ -118,6 +126,7 @@ class _Call:
             outcome=outcome,
             milliseconds=round((time.perf_counter() - self._started) * 1000, 2),
             request_id=self._request_id,
+            caller=self.caller,
             **more,
         )
 

@@ -77,6 +77,16 @@ class InvalidPageToken(Refusal):
     reason = "INVALID_PAGE_TOKEN"
 
 
+class CallerNotAdmitted(Refusal):
+    """The caller's certificate is good, and its name is not among those that may call this."""
+
+    code = Code.PERMISSION_DENIED
+    reason = "CALLER_NOT_ADMITTED"
+
+    def __init__(self, caller: str, method: str) -> None:
+        super().__init__(f"{caller} may not call {method}.", caller=caller, method=method)
+
+
 class DatabaseUnavailable(Refusal):
     """The database does not answer."""
 

@@ -1,18 +1,20 @@
 """A gRPC server: its health, its limits, its end."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from chassis.admission import Admission, Callers
+from chassis.certificates import Certificates
 from chassis.channel import MAX_MESSAGE_BYTES
 from chassis.envelope import Envelope
 from chassis.log import Logger
 from chassis.process import StartError
-from chassis.settings import Address
+from chassis.settings import Address, ServerSettings
 
 MAX_CONCURRENT_CALLS: Final = 1_000
 DRAIN_SECONDS: Final = 10.0
@@ -22,19 +24,29 @@ HEALTH_SECONDS: Final = 1.0
 class Server:
     """Serves gRPC services until it is stopped.
 
-    `ready` says whether requests can be answered now (the database is there);
-    `grpc.health.v1` repeats it for the whole server and for each service.
+    `callers` names each service's methods and whom they admit, which holds
+    where TLS is on. `ready` says whether requests can be answered now (the
+    database is there); `grpc.health.v1` repeats it for the whole server and for
+    each service.
     """
 
     def __init__(
-        self, services: Sequence[str], ready: Callable[[], Awaitable[bool]], log: Logger
+        self,
+        settings: ServerSettings,
+        callers: Callers,
+        ready: Callable[[], Awaitable[bool]],
+        log: Logger,
     ) -> None:
-        self._services = services
+        self._settings = settings
+        self._services = tuple(callers)
         self._ready = ready
         self._log = log
+        tls = settings.tls
+        self._certificates = Certificates(tls, log) if tls else None
+        self._admission = Admission(callers) if tls else None
         self._health = health.aio.HealthServicer()
         self.grpc: grpc.aio.Server = grpc.aio.server(
-            interceptors=[Envelope(log)],
+            interceptors=[Envelope(log, self._admission)],
             maximum_concurrent_rpcs=MAX_CONCURRENT_CALLS,
             options=[
                 # Two processes on one port would share its calls at random.
@@ -47,15 +59,24 @@ class Server:
             ],
         )
 
-    async def run(self, listen: Address, stop: asyncio.Event) -> None:
-        """Listen, say so in the log, and serve until told to stop; then drain."""
+    async def run(self, stop: asyncio.Event) -> None:
+        """Listen, say so in the log, and serve until told to stop; then drain.
+
+        Refuses (StartError) to listen where others can reach it without TLS.
+        """
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
-        names = (*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self.grpc)
+        if self._settings.reflection:
+            names = (*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, self.grpc)
+        listen = self._settings.listen
         port = self._bind(listen)
         await self._set_health(False)
         await self.grpc.start()
-        self._log.info("listening", address=str(Address(listen.host, port)))
+        self._log.info(
+            "listening",
+            address=str(Address(listen.host, port)),
+            tls=self._certificates is not None,
+        )
         watch = asyncio.create_task(self._watch_health())
         await stop.wait()
         self._log.info("draining", limit_seconds=DRAIN_SECONDS)
@@ -65,8 +86,15 @@ class Server:
         self._log.info("stopped")
 
     def _bind(self, listen: Address) -> int:
+        if self._certificates is None and not listen.is_loopback:
+            raise StartError(
+                f"{listen} can be reached from elsewhere: set TLS_CERTIFICATE, TLS_KEY and "
+                "TLS_AUTHORITY (docs/operations.md), or listen on 127.0.0.1"
+            )
         try:
-            return self.grpc.add_insecure_port(str(listen))
+            if self._certificates is None:
+                return self.grpc.add_insecure_port(str(listen))
+            return self.grpc.add_secure_port(str(listen), self._certificates.for_server())
         except RuntimeError as error:
             raise StartError(f"cannot listen on {listen}: {error}") from error
 

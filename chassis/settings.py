@@ -2,13 +2,26 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Final
 
+from chassis.certificates import CertificateFiles
 from chassis.process import StartError
 
 
 class SettingsError(StartError):
     """The environment lacks a variable or has one with a value it cannot have."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host's name or address is that of this machine for itself."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +34,20 @@ class Address:
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        return is_loopback(self.host)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """How a gRPC server is reached, and by whom: with `tls`, by callers with a certificate."""
+
+    listen: Address
+    tls: CertificateFiles | None = None
+    reflection: bool = True
 
 
 class Environment:
@@ -72,6 +99,28 @@ class Environment:
             self._problem(name, f"is {value!r}, not host:port")
             return Address("", 0)
         return Address(host.removeprefix("[").removesuffix("]"), int(port))
+
+    def switch(self, name: str, default: bool) -> bool:
+        """`on` or `off`."""
+        return self.choice(name, ("on", "off"), "on" if default else "off") == "on"
+
+    def certificate_files(self) -> CertificateFiles | None:
+        """`TLS_CERTIFICATE`, `TLS_KEY` and `TLS_AUTHORITY`: all of them or none."""
+        names = ("TLS_CERTIFICATE", "TLS_KEY", "TLS_AUTHORITY")
+        paths = [self._variables.get(self._prefix + name, "") for name in names]
+        if not any(paths):
+            return None
+        for name, path in zip(names, paths, strict=True):
+            if not path:
+                self._problem(name, self._MISSING)
+        return CertificateFiles(*map(Path, paths))
+
+    def server(self, listen: str) -> ServerSettings:
+        """`LISTEN`, the certificate, and `REFLECTION`, which is off by itself where TLS is on."""
+        tls = self.certificate_files()
+        return ServerSettings(
+            self.address("LISTEN", listen), tls, self.switch("REFLECTION", tls is None)
+        )
 
     def urls(self, name: str, default: str, keys: tuple[str, ...]) -> Mapping[str, str]:
         """`key=URL,key=URL` with one URL for each of the keys."""

@@ -7,6 +7,7 @@ import sys
 from cloudacademy.keys.v1 import keys_pb2_grpc
 
 from chassis import log, process
+from chassis.certificates import Certificates
 from chassis.clock import system_clock
 from chassis.settings import SettingsError
 from gateway import settings as gateway_settings
@@ -35,7 +36,11 @@ def main() -> None:
 async def serve(settings: Settings, stop: process.Stop) -> None:
     """Make all collaborators, listen, and drain at the end."""
     logger = log.configure("gateway", settings.log_level)
-    async with user_channel(settings.usersvc) as users, key_channel(settings.keysvc) as keys:
+    certificates = Certificates(settings.tls, logger) if settings.tls else None
+    async with (
+        user_channel(settings.usersvc, certificates) as users,
+        key_channel(settings.keysvc, certificates) as keys,
+    ):
         key_stub = keys_pb2_grpc.KeyServiceStub(keys)
         cache: KeyCache[Caller] = KeyCache()
         endpoint = ScimEndpoint(

@@ -9,6 +9,7 @@ from cloudacademy.users.v1 import users_pb2 as pb
 from cloudacademy.users.v1 import users_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from chassis.certificates import Certificates
 from chassis.channel import DEADLINE_SECONDS, connect
 from gateway.errors import translate
 
@@ -71,14 +72,14 @@ async def call(
         raise translate(error, tenant_urls) from error
 
 
-def user_channel(target: str) -> grpc.aio.Channel:
+def user_channel(target: str, certificates: Certificates | None = None) -> grpc.aio.Channel:
     """A channel to usersvc. Only reads are repeated by themselves."""
-    return connect(target, {USER_SERVICE: USER_READS, GROUP_SERVICE: GROUP_READS})
+    return connect(target, {USER_SERVICE: USER_READS, GROUP_SERVICE: GROUP_READS}, certificates)
 
 
-def key_channel(target: str) -> grpc.aio.Channel:
+def key_channel(target: str, certificates: Certificates | None = None) -> grpc.aio.Channel:
     """A channel to keysvc."""
-    return connect(target, {KEY_SERVICE: ("Authenticate",)})
+    return connect(target, {KEY_SERVICE: ("Authenticate",)}, certificates)
 
 
 async def all_serving(*channels: grpc.aio.Channel) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from chassis.certificates import CertificateFiles
 from chassis.settings import Address, Environment
 
 TENANT_URLS: Final = (
@@ -23,6 +24,7 @@ class Settings:
     region: str
     tenant_urls: Mapping[str, str]
     log_level: str
+    tls: CertificateFiles | None
     cursor_secret: bytes = field(repr=False)
     """Seals cursors: the same for all gateways of a region, and theirs alone."""
 
@@ -42,6 +44,7 @@ def read(variables: Mapping[str, str]) -> Settings:
         region=environment.choice("REGION", REGIONS),
         tenant_urls=environment.urls("TENANT_URLS", TENANT_URLS, REGIONS),
         log_level=environment.choice("LOG_LEVEL", ("debug", "info", "warning"), "info"),
+        tls=environment.certificate_files(),
         cursor_secret=environment.secret("CURSOR_SECRET", SECRET_BYTES),
     )
     environment.check()

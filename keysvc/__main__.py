@@ -20,7 +20,7 @@ from chassis.log import Logger, configure
 from chassis.refusal import Refusal
 from chassis.server import Server
 from chassis.settings import SettingsError
-from keysvc import integration_servicer, key_servicer, organization_servicer
+from keysvc.callers import CALLERS
 from keysvc.changes import Changes
 from keysvc.commands import COMMANDS, Desk
 from keysvc.integration_servicer import IntegrationServicer
@@ -34,11 +34,6 @@ from keysvc.token import RandomBytes
 
 NAME: Final = "keysvc"
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
-SERVICES: Final = (
-    organization_servicer.SERVICE,
-    integration_servicer.SERVICE,
-    key_servicer.SERVICE,
-)
 
 
 async def serve(
@@ -61,7 +56,7 @@ async def serve(
         async def ready() -> bool:
             return changes.following and await database.answers()
 
-        server = Server(SERVICES, ready, log)
+        server = Server(settings.server, CALLERS, ready, log)
         keys_pb2_grpc.add_OrganizationServiceServicer_to_server(
             OrganizationServicer(organizations, settings.region, clock), server.grpc
         )
@@ -81,7 +76,7 @@ async def serve(
         )
         tasks.create_task(changes.follow(stop))
         tasks.create_task(uses.write(drained))
-        await server.run(settings.listen, stop)
+        await server.run(stop)
         drained.set()
 
 

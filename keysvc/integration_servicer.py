@@ -1,7 +1,7 @@
 """IntegrationService over the store."""
 # ruff: noqa: N802 - the contract names the methods
 
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import grpc
 from cloudacademy.keys.v1 import keys_pb2, keys_pb2_grpc
@@ -10,7 +10,6 @@ from chassis.clock import Clock
 from keysvc import wire
 from keysvc.organization_store import OrganizationStore
 
-SERVICE: Final = keys_pb2.DESCRIPTOR.services_by_name["IntegrationService"].full_name
 Context: TypeAlias = "grpc.aio.ServicerContext[object, object]"
 
 

@@ -2,7 +2,7 @@
 # ruff: noqa: N802 - the contract names the methods
 
 from collections.abc import AsyncIterator
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import grpc
 from cloudacademy.keys.v1 import keys_pb2, keys_pb2_grpc
@@ -16,7 +16,6 @@ from keysvc.key_uses import KeyUses
 from keysvc.keys import Key, NewKey, admit, check_author
 from keysvc.organizations import Region
 
-SERVICE: Final = keys_pb2.DESCRIPTOR.services_by_name["KeyService"].full_name
 Context: TypeAlias = "grpc.aio.ServicerContext[object, object]"
 
 

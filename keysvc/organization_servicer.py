@@ -1,7 +1,7 @@
 """OrganizationService over the store."""
 # ruff: noqa: N802 - the contract names the methods
 
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import grpc
 from cloudacademy.keys.v1 import keys_pb2, keys_pb2_grpc
@@ -11,7 +11,6 @@ from keysvc import pages, wire
 from keysvc.organization_store import OrganizationStore
 from keysvc.organizations import NewOrganization, Organization, Region
 
-SERVICE: Final = keys_pb2.DESCRIPTOR.services_by_name["OrganizationService"].full_name
 Context: TypeAlias = "grpc.aio.ServicerContext[object, object]"
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from chassis.settings import Address, Environment
+from chassis.settings import Environment, ServerSettings
 from keysvc.organizations import Region
 
 
@@ -12,7 +12,7 @@ class Settings:
     """What may differ between deployments."""
 
     database_url: str = field(repr=False)  # has a password
-    listen: Address
+    server: ServerSettings
     region: Region
     log_level: str
 
@@ -21,8 +21,8 @@ class Settings:
         """Read the variables; refuses (SettingsError) with all that is wrong at once."""
         environment = Environment(variables, "KEYSVC_")
         database_url = environment.text("DATABASE_URL")
-        listen = environment.address("LISTEN", "127.0.0.1:50052")
+        server = environment.server("127.0.0.1:50052")
         region = environment.choice("REGION", tuple(Region))
         log_level = environment.choice("LOG_LEVEL", ("debug", "info", "warning", "error"), "info")
         environment.check()
-        return cls(database_url, listen, Region(region), log_level)
+        return cls(database_url, server, Region(region), log_level)

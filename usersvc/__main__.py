@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from cloudacademy.users.v1 import groups_pb2, groups_pb2_grpc, users_pb2, users_pb2_grpc
+from cloudacademy.users.v1 import groups_pb2_grpc, users_pb2_grpc
 
 from chassis import log, migrations
 from chassis.clock import system_clock
@@ -16,6 +16,7 @@ from chassis.process import Stop, run
 from chassis.server import Server
 from chassis.settings import SettingsError
 from usersvc import settings
+from usersvc.callers import CALLERS
 from usersvc.group_store import GroupStore
 from usersvc.groups_servicer import GroupsServicer
 from usersvc.settings import Settings
@@ -23,20 +24,18 @@ from usersvc.user_store import UserStore
 from usersvc.users_servicer import UsersServicer
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
-USER_SERVICE: Final = users_pb2.DESCRIPTOR.services_by_name["UserService"].full_name
-GROUP_SERVICE: Final = groups_pb2.DESCRIPTOR.services_by_name["GroupService"].full_name
 
 
 async def serve(config: Settings, stop: Stop) -> None:
     """Answer requests until told to stop."""
     logger = log.configure("usersvc", config.log_level)
     async with Database(config.database_url, "usersvc") as database:
-        server = Server([USER_SERVICE, GROUP_SERVICE], database.answers, logger)
+        server = Server(config.server, CALLERS, database.answers, logger)
         users = UsersServicer(UserStore(database), system_clock)
         users_pb2_grpc.add_UserServiceServicer_to_server(users, server.grpc)
         groups = GroupsServicer(GroupStore(database), system_clock)
         groups_pb2_grpc.add_GroupServiceServicer_to_server(groups, server.grpc)
-        await server.run(config.listen, stop)
+        await server.run(stop)
 
 
 async def migrate(database_url: str) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from chassis.settings import Address, Environment
+from chassis.settings import Environment, ServerSettings
 
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
@@ -14,7 +14,7 @@ class Settings:
     """What an operator decides."""
 
     database_url: str
-    listen: Address
+    server: ServerSettings
     log_level: str
 
 
@@ -23,7 +23,7 @@ def read(variables: Mapping[str, str]) -> Settings:
     environment = Environment(variables, "USERSVC_")
     settings = Settings(
         database_url=environment.text("DATABASE_URL"),
-        listen=environment.address("LISTEN", "127.0.0.1:50051"),
+        server=environment.server("127.0.0.1:50051"),
         log_level=environment.choice("LOG_LEVEL", LOG_LEVELS, "info"),
     )
     environment.check()

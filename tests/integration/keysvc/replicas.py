@@ -16,13 +16,14 @@ from cloudacademy.keys.v1 import keys_pb2_grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 from structlog.testing import LogCapture
 
-from chassis.settings import Address
+from chassis.settings import Address, ServerSettings
 from chassis.status import RemoteRefusal, from_rpc_error
 from keysvc.__main__ import serve
 from keysvc.organizations import Region
 from keysvc.settings import Settings
 
 PATIENCE_SECONDS = 20.0
+OPEN = ServerSettings(Address("127.0.0.1", 0))
 
 
 class MovableClock:
@@ -98,12 +99,17 @@ class Replica:
 
 @asynccontextmanager
 async def running_replica(
-    url: str, clock: MovableClock, region: Region = Region.US, *, follows: bool = True
+    url: str,
+    clock: MovableClock,
+    region: Region = Region.US,
+    *,
+    follows: bool = True,
+    server: ServerSettings = OPEN,
 ) -> AsyncIterator[Replica]:
     """Start a server; with `follows`, wait until it hears of changes."""
     capture, stop = LogCapture(), asyncio.Event()
     log = structlog.wrap_logger(None, processors=[capture])
-    settings = Settings(url, Address("127.0.0.1", 0), region, "debug")
+    settings = Settings(url, server, region, "debug")
     task = asyncio.create_task(serve(settings, log, stop, clock))
     wanted = {"listening", "following changes"} if follows else {"listening"}
     await until(lambda: task.done() or wanted <= {entry["event"] for entry in capture.entries})

@@ -144,6 +144,16 @@ def test_a_command_without_its_database_ends_in_one_line(keysvc: Keysvc, command
     assert (code, output, errors.count("\n")) == (1, "", 1)
 
 
+def test_a_process_that_others_can_reach_does_not_start_without_tls(keysvc: Keysvc):
+    keysvc.environment["KEYSVC_LISTEN"] = "0.0.0.0:0"
+    code, _, errors = keysvc.run("serve")
+    assert code == 1
+    assert errors == (
+        "0.0.0.0:0 can be reached from elsewhere: set TLS_CERTIFICATE, TLS_KEY and TLS_AUTHORITY "
+        "(docs/operations.md), or listen on 127.0.0.1\n"
+    )
+
+
 def test_migrating_twice_changes_nothing(keysvc: Keysvc):
     assert keysvc.answer("migrate") == {"applied": []}
 

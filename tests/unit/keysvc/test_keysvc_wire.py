@@ -8,7 +8,7 @@ import pytest
 from cloudacademy.keys.v1 import keys_pb2
 
 from chassis.refusal import InvalidField
-from chassis.settings import Address, SettingsError
+from chassis.settings import Address, ServerSettings, SettingsError
 from keysvc import wire
 from keysvc.organizations import Region
 from keysvc.settings import Settings
@@ -83,7 +83,7 @@ def test_settings_are_read_from_the_environment_and_hide_the_password():
         {"KEYSVC_DATABASE_URL": "postgresql://keys:secret@db/keys", "KEYSVC_REGION": "eu"}
     )
     url = "postgresql://keys:secret@db/keys"
-    assert settings == Settings(url, Address("127.0.0.1", 50052), Region.EU, "info")
+    assert settings == Settings(url, ServerSettings(Address("127.0.0.1", 50052)), Region.EU, "info")
     assert "secret" not in repr(settings)
 
 

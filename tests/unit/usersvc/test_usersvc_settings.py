@@ -2,13 +2,15 @@
 
 import pytest
 
-from chassis.settings import Address, SettingsError
+from chassis.settings import Address, ServerSettings, SettingsError
 from usersvc.settings import Settings, read
 
 
 def test_a_database_is_all_that_must_be_set():
     settings = read({"USERSVC_DATABASE_URL": "postgresql://db/users"})
-    assert settings == Settings("postgresql://db/users", Address("127.0.0.1", 50051), "info")
+    assert settings == Settings(
+        "postgresql://db/users", ServerSettings(Address("127.0.0.1", 50051)), "info"
+    )
 
 
 def test_everything_that_is_wrong_is_said_at_once():

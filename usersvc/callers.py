@@ -1,0 +1,32 @@
+"""Who may call what, by the name in a caller's certificate."""
+
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from typing import Final
+
+_GATEWAY: Final = frozenset({"gateway"})
+_OPERATED: Final = _GATEWAY | {"operator"}
+
+CALLERS: Final[Mapping[str, Mapping[str, AbstractSet[str]]]] = {
+    "cloudacademy.users.v1.UserService": {
+        "CreateUser": _GATEWAY,
+        "GetUser": _OPERATED | {"billing", "entitlement", "search", "email"},
+        "ListUsers": _OPERATED | {"billing", "entitlement", "search"},
+        "UpdateUser": _GATEWAY,
+        "DeleteUser": _GATEWAY,
+    },
+    "cloudacademy.users.v1.GroupService": {
+        "CreateGroup": _GATEWAY,
+        "GetGroup": _OPERATED | {"entitlement", "search"},
+        "ListGroups": _OPERATED | {"entitlement", "search"},
+        "UpdateGroup": _GATEWAY,
+        "DeleteGroup": _GATEWAY,
+        "ListMembers": _OPERATED | {"entitlement", "search", "email"},
+    },
+    "cloudacademy.users.v1.SchemaService": {
+        "CreateSchema": _OPERATED,
+        "GetSchema": _OPERATED | {"search"},
+        "ListSchemas": _OPERATED | {"search"},
+        "DeleteSchema": _OPERATED,
+    },
+}
