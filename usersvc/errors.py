@@ -117,10 +117,14 @@ _OF_CONSTRAINT: Final[Mapping[str, Callable[[str], Refusal]]] = {
     "users_display_name_size": lambda _: InvalidField("display_name", _TOO_LONG),
     "groups_external_id_size": lambda _: InvalidField("external_id", _TOO_LONG),
     "groups_display_name_size": lambda _: InvalidField("display_name", _TOO_LONG),
+    "group_groups_self": lambda group_id: GroupCycle(group_id, group_id),
 }
 
 
-def of_constraint(name: str | None, user_name: str = "") -> Refusal | None:
-    """What to refuse a user or group with that the database refused; None for a fault of ours."""
+def of_constraint(name: str | None, named: str) -> Refusal | None:
+    """What to refuse with when the database refused; None for a fault of ours.
+
+    A user is named by its user name, a group by its id.
+    """
     refusal = _OF_CONSTRAINT.get(name or "")
-    return refusal(user_name) if refusal else None
+    return refusal(named) if refusal else None

@@ -35,7 +35,7 @@ class GroupStore:
         now: datetime,
     ) -> Group:
         """Add a group with its first members. Refuses MemberNotFound and InvalidField."""
-        async with self._transaction() as db:
+        async with self._transaction(_NEW) as db:
             found = await member_store.find(db, organization_id, _NEW, member_ids)
             await member_store.check(db, organization_id, _NEW, member_ids, found)
             group_id = await db.fetchval(
@@ -66,7 +66,7 @@ class GroupStore:
         Refuses GroupNotFound, MemberNotFound, GroupCycle and InvalidField.
         """
         for all_as_newcomers in (False, True):
-            async with self._transaction() as db:
+            async with self._transaction(group_id) as db:
                 found = await member_store.find(
                     db, organization_id, group_id, members.add, all_as_newcomers=all_as_newcomers
                 )
@@ -120,12 +120,12 @@ class GroupStore:
         return Page(members[:size], Position(None, members[size - 1].member_id) if more else None)
 
     @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[asyncpg.Connection]:
+    async def _transaction(self, group_id: UUID) -> AsyncIterator[asyncpg.Connection]:
         try:
             async with self._database.transaction() as db:
                 yield db
         except asyncpg.CheckViolationError as error:
-            raise of_constraint(error.constraint_name) or error from error
+            raise of_constraint(error.constraint_name, str(group_id)) or error from error
 
 
 async def _write(

@@ -86,18 +86,20 @@ class UserStore:
                 return user
             return await _write(db, user, profile, now) or user
 
-    async def delete(self, organization_id: UUID, user_id: UUID, etag: str, now: datetime) -> None:
-        """Remove a user that has an etag, or any, and take it out of its groups.
+    async def delete(
+        self, organization_id: UUID, user_id: UUID, version: int | None, now: datetime
+    ) -> None:
+        """Remove a user that has a version, or any, and take it out of its groups.
 
         Refuses UserNotFound and EtagMismatch.
         """
         async with self._database.transaction() as db:
             # From here on nobody can make the user a member of anything.
-            version = await db.fetchval(_LOCK_TO_DELETE, organization_id, user_id)
-            if version is None:
+            current = await db.fetchval(_LOCK_TO_DELETE, organization_id, user_id)
+            if current is None:
                 raise UserNotFound(user_id)
-            if etag and etag != str(version):
-                raise EtagMismatch(str(version))
+            if version not in (None, current):
+                raise EtagMismatch(str(current))
             await db.execute(_LEAVE_GROUPS, organization_id, user_id, now)
             await db.execute(
                 "DELETE FROM users WHERE organization_id = $1 AND user_id = $2",

@@ -121,6 +121,11 @@ class User:
         return str(self.version)
 
 
+def version_of(etag: str) -> int:
+    """The version that an etag names; one that no user has if it is none of ours."""
+    return int(etag) if etag.isascii() and etag.isdigit() and len(etag) <= 18 else -1
+
+
 def as_created(profile: Profile) -> Profile:
     """The profile of a new user, who may sign in unless it says otherwise."""
     return replace(profile, active=True) if profile.active is None else profile

@@ -105,5 +105,6 @@ class UsersServicer(users_pb2_grpc.UserServiceServicer):
         """Remove a user for good."""
         organization_id = wire.to_uuid("organization_id", request.organization_id)
         user_id = wire.to_uuid("user_id", request.user_id)
-        await self._store.delete(organization_id, user_id, request.etag, self._clock())
+        version = users.version_of(request.etag) if request.etag else None
+        await self._store.delete(organization_id, user_id, version, self._clock())
         return users_pb2.DeleteUserResponse()
