@@ -49,6 +49,8 @@ def from_group(group: pb.Group, members: Iterable[pb.Member], base_url: str) -> 
 
 
 def _member(member: pb.Member, base_url: str) -> Resource:
+    if member.kind == pb.Member.KIND_UNKNOWN:
+        return {"value": member.id}
     kind, endpoint = _KINDS[member.kind]
     return {
         "value": member.id,

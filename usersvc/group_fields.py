@@ -6,7 +6,8 @@ from typing import Final
 from usersvc.fields import Field, Kind, Repeated, Resource, Scope
 
 COLUMNS: Final = (
-    "organization_id, group_id, version, create_time, update_time, display_name, external_id"
+    "organization_id, group_id, version, create_time, update_time, display_name, external_id,"
+    " unknown_members"
 )
 
 _FIELDS: Final = MappingProxyType(

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -13,10 +14,12 @@ from usersvc import list_store, member_store
 from usersvc.errors import EtagMismatch, GroupNotFound, of_constraint
 from usersvc.filters import Filter, Page, Position, Query
 from usersvc.group_fields import COLUMNS, GROUPS
-from usersvc.groups import Group, GroupProfile, Member, MemberChange
+from usersvc.groups import Group, GroupProfile, Member, MemberChange, MemberKind, unknown_after
 from usersvc.member_store import Found
 
 Row = Any  # asyncpg is untyped
+_LAST: Final = UUID(int=2**128 - 1)
+"""Is behind every id that somebody has."""
 _NEW: Final = UUID(int=0)
 """Stands for a group that has no id yet; ids are UUIDv7, and none of those is nil."""
 
@@ -31,19 +34,20 @@ class GroupStore:
         self,
         organization_id: UUID,
         profile: GroupProfile,
-        member_ids: tuple[UUID, ...],
+        members: MemberChange,
         now: datetime,
     ) -> Group:
         """Add a group with its first members. Refuses MemberNotFound and InvalidField."""
         async with self._transaction(_NEW) as db:
-            found = await member_store.find(db, organization_id, _NEW, member_ids)
-            await member_store.check(db, organization_id, _NEW, member_ids, found)
+            found = await member_store.find(db, organization_id, _NEW, members.add)
+            nobodies = await member_store.check(db, organization_id, _NEW, members, found)
+            unknown = unknown_after((), members, nobodies)
             group_id = await db.fetchval(
                 _INSERT,
                 organization_id, now, profile.display_name, profile.external_id or None,
-                found.newcomers, found.groups,
+                found.newcomers, found.groups, unknown,
             )  # fmt: skip
-        return Group(organization_id, group_id, 1, now, now, profile)
+        return Group(organization_id, group_id, 1, now, now, profile, unknown)
 
     async def get(self, organization_id: UUID, group_id: UUID) -> Group:
         """Read a group. Refuses GroupNotFound."""
@@ -75,9 +79,14 @@ class GroupStore:
                     raise GroupNotFound(group_id)
                 group = _group(row)
                 profile = decide(group)
-                await member_store.check(db, organization_id, group_id, members.add, found)
+                nobodies = await member_store.check(db, organization_id, group_id, members, found)
+                changed = replace(
+                    group,
+                    profile=profile,
+                    unknown=unknown_after(group.unknown, members, nobodies),
+                )
                 if await member_store.are_members(db, organization_id, group_id, found.members):
-                    return await _write(db, group, profile, members, found=found, now=now)
+                    return await _write(db, group, changed, members, found=found, now=now)
             # Others removed one just before the group was locked. To lock that user now could
             # make two wait for each other: begin anew, and lock all of them first.
         raise AssertionError("nobody is taken for a member who was not locked")
@@ -109,15 +118,20 @@ class GroupStore:
     async def members(
         self, organization_id: UUID, group_id: UUID, after: UUID | None, size: int
     ) -> Page[Member]:
-        """A page of a group's direct members. Refuses GroupNotFound."""
+        """A page of a group's direct members, the unknown ones last. Refuses GroupNotFound."""
         async with self._database.connection() as db:
             members = await member_store.page(
                 db, organization_id, group_id, after or _NEW, size + 1
             )
-            if not members and not await db.fetchrow(_SELECT_ONE, organization_id, group_id):
-                raise GroupNotFound(group_id)
-        more = len(members) > size
-        return Page(members[:size], Position(None, members[size - 1].member_id) if more else None)
+            if len(members) > size:
+                return Page(members[:size], Position(None, UUID(members[size - 1].member_id)))
+            row = await db.fetchrow(_SELECT_ONE, organization_id, group_id)
+        if row is None:
+            raise GroupNotFound(group_id)
+        unknown = [Member(text, MemberKind.UNKNOWN, "") for text in _group(row).unknown]
+        if members and len(members) + len(unknown) > size:
+            return Page(members, Position(None, _LAST))
+        return Page(members + unknown, None)
 
     @asynccontextmanager
     async def _transaction(self, group_id: UUID) -> AsyncIterator[asyncpg.Connection]:
@@ -131,29 +145,35 @@ class GroupStore:
 async def _write(
     db: asyncpg.Connection,
     group: Group,
-    profile: GroupProfile,
+    changed: Group,
     members: MemberChange,
     *,
     found: Found,
     now: datetime,
 ) -> Group:
+    profile = changed.profile
     version = await db.fetchval(
         _REPLACE if members.clear else _UPDATE,
         group.organization_id, group.group_id, now, profile.display_name,
-        profile.external_id or None, profile != group.profile, found.newcomers, found.groups,
+        profile.external_id or None, changed != group, found.newcomers, found.groups,
         found.members if members.clear else set(members.remove).difference(members.add),
+        changed.unknown,
     )  # fmt: skip
     if version is None:
         return group
-    return Group(group.organization_id, group.group_id, version, group.create_time, now, profile)
+    return replace(changed, version=version, update_time=now)
 
 
 def _group(row: Row) -> Group:
-    organization_id, group_id, version, create_time, update_time, display_name, external_id, *_ = (
-        row
+    return Group(
+        organization_id=row["organization_id"],
+        group_id=row["group_id"],
+        version=row["version"],
+        create_time=row["create_time"],
+        update_time=row["update_time"],
+        profile=GroupProfile(row["display_name"], row["external_id"] or ""),
+        unknown=tuple(row["unknown_members"]),
     )
-    profile = GroupProfile(display_name, external_id or "")
-    return Group(organization_id, group_id, version, create_time, update_time, profile)
 
 
 # --- statements -------------------------------------------------------------------------
@@ -164,8 +184,9 @@ _SELECT_LOCKED: Final = f"{_SELECT_ONE} FOR NO KEY UPDATE"
 
 _INSERT: Final = """
     WITH new_group AS (
-        INSERT INTO groups (organization_id, create_time, update_time, display_name, external_id)
-        VALUES ($1, $2, $2, $3, $4)
+        INSERT INTO groups
+            (organization_id, create_time, update_time, display_name, external_id, unknown_members)
+        VALUES ($1, $2, $2, $3, $4, $7)
         RETURNING group_id
     ), added_users AS (
         INSERT INTO group_users (organization_id, group_id, user_id)
@@ -201,7 +222,8 @@ def _update(user: str, group: str) -> str:
             RETURNING member_group_id
         )
         UPDATE groups
-           SET version = version + 1, update_time = $3, display_name = $4, external_id = $5
+           SET version = version + 1, update_time = $3, display_name = $4, external_id = $5,
+               unknown_members = $10
          WHERE organization_id = $1 AND group_id = $2
            AND ($6 OR EXISTS (SELECT FROM removed_users) OR EXISTS (SELECT FROM removed_groups)
                    OR EXISTS (SELECT FROM added_users) OR EXISTS (SELECT FROM added_groups))

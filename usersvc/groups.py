@@ -12,6 +12,9 @@ from usersvc.errors import InvalidField, UnknownField
 
 MAX_CHANGED_MEMBERS: Final = 100_000
 """How many members one request may name."""
+MAX_UNKNOWN_MEMBERS: Final = 1_000
+"""How many ids that nobody has a group keeps."""
+MAX_UNKNOWN_BYTES: Final = 200
 EVERYTHING: Final = "*"
 
 
@@ -25,7 +28,10 @@ class GroupProfile:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A set of users and groups; `version` grows with every change of it or of its members."""
+    """A set of users and groups; `version` grows with every change of it or of its members.
+
+    `unknown` are the ids of members that nobody has, sorted.
+    """
 
     organization_id: UUID
     group_id: UUID
@@ -33,6 +39,7 @@ class Group:
     create_time: datetime
     update_time: datetime
     profile: GroupProfile
+    unknown: tuple[str, ...] = ()
 
     @property
     def etag(self) -> str:
@@ -45,24 +52,32 @@ class MemberKind(Enum):
 
     USER = "user"
     GROUP = "group"
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
     """A direct member of a group; of a user without a display name, the user name is shown."""
 
-    member_id: UUID
+    member_id: str
     kind: MemberKind
     display_name: str
 
 
 @dataclass(frozen=True, slots=True)
 class MemberChange:
-    """Members to remove, then members to add; `clear` removes all that are not added."""
+    """Members to remove, then members to add; `clear` removes all that are not added.
+
+    The texts are ids that can be nobody's. With `keep_unknown` they are added as they are, and
+    so is an id to add that nobody has.
+    """
 
     clear: bool = False
     remove: tuple[UUID, ...] = ()
     add: tuple[UUID, ...] = ()
+    keep_unknown: bool = False
+    remove_texts: tuple[str, ...] = ()
+    add_texts: tuple[str, ...] = ()
 
 
 MASK_PATHS: Final = frozenset({*(field.name for field in fields(GroupProfile)), EVERYTHING})
@@ -88,6 +103,23 @@ def check(profile: GroupProfile) -> None:
         raise InvalidField("display_name", "is required")
     texts.check("display_name", profile.display_name, texts.MAX_KEY_BYTES)
     texts.check("external_id", profile.external_id, texts.MAX_KEY_BYTES)
+
+
+def unknown_after(
+    unknown: tuple[str, ...], change: MemberChange, nobodies: Iterable[UUID]
+) -> tuple[str, ...]:
+    """The unknown members after a change, of whose ids to add some turned out to be nobody's.
+
+    Refuses (InvalidField) too many of them, and too long ones.
+    """
+    kept = set() if change.clear else {*unknown}
+    kept -= {*change.remove_texts, *map(str, change.remove)}
+    kept |= {*change.add_texts, *map(str, nobodies)}
+    if len(kept) > MAX_UNKNOWN_MEMBERS:
+        raise InvalidField("members", f"names more than {MAX_UNKNOWN_MEMBERS:,} ids of nobody")
+    for text in kept:
+        texts.check("members", text, MAX_UNKNOWN_BYTES)
+    return tuple(sorted(kept))
 
 
 def check_count(field: str, count: int) -> None:

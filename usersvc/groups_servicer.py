@@ -34,8 +34,8 @@ class GroupsServicer(groups_pb2_grpc.GroupServiceServicer):
         organization_id = wire.to_uuid("organization_id", request.organization_id)
         profile = wire_group.to_profile(request.group)
         groups.check(profile)
-        member_ids = wire_group.to_members("member_ids", request.member_ids)
-        group = await self._store.create(organization_id, profile, member_ids, self._clock())
+        members = wire_group.to_first_members(request)
+        group = await self._store.create(organization_id, profile, members, self._clock())
         return groups_pb2.CreateGroupResponse(group=wire_group.from_group(group))
 
     async def GetGroup(  # noqa: N802

@@ -13,7 +13,7 @@ from uuid import UUID
 import asyncpg
 
 from usersvc.errors import GroupCycle, MemberNotFound
-from usersvc.groups import Member, MemberKind
+from usersvc.groups import Member, MemberChange, MemberKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +73,25 @@ async def check(
     db: asyncpg.Connection,
     organization_id: UUID,
     group_id: UUID,
-    ids: Sequence[UUID],
+    change: MemberChange,
     found: Found,
-) -> None:
-    """Refuse the first id that is nobody's (MemberNotFound) or closes a circle (GroupCycle)."""
+) -> list[UUID]:
+    """The ids to add that are nobody's.
+
+    Refuses the first of them (MemberNotFound) unless they are to be kept, and one that closes a
+    circle (GroupCycle).
+    """
+    ids = change.add
     known = {*found.members, *found.newcomers, *found.groups}
-    for member_id in ids:
-        if member_id not in known:
-            raise MemberNotFound(member_id)
+    nobodies = [member_id for member_id in ids if member_id not in known]
+    if nobodies and not change.keep_unknown:
+        raise MemberNotFound(nobodies[0])
     if found.groups:
         above = set(await db.fetchval(_ABOVE, organization_id, group_id))
         for member_id in ids:
             if member_id in above:
                 raise GroupCycle(group_id, member_id)
+    return nobodies
 
 
 async def page(
@@ -93,7 +99,7 @@ async def page(
 ) -> list[Member]:
     """Members behind an id, in the order of their ids."""
     rows = await db.fetch(_PAGE, organization_id, group_id, after, size)
-    return [Member(member_id, MemberKind(kind), name) for member_id, kind, name in rows]
+    return [Member(str(member_id), MemberKind(kind), name) for member_id, kind, name in rows]
 
 
 # --- statements -------------------------------------------------------------------------

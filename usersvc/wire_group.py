@@ -13,6 +13,7 @@ from usersvc.groups import Group, GroupProfile, Member, MemberChange, MemberKind
 _KINDS: Final = {
     MemberKind.USER: groups_pb2.Member.KIND_USER,
     MemberKind.GROUP: groups_pb2.Member.KIND_GROUP,
+    MemberKind.UNKNOWN: groups_pb2.Member.KIND_UNKNOWN,
 }
 
 
@@ -37,30 +38,48 @@ def from_group(group: Group) -> groups_pb2.Group:
 def from_member(member: Member) -> groups_pb2.Member:
     """A member as a message."""
     return groups_pb2.Member(
-        id=str(member.member_id), kind=_KINDS[member.kind], display_name=member.display_name
+        id=member.member_id, kind=_KINDS[member.kind], display_name=member.display_name
     )
 
 
 def to_change(change: groups_pb2.MemberChange) -> MemberChange:
     """A change of members. Refuses InvalidField and MemberNotFound."""
     groups.check_count("members.remove_member_ids", len(change.remove_member_ids))
+    remove, remove_texts = _told_apart(change.remove_member_ids)
+    add, add_texts = _to_add(
+        "members.add_member_ids", change.add_member_ids, keep_unknown=change.keep_unknown
+    )
     return MemberChange(
         clear=change.clear,
-        remove=tuple(map(UUID, filter(_is_uuid, change.remove_member_ids))),
-        add=to_members("members.add_member_ids", change.add_member_ids),
+        remove=remove,
+        add=add,
+        keep_unknown=change.keep_unknown,
+        remove_texts=remove_texts,
+        add_texts=add_texts,
     )
 
 
-def to_members(field: str, ids: Sequence[str]) -> tuple[UUID, ...]:
-    """Ids of users and groups that shall become members.
+def to_first_members(request: groups_pb2.CreateGroupRequest) -> MemberChange:
+    """The members of a new group. Refuses InvalidField and MemberNotFound."""
+    keep_unknown = request.keep_unknown_members
+    add, add_texts = _to_add("member_ids", request.member_ids, keep_unknown=keep_unknown)
+    return MemberChange(add=add, keep_unknown=keep_unknown, add_texts=add_texts)
 
-    Refuses too many (InvalidField), and what can be nobody's id (MemberNotFound).
-    """
+
+def _to_add(
+    field: str, ids: Sequence[str], *, keep_unknown: bool
+) -> tuple[tuple[UUID, ...], tuple[str, ...]]:
     groups.check_count(field, len(ids))
-    for member_id in ids:
-        if not _is_uuid(member_id):
-            raise MemberNotFound(member_id)
-    return tuple(map(UUID, ids))
+    add, add_texts = _told_apart(ids)
+    if add_texts and not keep_unknown:
+        raise MemberNotFound(add_texts[0])
+    return add, add_texts
+
+
+def _told_apart(ids: Sequence[str]) -> tuple[tuple[UUID, ...], tuple[str, ...]]:
+    """Ids that somebody may have, and texts that are nobody's id."""
+    uuids = tuple(UUID(text) for text in ids if _is_uuid(text))
+    return uuids, tuple(text for text in ids if not _is_uuid(text))
 
 
 def _is_uuid(text: str) -> bool:

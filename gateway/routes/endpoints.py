@@ -33,7 +33,7 @@ def endpoints(
     At the root the types are listed from the last of `resources` on: groups are
     fewer than users, so the first page has some of both.
     """
-    root = Search(list(reversed(resources.values())), cursors)
+    root = Search(list(resources.values())[::-1], cursors)
     bulk = Bulk(
         Table({name: _changing(each) for name, each in resources.items()}), log, time.monotonic
     )

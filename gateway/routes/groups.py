@@ -44,6 +44,7 @@ class Groups:
                 organization_id=exchange.organization_id,
                 group=wire_group.to_group(document),
                 member_ids=wire_group.member_ids(document),
+                keep_unknown_members=True,
             ),
             exchange.request_id,
         )
@@ -79,7 +80,7 @@ class Groups:
         """PUT /Groups/{id} (section 3.5.1): what the client leaves out is cleared."""
         view = _projection(exchange)
         document = resource.read(GROUP, await exchange.document())
-        members = pb.MemberChange(clear=True, add_member_ids=wire_group.member_ids(document))
+        members = _exactly(document)
         updated = await self._update(
             exchange,
             wire_group.to_group(document),
@@ -133,6 +134,7 @@ class Groups:
             clear=changes.replace,
             remove_member_ids=changes.remove,
             add_member_ids=changes.add,
+            keep_unknown=True,
         )
         return await self._update(exchange, wire_group.to_group(values), fields, members, etag)
 
@@ -149,7 +151,7 @@ class Groups:
             exchange,
             wire_group.to_group(after),
             wire_group.GROUP_FIELDS,
-            pb.MemberChange(clear=True, add_member_ids=wire_group.member_ids(after)),
+            _exactly(after),
             group.etag,
         )
 
@@ -236,6 +238,13 @@ class Groups:
                 )
             ]
         return wire_group.from_group(group, members, exchange.base_url)
+
+
+def _exactly(document: wire.Resource) -> pb.MemberChange:
+    """The change that makes the members those of a document."""
+    return pb.MemberChange(
+        clear=True, add_member_ids=wire_group.member_ids(document), keep_unknown=True
+    )
 
 
 def _projection(exchange: Exchange) -> projection.Projection:

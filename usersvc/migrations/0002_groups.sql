@@ -7,6 +7,8 @@ CREATE TABLE groups (
 
     display_name    text COLLATE "C" NOT NULL,
     external_id     text COLLATE "C",
+    -- Ids that nobody has, as they were given; few, so they need no table.
+    unknown_members text[] NOT NULL DEFAULT '{}',
 
     CONSTRAINT groups_pkey PRIMARY KEY (organization_id, group_id),
     -- An index entry holds up to 2,704 bytes, and folding can make a text three times as long.

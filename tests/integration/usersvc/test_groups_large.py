@@ -169,12 +169,12 @@ STATEMENTS = {
     "find one who is not": (member_store._FIND, [*NEW, False], 1),
     "add one": (
         group_store._UPDATE,
-        [ACME, LARGE, NOW, "x", None, False, [user_id(SIZE + 1)], [], []],
+        [ACME, LARGE, NOW, "x", None, False, [user_id(SIZE + 1)], [], [], []],
         1,
     ),
     "remove one": (
         group_store._UPDATE,
-        [ACME, LARGE, NOW, "x", None, False, [], [], [user_id(7)]],
+        [ACME, LARGE, NOW, "x", None, False, [], [], [user_id(7)], []],
         1,
     ),
     "page of members": (member_store._PAGE, [ACME, LARGE, user_id(50_000), 101], 101),
