@@ -1,21 +1,33 @@
 """The HTTP application: every request in, exactly one SCIM answer and one log line out."""
 
+import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 from uuid import uuid4
 
 from aiohttp import web
 
 from chassis.log import Logger
 from gateway.auth import Authenticator, Caller
-from gateway.exchange import MAX_BODY_BYTES, Answer, Exchange, body_reader, error_answer
-from gateway.routes.table import Table
+from gateway.exchange import (
+    MAX_BODY_BYTES,
+    Answer,
+    Exchange,
+    body_reader,
+    error_answer,
+    parameters,
+)
+from gateway.routes.table import Table, path_segments
 from gateway.scim.errors import ScimError
 
 PREFIX: Final = "/webhooks/ad/v1/scim"
 NOBODY: Final = Caller("", "")
+
+_TENANT: Final = path_segments(PREFIX)
+_OUTSIDE: Final = f"There is nothing here. The Tenant URL in Entra ends with {PREFIX}."
+_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 class ScimEndpoint:
@@ -45,7 +57,11 @@ class ScimEndpoint:
         return answer.response(story.request_id)
 
     async def _answer(self, request: web.Request, story: "_Story") -> Answer:
-        match = self._table.match(request.method, request.rel_url.raw_path[len(PREFIX) :])
+        segments = path_segments(request.rel_url.raw_path)
+        if segments[: len(_TENANT)] != _TENANT:
+            raise ScimError(404, None, _OUTSIDE)
+        match = self._table.match(request.method, segments[len(_TENANT) :])
+        story.endpoint, story.resource_id = match.endpoint, match.resource_id
         if not match.public:
             story.caller = await self._authenticator.authenticate(
                 request.headers.get("Authorization"), request.remote or "", story.request_id
@@ -55,18 +71,19 @@ class ScimEndpoint:
             base_url=self._base_url,
             caller=story.caller,
             resource_id=match.resource_id,
-            parameters=request.query,
+            parameters=parameters(request),
             headers=request.headers,
             read=body_reader(request),
         )
         return await match.handler(exchange)
 
     def _tell(self, request: web.Request, answer: Answer, story: "_Story") -> None:
-        # The path has ids only; the query may hold names and is left out.
+        # Neither the path nor the query as they came: they may hold names, even keys.
         self._log.info(
             "request",
             method=request.method,
-            path=request.path[:200],
+            endpoint=story.endpoint,
+            resource_id=story.resource_id if _UUID.fullmatch(story.resource_id) else "",
             status=answer.status,
             scim_type=story.scim_type,
             milliseconds=round((time.perf_counter() - story.started) * 1000, 2),
@@ -81,14 +98,19 @@ class _Story:
     """What the log line of a request will tell."""
 
     request_id: str
+    endpoint: str = ""
+    resource_id: str = ""
     caller: Caller = NOBODY
     scim_type: str | None = None
     started: float = field(default_factory=time.perf_counter)
 
 
 def application(scim: ScimEndpoint, ready: Callable[[], Awaitable[bool]]) -> web.Application:
-    """The application: SCIM below its prefix, and the probes."""
-    app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_scim_errors])
+    """The application: the probes, and SCIM for all else.
+
+    A path outside the Tenant URL is a Tenant URL that was mistyped.
+    """
+    app = web.Application(client_max_size=MAX_BODY_BYTES)
 
     async def healthz(_: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
@@ -99,19 +121,8 @@ def application(scim: ScimEndpoint, ready: Callable[[], Awaitable[bool]]) -> web
 
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
-    app.router.add_route("*", PREFIX + "{rest:(/.*)?}", scim)
+    app.router.add_route("*", "/{path:.*}", scim)
     return app
-
-
-@web.middleware
-async def _scim_errors(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    """Paths outside the prefix are refused in SCIM's form, too: the Tenant URL was mistyped."""
-    try:
-        return await handler(request)
-    except web.HTTPException as error:
-        return error_answer(_from_http(error)).response(uuid4().hex)
 
 
 def _from_http(error: web.HTTPException) -> ScimError:
@@ -124,7 +135,6 @@ def _fault(request_id: str) -> ScimError:
     )
 
 
-_HTTP_DETAILS: Final[dict[int, Any]] = {
-    404: f"There is nothing here. The Tenant URL in Entra ends with {PREFIX}.",
+_HTTP_DETAILS: Final[Mapping[int, str]] = {
     413: f"The body is larger than {MAX_BODY_BYTES} bytes. Send the change in smaller parts.",
 }

@@ -34,10 +34,10 @@ class Caller:
 class UnauthorizedError(ScimError):
     """A request without a usable token."""
 
-    def __init__(self, detail: str) -> None:
+    def __init__(self, detail: str, challenge: str = "Bearer") -> None:
         super().__init__(401, None, f"{detail} {_HOW}")
-        # RFC 6750 section 3: no error code when no credentials came at all.
-        self.headers: Mapping[str, str] = {"WWW-Authenticate": "Bearer"}
+        # RFC 6750 section 3: no error code when no token came at all.
+        self.headers: Mapping[str, str] = {"WWW-Authenticate": challenge}
 
 
 class Authenticator:
@@ -107,6 +107,10 @@ def bearer_token(authorization: str | None) -> str:
     *schemes, token = authorization.split() or [""]
     if not schemes or any(scheme.lower() != "bearer" for scheme in schemes):
         raise UnauthorizedError("The Authorization header is not of the form: Bearer <API key>.")
+    if not token.isascii():
+        raise UnauthorizedError(
+            "The Authorization header holds what no API key does.", 'Bearer error="invalid_token"'
+        )
     return token
 
 

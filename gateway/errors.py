@@ -31,7 +31,9 @@ _KEY_PAGE: Final = "Settings & Integrations → Integrations → Microsoft Entra
 _INVALID_TOKEN: Final = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
 _RETRY: Final = {"Retry-After": str(RETRY_AFTER_SECONDS)}
 _AWAY: Final = Answer(
-    503, detail="Cloud Academy cannot answer at the moment. Nothing was changed; try again.",
+    503,
+    detail="Cloud Academy cannot answer at the moment. Try again; if this was a change, read the "
+    "resource first, since it may have been made.",
     headers=_RETRY,
 )  # fmt: skip
 _LATE: Final = Answer(
@@ -42,7 +44,11 @@ _LATE: Final = Answer(
 
 ANSWERS: Final[Mapping[str, Answer]] = {
     "INVALID_FIELD": Answer(400, "invalidValue"),
-    "UNKNOWN_FIELD": Answer(400, "invalidPath"),
+    "UNKNOWN_FIELD": Answer(
+        400,
+        "invalidFilter",
+        "The filter or sortBy names an attribute that cannot be used there.",
+    ),
     # SCIM's clients only ever send page tokens inside cursors.
     "INVALID_PAGE_TOKEN": Answer(
         400, "invalidCursor", "The cursor leads nowhere anymore. Begin anew with an empty cursor."

@@ -8,11 +8,21 @@ from aiohttp import web
 
 from gateway.auth import Caller
 from gateway.scim import resource as scim_resource
-from gateway.scim.errors import ScimError
+from gateway.scim.errors import ScimError, invalid_syntax
 from gateway.scim.responses import dumps, error_body
 
 MEDIA_TYPE: Final = "application/scim+json"
 MAX_BODY_BYTES: Final = 1024 * 1024
+_PARAMETERS: Final = (
+    "filter",
+    "attributes",
+    "excludedAttributes",
+    "sortBy",
+    "sortOrder",
+    "startIndex",
+    "count",
+    "cursor",
+)
 _ACCEPTED: Final = (MEDIA_TYPE, "application/json")
 
 
@@ -65,9 +75,24 @@ def body_reader(request: web.Request) -> Callable[[], Awaitable[Document]]:
             raise ScimError(
                 415, None, f"The Content-Type is not {MEDIA_TYPE}; send the resource as JSON."
             )
-        return scim_resource.loads(await request.read())
+        try:
+            body = await request.read()
+        except web.RequestPayloadError:
+            raise invalid_syntax("The body is not encoded as its Content-Encoding says.") from None
+        except ConnectionError:
+            raise invalid_syntax("The connection ended before the body did.") from None
+        return scim_resource.loads(body)
 
     return read
+
+
+def parameters(request: web.Request) -> Mapping[str, str]:
+    """The query parameters. Refuses (400 invalidSyntax) one of ours that is given twice."""
+    query = request.query
+    for name in _PARAMETERS:
+        if len(query.getall(name, ())) > 1:
+            raise invalid_syntax(f"The parameter {name} is given twice; send it once.")
+    return query
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from cloudacademy.users.v1 import users_pb2 as pb
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from gateway.scim.schema import ENTERPRISE_USER_URN, USER, AttributePath
+from gateway.scim.schema import ENTERPRISE_USER_URN, REFERENCE, USER, AttributePath
 
 Resource = dict[str, Any]
 
@@ -31,6 +31,8 @@ def snake(name: str) -> str:
 
 def field_name(path: AttributePath) -> str | None:
     """The contract's name of an attribute: `name.given_name`; none if it has no such field."""
+    if path.target.name == REFERENCE:  # follows from the value
+        return None
     names = [path.attribute.name]
     if path.sub_attribute is not None:
         names.append(path.sub_attribute.name)

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from chassis.log import Logger
 from gateway.exchange import Answer, Document, Exchange, answer
-from gateway.routes.table import Table
+from gateway.routes.table import Table, path_segments
 from gateway.scim import bulk, bulk_plan
 from gateway.scim import bulk_references as references
 from gateway.scim.bulk import BulkRequest, Operation
@@ -49,7 +49,7 @@ class Bulk:
         async def read() -> Document:
             return data
 
-        match = self._resources.match(method, path)
+        match = self._resources.match(method, path_segments(path))
         part = dataclasses.replace(
             exchange,
             resource_id=match.resource_id,

@@ -20,6 +20,7 @@ DOCUMENTATION: Final = (
 
 async def service_provider_config(exchange: Exchange) -> Answer:
     """GET /ServiceProviderConfig, the one document that is readable without a key."""
+    refuse_filter(exchange, "ServiceProviderConfig")
     return answer(
         {
             "schemas": [SERVICE_PROVIDER_CONFIG],
@@ -61,6 +62,12 @@ async def service_provider_config(exchange: Exchange) -> Answer:
     )
 
 
+def refuse_filter(exchange: Exchange, name: str) -> None:
+    """Refuse (403) a filter, as RFC 7644 section 4 demands of discovery."""
+    if exchange.parameter("filter") is not None:
+        raise ScimError(403, None, f"/{name} cannot be filtered; ask for all of it.")
+
+
 class Collection:
     """A fixed list of documents: all of them, or one by its id."""
 
@@ -71,8 +78,7 @@ class Collection:
 
     async def list(self, exchange: Exchange) -> Answer:
         """All documents; a filter is refused, as RFC 7644 section 4 demands."""
-        if exchange.parameter("filter") is not None:
-            raise ScimError(403, None, f"/{self._name} cannot be filtered; ask for all of it.")
+        refuse_filter(exchange, self._name)
         return answer(list_response(self._documents, len(self._documents), 1))
 
     async def get(self, exchange: Exchange) -> Answer:

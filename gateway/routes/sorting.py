@@ -3,7 +3,7 @@
 from typing import Final
 
 from gateway.scim.errors import invalid_value, shown
-from gateway.scim.schema import ResourceType
+from gateway.scim.schema import ResourceType, Type
 from gateway.wire import field_name
 
 NEWEST_FIRST: Final = "id desc"
@@ -22,7 +22,9 @@ def order_by(resource_type: ResourceType, sort_by: str | None, sort_order: str |
     if not sort_by:
         return NEWEST_FIRST
     path = resource_type.find(sort_by)
-    field = field_name(path) if path is not None else None
+    field = None
+    if path is not None and path.target.type is not Type.COMPLEX:
+        field = field_name(path)
     if field is None:
         raise invalid_value(f"sortBy names no attribute that has an order: {shown(sort_by)}.")
     return field if direction == "ascending" else f"{field} desc"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote
 
 from gateway.exchange import Answer, Exchange
-from gateway.scim.errors import ScimError
+from gateway.scim.errors import ScimError, shown
 
 Handler = Callable[[Exchange], Awaitable[Answer]]
 Methods = Mapping[str, Handler]
@@ -39,6 +39,7 @@ class Match:
     """Where a request leads."""
 
     handler: Handler
+    endpoint: str
     resource_id: str
     public: bool
 
@@ -58,28 +59,37 @@ class Table:
     def __init__(self, endpoints: Mapping[str, Endpoint]) -> None:
         self._endpoints = endpoints
 
-    def match(self, method: str, path: str) -> Match:
-        """Where a path below the Tenant URL leads.
+    def match(self, method: str, segments: Sequence[str]) -> Match:
+        """Where the segments of a path below the Tenant URL lead.
 
-        Slashes that are doubled or trail are no mistake: Tenant URLs are typed
-        by people. Refuses (404) paths and (405) methods that do not exist.
+        Refuses (404) paths and (405) methods that do not exist. HEAD is asked
+        wherever GET is (RFC 9110 section 9.3.2).
         """
-        first, *rest = [unquote(segment) for segment in path.split("/") if segment] or [""]
+        first, *rest = segments or [""]
         endpoint = self._endpoints.get(first)
         methods = endpoint.methods(rest) if endpoint is not None else {}
         if endpoint is None or not methods:
-            raise _no_such_path(path)
-        handler = methods.get(method)
+            raise _no_such_path(segments)
+        handler = methods.get(method) or (methods.get("GET") if method == "HEAD" else None)
         if handler is None:
             raise MethodNotAllowedError(method, methods)
-        return Match(handler, rest[0] if rest else "", endpoint.public)
+        return Match(handler, first, rest[0] if rest else "", endpoint.public)
 
 
-def _no_such_path(path: str) -> ScimError:
+def path_segments(path: str) -> list[str]:
+    """The segments of a path as it was sent.
+
+    Slashes that are doubled or trail are no mistake: Tenant URLs are typed by
+    people.
+    """
+    return [unquote(segment) for segment in path.split("/") if segment]
+
+
+def _no_such_path(segments: Sequence[str]) -> ScimError:
     return ScimError(
         404,
         None,
-        f"There is nothing at {path[:80] or '/'}. The Tenant URL in Entra ends with "
-        "/webhooks/ad/v1/scim; what follows is /Users, /Groups, /Bulk, /.search, "
+        f"There is nothing at {shown('/' + '/'.join(segments))}. The Tenant URL in Entra ends "
+        "with /webhooks/ad/v1/scim; what follows is /Users, /Groups, /Bulk, /.search, "
         "/Schemas, /ResourceTypes or /ServiceProviderConfig.",
     )

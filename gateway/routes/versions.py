@@ -1,15 +1,19 @@
 """Versions of a resource that others may change meanwhile (RFC 7644 section 3.14)."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, TypeVar
 
-from gateway.errors import RefusedError
+from gateway.errors import RETRY_AFTER_SECONDS, RefusedError
 from gateway.exchange import Exchange
 from gateway.preconditions import wanted_etags
 from gateway.scim.errors import ScimError
 
-LOST_RACES: Final = 5
+LOST_RACES: Final = 10
 """How often a change without If-Match is tried anew on a resource that others change."""
+_PAUSE_SECONDS: Final = 0.005
+"""The first pause between tries is up to this long, each later one up to twice the one before."""
 
 Outcome = TypeVar("Outcome")
 
@@ -36,15 +40,25 @@ async def unraced(attempt: Callable[[], Awaitable[Outcome]], etag: str) -> Outco
     With an etag a lost race is the client's to know of (412); without one the
     attempt is made again, a few times (503).
     """
-    for _ in range(LOST_RACES):
+    for lost in range(LOST_RACES):
         try:
             return await attempt()
         except RefusedError as refused:
             if refused.reason != "ETAG_MISMATCH" or etag:
                 raise
-    raise ScimError(
-        503, None, "Others keep changing this resource. Nothing was changed; try again."
-    )
+        # Of those who race, some wait and some do not: all at once would only meet again.
+        await asyncio.sleep(random.uniform(0, _PAUSE_SECONDS * 2**lost))  # noqa: S311
+    raise ContendedError
+
+
+class ContendedError(ScimError):
+    """A resource that others changed between each of our reads and writes."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            503, None, "Others keep changing this resource. Nothing was changed; try again."
+        )
+        self.headers: Mapping[str, str] = {"Retry-After": str(RETRY_AFTER_SECONDS)}
 
 
 def changed() -> ScimError:

@@ -19,3 +19,11 @@ def test_a_header_without_a_bearer_token_is_refused_with_where_to_get_one(header
         bearer_token(header)
 
     assert (refused.value.status, refused.value.headers) == (401, {"WWW-Authenticate": "Bearer"})
+
+
+@pytest.mark.parametrize("header", ["Bearer clé", "Bearer \udce9"])
+def test_a_token_that_no_key_can_be_is_an_invalid_one(header):
+    with pytest.raises(UnauthorizedError) as refused:
+        bearer_token(header)
+
+    assert refused.value.headers == {"WWW-Authenticate": 'Bearer error="invalid_token"'}
