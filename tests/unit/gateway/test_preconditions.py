@@ -20,7 +20,9 @@ def test_a_header_lists_versions(header, etags):
     assert wanted_etags(header) == etags
 
 
-@pytest.mark.parametrize("header", ["1", "W/1", '""', 'W/""', '"\udce9"', '"1', '"1" "2"', '"1",', "x" * 2_000, ""])
+@pytest.mark.parametrize(
+    "header", ["1", "W/1", '""', 'W/""', '"\udce9"', '"1', '"1" "2"', '"1",', "x" * 2_000, ""]
+)
 def test_what_is_no_list_of_versions_is_refused(header):
     with pytest.raises(ScimError) as refused:
         wanted_etags(header)
