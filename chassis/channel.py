@@ -13,6 +13,8 @@ from chassis.settings import is_loopback
 
 MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
 DEADLINE_SECONDS: Final = 10.0
+TAKES_CALLS: Final = "chassis.TakesCalls"
+"""What a server's health says under this name: whether callers may begin calls on it."""
 
 
 def connect(
@@ -65,6 +67,7 @@ def _options(repeatable: Mapping[str, Sequence[str]]) -> list[tuple[str, str | i
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.min_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 1000),
+        ("grpc.dns_min_time_between_resolutions_ms", 1_000),
         ("grpc.enable_http_proxy", 0),  # services are neighbours
         ("grpc.keepalive_time_ms", 10_000),
         ("grpc.keepalive_timeout_ms", 3_000),
@@ -76,6 +79,8 @@ def _options(repeatable: Mapping[str, Sequence[str]]) -> list[tuple[str, str | i
 def _service_config(repeatable: Mapping[str, Sequence[str]]) -> dict[str, object]:
     return {
         "loadBalancingConfig": [{"round_robin": {}}],
+        # A server that is about to stop is left before it does.
+        "healthCheckConfig": {"serviceName": TAKES_CALLS},
         "methodConfig": [
             {
                 "name": [

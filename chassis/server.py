@@ -10,15 +10,16 @@ from grpc_reflection.v1alpha import reflection
 
 from chassis.admission import Admission, Callers
 from chassis.certificates import Certificates
-from chassis.channel import MAX_MESSAGE_BYTES
+from chassis.channel import MAX_MESSAGE_BYTES, TAKES_CALLS
 from chassis.envelope import Envelope
 from chassis.log import Logger
 from chassis.process import StartError
 from chassis.settings import Address, ServerSettings
 
-MAX_CONCURRENT_CALLS: Final = 1_000
 DRAIN_SECONDS: Final = 10.0
+LEAVE_SECONDS: Final = 0.5
 HEALTH_SECONDS: Final = 1.0
+HEALTH_PATIENCE_SECONDS: Final = 3.0
 
 
 class Server:
@@ -47,16 +48,8 @@ class Server:
         self._health = health.aio.HealthServicer()
         self.grpc: grpc.aio.Server = grpc.aio.server(
             interceptors=[Envelope(log, self._admission)],
-            maximum_concurrent_rpcs=MAX_CONCURRENT_CALLS,
-            options=[
-                # Two processes on one port would share its calls at random.
-                ("grpc.so_reuseport", 0),
-                ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-                ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-                ("grpc.keepalive_time_ms", 30_000),
-                ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
-                ("grpc.keepalive_permit_without_calls", 1),
-            ],
+            maximum_concurrent_rpcs=settings.max_calls,
+            options=_options(settings),
         )
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -71,6 +64,7 @@ class Server:
         listen = self._settings.listen
         port = self._bind(listen)
         await self._set_health(False)
+        await self._health.set(TAKES_CALLS, health_pb2.HealthCheckResponse.SERVING)
         await self.grpc.start()
         self._log.info(
             "listening",
@@ -82,6 +76,8 @@ class Server:
         self._log.info("draining", limit_seconds=DRAIN_SECONDS)
         watch.cancel()
         await self._health.enter_graceful_shutdown()
+        # gRPC cancels a call that arrives once it stops: callers must have left by then.
+        await asyncio.sleep(LEAVE_SECONDS)
         await self.grpc.stop(DRAIN_SECONDS)
         self._log.info("stopped")
 
@@ -101,15 +97,40 @@ class Server:
     async def _watch_health(self) -> None:
         before = None
         while True:
-            ready = await self._ready()
+            ready = await self._is_ready()
             if ready is not before:
                 self._log.info("health", ready=ready)
                 await self._set_health(ready)
                 before = ready
             await asyncio.sleep(HEALTH_SECONDS)
 
+    async def _is_ready(self) -> bool:
+        try:
+            async with asyncio.timeout(HEALTH_PATIENCE_SECONDS):
+                return await self._ready()
+        except TimeoutError:
+            return False
+        except Exception as fault:  # noqa: BLE001 - what cannot be told is not well
+            self._log.error("fault", exc_info=fault)
+            return False
+
     async def _set_health(self, ready: bool) -> None:
         serving = health_pb2.HealthCheckResponse.SERVING
         not_serving = health_pb2.HealthCheckResponse.NOT_SERVING
         for name in ("", *self._services):
             await self._health.set(name, serving if ready else not_serving)
+
+
+def _options(settings: ServerSettings) -> list[tuple[str, int]]:
+    return [
+        # Two processes on one port would share its calls at random.
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.max_connection_age_ms", settings.connection_seconds * 1000),
+        # Calls that run have their deadline; streams begin anew on another connection.
+        ("grpc.max_connection_age_grace_ms", round(DRAIN_SECONDS * 1000)),
+    ]

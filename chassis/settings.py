@@ -48,6 +48,10 @@ class ServerSettings:
     listen: Address
     tls: CertificateFiles | None = None
     reflection: bool = True
+    max_calls: int = 1_000
+    """How many calls run at once; the next is refused with RESOURCE_EXHAUSTED."""
+    connection_seconds: int = 300
+    """How old a connection gets. Callers look for all servers again when it ends."""
 
 
 class Environment:
@@ -116,10 +120,14 @@ class Environment:
         return CertificateFiles(*map(Path, paths))
 
     def server(self, listen: str) -> ServerSettings:
-        """`LISTEN`, the certificate, and `REFLECTION`, which is off by itself where TLS is on."""
+        """What a server's variables say; `REFLECTION` is off by itself where TLS is on."""
         tls = self.certificate_files()
         return ServerSettings(
-            self.address("LISTEN", listen), tls, self.switch("REFLECTION", tls is None)
+            listen=self.address("LISTEN", listen),
+            tls=tls,
+            reflection=self.switch("REFLECTION", tls is None),
+            max_calls=self.integer("MAX_CALLS", 1_000, 1, 100_000),
+            connection_seconds=self.integer("CONNECTION_SECONDS", 300, 1, 86_400),
         )
 
     def urls(self, name: str, default: str, keys: tuple[str, ...]) -> Mapping[str, str]:

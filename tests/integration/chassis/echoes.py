@@ -32,9 +32,11 @@ class EchoService:
         self.held = 0
         self.cancelled = 0
         self.answered = 0
+        self.peers: set[str] = set()
 
-    async def echo(self, request: bytes, _: Any) -> bytes:
+    async def echo(self, request: bytes, context: Any) -> bytes:
         self.answered += 1
+        self.peers.add(context.peer())
         return request
 
     async def count(self, _request: bytes, _: Any) -> AsyncIterator[bytes]:
@@ -74,8 +76,8 @@ class Running:
     service: EchoService
     log: list[dict[str, Any]]
     stop: asyncio.Event
-    task: asyncio.Task[None]
-    ready: list[bool] = field(default_factory=lambda: [True])
+    task: asyncio.Task[None] = field(init=False)
+    trouble: str = ""
 
     @property
     def target(self) -> str:
@@ -88,22 +90,27 @@ class Running:
 @asynccontextmanager
 async def echo_server(settings: ServerSettings = OPEN) -> AsyncIterator[Running]:
     """Serve until the end of the block, then drain."""
-    capture, stop, ready = LogCapture(), asyncio.Event(), [True]
+    capture, stop, service = LogCapture(), asyncio.Event(), EchoService()
+    running = Running(0, service, capture.entries, stop)
 
     async def is_ready() -> bool:
-        return ready[0]
+        if running.trouble == "silence":
+            await stop.wait()
+        if running.trouble == "a fault":
+            raise RuntimeError(running.trouble)
+        return not running.trouble
 
     log = structlog.wrap_logger(None, processors=[capture])
-    server, service = Server(settings, CALLERS, is_ready, log), EchoService()
+    server = Server(settings, CALLERS, is_ready, log)
     server.grpc.add_generic_rpc_handlers((service.handler(),))
     task = asyncio.create_task(server.run(stop))
     await until(lambda: task.done() or any("address" in entry for entry in capture.entries))
     if task.done():
         await task
     address = next(entry["address"] for entry in capture.entries if "address" in entry)
-    port = int(address.rpartition(":")[2])
+    running.port, running.task = int(address.rpartition(":")[2]), task
     try:
-        yield Running(port, service, capture.entries, stop, task, ready)
+        yield running
     finally:
         service.let_go.set()
         stop.set()

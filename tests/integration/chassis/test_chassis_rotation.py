@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
@@ -14,6 +13,7 @@ from chassis.certificates import CertificateFiles, Certificates
 from chassis.channel import connect
 from chassis.settings import Address, ServerSettings
 from tests.integration.chassis.authorities import Authority, replace
+from tests.integration.chassis.callers import Caller, calling_on
 from tests.integration.chassis.echoes import COUNT, ECHO, Running, echo_server, until
 
 LOG = structlog.wrap_logger(structlog.ReturnLogger())
@@ -36,42 +36,19 @@ async def server(server_files: CertificateFiles) -> AsyncIterator[Running]:
         yield running
 
 
-@dataclass
-class Caller:
-    """Calls on and on."""
-
-    server: Running
-    channel: grpc.aio.Channel
-    answers: int = 0
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def call_on(self) -> None:
-        echo = self.channel.unary_unary(ECHO)
-        while not self.ended.is_set():
-            assert await echo(b"hello", timeout=5) == b"hello"
-            self.answers += 1
-
-    async def some_more_answers(self) -> None:
-        enough = self.answers + 20
-        await until(lambda: self.answers >= enough)
-
-    async def is_called(self, name: str) -> None:
-        """Wait until the server knows the caller by this name."""
-        await until(lambda: self.server.logged("call")[-1]["caller"] == name)
-
-
 @asynccontextmanager
 async def calling(server: Running, files: CertificateFiles) -> AsyncIterator[Caller]:
-    """Four callers on one channel; any failed call fails the test."""
-    async with connect(server.target, {}, Certificates(files, LOG)) as channel:
-        caller = Caller(server, channel)
-        async with asyncio.TaskGroup() as tasks:
-            for _ in range(4):
-                tasks.create_task(caller.call_on())
-            await caller.some_more_answers()
-            yield caller
-            await caller.some_more_answers()
-            caller.ended.set()
+    """Call on with a certificate."""
+    async with (
+        connect(server.target, {}, Certificates(files, LOG)) as channel,
+        calling_on(channel) as caller,
+    ):
+        yield caller
+
+
+async def is_called(server: Running, name: str) -> None:
+    """Wait until the server knows its caller by this name."""
+    await until(lambda: server.logged("call")[-1]["caller"] == name)
 
 
 async def answers(server: Running, files: CertificateFiles) -> bool:
@@ -92,7 +69,7 @@ async def test_a_callers_new_certificate_is_shown_and_no_call_is_lost(
         stream = caller.channel.unary_stream(COUNT)(b"")
         first = await stream.read()
         authority.issue(tmp_path / "caller", "search")
-        await caller.is_called("search")
+        await is_called(server, "search")
         second = await stream.read()
         stream.cancel()
 
@@ -123,7 +100,7 @@ async def test_a_new_certificate_that_no_server_takes_breaks_nothing(
         await caller.some_more_answers()
         assert not await answers(server, files)
         authority.issue(tmp_path / "caller", "search")
-        await caller.is_called("search")
+        await is_called(server, "search")
 
     assert refused > 0
 

@@ -1,0 +1,49 @@
+"""A name server that knows one name, whose addresses change when a test says so."""
+
+import asyncio
+import socket
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+A_RECORD = 1
+
+
+class NameServer(asyncio.DatagramProtocol):
+    """Answers each question for an IPv4 address with all of `addresses` (RFC 1035)."""
+
+    def __init__(self, *addresses: str) -> None:
+        self.addresses = list(addresses)
+        self.asked = 0
+        self.port = 0
+        self._transport: asyncio.DatagramTransport | None = None
+
+    def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override]
+        self._transport = transport
+        self.port = transport.get_extra_info("sockname")[1]
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        end = data.index(b"\0", 12) + 5
+        question = data[12:end]
+        wanted = struct.unpack("!H", question[-4:-2])[0]
+        records = b"".join(
+            struct.pack("!HHHIH", 0xC00C, A_RECORD, 1, 0, 4) + socket.inet_aton(address)
+            for address in (self.addresses if wanted == A_RECORD else ())
+        )
+        self.asked += wanted == A_RECORD
+        header = struct.pack("!HHHHH", 0x8580, 1, len(records) // 16, 0, 0)
+        assert self._transport is not None
+        self._transport.sendto(data[:2] + header + question + records, addr)
+
+
+@asynccontextmanager
+async def name_server(*addresses: str) -> AsyncIterator[NameServer]:
+    """Run one on this machine."""
+    loop = asyncio.get_running_loop()
+    transport, names = await loop.create_datagram_endpoint(
+        lambda: NameServer(*addresses), local_addr=("127.0.0.1", 0)
+    )
+    try:
+        yield names
+    finally:
+        transport.close()
