@@ -1,12 +1,12 @@
--- The one home of the rule for comparing text without regard to case: Unicode's full case folding,
--- which looks at single characters only. So unlike lower() it treats every sigma alike wherever it
--- stands, and folding a part gives a part of the folded whole. 'ß' equals 'ss'; a Turkish dotless
--- 'ı' is not 'i'; composed and decomposed accents differ, as no text is normalized. Python's
--- str.casefold() gives the same for all characters that both Unicode versions know. A later
--- PostgreSQL may know more of them: reindex after a major upgrade.
+-- The one home of the rule for comparing text without regard to case: Unicode's simple case
+-- folding, one character for one, as identity providers compare names. (Full folding would make
+-- 'straße@…' and 'strasse@…' one person.) It looks at single characters only, so unlike lower() it
+-- treats every sigma alike wherever it stands, and folding a part gives a part of the folded whole.
+-- A Turkish dotless 'ı' is not 'i'; composed and decomposed accents differ, as no text is
+-- normalized. A later PostgreSQL may know more characters: reindex after a major upgrade.
 CREATE FUNCTION fold(text) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-    RETURN casefold($1 COLLATE pg_unicode_fast);
+    RETURN casefold($1 COLLATE pg_c_utf8);
 
 -- Text is ordered by code point. NULL is what is not assigned; a text is never empty, an array
 -- of elements neither.

@@ -85,6 +85,14 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
+def fold(text: str) -> str:
+    """Simple case folding: of each character, but to no more than one."""
+    return "".join(
+        next((folded for folded in (each.casefold(), each.lower()) if len(folded) == 1), each)
+        for each in text
+    )
+
+
 def _compares(comparison: filter_pb2.Comparison, left: Any, name: str) -> bool:
     operator = filter_pb2.Operator.Name(comparison.operator)
     kind = comparison.WhichOneof("value")
@@ -92,7 +100,7 @@ def _compares(comparison: filter_pb2.Comparison, left: Any, name: str) -> bool:
     if kind == "time":
         right = right.seconds * 10**9 + right.nanos
     elif kind == "text" and name not in EXACT:
-        left, right = left and left.casefold(), right.casefold()
+        left, right = left and fold(left), fold(right)
     if operator == "OPERATOR_NOT_EQUAL":
         return left is None or left != right
     return left is not None and _OPERATORS[operator](left, right)
@@ -110,7 +118,7 @@ def sort_key(user: users_pb2.User, field: str) -> Any:
         field = f"{head}.{rest or 'value'}"
     else:
         value = _values(user, field)[0]
-    return value.casefold() if isinstance(value, str) and field not in EXACT else value
+    return fold(value) if isinstance(value, str) and field not in EXACT else value
 
 
 def sort(users: list[users_pb2.User], field: str, descending: bool) -> list[users_pb2.User]:

@@ -61,6 +61,7 @@ async def test_an_asterisk_replaces_everything(users, clock):
     clock.advance(minutes=1)
     updated = await update(users, user.id, "*", user_name="Ann", nick_name="A")
     expected = changed(user, user_name="Ann", nick_name="A")
+    expected.ClearField("active")
     expected.ClearField("title")
     expected.ClearField("emails")
     assert updated == expected

@@ -59,7 +59,7 @@ def test_a_mask_takes_the_fields_that_it_names(mask, expected):
 @pytest.mark.parametrize(
     ("path", "field", "value"),
     [
-        ("active", "active", True),
+        ("active", "active", None),
         ("title", "title", ""),
         ("emails", "emails", NEW.emails),
         ("name", "name", NEW.name),
