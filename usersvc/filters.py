@@ -1,5 +1,6 @@
 """What to list: conditions, an order, and where a page begins."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
@@ -119,3 +120,11 @@ class Page(Generic[Item]):
 
     items: list[Item]
     next: Position | None
+    position: Callable[[int], Position] | None = None
+    """The position of the n-th item, for lists that can be cut short."""
+
+    def first(self, count: int) -> "Page[Item]":
+        """The page cut short to its first items."""
+        if self.position is None or count >= len(self.items):
+            return self
+        return Page(self.items[:count], self.position(count - 1))

@@ -22,12 +22,13 @@ async def page(
     statement = list_sql.page_statement(where, query, resource)
     async with database.connection() as db:
         rows = await db.fetch(statement, *where.arguments)
+
+    def position(index: int) -> Position:
+        return Position(rows[index]["order_key"], rows[index][resource.id])
+
     more = len(rows) > query.size
-    last = rows[query.size - 1] if more else None
-    return Page(
-        [read(row) for row in rows[: query.size]],
-        Position(last["order_key"], last[resource.id]) if last else None,
-    )
+    items = [read(row) for row in rows[: query.size]]
+    return Page(items, position(query.size - 1) if more else None, position)
 
 
 async def count(

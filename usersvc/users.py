@@ -10,6 +10,8 @@ from usersvc import texts
 from usersvc.errors import InvalidField, UnknownField
 
 MAX_ELEMENTS: Final = 1_000
+MAX_ELEMENTS_SIZE: Final = 1024 * 1024
+"""How many characters all elements of a user may hold: a user fits into one message."""
 EVERYTHING: Final = "*"
 
 
@@ -194,9 +196,11 @@ def check(profile: Profile) -> None:
     if profile.enterprise != NO_ENTERPRISE:
         for text in _ENTERPRISE_TEXTS:
             _check_text(f"enterprise.{text}", getattr(profile.enterprise, text))
+    size = _check_elements("addresses", profile.addresses, _ADDRESS_TEXTS)
     for field in _TYPED_VALUES:
-        _check_elements(field, getattr(profile, field), ("value", "display", "type"))
-    _check_elements("addresses", profile.addresses, _ADDRESS_TEXTS)
+        size += _check_elements(field, getattr(profile, field), ("value", "display", "type"))
+    if size > MAX_ELEMENTS_SIZE:
+        raise InvalidField("user", f"has more than {MAX_ELEMENTS_SIZE:,} characters in its lists")
 
 
 _KEYS: Final = frozenset(
@@ -210,16 +214,21 @@ def _check_text(field: str, text: str) -> None:
 
 def _check_elements(
     field: str, elements: tuple[TypedValue, ...] | tuple[Address, ...], names: tuple[str, ...]
-) -> None:
+) -> int:
+    """Refuse what no repeated field may hold; tell how many characters this one holds."""
     if not elements:
-        return
+        return 0
     if len(elements) > MAX_ELEMENTS:
         raise InvalidField(field, f"has more than {MAX_ELEMENTS:,} elements")
     if sum(1 for _ in _primaries(elements)) > 1:
         raise InvalidField(field, "has more than one primary element")
+    size = 0
     for element in elements:
         for name in names:
-            _check_text(f"{field}.{name}", getattr(element, name))
+            text = getattr(element, name)
+            _check_text(f"{field}.{name}", text)
+            size += len(text)
+    return size
 
 
 def _primaries(

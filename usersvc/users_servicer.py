@@ -58,7 +58,9 @@ class UsersServicer(users_pb2_grpc.UserServiceServicer):
             found: Sequence[User] = page.items
             if request.view == WITH_GROUPS:
                 found = await self._store.with_groups(found)
-            response.users.extend([wire.from_user(user) for user in found])
+            messages = [wire.from_user(user) for user in found]
+            page = page.first(wire_list.fitting(messages))
+            response.users.extend(messages[: len(page.items)])
             if page.next is not None:
                 response.next_page_token = page_token.encode(digest, page.next)
             total = wire_list.known_total(query, page)

@@ -1,8 +1,10 @@
 """What the lists of users and of groups have in common: queries in, totals out."""
 
+from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
 from cloudacademy.users.v1 import groups_pb2, users_pb2
+from google.protobuf.message import Message
 
 from usersvc import list_sql, page_token, wire, wire_filter
 from usersvc.errors import InvalidField
@@ -11,6 +13,8 @@ from usersvc.filters import Order, Page, Query
 
 DEFAULT_PAGE_SIZE: Final = 100
 MAX_PAGE_SIZE: Final = 1_000
+MAX_PAGE_BYTES: Final = 8 * 1024 * 1024
+"""How much a page holds: half of what a message may."""
 
 ListRequest: TypeAlias = users_pb2.ListUsersRequest | groups_pb2.ListGroupsRequest
 
@@ -41,6 +45,16 @@ def to_query(request: ListRequest, resource: Resource) -> tuple[Query, str]:
         skip=skip,
     )
     return query, digest
+
+
+def fitting(messages: Sequence[Message]) -> int:
+    """How many of the messages of a page go into one answer; the first does in any case."""
+    size = 0
+    for index, message in enumerate(messages):
+        size += message.ByteSize()
+        if size > MAX_PAGE_BYTES and index:
+            return index
+    return len(messages)
 
 
 def known_total(query: Query, page: Page[Any]) -> int | None:

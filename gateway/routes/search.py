@@ -6,7 +6,7 @@ types follow one another, users before groups, as one list with one count.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 from cloudacademy.users.v1 import filter_pb2
@@ -108,6 +108,9 @@ class Search:
             resources += found.resources
             total += found.total
             skip = max(0, skip - found.total)
+            if found.next_page_token and len(found.resources) < size:
+                # The page is full of large resources: the rest is on pages to come.
+                page = replace(page, count=len(resources))
         return answer(list_response(resources, total, page.start_index))
 
     async def _by_cursor(self, exchange: Exchange, request: SearchRequest, cursor: str) -> Answer:

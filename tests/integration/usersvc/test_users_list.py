@@ -253,3 +253,20 @@ async def test_a_filter_may_be_as_deep_and_as_large_as_the_contract_says(users, 
     wide = any_of(*[compare("user_name", "EQUAL", "ann")] * 199)
     assert await names(users, wide) == ["Ann"]
     assert await names(users, deep(30)) == ["Eve", "dan", "Cat", "bob", "Ann"]  # 29 negations
+
+
+async def test_a_page_of_large_users_ends_early_and_hides_nobody(users):
+    photos = [TypedValue(value=str(number) + "x" * 8_000) for number in range(120)]
+    made = [await create(users, f"user{number}", photos=photos) for number in range(12)]
+
+    first = await list_users(users, page_size=100, count_total=True)
+    pages = await walk(users, 100)
+
+    assert (0 < len(first.users) < len(made), first.total_size) == (True, len(made))
+    assert [user.id for page in pages for user in page] == [user.id for user in made]
+
+
+async def test_a_user_whose_lists_do_not_fit_into_a_message_is_refused(users):
+    photos = [TypedValue(value=str(number) + "x" * 8_000) for number in range(140)]
+    with invalid_field("user"):
+        await create(users, "ann", photos=photos)
