@@ -7,6 +7,7 @@ from typing import Final
 
 import asyncpg
 
+from chassis.metrics import Metrics
 from chassis.refusal import DatabaseUnavailable
 
 POOL_SIZE: Final = 8  # more did not help on two cores; a service has several replicas
@@ -58,6 +59,17 @@ class Database:
             await asyncio.wait_for(self._pool.close(), timeout=STATEMENT_SECONDS)
         except TimeoutError:
             self._pool.terminate()
+
+    def observe(self, metrics: Metrics) -> None:
+        """Let the metrics tell how full the pool is."""
+        pool = self._pool
+        metrics.gauge("database_connections", "Connections that are open.", pool.get_size)
+        metrics.gauge(
+            "database_connections_in_use",
+            "Connections that are taken.",
+            lambda: pool.get_size() - pool.get_idle_size(),
+        )
+        metrics.gauge("database_connections_max", "How many there can be.", pool.get_max_size)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[asyncpg.Connection]:

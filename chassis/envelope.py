@@ -10,6 +10,7 @@ import grpc
 
 from chassis.admission import Admission
 from chassis.log import Logger
+from chassis.metrics import Requests
 from chassis.refusal import DeadlineExceeded, Internal, Refusal
 from chassis.status import to_trailing_metadata
 
@@ -26,14 +27,17 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class Envelope(grpc.aio.ServerInterceptor):
-    """Asks who calls, turns refusals into gRPC statuses and writes one log line for each call.
+    """Asks who calls, turns refusals into gRPC statuses, counts and logs each call once.
 
     What is no refusal is a fault of ours: its text goes to the log, and only
     the request id goes out. Without an admission every caller is let in.
     """
 
-    def __init__(self, log: Logger, admission: Admission | None = None) -> None:
+    def __init__(
+        self, log: Logger, admission: Admission | None = None, calls: Requests | None = None
+    ) -> None:
         self._log = log
+        self._calls = calls
         self._admission = admission
         self._wrapped: dict[str, Handler] = {}
 
@@ -71,7 +75,7 @@ class Envelope(grpc.aio.ServerInterceptor):
 
     def _unary(self, method: str, behaviour: Handler) -> Handler:
         async def answer(request: Request, context: Context) -> Response:
-            call = _Call(self._log, method, context)
+            call = _Call(self._log, method, context, self._calls)
             try:
                 if self._admission is not None:
                     call.caller = self._admission.admit(method, context)
@@ -89,7 +93,7 @@ class Envelope(grpc.aio.ServerInterceptor):
 
     def _stream(self, method: str, behaviour: Handler) -> Handler:
         async def answer(request: Request, context: Context) -> AsyncIterator[Response]:
-            call = _Call(self._log, method, context)
+            call = _Call(self._log, method, context, self._calls)
             try:
                 if self._admission is not None:
                     call.caller = self._admission.admit(method, context)
@@ -109,17 +113,20 @@ class Envelope(grpc.aio.ServerInterceptor):
 class _Call:
     """One call from its arrival to its log line."""
 
-    __slots__ = ("_context", "_log", "_method", "_request_id", "_started", "caller")
+    __slots__ = ("_calls", "_context", "_log", "_method", "_request_id", "_started", "caller")
 
-    def __init__(self, log: Logger, method: str, context: Context) -> None:
+    def __init__(self, log: Logger, method: str, context: Context, calls: Requests | None) -> None:
         self._log = log
+        self._calls = calls
         self._method = method
         self._context = context
-        self._started = time.perf_counter()
+        self._started = time.perf_counter() if calls is None else calls.begin()
         self._request_id = _request_id(context)
         self.caller = "anonymous"
 
     def tell(self, outcome: str, **more: str) -> None:
+        if self._calls is not None:
+            self._calls.end(self._started, self._method, outcome)
         self._log.info(
             "call",
             method=self._method,

@@ -1,6 +1,7 @@
 """A gRPC server: its health, its limits, its end."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -8,11 +9,13 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from chassis.admin import admin_port
 from chassis.admission import Admission, Callers
 from chassis.certificates import Certificates
 from chassis.channel import MAX_MESSAGE_BYTES, TAKES_CALLS
 from chassis.envelope import Envelope
 from chassis.log import Logger
+from chassis.metrics import Metrics, Requests
 from chassis.process import StartError
 from chassis.settings import Address, ServerSettings
 
@@ -20,6 +23,7 @@ DRAIN_SECONDS: Final = 10.0
 LEAVE_SECONDS: Final = 0.5
 HEALTH_SECONDS: Final = 1.0
 HEALTH_PATIENCE_SECONDS: Final = 3.0
+ALIVE_SECONDS: Final = 15.0  # longer than it drains
 
 
 class Server:
@@ -37,8 +41,12 @@ class Server:
         callers: Callers,
         ready: Callable[[], Awaitable[bool]],
         log: Logger,
+        metrics: Metrics | None = None,
     ) -> None:
         self._settings = settings
+        self._metrics = metrics or Metrics()
+        self._serving = False
+        self._asked = 0.0
         self._services = tuple(callers)
         self._ready = ready
         self._log = log
@@ -47,7 +55,7 @@ class Server:
         self._admission = Admission(callers) if tls else None
         self._health = health.aio.HealthServicer()
         self.grpc: grpc.aio.Server = grpc.aio.server(
-            interceptors=[Envelope(log, self._admission)],
+            interceptors=[Envelope(log, self._admission, self._calls())],
             maximum_concurrent_rpcs=settings.max_calls,
             options=_options(settings),
         )
@@ -61,7 +69,11 @@ class Server:
         if self._settings.reflection:
             names = (*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, self.grpc)
-        listen = self._settings.listen
+        probes = {"/healthz": self._is_alive, "/readyz": self._is_serving}
+        with admin_port(self._settings.admin, self._metrics, probes, self._log):
+            await self._serve(self._settings.listen, stop)
+
+    async def _serve(self, listen: Address, stop: asyncio.Event) -> None:
         port = self._bind(listen)
         await self._set_health(False)
         await self._health.set(TAKES_CALLS, health_pb2.HealthCheckResponse.SERVING)
@@ -75,11 +87,24 @@ class Server:
         await stop.wait()
         self._log.info("draining", limit_seconds=DRAIN_SECONDS)
         watch.cancel()
+        self._serving = False
         await self._health.enter_graceful_shutdown()
         # gRPC cancels a call that arrives once it stops: callers must have left by then.
         await asyncio.sleep(LEAVE_SECONDS)
         await self.grpc.stop(DRAIN_SECONDS)
         self._log.info("stopped")
+
+    def _calls(self) -> Requests | None:
+        if self._settings.admin is None:
+            return None
+        return self._metrics.requests("grpc_server_calls", "Calls of this server", "method")
+
+    def _is_alive(self) -> bool:
+        """Whether the loop still turns; it is asked from another thread."""
+        return time.monotonic() - self._asked < ALIVE_SECONDS
+
+    def _is_serving(self) -> bool:
+        return self._serving and self._is_alive()
 
     def _bind(self, listen: Address) -> int:
         if self._certificates is None and not listen.is_loopback:
@@ -97,7 +122,8 @@ class Server:
     async def _watch_health(self) -> None:
         before = None
         while True:
-            ready = await self._is_ready()
+            ready = self._serving = await self._is_ready()
+            self._asked = time.monotonic()
             if ready is not before:
                 self._log.info("health", ready=ready)
                 await self._set_health(ready)

@@ -52,6 +52,8 @@ class ServerSettings:
     """How many calls run at once; the next is refused with RESOURCE_EXHAUSTED."""
     connection_seconds: int = 300
     """How old a connection gets. Callers look for all servers again when it ends."""
+    admin: Address | None = None
+    """Where metrics and probes are answered, if at all."""
 
 
 class Environment:
@@ -104,6 +106,10 @@ class Environment:
             return Address("", 0)
         return Address(host.removeprefix("[").removesuffix("]"), int(port))
 
+    def optional_address(self, name: str) -> Address | None:
+        """`host:port`, or nothing."""
+        return self.address(name, "") if self._variables.get(self._prefix + name) else None
+
     def switch(self, name: str, default: bool) -> bool:
         """`on` or `off`."""
         return self.choice(name, ("on", "off"), "on" if default else "off") == "on"
@@ -128,6 +134,7 @@ class Environment:
             reflection=self.switch("REFLECTION", tls is None),
             max_calls=self.integer("MAX_CALLS", 1_000, 1, 100_000),
             connection_seconds=self.integer("CONNECTION_SECONDS", 300, 1, 86_400),
+            admin=self.optional_address("ADMIN_LISTEN"),
         )
 
     def urls(self, name: str, default: str, keys: tuple[str, ...]) -> Mapping[str, str]:

@@ -3,21 +3,25 @@
 import asyncio
 import os
 import sys
+from contextlib import AsyncExitStack
 
 from cloudacademy.keys.v1 import keys_pb2_grpc
 
 from chassis import log, process
+from chassis.admin import admin_port
 from chassis.certificates import Certificates
 from chassis.clock import system_clock
+from chassis.metrics import Metrics
 from chassis.settings import SettingsError
 from gateway import settings as gateway_settings
-from gateway.app import ScimEndpoint, application
+from gateway.app import PREFIX, ScimEndpoint, application
 from gateway.auth import Authenticator, Caller
 from gateway.clients import UserClient, all_serving, key_channel, user_channel
 from gateway.cursor import Cursors
 from gateway.group_client import GroupClient
 from gateway.http_server import DRAIN_SECONDS, Runner
 from gateway.key_cache import KeyCache, follow
+from gateway.measurement import measure
 from gateway.routes.endpoints import endpoints
 from gateway.routes.groups import Groups
 from gateway.routes.users import Users
@@ -40,6 +44,7 @@ async def serve(settings: Settings, stop: process.Stop) -> None:
     async with (
         user_channel(settings.usersvc, certificates) as users,
         key_channel(settings.keysvc, certificates) as keys,
+        AsyncExitStack() as ends,
     ):
         key_stub = keys_pb2_grpc.KeyServiceStub(keys)
         cache: KeyCache[Caller] = KeyCache()
@@ -58,7 +63,11 @@ async def serve(settings: Settings, stop: process.Stop) -> None:
             logger,
         )
         watch = asyncio.create_task(follow(key_stub, cache, logger))
-        runner = Runner(application(endpoint, lambda: all_serving(users, keys)), logger)
+        app, metrics = application(endpoint, lambda: all_serving(users, keys)), Metrics()
+        if settings.admin is not None:
+            measure(app, PREFIX, cache, metrics)
+        ends.enter_context(admin_port(settings.admin, metrics, {}, logger))
+        runner = Runner(app, logger)
         try:
             await runner.listen(settings.listen)
             await stop.wait()

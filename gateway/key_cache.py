@@ -48,12 +48,21 @@ class KeyCache(Generic[Value]):
         self._entries: OrderedDict[bytes, _Entry[Value]] = OrderedDict()
         self._heard = -SILENCE_SECONDS
         self._changes = 0
+        self.hits = 0
+        self.misses = 0
+
+    @property
+    def connected(self) -> bool:
+        """Whether the watch was heard so lately that what is kept may be used."""
+        return self._monotonic() - self._heard < SILENCE_SECONDS
 
     def get(self, digest: bytes, now: datetime) -> Value | None:
         """What is kept for a token and still holds."""
         entry = self._entries.get(digest)
         if entry is None or not self._is_current(entry, now):
+            self.misses += 1
             return None
+        self.hits += 1
         return entry.value
 
     def mark(self) -> int:

@@ -25,6 +25,7 @@ class Settings:
     tenant_urls: Mapping[str, str]
     log_level: str
     tls: CertificateFiles | None
+    admin: Address | None
     cursor_secret: bytes = field(repr=False)
     """Seals cursors: the same for all gateways of a region, and theirs alone."""
 
@@ -45,6 +46,7 @@ def read(variables: Mapping[str, str]) -> Settings:
         tenant_urls=environment.urls("TENANT_URLS", TENANT_URLS, REGIONS),
         log_level=environment.choice("LOG_LEVEL", ("debug", "info", "warning"), "info"),
         tls=environment.certificate_files(),
+        admin=environment.optional_address("ADMIN_LISTEN"),
         cursor_secret=environment.secret("CURSOR_SECRET", SECRET_BYTES),
     )
     environment.check()

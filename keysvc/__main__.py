@@ -17,6 +17,7 @@ from chassis import migrations, process
 from chassis.clock import Clock, system_clock
 from chassis.database import Database
 from chassis.log import Logger, configure
+from chassis.metrics import Metrics
 from chassis.refusal import Refusal
 from chassis.server import Server
 from chassis.settings import SettingsError
@@ -56,7 +57,10 @@ async def serve(
         async def ready() -> bool:
             return changes.following and await database.answers()
 
-        server = Server(settings.server, CALLERS, ready, log)
+        metrics = Metrics()
+        database.observe(metrics)
+        metrics.gauge("key_watches", "Streams that follow keys.", lambda: changes.streams)
+        server = Server(settings.server, CALLERS, ready, log, metrics)
         keys_pb2_grpc.add_OrganizationServiceServicer_to_server(
             OrganizationServicer(organizations, settings.region, clock), server.grpc
         )

@@ -12,6 +12,7 @@ from cloudacademy.users.v1 import groups_pb2_grpc, users_pb2_grpc
 from chassis import log, migrations
 from chassis.clock import system_clock
 from chassis.database import Database
+from chassis.metrics import Metrics
 from chassis.process import Stop, run
 from chassis.server import Server
 from chassis.settings import SettingsError
@@ -30,7 +31,9 @@ async def serve(config: Settings, stop: Stop) -> None:
     """Answer requests until told to stop."""
     logger = log.configure("usersvc", config.log_level)
     async with Database(config.database_url, "usersvc") as database:
-        server = Server(config.server, CALLERS, database.answers, logger)
+        metrics = Metrics()
+        database.observe(metrics)
+        server = Server(config.server, CALLERS, database.answers, logger, metrics)
         users = UsersServicer(UserStore(database), system_clock)
         users_pb2_grpc.add_UserServiceServicer_to_server(users, server.grpc)
         groups = GroupsServicer(GroupStore(database), system_clock)

@@ -1,0 +1,89 @@
+"""What a process counts and measures, in Prometheus's form.
+
+No label ever holds an id or anything of a person: methods, outcomes and other
+words of our own only.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Metrics:
+    """The metrics of one process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+
+    def text(self) -> bytes:
+        """All of them, as a scrape reads them."""
+        return generate_latest(self.registry)
+
+    def gauge(self, name: str, what: str, read: Callable[[], float]) -> None:
+        """A value that is read when somebody asks."""
+        Gauge(name, what, registry=self.registry).set_function(read)
+
+    def count(self, name: str, what: str, read: Callable[[], int]) -> None:
+        """A number that only grows and is counted elsewhere."""
+        self.registry.register(_Count(name, what, read))
+
+    def requests(self, name: str, what: str, *labels: str) -> "Requests":
+        """A rate, errors and durations, by the given labels and `outcome`."""
+        return Requests(self.registry, name, what, labels)
+
+
+class _Count(Collector):
+    def __init__(self, name: str, what: str, read: Callable[[], int]) -> None:
+        self._name = name
+        self._what = what
+        self._read = read
+
+    def collect(self) -> Iterable[CounterMetricFamily]:
+        yield CounterMetricFamily(self._name, self._what, value=self._read())
+
+
+class Requests:
+    """Requests of one kind: how many by outcome, how long, how many now."""
+
+    def __init__(
+        self, registry: CollectorRegistry, name: str, what: str, labels: tuple[str, ...]
+    ) -> None:
+        self._ended = Counter(
+            f"{name}_ended", f"{what}: ended, by outcome.", (*labels, "outcome"), registry=registry
+        )
+        self._seconds = Histogram(
+            f"{name}_seconds", f"{what}: how long they took.", labels, registry=registry,
+            buckets=SECONDS,
+        )  # fmt: skip
+        self._running = 0
+        Gauge(f"{name}_running", f"{what}: running now.", registry=registry).set_function(
+            lambda: self._running
+        )
+        # `labels()` checks and locks each time; there are few of these, and they stay.
+        self._counts: dict[tuple[str, ...], Counter] = {}
+        self._durations: dict[tuple[str, ...], Histogram] = {}
+
+    def begin(self) -> float:
+        """Note that one begins; what is returned is for `end`."""
+        self._running += 1
+        return time.perf_counter()
+
+    def end(self, began: float, *values: str) -> None:
+        """Note that one ended, with the values of the labels and the outcome."""
+        self._running -= 1
+        count = self._counts.get(values)
+        if count is None:
+            count = self._counts[values] = self._ended.labels(*values)
+        count.inc()
+        duration = self._durations.get(values[:-1])
+        if duration is None:
+            duration = self._durations[values[:-1]] = self._seconds.labels(*values[:-1])
+        duration.observe(time.perf_counter() - began)

@@ -1,0 +1,54 @@
+"""What the gateway counts: requests by route, and how its kept keys do."""
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from aiohttp import web
+
+from chassis.metrics import Metrics
+from gateway.auth import Caller
+from gateway.key_cache import KeyCache
+
+_NAMES: Final = frozenset(
+    {"Users", "Groups", "Bulk", "Me", ".search", "Schemas", "ResourceTypes"}
+    | {"ServiceProviderConfig", "healthz", "readyz"}
+)
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def measure(app: web.Application, prefix: str, cache: KeyCache[Caller], metrics: Metrics) -> None:
+    """Count and time every request of an application that does not run yet."""
+    requests = metrics.requests("http_requests", "Requests over HTTP", "route", "method")
+
+    @web.middleware
+    async def counted(request: web.Request, handler: Handler) -> web.StreamResponse:
+        began, outcome = requests.begin(), "broken off"
+        try:
+            response = await handler(request)
+            outcome = str(response.status)
+        except web.HTTPException as error:
+            outcome = str(error.status)
+            raise
+        finally:
+            method = request.method if request.method in _METHODS else "other"
+            requests.end(began, route(request.path, prefix), method, outcome)
+        return response
+
+    app.middlewares.insert(0, counted)
+    metrics.count("key_cache_hits", "Keys that were known here.", lambda: cache.hits)
+    metrics.count("key_cache_misses", "Keys that keysvc was asked for.", lambda: cache.misses)
+    metrics.gauge("key_watch_connected", "Whether keysvc is heard.", lambda: cache.connected)
+
+
+def route(path: str, prefix: str) -> str:
+    """The template of a path: words of ours only, so that there are few."""
+    segments = [part for part in path.removeprefix(prefix).split("/") if part]
+    if not segments:
+        return "/"
+    if segments[0] not in _NAMES or len(segments) > 2:
+        return "other"
+    if len(segments) == 1:
+        return f"/{segments[0]}"
+    return f"/{segments[0]}/{'.search' if segments[1] == '.search' else '{id}'}"
