@@ -13,8 +13,8 @@ from usersvc.filters import Order, Page, Query
 
 DEFAULT_PAGE_SIZE: Final = 100
 MAX_PAGE_SIZE: Final = 1_000
-MAX_PAGE_BYTES: Final = 8 * 1024 * 1024
-"""How much a page holds: half of what a message may."""
+MAX_PAGE_BYTES: Final = 3 * 1024 * 1024
+"""How much a page holds: callers take messages of up to 4 MiB unless they say otherwise."""
 
 ListRequest: TypeAlias = users_pb2.ListUsersRequest | groups_pb2.ListGroupsRequest
 
