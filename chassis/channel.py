@@ -10,6 +10,7 @@ from chassis.certificates import Certificates
 from chassis.process import StartError
 from chassis.renewal import RenewedChannel
 from chassis.settings import is_loopback
+from chassis.tracing import TracedCalls, Tracing
 
 MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
 DEADLINE_SECONDS: Final = 10.0
@@ -21,6 +22,7 @@ def connect(
     target: str,
     repeatable: Mapping[str, Sequence[str]],
     certificates: Certificates | None = None,
+    tracing: Tracing | None = None,
 ) -> grpc.aio.Channel:
     """A channel that finds the service again by itself, within a second.
 
@@ -32,17 +34,20 @@ def connect(
     Refuses (StartError) a target on another machine without them.
     """
     options = _options(repeatable)
+    interceptors = [TracedCalls(tracing)] if tracing else None
     if certificates is not None:
         return RenewedChannel(
             certificates,
-            lambda renewed: grpc.aio.secure_channel(target, renewed.for_channel(), options),
+            lambda renewed: grpc.aio.secure_channel(
+                target, renewed.for_channel(), options, interceptors=interceptors
+            ),
         )
     if not is_loopback_target(target):
         raise StartError(
             f"{target} is on another machine: set TLS_CERTIFICATE, TLS_KEY and TLS_AUTHORITY "
             "(docs/operations.md)"
         )
-    return grpc.aio.insecure_channel(target, options)
+    return grpc.aio.insecure_channel(target, options, interceptors=interceptors)
 
 
 def is_loopback_target(target: str) -> bool:

@@ -9,6 +9,7 @@ import asyncpg
 
 from chassis.metrics import Metrics
 from chassis.refusal import DatabaseUnavailable
+from chassis.tracing import Tracing
 
 POOL_SIZE: Final = 8  # more did not help on two cores; a service has several replicas
 ACQUIRE_SECONDS: Final = 5.0
@@ -39,7 +40,14 @@ class Database:
     Everything that means "away" is refused as DatabaseUnavailable.
     """
 
-    def __init__(self, dsn: str, application_name: str, pool_size: int = POOL_SIZE) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        application_name: str,
+        pool_size: int = POOL_SIZE,
+        tracing: Tracing | None = None,
+    ) -> None:
+        self._tracing = tracing
         self._pool = asyncpg.create_pool(
             dsn,
             min_size=0,
@@ -76,7 +84,11 @@ class Database:
         """A connection for statements that each stand alone."""
         try:
             async with self._pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
-                yield connection
+                if self._tracing is None:
+                    yield connection
+                else:
+                    with connection.query_logger(self._tracing.statement):
+                        yield connection
         except _AWAY as error:
             if isinstance(error, ValueError):  # an argument of the wrong type: our fault
                 raise

@@ -13,6 +13,7 @@ from chassis.log import Logger
 from chassis.metrics import Requests
 from chassis.refusal import DeadlineExceeded, Internal, Refusal
 from chassis.status import to_trailing_metadata
+from chassis.tracing import Tracing
 
 REQUEST_ID_KEY: Final = "x-request-id"
 _CODES: Final = {code.name: code for code in grpc.StatusCode}
@@ -34,9 +35,14 @@ class Envelope(grpc.aio.ServerInterceptor):
     """
 
     def __init__(
-        self, log: Logger, admission: Admission | None = None, calls: Requests | None = None
+        self,
+        log: Logger,
+        admission: Admission | None = None,
+        calls: Requests | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self._log = log
+        self._tracing = tracing
         self._calls = calls
         self._admission = admission
         self._wrapped: dict[str, Handler] = {}
@@ -89,7 +95,7 @@ class Envelope(grpc.aio.ServerInterceptor):
                 call.tell("OK")
                 return response
 
-        return answer
+        return answer if self._tracing is None else _traced(self._tracing, method, answer)
 
     def _stream(self, method: str, behaviour: Handler) -> Handler:
         async def answer(request: Request, context: Context) -> AsyncIterator[Response]:
@@ -108,6 +114,14 @@ class Envelope(grpc.aio.ServerInterceptor):
                 call.tell("OK")
 
         return answer
+
+
+def _traced(tracing: Tracing, method: str, behaviour: Handler) -> Handler:
+    async def answer(request: Request, context: Context) -> Response:
+        with tracing.serving(method, context.invocation_metadata() or ()):
+            return await behaviour(request, context)
+
+    return answer
 
 
 class _Call:

@@ -4,11 +4,14 @@ Never a token, never personal data: ids, counts, outcomes and durations only.
 """
 
 import logging
+import os
 import sys
 from typing import Any
 
 import orjson
 import structlog
+
+from chassis.tracing import ENDPOINT, trace_id
 
 Logger = structlog.typing.FilteringBoundLogger
 
@@ -18,6 +21,7 @@ def configure(process: str, level: str = "info") -> Logger:
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[
+            *([trace_id] if os.environ.get(ENDPOINT) else []),
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
             structlog.processors.format_exc_info,

@@ -18,6 +18,7 @@ from chassis.log import Logger
 from chassis.metrics import Metrics, Requests
 from chassis.process import StartError
 from chassis.settings import Address, ServerSettings
+from chassis.tracing import Tracing
 
 DRAIN_SECONDS: Final = 10.0
 LEAVE_SECONDS: Final = 0.5
@@ -41,7 +42,9 @@ class Server:
         callers: Callers,
         ready: Callable[[], Awaitable[bool]],
         log: Logger,
+        *,
         metrics: Metrics | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self._settings = settings
         self._metrics = metrics or Metrics()
@@ -55,7 +58,7 @@ class Server:
         self._admission = Admission(callers) if tls else None
         self._health = health.aio.HealthServicer()
         self.grpc: grpc.aio.Server = grpc.aio.server(
-            interceptors=[Envelope(log, self._admission, self._calls())],
+            interceptors=[Envelope(log, self._admission, self._calls(), tracing)],
             maximum_concurrent_rpcs=settings.max_calls,
             options=_options(settings),
         )

@@ -13,6 +13,7 @@ from chassis.certificates import Certificates
 from chassis.clock import system_clock
 from chassis.metrics import Metrics
 from chassis.settings import SettingsError
+from chassis.tracing import tracing
 from gateway import settings as gateway_settings
 from gateway.app import PREFIX, ScimEndpoint, application
 from gateway.auth import Authenticator, Caller
@@ -21,7 +22,7 @@ from gateway.cursor import Cursors
 from gateway.group_client import GroupClient
 from gateway.http_server import DRAIN_SECONDS, Runner
 from gateway.key_cache import KeyCache, follow
-from gateway.measurement import measure
+from gateway.measurement import measure, trace
 from gateway.routes.endpoints import endpoints
 from gateway.routes.groups import Groups
 from gateway.routes.users import Users
@@ -42,8 +43,9 @@ async def serve(settings: Settings, stop: process.Stop) -> None:
     logger = log.configure("gateway", settings.log_level)
     certificates = Certificates(settings.tls, logger) if settings.tls else None
     async with (
-        user_channel(settings.usersvc, certificates) as users,
-        key_channel(settings.keysvc, certificates) as keys,
+        tracing("gateway") as traces,
+        user_channel(settings.usersvc, certificates, traces) as users,
+        key_channel(settings.keysvc, certificates, traces) as keys,
         AsyncExitStack() as ends,
     ):
         key_stub = keys_pb2_grpc.KeyServiceStub(keys)
@@ -66,6 +68,8 @@ async def serve(settings: Settings, stop: process.Stop) -> None:
         app, metrics = application(endpoint, lambda: all_serving(users, keys)), Metrics()
         if settings.admin is not None:
             measure(app, PREFIX, cache, metrics)
+        if traces is not None:
+            trace(app, PREFIX, traces)
         ends.enter_context(admin_port(settings.admin, metrics, {}, logger))
         runner = Runner(app, logger)
         try:

@@ -11,6 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from chassis.certificates import Certificates
 from chassis.channel import DEADLINE_SECONDS, connect
+from chassis.tracing import Tracing
 from gateway.errors import translate
 
 USER_SERVICE: Final = "cloudacademy.users.v1.UserService"
@@ -72,14 +73,20 @@ async def call(
         raise translate(error, tenant_urls) from error
 
 
-def user_channel(target: str, certificates: Certificates | None = None) -> grpc.aio.Channel:
+def user_channel(
+    target: str, certificates: Certificates | None = None, tracing: Tracing | None = None
+) -> grpc.aio.Channel:
     """A channel to usersvc. Only reads are repeated by themselves."""
-    return connect(target, {USER_SERVICE: USER_READS, GROUP_SERVICE: GROUP_READS}, certificates)
+    return connect(
+        target, {USER_SERVICE: USER_READS, GROUP_SERVICE: GROUP_READS}, certificates, tracing
+    )
 
 
-def key_channel(target: str, certificates: Certificates | None = None) -> grpc.aio.Channel:
+def key_channel(
+    target: str, certificates: Certificates | None = None, tracing: Tracing | None = None
+) -> grpc.aio.Channel:
     """A channel to keysvc."""
-    return connect(target, {KEY_SERVICE: ("Authenticate",)}, certificates)
+    return connect(target, {KEY_SERVICE: ("Authenticate",)}, certificates, tracing)
 
 
 async def all_serving(*channels: grpc.aio.Channel) -> bool:

@@ -1,4 +1,4 @@
-"""What the gateway counts: requests by route, and how its kept keys do."""
+"""What the gateway tells of itself: requests by route as metrics and spans, its kept keys."""
 
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -6,6 +6,7 @@ from typing import Final
 from aiohttp import web
 
 from chassis.metrics import Metrics
+from chassis.tracing import Tracing
 from gateway.auth import Caller
 from gateway.key_cache import KeyCache
 
@@ -40,6 +41,20 @@ def measure(app: web.Application, prefix: str, cache: KeyCache[Caller], metrics:
     metrics.count("key_cache_hits", "Keys that were known here.", lambda: cache.hits)
     metrics.count("key_cache_misses", "Keys that keysvc was asked for.", lambda: cache.misses)
     metrics.gauge("key_watch_connected", "Whether keysvc is heard.", lambda: cache.connected)
+
+
+def trace(app: web.Application, prefix: str, tracing: Tracing) -> None:
+    """Give every request of an application that does not run yet its span."""
+
+    @web.middleware
+    async def traced(request: web.Request, handler: Handler) -> web.StreamResponse:
+        name = f"{request.method} {route(request.path, prefix)}"
+        with tracing.serving(name, request.headers.items()) as span:
+            response = await handler(request)
+            span.set_attribute("http.response.status_code", response.status)
+            return response
+
+    app.middlewares.insert(0, traced)
 
 
 def route(path: str, prefix: str) -> str:

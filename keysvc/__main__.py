@@ -21,6 +21,7 @@ from chassis.metrics import Metrics
 from chassis.refusal import Refusal
 from chassis.server import Server
 from chassis.settings import SettingsError
+from chassis.tracing import tracing
 from keysvc.callers import CALLERS
 from keysvc.changes import Changes
 from keysvc.commands import COMMANDS, Desk
@@ -47,7 +48,8 @@ async def serve(
     """Serve the three services until told to stop."""
     drained = asyncio.Event()
     async with (
-        Database(settings.database_url, NAME) as database,
+        tracing(NAME) as traces,
+        Database(settings.database_url, NAME, tracing=traces) as database,
         Database(settings.database_url, f"{NAME}-changes", pool_size=1) as listening,
         asyncio.TaskGroup() as tasks,
     ):
@@ -60,7 +62,7 @@ async def serve(
         metrics = Metrics()
         database.observe(metrics)
         metrics.gauge("key_watches", "Streams that follow keys.", lambda: changes.streams)
-        server = Server(settings.server, CALLERS, ready, log, metrics)
+        server = Server(settings.server, CALLERS, ready, log, metrics=metrics, tracing=traces)
         keys_pb2_grpc.add_OrganizationServiceServicer_to_server(
             OrganizationServicer(organizations, settings.region, clock), server.grpc
         )

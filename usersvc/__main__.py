@@ -16,6 +16,7 @@ from chassis.metrics import Metrics
 from chassis.process import Stop, run
 from chassis.server import Server
 from chassis.settings import SettingsError
+from chassis.tracing import tracing
 from usersvc import settings
 from usersvc.callers import CALLERS
 from usersvc.group_store import GroupStore
@@ -30,10 +31,15 @@ MIGRATIONS: Final = Path(__file__).parent / "migrations"
 async def serve(config: Settings, stop: Stop) -> None:
     """Answer requests until told to stop."""
     logger = log.configure("usersvc", config.log_level)
-    async with Database(config.database_url, "usersvc") as database:
+    async with (
+        tracing("usersvc") as traces,
+        Database(config.database_url, "usersvc", tracing=traces) as database,
+    ):
         metrics = Metrics()
         database.observe(metrics)
-        server = Server(config.server, CALLERS, database.answers, logger, metrics)
+        server = Server(
+            config.server, CALLERS, database.answers, logger, metrics=metrics, tracing=traces
+        )
         users = UsersServicer(UserStore(database), system_clock)
         users_pb2_grpc.add_UserServiceServicer_to_server(users, server.grpc)
         groups = GroupsServicer(GroupStore(database), system_clock)
