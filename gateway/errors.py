@@ -54,6 +54,10 @@ ANSWERS: Final[Mapping[str, Answer]] = {
         400, "invalidCursor", "The cursor leads nowhere anymore. Begin anew with an empty cursor."
     ),
     "INVALID_FILTER": Answer(400, "invalidFilter"),
+    # RFC 7644 section 3.5.1: another value for an immutable attribute that has one.
+    "FIELD_IMMUTABLE": Answer(
+        400, "mutability", "{field} is immutable: it has a value and keeps it."
+    ),
     "USER_NOT_FOUND": Answer(404, detail="No user has the id {user_id} in this organization."),
     "USER_NAME_TAKEN": Answer(
         409,

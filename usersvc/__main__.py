@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from cloudacademy.users.v1 import groups_pb2_grpc, users_pb2_grpc
+from cloudacademy.users.v1 import groups_pb2_grpc, schemas_pb2_grpc, users_pb2_grpc
 
 from chassis import log, migrations
 from chassis.clock import system_clock
@@ -21,6 +21,8 @@ from usersvc import settings
 from usersvc.callers import CALLERS
 from usersvc.group_store import GroupStore
 from usersvc.groups_servicer import GroupsServicer
+from usersvc.schema_store import SchemaStore
+from usersvc.schemas_servicer import SchemasServicer
 from usersvc.settings import Settings
 from usersvc.user_store import UserStore
 from usersvc.users_servicer import UsersServicer
@@ -40,10 +42,13 @@ async def serve(config: Settings, stop: Stop) -> None:
         server = Server(
             config.server, CALLERS, database.answers, logger, metrics=metrics, tracing=traces
         )
-        users = UsersServicer(UserStore(database), system_clock)
+        schema_store = SchemaStore(database)
+        users = UsersServicer(UserStore(database), schema_store, system_clock)
         users_pb2_grpc.add_UserServiceServicer_to_server(users, server.grpc)
         groups = GroupsServicer(GroupStore(database), system_clock)
         groups_pb2_grpc.add_GroupServiceServicer_to_server(groups, server.grpc)
+        schemas = SchemasServicer(schema_store, system_clock)
+        schemas_pb2_grpc.add_SchemaServiceServicer_to_server(schemas, server.grpc)
         await server.run(stop)
 
 

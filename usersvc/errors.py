@@ -7,12 +7,16 @@ from chassis.refusal import Code, InvalidField, InvalidPageToken, Refusal
 
 __all__ = [
     "EtagMismatch",
+    "FieldImmutable",
     "GroupCycle",
     "GroupNotFound",
     "InvalidField",
     "InvalidFilter",
     "InvalidPageToken",
     "MemberNotFound",
+    "SchemaExists",
+    "SchemaInUse",
+    "SchemaNotFound",
     "UnknownField",
     "UserNameTaken",
     "UserNotFound",
@@ -106,6 +110,46 @@ class InvalidFilter(Refusal):
 
     code = Code.INVALID_ARGUMENT
     reason = "INVALID_FILTER"
+
+
+class FieldImmutable(Refusal):
+    """A field that keeps its first value would get another."""
+
+    code = Code.INVALID_ARGUMENT
+    reason = "FIELD_IMMUTABLE"
+
+    def __init__(self, field: str) -> None:
+        super().__init__(f"{field} has a value and keeps it.", field=field)
+
+
+class SchemaNotFound(Refusal):
+    """The organization has no schema with that URN."""
+
+    code = Code.NOT_FOUND
+    reason = "SCHEMA_NOT_FOUND"
+
+    def __init__(self, urn: str) -> None:
+        super().__init__(f"There is no schema {urn}.", urn=urn)
+
+
+class SchemaExists(Refusal):
+    """The organization has a schema with that URN."""
+
+    code = Code.ALREADY_EXISTS
+    reason = "SCHEMA_EXISTS"
+
+    def __init__(self, urn: str) -> None:
+        super().__init__(f"There is a schema {urn}; case makes no difference.", urn=urn)
+
+
+class SchemaInUse(Refusal):
+    """Users have values for the schema."""
+
+    code = Code.FAILED_PRECONDITION
+    reason = "SCHEMA_IN_USE"
+
+    def __init__(self, urn: str) -> None:
+        super().__init__(f"Users have values for the schema {urn}.", urn=urn)
 
 
 _TOO_LONG: Final = "is longer than 2,000 bytes in UTF-8 with its case folded"

@@ -12,6 +12,8 @@ class Kind(Enum):
     """Without regard to case."""
     EXACT_TEXT = auto()
     BOOLEAN = auto()
+    INTEGER = auto()
+    DECIMAL = auto()
     TIME = auto()
     ID = auto()
     REFERENCE = auto()
@@ -35,6 +37,13 @@ class Field:
     def compared(self) -> str:
         """The expression as it is compared and sorted."""
         return f"fold({self.sql})" if self.kind is Kind.TEXT else self.sql
+
+
+def split(name: str) -> tuple[str, str]:
+    """The field and the part of its elements that a name means; a URN may hold dots itself."""
+    urn, colon, path = name.rpartition(":")
+    outer, _, inner = path.partition(".")
+    return urn + colon + outer, inner
 
 
 def columns(prefix: str, kind: Kind, *names: str) -> dict[str, Field]:
@@ -99,7 +108,7 @@ class Resource:
         """What a list is sorted by: of a repeated field the primary element, or else the first."""
         if name in self.scope.fields:
             return self.scope.fields[name]
-        outer, _, inner = name.partition(".")
+        outer, inner = split(name)
         repeated = self.scope.repeated.get(outer)
         found = repeated.fields.get(inner or "value") if repeated else None
         if repeated is None or found is None or not repeated.first:

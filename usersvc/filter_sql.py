@@ -8,11 +8,12 @@ WHERE, AND and OR take that for "does not hold", so only a negation has to make
 it so: `IS NOT TRUE`.
 """
 
+from math import isfinite
 from typing import Final
 from uuid import UUID
 
 from usersvc.errors import InvalidFilter, UnknownField
-from usersvc.fields import Field, Kind, Repeated, Scope
+from usersvc.fields import Field, Kind, Repeated, Scope, split
 from usersvc.filters import (
     AllOf,
     AnyOf,
@@ -92,7 +93,7 @@ class Where:
         return self._compare(field, comparison)
 
     def _any_element(self, comparison: Comparison, scope: Scope, one: bool) -> str:
-        outer, _, inner = comparison.field.partition(".")
+        outer, inner = split(comparison.field)
         repeated = scope.repeated.get(outer)
         if repeated is None or inner not in repeated.fields:
             raise UnknownField(comparison.field, "a comparison")
@@ -132,6 +133,11 @@ class Where:
         match field.kind, comparison.value:
             case Kind.BOOLEAN, bool(value) if operator in _EQUALITY:
                 condition = f"{field.sql} = {self.argument(value)}"
+            case Kind.INTEGER, int(value) if operator not in _PATTERNS and not _is_boolean(value):
+                condition = f"{field.sql} {_sql_operator(operator)} {self.argument(value)}::bigint"
+            case Kind.DECIMAL, (int() | float()) as value if _is_number(operator, value):
+                number = self.argument(float(value))
+                condition = f"{field.sql} {_sql_operator(operator)} {number}::double precision"
             case Kind.TIME, Moment() as value if operator not in _PATTERNS:
                 condition = self._compare_time(field, operator, value)
             case Kind.ID, str(value):
@@ -184,7 +190,7 @@ def _present(name: str, scope: Scope) -> str:
         return f"num_nonnulls({', '.join(scope.composite[name])}) > 0"
     if name in scope.repeated:
         return scope.repeated[name].present
-    outer, _, inner = name.partition(".")
+    outer, inner = split(name)
     repeated = scope.repeated.get(outer)
     if repeated is None or inner not in repeated.fields:
         raise UnknownField(name, "a filter")
@@ -224,3 +230,11 @@ def _is_canonical(text: str) -> bool:
         return str(UUID(text)) == text
     except ValueError:
         return False
+
+
+def _is_boolean(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_number(operator: Operator, value: float) -> bool:
+    return operator not in _PATTERNS and not isinstance(value, bool) and isfinite(value)

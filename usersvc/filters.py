@@ -30,7 +30,7 @@ class Moment:
     later: bool = False
 
 
-Value: TypeAlias = str | bool | Moment
+Value: TypeAlias = str | bool | int | float | Moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Not:
 
 Filter: TypeAlias = AllOf | AnyOf | Not | Comparison | Present | ElementMatch
 
-OrderKey: TypeAlias = str | bool | datetime | UUID | None
+OrderKey: TypeAlias = str | bool | int | float | datetime | UUID | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as BinasciiError
 from datetime import datetime
 from hashlib import blake2b
+from math import isfinite
 from uuid import UUID
 
 from usersvc.errors import InvalidPageToken
@@ -58,6 +59,10 @@ def _key(key: object, kind: Kind) -> OrderKey:
                 raise ValueError(text)
             return time
         case Kind.BOOLEAN, bool(value):
+            return value
+        case Kind.INTEGER, int(value) if -(2**63) <= value < 2**63:
+            return value
+        case Kind.DECIMAL, float(value) if isfinite(value):
             return value
         case ((Kind.TEXT | Kind.EXACT_TEXT), str(text)) if "\0" not in text:
             text.encode()  # a lone surrogate is no text

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 import orjson
 
+from usersvc import extension_rows
 from usersvc.users import Address, EnterpriseUser, Name, Profile, TypedValue, User
 
 Row = Any  # asyncpg is untyped
@@ -13,7 +14,8 @@ PROFILE_COLUMNS: Final = """
     name_formatted, family_name, given_name, middle_name, honorific_prefix, honorific_suffix,
     display_name, nick_name, profile_url, title, user_type, preferred_language, locale, timezone,
     emails, phone_numbers, ims, photos, addresses, entitlements, roles, x509_certificates,
-    employee_number, cost_center, enterprise_organization, division, department, manager_value
+    employee_number, cost_center, enterprise_organization, division, department, manager_value,
+    extensions
 """
 COLUMNS: Final = f"organization_id, user_id, version, create_time, update_time, {PROFILE_COLUMNS}"
 
@@ -34,6 +36,7 @@ def columns(profile: Profile) -> tuple[object, ...]:
         enterprise.employee_number or None, enterprise.cost_center or None,
         enterprise.organization or None, enterprise.division or None,
         enterprise.department or None, enterprise.manager or None,
+        extension_rows.column(profile.extensions),
     )  # fmt: skip
 
 
@@ -72,7 +75,7 @@ def user(row: Row) -> User:
         timezone,
         emails, phone_numbers, ims, photos, addresses, entitlements, roles, x509_certificates,
         employee_number, cost_center, enterprise_organization, division, department, manager_value,
-        *_,
+        extensions, *_,
     ) = row  # fmt: skip
     return User(
         organization_id, user_id, version, create_time, update_time,
@@ -104,6 +107,7 @@ def user(row: Row) -> User:
                 employee_number or "", cost_center or "", enterprise_organization or "",
                 division or "", department or "", manager_value or "",
             ),
+            extensions=extension_rows.extensions(extensions),
         ),
     )  # fmt: skip
 

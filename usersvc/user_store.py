@@ -3,19 +3,23 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeAlias
 from uuid import UUID
 
 import asyncpg
 
 from chassis.database import Database
-from usersvc import list_sql, list_store, membership_store, user_rows
+from usersvc import extensions, list_store, membership_store, schema_store, user_rows
 from usersvc.errors import EtagMismatch, UserNotFound, of_constraint
-from usersvc.filter_sql import Where
+from usersvc.extensions import Extensions
+from usersvc.fields import Resource
 from usersvc.filters import Filter, Page, Query
-from usersvc.user_fields import USERS
+from usersvc.schemas import Schema
 from usersvc.user_rows import COLUMNS, PROFILE_COLUMNS
 from usersvc.users import Profile, User
+
+Decide: TypeAlias = Callable[[User, Sequence[Schema]], Profile]
+"""What a user becomes, given the schemas of its extensions."""
 
 
 class UserStore:
@@ -26,15 +30,14 @@ class UserStore:
 
     async def create(self, organization_id: UUID, profile: Profile, now: datetime) -> User:
         """Add a user. Refuses UserNameTaken and InvalidField."""
-        async with self._database.connection() as db:
-            try:
-                user_id = await db.fetchval(
-                    _INSERT,
-                    organization_id, now, *user_rows.columns(profile),
-                )  # fmt: skip
-            except asyncpg.IntegrityConstraintViolationError as error:
-                raise _refusal(error, profile) from error
-        return User(organization_id, user_id, 1, now, now, profile)
+        if not profile.extensions:
+            async with self._database.connection() as db:
+                return await _insert(db, organization_id, profile, now)
+        async with self._database.transaction() as db:
+            urns = profile.extensions.keys()
+            schemas = await schema_store.held(db, organization_id, urns)
+            extensions.apply({}, profile.extensions, (extensions.ALL,), schemas)
+            return await _insert(db, organization_id, profile, now)
 
     async def get(self, organization_id: UUID, user_id: UUID, *, with_groups: bool = False) -> User:
         """Read a user. Refuses UserNotFound."""
@@ -69,19 +72,23 @@ class UserStore:
         self,
         organization_id: UUID,
         user_id: UUID,
-        decide: Callable[[Profile], Profile],
+        decide: Decide,
         now: datetime,
+        new: Extensions,
     ) -> User:
         """Read, decide and write with the user locked: nobody else can be in between.
 
-        Refuses UserNotFound, UserNameTaken and InvalidField.
+        The schemas of the extensions that the user has, or is about to have by `new`, stay until
+        then. Refuses UserNotFound, UserNameTaken, InvalidField and what `decide` refuses.
         """
         async with self._database.transaction() as db:
             row = await db.fetchrow(_SELECT_LOCKED, organization_id, user_id)
             if row is None:
                 raise UserNotFound(user_id)
             user = user_rows.user(row)
-            profile = decide(user.profile)
+            urns = user.profile.extensions.keys() | new.keys()
+            schemas = await schema_store.held(db, organization_id, urns) if urns else []
+            profile = decide(user, schemas)
             if profile == user.profile:
                 return user
             return await _write(db, user, profile, now) or user
@@ -106,13 +113,26 @@ class UserStore:
                 organization_id, user_id,
             )  # fmt: skip
 
-    async def list(self, query: Query) -> Page[User]:
+    async def list(self, query: Query, users: Resource) -> Page[User]:
         """A page of the users that satisfy a filter. Refuses UnknownField and InvalidFilter."""
-        return await list_store.page(self._database, query, USERS, user_rows.user)
+        return await list_store.page(self._database, query, users, user_rows.user)
 
-    async def count(self, organization_id: UUID, filter_: Filter | None) -> int:
+    async def count(self, organization_id: UUID, filter_: Filter | None, users: Resource) -> int:
         """How many users satisfy a filter. Refuses UnknownField and InvalidFilter."""
-        return await list_store.count(self._database, organization_id, filter_, USERS)
+        return await list_store.count(self._database, organization_id, filter_, users)
+
+
+async def _insert(
+    db: asyncpg.Connection, organization_id: UUID, profile: Profile, now: datetime
+) -> User:
+    try:
+        user_id = await db.fetchval(
+            _INSERT,
+            organization_id, now, *user_rows.columns(profile),
+        )  # fmt: skip
+    except asyncpg.IntegrityConstraintViolationError as error:
+        raise _refusal(error, profile) from error
+    return User(organization_id, user_id, 1, now, now, profile)
 
 
 async def _write(
@@ -141,7 +161,7 @@ _PROFILE_ARGUMENTS: Final = """
     $6, $7, $8, $9, $10, $11,
     $12, $13, $14, $15, $16, $17, $18, $19,
     $20, $21, $22, $23, $24, $25, $26, $27,
-    $28, $29, $30, $31, $32, $33
+    $28, $29, $30, $31, $32, $33, $34
 """
 
 _SELECT_ONE: Final = f"SELECT {COLUMNS} FROM users WHERE organization_id = $1 AND user_id = $2"  # noqa: S608
@@ -191,11 +211,6 @@ _INSERT: Final = f"""
 _UPDATE: Final = f"""
     UPDATE users
        SET version = version + 1, update_time = $2, ({PROFILE_COLUMNS}) = ROW ({_PROFILE_ARGUMENTS})
-     WHERE organization_id = $1 AND user_id = $34 AND version = $35
+     WHERE organization_id = $1 AND user_id = $35 AND version = $36
     RETURNING version
 """  # noqa: S608
-
-
-def page_statement(where: Where, query: Query) -> str:
-    """What reads a page of users."""
-    return list_sql.page_statement(where, query, USERS)

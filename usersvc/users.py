@@ -1,5 +1,6 @@
 """Users: their values and their rules."""
 
+import dataclasses
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
@@ -8,11 +9,11 @@ from uuid import UUID
 
 from usersvc import texts
 from usersvc.errors import InvalidField, UnknownField
+from usersvc.extensions import ALL, EVERYTHING, Extensions, is_urn
 
 MAX_ELEMENTS: Final = 1_000
 MAX_ELEMENTS_SIZE: Final = 1024 * 1024
 """How many characters all elements of a user may hold: a user fits into one message."""
-EVERYTHING: Final = "*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,7 @@ class Profile:
     roles: tuple[TypedValue, ...] = ()
     x509_certificates: tuple[TypedValue, ...] = ()
     enterprise: EnterpriseUser = NO_ENTERPRISE
+    extensions: Extensions = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,13 +144,13 @@ _TEXTS: Final = (
 _TYPED_VALUES: Final = (
     *("emails", "phone_numbers", "ims", "photos", "entitlements", "roles", "x509_certificates"),
 )
-_NAME_TEXTS: Final = tuple(field.name for field in fields(Name))
-_ENTERPRISE_TEXTS: Final = tuple(field.name for field in fields(EnterpriseUser))
-_ADDRESS_TEXTS: Final = tuple(field.name for field in fields(Address) if field.name != "primary")
+_NAME_TEXTS: Final = tuple(each.name for each in fields(Name))
+_ENTERPRISE_TEXTS: Final = tuple(each.name for each in fields(EnterpriseUser))
+_ADDRESS_TEXTS: Final = tuple(each.name for each in fields(Address) if each.name != "primary")
 
 MASK_PATHS: Final = frozenset(
     {
-        *(field.name for field in fields(Profile)),
+        *(each.name for each in fields(Profile)),
         *(f"name.{text}" for text in _NAME_TEXTS),
         *(f"enterprise.{text}" for text in _ENTERPRISE_TEXTS),
         "enterprise.manager.value",
@@ -160,16 +162,18 @@ MASK_PATHS: Final = frozenset(
 def apply(profile: Profile, new: Profile, mask: Iterable[str]) -> Profile:
     """The profile with the fields that the mask names as they are in `new`.
 
-    Refuses (UnknownField) a path that names nothing that may be changed.
+    Extensions stay, as they have rules of their own. Refuses (UnknownField) a
+    path that names nothing that may be changed.
     """
     paths = tuple(mask)
     for path in paths:
-        if path not in MASK_PATHS:
+        if path not in MASK_PATHS and not is_urn(path):
             raise UnknownField(path, "an update mask")
     if EVERYTHING in paths:
-        return new
+        return replace(new, extensions=profile.extensions)
     for path in paths:
-        profile = _with_field(profile, new, path)
+        if path != ALL and not is_urn(path):
+            profile = _with_field(profile, new, path)
     return profile
 
 

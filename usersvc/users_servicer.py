@@ -1,14 +1,19 @@
 """The UserService of the contract."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
 import grpc
 from cloudacademy.users.v1 import users_pb2, users_pb2_grpc
 
 from chassis.clock import Clock
-from usersvc import page_token, users, wire, wire_list
+from usersvc import extensions, page_token, users, wire, wire_filter, wire_list
 from usersvc.errors import EtagMismatch, InvalidField
+from usersvc.extension_fields import extended
+from usersvc.fields import Resource
+from usersvc.schema_store import SchemaStore
+from usersvc.schemas import Schema
 from usersvc.user_fields import USERS
 from usersvc.user_store import UserStore
 from usersvc.users import Profile, User
@@ -21,8 +26,9 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 class UsersServicer(users_pb2_grpc.UserServiceServicer):
     """Turns requests into values, has the store do the work, and turns the outcome back."""
 
-    def __init__(self, store: UserStore, clock: Clock) -> None:
+    def __init__(self, store: UserStore, schemas: SchemaStore, clock: Clock) -> None:
         self._store = store
+        self._schemas = schemas
         self._clock = clock
 
     async def CreateUser(  # noqa: N802 - the contract's name
@@ -50,11 +56,12 @@ class UsersServicer(users_pb2_grpc.UserServiceServicer):
         self, request: users_pb2.ListUsersRequest, context: Context
     ) -> users_pb2.ListUsersResponse:
         """Read a page of users."""
-        query, digest = wire_list.to_query(request, USERS)
+        resource = await self._resource(request)
+        query, digest = wire_list.to_query(request, resource)
         response = users_pb2.ListUsersResponse()
         total = None
         if not request.omit_users:
-            page = await self._store.list(query)
+            page = await self._store.list(query, resource)
             found: Sequence[User] = page.items
             if request.view == WITH_GROUPS:
                 found = await self._store.with_groups(found)
@@ -66,7 +73,7 @@ class UsersServicer(users_pb2_grpc.UserServiceServicer):
             total = wire_list.known_total(query, page)
         if request.count_total:
             if total is None:
-                total = await self._store.count(query.organization_id, query.filter)
+                total = await self._store.count(query.organization_id, query.filter, resource)
             response.total_size = total
         return response
 
@@ -81,22 +88,25 @@ class UsersServicer(users_pb2_grpc.UserServiceServicer):
             raise InvalidField("update_mask", "names no field")
         new = wire.to_profile(request.user)
 
-        def decide(profile: Profile) -> Profile:
-            changed = users.apply(profile, new, mask)
+        def decide(user: User, schemas: Sequence[Schema] = ()) -> Profile:
+            if request.etag and request.etag != user.etag:
+                raise EtagMismatch(user.etag)
+            changed = users.apply(user.profile, new, mask)
             users.check(changed)
-            return changed
+            after = extensions.apply(user.profile.extensions, new.extensions, mask, schemas)
+            return changed if after == changed.extensions else replace(changed, extensions=after)
 
         user = await self._store.get(organization_id, user_id)
-        if request.etag and request.etag != user.etag:
-            raise EtagMismatch(user.etag)
-        profile = decide(user.profile)
-        if profile != user.profile:
-            written = await self._store.write(user, profile, self._clock())
-            if written is None and request.etag:
-                raise EtagMismatch((await self._store.get(organization_id, user_id)).etag)
-            user = written or await self._store.change(
-                organization_id, user_id, decide, self._clock()
-            )
+        has_extensions = user.profile.extensions or new.extensions
+        if has_extensions and extensions.are_named(mask):
+            written = None  # their schemas have to stay while they are written
+        else:
+            profile = decide(user)
+            unchanged = profile == user.profile
+            written = user if unchanged else await self._store.write(user, profile, self._clock())
+        user = written or await self._store.change(
+            organization_id, user_id, decide, self._clock(), new.extensions
+        )
         if request.view == WITH_GROUPS:
             (user,) = await self._store.with_groups([user])
         return users_pb2.UpdateUserResponse(user=wire.from_user(user))
@@ -110,3 +120,11 @@ class UsersServicer(users_pb2_grpc.UserServiceServicer):
         version = users.version_of(request.etag) if request.etag else None
         await self._store.delete(organization_id, user_id, version, self._clock())
         return users_pb2.DeleteUserResponse()
+
+    async def _resource(self, request: users_pb2.ListUsersRequest) -> Resource:
+        """The users with all that a list of them may name; most name nothing of their own."""
+        if not (extensions.is_urn(request.order_by) or wire_filter.names_extension(request.filter)):
+            return USERS
+        organization_id = wire.to_uuid("organization_id", request.organization_id)
+        owned = await self._schemas.list(organization_id)
+        return extended(USERS, [each.schema for each in owned])

@@ -8,6 +8,7 @@ from uuid import UUID
 from cloudacademy.users.v1 import users_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from usersvc import wire_extension
 from usersvc.errors import InvalidField
 from usersvc.users import (
     NO_ENTERPRISE,
@@ -60,6 +61,7 @@ def to_profile(user: users_pb2.User) -> Profile:
         enterprise=_to_enterprise(user.enterprise)
         if user.HasField("enterprise")
         else NO_ENTERPRISE,
+        extensions=wire_extension.to_extensions(user.extensions) if user.extensions else {},
     )
 
 
@@ -142,6 +144,7 @@ def from_user(user: User) -> users_pb2.User:
         roles=_from_values(profile.roles),
         x509_certificates=_from_values(profile.x509_certificates),
         enterprise=_from_enterprise(profile.enterprise),
+        extensions=wire_extension.from_extensions(profile.extensions),
         groups=[
             users_pb2.GroupMembership(
                 group_id=str(group.group_id), display_name=group.display_name, direct=group.direct

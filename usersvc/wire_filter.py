@@ -8,6 +8,7 @@ from cloudacademy.users.v1 import filter_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from usersvc.errors import InvalidFilter
+from usersvc.extensions import is_urn
 from usersvc.filters import (
     AllOf,
     AnyOf,
@@ -40,6 +41,15 @@ def to_filter(message: filter_pb2.Filter) -> Filter:
     if sum(1 for _ in _nodes(filter_)) > MAX_NODES:
         raise InvalidFilter(f"The filter has more than {MAX_NODES} conditions.")
     return filter_
+
+
+def names_extension(message: filter_pb2.Filter) -> bool:
+    """Whether a condition is about what an organization added to its users."""
+    if message.HasField("negation"):
+        return names_extension(message.negation)
+    operands = (*message.all_of.filters, *message.any_of.filters)
+    names = (message.comparison.field, message.present, message.element.field)
+    return any(map(is_urn, names)) or any(map(names_extension, operands))
 
 
 def _convert(message: filter_pb2.Filter, levels: int) -> Filter:
@@ -95,6 +105,10 @@ def _value(message: filter_pb2.Comparison) -> Value:
             return message.text
         case "boolean":
             return message.boolean
+        case "integer":
+            return message.integer
+        case "decimal":
+            return message.decimal
         case "time":
             return _moment(message.time)
         case _:

@@ -14,6 +14,8 @@ STANDARD = set(sys.stdlib_module_names)
 DOMAIN = [
     "usersvc/users.py",
     "usersvc/groups.py",
+    "usersvc/schemas.py",
+    "usersvc/extensions.py",
     "keysvc/keys.py",
     "keysvc/organizations.py",
     "keysvc/token.py",

@@ -15,6 +15,10 @@ from cloudacademy.users.v1.groups_pb2_grpc import (
     GroupServiceStub,
     add_GroupServiceServicer_to_server,
 )
+from cloudacademy.users.v1.schemas_pb2_grpc import (
+    SchemaServiceStub,
+    add_SchemaServiceServicer_to_server,
+)
 from cloudacademy.users.v1.users_pb2_grpc import UserServiceStub, add_UserServiceServicer_to_server
 
 from chassis.database import Database
@@ -23,6 +27,8 @@ from tests.postgres import Template, TestPostgres
 from usersvc.__main__ import migrate
 from usersvc.group_store import GroupStore
 from usersvc.groups_servicer import GroupsServicer
+from usersvc.schema_store import SchemaStore
+from usersvc.schemas_servicer import SchemasServicer
 from usersvc.user_store import UserStore
 from usersvc.users_servicer import UsersServicer
 
@@ -62,10 +68,12 @@ async def open_channel(url: str, clock: StoppedClock) -> AsyncIterator[grpc.aio.
     log = structlog.wrap_logger(structlog.PrintLogger(sys.stderr))  # pytest shows it for failures
     async with Database(url, "usersvc") as database:
         server = grpc.aio.server(interceptors=[Envelope(log)])
-        users = UsersServicer(UserStore(database), clock)
+        schema_store = SchemaStore(database)
+        users = UsersServicer(UserStore(database), schema_store, clock)
         add_UserServiceServicer_to_server(users, server)
         groups = GroupsServicer(GroupStore(database), clock)
         add_GroupServiceServicer_to_server(groups, server)
+        add_SchemaServiceServicer_to_server(SchemasServicer(schema_store, clock), server)
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
         try:
@@ -97,6 +105,12 @@ def users(channel: grpc.aio.Channel) -> UserServiceStub:
 def groups(channel: grpc.aio.Channel) -> GroupServiceStub:
     """The service of groups, in the same process and on the same database as `users`."""
     return GroupServiceStub(channel)
+
+
+@pytest.fixture
+def schemas(channel: grpc.aio.Channel) -> SchemaServiceStub:
+    """The service of schemas, in the same process and on the same database as `users`."""
+    return SchemaServiceStub(channel)
 
 
 @pytest.fixture

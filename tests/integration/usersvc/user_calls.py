@@ -86,7 +86,8 @@ async def walk(
 
 def compare(field: str, operator: str, value: str | bool | object = None) -> filter_pb2.Filter:
     """`compare("user_name", "EQUAL", "ann")`; the value's type picks the operand's."""
-    kind = {str: "text", bool: "boolean"}.get(type(value), "time")
+    kinds = {str: "text", bool: "boolean", int: "integer", float: "decimal"}
+    kind = kinds.get(type(value), "time")
     return filter_pb2.Filter(
         comparison=filter_pb2.Comparison(
             field=field,
