@@ -1,8 +1,9 @@
 """What surrounds every call that a server answers: refusals and the log line."""
 
 import asyncio
+import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Final, TypeAlias
 from uuid import uuid4
 
@@ -16,6 +17,7 @@ from chassis.status import to_trailing_metadata
 from chassis.tracing import Tracing
 
 REQUEST_ID_KEY: Final = "x-request-id"
+_ID: Final = re.compile(r"[0-9a-fA-F-]{36}")
 _CODES: Final = {code.name: code for code in grpc.StatusCode}
 # Open to every caller, and not worth a line: probes come every few seconds, for ever.
 _OPEN: Final = ("/grpc.health.v1.Health/", "/grpc.reflection.")
@@ -31,7 +33,8 @@ class Envelope(grpc.aio.ServerInterceptor):
     """Asks who calls, turns refusals into gRPC statuses, counts and logs each call once.
 
     What is no refusal is a fault of ours: its text goes to the log, and only
-    the request id goes out. Without an admission every caller is let in.
+    the request id goes out. Without an admission every caller is let in. The
+    line tells the request's fields `told`, which must name ids only.
     """
 
     def __init__(
@@ -40,8 +43,10 @@ class Envelope(grpc.aio.ServerInterceptor):
         admission: Admission | None = None,
         calls: Requests | None = None,
         tracing: Tracing | None = None,
+        told: Sequence[str] = (),
     ) -> None:
         self._log = log
+        self._told = told
         self._tracing = tracing
         self._calls = calls
         self._admission = admission
@@ -85,6 +90,7 @@ class Envelope(grpc.aio.ServerInterceptor):
             try:
                 if self._admission is not None:
                     call.caller = self._admission.admit(method, context)
+                call.note(request, self._told)
                 response = await behaviour(request, context)
             except asyncio.CancelledError:
                 call.tell("CANCELLED")
@@ -103,6 +109,7 @@ class Envelope(grpc.aio.ServerInterceptor):
             try:
                 if self._admission is not None:
                     call.caller = self._admission.admit(method, context)
+                call.note(request, self._told)
                 async for response in behaviour(request, context):
                     yield response
             except asyncio.CancelledError:
@@ -127,7 +134,16 @@ def _traced(tracing: Tracing, method: str, behaviour: Handler) -> Handler:
 class _Call:
     """One call from its arrival to its log line."""
 
-    __slots__ = ("_calls", "_context", "_log", "_method", "_request_id", "_started", "caller")
+    __slots__ = (
+        "_calls",
+        "_context",
+        "_log",
+        "_method",
+        "_noted",
+        "_request_id",
+        "_started",
+        "caller",
+    )
 
     def __init__(self, log: Logger, method: str, context: Context, calls: Requests | None) -> None:
         self._log = log
@@ -136,7 +152,15 @@ class _Call:
         self._context = context
         self._started = time.perf_counter() if calls is None else calls.begin()
         self._request_id = _request_id(context)
+        self._noted: dict[str, str] = {}
         self.caller = "anonymous"
+
+    def note(self, request: Request, fields: Sequence[str]) -> None:
+        """Keep the ids that the line shall tell of the request; what is no id is not told."""
+        for name in fields:
+            value = getattr(request, name, "")
+            if _ID.fullmatch(value):
+                self._noted[name] = value
 
     def tell(self, outcome: str, **more: str) -> None:
         if self._calls is not None:
@@ -148,6 +172,7 @@ class _Call:
             milliseconds=round((time.perf_counter() - self._started) * 1000, 2),
             request_id=self._request_id,
             caller=self.caller,
+            **self._noted,
             **more,
         )
 

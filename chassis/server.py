@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import grpc
@@ -31,7 +31,8 @@ class Server:
     """Serves gRPC services until it is stopped.
 
     `callers` names each service's methods and whom they admit, which holds
-    where TLS is on. `ready` says whether requests can be answered now (the
+    where TLS is on; `told` names the fields of requests, ids, that go into the
+    log. `ready` says whether requests can be answered now (the
     database is there); `grpc.health.v1` repeats it for the whole server and for
     each service.
     """
@@ -45,6 +46,7 @@ class Server:
         *,
         metrics: Metrics | None = None,
         tracing: Tracing | None = None,
+        told: Sequence[str] = (),
     ) -> None:
         self._settings = settings
         self._metrics = metrics or Metrics()
@@ -58,7 +60,7 @@ class Server:
         self._admission = Admission(callers) if tls else None
         self._health = health.aio.HealthServicer()
         self.grpc: grpc.aio.Server = grpc.aio.server(
-            interceptors=[Envelope(log, self._admission, self._calls(), tracing)],
+            interceptors=[Envelope(log, self._admission, self._calls(), tracing, told)],
             maximum_concurrent_rpcs=settings.max_calls,
             options=_options(settings),
         )

@@ -62,7 +62,15 @@ async def serve(
         metrics = Metrics()
         database.observe(metrics)
         metrics.gauge("key_watches", "Streams that follow keys.", lambda: changes.streams)
-        server = Server(settings.server, CALLERS, ready, log, metrics=metrics, tracing=traces)
+        server = Server(
+            settings.server,
+            CALLERS,
+            ready,
+            log,
+            metrics=metrics,
+            tracing=traces,
+            told=("organization_id",),
+        )
         keys_pb2_grpc.add_OrganizationServiceServicer_to_server(
             OrganizationServicer(organizations, settings.region, clock), server.grpc
         )

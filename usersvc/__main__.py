@@ -40,7 +40,13 @@ async def serve(config: Settings, stop: Stop) -> None:
         metrics = Metrics()
         database.observe(metrics)
         server = Server(
-            config.server, CALLERS, database.answers, logger, metrics=metrics, tracing=traces
+            config.server,
+            CALLERS,
+            database.answers,
+            logger,
+            metrics=metrics,
+            tracing=traces,
+            told=("organization_id",),
         )
         schema_store = SchemaStore(database)
         users = UsersServicer(UserStore(database), schema_store, system_clock)

@@ -65,7 +65,7 @@ def ask(stack: Stack) -> None:
         assert answer.status == 200
 
 
-def test_a_trace_goes_from_http_through_grpc_to_sql_and_into_the_log(
+def test_a_trace_goes_from_http_through_grpc_to_sql_and_into_one_line_of_each_log(
     receiver: Receiver, tmp_path: Path
 ):
     with running_stack(tmp_path) as stack:
@@ -91,7 +91,12 @@ def test_a_trace_goes_from_http_through_grpc_to_sql_and_into_the_log(
     ]
     assert "secret" not in receiver.text
     assert token not in receiver.text
+    requests = set()
     for process in ("gateway", "usersvc"):
         told = [line for line in stack.log(process).splitlines() if line.startswith("{")]
         lines = [json.loads(line) for line in told]
-        assert [line["event"] for line in lines if line.get("trace_id") == TRACE]
+        of_trace = [line for line in lines if line.get("trace_id") == TRACE]
+        assert len(of_trace) == 1
+        assert of_trace[0]["organization_id"]
+        requests.add(of_trace[0]["request_id"])
+    assert len(requests) == 1
