@@ -1,7 +1,7 @@
 """Queries (RFC 7644 section 3.4.2): of one type of resources, or of all of them at the root.
 
 GET with parameters and POST to `/.search` are the same query. At the root the
-types follow one another, users before groups, as one list with one count.
+types follow one another, groups before users, as one list with one count.
 """
 
 import json

@@ -26,21 +26,23 @@ class SearchRequest:
 
     def __post_init__(self) -> None:
         if self.cursor is not None and self.start_index is not None:
-            # RFC 9865 section 2.3: each of the two asks for another way of paging.
+            # RFC 9865 section 2.4: each of the two asks for another way of paging.
             raise invalid_value("Send either startIndex or cursor, not both.")
 
     def size(self) -> int:
         """How many resources a page by cursor holds at most.
 
-        Refuses (invalidCount) what is not between 0 and the largest page: by
-        cursor, RFC 9865 section 2.1 does not bring a count within the limits.
+        Refuses (invalidCount) what is no number, and more than the largest page:
+        by cursor, RFC 9865 section 2.1 does not bring that within the limits. A
+        negative count is 0 (section 2).
         """
         if self.count is None:
             return paging.DEFAULT_PAGE
         text = self.count.strip()
-        if not (text.isascii() and text.isdigit() and len(text) <= _COUNT_DIGITS):
+        digits = text.removeprefix("-")
+        if not (digits.isascii() and digits.isdigit() and len(digits) <= _COUNT_DIGITS):
             raise invalid_count()
-        size = int(text)
+        size = max(int(text), 0)
         if size > paging.MAX_PAGE:
             raise invalid_count()
         return size
