@@ -125,9 +125,11 @@ def answer(document: object, status: int = 200, **headers: str) -> Answer:
 
 
 def resource_answer(document: Mapping[str, Any], resource: Document, status: int = 200) -> Answer:
-    """A resource, as projected into `document`, with its Location and ETag headers."""
+    """A resource, as projected into `document`, with the headers that say what its `meta` does."""
     meta = resource["meta"]
-    headers = {"ETag": meta["version"], "Location": meta["location"]}
+    location = meta["location"]
+    # RFC 7643 section 3.1 has the location in Content-Location, RFC 7644 section 3.3 in Location.
+    headers = {"ETag": meta["version"], "Location": location, "Content-Location": location}
     return Answer(status, dumps(document), headers)
 
 

@@ -107,7 +107,7 @@ class _Execution:
 
     async def _run(self, step: Run) -> None:
         operation = self._request.operations[step.index]
-        location: str | None = None
+        location = self._told_location(operation)
         try:
             if operation.refusal is not None:
                 raise operation.refusal
@@ -127,6 +127,13 @@ class _Execution:
             self._fail(step.index, error, None if operation.method == "POST" else location)
             return
         self._succeed(step, reply, location)
+
+    def _told_location(self, operation: Operation) -> str | None:
+        """Where an operation was to be; section 3.7 wants it of one that failed, too."""
+        path = operation.path
+        if not path.startswith("/") or any(references.of_path(path)):
+            return None
+        return self._exchange.base_url + path
 
     def _succeed(self, step: Run, reply: Answer, location: str) -> None:
         operation = self._request.operations[step.index]
