@@ -52,7 +52,7 @@ CREATE TABLE users (
     manager_value           text COLLATE "C",
 
     CONSTRAINT users_pkey PRIMARY KEY (organization_id, user_id),
-    -- An index entry holds up to 2,704 bytes, and folding can make a text three times as long.
+    -- An index entry holds up to 2,704 bytes, and folding can make a text half as long again.
     CONSTRAINT users_user_name_size
         CHECK (user_name <> '' AND octet_length(fold(user_name)) <= 2000),
     CONSTRAINT users_external_id_size CHECK (octet_length(external_id) <= 2000),

@@ -11,7 +11,7 @@ CREATE TABLE groups (
     unknown_members text[] NOT NULL DEFAULT '{}',
 
     CONSTRAINT groups_pkey PRIMARY KEY (organization_id, group_id),
-    -- An index entry holds up to 2,704 bytes, and folding can make a text three times as long.
+    -- An index entry holds up to 2,704 bytes, and folding can make a text half as long again.
     CONSTRAINT groups_display_name_size
         CHECK (display_name <> '' AND octet_length(fold(display_name)) <= 2000),
     CONSTRAINT groups_external_id_size CHECK (octet_length(external_id) <= 2000)

@@ -83,7 +83,6 @@ async def test_what_is_no_uuid_is_nobodys_id(groups, member_id):
         ("display_name", {"display_name": ""}),
         ("display_name", {"display_name": "x" * 1025}),
         ("display_name", {"display_name": "a\0b"}),
-        ("display_name", {"display_name": "\u0390" * 512}),  # three times as long, folded
         ("external_id", {"display_name": "x", "external_id": "x" * 1025}),
         ("external_id", {"display_name": "x", "external_id": "\0"}),
     ],

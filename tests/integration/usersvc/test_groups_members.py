@@ -150,11 +150,6 @@ async def test_a_group_keeps_a_display_name(groups, team):
         await update_group(groups, team.id, "display_name")
 
 
-async def test_a_text_that_is_too_long_when_folded_is_refused(groups, team):
-    with invalid_field("display_name"):
-        await update_group(groups, team.id, display_name="\u0390" * 512)
-
-
 async def test_an_etag_of_the_past_is_refused(groups, people, team):
     changed = await change_members(groups, team.id, add=people[3:4])
     with refused(Reason.REASON_ETAG_MISMATCH, StatusCode.ABORTED, etag=changed.etag):
