@@ -62,9 +62,10 @@ async def test_the_address_in_a_reference_leads_to_the_resource(scim: Client):
 
 
 async def test_a_reference_to_something_outside_is_kept_as_it_was_sent(scim: Client):
-    user = await created(scim, "/Users", person(profileUrl="ann", photos=[{"value": "a.png"}]))
+    photos = [{"value": "ann li.png"}]
+    user = await created(scim, "/Users", person(profileUrl="Ann Li", photos=photos))
 
-    assert (user["profileUrl"], user["photos"]) == ("ann", [{"value": "a.png"}])
+    assert (user["profileUrl"], user["photos"]) == ("Ann Li", photos)
 
 
 async def test_a_value_that_is_sent_twice_is_returned_once(scim: Client):
@@ -243,5 +244,5 @@ async def test_each_resource_type_leads_to_its_endpoint_and_its_schemas(scim: Cl
     wanted |= {extension["schema"] for each in types for extension in each["schemaExtensions"]}
     endpoints = [await scim("GET", f"{each['endpoint']}?count=0") for each in types]
     assert {each["name"] for each in types} == {"User", "Group"}
-    assert {each["id"] for each in schemas} == wanted == {USER, GROUP, ENTERPRISE}
+    assert {each["id"] for each in schemas} == wanted >= {USER, GROUP, ENTERPRISE}
     assert [each.status for each in endpoints] == [200, 200]

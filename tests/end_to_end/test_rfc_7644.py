@@ -230,3 +230,9 @@ async def test_names_are_compared_without_regard_to_case_and_are_not_normalized(
     ]
 
     assert statuses == [201, 409, 201]
+
+
+async def test_no_answer_is_to_be_stored(scim: Client):
+    replies = [await scim("GET", path) for path in ("/Users?count=0", "/Users/none", "/Schemas")]
+
+    assert [each.headers["Cache-Control"] for each in replies] == ["no-store"] * 3
