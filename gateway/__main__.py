@@ -23,9 +23,11 @@ from gateway.group_client import GroupClient
 from gateway.http_server import DRAIN_SECONDS, Runner
 from gateway.key_cache import KeyCache, follow
 from gateway.measurement import measure, trace
+from gateway.resource_types import ResourceTypes
 from gateway.routes.endpoints import endpoints
 from gateway.routes.groups import Groups
 from gateway.routes.users import Users
+from gateway.schema_client import SchemaClient
 from gateway.settings import Settings
 
 
@@ -57,10 +59,10 @@ async def serve(settings: Settings, stop: process.Stop) -> None:
                     "Groups": Groups(GroupClient(users, settings.tenant_urls)),
                 },
                 Cursors(settings.cursor_secret, system_clock),
-                settings.tenant_url,
                 logger,
             ),
             Authenticator(key_stub, cache, settings.tenant_urls, system_clock),
+            ResourceTypes(SchemaClient(users, settings.tenant_urls)),
             settings.tenant_url,
             logger,
         )

@@ -19,8 +19,10 @@ from gateway.exchange import (
     error_answer,
     parameters,
 )
+from gateway.resource_types import ResourceTypes
 from gateway.routes.table import Table, path_segments
 from gateway.scim.errors import ScimError
+from gateway.scim.schema import USER
 
 PREFIX: Final = "/webhooks/ad/v1/scim"
 NOBODY: Final = Caller("", "")
@@ -34,10 +36,16 @@ class ScimEndpoint:
     """Answers everything below the Tenant URL."""
 
     def __init__(
-        self, table: Table, authenticator: Authenticator, base_url: str, log: Logger
+        self,
+        table: Table,
+        authenticator: Authenticator,
+        resource_types: ResourceTypes,
+        base_url: str,
+        log: Logger,
     ) -> None:
         self._table = table
         self._authenticator = authenticator
+        self._resource_types = resource_types
         self._base_url = base_url
         self._log = log
 
@@ -62,9 +70,13 @@ class ScimEndpoint:
             raise ScimError(404, None, _OUTSIDE)
         match = self._table.match(request.method, segments[len(_TENANT) :])
         story.endpoint, story.resource_id = match.endpoint, match.resource_id
+        user_type = USER
         if not match.public:
             story.caller = await self._authenticator.authenticate(
                 request.headers.get("Authorization"), request.remote or "", story.request_id
+            )
+            user_type = await self._resource_types.user(
+                story.caller.organization_id, story.request_id
             )
         exchange = Exchange(
             request_id=story.request_id,
@@ -74,6 +86,7 @@ class ScimEndpoint:
             parameters=parameters(request),
             headers=request.headers,
             read=body_reader(request),
+            user_type=user_type,
         )
         return await match.handler(exchange)
 

@@ -18,6 +18,8 @@ USER_SERVICE: Final = "cloudacademy.users.v1.UserService"
 USER_READS: Final = ("GetUser", "ListUsers")
 GROUP_SERVICE: Final = "cloudacademy.users.v1.GroupService"
 GROUP_READS: Final = ("GetGroup", "ListGroups", "ListMembers")
+SCHEMA_SERVICE: Final = "cloudacademy.users.v1.SchemaService"
+SCHEMA_READS: Final = ("ListSchemas",)
 KEY_SERVICE: Final = "cloudacademy.keys.v1.KeyService"
 HEALTH_SECONDS: Final = 2.0
 
@@ -77,9 +79,12 @@ def user_channel(
     target: str, certificates: Certificates | None = None, tracing: Tracing | None = None
 ) -> grpc.aio.Channel:
     """A channel to usersvc. Only reads are repeated by themselves."""
-    return connect(
-        target, {USER_SERVICE: USER_READS, GROUP_SERVICE: GROUP_READS}, certificates, tracing
-    )
+    reads = {
+        USER_SERVICE: USER_READS,
+        GROUP_SERVICE: GROUP_READS,
+        SCHEMA_SERVICE: SCHEMA_READS,
+    }
+    return connect(target, reads, certificates, tracing)
 
 
 def key_channel(

@@ -10,6 +10,7 @@ from gateway.auth import Caller
 from gateway.scim import resource as scim_resource
 from gateway.scim.errors import ScimError, invalid_syntax
 from gateway.scim.responses import dumps, error_body
+from gateway.scim.schema import USER, ResourceType
 
 MEDIA_TYPE: Final = "application/scim+json"
 MAX_BODY_BYTES: Final = 1024 * 1024
@@ -43,11 +44,17 @@ class Exchange:
     parameters: Mapping[str, str]
     headers: Mapping[str, str]
     read: Callable[[], Awaitable[Document]]
+    user_type: ResourceType = USER
+    """The User of the caller's organization, with the attributes that it added."""
 
     @property
     def organization_id(self) -> str:
         """The organization that the verified key speaks for."""
         return self.caller.organization_id
+
+    def own(self, resource_type: ResourceType) -> ResourceType:
+        """A type of resources as the caller's organization has it."""
+        return self.user_type if resource_type is USER else resource_type
 
     def parameter(self, name: str) -> str | None:
         """A query parameter, None when it is absent. Unknown ones are ignored."""

@@ -13,7 +13,8 @@ from cloudacademy.users.v1 import users_pb2 as pb
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from gateway.scim.schema import ENTERPRISE_USER_URN, REFERENCE, USER, AttributePath
+from gateway.scim.schema import ENTERPRISE_USER_URN, REFERENCE, USER, AttributePath, ResourceType
+from gateway.wire_extension import from_extensions, own, to_extensions
 
 Resource = dict[str, Any]
 
@@ -41,7 +42,7 @@ def field_name(path: AttributePath) -> str | None:
     if path.extension is not None:
         extension = _EXTENSION_FIELDS.get(path.extension)
         if extension is None:
-            return None
+            return path.text  # an organization's own, whose names the contract has as they are
         return ".".join([extension, *map(snake, names)])
     return ".".join(map(snake, names))
 
@@ -49,9 +50,10 @@ def field_name(path: AttributePath) -> str | None:
 # SCIM → proto. Protobuf's constructors take nested dicts, so only names change.
 
 
-def to_user(resource: Resource) -> pb.User:
+def to_user(resource: Resource, user_type: ResourceType) -> pb.User:
     """A canonical SCIM User as a message; what the contract has no field for is left out."""
-    return pb.User(**_renamed(resource, _TO_USER))
+    extensions = to_extensions(resource, user_type)
+    return pb.User(**_renamed(resource, _TO_USER), extensions=extensions)
 
 
 Descriptor = Any  # its types differ between protobuf's implementations
@@ -111,7 +113,7 @@ def from_assignments(
     for path, value in assignments.items():
         if value is not None:
             _place(resource, path, value)
-    return to_user(resource), [_kept_field(path) for path in assignments]
+    return to_user(resource, USER), [_kept_field(path) for path in assignments]
 
 
 def _place(resource: Resource, path: AttributePath, value: object) -> None:
@@ -130,13 +132,16 @@ def _kept_field(path: AttributePath) -> str:
     return name
 
 
-def clearable_fields(scim_names: Iterable[str]) -> list[str]:
+def clearable_fields(scim_names: Iterable[str], user_type: ResourceType) -> list[str]:
     """The contract's fields for top-level SCIM names; names without a field are left out."""
-    return [_TO_USER[name][0] for name in scim_names if name in _TO_USER]
+    fields = {name: field for name, (field, _) in _TO_USER.items()}
+    fields.update({schema.urn: schema.urn for schema in own(user_type)})
+    return [fields[name] for name in scim_names if name in fields]
 
 
-USER_FIELDS: Final = tuple(field for field, _ in _TO_USER.values())
-"""Every field of a user that a client may write."""
+def user_fields(user_type: ResourceType) -> list[str]:
+    """Every field of a user that a client may write."""
+    return [*(field for field, _ in _TO_USER.values()), *(each.urn for each in own(user_type))]
 
 
 # Proto → SCIM. Only fields that have a value are visited.
@@ -144,7 +149,7 @@ USER_FIELDS: Final = tuple(field for field, _ in _TO_USER.values())
 _Reader = Callable[[Any], Any]
 
 
-def from_user(user: pb.User, base_url: str) -> Resource:
+def from_user(user: pb.User, base_url: str, user_type: ResourceType) -> Resource:
     """A message as a canonical SCIM User with `id`, `schemas` and `meta`."""
     resource: Resource = {"schemas": [USER.schema.urn], "id": user.id}
     for descriptor, value in user.ListFields():
@@ -154,6 +159,10 @@ def from_user(user: pb.User, base_url: str) -> Resource:
             resource[name] = reader(value)
     if ENTERPRISE_USER_URN in resource:
         _finish_enterprise(resource, base_url)
+    if user.extensions:
+        extensions = from_extensions(user.extensions, user_type)
+        resource["schemas"] += extensions
+        resource.update(extensions)
     if user.groups:
         resource["groups"] = [_membership(group, base_url) for group in user.groups]
     resource["meta"] = {

@@ -10,6 +10,7 @@ from gateway.scim.errors import invalid_filter
 from gateway.scim.filter import And, Compare, ElementMatch, Filter, Not, Or, Present
 from gateway.scim.schema import AttributePath
 from gateway.wire import field_name, snake, to_timestamp
+from gateway.wire_extension import is_own
 
 _OPERATORS: Final = {
     "eq": pb.OPERATOR_EQUAL,
@@ -84,5 +85,7 @@ def _field(path: AttributePath) -> str:
 
 def _sub_field(path: AttributePath) -> str:
     """Inside `emails[…]` an attribute is named from the element on."""
+    if is_own(path):
+        return path.sub_attribute.name if path.sub_attribute else "value"
     part = path.sub_attribute or path.attribute
     return snake(part.name)

@@ -1,6 +1,6 @@
 """What the server says of itself (RFC 7644 section 4, RFC 7643 sections 5 to 7)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from gateway.cursor import LIFETIME
@@ -16,6 +16,9 @@ SERVICE_PROVIDER_CONFIG: Final = "urn:ietf:params:scim:schemas:core:2.0:ServiceP
 DOCUMENTATION: Final = (
     "https://learn.microsoft.com/entra/identity/saas-apps/cloud-academy-sso-provisioning-tutorial"
 )
+
+Documents = list[dict[str, Any]]
+Describe = Callable[[Sequence[ResourceType], str], Documents]
 
 
 async def service_provider_config(exchange: Exchange) -> Answer:
@@ -69,31 +72,37 @@ def refuse_filter(exchange: Exchange, name: str) -> None:
 
 
 class Collection:
-    """A fixed list of documents: all of them, or one by its id."""
+    """A list of documents about the types of resources: all of them, or one by its id."""
 
-    def __init__(self, name: str, documents: list[dict[str, Any]]) -> None:
+    def __init__(self, name: str, types: Sequence[ResourceType], describe: Describe) -> None:
         self._name = name
-        self._documents = documents
-        self._by_id = {document["id"].lower(): document for document in documents}
+        self._types = types
+        self._describe = describe
 
     async def list(self, exchange: Exchange) -> Answer:
         """All documents; a filter is refused, as RFC 7644 section 4 demands."""
         refuse_filter(exchange, self._name)
-        return answer(list_response(self._documents, len(self._documents), 1))
+        documents = self._documents(exchange)
+        return answer(list_response(documents, len(documents), 1))
 
     async def get(self, exchange: Exchange) -> Answer:
         """One document."""
-        document = self._by_id.get(exchange.resource_id.lower())
-        if document is None:
-            raise ScimError(404, None, f"/{self._name} has no entry {exchange.resource_id[:80]}.")
-        return answer(document)
+        wanted = exchange.resource_id.lower()
+        for document in self._documents(exchange):
+            if document["id"].lower() == wanted:
+                return answer(document)
+        raise ScimError(404, None, f"/{self._name} has no entry {exchange.resource_id[:80]}.")
+
+    def _documents(self, exchange: Exchange) -> Documents:
+        types = [exchange.own(each) for each in self._types]
+        return self._describe(types, exchange.base_url)
 
 
-def schemas(types: Sequence[ResourceType], base_url: str) -> Collection:
+def schemas(types: Sequence[ResourceType]) -> Collection:
     """/Schemas (RFC 7643 section 7)."""
-    return Collection("Schemas", schema.schema_documents(types, base_url))
+    return Collection("Schemas", types, schema.schema_documents)
 
 
-def resource_types(types: Sequence[ResourceType], base_url: str) -> Collection:
+def resource_types(types: Sequence[ResourceType]) -> Collection:
     """/ResourceTypes (RFC 7643 section 6)."""
-    return Collection("ResourceTypes", schema.resource_type_documents(types, base_url))
+    return Collection("ResourceTypes", types, schema.resource_type_documents)

@@ -25,9 +25,7 @@ class Resources(Source, Protocol):
     async def delete(self, exchange: Exchange) -> Answer: ...
 
 
-def endpoints(
-    resources: Mapping[str, Resources], cursors: Cursors, base_url: str, log: Logger
-) -> Table:
+def endpoints(resources: Mapping[str, Resources], cursors: Cursors, log: Logger) -> Table:
     """The service's paths.
 
     At the root the types are listed from the last of `resources` on: groups are
@@ -38,8 +36,8 @@ def endpoints(
         Table({name: _changing(each) for name, each in resources.items()}), log, time.monotonic
     )
     types = [each.resource_type for each in resources.values()]
-    schemas = discovery.schemas(types, base_url)
-    resource_types = discovery.resource_types(types, base_url)
+    schemas = discovery.schemas(types)
+    resource_types = discovery.resource_types(types)
     return Table(
         {
             "": Endpoint({"GET": root.get}),

@@ -82,7 +82,6 @@ class Search:
 
     def __init__(self, sources: Sequence[Source], cursors: Cursors) -> None:
         self._sources = sources
-        self._types = tuple(source.resource_type for source in sources)
         self._cursors = cursors
 
     async def get(self, exchange: Exchange) -> Answer:
@@ -102,7 +101,7 @@ class Search:
         page = paging.parse(request.start_index, request.count)
         skip, total = page.start_index - 1, 0
         resources: list[Mapping[str, Any]] = []
-        for query in self._queries(request):
+        for query in self._queries(exchange, request):
             size = page.count - len(resources)
             found = await query.page(exchange, size, skip=skip, count_total=True)
             resources += found.resources
@@ -115,7 +114,7 @@ class Search:
 
     async def _by_cursor(self, exchange: Exchange, request: SearchRequest, cursor: str) -> Answer:
         size = request.size()
-        queries = self._queries(request)
+        queries = self._queries(exchange, request)
         position = self._opened(exchange, request, cursor) if cursor else _Position(0, size, "")
         if position.size != size:
             raise search.invalid_count()
@@ -142,41 +141,43 @@ class Search:
         return _Position.read(text)
 
     def _identity(self, request: SearchRequest) -> str:
-        types = [each.name for each in self._types]
+        types = [source.resource_type.name for source in self._sources]
         return json.dumps([types, *request.identity()])
 
-    def _queries(self, request: SearchRequest) -> list[_Query]:
+    def _queries(self, exchange: Exchange, request: SearchRequest) -> list[_Query]:
         """What is to be asked of whom; types that no resource can match are not asked."""
-        orders = self._orders(request)
-        meanings: Sequence[fold.Meaning] = [True] * len(self._types)
+        types = tuple(exchange.own(source.resource_type) for source in self._sources)
+        orders = _orders(types, request)
+        meanings: Sequence[fold.Meaning] = [True] * len(types)
         if request.filter is not None:
-            meanings = fold.parse(self._types, request.filter)
+            meanings = fold.parse(types, request.filter)
         return [
             _Query(
                 source,
-                projection.parse(
-                    source.resource_type, request.attributes, request.excluded_attributes
-                ),
+                projection.parse(own_type, request.attributes, request.excluded_attributes),
                 None if isinstance(meaning, bool) else to_filter(meaning),
                 order,
             )
-            for source, meaning, order in zip(self._sources, meanings, orders, strict=True)
+            for source, own_type, meaning, order in zip(
+                self._sources, types, meanings, orders, strict=True
+            )
             if meaning is not False
         ]
 
-    def _orders(self, request: SearchRequest) -> list[str]:
-        """The order of each type; one without the attribute keeps its usual order."""
-        orders: list[str] = []
-        refusals: list[ScimError] = []
-        for resource_type in self._types:
-            try:
-                orders.append(order_by(resource_type, request.sort_by, request.sort_order))
-            except ScimError as refusal:
-                refusals.append(refusal)
-                orders.append(NEWEST_FIRST)
-        if len(refusals) == len(self._types):
-            raise refusals[0]
-        return orders
+
+def _orders(types: Sequence[ResourceType], request: SearchRequest) -> list[str]:
+    """The order of each type; one without the attribute keeps its usual order."""
+    orders: list[str] = []
+    refusals: list[ScimError] = []
+    for resource_type in types:
+        try:
+            orders.append(order_by(resource_type, request.sort_by, request.sort_order))
+        except ScimError as refusal:
+            refusals.append(refusal)
+            orders.append(NEWEST_FIRST)
+    if len(refusals) == len(types):
+        raise refusals[0]
+    return orders
 
 
 @dataclass(frozen=True, slots=True)

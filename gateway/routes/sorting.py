@@ -3,8 +3,9 @@
 from typing import Final
 
 from gateway.scim.errors import invalid_value, shown
-from gateway.scim.schema import ResourceType, Type
+from gateway.scim.schema import AttributePath, ResourceType, Type
 from gateway.wire import field_name
+from gateway.wire_extension import is_own
 
 NEWEST_FIRST: Final = "id desc"
 """The order of a list that nobody asked to sort: what was just provisioned is on its first page."""
@@ -23,8 +24,13 @@ def order_by(resource_type: ResourceType, sort_by: str | None, sort_order: str |
         return NEWEST_FIRST
     path = resource_type.find(sort_by)
     field = None
-    if path is not None and path.target.type is not Type.COMPLEX:
+    if path is not None and path.target.type is not Type.COMPLEX and _has_order(path):
         field = field_name(path)
     if field is None:
         raise invalid_value(f"sortBy names no attribute that has an order: {shown(sort_by)}.")
     return field if direction == "ascending" else f"{field} desc"
+
+
+def _has_order(path: AttributePath) -> bool:
+    """Of several values that an organization added none is the one to sort by."""
+    return not (is_own(path) and path.attribute.multi_valued)

@@ -14,7 +14,8 @@ from gateway.routes.search import Found, Part
 from gateway.routes.versions import changed, unraced, wanted_etag
 from gateway.scim import patch as scim_patch
 from gateway.scim import projection, resource
-from gateway.scim.schema import USER
+from gateway.scim.schema import USER, ResourceType
+from gateway.wire_extension import is_own
 
 
 class Users:
@@ -28,10 +29,11 @@ class Users:
     async def create(self, exchange: Exchange) -> Answer:
         """POST /Users (section 3.3)."""
         view = _projection(exchange)
-        document = resource.read(USER, await exchange.document())
+        document = resource.read(exchange.user_type, await exchange.document())
         created = await self._client.create(
             pb.CreateUserRequest(
-                organization_id=exchange.organization_id, user=wire.to_user(document)
+                organization_id=exchange.organization_id,
+                user=wire.to_user(document, exchange.user_type),
             ),
             exchange.request_id,
         )
@@ -61,7 +63,7 @@ class Users:
             ),
             exchange.request_id,
         )
-        users = [view.apply(wire.from_user(user, exchange.base_url)) for user in response.users]
+        users = [view.apply(_document(exchange, user)) for user in response.users]
         return Found(users, response.total_size, response.next_page_token)
 
     async def replace(self, exchange: Exchange) -> Answer:
@@ -71,11 +73,13 @@ class Users:
         access back because a client did not mention it.
         """
         view = _projection(exchange)
-        document = resource.read(USER, await exchange.document())
-        fields = [name for name in wire.USER_FIELDS if name != "active" or "active" in document]
+        document = resource.read(exchange.user_type, await exchange.document())
+        fields = wire.user_fields(exchange.user_type)
+        if "active" not in document:
+            fields.remove("active")
         updated = await self._update(
             exchange,
-            wire.to_user(document),
+            wire.to_user(document, exchange.user_type),
             fields,
             await self._etag(exchange),
             _user_view(view),
@@ -90,8 +94,8 @@ class Users:
         view = _projection(exchange)
         operations = scim_patch.parse(await exchange.document())
         etag = await self._etag(exchange)
-        assignments = scim_patch.assignments(USER, operations)
-        if assignments:
+        assignments = scim_patch.assignments(exchange.user_type, operations)
+        if assignments and not any(map(is_own, assignments)):
             values, fields = wire.from_assignments(assignments)
             user = await self._update(exchange, values, fields, etag, _user_view(view))
         else:
@@ -117,12 +121,13 @@ class Users:
         user = await self._get(exchange, pb.USER_VIEW_WITH_GROUPS)
         if etag and user.etag != etag:
             raise changed()
-        before = wire.from_user(user, exchange.base_url)
-        after = scim_patch.apply(USER, before, operations)
-        fields = _changed_fields(before, after)
+        before = _document(exchange, user)
+        after = scim_patch.apply(exchange.user_type, before, operations)
+        fields = _changed_fields(before, after, exchange.user_type)
         if not fields:
             return user
-        return await self._update(exchange, wire.to_user(after), fields, user.etag)
+        values = wire.to_user(after, exchange.user_type)
+        return await self._update(exchange, values, fields, user.etag)
 
     async def _get(self, exchange: Exchange, view: pb.UserView = pb.USER_VIEW_BASIC) -> pb.User:
         return await self._client.get(
@@ -166,21 +171,28 @@ def _user_view(view: projection.Projection) -> pb.UserView:
     return pb.USER_VIEW_WITH_GROUPS if view.includes("groups") else pb.USER_VIEW_BASIC
 
 
+def _document(exchange: Exchange, user: pb.User) -> wire.Resource:
+    return wire.from_user(user, exchange.base_url, exchange.user_type)
+
+
 def _projection(exchange: Exchange) -> projection.Projection:
     return projection.parse(
-        USER, exchange.parameter("attributes"), exchange.parameter("excludedAttributes")
+        exchange.user_type,
+        exchange.parameter("attributes"),
+        exchange.parameter("excludedAttributes"),
     )
 
 
 def _answer(
     exchange: Exchange, view: projection.Projection, user: pb.User, status: int = 200
 ) -> Answer:
-    document = wire.from_user(user, exchange.base_url)
+    document = _document(exchange, user)
     return resource_answer(view.apply(document), document, status)
 
 
-def _changed_fields(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+def _changed_fields(
+    before: dict[str, Any], after: dict[str, Any], user_type: ResourceType
+) -> list[str]:
     names = before.keys() | after.keys()
-    return wire.clearable_fields(
-        sorted(name for name in names if before.get(name) != after.get(name))
-    )
+    changed_names = sorted(name for name in names if before.get(name) != after.get(name))
+    return wire.clearable_fields(changed_names, user_type)

@@ -136,12 +136,13 @@ class Schema:
     document: Mapping[str, Any] = field(repr=False)
 
     @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> "Schema":
+    def from_document(cls, document: Mapping[str, Any], label_prefix: str = "") -> "Schema":
         """Compile a schema document; a KeyError or ValueError means that it is not one.
 
-        Of what RFC 7643 allows, a sub-attribute with several values is refused, too.
+        What refusals call its attributes begins with the prefix. Of what RFC 7643 allows, a
+        sub-attribute with several values is refused, too.
         """
-        attributes = (_attribute(each, "") for each in document["attributes"])
+        attributes = (_attribute(each, label_prefix) for each in document["attributes"])
         return cls(
             urn=document["id"],
             name=document["name"],
@@ -243,10 +244,10 @@ class ResourceType:
     def is_core_urn(self, text: str) -> bool:
         return text.lower() == self.schema.urn.lower()
 
-    def with_extension(self, schema: Schema) -> "ResourceType":
-        """This type with one more extension: an organization's own attributes."""
+    def with_extension(self, *schemas: Schema) -> "ResourceType":
+        """This type with more extensions: an organization's own attributes."""
         return ResourceType(
-            self.name, self.endpoint, self.description, self.schema, (*self.extensions, schema)
+            self.name, self.endpoint, self.description, self.schema, (*self.extensions, *schemas)
         )
 
 

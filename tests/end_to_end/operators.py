@@ -7,17 +7,19 @@ from dataclasses import dataclass
 import grpc
 from cloudacademy.keys.v1 import keys_pb2 as pb
 from cloudacademy.keys.v1 import keys_pb2_grpc
+from cloudacademy.users.v1 import schemas_pb2, schemas_pb2_grpc
 
 from tests.stack import Stack
 
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """The services of keysvc."""
+    """The services of keysvc, and the schemas of usersvc."""
 
     organizations: "keys_pb2_grpc.OrganizationServiceAsyncStub"
     integrations: "keys_pb2_grpc.IntegrationServiceAsyncStub"
     keys: "keys_pb2_grpc.KeyServiceAsyncStub"
+    schemas: "schemas_pb2_grpc.SchemaServiceAsyncStub"
 
     async def organization(self, name: str = "Initech") -> str:
         """The id of a new organization with an active integration."""
@@ -34,6 +36,12 @@ class Operator:
             pb.GenerateKeyRequest(organization_id=organization_id, created_by="a test")
         )
 
+    async def register(self, organization_id: str, schema: schemas_pb2.Schema) -> None:
+        """Add attributes to the users of an organization."""
+        await self.schemas.CreateSchema(
+            schemas_pb2.CreateSchemaRequest(organization_id=organization_id, schema=schema)
+        )
+
     async def revoke(self, key: pb.Key) -> None:
         """End a key at once."""
         await self.keys.RevokeKey(
@@ -46,9 +54,13 @@ class Operator:
 @asynccontextmanager
 async def operator(stack: Stack) -> AsyncIterator[Operator]:
     """An operator of a running region."""
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{stack.service_port('keysvc')}") as channel:
+    async with (
+        grpc.aio.insecure_channel(f"127.0.0.1:{stack.service_port('keysvc')}") as keys,
+        grpc.aio.insecure_channel(f"127.0.0.1:{stack.service_port('usersvc')}") as users,
+    ):
         yield Operator(
-            keys_pb2_grpc.OrganizationServiceStub(channel),
-            keys_pb2_grpc.IntegrationServiceStub(channel),
-            keys_pb2_grpc.KeyServiceStub(channel),
+            keys_pb2_grpc.OrganizationServiceStub(keys),
+            keys_pb2_grpc.IntegrationServiceStub(keys),
+            keys_pb2_grpc.KeyServiceStub(keys),
+            schemas_pb2_grpc.SchemaServiceStub(users),
         )
