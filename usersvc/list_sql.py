@@ -41,28 +41,40 @@ def _conditions(where: Where, filter_: Filter | None, resource: Resource) -> str
 
 
 def _behind(where: Where, order: Order, position: Position, resource: Resource) -> str:
-    """The condition for what comes after a position in an order."""
+    """The condition for what comes after a position in an order.
+
+    What lacks the field is behind all that has it; in the opposite order before it.
+    """
     field = order_field(order, resource)
     side = "<" if order.descending else ">"
     last = where.argument(position.id)
     if order.field == "id":
         return f"{resource.id} {side} {last}"
     if position.key is None:
-        return f"({field.compared} IS NULL AND {resource.id} {side} {last})"
+        condition = f"{field.compared} IS NULL AND {resource.id} {side} {last}"
+        return (
+            f"({condition} OR {field.compared} IS NOT NULL)"
+            if order.descending
+            else f"({condition})"
+        )
     key = where.argument(position.key) + ('::text COLLATE "C"' if _is_text(field) else "")
     condition = f"({field.compared}, {resource.id}) {side} ({key}, {last})"
-    return f"({condition} OR {field.compared} IS NULL)" if field.nullable else condition
+    if order.descending or not field.nullable:
+        return condition
+    return f"({condition} OR {field.compared} IS NULL)"
 
 
 def _order_by(order: Order, resource: Resource) -> str:
-    """The list behind ORDER BY; what lacks the field comes last either way."""
+    """The list behind ORDER BY; what lacks the field comes last, in the opposite order first.
+
+    PostgreSQL has it so by default, and indexes with it.
+    """
     direction = " DESC" if order.descending else ""
     if order.field == "id":
         return f"{resource.id}{direction}"
     field = order_field(order, resource)
     collation = ' COLLATE "C"' if _is_text(field) else ""
-    nulls = " NULLS LAST" if field.nullable else ""
-    return f"{field.compared}{collation}{direction}{nulls}, {resource.id}{direction}"
+    return f"{field.compared}{collation}{direction}, {resource.id}{direction}"
 
 
 def _is_text(field: Field) -> bool:

@@ -64,9 +64,9 @@ async def test_a_list_is_sorted_upwards_unless_it_is_asked_otherwise(scim: Clien
 
 @pytest.mark.parametrize(
     ("order", "titles"),
-    [("ascending", ["a", "b", None]), ("descending", ["b", "a", None])],
+    [("ascending", ["a", "b", None]), ("descending", [None, "b", "a"])],
 )
-async def test_who_has_nothing_to_sort_by_comes_last_in_either_order(
+async def test_who_has_nothing_to_sort_by_comes_last_upwards_and_first_downwards(
     scim: Client, order: str, titles: list[str | None]
 ):
     query = f"sortBy=title&sortOrder={order}"

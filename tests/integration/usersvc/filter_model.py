@@ -122,9 +122,9 @@ def sort_key(user: users_pb2.User, field: str) -> Any:
 
 
 def sort(users: list[users_pb2.User], field: str, descending: bool) -> list[users_pb2.User]:
-    """Users in an order, those without the field last, equal ones by id."""
+    """Users in an order, those without the field last, equal ones by id; or the opposite."""
     assigned = [user for user in users if sort_key(user, field) is not None]
     rest = [user for user in users if sort_key(user, field) is None]
-    assigned.sort(key=lambda user: (sort_key(user, field), user.id), reverse=descending)
-    rest.sort(key=lambda user: user.id, reverse=descending)
-    return assigned + rest
+    assigned.sort(key=lambda user: (sort_key(user, field), user.id))
+    rest.sort(key=lambda user: user.id)
+    return (assigned + rest)[:: -1 if descending else 1]

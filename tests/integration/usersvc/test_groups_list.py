@@ -79,7 +79,7 @@ async def test_skipped_and_unwanted_groups_are_counted(groups, four):
         ("display_name", ["one", "three", "Two", "Zero"]),
         ("display_name desc", ["Zero", "Two", "three", "one"]),
         ("external_id", ["one", "Two", "three", "Zero"]),
-        ("external_id desc", ["three", "Two", "one", "Zero"]),
+        ("external_id desc", ["Zero", "three", "Two", "one"]),
         ("update_time desc", ["three", "Two", "one", "Zero"]),
         ("create_time", ["Zero", "one", "Two", "three"]),
         ("id desc", ["three", "Two", "one", "Zero"]),

@@ -157,7 +157,7 @@ def list_sql(order: Order, after: Position | None = None) -> tuple[str, list[obj
         (
             Order("title"),
             '((fold(title), user_id) > ($3::text COLLATE "C", $2) OR fold(title) IS NULL)',
-            'fold(title) COLLATE "C" NULLS LAST, user_id',
+            'fold(title) COLLATE "C", user_id',
         ),
     ],
 )
@@ -176,10 +176,21 @@ def test_the_order_by_id_needs_no_other_key():
 
 
 def test_behind_users_without_the_field_are_only_others_without_it():
+    assert list_sql(Order("title"), Position(None, ANN)) == (
+        (
+            "WHERE organization_id = $1 AND (fold(title) IS NULL AND user_id > $2)"
+            ' ORDER BY fold(title) COLLATE "C", user_id LIMIT $3 OFFSET $4'
+        ),
+        [ANN, 11, 0],
+    )
+
+
+def test_in_the_opposite_order_all_who_have_the_field_are_behind_those_without_it():
     assert list_sql(Order("title", descending=True), Position(None, ANN)) == (
         (
-            "WHERE organization_id = $1 AND (fold(title) IS NULL AND user_id < $2)"
-            ' ORDER BY fold(title) COLLATE "C" DESC NULLS LAST, user_id DESC LIMIT $3 OFFSET $4'
+            "WHERE organization_id = $1"
+            " AND (fold(title) IS NULL AND user_id < $2 OR fold(title) IS NOT NULL)"
+            ' ORDER BY fold(title) COLLATE "C" DESC, user_id DESC LIMIT $3 OFFSET $4'
         ),
         [ANN, 11, 0],
     )
