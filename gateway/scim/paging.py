@@ -36,4 +36,4 @@ def parse(start_index: str | None, count: str | None) -> Page:
 def _integer(name: str, text: str) -> int:
     if not _INTEGER.fullmatch(text.strip()):
         raise invalid_value(f"{name} is {shown(text)}; send a whole number, e.g. {name}=1.")
-    return int(text)
+    return int(text.strip())

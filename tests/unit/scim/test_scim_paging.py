@@ -10,6 +10,7 @@ from tests.unit.scim.refusals import refused
     [
         (None, None, Page(1, 100)),
         ("6", "5", Page(6, 5)),
+        (" 6\x1f", "\x1f5 ", Page(6, 5)),
         ("0", "0", Page(1, 0)),
         ("-7", "-7", Page(1, 0)),
         ("1", "1001", Page(1, 1000)),
