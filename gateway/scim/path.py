@@ -25,8 +25,9 @@ class Path:
 def parse(resource_type: ResourceType, text: str) -> Path:
     """The path that a text describes.
 
-    An attribute the type does not have and a malformed path are refused as invalidPath; a fault
-    within the brackets is an invalidFilter (RFC 7644 table 9 has it for the path of a PATCH).
+    An attribute the type does not have and a malformed path are refused as invalidPath, whether
+    before or behind brackets; a fault within them is an invalidFilter (RFC 7644 table 9 has it for
+    the path of a PATCH).
     """
     target = resource_type.find(text)
     if target is not None:

@@ -3,7 +3,7 @@
 from typing import Final, NamedTuple
 
 from gateway.scim import values
-from gateway.scim.errors import ScimError, invalid_filter, shown
+from gateway.scim.errors import ScimError, invalid_filter, invalid_path, shown
 from gateway.scim.filter.lexer import END, PUNCTUATION, STRING, WORD, Token, tokens
 from gateway.scim.filter.literals import OPERATORS, literal, operators_of
 from gateway.scim.filter.tree import And, Compare, ElementMatch, Filter, Not, Operator, Or, Present
@@ -34,10 +34,7 @@ def parse(resource_type: ResourceType, text: str) -> Filter:
 
 def parse_value_path(resource_type: ResourceType, text: str) -> ValuePath:
     """The value path of a PATCH operation (RFC 7644 section 3.5.2, figure 7)."""
-    parser = _Parser(resource_type, text)
-    found = parser.value_path()
-    parser.finish()
-    return found
+    return _Parser(resource_type, text).value_path()
 
 
 class _Parser:
@@ -67,7 +64,14 @@ class _Parser:
     def value_path(self) -> ValuePath:
         path = self._attribute()
         element = self._brackets(path)
-        suffix = self._suffix(path)
+        try:
+            suffix = self._suffix(path)
+            self.finish()
+        except ScimError:
+            raise invalid_path(
+                f"What stands behind the brackets of {shown(self._text)} is no sub-attribute of"
+                f" {path.text}; see /Schemas for the names."
+            ) from None
         return ValuePath(suffix or path, element)
 
     def finish(self) -> None:

@@ -37,10 +37,6 @@ def test_a_path_that_names_no_attribute_is_refused(text):
     "text",
     [
         'emails[type eq "x"',
-        'emails[type eq "x"]]',
-        'emails[type eq "x"].nope',
-        'emails[type eq "x"].value.value',
-        'emails[type eq "x"] pr',
         'emails[nope eq "x"]',
         "emails[type]",
         "emails[]",
@@ -50,3 +46,9 @@ def test_a_path_that_names_no_attribute_is_refused(text):
 def test_a_fault_within_the_brackets_is_an_invalid_filter(text):
     with refused(400, "invalidFilter"):
         paths.parse(USER, text)
+
+
+@pytest.mark.parametrize("behind", ["]", ".nope", ".value.value", " pr", ".", '[type eq "x"]', "("])
+def test_a_fault_behind_the_brackets_is_an_invalid_path(behind):
+    with refused(400, "invalidPath", "emails", "behind the brackets"):
+        paths.parse(USER, f'emails[type eq "x"]{behind}')
