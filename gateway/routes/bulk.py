@@ -13,11 +13,10 @@ from gateway.scim.bulk import BulkRequest, Operation
 from gateway.scim.bulk_plan import Complete, Run
 from gateway.scim.bulk_response import Result, bulk_response
 from gateway.scim.errors import ScimError, invalid_value, shown
+from gateway.scim.patch import PATCH_OP_URN
 
 SECONDS: Final = 60.0
 """After this time no further operation of a bulk request is begun."""
-
-_PATCH_OP: Final = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 
 Seconds = Callable[[], float]
 """A clock that only ever goes forward."""
@@ -214,7 +213,7 @@ def _only(operation: Operation, members: frozenset[str]) -> Mapping[str, Any]:
 
 def _adding(members: Document) -> Document:
     """A PATCH that adds members which a resource was created without."""
-    return {"schemas": [_PATCH_OP], "Operations": [{"op": "add", "value": members}]}
+    return {"schemas": [PATCH_OP_URN], "Operations": [{"op": "add", "value": members}]}
 
 
 def _unresolved(error: ScimError) -> ScimError:

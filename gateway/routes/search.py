@@ -217,14 +217,5 @@ async def _count(exchange: Exchange, queries: Sequence[_Query]) -> Answer:
 def _page(
     resources: Sequence[Mapping[str, Any]], total: int | None, next_cursor: str | None
 ) -> dict[str, Any]:
-    """A page by cursor.
-
-    Without totalResults where it would cost a count of all: providers "that
-    are unable to estimate totalResults MAY choose to omit" it (RFC 9865
-    section 2), and that is what keeps a page's cost the same at the end of a
-    long walk.
-    """
-    body = list_response(resources, total or 0, None, next_cursor=next_cursor)
-    if total is None:
-        del body["totalResults"]
-    return body
+    """A page by cursor; without a count of all, it costs the same at the end of a long walk."""
+    return list_response(resources, total, None, next_cursor=next_cursor)

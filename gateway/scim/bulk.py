@@ -6,9 +6,8 @@ from typing import Any, Final
 
 from gateway.scim import bulk_references as references
 from gateway.scim.errors import ScimError, invalid_syntax, invalid_value, shown
-from gateway.scim.resource import check_schemas
+from gateway.scim.resource import check_schemas, lower_keys
 
-BULK_REQUEST_URN: Final = "urn:ietf:params:scim:api:messages:2.0:BulkRequest"
 BULK_RESPONSE_URN: Final = "urn:ietf:params:scim:api:messages:2.0:BulkResponse"
 MAX_OPERATIONS: Final = 1000
 
@@ -51,7 +50,7 @@ def parse(body: Mapping[str, Any]) -> BulkRequest:
     (invalidValue). What is wrong with one operation is its own refusal, since
     the others are carried out nevertheless.
     """
-    message = _lower_keys(body)
+    message = lower_keys(body, "The bulk request")
     check_schemas(message)
     documents = message.get("operations")
     if not isinstance(documents, list):
@@ -111,7 +110,7 @@ def _operation(document: object) -> Operation:
     try:
         if not isinstance(document, dict):
             raise invalid_syntax(f"An operation is {shown(document)}; send an object.")
-        members = _lower_keys(document)
+        members = lower_keys(document, "An operation of the bulk request")
         return _read(members)
     except ScimError as refusal:
         return Operation(
@@ -169,10 +168,3 @@ def _text(members: Mapping[str, Any], name: str, *, required: bool = True) -> st
     if not isinstance(value, str):
         raise invalid_value(f"The {name} of an operation is {shown(value)}; send a string.")
     return value
-
-
-def _lower_keys(document: Mapping[str, Any]) -> dict[str, Any]:
-    lower = {key.lower(): value for key, value in document.items()}
-    if len(lower) != len(document):
-        raise invalid_syntax("An object of the bulk request gives the same member twice.")
-    return lower

@@ -61,7 +61,3 @@ def mutability(detail: str) -> ScimError:
 
 def too_many(detail: str) -> ScimError:
     return ScimError(400, "tooMany", detail)
-
-
-def uniqueness(detail: str) -> ScimError:
-    return ScimError(409, "uniqueness", detail)

@@ -84,6 +84,17 @@ def check_schemas(document: Mapping[str, Any]) -> None:
         if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
             raise invalid_value(f"schemas is {shown(value)}; send an array of schema URNs.")
 
+def lower_keys(document: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The members of a message, whose names may come in any case, by their names in lower case.
+
+    Refuses (invalidSyntax) one that is given twice; `name` says of what.
+    """
+    lower = {key.lower(): value for key, value in document.items()}
+    if len(lower) != len(document):
+        raise invalid_syntax(f"{name} gives the same member twice.")
+    return lower
+
+
 
 def members(
     resource_type: ResourceType, document: Mapping[str, Any]

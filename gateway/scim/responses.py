@@ -13,21 +13,24 @@ ERROR_URN: Final = "urn:ietf:params:scim:api:messages:2.0:Error"
 
 def list_response(
     resources: Sequence[Mapping[str, Any]],
-    total: int,
+    total: int | None,
     start_index: int | None = 1,
     *,
     next_cursor: str | None = None,
-    previous_cursor: str | None = None,
 ) -> dict[str, Any]:
-    """A ListResponse; `start_index` is None where the client pages by cursor (RFC 9865)."""
-    body: dict[str, Any] = {"schemas": [LIST_RESPONSE_URN], "totalResults": total}
+    """A ListResponse; `start_index` is None where the client pages by cursor (RFC 9865).
+
+    `total` is None where it would cost a count of all: providers "that are unable to estimate
+    totalResults MAY choose to omit" it (RFC 9865 section 2).
+    """
+    body: dict[str, Any] = {"schemas": [LIST_RESPONSE_URN]}
+    if total is not None:
+        body["totalResults"] = total
     if start_index is not None:
         body["startIndex"] = start_index
     body["itemsPerPage"] = len(resources)
     if next_cursor is not None:
         body["nextCursor"] = next_cursor
-    if previous_cursor is not None:
-        body["previousCursor"] = previous_cursor
     body["Resources"] = resources
     return body
 

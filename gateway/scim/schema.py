@@ -76,8 +76,6 @@ class Attribute:
     mutability: Mutability = Mutability.READ_WRITE
     returned: Returned = Returned.DEFAULT
     uniqueness: Uniqueness = Uniqueness.NONE
-    canonical_values: tuple[str, ...] = ()
-    reference_types: tuple[str, ...] = ()
     sub_attributes: Mapping[str, "Attribute"] = field(default_factory=dict)  # keyed in lower case
     max_bytes: int = MAX_TEXT_BYTES
     max_values: int = MAX_VALUES
@@ -167,8 +165,6 @@ def _attribute(document: Mapping[str, Any], prefix: str) -> Attribute:
         mutability=Mutability(document.get("mutability", "readWrite")),
         returned=Returned(document.get("returned", "default")),
         uniqueness=Uniqueness(document.get("uniqueness", "none")),
-        canonical_values=tuple(document.get("canonicalValues", ())),
-        reference_types=tuple(document.get("referenceTypes", ())),
         sub_attributes={each.name.lower(): each for each in subs},
         max_bytes=MAX_KEY_BYTES if label in _KEYS else MAX_TEXT_BYTES,
         max_values=MAX_MEMBERS if label == "members" else MAX_VALUES,

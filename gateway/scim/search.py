@@ -5,10 +5,8 @@ from dataclasses import astuple, dataclass
 from typing import Any, Final
 
 from gateway.scim import paging
-from gateway.scim.errors import ScimError, invalid_syntax, invalid_value, shown
-from gateway.scim.resource import check_schemas
-
-SEARCH_REQUEST_URN: Final = "urn:ietf:params:scim:api:messages:2.0:SearchRequest"
+from gateway.scim.errors import ScimError, invalid_value, shown
+from gateway.scim.resource import check_schemas, lower_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +75,7 @@ def from_document(document: Mapping[str, Any]) -> SearchRequest:
     Refuses (invalidSyntax) a member that is given twice under two spellings,
     and (invalidValue) members of another type than section 3.4.3 gives them.
     """
-    members = {name.lower(): value for name, value in document.items()}
-    if len(members) != len(document):
-        raise invalid_syntax("The SearchRequest gives the same member twice.")
+    members = lower_keys(document, "The SearchRequest")
     check_schemas(members)
     return SearchRequest(
         *(read(name, members.get(name.lower())) for name, read in _READERS.items())

@@ -10,12 +10,13 @@ empty string clears, Add replaces a single value, and Remove with a `value` remo
 
 from gateway.scim.patch.assignments import assignments
 from gateway.scim.patch.members import MemberChanges, member_changes
-from gateway.scim.patch.message import MAX_OPERATIONS, Op, Operation, parse
+from gateway.scim.patch.message import MAX_OPERATIONS, PATCH_OP_URN, Op, Operation, parse
 from gateway.scim.patch.whole import MAX_INSPECTED, apply
 
 __all__ = [
     "MAX_INSPECTED",
     "MAX_OPERATIONS",
+    "PATCH_OP_URN",
     "MemberChanges",
     "Op",
     "Operation",

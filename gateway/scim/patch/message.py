@@ -9,6 +9,7 @@ from gateway.scim import resource as resources
 from gateway.scim.errors import ScimError, invalid_path, invalid_syntax, invalid_value, shown
 from gateway.scim.values import Json
 
+PATCH_OP_URN: Final = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 MAX_OPERATIONS: Final = 1000
 
 
@@ -36,7 +37,7 @@ def parse(body: Mapping[str, Any]) -> tuple[Operation, ...]:
     Refused: no Operations array (invalidSyntax), an unknown op (invalidSyntax), an add or replace
     without a value (invalidValue), a path that is no string (invalidPath), too many of them (413).
     """
-    message = _lower_keys(body)
+    message = resources.lower_keys(body, "The PATCH")
     resources.check_schemas(message)
     operations = message.get("operations")
     if not isinstance(operations, list):
@@ -53,7 +54,7 @@ def parse(body: Mapping[str, Any]) -> tuple[Operation, ...]:
 def _operation(document: object) -> Operation:
     if not isinstance(document, dict):
         raise invalid_syntax(f"An operation is {shown(document)}; send an object with an op.")
-    members = _lower_keys(document)
+    members = resources.lower_keys(document, "An operation of the PATCH")
     name = members.get("op")
     op = _OPS.get(name.strip().lower()) if isinstance(name, str) else None
     if op is None:
@@ -64,10 +65,3 @@ def _operation(document: object) -> Operation:
     if op is not Op.REMOVE and "value" not in members:
         raise invalid_value(f"The operation {op} {shown(path)} has no value; send one.")
     return Operation(op, path.strip() or None if path else None, members.get("value"))
-
-
-def _lower_keys(document: Mapping[str, Any]) -> dict[str, Any]:
-    lower = {key.lower(): value for key, value in document.items()}
-    if len(lower) != len(document):
-        raise invalid_syntax("An object of the PATCH gives the same member twice.")
-    return lower

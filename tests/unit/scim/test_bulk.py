@@ -11,11 +11,12 @@ from gateway.scim.errors import ScimError, invalid_value
 from gateway.scim.responses import dumps
 from tests.unit.scim.refusals import assert_refused, refused
 
+BULK_REQUEST = "urn:ietf:params:scim:api:messages:2.0:BulkRequest"
 ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
 
 
 def message(*operations: object, **members: object) -> dict[str, Any]:
-    return {"schemas": [bulk.BULK_REQUEST_URN], "Operations": list(operations), **members}
+    return {"schemas": [BULK_REQUEST], "Operations": list(operations), **members}
 
 
 def post(bulk_id: object, *references: str, **data: object) -> dict[str, Any]:
@@ -63,7 +64,7 @@ def test_an_operation_is_read_with_its_references_and_names_in_any_case():
 
 def test_a_body_that_is_no_bulk_request_is_refused_as_a_whole():
     with refused(400, "invalidSyntax", "Operations"):
-        bulk.parse({"schemas": [bulk.BULK_REQUEST_URN]})
+        bulk.parse({"schemas": [BULK_REQUEST]})
     with refused(400, "invalidSyntax", "twice"):
         bulk.parse({"Operations": [], "operations": []})
     for limit in (0, -1, True, "1", 1.5):

@@ -1,5 +1,5 @@
 from gateway.scim import responses
-from gateway.scim.errors import ScimError, shown, uniqueness
+from gateway.scim.errors import ScimError, shown
 
 
 def test_a_list_says_how_many_there_are_and_how_many_it_holds():
@@ -13,18 +13,25 @@ def test_a_list_says_how_many_there_are_and_how_many_it_holds():
 
 
 def test_a_list_by_cursor_names_the_next_cursor_instead_of_an_index():
-    assert responses.list_response([], 7, None, next_cursor="n", previous_cursor="p") == {
+    assert responses.list_response([], 7, None, next_cursor="n") == {
         "schemas": ["urn:ietf:params:scim:api:messages:2.0:ListResponse"],
         "totalResults": 7,
         "itemsPerPage": 0,
         "nextCursor": "n",
-        "previousCursor": "p",
         "Resources": [],
     }
 
 
+def test_a_list_that_nobody_counted_does_not_say_how_many_there_are():
+    assert responses.list_response([{"id": "1"}], None, None) == {
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:ListResponse"],
+        "itemsPerPage": 1,
+        "Resources": [{"id": "1"}],
+    }
+
+
 def test_the_status_of_an_error_is_a_string():
-    assert responses.error_body(uniqueness("taken")) == {
+    assert responses.error_body(ScimError(409, "uniqueness", "taken")) == {
         "schemas": ["urn:ietf:params:scim:api:messages:2.0:Error"],
         "status": "409",
         "scimType": "uniqueness",

@@ -6,7 +6,7 @@ from gateway.scim import filter as filters
 from gateway.scim import fold, search
 from gateway.scim.errors import ScimError
 from gateway.scim.schema import ENTERPRISE_USER_URN, GROUP, GROUP_URN, USER, USER_URN
-from gateway.scim.search import SEARCH_REQUEST_URN, SearchRequest
+from gateway.scim.search import SearchRequest
 from tests.unit.scim.refusals import assert_refused, refused
 
 BOTH = (USER, GROUP)
@@ -29,7 +29,7 @@ def test_a_search_request_says_what_parameters_would():
         "aadOptscim062020": "",
     }
     document = {
-        "schemas": [SEARCH_REQUEST_URN],
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:SearchRequest"],
         "ATTRIBUTES": ["userName", "name"],
         "excludedAttributes": ["emails"],
         "filter": "userName pr",
