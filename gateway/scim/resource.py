@@ -11,11 +11,13 @@ from typing import Any, Final
 import orjson
 
 from gateway.scim import values
-from gateway.scim.errors import invalid_syntax, invalid_value, shown
+from gateway.scim.errors import ScimError, invalid_syntax, invalid_value, shown
 from gateway.scim.schema import AttributePath, ResourceType, Type
 from gateway.scim.values import Json
 
 MAX_DEPTH: Final = 32
+MAX_CONTAINERS: Final = 120_000
+"""How many objects and arrays a body has at most; that is a group with all its members."""
 
 _STRING: Final = re.compile(rb'"(?:[^"\\]+|\\.)*+"', re.DOTALL)
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
@@ -27,15 +29,21 @@ def loads(body: bytes) -> dict[str, Any]:
     """The JSON object in a request's body.
 
     Refused as invalidSyntax: what is not JSON or not an object, nesting deeper than any SCIM
-    message, and a member given twice in one object, of which a parser would keep either.
+    message, and a member given twice in one object, of which a parser would keep either. More
+    objects and arrays than any message needs are too large (413).
     """
+    frame = _STRING.sub(b"", body)
+    if frame.count(b"{") + frame.count(b"[") > MAX_CONTAINERS:
+        raise ScimError(
+            413, None, f"The body has more than {MAX_CONTAINERS} objects and arrays; send fewer."
+        )
     try:
         document = orjson.loads(body.removeprefix(_BYTE_ORDER_MARK))
     except orjson.JSONDecodeError as error:
         raise invalid_syntax(f"The body is not valid JSON: {error}.") from None
     if not isinstance(document, dict):
         raise invalid_syntax(f"The body is {shown(document)}; send a JSON object.")
-    if _members(document) != _STRING.sub(b"", body).count(b":"):
+    if _members(document) != frame.count(b":"):
         raise invalid_syntax("The body has an object that gives the same member twice.")
     return document
 
@@ -76,14 +84,6 @@ def read(resource_type: ResourceType, document: Mapping[str, Any]) -> Resource:
     return resource
 
 
-def check_schemas(document: Mapping[str, Any]) -> None:
-    """Refuse a `schemas` that is no array of strings; which ones it names changes nothing here."""
-    for key, value in document.items():
-        if key.lower() != "schemas" or value is None:
-            continue
-        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-            raise invalid_value(f"schemas is {shown(value)}; send an array of schema URNs.")
-
 def lower_keys(document: Mapping[str, Any], name: str) -> dict[str, Any]:
     """The members of a message, whose names may come in any case, by their names in lower case.
 
@@ -94,6 +94,14 @@ def lower_keys(document: Mapping[str, Any], name: str) -> dict[str, Any]:
         raise invalid_syntax(f"{name} gives the same member twice.")
     return lower
 
+
+def check_schemas(document: Mapping[str, Any]) -> None:
+    """Refuse a `schemas` that is no array of strings; which ones it names changes nothing here."""
+    for key, value in document.items():
+        if key.lower() != "schemas" or value is None:
+            continue
+        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+            raise invalid_value(f"schemas is {shown(value)}; send an array of schema URNs.")
 
 
 def members(

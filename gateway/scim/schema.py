@@ -81,12 +81,15 @@ class Attribute:
     max_values: int = MAX_VALUES
     value: "Attribute | None" = field(init=False)  # RFC 7643 section 2.4
     is_reference: bool = field(init=False)  # its value is the id of another resource
+    required_parts: tuple["Attribute", ...] = field(init=False)
     read_only: bool = field(init=False)
     derived: bool = field(init=False, repr=False)  # said of a value rather than kept
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "value", self.sub_attributes.get("value"))
         object.__setattr__(self, "is_reference", REFERENCE in self.sub_attributes)
+        parts = tuple(each for each in self.sub_attributes.values() if each.required)
+        object.__setattr__(self, "required_parts", parts)
         object.__setattr__(self, "read_only", self.mutability is Mutability.READ_ONLY)
         object.__setattr__(self, "derived", self.read_only or self.name == REFERENCE)
 

@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import orjson
-
 from gateway.scim.errors import ScimError, invalid_syntax, invalid_value, shown
 from gateway.scim.schema import REFERENCE, Attribute, AttributePath, Type
 
@@ -92,6 +90,7 @@ def read(attribute: Attribute, value: object) -> Json:
 def read_elements(attribute: Attribute, value: object) -> list[Any]:
     """The elements of a multi-valued attribute; a single one needs no array around it."""
     values = value if isinstance(value, list) else [value]
+    check_number(attribute, len(values))
     elements = [each for each in (read_element(attribute, v) for v in values) if each is not None]
     if len(elements) > 1:
         elements = distinct(attribute, elements)
@@ -106,13 +105,17 @@ def read_element(attribute: Attribute, value: object) -> Json:
     return _READERS[attribute.type](attribute, value)
 
 
+def check_number(attribute: Attribute, number: int) -> None:
+    """Refuse more values than we keep, before they are read: they may be a hundred thousand."""
+    if number > attribute.max_values:
+        raise invalid_value(
+            f"{attribute.label} has {number} values; at most {attribute.max_values} are kept."
+        )
+
+
 def check_elements(attribute: Attribute, elements: list[Any]) -> None:
     """Refuse more values than we keep and more than one that is primary."""
-    if len(elements) > attribute.max_values:
-        raise invalid_value(
-            f"{attribute.label} has {len(elements)} values;"
-            f" at most {attribute.max_values} are kept."
-        )
+    check_number(attribute, len(elements))
     if "primary" in attribute.sub_attributes:
         primaries = sum(1 for each in elements if each.get("primary") is True)
         if primaries > 1:
@@ -132,7 +135,7 @@ def identity(attribute: Attribute, element: Json) -> object:
     if attribute.type is not Type.COMPLEX:
         return folded(attribute, element)
     if attribute.value is None or "value" not in element:
-        return orjson.dumps(element, option=orjson.OPT_SORT_KEYS)
+        return frozenset(element.items())
     value = element["value"]
     return value if attribute.is_reference else (element.get("type"), value)
 
@@ -279,8 +282,8 @@ def is_unassigned(value: object) -> bool:
 
 
 def check_required(attribute: Attribute, element: Element) -> None:
-    for each in attribute.sub_attributes.values():
-        if each.required and each.name not in element:
+    for each in attribute.required_parts:
+        if each.name not in element:
             raise invalid_value(f"{each.label} is required; send a value for it.")
 
 

@@ -10,7 +10,7 @@ boolean may be a string (`primary eq "True"`), and a complex attribute that has 
 compared itself (`manager eq "u2"`).
 """
 
-from gateway.scim.filter.matching import element_matches, matches
+from gateway.scim.filter.matching import element_test, matches
 from gateway.scim.filter.parser import (
     MAX_DEPTH,
     MAX_LENGTH,
@@ -30,6 +30,7 @@ from gateway.scim.filter.tree import (
     Or,
     Present,
     Value,
+    nodes,
 )
 
 __all__ = [
@@ -46,8 +47,9 @@ __all__ = [
     "Present",
     "Value",
     "ValuePath",
-    "element_matches",
+    "element_test",
     "matches",
+    "nodes",
     "parse",
     "parse_value_path",
     "to_text",

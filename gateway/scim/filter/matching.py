@@ -1,8 +1,9 @@
 """Filters applied to resources in memory; the store applies them in SQL."""
 
-from collections.abc import Mapping
+import operator as operators
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from gateway.scim import values
 from gateway.scim.filter.tree import (
@@ -19,6 +20,9 @@ from gateway.scim.filter.tree import (
 from gateway.scim.schema import Attribute, AttributePath
 from gateway.scim.values import Json
 
+Test = Callable[[Json], bool]
+"""Whether a value is one that was asked for."""
+
 
 def matches(tree: Filter, resource: Mapping[str, Any]) -> bool:  # noqa: PLR0911
     """Whether a canonical resource satisfies a filter."""
@@ -30,34 +34,48 @@ def matches(tree: Filter, resource: Mapping[str, Any]) -> bool:  # noqa: PLR0911
         case Not(operand):
             return not matches(operand, resource)
         case ElementMatch(path, inner):
-            return any(element_matches(inner, each) for each in _elements(path, resource))
+            return any(map(element_test(inner), _elements(path, resource)))
         case Present(path):
             return bool(_values(path, resource))
         case Compare(path, operator, value):
             found = _values(path, resource)
             if operator is Operator.NE and not path.attribute.multi_valued:
-                return not any(_satisfies(path.target, Operator.EQ, value, each) for each in found)
-            return any(_satisfies(path.target, operator, value, each) for each in found)
+                return not any(map(_value_test(path.target, Operator.EQ, value), found))
+            return any(map(_value_test(path.target, operator, value), found))
 
 
-def element_matches(tree: Filter, element: Json) -> bool:  # noqa: PLR0911
-    """Whether one element of a multi-valued attribute satisfies the filter of a value path."""
+def element_test(tree: Filter) -> Test:
+    """The filter of a value path as a test of one element, made once and asked of hundreds."""
     match tree:
         case And(operands):
-            return all(element_matches(each, element) for each in operands)
+            tests = [element_test(each) for each in operands]
+            return lambda element: all(test(element) for test in tests)
         case Or(operands):
-            return any(element_matches(each, element) for each in operands)
+            tests = [element_test(each) for each in operands]
+            return lambda element: any(test(element) for test in tests)
         case Not(operand):
-            return not element_matches(operand, element)
+            negated = element_test(operand)
+            return lambda element: not negated(element)
         case Present(path):
-            return _of_element(path, element) is not None
+            return _part_test(path, lambda _: True, absent=False)
         case Compare(path, operator, value):
-            found = _of_element(path, element)
-            if found is None:
-                return operator is Operator.NE
-            return _satisfies(path.target, operator, value, found)
+            test = _value_test(path.target, operator, value)
+            return _part_test(path, test, absent=operator is Operator.NE)
         case ElementMatch():
-            return False  # the grammar has none within brackets
+            return lambda _: False  # the grammar has none within brackets
+
+
+def _part_test(path: AttributePath, test: Test, *, absent: bool) -> Test:
+    """A test of an element by that part of it which the path names."""
+    if path.sub_attribute is None:
+        return test
+    name = path.sub_attribute.name
+
+    def part_test(element: Json) -> bool:
+        found = element.get(name)
+        return absent if found is None else test(found)
+
+    return part_test
 
 
 def _elements(path: AttributePath, resource: Mapping[str, Any]) -> list[Any]:
@@ -72,37 +90,33 @@ def _values(path: AttributePath, resource: Mapping[str, Any]) -> list[Any]:
     elements = _elements(path, resource)
     if path.sub_attribute is None:
         return elements
-    return [v for v in (_of_element(path, each) for each in elements) if v is not None]
+    name = path.sub_attribute.name
+    return [v for v in (each.get(name) for each in elements) if v is not None]
 
 
-def _of_element(path: AttributePath, element: Json) -> Json:
-    return element.get(path.sub_attribute.name) if path.sub_attribute else element
-
-
-def _satisfies(attribute: Attribute, operator: Operator, wanted: Value, found: Json) -> bool:
+def _value_test(attribute: Attribute, operator: Operator, wanted: Value) -> Test:
+    compare = _COMPARISONS[operator]
     if isinstance(wanted, datetime):
-        found = values.date_time(found)
-        return found is not None and _compare(operator, found, wanted)
-    return _compare(operator, values.folded(attribute, found), values.folded(attribute, wanted))
+
+        def test_time(found: Json) -> bool:
+            moment = values.date_time(found)
+            return moment is not None and bool(compare(moment, wanted))
+
+        return test_time
+    folded = values.folded(attribute, wanted)
+    if isinstance(wanted, str) and not attribute.case_exact:
+        return lambda found: bool(compare(found.lower(), folded))
+    return lambda found: bool(compare(found, folded))
 
 
-def _compare(operator: Operator, found: Json, wanted: Json) -> bool:  # noqa: PLR0911
-    match operator:
-        case Operator.EQ:
-            return bool(found == wanted)
-        case Operator.NE:
-            return bool(found != wanted)
-        case Operator.CO:
-            return wanted in found
-        case Operator.SW:
-            return bool(found.startswith(wanted))
-        case Operator.EW:
-            return bool(found.endswith(wanted))
-        case Operator.GT:
-            return bool(found > wanted)
-        case Operator.GE:
-            return bool(found >= wanted)
-        case Operator.LT:
-            return bool(found < wanted)
-        case Operator.LE:
-            return bool(found <= wanted)
+_COMPARISONS: Final[Mapping[Operator, Callable[[Any, Any], object]]] = {
+    Operator.EQ: operators.eq,
+    Operator.NE: operators.ne,
+    Operator.CO: operators.contains,
+    Operator.SW: str.startswith,
+    Operator.EW: str.endswith,
+    Operator.GT: operators.gt,
+    Operator.GE: operators.ge,
+    Operator.LT: operators.lt,
+    Operator.LE: operators.le,
+}

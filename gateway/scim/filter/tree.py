@@ -1,5 +1,6 @@
 """What a filter means (RFC 7644 section 3.4.2.2), once its names are resolved."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -60,3 +61,14 @@ class ElementMatch:
 
 
 Filter = And | Or | Not | Compare | Present | ElementMatch
+
+
+def nodes(tree: Filter) -> Iterator[Filter]:
+    """The filter and all the filters it is made of."""
+    yield tree
+    match tree:
+        case And(operands) | Or(operands):
+            for each in operands:
+                yield from nodes(each)
+        case Not(inner) | ElementMatch(_, inner):
+            yield from nodes(inner)

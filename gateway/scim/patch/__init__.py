@@ -9,13 +9,14 @@ empty string clears, Add replaces a single value, and Remove with a `value` remo
 """
 
 from gateway.scim.patch.assignments import assignments
+from gateway.scim.patch.budget import MAX_STEPS
 from gateway.scim.patch.members import MemberChanges, member_changes
 from gateway.scim.patch.message import MAX_OPERATIONS, PATCH_OP_URN, Op, Operation, parse
-from gateway.scim.patch.whole import MAX_INSPECTED, apply
+from gateway.scim.patch.whole import apply
 
 __all__ = [
-    "MAX_INSPECTED",
     "MAX_OPERATIONS",
+    "MAX_STEPS",
     "PATCH_OP_URN",
     "MemberChanges",
     "Op",

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from gateway.scim import values
+from gateway.scim.patch.budget import Budget
 from gateway.scim.patch.changes import Change, changes, required
 from gateway.scim.patch.elements import only
 from gateway.scim.patch.message import Op, Operation
@@ -21,7 +22,7 @@ def assignments(
     """
     found: dict[AttributePath, Json] = {}
     cleared_by: dict[AttributePath, Op] = {}
-    for change in changes(resource_type, operations):
+    for change in changes(resource_type, operations, Budget()):
         if depends_on_resource(resource_type, change):
             return None
         found.update(assigned(change))
@@ -38,7 +39,7 @@ def depends_on_resource(resource_type: ResourceType, change: Change) -> bool:
     if change.target.extension and resource_type.extension_required[change.target.extension]:
         return True
     parts = attribute.sub_attributes.values()
-    return any(each.required for each in parts) or any(
+    return bool(attribute.required_parts) or any(
         each.mutability is Mutability.IMMUTABLE for each in (attribute, *parts)
     )
 

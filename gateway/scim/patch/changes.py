@@ -9,6 +9,7 @@ from gateway.scim import resource as resources
 from gateway.scim import values
 from gateway.scim.errors import ScimError, invalid_value, mutability, no_target, shown
 from gateway.scim.filter import Filter
+from gateway.scim.patch.budget import STEPS_PER_CHARACTER, Budget
 from gateway.scim.patch.message import Op, Operation
 from gateway.scim.schema import AttributePath, ResourceType
 from gateway.scim.values import Json
@@ -28,28 +29,34 @@ class Change:
         return self.op is Op.REMOVE or values.is_unassigned(self.value)
 
 
-def changes(resource_type: ResourceType, operations: Iterable[Operation]) -> Iterator[Change]:
+def changes(
+    resource_type: ResourceType, operations: Iterable[Operation], budget: Budget
+) -> Iterator[Change]:
     """The changes that operations ask for, one after the other, whatever way they are written."""
     for operation in operations:
-        yield from _changes_of(resource_type, operation)
+        yield from _changes_of(resource_type, operation, budget)
 
 
-def _changes_of(resource_type: ResourceType, operation: Operation) -> Iterator[Change]:
+def _changes_of(
+    resource_type: ResourceType, operation: Operation, budget: Budget
+) -> Iterator[Change]:
     op, path, value = operation.op, operation.path, operation.value
     if path is None:
         if op is Op.REMOVE:
             raise no_target("A remove needs a path that names what to remove.")
-        yield from _pathless(resource_type, op, value)
+        yield from _pathless(resource_type, op, value, budget)
     elif urn := resource_type.extension_urn(path):
         value = None if op is Op.REMOVE else value
         yield from _members(resource_type, op, {urn: value})
     elif resource_type.is_core_urn(path) and op is not Op.REMOVE:
-        yield from _pathless(resource_type, op, value)
+        yield from _pathless(resource_type, op, value, budget)
     else:
-        yield _at_path(resource_type, op, path, value)
+        yield _at_path(resource_type, op, path, value, budget)
 
 
-def _at_path(resource_type: ResourceType, op: Op, text: str, value: Json) -> Change:
+def _at_path(resource_type: ResourceType, op: Op, text: str, value: Json, budget: Budget) -> Change:
+    if "[" in text:
+        budget.spend(STEPS_PER_CHARACTER * len(text))
     path = paths.parse(resource_type, text)
     if path.target.read_only:
         raise mutability(
@@ -59,7 +66,7 @@ def _at_path(resource_type: ResourceType, op: Op, text: str, value: Json) -> Cha
     return Change(op, target, path.filter, value)
 
 
-def _pathless(resource_type: ResourceType, op: Op, value: Json) -> Iterator[Change]:
+def _pathless(resource_type: ResourceType, op: Op, value: Json, budget: Budget) -> Iterator[Change]:
     """RFC 7644 section 3.5.2.1: the value is then a set of attributes. Entra's keys are paths."""
     if not isinstance(value, dict):
         raise invalid_value(
@@ -70,7 +77,7 @@ def _pathless(resource_type: ResourceType, op: Op, value: Json) -> Iterator[Chan
     for key, inner in value.items():
         name, bracket, _ = key.partition("[")
         if bracket and resource_type.find(name.strip()) is not None:
-            yield _at_path(resource_type, op, key, inner)
+            yield _at_path(resource_type, op, key, inner, budget)
 
 
 def _members(resource_type: ResourceType, op: Op, value: Mapping[str, Any]) -> Iterator[Change]:

@@ -1,11 +1,19 @@
 """What a change makes of the value of its attribute."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from gateway.scim import values
 from gateway.scim.errors import ScimError, mutability, no_target
-from gateway.scim.filter import And, Compare, Filter, Operator, element_matches
+from gateway.scim.filter import And, Compare, Filter, Operator, element_test
+from gateway.scim.patch.budget import (
+    STEPS_PER_EDIT,
+    Budget,
+    comparison_steps,
+    filter_steps,
+    identity_steps,
+)
 from gateway.scim.patch.changes import Change
 from gateway.scim.patch.message import Op
 from gateway.scim.schema import Attribute, Mutability, Type
@@ -14,36 +22,40 @@ from gateway.scim.values import Json
 Resource = dict[str, Any]
 
 
-def changed(change: Change, known: Json) -> Json:
+def changed(change: Change, known: Json, budget: Budget) -> Json:
     """What a change makes of the value of its attribute; None, [] and {} mean unassigned."""
     attribute = change.target.attribute
     if attribute.multi_valued:
-        return _changed_elements(change, known or [])
+        return _changed_elements(change, known or [], budget)
     if attribute.type is Type.COMPLEX:
-        return _changed_complex(change, known or {})
+        return _changed_complex(change, known or {}, budget)
     return None if change.op is Op.REMOVE else values.read(attribute, change.value)
 
 
-def _changed_complex(change: Change, known: Resource) -> Resource:
-    if change.filter is not None and not (known and element_matches(change.filter, known)):
-        if change.clears:
-            return known
-        if known:
-            raise _no_target(change)
-        known = _created(change)
-    return _changed_element(change, known, Op.ADD) or {}
+def _changed_complex(change: Change, known: Resource, budget: Budget) -> Resource:
+    if change.filter is not None:
+        budget.spend(filter_steps(change.filter, [known]))
+        if not (known and element_test(change.filter)(known)):
+            if change.clears:
+                return known
+            if known:
+                raise _no_target(change)
+            known = _created(change)
+    return _edit(change, Op.ADD)(known) or {}
 
 
-def _changed_elements(change: Change, known: list[Json]) -> list[Json]:
+def _changed_elements(change: Change, known: list[Json], budget: Budget) -> list[Json]:
     if change.filter is not None or change.target.sub_attribute is not None:
-        return _changed_chosen(change, known)
+        return _changed_chosen(change, known, budget)
     attribute, value = change.target.attribute, change.value
     if change.op is Op.REPLACE:
         return values.read(attribute, value) or []
     if change.op is Op.ADD:
-        return _joined(attribute, known, given_elements(attribute, value))
+        return _joined(attribute, known, given_elements(attribute, value), budget)
+    if value is None:
+        return []
     # The RFC knows no value here, but Entra sends one to say which elements it means.
-    return [] if value is None else _without(attribute, known, given_elements(attribute, value))
+    return _without(attribute, known, given_elements(attribute, value), budget)
 
 
 def given_elements(attribute: Attribute, value: Json) -> list[Json]:
@@ -51,7 +63,10 @@ def given_elements(attribute: Attribute, value: Json) -> list[Json]:
     return [] if values.is_unassigned(value) else values.read_elements(attribute, value)
 
 
-def _joined(attribute: Attribute, known: list[Json], added: list[Json]) -> list[Json]:
+def _joined(
+    attribute: Attribute, known: list[Json], added: list[Json], budget: Budget
+) -> list[Json]:
+    budget.spend(identity_steps(attribute, known))
     elements = list(known)
     positions = {values.identity(attribute, each): i for i, each in enumerate(elements)}
     touched: set[int] = set()
@@ -65,51 +80,59 @@ def _joined(attribute: Attribute, known: list[Json], added: list[Json]) -> list[
     return _one_primary(attribute, elements, touched)
 
 
-def _without(attribute: Attribute, known: list[Json], removed: list[Json]) -> list[Json]:
+def _without(
+    attribute: Attribute, known: list[Json], removed: list[Json], budget: Budget
+) -> list[Json]:
     """The elements that agree with none of the removed ones in all that those say."""
     if attribute.type is not Type.COMPLEX:
+        budget.spend(comparison_steps(known, Counter([None])))
         gone = {values.folded(attribute, each) for each in removed}
         return [each for each in known if values.folded(attribute, each) not in gone]
     if attribute.is_reference:
         removed = [{"value": each["value"]} for each in removed]
-    wanted: dict[tuple[str, ...], set[tuple[Json, ...]]] = {}
+    wanted: dict[tuple[Attribute, ...], set[tuple[Json, ...]]] = {}
     for each in removed:
-        names = tuple(sorted(each))
-        wanted.setdefault(names, set()).add(_folded(attribute, each, names))
+        parts = tuple(attribute.sub_attributes[name.lower()] for name in sorted(each))
+        wanted.setdefault(parts, set()).add(_folded(each, parts))
+    budget.spend(comparison_steps(known, Counter(each.name for parts in wanted for each in parts)))
     return [
         each
         for each in known
-        if not any(_folded(attribute, each, names) in gone for names, gone in wanted.items())
+        if not any(_folded(each, parts) in gone for parts, gone in wanted.items())
     ]
 
 
-def _folded(attribute: Attribute, element: Resource, names: tuple[str, ...]) -> tuple[Json, ...]:
-    subs = attribute.sub_attributes
-    return tuple(values.folded(subs[name.lower()], element.get(name)) for name in names)
+def _folded(element: Resource, parts: tuple[Attribute, ...]) -> tuple[Json, ...]:
+    return tuple([values.folded(part, element.get(part.name)) for part in parts])
 
 
-def _changed_chosen(change: Change, known: list[Json]) -> list[Json]:
+def _changed_chosen(change: Change, known: list[Json], budget: Budget) -> list[Json]:
     """A change of the elements that the filter chooses; without a filter, of all of them."""
     elements = list(known)
-    chosen = {
-        i
-        for i, each in enumerate(elements)
-        if change.filter is None or element_matches(change.filter, each)
-    }
+    budget.spend(len(elements))
+    chosen = set(range(len(elements)))
+    if change.filter is not None:
+        budget.spend(filter_steps(change.filter, elements))
+        is_meant = element_test(change.filter)
+        chosen = {i for i, each in enumerate(elements) if is_meant(each)}
     if not chosen:
         if change.clears:
             return known
         chosen = {len(elements)}
         elements.append(_created(change))
+    if change.clears and change.target.sub_attribute is None:
+        return [each for i, each in enumerate(elements) if i not in chosen]
+    attribute = change.target.attribute
+    budget.spend(STEPS_PER_EDIT * len(chosen) + identity_steps(attribute, elements))
+    edit = _edit(change, change.op)
     for i in chosen:
-        elements[i] = _changed_element(change, elements[i], change.op)
-    elements = _one_primary(change.target.attribute, elements, chosen)
-    left = (each for each in elements if each is not None and each != {})
-    return values.distinct(change.target.attribute, left)
+        elements[i] = edit(elements[i])
+    elements = _one_primary(attribute, elements, chosen)
+    return values.distinct(attribute, (each for each in elements if each not in (None, {})))
 
 
-def _changed_element(change: Change, element: Json, op: Op) -> Json:
-    """One element, or the value of a single-valued complex attribute, after a change.
+def _edit(change: Change, op: Op) -> Callable[[Json], Json]:
+    """What a change makes of an element, or of the value of a single-valued complex attribute.
 
     RFC 7644 section 3.5.2.3: a replace of an element replaces it whole, one of a complex attribute
     only the sub-attributes it names; `op` tells which.
@@ -117,17 +140,23 @@ def _changed_element(change: Change, element: Json, op: Op) -> Json:
     attribute, sub_attribute = change.target.attribute, change.target.sub_attribute
     if sub_attribute is not None:
         value = None if change.op is Op.REMOVE else values.read(sub_attribute, change.value)
-        changed = _with(attribute, element, {sub_attribute.name: value})
-        return None if _is_label_only(change, changed) else changed
+        return lambda element: _with_part(change, element, {sub_attribute.name: value})
     if change.clears:
-        return None
+        return lambda _: None
     if attribute.type is not Type.COMPLEX:
-        return values.read_element(attribute, change.value)
+        element = values.read_element(attribute, change.value)
+        return lambda _: element
     parts = values.read_parts(attribute, only(attribute, change.value))
-    if op is Op.REPLACE:
-        # What the filter asks for stays so: [type eq "work"] is a work address afterwards, too.
-        parts = {**dict.fromkeys(element), **(_equalities(change.filter) or {}), **parts}
-    return _with(attribute, element, parts)
+    if op is not Op.REPLACE:
+        return lambda element: _with(attribute, element, parts)
+    # What the filter asks for stays so: [type eq "work"] is a work address afterwards, too.
+    parts = {**(_equalities(change.filter) or {}), **parts}
+    return lambda element: _with(attribute, element, {**dict.fromkeys(element), **parts})
+
+
+def _with_part(change: Change, element: Resource, part: Mapping[str, Json]) -> Json:
+    changed = _with(change.target.attribute, element, part)
+    return None if _is_label_only(change, changed) else changed
 
 
 def _is_label_only(change: Change, element: Resource) -> bool:

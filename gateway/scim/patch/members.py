@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from gateway.scim.errors import invalid_value
 from gateway.scim.filter import Compare, Filter, Operator, Or
 from gateway.scim.patch.assignments import assigned, check_cleared, depends_on_resource
+from gateway.scim.patch.budget import Budget
 from gateway.scim.patch.changes import Change, changes
 from gateway.scim.patch.elements import given_elements
 from gateway.scim.patch.message import Op, Operation
@@ -36,7 +37,7 @@ def member_changes(
     members = _MemberSet()
     others: dict[AttributePath, Json] = {}
     cleared_by: dict[AttributePath, Op] = {}
-    for change in changes(resource_type, operations):
+    for change in changes(resource_type, operations, Budget()):
         if change.target.attribute.name == "members":
             if not members.take(change):
                 return None

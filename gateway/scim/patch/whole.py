@@ -1,19 +1,16 @@
 """PATCH of a whole resource, whatever the operations."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any
 
 from gateway.scim import resource as resources
 from gateway.scim import values
-from gateway.scim.errors import too_many
+from gateway.scim.patch.budget import Budget
 from gateway.scim.patch.changes import changes, required
 from gateway.scim.patch.elements import changed, check_immutable
 from gateway.scim.patch.message import Op, Operation
 from gateway.scim.schema import Attribute, AttributePath, Mutability, ResourceType, Type
 from gateway.scim.values import Json
-
-# How many elements of multi-valued attributes one request may have us look at.
-MAX_INSPECTED: Final = 1_000_000
 
 Resource = dict[str, Any]
 
@@ -24,19 +21,16 @@ def apply(
     """The resource as all the operations leave it; the one passed in stays as it is.
 
     An operation that cannot be carried out refuses them all: invalidPath, invalidFilter,
-    invalidValue, mutability or noTarget.
+    invalidValue, mutability or noTarget; tooMany, if all together are too much work.
     """
     result = _copy(resource_type, resource)
     touched: dict[AttributePath, Op] = {}
-    inspected = 0
-    for change in changes(resource_type, operations):
+    budget = Budget()
+    for change in changes(resource_type, operations, budget):
         target = change.target
         holder = result.setdefault(target.extension, {}) if target.extension else result
         known = holder.get(target.attribute.name)
-        inspected += len(known) if isinstance(known, list) else 1
-        if inspected > MAX_INSPECTED:
-            raise too_many("The PATCH goes through too many values; send fewer operations at once.")
-        _put(holder, target.attribute, changed(change, known))
+        _put(holder, target.attribute, changed(change, known, budget))
         touched[AttributePath(target.extension, target.attribute)] = change.op
     return _finished(resource_type, result, touched)
 
@@ -82,6 +76,6 @@ def _check(attribute: Attribute, value: Json) -> None:
         return
     if attribute.multi_valued:
         values.check_elements(attribute, value)
-    if any(each.required for each in attribute.sub_attributes.values()):
+    if attribute.required_parts:
         for element in value if attribute.multi_valued else (value,):
             values.check_required(attribute, element)

@@ -5,6 +5,8 @@ import copy
 import pytest
 
 from gateway.scim import patch
+from gateway.scim.patch.budget import filter_steps
+from gateway.scim.path import parse as parse_path
 from gateway.scim.schema import ENTERPRISE_USER_URN as EXT
 from gateway.scim.schema import GROUP, USER, USER_URN, Schema
 from tests.unit.scim.refusals import refused
@@ -553,11 +555,98 @@ def test_zero_is_a_value_like_any_other():
     assert left["urn:acme:1.0:Badge"] == {"number": 0, "floors": [0, 2]}
 
 
-def test_a_patch_that_goes_through_too_many_values_is_refused():
-    team = {"displayName": "T", "members": [{"value": str(i)} for i in range(100_000)]}
-    operations = [op("remove", 'members[type eq "Group"]')] * 11
+CROWD = {
+    "userName": "ann",
+    "emails": [{"type": str(i), "value": f"{i}@corp.test"} for i in range(250)],
+    "addresses": [{"type": str(i)} for i in range(250)],
+    EXT: {"manager": {"value": "x" * 1000}},
+}
+LONG_TEXTS = {"userName": "ann", "roles": [{"value": "r" * 8000 + str(i)} for i in range(250)]}
+
+
+def any_of(conditions):
+    return " or ".join(conditions)
+
+
+EXCESSES = {
+    "many conditions on many values": (
+        CROWD,
+        [op("remove", f"emails[{any_of(f'value eq {i}' for i in range(99))}]")] * 20,
+    ),
+    "many operations on many values": (
+        CROWD,
+        [op("replace", 'emails[type eq "1"].display', str(i)) for i in range(1000)],
+    ),
+    "many changes of all values": (
+        CROWD,
+        [op("replace", "emails.display", str(i)) for i in range(1000)],
+    ),
+    "many additions to many values": (
+        CROWD,
+        [op("add", "emails", [{"type": "1", "value": "1@corp.test"}])] * 1000,
+    ),
+    "many removals by what a value holds": (
+        CROWD,
+        [op("remove", "addresses", [{"type": "x"}, {"locality": "x"}])] * 1000,
+    ),
+    "a search within long texts": (
+        LONG_TEXTS,
+        [op("remove", f'roles[value co "{"r" * 90}x{"r" * 9}"]')],
+    ),
+    "comparisons of long texts": (
+        LONG_TEXTS,
+        [op("remove", f"roles[{any_of(f'value eq {i}' for i in range(20))}]")],
+    ),
+    "long filters of a single value": (
+        CROWD,
+        [op("remove", f"manager[{any_of(f'value co {i}' for i in range(99))}]")] * 300,
+    ),
+    "long filters of no value": (
+        BARE,
+        [op("remove", f"emails[{any_of(f'value eq {i}' for i in range(99))}]")] * 200,
+    ),
+    "long filters as keys": (
+        BARE,
+        [op("add", None, {f"emails[{'(' * 20}type eq {i}{')' * 20}]": "" for i in range(4000)})],
+    ),
+}
+
+
+@pytest.mark.parametrize(("resource", "operations"), EXCESSES.values(), ids=EXCESSES)
+def test_a_patch_that_is_too_much_work_is_refused(resource, operations):
     with refused(400, "tooMany", "fewer operations"):
-        patched(team, *operations, resource_type=GROUP)
+        patched(resource, *operations)
+
+
+def test_a_patch_of_members_that_has_too_many_filters_to_read_is_refused():
+    ids = any_of(f"value eq {i}" for i in range(99))
+    operations = patch.parse({"Operations": [op("remove", f"members[{ids}]")] * 200})
+    with refused(400, "tooMany", "fewer operations"):
+        patch.member_changes(GROUP, operations)
+
+
+def test_what_clients_send_is_not_too_much_work():
+    team = {"displayName": "T", "members": [{"value": str(i)} for i in range(100_000)]}
+    assert patched(team, op("remove", 'members[type eq "Group"]'), resource_type=GROUP) == team
+    ids = [f"{i:08x}-8d1f-7c52-a62e-55d1f70e4c4b" for i in range(1000)]
+    removals = [op("remove", f'members[value eq "{each}"]') for each in ids]
+    changes = patch.member_changes(GROUP, patch.parse({"Operations": removals}))
+    assert changes == patch.MemberChanges(remove=tuple(ids))
+    one_by_one = [op("remove", f'emails[value eq "{i}@corp.test"]') for i in range(250)]
+    assert "emails" not in patched(CROWD, *one_by_one)
+
+
+def test_a_filter_takes_more_steps_the_more_it_asks_of_the_longer_texts():
+    emails = [{"value": "a" * 64, "type": "work"}] * 10
+
+    def steps(text):
+        return filter_steps(parse_path(USER, f"emails[{text}]").filter, emails)
+
+    assert steps("value pr") == 10
+    assert steps('type eq "a"') == 10 + 1
+    assert steps('value eq "a"') == 10 + 20
+    assert steps('value eq "a" or not (value sw "b")') == 40 + 40
+    assert steps('value co "aaaaaaab"') == 10 + 40
 
 
 @pytest.mark.parametrize(

@@ -298,3 +298,17 @@ def test_a_body_is_a_json_object(body, document):
 def test_a_body_that_is_no_single_json_object_is_refused(body, mentions):
     with refused(400, "invalidSyntax", mentions):
         resources.loads(body)
+
+
+def test_a_body_of_more_objects_and_arrays_than_any_message_needs_is_too_large():
+    most = b'{"a":[' + b",".join([b"{}"] * (resources.MAX_CONTAINERS - 2)) + b"]}"
+    assert len(resources.loads(most)["a"]) == resources.MAX_CONTAINERS - 2
+    with refused(413, None, "send fewer"):
+        resources.loads(most[:-2] + b",[]]}")
+    with refused(413, None, "send fewer"):
+        resources.loads(b'{"a":' + b"[" * 500_000)
+
+
+def test_values_are_counted_before_they_are_read():
+    with refused(400, "invalidValue", "emails has 251 values"):
+        resources.read(USER, {"userName": "ann", "emails": [None] * 251})

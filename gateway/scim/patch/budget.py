@@ -1,0 +1,81 @@
+"""How much work one PATCH may be, so that no client can keep all others waiting."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from gateway.scim import filter as filters
+from gateway.scim.errors import too_many
+from gateway.scim.filter import Compare, Filter, Operator
+from gateway.scim.schema import Attribute, Type
+from gateway.scim.values import Json
+
+# A step is about as long as it takes to ask one value one thing.
+MAX_STEPS: Final = 400_000
+STEPS_PER_CHARACTER: Final = 3  # of a filter that is read
+STEPS_PER_EDIT: Final = 8  # of one value
+_STEPS_PER_IDENTITY: Final = 2
+_STEPS_PER_COMPARISON: Final = 3
+_TEXT_PER_STEP: Final = 32
+_LONGEST_SLOW_NEEDLE: Final = 100  # behind that, a search for a text is linear
+
+
+class Budget:
+    """The steps that are left of what a PATCH may take."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self, steps: int = MAX_STEPS) -> None:
+        self._left = steps
+
+    def spend(self, steps: int) -> None:
+        """Take steps away; refuses (tooMany) more of them than are left, before they are done."""
+        self._left -= steps
+        if self._left < 0:
+            raise too_many(
+                "The PATCH asks too much of too many values; send fewer operations at once,"
+                " or filters with fewer conditions."
+            )
+
+
+def filter_steps(tree: Filter, elements: Sequence[Json]) -> int:
+    """The steps of asking all elements whether they satisfy the filter of a value path."""
+    nodes = list(filters.nodes(tree))
+    compared: Counter[str | None] = Counter()
+    for each in nodes:
+        if isinstance(each, Compare):
+            part = each.path.sub_attribute
+            compared[part.name if part else None] += _steps_per_text(each)
+    return len(elements) * len(nodes) + _text_steps(elements, compared)
+
+
+def comparison_steps(elements: Sequence[Json], times: Counter[str | None]) -> int:
+    """The steps of comparing parts of all elements (None: themselves), each that many times."""
+    return len(elements) * _STEPS_PER_COMPARISON * times.total() + _text_steps(elements, times)
+
+
+def identity_steps(attribute: Attribute, elements: Sequence[Json]) -> int:
+    """The steps of telling all elements from one another."""
+    steps = len(elements) * _STEPS_PER_IDENTITY
+    if attribute.type is not Type.COMPLEX:
+        steps += _text_steps(elements, Counter([None]))
+    return steps
+
+
+def _steps_per_text(compare: Compare) -> int:
+    if isinstance(compare.value, datetime):
+        return 5
+    if compare.operator is Operator.CO and isinstance(compare.value, str):
+        return 1 + min(len(compare.value), _LONGEST_SLOW_NEEDLE) // 8
+    return 1
+
+
+def _text_steps(elements: Sequence[Json], times: Counter[str | None]) -> int:
+    """What it takes more where texts are long."""
+    return sum(n * _characters(elements, name) for name, n in times.items()) // _TEXT_PER_STEP
+
+
+def _characters(elements: Sequence[Json], name: str | None) -> int:
+    found = (each if name is None else each.get(name) for each in elements)
+    return sum(len(each) for each in found if isinstance(each, str))
