@@ -81,6 +81,7 @@ class Attribute:
     max_values: int = MAX_VALUES
     value: "Attribute | None" = field(init=False)  # RFC 7643 section 2.4
     is_reference: bool = field(init=False)  # its value is the id of another resource
+    must_show: bool = field(init=False)  # a text that shows nothing is none
     required_parts: tuple["Attribute", ...] = field(init=False)
     read_only: bool = field(init=False)
     derived: bool = field(init=False, repr=False)  # said of a value rather than kept
@@ -88,6 +89,8 @@ class Attribute:
     def __post_init__(self) -> None:
         object.__setattr__(self, "value", self.sub_attributes.get("value"))
         object.__setattr__(self, "is_reference", REFERENCE in self.sub_attributes)
+        must_show = self.required or self.uniqueness is not Uniqueness.NONE
+        object.__setattr__(self, "must_show", must_show)
         parts = tuple(each for each in self.sub_attributes.values() if each.required)
         object.__setattr__(self, "required_parts", parts)
         object.__setattr__(self, "read_only", self.mutability is Mutability.READ_ONLY)

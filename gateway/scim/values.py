@@ -8,12 +8,13 @@ import base64
 import binascii
 import math
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from gateway.scim.errors import ScimError, invalid_syntax, invalid_value, shown
-from gateway.scim.schema import REFERENCE, Attribute, AttributePath, Type
+from gateway.scim.schema import REFERENCE, Attribute, AttributePath, Type, Uniqueness
 
 _BOOLEANS: Final = {"true": True, "false": False}
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,19}", re.ASCII)
@@ -24,6 +25,9 @@ _DATE_TIME: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,12})?(Z|[+-][0-9]{2}:[0-9]{2})?",
     re.ASCII | re.IGNORECASE,
 )
+
+# Control, format and surrogate characters, which no screen shows.
+_HIDDEN: Final = frozenset({"Cc", "Cf", "Cs"})
 
 Json = Any  # a value as orjson gives it; `object` would want a cast at every step
 Element = Mapping[str, Any]
@@ -185,7 +189,25 @@ def _read_string(attribute: Attribute, value: object) -> str:
             f"{attribute.label} is {size} bytes long: {shown(value)};"
             f" at most {attribute.max_bytes} bytes of UTF-8 are kept."
         )
+    if attribute.must_show and (not value.isprintable() or value.isspace()):
+        _check_visible(attribute, value)
     return value
+
+
+def _check_visible(attribute: Attribute, text: str) -> None:
+    """Refuse a required text that shows nothing, and a name that shows less than it holds.
+
+    Names that have to be unique are told apart by people, too: a control or format character, such
+    as one that turns the direction of writing, makes two of them look the same.
+    """
+    hidden = dict.fromkeys(char for char in text if unicodedata.category(char) in _HIDDEN)
+    if attribute.required and all(char in hidden or char.isspace() for char in text):
+        raise invalid_value(f"{attribute.label} is blank; send a value for it.")
+    if hidden and attribute.uniqueness is not Uniqueness.NONE:
+        raise invalid_value(
+            f"{attribute.label} contains the invisible character U+{ord(next(iter(hidden))):04X}:"
+            f" {shown(text)}. Remove it."
+        )
 
 
 def _read_boolean(attribute: Attribute, value: object) -> bool:

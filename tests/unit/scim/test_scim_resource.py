@@ -312,3 +312,35 @@ def test_a_body_of_more_objects_and_arrays_than_any_message_needs_is_too_large()
 def test_values_are_counted_before_they_are_read():
     with refused(400, "invalidValue", "emails has 251 values"):
         resources.read(USER, {"userName": "ann", "emails": [None] * 251})
+
+
+HIDDEN = ["\u202e", "\u200b", "\u0001", "\n", "\ufeff"]
+
+
+@pytest.mark.parametrize("blank", [" ", "\t \u3000", "\u200b", " \ufeff\u2060", "\x01"])
+def test_a_name_that_shows_nothing_is_refused(blank):
+    with refused(400, "invalidValue", "userName is blank"):
+        resources.read(USER, {"userName": blank})
+    with refused(400, "invalidValue", "displayName is blank"):
+        resources.read(GROUP, {"displayName": blank})
+
+
+@pytest.mark.parametrize("char", HIDDEN)
+def test_a_user_name_that_hides_something_is_refused(char):
+    with refused(
+        400, "invalidValue", f"userName contains the invisible character U+{ord(char):04X}"
+    ):
+        resources.read(USER, {"userName": f"ann{char}@corp.test"})
+
+
+@pytest.mark.parametrize("char", HIDDEN)
+def test_other_texts_hold_any_character(char):
+    group = {"displayName": f"Sales{char}", "externalId": char}
+    assert resources.read(GROUP, group) == group
+    user = {"userName": "ann", "displayName": char, "name": {"formatted": f"A{char}"}}
+    assert resources.read(USER, user) == user
+
+
+@pytest.mark.parametrize("name", ["Ann Li", "Zoë\u00a0Ö", "安", "👩", "\ue000", "a\u0301"])
+def test_a_user_name_holds_whatever_can_be_seen(name):
+    assert resources.read(USER, {"userName": name}) == {"userName": name}
