@@ -34,6 +34,8 @@ def field_name(path: AttributePath) -> str | None:
     """The contract's name of an attribute: `name.given_name`; none if it has no such field."""
     if path.target.name == REFERENCE:  # follows from the value
         return None
+    if path.text == "members.type":
+        return "members.kind"
     names = [path.attribute.name]
     if path.sub_attribute is not None:
         names.append(path.sub_attribute.name)

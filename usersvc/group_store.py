@@ -1,6 +1,6 @@
 """The table of groups. Each of its statements names the organization first."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -124,14 +124,15 @@ class GroupStore:
                 db, organization_id, group_id, after or _NEW, size + 1
             )
             if len(members) > size:
-                return Page(members[:size], Position(None, UUID(members[size - 1].member_id)))
+                return Page(members[:size], _behind(members[size - 1]), _positions(members))
             row = await db.fetchrow(_SELECT_ONE, organization_id, group_id)
         if row is None:
             raise GroupNotFound(group_id)
         unknown = [Member(text, MemberKind.UNKNOWN, "") for text in _group(row).unknown]
-        if members and len(members) + len(unknown) > size:
-            return Page(members, Position(None, _LAST))
-        return Page(members + unknown, None)
+        if members and unknown:
+            # On a page of their own, whatever part of the others fits into an answer.
+            return Page(members, Position(None, _LAST), _positions(members))
+        return Page(members or unknown, None, _positions(members) if members else None)
 
     @asynccontextmanager
     async def _transaction(self, group_id: UUID) -> AsyncIterator[asyncpg.Connection]:
@@ -140,6 +141,14 @@ class GroupStore:
                 yield db
         except asyncpg.CheckViolationError as error:
             raise of_constraint(error.constraint_name, str(group_id)) or error from error
+
+
+def _behind(member: Member) -> Position:
+    return Position(None, UUID(member.member_id))
+
+
+def _positions(members: Sequence[Member]) -> Callable[[int], Position]:
+    return lambda index: _behind(members[index])
 
 
 async def _write(

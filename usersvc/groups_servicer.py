@@ -113,9 +113,9 @@ class GroupsServicer(groups_pb2_grpc.GroupServiceServicer):
         page = await self._store.members(
             organization_id, group_id, _after(request, digest), min(size, MAX_MEMBERS_SIZE)
         )
-        response = groups_pb2.ListMembersResponse(
-            members=[wire_group.from_member(member) for member in page.items]
-        )
+        messages = [wire_group.from_member(member) for member in page.items]
+        page = page.first(wire_list.fitting(messages))
+        response = groups_pb2.ListMembersResponse(members=messages[: len(page.items)])
         if page.next is not None:
             response.next_page_token = page_token.encode(digest, page.next)
         return response

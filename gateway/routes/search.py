@@ -13,7 +13,7 @@ from cloudacademy.users.v1 import filter_pb2
 
 from gateway.cursor import Cursors
 from gateway.exchange import Answer, Exchange, answer
-from gateway.routes.sorting import NEWEST_FIRST, order_by
+from gateway.routes.sorting import NEWEST_FIRST, order_by, usual_order
 from gateway.scim import fold, paging, projection, search
 from gateway.scim.errors import ScimError
 from gateway.scim.projection import Projection
@@ -156,7 +156,7 @@ class Search:
                 source,
                 projection.parse(own_type, request.attributes, request.excluded_attributes),
                 None if isinstance(meaning, bool) else to_filter(meaning),
-                order,
+                order if request.sort_by else usual_order(meaning),
             )
             for source, own_type, meaning, order in zip(
                 self._sources, types, meanings, orders, strict=True

@@ -3,12 +3,18 @@
 from typing import Final
 
 from gateway.scim.errors import invalid_value, shown
-from gateway.scim.schema import AttributePath, ResourceType, Type
+from gateway.scim.filter import And, Compare, Filter, Operator
+from gateway.scim.schema import AttributePath, ResourceType, Type, value_path
 from gateway.wire import field_name
 from gateway.wire_extension import is_own
 
 NEWEST_FIRST: Final = "id desc"
 """The order of a list that nobody asked to sort: what was just provisioned is on its first page."""
+LATEST_FIRST: Final = "update_time desc"
+"""The order of a list of what changed in a time: an index holds both, the order and the time."""
+
+_RANGES: Final = {Operator.GT, Operator.GE, Operator.LT, Operator.LE}
+_NO_ORDER: Final = {"groups", "members", "schemas"}
 
 
 def order_by(resource_type: ResourceType, sort_by: str | None, sort_order: str | None) -> str:
@@ -23,6 +29,9 @@ def order_by(resource_type: ResourceType, sort_by: str | None, sort_order: str |
     if not sort_by:
         return NEWEST_FIRST
     path = resource_type.find(sort_by)
+    # "If the attribute is complex, the attribute name must be a path to a
+    # sub-attribute"; of several values it is the primary's or else the first's.
+    path = value_path(path) if path is not None else None
     field = None
     if path is not None and path.target.type is not Type.COMPLEX and _has_order(path):
         field = field_name(path)
@@ -31,6 +40,23 @@ def order_by(resource_type: ResourceType, sort_by: str | None, sort_order: str |
     return field if direction == "ascending" else f"{field} desc"
 
 
+def usual_order(meaning: Filter | bool) -> str:
+    """The order of a list that nobody asked to sort, by what it is filtered for."""
+    return LATEST_FIRST if _asks_for_a_time(meaning) else NEWEST_FIRST
+
+
+def _asks_for_a_time(meaning: Filter | bool) -> bool:
+    match meaning:
+        case And(operands):
+            return any(_asks_for_a_time(operand) for operand in operands)
+        case Compare(path, operator, _):
+            return path.text == "meta.lastModified" and operator in _RANGES
+        case _:
+            return False
+
+
 def _has_order(path: AttributePath) -> bool:
     """Of several values that an organization added none is the one to sort by."""
+    if path.attribute.name in _NO_ORDER:
+        return False
     return not (is_own(path) and path.attribute.multi_valued)
