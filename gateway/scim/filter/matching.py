@@ -105,7 +105,7 @@ def _value_test(attribute: Attribute, operator: Operator, wanted: Value) -> Test
         return test_time
     folded = values.folded(attribute, wanted)
     if isinstance(wanted, str) and not attribute.case_exact:
-        return lambda found: bool(compare(found.lower(), folded))
+        return lambda found: bool(compare(values.fold(found), folded))
     return lambda found: bool(compare(found, folded))
 
 

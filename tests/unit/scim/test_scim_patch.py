@@ -716,3 +716,12 @@ def test_an_address_that_is_cleared_by_its_value_leaves_no_label_behind():
     cleared = patched(resource, op("replace", 'emails[type eq "work"].value', ""))
 
     assert cleared == {"userName": "ann"}
+
+
+def test_a_value_is_found_as_lists_find_it_whatever_its_case():
+    emails = [{"value": "οδοσ@x"}, {"value": "straße@x"}, {"value": "strasse@x"}]
+
+    left = patched({"userName": "ann", "emails": emails}, op("remove", 'emails[value eq "ΟΔΟΣ@x"]'))
+    left = patched(left, op("remove", 'emails[value eq "STRAẞE@x"]'))
+
+    assert left["emails"] == [{"value": "strasse@x"}]
