@@ -1,7 +1,7 @@
 """The endpoint /Bulk (RFC 7644 section 3.7): each operation as the single request it stands for."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from chassis.log import Logger
@@ -10,7 +10,7 @@ from gateway.routes.table import Table, path_segments
 from gateway.scim import bulk, bulk_plan
 from gateway.scim import bulk_references as references
 from gateway.scim.bulk import BulkRequest, Operation
-from gateway.scim.bulk_plan import Complete, Run
+from gateway.scim.bulk_plan import Complete, Referrers, Run
 from gateway.scim.bulk_response import Result, bulk_response
 from gateway.scim.errors import ScimError, invalid_value, shown
 from gateway.scim.patch import PATCH_OP_URN
@@ -81,6 +81,9 @@ class _Execution:
         self._ids: dict[str, str] = {}
         self._results: dict[int, Result] = {}
         self._incomplete: set[int] = set()
+        self._referrers = Referrers(request.operations)
+        # Operations that may not leave anything, and the bulkId whose circle stays open.
+        self._lost: dict[int, str | None] = {}
 
     async def results(self) -> list[Result]:
         """Carry out the plan until it ends or too much failed; results in the request's order."""
@@ -92,9 +95,8 @@ class _Execution:
                     await self._run(step)
                 case Complete():
                     await self._complete(step)
-        for index in sorted(self._incomplete):
+        for index in await self._undo(self._incomplete, None):
             # What the limit kept from being completed counts as not begun.
-            await self._undo(index)
             del self._results[index]
         return [result for _, result in sorted(self._results.items())]
 
@@ -110,6 +112,8 @@ class _Execution:
         try:
             if operation.refusal is not None:
                 raise operation.refusal
+            if step.index in self._lost:
+                raise _refers_to_open(self._lost[step.index])
             self._check_time()
             data = _without(operation, step.without)
             self._check_references({*references.of_path(operation.path), *references.of_data(data)})
@@ -160,16 +164,39 @@ class _Execution:
                 None,
             )
         except ScimError as error:
-            await self._undo(step.index)
-            self._fail(step.index, _unresolved(error), None)
+            await self._give_up(step.index, error)
         else:
             version = reply.headers.get("ETag", created.version)
             self._results[step.index] = dataclasses.replace(created, version=version)
         self._incomplete.discard(step.index)
 
-    async def _undo(self, index: int) -> None:
+    async def _give_up(self, index: int, error: ScimError) -> None:
+        """Fail an operation whose circle cannot be closed, and with it all that refer to it.
+
+        Section 3.7.1 has the 409 for a circle: its members were sent to refer
+        to each other, so without one of them none is what the client asked for.
+        """
+        bulk_id = self._request.operations[index].creates
+        for each in await self._undo([index], bulk_id):
+            self._fail(each, _refers_to_open(bulk_id), None)
+        self._fail(index, _unresolved(error), None)
+
+    async def _undo(self, indexes: Iterable[int], bulk_id: str | None) -> list[int]:
+        """Take back what operations and all that refer to them created; which those were."""
+        lost = self._referrers.closure(indexes, self._lost)
+        self._lost.update(dict.fromkeys(lost, bulk_id))
+        done = [
+            index
+            for index in sorted(lost & self._results.keys())
+            if self._results[index].error is None
+        ]
+        for index in done:
+            await self._remove(self._results[index])
+            self._incomplete.discard(index)
+        return done
+
+    async def _remove(self, result: Result) -> None:
         """Take back what was created: an operation that is told to have failed leaves nothing."""
-        result = self._results[index]
         if result.operation.creates is not None:
             self._ids.pop(result.operation.creates, None)
         try:
@@ -214,6 +241,17 @@ def _only(operation: Operation, members: frozenset[str]) -> Mapping[str, Any]:
 def _adding(members: Document) -> Document:
     """A PATCH that adds members which a resource was created without."""
     return {"schemas": [PATCH_OP_URN], "Operations": [{"op": "add", "value": members}]}
+
+
+def _refers_to_open(bulk_id: str | None) -> ScimError:
+    """Section 3.7.1 as well: the refusal of what cannot be without a circle that stays open."""
+    return ScimError(
+        409,
+        None,
+        f"The operation with the bulkId {shown(bulk_id)}, which this one refers to, directly or "
+        "through others, is part of a circle of references that could not be closed. Nothing of "
+        "either was kept; mend that one and send both again.",
+    )
 
 
 def _unresolved(error: ScimError) -> ScimError:

@@ -5,7 +5,7 @@ to it. Where resources refer to each other in a circle, one is created without
 the members that refer to what is not there yet, and completed once it is.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from gateway.scim.bulk import Operation
@@ -34,6 +34,32 @@ Step = Run | Complete
 def plan(operations: Sequence[Operation]) -> tuple[Step, ...]:
     """The steps that carry out all operations, each of them by one Run."""
     return _Planner(operations).plan()
+
+
+class Referrers:
+    """Which operations refer to which others, directly or through others still."""
+
+    def __init__(self, operations: Sequence[Operation]) -> None:
+        self._operations = operations
+        self._direct: dict[str, list[int]] = {}
+        for index, each in enumerate(operations):
+            for name in each.references:
+                self._direct.setdefault(name, []).append(index)
+
+    def closure(self, starts: Iterable[int], known: Container[int]) -> set[int]:
+        """Some operations and all that refer to them, but for the known ones and what is behind.
+
+        When a circle cannot be closed, those of them that ran already are
+        creations, which can be taken back: plan lets all others run after.
+        """
+        found: set[int] = set()
+        ahead = list(starts)
+        while ahead:
+            index = ahead.pop()
+            if index not in found and index not in known:
+                found.add(index)
+                ahead += self._direct.get(self._operations[index].creates or "", ())
+        return found
 
 
 @dataclass(slots=True)

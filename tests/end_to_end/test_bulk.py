@@ -10,6 +10,7 @@ REQUEST = "urn:ietf:params:scim:api:messages:2.0:BulkRequest"
 RESPONSE = "urn:ietf:params:scim:api:messages:2.0:BulkResponse"
 ERROR = "urn:ietf:params:scim:api:messages:2.0:Error"
 SPLIT = "Send them in several requests."
+GROUP = "urn:ietf:params:scim:schemas:core:2.0:Group"
 PATCH_OP = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 
 
@@ -23,6 +24,23 @@ def replace(path: str, name: str, value: object, **members: object) -> dict[str,
     operation = {"op": "replace", "path": name, "value": value}
     data = {"schemas": [PATCH_OP], "Operations": [operation]}
     return {"method": "PATCH", "path": path, "data": data, **members}
+
+
+def group(bulk_id: str, *members: str) -> dict[str, Any]:
+    values = [{"value": f"bulkId:{each}"} for each in members]
+    data = {"schemas": [GROUP], "displayName": bulk_id, "members": values}
+    return {"method": "POST", "path": "/Groups", "bulkId": bulk_id, "data": data}
+
+
+def undone(bulk_id: str, culprit: str) -> dict[str, Any]:
+    """The result of a creation that refers to one whose circle could not be closed."""
+    detail = (
+        f'The operation with the bulkId "{culprit}", which this one refers to, directly or '
+        "through others, is part of a circle of references that could not be closed. Nothing of "
+        "either was kept; mend that one and send both again."
+    )
+    response = {"schemas": [ERROR], "status": "409", "detail": detail}
+    return {"method": "POST", "bulkId": bulk_id, "status": "409", "response": response}
 
 
 async def bulk(scim: Client, *operations: object, **members: object) -> list[dict[str, Any]]:
@@ -47,6 +65,10 @@ async def read(scim: Client, result: dict[str, Any]) -> Any:
 async def exists(scim: Client, user_name: str) -> bool:
     body = {"filter": f'userName eq "{user_name}"', "count": 0}
     return (await scim("POST", "/Users/.search", body)).document["totalResults"] == 1
+
+
+async def groups(scim: Client) -> int:
+    return (await scim("POST", "/Groups/.search", {"count": 0})).document["totalResults"]
 
 
 async def test_every_kind_of_change_is_told_in_the_order_it_was_sent(scim: Client):
@@ -136,11 +158,59 @@ async def test_a_circle_that_cannot_be_closed_is_a_conflict_and_leaves_nothing(s
 
     results = await bulk(scim, ann, bob)
 
-    assert outcome(results) == [("201", None), ("409", None)]
+    assert outcome(results) == [("409", None)] * 2
     assert "employeeNumber" in results[1]["response"]["detail"]
     assert "location" not in results[1]
+    assert results[0] == undone("ann", "bob")
     assert not await exists(scim, bob["data"]["userName"])
-    assert await exists(scim, ann["data"]["userName"])
+    assert not await exists(scim, ann["data"]["userName"])
+
+
+async def test_groups_that_may_not_be_each_others_members_are_both_refused(scim: Client):
+    results = await bulk(scim, group("a", "b"), group("b", "a"))
+
+    assert outcome(results) == [("409", None)] * 2
+    assert results[0] == undone("a", "b")
+    assert await groups(scim) == 0
+
+
+async def test_whatever_refers_to_a_circle_that_stays_open_is_not_there_either(scim: Client):
+    existing = (await scim("POST", "/Users", person(title="Old"))).document
+    bad = post("bad", "bulkId:mid")
+    bad["data"][ENTERPRISE]["employeeNumber"] = 7
+    people = [
+        post("first", "bulkId:mid"),
+        post("mid", "bulkId:bad", title="bulkId:first"),
+        bad,
+        post("outer", "bulkId:first"),
+        post("outermost", "bulkId:outer"),
+        post("stranger"),
+    ]
+    path = f"/Users/{existing['id']}"
+
+    results = await bulk(scim, *people, replace(path, "title", "bulkId:outermost"))
+
+    assert results[:2] == [undone("first", "bad"), undone("mid", "bad")]
+    assert results[3:5] == [undone("outer", "bad"), undone("outermost", "bad")]
+    assert outcome(results[2:3] + results[5:]) == [("409", None), ("201", None), ("409", None)]
+    assert "employeeNumber" in results[2]["response"]["detail"]
+    there = [await exists(scim, each["data"]["userName"]) for each in people]
+    assert there == [False, False, False, False, False, True]
+    assert (await scim("GET", path)).document == existing
+
+
+async def test_one_of_a_circle_that_fails_by_itself_keeps_its_error_and_takes_all_along(
+    scim: Client,
+):
+    people = [
+        post("first", "bulkId:second", title=7),
+        post("second", "bulkId:third"),
+        post("third", "bulkId:first"),
+    ]
+    results = await bulk(scim, *people)
+    assert outcome(results) == [("400", "invalidValue"), ("409", None), ("409", None)]
+    assert results[1] == undone("second", "third")
+    assert [await exists(scim, each["data"]["userName"]) for each in people] == [False] * 3
 
 
 async def test_what_refers_to_something_that_failed_or_was_never_sent_fails(scim: Client):
@@ -201,6 +271,17 @@ async def test_what_a_limit_keeps_from_being_completed_is_taken_back(scim: Clien
     results = await bulk(scim, ann, bob, failOnErrors=1)
     assert outcome(results) == [("400", "invalidValue")]
     assert not await exists(scim, bob["data"]["userName"])
+
+
+async def test_what_refers_to_something_a_limit_took_back_is_taken_back_too(scim: Client):
+    people = [
+        post("first", "bulkId:second", title=7),
+        post("second", "bulkId:third"),
+        post("third", "bulkId:first"),
+    ]
+    results = await bulk(scim, *people, failOnErrors=1)
+    assert outcome(results) == [("400", "invalidValue")]
+    assert [await exists(scim, each["data"]["userName"]) for each in people] == [False] * 3
 
 
 async def test_a_version_makes_an_operation_conditional(scim: Client):

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from gateway.scim import bulk, bulk_references
 from gateway.scim.bulk import BulkRequest, Operation
-from gateway.scim.bulk_plan import Complete, Run, plan
+from gateway.scim.bulk_plan import Complete, Referrers, Run, plan
 from gateway.scim.bulk_response import Result, bulk_response
 from gateway.scim.errors import ScimError, invalid_value
 from gateway.scim.responses import dumps
@@ -172,6 +172,16 @@ def test_one_that_refers_to_itself_is_completed_at_once():
     )
 
 
+def test_who_refers_to_an_operation_is_found_through_others_but_not_behind_known_ones():
+    change = {"method": "PATCH", "path": "/Groups/bulkId:c", "data": {}}
+    documents = [post("a", "b"), post("b", "a"), post("c", "a"), change, post("d")]
+    referrers = Referrers(bulk.parse(message(*documents)).operations)
+    assert referrers.closure([1], ()) == {0, 1, 2, 3}
+    assert referrers.closure([1], {2}) == {0, 1}
+    assert referrers.closure([3, 4], ()) == {3, 4}
+    assert referrers.closure([], ()) == set()
+
+
 def test_results_are_told_as_the_rfc_wants_them():
     created = Operation("POST", "/Users", "a", data={})
     removed = Operation("DELETE", "/Users/2")
@@ -260,3 +270,27 @@ def test_whatever_refers_to_whatever_is_there_before_it_is_needed(references):
         else:
             assert bulk_references.of_data(data) <= created
     assert created == set("abcdefg")
+
+
+@given(st.lists(st.sets(st.sampled_from("abcde"), max_size=3), min_size=8, max_size=8))
+def test_whatever_ran_and_refers_to_one_whose_circle_is_still_open_is_a_creation(references):
+    changes = [
+        {"method": "PATCH", "path": f"/Groups/{index}", "data": post("", *sorted(names))["data"]}
+        for index, names in enumerate(references[5:])
+    ]
+    creations = [
+        post(name, *sorted(names)) for name, names in zip("abcde", references[:5], strict=True)
+    ]
+    operations = bulk.parse(message(*changes, *creations)).operations
+    referrers = Referrers(operations)
+    ran: set[int] = set()
+    still_open: set[int] = set()
+    for step in plan(operations):
+        if isinstance(step, Run):
+            ran.add(step.index)
+            still_open |= {step.index} if step.without else set()
+        reached = referrers.closure(still_open, ()) & ran
+        assert [operations[each].method for each in reached] == ["POST"] * len(reached)
+        if isinstance(step, Complete):
+            still_open.discard(step.index)
+    assert still_open == set()
