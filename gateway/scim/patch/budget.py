@@ -16,7 +16,7 @@ MAX_STEPS: Final = 400_000
 STEPS_PER_CHARACTER: Final = 3  # of a filter that is read
 STEPS_PER_EDIT: Final = 8  # of one value
 _STEPS_PER_IDENTITY: Final = 2
-_STEPS_PER_COMPARISON: Final = 3
+_STEPS_PER_COMPARISON: Final = 5
 _TEXT_PER_STEP: Final = 32
 _LONGEST_SLOW_NEEDLE: Final = 100  # behind that, a search for a text is linear
 
