@@ -116,7 +116,8 @@ def test_a_second_ctrl_c_ends_what_does_not_want_to(start: Start) -> None:
     began = time.monotonic()
     assert running.stop() == 0
 
-    assert time.monotonic() - began < STOP_SECONDS / 2
+    # What does not want to end was not waited for: it would have taken all of its time.
+    assert time.monotonic() - began < 0.8 * STOP_SECONDS
     assert [p for p in processes if lives(p)] == []
 
 
