@@ -127,6 +127,8 @@ class Watcher:
 
     def __init__(self, replica: Replica) -> None:
         self.times: list[float] = []
+        self.signs: list[str] = []
+        """What was told, heartbeats included."""
         self.events: list[tuple[str, str]] = []
         self.end: RemoteRefusal | None = None
         self._call = replica.keys.WatchKeys(pb.WatchKeysRequest())
@@ -137,6 +139,7 @@ class Watcher:
             async for response in self._call:
                 self.times.append(time.monotonic())
                 kind = response.WhichOneof("event")
+                self.signs.append(kind)
                 if kind != "heartbeat":
                     self.events.append((kind, response.organization_change.organization_id))
         except grpc.aio.AioRpcError as error:
