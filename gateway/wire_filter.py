@@ -9,7 +9,7 @@ from cloudacademy.users.v1 import filter_pb2 as pb
 from gateway.scim.errors import invalid_filter
 from gateway.scim.filter import And, Compare, ElementMatch, Filter, Not, Or, Present
 from gateway.scim.schema import AttributePath
-from gateway.wire import field_name, snake, to_timestamp
+from gateway.wire import field_name, to_timestamp
 from gateway.wire_extension import is_own
 
 _OPERATORS: Final = {
@@ -87,5 +87,7 @@ def _sub_field(path: AttributePath) -> str:
     """Inside `emails[…]` an attribute is named from the element on."""
     if is_own(path):
         return path.sub_attribute.name if path.sub_attribute else "value"
-    part = path.sub_attribute or path.attribute
-    return snake(part.name)
+    name = field_name(path)
+    if name is None:
+        raise invalid_filter(f"{path} cannot be used in a filter.")
+    return name.rpartition(".")[2]

@@ -567,3 +567,21 @@ async def test_a_user_of_another_organization_is_a_member_in_name_alone(
     assert sorted(group["members"], key=str) == sorted(in_name_alone, key=str)
     assert asked.document["members"] == group["members"]
     assert (await scim("GET", f"/Users/{ann['id']}")).document == ann
+
+
+async def test_a_group_is_found_by_a_member_and_what_it_is(scim: Client):
+    user = (await scim("POST", "/Users", {"userName": f"{uuid4().hex}@corp.test"})).document
+    members = [{"value": user["id"]}]
+    group = (await scim("POST", "/Groups", {"displayName": "T", "members": members})).document
+
+    found = [
+        await scim(
+            "GET", "/Groups?filter=" + quote(f'members[value eq "{id_}" and type eq "{kind}"]')
+        )
+        for id_, kind in ((user["id"], "User"), (user["id"], "Group"))
+    ]
+
+    assert [[each["id"] for each in reply.document["Resources"]] for reply in found] == [
+        [group["id"]],
+        [],
+    ]
