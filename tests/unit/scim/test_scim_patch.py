@@ -561,6 +561,7 @@ CROWD = {
     "addresses": [{"type": str(i)} for i in range(250)],
     EXT: {"manager": {"value": "x" * 1000}},
 }
+GREEK = {"userName": "ann", "roles": [{"value": "Ω" * 4000 + str(i)} for i in range(250)]}
 LONG_TEXTS = {"userName": "ann", "roles": [{"value": "r" * 8000 + str(i)} for i in range(250)]}
 
 
@@ -596,6 +597,10 @@ EXCESSES = {
     "comparisons of long texts": (
         LONG_TEXTS,
         [op("remove", f"roles[{any_of(f'value eq {i}' for i in range(20))}]")],
+    ),
+    "comparisons of texts whose case takes long to fold": (
+        GREEK,
+        [op("remove", f"roles[{any_of(f'value eq {i}' for i in range(2))}]")],
     ),
     "long filters of a single value": (
         CROWD,
