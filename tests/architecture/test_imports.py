@@ -83,13 +83,8 @@ def test_domain_modules_need_only_the_standard_library_and_refusals(path: str):
 
 
 @pytest.mark.parametrize("path", modules(*SERVICES), ids=name)
-def test_only_stores_and_their_neighbours_speak_to_the_database(path: Path):
-    speaks = "asyncpg" in top_levels(path)
-    assert not speaks or path.name.endswith("_store.py") or path.name in ALSO_ASYNCPG
-
-
-ALSO_ASYNCPG = {"errors.py"}
-"""errors.py names the driver's violations to turn constraint names into domain errors."""
+def test_only_stores_speak_to_the_database(path: Path):
+    assert "asyncpg" not in top_levels(path) or path.name.endswith("_store.py")
 
 
 @pytest.mark.parametrize("path", modules("usersvc", "keysvc"), ids=name)
