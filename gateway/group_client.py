@@ -46,31 +46,29 @@ class GroupClient:
         await call(self._stub.DeleteGroup, request, request_id, self._tenant_urls)
 
     async def first_members(
-        self, organization_id: str, group_id: str, limit: int, request_id: str
+        self, request: pb.ListMembersRequest, limit: int, request_id: str
     ) -> Sequence[pb.Member] | None:
         """All direct members of a group if it has at most `limit`, else None."""
+        request.page_size = limit + 1
         found: list[pb.Member] = []
-        pages = self._pages(organization_id, group_id, limit + 1, request_id)
-        async for page in pages:
+        async for page in self._pages(request, request_id):
             found += page
             if len(found) > limit:
                 return None
         return found
 
     async def members(
-        self, organization_id: str, group_id: str, request_id: str
+        self, request: pb.ListMembersRequest, request_id: str
     ) -> AsyncIterator[pb.Member]:
         """Every direct member of a group, read page by page."""
-        async for page in self._pages(organization_id, group_id, MEMBERS_PAGE, request_id):
+        request.page_size = MEMBERS_PAGE
+        async for page in self._pages(request, request_id):
             for member in page:
                 yield member
 
     async def _pages(
-        self, organization_id: str, group_id: str, size: int, request_id: str
+        self, request: pb.ListMembersRequest, request_id: str
     ) -> AsyncIterator[Sequence[pb.Member]]:
-        request = pb.ListMembersRequest(
-            organization_id=organization_id, group_id=group_id, page_size=size
-        )
         while True:
             page = await call(self._stub.ListMembers, request, request_id, self._tenant_urls)
             yield page.members

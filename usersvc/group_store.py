@@ -116,12 +116,18 @@ class GroupStore:
         return await list_store.count(self._database, organization_id, filter_, GROUPS)
 
     async def members(
-        self, organization_id: UUID, group_id: UUID, after: UUID | None, size: int
+        self,
+        organization_id: UUID,
+        group_id: UUID,
+        after: UUID | None,
+        size: int,
+        *,
+        named: bool,
     ) -> Page[Member]:
         """A page of a group's direct members, the unknown ones last. Refuses GroupNotFound."""
         async with self._database.connection() as db:
             members = await member_store.page(
-                db, organization_id, group_id, after or _NEW, size + 1
+                db, organization_id, group_id, after or _NEW, size + 1, named=named
             )
             if len(members) > size:
                 return Page(members[:size], _behind(members[size - 1]), _positions(members))

@@ -111,7 +111,11 @@ class GroupsServicer(groups_pb2_grpc.GroupServiceServicer):
         size = wire_list.not_negative("page_size", request.page_size) or DEFAULT_MEMBERS_SIZE
         digest = page_token.digest(b"members", organization_id.bytes, group_id.bytes)
         page = await self._store.members(
-            organization_id, group_id, _after(request, digest), min(size, MAX_MEMBERS_SIZE)
+            organization_id,
+            group_id,
+            _after(request, digest),
+            min(size, MAX_MEMBERS_SIZE),
+            named=not request.omit_display_names,
         )
         messages = [wire_group.from_member(member) for member in page.items]
         page = page.first(wire_list.fitting(messages))

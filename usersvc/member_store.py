@@ -95,10 +95,17 @@ async def check(
 
 
 async def page(
-    db: asyncpg.Connection, organization_id: UUID, group_id: UUID, after: UUID, size: int
+    db: asyncpg.Connection,
+    organization_id: UUID,
+    group_id: UUID,
+    after: UUID,
+    size: int,
+    *,
+    named: bool,
 ) -> list[Member]:
-    """Members behind an id, in the order of their ids."""
-    rows = await db.fetch(_PAGE, organization_id, group_id, after, size)
+    """Members behind an id, in the order of their ids; their names are looked up if wanted."""
+    statement = _PAGE if named else _NAMELESS_PAGE
+    rows = await db.fetch(statement, organization_id, group_id, after, size)
     return [Member(str(member_id), MemberKind(kind), name) for member_id, kind, name in rows]
 
 
@@ -162,6 +169,14 @@ _PAGE: Final = """
                    FROM groups
                   WHERE organization_id = $1 AND group_id = member_id)
            END
+      FROM group_members
+     WHERE organization_id = $1 AND group_id = $2 AND member_id > $3
+     ORDER BY member_id
+     LIMIT $4
+"""
+
+_NAMELESS_PAGE: Final = """
+    SELECT member_id, kind, ''
       FROM group_members
      WHERE organization_id = $1 AND group_id = $2 AND member_id > $3
      ORDER BY member_id

@@ -21,6 +21,8 @@ from gateway.scim import projection, resource
 from gateway.scim.errors import too_many
 from gateway.scim.schema import GROUP
 
+EVERYTHING: Final = projection.parse(GROUP, "members.value,members.type,members.display", None)
+"""What a PATCH may ask of members whom it has to read."""
 MAX_ANSWERED_MEMBERS: Final = 20
 """How many members a group has at most that a PATCH answers with."""
 MAX_LISTED_MEMBERS: Final = 100_000
@@ -145,7 +147,7 @@ class Groups:
         group = await self._get(exchange)
         if etag and group.etag != etag:
             raise changed()
-        before = await self._document(exchange, group, with_members=True)
+        before = await self._document(exchange, EVERYTHING, group)
         after = scim_patch.apply(GROUP, before, operations)
         return await self._update(
             exchange,
@@ -196,14 +198,14 @@ class Groups:
         group: pb.Group,
         status: int = 200,
     ) -> Answer:
-        document = await self._document(exchange, group, with_members=view.includes("members"))
+        document = await self._document(exchange, view, group)
         return resource_answer(view.apply(document), document, status)
 
     async def _small_answer(
         self, exchange: Exchange, view: projection.Projection, group: pb.Group
     ) -> Answer:
         members = await self._client.first_members(
-            exchange.organization_id, group.id, MAX_ANSWERED_MEMBERS, exchange.request_id
+            _members_of(exchange, view, group), MAX_ANSWERED_MEMBERS, exchange.request_id
         )
         if members is None:
             return Answer(204, headers={"ETag": wire.etag_header(group.etag)})
@@ -213,10 +215,9 @@ class Groups:
     async def _documents(
         self, exchange: Exchange, view: projection.Projection, groups: Sequence[pb.Group]
     ) -> list[Any]:
-        with_members = view.includes("members")
         documents, listed = [], 0
         for group in groups:
-            document = await self._document(exchange, group, with_members=with_members)
+            document = await self._document(exchange, view, group)
             listed += len(document.get("members", ()))
             if listed > MAX_LISTED_MEMBERS:
                 raise too_many(
@@ -227,17 +228,24 @@ class Groups:
         return documents
 
     async def _document(
-        self, exchange: Exchange, group: pb.Group, *, with_members: bool
+        self, exchange: Exchange, view: projection.Projection, group: pb.Group
     ) -> wire.Resource:
+        """A group with what the view needs of its members."""
         members: list[pb.Member] = []
-        if with_members:
-            members = [
-                member
-                async for member in self._client.members(
-                    exchange.organization_id, group.id, exchange.request_id
-                )
-            ]
+        if view.includes("members"):
+            request = _members_of(exchange, view, group)
+            members = [each async for each in self._client.members(request, exchange.request_id)]
         return wire_group.from_group(group, members, exchange.base_url)
+
+
+def _members_of(
+    exchange: Exchange, view: projection.Projection, group: pb.Group
+) -> pb.ListMembersRequest:
+    return pb.ListMembersRequest(
+        organization_id=exchange.organization_id,
+        group_id=group.id,
+        omit_display_names=not view.includes("members", "display"),
+    )
 
 
 def _exactly(document: wire.Resource) -> pb.MemberChange:

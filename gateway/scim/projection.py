@@ -30,14 +30,20 @@ class Projection:
             resource = _kept(resource, self.keep)
         return _dropped(resource, self.drop) if self.drop else resource
 
-    def includes(self, name: str) -> bool:
-        """Whether an answer holds a core attribute, such as "members", or a part of it."""
-        if self.keep is not None and name not in self.keep:
+    def includes(self, name: str, part: str | None = None) -> bool:
+        """Whether an answer holds a core attribute such as "members", or this part of it."""
+        if self.keep is not None and not _holds(self.keep, name, part):
             return False
-        return self.drop.get(name, _MISSING) is not None
+        dropped = self.drop.get(name, _MISSING)
+        return dropped is not None and (dropped is _MISSING or part not in dropped)
 
 
 _MISSING: Final = object()
+
+
+def _holds(tree: Mapping[str, Any], name: str, part: str | None) -> bool:
+    parts = tree.get(name, _MISSING)
+    return parts is None or (parts is not _MISSING and (part is None or part in parts))
 
 
 @lru_cache(maxsize=256)  # clients ask for the same few all the time

@@ -11,6 +11,7 @@ from tests.integration.usersvc.group_calls import (
     delete_group,
     get_group,
     group_not_found,
+    list_members,
     member_not_found,
     members,
     update_group,
@@ -202,3 +203,15 @@ async def test_a_group_is_deleted_with_the_etag_it_has_only(groups, people, team
     await delete_group(groups, team.id, etag="1")
     with group_not_found(team.id):
         await get_group(groups, team.id)
+
+
+async def test_members_come_without_their_names_when_nobody_wants_them(groups, people, team):
+    nested = await create_group(groups, "Nested")
+    await change_members(groups, team.id, add=[nested.id])
+
+    page = await list_members(groups, team.id, omit_display_names=True)
+
+    assert [(member.id, member.display_name) for member in page.members] == [
+        *((id_, "") for id_ in people[:3]),
+        (nested.id, ""),
+    ]

@@ -134,3 +134,20 @@ def test_each_attribute_is_returned_as_its_schema_says(attributes, excluded, lef
     resource = {"id": "1", VAULT_URN: vault}
     answer = projection.parse(VAULT, attributes, excluded).apply(resource)
     assert answer == {"id": "1", VAULT_URN: left}
+
+
+@pytest.mark.parametrize(
+    ("attributes", "excluded", "included"),
+    [
+        (None, None, False),
+        ("members", None, False),
+        ("members.value", None, False),
+        ("members.display", None, True),
+        ("displayName,members.value,MEMBERS.Display", None, True),
+        (None, "members", False),
+        (None, "members.value", False),
+    ],
+)
+def test_a_projection_tells_whether_an_answer_holds_a_part(attributes, excluded, included):
+    view = projection.parse(GROUP, attributes, excluded)
+    assert view.includes("members", "display") is included
