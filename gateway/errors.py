@@ -58,6 +58,12 @@ ANSWERS: Final[Mapping[str, Answer]] = {
     "FIELD_IMMUTABLE": Answer(
         400, "mutability", "{field} is immutable: it has a value and keeps it."
     ),
+    "FILTER_TOO_COSTLY": Answer(
+        400,
+        "tooMany",
+        "The filter has to look at everything and did not end in time. Ask for less: with eq on "
+        "id, userName, externalId, displayName or emails.value, or with fewer conditions.",
+    ),
     "USER_NOT_FOUND": Answer(404, detail="No user has the id {user_id} in this organization."),
     "USER_NAME_TAKEN": Answer(
         409,

@@ -21,6 +21,7 @@ from usersvc import settings
 from usersvc.callers import CALLERS
 from usersvc.group_store import GroupStore
 from usersvc.groups_servicer import GroupsServicer
+from usersvc.list_store import Lists
 from usersvc.schema_store import SchemaStore
 from usersvc.schemas_servicer import SchemasServicer
 from usersvc.settings import Settings
@@ -48,10 +49,10 @@ async def serve(config: Settings, stop: Stop) -> None:
             tracing=traces,
             told=("organization_id",),
         )
-        schema_store = SchemaStore(database)
-        users = UsersServicer(UserStore(database), schema_store, system_clock)
+        lists, schema_store = Lists(database), SchemaStore(database)
+        users = UsersServicer(UserStore(database, lists), schema_store, system_clock)
         users_pb2_grpc.add_UserServiceServicer_to_server(users, server.grpc)
-        groups = GroupsServicer(GroupStore(database), system_clock)
+        groups = GroupsServicer(GroupStore(database, lists), system_clock)
         groups_pb2_grpc.add_GroupServiceServicer_to_server(groups, server.grpc)
         schemas = SchemasServicer(schema_store, system_clock)
         schemas_pb2_grpc.add_SchemaServiceServicer_to_server(schemas, server.grpc)

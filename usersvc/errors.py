@@ -8,6 +8,7 @@ from chassis.refusal import Code, InvalidField, InvalidPageToken, Refusal
 __all__ = [
     "EtagMismatch",
     "FieldImmutable",
+    "FilterTooCostly",
     "GroupCycle",
     "GroupNotFound",
     "InvalidField",
@@ -110,6 +111,16 @@ class InvalidFilter(Refusal):
 
     code = Code.INVALID_ARGUMENT
     reason = "INVALID_FILTER"
+
+
+class FilterTooCostly(Refusal):
+    """A filter that no index serves, and that did not end in time."""
+
+    code = Code.INVALID_ARGUMENT
+    reason = "FILTER_TOO_COSTLY"
+
+    def __init__(self) -> None:
+        super().__init__("The filter looks at everything and did not end in time; ask for less.")
 
 
 class FieldImmutable(Refusal):

@@ -32,6 +32,8 @@ class Field:
     nullable: bool = True
     prefix_index: bool = False
     """Whether an index finds the texts that begin with a prefix."""
+    is_key: bool = False
+    """Whether few resources have one value, and an index finds them."""
 
     @property
     def compared(self) -> str:

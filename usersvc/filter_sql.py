@@ -183,6 +183,25 @@ class Where:
         return f"{field.sql} {_sql_operator(operator)} {self.argument(moment.time)}"
 
 
+def finds_few(filter_: Filter, scope: Scope) -> bool:
+    """Whether an index leads to the few that can satisfy a filter."""
+    match filter_:
+        case AllOf(filters):
+            return any(finds_few(each, scope) for each in filters)
+        case AnyOf(filters):
+            return all(finds_few(each, scope) for each in filters)
+        case Comparison(name, Operator.EQUAL):
+            field = scope.fields.get(name)
+            outer, inner = split(name)
+            repeated = scope.repeated.get(outer) if inner == "value" else None
+            return bool(field and field.is_key) or bool(repeated and repeated.key)
+        case ElementMatch(name, inner_filter):
+            repeated = scope.repeated.get(name)
+            return bool(repeated and repeated.key) and bool(_wanted_values(inner_filter))
+        case _:
+            return False
+
+
 def _present(name: str, scope: Scope) -> str:
     if name in scope.fields:
         return f"{scope.fields[name].sql} IS NOT NULL"

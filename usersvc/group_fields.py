@@ -12,11 +12,13 @@ COLUMNS: Final = (
 
 _FIELDS: Final = MappingProxyType(
     {
-        "id": Field("group_id", Kind.ID, nullable=False),
+        "id": Field("group_id", Kind.ID, nullable=False, is_key=True),
         "create_time": Field("create_time", Kind.TIME, nullable=False),
         "update_time": Field("update_time", Kind.TIME, nullable=False),
-        "display_name": Field("display_name", Kind.TEXT, nullable=False, prefix_index=True),
-        "external_id": Field("external_id", Kind.EXACT_TEXT),
+        "display_name": Field(
+            "display_name", Kind.TEXT, nullable=False, prefix_index=True, is_key=True
+        ),
+        "external_id": Field("external_id", Kind.EXACT_TEXT, is_key=True),
     }
 )
 

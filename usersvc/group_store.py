@@ -10,11 +10,12 @@ from uuid import UUID
 import asyncpg
 
 from chassis.database import Database
-from usersvc import list_store, member_store
+from usersvc import member_store
 from usersvc.errors import EtagMismatch, GroupNotFound, of_constraint
 from usersvc.filters import Filter, Page, Position, Query
 from usersvc.group_fields import COLUMNS, GROUPS
 from usersvc.groups import Group, GroupProfile, Member, MemberChange, MemberKind, unknown_after
+from usersvc.list_store import Lists
 from usersvc.member_store import Found
 
 Row = Any  # asyncpg is untyped
@@ -27,8 +28,9 @@ _NEW: Final = UUID(int=0)
 class GroupStore:
     """Reads and writes groups and their members. An organization never sees another's."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, lists: Lists) -> None:
         self._database = database
+        self._lists = lists
 
     async def create(
         self,
@@ -108,12 +110,12 @@ class GroupStore:
             )  # fmt: skip
 
     async def list(self, query: Query) -> Page[Group]:
-        """A page of the groups that satisfy a filter. Refuses UnknownField and InvalidFilter."""
-        return await list_store.page(self._database, query, GROUPS, _group)
+        """A page of the groups that satisfy a filter. Refuses as `Lists.page` does."""
+        return await self._lists.page(query, GROUPS, _group)
 
     async def count(self, organization_id: UUID, filter_: Filter | None) -> int:
-        """How many groups satisfy a filter. Refuses UnknownField and InvalidFilter."""
-        return await list_store.count(self._database, organization_id, filter_, GROUPS)
+        """How many groups satisfy a filter. Refuses as `Lists.count` does."""
+        return await self._lists.count(organization_id, filter_, GROUPS)
 
     async def members(
         self,

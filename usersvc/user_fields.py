@@ -9,13 +9,15 @@ from usersvc.fields import Field, Kind, Repeated, Resource, Scope, columns, json
 
 _FIELDS: Final[Mapping[str, Field]] = MappingProxyType(
     {
-        "id": Field("user_id", Kind.ID, nullable=False),
+        "id": Field("user_id", Kind.ID, nullable=False, is_key=True),
         "create_time": Field("create_time", Kind.TIME, nullable=False),
         "update_time": Field("update_time", Kind.TIME, nullable=False),
-        "user_name": Field("user_name", Kind.TEXT, nullable=False, prefix_index=True),
+        "user_name": Field("user_name", Kind.TEXT, nullable=False, prefix_index=True, is_key=True),
         "active": Field("active", Kind.BOOLEAN),
-        **columns("", Kind.EXACT_TEXT, "external_id", "profile_url"),
-        **columns("", Kind.TEXT, "display_name", "nick_name", "title", "user_type"),
+        "external_id": Field("external_id", Kind.EXACT_TEXT, is_key=True),
+        "display_name": Field("display_name", Kind.TEXT, is_key=True),
+        **columns("", Kind.EXACT_TEXT, "profile_url"),
+        **columns("", Kind.TEXT, "nick_name", "title", "user_type"),
         **columns("", Kind.TEXT, "preferred_language", "locale", "timezone"),
         "name.formatted": Field("name_formatted", Kind.TEXT),
         **columns("name.", Kind.TEXT, "family_name", "given_name", "middle_name"),

@@ -9,11 +9,12 @@ from uuid import UUID
 import asyncpg
 
 from chassis.database import Database
-from usersvc import extensions, list_store, membership_store, schema_store, user_rows
+from usersvc import extensions, membership_store, schema_store, user_rows
 from usersvc.errors import EtagMismatch, UserNotFound, of_constraint
 from usersvc.extensions import Extensions
 from usersvc.fields import Resource
 from usersvc.filters import Filter, Page, Query
+from usersvc.list_store import Lists
 from usersvc.schemas import Schema
 from usersvc.user_rows import COLUMNS, PROFILE_COLUMNS
 from usersvc.users import Profile, User
@@ -25,8 +26,9 @@ Decide: TypeAlias = Callable[[User, Sequence[Schema]], Profile]
 class UserStore:
     """Reads and writes users. An organization never sees another's."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, lists: Lists) -> None:
         self._database = database
+        self._lists = lists
 
     async def create(self, organization_id: UUID, profile: Profile, now: datetime) -> User:
         """Add a user. Refuses UserNameTaken and InvalidField."""
@@ -114,12 +116,12 @@ class UserStore:
             )  # fmt: skip
 
     async def list(self, query: Query, users: Resource) -> Page[User]:
-        """A page of the users that satisfy a filter. Refuses UnknownField and InvalidFilter."""
-        return await list_store.page(self._database, query, users, user_rows.user)
+        """A page of the users that satisfy a filter. Refuses as `Lists.page` does."""
+        return await self._lists.page(query, users, user_rows.user)
 
     async def count(self, organization_id: UUID, filter_: Filter | None, users: Resource) -> int:
-        """How many users satisfy a filter. Refuses UnknownField and InvalidFilter."""
-        return await list_store.count(self._database, organization_id, filter_, users)
+        """How many users satisfy a filter. Refuses as `Lists.count` does."""
+        return await self._lists.count(organization_id, filter_, users)
 
 
 async def _insert(

@@ -27,6 +27,7 @@ from tests.postgres import Template, TestPostgres
 from usersvc.__main__ import migrate
 from usersvc.group_store import GroupStore
 from usersvc.groups_servicer import GroupsServicer
+from usersvc.list_store import Lists
 from usersvc.schema_store import SchemaStore
 from usersvc.schemas_servicer import SchemasServicer
 from usersvc.user_store import UserStore
@@ -68,10 +69,10 @@ async def open_channel(url: str, clock: StoppedClock) -> AsyncIterator[grpc.aio.
     log = structlog.wrap_logger(structlog.PrintLogger(sys.stderr))  # pytest shows it for failures
     async with Database(url, "usersvc") as database:
         server = grpc.aio.server(interceptors=[Envelope(log)])
-        schema_store = SchemaStore(database)
-        users = UsersServicer(UserStore(database), schema_store, clock)
+        lists, schema_store = Lists(database), SchemaStore(database)
+        users = UsersServicer(UserStore(database, lists), schema_store, clock)
         add_UserServiceServicer_to_server(users, server)
-        groups = GroupsServicer(GroupStore(database), clock)
+        groups = GroupsServicer(GroupStore(database, lists), clock)
         add_GroupServiceServicer_to_server(groups, server)
         add_SchemaServiceServicer_to_server(SchemasServicer(schema_store, clock), server)
         port = server.add_insecure_port("127.0.0.1:0")
