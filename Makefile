@@ -57,9 +57,9 @@ types: protos ## Check types (mypy, strict)
 .PHONY: lock
 lock: ## Lock the requirements anew, with hashes (needs uv)
 	uv pip compile -q pyproject.toml --upgrade --generate-hashes --universal \
-		--python-version 3.11 --no-annotate --no-header -o requirements/runtime.txt
+		--python-version 3.11 --no-strip-extras --no-annotate --no-header -o requirements/runtime.txt
 	uv pip compile -q pyproject.toml --upgrade --group dev --generate-hashes --universal \
-		--python-version 3.11 --no-annotate --no-header -o requirements/dev.txt
+		--python-version 3.11 --no-strip-extras --no-annotate --no-header -o requirements/dev.txt
 
 .PHONY: conformance
 conformance: protos ## Let the field's own suites judge the service, and print a table
