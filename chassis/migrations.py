@@ -56,7 +56,7 @@ async def apply(dsn: str, migrations: list[Migration]) -> list[Migration]:
     """
     try:
         connection = await asyncpg.connect(dsn, server_settings={"lock_timeout": "5s"})
-    except (OSError, asyncpg.PostgresError) as error:
+    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise MigrationError(f"cannot connect to the database: {error}") from error
     try:
         await connection.execute("SET lock_timeout = 0")

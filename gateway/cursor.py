@@ -15,7 +15,7 @@ from chassis.clock import Clock
 from gateway.scim.errors import ScimError
 
 LIFETIME: Final = timedelta(hours=1)
-MAX_LENGTH: Final = 16_384
+MAX_LENGTH: Final = 24_576
 """Room for the position behind the longest text that a list can be sorted by."""
 
 _TIME_BYTES: Final = 6

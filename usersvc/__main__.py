@@ -13,7 +13,7 @@ from chassis import log, migrations
 from chassis.clock import system_clock
 from chassis.database import Database
 from chassis.metrics import Metrics
-from chassis.process import Stop, run
+from chassis.process import StartError, Stop, run
 from chassis.server import Server
 from chassis.settings import SettingsError
 from chassis.tracing import tracing
@@ -72,14 +72,20 @@ def main() -> int:
     command = parser.parse_args().command
     try:
         config = settings.read(os.environ)
+        if command == "migrate":
+            asyncio.run(migrate(config.database_url))
+        else:
+            run(lambda stop: serve(config, stop))
     except SettingsError as error:
-        print(f"usersvc: {error}", file=sys.stderr)
-        return 2
-    if command == "migrate":
-        asyncio.run(migrate(config.database_url))
-    else:
-        run(lambda stop: serve(config, stop))
+        return _complain(error, 2)
+    except StartError as error:
+        return _complain(error, 1)
     return 0
+
+
+def _complain(error: Exception, code: int) -> int:
+    print(f"usersvc: {error}", file=sys.stderr)
+    return code
 
 
 if __name__ == "__main__":

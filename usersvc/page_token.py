@@ -32,7 +32,7 @@ def encode(query: str, position: Position) -> str:
         key = key.isoformat()
     elif isinstance(key, UUID):  # the order by id, whose key is the id
         key = None
-    text = json.dumps([query, str(position.id), key], separators=(",", ":"))
+    text = json.dumps([query, str(position.id), key], separators=(",", ":"), ensure_ascii=False)
     return urlsafe_b64encode(text.encode()).decode()
 
 

@@ -166,3 +166,16 @@ async def test_the_configuration_says_how_lists_are_paged(scim: Client):
         "maxPageSize": 1000,
         "cursorTimeout": 3600,
     }
+
+
+@pytest.mark.parametrize("text", ["\U0001f600" * 2_048, "Ω" * 4_096], ids=["emoji", "greek"])
+async def test_a_list_sorted_by_the_longest_texts_can_be_walked(scim: Client, text: str):
+    title = person()["userName"]
+    for _ in range(3):
+        await scim("POST", "/Users", person(title=title, nickName=text))
+    filter_ = quote(f'title eq "{title}"')
+    query = f"/Users?filter={filter_}&sortBy=nickName&count=1&attributes=id"
+
+    pages = await walk(scim, query)
+
+    assert len({ids(page)[0] for page in pages}) == len(pages) == 3

@@ -161,3 +161,19 @@ async def test_the_statement_of_a_caller_that_is_gone_ends(users, db, users_url)
 async def test_migrating_twice_changes_nothing(users_url, capsys):
     await migrate(users_url)
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("url", ["postgresql://x:y@127.0.0.1:1/z", "nonsense"])
+async def test_migrating_a_database_that_is_not_there_says_so_in_one_line(url):
+    migration = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "usersvc", "migrate"),
+        cwd=ROOT,
+        env={**os.environ, "USERSVC_DATABASE_URL": url, "PYTHONPATH": f"{ROOT}:{ROOT / 'build'}"},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, complaint = await migration.communicate()
+
+    assert migration.returncode == 1
+    assert complaint.startswith(b"usersvc: cannot connect to the database: ")
+    assert complaint.count(b"\n") == 1
