@@ -29,4 +29,24 @@ CALLERS: Final[Mapping[str, Mapping[str, AbstractSet[str]]]] = {
         "ListSchemas": _OPERATED | {"search"},
         "DeleteSchema": _OPERATED,
     },
+    "cloudacademy.users.v1.ChangeService": {
+        "WatchChanges": _OPERATED | {"billing", "entitlement", "search", "email"},
+        "WatchAllChanges": frozenset({"operator", "search"}),
+        "ReadSnapshot": _OPERATED | {"billing", "entitlement", "search"},
+        "ReadFullSnapshot": frozenset({"operator", "search"}),
+    },
+    "cloudacademy.users.v1.SessionService": {
+        "CreateSignInLink": frozenset({"operator"}),
+        "SignInWithLink": _GATEWAY,
+        "SignInWithAssertion": _GATEWAY,
+        "GetSession": _GATEWAY,
+        "EndSession": _GATEWAY,
+    },
+    "cloudacademy.users.v1.ActivityService": {
+        "RecordRefusals": _GATEWAY,
+        "ListActivities": _OPERATED,
+        "GetActivity": _OPERATED,
+        "CountActivities": _OPERATED,
+        "ListCycles": _OPERATED,
+    },
 }
