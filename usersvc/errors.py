@@ -6,6 +6,7 @@ from typing import Final
 from chassis.refusal import Code, InvalidField, InvalidPageToken, Refusal
 
 __all__ = [
+    "ActivityNotFound",
     "ChangesTrimmed",
     "EtagMismatch",
     "FieldImmutable",
@@ -164,6 +165,16 @@ class SchemaInUse(Refusal):
 
     def __init__(self, urn: str) -> None:
         super().__init__(f"Users have values for the schema {urn}.", urn=urn)
+
+
+class ActivityNotFound(Refusal):
+    """The log of this organization has no entry with the id."""
+
+    code = Code.NOT_FOUND
+    reason = "ACTIVITY_NOT_FOUND"
+
+    def __init__(self) -> None:
+        super().__init__("The log has no entry with this id; entries are kept for 30 days.")
 
 
 class InvalidChangeToken(Refusal):
