@@ -22,9 +22,11 @@ from usersvc.callers import CALLERS
 from usersvc.group_store import GroupStore
 from usersvc.groups_servicer import GroupsServicer
 from usersvc.list_store import Lists
+from usersvc.request_store import RequestStore
 from usersvc.schema_store import SchemaStore
 from usersvc.schemas_servicer import SchemasServicer
 from usersvc.settings import Settings
+from usersvc.trimming import trim
 from usersvc.user_store import UserStore
 from usersvc.users_servicer import UsersServicer
 
@@ -37,6 +39,7 @@ async def serve(config: Settings, stop: Stop) -> None:
     async with (
         tracing("usersvc") as traces,
         Database(config.database_url, "usersvc", tracing=traces) as database,
+        asyncio.TaskGroup() as tasks,
     ):
         metrics = Metrics()
         database.observe(metrics)
@@ -56,6 +59,7 @@ async def serve(config: Settings, stop: Stop) -> None:
         groups_pb2_grpc.add_GroupServiceServicer_to_server(groups, server.grpc)
         schemas = SchemasServicer(schema_store, system_clock)
         schemas_pb2_grpc.add_SchemaServiceServicer_to_server(schemas, server.grpc)
+        tasks.create_task(trim(RequestStore(database), system_clock, logger, stop))
         await server.run(stop)
 
 

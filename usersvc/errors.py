@@ -15,6 +15,7 @@ __all__ = [
     "InvalidFilter",
     "InvalidPageToken",
     "MemberNotFound",
+    "RequestIdReused",
     "SchemaExists",
     "SchemaInUse",
     "SchemaNotFound",
@@ -161,6 +162,19 @@ class SchemaInUse(Refusal):
 
     def __init__(self, urn: str) -> None:
         super().__init__(f"Users have values for the schema {urn}.", urn=urn)
+
+
+class RequestIdReused(Refusal):
+    """Another request of the organization had the id that makes this one safe to repeat."""
+
+    code = Code.ALREADY_EXISTS
+    reason = "REQUEST_ID_REUSED"
+
+    def __init__(self, request_id: object) -> None:
+        super().__init__(
+            f"Another request had the request id {request_id}; make a new one for each.",
+            request_id=str(request_id),
+        )
 
 
 _TOO_LONG: Final = "is longer than 2,000 bytes in UTF-8 with its case folded"

@@ -7,7 +7,7 @@ import grpc
 from cloudacademy.users.v1 import groups_pb2, groups_pb2_grpc
 
 from chassis.clock import Clock
-from usersvc import groups, page_token, wire, wire_group, wire_list
+from usersvc import groups, page_token, wire, wire_group, wire_list, wire_request
 from usersvc.errors import EtagMismatch
 from usersvc.fields import Kind
 from usersvc.group_fields import GROUPS
@@ -35,8 +35,18 @@ class GroupsServicer(groups_pb2_grpc.GroupServiceServicer):
         profile = wire_group.to_profile(request.group)
         groups.check(profile)
         members = wire_group.to_first_members(request)
-        group = await self._store.create(organization_id, profile, members, self._clock())
-        return groups_pb2.CreateGroupResponse(group=wire_group.from_group(group))
+        group = await self._store.create(
+            organization_id,
+            profile,
+            members,
+            self._clock(),
+            wire_request.to_create_request(organization_id, request),
+            validate_only=request.validate_only,
+        )
+        message = wire_group.from_group(group)
+        if request.validate_only:
+            wire_request.forget(message, "id", "etag")
+        return groups_pb2.CreateGroupResponse(group=message)
 
     async def GetGroup(  # noqa: N802
         self, request: groups_pb2.GetGroupRequest, context: Context
@@ -87,8 +97,12 @@ class GroupsServicer(groups_pb2_grpc.GroupServiceServicer):
             decide,
             wire_group.to_change(request.members),
             self._clock(),
+            validate_only=request.validate_only,
         )
-        return groups_pb2.UpdateGroupResponse(group=wire_group.from_group(group))
+        message = wire_group.from_group(group)
+        if request.validate_only:
+            wire_request.forget(message, "etag")
+        return groups_pb2.UpdateGroupResponse(group=message)
 
     async def DeleteGroup(  # noqa: N802
         self, request: groups_pb2.DeleteGroupRequest, context: Context
@@ -99,6 +113,7 @@ class GroupsServicer(groups_pb2_grpc.GroupServiceServicer):
             wire.to_uuid("group_id", request.group_id),
             request.etag,
             self._clock(),
+            validate_only=request.validate_only,
         )
         return groups_pb2.DeleteGroupResponse()
 
