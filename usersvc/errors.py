@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from chassis.refusal import Code, InvalidField, InvalidPageToken, Refusal
+from chassis.refusal import Code, FieldViolation, InvalidField, InvalidPageToken, Refusal
 
 __all__ = [
     "EtagMismatch",
@@ -66,8 +66,10 @@ class MemberNotFound(Refusal):
     reason = "MEMBER_NOT_FOUND"
 
     def __init__(self, member_id: object) -> None:
+        detail = f"There is no user and no group with the id {member_id} to become a member."
         super().__init__(
-            f"There is no user and no group with the id {member_id} to become a member.",
+            detail,
+            violations=(FieldViolation("members", detail),),
             member_id=str(member_id),
         )
 
@@ -79,9 +81,13 @@ class GroupCycle(Refusal):
     reason = "GROUP_CYCLE"
 
     def __init__(self, group_id: object, member_id: object) -> None:
-        super().__init__(
+        detail = (
             f"The group {member_id} cannot become a member of the group {group_id}:"
-            " a group would be a member of itself.",
+            " a group would be a member of itself."
+        )
+        super().__init__(
+            detail,
+            violations=(FieldViolation("members", detail),),
             group_id=str(group_id),
             member_id=str(member_id),
         )
@@ -104,7 +110,9 @@ class UnknownField(Refusal):
     reason = "UNKNOWN_FIELD"
 
     def __init__(self, field: str, where: str) -> None:
-        super().__init__(f"{field!r} is no field that {where} can name.", field=field)
+        detail = f"{field!r} is no field that {where} can name."
+        place = {"an order": "order_by", "an update mask": "update_mask"}.get(where, "filter")
+        super().__init__(detail, violations=(FieldViolation(place, detail),), field=field)
 
 
 class InvalidFilter(Refusal):
@@ -112,6 +120,9 @@ class InvalidFilter(Refusal):
 
     code = Code.INVALID_ARGUMENT
     reason = "INVALID_FILTER"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, violations=(FieldViolation("filter", detail),))
 
 
 class FilterTooCostly(Refusal):
@@ -121,7 +132,8 @@ class FilterTooCostly(Refusal):
     reason = "FILTER_TOO_COSTLY"
 
     def __init__(self) -> None:
-        super().__init__("The filter looks at everything and did not end in time; ask for less.")
+        detail = "The filter looks at everything and did not end in time; ask for less."
+        super().__init__(detail, violations=(FieldViolation("filter", detail),))
 
 
 class FieldImmutable(Refusal):
@@ -131,7 +143,11 @@ class FieldImmutable(Refusal):
     reason = "FIELD_IMMUTABLE"
 
     def __init__(self, field: str) -> None:
-        super().__init__(f"{field} has a value and keeps it.", field=field)
+        super().__init__(
+            f"{field} has a value and keeps it.",
+            violations=(FieldViolation(field, "has a value and keeps it"),),
+            field=field,
+        )
 
 
 class SchemaNotFound(Refusal):
