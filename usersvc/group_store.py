@@ -39,8 +39,8 @@ class GroupStore:
         profile: GroupProfile,
         members: MemberChange,
         now: datetime,
-        request: CreateRequest | None = None,
         *,
+        request: CreateRequest | None = None,
         validate_only: bool = False,
     ) -> Group:
         """Add a group with its first members, or find the one that the same request has added.

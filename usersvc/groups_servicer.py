@@ -40,7 +40,7 @@ class GroupsServicer(groups_pb2_grpc.GroupServiceServicer):
             profile,
             members,
             self._clock(),
-            wire_request.to_create_request(organization_id, request),
+            request=wire_request.to_create_request(organization_id, request),
             validate_only=request.validate_only,
         )
         message = wire_group.from_group(group)

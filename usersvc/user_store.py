@@ -45,8 +45,8 @@ class UserStore:
         organization_id: UUID,
         profile: Profile,
         now: datetime,
-        request: CreateRequest | None = None,
         *,
+        request: CreateRequest | None = None,
         validate_only: bool = False,
     ) -> User:
         """Add a user, or find the one that the same request has added.

@@ -51,7 +51,7 @@ class UsersServicer(users_pb2_grpc.UserServiceServicer):
             organization_id,
             profile,
             self._clock(),
-            wire_request.to_create_request(organization_id, request),
+            request=wire_request.to_create_request(organization_id, request),
             validate_only=request.validate_only,
         )
         message = wire.from_user(user)
