@@ -53,6 +53,7 @@ lint: protos ## Check style (ruff) and contracts (buf)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/buf lint protos
+	@.ci/breaking $(BIN)/buf
 
 .PHONY: types
 types: protos ## Check types (mypy, strict)

@@ -31,9 +31,11 @@ from usersvc.changes_servicer import ChangesServicer
 from usersvc.group_store import GroupStore
 from usersvc.groups_servicer import GroupsServicer
 from usersvc.list_store import Lists
+from usersvc.request_store import RequestStore
 from usersvc.schema_store import SchemaStore
 from usersvc.schemas_servicer import SchemasServicer
 from usersvc.settings import Settings
+from usersvc.trimming import trim
 from usersvc.user_store import UserStore
 from usersvc.users_servicer import UsersServicer
 
@@ -76,6 +78,7 @@ async def serve(config: Settings, stop: Stop) -> None:
         changes_pb2_grpc.add_ChangeServiceServicer_to_server(changes, server.grpc)
         tasks.create_task(feed.follow(stop))
         tasks.create_task(feed.trim(stop))
+        tasks.create_task(trim(RequestStore(database), system_clock, logger, stop))
         await server.run(stop)
 
 

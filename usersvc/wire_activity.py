@@ -87,10 +87,8 @@ def _action(value: int) -> Action:
     return action
 
 
-def _optional_time(
-    field: str, request: activity_pb2.ListActivitiesRequest
-) -> datetime | None:
-    return to_time(field, getattr(request, field)) if request.HasField(field) else None  # type: ignore[arg-type]
+def _optional_time(field: str, request: activity_pb2.ListActivitiesRequest) -> datetime | None:
+    return to_time(field, getattr(request, field)) if request.HasField(field) else None
 
 
 def to_time(field: str, time: Timestamp) -> datetime:
