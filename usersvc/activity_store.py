@@ -21,7 +21,7 @@ from usersvc.activities import (
     Result,
     Width,
 )
-from usersvc.changes import ChangeType
+from usersvc.changes import KEPT, ChangeType
 from usersvc.errors import ActivityNotFound, FilterTooCostly
 from usersvc.filter_sql import Where
 
@@ -78,10 +78,10 @@ class ActivityStore:
             rows = await db.fetch(_CYCLES, organization_id, since, size)
         return [Cycle(*row) for row in rows]
 
-    async def trim(self, before: datetime) -> int:
-        """Drop some refusals of before a time, and some of whom has too many; how many it were."""
+    async def trim(self, now: datetime) -> int:
+        """Drop some refusals that are too old, or too many; how many it were."""
         async with self._database.connection() as db:
-            dropped: int = await db.fetchval(_TRIM, before, TRIM_ROWS)
+            dropped: int = await db.fetchval(_TRIM, now - KEPT, TRIM_ROWS)
             dropped += await db.fetchval(_TRIM_FULL, KEPT_REFUSALS, TRIM_ROWS)
         return dropped
 

@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
@@ -30,8 +29,6 @@ BACK_OFF_SECONDS: Final = 0.25
 FOLLOWED_SECONDS: Final = 2.0
 HEARTBEAT_SECONDS: Final = 15.0
 BATCH: Final = 200
-KEPT: Final = timedelta(days=30)
-TRIM_SECONDS: Final = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,15 +194,3 @@ class ChangeFeed:
     def _wake(self, readers: Iterable[_Reader]) -> None:
         for reader in readers:
             reader.bell.ring()
-
-    async def trim(self, stop: asyncio.Event) -> None:
-        """Drop changes that are too old, again and again until told to stop."""
-        while not stop.is_set():
-            try:
-                dropped = await self._store.trim(self._clock() - KEPT)
-            except DatabaseUnavailable:
-                dropped = 0
-            if dropped:
-                self._log.info("dropped old changes", count=dropped)
-            else:
-                await wait(stop, TRIM_SECONDS)

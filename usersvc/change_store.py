@@ -13,7 +13,7 @@ import asyncpg
 
 from chassis.database import Database
 from usersvc import user_rows
-from usersvc.changes import Change, ChangeType, Place
+from usersvc.changes import KEPT, Change, ChangeType, Place
 from usersvc.errors import ChangesTrimmed, InvalidChangeToken
 from usersvc.group_fields import COLUMNS as GROUP_COLUMNS
 from usersvc.group_store import group_of
@@ -89,15 +89,15 @@ class ChangeStore:
         async with self._database.connection() as db:
             return dict(await db.fetch(_ORGANIZATIONS, after, horizon))
 
-    async def trim(self, before: datetime) -> int:
-        """Drop some of the oldest changes that were made before a time; how many it were.
+    async def trim(self, now: datetime) -> int:
+        """Drop some of the oldest changes that are too old; how many it were.
 
         Nothing happens while another replica is at it.
         """
         async with self._database.transaction() as db:
             if not await db.fetchval("SELECT pg_try_advisory_xact_lock($1, 0)", _TRIM_LOCK):
                 return 0
-            dropped: int = await db.fetchval(_TRIM, before, TRIM_ROWS)
+            dropped: int = await db.fetchval(_TRIM, now - KEPT, TRIM_ROWS)
             return dropped
 
     @asynccontextmanager

@@ -12,7 +12,7 @@ import asyncpg
 
 from chassis.database import Database
 from usersvc.errors import RequestIdReused
-from usersvc.requests import CreateRequest
+from usersvc.requests import KEPT, CreateRequest
 
 BATCH: Final = 1_000
 """How many are trimmed by one statement."""
@@ -25,9 +25,9 @@ class RequestStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def trim(self, before: datetime) -> int:
-        """Forget the requests from before a time; tells how many they were."""
-        organization_id, trimmed = _FIRST, 0
+    async def trim(self, now: datetime) -> int:
+        """Forget the requests that are too old; tells how many they were."""
+        organization_id, trimmed, before = _FIRST, 0, now - KEPT
         async with self._database.connection() as db:
             while organization_id := await db.fetchval(_NEXT_ORGANIZATION, organization_id):
                 while count := await db.fetchval(_TRIM, organization_id, before, BATCH):

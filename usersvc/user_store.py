@@ -19,6 +19,7 @@ from usersvc import (
     request_store,
     schema_store,
     user_rows,
+    users,
 )
 from usersvc.changes import Origin
 from usersvc.errors import EtagMismatch, UserNotFound, of_constraint
@@ -63,7 +64,7 @@ class UserStore:
         """
         if not (profile.extensions or request or validate_only):
             async with self._writing() as db:
-                return await _insert(db, organization_id, profile, now, origin)
+                return await insert(db, organization_id, profile, now, origin)
         async with self._changing(undo=validate_only) as db:
             made = await request_store.begin(db, request, now) if request else None
             if made is not None:
@@ -71,7 +72,7 @@ class UserStore:
             if urns := profile.extensions.keys():
                 schemas = await schema_store.held(db, organization_id, urns)
                 extensions.apply({}, profile.extensions, (extensions.ALL,), schemas)
-            user = await _insert(db, organization_id, profile, now, origin)
+            user = await insert(db, organization_id, profile, now, origin)
             if request is not None:
                 await request_store.end(db, request, user.user_id)
             return user
@@ -121,7 +122,7 @@ class UserStore:
         Refuses UserNameTaken and InvalidField.
         """
         async with self._changing(undo=True) if validate_only else self._writing() as db:
-            return await _write(db, user, profile, now, origin)
+            return await write(db, user, profile, now, origin)
 
     async def change(
         self,
@@ -149,7 +150,7 @@ class UserStore:
             profile = decide(user, schemas)
             if profile == user.profile:
                 return user
-            return await _write(db, user, profile, now, origin) or user
+            return await write(db, user, profile, now, origin) or user
 
     async def delete(
         self,
@@ -169,15 +170,16 @@ class UserStore:
         """
         async with self._changing(undo=validate_only) as db:
             # From here on nobody can make the user a member of anything.
-            current = await db.fetchval(_LOCK_TO_DELETE, organization_id, user_id)
-            if current is None:
+            row = await db.fetchrow(_LOCK_TO_DELETE, organization_id, user_id)
+            if row is None:
                 raise UserNotFound(user_id)
-            if version not in (None, current):
-                raise EtagMismatch(str(current))
+            if version not in (None, row["version"]):
+                raise EtagMismatch(str(row["version"]))
             about = (organization_id, user_id, now, origin.request_id, origin.key_id)
             await db.execute(_FORGET, organization_id, user_id)
+            await db.execute(_FORGET_REFUSALS, organization_id, user_id, row["user_name"])
             await db.execute(_LEAVE_GROUPS, *about)
-            await db.execute(_DELETE, *about)
+            await db.execute(_DELETE, *about, row["administrator"])
 
     async def list(self, query: Query, users: Resource) -> Page[User]:
         """A page of the users that satisfy a filter. Refuses as `Lists.page` does."""
@@ -209,13 +211,17 @@ async def _get(db: asyncpg.Connection, organization_id: UUID, user_id: UUID) -> 
     return user_rows.user(row)
 
 
-async def _insert(
+async def insert(
     db: asyncpg.Connection,
     organization_id: UUID,
     profile: Profile,
     now: datetime,
     origin: Origin,
 ) -> User:
+    """Add a user without extensions, in the caller's transaction. Refuses as `create` does.
+
+    The caller rings the bell once it has committed.
+    """
     try:
         user_id = await db.fetchval(
             _INSERT,
@@ -227,9 +233,13 @@ async def _insert(
     return User(organization_id, user_id, 1, now, now, profile)
 
 
-async def _write(
+async def write(
     db: asyncpg.Connection, user: User, profile: Profile, now: datetime, origin: Origin
 ) -> User | None:
+    """Give a user a new profile, in the caller's transaction. Refuses as `UserStore.write` does.
+
+    The caller rings the bell once it has committed.
+    """
     differing = changes.difference(user.profile, profile)
     try:
         version = await db.fetchval(
@@ -237,6 +247,7 @@ async def _write(
             user.organization_id, now, *user_rows.columns(profile), user.user_id, user.version,
             changes.update_type(user.profile, profile),
             differing.fields, differing.old, differing.new, origin.request_id, origin.key_id,
+            users.administers(user.profile) and not users.administers(profile),
         )  # fmt: skip
     except asyncpg.IntegrityConstraintViolationError as error:
         raise _refusal(error, profile) from error
@@ -273,7 +284,19 @@ _SELECT_ONE_AND_WHETHER_IN_GROUPS: Final = f"""
 _SELECT_LOCKED: Final = f"{_SELECT_ONE} FOR NO KEY UPDATE"
 
 _LOCK_TO_DELETE: Final = """
-    SELECT version FROM users WHERE organization_id = $1 AND user_id = $2 FOR UPDATE
+    SELECT version, user_name,
+           coalesce(active AND has_role(roles, 'Administrator'), false) AS administrator
+      FROM users
+     WHERE organization_id = $1 AND user_id = $2
+       FOR UPDATE
+"""
+
+# Nobody else could look after the organization's settings.
+_LAST_ADMINISTRATOR: Final = """
+    NOT EXISTS (SELECT
+                  FROM users
+                 WHERE organization_id = $1 AND user_id <> {user} AND active
+                   AND roles IS NOT NULL AND has_role(roles, 'Administrator'))
 """
 
 # What is the person's in the log of what happened to the person.
@@ -281,6 +304,12 @@ _FORGET: Final = """
     UPDATE changes
        SET resource_name = NULL, old_values = NULL, new_values = NULL
      WHERE organization_id = $1 AND resource_id = $2
+"""
+
+_FORGET_REFUSALS: Final = """
+    UPDATE refusals
+       SET resource_name = NULL, target = '', body = '', detail = ''
+     WHERE organization_id = $1 AND (resource_id = $2 OR fold(resource_name) = fold($3))
 """
 
 _LEAVE_GROUPS: Final = """
@@ -311,15 +340,16 @@ _LEAVE_GROUPS: Final = """
       FROM (SELECT * FROM changed ORDER BY group_id) AS changed
 """
 
-_DELETE: Final = """
+_DELETE: Final = f"""
     WITH deleted AS (
         DELETE FROM users WHERE organization_id = $1 AND user_id = $2 RETURNING user_id
     )
     INSERT INTO changes
-        (organization_id, number, type, resource_id, create_time, request_id, key_id)
-    SELECT $1, next_change(), 5, user_id, $3, $4, $5
+        (organization_id, number, type, resource_id, create_time, request_id, key_id,
+         last_administrator_lost)
+    SELECT $1, next_change(), 5, user_id, $3, $4, $5, $6 AND {_LAST_ADMINISTRATOR.format(user="$2")}
       FROM deleted
-"""
+"""  # noqa: S608
 
 _INSERT: Final = f"""
     WITH created AS (
@@ -346,8 +376,9 @@ _UPDATE: Final = f"""
     ), told AS (
         INSERT INTO changes
             (organization_id, number, type, resource_id, version, fields, active, create_time,
-             request_id, key_id, resource_name, old_values, new_values)
-        SELECT $1, next_change(), $37, $35, version, $38, $5 IS TRUE, $2, $41, $42, $3, $39, $40
+             request_id, key_id, resource_name, old_values, new_values, last_administrator_lost)
+        SELECT $1, next_change(), $37, $35, version, $38, $5 IS TRUE, $2, $41, $42, $3, $39, $40,
+               $43 AND {_LAST_ADMINISTRATOR.format(user="$35")}
           FROM written
     )
     SELECT version FROM written

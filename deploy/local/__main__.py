@@ -50,7 +50,7 @@ def _run(places: Places, wanted_port: int | None, root: Path) -> int:
     except (AccountError, PortError, PostgresError) as error:
         return _refused(str(error))
     except grpc.aio.AioRpcError as error:
-        return _refused(f"keysvc refused to make the first key: {error.details()}")
+        return _refused(f"The first key or administrator could not be made: {error.details()}")
     except KeyboardInterrupt:  # in the moment before signals are taken care of
         return FAILED
     say("Stopped.")

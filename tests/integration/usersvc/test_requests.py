@@ -30,8 +30,7 @@ from tests.integration.usersvc.user_calls import (
     update,
 )
 from usersvc.request_store import RequestStore
-from usersvc.requests import KEPT
-from usersvc.trimming import trim
+from usersvc.trimming import Step, trim
 
 
 def a_user(
@@ -193,9 +192,13 @@ async def requests(users) -> list[users_pb2.CreateUserRequest]:
     return made
 
 
+def steps(database: Database) -> dict[str, Step]:
+    return {"create requests": RequestStore(database).trim}
+
+
 async def trimmed(users_url: str, clock: Clock) -> int:
     async with Database(users_url, "test") as database:
-        return await RequestStore(database).trim(clock() - KEPT)
+        return await RequestStore(database).trim(clock())
 
 
 async def test_requests_are_remembered_for_a_day(users, users_url, clock, requests):
@@ -219,7 +222,7 @@ async def test_old_requests_are_trimmed_again_and_again_until_the_process_ends(
     clock.advance(hours=25)
     stop, log = asyncio.Event(), structlog.wrap_logger(structlog.ReturnLogger())
     async with Database(users_url, "test") as database:
-        task = asyncio.create_task(trim(RequestStore(database), clock, log, stop, 0.01))
+        task = asyncio.create_task(trim(steps(database), clock, log, stop, 0.01))
         async with asyncio.timeout(20):
             while await db.fetchval("SELECT count(*) FROM create_requests"):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
@@ -231,14 +234,15 @@ async def test_a_database_that_is_away_does_not_end_the_trimming(clock):
     stop, capture = asyncio.Event(), LogCapture()
     log = structlog.wrap_logger(None, processors=[capture])
     async with Database("postgresql://x:y@127.0.0.1:1/z", "test") as database:
-        task = asyncio.create_task(trim(RequestStore(database), clock, log, stop, 0.01))
+        task = asyncio.create_task(trim(steps(database), clock, log, stop, 0.01))
         async with asyncio.timeout(20):
             while len(capture.entries) < 2:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         stop.set()
         await task
     assert capture.entries[0] == {
-        "event": "create requests not trimmed",
+        "event": "not trimmed",
+        "what": "create requests",
         "cause": "DatabaseUnavailable",
         "log_level": "warning",
     }
