@@ -291,7 +291,10 @@ class InvalidChangeToken(Refusal):
     reason = "INVALID_CHANGE_TOKEN"
 
     def __init__(self) -> None:
-        super().__init__("The token leads nowhere here; take a snapshot and go on from its token.")
+        super().__init__(
+            "The token leads nowhere here; take a snapshot and go on from its token.",
+            violations=(FieldViolation("token", "is none of this feed"),),
+        )
 
 
 class ChangesTrimmed(Refusal):
