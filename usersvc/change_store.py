@@ -101,7 +101,7 @@ class ChangeStore:
             return dropped
 
     async def renew(self) -> UUID:
-        """Begin the feed anew: no token that was given out before leads anywhere. Returns its id."""
+        """Begin the feed anew: no token given out before leads anywhere. Returns the new id."""
         async with self._database.connection() as db:
             feed_id: UUID = await db.fetchval(
                 "UPDATE change_feed SET feed_id = gen_random_uuid() RETURNING feed_id"

@@ -94,7 +94,7 @@ async def test_the_example_of_following_keeps_a_copy_whatever_happens_to_the_fee
 
     following = asyncio.create_task(names["follow"](copy, changes))
     async with asyncio.timeout(20):
-        while copy.users != {ann.id}:
+        while copy.users != {ann.id}:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         await db.execute("UPDATE change_feed SET feed_id = gen_random_uuid()")  # as if restored
         bob = await create(users, "bob")
