@@ -68,6 +68,11 @@ class Places:
         """What the region's gateways seal their cursors with."""
         return self.folder / "cursor.secret"
 
+    @property
+    def usersvc(self) -> Path:
+        """Where usersvc listens in this run, for those who call it directly."""
+        return self.folder / "usersvc.address"
+
     def log(self, name: str) -> Path:
         return self.logs / f"{name}.log"
 

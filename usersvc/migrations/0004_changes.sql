@@ -76,6 +76,9 @@ CREATE TABLE changes (
 -- For those who follow all organizations, and to trim.
 CREATE INDEX changes_number_idx ON changes (number);
 
+-- For the log, which is read by time.
+CREATE INDEX changes_create_time_idx ON changes (organization_id, create_time, number);
+
 -- What happened to one user or group.
 CREATE INDEX changes_resource_idx ON changes (organization_id, resource_id, number);
 
