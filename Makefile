@@ -73,3 +73,7 @@ conformance: protos ## Let the field's own suites judge the service, and print a
 .PHONY: soak
 soak: protos ## Follow changes for 60 s while writers write and processes are killed: make soak [SECONDS=60]
 	@SOAK_SECONDS=$(or $(SECONDS),60) $(BIN)/pytest -q -s tests/integration/usersvc/test_changes_endurance.py
+
+.PHONY: chaos
+chaos: protos ## Break everything that can break while Entra provisions, and print what it cost (10 minutes)
+	@PYTHONPATH=$(PYTHONPATH) $(BIN)/python -m tests.chaos
