@@ -9,6 +9,7 @@ from typing import Any, Final
 import xmlsec
 from onelogin.saml2.constants import OneLogin_Saml2_Constants as Saml
 from onelogin.saml2.settings import OneLogin_Saml2_Settings
+from onelogin.saml2.utils import OneLogin_Saml2_Utils
 
 from chassis.process import StartError
 
@@ -18,7 +19,7 @@ ACS_PATH: Final = "/labs/social/complete/saml/"
 _CERTIFICATE: Final = re.compile(
     r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL
 )
-_PROOF: Final = b"one key pair"
+_PROOF: Final = "one key pair"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +135,8 @@ def _certificates(text: str) -> Sequence[str]:
 
 
 def _belong_together(key: str, certificate: str) -> bool:
-    signer, verifier = xmlsec.SignatureContext(), xmlsec.SignatureContext()
     try:
-        signer.key = xmlsec.Key.from_memory(key, xmlsec.KeyFormat.PEM, None)
-        verifier.key = xmlsec.Key.from_memory(certificate, xmlsec.KeyFormat.CERT_PEM, None)
-        proof = signer.sign_binary(_PROOF, xmlsec.Transform.RSA_SHA256)
-        verifier.verify_binary(_PROOF, xmlsec.Transform.RSA_SHA256, proof)
+        proof = OneLogin_Saml2_Utils.sign_binary(_PROOF, key)
     except xmlsec.Error:
         return False
-    return True
+    return bool(OneLogin_Saml2_Utils.validate_binary_sign(_PROOF, proof, certificate))
