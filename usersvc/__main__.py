@@ -1,29 +1,41 @@
-"""`python -m usersvc serve` answers requests; `python -m usersvc migrate` prepares the database."""
+"""The process: `serve`, `migrate`, and the operator's commands."""
 
 import argparse
 import asyncio
 import os
+import secrets
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from cloudacademy.users.v1 import groups_pb2_grpc, schemas_pb2_grpc, users_pb2_grpc
+import orjson
+from cloudacademy.users.v1 import (
+    groups_pb2_grpc,
+    schemas_pb2_grpc,
+    sessions_pb2_grpc,
+    users_pb2_grpc,
+)
 
 from chassis import log, migrations
 from chassis.clock import system_clock
 from chassis.database import Database
 from chassis.metrics import Metrics
 from chassis.process import StartError, Stop, run
+from chassis.refusal import Refusal
 from chassis.server import Server
 from chassis.settings import SettingsError
 from chassis.tracing import tracing
-from usersvc import settings
+from usersvc import session_trimming, settings
 from usersvc.callers import CALLERS
+from usersvc.commands import COMMANDS, Desk
 from usersvc.group_store import GroupStore
 from usersvc.groups_servicer import GroupsServicer
 from usersvc.list_store import Lists
 from usersvc.schema_store import SchemaStore
 from usersvc.schemas_servicer import SchemasServicer
+from usersvc.session_store import SessionStore
+from usersvc.sessions_servicer import SessionsServicer
 from usersvc.settings import Settings
 from usersvc.user_store import UserStore
 from usersvc.users_servicer import UsersServicer
@@ -37,6 +49,7 @@ async def serve(config: Settings, stop: Stop) -> None:
     async with (
         tracing("usersvc") as traces,
         Database(config.database_url, "usersvc", tracing=traces) as database,
+        asyncio.TaskGroup() as tasks,
     ):
         metrics = Metrics()
         database.observe(metrics)
@@ -56,6 +69,10 @@ async def serve(config: Settings, stop: Stop) -> None:
         groups_pb2_grpc.add_GroupServiceServicer_to_server(groups, server.grpc)
         schemas = SchemasServicer(schema_store, system_clock)
         schemas_pb2_grpc.add_SchemaServiceServicer_to_server(schemas, server.grpc)
+        session_store = SessionStore(database)
+        sessions = SessionsServicer(session_store, system_clock, secrets.token_bytes)
+        sessions_pb2_grpc.add_SessionServiceServicer_to_server(sessions, server.grpc)
+        tasks.create_task(session_trimming.trim(session_store, system_clock, stop))
         await server.run(stop)
 
 
@@ -65,20 +82,28 @@ async def migrate(database_url: str) -> None:
         print(f"applied {migration.name}")
 
 
-def main() -> int:
-    """Do what the command line asks for."""
-    parser = argparse.ArgumentParser(prog="usersvc", description=__doc__)
-    parser.add_argument("command", choices=("serve", "migrate"))
-    command = parser.parse_args().command
+async def operate(database_url: str, arguments: argparse.Namespace) -> None:
+    """Carry out an operator's command."""
+    async with Database(database_url, "usersvc-operator", pool_size=1) as database:
+        desk = Desk(SessionStore(database), system_clock, secrets.token_bytes)
+        done = await COMMANDS[arguments.command](desk, arguments)
+    print(orjson.dumps(done).decode())
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Do what the command line asks for; returns the exit code: 1 refused, 2 called wrongly."""
+    arguments = _parser().parse_args(argv)
     try:
         config = settings.read(os.environ)
-        if command == "migrate":
+        if arguments.command == "serve":
+            run(lambda stop: serve(config, stop))
+        elif arguments.command == "migrate":
             asyncio.run(migrate(config.database_url))
         else:
-            run(lambda stop: serve(config, stop))
+            asyncio.run(operate(config.database_url, arguments))
     except SettingsError as error:
         return _complain(error, 2)
-    except StartError as error:
+    except (StartError, Refusal) as error:
         return _complain(error, 1)
     return 0
 
@@ -86,6 +111,31 @@ def main() -> int:
 def _complain(error: Exception, code: int) -> int:
     print(f"usersvc: {error}", file=sys.stderr)
     return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m usersvc", description=__doc__)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands.add_parser("serve", help="serve until SIGTERM or SIGINT")
+    commands.add_parser("migrate", help="bring the database's schema forward")
+
+    create = commands.add_parser(
+        "create-administrator", help="make an administrator of a new user, or of one that is there"
+    )
+    create.add_argument("organization", metavar="ORGANIZATION")
+    create.add_argument("--user-name", required=True, metavar="NAME")
+    create.add_argument("--given-name", default="", metavar="NAME", help="of a new user")
+    create.add_argument("--family-name", default="", metavar="NAME", help="of a new user")
+
+    link = commands.add_parser(
+        "sign-in-link", help="make a link by which a person signs in once, within 15 minutes"
+    )
+    link.add_argument("organization", metavar="ORGANIZATION")
+    link.add_argument("user_name", metavar="USER_NAME")
+    link.add_argument(
+        "--base-url", required=True, metavar="URL", help="where the person's browser reaches us"
+    )
+    return parser
 
 
 if __name__ == "__main__":

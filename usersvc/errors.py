@@ -6,6 +6,7 @@ from typing import Final
 from chassis.refusal import Code, InvalidField, InvalidPageToken, Refusal
 
 __all__ = [
+    "AssertionReplayed",
     "EtagMismatch",
     "FieldImmutable",
     "FilterTooCostly",
@@ -18,7 +19,13 @@ __all__ = [
     "SchemaExists",
     "SchemaInUse",
     "SchemaNotFound",
+    "SessionEnded",
+    "SignInAmbiguous",
+    "SignInConflict",
+    "SignInLinkInvalid",
+    "SignInUnknown",
     "UnknownField",
+    "UserInactive",
     "UserNameTaken",
     "UserNotFound",
     "of_constraint",
@@ -161,6 +168,89 @@ class SchemaInUse(Refusal):
 
     def __init__(self, urn: str) -> None:
         super().__init__(f"Users have values for the schema {urn}.", urn=urn)
+
+
+class SessionEnded(Refusal):
+    """The session has ended, or there never was one."""
+
+    code = Code.UNAUTHENTICATED
+    reason = "SESSION_ENDED"
+
+    def __init__(self) -> None:
+        super().__init__("The session has ended. Sign in again.")
+
+
+class SignInLinkInvalid(Refusal):
+    """The sign-in link is unknown, was used, or is over."""
+
+    code = Code.UNAUTHENTICATED
+    reason = "SIGN_IN_LINK_INVALID"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This sign-in link does not work: it was used before, or is older than 15 minutes. "
+            "Ask for a new one."
+        )
+
+
+class UserInactive(Refusal):
+    """The user may not sign in."""
+
+    code = Code.PERMISSION_DENIED
+    reason = "USER_INACTIVE"
+
+    def __init__(self) -> None:
+        super().__init__("This user may not sign in: the account is not active.")
+
+
+class AssertionReplayed(Refusal):
+    """The assertion was used before."""
+
+    code = Code.UNAUTHENTICATED
+    reason = "ASSERTION_REPLAYED"
+
+    def __init__(self) -> None:
+        super().__init__("This sign-in was used before. Sign in again.")
+
+
+class SignInAmbiguous(Refusal):
+    """Several users have the object identifier."""
+
+    code = Code.FAILED_PRECONDITION
+    reason = "SIGN_IN_AMBIGUOUS"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Several users have this object identifier as external id. Remove all but the one "
+            "that shall sign in."
+        )
+
+
+class SignInConflict(Refusal):
+    """The e-mail address belongs to a user with another object identifier."""
+
+    code = Code.FAILED_PRECONDITION
+    reason = "SIGN_IN_CONFLICT"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The user with this e-mail address has another external id than the object identifier "
+            "that signs in, and may be somebody else. Provision the object identifier as external "
+            "id, or remove the user's."
+        )
+
+
+class SignInUnknown(Refusal):
+    """Nobody matches, and nobody is created."""
+
+    code = Code.PERMISSION_DENIED
+    reason = "SIGN_IN_UNKNOWN"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "No user has this object identifier or e-mail address. Assign the person to the "
+            "application at the identity provider."
+        )
 
 
 _TOO_LONG: Final = "is longer than 2,000 bytes in UTF-8 with its case folded"

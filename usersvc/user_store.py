@@ -34,12 +34,12 @@ class UserStore:
         """Add a user. Refuses UserNameTaken and InvalidField."""
         if not profile.extensions:
             async with self._database.connection() as db:
-                return await _insert(db, organization_id, profile, now)
+                return await insert(db, organization_id, profile, now)
         async with self._database.transaction() as db:
             urns = profile.extensions.keys()
             schemas = await schema_store.held(db, organization_id, urns)
             extensions.apply({}, profile.extensions, (extensions.ALL,), schemas)
-            return await _insert(db, organization_id, profile, now)
+            return await insert(db, organization_id, profile, now)
 
     async def get(self, organization_id: UUID, user_id: UUID, *, with_groups: bool = False) -> User:
         """Read a user. Refuses UserNotFound."""
@@ -68,7 +68,7 @@ class UserStore:
         Refuses UserNameTaken and InvalidField.
         """
         async with self._database.connection() as db:
-            return await _write(db, user, profile, now)
+            return await write(db, user, profile, now)
 
     async def change(
         self,
@@ -93,7 +93,7 @@ class UserStore:
             profile = decide(user, schemas)
             if profile == user.profile:
                 return user
-            return await _write(db, user, profile, now) or user
+            return await write(db, user, profile, now) or user
 
     async def delete(
         self, organization_id: UUID, user_id: UUID, version: int | None, now: datetime
@@ -124,9 +124,10 @@ class UserStore:
         return await self._lists.count(organization_id, filter_, users)
 
 
-async def _insert(
+async def insert(
     db: asyncpg.Connection, organization_id: UUID, profile: Profile, now: datetime
 ) -> User:
+    """Add a user without extensions, in the caller's transaction. Refuses as `create` does."""
     try:
         user_id = await db.fetchval(
             _INSERT,
@@ -137,9 +138,8 @@ async def _insert(
     return User(organization_id, user_id, 1, now, now, profile)
 
 
-async def _write(
-    db: asyncpg.Connection, user: User, profile: Profile, now: datetime
-) -> User | None:
+async def write(db: asyncpg.Connection, user: User, profile: Profile, now: datetime) -> User | None:
+    """Give a user a new profile, in the caller's transaction. Refuses as `UserStore.write` does."""
     try:
         version = await db.fetchval(
             _UPDATE,

@@ -44,7 +44,7 @@ def main(arguments: Sequence[str], root: Path = ROOT) -> int:
     except (AccountError, PortError, PostgresError) as error:
         return _refused(str(error))
     except grpc.aio.AioRpcError as error:
-        return _refused(f"keysvc refused to make the first key: {error.details()}")
+        return _refused(f"The first key or administrator could not be made: {error.details()}")
     except KeyboardInterrupt:  # in the moment before signals are taken care of
         return FAILED
     say("Stopped.")

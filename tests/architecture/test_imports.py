@@ -16,6 +16,8 @@ DOMAIN = [
     "usersvc/groups.py",
     "usersvc/schemas.py",
     "usersvc/extensions.py",
+    "usersvc/sessions.py",
+    "usersvc/session_token.py",
     "keysvc/keys.py",
     "keysvc/organizations.py",
     "keysvc/token.py",

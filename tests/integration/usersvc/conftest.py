@@ -1,6 +1,7 @@
 """A running user service on a socket of its own, with a database of its own."""
 
 import asyncio
+import secrets
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -19,6 +20,10 @@ from cloudacademy.users.v1.schemas_pb2_grpc import (
     SchemaServiceStub,
     add_SchemaServiceServicer_to_server,
 )
+from cloudacademy.users.v1.sessions_pb2_grpc import (
+    SessionServiceStub,
+    add_SessionServiceServicer_to_server,
+)
 from cloudacademy.users.v1.users_pb2_grpc import UserServiceStub, add_UserServiceServicer_to_server
 
 from chassis.database import Database
@@ -30,6 +35,8 @@ from usersvc.groups_servicer import GroupsServicer
 from usersvc.list_store import Lists
 from usersvc.schema_store import SchemaStore
 from usersvc.schemas_servicer import SchemasServicer
+from usersvc.session_store import SessionStore
+from usersvc.sessions_servicer import SessionsServicer
 from usersvc.user_store import UserStore
 from usersvc.users_servicer import UsersServicer
 
@@ -75,6 +82,8 @@ async def open_channel(url: str, clock: StoppedClock) -> AsyncIterator[grpc.aio.
         groups = GroupsServicer(GroupStore(database, lists), clock)
         add_GroupServiceServicer_to_server(groups, server)
         add_SchemaServiceServicer_to_server(SchemasServicer(schema_store, clock), server)
+        sessions = SessionsServicer(SessionStore(database), clock, secrets.token_bytes)
+        add_SessionServiceServicer_to_server(sessions, server)
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
         try:
@@ -112,6 +121,12 @@ def groups(channel: grpc.aio.Channel) -> GroupServiceStub:
 def schemas(channel: grpc.aio.Channel) -> SchemaServiceStub:
     """The service of schemas, in the same process and on the same database as `users`."""
     return SchemaServiceStub(channel)
+
+
+@pytest.fixture
+def sessions(channel: grpc.aio.Channel) -> SessionServiceStub:
+    """The service of sessions, in the same process and on the same database as `users`."""
+    return SessionServiceStub(channel)
 
 
 @pytest.fixture
