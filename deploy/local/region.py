@@ -68,6 +68,15 @@ class Places:
         """What the region's gateways seal their cursors with."""
         return self.folder / "cursor.secret"
 
+    @property
+    def saml_key(self) -> Path:
+        """What the region signs its requests to identity providers with."""
+        return self.folder / "saml.key"
+
+    @property
+    def saml_certificate(self) -> Path:
+        return self.folder / "saml.crt"
+
     def log(self, name: str) -> Path:
         return self.logs / f"{name}.log"
 

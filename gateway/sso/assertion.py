@@ -3,7 +3,7 @@
 import base64
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -74,6 +74,10 @@ class Assertion:
     family_name: str
     missing: tuple[str, ...] = ()
     """The claims that the identity provider did not send, by their last words."""
+
+    def until(self, time: datetime) -> "Assertion":
+        """The same, of use until then at the latest."""
+        return replace(self, expire_time=min(self.expire_time, time))
 
 
 def verify(
