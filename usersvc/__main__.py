@@ -11,6 +11,7 @@ from typing import Final
 
 import orjson
 from cloudacademy.users.v1 import (
+    changes_pb2_grpc,
     groups_pb2_grpc,
     schemas_pb2_grpc,
     sessions_pb2_grpc,
@@ -18,6 +19,7 @@ from cloudacademy.users.v1 import (
 )
 
 from chassis import log, migrations
+from chassis.bell import Bell
 from chassis.clock import system_clock
 from chassis.database import Database
 from chassis.metrics import Metrics
@@ -28,6 +30,9 @@ from chassis.settings import SettingsError
 from chassis.tracing import tracing
 from usersvc import session_trimming, settings
 from usersvc.callers import CALLERS
+from usersvc.change_feed import ChangeFeed
+from usersvc.change_store import ChangeStore, Listener
+from usersvc.changes_servicer import ChangesServicer
 from usersvc.commands import COMMANDS, Desk
 from usersvc.group_store import GroupStore
 from usersvc.groups_servicer import GroupsServicer
@@ -40,6 +45,8 @@ from usersvc.settings import Settings
 from usersvc.user_store import UserStore
 from usersvc.users_servicer import UsersServicer
 
+FEED_CONNECTIONS: Final = 4
+"""One listens; the others read for streams and snapshots, which keep nobody else waiting."""
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 
@@ -49,6 +56,7 @@ async def serve(config: Settings, stop: Stop) -> None:
     async with (
         tracing("usersvc") as traces,
         Database(config.database_url, "usersvc", tracing=traces) as database,
+        Database(config.database_url, "usersvc-changes", FEED_CONNECTIONS) as feed_database,
         asyncio.TaskGroup() as tasks,
     ):
         metrics = Metrics()
@@ -62,17 +70,24 @@ async def serve(config: Settings, stop: Stop) -> None:
             tracing=traces,
             told=("organization_id",),
         )
-        lists, schema_store = Lists(database), SchemaStore(database)
-        users = UsersServicer(UserStore(database, lists), schema_store, system_clock)
+        lists, schema_store, bell = Lists(database), SchemaStore(database), Bell()
+        users = UsersServicer(UserStore(database, lists, bell), schema_store, system_clock)
         users_pb2_grpc.add_UserServiceServicer_to_server(users, server.grpc)
-        groups = GroupsServicer(GroupStore(database, lists), system_clock)
+        groups = GroupsServicer(GroupStore(database, lists, bell), system_clock)
         groups_pb2_grpc.add_GroupServiceServicer_to_server(groups, server.grpc)
         schemas = SchemasServicer(schema_store, system_clock)
         schemas_pb2_grpc.add_SchemaServiceServicer_to_server(schemas, server.grpc)
-        session_store = SessionStore(database)
+        session_store = SessionStore(database, bell)
         sessions = SessionsServicer(session_store, system_clock, secrets.token_bytes)
         sessions_pb2_grpc.add_SessionServiceServicer_to_server(sessions, server.grpc)
         tasks.create_task(session_trimming.trim(session_store, system_clock, stop))
+        change_store = ChangeStore(feed_database)
+        feed = ChangeFeed(change_store, Listener(feed_database), bell, system_clock, logger)
+        feed.observe(metrics)
+        changes = ChangesServicer(feed, change_store)
+        changes_pb2_grpc.add_ChangeServiceServicer_to_server(changes, server.grpc)
+        tasks.create_task(feed.follow(stop))
+        tasks.create_task(feed.trim(stop))
         await server.run(stop)
 
 
@@ -85,7 +100,7 @@ async def migrate(database_url: str) -> None:
 async def operate(database_url: str, arguments: argparse.Namespace) -> None:
     """Carry out an operator's command."""
     async with Database(database_url, "usersvc-operator", pool_size=1) as database:
-        desk = Desk(SessionStore(database), system_clock, secrets.token_bytes)
+        desk = Desk(SessionStore(database, Bell()), system_clock, secrets.token_bytes)
         done = await COMMANDS[arguments.command](desk, arguments)
     print(orjson.dumps(done).decode())
 

@@ -7,12 +7,14 @@ from typing import Final
 
 from chassis.clock import Clock
 from usersvc import session_token, users, wire
+from usersvc.changes import Origin
 from usersvc.errors import InvalidField
 from usersvc.session_store import SessionStore
 from usersvc.session_token import RandomBytes
 from usersvc.users import Name, Profile
 
 LINK_PATH: Final = "/login/link"
+OPERATOR: Final = Origin("operator")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ async def create_administrator(desk: Desk, arguments: Namespace) -> dict[str, ob
         name=Name(given_name=arguments.given_name, family_name=arguments.family_name),
     )
     users.check(profile)
-    appointed = await desk.sessions.appoint(organization_id, profile, desk.clock())
+    appointed = await desk.sessions.appoint(organization_id, profile, desk.clock(), OPERATOR)
     return {
         "user_id": str(appointed.user.user_id),
         "user_name": appointed.user.profile.user_name,

@@ -7,11 +7,13 @@ from chassis.refusal import Code, InvalidField, InvalidPageToken, Refusal
 
 __all__ = [
     "AssertionReplayed",
+    "ChangesTrimmed",
     "EtagMismatch",
     "FieldImmutable",
     "FilterTooCostly",
     "GroupCycle",
     "GroupNotFound",
+    "InvalidChangeToken",
     "InvalidField",
     "InvalidFilter",
     "InvalidPageToken",
@@ -24,6 +26,7 @@ __all__ = [
     "SignInConflict",
     "SignInLinkInvalid",
     "SignInUnknown",
+    "SnapshotsBusy",
     "UnknownField",
     "UserInactive",
     "UserNameTaken",
@@ -251,6 +254,39 @@ class SignInUnknown(Refusal):
             "No user has this object identifier or e-mail address. Assign the person to the "
             "application at the identity provider."
         )
+
+
+class InvalidChangeToken(Refusal):
+    """A token that is none of this feed, or not of what it is used for."""
+
+    code = Code.INVALID_ARGUMENT
+    reason = "INVALID_CHANGE_TOKEN"
+
+    def __init__(self) -> None:
+        super().__init__("The token leads nowhere here; take a snapshot and go on from its token.")
+
+
+class ChangesTrimmed(Refusal):
+    """The changes behind a token are no longer kept."""
+
+    code = Code.OUT_OF_RANGE
+    reason = "CHANGES_TRIMMED"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The changes since this token are no longer kept; take a snapshot and go on from its"
+            " token."
+        )
+
+
+class SnapshotsBusy(Refusal):
+    """As many snapshots are being read as may be at once."""
+
+    code = Code.UNAVAILABLE
+    reason = "SNAPSHOTS_BUSY"
+
+    def __init__(self) -> None:
+        super().__init__("Too many snapshots are being read; try again.", retry_after_seconds=5.0)
 
 
 _TOO_LONG: Final = "is longer than 2,000 bytes in UTF-8 with its case folded"

@@ -12,9 +12,11 @@ from uuid import UUID
 
 import asyncpg
 
+from chassis.bell import Bell
 from chassis.database import Database
 from chassis.refusal import Refusal
 from usersvc import sessions, user_rows, user_store
+from usersvc.changes import Origin
 from usersvc.errors import (
     AssertionReplayed,
     SessionEnded,
@@ -49,10 +51,14 @@ class SignedIn:
 
 
 class SessionStore:
-    """Begins, finds and ends sessions. A token leads nowhere but into its own organization."""
+    """Begins, finds and ends sessions. A token leads nowhere but into its own organization.
 
-    def __init__(self, database: Database) -> None:
+    `bell` rings once a user who was created or linked has been committed.
+    """
+
+    def __init__(self, database: Database, bell: Bell) -> None:
         self._database = database
+        self._bell = bell
 
     async def create_link(self, token: Token, user_id: UUID, now: datetime) -> datetime:
         """Keep a link by which a user can sign in; until when it works.
@@ -98,7 +104,13 @@ class SessionStore:
             return await _begin(db, token, user.user_id, now)
 
     async def sign_in_with_assertion(
-        self, assertion: Assertion, token: Token, now: datetime, *, create_missing: bool
+        self,
+        assertion: Assertion,
+        token: Token,
+        now: datetime,
+        origin: Origin,
+        *,
+        create_missing: bool,
     ) -> SignedIn:
         """Begin a session for whom an assertion vouches, linking or creating the user.
 
@@ -106,21 +118,15 @@ class SessionStore:
         AssertionReplayed, UserNameTaken (under constant contention) and what the linking rule
         refuses.
         """
-        refusal: Refusal
         async with self._database.transaction() as db:
             await _take(db, assertion)
-            for _ in range(_ATTEMPTS):
-                try:
-                    async with db.transaction():  # undone without the taking
-                        return await _sign_in(
-                            db, assertion.identity, token, now, create_missing=create_missing
-                        )
-                except UserNameTaken as error:
-                    refusal = error  # by a user created just now, who will be found
-                except Refusal as error:
-                    refusal = error
-                    break
-        raise refusal
+            outcome = await _outcome(
+                db, assertion.identity, token, now, origin, create_missing=create_missing
+            )
+        self._bell.ring()
+        if isinstance(outcome, Refusal):
+            raise outcome
+        return outcome
 
     async def use(self, token: Token, now: datetime) -> Session:
         """Who is signed in with a token, whose session goes on. Refuses SessionEnded."""
@@ -142,25 +148,17 @@ class SessionStore:
                 token.organization_id, token.secret_digest,
             )  # fmt: skip
 
-    async def appoint(self, organization_id: UUID, profile: Profile, now: datetime) -> Appointed:
+    async def appoint(
+        self, organization_id: UUID, profile: Profile, now: datetime, origin: Origin
+    ) -> Appointed:
         """Make the user of that name an administrator, creating the user if there is none.
 
         Refuses UserInactive, and as `UserStore.create` does.
         """
         async with self._database.transaction() as db:
-            row = await db.fetchrow(
-                _LOCK_NAMESAKE,
-                organization_id, profile.user_name, sessions.ADMINISTRATOR,
-            )  # fmt: skip
-            if row is None:
-                appointed = sessions.with_administrator(profile)
-                return Appointed(await user_store.insert(db, organization_id, appointed, now), True)
-            user = user_rows.user(row)
-            sessions.check_active(user)
-            if row["administrator"]:
-                return Appointed(user, False)
-            appointed = sessions.with_administrator(user.profile)
-            return Appointed(await _write(db, user, appointed, now), False)
+            appointed = await _appoint(db, organization_id, profile, now, origin)
+        self._bell.ring()
+        return appointed
 
     async def find(self, organization_id: UUID, user_name: str) -> User | None:
         """The user of that name, compared without regard to case."""
@@ -193,8 +191,39 @@ async def _take(db: asyncpg.Connection, assertion: Assertion) -> None:
         raise AssertionReplayed
 
 
+async def _outcome(
+    db: asyncpg.Connection,
+    identity: Identity,
+    token: Token,
+    now: datetime,
+    origin: Origin,
+    *,
+    create_missing: bool,
+) -> SignedIn | Refusal:
+    """The session that begins, or why none does; then nothing of it is written."""
+    outcome: SignedIn | Refusal | None = None
+    for _ in range(_ATTEMPTS):
+        try:
+            async with db.transaction():
+                return await _sign_in(
+                    db, identity, token, now, origin, create_missing=create_missing
+                )
+        except UserNameTaken as refusal:  # by a user created just now, who will be found
+            outcome = refusal
+        except Refusal as refusal:
+            return refusal
+    assert outcome is not None  # noqa: S101 - there was an attempt
+    return outcome
+
+
 async def _sign_in(
-    db: asyncpg.Connection, identity: Identity, token: Token, now: datetime, *, create_missing: bool
+    db: asyncpg.Connection,
+    identity: Identity,
+    token: Token,
+    now: datetime,
+    origin: Origin,
+    *,
+    create_missing: bool,
 ) -> SignedIn:
     organization_id = token.organization_id
     await db.execute(
@@ -202,14 +231,32 @@ async def _sign_in(
         organization_id, identity.object_identifier,
     )  # fmt: skip
     user = sessions.matched(identity, *await _candidates(db, organization_id, identity))
+    created = user is None
     if user is None:
         profile = sessions.created(identity, create_missing=create_missing)
-        user = await user_store.insert(db, organization_id, profile, now)
-        return SignedIn(await _begin(db, token, user.user_id, now), True)
-    profile = sessions.linked(user.profile, identity)
-    if profile != user.profile:
-        await _write(db, user, profile, now)
-    return SignedIn(await _begin(db, token, user.user_id, now), False)
+        user = await user_store.insert(db, organization_id, profile, now, origin)
+    elif (profile := sessions.linked(user.profile, identity)) != user.profile:
+        user = await _write(db, user, profile, now, origin)
+    return SignedIn(await _begin(db, token, user.user_id, now), created)
+
+
+async def _appoint(
+    db: asyncpg.Connection, organization_id: UUID, profile: Profile, now: datetime, origin: Origin
+) -> Appointed:
+    row = await db.fetchrow(
+        _LOCK_NAMESAKE,
+        organization_id, profile.user_name, sessions.ADMINISTRATOR,
+    )  # fmt: skip
+    if row is None:
+        profile = sessions.with_administrator(profile)
+        user = await user_store.insert(db, organization_id, profile, now, origin)
+        return Appointed(user, created=True)
+    user = user_rows.user(row)
+    sessions.check_active(user)
+    if not row["administrator"]:
+        profile = sessions.with_administrator(user.profile)
+        user = await _write(db, user, profile, now, origin)
+    return Appointed(user, created=False)
 
 
 async def _candidates(
@@ -226,8 +273,10 @@ async def _candidates(
     return (), None if row is None else user_rows.user(row)
 
 
-async def _write(db: asyncpg.Connection, user: User, profile: Profile, now: datetime) -> User:
-    written = await user_store.write(db, user, profile, now)
+async def _write(
+    db: asyncpg.Connection, user: User, profile: Profile, now: datetime, origin: Origin
+) -> User:
+    written = await user_store.write(db, user, profile, now, origin)
     if written is None:
         raise AssertionError("a locked user has the version that it was read with")
     return written

@@ -56,7 +56,11 @@ class SessionsServicer(sessions_pb2_grpc.SessionServiceServicer):
         sessions.check(assertion, now)
         token = session_token.generate(assertion.organization_id, self._random_bytes)
         signed_in = await self._store.sign_in_with_assertion(
-            assertion, token, now, create_missing=request.create_missing
+            assertion,
+            token,
+            now,
+            wire.to_origin(context),
+            create_missing=request.create_missing,
         )
         return sessions_pb2.SignInWithAssertionResponse(
             session=wire_session.from_session(signed_in.session),

@@ -10,6 +10,7 @@ from cloudacademy.users.v1 import sessions_pb2 as pb
 from cloudacademy.users.v1.users_pb2 import Name, TypedValue
 from grpc import StatusCode
 
+from chassis.bell import Bell
 from chassis.database import Database
 from tests.integration.usersvc.session_calls import (
     ADMINISTRATOR,
@@ -308,7 +309,7 @@ async def trimmed(users_url, clock, db, monkeypatch):
     async def trimmed(**by: float) -> list[int]:
         clock.advance(**by)
         async with Database(users_url, "usersvc") as database:
-            await session_trimming.trim_once(SessionStore(database), clock)
+            await session_trimming.trim_once(SessionStore(database, Bell()), clock)
         return await kept(db)
 
     return trimmed

@@ -36,6 +36,7 @@ from tests.integration.usersvc.user_calls import (
     names,
     update,
 )
+from usersvc.changes import ChangeType
 
 
 async def everybody(users) -> list[tuple[str, str]]:
@@ -360,3 +361,20 @@ async def test_an_assertions_id_may_be_what_an_identity_provider_likes(sessions,
     await vouch(sessions, clock.now, assertion_id=identifier)
     with replayed():
         await vouch(sessions, clock.now, assertion_id=identifier)
+
+
+async def test_followers_of_changes_hear_of_who_is_created_and_linked(sessions, users, clock, db):
+    bob = await create(users, "bob@acme.test")
+    linked = await vouch(sessions, clock.now, "oid-bob", "bob@acme.test")
+    created = await vouch(sessions, clock.now, create_missing=True)
+    await vouch(sessions, clock.now, create_missing=True)
+
+    rows = await db.fetch(
+        "SELECT type, resource_id::text, version, fields FROM changes ORDER BY number"
+    )
+    assert [(row["type"], row["resource_id"], row["version"]) for row in rows] == [
+        (ChangeType.USER_CREATED, bob.id, 1),
+        (ChangeType.USER_UPDATED, linked.session.user_id, 2),
+        (ChangeType.USER_CREATED, created.session.user_id, 1),
+    ]
+    assert rows[1]["fields"] == ["external_id"]
