@@ -24,7 +24,7 @@ _PURPOSE: Final = b"cloudacademy gateway.sso pending sign-in"
 
 
 @dataclass(frozen=True, slots=True)
-class Tester:
+class Trial:
     """The administrator who tests a connection, and the version of it that is tested."""
 
     etag: str
@@ -42,7 +42,7 @@ class PendingSignIn:
     after: str
     """The path of ours to go to afterwards, or nothing."""
     expire_time: datetime
-    tester: Tester | None = None
+    trial: Trial | None = None
 
 
 class PendingSignIns:
@@ -65,13 +65,11 @@ class PendingSignIns:
         if not hmac.compare_digest(seal, self._seal(content)):
             return None
         document = orjson.loads(content)
-        tester = document.pop("tester")
+        trial = document.pop("trial")
         end = datetime.fromtimestamp(document.pop("expire_time"), UTC)
         if now >= end:
             return None
-        return PendingSignIn(
-            **document, expire_time=end, tester=Tester(**tester) if tester else None
-        )
+        return PendingSignIn(**document, expire_time=end, trial=Trial(**trial) if trial else None)
 
     def _seal(self, content: bytes) -> bytes:
         return hmac.digest(self._key, content, "sha256")

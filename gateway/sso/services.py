@@ -12,7 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from gateway.clients import call
 from gateway.errors import RefusedError
 from gateway.sso.assertion import Assertion
-from gateway.sso.pending import Tester
+from gateway.sso.pending import Trial
 from gateway.sso.provider import IdentityProvider
 from gateway.sso.refusals import OF_SERVICES, SignInError
 
@@ -74,15 +74,15 @@ class Services:
         )
 
     async def record_test(
-        self, organization_id: str, tester: Tester, address: str, request_id: str
+        self, organization_id: str, trial: Trial, address: str, request_id: str
     ) -> None:
         """Note that a test succeeded. Refuses (changed_since)."""
         await self._call(
             self._sso.RecordSsoTest,
             sso_pb2.RecordSsoTestRequest(
                 organization_id=organization_id,
-                etag=tester.etag,
-                actor=Actor(id=tester.user_id, display_name=tester.user_name, address=address),
+                etag=trial.etag,
+                actor=Actor(id=trial.user_id, display_name=trial.user_name, address=address),
             ),
             request_id,
         )

@@ -21,7 +21,7 @@ from gateway.sso.pending import (
     LIFETIME,
     PendingSignIn,
     PendingSignIns,
-    Tester,
+    Trial,
     own_path,
 )
 from gateway.sso.provider import ACS_PATH, IdentityProvider, ServiceProvider
@@ -69,7 +69,7 @@ class SingleSignOn:
         idp = await self._services.find(organization_id, step.request_id)
         step.organization_id = idp.organization_id
         if query.get("test") == "1":
-            return await self._begin(idp, after, await self._tester(step, idp))
+            return await self._begin(idp, after, await self._trial(step, idp))
         return await self._begin(idp, after)
 
     async def find(self, step: Step) -> web.Response:
@@ -101,7 +101,7 @@ class SingleSignOn:
         if not hmac.compare_digest(pending.relay_state.encode(), relay_state.encode()):
             raise SignInError("other_request")
         idp = await self._services.find(pending.organization_id, step.request_id)
-        _check_usable(idp, pending.tester)
+        _check_usable(idp, pending.trial)
         assertion = await self._worker.run(verify, self._sp, idp, response, pending.request_id, now)
         answer = await self._welcome(step, pending, idp, assertion)
         answer.del_cookie(self._cookie, path=ACS_PATH, secure=True, httponly=True, samesite="None")
@@ -111,17 +111,17 @@ class SingleSignOn:
         """Somebody opened the address that only identity providers post to."""
         raise SignInError("no_request")
 
-    async def _tester(self, step: Step, idp: IdentityProvider) -> Tester:
+    async def _trial(self, step: Step, idp: IdentityProvider) -> Trial:
         token = self._cookies.session(step.request)
         session = await self._services.session(token, step.request_id)
         if not session.administrator or session.organization_id != idp.organization_id:
             raise SignInError("not_administrator")
-        return Tester(idp.etag, session.user_id, session.user_name)
+        return Trial(idp.etag, session.user_id, session.user_name)
 
     async def _begin(
-        self, idp: IdentityProvider, after: str, tester: Tester | None = None
+        self, idp: IdentityProvider, after: str, trial: Trial | None = None
     ) -> web.Response:
-        _check_usable(idp, tester)
+        _check_usable(idp, trial)
         relay_state = secrets.token_urlsafe(_RELAY_STATE_BYTES)
         request = await self._worker.run(authn_request, self._sp, idp, relay_state)
         pending = PendingSignIn(
@@ -130,7 +130,7 @@ class SingleSignOn:
             relay_state=relay_state,
             after=after,
             expire_time=self._clock() + LIFETIME,
-            tester=tester,
+            trial=trial,
         )
         response = redirect(request.url)
         # Lax cookies do not come with a form of another site. Browsers that know SameSite
@@ -149,11 +149,11 @@ class SingleSignOn:
     async def _welcome(
         self, step: Step, pending: PendingSignIn, idp: IdentityProvider, assertion: Assertion
     ) -> web.Response:
-        if pending.tester is not None:
+        if pending.trial is not None:
             if assertion.missing:
                 raise SignInError("missing_claim")
             await self._services.record_test(
-                idp.organization_id, pending.tester, step.request.remote or "", step.request_id
+                idp.organization_id, pending.trial, step.request.remote or "", step.request_id
             )
             return self._pages.page("tested.html", 200, after=pending.after)
         # Nobody takes the assertion when its request is over.
@@ -167,12 +167,12 @@ class SingleSignOn:
         return answer
 
 
-def _check_usable(idp: IdentityProvider, tester: Tester | None) -> None:
+def _check_usable(idp: IdentityProvider, trial: Trial | None) -> None:
     if not idp.is_set_up:
         raise SignInError("not_set_up")
-    if tester is None and not idp.active:
+    if trial is None and not idp.active:
         raise SignInError("not_active")
-    if tester is not None and tester.etag != idp.etag:
+    if trial is not None and trial.etag != idp.etag:
         raise SignInError("changed_since")
 
 

@@ -77,7 +77,7 @@ async def test_the_session_has_the_portals_cookie_and_the_requests_one_is_gone(
     begun = await company.begin(ours)
     page = await begun.end(begun.signed(await company.person()))
     session = next(each for each in page.set_cookies if each.startswith("session-us="))
-    assert re.sub(r"=[\w-]{20,}", "=…", session) == "session-us=…; HttpOnly; Path=/; SameSite=Lax"
+    assert re.sub(r"=[\w.-]{20,}", "=…", session) == "session-us=…; HttpOnly; Path=/; SameSite=Lax"
     assert ours.cookie("sign-in-us", ACS_PATH) is None
 
 

@@ -45,11 +45,12 @@ def running(
     if not (CODE / "www").is_dir() or not shutil.which("php"):
         pytest.skip("needs PHP, and SimpleSAMLphp where the variable SIMPLESAMLPHP says")
     port, pair = free_port(), key_pair("simplesamlphp")
-    provider = SimpleSamlPhp(f"http://127.0.0.1:{port}/", pair)
+    # By name, so that to browsers it is another site than ours.
+    provider = SimpleSamlPhp(f"http://localhost:{port}/", pair)
     _configure(directory, provider, acs_url, sp_certificate, people)
     with (directory / "php.out").open("wb") as output:
         server = subprocess.Popen(
-            ["php", "-S", f"127.0.0.1:{port}", "-t", str(CODE / "www")],
+            ["php", "-S", f"localhost:{port}", "-t", str(CODE / "www")],
             env={**os.environ, "SIMPLESAMLPHP_CONFIG_DIR": str(directory / "config")},
             stdout=output,
             stderr=subprocess.STDOUT,
