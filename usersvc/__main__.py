@@ -11,6 +11,7 @@ from typing import Final
 
 import orjson
 from cloudacademy.users.v1 import (
+    activity_pb2_grpc,
     changes_pb2_grpc,
     groups_pb2_grpc,
     schemas_pb2_grpc,
@@ -28,7 +29,9 @@ from chassis.refusal import Refusal
 from chassis.server import Server
 from chassis.settings import SettingsError
 from chassis.tracing import tracing
-from usersvc import session_trimming, settings
+from usersvc import settings
+from usersvc.activities_servicer import ActivitiesServicer
+from usersvc.activity_store import ActivityStore
 from usersvc.callers import CALLERS
 from usersvc.change_feed import ChangeFeed
 from usersvc.change_store import ChangeStore, Listener
@@ -37,11 +40,13 @@ from usersvc.commands import COMMANDS, Desk
 from usersvc.group_store import GroupStore
 from usersvc.groups_servicer import GroupsServicer
 from usersvc.list_store import Lists
+from usersvc.request_store import RequestStore
 from usersvc.schema_store import SchemaStore
 from usersvc.schemas_servicer import SchemasServicer
 from usersvc.session_store import SessionStore
 from usersvc.sessions_servicer import SessionsServicer
 from usersvc.settings import Settings
+from usersvc.trimming import trim
 from usersvc.user_store import UserStore
 from usersvc.users_servicer import UsersServicer
 
@@ -80,14 +85,22 @@ async def serve(config: Settings, stop: Stop) -> None:
         session_store = SessionStore(database, bell)
         sessions = SessionsServicer(session_store, system_clock, secrets.token_bytes)
         sessions_pb2_grpc.add_SessionServiceServicer_to_server(sessions, server.grpc)
-        tasks.create_task(session_trimming.trim(session_store, system_clock, stop))
         change_store = ChangeStore(feed_database)
         feed = ChangeFeed(change_store, Listener(feed_database), bell, system_clock, logger)
         feed.observe(metrics)
         changes = ChangesServicer(feed, change_store)
         changes_pb2_grpc.add_ChangeServiceServicer_to_server(changes, server.grpc)
         tasks.create_task(feed.follow(stop))
-        tasks.create_task(feed.trim(stop))
+        activity_store = ActivityStore(database)
+        activities = ActivitiesServicer(activity_store, system_clock)
+        activity_pb2_grpc.add_ActivityServiceServicer_to_server(activities, server.grpc)
+        over = {
+            "changes": change_store.trim,
+            "refusals": activity_store.trim,
+            "create requests": RequestStore(database).trim,
+            "sessions": session_store.trim,
+        }
+        tasks.create_task(trim(over, system_clock, logger, stop))
         await server.run(stop)
 
 

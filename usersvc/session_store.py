@@ -15,7 +15,7 @@ import asyncpg
 from chassis.bell import Bell
 from chassis.database import Database
 from chassis.refusal import Refusal
-from usersvc import sessions, user_rows, user_store
+from usersvc import sessions, user_rows, user_store, users
 from usersvc.changes import Origin
 from usersvc.errors import (
     AssertionReplayed,
@@ -134,7 +134,7 @@ class SessionStore:
             row = await db.fetchrow(
                 _USE,
                 token.organization_id, token.secret_digest, now, now + sessions.IDLE,
-                sessions.STEP, sessions.ADMINISTRATOR,
+                sessions.STEP, users.ADMINISTRATOR,
             )  # fmt: skip
         if row is None:
             raise SessionEnded
@@ -166,15 +166,15 @@ class SessionStore:
             row = await db.fetchrow(_SELECT_NAMESAKE, organization_id, user_name)
         return None if row is None else user_rows.user(row)
 
-    async def trim(self, now: datetime) -> bool:
-        """Remove some of what is over; whether there may be more of it."""
+    async def trim(self, now: datetime) -> int:
+        """Remove some of what is over; how much it was."""
         async with self._database.connection() as db:
             removed = [
                 await db.fetchval(_TRIM_SESSIONS, now, BATCH),
                 await db.fetchval(_TRIM_LINKS, now, BATCH),
                 await db.fetchval(_TRIM_ASSERTIONS, now - sessions.ASSERTION_KEPT, BATCH),
             ]
-        return BATCH in removed
+        return sum(removed)
 
 
 async def _take(db: asyncpg.Connection, assertion: Assertion) -> None:
@@ -245,7 +245,7 @@ async def _appoint(
 ) -> Appointed:
     row = await db.fetchrow(
         _LOCK_NAMESAKE,
-        organization_id, profile.user_name, sessions.ADMINISTRATOR,
+        organization_id, profile.user_name, users.ADMINISTRATOR,
     )  # fmt: skip
     if row is None:
         profile = sessions.with_administrator(profile)
@@ -268,7 +268,7 @@ async def _candidates(
         return [user_rows.user(row) for row in rows], None
     row = await db.fetchrow(
         _LOCK_NAMESAKE,
-        organization_id, identity.email, sessions.ADMINISTRATOR,
+        organization_id, identity.email, users.ADMINISTRATOR,
     )  # fmt: skip
     return (), None if row is None else user_rows.user(row)
 
@@ -292,7 +292,7 @@ async def _begin(db: asyncpg.Connection, token: Token, user_id: UUID, now: datet
     row = await db.fetchrow(
         _BEGIN,
         token.organization_id, token.secret_digest, user_id, now, now + sessions.IDLE,
-        now + sessions.LIFETIME, sessions.ADMINISTRATOR,
+        now + sessions.LIFETIME, users.ADMINISTRATOR,
     )  # fmt: skip
     return _session(row)
 

@@ -17,7 +17,6 @@ from usersvc.errors import (
 )
 from usersvc.users import Name, Profile, TypedValue, User
 
-ADMINISTRATOR: Final = "Administrator"
 """The role whose holders may see and change their organization's settings."""
 
 LINK_LIFETIME: Final = timedelta(minutes=15)
@@ -147,7 +146,7 @@ def check_active(user: User) -> None:
 
 def with_administrator(profile: Profile) -> Profile:
     """The profile with the role of an administrator, beside its other roles."""
-    return replace(profile, roles=(*profile.roles, TypedValue(value=ADMINISTRATOR)))
+    return replace(profile, roles=(*profile.roles, TypedValue(value=users.ADMINISTRATOR)))
 
 
 def shown_name(display_name: str, given_name: str, family_name: str, user_name: str) -> str:

@@ -77,6 +77,11 @@ class Places:
     def saml_certificate(self) -> Path:
         return self.folder / "saml.crt"
 
+    @property
+    def usersvc(self) -> Path:
+        """Where usersvc listens in this run, for those who call it directly."""
+        return self.folder / "usersvc.address"
+
     def log(self, name: str) -> Path:
         return self.logs / f"{name}.log"
 

@@ -6,7 +6,7 @@ from collections.abc import Coroutine
 
 from deploy.local.child import FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS, Child, rotate_log
 from deploy.local.connection import Connection, read_connection, write_connection
-from deploy.local.files import read_or_make_secret
+from deploy.local.files import read_or_make_secret, write_private
 from deploy.local.first_administrator import sign_in_token
 from deploy.local.first_key import first_organization, working_token
 from deploy.local.panel import render_panel, shown
@@ -77,6 +77,7 @@ class Supervisor:
         keysvc = Child(self._programs.keysvc(self._database("keys", "keysvc")))
         self._services = [usersvc, keysvc]
         await _together(self._start_service(usersvc), self._start_service(keysvc))
+        write_private(self._places.usersvc, f"{usersvc.address}\n")
         return usersvc, keysvc
 
     def _database(self, name: str, role: str) -> str:
@@ -141,6 +142,7 @@ class Supervisor:
         """Those who ask before those who answer, so that nobody is cut off in mid-request."""
         if self._gateway is not None:
             await self._gateway.stop(hurry)
+        self._places.usersvc.unlink(missing_ok=True)
         await asyncio.gather(*(service.stop(hurry) for service in self._services))
         self._cluster.stop()
 

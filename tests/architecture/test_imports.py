@@ -17,6 +17,8 @@ DOMAIN = [
     "usersvc/schemas.py",
     "usersvc/extensions.py",
     "usersvc/sessions.py",
+    "usersvc/changes.py",
+    "usersvc/activities.py",
     "usersvc/session_token.py",
     "keysvc/keys.py",
     "keysvc/organizations.py",

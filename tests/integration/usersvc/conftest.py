@@ -12,6 +12,10 @@ import asyncpg
 import grpc
 import pytest
 import structlog
+from cloudacademy.users.v1.activity_pb2_grpc import (
+    ActivityServiceStub,
+    add_ActivityServiceServicer_to_server,
+)
 from cloudacademy.users.v1.changes_pb2_grpc import (
     ChangeServiceStub,
     add_ChangeServiceServicer_to_server,
@@ -35,6 +39,8 @@ from chassis.database import Database
 from chassis.envelope import Envelope
 from tests.postgres import Template, TestPostgres
 from usersvc.__main__ import FEED_CONNECTIONS, migrate
+from usersvc.activities_servicer import ActivitiesServicer
+from usersvc.activity_store import ActivityStore
 from usersvc.change_feed import ChangeFeed
 from usersvc.change_store import ChangeStore, Listener
 from usersvc.changes_servicer import ChangesServicer
@@ -97,6 +103,8 @@ async def open_channel(url: str, clock: StoppedClock) -> AsyncIterator[grpc.aio.
         add_SchemaServiceServicer_to_server(SchemasServicer(schema_store, clock), server)
         sessions = SessionsServicer(SessionStore(database, bell), clock, secrets.token_bytes)
         add_SessionServiceServicer_to_server(sessions, server)
+        activities = ActivitiesServicer(ActivityStore(database), clock)
+        add_ActivityServiceServicer_to_server(activities, server)
         change_store = ChangeStore(feed_database)
         feed = ChangeFeed(change_store, Listener(feed_database), bell, clock, log)
         add_ChangeServiceServicer_to_server(ChangesServicer(feed, change_store), server)
@@ -139,6 +147,12 @@ def groups(channel: grpc.aio.Channel) -> GroupServiceStub:
 def changes(channel: grpc.aio.Channel) -> ChangeServiceStub:
     """The feed of what `users` and `groups` do."""
     return ChangeServiceStub(channel)
+
+
+@pytest.fixture
+def activities(channel: grpc.aio.Channel) -> ActivityServiceStub:
+    """The log of what `users` and `groups` do."""
+    return ActivityServiceStub(channel)
 
 
 @pytest.fixture

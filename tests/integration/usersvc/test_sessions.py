@@ -36,7 +36,7 @@ from tests.integration.usersvc.user_calls import (
     refused,
     update,
 )
-from usersvc import session_store, session_token, session_trimming
+from usersvc import session_store, session_token, trimming
 from usersvc.session_store import SessionStore
 
 
@@ -309,7 +309,7 @@ async def trimmed(users_url, clock, db, monkeypatch):
     async def trimmed(**by: float) -> list[int]:
         clock.advance(**by)
         async with Database(users_url, "usersvc") as database:
-            await session_trimming.trim_once(SessionStore(database, Bell()), clock)
+            await trimming.trim_once(SessionStore(database, Bell()).trim, clock)
         return await kept(db)
 
     return trimmed
@@ -329,7 +329,7 @@ async def test_what_is_over_is_trimmed_and_nothing_else(sessions, users, clock, 
 
 
 async def test_a_pass_of_trimming_is_bounded(sessions, users, trimmed, monkeypatch):
-    monkeypatch.setattr(session_trimming, "BATCHES", 2)
+    monkeypatch.setattr(trimming, "BATCHES", 2)
     ann = await create(users, "ann")
     for _ in range(5):
         await link(sessions, ann.id)
