@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
+import playwright.async_api
 import pytest
+from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import async_playwright
 
 from tests.end_to_end.browser import Browser, Page
@@ -88,6 +90,12 @@ async def sign_in(ours: Browser, meeting: Meeting) -> Page:
     return await ours.post(action, fields, Origin=meeting.provider.url.rstrip("/"))
 
 
+async def accessible(page: playwright.async_api.Page) -> None:
+    """Let axe-core look at a page."""
+    results = await Axe().run(page)
+    assert results.violations_count == 0, results.generate_report()
+
+
 async def test_who_signed_in_is_out_once_scim_disables_them(
     ours: Browser, meeting: Meeting, operate: Operator
 ):
@@ -109,7 +117,10 @@ async def test_a_real_browser_signs_in_across_sites(tenant: Stack, meeting: Meet
     async with async_playwright() as driver:
         chromium = await driver.chromium.launch(executable_path=executable, args=CHROMIUM_OPTIONS)
         page = await chromium.new_page()
-        await page.goto(f"{tenant.base_url}/login/enterprise/")
+        await page.goto(f"{tenant.base_url}{ACS_PATH}")
+        await accessible(page)
+        await page.get_by_role("link", name="Sign in").click()
+        await accessible(page)
         await page.get_by_label("Work e-mail address").fill(meeting.email)
         await page.get_by_role("button", name="Continue").click()
         await page.locator("input[name=username]").fill("ann")
@@ -117,6 +128,7 @@ async def test_a_real_browser_signs_in_across_sites(tenant: Stack, meeting: Meet
         await page.locator("input[name=password]").press("Enter")
         await page.get_by_role("heading", name="You are signed in").wait_for()
         assert page.url == tenant.base_url + ACS_PATH
+        await accessible(page)
         cookies = {cookie["name"]: cookie for cookie in await page.context.cookies()}
         await chromium.close()
     assert {name: cookies[name]["sameSite"] for name in cookies if name.endswith("-us")} == {
