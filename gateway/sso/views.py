@@ -72,6 +72,11 @@ class SingleSignOn:
             return await self._begin(idp, after, await self._trial(step, idp))
         return await self._begin(idp, after)
 
+    async def stray(self, step: Step) -> web.Response:
+        """Go on to the address as it is written in full."""
+        query = step.request.rel_url.raw_query_string
+        return redirect(LOGIN_PATH + (f"?{query}" if query else ""))
+
     async def find(self, step: Step) -> web.Response:
         """Go on to the identity provider of the address in the form."""
         if not is_from_here(step.request.headers, step.request.host):
@@ -183,6 +188,7 @@ def routes(sso: SingleSignOn | None, pages: Pages, log: Logger) -> Sequence[web.
         raise SignInError("sso_off")
 
     views = {
+        ("GET", LOGIN_PATH.rstrip("/")): sso.stray if sso else off,
         ("GET", LOGIN_PATH): sso.ask if sso else off,
         ("POST", LOGIN_PATH): sso.find if sso else off,
         ("GET", METADATA_PATH): sso.metadata if sso else off,

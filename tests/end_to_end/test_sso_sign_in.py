@@ -94,6 +94,11 @@ async def test_the_form_leads_to_the_identity_provider_of_an_address(
     assert done.status == 200
 
 
+async def test_the_address_is_found_without_its_last_slash(ours: Browser):
+    page = await ours.get("/login/enterprise?next=/a%2520b")
+    assert (page.status, page.location) == (303, "/login/enterprise/?next=/a%2520b")
+
+
 async def test_the_page_of_the_form_lets_browsers_follow_it_to_other_sites(ours: Browser):
     policy = (await ours.get("/login/enterprise/")).headers["Content-Security-Policy"]
     assert "form-action 'self' https: http://127.0.0.1:* http://localhost:*" in policy
