@@ -76,9 +76,9 @@ class Endpoint:
         return self._pages.page(
             "refused.html",
             explanation.status,
+            step.request_id,
             explanation=explanation,
             reason=step.reason,
-            request_id=step.request_id,
         )
 
 

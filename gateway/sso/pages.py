@@ -31,10 +31,17 @@ class Pages:
             ),
         }
 
-    def page(self, template: str, status: int, **values: Any) -> web.Response:  # noqa: ANN401
+    def page(
+        self,
+        template: str,
+        status: int,
+        request_id: str,
+        **values: Any,  # noqa: ANN401
+    ) -> web.Response:
         """A page."""
+        html = self._environment.get_template(template).render(values, request_id=request_id)
         return web.Response(
-            text=self._environment.get_template(template).render(values),
+            text=html,
             status=status,
             content_type="text/html",
             charset="utf-8",

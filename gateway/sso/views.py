@@ -65,7 +65,7 @@ class SingleSignOn:
         after = own_path(query.get("next", ""))
         organization_id = query.get("organization", "")
         if not organization_id:
-            return self._pages.page("email.html", 200, after=after)
+            return self._pages.page("email.html", 200, step.request_id, after=after)
         idp = await self._services.find(organization_id, step.request_id)
         step.organization_id = idp.organization_id
         if query.get("test") == "1":
@@ -160,14 +160,14 @@ class SingleSignOn:
             await self._services.record_test(
                 idp.organization_id, pending.trial, step.request.remote or "", step.request_id
             )
-            return self._pages.page("tested.html", 200, after=pending.after)
+            return self._pages.page("tested.html", 200, step.request_id, after=pending.after)
         # Nobody takes the assertion when its request is over.
         assertion = assertion.until(pending.expire_time)
         signed_in = await self._services.sign_in(idp, assertion, step.request_id)
         if signed_in.session.administrator:
             answer = redirect(pending.after or DASHBOARD)
         else:
-            answer = self._pages.page("signed_in.html", 200)
+            answer = self._pages.page("signed_in.html", 200, step.request_id)
         self._cookies.begin_session(answer, signed_in.session_token)
         return answer
 
