@@ -113,7 +113,12 @@ async def migrate(database_url: str) -> None:
 async def operate(database_url: str, arguments: argparse.Namespace) -> None:
     """Carry out an operator's command."""
     async with Database(database_url, "usersvc-operator", pool_size=1) as database:
-        desk = Desk(SessionStore(database, Bell()), system_clock, secrets.token_bytes)
+        desk = Desk(
+            SessionStore(database, Bell()),
+            ChangeStore(database),
+            system_clock,
+            secrets.token_bytes,
+        )
         done = await COMMANDS[arguments.command](desk, arguments)
     print(orjson.dumps(done).decode())
 
@@ -146,6 +151,10 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     commands.add_parser("serve", help="serve until SIGTERM or SIGINT")
     commands.add_parser("migrate", help="bring the database's schema forward")
+
+    commands.add_parser(
+        "renew-feed", help="make all tokens of the change feed invalid, as after a restore"
+    )
 
     create = commands.add_parser(
         "create-administrator", help="make an administrator of a new user, or of one that is there"

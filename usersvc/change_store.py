@@ -100,6 +100,14 @@ class ChangeStore:
             dropped: int = await db.fetchval(_TRIM, now - KEPT, TRIM_ROWS)
             return dropped
 
+    async def renew(self) -> UUID:
+        """Begin the feed anew: no token given out before leads anywhere. Returns the new id."""
+        async with self._database.connection() as db:
+            feed_id: UUID = await db.fetchval(
+                "UPDATE change_feed SET feed_id = gen_random_uuid() RETURNING feed_id"
+            )
+        return feed_id
+
     @asynccontextmanager
     async def snapshot(self, organization_id: UUID | None) -> AsyncIterator["Snapshot"]:
         """All that an organization, or every one, has at one moment."""

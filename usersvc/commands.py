@@ -7,6 +7,7 @@ from typing import Final
 
 from chassis.clock import Clock
 from usersvc import session_token, users, wire
+from usersvc.change_store import ChangeStore
 from usersvc.changes import Origin
 from usersvc.errors import InvalidField
 from usersvc.session_store import SessionStore
@@ -22,6 +23,7 @@ class Desk:
     """What an operator's command works with."""
 
     sessions: SessionStore
+    changes: ChangeStore
     clock: Clock
     random_bytes: RandomBytes
 
@@ -61,7 +63,14 @@ async def sign_in_link(desk: Desk, arguments: Namespace) -> dict[str, object]:
     }
 
 
+async def renew_feed(desk: Desk, arguments: Namespace) -> dict[str, object]:
+    """Make every token of the change feed invalid: what it stands for may be gone."""
+    del arguments
+    return {"feed_id": str(await desk.changes.renew())}
+
+
 COMMANDS: Final[Mapping[str, Callable[[Desk, Namespace], Awaitable[dict[str, object]]]]] = {
     "create-administrator": create_administrator,
     "sign-in-link": sign_in_link,
+    "renew-feed": renew_feed,
 }

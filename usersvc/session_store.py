@@ -226,10 +226,6 @@ async def _sign_in(
     create_missing: bool,
 ) -> SignedIn:
     organization_id = token.organization_id
-    await db.execute(
-        "SELECT lock_external_id($1, $2)",
-        organization_id, identity.object_identifier,
-    )  # fmt: skip
     user = sessions.matched(identity, *await _candidates(db, organization_id, identity))
     created = user is None
     if user is None:
@@ -264,6 +260,9 @@ async def _candidates(
 ) -> tuple[Sequence[User], User | None]:
     """Who has the object identifier; only if nobody does, who has the e-mail address as name."""
     rows = await db.fetch(_LOCK_HOLDERS, organization_id, identity.object_identifier)
+    if not rows:  # but somebody may be about to add one
+        await db.execute(_LOCK_EXTERNAL_IDS, organization_id)
+        rows = await db.fetch(_LOCK_HOLDERS, organization_id, identity.object_identifier)
     if rows:
         return [user_rows.user(row) for row in rows], None
     row = await db.fetchrow(
@@ -333,6 +332,8 @@ _LOCK_HOLDERS: Final = f"""
      LIMIT 2
        FOR NO KEY UPDATE
 """  # noqa: S608
+
+_LOCK_EXTERNAL_IDS: Final = "SELECT pg_advisory_xact_lock(external_ids_lock($1))"
 
 _SELECT_NAMESAKE: Final = f"""
     SELECT {COLUMNS} FROM users WHERE organization_id = $1 AND fold(user_name) = fold($2)

@@ -63,22 +63,21 @@ CREATE TRIGGER users_end_sessions AFTER UPDATE OF active ON users
     EXECUTE FUNCTION end_sessions();
 
 -- Who signs in for the first time is created unless a user has the external id already. No unique
--- index can tell, as several users may have it: so whoever is about to add one takes this lock, and
--- whoever is about to look for one takes it first.
-CREATE FUNCTION lock_external_id(organization_id uuid, external_id text) RETURNS void
-    LANGUAGE sql VOLATILE
-BEGIN ATOMIC
-    SELECT pg_advisory_xact_lock(hashtextextended(organization_id || ' ' || external_id, 0));
-END;
+-- index can tell, as several users may have it: so whoever is about to add one takes this lock of
+-- the organization with others, and whoever has looked for one in vain takes it alone to look again.
+-- One lock, however many users a transaction adds: their number is limited.
+CREATE FUNCTION external_ids_lock(organization_id uuid) RETURNS bigint
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN hashtextextended('external ids of ' || organization_id::text, 0);
 
-CREATE FUNCTION lock_new_external_id() RETURNS trigger
+CREATE FUNCTION lock_external_ids() RETURNS trigger
     LANGUAGE plpgsql AS
 $$
 BEGIN
-    PERFORM lock_external_id(NEW.organization_id, NEW.external_id);
+    PERFORM pg_advisory_xact_lock_shared(external_ids_lock(NEW.organization_id));
     RETURN NEW;
 END
 $$;
 
-CREATE TRIGGER users_lock_external_id BEFORE INSERT ON users
-    FOR EACH ROW WHEN (NEW.external_id IS NOT NULL) EXECUTE FUNCTION lock_new_external_id();
+CREATE TRIGGER users_lock_external_ids BEFORE INSERT ON users
+    FOR EACH ROW WHEN (NEW.external_id IS NOT NULL) EXECUTE FUNCTION lock_external_ids();

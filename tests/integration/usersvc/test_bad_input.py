@@ -7,6 +7,8 @@ from uuid import uuid4
 import grpc
 import pytest
 from cloudacademy.errors.v1.errors_pb2 import Reason
+from cloudacademy.users.v1 import changes_pb2
+from cloudacademy.users.v1.changes_pb2_grpc import ChangeServiceStub
 from cloudacademy.users.v1.users_pb2 import (
     BatchGetUsersRequest,
     LookupUsersRequest,
@@ -274,6 +276,24 @@ async def test_who_may_read_users_may_read_many_by_one_call(service, users, orga
             LookupUsersRequest(organization_id=organization, keys=[UserKey(user_name="ANN")])
         )
     assert (list(batch.users), list(found.matches[0].users)) == ([ann], [ann])
+
+
+async def test_who_may_follow_one_organization_may_not_follow_all_of_them(service, organization):
+    async with service.channel("billing") as channel:
+        stub = ChangeServiceStub(channel)
+        one = stub.WatchChanges(changes_pb2.WatchChangesRequest(organization_id=organization))
+        assert (await one.read()).token
+        method = "/cloudacademy.users.v1.ChangeService/WatchAllChanges"
+        with refused(
+            Reason.REASON_CALLER_NOT_ADMITTED,
+            StatusCode.PERMISSION_DENIED,
+            caller="billing",
+            method=method,
+        ):
+            await stub.WatchAllChanges(changes_pb2.WatchAllChangesRequest()).read()
+    async with service.channel("search") as channel:
+        every = ChangeServiceStub(channel).WatchAllChanges(changes_pb2.WatchAllChangesRequest())
+        assert (await every.read()).token
 
 
 async def test_an_expired_certificate_gets_no_connection(service, organization):

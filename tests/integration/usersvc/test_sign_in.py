@@ -291,6 +291,20 @@ async def test_a_first_sign_in_waits_for_a_create_that_has_not_committed(
     assert await everybody(users) == [("ann@corp.test", "oid-ann"), ("bob@acme.test", "oid-bob")]
 
 
+async def test_creates_of_any_number_in_one_transaction_take_one_lock(db):
+    async with db.transaction():
+        await db.execute(
+            """
+            INSERT INTO users (organization_id, user_name, external_id, create_time, update_time)
+            SELECT $1, 'ann' || number, 'oid-' || number, now(), now()
+              FROM generate_series(1, 100) AS number
+            """,
+            ACME,
+        )
+        locks = "SELECT mode FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+        assert [row["mode"] for row in await db.fetch(locks)] == ["ShareLock"]
+
+
 async def test_a_name_taken_by_a_create_that_has_not_committed_is_looked_at_again(
     sessions, users, clock, db, users_url
 ):

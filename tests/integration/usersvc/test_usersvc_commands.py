@@ -11,14 +11,24 @@ from pathlib import Path
 
 import grpc
 import pytest
+from cloudacademy.errors.v1.errors_pb2 import Reason
 from cloudacademy.users.v1.sessions_pb2_grpc import SessionServiceStub
 from cloudacademy.users.v1.users_pb2 import Name, TypedValue
 from cloudacademy.users.v1.users_pb2_grpc import UserServiceStub
 
 from chassis.clock import system_clock
+from tests.integration.usersvc.change_calls import watching
 from tests.integration.usersvc.session_calls import end, ended, follow, session, unknown, vouch
 from tests.integration.usersvc.test_users_process import running_process
-from tests.integration.usersvc.user_calls import ACME, GLOBEX, create, get, list_users, update
+from tests.integration.usersvc.user_calls import (
+    ACME,
+    GLOBEX,
+    create,
+    get,
+    list_users,
+    refused,
+    update,
+)
 
 ROOT = Path(__file__).parents[3]
 Outcome = tuple[int, str, str]
@@ -143,3 +153,12 @@ async def test_no_token_and_no_name_is_in_the_log(run, users_url):
     assert [line["outcome"] for line in calls] == (
         ["OK", "OK", "OK", "SESSION_ENDED", "OK", "SIGN_IN_UNKNOWN"]
     )
+
+
+async def test_a_renewed_feed_sends_everybody_to_a_snapshot(run, changes):
+    async with watching(changes) as reader:
+        token = reader.token
+    assert (await answer(run, "renew-feed")).keys() == {"feed_id"}
+    with refused(Reason.REASON_INVALID_CHANGE_TOKEN, grpc.StatusCode.INVALID_ARGUMENT):
+        async with watching(changes, token):
+            pass
