@@ -16,13 +16,19 @@ SHORT = (
 )
 
 
-@pytest.mark.timeout(300)
-async def test_whatever_breaks_nothing_is_lost_repeated_or_answered_wrongly(tmp_path: Path):
+@pytest.fixture
+def open_folder(tmp_path: Path) -> Path:
+    """A folder that PostgreSQL's account may pass through."""
     tmp_path.chmod(0o711)
+    return tmp_path
+
+
+@pytest.mark.timeout(300)
+async def test_whatever_breaks_nothing_is_lost_repeated_or_answered_wrongly(open_folder: Path):
     chosen = [fault for fault in FAULTS if fault.name in SHORT]
     assert len(chosen) == len(SHORT)
 
-    outcomes = await break_things(tmp_path, chosen, rate=30, broken=2.0, calm=5.0)
+    outcomes = await break_things(open_folder, chosen, rate=30, broken=2.0, calm=5.0)
 
     assert all(outcome.tally.sent > 50 for outcome in outcomes)
     assert [outcome.row() for outcome in outcomes if outcome.done and not outcome.good] == []
