@@ -65,18 +65,19 @@ def admit(candidate: Candidate | None, secret_digest: bytes, now: datetime) -> K
 
     At exactly `expire_time` a key has ended. Refuses, in this order:
     KeyUnknown, which does not tell a wrong secret from a key that is not
-    there; KeyRevoked, KeyExpired, IntegrationInactive.
+    there; KeyRevoked, KeyExpired, IntegrationInactive. These three say whose
+    key it is, since the one who shows its secret may know.
     """
     known = candidate.secret_digest if candidate else _NO_DIGEST
     if not hmac.compare_digest(known, secret_digest) or candidate is None:
         raise KeyUnknown
     key = candidate.key
     if key.revoke_time is not None:
-        raise KeyRevoked(key.revoke_time)
+        raise KeyRevoked(key.organization_id, key.key_id, key.revoke_time)
     if key.expire_time is not None and key.expire_time <= now:
-        raise KeyExpired(key.expire_time)
+        raise KeyExpired(key.organization_id, key.key_id, key.expire_time)
     if not candidate.integration_active:
-        raise IntegrationInactive
+        raise IntegrationInactive(key.organization_id, key.key_id)
     return key
 
 

@@ -18,6 +18,7 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MOMENT = timedelta(microseconds=1)
 DIGEST, OTHER = b"d" * 32, b"o" * 32
 KEY = Key(UUID(int=1), UUID(int=2), NOW, "ann", None, None, "", None, "")
+KEY_IDS = (KEY.organization_id, KEY.key_id)
 GOOD = Candidate(KEY, DIGEST, integration_active=True)
 
 
@@ -36,10 +37,14 @@ def test_a_key_is_admitted_by_its_secret():
         (None, bytes(32), KeyUnknown()),
         (GOOD, OTHER, KeyUnknown()),
         (candidate(active=False, revoke_time=NOW, expire_time=NOW), OTHER, KeyUnknown()),
-        (candidate(active=False, revoke_time=NOW, expire_time=NOW), DIGEST, KeyRevoked(NOW)),
-        (candidate(active=False, expire_time=NOW), DIGEST, KeyExpired(NOW)),
-        (candidate(active=False), DIGEST, IntegrationInactive()),
-        (candidate(active=False, expire_time=NOW + MOMENT), DIGEST, IntegrationInactive()),
+        (
+            candidate(active=False, revoke_time=NOW, expire_time=NOW),
+            DIGEST,
+            KeyRevoked(*KEY_IDS, NOW),
+        ),
+        (candidate(active=False, expire_time=NOW), DIGEST, KeyExpired(*KEY_IDS, NOW)),
+        (candidate(active=False), DIGEST, IntegrationInactive(*KEY_IDS)),
+        (candidate(active=False, expire_time=NOW + MOMENT), DIGEST, IntegrationInactive(*KEY_IDS)),
     ],
 )
 def test_refusals_come_in_their_order(named: Candidate | None, digest: bytes, refusal: Refusal):
