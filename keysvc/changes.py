@@ -17,7 +17,7 @@ from typing import Final, TypeAlias
 from chassis.database import Database
 from chassis.log import Logger
 from chassis.refusal import DatabaseUnavailable
-from keysvc.organization_store import CHANNEL
+from keysvc.common_store import CHANNEL
 from keysvc.waiting import wait
 
 HEARTBEAT_SECONDS: Final = 0.2  # the contract says 0.25: the rest is for the question and answer

@@ -16,6 +16,7 @@ DOMAIN = [
     "usersvc/groups.py",
     "usersvc/schemas.py",
     "usersvc/extensions.py",
+    "keysvc/audit.py",
     "keysvc/keys.py",
     "keysvc/organizations.py",
     "keysvc/token.py",

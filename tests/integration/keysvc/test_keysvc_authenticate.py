@@ -61,7 +61,7 @@ async def test_a_revoked_key_is_refused_at_once_and_for_good(keysvc: Replica, cl
 
     key = await keysvc.revoke(made.key)
 
-    expected = pb.Key(revoke_time=stamp(clock()), revoked_by="bob")
+    expected = pb.Key(revoke_time=stamp(clock()), revoked_by="bob", revoked_by_name="bob")
     expected.MergeFrom(made.key)
     assert key == expected
     with refused("KEY_REVOKED") as refusal:
