@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import orjson
-from cloudacademy.keys.v1 import keys_pb2_grpc
+from cloudacademy.keys.v1 import audit_pb2_grpc, keys_pb2_grpc, sso_pb2_grpc
 from google.protobuf.json_format import MessageToDict
 
 from chassis import migrations, process
@@ -22,6 +22,9 @@ from chassis.refusal import Refusal
 from chassis.server import Server
 from chassis.settings import SettingsError
 from chassis.tracing import tracing
+from keysvc.audit import OPERATOR
+from keysvc.audit_servicer import AuditServicer
+from keysvc.audit_store import AuditStore
 from keysvc.callers import CALLERS
 from keysvc.changes import Changes
 from keysvc.commands import COMMANDS, Desk
@@ -32,6 +35,8 @@ from keysvc.key_uses import KeyUses
 from keysvc.organization_servicer import OrganizationServicer
 from keysvc.organization_store import OrganizationStore
 from keysvc.settings import Settings
+from keysvc.sso_servicer import SsoServicer
+from keysvc.sso_store import SsoStore
 from keysvc.token import RandomBytes
 
 NAME: Final = "keysvc"
@@ -45,7 +50,7 @@ async def serve(
     clock: Clock = system_clock,
     random_bytes: RandomBytes = secrets.token_bytes,
 ) -> None:
-    """Serve the three services until told to stop."""
+    """Serve until told to stop."""
     drained = asyncio.Event()
     async with (
         tracing(NAME) as traces,
@@ -88,6 +93,12 @@ async def serve(
             ),
             server.grpc,
         )
+        sso_pb2_grpc.add_SsoServiceServicer_to_server(
+            SsoServicer(SsoStore(database), clock), server.grpc
+        )
+        audit_pb2_grpc.add_AuditServiceServicer_to_server(
+            AuditServicer(AuditStore(database)), server.grpc
+        )
         tasks.create_task(changes.follow(stop))
         tasks.create_task(uses.write(drained))
         await server.run(stop)
@@ -106,6 +117,7 @@ async def operate(settings: Settings, arguments: argparse.Namespace) -> dict[str
         desk = Desk(
             OrganizationStore(database),
             KeyStore(database),
+            AuditStore(database),
             settings.region,
             system_clock,
             secrets.token_bytes,
@@ -153,12 +165,17 @@ def _parser() -> argparse.ArgumentParser:
         ("generate-key", "make a key and show its token, once; older ones end in 8 hours"),
         ("list-keys", "show an organization's keys, newest first"),
         ("revoke-key", "end a key at once and for good"),
+        ("list-audit-events", "show who did what with keys and sign-in, newest first"),
     ):
         commands.add_parser(name, help=what).add_argument("organization", metavar="ORGANIZATION")
+    for name in ("activate-integration", "deactivate-integration"):
+        commands.choices[name].add_argument(
+            "--by", default=OPERATOR, metavar="WHO", help="`operator` if not given"
+        )
     commands.choices["generate-key"].add_argument("--created-by", required=True, metavar="WHO")
     commands.choices["revoke-key"].add_argument("key", metavar="KEY")
     commands.choices["revoke-key"].add_argument(
-        "--revoked-by", default="operator", metavar="WHO", help="`operator` if not given"
+        "--revoked-by", default=OPERATOR, metavar="WHO", help="`operator` if not given"
     )
     return parser
 

@@ -8,13 +8,15 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from cloudacademy.keys.v1 import keys_pb2
+from cloudacademy.keys.v1 import audit_pb2, keys_pb2
 from google.protobuf.message import Message
 
 from chassis.clock import Clock
 from keysvc import pages, token, wire
+from keysvc.audit import check_author, operator
+from keysvc.audit_store import AuditStore
 from keysvc.key_store import KeyStore
-from keysvc.keys import NewKey, check_author
+from keysvc.keys import NewKey
 from keysvc.organization_store import OrganizationStore
 from keysvc.organizations import NewOrganization, Region
 
@@ -25,6 +27,7 @@ class Desk:
 
     organizations: OrganizationStore
     keys: KeyStore
+    audit: AuditStore
     region: Region
     clock: Clock
     random_bytes: token.RandomBytes
@@ -38,21 +41,21 @@ async def create_organization(desk: Desk, arguments: Namespace) -> Message:
 
 
 async def activate_integration(desk: Desk, arguments: Namespace) -> Message:
-    organization_id = wire.read_id("ORGANIZATION", arguments.organization)
-    integration = await desk.organizations.switch_integration(organization_id, True, desk.clock())
-    return keys_pb2.ActivateIntegrationResponse(integration=wire.integration_message(integration))
+    integration = await _switch_integration(desk, arguments, True)
+    return keys_pb2.ActivateIntegrationResponse(integration=integration)
 
 
 async def deactivate_integration(desk: Desk, arguments: Namespace) -> Message:
-    organization_id = wire.read_id("ORGANIZATION", arguments.organization)
-    integration = await desk.organizations.switch_integration(organization_id, False, desk.clock())
-    return keys_pb2.DeactivateIntegrationResponse(integration=wire.integration_message(integration))
+    integration = await _switch_integration(desk, arguments, False)
+    return keys_pb2.DeactivateIntegrationResponse(integration=integration)
 
 
 async def generate_key(desk: Desk, arguments: Namespace) -> Message:
     organization_id = wire.read_id("ORGANIZATION", arguments.organization)
+    check_author("--created-by", arguments.created_by)
     made = token.generate(desk.region, desk.random_bytes)
-    new = NewKey(made.key_id, made.secret_digest, arguments.created_by)
+    author = arguments.created_by
+    new = NewKey(made.key_id, made.secret_digest, author, operator(author))
     key = await desk.keys.generate(organization_id, new, desk.clock)
     return keys_pb2.GenerateKeyResponse(key=wire.key_message(key), token=made.text)
 
@@ -67,9 +70,30 @@ async def list_keys(desk: Desk, arguments: Namespace) -> Message:
 async def revoke_key(desk: Desk, arguments: Namespace) -> Message:
     organization_id = wire.read_id("ORGANIZATION", arguments.organization)
     key_id = wire.read_id("KEY", arguments.key)
-    check_author("--revoked-by", arguments.revoked_by)
-    key = await desk.keys.revoke(organization_id, key_id, arguments.revoked_by, desk.clock())
+    author = arguments.revoked_by
+    check_author("--revoked-by", author)
+    key = await desk.keys.revoke(organization_id, key_id, author, operator(author), desk.clock)
     return keys_pb2.RevokeKeyResponse(key=wire.key_message(key))
+
+
+async def list_audit_events(desk: Desk, arguments: Namespace) -> Message:
+    """The newest events, as many as a page can have."""
+    organization_id = wire.read_id("ORGANIZATION", arguments.organization)
+    events = await desk.audit.list_before(organization_id, pages.AFTER_ALL, wire.PAGE_SIZE_MAXIMUM)
+    return audit_pb2.ListAuditEventsResponse(
+        events=[wire.audit_event_message(event) for event in events]
+    )
+
+
+async def _switch_integration(
+    desk: Desk, arguments: Namespace, active: bool
+) -> keys_pb2.Integration:
+    organization_id = wire.read_id("ORGANIZATION", arguments.organization)
+    check_author("--by", arguments.by)
+    integration = await desk.organizations.switch_integration(
+        organization_id, active, operator(arguments.by), desk.clock
+    )
+    return wire.integration_message(integration)
 
 
 COMMANDS: Final[Mapping[str, Callable[[Desk, Namespace], Awaitable[Message]]]] = {
@@ -79,4 +103,5 @@ COMMANDS: Final[Mapping[str, Callable[[Desk, Namespace], Awaitable[Message]]]] =
     "generate-key": generate_key,
     "list-keys": list_keys,
     "revoke-key": revoke_key,
+    "list-audit-events": list_audit_events,
 }

@@ -87,11 +87,13 @@ class KeyExpired(Refusal):
     code = Code.UNAUTHENTICATED
     reason = "KEY_EXPIRED"
 
-    def __init__(self, expire_time: datetime) -> None:
+    def __init__(self, organization_id: UUID, key_id: UUID, expire_time: datetime) -> None:
         super().__init__(
             f"This API key ended on {_spoken(expire_time)}, because a newer key was generated "
             f"8 hours before. Paste the newer key as Secret Token in Entra; if you do not have "
             f"it, generate another one under {PAGE}.",
+            organization_id=str(organization_id),
+            key_id=str(key_id),
             expire_time=rfc3339(expire_time),
         )
 
@@ -102,9 +104,11 @@ class KeyRevoked(Refusal):
     code = Code.UNAUTHENTICATED
     reason = "KEY_REVOKED"
 
-    def __init__(self, revoke_time: datetime) -> None:
+    def __init__(self, organization_id: UUID, key_id: UUID, revoke_time: datetime) -> None:
         super().__init__(
             f"This API key was revoked on {_spoken(revoke_time)}. {_RENEW}",
+            organization_id=str(organization_id),
+            key_id=str(key_id),
             revoke_time=rfc3339(revoke_time),
         )
 
@@ -129,10 +133,56 @@ class IntegrationInactive(Refusal):
     code = Code.UNAUTHENTICATED
     reason = "INTEGRATION_INACTIVE"
 
-    def __init__(self) -> None:
+    def __init__(self, organization_id: UUID, key_id: UUID) -> None:
         super().__init__(
             f"The integration is switched off. Activate it under {PAGE}; this API key then "
-            "works again."
+            "works again.",
+            organization_id=str(organization_id),
+            key_id=str(key_id),
+        )
+
+
+class EtagMismatch(Refusal):
+    """The connection has changed since the version that the request names."""
+
+    code = Code.ABORTED
+    reason = "ETAG_MISMATCH"
+
+    def __init__(self, current: str) -> None:
+        super().__init__("It has changed since it was read; read it again.", etag=current)
+
+
+class SsoNotTested(Refusal):
+    """Single sign-on has not been tested as it is set up."""
+
+    code = Code.FAILED_PRECONDITION
+    reason = "SSO_NOT_TESTED"
+
+    def __init__(self) -> None:
+        super().__init__("Single sign-on has not been tested as it is set up now. Test it first.")
+
+
+class SsoConnectionNotFound(Refusal):
+    """No organization signs in that way."""
+
+    code = Code.NOT_FOUND
+    reason = "SSO_CONNECTION_NOT_FOUND"
+
+    def __init__(self) -> None:
+        super().__init__("No organization signs in that way.")
+
+
+class SsoDomainTaken(Refusal):
+    """Another organization has the e-mail domain."""
+
+    code = Code.ALREADY_EXISTS
+    reason = "SSO_DOMAIN_TAKEN"
+
+    def __init__(self, domain: str) -> None:
+        super().__init__(
+            f"Another organization signs in by addresses of {domain}. If the domain is yours, "
+            "tell Cloud Academy's support.",
+            domain=domain,
         )
 
 

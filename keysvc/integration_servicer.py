@@ -12,6 +12,8 @@ from keysvc.organization_store import OrganizationStore
 
 Context: TypeAlias = "grpc.aio.ServicerContext[object, object]"
 
+Switch: TypeAlias = keys_pb2.ActivateIntegrationRequest | keys_pb2.DeactivateIntegrationRequest
+
 
 class IntegrationServicer(keys_pb2_grpc.IntegrationServiceServicer):
     """The Microsoft Entra ID integration of each organization."""
@@ -30,18 +32,19 @@ class IntegrationServicer(keys_pb2_grpc.IntegrationServiceServicer):
     async def ActivateIntegration(
         self, request: keys_pb2.ActivateIntegrationRequest, context: Context
     ) -> keys_pb2.ActivateIntegrationResponse:
-        return keys_pb2.ActivateIntegrationResponse(
-            integration=await self._switch(request.organization_id, True)
-        )
+        return keys_pb2.ActivateIntegrationResponse(integration=await self._switch(request, True))
 
     async def DeactivateIntegration(
         self, request: keys_pb2.DeactivateIntegrationRequest, context: Context
     ) -> keys_pb2.DeactivateIntegrationResponse:
         return keys_pb2.DeactivateIntegrationResponse(
-            integration=await self._switch(request.organization_id, False)
+            integration=await self._switch(request, False)
         )
 
-    async def _switch(self, organization_id: str, active: bool) -> keys_pb2.Integration:
-        read = wire.read_id("organization_id", organization_id)
-        integration = await self._store.switch_integration(read, active, self._clock())
+    async def _switch(self, request: Switch, active: bool) -> keys_pb2.Integration:
+        organization_id = wire.read_id("organization_id", request.organization_id)
+        actor = wire.read_actor(request.actor)
+        integration = await self._store.switch_integration(
+            organization_id, active, actor, self._clock
+        )
         return wire.integration_message(integration)

@@ -9,11 +9,12 @@ from cloudacademy.keys.v1 import keys_pb2, keys_pb2_grpc
 
 from chassis.clock import Clock
 from keysvc import pages, token, wire
+from keysvc.audit import check_author
 from keysvc.changes import Changes
 from keysvc.errors import KeyOfOtherRegion
 from keysvc.key_store import KeyStore
 from keysvc.key_uses import KeyUses
-from keysvc.keys import Key, NewKey, admit, check_author
+from keysvc.keys import Key, NewKey, admit
 from keysvc.organizations import Region
 
 Context: TypeAlias = "grpc.aio.ServicerContext[object, object]"
@@ -43,8 +44,11 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
         self, request: keys_pb2.GenerateKeyRequest, context: Context
     ) -> keys_pb2.GenerateKeyResponse:
         organization_id = wire.read_id("organization_id", request.organization_id)
+        check_author("created_by", request.created_by)
+        actor = wire.read_actor(request.actor, request.created_by)
         made = token.generate(self._region, self._random_bytes)
-        new = NewKey(made.key_id, made.secret_digest, request.created_by)
+        author = request.created_by or actor.actor_id
+        new = NewKey(made.key_id, made.secret_digest, author, actor)
         key = await self._store.generate(organization_id, new, self._clock)
         return keys_pb2.GenerateKeyResponse(key=wire.key_message(key), token=made.text)
 
@@ -66,7 +70,9 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
         organization_id = wire.read_id("organization_id", request.organization_id)
         key_id = wire.read_id("key_id", request.key_id)
         check_author("revoked_by", request.revoked_by)
-        key = await self._store.revoke(organization_id, key_id, request.revoked_by, self._clock())
+        actor = wire.read_actor(request.actor, request.revoked_by)
+        author = request.revoked_by or actor.actor_id
+        key = await self._store.revoke(organization_id, key_id, author, actor, self._clock)
         return keys_pb2.RevokeKeyResponse(key=wire.key_message(key))
 
     async def Authenticate(

@@ -7,14 +7,17 @@ import asyncpg
 
 from chassis.clock import Clock
 from chassis.database import Database
-from keysvc.errors import IntegrationNotActive, KeyNotFound, OrganizationNotFound
-from keysvc.keys import GRACE_PERIOD, USE_PRECISION, Candidate, Key, NewKey
-from keysvc.organization_store import (
+from keysvc.audit import Action, Actor
+from keysvc.audit_store import record_action
+from keysvc.common_store import (
     announce_change,
+    check_organization,
     constraints_explained,
     lock_organization,
-    select_integration,
 )
+from keysvc.errors import IntegrationNotActive, KeyNotFound, OrganizationNotFound
+from keysvc.keys import GRACE_PERIOD, USE_PRECISION, Candidate, Key, NewKey
+from keysvc.organization_store import select_integration
 from keysvc.pages import Position
 
 
@@ -33,10 +36,12 @@ class KeyStore:
             await lock_organization(db, organization_id)
             if not (await select_integration(db, organization_id)).active:
                 raise IntegrationNotActive
-            now = clock()  # not before our turn: keys are listed in the order of generation
+            now = clock()
             await _end_all_by(db, organization_id, now + GRACE_PERIOD)
             with constraints_explained():
                 key = await _insert(db, organization_id, new, now)
+            action = Action.KEY_GENERATED
+            await record_action(db, organization_id, action, new.actor, now, key_id=key.key_id)
             await announce_change(db, organization_id)
         return key
 
@@ -45,8 +50,9 @@ class KeyStore:
         async with self._database.connection() as db:
             rows = await db.fetch(
                 """
-                SELECT organization_id, key_id, create_time, created_by, expire_time,
-                       revoke_time, revoked_by, last_used_time, last_used_address
+                SELECT organization_id, key_id, create_time, created_by, created_by_name,
+                       expire_time, revoke_time, revoked_by, revoked_by_name,
+                       last_used_time, last_used_address
                   FROM api_key
                  WHERE organization_id = $1 AND (create_time, key_id) < ($2, $3)
                  ORDER BY create_time DESC, key_id DESC
@@ -55,27 +61,31 @@ class KeyStore:
                 *(organization_id, position.create_time, position.element_id, limit),
             )
             if not rows:
-                await _check_organization(db, organization_id)
+                await check_organization(db, organization_id)
         return [Key(**row) for row in rows]
 
     async def revoke(
-        self, organization_id: UUID, key_id: UUID, revoked_by: str, now: datetime
+        self, organization_id: UUID, key_id: UUID, revoked_by: str, actor: Actor, clock: Clock
     ) -> Key:
         """End a key at once and for good; refuses KeyNotFound."""
         async with self._database.transaction() as db:
+            await _lock_for_key(db, organization_id, key_id)
+            now = clock()
             with constraints_explained():
                 row = await db.fetchrow(
                     """
                     UPDATE api_key
-                       SET revoked_by = $3, revoke_time = $4
+                       SET revoked_by = $3, revoked_by_name = $4, revoke_time = $5
                      WHERE organization_id = $1 AND key_id = $2 AND revoke_time IS NULL
-                    RETURNING organization_id, key_id, create_time, created_by, expire_time,
-                              revoke_time, revoked_by, last_used_time, last_used_address
+                    RETURNING organization_id, key_id, create_time, created_by, created_by_name,
+                              expire_time, revoke_time, revoked_by, revoked_by_name,
+                              last_used_time, last_used_address
                     """,
-                    *(organization_id, key_id, revoked_by, now),
+                    *(organization_id, key_id, revoked_by, actor.display_name, now),
                 )
             if row is None:  # revoked already, or no such key
                 return await _select(db, organization_id, key_id)
+            await record_action(db, organization_id, Action.KEY_REVOKED, actor, now, key_id=key_id)
             await announce_change(db, organization_id)
         return Key(**row)
 
@@ -84,8 +94,9 @@ class KeyStore:
         async with self._database.connection() as db:
             row = await db.fetchrow(
                 """
-                SELECT k.organization_id, k.key_id, k.create_time, k.created_by, k.expire_time,
-                       k.revoke_time, k.revoked_by, k.last_used_time, k.last_used_address,
+                SELECT k.organization_id, k.key_id, k.create_time, k.created_by,
+                       k.created_by_name, k.expire_time, k.revoke_time, k.revoked_by,
+                       k.revoked_by_name, k.last_used_time, k.last_used_address,
                        k.secret_digest, i.active
                   FROM api_key k
                   JOIN integration i ON i.organization_id = k.organization_id
@@ -108,10 +119,19 @@ class KeyStore:
                 UPDATE api_key
                    SET last_used_time = $3, last_used_address = $4
                  WHERE organization_id = $1 AND key_id = $2
-                   AND (last_used_time IS NULL OR last_used_time <= $5)
+                   AND (last_used_time IS NULL OR last_used_time <= $5
+                        OR (last_used_time < expire_time - $6::interval
+                            AND expire_time - $6::interval <= $3))
                 """,
-                *(organization_id, key_id, now, address, now - USE_PRECISION),
+                *(organization_id, key_id, now, address, now - USE_PRECISION, GRACE_PERIOD),
             )
+
+
+async def _lock_for_key(db: asyncpg.Connection, organization_id: UUID, key_id: UUID) -> None:
+    try:
+        await lock_organization(db, organization_id)
+    except OrganizationNotFound:
+        raise KeyNotFound(organization_id, key_id) from None
 
 
 async def _end_all_by(db: asyncpg.Connection, organization_id: UUID, end: datetime) -> None:
@@ -129,12 +149,15 @@ async def _end_all_by(db: asyncpg.Connection, organization_id: UUID, end: dateti
 async def _insert(db: asyncpg.Connection, organization_id: UUID, new: NewKey, now: datetime) -> Key:
     row = await db.fetchrow(
         """
-        INSERT INTO api_key (organization_id, key_id, secret_digest, create_time, created_by)
-        VALUES ($1, $2, $3, $4, $5)
-        RETURNING organization_id, key_id, create_time, created_by, expire_time,
-                  revoke_time, revoked_by, last_used_time, last_used_address
+        INSERT INTO api_key (organization_id, key_id, secret_digest, create_time, created_by,
+                             created_by_name)
+        VALUES ($1, $2, $3, $4, $5, $6)
+        RETURNING organization_id, key_id, create_time, created_by, created_by_name,
+                  expire_time, revoke_time, revoked_by, revoked_by_name,
+                  last_used_time, last_used_address
         """,
         *(organization_id, new.key_id, new.secret_digest, now, new.created_by),
+        new.actor.display_name,
     )
     return Key(**row)
 
@@ -142,8 +165,9 @@ async def _insert(db: asyncpg.Connection, organization_id: UUID, new: NewKey, no
 async def _select(db: asyncpg.Connection, organization_id: UUID, key_id: UUID) -> Key:
     row = await db.fetchrow(
         """
-        SELECT organization_id, key_id, create_time, created_by, expire_time,
-               revoke_time, revoked_by, last_used_time, last_used_address
+        SELECT organization_id, key_id, create_time, created_by, created_by_name,
+               expire_time, revoke_time, revoked_by, revoked_by_name,
+               last_used_time, last_used_address
           FROM api_key
          WHERE organization_id = $1 AND key_id = $2
         """,
@@ -152,11 +176,3 @@ async def _select(db: asyncpg.Connection, organization_id: UUID, key_id: UUID) -
     if row is None:
         raise KeyNotFound(organization_id, key_id)
     return Key(**row)
-
-
-async def _check_organization(db: asyncpg.Connection, organization_id: UUID) -> None:
-    found = await db.fetchval(
-        "SELECT 1 FROM organization WHERE organization_id = $1", organization_id
-    )
-    if found is None:
-        raise OrganizationNotFound(organization_id)

@@ -6,9 +6,8 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from chassis.refusal import InvalidField
-from keysvc.errors import TOO_LONG, IntegrationInactive, KeyExpired, KeyRevoked, KeyUnknown
-from keysvc.organizations import refuse_control_characters
+from keysvc.audit import Actor, check_author
+from keysvc.errors import IntegrationInactive, KeyExpired, KeyRevoked, KeyUnknown
 
 GRACE_PERIOD: Final = timedelta(hours=8)
 """How long older keys work after a new one: Entra calls every 40 minutes, and people paste late."""
@@ -16,7 +15,6 @@ GRACE_PERIOD: Final = timedelta(hours=8)
 USE_PRECISION: Final = timedelta(minutes=1)
 """How exactly a key's last use is known; finer would make every request a write."""
 
-AUTHOR_MAXIMUM: Final = 200
 _NO_DIGEST: Final = bytes(32)
 
 
@@ -28,24 +26,34 @@ class Key:
     key_id: UUID
     create_time: datetime
     created_by: str
+    created_by_name: str
     expire_time: datetime | None
     revoke_time: datetime | None
     revoked_by: str
+    revoked_by_name: str
     last_used_time: datetime | None
     last_used_address: str
 
     def use_is_news(self, now: datetime) -> bool:
-        """Whether a use now is worth writing down."""
-        return self.last_used_time is None or now - self.last_used_time >= USE_PRECISION
+        """Whether a use now is worth writing down.
+
+        The first one after a newer key came always is: it tells that the old one
+        is still in use.
+        """
+        used = self.last_used_time
+        if used is None or now - used >= USE_PRECISION:
+            return True
+        return self.expire_time is not None and used < self.expire_time - GRACE_PERIOD <= now
 
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
-    """A key to be."""
+    """A key to be, and who has it made."""
 
     key_id: UUID
     secret_digest: bytes = field(repr=False)
     created_by: str
+    actor: Actor
 
     def __post_init__(self) -> None:
         check_author("created_by", self.created_by)
@@ -65,23 +73,17 @@ def admit(candidate: Candidate | None, secret_digest: bytes, now: datetime) -> K
 
     At exactly `expire_time` a key has ended. Refuses, in this order:
     KeyUnknown, which does not tell a wrong secret from a key that is not
-    there; KeyRevoked, KeyExpired, IntegrationInactive.
+    there; KeyRevoked, KeyExpired, IntegrationInactive. These three say whose
+    key it is, since the one who shows its secret may know.
     """
     known = candidate.secret_digest if candidate else _NO_DIGEST
     if not hmac.compare_digest(known, secret_digest) or candidate is None:
         raise KeyUnknown
     key = candidate.key
     if key.revoke_time is not None:
-        raise KeyRevoked(key.revoke_time)
+        raise KeyRevoked(key.organization_id, key.key_id, key.revoke_time)
     if key.expire_time is not None and key.expire_time <= now:
-        raise KeyExpired(key.expire_time)
+        raise KeyExpired(key.organization_id, key.key_id, key.expire_time)
     if not candidate.integration_active:
-        raise IntegrationInactive
+        raise IntegrationInactive(key.organization_id, key.key_id)
     return key
-
-
-def check_author(field_name: str, author: str) -> None:
-    """Refuse (InvalidField) what cannot be kept as the one who did something."""
-    if len(author) > AUTHOR_MAXIMUM:
-        raise InvalidField(field_name, TOO_LONG)
-    refuse_control_characters(field_name, author)

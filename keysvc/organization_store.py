@@ -1,20 +1,18 @@
 """The SQL of organizations and their integrations."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
-from typing import Final
 from uuid import UUID
 
 import asyncpg
 
+from chassis.clock import Clock
 from chassis.database import Database
-from keysvc.errors import BROKEN_CONSTRAINTS, OrganizationExists, OrganizationNotFound
+from keysvc.audit import Action, Actor
+from keysvc.audit_store import record_action
+from keysvc.common_store import announce_change, constraints_explained, lock_organization
+from keysvc.errors import OrganizationExists, OrganizationNotFound
 from keysvc.organizations import Integration, NewOrganization, Organization, Region
 from keysvc.pages import Position
-
-CHANNEL: Final = "keysvc_change"
-"""Where changes are announced to all replicas of this service."""
 
 
 class OrganizationStore:
@@ -69,10 +67,12 @@ class OrganizationStore:
             return await select_integration(db, organization_id)
 
     async def switch_integration(
-        self, organization_id: UUID, active: bool, now: datetime
+        self, organization_id: UUID, active: bool, actor: Actor, clock: Clock
     ) -> Integration:
         """Make the integration active or inactive; refuses OrganizationNotFound."""
         async with self._database.transaction() as db:
+            await lock_organization(db, organization_id)
+            now = clock()
             row = await db.fetchrow(
                 """
                 UPDATE integration
@@ -82,24 +82,12 @@ class OrganizationStore:
                 """,
                 *(organization_id, active, now),
             )
-            if row is None:  # as it was, or no such organization
+            if row is None:  # as it was
                 return await select_integration(db, organization_id)
+            action = Action.INTEGRATION_ACTIVATED if active else Action.INTEGRATION_DEACTIVATED
+            await record_action(db, organization_id, action, actor, now)
             await announce_change(db, organization_id)
         return Integration(**row)
-
-
-async def lock_organization(db: asyncpg.Connection, organization_id: UUID) -> None:
-    """Wait for our turn to change the organization's keys; refuses OrganizationNotFound.
-
-    A statement of its own: what the following ones read is then what the one
-    before us left.
-    """
-    found = await db.fetchval(
-        "SELECT 1 FROM organization WHERE organization_id = $1 FOR NO KEY UPDATE",
-        organization_id,
-    )
-    if found is None:
-        raise OrganizationNotFound(organization_id)
 
 
 async def select_integration(db: asyncpg.Connection, organization_id: UUID) -> Integration:
@@ -111,26 +99,6 @@ async def select_integration(db: asyncpg.Connection, organization_id: UUID) -> I
     if row is None:
         raise OrganizationNotFound(organization_id)
     return Integration(**row)
-
-
-async def announce_change(db: asyncpg.Connection, organization_id: UUID) -> None:
-    """Tell every replica once the transaction is committed, and not otherwise.
-
-    NOTIFY makes commits wait for one another, which these rare writes can bear.
-    """
-    await db.execute("SELECT pg_notify($1, $2)", CHANNEL, str(organization_id))
-
-
-@contextmanager
-def constraints_explained() -> Iterator[None]:
-    """Turns a broken constraint into the refusal that it stands for."""
-    try:
-        yield
-    except asyncpg.IntegrityConstraintViolationError as error:
-        explain = BROKEN_CONSTRAINTS.get(error.constraint_name)
-        if explain is None:
-            raise
-        raise explain() from error
 
 
 async def _insert(

@@ -6,11 +6,12 @@ from datetime import datetime
 from typing import Final, TypeVar
 from uuid import UUID
 
-from cloudacademy.keys.v1 import keys_pb2
+from cloudacademy.keys.v1 import audit_pb2, keys_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from chassis.refusal import InvalidField
 from keysvc import changes
+from keysvc.audit import Actor, AuditEvent
 from keysvc.keys import Key
 from keysvc.organizations import Integration, Organization, Region
 from keysvc.pages import Position, to_token
@@ -63,6 +64,13 @@ def read_address(field: str, text: str) -> str:
     return str(mapped or address)
 
 
+def read_actor(given: audit_pb2.Actor, author: str = "") -> Actor:
+    """Who acts; `author` stands in for one who is not told. Refuses InvalidField."""
+    if given == audit_pb2.Actor():
+        return Actor(author, author)
+    return Actor(given.id, given.display_name, read_address("actor.address", given.address))
+
+
 def cut_page(
     scope: UUID, elements: Sequence[Element], size: int, position: Callable[[Element], Position]
 ) -> tuple[Sequence[Element], str]:
@@ -97,11 +105,28 @@ def key_message(key: Key) -> keys_pb2.Key:
         organization_id=str(key.organization_id),
         create_time=timestamp(key.create_time),
         created_by=key.created_by,
+        created_by_name=key.created_by_name or key.created_by,
         expire_time=timestamp(key.expire_time),
         revoke_time=timestamp(key.revoke_time),
         revoked_by=key.revoked_by,
+        revoked_by_name=key.revoked_by_name or key.revoked_by,
         last_used_time=timestamp(key.last_used_time),
         last_used_address=key.last_used_address,
+    )
+
+
+def audit_event_message(event: AuditEvent) -> audit_pb2.AuditEvent:
+    actor = event.actor
+    return audit_pb2.AuditEvent(
+        id=str(event.event_id),
+        organization_id=str(event.organization_id),
+        create_time=timestamp(event.create_time),
+        actor=audit_pb2.Actor(
+            id=actor.actor_id, display_name=actor.display_name, address=actor.address
+        ),
+        action=f"ACTION_{event.action.name}",
+        key_id=str(event.key_id or ""),
+        fields=event.fields,
     )
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -11,8 +11,8 @@ from typing import Any
 import grpc
 import pytest
 import structlog
+from cloudacademy.keys.v1 import audit_pb2, audit_pb2_grpc, keys_pb2_grpc, sso_pb2_grpc
 from cloudacademy.keys.v1 import keys_pb2 as pb
-from cloudacademy.keys.v1 import keys_pb2_grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 from structlog.testing import LogCapture
 
@@ -51,11 +51,15 @@ class Replica:
     organizations: Any = field(init=False)
     integrations: Any = field(init=False)
     keys: Any = field(init=False)
+    audit: Any = field(init=False)
+    sso: Any = field(init=False)
 
     def __post_init__(self) -> None:
         self.organizations = keys_pb2_grpc.OrganizationServiceStub(self.channel)
         self.integrations = keys_pb2_grpc.IntegrationServiceStub(self.channel)
         self.keys = keys_pb2_grpc.KeyServiceStub(self.channel)
+        self.audit = audit_pb2_grpc.AuditServiceStub(self.channel)
+        self.sso = sso_pb2_grpc.SsoServiceStub(self.channel)
 
     def logged(self, event: str) -> int:
         return sum(entry["event"] == event for entry in self.log)
@@ -95,6 +99,11 @@ class Replica:
     async def list(self, organization_id: str) -> list[pb.Key]:
         request = pb.ListKeysRequest(organization_id=organization_id)
         return list((await self.keys.ListKeys(request)).keys)
+
+    async def trail(self, organization_id: str) -> Sequence[audit_pb2.AuditEvent]:
+        """What was done, newest first."""
+        request = audit_pb2.ListAuditEventsRequest(organization_id=organization_id)
+        return [*(await self.audit.ListAuditEvents(request)).events]
 
 
 @asynccontextmanager

@@ -49,6 +49,8 @@ async def test_an_old_key_works_for_eight_hours_after_a_new_one_and_not_a_second
         "This API key ended on 2026-03-01 at 20:00 UTC, because a newer key was generated 8 hours "
         "before. Paste the newer key as Secret Token in Entra; if you do not have it, generate "
         f"another one under {PAGE}.",
+        organization_id=acme,
+        key_id=old.key.id,
         expire_time="2026-03-01T20:00:00.123456Z",
     )
     assert (await keysvc.authenticate(new.token)).key_id == new.key.id
@@ -59,7 +61,7 @@ async def test_a_revoked_key_is_refused_at_once_and_for_good(keysvc: Replica, cl
 
     key = await keysvc.revoke(made.key)
 
-    expected = pb.Key(revoke_time=stamp(clock()), revoked_by="bob")
+    expected = pb.Key(revoke_time=stamp(clock()), revoked_by="bob", revoked_by_name="bob")
     expected.MergeFrom(made.key)
     assert key == expected
     with refused("KEY_REVOKED") as refusal:
@@ -68,6 +70,8 @@ async def test_a_revoked_key_is_refused_at_once_and_for_good(keysvc: Replica, cl
         "KEY_REVOKED",
         f"This API key was revoked on 2026-03-01 at 12:00 UTC. Generate a new key under {PAGE} and "
         "paste it as Secret Token in Entra.",
+        organization_id=key.organization_id,
+        key_id=key.id,
         revoke_time="2026-03-01T12:00:00.123456Z",
     )
 
@@ -102,6 +106,8 @@ async def test_an_inactive_integration_refuses_its_keys_until_it_is_active_again
         "INTEGRATION_INACTIVE",
         f"The integration is switched off. Activate it under {PAGE}; this API key then works "
         "again.",
+        organization_id=acme,
+        key_id=made.key.id,
     )
 
     await keysvc.activate(acme)

@@ -27,7 +27,13 @@ async def test_a_new_key_is_told_with_its_token_and_listed_without(
 
     made = await keysvc.generate(acme, created_by="ann")
 
-    key = pb.Key(id=made.key.id, organization_id=acme, create_time=stamp(clock()), created_by="ann")
+    key = pb.Key(
+        id=made.key.id,
+        organization_id=acme,
+        create_time=stamp(clock()),
+        created_by="ann",
+        created_by_name="ann",
+    )
     assert made.key == key
     assert str(tokens.parse(made.token).key_id) == key.id
     assert await keysvc.list(acme) == [key]

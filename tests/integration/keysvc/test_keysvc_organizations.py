@@ -8,8 +8,8 @@ from cloudacademy.keys.v1 import keys_pb2 as pb
 
 from chassis.database import Database
 from chassis.refusal import InvalidField
+from keysvc.common_store import constraints_explained
 from keysvc.errors import BROKEN_CONSTRAINTS
-from keysvc.organization_store import constraints_explained
 from tests.integration.keysvc.replicas import MovableClock, Replica, refused, stamp
 
 ID = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11"

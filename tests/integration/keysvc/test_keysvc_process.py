@@ -82,13 +82,37 @@ def test_an_operator_makes_an_organization_and_a_key_and_ends_it(keysvc: Keysvc)
         "organization_id": ID,
         "create_time": made["key"]["create_time"],
         "created_by": "ops",
+        "created_by_name": "operator ops",
     }
     assert revoked["key"] == made["key"] | {
         "revoke_time": revoked["key"]["revoke_time"],
         "revoked_by": "operator",
+        "revoked_by_name": "operator",
     }
     assert listed == {"keys": [revoked["key"]]}
     assert inactive["integration"]["state"] == "STATE_INACTIVE"
+
+
+def test_an_operators_commands_are_in_the_audit_trail(keysvc: Keysvc):
+    keysvc.answer("create-organization", "--display-name", "Acme", "--id", ID)
+    keysvc.answer("activate-integration", ID, "--by", "Ann of support")
+    keysvc.answer("activate-integration", ID)
+    key = keysvc.answer("generate-key", ID, "--created-by", "ops")["key"]["id"]
+    keysvc.answer("revoke-key", ID, key)
+
+    events = keysvc.answer("list-audit-events", ID)["events"]
+
+    assert [
+        (event["action"], event["actor"], event.get("key_id")) for event in reversed(events)
+    ] == [
+        (
+            "ACTION_INTEGRATION_ACTIVATED",
+            {"id": "operator", "display_name": "operator Ann of support"},
+            None,
+        ),
+        ("ACTION_KEY_GENERATED", {"id": "operator", "display_name": "operator ops"}, key),
+        ("ACTION_KEY_REVOKED", {"id": "operator", "display_name": "operator"}, key),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,17 @@ from cloudacademy.errors.v1 import errors_pb2
 
 from chassis.refusal import InvalidField, Refusal
 from keysvc import errors
+from keysvc.audit import Actor, operator
 from keysvc.errors import IntegrationInactive, KeyExpired, KeyRevoked, KeyUnknown
-from keysvc.keys import Candidate, Key, NewKey, admit
+from keysvc.keys import GRACE_PERIOD, Candidate, Key, NewKey, admit
 from keysvc.organizations import NewOrganization, Region
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MOMENT = timedelta(microseconds=1)
 DIGEST, OTHER = b"d" * 32, b"o" * 32
-KEY = Key(UUID(int=1), UUID(int=2), NOW, "ann", None, None, "", None, "")
+KEY = Key(UUID(int=1), UUID(int=2), NOW, "ann", "Ann Li", None, None, "", "", None, "")
+ANN = Actor("ann", "Ann Li")
+KEY_IDS = (KEY.organization_id, KEY.key_id)
 GOOD = Candidate(KEY, DIGEST, integration_active=True)
 
 
@@ -36,10 +39,14 @@ def test_a_key_is_admitted_by_its_secret():
         (None, bytes(32), KeyUnknown()),
         (GOOD, OTHER, KeyUnknown()),
         (candidate(active=False, revoke_time=NOW, expire_time=NOW), OTHER, KeyUnknown()),
-        (candidate(active=False, revoke_time=NOW, expire_time=NOW), DIGEST, KeyRevoked(NOW)),
-        (candidate(active=False, expire_time=NOW), DIGEST, KeyExpired(NOW)),
-        (candidate(active=False), DIGEST, IntegrationInactive()),
-        (candidate(active=False, expire_time=NOW + MOMENT), DIGEST, IntegrationInactive()),
+        (
+            candidate(active=False, revoke_time=NOW, expire_time=NOW),
+            DIGEST,
+            KeyRevoked(*KEY_IDS, NOW),
+        ),
+        (candidate(active=False, expire_time=NOW), DIGEST, KeyExpired(*KEY_IDS, NOW)),
+        (candidate(active=False), DIGEST, IntegrationInactive(*KEY_IDS)),
+        (candidate(active=False, expire_time=NOW + MOMENT), DIGEST, IntegrationInactive(*KEY_IDS)),
     ],
 )
 def test_refusals_come_in_their_order(named: Candidate | None, digest: bytes, refusal: Refusal):
@@ -66,8 +73,15 @@ def test_a_use_is_news_once_a_minute():
     ]
 
 
+def test_the_first_use_after_a_newer_key_is_news_at_once():
+    replaced = replace(KEY, last_used_time=NOW, expire_time=NOW + MOMENT + GRACE_PERIOD)
+    used_since = replace(replaced, last_used_time=NOW + MOMENT)
+    later = NOW + 2 * MOMENT
+    assert [key.use_is_news(later) for key in (replaced, used_since)] == [True, False]
+
+
 def test_digests_are_in_no_representation():
-    shown = repr(GOOD) + repr(NewKey(UUID(int=2), DIGEST, "ann"))
+    shown = repr(GOOD) + repr(NewKey(UUID(int=2), DIGEST, "ann", ANN))
     assert "digest" not in shown
     assert "ddd" not in shown
 
@@ -87,8 +101,28 @@ def test_other_names_are_refused(name: str):
 @pytest.mark.parametrize("author", ["x" * 201, "a\nb"])
 def test_an_author_that_cannot_be_shown_is_refused(author: str):
     with pytest.raises(InvalidField) as caught:
-        NewKey(UUID(int=2), DIGEST, author)
+        NewKey(UUID(int=2), DIGEST, author, ANN)
     assert caught.value.metadata == {"field": "created_by"}
+
+
+@pytest.mark.parametrize(
+    ("actor_id", "name", "field"),
+    [
+        ("x" * 201, "", "actor.id"),
+        ("a\nb", "", "actor.id"),
+        ("", "é" * 512 + "x", "actor.display_name"),
+        ("", "a\x1bb", "actor.display_name"),
+    ],
+)
+def test_an_actor_that_cannot_be_shown_is_refused(actor_id: str, name: str, field: str):
+    with pytest.raises(InvalidField) as caught:
+        Actor(actor_id, name)
+    assert caught.value.metadata == {"field": field}
+
+
+def test_an_operator_is_shown_as_one_by_whatever_name():
+    names = [operator(name).display_name for name in ("", "operator", "ann")]
+    assert names == ["operator", "operator", "operator ann"]
 
 
 def test_every_refusal_has_a_reason_that_the_contract_knows():

@@ -1,0 +1,39 @@
+"""The certificates of identity providers, which people paste."""
+
+from datetime import datetime
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from chassis.refusal import InvalidField
+
+FIELD: Final = "connection.certificates"
+MAXIMUM_CHARACTERS: Final = 20_000
+RSA_BITS: Final = 2_048
+EC_BITS: Final = 256
+
+
+def normalized(pem: str, now: datetime) -> str:
+    """One certificate in the usual form of PEM.
+
+    Refuses (InvalidField) what is no X.509 certificate, or several, one that is over, and one
+    whose key is too weak to vouch for anybody.
+    """
+    try:
+        (certificate,) = x509.load_pem_x509_certificates(pem[:MAXIMUM_CHARACTERS].encode())
+    except ValueError:
+        raise InvalidField(FIELD, "must each be one X.509 certificate in PEM") from None
+    if certificate.not_valid_after_utc <= now:
+        raise InvalidField(FIELD, f"ended on {certificate.not_valid_after_utc:%Y-%m-%d}")
+    if not _is_strong(certificate):
+        raise InvalidField(FIELD, "must have RSA keys of 2,048 bits, or EC keys of 256, or more")
+    return certificate.public_bytes(Encoding.PEM).decode()
+
+
+def _is_strong(certificate: x509.Certificate) -> bool:
+    key = certificate.public_key()
+    if isinstance(key, rsa.RSAPublicKey):
+        return key.key_size >= RSA_BITS
+    return isinstance(key, ec.EllipticCurvePublicKey) and key.key_size >= EC_BITS

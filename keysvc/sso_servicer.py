@@ -1,0 +1,128 @@
+"""SsoService over the store."""
+# ruff: noqa: N802 - the contract names the methods
+
+from typing import TypeAlias
+
+import grpc
+from cloudacademy.keys.v1 import sso_pb2, sso_pb2_grpc
+
+from chassis.clock import Clock
+from chassis.refusal import InvalidField
+from keysvc import certificates, sso, wire
+from keysvc.errors import OrganizationNotFound, SsoConnectionNotFound
+from keysvc.sso import Connection, Setup
+from keysvc.sso_store import SsoStore
+
+Context: TypeAlias = "grpc.aio.ServicerContext[object, object]"
+
+Switch: TypeAlias = sso_pb2.ActivateSsoConnectionRequest | sso_pb2.DeactivateSsoConnectionRequest
+
+
+class SsoServicer(sso_pb2_grpc.SsoServiceServicer):
+    """The single sign-on connection of each organization."""
+
+    def __init__(self, store: SsoStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def GetSsoConnection(
+        self, request: sso_pb2.GetSsoConnectionRequest, context: Context
+    ) -> sso_pb2.GetSsoConnectionResponse:
+        organization_id = wire.read_id("organization_id", request.organization_id)
+        connection = await self._store.get(organization_id)
+        return sso_pb2.GetSsoConnectionResponse(connection=_message(connection))
+
+    async def UpdateSsoConnection(
+        self, request: sso_pb2.UpdateSsoConnectionRequest, context: Context
+    ) -> sso_pb2.UpdateSsoConnectionResponse:
+        organization_id = wire.read_id("organization_id", request.organization_id)
+        actor = wire.read_actor(request.actor)
+        setup = self._setup(request.connection)
+        connection = await self._store.update(
+            organization_id, setup, request.etag, actor, self._clock
+        )
+        return sso_pb2.UpdateSsoConnectionResponse(connection=_message(connection))
+
+    async def RecordSsoTest(
+        self, request: sso_pb2.RecordSsoTestRequest, context: Context
+    ) -> sso_pb2.RecordSsoTestResponse:
+        organization_id = wire.read_id("organization_id", request.organization_id)
+        actor = wire.read_actor(request.actor)
+        connection = await self._store.record_test(
+            organization_id, request.etag, actor, self._clock
+        )
+        return sso_pb2.RecordSsoTestResponse(connection=_message(connection))
+
+    async def ActivateSsoConnection(
+        self, request: sso_pb2.ActivateSsoConnectionRequest, context: Context
+    ) -> sso_pb2.ActivateSsoConnectionResponse:
+        return sso_pb2.ActivateSsoConnectionResponse(connection=await self._switch(request, True))
+
+    async def DeactivateSsoConnection(
+        self, request: sso_pb2.DeactivateSsoConnectionRequest, context: Context
+    ) -> sso_pb2.DeactivateSsoConnectionResponse:
+        return sso_pb2.DeactivateSsoConnectionResponse(
+            connection=await self._switch(request, False)
+        )
+
+    async def FindSsoConnection(
+        self, request: sso_pb2.FindSsoConnectionRequest, context: Context
+    ) -> sso_pb2.FindSsoConnectionResponse:
+        match request.WhichOneof("of"):
+            case "email":
+                connection = await self._store.find_by_domain(sso.domain_of(request.email))
+            case "organization_id":
+                connection = await self._of_organization(request.organization_id)
+            case _:
+                raise InvalidField("of", "must be set")
+        return sso_pb2.FindSsoConnectionResponse(connection=_message(connection))
+
+    async def _of_organization(self, text: str) -> Connection:
+        try:
+            connection = await self._store.get(wire.read_id("organization_id", text))
+        except OrganizationNotFound:
+            raise SsoConnectionNotFound from None
+        if not connection.version:
+            raise SsoConnectionNotFound
+        return connection
+
+    async def _switch(self, request: Switch, active: bool) -> sso_pb2.SsoConnection:
+        organization_id = wire.read_id("organization_id", request.organization_id)
+        actor = wire.read_actor(request.actor)
+        return _message(await self._store.switch(organization_id, active, actor, self._clock))
+
+    def _setup(self, message: sso_pb2.SsoConnection) -> Setup:
+        setup = sso.checked(
+            Setup(
+                message.sso_url,
+                message.idp_entity_id,
+                tuple(message.certificates),
+                message.create_missing_users,
+                tuple(message.domains),
+            )
+        )
+        now = self._clock()
+        given = dict.fromkeys(certificates.normalized(each, now) for each in setup.certificates)
+        return Setup(
+            setup.sso_url,
+            setup.idp_entity_id,
+            tuple(given),
+            setup.create_missing_users,
+            setup.domains,
+        )
+
+
+def _message(connection: Connection) -> sso_pb2.SsoConnection:
+    setup = connection.setup
+    return sso_pb2.SsoConnection(
+        organization_id=str(connection.organization_id),
+        etag=connection.etag,
+        active=connection.active,
+        test_time=wire.timestamp(connection.test_time),
+        update_time=wire.timestamp(connection.update_time),
+        sso_url=setup.sso_url,
+        idp_entity_id=setup.idp_entity_id,
+        certificates=setup.certificates,
+        create_missing_users=setup.create_missing_users,
+        domains=setup.domains,
+    )
