@@ -17,8 +17,8 @@ from typing import Final, TypeAlias
 from chassis.database import Database
 from chassis.log import Logger
 from chassis.refusal import DatabaseUnavailable
+from chassis.waiting import wait
 from keysvc.organization_store import CHANNEL
-from keysvc.waiting import wait
 
 HEARTBEAT_SECONDS: Final = 0.2  # the contract says 0.25: the rest is for the question and answer
 ANSWER_SECONDS: Final = 2.0

@@ -8,9 +8,9 @@ from uuid import UUID
 
 from chassis.log import Logger
 from chassis.refusal import DatabaseUnavailable
+from chassis.waiting import wait
 from keysvc.key_store import KeyStore
 from keysvc.keys import Key
-from keysvc.waiting import wait
 
 WRITE_SECONDS: Final = 0.5
 

@@ -7,9 +7,15 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from cloudacademy.users.v1 import groups_pb2_grpc, schemas_pb2_grpc, users_pb2_grpc
+from cloudacademy.users.v1 import (
+    changes_pb2_grpc,
+    groups_pb2_grpc,
+    schemas_pb2_grpc,
+    users_pb2_grpc,
+)
 
 from chassis import log, migrations
+from chassis.bell import Bell
 from chassis.clock import system_clock
 from chassis.database import Database
 from chassis.metrics import Metrics
@@ -19,6 +25,9 @@ from chassis.settings import SettingsError
 from chassis.tracing import tracing
 from usersvc import settings
 from usersvc.callers import CALLERS
+from usersvc.change_feed import ChangeFeed
+from usersvc.change_store import ChangeStore, Listener
+from usersvc.changes_servicer import ChangesServicer
 from usersvc.group_store import GroupStore
 from usersvc.groups_servicer import GroupsServicer
 from usersvc.list_store import Lists
@@ -28,6 +37,8 @@ from usersvc.settings import Settings
 from usersvc.user_store import UserStore
 from usersvc.users_servicer import UsersServicer
 
+FEED_CONNECTIONS: Final = 4
+"""One listens; the others read for streams and snapshots, which keep nobody else waiting."""
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 
@@ -37,6 +48,8 @@ async def serve(config: Settings, stop: Stop) -> None:
     async with (
         tracing("usersvc") as traces,
         Database(config.database_url, "usersvc", tracing=traces) as database,
+        Database(config.database_url, "usersvc-changes", FEED_CONNECTIONS) as feed_database,
+        asyncio.TaskGroup() as tasks,
     ):
         metrics = Metrics()
         database.observe(metrics)
@@ -49,13 +62,20 @@ async def serve(config: Settings, stop: Stop) -> None:
             tracing=traces,
             told=("organization_id",),
         )
-        lists, schema_store = Lists(database), SchemaStore(database)
-        users = UsersServicer(UserStore(database, lists), schema_store, system_clock)
+        lists, schema_store, bell = Lists(database), SchemaStore(database), Bell()
+        users = UsersServicer(UserStore(database, lists, bell), schema_store, system_clock)
         users_pb2_grpc.add_UserServiceServicer_to_server(users, server.grpc)
-        groups = GroupsServicer(GroupStore(database, lists), system_clock)
+        groups = GroupsServicer(GroupStore(database, lists, bell), system_clock)
         groups_pb2_grpc.add_GroupServiceServicer_to_server(groups, server.grpc)
         schemas = SchemasServicer(schema_store, system_clock)
         schemas_pb2_grpc.add_SchemaServiceServicer_to_server(schemas, server.grpc)
+        change_store = ChangeStore(feed_database)
+        feed = ChangeFeed(change_store, Listener(feed_database), bell, system_clock, logger)
+        feed.observe(metrics)
+        changes = ChangesServicer(feed, change_store)
+        changes_pb2_grpc.add_ChangeServiceServicer_to_server(changes, server.grpc)
+        tasks.create_task(feed.follow(stop))
+        tasks.create_task(feed.trim(stop))
         await server.run(stop)
 
 

@@ -6,11 +6,13 @@ from typing import Final
 from chassis.refusal import Code, InvalidField, InvalidPageToken, Refusal
 
 __all__ = [
+    "ChangesTrimmed",
     "EtagMismatch",
     "FieldImmutable",
     "FilterTooCostly",
     "GroupCycle",
     "GroupNotFound",
+    "InvalidChangeToken",
     "InvalidField",
     "InvalidFilter",
     "InvalidPageToken",
@@ -18,6 +20,7 @@ __all__ = [
     "SchemaExists",
     "SchemaInUse",
     "SchemaNotFound",
+    "SnapshotsBusy",
     "UnknownField",
     "UserNameTaken",
     "UserNotFound",
@@ -161,6 +164,39 @@ class SchemaInUse(Refusal):
 
     def __init__(self, urn: str) -> None:
         super().__init__(f"Users have values for the schema {urn}.", urn=urn)
+
+
+class InvalidChangeToken(Refusal):
+    """A token that is none of this feed, or not of what it is used for."""
+
+    code = Code.INVALID_ARGUMENT
+    reason = "INVALID_CHANGE_TOKEN"
+
+    def __init__(self) -> None:
+        super().__init__("The token leads nowhere here; take a snapshot and go on from its token.")
+
+
+class ChangesTrimmed(Refusal):
+    """The changes behind a token are no longer kept."""
+
+    code = Code.OUT_OF_RANGE
+    reason = "CHANGES_TRIMMED"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The changes since this token are no longer kept; take a snapshot and go on from its"
+            " token."
+        )
+
+
+class SnapshotsBusy(Refusal):
+    """As many snapshots are being read as may be at once."""
+
+    code = Code.UNAVAILABLE
+    reason = "SNAPSHOTS_BUSY"
+
+    def __init__(self) -> None:
+        super().__init__("Too many snapshots are being read; try again.", retry_after_seconds=5.0)
 
 
 _TOO_LONG: Final = "is longer than 2,000 bytes in UTF-8 with its case folded"

@@ -9,8 +9,10 @@ from uuid import UUID
 
 import asyncpg
 
+from chassis.bell import Bell
 from chassis.database import Database
-from usersvc import member_store
+from usersvc import changes, member_store
+from usersvc.changes import Difference, Origin
 from usersvc.errors import EtagMismatch, GroupNotFound, of_constraint
 from usersvc.filters import Filter, Page, Position, Query
 from usersvc.group_fields import COLUMNS, GROUPS
@@ -26,11 +28,15 @@ _NEW: Final = UUID(int=0)
 
 
 class GroupStore:
-    """Reads and writes groups and their members. An organization never sees another's."""
+    """Reads and writes groups and their members. An organization never sees another's.
 
-    def __init__(self, database: Database, lists: Lists) -> None:
+    Each change is told in the transaction that makes it; `bell` rings once it has committed.
+    """
+
+    def __init__(self, database: Database, lists: Lists, bell: Bell) -> None:
         self._database = database
         self._lists = lists
+        self._bell = bell
 
     async def create(
         self,
@@ -38,6 +44,7 @@ class GroupStore:
         profile: GroupProfile,
         members: MemberChange,
         now: datetime,
+        origin: Origin,
     ) -> Group:
         """Add a group with its first members. Refuses MemberNotFound and InvalidField."""
         async with self._transaction(_NEW) as db:
@@ -48,7 +55,9 @@ class GroupStore:
                 _INSERT,
                 organization_id, now, profile.display_name, profile.external_id or None,
                 found.newcomers, found.groups, unknown,
+                changes.given_group_fields(profile, unknown), origin.request_id, origin.key_id,
             )  # fmt: skip
+        self._bell.ring()
         return Group(organization_id, group_id, 1, now, now, profile, unknown)
 
     async def get(self, organization_id: UUID, group_id: UUID) -> Group:
@@ -57,7 +66,7 @@ class GroupStore:
             row = await db.fetchrow(_SELECT_ONE, organization_id, group_id)
         if row is None:
             raise GroupNotFound(group_id)
-        return _group(row)
+        return group_of(row)
 
     async def change(
         self,
@@ -65,13 +74,16 @@ class GroupStore:
         group_id: UUID,
         decide: Callable[[Group], GroupProfile],
         members: MemberChange,
+        *,
         now: datetime,
+        origin: Origin,
     ) -> Group:
         """Give a group the profile that is decided on, and change its members.
 
         Refuses GroupNotFound, MemberNotFound, GroupCycle and InvalidField.
         """
         for all_as_newcomers in (False, True):
+            changed = None
             async with self._transaction(group_id) as db:
                 found = await member_store.find(
                     db, organization_id, group_id, members.add, all_as_newcomers=all_as_newcomers
@@ -79,21 +91,28 @@ class GroupStore:
                 row = await db.fetchrow(_SELECT_LOCKED, organization_id, group_id)
                 if row is None:
                     raise GroupNotFound(group_id)
-                group = _group(row)
+                group = group_of(row)
                 profile = decide(group)
                 nobodies = await member_store.check(db, organization_id, group_id, members, found)
-                changed = replace(
+                wanted = replace(
                     group,
                     profile=profile,
                     unknown=unknown_after(group.unknown, members, nobodies),
                 )
                 if await member_store.are_members(db, organization_id, group_id, found.members):
-                    return await _write(db, group, changed, members, found=found, now=now)
+                    changed = await _write(
+                        db, group, wanted, members, found=found, now=now, origin=origin
+                    )
+            if changed is not None:
+                self._bell.ring()
+                return changed
             # Others removed one just before the group was locked. To lock that user now could
             # make two wait for each other: begin anew, and lock all of them first.
         raise AssertionError("nobody is taken for a member who was not locked")
 
-    async def delete(self, organization_id: UUID, group_id: UUID, etag: str, now: datetime) -> None:
+    async def delete(
+        self, organization_id: UUID, group_id: UUID, etag: str, now: datetime, origin: Origin
+    ) -> None:
         """Remove a group that has an etag, or any. Refuses GroupNotFound and EtagMismatch."""
         async with self._database.transaction() as db:
             await member_store.serialize_nesting(db, organization_id)
@@ -103,15 +122,14 @@ class GroupStore:
                 raise GroupNotFound(group_id)
             if etag and etag != str(version):
                 raise EtagMismatch(str(version))
-            await db.execute(_LEAVE_HOLDERS, organization_id, group_id, now)
-            await db.execute(
-                "DELETE FROM groups WHERE organization_id = $1 AND group_id = $2",
-                organization_id, group_id,
-            )  # fmt: skip
+            about = (organization_id, group_id, now, origin.request_id, origin.key_id)
+            await db.execute(_LEAVE_HOLDERS, *about)
+            await db.execute(_DELETE, *about)
+        self._bell.ring()
 
     async def list(self, query: Query) -> Page[Group]:
         """A page of the groups that satisfy a filter. Refuses as `Lists.page` does."""
-        return await self._lists.page(query, GROUPS, _group)
+        return await self._lists.page(query, GROUPS, group_of)
 
     async def count(self, organization_id: UUID, filter_: Filter | None) -> int:
         """How many groups satisfy a filter. Refuses as `Lists.count` does."""
@@ -136,7 +154,7 @@ class GroupStore:
             row = await db.fetchrow(_SELECT_ONE, organization_id, group_id)
         if row is None:
             raise GroupNotFound(group_id)
-        unknown = [Member(text, MemberKind.UNKNOWN, "") for text in _group(row).unknown]
+        unknown = [Member(text, MemberKind.UNKNOWN, "") for text in group_of(row).unknown]
         if members and unknown:
             # On a page of their own, whatever part of the others fits into an answer.
             return Page(members, Position(None, _LAST), _positions(members))
@@ -167,21 +185,28 @@ async def _write(
     *,
     found: Found,
     now: datetime,
+    origin: Origin,
 ) -> Group:
-    profile = changed.profile
+    profile, differing = changed.profile, _difference(group, changed)
     version = await db.fetchval(
         _REPLACE if members.clear else _UPDATE,
         group.organization_id, group.group_id, now, profile.display_name,
         profile.external_id or None, changed != group, found.newcomers, found.groups,
         found.members if members.clear else set(members.remove).difference(members.add),
-        changed.unknown,
+        changed.unknown, differing.fields, differing.old, differing.new,
+        origin.request_id, origin.key_id,
     )  # fmt: skip
     if version is None:
         return group
     return replace(changed, version=version, update_time=now)
 
 
-def _group(row: Row) -> Group:
+def _difference(old: Group, new: Group) -> Difference:
+    return changes.group_difference(old.profile, old.unknown, new.profile, new.unknown)
+
+
+def group_of(row: Row) -> Group:
+    """The group in a row of `COLUMNS`."""
     return Group(
         organization_id=row["organization_id"],
         group_id=row["group_id"],
@@ -199,7 +224,18 @@ _SELECT_ONE: Final = f"SELECT {COLUMNS} FROM groups WHERE organization_id = $1 A
 
 _SELECT_LOCKED: Final = f"{_SELECT_ONE} FOR NO KEY UPDATE"
 
-_INSERT: Final = """
+# Members that were removed (10) and added (9), in rows of 1,000 at most.
+_MEMBER_CHANGES: Final = """
+    SELECT type, '{}'::text[] AS fields,
+           coalesce(array_agg(member_id) FILTER (WHERE NOT is_group), '{}') AS user_ids,
+           coalesce(array_agg(member_id) FILTER (WHERE is_group), '{}') AS group_ids,
+           20 - type AS place
+      FROM (SELECT *, (row_number() OVER (PARTITION BY type ORDER BY member_id) - 1) / 1000 AS part
+              FROM member_change)
+     GROUP BY type, part
+"""
+
+_INSERT: Final = f"""
     WITH new_group AS (
         INSERT INTO groups
             (organization_id, create_time, update_time, display_name, external_id, unknown_members)
@@ -211,9 +247,25 @@ _INSERT: Final = """
     ), added_groups AS (
         INSERT INTO group_groups (organization_id, group_id, member_group_id)
         SELECT $1, group_id, member_id FROM new_group, unnest($6::uuid[]) AS member_id
+    ), member_change (type, member_id, is_group) AS (
+        SELECT 9::smallint, user_id, false FROM unnest($5::uuid[]) AS user_id
+        UNION ALL
+        SELECT 9::smallint, member_id, true FROM unnest($6::uuid[]) AS member_id
+    ), change AS (
+        SELECT 6::smallint AS type, $8::text[] AS fields, '{{}}'::uuid[] AS user_ids,
+               '{{}}'::uuid[] AS group_ids, 0 AS place
+        UNION ALL
+        {_MEMBER_CHANGES}
+    ), told AS (
+        INSERT INTO changes
+            (organization_id, number, type, resource_id, version, fields, user_ids, group_ids,
+             create_time, request_id, key_id, resource_name)
+        SELECT $1, next_change(), type, (SELECT group_id FROM new_group), 1, fields, user_ids,
+               group_ids, $2, $9, $10, $3
+          FROM (SELECT * FROM change ORDER BY place) AS change
     )
     SELECT group_id FROM new_group
-"""
+"""  # noqa: S608
 
 
 def _update(user: str, group: str) -> str:
@@ -237,14 +289,37 @@ def _update(user: str, group: str) -> str:
             SELECT $1, $2, member_id FROM unnest($8::uuid[]) AS member_id
             ON CONFLICT ON CONSTRAINT group_groups_pkey DO NOTHING
             RETURNING member_group_id
+        ), member_change (type, member_id, is_group) AS (
+            SELECT 10::smallint, user_id, false FROM removed_users
+            UNION ALL
+            SELECT 10::smallint, member_group_id, true FROM removed_groups
+            UNION ALL
+            SELECT 9::smallint, user_id, false FROM added_users
+            UNION ALL
+            SELECT 9::smallint, member_group_id, true FROM added_groups
+        ), written AS (
+            UPDATE groups
+               SET version = version + 1, update_time = $3, display_name = $4, external_id = $5,
+                   unknown_members = $10
+             WHERE organization_id = $1 AND group_id = $2
+               AND ($6 OR EXISTS (SELECT FROM member_change))
+            RETURNING version
+        ), change AS (
+            SELECT 7::smallint AS type, $11::text[] AS fields, '{{}}'::uuid[] AS user_ids,
+                   '{{}}'::uuid[] AS group_ids, 0 AS place
+             WHERE $6
+            UNION ALL
+            {_MEMBER_CHANGES}
+        ), told AS (
+            INSERT INTO changes
+                (organization_id, number, type, resource_id, version, fields, user_ids, group_ids,
+                 create_time, request_id, key_id, resource_name, old_values, new_values)
+            SELECT $1, next_change(), type, $2, (SELECT version FROM written), fields, user_ids,
+                   group_ids, $3, $14, $15, $4,
+                   CASE type WHEN 7 THEN $12::text[] END, CASE type WHEN 7 THEN $13::text[] END
+              FROM (SELECT * FROM change ORDER BY place) AS change
         )
-        UPDATE groups
-           SET version = version + 1, update_time = $3, display_name = $4, external_id = $5,
-               unknown_members = $10
-         WHERE organization_id = $1 AND group_id = $2
-           AND ($6 OR EXISTS (SELECT FROM removed_users) OR EXISTS (SELECT FROM removed_groups)
-                   OR EXISTS (SELECT FROM added_users) OR EXISTS (SELECT FROM added_groups))
-        RETURNING version
+        SELECT version FROM written
     """  # noqa: S608
 
 
@@ -276,8 +351,28 @@ _LEAVE_HOLDERS: Final = """
         DELETE FROM group_groups
          WHERE organization_id = $1 AND member_group_id = $2
         RETURNING group_id
+    ), changed AS (
+        UPDATE groups
+           SET version = version + 1, update_time = $3
+         WHERE organization_id = $1 AND group_id = ANY(ARRAY(SELECT group_id FROM holder))
+        RETURNING group_id, version, display_name
     )
-    UPDATE groups
-       SET version = version + 1, update_time = $3
-     WHERE organization_id = $1 AND group_id = ANY(ARRAY(SELECT group_id FROM holder))
+    INSERT INTO changes
+        (organization_id, number, type, resource_id, version, group_ids, create_time, request_id,
+         key_id, resource_name)
+    SELECT $1, next_change(), 10, group_id, version, ARRAY[$2::uuid], $3, $4, $5, display_name
+      FROM (SELECT * FROM changed ORDER BY group_id) AS changed
+"""
+
+_DELETE: Final = """
+    WITH deleted AS (
+        DELETE FROM groups
+         WHERE organization_id = $1 AND group_id = $2
+        RETURNING group_id, display_name
+    )
+    INSERT INTO changes
+        (organization_id, number, type, resource_id, create_time, request_id, key_id,
+         resource_name)
+    SELECT $1, next_change(), 8, group_id, $3, $4, $5, display_name
+      FROM deleted
 """

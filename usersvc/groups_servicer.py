@@ -35,7 +35,9 @@ class GroupsServicer(groups_pb2_grpc.GroupServiceServicer):
         profile = wire_group.to_profile(request.group)
         groups.check(profile)
         members = wire_group.to_first_members(request)
-        group = await self._store.create(organization_id, profile, members, self._clock())
+        group = await self._store.create(
+            organization_id, profile, members, self._clock(), wire.to_origin(context)
+        )
         return groups_pb2.CreateGroupResponse(group=wire_group.from_group(group))
 
     async def GetGroup(  # noqa: N802
@@ -86,7 +88,8 @@ class GroupsServicer(groups_pb2_grpc.GroupServiceServicer):
             wire.to_uuid("group.id", request.group.id),
             decide,
             wire_group.to_change(request.members),
-            self._clock(),
+            now=self._clock(),
+            origin=wire.to_origin(context),
         )
         return groups_pb2.UpdateGroupResponse(group=wire_group.from_group(group))
 
@@ -99,6 +102,7 @@ class GroupsServicer(groups_pb2_grpc.GroupServiceServicer):
             wire.to_uuid("group_id", request.group_id),
             request.etag,
             self._clock(),
+            wire.to_origin(context),
         )
         return groups_pb2.DeleteGroupResponse()
 

@@ -8,8 +8,10 @@ from uuid import UUID
 
 import asyncpg
 
+from chassis.bell import Bell
 from chassis.database import Database
-from usersvc import extensions, membership_store, schema_store, user_rows
+from usersvc import changes, extensions, membership_store, schema_store, user_rows
+from usersvc.changes import Origin
 from usersvc.errors import EtagMismatch, UserNotFound, of_constraint
 from usersvc.extensions import Extensions
 from usersvc.fields import Resource
@@ -24,22 +26,31 @@ Decide: TypeAlias = Callable[[User, Sequence[Schema]], Profile]
 
 
 class UserStore:
-    """Reads and writes users. An organization never sees another's."""
+    """Reads and writes users. An organization never sees another's.
 
-    def __init__(self, database: Database, lists: Lists) -> None:
+    Each change is told in the transaction that makes it; `bell` rings once it has committed.
+    """
+
+    def __init__(self, database: Database, lists: Lists, bell: Bell) -> None:
         self._database = database
         self._lists = lists
+        self._bell = bell
 
-    async def create(self, organization_id: UUID, profile: Profile, now: datetime) -> User:
+    async def create(
+        self, organization_id: UUID, profile: Profile, now: datetime, origin: Origin
+    ) -> User:
         """Add a user. Refuses UserNameTaken and InvalidField."""
-        if not profile.extensions:
+        if profile.extensions:
+            async with self._database.transaction() as db:
+                urns = profile.extensions.keys()
+                schemas = await schema_store.held(db, organization_id, urns)
+                extensions.apply({}, profile.extensions, (extensions.ALL,), schemas)
+                user = await _insert(db, organization_id, profile, now, origin)
+        else:
             async with self._database.connection() as db:
-                return await _insert(db, organization_id, profile, now)
-        async with self._database.transaction() as db:
-            urns = profile.extensions.keys()
-            schemas = await schema_store.held(db, organization_id, urns)
-            extensions.apply({}, profile.extensions, (extensions.ALL,), schemas)
-            return await _insert(db, organization_id, profile, now)
+                user = await _insert(db, organization_id, profile, now, origin)
+        self._bell.ring()
+        return user
 
     async def get(self, organization_id: UUID, user_id: UUID, *, with_groups: bool = False) -> User:
         """Read a user. Refuses UserNotFound."""
@@ -62,21 +73,27 @@ class UserStore:
             groups = await membership_store.of_users(db, users[0].organization_id, ids)
         return [replace(user, groups=groups.get(user.user_id, ())) for user in users]
 
-    async def write(self, user: User, profile: Profile, now: datetime) -> User | None:
+    async def write(
+        self, user: User, profile: Profile, now: datetime, origin: Origin
+    ) -> User | None:
         """Give a user a new profile; None if it is no longer as it was read.
 
         Refuses UserNameTaken and InvalidField.
         """
         async with self._database.connection() as db:
-            return await _write(db, user, profile, now)
+            written = await _write(db, user, profile, now, origin)
+        self._bell.ring()
+        return written
 
     async def change(
         self,
         organization_id: UUID,
         user_id: UUID,
         decide: Decide,
-        now: datetime,
         new: Extensions,
+        *,
+        now: datetime,
+        origin: Origin,
     ) -> User:
         """Read, decide and write with the user locked: nobody else can be in between.
 
@@ -93,12 +110,21 @@ class UserStore:
             profile = decide(user, schemas)
             if profile == user.profile:
                 return user
-            return await _write(db, user, profile, now) or user
+            written = await _write(db, user, profile, now, origin) or user
+        self._bell.ring()
+        return written
 
     async def delete(
-        self, organization_id: UUID, user_id: UUID, version: int | None, now: datetime
+        self,
+        organization_id: UUID,
+        user_id: UUID,
+        version: int | None,
+        now: datetime,
+        origin: Origin,
     ) -> None:
         """Remove a user that has a version, or any, and take it out of its groups.
+
+        What the log holds of the person goes, too.
 
         Refuses UserNotFound and EtagMismatch.
         """
@@ -109,11 +135,11 @@ class UserStore:
                 raise UserNotFound(user_id)
             if version not in (None, current):
                 raise EtagMismatch(str(current))
-            await db.execute(_LEAVE_GROUPS, organization_id, user_id, now)
-            await db.execute(
-                "DELETE FROM users WHERE organization_id = $1 AND user_id = $2",
-                organization_id, user_id,
-            )  # fmt: skip
+            about = (organization_id, user_id, now, origin.request_id, origin.key_id)
+            await db.execute(_FORGET, organization_id, user_id)
+            await db.execute(_LEAVE_GROUPS, *about)
+            await db.execute(_DELETE, *about)
+        self._bell.ring()
 
     async def list(self, query: Query, users: Resource) -> Page[User]:
         """A page of the users that satisfy a filter. Refuses as `Lists.page` does."""
@@ -125,12 +151,17 @@ class UserStore:
 
 
 async def _insert(
-    db: asyncpg.Connection, organization_id: UUID, profile: Profile, now: datetime
+    db: asyncpg.Connection,
+    organization_id: UUID,
+    profile: Profile,
+    now: datetime,
+    origin: Origin,
 ) -> User:
     try:
         user_id = await db.fetchval(
             _INSERT,
             organization_id, now, *user_rows.columns(profile),
+            changes.given_fields(profile), origin.request_id, origin.key_id,
         )  # fmt: skip
     except asyncpg.IntegrityConstraintViolationError as error:
         raise _refusal(error, profile) from error
@@ -138,12 +169,15 @@ async def _insert(
 
 
 async def _write(
-    db: asyncpg.Connection, user: User, profile: Profile, now: datetime
+    db: asyncpg.Connection, user: User, profile: Profile, now: datetime, origin: Origin
 ) -> User | None:
+    differing = changes.difference(user.profile, profile)
     try:
         version = await db.fetchval(
             _UPDATE,
             user.organization_id, now, *user_rows.columns(profile), user.user_id, user.version,
+            changes.update_type(user.profile, profile),
+            differing.fields, differing.old, differing.new, origin.request_id, origin.key_id,
         )  # fmt: skip
     except asyncpg.IntegrityConstraintViolationError as error:
         raise _refusal(error, profile) from error
@@ -183,6 +217,13 @@ _LOCK_TO_DELETE: Final = """
     SELECT version FROM users WHERE organization_id = $1 AND user_id = $2 FOR UPDATE
 """
 
+# What is the person's in the log of what happened to the person.
+_FORGET: Final = """
+    UPDATE changes
+       SET resource_name = NULL, old_values = NULL, new_values = NULL
+     WHERE organization_id = $1 AND resource_id = $2
+"""
+
 _LEAVE_GROUPS: Final = """
     WITH locked AS MATERIALIZED (
         SELECT group_id
@@ -198,21 +239,57 @@ _LEAVE_GROUPS: Final = """
          WHERE organization_id = $1 AND user_id = $2
            AND group_id = ANY(ARRAY(SELECT group_id FROM locked))
         RETURNING group_id
+    ), changed AS (
+        UPDATE groups
+           SET version = version + 1, update_time = $3
+         WHERE organization_id = $1 AND group_id = ANY(ARRAY(SELECT group_id FROM left_group))
+        RETURNING group_id, version, display_name
     )
-    UPDATE groups
-       SET version = version + 1, update_time = $3
-     WHERE organization_id = $1 AND group_id = ANY(ARRAY(SELECT group_id FROM left_group))
+    INSERT INTO changes
+        (organization_id, number, type, resource_id, version, user_ids, create_time, request_id,
+         key_id, resource_name)
+    SELECT $1, next_change(), 10, group_id, version, ARRAY[$2::uuid], $3, $4, $5, display_name
+      FROM (SELECT * FROM changed ORDER BY group_id) AS changed
+"""
+
+_DELETE: Final = """
+    WITH deleted AS (
+        DELETE FROM users WHERE organization_id = $1 AND user_id = $2 RETURNING user_id
+    )
+    INSERT INTO changes
+        (organization_id, number, type, resource_id, create_time, request_id, key_id)
+    SELECT $1, next_change(), 5, user_id, $3, $4, $5
+      FROM deleted
 """
 
 _INSERT: Final = f"""
-    INSERT INTO users (organization_id, create_time, update_time, {PROFILE_COLUMNS})
-    VALUES ($1, $2, $2, {_PROFILE_ARGUMENTS})
-    RETURNING user_id
+    WITH created AS (
+        INSERT INTO users (organization_id, create_time, update_time, {PROFILE_COLUMNS})
+        VALUES ($1, $2, $2, {_PROFILE_ARGUMENTS})
+        RETURNING user_id
+    ), told AS (
+        INSERT INTO changes
+            (organization_id, number, type, resource_id, version, fields, active, create_time,
+             request_id, key_id, resource_name)
+        SELECT $1, next_change(), 1, user_id, 1, $35, $5 IS TRUE, $2, $36, $37, $3
+          FROM created
+    )
+    SELECT user_id FROM created
 """  # noqa: S608
 
 _UPDATE: Final = f"""
-    UPDATE users
-       SET version = version + 1, update_time = $2, ({PROFILE_COLUMNS}) = ROW ({_PROFILE_ARGUMENTS})
-     WHERE organization_id = $1 AND user_id = $35 AND version = $36
-    RETURNING version
+    WITH written AS (
+        UPDATE users
+           SET version = version + 1, update_time = $2,
+               ({PROFILE_COLUMNS}) = ROW ({_PROFILE_ARGUMENTS})
+         WHERE organization_id = $1 AND user_id = $35 AND version = $36
+        RETURNING version
+    ), told AS (
+        INSERT INTO changes
+            (organization_id, number, type, resource_id, version, fields, active, create_time,
+             request_id, key_id, resource_name, old_values, new_values)
+        SELECT $1, next_change(), $37, $35, version, $38, $5 IS TRUE, $2, $41, $42, $3, $39, $40
+          FROM written
+    )
+    SELECT version FROM written
 """  # noqa: S608

@@ -38,7 +38,9 @@ class UsersServicer(users_pb2_grpc.UserServiceServicer):
         organization_id = wire.to_uuid("organization_id", request.organization_id)
         profile = users.as_created(wire.to_profile(request.user))
         users.check(profile)
-        user = await self._store.create(organization_id, profile, self._clock())
+        user = await self._store.create(
+            organization_id, profile, self._clock(), wire.to_origin(context)
+        )
         return users_pb2.CreateUserResponse(user=wire.from_user(user))
 
     async def GetUser(  # noqa: N802
@@ -86,7 +88,7 @@ class UsersServicer(users_pb2_grpc.UserServiceServicer):
         mask = tuple(request.update_mask.paths)
         if not mask:
             raise InvalidField("update_mask", "names no field")
-        new = wire.to_profile(request.user)
+        new, origin = wire.to_profile(request.user), wire.to_origin(context)
 
         def decide(user: User, schemas: Sequence[Schema] = ()) -> Profile:
             if request.etag and request.etag != user.etag:
@@ -103,9 +105,16 @@ class UsersServicer(users_pb2_grpc.UserServiceServicer):
         else:
             profile = decide(user)
             unchanged = profile == user.profile
-            written = user if unchanged else await self._store.write(user, profile, self._clock())
+            written = (
+                user if unchanged else await self._store.write(user, profile, self._clock(), origin)
+            )
         user = written or await self._store.change(
-            organization_id, user_id, decide, self._clock(), new.extensions
+            organization_id,
+            user_id,
+            decide,
+            new.extensions,
+            now=self._clock(),
+            origin=origin,
         )
         if request.view == WITH_GROUPS:
             (user,) = await self._store.with_groups([user])
@@ -118,7 +127,9 @@ class UsersServicer(users_pb2_grpc.UserServiceServicer):
         organization_id = wire.to_uuid("organization_id", request.organization_id)
         user_id = wire.to_uuid("user_id", request.user_id)
         version = users.version_of(request.etag) if request.etag else None
-        await self._store.delete(organization_id, user_id, version, self._clock())
+        await self._store.delete(
+            organization_id, user_id, version, self._clock(), wire.to_origin(context)
+        )
         return users_pb2.DeleteUserResponse()
 
     async def _resource(self, request: users_pb2.ListUsersRequest) -> Resource:

@@ -1,14 +1,18 @@
 """Messages ↔ domain values. Decides nothing but what a message can mean at all."""
 
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
+import grpc
 from cloudacademy.users.v1 import users_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from chassis.envelope import REQUEST_ID_KEY
 from usersvc import wire_extension
+from usersvc.changes import Origin
 from usersvc.errors import InvalidField
 from usersvc.users import (
     NO_ENTERPRISE,
@@ -21,6 +25,9 @@ from usersvc.users import (
     User,
 )
 
+KEY_ID_KEY: Final = "x-key-id"
+MAX_REQUEST_ID: Final = 100
+_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -33,6 +40,16 @@ def to_uuid(field: str, text: str) -> UUID:
     if str(value) != text.lower():
         raise InvalidField(field, "is no UUID")
     return value
+
+
+def to_origin(context: "grpc.aio.ServicerContext[Any, Any]") -> Origin:
+    """What led to a call, as its metadata say: the request, and the API key that it came with."""
+    said = dict(context.invocation_metadata() or ())
+    key_id = str(said.get(KEY_ID_KEY, ""))
+    return Origin(
+        request_id=str(said.get(REQUEST_ID_KEY, ""))[:MAX_REQUEST_ID],
+        key_id=UUID(key_id) if _UUID.fullmatch(key_id) else None,
+    )
 
 
 def to_profile(user: users_pb2.User) -> Profile:

@@ -11,6 +11,10 @@ import asyncpg
 import grpc
 import pytest
 import structlog
+from cloudacademy.users.v1.changes_pb2_grpc import (
+    ChangeServiceStub,
+    add_ChangeServiceServicer_to_server,
+)
 from cloudacademy.users.v1.groups_pb2_grpc import (
     GroupServiceStub,
     add_GroupServiceServicer_to_server,
@@ -21,10 +25,14 @@ from cloudacademy.users.v1.schemas_pb2_grpc import (
 )
 from cloudacademy.users.v1.users_pb2_grpc import UserServiceStub, add_UserServiceServicer_to_server
 
+from chassis.bell import Bell
 from chassis.database import Database
 from chassis.envelope import Envelope
 from tests.postgres import Template, TestPostgres
-from usersvc.__main__ import migrate
+from usersvc.__main__ import FEED_CONNECTIONS, migrate
+from usersvc.change_feed import ChangeFeed
+from usersvc.change_store import ChangeStore, Listener
+from usersvc.changes_servicer import ChangesServicer
 from usersvc.group_store import GroupStore
 from usersvc.groups_servicer import GroupsServicer
 from usersvc.list_store import Lists
@@ -67,20 +75,30 @@ def clock() -> StoppedClock:
 async def open_channel(url: str, clock: StoppedClock) -> AsyncIterator[grpc.aio.Channel]:
     """A channel to a running process's worth of services, over a real socket."""
     log = structlog.wrap_logger(structlog.PrintLogger(sys.stderr))  # pytest shows it for failures
-    async with Database(url, "usersvc") as database:
+    stop = asyncio.Event()
+    async with (
+        Database(url, "usersvc") as database,
+        Database(url, "usersvc-changes", FEED_CONNECTIONS) as feed_database,
+        asyncio.TaskGroup() as tasks,
+    ):
         server = grpc.aio.server(interceptors=[Envelope(log)])
-        lists, schema_store = Lists(database), SchemaStore(database)
-        users = UsersServicer(UserStore(database, lists), schema_store, clock)
+        lists, schema_store, bell = Lists(database), SchemaStore(database), Bell()
+        users = UsersServicer(UserStore(database, lists, bell), schema_store, clock)
         add_UserServiceServicer_to_server(users, server)
-        groups = GroupsServicer(GroupStore(database, lists), clock)
+        groups = GroupsServicer(GroupStore(database, lists, bell), clock)
         add_GroupServiceServicer_to_server(groups, server)
         add_SchemaServiceServicer_to_server(SchemasServicer(schema_store, clock), server)
+        change_store = ChangeStore(feed_database)
+        feed = ChangeFeed(change_store, Listener(feed_database), bell, clock, log)
+        add_ChangeServiceServicer_to_server(ChangesServicer(feed, change_store), server)
+        tasks.create_task(feed.follow(stop))
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
         try:
             async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
                 yield channel
         finally:
+            stop.set()
             await server.stop(None)
 
 
@@ -106,6 +124,12 @@ def users(channel: grpc.aio.Channel) -> UserServiceStub:
 def groups(channel: grpc.aio.Channel) -> GroupServiceStub:
     """The service of groups, in the same process and on the same database as `users`."""
     return GroupServiceStub(channel)
+
+
+@pytest.fixture
+def changes(channel: grpc.aio.Channel) -> ChangeServiceStub:
+    """The feed of what `users` and `groups` do."""
+    return ChangeServiceStub(channel)
 
 
 @pytest.fixture
