@@ -41,7 +41,7 @@ demo: protos ## Provision made-up people into the running region: make demo [PEO
 	@set -a && . ./.run/$(REGION).env && exec env $(RUN) -m tests.entra --people $(PEOPLE)
 
 .PHONY: test
-test: lint types ## Check style, types and contracts, then run all tests
+test: lint types deploy-tools ## Check style, types and contracts, then run all tests
 	@$(BIN)/pytest -q
 
 .PHONY: lint
@@ -60,7 +60,27 @@ lock: ## Lock the requirements anew, with hashes (needs uv)
 		--python-version 3.11 --no-strip-extras --no-annotate --no-header -o requirements/runtime.txt
 	uv pip compile -q pyproject.toml --upgrade --group dev --generate-hashes --universal \
 		--python-version 3.11 --no-strip-extras --no-annotate --no-header -o requirements/dev.txt
+	uv pip compile -q --group image -c requirements/runtime.txt --generate-hashes --universal \
+		--python-version 3.11 --no-strip-extras --no-annotate --no-header -o requirements/image.txt
+	uv pip compile -q --group deploy --upgrade --generate-hashes --universal \
+		--python-version 3.11 --no-strip-extras --no-annotate --no-header -o requirements/deploy.txt
 
 .PHONY: conformance
 conformance: protos ## Let the field's own suites judge the service, and print a table
 	@$(RUN) -m tests.conformance
+
+# Kubernetes. Its tools have an environment of their own: checkov needs other versions than we do.
+TOOLS := .venv-deploy
+$(TOOLS)/.complete: requirements/deploy.txt
+	@echo "Installing the locked tools of deploy/ into $(TOOLS) ..."
+	@$(PYTHON) -m venv $(TOOLS)
+	@$(TOOLS)/bin/pip install --quiet --disable-pip-version-check --require-hashes \
+		--only-binary :all: --requirement requirements/deploy.txt
+	@touch $@
+
+.PHONY: deploy-tools
+deploy-tools: $(TOOLS)/.complete
+
+.PHONY: k8s-check
+k8s-check: protos deploy-tools ## Render the manifests of deploy/k8s and check them
+	@$(BIN)/pytest -q tests/k8s

@@ -30,8 +30,7 @@ def _of_region(overlay: str, namespace: str) -> list[Pod]:
             namespace,
             pod(one)["metadata"]["labels"],
             tuple(
-                port["containerPort"]
-                for port in pod(one)["spec"]["containers"][0].get("ports", ())
+                port["containerPort"] for port in pod(one)["spec"]["containers"][0].get("ports", ())
             ),
         )
         for one in workloads(overlay, namespace)

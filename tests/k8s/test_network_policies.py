@@ -22,10 +22,16 @@ def expected(namespace: str) -> set[tuple[str, str, int]]:
         for target in cluster:
             wanted |= {
                 (inside(source), target, 5432)
-                for source in (service, f"{service}-migrate", *(one.split("/")[1] for one in cluster))
+                for source in (
+                    service,
+                    f"{service}-migrate",
+                    *(one.split("/")[1] for one in cluster),
+                )
             }
             wanted |= {("cnpg-system/operator", target, 5432)}
-        wanted |= {(source, inside(database), 8000) for source in (*cluster, "cnpg-system/operator")}
+        wanted |= {
+            (source, inside(database), 8000) for source in (*cluster, "cnpg-system/operator")
+        }
         wanted |= {
             ("monitoring/prometheus", inside(database), 9187),
             ("monitoring/prometheus", inside(f"{database}-pooler"), 9127),
