@@ -1,8 +1,9 @@
 """The manifests as a cluster would get them: rendered by kubectl, read back."""
 
 import json
+import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -65,6 +66,30 @@ def container(workload: Manifest) -> Manifest:
     """The one container of a workload's pod."""
     (only,) = pod(workload)["spec"]["containers"]
     return only
+
+
+def environment(
+    workload: Manifest,
+    overlay: str,
+    namespace: str,
+    secrets: Mapping[tuple[str, str], str] | None = None,
+) -> dict[str, str]:
+    """The variables that a container gets; the secrets are given, or made up."""
+    configuration = {
+        one["metadata"]["name"]: one["data"] for one in of_kind(overlay, "ConfigMap", namespace)
+    }
+    values: dict[str, str] = {}
+    for variable in container(workload)["env"]:
+        source = variable.get("valueFrom", {})
+        if reference := source.get("configMapKeyRef"):
+            value = configuration[reference["name"]][reference["key"]]
+        elif reference := source.get("secretKeyRef"):
+            place = (reference["name"], reference["key"])
+            value = secrets[place] if secrets is not None else "ab" * 32
+        else:
+            value = re.sub(r"\$\((\w+)\)", lambda found: values[found[1]], variable["value"])
+        values[variable["name"]] = value
+    return values
 
 
 def selects(selector: Manifest, labels: dict[str, str]) -> bool:

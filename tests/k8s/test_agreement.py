@@ -23,6 +23,7 @@ from tests.k8s.manifests import (
     SERVICES,
     Manifest,
     container,
+    environment,
     namespaces,
     of_kind,
     pod,
@@ -52,24 +53,6 @@ def regions() -> Iterator[tuple[str, str]]:
 
 everywhere = pytest.mark.parametrize(("overlay", "namespace"), list(regions()))
 each_service = pytest.mark.parametrize("name", SERVICES)
-
-
-def environment(workload: Manifest, overlay: str, namespace: str) -> dict[str, str]:
-    """The variables that a container gets; a secret's value is made up."""
-    configuration = {
-        one["metadata"]["name"]: one["data"] for one in of_kind(overlay, "ConfigMap", namespace)
-    }
-    values: dict[str, str] = {}
-    for variable in container(workload)["env"]:
-        source = variable.get("valueFrom", {})
-        if reference := source.get("configMapKeyRef"):
-            value = configuration[reference["name"]][reference["key"]]
-        elif "secretKeyRef" in source:
-            value = "ab" * 32
-        else:
-            value = re.sub(r"\$\((\w+)\)", lambda found: values[found[1]], variable["value"])
-        values[variable["name"]] = value
-    return values
 
 
 class Recorded(Mapping[str, str]):
