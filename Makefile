@@ -84,3 +84,16 @@ deploy-tools: $(TOOLS)/.complete
 .PHONY: k8s-check
 k8s-check: protos deploy-tools ## Render the manifests of deploy/k8s and check them
 	@$(BIN)/pytest -q tests/k8s
+
+.PHONY: image
+image: ## Build the image with docker: make image [TAG=provisioning:local]
+	@docker build --file deploy/image/Dockerfile --tag $(or $(TAG),provisioning:local) \
+		--build-arg REVISION=$$(git rev-parse HEAD) .
+
+.PHONY: up
+up: protos ## Run both regions in a Kubernetes on this machine (docker, kind, kubectl)
+	@$(RUN) -m deploy.kind up
+
+.PHONY: down
+down: protos ## Remove that Kubernetes
+	@$(RUN) -m deploy.kind down
