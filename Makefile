@@ -78,8 +78,13 @@ $(TOOLS)/.complete: requirements/deploy.txt
 		--only-binary :all: --requirement requirements/deploy.txt
 	@touch $@
 
+CRDS := requirements/crds
+$(CRDS)/node_modules/.complete: $(CRDS)/package-lock.json
+	@command -v npm >/dev/null || { echo "npm is not here: custom resources are not checked."; exit 0; }; \
+		cd $(CRDS) && npm ci --silent --no-audit --no-fund --ignore-scripts && touch node_modules/.complete
+
 .PHONY: deploy-tools
-deploy-tools: $(TOOLS)/.complete
+deploy-tools: $(TOOLS)/.complete $(CRDS)/node_modules/.complete
 
 .PHONY: k8s-check
 k8s-check: protos deploy-tools ## Render the manifests of deploy/k8s and check them
