@@ -19,6 +19,7 @@ from gateway.app import PREFIX, ScimEndpoint, application
 from gateway.auth import Authenticator, Caller
 from gateway.clients import UserClient, all_serving, key_channel, user_channel
 from gateway.cursor import Cursors
+from gateway.forwarded import behind
 from gateway.group_client import GroupClient
 from gateway.http_server import DRAIN_SECONDS, Runner
 from gateway.key_cache import KeyCache, follow
@@ -68,6 +69,8 @@ async def serve(settings: Settings, stop: process.Stop) -> None:
         )
         watch = asyncio.create_task(follow(key_stub, cache, logger))
         app, metrics = application(endpoint, lambda: all_serving(users, keys)), Metrics()
+        if settings.proxies:
+            behind(app, settings.proxies)
         if settings.admin is not None:
             measure(app, PREFIX, cache, metrics)
         if traces is not None:

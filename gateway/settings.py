@@ -28,6 +28,8 @@ class Settings:
     admin: Address | None
     cursor_secret: bytes = field(repr=False)
     """Seals cursors: the same for all gateways of a region, and theirs alone."""
+    proxies: int = 0
+    """How many proxies of ours each request comes through."""
 
     @property
     def tenant_url(self) -> str:
@@ -48,6 +50,7 @@ def read(variables: Mapping[str, str]) -> Settings:
         tls=environment.certificate_files(),
         admin=environment.optional_address("ADMIN_LISTEN"),
         cursor_secret=environment.secret("CURSOR_SECRET", SECRET_BYTES),
+        proxies=environment.integer("PROXIES", 0, 0, 10),
     )
     environment.check()
     return settings

@@ -43,6 +43,8 @@ class Region:
     folder: Path
     hosts: Hosts
     secrets: dict[tuple[str, str], str] = field(default_factory=dict)
+    organization: str = ""
+    """The first one, once a test has made it."""
 
     # --- what a cluster does ---------------------------------------------------------------
 

@@ -43,6 +43,7 @@ def token(region: Region) -> str:
     keysvc = ("python3", "-m", "keysvc")
     made = region.execute("keysvc", *keysvc, "create-organization", "--display-name", "Acme")
     organization = made["organization"]["id"]
+    region.organization = organization
     region.execute("keysvc", *keysvc, "activate-integration", organization)
     key = region.execute("keysvc", *keysvc, "generate-key", organization, "--created-by", "me")
     return str(key["token"])
@@ -72,6 +73,23 @@ def test_entra_provisions_people_over_the_edge(region: Region, token: str):
     for name in SERVICES:
         assert token not in region.log(name)
     assert token not in (region.folder / "access.log").read_text()
+
+
+def test_a_key_was_last_used_from_the_clients_address_and_not_from_the_edges(
+    region: Region, token: str
+):
+    client(
+        region, "curl", "--header", f"Authorization: Bearer {token}", f"{tenant_url(region)}/Users"
+    )
+    keysvc = ("python3", "-m", "keysvc")
+    organization = region.organization
+
+    def uses() -> list[str]:
+        (key,) = region.execute("keysvc", *keysvc, "list-keys", organization)["keys"]
+        return [key.get("last_used_address", "")]
+
+    eventually(lambda: uses() != [""], lambda: str(uses()))
+    assert uses() == [region.hosts.address]
 
 
 def test_every_metric_of_alerts_and_dashboard_is_one_that_a_pod_has(region: Region, token: str):
