@@ -40,6 +40,10 @@ demo: protos ## Provision made-up people into the running region: make demo [PEO
 	@test -f .run/$(REGION).env || { echo "Nothing runs yet: start 'make run REGION=$(REGION)' first."; exit 1; }
 	@set -a && . ./.run/$(REGION).env && exec env $(RUN) -m tests.entra --people $(PEOPLE)
 
+.PHONY: watch
+watch: protos ## Print the changes of the running region as they happen: make watch [REGION=us]
+	@exec env $(RUN) -m deploy.local watch --region $(REGION)
+
 .PHONY: test
 test: lint types deploy-tools ## Check style, types and contracts, then run all tests
 	@$(BIN)/pytest -q
@@ -49,6 +53,7 @@ lint: protos ## Check style (ruff) and contracts (buf)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/buf lint protos
+	@.ci/breaking $(BIN)/buf
 
 .PHONY: types
 types: protos ## Check types (mypy, strict)
@@ -68,6 +73,10 @@ lock: ## Lock the requirements anew, with hashes (needs uv)
 .PHONY: conformance
 conformance: protos ## Let the field's own suites judge the service, and print a table
 	@$(RUN) -m tests.conformance
+
+.PHONY: soak
+soak: protos ## Follow changes for 60 s while writers write and processes are killed: make soak [SECONDS=60]
+	@SOAK_SECONDS=$(or $(SECONDS),60) $(BIN)/pytest -q -s tests/integration/usersvc/test_changes_endurance.py
 
 # Kubernetes. Its tools have an environment of their own: checkov needs other versions than we do.
 TOOLS := .venv-deploy

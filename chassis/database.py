@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 import asyncpg
@@ -31,6 +31,10 @@ _AWAY: Final = (
     asyncpg.InsufficientResourcesError,
     asyncpg.ReadOnlySQLTransactionError,
 )
+
+
+class _UndoneError(Exception):
+    """Ends a transaction that was only tried."""
 
 
 class Database:
@@ -95,10 +99,16 @@ class Database:
             raise DatabaseUnavailable from error
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[asyncpg.Connection]:
-        """A connection for statements that happen together or not at all."""
-        async with self.connection() as connection, connection.transaction():
-            yield connection
+    async def transaction(self, *, undo: bool = False) -> AsyncIterator[asyncpg.Connection]:
+        """A connection for statements that happen together or not at all.
+
+        With `undo` they are tried, and then undone.
+        """
+        with suppress(_UndoneError):
+            async with self.connection() as connection, connection.transaction():
+                yield connection
+                if undo:
+                    raise _UndoneError
 
     async def answers(self) -> bool:
         """Whether the database answers a statement right now."""

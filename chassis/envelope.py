@@ -12,10 +12,11 @@ import grpc
 from chassis.admission import Admission
 from chassis.log import Logger
 from chassis.metrics import Requests
-from chassis.refusal import DeadlineExceeded, Internal, Refusal
+from chassis.refusal import DeadlineExceeded, Internal, Overloaded, Refusal
 from chassis.status import to_trailing_metadata
 from chassis.tracing import Tracing
 
+MAX_CALLS: Final = 1_000
 REQUEST_ID_KEY: Final = "x-request-id"
 _ID: Final = re.compile(r"[0-9a-fA-F-]{36}")
 _CODES: Final = {code.name: code for code in grpc.StatusCode}
@@ -33,8 +34,9 @@ class Envelope(grpc.aio.ServerInterceptor):
     """Asks who calls, turns refusals into gRPC statuses, counts and logs each call once.
 
     What is no refusal is a fault of ours: its text goes to the log, and only
-    the request id goes out. Without an admission every caller is let in. The
-    line tells the request's fields `told`, which must name ids only.
+    the request id goes out. Without an admission every caller is let in. No
+    more than `max_calls` run at once; the next are refused. The line tells the
+    request's fields `told`, which must name ids only.
     """
 
     def __init__(
@@ -44,8 +46,11 @@ class Envelope(grpc.aio.ServerInterceptor):
         calls: Requests | None = None,
         tracing: Tracing | None = None,
         told: Sequence[str] = (),
+        *,
+        max_calls: int = MAX_CALLS,
     ) -> None:
         self._log = log
+        self._places = _Places(max_calls)
         self._told = told
         self._tracing = tracing
         self._calls = calls
@@ -88,10 +93,9 @@ class Envelope(grpc.aio.ServerInterceptor):
         async def answer(request: Request, context: Context) -> Response:
             call = _Call(self._log, method, context, self._calls)
             try:
-                if self._admission is not None:
-                    call.caller = self._admission.admit(method, context)
-                call.note(request, self._told)
-                response = await behaviour(request, context)
+                with self._places:
+                    self._admit(call, method, request, context)
+                    response = await behaviour(request, context)
             except asyncio.CancelledError:
                 call.tell("CANCELLED")
                 raise
@@ -107,11 +111,10 @@ class Envelope(grpc.aio.ServerInterceptor):
         async def answer(request: Request, context: Context) -> AsyncIterator[Response]:
             call = _Call(self._log, method, context, self._calls)
             try:
-                if self._admission is not None:
-                    call.caller = self._admission.admit(method, context)
-                call.note(request, self._told)
-                async for response in behaviour(request, context):
-                    yield response
+                with self._places:
+                    self._admit(call, method, request, context)
+                    async for response in behaviour(request, context):
+                        yield response
             except asyncio.CancelledError:
                 call.tell("CANCELLED")
                 raise
@@ -121,6 +124,28 @@ class Envelope(grpc.aio.ServerInterceptor):
                 call.tell("OK")
 
         return answer
+
+    def _admit(self, call: "_Call", method: str, request: Request, context: Context) -> None:
+        if self._admission is not None:
+            call.caller = self._admission.admit(method, context)
+        call.note(request, self._told)
+
+
+class _Places:
+    """How many calls may run at once."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self, number: int) -> None:
+        self._left = number
+
+    def __enter__(self) -> None:
+        if not self._left:
+            raise Overloaded
+        self._left -= 1
+
+    def __exit__(self, *_: object) -> None:
+        self._left += 1
 
 
 def _traced(tracing: Tracing, method: str, behaviour: Handler) -> Handler:

@@ -77,6 +77,9 @@ class InvalidPageToken(Refusal):
     code = Code.INVALID_ARGUMENT
     reason = "INVALID_PAGE_TOKEN"
 
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, violations=(FieldViolation("page_token", detail),))
+
 
 class CallerNotAdmitted(Refusal):
     """The caller's certificate is good, and its name is not among those that may call this."""
@@ -96,6 +99,16 @@ class DatabaseUnavailable(Refusal):
 
     def __init__(self) -> None:
         super().__init__("The database does not answer.", retry_after_seconds=1.0)
+
+
+class Overloaded(Refusal):
+    """As many calls run as the process takes at once."""
+
+    code = Code.RESOURCE_EXHAUSTED
+    reason = "OVERLOADED"
+
+    def __init__(self) -> None:
+        super().__init__("There are too many calls at the moment.", retry_after_seconds=1.0)
 
 
 class DeadlineExceeded(Refusal):

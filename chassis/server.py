@@ -25,6 +25,9 @@ LEAVE_SECONDS: Final = 0.5
 HEALTH_SECONDS: Final = 1.0
 HEALTH_PATIENCE_SECONDS: Final = 3.0
 ALIVE_SECONDS: Final = 15.0  # longer than it drains
+# Callers' health streams, and calls that are just being refused with a reason; beyond them gRPC
+# refuses without one.
+SPARE_CALLS: Final = 1_000
 
 
 class Server:
@@ -60,8 +63,17 @@ class Server:
         self._admission = Admission(callers) if tls else None
         self._health = health.aio.HealthServicer()
         self.grpc: grpc.aio.Server = grpc.aio.server(
-            interceptors=[Envelope(log, self._admission, self._calls(), tracing, told)],
-            maximum_concurrent_rpcs=settings.max_calls,
+            interceptors=[
+                Envelope(
+                    log,
+                    self._admission,
+                    self._calls(),
+                    tracing,
+                    told,
+                    max_calls=settings.max_calls,
+                )
+            ],
+            maximum_concurrent_rpcs=settings.max_calls + SPARE_CALLS,
             options=_options(settings),
         )
 

@@ -49,7 +49,7 @@ class ServerSettings:
     tls: CertificateFiles | None = None
     reflection: bool = True
     max_calls: int = 1_000
-    """How many calls run at once; the next is refused with RESOURCE_EXHAUSTED."""
+    """How many calls run at once; the next is refused with OVERLOADED."""
     connection_seconds: int = 300
     """How old a connection gets. Callers look for all servers again when it ends."""
     admin: Address | None = None

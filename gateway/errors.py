@@ -90,6 +90,7 @@ ANSWERS: Final[Mapping[str, Answer]] = {
     "SCHEMA_NOT_FOUND": Answer(404),
     "SCHEMA_EXISTS": Answer(409, "uniqueness"),
     "SCHEMA_IN_USE": Answer(409),
+    "REQUEST_ID_REUSED": Answer(409),
     "ORGANIZATION_NOT_FOUND": Answer(404),
     "ORGANIZATION_EXISTS": Answer(409, "uniqueness"),
     "KEY_NOT_FOUND": Answer(404),
@@ -130,6 +131,7 @@ ANSWERS: Final[Mapping[str, Answer]] = {
     "DATABASE_UNAVAILABLE": _AWAY,
     "DEADLINE_EXCEEDED": _LATE,
     "INTERNAL": Answer(500),
+    "OVERLOADED": _AWAY,
 }
 """The answer to each `cloudacademy.errors.v1.Reason`; a test walks them all."""
 

@@ -1,16 +1,21 @@
-"""`python -m usersvc serve` answers requests; `python -m usersvc migrate` prepares the database."""
+"""The process: `serve`, `migrate`, and the operator's commands."""
 
 import argparse
 import asyncio
 import os
+import secrets
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+import orjson
 from cloudacademy.users.v1 import (
+    activity_pb2_grpc,
     changes_pb2_grpc,
     groups_pb2_grpc,
     schemas_pb2_grpc,
+    sessions_pb2_grpc,
     users_pb2_grpc,
 )
 
@@ -20,20 +25,28 @@ from chassis.clock import system_clock
 from chassis.database import Database
 from chassis.metrics import Metrics
 from chassis.process import StartError, Stop, run
+from chassis.refusal import Refusal
 from chassis.server import Server
 from chassis.settings import SettingsError
 from chassis.tracing import tracing
 from usersvc import settings
+from usersvc.activities_servicer import ActivitiesServicer
+from usersvc.activity_store import ActivityStore
 from usersvc.callers import CALLERS
 from usersvc.change_feed import ChangeFeed
 from usersvc.change_store import ChangeStore, Listener
 from usersvc.changes_servicer import ChangesServicer
+from usersvc.commands import COMMANDS, Desk
 from usersvc.group_store import GroupStore
 from usersvc.groups_servicer import GroupsServicer
 from usersvc.list_store import Lists
+from usersvc.request_store import RequestStore
 from usersvc.schema_store import SchemaStore
 from usersvc.schemas_servicer import SchemasServicer
+from usersvc.session_store import SessionStore
+from usersvc.sessions_servicer import SessionsServicer
 from usersvc.settings import Settings
+from usersvc.trimming import trim
 from usersvc.user_store import UserStore
 from usersvc.users_servicer import UsersServicer
 
@@ -71,13 +84,25 @@ async def serve(config: Settings, stop: Stop) -> None:
         groups_pb2_grpc.add_GroupServiceServicer_to_server(groups, server.grpc)
         schemas = SchemasServicer(schema_store, system_clock)
         schemas_pb2_grpc.add_SchemaServiceServicer_to_server(schemas, server.grpc)
+        session_store = SessionStore(database, bell)
+        sessions = SessionsServicer(session_store, system_clock, secrets.token_bytes)
+        sessions_pb2_grpc.add_SessionServiceServicer_to_server(sessions, server.grpc)
         change_store = ChangeStore(feed_database)
         feed = ChangeFeed(change_store, Listener(feed_database), bell, system_clock, logger)
         feed.observe(metrics)
         changes = ChangesServicer(feed, change_store)
         changes_pb2_grpc.add_ChangeServiceServicer_to_server(changes, server.grpc)
         tasks.create_task(feed.follow(stop))
-        tasks.create_task(feed.trim(stop))
+        activity_store = ActivityStore(database)
+        activities = ActivitiesServicer(activity_store, system_clock)
+        activity_pb2_grpc.add_ActivityServiceServicer_to_server(activities, server.grpc)
+        over = {
+            "changes": change_store.trim,
+            "refusals": activity_store.trim,
+            "create requests": RequestStore(database).trim,
+            "sessions": session_store.trim,
+        }
+        tasks.create_task(trim(over, system_clock, logger, stop))
         await server.run(stop)
 
 
@@ -87,20 +112,33 @@ async def migrate(database_url: str) -> None:
         print(f"applied {migration.name}")
 
 
-def main() -> int:
-    """Do what the command line asks for."""
-    parser = argparse.ArgumentParser(prog="usersvc", description=__doc__)
-    parser.add_argument("command", choices=("serve", "migrate"))
-    command = parser.parse_args().command
+async def operate(database_url: str, arguments: argparse.Namespace) -> None:
+    """Carry out an operator's command."""
+    async with Database(database_url, "usersvc-operator", pool_size=1) as database:
+        desk = Desk(
+            SessionStore(database, Bell()),
+            ChangeStore(database),
+            system_clock,
+            secrets.token_bytes,
+        )
+        done = await COMMANDS[arguments.command](desk, arguments)
+    print(orjson.dumps(done).decode())
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Do what the command line asks for; returns the exit code: 1 refused, 2 called wrongly."""
+    arguments = _parser().parse_args(argv)
     try:
         config = settings.read(os.environ)
-        if command == "migrate":
+        if arguments.command == "serve":
+            run(lambda stop: serve(config, stop))
+        elif arguments.command == "migrate":
             asyncio.run(migrate(config.database_url))
         else:
-            run(lambda stop: serve(config, stop))
+            asyncio.run(operate(config.database_url, arguments))
     except SettingsError as error:
         return _complain(error, 2)
-    except StartError as error:
+    except (StartError, Refusal) as error:
         return _complain(error, 1)
     return 0
 
@@ -108,6 +146,35 @@ def main() -> int:
 def _complain(error: Exception, code: int) -> int:
     print(f"usersvc: {error}", file=sys.stderr)
     return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m usersvc", description=__doc__)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands.add_parser("serve", help="serve until SIGTERM or SIGINT")
+    commands.add_parser("migrate", help="bring the database's schema forward")
+
+    commands.add_parser(
+        "renew-feed", help="make all tokens of the change feed invalid, as after a restore"
+    )
+
+    create = commands.add_parser(
+        "create-administrator", help="make an administrator of a new user, or of one that is there"
+    )
+    create.add_argument("organization", metavar="ORGANIZATION")
+    create.add_argument("--user-name", required=True, metavar="NAME")
+    create.add_argument("--given-name", default="", metavar="NAME", help="of a new user")
+    create.add_argument("--family-name", default="", metavar="NAME", help="of a new user")
+
+    link = commands.add_parser(
+        "sign-in-link", help="make a link by which a person signs in once, within 15 minutes"
+    )
+    link.add_argument("organization", metavar="ORGANIZATION")
+    link.add_argument("user_name", metavar="USER_NAME")
+    link.add_argument(
+        "--base-url", required=True, metavar="URL", help="where the person's browser reaches us"
+    )
+    return parser
 
 
 if __name__ == "__main__":

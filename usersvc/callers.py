@@ -6,11 +6,14 @@ from typing import Final
 
 _GATEWAY: Final = frozenset({"gateway"})
 _OPERATED: Final = _GATEWAY | {"operator"}
+_READERS: Final = _OPERATED | {"billing", "entitlement", "search", "email"}
 
 CALLERS: Final[Mapping[str, Mapping[str, AbstractSet[str]]]] = {
     "cloudacademy.users.v1.UserService": {
         "CreateUser": _GATEWAY,
-        "GetUser": _OPERATED | {"billing", "entitlement", "search", "email"},
+        "GetUser": _READERS,
+        "BatchGetUsers": _READERS,
+        "LookupUsers": _READERS,
         "ListUsers": _OPERATED | {"billing", "entitlement", "search"},
         "UpdateUser": _GATEWAY,
         "DeleteUser": _GATEWAY,

@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
@@ -27,10 +26,9 @@ COALESCE_SECONDS: Final = 0.01
 LOOK_SECONDS: Final = 1.0
 PENDING_SECONDS: Final = 0.05
 BACK_OFF_SECONDS: Final = 0.25
+FOLLOWED_SECONDS: Final = 2.0
 HEARTBEAT_SECONDS: Final = 15.0
 BATCH: Final = 200
-KEPT: Final = timedelta(days=30)
-TRIM_SECONDS: Final = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +62,7 @@ class ChangeFeed:
         self._clock = clock
         self._log = log
         self._edge: Edge | None = None
+        self._followed = asyncio.Event()
         self._ended = False
         self._readers: set[_Reader] = set()
         self._lag = 0.0
@@ -102,27 +101,29 @@ class ChangeFeed:
         Refuses InvalidChangeToken, ChangesTrimmed and DatabaseUnavailable.
         """
         with self._reader(organization_id) as reader:
-            place = self._start(organization_id, token)
-            silent = False
+            place, silent = await self._start(organization_id, token), False
             while not self._ended:
-                edge = self._reached()
-                edge.check(place)
-                changes, reached = await self._store.following(place, edge.horizon, BATCH)
-                place = place.after(reached)
+                edge = await self._reached()
+                changes, place = await self._store.following(place, edge.horizon, BATCH)
                 if changes or not silent:
                     yield Batch(changes, place)
-                if reached < edge.horizon:
-                    continue
-                silent = bool(await reader.bell.heard(HEARTBEAT_SECONDS))
+                silent = place.number < edge.horizon or bool(
+                    await reader.bell.heard(HEARTBEAT_SECONDS)
+                )
 
-    def _start(self, organization_id: UUID | None, token: str) -> Place:
-        if token:
-            return Place.of_token(token, organization_id)
-        edge = self._reached()
-        return Place(edge.feed_id, organization_id, edge.horizon)
+    async def _start(self, organization_id: UUID | None, token: str) -> Place:
+        edge = await self._store.edge()
+        if not token:
+            return Place(edge.feed_id, organization_id, edge.horizon)
+        place = Place.of_token(token, organization_id)
+        edge.check(place)
+        return place
 
-    def _reached(self) -> Edge:
-        if self._edge is None:
+    async def _reached(self) -> Edge:
+        # A moment is enough for a connection that was lost, and at the start.
+        if self._edge is None and not await wait(self._followed, FOLLOWED_SECONDS):
+            raise DatabaseUnavailable
+        if self._edge is None:  # lost again
             raise DatabaseUnavailable
         return self._edge
 
@@ -149,31 +150,38 @@ class ChangeFeed:
         await ending
 
     async def _look(self, wire: Wire, stop: asyncio.Event) -> None:
-        self._log.info("following changes")
+        self._log.debug("following changes")
         try:
             while not stop.is_set():
                 edge = await wire.edge()
                 await self._advance(edge)
-                if await self._bell.heard(PENDING_SECONDS if edge.waits else LOOK_SECONDS):
+                if await self._bell.heard(
+                    PENDING_SECONDS if edge.horizon < edge.given else LOOK_SECONDS
+                ):
                     await wire.announce()
                     await asyncio.sleep(COALESCE_SECONDS)
         finally:
             self._edge = None
+            self._followed.clear()
             self._wake(self._readers)
 
     async def _advance(self, edge: Edge) -> None:
         """Wake the streams that there is something for behind the last edge."""
-        before, self._edge = self._edge, edge
+        before = self._edge
         if before is None or before.feed_id != edge.feed_id:
+            self._edge = edge
+            self._followed.set()
             self._wake(self._readers)
         elif edge.horizon > before.horizon:
             found = await self._store.organizations(before.horizon, edge.horizon)
+            self._edge = edge
             if found:
                 self._lag = (self._clock() - min(found.values())).total_seconds()
             self._wake(
-                reader for reader in self._readers
+                reader
+                for reader in self._readers
                 if reader.organization_id is None or reader.organization_id in found
-            )  # fmt: skip
+            )
         else:
             self._lag = 0.0
 
@@ -186,15 +194,3 @@ class ChangeFeed:
     def _wake(self, readers: Iterable[_Reader]) -> None:
         for reader in readers:
             reader.bell.ring()
-
-    async def trim(self, stop: asyncio.Event) -> None:
-        """Drop changes that are too old, again and again until told to stop."""
-        while not stop.is_set():
-            try:
-                dropped = await self._store.trim(self._clock() - KEPT)
-            except DatabaseUnavailable:
-                dropped = 0
-            if dropped:
-                self._log.info("dropped old changes", count=dropped)
-            else:
-                await wait(stop, TRIM_SECONDS)

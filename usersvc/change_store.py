@@ -13,7 +13,7 @@ import asyncpg
 
 from chassis.database import Database
 from usersvc import user_rows
-from usersvc.changes import Change, ChangeType, Place
+from usersvc.changes import KEPT, Change, ChangeType, Place
 from usersvc.errors import ChangesTrimmed, InvalidChangeToken
 from usersvc.group_fields import COLUMNS as GROUP_COLUMNS
 from usersvc.group_store import group_of
@@ -29,17 +29,20 @@ Row = Any  # asyncpg is untyped
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """How far a feed reaches: all up to `horizon` is final, what is up to `trimmed` is gone."""
+    """How far a feed reaches: all up to `horizon` is final, what is up to `trimmed` is gone.
+
+    `given` is the last number that was given out; what is behind the horizon is about to commit.
+    A later look may find a lower horizon, and that of before still holds.
+    """
 
     feed_id: UUID
     trimmed: int
     horizon: int
-    waits: bool = False
-    """Whether something behind the horizon is about to commit."""
+    given: int
 
     def check(self, place: Place) -> None:
         """Refuse (InvalidChangeToken, ChangesTrimmed) a place that is not on the feed."""
-        if place.feed_id != self.feed_id or place.number > self.horizon:
+        if place.feed_id != self.feed_id or place.number > self.given:
             raise InvalidChangeToken
         if place.number < self.trimmed:
             raise ChangesTrimmed
@@ -61,8 +64,13 @@ class ChangeStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def following(self, place: Place, horizon: int, size: int) -> tuple[list[Change], int]:
-        """The first changes behind a place, and up to which number these are all.
+    async def edge(self) -> Edge:
+        """The feed as it is now. What is read after this is complete up to the horizon."""
+        async with self._database.connection() as db:
+            return await _edge(db)
+
+    async def following(self, place: Place, horizon: int, size: int) -> tuple[list[Change], Place]:
+        """The first changes behind a place up to a horizon, and the place behind them.
 
         Refuses (ChangesTrimmed, InvalidChangeToken) when they are no longer there.
         """
@@ -71,25 +79,34 @@ class ChangeStore:
             rows = await db.fetch(statement, place.number, horizon, size, *arguments)
             # Only after the changes were read is it sure that none of them was dropped before.
             feed_id, trimmed = await db.fetchrow(_FEED)
-        Edge(feed_id, trimmed, horizon).check(place)
+        Edge(feed_id, trimmed, horizon, max(horizon, place.number)).check(place)
         changes = [_change(row) for row in rows if row["number"] not in place.known]
-        return changes, rows[-1]["number"] if len(rows) == size else horizon
+        reached = rows[-1]["number"] if len(rows) == size else max(horizon, place.number)
+        return changes, place.after(reached)
 
     async def organizations(self, after: int, horizon: int) -> dict[UUID, datetime]:
         """Whose changes are behind one number and not behind another, and since when."""
         async with self._database.connection() as db:
             return dict(await db.fetch(_ORGANIZATIONS, after, horizon))
 
-    async def trim(self, before: datetime) -> int:
-        """Drop some of the oldest changes that were made before a time; how many it were.
+    async def trim(self, now: datetime) -> int:
+        """Drop some of the oldest changes that are too old; how many it were.
 
         Nothing happens while another replica is at it.
         """
         async with self._database.transaction() as db:
             if not await db.fetchval("SELECT pg_try_advisory_xact_lock($1, 0)", _TRIM_LOCK):
                 return 0
-            dropped: int = await db.fetchval(_TRIM, before, TRIM_ROWS)
+            dropped: int = await db.fetchval(_TRIM, now - KEPT, TRIM_ROWS)
             return dropped
+
+    async def renew(self) -> UUID:
+        """Begin the feed anew: no token given out before leads anywhere. Returns the new id."""
+        async with self._database.connection() as db:
+            feed_id: UUID = await db.fetchval(
+                "UPDATE change_feed SET feed_id = gen_random_uuid() RETURNING feed_id"
+            )
+        return feed_id
 
     @asynccontextmanager
     async def snapshot(self, organization_id: UUID | None) -> AsyncIterator["Snapshot"]:
@@ -188,7 +205,7 @@ class Wire:
 async def _edge(db: asyncpg.Connection) -> Edge:
     horizon, given = await db.fetchrow("SELECT change_horizon(), last_value FROM change_number")
     feed_id, trimmed = await db.fetchrow(_FEED)
-    return Edge(feed_id, trimmed, horizon, waits=horizon < given)
+    return Edge(feed_id, trimmed, horizon, given)
 
 
 def _of(organization_id: UUID | None, one: str, every: str) -> tuple[str, list[UUID]]:

@@ -5,7 +5,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as BinasciiError
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import Final
 from uuid import UUID
@@ -14,6 +14,8 @@ from usersvc.errors import InvalidChangeToken
 from usersvc.groups import GroupProfile
 from usersvc.users import EnterpriseUser, Name, Profile
 
+KEPT: Final = timedelta(days=30)
+"""How long a change is told, and shown in the log."""
 MAX_SHOWN: Final = 256
 """How many characters of a value the log shows."""
 

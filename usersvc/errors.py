@@ -3,9 +3,11 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from chassis.refusal import Code, InvalidField, InvalidPageToken, Refusal
+from chassis.refusal import Code, FieldViolation, InvalidField, InvalidPageToken, Refusal
 
 __all__ = [
+    "ActivityNotFound",
+    "AssertionReplayed",
     "ChangesTrimmed",
     "EtagMismatch",
     "FieldImmutable",
@@ -17,11 +19,18 @@ __all__ = [
     "InvalidFilter",
     "InvalidPageToken",
     "MemberNotFound",
+    "RequestIdReused",
     "SchemaExists",
     "SchemaInUse",
     "SchemaNotFound",
+    "SessionEnded",
+    "SignInAmbiguous",
+    "SignInConflict",
+    "SignInLinkInvalid",
+    "SignInUnknown",
     "SnapshotsBusy",
     "UnknownField",
+    "UserInactive",
     "UserNameTaken",
     "UserNotFound",
     "of_constraint",
@@ -68,8 +77,10 @@ class MemberNotFound(Refusal):
     reason = "MEMBER_NOT_FOUND"
 
     def __init__(self, member_id: object) -> None:
+        detail = f"There is no user and no group with the id {member_id} to become a member."
         super().__init__(
-            f"There is no user and no group with the id {member_id} to become a member.",
+            detail,
+            violations=(FieldViolation("members", detail),),
             member_id=str(member_id),
         )
 
@@ -81,9 +92,13 @@ class GroupCycle(Refusal):
     reason = "GROUP_CYCLE"
 
     def __init__(self, group_id: object, member_id: object) -> None:
-        super().__init__(
+        detail = (
             f"The group {member_id} cannot become a member of the group {group_id}:"
-            " a group would be a member of itself.",
+            " a group would be a member of itself."
+        )
+        super().__init__(
+            detail,
+            violations=(FieldViolation("members", detail),),
             group_id=str(group_id),
             member_id=str(member_id),
         )
@@ -106,7 +121,9 @@ class UnknownField(Refusal):
     reason = "UNKNOWN_FIELD"
 
     def __init__(self, field: str, where: str) -> None:
-        super().__init__(f"{field!r} is no field that {where} can name.", field=field)
+        detail = f"{field!r} is no field that {where} can name."
+        place = {"an order": "order_by", "an update mask": "update_mask"}.get(where, "filter")
+        super().__init__(detail, violations=(FieldViolation(place, detail),), field=field)
 
 
 class InvalidFilter(Refusal):
@@ -114,6 +131,9 @@ class InvalidFilter(Refusal):
 
     code = Code.INVALID_ARGUMENT
     reason = "INVALID_FILTER"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, violations=(FieldViolation("filter", detail),))
 
 
 class FilterTooCostly(Refusal):
@@ -123,7 +143,8 @@ class FilterTooCostly(Refusal):
     reason = "FILTER_TOO_COSTLY"
 
     def __init__(self) -> None:
-        super().__init__("The filter looks at everything and did not end in time; ask for less.")
+        detail = "The filter looks at everything and did not end in time; ask for less."
+        super().__init__(detail, violations=(FieldViolation("filter", detail),))
 
 
 class FieldImmutable(Refusal):
@@ -133,7 +154,11 @@ class FieldImmutable(Refusal):
     reason = "FIELD_IMMUTABLE"
 
     def __init__(self, field: str) -> None:
-        super().__init__(f"{field} has a value and keeps it.", field=field)
+        super().__init__(
+            f"{field} has a value and keeps it.",
+            violations=(FieldViolation(field, "has a value and keeps it"),),
+            field=field,
+        )
 
 
 class SchemaNotFound(Refusal):
@@ -166,6 +191,99 @@ class SchemaInUse(Refusal):
         super().__init__(f"Users have values for the schema {urn}.", urn=urn)
 
 
+class ActivityNotFound(Refusal):
+    """The log of this organization has no entry with the id."""
+
+    code = Code.NOT_FOUND
+    reason = "ACTIVITY_NOT_FOUND"
+
+    def __init__(self) -> None:
+        super().__init__("The log has no entry with this id; entries are kept for 30 days.")
+
+
+class SessionEnded(Refusal):
+    """The session has ended, or there never was one."""
+
+    code = Code.UNAUTHENTICATED
+    reason = "SESSION_ENDED"
+
+    def __init__(self) -> None:
+        super().__init__("The session has ended. Sign in again.")
+
+
+class SignInLinkInvalid(Refusal):
+    """The sign-in link is unknown, was used, or is over."""
+
+    code = Code.UNAUTHENTICATED
+    reason = "SIGN_IN_LINK_INVALID"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This sign-in link does not work: it was used before, or is older than 15 minutes. "
+            "Ask for a new one."
+        )
+
+
+class UserInactive(Refusal):
+    """The user may not sign in."""
+
+    code = Code.PERMISSION_DENIED
+    reason = "USER_INACTIVE"
+
+    def __init__(self) -> None:
+        super().__init__("This user may not sign in: the account is not active.")
+
+
+class AssertionReplayed(Refusal):
+    """The assertion was used before."""
+
+    code = Code.UNAUTHENTICATED
+    reason = "ASSERTION_REPLAYED"
+
+    def __init__(self) -> None:
+        super().__init__("This sign-in was used before. Sign in again.")
+
+
+class SignInAmbiguous(Refusal):
+    """Several users have the object identifier."""
+
+    code = Code.FAILED_PRECONDITION
+    reason = "SIGN_IN_AMBIGUOUS"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Several users have this object identifier as external id. Remove all but the one "
+            "that shall sign in."
+        )
+
+
+class SignInConflict(Refusal):
+    """The e-mail address belongs to a user with another object identifier."""
+
+    code = Code.FAILED_PRECONDITION
+    reason = "SIGN_IN_CONFLICT"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The user with this e-mail address has another external id than the object identifier "
+            "that signs in, and may be somebody else. Provision the object identifier as external "
+            "id, or remove the user's."
+        )
+
+
+class SignInUnknown(Refusal):
+    """Nobody matches, and nobody is created."""
+
+    code = Code.PERMISSION_DENIED
+    reason = "SIGN_IN_UNKNOWN"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "No user has this object identifier or e-mail address. Assign the person to the "
+            "application at the identity provider."
+        )
+
+
 class InvalidChangeToken(Refusal):
     """A token that is none of this feed, or not of what it is used for."""
 
@@ -173,7 +291,10 @@ class InvalidChangeToken(Refusal):
     reason = "INVALID_CHANGE_TOKEN"
 
     def __init__(self) -> None:
-        super().__init__("The token leads nowhere here; take a snapshot and go on from its token.")
+        super().__init__(
+            "The token leads nowhere here; take a snapshot and go on from its token.",
+            violations=(FieldViolation("token", "is none of this feed"),),
+        )
 
 
 class ChangesTrimmed(Refusal):
@@ -197,6 +318,19 @@ class SnapshotsBusy(Refusal):
 
     def __init__(self) -> None:
         super().__init__("Too many snapshots are being read; try again.", retry_after_seconds=5.0)
+
+
+class RequestIdReused(Refusal):
+    """Another request of the organization had the id that makes this one safe to repeat."""
+
+    code = Code.ALREADY_EXISTS
+    reason = "REQUEST_ID_REUSED"
+
+    def __init__(self, request_id: object) -> None:
+        super().__init__(
+            f"Another request had the request id {request_id}; make a new one for each.",
+            request_id=str(request_id),
+        )
 
 
 _TOO_LONG: Final = "is longer than 2,000 bytes in UTF-8 with its case folded"

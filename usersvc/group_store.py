@@ -11,7 +11,7 @@ import asyncpg
 
 from chassis.bell import Bell
 from chassis.database import Database
-from usersvc import changes, member_store
+from usersvc import changes, member_store, request_store
 from usersvc.changes import Difference, Origin
 from usersvc.errors import EtagMismatch, GroupNotFound, of_constraint
 from usersvc.filters import Filter, Page, Position, Query
@@ -19,6 +19,7 @@ from usersvc.group_fields import COLUMNS, GROUPS
 from usersvc.groups import Group, GroupProfile, Member, MemberChange, MemberKind, unknown_after
 from usersvc.list_store import Lists
 from usersvc.member_store import Found
+from usersvc.requests import CreateRequest
 
 Row = Any  # asyncpg is untyped
 _LAST: Final = UUID(int=2**128 - 1)
@@ -45,9 +46,18 @@ class GroupStore:
         members: MemberChange,
         now: datetime,
         origin: Origin,
+        *,
+        request: CreateRequest | None = None,
+        validate_only: bool = False,
     ) -> Group:
-        """Add a group with its first members. Refuses MemberNotFound and InvalidField."""
-        async with self._transaction(_NEW) as db:
+        """Add a group with its first members, or find the one that the same request has added.
+
+        Refuses MemberNotFound and InvalidField, RequestIdReused and GroupNotFound.
+        """
+        async with self._transaction(_NEW, undo=validate_only) as db:
+            made = await request_store.begin(db, request, now) if request else None
+            if made is not None:
+                return await _get(db, organization_id, made)
             found = await member_store.find(db, organization_id, _NEW, members.add)
             nobodies = await member_store.check(db, organization_id, _NEW, members, found)
             unknown = unknown_after((), members, nobodies)
@@ -57,16 +67,14 @@ class GroupStore:
                 found.newcomers, found.groups, unknown,
                 changes.given_group_fields(profile, unknown), origin.request_id, origin.key_id,
             )  # fmt: skip
-        self._bell.ring()
+            if request is not None:
+                await request_store.end(db, request, group_id)
         return Group(organization_id, group_id, 1, now, now, profile, unknown)
 
     async def get(self, organization_id: UUID, group_id: UUID) -> Group:
         """Read a group. Refuses GroupNotFound."""
         async with self._database.connection() as db:
-            row = await db.fetchrow(_SELECT_ONE, organization_id, group_id)
-        if row is None:
-            raise GroupNotFound(group_id)
-        return group_of(row)
+            return await _get(db, organization_id, group_id)
 
     async def change(
         self,
@@ -77,14 +85,14 @@ class GroupStore:
         *,
         now: datetime,
         origin: Origin,
+        validate_only: bool = False,
     ) -> Group:
         """Give a group the profile that is decided on, and change its members.
 
         Refuses GroupNotFound, MemberNotFound, GroupCycle and InvalidField.
         """
         for all_as_newcomers in (False, True):
-            changed = None
-            async with self._transaction(group_id) as db:
+            async with self._transaction(group_id, undo=validate_only) as db:
                 found = await member_store.find(
                     db, organization_id, group_id, members.add, all_as_newcomers=all_as_newcomers
                 )
@@ -100,21 +108,25 @@ class GroupStore:
                     unknown=unknown_after(group.unknown, members, nobodies),
                 )
                 if await member_store.are_members(db, organization_id, group_id, found.members):
-                    changed = await _write(
+                    return await _write(
                         db, group, wanted, members, found=found, now=now, origin=origin
                     )
-            if changed is not None:
-                self._bell.ring()
-                return changed
             # Others removed one just before the group was locked. To lock that user now could
             # make two wait for each other: begin anew, and lock all of them first.
         raise AssertionError("nobody is taken for a member who was not locked")
 
     async def delete(
-        self, organization_id: UUID, group_id: UUID, etag: str, now: datetime, origin: Origin
+        self,
+        organization_id: UUID,
+        group_id: UUID,
+        etag: str,
+        *,
+        now: datetime,
+        origin: Origin,
+        validate_only: bool = False,
     ) -> None:
         """Remove a group that has an etag, or any. Refuses GroupNotFound and EtagMismatch."""
-        async with self._database.transaction() as db:
+        async with self._database.transaction(undo=validate_only) as db:
             await member_store.serialize_nesting(db, organization_id)
             rows = await db.fetch(_LOCK_WITH_HOLDERS, organization_id, group_id)
             version = dict(rows).get(group_id)
@@ -125,7 +137,6 @@ class GroupStore:
             about = (organization_id, group_id, now, origin.request_id, origin.key_id)
             await db.execute(_LEAVE_HOLDERS, *about)
             await db.execute(_DELETE, *about)
-        self._bell.ring()
 
     async def list(self, query: Query) -> Page[Group]:
         """A page of the groups that satisfy a filter. Refuses as `Lists.page` does."""
@@ -161,12 +172,22 @@ class GroupStore:
         return Page(members or unknown, None, _positions(members) if members else None)
 
     @asynccontextmanager
-    async def _transaction(self, group_id: UUID) -> AsyncIterator[asyncpg.Connection]:
+    async def _transaction(
+        self, group_id: UUID, *, undo: bool
+    ) -> AsyncIterator[asyncpg.Connection]:
         try:
-            async with self._database.transaction() as db:
+            async with self._database.transaction(undo=undo) as db:
                 yield db
         except asyncpg.CheckViolationError as error:
             raise of_constraint(error.constraint_name, str(group_id)) or error from error
+        self._bell.ring()
+
+
+async def _get(db: asyncpg.Connection, organization_id: UUID, group_id: UUID) -> Group:
+    row = await db.fetchrow(_SELECT_ONE, organization_id, group_id)
+    if row is None:
+        raise GroupNotFound(group_id)
+    return group_of(row)
 
 
 def _behind(member: Member) -> Position:

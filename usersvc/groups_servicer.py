@@ -7,7 +7,7 @@ import grpc
 from cloudacademy.users.v1 import groups_pb2, groups_pb2_grpc
 
 from chassis.clock import Clock
-from usersvc import groups, page_token, wire, wire_group, wire_list
+from usersvc import groups, page_token, wire, wire_group, wire_list, wire_request
 from usersvc.errors import EtagMismatch
 from usersvc.fields import Kind
 from usersvc.group_fields import GROUPS
@@ -36,9 +36,18 @@ class GroupsServicer(groups_pb2_grpc.GroupServiceServicer):
         groups.check(profile)
         members = wire_group.to_first_members(request)
         group = await self._store.create(
-            organization_id, profile, members, self._clock(), wire.to_origin(context)
+            organization_id,
+            profile,
+            members,
+            self._clock(),
+            wire.to_origin(context),
+            request=wire_request.to_create_request(organization_id, request),
+            validate_only=request.validate_only,
         )
-        return groups_pb2.CreateGroupResponse(group=wire_group.from_group(group))
+        message = wire_group.from_group(group)
+        if request.validate_only:
+            wire_request.forget(message, "id", "etag")
+        return groups_pb2.CreateGroupResponse(group=message)
 
     async def GetGroup(  # noqa: N802
         self, request: groups_pb2.GetGroupRequest, context: Context
@@ -90,8 +99,12 @@ class GroupsServicer(groups_pb2_grpc.GroupServiceServicer):
             wire_group.to_change(request.members),
             now=self._clock(),
             origin=wire.to_origin(context),
+            validate_only=request.validate_only,
         )
-        return groups_pb2.UpdateGroupResponse(group=wire_group.from_group(group))
+        message = wire_group.from_group(group)
+        if request.validate_only:
+            wire_request.forget(message, "etag")
+        return groups_pb2.UpdateGroupResponse(group=message)
 
     async def DeleteGroup(  # noqa: N802
         self, request: groups_pb2.DeleteGroupRequest, context: Context
@@ -101,8 +114,9 @@ class GroupsServicer(groups_pb2_grpc.GroupServiceServicer):
             wire.to_uuid("organization_id", request.organization_id),
             wire.to_uuid("group_id", request.group_id),
             request.etag,
-            self._clock(),
-            wire.to_origin(context),
+            now=self._clock(),
+            origin=wire.to_origin(context),
+            validate_only=request.validate_only,
         )
         return groups_pb2.DeleteGroupResponse()
 

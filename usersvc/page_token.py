@@ -7,6 +7,8 @@ order, and works for no other organization, filter or order than its own.
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as BinasciiError
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from hashlib import blake2b
 from math import isfinite
@@ -38,11 +40,35 @@ def encode(query: str, position: Position) -> str:
 
 def decode(token: str, query: str, kind: Kind) -> Position:
     """The position in a token; refuses (InvalidPageToken) one of another query or of nobody's."""
-    try:
+    with _refusing():
         found, last_id, key = json.loads(urlsafe_b64decode(token.encode("ascii")))
         if found != query:
             raise ValueError(found)
         return Position(_key(key, kind), UUID(last_id))
+
+
+def encode_time(query: str, time: datetime, number: int) -> str:
+    """The token for the page behind an entry of the log."""
+    text = json.dumps([query, time.isoformat(), number], separators=(",", ":"))
+    return urlsafe_b64encode(text.encode()).decode()
+
+
+def decode_time(token: str, query: str) -> tuple[datetime, int]:
+    """The entry in a token; refuses (InvalidPageToken) as `decode` does."""
+    with _refusing():
+        found, time, number = json.loads(urlsafe_b64decode(token.encode("ascii")))
+        if found != query or type(number) is not int or not 0 <= number < 2**63:
+            raise ValueError(found)
+        parsed = _key(time, Kind.TIME)
+        if not isinstance(parsed, datetime):
+            raise TypeError(time)
+        return parsed, number
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    try:
+        yield
     except (ValueError, TypeError, AttributeError, RecursionError, BinasciiError) as error:
         raise InvalidPageToken(
             "The page token belongs to another query, or to none; begin with the first page."

@@ -1,6 +1,7 @@
 """The table of users. Each of its statements names the organization first."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 from typing import Final, TypeAlias
@@ -10,13 +11,24 @@ import asyncpg
 
 from chassis.bell import Bell
 from chassis.database import Database
-from usersvc import changes, extensions, membership_store, schema_store, user_rows
+from usersvc import (
+    changes,
+    extensions,
+    lookup_store,
+    membership_store,
+    request_store,
+    schema_store,
+    user_rows,
+    users,
+)
 from usersvc.changes import Origin
 from usersvc.errors import EtagMismatch, UserNotFound, of_constraint
 from usersvc.extensions import Extensions
 from usersvc.fields import Resource
 from usersvc.filters import Filter, Page, Query
 from usersvc.list_store import Lists
+from usersvc.lookups import Match, UserKey
+from usersvc.requests import CreateRequest
 from usersvc.schemas import Schema
 from usersvc.user_rows import COLUMNS, PROFILE_COLUMNS
 from usersvc.users import Profile, User
@@ -37,20 +49,43 @@ class UserStore:
         self._bell = bell
 
     async def create(
-        self, organization_id: UUID, profile: Profile, now: datetime, origin: Origin
+        self,
+        organization_id: UUID,
+        profile: Profile,
+        now: datetime,
+        origin: Origin,
+        *,
+        request: CreateRequest | None = None,
+        validate_only: bool = False,
     ) -> User:
-        """Add a user. Refuses UserNameTaken and InvalidField."""
-        if profile.extensions:
-            async with self._database.transaction() as db:
-                urns = profile.extensions.keys()
+        """Add a user, or find the one that the same request has added.
+
+        Refuses UserNameTaken and InvalidField, RequestIdReused and UserNotFound.
+        """
+        if not (profile.extensions or request or validate_only):
+            async with self._writing() as db:
+                return await insert(db, organization_id, profile, now, origin)
+        async with self._changing(undo=validate_only) as db:
+            made = await request_store.begin(db, request, now) if request else None
+            if made is not None:
+                return await _get(db, organization_id, made)
+            if urns := profile.extensions.keys():
                 schemas = await schema_store.held(db, organization_id, urns)
                 extensions.apply({}, profile.extensions, (extensions.ALL,), schemas)
-                user = await _insert(db, organization_id, profile, now, origin)
-        else:
-            async with self._database.connection() as db:
-                user = await _insert(db, organization_id, profile, now, origin)
-        self._bell.ring()
-        return user
+            user = await insert(db, organization_id, profile, now, origin)
+            if request is not None:
+                await request_store.end(db, request, user.user_id)
+            return user
+
+    async def of_ids(self, organization_id: UUID, user_ids: Sequence[UUID]) -> Sequence[User]:
+        """Those of some users that are there, in any order."""
+        async with self._database.connection() as db:
+            return await lookup_store.of_ids(db, organization_id, user_ids)
+
+    async def of_keys(self, organization_id: UUID, keys: Sequence[UserKey]) -> Sequence[Match]:
+        """The users that each of some keys finds."""
+        async with self._database.connection() as db:
+            return await lookup_store.of_keys(db, organization_id, keys)
 
     async def get(self, organization_id: UUID, user_id: UUID, *, with_groups: bool = False) -> User:
         """Read a user. Refuses UserNotFound."""
@@ -74,16 +109,20 @@ class UserStore:
         return [replace(user, groups=groups.get(user.user_id, ())) for user in users]
 
     async def write(
-        self, user: User, profile: Profile, now: datetime, origin: Origin
+        self,
+        user: User,
+        profile: Profile,
+        now: datetime,
+        origin: Origin,
+        *,
+        validate_only: bool = False,
     ) -> User | None:
         """Give a user a new profile; None if it is no longer as it was read.
 
         Refuses UserNameTaken and InvalidField.
         """
-        async with self._database.connection() as db:
-            written = await _write(db, user, profile, now, origin)
-        self._bell.ring()
-        return written
+        async with self._changing(undo=True) if validate_only else self._writing() as db:
+            return await write(db, user, profile, now, origin)
 
     async def change(
         self,
@@ -94,13 +133,14 @@ class UserStore:
         *,
         now: datetime,
         origin: Origin,
+        validate_only: bool = False,
     ) -> User:
         """Read, decide and write with the user locked: nobody else can be in between.
 
         The schemas of the extensions that the user has, or is about to have by `new`, stay until
         then. Refuses UserNotFound, UserNameTaken, InvalidField and what `decide` refuses.
         """
-        async with self._database.transaction() as db:
+        async with self._changing(undo=validate_only) as db:
             row = await db.fetchrow(_SELECT_LOCKED, organization_id, user_id)
             if row is None:
                 raise UserNotFound(user_id)
@@ -110,17 +150,17 @@ class UserStore:
             profile = decide(user, schemas)
             if profile == user.profile:
                 return user
-            written = await _write(db, user, profile, now, origin) or user
-        self._bell.ring()
-        return written
+            return await write(db, user, profile, now, origin) or user
 
     async def delete(
         self,
         organization_id: UUID,
         user_id: UUID,
         version: int | None,
+        *,
         now: datetime,
         origin: Origin,
+        validate_only: bool = False,
     ) -> None:
         """Remove a user that has a version, or any, and take it out of its groups.
 
@@ -128,18 +168,18 @@ class UserStore:
 
         Refuses UserNotFound and EtagMismatch.
         """
-        async with self._database.transaction() as db:
+        async with self._changing(undo=validate_only) as db:
             # From here on nobody can make the user a member of anything.
-            current = await db.fetchval(_LOCK_TO_DELETE, organization_id, user_id)
-            if current is None:
+            row = await db.fetchrow(_LOCK_TO_DELETE, organization_id, user_id)
+            if row is None:
                 raise UserNotFound(user_id)
-            if version not in (None, current):
-                raise EtagMismatch(str(current))
+            if version not in (None, row["version"]):
+                raise EtagMismatch(str(row["version"]))
             about = (organization_id, user_id, now, origin.request_id, origin.key_id)
             await db.execute(_FORGET, organization_id, user_id)
+            await db.execute(_FORGET_REFUSALS, organization_id, user_id, row["user_name"])
             await db.execute(_LEAVE_GROUPS, *about)
-            await db.execute(_DELETE, *about)
-        self._bell.ring()
+            await db.execute(_DELETE, *about, row["administrator"])
 
     async def list(self, query: Query, users: Resource) -> Page[User]:
         """A page of the users that satisfy a filter. Refuses as `Lists.page` does."""
@@ -149,14 +189,39 @@ class UserStore:
         """How many users satisfy a filter. Refuses as `Lists.count` does."""
         return await self._lists.count(organization_id, filter_, users)
 
+    @asynccontextmanager
+    async def _writing(self) -> AsyncIterator[asyncpg.Connection]:
+        """A connection for one statement that changes something."""
+        async with self._database.connection() as db:
+            yield db
+        self._bell.ring()
 
-async def _insert(
+    @asynccontextmanager
+    async def _changing(self, *, undo: bool) -> AsyncIterator[asyncpg.Connection]:
+        """A connection for statements that change something together."""
+        async with self._database.transaction(undo=undo) as db:
+            yield db
+        self._bell.ring()
+
+
+async def _get(db: asyncpg.Connection, organization_id: UUID, user_id: UUID) -> User:
+    row = await db.fetchrow(_SELECT_ONE, organization_id, user_id)
+    if row is None:
+        raise UserNotFound(user_id)
+    return user_rows.user(row)
+
+
+async def insert(
     db: asyncpg.Connection,
     organization_id: UUID,
     profile: Profile,
     now: datetime,
     origin: Origin,
 ) -> User:
+    """Add a user without extensions, in the caller's transaction. Refuses as `create` does.
+
+    The caller rings the bell once it has committed.
+    """
     try:
         user_id = await db.fetchval(
             _INSERT,
@@ -168,9 +233,13 @@ async def _insert(
     return User(organization_id, user_id, 1, now, now, profile)
 
 
-async def _write(
+async def write(
     db: asyncpg.Connection, user: User, profile: Profile, now: datetime, origin: Origin
 ) -> User | None:
+    """Give a user a new profile, in the caller's transaction. Refuses as `UserStore.write` does.
+
+    The caller rings the bell once it has committed.
+    """
     differing = changes.difference(user.profile, profile)
     try:
         version = await db.fetchval(
@@ -178,6 +247,7 @@ async def _write(
             user.organization_id, now, *user_rows.columns(profile), user.user_id, user.version,
             changes.update_type(user.profile, profile),
             differing.fields, differing.old, differing.new, origin.request_id, origin.key_id,
+            users.administers(user.profile) and not users.administers(profile),
         )  # fmt: skip
     except asyncpg.IntegrityConstraintViolationError as error:
         raise _refusal(error, profile) from error
@@ -214,7 +284,19 @@ _SELECT_ONE_AND_WHETHER_IN_GROUPS: Final = f"""
 _SELECT_LOCKED: Final = f"{_SELECT_ONE} FOR NO KEY UPDATE"
 
 _LOCK_TO_DELETE: Final = """
-    SELECT version FROM users WHERE organization_id = $1 AND user_id = $2 FOR UPDATE
+    SELECT version, user_name,
+           coalesce(active AND has_role(roles, 'Administrator'), false) AS administrator
+      FROM users
+     WHERE organization_id = $1 AND user_id = $2
+       FOR UPDATE
+"""
+
+# Nobody else could look after the organization's settings.
+_LAST_ADMINISTRATOR: Final = """
+    NOT EXISTS (SELECT
+                  FROM users
+                 WHERE organization_id = $1 AND user_id <> {user} AND active
+                   AND roles IS NOT NULL AND has_role(roles, 'Administrator'))
 """
 
 # What is the person's in the log of what happened to the person.
@@ -222,6 +304,12 @@ _FORGET: Final = """
     UPDATE changes
        SET resource_name = NULL, old_values = NULL, new_values = NULL
      WHERE organization_id = $1 AND resource_id = $2
+"""
+
+_FORGET_REFUSALS: Final = """
+    UPDATE refusals
+       SET resource_name = NULL, target = '', body = '', detail = ''
+     WHERE organization_id = $1 AND (resource_id = $2 OR fold(resource_name) = fold($3))
 """
 
 _LEAVE_GROUPS: Final = """
@@ -252,15 +340,16 @@ _LEAVE_GROUPS: Final = """
       FROM (SELECT * FROM changed ORDER BY group_id) AS changed
 """
 
-_DELETE: Final = """
+_DELETE: Final = f"""
     WITH deleted AS (
         DELETE FROM users WHERE organization_id = $1 AND user_id = $2 RETURNING user_id
     )
     INSERT INTO changes
-        (organization_id, number, type, resource_id, create_time, request_id, key_id)
-    SELECT $1, next_change(), 5, user_id, $3, $4, $5
+        (organization_id, number, type, resource_id, create_time, request_id, key_id,
+         last_administrator_lost)
+    SELECT $1, next_change(), 5, user_id, $3, $4, $5, $6 AND {_LAST_ADMINISTRATOR.format(user="$2")}
       FROM deleted
-"""
+"""  # noqa: S608
 
 _INSERT: Final = f"""
     WITH created AS (
@@ -287,8 +376,9 @@ _UPDATE: Final = f"""
     ), told AS (
         INSERT INTO changes
             (organization_id, number, type, resource_id, version, fields, active, create_time,
-             request_id, key_id, resource_name, old_values, new_values)
-        SELECT $1, next_change(), $37, $35, version, $38, $5 IS TRUE, $2, $41, $42, $3, $39, $40
+             request_id, key_id, resource_name, old_values, new_values, last_administrator_lost)
+        SELECT $1, next_change(), $37, $35, version, $38, $5 IS TRUE, $2, $41, $42, $3, $39, $40,
+               $43 AND {_LAST_ADMINISTRATOR.format(user="$35")}
           FROM written
     )
     SELECT version FROM written

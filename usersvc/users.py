@@ -125,6 +125,18 @@ class User:
         return str(self.version)
 
 
+ADMINISTRATOR: Final = "Administrator"
+"""The role, by its value or its name, that opens an organization's settings."""
+
+
+def administers(profile: Profile) -> bool:
+    """Whether a user may look after the organization's settings."""
+    return profile.active is True and any(
+        ADMINISTRATOR.lower() in (role.value.lower(), role.display.lower())
+        for role in profile.roles
+    )
+
+
 def version_of(etag: str) -> int:
     """The version that an etag names; one that no user has if it is none of ours."""
     return int(etag) if etag.isascii() and etag.isdigit() and len(etag) <= 18 else -1

@@ -8,7 +8,16 @@ import grpc
 from cloudacademy.users.v1 import users_pb2, users_pb2_grpc
 
 from chassis.clock import Clock
-from usersvc import extensions, page_token, users, wire, wire_filter, wire_list
+from usersvc import (
+    extensions,
+    page_token,
+    users,
+    wire,
+    wire_filter,
+    wire_list,
+    wire_lookup,
+    wire_request,
+)
 from usersvc.errors import EtagMismatch, InvalidField
 from usersvc.extension_fields import extended
 from usersvc.fields import Resource
@@ -39,9 +48,17 @@ class UsersServicer(users_pb2_grpc.UserServiceServicer):
         profile = users.as_created(wire.to_profile(request.user))
         users.check(profile)
         user = await self._store.create(
-            organization_id, profile, self._clock(), wire.to_origin(context)
+            organization_id,
+            profile,
+            self._clock(),
+            wire.to_origin(context),
+            request=wire_request.to_create_request(organization_id, request),
+            validate_only=request.validate_only,
         )
-        return users_pb2.CreateUserResponse(user=wire.from_user(user))
+        message = wire.from_user(user)
+        if request.validate_only:
+            wire_request.forget(message, "id", "etag")
+        return users_pb2.CreateUserResponse(user=message)
 
     async def GetUser(  # noqa: N802
         self, request: users_pb2.GetUserRequest, context: Context
@@ -53,6 +70,33 @@ class UsersServicer(users_pb2_grpc.UserServiceServicer):
             organization_id, user_id, with_groups=request.view == WITH_GROUPS
         )
         return users_pb2.GetUserResponse(user=wire.from_user(user))
+
+    async def BatchGetUsers(  # noqa: N802
+        self, request: users_pb2.BatchGetUsersRequest, context: Context
+    ) -> users_pb2.BatchGetUsersResponse:
+        """Read several users by their ids."""
+        organization_id = wire.to_uuid("organization_id", request.organization_id)
+        ids = wire_lookup.to_ids(request)
+        found = await self._store.of_ids(organization_id, ids)
+        if request.view == WITH_GROUPS:
+            found = await self._store.with_groups(found)
+        return wire_lookup.from_batch(ids, found)
+
+    async def LookupUsers(  # noqa: N802
+        self, request: users_pb2.LookupUsersRequest, context: Context
+    ) -> users_pb2.LookupUsersResponse:
+        """Find users by their user names and external ids."""
+        organization_id = wire.to_uuid("organization_id", request.organization_id)
+        keys = wire_lookup.to_keys(request)
+        matches = await self._store.of_keys(organization_id, keys)
+        if request.view == WITH_GROUPS:
+            users = [user for match in matches for user in match.users]
+            told = {user.user_id: user for user in await self._store.with_groups(users)}
+            matches = [
+                replace(match, users=tuple([told[user.user_id] for user in match.users]))
+                for match in matches
+            ]
+        return wire_lookup.from_matches(request.keys, matches)
 
     async def ListUsers(  # noqa: N802
         self, request: users_pb2.ListUsersRequest, context: Context
@@ -106,7 +150,11 @@ class UsersServicer(users_pb2_grpc.UserServiceServicer):
             profile = decide(user)
             unchanged = profile == user.profile
             written = (
-                user if unchanged else await self._store.write(user, profile, self._clock(), origin)
+                user
+                if unchanged
+                else await self._store.write(
+                    user, profile, self._clock(), origin, validate_only=request.validate_only
+                )
             )
         user = written or await self._store.change(
             organization_id,
@@ -115,10 +163,14 @@ class UsersServicer(users_pb2_grpc.UserServiceServicer):
             new.extensions,
             now=self._clock(),
             origin=origin,
+            validate_only=request.validate_only,
         )
         if request.view == WITH_GROUPS:
             (user,) = await self._store.with_groups([user])
-        return users_pb2.UpdateUserResponse(user=wire.from_user(user))
+        message = wire.from_user(user)
+        if request.validate_only:
+            wire_request.forget(message, "etag")
+        return users_pb2.UpdateUserResponse(user=message)
 
     async def DeleteUser(  # noqa: N802
         self, request: users_pb2.DeleteUserRequest, context: Context
@@ -128,7 +180,12 @@ class UsersServicer(users_pb2_grpc.UserServiceServicer):
         user_id = wire.to_uuid("user_id", request.user_id)
         version = users.version_of(request.etag) if request.etag else None
         await self._store.delete(
-            organization_id, user_id, version, self._clock(), wire.to_origin(context)
+            organization_id,
+            user_id,
+            version,
+            now=self._clock(),
+            origin=wire.to_origin(context),
+            validate_only=request.validate_only,
         )
         return users_pb2.DeleteUserResponse()
 

@@ -5,6 +5,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import grpc
@@ -19,6 +20,7 @@ from deploy.local.programs import Programs
 from deploy.local.region import REGIONS, Places
 from deploy.local.supervisor import Supervisor
 from deploy.local.terminal import say
+from deploy.local.watch import read_address, watch
 
 ROOT = Path(__file__).resolve().parents[2]
 FAILED = 1
@@ -27,12 +29,16 @@ FAILED = 1
 def main(arguments: Sequence[str], root: Path = ROOT) -> int:
     """Run a region until told to stop; returns the exit code."""
     options = _parse(arguments, root)
-    region = REGIONS[options.region]
-    places = Places(Path(options.directory).absolute(), region)
+    places = Places(Path(options.directory).absolute(), REGIONS[options.region])
+    return _watch(places) if options.command == "watch" else _run(places, options.port, root)
+
+
+def _run(places: Places, wanted_port: int | None, root: Path) -> int:
+    region = places.region
     places.make()
     try:
         with held(places.lock):
-            port = choose_port(options.port, region.usual_port)
+            port = choose_port(wanted_port, region.usual_port)
             asyncio.run(_supervise(Supervisor(places, Programs(root, places), port)))
     except AlreadyRunningError as error:
         return _refused(
@@ -44,10 +50,20 @@ def main(arguments: Sequence[str], root: Path = ROOT) -> int:
     except (AccountError, PortError, PostgresError) as error:
         return _refused(str(error))
     except grpc.aio.AioRpcError as error:
-        return _refused(f"keysvc refused to make the first key: {error.details()}")
+        return _refused(f"The first key or administrator could not be made: {error.details()}")
     except KeyboardInterrupt:  # in the moment before signals are taken care of
         return FAILED
     say("Stopped.")
+    return 0
+
+
+def _watch(places: Places) -> int:
+    address = read_address(places.usersvc)
+    if address is None:
+        return _refused(f"Region {places.region.name} does not run here: 'make run' starts it.")
+    say(f"Changes of region {places.region.name}, as they happen; Ctrl-C ends.")
+    with suppress(KeyboardInterrupt):
+        asyncio.run(watch(address))
     return 0
 
 
@@ -74,9 +90,13 @@ def _parse(arguments: Sequence[str], root: Path) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m deploy.local", description=__doc__)
     command = parser.add_subparsers(dest="command", required=True)
     run = command.add_parser("run", help="start everything and supervise it")
-    run.add_argument("--region", choices=sorted(REGIONS), default="us")
     run.add_argument("--port", type=_port, help="the gateway's port (a usual or free one)")
-    run.add_argument("--directory", default=str(root / ".run"), help="where data and logs are kept")
+    watching = command.add_parser("watch", help="print the changes of a region that runs")
+    for each in (run, watching):
+        each.add_argument("--region", choices=sorted(REGIONS), default="us")
+        each.add_argument(
+            "--directory", default=str(root / ".run"), help="where data and logs are kept"
+        )
     return parser.parse_args(arguments)
 
 

@@ -11,18 +11,27 @@ CREATED_BY = "make run"
 DEADLINE_SECONDS = 15.0
 
 
+async def first_organization(keysvc: str) -> str:
+    """The id of the oldest organization, which is made if there is none."""
+    async with _channel(keysvc) as channel:
+        return await _first_organization(channel)
+
+
 async def working_token(keysvc: str, kept: str | None) -> str:
     """The token that was kept, as long as its key works; else that of a new key.
 
     The new key belongs to the oldest organization; it is made if there is none. A key that is
     only refused because somebody deactivated its integration is kept: that was on purpose.
     """
-    # gRPC would ask a company's proxy even for this machine.
-    options = [("grpc.enable_http_proxy", 0)]
-    async with grpc.aio.insecure_channel(keysvc, options=options) as channel:
+    async with _channel(keysvc) as channel:
         if kept is not None and await _works(channel, kept):
             return kept
         return await _generate_key(channel, await _first_organization(channel))
+
+
+def _channel(keysvc: str) -> grpc.aio.Channel:
+    # gRPC would ask a company's proxy even for this machine.
+    return grpc.aio.insecure_channel(keysvc, options=[("grpc.enable_http_proxy", 0)])
 
 
 async def _works(channel: grpc.aio.Channel, token: str) -> bool:

@@ -4,15 +4,22 @@ import textwrap
 from pathlib import Path
 
 from deploy.local.connection import Connection
+from deploy.local.first_administrator import USER_NAME
 from deploy.local.region import Region
 
 _BOLD, _CYAN, _DIM, _END = "\033[1m", "\033[36m", "\033[2m", "\033[0m"
 
 
 def render_panel(
-    region: Region, connection: Connection, connection_file: Path, logs: Path, *, colour: bool
+    region: Region,
+    connection: Connection,
+    link: str | None,
+    connection_file: Path,
+    logs: Path,
+    *,
+    colour: bool,
 ) -> str:
-    """Tenant URL, Secret Token, what to try next, where the logs are."""
+    """Tenant URL, Secret Token, how to sign in, what to try next, where the logs are."""
     bold, cyan, dim, end = (_BOLD, _CYAN, _DIM, _END) if colour else ("", "", "", "")
     demo = "make demo" if region.name == "us" else f"make demo REGION={region.name}"
     line = "─" * 78
@@ -23,6 +30,9 @@ def render_panel(
 
           Tenant URL     {cyan}{connection.tenant_url}{end}
           Secret Token   {cyan}{connection.secret_token}{end}
+
+        Sign in as {USER_NAME}, once, within 15 minutes
+          {cyan}{link or "not possible: somebody deactivated this user"}{end}
 
         Try next, in another terminal
           {demo:<28}  {dim}provision 1,000 generated people{end}

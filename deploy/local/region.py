@@ -6,6 +6,7 @@ from pathlib import Path
 HOST = "127.0.0.1"
 # Where Entra's customers of today point to (see README): the path is part of the contract.
 TENANT_PATH = "/webhooks/ad/v1/scim"
+LINK_PATH = "/login/link"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,11 @@ REGIONS = {region.name: region for region in (US, EU)}
 def tenant_url(port: int) -> str:
     """What a customer's admin enters as Tenant URL."""
     return f"http://{HOST}:{port}{TENANT_PATH}"
+
+
+def sign_in_link(port: int, token: str) -> str:
+    """Where an administrator signs in; no browser sends a link's fragment, so no log has it."""
+    return f"http://{HOST}:{port}{LINK_PATH}#{token}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,11 @@ class Places:
     def cursor_secret(self) -> Path:
         """What the region's gateways seal their cursors with."""
         return self.folder / "cursor.secret"
+
+    @property
+    def usersvc(self) -> Path:
+        """Where usersvc listens in this run, for those who call it directly."""
+        return self.folder / "usersvc.address"
 
     def log(self, name: str) -> Path:
         return self.logs / f"{name}.log"

@@ -6,12 +6,13 @@ from collections.abc import Coroutine
 
 from deploy.local.child import FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS, Child, rotate_log
 from deploy.local.connection import Connection, read_connection, write_connection
-from deploy.local.files import read_or_make_secret
-from deploy.local.first_key import working_token
+from deploy.local.files import read_or_make_secret, write_private
+from deploy.local.first_administrator import sign_in_token
+from deploy.local.first_key import first_organization, working_token
 from deploy.local.panel import render_panel, shown
 from deploy.local.postgres import Cluster, PostgresError
 from deploy.local.programs import Programs
-from deploy.local.region import HOST, Places, tenant_url
+from deploy.local.region import HOST, Places, sign_in_link, tenant_url
 from deploy.local.terminal import is_colourful, say
 
 WATCH_SECONDS = 0.2
@@ -54,8 +55,9 @@ class Supervisor:
         usersvc, keysvc = await self._start_services()
         gateway = await self._start_gateway(usersvc, keysvc)
         connection = await self._connection(keysvc)
+        link = await self._sign_in_link(usersvc, keysvc)
         say(f"  everything runs after {time.monotonic() - began:.1f} s\n")
-        say(self._panel(connection))
+        say(self._panel(connection, link))
         await asyncio.gather(
             self._keep_postgres_running(),
             usersvc.keep_running("serve"),
@@ -75,6 +77,7 @@ class Supervisor:
         keysvc = Child(self._programs.keysvc(self._database("keys", "keysvc")))
         self._services = [usersvc, keysvc]
         await _together(self._start_service(usersvc), self._start_service(keysvc))
+        write_private(self._places.usersvc, f"{usersvc.address}\n")
         return usersvc, keysvc
 
     def _database(self, name: str, role: str) -> str:
@@ -102,10 +105,17 @@ class Supervisor:
         write_connection(self._places.connection, connection)
         return connection
 
-    def _panel(self, connection: Connection) -> str:
+    async def _sign_in_link(self, usersvc: Child, keysvc: Child) -> str | None:
+        """Shown and kept nowhere: it signs in an administrator, once."""
+        organization_id = await first_organization(keysvc.address)
+        token = await sign_in_token(usersvc.address, organization_id)
+        return None if token is None else sign_in_link(self._port, token)
+
+    def _panel(self, connection: Connection, link: str | None) -> str:
         return render_panel(
             self._places.region,
             connection,
+            link,
             shown(self._places.connection),
             shown(self._places.logs),
             colour=is_colourful(),
@@ -132,6 +142,7 @@ class Supervisor:
         """Those who ask before those who answer, so that nobody is cut off in mid-request."""
         if self._gateway is not None:
             await self._gateway.stop(hurry)
+        self._places.usersvc.unlink(missing_ok=True)
         await asyncio.gather(*(service.stop(hurry) for service in self._services))
         self._cluster.stop()
 

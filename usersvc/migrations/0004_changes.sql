@@ -76,15 +76,15 @@ CREATE TABLE changes (
 -- For those who follow all organizations, and to trim.
 CREATE INDEX changes_number_idx ON changes (number);
 
+-- For the log, which is read by time.
+CREATE INDEX changes_create_time_idx ON changes (organization_id, create_time, number);
+
 -- What happened to one user or group.
 CREATE INDEX changes_resource_idx ON changes (organization_id, resource_id, number);
 
--- One row. Tokens of another feed lead nowhere; `trimmed` is the last number that is no longer kept.
+-- Has one row for ever. Tokens of another feed lead nowhere; `trimmed` is the last number that is no longer kept.
 CREATE TABLE change_feed (
     feed_id uuid   NOT NULL DEFAULT gen_random_uuid(),
-    trimmed bigint NOT NULL DEFAULT 0,
-    one     boolean NOT NULL DEFAULT true,
-    CONSTRAINT change_feed_one CHECK (one)
+    trimmed bigint NOT NULL DEFAULT 0
 );
-CREATE UNIQUE INDEX change_feed_one_key ON change_feed (one);
 INSERT INTO change_feed DEFAULT VALUES;

@@ -4,13 +4,16 @@ import asyncio
 
 import grpc
 import pytest
+from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_status import rpc_status
 
 from chassis.channel import connect
 from chassis.settings import ServerSettings
+from chassis.status import from_rpc_error
 from gateway.errors import translate
-from tests.integration.chassis.echoes import ECHO, HOLD, OPEN, SERVICE, echo_server, until
+from tests.integration.chassis.echoes import COUNT, ECHO, HOLD, OPEN, SERVICE, echo_server, until
 
 Status = health_pb2.HealthCheckResponse
 
@@ -52,19 +55,27 @@ async def test_a_server_that_is_told_to_stop_says_so_to_those_who_watch():
 
 
 async def test_more_calls_than_a_server_takes_are_refused_and_the_edge_says_when_to_come_again():
-    # One of the three is the stream by which the channel hears whether the server takes calls.
-    settings = ServerSettings(OPEN.listen, max_calls=3)
+    settings = ServerSettings(OPEN.listen, max_calls=2)
     async with echo_server(settings) as server, connect(server.target, {}) as channel:
         held = [asyncio.ensure_future(channel.unary_unary(HOLD)(b"x")) for _ in range(2)]
         await until(lambda: server.service.held == 2)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await channel.unary_unary(ECHO)(b"", timeout=5)
+        with pytest.raises(grpc.aio.AioRpcError) as stream:
+            await anext(aiter(channel.unary_stream(COUNT)(b"", timeout=5)))
+        await says(channel, "SERVING")
         server.service.let_go.set()
         assert await asyncio.gather(*held) == [b"x", b"x"]
         assert await channel.unary_unary(ECHO)(b"y", timeout=5) == b"y"
 
     answer = translate(caught.value, {})
-    assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    refusals = [from_rpc_error(each.value) for each in (caught, stream)]
+    assert {(each.code.name, each.reason) for each in refusals} == {
+        ("RESOURCE_EXHAUSTED", "OVERLOADED")
+    }
+    details = rpc_status.from_call(caught.value).details
+    assert error_details_pb2.RetryInfo.DESCRIPTOR.full_name in details[1].type_url
+    assert [call["outcome"] for call in server.logged("call")[:2]] == ["OVERLOADED"] * 2
     assert (answer.status, dict(answer.headers)) == (503, {"Retry-After": "2"})
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -81,6 +82,12 @@ class Running:
         connection = read_connection(self.directory / f"{self.region}.env")
         assert connection is not None
         return connection
+
+    @property
+    def link(self) -> str | None:
+        """The sign-in link that the panel shows."""
+        found = re.search(r"http://\S+/login/link#\S+", self.said)
+        return None if found is None else found[0]
 
     def gateway(self) -> dict[str, str]:
         """The settings that the gateway runs with, as itself says."""

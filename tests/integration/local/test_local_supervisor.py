@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from deploy.local.child import STOP_SECONDS
+from deploy.local.first_administrator import USER_NAME
 from deploy.local.ports import free_port
 from tests.integration.local.running import Running, descendants, eventually, lives
 
@@ -42,6 +43,32 @@ def test_it_prints_and_keeps_what_a_client_needs(start: Start) -> None:
         f"SECRET_TOKEN={connection.secret_token}",
     ]
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+
+
+async def test_it_shows_a_new_link_for_the_same_administrator_at_each_start(start: Start) -> None:
+    options = usual()
+    first = start(*options).ready()
+    assert f"Sign in as {USER_NAME}" in first.said
+    assert first.link.startswith(f"http://127.0.0.1:{options[1]}/login/link#")
+    assert first.stop() == 0
+    kept = [path for path in first.directory.rglob("*.*") if path.is_file()]
+    token = first.link.partition("#")[2].encode()
+    assert [path for path in kept if token in path.read_bytes()] == []
+
+    second = start(*options).ready()
+
+    assert second.link.partition("#")[0] == first.link.partition("#")[0]
+    assert second.link != first.link
+    connection = await asyncpg.connect(second.child("usersvc").environ()["USERSVC_DATABASE_URL"])
+    people = await connection.fetch("SELECT name, roles FROM person")
+    assert [tuple(person) for person in people] == [(USER_NAME, ["Administrator"])]
+    await connection.execute("UPDATE person SET active = false")
+    await connection.close()
+    second.stop()
+    # Somebody deactivated the administrator on purpose: no start undoes that.
+    third = start(*options).ready()
+    assert third.link is None
+    assert "somebody deactivated this user" in third.said
 
 
 def test_the_gateway_is_told_the_services_and_every_tenant_url(start: Start) -> None:

@@ -1,6 +1,7 @@
 """A running user service on a socket of its own, with a database of its own."""
 
 import asyncio
+import secrets
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -11,6 +12,10 @@ import asyncpg
 import grpc
 import pytest
 import structlog
+from cloudacademy.users.v1.activity_pb2_grpc import (
+    ActivityServiceStub,
+    add_ActivityServiceServicer_to_server,
+)
 from cloudacademy.users.v1.changes_pb2_grpc import (
     ChangeServiceStub,
     add_ChangeServiceServicer_to_server,
@@ -23,6 +28,10 @@ from cloudacademy.users.v1.schemas_pb2_grpc import (
     SchemaServiceStub,
     add_SchemaServiceServicer_to_server,
 )
+from cloudacademy.users.v1.sessions_pb2_grpc import (
+    SessionServiceStub,
+    add_SessionServiceServicer_to_server,
+)
 from cloudacademy.users.v1.users_pb2_grpc import UserServiceStub, add_UserServiceServicer_to_server
 
 from chassis.bell import Bell
@@ -30,6 +39,8 @@ from chassis.database import Database
 from chassis.envelope import Envelope
 from tests.postgres import Template, TestPostgres
 from usersvc.__main__ import FEED_CONNECTIONS, migrate
+from usersvc.activities_servicer import ActivitiesServicer
+from usersvc.activity_store import ActivityStore
 from usersvc.change_feed import ChangeFeed
 from usersvc.change_store import ChangeStore, Listener
 from usersvc.changes_servicer import ChangesServicer
@@ -38,6 +49,8 @@ from usersvc.groups_servicer import GroupsServicer
 from usersvc.list_store import Lists
 from usersvc.schema_store import SchemaStore
 from usersvc.schemas_servicer import SchemasServicer
+from usersvc.session_store import SessionStore
+from usersvc.sessions_servicer import SessionsServicer
 from usersvc.user_store import UserStore
 from usersvc.users_servicer import UsersServicer
 
@@ -88,6 +101,10 @@ async def open_channel(url: str, clock: StoppedClock) -> AsyncIterator[grpc.aio.
         groups = GroupsServicer(GroupStore(database, lists, bell), clock)
         add_GroupServiceServicer_to_server(groups, server)
         add_SchemaServiceServicer_to_server(SchemasServicer(schema_store, clock), server)
+        sessions = SessionsServicer(SessionStore(database, bell), clock, secrets.token_bytes)
+        add_SessionServiceServicer_to_server(sessions, server)
+        activities = ActivitiesServicer(ActivityStore(database), clock)
+        add_ActivityServiceServicer_to_server(activities, server)
         change_store = ChangeStore(feed_database)
         feed = ChangeFeed(change_store, Listener(feed_database), bell, clock, log)
         add_ChangeServiceServicer_to_server(ChangesServicer(feed, change_store), server)
@@ -133,9 +150,21 @@ def changes(channel: grpc.aio.Channel) -> ChangeServiceStub:
 
 
 @pytest.fixture
+def activities(channel: grpc.aio.Channel) -> ActivityServiceStub:
+    """The log of what `users` and `groups` do."""
+    return ActivityServiceStub(channel)
+
+
+@pytest.fixture
 def schemas(channel: grpc.aio.Channel) -> SchemaServiceStub:
     """The service of schemas, in the same process and on the same database as `users`."""
     return SchemaServiceStub(channel)
+
+
+@pytest.fixture
+def sessions(channel: grpc.aio.Channel) -> SessionServiceStub:
+    """The service of sessions, in the same process and on the same database as `users`."""
+    return SessionServiceStub(channel)
 
 
 @pytest.fixture

@@ -149,6 +149,8 @@ def listed(resource: Resource, filter_: Filter) -> tuple[str, list[Any]]:
 ONE = [ACME, LARGE, [user_id(7)]]
 NEW = [ACME, LARGE, [user_id(SIZE + 1)]]
 NOW = StoppedClock().now
+UNCHANGED = [[], [], [], "", None]
+"""No field of the group has another value; no request and no key is named."""
 
 STATEMENTS = {
     "is a member of the group": (
@@ -169,18 +171,18 @@ STATEMENTS = {
     "find one who is not": (member_store._FIND, [*NEW, False], 1),
     "add one": (
         group_store._UPDATE,
-        [ACME, LARGE, NOW, "x", None, False, [user_id(SIZE + 1)], [], [], []],
+        [ACME, LARGE, NOW, "x", None, False, [user_id(SIZE + 1)], [], [], [], *UNCHANGED],
         1,
     ),
     "remove one": (
         group_store._UPDATE,
-        [ACME, LARGE, NOW, "x", None, False, [], [], [user_id(7)], []],
+        [ACME, LARGE, NOW, "x", None, False, [], [], [user_id(7)], [], *UNCHANGED],
         1,
     ),
     "page of members": (member_store._PAGE, [ACME, LARGE, user_id(50_000), 101], 101),
     "groups of a user": (membership_store._OF_USERS, [ACME, [user_id(7)]], 3),
     "groups of a group": (member_store._ABOVE, [ACME, NESTED], 1),
-    "leave all groups": (user_store._LEAVE_GROUPS, [ACME, user_id(7), NOW], 2),
+    "leave all groups": (user_store._LEAVE_GROUPS, [ACME, user_id(7), NOW, "", None], 2),
 }
 
 

@@ -25,6 +25,8 @@ from usersvc.filters import (
     Query,
 )
 from usersvc.list_sql import page_statement
+from usersvc.lookup_store import OF_IDS, OF_KEYS
+from usersvc.lookups import KeyKind
 from usersvc.user_fields import USERS
 
 USER_ID = UUID("018f6d2e-0000-7000-8000-000000020000")
@@ -145,10 +147,41 @@ async def test_a_page_reads_as_many_rows_wherever_it_begins(crowded_url, number)
     assert {node["Actual Rows"] for node in nodes} == {101}
 
 
+@pytest.mark.parametrize("plan", ["custom", "generic"])
+@pytest.mark.parametrize(
+    ("kind", "texts", "index"),
+    [
+        (KeyKind.USER_NAME, [f"uSER{n}@acme.test" for n in range(1000)], "users_user_name_key"),
+        (KeyKind.EXTERNAL_ID, [f"external-{n}" for n in range(1000)], "users_external_id_idx"),
+    ],
+)
+async def test_each_key_is_looked_up_in_an_index(crowded_url, kind, texts, index, plan):
+    nodes = await explain_statement(crowded_url, OF_KEYS[kind], [UUID(ACME), texts, 11], plan)
+    conditions = {node["Index Name"]: node["Index Cond"] for node in nodes if "Index Name" in node}
+    assert conditions.keys() == {index}
+    assert "organization_id" in conditions[index]
+    assert "wanted.key" in conditions[index]
+
+
+@pytest.mark.parametrize("plan", ["custom", "generic"])
+async def test_each_id_of_a_batch_is_looked_up_in_an_index(crowded_url, plan):
+    ids = [UUID(f"018f6d2e-0000-7000-8000-{n:012}") for n in range(1000)]
+    nodes = await explain_statement(crowded_url, OF_IDS, [UUID(ACME), ids], plan)
+    (condition,) = [node["Index Cond"] for node in nodes if "Index Name" in node]
+    assert "user_id = ANY" in condition
+
+
 async def explain(url: str, query: Query, plan: str) -> list[dict[str, Any]]:
     """The nodes of the plan for a list."""
     where = Where(query.organization_id)
     statement = page_statement(where, query, USERS)
+    return await explain_statement(url, statement, where.arguments, plan)
+
+
+async def explain_statement(
+    url: str, statement: str, arguments: list[Any], plan: str
+) -> list[dict[str, Any]]:
+    """The nodes of a statement's plan."""
     options = {"generic": "GENERIC_PLAN, ", "analyze": "ANALYZE, "}.get(plan, "")
     connection = await asyncpg.connect(url)
     try:
@@ -157,7 +190,7 @@ async def explain(url: str, query: Query, plan: str) -> list[dict[str, Any]]:
             # Without arguments: asyncpg would ask for them.
             rows = await explain_generic(connection, explained)
         else:
-            rows = await connection.fetchval(explained, *where.arguments)
+            rows = await connection.fetchval(explained, *arguments)
     finally:
         await connection.close()
     return list(nodes_of(json.loads(rows)[0]["Plan"]))

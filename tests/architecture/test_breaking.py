@@ -1,0 +1,208 @@
+"""`make lint` compares the contracts with what main had before, wherever it runs."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BUF = Path(sys.executable).parent / "buf"
+
+PROTO = """syntax = "proto3";
+package acme.v1;
+service AnnService {
+  rpc GetAnn(Ann) returns (Ann);
+  rpc FindAnn(Ann) returns (Ann);
+}
+message Ann {
+  string id = 1;
+  string name = 2;
+}
+"""
+BROKEN = PROTO.replace("string name", "int32 name")
+EXTENDED = PROTO.replace("name = 2;", "name = 2;\n  string title = 3;")
+SHORTENED = PROTO.replace("  rpc FindAnn(Ann) returns (Ann);\n", "")
+
+
+@dataclass
+class Checkout:
+    """A checkout of a repository of its own."""
+
+    folder: Path
+
+    def git(self, *arguments: str) -> None:
+        ours = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+        nobody = ("-c", "user.name=ann", "-c", "user.email=ann@acme.test")
+        subprocess.run(
+            ("git", *nobody, *arguments),
+            cwd=self.folder,
+            env=ours | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull},
+            check=True,
+            capture_output=True,
+        )
+
+    def write(self, proto: str) -> None:
+        (self.folder / "protos/acme/v1/ann.proto").write_text(proto)
+
+    def commit(self, proto: str) -> None:
+        self.write(proto)
+        self.git("add", ".")
+        self.git("commit", "--allow-empty", "-m", "change")
+
+    def clone(self, name: str, *options: str) -> "Checkout":
+        folder = self.folder.parent / name
+        self.git("clone", "-q", *options, self.folder.as_uri(), str(folder))
+        return Checkout(folder)
+
+    def judge(self, **environment: str) -> tuple[int, str]:
+        """The exit code, and what was said."""
+        done = subprocess.run(
+            (self.folder / ".ci/breaking", BUF),
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Checkout:
+    """Files without history."""
+    checkout = Checkout(tmp_path / "main")
+    (checkout.folder / "protos/acme/v1").mkdir(parents=True)
+    (checkout.folder / ".ci").mkdir()
+    shutil.copy(ROOT / "protos/buf.yaml", checkout.folder / "protos")
+    shutil.copy(ROOT / ".ci/breaking", checkout.folder / ".ci")
+    checkout.write(PROTO)
+    return checkout
+
+
+@pytest.fixture
+def main(files: Checkout) -> Checkout:
+    """A checkout of main with one commit."""
+    files.git("init", "-q", "-b", "main")
+    files.commit(PROTO)
+    return files
+
+
+def breaks(verdict: tuple[int, str]) -> bool:
+    code, said = verdict
+    assert "skipped" not in said
+    assert (code != 0) == ("on message" in said or "was deleted" in said), said
+    return code != 0
+
+
+def test_a_branch_is_compared_with_main(main: Checkout):
+    main.git("checkout", "-q", "-b", "mine")
+    main.commit(EXTENDED)
+    assert not breaks(main.judge())
+    main.commit(BROKEN)
+    assert breaks(main.judge())
+    main.commit(BROKEN)
+    assert breaks(main.judge())
+
+
+def test_what_main_has_got_since_is_not_missed_on_a_branch(main: Checkout):
+    main.git("branch", "mine")
+    main.commit(EXTENDED)
+    main.git("checkout", "-q", "mine")
+    main.commit(PROTO)
+    assert not breaks(main.judge())
+
+
+def test_a_change_that_is_not_committed_is_compared_with_the_last_commit(main: Checkout):
+    main.commit(EXTENDED)
+    main.write(PROTO)
+    assert breaks(main.judge())
+
+
+def test_the_tip_of_main_is_compared_with_the_commit_before(main: Checkout):
+    main.commit(EXTENDED)
+    assert not breaks(main.judge())
+    main.commit(PROTO)
+    assert breaks(main.judge())
+
+
+def test_a_merge_is_compared_with_main_before_it(main: Checkout):
+    main.git("checkout", "-q", "-b", "mine")
+    main.commit(BROKEN)
+    main.commit(BROKEN)
+    main.git("checkout", "-q", "main")
+    main.git("merge", "-q", "--no-ff", "-m", "merge", "mine")
+    assert breaks(main.judge())
+
+
+def test_a_method_that_is_taken_away_breaks_its_callers(main: Checkout):
+    main.commit(SHORTENED)
+    assert breaks(main.judge())
+
+
+def test_a_clone_of_a_branch_knows_main_by_its_origin(main: Checkout):
+    main.git("checkout", "-q", "-b", "mine")
+    main.commit(BROKEN)
+    main.commit(BROKEN)
+    clone = main.clone("clone", "--branch", "mine")
+    assert breaks(clone.judge())
+
+
+def test_a_worktree_is_compared_like_a_checkout(main: Checkout):
+    folder = main.folder.parent / "worktree"
+    main.git("worktree", "add", "-q", "-b", "mine", str(folder))
+    worktree = Checkout(folder)
+    worktree.commit(BROKEN)
+    worktree.commit(BROKEN)
+    assert breaks(worktree.judge())
+
+
+def test_a_shallow_clone_that_reaches_back_far_enough_is_compared(main: Checkout):
+    main.commit(EXTENDED)
+    main.commit(PROTO)
+    assert breaks(main.clone("shallow", "--depth=2").judge())
+
+
+def test_a_shallow_clone_that_does_not_says_so(main: Checkout):
+    main.commit(EXTENDED)
+    code, said = main.clone("shallow", "--depth=1").judge()
+    assert (code, said.partition(" to a commit")[0]) == (
+        0,
+        "buf breaking: skipped, this shallow clone does not reach back",
+    )
+
+
+def test_a_shallow_clone_of_a_branch_and_of_main_compares_the_two(main: Checkout):
+    main.git("checkout", "-q", "-b", "mine")
+    main.commit(PROTO)
+    main.commit(BROKEN)
+    clone = main.clone("shallow", "--depth=1", "--no-single-branch", "--branch", "mine")
+    assert breaks(clone.judge())
+
+
+def test_a_commit_without_a_branch_is_compared_with_the_one_before(main: Checkout):
+    main.commit(BROKEN)
+    main.git("checkout", "-q", "--detach")
+    main.git("branch", "-q", "-D", "main")
+    assert breaks(main.judge())
+
+
+def test_the_first_commit_has_nothing_to_be_compared_with(main: Checkout):
+    assert main.judge() == (0, "buf breaking: skipped, this is the first commit.\n")
+
+
+def test_files_without_history_are_not_compared_and_it_is_said(files: Checkout):
+    code, said = files.judge(GIT_CEILING_DIRECTORIES=str(files.folder.parent))
+    assert (code, said[:56]) == (0, "buf breaking: skipped, there is no git history here (fat")
+
+
+def test_files_within_a_strange_checkout_are_not_compared_with_that(main: Checkout):
+    inner = Checkout(main.folder / "inner")
+    shutil.copytree(main.folder / "protos", inner.folder / "protos")
+    shutil.copytree(main.folder / ".ci", inner.folder / ".ci")
+    assert inner.judge() == (
+        0,
+        "buf breaking: skipped, these files are not the root of a git checkout.\n",
+    )

@@ -1,0 +1,116 @@
+"""docs/internal-api.md does what it says, and leaves no refusal out."""
+
+import asyncio
+import os
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import asyncpg
+import grpc
+from cloudacademy.users.v1 import changes_pb2
+from cloudacademy.users.v1.changes_pb2_grpc import ChangeServiceStub
+from cloudacademy.users.v1.users_pb2_grpc import UserServiceStub
+
+from chassis.status import from_rpc_error
+from tests.integration.usersvc.serving import ROOT, served
+from tests.integration.usersvc.user_calls import ACME, create
+
+DOCUMENT = (ROOT / "docs/internal-api.md").read_text()
+REASONS = ROOT / "protos/cloudacademy/errors/v1/errors.proto"
+FILL = """
+    INSERT INTO users (organization_id, create_time, update_time, user_name)
+    SELECT $1, now(), now(), 'user' || number FROM generate_series(1, 250) AS number
+"""
+
+
+async def run_example(users_url: str, folder: Path, organization_id: str) -> list[str]:
+    """What the document's Python example prints as the service `billing`."""
+    example, _ = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)
+    with served(users_url, folder) as service:
+        files = service.files("billing")
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", example),
+            env={
+                **os.environ,
+                "PYTHONPATH": str(ROOT / "build"),
+                "TARGET": f"dns:///{service.target}",
+                "ORGANIZATION_ID": organization_id,
+                "TLS_AUTHORITY": str(files.authority),
+                "TLS_KEY": str(files.key),
+                "TLS_CERTIFICATE": str(files.certificate),
+            },
+            stdout=asyncio.subprocess.PIPE,
+        )
+        output, _ = await process.communicate()
+    assert process.returncode == 0
+    return output.decode().splitlines()
+
+
+async def test_the_python_example_walks_through_all_users(
+    users_url: str, db: asyncpg.Connection, tmp_path: Path
+):
+    await db.execute(FILL, ACME)
+    lines = await run_example(users_url, tmp_path, ACME)
+    assert [line.split()[1] for line in lines] == [f"user{number}" for number in range(1, 251)]
+
+
+async def test_the_python_example_reads_the_reason_of_a_refusal(users_url: str, tmp_path: Path):
+    lines = await run_example(users_url, tmp_path, "acme")
+    assert lines == ["refused: INVALID_FIELD {'field': 'organization_id'}"]
+
+
+class Copy:
+    """What a service keeps, as the document has it do."""
+
+    def __init__(self) -> None:
+        self.users: set[str] = set()
+        self.done = asyncio.Event()
+
+    def token(self) -> str:
+        return ""
+
+    def clear(self) -> None:
+        self.users.clear()
+
+    def fill(self, part: changes_pb2.ReadSnapshotResponse) -> None:
+        self.users |= {user.id for user in part.users}
+
+    def apply(self, told: Iterable[changes_pb2.Change], token: str) -> None:
+        self.users |= {change.resource_id for change in told}
+        if len(self.users) == 2:
+            self.done.set()
+
+
+async def test_the_example_of_following_keeps_a_copy_whatever_happens_to_the_feed(
+    users: UserServiceStub, changes: ChangeServiceStub, db: asyncpg.Connection
+):
+    _, example = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)
+    names = {"asyncio": asyncio, "grpc": grpc, "pb": changes_pb2, "ACME": ACME}
+    names["reason"] = lambda error: from_rpc_error(error).reason
+    exec(example, names)  # the document's own words
+    ann, copy = await create(users, "ann"), Copy()
+
+    following = asyncio.create_task(names["follow"](copy, changes))
+    async with asyncio.timeout(20):
+        while copy.users != {ann.id}:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        await db.execute("UPDATE change_feed SET feed_id = gen_random_uuid()")  # as if restored
+        bob = await create(users, "bob")
+        await copy.done.wait()
+    following.cancel()
+
+    assert copy.users == {ann.id, bob.id}
+
+
+def test_the_table_of_refusals_has_each_reason_beside_its_status():
+    told = {
+        reason: status
+        for status, reasons in re.findall(r"^\| `(\w+)` \| (`.+?`) \| ", DOCUMENT, re.MULTILINE)
+        for reason in re.findall(r"`(\w+)`", reasons)
+    }
+    contract = re.findall(
+        r"// ([A-Z_]+): (?:.+\n(?:  //.+\n)*)  REASON_(\w+) =", REASONS.read_text()
+    )
+    assert told == {reason: status for status, reason in contract}

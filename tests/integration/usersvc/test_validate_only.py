@@ -1,0 +1,204 @@
+"""Writes that are checked only."""
+
+from cloudacademy.errors.v1.errors_pb2 import Reason
+from cloudacademy.users.v1 import groups_pb2, users_pb2
+from google.protobuf.field_mask_pb2 import FieldMask
+from grpc import StatusCode
+
+from tests.integration.usersvc.group_calls import (
+    create_group,
+    get_group,
+    group_cycle,
+    group_not_found,
+    list_groups,
+    member_not_found,
+    members,
+)
+from tests.integration.usersvc.schema_calls import badge
+from tests.integration.usersvc.user_calls import (
+    ACME,
+    NOBODY,
+    create,
+    get,
+    invalid_field,
+    list_users,
+    refused,
+)
+
+
+async def check_create(users, user_name: str, **fields: object) -> users_pb2.User:
+    user = users_pb2.User(user_name=user_name, **fields)
+    request = users_pb2.CreateUserRequest(organization_id=ACME, user=user, validate_only=True)
+    return (await users.CreateUser(request)).user
+
+
+async def check_update(
+    users, user_id: str, *mask: str, etag: str = "", **fields: object
+) -> users_pb2.User:
+    request = users_pb2.UpdateUserRequest(
+        organization_id=ACME,
+        user=users_pb2.User(id=user_id, **fields),
+        update_mask=FieldMask(paths=mask or tuple(fields)),
+        etag=etag,
+        validate_only=True,
+    )
+    return (await users.UpdateUser(request)).user
+
+
+async def check_delete(users, user_id: str, etag: str = "") -> None:
+    await users.DeleteUser(
+        users_pb2.DeleteUserRequest(
+            organization_id=ACME, user_id=user_id, etag=etag, validate_only=True
+        )
+    )
+
+
+async def check_create_group(
+    groups, display_name: str, member_ids: tuple[str, ...] = ()
+) -> groups_pb2.Group:
+    request = groups_pb2.CreateGroupRequest(
+        organization_id=ACME,
+        group=groups_pb2.Group(display_name=display_name),
+        member_ids=member_ids,
+        validate_only=True,
+    )
+    return (await groups.CreateGroup(request)).group
+
+
+async def check_update_group(
+    groups, group_id: str, *mask: str, etag: str = "", add: tuple[str, ...] = (), **fields: str
+) -> groups_pb2.Group:
+    request = groups_pb2.UpdateGroupRequest(
+        organization_id=ACME,
+        group=groups_pb2.Group(id=group_id, **fields),
+        update_mask=FieldMask(paths=mask or tuple(fields)),
+        members=groups_pb2.MemberChange(add_member_ids=add),
+        etag=etag,
+        validate_only=True,
+    )
+    return (await groups.UpdateGroup(request)).group
+
+
+async def check_delete_group(groups, group_id: str, etag: str = "") -> None:
+    await groups.DeleteGroup(
+        groups_pb2.DeleteGroupRequest(
+            organization_id=ACME, group_id=group_id, etag=etag, validate_only=True
+        )
+    )
+
+
+def stale(current: str):
+    return refused(Reason.REASON_ETAG_MISMATCH, StatusCode.ABORTED, etag=current)
+
+
+def unknown(path: str):
+    return refused(Reason.REASON_UNKNOWN_FIELD, StatusCode.INVALID_ARGUMENT, field=path)
+
+
+async def test_a_create_tells_the_user_without_id_and_writes_nothing(users):
+    checked = await check_create(users, "ann", title="Engineer")
+    assert (checked.id, checked.etag) == ("", "")
+    assert list((await list_users(users)).users) == []
+    made = await create(users, "ann", title="Engineer")
+    made.ClearField("id")
+    made.ClearField("etag")
+    assert checked == made
+
+
+async def test_a_create_is_refused_as_if_it_were_one(users):
+    await create(users, "ann")
+    with refused(Reason.REASON_USER_NAME_TAKEN, StatusCode.ALREADY_EXISTS, user_name="Ann"):
+        await check_create(users, "Ann")
+    with invalid_field("title"):
+        await check_create(users, "bob", title="x" * 9000)
+    with invalid_field("extensions"):
+        await check_create(users, "bob", extensions=badge(number="7"))
+
+
+async def test_an_update_tells_the_user_as_it_would_be_and_writes_nothing(users, clock):
+    ann = await create(users, "ann", title="Engineer")
+    clock.advance(minutes=1)
+    checked = await check_update(users, ann.id, title="Chief", etag=ann.etag)
+    assert await get(users, ann.id) == ann
+    assert (checked.id, checked.etag, checked.title) == (ann.id, "", "Chief")
+
+
+async def test_an_update_is_refused_as_if_it_were_one(users):
+    await create(users, "ann")
+    bob = await create(users, "bob")
+    with refused(Reason.REASON_USER_NAME_TAKEN, StatusCode.ALREADY_EXISTS, user_name="Ann"):
+        await check_update(users, bob.id, user_name="Ann")
+    with stale("1"):
+        await check_update(users, bob.id, title="x", etag="7")
+    with unknown("titel"):
+        await check_update(users, bob.id, "titel", title="x")
+    with refused(Reason.REASON_USER_NOT_FOUND, StatusCode.NOT_FOUND, user_id=NOBODY):
+        await check_update(users, NOBODY, title="x")
+
+
+async def test_a_delete_is_refused_as_if_it_were_one_and_deletes_nobody(users, groups):
+    ann = await create(users, "ann")
+    team = await create_group(groups, "team", [ann.id])
+    with stale("1"):
+        await check_delete(users, ann.id, etag="7")
+    with refused(Reason.REASON_USER_NOT_FOUND, StatusCode.NOT_FOUND, user_id=NOBODY):
+        await check_delete(users, NOBODY)
+    await check_delete(users, ann.id, etag=ann.etag)
+    assert await get(users, ann.id) == ann
+    assert (await members(groups, team.id), await get_group(groups, team.id)) == ([ann.id], team)
+
+
+async def test_a_create_of_a_group_tells_it_without_id_and_writes_nothing(users, groups):
+    ann = await create(users, "ann")
+    checked = await check_create_group(groups, "team", (ann.id,))
+    assert (checked.id, checked.etag, checked.display_name) == ("", "", "team")
+    assert list((await list_groups(groups)).groups) == []
+
+
+async def test_a_create_of_a_group_is_refused_as_if_it_were_one(groups):
+    with member_not_found(NOBODY):
+        await check_create_group(groups, "team", (NOBODY,))
+    with invalid_field("display_name"):
+        await check_create_group(groups, "")
+
+
+async def test_an_update_of_a_group_tells_it_as_it_would_be_and_writes_nothing(users, groups):
+    ann = await create(users, "ann")
+    team = await create_group(groups, "team")
+    checked = await check_update_group(
+        groups, team.id, add=(ann.id,), display_name="crew", etag=team.etag
+    )
+    assert (checked.id, checked.etag, checked.display_name) == (team.id, "", "crew")
+    assert (await members(groups, team.id), await get_group(groups, team.id)) == ([], team)
+
+
+async def test_an_update_of_a_group_is_refused_as_if_it_were_one(groups):
+    team = await create_group(groups, "team")
+    outer = await create_group(groups, "outer", [team.id])
+    with stale("1"):
+        await check_update_group(groups, team.id, display_name="x", etag="7")
+    with unknown("displayName"):
+        await check_update_group(groups, team.id, "displayName")
+    with member_not_found(NOBODY):
+        await check_update_group(groups, team.id, add=(NOBODY,))
+    with group_cycle(team.id, outer.id):
+        await check_update_group(groups, team.id, add=(outer.id,))
+    with group_not_found(NOBODY):
+        await check_update_group(groups, NOBODY, display_name="x")
+
+
+async def test_a_delete_of_a_group_is_refused_as_if_it_were_one_and_deletes_none(groups):
+    team = await create_group(groups, "team")
+    with stale("1"):
+        await check_delete_group(groups, team.id, etag="7")
+    with group_not_found(NOBODY):
+        await check_delete_group(groups, NOBODY)
+    await check_delete_group(groups, team.id, etag=team.etag)
+    assert await get_group(groups, team.id) == team
+
+
+async def test_what_was_checked_holds_no_lock_and_no_connection(users):
+    ann = await create(users, "ann")
+    for _ in range(20):  # more than there are connections
+        await check_update(users, ann.id, title="x")
+    assert await get(users, ann.id) == ann

@@ -1,0 +1,76 @@
+"""The operator's commands, straight on the database."""
+
+from argparse import Namespace
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from chassis.clock import Clock
+from usersvc import session_token, users, wire
+from usersvc.change_store import ChangeStore
+from usersvc.changes import Origin
+from usersvc.errors import InvalidField
+from usersvc.session_store import SessionStore
+from usersvc.session_token import RandomBytes
+from usersvc.users import Name, Profile
+
+LINK_PATH: Final = "/login/link"
+OPERATOR: Final = Origin("operator")
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What an operator's command works with."""
+
+    sessions: SessionStore
+    changes: ChangeStore
+    clock: Clock
+    random_bytes: RandomBytes
+
+
+async def create_administrator(desk: Desk, arguments: Namespace) -> dict[str, object]:
+    """Make an administrator of a new user, or of the one that has the name."""
+    organization_id = wire.to_uuid("ORGANIZATION", arguments.organization)
+    profile = Profile(
+        user_name=arguments.user_name,
+        active=True,
+        name=Name(given_name=arguments.given_name, family_name=arguments.family_name),
+    )
+    users.check(profile)
+    appointed = await desk.sessions.appoint(organization_id, profile, desk.clock(), OPERATOR)
+    return {
+        "user_id": str(appointed.user.user_id),
+        "user_name": appointed.user.profile.user_name,
+        "created": appointed.created,
+    }
+
+
+async def sign_in_link(desk: Desk, arguments: Namespace) -> dict[str, object]:
+    """Make a link by which a person signs in once.
+
+    The token is the link's fragment, which browsers send to nobody: no log and no other page
+    comes to know it.
+    """
+    organization_id = wire.to_uuid("ORGANIZATION", arguments.organization)
+    user = await desk.sessions.find(organization_id, arguments.user_name)
+    if user is None:
+        raise InvalidField("USER_NAME", "is no user's of this organization")
+    token = session_token.generate(organization_id, desk.random_bytes)
+    expire_time = await desk.sessions.create_link(token, user.user_id, desk.clock())
+    return {
+        "link": f"{arguments.base_url.rstrip('/')}{LINK_PATH}#{token.text}",
+        "expire_time": expire_time.isoformat(timespec="seconds"),
+    }
+
+
+async def renew_feed(desk: Desk, arguments: Namespace) -> dict[str, object]:
+    """Make every token of the change feed invalid: what it stands for may be gone."""
+    del arguments
+    return {"feed_id": str(await desk.changes.renew())}
+
+
+COMMANDS: Final[Mapping[str, Callable[[Desk, Namespace], Awaitable[dict[str, object]]]]] = {
+    "create-administrator": create_administrator,
+    "sign-in-link": sign_in_link,
+    "renew-feed": renew_feed,
+}

@@ -1,0 +1,154 @@
+"""Sessions: who is signed in, and whom an identity provider's word lets in."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from usersvc import texts, users
+from usersvc.errors import (
+    InvalidField,
+    SignInAmbiguous,
+    SignInConflict,
+    SignInUnknown,
+    UserInactive,
+)
+from usersvc.users import Name, Profile, TypedValue, User
+
+"""The role whose holders may see and change their organization's settings."""
+
+LINK_LIFETIME: Final = timedelta(minutes=15)
+IDLE: Final = timedelta(minutes=30)
+LIFETIME: Final = timedelta(hours=8)
+STEP: Final = timedelta(minutes=1)
+"""A use moves a session's end only when it moves it this far: not every request writes."""
+
+ASSERTION_LIFETIME: Final = timedelta(hours=1)
+ASSERTION_SKEW: Final = timedelta(minutes=5)
+"""How long after its end a caller whose clock is behind may still take an assertion for good."""
+ASSERTION_KEPT: Final = timedelta(minutes=10)
+"""How long after its end an assertion's id stays taken: longer than anybody takes it for good."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A signed-in person; `expire_time` is when the session ends if it is not used before."""
+
+    organization_id: UUID
+    user_id: UUID
+    user_name: str
+    display_name: str
+    administrator: bool
+    create_time: datetime
+    expire_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whom an identity provider vouches for."""
+
+    object_identifier: str
+    email: str
+    given_name: str = ""
+    family_name: str = ""
+
+    @property
+    def profile(self) -> Profile:
+        """The profile of a user that is created for it."""
+        return Profile(
+            user_name=self.email,
+            external_id=self.object_identifier,
+            active=True,
+            name=Name(given_name=self.given_name, family_name=self.family_name),
+            emails=(TypedValue(value=self.email, type="work", primary=True),),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Assertion:
+    """An identity provider's word, which its receiver has verified."""
+
+    organization_id: UUID
+    assertion_id: str = field(repr=False)
+    expire_time: datetime
+    identity: Identity
+
+    @property
+    def digest(self) -> bytes:
+        """What is remembered of its id."""
+        return hashlib.sha256(self.assertion_id.encode()).digest()
+
+
+def check(assertion: Assertion, now: datetime) -> None:
+    """Refuse (InvalidField) an assertion that says too little, too much, or not for now."""
+    identity = assertion.identity
+    required = (
+        ("assertion_id", assertion.assertion_id),
+        ("object_identifier", identity.object_identifier),
+        ("email", identity.email),
+    )
+    for name, text in required:
+        if not text.strip():
+            raise InvalidField(name, "is required")
+        if text != text.strip() or not text.isprintable():
+            raise InvalidField(name, "has characters that nobody sees")
+        texts.check(name, text, texts.MAX_KEY_BYTES)
+    if assertion.expire_time > now + ASSERTION_LIFETIME:
+        raise InvalidField("assertion_expire_time", "is more than an hour ahead")
+    if assertion.expire_time < now - ASSERTION_SKEW:
+        raise InvalidField("assertion_expire_time", "is over")
+    users.check(identity.profile)
+
+
+# --- the linking rule -----------------------------------------------------------------------
+
+
+def matched(identity: Identity, holders: Sequence[User], namesake: User | None) -> User | None:
+    """The user that an identity stands for, if there is one.
+
+    `holders` have the object identifier as `external_id`, `namesake` has the e-mail address as
+    `user_name`. A namesake who is somebody else to the identity provider is never taken over.
+    Refuses SignInAmbiguous, SignInConflict and UserInactive.
+    """
+    if len(holders) > 1:
+        raise SignInAmbiguous
+    user = holders[0] if holders else namesake
+    if user is None:
+        return None
+    if user.profile.external_id not in ("", identity.object_identifier):
+        raise SignInConflict
+    check_active(user)
+    return user
+
+
+def linked(profile: Profile, identity: Identity) -> Profile:
+    """A matched user's profile with the object identifier, by which it is found from now on."""
+    return replace(profile, external_id=identity.object_identifier)
+
+
+def created(identity: Identity, *, create_missing: bool) -> Profile:
+    """The profile for whom nobody matches; refuses (SignInUnknown) unless one may be created."""
+    if not create_missing:
+        raise SignInUnknown
+    return identity.profile
+
+
+def check_active(user: User) -> None:
+    """Refuse (UserInactive) whom `active` does not let in."""
+    if user.profile.active is not True:
+        raise UserInactive
+
+
+# --- administrators and names ---------------------------------------------------------------
+
+
+def with_administrator(profile: Profile) -> Profile:
+    """The profile with the role of an administrator, beside its other roles."""
+    return replace(profile, roles=(*profile.roles, TypedValue(value=users.ADMINISTRATOR)))
+
+
+def shown_name(display_name: str, given_name: str, family_name: str, user_name: str) -> str:
+    """The name to show of a person."""
+    return display_name or " ".join(filter(None, (given_name, family_name))) or user_name

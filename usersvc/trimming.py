@@ -1,0 +1,43 @@
+"""Forgetting, behind the requests' backs, what has been kept for long enough."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Final, TypeAlias
+
+from chassis.clock import Clock
+from chassis.log import Logger
+from chassis.waiting import wait
+
+EVERY_SECONDS: Final = 60.0
+BATCHES: Final = 50
+"""How often in a row a pass goes on with one thing: what is over by then waits for the next one."""
+
+Step: TypeAlias = Callable[[datetime], Awaitable[int]]
+"""Removes some of what is over at a time; 0 when nothing is left of it."""
+
+
+async def trim(
+    steps: Mapping[str, Step],
+    clock: Clock,
+    log: Logger,
+    stop: asyncio.Event,
+    every_seconds: float = EVERY_SECONDS,
+) -> None:
+    """Trim each of the things every minute, until told to stop.
+
+    Every replica does; a time that fails is made up for by the next one.
+    """
+    while not await wait(stop, every_seconds):
+        for what, step in steps.items():
+            try:
+                await trim_once(step, clock)
+            except Exception as error:  # noqa: BLE001 - requests are answered all the same
+                log.warning("not trimmed", what=what, cause=type(error).__name__)
+
+
+async def trim_once(step: Step, clock: Clock) -> None:
+    """Remove what is over of one thing, in batches, up to a limit."""
+    for _ in range(BATCHES):
+        if not await step(clock()):
+            return
