@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.image.images import Store, build, need_tools, stand_in_bases, wheels
+from tests.integration.image.images import (
+    Store,
+    build,
+    driver,
+    need_tools,
+    stand_in_bases,
+    wheels,
+)
 
 
 @dataclass(frozen=True)
@@ -28,7 +35,7 @@ def image() -> Iterator[Image]:
     folder = Path(tempfile.mkdtemp(prefix="image-test-", dir="/var/tmp"))
     folder.chmod(0o711)
     try:
-        store, wheelhouse = Store(folder), wheels(folder / "wheels")
+        store, wheelhouse = Store(folder, driver(folder / "probe")), wheels(folder / "wheels")
         stand_in_bases(store, folder)
         yield Image(store, build(store, wheelhouse, "localhost/provisioning:test"), wheelhouse)
     finally:

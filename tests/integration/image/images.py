@@ -32,11 +32,12 @@ class Store:
     """Images and containers of one test session, apart from all others on the machine."""
 
     folder: Path
+    driver: str
 
     @property
     def place(self) -> tuple[str, ...]:
         root, run = self.folder / "storage", self.folder / "run"
-        return ("--root", str(root), "--runroot", str(run), "--storage-driver", "vfs")
+        return ("--root", str(root), "--runroot", str(run), "--storage-driver", self.driver)
 
     def buildah(self, *arguments: str) -> str:
         """Carry out a command of buildah."""
@@ -60,6 +61,19 @@ class Store:
 HARDENED = ("--read-only", "--read-only-tmpfs=false", "--cap-drop", "ALL")
 HARDENED += ("--security-opt", "no-new-privileges")
 HARDENED += ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024")
+
+
+def driver(folder: Path) -> str:
+    """How layers are laid over each other: by the kernel where it may, else by copies."""
+    below, above, work, merged = (folder / name for name in ("below", "above", "work", "merged"))
+    for place in (below, above, work, merged):
+        place.mkdir(parents=True)
+    layers = f"lowerdir={below},upperdir={above},workdir={work}"
+    mount = ["mount", "-t", "overlay", "overlay", "-o", layers, str(merged)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        return "vfs"
+    output(["umount", str(merged)])
+    return "overlay"
 
 
 def need_tools() -> None:
