@@ -78,6 +78,10 @@ conformance: protos ## Let the field's own suites judge the service, and print a
 soak: protos ## Follow changes for 60 s while writers write and processes are killed: make soak [SECONDS=60]
 	@SOAK_SECONDS=$(or $(SECONDS),60) $(BIN)/pytest -q -s tests/integration/usersvc/test_changes_endurance.py
 
+.PHONY: chaos
+chaos: protos ## Break everything that can break while Entra provisions, and print what it cost (10 minutes)
+	@PYTHONPATH=$(PYTHONPATH) $(BIN)/python -m tests.chaos
+
 # Kubernetes. Its tools have an environment of their own: checkov needs other versions than we do.
 TOOLS := .venv-deploy
 $(TOOLS)/.complete: requirements/deploy.txt

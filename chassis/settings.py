@@ -1,6 +1,6 @@
 """Settings from environment variables, read once at start."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -116,14 +116,18 @@ class Environment:
 
     def certificate_files(self) -> CertificateFiles | None:
         """`TLS_CERTIFICATE`, `TLS_KEY` and `TLS_AUTHORITY`: all of them or none."""
-        names = ("TLS_CERTIFICATE", "TLS_KEY", "TLS_AUTHORITY")
+        paths = self.files("TLS_CERTIFICATE", "TLS_KEY", "TLS_AUTHORITY")
+        return CertificateFiles(*paths) if paths else None
+
+    def files(self, *names: str) -> Sequence[Path] | None:
+        """The paths of files that belong together: all of them or none."""
         paths = [self._variables.get(self._prefix + name, "") for name in names]
         if not any(paths):
             return None
         for name, path in zip(names, paths, strict=True):
             if not path:
                 self._problem(name, self._MISSING)
-        return CertificateFiles(*map(Path, paths))
+        return [Path(path) for path in paths]
 
     def server(self, listen: str) -> ServerSettings:
         """What a server's variables say; `REFLECTION` is off by itself where TLS is on."""

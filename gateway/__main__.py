@@ -5,6 +5,7 @@ import os
 import sys
 from contextlib import AsyncExitStack
 
+import grpc
 from cloudacademy.keys.v1 import keys_pb2_grpc
 
 from chassis import log, process
@@ -24,12 +25,19 @@ from gateway.group_client import GroupClient
 from gateway.http_server import DRAIN_SECONDS, Runner
 from gateway.key_cache import KeyCache, follow
 from gateway.measurement import measure, trace
+from gateway.portal.cookies import Cookies
 from gateway.resource_types import ResourceTypes
 from gateway.routes.endpoints import endpoints
 from gateway.routes.groups import Groups
 from gateway.routes.users import Users
 from gateway.schema_client import SchemaClient
 from gateway.settings import Settings
+from gateway.sso.pages import Pages, form_action
+from gateway.sso.pending import PendingSignIns
+from gateway.sso.provider import read_service_provider
+from gateway.sso.services import Services
+from gateway.sso.views import SingleSignOn, routes
+from gateway.sso.worker import Worker
 
 
 def main() -> None:
@@ -68,7 +76,11 @@ async def serve(settings: Settings, stop: process.Stop) -> None:
             logger,
         )
         watch = asyncio.create_task(follow(key_stub, cache, logger))
-        app, metrics = application(endpoint, lambda: all_serving(users, keys)), Metrics()
+        sign_on = single_sign_on(settings, users, keys, ends)
+        if sign_on is None:
+            logger.info("single sign-on is off: GATEWAY_SAML_KEY is not set")
+        pages = routes(sign_on, sign_in_pages(settings), logger)
+        app, metrics = application(endpoint, lambda: all_serving(users, keys), pages), Metrics()
         if settings.proxies:
             behind(app, settings.proxies)
         if settings.admin is not None:
@@ -85,6 +97,30 @@ async def serve(settings: Settings, stop: process.Stop) -> None:
             await runner.cleanup()
             watch.cancel()
     logger.info("stopped")
+
+
+def single_sign_on(
+    settings: Settings, users: grpc.aio.Channel, keys: grpc.aio.Channel, ends: AsyncExitStack
+) -> SingleSignOn | None:
+    """Single sign-on, where there is a key for it."""
+    if settings.saml is None:
+        return None
+    worker = Worker()
+    ends.callback(worker.close)
+    return SingleSignOn(
+        read_service_provider(settings.public_url, settings.saml.key, settings.saml.certificate),
+        Services(users, keys, settings.tenant_urls),
+        pending=PendingSignIns(settings.cursor_secret),
+        cookies=Cookies.of(settings.public_url, settings.region),
+        pages=sign_in_pages(settings),
+        worker=worker,
+        clock=system_clock,
+    )
+
+
+def sign_in_pages(settings: Settings) -> Pages:
+    """The pages of a sign-in."""
+    return Pages(form_action(settings.public_url))
 
 
 if __name__ == "__main__":

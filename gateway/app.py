@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 from uuid import uuid4
@@ -118,8 +118,12 @@ class _Story:
     started: float = field(default_factory=time.perf_counter)
 
 
-def application(scim: ScimEndpoint, ready: Callable[[], Awaitable[bool]]) -> web.Application:
-    """The application: the probes, and SCIM for all else.
+def application(
+    scim: ScimEndpoint,
+    ready: Callable[[], Awaitable[bool]],
+    pages: Iterable[web.RouteDef] = (),
+) -> web.Application:
+    """The application: the probes, the pages for people, and SCIM for all else.
 
     A path outside the Tenant URL is a Tenant URL that was mistyped.
     """
@@ -134,6 +138,7 @@ def application(scim: ScimEndpoint, ready: Callable[[], Awaitable[bool]]) -> web
 
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
+    app.add_routes(pages)
     app.router.add_route("*", "/{path:.*}", scim)
     return app
 

@@ -14,6 +14,9 @@ _NAMES: Final = frozenset(
     {"Users", "Groups", "Bulk", "Me", ".search", "Schemas", "ResourceTypes"}
     | {"ServiceProviderConfig", "healthz", "readyz"}
 )
+_PAGES: Final = frozenset(
+    {"/login/enterprise/", "/login/enterprise/metadata.xml", "/labs/social/complete/saml/"}
+)
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -59,6 +62,8 @@ def trace(app: web.Application, prefix: str, tracing: Tracing) -> None:
 
 def route(path: str, prefix: str) -> str:
     """The template of a path: words of ours only, so that there are few."""
+    if path in _PAGES:
+        return path
     segments = [part for part in path.removeprefix(prefix).split("/") if part]
     if not segments:
         return "/"

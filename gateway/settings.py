@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from chassis.certificates import CertificateFiles
 from chassis.settings import Address, Environment
@@ -12,6 +14,14 @@ TENANT_URLS: Final = (
 )
 REGIONS: Final = ("us", "eu")
 SECRET_BYTES: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class SamlFiles:
+    """The key that requests to identity providers are signed with, and its certificate."""
+
+    key: Path
+    certificate: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +36,8 @@ class Settings:
     log_level: str
     tls: CertificateFiles | None
     admin: Address | None
+    saml: SamlFiles | None
+    """Without it there is no single sign-on."""
     cursor_secret: bytes = field(repr=False)
     """Seals cursors: the same for all gateways of a region, and theirs alone."""
     proxies: int = 0
@@ -36,10 +48,17 @@ class Settings:
         """The address that this region's customers give to Entra."""
         return self.tenant_urls[self.region]
 
+    @property
+    def public_url(self) -> str:
+        """Where this region's people find us, without a path."""
+        parts = urlsplit(self.tenant_url)
+        return f"{parts.scheme}://{parts.netloc}"
+
 
 def read(variables: Mapping[str, str]) -> Settings:
     """The settings of the environment. Refuses (SettingsError) what cannot be."""
     environment = Environment(variables, "GATEWAY_")
+    saml = environment.files("SAML_KEY", "SAML_CERTIFICATE")
     settings = Settings(
         listen=environment.address("LISTEN", "127.0.0.1:8080"),
         usersvc=environment.text("USERSVC", "127.0.0.1:50051"),
@@ -49,6 +68,7 @@ def read(variables: Mapping[str, str]) -> Settings:
         log_level=environment.choice("LOG_LEVEL", ("debug", "info", "warning"), "info"),
         tls=environment.certificate_files(),
         admin=environment.optional_address("ADMIN_LISTEN"),
+        saml=SamlFiles(*saml) if saml else None,
         cursor_secret=environment.secret("CURSOR_SECRET", SECRET_BYTES),
         proxies=environment.integer("PROXIES", 0, 0, 10),
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 from deploy.local.child import listening_port
 from deploy.local.connection import read_connection
 from deploy.local.ports import free_port
-from deploy.local.region import REGIONS, Places
+from deploy.local.region import REGIONS, TENANT_PATH, Places
 
 ROOT = Path(__file__).resolve().parents[1]
 START_SECONDS = 90.0
@@ -28,6 +28,11 @@ class Stack:
     token: str
     places: Places
     supervisor: subprocess.Popen[bytes]
+
+    @property
+    def base_url(self) -> str:
+        """Where its people find it."""
+        return self.url.removesuffix(TENANT_PATH)
 
     def log(self, name: str) -> str:
         """All that a process has logged so far."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from deploy.local.child import Program
 from deploy.local.connection import read_connection
 from deploy.local.files import read_or_make_secret
+from deploy.local.key_pair import make_key_pair
 from deploy.local.region import HOST, REGIONS, Places, connection_file, tenant_url
 
 
@@ -29,6 +30,7 @@ class Programs:
         )
 
     def gateway(self, usersvc: str, keysvc: str, port: int) -> Program:
+        make_key_pair(self.places.saml_key, self.places.saml_certificate, "Cloud Academy SAML")
         return self._program(
             "gateway",
             {
@@ -36,6 +38,8 @@ class Programs:
                 "GATEWAY_KEYSVC": keysvc,
                 "GATEWAY_REGION": self.places.region.name,
                 "GATEWAY_TENANT_URLS": self._tenant_urls(port),
+                "GATEWAY_SAML_KEY": str(self.places.saml_key),
+                "GATEWAY_SAML_CERTIFICATE": str(self.places.saml_certificate),
                 # Kept, so that cursors outlive a restart.
                 "GATEWAY_CURSOR_SECRET": read_or_make_secret(self.places.cursor_secret)
                 .encode()

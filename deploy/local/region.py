@@ -69,6 +69,15 @@ class Places:
         return self.folder / "cursor.secret"
 
     @property
+    def saml_key(self) -> Path:
+        """What the region signs its requests to identity providers with."""
+        return self.folder / "saml.key"
+
+    @property
+    def saml_certificate(self) -> Path:
+        return self.folder / "saml.crt"
+
+    @property
     def usersvc(self) -> Path:
         """Where usersvc listens in this run, for those who call it directly."""
         return self.folder / "usersvc.address"

@@ -4,8 +4,10 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from tests.end_to_end.browser import Browser, browser
 from tests.end_to_end.operators import Operator, operator
 from tests.end_to_end.scim import Client, client
+from tests.end_to_end.single_sign_on import Company
 from tests.stack import Stack, running_stack
 
 
@@ -28,3 +30,18 @@ def eu_tenant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The other region, running beside."""
     with running_stack(tmp_path_factory.mktemp("run"), "eu") as stack:
         yield stack
+
+
+@pytest.fixture
+async def ours(tenant: Stack) -> AsyncIterator[Browser]:
+    """A browser at the running region."""
+    async with browser(tenant.base_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def company(operate: Operator) -> Company:
+    """A new organization, whose people sign in through its identity provider."""
+    made = Company(operate, await operate.organization())
+    await made.activate()
+    return made

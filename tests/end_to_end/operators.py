@@ -6,20 +6,28 @@ from dataclasses import dataclass
 
 import grpc
 from cloudacademy.keys.v1 import keys_pb2 as pb
-from cloudacademy.keys.v1 import keys_pb2_grpc
-from cloudacademy.users.v1 import schemas_pb2, schemas_pb2_grpc
+from cloudacademy.keys.v1 import keys_pb2_grpc, sso_pb2_grpc
+from cloudacademy.users.v1 import (
+    schemas_pb2,
+    schemas_pb2_grpc,
+    sessions_pb2_grpc,
+    users_pb2_grpc,
+)
 
 from tests.stack import Stack
 
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """The services of keysvc, and the schemas of usersvc."""
+    """The services of keysvc, and the schemas, users and sessions of usersvc."""
 
     organizations: "keys_pb2_grpc.OrganizationServiceAsyncStub"
     integrations: "keys_pb2_grpc.IntegrationServiceAsyncStub"
     keys: "keys_pb2_grpc.KeyServiceAsyncStub"
+    sso: "sso_pb2_grpc.SsoServiceAsyncStub"
     schemas: "schemas_pb2_grpc.SchemaServiceAsyncStub"
+    users: "users_pb2_grpc.UserServiceAsyncStub"
+    sessions: "sessions_pb2_grpc.SessionServiceAsyncStub"
 
     async def organization(self, name: str = "Initech") -> str:
         """The id of a new organization with an active integration."""
@@ -62,5 +70,8 @@ async def operator(stack: Stack) -> AsyncIterator[Operator]:
             keys_pb2_grpc.OrganizationServiceStub(keys),
             keys_pb2_grpc.IntegrationServiceStub(keys),
             keys_pb2_grpc.KeyServiceStub(keys),
+            sso_pb2_grpc.SsoServiceStub(keys),
             schemas_pb2_grpc.SchemaServiceStub(users),
+            users_pb2_grpc.UserServiceStub(users),
+            sessions_pb2_grpc.SessionServiceStub(users),
         )

@@ -188,6 +188,25 @@ def test_each_process_shows_its_own_certificate_of_the_regions_authority(overlay
 
 
 @everywhere
+def test_the_key_that_signs_for_single_sign_on_is_there_and_stays(overlay, namespace):
+    workload = the(overlay, "Deployment", "gateway", namespace)
+    volumes = {volume["name"]: volume for volume in pod(workload)["spec"]["volumes"]}
+    certificate = the(overlay, "Certificate", "saml", namespace)["spec"]
+    settings = gateway.settings.read(environment(workload, overlay, namespace))
+
+    assert volumes["saml"]["secret"]["secretName"] == certificate["secretName"]
+    assert (str(settings.saml.key), str(settings.saml.certificate)) == (
+        "/saml/tls.key",
+        "/saml/tls.crt",
+    )
+    assert certificate["privateKey"] == {
+        "algorithm": "RSA",
+        "size": 3072,
+        "rotationPolicy": "Never",
+    }
+
+
+@everywhere
 def test_pods_are_restricted_and_cannot_reach_the_cluster(overlay, namespace):
     for workload in workloads(overlay, namespace):
         spec, only = pod(workload)["spec"], container(workload)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from chassis.certificates import CertificateFiles
@@ -168,11 +169,15 @@ def _write_certificates(region: Region) -> None:
     for one in of_kind(region.overlay, "Certificate", region.namespace):
         spec = one["spec"]
         if not spec.get("isCA"):
-            _issue(authority, region.folder / spec["secretName"], spec["dnsNames"])
+            folder, algorithm = region.folder / spec["secretName"], spec["privateKey"]["algorithm"]
+            _issue(authority, folder, spec["dnsNames"], algorithm)
 
 
-def _issue(authority: Authority, folder: Path, names: list[str]) -> CertificateFiles:
-    key, end = new_key(), datetime.now(UTC) + DAY
+def _issue(
+    authority: Authority, folder: Path, names: list[str], algorithm: str = "ECDSA"
+) -> CertificateFiles:
+    key = rsa.generate_private_key(65537, 3072) if algorithm == "RSA" else new_key()
+    end = datetime.now(UTC) + DAY
     signed = authority.sign(names[0], key.public_key(), [x509.DNSName(x) for x in names], end)
     folder.mkdir()
     folder.chmod(0o755)

@@ -1,0 +1,40 @@
+"""A key and a certificate that vouches for itself, as SAML wants them."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
+
+from deploy.local.files import write_private
+
+BITS = 3072
+LIFETIME = timedelta(days=3650)
+
+
+def make_key_pair(key_path: Path, certificate_path: Path, name: str) -> None:
+    """Write a key and its certificate, unless they are there."""
+    if key_path.exists() and certificate_path.exists():
+        return
+    key = rsa.generate_private_key(public_exponent=65537, key_size=BITS)
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + LIFETIME)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    write_private(key_path, private.decode())
+    write_private(certificate_path, certificate.public_bytes(serialization.Encoding.PEM).decode())

@@ -1,0 +1,87 @@
+"""What surrounds every step of a sign-in: one log line, and a page for whatever is refused."""
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+from uuid import uuid4
+
+from aiohttp import web
+
+from chassis.log import Logger
+from gateway.portal.headers import SECURITY
+from gateway.sso.pages import Pages
+from gateway.sso.refusals import Explanation, SignInError
+
+_FAULT: Final = Explanation(
+    500,
+    "Cloud Academy failed to answer.",
+    "Begin the sign-in anew. If it happens again, tell Cloud Academy's support the request id.",
+)
+
+
+@dataclass(slots=True)
+class Step:
+    """One request of a sign-in, and what its log line will tell."""
+
+    request: web.Request
+    request_id: str
+    organization_id: str = ""
+    reason: str = ""
+
+
+View = Callable[[Step], Awaitable[web.Response]]
+
+
+class Endpoint:
+    """Answers one route."""
+
+    def __init__(self, path: str, view: View, pages: Pages, log: Logger) -> None:
+        self._path = path
+        self._view = view
+        self._pages = pages
+        self._log = log
+
+    async def __call__(self, request: web.Request) -> web.Response:
+        """Let the view answer; turn what it refuses into a page."""
+        started = time.perf_counter()
+        step = Step(request, uuid4().hex)
+        response = await self._answer(step)
+        response.headers["X-Request-Id"] = step.request_id
+        # Neither the form nor the query: they hold names, even assertions.
+        self._log.info(
+            "request",
+            method=request.method,
+            endpoint=self._path,
+            status=response.status,
+            reason=step.reason,
+            milliseconds=round((time.perf_counter() - started) * 1000, 2),
+            request_id=step.request_id,
+            organization_id=step.organization_id,
+        )
+        return response
+
+    async def _answer(self, step: Step) -> web.Response:
+        try:
+            return await self._view(step)
+        except SignInError as error:
+            step.reason = error.reason
+            return self._refused(step, error.explanation)
+        except Exception as fault:  # noqa: BLE001 - the outermost handler
+            step.reason = "fault"
+            self._log.error("fault", request_id=step.request_id, exc_info=fault)
+            return self._refused(step, _FAULT)
+
+    def _refused(self, step: Step, explanation: Explanation) -> web.Response:
+        return self._pages.page(
+            "refused.html",
+            explanation.status,
+            step.request_id,
+            explanation=explanation,
+            reason=step.reason,
+        )
+
+
+def redirect(location: str) -> web.Response:
+    """Go on elsewhere with GET (RFC 9110 section 15.4.4)."""
+    return web.Response(status=303, headers={**SECURITY, "Location": location})

@@ -1,0 +1,59 @@
+"""The pages of a sign-in."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import jinja2
+from aiohttp import web
+
+from gateway.portal.headers import SECURITY
+
+FOLDER: Final = Path(__file__).parent / "templates"
+
+
+class Pages:
+    """Fills templates. Every value is escaped, and one that is missing is a fault."""
+
+    def __init__(self, form_action: str) -> None:
+        self._environment = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(FOLDER),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        policy = SECURITY["Content-Security-Policy"]
+        self._headers = {
+            **SECURITY,
+            "Content-Security-Policy": policy.replace(
+                "form-action 'self'", f"form-action {form_action}"
+            ),
+        }
+
+    def page(
+        self,
+        template: str,
+        status: int,
+        request_id: str,
+        **values: Any,  # noqa: ANN401
+    ) -> web.Response:
+        """A page."""
+        html = self._environment.get_template(template).render(values, request_id=request_id)
+        return web.Response(
+            text=html,
+            status=status,
+            content_type="text/html",
+            charset="utf-8",
+            headers=self._headers,
+        )
+
+
+def form_action(public_url: str) -> str:
+    """Where the form for the e-mail address may lead.
+
+    It ends at an identity provider, and browsers apply the policy to the
+    redirects behind a form, too.
+    """
+    loopback = " http://127.0.0.1:* http://localhost:*"
+    return "'self' https:" + ("" if public_url.startswith("https:") else loopback)

@@ -1,0 +1,119 @@
+"""What a sign-in asks of the services; what they refuse is a `SignInError`."""
+
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar
+
+import grpc
+from cloudacademy.keys.v1 import sso_pb2, sso_pb2_grpc
+from cloudacademy.keys.v1.audit_pb2 import Actor
+from cloudacademy.users.v1 import sessions_pb2, sessions_pb2_grpc
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from gateway.clients import call
+from gateway.errors import RefusedError
+from gateway.sso.assertion import Assertion
+from gateway.sso.pending import Trial
+from gateway.sso.provider import IdentityProvider
+from gateway.sso.refusals import OF_SERVICES, SignInError
+
+Response = TypeVar("Response")
+NOBODY: Final = sessions_pb2.Session()
+
+
+class Services:
+    """The connections of organizations and the sessions of their people."""
+
+    def __init__(
+        self, users: grpc.aio.Channel, keys: grpc.aio.Channel, tenant_urls: Mapping[str, str]
+    ) -> None:
+        self._sessions = sessions_pb2_grpc.SessionServiceStub(users)
+        self._sso = sso_pb2_grpc.SsoServiceStub(keys)
+        self._tenant_urls = tenant_urls
+
+    async def find_by_email(self, email: str, request_id: str) -> IdentityProvider:
+        """The identity provider of an address's domain. Refuses (no_connection)."""
+        return await self._find(sso_pb2.FindSsoConnectionRequest(email=email), request_id)
+
+    async def find(self, organization_id: str, request_id: str) -> IdentityProvider:
+        """The identity provider of an organization. Refuses (no_connection)."""
+        request = sso_pb2.FindSsoConnectionRequest(organization_id=organization_id)
+        return await self._find(request, request_id)
+
+    async def session(self, token: str, request_id: str) -> sessions_pb2.Session:
+        """Who is signed in, if anybody."""
+        if not token:
+            return NOBODY
+        request = sessions_pb2.GetSessionRequest(session_token=token)
+        try:
+            response = await call(self._sessions.GetSession, request, request_id, self._tenant_urls)
+        except RefusedError as error:
+            if error.reason == "SESSION_ENDED":
+                return NOBODY
+            raise SignInError("away") from error
+        return response.session
+
+    async def sign_in(
+        self, idp: IdentityProvider, assertion: Assertion, request_id: str
+    ) -> sessions_pb2.SignInWithAssertionResponse:
+        """Begin a session for whom the assertion is about."""
+        end = Timestamp()
+        end.FromDatetime(assertion.expire_time)
+        return await self._call(
+            self._sessions.SignInWithAssertion,
+            sessions_pb2.SignInWithAssertionRequest(
+                organization_id=idp.organization_id,
+                assertion_id=assertion.id,
+                assertion_expire_time=end,
+                object_identifier=assertion.object_identifier,
+                email=assertion.email,
+                given_name=assertion.given_name,
+                family_name=assertion.family_name,
+                create_missing=idp.create_missing,
+            ),
+            request_id,
+        )
+
+    async def record_test(
+        self, organization_id: str, trial: Trial, address: str, request_id: str
+    ) -> None:
+        """Note that a test succeeded. Refuses (changed_since)."""
+        await self._call(
+            self._sso.RecordSsoTest,
+            sso_pb2.RecordSsoTestRequest(
+                organization_id=organization_id,
+                etag=trial.etag,
+                actor=Actor(id=trial.user_id, display_name=trial.user_name, address=address),
+            ),
+            request_id,
+        )
+
+    async def _find(
+        self, request: sso_pb2.FindSsoConnectionRequest, request_id: str
+    ) -> IdentityProvider:
+        try:
+            response = await self._call(self._sso.FindSsoConnection, request, request_id)
+        except SignInError as error:
+            raise SignInError(
+                "no_connection" if error.reason == "bad_claim" else error.reason
+            ) from error
+        found = response.connection
+        return IdentityProvider(
+            organization_id=found.organization_id,
+            etag=found.etag,
+            active=found.active,
+            sso_url=found.sso_url,
+            entity_id=found.idp_entity_id,
+            certificates=tuple(found.certificates),
+            create_missing=found.create_missing_users,
+        )
+
+    async def _call(
+        self,
+        method: "grpc.aio.UnaryUnaryMultiCallable[Any, Response]",
+        request: object,
+        request_id: str,
+    ) -> Response:
+        try:
+            return await call(method, request, request_id, self._tenant_urls)
+        except RefusedError as error:
+            raise SignInError(OF_SERVICES.get(error.reason, "away")) from error

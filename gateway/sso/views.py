@@ -1,0 +1,201 @@
+"""Single sign-on: from the e-mail address to the identity provider, and back with its word."""
+
+import hmac
+import secrets
+from collections.abc import Sequence
+from typing import Final
+
+from aiohttp import web
+
+from chassis.clock import Clock
+from chassis.log import Logger
+from gateway.portal.cookies import Cookies
+from gateway.portal.forms import is_from_here
+from gateway.portal.headers import SECURITY
+from gateway.sso.assertion import Assertion, verify
+from gateway.sso.authn_request import authn_request
+from gateway.sso.endpoint import Endpoint, Step, redirect
+from gateway.sso.forms import read_form
+from gateway.sso.pages import Pages
+from gateway.sso.pending import (
+    LIFETIME,
+    PendingSignIn,
+    PendingSignIns,
+    Trial,
+    own_path,
+)
+from gateway.sso.provider import ACS_PATH, IdentityProvider, ServiceProvider
+from gateway.sso.refusals import SignInError
+from gateway.sso.services import Services
+from gateway.sso.worker import Worker
+
+LOGIN_PATH: Final = "/login/enterprise/"
+METADATA_PATH: Final = f"{LOGIN_PATH}metadata.xml"
+DASHBOARD: Final = "/dashboard/"
+_RELAY_STATE_BYTES: Final = 24
+_METADATA_TYPE: Final = "application/samlmetadata+xml"
+
+
+class SingleSignOn:
+    """The steps of signing in through an identity provider."""
+
+    def __init__(
+        self,
+        sp: ServiceProvider,
+        services: Services,
+        *,
+        pending: PendingSignIns,
+        cookies: Cookies,
+        pages: Pages,
+        worker: Worker,
+        clock: Clock,
+    ) -> None:
+        self._sp = sp
+        self._services = services
+        self._pending = pending
+        self._cookies = cookies
+        self._pages = pages
+        self._worker = worker
+        self._clock = clock
+        self._cookie = "__Secure-sign-in" if cookies.secure else f"sign-in{cookies.suffix}"
+
+    async def ask(self, step: Step) -> web.Response:
+        """Ask for the e-mail address, or go on to the organization that the address names."""
+        query = step.request.query
+        after = own_path(query.get("next", ""))
+        organization_id = query.get("organization", "")
+        if not organization_id:
+            return self._pages.page("email.html", 200, step.request_id, after=after)
+        idp = await self._services.find(organization_id, step.request_id)
+        step.organization_id = idp.organization_id
+        if query.get("test") == "1":
+            return await self._begin(idp, after, await self._trial(step, idp))
+        return await self._begin(idp, after)
+
+    async def stray(self, step: Step) -> web.Response:
+        """Go on to the address as it is written in full."""
+        query = step.request.rel_url.raw_query_string
+        return redirect(LOGIN_PATH + (f"?{query}" if query else ""))
+
+    async def find(self, step: Step) -> web.Response:
+        """Go on to the identity provider of the address in the form."""
+        if not is_from_here(step.request.headers, step.request.host):
+            raise SignInError("bad_form")
+        email, after = await read_form(step.request, "email", "next")
+        idp = await self._services.find_by_email(email.strip(), step.request_id)
+        step.organization_id = idp.organization_id
+        return await self._begin(idp, own_path(after))
+
+    async def metadata(self, _: Step) -> web.Response:
+        """What identity providers are told of us."""
+        disposition = 'attachment; filename="cloudacademy-metadata.xml"'
+        return web.Response(
+            body=self._sp.metadata(),
+            content_type=_METADATA_TYPE,
+            headers={**SECURITY, "Content-Disposition": disposition},
+        )
+
+    async def complete(self, step: Step) -> web.Response:
+        """Take the identity provider's response, of this browser's own request only."""
+        response, relay_state = await read_form(step.request, "SAMLResponse", "RelayState")
+        now = self._clock()
+        pending = self._pending.open(step.request.cookies.get(self._cookie, ""), now)
+        if pending is None:
+            raise SignInError("no_request")
+        step.organization_id = pending.organization_id
+        if not hmac.compare_digest(pending.relay_state.encode(), relay_state.encode()):
+            raise SignInError("other_request")
+        idp = await self._services.find(pending.organization_id, step.request_id)
+        _check_usable(idp, pending.trial)
+        assertion = await self._worker.run(verify, self._sp, idp, response, pending.request_id, now)
+        answer = await self._welcome(step, pending, idp, assertion)
+        answer.del_cookie(self._cookie, path=ACS_PATH, secure=True, httponly=True, samesite="None")
+        return answer
+
+    async def lost(self, _: Step) -> web.Response:
+        """Somebody opened the address that only identity providers post to."""
+        raise SignInError("no_request")
+
+    async def _trial(self, step: Step, idp: IdentityProvider) -> Trial:
+        token = self._cookies.session(step.request)
+        session = await self._services.session(token, step.request_id)
+        if not session.administrator or session.organization_id != idp.organization_id:
+            raise SignInError("not_administrator")
+        return Trial(idp.etag, session.user_id, session.user_name)
+
+    async def _begin(
+        self, idp: IdentityProvider, after: str, trial: Trial | None = None
+    ) -> web.Response:
+        _check_usable(idp, trial)
+        relay_state = secrets.token_urlsafe(_RELAY_STATE_BYTES)
+        request = await self._worker.run(authn_request, self._sp, idp, relay_state)
+        pending = PendingSignIn(
+            organization_id=idp.organization_id,
+            request_id=request.id,
+            relay_state=relay_state,
+            after=after,
+            expire_time=self._clock() + LIFETIME,
+            trial=trial,
+        )
+        response = redirect(request.url)
+        # Lax cookies do not come with a form of another site. Browsers that know SameSite
+        # take Secure cookies on loopback without TLS, too.
+        response.set_cookie(
+            self._cookie,
+            self._pending.seal(pending),
+            path=ACS_PATH,
+            max_age=int(LIFETIME.total_seconds()),
+            secure=True,
+            httponly=True,
+            samesite="None",
+        )
+        return response
+
+    async def _welcome(
+        self, step: Step, pending: PendingSignIn, idp: IdentityProvider, assertion: Assertion
+    ) -> web.Response:
+        if pending.trial is not None:
+            if assertion.missing:
+                raise SignInError("missing_claim")
+            await self._services.record_test(
+                idp.organization_id, pending.trial, step.request.remote or "", step.request_id
+            )
+            return self._pages.page("tested.html", 200, step.request_id, after=pending.after)
+        # Nobody takes the assertion when its request is over.
+        assertion = assertion.until(pending.expire_time)
+        signed_in = await self._services.sign_in(idp, assertion, step.request_id)
+        if signed_in.session.administrator:
+            answer = redirect(pending.after or DASHBOARD)
+        else:
+            answer = self._pages.page("signed_in.html", 200, step.request_id)
+        self._cookies.begin_session(answer, signed_in.session_token)
+        return answer
+
+
+def _check_usable(idp: IdentityProvider, trial: Trial | None) -> None:
+    if not idp.is_set_up:
+        raise SignInError("not_set_up")
+    if trial is None and not idp.active:
+        raise SignInError("not_active")
+    if trial is not None and trial.etag != idp.etag:
+        raise SignInError("changed_since")
+
+
+def routes(sso: SingleSignOn | None, pages: Pages, log: Logger) -> Sequence[web.RouteDef]:
+    """The addresses of single sign-on; without any they say that it is off."""
+
+    async def off(_: Step) -> web.Response:
+        raise SignInError("sso_off")
+
+    views = {
+        ("GET", LOGIN_PATH.rstrip("/")): sso.stray if sso else off,
+        ("GET", LOGIN_PATH): sso.ask if sso else off,
+        ("POST", LOGIN_PATH): sso.find if sso else off,
+        ("GET", METADATA_PATH): sso.metadata if sso else off,
+        ("GET", ACS_PATH): sso.lost if sso else off,
+        ("POST", ACS_PATH): sso.complete if sso else off,
+    }
+    return [
+        web.route(method, path, Endpoint(path, view, pages, log))
+        for (method, path), view in views.items()
+    ]

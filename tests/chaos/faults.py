@@ -1,0 +1,119 @@
+"""The faults: each breaks something and mends it, while requests go on."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from tests.chaos.region import Region
+
+Break = Callable[[Region, float], Awaitable[bool]]
+"""Breaks for so many seconds and mends; whether it could be done here."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is done, and whether not one request may fail by it."""
+
+    name: str
+    act: Break
+    harmless: bool = False
+
+
+async def _kill_usersvc(region: Region, _: float) -> bool:
+    await region.kill(region.usersvc)
+    return True
+
+
+async def _kill_keysvc(region: Region, _: float) -> bool:
+    await region.kill(region.keysvc)
+    return True
+
+
+async def _kill_gateways(region: Region, _: float) -> bool:
+    await region.kill(region.gateways)
+    return True
+
+
+async def _kill_one_after_the_other(region: Region, seconds: float) -> bool:
+    for child in region.processes:
+        await region.kill([child])
+        await asyncio.sleep(seconds / len(region.processes))
+    return True
+
+
+async def _kill_everything(region: Region, _: float) -> bool:
+    region.kill_database()
+    await region.kill(region.processes)
+    region.cluster.start()
+    return True
+
+
+async def _stop_database(region: Region, seconds: float) -> bool:
+    region.cluster.stop()
+    await asyncio.sleep(seconds)
+    region.cluster.start()
+    return True
+
+
+async def _kill_database(region: Region, seconds: float) -> bool:
+    region.kill_database()
+    await asyncio.sleep(seconds)
+    region.cluster.start()
+    return True
+
+
+async def _freeze_database(region: Region, seconds: float) -> bool:
+    region.freeze(signal.SIGSTOP)
+    await asyncio.sleep(seconds)
+    region.freeze(signal.SIGCONT)
+    return True
+
+
+async def _fill_disk(region: Region, seconds: float) -> bool:
+    if not region.fill_disk():
+        return False
+    await asyncio.sleep(seconds)
+    region.ballast.unlink()
+    if not region.cluster.running:
+        region.cluster.start()
+    return True
+
+
+async def _cut_network(region: Region, seconds: float) -> bool:
+    for proxy in region.proxies:
+        proxy.cut = True
+    await asyncio.sleep(seconds)
+    for proxy in region.proxies:
+        proxy.cut = False
+    return True
+
+
+async def _slow_network(region: Region, seconds: float) -> bool:
+    for proxy in region.proxies:
+        proxy.delay = 0.2
+    await asyncio.sleep(seconds)
+    for proxy in region.proxies:
+        proxy.delay = 0.0
+    return True
+
+
+async def _roll(region: Region, _: float) -> bool:
+    await region.roll()
+    return True
+
+
+FAULTS = (
+    Fault("usersvc killed, both replicas", _kill_usersvc),
+    Fault("keysvc killed, both replicas", _kill_keysvc),
+    Fault("gateways killed, both replicas", _kill_gateways),
+    Fault("each process killed in turn", _kill_one_after_the_other),
+    Fault("everything killed at once", _kill_everything),
+    Fault("PostgreSQL stopped", _stop_database),
+    Fault("PostgreSQL killed", _kill_database),
+    Fault("PostgreSQL frozen", _freeze_database),
+    Fault("disk of PostgreSQL full", _fill_disk),
+    Fault("network cut between gateways and services", _cut_network),
+    Fault("network 200 ms slower each way", _slow_network),
+    Fault("rolling restart of everything", _roll, harmless=True),
+)

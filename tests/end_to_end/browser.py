@@ -1,0 +1,98 @@
+"""A browser without a window or scripts: cookies, forms, links, one step at a time."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from html.parser import HTMLParser
+
+import aiohttp
+from yarl import URL
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What came back."""
+
+    url: str
+    status: int
+    headers: Mapping[str, str]
+    set_cookies: tuple[str, ...]
+    text: str
+
+    @property
+    def location(self) -> str:
+        """Where it sends the browser."""
+        return self.headers["Location"]
+
+    def form(self) -> tuple[str, dict[str, str]]:
+        """Where its one form goes, and the fields that are filled in."""
+        reader = _FormReader()
+        reader.feed(self.text)
+        return str(URL(self.url).join(URL(reader.action))), reader.fields
+
+
+class Browser:
+    """Has cookies, and follows nothing by itself."""
+
+    def __init__(self, session: aiohttp.ClientSession, base_url: str) -> None:
+        self._session = session
+        self.base_url = base_url
+
+    async def get(self, path: str, **headers: str) -> Page:
+        """Open a path of ours or an address elsewhere."""
+        return await self._send("GET", path, None, headers)
+
+    async def post(self, path: str, fields: object, **headers: str) -> Page:
+        """Send a form."""
+        return await self._send("POST", path, fields, headers)
+
+    def cookie(self, name: str, path: str = "/") -> str | None:
+        """The value of a cookie of ours, as it is sent to a path."""
+        found = self._session.cookie_jar.filter_cookies(URL(self.base_url + path)).get(name)
+        return found.value if found else None
+
+    def put_cookie(self, name: str, value: str) -> None:
+        """Have a cookie of ours."""
+        self._session.cookie_jar.update_cookies({name: value}, URL(self.base_url))
+
+    async def _send(self, method: str, path: str, data: object, headers: Mapping[str, str]) -> Page:
+        url = self.base_url + path if path.startswith("/") else path
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        async with self._session.request(
+            method,
+            URL(url, encoded=True),
+            data=data,
+            headers=given,
+            allow_redirects=False,
+        ) as response:
+            return Page(
+                url,
+                response.status,
+                response.headers,
+                tuple(response.headers.getall("Set-Cookie", ())),
+                await response.text(),
+            )
+
+
+@asynccontextmanager
+async def browser(base_url: str) -> AsyncIterator[Browser]:
+    """A new browser, at home at an address."""
+    # Like a real one, it takes Secure cookies from loopback without TLS.
+    jar = aiohttp.CookieJar(unsafe=True, treat_as_secure_origin=[URL(base_url)])
+    timeout = aiohttp.ClientTimeout(total=30)
+    async with aiohttp.ClientSession(cookie_jar=jar, timeout=timeout) as session:
+        yield Browser(session, base_url)
+
+
+class _FormReader(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.action = ""
+        self.fields: dict[str, str] = {}
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        if tag == "form":
+            self.action = given.get("action", "")
+        elif tag == "input" and given.get("name"):
+            self.fields[given["name"]] = given.get("value", "")

@@ -1,0 +1,229 @@
+"""An identity provider of the tests: it says what it is told to, true or not."""
+
+import base64
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any
+from uuid import uuid4
+
+import xmlsec
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
+from lxml import etree
+
+SAMLP = "urn:oasis:names:tc:SAML:2.0:protocol"
+SAML = "urn:oasis:names:tc:SAML:2.0:assertion"
+DS = "http://www.w3.org/2000/09/xmldsig#"
+NAMES = {"samlp": SAMLP, "saml": SAML, "ds": DS}
+SUCCESS = "urn:oasis:names:tc:SAML:2.0:status:Success"
+BEARER = "urn:oasis:names:tc:SAML:2.0:cm:bearer"
+AUDIENCE = "urn:federation:cloudacademy"
+OBJECT_IDENTIFIER = "http://schemas.microsoft.com/identity/claims/objectidentifier"
+CLAIMS = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims"
+GIVEN_NAME, SURNAME = f"{CLAIMS}/givenname", f"{CLAIMS}/surname"
+EMAIL_ADDRESS = f"{CLAIMS}/emailaddress"
+
+Element = Any
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """A private key and its certificate, PEM."""
+
+    key: str
+    certificate: str
+
+
+@cache
+def key_pair(name: str) -> KeyPair:
+    """The key pair of a name: the same one in one run."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=365))
+        .sign(key, hashes.SHA256())
+    )
+    return KeyPair(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        ).decode(),
+        certificate.public_bytes(serialization.Encoding.PEM).decode(),
+    )
+
+
+def ann(**changes: Sequence[str] | None) -> dict[str, Sequence[str]]:
+    """The claims about Ann, some changed, some (None) left out."""
+    claims: dict[str, Sequence[str] | None] = {
+        "object_identifier": ["5b6f0f3e-0f6b-4b0e-9c0e-0a4f8a1d2c11"],
+        "given_name": ["Ann"],
+        "surname": ["Li"],
+        "email": ["ann@acme.test"],
+        **changes,
+    }
+    names = {
+        "object_identifier": OBJECT_IDENTIFIER,
+        "given_name": GIVEN_NAME,
+        "surname": SURNAME,
+        "email": EMAIL_ADDRESS,
+    }
+    return {names[word]: values for word, values in claims.items() if values is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What a response says. Times are seconds from now."""
+
+    acs_url: str
+    request_id: str | None
+    issuer: str
+    destination: str | None = None
+    recipient: str | None = None
+    audience: str | None = AUDIENCE
+    status: str = SUCCESS
+    not_before: float = -300
+    not_on_or_after: float = 3600
+    confirmation_end: float = 3600
+    confirmation_request_id: str | None = None
+    claims: Mapping[str, Sequence[str]] = field(default_factory=ann)
+    name_id: str = "ann@acme.test"
+    assertion_id: str = field(default_factory=lambda: f"_{uuid4()}")
+    response_id: str = field(default_factory=lambda: f"_{uuid4()}")
+
+    def but(self, **changes: Any) -> "Statement":
+        """The same, with something else."""
+        return replace(self, **changes)
+
+
+def response(said: Statement) -> Element:
+    """An unsigned response."""
+    root = etree.Element(f"{{{SAMLP}}}Response", nsmap={"samlp": SAMLP})
+    _set(root, ID=said.response_id, Version="2.0", IssueInstant=_time(0))
+    _set(root, Destination=said.acs_url if said.destination is None else said.destination)
+    _set(root, InResponseTo=said.request_id)
+    _add(root, SAML, "Issuer", said.issuer)
+    status = _add(root, SAMLP, "Status")
+    _add(status, SAMLP, "StatusCode", Value=said.status)
+    if said.status == SUCCESS:
+        root.append(assertion(said))
+    return root
+
+
+def assertion(said: Statement) -> Element:
+    """An unsigned assertion."""
+    top = etree.Element(f"{{{SAML}}}Assertion", nsmap={None: SAML})
+    _set(top, ID=said.assertion_id, Version="2.0", IssueInstant=_time(0))
+    _add(top, SAML, "Issuer", said.issuer)
+    subject = _add(top, SAML, "Subject")
+    _add(subject, SAML, "NameID", said.name_id)
+    confirmation = _add(subject, SAML, "SubjectConfirmation", Method=BEARER)
+    _add(
+        confirmation,
+        SAML,
+        "SubjectConfirmationData",
+        InResponseTo=said.confirmation_request_id or said.request_id,
+        NotOnOrAfter=_time(said.confirmation_end),
+        Recipient=said.acs_url if said.recipient is None else said.recipient,
+    )
+    conditions = _add(
+        top,
+        SAML,
+        "Conditions",
+        NotBefore=_time(said.not_before),
+        NotOnOrAfter=_time(said.not_on_or_after),
+    )
+    if said.audience is not None:
+        _add(_add(conditions, SAML, "AudienceRestriction"), SAML, "Audience", said.audience)
+    authn = _add(top, SAML, "AuthnStatement", AuthnInstant=_time(0))
+    context = _add(authn, SAML, "AuthnContext")
+    _add(context, SAML, "AuthnContextClassRef", "urn:oasis:names:tc:SAML:2.0:ac:classes:Password")
+    statement = _add(top, SAML, "AttributeStatement")
+    for name, values in said.claims.items():
+        attribute = _add(statement, SAML, "Attribute", Name=name)
+        for value in values:
+            _add(attribute, SAML, "AttributeValue", value)
+    return top
+
+
+def sign(
+    element: Element,
+    pair: KeyPair,
+    *,
+    method: Any = xmlsec.Transform.RSA_SHA256,
+    digest: Any = xmlsec.Transform.SHA256,
+    transforms: Sequence[Any] = (xmlsec.Transform.ENVELOPED, xmlsec.Transform.EXCL_C14N),
+    certificate: str | None = None,
+) -> Element:
+    """Sign an assertion or a response in place, with a signature behind its issuer."""
+    signature = xmlsec.template.create(element, xmlsec.Transform.EXCL_C14N, method, ns="ds")
+    element.insert(1, signature)
+    reference = xmlsec.template.add_reference(signature, digest, uri=f"#{element.get('ID')}")
+    for transform in transforms:
+        xmlsec.template.add_transform(reference, transform)
+    xmlsec.template.add_x509_data(xmlsec.template.ensure_key_info(signature))
+    context = xmlsec.SignatureContext()
+    context.key = xmlsec.Key.from_memory(pair.key, xmlsec.KeyFormat.PEM, None)
+    context.key.load_cert_from_memory(certificate or pair.certificate, xmlsec.KeyFormat.CERT_PEM)
+    xmlsec.tree.add_ids(element, ["ID"])
+    context.sign(signature)
+    return element if element.getparent() is not None else read_again(element)
+
+
+def signed(said: Statement, pair: KeyPair, **options: Any) -> Element:
+    """A response with a signed assertion."""
+    root = response(said)
+    sign(root.find("saml:Assertion", NAMES), pair, **options)
+    return read_again(root)
+
+
+def read_again(element: Element) -> Element:
+    """The same, as one that reads its text has it: the signer's nodes are of another library."""
+    return etree.fromstring(xml(element))
+
+
+def xml(element: Element) -> bytes:
+    """The text of an element."""
+    return etree.tostring(element)
+
+
+def encoded(content: Element | bytes | str) -> str:
+    """What the form has as SAMLResponse."""
+    if isinstance(content, str):
+        content = content.encode()
+    return base64.b64encode(content if isinstance(content, bytes) else xml(content)).decode()
+
+
+def changed(root: Element, change: Callable[[Element], None]) -> Element:
+    """The response with a change that the signature has not seen."""
+    change(root)
+    return root
+
+
+def _time(seconds: float) -> str:
+    time = datetime.now(UTC) + timedelta(seconds=seconds)
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _add(parent: Element, namespace: str, name: str, text: str | None = None, **attributes: Any):
+    child = etree.SubElement(parent, f"{{{namespace}}}{name}")
+    child.text = text
+    _set(child, **attributes)
+    return child
+
+
+def _set(element: Element, **attributes: str | None) -> None:
+    for name, value in attributes.items():
+        if value is not None:
+            element.set(name, value)

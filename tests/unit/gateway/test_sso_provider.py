@@ -1,0 +1,95 @@
+"""Our own side: the key pair, the metadata, and what is asked of identity providers."""
+
+from dataclasses import replace
+
+import pytest
+
+from chassis.process import StartError
+from chassis.settings import SettingsError
+from gateway import settings as gateway_settings
+from gateway.errors import ANSWERS
+from gateway.sso.authn_request import authn_request
+from gateway.sso.provider import read_service_provider
+from gateway.sso.refusals import EXPLANATIONS, OF_SERVICES
+from tests.saml.idp import key_pair
+from tests.saml.parties import IDP, US
+from tests.saml.requests import check_signature, read_authn_request
+
+OURS, COMING = key_pair("ours"), key_pair("coming")
+
+
+def read(tmp_path, key: str, certificate: str):
+    (tmp_path / "key").write_text(key)
+    (tmp_path / "certificate").write_text(certificate)
+    return read_service_provider(US.base_url, tmp_path / "key", tmp_path / "certificate")
+
+
+def test_a_second_certificate_is_announced_ahead_of_its_key(tmp_path):
+    sp = read(tmp_path, OURS.key, OURS.certificate + COMING.certificate)
+    metadata = sp.metadata().decode()
+    for pair in (OURS, COMING):
+        assert "".join(pair.certificate.splitlines()[1:-1]) in metadata
+    check_signature(authn_request(sp, IDP, "relay").url, OURS.certificate)
+
+
+@pytest.mark.parametrize(
+    ("key", "certificate", "words"),
+    [
+        (COMING.key, OURS.certificate, "no pair"),
+        ("no key", OURS.certificate, "no pair"),
+        (OURS.key, "no certificate", "holds 0 certificates"),
+        (OURS.key, OURS.certificate * 3, "holds 3 certificates"),
+    ],
+)
+def test_what_is_no_key_pair_is_refused_at_the_start(tmp_path, key, certificate, words):
+    with pytest.raises(StartError, match=words):
+        read(tmp_path, key, certificate)
+
+
+def test_files_that_are_not_there_are_refused_at_the_start(tmp_path):
+    with pytest.raises(StartError, match="cannot read the key pair"):
+        read_service_provider(US.base_url, tmp_path / "key", tmp_path / "certificate")
+
+
+def test_a_key_without_its_certificate_is_refused_by_the_settings():
+    variables = {
+        "GATEWAY_REGION": "us",
+        "GATEWAY_CURSOR_SECRET": "00" * 32,
+        "GATEWAY_SAML_KEY": "/saml.key",
+    }
+    with pytest.raises(SettingsError, match="GATEWAY_SAML_CERTIFICATE is not set"):
+        gateway_settings.read(variables)
+    del variables["GATEWAY_SAML_KEY"]
+    settings = gateway_settings.read(variables)
+    assert (settings.saml, settings.public_url) == (None, "https://cloudacademy.com")
+
+
+@pytest.mark.parametrize(
+    "sso_url",
+    [
+        "https://login.microsoftonline.com/3a0b/saml2",
+        "https://idp.test/sso?a=1&b='2'",
+        "http://127.0.0.1:7000/sso",
+        "http://localhost:7000/sso",
+        "https://adfs/adfs/ls/",
+    ],
+)
+def test_requests_go_to_any_address_that_an_identity_provider_may_have(sso_url):
+    request = authn_request(US, replace(IDP, sso_url=sso_url), "relay")
+    assert request.url.startswith(sso_url + ("&" if "?" in sso_url else "?") + "SAMLRequest=")
+    assert read_authn_request(request.url).destination == sso_url
+    assert read_authn_request(request.url).id == request.id
+
+
+def test_each_request_has_an_id_of_its_own():
+    assert len({authn_request(US, IDP, "relay").id for _ in range(20)}) == 20
+
+
+def test_the_key_is_in_no_representation():
+    assert "PRIVATE KEY" not in repr(US)
+
+
+def test_what_services_refuse_has_an_explanation():
+    assert set(OF_SERVICES) <= set(ANSWERS)
+    assert set(OF_SERVICES.values()) <= set(EXPLANATIONS)
+    assert all(400 <= each.status < 600 for each in EXPLANATIONS.values())
