@@ -45,7 +45,7 @@ watch: protos ## Print the changes of the running region as they happen: make wa
 	@exec env $(RUN) -m deploy.local watch --region $(REGION)
 
 .PHONY: test
-test: lint types ## Check style, types and contracts, then run all tests
+test: lint types deploy-tools ## Check style, types and contracts, then run all tests
 	@$(BIN)/pytest -q
 
 .PHONY: lint
@@ -65,6 +65,10 @@ lock: ## Lock the requirements anew, with hashes (needs uv)
 		--python-version 3.11 --no-strip-extras --no-annotate --no-header -o requirements/runtime.txt
 	uv pip compile -q pyproject.toml --upgrade --group dev --generate-hashes --universal \
 		--python-version 3.11 --no-strip-extras --no-annotate --no-header -o requirements/dev.txt
+	uv pip compile -q --group image -c requirements/runtime.txt --generate-hashes --universal \
+		--python-version 3.11 --no-strip-extras --no-annotate --no-header -o requirements/image.txt
+	uv pip compile -q --group deploy --upgrade --generate-hashes --universal \
+		--python-version 3.11 --no-strip-extras --no-annotate --no-header -o requirements/deploy.txt
 
 .PHONY: conformance
 conformance: protos ## Let the field's own suites judge the service, and print a table
@@ -77,3 +81,37 @@ soak: protos ## Follow changes for 60 s while writers write and processes are ki
 .PHONY: chaos
 chaos: protos ## Break everything that can break while Entra provisions, and print what it cost (10 minutes)
 	@PYTHONPATH=$(PYTHONPATH) $(BIN)/python -m tests.chaos
+
+# Kubernetes. Its tools have an environment of their own: checkov needs other versions than we do.
+TOOLS := .venv-deploy
+$(TOOLS)/.complete: requirements/deploy.txt
+	@echo "Installing the locked tools of deploy/ into $(TOOLS) ..."
+	@$(PYTHON) -m venv $(TOOLS)
+	@$(TOOLS)/bin/pip install --quiet --disable-pip-version-check --require-hashes \
+		--only-binary :all: --requirement requirements/deploy.txt
+	@touch $@
+
+CRDS := requirements/crds
+$(CRDS)/node_modules/.complete: $(CRDS)/package-lock.json
+	@command -v npm >/dev/null || { echo "npm is not here: custom resources are not checked."; exit 0; }; \
+		cd $(CRDS) && npm ci --silent --no-audit --no-fund --ignore-scripts && touch node_modules/.complete
+
+.PHONY: deploy-tools
+deploy-tools: $(TOOLS)/.complete $(CRDS)/node_modules/.complete
+
+.PHONY: k8s-check
+k8s-check: protos deploy-tools ## Render the manifests of deploy/k8s and check them
+	@$(BIN)/pytest -q tests/k8s
+
+.PHONY: image
+image: ## Build the image with docker: make image [TAG=provisioning:local]
+	@docker build --file deploy/image/Dockerfile --tag $(or $(TAG),provisioning:local) \
+		--build-arg REVISION=$$(git rev-parse HEAD) .
+
+.PHONY: up
+up: protos ## Run both regions in a Kubernetes on this machine (docker, kind, kubectl)
+	@$(RUN) -m deploy.kind up
+
+.PHONY: down
+down: protos ## Remove that Kubernetes
+	@$(RUN) -m deploy.kind down

@@ -20,6 +20,7 @@ from gateway.app import PREFIX, ScimEndpoint, application
 from gateway.auth import Authenticator, Caller
 from gateway.clients import UserClient, all_serving, key_channel, user_channel
 from gateway.cursor import Cursors
+from gateway.forwarded import behind
 from gateway.group_client import GroupClient
 from gateway.http_server import DRAIN_SECONDS, Runner
 from gateway.key_cache import KeyCache, follow
@@ -80,6 +81,8 @@ async def serve(settings: Settings, stop: process.Stop) -> None:
             logger.info("single sign-on is off: GATEWAY_SAML_KEY is not set")
         pages = routes(sign_on, sign_in_pages(settings), logger)
         app, metrics = application(endpoint, lambda: all_serving(users, keys), pages), Metrics()
+        if settings.proxies:
+            behind(app, settings.proxies)
         if settings.admin is not None:
             measure(app, PREFIX, cache, metrics)
         if traces is not None:

@@ -40,6 +40,8 @@ class Settings:
     """Without it there is no single sign-on."""
     cursor_secret: bytes = field(repr=False)
     """Seals cursors: the same for all gateways of a region, and theirs alone."""
+    proxies: int = 0
+    """How many proxies of ours each request comes through."""
 
     @property
     def tenant_url(self) -> str:
@@ -68,6 +70,7 @@ def read(variables: Mapping[str, str]) -> Settings:
         admin=environment.optional_address("ADMIN_LISTEN"),
         saml=SamlFiles(*saml) if saml else None,
         cursor_secret=environment.secret("CURSOR_SECRET", SECRET_BYTES),
+        proxies=environment.integer("PROXIES", 0, 0, 10),
     )
     environment.check()
     return settings

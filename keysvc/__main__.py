@@ -55,7 +55,9 @@ async def serve(
     async with (
         tracing(NAME) as traces,
         Database(settings.database_url, NAME, tracing=traces) as database,
-        Database(settings.database_url, f"{NAME}-changes", pool_size=1) as listening,
+        Database(
+            settings.listen_url or settings.database_url, f"{NAME}-changes", pool_size=1
+        ) as listening,
         asyncio.TaskGroup() as tasks,
     ):
         organizations, keys = OrganizationStore(database), KeyStore(database)

@@ -15,6 +15,8 @@ class Settings:
     server: ServerSettings
     region: Region
     log_level: str
+    listen_url: str = field(default="", repr=False)
+    """The database for LISTEN, where `database_url` is a pooler in transaction mode."""
 
     @classmethod
     def read(cls, variables: Mapping[str, str]) -> "Settings":
@@ -24,5 +26,6 @@ class Settings:
         server = environment.server("127.0.0.1:50052")
         region = environment.choice("REGION", tuple(Region))
         log_level = environment.choice("LOG_LEVEL", ("debug", "info", "warning", "error"), "info")
+        listen_url = environment.text("DATABASE_LISTEN_URL", "")
         environment.check()
-        return cls(database_url, server, Region(region), log_level)
+        return cls(database_url, server, Region(region), log_level, listen_url)

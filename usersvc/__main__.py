@@ -61,7 +61,9 @@ async def serve(config: Settings, stop: Stop) -> None:
     async with (
         tracing("usersvc") as traces,
         Database(config.database_url, "usersvc", tracing=traces) as database,
-        Database(config.database_url, "usersvc-changes", FEED_CONNECTIONS) as feed_database,
+        Database(
+            config.listen_url or config.database_url, "usersvc-changes", FEED_CONNECTIONS
+        ) as feed_database,
         asyncio.TaskGroup() as tasks,
     ):
         metrics = Metrics()

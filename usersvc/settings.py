@@ -16,6 +16,8 @@ class Settings:
     database_url: str
     server: ServerSettings
     log_level: str
+    listen_url: str = ""
+    """The database for LISTEN, where `database_url` is a pooler in transaction mode."""
 
 
 def read(variables: Mapping[str, str]) -> Settings:
@@ -25,6 +27,7 @@ def read(variables: Mapping[str, str]) -> Settings:
         database_url=environment.text("DATABASE_URL"),
         server=environment.server("127.0.0.1:50051"),
         log_level=environment.choice("LOG_LEVEL", LOG_LEVELS, "info"),
+        listen_url=environment.text("DATABASE_LISTEN_URL", ""),
     )
     environment.check()
     return settings

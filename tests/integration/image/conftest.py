@@ -1,0 +1,42 @@
+"""The image, once per session."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.integration.image.images import (
+    Store,
+    build,
+    driver,
+    need_tools,
+    stand_in_bases,
+    wheels,
+)
+
+
+@dataclass(frozen=True)
+class Image:
+    """A built image, and what it was built with."""
+
+    store: Store
+    name: str
+    wheelhouse: Path
+
+
+@pytest.fixture(scope="session")
+def image() -> Iterator[Image]:
+    """The image of this checkout."""
+    need_tools()
+    # Not below pytest's folder, which is kept: there are a thousand files of a Debian here.
+    folder = Path(tempfile.mkdtemp(prefix="image-test-", dir="/var/tmp"))
+    folder.chmod(0o711)
+    try:
+        store, wheelhouse = Store(folder, driver(folder / "probe")), wheels(folder / "wheels")
+        stand_in_bases(store, folder)
+        yield Image(store, build(store, wheelhouse, "localhost/provisioning:test"), wheelhouse)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

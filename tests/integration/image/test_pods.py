@@ -1,0 +1,129 @@
+"""What can be run of production's manifests without a cluster: every container, behind Envoy."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.image.conftest import Image
+from tests.integration.image.pods import Region, client, eventually, running_region, tenant_url
+from tests.k8s.alerts import metrics_in_use
+from tests.k8s.manifests import REGIONS, SERVICES
+from tests.k8s.tools import ROOT
+from tests.postgres import throw_away_postgres
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture(scope="module")
+def region(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
+    """Production's US region."""
+    folder: Path = tmp_path_factory.mktemp("region")
+    for parent in (folder, folder.parent, folder.parent.parent):
+        parent.chmod(0o755)  # containers' users look in
+    with (
+        throw_away_postgres() as postgres,
+        running_region(
+            "us",
+            namespace=REGIONS["us"],
+            store=image.store,
+            image=image.name,
+            folder=folder,
+            postgres=postgres,
+        ) as running,
+    ):
+        yield running
+
+
+@pytest.fixture(scope="module")
+def token(region: Region) -> str:
+    """Of a first organization, made as the README has operators make it."""
+    keysvc = ("python3", "-m", "keysvc")
+    made = region.execute("keysvc", *keysvc, "create-organization", "--display-name", "Acme")
+    organization = made["organization"]["id"]
+    region.organization = organization
+    region.execute("keysvc", *keysvc, "activate-integration", organization)
+    key = region.execute("keysvc", *keysvc, "generate-key", organization, "--created-by", "me")
+    return str(key["token"])
+
+
+def test_a_migration_may_be_repeated_beside_the_release_that_runs(region: Region):
+    finished = [region.run_job(f"{name}-migrate") for name in ("usersvc", "keysvc")]
+
+    assert [one.returncode for one in finished] == [0, 0]
+    assert "000" not in "".join(one.stdout for one in finished)  # nothing was left to apply
+    assert region.probe("usersvc", "readinessProbe") == 200
+
+
+def test_entra_provisions_people_over_the_edge(region: Region, token: str):
+    url = tenant_url(region)
+    assert url == "https://cloudacademy.com/webhooks/ad/v1/scim"
+    python = str(ROOT / ".venv/bin/python")
+
+    finished = client(
+        *(region, python, "-m", "tests.entra", "--people", "20", "--json"),
+        TENANT_URL=url,
+        SECRET_TOKEN=token,
+        PYTHONPATH=f"{ROOT}:{ROOT / 'build'}",
+    )
+
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    for name in SERVICES:
+        assert token not in region.log(name)
+    assert token not in (region.folder / "access.log").read_text()
+
+
+def test_a_key_was_last_used_from_the_clients_address_and_not_from_the_edges(
+    region: Region, token: str
+):
+    client(
+        region, "curl", "--header", f"Authorization: Bearer {token}", f"{tenant_url(region)}/Users"
+    )
+    keysvc = ("python3", "-m", "keysvc")
+    organization = region.organization
+
+    def uses() -> list[str]:
+        (key,) = region.execute("keysvc", *keysvc, "list-keys", organization)["keys"]
+        return [key.get("last_used_address", "")]
+
+    eventually(lambda: uses() != [""], lambda: str(uses()))
+    assert uses() == [region.hosts.address]
+
+
+def test_every_metric_of_alerts_and_dashboard_is_one_that_a_pod_has(region: Region, token: str):
+    found = {
+        match[1]
+        for name in SERVICES
+        for match in re.finditer(
+            r"^# TYPE (\w+) ", region.get(name, 9090, "/metrics")[1], re.MULTILINE
+        )
+    }
+
+    assert {name for name in metrics_in_use() if base(name) not in found} == set()
+
+
+def base(name: str) -> str:
+    """The name under which a metric's type is told."""
+    return name.removesuffix("_bucket")
+
+
+def test_a_log_line_of_a_pod_is_json(region: Region, token: str):
+    for name in SERVICES:
+        lines = region.log(name).splitlines()
+        assert lines
+        assert {type(json.loads(line)) for line in lines} == {dict}
+
+
+def test_a_gateway_without_its_services_is_alive_and_not_ready(region: Region, token: str):
+    stopped = [region.stop(name) for name in ("usersvc", "keysvc")]
+
+    assert [code for code, _ in stopped] == [0, 0]
+    assert max(took for _, took in stopped) < 20
+    eventually(
+        lambda: region.probe("gateway", "readinessProbe") == 503, lambda: region.log("gateway")
+    )
+    assert region.probe("gateway", "livenessProbe") == 200
+    code, took = region.stop("gateway")
+    assert (code, took < 20) == (0, True)

@@ -1,0 +1,205 @@
+"""`make up`: what it asks for, and what it does in which order.
+
+No cluster runs here. The programs that it calls are stood in for by one that notes how it was
+called and answers as they do; so this shows the steps, and not that a cluster takes them.
+"""
+
+import base64
+import os
+import re
+import stat
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.k8s.manifests import of_kind, the
+from tests.k8s.tools import ROOT
+
+STAND_IN = """#!/bin/sh
+echo "$(basename "$0") $*" >> "{log}"
+case "$(basename "$0") $*" in
+  "kind get clusters") {clusters} ;;
+  "kubectl get namespaces"*) echo namespace/default ;;
+  "kubectl get secret edge-certificate"*) printf {certificate} ;;
+  *create-organization*) echo '{{"organization": {{"id": "0190"}}}}' ;;
+  *activate-integration*) echo '{{}}' ;;
+  *generate-key*) echo '{{"token": "cak_xx_secret"}}' ;;
+  "kubectl create --filename -") cat >> "{log}.given" ;;
+  {failing}) echo "it broke" >&2; exit 1 ;;
+esac
+"""
+CERTIFICATE = "-----BEGIN CERTIFICATE-----"
+
+
+@dataclass
+class Machine:
+    """A machine with these programs and no others."""
+
+    folder: Path
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "calls"
+
+    def have(self, *programs: str, clusters: str = "true", failing: str = "nothing") -> None:
+        (self.folder / "bin").mkdir(exist_ok=True)
+        for name in programs:
+            path = self.folder / "bin" / name
+            certificate = base64.b64encode(CERTIFICATE.encode()).decode()
+            path.write_text(
+                STAND_IN.format(
+                    log=self.log, clusters=clusters, certificate=certificate, failing=failing
+                )
+            )
+            path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+    def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        (self.folder / "bin").mkdir(exist_ok=True)
+        for name in ("sh", "basename", "cat", "echo", "printf"):  # what the stand-ins need
+            link = self.folder / "bin" / name
+            if not link.exists():
+                link.symlink_to(f"/bin/{name}")
+        return subprocess.run(
+            [sys.executable, "-m", "deploy.kind", *arguments, "--directory", str(self.kept)],
+            cwd=ROOT,
+            env={
+                "PATH": str(self.folder / "bin"),
+                "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "build")]),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    @property
+    def kept(self) -> Path:
+        return self.folder / "run"
+
+    def calls(self) -> list[str]:
+        return self.log.read_text().splitlines()
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+def test_on_a_bare_machine_it_says_what_is_missing_and_what_runs_all_the_same(machine: Machine):
+    finished = machine.call("up")
+
+    assert finished.returncode == 1
+    for name in ("docker", "kind", "kubectl"):
+        assert f"{name} is not installed: https://" in finished.stdout
+    assert "make run REGION=eu" in finished.stdout
+    assert not machine.log.exists()
+
+
+def test_without_an_engine_it_says_so_and_begins_nothing(machine: Machine):
+    machine.have("docker", "kind", "kubectl", failing='"docker version"*')
+
+    finished = machine.call("up")
+
+    assert finished.returncode == 1
+    assert "no engine answers it: it broke" in finished.stdout
+    assert "make run" in finished.stdout
+    assert [call for call in machine.calls() if not call.startswith("docker version")] == []
+
+
+def test_it_makes_both_regions_in_order_and_tells_how_to_reach_them(machine: Machine):
+    machine.have("docker", "kind", "kubectl")
+
+    finished = machine.call("up", "--people", "0")
+
+    assert finished.returncode == 0, finished.stderr
+    steps = (
+        "kind create cluster",
+        "docker build --tag provisioning:kind",
+        "kind load docker-image provisioning:kind",
+        "kubectl apply --server-side --filename https://github.com/cert-manager/",
+        "kubectl wait --for=condition=Available --timeout=600s deployment --all",
+        "kubectl create namespace cloudacademy-us",
+        "kubectl delete job --namespace cloudacademy-us usersvc-migrate keysvc-migrate",
+        r"kubectl apply --kustomize \S+ --selector",  # all but the processes
+        "kubectl wait --for=condition=Complete --timeout=600s job --all",
+        r"kubectl apply --kustomize \S+$",
+        "kubectl exec --namespace cloudacademy-us deployment/keysvc",
+    )
+    places = [place(machine.calls(), step) for step in steps]
+    assert places == sorted(places)
+    for port in (8443, 8543):
+        assert f"https://localhost:{port}/webhooks/ad/v1/scim" in finished.stdout
+    assert (machine.kept / "kind-us.pem").read_text() == CERTIFICATE
+    assert "SECRET_TOKEN=cak_xx_secret" in (machine.kept / "kind-eu.env").read_text()
+
+
+def place(calls: list[str], step: str) -> int:
+    """Where among the calls the step is first."""
+    found = [number for number, call in enumerate(calls) if re.match(step, call)]
+    assert found, (step, calls)
+    return found[0]
+
+
+def test_the_secrets_it_makes_are_in_no_command_line(machine: Machine):
+    machine.have("docker", "kind", "kubectl")
+    machine.call("up", "--people", "0")
+
+    given = machine.log.with_suffix(".given").read_text()
+
+    assert "CURSOR_SECRET" in given
+    assert "CURSOR_SECRET" not in machine.log.read_text()
+
+
+def test_a_second_time_it_makes_no_second_cluster_and_no_second_key(machine: Machine):
+    machine.have("docker", "kind", "kubectl")
+    machine.call("up", "--people", "0")
+    machine.log.unlink()
+    machine.have("docker", "kind", "kubectl", clusters="echo provisioning")
+
+    finished = machine.call("up", "--people", "0")
+
+    assert finished.returncode == 0
+    assert [
+        call for call in machine.calls() if "create cluster" in call or "generate" in call
+    ] == []
+    assert "cak_xx_secret" in finished.stdout
+
+
+def test_a_step_that_fails_ends_it(machine: Machine):
+    machine.have("docker", "kind", "kubectl", failing='"docker build"*')
+
+    finished = machine.call("up", "--people", "0")
+
+    assert finished.returncode == 1
+    assert "docker build" in finished.stderr
+    assert "it broke" in finished.stderr
+    assert [call for call in machine.calls() if call.startswith("kubectl apply")] == []
+
+
+def test_down_removes_all_of_it(machine: Machine):
+    machine.have("docker", "kind", "kubectl")
+    machine.call("up", "--people", "0")
+
+    finished = machine.call("down")
+
+    assert finished.returncode == 0
+    assert machine.calls()[-1] == "kind delete cluster --name provisioning"
+    assert list(machine.kept.iterdir()) == []
+
+
+def test_the_ports_of_this_machine_lead_to_the_edges():
+    config = (ROOT / "deploy/kind/cluster.yaml").read_text()
+
+    for region, port in (("us", 8443), ("eu", 8543)):
+        proxy = the("kind", "EnvoyProxy", "edge", f"cloudacademy-{region}")["spec"]
+        service = proxy["provider"]["kubernetes"]["envoyService"]["patch"]["value"]["spec"]
+        (node_port,) = (one["nodePort"] for one in service["ports"])
+        urls = next(
+            one["data"]["TENANT_URLS"]
+            for one in of_kind("kind", "ConfigMap")
+            if one["metadata"]["namespace"] == f"cloudacademy-{region}"
+        )
+        assert f"containerPort: {node_port}, hostPort: {port}" in config
+        assert f"{region}=https://localhost:{port}/" in urls

@@ -1,0 +1,386 @@
+"""What the manifests say of each other and of the processes: names, ports, probes, limits."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+import gateway.settings
+import usersvc.settings
+from chassis.database import POOL_SIZE
+from chassis.server import DRAIN_SECONDS, LEAVE_SECONDS
+from gateway import http_server
+from gateway.app import PREFIX
+from gateway.exchange import MAX_BODY_BYTES
+from gateway.routes import bulk
+from keysvc.settings import Settings as KeysvcSettings
+from tests.k8s.manifests import (
+    OVERLAYS,
+    REGIONS,
+    SERVICES,
+    Manifest,
+    container,
+    environment,
+    namespaces,
+    of_kind,
+    pod,
+    rendered,
+    selects,
+    the,
+    workloads,
+)
+from tests.k8s.tools import ROOT
+from usersvc.__main__ import FEED_CONNECTIONS
+
+READERS = {
+    "gateway": gateway.settings.read,
+    "usersvc": usersvc.settings.read,
+    "keysvc": KeysvcSettings.read,
+}
+DATABASES = {"usersvc": "users", "keysvc": "keys"}
+KUBELET_RESERVE_SECONDS = 5
+
+
+def regions() -> Iterator[tuple[str, str]]:
+    """Every overlay with every region in it."""
+    for overlay in OVERLAYS:
+        for namespace in namespaces(overlay):
+            yield overlay, namespace
+
+
+everywhere = pytest.mark.parametrize(("overlay", "namespace"), list(regions()))
+each_service = pytest.mark.parametrize("name", SERVICES)
+
+
+class Recorded(Mapping[str, str]):
+    """Variables that remember which of them were asked for."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = values
+        self.read: set[str] = set()
+
+    def __getitem__(self, name: str) -> str:
+        self.read.add(name)
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
+@everywhere
+def test_the_namespace_is_named_after_its_region_and_holds_everything(overlay, namespace):
+    cluster_wide = {"Namespace", "GatewayClass"}
+    region = the(overlay, "Namespace", namespace)["metadata"]["name"].removeprefix("cloudacademy-")
+
+    assert [one for one in rendered(overlay) if one["kind"] not in cluster_wide] == [
+        one for one in rendered(overlay) if one["metadata"].get("namespace") in namespaces(overlay)
+    ]
+    for service in ("gateway", "keysvc"):
+        variables = environment(the(overlay, "Deployment", service, namespace), overlay, namespace)
+        assert variables[f"{service.upper()}_REGION"] == region
+
+
+@everywhere
+@each_service
+def test_the_process_takes_every_variable_it_is_given(overlay, namespace, name):
+    workload = the(overlay, "Deployment", name, namespace)
+    variables = Recorded(environment(workload, overlay, namespace))
+
+    settings = READERS[name](variables)
+
+    given = {one for one in variables if one.startswith(f"{name.upper()}_")}
+    assert given - variables.read == set()
+    ports = {port["name"]: port["containerPort"] for port in container(workload)["ports"]}
+    server = settings if name == "gateway" else settings.server
+    assert (server.listen.host, server.listen.port) == (
+        "0.0.0.0",
+        ports["http" if name == "gateway" else "grpc"],
+    )
+    assert (server.admin.host, server.admin.port) == ("0.0.0.0", ports["admin"])
+    assert server.tls is not None
+    mounted = {mount["mountPath"] for mount in container(workload)["volumeMounts"]}
+    assert {str(path.parent) for path in (server.tls.certificate, server.tls.authority)} <= mounted
+
+
+@everywhere
+def test_services_and_others_find_the_pods_they_mean(overlay, namespace):
+    labels = {
+        one["metadata"]["name"]: pod(one)["metadata"]["labels"]
+        for one in workloads(overlay, namespace)
+    }
+
+    def found(selector: Manifest) -> list[str]:
+        return [name for name, given in labels.items() if selects(selector, given)]
+
+    for name in SERVICES:
+        deployment = the(overlay, "Deployment", name, namespace)["spec"]
+        service = the(overlay, "Service", name, namespace)["spec"]
+        budget = the(overlay, "PodDisruptionBudget", name, namespace)["spec"]
+        scaler = the(overlay, "HorizontalPodAutoscaler", name, namespace)["spec"]
+        assert found(deployment["selector"]) == [name]
+        assert found({"matchLabels": service["selector"]}) == [name]
+        assert found(budget["selector"]) == [name]
+        for spread in deployment["template"]["spec"]["topologySpreadConstraints"]:
+            assert found(spread["labelSelector"]) == [name]
+        assert scaler["scaleTargetRef"]["name"] == name
+        assert "replicas" not in deployment
+    for monitor in of_kind(overlay, "PodMonitor", namespace):
+        if monitor["metadata"]["name"] == "processes":
+            assert sorted(found(monitor["spec"]["selector"])) == sorted(SERVICES)
+
+
+@everywhere
+@each_service
+def test_ports_and_probes_are_those_that_the_container_has(overlay, namespace, name):
+    workload = the(overlay, "Deployment", name, namespace)
+    ports = {port["name"] for port in container(workload)["ports"]}
+    service = the(overlay, "Service", name, namespace)["spec"]
+
+    assert {port["targetPort"] for port in service["ports"]} <= ports
+    probed = "http" if name == "gateway" else "admin"
+    assert {
+        kind: container(workload)[f"{kind}Probe"]["httpGet"]
+        for kind in ("startup", "readiness", "liveness")
+    } == {
+        "startup": {"path": "/healthz", "port": probed},
+        "readiness": {"path": "/readyz", "port": probed},
+        "liveness": {"path": "/healthz", "port": probed},
+    }
+    if name != "gateway":  # its clients balance, so they must see every pod
+        assert service["clusterIP"] == "None"
+
+
+@everywhere
+def test_the_gateway_calls_services_that_are_there_by_names_that_their_certificates_have(
+    overlay, namespace
+):
+    variables = environment(the(overlay, "Deployment", "gateway", namespace), overlay, namespace)
+
+    for name in DATABASES:
+        target = urlsplit(variables[f"GATEWAY_{name.upper()}"])
+        service = the(overlay, "Service", name, namespace)["spec"]["ports"][0]
+        certificate = the(overlay, "Certificate", name, namespace)["spec"]
+        assert (target.scheme, target.path) == ("dns", f"/{name}:{service['port']}")
+        assert name in certificate["dnsNames"]
+
+
+@everywhere
+@each_service
+def test_each_process_shows_its_own_certificate_of_the_regions_authority(overlay, namespace, name):
+    workload = the(overlay, "Deployment", name, namespace)
+    volumes = {volume["name"]: volume for volume in pod(workload)["spec"]["volumes"]}
+    certificate = the(overlay, "Certificate", name, namespace)["spec"]
+
+    assert volumes["certificates"]["secret"]["secretName"] == certificate["secretName"]
+    assert certificate["dnsNames"] == [name]
+    assert certificate["issuerRef"]["name"] == "authority"
+    issuer = the(overlay, "Issuer", "authority", namespace)["spec"]
+    authority = the(overlay, "Certificate", "authority", namespace)["spec"]
+    assert issuer["ca"]["secretName"] == authority["secretName"]
+    assert certificate["renewBefore"] == "720h"
+    assert certificate["duration"] == "2160h"
+
+
+@everywhere
+def test_the_key_that_signs_for_single_sign_on_is_there_and_stays(overlay, namespace):
+    workload = the(overlay, "Deployment", "gateway", namespace)
+    volumes = {volume["name"]: volume for volume in pod(workload)["spec"]["volumes"]}
+    certificate = the(overlay, "Certificate", "saml", namespace)["spec"]
+    settings = gateway.settings.read(environment(workload, overlay, namespace))
+
+    assert volumes["saml"]["secret"]["secretName"] == certificate["secretName"]
+    assert (str(settings.saml.key), str(settings.saml.certificate)) == (
+        "/saml/tls.key",
+        "/saml/tls.crt",
+    )
+    assert certificate["privateKey"] == {
+        "algorithm": "RSA",
+        "size": 3072,
+        "rotationPolicy": "Never",
+    }
+
+
+@everywhere
+def test_pods_are_restricted_and_cannot_reach_the_cluster(overlay, namespace):
+    for workload in workloads(overlay, namespace):
+        spec, only = pod(workload)["spec"], container(workload)
+        account = the(overlay, "ServiceAccount", spec["serviceAccountName"], namespace)
+        assert account["automountServiceAccountToken"] is False
+        assert spec["automountServiceAccountToken"] is False
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert only["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert set(only["resources"]["requests"]) == set(only["resources"]["limits"])
+    (labels,) = (
+        one["metadata"]["labels"]
+        for one in of_kind(overlay, "Namespace")
+        if one["metadata"]["name"] == namespace
+    )
+    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+@everywhere
+@each_service
+def test_a_pod_gets_the_time_that_its_drain_takes(overlay, namespace, name):
+    workload = the(overlay, "Deployment", name, namespace)
+    waits = container(workload)["lifecycle"]["preStop"]["sleep"]["seconds"]
+    drains = max(LEAVE_SECONDS + DRAIN_SECONDS, http_server.DRAIN_SECONDS)
+
+    grace = pod(workload)["spec"]["terminationGracePeriodSeconds"]
+
+    assert grace >= waits + drains + KUBELET_RESERVE_SECONDS
+
+
+@everywhere
+def test_a_migration_runs_the_image_of_the_service_past_the_pooler(overlay, namespace):
+    for name, database in DATABASES.items():
+        job, deployment = (
+            the(overlay, "Job", f"{name}-migrate", namespace),
+            the(overlay, "Deployment", name, namespace),
+        )
+        url = urlsplit(environment(job, overlay, namespace)[f"{name.upper()}_DATABASE_URL"])
+        assert container(job)["args"] == [name, "migrate"]
+        assert container(job)["image"] == container(deployment)["image"]
+        assert (url.hostname, url.path) == (f"{database}-rw", f"/{database}")
+        READERS[name](environment(job, overlay, namespace))
+
+
+@everywhere
+def test_databases_are_called_by_names_that_exist_and_prove_themselves(overlay, namespace):
+    for name, database in DATABASES.items():
+        cluster = the(overlay, "Cluster", database, namespace)["spec"]
+        pooler = the(overlay, "Pooler", f"{database}-pooler", namespace)
+        variables = environment(the(overlay, "Deployment", name, namespace), overlay, namespace)
+        url = urlsplit(variables[f"{name.upper()}_DATABASE_URL"])
+        listen = urlsplit(variables[f"{name.upper()}_DATABASE_LISTEN_URL"])
+
+        assert cluster["bootstrap"]["initdb"]["database"] == database
+        assert url.path == listen.path == f"/{database}"
+        assert url.hostname == pooler["metadata"]["name"]
+        assert url.hostname in cluster["certificates"]["serverAltDNSNames"]
+        assert listen.hostname == f"{database}-rw"
+        for one in (url, listen):
+            assert one.query == "sslmode=verify-full&sslrootcert=/database/ca.crt"
+
+
+@pytest.mark.parametrize("name", DATABASES)
+def test_what_listens_goes_past_the_pooler(name):
+    """LISTEN through a pooler in transaction mode is taken and never answered."""
+    sources = "".join(path.read_text() for path in (ROOT / name).glob("*.py"))
+    variables = environment(the("us", "Deployment", name, REGIONS["us"]), "us", REGIONS["us"])
+
+    assert (".add_listener(" in sources) == (f"{name.upper()}_DATABASE_LISTEN_URL" in variables)
+
+
+@pytest.mark.parametrize("overlay", ["us", "eu"])
+def test_all_replicas_together_take_no_more_connections_than_there_are(overlay):
+    beside_the_pool = {"usersvc": FEED_CONNECTIONS, "keysvc": 1}
+    for name, database in DATABASES.items():
+        replicas = the(overlay, "HorizontalPodAutoscaler", name)["spec"]["maxReplicas"]
+        cluster = the(overlay, "Cluster", database)["spec"]
+        pooler = the(overlay, "Pooler", f"{database}-pooler")["spec"]
+        parameters = pooler["pgbouncer"]["parameters"]
+        pooled = pooler["instances"] * int(parameters["default_pool_size"])
+        surge, operators = 1, 20
+        direct = (replicas + surge) * beside_the_pool[name]
+
+        allowed = int(cluster["postgresql"]["parameters"]["max_connections"])
+
+        assert pooled + direct + operators <= allowed
+        assert (replicas + surge) * POOL_SIZE <= int(parameters["max_client_conn"])
+        assert pooler["pgbouncer"]["poolMode"] == "transaction"
+        assert int(parameters["max_prepared_statements"]) >= 100  # what asyncpg keeps
+
+
+@everywhere
+def test_the_edge_leads_the_regions_host_to_the_gateway(overlay, namespace):
+    region = namespace.removeprefix("cloudacademy-")
+    listener = the(overlay, "Gateway", "edge", namespace)["spec"]["listeners"][0]
+    variables = environment(the(overlay, "Deployment", "gateway", namespace), overlay, namespace)
+    tenant = urlsplit(gateway.settings.read(variables).tenant_urls[region])
+    certificate = the(overlay, "Certificate", "edge", namespace)["spec"]
+
+    assert tenant.path == PREFIX
+    assert listener["hostname"] == tenant.hostname
+    assert certificate["dnsNames"] == [tenant.hostname]
+    assert listener["tls"]["certificateRefs"] == [
+        {"kind": "Secret", "name": certificate["secretName"]}
+    ]
+    for route in of_kind(overlay, "HTTPRoute", namespace):
+        assert route["spec"]["parentRefs"] == [{"name": "edge", "sectionName": "https"}]
+        for rule in route["spec"]["rules"]:
+            (backend,) = rule["backendRefs"]
+            service = the(overlay, "Service", backend["name"], namespace)["spec"]
+            assert backend["port"] in {port["port"] for port in service["ports"]}
+    (scim,) = the(overlay, "HTTPRoute", "scim", namespace)["spec"]["rules"]
+    assert [match["path"]["value"] for match in scim["matches"]] == [PREFIX]
+
+
+@everywhere
+def test_the_edge_gives_a_request_what_the_gateway_gives_it(overlay, namespace):
+    (scim,) = the(overlay, "HTTPRoute", "scim", namespace)["spec"]["rules"]
+    policy = the(overlay, "BackendTrafficPolicy", "scim", namespace)["spec"]
+
+    assert float(scim["timeouts"]["request"].removesuffix("s")) > bulk.SECONDS
+    limit = policy["requestBuffer"]["limit"]
+    assert limit.endswith("Mi")
+    assert int(limit.removesuffix("Mi")) * 2**20 > MAX_BODY_BYTES
+
+
+@everywhere
+def test_the_access_log_has_no_header_of_the_client_but_its_host(overlay, namespace):
+    (setting,) = the(overlay, "EnvoyProxy", "edge", namespace)["spec"]["telemetry"]["accessLog"][
+        "settings"
+    ]
+    told = json.dumps(setting["format"])
+
+    assert re.findall(r"%REQ\(([^)]*)\)", told) == [":AUTHORITY", ":METHOD"]
+    assert "%PATH" not in told
+    assert "QUERY" not in told
+
+
+@pytest.mark.parametrize(("overlay", "other"), [("us", "eu"), ("eu", "us")])
+def test_nothing_of_the_other_region_is_in_a_region_but_its_address(overlay, other):
+    hosts = {"us": "cloudacademy.com", "eu": "app.qa.com"}
+    own = json.dumps(
+        [one for one in rendered(overlay) if not one["metadata"]["name"].startswith("region-")]
+    )
+
+    words = {f"cloudacademy-{other}", f"provisioning-{other}", f"provisioning/{other}"}
+    words |= {hosts[other], {"us": "us-east-1", "eu": "eu-central-1"}[other]}
+    assert {word for word in words if word in own} == set()
+
+
+@pytest.mark.parametrize(("overlay", "place"), [("us", "us-east-1"), ("eu", "eu-central-1")])
+def test_secrets_and_backups_stay_in_the_region(overlay, place):
+    store = the(overlay, "SecretStore", "region")["spec"]["provider"]["aws"]
+    assert store["region"] == place
+    for database in DATABASES.values():
+        bucket = the(overlay, "ObjectStore", database)["spec"]["configuration"]["destinationPath"]
+        cluster = the(overlay, "Cluster", database)["spec"]
+        backup = the(overlay, "ScheduledBackup", database)["spec"]
+        assert bucket == f"s3://provisioning-{overlay}-backup/{database}"
+        assert cluster["plugins"][0]["parameters"] == {"barmanObjectName": database}
+        assert cluster["plugins"][0]["isWALArchiver"] is True
+        assert cluster["instances"] == 3
+        assert backup["cluster"]["name"] == database
+
+
+def test_every_file_of_the_tree_is_named_after_what_it_holds():
+    for path in (ROOT / "deploy/k8s/base").glob("*/*.yaml"):
+        kinds = {line.split()[1].lower() for line in _lines(path) if line.startswith("kind:")}
+        assert kinds == {path.stem}, path
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text().splitlines()
