@@ -41,7 +41,10 @@ def forged(root: Element, number: int) -> Element:
         return assertion(said)
     if kind == 1:
         return response(said)
-    changed = copy.deepcopy(root.find(f"{{{SAML}}}Assertion"))
+    signed = root.find(f".//{{{SAML}}}Assertion")
+    if signed is None:  # it was put where it is lost
+        return assertion(said)
+    changed = copy.deepcopy(signed)
     for value in changed.iter(f"{{{SAML}}}AttributeValue"):
         value.text = "eve@acme.test"
     return changed
