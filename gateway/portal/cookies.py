@@ -1,0 +1,87 @@
+"""The cookies: which session the browser is in, and which forms were given to it."""
+
+import secrets
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+FORM_SECONDS = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Cookies:
+    """The cookies of a portal at one address.
+
+    Over https their names begin with `__Host-`, by which browsers let nobody
+    else set them. Over http, which is for loopback only, cookies of all ports
+    are one: there the region is in the name.
+    """
+
+    secure: bool
+    suffix: str
+
+    @classmethod
+    def of(cls, portal_url: str, region: str) -> "Cookies":
+        """The cookies of a portal by its address."""
+        secure = urlsplit(portal_url).scheme == "https"
+        return cls(secure, "" if secure else f"-{region}")
+
+    def session(self, request: web.Request) -> str:
+        """The session token; empty when the browser has none."""
+        return request.cookies.get(self._name("session"), "")
+
+    def begin_session(self, response: web.StreamResponse, token: str) -> None:
+        """Give the browser a session; it ends with the browser at the latest."""
+        self._set(response, "session", token, "Lax", None)
+        self.drop_form(response)
+
+    def end_session(self, response: web.StreamResponse) -> None:
+        """Take the session from the browser."""
+        self._drop(response, "session", "Lax")
+
+    def form(self, request: web.Request) -> str:
+        """What forms without a session are bound to; empty when there is nothing."""
+        return request.cookies.get(self._name("form"), "")
+
+    def begin_form(self, response: web.StreamResponse, value: str) -> None:
+        """Bind forms to this browser, before it has a session."""
+        self._set(response, "form", value, "Strict", FORM_SECONDS)
+
+    def drop_form(self, response: web.StreamResponse) -> None:
+        """Forget what forms were bound to."""
+        self._drop(response, "form", "Strict")
+
+    def _name(self, word: str) -> str:
+        return f"__Host-{word}" if self.secure else f"{word}{self.suffix}"
+
+    def _set(
+        self,
+        response: web.StreamResponse,
+        word: str,
+        value: str,
+        same_site: Literal["Lax", "Strict"],
+        max_age: int | None,
+    ) -> None:
+        response.set_cookie(
+            self._name(word),
+            value,
+            path="/",
+            max_age=max_age,
+            secure=self.secure,
+            httponly=True,
+            samesite=same_site,
+        )
+
+    def _drop(
+        self, response: web.StreamResponse, word: str, same_site: Literal["Lax", "Strict"]
+    ) -> None:
+        response.del_cookie(
+            self._name(word), path="/", secure=self.secure, httponly=True, samesite=same_site
+        )
+
+
+def new_form_value() -> str:
+    """What forms are bound to before there is a session."""
+    return secrets.token_urlsafe(24)
