@@ -1,0 +1,112 @@
+"""What surrounds every page: who asks, whether the form is ours, one log line, an error page."""
+
+import time
+from typing import Final
+from urllib.parse import quote
+from uuid import uuid4
+
+from aiohttp import web
+from cloudacademy.users.v1 import sessions_pb2 as pb
+
+from chassis.log import Logger
+from gateway.errors import RefusedError
+from gateway.portal import problems
+from gateway.portal.forms import FIELD, is_from_here
+from gateway.portal.headers import SECURITY
+from gateway.portal.problems import Problem, ProblemError
+from gateway.portal.visit import Access, Portal, Route, Visit
+
+SIGN_IN: Final = "/login/"
+
+
+class PortalEndpoint:
+    """Answers one route of the portal."""
+
+    def __init__(self, portal: Portal, route: Route, log: Logger) -> None:
+        self._portal = portal
+        self._route = route
+        self._log = log
+
+    async def __call__(self, request: web.Request) -> web.StreamResponse:
+        """Let the view answer; turn what it refuses into a page."""
+        started = time.perf_counter()
+        visit = Visit(self._portal, request, uuid4().hex)
+        response = await self._respond(visit)
+        if not response.prepared:
+            response.headers["X-Request-Id"] = visit.request_id
+        self._tell(visit, response.status, started)
+        return response
+
+    async def _respond(self, visit: Visit) -> web.StreamResponse:
+        try:
+            return await self._answer(visit)
+        except ProblemError as error:
+            return problem_page(visit, error.problem)
+        except RefusedError as error:
+            if error.reason == "SESSION_ENDED":
+                return self._to_sign_in(visit)
+            return problem_page(visit, problems.of_refusal(error))
+        except web.HTTPException as error:
+            return problem_page(visit, problems.of_status(error.status))
+        except Exception as fault:  # noqa: BLE001 - the outermost handler
+            self._log.error("fault", request_id=visit.request_id, exc_info=fault)
+            return problem_page(visit, problems.FAULT)
+
+    async def _answer(self, visit: Visit) -> web.StreamResponse:
+        await self._recognize(visit)
+        if self._route.access is not Access.ANYBODY and not visit.session.user_id:
+            return self._to_sign_in(visit)
+        if visit.request.method == "POST":
+            await self._check_form(visit)
+        if self._route.access is Access.ADMINISTRATORS and not visit.session.administrator:
+            return visit.page("not_administrator.html", 403, title="For administrators")
+        return await self._route.view(visit)
+
+    async def _recognize(self, visit: Visit) -> None:
+        """Ask who it is, each time: somebody who was disabled is out with the next page."""
+        cookies = self._portal.cookies
+        token = cookies.session(visit.request)
+        if self._route.access is Access.ANYBODY:
+            visit.bound_to = cookies.form(visit.request)
+            return
+        if token:
+            response = await visit.call(
+                self._portal.clients.sessions.GetSession, pb.GetSessionRequest(session_token=token)
+            )
+            visit.session, visit.bound_to = response.session, token
+
+    async def _check_form(self, visit: Visit) -> None:
+        request = visit.request
+        if not is_from_here(request.headers, request.host):
+            raise ProblemError(problems.FORGED)
+        token = (await request.post()).get(FIELD)
+        if not isinstance(token, str) or not self._portal.forms.accepts(token, visit.bound_to):
+            raise ProblemError(problems.FORGED)
+
+    def _to_sign_in(self, visit: Visit) -> web.Response:
+        request = visit.request
+        if request.headers.get("X-Requested-With"):
+            return web.Response(status=401, headers=SECURITY)
+        where = f"?next={quote(request.path_qs)}" if request.method == "GET" else ""
+        response = visit.redirect(SIGN_IN + where)
+        if self._portal.cookies.session(request):
+            self._portal.cookies.end_session(response)
+        return response
+
+    def _tell(self, visit: Visit, status: int, started: float) -> None:
+        # The route's own words only: a path or a query may hold names.
+        self._log.info(
+            "request",
+            method=visit.request.method,
+            endpoint=self._route.path,
+            status=status,
+            milliseconds=round((time.perf_counter() - started) * 1000, 2),
+            request_id=visit.request_id,
+            organization_id=visit.session.organization_id,
+            user_id=visit.session.user_id,
+        )
+
+
+def problem_page(visit: Visit, problem: Problem) -> web.Response:
+    """The page that says what kept another from being shown."""
+    return visit.page("problem.html", problem.status, title=problem.title, problem=problem)

@@ -1,0 +1,136 @@
+"""Bar charts as geometry: what succeeded upwards, what was refused downwards."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from cloudacademy.users.v1.activity_pb2 import ActivityCount
+
+from gateway.portal.models.moments import counted, moment
+
+WIDTH: Final = 720
+UP: Final = 84
+"""The height for what succeeded; what was refused has up to DOWN below the line."""
+DOWN: Final = 36
+LABELS: Final = 18
+_GAP: Final = 0.28
+_LEAST: Final = 2.0
+"""One change among thousands is still seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One hour or day: where its two bars are, and what they stand for."""
+
+    x: float
+    width: float
+    up_y: float
+    up_height: float
+    down_height: float
+    down_y: float
+    start: datetime
+    label: str
+    succeeded: int
+    refused: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A label below the chart."""
+
+    x: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A chart, ready to be drawn."""
+
+    title: str
+    summary: str
+    bars: Sequence[Bar]
+    ticks: Sequence[Tick]
+    largest: int
+    width: int = WIDTH
+    baseline: int = UP
+    height: int = UP + DOWN + LABELS
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to see."""
+        return self.largest == 0
+
+
+def hours_chart(counts: Sequence[ActivityCount]) -> Chart:
+    """The last day by hours."""
+    return _chart("Last 24 hours", "hour", counts, "%-d %b, %H:00", "%H:00", every=6)
+
+
+def days_chart(counts: Sequence[ActivityCount]) -> Chart:
+    """The last month by days."""
+    return _chart("Last 30 days", "day", counts, "%-d %b", "%-d %b", every=7)
+
+
+def _chart(
+    title: str, unit: str, counts: Sequence[ActivityCount], label: str, tick: str, every: int
+) -> Chart:
+    largest_up = max((count.succeeded for count in counts), default=0)
+    largest_down = max((_refused(count) for count in counts), default=0)
+    largest = max(largest_up, largest_down)
+    scale = _scale(largest_up, largest_down)
+    step = WIDTH / max(1, len(counts))
+    bars = [_bar(index, step, count, scale, label) for index, count in enumerate(counts)]
+    ticks = [
+        Tick(round(bar.x + bar.width / 2, 1), bar.start.strftime(tick))
+        for index, bar in enumerate(bars)
+        if index % every == every // 2
+    ]
+    return Chart(title, _summary(title, unit, counts), bars, ticks, largest)
+
+
+def _scale(largest_up: int, largest_down: int) -> float:
+    """Pixels for one change: the same above and below the line, as long as both fit."""
+    return min(UP / max(1, largest_up), DOWN / max(1, largest_down))
+
+
+def _bar(index: int, step: float, count: ActivityCount, scale: float, label: str) -> Bar:
+    start = moment(count.start_time)
+    up, down = _height(count.succeeded, scale), _height(_refused(count), scale)
+    return Bar(
+        x=round(index * step + step * _GAP / 2, 2),
+        width=round(step * (1 - _GAP), 2),
+        up_y=round(UP - up, 2),
+        up_height=up,
+        down_height=down,
+        down_y=UP + 1,
+        start=start,
+        label=start.strftime(label),
+        succeeded=count.succeeded,
+        refused=_refused(count),
+    )
+
+
+def _height(number: int, scale: float) -> float:
+    return round(max(_LEAST, number * scale), 2) if number else 0.0
+
+
+def _refused(count: ActivityCount) -> int:
+    return count.refused + count.rejected_keys
+
+
+def _summary(title: str, unit: str, counts: Sequence[ActivityCount]) -> str:
+    succeeded = sum(count.succeeded for count in counts)
+    refused = sum(_refused(count) for count in counts)
+    if not succeeded and not refused:
+        return f"{title}: nothing was changed or refused."
+    busiest = max(counts, key=lambda count: count.succeeded + _refused(count))
+    most = busiest.succeeded + _refused(busiest)
+    when = moment(busiest.start_time).strftime("%-d %b, %H:00" if unit == "hour" else "%-d %b")
+    return (
+        f"{title}: {counted(succeeded, 'change')}, {refused:,} refused; "
+        f"the busiest {unit} began {when} UTC with {most:,}."
+        if unit == "hour"
+        else f"{title}: {counted(succeeded, 'change')}, {refused:,} refused; "
+        f"the busiest {unit} was {when} with {most:,}."
+    )

@@ -1,0 +1,67 @@
+"""Entra's cycles, as bursts in the log."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from cloudacademy.users.v1.activity_pb2 import Cycle
+
+from gateway.portal.models.moments import counted, duration, moment
+
+RUNNING: Final = timedelta(minutes=2)
+"""A cycle whose last entry is younger goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class CycleRow:
+    """A cycle, in the words of the page."""
+
+    start: datetime
+    end: datetime
+    is_running: bool
+    succeeded: int
+    refused: int
+    took: str
+    rate: str
+
+    @property
+    def summary(self) -> str:
+        """412 changes, 3 refused."""
+        made = counted(self.succeeded, "change")
+        return f"{made}, {self.refused:,} refused" if self.refused else made
+
+
+def cycle_rows(cycles: Sequence[Cycle], now: datetime) -> list[CycleRow]:
+    """The cycles, newest first as they come."""
+    return [_row(cycle, now, is_newest=index == 0) for index, cycle in enumerate(cycles)]
+
+
+def running(rows: Sequence[CycleRow]) -> CycleRow | None:
+    """The cycle that goes on now."""
+    return rows[0] if rows and rows[0].is_running else None
+
+
+def _row(cycle: Cycle, now: datetime, *, is_newest: bool) -> CycleRow:
+    start, end = moment(cycle.start_time), moment(cycle.end_time)
+    is_running = is_newest and now - end < RUNNING
+    span = end - start
+    return CycleRow(
+        start=start,
+        end=end,
+        is_running=is_running,
+        succeeded=cycle.succeeded,
+        refused=cycle.refused,
+        took=duration(span),
+        rate=_rate(cycle.succeeded + cycle.refused, span),
+    )
+
+
+def _rate(entries: int, span: timedelta) -> str:
+    seconds = span.total_seconds()
+    if seconds < 1:
+        return ""
+    per_second = entries / seconds
+    if per_second >= 1:
+        return f"{per_second:,.0f} a second"
+    return f"{max(1, round(per_second * 60)):,} a minute"

@@ -1,0 +1,40 @@
+"""What people type to find others, as filters."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from cloudacademy.users.v1 import filter_pb2 as pb
+
+USER_TEXTS: Final = ("user_name", "display_name", "name.given_name", "name.family_name")
+GROUP_TEXTS: Final = ("display_name",)
+
+
+def holding(fields: Iterable[str], text: str) -> pb.Filter:
+    """Any of the fields holds the text."""
+    return pb.Filter(
+        any_of=pb.AnyOf(filters=[_compared(field, pb.OPERATOR_CONTAINS, text) for field in fields])
+    )
+
+
+def having_id(ids: Iterable[str]) -> pb.Filter:
+    """The id is one of these."""
+    return pb.Filter(
+        any_of=pb.AnyOf(filters=[_compared("id", pb.OPERATOR_EQUAL, each) for each in ids])
+    )
+
+
+def being(active: bool) -> pb.Filter:
+    """`active` is true, or is not."""
+    operator = pb.OPERATOR_EQUAL if active else pb.OPERATOR_NOT_EQUAL
+    return pb.Filter(comparison=pb.Comparison(field="active", operator=operator, boolean=True))
+
+
+def all_of(filters: list[pb.Filter]) -> pb.Filter | None:
+    """All of some filters; None when there is none."""
+    if len(filters) < 2:
+        return filters[0] if filters else None
+    return pb.Filter(all_of=pb.AllOf(filters=filters))
+
+
+def _compared(field: str, operator: pb.Operator, text: str) -> pb.Filter:
+    return pb.Filter(comparison=pb.Comparison(field=field, operator=operator, text=text))

@@ -1,0 +1,185 @@
+"""One line on how provisioning is, which warns before Entra quarantines it.
+
+Entra quarantines a job whose key is refused at once, and one of whose changes
+more than 40 % fail; a job in quarantine calls once a day.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from cloudacademy.users.v1.activity_pb2 import ActivityCount
+
+from gateway.portal.models.key_rows import KeyRow
+from gateway.portal.models.moments import ago, counted, duration
+
+INTERVAL_MINUTES: Final = 40
+QUARANTINE_SHARE: Final = 0.4
+WARNING_SHARE: Final = 0.1
+LATE: Final = timedelta(hours=3)
+
+
+class Level(StrEnum):
+    """How much it matters."""
+
+    GOOD = "good"
+    WAITING = "waiting"
+    WARNING = "warning"
+    CRITICAL = "critical"
+    OFF = "off"
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """What health is told from."""
+
+    active: bool
+    keys: Sequence[KeyRow]
+    succeeded: int
+    refused: int
+    last_rejected: datetime | None
+    """When a key was last refused."""
+    now: datetime
+
+    @property
+    def last_contact(self) -> datetime | None:
+        """When a key was last used."""
+        return max((key.last_used for key in self.keys if key.last_used), default=None)
+
+    @property
+    def share(self) -> float:
+        """The share of the day's changes that were refused."""
+        total = self.succeeded + self.refused
+        return self.refused / total if total else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The line: a word, what it means, and what to do."""
+
+    level: Level
+    title: str
+    text: str
+
+
+def totals(counts: Sequence[ActivityCount]) -> tuple[int, int]:
+    """How many changes succeeded and were refused."""
+    return sum(each.succeeded for each in counts), sum(each.refused for each in counts)
+
+
+def health(signs: Signs) -> Health:
+    """The line: the first that holds, worst first."""
+    return (
+        _off(signs)
+        or _rejected(signs)
+        or _without_key(signs)
+        or _failing(signs)
+        or _silent(signs)
+        or _ending(signs)
+        or _good(signs)
+    )
+
+
+def contact(signs: Signs) -> str:
+    """When Entra was last heard: "43 minutes ago; Entra calls about every 40"."""
+    if signs.last_contact is None:
+        return "Entra has not called yet."
+    return f"{ago(signs.last_contact, signs.now)}; Entra calls about every {INTERVAL_MINUTES}"
+
+
+def _off(signs: Signs) -> Health | None:
+    if signs.active:
+        return None
+    return Health(
+        Level.OFF,
+        "Provisioning is off",
+        "All keys are refused until you activate the integration."
+        if signs.keys
+        else "Activate the integration, then generate an API Key for Entra.",
+    )
+
+
+def _rejected(signs: Signs) -> Health | None:
+    rejected, heard = signs.last_rejected, signs.last_contact
+    if rejected is None or (heard is not None and heard >= rejected):
+        return None
+    return Health(
+        Level.CRITICAL,
+        "Entra's key is refused",
+        f"The last request came {ago(rejected, signs.now)} with a key that no longer works. "
+        "Entra quarantines for that at once: paste the newest key as Secret Token and choose "
+        "“Test Connection”.",
+    )
+
+
+def _without_key(signs: Signs) -> Health | None:
+    if any(key.works for key in signs.keys):
+        return None
+    if not signs.keys:
+        return Health(
+            Level.WAITING, "Almost there", "Generate an API Key and paste it into Entra."
+        )
+    return Health(
+        Level.CRITICAL,
+        "No key works",
+        "Generate a new API Key and paste it into Entra as Secret Token, before Entra's next "
+        "cycle fails.",
+    )
+
+
+def _failing(signs: Signs) -> Health | None:
+    if signs.share < WARNING_SHARE:
+        return None
+    total = counted(signs.succeeded + signs.refused, "change")
+    quarantined = signs.share >= QUARANTINE_SHARE
+    return Health(
+        Level.CRITICAL if quarantined else Level.WARNING,
+        f"{signs.share:.0%} of changes fail",
+        f"{signs.refused:,} of {total} of the last day were refused. Entra quarantines "
+        f"above {QUARANTINE_SHARE:.0%}: look at the failures below and what to do about them.",
+    )
+
+
+def _silent(signs: Signs) -> Health | None:
+    heard = signs.last_contact
+    if heard is None:
+        return Health(
+            Level.WAITING,
+            "Waiting for Entra",
+            "A key is ready. Paste it into Entra as Secret Token and choose “Test Connection”.",
+        )
+    if signs.now - heard < LATE:
+        return None
+    return Health(
+        Level.WARNING,
+        "Entra is silent",
+        f"It last called {ago(heard, signs.now)} and usually calls about every "
+        f"{INTERVAL_MINUTES} minutes. Look in Entra whether provisioning is stopped or in "
+        "quarantine.",
+    )
+
+
+def _ending(signs: Signs) -> Health | None:
+    """The key that Entra uses ends, although nothing else is wrong yet."""
+    ends = [key.end for key in signs.keys if key.is_in_use and key.end is not None]
+    if not ends:
+        return None
+    return Health(
+        Level.WARNING,
+        "The old key is still in use",
+        f"It ends in {duration(max(ends) - signs.now)}. Paste the newest key into Entra as "
+        "Secret Token before that.",
+    )
+
+
+def _good(signs: Signs) -> Health:
+    total = signs.succeeded + signs.refused
+    if not total:
+        return Health(Level.GOOD, "Healthy", "Entra calls; nothing had to change in the last day.")
+    made = f"{counted(signs.succeeded, 'change')} of the last day"
+    if not signs.refused:
+        verb = "was" if signs.succeeded == 1 else "were"
+        return Health(Level.GOOD, "Healthy", f"{made} {verb} made, none was refused.")
+    return Health(Level.GOOD, "Healthy", f"{made} made, {signs.refused:,} refused.")

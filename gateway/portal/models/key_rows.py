@@ -1,0 +1,87 @@
+"""API keys as the page lists them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from cloudacademy.keys.v1.keys_pb2 import Key
+
+from gateway.portal.models.moments import duration, moment
+
+GRACE_HOURS: Final = 8
+RECENT: Final = timedelta(minutes=90)
+"""A key that was used within two of Entra's cycles is still in use."""
+
+
+class KeyState(StrEnum):
+    """What a key is."""
+
+    ACTIVE = "Active"
+    ENDING = "Ending"
+    ENDED = "Ended"
+    REVOKED = "Revoked"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    """A key, in the words of the page."""
+
+    id: str
+    name: str
+    state: KeyState
+    state_text: str
+    end: datetime | None
+    created: datetime
+    created_by: str
+    last_used: datetime | None
+    last_used_from: str
+    revoked_by: str
+    is_in_use: bool
+    """Whether it was used lately although a newer one is there."""
+
+    @property
+    def works(self) -> bool:
+        """Whether requests with it are let in."""
+        return self.state in (KeyState.ACTIVE, KeyState.ENDING)
+
+
+def key_name(key_id: str) -> str:
+    """How people tell keys apart: the end of the id, since all ids of a day begin alike."""
+    return f"…{key_id[-6:]}"
+
+
+def key_rows(keys: Sequence[Key], names: Mapping[str, str], now: datetime) -> list[KeyRow]:
+    """The keys of an organization, newest first as they come."""
+    return [_row(key, names, now, is_newest=index == 0) for index, key in enumerate(keys)]
+
+
+def _row(key: Key, names: Mapping[str, str], now: datetime, *, is_newest: bool) -> KeyRow:
+    state, text, end = _state(key, now)
+    last_used = moment(key.last_used_time) if key.HasField("last_used_time") else None
+    works = state in (KeyState.ACTIVE, KeyState.ENDING)
+    return KeyRow(
+        id=key.id,
+        name=key_name(key.id),
+        state=state,
+        state_text=text,
+        end=end,
+        created=moment(key.create_time),
+        created_by=names.get(key.created_by, key.created_by),
+        last_used=last_used,
+        last_used_from=key.last_used_address,
+        revoked_by=names.get(key.revoked_by, key.revoked_by),
+        is_in_use=works and not is_newest and last_used is not None and now - last_used < RECENT,
+    )
+
+
+def _state(key: Key, now: datetime) -> tuple[KeyState, str, datetime | None]:
+    if key.HasField("revoke_time"):
+        return KeyState.REVOKED, "Revoked", moment(key.revoke_time)
+    if not key.HasField("expire_time"):
+        return KeyState.ACTIVE, "Active", None
+    end = moment(key.expire_time)
+    if now >= end:
+        return KeyState.ENDED, "Ended", end
+    return KeyState.ENDING, f"Ends in {duration(end - now)}", end

@@ -1,0 +1,71 @@
+"""Times as people say them."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+_MINUTE: Final = 60
+_HOUR: Final = 60 * _MINUTE
+_DAY: Final = 24 * _HOUR
+
+
+def moment(timestamp: Timestamp) -> datetime:
+    """A protobuf time as a datetime."""
+    return timestamp.ToDatetime(tzinfo=UTC)
+
+
+def timestamp(time: datetime) -> Timestamp:
+    """A datetime as a protobuf time."""
+    message = Timestamp()
+    message.FromDatetime(time)
+    return message
+
+
+def iso(time: datetime) -> str:
+    """For machines: the `datetime` of a <time> element."""
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def absolute(time: datetime) -> str:
+    """12 Nov 2026, 14:03 UTC."""
+    return f"{time.astimezone(UTC):%-d %b %Y, %H:%M} UTC"
+
+
+def precise(time: datetime) -> str:
+    """12 Nov 2026, 14:03:27 UTC."""
+    return f"{time.astimezone(UTC):%-d %b %Y, %H:%M:%S} UTC"
+
+
+def duration(span: timedelta) -> str:
+    """7 h 12 min; 3 days 4 h; 40 s. What is smaller than that is left out, not rounded up."""
+    seconds = max(0, int(span.total_seconds()))
+    if seconds < _MINUTE:
+        return f"{seconds} s"
+    if seconds < _HOUR:
+        return f"{seconds // _MINUTE} min"
+    if seconds < _DAY:
+        return _two(seconds // _HOUR, "h", seconds % _HOUR // _MINUTE, "min")
+    days = seconds // _DAY
+    return _two(days, "day" if days == 1 else "days", seconds % _DAY // _HOUR, "h")
+
+
+def ago(time: datetime, now: datetime) -> str:
+    """43 minutes ago."""
+    seconds = int((now - time).total_seconds())
+    if seconds < _MINUTE:
+        return "just now"
+    if seconds < _HOUR:
+        return f"{counted(seconds // _MINUTE, 'minute')} ago"
+    if seconds < _DAY:
+        return f"{counted(seconds // _HOUR, 'hour')} ago"
+    return f"{counted(seconds // _DAY, 'day')} ago"
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """1 person, 1,204 people."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def _two(first: int, unit: str, second: int, smaller: str) -> str:
+    return f"{first} {unit} {second} {smaller}" if second else f"{first} {unit}"

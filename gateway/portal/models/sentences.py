@@ -1,0 +1,116 @@
+"""What happened, in a sentence."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from cloudacademy.users.v1.activity_pb2 import Activity
+
+from gateway.portal.models.moments import counted
+
+_DONE: Final[Mapping[int, str]] = {
+    Activity.ACTION_CREATE_USER: "was created",
+    Activity.ACTION_UPDATE_USER: "was updated",
+    Activity.ACTION_DISABLE_USER: "was disabled",
+    Activity.ACTION_RESTORE_USER: "was enabled again",
+    Activity.ACTION_DELETE_USER: "was deleted",
+    Activity.ACTION_CREATE_GROUP: "was created",
+    Activity.ACTION_UPDATE_GROUP: "was updated",
+    Activity.ACTION_DELETE_GROUP: "was deleted",
+    Activity.ACTION_OTHER: "was changed",
+}
+_FAILED: Final[Mapping[int, str]] = {
+    Activity.ACTION_CREATE_USER: "could not be created",
+    Activity.ACTION_UPDATE_USER: "could not be updated",
+    Activity.ACTION_DISABLE_USER: "could not be disabled",
+    Activity.ACTION_RESTORE_USER: "could not be enabled again",
+    Activity.ACTION_DELETE_USER: "could not be deleted",
+    Activity.ACTION_CREATE_GROUP: "could not be created",
+    Activity.ACTION_UPDATE_GROUP: "could not be updated",
+    Activity.ACTION_DELETE_GROUP: "could not be deleted",
+    Activity.ACTION_ADD_MEMBERS: "could not take new members",
+    Activity.ACTION_REMOVE_MEMBERS: "could not let members go",
+    Activity.ACTION_OTHER: "could not be changed",
+}
+_KEYS: Final[Mapping[str, str]] = {
+    "KEY_EXPIRED": "A request came with an API key that has ended",
+    "KEY_REVOKED": "A request came with an API key that is revoked",
+    "INTEGRATION_INACTIVE": "A request came while the integration was inactive",
+}
+ACTIONS: Final[Mapping[str, tuple[str, tuple[int, ...]]]] = {
+    "create": ("Create", (Activity.ACTION_CREATE_USER, Activity.ACTION_CREATE_GROUP)),
+    "update": ("Update", (Activity.ACTION_UPDATE_USER, Activity.ACTION_UPDATE_GROUP)),
+    "disable": ("Disable", (Activity.ACTION_DISABLE_USER,)),
+    "restore": ("Enable again", (Activity.ACTION_RESTORE_USER,)),
+    "delete": ("Delete", (Activity.ACTION_DELETE_USER, Activity.ACTION_DELETE_GROUP)),
+    "members": ("Members", (Activity.ACTION_ADD_MEMBERS, Activity.ACTION_REMOVE_MEMBERS)),
+    "key": ("Rejected key", (Activity.ACTION_AUTHENTICATE,)),
+    "other": ("Other", (Activity.ACTION_OTHER, Activity.ACTION_UNSPECIFIED)),
+}
+"""The actions as people filter by them: a word for addresses, a label, what it stands for."""
+
+_WORDS: Final = {action: word for word, (_, actions) in ACTIONS.items() for action in actions}
+GROUP_ACTIONS: Final = frozenset(
+    {
+        Activity.ACTION_CREATE_GROUP,
+        Activity.ACTION_UPDATE_GROUP,
+        Activity.ACTION_DELETE_GROUP,
+        Activity.ACTION_ADD_MEMBERS,
+        Activity.ACTION_REMOVE_MEMBERS,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence whose subject may be a link: `before`, the subject, `after`."""
+
+    subject: str
+    rest: str
+    before: str = ""
+
+    @property
+    def text(self) -> str:
+        """The whole sentence."""
+        return " ".join(part for part in (self.before, self.subject, self.rest) if part)
+
+
+def action_word(activity: Activity) -> str:
+    """The action as `ACTIONS` has it."""
+    return _WORDS.get(activity.action, "other")
+
+
+def action_label(activity: Activity) -> str:
+    """The action as a label."""
+    return ACTIONS[action_word(activity)][0]
+
+
+def is_about_group(activity: Activity) -> bool:
+    """Whether what it happened to is a group."""
+    return activity.action in GROUP_ACTIONS
+
+
+def sentence(activity: Activity, shown_name: str = "") -> Sentence:
+    """What an entry of the log tells, by the name that people know: "Ann Li was disabled"."""
+    if activity.action == Activity.ACTION_AUTHENTICATE:
+        return Sentence("", _KEYS.get(activity.refusal.reason, "A request had no working API key"))
+    subject = shown_name or activity.resource_name or _nameless(activity)
+    if activity.refused:
+        return Sentence(subject, _FAILED.get(activity.action, "could not be changed"))
+    members = counted(activity.member_count, "member")
+    verb = "was" if activity.member_count == 1 else "were"
+    if activity.action == Activity.ACTION_ADD_MEMBERS:
+        return Sentence(subject, "", f"{members} {verb} added to")
+    if activity.action == Activity.ACTION_REMOVE_MEMBERS:
+        return Sentence(subject, "", f"{members} {verb} removed from")
+    return Sentence(subject, _DONE.get(activity.action, "was changed"))
+
+
+def _nameless(activity: Activity) -> str:
+    if is_about_group(activity):
+        return "A group"
+    if activity.action in (Activity.ACTION_OTHER, Activity.ACTION_UNSPECIFIED):
+        return "Something"
+    if activity.refused:
+        return "Somebody"
+    return "Somebody who is deleted now"

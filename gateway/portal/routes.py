@@ -1,0 +1,96 @@
+"""All pages of the portal."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from aiohttp import web
+
+from chassis.clock import Clock
+from chassis.log import Logger
+from gateway.portal.assets import PATH as ASSETS_PATH
+from gateway.portal.assets import Assets
+from gateway.portal.cookies import Cookies
+from gateway.portal.endpoint import PortalEndpoint
+from gateway.portal.forms import Forms
+from gateway.portal.models import moments
+from gateway.portal.pages import Pages
+from gateway.portal.views import (
+    audit,
+    dashboard,
+    groups,
+    integration,
+    keys,
+    log,
+    log_export,
+    people,
+    sign_in,
+    sso,
+)
+from gateway.portal.views.elsewhere import Elsewhere
+from gateway.portal.visit import Access, Portal, Route
+from gateway.portal_clients import PortalClients
+
+_ROOTS: Final = ("dashboard", "settings", "people", "groups", "login", "logout", "portal")
+
+
+def portal(
+    clients: PortalClients, tenant_url: str, region: str, secret: bytes, clock: Clock
+) -> Portal:
+    """What the pages share."""
+    return Portal(
+        clients=clients,
+        pages=Pages(Assets().url, filters()),
+        forms=Forms(secret),
+        cookies=Cookies.of(tenant_url, region),
+        tenant_url=tenant_url,
+        clock=clock,
+    )
+
+
+def add_portal(
+    app: web.Application, shared: Portal, pages: Sequence[Route], log: Logger
+) -> None:
+    """Serve the pages, before what the application does with all other paths."""
+    elsewhere = Elsewhere({route.path for route in pages})
+    app.router.add_get(f"{ASSETS_PATH}{{name}}", Assets().get)
+    for route in pages:
+        _add(app, route, PortalEndpoint(shared, route, log))
+    for root in _ROOTS:
+        for path in (f"/{root}", f"/{root}/{{rest:.*}}"):
+            route = Route("*", path, elsewhere, Access.ANYBODY)
+            _add(app, route, PortalEndpoint(shared, route, log))
+
+
+def _add(app: web.Application, route: Route, endpoint: PortalEndpoint) -> None:
+    if route.method == "GET":
+        app.router.add_get(route.path, endpoint)  # and HEAD with it
+    else:
+        app.router.add_route(route.method, route.path, endpoint)
+
+
+def all_routes() -> Sequence[Route]:
+    """Every page that there is."""
+    return (
+        *sign_in.routes(),
+        *dashboard.routes(),
+        *integration.routes(),
+        *keys.Keys().routes(),
+        *log.routes(),
+        *log_export.routes(),
+        *audit.routes(),
+        *sso.routes(),
+        *people.routes(),
+        *groups.routes(),
+    )
+
+
+def filters() -> dict[str, Any]:
+    """What templates do with values."""
+    return {
+        "iso": moments.iso,
+        "absolute": moments.absolute,
+        "precise": moments.precise,
+        "ago": moments.ago,
+        "counted": moments.counted,
+        "number": "{:,}".format,
+    }

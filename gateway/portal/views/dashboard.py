@@ -1,0 +1,65 @@
+"""What an administrator sees first."""
+
+import asyncio
+from collections.abc import Sequence
+
+from aiohttp import web
+from cloudacademy.users.v1 import activity_pb2, groups_pb2, users_pb2
+
+from gateway.portal.models.log_rows import log_rows
+from gateway.portal.views.names import names_of
+from gateway.portal.views.overview import overview
+from gateway.portal.visit import Route, Visit
+
+LATEST = 8
+
+
+def routes() -> Sequence[Route]:
+    """The first page."""
+    return (Route("GET", "/dashboard/", dashboard),)
+
+
+async def dashboard(visit: Visit) -> web.Response:
+    """How provisioning is, who is here, and what happened last."""
+    shown, people, groups, latest = await asyncio.gather(
+        overview(visit), _people(visit), _groups(visit), _latest(visit)
+    )
+    names = await names_of(visit, (each.resource_id for each in latest))
+    return visit.page(
+        "dashboard.html",
+        title="Dashboard",
+        overview=shown,
+        people=people,
+        groups=groups,
+        rows=log_rows(latest, names),
+    )
+
+
+async def _people(visit: Visit) -> int:
+    response = await visit.call(
+        visit.portal.clients.users.ListUsers,
+        users_pb2.ListUsersRequest(
+            organization_id=visit.organization_id, count_total=True, omit_users=True
+        ),
+    )
+    return response.total_size
+
+
+async def _groups(visit: Visit) -> int:
+    response = await visit.call(
+        visit.portal.clients.groups.ListGroups,
+        groups_pb2.ListGroupsRequest(
+            organization_id=visit.organization_id, count_total=True, omit_groups=True
+        ),
+    )
+    return response.total_size
+
+
+async def _latest(visit: Visit) -> Sequence[activity_pb2.Activity]:
+    response = await visit.call(
+        visit.portal.clients.activities.ListActivities,
+        activity_pb2.ListActivitiesRequest(
+            organization_id=visit.organization_id, page_size=LATEST
+        ),
+    )
+    return response.activities

@@ -1,0 +1,23 @@
+"""Paths of the portal where nothing is."""
+
+from collections.abc import Collection
+
+from aiohttp import web
+
+from gateway.portal import problems
+from gateway.portal.problems import ProblemError
+from gateway.portal.visit import Visit
+
+
+class Elsewhere:
+    """Leads to the page of the same address with a slash, if there is one."""
+
+    def __init__(self, pages: Collection[str]) -> None:
+        self._pages = pages
+
+    async def __call__(self, visit: Visit) -> web.Response:
+        """Redirect, or say that there is nothing."""
+        path = f"{visit.request.path}/"
+        if visit.request.method in ("GET", "HEAD") and path in self._pages:
+            return visit.redirect(path)
+        raise ProblemError(problems.NOT_FOUND)

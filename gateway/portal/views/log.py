@@ -1,0 +1,114 @@
+"""The provisioning log."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+
+from aiohttp import web
+from cloudacademy.users.v1 import activity_pb2 as pb
+
+from gateway.portal.models.advice import advice
+from gateway.portal.models.charts import days_chart
+from gateway.portal.models.checks import checks
+from gateway.portal.models.curl import as_curl
+from gateway.portal.models.cycles import cycle_rows, running
+from gateway.portal.models.log_query import PAGE_SIZE, LogQuery, log_query
+from gateway.portal.models.log_rows import LogRow, log_row, log_rows
+from gateway.portal.models.sentences import ACTIONS, is_about_group
+from gateway.portal.views.integration import ENTRA
+from gateway.portal.views.names import names_of
+from gateway.portal.views.overview import count, overview
+from gateway.portal.visit import Route, Visit
+
+LOG = f"{ENTRA}log"
+DAYS = 30
+
+
+def routes() -> Sequence[Route]:
+    """The log, what is new in it, and its entries."""
+    return (
+        Route("GET", LOG, log),
+        Route("GET", f"{LOG}/live", live),
+        Route("GET", f"{LOG}/entries/{{id}}", entry),
+    )
+
+
+async def log(visit: Visit) -> web.Response:
+    """A page of the log below what there is to know of Entra's cycles."""
+    query = log_query(visit.query)
+    shown, days, listed = await asyncio.gather(
+        overview(visit),
+        count(visit, timedelta(days=DAYS - 1), pb.CountActivitiesRequest.WIDTH_DAY),
+        find(visit, query.request(visit.organization_id)),
+    )
+    rows, next_page = listed
+    return visit.page(
+        "log.html",
+        title="Provisioning log",
+        tab="log",
+        overview=shown,
+        month=days_chart(days),
+        query=query,
+        rows=rows,
+        running=shown.running,
+        next_page=query.page_address(next_page) if next_page else "",
+        actions={word: label for word, (label, _) in ACTIONS.items()},
+        page_size=PAGE_SIZE,
+    )
+
+
+async def live(visit: Visit) -> web.Response:
+    """The newest entries of a search, and the cycle that runs, for the script of the log's page."""
+    query = log_query({**visit.query, "page": ""})
+    (rows, _), cycles = await asyncio.gather(
+        find(visit, query.request(visit.organization_id)), _cycles(visit)
+    )
+    return visit.page("log_live.html", rows=rows, running=running(cycle_rows(cycles, visit.now)))
+
+
+async def entry(visit: Visit) -> web.Response:
+    """One entry with all that is known of it; for the script, that part of the page only."""
+    response = await visit.call(
+        visit.portal.clients.activities.GetActivity,
+        pb.GetActivityRequest(organization_id=visit.organization_id, id=visit.path("id")),
+    )
+    activity = response.activity
+    members = [each.id for each in activity.members]
+    names = await names_of(visit, [*members, activity.resource_id])
+    partial = visit.request.headers.get("X-Requested-With") == "drawer"
+    return visit.page(
+        "log_entry_part.html" if partial else "log_entry.html",
+        title="Log entry",
+        tab="log",
+        row=log_row(activity, names),
+        activity=activity,
+        is_group=is_about_group(activity),
+        member_names=names,
+        checks=checks(activity),
+        advice=advice(activity.refusal) if activity.refused else "",
+        curl=as_curl(activity.refusal, visit.portal.tenant_url) if activity.refused else "",
+    )
+
+
+async def find(visit: Visit, request: pb.ListActivitiesRequest) -> tuple[Sequence[LogRow], str]:
+    """Entries with the names that people have now, and where the next page begins."""
+    response = await visit.call(visit.portal.clients.activities.ListActivities, request)
+    names = await names_of(
+        visit, (each.resource_id for each in response.activities if not is_about_group(each))
+    )
+    return log_rows(response.activities, names), response.next_page_token
+
+
+async def of_resource(visit: Visit, resource_id: str) -> tuple[Sequence[LogRow], str]:
+    """The newest entries of one person or group."""
+    request = LogQuery(page=visit.query.get("page", "")).request(visit.organization_id)
+    request.resource_id = resource_id
+    return await find(visit, request)
+
+
+async def _cycles(visit: Visit) -> Sequence[pb.Cycle]:
+    response = await visit.call(
+        visit.portal.clients.activities.ListCycles,
+        pb.ListCyclesRequest(organization_id=visit.organization_id, page_size=1),
+    )
+    return response.cycles

@@ -1,0 +1,36 @@
+"""The names that people have now, by their ids."""
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from cloudacademy.users.v1 import users_pb2 as pb
+
+from gateway.portal.models.filters import having_id
+from gateway.portal.models.people_rows import shown_name
+from gateway.portal.visit import Visit
+
+AT_ONCE = 100
+
+
+async def names_of(visit: Visit, ids: Iterable[str]) -> dict[str, str]:
+    """The names of those among the ids that are people of the organization."""
+    wanted = sorted({each for each in ids if _is_uuid(each)})
+    found: dict[str, str] = {}
+    for start in range(0, len(wanted), AT_ONCE):
+        response = await visit.call(
+            visit.portal.clients.users.ListUsers,
+            pb.ListUsersRequest(
+                organization_id=visit.organization_id,
+                filter=having_id(wanted[start : start + AT_ONCE]),
+                page_size=AT_ONCE,
+            ),
+        )
+        found |= {user.id: shown_name(user) for user in response.users}
+    return found
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return str(UUID(text)) == text.lower()
+    except ValueError:
+        return False

@@ -1,0 +1,111 @@
+"""How provisioning is: what several pages begin with."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from cloudacademy.keys.v1 import keys_pb2
+from cloudacademy.users.v1 import activity_pb2 as pb
+
+from gateway.portal.models import health as model
+from gateway.portal.models.charts import Chart, hours_chart
+from gateway.portal.models.cycles import CycleRow, cycle_rows, running
+from gateway.portal.models.key_rows import KeyRow, key_rows
+from gateway.portal.models.moments import moment, timestamp
+from gateway.portal.views.names import names_of
+from gateway.portal.visit import Visit
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The integration, its keys and what was heard of Entra."""
+
+    active: bool
+    since: datetime
+    keys: Sequence[KeyRow]
+    day: Chart
+    cycles: Sequence[CycleRow]
+    health: model.Health
+    contact: str
+
+    @property
+    def running(self) -> CycleRow | None:
+        """The cycle that goes on now."""
+        return running(self.cycles)
+
+
+async def overview(visit: Visit) -> Overview:
+    """All of it, asked for side by side."""
+    integration, keys, counts, cycles, rejected = await asyncio.gather(
+        _integration(visit), _keys(visit), _counts(visit), _cycles(visit), _last_rejected(visit)
+    )
+    active = integration.state == keys_pb2.Integration.STATE_ACTIVE
+    succeeded, refused = model.totals(counts)
+    signs = model.Signs(active, keys, succeeded, refused, rejected, visit.now)
+    return Overview(
+        active=active,
+        since=moment(integration.update_time),
+        keys=keys,
+        day=hours_chart(counts),
+        cycles=cycles,
+        health=model.health(signs),
+        contact=model.contact(signs),
+    )
+
+
+async def count(
+    visit: Visit, span: timedelta, width: pb.CountActivitiesRequest.Width
+) -> Sequence[pb.ActivityCount]:
+    """What the log counted in the time before now."""
+    response = await visit.call(
+        visit.portal.clients.activities.CountActivities,
+        pb.CountActivitiesRequest(
+            organization_id=visit.organization_id,
+            start_time=timestamp(visit.now - span),
+            end_time=timestamp(visit.now),
+            width=width,
+        ),
+    )
+    return response.counts
+
+
+async def _integration(visit: Visit) -> keys_pb2.Integration:
+    response = await visit.call(
+        visit.portal.clients.integrations.GetIntegration,
+        keys_pb2.GetIntegrationRequest(organization_id=visit.organization_id),
+    )
+    return response.integration
+
+
+async def _keys(visit: Visit) -> Sequence[KeyRow]:
+    response = await visit.call(
+        visit.portal.clients.keys.ListKeys,
+        keys_pb2.ListKeysRequest(organization_id=visit.organization_id),
+    )
+    people = {person for key in response.keys for person in (key.created_by, key.revoked_by)}
+    return key_rows(response.keys, await names_of(visit, people), visit.now)
+
+
+async def _counts(visit: Visit) -> Sequence[pb.ActivityCount]:
+    return await count(visit, timedelta(hours=23), pb.CountActivitiesRequest.WIDTH_HOUR)
+
+
+async def _cycles(visit: Visit) -> Sequence[CycleRow]:
+    response = await visit.call(
+        visit.portal.clients.activities.ListCycles,
+        pb.ListCyclesRequest(organization_id=visit.organization_id, page_size=10),
+    )
+    return cycle_rows(response.cycles, visit.now)
+
+
+async def _last_rejected(visit: Visit) -> datetime | None:
+    response = await visit.call(
+        visit.portal.clients.activities.ListActivities,
+        pb.ListActivitiesRequest(
+            organization_id=visit.organization_id,
+            actions=[pb.Activity.ACTION_AUTHENTICATE],
+            page_size=1,
+        ),
+    )
+    return moment(response.activities[0].time) if response.activities else None

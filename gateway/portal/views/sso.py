@@ -1,0 +1,127 @@
+"""Setting single sign-on up."""
+
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from aiohttp import web
+from cloudacademy.keys.v1 import sso_pb2 as pb
+
+from gateway.errors import RefusedError
+from gateway.portal.models.moments import moment
+from gateway.portal.models.notices import notice
+from gateway.portal.models.sso_form import SsoForm, of_connection, of_fields, thumbprints
+from gateway.portal.visit import Route, Visit
+
+SSO = "/settings/integrations/sso/"
+ENTITY_ID = "urn:federation:cloudacademy"
+_REFUSALS = {
+    "SSO_DOMAIN_TAKEN": "Another organization has one of these e-mail domains. Ask Cloud Academy's "
+    "support if it is yours.",
+    "ETAG_MISMATCH": "Somebody else changed the set-up since you opened this page. Nothing of "
+    "yours is saved: reload the page and enter it again.",
+    "SSO_NOT_TESTED": "Single sign-on has not been tested as it is set up now. Test it first.",
+}
+
+
+def routes() -> Sequence[Route]:
+    """The set-up and its switch."""
+    return (
+        Route("GET", SSO, sso),
+        Route("POST", SSO, save),
+        Route("POST", f"{SSO}activate", activate),
+        Route("GET", f"{SSO}deactivate", confirm_deactivation),
+        Route("POST", f"{SSO}deactivate", deactivate),
+    )
+
+
+async def sso(visit: Visit) -> web.Response:
+    """How it is set up."""
+    connection = await _connection(visit)
+    return _page(visit, connection, of_connection(connection), notice=notice(visit.query))
+
+
+async def save(visit: Visit) -> web.Response:
+    """Set it up otherwise."""
+    form = of_fields(await visit.form())
+    try:
+        updated = await visit.call(
+            visit.portal.clients.sso.UpdateSsoConnection,
+            pb.UpdateSsoConnectionRequest(
+                organization_id=visit.organization_id,
+                connection=form.connection(),
+                etag=form.etag,
+                actor=visit.actor,
+            ),
+        )
+    except RefusedError as error:
+        return await _refused(visit, form, error)
+    done = "sso-unchanged" if updated.connection.etag == form.etag else "sso-saved"
+    return visit.redirect(f"{SSO}?done={done}")
+
+
+async def activate(visit: Visit) -> web.Response:
+    """Let people sign in through it."""
+    request = pb.ActivateSsoConnectionRequest(
+        organization_id=visit.organization_id, actor=visit.actor
+    )
+    try:
+        await visit.call(visit.portal.clients.sso.ActivateSsoConnection, request)
+    except RefusedError as error:
+        connection = await _connection(visit)
+        return await _refused(visit, of_connection(connection), error)
+    return visit.redirect(f"{SSO}?done=sso-activated")
+
+
+async def confirm_deactivation(visit: Visit) -> web.Response:
+    """Ask first: people sign in through it."""
+    return visit.page("sso_deactivate.html", title="Deactivate single sign-on")
+
+
+async def deactivate(visit: Visit) -> web.Response:
+    """Let nobody sign in through it."""
+    await visit.call(
+        visit.portal.clients.sso.DeactivateSsoConnection,
+        pb.DeactivateSsoConnectionRequest(organization_id=visit.organization_id, actor=visit.actor),
+    )
+    return visit.redirect(f"{SSO}?done=sso-deactivated")
+
+
+async def _connection(visit: Visit) -> pb.SsoConnection:
+    response = await visit.call(
+        visit.portal.clients.sso.GetSsoConnection,
+        pb.GetSsoConnectionRequest(organization_id=visit.organization_id),
+    )
+    return response.connection
+
+
+async def _refused(visit: Visit, form: SsoForm, error: RefusedError) -> web.Response:
+    """The form as it was sent, with what is wrong with it."""
+    if error.reason not in _REFUSALS and error.reason != "INVALID_FIELD":
+        raise error
+    text = _REFUSALS.get(error.reason, error.detail)
+    return _page(visit, await _connection(visit), form, refusal=text, status=error.status)
+
+
+def _page(
+    visit: Visit,
+    connection: pb.SsoConnection,
+    form: SsoForm,
+    notice: str = "",
+    refusal: str = "",
+    status: int = 200,
+) -> web.Response:
+    origin = "{0.scheme}://{0.netloc}".format(urlsplit(visit.portal.tenant_url))
+    return visit.page(
+        "sso.html",
+        status,
+        title="Single sign-on",
+        connection=connection,
+        tested=moment(connection.test_time) if connection.HasField("test_time") else None,
+        form=form,
+        thumbprints=thumbprints(connection.certificates),
+        entity_id=ENTITY_ID,
+        reply_url=f"{origin}/labs/social/complete/saml/",
+        sign_on_url=f"{origin}/login/enterprise/",
+        notice=notice,
+        refusal=refusal,
+    )

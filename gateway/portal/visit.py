@@ -1,0 +1,132 @@
+"""One request of a browser, as a view sees it."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import grpc
+from aiohttp import web
+from cloudacademy.keys.v1.audit_pb2 import Actor
+from cloudacademy.users.v1.sessions_pb2 import Session
+
+from gateway.portal.cookies import Cookies
+from gateway.portal.forms import FIELD, Forms
+from gateway.portal.headers import SECURITY
+from gateway.portal.pages import Pages
+from gateway.portal_clients import PortalClients
+
+if TYPE_CHECKING:
+    from multidict import MultiDictProxy
+
+Response = TypeVar("Response")
+View = Callable[["Visit"], Awaitable[web.StreamResponse]]
+
+NOBODY: Final = Session()
+
+
+class Access(Enum):
+    """Who may see a page."""
+
+    ANYBODY = "anybody"
+    SIGNED_IN = "signed in"
+    ADMINISTRATORS = "administrators"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A path of the portal: what answers there, and whom."""
+
+    method: str
+    path: str
+    view: View
+    access: Access = Access.ADMINISTRATORS
+
+
+@dataclass(frozen=True, slots=True)
+class Portal:
+    """What all visits share."""
+
+    clients: PortalClients
+    pages: Pages
+    forms: Forms
+    cookies: Cookies
+    tenant_url: str
+    clock: Callable[[], datetime]
+
+
+@dataclass(slots=True)
+class Visit:
+    """A request, who makes it, and what it may use."""
+
+    portal: Portal
+    request: web.Request
+    request_id: str
+    bound_to: str = ""
+    """What the forms of this browser are bound to."""
+    session: Session = field(default_factory=Session)
+
+    @property
+    def organization_id(self) -> str:
+        """The organization of the person, as the session says."""
+        return self.session.organization_id
+
+    @property
+    def actor(self) -> Actor:
+        """The person, for audit trails."""
+        return Actor(
+            id=self.session.user_id,
+            display_name=self.session.user_name,
+            address=self.request.remote or "",
+        )
+
+    @property
+    def now(self) -> datetime:
+        """The time, with a time zone."""
+        return self.portal.clock()
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """The parameters in the address."""
+        return self.request.query
+
+    def path(self, name: str) -> str:
+        """A part of the path."""
+        return self.request.match_info[name]
+
+    async def call(
+        self, method: "grpc.aio.UnaryUnaryMultiCallable[Any, Response]", request: object
+    ) -> Response:
+        """Ask a service; what it refuses is raised as RefusedError."""
+        return await self.portal.clients.call(method, request, self.request_id)
+
+    async def form(self) -> "MultiDictProxy[str]":
+        """The fields of the form that was sent; its token has been checked."""
+        fields = await self.request.post()
+        return fields  # type: ignore[return-value] - files are refused with the form's token
+
+    def form_token(self, purpose: str = "") -> str:
+        """The token for a form of this browser."""
+        return self.portal.forms.token(self.bound_to, purpose)
+
+    def page(self, template: str, status: int = 200, **values: Any) -> web.Response:  # noqa: ANN401
+        """A page of ours."""
+        html = self.portal.pages.render(template, self._common() | values)
+        return web.Response(
+            text=html, status=status, content_type="text/html", charset="utf-8", headers=SECURITY
+        )
+
+    def redirect(self, location: str) -> web.Response:
+        """Show another page, which a reload then asks for (RFC 9110 section 15.4.4)."""
+        return web.Response(status=303, headers={**SECURITY, "Location": location})
+
+    def _common(self) -> dict[str, Any]:
+        return {
+            "session": self.session,
+            "here": self.request.path,
+            "now": self.now,
+            "request_id": self.request_id,
+            "form_field": FIELD,
+            "form_token": self.form_token() if self.bound_to else "",
+        }
