@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 
 import grpc
 from cloudacademy.keys.v1 import keys_pb2_grpc
+from cloudacademy.users.v1.activity_pb2_grpc import ActivityServiceStub
 
 from chassis import log, process
 from chassis.admin import admin_port
@@ -26,6 +27,9 @@ from gateway.http_server import DRAIN_SECONDS, Runner
 from gateway.key_cache import KeyCache, follow
 from gateway.measurement import measure, trace
 from gateway.portal.cookies import Cookies
+from gateway.portal.routes import portal, portal_routes
+from gateway.portal_clients import portal_clients
+from gateway.refusal_log import RefusalLog
 from gateway.resource_types import ResourceTypes
 from gateway.routes.endpoints import endpoints
 from gateway.routes.groups import Groups
@@ -61,6 +65,7 @@ async def serve(settings: Settings, stop: process.Stop) -> None:
     ):
         key_stub = keys_pb2_grpc.KeyServiceStub(keys)
         cache: KeyCache[Caller] = KeyCache()
+        refusals = RefusalLog(ActivityServiceStub(users), system_clock, logger)
         endpoint = ScimEndpoint(
             endpoints(
                 {
@@ -73,18 +78,34 @@ async def serve(settings: Settings, stop: process.Stop) -> None:
             Authenticator(key_stub, cache, settings.tenant_urls, system_clock),
             ResourceTypes(SchemaClient(users, settings.tenant_urls)),
             settings.tenant_url,
-            logger,
+            log=logger,
+            refusals=refusals,
         )
         watch = asyncio.create_task(follow(key_stub, cache, logger))
+        drained = asyncio.Event()
+        noting = asyncio.create_task(refusals.write(drained))
         sign_on = single_sign_on(settings, users, keys, ends)
         if sign_on is None:
             logger.info("single sign-on is off: GATEWAY_SAML_KEY is not set")
-        pages = routes(sign_on, sign_in_pages(settings), logger)
+        pages = [
+            *routes(sign_on, sign_in_pages(settings), logger),
+            *portal_routes(
+                portal(
+                    portal_clients(users, keys, settings.tenant_urls),
+                    settings.tenant_url,
+                    settings.region,
+                    settings.cursor_secret,
+                    system_clock,
+                ),
+                logger,
+            ),
+        ]
         app, metrics = application(endpoint, lambda: all_serving(users, keys), pages), Metrics()
         if settings.proxies:
             behind(app, settings.proxies)
         if settings.admin is not None:
             measure(app, PREFIX, cache, metrics)
+            refusals.observe(metrics)
         if traces is not None:
             trace(app, PREFIX, traces)
         ends.enter_context(admin_port(settings.admin, metrics, {}, logger))
@@ -96,6 +117,8 @@ async def serve(settings: Settings, stop: process.Stop) -> None:
             logger.info("draining", limit_seconds=DRAIN_SECONDS)
             await runner.cleanup()
             watch.cancel()
+            drained.set()
+            await noting
     logger.info("stopped")
 
 

@@ -19,6 +19,7 @@ from gateway.exchange import (
     error_answer,
     parameters,
 )
+from gateway.refusal_log import RefusalLog, Refused
 from gateway.resource_types import ResourceTypes
 from gateway.routes.table import Table, path_segments
 from gateway.scim.errors import ScimError
@@ -41,13 +42,16 @@ class ScimEndpoint:
         authenticator: Authenticator,
         resource_types: ResourceTypes,
         base_url: str,
+        *,
         log: Logger,
+        refusals: RefusalLog,
     ) -> None:
         self._table = table
         self._authenticator = authenticator
         self._resource_types = resource_types
         self._base_url = base_url
         self._log = log
+        self._refusals = refusals
 
     async def __call__(self, request: web.Request) -> web.Response:
         """Find the route, verify the key, let the route answer; turn refusals into answers."""
@@ -55,13 +59,15 @@ class ScimEndpoint:
         try:
             answer = await self._answer(request, story)
         except ScimError as error:
-            answer, story.scim_type = error_answer(error), error.scim_type
+            answer, story.scim_type, story.error = error_answer(error), error.scim_type, error
         except web.HTTPException as error:
             answer = error_answer(_from_http(error))
         except Exception as fault:  # noqa: BLE001 - the outermost handler
             self._log.error("fault", request_id=story.request_id, exc_info=fault)
             answer = error_answer(_fault(story.request_id))
         self._tell(request, answer, story)
+        if story.error is not None:
+            self._refusals.note(_refused(request, story, story.error))
         return answer.response(story.request_id)
 
     async def _answer(self, request: web.Request, story: "_Story") -> Answer:
@@ -85,7 +91,7 @@ class ScimEndpoint:
             resource_id=match.resource_id,
             parameters=parameters(request),
             headers=request.headers,
-            read=body_reader(request),
+            read=body_reader(request, story.keep),
             user_type=user_type,
         )
         return await match.handler(exchange)
@@ -115,7 +121,28 @@ class _Story:
     resource_id: str = ""
     caller: Caller = NOBODY
     scim_type: str | None = None
+    error: ScimError | None = None
+    body: bytes = b""
     started: float = field(default_factory=time.perf_counter)
+
+    def keep(self, body: bytes) -> None:
+        """Remember the body, in case it is refused."""
+        self.body = body
+
+
+def _refused(request: web.Request, story: _Story, error: ScimError) -> Refused:
+    segments = request.rel_url.raw_path_qs.partition(PREFIX)
+    return Refused(
+        caller=story.caller,
+        request_id=story.request_id,
+        method=request.method,
+        target=segments[2],
+        endpoint=story.endpoint,
+        resource_id=story.resource_id if _UUID.fullmatch(story.resource_id) else "",
+        body=story.body,
+        client_address=request.remote or "",
+        error=error,
+    )
 
 
 def application(

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import grpc
@@ -26,6 +27,20 @@ HEALTH_SECONDS: Final = 2.0
 Response = TypeVar("Response")
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What leads to a call: a request, and the API key that it came with, if any."""
+
+    request_id: str
+    key_id: str = ""
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """What is told of it with each call."""
+        told = (("x-request-id", self.request_id),)
+        return (*told, ("x-key-id", self.key_id)) if self.key_id else told
+
+
 class UserClient:
     """The users of an organization, kept by usersvc.
 
@@ -36,41 +51,39 @@ class UserClient:
         self._stub = users_pb2_grpc.UserServiceStub(channel)
         self._tenant_urls = tenant_urls
 
-    async def create(self, request: pb.CreateUserRequest, request_id: str) -> pb.User:
+    async def create(self, request: pb.CreateUserRequest, origin: Origin) -> pb.User:
         """Add a user."""
-        response = await call(self._stub.CreateUser, request, request_id, self._tenant_urls)
+        response = await call(self._stub.CreateUser, request, origin, self._tenant_urls)
         return response.user
 
-    async def get(self, request: pb.GetUserRequest, request_id: str) -> pb.User:
+    async def get(self, request: pb.GetUserRequest, origin: Origin) -> pb.User:
         """Read a user."""
-        response = await call(self._stub.GetUser, request, request_id, self._tenant_urls)
+        response = await call(self._stub.GetUser, request, origin, self._tenant_urls)
         return response.user
 
-    async def list(self, request: pb.ListUsersRequest, request_id: str) -> pb.ListUsersResponse:
+    async def list(self, request: pb.ListUsersRequest, origin: Origin) -> pb.ListUsersResponse:
         """Read a page of users."""
-        return await call(self._stub.ListUsers, request, request_id, self._tenant_urls)
+        return await call(self._stub.ListUsers, request, origin, self._tenant_urls)
 
-    async def update(self, request: pb.UpdateUserRequest, request_id: str) -> pb.User:
+    async def update(self, request: pb.UpdateUserRequest, origin: Origin) -> pb.User:
         """Change a user."""
-        response = await call(self._stub.UpdateUser, request, request_id, self._tenant_urls)
+        response = await call(self._stub.UpdateUser, request, origin, self._tenant_urls)
         return response.user
 
-    async def delete(self, request: pb.DeleteUserRequest, request_id: str) -> None:
+    async def delete(self, request: pb.DeleteUserRequest, origin: Origin) -> None:
         """Remove a user."""
-        await call(self._stub.DeleteUser, request, request_id, self._tenant_urls)
+        await call(self._stub.DeleteUser, request, origin, self._tenant_urls)
 
 
 async def call(
     method: "grpc.aio.UnaryUnaryMultiCallable[Any, Response]",
     request: object,
-    request_id: str,
+    origin: Origin,
     tenant_urls: Mapping[str, str],
 ) -> Response:
     """The answer of one call; what was refused is raised as RefusedError."""
     try:
-        return await method(
-            request, timeout=DEADLINE_SECONDS, metadata=(("x-request-id", request_id),)
-        )
+        return await method(request, timeout=DEADLINE_SECONDS, metadata=origin.metadata)
     except grpc.aio.AioRpcError as error:
         raise translate(error, tenant_urls) from error
 

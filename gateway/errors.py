@@ -153,9 +153,13 @@ _FAULT: Final = Answer(
 class RefusedError(ScimError):
     """A refusal of a service, ready to be answered; `reason` is the service's own."""
 
-    def __init__(self, answer: Answer, detail: str, reason: str) -> None:
+    def __init__(
+        self, answer: Answer, detail: str, reason: str, metadata: Mapping[str, str]
+    ) -> None:
         super().__init__(answer.status, answer.scim_type, detail)
         self.reason = reason
+        self.metadata = metadata
+        """For programs of ours; it is not for those outside."""
         self.headers = answer.headers
 
 
@@ -163,7 +167,9 @@ def translate(error: grpc.aio.AioRpcError, tenant_urls: Mapping[str, str]) -> Re
     """The answer to a call that failed."""
     refusal = from_rpc_error(error)
     answer = _answer_to(refusal)
-    return RefusedError(answer, _detail(answer, refusal, tenant_urls), refusal.reason)
+    return RefusedError(
+        answer, _detail(answer, refusal, tenant_urls), refusal.reason, refusal.metadata
+    )
 
 
 def _answer_to(refusal: RemoteRefusal) -> Answer:

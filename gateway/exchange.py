@@ -7,6 +7,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from gateway.auth import Caller
+from gateway.clients import Origin
 from gateway.scim import resource as scim_resource
 from gateway.scim.errors import ScimError, invalid_syntax
 from gateway.scim.responses import dumps, error_body
@@ -52,6 +53,11 @@ class Exchange:
         """The organization that the verified key speaks for."""
         return self.caller.organization_id
 
+    @property
+    def origin(self) -> Origin:
+        """What services are told of the request."""
+        return Origin(self.request_id, self.caller.key_id)
+
     def own(self, resource_type: ResourceType) -> ResourceType:
         """A type of resources as the caller's organization has it."""
         return self.user_type if resource_type is USER else resource_type
@@ -73,8 +79,10 @@ class Exchange:
         return await self.read()
 
 
-def body_reader(request: web.Request) -> Callable[[], Awaitable[Document]]:
-    """Reads the body of an HTTP request, once it is asked for."""
+def body_reader(
+    request: web.Request, seen: Callable[[bytes], None]
+) -> Callable[[], Awaitable[Document]]:
+    """Reads the body of an HTTP request, once it is asked for; `seen` is told what it was."""
 
     async def read() -> Document:
         content_type = request.headers.get("Content-Type", MEDIA_TYPE)
@@ -88,6 +96,7 @@ def body_reader(request: web.Request) -> Callable[[], Awaitable[Document]]:
             raise invalid_syntax("The body is not encoded as its Content-Encoding says.") from None
         except ConnectionError:
             raise invalid_syntax("The connection ended before the body did.") from None
+        seen(body)
         return scim_resource.loads(body)
 
     return read

@@ -7,7 +7,7 @@ import grpc
 from cloudacademy.users.v1 import groups_pb2 as pb
 from cloudacademy.users.v1 import groups_pb2_grpc
 
-from gateway.clients import call
+from gateway.clients import Origin, call
 
 MEMBERS_PAGE: Final = 10_000
 
@@ -22,55 +22,55 @@ class GroupClient:
         self._stub = groups_pb2_grpc.GroupServiceStub(channel)
         self._tenant_urls = tenant_urls
 
-    async def create(self, request: pb.CreateGroupRequest, request_id: str) -> pb.Group:
+    async def create(self, request: pb.CreateGroupRequest, origin: Origin) -> pb.Group:
         """Add a group with its first members."""
-        response = await call(self._stub.CreateGroup, request, request_id, self._tenant_urls)
+        response = await call(self._stub.CreateGroup, request, origin, self._tenant_urls)
         return response.group
 
-    async def get(self, request: pb.GetGroupRequest, request_id: str) -> pb.Group:
+    async def get(self, request: pb.GetGroupRequest, origin: Origin) -> pb.Group:
         """Read a group, without its members."""
-        response = await call(self._stub.GetGroup, request, request_id, self._tenant_urls)
+        response = await call(self._stub.GetGroup, request, origin, self._tenant_urls)
         return response.group
 
-    async def list(self, request: pb.ListGroupsRequest, request_id: str) -> pb.ListGroupsResponse:
+    async def list(self, request: pb.ListGroupsRequest, origin: Origin) -> pb.ListGroupsResponse:
         """Read a page of groups."""
-        return await call(self._stub.ListGroups, request, request_id, self._tenant_urls)
+        return await call(self._stub.ListGroups, request, origin, self._tenant_urls)
 
-    async def update(self, request: pb.UpdateGroupRequest, request_id: str) -> pb.Group:
+    async def update(self, request: pb.UpdateGroupRequest, origin: Origin) -> pb.Group:
         """Change a group and its members."""
-        response = await call(self._stub.UpdateGroup, request, request_id, self._tenant_urls)
+        response = await call(self._stub.UpdateGroup, request, origin, self._tenant_urls)
         return response.group
 
-    async def delete(self, request: pb.DeleteGroupRequest, request_id: str) -> None:
+    async def delete(self, request: pb.DeleteGroupRequest, origin: Origin) -> None:
         """Remove a group."""
-        await call(self._stub.DeleteGroup, request, request_id, self._tenant_urls)
+        await call(self._stub.DeleteGroup, request, origin, self._tenant_urls)
 
     async def first_members(
-        self, request: pb.ListMembersRequest, limit: int, request_id: str
+        self, request: pb.ListMembersRequest, limit: int, origin: Origin
     ) -> Sequence[pb.Member] | None:
         """All direct members of a group if it has at most `limit`, else None."""
         request.page_size = limit + 1
         found: list[pb.Member] = []
-        async for page in self._pages(request, request_id):
+        async for page in self._pages(request, origin):
             found += page
             if len(found) > limit:
                 return None
         return found
 
     async def members(
-        self, request: pb.ListMembersRequest, request_id: str
+        self, request: pb.ListMembersRequest, origin: Origin
     ) -> AsyncIterator[pb.Member]:
         """Every direct member of a group, read page by page."""
         request.page_size = MEMBERS_PAGE
-        async for page in self._pages(request, request_id):
+        async for page in self._pages(request, origin):
             for member in page:
                 yield member
 
     async def _pages(
-        self, request: pb.ListMembersRequest, request_id: str
+        self, request: pb.ListMembersRequest, origin: Origin
     ) -> AsyncIterator[Sequence[pb.Member]]:
         while True:
-            page = await call(self._stub.ListMembers, request, request_id, self._tenant_urls)
+            page = await call(self._stub.ListMembers, request, origin, self._tenant_urls)
             yield page.members
             if not page.next_page_token:
                 return

@@ -13,7 +13,7 @@ from cloudacademy.users.v1 import (
     users_pb2_grpc,
 )
 
-from gateway.clients import call
+from gateway.clients import Origin, call
 
 if TYPE_CHECKING:
     from cloudacademy.keys.v1.audit_pb2_grpc import AuditServiceAsyncStub
@@ -53,7 +53,7 @@ class PortalClients:
         request_id: str,
     ) -> Response:
         """The answer of one call; what was refused is raised as RefusedError."""
-        return await call(method, request, request_id, self.tenant_urls)
+        return await call(method, request, Origin(request_id), self.tenant_urls)
 
 
 def portal_clients(

@@ -6,7 +6,7 @@ import grpc
 from cloudacademy.users.v1 import schemas_pb2 as pb
 from cloudacademy.users.v1 import schemas_pb2_grpc
 
-from gateway.clients import call
+from gateway.clients import Origin, call
 
 
 class SchemaClient:
@@ -22,5 +22,7 @@ class SchemaClient:
     async def list(self, organization_id: str, request_id: str) -> Sequence[pb.Schema]:
         """Read all schemas of an organization."""
         request = pb.ListSchemasRequest(organization_id=organization_id)
-        response = await call(self._stub.ListSchemas, request, request_id, self._tenant_urls)
+        response = await call(
+            self._stub.ListSchemas, request, Origin(request_id), self._tenant_urls
+        )
         return response.schemas

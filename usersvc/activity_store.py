@@ -245,7 +245,11 @@ _RECORD: Final = """
     INSERT INTO refusals
         (organization_id, action, create_time, request_id, key_id, resource_id, resource_name,
          method, target, body, status, error_type, detail, reason, client_address)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+    VALUES ($1, $2, $3, $4, $5, $6,
+            coalesce($7, (SELECT user_name FROM users WHERE organization_id = $1 AND user_id = $6),
+                     (SELECT display_name FROM groups
+                       WHERE organization_id = $1 AND group_id = $6)),
+            $8, $9, $10, $11, $12, $13, $14, $15)
 """
 
 _COUNT: Final = f"""

@@ -36,9 +36,7 @@ FORGED: Final = Problem(
     "It was opened in another session, or by another site. Nothing was changed. Go back, reload "
     "the page and try again.",
 )
-NO_KEY: Final = Problem(
-    404, "There is no such key", "No API key of your organization has this id."
-)
+NO_KEY: Final = Problem(404, "There is no such key", "No API key of your organization has this id.")
 TOO_LARGE: Final = Problem(413, "That is too much", "The form holds more than we take.")
 AWAY: Final = Problem(
     503,

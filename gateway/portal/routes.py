@@ -47,25 +47,23 @@ def portal(
     )
 
 
-def add_portal(
-    app: web.Application, shared: Portal, pages: Sequence[Route], log: Logger
-) -> None:
-    """Serve the pages, before what the application does with all other paths."""
+def portal_routes(shared: Portal, log: Logger) -> list[web.RouteDef]:
+    """The pages, their files, and a page of its own for what is not there beside them."""
+    pages = all_routes()
     elsewhere = Elsewhere({route.path for route in pages})
-    app.router.add_get(f"{ASSETS_PATH}{{name}}", Assets().get)
-    for route in pages:
-        _add(app, route, PortalEndpoint(shared, route, log))
-    for root in _ROOTS:
-        for path in (f"/{root}", f"/{root}/{{rest:.*}}"):
-            route = Route("*", path, elsewhere, Access.ANYBODY)
-            _add(app, route, PortalEndpoint(shared, route, log))
+    beside = [
+        Route("*", path, elsewhere, Access.ANYBODY)
+        for root in _ROOTS
+        for path in (f"/{root}", f"/{root}/{{rest:.*}}")
+    ]
+    files = web.get(f"{ASSETS_PATH}{{name}}", Assets().get)
+    return [files, *(_route(each, PortalEndpoint(shared, each, log)) for each in (*pages, *beside))]
 
 
-def _add(app: web.Application, route: Route, endpoint: PortalEndpoint) -> None:
+def _route(route: Route, endpoint: PortalEndpoint) -> web.RouteDef:
     if route.method == "GET":
-        app.router.add_get(route.path, endpoint)  # and HEAD with it
-    else:
-        app.router.add_route(route.method, route.path, endpoint)
+        return web.get(route.path, endpoint)  # and HEAD with it
+    return web.route(route.method, route.path, endpoint)
 
 
 def all_routes() -> Sequence[Route]:

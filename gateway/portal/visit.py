@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import grpc
 from aiohttp import web
@@ -104,7 +104,7 @@ class Visit:
     async def form(self) -> "MultiDictProxy[str]":
         """The fields of the form that was sent; its token has been checked."""
         fields = await self.request.post()
-        return fields  # type: ignore[return-value] - files are refused with the form's token
+        return cast("MultiDictProxy[str]", fields)  # files are refused with the form's token
 
     def form_token(self, purpose: str = "") -> str:
         """The token for a form of this browser."""

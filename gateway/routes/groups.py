@@ -48,7 +48,7 @@ class Groups:
                 member_ids=wire_group.member_ids(document),
                 keep_unknown_members=True,
             ),
-            exchange.request_id,
+            exchange.origin,
         )
         return await self._answer(exchange, view, created, 201)
 
@@ -73,7 +73,7 @@ class Groups:
                 count_total=part.count_total,
                 omit_groups=part.size == 0,
             ),
-            exchange.request_id,
+            exchange.origin,
         )
         groups = await self._documents(exchange, view, response.groups)
         return Found(groups, response.total_size, response.next_page_token)
@@ -118,7 +118,7 @@ class Groups:
                 group_id=exchange.resource_id,
                 etag=await self._etag(exchange),
             ),
-            exchange.request_id,
+            exchange.origin,
         )
         return Answer(204)
 
@@ -162,7 +162,7 @@ class Groups:
             pb.GetGroupRequest(
                 organization_id=exchange.organization_id, group_id=exchange.resource_id
             ),
-            exchange.request_id,
+            exchange.origin,
         )
 
     async def _update(
@@ -182,7 +182,7 @@ class Groups:
                 members=members,
                 etag=etag,
             ),
-            exchange.request_id,
+            exchange.origin,
         )
 
     async def _etag(self, exchange: Exchange) -> str:
@@ -205,7 +205,7 @@ class Groups:
         self, exchange: Exchange, view: projection.Projection, group: pb.Group
     ) -> Answer:
         members = await self._client.first_members(
-            _members_of(exchange, view, group), MAX_ANSWERED_MEMBERS, exchange.request_id
+            _members_of(exchange, view, group), MAX_ANSWERED_MEMBERS, exchange.origin
         )
         if members is None:
             return Answer(204, headers={"ETag": wire.etag_header(group.etag)})
@@ -234,7 +234,7 @@ class Groups:
         members: list[pb.Member] = []
         if view.includes("members"):
             request = _members_of(exchange, view, group)
-            members = [each async for each in self._client.members(request, exchange.request_id)]
+            members = [each async for each in self._client.members(request, exchange.origin)]
         return wire_group.from_group(group, members, exchange.base_url)
 
 

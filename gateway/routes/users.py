@@ -35,7 +35,7 @@ class Users:
                 organization_id=exchange.organization_id,
                 user=wire.to_user(document, exchange.user_type),
             ),
-            exchange.request_id,
+            exchange.origin,
         )
         return _answer(exchange, view, created, 201)
 
@@ -61,7 +61,7 @@ class Users:
                 omit_users=part.size == 0,
                 view=_user_view(view),
             ),
-            exchange.request_id,
+            exchange.origin,
         )
         users = [view.apply(_document(exchange, user)) for user in response.users]
         return Found(users, response.total_size, response.next_page_token)
@@ -110,7 +110,7 @@ class Users:
                 user_id=exchange.resource_id,
                 etag=await self._etag(exchange),
             ),
-            exchange.request_id,
+            exchange.origin,
         )
         return Answer(204)
 
@@ -136,7 +136,7 @@ class Users:
                 user_id=exchange.resource_id,
                 view=view,
             ),
-            exchange.request_id,
+            exchange.origin,
         )
 
     async def _update(
@@ -156,7 +156,7 @@ class Users:
                 etag=etag,
                 view=view,
             ),
-            exchange.request_id,
+            exchange.origin,
         )
 
     async def _etag(self, exchange: Exchange) -> str:

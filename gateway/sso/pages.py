@@ -5,8 +5,11 @@ from typing import Any, Final
 
 import jinja2
 from aiohttp import web
+from cloudacademy.users.v1.sessions_pb2 import Session
 
+from gateway.portal.assets import Assets
 from gateway.portal.headers import SECURITY
+from gateway.portal.pages import FOLDER as PORTAL
 
 FOLDER: Final = Path(__file__).parent / "templates"
 
@@ -16,13 +19,14 @@ class Pages:
 
     def __init__(self, form_action: str) -> None:
         self._environment = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(FOLDER),
+            loader=jinja2.FileSystemLoader([FOLDER, PORTAL]),
             autoescape=True,
             undefined=jinja2.StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
             auto_reload=False,
         )
+        self._environment.globals |= {"asset": Assets().url, "session": Session(), "here": ""}
         policy = SECURITY["Content-Security-Policy"]
         self._headers = {
             **SECURITY,

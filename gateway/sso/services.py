@@ -9,7 +9,7 @@ from cloudacademy.keys.v1.audit_pb2 import Actor
 from cloudacademy.users.v1 import sessions_pb2, sessions_pb2_grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from gateway.clients import call
+from gateway.clients import Origin, call
 from gateway.errors import RefusedError
 from gateway.sso.assertion import Assertion
 from gateway.sso.pending import Trial
@@ -45,7 +45,9 @@ class Services:
             return NOBODY
         request = sessions_pb2.GetSessionRequest(session_token=token)
         try:
-            response = await call(self._sessions.GetSession, request, request_id, self._tenant_urls)
+            response = await call(
+                self._sessions.GetSession, request, Origin(request_id), self._tenant_urls
+            )
         except RefusedError as error:
             if error.reason == "SESSION_ENDED":
                 return NOBODY
@@ -114,6 +116,6 @@ class Services:
         request_id: str,
     ) -> Response:
         try:
-            return await call(method, request, request_id, self._tenant_urls)
+            return await call(method, request, Origin(request_id), self._tenant_urls)
         except RefusedError as error:
             raise SignInError(OF_SERVICES.get(error.reason, "away")) from error

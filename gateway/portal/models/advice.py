@@ -58,7 +58,7 @@ _BY_SCIM_TYPE: Final[Mapping[str, str]] = {
     ),
     "noTarget": (
         "The attribute mapping changes a value that is not there. Look at the mappings that name "
-        "one of several values, such as emails[type eq \"work\"]."
+        'one of several values, such as emails[type eq "work"].'
     ),
     "invalidSyntax": (
         "The request is not SCIM as the standard has it. If Entra sent it, tell Cloud Academy's "
@@ -89,7 +89,7 @@ def advice(refusal: RefusedRequest) -> str:
         return _FAULT
     return (
         _BY_REASON.get(refusal.reason)
-        or _BY_SCIM_TYPE.get(refusal.scim_type)
+        or _BY_SCIM_TYPE.get(refusal.error_type)
         or _BY_STATUS.get(refusal.status)
         or _OTHER
     )

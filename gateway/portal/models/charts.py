@@ -73,7 +73,7 @@ def days_chart(counts: Sequence[ActivityCount]) -> Chart:
 
 
 def _chart(
-    title: str, unit: str, counts: Sequence[ActivityCount], label: str, tick: str, every: int
+    title: str, unit: str, counts: Sequence[ActivityCount], label: str, tick: str, *, every: int
 ) -> Chart:
     largest_up = max((count.succeeded for count in counts), default=0)
     largest_down = max((_refused(count) for count in counts), default=0)

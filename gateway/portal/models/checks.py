@@ -67,7 +67,7 @@ def _outcome(index: int, failed: int) -> Outcome:
 
 
 def _failed(refusal: RefusedRequest) -> int:
-    for table, key in ((_BY_REASON, refusal.reason), (_BY_SCIM_TYPE, refusal.scim_type)):
+    for table, key in ((_BY_REASON, refusal.reason), (_BY_SCIM_TYPE, refusal.error_type)):
         if key in table:
             return table[key]
     if refusal.status >= 500:

@@ -93,7 +93,7 @@ def as_document(activity: Activity) -> dict[str, Any]:
             "method": refusal.method,
             "target": refusal.target,
             "status": refusal.status,
-            "scimType": refusal.scim_type,
+            "scimType": refusal.error_type,
             "detail": refusal.detail,
             "reason": refusal.reason,
             "advice": advice(refusal),

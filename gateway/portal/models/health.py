@@ -118,9 +118,7 @@ def _without_key(signs: Signs) -> Health | None:
     if any(key.works for key in signs.keys):
         return None
     if not signs.keys:
-        return Health(
-            Level.WAITING, "Almost there", "Generate an API Key and paste it into Entra."
-        )
+        return Health(Level.WAITING, "Almost there", "Generate an API Key and paste it into Entra.")
     return Health(
         Level.CRITICAL,
         "No key works",

@@ -68,10 +68,10 @@ def _row(key: Key, names: Mapping[str, str], now: datetime, *, is_newest: bool) 
         state_text=text,
         end=end,
         created=moment(key.create_time),
-        created_by=names.get(key.created_by, key.created_by),
+        created_by=key.created_by_name or names.get(key.created_by, key.created_by),
         last_used=last_used,
         last_used_from=key.last_used_address,
-        revoked_by=names.get(key.revoked_by, key.revoked_by),
+        revoked_by=key.revoked_by_name or names.get(key.revoked_by, key.revoked_by),
         is_in_use=works and not is_newest and last_used is not None and now - last_used < RECENT,
     )
 

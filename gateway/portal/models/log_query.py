@@ -45,10 +45,7 @@ class LogQuery:
         return pb.ListActivitiesRequest(
             organization_id=organization_id,
             text=self.text,
-            actions=[
-                pb.Activity.Action.ValueType(action)
-                for action in ACTIONS.get(self.action, ("", ()))[1]
-            ],
+            actions=ACTIONS.get(self.action, ("", ()))[1],
             result=_RESULTS.get(self.result, pb.ListActivitiesRequest.RESULT_UNSPECIFIED),
             page_size=page_size,
             page_token=self.page,

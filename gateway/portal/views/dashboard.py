@@ -58,8 +58,6 @@ async def _groups(visit: Visit) -> int:
 async def _latest(visit: Visit) -> Sequence[activity_pb2.Activity]:
     response = await visit.call(
         visit.portal.clients.activities.ListActivities,
-        activity_pb2.ListActivitiesRequest(
-            organization_id=visit.organization_id, page_size=LATEST
-        ),
+        activity_pb2.ListActivitiesRequest(organization_id=visit.organization_id, page_size=LATEST),
     )
     return response.activities

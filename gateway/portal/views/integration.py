@@ -27,9 +27,7 @@ def routes() -> Sequence[Route]:
 async def integrations(visit: Visit) -> web.Response:
     """A card for each integration."""
     shown, sso = await asyncio.gather(overview(visit), _sso(visit))
-    return visit.page(
-        "integrations.html", title="Settings & Integrations", overview=shown, sso=sso
-    )
+    return visit.page("integrations.html", title="Settings & Integrations", overview=shown, sso=sso)
 
 
 async def entra(visit: Visit) -> web.Response:

@@ -106,6 +106,7 @@ def _page(
     visit: Visit,
     connection: pb.SsoConnection,
     form: SsoForm,
+    *,
     notice: str = "",
     refusal: str = "",
     status: int = 200,
