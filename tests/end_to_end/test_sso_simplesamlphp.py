@@ -1,18 +1,14 @@
 """Signing in through an identity provider that is not ours, then being disabled by SCIM."""
 
-import os
-import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
-import playwright.async_api
 import pytest
-from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import async_playwright
 
 from tests.end_to_end.browser import Browser, Page
+from tests.end_to_end.chromium import accessible, chromium
 from tests.end_to_end.operators import Operator
 from tests.end_to_end.scim import Client
 from tests.end_to_end.single_sign_on import ACS_PATH, Company, refusal, who
@@ -22,15 +18,6 @@ from tests.saml.simplesamlphp import ENTITY_ID, PASSWORD, SimpleSamlPhp, running
 from tests.stack import Stack
 
 OBJECT_IDENTIFIER = "0b1e5f3c-6f2f-4a52-8a51-9e3a0c5d7f10"
-CHROMIUM_OPTIONS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +77,6 @@ async def sign_in(ours: Browser, meeting: Meeting) -> Page:
     return await ours.post(action, fields, Origin=meeting.provider.url.rstrip("/"))
 
 
-async def accessible(page: playwright.async_api.Page) -> None:
-    """Let axe-core look at a page."""
-    results = await Axe().run(page)
-    assert results.violations_count == 0, results.generate_report()
-
-
 async def test_who_signed_in_is_out_once_scim_disables_them(
     ours: Browser, meeting: Meeting, operate: Operator
 ):
@@ -111,12 +92,8 @@ async def test_who_signed_in_is_out_once_scim_disables_them(
 
 
 async def test_a_real_browser_signs_in_across_sites(tenant: Stack, meeting: Meeting):
-    executable = os.environ.get("CHROMIUM") or shutil.which("chromium")
-    if executable is None:
-        pytest.skip("needs Chromium, at the path that the variable CHROMIUM says")
-    async with async_playwright() as driver:
-        chromium = await driver.chromium.launch(executable_path=executable, args=CHROMIUM_OPTIONS)
-        page = await chromium.new_page()
+    async with chromium() as real:
+        page = await real.new_page()
         await page.goto(f"{tenant.base_url}{ACS_PATH}")
         await accessible(page)
         await page.get_by_role("link", name="Sign in").click()
@@ -130,7 +107,6 @@ async def test_a_real_browser_signs_in_across_sites(tenant: Stack, meeting: Meet
         assert page.url == tenant.base_url + ACS_PATH
         await accessible(page)
         cookies = {cookie["name"]: cookie for cookie in await page.context.cookies()}
-        await chromium.close()
     assert {name: cookies[name]["sameSite"] for name in cookies if name.endswith("-us")} == {
         "session-us": "Lax"
     }

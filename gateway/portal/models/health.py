@@ -83,10 +83,12 @@ def health(signs: Signs) -> Health:
 
 
 def contact(signs: Signs) -> str:
-    """When Entra was last heard: "43 minutes ago; Entra calls about every 40"."""
+    """When Entra was last heard: "43 minutes ago; Entra calls about every 40 minutes"."""
     if signs.last_contact is None:
         return "Entra has not called yet."
-    return f"{ago(signs.last_contact, signs.now)}; Entra calls about every {INTERVAL_MINUTES}"
+    return (
+        f"{ago(signs.last_contact, signs.now)}; Entra calls about every {INTERVAL_MINUTES} minutes"
+    )
 
 
 def _off(signs: Signs) -> Health | None:

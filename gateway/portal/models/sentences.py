@@ -37,7 +37,7 @@ _KEYS: Final[Mapping[str, str]] = {
     "KEY_REVOKED": "A request came with an API key that is revoked",
     "INTEGRATION_INACTIVE": "A request came while the integration was inactive",
 }
-ACTIONS: Final[Mapping[str, tuple[str, tuple[int, ...]]]] = {
+ACTIONS: Final[Mapping[str, tuple[str, "tuple[Activity.Action, ...]"]]] = {
     "create": ("Create", (Activity.ACTION_CREATE_USER, Activity.ACTION_CREATE_GROUP)),
     "update": ("Update", (Activity.ACTION_UPDATE_USER, Activity.ACTION_UPDATE_GROUP)),
     "disable": ("Disable", (Activity.ACTION_DISABLE_USER,)),

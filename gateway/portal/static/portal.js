@@ -89,10 +89,15 @@
 
   // A sign-in link: its token comes behind the #, which is sent to nobody.
   const linkForm = document.querySelector("form[data-link-form]");
-  if (linkForm && location.hash.length > 1) {
-    linkForm.elements.token.value = decodeURIComponent(location.hash.slice(1));
+  function followLink() {
+    if (location.hash.length < 2) return;
+    linkForm.elements.token.value = location.hash.slice(1);
     history.replaceState(null, "", location.pathname);
     linkForm.requestSubmit();
+  }
+  if (linkForm) {
+    followLink();
+    window.addEventListener("hashchange", followLink); // a link pasted where the page is open
   }
 
   // What was done is told once.

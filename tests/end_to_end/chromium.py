@@ -1,0 +1,38 @@
+"""A real browser without a window, and axe-core to judge what it shows."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Browser, Page, async_playwright
+
+_OPTIONS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@asynccontextmanager
+async def chromium() -> AsyncIterator[Browser]:
+    """Debian's Chromium, or the one at the path that the variable CHROMIUM says."""
+    executable = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    if executable is None:
+        pytest.skip("needs Chromium, at the path that the variable CHROMIUM says")
+    async with async_playwright() as driver:
+        browser = await driver.chromium.launch(executable_path=executable, args=_OPTIONS)
+        yield browser
+        await browser.close()
+
+
+async def accessible(page: Page) -> None:
+    """Let axe-core look at a page."""
+    results = await Axe().run(page)
+    assert results.violations_count == 0, f"{page.url}: {results.generate_report()}"
