@@ -120,3 +120,7 @@ down: protos ## Remove that Kubernetes
 screenshots: protos ## Make the pictures of docs/portal.md anew (needs Chromium)
 	@mkdir -p docs/portal
 	@PORTAL_SCREENSHOTS=docs/portal $(BIN)/pytest -q tests/end_to_end/test_portal_story.py -k "connects or (phone and dark)"
+
+.PHONY: bench
+bench: protos ## Measure the service beside the same code without the hop between its processes
+	@PYTHONPATH=$(PYTHONPATH) $(BIN)/python -m tests.benchmarks

@@ -1,0 +1,107 @@
+"""The gateway with usersvc inside it: the same code without the gRPC hop, as a limit.
+
+`python -m tests.benchmarks.hopless` reads the gateway's settings and USERSVC_DATABASE_URL.
+"""
+
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+from cloudacademy.keys.v1 import keys_pb2_grpc
+from cloudacademy.users.v1 import activity_pb2_grpc
+
+from chassis import log, process
+from chassis.bell import Bell
+from chassis.clock import system_clock
+from chassis.database import Database
+from gateway import settings as gateway_settings
+from gateway.app import ScimEndpoint, application
+from gateway.auth import Authenticator, Caller
+from gateway.clients import UserClient, key_channel
+from gateway.cursor import Cursors
+from gateway.group_client import GroupClient
+from gateway.http_server import Runner
+from gateway.key_cache import KeyCache, follow
+from gateway.refusal_log import RefusalLog
+from gateway.resource_types import ResourceTypes
+from gateway.routes.endpoints import endpoints
+from gateway.routes.groups import Groups
+from gateway.routes.users import Users
+from gateway.schema_client import SchemaClient
+from usersvc.group_store import GroupStore
+from usersvc.groups_servicer import GroupsServicer
+from usersvc.list_store import Lists
+from usersvc.schema_store import SchemaStore
+from usersvc.schemas_servicer import SchemasServicer
+from usersvc.user_store import UserStore
+from usersvc.users_servicer import UsersServicer
+
+
+class _Context:
+    def __init__(self, metadata: tuple[tuple[str, str], ...]) -> None:
+        self._metadata = metadata
+
+    def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
+        return self._metadata
+
+
+class Direct:
+    """A stub whose calls are calls of the servicer itself."""
+
+    def __init__(self, servicer: object) -> None:
+        self._servicer = servicer
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        method = getattr(self._servicer, name)
+
+        async def call(request: object, **options: Any) -> Any:
+            return await method(request, _Context(options.get("metadata", ())))
+
+        return call
+
+
+async def serve(stop: process.Stop) -> None:
+    settings = gateway_settings.read(os.environ)
+    logger = log.configure("gateway", settings.log_level)
+    async with (
+        Database(os.environ["USERSVC_DATABASE_URL"], "hopless") as database,
+        grpc.aio.insecure_channel("127.0.0.1:1") as nowhere,
+        key_channel(settings.keysvc) as keys,
+    ):
+        lists, schemas, bell = Lists(database), SchemaStore(database), Bell()
+        users, groups = UserClient(nowhere, {}), GroupClient(nowhere, {})
+        own = SchemaClient(nowhere, {})
+        users._stub = Direct(UsersServicer(UserStore(database, lists, bell), schemas, system_clock))
+        groups._stub = Direct(GroupsServicer(GroupStore(database, lists, bell), system_clock))
+        own._stub = Direct(SchemasServicer(schemas, system_clock))
+        key_stub = keys_pb2_grpc.KeyServiceStub(keys)
+        cache: KeyCache[Caller] = KeyCache()
+        endpoint = ScimEndpoint(
+            endpoints(
+                {"Users": Users(users), "Groups": Groups(groups)},
+                Cursors(settings.cursor_secret, system_clock),
+                logger,
+            ),
+            Authenticator(key_stub, cache, settings.tenant_urls, system_clock),
+            ResourceTypes(own),
+            settings.tenant_url,
+            log=logger,
+            refusals=RefusalLog(
+                activity_pb2_grpc.ActivityServiceStub(nowhere), system_clock, logger
+            ),
+        )
+        following = process.asyncio.create_task(follow(key_stub, cache, logger))
+
+        async def ready() -> bool:
+            return True
+
+        runner = Runner(application(endpoint, ready), logger)
+        await runner.listen(settings.listen)
+        await stop.wait()
+        await runner.cleanup()
+        following.cancel()
+
+
+if __name__ == "__main__":
+    process.run(serve)
