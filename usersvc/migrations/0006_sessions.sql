@@ -62,22 +62,14 @@ CREATE TRIGGER users_end_sessions AFTER UPDATE OF active ON users
     FOR EACH ROW WHEN (OLD.active AND NEW.active IS NOT TRUE)
     EXECUTE FUNCTION end_sessions();
 
--- Who signs in for the first time is created unless a user has the external id already. No unique
--- index can tell, as several users may have it: so whoever is about to add one takes this lock of
--- the organization with others, and whoever has looked for one in vain takes it alone to look again.
--- One lock, however many users a transaction adds: their number is limited.
-CREATE FUNCTION external_ids_lock(organization_id uuid) RETURNS bigint
-    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-    RETURN hashtextextended('external ids of ' || organization_id::text, 0);
-
-CREATE FUNCTION lock_external_ids() RETURNS trigger
-    LANGUAGE plpgsql AS
-$$
-BEGIN
-    PERFORM pg_advisory_xact_lock_shared(external_ids_lock(NEW.organization_id));
-    RETURN NEW;
-END
-$$;
-
-CREATE TRIGGER users_lock_external_ids BEFORE INSERT ON users
-    FOR EACH ROW WHEN (NEW.external_id IS NOT NULL) EXECUTE FUNCTION lock_external_ids();
+-- Whom an identity provider knows by which object identifier: one user each way, so of two first
+-- sign-ins at once the second one waits for the first, and then finds whom it made or linked.
+CREATE TABLE linked_identities (
+    organization_id   uuid NOT NULL,
+    object_identifier text COLLATE "C" NOT NULL,
+    user_id           uuid NOT NULL,
+    CONSTRAINT linked_identities_pkey PRIMARY KEY (organization_id, object_identifier),
+    CONSTRAINT linked_identities_user_key UNIQUE (organization_id, user_id),
+    CONSTRAINT linked_identities_user_fkey FOREIGN KEY (organization_id, user_id)
+        REFERENCES users (organization_id, user_id) ON DELETE CASCADE
+);
