@@ -30,6 +30,7 @@ __all__ = [
     "SignInUnknown",
     "SnapshotsBusy",
     "UnknownField",
+    "UserDeleted",
     "UserInactive",
     "UserNameTaken",
     "UserNotFound",
@@ -232,6 +233,19 @@ class UserInactive(Refusal):
 
     def __init__(self) -> None:
         super().__init__("This user may not sign in: the account is not active.")
+
+
+class UserDeleted(Refusal):
+    """Provisioning deleted the person, who would be created again by signing in."""
+
+    code = Code.PERMISSION_DENIED
+    reason = "USER_INACTIVE"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This person may not sign in: the account was removed by provisioning. Provision the "
+            "person again."
+        )
 
 
 class AssertionReplayed(Refusal):

@@ -229,7 +229,10 @@ async def _sign_in(
     candidates = await identity_store.locked_candidates(db, organization_id, identity)
     found = sessions.matched(identity, *candidates)
     if found is None:
-        profile = sessions.created(identity, create_missing=create_missing)
+        deleted = create_missing and await identity_store.is_deleted(
+            db, organization_id, identity, now
+        )
+        profile = sessions.created(identity, create_missing=create_missing, deleted=deleted)
         user = await user_store.insert(db, organization_id, profile, now, origin)
     else:
         user = found.user

@@ -14,6 +14,7 @@ from usersvc.errors import (
     SignInAmbiguous,
     SignInConflict,
     SignInUnknown,
+    UserDeleted,
     UserInactive,
 )
 from usersvc.users import Name, Profile, TypedValue, User
@@ -31,6 +32,9 @@ ASSERTION_SKEW: Final = timedelta(minutes=5)
 """How long after its end a caller whose clock is behind may still take an assertion for good."""
 ASSERTION_KEPT: Final = timedelta(minutes=10)
 """How long after its end an assertion's id stays taken: longer than anybody takes it for good."""
+
+DELETED_KEPT: Final = timedelta(days=90)
+"""How long no sign-in creates a person again who was deleted."""
 
 _OBJECT_IDENTIFIER: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
@@ -156,11 +160,22 @@ def _same(one: str, other: str) -> bool:
     return one == other
 
 
-def created(identity: Identity, *, create_missing: bool) -> Profile:
-    """The profile for whom nobody matches; refuses (SignInUnknown) unless one may be created."""
+def created(identity: Identity, *, create_missing: bool, deleted: bool) -> Profile:
+    """The profile for whom nobody matches.
+
+    Refuses SignInUnknown unless one may be created, and UserDeleted whom provisioning deleted:
+    only provisioning brings such a person back.
+    """
     if not create_missing:
         raise SignInUnknown
+    if deleted:
+        raise UserDeleted
     return identity.profile
+
+
+def names_of_deleted(user_name: str, external_id: str) -> Sequence[str]:
+    """By what a sign-in would recognize a deleted user, beside the link."""
+    return (user_name, external_id) if is_object_identifier(external_id) else (user_name,)
 
 
 def check_active(user: User) -> None:

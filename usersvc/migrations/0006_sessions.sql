@@ -73,3 +73,19 @@ CREATE TABLE linked_identities (
     CONSTRAINT linked_identities_user_fkey FOREIGN KEY (organization_id, user_id)
         REFERENCES users (organization_id, user_id) ON DELETE CASCADE
 );
+
+-- How a person who was deleted would sign in: no sign-in creates the person again. Digests, as what
+-- is a person's goes with the person; the organization is part of them, so one organization's say
+-- nothing about another's.
+CREATE FUNCTION identity_digest(organization_id uuid, identity text) RETURNS bytea
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN sha256(uuid_send(organization_id) || convert_to(fold(identity), 'UTF8'));
+
+CREATE TABLE deleted_identities (
+    organization_id uuid        NOT NULL,
+    digest          bytea       NOT NULL,
+    delete_time     timestamptz NOT NULL,
+    CONSTRAINT deleted_identities_pkey PRIMARY KEY (organization_id, digest)
+);
+
+CREATE INDEX deleted_identities_delete_time_idx ON deleted_identities (delete_time);

@@ -298,6 +298,9 @@ async def test_an_organization_never_signs_in_anothers_user(sessions, users, clo
     assert sorted(await links(db)) == sorted(
         [(ACME, "oid-ann", response.session.user_id), (GLOBEX, "oid-ann", other.id)]
     )
+    for organization_id, user_id in ((ACME, response.session.user_id), (GLOBEX, other.id)):
+        again = await vouch(sessions, clock.now, email="li@x.test", organization_id=organization_id)
+        assert again.session.user_id == user_id
 
 
 async def test_a_repeated_sign_in_writes_its_session_and_nothing_else(sessions, users, clock, db):

@@ -1,6 +1,7 @@
 """Tokens and the linking rule, without a database."""
 
 import string
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -9,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from usersvc import session_token, sessions
-from usersvc.errors import Refusal, SignInAmbiguous, SignInConflict, SignInUnknown, UserInactive
+from usersvc.errors import (
+    Refusal,
+    SignInAmbiguous,
+    SignInConflict,
+    SignInUnknown,
+    UserDeleted,
+    UserInactive,
+)
 from usersvc.session_token import Token
 from usersvc.sessions import Candidate, Identity
 from usersvc.users import Profile, TypedValue, User
@@ -120,10 +128,17 @@ def test_only_a_uuid_as_entra_writes_it_has_the_form_of_an_object_identifier(tex
     assert not sessions.is_object_identifier(text)
 
 
-def test_nobody_is_created_unless_that_is_wanted():
+@pytest.mark.parametrize("deleted", [False, True])
+def test_nobody_is_created_unless_that_is_wanted_and_provisioning_did_not_delete(deleted):
     with pytest.raises(SignInUnknown):
-        sessions.created(ANN, create_missing=False)
-    assert sessions.created(ANN, create_missing=True) == ANN.profile
+        sessions.created(ANN, create_missing=False, deleted=deleted)
+    with pytest.raises(UserDeleted) if deleted else nullcontext():
+        assert sessions.created(ANN, create_missing=True, deleted=deleted) == ANN.profile
+
+
+def test_a_nickname_is_nothing_by_which_somebody_deleted_is_recognized():
+    assert sessions.names_of_deleted("ann@acme.test", "ann") == ("ann@acme.test",)
+    assert sessions.names_of_deleted("ann@acme.test", OID) == ("ann@acme.test", OID)
 
 
 def test_a_new_administrator_keeps_other_roles():
