@@ -115,3 +115,8 @@ up: protos ## Run both regions in a Kubernetes on this machine (docker, kind, ku
 .PHONY: down
 down: protos ## Remove that Kubernetes
 	@$(RUN) -m deploy.kind down
+
+.PHONY: screenshots
+screenshots: protos ## Make the pictures of docs/portal.md anew (needs Chromium)
+	@mkdir -p docs/portal
+	@PORTAL_SCREENSHOTS=docs/portal $(BIN)/pytest -q tests/end_to_end/test_portal_story.py -k "connects or (phone and dark)"

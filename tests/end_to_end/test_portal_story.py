@@ -171,7 +171,7 @@ async def test_an_administrator_connects_entra_watches_it_and_changes_the_key(
         await page.goto(ENTRA)
         countdown = page.locator("[data-countdown]")
         await expect(countdown).to_have_text(re.compile(r"Ends in (8 h|7 h 59 min)"))
-        await picture(page, "integration")
+        await picture(page, "integration", full=True)
 
         # Revoke it, after a question.
         row = page.get_by_role("row").filter(has=countdown)

@@ -10,6 +10,8 @@ import grpc
 import pytest
 
 from keysvc.token import ALPHABET
+from tests.end_to_end.browser import browser
+from tests.end_to_end.office import ENTRA, open_office
 from tests.end_to_end.operators import operator
 from tests.end_to_end.scim import Client, client
 from tests.stack import Stack
@@ -150,5 +152,25 @@ def _logs(stack: Stack) -> str:
     return "".join(stack.log(name) for name in LOGS)
 
 
-# CROSSINGS OF THE PORTAL: a session cookie of one region shown to the other, and a SAML response
-# for one region posted to the other, belong here, with `regions` as above.
+async def test_a_session_of_a_region_is_none_in_the_other(tenant: Stack, eu_tenant: Stack):
+    stacks = {"us": tenant, "eu": eu_tenant}
+    for own, other in (("us", "eu"), ("eu", "us")):
+        async with (
+            operator(stacks[own]) as operate,
+            browser(stacks[own].base_url) as here,
+            browser(stacks[other].base_url) as there,
+        ):
+            office = await open_office(operate, stacks[own])
+            await office.sign_in(here)
+            assert (await here.get(ENTRA)).status == 200
+
+            there.put_cookie(f"session-{other}", here.cookie(f"session-{own}"))
+            assert (await there.get(ENTRA)).status == 303
+
+            # Nor does a link of one region let anybody into the other.
+            action, fields = (await there.get("/login/link")).form()
+            refused = await there.post(action, fields | {"token": await office.link()})
+            assert refused.status == 401
+
+
+# A response of an identity provider for one region, brought to the other: test_sso_sign_in.py.

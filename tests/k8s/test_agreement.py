@@ -15,6 +15,8 @@ from chassis.server import DRAIN_SECONDS, LEAVE_SECONDS
 from gateway import http_server
 from gateway.app import PREFIX
 from gateway.exchange import MAX_BODY_BYTES
+from gateway.portal.assets import PATH as ASSETS
+from gateway.portal.routes import all_routes
 from gateway.routes import bulk
 from keysvc.settings import Settings as KeysvcSettings
 from tests.k8s.manifests import (
@@ -42,6 +44,7 @@ READERS = {
 }
 DATABASES = {"usersvc": "users", "keysvc": "keys"}
 KUBELET_RESERVE_SECONDS = 5
+SIGN_ON_PATHS = ("/login/enterprise/", "/labs/social/complete/saml/")
 
 
 def regions() -> Iterator[tuple[str, str]]:
@@ -324,6 +327,21 @@ def test_the_edge_leads_the_regions_host_to_the_gateway(overlay, namespace):
             assert backend["port"] in {port["port"] for port in service["ports"]}
     (scim,) = the(overlay, "HTTPRoute", "scim", namespace)["spec"]["rules"]
     assert [match["path"]["value"] for match in scim["matches"]] == [PREFIX]
+
+
+@everywhere
+def test_the_edge_leads_every_page_to_the_gateway(overlay, namespace):
+    (pages,) = the(overlay, "HTTPRoute", "portal", namespace)["spec"]["rules"]
+    matches = [match["path"] for match in pages["matches"]]
+    for path in (*(route.path for route in all_routes()), ASSETS, *SIGN_ON_PATHS):
+        assert any(_leads_on(match, path) for match in matches), path
+
+
+def _leads_on(match: Mapping[str, str], path: str) -> bool:
+    """As Gateway API has it: a prefix ends with a segment."""
+    if match["type"] == "Exact":
+        return path == match["value"]
+    return f"{path}/".startswith(f"{match['value']}/")
 
 
 @everywhere

@@ -13,7 +13,9 @@ def locked(name: str) -> str:
     """A program that requirements/deploy.txt brings."""
     path = ENVIRONMENT / name
     if not path.exists():
-        pytest.skip(f"{name} is not there: `make deploy-tools` installs it")
+        pytest.skip(
+            f"{name} is not there: `make deploy-tools` installs it", allow_module_level=True
+        )
     return str(path)
 
 
@@ -21,5 +23,5 @@ def installed(name: str) -> str:
     """A program that the machine must bring itself."""
     path = shutil.which(name)
     if path is None:
-        pytest.skip(f"{name} is not installed on this machine")
+        pytest.skip(f"{name} is not installed on this machine", allow_module_level=True)
     return path

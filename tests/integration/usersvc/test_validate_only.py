@@ -197,6 +197,19 @@ async def test_a_delete_of_a_group_is_refused_as_if_it_were_one_and_deletes_none
     assert await get_group(groups, team.id) == team
 
 
+async def test_what_was_checked_only_is_no_change(users, groups, db):
+    ann = await create(users, "ann")
+    team = await create_group(groups, "team", [ann.id])
+    before = await db.fetch("SELECT number FROM changes")
+    await check_create(users, "bob")
+    await check_update(users, ann.id, title="Chief")
+    await check_delete(users, ann.id)
+    await check_create_group(groups, "crew", (ann.id,))
+    await check_update_group(groups, team.id, display_name="crew")
+    await check_delete_group(groups, team.id)
+    assert await db.fetch("SELECT number FROM changes") == before
+
+
 async def test_what_was_checked_holds_no_lock_and_no_connection(users):
     ann = await create(users, "ann")
     for _ in range(20):  # more than there are connections
