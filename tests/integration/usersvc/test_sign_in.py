@@ -298,9 +298,18 @@ async def test_an_organization_never_signs_in_anothers_user(sessions, users, clo
     assert sorted(await links(db)) == sorted(
         [(ACME, "oid-ann", response.session.user_id), (GLOBEX, "oid-ann", other.id)]
     )
-    for organization_id, user_id in ((ACME, response.session.user_id), (GLOBEX, other.id)):
-        again = await vouch(sessions, clock.now, email="li@x.test", organization_id=organization_id)
-        assert again.session.user_id == user_id
+
+
+async def test_each_organization_has_links_of_its_own(sessions, users, clock):
+    organizations = (ACME, GLOBEX)
+    own = {
+        each: await create(users, "ann@acme.test", each, external_id="ann")
+        for each in organizations
+    }
+    for email in ("ann@acme.test", "li@acme.test"):
+        for each in organizations:
+            response = await vouch(sessions, clock.now, OID_ANN, email, organization_id=each)
+            assert response.session.user_id == own[each].id
 
 
 async def test_a_repeated_sign_in_writes_its_session_and_nothing_else(sessions, users, clock, db):
