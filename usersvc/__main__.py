@@ -39,6 +39,7 @@ from usersvc.changes_servicer import ChangesServicer
 from usersvc.commands import COMMANDS, Desk
 from usersvc.group_store import GroupStore
 from usersvc.groups_servicer import GroupsServicer
+from usersvc.identity_store import IdentityStore
 from usersvc.list_store import Lists
 from usersvc.request_store import RequestStore
 from usersvc.schema_store import SchemaStore
@@ -101,6 +102,7 @@ async def serve(config: Settings, stop: Stop) -> None:
             "refusals": activity_store.trim,
             "create requests": RequestStore(database).trim,
             "sessions": session_store.trim,
+            "deleted identities": IdentityStore(database).trim,
         }
         tasks.create_task(trim(over, system_clock, logger, stop))
         await server.run(stop)

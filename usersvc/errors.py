@@ -30,6 +30,7 @@ __all__ = [
     "SignInUnknown",
     "SnapshotsBusy",
     "UnknownField",
+    "UserDeleted",
     "UserInactive",
     "UserNameTaken",
     "UserNotFound",
@@ -234,6 +235,19 @@ class UserInactive(Refusal):
         super().__init__("This user may not sign in: the account is not active.")
 
 
+class UserDeleted(Refusal):
+    """Provisioning deleted the person, who would be created again by signing in."""
+
+    code = Code.PERMISSION_DENIED
+    reason = "USER_INACTIVE"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This person may not sign in: the account was removed by provisioning. Provision the "
+            "person again."
+        )
+
+
 class AssertionReplayed(Refusal):
     """The assertion was used before."""
 
@@ -258,16 +272,16 @@ class SignInAmbiguous(Refusal):
 
 
 class SignInConflict(Refusal):
-    """The e-mail address belongs to a user with another object identifier."""
+    """The user who would sign in is somebody else to the identity provider."""
 
     code = Code.FAILED_PRECONDITION
     reason = "SIGN_IN_CONFLICT"
 
     def __init__(self) -> None:
         super().__init__(
-            "The user with this e-mail address has another external id than the object identifier "
+            "The user with this e-mail address or link has another object identifier than the one "
             "that signs in, and may be somebody else. Provision the object identifier as external "
-            "id, or remove the user's."
+            "id, or remove the user."
         )
 
 

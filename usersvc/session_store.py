@@ -4,7 +4,6 @@ Each of its statements but those that trim names the organization first. Whoever
 user before a session or a link, as deleting and deactivating do.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -15,7 +14,7 @@ import asyncpg
 from chassis.bell import Bell
 from chassis.database import Database
 from chassis.refusal import Refusal
-from usersvc import sessions, user_rows, user_store, users
+from usersvc import identity_store, sessions, user_rows, user_store, users
 from usersvc.changes import Origin
 from usersvc.errors import (
     AssertionReplayed,
@@ -24,6 +23,7 @@ from usersvc.errors import (
     UserNameTaken,
     UserNotFound,
 )
+from usersvc.identity_store import LinkedMeanwhile
 from usersvc.session_token import Token
 from usersvc.sessions import Assertion, Identity, Session
 from usersvc.user_rows import COLUMNS
@@ -53,7 +53,7 @@ class SignedIn:
 class SessionStore:
     """Begins, finds and ends sessions. A token leads nowhere but into its own organization.
 
-    `bell` rings once a user who was created or linked has been committed.
+    `bell` rings once a user who was created or changed has been committed.
     """
 
     def __init__(self, database: Database, bell: Bell) -> None:
@@ -115,8 +115,8 @@ class SessionStore:
         """Begin a session for whom an assertion vouches, linking or creating the user.
 
         An assertion that was shown is taken even if nobody gets in by it. Refuses
-        AssertionReplayed, UserNameTaken (under constant contention) and what the linking rule
-        refuses.
+        AssertionReplayed, UserNameTaken and SignInConflict (under constant contention) and what the
+        linking rule refuses.
         """
         async with self._database.transaction() as db:
             await _take(db, assertion)
@@ -208,7 +208,7 @@ async def _outcome(
                 return await _sign_in(
                     db, identity, token, now, origin, create_missing=create_missing
                 )
-        except UserNameTaken as refusal:  # by a user created just now, who will be found
+        except (UserNameTaken, LinkedMeanwhile) as refusal:  # by somebody who will be found now
             outcome = refusal
         except Refusal as refusal:
             return refusal
@@ -226,14 +226,19 @@ async def _sign_in(
     create_missing: bool,
 ) -> SignedIn:
     organization_id = token.organization_id
-    user = sessions.matched(identity, *await _candidates(db, organization_id, identity))
-    created = user is None
-    if user is None:
-        profile = sessions.created(identity, create_missing=create_missing)
+    candidates = await identity_store.locked_candidates(db, organization_id, identity)
+    found = sessions.matched(identity, *candidates)
+    if found is None:
+        deleted = create_missing and await identity_store.is_deleted(
+            db, organization_id, identity, now
+        )
+        profile = sessions.created(identity, create_missing=create_missing, deleted=deleted)
         user = await user_store.insert(db, organization_id, profile, now, origin)
-    elif (profile := sessions.linked(user.profile, identity)) != user.profile:
-        user = await _write(db, user, profile, now, origin)
-    return SignedIn(await _begin(db, token, user.user_id, now), created)
+    else:
+        user = found.user
+    if found is None or found.linked_to != identity.object_identifier:
+        await identity_store.link(db, organization_id, identity.object_identifier, user.user_id)
+    return SignedIn(await _begin(db, token, user.user_id, now), created=found is None)
 
 
 async def _appoint(
@@ -253,23 +258,6 @@ async def _appoint(
         profile = sessions.with_administrator(user.profile)
         user = await _write(db, user, profile, now, origin)
     return Appointed(user, created=False)
-
-
-async def _candidates(
-    db: asyncpg.Connection, organization_id: UUID, identity: Identity
-) -> tuple[Sequence[User], User | None]:
-    """Who has the object identifier; only if nobody does, who has the e-mail address as name."""
-    rows = await db.fetch(_LOCK_HOLDERS, organization_id, identity.object_identifier)
-    if not rows:  # but somebody may be about to add one
-        await db.execute(_LOCK_EXTERNAL_IDS, organization_id)
-        rows = await db.fetch(_LOCK_HOLDERS, organization_id, identity.object_identifier)
-    if rows:
-        return [user_rows.user(row) for row in rows], None
-    row = await db.fetchrow(
-        _LOCK_NAMESAKE,
-        organization_id, identity.email, users.ADMINISTRATOR,
-    )  # fmt: skip
-    return (), None if row is None else user_rows.user(row)
 
 
 async def _write(
@@ -322,18 +310,6 @@ _LOCK_USER_OF_LINK: Final = f"""
                        WHERE organization_id = $1 AND secret_digest = $2 AND expire_time > $3)
        FOR NO KEY UPDATE
 """  # noqa: S608
-
-# More than one is refused, however many there are.
-_LOCK_HOLDERS: Final = f"""
-    SELECT {COLUMNS}
-      FROM users
-     WHERE organization_id = $1 AND external_id = $2
-     ORDER BY user_id
-     LIMIT 2
-       FOR NO KEY UPDATE
-"""  # noqa: S608
-
-_LOCK_EXTERNAL_IDS: Final = "SELECT pg_advisory_xact_lock(external_ids_lock($1))"
 
 _SELECT_NAMESAKE: Final = f"""
     SELECT {COLUMNS} FROM users WHERE organization_id = $1 AND fold(user_name) = fold($2)

@@ -1,6 +1,7 @@
 """Sessions: who is signed in, and whom an identity provider's word lets in."""
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -13,6 +14,7 @@ from usersvc.errors import (
     SignInAmbiguous,
     SignInConflict,
     SignInUnknown,
+    UserDeleted,
     UserInactive,
 )
 from usersvc.users import Name, Profile, TypedValue, User
@@ -30,6 +32,11 @@ ASSERTION_SKEW: Final = timedelta(minutes=5)
 """How long after its end a caller whose clock is behind may still take an assertion for good."""
 ASSERTION_KEPT: Final = timedelta(minutes=10)
 """How long after its end an assertion's id stays taken: longer than anybody takes it for good."""
+
+DELETED_KEPT: Final = timedelta(days=90)
+"""How long no sign-in creates a person again who was deleted."""
+
+_OBJECT_IDENTIFIER: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,34 +112,70 @@ def check(assertion: Assertion, now: datetime) -> None:
 # --- the linking rule -----------------------------------------------------------------------
 
 
-def matched(identity: Identity, holders: Sequence[User], namesake: User | None) -> User | None:
-    """The user that an identity stands for, if there is one.
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A user who may be whom an identity stands for, and the object identifier it is linked to."""
 
-    `holders` have the object identifier as `external_id`, `namesake` has the e-mail address as
-    `user_name`. A namesake who is somebody else to the identity provider is never taken over.
-    Refuses SignInAmbiguous, SignInConflict and UserInactive.
+    user: User
+    linked_to: str = ""
+
+
+def matched(
+    identity: Identity, holders: Sequence[Candidate], namesake: Candidate | None
+) -> Candidate | None:
+    """Whom an identity stands for, if there is somebody.
+
+    `holders` are linked to the object identifier or have it as `external_id`; `namesake` has the
+    e-mail address as `user_name`. A namesake who is somebody else to the identity provider is never
+    taken over. Refuses SignInAmbiguous, SignInConflict and UserInactive.
     """
     if len(holders) > 1:
         raise SignInAmbiguous
-    user = holders[0] if holders else namesake
-    if user is None:
+    candidate = holders[0] if holders else namesake
+    if candidate is None:
         return None
-    if user.profile.external_id not in ("", identity.object_identifier):
+    if _is_somebody_else(candidate, identity.object_identifier):
         raise SignInConflict
-    check_active(user)
-    return user
+    check_active(candidate.user)
+    return candidate
 
 
-def linked(profile: Profile, identity: Identity) -> Profile:
-    """A matched user's profile with the object identifier, by which it is found from now on."""
-    return replace(profile, external_id=identity.object_identifier)
+def _is_somebody_else(candidate: Candidate, object_identifier: str) -> bool:
+    """An object identifier that provisioning has given counts, and then one that signed in."""
+    external_id = candidate.user.profile.external_id
+    if is_object_identifier(external_id):
+        return not _same(external_id, object_identifier)
+    return bool(candidate.linked_to) and not _same(candidate.linked_to, object_identifier)
 
 
-def created(identity: Identity, *, create_missing: bool) -> Profile:
-    """The profile for whom nobody matches; refuses (SignInUnknown) unless one may be created."""
+def is_object_identifier(text: str) -> bool:
+    """Whether a text has the form of Entra's object identifiers, a UUID; not so `mailNickname`."""
+    return _OBJECT_IDENTIFIER.fullmatch(text) is not None
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two object identifiers are one: in UUIDs case makes no difference."""
+    if is_object_identifier(one):
+        return one.lower() == other.lower()
+    return one == other
+
+
+def created(identity: Identity, *, create_missing: bool, deleted: bool) -> Profile:
+    """The profile for whom nobody matches.
+
+    Refuses SignInUnknown unless one may be created, and UserDeleted whom provisioning deleted:
+    only provisioning brings such a person back.
+    """
     if not create_missing:
         raise SignInUnknown
+    if deleted:
+        raise UserDeleted
     return identity.profile
+
+
+def names_of_deleted(user_name: str, external_id: str) -> Sequence[str]:
+    """By what a sign-in would recognize a deleted user, beside the link."""
+    return (user_name, external_id) if is_object_identifier(external_id) else (user_name,)
 
 
 def check_active(user: User) -> None:

@@ -14,10 +14,12 @@ from chassis.database import Database
 from usersvc import (
     changes,
     extensions,
+    identity_store,
     lookup_store,
     membership_store,
     request_store,
     schema_store,
+    sessions,
     user_rows,
     users,
 )
@@ -164,7 +166,8 @@ class UserStore:
     ) -> None:
         """Remove a user that has a version, or any, and take it out of its groups.
 
-        What the log holds of the person goes, too.
+        What the log holds of the person goes, too. Digests stay, so that no sign-in creates the
+        person again.
 
         Refuses UserNotFound and EtagMismatch.
         """
@@ -178,6 +181,8 @@ class UserStore:
             about = (organization_id, user_id, now, origin.request_id, origin.key_id)
             await db.execute(_FORGET, organization_id, user_id)
             await db.execute(_FORGET_REFUSALS, organization_id, user_id, row["user_name"])
+            names = sessions.names_of_deleted(row["user_name"], row["external_id"] or "")
+            await identity_store.remember_deleted(db, organization_id, user_id, names, now)
             await db.execute(_LEAVE_GROUPS, *about)
             await db.execute(_DELETE, *about, row["administrator"])
 
@@ -284,7 +289,7 @@ _SELECT_ONE_AND_WHETHER_IN_GROUPS: Final = f"""
 _SELECT_LOCKED: Final = f"{_SELECT_ONE} FOR NO KEY UPDATE"
 
 _LOCK_TO_DELETE: Final = """
-    SELECT version, user_name,
+    SELECT version, user_name, external_id,
            coalesce(active AND has_role(roles, 'Administrator'), false) AS administrator
       FROM users
      WHERE organization_id = $1 AND user_id = $2

@@ -62,22 +62,30 @@ CREATE TRIGGER users_end_sessions AFTER UPDATE OF active ON users
     FOR EACH ROW WHEN (OLD.active AND NEW.active IS NOT TRUE)
     EXECUTE FUNCTION end_sessions();
 
--- Who signs in for the first time is created unless a user has the external id already. No unique
--- index can tell, as several users may have it: so whoever is about to add one takes this lock of
--- the organization with others, and whoever has looked for one in vain takes it alone to look again.
--- One lock, however many users a transaction adds: their number is limited.
-CREATE FUNCTION external_ids_lock(organization_id uuid) RETURNS bigint
+-- Whom an identity provider knows by which object identifier: one user each way, so of two first
+-- sign-ins at once the second one waits for the first, and then finds whom it made or linked.
+CREATE TABLE linked_identities (
+    organization_id   uuid NOT NULL,
+    object_identifier text COLLATE "C" NOT NULL,
+    user_id           uuid NOT NULL,
+    CONSTRAINT linked_identities_pkey PRIMARY KEY (organization_id, object_identifier),
+    CONSTRAINT linked_identities_user_key UNIQUE (organization_id, user_id),
+    CONSTRAINT linked_identities_user_fkey FOREIGN KEY (organization_id, user_id)
+        REFERENCES users (organization_id, user_id) ON DELETE CASCADE
+);
+
+-- How a person who was deleted would sign in: no sign-in creates the person again. Digests, as what
+-- is a person's goes with the person; the organization is part of them, so one organization's say
+-- nothing about another's.
+CREATE FUNCTION identity_digest(organization_id uuid, identity text) RETURNS bytea
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-    RETURN hashtextextended('external ids of ' || organization_id::text, 0);
+    RETURN sha256(uuid_send(organization_id) || convert_to(fold(identity), 'UTF8'));
 
-CREATE FUNCTION lock_external_ids() RETURNS trigger
-    LANGUAGE plpgsql AS
-$$
-BEGIN
-    PERFORM pg_advisory_xact_lock_shared(external_ids_lock(NEW.organization_id));
-    RETURN NEW;
-END
-$$;
+CREATE TABLE deleted_identities (
+    organization_id uuid        NOT NULL,
+    digest          bytea       NOT NULL,
+    delete_time     timestamptz NOT NULL,
+    CONSTRAINT deleted_identities_pkey PRIMARY KEY (organization_id, digest)
+);
 
-CREATE TRIGGER users_lock_external_ids BEFORE INSERT ON users
-    FOR EACH ROW WHEN (NEW.external_id IS NOT NULL) EXECUTE FUNCTION lock_external_ids();
+CREATE INDEX deleted_identities_delete_time_idx ON deleted_identities (delete_time);

@@ -4,6 +4,7 @@ import itertools
 from datetime import datetime, timedelta
 from typing import Final
 
+import asyncpg
 import grpc
 from cloudacademy.errors.v1.errors_pb2 import Reason
 from cloudacademy.users.v1 import sessions_pb2 as pb
@@ -13,6 +14,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from tests.integration.usersvc.user_calls import ACME, refused
 
+OID_ANN: Final = "5b6f0f3e-0f6b-4b0e-9c0e-0a4f8a1d2c11"
+OID_OTHER: Final = "0b1e5f3c-6f2f-4a52-8a51-9e3a0c5d7f10"
 ADMINISTRATOR: Final = [TypedValue(value="Administrator")]
 _numbers = itertools.count()
 
@@ -61,6 +64,18 @@ async def vouch(
         "email": email,
     } | fields
     return await stub.SignInWithAssertion(pb.SignInWithAssertionRequest(**request))
+
+
+async def links(db: asyncpg.Connection) -> list[tuple[str, str, str]]:
+    """The organization, object identifier and user of each link."""
+    rows = await db.fetch(
+        """
+        SELECT organization_id::text, object_identifier, user_id::text
+          FROM linked_identities
+         ORDER BY organization_id, object_identifier
+        """
+    )
+    return [tuple(row) for row in rows]
 
 
 def ended():

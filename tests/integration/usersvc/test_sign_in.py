@@ -1,20 +1,21 @@
 """Sign-ins for which an identity provider vouches: who is whom, and who is nobody."""
 
-import asyncio
 import secrets
 from datetime import timedelta
 
-import asyncpg
 import pytest
 from cloudacademy.users.v1 import users_pb2
 from cloudacademy.users.v1.users_pb2 import Name, TypedValue
 
 from tests.integration.usersvc.session_calls import (
     ADMINISTRATOR,
+    OID_ANN,
+    OID_OTHER,
     ambiguous,
     conflict,
     ended,
     inactive,
+    links,
     replayed,
     session,
     signed_in,
@@ -22,7 +23,6 @@ from tests.integration.usersvc.session_calls import (
     unknown,
     vouch,
 )
-from tests.integration.usersvc.test_users_process import until
 from tests.integration.usersvc.test_users_together import outcomes
 from tests.integration.usersvc.user_calls import (
     ACME,
@@ -58,33 +58,107 @@ async def test_the_object_identifier_finds_its_user_whatever_the_e_mail_address(
     assert await get(users, ann.id) == ann
 
 
-async def test_the_e_mail_address_finds_a_user_without_object_identifier_who_then_has_it(
-    sessions, users, clock
+@pytest.mark.parametrize("external_id", ["", "ann", "oid-other"])
+async def test_the_e_mail_address_finds_a_user_whom_the_object_identifier_then_finds(
+    sessions, users, clock, db, external_id
 ):
-    ann = await create(users, "Ann@Acme.Test", title="Engineer")
+    ann = await create(users, "Ann@Acme.Test", title="Engineer", external_id=external_id)
     clock.advance(minutes=1)
 
     response = await vouch(sessions, clock.now, "oid-ann", "ann@acme.TEST")
 
     assert (response.session.user_id, response.created) == (ann.id, False)
-    after = await get(users, ann.id)
-    assert (after.user_name, after.external_id, after.title) == (
-        *("Ann@Acme.Test", "oid-ann", "Engineer"),
-    )
-    assert (after.etag, after.update_time) == ("2", timestamp(clock.now))
+    assert await links(db) == [(ACME, "oid-ann", ann.id)]
     # From now on another address makes no difference, and another person with this one does.
     assert (await vouch(sessions, clock.now, "oid-ann", "li@acme.test")).session.user_id == ann.id
     with conflict():
         await vouch(sessions, clock.now, "oid-other", "ann@acme.test", create_missing=True)
+    assert await get(users, ann.id) == ann
+    assert await links(db) == [(ACME, "oid-ann", ann.id)]
 
 
-@pytest.mark.parametrize("external_id", ["oid-other", "OID-ANN", "annli"])
-async def test_a_user_who_is_somebody_else_is_never_taken_over(sessions, users, clock, external_id):
+async def test_who_is_provisioned_by_entras_default_mapping_signs_in(sessions, users, clock, db):
+    ann = await create(users, "ann@acme.test", external_id="ann")
+    for _ in range(2):
+        response = await vouch(sessions, clock.now, OID_ANN, create_missing=True)
+        assert (response.session.user_id, response.created) == (ann.id, False)
+    assert await get(users, ann.id) == ann
+
+
+async def test_who_changes_the_address_and_the_nickname_is_found_by_the_link(
+    sessions, users, clock
+):
+    ann = await create(users, "ann@acme.test", external_id="ann")
+    await vouch(sessions, clock.now, OID_ANN)
+    await update(users, ann.id, user_name="ann.wu@acme.test", external_id="ann.wu")
+    await create(users, "ann@acme.test", external_id="ann")
+    for email in ("ann@acme.test", "ann.wu@acme.test"):
+        assert (await vouch(sessions, clock.now, OID_ANN, email)).session.user_id == ann.id
+
+
+@pytest.mark.parametrize("external_id", [OID_OTHER, OID_OTHER.upper()])
+@pytest.mark.parametrize("identifier", [OID_ANN, "oid-ann"])
+async def test_a_user_who_is_somebody_else_is_never_taken_over(
+    sessions, users, clock, db, *, external_id, identifier
+):
     ann = await create(users, "ann@acme.test", external_id=external_id)
     with conflict():
-        await vouch(sessions, clock.now, "oid-ann", "ann@acme.test", create_missing=True)
+        await vouch(sessions, clock.now, identifier, create_missing=True)
     assert await get(users, ann.id) == ann
     assert len(await everybody(users)) == 1
+    assert await links(db) == []
+
+
+async def test_case_makes_no_difference_between_object_identifiers_and_in_no_other_text(
+    sessions, users, clock
+):
+    ann = await create(users, "ann@acme.test", external_id=OID_ANN.upper())
+    for identifier in (OID_ANN, OID_ANN.upper(), OID_ANN):
+        assert (await vouch(sessions, clock.now, identifier)).session.user_id == ann.id
+    await create(users, "bob@acme.test")
+    await vouch(sessions, clock.now, "oid-bob", "bob@acme.test")
+    with conflict():
+        await vouch(sessions, clock.now, "OID-BOB", "bob@acme.test")
+
+
+async def test_provisioning_is_the_authority_for_who_is_linked(sessions, users, clock, db):
+    ann = await create(users, "ann@acme.test", external_id="ann")
+    await vouch(sessions, clock.now, OID_ANN)
+    await update(users, ann.id, external_id=OID_OTHER)
+    with conflict():
+        await vouch(sessions, clock.now, OID_ANN, create_missing=True)
+    assert await links(db) == [(ACME, OID_ANN, ann.id)]
+
+    # The account is the other one's, and goes on to be so if only a nickname is sent.
+    response = await vouch(sessions, clock.now, OID_OTHER, "li@acme.test", create_missing=True)
+    assert (response.session.user_id, response.created) == (ann.id, False)
+    assert await links(db) == [(ACME, OID_OTHER, ann.id)]
+    await update(users, ann.id, external_id="ann")
+    with conflict():
+        await vouch(sessions, clock.now, OID_ANN)
+    assert (await vouch(sessions, clock.now, OID_OTHER)).session.user_id == ann.id
+
+
+async def test_an_external_id_of_another_form_is_no_authority_over_a_link(
+    sessions, users, clock, db
+):
+    ann = await create(users, "ann@acme.test", external_id="ann")
+    await vouch(sessions, clock.now, OID_ANN)
+    with conflict():
+        await vouch(sessions, clock.now, "ann", "li@acme.test", create_missing=True)
+    assert await links(db) == [(ACME, OID_ANN, ann.id)]
+
+
+async def test_who_is_linked_while_somebody_else_is_given_the_object_identifier_is_not_chosen(
+    sessions, users, clock
+):
+    await create(users, "ann@acme.test", external_id="ann")
+    await vouch(sessions, clock.now, OID_ANN)
+    twin = await create(users, "ann@corp.test", external_id=OID_ANN, active=False)
+    with ambiguous():
+        await vouch(sessions, clock.now, OID_ANN, create_missing=True)
+    await delete(users, twin.id)
+    await vouch(sessions, clock.now, OID_ANN, create_missing=True)
 
 
 async def test_two_users_with_the_object_identifier_are_not_chosen_from(sessions, users, clock):
@@ -125,26 +199,35 @@ async def test_who_is_not_there_is_created_if_that_is_wanted(sessions, users, cl
 @pytest.mark.parametrize(
     ("field", "value"), [("user_name", "ANN@acme.test"), ("external_id", "oid-ann")]
 )
-async def test_provisioning_finds_who_was_created_or_linked_by_either_name(
+async def test_provisioning_finds_who_was_created_by_either_name(
     sessions, users, clock, field, value
 ):
-    await create(users, "bob@acme.test")
-    await vouch(sessions, clock.now, "oid-bob", "bob@acme.test")
     await vouch(sessions, clock.now, create_missing=True)
     assert await names(users, compare(field, "EQUAL", value)) == ["ann@acme.test"]
-    assert await names(users, compare("external_id", "EQUAL", "oid-bob")) == ["bob@acme.test"]
+
+
+async def test_who_was_created_and_then_provisioned_stays_the_same_user(sessions, users, clock):
+    ann = (await vouch(sessions, clock.now, OID_ANN, create_missing=True)).session.user_id
+    await update(users, ann, external_id="ann", user_name="ann@corp.test")
+    response = await vouch(sessions, clock.now, OID_ANN, create_missing=True)
+    assert (response.session.user_id, response.created) == (ann, False)
 
 
 @pytest.mark.parametrize("active", [False, None], ids=["false", "unassigned"])
-@pytest.mark.parametrize("external_id", ["oid-ann", ""], ids=["identifier", "e-mail"])
+@pytest.mark.parametrize("found_by", ["external id", "e-mail", "link"])
 async def test_who_is_not_active_is_refused_however_found(
-    sessions, users, clock, external_id, active
+    sessions, users, clock, db, *, found_by, active
 ):
+    external_id = "oid-ann" if found_by == "external id" else ""
     ann = await create(users, "ann@acme.test", external_id=external_id)
+    if found_by == "link":
+        await vouch(sessions, clock.now)
+        await update(users, ann.id, user_name="ann@corp.test")
+    before = await links(db)
     await update(users, ann.id, "active", active=active)
     with inactive():
         await vouch(sessions, clock.now, create_missing=True)
-    assert (await get(users, ann.id)).external_id == external_id
+    assert await links(db) == before
     assert len(await everybody(users)) == 1
 
 
@@ -203,156 +286,47 @@ async def test_an_assertion_is_for_an_hour_at_most_and_not_over(sessions, clock)
             await vouch(sessions, clock.now, assertion_expire_time=timestamp(clock.now + by))
 
 
-async def test_an_organization_never_signs_in_anothers_user(sessions, users, clock):
-    await create(users, "ann@acme.test", GLOBEX, external_id="oid-ann")
+async def test_an_organization_never_signs_in_anothers_user(sessions, users, clock, db):
+    other = await create(users, "ann@acme.test", GLOBEX, external_id="oid-ann")
+    await vouch(sessions, clock.now, organization_id=GLOBEX)
     with unknown():
         await vouch(sessions, clock.now)
     response = await vouch(sessions, clock.now, create_missing=True)
     assert response.created
     assert response.session.organization_id == ACME
-
-
-async def test_many_first_sign_ins_at_once_make_one_user(sessions, users, clock):
-    for number in range(4):
-        found = await asyncio.gather(
-            *(
-                vouch(
-                    sessions,
-                    clock.now,
-                    f"oid-{number}",
-                    # The second address would be free for a second user.
-                    f"{'ab'[which % 2]}{number}@acme.test",
-                    create_missing=True,
-                )
-                for which in range(6)
-            )
-        )
-        assert len({each.session.user_id for each in found}) == 1
-        assert sorted(each.created for each in found) == [False] * 5 + [True]
-    assert len(await everybody(users)) == 4
-
-
-@pytest.mark.parametrize("external_id", ["oid", ""])
-async def test_a_first_sign_in_beside_a_create_of_the_same_name_makes_one_user(
-    sessions, users, clock, external_id
-):
-    for number in range(8):
-        name, identifier = f"ann{number}@acme.test", f"oid-{number}"
-        own = f"{external_id}-{number}" if external_id else ""
-        found = await outcomes(
-            create(users, name.upper(), external_id=own),
-            vouch(sessions, clock.now, identifier, name, create_missing=True),
-        )
-        assert found in (["OK", "OK"], ["OK", "USER_NAME_TAKEN"])
-        assert [each[1] for each in await everybody(users)].count(identifier) == 1
-    assert len(await everybody(users)) == 8
-
-
-async def waiters(db: asyncpg.Connection) -> int:
-    return await db.fetchval(
-        """
-        SELECT count(*) FROM pg_stat_activity
-         WHERE application_name = 'usersvc' AND wait_event_type = 'Lock'
-        """
+    assert sorted(await links(db)) == sorted(
+        [(ACME, "oid-ann", response.session.user_id), (GLOBEX, "oid-ann", other.id)]
     )
 
 
-async def insert(connection: asyncpg.Connection, user_name: str, external_id: str) -> None:
-    await connection.execute(
-        """
-        INSERT INTO users
-            (organization_id, user_name, external_id, active, create_time, update_time)
-        VALUES ($1, $2, $3, true, now(), now())
-        """,
-        *(ACME, user_name, external_id),
-    )
+async def test_each_organization_has_links_of_its_own(sessions, users, clock):
+    organizations = (ACME, GLOBEX)
+    own = {
+        each: await create(users, "ann@acme.test", each, external_id="ann")
+        for each in organizations
+    }
+    for email in ("ann@acme.test", "li@acme.test"):
+        for each in organizations:
+            response = await vouch(sessions, clock.now, OID_ANN, email, organization_id=each)
+            assert response.session.user_id == own[each].id
 
 
-async def test_a_first_sign_in_waits_for_a_create_that_has_not_committed(
-    sessions, users, clock, db, users_url
-):
-    creating = await asyncpg.connect(users_url)
-
-    async def somebody_waits() -> bool:
-        return await waiters(db) == 1
-
-    for user_name, external_id in (("ann@corp.test", "oid-ann"), ("bob@acme.test", "oid-bob")):
-        transaction = creating.transaction()
-        await transaction.start()
-        await insert(creating, user_name, external_id)
-        email = f"{external_id[4:]}@acme.test"
-        call = asyncio.create_task(
-            vouch(sessions, clock.now, external_id, email, create_missing=True)
-        )
-        await until(somebody_waits)
-        await transaction.commit()
-        assert not (await call).created
-    await creating.close()
-    assert await everybody(users) == [("ann@corp.test", "oid-ann"), ("bob@acme.test", "oid-bob")]
+async def test_a_repeated_sign_in_writes_its_session_and_nothing_else(sessions, users, clock, db):
+    await create(users, "ann@acme.test", external_id="ann")
+    await vouch(sessions, clock.now)
+    written = "SELECT ctid::text, xmin::text FROM {}"
+    tables = ("users", "linked_identities", "changes")
+    before = [await db.fetch(written.format(table)) for table in tables]
+    await vouch(sessions, clock.now)
+    assert [await db.fetch(written.format(table)) for table in tables] == before
+    assert await db.fetchval("SELECT count(*) FROM sessions") == 2
 
 
-async def test_creates_of_any_number_in_one_transaction_take_one_lock(db):
-    async with db.transaction():
-        await db.execute(
-            """
-            INSERT INTO users (organization_id, user_name, external_id, create_time, update_time)
-            SELECT $1, 'ann' || number, 'oid-' || number, now(), now()
-              FROM generate_series(1, 100) AS number
-            """,
-            ACME,
-        )
-        locks = "SELECT mode FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
-        assert [row["mode"] for row in await db.fetch(locks)] == ["ShareLock"]
-
-
-async def test_a_name_taken_by_a_create_that_has_not_committed_is_looked_at_again(
-    sessions, users, clock, db, users_url
-):
-    async def somebody_waits() -> bool:
-        return await waiters(db) == 1
-
-    creating = await asyncpg.connect(users_url)
-    transaction = creating.transaction()
-    await transaction.start()
-    await insert(creating, "ann@acme.test", "oid-other")
-    call = asyncio.create_task(vouch(sessions, clock.now, create_missing=True))
-    await until(somebody_waits)
-    await transaction.commit()
-    await creating.close()
-    with conflict():
-        await call
-    assert await everybody(users) == [("ann@acme.test", "oid-other")]
-
-
-async def test_sign_ins_beside_changes_of_their_user_lose_nothing(sessions, users, clock):
-    for number in range(6):
-        name = f"ann{number}@acme.test"
-        ann = await create(users, name)
-        await asyncio.gather(
-            *(vouch(sessions, clock.now, f"oid-{number}", name) for _ in range(3)),
-            update(users, ann.id, title="Engineer"),
-            update(users, ann.id, "roles", roles=ADMINISTRATOR),
-        )
-        after = await get(users, ann.id)
-        assert (after.external_id, after.title, list(after.roles)) == (
-            *(f"oid-{number}", "Engineer", ADMINISTRATOR),
-        )
-
-
-async def test_sign_ins_beside_deactivations_and_deletions_leave_no_session(
-    sessions, users, clock, db
-):
-    for number in range(6):
-        identity = (f"oid-{number}", f"ann{number}@acme.test")
-        ann = await create(users, identity[1], external_id=identity[0])
-        found = await outcomes(
-            vouch(sessions, clock.now, *identity), update(users, ann.id, active=False)
-        )
-        assert found in (["OK", "OK"], ["OK", "USER_INACTIVE"])
-        await update(users, ann.id, active=True)
-        found = await outcomes(vouch(sessions, clock.now, *identity), delete(users, ann.id))
-        assert found in (["OK", "OK"], ["OK", "SIGN_IN_UNKNOWN"])
-    assert await db.fetch("SELECT FROM sessions") == []
+async def test_a_link_ends_with_its_user(sessions, users, clock, db):
+    ann = await create(users, "ann@acme.test")
+    await vouch(sessions, clock.now)
+    await delete(users, ann.id)
+    assert await links(db) == []
 
 
 async def test_a_person_may_be_signed_in_by_several_ways_at_once(sessions, users, clock):
@@ -377,18 +351,16 @@ async def test_an_assertions_id_may_be_what_an_identity_provider_likes(sessions,
         await vouch(sessions, clock.now, assertion_id=identifier)
 
 
-async def test_followers_of_changes_hear_of_who_is_created_and_linked(sessions, users, clock, db):
+async def test_followers_of_changes_hear_of_who_is_created_and_of_nobody_who_is_linked(
+    sessions, users, clock, db
+):
     bob = await create(users, "bob@acme.test")
-    linked = await vouch(sessions, clock.now, "oid-bob", "bob@acme.test")
+    await vouch(sessions, clock.now, "oid-bob", "bob@acme.test")
     created = await vouch(sessions, clock.now, create_missing=True)
     await vouch(sessions, clock.now, create_missing=True)
 
-    rows = await db.fetch(
-        "SELECT type, resource_id::text, version, fields FROM changes ORDER BY number"
-    )
-    assert [(row["type"], row["resource_id"], row["version"]) for row in rows] == [
+    rows = await db.fetch("SELECT type, resource_id::text, version FROM changes ORDER BY number")
+    assert [tuple(row) for row in rows] == [
         (ChangeType.USER_CREATED, bob.id, 1),
-        (ChangeType.USER_UPDATED, linked.session.user_id, 2),
         (ChangeType.USER_CREATED, created.session.user_id, 1),
     ]
-    assert rows[1]["fields"] == ["external_id"]

@@ -1,6 +1,7 @@
 """Tokens and the linking rule, without a database."""
 
 import string
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -9,22 +10,35 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from usersvc import session_token, sessions
-from usersvc.errors import Refusal, SignInAmbiguous, SignInConflict, SignInUnknown, UserInactive
+from usersvc.errors import (
+    Refusal,
+    SignInAmbiguous,
+    SignInConflict,
+    SignInUnknown,
+    UserDeleted,
+    UserInactive,
+)
 from usersvc.session_token import Token
-from usersvc.sessions import Identity
+from usersvc.sessions import Candidate, Identity
 from usersvc.users import Profile, TypedValue, User
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
-ANN = Identity("oid-ann", "ann@acme.test")
+OID = "5b6f0f3e-0f6b-4b0e-9c0e-0a4f8a1d2c11"
+OTHER = "0b1e5f3c-6f2f-4a52-8a51-9e3a0c5d7f10"
+ANN = Identity(OID, "ann@acme.test")
 TOKENS = st.builds(Token, st.uuids(), st.binary(min_size=32, max_size=32))
 
 
-def user(external_id: str, active: bool | None = True) -> User:
-    return User(UUID(int=1), UUID(int=2), 1, NOW, NOW, Profile("ann", external_id, active))
+def candidate(external_id: str, linked_to: str = "", active: bool | None = True) -> Candidate:
+    user = User(UUID(int=1), UUID(int=2), 1, NOW, NOW, Profile("ann", external_id, active))
+    return Candidate(user, linked_to)
 
 
-USERS = st.builds(
-    user, st.sampled_from(["", "oid-ann", "oid-other"]), st.sampled_from([True, False, None])
+CANDIDATES = st.builds(
+    candidate,
+    st.sampled_from(["", "ann", OID, OID.upper(), OTHER]),
+    st.sampled_from(["", OID, OTHER, "ann"]),
+    st.sampled_from([True, False, None]),
 )
 
 
@@ -54,9 +68,9 @@ def test_a_token_that_is_shown_by_accident_hides_its_secret():
     assert "SSS" not in repr(token)
 
 
-@given(st.lists(USERS, max_size=3), st.none() | USERS)
+@given(st.lists(CANDIDATES, max_size=3), st.none() | CANDIDATES)
 def test_who_is_matched_is_active_and_nobody_else_to_the_identity_provider(holders, namesake):
-    holders = [each for each in holders if each.profile.external_id == ANN.object_identifier]
+    holders = [each for each in holders if OID in (each.linked_to, each.user.profile.external_id)]
     try:
         found = sessions.matched(ANN, holders, namesake)
     except Refusal:
@@ -64,8 +78,10 @@ def test_who_is_matched_is_active_and_nobody_else_to_the_identity_provider(holde
     if found is None:
         assert (holders, namesake) == ([], None)
         return
-    assert found.profile.active is True
-    assert found.profile.external_id in ("", "oid-ann")
+    external_id = found.user.profile.external_id
+    assert found.user.profile.active is True
+    assert external_id in ("", "ann", OID, OID.upper())
+    assert found.linked_to in ("", OID) or external_id.lower() == OID
     assert found == (holders[0] if holders else namesake)
     assert len(holders) < 2
 
@@ -73,11 +89,16 @@ def test_who_is_matched_is_active_and_nobody_else_to_the_identity_provider(holde
 @pytest.mark.parametrize(
     ("holders", "namesake", "refusal"),
     [
-        ([user("oid-ann"), user("oid-ann")], None, SignInAmbiguous),
-        ([user("oid-ann", None)], user(""), UserInactive),
-        ([], user("", False), UserInactive),
-        ([], user("oid-other"), SignInConflict),
-        ([], user("oid-other", False), SignInConflict),
+        ([candidate(OID), candidate("", OID)], None, SignInAmbiguous),
+        ([candidate(OID, active=None)], candidate(""), UserInactive),
+        ([candidate("ann", OID, active=False)], None, UserInactive),
+        ([candidate(OTHER, OID)], None, SignInConflict),
+        ([candidate(OTHER.upper(), OID, active=False)], None, SignInConflict),
+        ([], candidate("", active=False), UserInactive),
+        ([], candidate(OTHER), SignInConflict),
+        ([], candidate(OTHER, active=False), SignInConflict),
+        ([], candidate("", OTHER), SignInConflict),
+        ([], candidate("ann", "somebody"), SignInConflict),
     ],
 )
 def test_the_linking_rule_refuses_rather_than_choose(holders, namesake, refusal):
@@ -85,10 +106,39 @@ def test_the_linking_rule_refuses_rather_than_choose(holders, namesake, refusal)
         sessions.matched(ANN, holders, namesake)
 
 
-def test_nobody_is_created_unless_that_is_wanted():
+@pytest.mark.parametrize(
+    ("holders", "namesake"),
+    [
+        ([candidate("ann", OID)], None),
+        ([candidate(OID, OTHER)], None),
+        ([], candidate("ann")),
+        ([], candidate("ann", OID.upper())),
+        ([], candidate(OID.upper(), OTHER)),
+    ],
+)
+def test_the_linking_rule_finds_whom_provisioning_or_an_earlier_sign_in_names(holders, namesake):
+    assert sessions.matched(ANN, holders, namesake) == (holders[0] if holders else namesake)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "ann", OID[:-1], OID + "0", OID.replace("-", ""), f"{{{OID}}}", OID + "\n"]
+)
+def test_only_a_uuid_as_entra_writes_it_has_the_form_of_an_object_identifier(text):
+    assert sessions.is_object_identifier(OID)
+    assert not sessions.is_object_identifier(text)
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_nobody_is_created_unless_that_is_wanted_and_provisioning_did_not_delete(deleted):
     with pytest.raises(SignInUnknown):
-        sessions.created(ANN, create_missing=False)
-    assert sessions.created(ANN, create_missing=True) == ANN.profile
+        sessions.created(ANN, create_missing=False, deleted=deleted)
+    with pytest.raises(UserDeleted) if deleted else nullcontext():
+        assert sessions.created(ANN, create_missing=True, deleted=deleted) == ANN.profile
+
+
+def test_a_nickname_is_nothing_by_which_somebody_deleted_is_recognized():
+    assert sessions.names_of_deleted("ann@acme.test", "ann") == ("ann@acme.test",)
+    assert sessions.names_of_deleted("ann@acme.test", OID) == ("ann@acme.test", OID)
 
 
 def test_a_new_administrator_keeps_other_roles():
