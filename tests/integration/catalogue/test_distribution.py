@@ -22,6 +22,8 @@ OF_THE_WHOLE_DATABASE = {
 EXCEPTIONS = {
     # A token names its key and not its organization: this is how the organization is found.
     "api_key_by_key_id": ["key_id"],
+    # Who signs in names an e-mail address: its domain leads to the organization.
+    "sso_domains_by_domain": ["domain"],
 }
 """Unique indexes that the organization does not lead. Distributed, each is a table of its own."""
 
