@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence, Set
 from typing import Any, Final, TypeAlias
 from uuid import uuid4
 
@@ -36,7 +36,8 @@ class Envelope(grpc.aio.ServerInterceptor):
     What is no refusal is a fault of ours: its text goes to the log, and only
     the request id goes out. Without an admission every caller is let in. No
     more than `max_calls` run at once; the next are refused. The line tells the
-    request's fields `told`, which must name ids only.
+    request's fields `told`, which must name ids only. Calls of the `carriers`
+    bring others, each with a line of its own, and have none themselves.
     """
 
     def __init__(
@@ -48,8 +49,10 @@ class Envelope(grpc.aio.ServerInterceptor):
         told: Sequence[str] = (),
         *,
         max_calls: int = MAX_CALLS,
+        carriers: Set[str] = frozenset(),
     ) -> None:
         self._log = log
+        self._carriers = carriers
         self._places = _Places(max_calls)
         self._told = told
         self._tracing = tracing
@@ -69,10 +72,11 @@ class Envelope(grpc.aio.ServerInterceptor):
             handler = await continuation(handler_call_details)
             if handler is None:
                 return None
-            wrapped = self._wrapped[method] = self._wrap(method, handler)
+            wrapped = self._wrapped[method] = self.wrapped(method, handler)
         return wrapped
 
-    def _wrap(self, method: str, handler: Handler) -> Handler:
+    def wrapped(self, method: str, handler: Handler) -> Handler:
+        """A handler with all that surrounds its calls."""
         if method.startswith(_OPEN):
             return handler
         if handler.unary_unary:
@@ -102,7 +106,8 @@ class Envelope(grpc.aio.ServerInterceptor):
             except Exception as error:  # noqa: BLE001 - the outermost handler
                 await call.refuse(error)
             else:
-                call.tell("OK")
+                if method not in self._carriers:
+                    call.tell("OK")
                 return response
 
         return answer if self._tracing is None else _traced(self._tracing, method, answer)

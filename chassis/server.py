@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence, Set
 from typing import Final
 
 import grpc
@@ -14,6 +14,7 @@ from chassis.admission import Admission, Callers
 from chassis.certificates import Certificates
 from chassis.channel import MAX_MESSAGE_BYTES, TAKES_CALLS
 from chassis.envelope import Envelope
+from chassis.inner_calls import InnerCalls
 from chassis.log import Logger
 from chassis.metrics import Metrics, Requests
 from chassis.process import StartError
@@ -50,6 +51,7 @@ class Server:
         metrics: Metrics | None = None,
         tracing: Tracing | None = None,
         told: Sequence[str] = (),
+        carriers: Set[str] = frozenset(),
     ) -> None:
         self._settings = settings
         self._metrics = metrics or Metrics()
@@ -62,17 +64,19 @@ class Server:
         self._certificates = Certificates(tls, log) if tls else None
         self._admission = Admission(callers) if tls else None
         self._health = health.aio.HealthServicer()
+        envelope = Envelope(
+            log,
+            self._admission,
+            self._calls(),
+            tracing,
+            told,
+            max_calls=settings.max_calls,
+            carriers=carriers,
+        )
+        self.inner = InnerCalls(envelope)
+        """Methods that are added here, too, can be called from within another call."""
         self.grpc: grpc.aio.Server = grpc.aio.server(
-            interceptors=[
-                Envelope(
-                    log,
-                    self._admission,
-                    self._calls(),
-                    tracing,
-                    told,
-                    max_calls=settings.max_calls,
-                )
-            ],
+            interceptors=[envelope],
             maximum_concurrent_rpcs=settings.max_calls + SPARE_CALLS,
             options=_options(settings),
         )

@@ -7,9 +7,11 @@ import secrets
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
+import grpc
 import orjson
+from cloudacademy.batch.v1 import batch_pb2_grpc
 from cloudacademy.users.v1 import (
     activity_pb2_grpc,
     changes_pb2_grpc,
@@ -32,6 +34,7 @@ from chassis.tracing import tracing
 from usersvc import settings
 from usersvc.activities_servicer import ActivitiesServicer
 from usersvc.activity_store import ActivityStore
+from usersvc.batch_servicer import EXECUTE, BatchServicer
 from usersvc.callers import CALLERS
 from usersvc.change_feed import ChangeFeed
 from usersvc.change_store import ChangeStore, Listener
@@ -77,10 +80,15 @@ async def serve(config: Settings, stop: Stop) -> None:
             metrics=metrics,
             tracing=traces,
             told=("organization_id",),
+            carriers={EXECUTE},
         )
         lists, schema_store, bell = Lists(database), SchemaStore(database), Bell()
         users = UsersServicer(UserStore(database, lists, bell), schema_store, system_clock)
         users_pb2_grpc.add_UserServiceServicer_to_server(users, server.grpc)
+        users_pb2_grpc.add_UserServiceServicer_to_server(
+            users, cast("grpc.aio.Server", server.inner)
+        )
+        batch_pb2_grpc.add_BatchServiceServicer_to_server(BatchServicer(server.inner), server.grpc)
         groups = GroupsServicer(GroupStore(database, lists, bell), system_clock)
         groups_pb2_grpc.add_GroupServiceServicer_to_server(groups, server.grpc)
         schemas = SchemasServicer(schema_store, system_clock)

@@ -32,6 +32,10 @@ CALLERS: Final[Mapping[str, Mapping[str, AbstractSet[str]]]] = {
         "ListSchemas": _OPERATED | {"search"},
         "DeleteSchema": _OPERATED,
     },
+    # What it carries asks for permission by itself.
+    "cloudacademy.batch.v1.BatchService": {
+        "Execute": _GATEWAY,
+    },
     "cloudacademy.users.v1.ChangeService": {
         "WatchChanges": _OPERATED | {"billing", "entitlement", "search", "email"},
         "WatchAllChanges": frozenset({"operator", "search"}),

@@ -72,7 +72,9 @@ async def serve(stop: process.Stop) -> None:
         lists, schemas, bell = Lists(database), SchemaStore(database), Bell()
         users, groups = UserClient(nowhere, {}), GroupClient(nowhere, {})
         own = SchemaClient(nowhere, {})
-        users._stub = Direct(UsersServicer(UserStore(database, lists, bell), schemas, system_clock))
+        direct = Direct(UsersServicer(UserStore(database, lists, bell), schemas, system_clock))
+        users._stub, users._create, users._get = direct, direct.CreateUser, direct.GetUser
+        users._update, users._look_up = direct.UpdateUser, direct.ListUsers
         groups._stub = Direct(GroupsServicer(GroupStore(database, lists, bell), system_clock))
         own._stub = Direct(SchemasServicer(schemas, system_clock))
         key_stub = keys_pb2_grpc.KeyServiceStub(keys)

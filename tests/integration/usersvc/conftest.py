@@ -12,6 +12,7 @@ import asyncpg
 import grpc
 import pytest
 import structlog
+from cloudacademy.batch.v1.batch_pb2_grpc import add_BatchServiceServicer_to_server
 from cloudacademy.users.v1.activity_pb2_grpc import (
     ActivityServiceStub,
     add_ActivityServiceServicer_to_server,
@@ -37,10 +38,12 @@ from cloudacademy.users.v1.users_pb2_grpc import UserServiceStub, add_UserServic
 from chassis.bell import Bell
 from chassis.database import Database
 from chassis.envelope import Envelope
+from chassis.inner_calls import InnerCalls
 from tests.postgres import Template, TestPostgres
 from usersvc.__main__ import FEED_CONNECTIONS, migrate
 from usersvc.activities_servicer import ActivitiesServicer
 from usersvc.activity_store import ActivityStore
+from usersvc.batch_servicer import BatchServicer
 from usersvc.change_feed import ChangeFeed
 from usersvc.change_store import ChangeStore, Listener
 from usersvc.changes_servicer import ChangesServicer
@@ -94,10 +97,13 @@ async def open_channel(url: str, clock: StoppedClock) -> AsyncIterator[grpc.aio.
         Database(url, "usersvc-changes", FEED_CONNECTIONS) as feed_database,
         asyncio.TaskGroup() as tasks,
     ):
-        server = grpc.aio.server(interceptors=[Envelope(log)])
+        envelope = Envelope(log)
+        server, inner = grpc.aio.server(interceptors=[envelope]), InnerCalls(envelope)
+        add_BatchServiceServicer_to_server(BatchServicer(inner), server)
         lists, schema_store, bell = Lists(database), SchemaStore(database), Bell()
         users = UsersServicer(UserStore(database, lists, bell), schema_store, clock)
         add_UserServiceServicer_to_server(users, server)
+        add_UserServiceServicer_to_server(users, inner)
         groups = GroupsServicer(GroupStore(database, lists, bell), clock)
         add_GroupServiceServicer_to_server(groups, server)
         add_SchemaServiceServicer_to_server(SchemasServicer(schema_store, clock), server)
