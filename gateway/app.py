@@ -2,8 +2,8 @@
 
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final
 from uuid import uuid4
 
@@ -15,14 +15,17 @@ from gateway.exchange import (
     MAX_BODY_BYTES,
     Answer,
     Exchange,
+    RefusedPart,
     body_reader,
     error_answer,
     parameters,
 )
-from gateway.refusal_log import RefusalLog, Refused
+from gateway.refusal_log import RefusalLog
+from gateway.refused import Refused
 from gateway.resource_types import ResourceTypes
 from gateway.routes.table import Table, path_segments
 from gateway.scim.errors import ScimError
+from gateway.scim.responses import dumps
 from gateway.scim.schema import USER
 
 PREFIX: Final = "/webhooks/ad/v1/scim"
@@ -61,13 +64,15 @@ class ScimEndpoint:
         except ScimError as error:
             answer, story.scim_type, story.error = error_answer(error), error.scim_type, error
         except web.HTTPException as error:
-            answer = error_answer(_from_http(error))
+            story.error = _from_http(error)
+            answer = error_answer(story.error)
         except Exception as fault:  # noqa: BLE001 - the outermost handler
             self._log.error("fault", request_id=story.request_id, exc_info=fault)
-            answer = error_answer(_fault(story.request_id))
+            story.error = _fault(story.request_id)
+            answer = error_answer(story.error)
         self._tell(request, answer, story)
-        if story.error is not None:
-            self._refusals.note(_refused(request, story, story.error))
+        for refused in _refused(request, story):
+            self._refusals.note(refused)
         return answer.response(story.request_id)
 
     async def _answer(self, request: web.Request, story: "_Story") -> Answer:
@@ -93,6 +98,7 @@ class ScimEndpoint:
             headers=request.headers,
             read=body_reader(request, story.keep),
             user_type=user_type,
+            refused=story.parts,
         )
         return await match.handler(exchange)
 
@@ -102,7 +108,7 @@ class ScimEndpoint:
             "request",
             method=request.method,
             endpoint=story.endpoint,
-            resource_id=story.resource_id if _UUID.fullmatch(story.resource_id) else "",
+            resource_id=_id(story.resource_id),
             status=answer.status,
             scim_type=story.scim_type,
             milliseconds=round((time.perf_counter() - story.started) * 1000, 2),
@@ -123,6 +129,7 @@ class _Story:
     scim_type: str | None = None
     error: ScimError | None = None
     body: bytes = b""
+    parts: list[RefusedPart] = field(default_factory=list)
     started: float = field(default_factory=time.perf_counter)
 
     def keep(self, body: bytes) -> None:
@@ -130,19 +137,38 @@ class _Story:
         self.body = body
 
 
-def _refused(request: web.Request, story: _Story, error: ScimError) -> Refused:
-    segments = request.rel_url.raw_path_qs.partition(PREFIX)
+def _refused(request: web.Request, story: _Story) -> Iterator[Refused]:
+    """The request if it was refused, else what was refused of it."""
+    if story.error is not None:
+        yield _as_refused(request, story, story.error)
+    for part in story.parts:
+        endpoint, resource_id, *_ = [*path_segments(part.path), "", ""]
+        yield replace(
+            _as_refused(request, story, part.error),
+            method=part.method,
+            target=part.path,
+            endpoint=endpoint,
+            resource_id=_id(resource_id),
+            body=b"" if part.data is None else dumps(part.data),
+        )
+
+
+def _as_refused(request: web.Request, story: _Story, error: ScimError) -> Refused:
     return Refused(
         caller=story.caller,
         request_id=story.request_id,
         method=request.method,
-        target=segments[2],
+        target=request.rel_url.raw_path_qs.partition(PREFIX)[2],
         endpoint=story.endpoint,
-        resource_id=story.resource_id if _UUID.fullmatch(story.resource_id) else "",
+        resource_id=_id(story.resource_id),
         body=story.body,
         client_address=request.remote or "",
         error=error,
     )
+
+
+def _id(text: str) -> str:
+    return text if _UUID.fullmatch(text) else ""
 
 
 def application(

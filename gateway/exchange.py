@@ -32,6 +32,16 @@ Document = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
+class RefusedPart:
+    """An operation of a bulk request that was refused."""
+
+    method: str
+    path: str
+    data: Mapping[str, Any] | None
+    error: ScimError
+
+
+@dataclass(frozen=True, slots=True)
 class Exchange:
     """A request with what is known of it: who calls, what id the path names.
 
@@ -47,6 +57,8 @@ class Exchange:
     read: Callable[[], Awaitable[Document]]
     user_type: ResourceType = USER
     """The User of the caller's organization, with the attributes that it added."""
+    refused: list[RefusedPart] = field(default_factory=list)
+    """What was refused of a request that was answered."""
 
     @property
     def organization_id(self) -> str:

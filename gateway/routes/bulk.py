@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from chassis.log import Logger
-from gateway.exchange import Answer, Document, Exchange, answer
+from gateway.exchange import Answer, Document, Exchange, RefusedPart, answer
 from gateway.routes.table import Table, path_segments
 from gateway.scim import bulk, bulk_plan
 from gateway.scim import bulk_references as references
@@ -34,7 +34,13 @@ class Bulk:
         """POST /Bulk: 200 with a result for each operation that was carried out or refused."""
         request = bulk.parse(await exchange.document())
         execution = _Execution(self, exchange, request, self._seconds() + SECONDS)
-        return answer(bulk_response(await execution.results()))
+        results = await execution.results()
+        exchange.refused.extend(
+            RefusedPart(each.operation.method, each.operation.path, each.operation.data, each.error)
+            for each in results
+            if each.error is not None
+        )
+        return answer(bulk_response(results))
 
     def is_over(self, end: float) -> bool:
         """Whether a moment has passed."""

@@ -282,3 +282,24 @@ async def test_reads_that_are_refused_are_in_no_log(
     while not lines:
         lines = (await ours.get(f"{LOG}.ndjson?result=failure")).text.splitlines()
     assert len(lines) == 1
+
+
+async def test_each_operation_of_a_bulk_request_that_is_refused_is_in_the_log(
+    ours: Browser, office: Office, operate: Operator, scim: Client
+):
+    key = await operate.key(office.organization_id)
+    theirs = Client(scim._session, scim.url, key.token)
+    operations = [
+        {"method": "POST", "path": "/Users", "bulkId": name, "data": {"userName": name} | more}
+        for name, more in (("bob", {}), ("BOB", {"password": "hunter2"}))
+    ]
+    operations.append({"method": "DELETE", "path": "/Groups/01999999-0000-7000-8000-000000000000"})
+    await theirs("POST", "/Bulk", {"Operations": operations})
+    await office.sign_in(ours)
+    entries: list[dict[str, object]] = []
+    while len(entries) < 2:
+        page = await ours.get(f"{LOG}.ndjson?result=failure")
+        entries = [json.loads(line) for line in page.text.splitlines()]
+    told = sorted((str(each["action"]), str(each["name"])) for each in entries)
+    assert told == [("Create", "BOB"), ("Delete", "")]
+    assert "hunter2" not in page.text
