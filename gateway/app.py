@@ -29,6 +29,7 @@ from gateway.scim.responses import dumps
 from gateway.scim.schema import USER
 
 PREFIX: Final = "/webhooks/ad/v1/scim"
+HOME: Final = "/dashboard/"
 NOBODY: Final = Caller("", "")
 
 _TENANT: Final = path_segments(PREFIX)
@@ -189,6 +190,12 @@ def application(
         is_ready = await ready()
         return web.json_response({"ready": is_ready}, status=200 if is_ready else 503)
 
+    async def root(request: web.Request) -> web.Response:
+        if "text/html" in request.headers.get("Accept", ""):  # a person's browser
+            return web.Response(status=303, headers={"Location": HOME, "Cache-Control": "no-store"})
+        return await scim(request)
+
+    app.router.add_get("/", root)
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
     app.add_routes(pages)

@@ -14,9 +14,8 @@ _NAMES: Final = frozenset(
     {"Users", "Groups", "Bulk", "Me", ".search", "Schemas", "ResourceTypes"}
     | {"ServiceProviderConfig", "healthz", "readyz"}
 )
-_PAGES: Final = frozenset(
-    {"/login/enterprise/", "/login/enterprise/metadata.xml", "/labs/social/complete/saml/"}
-)
+_EVERYTHING: Final = "/{path}"
+"""The template of what leads to SCIM, whose paths have templates of their own."""
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -37,7 +36,7 @@ def measure(app: web.Application, prefix: str, cache: KeyCache[Caller], metrics:
             raise
         finally:
             method = request.method if request.method in _METHODS else "other"
-            requests.end(began, route(request.path, prefix), method, outcome)
+            requests.end(began, label(request, prefix), method, outcome)
         return response
 
     app.middlewares.insert(0, counted)
@@ -51,7 +50,7 @@ def trace(app: web.Application, prefix: str, tracing: Tracing) -> None:
 
     @web.middleware
     async def traced(request: web.Request, handler: Handler) -> web.StreamResponse:
-        name = f"{request.method} {route(request.path, prefix)}"
+        name = f"{request.method} {label(request, prefix)}"
         with tracing.serving(name, request.headers.items()) as span:
             response = await handler(request)
             span.set_attribute("http.response.status_code", response.status)
@@ -60,10 +59,16 @@ def trace(app: web.Application, prefix: str, tracing: Tracing) -> None:
     app.middlewares.insert(0, traced)
 
 
+def label(request: web.Request, prefix: str) -> str:
+    """The template of a request's path, whether a page or SCIM answers it."""
+    resource = request.match_info.route.resource
+    if resource is None or resource.canonical == _EVERYTHING:
+        return route(request.path, prefix)
+    return resource.canonical
+
+
 def route(path: str, prefix: str) -> str:
-    """The template of a path: words of ours only, so that there are few."""
-    if path in _PAGES:
-        return path
+    """The template of a path of SCIM: words of ours only, so that there are few."""
     segments = [part for part in path.removeprefix(prefix).split("/") if part]
     if not segments:
         return "/"

@@ -232,6 +232,15 @@ async def test_a_path_beside_the_pages_is_still_a_mistyped_tenant_url(tenant: St
     assert (await ours.get("/people/../webhooks")).status in (303, 404)
 
 
+async def test_the_bare_address_leads_a_browser_to_the_pages_and_tells_a_client_what_is_wrong(
+    ours: Browser,
+):
+    person = await ours.get("/", Accept="text/html,*/*;q=0.8")
+    assert (person.status, person.location) == (303, "/dashboard/")
+    client = await ours.get("/", Accept="application/scim+json")
+    assert (client.status, client.headers["Content-Type"]) == (404, "application/scim+json")
+
+
 async def test_a_static_file_is_kept_for_long_and_under_its_content_name_only(ours: Browser):
     page = await ours.get("/login/")
     path = page.text.split('href="/portal/assets/')[1].split('"')[0]

@@ -138,6 +138,12 @@ async def test_an_administrator_connects_entra_watches_it_and_changes_the_key(
         assert summary.succeeded
         await expect(page.locator("[data-entry]").nth(40)).to_be_attached()
         await expect(page.get_by_text("A cycle is running.")).to_be_visible()
+        # What the page says above the entries is as new as they are.
+        await expect(page.get_by_text("Waiting for Entra")).to_have_count(0)
+        await expect(page.get_by_text("Entra has not called yet.")).to_have_count(0)
+        await page.get_by_text("Last 24 hours as a table").click()
+        table = page.get_by_role("region", name="Last 24 hours as a table")
+        await expect(table.locator("td").get_by_text(re.compile(r"^\d\d+$"))).to_be_visible()
 
         # A failure: who, why, and what to do.
         async with aiohttp.ClientSession() as session:

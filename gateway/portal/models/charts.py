@@ -9,13 +9,13 @@ from cloudacademy.users.v1.activity_pb2 import ActivityCount
 
 from gateway.portal.models.moments import counted, moment
 
-WIDTH: Final = 720
-UP: Final = 84
+WIDTH: Final = 360
+UP: Final = 62
 """The height for what succeeded; what was refused has up to DOWN below the line."""
-DOWN: Final = 36
-LABELS: Final = 18
+DOWN: Final = 26
+LABELS: Final = 20
 _GAP: Final = 0.28
-_LEAST: Final = 2.0
+_LEAST: Final = 1.5
 """One change among thousands is still seen."""
 
 
@@ -54,6 +54,7 @@ class Chart:
     largest: int
     width: int = WIDTH
     baseline: int = UP
+    depth: int = UP + DOWN
     height: int = UP + DOWN + LABELS
 
     @property
@@ -86,7 +87,7 @@ def _chart(
         for index, bar in enumerate(bars)
         if index % every == every // 2
     ]
-    return Chart(title, _summary(title, unit, counts), bars, ticks, largest)
+    return Chart(title, _summary(unit, counts), bars, ticks, largest)
 
 
 def _scale(largest_up: int, largest_down: int) -> float:
@@ -119,18 +120,14 @@ def _refused(count: ActivityCount) -> int:
     return count.refused + count.rejected_keys
 
 
-def _summary(title: str, unit: str, counts: Sequence[ActivityCount]) -> str:
+def _summary(unit: str, counts: Sequence[ActivityCount]) -> str:
     succeeded = sum(count.succeeded for count in counts)
     refused = sum(_refused(count) for count in counts)
     if not succeeded and not refused:
-        return f"{title}: nothing was changed or refused."
+        return "Nothing was changed or refused."
     busiest = max(counts, key=lambda count: count.succeeded + _refused(count))
     most = busiest.succeeded + _refused(busiest)
-    when = moment(busiest.start_time).strftime("%-d %b, %H:00" if unit == "hour" else "%-d %b")
-    return (
-        f"{title}: {counted(succeeded, 'change')}, {refused:,} refused; "
-        f"the busiest {unit} began {when} UTC with {most:,}."
-        if unit == "hour"
-        else f"{title}: {counted(succeeded, 'change')}, {refused:,} refused; "
-        f"the busiest {unit} was {when} with {most:,}."
-    )
+    start = moment(busiest.start_time)
+    when = f"at {start:%H:00} UTC" if unit == "hour" else f"on {start:%-d %b}"
+    made = f"{counted(succeeded, 'change')}, {refused:,} refused"
+    return f"{made}. Most {when}: {most:,}."

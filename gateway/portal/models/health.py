@@ -12,13 +12,17 @@ from typing import Final
 
 from cloudacademy.users.v1.activity_pb2 import ActivityCount
 
-from gateway.portal.models.key_rows import KeyRow
+from gateway.portal.models.key_rows import RECENT, KeyRow
 from gateway.portal.models.moments import ago, counted, duration
 
 INTERVAL_MINUTES: Final = 40
 QUARANTINE_SHARE: Final = 0.4
 WARNING_SHARE: Final = 0.1
+FEW: Final = 5
+"""A few refusals are no trend, however few changes there were."""
 LATE: Final = timedelta(hours=3)
+NOTED: Final = timedelta(minutes=1)
+"""A key's last use is known to within a minute."""
 
 
 class Level(StrEnum):
@@ -49,6 +53,13 @@ class Signs:
         return max((key.last_used for key in self.keys if key.last_used), default=None)
 
     @property
+    def uses_newest_key(self) -> bool:
+        """Whether the newest key that works was used lately."""
+        newest = next((key for key in self.keys if key.works), None)
+        used = newest.last_used if newest else None
+        return used is not None and self.now - used < RECENT
+
+    @property
     def share(self) -> float:
         """The share of the day's changes that were refused."""
         total = self.succeeded + self.refused
@@ -57,11 +68,18 @@ class Signs:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """The line: a word, what it means, and what to do."""
+    """The line: a word, what it means, and what to do, with a link where that is done."""
 
     level: Level
     title: str
     text: str
+    link: str = ""
+    link_text: str = ""
+
+
+FAILURES: Final = ("/settings/integrations/entra/log?result=failure", "See the failures")
+REJECTED: Final = ("/settings/integrations/entra/log?action=key", "See who calls")
+NEW_KEY: Final = ("/settings/integrations/entra/keys/new", "Generate one now")
 
 
 def totals(counts: Sequence[ActivityCount]) -> tuple[int, int]:
@@ -105,14 +123,23 @@ def _off(signs: Signs) -> Health | None:
 
 def _rejected(signs: Signs) -> Health | None:
     rejected, heard = signs.last_rejected, signs.last_contact
-    if rejected is None or (heard is not None and heard >= rejected):
+    if rejected is None or (heard is not None and heard + NOTED >= rejected):
         return None
+    if signs.uses_newest_key:
+        return Health(
+            Level.WARNING,
+            "An old key is still tried",
+            f"The newest key is in use, but {ago(rejected, signs.now)} a request came with one "
+            "that no longer works. If that was Entra, paste the newest key as Secret Token.",
+            *REJECTED,
+        )
     return Health(
         Level.CRITICAL,
         "Entra's key is refused",
         f"The last request came {ago(rejected, signs.now)} with a key that no longer works. "
         "Entra quarantines for that at once: paste the newest key as Secret Token and choose "
         "“Test Connection”.",
+        *REJECTED,
     )
 
 
@@ -120,25 +147,28 @@ def _without_key(signs: Signs) -> Health | None:
     if any(key.works for key in signs.keys):
         return None
     if not signs.keys:
-        return Health(Level.WAITING, "Almost there", "Generate an API Key and paste it into Entra.")
+        return Health(
+            Level.WAITING, "Almost there", "Generate an API Key and paste it into Entra.", *NEW_KEY
+        )
     return Health(
         Level.CRITICAL,
         "No key works",
         "Generate a new API Key and paste it into Entra as Secret Token, before Entra's next "
         "cycle fails.",
+        *NEW_KEY,
     )
 
 
 def _failing(signs: Signs) -> Health | None:
-    if signs.share < WARNING_SHARE:
+    if signs.share < WARNING_SHARE or signs.refused < FEW:
         return None
     total = counted(signs.succeeded + signs.refused, "change")
-    quarantined = signs.share >= QUARANTINE_SHARE
     return Health(
-        Level.CRITICAL if quarantined else Level.WARNING,
+        Level.CRITICAL if signs.share >= QUARANTINE_SHARE else Level.WARNING,
         f"{signs.share:.0%} of changes fail",
-        f"{signs.refused:,} of {total} of the last day were refused. Entra quarantines "
-        f"above {QUARANTINE_SHARE:.0%}: look at the failures below and what to do about them.",
+        f"{signs.refused:,} of {total} of the last day were refused. Entra quarantines above "
+        f"{QUARANTINE_SHARE:.0%}.",
+        *FAILURES,
     )
 
 
@@ -182,4 +212,4 @@ def _good(signs: Signs) -> Health:
     if not signs.refused:
         verb = "was" if signs.succeeded == 1 else "were"
         return Health(Level.GOOD, "Healthy", f"{made} {verb} made, none was refused.")
-    return Health(Level.GOOD, "Healthy", f"{made} made, {signs.refused:,} refused.")
+    return Health(Level.GOOD, "Healthy", f"{made} made, {signs.refused:,} refused.", *FAILURES)

@@ -28,6 +28,8 @@ _FIELDS: Final[Mapping[str, str]] = {
     "preferred_language": "preferredLanguage",
     "phone_numbers": "phoneNumbers",
     "x509_certificates": "x509Certificates",
+    "enterprise.manager": "manager",
+    "enterprise.manager.value": "manager",
 }
 
 
@@ -96,6 +98,10 @@ def attribute(field: str) -> str:
     """A field of ours as SCIM names the attribute: `name.given_name` as name.givenName."""
     if field.startswith("urn:"):
         return field
+    if field in _FIELDS:
+        return _FIELDS[field]
+    # Names of the enterprise extension are none of the core, so they need no URN to be told apart.
+    field = field.removeprefix("enterprise.")
     return ".".join(_FIELDS.get(part) or _camel(part) for part in field.split("."))
 
 

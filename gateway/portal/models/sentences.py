@@ -111,6 +111,6 @@ def _nameless(activity: Activity) -> str:
         return "A group"
     if activity.action in (Activity.ACTION_OTHER, Activity.ACTION_UNSPECIFIED):
         return "Something"
-    if activity.refused:
+    if activity.refused or activity.action == Activity.ACTION_DELETE_USER:
         return "Somebody"
     return "Somebody who is deleted now"

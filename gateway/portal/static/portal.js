@@ -176,6 +176,19 @@
       button.textContent = on ? "Pause" : "Go on";
     }
 
+    // What was fetched last of each part; a part in use is left alone until the next time.
+    const seen = new Map();
+    function renew(part, newer) {
+      const name = part.dataset.part;
+      const words = newer.outerHTML;
+      if (seen.get(name) === words || part.contains(document.activeElement)) return;
+      seen.set(name, words);
+      part.className = newer.className;
+      part.replaceChildren(...newer.childNodes);
+      localize(part);
+      tick(part);
+    }
+
     function take(page) {
       const known = new Set(Array.from(all("[data-entry]", rows), (row) => row.dataset.entry));
       const fresh = Array.from(all("[data-entry]", page)).filter(
@@ -189,11 +202,9 @@
       localize(rows);
       if (rows.children.length) log.querySelector("[data-empty]").hidden = true;
       if (fresh.length) said.textContent = `${counted(fresh.length, "new entry").replace("entrys", "entries")}`;
-      const cycle = document.querySelector("[data-cycle]");
-      const newer = page.querySelector("[data-cycle]");
-      if (cycle && newer && cycle.textContent !== newer.textContent) {
-        cycle.replaceChildren(...newer.childNodes);
-        tick(cycle);
+      for (const part of all("[data-part]")) {
+        const newer = page.querySelector(`[data-part="${part.dataset.part}"]`);
+        if (newer) renew(part, newer);
       }
     }
 

@@ -8,7 +8,7 @@ from cloudacademy.users.v1 import activity_pb2, groups_pb2, users_pb2
 
 from gateway.portal.models.log_rows import log_rows
 from gateway.portal.views.names import names_of
-from gateway.portal.views.overview import overview
+from gateway.portal.views.overview import month, overview
 from gateway.portal.visit import Route, Visit
 
 LATEST = 8
@@ -21,14 +21,15 @@ def routes() -> Sequence[Route]:
 
 async def dashboard(visit: Visit) -> web.Response:
     """How provisioning is, who is here, and what happened last."""
-    shown, people, groups, latest = await asyncio.gather(
-        overview(visit), _people(visit), _groups(visit), _latest(visit)
+    shown, days, people, groups, latest = await asyncio.gather(
+        overview(visit), month(visit), _people(visit), _groups(visit), _latest(visit)
     )
     names = await names_of(visit, (each.resource_id for each in latest))
     return visit.page(
         "dashboard.html",
         title="Dashboard",
         overview=shown,
+        month=days,
         people=people,
         groups=groups,
         rows=log_rows(latest, names),

@@ -129,7 +129,8 @@ async def _keys(visit: Visit) -> Sequence[pb.Key]:
 
 
 async def _rows(visit: Visit, keys: Sequence[pb.Key]) -> Sequence[KeyRow]:
-    names = await names_of(visit, (key.created_by for key in keys))
+    nameless = [key for key in keys if not key.created_by_name]
+    names = await names_of(visit, (key.created_by for key in nameless))
     return key_rows(keys, names, visit.now)
 
 

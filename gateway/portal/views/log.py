@@ -2,26 +2,22 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import timedelta
 
 from aiohttp import web
 from cloudacademy.users.v1 import activity_pb2 as pb
 
 from gateway.portal.models.advice import advice
-from gateway.portal.models.charts import days_chart
 from gateway.portal.models.checks import checks
 from gateway.portal.models.curl import as_curl
-from gateway.portal.models.cycles import cycle_rows, running
 from gateway.portal.models.log_query import PAGE_SIZE, LogQuery, log_query
 from gateway.portal.models.log_rows import LogRow, log_row, log_rows
 from gateway.portal.models.sentences import ACTIONS, is_about_group
 from gateway.portal.views.integration import ENTRA
 from gateway.portal.views.names import names_of
-from gateway.portal.views.overview import count, overview
+from gateway.portal.views.overview import month, overview
 from gateway.portal.visit import Route, Visit
 
 LOG = f"{ENTRA}log"
-DAYS = 30
 
 
 def routes() -> Sequence[Route]:
@@ -38,7 +34,7 @@ async def log(visit: Visit) -> web.Response:
     query = log_query(visit.query)
     shown, days, listed = await asyncio.gather(
         overview(visit),
-        count(visit, timedelta(days=DAYS - 1), pb.CountActivitiesRequest.WIDTH_DAY),
+        month(visit),
         find(visit, query.request(visit.organization_id)),
     )
     rows, next_page = listed
@@ -47,10 +43,9 @@ async def log(visit: Visit) -> web.Response:
         title="Provisioning log",
         tab="log",
         overview=shown,
-        month=days_chart(days),
+        month=days,
         query=query,
         rows=rows,
-        running=shown.running,
         next_page=query.page_address(next_page) if next_page else "",
         actions={word: label for word, (label, _) in ACTIONS.items()},
         page_size=PAGE_SIZE,
@@ -58,12 +53,12 @@ async def log(visit: Visit) -> web.Response:
 
 
 async def live(visit: Visit) -> web.Response:
-    """The newest entries of a search, and the cycle that runs, for the script of the log's page."""
+    """All of the page that changes, for its script: one health, whether old or new."""
     query = log_query({**visit.query, "page": ""})
-    (rows, _), cycles = await asyncio.gather(
-        find(visit, query.request(visit.organization_id)), _cycles(visit)
+    (rows, _), shown = await asyncio.gather(
+        find(visit, query.request(visit.organization_id)), overview(visit)
     )
-    return visit.page("log_live.html", rows=rows, running=running(cycle_rows(cycles, visit.now)))
+    return visit.page("log_live.html", rows=rows, overview=shown)
 
 
 async def entry(visit: Visit) -> web.Response:
@@ -104,11 +99,3 @@ async def of_resource(visit: Visit, resource_id: str) -> tuple[Sequence[LogRow],
     request = LogQuery(page=visit.query.get("page", "")).request(visit.organization_id)
     request.resource_id = resource_id
     return await find(visit, request)
-
-
-async def _cycles(visit: Visit) -> Sequence[pb.Cycle]:
-    response = await visit.call(
-        visit.portal.clients.activities.ListCycles,
-        pb.ListCyclesRequest(organization_id=visit.organization_id, page_size=1),
-    )
-    return response.cycles

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from aiohttp import web
 from cloudacademy.users.v1 import activity_pb2 as pb
 
+from gateway.errors import RefusedError
 from gateway.portal.headers import SECURITY
 from gateway.portal.models.exports import csv_head, csv_line, ndjson_line
 from gateway.portal.models.log_query import log_query
@@ -45,10 +46,20 @@ async def _send(
     )
     await response.prepare(visit.request)
     await response.write((head + "".join(map(line, first))).encode())
-    async for page in pages:
-        await response.write("".join(map(line, page)).encode())
-    await response.write_eof()
+    try:
+        async for page in pages:
+            await response.write("".join(map(line, page)).encode())
+    except RefusedError:
+        _break_off(visit.request)
+    else:
+        await response.write_eof()
     return response
+
+
+def _break_off(request: web.Request) -> None:
+    """End the connection before the file's end, so that half of it is not taken for all."""
+    if request.transport is not None:
+        request.transport.abort()
 
 
 async def _pages(visit: Visit) -> AsyncIterator[Sequence[pb.Activity]]:

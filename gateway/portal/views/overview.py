@@ -4,17 +4,20 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 from cloudacademy.keys.v1 import keys_pb2
 from cloudacademy.users.v1 import activity_pb2 as pb
 
 from gateway.portal.models import health as model
-from gateway.portal.models.charts import Chart, hours_chart
+from gateway.portal.models.charts import Chart, days_chart, hours_chart
 from gateway.portal.models.cycles import CycleRow, cycle_rows, running
 from gateway.portal.models.key_rows import KeyRow, key_rows
 from gateway.portal.models.moments import moment, timestamp
 from gateway.portal.views.names import names_of
 from gateway.portal.visit import Visit
+
+DAYS: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +57,14 @@ async def overview(visit: Visit) -> Overview:
     )
 
 
-async def count(
-    visit: Visit, span: timedelta, width: pb.CountActivitiesRequest.Width
+async def month(visit: Visit) -> Chart:
+    """What happened in the last month, day by day."""
+    span = timedelta(days=DAYS - 1)
+    return days_chart(await _count(visit, span, pb.CountActivitiesRequest.WIDTH_DAY))
+
+
+async def _count(
+    visit: Visit, span: timedelta, width: "pb.CountActivitiesRequest.Width"
 ) -> Sequence[pb.ActivityCount]:
     """What the log counted in the time before now."""
     response = await visit.call(
@@ -83,12 +92,13 @@ async def _keys(visit: Visit) -> Sequence[KeyRow]:
         visit.portal.clients.keys.ListKeys,
         keys_pb2.ListKeysRequest(organization_id=visit.organization_id),
     )
-    people = {person for key in response.keys for person in (key.created_by, key.revoked_by)}
+    nameless = [key for key in response.keys if not key.created_by_name]
+    people = {person for key in nameless for person in (key.created_by, key.revoked_by)}
     return key_rows(response.keys, await names_of(visit, people), visit.now)
 
 
 async def _counts(visit: Visit) -> Sequence[pb.ActivityCount]:
-    return await count(visit, timedelta(hours=23), pb.CountActivitiesRequest.WIDTH_HOUR)
+    return await _count(visit, timedelta(hours=23), pb.CountActivitiesRequest.WIDTH_HOUR)
 
 
 async def _cycles(visit: Visit) -> Sequence[CycleRow]:
