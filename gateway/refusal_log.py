@@ -34,7 +34,7 @@ KEY_SECONDS: Final = 60.0
 """How often at most a key that no longer works is noted."""
 KEYS: Final = 10_000
 TARGET_CHARACTERS: Final = 2_000
-BODY_CHARACTERS: Final = 8_192
+BODY_CHARACTERS: Final = 4_096
 DETAIL_CHARACTERS: Final = 4_000
 NAME_BYTES: Final = 1_024
 
