@@ -176,6 +176,8 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+        # Callers are services of ours: none is sent away for asking too often whether we are there.
+        ("grpc.http2.max_ping_strikes", 0),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.max_connection_age_ms", settings.connection_seconds * 1000),
         # Calls that run have their deadline; streams begin anew on another connection.

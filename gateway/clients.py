@@ -22,7 +22,15 @@ GROUP_SERVICE: Final = "cloudacademy.users.v1.GroupService"
 GROUP_READS: Final = ("GetGroup", "ListGroups", "ListMembers")
 SCHEMA_SERVICE: Final = "cloudacademy.users.v1.SchemaService"
 SCHEMA_READS: Final = ("ListSchemas",)
+ACTIVITY_READS: Final = ("ListActivities", "GetActivity", "CountActivities", "ListCycles")
 KEY_SERVICE: Final = "cloudacademy.keys.v1.KeyService"
+KEYSVC_READS: Final = {
+    KEY_SERVICE: ("Authenticate", "ListKeys"),
+    "cloudacademy.keys.v1.IntegrationService": ("GetIntegration",),
+    "cloudacademy.keys.v1.OrganizationService": ("GetOrganization",),
+    "cloudacademy.keys.v1.AuditService": ("ListAuditEvents",),
+    "cloudacademy.keys.v1.SsoService": ("GetSsoConnection", "FindSsoConnection"),
+}
 HEALTH_SECONDS: Final = 2.0
 
 Response = TypeVar("Response")
@@ -130,6 +138,8 @@ def user_channel(
         USER_SERVICE: USER_READS,
         GROUP_SERVICE: GROUP_READS,
         SCHEMA_SERVICE: SCHEMA_READS,
+        "cloudacademy.users.v1.SessionService": ("GetSession",),
+        "cloudacademy.users.v1.ActivityService": ACTIVITY_READS,
     }
     return connect(target, reads, certificates, tracing)
 
@@ -138,7 +148,7 @@ def key_channel(
     target: str, certificates: Certificates | None = None, tracing: Tracing | None = None
 ) -> grpc.aio.Channel:
     """A channel to keysvc."""
-    return connect(target, {KEY_SERVICE: ("Authenticate",)}, certificates, tracing)
+    return connect(target, KEYSVC_READS, certificates, tracing)
 
 
 async def all_serving(*channels: grpc.aio.Channel) -> bool:

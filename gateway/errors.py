@@ -111,6 +111,7 @@ ANSWERS: Final[Mapping[str, Answer]] = {
         headers=_INVALID_TOKEN,
     ),
     "INTEGRATION_NOT_ACTIVE": Answer(409),
+    "NEWER_KEY_EXISTS": Answer(409),
     "CALLER_NOT_ADMITTED": Answer(
         500, detail="Cloud Academy failed to answer: one of its services refused another one."
     ),

@@ -14,7 +14,7 @@ from gateway.scim.errors import ScimError
 
 WRITES: Final = ("POST", "PUT", "PATCH", "DELETE")
 TARGET_CHARACTERS: Final = 2_000
-BODY_CHARACTERS: Final = 8_192
+BODY_CHARACTERS: Final = 4_096
 DETAIL_CHARACTERS: Final = 4_000
 NAME_BYTES: Final = 1_024
 

@@ -120,6 +120,7 @@ async def operate(settings: Settings, arguments: argparse.Namespace) -> dict[str
             OrganizationStore(database),
             KeyStore(database),
             AuditStore(database),
+            SsoStore(database),
             settings.region,
             system_clock,
             secrets.token_bytes,
@@ -168,9 +169,20 @@ def _parser() -> argparse.ArgumentParser:
         ("list-keys", "show an organization's keys, newest first"),
         ("revoke-key", "end a key at once and for good"),
         ("list-audit-events", "show who did what with keys and sign-in, newest first"),
+        ("get-sso-connection", "show how an organization's people sign in"),
+        ("deactivate-sso-connection", "let nobody sign in by single sign-on; its set-up stays"),
     ):
         commands.add_parser(name, help=what).add_argument("organization", metavar="ORGANIZATION")
-    for name in ("activate-integration", "deactivate-integration"):
+    release = commands.add_parser(
+        "release-sso-domain", help="take an e-mail domain from its holder"
+    )
+    release.add_argument("domain", metavar="DOMAIN")
+    for name in (
+        "activate-integration",
+        "deactivate-integration",
+        "deactivate-sso-connection",
+        "release-sso-domain",
+    ):
         commands.choices[name].add_argument(
             "--by", default=OPERATOR, metavar="WHO", help="`operator` if not given"
         )

@@ -4,6 +4,8 @@ from datetime import datetime
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -22,12 +24,16 @@ def normalized(pem: str, now: datetime) -> str:
     whose key is too weak to vouch for anybody.
     """
     try:
-        (certificate,) = x509.load_pem_x509_certificates(pem[:MAXIMUM_CHARACTERS].encode())
-    except ValueError:
+        if len(pem) > MAXIMUM_CHARACTERS:
+            raise ValueError
+        (certificate,) = x509.load_pem_x509_certificates(pem.encode())
+        end, strong = certificate.not_valid_after_utc, _is_strong(certificate)
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion):
         raise InvalidField(FIELD, "must each be one X.509 certificate in PEM") from None
-    if certificate.not_valid_after_utc <= now:
-        raise InvalidField(FIELD, f"ended on {certificate.not_valid_after_utc:%Y-%m-%d}")
-    if not _is_strong(certificate):
+    if end <= now:
+        name = certificate.fingerprint(hashes.SHA1()).hex().upper()  # noqa: S303 - as Entra shows it
+        raise InvalidField(FIELD, f"the one with the thumbprint {name} ended on {end:%Y-%m-%d}")
+    if not strong:
         raise InvalidField(FIELD, "must have RSA keys of 2,048 bits, or EC keys of 256, or more")
     return certificate.public_bytes(Encoding.PEM).decode()
 

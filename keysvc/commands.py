@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from cloudacademy.keys.v1 import audit_pb2, keys_pb2
+from cloudacademy.keys.v1 import audit_pb2, keys_pb2, sso_pb2
 from google.protobuf.message import Message
 
 from chassis.clock import Clock
@@ -19,6 +19,7 @@ from keysvc.key_store import KeyStore
 from keysvc.keys import NewKey
 from keysvc.organization_store import OrganizationStore
 from keysvc.organizations import NewOrganization, Region
+from keysvc.sso_store import SsoStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Desk:
     organizations: OrganizationStore
     keys: KeyStore
     audit: AuditStore
+    sso: SsoStore
     region: Region
     clock: Clock
     random_bytes: token.RandomBytes
@@ -85,6 +87,28 @@ async def list_audit_events(desk: Desk, arguments: Namespace) -> Message:
     )
 
 
+async def get_sso_connection(desk: Desk, arguments: Namespace) -> Message:
+    organization_id = wire.read_id("ORGANIZATION", arguments.organization)
+    connection = await desk.sso.get(organization_id)
+    return sso_pb2.GetSsoConnectionResponse(connection=wire.sso_connection_message(connection))
+
+
+async def deactivate_sso_connection(desk: Desk, arguments: Namespace) -> Message:
+    organization_id = wire.read_id("ORGANIZATION", arguments.organization)
+    check_author("--by", arguments.by)
+    connection = await desk.sso.switch(organization_id, False, operator(arguments.by), desk.clock)
+    return sso_pb2.DeactivateSsoConnectionResponse(
+        connection=wire.sso_connection_message(connection)
+    )
+
+
+async def release_sso_domain(desk: Desk, arguments: Namespace) -> Message:
+    check_author("--by", arguments.by)
+    domain = arguments.domain.lower()
+    connection = await desk.sso.release_domain(domain, operator(arguments.by), desk.clock)
+    return sso_pb2.UpdateSsoConnectionResponse(connection=wire.sso_connection_message(connection))
+
+
 async def _switch_integration(
     desk: Desk, arguments: Namespace, active: bool
 ) -> keys_pb2.Integration:
@@ -104,4 +128,7 @@ COMMANDS: Final[Mapping[str, Callable[[Desk, Namespace], Awaitable[Message]]]] =
     "list-keys": list_keys,
     "revoke-key": revoke_key,
     "list-audit-events": list_audit_events,
+    "get-sso-connection": get_sso_connection,
+    "deactivate-sso-connection": deactivate_sso_connection,
+    "release-sso-domain": release_sso_domain,
 }

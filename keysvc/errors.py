@@ -57,6 +57,16 @@ class IntegrationNotActive(Refusal):
         )
 
 
+class NewerKeyExists(Refusal):
+    """The newest key is another one than the caller knows."""
+
+    code = Code.FAILED_PRECONDITION
+    reason = "NEWER_KEY_EXISTS"
+
+    def __init__(self) -> None:
+        super().__init__("A newer key was generated since. Look at the keys before you make one.")
+
+
 class KeyMalformed(Refusal):
     """The token is no API key of ours, or was damaged on its way."""
 

@@ -48,7 +48,7 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
         actor = wire.read_actor(request.actor, request.created_by)
         made = token.generate(self._region, self._random_bytes)
         author = request.created_by or actor.actor_id
-        new = NewKey(made.key_id, made.secret_digest, author, actor)
+        new = NewKey(made.key_id, made.secret_digest, author, actor, request.newest_key_id)
         key = await self._store.generate(organization_id, new, self._clock)
         return keys_pb2.GenerateKeyResponse(key=wire.key_message(key), token=made.text)
 

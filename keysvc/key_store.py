@@ -15,8 +15,8 @@ from keysvc.common_store import (
     constraints_explained,
     lock_organization,
 )
-from keysvc.errors import IntegrationNotActive, KeyNotFound, OrganizationNotFound
-from keysvc.keys import GRACE_PERIOD, USE_PRECISION, Candidate, Key, NewKey
+from keysvc.errors import IntegrationNotActive, KeyNotFound, NewerKeyExists, OrganizationNotFound
+from keysvc.keys import GRACE_PERIOD, NO_KEY, USE_PRECISION, Candidate, Key, NewKey
 from keysvc.organization_store import select_integration
 from keysvc.pages import Position
 
@@ -36,6 +36,8 @@ class KeyStore:
             await lock_organization(db, organization_id)
             if not (await select_integration(db, organization_id)).active:
                 raise IntegrationNotActive
+            if new.after and new.after != await _newest(db, organization_id):
+                raise NewerKeyExists
             now = clock()
             await _end_all_by(db, organization_id, now + GRACE_PERIOD)
             with constraints_explained():
@@ -125,6 +127,20 @@ class KeyStore:
                 """,
                 *(organization_id, key_id, now, address, now - USE_PRECISION, GRACE_PERIOD),
             )
+
+
+async def _newest(db: asyncpg.Connection, organization_id: UUID) -> str:
+    key_id = await db.fetchval(
+        """
+        SELECT key_id
+          FROM api_key
+         WHERE organization_id = $1
+         ORDER BY create_time DESC, key_id DESC
+         LIMIT 1
+        """,
+        organization_id,
+    )
+    return str(key_id or NO_KEY)
 
 
 async def _lock_for_key(db: asyncpg.Connection, organization_id: UUID, key_id: UUID) -> None:

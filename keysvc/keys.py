@@ -46,6 +46,10 @@ class Key:
         return self.expire_time is not None and used < self.expire_time - GRACE_PERIOD <= now
 
 
+NO_KEY: Final = "none"
+"""How a caller says that there is no key yet."""
+
+
 @dataclass(frozen=True, slots=True)
 class NewKey:
     """A key to be, and who has it made."""
@@ -54,6 +58,8 @@ class NewKey:
     secret_digest: bytes = field(repr=False)
     created_by: str
     actor: Actor
+    after: str = ""
+    """The newest key that there may be, by its id, or NO_KEY; any when empty."""
 
     def __post_init__(self) -> None:
         check_author("created_by", self.created_by)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from ipaddress import ip_address
 from typing import Final
@@ -20,6 +20,7 @@ DOMAINS_MAXIMUM: Final = 5
 
 _LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN: Final = re.compile(rf"(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})+")
+_NOT_IN_URLS: Final = '"<>\\^`{|} #'  # no fragment: a query is appended
 _VOUCHES: Final = ("sso_url", "idp_entity_id", "certificates")
 """What a test has shown to work, and no longer does once it is another."""
 
@@ -66,13 +67,12 @@ def checked(setup: Setup) -> Setup:
     for domain in domains:
         if not _DOMAIN.fullmatch(domain):
             raise InvalidField("connection.domains", "must be domains such as acme.com")
-    return Setup(
-        setup.sso_url,
-        setup.idp_entity_id,
-        setup.certificates,
-        setup.create_missing_users,
-        tuple(sorted(domains)),
-    )
+    return replace(setup, domains=tuple(sorted(domains)))
+
+
+def without_domain(setup: Setup, domain: str) -> Setup:
+    """The set-up of an organization that lets go of a domain."""
+    return replace(setup, domains=tuple(each for each in setup.domains if each != domain))
 
 
 def changed_fields(before: Setup, after: Setup) -> list[str]:
@@ -102,13 +102,13 @@ def _check_url(url: str) -> None:
         raise InvalidField("connection.sso_url", "must have 1 to 2,000 characters")
     try:
         parts = urlsplit(url)
-        host = parts.hostname or ""
+        host, _ = parts.hostname or "", parts.port
     except ValueError:
         raise InvalidField("connection.sso_url", "must be a URL") from None
     plain = parts.scheme == "http" and _is_loopback(host)
     if not host or not (parts.scheme == "https" or plain) or parts.username is not None:
         raise InvalidField("connection.sso_url", "must be an https URL")
-    if not url.isascii() or not url.isprintable() or any(each in url for each in '"<>\\^`{|} '):
+    if not url.isascii() or not url.isprintable() or any(each in url for each in _NOT_IN_URLS):
         raise InvalidField("connection.sso_url", "must be a URL")
 
 

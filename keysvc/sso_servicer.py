@@ -1,6 +1,7 @@
 """SsoService over the store."""
 # ruff: noqa: N802 - the contract names the methods
 
+from dataclasses import replace
 from typing import TypeAlias
 
 import grpc
@@ -30,7 +31,7 @@ class SsoServicer(sso_pb2_grpc.SsoServiceServicer):
     ) -> sso_pb2.GetSsoConnectionResponse:
         organization_id = wire.read_id("organization_id", request.organization_id)
         connection = await self._store.get(organization_id)
-        return sso_pb2.GetSsoConnectionResponse(connection=_message(connection))
+        return sso_pb2.GetSsoConnectionResponse(connection=wire.sso_connection_message(connection))
 
     async def UpdateSsoConnection(
         self, request: sso_pb2.UpdateSsoConnectionRequest, context: Context
@@ -41,7 +42,9 @@ class SsoServicer(sso_pb2_grpc.SsoServiceServicer):
         connection = await self._store.update(
             organization_id, setup, request.etag, actor, self._clock
         )
-        return sso_pb2.UpdateSsoConnectionResponse(connection=_message(connection))
+        return sso_pb2.UpdateSsoConnectionResponse(
+            connection=wire.sso_connection_message(connection)
+        )
 
     async def RecordSsoTest(
         self, request: sso_pb2.RecordSsoTestRequest, context: Context
@@ -51,7 +54,7 @@ class SsoServicer(sso_pb2_grpc.SsoServiceServicer):
         connection = await self._store.record_test(
             organization_id, request.etag, actor, self._clock
         )
-        return sso_pb2.RecordSsoTestResponse(connection=_message(connection))
+        return sso_pb2.RecordSsoTestResponse(connection=wire.sso_connection_message(connection))
 
     async def ActivateSsoConnection(
         self, request: sso_pb2.ActivateSsoConnectionRequest, context: Context
@@ -75,7 +78,7 @@ class SsoServicer(sso_pb2_grpc.SsoServiceServicer):
                 connection = await self._of_organization(request.organization_id)
             case _:
                 raise InvalidField("of", "must be set")
-        return sso_pb2.FindSsoConnectionResponse(connection=_message(connection))
+        return sso_pb2.FindSsoConnectionResponse(connection=wire.sso_connection_message(connection))
 
     async def _of_organization(self, text: str) -> Connection:
         try:
@@ -89,40 +92,12 @@ class SsoServicer(sso_pb2_grpc.SsoServiceServicer):
     async def _switch(self, request: Switch, active: bool) -> sso_pb2.SsoConnection:
         organization_id = wire.read_id("organization_id", request.organization_id)
         actor = wire.read_actor(request.actor)
-        return _message(await self._store.switch(organization_id, active, actor, self._clock))
+        return wire.sso_connection_message(
+            await self._store.switch(organization_id, active, actor, self._clock)
+        )
 
     def _setup(self, message: sso_pb2.SsoConnection) -> Setup:
-        setup = sso.checked(
-            Setup(
-                message.sso_url,
-                message.idp_entity_id,
-                tuple(message.certificates),
-                message.create_missing_users,
-                tuple(message.domains),
-            )
-        )
+        setup = sso.checked(wire.read_sso_setup(message))
         now = self._clock()
         given = dict.fromkeys(certificates.normalized(each, now) for each in setup.certificates)
-        return Setup(
-            setup.sso_url,
-            setup.idp_entity_id,
-            tuple(given),
-            setup.create_missing_users,
-            setup.domains,
-        )
-
-
-def _message(connection: Connection) -> sso_pb2.SsoConnection:
-    setup = connection.setup
-    return sso_pb2.SsoConnection(
-        organization_id=str(connection.organization_id),
-        etag=connection.etag,
-        active=connection.active,
-        test_time=wire.timestamp(connection.test_time),
-        update_time=wire.timestamp(connection.update_time),
-        sso_url=setup.sso_url,
-        idp_entity_id=setup.idp_entity_id,
-        certificates=setup.certificates,
-        create_missing_users=setup.create_missing_users,
-        domains=setup.domains,
-    )
+        return replace(setup, certificates=tuple(given))

@@ -34,6 +34,18 @@ class SsoStore:
                 raise SsoConnectionNotFound
             return await _select(db, organization_id)
 
+    async def release_domain(self, domain: str, actor: Actor, clock: Clock) -> Connection:
+        """Take a domain from whichever organization has it; refuses SsoConnectionNotFound."""
+        async with self._database.connection() as db:
+            organization_id = await db.fetchval(
+                "SELECT organization_id FROM sso_domains WHERE domain = $1", domain
+            )
+            if organization_id is None:
+                raise SsoConnectionNotFound
+            before = await _select(db, organization_id)
+        setup = sso.without_domain(before.setup, domain)
+        return await self.update(organization_id, setup, before.etag, actor, clock)
+
     async def update(
         self, organization_id: UUID, setup: Setup, etag: str, actor: Actor, clock: Clock
     ) -> Connection:
@@ -57,6 +69,7 @@ class SsoStore:
             )
             if "domains" in changed:
                 await _write_domains(db, organization_id, setup.domains)
+                await _remove_other_domains(db, organization_id, setup.domains)
             await record_action(db, organization_id, Action.SSO_UPDATED, actor, now, fields=changed)
             if before.active and untested:
                 await record_action(db, organization_id, Action.SSO_DEACTIVATED, actor, now)
@@ -124,15 +137,25 @@ async def _select(db: asyncpg.Connection, organization_id: UUID) -> Connection:
 async def _write_domains(
     db: asyncpg.Connection, organization_id: UUID, domains: tuple[str, ...]
 ) -> None:
-    await db.execute("DELETE FROM sso_domains WHERE organization_id = $1", organization_id)
+    """Add them in their order, and before any is removed.
+
+    Whoever wants what another organization is just letting go of, or taking,
+    waits for it; in this order nobody waits in a circle.
+    """
     for domain in domains:
         try:
-            await db.execute(
-                "INSERT INTO sso_domains (organization_id, domain) VALUES ($1, $2)",
-                *(organization_id, domain),
-            )
+            await db.execute(_ADD_DOMAIN, organization_id, domain)
         except asyncpg.UniqueViolationError:
             raise SsoDomainTaken(domain) from None
+
+
+async def _remove_other_domains(
+    db: asyncpg.Connection, organization_id: UUID, domains: tuple[str, ...]
+) -> None:
+    await db.execute(
+        "DELETE FROM sso_domains WHERE organization_id = $1 AND domain <> ALL($2::text[])",
+        *(organization_id, domains),
+    )
 
 
 # --- statements -------------------------------------------------------------------------
@@ -157,6 +180,13 @@ _FIND: Final = """
       FROM sso_domains
       JOIN sso_connections USING (organization_id)
      WHERE domain = $1 AND active
+"""
+
+# The conflict that is none is the organization's own row.
+_ADD_DOMAIN: Final = """
+    INSERT INTO sso_domains (organization_id, domain)
+    VALUES ($1, $2)
+    ON CONFLICT ON CONSTRAINT sso_domains_pkey DO NOTHING
 """
 
 # $2: what was tested is no longer what is set up.

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final, TypeVar
 from uuid import UUID
 
-from cloudacademy.keys.v1 import audit_pb2, keys_pb2
+from cloudacademy.keys.v1 import audit_pb2, keys_pb2, sso_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from chassis.refusal import InvalidField
@@ -15,6 +15,7 @@ from keysvc.audit import Actor, AuditEvent
 from keysvc.keys import Key
 from keysvc.organizations import Integration, Organization, Region
 from keysvc.pages import Position, to_token
+from keysvc.sso import Connection, Setup
 
 PAGE_SIZE: Final = 100
 PAGE_SIZE_MAXIMUM: Final = 1_000
@@ -127,6 +128,32 @@ def audit_event_message(event: AuditEvent) -> audit_pb2.AuditEvent:
         action=f"ACTION_{event.action.name}",
         key_id=str(event.key_id or ""),
         fields=event.fields,
+    )
+
+
+def read_sso_setup(connection: sso_pb2.SsoConnection) -> Setup:
+    return Setup(
+        connection.sso_url,
+        connection.idp_entity_id,
+        tuple(connection.certificates),
+        connection.create_missing_users,
+        tuple(connection.domains),
+    )
+
+
+def sso_connection_message(connection: Connection) -> sso_pb2.SsoConnection:
+    setup = connection.setup
+    return sso_pb2.SsoConnection(
+        organization_id=str(connection.organization_id),
+        etag=connection.etag,
+        active=connection.active,
+        test_time=timestamp(connection.test_time),
+        update_time=timestamp(connection.update_time),
+        sso_url=setup.sso_url,
+        idp_entity_id=setup.idp_entity_id,
+        certificates=setup.certificates,
+        create_missing_users=setup.create_missing_users,
+        domains=setup.domains,
     )
 
 

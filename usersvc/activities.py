@@ -1,10 +1,12 @@
 """Activities: what was done or tried with users and groups, as an administrator reads of it."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum, IntEnum
 from typing import Final
+from urllib.parse import unquote_plus
 from uuid import UUID
 
 from usersvc import texts
@@ -159,9 +161,22 @@ class Width(Enum):
 
 
 _LIMITS: Final = {
-    "method": 20, "target": 2_000, "body": 8_192, "error_type": 40, "detail": 4_000,
+    "method": 20, "target": 2_000, "body": 4_096, "error_type": 40, "detail": 4_000,
     "reason": 60, "client_address": 100,
 }  # fmt: skip
+
+
+_TEXT: Final = re.compile(r'"([^"\\]{1,256})"')
+MAX_MENTIONS: Final = 100
+
+
+def mentions(activity: Activity) -> list[str]:
+    """The texts that a refused request names, and the name that it is about."""
+    if activity.refusal is None:
+        return []
+    refusal = activity.refusal
+    found = _TEXT.findall(f"{refusal.body} {unquote_plus(refusal.target)}")[:MAX_MENTIONS]
+    return [*found, *filter(None, [activity.resource_name])]
 
 
 def check(activity: Activity) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from chassis.database import Database
+from usersvc import activities
 from usersvc.activities import (
     MAX_SHOWN_MEMBERS,
     OF_CHANGE,
@@ -26,7 +27,7 @@ from usersvc.errors import ActivityNotFound, FilterTooCostly
 from usersvc.filter_sql import Where
 
 LOOK_SECONDS: Final = 3.0
-KEPT_REFUSALS: Final = 100_000
+KEPT_REFUSALS: Final = 20_000
 TRIM_ROWS: Final = 5_000
 
 Row = Any  # asyncpg is untyped
@@ -38,9 +39,9 @@ class ActivityStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def record(self, activities: Sequence[Activity]) -> None:
+    async def record(self, refused: Sequence[Activity]) -> None:
         """Add requests that were refused."""
-        rows = [_refusal_columns(activity) for activity in activities]
+        rows = [_refusal_columns(activity) for activity in refused]
         async with self._database.connection() as db:
             await db.executemany(_RECORD, rows)
 
@@ -85,13 +86,13 @@ class ActivityStore:
             dropped += await db.fetchval(_TRIM_FULL, KEPT_REFUSALS, TRIM_ROWS)
         return dropped
 
-    async def _named(self, activities: list[Activity]) -> list[Activity]:
+    async def _named(self, found: list[Activity]) -> list[Activity]:
         """Activities whose members have their names."""
-        ids = {member.resource_id for each in activities for member in each.members}
+        ids = {member.resource_id for each in found for member in each.members}
         if not ids:
-            return activities
+            return found
         async with self._database.connection() as db:
-            names = dict(await db.fetch(_NAMES, activities[0].organization_id, ids))
+            names = dict(await db.fetch(_NAMES, found[0].organization_id, ids))
         return [
             replace(
                 each,
@@ -100,7 +101,7 @@ class ActivityStore:
                     for member in each.members
                 ),
             )
-            for each in activities
+            for each in found
         ]
 
 
@@ -112,7 +113,7 @@ def _refusal_columns(activity: Activity) -> tuple[object, ...]:
         activity.organization_id, activity.action, activity.time, activity.request_id,
         activity.key_id, activity.resource_id, activity.resource_name or None,
         refusal.method, refusal.target, refusal.body, refusal.status, refusal.error_type,
-        refusal.detail, refusal.reason, refusal.client_address,
+        refusal.detail, refusal.reason, refusal.client_address, activities.mentions(activity),
     )  # fmt: skip
 
 
@@ -241,15 +242,25 @@ _NAMES: Final = """
      WHERE organization_id = $1 AND group_id = ANY($2::uuid[])
 """
 
+# Of somebody who is deleted, or deleted since, nothing personal is kept.
 _RECORD: Final = """
+    WITH about (name) AS (
+        SELECT user_name FROM users WHERE organization_id = $1 AND user_id = $6
+        UNION ALL
+        SELECT display_name FROM groups WHERE organization_id = $1 AND group_id = $6
+    ), known AS (
+        SELECT $6::uuid IS NULL OR EXISTS (SELECT FROM about) AS known
+    )
     INSERT INTO refusals
         (organization_id, action, create_time, request_id, key_id, resource_id, resource_name,
-         method, target, body, status, error_type, detail, reason, client_address)
-    VALUES ($1, $2, $3, $4, $5, $6,
-            coalesce($7, (SELECT user_name FROM users WHERE organization_id = $1 AND user_id = $6),
-                     (SELECT display_name FROM groups
-                       WHERE organization_id = $1 AND group_id = $6)),
-            $8, $9, $10, $11, $12, $13, $14, $15)
+         method, target, body, status, error_type, detail, reason, client_address, mentions)
+    SELECT $1, $2, $3, $4, $5, $6,
+           CASE WHEN known THEN coalesce($7, (SELECT name FROM about)) END,
+           $8, $9, CASE WHEN known THEN $10 ELSE '' END, $11, $12, $13, $14, $15,
+           CASE WHEN known
+                THEN ARRAY(SELECT DISTINCT fold(mention) FROM unnest($16::text[]) AS mention)
+                ELSE '{}' END
+      FROM known
 """
 
 _COUNT: Final = f"""

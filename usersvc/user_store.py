@@ -179,8 +179,8 @@ class UserStore:
             if version not in (None, row["version"]):
                 raise EtagMismatch(str(row["version"]))
             about = (organization_id, user_id, now, origin.request_id, origin.key_id)
+            await db.execute(_FORGET_REFUSALS, organization_id, user_id)
             await db.execute(_FORGET, organization_id, user_id)
-            await db.execute(_FORGET_REFUSALS, organization_id, user_id, row["user_name"])
             names = sessions.names_of_deleted(row["user_name"], row["external_id"] or "")
             await identity_store.remember_deleted(db, organization_id, user_id, names, now)
             await db.execute(_LEAVE_GROUPS, *about)
@@ -311,10 +311,24 @@ _FORGET: Final = """
      WHERE organization_id = $1 AND resource_id = $2
 """
 
+# By the id, and by every name and address that the person had.
 _FORGET_REFUSALS: Final = """
     UPDATE refusals
-       SET resource_name = NULL, target = '', body = '', detail = ''
-     WHERE organization_id = $1 AND (resource_id = $2 OR fold(resource_name) = fold($3))
+       SET resource_name = NULL, target = '', body = '', detail = '', mentions = '{}'
+     WHERE organization_id = $1
+       AND (resource_id = $2
+            OR mentions && ARRAY(SELECT fold(user_name)
+                                   FROM users
+                                  WHERE organization_id = $1 AND user_id = $2
+                                 UNION
+                                 SELECT fold(email ->> 'value')
+                                   FROM users, jsonb_array_elements(emails) AS email
+                                  WHERE organization_id = $1 AND user_id = $2
+                                 UNION
+                                 SELECT fold(resource_name)
+                                   FROM changes
+                                  WHERE organization_id = $1 AND resource_id = $2
+                                    AND resource_name IS NOT NULL))
 """
 
 _LEAVE_GROUPS: Final = """

@@ -79,7 +79,10 @@ class PortalEndpoint:
         request = visit.request
         if not is_from_here(request.headers, request.host):
             raise ProblemError(problems.FORGED)
-        token = (await request.post()).get(FIELD)
+        try:
+            token = (await request.post()).get(FIELD)
+        except (ValueError, LookupError):  # no form, whatever it calls itself
+            raise ProblemError(problems.FORGED) from None
         if not isinstance(token, str) or not self._portal.forms.accepts(token, visit.bound_to):
             raise ProblemError(problems.FORGED)
 

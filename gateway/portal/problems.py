@@ -95,6 +95,6 @@ def of_refusal(error: RefusedError) -> Problem:
     known = _BY_REASON.get(error.reason)
     if known is not None:
         return known
-    if error.status in (404, 503):
-        return of_status(error.status)
-    return FAULT
+    if error.status == 503:
+        return AWAY
+    return NOT_FOUND if error.status < 500 else FAULT

@@ -94,6 +94,11 @@ def test_only_stores_speak_to_the_database(path: Path):
     assert "asyncpg" not in top_levels(path) or path.name.endswith("_store.py")
 
 
+def test_only_one_module_of_keysvc_reads_certificates():
+    readers = [name(path) for path in modules("keysvc") if "cryptography" in top_levels(path)]
+    assert readers == ["keysvc/certificates.py"]
+
+
 @pytest.mark.parametrize("path", modules("usersvc", "keysvc"), ids=name)
 def test_services_have_never_heard_of_scim_or_http(path: Path):
     text = path.read_text().lower()

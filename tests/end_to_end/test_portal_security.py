@@ -251,6 +251,32 @@ async def test_a_static_file_is_kept_for_long_and_under_its_content_name_only(ou
     assert (await ours.get("/portal/assets/..%2F..%2Froutes.py")).status == 404
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/people/?q=%00", "/groups/?q=%00", f"{LOG}?q=a%00b", f"{LOG}.csv?q=%00", f"{LOG}?page=x"],
+)
+async def test_what_nobody_can_search_for_is_no_fault_of_ours(
+    ours: Browser, office: Office, path: str
+):
+    await office.sign_in(ours)
+    assert (await ours.get(path)).status in (200, 404)
+
+
+@pytest.mark.parametrize("path", ["/people/%00", "/people/x", "/groups/%00", f"{LOG}/entries/x"])
+async def test_what_no_id_can_be_is_not_there(ours: Browser, office: Office, path: str):
+    await office.sign_in(ours)
+    assert (await ours.get(path)).status == 404
+
+
+@pytest.mark.parametrize(
+    "kind", ["multipart/form-data", "multipart/form-data; boundary=x", "text/plain; charset=no"]
+)
+async def test_what_is_no_form_is_refused(ours: Browser, office: Office, kind: str):
+    await office.sign_in(ours)
+    page = await ours.post(f"{ENTRA}deactivate", b"nonsense", Content_Type=kind)
+    assert page.status == 403
+
+
 # What the log holds.
 
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from cloudacademy.users.v1.activity_pb2 import ActivityCount
 
-from gateway.portal.models.key_rows import RECENT, KeyRow
+from gateway.portal.models.key_rows import KeyRow
 from gateway.portal.models.moments import ago, counted, duration
 
 INTERVAL_MINUTES: Final = 40
@@ -20,6 +20,8 @@ QUARANTINE_SHARE: Final = 0.4
 WARNING_SHARE: Final = 0.1
 FEW: Final = 5
 """A few refusals are no trend, however few changes there were."""
+RECENT: Final = timedelta(minutes=90)
+"""Within two of Entra's cycles."""
 LATE: Final = timedelta(hours=3)
 NOTED: Final = timedelta(minutes=1)
 """A key's last use is known to within a minute."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
@@ -11,8 +11,6 @@ from cloudacademy.keys.v1.keys_pb2 import Key
 from gateway.portal.models.moments import duration, moment
 
 GRACE_HOURS: Final = 8
-RECENT: Final = timedelta(minutes=90)
-"""A key that was used within two of Entra's cycles is still in use."""
 
 
 class KeyState(StrEnum):
@@ -39,7 +37,7 @@ class KeyRow:
     last_used_from: str
     revoked_by: str
     is_in_use: bool
-    """Whether it was used lately although a newer one is there."""
+    """Whether its last use was after a newer key was there, and that one was not used since."""
 
     @property
     def works(self) -> bool:
@@ -54,10 +52,11 @@ def key_name(key_id: str) -> str:
 
 def key_rows(keys: Sequence[Key], names: Mapping[str, str], now: datetime) -> list[KeyRow]:
     """The keys of an organization, newest first as they come."""
-    return [_row(key, names, now, is_newest=index == 0) for index, key in enumerate(keys)]
+    newest = next((key for key in keys if not key.HasField("revoke_time")), None)
+    return [_row(key, names, now, newest) for key in keys]
 
 
-def _row(key: Key, names: Mapping[str, str], now: datetime, *, is_newest: bool) -> KeyRow:
+def _row(key: Key, names: Mapping[str, str], now: datetime, newest: Key | None) -> KeyRow:
     state, text, end = _state(key, now)
     last_used = moment(key.last_used_time) if key.HasField("last_used_time") else None
     works = state in (KeyState.ACTIVE, KeyState.ENDING)
@@ -72,8 +71,18 @@ def _row(key: Key, names: Mapping[str, str], now: datetime, *, is_newest: bool) 
         last_used=last_used,
         last_used_from=key.last_used_address,
         revoked_by=key.revoked_by_name or names.get(key.revoked_by, key.revoked_by),
-        is_in_use=works and not is_newest and last_used is not None and now - last_used < RECENT,
+        is_in_use=works and _is_used_instead(key, newest),
     )
+
+
+def _is_used_instead(key: Key, newest: Key | None) -> bool:
+    """Whether somebody goes on with a key although there is a newer one."""
+    if newest is None or key.id == newest.id or not key.HasField("last_used_time"):
+        return False
+    used = moment(key.last_used_time)
+    if used <= moment(newest.create_time):
+        return False
+    return not newest.HasField("last_used_time") or moment(newest.last_used_time) < used
 
 
 def _state(key: Key, now: datetime) -> tuple[KeyState, str, datetime | None]:

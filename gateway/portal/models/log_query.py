@@ -7,10 +7,10 @@ from urllib.parse import urlencode
 
 from cloudacademy.users.v1 import activity_pb2 as pb
 
+from gateway.portal.models.search import searched
 from gateway.portal.models.sentences import ACTIONS
 
 PAGE_SIZE: Final = 50
-MAX_TEXT: Final = 200
 _RESULTS: Final[Mapping[str, pb.ListActivitiesRequest.Result]] = {
     "success": pb.ListActivitiesRequest.RESULT_SUCCESS,
     "failure": pb.ListActivitiesRequest.RESULT_REFUSED,
@@ -56,7 +56,7 @@ def log_query(parameters: Mapping[str, str]) -> LogQuery:
     """The search that an address stands for."""
     action, result = parameters.get("action", ""), parameters.get("result", "")
     return LogQuery(
-        text=parameters.get("q", "").strip()[:MAX_TEXT],
+        text=searched(parameters),
         action=action if action in ACTIONS else "",
         result=result if result in _RESULTS else "",
         page=parameters.get("page", ""),

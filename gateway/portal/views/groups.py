@@ -10,8 +10,9 @@ from cloudacademy.users.v1 import groups_pb2 as pb
 from gateway.portal.models.filters import GROUP_TEXTS, holding
 from gateway.portal.models.moments import moment
 from gateway.portal.models.people_rows import initials
+from gateway.portal.models.search import searched
 from gateway.portal.views.log import of_resource
-from gateway.portal.views.people import MAX_TEXT, PAGE_SIZE
+from gateway.portal.views.people import PAGE_SIZE
 from gateway.portal.visit import Route, Visit
 
 GROUPS = "/groups/"
@@ -25,7 +26,7 @@ def routes() -> Sequence[Route]:
 
 async def groups(visit: Visit) -> web.Response:
     """A page of the list."""
-    text = visit.query.get("q", "").strip()[:MAX_TEXT]
+    text = searched(visit.query)
     page = visit.query.get("page", "")
     response = await visit.call(
         visit.portal.clients.groups.ListGroups,

@@ -1,12 +1,11 @@
 """Generating and revoking API keys."""
 
-import asyncio
 from collections.abc import Sequence
-from weakref import WeakValueDictionary
 
 from aiohttp import web
 from cloudacademy.keys.v1 import keys_pb2 as pb
 
+from gateway.errors import RefusedError
 from gateway.portal import problems
 from gateway.portal.models.key_rows import GRACE_HOURS, KeyRow, key_rows
 from gateway.portal.problems import ProblemError
@@ -22,13 +21,10 @@ class Keys:
     """The pages that make and end keys.
 
     A form makes one key at most: it names the newest key that there was when
-    it was opened, sealed, and is refused once there is a newer one. So neither
-    a reload nor a second click makes another key, whichever gateway answers,
-    and two administrators do not replace each other's key unknowingly.
+    it was opened, sealed, and keysvc refuses it once there is a newer one. So
+    neither a reload nor a second click makes another key, whichever gateway
+    answers, and two administrators do not replace each other's key unknowingly.
     """
-
-    def __init__(self) -> None:
-        self._generating: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def routes(self) -> Sequence[Route]:
         """The pages."""
@@ -61,19 +57,20 @@ class Keys:
         newest, seal = str(fields.get("newest", "")), str(fields.get("seal", ""))
         if not visit.portal.forms.accepts(seal, visit.bound_to, _purpose(newest)):
             raise ProblemError(problems.FORGED)
-        lock = self._generating.setdefault(visit.organization_id, asyncio.Lock())
-        async with lock:
-            keys = await _keys(visit)
-            if newest != (keys[0].id if keys else _NONE):
-                return await _generated_already(visit, keys)
+        try:
             generated = await visit.call(
                 visit.portal.clients.keys.GenerateKey,
                 pb.GenerateKeyRequest(
                     organization_id=visit.organization_id,
                     created_by=visit.session.user_id,
                     actor=visit.actor,
+                    newest_key_id=newest,
                 ),
             )
+        except RefusedError as error:
+            if error.reason != "NEWER_KEY_EXISTS":
+                raise
+            return await _generated_already(visit, await _keys(visit))
         return visit.page(
             "key_generated.html",
             title="Your new API Key",
@@ -81,7 +78,7 @@ class Keys:
             token=generated.token,
             tenant_url=visit.portal.tenant_url,
             hours=GRACE_HOURS,
-            is_first=not keys,
+            is_first=newest == _NONE,
         )
 
     async def confirm_revocation(self, visit: Visit) -> web.Response:

@@ -11,13 +11,13 @@ from cloudacademy.users.v1 import users_pb2 as pb
 from gateway.portal.models.filters import USER_TEXTS, all_of, being, holding
 from gateway.portal.models.moments import moment
 from gateway.portal.models.people_rows import initials, shown_name, values
+from gateway.portal.models.search import searched
 from gateway.portal.views.log import of_resource
 from gateway.portal.views.names import names_of
 from gateway.portal.visit import Route, Visit
 
 PEOPLE = "/people/"
 PAGE_SIZE = 50
-MAX_TEXT = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def routes() -> Sequence[Route]:
 
 async def people(visit: Visit) -> web.Response:
     """A page of the list."""
-    text = visit.query.get("q", "").strip()[:MAX_TEXT]
+    text = searched(visit.query)
     state = visit.query.get("state", "")
     page = visit.query.get("page", "")
     filters = [holding(USER_TEXTS, text)] if text else []

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from cloudacademy.keys.v1 import keys_pb2 as pb
 
+from chassis.status import from_rpc_error
 from keysvc import token as tokens
 from tests.integration.keysvc.replicas import MovableClock, Replica, refused, running_replica, stamp
 
@@ -180,3 +181,23 @@ async def test_bad_requests_are_refused_with_their_reason(
 ):
     with refused(reason):
         await getattr(keysvc.keys, method)(request_)
+
+
+async def test_of_requests_that_know_the_same_newest_key_one_makes_another(
+    keysvc: Replica, keys_url: str, clock: MovableClock
+):
+    acme = await keysvc.create()
+    async with running_replica(keys_url, clock) as other:
+        for known in ("none", None):
+            newest = known or (await keysvc.list(acme))[0].id
+            request = pb.GenerateKeyRequest(
+                organization_id=acme, created_by="ann", newest_key_id=newest
+            )
+            made = await asyncio.gather(
+                *(each.keys.GenerateKey(request) for each in (keysvc, other) * 3),
+                return_exceptions=True,
+            )
+            assert sum(isinstance(each, pb.GenerateKeyResponse) for each in made) == 1
+            reasons = {from_rpc_error(each).reason for each in made if isinstance(each, Exception)}
+            assert reasons == {"NEWER_KEY_EXISTS"}
+    assert len(await keysvc.list(acme)) == 2

@@ -8,7 +8,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
+import asyncpg
 import grpc
 import pytest
 from cloudacademy.keys.v1 import keys_pb2 as pb
@@ -112,6 +114,35 @@ def test_an_operators_commands_are_in_the_audit_trail(keysvc: Keysvc):
         ),
         ("ACTION_KEY_GENERATED", {"id": "operator", "display_name": "operator ops"}, key),
         ("ACTION_KEY_REVOKED", {"id": "operator", "display_name": "operator"}, key),
+    ]
+
+
+async def test_an_operator_takes_a_domain_from_its_holder_and_switches_sign_in_off(
+    keysvc: Keysvc, keys_url: str
+):
+    keysvc.answer("create-organization", "--display-name", "Acme", "--id", ID)
+    database = await asyncpg.connect(keys_url)
+    await database.execute(
+        "INSERT INTO sso_connections VALUES"
+        " ($1, 1, true, now(), now(), 'https://login.example/', 'urn:idp', '{PEM}', false)",
+        UUID(ID),
+    )
+    await database.execute("INSERT INTO sso_domains VALUES ($1, 'acme.test')", UUID(ID))
+    await database.close()
+
+    before = keysvc.answer("get-sso-connection", ID)["connection"]
+    released = keysvc.answer("release-sso-domain", "ACME.test", "--by", "ann")["connection"]
+    again = keysvc.run("release-sso-domain", "acme.test")
+    inactive = keysvc.answer("deactivate-sso-connection", ID)["connection"]
+    events = keysvc.answer("list-audit-events", ID)["events"]
+
+    assert (before["active"], before["domains"]) == (True, ["acme.test"])
+    assert (released["active"], "domains" in released, released["etag"]) == (True, False, "2")
+    assert again == (1, "", "keysvc: No organization signs in that way.\n")
+    assert "active" not in inactive
+    assert [(event["action"], event["actor"]["display_name"]) for event in events] == [
+        ("ACTION_SSO_DEACTIVATED", "operator"),
+        ("ACTION_SSO_UPDATED", "operator ann"),
     ]
 
 

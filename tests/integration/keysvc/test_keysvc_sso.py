@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
+from chassis.status import from_rpc_error
 from tests.integration.keysvc.replicas import MovableClock, Replica, refused
 
 NOBODY = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11"
@@ -61,12 +62,9 @@ async def get(keysvc: Replica, organization_id: str) -> pb.SsoConnection:
     return (await keysvc.sso.GetSsoConnection(request)).connection
 
 
-async def test_passed(keysvc: Replica, organization_id: str, etag: str) -> pb.SsoConnection:
+async def record_test(keysvc: Replica, organization_id: str, etag: str) -> pb.SsoConnection:
     request = pb.RecordSsoTestRequest(organization_id=organization_id, etag=etag, actor=ANN)
     return (await keysvc.sso.RecordSsoTest(request)).connection
-
-
-test_passed.__test__ = False
 
 
 async def activate(keysvc: Replica, organization_id: str) -> pb.SsoConnection:
@@ -76,7 +74,7 @@ async def activate(keysvc: Replica, organization_id: str) -> pb.SsoConnection:
 
 async def active(keysvc: Replica, organization_id: str, **changes: object) -> pb.SsoConnection:
     made = await update(keysvc, organization_id, **changes)
-    await test_passed(keysvc, organization_id, made.etag)
+    await record_test(keysvc, organization_id, made.etag)
     return await activate(keysvc, organization_id)
 
 
@@ -126,7 +124,7 @@ async def test_nothing_is_active_before_it_was_tested(keysvc: Replica):
     with refused("SSO_NOT_TESTED"):
         await activate(keysvc, acme)
 
-    tested = await test_passed(keysvc, acme, made.etag)
+    tested = await record_test(keysvc, acme, made.etag)
     assert tested.HasField("test_time")
     assert (await activate(keysvc, acme)).active
 
@@ -189,10 +187,10 @@ async def test_a_test_of_what_is_no_longer_set_up_says_nothing(keysvc: Replica):
     made = await update(keysvc, acme)
     await update(keysvc, acme, idp_entity_id="urn:other")
     with refused("ETAG_MISMATCH"):
-        await test_passed(keysvc, acme, made.etag)
+        await record_test(keysvc, acme, made.etag)
     initech = await keysvc.create("Initech")
     with refused("ETAG_MISMATCH"):
-        await test_passed(keysvc, initech, "0")
+        await record_test(keysvc, initech, "0")
 
 
 async def test_an_address_leads_to_the_active_connection_of_its_domain(keysvc: Replica):
@@ -231,6 +229,42 @@ async def test_a_domain_belongs_to_one_organization_until_it_lets_go(keysvc: Rep
     assert list((await update(keysvc, initech)).domains) == ["acme.test"]
 
 
+async def test_organizations_that_want_each_others_domains_are_refused_and_not_stuck(
+    keysvc: Replica,
+):
+    acme, initech = await keysvc.create("Acme"), await keysvc.create("Initech")
+    await update(keysvc, acme, domains=["acme.test"])
+    await update(keysvc, initech, domains=["initech.test"])
+
+    async def swap() -> list[object]:
+        return await asyncio.gather(
+            update(keysvc, acme, domains=["initech.test", "a.test"]),
+            update(keysvc, initech, domains=["acme.test", "a.test"]),
+            return_exceptions=True,
+        )
+
+    reasons = [from_rpc_error(each).reason for _ in range(10) for each in await swap()]
+    assert set(reasons) == {"SSO_DOMAIN_TAKEN"}
+    assert list((await get(keysvc, acme)).domains) == ["acme.test"]
+    assert list((await get(keysvc, initech)).domains) == ["initech.test"]
+
+
+async def test_of_organizations_that_want_a_domain_at_once_one_gets_it(keysvc: Replica):
+    organizations = [await keysvc.create(name) for name in ("Acme", "Initech", "Globex")]
+
+    outcomes = await asyncio.gather(
+        *(update(keysvc, each, domains=["z.test", "a.test"]) for each in organizations),
+        return_exceptions=True,
+    )
+
+    reasons = [
+        from_rpc_error(each).reason for each in outcomes if not isinstance(each, pb.SsoConnection)
+    ]
+    assert reasons == ["SSO_DOMAIN_TAKEN"] * 2
+    held = [list((await get(keysvc, each)).domains) for each in organizations]
+    assert sorted(held) == [[], [], ["a.test", "z.test"]]
+
+
 async def test_no_organization_sees_anothers_connection(keysvc: Replica):
     acme, initech = await keysvc.create("Acme"), await keysvc.create("Initech")
     await active(keysvc, acme)
@@ -248,6 +282,8 @@ async def test_no_organization_sees_anothers_connection(keysvc: Replica):
         {"sso_url": "javascript:alert(1)"},
         {"sso_url": "https://ann:secret@login.example/"},
         {"sso_url": "https://[login/"},
+        {"sso_url": "https://login.example:99999/"},
+        {"sso_url": "https://login.example/#saml"},
         {"sso_url": 'https://login.example/"><x'},
         {"sso_url": "https://login.example/" + "x" * 2_000},
         {"idp_entity_id": ""},

@@ -49,6 +49,26 @@ async def test_a_use_is_written_once_a_minute_and_never_lost_at_the_end(
     ]
 
 
+async def test_the_first_use_of_an_old_key_after_a_new_one_is_written_at_once(
+    keys_url: str, clock: MovableClock
+):
+    start = clock()
+    async with running_replica(keys_url, clock, follows=False) as replica:
+        acme = await replica.create()
+        old = await replica.generate(acme)
+        await replica.authenticate(old.token, "192.0.2.1")
+    clock.advance(seconds=10)
+    async with running_replica(keys_url, clock, follows=False) as replica:
+        await replica.generate(acme)
+        clock.advance(seconds=10)
+        await replica.authenticate(old.token, "192.0.2.2")
+
+    async with running_replica(keys_url, clock, follows=False) as replica:
+        new, kept = await replica.list(acme)
+    assert last_use(kept) == (start.replace(second=20), "192.0.2.2")
+    assert kept.last_used_time.ToDatetime(UTC) > new.create_time.ToDatetime(UTC)
+
+
 async def test_the_database_never_sees_a_secret(keysvc: Replica, keys_url: str):
     made = await keysvc.generate(await keysvc.create())
     await keysvc.authenticate(made.token)

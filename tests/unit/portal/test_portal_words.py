@@ -69,7 +69,7 @@ def test_what_happened_is_a_sentence(fields: dict, text: str):
 
 def test_who_is_deleted_has_no_name():
     entry = Activity(action=Activity.ACTION_DELETE_USER)
-    assert sentence(entry).text == "Somebody who is deleted now was deleted"
+    assert sentence(entry).text == "Somebody was deleted"
 
 
 def test_keys_tell_their_states():
@@ -89,8 +89,34 @@ def test_keys_tell_their_states():
         KeyState.ACTIVE, KeyState.ENDING, KeyState.ENDED, KeyState.REVOKED,
     ]  # fmt: skip
     assert rows[1].state_text == "Ends in 7 h 12 min"
-    assert [row.is_in_use for row in rows] == [False, True, False, False]
     assert [row.works for row in rows] == [True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("old_used", "new_used", "in_use"),
+    [
+        ({"minutes": 20}, None, True),
+        ({"minutes": 90}, None, False),  # before there was a newer one
+        ({"minutes": 20}, {"minutes": 5}, False),  # Entra has the newer one now
+        ({"minutes": 5}, {"minutes": 20}, True),
+        (None, None, False),
+    ],
+)
+def test_an_old_key_is_in_use_if_it_was_used_since_there_is_a_newer_one(
+    old_used: dict | None, new_used: dict | None, in_use: bool
+):
+    new = Key(id="k2", create_time=before(hours=1))
+    old = Key(id="k1", create_time=before(days=1), expire_time=timestamp(NOW + timedelta(hours=7)))
+    for key, used in ((new, new_used), (old, old_used)):
+        if used is not None:
+            key.last_used_time.CopyFrom(before(**used))
+    assert [row.is_in_use for row in key_rows([new, old], {}, NOW)] == [False, in_use]
+
+
+def test_no_key_is_used_instead_of_a_revoked_one():
+    new = Key(id="k2", create_time=before(hours=1), revoke_time=before(minutes=30))
+    old = Key(id="k1", create_time=before(days=1), last_used_time=before(minutes=5))
+    assert [row.is_in_use for row in key_rows([new, old], {}, NOW)] == [False, False]
 
 
 def signs(**changes: object) -> Signs:
@@ -114,7 +140,7 @@ def signs(**changes: object) -> Signs:
         ({"keys": []}, Level.WAITING),
         ({"refused": 15}, Level.WARNING),
         ({"refused": 70}, Level.CRITICAL),
-        ({"last_rejected": NOW - timedelta(minutes=1)}, Level.CRITICAL),
+        ({"last_rejected": NOW - timedelta(minutes=1)}, Level.WARNING),
         ({"last_rejected": NOW - timedelta(hours=1)}, Level.GOOD),
         ({"now": NOW + timedelta(hours=4)}, Level.WARNING),
     ],
@@ -152,10 +178,10 @@ def test_a_command_has_no_token_and_is_safe_to_paste():
     body = """{"userName":"o'hara; rm -rf /"}"""
     command = as_curl(RefusedRequest(method="POST", target="/Users?x=$(id)", body=body), URL)
     assert command == (
-        f"curl --request POST '{URL}/Users?x=$(id)' \\\n"
+        f"curl --globoff --request POST '{URL}/Users?x=$(id)' \\\n"
         '  --header "Authorization: Bearer $SECRET_TOKEN" \\\n'
         "  --header 'Content-Type: application/scim+json' \\\n"
-        """  --data '{"userName":"o'"'"'hara; rm -rf /"}'"""
+        """  --data-raw '{"userName":"o'"'"'hara; rm -rf /"}'"""
     )
 
 

@@ -124,10 +124,5 @@ def test_each_key_has_its_state():
     assert [row.works for row in shown] == [True, True, False, False]
 
 
-def test_the_newest_key_is_no_old_one_in_use():
-    newest, old = rows(key(2, used=MINUTE), key(1, ends=MINUTE, used=MINUTE))
-    assert (newest.is_in_use, old.is_in_use) == (False, True)
-
-
 def test_keys_of_one_day_are_told_apart_by_their_ends():
     assert key_name("0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e12") == "…0b8e12"

@@ -13,7 +13,6 @@ from gateway.portal.models import moments
 from gateway.portal.models.advice import advice
 from gateway.portal.models.audit_rows import audit_rows
 from gateway.portal.models.checks import checks
-from gateway.portal.models.curl import as_curl
 from gateway.portal.models.log_rows import Change, attribute, log_row
 from gateway.portal.models.people_rows import Value, initials, shown_name, values
 from gateway.portal.models.sentences import ACTIONS, sentence
@@ -147,14 +146,6 @@ def test_checks_pass_up_to_the_one_that_failed(refusal: RefusedRequest, failed: 
 
 def test_all_checks_of_a_change_passed():
     assert {each.outcome.value for each in checks(Activity())} == {"passed"}
-
-
-def test_a_request_as_curl_has_no_token_and_no_way_out_of_its_quotes():
-    refusal = RefusedRequest(method="POST", target="/Users?a='$(id)'", body="{'x': \"`id`\"}")
-    command = as_curl(refusal, "https://app.test/scim")
-    assert '"Authorization: Bearer $SECRET_TOKEN"' in command
-    assert "'https://app.test/scim/Users?a='\"'\"'$(id)'\"'\"''" in command
-    assert "'{'\"'\"'x'\"'\"': \"`id`\"}'" in command
 
 
 def test_the_audit_trail_is_told_in_sentences():
