@@ -118,4 +118,8 @@ async def _last_rejected(visit: Visit) -> datetime | None:
             page_size=1,
         ),
     )
-    return moment(response.activities[0].time) if response.activities else None
+    for entry in response.activities:
+        # While the integration was inactive the key was good: nothing is to be pasted.
+        if entry.refusal.reason != "INTEGRATION_INACTIVE":
+            return moment(entry.time)
+    return None
