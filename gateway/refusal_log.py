@@ -27,6 +27,7 @@ SECONDS: Final = 0.5
 KEY_SECONDS: Final = 60.0
 """How often at most a key that no longer works is noted."""
 KEYS: Final = 10_000
+_AWAY: Final = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
 class RefusalLog:
@@ -63,15 +64,22 @@ class RefusalLog:
         await self._send()
 
     async def _send(self) -> None:
+        size = BATCH
         while self._waiting:
-            batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+            batch = [self._waiting.popleft() for _ in range(min(size, len(self._waiting)))]
             request = pb.RecordRefusalsRequest(activities=batch)
             try:
                 await self._stub.RecordRefusals(request, timeout=DEADLINE_SECONDS)
             except grpc.aio.AioRpcError as error:
-                self.dropped += len(batch)
-                self._log.warning("refusals not kept", count=len(batch), code=error.code().name)
-                return
+                if error.code() in _AWAY:  # what nobody took is sent again later
+                    self._waiting.extendleft(reversed(batch))
+                    return
+                if len(batch) > 1:  # one that cannot be kept takes no other with it
+                    self._waiting.extendleft(reversed(batch))
+                    size = 1
+                    continue
+                self.dropped += 1
+                self._log.warning("refusal not kept", code=error.code().name)
 
     def _activity(self, refused: Refused) -> pb.Activity | None:
         if refused.ended_key:

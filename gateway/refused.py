@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import orjson
@@ -72,7 +72,7 @@ def ended_key_entry(refused: Refused) -> pb.Activity:
     """The entry of a request that came with a key that no longer works."""
     key = refused.ended_key
     return _entry(
-        refused,
+        replace(refused, target=refused.target.partition("?")[0]),  # a query may name people
         organization_id=key.get("organization_id", ""),
         key_id=key.get("key_id", ""),
         action=pb.Activity.ACTION_AUTHENTICATE,

@@ -1,0 +1,157 @@
+"""What becomes of a refusal on its way to the log, with a server that can be away or picky."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import grpc
+import pytest
+import structlog
+from cloudacademy.users.v1 import activity_pb2 as pb
+from cloudacademy.users.v1.activity_pb2_grpc import (
+    ActivityServiceServicer,
+    ActivityServiceStub,
+    add_ActivityServiceServicer_to_server,
+)
+
+from gateway.app import NOBODY
+from gateway.auth import Caller
+from gateway.errors import Answer, RefusedError
+from gateway.refusal_log import BATCH, WAITING, RefusalLog
+from gateway.refused import Refused
+from gateway.scim.errors import ScimError
+
+ACME = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e12"
+KEY = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e13"
+PICKED_OUT = "never"
+
+
+class Log(ActivityServiceServicer):
+    """Keeps what it is sent, but for one request id; or says that it is away."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[str]] = []
+        self.away = False
+
+    @property
+    def kept(self) -> list[str]:
+        return [each for batch in self.batches for each in batch]
+
+    async def RecordRefusals(self, request, context):  # noqa: N802
+        if self.away:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "away")
+        ids = [each.request_id for each in request.activities]
+        if PICKED_OUT in ids:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "no")
+        self.batches.append(ids)
+        return pb.RecordRefusalsResponse()
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = datetime(2026, 11, 25, 12, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@asynccontextmanager
+async def running(server_log: Log, clock: Clock) -> AsyncIterator[RefusalLog]:
+    server = grpc.aio.server()
+    add_ActivityServiceServicer_to_server(server_log, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        log = structlog.wrap_logger(structlog.ReturnLogger())
+        refusals = RefusalLog(ActivityServiceStub(channel), clock, log)
+        yield refusals
+    await server.stop(None)
+
+
+def refused(request_id: str, **fields: object) -> Refused:
+    given = {
+        "caller": Caller(ACME, KEY),
+        "request_id": request_id,
+        "method": "POST",
+        "target": "/Users",
+        "endpoint": "Users",
+        "resource_id": "",
+        "body": b"{}",
+        "client_address": "192.0.2.1",
+        "error": ScimError(400, None, "No."),
+    }
+    return Refused(**(given | fields))
+
+
+async def sent(refusals: RefusalLog) -> None:
+    """All that is noted is sent, as at the end of a process."""
+    stop = asyncio.Event()
+    stop.set()
+    await refusals.write(stop)
+
+
+async def test_refusals_are_sent_in_batches_in_their_order():
+    server_log = Log()
+    async with running(server_log, Clock()) as refusals:
+        for number in range(BATCH + 5):
+            refusals.note(refused(str(number)))
+        await sent(refusals)
+    assert server_log.kept == [str(number) for number in range(BATCH + 5)]
+    assert [len(batch) for batch in server_log.batches] == [BATCH, 5]
+
+
+async def test_what_nobody_took_is_sent_once_somebody_is_there():
+    server_log = Log()
+    server_log.away = True
+    async with running(server_log, Clock()) as refusals:
+        for number in range(3):
+            refusals.note(refused(str(number)))
+        await sent(refusals)
+        assert server_log.kept == []
+        server_log.away = False
+        refusals.note(refused("3"))
+        await sent(refusals)
+        assert refusals.dropped == 0
+    assert server_log.kept == ["0", "1", "2", "3"]
+
+
+async def test_one_that_cannot_be_kept_takes_no_other_with_it():
+    server_log = Log()
+    async with running(server_log, Clock()) as refusals:
+        for each in ("a", PICKED_OUT, "b"):
+            refusals.note(refused(each))
+        await sent(refusals)
+        assert refusals.dropped == 1
+    assert server_log.kept == ["a", "b"]
+
+
+async def test_no_more_wait_than_there_is_room_for():
+    async with running(Log(), Clock()) as refusals:
+        for number in range(WAITING + 7):
+            refusals.note(refused(str(number)))
+        assert refusals.dropped == 7
+
+
+@pytest.mark.parametrize("fields", [{"method": "GET"}, {"caller": NOBODY}])
+async def test_reads_and_strangers_are_not_noted(fields: dict):
+    server_log = Log()
+    async with running(server_log, Clock()) as refusals:
+        refusals.note(refused("1", **fields))
+        await sent(refusals)
+    assert server_log.kept == []
+
+
+async def test_a_key_that_has_ended_is_noted_once_a_minute():
+    server_log, clock = Log(), Clock()
+    error = RefusedError(
+        Answer(401), "It has ended.", "KEY_EXPIRED", {"organization_id": ACME, "key_id": KEY}
+    )
+    ended = {"caller": NOBODY, "method": "GET", "error": error, "target": "/Users?filter=ann"}
+    async with running(server_log, clock) as refusals:
+        for number in range(3):
+            refusals.note(refused(str(number), **ended))
+        clock.now += timedelta(seconds=61)
+        refusals.note(refused("later", **ended))
+        await sent(refusals)
+    assert server_log.kept == ["0", "later"]
