@@ -25,11 +25,15 @@ SIZES = {"desktop": (1280, 860), "phone": (360, 740)}
 PICTURES = os.environ.get("PORTAL_SCREENSHOTS")
 
 
-async def picture(page: Page, name: str, *, full: bool = False) -> None:
+async def picture(page: Page, name: str, *, full: bool = False, height: int = 860) -> None:
     """Keep what is to be seen, when pictures are wanted."""
     if PICTURES:
+        size = page.viewport_size
+        assert size is not None
+        await page.set_viewport_size(size | {"height": height})
         await page.evaluate("document.activeElement?.blur()")
         await page.screenshot(path=Path(PICTURES) / f"{name}.png", full_page=full)
+        await page.set_viewport_size(size)
 
 
 @asynccontextmanager
@@ -144,6 +148,7 @@ async def test_an_administrator_connects_entra_watches_it_and_changes_the_key(
         await page.get_by_text("Last 24 hours as a table").click()
         table = page.get_by_role("region", name="Last 24 hours as a table")
         await expect(table.locator("td").get_by_text(re.compile(r"^\d\d+$"))).to_be_visible()
+        await page.get_by_text("Last 24 hours as a table").click()
 
         # A failure: who, why, and what to do.
         async with aiohttp.ClientSession() as session:
@@ -153,7 +158,7 @@ async def test_an_administrator_connects_entra_watches_it_and_changes_the_key(
             reply = await scim("POST", "/Users", {"userName": "ANN@corp.test"})
             assert reply.status == 409
         await expect(page.locator("tr.refused").first).to_be_visible()
-        await picture(page, "log")
+        await picture(page, "log", height=1080)
         await page.get_by_label("Result").select_option("Failure")
         await page.get_by_role("button", name="Search").click()
         row = page.locator("tr.refused")

@@ -3,6 +3,7 @@
 
 (() => {
   const POLL_MS = 4000;
+  const MONTH_MS = 15000; // the month takes most to count
   const QUIET_MS = 15 * 60 * 1000; // a page nobody looks after must not keep its session alive
   const MINUTE = 60;
   const HOUR = 60 * MINUTE;
@@ -162,6 +163,7 @@
     const limit = Number(log.dataset.pageSize);
     let on = true;
     let moved = Date.now();
+    let monthAt = 0;
 
     for (const event of ["pointermove", "keydown", "scroll"]) {
       addEventListener(event, () => { moved = Date.now(); }, { passive: true });
@@ -215,7 +217,12 @@
           show("");
         } else {
           try {
-            take(await fetched(log.dataset.live, "live"));
+            const address = new URL(log.dataset.live, location.href);
+            if (Date.now() - monthAt > MONTH_MS) {
+              monthAt = Date.now();
+              address.searchParams.set("month", "1");
+            }
+            take(await fetched(address, "live"));
             if (on) show("");
           } catch {
             if (on) show("Not reachable, trying again");

@@ -53,12 +53,16 @@ async def log(visit: Visit) -> web.Response:
 
 
 async def live(visit: Visit) -> web.Response:
-    """All of the page that changes, for its script: one health, whether old or new."""
+    """All of the page that changes, for its script: one health, whether old or new.
+
+    The month costs most to count and changes least: it comes when it is asked for.
+    """
     query = log_query({**visit.query, "page": ""})
     (rows, _), shown = await asyncio.gather(
         find(visit, query.request(visit.organization_id)), overview(visit)
     )
-    return visit.page("log_live.html", rows=rows, overview=shown)
+    days = await month(visit) if "month" in visit.query else None
+    return visit.page("log_live.html", rows=rows, overview=shown, month=days)
 
 
 async def entry(visit: Visit) -> web.Response:
