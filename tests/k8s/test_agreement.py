@@ -276,6 +276,14 @@ def test_databases_are_called_by_names_that_exist_and_prove_themselves(overlay, 
             assert one.query == "sslmode=verify-full&sslrootcert=/database/ca.crt"
 
 
+@everywhere
+def test_a_database_stays_open_to_the_roles_of_its_operator(overlay, namespace):
+    """CloudNativePG's replication and metrics connect by what PUBLIC may."""
+    for database in DATABASES.values():
+        cluster = the(overlay, "Cluster", database, namespace)["spec"]
+        assert "REVOKE" not in json.dumps(cluster["bootstrap"]["initdb"]).upper()
+
+
 @pytest.mark.parametrize("name", DATABASES)
 def test_what_listens_goes_past_the_pooler(name):
     """LISTEN through a pooler in transaction mode is taken and never answered."""
