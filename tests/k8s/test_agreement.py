@@ -402,6 +402,33 @@ def test_secrets_and_backups_stay_in_the_region(overlay, place):
         assert backup["cluster"]["name"] == database
 
 
+@pytest.mark.parametrize(("overlay", "place"), [("us", "us-east-1"), ("eu", "eu-central-1")])
+def test_cert_manager_may_prove_the_hosts_name_by_dns(overlay, place):
+    """By a role of the region's own: an Issuer of a namespace has no rights of its operator's."""
+    (solver,) = the(overlay, "Issuer", "web")["spec"]["acme"]["solvers"]
+    role = the(overlay, "Role", "dns-token")
+    binding = the(overlay, "RoleBinding", "dns-token")
+
+    assert solver["dns01"]["route53"] == {
+        "region": place,
+        "role": f"arn:aws:iam::000000000000:role/provisioning-{overlay}-dns",
+        "auth": {"kubernetes": {"serviceAccountRef": {"name": "dns"}}},
+    }
+    assert the(overlay, "ServiceAccount", "dns")["automountServiceAccountToken"] is False
+    assert role["rules"] == [
+        {
+            "apiGroups": [""],
+            "resources": ["serviceaccounts/token"],
+            "resourceNames": ["dns"],
+            "verbs": ["create"],
+        }
+    ]
+    assert binding["roleRef"]["name"] == "dns-token"
+    assert binding["subjects"] == [
+        {"kind": "ServiceAccount", "name": "cert-manager", "namespace": "cert-manager"}
+    ]
+
+
 def test_every_file_of_the_tree_is_named_after_what_it_holds():
     for path in (ROOT / "deploy/k8s/base").glob("*/*.yaml"):
         kinds = {line.split()[1].lower() for line in _lines(path) if line.startswith("kind:")}
