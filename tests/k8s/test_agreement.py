@@ -12,6 +12,7 @@ import gateway.settings
 import usersvc.settings
 from chassis.database import POOL_SIZE
 from chassis.server import DRAIN_SECONDS, LEAVE_SECONDS
+from deploy.local.postgres import QUIET
 from gateway import http_server
 from gateway.app import PREFIX
 from gateway.exchange import MAX_BODY_BYTES
@@ -274,6 +275,17 @@ def test_databases_are_called_by_names_that_exist_and_prove_themselves(overlay, 
         assert listen.hostname == f"{database}-rw"
         for one in (url, listen):
             assert one.query == "sslmode=verify-full&sslrootcert=/database/ca.crt"
+
+
+@everywhere
+def test_a_database_logs_nobodys_data(overlay, namespace):
+    for database in DATABASES.values():
+        cluster = the(overlay, "Cluster", database, namespace)["spec"]
+        parameters = cluster["postgresql"]["parameters"]
+        assert parameters.items() >= QUIET.items()
+        assert parameters["log_min_duration_statement"] == "-1"
+        assert parameters["log_parameter_max_length"] == "0"
+        assert parameters["log_parameter_max_length_on_error"] == "0"
 
 
 @everywhere
