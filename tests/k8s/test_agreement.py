@@ -254,6 +254,7 @@ def test_a_migration_runs_the_image_of_the_service_past_the_pooler(overlay, name
         )
         url = urlsplit(environment(job, overlay, namespace)[f"{name.upper()}_DATABASE_URL"])
         assert container(job)["args"] == [name, "migrate"]
+        assert pod(job)["spec"]["restartPolicy"] == "Never"  # what failed keeps its log
         assert container(job)["image"] == container(deployment)["image"]
         assert (url.hostname, url.path) == (f"{database}-rw", f"/{database}")
         READERS[name](environment(job, overlay, namespace))
