@@ -45,6 +45,7 @@ READERS = {
 }
 DATABASES = {"usersvc": "users", "keysvc": "keys"}
 KUBELET_RESERVE_SECONDS = 5
+ENTRAS_REQUESTS_PER_SECOND = 25
 SIGN_ON_PATHS = ("/login/enterprise/", "/labs/social/complete/saml/")
 
 
@@ -130,13 +131,36 @@ def test_services_and_others_find_the_pods_they_mean(overlay, namespace):
         assert found(deployment["selector"]) == [name]
         assert found({"matchLabels": service["selector"]}) == [name]
         assert found(budget["selector"]) == [name]
-        for spread in deployment["template"]["spec"]["topologySpreadConstraints"]:
+        spreads = deployment["template"]["spec"]["topologySpreadConstraints"]
+        assert [spread["topologyKey"] for spread in spreads] == [
+            "topology.kubernetes.io/zone",
+            "kubernetes.io/hostname",
+        ]
+        for spread in spreads:
             assert found(spread["labelSelector"]) == [name]
+        assert budget["maxUnavailable"] >= 1  # or no node can be drained
         assert scaler["scaleTargetRef"]["name"] == name
         assert "replicas" not in deployment
     for monitor in of_kind(overlay, "PodMonitor", namespace):
         if monitor["metadata"]["name"] == "processes":
             assert sorted(found(monitor["spec"]["selector"])) == sorted(SERVICES)
+
+
+@pytest.mark.parametrize("overlay", ["us", "eu"])
+@each_service
+def test_a_zone_may_fail_and_a_node_be_drained(overlay, name):
+    replicas = the(overlay, "HorizontalPodAutoscaler", name)["spec"]["minReplicas"]
+    budget = the(overlay, "PodDisruptionBudget", name)["spec"]
+
+    assert replicas >= 3
+    assert replicas > budget["maxUnavailable"]
+
+
+@everywhere
+def test_the_gateway_takes_the_clients_address_from_the_one_proxy_before_it(overlay, namespace):
+    variables = environment(the(overlay, "Deployment", "gateway", namespace), overlay, namespace)
+
+    assert gateway.settings.read(variables).proxies == 1
 
 
 @everywhere
@@ -374,6 +398,28 @@ def test_the_edge_gives_a_request_what_the_gateway_gives_it(overlay, namespace):
     limit = policy["requestBuffer"]["limit"]
     assert limit.endswith("Mi")
     assert int(limit.removesuffix("Mi")) * 2**20 > MAX_BODY_BYTES
+
+
+@everywhere
+def test_the_edge_lets_entra_go_at_its_pace(overlay, namespace):
+    local = the(overlay, "BackendTrafficPolicy", "scim", namespace)["spec"]["rateLimit"]["local"]
+
+    selected = [rule["clientSelectors"][0]["sourceCIDR"] for rule in local["rules"]]
+    assert selected == [
+        {"type": "Distinct", "value": "0.0.0.0/0"},
+        {"type": "Distinct", "value": "::/0"},
+    ]
+    for rule in local["rules"]:
+        assert rule["limit"]["unit"] == "Second"
+        assert rule["limit"]["requests"] >= ENTRAS_REQUESTS_PER_SECOND
+
+
+@everywhere
+def test_the_edge_speaks_no_tls_before_1_2(overlay, namespace):
+    tls = the(overlay, "ClientTrafficPolicy", "edge", namespace)["spec"]["tls"]
+
+    assert tls["minVersion"] in {"1.2", "1.3"}
+    assert tls.get("maxVersion", "1.3") == "1.3"
 
 
 @everywhere
