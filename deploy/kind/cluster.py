@@ -4,6 +4,7 @@ import base64
 import json
 import secrets
 import subprocess
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,12 @@ from deploy.local.files import write_private
 from deploy.local.terminal import say
 
 CLUSTER = "provisioning"
+KUBECTL = ("kubectl", "--context", f"kind-{CLUSTER}")
+MIGRATIONS = ("usersvc-migrate", "keysvc-migrate")
 IMAGE = "provisioning:kind"
 CREATED_BY = "make up"
+TAKEN_SECONDS = 120
+"""An operator that is available may still refuse objects until its admission webhook answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +87,9 @@ class Cluster:
     def create(self) -> None:
         """Make it, where there is none yet."""
         if not self.exists():
+            self._forget()  # the keys of a cluster that is no more
             config = str(self.root / "deploy/kind/cluster.yaml")
             _run("kind", "create", "cluster", "--config", config, "--wait", "180s")
-        _run("kubectl", "config", "use-context", f"kind-{CLUSTER}")
 
     def load_image(self) -> None:
         """Build the image and put it into the cluster, which asks no registry for it."""
@@ -96,7 +101,7 @@ class Cluster:
         """Bring the parts of others, and wait for them."""
         for operator in OPERATORS:
             say(f"  {operator.name}")
-            _run("kubectl", "apply", "--server-side", "--filename", operator.manifest)
+            _run(*KUBECTL, "apply", "--server-side", "--filename", operator.manifest)
         for operator in OPERATORS:
             everything = ("--all", "--namespace", operator.namespace)
             _wait("condition=Available", "deployment", *everything)
@@ -107,17 +112,19 @@ class Cluster:
         for region in REGIONS:
             self._make_secrets(region)
             _run(
-                *("kubectl", "delete", "job", "--namespace", region.namespace),
-                *("usersvc-migrate", "keysvc-migrate", "--ignore-not-found"),
+                *(*KUBECTL, "delete", "job", "--namespace", region.namespace),
+                *MIGRATIONS,
+                "--ignore-not-found",
             )
         processes = "app.kubernetes.io/component notin (gateway, usersvc, keysvc)"
-        _run("kubectl", "apply", "--kustomize", overlay, "--selector", processes)
+        _run_until_taken(*KUBECTL, "apply", "--kustomize", overlay, "--selector", processes)
         for region in REGIONS:
             there = ("--all", "--namespace", region.namespace)
             _wait("condition=Ready", "certificates.cert-manager.io", *there)
             _wait("condition=Ready", "clusters.postgresql.cnpg.io", *there)
-            _wait("condition=Complete", "job", *there)
-        _run("kubectl", "apply", "--kustomize", overlay)
+            for job in MIGRATIONS:
+                _wait_for_job(f"job/{job}", region.namespace)
+        _run(*KUBECTL, "apply", "--kustomize", overlay)
         for region in REGIONS:
             there = ("--all", "--namespace", region.namespace)
             _wait("condition=Available", "deployment", *there)
@@ -131,7 +138,7 @@ class Cluster:
             kept = Connection(region.tenant_url, self._first_token(region))
             write_connection(file, kept)
         certificate = _read(
-            *("kubectl", "get", "secret", "edge-certificate", "--namespace", region.namespace),
+            *(*KUBECTL, "get", "secret", "edge-certificate", "--namespace", region.namespace),
             *("--output", r"jsonpath={.data.ca\.crt}"),
         )
         write_private(self.authority(region), base64.b64decode(certificate).decode())
@@ -144,18 +151,22 @@ class Cluster:
     def remove(self) -> None:
         """Take away the cluster and all that was kept of it."""
         _run("kind", "delete", "cluster", "--name", CLUSTER)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Nothing that was kept of a cluster is good for the next."""
         for region in REGIONS:
             for kind in ("env", "pem"):
                 (self.directory / f"kind-{region.name}.{kind}").unlink(missing_ok=True)
 
     def _make_secrets(self, region: Region) -> None:
         """Secrets that production has from its store; they outlive a second `make up`."""
-        names = _read("kubectl", "get", "namespaces", "--output", "name")
+        names = _read(*KUBECTL, "get", "namespaces", "--output", "name")
         if f"namespace/{region.namespace}" not in names.split():
-            _run("kubectl", "create", "namespace", region.namespace)
+            _run(*KUBECTL, "create", "namespace", region.namespace)
         there = ("--namespace", region.namespace)
         if "secret/gateway-secrets" in _read(
-            "kubectl", "get", "secrets", *there, "--output", "name"
+            *KUBECTL, "get", "secrets", *there, "--output", "name"
         ):
             return
         # By the standard input: arguments are everybody's to read.
@@ -165,12 +176,12 @@ class Cluster:
             "metadata": {"name": "gateway-secrets", "namespace": region.namespace},
             "stringData": {"CURSOR_SECRET": secrets.token_hex(32)},
         }
-        _run("kubectl", "create", "--filename", "-", given=json.dumps(secret))
+        _run(*KUBECTL, "create", "--filename", "-", given=json.dumps(secret))
 
     def _first_token(self, region: Region) -> str:
         def operate(*command: str) -> dict[str, dict[str, str]]:
             there = ("--namespace", region.namespace, "deployment/keysvc", "--")
-            answer = _read("kubectl", "exec", *there, "python3", "-m", "keysvc", *command)
+            answer = _read(*KUBECTL, "exec", *there, "python3", "-m", "keysvc", *command)
             read: dict[str, dict[str, str]] = json.loads(answer)
             return read
 
@@ -181,7 +192,29 @@ class Cluster:
 
 
 def _wait(condition: str, *what: str) -> None:
-    _run("kubectl", "wait", f"--for={condition}", "--timeout=600s", *what)
+    _run(*KUBECTL, "wait", f"--for={condition}", "--timeout=600s", *what)
+
+
+def _wait_for_job(job: str, namespace: str) -> None:
+    try:
+        _wait("condition=Complete", job, "--namespace", namespace)
+    except StepFailedError:
+        _run(*KUBECTL, "logs", job, "--namespace", namespace, "--all-pods")
+        raise
+
+
+def _run_until_taken(*command: str) -> None:
+    end = time.monotonic() + TAKEN_SECONDS
+    while True:
+        try:
+            _run(*command)
+        except StepFailedError:
+            if time.monotonic() > end:
+                raise
+            say("  not taken yet, once more")
+            time.sleep(1)
+        else:
+            return
 
 
 def _run(*command: str, given: str | None = None) -> None:

@@ -30,7 +30,7 @@ SOCKET_PATH_BYTES = 103
 NO_PROCESS = 2**31 - 1
 
 # A refused statement would be logged with the values of its row, which are people's.
-_QUIET: Mapping[str, str] = {"log_error_verbosity": "terse", "log_min_error_statement": "panic"}
+QUIET: Mapping[str, str] = {"log_error_verbosity": "terse", "log_min_error_statement": "panic"}
 
 DURABLE: Mapping[str, str] = {}
 # Loses data when the machine loses power, never when the server is killed.
@@ -268,7 +268,7 @@ class Cluster:
             "unix_socket_directories": str(self._sockets),
             "unix_socket_permissions": "0700",
             "max_connections": "200",
-            **_QUIET,
+            **QUIET,
             **self._settings,
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]

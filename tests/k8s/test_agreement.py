@@ -12,6 +12,7 @@ import gateway.settings
 import usersvc.settings
 from chassis.database import POOL_SIZE
 from chassis.server import DRAIN_SECONDS, LEAVE_SECONDS
+from deploy.local.postgres import QUIET
 from gateway import http_server
 from gateway.app import PREFIX
 from gateway.exchange import MAX_BODY_BYTES
@@ -44,6 +45,7 @@ READERS = {
 }
 DATABASES = {"usersvc": "users", "keysvc": "keys"}
 KUBELET_RESERVE_SECONDS = 5
+ENTRAS_REQUESTS_PER_SECOND = 25
 SIGN_ON_PATHS = ("/login/enterprise/", "/labs/social/complete/saml/")
 
 
@@ -129,13 +131,36 @@ def test_services_and_others_find_the_pods_they_mean(overlay, namespace):
         assert found(deployment["selector"]) == [name]
         assert found({"matchLabels": service["selector"]}) == [name]
         assert found(budget["selector"]) == [name]
-        for spread in deployment["template"]["spec"]["topologySpreadConstraints"]:
+        spreads = deployment["template"]["spec"]["topologySpreadConstraints"]
+        assert [spread["topologyKey"] for spread in spreads] == [
+            "topology.kubernetes.io/zone",
+            "kubernetes.io/hostname",
+        ]
+        for spread in spreads:
             assert found(spread["labelSelector"]) == [name]
+        assert budget["maxUnavailable"] >= 1  # or no node can be drained
         assert scaler["scaleTargetRef"]["name"] == name
         assert "replicas" not in deployment
     for monitor in of_kind(overlay, "PodMonitor", namespace):
         if monitor["metadata"]["name"] == "processes":
             assert sorted(found(monitor["spec"]["selector"])) == sorted(SERVICES)
+
+
+@pytest.mark.parametrize("overlay", ["us", "eu"])
+@each_service
+def test_a_zone_may_fail_and_a_node_be_drained(overlay, name):
+    replicas = the(overlay, "HorizontalPodAutoscaler", name)["spec"]["minReplicas"]
+    budget = the(overlay, "PodDisruptionBudget", name)["spec"]
+
+    assert replicas >= 3
+    assert replicas > budget["maxUnavailable"]
+
+
+@everywhere
+def test_the_gateway_takes_the_clients_address_from_the_one_proxy_before_it(overlay, namespace):
+    variables = environment(the(overlay, "Deployment", "gateway", namespace), overlay, namespace)
+
+    assert gateway.settings.read(variables).proxies == 1
 
 
 @everywhere
@@ -253,6 +278,7 @@ def test_a_migration_runs_the_image_of_the_service_past_the_pooler(overlay, name
         )
         url = urlsplit(environment(job, overlay, namespace)[f"{name.upper()}_DATABASE_URL"])
         assert container(job)["args"] == [name, "migrate"]
+        assert pod(job)["spec"]["restartPolicy"] == "Never"  # what failed keeps its log
         assert container(job)["image"] == container(deployment)["image"]
         assert (url.hostname, url.path) == (f"{database}-rw", f"/{database}")
         READERS[name](environment(job, overlay, namespace))
@@ -274,6 +300,25 @@ def test_databases_are_called_by_names_that_exist_and_prove_themselves(overlay, 
         assert listen.hostname == f"{database}-rw"
         for one in (url, listen):
             assert one.query == "sslmode=verify-full&sslrootcert=/database/ca.crt"
+
+
+@everywhere
+def test_a_database_logs_nobodys_data(overlay, namespace):
+    for database in DATABASES.values():
+        cluster = the(overlay, "Cluster", database, namespace)["spec"]
+        parameters = cluster["postgresql"]["parameters"]
+        assert parameters.items() >= QUIET.items()
+        assert parameters["log_min_duration_statement"] == "-1"
+        assert parameters["log_parameter_max_length"] == "0"
+        assert parameters["log_parameter_max_length_on_error"] == "0"
+
+
+@everywhere
+def test_a_database_stays_open_to_the_roles_of_its_operator(overlay, namespace):
+    """CloudNativePG's replication and metrics connect by what PUBLIC may."""
+    for database in DATABASES.values():
+        cluster = the(overlay, "Cluster", database, namespace)["spec"]
+        assert "REVOKE" not in json.dumps(cluster["bootstrap"]["initdb"]).upper()
 
 
 @pytest.mark.parametrize("name", DATABASES)
@@ -356,6 +401,28 @@ def test_the_edge_gives_a_request_what_the_gateway_gives_it(overlay, namespace):
 
 
 @everywhere
+def test_the_edge_lets_entra_go_at_its_pace(overlay, namespace):
+    local = the(overlay, "BackendTrafficPolicy", "scim", namespace)["spec"]["rateLimit"]["local"]
+
+    selected = [rule["clientSelectors"][0]["sourceCIDR"] for rule in local["rules"]]
+    assert selected == [
+        {"type": "Distinct", "value": "0.0.0.0/0"},
+        {"type": "Distinct", "value": "::/0"},
+    ]
+    for rule in local["rules"]:
+        assert rule["limit"]["unit"] == "Second"
+        assert rule["limit"]["requests"] >= ENTRAS_REQUESTS_PER_SECOND
+
+
+@everywhere
+def test_the_edge_speaks_no_tls_before_1_2(overlay, namespace):
+    tls = the(overlay, "ClientTrafficPolicy", "edge", namespace)["spec"]["tls"]
+
+    assert tls["minVersion"] in {"1.2", "1.3"}
+    assert tls.get("maxVersion", "1.3") == "1.3"
+
+
+@everywhere
 def test_the_access_log_has_no_header_of_the_client_but_its_host(overlay, namespace):
     (setting,) = the(overlay, "EnvoyProxy", "edge", namespace)["spec"]["telemetry"]["accessLog"][
         "settings"
@@ -392,6 +459,33 @@ def test_secrets_and_backups_stay_in_the_region(overlay, place):
         assert cluster["plugins"][0]["isWALArchiver"] is True
         assert cluster["instances"] == 3
         assert backup["cluster"]["name"] == database
+
+
+@pytest.mark.parametrize(("overlay", "place"), [("us", "us-east-1"), ("eu", "eu-central-1")])
+def test_cert_manager_may_prove_the_hosts_name_by_dns(overlay, place):
+    """By a role of the region's own: an Issuer of a namespace has no rights of its operator's."""
+    (solver,) = the(overlay, "Issuer", "web")["spec"]["acme"]["solvers"]
+    role = the(overlay, "Role", "dns-token")
+    binding = the(overlay, "RoleBinding", "dns-token")
+
+    assert solver["dns01"]["route53"] == {
+        "region": place,
+        "role": f"arn:aws:iam::000000000000:role/provisioning-{overlay}-dns",
+        "auth": {"kubernetes": {"serviceAccountRef": {"name": "dns"}}},
+    }
+    assert the(overlay, "ServiceAccount", "dns")["automountServiceAccountToken"] is False
+    assert role["rules"] == [
+        {
+            "apiGroups": [""],
+            "resources": ["serviceaccounts/token"],
+            "resourceNames": ["dns"],
+            "verbs": ["create"],
+        }
+    ]
+    assert binding["roleRef"]["name"] == "dns-token"
+    assert binding["subjects"] == [
+        {"kind": "ServiceAccount", "name": "cert-manager", "namespace": "cert-manager"}
+    ]
 
 
 def test_every_file_of_the_tree_is_named_after_what_it_holds():

@@ -7,10 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.k8s.alerts import DASHBOARD, expressions, rules
-from tests.k8s.tools import ROOT, installed
-
-OPERATIONS = ROOT / "docs/operations.md"
+from tests.k8s.alerts import (
+    DASHBOARD,
+    OPERATIONS,
+    expressions,
+    labels,
+    labels_grouped_by,
+    metrics,
+    rules,
+)
+from tests.k8s.tools import installed
 
 MINUTES = 90
 BACKUP = "barman_cloud_cloudnative_pg_io_last_available_backup_timestamp"
@@ -43,7 +49,10 @@ SERIES = {
         '{exported_namespace="cloudacademy-us",name="gateway"}': "86400x90",
     },
     "ReplicationLags": {'cnpg_pg_replication_lag{pod="users-2"}': "31x90"},
-    "BackupIsOld": {f'{BACKUP}{{cluster="users"}}': "-100000x90"},
+    "BackupIsOld": {
+        f'{BACKUP}{{cluster="users"}}': "0x90",  # a fresh one hides no old one
+        f'{BACKUP}{{cluster="keys"}}': "-100000x90",
+    },
 }
 """For each alert what it has to see to fire."""
 
@@ -68,6 +77,7 @@ QUIET = {
     '{exported_namespace="cloudacademy-us",name="gateway"}': "2592000x90",
     'cnpg_pg_replication_lag{pod="users-2"}': "1x90",
     f'{BACKUP}{{cluster="users"}}': "0x90",
+    f'{BACKUP}{{cluster="keys"}}': "0x90",
 }
 """A day like any other: a few clients have the wrong key, a bulk request takes long."""
 
@@ -112,6 +122,13 @@ def judge(place: Path, series: dict[str, str], alert: str, *, fires: bool) -> st
     (place / "test.json").write_text(json.dumps(test))
     result = promtool(place, "test", "rules", "test.json")
     return "" if result.returncode == 0 else result.stdout + result.stderr
+
+
+def test_what_is_grouped_by_is_on_the_metrics_that_are_grouped():
+    """A label that nobody gives puts everything into one group, and the best hides the worst."""
+    for expression in expressions():
+        for metric in metrics(expression):
+            assert labels_grouped_by(expression) - labels(metric) == set(), (metric, expression)
 
 
 def test_prometheus_takes_the_rules(place):

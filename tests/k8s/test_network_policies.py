@@ -3,11 +3,21 @@
 import pytest
 
 from tests.k8s.manifests import OVERLAYS, namespaces
-from tests.k8s.network import graph
+from tests.k8s.network import Port, graph
 
 
-def expected(namespace: str) -> set[tuple[str, str, int]]:
+def expected(namespace: str) -> set[tuple[str, str, Port]]:
     """Every connection of a region that there is to be."""
+    asking = ("gateway", "usersvc", "keysvc", "usersvc-migrate", "keysvc-migrate")
+    databases = ("users", "keys", "users-pooler", "keys-pooler")
+    return {(source, target, ("TCP", port)) for source, target, port in _by_tcp(namespace)} | {
+        (f"{namespace}/{name}", "kube-system/dns", (protocol, 53))
+        for name in asking + databases
+        for protocol in ("UDP", "TCP")
+    }
+
+
+def _by_tcp(namespace: str) -> set[tuple[str, str, int]]:
 
     def inside(name: str) -> str:
         return f"{namespace}/{name}"
@@ -37,10 +47,10 @@ def expected(namespace: str) -> set[tuple[str, str, int]]:
             ("monitoring/prometheus", inside(f"{database}-pooler"), 9127),
         }
         wanted.add(("monitoring/prometheus", inside(service), 9090))
+        # The cluster's API, and the backup's object storage.
+        wanted |= {(one, "outside/internet", port) for one in cluster for port in (443, 6443)}
     wanted.add(("monitoring/prometheus", inside("gateway"), 9090))
-    asking = ("gateway", "usersvc", "keysvc", "usersvc-migrate", "keysvc-migrate")
-    asking += ("users", "keys", "users-pooler", "keys-pooler")
-    return wanted | {(inside(name), "kube-system/dns", 53) for name in asking}
+    return wanted
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

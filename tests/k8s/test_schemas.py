@@ -11,7 +11,7 @@ from tests.k8s.tools import locked
 VERSIONS = ("1.34", "1.37")
 """The oldest Kubernetes that has all we use in its stable form, and the newest."""
 
-BUILT_IN = {"networking.k8s.io"}
+BUILT_IN = {"networking.k8s.io", "rbac.authorization.k8s.io"}
 SCHEMALESS = {
     "barmancloud.cnpg.io",
     "cert-manager.io",

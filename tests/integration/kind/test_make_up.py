@@ -19,6 +19,10 @@ from tests.k8s.manifests import of_kind, the
 from tests.k8s.tools import ROOT
 
 STAND_IN = """#!/bin/sh
+if [ "$(basename "$0")" = kubectl ]; then
+  echo "$1 $2" >> "{log}.contexts"
+  [ "$1" != --context ] || shift 2
+fi
 echo "$(basename "$0") $*" >> "{log}"
 case "$(basename "$0") $*" in
   "kind get clusters") {clusters} ;;
@@ -28,6 +32,8 @@ case "$(basename "$0") $*" in
   *activate-integration*) echo '{{}}' ;;
   *generate-key*) echo '{{"token": "cak_xx_secret"}}' ;;
   "kubectl create --filename -") cat >> "{log}.given" ;;
+  "kubectl logs"*) echo "what the Job said" ;;
+  {failing_once}) [ -e "{log}.failed" ] || {{ : > "{log}.failed"; exit 1; }} ;;
   {failing}) echo "it broke" >&2; exit 1 ;;
 esac
 """
@@ -44,14 +50,24 @@ class Machine:
     def log(self) -> Path:
         return self.folder / "calls"
 
-    def have(self, *programs: str, clusters: str = "true", failing: str = "nothing") -> None:
+    def have(
+        self,
+        *programs: str,
+        clusters: str = "true",
+        failing: str = "nothing",
+        failing_once: str = "nothing",
+    ) -> None:
         (self.folder / "bin").mkdir(exist_ok=True)
         for name in programs:
             path = self.folder / "bin" / name
             certificate = base64.b64encode(CERTIFICATE.encode()).decode()
             path.write_text(
                 STAND_IN.format(
-                    log=self.log, clusters=clusters, certificate=certificate, failing=failing
+                    log=self.log,
+                    clusters=clusters,
+                    certificate=certificate,
+                    failing=failing,
+                    failing_once=failing_once,
                 )
             )
             path.chmod(path.stat().st_mode | stat.S_IXUSR)
@@ -123,7 +139,9 @@ def test_it_makes_both_regions_in_order_and_tells_how_to_reach_them(machine: Mac
         "kubectl create namespace cloudacademy-us",
         "kubectl delete job --namespace cloudacademy-us usersvc-migrate keysvc-migrate",
         r"kubectl apply --kustomize \S+ --selector",  # all but the processes
-        "kubectl wait --for=condition=Complete --timeout=600s job --all",
+        "kubectl wait --for=condition=Ready --timeout=600s clusters.postgresql.cnpg.io --all",
+        "kubectl wait --for=condition=Complete --timeout=600s job/usersvc-migrate --namespace",
+        "kubectl wait --for=condition=Complete --timeout=600s job/keysvc-migrate --namespace",
         r"kubectl apply --kustomize \S+$",
         "kubectl exec --namespace cloudacademy-us deployment/keysvc",
     )
@@ -176,6 +194,50 @@ def test_a_step_that_fails_ends_it(machine: Machine):
     assert "docker build" in finished.stderr
     assert "it broke" in finished.stderr
     assert [call for call in machine.calls() if call.startswith("kubectl apply")] == []
+
+
+def test_a_migration_that_fails_says_why(machine: Machine):
+    machine.have("docker", "kind", "kubectl", failing='"kubectl wait"*job/keysvc-migrate*')
+
+    finished = machine.call("up", "--people", "0")
+
+    assert finished.returncode == 1
+    assert "what the Job said" in finished.stdout
+    assert machine.calls()[-1] == (
+        "kubectl logs job/keysvc-migrate --namespace cloudacademy-us --all-pods"
+    )
+
+
+def test_an_operator_that_is_not_ready_to_judge_is_asked_again(machine: Machine):
+    machine.have("docker", "kind", "kubectl", failing_once='"kubectl apply --kustomize"*')
+
+    finished = machine.call("up", "--people", "0")
+
+    assert finished.returncode == 0, finished.stderr
+    applied = [call for call in machine.calls() if call.startswith("kubectl apply --kustomize")]
+    assert ["--selector" in call for call in applied] == [True, True, False]
+
+
+def test_a_key_of_a_cluster_that_is_no_more_is_not_shown(machine: Machine):
+    machine.have("docker", "kind", "kubectl")
+    machine.kept.mkdir()
+    old = "TENANT_URL=https://localhost:8443/webhooks/ad/v1/scim\nSECRET_TOKEN=cak_old\n"
+    (machine.kept / "kind-us.env").write_text(old)
+
+    finished = machine.call("up", "--people", "0")
+
+    assert "cak_old" not in finished.stdout
+    assert "cak_xx_secret" in (machine.kept / "kind-us.env").read_text()
+
+
+def test_no_cluster_but_its_own_is_touched(machine: Machine):
+    machine.have("docker", "kind", "kubectl")
+
+    machine.call("up", "--people", "0")
+
+    contexts = machine.log.with_suffix(".contexts").read_text().splitlines()
+    assert set(contexts) == {"--context kind-provisioning"}
+    assert [call for call in machine.calls() if call.startswith("kubectl config")] == []
 
 
 def test_down_removes_all_of_it(machine: Machine):
