@@ -31,6 +31,13 @@ async def other(keys_url: str, clock: MovableClock) -> AsyncIterator[Replica]:
         yield replica
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine's database that answers late is not taken for one that is away."""
+    monkeypatch.setattr("keysvc.changes.ANSWER_SECONDS", 15.0)
+
+
+@pytest.mark.usefixtures("patient")
 async def test_a_revocation_at_one_replica_is_told_by_the_other_at_once(
     keysvc: Replica, other: Replica
 ):
@@ -45,6 +52,7 @@ async def test_a_revocation_at_one_replica_is_told_by_the_other_at_once(
     assert watcher.signs.index("organization_change") <= told + 1
 
 
+@pytest.mark.usefixtures("patient")
 async def test_everything_that_ends_answers_is_told_once_and_nothing_else(
     keysvc: Replica, other: Replica
 ):
@@ -69,6 +77,7 @@ async def test_everything_that_ends_answers_is_told_once_and_nothing_else(
     ]
 
 
+@pytest.mark.usefixtures("patient")
 async def test_an_operators_command_is_told_as_well(
     keysvc: Replica, keys_url: str, monkeypatch: pytest.MonkeyPatch
 ):
@@ -77,12 +86,13 @@ async def test_an_operators_command_is_told_as_well(
     monkeypatch.setenv("KEYSVC_REGION", "us")
     async with watching(keysvc) as watcher:
         code = await asyncio.to_thread(main, ["deactivate-integration", acme])
-        await until(lambda: len(watcher.events) == 2)
+        await until(lambda: len(watcher.events) == 2 or watcher.end is not None)
 
-    assert code == 0
+    assert (code, watcher.end) == (0, None)
     assert watcher.events == [RESET, ("organization_change", acme)]
 
 
+@pytest.mark.usefixtures("patient")
 async def test_a_quiet_stream_has_a_heartbeat_four_times_a_second(keysvc: Replica):
     async with watching(keysvc) as watcher:
         await until(lambda: len(watcher.times) >= 20)
