@@ -160,9 +160,13 @@ class Watcher:
 
 @asynccontextmanager
 async def watching(replica: Replica) -> AsyncIterator[Watcher]:
-    """Follow the changes, from the stream's `reset` on."""
+    """Follow the changes, from the stream's `reset` on.
+
+    What was changed before may be told a little later; with the first heartbeat all of it is.
+    """
     watcher = Watcher(replica)
-    await until(lambda: bool(watcher.events))
+    await until(lambda: "heartbeat" in watcher.signs)
+    del watcher.events[1:]
     try:
         yield watcher
     finally:
