@@ -216,17 +216,39 @@ def test_each_process_shows_its_own_certificate_of_the_regions_authority(overlay
 
 
 @everywhere
-def test_the_key_that_signs_for_single_sign_on_is_there_and_stays(overlay, namespace):
+def test_the_key_that_signs_for_single_sign_on_is_there(overlay, namespace):
     workload = the(overlay, "Deployment", "gateway", namespace)
     volumes = {volume["name"]: volume for volume in pod(workload)["spec"]["volumes"]}
-    certificate = the(overlay, "Certificate", "saml", namespace)["spec"]
     settings = gateway.settings.read(environment(workload, overlay, namespace))
 
-    assert volumes["saml"]["secret"]["secretName"] == certificate["secretName"]
+    assert volumes["saml"]["secret"]["secretName"] == "gateway-saml"
     assert (str(settings.saml.key), str(settings.saml.certificate)) == (
         "/saml/tls.key",
         "/saml/tls.crt",
     )
+
+
+@pytest.mark.parametrize("overlay", ["us", "eu"])
+def test_the_key_that_signs_for_single_sign_on_outlives_the_cluster(overlay):
+    """Identity providers have its certificate from people: a cluster must not make another."""
+    secret = the(overlay, "ExternalSecret", "gateway-saml")["spec"]
+
+    assert "gateway-saml" not in {
+        one["spec"]["secretName"] for one in of_kind(overlay, "Certificate")
+    }
+    assert secret["target"]["name"] == "gateway-saml"
+    place = f"provisioning/{overlay}/gateway"
+    assert {one["secretKey"]: one["remoteRef"] for one in secret["data"]} == {
+        "tls.key": {"key": place, "property": "SAML_KEY"},
+        "tls.crt": {"key": place, "property": "SAML_CERTIFICATE"},
+    }
+
+
+@pytest.mark.parametrize("namespace", namespaces("kind"))
+def test_on_a_laptop_the_key_that_signs_for_single_sign_on_is_made_once(namespace):
+    certificate = the("kind", "Certificate", "saml", namespace)["spec"]
+
+    assert certificate["secretName"] == "gateway-saml"
     assert certificate["privateKey"] == {
         "algorithm": "RSA",
         "size": 3072,
