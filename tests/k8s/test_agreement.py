@@ -10,7 +10,7 @@ import pytest
 
 import gateway.settings
 import usersvc.settings
-from chassis.database import POOL_SIZE
+from chassis.database import POOL_SIZE, STATEMENT_SECONDS
 from chassis.server import DRAIN_SECONDS, LEAVE_SECONDS
 from deploy.local.postgres import QUIET
 from gateway import http_server
@@ -45,6 +45,8 @@ READERS = {
 }
 DATABASES = {"usersvc": "users", "keysvc": "keys"}
 KUBELET_RESERVE_SECONDS = 5
+POOLS = 2
+"""A service's own, and the one that listens; each waits at its end for the statements that run."""
 ENTRAS_REQUESTS_PER_SECOND = 25
 SIGN_ON_PATHS = ("/login/enterprise/", "/labs/social/complete/saml/")
 
@@ -284,7 +286,10 @@ def test_pods_are_restricted_and_cannot_reach_the_cluster(overlay, namespace):
 def test_a_pod_gets_the_time_that_its_drain_takes(overlay, namespace, name):
     workload = the(overlay, "Deployment", name, namespace)
     waits = container(workload)["lifecycle"]["preStop"]["sleep"]["seconds"]
-    drains = max(LEAVE_SECONDS + DRAIN_SECONDS, http_server.DRAIN_SECONDS)
+    if name == "gateway":
+        drains = http_server.DRAIN_SECONDS
+    else:
+        drains = LEAVE_SECONDS + DRAIN_SECONDS + POOLS * STATEMENT_SECONDS
 
     grace = pod(workload)["spec"]["terminationGracePeriodSeconds"]
 
@@ -420,6 +425,14 @@ def test_the_edge_gives_a_request_what_the_gateway_gives_it(overlay, namespace):
     limit = policy["requestBuffer"]["limit"]
     assert limit.endswith("Mi")
     assert int(limit.removesuffix("Mi")) * 2**20 > MAX_BODY_BYTES
+
+
+@everywhere
+def test_the_edge_ends_idle_connections_before_the_gateway_does(overlay, namespace):
+    """Or a request goes out on one that is being closed, and is lost."""
+    for policy in of_kind(overlay, "BackendTrafficPolicy", namespace):
+        idle = policy["spec"]["timeout"]["http"]["connectionIdleTimeout"]
+        assert float(idle.removesuffix("s")) < http_server.KEEPALIVE_SECONDS
 
 
 @everywhere
