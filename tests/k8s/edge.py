@@ -65,10 +65,16 @@ class Place:
 
 def bootstrap(objects: Objects, place: Place) -> Config:
     """A configuration that Envoy takes as a file."""
-    breaker = objects.backend[0]["spec"]["circuitBreaker"]
-    clusters = [_cluster("gateway", place.gateway, breaker)]
+    backend = objects.backend[0]["spec"]
+    breaker, timeouts = backend["circuitBreaker"], backend["timeout"]["http"]
+    idle = {"idle_timeout": timeouts["connectionIdleTimeout"]}
+    clusters = [
+        {**_cluster("gateway", place.gateway, breaker), **_upstream("http_protocol_options", idle)}
+    ]
     if place.grpc:
-        clusters.append({**_cluster("grpc", place.grpc, breaker), **_HTTP2_UPSTREAM})
+        clusters.append(
+            {**_cluster("grpc", place.grpc, breaker), **_upstream("http2_protocol_options", {})}
+        )
     return {
         "static_resources": {"listeners": [_listener(objects, place)], "clusters": clusters},
         "layered_runtime": {"layers": [{"name": "static", "static_layer": {}}]},
@@ -247,14 +253,14 @@ def _cluster(name: str, address: tuple[str, int], breaker: Config) -> Config:
     }
 
 
-_HTTP2_UPSTREAM: Config = {
-    "typed_extension_protocol_options": {
-        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-            "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-            "explicit_http_config": {"http2_protocol_options": {}},
-        }
+def _upstream(protocol: str, common: Config) -> Config:
+    name = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+    options = {
+        "@type": f"type.googleapis.com/{name}",
+        "common_http_protocol_options": common,
+        "explicit_http_config": {protocol: {}},
     }
-}
+    return {"typed_extension_protocol_options": {name: options}}
 
 
 def _address(address: Sequence[str | int]) -> Config:

@@ -10,7 +10,7 @@ import pytest
 
 import gateway.settings
 import usersvc.settings
-from chassis.database import POOL_SIZE
+from chassis.database import POOL_SIZE, STATEMENT_SECONDS
 from chassis.server import DRAIN_SECONDS, LEAVE_SECONDS
 from deploy.local.postgres import QUIET
 from gateway import http_server
@@ -45,6 +45,8 @@ READERS = {
 }
 DATABASES = {"usersvc": "users", "keysvc": "keys"}
 KUBELET_RESERVE_SECONDS = 5
+POOLS = 2
+"""A service's own, and the one that listens; each waits at its end for the statements that run."""
 ENTRAS_REQUESTS_PER_SECOND = 25
 SIGN_ON_PATHS = ("/login/enterprise/", "/labs/social/complete/saml/")
 
@@ -216,17 +218,39 @@ def test_each_process_shows_its_own_certificate_of_the_regions_authority(overlay
 
 
 @everywhere
-def test_the_key_that_signs_for_single_sign_on_is_there_and_stays(overlay, namespace):
+def test_the_key_that_signs_for_single_sign_on_is_there(overlay, namespace):
     workload = the(overlay, "Deployment", "gateway", namespace)
     volumes = {volume["name"]: volume for volume in pod(workload)["spec"]["volumes"]}
-    certificate = the(overlay, "Certificate", "saml", namespace)["spec"]
     settings = gateway.settings.read(environment(workload, overlay, namespace))
 
-    assert volumes["saml"]["secret"]["secretName"] == certificate["secretName"]
+    assert volumes["saml"]["secret"]["secretName"] == "gateway-saml"
     assert (str(settings.saml.key), str(settings.saml.certificate)) == (
         "/saml/tls.key",
         "/saml/tls.crt",
     )
+
+
+@pytest.mark.parametrize("overlay", ["us", "eu"])
+def test_the_key_that_signs_for_single_sign_on_outlives_the_cluster(overlay):
+    """Identity providers have its certificate from people: a cluster must not make another."""
+    secret = the(overlay, "ExternalSecret", "gateway-saml")["spec"]
+
+    assert "gateway-saml" not in {
+        one["spec"]["secretName"] for one in of_kind(overlay, "Certificate")
+    }
+    assert secret["target"]["name"] == "gateway-saml"
+    place = f"provisioning/{overlay}/gateway"
+    assert {one["secretKey"]: one["remoteRef"] for one in secret["data"]} == {
+        "tls.key": {"key": place, "property": "SAML_KEY"},
+        "tls.crt": {"key": place, "property": "SAML_CERTIFICATE"},
+    }
+
+
+@pytest.mark.parametrize("namespace", namespaces("kind"))
+def test_on_a_laptop_the_key_that_signs_for_single_sign_on_is_made_once(namespace):
+    certificate = the("kind", "Certificate", "saml", namespace)["spec"]
+
+    assert certificate["secretName"] == "gateway-saml"
     assert certificate["privateKey"] == {
         "algorithm": "RSA",
         "size": 3072,
@@ -262,7 +286,10 @@ def test_pods_are_restricted_and_cannot_reach_the_cluster(overlay, namespace):
 def test_a_pod_gets_the_time_that_its_drain_takes(overlay, namespace, name):
     workload = the(overlay, "Deployment", name, namespace)
     waits = container(workload)["lifecycle"]["preStop"]["sleep"]["seconds"]
-    drains = max(LEAVE_SECONDS + DRAIN_SECONDS, http_server.DRAIN_SECONDS)
+    if name == "gateway":
+        drains = http_server.DRAIN_SECONDS
+    else:
+        drains = LEAVE_SECONDS + DRAIN_SECONDS + POOLS * STATEMENT_SECONDS
 
     grace = pod(workload)["spec"]["terminationGracePeriodSeconds"]
 
@@ -398,6 +425,14 @@ def test_the_edge_gives_a_request_what_the_gateway_gives_it(overlay, namespace):
     limit = policy["requestBuffer"]["limit"]
     assert limit.endswith("Mi")
     assert int(limit.removesuffix("Mi")) * 2**20 > MAX_BODY_BYTES
+
+
+@everywhere
+def test_the_edge_ends_idle_connections_before_the_gateway_does(overlay, namespace):
+    """Or a request goes out on one that is being closed, and is lost."""
+    for policy in of_kind(overlay, "BackendTrafficPolicy", namespace):
+        idle = policy["spec"]["timeout"]["http"]["connectionIdleTimeout"]
+        assert float(idle.removesuffix("s")) < http_server.KEEPALIVE_SECONDS
 
 
 @everywhere

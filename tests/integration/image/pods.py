@@ -164,13 +164,16 @@ def _remove_pods(region: Region) -> None:
 
 
 def _write_certificates(region: Region) -> None:
-    """As cert-manager fills the secrets that Certificates name."""
+    """As cert-manager fills the secrets that Certificates name, and a store those that it has."""
     authority = Authority()
     for one in of_kind(region.overlay, "Certificate", region.namespace):
         spec = one["spec"]
         if not spec.get("isCA"):
             folder, algorithm = region.folder / spec["secretName"], spec["privateKey"]["algorithm"]
             _issue(authority, folder, spec["dnsNames"], algorithm)
+    for one in of_kind(region.overlay, "ExternalSecret", region.namespace):
+        if "tls.key" in {entry["secretKey"] for entry in one["spec"]["data"]}:
+            _issue(authority, region.folder / one["spec"]["target"]["name"], ["saml"], "RSA")
 
 
 def _issue(
