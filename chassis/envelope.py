@@ -4,6 +4,7 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence, Set
+from contextlib import aclosing
 from typing import Any, Final, TypeAlias
 from uuid import uuid4
 
@@ -35,7 +36,7 @@ class Envelope(grpc.aio.ServerInterceptor):
 
     What is no refusal is a fault of ours: its text goes to the log, and only
     the request id goes out. Without an admission every caller is let in. No
-    more than `max_calls` run at once; the next are refused. The line tells the
+    more than `max_calls` run at once, and no more streams; the next are refused. The line tells the
     request's fields `told`, which must name ids only. Calls of the `carriers`
     bring others, each with a line of its own, and have none themselves.
     """
@@ -54,6 +55,8 @@ class Envelope(grpc.aio.ServerInterceptor):
         self._log = log
         self._carriers = carriers
         self._places = _Places(max_calls)
+        # Streams last: with places of their own they take none from calls.
+        self._stream_places = _Places(max_calls)
         self._told = told
         self._tracing = tracing
         self._calls = calls
@@ -106,8 +109,7 @@ class Envelope(grpc.aio.ServerInterceptor):
             except Exception as error:  # noqa: BLE001 - the outermost handler
                 await call.refuse(error)
             else:
-                if method not in self._carriers:
-                    call.tell("OK")
+                call.tell("OK", logged=method not in self._carriers)
                 return response
 
         return answer if self._tracing is None else _traced(self._tracing, method, answer)
@@ -116,11 +118,12 @@ class Envelope(grpc.aio.ServerInterceptor):
         async def answer(request: Request, context: Context) -> AsyncIterator[Response]:
             call = _Call(self._log, method, context, self._calls)
             try:
-                with self._places:
+                with self._stream_places:
                     self._admit(call, method, request, context)
-                    async for response in behaviour(request, context):
-                        yield response
-            except asyncio.CancelledError:
+                    async with aclosing(behaviour(request, context)) as responses:
+                        async for response in responses:
+                            yield response
+            except (asyncio.CancelledError, GeneratorExit):  # the latter while nobody read on
                 call.tell("CANCELLED")
                 raise
             except Exception as error:  # noqa: BLE001 - the outermost handler
@@ -192,9 +195,11 @@ class _Call:
             if _ID.fullmatch(value):
                 self._noted[name] = value
 
-    def tell(self, outcome: str, **more: str) -> None:
+    def tell(self, outcome: str, *, logged: bool = True, **more: str) -> None:
         if self._calls is not None:
             self._calls.end(self._started, self._method, outcome)
+        if not logged:
+            return
         self._log.info(
             "call",
             method=self._method,

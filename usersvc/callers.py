@@ -37,7 +37,7 @@ CALLERS: Final[Mapping[str, Mapping[str, AbstractSet[str]]]] = {
         "Execute": _GATEWAY,
     },
     "cloudacademy.users.v1.ChangeService": {
-        "WatchChanges": _OPERATED | {"billing", "entitlement", "search", "email"},
+        "WatchChanges": _OPERATED | {"billing", "entitlement", "search"},
         "WatchAllChanges": frozenset({"operator", "search"}),
         "ReadSnapshot": _OPERATED | {"billing", "entitlement", "search"},
         "ReadFullSnapshot": frozenset({"operator", "search"}),

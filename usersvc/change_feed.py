@@ -7,6 +7,7 @@ slow look is the safety net for a ring that was lost.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ class Batch:
     """The next changes, and where a reader is behind them."""
 
     changes: list[Change]
+    start: Place
+    """Where the reader was before them."""
     place: Place
 
 
@@ -66,6 +69,7 @@ class ChangeFeed:
         self._ended = False
         self._readers: set[_Reader] = set()
         self._lag = 0.0
+        self._behind_since: float | None = None
 
     def observe(self, metrics: Metrics) -> None:
         """Let the metrics tell how the feed does."""
@@ -91,8 +95,9 @@ class ChangeFeed:
 
     @property
     def lag(self) -> float:
-        """How many seconds ago the oldest of the changes was made that were told last."""
-        return self._lag
+        """How late changes are told: those told last, or how long others wait already."""
+        waiting = 0.0 if self._behind_since is None else time.monotonic() - self._behind_since
+        return max(self._lag, waiting)
 
     async def read(self, organization_id: UUID | None, token: str) -> AsyncIterator[Batch]:
         """What happens behind a token, or from now on without one, until the feed ends.
@@ -101,15 +106,17 @@ class ChangeFeed:
         Refuses InvalidChangeToken, ChangesTrimmed and DatabaseUnavailable.
         """
         with self._reader(organization_id) as reader:
-            place, silent = await self._start(organization_id, token), False
+            place, due = await self._start(organization_id, token), 0.0
+            loop = asyncio.get_running_loop()
             while not self._ended:
                 edge = await self._reached()
+                start = place
                 changes, place = await self._store.following(place, edge.horizon, BATCH)
-                if changes or not silent:
-                    yield Batch(changes, place)
-                silent = place.number < edge.horizon or bool(
-                    await reader.bell.heard(HEARTBEAT_SECONDS)
-                )
+                if changes or loop.time() >= due:
+                    yield Batch(changes, start, place)
+                    due = loop.time() + HEARTBEAT_SECONDS
+                if place.number >= edge.horizon:
+                    await reader.bell.heard(max(0.0, due - loop.time()))
 
     async def _start(self, organization_id: UUID | None, token: str) -> Place:
         edge = await self._store.edge()
@@ -146,6 +153,8 @@ class ChangeFeed:
             except DatabaseUnavailable as error:
                 cause = type(error.__cause__).__name__
                 self._log.debug("changes cannot be followed", cause=cause)
+            except Exception as error:  # noqa: BLE001 - calls are answered all the same
+                self._log.warning("changes cannot be followed", cause=type(error).__name__)
             await wait(stop, BACK_OFF_SECONDS)
         await ending
 
@@ -155,9 +164,7 @@ class ChangeFeed:
             while not stop.is_set():
                 edge = await wire.edge()
                 await self._advance(edge)
-                if await self._bell.heard(
-                    PENDING_SECONDS if edge.horizon < edge.given else LOOK_SECONDS
-                ):
+                if await self._bell.heard(PENDING_SECONDS if edge.pending else LOOK_SECONDS):
                     await wire.announce()
                     await asyncio.sleep(COALESCE_SECONDS)
         finally:
@@ -168,6 +175,10 @@ class ChangeFeed:
     async def _advance(self, edge: Edge) -> None:
         """Wake the streams that there is something for behind the last edge."""
         before = self._edge
+        if not edge.pending:
+            self._behind_since = None
+        elif self._behind_since is None or (before and edge.horizon > before.horizon):
+            self._behind_since = time.monotonic()
         if before is None or before.feed_id != edge.feed_id:
             self._edge = edge
             self._followed.set()

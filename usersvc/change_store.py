@@ -39,6 +39,7 @@ class Edge:
     trimmed: int
     horizon: int
     given: int
+    pending: bool = False
 
     def check(self, place: Place) -> None:
         """Refuse (InvalidChangeToken, ChangesTrimmed) a place that is not on the feed."""
@@ -203,9 +204,14 @@ class Wire:
 
 
 async def _edge(db: asyncpg.Connection) -> Edge:
-    horizon, given = await db.fetchrow("SELECT change_horizon(), last_value FROM change_number")
+    horizon, given = await db.fetchrow(
+        "SELECT change_horizon(), pg_sequence_last_value('change_number')"
+    )
+    # What the sequence gave out is not in the WAL before somebody commits; after a crash it gives
+    # it out again. A number of a change that can be seen is.
+    last = await db.fetchval("SELECT max(number) FROM changes WHERE number <= $1", horizon)
     feed_id, trimmed = await db.fetchrow(_FEED)
-    return Edge(feed_id, trimmed, horizon, given)
+    return Edge(feed_id, trimmed, max(last or 0, trimmed), given, horizon < given)
 
 
 def _of(organization_id: UUID | None, one: str, every: str) -> tuple[str, list[UUID]]:

@@ -126,7 +126,7 @@ class GroupStore:
         validate_only: bool = False,
     ) -> None:
         """Remove a group that has an etag, or any. Refuses GroupNotFound and EtagMismatch."""
-        async with self._database.transaction(undo=validate_only) as db:
+        async with self._transaction(group_id, undo=validate_only) as db:
             await member_store.serialize_nesting(db, organization_id)
             rows = await db.fetch(_LOCK_WITH_HOLDERS, organization_id, group_id)
             version = dict(rows).get(group_id)

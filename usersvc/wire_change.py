@@ -19,7 +19,7 @@ def from_batch(batch: Batch) -> Iterator[tuple[list[changes_pb2.Change], str]]:
     """The changes of a batch in messages that are not too large, each with its token."""
     messages = [from_change(change) for change in batch.changes]
     while (count := wire_list.fitting(messages)) < len(messages):
-        yield messages[:count], batch.place.after(messages[count - 1].number).token()
+        yield messages[:count], batch.start.after(messages[count - 1].number).token()
         messages = messages[count:]
     yield messages, batch.place.token()
 

@@ -36,7 +36,9 @@ async def watch(address: str) -> None:
                         print(render(change, colour=is_colourful()), flush=True)
                     token = message.token
             except grpc.aio.AioRpcError as error:
-                if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                if error.code() in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.OUT_OF_RANGE):
+                    token = ""  # the feed began anew
+                elif error.code() is not grpc.StatusCode.UNAVAILABLE:
                     raise
             await asyncio.sleep(BACK_OFF_SECONDS)
 

@@ -24,8 +24,8 @@ $$
 BEGIN
     -- Once in a transaction: what it takes later is higher still.
     IF current_setting('usersvc.changing', true) IS DISTINCT FROM 'on' THEN
-        PERFORM pg_advisory_xact_lock_shared(change_lock_class(), (last_value & 2147483647)::integer)
-           FROM change_number;
+        PERFORM pg_advisory_xact_lock_shared(
+            change_lock_class(), (pg_sequence_last_value('change_number') & 2147483647)::integer);
         PERFORM set_config('usersvc.changing', 'on', true);
     END IF;
     RETURN nextval('change_number');
@@ -39,7 +39,7 @@ DECLARE
     given  bigint;
     behind bigint;
 BEGIN
-    SELECT last_value INTO given FROM change_number; -- before the locks are looked at
+    given := pg_sequence_last_value('change_number'); -- before the locks are looked at
     SELECT max((given - objid::bigint) & 2147483647) INTO behind
       FROM pg_locks
      WHERE locktype = 'advisory' AND objsubid = 2 AND granted
