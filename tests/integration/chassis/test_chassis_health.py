@@ -61,21 +61,19 @@ async def test_more_calls_than_a_server_takes_are_refused_and_the_edge_says_when
         await until(lambda: server.service.held == 2)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await channel.unary_unary(ECHO)(b"", timeout=5)
-        with pytest.raises(grpc.aio.AioRpcError) as stream:
-            await anext(aiter(channel.unary_stream(COUNT)(b"", timeout=5)))
+        # Streams have places of their own.
+        assert await anext(aiter(channel.unary_stream(COUNT)(b"", timeout=5))) is not None
         await says(channel, "SERVING")
         server.service.let_go.set()
         assert await asyncio.gather(*held) == [b"x", b"x"]
         assert await channel.unary_unary(ECHO)(b"y", timeout=5) == b"y"
 
     answer = translate(caught.value, {})
-    refusals = [from_rpc_error(each.value) for each in (caught, stream)]
-    assert {(each.code.name, each.reason) for each in refusals} == {
-        ("RESOURCE_EXHAUSTED", "OVERLOADED")
-    }
+    refusal = from_rpc_error(caught.value)
+    assert (refusal.code.name, refusal.reason) == ("RESOURCE_EXHAUSTED", "OVERLOADED")
     details = rpc_status.from_call(caught.value).details
     assert error_details_pb2.RetryInfo.DESCRIPTOR.full_name in details[1].type_url
-    assert [call["outcome"] for call in server.logged("call")[:2]] == ["OVERLOADED"] * 2
+    assert server.logged("call")[0]["outcome"] == "OVERLOADED"
     assert (answer.status, dict(answer.headers)) == (503, {"Retry-After": "2"})
 
 

@@ -1,8 +1,8 @@
 """The feed: what each change tells, in which order, and from where one can go on."""
 
 import asyncio
-from datetime import timedelta
-from uuid import uuid4
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
 
 import asyncpg
 import grpc
@@ -36,7 +36,10 @@ from tests.integration.usersvc.user_calls import (
     refused,
     update,
 )
+from usersvc.change_feed import Batch
 from usersvc.change_store import ChangeStore
+from usersvc.changes import Change, ChangeType, Place
+from usersvc.wire_change import from_batch
 
 INVALID = (Reason.REASON_INVALID_CHANGE_TOKEN, grpc.StatusCode.INVALID_ARGUMENT)
 TRIMMED = (Reason.REASON_CHANGES_TRIMMED, grpc.StatusCode.OUT_OF_RANGE)
@@ -484,3 +487,60 @@ async def test_too_many_snapshots_at_once_are_told_to_come_back(changes, users, 
 
 def _contents(state: Everything) -> tuple[object, ...]:
     return state.users, state.groups, state.members
+
+
+# The bell.
+
+
+@pytest.fixture
+def no_safety_net(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is told but by the bell."""
+    monkeypatch.setattr("usersvc.change_feed.LOOK_SECONDS", 600.0)
+
+
+async def test_whatever_is_written_rings(no_safety_net, changes, users, groups):
+    async with watching(changes) as reader:
+        ann = await create(users, "ann@corp.test")
+        await reader.until(1)
+        await update(users, ann.id, title="Dr.")
+        await reader.until(2)
+        staff = await create_group(groups, "Staff")
+        await reader.until(3)
+        await change_members(groups, staff.id, add=[ann.id])
+        await reader.until(4)
+        await delete_group(groups, staff.id)
+        await reader.until(5)
+        await delete(users, ann.id)
+        await reader.until(6)
+
+
+async def test_a_token_is_the_number_of_a_change_that_is_there(changes, users, db):
+    """What the sequence gave out and nobody committed is given out again after a crash."""
+    ann = await create(users, "ann@corp.test")
+    for _ in range(3):
+        with pytest.raises(grpc.aio.AioRpcError):
+            await create(users, "ANN@corp.test")
+    last = await db.fetchval("SELECT max(number) FROM changes")
+    await db.execute("SELECT nextval('change_number') FROM generate_series(1, 5)")
+    async with watching(changes) as reader:
+        place = Place.of_token(reader.token, UUID(ACME))
+    assert place.number == last
+    assert ann.id
+
+
+def test_a_batch_in_parts_keeps_what_a_snapshot_knew_behind_each_part():
+    start = Place(uuid4(), UUID(ACME), 0, frozenset({150, 190}))
+    told = [
+        Change(
+            UUID(ACME), number, ChangeType.MEMBERS_ADDED, uuid4(), 1, (), False,
+            tuple(uuid4() for _ in range(1_000)), (), datetime.now(UTC), "",
+        )
+        for number in range(1, 201)
+        if number not in start.known
+    ]  # fmt: skip
+    parts = list(from_batch(Batch(told, start, start.after(200))))
+    first, token = parts[0]
+    assert len(parts) > 1
+    place = Place.of_token(token, UUID(ACME))
+    assert place.number == first[-1].number
+    assert place.known == {number for number in (150, 190) if number > place.number}
