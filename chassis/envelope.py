@@ -94,6 +94,12 @@ class Envelope(grpc.aio.ServerInterceptor):
                 handler.request_deserializer,
                 handler.response_serializer,
             )
+        if handler.stream_stream and method in self._carriers:
+            return grpc.stream_stream_rpc_method_handler(
+                self._carrier(method, handler.stream_stream),
+                handler.request_deserializer,
+                handler.response_serializer,
+            )
         raise NotImplementedError(f"{method}: streams of requests are not taken")
 
     def _unary(self, method: str, behaviour: Handler) -> Handler:
@@ -132,6 +138,23 @@ class Envelope(grpc.aio.ServerInterceptor):
                 call.tell("OK")
 
         return answer
+
+    def _carrier(self, method: str, behaviour: Handler) -> Handler:
+        async def carry(requests: AsyncIterator[Request], context: Context) -> None:
+            call = _Call(self._log, method, context, self._calls)
+            try:
+                with self._stream_places:
+                    self._admit(call, method, None, context)
+                    await behaviour(requests, context)
+            except asyncio.CancelledError:
+                call.tell("CANCELLED", logged=False)
+                raise
+            except Exception as error:  # noqa: BLE001 - the outermost handler
+                await call.refuse(error)
+            else:
+                call.tell("OK", logged=False)
+
+        return carry
 
     def _admit(self, call: "_Call", method: str, request: Request, context: Context) -> None:
         if self._admission is not None:
