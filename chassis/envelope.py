@@ -96,7 +96,7 @@ class Envelope(grpc.aio.ServerInterceptor):
             )
         if handler.stream_stream and method in self._carriers:
             return grpc.stream_stream_rpc_method_handler(
-                self._carrier(method, handler.stream_stream),
+                self._stream(method, handler.stream_stream),
                 handler.request_deserializer,
                 handler.response_serializer,
             )
@@ -121,6 +121,8 @@ class Envelope(grpc.aio.ServerInterceptor):
         return answer if self._tracing is None else _traced(self._tracing, method, answer)
 
     def _stream(self, method: str, behaviour: Handler) -> Handler:
+        logged = method not in self._carriers
+
         async def answer(request: Request, context: Context) -> AsyncIterator[Response]:
             call = _Call(self._log, method, context, self._calls)
             try:
@@ -130,31 +132,14 @@ class Envelope(grpc.aio.ServerInterceptor):
                         async for response in responses:
                             yield response
             except (asyncio.CancelledError, GeneratorExit):  # the latter while nobody read on
-                call.tell("CANCELLED")
+                call.tell("CANCELLED", logged=logged)
                 raise
             except Exception as error:  # noqa: BLE001 - the outermost handler
                 await call.refuse(error)
             else:
-                call.tell("OK")
+                call.tell("OK", logged=logged)
 
         return answer
-
-    def _carrier(self, method: str, behaviour: Handler) -> Handler:
-        async def carry(requests: AsyncIterator[Request], context: Context) -> None:
-            call = _Call(self._log, method, context, self._calls)
-            try:
-                with self._stream_places:
-                    self._admit(call, method, None, context)
-                    await behaviour(requests, context)
-            except asyncio.CancelledError:
-                call.tell("CANCELLED", logged=False)
-                raise
-            except Exception as error:  # noqa: BLE001 - the outermost handler
-                await call.refuse(error)
-            else:
-                call.tell("OK", logged=False)
-
-        return carry
 
     def _admit(self, call: "_Call", method: str, request: Request, context: Context) -> None:
         if self._admission is not None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 MAX_CALLS: Final = 32
 """How many calls share a message."""
-GATHER_SECONDS: Final = 0.002
+GATHER_SECONDS: Final = 0.004
 """How long a call waits for company, unless the server is heard before."""
 FEW_CALLS: Final = 4
 """As long as no more are under way, the next one waits for nobody."""
@@ -122,7 +122,7 @@ class Conversation:
     async def _read(self) -> None:
         lost: AioRpcError | None = None
         try:
-            while (response := await self._stream.read()) is not grpc.aio.EOF:
+            while isinstance(response := await self._stream.read(), batch_pb2.ConverseResponse):
                 self.heard = self._loop.time()
                 if response.leaving:
                     self.leave()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Final
 
 from cloudacademy.batch.v1 import batch_pb2, batch_pb2_grpc
@@ -37,6 +38,9 @@ class BatchServicer(batch_pb2_grpc.BatchServiceServicer):
 
     async def Converse(  # noqa: N802
         self, requests: AsyncIterator[batch_pb2.ConverseRequest], context: Context
-    ) -> None:
+    ) -> AsyncIterator[batch_pb2.ConverseResponse]:
         """Carry out calls as they come."""
-        await Conversation(self._calls, context).hold(self._stop)
+        conversation = Conversation(self._calls, context)
+        async with aclosing(conversation.hold(requests, self._stop)) as responses:
+            async for response in responses:
+                yield response

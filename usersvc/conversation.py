@@ -1,7 +1,7 @@
 """Calls that come on one stream, each carried out as if it had come by itself."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -16,9 +16,9 @@ MAX_UNDER_WAY: Final = 200
 """Calls of a stream that run or whose outcomes wait to be sent; no more is read meanwhile."""
 MESSAGE_BYTES: Final = 1024 * 1024
 """Outcomes that wait are sent in messages of about this size, however many they are."""
-GATHER_SECONDS: Final = 0.002
+GATHER_SECONDS: Final = 0.004
 """How long an outcome waits for company while calls run."""
-GATHER_OUTCOMES: Final = 16
+GATHER_OUTCOMES: Final = 32
 """So many wait no longer."""
 FEW_CALLS: Final = 4
 """As long as no more run, an outcome waits for nobody."""
@@ -26,10 +26,11 @@ FEW_CALLS: Final = 4
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Running:
     task: asyncio.Task[None]
     deadline: asyncio.TimerHandle
+    is_late: bool = False
 
 
 class Conversation:
@@ -47,29 +48,39 @@ class Conversation:
         self._news = asyncio.Event()
         self._room = asyncio.Event()
 
-    async def hold(self, stop: asyncio.Event) -> None:
+    async def hold(
+        self, requests: AsyncIterator[batch_pb2.ConverseRequest], stop: asyncio.Event
+    ) -> AsyncGenerator[batch_pb2.ConverseResponse, None]:
         """Carry out calls until the caller has sent its last and each of them has ended.
 
-        Refuses (InvalidField) the number of a call that still runs.
+        Says so when told to stop. Refuses (InvalidField) the number of a call that still runs.
         """
-        reading = asyncio.create_task(self._read())
+        reading = asyncio.create_task(self._read(requests))
         leaving = asyncio.create_task(self._leave(stop))
         try:
-            await self._write()
+            while not (self._heard_all and not self._running and not self._outcomes):
+                await self._news.wait()
+                self._news.clear()
+                if self._gathering is not None:
+                    self._gathering.cancel()
+                    self._gathering = None
+                for message in self._messages():
+                    yield message
+                self._room.set()
             await reading
         finally:
             reading.cancel()
             leaving.cancel()
             for number in tuple(self._running):
-                self._cancel(number)
+                self._give_up(number)
 
-    async def _read(self) -> None:
+    async def _read(self, requests: AsyncIterator[batch_pb2.ConverseRequest]) -> None:
         try:
-            while (message := await self._context.read()) is not grpc.aio.EOF:
+            async for message in requests:
                 for call in message.calls:
                     self._begin(call)
                 for number in message.given_up:
-                    self._cancel(number)
+                    self._give_up(number)
                 while len(self._running) + len(self._outcomes) >= MAX_UNDER_WAY:
                     self._room.clear()
                     await self._room.wait()
@@ -87,24 +98,31 @@ class Conversation:
         )
 
     async def _run(self, call: batch_pb2.Call) -> None:
-        ended = await self._calls.run(call.method, call.request, call.metadata, self._context)
-        running = self._running.pop(call.number, None)
-        if running is not None:
-            running.deadline.cancel()
-            self._tell(outcome(ended, call.number))
+        try:
+            ended = await self._calls.run(call.method, call.request, call.metadata, self._context)
+        except asyncio.CancelledError:
+            running = self._running.pop(call.number, None)
+            if running is None or not running.is_late:
+                raise
+            self._tell(outcome(LATE, call.number))
+        else:
+            running = self._running.pop(call.number, None)
+            if running is not None:
+                running.deadline.cancel()
+                self._tell(outcome(ended, call.number))
 
     def _expire(self, number: int) -> None:
-        if self._cancel(number):
-            self._tell(outcome(LATE, number))
-
-    def _cancel(self, number: int) -> bool:
-        running = self._running.pop(number, None)
-        if running is None:
-            return False
-        running.deadline.cancel()
+        """End a call; it is told once its statement has ended, too."""
+        running = self._running[number]
+        running.is_late = True
         running.task.cancel()
-        self._news.set()
-        return True
+
+    def _give_up(self, number: int) -> None:
+        running = self._running.pop(number, None)
+        if running is not None:
+            running.deadline.cancel()
+            running.task.cancel()
+            self._news.set()
 
     def _tell(self, told: batch_pb2.Outcome) -> None:
         """Send an outcome, now or once it has company: a message costs as much as its outcomes."""
@@ -118,17 +136,6 @@ class Conversation:
         await stop.wait()
         self._leaving = True
         self._news.set()
-
-    async def _write(self) -> None:
-        while not (self._heard_all and not self._running and not self._outcomes):
-            await self._news.wait()
-            self._news.clear()
-            if self._gathering is not None:
-                self._gathering.cancel()
-                self._gathering = None
-            for message in self._messages():
-                await self._context.write(message)
-            self._room.set()
 
     def _messages(self) -> Iterator[batch_pb2.ConverseResponse]:
         if self._leaving and not self._told_leaving:

@@ -1,6 +1,6 @@
 """The table of users. Each of its statements names the organization first."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -32,6 +32,7 @@ from usersvc.list_store import Lists
 from usersvc.lookups import Match, UserKey
 from usersvc.requests import CreateRequest
 from usersvc.schemas import Schema
+from usersvc.shared_reads import SharedReads
 from usersvc.user_rows import COLUMNS, PROFILE_COLUMNS
 from usersvc.users import Profile, User
 
@@ -49,6 +50,8 @@ class UserStore:
         self._database = database
         self._lists = lists
         self._bell = bell
+        self._alone = SharedReads(self._one, self._many)
+        self._with_groups = SharedReads(self._one_with_groups, self._many_with_groups)
 
     async def create(
         self,
@@ -91,15 +94,43 @@ class UserStore:
 
     async def get(self, organization_id: UUID, user_id: UUID, *, with_groups: bool = False) -> User:
         """Read a user. Refuses UserNotFound."""
-        statement = _SELECT_ONE_AND_WHETHER_IN_GROUPS if with_groups else _SELECT_ONE
-        async with self._database.connection() as db:
-            row = await db.fetchrow(statement, organization_id, user_id)
-        if row is None:
+        reads = self._with_groups if with_groups else self._alone
+        user = await reads.get(organization_id, user_id)
+        if user is None:
             raise UserNotFound(user_id)
+        return user
+
+    async def _one(self, organization_id: UUID, user_id: UUID) -> User | None:
+        async with self._database.connection() as db:
+            row = await db.fetchrow(_SELECT_ONE, organization_id, user_id)
+        return user_rows.user(row) if row else None
+
+    async def _many(
+        self, organization_id: UUID, user_ids: Sequence[UUID]
+    ) -> Mapping[UUID, User | None]:
+        async with self._database.connection() as db:
+            found = await lookup_store.of_ids(db, organization_id, user_ids)
+        return dict.fromkeys(user_ids) | {user.user_id: user for user in found}
+
+    async def _one_with_groups(self, organization_id: UUID, user_id: UUID) -> User | None:
+        async with self._database.connection() as db:
+            row = await db.fetchrow(_SELECT_ONE_AND_WHETHER_IN_GROUPS, organization_id, user_id)
+        if row is None:
+            return None
         user = user_rows.user(row)
-        if with_groups and row["in_groups"]:
+        if row["in_groups"]:
             (user,) = await self.with_groups([user])
         return user
+
+    async def _many_with_groups(
+        self, organization_id: UUID, user_ids: Sequence[UUID]
+    ) -> Mapping[UUID, User | None]:
+        async with self._database.connection() as db:
+            rows = await db.fetch(_SELECT_SOME_AND_WHETHER_IN_GROUPS, organization_id, user_ids)
+        found = {row["user_id"]: user_rows.user(row) for row in rows}
+        members = [found[row["user_id"]] for row in rows if row["in_groups"]]
+        found |= {user.user_id: user for user in await self.with_groups(members)}
+        return dict.fromkeys(user_ids) | found
 
     async def with_groups(self, users: Sequence[User]) -> Sequence[User]:
         """Users of one organization with the groups they are in, read by one statement."""
@@ -277,13 +308,18 @@ _PROFILE_ARGUMENTS: Final = """
 
 _SELECT_ONE: Final = f"SELECT {COLUMNS} FROM users WHERE organization_id = $1 AND user_id = $2"  # noqa: S608
 
-_SELECT_ONE_AND_WHETHER_IN_GROUPS: Final = f"""
+_AND_WHETHER_IN_GROUPS: Final = f"""
     SELECT {COLUMNS},
            EXISTS (SELECT FROM group_users AS member
-                    WHERE member.organization_id = $1 AND member.user_id = $2) AS in_groups
+                    WHERE member.organization_id = $1
+                      AND member.user_id = users.user_id) AS in_groups
       FROM users
-     WHERE organization_id = $1 AND user_id = $2
+     WHERE organization_id = $1
 """  # noqa: S608
+_SELECT_ONE_AND_WHETHER_IN_GROUPS: Final = f"{_AND_WHETHER_IN_GROUPS} AND user_id = $2"
+_SELECT_SOME_AND_WHETHER_IN_GROUPS: Final = (
+    f"{_AND_WHETHER_IN_GROUPS} AND user_id = ANY($2::uuid[])"
+)
 
 # Whoever makes the user a member of a group need not wait.
 _SELECT_LOCKED: Final = f"{_SELECT_ONE} FOR NO KEY UPDATE"
