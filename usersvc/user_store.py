@@ -29,7 +29,7 @@ from usersvc.extensions import Extensions
 from usersvc.fields import Resource
 from usersvc.filters import Filter, Page, Query
 from usersvc.list_store import Lists
-from usersvc.lookups import Match, UserKey
+from usersvc.lookups import Match, UserKey, key_of
 from usersvc.requests import CreateRequest
 from usersvc.schemas import Schema
 from usersvc.shared_reads import SharedReads
@@ -51,6 +51,7 @@ class UserStore:
         self._lists = lists
         self._bell = bell
         self._alone = SharedReads(self._one, self._many)
+        self._by_key = SharedReads(self._match, self._matches)
         self._with_groups = SharedReads(self._one_with_groups, self._many_with_groups)
 
     async def create(
@@ -111,6 +112,15 @@ class UserStore:
         async with self._database.connection() as db:
             found = await lookup_store.of_ids(db, organization_id, user_ids)
         return dict.fromkeys(user_ids) | {user.user_id: user for user in found}
+
+    async def _match(self, organization_id: UUID, key: UserKey) -> Match:
+        (match,) = await self.of_keys(organization_id, [key])
+        return match
+
+    async def _matches(
+        self, organization_id: UUID, keys: Sequence[UserKey]
+    ) -> Mapping[UserKey, Match]:
+        return {match.key: match for match in await self.of_keys(organization_id, keys)}
 
     async def _one_with_groups(self, organization_id: UUID, user_id: UUID) -> User | None:
         async with self._database.connection() as db:
@@ -219,6 +229,11 @@ class UserStore:
 
     async def list(self, query: Query, users: Resource) -> Page[User]:
         """A page of the users that satisfy a filter. Refuses as `Lists.page` does."""
+        key = key_of(query)
+        if key is not None:
+            match = await self._by_key.get(query.organization_id, key)
+            if len(match.users) <= 1:
+                return Page(list(match.users), None)
         return await self._lists.page(query, users, user_rows.user)
 
     async def count(self, organization_id: UUID, filter_: Filter | None, users: Resource) -> int:

@@ -73,8 +73,8 @@ async def serve(stop: process.Stop) -> None:
         users, groups = UserClient(nowhere, {}), GroupClient(nowhere, {})
         own = SchemaClient(nowhere, {})
         direct = Direct(UsersServicer(UserStore(database, lists, bell), schemas, system_clock))
-        users._stub = users._pages = direct
-        groups._stub = groups._pages = Direct(
+        users._stub = users._alone = direct
+        groups._stub = groups._alone = Direct(
             GroupsServicer(GroupStore(database, lists, bell), system_clock)
         )
         own._stub = Direct(SchemasServicer(schemas, system_clock))
