@@ -96,10 +96,10 @@ class UserClient:
 def _finds_one(request: pb.ListUsersRequest) -> bool:
     """Whether it asks for somebody by a name or an id, as identity providers do."""
     comparison = request.filter.comparison
-    return (
-        comparison.operator == filter_pb2.OPERATOR_EQUAL
-        and comparison.field in ("user_name", "external_id", "id")
-        and not request.order_by
+    return comparison.operator == filter_pb2.OPERATOR_EQUAL and comparison.field in (
+        "user_name",
+        "external_id",
+        "id",
     )
 
 

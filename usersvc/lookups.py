@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
-from usersvc.filters import Comparison, Operator, Order, Query
+from usersvc.filters import Comparison, Operator, Query
 from usersvc.users import User
 
 MAX_USERS: Final = 1_000
@@ -42,11 +42,13 @@ _KINDS: Final = {"user_name": KeyKind.USER_NAME, "external_id": KeyKind.EXTERNAL
 
 
 def key_of(query: Query) -> UserKey | None:
-    """The key that a query asks for, as identity providers do to find somebody, if it does."""
+    """The key that a query asks for, as identity providers do to find somebody, if it does.
+
+    Whatever its order: those that it finds are few.
+    """
     match query:
         case Query(
             filter=Comparison(("user_name" | "external_id") as name, Operator.EQUAL, str(text)),
-            order=Order("id", False),
             after=None,
             skip=0,
         ):

@@ -34,10 +34,11 @@ from usersvc.requests import CreateRequest
 from usersvc.schemas import Schema
 from usersvc.shared_reads import SharedReads
 from usersvc.user_rows import COLUMNS, PROFILE_COLUMNS
-from usersvc.users import Profile, User
+from usersvc.users import GroupMembership, Profile, User
 
 Decide: TypeAlias = Callable[[User, Sequence[Schema]], Profile]
 """What a user becomes, given the schemas of its extensions."""
+Groups: TypeAlias = tuple[GroupMembership, ...]
 
 
 class UserStore:
@@ -51,6 +52,7 @@ class UserStore:
         self._lists = lists
         self._bell = bell
         self._alone = SharedReads(self._one, self._many)
+        self._groups = SharedReads(self._groups_of_one, self._groups_of)
         self._by_key = SharedReads(self._match, self._matches)
         self._with_groups = SharedReads(self._one_with_groups, self._many_with_groups)
 
@@ -144,12 +146,23 @@ class UserStore:
 
     async def with_groups(self, users: Sequence[User]) -> Sequence[User]:
         """Users of one organization with the groups they are in, read by one statement."""
+        if len(users) == 1:
+            groups = await self._groups.get(users[0].organization_id, users[0].user_id)
+            return [replace(users[0], groups=groups)]
         if not users:
             return users
-        ids = [user.user_id for user in users]
+        found = await self._groups_of(users[0].organization_id, [user.user_id for user in users])
+        return [replace(user, groups=found[user.user_id]) for user in users]
+
+    async def _groups_of_one(self, organization_id: UUID, user_id: UUID) -> Groups:
+        return (await self._groups_of(organization_id, [user_id]))[user_id]
+
+    async def _groups_of(
+        self, organization_id: UUID, user_ids: Sequence[UUID]
+    ) -> Mapping[UUID, Groups]:
         async with self._database.connection() as db:
-            groups = await membership_store.of_users(db, users[0].organization_id, ids)
-        return [replace(user, groups=groups.get(user.user_id, ())) for user in users]
+            found = await membership_store.of_users(db, organization_id, user_ids)
+        return {user_id: found.get(user_id, ()) for user_id in user_ids}
 
     async def write(
         self,
