@@ -27,7 +27,8 @@ class Lines:
 
     def write(self, line: bytes) -> None:
         """Take a line."""
-        self._waiting.append(line)
+        with self._lock:
+            self._waiting.append(line)
 
     def flush(self) -> None:
         """Have it written soon; at once where no event loop runs, as in other threads."""
