@@ -68,13 +68,8 @@ class Database:
             command_timeout=STATEMENT_SECONDS,
             reset=_as_it_was,
             max_inactive_connection_lifetime=60.0,
-            server_settings={
-                "application_name": application_name,
-                # A host that is gone shall not hold what its transactions have locked.
-                "tcp_keepalives_idle": "10",
-                "tcp_keepalives_interval": "5",
-                "tcp_keepalives_count": "3",
-            },
+            # Nothing else: poolers refuse connections that ask for more.
+            server_settings={"application_name": application_name},
         )
 
     async def __aenter__(self) -> "Database":

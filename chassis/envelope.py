@@ -94,6 +94,12 @@ class Envelope(grpc.aio.ServerInterceptor):
                 handler.request_deserializer,
                 handler.response_serializer,
             )
+        if handler.stream_stream and method in self._carriers:
+            return grpc.stream_stream_rpc_method_handler(
+                self._stream(method, handler.stream_stream),
+                handler.request_deserializer,
+                handler.response_serializer,
+            )
         raise NotImplementedError(f"{method}: streams of requests are not taken")
 
     def _unary(self, method: str, behaviour: Handler) -> Handler:
@@ -115,6 +121,8 @@ class Envelope(grpc.aio.ServerInterceptor):
         return answer if self._tracing is None else _traced(self._tracing, method, answer)
 
     def _stream(self, method: str, behaviour: Handler) -> Handler:
+        logged = method not in self._carriers
+
         async def answer(request: Request, context: Context) -> AsyncIterator[Response]:
             call = _Call(self._log, method, context, self._calls)
             try:
@@ -124,12 +132,12 @@ class Envelope(grpc.aio.ServerInterceptor):
                         async for response in responses:
                             yield response
             except (asyncio.CancelledError, GeneratorExit):  # the latter while nobody read on
-                call.tell("CANCELLED")
+                call.tell("CANCELLED", logged=logged)
                 raise
             except Exception as error:  # noqa: BLE001 - the outermost handler
                 await call.refuse(error)
             else:
-                call.tell("OK")
+                call.tell("OK", logged=logged)
 
         return answer
 

@@ -1,9 +1,8 @@
 """Calls of a server's own methods that came inside another call."""
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -79,26 +78,29 @@ class InnerCalls:
         method: str,
         request: bytes,
         metadata: Mapping[str, str],
-        seconds: float,
         outer: Any,  # noqa: ANN401
     ) -> Ended:
-        """Carry out a call; whatever becomes of it, it is told and not raised."""
+        """Carry out a call; whatever becomes of it, it is told and not raised.
+
+        Its deadline is the caller's to keep: a call that is cancelled ends as any other.
+        """
         handler = self._handlers.get(method)
         if handler is None:
             return _ended(grpc.StatusCode.UNIMPLEMENTED, "There is no such method here.")
         context = _InnerContext(outer, metadata)
         try:
-            async with asyncio.timeout(seconds):
-                message = handler.request_deserializer(request)
-                response = await handler.unary_unary(message, context)
+            message = handler.request_deserializer(request)
+            response = await handler.unary_unary(message, context)
             return Ended(handler.response_serializer(response))
         except DecodeError:
             return _ended(grpc.StatusCode.INVALID_ARGUMENT, "The request cannot be read.")
         except _AbortedError as aborted:
             return aborted.ended
-        except TimeoutError:
-            return _ended(grpc.StatusCode.DEADLINE_EXCEEDED, "The deadline passed.")
 
 
 def _ended(code: grpc.StatusCode, message: str) -> Ended:
     return Ended(code=code.value[0], message=message)
+
+
+LATE: Final = _ended(grpc.StatusCode.DEADLINE_EXCEEDED, "The deadline passed.")
+"""What became of a call that was cancelled at its deadline."""

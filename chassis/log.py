@@ -6,11 +6,12 @@ Never a token, never personal data: ids, counts, outcomes and durations only.
 import logging
 import os
 import sys
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import orjson
 import structlog
 
+from chassis.lines import Lines
 from chassis.tracing import ENDPOINT, trace_id
 
 Logger = structlog.typing.FilteringBoundLogger
@@ -28,7 +29,8 @@ def configure(process: str, level: str = "info") -> Logger:
             structlog.processors.JSONRenderer(serializer=_dumps),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.BytesLoggerFactory(sys.stdout.buffer),
+        # structlog wants a file; all that it asks of one is to write and flush.
+        logger_factory=structlog.BytesLoggerFactory(cast("BinaryIO", Lines(sys.stdout.buffer))),
         cache_logger_on_first_use=True,
     )
     logger: Logger = structlog.get_logger(process=process)

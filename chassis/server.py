@@ -23,6 +23,8 @@ from chassis.tracing import Tracing
 
 DRAIN_SECONDS: Final = 10.0
 LEAVE_SECONDS: Final = 0.5
+AGE_GRACE_SECONDS: Final = 20.0
+"""What is left of a connection once it is too old for new calls."""
 HEALTH_SECONDS: Final = 1.0
 HEALTH_PATIENCE_SECONDS: Final = 3.0
 ALIVE_SECONDS: Final = 15.0  # longer than it drains
@@ -180,6 +182,7 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
         ("grpc.http2.max_ping_strikes", 0),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.max_connection_age_ms", settings.connection_seconds * 1000),
-        # Calls that run have their deadline; streams begin anew on another connection.
-        ("grpc.max_connection_age_grace_ms", round(DRAIN_SECONDS * 1000)),
+        # Calls that run have their deadline, and those that share a stream its lifetime, too
+        # (gateway.coalescing); other streams begin anew on another connection.
+        ("grpc.max_connection_age_grace_ms", round(AGE_GRACE_SECONDS * 1000)),
     ]

@@ -6,7 +6,6 @@ import sys
 from contextlib import AsyncExitStack
 
 import grpc
-from cloudacademy.batch.v1.batch_pb2_grpc import BatchServiceStub
 from cloudacademy.keys.v1 import keys_pb2_grpc
 from cloudacademy.users.v1.activity_pb2_grpc import ActivityServiceStub
 
@@ -20,8 +19,7 @@ from chassis.tracing import tracing
 from gateway import settings as gateway_settings
 from gateway.app import PREFIX, ScimEndpoint, application
 from gateway.auth import Authenticator, Caller
-from gateway.clients import UserClient, all_serving, key_channel, user_channel
-from gateway.coalescing import Coalescer
+from gateway.clients import UserClient, all_serving, key_channel, together, user_channel
 from gateway.cursor import Cursors
 from gateway.forwarded import behind
 from gateway.group_client import GroupClient
@@ -68,13 +66,13 @@ async def serve(settings: Settings, stop: process.Stop) -> None:
         key_stub = keys_pb2_grpc.KeyServiceStub(keys)
         cache: KeyCache[Caller] = KeyCache()
         # Each call of a trace is a span of its own, so traced calls go alone.
-        together = Coalescer(BatchServiceStub(users)) if traces is None else None
+        shared = together(users) if traces is None else users
         refusals = RefusalLog(ActivityServiceStub(users), system_clock, logger)
         endpoint = ScimEndpoint(
             endpoints(
                 {
-                    "Users": Users(UserClient(users, settings.tenant_urls, together)),
-                    "Groups": Groups(GroupClient(users, settings.tenant_urls)),
+                    "Users": Users(UserClient(users, settings.tenant_urls, shared)),
+                    "Groups": Groups(GroupClient(users, settings.tenant_urls, shared)),
                 },
                 Cursors(settings.cursor_secret, system_clock),
                 logger,

@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 import grpc
+from cloudacademy.batch.v1.batch_pb2_grpc import BatchServiceStub
 from cloudacademy.users.v1 import filter_pb2, users_pb2_grpc
 from cloudacademy.users.v1 import users_pb2 as pb
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -60,42 +61,31 @@ class UserClient:
         self,
         channel: grpc.aio.Channel,
         tenant_urls: Mapping[str, str],
-        coalescer: Coalescer | None = None,
+        together: grpc.aio.Channel | None = None,
     ) -> None:
-        self._stub = stub = users_pb2_grpc.UserServiceStub(channel)
+        self._stub = users_pb2_grpc.UserServiceStub(together or channel)
+        # A page of users is large: those who share its way would wait for it.
+        self._alone = users_pb2_grpc.UserServiceStub(channel)
         self._tenant_urls = tenant_urls
-        self._create: Call[pb.CreateUserResponse] = stub.CreateUser
-        self._get: Call[pb.GetUserResponse] = stub.GetUser
-        self._update: Call[pb.UpdateUserResponse] = stub.UpdateUser
-        self._look_up: Call[pb.ListUsersResponse] = stub.ListUsers
-        if coalescer is not None:
-            method = coalescer.method
-            self._create = method(_path("CreateUser"), stub.CreateUser, pb.CreateUserResponse)
-            self._update = method(_path("UpdateUser"), stub.UpdateUser, pb.UpdateUserResponse)
-            self._get = method(_path("GetUser"), stub.GetUser, pb.GetUserResponse, repeatable=True)
-            self._look_up = method(
-                _path("ListUsers"), stub.ListUsers, pb.ListUsersResponse, repeatable=True
-            )
 
     async def create(self, request: pb.CreateUserRequest, origin: Origin) -> pb.User:
         """Add a user."""
-        response = await call(self._create, request, origin, self._tenant_urls)
+        response = await call(self._stub.CreateUser, request, origin, self._tenant_urls)
         return response.user
 
     async def get(self, request: pb.GetUserRequest, origin: Origin) -> pb.User:
         """Read a user."""
-        response = await call(self._get, request, origin, self._tenant_urls)
+        response = await call(self._stub.GetUser, request, origin, self._tenant_urls)
         return response.user
 
     async def list(self, request: pb.ListUsersRequest, origin: Origin) -> pb.ListUsersResponse:
         """Read a page of users."""
-        # Whoever goes together waits for the slowest: only what one probe of an index answers.
-        method = self._look_up if _finds_one(request) else self._stub.ListUsers
-        return await call(method, request, origin, self._tenant_urls)
+        stub = self._stub if _finds_one(request) else self._alone
+        return await call(stub.ListUsers, request, origin, self._tenant_urls)
 
     async def update(self, request: pb.UpdateUserRequest, origin: Origin) -> pb.User:
         """Change a user."""
-        response = await call(self._update, request, origin, self._tenant_urls)
+        response = await call(self._stub.UpdateUser, request, origin, self._tenant_urls)
         return response.user
 
     async def delete(self, request: pb.DeleteUserRequest, origin: Origin) -> None:
@@ -103,17 +93,13 @@ class UserClient:
         await call(self._stub.DeleteUser, request, origin, self._tenant_urls)
 
 
-def _path(method: str) -> str:
-    return f"/{USER_SERVICE}/{method}"
-
-
 def _finds_one(request: pb.ListUsersRequest) -> bool:
     """Whether it asks for somebody by a name or an id, as identity providers do."""
     comparison = request.filter.comparison
-    return (
-        comparison.operator == filter_pb2.OPERATOR_EQUAL
-        and comparison.field in ("user_name", "external_id", "id")
-        and not request.order_by
+    return comparison.operator == filter_pb2.OPERATOR_EQUAL and comparison.field in (
+        "user_name",
+        "external_id",
+        "id",
     )
 
 
@@ -142,6 +128,13 @@ def user_channel(
         "cloudacademy.users.v1.ActivityService": ACTIVITY_READS,
     }
     return connect(target, reads, certificates, tracing)
+
+
+def together(channel: grpc.aio.Channel) -> grpc.aio.Channel:
+    """A channel to usersvc whose calls share their way."""
+    services = {USER_SERVICE: USER_READS, GROUP_SERVICE: GROUP_READS}
+    reads = {f"/{service}/{name}" for service, names in services.items() for name in names}
+    return cast("grpc.aio.Channel", Coalescer(BatchServiceStub(channel), channel, reads))
 
 
 def key_channel(

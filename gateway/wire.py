@@ -195,7 +195,7 @@ def etag_header(etag: str) -> str:
 def timestamp_text(timestamp: Timestamp) -> str:
     """A moment as RFC 7643 section 2.3.5 wants it, to the microsecond that is stored."""
     moment = datetime.fromtimestamp(timestamp.seconds, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{timestamp.nanos // 1000:06d}Z"
+    return f"{moment.isoformat()[:19]}.{timestamp.nanos // 1000:06d}Z"
 
 
 def to_timestamp(moment: datetime) -> Timestamp:

@@ -34,7 +34,7 @@ from chassis.tracing import tracing
 from usersvc import settings
 from usersvc.activities_servicer import ActivitiesServicer
 from usersvc.activity_store import ActivityStore
-from usersvc.batch_servicer import EXECUTE, BatchServicer
+from usersvc.batch_servicer import CARRIERS, BatchServicer
 from usersvc.callers import CALLERS
 from usersvc.change_feed import ChangeFeed
 from usersvc.change_store import ChangeStore, Listener
@@ -80,7 +80,7 @@ async def serve(config: Settings, stop: Stop) -> None:
             metrics=metrics,
             tracing=traces,
             told=("organization_id",),
-            carriers={EXECUTE},
+            carriers=CARRIERS,
         )
         lists, schema_store, bell = Lists(database), SchemaStore(database), Bell()
         users = UsersServicer(UserStore(database, lists, bell), schema_store, system_clock)
@@ -88,9 +88,13 @@ async def serve(config: Settings, stop: Stop) -> None:
         users_pb2_grpc.add_UserServiceServicer_to_server(
             users, cast("grpc.aio.Server", server.inner)
         )
-        batch_pb2_grpc.add_BatchServiceServicer_to_server(BatchServicer(server.inner), server.grpc)
         groups = GroupsServicer(GroupStore(database, lists, bell), system_clock)
         groups_pb2_grpc.add_GroupServiceServicer_to_server(groups, server.grpc)
+        groups_pb2_grpc.add_GroupServiceServicer_to_server(
+            groups, cast("grpc.aio.Server", server.inner)
+        )
+        batch = BatchServicer(server.inner, stop)
+        batch_pb2_grpc.add_BatchServiceServicer_to_server(batch, server.grpc)
         schemas = SchemasServicer(schema_store, system_clock)
         schemas_pb2_grpc.add_SchemaServiceServicer_to_server(schemas, server.grpc)
         session_store = SessionStore(database, bell)

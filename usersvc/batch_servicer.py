@@ -1,26 +1,31 @@
-"""The BatchService of the contract: calls that come together."""
+"""The BatchService of the contract: calls that share their way."""
 
 import asyncio
-from typing import Any, Final, TypeAlias
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Final
 
-import grpc
 from cloudacademy.batch.v1 import batch_pb2, batch_pb2_grpc
 
-from chassis.inner_calls import Ended, InnerCalls
+from chassis.inner_calls import InnerCalls
+from usersvc.conversation import Context, Conversation, run
 from usersvc.errors import InvalidField
 
 MAX_CALLS: Final = 100
-MAX_SECONDS: Final = 30.0
-EXECUTE: Final = "/cloudacademy.batch.v1.BatchService/Execute"
-
-Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+CARRIERS: Final = frozenset(
+    {
+        "/cloudacademy.batch.v1.BatchService/Execute",
+        "/cloudacademy.batch.v1.BatchService/Converse",
+    }
+)
 
 
 class BatchServicer(batch_pb2_grpc.BatchServiceServicer):
-    """Carries calls to the other services of this process."""
+    """Carries calls to the other services of this process, until `stop` tells it to leave."""
 
-    def __init__(self, calls: InnerCalls) -> None:
+    def __init__(self, calls: InnerCalls, stop: asyncio.Event) -> None:
         self._calls = calls
+        self._stop = stop
 
     async def Execute(  # noqa: N802 - the contract's name
         self, request: batch_pb2.ExecuteRequest, context: Context
@@ -28,18 +33,14 @@ class BatchServicer(batch_pb2_grpc.BatchServiceServicer):
         """Carry out the calls side by side."""
         if len(request.calls) > MAX_CALLS:
             raise InvalidField("calls", f"are more than {MAX_CALLS}")
-        ended = await asyncio.gather(*(self._run(call, context) for call in request.calls))
-        return batch_pb2.ExecuteResponse(outcomes=map(_outcome, ended))
+        outcomes = (run(self._calls, call, context) for call in request.calls)
+        return batch_pb2.ExecuteResponse(outcomes=await asyncio.gather(*outcomes))
 
-    async def _run(self, call: batch_pb2.Call, context: Context) -> Ended:
-        seconds = min(call.timeout_ms / 1_000, MAX_SECONDS)
-        return await self._calls.run(call.method, call.request, call.metadata, seconds, context)
-
-
-def _outcome(ended: Ended) -> batch_pb2.Outcome:
-    return batch_pb2.Outcome(
-        response=ended.response,
-        code=ended.code,
-        message=ended.message,
-        status_details=ended.details,
-    )
+    async def Converse(  # noqa: N802
+        self, requests: AsyncIterator[batch_pb2.ConverseRequest], context: Context
+    ) -> AsyncIterator[batch_pb2.ConverseResponse]:
+        """Carry out calls as they come."""
+        conversation = Conversation(self._calls, context)
+        async with aclosing(conversation.hold(requests, self._stop)) as responses:
+            async for response in responses:
+                yield response

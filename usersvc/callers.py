@@ -35,6 +35,7 @@ CALLERS: Final[Mapping[str, Mapping[str, AbstractSet[str]]]] = {
     # What it carries asks for permission by itself.
     "cloudacademy.batch.v1.BatchService": {
         "Execute": _GATEWAY,
+        "Converse": _GATEWAY,
     },
     "cloudacademy.users.v1.ChangeService": {
         "WatchChanges": _OPERATED | {"billing", "entitlement", "search"},

@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
+import asyncpg
+
 from chassis.database import Database
 from chassis.refusal import DatabaseUnavailable
 from usersvc import list_sql
@@ -38,7 +40,8 @@ class Lists:
         """What a query asks for. Refuses UnknownField, InvalidFilter and FilterTooCostly."""
         where = Where(query.organization_id)
         statement = list_sql.page_statement(where, query, resource)
-        rows = await self._fetch(statement, where, query.filter, resource)
+        by_id = query.filter is None and query.order.field == "id"
+        rows = await self._fetch(statement, where, query.filter, resource, is_plain=by_id)
 
         def position(index: int) -> Position:
             return Position(rows[index]["order_key"], rows[index][resource.id])
@@ -56,24 +59,39 @@ class Lists:
         return found
 
     async def _fetch(
-        self, statement: str, where: Where, filter_: Filter | None, resource: Resource
+        self,
+        statement: str,
+        where: Where,
+        filter_: Filter | None,
+        resource: Resource,
+        *,
+        is_plain: bool = False,
     ) -> list[Row]:
-        if filter_ is None or finds_few(filter_, resource.scope):
+        if is_plain or (filter_ is not None and finds_few(filter_, resource.scope)):
             async with self._database.connection() as db:
-                rows: list[Row] = await db.fetch(statement, *where.arguments)
-                return rows
+                return await _rows(db, statement, where)
+        if filter_ is None:
+            async with self._planning() as db:
+                return await _rows(db, statement, where)
         async with self._place():
             return await self._scan(statement, where)
+
+    @asynccontextmanager
+    async def _planning(self) -> AsyncIterator[asyncpg.Connection]:
+        """A connection that plans for the very values: the best way depends on how many there are.
+
+        Elsewhere a statement is planned once (`plan_cache_mode`, docs/operations.md).
+        """
+        async with self._database.transaction() as db:
+            await db.execute("SET LOCAL plan_cache_mode = force_custom_plan")
+            yield db
 
     async def _scan(self, statement: str, where: Where) -> list[Row]:
         began = False
         try:
-            async with self._database.connection() as db:
+            async with self._planning() as db:
                 began = True
-                rows: list[Row] = await db.fetch(
-                    statement, *where.arguments, timeout=self._scan_seconds
-                )
-                return rows
+                return await _rows(db, statement, where, self._scan_seconds)
         except DatabaseUnavailable as away:
             late = began and isinstance(away.__cause__, TimeoutError)
             # A database that is away is late, too, and no fault of the filter.
@@ -92,3 +110,10 @@ class Lists:
             yield
         finally:
             self._scans.release()
+
+
+async def _rows(
+    db: asyncpg.Connection, statement: str, where: Where, seconds: float | None = None
+) -> list[Row]:
+    rows: list[Row] = await db.fetch(statement, *where.arguments, timeout=seconds)
+    return rows

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
+from usersvc.filters import Comparison, Operator, Query
 from usersvc.users import User
 
 MAX_USERS: Final = 1_000
@@ -35,3 +36,22 @@ class Match:
     key: UserKey
     users: tuple[User, ...] = ()
     more: bool = False
+
+
+_KINDS: Final = {"user_name": KeyKind.USER_NAME, "external_id": KeyKind.EXTERNAL_ID}
+
+
+def key_of(query: Query) -> UserKey | None:
+    """The key that a query asks for, as identity providers do to find somebody, if it does.
+
+    Whatever its order: those that it finds are few.
+    """
+    match query:
+        case Query(
+            filter=Comparison(("user_name" | "external_id") as name, Operator.EQUAL, str(text)),
+            after=None,
+            skip=0,
+        ):
+            return UserKey(_KINDS[name], text)
+        case _:
+            return None

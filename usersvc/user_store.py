@@ -1,6 +1,6 @@
 """The table of users. Each of its statements names the organization first."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -29,14 +29,16 @@ from usersvc.extensions import Extensions
 from usersvc.fields import Resource
 from usersvc.filters import Filter, Page, Query
 from usersvc.list_store import Lists
-from usersvc.lookups import Match, UserKey
+from usersvc.lookups import Match, UserKey, key_of
 from usersvc.requests import CreateRequest
 from usersvc.schemas import Schema
+from usersvc.shared_reads import SharedReads
 from usersvc.user_rows import COLUMNS, PROFILE_COLUMNS
-from usersvc.users import Profile, User
+from usersvc.users import GroupMembership, Profile, User
 
 Decide: TypeAlias = Callable[[User, Sequence[Schema]], Profile]
 """What a user becomes, given the schemas of its extensions."""
+Groups: TypeAlias = tuple[GroupMembership, ...]
 
 
 class UserStore:
@@ -49,6 +51,10 @@ class UserStore:
         self._database = database
         self._lists = lists
         self._bell = bell
+        self._alone = SharedReads(self._one, self._many)
+        self._groups = SharedReads(self._groups_of_one, self._groups_of)
+        self._by_key = SharedReads(self._match, self._matches)
+        self._with_groups = SharedReads(self._one_with_groups, self._many_with_groups)
 
     async def create(
         self,
@@ -91,24 +97,72 @@ class UserStore:
 
     async def get(self, organization_id: UUID, user_id: UUID, *, with_groups: bool = False) -> User:
         """Read a user. Refuses UserNotFound."""
-        statement = _SELECT_ONE_AND_WHETHER_IN_GROUPS if with_groups else _SELECT_ONE
-        async with self._database.connection() as db:
-            row = await db.fetchrow(statement, organization_id, user_id)
-        if row is None:
+        reads = self._with_groups if with_groups else self._alone
+        user = await reads.get(organization_id, user_id)
+        if user is None:
             raise UserNotFound(user_id)
+        return user
+
+    async def _one(self, organization_id: UUID, user_id: UUID) -> User | None:
+        async with self._database.connection() as db:
+            row = await db.fetchrow(_SELECT_ONE, organization_id, user_id)
+        return user_rows.user(row) if row else None
+
+    async def _many(
+        self, organization_id: UUID, user_ids: Sequence[UUID]
+    ) -> Mapping[UUID, User | None]:
+        async with self._database.connection() as db:
+            found = await lookup_store.of_ids(db, organization_id, user_ids)
+        return dict.fromkeys(user_ids) | {user.user_id: user for user in found}
+
+    async def _match(self, organization_id: UUID, key: UserKey) -> Match:
+        (match,) = await self.of_keys(organization_id, [key])
+        return match
+
+    async def _matches(
+        self, organization_id: UUID, keys: Sequence[UserKey]
+    ) -> Mapping[UserKey, Match]:
+        return {match.key: match for match in await self.of_keys(organization_id, keys)}
+
+    async def _one_with_groups(self, organization_id: UUID, user_id: UUID) -> User | None:
+        async with self._database.connection() as db:
+            row = await db.fetchrow(_SELECT_ONE_AND_WHETHER_IN_GROUPS, organization_id, user_id)
+        if row is None:
+            return None
         user = user_rows.user(row)
-        if with_groups and row["in_groups"]:
+        if row["in_groups"]:
             (user,) = await self.with_groups([user])
         return user
 
+    async def _many_with_groups(
+        self, organization_id: UUID, user_ids: Sequence[UUID]
+    ) -> Mapping[UUID, User | None]:
+        async with self._database.connection() as db:
+            rows = await db.fetch(_SELECT_SOME_AND_WHETHER_IN_GROUPS, organization_id, user_ids)
+        found = {row["user_id"]: user_rows.user(row) for row in rows}
+        members = [found[row["user_id"]] for row in rows if row["in_groups"]]
+        found |= {user.user_id: user for user in await self.with_groups(members)}
+        return dict.fromkeys(user_ids) | found
+
     async def with_groups(self, users: Sequence[User]) -> Sequence[User]:
         """Users of one organization with the groups they are in, read by one statement."""
+        if len(users) == 1:
+            groups = await self._groups.get(users[0].organization_id, users[0].user_id)
+            return [replace(users[0], groups=groups)]
         if not users:
             return users
-        ids = [user.user_id for user in users]
+        found = await self._groups_of(users[0].organization_id, [user.user_id for user in users])
+        return [replace(user, groups=found[user.user_id]) for user in users]
+
+    async def _groups_of_one(self, organization_id: UUID, user_id: UUID) -> Groups:
+        return (await self._groups_of(organization_id, [user_id]))[user_id]
+
+    async def _groups_of(
+        self, organization_id: UUID, user_ids: Sequence[UUID]
+    ) -> Mapping[UUID, Groups]:
         async with self._database.connection() as db:
-            groups = await membership_store.of_users(db, users[0].organization_id, ids)
-        return [replace(user, groups=groups.get(user.user_id, ())) for user in users]
+            found = await membership_store.of_users(db, organization_id, user_ids)
+        return {user_id: found.get(user_id, ()) for user_id in user_ids}
 
     async def write(
         self,
@@ -188,6 +242,11 @@ class UserStore:
 
     async def list(self, query: Query, users: Resource) -> Page[User]:
         """A page of the users that satisfy a filter. Refuses as `Lists.page` does."""
+        key = key_of(query)
+        if key is not None:
+            match = await self._by_key.get(query.organization_id, key)
+            if len(match.users) <= 1:
+                return Page(list(match.users), None)
         return await self._lists.page(query, users, user_rows.user)
 
     async def count(self, organization_id: UUID, filter_: Filter | None, users: Resource) -> int:
@@ -277,13 +336,18 @@ _PROFILE_ARGUMENTS: Final = """
 
 _SELECT_ONE: Final = f"SELECT {COLUMNS} FROM users WHERE organization_id = $1 AND user_id = $2"  # noqa: S608
 
-_SELECT_ONE_AND_WHETHER_IN_GROUPS: Final = f"""
+_AND_WHETHER_IN_GROUPS: Final = f"""
     SELECT {COLUMNS},
            EXISTS (SELECT FROM group_users AS member
-                    WHERE member.organization_id = $1 AND member.user_id = $2) AS in_groups
+                    WHERE member.organization_id = $1
+                      AND member.user_id = users.user_id) AS in_groups
       FROM users
-     WHERE organization_id = $1 AND user_id = $2
+     WHERE organization_id = $1
 """  # noqa: S608
+_SELECT_ONE_AND_WHETHER_IN_GROUPS: Final = f"{_AND_WHETHER_IN_GROUPS} AND user_id = $2"
+_SELECT_SOME_AND_WHETHER_IN_GROUPS: Final = (
+    f"{_AND_WHETHER_IN_GROUPS} AND user_id = ANY($2::uuid[])"
+)
 
 # Whoever makes the user a member of a group need not wait.
 _SELECT_LOCKED: Final = f"{_SELECT_ONE} FOR NO KEY UPDATE"

@@ -32,6 +32,18 @@ NO_PROCESS = 2**31 - 1
 # A refused statement would be logged with the values of its row, which are people's.
 QUIET: Mapping[str, str] = {"log_error_verbosity": "terse", "log_min_error_statement": "panic"}
 
+# What the services count on. They do not set it themselves: a pooler in transaction mode refuses
+# connections that ask for anything of their own.
+STEADY: Mapping[str, str] = {
+    # Nearly every statement finds what it wants by a key: one plan is as good as the next, and
+    # planning costs more than running. Those whose plan is worth its while ask for one anew.
+    "plan_cache_mode": "force_generic_plan",
+    # A host that is gone shall not hold what its transactions have locked.
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+}
+
 DURABLE: Mapping[str, str] = {}
 # Loses data when the machine loses power, never when the server is killed.
 THROW_AWAY: Mapping[str, str] = {"fsync": "off", "full_page_writes": "off"}
@@ -269,6 +281,7 @@ class Cluster:
             "unix_socket_permissions": "0700",
             "max_connections": "200",
             **QUIET,
+            **STEADY,
             **self._settings,
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]

@@ -73,9 +73,10 @@ async def serve(stop: process.Stop) -> None:
         users, groups = UserClient(nowhere, {}), GroupClient(nowhere, {})
         own = SchemaClient(nowhere, {})
         direct = Direct(UsersServicer(UserStore(database, lists, bell), schemas, system_clock))
-        users._stub, users._create, users._get = direct, direct.CreateUser, direct.GetUser
-        users._update, users._look_up = direct.UpdateUser, direct.ListUsers
-        groups._stub = Direct(GroupsServicer(GroupStore(database, lists, bell), system_clock))
+        users._stub = users._alone = direct
+        groups._stub = groups._alone = Direct(
+            GroupsServicer(GroupStore(database, lists, bell), system_clock)
+        )
         own._stub = Direct(SchemasServicer(schemas, system_clock))
         key_stub = keys_pb2_grpc.KeyServiceStub(keys)
         cache: KeyCache[Caller] = KeyCache()

@@ -99,7 +99,7 @@ async def open_channel(url: str, clock: StoppedClock) -> AsyncIterator[grpc.aio.
     ):
         envelope = Envelope(log)
         server, inner = grpc.aio.server(interceptors=[envelope]), InnerCalls(envelope)
-        add_BatchServiceServicer_to_server(BatchServicer(inner), server)
+        add_BatchServiceServicer_to_server(BatchServicer(inner, stop), server)
         lists, schema_store, bell = Lists(database), SchemaStore(database), Bell()
         users = UsersServicer(UserStore(database, lists, bell), schema_store, clock)
         add_UserServiceServicer_to_server(users, server)

@@ -211,3 +211,18 @@ def nodes_of(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield plan
     for inner in plan.get("Plans", ()):
         yield from nodes_of(inner)
+
+
+async def test_what_is_found_by_keys_is_planned_once(crowded_url: str):
+    """Planning costs more than running, and by itself the planner would go on for ever."""
+    connection = await asyncpg.connect(crowded_url)
+    try:
+        for _ in range(7):
+            await connection.fetch(OF_IDS, UUID(ACME), [USER_ID])
+        plans = await connection.fetchrow(
+            "SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE statement = $1",
+            OF_IDS,
+        )
+    finally:
+        await connection.close()
+    assert tuple(plans) == (7, 0)

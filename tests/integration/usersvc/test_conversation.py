@@ -1,0 +1,394 @@
+"""Calls that share a stream: as independent as if each had come by itself."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+import pytest
+import structlog
+from cloudacademy.batch.v1 import batch_pb2 as pb
+from cloudacademy.batch.v1.batch_pb2_grpc import (
+    BatchServiceStub,
+    add_BatchServiceServicer_to_server,
+)
+from cloudacademy.users.v1 import users_pb2
+from cloudacademy.users.v1.users_pb2_grpc import UserServiceStub, add_UserServiceServicer_to_server
+from grpc import StatusCode
+from structlog.testing import LogCapture
+
+from chassis.bell import Bell
+from chassis.database import Database
+from chassis.envelope import Envelope
+from chassis.inner_calls import InnerCalls
+from chassis.status import from_rpc_error
+from gateway import coalescing
+from gateway.coalescing import Coalescer
+from gateway.conversation import FEW_CALLS, MAX_CALLS
+from tests.integration.usersvc.user_calls import ACME, NOBODY, create, get, invalid_field
+from usersvc.batch_servicer import CARRIERS, BatchServicer
+from usersvc.list_store import Lists
+from usersvc.schema_store import SchemaStore
+from usersvc.user_store import UserStore
+from usersvc.users_servicer import UsersServicer
+
+SERVICE = "/cloudacademy.users.v1.UserService"
+READS = frozenset({f"{SERVICE}/GetUser"})
+
+
+@dataclass
+class Region:
+    """A service with the shared way to it, that a test can stop."""
+
+    server: grpc.aio.Server
+    channel: grpc.aio.Channel
+    stop: asyncio.Event
+    lines: list[Any]
+    messages: list[pb.ConverseRequest] = field(default_factory=list)
+    streams: list[Any] = field(default_factory=list)
+
+    @property
+    def users(self) -> UserServiceStub:
+        """The service, each call by itself."""
+        return UserServiceStub(self.channel)
+
+    @property
+    def batch(self) -> BatchServiceStub:
+        return BatchServiceStub(self.channel)
+
+    def together(self) -> UserServiceStub:
+        """The service, whose calls share their way; what goes over it is noted."""
+        return UserServiceStub(Coalescer(self, self.channel, READS))
+
+    def Converse(self) -> Any:  # noqa: N802 - as the stub has it
+        stream = self.batch.Converse()
+        write = stream.write
+
+        async def noted(message: pb.ConverseRequest) -> None:
+            self.messages.append(message)
+            await write(message)
+
+        stream.write = noted
+        self.streams.append(stream)
+        return stream
+
+    @property
+    def sizes(self) -> list[int]:
+        return [len(message.calls) for message in self.messages if message.calls]
+
+
+@pytest.fixture
+async def region(users_url: str, clock) -> AsyncIterator[Region]:
+    async with serving(users_url, clock) as running:
+        yield running
+
+
+@asynccontextmanager
+async def serving(users_url: str, clock) -> AsyncIterator[Region]:
+    capture, stop = LogCapture(), asyncio.Event()
+    log = structlog.wrap_logger(None, processors=[capture])
+    envelope = Envelope(log, told=("organization_id",), carriers=CARRIERS)
+    server, inner = grpc.aio.server(interceptors=[envelope]), InnerCalls(envelope)
+    async with Database(users_url, "test") as database:
+        store = UserStore(database, Lists(database), Bell())
+        users = UsersServicer(store, SchemaStore(database), clock)
+        add_UserServiceServicer_to_server(users, server)
+        add_UserServiceServicer_to_server(users, inner)
+        add_BatchServiceServicer_to_server(BatchServicer(inner, stop), server)
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            yield Region(server, channel, stop, capture.entries)
+        await server.stop(None)
+
+
+def reading(number: int, user_id: str, **fields: Any) -> pb.Call:
+    request = users_pb2.GetUserRequest(organization_id=ACME, user_id=user_id)
+    given = {"method": f"{SERVICE}/GetUser", "request": request.SerializeToString()}
+    return pb.Call(**{"number": number, "timeout_ms": 5_000, **given, **fields})
+
+
+async def outcomes(stream: Any, count: int) -> dict[int, pb.Outcome]:
+    """So many outcomes of a stream, by their numbers."""
+    found: dict[int, pb.Outcome] = {}
+    while len(found) < count:
+        response = await stream.read()
+        assert response is not grpc.aio.EOF
+        found |= {outcome.number: outcome for outcome in response.outcomes}
+    return found
+
+
+# What the service does with a stream.
+
+
+async def test_each_call_has_its_own_outcome_under_its_number(region: Region):
+    ann = await create(region.users, "ann@corp.test")
+    stream = region.batch.Converse()
+    await stream.write(pb.ConverseRequest(calls=[reading(7, ann.id), reading(3, NOBODY)]))
+    found = await outcomes(stream, 2)
+    assert users_pb2.GetUserResponse.FromString(found[7].response).user == ann
+    assert found[3].code == StatusCode.NOT_FOUND.value[0]
+    await stream.write(
+        pb.ConverseRequest(
+            calls=[
+                reading(8, ann.id, method=f"{SERVICE}/Sing"),
+                reading(9, ann.id, method="/cloudacademy.batch.v1.BatchService/Converse"),
+                reading(10, ann.id, request=b"\xff"),
+            ]
+        )
+    )
+    codes = {number: each.code for number, each in (await outcomes(stream, 3)).items()}
+    unknown = StatusCode.UNIMPLEMENTED.value[0]
+    assert codes == {8: unknown, 9: unknown, 10: StatusCode.INVALID_ARGUMENT.value[0]}
+    await stream.done_writing()
+    assert await stream.read() is grpc.aio.EOF
+    assert await stream.code() is StatusCode.OK
+    assert {line["method"] for line in region.lines} == {
+        f"{SERVICE}/CreateUser",
+        f"{SERVICE}/GetUser",
+    }
+
+
+async def test_a_quick_call_does_not_wait_for_a_slow_one_whose_deadline_ends_it(region: Region, db):
+    ann, bob = [await create(region.users, f"{name}@corp.test") for name in ("ann", "bob")]
+    change = users_pb2.UpdateUserRequest(
+        organization_id=ACME,
+        user=users_pb2.User(id=ann.id, title="Dr."),
+        update_mask={"paths": ["title"]},
+    )
+    slow = pb.Call(
+        number=1,
+        method=f"{SERVICE}/UpdateUser",
+        request=change.SerializeToString(),
+        timeout_ms=500,
+    )
+    stream = region.batch.Converse()
+    async with db.transaction():
+        await db.execute("SELECT FROM users WHERE user_name = 'ann@corp.test' FOR UPDATE")
+        await stream.write(pb.ConverseRequest(calls=[slow, reading(2, bob.id)]))
+        assert list(await outcomes(stream, 1)) == [2]
+        late = (await outcomes(stream, 1))[1]
+    assert late.code == StatusCode.DEADLINE_EXCEEDED.value[0]
+    assert (await get(region.users, ann.id)).title == ""
+
+
+async def test_what_is_given_up_is_cancelled_and_not_told(region: Region, db):
+    ann = await create(region.users, "ann@corp.test")
+    stream = region.batch.Converse()
+    async with db.transaction():
+        await db.execute("LOCK TABLE users")
+        await stream.write(pb.ConverseRequest(calls=[reading(1, ann.id)]))
+        await until(db, waiting=1)
+        await stream.write(pb.ConverseRequest(given_up=[1, 99]))
+        await until(db, waiting=0)
+    await stream.write(pb.ConverseRequest(calls=[reading(2, ann.id)]))
+    assert list(await outcomes(stream, 1)) == [2]
+    assert [line["outcome"] for line in region.lines][1:] == ["CANCELLED", "OK"]
+
+
+async def test_calls_end_with_their_stream(region: Region, db):
+    ann = await create(region.users, "ann@corp.test")
+    stream = region.batch.Converse()
+    async with db.transaction():
+        await db.execute("LOCK TABLE users")
+        await stream.write(pb.ConverseRequest(calls=[reading(1, ann.id)]))
+        await until(db, waiting=1)
+        stream.cancel()
+        await until(db, waiting=0)
+
+
+async def test_a_number_that_is_in_use_ends_the_stream_with_a_reason(region: Region, db):
+    ann = await create(region.users, "ann@corp.test")
+    stream = region.batch.Converse()
+    with invalid_field("calls.number"):
+        await stream.write(pb.ConverseRequest(calls=[reading(1, ann.id), reading(1, ann.id)]))
+        while await stream.read() is not grpc.aio.EOF:
+            pass
+
+
+async def test_one_who_does_not_read_is_not_read_either(region: Region, db):
+    ann = await create(region.users, "ann@corp.test", title="x" * 8_000)
+    stream = region.batch.Converse()
+    sent = 0
+
+    async def send() -> None:
+        nonlocal sent
+        while True:
+            calls = [reading(sent + n, ann.id) for n in range(100)]
+            await stream.write(pb.ConverseRequest(calls=calls))
+            sent += 100
+
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(send(), 5)
+    ended = len(region.lines)
+    await asyncio.sleep(0.2)
+    assert len(region.lines) == ended
+    assert ended <= sent
+    assert await get(region.users, ann.id) == ann  # others are served
+    stream.cancel()
+
+
+async def test_a_server_about_to_stop_says_so_and_carries_out_what_it_was_given(region: Region, db):
+    ann = await create(region.users, "ann@corp.test")
+    stream = region.batch.Converse()
+    async with db.transaction():
+        await db.execute("LOCK TABLE users")
+        await stream.write(pb.ConverseRequest(calls=[reading(1, ann.id)]))
+        await until(db, waiting=1)
+        region.stop.set()
+        assert (await stream.read()) == pb.ConverseResponse(leaving=True)
+        await stream.done_writing()
+    assert list(await outcomes(stream, 1)) == [1]
+    assert await stream.read() is grpc.aio.EOF
+
+
+async def until(db, *, waiting: int) -> None:
+    """Wait until so many statements, or more, wait for a lock; or none does."""
+    found = -1
+    while not (found >= waiting if waiting else found == 0):
+        await asyncio.sleep(0.01)
+        found = await db.fetchval(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+
+
+# What callers see of it.
+
+
+def getter(stub: UserServiceStub) -> Callable[..., Awaitable[users_pb2.User]]:
+    async def call(user_id: str, seconds: float = 5.0) -> users_pb2.User:
+        request = users_pb2.GetUserRequest(organization_id=ACME, user_id=user_id)
+        given = {"timeout": seconds, "metadata": (("x-request-id", "1"),)}
+        return (await stub.GetUser(request, **given)).user
+
+    return call
+
+
+def unlike(found: Iterable[Any], kind: type) -> list[Any]:
+    return [each for each in found if not isinstance(each, kind)]
+
+
+async def test_calls_at_once_share_messages_and_each_gets_its_own_answer(region: Region):
+    made = [await create(region.users, f"u{number}@corp.test") for number in range(60)]
+    call = getter(region.together())
+    assert await asyncio.gather(*(call(user.id) for user in made)) == made
+    assert sum(region.sizes) == 60
+    assert len(region.streams) == 1
+    assert max(region.sizes) <= MAX_CALLS
+    assert len(region.sizes) < 60 / FEW_CALLS
+
+
+async def test_who_is_refused_is_refused_alone_with_all_that_is_to_be_said(region: Region):
+    ann = await create(region.users, "ann@corp.test")
+    call = getter(region.together())
+    ids = [ann.id, NOBODY, ann.id, "nonsense", ann.id]
+    found = await asyncio.gather(*(call(each) for each in ids), return_exceptions=True)
+    assert [each == ann for each in found] == [True, False, True, False, True]
+    refusals = [from_rpc_error(found[1]), from_rpc_error(found[3])]
+    assert [each.reason for each in refusals] == ["USER_NOT_FOUND", "INVALID_FIELD"]
+    assert refusals[0].metadata == {"user_id": NOBODY}
+
+
+async def test_callers_who_give_up_keep_nobody_waiting_and_are_told_of(region: Region, db):
+    ann, bob = [await create(region.users, f"{name}@corp.test") for name in ("ann", "bob")]
+    call = getter(region.together())
+    async with db.transaction():
+        await db.execute("LOCK TABLE users")
+        late = asyncio.create_task(call(bob.id, seconds=0.3))
+        gone = asyncio.create_task(call(bob.id))
+        patient = asyncio.create_task(call(ann.id))
+        await until(db, waiting=1)
+        gone.cancel()
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await late
+        assert caught.value.code() is StatusCode.DEADLINE_EXCEEDED
+    assert await patient == ann
+    assert sorted(n for message in region.messages for n in message.given_up) == [1, 2]
+
+
+async def test_reads_whose_stream_is_lost_are_made_again_and_writes_are_not(region: Region, db):
+    ann = await create(region.users, "ann@corp.test")
+    stub = region.together()
+    call = getter(stub)
+    rename = users_pb2.UpdateUserRequest(
+        organization_id=ACME, user={"id": ann.id, "title": "Dr."}, update_mask={"paths": ["title"]}
+    )
+    async with db.transaction():
+        await db.execute("LOCK TABLE users")
+        reads = [asyncio.create_task(call(ann.id)) for _ in range(3)]
+        write = asyncio.create_task(stub.UpdateUser(rename, timeout=5))
+        await until(db, waiting=2)
+        region.streams[0].cancel()
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await write
+    assert caught.value.code() is StatusCode.UNAVAILABLE
+    assert await asyncio.gather(*reads) == [ann] * 3
+    assert await call(ann.id) == ann
+    assert len(region.streams) == 2
+
+
+async def test_a_server_that_owes_answers_for_long_is_not_given_more(region: Region, db):
+    ann = await create(region.users, "ann@corp.test")
+    call = getter(region.together())
+    async with db.transaction():
+        await db.execute("LOCK TABLE users")
+        first = asyncio.create_task(call(ann.id))
+        await asyncio.sleep(coalescing.SILENCE_SECONDS + 0.1)
+        second = asyncio.create_task(call(ann.id))
+        await asyncio.sleep(0.1)
+        assert len(region.streams) == 2
+    assert await asyncio.gather(first, second) == [ann, ann]
+
+
+async def test_a_stream_is_followed_by_another_and_no_call_is_lost(region: Region, monkeypatch):
+    monkeypatch.setattr(coalescing, "LIFETIME_SECONDS", 0.05)
+    ann = await create(region.users, "ann@corp.test")
+    call = getter(region.together())
+
+    async def again() -> None:
+        for _ in range(100):
+            assert await call(ann.id) == ann
+
+    await asyncio.gather(*(again() for _ in range(8)))
+    assert len(region.streams) > 2
+    for stream in region.streams[:-1]:
+        assert await stream.code() is StatusCode.OK
+
+
+async def test_a_server_that_leaves_is_left_at_once(region: Region):
+    ann = await create(region.users, "ann@corp.test")
+    call = getter(region.together())
+    assert await call(ann.id) == ann
+    region.stop.set()
+    assert await region.streams[0].code() is StatusCode.OK
+    assert await call(ann.id) == ann  # it still takes calls, on another stream
+    assert len(region.streams) == 2
+
+
+async def test_with_a_server_of_an_earlier_release_calls_go_alone(users_url, clock):
+    async with serving(users_url, clock) as region:
+        ann = await create(region.users, "ann@corp.test")
+        region.Converse = region.channel.stream_stream("/cloudacademy.batch.v1.BatchService/Old")
+        call = getter(UserServiceStub(Coalescer(region, region.channel)))
+        assert await asyncio.gather(*(call(ann.id) for _ in range(9))) == [ann] * 9
+        assert await call(ann.id) == ann
+
+
+async def test_writes_together_are_each_made_once(region: Region, db):
+    stub = region.together()
+
+    async def make(name: str) -> users_pb2.User:
+        user = users_pb2.User(user_name=name)
+        request = users_pb2.CreateUserRequest(organization_id=ACME, user=user)
+        return (await stub.CreateUser(request, timeout=5)).user
+
+    names = [f"u{number % 20}@corp.test" for number in range(40)]
+    ended = await asyncio.gather(*(make(name) for name in names), return_exceptions=True)
+    assert sum(isinstance(each, users_pb2.User) for each in ended) == 20
+    assert await db.fetchval("SELECT count(*) FROM users") == 20
+    assert {from_rpc_error(each).reason for each in unlike(ended, users_pb2.User)} == {
+        "USER_NAME_TAKEN"
+    }

@@ -1,0 +1,76 @@
+"""Lines of a busy moment share a write, and none is lost."""
+
+import asyncio
+import io
+import subprocess
+import sys
+import threading
+
+from chassis.lines import GATHER_SECONDS, Lines
+
+
+class Written(io.BytesIO):
+    """A stream that remembers each write."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[bytes] = []
+
+    def write(self, data: bytes) -> int:
+        self.writes.append(bytes(data))
+        return len(data)
+
+
+def tell(lines: Lines, *texts: bytes) -> None:
+    for text in texts:
+        lines.write(text)
+        lines.flush()
+
+
+async def test_a_line_that_comes_alone_is_written_when_the_loop_turns():
+    stream = Written()
+    tell(Lines(stream), b"one\n")
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert stream.writes == [b"one\n"]
+
+
+async def test_lines_that_come_fast_share_a_write():
+    stream = Written()
+    lines = Lines(stream)
+    tell(lines, b"one\n", b"two\n")
+    await asyncio.sleep(0)
+    tell(lines, b"three\n")
+    await asyncio.sleep(0)
+    tell(lines, b"four\n")
+    await asyncio.sleep(2 * GATHER_SECONDS)
+    assert stream.writes == [b"one\ntwo\n", b"three\nfour\n"]
+
+
+async def test_another_thread_writes_at_once_with_all_that_waits():
+    stream = Written()
+    lines = Lines(stream)
+    tell(lines, b"one\n")
+    thread = threading.Thread(target=tell, args=(lines, b"two\n"))
+    thread.start()
+    thread.join()
+    assert stream.writes == [b"one\ntwo\n"]
+
+
+def test_what_waits_when_the_process_ends_is_written():
+    program = """
+import asyncio, sys
+from chassis.lines import Lines
+
+async def main():
+    lines = Lines(sys.stdout.buffer)
+    for text in (b"one\\n", b"two\\n"):
+        lines.write(text)
+        lines.flush()
+        await asyncio.sleep(0)
+    sys.exit(3)
+
+asyncio.run(main())
+"""
+    done = subprocess.run((sys.executable, "-c", program), capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (3, b"one\ntwo\n")
