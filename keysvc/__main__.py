@@ -139,6 +139,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 1 refused, 2 called wrongly."""
     arguments = _parser().parse_args(argv)
     try:
+        process.keep_memory_private()
         settings = Settings.read(os.environ)
         if arguments.command == "serve":
             log = configure(NAME, settings.log_level)
@@ -148,7 +149,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(orjson.dumps(asyncio.run(work)).decode())
     except SettingsError as error:
         return _complain(error, 2)
-    except (Refusal, migrations.MigrationError, OSError) as error:
+    except (Refusal, process.StartError, OSError) as error:
         return _complain(error, 1)
     return 0
 

@@ -26,7 +26,7 @@ from chassis.bell import Bell
 from chassis.clock import system_clock
 from chassis.database import Database
 from chassis.metrics import Metrics
-from chassis.process import StartError, Stop, run
+from chassis.process import StartError, Stop, keep_memory_private, run
 from chassis.refusal import Refusal
 from chassis.server import Server
 from chassis.settings import SettingsError
@@ -141,6 +141,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Do what the command line asks for; returns the exit code: 1 refused, 2 called wrongly."""
     arguments = _parser().parse_args(argv)
     try:
+        keep_memory_private()
         config = settings.read(os.environ)
         if arguments.command == "serve":
             run(lambda stop: serve(config, stop))

@@ -54,7 +54,7 @@ def test_files_that_are_not_there_are_refused_at_the_start(tmp_path):
 def test_a_key_without_its_certificate_is_refused_by_the_settings():
     variables = {
         "GATEWAY_REGION": "us",
-        "GATEWAY_CURSOR_SECRET": "00" * 32,
+        "GATEWAY_CURSOR_SECRET": bytes(range(32)).hex(),
         "GATEWAY_SAML_KEY": "/saml.key",
     }
     with pytest.raises(SettingsError, match="GATEWAY_SAML_CERTIFICATE is not set"):
