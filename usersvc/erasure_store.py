@@ -41,13 +41,15 @@ class ErasureStore:
         async with self._database.transaction() as db:
             found = await _person(db, organization_id, user_id, names)
             erased = await _erase(db, organization_id, found, now, origin)
+        self._bell.ring()
+        await self._sweep()
+        # Not in the transaction, which would hold up the feed for as long.
+        async with self._database.connection() as db:
             pattern = erasure.pattern(await _folded(db, found.names))
             users, groups = [
                 [row[0] for row in await _run(db, statement, organization_id, pattern, MAX_NAMED)]
                 for statement in (_NAMED_BY_USERS, _NAMED_BY_GROUPS)
             ]
-        self._bell.ring()
-        await self._sweep()
         return Erasure(found.user_id, erased, users, groups)
 
     async def _sweep(self) -> None:
@@ -77,6 +79,7 @@ async def _erase(
     pattern = erasure.pattern(names)
     everything = erasure.pattern([*names, *await _folded(db, person.labels)])
     told = (now, origin.request_id)
+    # What takes long comes first: from the first change that is told on, the feed waits for us.
     erased = {
         "refusals": await _count(db, _REFUSALS, *whose, everything, names),
         "log_of_others": await _count(db, _LOG_OF_OTHERS, *whose, pattern, names),
