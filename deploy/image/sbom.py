@@ -1,6 +1,6 @@
 """What is in the image, as CycloneDX in JSON: the locked requirements, and what its base has.
 
-    python -m cyclonedx_py requirements --output-reproducible runtime.txt |
+    python -m cyclonedx_py requirements --no-validate --output-reproducible runtime.txt |
         python sbom.py VERSION [DPKG]
 
 `DPKG` is the base's /var/lib/dpkg. Debian keeps all packages in one file, `status`; distroless has

@@ -13,7 +13,6 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from deploy.local.postgres import SUPERUSER
 from deploy.local.region import HOST
 from tests.end_to_end.browser import browser
 from tests.end_to_end.office import ENTRA, open_office
@@ -124,12 +123,8 @@ async def use_single_sign_on(stack: Stack, operate: Operator) -> list[str]:
 
 async def break_tables(stack: Stack, scim: Client, token: str) -> None:
     """Let both services fail in the middle of a request, so that they log where."""
-    password = (stack.places.postgres / "superuser.password").read_text().strip()
-    output = stack.places.directory.joinpath("us.out").read_text()
-    (port,) = set(re.findall(rf"PostgreSQL +{HOST}:(\d+)", output))
     for database, table in (("users", "users"), ("keys", "api_key")):
-        url = f"postgresql://{SUPERUSER}:{password}@{HOST}:{port}/{database}"
-        db = await asyncpg.connect(url)
+        db = await asyncpg.connect(stack.database_url(database))
         await db.execute(f"ALTER TABLE {table} RENAME TO hidden")
         await scim("POST", "/Users", {"userName": MARK, "displayName": MARK})
         await scim("GET", "/Users", Authorization=f"Bearer {token}")

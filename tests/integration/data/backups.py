@@ -79,7 +79,7 @@ class Vault:
         folder.chmod(0o711)
         cluster = Cluster(folder, settings=settings)
         (folder / "superuser.password").write_text(password)
-        subprocess.run(["cp", "--archive", self.base, cluster.data], check=True)
+        subprocess.run(["cp", "-a", self.base, cluster.data], check=True)
         signal_file = cluster.data / "recovery.signal"
         signal_file.touch()
         cluster._account().own(signal_file)

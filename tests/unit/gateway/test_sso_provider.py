@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from chassis.database_url import DEVELOPMENT
 from chassis.process import StartError
 from chassis.settings import SettingsError
+from deploy.local.key_pair import make_key_pair
 from gateway import settings as gateway_settings
 from gateway.errors import ANSWERS
 from gateway.sso.authn_request import authn_request
@@ -44,6 +46,14 @@ def test_a_second_certificate_is_announced_ahead_of_its_key(tmp_path):
 def test_what_is_no_key_pair_is_refused_at_the_start(tmp_path, key, certificate, words):
     with pytest.raises(StartError, match=words):
         read(tmp_path, key, certificate)
+
+
+def test_a_key_pair_of_development_is_refused_where_the_public_comes(tmp_path):
+    key, certificate = tmp_path / "key", tmp_path / "certificate"
+    make_key_pair(key, certificate, f"{DEVELOPMENT}anything")
+    assert read_service_provider("http://127.0.0.1:1", key, certificate).certificate
+    with pytest.raises(StartError, match="was made for development"):
+        read_service_provider(US.base_url, key, certificate)
 
 
 def test_files_that_are_not_there_are_refused_at_the_start(tmp_path):
