@@ -1,10 +1,12 @@
 """Erasing a person: by what they are recognized, and how that is spelt in what was sent to us."""
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
+from urllib.parse import unquote, unquote_plus
 from uuid import UUID
 
 from usersvc.users import User
@@ -15,6 +17,7 @@ SHORTEST: Final = 3
 """A shorter name is looked for as a whole text only: inside others it would be everywhere."""
 
 _ADDRESS: Final = re.compile(r'[^\s"<>,]+@[^\s"<>,]+')
+_ESCAPE: Final = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|(.))", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,32 +58,42 @@ def former_names(values: Iterable[str]) -> set[str]:
     return {name for value in values for name in _ADDRESS.findall(value) or [value]}
 
 
-def pattern(names: Iterable[str]) -> str:
-    """A regular expression of PostgreSQL for folded text that has one of the names as a word.
-
-    It knows a name as it is, as JSON may escape it and as an address (URL) may encode it. The
-    names have to be folded. Matches nothing if there is none that is long enough.
-    """
-    spelt = ["".join(map(_spelt, name)) for name in sorted(names) if len(name) >= SHORTEST]
-    if not spelt:
-        return "a^"
-    return rf"(^|[^[:alnum:]]|%[0-9a-f]{{2}}|\\[bfnrt])({'|'.join(spelt)})($|[^[:alnum:]])"
+def spellings(names: Iterable[str]) -> list[str]:
+    """How names that are long enough stand in JSON of ours, which escapes as little as it may."""
+    long = [name for name in names if len(name) >= SHORTEST]
+    return sorted({*long, *(json.dumps(name, ensure_ascii=False)[1:-1] for name in long)})
 
 
-def _spelt(character: str) -> str:
-    """A character in all the ways in which clients write it; folding spares the escaped ones."""
-    if character.isascii() and character.isalnum():
-        return character
-    ways = [character if character.isalnum() else f"\\{character}"]
-    for variant in sorted({character, character.upper(), character.title()}):
-        units = variant.encode("utf-16-be")
-        ways.append("".join(rf"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2)))
-        ways.append("".join(f"%{byte:02x}" for byte in variant.encode()))
-    if character == " ":
-        ways.append(r"\+")
-    if character in '"\\/':
-        ways.append(rf"\\\{character}")
-    return f"({'|'.join(ways)})"
+def is_named(text: str, names: Iterable[str]) -> bool:
+    """Whether a text has one of the names as a word, or is it, however it was written."""
+    folded = {name.casefold() for name in names}
+    return any(
+        reading == name or (len(name) >= SHORTEST and _has_word(reading, name))
+        for reading in _readings(text)
+        for name in folded
+    )
+
+
+def _readings(text: str) -> set[str]:
+    """A text as it is, as JSON and as a part of an address (URL), in one case."""
+    readings = {text, unquote(text), unquote_plus(text), _unescaped(text)}
+    return {reading.casefold() for reading in readings}
+
+
+def _unescaped(text: str) -> str:
+    """What escapes of JSON stand for, pairs of surrogates included."""
+    units = _ESCAPE.sub(lambda found: chr(int(found[1], 16)) if found[1] else found[2], text)
+    return units.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _has_word(text: str, name: str) -> bool:
+    at = text.find(name)
+    while at >= 0:
+        end = at + len(name)
+        if not text[max(at - 1, 0) : at].isalnum() and not text[end : end + 1].isalnum():
+            return True
+        at = text.find(name, at + 1)
+    return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,12 +44,9 @@ class ErasureStore:
         self._bell.ring()
         await self._sweep()
         # Not in the transaction, which would hold up the feed for as long.
-        async with self._database.connection() as db:
-            pattern = erasure.pattern(await _folded(db, found.names))
-            users, groups = [
-                [row[0] for row in await _run(db, statement, organization_id, pattern, MAX_NAMED)]
-                for statement in (_NAMED_BY_USERS, _NAMED_BY_GROUPS)
-            ]
+        async with self._database.transaction() as db:
+            users = await _named_by(db, _USERS, organization_id, found)
+            groups = await _named_by(db, _GROUPS, organization_id, found)
         return Erasure(found.user_id, erased, users, groups)
 
     async def _sweep(self) -> None:
@@ -76,13 +73,11 @@ async def _erase(
 ) -> dict[str, int]:
     whose = (organization_id, person.user_id)
     names = await _folded(db, person.names)
-    pattern = erasure.pattern(names)
-    everything = erasure.pattern([*names, *await _folded(db, person.labels)])
     told = (now, origin.request_id)
     # What takes long comes first: from the first change that is told on, the feed waits for us.
     erased = {
-        "refusals": await _count(db, _REFUSALS, *whose, everything, names),
-        "log_of_others": await _count(db, _LOG_OF_OTHERS, *whose, pattern, names),
+        "refusals": await _erase_refusals(db, organization_id, person, names),
+        "log_of_others": await _erase_log_of_others(db, organization_id, person, names),
         "log": await _count(db, _LOG, *whose),
         "managers": await _count(db, _MANAGERS, *whose, names, *told),
         "unknown_members": await _count(db, _UNKNOWN_MEMBERS, *whose, names, *told),
@@ -96,6 +91,53 @@ async def _erase(
     # Last, since deleting leaves them.
     erased["deleted_identities"] = await _count(db, _DIGESTS, organization_id, names)
     return erased
+
+
+async def _erase_refusals(
+    db: asyncpg.Connection, organization_id: UUID, person: Person, names: Sequence[str]
+) -> int:
+    """Empty what was refused about the person, and what names the person; how many it was."""
+    known = person.names | person.labels
+    arguments = (organization_id, person.user_id, names)
+    found = [
+        number
+        async for number, is_about, *texts in db.cursor(_REFUSALS, *arguments)
+        if is_about or erasure.is_named("\n".join(texts), known)
+    ]
+    return await _count(db, _EMPTY_REFUSALS, organization_id, found)
+
+
+async def _erase_log_of_others(
+    db: asyncpg.Connection, organization_id: UUID, person: Person, names: Sequence[str]
+) -> int:
+    """Empty the values that name the person in what is told of others; how many rows it was."""
+    arguments = (organization_id, person.user_id, names, erasure.spellings(names))
+    name_goes: dict[int, bool] = {}
+    async for number, name, values in db.cursor(
+        _LOG_OF_OTHERS, *arguments, timeout=PATIENCE_SECONDS
+    ):
+        by_name = erasure.is_named(name, person.names)
+        if by_name or any(erasure.is_named(value, person.names) for value in values if value):
+            name_goes[number] = by_name
+    return await _count(
+        db, _EMPTY_LOG_OF_OTHERS, organization_id, [*name_goes], [*name_goes.values()]
+    )
+
+
+async def _named_by(
+    db: asyncpg.Connection, statement: str, organization_id: UUID, person: Person
+) -> Sequence[UUID]:
+    """Whose record still names the person: the first of them."""
+    spellings = erasure.spellings(await _folded(db, person.names))
+    found: list[UUID] = []
+    async for each, record in db.cursor(
+        statement, organization_id, spellings, timeout=PATIENCE_SECONDS
+    ):
+        if erasure.is_named(record, person.names):
+            found.append(each)
+        if len(found) == MAX_NAMED:
+            break
+    return found
 
 
 async def _folded(db: asyncpg.Connection, names: frozenset[str]) -> list[str]:
@@ -148,12 +190,17 @@ _FORMER: Final = """
 """
 
 _REFUSALS: Final = """
+    SELECT number, coalesce(resource_id = $2, false) OR mentions && $3,
+           coalesce(resource_name, ''), target, body, detail
+      FROM refusals
+     WHERE organization_id = $1
+       AND (resource_name IS NOT NULL OR target || body || detail <> '')
+"""
+
+_EMPTY_REFUSALS: Final = """
     UPDATE refusals
        SET resource_name = NULL, target = '', body = '', detail = '', mentions = '{}'
-     WHERE organization_id = $1
-       AND (resource_id = $2 OR mentions && $4
-            OR fold(concat_ws(' ', resource_name, target, body, detail)) ~ $3)
-       AND (resource_name IS NOT NULL OR target || body || detail <> '')
+     WHERE organization_id = $1 AND number = ANY($2::bigint[])
     RETURNING number
 """
 
@@ -167,15 +214,24 @@ _LOG: Final = """
 
 # As the manager of somebody, as a member that was not there, as the name of a group.
 _LOG_OF_OTHERS: Final = """
-    UPDATE changes
-       SET resource_name = CASE WHEN fold(resource_name) ~ $3 THEN NULL ELSE resource_name END,
-           old_values = NULL, new_values = NULL
+    SELECT number, coalesce(resource_name, ''), coalesce(old_values || new_values, '{}')
+      FROM changes,
+           LATERAL (SELECT fold(concat_ws(' ', resource_name, array_to_string(old_values, ' '),
+                                          array_to_string(new_values, ' '))) AS text
+                    OFFSET 0) AS folded
      WHERE organization_id = $1 AND resource_id IS DISTINCT FROM $2
-       AND (fold(concat_ws(' ', resource_name, array_to_string(old_values, ' '),
-                           array_to_string(new_values, ' '))) ~ $3
+       AND (EXISTS (SELECT FROM unnest($4::text[]) AS name WHERE strpos(folded.text, name) > 0)
             OR EXISTS (SELECT
                          FROM unnest(old_values || new_values) AS value
-                        WHERE fold(value) = ANY($4)))
+                        WHERE fold(value) = ANY($3)))
+"""
+
+_EMPTY_LOG_OF_OTHERS: Final = """
+    UPDATE changes
+       SET resource_name = CASE WHEN name_goes THEN NULL ELSE resource_name END,
+           old_values = NULL, new_values = NULL
+      FROM unnest($2::bigint[], $3::boolean[]) AS found (found_number, name_goes)
+     WHERE organization_id = $1 AND number = found_number
     RETURNING number
 """
 
@@ -253,18 +309,13 @@ _DIGESTS: Final = """
     RETURNING digest
 """
 
-_NAMED_BY_USERS: Final = """
-    SELECT user_id
-      FROM users
-     WHERE organization_id = $1 AND fold(to_jsonb(users)::text) ~ $2
-     ORDER BY user_id
-     LIMIT $3
+_NAMED_BY: Final = """
+    SELECT {id}, record.text
+      FROM {table}, LATERAL (SELECT to_jsonb({table})::text AS text OFFSET 0) AS record,
+           LATERAL (SELECT fold(record.text) AS text OFFSET 0) AS folded
+     WHERE organization_id = $1
+       AND EXISTS (SELECT FROM unnest($2::text[]) AS name WHERE strpos(folded.text, name) > 0)
+     ORDER BY {id}
 """
-
-_NAMED_BY_GROUPS: Final = """
-    SELECT group_id
-      FROM groups
-     WHERE organization_id = $1 AND fold(to_jsonb(groups)::text) ~ $2
-     ORDER BY group_id
-     LIMIT $3
-"""
+_USERS: Final = _NAMED_BY.format(table="users", id="user_id")
+_GROUPS: Final = _NAMED_BY.format(table="groups", id="group_id")
