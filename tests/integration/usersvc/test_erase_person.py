@@ -60,6 +60,9 @@ Dump = Callable[[], Awaitable[str]]
 TARGETS = (
     f"/Users?filter=userName eq %22O'{MARKER}%2B%C3%BC@corp.test%22",
     f"/Users?filter=userName+eq+%22O%27{MARKER}%2b%c3%bc%40corp.test%22",
+    f"/Users?filter=displayName%20eq%20'{MARKER}-display_name'&x=1",
+    f"/Users?filter=displayName+eq+(phone+{MARKER}-phone_numbers-value)",
+    f"/Users/O%27{MARKER}%2B%C3%BC@corp.test",
 )
 
 
@@ -108,8 +111,8 @@ class Service:
 
     async def refused(self, body: str = "", **fields: object) -> None:
         """Record a refused request."""
-        target = fields.pop("target", "/Users")
-        refusal = {"body": body, "target": target, "detail": f"{NAME} is taken"}
+        texts = {"target": "/Users", "detail": "Taken."}
+        refusal = {name: fields.pop(name, text) for name, text in texts.items()} | {"body": body}
         await record(self.activities, self.clock, refusal=refusal, **fields)
 
     async def refusals(self) -> list[str]:
@@ -151,6 +154,7 @@ async def planted(service: Service, schemas: SchemaServiceStub) -> str:
     for target in TARGETS:
         await service.refused(target=target)
     await service.refused(MARKER, resource_id=person.id)
+    await service.refused(detail=f"{NAME} is taken.")
     await service.refused(resource_name=f"{MARKER}2@corp.test")
     return person.id
 
@@ -211,7 +215,7 @@ async def test_what_was_erased_is_told_by_what_it_was(planted, run):
 
     assert done["erased"] == {
         "users": 1, "group_users": 1, "sessions": 2, "sign_in_links": 1, "linked_identities": 1,
-        "log": 4, "log_of_others": 2, "refusals": len(SPELT) + len(TARGETS) + 2,
+        "log": 4, "log_of_others": 2, "refusals": len(SPELT) + len(TARGETS) + 3,
         "managers": 2, "unknown_members": 2, "create_requests": 1,
         "deleted_identities": 2,
     }  # fmt: skip
