@@ -25,7 +25,7 @@ from tests.postgres import Template, TestPostgres
 
 START_SECONDS = 30
 WRITERS = 4
-BEFORE, AFTER = 200, 200
+BEFORE, AFTER = 60, 60
 """How many rounds of writes there are at least before the migrations and after."""
 
 Round = Callable[[grpc.aio.Channel, int], Awaitable[None]]
