@@ -108,6 +108,12 @@ image: ## Build the image with docker: make image [TAG=provisioning:local]
 	@docker build --file deploy/image/Dockerfile --tag $(or $(TAG),provisioning:local) \
 		--build-arg REVISION=$$(git rev-parse HEAD) .
 
+.PHONY: sbom
+sbom: protos ## Write what the image holds of ours, with hashes, to build/sbom.cdx.json (CycloneDX)
+	@$(BIN)/python -m cyclonedx_py requirements --no-validate --output-reproducible requirements/runtime.txt \
+		| $(BIN)/python deploy/image/sbom.py $$(git rev-parse --short HEAD) > build/sbom.cdx.json
+	@echo "build/sbom.cdx.json; with the packages of its base it is in the image, /app/sbom.cdx.json."
+
 .PHONY: up
 up: protos ## Run both regions in a Kubernetes on this machine (docker, kind, kubectl)
 	@$(RUN) -m deploy.kind up

@@ -7,9 +7,9 @@ from typing import Final
 import grpc
 
 from chassis.certificates import Certificates
+from chassis.database_url import is_loopback
 from chassis.process import StartError
 from chassis.renewal import RenewedChannel
-from chassis.settings import is_loopback
 from chassis.tracing import TracedCalls, Tracing
 
 MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024

@@ -1,12 +1,16 @@
 """A process: runs until it is told to stop."""
 
 import asyncio
+import ctypes
+import resource
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from typing import Any, Final
 
 import uvloop
+
+_PR_SET_DUMPABLE: Final = 4  # prctl(2)
 
 Stop = asyncio.Event
 """Set once the process is to end."""
@@ -14,6 +18,16 @@ Stop = asyncio.Event
 
 class StartError(Exception):
     """A process cannot start; the text tells its operator why, in one line."""
+
+
+def keep_memory_private() -> None:
+    """Let no core dump and no process of the same user show what this one has in its memory.
+
+    Keys and passwords are in it. Root still may look (CAP_SYS_PTRACE), as a profiler has to.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux" and ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+        raise StartError("prctl(PR_SET_DUMPABLE) was refused: memory could be read")
 
 
 def run(main: Callable[[Stop], Coroutine[Any, Any, None]]) -> None:

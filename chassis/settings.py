@@ -2,26 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
+from chassis import database_url
 from chassis.certificates import CertificateFiles
+from chassis.database_url import DEVELOPMENT, is_loopback
 from chassis.process import StartError
+
+DISTINCT_BYTES: Final = 16
+"""How many different bytes a secret has at least; of 32 random ones, hardly ever fewer than 24."""
 
 
 class SettingsError(StartError):
     """The environment lacks a variable or has one with a value it cannot have."""
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host's name or address is that of this machine for itself."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +135,24 @@ class Environment:
             admin=self.optional_address("ADMIN_LISTEN"),
         )
 
-    def urls(self, name: str, default: str, keys: tuple[str, ...]) -> Mapping[str, str]:
-        """`key=URL,key=URL` with one URL for each of the keys."""
+    def database(self, name: str) -> str:
+        """`postgresql://…`; required. Never shown in a problem, as it has a password.
+
+        A database on another machine has to prove itself, and its password not to be known.
+        """
+        url = self.text(name)
+        for what in database_url.problems(url) if url else ():
+            self._problem(name, what)
+        return url
+
+    def optional_database(self, name: str) -> str:
+        """`postgresql://…`, or nothing."""
+        return self.database(name) if self._variables.get(self._prefix + name) else ""
+
+    def urls(
+        self, name: str, default: str, keys: tuple[str, ...], *, https: bool = False
+    ) -> Mapping[str, str]:
+        """`key=URL,key=URL` with one URL for each of the keys, with `https` all of that scheme."""
         value = self.text(name, default)
         pairs = [part.strip().partition("=") for part in value.split(",") if part.strip()]
         urls = {key: url.rstrip("/") for key, _, url in pairs}
@@ -150,10 +160,15 @@ class Environment:
             url.startswith(("https://", "http://")) for url in urls.values()
         ):
             self._problem(name, f"is {value!r}, not {'=URL,'.join(keys)}=URL")
+        elif https and not all(url.startswith("https://") for url in urls.values()):
+            self._problem(name, f"is {value!r}: others reach this process, so https:// it must be")
         return urls
 
-    def secret(self, name: str, minimum_bytes: int) -> bytes:
-        """Bytes that nobody else knows, in hexadecimal; required. Never shown in a problem."""
+    def secret(self, name: str, minimum_bytes: int, *, exposed: bool) -> bytes:
+        """Bytes that nobody else knows, in hexadecimal; required. Never shown in a problem.
+
+        `exposed` is a process that others reach: it takes none that was made for development.
+        """
         value = self.text(name)
         try:
             secret = bytes.fromhex(value)
@@ -162,6 +177,10 @@ class Environment:
             return b""
         if value and len(secret) < minimum_bytes:
             self._problem(name, f"has {len(secret)} bytes, fewer than {minimum_bytes}")
+        elif value and len(set(secret)) < DISTINCT_BYTES:
+            self._problem(name, f"can be guessed: it has only {len(set(secret))} different bytes")
+        if exposed and secret.startswith(DEVELOPMENT.encode()):
+            self._problem(name, "was made for development, and others reach this process")
         return secret
 
     def check(self) -> None:

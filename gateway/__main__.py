@@ -14,7 +14,6 @@ from chassis.admin import admin_port
 from chassis.certificates import Certificates
 from chassis.clock import system_clock
 from chassis.metrics import Metrics
-from chassis.settings import SettingsError
 from chassis.tracing import tracing
 from gateway import settings as gateway_settings
 from gateway.app import PREFIX, ScimEndpoint, application
@@ -47,8 +46,9 @@ from gateway.sso.worker import Worker
 def main() -> None:
     """Read the settings and serve until told to stop."""
     try:
+        process.keep_memory_private()
         settings = gateway_settings.read(os.environ)
-    except SettingsError as error:
+    except process.StartError as error:
         sys.exit(f"gateway: {error}")
     process.run(lambda stop: serve(settings, stop))
 

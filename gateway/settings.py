@@ -59,17 +59,19 @@ def read(variables: Mapping[str, str]) -> Settings:
     """The settings of the environment. Refuses (SettingsError) what cannot be."""
     environment = Environment(variables, "GATEWAY_")
     saml = environment.files("SAML_KEY", "SAML_CERTIFICATE")
+    listen = environment.address("LISTEN", "127.0.0.1:8080")
+    exposed = not listen.is_loopback
     settings = Settings(
-        listen=environment.address("LISTEN", "127.0.0.1:8080"),
+        listen=listen,
         usersvc=environment.text("USERSVC", "127.0.0.1:50051"),
         keysvc=environment.text("KEYSVC", "127.0.0.1:50052"),
         region=environment.choice("REGION", REGIONS),
-        tenant_urls=environment.urls("TENANT_URLS", TENANT_URLS, REGIONS),
+        tenant_urls=environment.urls("TENANT_URLS", TENANT_URLS, REGIONS, https=exposed),
         log_level=environment.choice("LOG_LEVEL", ("debug", "info", "warning"), "info"),
         tls=environment.certificate_files(),
         admin=environment.optional_address("ADMIN_LISTEN"),
         saml=SamlFiles(*saml) if saml else None,
-        cursor_secret=environment.secret("CURSOR_SECRET", SECRET_BYTES),
+        cursor_secret=environment.secret("CURSOR_SECRET", SECRET_BYTES, exposed=exposed),
         proxies=environment.integer("PROXIES", 0, 0, 10),
     )
     environment.check()

@@ -12,6 +12,7 @@ from typing import Final
 import orjson
 from cloudacademy.keys.v1 import audit_pb2_grpc, keys_pb2_grpc, sso_pb2_grpc
 from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
 
 from chassis import migrations, process
 from chassis.clock import Clock, system_clock
@@ -28,6 +29,7 @@ from keysvc.audit_store import AuditStore
 from keysvc.callers import CALLERS
 from keysvc.changes import Changes
 from keysvc.commands import COMMANDS, Desk
+from keysvc.erasure_store import ErasureStore
 from keysvc.integration_servicer import IntegrationServicer
 from keysvc.key_servicer import KeyServicer
 from keysvc.key_store import KeyStore
@@ -120,13 +122,16 @@ async def operate(settings: Settings, arguments: argparse.Namespace) -> dict[str
             OrganizationStore(database),
             KeyStore(database),
             AuditStore(database),
+            ErasureStore(database),
             SsoStore(database),
             settings.region,
             system_clock,
             secrets.token_bytes,
         )
-        message = await COMMANDS[arguments.command](desk, arguments)
-    shown: dict[str, object] = MessageToDict(message, preserving_proto_field_name=True)
+        answer = await COMMANDS[arguments.command](desk, arguments)
+    if not isinstance(answer, Message):
+        return {**answer}
+    shown: dict[str, object] = MessageToDict(answer, preserving_proto_field_name=True)
     return shown
 
 
@@ -134,6 +139,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 1 refused, 2 called wrongly."""
     arguments = _parser().parse_args(argv)
     try:
+        process.keep_memory_private()
         settings = Settings.read(os.environ)
         if arguments.command == "serve":
             log = configure(NAME, settings.log_level)
@@ -143,7 +149,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(orjson.dumps(asyncio.run(work)).decode())
     except SettingsError as error:
         return _complain(error, 2)
-    except (Refusal, migrations.MigrationError, OSError) as error:
+    except (Refusal, process.StartError, OSError) as error:
         return _complain(error, 1)
     return 0
 
@@ -169,6 +175,7 @@ def _parser() -> argparse.ArgumentParser:
         ("list-keys", "show an organization's keys, newest first"),
         ("revoke-key", "end a key at once and for good"),
         ("list-audit-events", "show who did what with keys and sign-in, newest first"),
+        ("erase-person", "take a person's names and addresses out of the audit trail"),
         ("get-sso-connection", "show how an organization's people sign in"),
         ("deactivate-sso-connection", "let nobody sign in by single sign-on; its set-up stays"),
     ):
@@ -186,6 +193,12 @@ def _parser() -> argparse.ArgumentParser:
         commands.choices[name].add_argument(
             "--by", default=OPERATOR, metavar="WHO", help="`operator` if not given"
         )
+    commands.choices["erase-person"].add_argument(
+        "person", metavar="PERSON", help="user id or name"
+    )
+    commands.choices["erase-person"].add_argument(
+        "--also", action="append", default=[], metavar="NAME", help="another name of the person"
+    )
     commands.choices["generate-key"].add_argument("--created-by", required=True, metavar="WHO")
     commands.choices["revoke-key"].add_argument("key", metavar="KEY")
     commands.choices["revoke-key"].add_argument(

@@ -1,25 +1,29 @@
 """The operator's commands: the methods of the services, straight on the database.
 
-Each answers with the response message of the method that it stands for.
+Each answers with the response message of the method that it stands for, if there is one.
 """
 
 from argparse import Namespace
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from cloudacademy.keys.v1 import audit_pb2, keys_pb2, sso_pb2
 from google.protobuf.message import Message
 
 from chassis.clock import Clock
+from chassis.refusal import InvalidField
 from keysvc import pages, token, wire
-from keysvc.audit import check_author, operator
+from keysvc.audit import OPERATOR, check_author, operator
 from keysvc.audit_store import AuditStore
+from keysvc.erasure_store import ERASED, ErasureStore
 from keysvc.key_store import KeyStore
 from keysvc.keys import NewKey
 from keysvc.organization_store import OrganizationStore
 from keysvc.organizations import NewOrganization, Region
 from keysvc.sso_store import SsoStore
+
+Answer: TypeAlias = Message | Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,7 @@ class Desk:
     organizations: OrganizationStore
     keys: KeyStore
     audit: AuditStore
+    erasures: ErasureStore
     sso: SsoStore
     region: Region
     clock: Clock
@@ -87,6 +92,15 @@ async def list_audit_events(desk: Desk, arguments: Namespace) -> Message:
     )
 
 
+async def erase_person(desk: Desk, arguments: Namespace) -> Answer:
+    """The person's names and addresses; that something was done, and when, stays."""
+    organization_id = wire.read_id("ORGANIZATION", arguments.organization)
+    for name in (names := [arguments.person, *arguments.also]):
+        if name.strip().lower() in ("", OPERATOR, ERASED):
+            raise InvalidField("PERSON", f"is nobody's name: {name!r}")
+    return {"erased": await desk.erasures.erase(organization_id, names)}
+
+
 async def get_sso_connection(desk: Desk, arguments: Namespace) -> Message:
     organization_id = wire.read_id("ORGANIZATION", arguments.organization)
     connection = await desk.sso.get(organization_id)
@@ -120,7 +134,7 @@ async def _switch_integration(
     return wire.integration_message(integration)
 
 
-COMMANDS: Final[Mapping[str, Callable[[Desk, Namespace], Awaitable[Message]]]] = {
+COMMANDS: Final[Mapping[str, Callable[[Desk, Namespace], Awaitable[Answer]]]] = {
     "create-organization": create_organization,
     "activate-integration": activate_integration,
     "deactivate-integration": deactivate_integration,
@@ -128,6 +142,7 @@ COMMANDS: Final[Mapping[str, Callable[[Desk, Namespace], Awaitable[Message]]]] =
     "list-keys": list_keys,
     "revoke-key": revoke_key,
     "list-audit-events": list_audit_events,
+    "erase-person": erase_person,
     "get-sso-connection": get_sso_connection,
     "deactivate-sso-connection": deactivate_sso_connection,
     "release-sso-domain": release_sso_domain,

@@ -22,10 +22,10 @@ class Settings:
     def read(cls, variables: Mapping[str, str]) -> "Settings":
         """Read the variables; refuses (SettingsError) with all that is wrong at once."""
         environment = Environment(variables, "KEYSVC_")
-        database_url = environment.text("DATABASE_URL")
+        database_url = environment.database("DATABASE_URL")
         server = environment.server("127.0.0.1:50052")
         region = environment.choice("REGION", tuple(Region))
         log_level = environment.choice("LOG_LEVEL", ("debug", "info", "warning", "error"), "info")
-        listen_url = environment.text("DATABASE_LISTEN_URL", "")
+        listen_url = environment.optional_database("DATABASE_LISTEN_URL")
         environment.check()
         return cls(database_url, server, Region(region), log_level, listen_url)

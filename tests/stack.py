@@ -1,6 +1,7 @@
 """The whole system as `make run` starts it, for tests that come from outside."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,11 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from deploy.local.child import listening_port
 from deploy.local.connection import read_connection
 from deploy.local.ports import free_port
-from deploy.local.region import REGIONS, TENANT_PATH, Places
+from deploy.local.region import HOST, REGIONS, TENANT_PATH, Places
 
 ROOT = Path(__file__).resolve().parents[1]
 START_SECONDS = 90.0
@@ -42,6 +44,17 @@ class Stack:
         """The port that a service last said it listens on."""
         ports = [listening_port(line.encode()) for line in self.log(name).splitlines()]
         return [port for port in ports if port is not None][-1]
+
+    def database_url(self, database: str) -> str:
+        """The address of `users` or `keys` for the role that owns it.
+
+        It is put together anew: no process shows the settings that it was started with.
+        """
+        role = {"users": "usersvc", "keys": "keysvc"}[database]
+        password = quote(self.places.password(role).read_text().strip(), safe="")
+        output = self.places.directory.joinpath(f"{self.places.region.name}.out").read_text()
+        port = re.findall(rf"PostgreSQL +{HOST}:(\d+)", output)[-1]
+        return f"postgresql://{role}:{password}@{HOST}:{port}/{database}"
 
     def pid(self, word: str) -> int:
         """The process of the run whose command line has the word: `usersvc`, `postgres`, …"""

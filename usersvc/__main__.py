@@ -26,7 +26,7 @@ from chassis.bell import Bell
 from chassis.clock import system_clock
 from chassis.database import Database
 from chassis.metrics import Metrics
-from chassis.process import StartError, Stop, run
+from chassis.process import StartError, Stop, keep_memory_private, run
 from chassis.refusal import Refusal
 from chassis.server import Server
 from chassis.settings import SettingsError
@@ -40,6 +40,7 @@ from usersvc.change_feed import ChangeFeed
 from usersvc.change_store import ChangeStore, Listener
 from usersvc.changes_servicer import ChangesServicer
 from usersvc.commands import COMMANDS, Desk
+from usersvc.erasure_store import ErasureStore
 from usersvc.group_store import GroupStore
 from usersvc.groups_servicer import GroupsServicer
 from usersvc.identity_store import IdentityStore
@@ -132,6 +133,7 @@ async def operate(database_url: str, arguments: argparse.Namespace) -> None:
         desk = Desk(
             SessionStore(database, Bell()),
             ChangeStore(database),
+            ErasureStore(database, Bell()),
             system_clock,
             secrets.token_bytes,
         )
@@ -143,6 +145,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Do what the command line asks for; returns the exit code: 1 refused, 2 called wrongly."""
     arguments = _parser().parse_args(argv)
     try:
+        keep_memory_private()
         config = settings.read(os.environ)
         if arguments.command == "serve":
             run(lambda stop: serve(config, stop))
@@ -187,6 +190,19 @@ def _parser() -> argparse.ArgumentParser:
     link.add_argument("user_name", metavar="USER_NAME")
     link.add_argument(
         "--base-url", required=True, metavar="URL", help="where the person's browser reaches us"
+    )
+
+    erase = commands.add_parser(
+        "erase-person", help="remove all that is a person's, also of one who was deleted before"
+    )
+    erase.add_argument("organization", metavar="ORGANIZATION")
+    erase.add_argument("user", metavar="USER", help="the user's id or user name")
+    erase.add_argument(
+        "--also",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="another id, name or address of the person, above all of one who was deleted",
     )
     return parser
 

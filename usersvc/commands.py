@@ -3,12 +3,15 @@
 from argparse import Namespace
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
+from uuid import UUID
 
 from chassis.clock import Clock
-from usersvc import session_token, users, wire
+from usersvc import erasure, session_token, users, wire
 from usersvc.change_store import ChangeStore
-from usersvc.changes import Origin
+from usersvc.changes import KEPT, Origin
+from usersvc.erasure_store import ErasureStore
 from usersvc.errors import InvalidField
 from usersvc.session_store import SessionStore
 from usersvc.session_token import RandomBytes
@@ -24,6 +27,7 @@ class Desk:
 
     sessions: SessionStore
     changes: ChangeStore
+    erasures: ErasureStore
     clock: Clock
     random_bytes: RandomBytes
 
@@ -63,6 +67,45 @@ async def sign_in_link(desk: Desk, arguments: Namespace) -> dict[str, object]:
     }
 
 
+async def erase_person(desk: Desk, arguments: Namespace) -> dict[str, object]:
+    """Erase a person, and tell what went, who still names the person, and what is kept till when.
+
+    Refuses (InvalidField) another name that is too short to tell people apart.
+    """
+    organization_id = wire.to_uuid("ORGANIZATION", arguments.organization)
+    for name in arguments.also:
+        if len(name) < erasure.SHORTEST:
+            raise InvalidField("--also", f"has fewer than {erasure.SHORTEST} characters")
+    now = desk.clock()
+    done = await desk.erasures.erase(
+        organization_id, _id(arguments.user), [arguments.user, *arguments.also], now, OPERATOR
+    )
+    return {
+        "user_id": str(done.user_id or ""),
+        "erased": done.erased,
+        "still_named_by": {
+            "users": [str(user_id) for user_id in done.named_by_users],
+            "groups": [str(group_id) for group_id in done.named_by_groups],
+        },
+        "kept": {
+            "feed": {"what": "the user id", "until": _day(now + KEPT)},
+            "backups": {"what": "all of it", "until": _day(now + erasure.BACKUPS_KEPT)},
+            "keysvc": {"what": "the audit trail", "until": "python -m keysvc erase-person"},
+        },
+    }
+
+
+def _id(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def _day(time: datetime) -> str:
+    return time.date().isoformat()
+
+
 async def renew_feed(desk: Desk, arguments: Namespace) -> dict[str, object]:
     """Make every token of the change feed invalid: what it stands for may be gone."""
     del arguments
@@ -72,5 +115,6 @@ async def renew_feed(desk: Desk, arguments: Namespace) -> dict[str, object]:
 COMMANDS: Final[Mapping[str, Callable[[Desk, Namespace], Awaitable[dict[str, object]]]]] = {
     "create-administrator": create_administrator,
     "sign-in-link": sign_in_link,
+    "erase-person": erase_person,
     "renew-feed": renew_feed,
 }

@@ -226,19 +226,7 @@ class UserStore:
         Refuses UserNotFound and EtagMismatch.
         """
         async with self._changing(undo=validate_only) as db:
-            # From here on nobody can make the user a member of anything.
-            row = await db.fetchrow(_LOCK_TO_DELETE, organization_id, user_id)
-            if row is None:
-                raise UserNotFound(user_id)
-            if version not in (None, row["version"]):
-                raise EtagMismatch(str(row["version"]))
-            about = (organization_id, user_id, now, origin.request_id, origin.key_id)
-            await db.execute(_FORGET_REFUSALS, organization_id, user_id)
-            await db.execute(_FORGET, organization_id, user_id)
-            names = sessions.names_of_deleted(row["user_name"], row["external_id"] or "")
-            await identity_store.remember_deleted(db, organization_id, user_id, names, now)
-            await db.execute(_LEAVE_GROUPS, *about)
-            await db.execute(_DELETE, *about, row["administrator"])
+            await delete(db, organization_id, user_id, version, now=now, origin=origin)
 
     async def list(self, query: Query, users: Resource) -> Page[User]:
         """A page of the users that satisfy a filter. Refuses as `Lists.page` does."""
@@ -318,6 +306,34 @@ async def write(
     if version is None:
         return None
     return User(user.organization_id, user.user_id, version, user.create_time, now, profile)
+
+
+async def delete(
+    db: asyncpg.Connection,
+    organization_id: UUID,
+    user_id: UUID,
+    version: int | None,
+    *,
+    now: datetime,
+    origin: Origin,
+) -> None:
+    """Remove a user, in the caller's transaction. Refuses as `UserStore.delete` does.
+
+    The caller rings the bell once it has committed.
+    """
+    # From here on nobody can make the user a member of anything.
+    row = await db.fetchrow(_LOCK_TO_DELETE, organization_id, user_id)
+    if row is None:
+        raise UserNotFound(user_id)
+    if version not in (None, row["version"]):
+        raise EtagMismatch(str(row["version"]))
+    about = (organization_id, user_id, now, origin.request_id, origin.key_id)
+    await db.execute(_FORGET_REFUSALS, organization_id, user_id)
+    await db.execute(_FORGET, organization_id, user_id)
+    names = sessions.names_of_deleted(row["user_name"], row["external_id"] or "")
+    await identity_store.remember_deleted(db, organization_id, user_id, names, now)
+    await db.execute(_LEAVE_GROUPS, *about)
+    await db.execute(_DELETE, *about, row["administrator"])
 
 
 def _refusal(error: asyncpg.IntegrityConstraintViolationError, profile: Profile) -> Exception:

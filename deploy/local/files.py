@@ -5,6 +5,8 @@ import secrets
 import tempfile
 from pathlib import Path
 
+from chassis.database_url import DEVELOPMENT
+
 
 def write_private(path: Path, text: str) -> None:
     """Put `text` at `path`, mode 0600, replacing what was there in one step."""
@@ -21,7 +23,10 @@ def write_private(path: Path, text: str) -> None:
 
 
 def read_or_make_secret(path: Path) -> str:
-    """The secret kept at `path`; a new random one the first time."""
+    """The secret kept at `path`; a new random one the first time.
+
+    It says that it is for development, so that no process takes it which others can reach.
+    """
     if not path.exists():
-        write_private(path, secrets.token_urlsafe(32) + "\n")
+        write_private(path, f"{DEVELOPMENT}{secrets.token_urlsafe(32)}\n")
     return path.read_text().strip()

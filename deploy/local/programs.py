@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from chassis.database_url import DEVELOPMENT
 from deploy.local.child import Program
 from deploy.local.connection import read_connection
 from deploy.local.files import read_or_make_secret
@@ -30,7 +31,8 @@ class Programs:
         )
 
     def gateway(self, usersvc: str, keysvc: str, port: int) -> Program:
-        make_key_pair(self.places.saml_key, self.places.saml_certificate, "Cloud Academy SAML")
+        name = f"{DEVELOPMENT}Cloud Academy SAML"
+        make_key_pair(self.places.saml_key, self.places.saml_certificate, name)
         return self._program(
             "gateway",
             {

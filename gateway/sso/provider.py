@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import xmlsec
+from cryptography import x509
 from onelogin.saml2.constants import OneLogin_Saml2_Constants as Saml
 from onelogin.saml2.settings import OneLogin_Saml2_Settings
 from onelogin.saml2.utils import OneLogin_Saml2_Utils
 
+from chassis.database_url import DEVELOPMENT
 from chassis.process import StartError
 
 ENTITY_ID: Final = "urn:federation:cloudacademy"
@@ -115,7 +117,8 @@ class ServiceProvider:
 def read_service_provider(base_url: str, key: Path, certificate: Path) -> ServiceProvider:
     """Read the key and the certificate: one, or two when the key will change.
 
-    Refuses (StartError) files that cannot be read or do not belong together.
+    Refuses (StartError) files that cannot be read or do not belong together, and a key that was
+    made for development at an address that the public has.
     """
     try:
         key_text, certificates = key.read_text(), _certificates(certificate.read_text())
@@ -127,11 +130,18 @@ def read_service_provider(base_url: str, key: Path, certificate: Path) -> Servic
         raise StartError(
             f"{key} and the first certificate of {certificate} are no pair of one RSA key"
         )
+    if base_url.startswith("https://") and any(map(_is_for_development, certificates)):
+        raise StartError(f"{certificate} was made for development, and {base_url} is public")
     return ServiceProvider(base_url, key_text, *certificates)
 
 
 def _certificates(text: str) -> Sequence[str]:
     return _CERTIFICATE.findall(text)
+
+
+def _is_for_development(certificate: str) -> bool:
+    name = x509.load_pem_x509_certificate(certificate.encode()).subject.rfc4514_string()
+    return DEVELOPMENT in name
 
 
 def _belong_together(key: str, certificate: str) -> bool:

@@ -19,6 +19,7 @@ DOMAIN = [
     "usersvc/extensions.py",
     "usersvc/sessions.py",
     "usersvc/changes.py",
+    "usersvc/erasure.py",
     "usersvc/activities.py",
     "usersvc/session_token.py",
     "keysvc/audit.py",

@@ -13,11 +13,12 @@ Break = Callable[[Region, float], Awaitable[bool]]
 
 @dataclass(frozen=True)
 class Fault:
-    """What is done, and whether not one request may fail by it."""
+    """What is done, whether not one request may fail by it, and whether one may get no answer."""
 
     name: str
     act: Break
     harmless: bool = False
+    silent: bool = False
 
 
 async def _kill_usersvc(region: Region, _: float) -> bool:
@@ -106,9 +107,9 @@ async def _roll(region: Region, _: float) -> bool:
 FAULTS = (
     Fault("usersvc killed, both replicas", _kill_usersvc),
     Fault("keysvc killed, both replicas", _kill_keysvc),
-    Fault("gateways killed, both replicas", _kill_gateways),
-    Fault("each process killed in turn", _kill_one_after_the_other),
-    Fault("everything killed at once", _kill_everything),
+    Fault("gateways killed, both replicas", _kill_gateways, silent=True),
+    Fault("each process killed in turn", _kill_one_after_the_other, silent=True),
+    Fault("everything killed at once", _kill_everything, silent=True),
     Fault("PostgreSQL stopped", _stop_database),
     Fault("PostgreSQL killed", _kill_database),
     Fault("PostgreSQL frozen", _freeze_database),

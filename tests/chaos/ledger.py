@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 from uuid import uuid4
 
 import aiohttp
@@ -15,6 +16,7 @@ from tests.chaos.region import Region
 SCIM = "application/scim+json"
 PATIENCE_SECONDS = 20.0
 BUSY = (429, 503, 504)
+NO_ANSWER = "no answer"
 
 
 class Life(Enum):
@@ -33,6 +35,7 @@ class Person:
     user_id: str = ""
     life: Life = Life.UNKNOWN
     active: set[bool] = field(default_factory=lambda: {True})
+    member: set[bool] = field(default_factory=lambda: {False})
 
 
 @dataclass
@@ -58,11 +61,16 @@ class Driver:
         self._random = random.Random(7)
         self.people: list[Person] = []
         self._free: list[Person] = []
+        self._group_id = ""
         self.tally = Tally()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Send requests until told to stop; wait for those that are under way."""
         loop = asyncio.get_running_loop()
+        if not self._group_id:
+            status, body = await self._send("POST", "/Groups", {"displayName": "Everybody"})
+            assert status == 201, status
+            self._group_id = str(body["id"])
         due = loop.time()
         async with asyncio.TaskGroup() as tasks:
             while not stop.is_set():
@@ -78,7 +86,7 @@ class Driver:
         else:
             person = self._free.pop(self._random.randrange(len(self._free)))
             act = self._random.choices(
-                (self._get, self._find, self._switch, self._delete), (4, 3, 5, 1)
+                (self._get, self._find, self._switch, self._join, self._delete), (4, 3, 5, 3, 1)
             )[0]
             await act(person)
         # One request at a time for each person, as identity providers do it.
@@ -124,6 +132,22 @@ class Driver:
         else:
             self._wrong(f"PATCH answered {status}")
 
+    async def _join(self, person: Person) -> None:
+        wanted = self._random.random() < 0.7
+        operation: dict[str, object] = {
+            "op": "Add" if wanted else "Remove",
+            "path": "members",
+            "value": [{"value": person.user_id}],
+        }
+        path = f"/Groups/{self._group_id}"
+        status, _ = await self._send("PATCH", path, {"Operations": [operation]})
+        if status in (200, 204):
+            person.member = {wanted}
+        elif status in (0, *BUSY):
+            person.member = person.member | {wanted}
+        else:
+            self._wrong(f"PATCH of members answered {status}")
+
     async def _delete(self, person: Person) -> None:
         status, _ = await self._send("DELETE", f"/Users/{person.user_id}")
         if status == 204:
@@ -141,7 +165,7 @@ class Driver:
 
     async def _send(
         self, method: str, path: str, body: object = None
-    ) -> tuple[int, dict[str, object]]:
+    ) -> tuple[int, dict[str, Any]]:
         """The status, 0 when there was no answer, and the body."""
         self.tally.sent += 1
         urls = self._region.urls()
@@ -153,7 +177,7 @@ class Driver:
             ) as reply:
                 document = await reply.json(content_type=None) if reply.status != 204 else {}
         except (aiohttp.ClientError, TimeoutError, OSError):
-            self._busy("no answer")
+            self._busy(NO_ANSWER)
             return 0, {}
         if reply.status in BUSY:
             self._busy(str(reply.status))
@@ -171,30 +195,42 @@ class Driver:
     async def audit(self) -> tuple[int, int]:
         """How many acknowledged states are lost, and how many people are there twice."""
         found = await self._everybody()
+        members = await self._members()
         lost, twice = 0, 0
         for person in self.people:
             states = found.get(person.name, [])
             twice += len(states) > 1
             if person.life is Life.THERE:
                 lost += not states or states[0] not in person.active
+                lost += (person.user_id in members) not in person.member
             elif person.life is Life.GONE:
-                lost += bool(states)
+                lost += bool(states) or person.user_id in members
         return lost, twice
 
     async def _everybody(self) -> dict[str, list[bool]]:
         """All people of the organization by name, read page by page, once the system answers."""
         found: dict[str, list[bool]] = {}
         cursor = ""
-        deadline = asyncio.get_running_loop().time() + 60
         while True:
-            status, body = await self._send("GET", f"/Users?count=1000&cursor={cursor}")
-            if status != 200:
-                if asyncio.get_running_loop().time() > deadline:
-                    raise AssertionError(f"the list of users answers {status}")
-                await asyncio.sleep(0.2)
-                continue
+            body = await self._read(f"/Users?count=1000&cursor={cursor}")
             for user in body["Resources"]:
                 found.setdefault(user["userName"], []).append(user["active"])
             cursor = body.get("nextCursor", "")
             if not cursor:
                 return found
+
+    async def _members(self) -> set[str]:
+        """The ids of the group's members."""
+        body = await self._read(f"/Groups/{self._group_id}")
+        return {member["value"] for member in body.get("members", ())}
+
+    async def _read(self, path: str) -> dict[str, Any]:
+        """What is at a path, once the system answers."""
+        deadline = asyncio.get_running_loop().time() + 60
+        while True:
+            status, body = await self._send("GET", path)
+            if status == 200:
+                return body
+            if asyncio.get_running_loop().time() > deadline:
+                raise AssertionError(f"{path} answers {status}")
+            await asyncio.sleep(0.2)

@@ -8,7 +8,7 @@ from pathlib import Path
 import aiohttp
 
 from tests.chaos.faults import FAULTS, Fault
-from tests.chaos.ledger import PATIENCE_SECONDS, Driver, Tally
+from tests.chaos.ledger import NO_ANSWER, PATIENCE_SECONDS, Driver, Tally
 from tests.chaos.region import running_region
 
 CALM_SECONDS = 2.0
@@ -18,27 +18,27 @@ CALM_SECONDS = 2.0
 class Outcome:
     """What happened while something was broken, and after."""
 
-    fault: str
+    fault: Fault
     done: bool
     tally: Tally
     lost: int
     twice: int
     recovery: float
     """Seconds from the mending to the last error."""
-    harmless: bool
 
     @property
     def good(self) -> bool:
-        """Nothing acknowledged was lost, nothing is there twice, no answer was wrong."""
+        """Nothing acknowledged was lost, nothing is there twice, no answer was wrong or missing."""
         kept = not (self.lost or self.twice or self.tally.wrong)
-        return kept and not (self.harmless and self.tally.busy)
+        answered = self.fault.silent or NO_ANSWER not in self.tally.busy
+        return kept and answered and not (self.fault.harmless and self.tally.busy)
 
     def row(self) -> str:
         errors = ", ".join(f"{kind}: {count}" for kind, count in self.tally.busy.items()) or "none"
         if not self.done:
-            return f"{self.fault:<42} cannot be done here: no file system may be mounted"
+            return f"{self.fault.name:<42} cannot be done here: no file system may be mounted"
         return (
-            f"{self.fault:<42} {self.tally.sent:>6} {self.lost:>5} {self.twice:>6}"
+            f"{self.fault.name:<42} {self.tally.sent:>6} {self.lost:>5} {self.twice:>6}"
             f" {len(self.tally.wrong):>6} {self.recovery:>8.1f} s  {errors}"
         )
 
@@ -72,5 +72,5 @@ async def break_things(
             driver.tally = Tally()  # what is sent to audit counts for nothing
             lost, twice = await driver.audit()
             recovery = max(0.0, tally.last_error - mended)
-            outcomes.append(Outcome(fault.name, done, tally, lost, twice, recovery, fault.harmless))
+            outcomes.append(Outcome(fault, done, tally, lost, twice, recovery))
     return outcomes

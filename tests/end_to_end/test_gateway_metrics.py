@@ -29,7 +29,7 @@ def gateway(tenant: Stack) -> Iterator[tuple[str, str]]:
             "GATEWAY_REGION": "us",
             "GATEWAY_USERSVC": f"127.0.0.1:{tenant.service_port('usersvc')}",
             "GATEWAY_KEYSVC": f"127.0.0.1:{tenant.service_port('keysvc')}",
-            "GATEWAY_CURSOR_SECRET": "00" * 32,
+            "GATEWAY_CURSOR_SECRET": bytes(range(32)).hex(),
         },
         stdout=subprocess.PIPE,
         text=True,

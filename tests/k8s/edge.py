@@ -191,10 +191,24 @@ def _routes(objects: Objects) -> list[Config]:
                 "rate_limits": [{"actions": [{"remote_address": {}}]}],
             },
             "typed_per_filter_config": _limits(policies[route["metadata"]["name"]]),
+            "response_headers_to_add": _headers(rule.get("filters", ())),
         }
         for route in objects.routes
         for rule in route["spec"]["rules"]
         for number, match in enumerate(rule["matches"])
+    ]
+
+
+def _headers(filters: Sequence[Config]) -> list[Config]:
+    """What a rule adds to answers."""
+    assert all(one["type"] == "ResponseHeaderModifier" for one in filters)
+    return [
+        {
+            "header": {"key": header["name"], "value": header["value"]},
+            "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+        }
+        for one in filters
+        for header in one["responseHeaderModifier"]["set"]
     ]
 
 

@@ -37,6 +37,7 @@ from tests.k8s.manifests import (
 )
 from tests.k8s.tools import ROOT
 from usersvc.__main__ import FEED_CONNECTIONS
+from usersvc.erasure import BACKUPS_KEPT
 
 READERS = {
     "gateway": gateway.settings.read,
@@ -521,6 +522,13 @@ def test_cert_manager_may_prove_the_hosts_name_by_dns(overlay, place):
     assert binding["subjects"] == [
         {"kind": "ServiceAccount", "name": "cert-manager", "namespace": "cert-manager"}
     ]
+
+
+@pytest.mark.parametrize("overlay", REGIONS)
+def test_backups_are_kept_for_as_long_as_who_erases_a_person_is_told(overlay):
+    stores = of_kind(overlay, "ObjectStore")
+    kept = f"{BACKUPS_KEPT.days}d"
+    assert [store["spec"]["retentionPolicy"] for store in stores] == [kept] * len(DATABASES)
 
 
 def test_every_file_of_the_tree_is_named_after_what_it_holds():

@@ -98,6 +98,14 @@ async def test_scim_goes_through_with_its_key(edge: Edge, tenant: Stack):
     assert answers[0].headers["Content-Type"] == "application/scim+json"
 
 
+async def test_a_browser_that_saw_a_page_stays_with_https(edge: Edge):
+    async with edge.session() as http:
+        answer = await http.get(edge.url("/login/"))
+
+    assert answer.status == 200
+    assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
+
+
 def test_scim_goes_through_over_http_2(edge: Edge, tenant: Stack):
     command = [installed("curl"), "--silent", "--http2", "--cacert", str(edge.authority)]
     command += ["--resolve", f"{HOST}:{edge.port}:127.0.0.1", "--output", "/dev/null"]

@@ -1,12 +1,15 @@
 """A running user service on a socket of its own, with a database of its own."""
 
 import asyncio
+import os
 import secrets
+import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import asyncpg
 import grpc
@@ -56,6 +59,10 @@ from usersvc.session_store import SessionStore
 from usersvc.sessions_servicer import SessionsServicer
 from usersvc.user_store import UserStore
 from usersvc.users_servicer import UsersServicer
+
+ROOT = Path(__file__).parents[3]
+Outcome = tuple[int, str, str]
+Run = Callable[..., "asyncio.Future[Outcome]"]
 
 
 @pytest.fixture(scope="session")
@@ -179,3 +186,21 @@ async def db(users_url: str) -> AsyncIterator[asyncpg.Connection]:
     connection = await asyncpg.connect(users_url)
     yield connection
     await connection.close()
+
+
+@pytest.fixture
+def run(users_url: str) -> Run:
+    """Carries out a command: its exit code, what it printed and what it complained of."""
+
+    def usersvc(*arguments: str) -> Outcome:
+        done = subprocess.run(
+            [sys.executable, "-m", "usersvc", *arguments],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": ".:build", "USERSVC_DATABASE_URL": users_url},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    return lambda *arguments: asyncio.to_thread(usersvc, *arguments)

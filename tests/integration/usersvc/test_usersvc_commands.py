@@ -1,13 +1,7 @@
 """The operator's commands, as an operator types them."""
 
-import asyncio
 import json
-import os
 import re
-import subprocess
-import sys
-from collections.abc import Callable
-from pathlib import Path
 
 import grpc
 import pytest
@@ -18,6 +12,7 @@ from cloudacademy.users.v1.users_pb2_grpc import UserServiceStub
 
 from chassis.clock import system_clock
 from tests.integration.usersvc.change_calls import watching
+from tests.integration.usersvc.conftest import Run
 from tests.integration.usersvc.session_calls import end, ended, follow, session, unknown, vouch
 from tests.integration.usersvc.test_users_process import running_process
 from tests.integration.usersvc.user_calls import (
@@ -29,28 +24,6 @@ from tests.integration.usersvc.user_calls import (
     refused,
     update,
 )
-
-ROOT = Path(__file__).parents[3]
-Outcome = tuple[int, str, str]
-Run = Callable[..., "asyncio.Future[Outcome]"]
-
-
-@pytest.fixture
-def run(users_url: str) -> Run:
-    """Carries out a command: its exit code, what it printed and what it complained of."""
-
-    def usersvc(*arguments: str) -> Outcome:
-        done = subprocess.run(
-            [sys.executable, "-m", "usersvc", *arguments],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": ".:build", "USERSVC_DATABASE_URL": users_url},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return done.returncode, done.stdout, done.stderr
-
-    return lambda *arguments: asyncio.to_thread(usersvc, *arguments)
 
 
 async def answer(run: Run, *arguments: str) -> dict[str, object]:

@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from chassis.database_url import DEVELOPMENT
 from chassis.process import StartError
 from chassis.settings import SettingsError
+from deploy.local.key_pair import make_key_pair
 from gateway import settings as gateway_settings
 from gateway.errors import ANSWERS
 from gateway.sso.authn_request import authn_request
@@ -46,6 +48,14 @@ def test_what_is_no_key_pair_is_refused_at_the_start(tmp_path, key, certificate,
         read(tmp_path, key, certificate)
 
 
+def test_a_key_pair_of_development_is_refused_where_the_public_comes(tmp_path):
+    key, certificate = tmp_path / "key", tmp_path / "certificate"
+    make_key_pair(key, certificate, f"{DEVELOPMENT}anything")
+    assert read_service_provider("http://127.0.0.1:1", key, certificate).certificate
+    with pytest.raises(StartError, match="was made for development"):
+        read_service_provider(US.base_url, key, certificate)
+
+
 def test_files_that_are_not_there_are_refused_at_the_start(tmp_path):
     with pytest.raises(StartError, match="cannot read the key pair"):
         read_service_provider(US.base_url, tmp_path / "key", tmp_path / "certificate")
@@ -54,7 +64,7 @@ def test_files_that_are_not_there_are_refused_at_the_start(tmp_path):
 def test_a_key_without_its_certificate_is_refused_by_the_settings():
     variables = {
         "GATEWAY_REGION": "us",
-        "GATEWAY_CURSOR_SECRET": "00" * 32,
+        "GATEWAY_CURSOR_SECRET": bytes(range(32)).hex(),
         "GATEWAY_SAML_KEY": "/saml.key",
     }
     with pytest.raises(SettingsError, match="GATEWAY_SAML_CERTIFICATE is not set"):

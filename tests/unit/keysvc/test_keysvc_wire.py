@@ -79,10 +79,8 @@ def test_times_keep_their_microseconds():
 
 
 def test_settings_are_read_from_the_environment_and_hide_the_password():
-    settings = Settings.read(
-        {"KEYSVC_DATABASE_URL": "postgresql://keys:secret@db/keys", "KEYSVC_REGION": "eu"}
-    )
-    url = "postgresql://keys:secret@db/keys"
+    url = "postgresql://keys:secret@localhost/keys"
+    settings = Settings.read({"KEYSVC_DATABASE_URL": url, "KEYSVC_REGION": "eu"})
     assert settings == Settings(url, ServerSettings(Address("127.0.0.1", 50052)), Region.EU, "info")
     assert "secret" not in repr(settings)
 

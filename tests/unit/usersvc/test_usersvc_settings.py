@@ -7,9 +7,9 @@ from usersvc.settings import Settings, read
 
 
 def test_a_database_is_all_that_must_be_set():
-    settings = read({"USERSVC_DATABASE_URL": "postgresql://db/users"})
+    settings = read({"USERSVC_DATABASE_URL": "postgresql://localhost/users"})
     assert settings == Settings(
-        "postgresql://db/users", ServerSettings(Address("127.0.0.1", 50051)), "info"
+        "postgresql://localhost/users", ServerSettings(Address("127.0.0.1", 50051)), "info"
     )
 
 

@@ -1,0 +1,64 @@
+"""What is in the image, as CycloneDX in JSON: the locked requirements, and what its base has.
+
+    python -m cyclonedx_py requirements --no-validate --output-reproducible runtime.txt |
+        python sbom.py VERSION [DPKG]
+
+`DPKG` is the base's /var/lib/dpkg. Debian keeps all packages in one file, `status`; distroless has
+a file for each, in `status.d`. The same image gives the same text, byte for byte.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from email.parser import HeaderParser
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+NAME = "cloudacademy-provisioning"
+
+
+def main(version: str, dpkg: Path | None = None) -> str:
+    """The whole document, from the requirements' on standard input."""
+    document = json.load(sys.stdin)
+    for component in document["components"]:
+        component.pop("description", None)  # the line of the lock once more
+    base = sorted(_packages(dpkg), key=lambda package: package["bom-ref"]) if dpkg else []
+    document["components"] += base
+    image = {"bom-ref": NAME, "type": "container", "name": NAME, "version": version}
+    document.setdefault("metadata", {})["component"] = image
+    held = [component["bom-ref"] for component in document["components"]]
+    document["dependencies"] = [
+        {"ref": NAME, "dependsOn": sorted(held)},
+        *({"ref": each} for each in sorted(held)),
+    ]
+    return json.dumps(document, indent=1, sort_keys=True) + "\n"
+
+
+def _packages(dpkg: Path) -> Iterator[dict[str, Any]]:
+    """The base's packages. Refuses a base without any: it would be one that nobody looked into."""
+    files = [path for path in (dpkg / "status", *dpkg.glob("status.d/*")) if path.is_file()]
+    paragraphs = [
+        HeaderParser().parsestr(paragraph)
+        for path in files
+        for paragraph in path.read_text().split("\n\n")
+        if paragraph.startswith("Package:")
+    ]
+    if not paragraphs:
+        raise SystemExit(f"sbom: {dpkg} names no package")
+    for fields in paragraphs:
+        name, version, architecture = (
+            str(fields[field]) for field in ("Package", "Version", "Architecture")
+        )
+        package = f"pkg:deb/debian/{quote(name)}@{quote(version)}?arch={architecture}"
+        yield {
+            "bom-ref": package,
+            "type": "library",
+            "name": name,
+            "version": version,
+            "purl": package,
+        }
+
+
+if __name__ == "__main__":
+    sys.stdout.write(main(sys.argv[1], *map(Path, sys.argv[2:])))

@@ -1,0 +1,32 @@
+"""docs/security.md: what it claims has a test, and each test that it names is there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.test_conformance_document import PROOF, names
+
+DOCUMENT = Path(__file__).parents[2] / "docs/security.md"
+TEXT = DOCUMENT.read_text()
+PROOFS = sorted(set(PROOF.findall(TEXT)))
+PARTS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", TEXT, re.MULTILINE | re.DOTALL))
+CLAIMS = ("Who attacks, and how we answer", "A person's data")
+
+
+def rows(part: str) -> list[str]:
+    """The rows of the tables in a part of the document, without their heads."""
+    table = re.compile(r"^\|.*\|\n\|[-| ]+\|\n((?:\|.*\|\n)+)", re.MULTILINE)
+    return [row for rows in table.findall(part) for row in rows.splitlines()]
+
+
+def test_each_claim_names_a_test():
+    claims = [row for part in CLAIMS for row in rows(PARTS[part])]
+    assert len(claims) > 25
+    assert [claim for claim in claims if not PROOF.search(claim)] == []
+
+
+@pytest.mark.parametrize(("file", "name", "target"), PROOFS)
+def test_each_test_that_is_named_exists(file: str, name: str, target: str):
+    path = (DOCUMENT.parent / target).resolve()
+    assert (path.name, name in names(path)) == (file, True)

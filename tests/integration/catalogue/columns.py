@@ -1,0 +1,83 @@
+"""Every column that can hold a text, and whether a person's data can be in it.
+
+A column that a migration adds fails test_columns until somebody has decided, and a personal one
+then fails test_erase_person until the tests put something into it and see it erased.
+"""
+
+from typing import Final
+
+import asyncpg
+
+PERSONAL: Final = {
+    "usersvc": {
+        "users": (
+            "user_name external_id name_formatted family_name given_name middle_name"
+            " honorific_prefix honorific_suffix display_name nick_name profile_url title user_type"
+            " preferred_language locale timezone emails phone_numbers ims photos addresses"
+            " entitlements roles x509_certificates employee_number cost_center"
+            " enterprise_organization division department manager_value extensions"
+        ),
+        "groups": "unknown_members",
+        "changes": "resource_name old_values new_values",
+        "refusals": "resource_name target body detail mentions",
+        "linked_identities": "object_identifier",
+        # Digests, which tell who somebody was to whoever guesses it.
+        "deleted_identities": "digest",
+        "create_requests": "digest",
+        "sessions": "secret_digest",
+        "sign_in_links": "secret_digest",
+    },
+    "keysvc": {
+        "api_key": "created_by created_by_name revoked_by revoked_by_name",
+        "audit_events": "actor_id actor_display_name actor_address",
+    },
+}
+
+IMPERSONAL: Final = {
+    "usersvc": {
+        # What an organization calls its teams; `still_named_by` tells of one that names a person.
+        "groups": "display_name external_id",
+        "schemas": "urn folded_urn name description attributes",
+        # Names of fields, and ids of requests that the gateway makes.
+        "changes": "fields request_id",
+        # Words of ours. The address is that of Entra, or of whoever tries a key.
+        "refusals": "request_id method error_type reason client_address",
+        "taken_assertions": "assertion_digest",  # of a random id, for 70 minutes
+        "schema_migration": "name digest",
+    },
+    "keysvc": {
+        "organization": "display_name region",
+        # The address is that of Entra.
+        "api_key": "secret_digest last_used_address",
+        "audit_events": "action fields",
+        "sso_connections": "sso_url idp_entity_id certificates",
+        "sso_domains": "domain",
+        "schema_migration": "name digest",
+    },
+}
+
+
+def pairs(listed: dict[str, str]) -> set[tuple[str, str]]:
+    return {(table, column) for table, columns in listed.items() for column in columns.split()}
+
+
+async def columns(db: asyncpg.Connection) -> set[tuple[str, str]]:
+    """The columns of a database that are no numbers, times, ids or switches."""
+    rows = await db.fetch(
+        """
+        SELECT c.relname, a.attname
+          FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
+         WHERE c.relkind IN ('r', 'p') AND c.relnamespace = 'public'::regnamespace
+           AND a.attnum > 0 AND NOT a.attisdropped
+           AND a.atttypid <> ALL(ARRAY['bool', 'int2', 'int4', 'int8', 'timestamptz', 'uuid',
+                                       'uuid[]']::regtype[])
+        """
+    )
+    return {(row["relname"], row["attname"]) for row in rows}
+
+
+async def holding(db: asyncpg.Connection, table: str, column: str, marker: str) -> int:
+    """How many rows have the marker in a column, or any bytes if it has bytes."""
+    text = f"{column}::text"
+    holds = f"{text} ~* $1 OR {text} LIKE '\\\\x%'"
+    return await db.fetchval(f"SELECT count(*) FROM {table} WHERE {holds}", marker)

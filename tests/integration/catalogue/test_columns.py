@@ -1,0 +1,25 @@
+"""Somebody has decided of every column whether it can hold what is a person's."""
+
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from chassis import migrations
+from tests.integration.catalogue.columns import IMPERSONAL, PERSONAL, columns, pairs
+from tests.postgres import TestPostgres
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.mark.parametrize("service", PERSONAL)
+async def test_each_column_is_a_persons_or_not(service: str, postgres_cluster: TestPostgres):
+    personal, impersonal = pairs(PERSONAL[service]), pairs(IMPERSONAL[service])
+    with postgres_cluster.template(f"columns_{service}", lambda _: None).database() as url:
+        await migrations.apply(url, migrations.read(ROOT / service / "migrations"))
+        db = await asyncpg.connect(url)
+        found = await columns(db)
+        await db.close()
+
+    assert personal & impersonal == set()
+    assert found == personal | impersonal

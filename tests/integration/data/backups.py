@@ -1,0 +1,91 @@
+"""A backup as production takes it: the cluster's files while it works, and its WAL all the time."""
+
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.local.postgres import Cluster
+
+PATIENCE_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Vault:
+    """Where backups lie, apart from the cluster: `base` its files, `wal` what happened since."""
+
+    folder: Path
+
+    @property
+    def base(self) -> Path:
+        return self.folder / "base"
+
+    @property
+    def wal(self) -> Path:
+        return self.folder / "wal"
+
+    @property
+    def archiving(self) -> Mapping[str, str]:
+        """The settings of a cluster whose WAL comes here; a file that is there is not replaced."""
+        command = f"test ! -f '{self.wal}/%f' && cp '%p' '{self.wal}/%f'"
+        return {"archive_mode": "on", "archive_command": command, "fsync": "off"}
+
+    @property
+    def fetching(self) -> str:
+        return f"cp '{self.wal}/%f' '%p'"
+
+    def make(self, like: Cluster) -> None:
+        """The folder for the WAL, for the account that the cluster runs as."""
+        self.wal.mkdir(parents=True)
+        account = like._account()
+        for folder in (self.folder, self.wal):
+            account.own(folder)
+
+    def take(self, cluster: Cluster) -> None:
+        """Copy the cluster's files while it works."""
+        account = cluster._account()
+        command = [
+            cluster.programs.path("pg_basebackup"),
+            f"--dbname={cluster.superuser_url}",
+            f"--pgdata={self.base}",
+            "--wal-method=none",  # the archive has it
+            "--checkpoint=fast",
+            "--max-rate=16M",  # slow enough for much to happen meanwhile
+        ]
+        environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
+        subprocess.run(
+            account.command(command, signal.SIGTERM),
+            check=True, capture_output=True, cwd="/", env=environment, timeout=120,
+        )  # fmt: skip
+
+    def archive(self, cluster: Cluster) -> None:
+        """Let the archive have all that was committed until now."""
+        name = cluster.query("SELECT pg_walfile_name(pg_switch_wal());")
+        script = f"SELECT last_archived_wal >= '{name}' FROM pg_stat_archiver;"
+        for _ in range(PATIENCE_SECONDS * 20):
+            if cluster.query(script) == "t":
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"{name} is not in the archive")
+
+    def restore(self, folder: Path, password: str, until: str = "") -> Cluster:
+        """Another cluster of the backup and all of the archive, or of it up to a moment."""
+        settings = {**self.archiving, "archive_mode": "off", "restore_command": self.fetching}
+        if until:
+            settings |= {"recovery_target_time": until, "recovery_target_action": "promote"}
+        folder.mkdir()
+        folder.chmod(0o711)
+        cluster = Cluster(folder, settings=settings)
+        (folder / "superuser.password").write_text(password)
+        subprocess.run(["cp", "-a", self.base, cluster.data], check=True)
+        signal_file = cluster.data / "recovery.signal"
+        signal_file.touch()
+        cluster._account().own(signal_file)
+        cluster.start()
+        for _ in range(PATIENCE_SECONDS * 20):
+            if cluster.query("SELECT pg_is_in_recovery();") == "f":
+                return cluster
+            time.sleep(0.05)
+        raise AssertionError(cluster.log.read_text())

@@ -1,0 +1,192 @@
+"""A backup is taken while people write, the cluster is destroyed, and another one made of it."""
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import asyncpg
+import grpc
+import pytest
+from cloudacademy.errors.v1.errors_pb2 import Reason
+from cloudacademy.users.v1.changes_pb2_grpc import ChangeServiceStub
+from cloudacademy.users.v1.groups_pb2_grpc import GroupServiceStub
+from cloudacademy.users.v1.users_pb2_grpc import UserServiceStub
+
+from chassis import migrations
+from chassis.clock import system_clock
+from chassis.database import Database
+from deploy.local.postgres import Cluster
+from tests.integration.data.backups import Vault
+from tests.integration.keysvc.replicas import MovableClock, running_replica
+from tests.integration.usersvc.change_calls import snapshot, watching
+from tests.integration.usersvc.conftest import open_channel
+from tests.integration.usersvc.group_calls import create_group
+from tests.integration.usersvc.user_calls import ACME, GLOBEX, create, delete, refused, update
+from usersvc.change_store import ChangeStore
+
+ROOT = Path(__file__).resolve().parents[3]
+DATABASES = {"users": "usersvc", "keys": "keysvc"}
+PASSWORD = "of the test"
+
+
+@dataclass
+class Region:
+    """The databases of a region and who writes into them."""
+
+    cluster: Cluster
+    written: int = 0
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def url(self, database: str) -> str:
+        return self.cluster.url(database, f"{database}_owner", PASSWORD)
+
+    async def write_people(self, organization_id: str, name: str) -> None:
+        """Create people, make them members, change and delete some, until told to stop."""
+        async with open_channel(self.url("users"), system_clock) as channel:
+            users, groups = UserServiceStub(channel), GroupServiceStub(channel)
+            while not self.stop.is_set():
+                self.written += 1
+                user = await create(users, f"{name}-{self.written}", organization_id)
+                group = await create_group(groups, "team", [user.id], organization_id)
+                await update(users, user.id, active=False, organization_id=organization_id)
+                if self.written % 3 == 0:
+                    await delete(users, user.id, organization_id=organization_id)
+                assert group.id
+
+    async def write_keys(self) -> None:
+        """Generate and revoke keys, until told to stop."""
+        async with running_replica(self.url("keys"), MovableClock()) as keysvc:
+            acme = await keysvc.create()
+            while not self.stop.is_set():
+                self.written += 1
+                await keysvc.revoke((await keysvc.generate(acme)).key)
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[None]:
+        """Writers of every kind at work; all they wrote is acknowledged at the end."""
+        self.stop.clear()
+        async with asyncio.TaskGroup() as tasks:
+            for organization_id in (ACME, GLOBEX):
+                for number in range(2):
+                    tasks.create_task(self.write_people(organization_id, f"writer{number}"))
+            tasks.create_task(self.write_keys())
+            yield
+            self.stop.set()
+
+
+async def digests(cluster: Cluster) -> dict[str, str]:
+    """What stands in each table of each database."""
+    found = {}
+    for database in DATABASES:
+        db = await asyncpg.connect(cluster.url(database, f"{database}_owner", PASSWORD))
+        tables = await db.fetch(
+            "SELECT tablename AS name FROM pg_tables WHERE schemaname = 'public'"
+        )
+        for (table,) in tables:
+            rows = (
+                f"SELECT count(*) || md5(string_agg(t::text, ';' ORDER BY t::text)) FROM {table} t"
+            )
+            found[f"{database}.{table}"] = await db.fetchval(rows)
+        await db.close()
+    return found
+
+
+@pytest.fixture
+def vault(tmp_path: Path) -> Vault:
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o711)  # PostgreSQL's account passes through
+    return Vault(tmp_path / "vault")
+
+
+@pytest.fixture
+def clusters() -> Iterator[list[Cluster]]:
+    """Whatever is put into it is stopped at the end."""
+    started: list[Cluster] = []
+    yield started
+    for cluster in started:
+        cluster.stop()
+
+
+@pytest.fixture
+async def region(tmp_path: Path, vault: Vault, clusters: list[Cluster]) -> Region:
+    cluster = Cluster(tmp_path / "first", settings=vault.archiving)
+    clusters.append(cluster)
+    await asyncio.to_thread(cluster.start)
+    vault.make(cluster)
+    for database, service in DATABASES.items():
+        url = cluster.create_role_and_database(database, f"{database}_owner", PASSWORD)
+        await migrations.apply(url, migrations.read(ROOT / service / "migrations"))
+    return Region(cluster)
+
+
+def forget(cluster: Cluster, url: str, organization_id: str) -> None:
+    """The mistake: what an operator forgets by the wrong id."""
+    script = ROOT / "deploy/sql/forget_organization.sql"
+    psql = [cluster.programs.path("psql"), "--quiet", "--no-psqlrc", "--file", str(script)]
+    command = [*psql, "--set", f"organization={organization_id}", url]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def destroy(cluster: Cluster) -> None:
+    """As a machine that burns: no time to write anything, and its disk is gone."""
+    assert cluster.pid is not None
+    os.killpg(cluster.pid, signal.SIGKILL)
+    cluster.stop()
+    shutil.rmtree(cluster.data)
+
+
+async def test_a_cluster_that_is_destroyed_comes_back_with_all_that_was_archived(
+    region: Region, vault: Vault, clusters: list[Cluster], tmp_path: Path
+):
+    first = region.cluster
+    password = (first.folder / "superuser.password").read_text()
+    async with region.writing():
+        await asyncio.to_thread(vault.take, first)
+    before_the_mistake = await digests(first)
+    moment = first.query("SELECT clock_timestamp();")
+    await asyncio.to_thread(forget, first, region.url("users"), GLOBEX)
+    async with region.writing():
+        await asyncio.sleep(0.5)
+    at_the_end = await digests(first)
+    await asyncio.to_thread(vault.archive, first)
+    async with open_channel(region.url("users"), system_clock) as channel:
+        await create(UserServiceStub(channel), "too-late-for-the-archive")
+        async with watching(ChangeServiceStub(channel)) as reader:
+            token = reader.token
+    await asyncio.to_thread(destroy, first)
+
+    again = await asyncio.to_thread(vault.restore, tmp_path / "again", password)
+    clusters.append(again)
+    earlier = await asyncio.to_thread(vault.restore, tmp_path / "earlier", password, moment)
+    clusters.append(earlier)
+
+    assert region.written > 50
+    assert await digests(again) == at_the_end
+    assert await digests(earlier) == before_the_mistake != at_the_end
+    await followers_begin_anew(Region(again).url("users"), token)
+
+
+async def followers_begin_anew(url: str, token: str) -> None:
+    """What was told of what is gone leads nowhere, and a snapshot has what is there."""
+    async with Database(url, "operator", pool_size=1) as database:
+        await ChangeStore(database).renew()
+    async with open_channel(url, system_clock) as channel:
+        changes, users = ChangeServiceStub(channel), UserServiceStub(channel)
+        with refused(Reason.REASON_INVALID_CHANGE_TOKEN, grpc.StatusCode.INVALID_ARGUMENT):
+            async with watching(changes, token):
+                pass
+        seen = await snapshot(changes)
+        async with watching(changes, seen.token) as reader:
+            ann = await create(users, "ann")
+            told = await reader.until(1)
+    db = await asyncpg.connect(url)
+    rows = await db.fetch("SELECT user_id FROM users WHERE organization_id = $1", ACME)
+    await db.close()
+    assert {*seen.users, ann.id} == {str(row["user_id"]) for row in rows}
+    assert [change.resource_id for change in told] == [ann.id]

@@ -1,0 +1,150 @@
+"""The release before serves on while the newest migrations run, and after them beside today's."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+import grpc
+import pytest
+from cloudacademy.users.v1.groups_pb2_grpc import GroupServiceStub
+from cloudacademy.users.v1.users_pb2_grpc import UserServiceStub
+
+from chassis import migrations
+from deploy.local.ports import free_port
+from tests.integration.data.releases import ROOT, release_before
+from tests.integration.keysvc.replicas import Replica
+from tests.integration.usersvc.group_calls import change_members, create_group
+from tests.integration.usersvc.user_calls import create, delete, get, list_users, update
+from tests.postgres import Template, TestPostgres
+
+START_SECONDS = 30
+WRITERS = 4
+BEFORE, AFTER = 60, 60
+"""How many rounds of writes there are at least before the migrations and after."""
+
+Round = Callable[[grpc.aio.Channel, int], Awaitable[None]]
+
+
+@pytest.fixture(scope="session")
+def empty(postgres_cluster: TestPostgres) -> Template:
+    return postgres_cluster.template("under_load", lambda _: None)
+
+
+@pytest.fixture
+def url(empty: Template) -> Iterator[str]:
+    with empty.database() as url:
+        yield url
+
+
+@asynccontextmanager
+async def serving(service: str, url: str, folder: Path) -> AsyncIterator[grpc.aio.Channel]:
+    """A process of the service whose code is in the folder, and a channel to it."""
+    prefix = service.upper()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", service, "serve"),
+        cwd=folder,
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{folder}:{folder / 'build'}",
+            f"{prefix}_DATABASE_URL": url,
+            f"{prefix}_REGION": "us",
+            f"{prefix}_LISTEN": f"127.0.0.1:{free_port()}",
+        },
+        stdout=asyncio.subprocess.PIPE,
+    )
+    reading: asyncio.Task[bytes] | None = None
+    try:
+        address = await _address(process.stdout)
+        reading = asyncio.create_task(process.stdout.read())
+        async with grpc.aio.insecure_channel(address) as channel:
+            yield channel
+    finally:
+        process.terminate()
+        await (reading or process.stdout.read())
+        await process.wait()
+
+
+async def _address(output: asyncio.StreamReader) -> str:
+    async with asyncio.timeout(START_SECONDS):
+        async for line in output:
+            entry = json.loads(line)
+            if entry["event"] == "listening":
+                return str(entry["address"])
+    raise AssertionError("it ended before it listened")
+
+
+@dataclass
+class Load:
+    """Writers that go on until told to stop; one whose call fails ends them all."""
+
+    channel: grpc.aio.Channel
+    round_: Round
+    numbers: Iterator[int] = field(default_factory=count)
+    done: int = 0
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def write(self) -> None:
+        while not self.stop.is_set():
+            await self.round_(self.channel, next(self.numbers))
+            self.done += 1
+
+    async def reached(self, rounds: int) -> None:
+        """Wait until so many rounds are done."""
+        while self.done < rounds:  # noqa: ASYNC110 - the writers are other tasks
+            await asyncio.sleep(0.01)
+
+
+async def users_round(channel: grpc.aio.Channel, number: int) -> None:
+    """Everything that provisioning does to a person and a group."""
+    users, groups = UserServiceStub(channel), GroupServiceStub(channel)
+    user = await create(users, f"user{number}", roles=[{"value": "Administrator"}])
+    group = await create_group(groups, f"group{number}", [user.id])
+    await update(users, user.id, active=False)
+    await update(users, user.id, title="again", active=True)
+    await change_members(groups, group.id, remove=[user.id])
+    await list_users(users, page_size=1)
+    if number % 2:
+        await delete(users, user.id)
+    else:
+        assert (await get(users, user.id)).title == "again"
+
+
+async def keys_round(channel: grpc.aio.Channel, _: int) -> None:
+    keysvc = Replica("", channel, [], asyncio.Event(), asyncio.current_task())
+    acme = await keysvc.create()
+    made = await keysvc.generate(acme)
+    assert (await keysvc.authenticate(made.token)).organization_id == acme
+    await keysvc.revoke(made.key)
+    await keysvc.deactivate(acme)
+
+
+ROUNDS: dict[str, Round] = {"usersvc": users_round, "keysvc": keys_round}
+
+
+@pytest.mark.parametrize("service", ROUNDS)
+async def test_the_release_before_serves_while_migrations_run_and_beside_the_new_one(
+    service: str, url: str, tmp_path: Path
+):
+    before = await asyncio.to_thread(release_before, service, tmp_path)
+    await migrations.apply(url, before.known)
+
+    async with serving(service, url, before.folder) as old, asyncio.TaskGroup() as tasks:
+        load = Load(old, ROUNDS[service])
+        for _ in range(WRITERS):
+            tasks.create_task(load.write())
+        await load.reached(BEFORE)
+        applied = await migrations.apply(url, before.known + before.new)
+        await load.reached(load.done + AFTER)
+        async with serving(service, url, ROOT) as new:
+            both = Load(new, ROUNDS[service], load.numbers)
+            tasks.create_task(both.write())
+            await both.reached(AFTER)
+            both.stop.set()
+            load.stop.set()
+    assert applied == before.new != []

@@ -1,0 +1,158 @@
+"""A database of any version comes forward with all its rows, and the code of today reads them."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from uuid import UUID
+
+import asyncpg
+import pytest
+from cloudacademy.keys.v1.sso_pb2 import GetSsoConnectionRequest
+from cloudacademy.users.v1.activity_pb2_grpc import ActivityServiceStub
+from cloudacademy.users.v1.changes_pb2_grpc import ChangeServiceStub
+from cloudacademy.users.v1.groups_pb2_grpc import GroupServiceStub
+from cloudacademy.users.v1.schemas_pb2_grpc import SchemaServiceStub
+from cloudacademy.users.v1.sessions_pb2_grpc import SessionServiceStub
+from cloudacademy.users.v1.users_pb2_grpc import UserServiceStub
+
+from chassis import migrations
+from chassis.clock import system_clock
+from tests.integration.data.rows import ACME, ANN, BOB, KEY, OID, ROWS, SESSION, TEAM
+from tests.integration.keysvc.replicas import MovableClock, running_replica
+from tests.integration.usersvc.change_calls import snapshot
+from tests.integration.usersvc.conftest import open_channel
+from tests.integration.usersvc.group_calls import get_group, members
+from tests.integration.usersvc.schema_calls import registered
+from tests.integration.usersvc.session_calls import session, vouch
+from tests.integration.usersvc.test_activities import listed
+from tests.integration.usersvc.user_calls import delete, get, list_users, update
+from tests.postgres import Template, TestPostgres
+
+ROOT = Path(__file__).resolve().parents[3]
+STEPS = {service: migrations.read(ROOT / service / "migrations") for service in ROWS}
+Rows = dict[str, list[str]]
+
+
+@pytest.fixture(scope="session")
+def empty(postgres_cluster: TestPostgres) -> Template:
+    return postgres_cluster.template("migrations", lambda _: None)
+
+
+@pytest.fixture
+def url(empty: Template) -> Iterator[str]:
+    with empty.database() as url:
+        yield url
+
+
+@pytest.fixture
+async def db(url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(url)
+    yield connection
+    await connection.close()
+
+
+async def columns(db: asyncpg.Connection) -> dict[str, list[str]]:
+    """The columns of each table but the migrations' own."""
+    rows = await db.fetch(
+        """
+        SELECT c.relname, array_agg(a.attname::text ORDER BY a.attnum)
+          FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
+         WHERE c.relkind IN ('r', 'p') AND c.relnamespace = 'public'::regnamespace
+           AND a.attnum > 0 AND NOT a.attisdropped AND c.relname <> 'schema_migration'
+         GROUP BY 1
+        """
+    )
+    return dict(map(tuple, rows))
+
+
+async def stored(db: asyncpg.Connection, of: dict[str, list[str]]) -> Rows:
+    """What stands in some columns."""
+    return {
+        table: sorted(
+            str(tuple(row)) for row in await db.fetch(f"SELECT {', '.join(names)} FROM {table}")
+        )
+        for table, names in of.items()
+    }
+
+
+async def without_value(db: asyncpg.Connection, of: dict[str, list[str]]) -> list[str]:
+    return [
+        f"{table}.{name}"
+        for table, names in of.items()
+        for name in names
+        if not await db.fetchval(f"SELECT count({name}) FROM {table}")
+    ]
+
+
+async def filled(url: str, db: asyncpg.Connection, service: str, version: int) -> None:
+    """A database at a version, with rows that were written at each version up to there."""
+    for step in range(1, version + 1):
+        await migrations.apply(url, STEPS[service][:step])
+        if step in ROWS[service]:
+            await db.execute(ROWS[service][step])
+
+
+VERSIONS = [(service, step.version) for service, steps in STEPS.items() for step in steps]
+
+
+@pytest.mark.parametrize(("service", "version"), VERSIONS)
+async def test_a_database_of_any_version_comes_forward_with_its_rows(service, version, url, db):
+    await filled(url, db, service, version)
+    there = await columns(db)
+    before = await stored(db, there)
+    assert await without_value(db, there) == []
+
+    await migrations.apply(url, STEPS[service])
+
+    assert await stored(db, there) == before
+    await READS[service](url, version)
+    applied = await db.fetchval("SELECT array_agg(version ORDER BY version) FROM schema_migration")
+    assert applied == [step.version for step in STEPS[service]]
+
+
+async def usersvc_reads(url: str, version: int) -> None:
+    """The service of today reads what was written then, and changes it."""
+    async with open_channel(url, system_clock) as channel:
+        users, groups = UserServiceStub(channel), GroupServiceStub(channel)
+        found = {user.id: user for user in (await list_users(users)).users}
+        assert found.keys() == {ANN, BOB}
+        ann = found[ANN]
+        assert (ann.user_name, ann.name.given_name, ann.title) == ("ann@corp.test", "Ann", "Boss")
+        assert (ann.emails[0].value, ann.enterprise.manager.value) == ("ann@corp.test", BOB)
+        if version >= 2:
+            assert (await get_group(groups, TEAM)).external_id == "team"
+            assert await members(groups, TEAM) == [ANN]
+        if version >= 3:
+            schemas = await registered(SchemaServiceStub(channel))
+            assert [schema.name for schema in schemas] == ["Badge"]
+            assert ann.extensions["urn:acme:2.0:Badge"].values["number"].text == "7-A"
+        if version >= 4:
+            entries = await listed(ActivityServiceStub(channel))
+            assert [entry.resource_id for entry in entries if entry.request_id == "r1"] == [ANN]
+        if version >= 6:
+            sessions = SessionServiceStub(channel)
+            assert (await session(sessions, SESSION.text)).user_id == ANN
+            signed_in = await vouch(sessions, system_clock(), OID, "other@corp.test")
+            assert signed_in.session.user_id == ANN
+        seen = await snapshot(ChangeServiceStub(channel))
+        assert seen.users.keys() == {ANN, BOB}
+        assert (await update(users, BOB, title="New")).title == "New"
+        await delete(users, ANN)
+        assert (await get(users, BOB)).title == "New"
+
+
+async def keysvc_reads(url: str, version: int) -> None:
+    async with running_replica(url, MovableClock()) as keysvc:
+        (key,) = await keysvc.list(ACME)
+        assert (key.id, key.created_by, key.revoked_by) == (KEY, "ann", "bob")
+        if version >= 2:
+            events = await keysvc.trail(ACME)
+            assert [event.actor.display_name for event in events] == ["bob@corp.test"]
+        if version >= 3:
+            request = GetSsoConnectionRequest(organization_id=ACME)
+            connection = (await keysvc.sso.GetSsoConnection(request)).connection
+            assert (connection.active, list(connection.domains)) == (True, ["corp.test"])
+        made = await keysvc.generate(ACME)
+        assert UUID((await keysvc.authenticate(made.token)).organization_id) == UUID(ACME)
+
+
+READS = {"usersvc": usersvc_reads, "keysvc": keysvc_reads}

@@ -1,0 +1,126 @@
+"""The list of what is in the image: complete, valid, and the same for the same image."""
+
+import json
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cyclonedx.schema import OutputFormat, SchemaVersion
+from cyclonedx.validation import make_schemabased_validator
+
+from tests.integration.image.conftest import Image
+from tests.integration.image.images import DEBIAN
+from tests.k8s.tools import ROOT
+
+LOCK = ROOT / "requirements/runtime.txt"
+STATUS = """Package: libc6
+Status: install ok installed
+Version: 2.36-9+deb12u13
+Architecture: amd64
+Description: GNU C Library
+ and a second line
+
+Package: tzdata
+Version: 2026b-0+deb12u1
+Architecture: all
+"""
+
+
+def locked() -> dict[tuple[str, str], set[str]]:
+    """The hashes of each locked requirement, by its name and version."""
+    entry = re.compile(r"^([\w.-]+)(?:\[.*\])?==([^ ;]+)(.*(?:\n    .*)*)", re.MULTILINE)
+    entries = entry.findall(LOCK.read_text())
+    return {
+        (name, version): set(re.findall(r"--hash=sha256:(\w+)", rest))
+        for name, version, rest in entries
+    }
+
+
+def listed(document: dict[str, Any]) -> dict[tuple[str, str], set[str]]:
+    """The same, as a list has it."""
+    return {
+        (component["name"], component["version"]): {
+            digest["content"]
+            for place in component["externalReferences"]
+            for digest in place["hashes"]
+        }
+        for component in document["components"]
+        if component["purl"].startswith("pkg:pypi/")
+    }
+
+
+def debian(document: dict[str, Any]) -> list[tuple[str, str]]:
+    return [
+        (component["name"], component["version"])
+        for component in document["components"]
+        if component["purl"].startswith("pkg:deb/")
+    ]
+
+
+def check(text: str) -> dict[str, Any]:
+    """The document, which is valid and names every locked requirement with its hashes."""
+    document = json.loads(text)
+    validator = make_schemabased_validator(OutputFormat.JSON, SchemaVersion.V1_6)
+    assert validator.validate_str(text) is None
+    assert len(locked()) > 20
+    assert listed(document) == locked()
+    return document
+
+
+def requirements() -> str:
+    """What the tool makes of the lock."""
+    command = [sys.executable, "-m", "cyclonedx_py", "requirements", "--no-validate"]
+    command.append("--output-reproducible")
+    return subprocess.run([*command, str(LOCK)], capture_output=True, text=True, check=True).stdout
+
+
+once = cache(requirements)
+
+
+def made(*arguments: str, of: str = "") -> subprocess.CompletedProcess[str]:
+    """What the Dockerfile's step makes of that."""
+    script = [sys.executable, str(ROOT / "deploy/image/sbom.py"), *arguments]
+    return subprocess.run(script, input=of or once(), capture_output=True, text=True, check=False)
+
+
+def test_every_locked_requirement_is_in_it_with_its_hashes():
+    first = made("1.2.3")
+    document = check(first.stdout)
+    assert document["metadata"]["component"]["version"] == "1.2.3"
+    assert first.stdout == made("1.2.3", of=requirements()).stdout
+
+
+@pytest.mark.parametrize("form", ["debian", "distroless"])
+def test_the_packages_of_either_kind_of_base_are_in_it(form: str, tmp_path: Path):
+    if form == "debian":
+        (tmp_path / "status").write_text(STATUS)
+    else:
+        (tmp_path / "status.d").mkdir()
+        for paragraph in STATUS.split("\n\n"):
+            (tmp_path / "status.d" / paragraph.split()[1]).write_text(paragraph)
+    document = check(made("1.2.3", str(tmp_path)).stdout)
+    assert debian(document) == [("libc6", "2.36-9+deb12u13"), ("tzdata", "2026b-0+deb12u1")]
+
+
+def test_a_base_that_names_nothing_is_refused(tmp_path: Path):
+    done = made("1.2.3", str(tmp_path))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"sbom: {tmp_path} names no package\n"
+
+
+@pytest.mark.timeout(600)
+def test_the_image_carries_its_list(image: Image):
+    found = json.loads(image.store.buildah("inspect", "--type", "image", image.name))
+    place = found["OCIv1"]["config"]["Labels"]["com.cloudacademy.sbom"]
+    read = image.store.run(
+        image.name, "-c", f"print(open({place!r}).read())", options=("--entrypoint", "python3")
+    )
+    document = check(read.stdout)
+    status = (DEBIAN / "var/lib/dpkg/status").read_text()
+    versions = re.findall(r"^Package: (.+)\n(?:.+\n)*?Version: (.+)", status, re.MULTILINE)
+    assert len(versions) > 50
+    assert sorted(debian(document)) == sorted(versions)

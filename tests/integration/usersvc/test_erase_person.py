@@ -1,0 +1,307 @@
+"""`erase-person`: nothing of the person is in the database, however it had come there."""
+
+import asyncio
+import json
+import subprocess
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import asyncpg
+import grpc
+import pytest
+from cloudacademy.users.v1 import groups_pb2, users_pb2
+from cloudacademy.users.v1.activity_pb2_grpc import ActivityServiceStub
+from cloudacademy.users.v1.changes_pb2_grpc import ChangeServiceStub
+from cloudacademy.users.v1.groups_pb2 import MemberChange
+from cloudacademy.users.v1.groups_pb2_grpc import GroupServiceStub
+from cloudacademy.users.v1.schemas_pb2_grpc import SchemaServiceStub
+from cloudacademy.users.v1.sessions_pb2_grpc import SessionServiceStub
+from cloudacademy.users.v1.users_pb2 import TypedValue, User
+from cloudacademy.users.v1.users_pb2_grpc import UserServiceStub
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+
+from tests.integration.catalogue.columns import PERSONAL, holding, pairs
+from tests.integration.usersvc.change_calls import kind, watching
+from tests.integration.usersvc.conftest import Run, StoppedClock
+from tests.integration.usersvc.group_calls import get_group, update_group
+from tests.integration.usersvc.schema_calls import attribute, badge, register
+from tests.integration.usersvc.session_calls import link, signed_in, vouch
+from tests.integration.usersvc.test_activities import listed, record
+from tests.integration.usersvc.test_usersvc_commands import answer
+from tests.integration.usersvc.user_calls import (
+    ACME,
+    GLOBEX,
+    create,
+    delete,
+    get,
+    list_users,
+    update,
+)
+from tests.postgres import TestPostgres
+
+MARKER = "zyxmark"
+NAME = f"O'{MARKER}+ü@corp.test"
+OID = "5b6f0f3e-0f6b-4b0e-9c0e-0a4f8a1d2c99"
+SPELT = {
+    "as it is": f'{{"userName":"{NAME}","nickName":"{MARKER} nick"}}',
+    "in other case": f'{{"userName":"{NAME.upper()}"}}',
+    "escaped by .NET": f'{{"userName":"O\\u0027{MARKER}\\u002B\\u00FC@corp.test"}}',
+    "escaped, in upper case": f'{{"userName":"O\\u0027{MARKER.upper()}\\u002b\\u00dc@CORP.test"}}',
+    "behind a hundred others": json.dumps(
+        {f"x{n}": str(n) for n in range(101)} | {"userName": NAME}, ensure_ascii=False
+    ),
+    "by the display name": f'{{"displayName":"{MARKER}-display_name", "phone": "1"}}',
+}
+BOB = '{"userName":"bob@corp.test"}'
+Dump = Callable[[], Awaitable[str]]
+TARGETS = (
+    f"/Users?filter=userName eq %22O'{MARKER}%2B%C3%BC@corp.test%22",
+    f"/Users?filter=userName+eq+%22O%27{MARKER}%2b%c3%bc%40corp.test%22",
+    f"/Users?filter=displayName%20eq%20'{MARKER}-display_name'&x=1",
+    f"/Users?filter=displayName+eq+(phone+{MARKER}-phone_numbers-value)",
+    f"/Users/O%27{MARKER}%2B%C3%BC@corp.test",
+)
+
+
+def filled(message: Message, prefix: str = "") -> Message:
+    """A message with the marker in every text of it."""
+    for field in message.DESCRIPTOR.fields:
+        name = f"{prefix}{field.name}"
+        if field.type == FieldDescriptor.TYPE_STRING and not field.is_repeated:
+            setattr(message, field.name, f"{MARKER}-{name}")
+        elif field.name in ("extensions", "groups", "create_time", "update_time"):
+            continue
+        elif field.type == FieldDescriptor.TYPE_MESSAGE:
+            inner = getattr(message, field.name)
+            filled(inner.add() if field.is_repeated else inner, f"{name}-")
+    return message
+
+
+def whole_user(**fields: object) -> dict[str, object]:
+    """What a user can have."""
+    user = filled(User())
+    values = {field.name: value for field, value in user.ListFields()}
+    for output in ("id", "organization_id", "etag"):
+        del values[output]
+    return values | {"user_name": NAME, "active": True} | fields
+
+
+@dataclass
+class Service:
+    """All that a person can be put into, by its contracts."""
+
+    users: UserServiceStub
+    groups: GroupServiceStub
+    sessions: SessionServiceStub
+    activities: ActivityServiceStub
+    clock: StoppedClock
+
+    async def group(self, name: str, *members: str) -> str:
+        """The id of a new group; a member that nobody is, is kept as it was given."""
+        request = groups_pb2.CreateGroupRequest(
+            organization_id=ACME,
+            group=groups_pb2.Group(display_name=name),
+            member_ids=members,
+            keep_unknown_members=True,
+        )
+        return (await self.groups.CreateGroup(request)).group.id
+
+    async def refused(self, body: str = "", **fields: object) -> None:
+        """Record a refused request."""
+        texts = {"target": "/Users", "detail": "Taken."}
+        refusal = {name: fields.pop(name, text) for name, text in texts.items()} | {"body": body}
+        await record(self.activities, self.clock, refusal=refusal, **fields)
+
+    async def refusals(self) -> list[str]:
+        """What is still known of the bodies of refused requests, newest first."""
+        found = [entry.refusal for entry in await listed(self.activities)]
+        return [refusal.body for refusal in found if refusal.body]
+
+
+@pytest.fixture
+def service(channel: grpc.aio.Channel, clock: StoppedClock) -> Service:
+    stubs = (UserServiceStub, GroupServiceStub, SessionServiceStub, ActivityServiceStub)
+    return Service(*(stub(channel) for stub in stubs), clock)
+
+
+@pytest.fixture
+async def planted(service: Service, schemas: SchemaServiceStub) -> str:
+    """A person who is wherever one can be: the user's id."""
+    users, sessions = service.users, service.sessions
+    await register(schemas, attribute("nickname"))
+    person = await create_repeatably(users, extensions=badge(nickname=f"{MARKER} badge"))
+    await update(
+        users, person.id, user_name=f"{MARKER}2@corp.test", title=f"{MARKER} other",
+        emails=[TypedValue(value=f"new.{MARKER}@corp.test")],
+    )  # fmt: skip
+    await update(users, person.id, user_name=NAME, active=False)
+    await update(users, person.id, active=True)
+    await vouch(sessions, service.clock.now, f"{MARKER}-oid", NAME)
+    await link(sessions, person.id)
+    await signed_in(sessions, person.id)
+    await service.group("hers", person.id, NAME.upper(), f"new.{MARKER}@corp.test")
+    empty = await service.group("nobody's", "nobody")
+    unknown = MemberChange(add_member_ids=[person.external_id], keep_unknown=True)
+    await update_group(service.groups, empty, members=unknown)
+    led = await create(users, "led")
+    await update(users, led.id, enterprise={"manager": {"value": NAME.lower()}})
+    await create(users, "led-by-id", enterprise={"manager": {"value": person.id}})
+    for body in SPELT.values():
+        await service.refused(body)
+    for target in TARGETS:
+        await service.refused(target=target)
+    await service.refused(MARKER, resource_id=person.id)
+    await service.refused(detail=f"{NAME} is taken.")
+    await service.refused(resource_name=f"{MARKER}2@corp.test")
+    return person.id
+
+
+async def create_repeatably(stub, **fields: object) -> User:
+    """A create that its caller may repeat: its digest is kept."""
+    request = users_pb2.CreateUserRequest(
+        organization_id=ACME, request_id=str(uuid4()), user=User(**whole_user(**fields))
+    )
+    return (await stub.CreateUser(request)).user
+
+
+@pytest.fixture
+def dumped(users_url: str, postgres_cluster: TestPostgres) -> Dump:
+    """The whole database as text, in lower case."""
+
+    def dump() -> str:
+        pg_dump = postgres_cluster.cluster.programs.path("pg_dump")
+        done = subprocess.run([pg_dump, users_url], capture_output=True, check=True, text=True)
+        return done.stdout.lower()
+
+    return lambda: asyncio.to_thread(dump)
+
+
+async def samples(db: asyncpg.Connection) -> str:
+    """What the planner has kept of the tables' values."""
+    rows = await db.fetch(
+        "SELECT to_jsonb(s)::text FROM pg_stats AS s WHERE schemaname = 'public'"
+        " UNION ALL SELECT to_jsonb(s)::text FROM pg_stats_ext_exprs AS s"
+    )
+    return " ".join(row[0] for row in rows).lower()
+
+
+async def test_nothing_of_a_person_is_left_anywhere(planted, run, db, dumped):
+    await db.execute("ANALYZE")
+    assert MARKER in await samples(db)
+    before = {
+        (table, column): await holding(db, table, column, MARKER)
+        for table, column in pairs(PERSONAL["usersvc"])
+    }
+    # A deletion's digests come with the deletion; all else is there to be erased.
+    assert [where for where, rows in before.items() if not rows] == [
+        ("deleted_identities", "digest")
+    ]
+
+    done = await answer(run, "erase-person", ACME, NAME.upper())
+
+    assert done["user_id"] == planted
+    assert done["still_named_by"] == {"users": [], "groups": []}
+    assert MARKER not in await dumped()
+    assert MARKER not in await samples(db)
+    digests = ("create_requests", "deleted_identities", "sessions", "sign_in_links")
+    assert [await db.fetchval(f"SELECT count(*) FROM {table}") for table in digests] == [0] * 4
+
+
+async def test_what_was_erased_is_told_by_what_it_was(planted, run):
+    done = await answer(run, "erase-person", ACME, planted)
+
+    assert done["erased"] == {
+        "users": 1, "group_users": 1, "sessions": 2, "sign_in_links": 1, "linked_identities": 1,
+        "log": 4, "log_of_others": 2, "refusals": len(SPELT) + len(TARGETS) + 3,
+        "managers": 2, "unknown_members": 2, "create_requests": 1,
+        "deleted_identities": 2,
+    }  # fmt: skip
+    in_a_month = (datetime.now(UTC).date() + timedelta(days=30)).isoformat()
+    assert done["kept"] == {
+        "feed": {"what": "the user id", "until": in_a_month},
+        "backups": {"what": "all of it", "until": in_a_month},
+        "keysvc": {"what": "the audit trail", "until": "python -m keysvc erase-person"},
+    }
+
+
+async def test_others_keep_what_is_theirs_and_their_changes_are_told(
+    planted: str, service: Service, run: Run, changes: ChangeServiceStub
+):
+    users = service.users
+    bob = await create(users, "bob", title="somebody")
+    crew = await get_group(service.groups, await service.group("crew", bob.id, "nobody"))
+    await record(service.activities, service.clock, refusal={"body": BOB})
+    twin = await create(users, NAME, GLOBEX)
+
+    async with watching(changes, organization_id=ACME) as reader:
+        await answer(run, "erase-person", ACME, NAME)
+        told = [kind(change) for change in await reader.until(6)]
+
+    assert await get(users, bob.id) == bob
+    assert await get_group(service.groups, crew.id) == crew
+    assert await get(users, twin.id, GLOBEX) == twin
+    assert await service.refusals() == [BOB]
+    assert sorted(told) == [
+        *("GROUP_UPDATED", "GROUP_UPDATED", "MEMBERS_REMOVED"),
+        *("USER_DELETED", "USER_UPDATED", "USER_UPDATED"),
+    ]
+
+
+async def test_records_of_others_that_still_name_the_person_are_told(users, service, run):
+    ann = await create(users, "ann@corp.test")
+    bob = await create(users, "bob", title="assistant of Ann@Corp.test")
+    await create(users, "joann@corp.test")
+    team = await service.group("team of ann@corp.test")
+
+    done = await answer(run, "erase-person", ACME, ann.id)
+
+    assert done["still_named_by"] == {"users": [bob.id], "groups": [team]}
+
+
+async def test_who_was_deleted_before_is_erased_by_what_the_operator_knows(
+    service: Service, run: Run, dumped: Dump
+):
+    users, sessions, now = service.users, service.sessions, service.clock.now
+    ann = await create(users, "ann@corp.test", external_id=OID)
+    await delete(users, ann.id)
+    await service.group("late", "ann@corp.test")
+    await service.refused('{"userName":"ann@corp.test"}')
+    await service.refused(resource_id=ann.id, target=f"/Users/{ann.id}?x=ann@corp.test")
+    again = ("erase-person", ACME, ann.id, "--also", "ANN@corp.test", "--also", OID.upper())
+
+    done = await answer(run, *again)
+
+    assert (done["user_id"], done["erased"]["deleted_identities"]) == (ann.id, 2)
+    assert "ann@corp.test" not in await dumped()
+    assert set((await answer(run, *again))["erased"].values()) == {0}
+    # Nothing tells any more that the person was deleted.
+    assert (await vouch(sessions, now, OID, "ann@corp.test", create_missing=True)).created
+
+
+async def test_another_organizations_person_is_not_erased(users, run):
+    ann = await create(users, "ann@corp.test")
+    done = await answer(run, "erase-person", GLOBEX, ann.id, "--also", "ann@corp.test")
+    assert set(done["erased"].values()) == {0}
+    assert await get(users, ann.id) == ann
+
+
+@pytest.mark.parametrize("name", ["a", ".*", "a|b", "(", "ann[", "\\", "a{2}", "^$", "ü", "%_"])
+async def test_a_name_of_any_form_is_that_name_alone(users, service, run, name):
+    await create(users, name)
+    bob = await create(users, "bob@corp.test", title="x")
+    await record(service.activities, service.clock, refusal={"body": BOB})
+
+    await answer(run, "erase-person", ACME, name)
+
+    assert list((await list_users(users)).users) == [bob]
+    assert await service.refusals() == [BOB]
+
+
+async def test_a_name_that_would_fit_everybody_is_refused(run):
+    assert await run("erase-person", ACME, "ann", "--also", "x") == (
+        *(1, ""),
+        "usersvc: --also: has fewer than 3 characters\n",
+    )
