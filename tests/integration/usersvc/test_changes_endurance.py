@@ -163,6 +163,7 @@ async def test_whoever_is_killed_nothing_is_missed_repeated_or_out_of_order(
                 await service.restart(end)
 
         await together(writers, kill_consumers(), restart_service())
+        await channel.channel_ready()  # the restart may have been the last thing that happened
         last = await create(UserServiceStub(channel), "last@corp.test")
     try:
         async with asyncio.timeout(60):
