@@ -1,29 +1,40 @@
 """The HTTP server: what cannot even be read as HTTP is refused in SCIM's form, too."""
 
-from typing import Final
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, cast
 from uuid import uuid4
 
 from aiohttp import web
+from aiohttp.streams import EMPTY_PAYLOAD
 
 from chassis.log import Logger
 from chassis.process import StartError
 from chassis.settings import Address
-from gateway.exchange import error_answer
+from gateway.connections import Body, Connection, Connections
+from gateway.exchange import MEDIA_TYPE, error_answer
 from gateway.scim.errors import ScimError
+from gateway.turned_away import full
 
 DRAIN_SECONDS: Final = 10.0
 KEEPALIVE_SECONDS: Final = 75.0
 MAX_LINE_BYTES: Final = 32 * 1024  # a filter of the greatest length, percent-encoded
+MAX_FIELD_BYTES: Final = 8 * 1024
+MAX_HEADERS: Final = 100
+BACKLOG: Final = 1_024
 
 _UNREADABLE: Final = (
     "The request cannot be read as HTTP: its first line or a header is malformed or too long."
 )
+_Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class Runner(web.AppRunner):
     """Runs an application on its sockets and drains them at the end."""
 
-    def __init__(self, app: web.Application, log: Logger) -> None:
+    def __init__(
+        self, app: web.Application, log: Logger, connections: Connections | None = None
+    ) -> None:
         super().__init__(
             app,
             access_log=None,
@@ -31,37 +42,131 @@ class Runner(web.AppRunner):
             shutdown_timeout=DRAIN_SECONDS,
             keepalive_timeout=KEEPALIVE_SECONDS,
             max_line_size=MAX_LINE_BYTES,
+            max_field_size=MAX_FIELD_BYTES,
+            max_headers=MAX_HEADERS,
         )
         self._log = log
+        self._open = connections or Connections(log)
+        self._watch: asyncio.Task[None] | None = None
 
     async def listen(self, address: Address) -> None:
         """Accept connections, and say in the log where."""
         await self.setup()
-        site = web.TCPSite(self, address.host, address.port, reuse_port=False)
+        site = web.TCPSite(self, address.host, address.port, reuse_port=False, backlog=BACKLOG)
         try:
             await site.start()
         except OSError as error:
             raise StartError(f"cannot listen on {address}: {error}") from error
+        self._watch = asyncio.create_task(self._open.watch())
         port = self.addresses[0][1]
         self._log.info("listening", address=str(Address(address.host, port)))
+
+    async def cleanup(self) -> None:
+        """Let requests end, and close everything."""
+        await super().cleanup()
+        if self._watch is not None:
+            self._watch.cancel()
 
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
         return _Server(
-            server.request_handler,
+            self._open,
+            _one_after_the_other(server.request_handler),
             request_factory=server.request_factory,
             handler_cancellation=server.handler_cancellation,
             **server._kwargs,  # noqa: SLF001 - the settings above, as aiohttp completed them
         )
 
 
+def _one_after_the_other(handler: _Handler) -> _Handler:
+    """No request is handled while the answers before it lie unread.
+
+    aiohttp only hands a whole answer over to be sent: a client that goes on asking
+    and never reads would fill the memory.
+    """
+
+    async def handled(request: web.BaseRequest) -> web.StreamResponse:
+        protocol = request.protocol
+        try:
+            await request.writer.drain()
+        except ConnectionError:
+            return web.Response()  # for nobody
+        try:
+            return await handler(request)
+        finally:
+            if isinstance(protocol, _Protocol):
+                protocol.answered()
+
+    return handled
+
+
 class _Server(web.Server):
+    def __init__(self, connections: Connections, handler: _Handler, **settings: Any) -> None:  # noqa: ANN401
+        make_request = settings.pop("request_factory")
+
+        def asked(message: Any, body: Any, protocol: Any, *more: Any) -> web.BaseRequest:  # noqa: ANN401
+            protocol.asked(body)
+            return cast(web.BaseRequest, make_request(message, body, protocol, *more))
+
+        super().__init__(handler, request_factory=asked, **settings)
+        self._open = connections
+
     def __call__(self) -> web.RequestHandler:
-        return _Protocol(self, loop=self._loop, **self._kwargs)
+        return _Protocol(self._open, self, loop=self._loop, **self._kwargs)
 
 
 class _Protocol(web.RequestHandler):
     """One connection."""
+
+    def __init__(self, connections: Connections, manager: web.Server, **settings: Any) -> None:  # noqa: ANN401
+        super().__init__(manager, **settings)
+        self._open = connections
+        self._connection: Connection | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the client in, or tell it that there are too many."""
+        sending = cast(asyncio.Transport, transport)
+        self._connection = self._open.admit(sending, EMPTY_PAYLOAD)
+        if self._connection is None:
+            sending.write(_TOO_MANY)
+            sending.close()
+            return
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The client has gone, or was cut off."""
+        if self._connection is not None:
+            self._open.forget(self._connection)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on."""
+        if self._connection is not None:
+            if data:  # aiohttp itself calls this with nothing, to go on with what it kept
+                self._connection.received(self._open.now())
+            super().data_received(data)
+
+    def pause_writing(self) -> None:
+        """The client does not take what is written as fast as it comes."""
+        super().pause_writing()
+        if self._connection is not None:
+            self._connection.answer_since = self._open.now()
+
+    def resume_writing(self) -> None:
+        """It does now."""
+        super().resume_writing()
+        if self._connection is not None:
+            self._connection.answer_since = 0.0
+
+    def asked(self, body: Body) -> None:
+        """The headers of a request are complete."""
+        if self._connection is not None:
+            self._connection.asked(body, self._open.now())
+
+    def answered(self) -> None:
+        """A request has its answer."""
+        if self._connection is not None:
+            self._connection.answered(self._open.now())
 
     def handle_error(
         self,
@@ -78,3 +183,14 @@ class _Protocol(web.RequestHandler):
         response = error_answer(ScimError(status, None, _UNREADABLE)).response(request_id)
         response.force_close()
         return response
+
+
+def _too_many() -> bytes:
+    answer = error_answer(full())
+    headers = {"Content-Type": MEDIA_TYPE, "Connection": "close", **answer.headers}
+    lines = [f"{name}: {value}" for name, value in headers.items()]
+    head = ["HTTP/1.1 503 Service Unavailable", f"Content-Length: {len(answer.body)}", *lines]
+    return "\r\n".join([*head, "", ""]).encode() + answer.body
+
+
+_TOO_MANY: Final = _too_many()
