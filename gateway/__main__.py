@@ -25,6 +25,7 @@ from gateway.clients import UserClient, all_serving, key_channel, user_channel
 from gateway.coalescing import Coalescer
 from gateway.connections import Connections
 from gateway.cursor import Cursors
+from gateway.doorman import Doorman
 from gateway.forwarded import behind
 from gateway.gate import Gate
 from gateway.group_client import GroupClient
@@ -79,6 +80,8 @@ async def serve(settings: Settings, stop: process.Stop) -> None:
         guesses = Guesses(settings.unknown_keys)
         gate = Gate(Buckets(settings.rate), Places(settings.max_requests), Tally(logger))
         connections = Connections(logger, limit=settings.max_connections)
+        authenticator = Authenticator(key_stub, cache, guesses, settings.tenant_urls, system_clock)
+        doorman = Doorman(PREFIX, authenticator, gate)
         endpoint = ScimEndpoint(
             endpoints(
                 {
@@ -88,7 +91,7 @@ async def serve(settings: Settings, stop: process.Stop) -> None:
                 Cursors(settings.cursor_secret, system_clock),
                 logger,
             ),
-            Authenticator(key_stub, cache, guesses, settings.tenant_urls, system_clock),
+            authenticator,
             ResourceTypes(SchemaClient(users, settings.tenant_urls)),
             settings.tenant_url,
             log=logger,
@@ -124,7 +127,7 @@ async def serve(settings: Settings, stop: process.Stop) -> None:
         if traces is not None:
             trace(app, PREFIX, traces)
         ends.enter_context(admin_port(settings.admin, metrics, {}, logger))
-        runner = Runner(app, logger, connections)
+        runner = Runner(app, logger, connections, doorman.before)
         try:
             await runner.listen(settings.listen)
             await stop.wait()

@@ -7,6 +7,7 @@ from typing import Final
 
 MAX_BUCKETS: Final = 10_000
 SWEEP_SECONDS: Final = 1.0
+PRESSED_SECONDS: Final = 1.0
 
 Monotonic = Callable[[], float]
 
@@ -36,23 +37,35 @@ class Buckets:
         self.rate = rate
         self._monotonic = monotonic
         self._interval = 1.0 / rate.per_second
-        self._window = rate.window
+        # Moments are sums of many intervals: a millionth of a token is rounding.
+        self._most_missing = rate.window - self._interval * (1 - 1e-6)
+        self._pressed_until = 0.0
         self._full_at: dict[str, float] = {}
         self._swept = monotonic()
 
     def __len__(self) -> int:
         return len(self._full_at)
 
+    @property
+    def is_pressed(self) -> bool:
+        """Whether somebody had to wait within the last second."""
+        return self._monotonic() < self._pressed_until
+
+    def wait(self, name: str) -> float:
+        """The seconds until there is a token; 0 if there is one."""
+        now = self._monotonic()
+        wait = max(self._full_at.get(name, now), now) - now - self._most_missing
+        if wait <= 0.0:
+            return 0.0
+        self._pressed_until = now + PRESSED_SECONDS
+        return wait
+
     def take(self, name: str) -> float:
         """Take a token; the seconds until there is one, and nothing taken, if there is none."""
-        now = self._monotonic()
-        full_at = max(self._full_at.get(name, now), now) + self._interval
-        # Moments are sums of many intervals: a millionth of a token is rounding.
-        wait = full_at - now - self._window - self._interval * 1e-6
-        if wait > 0.0:
-            return wait
-        self._put(name, full_at, now)
-        return 0.0
+        wait = self.wait(name)
+        if not wait:
+            self.owe(name, 1)
+        return wait
 
     def owe(self, name: str, tokens: int) -> None:
         """Take tokens whether or not there are any: what is missing has to come back first."""

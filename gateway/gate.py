@@ -7,7 +7,7 @@ from typing import Final
 from chassis.metrics import Metrics
 from gateway.buckets import Buckets, Rate
 from gateway.places import Places
-from gateway.turned_away import Tally, TurnedAwayError, Why
+from gateway.turned_away import Tally, TurnedAwayError, Why, full
 
 _POLICY: Final = "organization"
 
@@ -31,6 +31,18 @@ class Gate:
         metrics.gauge("requests_in_place", "Requests that have a place.", lambda: places.running)
         metrics.gauge("requests_waiting", "Requests that wait for one.", lambda: places.waiting)
         self._tally.observe(metrics)
+
+    @property
+    def is_pressed(self) -> bool:
+        """Whether somebody waits, or was over a rate a moment ago."""
+        return bool(self._places.waiting) or self._buckets.is_pressed
+
+    def refusal(self, organization_id: str) -> TurnedAwayError | None:
+        """Why a request would be turned away at once, if it would."""
+        wait = self._buckets.wait(organization_id)
+        if wait:
+            return _too_many(self._buckets.rate, wait)
+        return None if self._places.has_room(organization_id) else full()
 
     def entered(self, organization_id: str) -> "_Entered":
         """Count a request and give it a place, for `async with`.

@@ -1,7 +1,7 @@
 """The HTTP server: what cannot even be read as HTTP is refused in SCIM's form, too."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, Final, cast
 from uuid import uuid4
 
@@ -12,6 +12,7 @@ from chassis.log import Logger
 from chassis.process import StartError
 from chassis.settings import Address
 from gateway.connections import Body, Connection, Connections
+from gateway.doorman import Handler
 from gateway.exchange import MEDIA_TYPE, error_answer
 from gateway.scim.errors import ScimError
 from gateway.turned_away import full
@@ -26,14 +27,20 @@ BACKLOG: Final = 1_024
 _UNREADABLE: Final = (
     "The request cannot be read as HTTP: its first line or a header is malformed or too long."
 )
-_Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+Before = Callable[[Handler], Handler]
+"""What stands before the application: whoever gets past it goes to the handler given."""
 
 
 class Runner(web.AppRunner):
     """Runs an application on its sockets and drains them at the end."""
 
     def __init__(
-        self, app: web.Application, log: Logger, connections: Connections | None = None
+        self,
+        app: web.Application,
+        log: Logger,
+        connections: Connections | None = None,
+        before: Before = lambda handler: handler,
     ) -> None:
         super().__init__(
             app,
@@ -47,6 +54,7 @@ class Runner(web.AppRunner):
         )
         self._log = log
         self._open = connections or Connections(log)
+        self._before = before
         self._watch: asyncio.Task[None] | None = None
 
     async def listen(self, address: Address) -> None:
@@ -71,14 +79,14 @@ class Runner(web.AppRunner):
         server = await super()._make_server()
         return _Server(
             self._open,
-            _one_after_the_other(server.request_handler),
+            _one_after_the_other(self._before(server.request_handler)),
             request_factory=server.request_factory,
             handler_cancellation=server.handler_cancellation,
             **server._kwargs,  # noqa: SLF001 - the settings above, as aiohttp completed them
         )
 
 
-def _one_after_the_other(handler: _Handler) -> _Handler:
+def _one_after_the_other(handler: Handler) -> Handler:
     """No request is handled while the answers before it lie unread.
 
     aiohttp only hands a whole answer over to be sent: a client that goes on asking
@@ -101,7 +109,7 @@ def _one_after_the_other(handler: _Handler) -> _Handler:
 
 
 class _Server(web.Server):
-    def __init__(self, connections: Connections, handler: _Handler, **settings: Any) -> None:  # noqa: ANN401
+    def __init__(self, connections: Connections, handler: Handler, **settings: Any) -> None:  # noqa: ANN401
         make_request = settings.pop("request_factory")
 
         def asked(message: Any, body: Any, protocol: Any, *more: Any) -> web.BaseRequest:  # noqa: ANN401

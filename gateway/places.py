@@ -31,6 +31,13 @@ class Places:
         self.running = 0
         self.waiting = 0
 
+    def has_room(self, organization_id: str) -> bool:
+        """Whether one more may have a place, or wait for one."""
+        if self._free and self._taken.get(organization_id, 0) < self._share:
+            return True
+        queue = self._queues.get(organization_id, ())
+        return self.waiting < self._room and len(queue) < self._room // 2
+
     async def take(self, organization_id: str) -> None:
         """Take a place, after a moment's wait at most; refuses TurnedAwayError (503)."""
         # Whoever waits while a place is free waits for one of its own.
@@ -52,8 +59,7 @@ class Places:
             self._next()
 
     async def _wait(self, organization_id: str) -> None:
-        queue = self._queues.get(organization_id, ())
-        if self.waiting >= self._room or len(queue) >= self._room // 2:
+        if not self.has_room(organization_id):
             raise full()
         turn: _Turn = asyncio.get_running_loop().create_future()
         self._queues.setdefault(organization_id, deque()).append(turn)

@@ -1,0 +1,136 @@
+"""`make overload`: how much is answered at one, two and four times what can be, and a table."""
+
+import argparse
+import statistics
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import uvloop
+
+from tests.benchmarks.processes import cpu_seconds, family, resident_bytes
+from tests.benchmarks.work import Work
+from tests.overload.load import Connections, Outcome, connected, in_turn
+from tests.overload.tenants import tenants
+from tests.stack import Stack, running_stack
+
+CONCURRENCIES = (8, 16, 32, 64)
+LOADS = (1, 2, 4)
+PROCESSES = ("gateway", "usersvc", "keysvc")
+KEPT = 0.9
+"""The share of the peak that has to be answered whatever the load."""
+HEADER = (
+    f"{'load':<15} {'offered/s':>9} {'right/s':>8} {'503/s':>7} {'429/s':>6} {'wrong':>6}"
+    f" {'unsent':>7} {'p50 ms':>7} {'p99 ms':>7} {'CPU µs':>7}  memory in MiB"
+)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One load and what came of it."""
+
+    name: str
+    outcome: Outcome
+    cpu: float
+    """Seconds, of all processes of the service and its database."""
+    memory: list[int]
+
+    @property
+    def cost(self) -> float:
+        """CPU in microseconds for each right answer, those turned away included."""
+        return self.cpu / max(1, self.outcome.right) * 1e6
+
+    def row(self) -> str:
+        o = self.outcome
+        shed, limited = (o.shed[status] / o.seconds for status in (503, 429))
+        memory = ", ".join(f"{each / 2**20:.0f}" for each in self.memory)
+        return (
+            f"{self.name:<15} {o.offered / o.seconds:>9,.0f} {o.rate:>8,.0f} {shed:>7,.0f}"
+            f" {limited:>6,.0f} {len(o.wrong):>6} {o.unsent:>7} {o.percentile(50):>7.0f}"
+            f" {o.percentile(99):>7.0f} {self.cost:>7,.0f}  {memory}"
+        )
+
+
+class Bench:
+    """A running region with organizations in it, and what was measured on it."""
+
+    def __init__(self, stack: Stack, works: list[Work], operation: str) -> None:
+        parts = urlsplit(stack.url)
+        self._address = (parts.hostname or "", parts.port or 0)
+        self._stack = stack
+        self._requests = in_turn([getattr(work, operation)() for work in works])
+
+    async def keep_busy(self, number: int, seconds: float) -> Measured:
+        """So many connections, each with one request at a time."""
+        return await self._measured(
+            f"{number} connections", number, lambda on: on.keep_busy(self._requests, seconds)
+        )
+
+    async def offer(self, name: str, rate: float, number: int, seconds: float) -> Measured:
+        """So many requests a second, over so many connections."""
+        return await self._measured(
+            name, number, lambda on: on.offer(self._requests, rate, seconds)
+        )
+
+    async def _measured(
+        self, name: str, number: int, run: Callable[[Connections], Awaitable[Outcome]]
+    ) -> Measured:
+        async with connected(self._address, number) as connections:
+            before = self._cpu()
+            outcome = await run(connections)
+            cpu = self._cpu() - before
+        memory = [resident_bytes(self._stack.pid(process)) for process in PROCESSES]
+        measured = Measured(name, outcome, cpu, memory)
+        print(measured.row(), flush=True)
+        return measured
+
+    def _cpu(self) -> float:
+        pids = [self._stack.pid(name) for name in (*PROCESSES, "postgres")]
+        return cpu_seconds({each for pid in pids for each in family(pid)})
+
+
+async def measure(stack: Stack, options: argparse.Namespace) -> tuple[list[str], list[float]]:
+    """What was answered wrongly, and the shares of the peak at the greatest load."""
+    bench = Bench(stack, await tenants(stack, options.organizations), options.operation)
+    print(f"{HEADER}: {', '.join(PROCESSES)}")
+    rows, shares = [], []
+    for number in range(options.rounds + 1):
+        steps = [await bench.keep_busy(each, options.seconds) for each in CONCURRENCIES]
+        peak = max(each.outcome.rate for each in steps)
+        loads = [
+            await bench.offer(
+                f"{load} x the peak", peak * load, options.connections, options.seconds
+            )
+            for load in LOADS
+        ]
+        rows += [*steps, *loads]
+        if number:  # the first round warms up
+            shares.append(loads[-1].outcome.rate / peak)
+            print(f"{shares[-1]:.0%} of the peak is answered at {LOADS[-1]} times its load")
+    return [what for each in rows for what in each.outcome.wrong], shares
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.overload", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each load")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--connections", type=int, default=1_000, help="of the multiples")
+    parser.add_argument("--organizations", type=int, default=4)
+    parser.add_argument("--operation", choices=("mix", "get", "filter", "create"), default="mix")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="overload-") as name:
+        Path(name).chmod(0o711)  # PostgreSQL's account passes through
+        with running_stack(Path(name)) as stack:
+            wrong, shares = uvloop.run(measure(stack, options))
+    median = statistics.median(shares)
+    print(f"\n{median:.0%} of the peak is answered at {LOADS[-1]} times its load, in the median")
+    for what in sorted(set(wrong)):
+        print(f"    wrong: {what} ({wrong.count(what)})")
+    return 0 if not wrong and median >= KEPT else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
