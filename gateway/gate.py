@@ -33,6 +33,11 @@ class Gate:
         self._tally.observe(metrics)
 
     @property
+    def nothing_left(self) -> Mapping[str, str]:
+        """The headers for an organization that is over its rate."""
+        return self._headers(0)
+
+    @property
     def is_pressed(self) -> bool:
         """Whether somebody waits, or was over a rate a moment ago."""
         return bool(self._places.waiting) or self._buckets.is_pressed
@@ -80,7 +85,9 @@ class Gate:
         `t` is the time in which `r` is used up at the policy's rate: whoever
         sends no more than `r` within it never has to wait.
         """
-        left = self._buckets.left(organization_id)
+        return self._headers(self._buckets.left(organization_id))
+
+    def _headers(self, left: int) -> Mapping[str, str]:
         seconds = max(1, ceil(left / self._buckets.rate.per_second))
         return {
             "RateLimit-Policy": self._policy,

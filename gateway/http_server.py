@@ -12,8 +12,8 @@ from chassis.log import Logger
 from chassis.process import StartError
 from chassis.settings import Address
 from gateway.connections import Body, Connection, Connections
-from gateway.doorman import Handler
-from gateway.exchange import MEDIA_TYPE, error_answer
+from gateway.doorman import Handler, as_http
+from gateway.exchange import error_answer
 from gateway.scim.errors import ScimError
 from gateway.turned_away import full
 
@@ -193,12 +193,4 @@ class _Protocol(web.RequestHandler):
         return response
 
 
-def _too_many() -> bytes:
-    answer = error_answer(full())
-    headers = {"Content-Type": MEDIA_TYPE, "Connection": "close", **answer.headers}
-    lines = [f"{name}: {value}" for name, value in headers.items()]
-    head = ["HTTP/1.1 503 Service Unavailable", f"Content-Length: {len(answer.body)}", *lines]
-    return "\r\n".join([*head, "", ""]).encode() + answer.body
-
-
-_TOO_MANY: Final = _too_many()
+_TOO_MANY: Final = as_http(full(), Connection="close")
