@@ -40,8 +40,7 @@ class Visitors:
         leave = asyncio.Event()
         try:
             await self._places.take(organization_id)
-        except TurnedAwayError as error:
-            assert (error.status, error.headers["Retry-After"]) == (503, "2")
+        except TurnedAwayError:
             self.refused[organization_id] += 1
             return
         self.inside[organization_id] += 1
@@ -136,9 +135,11 @@ async def test_who_gives_up_in_the_moment_of_its_turn_passes_it_on():
     _, waiting, next_one = await visitors.send("acme", 3)
 
     visitors._leave.pop(0)[1].set()
-    while places.waiting == 2:
+    for _ in range(10):
+        if places.waiting == 1:  # its turn has come, and it does not know yet
+            break
         await asyncio.sleep(0)
-    waiting.cancel()  # its turn has come, and it does not know yet
+    waiting.cancel()
     await visitors._settle()
 
     assert waiting.cancelled()
