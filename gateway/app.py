@@ -67,7 +67,7 @@ class ScimEndpoint:
         try:
             answer = await self._answer(request, story)
         except TurnedAwayError as error:  # a line for each would be a load, too
-            self._gate.turned_away(error)
+            self._gate.turned_away(error, story.caller.organization_id)
             return self._response(error_answer(error), story)
         except ScimError as error:
             answer, story.scim_type, story.error = error_answer(error), error.scim_type, error

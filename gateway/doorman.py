@@ -36,13 +36,23 @@ class Doorman:
 
         async def handled(request: web.BaseRequest) -> web.StreamResponse:
             if self._gate.is_pressed:
-                error = self._refusal(request)
-                if error is not None:
-                    self._gate.turned_away(error)
-                    return _Ready(error.status, self._ready(error))
+                answer = self._turned_away(request)
+                if answer is not None:
+                    return answer
             return await handler(request)
 
         return handled
+
+    def _turned_away(self, request: web.BaseRequest) -> web.StreamResponse | None:
+        usual = request.version == HttpVersion11 and request.keep_alive and request.method != "HEAD"
+        if not usual or not request.rel_url.raw_path.startswith(self._paths):
+            return None
+        caller = self._authenticator.known(request.headers.get("Authorization", ""))
+        error = None if caller is None else self._gate.refusal(caller.organization_id)
+        if caller is None or error is None:
+            return None
+        self._gate.turned_away(error, caller.organization_id)
+        return _Ready(error.status, self._ready(error))
 
     def _ready(self, error: TurnedAwayError) -> bytes:
         """The answer as bytes; there are few, apart from the seconds to wait."""
@@ -54,13 +64,6 @@ class Doorman:
             more = self._gate.nothing_left if error.why is Why.RATE else {}
             ready = self._answers[kind] = as_http(error, **more)
         return ready
-
-    def _refusal(self, request: web.BaseRequest) -> TurnedAwayError | None:
-        usual = request.version == HttpVersion11 and request.keep_alive and request.method != "HEAD"
-        if not usual or not request.rel_url.raw_path.startswith(self._paths):
-            return None
-        caller = self._authenticator.known(request.headers.get("Authorization", ""))
-        return None if caller is None else self._gate.refusal(caller.organization_id)
 
 
 class _Ready(web.StreamResponse):

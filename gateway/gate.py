@@ -75,9 +75,9 @@ class Gate:
         """Count what came inside another request; what is too much is held against later ones."""
         self._buckets.owe(organization_id, requests)
 
-    def turned_away(self, error: TurnedAwayError) -> None:
+    def turned_away(self, error: TurnedAwayError, organization_id: str) -> None:
         """Note who had to go."""
-        self._tally.note(error.why)
+        self._tally.note(error.why, organization_id)
 
     def headers(self, organization_id: str) -> Mapping[str, str]:
         """The policy, and what is left of it.

@@ -18,7 +18,7 @@ REGIONS: Final = ("us", "eu")
 SECRET_BYTES: Final = 32
 ORGANIZATION_RATE: Final = 100
 """Requests a second: four times what Entra expects of a SCIM endpoint."""
-ORGANIZATION_BURST: Final = 1_000
+ORGANIZATION_BURST: Final = 500
 MAX_REQUESTS: Final = 64
 UNKNOWN_KEYS: Final = 30
 

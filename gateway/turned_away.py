@@ -58,19 +58,28 @@ class Tally:
         self._log = log
         self._counts: Counter[Why] = Counter()
         self._untold: Counter[Why] = Counter()
+        self._whose: Counter[str] = Counter()
 
     def observe(self, metrics: Metrics) -> None:
         """Let the metrics tell the counts."""
         for why, what in _WHAT.items():
             metrics.count(why, what, lambda why=why: self._counts[why])  # type: ignore[misc]
 
-    def note(self, why: Why) -> None:
-        """Count one."""
+    def note(self, why: Why, organization_id: str) -> None:
+        """Count one; the organization is empty where nobody knows it."""
         if not self._untold:
             asyncio.get_running_loop().call_later(TELL_SECONDS, self._tell)
         self._counts[why] += 1
         self._untold[why] += 1
+        if organization_id:
+            self._whose[organization_id] += 1
 
     def _tell(self) -> None:
-        self._log.warning("turned away", **{str(why): n for why, n in self._untold.items()})
+        most = self._whose.most_common(1)
+        self._log.warning(
+            "turned away",
+            **{str(why): number for why, number in self._untold.items()},
+            most_of=most[0][0] if most else "",
+        )
         self._untold.clear()
+        self._whose.clear()
