@@ -79,26 +79,18 @@ class Runner(web.AppRunner):
         server = await super()._make_server()
         return _Server(
             self._open,
-            _one_after_the_other(self._before(server.request_handler)),
+            _telling(self._before(server.request_handler)),
             request_factory=server.request_factory,
             handler_cancellation=server.handler_cancellation,
             **server._kwargs,  # noqa: SLF001 - the settings above, as aiohttp completed them
         )
 
 
-def _one_after_the_other(handler: Handler) -> Handler:
-    """No request is handled while the answers before it lie unread.
-
-    aiohttp only hands a whole answer over to be sent: a client that goes on asking
-    and never reads would fill the memory.
-    """
+def _telling(handler: Handler) -> Handler:
+    """The same handler, which tells the connection of a request when it has its answer."""
 
     async def handled(request: web.BaseRequest) -> web.StreamResponse:
         protocol = request.protocol
-        try:
-            await request.writer.drain()
-        except ConnectionError:
-            return web.Response()  # for nobody
         try:
             return await handler(request)
         finally:

@@ -192,6 +192,20 @@ async def test_who_waits_for_a_slow_answer_is_not_cut_off_nor_is_who_idles():
         writer.close()
 
 
+async def test_who_asks_again_while_an_answer_is_made_is_not_cut_off():
+    async with serving() as server:
+        reader, writer = await connect(server)
+        writer.write(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+        await asyncio.sleep(0.1)
+        writer.write(GET)
+
+        for answer in (b"slow", b"quick"):
+            await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), SECONDS)
+            assert await reader.readexactly(len(answer)) == answer
+        assert server.connections.cut == 0
+        writer.close()
+
+
 async def test_a_body_that_comes_in_time_is_read_and_the_connection_goes_on():
     async with serving() as server:
         reader, writer = await connect(server)

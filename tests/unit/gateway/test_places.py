@@ -148,6 +148,21 @@ async def test_who_gives_up_in_the_moment_of_its_turn_passes_it_on():
     assert (places.waiting, places.running) == (0, 1)
 
 
+async def test_a_place_that_gets_free_in_the_moment_when_somebody_gives_up_is_for_the_next():
+    places = Places(2, LONG)
+    await places.take("acme")
+    waiting, next_one = (asyncio.create_task(places.take("acme")) for _ in range(2))
+    await asyncio.sleep(0)
+
+    waiting.cancel()
+    places.give_back("acme")
+    await asyncio.wait([waiting, next_one])
+
+    assert waiting.cancelled()
+    assert next_one.exception() is None
+    assert (places.waiting, places.running) == (0, 1)
+
+
 async def test_whatever_happens_places_are_neither_lost_nor_made():
     places = Places(NUMBER, 0.01)
     visitors = Visitors(places)
