@@ -64,7 +64,7 @@ class Authenticator:
         scheme, _, token = authorization.partition(" ")
         if scheme != "Bearer":
             return None
-        return self._cache.get(_digest(token), self._clock())
+        return self._cache.peek(_digest(token), self._clock())
 
     async def authenticate(
         self, authorization: str | None, client_address: str, request_id: str

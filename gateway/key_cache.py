@@ -58,13 +58,18 @@ class KeyCache(Generic[Value]):
         return self._monotonic() - self._heard < SILENCE_SECONDS
 
     def get(self, digest: bytes, now: datetime) -> Value | None:
-        """What is kept for a token and still holds."""
-        entry = self._entries.get(digest)
-        if entry is None or not self._is_current(entry, now):
+        """What is kept for a token and still holds; a miss will be asked for."""
+        value = self.peek(digest, now)
+        if value is None:
             self.misses += 1
-            return None
-        self.hits += 1
-        return entry.value
+        else:
+            self.hits += 1
+        return value
+
+    def peek(self, digest: bytes, now: datetime) -> Value | None:
+        """The same, if nobody will be asked."""
+        entry = self._entries.get(digest)
+        return entry.value if entry is not None and self._is_current(entry, now) else None
 
     def mark(self) -> int:
         """A mark to take before asking keysvc, to give to `put` with the answer."""

@@ -115,6 +115,17 @@ async def test_over_the_rate_requests_are_429_in_scim_s_form_and_the_next_organi
         assert reply.headers["RateLimit"] == '"organization";r=0;t=1'
 
 
+async def test_an_answer_over_the_rate_has_a_body_only_where_one_may_be(
+    organizations: Organizations,
+):
+    scim = await organizations.client()
+    await flood(scim, BURST * 3)
+    replies = [await scim(method, "/Users?count=0") for method in ("HEAD", "GET", "HEAD")]
+
+    assert statuses(replies) == {429: 3}
+    assert [reply.document is None for reply in replies] == [True, False, True]
+
+
 async def test_who_waits_as_it_is_told_is_served(organizations: Organizations):
     scim = await organizations.client()
     replies = await flood(scim, BURST * 3)
