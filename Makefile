@@ -82,6 +82,10 @@ soak: protos ## Follow changes for 60 s while writers write and processes are ki
 chaos: protos ## Break everything that can break while Entra provisions, and print what it cost (10 minutes)
 	@PYTHONPATH=$(PYTHONPATH) $(BIN)/python -m tests.chaos
 
+.PHONY: overload
+overload: protos ## Offer up to four times what the service can answer, and print what it answers
+	@PYTHONPATH=$(PYTHONPATH) $(BIN)/python -m tests.overload
+
 # Kubernetes. Its tools have an environment of their own: checkov needs other versions than we do.
 TOOLS := .venv-deploy
 $(TOOLS)/.complete: requirements/deploy.txt

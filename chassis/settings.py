@@ -12,6 +12,8 @@ from chassis.process import StartError
 
 DISTINCT_BYTES: Final = 16
 """How many different bytes a secret has at least; of 32 random ones, hardly ever fewer than 24."""
+MAX_CALLS: Final = 256
+"""For 8 connections to a database: more calls would only wait longer for one of them."""
 
 
 class SettingsError(StartError):
@@ -42,7 +44,7 @@ class ServerSettings:
     listen: Address
     tls: CertificateFiles | None = None
     reflection: bool = True
-    max_calls: int = 1_000
+    max_calls: int = MAX_CALLS
     """How many calls run at once; the next is refused with OVERLOADED."""
     connection_seconds: int = 300
     """How old a connection gets. Callers look for all servers again when it ends."""
@@ -130,7 +132,7 @@ class Environment:
             listen=self.address("LISTEN", listen),
             tls=tls,
             reflection=self.switch("REFLECTION", tls is None),
-            max_calls=self.integer("MAX_CALLS", 1_000, 1, 100_000),
+            max_calls=self.integer("MAX_CALLS", MAX_CALLS, 1, 100_000),
             connection_seconds=self.integer("CONNECTION_SECONDS", 300, 1, 86_400),
             admin=self.optional_address("ADMIN_LISTEN"),
         )

@@ -18,13 +18,19 @@ from chassis.tracing import tracing
 from gateway import settings as gateway_settings
 from gateway.app import PREFIX, ScimEndpoint, application
 from gateway.auth import Authenticator, Caller
+from gateway.buckets import Buckets
 from gateway.clients import UserClient, all_serving, key_channel, together, user_channel
+from gateway.connections import Connections
 from gateway.cursor import Cursors
+from gateway.doorman import Doorman
 from gateway.forwarded import behind
+from gateway.gate import Gate
 from gateway.group_client import GroupClient
+from gateway.guesses import Guesses
 from gateway.http_server import DRAIN_SECONDS, Runner
 from gateway.key_cache import KeyCache, follow
 from gateway.measurement import measure, trace
+from gateway.places import Places
 from gateway.portal.cookies import Cookies
 from gateway.portal.routes import portal, portal_routes
 from gateway.portal_clients import portal_clients
@@ -41,6 +47,7 @@ from gateway.sso.provider import read_service_provider
 from gateway.sso.services import Services
 from gateway.sso.views import SingleSignOn, routes
 from gateway.sso.worker import Worker
+from gateway.turned_away import Tally
 
 
 def main() -> None:
@@ -68,6 +75,11 @@ async def serve(settings: Settings, stop: process.Stop) -> None:
         # Each call of a trace is a span of its own, so traced calls go alone.
         shared = together(users) if traces is None else users
         refusals = RefusalLog(ActivityServiceStub(users), system_clock, logger)
+        guesses = Guesses(settings.unknown_keys)
+        gate = Gate(Buckets(settings.rate), Places(settings.max_requests), Tally(logger))
+        connections = Connections(logger, limit=settings.max_connections)
+        authenticator = Authenticator(key_stub, cache, guesses, settings.tenant_urls, system_clock)
+        doorman = Doorman(PREFIX, authenticator, gate)
         endpoint = ScimEndpoint(
             endpoints(
                 {
@@ -77,13 +89,14 @@ async def serve(settings: Settings, stop: process.Stop) -> None:
                 Cursors(settings.cursor_secret, system_clock),
                 logger,
             ),
-            Authenticator(key_stub, cache, settings.tenant_urls, system_clock),
+            authenticator,
             ResourceTypes(SchemaClient(users, settings.tenant_urls)),
             settings.tenant_url,
             log=logger,
             refusals=refusals,
+            gate=gate,
         )
-        watch = asyncio.create_task(follow(key_stub, cache, logger))
+        watch = asyncio.create_task(follow(key_stub, logger, cache, guesses))
         drained = asyncio.Event()
         noting = asyncio.create_task(refusals.write(drained))
         sign_on = single_sign_on(settings, users, keys, ends)
@@ -107,11 +120,12 @@ async def serve(settings: Settings, stop: process.Stop) -> None:
             behind(app, settings.proxies)
         if settings.admin is not None:
             measure(app, PREFIX, cache, metrics)
-            refusals.observe(metrics)
+            for each in (refusals, gate, connections):
+                each.observe(metrics)
         if traces is not None:
             trace(app, PREFIX, traces)
         ends.enter_context(admin_port(settings.admin, metrics, {}, logger))
-        runner = Runner(app, logger)
+        runner = Runner(app, logger, connections, doorman.before)
         try:
             await runner.listen(settings.listen)
             await stop.wait()

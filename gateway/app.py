@@ -20,13 +20,15 @@ from gateway.exchange import (
     error_answer,
     parameters,
 )
+from gateway.gate import Gate
 from gateway.refusal_log import RefusalLog
 from gateway.refused import Refused
 from gateway.resource_types import ResourceTypes
 from gateway.routes.table import Table, path_segments
 from gateway.scim.errors import ScimError
 from gateway.scim.responses import dumps
-from gateway.scim.schema import USER
+from gateway.scim.schema import USER, ResourceType
+from gateway.turned_away import TurnedAwayError
 
 PREFIX: Final = "/webhooks/ad/v1/scim"
 HOME: Final = "/dashboard/"
@@ -49,6 +51,7 @@ class ScimEndpoint:
         *,
         log: Logger,
         refusals: RefusalLog,
+        gate: Gate,
     ) -> None:
         self._table = table
         self._authenticator = authenticator
@@ -56,12 +59,16 @@ class ScimEndpoint:
         self._base_url = base_url
         self._log = log
         self._refusals = refusals
+        self._gate = gate
 
     async def __call__(self, request: web.Request) -> web.Response:
         """Find the route, verify the key, let the route answer; turn refusals into answers."""
         story = _Story(uuid4().hex)
         try:
             answer = await self._answer(request, story)
+        except TurnedAwayError as error:  # a line for each would be a load, too
+            self._gate.turned_away(error, story.caller.organization_id)
+            return self._response(error_answer(error), story)
         except ScimError as error:
             answer, story.scim_type, story.error = error_answer(error), error.scim_type, error
         except web.HTTPException as error:
@@ -74,7 +81,13 @@ class ScimEndpoint:
         self._tell(request, answer, story)
         for refused in _refused(request, story):
             self._refusals.note(refused)
-        return answer.response(story.request_id)
+        return self._response(answer, story)
+
+    def _response(self, answer: Answer, story: "_Story") -> web.Response:
+        response = answer.response(story.request_id)
+        if story.caller is not NOBODY:
+            response.headers.update(self._gate.headers(story.caller.organization_id))
+        return response
 
     async def _answer(self, request: web.Request, story: "_Story") -> Answer:
         segments = path_segments(request.rel_url.raw_path)
@@ -82,26 +95,30 @@ class ScimEndpoint:
             raise ScimError(404, None, _OUTSIDE)
         match = self._table.match(request.method, segments[len(_TENANT) :])
         story.endpoint, story.resource_id = match.endpoint, match.resource_id
-        user_type = USER
-        if not match.public:
-            story.caller = await self._authenticator.authenticate(
-                request.headers.get("Authorization"), request.remote or "", story.request_id
-            )
-            user_type = await self._resource_types.user(
-                story.caller.organization_id, story.request_id
-            )
-        exchange = Exchange(
+        if match.public:
+            return await match.handler(self._exchange(request, story, USER))
+        story.caller = await self._authenticator.authenticate(
+            request.headers.get("Authorization"), request.remote or "", story.request_id
+        )
+        organization_id = story.caller.organization_id
+        async with self._gate.entered(organization_id):
+            user_type = await self._resource_types.user(organization_id, story.request_id)
+            return await match.handler(self._exchange(request, story, user_type))
+
+    def _exchange(self, request: web.Request, story: "_Story", user_type: ResourceType) -> Exchange:
+        caller = story.caller
+        return Exchange(
             request_id=story.request_id,
             base_url=self._base_url,
-            caller=story.caller,
-            resource_id=match.resource_id,
+            caller=caller,
+            resource_id=story.resource_id,
             parameters=parameters(request),
             headers=request.headers,
             read=body_reader(request, story.keep),
             user_type=user_type,
             refused=story.parts,
+            count_more=lambda requests: self._gate.count_more(caller.organization_id, requests),
         )
-        return await match.handler(exchange)
 
     def _tell(self, request: web.Request, answer: Answer, story: "_Story") -> None:
         # Neither the path nor the query as they came: they may hold names, even keys.

@@ -14,6 +14,7 @@ from cloudacademy.keys.v1 import keys_pb2_grpc
 from chassis.channel import DEADLINE_SECONDS
 from chassis.clock import Clock
 from gateway.errors import translate
+from gateway.guesses import Guesses, Question
 from gateway.key_cache import KeyCache
 from gateway.scim.errors import ScimError
 
@@ -47,14 +48,23 @@ class Authenticator:
         self,
         stub: "keys_pb2_grpc.KeyServiceAsyncStub",
         cache: KeyCache[Caller],
+        guesses: Guesses,
         tenant_urls: Mapping[str, str],
         clock: Clock,
     ) -> None:
         self._stub = stub
         self._cache = cache
+        self._guesses = guesses
         self._tenant_urls = tenant_urls
         self._clock = clock
         self._asking: dict[tuple[bytes, int], asyncio.Task[Caller]] = {}
+
+    def known(self, authorization: str) -> Caller | None:
+        """The caller that a header speaks for, if that can be told at once."""
+        scheme, _, token = authorization.partition(" ")
+        if scheme != "Bearer":
+            return None
+        return self._cache.peek(_digest(token), self._clock())
 
     async def authenticate(
         self, authorization: str | None, client_address: str, request_id: str
@@ -62,27 +72,39 @@ class Authenticator:
         """The caller that an Authorization header speaks for.
 
         Refuses (401) a missing header, another scheme and every key that keysvc
-        refuses; (503) when keysvc is away.
+        refuses; (503) when keysvc is away; (429) an unknown key when many came
+        from its address.
         """
         token = bearer_token(authorization)
-        digest = hashlib.sha256(token.encode()).digest()
-        caller = self._cache.get(digest, self._clock())
+        digest = _digest(token)
+        now = self._clock()
+        caller = self._cache.get(digest, now)
         if caller is not None:
             return caller
+        refusal = self._guesses.remembered(digest, now)
+        if refusal is not None:
+            raise refusal.with_traceback(None)
         # Requests that come with the same key while it is being asked for wait
         # for that one answer, unless a change came in since it was asked.
         question = (digest, self._cache.mark())
         task = self._asking.get(question)
         if task is None:
-            task = asyncio.create_task(self._ask(token, question, client_address, request_id))
+            asked = self._guesses.begin(digest, client_address)
+            task = asyncio.create_task(
+                self._ask(token, question, asked, client_address, request_id)
+            )
             self._asking[question] = task
             task.add_done_callback(lambda _: self._asking.pop(question, None))
         return await asyncio.shield(task)
 
     async def _ask(
-        self, token: str, question: tuple[bytes, int], client_address: str, request_id: str
+        self,
+        token: str,
+        question: tuple[bytes, int],
+        asked: Question,
+        client_address: str,
+        request_id: str,
     ) -> Caller:
-        digest, mark = question
         try:
             response = await self._stub.Authenticate(
                 pb.AuthenticateRequest(token=token, client_address=client_address),
@@ -90,10 +112,21 @@ class Authenticator:
                 metadata=(("x-request-id", request_id),),
             )
         except grpc.aio.AioRpcError as error:
-            raise translate(error, self._tenant_urls) from error
+            refusal = translate(error, self._tenant_urls)
+            self._guesses.refused(asked, refusal)
+            raise refusal from error
+        except BaseException:
+            self._guesses.given_up(asked)
+            raise
+        self._guesses.verified(asked)
+        digest, mark = question
         caller = Caller(response.organization_id, response.key_id)
         self._cache.put(digest, caller, caller.organization_id, _end(response), mark)
         return caller
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode(errors="replace")).digest()
 
 
 def bearer_token(authorization: str | None) -> str:

@@ -59,6 +59,8 @@ class Exchange:
     """The User of the caller's organization, with the attributes that it added."""
     refused: list[RefusedPart] = field(default_factory=list)
     """What was refused of a request that was answered."""
+    count_more: Callable[[int], None] = lambda _: None
+    """Tells how many requests it brings besides itself."""
 
     @property
     def organization_id(self) -> str:

@@ -1,29 +1,47 @@
 """The HTTP server: what cannot even be read as HTTP is refused in SCIM's form, too."""
 
-from typing import Final
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final, cast
 from uuid import uuid4
 
 from aiohttp import web
+from aiohttp.streams import EMPTY_PAYLOAD
 
 from chassis.log import Logger
 from chassis.process import StartError
 from chassis.settings import Address
+from gateway.connections import Body, Connection, Connections
+from gateway.doorman import Handler, as_http
 from gateway.exchange import error_answer
 from gateway.scim.errors import ScimError
+from gateway.turned_away import full
 
 DRAIN_SECONDS: Final = 10.0
 KEEPALIVE_SECONDS: Final = 75.0
 MAX_LINE_BYTES: Final = 32 * 1024  # a filter of the greatest length, percent-encoded
+MAX_FIELD_BYTES: Final = 8 * 1024
+MAX_HEADERS: Final = 100
+BACKLOG: Final = 1_024
 
 _UNREADABLE: Final = (
     "The request cannot be read as HTTP: its first line or a header is malformed or too long."
 )
 
+Before = Callable[[Handler], Handler]
+"""What stands before the application: whoever gets past it goes to the handler given."""
+
 
 class Runner(web.AppRunner):
     """Runs an application on its sockets and drains them at the end."""
 
-    def __init__(self, app: web.Application, log: Logger) -> None:
+    def __init__(
+        self,
+        app: web.Application,
+        log: Logger,
+        connections: Connections | None = None,
+        before: Before = lambda handler: handler,
+    ) -> None:
         super().__init__(
             app,
             access_log=None,
@@ -31,37 +49,124 @@ class Runner(web.AppRunner):
             shutdown_timeout=DRAIN_SECONDS,
             keepalive_timeout=KEEPALIVE_SECONDS,
             max_line_size=MAX_LINE_BYTES,
+            max_field_size=MAX_FIELD_BYTES,
+            max_headers=MAX_HEADERS,
         )
         self._log = log
+        self._open = connections or Connections(log)
+        self._before = before
+        self._watch: asyncio.Task[None] | None = None
 
     async def listen(self, address: Address) -> None:
         """Accept connections, and say in the log where."""
         await self.setup()
-        site = web.TCPSite(self, address.host, address.port, reuse_port=False)
+        site = web.TCPSite(self, address.host, address.port, reuse_port=False, backlog=BACKLOG)
         try:
             await site.start()
         except OSError as error:
             raise StartError(f"cannot listen on {address}: {error}") from error
+        self._watch = asyncio.create_task(self._open.watch())
         port = self.addresses[0][1]
         self._log.info("listening", address=str(Address(address.host, port)))
+
+    async def cleanup(self) -> None:
+        """Let requests end, and close everything."""
+        await super().cleanup()
+        if self._watch is not None:
+            self._watch.cancel()
 
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
         return _Server(
-            server.request_handler,
+            self._open,
+            _telling(self._before(server.request_handler)),
             request_factory=server.request_factory,
             handler_cancellation=server.handler_cancellation,
             **server._kwargs,  # noqa: SLF001 - the settings above, as aiohttp completed them
         )
 
 
+def _telling(handler: Handler) -> Handler:
+    """The same handler, which tells the connection of a request when it has its answer."""
+
+    async def handled(request: web.BaseRequest) -> web.StreamResponse:
+        protocol = request.protocol
+        try:
+            return await handler(request)
+        finally:
+            if isinstance(protocol, _Protocol):
+                protocol.answered()
+
+    return handled
+
+
 class _Server(web.Server):
+    def __init__(self, connections: Connections, handler: Handler, **settings: Any) -> None:  # noqa: ANN401
+        make_request = settings.pop("request_factory")
+
+        def asked(message: Any, body: Any, protocol: Any, *more: Any) -> web.BaseRequest:  # noqa: ANN401
+            protocol.asked(body)
+            return cast(web.BaseRequest, make_request(message, body, protocol, *more))
+
+        super().__init__(handler, request_factory=asked, **settings)
+        self._open = connections
+
     def __call__(self) -> web.RequestHandler:
-        return _Protocol(self, loop=self._loop, **self._kwargs)
+        return _Protocol(self._open, self, loop=self._loop, **self._kwargs)
 
 
 class _Protocol(web.RequestHandler):
     """One connection."""
+
+    def __init__(self, connections: Connections, manager: web.Server, **settings: Any) -> None:  # noqa: ANN401
+        super().__init__(manager, **settings)
+        self._open = connections
+        self._connection: Connection | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the client in, or tell it that there are too many."""
+        sending = cast(asyncio.Transport, transport)
+        self._connection = self._open.admit(sending, EMPTY_PAYLOAD)
+        if self._connection is None:
+            sending.write(_TOO_MANY)
+            sending.close()
+            return
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The client has gone, or was cut off."""
+        if self._connection is not None:
+            self._open.forget(self._connection)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on."""
+        if self._connection is not None:
+            if data:  # aiohttp itself calls this with nothing, to go on with what it kept
+                self._connection.received(self._open.now())
+            super().data_received(data)
+
+    def pause_writing(self) -> None:
+        """The client does not take what is written as fast as it comes."""
+        super().pause_writing()
+        if self._connection is not None:
+            self._connection.answer_since = self._open.now()
+
+    def resume_writing(self) -> None:
+        """It does now."""
+        super().resume_writing()
+        if self._connection is not None:
+            self._connection.answer_since = 0.0
+
+    def asked(self, body: Body) -> None:
+        """The headers of a request are complete."""
+        if self._connection is not None:
+            self._connection.asked(body, self._open.now())
+
+    def answered(self) -> None:
+        """A request has its answer."""
+        if self._connection is not None:
+            self._connection.answered(self._open.now())
 
     def handle_error(
         self,
@@ -78,3 +183,6 @@ class _Protocol(web.RequestHandler):
         response = error_answer(ScimError(status, None, _UNREADABLE)).response(request_id)
         response.force_close()
         return response
+
+
+_TOO_MANY: Final = as_http(full(), Connection="close")

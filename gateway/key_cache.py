@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 import grpc
 from cloudacademy.keys.v1 import keys_pb2 as pb
@@ -43,8 +43,9 @@ class KeyCache(Generic[Value]):
     each request is asked for anew.
     """
 
-    def __init__(self, monotonic: Monotonic = time.monotonic) -> None:
+    def __init__(self, monotonic: Monotonic = time.monotonic, *, max_keys: int = MAX_KEYS) -> None:
         self._monotonic = monotonic
+        self._max_keys = max_keys
         self._entries: OrderedDict[bytes, _Entry[Value]] = OrderedDict()
         self._heard = -SILENCE_SECONDS
         self._changes = 0
@@ -57,13 +58,18 @@ class KeyCache(Generic[Value]):
         return self._monotonic() - self._heard < SILENCE_SECONDS
 
     def get(self, digest: bytes, now: datetime) -> Value | None:
-        """What is kept for a token and still holds."""
-        entry = self._entries.get(digest)
-        if entry is None or not self._is_current(entry, now):
+        """What is kept for a token and still holds; a miss will be asked for."""
+        value = self.peek(digest, now)
+        if value is None:
             self.misses += 1
-            return None
-        self.hits += 1
-        return entry.value
+        else:
+            self.hits += 1
+        return value
+
+    def peek(self, digest: bytes, now: datetime) -> Value | None:
+        """The same, if nobody will be asked."""
+        entry = self._entries.get(digest)
+        return entry.value if entry is not None and self._is_current(entry, now) else None
 
     def mark(self) -> int:
         """A mark to take before asking keysvc, to give to `put` with the answer."""
@@ -82,7 +88,7 @@ class KeyCache(Generic[Value]):
             return
         self._entries[digest] = _Entry(value, organization_id, expire_time, self._monotonic())
         self._entries.move_to_end(digest)
-        if len(self._entries) > MAX_KEYS:
+        if len(self._entries) > self._max_keys:
             self._entries.popitem(last=False)
 
     def apply(self, event: pb.WatchKeysResponse) -> None:
@@ -108,15 +114,23 @@ class KeyCache(Generic[Value]):
             del self._entries[digest]
 
 
+class Listener(Protocol):
+    """Whoever has to hear what happens to keys."""
+
+    def apply(self, event: pb.WatchKeysResponse) -> None:
+        """Take note of an event of the watch."""
+
+
 async def follow(
-    stub: "keys_pb2_grpc.KeyServiceAsyncStub", cache: KeyCache[Value], log: Logger
+    stub: "keys_pb2_grpc.KeyServiceAsyncStub", log: Logger, *listeners: Listener
 ) -> None:
-    """Feed a cache from the watch for ever, beginning anew whenever it breaks."""
+    """Tell the watch to all for ever, beginning anew whenever it breaks."""
     connected = None
     while True:
         try:
             async for event in stub.WatchKeys(pb.WatchKeysRequest()):
-                cache.apply(event)
+                for each in listeners:
+                    each.apply(event)
                 if connected is not True:
                     connected = True
                     log.info("key watch", connected=True)

@@ -8,12 +8,19 @@ from urllib.parse import urlsplit
 
 from chassis.certificates import CertificateFiles
 from chassis.settings import Address, Environment
+from gateway.buckets import Rate
+from gateway.connections import MAX_CONNECTIONS
 
 TENANT_URLS: Final = (
     "us=https://cloudacademy.com/webhooks/ad/v1/scim,eu=https://app.qa.com/webhooks/ad/v1/scim"
 )
 REGIONS: Final = ("us", "eu")
 SECRET_BYTES: Final = 32
+ORGANIZATION_RATE: Final = 100
+"""Requests a second: four times what Entra expects of a SCIM endpoint."""
+ORGANIZATION_BURST: Final = 500
+MAX_REQUESTS: Final = 64
+UNKNOWN_KEYS: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +45,17 @@ class Settings:
     admin: Address | None
     saml: SamlFiles | None
     """Without it there is no single sign-on."""
+    rate: Rate
+    """How much one organization may send to this gateway."""
     cursor_secret: bytes = field(repr=False)
     """Seals cursors: the same for all gateways of a region, and theirs alone."""
     proxies: int = 0
     """How many proxies of ours each request comes through."""
+    max_requests: int = MAX_REQUESTS
+    """How many requests of SCIM are under way at once."""
+    max_connections: int = MAX_CONNECTIONS
+    unknown_keys: int = UNKNOWN_KEYS
+    """How many unknown keys in a row an address may send."""
 
     @property
     def tenant_url(self) -> str:
@@ -73,6 +87,13 @@ def read(variables: Mapping[str, str]) -> Settings:
         saml=SamlFiles(*saml) if saml else None,
         cursor_secret=environment.secret("CURSOR_SECRET", SECRET_BYTES, exposed=exposed),
         proxies=environment.integer("PROXIES", 0, 0, 10),
+        rate=Rate(
+            environment.integer("ORGANIZATION_RATE", ORGANIZATION_RATE, 1, 1_000_000),
+            environment.integer("ORGANIZATION_BURST", ORGANIZATION_BURST, 1, 1_000_000),
+        ),
+        max_requests=environment.integer("MAX_REQUESTS", MAX_REQUESTS, 2, 10_000),
+        max_connections=environment.integer("MAX_CONNECTIONS", MAX_CONNECTIONS, 1, 100_000),
+        unknown_keys=environment.integer("UNKNOWN_KEYS", UNKNOWN_KEYS, 1, 1_000_000),
     )
     environment.check()
     return settings

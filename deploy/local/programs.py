@@ -40,6 +40,10 @@ class Programs:
                 "GATEWAY_KEYSVC": keysvc,
                 "GATEWAY_REGION": self.places.region.name,
                 "GATEWAY_TENANT_URLS": self._tenant_urls(port),
+                # One organization has this machine to itself, and whoever tries keys is its owner.
+                "GATEWAY_ORGANIZATION_RATE": "100000",
+                "GATEWAY_ORGANIZATION_BURST": "100000",
+                "GATEWAY_UNKNOWN_KEYS": "10000",
                 "GATEWAY_SAML_KEY": str(self.places.saml_key),
                 "GATEWAY_SAML_CERTIFICATE": str(self.places.saml_certificate),
                 # Kept, so that cursors outlive a restart.

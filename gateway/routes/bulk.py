@@ -33,6 +33,7 @@ class Bulk:
     async def post(self, exchange: Exchange) -> Answer:
         """POST /Bulk: 200 with a result for each operation that was carried out or refused."""
         request = bulk.parse(await exchange.document())
+        exchange.count_more(max(0, len(request.operations) - 1))
         execution = _Execution(self, exchange, request, self._seconds() + SECONDS)
         results = await execution.results()
         exchange.refused.extend(

@@ -18,17 +18,22 @@ from chassis.database import Database
 from gateway import settings as gateway_settings
 from gateway.app import ScimEndpoint, application
 from gateway.auth import Authenticator, Caller
+from gateway.buckets import Buckets
 from gateway.clients import UserClient, key_channel
 from gateway.cursor import Cursors
+from gateway.gate import Gate
 from gateway.group_client import GroupClient
+from gateway.guesses import Guesses
 from gateway.http_server import Runner
 from gateway.key_cache import KeyCache, follow
+from gateway.places import Places
 from gateway.refusal_log import RefusalLog
 from gateway.resource_types import ResourceTypes
 from gateway.routes.endpoints import endpoints
 from gateway.routes.groups import Groups
 from gateway.routes.users import Users
 from gateway.schema_client import SchemaClient
+from gateway.turned_away import Tally
 from usersvc.group_store import GroupStore
 from usersvc.groups_servicer import GroupsServicer
 from usersvc.list_store import Lists
@@ -80,21 +85,23 @@ async def serve(stop: process.Stop) -> None:
         own._stub = Direct(SchemasServicer(schemas, system_clock))
         key_stub = keys_pb2_grpc.KeyServiceStub(keys)
         cache: KeyCache[Caller] = KeyCache()
+        guesses = Guesses(settings.unknown_keys)
         endpoint = ScimEndpoint(
             endpoints(
                 {"Users": Users(users), "Groups": Groups(groups)},
                 Cursors(settings.cursor_secret, system_clock),
                 logger,
             ),
-            Authenticator(key_stub, cache, settings.tenant_urls, system_clock),
+            Authenticator(key_stub, cache, guesses, settings.tenant_urls, system_clock),
             ResourceTypes(own),
             settings.tenant_url,
             log=logger,
             refusals=RefusalLog(
                 activity_pb2_grpc.ActivityServiceStub(nowhere), system_clock, logger
             ),
+            gate=Gate(Buckets(settings.rate), Places(settings.max_requests), Tally(logger)),
         )
-        following = process.asyncio.create_task(follow(key_stub, cache, logger))
+        following = process.asyncio.create_task(follow(key_stub, logger, cache, guesses))
 
         async def ready() -> bool:
             return True

@@ -15,6 +15,7 @@ from chassis.server import DRAIN_SECONDS, LEAVE_SECONDS
 from deploy.local.postgres import QUIET, STEADY
 from gateway import http_server
 from gateway.app import PREFIX
+from gateway.connections import Patience
 from gateway.exchange import MAX_BODY_BYTES
 from gateway.portal.assets import PATH as ASSETS
 from gateway.portal.routes import all_routes
@@ -434,6 +435,59 @@ def test_the_edge_ends_idle_connections_before_the_gateway_does(overlay, namespa
     for policy in of_kind(overlay, "BackendTrafficPolicy", namespace):
         idle = policy["spec"]["timeout"]["http"]["connectionIdleTimeout"]
         assert float(idle.removesuffix("s")) < http_server.KEEPALIVE_SECONDS
+
+
+@everywhere
+def test_bodies_come_to_the_gateway_at_once_however_slowly_a_client_sends(overlay, namespace):
+    """Or a slow client would hold a place: the edge buffers, and is the one that waits longer."""
+    client = the(overlay, "ClientTrafficPolicy", "edge", namespace)["spec"]["timeout"]["http"]
+    for policy in of_kind(overlay, "BackendTrafficPolicy", namespace):
+        assert policy["spec"]["requestBuffer"]["limit"]
+    assert float(client["requestReceivedTimeout"].removesuffix("s")) > Patience().body
+
+
+@everywhere
+def test_the_edge_opens_no_more_connections_than_a_gateway_takes(overlay, namespace):
+    """Even if all of them go to the same one; kubelet's probes find room beside them."""
+    proxy = the(overlay, "EnvoyProxy", "edge", namespace)["spec"]["provider"]["kubernetes"]
+    proxies = proxy["envoyDeployment"]["replicas"]
+    breakers = [
+        policy["spec"]["circuitBreaker"]
+        for policy in of_kind(overlay, "BackendTrafficPolicy", namespace)
+    ]
+    variables = environment(the(overlay, "Deployment", "gateway", namespace), overlay, namespace)
+
+    allowed = gateway.settings.read(variables).max_connections
+
+    assert proxies * sum(breaker["maxConnections"] for breaker in breakers) + 20 <= allowed
+    for breaker in breakers:  # over HTTP/1.1 a connection carries one request
+        assert breaker["maxParallelRequests"] <= breaker["maxConnections"]
+
+
+@everywhere
+def test_who_is_over_its_rate_hears_it_from_the_gateway_and_not_from_the_edge(overlay, namespace):
+    local = the(overlay, "BackendTrafficPolicy", "scim", namespace)["spec"]["rateLimit"]["local"]
+    variables = environment(the(overlay, "Deployment", "gateway", namespace), overlay, namespace)
+
+    rate = gateway.settings.read(variables).rate
+
+    assert rate.per_second >= 2 * ENTRAS_REQUESTS_PER_SECOND
+    for rule in local["rules"]:
+        assert rule["limit"]["requests"] >= max(rate.per_second, rate.burst)
+
+
+@everywhere
+def test_all_gateways_together_ask_for_no_more_than_the_services_take_at_once(overlay, namespace):
+    """With as many of each as there are at least, and half of the services gone."""
+    calls = 0
+    for name in ("gateway", "usersvc"):
+        replicas = the(overlay, "HorizontalPodAutoscaler", name, namespace)["spec"]["minReplicas"]
+        workload = the(overlay, "Deployment", name, namespace)
+        settings = READERS[name](environment(workload, overlay, namespace))
+        if name == "gateway":
+            calls = replicas * settings.max_requests
+        else:
+            assert calls <= max(1, replicas // 2) * settings.server.max_calls
 
 
 @everywhere

@@ -1,0 +1,121 @@
+"""Who may come in: an organization within its rate, and as many at once as there are places."""
+
+from collections.abc import Mapping
+from math import ceil
+from typing import Final
+
+from chassis.metrics import Metrics
+from gateway.buckets import Buckets, Rate
+from gateway.places import Places
+from gateway.turned_away import Tally, TurnedAwayError, Why, full
+
+_POLICY: Final = "organization"
+
+
+class Gate:
+    """Lets requests of organizations in, and tells them how many more may come.
+
+    The headers are those of draft-ietf-httpapi-ratelimit-headers-11.
+    """
+
+    def __init__(self, buckets: Buckets, places: Places, tally: Tally) -> None:
+        self._buckets = buckets
+        self._places = places
+        self._tally = tally
+        rate = buckets.rate
+        self._policy = f'"{_POLICY}";q={rate.burst};w={ceil(rate.window)}'
+
+    def observe(self, metrics: Metrics) -> None:
+        """Let the metrics tell who is in, who waits and who was turned away."""
+        places = self._places
+        metrics.gauge("requests_in_place", "Requests that have a place.", lambda: places.running)
+        metrics.gauge("requests_waiting", "Requests that wait for one.", lambda: places.waiting)
+        self._tally.observe(metrics)
+
+    @property
+    def nothing_left(self) -> Mapping[str, str]:
+        """The headers for an organization that is over its rate."""
+        return self._headers(0)
+
+    @property
+    def is_pressed(self) -> bool:
+        """Whether somebody waits, or was over a rate a moment ago."""
+        return bool(self._places.waiting) or self._buckets.is_pressed
+
+    def refusal(self, organization_id: str) -> TurnedAwayError | None:
+        """Why a request would be turned away at once, if it would."""
+        wait = self._buckets.wait(organization_id)
+        if wait:
+            return _too_many(self._buckets.rate, wait)
+        return None if self._places.has_room(organization_id) else full()
+
+    def entered(self, organization_id: str) -> "_Entered":
+        """Count a request and give it a place, for `async with`.
+
+        Refuses TurnedAwayError: 429 over the organization's rate, 503 when there is no place.
+        """
+        return _Entered(self, organization_id)
+
+    async def enter(self, organization_id: str) -> None:
+        """Count a request and give it a place."""
+        wait = self._buckets.take(organization_id)
+        if wait:
+            raise _too_many(self._buckets.rate, wait)
+        try:
+            await self._places.take(organization_id)
+        except BaseException:
+            self._buckets.give_back(organization_id)
+            raise
+
+    def leave(self, organization_id: str) -> None:
+        """Give the place back."""
+        self._places.give_back(organization_id)
+
+    def count_more(self, organization_id: str, requests: int) -> None:
+        """Count what came inside another request; what is too much is held against later ones."""
+        self._buckets.owe(organization_id, requests)
+
+    def turned_away(self, error: TurnedAwayError, organization_id: str) -> None:
+        """Note who had to go."""
+        self._tally.note(error.why, organization_id)
+
+    def headers(self, organization_id: str) -> Mapping[str, str]:
+        """The policy, and what is left of it.
+
+        `t` is the time in which `r` is used up at the policy's rate: whoever
+        sends no more than `r` within it never has to wait.
+        """
+        return self._headers(self._buckets.left(organization_id))
+
+    def _headers(self, left: int) -> Mapping[str, str]:
+        seconds = max(1, ceil(left / self._buckets.rate.per_second))
+        return {
+            "RateLimit-Policy": self._policy,
+            "RateLimit": f'"{_POLICY}";r={left};t={seconds}',
+        }
+
+
+class _Entered:
+    """A request that is in, until it is answered."""
+
+    __slots__ = ("_gate", "_organization_id")
+
+    def __init__(self, gate: Gate, organization_id: str) -> None:
+        self._gate = gate
+        self._organization_id = organization_id
+
+    async def __aenter__(self) -> None:
+        await self._gate.enter(self._organization_id)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._gate.leave(self._organization_id)
+
+
+def _too_many(rate: Rate, seconds: float) -> TurnedAwayError:
+    return TurnedAwayError(
+        Why.RATE,
+        429,
+        f"Your organization sends more than {rate.per_second:g} requests a second. Nothing was "
+        "done for this one; send it again after the seconds in Retry-After.",
+        seconds,
+    )

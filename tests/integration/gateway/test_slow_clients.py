@@ -1,0 +1,275 @@
+"""Clients that keep the gateway waiting are cut off, over real sockets."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+from aiohttp import web
+
+from chassis import log
+from chassis.settings import Address
+from gateway.connections import Connections, Patience
+from gateway.http_server import Runner
+
+MEBIBYTE = 1024 * 1024
+PAGE = b"x" * 3 * MEBIBYTE
+SHORT = Patience(head=0.3, body=0.3, answer=0.3, goodbye=0.3)
+LONG = Patience(head=60, body=60, answer=60, goodbye=60)
+SECONDS = 10.0
+BODY = b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n"
+HEAD = b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n"
+GET = b"GET /quick HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+class Server:
+    """A gateway's HTTP server with a few routes, and how many connections it cut off."""
+
+    def __init__(self, connections: Connections) -> None:
+        self.connections = connections
+        self.pages = 0
+        app = web.Application()
+        app.router.add_post("/echo", self._echo)
+        app.router.add_get("/quick", self._quick)
+        app.router.add_get("/slow", self._slow)
+        app.router.add_get("/page", self._page)
+        self.runner = Runner(app, log.configure("gateway", "warning"), connections)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        host, port = self.runner.addresses[0]
+        return host, port
+
+    async def _echo(self, request: web.Request) -> web.Response:
+        return web.Response(body=await request.read())
+
+    async def _quick(self, _: web.Request) -> web.Response:
+        return web.Response(text="quick")
+
+    async def _slow(self, _: web.Request) -> web.Response:
+        await asyncio.sleep(1.5)
+        return web.Response(text="slow")
+
+    async def _page(self, _: web.Request) -> web.Response:
+        self.pages += 1
+        return web.Response(body=PAGE)
+
+
+@asynccontextmanager
+async def serving(patience: Patience = SHORT, **limits: int) -> AsyncIterator[Server]:
+    logger = log.configure("gateway", "warning")
+    server = Server(Connections(logger, patience=patience, **limits))
+    await server.runner.listen(Address("127.0.0.1", 0))
+    try:
+        yield server
+    finally:
+        for connection in list(server.connections._open):
+            connection.transport.abort()
+        await server.runner.cleanup()
+
+
+async def connect(server: Server) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    return await asyncio.open_connection(*server.address)
+
+
+async def ended(reader: asyncio.StreamReader) -> bytes:
+    """What came before the other side ended the connection, which it has to."""
+    received = b""
+    with suppress(ConnectionError):
+        received = await asyncio.wait_for(reader.read(), SECONDS)
+    return received
+
+
+def never_reading(server: Server) -> socket.socket:
+    """A connection whose small buffer nobody empties."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    client.connect(server.address)
+    return client
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(SECONDS):
+        while not holds():  # noqa: ASYNC110 - counters ring no bell
+            await asyncio.sleep(0.02)
+
+
+async def drip(writer: asyncio.StreamWriter, data: bytes) -> None:
+    with suppress(ConnectionError):
+        for byte in data:
+            writer.write(bytes([byte]))
+            await writer.drain()
+            await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    ("begin", "slowly"),
+    [
+        (b"", GET),
+        (b"GET /quick HTTP/1.1\r\nHost: a\r\n", b"X-Slow: slow\r\n" * 9),
+        (BODY, b"slow" * 9),
+        (GET, GET),
+    ],
+    ids=["a first line", "a header", "a body", "another request"],
+)
+async def test_who_sends_byte_by_byte_is_cut_off(begin: bytes, slowly: bytes):
+    async with serving() as server:
+        assert type(asyncio.get_running_loop()).__module__.startswith("uvloop")
+        reader, writer = await connect(server)
+        writer.write(begin)
+        dripping = asyncio.create_task(drip(writer, slowly))
+
+        received = await ended(reader)
+
+        dripping.cancel()
+        assert received.count(b" 200 ") == (begin == GET)
+        assert server.connections.cut == 1
+
+
+async def test_who_stops_in_the_middle_of_a_request_is_cut_off():
+    async with serving() as server:
+        for begin in (b"GET /qui", HEAD, HEAD + b"12345"):
+            reader, writer = await connect(server)
+            writer.write(begin)
+            assert await ended(reader) == b""
+
+        assert server.connections.cut == 3
+
+
+async def test_who_does_not_read_a_page_is_cut_off_and_what_it_did_not_read_is_dropped():
+    async with serving() as server:
+        with never_reading(server) as client:
+            client.sendall(b"GET /page HTTP/1.1\r\nHost: a\r\n\r\n")
+            await until(lambda: server.connections.cut == 1)
+
+        assert server.pages == 1
+        assert not server.connections._open
+
+
+async def test_who_asks_for_page_after_page_without_reading_gets_no_more_than_one_at_a_time():
+    """Or one connection could fill the memory."""
+    async with serving(LONG) as server:
+        with never_reading(server) as client:
+            client.sendall(b"GET /page HTTP/1.1\r\nHost: a\r\n\r\n" * 30)
+            await until(lambda: server.pages > 0)
+            await asyncio.sleep(1.0)
+            (connection,) = server.connections._open
+            unsent = connection.transport.get_write_buffer_size()
+
+        # The kernel's buffers may take one or two, depending on its settings.
+        assert server.pages <= 3
+        assert unsent <= 2 * len(PAGE)
+
+
+async def test_what_lies_unread_on_all_connections_together_is_bounded():
+    async with serving(LONG, max_unsent_bytes=MEBIBYTE) as server:
+        clients = [never_reading(server) for _ in range(12)]
+        for client in clients:
+            client.sendall(b"GET /page HTTP/1.1\r\nHost: a\r\n\r\n" * 4)
+        await until(lambda: server.connections.cut > 0)
+        await asyncio.sleep(1.0)
+        open_ones = server.connections._open
+        unsent = sum(each.transport.get_write_buffer_size() for each in open_ones)
+
+        assert server.pages >= 12
+        assert unsent <= MEBIBYTE
+        for client in clients:
+            client.close()
+
+
+async def test_who_waits_for_a_slow_answer_is_not_cut_off_nor_is_who_idles():
+    async with serving() as server:
+        reader, writer = await connect(server)
+        for path, answer in (("slow", b"slow"), ("quick", b"quick")):
+            writer.write(f"GET /{path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+            await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), SECONDS)
+            assert await reader.readexactly(len(answer)) == answer
+            await asyncio.sleep(1.0)
+
+        assert server.connections.cut == 0
+        assert not reader.at_eof()
+        writer.close()
+
+
+async def test_who_asks_again_while_an_answer_is_made_is_not_cut_off():
+    async with serving() as server:
+        reader, writer = await connect(server)
+        writer.write(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+        await asyncio.sleep(0.1)
+        writer.write(GET)
+
+        for answer in (b"slow", b"quick"):
+            await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), SECONDS)
+            assert await reader.readexactly(len(answer)) == answer
+        assert server.connections.cut == 0
+        writer.close()
+
+
+async def test_a_body_that_comes_in_time_is_read_and_the_connection_goes_on():
+    async with serving() as server:
+        reader, writer = await connect(server)
+        for _ in range(3):
+            writer.write(HEAD + b"12345")
+            await asyncio.sleep(0.1)
+            writer.write(b"67890")
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), SECONDS)
+            assert b" 200 " in head
+            assert await reader.readexactly(10) == b"1234567890"
+            await asyncio.sleep(0.6)
+
+        assert server.connections.cut == 0
+        writer.close()
+
+
+async def test_for_a_connection_too_many_the_one_that_idles_longest_is_closed():
+    async with serving(LONG, limit=3) as server:
+        idle = []
+        for number in range(3):
+            idle.append(await connect(server))
+            await until(lambda number=number: len(server.connections._open) == number + 1)
+        fresh, writer = await connect(server)
+        writer.write(GET)
+
+        assert b" 200 " in await asyncio.wait_for(fresh.readuntil(b"\r\n\r\n"), SECONDS)
+        assert await ended(idle[0][0]) == b""
+        assert not idle[1][0].at_eof()
+        assert len(server.connections._open) == 3
+
+
+async def test_when_all_are_busy_one_too_many_is_told_to_come_back():
+    async with serving(LONG, limit=2) as server:
+        busy = [await connect(server) for _ in range(2)]
+        for _, writer in busy:
+            writer.write(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+        await until(lambda: all(not each.is_idle for each in server.connections._open))
+        reader, _ = await connect(server)
+
+        refused = await ended(reader)
+
+        assert refused.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+        assert b"\r\nRetry-After: 2\r\n" in refused
+        assert server.connections.refused == 1
+        for reader, _ in busy:
+            assert b" 200 " in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), SECONDS)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET /quick HTTP/1.1\r\nHost: a\r\n"
+        + b"".join(b"X-%d: y\r\n" % n for n in range(200))
+        + b"\r\n",
+        b"GET /quick HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 9_000 + b"\r\n\r\n",
+        b"GET /" + b"y" * 40_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
+    ],
+    ids=["many headers", "a long header", "a long line"],
+)
+async def test_a_head_that_is_too_large_is_refused(request_: bytes):
+    async with serving(LONG) as server:
+        reader, writer = await connect(server)
+        writer.write(request_)
+
+        received = await ended(reader)
+
+        assert received.split(b" ")[1] == b"400"

@@ -1,0 +1,153 @@
+"""`make overload`: how much is answered at one, two and four times what can be, and a table."""
+
+import argparse
+import itertools
+import statistics
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import uvloop
+
+from tests.benchmarks.processes import cpu_seconds, family, resident_bytes
+from tests.benchmarks.work import Work
+from tests.overload.load import Connections, Item, Outcome, connected, in_turn
+from tests.overload.tenants import tenants
+from tests.stack import Stack, running_stack
+
+CONCURRENCIES = (8, 16, 32, 64)
+LOADS = (1, 2, 4)
+PROCESSES = ("gateway", "usersvc", "keysvc")
+MADE = 20_000
+HEADER = (
+    f"{'load':<15} {'offered/s':>9} {'right/s':>8} {'503/s':>7} {'429/s':>6} {'wrong':>6}"
+    f" {'unsent':>7} {'p50 ms':>7} {'p99 ms':>7} {'CPU µs':>7}  memory in MiB"
+)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One load and what came of it."""
+
+    name: str
+    outcome: Outcome
+    cpu: float
+    """Seconds, of all processes of the service and its database."""
+    memory: list[int]
+
+    @property
+    def cost(self) -> float:
+        """CPU in microseconds for each right answer, those turned away included."""
+        return self.cpu / max(1, self.outcome.right) * 1e6
+
+    def row(self) -> str:
+        o = self.outcome
+        shed, limited = (o.shed[status] / o.seconds for status in (503, 429))
+        memory = ", ".join(f"{each / 2**20:.0f}" for each in self.memory)
+        return (
+            f"{self.name:<15} {o.offered / o.seconds:>9,.0f} {o.rate:>8,.0f} {shed:>7,.0f}"
+            f" {limited:>6,.0f} {len(o.wrong):>6} {o.unsent:>7} {o.percentile(50):>7.0f}"
+            f" {o.percentile(99):>7.0f} {self.cost:>7,.0f}  {memory}"
+        )
+
+
+class Bench:
+    """A running region with organizations in it, and what was measured on it."""
+
+    def __init__(self, stack: Stack, works: list[Work], operation: str) -> None:
+        parts = urlsplit(stack.url)
+        self._address = (parts.hostname or "", parts.port or 0)
+        self._stack = stack
+        self._requests = in_turn([getattr(work, operation)() for work in works])
+
+    async def keep_busy(self, number: int, seconds: float) -> Measured:
+        """So many connections, each with one request at a time."""
+        return await self._measured(
+            f"{number} connections", number, lambda on, requests: on.keep_busy(requests, seconds)
+        )
+
+    async def offer(self, name: str, rate: float, number: int, seconds: float) -> Measured:
+        """So many requests a second, over so many connections."""
+        return await self._measured(
+            name, number, lambda on, requests: on.offer(requests, rate, seconds)
+        )
+
+    async def _measured(
+        self,
+        name: str,
+        number: int,
+        run: Callable[[Connections, Iterator[Item]], Awaitable[Outcome]],
+    ) -> Measured:
+        # Made before: what is measured shall not wait for who measures.
+        made = iter(list(itertools.islice(self._requests, MADE)))
+        async with connected(self._address, number) as connections:
+            before = self._cpu()
+            outcome = await run(connections, itertools.chain(made, self._requests))
+            cpu = self._cpu() - before
+        memory = [resident_bytes(self._stack.pid(process)) for process in PROCESSES]
+        measured = Measured(name, outcome, cpu, memory)
+        print(measured.row(), flush=True)
+        return measured
+
+    def _cpu(self) -> float:
+        pids = [self._stack.pid(name) for name in (*PROCESSES, "postgres")]
+        return cpu_seconds({each for pid in pids for each in family(pid)})
+
+
+@dataclass(frozen=True)
+class Share:
+    """What is answered at the greatest load, as a share of the peak."""
+
+    of_time: float
+    """Answers a second: what counts, where nobody else uses the machine."""
+    of_cpu: float
+    """Answers for the same CPU: who makes the load, and others, have no part in it."""
+
+
+async def measure(stack: Stack, options: argparse.Namespace) -> tuple[list[str], list[Share]]:
+    """What was answered wrongly, and the shares of the peak that each round found."""
+    bench = Bench(stack, await tenants(stack, options.organizations), options.operation)
+    print(f"{HEADER}: {', '.join(PROCESSES)}")
+    rows, shares = [], []
+    for number in range(options.rounds + 1):
+        steps = [await bench.keep_busy(each, options.seconds) for each in CONCURRENCIES]
+        peak = max(steps, key=lambda each: each.outcome.rate)
+        for load in LOADS:
+            rate = peak.outcome.rate * load
+            name = f"{load} x the peak"
+            steps.append(await bench.offer(name, rate, options.connections, options.seconds))
+        rows += steps
+        if number:  # the first round warms up
+            last = steps[-1]
+            shares.append(Share(last.outcome.rate / peak.outcome.rate, peak.cost / last.cost))
+    return [what for each in rows for what in each.outcome.wrong], shares
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.overload", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each load")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--connections", type=int, default=512, help="of the multiples")
+    parser.add_argument("--organizations", type=int, default=4)
+    parser.add_argument("--operation", choices=("mix", "get", "filter", "create"), default="mix")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="overload-") as name:
+        Path(name).chmod(0o711)  # PostgreSQL's account passes through
+        with running_stack(Path(name)) as stack:
+            wrong, shares = uvloop.run(measure(stack, options))
+    of_time = statistics.median(share.of_time for share in shares)
+    of_cpu = statistics.median(share.of_cpu for share in shares)
+    print(
+        f"\nat {LOADS[-1]} times the peak's load {of_time:.0%} of the peak is answered a second, "
+        f"{of_cpu:.0%} for the same CPU (medians)"
+    )
+    for what in sorted(set(wrong)):
+        print(f"    wrong: {what} ({wrong.count(what)})")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""The gate: what is refused, and what the headers tell."""
+
+import asyncio
+
+import pytest
+import structlog
+
+from gateway.buckets import Buckets, Rate
+from gateway.gate import Gate
+from gateway.places import Places
+from gateway.turned_away import Tally, TurnedAwayError
+
+
+def gate(rate: Rate, places: int = 4) -> Gate:
+    stopped = Buckets(rate, lambda: 1_000.0)
+    return Gate(stopped, Places(places, 30.0), Tally(structlog.get_logger()))
+
+
+def remaining(of: Gate) -> str:
+    return of.headers("acme")["RateLimit"]
+
+
+async def test_the_headers_tell_the_policy_and_what_is_left_of_it():
+    ours = gate(Rate(per_second=10, burst=50))
+    before = remaining(ours)
+    for _ in range(3):
+        async with ours.entered("acme"):
+            pass
+
+    assert ours.headers("acme")["RateLimit-Policy"] == '"organization";q=50;w=5'
+    assert (before, remaining(ours)) == ('"organization";r=50;t=5', '"organization";r=47;t=5')
+
+
+async def test_one_over_the_rate_is_429_and_told_when_to_come_back():
+    ours = gate(Rate(per_second=0.2, burst=1))
+    async with ours.entered("acme"):
+        pass
+
+    with pytest.raises(TurnedAwayError) as turned_away:
+        await ours.enter("acme")
+
+    assert turned_away.value.status == 429
+    assert turned_away.value.headers == {"Retry-After": "5"}
+    assert "0.2 requests a second" in turned_away.value.detail
+    assert remaining(ours) == '"organization";r=0;t=1'
+    async with ours.entered("initech"):
+        pass
+
+
+async def test_what_a_bulk_request_brings_is_held_against_later_requests():
+    ours = gate(Rate(per_second=10, burst=50))
+    async with ours.entered("acme"):
+        ours.count_more("acme", 99)
+
+    with pytest.raises(TurnedAwayError) as turned_away:
+        await ours.enter("acme")
+
+    assert turned_away.value.headers == {"Retry-After": "6"}  # 51 requests too many
+
+
+async def test_who_finds_no_place_has_not_used_up_anything():
+    ours = gate(Rate(per_second=1, burst=50), places=1)
+    await ours.enter("acme")
+    waiting = [asyncio.create_task(ours.enter("acme")) for _ in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(TurnedAwayError) as turned_away:
+        await ours.enter("acme")
+    refused = remaining(ours)
+    for each in waiting:
+        each.cancel()
+    await asyncio.wait(waiting)
+
+    assert turned_away.value.status == 503
+    assert (refused, remaining(ours)) == ('"organization";r=47;t=47', '"organization";r=49;t=49')
+
+
+async def test_what_is_refused_at_once_is_known_before():
+    ours = gate(Rate(per_second=1, burst=2), places=2)
+    before = ours.refusal("acme")
+    await ours.enter("acme")
+    await ours.enter("initech")
+    after = ours.refusal("acme")
+    ours.leave("acme")
+    await ours.enter("acme")
+    with pytest.raises(TurnedAwayError):
+        await ours.enter("acme")
+
+    assert (before, after) == (None, None)
+    refusal = ours.refusal("acme")
+    assert refusal is not None
+    assert refusal.status == 429
+    assert ours.is_pressed
