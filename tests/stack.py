@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from chassis.lines import GATHER_SECONDS
 from deploy.local.child import listening_port
 from deploy.local.connection import read_connection
 from deploy.local.ports import free_port
@@ -20,6 +21,7 @@ from deploy.local.region import HOST, REGIONS, TENANT_PATH, Places
 ROOT = Path(__file__).resolve().parents[1]
 START_SECONDS = 90.0
 STOP_SECONDS = 30.0
+QUIET_SECONDS = 5 * GATHER_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +39,12 @@ class Stack:
         return self.url.removesuffix(TENANT_PATH)
 
     def log(self, name: str) -> str:
-        """All that a process has logged so far."""
-        return self.places.log(name).read_text()
+        """All that a process has logged so far, lines that it gathers at the moment included."""
+        file = self.places.log(name)
+        size = -1
+        while size != (size := file.stat().st_size):
+            time.sleep(QUIET_SECONDS)
+        return file.read_text()
 
     def service_port(self, name: str) -> int:
         """The port that a service last said it listens on."""
