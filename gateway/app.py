@@ -199,7 +199,8 @@ def application(
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
     app.add_routes(pages)
-    app.router.add_route("*", "/{path:.*}", scim)
+    # With line breaks, too, which a dot of a pattern leaves out.
+    app.router.add_route("*", r"/{path:[\s\S]*}", scim)
     return app
 
 

@@ -4,12 +4,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from gateway.exchange import MAX_BODY_BYTES
-from gateway.openapi.messages import list_of, messages, reference
+from gateway.openapi.messages import ATTRIBUTE, FILTER, list_of, messages, reference
 from gateway.openapi.operations import MEDIA_TYPE, operations, rendered
 from gateway.openapi.schemas import Json, answered, sent
 from gateway.preconditions import MAX_LENGTH as MAX_TAGS
 from gateway.routes.table import Route
-from gateway.scim import filter as filters
 from gateway.scim import projection
 from gateway.scim.paging import DEFAULT_PAGE, MAX_PAGE
 from gateway.scim.schema import ResourceType
@@ -67,7 +66,10 @@ def document(routes: Iterable[Route], types: Sequence[ResourceType], base_url: s
                     "description": "An API key of the organization's integration (RFC 6750).",
                 }
             },
-            "schemas": {**_resources(types), **messages()},
+            "schemas": {
+                **_resources(types),
+                **messages([f"{each.name}Request" for each in types]),
+            },
             "parameters": _parameters(),
             "headers": _headers(),
             "responses": {str(status): _refusal(text) for status, text in _REFUSALS.items()},
@@ -88,14 +90,12 @@ def _resources(types: Sequence[ResourceType]) -> Json:
 
 
 def _parameters() -> Json:
-    names = {**_TEXT, "maxLength": projection.MAX_LENGTH}
-    tags = {**_TEXT, "maxLength": MAX_TAGS}
+    names = {**_TEXT, "format": "scim-attributes", "maxLength": projection.MAX_LENGTH}
+    tags = {**_TEXT, "format": "scim-versions", "maxLength": MAX_TAGS}
     return {
         "id": {**_in("path", "id", _TEXT), "required": True},
-        "filter": _in(
-            "query", "filter", {**_TEXT, "maxLength": filters.MAX_LENGTH}, "RFC 7644 3.4.2.2"
-        ),
-        "sortBy": _in("query", "sortBy", _TEXT, "An attribute path"),
+        "filter": _in("query", "filter", FILTER, "RFC 7644 section 3.4.2.2"),
+        "sortBy": _in("query", "sortBy", ATTRIBUTE, "An attribute that has an order"),
         "sortOrder": _in("query", "sortOrder", {"enum": ["ascending", "descending"]}),
         "startIndex": _in("query", "startIndex", _NUMBER, "From 1 on; not together with cursor"),
         "count": _in(

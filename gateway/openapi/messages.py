@@ -1,5 +1,6 @@
 """The messages around resources as JSON Schema (RFC 7644, RFC 7643 sections 5 to 7)."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from gateway.openapi.schemas import Json
@@ -30,6 +31,10 @@ SCIM_TYPES: Final = (
 )
 METHODS: Final = ("POST", "PUT", "PATCH", "DELETE")
 
+# Formats beyond those of JSON Schema: RFC 7644 sections 3.10, 3.4.2.2 and 3.5.2 have the grammars.
+ATTRIBUTE: Final[Json] = {"type": "string", "format": "scim-attribute"}
+FILTER: Final[Json] = {"type": "string", "format": "scim-filter", "maxLength": MAX_LENGTH}
+
 _TEXT: Final[Json] = {"type": "string"}
 _FLAG: Final[Json] = {"type": "boolean"}
 _COUNT: Final[Json] = {"type": "integer", "minimum": 0}
@@ -58,13 +63,13 @@ def list_of(*names: str) -> Json:
     )
 
 
-def messages() -> dict[str, Json]:
-    """All messages that are the same whatever resources there are."""
+def messages(resources: Sequence[str]) -> dict[str, Json]:
+    """All messages but lists; `resources` are the schemas of what may be sent in bulk."""
     return {
         "Error": _error(),
         "PatchOp": _patch(),
         "SearchRequest": _search(),
-        "BulkRequest": _bulk_request(),
+        "BulkRequest": _bulk_request(resources),
         "BulkResponse": _bulk_response(),
         "ServiceProviderConfig": _service_provider_config(),
         "ResourceType": _resource_type(),
@@ -112,6 +117,7 @@ def _patch() -> Json:
             "op": {"enum": [each.value for each in Op], "description": "In any case."},
             "path": {
                 **_TEXT,
+                "format": "scim-path",
                 "maxLength": MAX_LENGTH,
                 "description": 'E.g. `name.givenName`, `emails[type eq "work"].value`.',
             },
@@ -132,10 +138,10 @@ def _search() -> Json:
         "description": "A query, as GET has it in its parameters. Either startIndex or cursor.",
         "properties": {
             "schemas": _named(SEARCH_REQUEST_URN),
-            "attributes": _NAMES,
-            "excludedAttributes": _NAMES,
-            "filter": {**_TEXT, "maxLength": MAX_LENGTH},
-            "sortBy": _TEXT,
+            "attributes": {"type": "array", "items": ATTRIBUTE},
+            "excludedAttributes": {"type": "array", "items": ATTRIBUTE},
+            "filter": FILTER,
+            "sortBy": ATTRIBUTE,
             "sortOrder": {"enum": ["ascending", "descending"]},
             "startIndex": {"type": "integer"},
             "count": {"type": "integer", "maximum": MAX_PAGE},
@@ -144,16 +150,25 @@ def _search() -> Json:
     }
 
 
-def _bulk_request() -> Json:
+def _bulk_request(resources: Sequence[str]) -> Json:
+    data = {"anyOf": [reference(name) for name in (*resources, "PatchOp")]}
     operation = {
         "type": "object",
         "required": ["method", "path"],
         "properties": {
             "method": {"enum": list(METHODS)},
-            "path": {**_TEXT, "pattern": "^/", "description": "E.g. `/Users` or `/Users/{id}`."},
-            "bulkId": {**_TEXT, "description": "Required for a POST."},
+            "path": {
+                **_TEXT,
+                "format": "scim-bulk-path",
+                "description": "E.g. `/Users`, `/Users/{id}`, `/Users/bulkId:a`.",
+            },
+            "bulkId": {
+                **_TEXT,
+                "format": "scim-bulk-id",
+                "description": "Required for a POST; what others call its resource.",
+            },
             "version": {**_TEXT, "description": "Stands for If-Match."},
-            "data": {"type": "object", "description": "Required but for a DELETE."},
+            "data": {**data, "description": "Required but for a DELETE."},
         },
     }
     return {

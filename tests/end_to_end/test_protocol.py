@@ -84,6 +84,13 @@ async def test_a_tenant_url_with_slashes_and_escapes_too_many_is_understood(tena
     assert line.split(b" ")[1] == b"200"
 
 
+@pytest.mark.parametrize("path", ["/Users/%0A", "/Schemas/a%0D%0Ab", "/%0A", "/Users/%E2%80%A8"])
+async def test_a_path_with_a_line_break_is_none_of_ours_in_scim_s_form(scim: Client, path: str):
+    reply = await scim("GET", path)
+
+    assert (reply.status, reply.document["schemas"]) == (404, [ERROR])
+
+
 async def test_head_is_answered_like_get_without_a_body(scim: Client):
     got, headed = await scim("GET", "/Users?count=0"), await scim("HEAD", "/Users?count=0")
 
