@@ -59,6 +59,13 @@ def sendings(route: Route, theirs: Neighbour, own: list[str]) -> Iterator[Sendin
             yield Sending(route.method, f"{path}?{parameter}")
 
 
+def looking_back(own: list[str]) -> Iterator[Sending]:
+    """What the sender's own things have become."""
+    for path in (f"/Users/{own[0]}", f"/Groups/{own[1]}", "/Users", "/Groups", "/"):
+        yield Sending("GET", path)
+        yield Sending("GET", f"{path}?{EVERYTHING}")
+
+
 def preconditions(known) -> list[dict[str, str]]:
     tags = [f'W/"{known[name]}"' for name in ("user_etag", "group_etag")]
     return [
@@ -199,6 +206,7 @@ async def test_no_request_of_any_route_reaches_another_organization(
     for route in ROUTES:
         own = await own_things(attacker)
         assert await shown(attacker, sendings(route, theirs, own), theirs.mark) == []
+        assert await shown(attacker, looking_back(own), theirs.mark) == []
     assert await rows(tenant, theirs.organization_id) == before
 
     # The same requests, sent by whom it belongs to, show it: what is above can fail.

@@ -103,6 +103,7 @@ WITHOUT_TEXT = {
     "IntegrationService.GetIntegration",
     "ChangeService.WatchChanges",
 }
+WRITES = ("Create", "Update")
 READS = ("Get", "List", "BatchGet", "Lookup", "Read", "Watch", "Count")
 
 Path = tuple[str, ...]
@@ -181,6 +182,10 @@ def requests(method: MethodDescriptor, known, own: Own) -> Iterator[Any]:
             value = hostile.get(path) or own.value(owner.title(), path[-1])
             if value:
                 put(made, path, value)
+        if descriptor.name == "CreateGroupRequest":
+            made.keep_unknown_members = True
+        elif descriptor.name == "UpdateGroupRequest":
+            made.members.keep_unknown = True
         return made
 
     yield request({})
@@ -199,6 +204,15 @@ def requests(method: MethodDescriptor, known, own: Own) -> Iterator[Any]:
             made = request({})
             made.filter.CopyFrom(each)
             yield made
+
+
+def looking_back(own: Own) -> tuple[MethodDescriptor, Any]:
+    """What the sender's own group has become: its members, with their names."""
+    request = groups_pb2.ListMembersRequest(
+        organization_id=own.organization_id, group_id=own.group, page_size=100
+    )
+    (method,) = [each for each in METHODS if each.name == "ListMembers"]
+    return method, request
 
 
 class Caller:
@@ -317,8 +331,11 @@ async def test_no_rpc_reaches_another_organization(
         for method in methods:
             office = await open_office(operate, tenant, "Attacker")
             own = await own_things(office, services)
-            sent = requests(method, theirs.known, own)
-            assert await shown(services, method, sent, theirs) == [], name(method)
+            for request in requests(method, theirs.known, own):
+                assert await shown(services, method, [request], theirs) == []
+                if method.name.startswith(WRITES):
+                    members = await services.answers(*looking_back(own))
+                    assert theirs.mark not in str(members), request
         assert await rows(tenant, theirs.organization_id) == before
 
         # The same requests, for whom it belongs to, show it: what is above can fail.
