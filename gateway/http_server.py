@@ -31,6 +31,8 @@ class Runner(web.AppRunner):
             shutdown_timeout=DRAIN_SECONDS,
             keepalive_timeout=KEEPALIVE_SECONDS,
             max_line_size=MAX_LINE_BYTES,
+            # A megabyte of gzip is a gigabyte of work, even of a request that is refused unread.
+            auto_decompress=False,
         )
         self._log = log
 
