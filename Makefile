@@ -98,6 +98,18 @@ soak: protos ## Follow changes for 60 s while writers write and processes are ki
 chaos: protos ## Break everything that can break while Entra provisions, and print what it cost (10 minutes)
 	@PYTHONPATH=$(PYTHONPATH) $(BIN)/python -m tests.chaos
 
+# atheris goes with our own requirements: what it runs is our code.
+FUZZ := .venv-fuzz
+$(FUZZ)/.complete: requirements/fuzz.txt
+	@$(PYTHON) -m venv $(FUZZ)
+	@$(FUZZ)/bin/pip install --quiet --disable-pip-version-check --require-hashes \
+		--only-binary :all: --requirement requirements/fuzz.txt
+	@touch $@
+
+.PHONY: fuzz
+fuzz: protos $(FUZZ)/.complete ## Look for inputs that break something: make fuzz [MINUTES=10]
+	@$(RUN) -m tests.fuzz $(FUZZ)/bin/python --minutes $(or $(MINUTES),10)
+
 # Kubernetes. Its tools have an environment of their own: checkov needs other versions than we do.
 TOOLS := .venv-deploy
 $(TOOLS)/.complete: requirements/deploy.txt

@@ -31,7 +31,7 @@ def judge(reports: Iterable[Report]) -> tuple[list[str], int]:
             else:
                 packages[each["name"], each["version"]] = each["vulns"]
     lines = [
-        f"{name} {version}: {found['id']}, mended in {', '.join(found['fix_versions']) or 'nothing'}"
+        f"{name} {version}: {found['id']}, mended in {_or_nothing(found['fix_versions'])}"
         for (name, version), vulnerabilities in sorted(packages.items())
         for found in vulnerabilities
     ]
@@ -47,6 +47,10 @@ def judge(reports: Iterable[Report]) -> tuple[list[str], int]:
     if any(packages.values()):
         return lines, VULNERABLE
     return lines, UNKNOWN if unasked or not packages else FINE
+
+
+def _or_nothing(versions: Sequence[str]) -> str:
+    return ", ".join(versions) or "nothing"
 
 
 def ask(tool: Path, locks: Sequence[Path]) -> Iterable[Report]:
