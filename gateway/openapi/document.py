@@ -130,8 +130,8 @@ def _headers() -> Json:
 
 
 def _refusal(description: str) -> Json:
-    names = ["X-Request-Id"]
-    names += ["Retry-After"] if "Retry-After" in description else []
+    # What is turned away at the door, or by the edge, has no id.
+    names = ["Retry-After"] if "Retry-After" in description else ["X-Request-Id"]
     names += ["WWW-Authenticate"] if "API key" in description else []
     return {
         "description": description,

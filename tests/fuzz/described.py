@@ -23,17 +23,23 @@ CHECKS = (
 """Not among them: that what breaks the schema is refused. SCIM ignores what it does not know."""
 
 
+PATIENCE_SECONDS = 600
+
+
 def drive(
-    stack: Stack, folder: Path, seconds: int, seed: int | None = None
+    stack: Stack, folder: Path, seed: int, *, examples: int = 0, seconds: int = 0
 ) -> subprocess.CompletedProcess[str]:
-    """Send what the description lets one send, and what it does not; no failure is exit code 0."""
+    """Send what the description lets one send, and what it does not; no failure is exit code 0.
+
+    As many examples of each operation, or for as many seconds.
+    """
     folder.mkdir(exist_ok=True)
     command = [Path(sys.executable).with_name("schemathesis"), "run", stack.base_url + PATH]
     command += ["--url", stack.url, "--header", f"Authorization: Bearer {stack.token}"]
-    command += ["--checks", ",".join(CHECKS), "--max-time", str(seconds), "--warnings", "off"]
+    command += ["--checks", ",".join(CHECKS), "--seed", str(seed)]
+    command += ["--max-examples", str(examples)] if examples else ["--max-time", str(seconds)]
     # RFC 7644 section 3.11 has 501 for /Me, which is no fault.
-    command += ["--exclude-path", "/Me", "--no-color"]
-    command += [] if seed is None else ["--seed", str(seed)]
+    command += ["--exclude-path", "/Me", "--no-color", "--warnings", "off"]
     return subprocess.run(
         [str(word) for word in command],
         cwd=folder,
@@ -45,6 +51,6 @@ def drive(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=seconds + 120,
+        timeout=seconds + PATIENCE_SECONDS,
         check=False,
     )
