@@ -69,6 +69,22 @@ lock: ## Lock the requirements anew, with hashes (needs uv)
 		--python-version 3.11 --no-strip-extras --no-annotate --no-header -o requirements/image.txt
 	uv pip compile -q --group deploy --upgrade --generate-hashes --universal \
 		--python-version 3.11 --no-strip-extras --no-annotate --no-header -o requirements/deploy.txt
+	uv pip compile -q --group audit --upgrade --generate-hashes --universal \
+		--python-version 3.11 --no-strip-extras --no-annotate --no-header -o requirements/audit.txt
+	uv pip compile -q pyproject.toml --group fuzz -c requirements/dev.txt --generate-hashes --universal \
+		--python-version 3.11 --no-strip-extras --no-annotate --no-header -o requirements/fuzz.txt
+
+# pip-audit drags in what we would not have beside our own.
+AUDIT := .venv-audit
+$(AUDIT)/.complete: requirements/audit.txt
+	@$(PYTHON) -m venv $(AUDIT)
+	@$(AUDIT)/bin/pip install --quiet --disable-pip-version-check --require-hashes \
+		--only-binary :all: --requirement requirements/audit.txt
+	@touch $@
+
+.PHONY: audit
+audit: protos $(AUDIT)/.complete ## Ask PyPI what is known against the packages that we lock
+	@$(RUN) -m deploy.audit $(AUDIT)/bin/pip-audit requirements/*.txt
 
 .PHONY: conformance
 conformance: protos ## Let the field's own suites judge the service, and print a table
@@ -85,6 +101,18 @@ chaos: protos ## Break everything that can break while Entra provisions, and pri
 .PHONY: overload
 overload: protos ## Offer up to four times what the service can answer, and print what it answers
 	@PYTHONPATH=$(PYTHONPATH) $(BIN)/python -m tests.overload
+
+# atheris goes with our own requirements: what it runs is our code.
+FUZZ := .venv-fuzz
+$(FUZZ)/.complete: requirements/fuzz.txt
+	@$(PYTHON) -m venv $(FUZZ)
+	@$(FUZZ)/bin/pip install --quiet --disable-pip-version-check --require-hashes \
+		--only-binary :all: --requirement requirements/fuzz.txt
+	@touch $@
+
+.PHONY: fuzz
+fuzz: protos $(FUZZ)/.complete ## Look for inputs that break something: make fuzz [MINUTES=10]
+	@$(RUN) -m tests.fuzz $(FUZZ)/bin/python --minutes $(or $(MINUTES),10)
 
 # Kubernetes. Its tools have an environment of their own: checkov needs other versions than we do.
 TOOLS := .venv-deploy

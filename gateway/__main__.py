@@ -30,13 +30,15 @@ from gateway.guesses import Guesses
 from gateway.http_server import DRAIN_SECONDS, Runner
 from gateway.key_cache import KeyCache, follow
 from gateway.measurement import measure, trace
+from gateway.openapi.document import document
+from gateway.openapi.page import page
 from gateway.places import Places
 from gateway.portal.cookies import Cookies
 from gateway.portal.routes import portal, portal_routes
 from gateway.portal_clients import portal_clients
 from gateway.refusal_log import RefusalLog
 from gateway.resource_types import ResourceTypes
-from gateway.routes.endpoints import endpoints
+from gateway.routes.endpoints import Resources, endpoints
 from gateway.routes.groups import Groups
 from gateway.routes.users import Users
 from gateway.schema_client import SchemaClient
@@ -80,15 +82,13 @@ async def serve(settings: Settings, stop: process.Stop) -> None:
         connections = Connections(logger, limit=settings.max_connections)
         authenticator = Authenticator(key_stub, cache, guesses, settings.tenant_urls, system_clock)
         doorman = Doorman(PREFIX, authenticator, gate)
+        resources: dict[str, Resources] = {
+            "Users": Users(UserClient(users, settings.tenant_urls, shared)),
+            "Groups": Groups(GroupClient(users, settings.tenant_urls, shared)),
+        }
+        table = endpoints(resources, Cursors(settings.cursor_secret, system_clock), logger)
         endpoint = ScimEndpoint(
-            endpoints(
-                {
-                    "Users": Users(UserClient(users, settings.tenant_urls, shared)),
-                    "Groups": Groups(GroupClient(users, settings.tenant_urls, shared)),
-                },
-                Cursors(settings.cursor_secret, system_clock),
-                logger,
-            ),
+            table,
             authenticator,
             ResourceTypes(SchemaClient(users, settings.tenant_urls)),
             settings.tenant_url,
@@ -102,7 +102,9 @@ async def serve(settings: Settings, stop: process.Stop) -> None:
         sign_on = single_sign_on(settings, users, keys, ends)
         if sign_on is None:
             logger.info("single sign-on is off: GATEWAY_SAML_KEY is not set")
+        types = [each.resource_type for each in resources.values()]
         pages = [
+            page(document(table.routes(), types, settings.tenant_url)),
             *routes(sign_on, sign_in_pages(settings), logger),
             *portal_routes(
                 portal(

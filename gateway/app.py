@@ -35,6 +35,7 @@ HOME: Final = "/dashboard/"
 NOBODY: Final = Caller("", "")
 
 _TENANT: Final = path_segments(PREFIX)
+_UNEXPECTED: Final = "The only Expect that is understood is 100-continue."
 _OUTSIDE: Final = f"There is nothing here. The Tenant URL in Entra ends with {PREFIX}."
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
@@ -216,8 +217,30 @@ def application(
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
     app.add_routes(pages)
-    app.router.add_route("*", "/{path:.*}", scim)
+    # With line breaks, too, which a dot of a pattern leaves out.
+    app.router.add_route("*", r"/{path:[\s\S]*}", scim, expect_handler=_expectation)
+    app.on_response_prepare.append(_end_of_what_may_change)
     return app
+
+
+async def _expectation(request: web.Request) -> web.Response | None:
+    """Let a client go on that waits for 100-continue; refuse (417) whatever else it may expect."""
+    if request.headers.get("Expect", "").lower() != "100-continue":
+        return error_answer(ScimError(417, None, _UNEXPECTED)).response(uuid4().hex)
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    request.writer.output_size = 0  # the answer has not begun
+    return None
+
+
+async def _end_of_what_may_change(request: web.Request, response: web.StreamResponse) -> None:
+    """End a connection on which another protocol was asked for.
+
+    The parser takes what follows for that protocol and never gives it to anybody: whoever waits
+    for an answer has to be told that there is none.
+    """
+    if "Upgrade" in request.headers:
+        response.force_close()
+        response.headers["Connection"] = "close"
 
 
 def _from_http(error: web.HTTPException) -> ScimError:

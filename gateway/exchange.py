@@ -25,6 +25,7 @@ _PARAMETERS: Final = (
     "count",
     "cursor",
 )
+_PLAIN: Final = "identity"
 _ACCEPTED: Final = (MEDIA_TYPE, "application/json")
 
 
@@ -87,10 +88,18 @@ class Exchange:
     async def document(self) -> Document:
         """The request's body.
 
-        Refuses (415) media types that are not JSON, (413) bodies over the
-        limit, (400 invalidSyntax) what is no JSON object.
+        Refuses (415) media types that are not JSON and compressed bodies, (413)
+        bodies over the limit, (400 invalidSyntax) what is no JSON object.
         """
         return await self.read()
+
+
+class EncodedError(ScimError):
+    """A body that is compressed (RFC 9110 section 12.5.3): none says how large it will be."""
+
+    def __init__(self) -> None:
+        super().__init__(415, None, "The body has a Content-Encoding; send it as it is.")
+        self.headers: Mapping[str, str] = {"Accept-Encoding": _PLAIN}
 
 
 def body_reader(
@@ -104,10 +113,12 @@ def body_reader(
             raise ScimError(
                 415, None, f"The Content-Type is not {MEDIA_TYPE}; send the resource as JSON."
             )
+        if request.headers.get("Content-Encoding", _PLAIN).strip().lower() != _PLAIN:
+            raise EncodedError
         try:
             body = await request.read()
         except web.RequestPayloadError:
-            raise invalid_syntax("The body is not encoded as its Content-Encoding says.") from None
+            raise invalid_syntax("The body is not as long as it was said to be.") from None
         except ConnectionError:
             raise invalid_syntax("The connection ended before the body did.") from None
         seen(body)

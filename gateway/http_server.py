@@ -51,6 +51,8 @@ class Runner(web.AppRunner):
             max_line_size=MAX_LINE_BYTES,
             max_field_size=MAX_FIELD_BYTES,
             max_headers=MAX_HEADERS,
+            # A megabyte of gzip is a gigabyte of work, even of a request that is refused unread.
+            auto_decompress=False,
         )
         self._log = log
         self._open = connections or Connections(log)

@@ -7,6 +7,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 FIELD: Final = "form_token"
+FORM_TYPE: Final = "application/x-www-form-urlencoded"
 
 
 class Forms:

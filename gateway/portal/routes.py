@@ -54,7 +54,7 @@ def portal_routes(shared: Portal, log: Logger) -> list[web.RouteDef]:
     beside = [
         Route("*", path, elsewhere, Access.ANYBODY)
         for root in _ROOTS
-        for path in (f"/{root}", f"/{root}/{{rest:.*}}")
+        for path in (f"/{root}", f"/{root}/{{rest:[\\s\\S]*}}")
     ]
     files = web.get(f"{ASSETS_PATH}{{name}}", Assets().get)
     return [files, *(_route(each, PortalEndpoint(shared, each, log)) for each in (*pages, *beside))]

@@ -104,7 +104,7 @@ class Visit:
     async def form(self) -> "MultiDictProxy[str]":
         """The fields of the form that was sent; its token has been checked."""
         fields = await self.request.post()
-        return cast("MultiDictProxy[str]", fields)  # files are refused with the form's token
+        return cast("MultiDictProxy[str]", fields)  # forms with files are refused
 
     def form_token(self, purpose: str = "") -> str:
         """The token for a form of this browser."""

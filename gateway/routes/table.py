@@ -1,6 +1,6 @@
 """Which path and method lead where."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
@@ -44,6 +44,15 @@ class Match:
     public: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A method of a path, in which `{id}` stands for the id of a resource."""
+
+    method: str
+    path: str
+    public: bool
+
+
 class MethodNotAllowedError(ScimError):
     """A path that exists, asked with a method that it does not know."""
 
@@ -58,6 +67,16 @@ class Table:
 
     def __init__(self, endpoints: Mapping[str, Endpoint]) -> None:
         self._endpoints = endpoints
+
+    def routes(self) -> Iterator[Route]:
+        """Everything that can be asked; HEAD goes without saying where GET is."""
+        for first, endpoint in self._endpoints.items():
+            path = f"/{first}"
+            places = {path: endpoint.collection, f"{path}/{{id}}": endpoint.member}
+            places |= {f"{path}/{name}": methods for name, methods in endpoint.actions.items()}
+            for place, methods in places.items():
+                for method in methods:
+                    yield Route(method, place, endpoint.public)
 
     def match(self, method: str, segments: Sequence[str]) -> Match:
         """Where the segments of a path below the Tenant URL lead.

@@ -55,7 +55,7 @@ async def test_what_is_no_http_is_refused_in_scim_s_form(tenant: Stack, request_
         (b"Authorization: Bearer caf\xe9", b"401"),
         (b'Authorization: Bearer KEY\r\nIf-Match: W/"\xe9"', b"400"),
         (b'Authorization: Bearer KEY\r\nIf-Match: ""', b"400"),
-        (b"Authorization: Bearer KEY\r\nContent-Encoding: gzip", b"400"),
+        (b"Authorization: Bearer KEY\r\nContent-Encoding: gzip", b"415"),
     ],
     ids=["token", "version", "empty version", "encoding"],
 )
@@ -82,6 +82,13 @@ async def test_a_tenant_url_with_slashes_and_escapes_too_many_is_understood(tena
     line, _, _ = await exchange(tenant, b"GET %s HTTP/1.1\r\nHost: a\r\n\r\n" % path)
 
     assert line.split(b" ")[1] == b"200"
+
+
+@pytest.mark.parametrize("path", ["/Users/%0A", "/Schemas/a%0D%0Ab", "/%0A", "/Users/%E2%80%A8"])
+async def test_a_path_with_a_line_break_is_none_of_ours_in_scim_s_form(scim: Client, path: str):
+    reply = await scim("GET", path)
+
+    assert (reply.status, reply.document["schemas"]) == (404, [ERROR])
 
 
 async def test_head_is_answered_like_get_without_a_body(scim: Client):

@@ -17,6 +17,7 @@ from gateway import http_server
 from gateway.app import PREFIX
 from gateway.connections import Patience
 from gateway.exchange import MAX_BODY_BYTES
+from gateway.openapi.page import PATH as OPENAPI
 from gateway.portal.assets import PATH as ASSETS
 from gateway.portal.routes import all_routes
 from gateway.routes import bulk
@@ -407,7 +408,7 @@ def test_the_edge_leads_the_regions_host_to_the_gateway(overlay, namespace):
 def test_the_edge_leads_every_page_to_the_gateway(overlay, namespace):
     (pages,) = the(overlay, "HTTPRoute", "portal", namespace)["spec"]["rules"]
     matches = [match["path"] for match in pages["matches"]]
-    for path in (*(route.path for route in all_routes()), ASSETS, *SIGN_ON_PATHS):
+    for path in (*(route.path for route in all_routes()), ASSETS, *SIGN_ON_PATHS, OPENAPI):
         assert any(_leads_on(match, path) for match in matches), path
 
 

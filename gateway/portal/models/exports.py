@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -30,6 +31,8 @@ COLUMNS: Final = (
 )
 # What spreadsheets take for a formula (OWASP: CSV injection), even behind blanks.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
+# Where commas part decimals, semicolons part cells, and a quote amid a cell is a part of it.
+_INNER_FORMULA: Final = re.compile(r"([;\t\r\n] *)(?=[=+\-@＝＋－＠])")  # noqa: RUF001
 
 
 def csv_head() -> str:
@@ -104,6 +107,7 @@ def as_document(activity: Activity) -> dict[str, Any]:
 
 def harmless(value: str) -> str:
     """A value that no spreadsheet takes for a formula."""
+    value = _INNER_FORMULA.sub(r"\1'", value)
     return f"'{value}" if value.lstrip(" ").startswith(_FORMULA) else value
 
 

@@ -82,13 +82,19 @@ def test_the_rate_of_a_fast_cycle_is_told_by_the_second():
     assert cycle_rows([cycle(0, 0, 1)], NOW)[0].rate == ""
 
 
-@pytest.mark.parametrize("value", ["=1+1", "+1", "-1", "@x", "\t=1", "\r=1", " =1", "＝1"])  # noqa: RUF001
+@pytest.mark.parametrize("value", ["=1+1", "+1", "-1", "@x", "\t1", "\r1", " =1", "＝1"])  # noqa: RUF001
 def test_no_exported_value_is_a_formula(value: str):
     assert harmless(value) == f"'{value}"
 
 
 def test_what_is_no_formula_is_exported_as_it_is():
     assert [harmless(each) for each in ("", "ann=1", "a-b")] == ["", "ann=1", "a-b"]
+
+
+@pytest.mark.parametrize("separator", [";", "; ", "\t", "\r", "\n  "])
+@pytest.mark.parametrize("formula", ["=1", "+1", "-1", "@A1", "＝1", "＋1", "－1", "＠A1"])  # noqa: RUF001
+def test_nor_is_there_one_where_semicolons_or_tabs_part_cells(separator: str, formula: str):
+    assert harmless(f"ann{separator}{formula}") == f"ann{separator}'{formula}"
 
 
 def refused() -> Activity:

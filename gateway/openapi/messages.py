@@ -1,0 +1,291 @@
+"""The messages around resources as JSON Schema (RFC 7644, RFC 7643 sections 5 to 7)."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from gateway.openapi.schemas import Json
+from gateway.routes.discovery import SERVICE_PROVIDER_CONFIG
+from gateway.scim.bulk import BULK_RESPONSE_URN
+from gateway.scim.bulk import MAX_OPERATIONS as MAX_BULK_OPERATIONS
+from gateway.scim.filter import MAX_LENGTH
+from gateway.scim.paging import MAX_PAGE
+from gateway.scim.patch import PATCH_OP_URN, Op
+from gateway.scim.patch.message import MAX_OPERATIONS
+from gateway.scim.responses import ERROR_URN, LIST_RESPONSE_URN
+from gateway.scim.schema import RESOURCE_TYPE_URN, SCHEMA_URN, Mutability, Returned, Type
+
+SEARCH_REQUEST_URN: Final = "urn:ietf:params:scim:api:messages:2.0:SearchRequest"
+BULK_REQUEST_URN: Final = "urn:ietf:params:scim:api:messages:2.0:BulkRequest"
+SCIM_TYPES: Final = (
+    "invalidFilter",
+    "tooMany",
+    "uniqueness",
+    "mutability",
+    "invalidSyntax",
+    "invalidPath",
+    "noTarget",
+    "invalidValue",
+    "invalidCursor",
+    "expiredCursor",
+    "invalidCount",
+)
+METHODS: Final = ("POST", "PUT", "PATCH", "DELETE")
+
+# Formats beyond those of JSON Schema: RFC 7644 sections 3.10, 3.4.2.2 and 3.5.2 have the grammars.
+ATTRIBUTE: Final[Json] = {"type": "string", "format": "scim-attribute"}
+FILTER: Final[Json] = {"type": "string", "format": "scim-filter", "maxLength": MAX_LENGTH}
+
+_TEXT: Final[Json] = {"type": "string"}
+_FLAG: Final[Json] = {"type": "boolean"}
+_COUNT: Final[Json] = {"type": "integer", "minimum": 0}
+_NAMES: Final[Json] = {"type": "array", "items": _TEXT}
+_SUPPORTED: Final[Json] = {"supported": _FLAG}
+
+
+def reference(name: str) -> Json:
+    """A schema of `components`."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def list_of(*names: str) -> Json:
+    """A ListResponse of schemas of `components`."""
+    items = reference(names[0]) if len(names) == 1 else {"anyOf": [*map(reference, names)]}
+    return _closed(
+        {
+            "schemas": _urn(LIST_RESPONSE_URN),
+            "totalResults": {**_COUNT, "description": "Left out of pages by cursor."},
+            "startIndex": {"type": "integer", "minimum": 1},
+            "itemsPerPage": _COUNT,
+            "nextCursor": {**_TEXT, "description": "Where the next page begins (RFC 9865)."},
+            "Resources": {"type": "array", "items": items},
+        },
+        ["schemas", "itemsPerPage", "Resources"],
+    )
+
+
+def messages(resources: Sequence[str]) -> dict[str, Json]:
+    """All messages but lists; `resources` are the schemas of what may be sent in bulk."""
+    return {
+        "Error": _error(),
+        "PatchOp": _patch(),
+        "SearchRequest": _search(),
+        "BulkRequest": _bulk_request(resources),
+        "BulkResponse": _bulk_response(),
+        "ServiceProviderConfig": _service_provider_config(),
+        "ResourceType": _resource_type(),
+        "Schema": _schema(),
+    }
+
+
+def _urn(urn: str) -> Json:
+    """The `schemas` of an answer."""
+    return {"const": [urn]}
+
+
+def _named(urn: str) -> Json:
+    """The `schemas` of a request."""
+    return {**_NAMES, "default": [urn]}
+
+
+def _closed(properties: dict[str, Any], required: list[str] | None = None) -> Json:
+    wanted = list(properties) if required is None else required
+    return {
+        "type": "object",
+        "required": wanted,
+        "properties": properties,
+        "additionalProperties": False,
+    }
+
+
+def _error() -> Json:
+    return _closed(
+        {
+            "schemas": _urn(ERROR_URN),
+            "status": {"type": "string", "pattern": "^[45][0-9]{2}$"},
+            "scimType": {"enum": list(SCIM_TYPES)},
+            "detail": {**_TEXT, "description": "What was wrong and what to do, for people."},
+        },
+        ["schemas", "status", "detail"],
+    )
+
+
+def _patch() -> Json:
+    operation = {
+        "type": "object",
+        "required": ["op"],
+        "properties": {
+            "op": {"enum": [each.value for each in Op], "description": "In any case."},
+            "path": {
+                **_TEXT,
+                "format": "scim-path",
+                "maxLength": MAX_LENGTH,
+                "description": 'E.g. `name.givenName`, `emails[type eq "work"].value`.',
+            },
+            "value": {"description": "Required to add and to replace."},
+        },
+    }
+    operations = {"type": "array", "items": operation, "maxItems": MAX_OPERATIONS}
+    return {
+        "type": "object",
+        "required": ["Operations"],
+        "properties": {"schemas": _named(PATCH_OP_URN), "Operations": operations},
+    }
+
+
+def _search() -> Json:
+    return {
+        "type": "object",
+        "description": "A query, as GET has it in its parameters. Either startIndex or cursor.",
+        "properties": {
+            "schemas": _named(SEARCH_REQUEST_URN),
+            "attributes": {"type": "array", "items": ATTRIBUTE},
+            "excludedAttributes": {"type": "array", "items": ATTRIBUTE},
+            "filter": FILTER,
+            "sortBy": ATTRIBUTE,
+            "sortOrder": {"enum": ["ascending", "descending"]},
+            "startIndex": {"type": "integer"},
+            "count": {"type": "integer", "maximum": MAX_PAGE},
+            "cursor": _TEXT,
+        },
+    }
+
+
+def _bulk_request(resources: Sequence[str]) -> Json:
+    data = {"anyOf": [reference(name) for name in (*resources, "PatchOp")]}
+    operation = {
+        "type": "object",
+        "required": ["method", "path"],
+        "properties": {
+            "method": {"enum": list(METHODS)},
+            "path": {
+                **_TEXT,
+                "format": "scim-bulk-path",
+                "description": "E.g. `/Users`, `/Users/{id}`, `/Users/bulkId:a`.",
+            },
+            "bulkId": {
+                **_TEXT,
+                "format": "scim-bulk-id",
+                "description": "Required for a POST; what others call its resource.",
+            },
+            "version": {**_TEXT, "description": "Stands for If-Match."},
+            "data": {**data, "description": "Required but for a DELETE."},
+        },
+    }
+    return {
+        "type": "object",
+        "required": ["Operations"],
+        "properties": {
+            "schemas": _named(BULK_REQUEST_URN),
+            "failOnErrors": {"type": "integer", "minimum": 1},
+            "Operations": {"type": "array", "items": operation, "maxItems": MAX_BULK_OPERATIONS},
+        },
+    }
+
+
+def _bulk_response() -> Json:
+    result = _closed(
+        {
+            "location": _TEXT,
+            "method": _TEXT,
+            "bulkId": _TEXT,
+            "version": _TEXT,
+            "status": {"type": "string", "pattern": "^[2-5][0-9]{2}$"},
+            "response": reference("Error"),
+        },
+        ["method", "status"],
+    )
+    return _closed(
+        {
+            "schemas": _urn(BULK_RESPONSE_URN),
+            "Operations": {"type": "array", "items": result},
+        }
+    )
+
+
+def _meta() -> Json:
+    return _closed({"resourceType": _TEXT, "location": _TEXT})
+
+
+def _service_provider_config() -> Json:
+    scheme = _closed(
+        {
+            "type": _TEXT,
+            "name": _TEXT,
+            "description": _TEXT,
+            "specUri": _TEXT,
+            "primary": _FLAG,
+        }
+    )
+    return _closed(
+        {
+            "schemas": _urn(SERVICE_PROVIDER_CONFIG),
+            "documentationUri": _TEXT,
+            "patch": _closed(_SUPPORTED),
+            "bulk": _closed({**_SUPPORTED, "maxOperations": _COUNT, "maxPayloadSize": _COUNT}),
+            "filter": _closed({**_SUPPORTED, "maxResults": _COUNT}),
+            "pagination": _closed(
+                {
+                    "cursor": _FLAG,
+                    "index": _FLAG,
+                    "defaultPaginationMethod": {"enum": ["index", "cursor"]},
+                    "defaultPageSize": _COUNT,
+                    "maxPageSize": _COUNT,
+                    "cursorTimeout": _COUNT,
+                }
+            ),
+            "changePassword": _closed(_SUPPORTED),
+            "sort": _closed(_SUPPORTED),
+            "etag": _closed(_SUPPORTED),
+            "authenticationSchemes": {"type": "array", "items": scheme},
+            "meta": _meta(),
+        }
+    )
+
+
+def _resource_type() -> Json:
+    extension = _closed({"schema": _TEXT, "required": _FLAG})
+    return _closed(
+        {
+            "schemas": _urn(RESOURCE_TYPE_URN),
+            "id": _TEXT,
+            "name": _TEXT,
+            "endpoint": _TEXT,
+            "description": _TEXT,
+            "schema": _TEXT,
+            "schemaExtensions": {"type": "array", "items": extension},
+            "meta": _meta(),
+        }
+    )
+
+
+def _schema() -> Json:
+    attribute = {
+        "type": "object",
+        "required": ["name", "type", "multiValued"],
+        "properties": {
+            "name": _TEXT,
+            "type": {"enum": [each.value for each in Type]},
+            "multiValued": _FLAG,
+            "description": _TEXT,
+            "required": _FLAG,
+            "caseExact": _FLAG,
+            "mutability": {"enum": [each.value for each in Mutability]},
+            "returned": {"enum": [each.value for each in Returned]},
+            "uniqueness": {"enum": ["none", "server", "global"]},
+            "canonicalValues": _NAMES,
+            "referenceTypes": _NAMES,
+            "subAttributes": {"type": "array", "items": {"type": "object"}},
+        },
+        "additionalProperties": False,
+    }
+    return _closed(
+        {
+            "schemas": _urn(SCHEMA_URN),
+            "id": _TEXT,
+            "name": _TEXT,
+            "description": _TEXT,
+            "attributes": {"type": "array", "items": attribute},
+            "meta": _meta(),
+        },
+        ["schemas", "id", "name", "attributes", "meta"],
+    )

@@ -1,0 +1,68 @@
+"""Texts that look like those of SCIM clients, now and then with something wrong in them."""
+
+from hypothesis import strategies as st
+
+from gateway.scim.schema import GROUP, USER
+
+PATHS = sorted({path.text for each in (USER, GROUP) for path in each.whole})
+PARTS = ["value", "type", "primary", "display", "givenName", "formatted", "$ref", "nothing"]
+OPERATORS = ["eq", "ne", "co", "sw", "ew", "gt", "ge", "lt", "le", "EQ", "Co", "is"]
+LITERALS = [
+    *('"a"', '"ann@corp.test"', '"work"', '""', '"\\u00e9"', '"a\\"b"', '"', "'a'", '"\\ud800"'),
+    *("true", "FALSE", '"True"', "null", "1", "-1.5e300", "1e999", "bare", "bulkId:a"),
+    *('"2026-11-27T00:00:00Z"', '"0001-01-01T00:00:00+14:00"', '"%"', '"_"', '"\\\\"', "*"),
+    '"01999999-0000-7000-8000-000000000000"',
+]
+
+
+def attributes() -> st.SearchStrategy[str]:
+    """One path of an attribute, whole or in part."""
+    whole = st.sampled_from(PATHS)
+    return st.one_of(whole, st.tuples(whole, st.sampled_from(PARTS)).map(".".join))
+
+
+def attribute_lists() -> st.SearchStrategy[str]:
+    """As `attributes` and `excludedAttributes` have it."""
+    return st.lists(st.one_of(attributes(), st.text(max_size=5)), max_size=4).map(",".join)
+
+
+def filters() -> st.SearchStrategy[str]:
+    """A filter, most often one that parses."""
+    value = st.one_of(st.sampled_from(LITERALS), st.text(max_size=4))
+    comparison = st.tuples(attributes(), st.sampled_from(OPERATORS), value).map(" ".join)
+    presence = attributes().map("{} pr".format)
+    return st.recursive(
+        st.one_of(comparison, presence),
+        lambda inner: st.one_of(
+            st.tuples(inner, st.sampled_from(["and", "or", "AND"]), inner).map(" ".join),
+            inner.map("not ({})".format),
+            inner.map("({})".format),
+            st.tuples(st.sampled_from(PATHS), inner).map("{0[0]}[{0[1]}]".format),
+        ),
+        max_leaves=6,
+    )
+
+
+def patch_paths() -> st.SearchStrategy[str]:
+    """The path of a PATCH operation."""
+    chosen = st.tuples(st.sampled_from(PATHS), filters()).map("{0[0]}[{0[1]}]".format)
+    part = st.tuples(chosen, st.sampled_from(PARTS)).map(".".join)
+    return st.one_of(attributes(), chosen, part, filters())
+
+
+def versions() -> st.SearchStrategy[str]:
+    """If-Match and If-None-Match."""
+    tag = st.sampled_from(['W/"1"', '"1"', 'W/""', "W/1", '"a b"', 'W/"' + "a" * 40 + '"'])
+    return st.one_of(st.just("*"), st.lists(tag, min_size=1, max_size=3).map(", ".join))
+
+
+def bulk_ids() -> st.SearchStrategy[str]:
+    """Few, so that operations refer to each other, in circles, too."""
+    return st.sampled_from(["a", "b", "c", ""])
+
+
+def bulk_paths() -> st.SearchStrategy[str]:
+    """Where the operation of a bulk request leads."""
+    first = st.sampled_from(["/Users", "/Groups", "/Bulk", "/Me", "/", "Users", "//Users/"])
+    second = st.sampled_from(["/bulkId:a", "/bulkId:b", "/bulkId:", "/.search", "/nobody", "/%00"])
+    return st.one_of(first, st.tuples(first, second).map("".join))
