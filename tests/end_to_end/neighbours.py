@@ -7,7 +7,6 @@ names of its schema and of one of its users: the attacker knows them all.
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from uuid import uuid4
 
 import asyncpg
@@ -30,7 +29,7 @@ from tests.end_to_end.scim import Client
 from tests.end_to_end.single_sign_on import Company
 from tests.stack import Stack
 
-DATABASES = {"usersvc": "USERSVC_DATABASE_URL", "keysvc": "KEYSVC_DATABASE_URL"}
+DATABASES = ("users", "keys")
 HERD = "zebra"
 """What all names of the neighbour begin with, so that one can search for them without the mark."""
 
@@ -159,8 +158,8 @@ def _channel(stack: Stack, service: str) -> grpc.aio.Channel:
 async def rows(stack: Stack, organization_id: str) -> dict[str, list[str]]:
     """All that the databases hold of an organization, by table, byte for byte."""
     found: dict[str, list[str]] = {}
-    for service, variable in DATABASES.items():
-        connection = await asyncpg.connect(_setting(stack, service, variable))
+    for database in DATABASES:
+        connection = await asyncpg.connect(stack.database_url(database))
         try:
             tables = await connection.fetch(
                 """
@@ -173,13 +172,7 @@ async def rows(stack: Stack, organization_id: str) -> dict[str, list[str]]:
                     f"SELECT t::text FROM {table} AS t WHERE organization_id = $1 ORDER BY 1",
                     organization_id,
                 )
-                found[f"{service}.{table}"] = [text for (text,) in texts]
+                found[f"{database}.{table}"] = [text for (text,) in texts]
         finally:
             await connection.close()
     return found
-
-
-def _setting(stack: Stack, service: str, variable: str) -> str:
-    environment = Path(f"/proc/{stack.pid(service)}/environ").read_text().split("\0")
-    (value,) = [each.partition("=")[2] for each in environment if each.startswith(variable)]
-    return value

@@ -57,6 +57,7 @@ ACROSS = {
     "KeyService.WatchKeys": "tells gateways ids alone",
     "SsoService.FindSsoConnection": "finds out whose somebody's address is, before they sign in",
     "BatchService.Execute": "carries the others: each of them is sent by it, too",
+    "BatchService.Converse": "carries the others: each of them is sent by it, too",
 }
 """Methods that are not asked for one organization, and why that is right."""
 
@@ -234,20 +235,28 @@ class Caller:
                 stream = channel.unary_stream(path, encode, decode)(request)
                 return [str(each) for each in await _heard(stream)]
             found = [str(await channel.unary_unary(path, encode, decode)(request, timeout=20))]
-            return [*found, await self._in_batch(path, request, decode)] if users else found
+            return [*found, *await self._carried(path, request, decode)] if users else found
         except grpc.aio.AioRpcError as error:
             if error.code() in (grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL):
                 raise
             return [f"{error.details()} {error.trailing_metadata()}"]
 
-    async def _in_batch(self, path: str, request: Any, decode: Any) -> str:
+    async def _carried(self, path: str, request: Any, decode: Any) -> list[str]:
+        """The same call inside others, as the gateway sends most of its own."""
         call = batch_pb2.Call(
             method=path, request=request.SerializeToString(), metadata={}, timeout_ms=20_000
         )
         stub = batch_pb2_grpc.BatchServiceStub(self._users)
         executed = await stub.Execute(batch_pb2.ExecuteRequest(calls=[call]), timeout=20)
-        (outcome,) = executed.outcomes
-        return f"{decode(outcome.response)} {outcome.message} {outcome.status_details!r}"
+        conversation = stub.Converse(timeout=20)
+        await conversation.write(batch_pb2.ConverseRequest(calls=[call]))
+        await conversation.done_writing()
+        told = [outcome async for response in conversation for outcome in response.outcomes]
+        assert len(told) == 1
+        return [
+            f"{decode(each.response)} {each.message} {each.status_details!r}"
+            for each in (*executed.outcomes, *told)
+        ]
 
 
 async def _heard(stream: Any) -> list[Any]:
