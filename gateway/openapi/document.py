@@ -124,6 +124,8 @@ def _headers() -> Json:
         "Location": {"required": True, "schema": _TEXT},
         "ETag": {"required": True, "schema": _TEXT, "description": "The version of the resource."},
         "X-Request-Id": {"required": True, "schema": _TEXT, "description": "For our support."},
+        "RateLimit-Policy": {"schema": _TEXT, "description": "What an organization may send."},
+        "RateLimit": {"schema": _TEXT, "description": "What is left of it now."},
         "Retry-After": {"schema": _NUMBER, "description": "Seconds."},
         "WWW-Authenticate": {"schema": _TEXT},
     }

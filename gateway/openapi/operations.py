@@ -241,12 +241,11 @@ def rendered(operation: Operation, *, public: bool) -> Json:
 
 def _responses(operation: Operation, *, public: bool) -> Json:
     statuses = {*operation.refusals, 500, 503} | (set() if public else {401, 429})
+    headers = [*operation.headers, "X-Request-Id"]
+    headers += [] if public else ["RateLimit-Policy", "RateLimit"]
     success: Json = {
         "description": operation.summary,
-        "headers": {
-            name: {"$ref": f"#/components/headers/{name}"}
-            for name in (*operation.headers, "X-Request-Id")
-        },
+        "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in headers},
     }
     if operation.answer:
         success["content"] = {MEDIA_TYPE: {"schema": reference(operation.answer)}}
