@@ -186,3 +186,7 @@ bench: protos peers ## Measure the service beside its limits and its peers, with
 .PHONY: bench-full
 bench-full: protos peers ## The same with 100,000 people, too; growth to 1,000,000; memory (40 minutes)
 	@$(RUN) -m tests.benchmarks --full
+
+.PHONY: profile
+profile: protos ## Draw where gateway and usersvc spend their time under GETs: make profile [NAME=after]
+	@$(RUN) -m tests.benchmarks.profile --name $(or $(NAME),after)

@@ -89,8 +89,9 @@ async def _filled(stack: Stack, database: str, people: int) -> tuple[UUID, Work]
     organization_id: UUID = await connection.fetchval(
         "SELECT organization_id FROM users WHERE user_id = $1", first
     )
-    for start in range(1, people, 50_000):
-        end = min(people - 1, start + 49_999)
+    there = await connection.fetchval("SELECT count(*) FROM users")
+    for start in range(there, people, 50_000):
+        end = min(people, start + 50_000)
         await connection.execute(_FILL, organization_id, start, end, timeout=600)
     await connection.execute("VACUUM ANALYZE", timeout=600)
     rows = await connection.fetch(_CHOSEN, organization_id, SOME)
@@ -105,7 +106,7 @@ _FILL = """
     SELECT $1, now(), now(), 'u' || n || '@bench.test', 'u' || n, true, 'Ann', 'Li', 'Ann Li',
            jsonb_build_array(jsonb_build_object('value', 'u' || n || '@bench.test',
                                                 'type', 'work', 'primary', true))
-      FROM generate_series($2::bigint, $3::bigint) AS n
+      FROM generate_series($2::bigint + 1, $3::bigint) AS n
 """
 
 _CHOSEN = """
