@@ -20,6 +20,8 @@ from tests.benchmarks.processes import cpu_of_families
 from tests.benchmarks.service import Region
 from tests.benchmarks.statements import Statement
 
+FEW = 1_000
+"""So many requests are counted; more are timed, by whole seconds."""
 SCRIPTS = 100
 """With so many different arguments a statement is run: pgbench takes 128 scripts at most."""
 
@@ -56,7 +58,11 @@ class Pgbench:
     def _command(self, operation: str, connections: int, bound: Bound, folder: Path) -> list[str]:
         parts = urlsplit(self.database)
         command = [find_binaries().path("pgbench"), "--no-vacuum", "--protocol=prepared", "--log"]
-        command += [f"--client={connections}", "--jobs=1", f"--time={max(1, round(bound.seconds))}"]
+        command += [f"--client={connections}", "--jobs=1"]
+        if bound.requests <= FEW:
+            command += [f"--transactions={-(-bound.requests // connections)}"]
+        else:
+            command += [f"--time={max(1, round(bound.seconds))}"]
         command += [f"--host={parts.hostname}", f"--port={parts.port}"]
         command += [f"--username={parts.username}"]
         scripts = 1 if operation == "create" else SCRIPTS
