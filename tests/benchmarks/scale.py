@@ -40,6 +40,8 @@ class Growth:
 
 @dataclass(frozen=True)
 class Plan:
+    """How large the large ones are, and for how long they are measured."""
+
     people: int
     group: int
     rounds: int

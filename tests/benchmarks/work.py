@@ -11,7 +11,8 @@ from uuid import uuid4
 
 from tests.benchmarks.client import Check, Item, Request, request
 
-OPERATIONS = ("get", "filter", "create", "patch", "member", "mix")
+OPERATIONS = ("get", "filter", "patch", "member", "mix", "create")
+"""In the order in which they are measured: what makes the tenant grow comes last."""
 
 Removal = Callable[[str], dict[str, object]]
 
