@@ -99,15 +99,15 @@ def _scale(figures: Figures) -> str:
         (
             growth["what"],
             growth["connections"],
-            f"{growth['small']}: {growth['small_rate']:,.0f}/s",
-            f"{growth['large']}: {growth['large_rate']:,.0f}/s",
+            f"{growth['small']}: {growth['small_rate']:,.0f}/s, {growth['small_cpu']:,.0f} µs",
+            f"{growth['large']}: {growth['large_rate']:,.0f}/s, {growth['large_cpu']:,.0f} µs",
             f"{growth['large_rate'] / growth['small_rate']:.2f}",
             growth["wrong"],
         )
         for growth in scale["growths"]
     ]
     walk = scale["walk"]
-    table = _table(("", "connections", "small", "large", "large / small", "wrong"), rows)
+    table = _table(("", "connections", "small", "large", "rate, large / small", "wrong"), rows)
     return (
         f"Medians of {scale['rounds']} rounds; {_stamp(scale)}. A walk through all"
         f" {scale['people']:,} people by cursor took {walk['pages']:,} requests and"

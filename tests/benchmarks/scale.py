@@ -12,7 +12,7 @@ from pathlib import Path
 import aiohttp
 import asyncpg
 
-from tests.benchmarks.client import Bound, Check, Item, Sample, drive, request
+from tests.benchmarks.client import Bound, Check, Item, drive, request
 from tests.benchmarks.service import SOME, Region, service
 from tests.benchmarks.work import Work
 
@@ -30,6 +30,9 @@ class Growth:
     connections: int
     small_rate: float
     large_rate: float
+    small_cpu: float
+    """Microseconds of all processes and the database for a request."""
+    large_cpu: float
     wrong: int
 
     @property
@@ -76,9 +79,9 @@ def line(growth: Growth) -> str:
     """A growth as it is printed."""
     return (
         f"{growth.what:<12} {growth.connections:>3}"
-        f"  {growth.small:>20} {growth.small_rate:>8,.0f}/s"
-        f"  {growth.large:>20} {growth.large_rate:>8,.0f}/s  {growth.ratio:.2f}"
-        + (f"  {growth.wrong} wrong" if growth.wrong else "")
+        f"  {growth.small:>20} {growth.small_rate:>8,.0f}/s {growth.small_cpu:>8,.0f} µs"
+        f"  {growth.large:>20} {growth.large_rate:>8,.0f}/s {growth.large_cpu:>8,.0f} µs"
+        f"  {growth.ratio:.2f}" + (f"  {growth.wrong} wrong" if growth.wrong else "")
     )
 
 
@@ -133,14 +136,20 @@ async def _turns(
     plan: Plan,
     connections: int,
 ) -> Growth:
-    taken: tuple[list[Sample], list[Sample]] = ([], [])
+    taken: tuple[list[tuple[float, float]], list[tuple[float, float]]] = ([], [])
+    wrong = 0
     for round_ in range(plan.rounds + 1):  # the first one warms up
-        for (region, work), samples in zip((small, large), taken, strict=True):
-            bound = Bound(1_000_000, plan.seconds if round_ else plan.seconds / 2)
-            samples.append(await drive(region.server.address, connections, work(), bound))
-    rates = [round(statistics.median(each.rate for each in samples[1:]), 2) for samples in taken]
-    wrong = sum(sample.wrong for samples in taken for sample in samples)
-    return Growth(*names, connections, *rates, wrong)
+        for (region, work), rounds in zip((small, large), taken, strict=True):
+            server, before = region.server, region.server.cpu()
+            bound = Bound(1_000_000, plan.seconds)
+            sample = await drive(server.address, connections, work(), bound)
+            wrong += sample.wrong
+            if round_:
+                cpu = (server.cpu() - before) / len(sample.latencies) * 1e6
+                rounds.append((sample.rate, cpu))
+    rates = [round(statistics.median(rate for rate, _ in rounds), 2) for rounds in taken]
+    cpus = [round(statistics.median(cpu for _, cpu in rounds), 1) for rounds in taken]
+    return Growth(*names, connections, *rates, *cpus, wrong)
 
 
 # --- pages ------------------------------------------------------------------------------
