@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import re
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,9 @@ _NEEDS = (
     " root, or set /proc/sys/kernel/yama/ptrace_scope to 0; in a container, add the capability"
     " SYS_PTRACE. On macOS it needs root."
 )
+
+_TITLE = re.compile(r'(<text id="title"[^>]*>)[^<]*(</text>)')
+"""Of the drawing; py-spy puts its own command line there."""
 
 
 class NotAllowedError(Exception):
@@ -49,7 +53,7 @@ async def _record(region: Region, process: str, into: Path, name: str, seconds: 
     recorder = await asyncio.create_subprocess_exec(
         str(Path(sys.executable).with_name("py-spy")),
         *("record", "--pid", str(region.stack.pid(process)), "--output", str(target)),
-        *("--format", "flamegraph", "--function", "--nonblocking"),
+        *("--format", "flamegraph", "--function"),
         *("--duration", str(seconds), "--rate", str(RATE)),
         stdout=asyncio.subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -58,6 +62,8 @@ async def _record(region: Region, process: str, into: Path, name: str, seconds: 
     if recorder.returncode != 0:
         said = output.decode().strip()
         raise NotAllowedError(f"{said}\n\n{_NEEDS}" if "ermission" in said else said)
+    title = f"{process}: GET of a user, {CONNECTIONS} connections"
+    target.write_text(_TITLE.sub(rf"\g<1>{title}\g<2>", target.read_text()))
     return target
 
 
