@@ -54,6 +54,8 @@ async def _record(region: Region, process: str, into: Path, name: str, seconds: 
         str(Path(sys.executable).with_name("py-spy")),
         *("record", "--pid", str(region.stack.pid(process)), "--output", str(target)),
         *("--format", "flamegraph", "--function"),
+        # Stopped for each look, gRPC's waiting thread would seem to be at work.
+        "--nonblocking",
         *("--duration", str(seconds), "--rate", str(RATE)),
         stdout=asyncio.subprocess.PIPE,
         stderr=subprocess.STDOUT,
