@@ -180,11 +180,11 @@ $(SCIMMY)/node_modules/.complete: $(SCIMMY)/package-lock.json
 peers: $(PEERS:%=.venv-peers/%/.complete) $(SCIMMY)/node_modules/.complete
 
 .PHONY: bench
-bench: protos peers ## Measure the service beside its limits and its peers, with 1,000 people (8 minutes)
+bench: protos peers ## Measure the service beside its limits and its peers, with 1,000 people (6 minutes)
 	@$(RUN) -m tests.benchmarks
 
 .PHONY: bench-full
-bench-full: protos peers ## The same with 100,000 people, too; growth to 1,000,000; memory (40 minutes)
+bench-full: protos peers ## The same with 100,000 people, too; growth to 1,000,000; memory (35 minutes)
 	@$(RUN) -m tests.benchmarks --full
 
 .PHONY: profile
