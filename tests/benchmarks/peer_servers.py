@@ -138,6 +138,8 @@ async def _database(region: Region, name: str) -> str:
     )
     await connection.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{secret}'")
     await connection.execute(f"CREATE DATABASE {name} OWNER {name}")
+    # As a server has it; ours is set to keep its plans.
+    await connection.execute(f"ALTER DATABASE {name} SET plan_cache_mode = auto")
     await connection.close()
     return f"postgresql://{name}:{secret}@{parts.hostname}:{parts.port}/{name}"
 

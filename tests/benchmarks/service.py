@@ -28,7 +28,7 @@ class Region:
     stack: Stack
     server: Server
     database: str
-    """The users' database, as usersvc was told it."""
+    """The address of the users' database."""
     organization_id: UUID
 
     @property
@@ -43,7 +43,7 @@ async def service(folder: Path, people: int) -> AsyncIterator[Region]:
     PostgreSQL's account must be able to pass through the folder.
     """
     with running_stack(folder) as stack:
-        (database,) = _given(stack, "usersvc", "USERSVC_DATABASE_URL").values()
+        database = stack.database_url("users")
         organization_id, work = await _filled(stack, database, people)
         pids = [stack.pid(name) for name in ("gateway", "usersvc", "keysvc", "postgres")]
         parts = urlsplit(stack.url)
@@ -56,7 +56,7 @@ async def without_hop(region: Region) -> AsyncIterator[Server]:
     """The same code with usersvc inside the gateway, on the same database."""
     port = free_port()
     given = {
-        **_given(region.stack, "gateway", "GATEWAY_"),
+        **_settings_of_gateway(region.stack),
         "PYTHONPATH": f"{ROOT}:{ROOT / 'build'}",
         "GATEWAY_LISTEN": f"127.0.0.1:{port}",
         "USERSVC_DATABASE_URL": region.database,
@@ -70,10 +70,9 @@ async def without_hop(region: Region) -> AsyncIterator[Server]:
         yield Server("without the hop", ("127.0.0.1", port), work, pids)
 
 
-def _given(stack: Stack, process: str, prefix: str) -> dict[str, str]:
-    """What a process of the stack was told by its environment."""
-    environment = Path(f"/proc/{stack.pid(process)}/environ").read_text().split("\0")
-    return dict(each.split("=", 1) for each in environment if each.startswith(prefix))
+def _settings_of_gateway(stack: Stack) -> dict[str, str]:
+    environment = Path(f"/proc/{stack.pid('gateway')}/environ").read_text().split("\0")
+    return dict(each.split("=", 1) for each in environment if each.startswith("GATEWAY_"))
 
 
 async def _filled(stack: Stack, database: str, people: int) -> tuple[UUID, Work]:
@@ -92,7 +91,7 @@ async def _filled(stack: Stack, database: str, people: int) -> tuple[UUID, Work]
     there = await connection.fetchval("SELECT count(*) FROM users")
     for start in range(there, people, 50_000):
         end = min(people, start + 50_000)
-        await connection.execute(_FILL, organization_id, start, end, timeout=600)
+        await connection.execute(FILL, organization_id, start + 1, end, timeout=600)
     await connection.execute("VACUUM ANALYZE", timeout=600)
     rows = await connection.fetch(_CHOSEN, organization_id, SOME)
     await connection.close()
@@ -100,13 +99,13 @@ async def _filled(stack: Stack, database: str, people: int) -> tuple[UUID, Work]
     return organization_id, work
 
 
-_FILL = """
+FILL = """
     INSERT INTO users (organization_id, create_time, update_time, user_name, external_id, active,
                        given_name, family_name, name_formatted, emails)
     SELECT $1, now(), now(), 'u' || n || '@bench.test', 'u' || n, true, 'Ann', 'Li', 'Ann Li',
            jsonb_build_array(jsonb_build_object('value', 'u' || n || '@bench.test',
                                                 'type', 'work', 'primary', true))
-      FROM generate_series($2::bigint + 1, $3::bigint) AS n
+      FROM generate_series($2::bigint, $3::bigint) AS n
 """
 
 _CHOSEN = """
