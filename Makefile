@@ -73,6 +73,9 @@ lock: ## Lock the requirements anew, with hashes (needs uv)
 		--python-version 3.11 --no-strip-extras --no-annotate --no-header -o requirements/audit.txt
 	uv pip compile -q pyproject.toml --group fuzz -c requirements/dev.txt --generate-hashes --universal \
 		--python-version 3.11 --no-strip-extras --no-annotate --no-header -o requirements/fuzz.txt
+	for peer in $(PEERS); do uv pip compile -q --group peer-$$peer --generate-hashes --universal \
+		--python-version 3.11 --no-strip-extras --no-annotate --no-header \
+		-o requirements/peers/$$peer.txt || exit 1; done
 
 # pip-audit drags in what we would not have beside our own.
 AUDIT := .venv-audit
@@ -159,6 +162,31 @@ screenshots: protos ## Make the pictures of docs/portal.md anew (needs Chromium)
 	@mkdir -p docs/portal
 	@PORTAL_SCREENSHOTS=docs/portal $(BIN)/pytest -q tests/end_to_end/test_portal_story.py -k "connects or (phone and dark)"
 
+# The peers that the service is measured beside. What cannot be installed is left out, and said so.
+PEERS := django-scim2 scim2-server
+SCIMMY := requirements/peers/scimmy
+.venv-peers/%/.complete: requirements/peers/%.txt
+	@echo "Installing $* into .venv-peers/$* ..."
+	@$(PYTHON) -m venv .venv-peers/$*
+	@.venv-peers/$*/bin/pip install --quiet --disable-pip-version-check --require-hashes \
+		--only-binary :all: --requirement $< && touch $@ || echo "$* cannot be installed."
+
+$(SCIMMY)/node_modules/.complete: $(SCIMMY)/package-lock.json
+	@command -v npm >/dev/null || { echo "npm is not here: scimmy is not measured."; exit 0; }; \
+		cd $(SCIMMY) && npm ci --silent --no-audit --no-fund --ignore-scripts \
+		&& touch node_modules/.complete || echo "scimmy cannot be installed."
+
+.PHONY: peers
+peers: $(PEERS:%=.venv-peers/%/.complete) $(SCIMMY)/node_modules/.complete
+
 .PHONY: bench
-bench: protos ## Measure the service beside the same code without the hop between its processes
-	@PYTHONPATH=$(PYTHONPATH) $(BIN)/python -m tests.benchmarks
+bench: protos peers ## Measure the service beside its limits and its peers, with 1,000 people (6 minutes)
+	@$(RUN) -m tests.benchmarks
+
+.PHONY: bench-full
+bench-full: protos peers ## The same with 100,000 people, too; growth to 1,000,000; memory (35 minutes)
+	@$(RUN) -m tests.benchmarks --full
+
+.PHONY: profile
+profile: protos ## Draw where gateway and usersvc spend their time under GETs: make profile [NAME=after]
+	@$(RUN) -m tests.benchmarks.profile --name $(or $(NAME),after)

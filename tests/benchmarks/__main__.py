@@ -1,99 +1,111 @@
-"""`make bench`: the service beside the same code without the hop, in alternating rounds."""
+"""`make bench`: the service beside its limits and its peers, and the goals."""
 
 import argparse
-import json
-import statistics
 import tempfile
-from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
-from tests.benchmarks.client import Sample, drive
-from tests.benchmarks.processes import resident_bytes
-from tests.benchmarks.subjects import Subject, service
+from tests.benchmarks import comparison, document, figures, memory, scale
+from tests.benchmarks.client import Bound
+from tests.benchmarks.comparison import Row
+from tests.benchmarks.goals import goals
+from tests.benchmarks.peer_servers import PEERS
+from tests.benchmarks.work import OPERATIONS
 
-OPERATIONS = ("get", "filter", "create", "patch", "member", "mix")
-HEADER = (
-    f"{'operation':<10} {'connections':>11} {'subject':<16} {'requests/s':>10} {'p50 ms':>8}"
-    f" {'p99 ms':>8} {'CPU µs':>8} {'wrong':>6}"
-)
-
-
-async def main(options: argparse.Namespace) -> list[dict[str, object]]:
-    measured: dict[tuple[str, int, str], list[tuple[Sample, float]]] = defaultdict(list)
-    async with service(options.folder, options.people) as (whole, hopless, _):
-        for _ in range(options.rounds + 1):
-            for operation in options.operations:
-                for connections in (1, 32):
-                    for subject in (whole, hopless):
-                        sample, cpu = await _run(subject, operation, connections, options)
-                        measured[operation, connections, subject.name].append((sample, cpu))
-        memory = {pid: resident_bytes(pid) / 2**20 for pid in whole.pids[:3]}
-    print(HEADER)
-    rows = [
-        _row(*key, samples[1:])  # the first round warms up
-        for key, samples in measured.items()
-    ]
-    print("\nmemory of gateway, usersvc, keysvc:", *(f"{each:.0f} MiB" for each in memory.values()))
-    _ratios(rows)
-    return rows
+PARTS = ("1000", "100000", "scale", "memory")
 
 
-async def _run(
-    subject: Subject, operation: str, connections: int, options: argparse.Namespace
-) -> tuple[Sample, float]:
-    count = options.requests if connections > 1 else options.requests // 4
-    before = subject.cpu()
-    sample = await drive(subject.address, connections, subject.work.operation(operation, count))
-    return sample, (subject.cpu() - before) / count * 1e6
+async def main(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Measure the parts, each in a region of its own; parts that are left out stay as they were."""
+    known = {} if options.json else figures.read()
+    for part in options.parts:
+        own = folder / part
+        own.mkdir()
+        stamp = figures.stamp()
+        if part == "scale":
+            # Many short rounds: what else goes on here changes, and shall meet both sizes alike.
+            often = (4 * options.rounds, options.seconds / 2)
+            plan = scale.Plan(options.scale_people, options.group, *often)
+            known[part] = {**await scale.measure(own, plan, tell), **stamp}
+        elif part == "memory":
+            known[part] = {**await memory.measure(own, options.memory_seconds, tell), **stamp}
+        else:
+            result = await comparison.compare(own, _plan(options, int(part)), tell)
+            known.setdefault("comparisons", {})[part] = {**result.as_json(), **stamp}
+            _ratios(result.rows)
+            for each in result.left_out:
+                tell(each)
+        figures.write(known, options.json or figures.FIGURES)
+    return known
 
 
-def _row(
-    operation: str, connections: int, subject: str, rounds: list[tuple[Sample, float]]
-) -> dict[str, object]:
-    def median(values: list[float]) -> float:
-        return round(statistics.median(values), 3)
-
-    row: dict[str, object] = {
-        "operation": operation,
-        "connections": connections,
-        "subject": subject,
-        "rate": median([sample.rate for sample, _ in rounds]),
-        "p50": median([sample.percentile(50) for sample, _ in rounds]),
-        "p99": median([sample.percentile(99) for sample, _ in rounds]),
-        "cpu": median([cpu for _, cpu in rounds]),
-        "wrong": sum(sample.wrong for sample, _ in rounds),
-    }
-    print(
-        f"{operation:<10} {connections:>11} {subject:<16} {row['rate']:>10,.0f} {row['p50']:>8.2f}"
-        f" {row['p99']:>8.2f} {row['cpu']:>8.0f} {row['wrong']:>6}"
-    )
-    return row
+def _plan(options: argparse.Namespace, people: int) -> comparison.Plan:
+    bound = Bound(options.requests, options.seconds)
+    return comparison.Plan(people, options.rounds, bound, options.operations, options.peers)
 
 
-def _ratios(rows: list[dict[str, object]]) -> None:
-    found = {(row["operation"], row["connections"], row["subject"]): row for row in rows}
+def tell(text: str) -> None:
+    print(text, flush=True)
+
+
+def _ratios(rows: Sequence[Row]) -> None:
+    """What the service does of what the others do."""
+    found = {(row.operation, row.connections, row.subject): row for row in rows}
+    tell(f"\n{'the service and':<37} {'requests/s':>10} {'p50':>8} {'CPU':>8}")
     for (operation, connections, subject), row in found.items():
-        if subject == "service":
-            other = found[operation, connections, "without the hop"]
-            print(
-                f"{operation:<10} {connections:>3}: {row['rate'] / other['rate']:.2f} of the rate "
-                f"without the hop, {row['p50'] / other['p50']:.2f} times its p50"
-            )
+        service = found.get((operation, connections, "service"))
+        if service is None or subject == "service" or not (row.rate and row.p50 and row.cpu):
+            continue
+        tell(
+            f"{operation:<9} {connections:>4}  {subject:<21} {service.rate / row.rate:>10.2f}"
+            f" {service.p50 / row.p50:>8.2f} {service.cpu / row.cpu:>8.2f}"
+        )
+
+
+def _goals(known: Mapping[str, Any]) -> None:
+    tell("")
+    for goal in goals(known):
+        verdict = {True: "met", False: "NOT MET", None: "-"}[goal.met]
+        tell(f"{verdict:<8} {goal.what}: {goal.wanted}; {goal.measured}")
+
+
+def _wrong(known: Mapping[str, Any]) -> int:
+    """How many answers of the service were wrong."""
+    rows = [row for part in known.get("comparisons", {}).values() for row in part["rows"]]
+    wrong = sum(row["wrong"] for row in rows if row["subject"] == "service")
+    wrong += sum(growth["wrong"] for growth in known.get("scale", {}).get("growths", []))
+    return wrong + known.get("memory", {}).get("wrong", 0)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("--full", action="store_true", help="all parts, in longer rounds")
+    parser.add_argument("--parts", nargs="+", choices=PARTS)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, help="of a round of one subject, at most")
+    parser.add_argument("--requests", type=int, default=20_000, help="of a round, at most")
+    parser.add_argument("--operations", nargs="+", choices=OPERATIONS, default=OPERATIONS)
+    parser.add_argument("--peers", nargs="*", choices=list(PEERS), default=list(PEERS))
+    parser.add_argument("--scale-people", type=int, default=1_000_000)
+    parser.add_argument("--group", type=int, default=100_000)
+    parser.add_argument("--memory-seconds", type=float, default=600)
+    parser.add_argument("--json", type=Path, help="keep the figures there; the document stays")
+    given = parser.parse_args()
+    given.parts = given.parts or (PARTS if given.full else PARTS[:1])
+    given.seconds = given.seconds or (1.0 if given.full else 0.7)
+    return given
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument("--people", type=int, default=1_000)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--requests", type=int, default=2_000)
-    parser.add_argument("--operations", nargs="+", choices=OPERATIONS, default=OPERATIONS)
-    parser.add_argument("--json", type=Path)
-    given = parser.parse_args()
+    options = _options()
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
-        given.folder = Path(name)
-        given.folder.chmod(0o711)  # PostgreSQL's account passes through
-        result = uvloop.run(main(given))
-    if given.json:
-        given.json.write_text(json.dumps(result, indent=1) + "\n")
+        folder = Path(name)
+        folder.chmod(0o711)  # PostgreSQL's account passes through
+        known = uvloop.run(main(options, folder))
+    if options.json is None:
+        document.write(known)
+    _goals(known)
+    raise SystemExit(1 if _wrong(known) else 0)

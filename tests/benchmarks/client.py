@@ -7,6 +7,15 @@ from dataclasses import dataclass, field
 
 Request = bytes
 Check = Callable[[int, bytes], bool]
+Item = tuple[Request, Check]
+
+
+@dataclass(frozen=True)
+class Bound:
+    """Where a run ends: at so many requests, or after so many seconds, whatever comes first."""
+
+    requests: int
+    seconds: float
 
 
 @dataclass
@@ -16,6 +25,9 @@ class Sample:
     seconds: float = 0.0
     latencies: list[float] = field(default_factory=list)
     wrong: int = 0
+    first_wrong: str = ""
+    client_seconds: float = 0.0
+    """CPU of the client itself."""
 
     @property
     def rate(self) -> float:
@@ -26,6 +38,13 @@ class Sample:
         """A latency in milliseconds."""
         ordered = sorted(self.latencies)
         return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))] * 1_000
+
+    def take(self, seconds: float, right: bool, answer: Callable[[], str]) -> None:
+        """Count an answer, and remember the first wrong one."""
+        self.latencies.append(seconds)
+        if not right:
+            self.first_wrong = self.first_wrong or answer()
+            self.wrong += 1
 
 
 def request(method: str, path: str, host: str, token: str, body: bytes = b"") -> Request:
@@ -41,38 +60,118 @@ def request(method: str, path: str, host: str, token: str, body: bytes = b"") ->
 
 
 async def drive(
-    address: tuple[str, int], connections: int, requests: Iterator[tuple[Request, Check]]
+    address: tuple[str, int], connections: int, requests: Iterator[Item], bound: Bound
 ) -> Sample:
-    """Send all requests over so many connections, and check each answer."""
+    """Send requests over so many connections up to a bound, and check each answer."""
     sample = Sample()
-    began = time.perf_counter()
-    await asyncio.gather(*(_connection(address, requests, sample) for _ in range(connections)))
+    began, cpu = time.perf_counter(), time.process_time()
+    bounded = _bounded(requests, bound, began)
+    await asyncio.gather(*(_converse(address, bounded, sample) for _ in range(connections)))
     sample.seconds = time.perf_counter() - began
+    sample.client_seconds = time.process_time() - cpu
     return sample
 
 
-async def _connection(
-    address: tuple[str, int], requests: Iterator[tuple[Request, Check]], sample: Sample
-) -> None:
-    reader, writer = await asyncio.open_connection(*address)
-    try:
-        for sent, check in requests:
-            began = time.perf_counter()
-            writer.write(sent)
-            status, body = await _answer(reader)
-            sample.latencies.append(time.perf_counter() - began)
-            sample.wrong += not check(status, body)
-    finally:
-        writer.close()
+def _bounded(requests: Iterator[Item], bound: Bound, began: float) -> Iterator[Item]:
+    for _ in range(bound.requests):
+        if time.perf_counter() - began > bound.seconds:
+            return
+        yield next(requests)
 
 
-async def _answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
-    head = await reader.readuntil(b"\r\n\r\n")
-    lowered = head.lower()
-    length = 0
-    at = lowered.find(b"content-length:")
-    if at >= 0:
-        length = int(head[at + 15 : head.index(b"\r\n", at)])
-    elif b"transfer-encoding: chunked" in lowered:
-        raise AssertionError("an answer in chunks is not read by this client")
-    return int(head[9:12]), await reader.readexactly(length) if length else b""
+async def _converse(address: tuple[str, int], requests: Iterator[Item], sample: Sample) -> None:
+    """One connection, made anew as often as the other side closes it."""
+    loop = asyncio.get_running_loop()
+    more = True
+    while more:
+        ended = loop.create_future()
+        transport, _ = await loop.create_connection(
+            lambda ended=ended: _Conversation(requests, sample, ended), *address
+        )
+        try:
+            more = await ended
+        finally:
+            transport.close()
+
+
+class _Conversation(asyncio.Protocol):
+    """Sends one request after the other over a connection."""
+
+    def __init__(
+        self, requests: Iterator[Item], sample: Sample, ended: "asyncio.Future[bool]"
+    ) -> None:
+        self._requests = requests
+        self._sample = sample
+        self._ended = ended
+        self._check: Check | None = None
+        self._began = 0.0
+        self._buffer = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        self._next()
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer = self._buffer + data if self._buffer else data
+        answer = parse(self._buffer)
+        if answer is None:
+            return
+        seconds = time.perf_counter() - self._began
+        status, body, stays = answer
+        self._buffer = b""
+        check, self._check = self._check, None
+        self._sample.take(seconds, check(status, body), lambda: f"{status} {body[:200]!r}")
+        if stays:
+            self._next()
+        else:
+            self._end(more=True)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._check is not None:
+            seconds = time.perf_counter() - self._began
+            self._sample.take(seconds, False, lambda: f"the connection was lost: {error}")
+        self._end(more=True)
+
+    def _next(self) -> None:
+        item = next(self._requests, None)
+        if item is None:
+            self._end(more=False)
+            return
+        sent, self._check = item
+        self._began = time.perf_counter()
+        self._transport.write(sent)
+
+    def _end(self, *, more: bool) -> None:
+        if not self._ended.done():
+            self._ended.set_result(more)
+
+
+def parse(buffer: bytes) -> tuple[int, bytes, bool] | None:
+    """Status, body and whether the connection stays; None as long as the answer is not whole.
+
+    Nothing is sent before the answer to what was sent last, so the buffer ends with the answer.
+    """
+    end = buffer.find(b"\r\n\r\n")
+    if end < 0:
+        return None
+    head, body = buffer[: end + 2].lower(), buffer[end + 4 :]
+    stays = b"\r\nconnection: close" not in head
+    if b"\r\ntransfer-encoding: chunked" in head:
+        whole = _unchunked(body)
+        return None if whole is None else (int(head[9:12]), whole, stays)
+    at = head.find(b"\r\ncontent-length:")
+    length = int(head[at + 17 : head.index(b"\r\n", at + 2)]) if at >= 0 else 0
+    return (int(head[9:12]), body, stays) if len(body) >= length else None
+
+
+def _unchunked(body: bytes) -> bytes | None:
+    parts, at = [], 0
+    while (line := body.find(b"\r\n", at)) >= 0:
+        size = int(body[at:line], 16)
+        if len(body) < line + 2 + size + 2:
+            return None
+        if size == 0:
+            return b"".join(parts)
+        parts.append(body[line + 2 : line + 2 + size])
+        at = line + 2 + size + 2
+    return None

@@ -16,6 +16,11 @@ def family(pid: int) -> list[int]:
     return [pid, *(child.pid for child in process.children(recursive=True))]
 
 
+def cpu_of_families(pids: Iterable[int]) -> float:
+    """User and system time so far of processes and all that came of them, in seconds."""
+    return cpu_seconds({member for pid in pids for member in family(pid)})
+
+
 def cpu_seconds(pids: Iterable[int]) -> float:
     """User and system time so far, that of ended children of theirs included."""
     total = 0

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from tests.benchmarks.subjects import FILL
+from tests.benchmarks.service import FILL
 from tests.benchmarks.work import Work
 from tests.end_to_end.operators import operator
 from tests.stack import Stack

@@ -1,0 +1,18 @@
+"""Users and groups as django-scim2's documentation makes them: its mixins and Django's own user."""
+
+from django.contrib.auth.models import AbstractUser
+from django.db import models
+from django_scim.models import AbstractSCIMGroupMixin, AbstractSCIMUserMixin
+
+
+class Group(AbstractSCIMGroupMixin):
+    name = models.CharField(max_length=150, unique=True)
+
+
+class User(AbstractSCIMUserMixin, AbstractUser):
+    user_permissions = None  # SCIM knows none
+    groups = models.ManyToManyField(Group, related_name="user_set")
+
+    @property
+    def scim_groups(self):
+        return self.groups

@@ -1,0 +1,50 @@
+"""Processes that are started to be measured."""
+
+import asyncio
+import os
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+STOP_SECONDS = 30.0
+
+
+@contextmanager
+def running(
+    command: Sequence[str], folder: Path, given: Mapping[str, str], log: Path | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process as long as the context lasts; of our environment it sees only what is usual."""
+    with (log or Path(os.devnull)).open("ab") as output:
+        process = subprocess.Popen(command, cwd=folder, env=environment(given), stdout=output)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def environment(given: Mapping[str, str]) -> dict[str, str]:
+    """What a process sees."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    return {**kept, **given}
+
+
+async def listening(process: subprocess.Popen[bytes], port: int, seconds: float = 20.0) -> None:
+    """Until the process takes connections. Refuses (TimeoutError) when it does not, or ended."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise TimeoutError(f"{process.args} does not listen on {port}") from None
+            await asyncio.sleep(0.05)
+        else:
+            writer.close()
+            return

@@ -1,0 +1,52 @@
+"""A very short run of the benchmark, against the real service."""
+
+from pathlib import Path
+
+from tests.benchmarks.client import Bound
+from tests.benchmarks.comparison import Plan, compare
+from tests.benchmarks.service import service
+from tests.benchmarks.work import OPERATIONS
+
+LIMITS = {
+    "aiohttp": {"get"},
+    "asyncpg": {"get", "filter", "create"},
+    "asyncpg, and the log": {"create"},
+    "pgbench": {"get", "filter", "create"},
+    "pgbench, and the log": {"create"},
+}
+
+
+async def test_every_subject_does_its_work_and_no_answer_is_wrong(passable: Path):
+    plan = Plan(
+        people=100,
+        rounds=1,
+        bound=Bound(40, 0.2),
+        operations=OPERATIONS,
+        peers=(),
+        connections=(8,),
+    )
+
+    result = await compare(passable, plan, tell=lambda _: None)
+
+    done: dict[str, set[str]] = {}
+    for row in result.rows:
+        done.setdefault(row.subject, set()).add(row.operation)
+    all_of_them = set(OPERATIONS)
+    assert done == {"service": all_of_them, "without the hop": all_of_them, **LIMITS}
+    assert {row.subject: row.first_wrong for row in result.rows if row.wrong} == {}
+    assert [row for row in result.rows if row.rate <= 0 or row.requests == 0] == []
+    assert result.left_out == []
+
+
+async def test_answers_of_the_service_that_are_not_as_expected_are_counted(passable: Path):
+    async with service(passable, people=20) as region:
+        work = region.server.work
+        right = await region.server.run("get", 4, Bound(20, 10))
+        work.people = [(user_id, f"not-{name}") for user_id, name in work.people]
+        of_others = await region.server.run("get", 4, Bound(20, 10))
+        work.token = "cak_us_nobody"
+        refused = await region.server.run("patch", 4, Bound(20, 10))
+
+    assert (right.wrong, of_others.wrong, refused.wrong) == (0, 20, 20)
+    assert of_others.rate == refused.rate == 0
+    assert refused.first_wrong.startswith("401")
