@@ -76,6 +76,7 @@ lock: ## Lock the requirements anew, with hashes (needs uv)
 	for peer in $(PEERS); do uv pip compile -q --group peer-$$peer --generate-hashes --universal \
 		--python-version 3.11 --no-strip-extras --no-annotate --no-header \
 		-o requirements/peers/$$peer.txt || exit 1; done
+	.ci/plain-forms requirements/*.txt requirements/peers/*.txt
 
 # pip-audit drags in what we would not have beside our own.
 AUDIT := .venv-audit
