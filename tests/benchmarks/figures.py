@@ -15,6 +15,9 @@ from tests.stack import ROOT
 FOLDER = ROOT / "docs" / "performance"
 FIGURES = FOLDER / "figures.json"
 
+_CHANGED = ("diff", "HEAD", "--", ":!docs")
+"""What was changed since the revision, figures of the parts before aside."""
+
 
 def read(path: Path = FIGURES) -> dict[str, Any]:
     """All figures; none if there are none yet."""
@@ -30,7 +33,7 @@ def stamp() -> dict[str, str]:
     """Of which day, revision and machine figures are."""
     return {
         "day": datetime.now(UTC).date().isoformat(),
-        "revision": _git("rev-parse", "--short", "HEAD") + ("+" if _git("diff", "HEAD") else ""),
+        "revision": _git("rev-parse", "--short", "HEAD") + ("+" if _git(*_CHANGED) else ""),
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python "
         f"{platform.python_version()}",
     }
