@@ -83,7 +83,9 @@ class Lists:
         Elsewhere a statement is planned once (`plan_cache_mode`, docs/operations.md).
         """
         async with self._database.transaction() as db:
-            await db.execute("SET LOCAL plan_cache_mode = force_custom_plan")
+            await db.execute(
+                "SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL enable_seqscan = on"
+            )
             yield db
 
     async def _scan(self, statement: str, where: Where) -> list[Row]:

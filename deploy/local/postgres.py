@@ -38,6 +38,8 @@ STEADY: Mapping[str, str] = {
     # Nearly every statement finds what it wants by a key: one plan is as good as the next, and
     # planning costs more than running. Those whose plan is worth its while ask for one anew.
     "plan_cache_mode": "force_generic_plan",
+    # A plan that is kept must not be one for the table as it was when it was empty.
+    "enable_seqscan": "off",
     # A host that is gone shall not hold what its transactions have locked.
     "tcp_keepalives_idle": "10",
     "tcp_keepalives_interval": "5",

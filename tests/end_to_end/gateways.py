@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import subprocess
 import sys
 import threading
@@ -65,7 +66,7 @@ def running_gateway(stack: Stack, **settings: object) -> Iterator[Gateway]:
             "GATEWAY_REGION": "us",
             "GATEWAY_USERSVC": f"127.0.0.1:{stack.service_port('usersvc')}",
             "GATEWAY_KEYSVC": f"127.0.0.1:{stack.service_port('keysvc')}",
-            "GATEWAY_CURSOR_SECRET": "00" * 32,
+            "GATEWAY_CURSOR_SECRET": secrets.token_hex(32),
             **given,
         },
         stdout=subprocess.PIPE,
