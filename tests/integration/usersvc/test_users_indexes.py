@@ -231,9 +231,10 @@ async def test_what_is_found_by_keys_is_planned_once(crowded_url: str):
 async def test_a_plan_made_for_an_empty_table_reads_no_whole_table_later(users_url: str):
     connection = await asyncpg.connect(users_url)
     try:
-        plan = await connection.fetchval(
-            "EXPLAIN (FORMAT json, GENERIC_PLAN) SELECT max(number) FROM changes WHERE number <= $1"
+        await connection.execute(
+            "PREPARE edge (bigint) AS SELECT max(number) FROM changes WHERE number <= $1"
         )
+        plan = await connection.fetchval("EXPLAIN (FORMAT json) EXECUTE edge (7)")
     finally:
         await connection.close()
     assert "changes_number_idx" in plan
