@@ -1,5 +1,6 @@
 """Calls of a server's own methods that came inside another call."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
@@ -96,6 +97,9 @@ class InnerCalls:
             return _ended(grpc.StatusCode.INVALID_ARGUMENT, "The request cannot be read.")
         except _AbortedError as aborted:
             return aborted.ended
+        except Exception as fault:
+            logging.getLogger(__name__).error("fault", exc_info=fault)
+            return _ended(grpc.StatusCode.INTERNAL, "internal error")
 
 
 def _ended(code: grpc.StatusCode, message: str) -> Ended:
@@ -104,3 +108,4 @@ def _ended(code: grpc.StatusCode, message: str) -> Ended:
 
 LATE: Final = _ended(grpc.StatusCode.DEADLINE_EXCEEDED, "The deadline passed.")
 """What became of a call that was cancelled at its deadline."""
+CANCELLED: Final = _ended(grpc.StatusCode.CANCELLED, "The call was cancelled.")

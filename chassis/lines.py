@@ -2,6 +2,7 @@
 
 import asyncio
 import atexit
+import contextlib
 import threading
 from typing import BinaryIO, Final
 
@@ -21,7 +22,7 @@ class Lines:
         self._stream = stream
         self._lock = threading.Lock()
         self._waiting: list[bytes] = []
-        self._due = False
+        self._due_on: asyncio.AbstractEventLoop | None = None
         self._free = 0.0
         atexit.register(self._write)
 
@@ -37,17 +38,19 @@ class Lines:
         except RuntimeError:
             self._write()
             return
-        if not self._due:
-            self._due = True
+        if self._due_on is not loop:
+            self._due_on = loop
             if loop.time() < self._free:
                 loop.call_at(self._free, self._write_on, loop)
             else:
                 loop.call_soon(self._write_on, loop)
 
     def _write_on(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._due = False
+        self._due_on = None
         self._free = loop.time() + GATHER_SECONDS
-        self._write()
+        # What cannot be written is lost: the loop would tell of it by another line, and so on.
+        with contextlib.suppress(OSError, ValueError):
+            self._write()
 
     def _write(self) -> None:
         with self._lock:

@@ -7,13 +7,14 @@ caller sees no difference.
 """
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable, Sequence, Set
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import grpc
 from grpc.aio import AioRpcError
 
-from gateway.conversation import Conversation, refusal
+from gateway.conversation import Conversation, NeverSentError, refusal
 
 if TYPE_CHECKING:
     from cloudacademy.batch.v1.batch_pb2_grpc import BatchServiceAsyncStub
@@ -25,6 +26,8 @@ LIFETIME_SECONDS: Final = 5.0
 With the deadline of its last calls it has to end before the server, who ends each
 connection at some age, loses patience (`chassis.server`).
 """
+SMALL_BYTES: Final = 64 * 1024
+"""What is larger goes alone: others would wait behind it, and a message has a limit."""
 SILENCE_SECONDS: Final = 1.0
 """How long a server may owe outcomes without a word before others are asked."""
 APART_SECONDS: Final = 60.0
@@ -75,41 +78,44 @@ class Coalescer:
         ) -> Response:
             loop = asyncio.get_running_loop()
             deadline = loop.time() + timeout
-            stream = self._stream(loop.time())
+            content = request_serializer(request)
+            stream = self._stream(loop.time()) if len(content) <= SMALL_BYTES else None
             if stream is not None:
                 try:
-                    outcome = await stream.call(
-                        method, request_serializer(request), metadata, timeout
-                    )
-                except AioRpcError as lost:
-                    if not self._is_made_alone(lost, repeatable=repeatable):
+                    outcome = await stream.call(method, content, metadata, timeout)
+                    if not outcome.code:
+                        return response_deserializer(outcome.response)
+                    code = _CODES[outcome.code]
+                    raise refusal(code, outcome.message, outcome.status_details)
+                except NeverSentError:
+                    pass
+                except AioRpcError as error:
+                    if not self._is_made_alone(error, repeatable=repeatable):
                         raise
-                else:
-                    if outcome.code:
-                        code = _CODES[outcome.code]
-                        raise refusal(code, outcome.message, outcome.status_details)
-                    return response_deserializer(outcome.response)
             left = max(0.001, deadline - loop.time())
             return await alone(request, timeout=left, metadata=metadata)
 
         return call
 
-    def _is_made_alone(self, lost: AioRpcError, *, repeatable: bool) -> bool:
-        if lost.code() is grpc.StatusCode.UNIMPLEMENTED:  # an earlier release: it never began
+    def _is_made_alone(self, error: AioRpcError, *, repeatable: bool) -> bool:
+        """Whether a call is made once more, as the channel would repeat it: perhaps elsewhere."""
+        if error.code() is grpc.StatusCode.UNIMPLEMENTED:  # an earlier release: it never began
             self._apart_until = asyncio.get_running_loop().time() + APART_SECONDS
             return True
-        return repeatable and lost.code() is grpc.StatusCode.UNAVAILABLE
+        return repeatable and error.code() is grpc.StatusCode.UNAVAILABLE
 
     def _stream(self, now: float) -> Conversation | None:
         """The stream for the next call, None while calls go alone."""
         if now < self._apart_until:
             return None
         for stream in self._streams:
-            if now - stream.began > LIFETIME_SECONDS or _is_silent(stream, now):
+            if now > stream.ends or _is_silent(stream, now):
                 stream.leave()
         self._streams = [stream for stream in self._streams if not stream.over]
         if len(self._streams) < STREAMS:
-            self._streams.append(Conversation(self._stub, now))
+            # Gateways that began together shall not change replicas together.
+            life = LIFETIME_SECONDS * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+            self._streams.append(Conversation(self._stub, now, now + life))
         return min(self._streams, key=_waiting)
 
 

@@ -1,6 +1,7 @@
 """Calls that come on one stream, each carried out as if it had come by itself."""
 
 import asyncio
+import functools
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
@@ -8,7 +9,7 @@ from typing import Any, Final, TypeAlias
 import grpc
 from cloudacademy.batch.v1 import batch_pb2
 
-from chassis.inner_calls import LATE, Ended, InnerCalls
+from chassis.inner_calls import CANCELLED, LATE, Ended, InnerCalls
 from usersvc.errors import InvalidField
 
 MAX_SECONDS: Final = 30.0
@@ -28,7 +29,7 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 @dataclass(slots=True)
 class _Running:
-    task: asyncio.Task[None]
+    task: asyncio.Task[Ended]
     deadline: asyncio.TimerHandle
     is_late: bool = False
 
@@ -92,24 +93,25 @@ class Conversation:
         if call.number in self._running:
             raise InvalidField("calls.number", "is that of a call that still runs")
         seconds = min(call.timeout_ms / 1_000, MAX_SECONDS)
-        self._running[call.number] = _Running(
-            asyncio.create_task(self._run(call)),
-            self._loop.call_later(seconds, self._expire, call.number),
+        task = asyncio.create_task(
+            self._calls.run(call.method, call.request, call.metadata, self._context)
         )
+        self._running[call.number] = _Running(
+            task, self._loop.call_later(seconds, self._expire, call.number)
+        )
+        task.add_done_callback(functools.partial(self._settle, call.number))
 
-    async def _run(self, call: batch_pb2.Call) -> None:
-        try:
-            ended = await self._calls.run(call.method, call.request, call.metadata, self._context)
-        except asyncio.CancelledError:
-            running = self._running.pop(call.number, None)
-            if running is None or not running.is_late:
-                raise
-            self._tell(outcome(LATE, call.number))
+    def _settle(self, number: int, task: asyncio.Task[Ended]) -> None:
+        """Tell what became of a call, even of one that was cancelled before its first step."""
+        running = self._running.get(number)
+        if running is None or running.task is not task:  # given up
+            return
+        del self._running[number]
+        running.deadline.cancel()
+        if task.cancelled():
+            self._tell(outcome(LATE if running.is_late else CANCELLED, number))
         else:
-            running = self._running.pop(call.number, None)
-            if running is not None:
-                running.deadline.cancel()
-                self._tell(outcome(ended, call.number))
+            self._tell(outcome(task.result(), number))
 
     def _expire(self, number: int) -> None:
         """End a call; it is told once its statement has ended, too."""

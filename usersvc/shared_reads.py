@@ -43,23 +43,35 @@ class SharedReads(Generic[Key, Value]):
             task = asyncio.create_task(self._read(organization_id, waiting))
             self._reading.add(task)
             task.add_done_callback(self._reading.discard)
+            _end_with(task, [future for futures in waiting.values() for future in futures])
 
     async def _read(
         self, organization_id: UUID, waiting: Mapping[Key, Sequence[asyncio.Future[Value]]]
     ) -> None:
         try:
             found = await self._many(organization_id, list(waiting))
+            values = {key: found[key] for key in waiting}
         except Exception as error:  # noqa: BLE001 - each of them has to be told
-            for future in _unanswered(waiting):
-                future.set_exception(error)
+            for futures in waiting.values():
+                for future in _unanswered(futures):
+                    future.set_exception(error)
         else:
             for key, futures in waiting.items():
-                for future in _unanswered({key: futures}):
-                    future.set_result(found[key])
+                for future in _unanswered(futures):
+                    future.set_result(values[key])
 
 
-def _unanswered(
-    waiting: Mapping[Key, Sequence[asyncio.Future[Value]]],
-) -> list[asyncio.Future[Value]]:
+def _unanswered(futures: Sequence[asyncio.Future[Value]]) -> list[asyncio.Future[Value]]:
     """All but those whose caller has given up."""
-    return [future for futures in waiting.values() for future in futures if not future.done()]
+    return [future for future in futures if not future.done()]
+
+
+def _end_with(task: asyncio.Task[None], futures: Sequence[asyncio.Future[Value]]) -> None:
+    """Cancel a read, and its statement, once all who asked have given up."""
+
+    def look(future: asyncio.Future[Value]) -> None:
+        if future.cancelled() and all(each.done() for each in futures):
+            task.cancel()
+
+    for future in futures:
+        future.add_done_callback(look)

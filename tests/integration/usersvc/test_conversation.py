@@ -23,12 +23,14 @@ from chassis.bell import Bell
 from chassis.database import Database
 from chassis.envelope import Envelope
 from chassis.inner_calls import InnerCalls
+from chassis.refusal import DatabaseUnavailable
 from chassis.status import from_rpc_error
 from gateway import coalescing
 from gateway.coalescing import Coalescer
 from gateway.conversation import FEW_CALLS, MAX_CALLS
 from tests.integration.usersvc.user_calls import ACME, NOBODY, create, get, invalid_field
 from usersvc.batch_servicer import CARRIERS, BatchServicer
+from usersvc.conversation import Conversation
 from usersvc.list_store import Lists
 from usersvc.schema_store import SchemaStore
 from usersvc.user_store import UserStore
@@ -392,3 +394,89 @@ async def test_writes_together_are_each_made_once(region: Region, db):
     assert {from_rpc_error(each).reason for each in unlike(ended, users_pb2.User)} == {
         "USER_NAME_TAKEN"
     }
+
+
+async def test_large_requests_take_no_small_one_along(region: Region):
+    stub = region.together()
+
+    async def make(name: str, title: str) -> str:
+        user = users_pb2.User(user_name=name, title=title)
+        request = users_pb2.CreateUserRequest(organization_id=ACME, user=user)
+        try:
+            return (await stub.CreateUser(request, timeout=10)).user.user_name
+        except grpc.aio.AioRpcError as error:
+            return from_rpc_error(error).reason
+
+    large = [make(f"large{number}@corp.test", "x" * 1_000_000) for number in range(20)]
+    small = [make(f"small{number}@corp.test", "Dr.") for number in range(5)]
+    ended = await asyncio.gather(*large, *small)
+    assert ended[:20] == ["INVALID_FIELD"] * 20
+    assert ended[20:] == [f"small{number}@corp.test" for number in range(5)]
+
+
+async def test_what_was_given_up_before_it_left_is_never_sent(region: Region):
+    stub = region.together()
+
+    async def make(number: int) -> None:
+        user = users_pb2.User(user_name=f"u{number}@corp.test")
+        request = users_pb2.CreateUserRequest(organization_id=ACME, user=user)
+        await stub.CreateUser(request, timeout=0.3)
+
+    held = asyncio.Event()
+    converse = region.Converse
+
+    def slow() -> Any:
+        stream = converse()
+        write = stream.write
+
+        async def late(message: pb.ConverseRequest) -> None:
+            await held.wait()
+            await write(message)
+
+        stream.write = late
+        return stream
+
+    region.Converse = slow
+    ended = await asyncio.gather(*(make(n) for n in range(160)), return_exceptions=True)
+    assert {each.code() for each in ended} == {StatusCode.DEADLINE_EXCEEDED}
+    held.set()
+    last = users_pb2.CreateUserRequest(organization_id=ACME, user={"user_name": "last@corp.test"})
+    await stub.CreateUser(last, timeout=5)  # behind whatever the stream still had to send
+    assert sum(region.sizes) <= MAX_CALLS + 1
+
+
+async def test_a_read_that_a_replica_cannot_answer_is_made_again(region: Region, monkeypatch):
+    ann = await create(region.users, "ann@corp.test")
+    get_user, failed = UserStore.get, []
+
+    async def fails_once(store: UserStore, *arguments: Any, **options: Any) -> Any:
+        if not failed:
+            failed.append(True)
+            raise DatabaseUnavailable
+        return await get_user(store, *arguments, **options)
+
+    monkeypatch.setattr(UserStore, "get", fails_once)
+    assert await getter(region.together())(ann.id) == ann
+    assert len(region.lines) == 3
+
+
+async def test_a_call_that_is_late_before_it_began_is_told_as_late():
+    inner = InnerCalls(Envelope(structlog.wrap_logger(None, processors=[LogCapture()])))
+    conversation = Conversation(inner, None)
+    conversation._begin(reading(1, NOBODY))
+    conversation._expire(1)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert conversation._running == {}
+    assert [each.code for each in conversation._outcomes] == [StatusCode.DEADLINE_EXCEEDED.value[0]]
+
+
+async def test_shared_reads_end_with_the_last_who_asked(region: Region, db):
+    ann = await create(region.users, "ann@corp.test")
+    stream = region.batch.Converse()
+    async with db.transaction():
+        await db.execute("LOCK TABLE users")
+        await stream.write(pb.ConverseRequest(calls=[reading(n, ann.id) for n in range(4)]))
+        await until(db, waiting=2)
+        await stream.write(pb.ConverseRequest(given_up=range(4)))
+        await until(db, waiting=0)

@@ -16,6 +16,9 @@ class Written(io.BytesIO):
         super().__init__()
         self.writes: list[bytes] = []
 
+    def flush(self) -> None:
+        pass
+
     def write(self, data: bytes) -> int:
         self.writes.append(bytes(data))
         return len(data)
@@ -55,6 +58,20 @@ async def test_another_thread_writes_at_once_with_all_that_waits():
     thread.start()
     thread.join()
     assert stream.writes == [b"one\ntwo\n"]
+
+
+async def test_what_cannot_be_written_is_no_fault_that_tells_of_itself():
+    stream, told = Written(), []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    lines = Lines(stream)
+    stream.close()
+    stream.write = lambda data: (_ for _ in ()).throw(BrokenPipeError())
+    tell(lines, b"one\n")
+    await asyncio.sleep(2 * GATHER_SECONDS)
+    del stream.write
+    tell(lines, b"two\n")
+    await asyncio.sleep(2 * GATHER_SECONDS)
+    assert (stream.writes, told) == ([b"two\n"], [])
 
 
 def test_what_waits_when_the_process_ends_is_written():

@@ -1,0 +1,12 @@
+"""What is in the repository is the project's own."""
+
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_nothing_that_git_ignores_is_tracked():
+    asked = ("git", "ls-files", "--cached", "--ignored", "--exclude-standard")
+    done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == []
