@@ -50,13 +50,18 @@ def _problems_elsewhere(parts: SplitResult, options: Mapping[str, Sequence[str]]
 
 
 def _hosts(parts: SplitResult, options: Mapping[str, Sequence[str]]) -> Sequence[str]:
-    """All hosts that an address names, in its place for them or in an option, which counts more.
+    """All hosts that an address names, in its place for them and in an option.
+
+    Of the two, asyncpg connects to the first, libpq to the second: both count.
 
     Refuses (ValueError) a port that is no number: a library would show it, and part of a password
     may stand there.
     """
-    found = [_host(each) for each in parts.netloc.rpartition("@")[2].split(",")]
-    return options["host"][-1].split(",") if "host" in options else found
+    place = parts.netloc.rpartition("@")[2]
+    optional = [host for each in options.get("host", ()) for host in each.split(",")]
+    if optional and not place:
+        return optional
+    return [*map(_host, place.split(",")), *optional]
 
 
 def _host(address: str) -> str:

@@ -78,7 +78,7 @@ async def erase_person(desk: Desk, arguments: Namespace) -> dict[str, object]:
             raise InvalidField("--also", f"has fewer than {erasure.SHORTEST} characters")
     now = desk.clock()
     done = await desk.erasures.erase(
-        organization_id, _id(arguments.user), [arguments.user, *arguments.also], now, OPERATOR
+        organization_id, _sought(arguments.user), arguments.also, now, OPERATOR
     )
     return {
         "user_id": str(done.user_id or ""),
@@ -95,11 +95,12 @@ async def erase_person(desk: Desk, arguments: Namespace) -> dict[str, object]:
     }
 
 
-def _id(text: str) -> UUID | None:
+def _sought(text: str) -> UUID | str:
+    """An id, or else a user name."""
     try:
         return UUID(text)
     except ValueError:
-        return None
+        return text
 
 
 def _day(time: datetime) -> str:

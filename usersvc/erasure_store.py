@@ -29,17 +29,18 @@ class ErasureStore:
     async def erase(
         self,
         organization_id: UUID,
-        user_id: UUID | None,
-        names: Sequence[str],
+        sought: UUID | str,
+        also: Sequence[str],
         now: datetime,
         origin: Origin,
     ) -> Erasure:
-        """Erase the user who has the id, or one of the names, and all that names the person.
+        """Erase the user who has the id, or the user name, and all that names the person.
 
+        What the person is called `also` finds no user: another may have inherited the name.
         All or nothing, so it can be repeated; also of somebody who was deleted before.
         """
         async with self._database.transaction() as db:
-            found = await _person(db, organization_id, user_id, names)
+            found = await _person(db, organization_id, sought, also)
             erased = await _erase(db, organization_id, found, now, origin)
         self._bell.ring()
         await self._sweep()
@@ -56,12 +57,14 @@ class ErasureStore:
 
 
 async def _person(
-    db: asyncpg.Connection, organization_id: UUID, user_id: UUID | None, names: Sequence[str]
+    db: asyncpg.Connection, organization_id: UUID, sought: UUID | str, also: Sequence[str]
 ) -> Person:
     """Who is meant, with the user locked: from here on nobody makes it a member of anything."""
-    row = await db.fetchrow(_LOCK, organization_id, user_id, names)
+    by_id = isinstance(sought, UUID)
+    row = await db.fetchrow(_LOCK_ID if by_id else _LOCK_NAME, organization_id, sought)
+    names = [str(sought), *also]
     if row is None:
-        return erasure.stranger(user_id, names)
+        return erasure.stranger(sought if isinstance(sought, UUID) else None, names)
     user = user_rows.user(row)
     linked_to = await db.fetchval(_LINKED_TO, organization_id, user.user_id)
     former = await db.fetch(_FORMER, organization_id, user.user_id)
@@ -73,11 +76,12 @@ async def _erase(
 ) -> dict[str, int]:
     whose = (organization_id, person.user_id)
     names = await _folded(db, person.names)
+    holders = [row[0] for row in await _run(db, _HOLDERS, *whose, names)]
     told = (now, origin.request_id)
     # What takes long comes first: from the first change that is told on, the feed waits for us.
     erased = {
-        "refusals": await _erase_refusals(db, organization_id, person, names),
-        "log_of_others": await _erase_log_of_others(db, organization_id, person, names),
+        "refusals": await _erase_refusals(db, organization_id, person, names, holders),
+        "log_of_others": await _erase_log_of_others(db, organization_id, person, names, holders),
         "log": await _count(db, _LOG, *whose),
         "managers": await _count(db, _MANAGERS, *whose, names, *told),
         "unknown_members": await _count(db, _UNKNOWN_MEMBERS, *whose, names, *told),
@@ -94,11 +98,18 @@ async def _erase(
 
 
 async def _erase_refusals(
-    db: asyncpg.Connection, organization_id: UUID, person: Person, names: Sequence[str]
+    db: asyncpg.Connection,
+    organization_id: UUID,
+    person: Person,
+    names: Sequence[str],
+    holders: Sequence[UUID],
 ) -> int:
-    """Empty what was refused about the person, and what names the person; how many it was."""
+    """Empty what was refused about the person, and what names the person; how many it was.
+
+    What was refused about one of the holders of a name is theirs.
+    """
     known = person.names | person.labels
-    arguments = (organization_id, person.user_id, names)
+    arguments = (organization_id, person.user_id, names, holders)
     found = [
         number
         async for number, is_about, *texts in db.cursor(_REFUSALS, *arguments)
@@ -108,10 +119,17 @@ async def _erase_refusals(
 
 
 async def _erase_log_of_others(
-    db: asyncpg.Connection, organization_id: UUID, person: Person, names: Sequence[str]
+    db: asyncpg.Connection,
+    organization_id: UUID,
+    person: Person,
+    names: Sequence[str],
+    holders: Sequence[UUID],
 ) -> int:
-    """Empty the values that name the person in what is told of others; how many rows it was."""
-    arguments = (organization_id, person.user_id, names, erasure.spellings(names))
+    """Empty the values that name the person in what is told of others; how many rows it was.
+
+    What is told of one of the holders of a name is theirs.
+    """
+    arguments = (organization_id, person.user_id, names, erasure.spellings(names), holders)
     name_goes: dict[int, bool] = {}
     async for number, name, values in db.cursor(
         _LOG_OF_OTHERS, *arguments, timeout=PATIENCE_SECONDS
@@ -162,16 +180,22 @@ _TABLES: Final = (
     "linked_identities", "deleted_identities", "create_requests",
 )  # fmt: skip
 
-_LOCK: Final = f"""
-    SELECT {COLUMNS}
+_LOCK: Final = f"SELECT {COLUMNS} FROM users WHERE organization_id = $1 AND"  # noqa: S608
+_LOCK_ID: Final = f"{_LOCK} user_id = $2 FOR UPDATE"
+_LOCK_NAME: Final = f"{_LOCK} fold(user_name) = fold($2) FOR UPDATE"
+
+# Who lives and has one of the names: as a rule somebody who came after the person.
+_HOLDERS: Final = """
+    SELECT user_id
       FROM users
-     WHERE organization_id = $1
-       AND (user_id = $2 OR fold(user_name) = ANY(ARRAY(SELECT fold(name)
-                                                          FROM unnest($3::text[]) AS name)))
-     ORDER BY user_id = $2 DESC NULLS LAST
-     LIMIT 1
-       FOR UPDATE
-"""  # noqa: S608
+     WHERE organization_id = $1 AND user_id IS DISTINCT FROM $2
+       AND (fold(user_name) = ANY($3) OR fold(external_id) = ANY($3))
+    UNION
+    SELECT user_id
+      FROM user_email
+     WHERE organization_id = $1 AND user_id IS DISTINCT FROM $2
+       AND address_hash = ANY(ARRAY(SELECT address_hash(name) FROM unnest($3::text[]) AS name))
+"""
 
 _LINKED_TO: Final = """
     SELECT object_identifier FROM linked_identities WHERE organization_id = $1 AND user_id = $2
@@ -193,7 +217,7 @@ _REFUSALS: Final = """
     SELECT number, coalesce(resource_id = $2, false) OR mentions && $3,
            coalesce(resource_name, ''), target, body, detail
       FROM refusals
-     WHERE organization_id = $1
+     WHERE organization_id = $1 AND coalesce(resource_id <> ALL($4), true)
        AND (resource_name IS NOT NULL OR target || body || detail <> '')
 """
 
@@ -219,7 +243,7 @@ _LOG_OF_OTHERS: Final = """
            LATERAL (SELECT fold(concat_ws(' ', resource_name, array_to_string(old_values, ' '),
                                           array_to_string(new_values, ' '))) AS text
                     OFFSET 0) AS folded
-     WHERE organization_id = $1 AND resource_id IS DISTINCT FROM $2
+     WHERE organization_id = $1 AND resource_id IS DISTINCT FROM $2 AND resource_id <> ALL($5)
        AND (EXISTS (SELECT FROM unnest($4::text[]) AS name WHERE strpos(folded.text, name) > 0)
             OR EXISTS (SELECT
                          FROM unnest(old_values || new_values) AS value

@@ -12,6 +12,7 @@ import asyncpg
 import grpc
 import pytest
 from cloudacademy.users.v1 import groups_pb2, users_pb2
+from cloudacademy.users.v1.activity_pb2 import Activity
 from cloudacademy.users.v1.activity_pb2_grpc import ActivityServiceStub
 from cloudacademy.users.v1.changes_pb2_grpc import ChangeServiceStub
 from cloudacademy.users.v1.groups_pb2 import MemberChange
@@ -159,6 +160,11 @@ async def planted(service: Service, schemas: SchemaServiceStub) -> str:
     return person.id
 
 
+async def own_log(service: Service, user: User) -> list[Activity]:
+    """What the log tells of a user."""
+    return [each for each in await listed(service.activities) if each.resource_id == user.id]
+
+
 async def create_repeatably(stub, **fields: object) -> User:
     """A create that its caller may repeat: its digest is kept."""
     request = users_pb2.CreateUserRequest(
@@ -279,6 +285,45 @@ async def test_who_was_deleted_before_is_erased_by_what_the_operator_knows(
     assert set((await answer(run, *again))["erased"].values()) == {0}
     # Nothing tells any more that the person was deleted.
     assert (await vouch(sessions, now, OID, "ann@corp.test", create_missing=True)).created
+
+
+@pytest.mark.parametrize("named", [["ann@corp.test"], ["ann@corp.test", OID]])
+async def test_who_inherited_a_name_is_not_erased_with_who_had_it(service, run, named):
+    users = service.users
+    old = await create(users, "ann@corp.test", external_id=OID)
+    await delete(users, old.id)
+    new = await create(users, "Ann@corp.test", emails=[TypedValue(value="ann@corp.test")])
+    heir = await update(users, new.id, title="new here")
+    await service.refused('{"userName":"ann@corp.test"}')
+    await service.refused('{"title":"of ann@corp.test"}', resource_id=heir.id)
+    log = await own_log(service, heir)
+    also = [word for name in named for word in ("--also", name)]
+
+    for sought in (old.id, OID, "nobody@corp.test"):
+        done = await answer(run, "erase-person", ACME, sought, *also)
+
+        assert done["erased"]["users"] == 0
+        assert done["still_named_by"] == {"users": [heir.id], "groups": []}
+        assert await get(users, heir.id) == heir
+        assert await own_log(service, heir) == log
+    assert await service.refusals() == ['{"title":"of ann@corp.test"}']
+
+
+@pytest.mark.parametrize("kept", [{"external_id": OID}, {"emails": [TypedValue(value=OID)]}])
+async def test_who_has_a_name_of_before_keeps_their_own_log(service, run, kept):
+    users = service.users
+    ann = await create(users, "ann@corp.test")
+    await update(users, ann.id, user_name="ann.b@corp.test")
+    heir = await create(users, "ann@corp.test")
+    other = await create(users, "other@corp.test", **kept)
+    logs = [await own_log(service, each) for each in (heir, other)]
+
+    done = await answer(run, "erase-person", ACME, "ann.b@corp.test", "--also", OID)
+
+    assert (done["user_id"], done["erased"]["users"]) == (ann.id, 1)
+    assert set(done["still_named_by"]["users"]) == {heir.id, other.id}
+    assert [await own_log(service, each) for each in (heir, other)] == logs
+    assert list((await list_users(users)).users) == [heir, other]
 
 
 async def test_another_organizations_person_is_not_erased(users, run):

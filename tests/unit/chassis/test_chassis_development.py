@@ -57,6 +57,8 @@ def test_a_database_here_or_one_that_proves_itself_is_taken(url: str):
         "postgresql://keys:ab12cd@keys-rw/keys?sslmode=verify-ca",
         "postgresql://keys:ab12cd@localhost,keys-rw/keys",
         "postgresql://keys:ab12cd@localhost/keys?host=192.0.2.1",
+        "postgresql://keys:ab12cd@keys-rw/keys?host=127.0.0.1",
+        "postgresql://keys:ab12cd@/keys?host=localhost,keys-rw",
         "postgresql://keys:ab12cd@/keys",
         "postgresql://keys:ab12cd@[2001:db8::1]:5432/keys",
         "postgresql://keys:ab12cd@127.0.0.1.evil.test/keys",
