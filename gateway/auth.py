@@ -14,7 +14,7 @@ from cloudacademy.keys.v1 import keys_pb2_grpc
 from chassis.channel import DEADLINE_SECONDS
 from chassis.clock import Clock
 from gateway.errors import translate
-from gateway.guesses import Guesses, Question
+from gateway.guesses import Guesses
 from gateway.key_cache import KeyCache
 from gateway.scim.errors import ScimError
 
@@ -72,8 +72,8 @@ class Authenticator:
         """The caller that an Authorization header speaks for.
 
         Refuses (401) a missing header, another scheme and every key that keysvc
-        refuses; (503) when keysvc is away; (429) an unknown key when many came
-        from its address.
+        refuses; (503) when keysvc is away, or too many keys wait to be asked about;
+        (429) a key that is none when many of these came from its address.
         """
         token = bearer_token(authorization)
         digest = _digest(token)
@@ -89,10 +89,7 @@ class Authenticator:
         question = (digest, self._cache.mark())
         task = self._asking.get(question)
         if task is None:
-            asked = self._guesses.begin(digest, client_address)
-            task = asyncio.create_task(
-                self._ask(token, question, asked, client_address, request_id)
-            )
+            task = asyncio.create_task(self._ask(token, question, client_address, request_id))
             self._asking[question] = task
             task.add_done_callback(lambda _: self._asking.pop(question, None))
         return await asyncio.shield(task)
@@ -101,10 +98,11 @@ class Authenticator:
         self,
         token: str,
         question: tuple[bytes, int],
-        asked: Question,
         client_address: str,
         request_id: str,
     ) -> Caller:
+        digest, mark = question
+        asked = await self._guesses.begin(digest, client_address)
         try:
             response = await self._stub.Authenticate(
                 pb.AuthenticateRequest(token=token, client_address=client_address),
@@ -113,13 +111,11 @@ class Authenticator:
             )
         except grpc.aio.AioRpcError as error:
             refusal = translate(error, self._tenant_urls)
-            self._guesses.refused(asked, refusal)
-            raise refusal from error
+            raise self._guesses.refused(asked, refusal) from error
         except BaseException:
             self._guesses.given_up(asked)
             raise
         self._guesses.verified(asked)
-        digest, mark = question
         caller = Caller(response.organization_id, response.key_id)
         self._cache.put(digest, caller, caller.organization_id, _end(response), mark)
         return caller

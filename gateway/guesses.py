@@ -1,8 +1,9 @@
 """Tokens that are no key: asking about them costs, so who sends many has to wait.
 
-An address of Entra's is one of many customers. So what is slowed is not an
-address but the tokens from it that nobody knows: a key that was ever verified
-here passes, however many wrong ones its neighbours send.
+An address of Entra's is one of many customers, and after a restart no key was
+seen here before. So no key is turned away for what its neighbours send: each is
+asked about, a few at once of an address, and only a token that is no key uses up
+what its address may guess. Nobody finds one of 2^256; the limit is of costs.
 """
 
 import time
@@ -18,14 +19,18 @@ from cloudacademy.keys.v1 import keys_pb2 as pb
 from gateway.buckets import Buckets, Rate
 from gateway.errors import RefusedError
 from gateway.key_cache import KeyCache
-from gateway.turned_away import TurnedAwayError, Why, full
+from gateway.places import Places
+from gateway.scim.errors import ScimError
+from gateway.turned_away import TurnedAwayError, Why
 
 REFUSALS: Final = 2_000
 KNOWN: Final = 10_000
 ASKED_AT_ONCE: Final = 64
-"""About how many tokens that were never verified keysvc is asked at the same moment."""
+"""About how many tokens that were never verified here keysvc is asked at the same moment."""
+ASKED_OF_ADDRESS: Final = 4
+"""About how many of these that came from one address: others of it wait for their turn."""
 RECOVERY_SECONDS: Final = 2.0
-"""How soon an address that sent too many unknown tokens may try one more."""
+"""How soon an address that sent too many unknown tokens has one more guess."""
 
 _SHOWED_THE_SECRET: Final = ("KEY_EXPIRED", "KEY_REVOKED", "INTEGRATION_INACTIVE")
 
@@ -47,15 +52,16 @@ class Guesses:
     """What is remembered of tokens that were refused, and of the addresses they came from.
 
     `at_once` distinct ones may come from an address after a rest, then one each
-    RECOVERY_SECONDS. A token that was refused is answered from memory for half a
-    minute, or until its organization changes something.
+    RECOVERY_SECONDS; more are answered 429. A token that was refused is answered from
+    memory for half a minute, or until its organization changes something.
     """
 
     def __init__(self, at_once: int, monotonic: Monotonic = time.monotonic) -> None:
         self._refusals: KeyCache[RefusedError] = KeyCache(monotonic, max_keys=REFUSALS)
         self._known: OrderedDict[bytes, None] = OrderedDict()
         self._addresses = Buckets(Rate(1 / RECOVERY_SECONDS, at_once), monotonic)
-        self._asked = 0
+        self._charged: OrderedDict[bytes, None] = OrderedDict()
+        self._places = Places(ASKED_AT_ONCE, share=ASKED_OF_ADDRESS)
 
     def apply(self, event: pb.WatchKeysResponse) -> None:
         """Hear of changes: what was refused before one may be good after it."""
@@ -65,41 +71,55 @@ class Guesses:
         """The refusal of a token that was asked for lately."""
         return self._refusals.get(digest, now)
 
-    def begin(self, digest: bytes, address: str) -> Question:
-        """Ask about a token: refuses TurnedAwayError, 429 if its address has asked too often."""
+    async def begin(self, digest: bytes, address: str) -> Question:
+        """Ask about a token, after a moment's wait at most.
+
+        Refuses TurnedAwayError (503) if too many wait before it, or for too long.
+        """
+        whose = network(address)
         is_known = digest in self._known
         if not is_known:
-            if self._asked >= ASKED_AT_ONCE:
-                raise full()
-            wait = self._addresses.take(network(address))
-            if wait:
-                raise _too_many(wait)
-            self._asked += 1
-        return Question(digest, network(address), is_known, self._refusals.mark())
+            await self._places.take(whose)
+        return Question(digest, whose, is_known, self._refusals.mark())
 
     def verified(self, question: Question) -> None:
         """The token is a key."""
         self.given_up(question)
-        self._known[question.digest] = None
-        self._known.move_to_end(question.digest)
-        if len(self._known) > KNOWN:
-            self._known.popitem(last=False)
+        _remember(self._known, question.digest, KNOWN)
 
-    def refused(self, question: Question, refusal: RefusedError) -> None:
-        """There was another answer."""
-        if refusal.status != 401 or refusal.reason in _SHOWED_THE_SECRET:
-            self.given_up(question)  # no guess
-        elif not question.is_known:
-            self._asked -= 1
-        if refusal.status == 401:
-            organization_id = refusal.metadata.get("organization_id", "")
-            self._refusals.put(question.digest, refusal, organization_id, None, question.mark)
+    def refused(self, question: Question, refusal: RefusedError) -> ScimError:
+        """There was another answer: what the client is told, 429 if its address guessed too often.
+
+        What is remembered is the refusal itself: who sends the token again is told it.
+        """
+        self.given_up(question)
+        if refusal.status != 401:
+            return refusal
+        organization_id = refusal.metadata.get("organization_id", "")
+        self._refusals.put(question.digest, refusal, organization_id, None, question.mark)
+        wait = 0.0 if refusal.reason in _SHOWED_THE_SECRET else self._charge(question)
+        return _too_many(wait) if wait else refusal
 
     def given_up(self, question: Question) -> None:
         """There was no answer: the address has not guessed."""
         if not question.is_known:
-            self._asked -= 1
-            self._addresses.give_back(question.network)
+            self._places.give_back(question.network)
+
+    def _charge(self, question: Question) -> float:
+        """Take a guess of the address, one for each token; the seconds until there is one."""
+        if question.is_known or question.digest in self._charged:
+            return 0.0
+        wait = self._addresses.take(question.network)
+        if not wait:
+            _remember(self._charged, question.digest, REFUSALS)
+        return wait
+
+
+def _remember(digests: OrderedDict[bytes, None], digest: bytes, most: int) -> None:
+    digests[digest] = None
+    digests.move_to_end(digest)
+    if len(digests) > most:
+        digests.popitem(last=False)
 
 
 def network(address: str) -> str:
@@ -118,8 +138,7 @@ def _too_many(seconds: float) -> TurnedAwayError:
     return TurnedAwayError(
         Why.GUESSES,
         429,
-        "Too many API keys that do not exist were sent from this address. Keys that worked before "
-        "still do. Check the Secret Token in Entra, wait for the seconds in Retry-After, and try "
-        "again.",
+        "Too many API keys that do not exist were sent from this address, and this is one of them. "
+        "Check the Secret Token in Entra, wait for the seconds in Retry-After, and try again.",
         seconds,
     )

@@ -14,17 +14,19 @@ _Turn = asyncio.Future[None]
 
 
 class Places:
-    """So many requests at once, half of them of one organization at most.
+    """So many requests at once, `share` of them of one organization at most: half if not said.
 
-    The same goes for those that wait. A place that gets free goes to the
+    Of those that wait half are of one at most. A place that gets free goes to the
     organization that has the fewest, and among these to the one that has waited
     longest for its turn: whoever sends much waits for itself.
     """
 
-    def __init__(self, number: int, wait_seconds: float = WAIT_SECONDS) -> None:
+    def __init__(
+        self, number: int, wait_seconds: float = WAIT_SECONDS, *, share: int | None = None
+    ) -> None:
         self._free = number
         self._wait_seconds = wait_seconds
-        self._share = max(1, number // 2)
+        self._share = share or max(1, number // 2)
         self._room = number * WAITING_PER_PLACE
         self._taken: dict[str, int] = {}
         self._queues: dict[str, deque[_Turn]] = {}

@@ -55,7 +55,7 @@ class Settings:
     """How many requests of SCIM are under way at once."""
     max_connections: int = MAX_CONNECTIONS
     unknown_keys: int = UNKNOWN_KEYS
-    """How many unknown keys in a row an address may send."""
+    """How many different keys that do not exist an address may send in a row."""
 
     @property
     def tenant_url(self) -> str:

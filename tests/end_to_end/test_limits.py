@@ -191,6 +191,33 @@ async def test_many_unknown_keys_from_an_address_are_429_and_known_keys_of_it_st
     assert good.token not in str(strict.log)
 
 
+async def test_a_new_key_works_at_once_while_its_address_is_over_what_it_may_guess(
+    organizations: Organizations,
+):
+    """Entra's addresses are of many customers, and a gateway that restarted has seen no key."""
+    address = {"X_Forwarded_For": "203.0.113.12"}
+    good = await organizations.client()
+    for _ in range(GUESSES):
+        await organizations.with_token(made_up())("GET", "/Users", **address)
+    wrong = organizations.with_token(made_up())
+    over, fresh = await asyncio.gather(
+        wrong("GET", "/Users", **address), good("GET", "/Users?count=0", **address)
+    )
+    again = await wrong("GET", "/Users", **address)
+
+    assert (over.status, fresh.status, again.status) == (429, 200, 401)
+    assert int(over.headers["Retry-After"]) >= 1
+
+
+async def test_forty_new_keys_at_once_from_an_address_all_work(organizations: Organizations):
+    address = {"X_Forwarded_For": "203.0.113.13"}
+    organization_ids = [await organizations.operate.organization() for _ in range(8)]
+    clients = [await organizations.client(each) for each in organization_ids for _ in range(5)]
+    replies = await asyncio.gather(*(each("GET", "/Users?count=0", **address) for each in clients))
+
+    assert statuses(replies) == {200: 40}
+
+
 async def test_a_known_key_works_even_if_the_gateway_has_to_ask_for_it_anew(
     organizations: Organizations, operate: Operator
 ):

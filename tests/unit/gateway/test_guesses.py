@@ -1,13 +1,22 @@
-"""Unknown keys are slowed by their address; keys that ever worked are not."""
+"""Unknown keys are slowed by their address; keys that exist are not."""
 
+import asyncio
 from datetime import UTC, datetime
 
 import pytest
 from cloudacademy.keys.v1 import keys_pb2 as pb
 
 from gateway.errors import ANSWERS, RefusedError
-from gateway.guesses import ASKED_AT_ONCE, RECOVERY_SECONDS, Guesses, network
+from gateway.guesses import (
+    ASKED_AT_ONCE,
+    ASKED_OF_ADDRESS,
+    RECOVERY_SECONDS,
+    Guesses,
+    Question,
+    network,
+)
 from gateway.key_cache import KEEP_SECONDS, SILENCE_SECONDS
+from gateway.scim.errors import ScimError
 from gateway.turned_away import TurnedAwayError
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -43,83 +52,143 @@ def refusal(reason: str = "KEY_UNKNOWN", organization_id: str = "") -> RefusedEr
     return RefusedError(ANSWERS[reason], "no", reason, {"organization_id": organization_id})
 
 
-def guess(guesses: Guesses, token: bytes, address: str = ADDRESS) -> None:
-    guesses.refused(guesses.begin(token, address), refusal())
+async def guess(guesses: Guesses, token: bytes, address: str = ADDRESS) -> ScimError:
+    """What who sends a made-up token is told."""
+    return guesses.refused(await guesses.begin(token, address), refusal())
 
 
-def exhaust(guesses: Guesses, address: str = ADDRESS) -> None:
+async def exhaust(guesses: Guesses, address: str = ADDRESS) -> None:
     for number in range(AT_ONCE):
-        guess(guesses, b"wrong %d" % number, address)
+        assert (await guess(guesses, b"wrong %d" % number, address)).status == 401
 
 
-def test_after_so_many_unknown_keys_an_address_has_to_wait(guesses, clock):
-    exhaust(guesses)
+async def started(*tasks: asyncio.Task[Question]) -> list[bool]:
+    """Which tasks are done once all that can go on has gone on."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+    return [task.done() for task in tasks]
 
-    with pytest.raises(TurnedAwayError) as turned_away:
-        guesses.begin(b"next", ADDRESS)
+
+async def test_after_so_many_unknown_keys_an_address_has_to_wait(guesses, clock):
+    await exhaust(guesses)
+
+    over = await guess(guesses, b"next")
     clock.seconds += RECOVERY_SECONDS
-    guess(guesses, b"next")
+    rested = await guess(guesses, b"another")
 
-    assert turned_away.value.status == 429
-    assert turned_away.value.headers == {"Retry-After": "2"}
-
-
-def test_other_addresses_do_not_wait(guesses):
-    exhaust(guesses)
-
-    guess(guesses, b"next", "192.0.2.2")
+    assert isinstance(over, TurnedAwayError)
+    assert over.status == 429
+    assert over.headers == {"Retry-After": "2"}
+    assert rested.status == 401
 
 
-def test_a_key_that_worked_before_is_asked_about_wherever_it_comes_from(guesses):
-    guesses.verified(guesses.begin(b"right", "198.51.100.7"))
-    exhaust(guesses)
+async def test_other_addresses_do_not_wait(guesses):
+    await exhaust(guesses)
 
-    guesses.verified(guesses.begin(b"right", ADDRESS))
+    assert (await guess(guesses, b"next", "192.0.2.2")).status == 401
 
 
-def test_keys_that_work_use_nothing_up(guesses):
+async def test_a_key_that_was_never_seen_passes_however_many_unknown_ones_its_address_sent(guesses):
+    """After a restart each key of a customer is one of these."""
+    await exhaust(guesses)
+    for number in range(40):
+        assert (await guess(guesses, b"%d" % number)).status == 429
+        guesses.verified(await guesses.begin(b"right %d" % number, ADDRESS))
+
+
+async def test_who_sends_a_key_again_that_got_429_is_told_that_it_does_not_exist(guesses):
+    await exhaust(guesses)
+    await guess(guesses, b"next")
+
+    assert guesses.remembered(b"next", NOW).status == 401
+
+
+async def test_one_unknown_key_uses_up_one_guess_even_if_nothing_is_remembered(guesses, clock):
+    """As while the watch is silent."""
+    clock.seconds += SILENCE_SECONDS
+    for _ in range(AT_ONCE * 3):
+        assert guesses.remembered(b"wrong", NOW) is None
+        assert (await guess(guesses, b"wrong")).status == 401
+    for number in range(AT_ONCE - 1):
+        assert (await guess(guesses, b"%d" % number)).status == 401
+
+    assert (await guess(guesses, b"next")).status == 429
+
+
+async def test_keys_that_work_use_nothing_up(guesses):
     for number in range(AT_ONCE * 3):
-        guesses.verified(guesses.begin(b"right %d" % number, ADDRESS))
+        guesses.verified(await guesses.begin(b"right %d" % number, ADDRESS))
+
+    await exhaust(guesses)
 
 
 @pytest.mark.parametrize("reason", ["KEY_EXPIRED", "KEY_REVOKED", "INTEGRATION_INACTIVE"])
-def test_who_shows_a_secret_that_was_good_has_not_guessed(guesses, reason):
+async def test_who_shows_a_secret_that_was_good_has_not_guessed(guesses, reason):
     for number in range(AT_ONCE * 3):
-        guesses.refused(guesses.begin(b"old %d" % number, ADDRESS), refusal(reason, "acme"))
+        answer = refusal(reason, "acme")
+        question = await guesses.begin(b"old %d" % number, ADDRESS)
+        assert guesses.refused(question, answer) is answer
+
+    await exhaust(guesses)
 
 
-def test_a_question_without_an_answer_uses_nothing_up(guesses):
+async def test_a_question_without_an_answer_uses_nothing_up(guesses):
+    away = refusal("DATABASE_UNAVAILABLE")
     for number in range(AT_ONCE * 3):
-        guesses.given_up(guesses.begin(b"%d" % number, ADDRESS))
-        guesses.refused(guesses.begin(b"%d" % number, ADDRESS), refusal("DATABASE_UNAVAILABLE"))
+        guesses.given_up(await guesses.begin(b"%d" % number, ADDRESS))
+        assert guesses.refused(await guesses.begin(b"%d" % number, ADDRESS), away) is away
+
+    await exhaust(guesses)
 
 
-def test_questions_under_way_count(guesses):
-    for number in range(AT_ONCE):
-        guesses.begin(b"%d" % number, ADDRESS)
+async def test_of_an_address_a_few_are_asked_about_at_once_and_others_wait_for_their_turn(guesses):
+    guesses.verified(await guesses.begin(b"right", "198.51.100.7"))
+    under_way = [await guesses.begin(b"%d" % n, ADDRESS) for n in range(ASKED_OF_ADDRESS)]
+    first, second = (asyncio.create_task(guesses.begin(key, ADDRESS)) for key in (b"a", b"b"))
+    waiting = await started(first, second)
+    await guesses.begin(b"right", ADDRESS)  # worked before: waits for nobody
+    await guesses.begin(b"c", "192.0.2.2")
+    guesses.refused(under_way[0], refusal())
 
-    with pytest.raises(TurnedAwayError, match="Too many API keys"):
-        guesses.begin(b"next", ADDRESS)
+    assert waiting == [False, False]
+    assert await started(first, second) == [True, False]
+    guesses.given_up(under_way[1])
+    await second
 
 
-def test_from_all_addresses_together_only_so_many_are_asked_about_at_once(guesses):
-    right = guesses.begin(b"right", "198.51.100.7")
-    guesses.verified(right)
-    questions = [
-        guesses.begin(b"%d" % number, f"10.0.{number}.1") for number in range(ASKED_AT_ONCE)
-    ]
+async def test_who_waits_too_long_for_a_turn_is_told_to_come_again(guesses):
+    for number in range(ASKED_OF_ADDRESS):
+        await guesses.begin(b"%d" % number, ADDRESS)
 
     with pytest.raises(TurnedAwayError) as turned_away:
-        guesses.begin(b"next", "10.1.0.1")
-    guesses.begin(b"right", "10.1.0.1")
-    guesses.refused(questions[0], refusal())
-    guesses.begin(b"next", "10.1.0.1")
+        await guesses.begin(b"next", ADDRESS)
 
     assert turned_away.value.status == 503
 
 
-def test_a_refusal_is_remembered_for_half_a_minute(guesses, clock):
-    guess(guesses, b"wrong")
+async def test_from_all_addresses_together_only_so_many_are_asked_about_at_once(guesses):
+    questions = [
+        await guesses.begin(b"%d" % number, f"10.0.{number}.1") for number in range(ASKED_AT_ONCE)
+    ]
+    waits = asyncio.create_task(guesses.begin(b"next", "10.1.0.1"))
+
+    assert await started(waits) == [False]
+    guesses.refused(questions[0], refusal())
+    await waits
+
+
+async def test_more_than_so_many_do_not_even_wait(guesses):
+    waiting = [asyncio.create_task(guesses.begin(b"%d" % n, ADDRESS)) for n in range(1_000)]
+    done = await started(*waiting)
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+
+    assert 0 < done.count(False) <= ASKED_AT_ONCE * 2
+
+
+async def test_a_refusal_is_remembered_for_half_a_minute(guesses, clock):
+    await guess(guesses, b"wrong")
     remembered = guesses.remembered(b"wrong", NOW)
     for _ in range(int(KEEP_SECONDS / SILENCE_SECONDS * 2) + 2):
         clock.seconds += SILENCE_SECONDS / 2
@@ -131,9 +200,9 @@ def test_a_refusal_is_remembered_for_half_a_minute(guesses, clock):
     assert guesses.remembered(b"another", NOW) is None
 
 
-def test_a_refusal_is_forgotten_when_its_organization_changes_something(guesses):
+async def test_a_refusal_is_forgotten_when_its_organization_changes_something(guesses):
     """An integration that is switched on again takes its keys at once."""
-    guesses.refused(guesses.begin(b"off", ADDRESS), refusal("INTEGRATION_INACTIVE", "acme"))
+    guesses.refused(await guesses.begin(b"off", ADDRESS), refusal("INTEGRATION_INACTIVE", "acme"))
     before = guesses.remembered(b"off", NOW)
     change = pb.WatchKeysResponse.OrganizationChange(organization_id="acme")
     guesses.apply(pb.WatchKeysResponse(organization_change=change))
@@ -142,15 +211,15 @@ def test_a_refusal_is_forgotten_when_its_organization_changes_something(guesses)
     assert guesses.remembered(b"off", NOW) is None
 
 
-def test_nothing_is_remembered_while_nobody_tells_of_changes(guesses, clock):
-    guess(guesses, b"wrong")
+async def test_nothing_is_remembered_while_nobody_tells_of_changes(guesses, clock):
+    await guess(guesses, b"wrong")
     clock.seconds += SILENCE_SECONDS
 
     assert guesses.remembered(b"wrong", NOW) is None
 
 
-def test_a_service_that_is_away_is_not_remembered(guesses):
-    guesses.refused(guesses.begin(b"right", ADDRESS), refusal("DATABASE_UNAVAILABLE"))
+async def test_a_service_that_is_away_is_not_remembered(guesses):
+    guesses.refused(await guesses.begin(b"right", ADDRESS), refusal("DATABASE_UNAVAILABLE"))
 
     assert guesses.remembered(b"right", NOW) is None
 
