@@ -1,13 +1,34 @@
 """Fixtures that tests of every level share."""
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
+from chassis import log
 from tests.postgres import TestPostgres, throw_away_postgres
 from tests.stack import Stack, running_stack
+
+
+@pytest.fixture(autouse=True)
+def _logging_stays_as_it_was() -> Iterator[None]:
+    """`chassis.log.configure` is for a whole process; here it ends with the test.
+
+    Else loggers of later tests drop what is below the level that it was given.
+    """
+    before, root = structlog.get_config(), logging.getLogger()
+    level = root.level
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+        root.setLevel(level)
+        for handler in list(root.handlers):
+            if type(handler).__module__ == log.__name__:
+                root.removeHandler(handler)
 
 
 @pytest.fixture(scope="session")

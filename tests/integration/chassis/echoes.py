@@ -100,7 +100,8 @@ async def echo_server(settings: ServerSettings = OPEN) -> AsyncIterator[Running]
             raise RuntimeError(running.trouble)
         return not running.trouble
 
-    log = structlog.wrap_logger(None, processors=[capture])
+    # Whatever level this process's own log is at, all is captured.
+    log = structlog.wrap_logger(None, [capture], structlog.make_filtering_bound_logger(0))
     server = Server(settings, CALLERS, is_ready, log)
     server.grpc.add_generic_rpc_handlers((service.handler(),))
     task = asyncio.create_task(server.run(stop))
