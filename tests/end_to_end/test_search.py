@@ -1,11 +1,14 @@
 """POST to /.search, queries at the root and /Me over HTTP (RFC 7644 sections 3.4.3 and 3.11)."""
 
+from dataclasses import replace
 from urllib.parse import quote
 
 import pytest
 
-from tests.end_to_end.scim import Client, Reply
+from tests.end_to_end.operators import Operator
+from tests.end_to_end.scim import Client, Reply, client
 from tests.end_to_end.test_users import USER, person
+from tests.stack import Stack
 
 LIST = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
 SEARCH = "urn:ietf:params:scim:api:messages:2.0:SearchRequest"
@@ -111,11 +114,14 @@ async def test_nobody_is_me(scim: Client):
         assert "/Users/{id}" in reply.document["detail"]
 
 
-async def test_a_new_user_and_a_new_group_are_on_the_first_page_of_everything(scim: Client):
-    user = await scim("POST", "/Users", person())
-    group = await scim("POST", "/Groups", {"displayName": "Team"})
-
-    page = await scim("POST", "/.search", {"attributes": ["id"]})
+async def test_a_new_user_and_a_new_group_are_on_the_first_page_of_everything(
+    tenant: Stack, operate: Operator
+):
+    key = await operate.key(await operate.organization())  # of its own: users alone fill a page
+    async with client(replace(tenant, token=key.token)) as scim:
+        user = await scim("POST", "/Users", person())
+        group = await scim("POST", "/Groups", {"displayName": "Team"})
+        page = await scim("POST", "/.search", {"attributes": ["id"]})
 
     ids = {resource["id"] for resource in page.document["Resources"]}
     assert {user.document["id"], group.document["id"]} <= ids

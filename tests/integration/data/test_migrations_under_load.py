@@ -143,8 +143,9 @@ async def test_the_release_before_serves_while_migrations_run_and_beside_the_new
         await load.reached(load.done + AFTER)
         async with serving(service, url, ROOT) as new:
             both = Load(new, ROUNDS[service], load.numbers)
-            tasks.create_task(both.write())
+            writing = tasks.create_task(both.write())
             await both.reached(AFTER)
             both.stop.set()
             load.stop.set()
+            await writing  # its channel ends with the block
     assert applied == before.new != []
