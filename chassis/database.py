@@ -30,6 +30,8 @@ _AWAY: Final = (
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.ReadOnlySQLTransactionError,
+    # A deadlock, with a migration say: nothing was done, and the next try will be well.
+    asyncpg.TransactionRollbackError,
 )
 
 

@@ -87,12 +87,21 @@ class Load:
     round_: Round
     numbers: Iterator[int] = field(default_factory=count)
     done: int = 0
+    cut_short: int = 0
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def write(self) -> None:
         while not self.stop.is_set():
-            await self.round_(self.channel, next(self.numbers))
-            self.done += 1
+            try:
+                await self.round_(self.channel, next(self.numbers))
+            except grpc.aio.AioRpcError as error:
+                # The victim of a deadlock with a migration: nothing was done. The releases up to
+                # migration 0007 call it a fault of theirs, later ones say UNAVAILABLE.
+                if error.code() not in (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAVAILABLE):
+                    raise
+                self.cut_short += 1
+            else:
+                self.done += 1
 
     async def reached(self, rounds: int) -> None:
         """Wait until so many rounds are done."""
@@ -149,3 +158,5 @@ async def test_the_release_before_serves_while_migrations_run_and_beside_the_new
             load.stop.set()
             await writing  # its channel ends with the block
     assert applied == before.new != []
+    assert both.cut_short == 0
+    assert load.cut_short <= WRITERS  # a migration has each of them as its victim once at most
