@@ -163,8 +163,14 @@ async def test_migrating_twice_changes_nothing(users_url, capsys):
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize("url", ["postgresql://x:y@127.0.0.1:1/z", "nonsense"])
-async def test_migrating_a_database_that_is_not_there_says_so_in_one_line(url):
+@pytest.mark.parametrize(
+    ("url", "code", "words"),
+    [
+        ("postgresql://x:y@127.0.0.1:1/z", 1, b"usersvc: cannot connect to the database: "),
+        ("nonsense", 2, b"usersvc: USERSVC_DATABASE_URL "),
+    ],
+)
+async def test_migrating_a_database_that_is_not_there_says_so_in_one_line(url, code, words):
     migration = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "usersvc", "migrate"),
@@ -174,6 +180,6 @@ async def test_migrating_a_database_that_is_not_there_says_so_in_one_line(url):
     )
     _, complaint = await migration.communicate()
 
-    assert migration.returncode == 1
-    assert complaint.startswith(b"usersvc: cannot connect to the database: ")
+    assert migration.returncode == code
+    assert complaint.startswith(words)
     assert complaint.count(b"\n") == 1
