@@ -179,10 +179,7 @@ async def test_a_quick_call_does_not_wait_for_a_slow_one_whose_deadline_ends_it(
 async def test_what_is_given_up_is_cancelled_and_not_told(region: Region, db):
     ann = await create(region.users, "ann@corp.test")
     stream = region.batch.Converse()
-    async with db.transaction():
-        await db.execute("LOCK TABLE users")
-        await stream.write(pb.ConverseRequest(calls=[reading(1, ann.id)]))
-        await until(db, waiting=1)
+    async with held_up(db, stream, reading(1, ann.id)):
         await stream.write(pb.ConverseRequest(given_up=[1, 99]))
         await until(db, waiting=0)
     await stream.write(pb.ConverseRequest(calls=[reading(2, ann.id)]))
@@ -193,10 +190,7 @@ async def test_what_is_given_up_is_cancelled_and_not_told(region: Region, db):
 async def test_calls_end_with_their_stream(region: Region, db):
     ann = await create(region.users, "ann@corp.test")
     stream = region.batch.Converse()
-    async with db.transaction():
-        await db.execute("LOCK TABLE users")
-        await stream.write(pb.ConverseRequest(calls=[reading(1, ann.id)]))
-        await until(db, waiting=1)
+    async with held_up(db, stream, reading(1, ann.id)):
         stream.cancel()
         await until(db, waiting=0)
 
@@ -235,15 +229,22 @@ async def test_one_who_does_not_read_is_not_read_either(region: Region, db):
 async def test_a_server_about_to_stop_says_so_and_carries_out_what_it_was_given(region: Region, db):
     ann = await create(region.users, "ann@corp.test")
     stream = region.batch.Converse()
-    async with db.transaction():
-        await db.execute("LOCK TABLE users")
-        await stream.write(pb.ConverseRequest(calls=[reading(1, ann.id)]))
-        await until(db, waiting=1)
+    async with held_up(db, stream, reading(1, ann.id)):
         region.stop.set()
         assert (await stream.read()) == pb.ConverseResponse(leaving=True)
         await stream.done_writing()
     assert list(await outcomes(stream, 1)) == [1]
     assert await stream.read() is grpc.aio.EOF
+
+
+@asynccontextmanager
+async def held_up(db, stream: Any, call: pb.Call) -> AsyncIterator[None]:
+    """Send a call, and keep its statement waiting for the length of the block."""
+    async with db.transaction():
+        await db.execute("LOCK TABLE users")
+        await stream.write(pb.ConverseRequest(calls=[call]))
+        await until(db, waiting=1)
+        yield
 
 
 async def until(db, *, waiting: int) -> None:
