@@ -253,8 +253,9 @@ async def until(db, *, waiting: int) -> None:
     while not (found >= waiting if waiting else found == 0):
         await asyncio.sleep(0.01)
         found = await db.fetchval(
-            "SELECT count(*) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            # Not pg_stat_activity: in a transaction that knows no backend that came later.
+            "SELECT count(DISTINCT pid) FROM pg_locks JOIN pg_database ON oid = database"
+            " WHERE NOT granted AND datname = current_database()"
         )
 
 
