@@ -1,9 +1,5 @@
 """What the gateway's admin port tells of the requests that it answered."""
 
-import json
-import os
-import subprocess
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -11,36 +7,15 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.stack import ROOT, Stack
-
-PREFIX = "/webhooks/ad/v1/scim"
+from tests.end_to_end.gateways import Gateway, running_gateway
+from tests.stack import Stack
 
 
 @pytest.fixture
-def gateway(tenant: Stack) -> Iterator[tuple[str, str]]:
-    """A second gateway of the region, with an admin port: the addresses of both its ports."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "gateway"],
-        env={
-            **os.environ,
-            "PYTHONPATH": f"{ROOT}:{ROOT / 'build'}",
-            "GATEWAY_LISTEN": "127.0.0.1:0",
-            "GATEWAY_ADMIN_LISTEN": "127.0.0.1:0",
-            "GATEWAY_REGION": "us",
-            "GATEWAY_USERSVC": f"127.0.0.1:{tenant.service_port('usersvc')}",
-            "GATEWAY_KEYSVC": f"127.0.0.1:{tenant.service_port('keysvc')}",
-            "GATEWAY_CURSOR_SECRET": bytes(range(32)).hex(),
-        },
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    told = {}
-    while {"listening", "admin", "key watch"} - told.keys():
-        line = json.loads(process.stdout.readline())
-        told[line["event"]] = line
-    yield told["listening"]["address"], told["admin"]["listens"]
-    process.terminate()
-    process.communicate(timeout=30)
+def gateway(tenant: Stack) -> Iterator[Gateway]:
+    """A second gateway of the region, that has counted nothing yet."""
+    with running_gateway(tenant) as running:
+        yield running
 
 
 def ask(url: str, token: str) -> int:
@@ -54,13 +29,12 @@ def ask(url: str, token: str) -> int:
 
 
 def test_requests_are_counted_by_route_and_keys_by_whether_they_were_kept(
-    gateway: tuple[str, str], tenant: Stack
+    gateway: Gateway, tenant: Stack
 ):
-    address, admin = gateway
-    base = f"http://{address}{PREFIX}"
+    base = gateway.url
     statuses = [ask(f"{base}/Users?count={number}", tenant.token) for number in range(3)]
     statuses.append(ask(f"{base}/Users/0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11", tenant.token))
-    with urllib.request.urlopen(f"http://{admin}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(gateway.metrics_url, timeout=10) as answer:
         text = answer.read().decode()
 
     samples = {

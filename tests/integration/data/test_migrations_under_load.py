@@ -21,7 +21,6 @@ from tests.integration.data.releases import ROOT, release_before
 from tests.integration.keysvc.replicas import Replica
 from tests.integration.usersvc.group_calls import change_members, create_group
 from tests.integration.usersvc.user_calls import create, delete, get, list_users, update
-from tests.postgres import Template, TestPostgres
 
 START_SECONDS = 30
 WRITERS = 4
@@ -29,17 +28,6 @@ BEFORE, AFTER = 60, 60
 """How many rounds of writes there are at least before the migrations and after."""
 
 Round = Callable[[grpc.aio.Channel, int], Awaitable[None]]
-
-
-@pytest.fixture(scope="session")
-def empty(postgres_cluster: TestPostgres) -> Template:
-    return postgres_cluster.template("under_load", lambda _: None)
-
-
-@pytest.fixture
-def url(empty: Template) -> Iterator[str]:
-    with empty.database() as url:
-        yield url
 
 
 @asynccontextmanager

@@ -1,6 +1,6 @@
 """A database of any version comes forward with all its rows, and the code of today reads them."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import UUID
 
@@ -25,22 +25,10 @@ from tests.integration.usersvc.schema_calls import registered
 from tests.integration.usersvc.session_calls import session, vouch
 from tests.integration.usersvc.test_activities import listed
 from tests.integration.usersvc.user_calls import delete, get, list_users, update
-from tests.postgres import Template, TestPostgres
 
 ROOT = Path(__file__).resolve().parents[3]
 STEPS = {service: migrations.read(ROOT / service / "migrations") for service in ROWS}
 Rows = dict[str, list[str]]
-
-
-@pytest.fixture(scope="session")
-def empty(postgres_cluster: TestPostgres) -> Template:
-    return postgres_cluster.template("migrations", lambda _: None)
-
-
-@pytest.fixture
-def url(empty: Template) -> Iterator[str]:
-    with empty.database() as url:
-        yield url
 
 
 @pytest.fixture

@@ -3,21 +3,7 @@
 import pytest
 
 from gateway.buckets import MAX_BUCKETS, Buckets, Rate
-
-
-class Clock:
-    """The seconds that have passed."""
-
-    def __init__(self) -> None:
-        self.seconds = 1_000.0
-
-    def __call__(self) -> float:
-        return self.seconds
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+from tests.unit.gateway.conftest import Clock
 
 
 @pytest.fixture

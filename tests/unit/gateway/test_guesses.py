@@ -18,27 +18,13 @@ from gateway.guesses import (
 from gateway.key_cache import KEEP_SECONDS, SILENCE_SECONDS
 from gateway.scim.errors import ScimError
 from gateway.turned_away import TurnedAwayError
+from tests.unit.gateway.conftest import Clock
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 RESET = pb.WatchKeysResponse(reset=pb.WatchKeysResponse.Reset())
 HEARTBEAT = pb.WatchKeysResponse(heartbeat=pb.WatchKeysResponse.Heartbeat())
 ADDRESS = "192.0.2.1"
 AT_ONCE = 5
-
-
-class Clock:
-    """The seconds that have passed."""
-
-    def __init__(self) -> None:
-        self.seconds = 1_000.0
-
-    def __call__(self) -> float:
-        return self.seconds
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture
