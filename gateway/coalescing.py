@@ -19,7 +19,6 @@ from gateway.conversation import Conversation, NeverSentError, refusal
 if TYPE_CHECKING:
     from cloudacademy.batch.v1.batch_pb2_grpc import BatchServiceAsyncStub
 
-STREAMS: Final = 1
 LIFETIME_SECONDS: Final = 5.0
 """How long a stream is used before another, perhaps to another replica, takes its place.
 
@@ -39,7 +38,7 @@ Call: TypeAlias = Callable[..., Awaitable[Response]]
 
 
 class Coalescer:
-    """What stubs take for a channel, whose calls share streams of the batch service.
+    """What stubs take for a channel, whose calls share a stream of the batch service.
 
     `repeatable` names the methods, by their paths, whose calls are made once more, alone, when
     their stream is lost; others may have been carried out, and fail.
@@ -54,7 +53,7 @@ class Coalescer:
         self._stub = stub
         self._channel = channel
         self._repeatable = repeatable
-        self._streams: list[Conversation] = []
+        self._stream: Conversation | None = None
         self._apart_until = 0.0
 
     def unary_unary(
@@ -79,7 +78,7 @@ class Coalescer:
             loop = asyncio.get_running_loop()
             deadline = loop.time() + timeout
             content = request_serializer(request)
-            stream = self._stream(loop.time()) if len(content) <= SMALL_BYTES else None
+            stream = self._current(loop.time()) if len(content) <= SMALL_BYTES else None
             if stream is not None:
                 try:
                     outcome = await stream.call(method, content, metadata, timeout)
@@ -104,23 +103,18 @@ class Coalescer:
             return True
         return repeatable and error.code() is grpc.StatusCode.UNAVAILABLE
 
-    def _stream(self, now: float) -> Conversation | None:
+    def _current(self, now: float) -> Conversation | None:
         """The stream for the next call, None while calls go alone."""
         if now < self._apart_until:
             return None
-        for stream in self._streams:
-            if now > stream.ends or _is_silent(stream, now):
-                stream.leave()
-        self._streams = [stream for stream in self._streams if not stream.over]
-        if len(self._streams) < STREAMS:
+        stream = self._stream
+        if stream is not None and (now > stream.ends or _is_silent(stream, now)):
+            stream.leave()
+        if stream is None or stream.over:
             # Gateways that began together shall not change replicas together.
             life = LIFETIME_SECONDS * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
-            self._streams.append(Conversation(self._stub, now, now + life))
-        return min(self._streams, key=_waiting)
-
-
-def _waiting(stream: Conversation) -> int:
-    return stream.waiting
+            self._stream = stream = Conversation(self._stub, now, now + life)
+        return stream
 
 
 def _is_silent(stream: Conversation, now: float) -> bool:
