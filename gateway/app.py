@@ -35,7 +35,7 @@ HOME: Final = "/dashboard/"
 NOBODY: Final = Caller("", "")
 
 _TENANT: Final = path_segments(PREFIX)
-_UNEXPECTED: Final = "The only Expect that is understood is 100-continue."
+_UNEXPECTED: Final = "An Expect other than 100-continue is not understood; leave it out."
 _OUTSIDE: Final = f"There is nothing here. The Tenant URL in Entra ends with {PREFIX}."
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
