@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -439,9 +440,13 @@ async def test_a_full_snapshot_holds_every_organization(changes, users):
 async def test_a_snapshot_amid_writers_and_what_follows_it_are_all_there_is(
     changes, users, groups, db
 ):
+    read = asyncio.Event()
+
     async def write(writer: int) -> None:
         staff = await create_group(groups, f"Staff {writer}")
-        for number in range(12):
+        for number in count():
+            if number >= 12 and read.is_set():
+                return
             user = await create(users, f"u{number}@w{writer}.test")
             await change_members(groups, staff.id, add=[user.id])
             await update(users, user.id, title="Dr.")
@@ -451,8 +456,13 @@ async def test_a_snapshot_amid_writers_and_what_follows_it_are_all_there_is(
     async with asyncio.TaskGroup() as writers:
         for writer in range(4):
             writers.create_task(write(writer))
-        await asyncio.sleep(0.2)
-        states = [await snapshot(changes) for _ in range(3)]
+        states = []
+        while len(states) < 3:
+            state = await snapshot(changes)
+            if state.users:  # the writers have begun, and go on until all are read
+                states.append(state)
+        read.set()
+    await create(users, "last@corp.test")  # so that each snapshot has something behind it
     end = await db.fetchval("SELECT last_value FROM change_number")
 
     final = await snapshot(changes)
