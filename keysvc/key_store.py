@@ -1,6 +1,7 @@
 """The SQL of API keys."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 from uuid import UUID
 
 import asyncpg
@@ -20,6 +21,9 @@ from keysvc.keys import GRACE_PERIOD, NO_KEY, USE_PRECISION, Candidate, Key, New
 from keysvc.organization_store import select_integration
 from keysvc.pages import Position
 
+_INSTANT: Final = timedelta(microseconds=1)
+"""The least by which PostgreSQL tells two times apart."""
+
 
 class KeyStore:
     """API keys in the database; every method is one transaction."""
@@ -30,18 +34,21 @@ class KeyStore:
     async def generate(self, organization_id: UUID, new: NewKey, clock: Clock) -> Key:
         """Add a key; every older one that would outlive the grace period now ends with it.
 
-        Refuses OrganizationNotFound, IntegrationNotActive.
+        Refuses OrganizationNotFound, IntegrationNotActive, NewerKeyExists.
         """
         async with self._database.transaction() as db:
             await lock_organization(db, organization_id)
             if not (await select_integration(db, organization_id)).active:
                 raise IntegrationNotActive
-            if new.after and new.after != await _newest(db, organization_id):
+            newest = await _newest(db, organization_id)
+            if new.after and new.after != (str(newest["key_id"]) if newest else NO_KEY):
                 raise NewerKeyExists
             now = clock()
             await _end_all_by(db, organization_id, now + GRACE_PERIOD)
+            # The clocks of two replicas differ: the key made last is the newest all the same.
+            create_time = max(now, newest["create_time"] + _INSTANT) if newest else now
             with constraints_explained():
-                key = await _insert(db, organization_id, new, now)
+                key = await _insert(db, organization_id, new, create_time)
             action = Action.KEY_GENERATED
             await record_action(db, organization_id, action, new.actor, now, key_id=key.key_id)
             await announce_change(db, organization_id)
@@ -129,10 +136,10 @@ class KeyStore:
             )
 
 
-async def _newest(db: asyncpg.Connection, organization_id: UUID) -> str:
-    key_id = await db.fetchval(
+async def _newest(db: asyncpg.Connection, organization_id: UUID) -> asyncpg.Record | None:
+    return await db.fetchrow(
         """
-        SELECT key_id
+        SELECT key_id, create_time
           FROM api_key
          WHERE organization_id = $1
          ORDER BY create_time DESC, key_id DESC
@@ -140,7 +147,6 @@ async def _newest(db: asyncpg.Connection, organization_id: UUID) -> str:
         """,
         organization_id,
     )
-    return str(key_id or NO_KEY)
 
 
 async def _lock_for_key(db: asyncpg.Connection, organization_id: UUID, key_id: UUID) -> None:
@@ -162,7 +168,9 @@ async def _end_all_by(db: asyncpg.Connection, organization_id: UUID, end: dateti
     )
 
 
-async def _insert(db: asyncpg.Connection, organization_id: UUID, new: NewKey, now: datetime) -> Key:
+async def _insert(
+    db: asyncpg.Connection, organization_id: UUID, new: NewKey, create_time: datetime
+) -> Key:
     row = await db.fetchrow(
         """
         INSERT INTO api_key (organization_id, key_id, secret_digest, create_time, created_by,
@@ -172,7 +180,7 @@ async def _insert(db: asyncpg.Connection, organization_id: UUID, new: NewKey, no
                   expire_time, revoke_time, revoked_by, revoked_by_name,
                   last_used_time, last_used_address
         """,
-        *(organization_id, new.key_id, new.secret_digest, now, new.created_by),
+        *(organization_id, new.key_id, new.secret_digest, create_time, new.created_by),
         new.actor.display_name,
     )
     return Key(**row)

@@ -81,8 +81,12 @@ class Replica:
         request = pb.DeactivateIntegrationRequest(organization_id=organization_id)
         await self.integrations.DeactivateIntegration(request)
 
-    async def generate(self, organization_id: str, created_by: str = "ann") -> Any:
-        request = pb.GenerateKeyRequest(organization_id=organization_id, created_by=created_by)
+    async def generate(
+        self, organization_id: str, created_by: str = "ann", newest_key_id: str = ""
+    ) -> Any:
+        request = pb.GenerateKeyRequest(
+            organization_id=organization_id, created_by=created_by, newest_key_id=newest_key_id
+        )
         return await self.keys.GenerateKey(request)
 
     async def revoke(self, key: pb.Key) -> Any:

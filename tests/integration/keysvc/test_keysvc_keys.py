@@ -201,3 +201,16 @@ async def test_of_requests_that_know_the_same_newest_key_one_makes_another(
             reasons = {from_rpc_error(each).reason for each in made if isinstance(each, Exception)}
             assert reasons == {"NEWER_KEY_EXISTS"}
     assert len(await keysvc.list(acme)) == 2
+
+
+async def test_the_key_made_last_is_the_newest_whatever_the_clocks_say(
+    keysvc: Replica, keys_url: str
+):
+    behind, acme, made = MovableClock(), await keysvc.create(), []
+    behind.advance(seconds=-2)
+    async with running_replica(keys_url, behind) as other:
+        for replica in (keysvc, other, other, keysvc) * 3:
+            newest = made[-1] if made else "none"
+            made.append((await replica.generate(acme, newest_key_id=newest)).key.id)
+
+    assert [key.id for key in await keysvc.list(acme)] == made[::-1]
