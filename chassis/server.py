@@ -22,7 +22,6 @@ from chassis.settings import Address, ServerSettings
 from chassis.tracing import Tracing
 
 DRAIN_SECONDS: Final = 10.0
-LEAVE_SECONDS: Final = 0.5
 AGE_GRACE_SECONDS: Final = 20.0
 """What is left of a connection once it is too old for new calls."""
 HEALTH_SECONDS: Final = 1.0
@@ -113,7 +112,7 @@ class Server:
         self._serving = False
         await self._health.enter_graceful_shutdown()
         # gRPC cancels a call that arrives once it stops: callers must have left by then.
-        await asyncio.sleep(LEAVE_SECONDS)
+        await asyncio.sleep(self._settings.leave_seconds)
         await self.grpc.stop(DRAIN_SECONDS)
         self._log.info("stopped")
 

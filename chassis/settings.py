@@ -15,6 +15,9 @@ DISTINCT_BYTES: Final = 16
 MAX_CALLS: Final = 256
 """For 8 connections to a database: more calls would only wait longer for one of them."""
 
+LEAVE_SECONDS: Final = 0.5
+"""Time for callers to hear that a server is going, and to send their next call to another."""
+
 
 class SettingsError(StartError):
     """The environment lacks a variable or has one with a value it cannot have."""
@@ -50,6 +53,8 @@ class ServerSettings:
     """How old a connection gets. Callers look for all servers again when it ends."""
     admin: Address | None = None
     """Where metrics and probes are answered, if at all."""
+    leave_seconds: float = LEAVE_SECONDS
+    """How long callers have to leave before the server stops."""
 
 
 class Environment:

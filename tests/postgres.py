@@ -13,6 +13,7 @@ make their template once per session and then take a copy per test::
             yield url
 """
 
+import os
 import secrets
 import shutil
 import tempfile
@@ -20,8 +21,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from deploy.local.postgres import THROW_AWAY, Cluster
+
+_SHARED_MEMORY: Final = Path("/dev/shm")
+_ROOM_BYTES: Final = 4 * 2**30
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +78,11 @@ class TestPostgres:
 
 @contextmanager
 def throw_away_postgres() -> Iterator[TestPostgres]:
-    """A running cluster in a temporary directory, without the care for power cuts."""
-    folder = Path(tempfile.mkdtemp(prefix="pg-test-"))
+    """A running cluster in a temporary directory, without the care for power cuts.
+
+    In memory where there is room: a fresh database then takes 25 ms instead of up to 300.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="pg-test-", dir=_memory()))
     folder.chmod(0o711)
     cluster = Cluster(folder, settings=THROW_AWAY)
     try:
@@ -83,3 +91,10 @@ def throw_away_postgres() -> Iterator[TestPostgres]:
     finally:
         cluster.stop()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _memory() -> Path | None:
+    """A file system in memory with room for a session's databases, if there is one."""
+    if not os.access(_SHARED_MEMORY, os.W_OK):
+        return None
+    return _SHARED_MEMORY if shutil.disk_usage(_SHARED_MEMORY).free >= _ROOM_BYTES else None

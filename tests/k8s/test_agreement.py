@@ -11,7 +11,8 @@ import pytest
 import gateway.settings
 import usersvc.settings
 from chassis.database import POOL_SIZE, STATEMENT_SECONDS
-from chassis.server import DRAIN_SECONDS, LEAVE_SECONDS
+from chassis.server import DRAIN_SECONDS
+from chassis.settings import LEAVE_SECONDS
 from deploy.local.postgres import QUIET, STEADY
 from gateway import http_server
 from gateway.app import PREFIX

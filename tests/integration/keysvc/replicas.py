@@ -23,7 +23,7 @@ from keysvc.organizations import Region
 from keysvc.settings import Settings
 
 PATIENCE_SECONDS = 20.0
-OPEN = ServerSettings(Address("127.0.0.1", 0))
+OPEN = ServerSettings(Address("127.0.0.1", 0), leave_seconds=0.0)
 
 
 class MovableClock:
