@@ -56,5 +56,15 @@ class Lines:
         with self._lock:
             waiting, self._waiting = self._waiting, []
             if waiting:
-                self._stream.write(b"".join(waiting))
+                _write_all(self._stream, b"".join(waiting))
                 self._stream.flush()
+
+
+def _write_all(stream: BinaryIO, data: bytes) -> None:
+    """Without a buffer (PYTHONUNBUFFERED) a signal ends a write in the middle, as POSIX has it."""
+    rest = memoryview(data)
+    while rest:
+        written = stream.write(rest)
+        if not written:
+            raise BlockingIOError("The log takes no more.")
+        rest = rest[written:]

@@ -2,9 +2,12 @@
 
 import asyncio
 import io
+import select
+import signal
 import subprocess
 import sys
 import threading
+import time
 
 from chassis.lines import GATHER_SECONDS, Lines
 
@@ -91,3 +94,41 @@ asyncio.run(main())
 """
     done = subprocess.run((sys.executable, "-c", program), capture_output=True, check=False)
     assert (done.returncode, done.stdout) == (3, b"one\ntwo\n")
+
+
+async def test_a_write_that_ends_in_the_middle_goes_on():
+    class Narrow(Written):
+        def write(self, data: bytes) -> int:
+            return super().write(data[:4])
+
+    stream = Narrow()
+    tell(Lines(stream), b"one\n", b"two three\n")
+    await asyncio.sleep(2 * GATHER_SECONDS)
+    assert b"".join(stream.writes) == b"one\ntwo three\n"
+    assert len(stream.writes) > 1
+
+
+def test_a_signal_in_the_middle_of_a_long_write_takes_no_line():
+    """A pipe that is full takes a part; the signal comes while the rest waits."""
+    program = """
+import os, signal, sys
+from chassis.lines import Lines
+signal.signal(signal.SIGTERM, lambda *_: None)
+lines = Lines(sys.stdout.buffer)
+for number in range(20_000):
+    lines.write(b"a line that is number %d\\n" % number)
+sys.stderr.write("ready")
+lines.flush()
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stderr.read(5) == b"ready"
+    while not select.select([process.stdout], [], [], 0.1)[0]:
+        pass
+    time.sleep(0.2)  # the pipe is full by now
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=10)
+    assert output.splitlines() == [b"a line that is number %d" % each for each in range(20_000)]
