@@ -18,6 +18,7 @@ from chassis.tracing import tracing
 from gateway import settings as gateway_settings
 from gateway.app import PREFIX, ScimEndpoint, application
 from gateway.auth import Authenticator, Caller
+from gateway.bodies import Bodies
 from gateway.buckets import Buckets
 from gateway.clients import UserClient, all_serving, key_channel, together, user_channel
 from gateway.connections import Connections
@@ -79,6 +80,7 @@ async def serve(settings: Settings, stop: process.Stop) -> None:
         refusals = RefusalLog(ActivityServiceStub(users), system_clock, logger)
         guesses = Guesses(settings.unknown_keys)
         gate = Gate(Buckets(settings.rate), Places(settings.max_requests), Tally(logger))
+        bodies = Bodies()
         connections = Connections(logger, limit=settings.max_connections)
         authenticator = Authenticator(key_stub, cache, guesses, settings.tenant_urls, system_clock)
         doorman = Doorman(PREFIX, authenticator, gate)
@@ -95,6 +97,7 @@ async def serve(settings: Settings, stop: process.Stop) -> None:
             log=logger,
             refusals=refusals,
             gate=gate,
+            bodies=bodies,
         )
         watch = asyncio.create_task(follow(key_stub, logger, cache, guesses))
         drained = asyncio.Event()
@@ -122,7 +125,7 @@ async def serve(settings: Settings, stop: process.Stop) -> None:
             behind(app, settings.proxies)
         if settings.admin is not None:
             measure(app, PREFIX, cache, metrics)
-            for each in (refusals, gate, connections):
+            for each in (refusals, gate, bodies, connections):
                 each.observe(metrics)
         if traces is not None:
             trace(app, PREFIX, traces)

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Final
 from uuid import uuid4
@@ -11,12 +11,13 @@ from aiohttp import web
 
 from chassis.log import Logger
 from gateway.auth import Authenticator, Caller
+from gateway.bodies import Bodies, Body
 from gateway.exchange import (
     MAX_BODY_BYTES,
     Answer,
+    Document,
     Exchange,
     RefusedPart,
-    body_reader,
     error_answer,
     parameters,
 )
@@ -34,6 +35,7 @@ PREFIX: Final = "/webhooks/ad/v1/scim"
 HOME: Final = "/dashboard/"
 NOBODY: Final = Caller("", "")
 
+_WITH_BODY: Final = ("PATCH", "POST", "PUT")
 _TENANT: Final = path_segments(PREFIX)
 _UNEXPECTED: Final = "An Expect other than 100-continue is not understood; leave it out."
 _OUTSIDE: Final = f"There is nothing here. The Tenant URL in Entra ends with {PREFIX}."
@@ -53,6 +55,7 @@ class ScimEndpoint:
         log: Logger,
         refusals: RefusalLog,
         gate: Gate,
+        bodies: Bodies,
     ) -> None:
         self._table = table
         self._authenticator = authenticator
@@ -61,6 +64,7 @@ class ScimEndpoint:
         self._log = log
         self._refusals = refusals
         self._gate = gate
+        self._bodies = bodies
 
     async def __call__(self, request: web.Request) -> web.Response:
         """Find the route, verify the key, let the route answer; turn refusals into answers."""
@@ -102,9 +106,12 @@ class ScimEndpoint:
             request.headers.get("Authorization"), request.remote or "", story.request_id
         )
         organization_id = story.caller.organization_id
-        async with self._gate.entered(organization_id):
-            user_type = await self._resource_types.user(organization_id, story.request_id)
-            return await match.handler(self._exchange(request, story, user_type))
+        with self._bodies.of(organization_id) as hold:
+            story.body = Body(request, hold)
+            first = story.body.receive if request.method in _WITH_BODY else None
+            async with self._gate.entered(organization_id, first):
+                user_type = await self._resource_types.user(organization_id, story.request_id)
+                return await match.handler(self._exchange(request, story, user_type))
 
     def _exchange(self, request: web.Request, story: "_Story", user_type: ResourceType) -> Exchange:
         caller = story.caller
@@ -115,7 +122,7 @@ class ScimEndpoint:
             resource_id=story.resource_id,
             parameters=parameters(request),
             headers=request.headers,
-            read=body_reader(request, story.keep),
+            read=story.document,
             user_type=user_type,
             refused=story.parts,
             count_more=lambda requests: self._gate.count_more(caller.organization_id, requests),
@@ -147,13 +154,13 @@ class _Story:
     caller: Caller = NOBODY
     scim_type: str | None = None
     error: ScimError | None = None
-    body: bytes = b""
+    body: Body | None = None
     parts: list[RefusedPart] = field(default_factory=list)
     started: float = field(default_factory=time.perf_counter)
 
-    def keep(self, body: bytes) -> None:
-        """Remember the body, in case it is refused."""
-        self.body = body
+    async def document(self) -> Document:
+        """What the body says."""
+        return {} if self.body is None else await self.body.document()
 
 
 def _refused(request: web.Request, story: _Story) -> Iterator[Refused]:
@@ -180,7 +187,7 @@ def _as_refused(request: web.Request, story: _Story, error: ScimError) -> Refuse
         target=request.rel_url.raw_path_qs.partition(PREFIX)[2],
         endpoint=story.endpoint,
         resource_id=_id(story.resource_id),
-        body=story.body,
+        body=b"" if story.body is None else story.body.data,
         client_address=request.remote or "",
         error=error,
     )
@@ -244,15 +251,10 @@ async def _end_of_what_may_change(request: web.Request, response: web.StreamResp
 
 
 def _from_http(error: web.HTTPException) -> ScimError:
-    return ScimError(error.status, None, _HTTP_DETAILS.get(error.status) or error.reason)
+    return ScimError(error.status, None, error.reason)
 
 
 def _fault(request_id: str) -> ScimError:
     return ScimError(
         500, None, f"Cloud Academy failed to answer; tell its support the id {request_id}."
     )
-
-
-_HTTP_DETAILS: Final[Mapping[int, str]] = {
-    413: f"The body is larger than {MAX_BODY_BYTES} bytes. Send the change in smaller parts.",
-}

@@ -8,7 +8,6 @@ from aiohttp import web
 
 from gateway.auth import Caller
 from gateway.clients import Origin
-from gateway.scim import resource as scim_resource
 from gateway.scim.errors import ScimError, invalid_syntax
 from gateway.scim.responses import dumps, error_body
 from gateway.scim.schema import USER, ResourceType
@@ -25,9 +24,6 @@ _PARAMETERS: Final = (
     "count",
     "cursor",
 )
-_PLAIN: Final = "identity"
-_ACCEPTED: Final = (MEDIA_TYPE, "application/json")
-
 
 Document = dict[str, Any]
 
@@ -88,43 +84,9 @@ class Exchange:
     async def document(self) -> Document:
         """The request's body.
 
-        Refuses (415) media types that are not JSON and compressed bodies, (413)
-        bodies over the limit, (400 invalidSyntax) what is no JSON object.
+        Refuses (400 invalidSyntax) what is no JSON object.
         """
         return await self.read()
-
-
-class EncodedError(ScimError):
-    """A body that is compressed (RFC 9110 section 12.5.3): none says how large it will be."""
-
-    def __init__(self) -> None:
-        super().__init__(415, None, "The body has a Content-Encoding; send it as it is.")
-        self.headers: Mapping[str, str] = {"Accept-Encoding": _PLAIN}
-
-
-def body_reader(
-    request: web.Request, seen: Callable[[bytes], None]
-) -> Callable[[], Awaitable[Document]]:
-    """Reads the body of an HTTP request, once it is asked for; `seen` is told what it was."""
-
-    async def read() -> Document:
-        content_type = request.headers.get("Content-Type", MEDIA_TYPE)
-        if content_type.partition(";")[0].strip().lower() not in _ACCEPTED:
-            raise ScimError(
-                415, None, f"The Content-Type is not {MEDIA_TYPE}; send the resource as JSON."
-            )
-        if request.headers.get("Content-Encoding", _PLAIN).strip().lower() != _PLAIN:
-            raise EncodedError
-        try:
-            body = await request.read()
-        except web.RequestPayloadError:
-            raise invalid_syntax("The body is not as long as it was said to be.") from None
-        except ConnectionError:
-            raise invalid_syntax("The connection ended before the body did.") from None
-        seen(body)
-        return scim_resource.loads(body)
-
-    return read
 
 
 def parameters(request: web.Request) -> Mapping[str, str]:

@@ -1,6 +1,7 @@
 """Who may come in: an organization within its rate, and as many at once as there are places."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from math import ceil
 from typing import Final
 
@@ -10,6 +11,9 @@ from gateway.places import Places
 from gateway.turned_away import Tally, TurnedAwayError, Why, full
 
 _POLICY: Final = "organization"
+
+Before = Callable[[], Awaitable[None]]
+"""What a request waits for before it needs a place."""
 
 
 class Gate:
@@ -49,21 +53,23 @@ class Gate:
             return _too_many(self._buckets.rate, wait)
         return None if self._places.has_room(organization_id) else full()
 
-    def entered(self, organization_id: str) -> "_Entered":
-        """Count a request and give it a place, for `async with`.
+    def entered(self, organization_id: str, first: Before | None = None) -> "_Entered":
+        """Count a request and give it a place once `first` is done, for `async with`.
 
         Refuses TurnedAwayError: 429 over the organization's rate, 503 when there is no place.
         """
-        return _Entered(self, organization_id)
+        return _Entered(self, organization_id, first)
 
-    async def enter(self, organization_id: str) -> None:
-        """Count a request and give it a place."""
+    async def enter(self, organization_id: str, first: Before | None = None) -> None:
+        """Count a request, do what takes no place, and give it one."""
         wait = self._buckets.take(organization_id)
         if wait:
             raise _too_many(self._buckets.rate, wait)
         try:
+            if first is not None:
+                await first()
             await self._places.take(organization_id)
-        except BaseException:
+        except (TurnedAwayError, asyncio.CancelledError):
             self._buckets.give_back(organization_id)
             raise
 
@@ -98,14 +104,15 @@ class Gate:
 class _Entered:
     """A request that is in, until it is answered."""
 
-    __slots__ = ("_gate", "_organization_id")
+    __slots__ = ("_first", "_gate", "_organization_id")
 
-    def __init__(self, gate: Gate, organization_id: str) -> None:
+    def __init__(self, gate: Gate, organization_id: str, first: Before | None) -> None:
         self._gate = gate
         self._organization_id = organization_id
+        self._first = first
 
     async def __aenter__(self) -> None:
-        await self._gate.enter(self._organization_id)
+        await self._gate.enter(self._organization_id, self._first)
 
     async def __aexit__(self, *_: object) -> None:
         self._gate.leave(self._organization_id)
