@@ -1,11 +1,16 @@
 """Which port the gateway listens on: never one that somebody else answers on."""
 
 import errno
+import secrets
 import socket
+from typing import Final
 
 from deploy.local.region import HOST
 
-CONNECT_SECONDS = 0.5
+CONNECT_SECONDS: Final = 0.5
+PORTS: Final = range(10_000, 32_768)
+"""Below those that Linux, and also macOS and IANA (from 49152 on), give to whoever asks for any."""
+TRIES: Final = 50
 
 
 class PortError(Exception):
@@ -28,11 +33,15 @@ def choose_port(wanted: int | None, usual: int) -> int:
 
 
 def free_port() -> int:
-    """A port that nobody had a moment ago."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody had a moment ago.
+
+    Not one that the system gives to whoever asks for any: between now and its use, somebody would.
+    """
+    for _ in range(TRIES):
+        port = secrets.choice(PORTS)
+        if not _problem(port):
+            return port
+    raise PortError(f"No free port was found between {PORTS.start} and {PORTS.stop}.")
 
 
 def _problem(port: int) -> str:
