@@ -1,4 +1,4 @@
-"""Calls to a service that share their way: one stream instead of a round trip each.
+"""Calls to a service that share their way: a stream instead of a round trip each.
 
 Two thirds of what a small call costs is what gRPC does for each call by itself.
 On a stream that is there already it is a message, and calls that come at the same
@@ -29,6 +29,10 @@ SMALL_BYTES: Final = 64 * 1024
 """What is larger goes alone: others would wait behind it, and a message has a limit."""
 SILENCE_SECONDS: Final = 1.0
 """How long a server may owe outcomes without a word before others are asked."""
+CROWD: Final = 32
+"""How many calls are under way on a stream before another, to the next replica, is used, too."""
+STREAMS: Final = 4
+"""How many streams are used at the same moment."""
 APART_SECONDS: Final = 60.0
 """How long calls go alone once a server has not known how to take them together."""
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
@@ -38,7 +42,7 @@ Call: TypeAlias = Callable[..., Awaitable[Response]]
 
 
 class Coalescer:
-    """What stubs take for a channel, whose calls share a stream of the batch service.
+    """What stubs take for a channel, whose calls share streams of the batch service.
 
     `repeatable` names the methods, by their paths, whose calls are made once more, alone, when
     their stream is lost; others may have been carried out, and fail.
@@ -53,7 +57,7 @@ class Coalescer:
         self._stub = stub
         self._channel = channel
         self._repeatable = repeatable
-        self._stream: Conversation | None = None
+        self._streams: list[Conversation] = []
         self._apart_until = 0.0
 
     def unary_unary(
@@ -104,17 +108,24 @@ class Coalescer:
         return repeatable and error.code() is grpc.StatusCode.UNAVAILABLE
 
     def _current(self, now: float) -> Conversation | None:
-        """The stream for the next call, None while calls go alone."""
+        """The stream for the next call, None while calls go alone.
+
+        Few calls share one stream; many are spread over more, and so over the replicas.
+        """
         if now < self._apart_until:
             return None
-        stream = self._stream
-        if stream is not None and (now > stream.ends or _is_silent(stream, now)):
-            stream.leave()
-        if stream is None or stream.over:
+        for stream in self._streams:
+            if now > stream.ends or _is_silent(stream, now):
+                stream.leave()
+            if not stream.over and stream.waiting < CROWD:
+                return stream
+        self._streams = [stream for stream in self._streams if not stream.over]
+        if len(self._streams) < STREAMS:
             # Gateways that began together shall not change replicas together.
             life = LIFETIME_SECONDS * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
-            self._stream = stream = Conversation(self._stub, now, now + life)
-        return stream
+            self._streams.append(Conversation(self._stub, now, now + life))
+            return self._streams[-1]
+        return min(self._streams, key=lambda stream: stream.waiting)
 
 
 def _is_silent(stream: Conversation, now: float) -> bool:

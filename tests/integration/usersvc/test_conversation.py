@@ -26,7 +26,7 @@ from chassis.inner_calls import InnerCalls
 from chassis.refusal import DatabaseUnavailable
 from chassis.status import from_rpc_error
 from gateway import coalescing
-from gateway.coalescing import Coalescer
+from gateway.coalescing import CROWD, STREAMS, Coalescer
 from gateway.conversation import FEW_CALLS, MAX_CALLS
 from tests.integration.usersvc.user_calls import ACME, NOBODY, create, get, invalid_field
 from usersvc.batch_servicer import CARRIERS, BatchServicer
@@ -70,9 +70,10 @@ class Region:
 
         async def noted(message: pb.ConverseRequest) -> None:
             self.messages.append(message)
+            stream.brought += len(message.calls)
             await write(message)
 
-        stream.write = noted
+        stream.write, stream.brought = noted, 0
         self.streams.append(stream)
         return stream
 
@@ -280,9 +281,29 @@ async def test_calls_at_once_share_messages_and_each_gets_its_own_answer(region:
     call = getter(region.together())
     assert await asyncio.gather(*(call(user.id) for user in made)) == made
     assert sum(region.sizes) == 60
-    assert len(region.streams) == 1
+    assert len(region.streams) == 2
     assert max(region.sizes) <= MAX_CALLS
     assert len(region.sizes) < 60 / FEW_CALLS
+
+
+async def test_many_calls_at_once_are_spread_over_streams_and_few_share_one(region: Region, db):
+    made = [await create(region.users, f"u{number}@corp.test") for number in range(10)]
+    call = getter(region.together())
+
+    async def at_once(number: int) -> list[int]:
+        """How many calls each stream brings when so many wait for a database that is busy."""
+        before = len(region.messages)
+        async with db.transaction():
+            await db.execute("LOCK TABLE users")
+            calls = [asyncio.create_task(call(made[each % 10].id)) for each in range(number)]
+            await asyncio.sleep(0.1)
+        await asyncio.gather(*calls)
+        assert sum(len(each.calls) for each in region.messages[before:]) == number
+        return [stream.brought for stream in region.streams]
+
+    assert await at_once(CROWD) == [CROWD]
+    assert await at_once(STREAMS * CROWD + 8) == [2 * CROWD + 2, *[CROWD + 2] * (STREAMS - 1)]
+    assert await at_once(2) == [2 * CROWD + 4, *[CROWD + 2] * (STREAMS - 1)]
 
 
 async def test_who_is_refused_is_refused_alone_with_all_that_is_to_be_said(region: Region):
@@ -439,12 +460,12 @@ async def test_what_was_given_up_before_it_left_is_never_sent(region: Region):
         return stream
 
     region.Converse = slow
-    ended = await asyncio.gather(*(make(n) for n in range(160)), return_exceptions=True)
+    ended = await asyncio.gather(*(make(n) for n in range(400)), return_exceptions=True)
     assert {each.code() for each in ended} == {StatusCode.DEADLINE_EXCEEDED}
     held.set()
     last = users_pb2.CreateUserRequest(organization_id=ACME, user={"user_name": "last@corp.test"})
-    await stub.CreateUser(last, timeout=5)  # behind whatever the stream still had to send
-    assert sum(region.sizes) <= MAX_CALLS + 1
+    await stub.CreateUser(last, timeout=5)  # behind whatever its stream still had to send
+    assert sum(region.sizes) <= STREAMS * MAX_CALLS + 1  # what was being written
 
 
 async def test_a_read_that_a_replica_cannot_answer_is_made_again(region: Region, monkeypatch):
