@@ -38,7 +38,7 @@ class Envelope(grpc.aio.ServerInterceptor):
     the request id goes out. Without an admission every caller is let in. No
     more than `max_calls` run at once, and no more streams; the next are refused. The line tells the
     request's fields `told`, which must name ids only. Calls of the `carriers`
-    bring others, each with a line of its own, and have none themselves.
+    bring others, each told and measured by itself, and are neither unless they are refused.
     """
 
     def __init__(
@@ -204,10 +204,12 @@ class _Call:
                 self._noted[name] = value
 
     def tell(self, outcome: str, *, logged: bool = True, **more: str) -> None:
+        if not logged:
+            if self._calls is not None:
+                self._calls.leave()
+            return
         if self._calls is not None:
             self._calls.end(self._started, self._method, outcome)
-        if not logged:
-            return
         self._log.info(
             "call",
             method=self._method,

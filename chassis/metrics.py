@@ -76,9 +76,13 @@ class Requests:
         self._running += 1
         return time.perf_counter()
 
+    def leave(self) -> None:
+        """Note that one ended that is not counted."""
+        self._running -= 1
+
     def end(self, began: float, *values: str) -> None:
         """Note that one ended, with the values of the labels and the outcome."""
-        self._running -= 1
+        self.leave()
         count = self._counts.get(values)
         if count is None:
             count = self._counts[values] = self._ended.labels(*values)

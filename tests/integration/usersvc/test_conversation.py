@@ -23,6 +23,7 @@ from chassis.bell import Bell
 from chassis.database import Database
 from chassis.envelope import Envelope
 from chassis.inner_calls import InnerCalls
+from chassis.metrics import Metrics
 from chassis.refusal import DatabaseUnavailable
 from chassis.status import from_rpc_error
 from gateway import coalescing
@@ -48,6 +49,7 @@ class Region:
     channel: grpc.aio.Channel
     stop: asyncio.Event
     lines: list[Any]
+    metrics: Metrics
     messages: list[pb.ConverseRequest] = field(default_factory=list)
     streams: list[Any] = field(default_factory=list)
 
@@ -92,7 +94,9 @@ async def region(users_url: str, clock) -> AsyncIterator[Region]:
 async def serving(users_url: str, clock) -> AsyncIterator[Region]:
     capture, stop = LogCapture(), asyncio.Event()
     log = structlog.wrap_logger(None, processors=[capture])
-    envelope = Envelope(log, told=("organization_id",), carriers=CARRIERS)
+    metrics = Metrics()
+    calls = metrics.requests("calls", "Calls", "method")
+    envelope = Envelope(log, None, calls, told=("organization_id",), carriers=CARRIERS)
     server, inner = grpc.aio.server(interceptors=[envelope]), InnerCalls(envelope)
     async with Database(users_url, "test") as database:
         store = UserStore(database, Lists(database), Bell())
@@ -103,7 +107,7 @@ async def serving(users_url: str, clock) -> AsyncIterator[Region]:
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            yield Region(server, channel, stop, capture.entries)
+            yield Region(server, channel, stop, capture.entries, metrics)
         await server.stop(None)
 
 
@@ -152,6 +156,24 @@ async def test_each_call_has_its_own_outcome_under_its_number(region: Region):
         f"{SERVICE}/CreateUser",
         f"{SERVICE}/GetUser",
     }
+
+
+async def test_calls_are_told_and_measured_and_what_brings_them_is_not(region: Region):
+    ann = await create(region.users, "ann@corp.test")
+    stream = region.batch.Converse()
+    await stream.write(pb.ConverseRequest(calls=[reading(1, ann.id), reading(2, ann.id)]))
+    await outcomes(stream, 2)
+    await stream.done_writing()
+    assert await stream.code() is StatusCode.OK
+
+    measured = region.metrics.text().decode()
+    assert f'calls_seconds_count{{method="{SERVICE}/GetUser"}} 2.0' in measured
+    assert "calls_running 0.0" in measured
+    assert "Converse" not in measured
+    assert [line["method"] for line in region.lines if line["event"] == "call"] == [
+        f"{SERVICE}/CreateUser",
+        *[f"{SERVICE}/GetUser"] * 2,
+    ]
 
 
 async def test_a_quick_call_does_not_wait_for_a_slow_one_whose_deadline_ends_it(region: Region, db):
