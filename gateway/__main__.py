@@ -14,6 +14,7 @@ from chassis.admin import admin_port
 from chassis.certificates import Certificates
 from chassis.clock import system_clock
 from chassis.metrics import Metrics
+from chassis.places import Places
 from chassis.tracing import tracing
 from gateway import settings as gateway_settings
 from gateway.app import PREFIX, ScimEndpoint, application
@@ -33,7 +34,6 @@ from gateway.key_cache import KeyCache, follow
 from gateway.measurement import measure, trace
 from gateway.openapi.document import document
 from gateway.openapi.page import page
-from gateway.places import Places
 from gateway.portal.cookies import Cookies
 from gateway.portal.routes import portal, portal_routes
 from gateway.portal_clients import portal_clients
@@ -50,7 +50,7 @@ from gateway.sso.provider import read_service_provider
 from gateway.sso.services import Services
 from gateway.sso.views import SingleSignOn, routes
 from gateway.sso.worker import Worker
-from gateway.turned_away import Tally
+from gateway.turned_away import Tally, full
 
 
 def main() -> None:
@@ -79,7 +79,7 @@ async def serve(settings: Settings, stop: process.Stop) -> None:
         shared = together(users) if traces is None else users
         refusals = RefusalLog(ActivityServiceStub(users), system_clock, logger)
         guesses = Guesses(settings.unknown_keys)
-        gate = Gate(Buckets(settings.rate), Places(settings.max_requests), Tally(logger))
+        gate = Gate(Buckets(settings.rate), Places(settings.max_requests, full), Tally(logger))
         bodies = Bodies()
         connections = Connections(logger, limit=settings.max_connections)
         authenticator = Authenticator(key_stub, cache, guesses, settings.tenant_urls, system_clock)

@@ -61,8 +61,9 @@ ANSWERS: Final[Mapping[str, Answer]] = {
     "FILTER_TOO_COSTLY": Answer(
         400,
         "tooMany",
-        "The filter has to look at everything and did not end in time. Ask for less: with eq on "
-        "id, userName, externalId, displayName or emails.value, or with fewer conditions.",
+        "The filter or sortBy has to look at everything and did not end in time. Ask for less: "
+        "with eq on id, userName, externalId, displayName or emails.value, or with fewer "
+        "conditions.",
     ),
     "USER_NOT_FOUND": Answer(404, detail="No user has the id {user_id} in this organization."),
     "USER_NAME_TAKEN": Answer(

@@ -6,8 +6,8 @@ from math import ceil
 from typing import Final
 
 from chassis.metrics import Metrics
+from chassis.places import Places
 from gateway.buckets import Buckets, Rate
-from gateway.places import Places
 from gateway.turned_away import Tally, TurnedAwayError, Why, full
 
 _POLICY: Final = "organization"

@@ -16,12 +16,12 @@ from typing import Final
 
 from cloudacademy.keys.v1 import keys_pb2 as pb
 
+from chassis.places import Places
 from gateway.buckets import Buckets, Rate
 from gateway.errors import RefusedError
 from gateway.key_cache import KeyCache
-from gateway.places import Places
 from gateway.scim.errors import ScimError
-from gateway.turned_away import TurnedAwayError, Why
+from gateway.turned_away import TurnedAwayError, Why, full
 
 REFUSALS: Final = 2_000
 KNOWN: Final = 10_000
@@ -61,7 +61,7 @@ class Guesses:
         self._known: OrderedDict[bytes, None] = OrderedDict()
         self._addresses = Buckets(Rate(1 / RECOVERY_SECONDS, at_once), monotonic)
         self._charged: OrderedDict[bytes, None] = OrderedDict()
-        self._places = Places(ASKED_AT_ONCE, share=ASKED_OF_ADDRESS)
+        self._places = Places(ASKED_AT_ONCE, full, share=ASKED_OF_ADDRESS)
 
     def apply(self, event: pb.WatchKeysResponse) -> None:
         """Hear of changes: what was refused before one may be good after it."""

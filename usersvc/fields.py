@@ -34,6 +34,8 @@ class Field:
     """Whether an index finds the texts that begin with a prefix."""
     is_key: bool = False
     """Whether few resources have one value, and an index finds them."""
+    in_order: bool = False
+    """Whether an index leads through all resources in its order."""
 
     @property
     def compared(self) -> str:

@@ -53,6 +53,7 @@ class Where:
     """
 
     def __init__(self, organization_id: UUID) -> None:
+        self.organization_id = organization_id
         self.arguments: list[object] = [organization_id]
 
     def argument(self, value: object) -> str:

@@ -12,11 +12,16 @@ COLUMNS: Final = (
 
 _FIELDS: Final = MappingProxyType(
     {
-        "id": Field("group_id", Kind.ID, nullable=False, is_key=True),
+        "id": Field("group_id", Kind.ID, nullable=False, is_key=True, in_order=True),
         "create_time": Field("create_time", Kind.TIME, nullable=False),
-        "update_time": Field("update_time", Kind.TIME, nullable=False),
+        "update_time": Field("update_time", Kind.TIME, nullable=False, in_order=True),
         "display_name": Field(
-            "display_name", Kind.TEXT, nullable=False, prefix_index=True, is_key=True
+            "display_name",
+            Kind.TEXT,
+            nullable=False,
+            prefix_index=True,
+            is_key=True,
+            in_order=True,
         ),
         "external_id": Field("external_id", Kind.EXACT_TEXT, is_key=True),
     }

@@ -1,47 +1,38 @@
 """Pages and counts of any resource."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 import asyncpg
 
 from chassis.database import Database
-from chassis.refusal import DatabaseUnavailable
 from usersvc import list_sql
 from usersvc.errors import FilterTooCostly
 from usersvc.fields import Resource
 from usersvc.filter_sql import Where, finds_few
-from usersvc.filters import Filter, Page, Position, Query
-
-SCANS: Final = 3
-"""How many filters that no index serves run at once; the other connections stay for the rest."""
-SCAN_SECONDS: Final = 3.0
+from usersvc.filters import Filter, Order, Page, Position, Query
+from usersvc.scans import Scans
 
 Row = Any  # asyncpg is untyped
 Item = TypeVar("Item")
 
 
 class Lists:
-    """Reads lists of resources, with few connections and little time for costly filters."""
+    """Reads lists of resources; a costly filter or order is a scan."""
 
-    def __init__(
-        self, database: Database, *, scans: int = SCANS, scan_seconds: float = SCAN_SECONDS
-    ) -> None:
+    def __init__(self, database: Database, scans: Scans | None = None) -> None:
         self._database = database
-        self._scans = asyncio.Semaphore(scans)
-        self._scan_seconds = scan_seconds
+        self._scans = scans or Scans(database, FilterTooCostly)
 
     async def page(
         self, query: Query, resource: Resource, read: Callable[[Row], Item]
     ) -> Page[Item]:
-        """What a query asks for. Refuses UnknownField, InvalidFilter and FilterTooCostly."""
+        """What a query asks for. Refuses UnknownField, InvalidFilter, FilterTooCostly."""
         where = Where(query.organization_id)
         statement = list_sql.page_statement(where, query, resource)
-        by_id = query.filter is None and query.order.field == "id"
-        rows = await self._fetch(statement, where, query.filter, resource, is_plain=by_id)
+        rows = await self._fetch(statement, where, query.filter, resource, query.order)
 
         def position(index: int) -> Position:
             return Position(rows[index]["order_key"], rows[index][resource.id])
@@ -51,7 +42,7 @@ class Lists:
         return Page(items, position(query.size - 1) if more else None, position)
 
     async def count(self, organization_id: UUID, filter_: Filter | None, resource: Resource) -> int:
-        """How many satisfy a filter. Refuses UnknownField, InvalidFilter and FilterTooCostly."""
+        """How many satisfy a filter. Refuses UnknownField, InvalidFilter, FilterTooCostly."""
         where = Where(organization_id)
         statement = list_sql.count_statement(where, filter_, resource)
         rows = await self._fetch(statement, where, filter_, resource)
@@ -64,17 +55,19 @@ class Lists:
         where: Where,
         filter_: Filter | None,
         resource: Resource,
-        *,
-        is_plain: bool = False,
+        order: Order | None = None,
     ) -> list[Row]:
-        if is_plain or (filter_ is not None and finds_few(filter_, resource.scope)):
+        """The rows of a count, or of a page in an order."""
+        few = filter_ is not None and finds_few(filter_, resource.scope)
+        if few or (filter_ is None and order is not None and order.field == "id"):
             async with self._database.connection() as db:
                 return await _rows(db, statement, where)
-        if filter_ is None:
+        if filter_ is None and (order is None or list_sql.order_field(order, resource).in_order):
             async with self._planning() as db:
                 return await _rows(db, statement, where)
-        async with self._place():
-            return await self._scan(statement, where)
+        return await self._scans.fetch(
+            where.organization_id, self._planning(), statement, where.arguments
+        )
 
     @asynccontextmanager
     async def _planning(self) -> AsyncIterator[asyncpg.Connection]:
@@ -88,34 +81,7 @@ class Lists:
             )
             yield db
 
-    async def _scan(self, statement: str, where: Where) -> list[Row]:
-        began = False
-        try:
-            async with self._planning() as db:
-                began = True
-                return await _rows(db, statement, where, self._scan_seconds)
-        except DatabaseUnavailable as away:
-            late = began and isinstance(away.__cause__, TimeoutError)
-            # A database that is away is late, too, and no fault of the filter.
-            if late and await self._database.answers():
-                raise FilterTooCostly from away
-            raise
 
-    @asynccontextmanager
-    async def _place(self) -> AsyncIterator[None]:
-        """A place among the scans; whoever waits longer than one takes shall try again."""
-        try:
-            await asyncio.wait_for(self._scans.acquire(), self._scan_seconds)
-        except TimeoutError as error:
-            raise DatabaseUnavailable from error
-        try:
-            yield
-        finally:
-            self._scans.release()
-
-
-async def _rows(
-    db: asyncpg.Connection, statement: str, where: Where, seconds: float | None = None
-) -> list[Row]:
-    rows: list[Row] = await db.fetch(statement, *where.arguments, timeout=seconds)
+async def _rows(db: asyncpg.Connection, statement: str, where: Where) -> list[Row]:
+    rows: list[Row] = await db.fetch(statement, *where.arguments)
     return rows

@@ -9,10 +9,12 @@ from usersvc.fields import Field, Kind, Repeated, Resource, Scope, columns, json
 
 _FIELDS: Final[Mapping[str, Field]] = MappingProxyType(
     {
-        "id": Field("user_id", Kind.ID, nullable=False, is_key=True),
+        "id": Field("user_id", Kind.ID, nullable=False, is_key=True, in_order=True),
         "create_time": Field("create_time", Kind.TIME, nullable=False),
-        "update_time": Field("update_time", Kind.TIME, nullable=False),
-        "user_name": Field("user_name", Kind.TEXT, nullable=False, prefix_index=True, is_key=True),
+        "update_time": Field("update_time", Kind.TIME, nullable=False, in_order=True),
+        "user_name": Field(
+            "user_name", Kind.TEXT, nullable=False, prefix_index=True, is_key=True, in_order=True
+        ),
         "active": Field("active", Kind.BOOLEAN),
         "external_id": Field("external_id", Kind.EXACT_TEXT, is_key=True),
         "display_name": Field("display_name", Kind.TEXT, is_key=True),

@@ -15,6 +15,7 @@ from chassis import log, process
 from chassis.bell import Bell
 from chassis.clock import system_clock
 from chassis.database import Database
+from chassis.places import Places
 from gateway import settings as gateway_settings
 from gateway.app import ScimEndpoint, application
 from gateway.auth import Authenticator, Caller
@@ -26,14 +27,13 @@ from gateway.group_client import GroupClient
 from gateway.guesses import Guesses
 from gateway.http_server import Runner
 from gateway.key_cache import KeyCache, follow
-from gateway.places import Places
 from gateway.refusal_log import RefusalLog
 from gateway.resource_types import ResourceTypes
 from gateway.routes.endpoints import endpoints
 from gateway.routes.groups import Groups
 from gateway.routes.users import Users
 from gateway.schema_client import SchemaClient
-from gateway.turned_away import Tally
+from gateway.turned_away import Tally, full
 from usersvc.group_store import GroupStore
 from usersvc.groups_servicer import GroupsServicer
 from usersvc.list_store import Lists
@@ -99,7 +99,7 @@ async def serve(stop: process.Stop) -> None:
             refusals=RefusalLog(
                 activity_pb2_grpc.ActivityServiceStub(nowhere), system_clock, logger
             ),
-            gate=Gate(Buckets(settings.rate), Places(settings.max_requests), Tally(logger)),
+            gate=Gate(Buckets(settings.rate), Places(settings.max_requests, full), Tally(logger)),
         )
         following = process.asyncio.create_task(follow(key_stub, logger, cache, guesses))
 

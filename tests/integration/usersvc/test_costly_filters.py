@@ -1,18 +1,21 @@
 """A filter that has to look at everything gets little time, and few connections."""
 
 import asyncio
+from collections import Counter
 from uuid import UUID
 
+import asyncpg
 import pytest
 
 from chassis.database import Database
-from chassis.refusal import DatabaseUnavailable
-from tests.integration.usersvc.user_calls import ACME, create
+from chassis.refusal import Overloaded
+from tests.integration.usersvc.user_calls import ACME, GLOBEX, create
 from usersvc.errors import FilterTooCostly
 from usersvc.filter_sql import finds_few
-from usersvc.filters import AllOf, AnyOf, Comparison, ElementMatch, Not, Operator, Query
+from usersvc.filters import AllOf, AnyOf, Comparison, ElementMatch, Not, Operator, Order, Query
 from usersvc.group_fields import GROUPS
 from usersvc.list_store import Lists
+from usersvc.scans import SHARE, Scans
 from usersvc.user_fields import USERS
 
 
@@ -21,6 +24,10 @@ def equal(field: str, value: str = "x") -> Comparison:
 
 
 SCAN = Comparison("title", Operator.CONTAINS, "x")
+
+
+def limited(database: Database, **limits: float) -> Lists:
+    return Lists(database, Scans(database, FilterTooCostly, **limits))
 
 
 @pytest.fixture
@@ -35,7 +42,7 @@ async def database(users, users_url):
 @pytest.mark.parametrize("ask", ["page", "count"])
 async def test_what_does_not_end_in_time_is_refused_as_too_costly(database, ask):
     costly = AnyOf(tuple(Comparison("title", Operator.CONTAINS, f"x{i}") for i in range(190)))
-    lists = Lists(database, scan_seconds=0.002)
+    lists = limited(database, seconds=0.002)
     asked = {
         "page": lambda: lists.page(Query(UUID(ACME), 10, filter=costly), USERS, dict),
         "count": lambda: lists.count(UUID(ACME), costly, USERS),
@@ -46,7 +53,7 @@ async def test_what_does_not_end_in_time_is_refused_as_too_costly(database, ask)
 
 
 async def test_what_an_index_finds_has_all_the_time_it_needs(database):
-    lists = Lists(database, scans=0, scan_seconds=0.0)
+    lists = limited(database, number=0, seconds=0.0)
 
     page = await lists.page(Query(UUID(ACME), 10, filter=equal("user_name", "user7")), USERS, dict)
 
@@ -54,18 +61,75 @@ async def test_what_an_index_finds_has_all_the_time_it_needs(database):
 
 
 async def test_whoever_finds_no_place_among_the_scans_is_told_to_try_again(database):
-    lists = Lists(database, scans=0, scan_seconds=0.01)
+    lists = limited(database, number=0)
 
-    with pytest.raises(DatabaseUnavailable):
+    with pytest.raises(Overloaded) as refused:
         await lists.count(UUID(ACME), SCAN, USERS)
+
+    assert refused.value.retry_after_seconds == 1.0
+
+
+async def test_one_that_scans_without_end_keeps_no_other_from_its_turn(database, users_url):
+    """Nobody comes to an end while the table is locked, so all places are asked for at once."""
+    lists = Lists(database)
+    ended: list[str] = []
+    refused: Counter[str] = Counter()
+
+    async def scan(name: str, organization_id: str) -> None:
+        try:
+            await lists.count(UUID(organization_id), SCAN, USERS)
+        except Overloaded:
+            refused[name] += 1
+        else:
+            ended.append(name)
+
+    locking = await asyncpg.connect(users_url)
+    async with locking.transaction():
+        await locking.execute("LOCK TABLE users")
+        greedy = [asyncio.create_task(scan("greedy", ACME)) for _ in range(50)]
+        await asyncio.sleep(0)
+        modest = asyncio.create_task(scan("modest", GLOBEX))
+        await until_locked_out(users_url, SHARE + 1)
+    await asyncio.gather(*greedy, modest)
+    await locking.close()
+
+    assert "modest" in ended[: 2 * (SHARE + 1)]
+    assert refused == {"greedy": 50 - ended.count("greedy")}
+    assert ended.count("greedy") == SHARE + 6
+
+
+async def until_locked_out(url: str, number: int) -> None:
+    """Until so many statements wait for a table."""
+    connection = await asyncpg.connect(url)
+    statement = """
+        SELECT count(*) FROM pg_stat_activity
+         WHERE datname = current_database() AND wait_event_type = 'Lock'
+    """
+    async with asyncio.timeout(2):
+        while await connection.fetchval(statement) < number:
+            pass
+    await connection.close()
 
 
 async def test_a_place_is_free_again_after_each_scan(database):
-    lists = Lists(database, scans=1)
+    lists = limited(database, number=1)
 
-    found = await asyncio.gather(*(lists.count(UUID(ACME), SCAN, USERS) for _ in range(5)))
+    found = [await lists.count(UUID(ACME), SCAN, USERS) for _ in range(5)]
 
     assert found == [0] * 5
+
+
+async def test_to_sort_everybody_by_what_no_index_has_is_a_scan(database):
+    lists = limited(database, number=0)
+    served = [
+        await lists.page(Query(UUID(ACME), 3, order=Order(field)), USERS, dict)
+        for field in ("id", "user_name", "update_time")
+    ]
+
+    with pytest.raises(Overloaded):
+        await lists.page(Query(UUID(ACME), 3, order=Order("title")), USERS, dict)
+
+    assert [len(page.items) for page in served] == [3, 3, 3]
 
 
 @pytest.mark.parametrize(

@@ -5,15 +5,15 @@ import asyncio
 import pytest
 import structlog
 
+from chassis.places import Places
 from gateway.buckets import Buckets, Rate
 from gateway.gate import Gate
-from gateway.places import Places
-from gateway.turned_away import Tally, TurnedAwayError
+from gateway.turned_away import Tally, TurnedAwayError, full
 
 
 def gate(rate: Rate, places: int = 4) -> Gate:
     stopped = Buckets(rate, lambda: 1_000.0)
-    return Gate(stopped, Places(places, 30.0), Tally(structlog.get_logger()))
+    return Gate(stopped, Places(places, full, 30.0), Tally(structlog.get_logger()))
 
 
 def remaining(of: Gate) -> str:

@@ -1,0 +1,128 @@
+"""Places for what is under way: who finds none waits a moment, or is refused."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+WAIT_SECONDS: Final = 2.0
+WAITING_PER_PLACE: Final = 4
+"""How many wait for each place: at the usual pace all of them get one within WAIT_SECONDS."""
+
+_Turn = asyncio.Future[None]
+
+
+class Places:
+    """So many at once, `share` of them of one name at most: half if not said.
+
+    `room` may wait, WAITING_PER_PLACE for each place if not said, and half of these
+    are of one name at most. A place that gets free goes to the name that has the
+    fewest, and among these to the one that has waited longest for its turn: whoever
+    sends much waits for itself. `refusal` makes what is raised for who finds no place.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        refusal: Callable[[], Exception],
+        wait_seconds: float = WAIT_SECONDS,
+        *,
+        share: int | None = None,
+        room: int | None = None,
+    ) -> None:
+        self._free = number
+        self._refusal = refusal
+        self._wait_seconds = wait_seconds
+        self._share = share or max(1, number // 2)
+        self._room = number * WAITING_PER_PLACE if room is None else room
+        self._taken: dict[str, int] = {}
+        self._queues: dict[str, deque[_Turn]] = {}
+        self.running = 0
+        self.waiting = 0
+
+    def has_room(self, name: str) -> bool:
+        """Whether one more may have a place, or wait for one."""
+        if self._free and self._taken.get(name, 0) < self._share:
+            return True
+        queue = self._queues.get(name, ())
+        return self.waiting < self._room and len(queue) < self._room // 2
+
+    async def take(self, name: str) -> None:
+        """Take a place, after a moment's wait at most; raises the refusal if there is none."""
+        # Whoever waits while a place is free waits for one of its own.
+        if self._free and self._taken.get(name, 0) < self._share:
+            self._give(name)
+            return
+        await self._wait(name)
+
+    def give_back(self, name: str) -> None:
+        """Leave a place to whoever is next."""
+        self._free += 1
+        self.running -= 1
+        left = self._taken[name] - 1
+        if left:
+            self._taken[name] = left
+        else:
+            del self._taken[name]
+        if self.waiting:
+            self._next()
+
+    @asynccontextmanager
+    async def place(self, name: str) -> AsyncIterator[None]:
+        """A place, for `async with`."""
+        await self.take(name)
+        try:
+            yield
+        finally:
+            self.give_back(name)
+
+    async def _wait(self, name: str) -> None:
+        if not self.has_room(name):
+            raise self._refusal()
+        turn: _Turn = asyncio.get_running_loop().create_future()
+        self._queues.setdefault(name, deque()).append(turn)
+        self.waiting += 1
+        try:
+            async with asyncio.timeout(self._wait_seconds):
+                await turn
+        except TimeoutError:
+            self._leave(name, turn)
+            raise self._refusal() from None
+        except asyncio.CancelledError:
+            self._leave(name, turn)
+            raise
+
+    def _leave(self, name: str, turn: _Turn) -> None:
+        """Give up, even if the turn has come in this very moment."""
+        if turn.done() and not turn.cancelled():
+            self.give_back(name)
+            return
+        queue = self._queues.get(name, deque())
+        if turn in queue:
+            queue.remove(turn)
+            self._left_queue(name, queue)
+
+    def _next(self) -> None:
+        while self._free:
+            waiting = [each for each in self._queues if self._taken.get(each, 0) < self._share]
+            if not waiting:
+                return
+            name = min(waiting, key=lambda each: self._taken.get(each, 0))
+            queue = self._queues.pop(name)
+            turn = queue.popleft()
+            self._queues[name] = queue  # to the end: others are next
+            self._left_queue(name, queue)
+            if not turn.done():  # else it was given up in this very moment
+                self._give(name)
+                turn.set_result(None)
+
+    def _give(self, name: str) -> None:
+        self._free -= 1
+        self.running += 1
+        self._taken[name] = self._taken.get(name, 0) + 1
+
+    def _left_queue(self, name: str, queue: deque[_Turn]) -> None:
+        self.waiting -= 1
+        if not queue:
+            del self._queues[name]
