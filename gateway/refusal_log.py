@@ -1,12 +1,14 @@
 """What was refused, for the log that an organization's administrators read.
 
-No answer waits for it: what is noted is sent behind the requests, in batches,
-and dropped when there is too much of it.
+No answer waits for it: what is noted is sent behind the requests, in batches to
+which organizations contribute in turns, and dropped when there is too much of it:
+first of the organization that has the most.
 """
 
 import asyncio
-from collections import deque
-from typing import TYPE_CHECKING, Final
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import grpc
 from cloudacademy.users.v1 import activity_pb2 as pb
@@ -16,18 +18,28 @@ from chassis.clock import Clock
 from chassis.log import Logger
 from chassis.metrics import Metrics
 from chassis.waiting import wait
+from gateway.fair_queue import Entry, FairQueue
 from gateway.refused import Refused, ended_key_entry, refused_entry
 
 if TYPE_CHECKING:
     from cloudacademy.users.v1.activity_pb2_grpc import ActivityServiceAsyncStub
 
 WAITING: Final = 2_000
+WAITING_BYTES: Final = 8 * 1024 * 1024
+"""One entry has up to 40 KB: 2,000 of these would be 80 MB."""
 BATCH: Final = 100
+BATCH_BYTES: Final = 1024 * 1024
 SECONDS: Final = 0.5
 KEY_SECONDS: Final = 60.0
 """How often at most a key that no longer works is noted."""
 KEYS: Final = 10_000
-_AWAY: Final = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+_AWAY: Final = (
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,  # too many calls: nothing was done for this one
+)
+
+Batch: TypeAlias = Sequence[Entry[pb.Activity]]
 
 
 class RefusalLog:
@@ -37,9 +49,14 @@ class RefusalLog:
         self._stub = stub
         self._clock = clock
         self._log = log
-        self._waiting: deque[pb.Activity] = deque()
-        self._noted_keys: dict[str, float] = {}
-        self.dropped = 0
+        self._waiting: FairQueue[pb.Activity] = FairQueue(WAITING, WAITING_BYTES)
+        self._noted_keys: OrderedDict[str, float] = OrderedDict()
+        self._not_kept = 0
+
+    @property
+    def dropped(self) -> int:
+        """How many are in no log, for want of room or because usersvc does not take them."""
+        return self._waiting.dropped + self._not_kept
 
     def observe(self, metrics: Metrics) -> None:
         """Let the metrics tell what could not be kept."""
@@ -50,12 +67,8 @@ class RefusalLog:
     def note(self, refused: Refused) -> None:
         """Keep a request for the log if it belongs there: a change, or a key that has ended."""
         activity = self._activity(refused)
-        if activity is None:
-            return
-        if len(self._waiting) >= WAITING:
-            self.dropped += 1
-            return
-        self._waiting.append(activity)
+        if activity is not None:
+            self._waiting.put(activity.organization_id, activity, activity.ByteSize())
 
     async def write(self, stop: asyncio.Event) -> None:
         """Send what is noted until told to stop, and then the rest."""
@@ -64,22 +77,31 @@ class RefusalLog:
         await self._send()
 
     async def _send(self) -> None:
-        size = BATCH
-        while self._waiting:
-            batch = [self._waiting.popleft() for _ in range(min(size, len(self._waiting)))]
-            request = pb.RecordRefusalsRequest(activities=batch)
-            try:
-                await self._stub.RecordRefusals(request, timeout=DEADLINE_SECONDS)
-            except grpc.aio.AioRpcError as error:
-                if error.code() in _AWAY:  # what nobody took is sent again later
-                    self._waiting.extendleft(reversed(batch))
-                    return
-                if len(batch) > 1:  # one that cannot be kept takes no other with it
-                    self._waiting.extendleft(reversed(batch))
-                    size = 1
-                    continue
-                self.dropped += 1
-                self._log.warning("refusal not kept", code=error.code().name)
+        while batch := self._waiting.take(BATCH, BATCH_BYTES):
+            left = await self._record(batch)
+            if left:
+                self._waiting.put_back(left)
+                return
+
+    async def _record(self, batch: Batch) -> Batch:
+        """What is left of a batch since nobody was there to take it."""
+        request = pb.RecordRefusalsRequest(activities=[entry.item for entry in batch])
+        try:
+            await self._stub.RecordRefusals(request, timeout=DEADLINE_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            if error.code() in _AWAY:
+                return batch
+            if len(batch) > 1:  # one that cannot be kept takes no other with it
+                return await self._record_each(batch)
+            self._not_kept += 1
+            self._log.warning("refusal not kept", code=error.code().name)
+        return ()
+
+    async def _record_each(self, batch: Batch) -> Batch:
+        for index, entry in enumerate(batch):
+            if await self._record([entry]):
+                return batch[index:]
+        return ()
 
     def _activity(self, refused: Refused) -> pb.Activity | None:
         if refused.ended_key:
@@ -96,7 +118,8 @@ class RefusalLog:
         key_id, now = refused.ended_key.get("key_id", ""), self._clock().timestamp()
         if not key_id or now - self._noted_keys.get(key_id, 0.0) < KEY_SECONDS:
             return None
-        if len(self._noted_keys) >= KEYS:
-            self._noted_keys.clear()
         self._noted_keys[key_id] = now
+        self._noted_keys.move_to_end(key_id)
+        if len(self._noted_keys) > KEYS:
+            self._noted_keys.popitem(last=False)
         return ended_key_entry(refused)

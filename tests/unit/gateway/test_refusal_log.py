@@ -18,11 +18,12 @@ from cloudacademy.users.v1.activity_pb2_grpc import (
 from gateway.app import NOBODY
 from gateway.auth import Caller
 from gateway.errors import Answer, RefusedError
-from gateway.refusal_log import BATCH, WAITING, RefusalLog
+from gateway.refusal_log import BATCH, KEYS, WAITING, WAITING_BYTES, RefusalLog
 from gateway.refused import Refused
 from gateway.scim.errors import ScimError
 
 ACME = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e12"
+GLOBEX = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e14"
 KEY = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e13"
 PICKED_OUT = "never"
 
@@ -84,6 +85,12 @@ def refused(request_id: str, **fields: object) -> Refused:
     return Refused(**(given | fields))
 
 
+def ended(key_id: str) -> RefusedError:
+    """The refusal of a key that has ended."""
+    whose = {"organization_id": ACME, "key_id": key_id}
+    return RefusedError(Answer(401), "It has ended.", "KEY_EXPIRED", whose)
+
+
 async def sent(refusals: RefusalLog) -> None:
     """All that is noted is sent, as at the end of a process."""
     stop = asyncio.Event()
@@ -126,11 +133,64 @@ async def test_one_that_cannot_be_kept_takes_no_other_with_it():
     assert server_log.kept == ["a", "b"]
 
 
-async def test_no_more_wait_than_there_is_room_for():
+async def test_no_more_wait_of_one_organization_than_half_of_the_room():
     async with running(Log(), Clock()) as refusals:
-        for number in range(WAITING + 7):
+        for number in range(WAITING // 2 + 7):
             refusals.note(refused(str(number)))
         assert refusals.dropped == 7
+
+
+def of(organization_id: str, request_id: str, **fields: object) -> Refused:
+    return refused(request_id, caller=Caller(organization_id, KEY), **fields)
+
+
+async def test_what_one_organization_floods_with_keeps_no_refusal_of_another_waiting_or_out():
+    server_log = Log()
+    async with running(server_log, Clock()) as refusals:
+        for number in range(3 * WAITING):
+            refusals.note(of(ACME, f"greedy {number}"))
+        modest = [f"modest {number}" for number in range(BATCH // 2)]
+        for each in modest:
+            refusals.note(of(GLOBEX, each))
+        await sent(refusals)
+        assert refusals.dropped == 3 * WAITING - WAITING // 2
+    assert server_log.batches[0][1::2] == modest
+    assert len(server_log.kept) == WAITING // 2 + len(modest)
+
+
+async def test_when_all_together_are_too_many_whoever_has_the_most_loses_its_newest():
+    server_log = Log()
+    async with running(server_log, Clock()) as refusals:
+        for number in range(WAITING // 2):
+            for name in ("first", "second"):
+                refusals.note(of(name, f"{name} {number}"))
+        for number in range(10):
+            refusals.note(of(GLOBEX, f"modest {number}"))
+        await sent(refusals)
+        assert refusals.dropped == 10
+    last = WAITING // 2 - 1
+    kept = set(server_log.kept)
+    assert {f"modest {number}" for number in range(10)} <= kept
+    assert kept >= {"first 0", "second 0"}
+    assert not kept & {f"first {last}", f"second {last}", f"second {last - 4}"}
+
+
+async def test_all_bodies_that_wait_have_no_more_bytes_than_there_is_room_for():
+    server_log = Log()
+    server_log.away = True
+    body = "\N{GRINNING FACE}".encode() * 4_096
+    async with running(server_log, Clock()) as refusals:
+        for number in range(WAITING // 2):
+            for name in ("first", "second", "third"):
+                refusals.note(of(name, str(number), body=body))
+        refusals.note(of(GLOBEX, "modest", body=body))
+        await sent(refusals)  # nobody takes a batch, and what was taken waits again
+        waiting = 3 * WAITING // 2 + 1 - refusals.dropped
+        server_log.away = False
+        await sent(refusals)
+    assert len(server_log.kept) == waiting
+    assert "modest" in server_log.batches[0]
+    assert WAITING_BYTES * 0.99 < waiting * len(body) < WAITING_BYTES
 
 
 @pytest.mark.parametrize("fields", [{"method": "GET"}, {"caller": NOBODY}])
@@ -144,14 +204,28 @@ async def test_reads_and_strangers_are_not_noted(fields: dict):
 
 async def test_a_key_that_has_ended_is_noted_once_a_minute():
     server_log, clock = Log(), Clock()
-    error = RefusedError(
-        Answer(401), "It has ended.", "KEY_EXPIRED", {"organization_id": ACME, "key_id": KEY}
-    )
-    ended = {"caller": NOBODY, "method": "GET", "error": error, "target": "/Users?filter=ann"}
+    fields = {"method": "GET", "error": ended(KEY), "target": "/Users?filter=ann"}
     async with running(server_log, clock) as refusals:
         for number in range(3):
-            refusals.note(refused(str(number), **ended))
+            refusals.note(refused(str(number), caller=NOBODY, **fields))
         clock.now += timedelta(seconds=61)
-        refusals.note(refused("later", **ended))
+        refusals.note(refused("later", caller=NOBODY, **fields))
         await sent(refusals)
     assert server_log.kept == ["0", "later"]
+
+
+async def test_of_too_many_ended_keys_the_one_noted_longest_ago_is_forgotten():
+    clock = Clock()
+    async with running(Log(), clock) as refusals:
+
+        def note(number: int) -> int:
+            """How many more are noted by a request with a key."""
+            before = refusals._waiting.waiting + refusals.dropped
+            refusals.note(refused("1", caller=NOBODY, error=ended(f"key {number}")))
+            return refusals._waiting.waiting + refusals.dropped - before
+
+        first = [note(number) for number in range(KEYS + 1)]
+        again = [note(number) for number in (KEYS, 1, 0)]
+
+    assert first == [1] * (KEYS + 1)
+    assert again == [0, 0, 1]
