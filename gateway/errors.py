@@ -65,6 +65,7 @@ ANSWERS: Final[Mapping[str, Answer]] = {
         "with eq on id, userName, externalId, displayName or emails.value, or with fewer "
         "conditions.",
     ),
+    "COUNT_TOO_COSTLY": _AWAY,
     "USER_NOT_FOUND": Answer(404, detail="No user has the id {user_id} in this organization."),
     "USER_NAME_TAKEN": Answer(
         409,

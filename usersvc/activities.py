@@ -127,6 +127,12 @@ class Query:
     after: tuple[datetime, int] | None = None
     """The last one of the page before."""
 
+    @property
+    def is_scan(self) -> bool:
+        """Whether no index leads to what it looks for."""
+        changes = self.actions.intersection(OF_CHANGE.values())
+        return bool(self.text or self.request_id or changes)
+
 
 @dataclass(frozen=True, slots=True)
 class Count:

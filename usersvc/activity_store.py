@@ -23,10 +23,12 @@ from usersvc.activities import (
     Width,
 )
 from usersvc.changes import KEPT, ChangeType
-from usersvc.errors import ActivityNotFound, FilterTooCostly
+from usersvc.errors import ActivityNotFound, CountTooCostly
 from usersvc.filter_sql import Where
+from usersvc.scans import Scan, Scans
 
-LOOK_SECONDS: Final = 3.0
+WAITING_PER_PLACE: Final = 32
+"""A page asks for several counts at once, each of which takes milliseconds as a rule."""
 KEPT_REFUSALS: Final = 20_000
 TRIM_ROWS: Final = 5_000
 
@@ -36,8 +38,9 @@ Row = Any  # asyncpg is untyped
 class ActivityStore:
     """Reads and writes the log. An organization never sees another's."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, scans: Scans | None = None) -> None:
         self._database = database
+        self._scans = scans or Scans(database, waiting_per_place=WAITING_PER_PLACE)
 
     async def record(self, refused: Sequence[Activity]) -> None:
         """Add requests that were refused."""
@@ -49,11 +52,9 @@ class ActivityStore:
         """Up to one more activity than asked for, newest first. Refuses FilterTooCostly."""
         where = Where(query.organization_id)
         statement = _page_statement(where, query)
-        async with self._database.connection() as db:
-            try:
-                rows = await db.fetch(statement, *where.arguments, timeout=LOOK_SECONDS)
-            except TimeoutError as error:
-                raise FilterTooCostly from error
+        scan = Scan(query.organization_id, statement, where.arguments)
+        fetch = self._scans.fetch if query.is_scan else self._scans.fetch_served
+        rows = await fetch(scan, self._database.connection())
         return await self._named([_activity(row) for row in rows])
 
     async def get(self, organization_id: UUID, number: int) -> Activity:
@@ -68,15 +69,19 @@ class ActivityStore:
     async def count(
         self, organization_id: UUID, start: datetime, end: datetime, width: Width
     ) -> list[Count]:
-        """What happened in each hour or day in which anything did."""
-        async with self._database.connection() as db:
-            rows = await db.fetch(_COUNT, organization_id, start, end, width.value)
+        """What happened in each hour or day in which anything did. Refuses CountTooCostly."""
+        arguments = (organization_id, start, end, width.value)
+        scan = Scan(organization_id, _COUNT, arguments, CountTooCostly)
+        rows = await self._scans.fetch(scan, self._database.connection())
         return [Count(*row) for row in rows]
 
     async def cycles(self, organization_id: UUID, since: datetime, size: int) -> list[Cycle]:
-        """The runs of entries without a pause of ten minutes, newest first."""
-        async with self._database.connection() as db:
-            rows = await db.fetch(_CYCLES, organization_id, since, size)
+        """The runs of entries without a pause of ten minutes, newest first.
+
+        Refuses CountTooCostly.
+        """
+        scan = Scan(organization_id, _CYCLES, (organization_id, since, size), CountTooCostly)
+        rows = await self._scans.fetch(scan, self._database.connection())
         return [Cycle(*row) for row in rows]
 
     async def trim(self, now: datetime) -> int:
@@ -190,8 +195,11 @@ def _page_statement(where: Where, query: Query) -> str:
     order = "ORDER BY create_time DESC, number DESC"
     limit = f"LIMIT {where.argument(query.size + 1)}"
     parts = []
-    if query.result is not Result.REFUSED:
-        types = [each for each, action in OF_CHANGE.items() if action in query.actions]
+    types = [each for each, action in OF_CHANGE.items() if action in query.actions]
+    # What only a refused request can be is not looked for among all that was done.
+    if query.result is Result.SUCCESS or (
+        query.result is Result.ANY and (types or not query.actions)
+    ):
         of_types = f" AND type = ANY({where.argument(types)}::smallint[])" if query.actions else ""
         parts.append(f"({_CHANGES} WHERE {both}{of_types} {order} {limit})")
     if query.result is not Result.SUCCESS:

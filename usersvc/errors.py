@@ -148,6 +148,17 @@ class FilterTooCostly(Refusal):
         super().__init__(detail, violations=(FieldViolation("filter", detail),))
 
 
+class CountTooCostly(Refusal):
+    """The log has too many entries to count them in time."""
+
+    code = Code.RESOURCE_EXHAUSTED
+    reason = "COUNT_TOO_COSTLY"
+
+    def __init__(self) -> None:
+        detail = "The log has too many entries to count them in time."
+        super().__init__(detail, retry_after_seconds=60.0)
+
+
 class FieldImmutable(Refusal):
     """A field that keeps its first value would get another."""
 

@@ -9,11 +9,10 @@ import asyncpg
 
 from chassis.database import Database
 from usersvc import list_sql
-from usersvc.errors import FilterTooCostly
 from usersvc.fields import Resource
 from usersvc.filter_sql import Where, finds_few
 from usersvc.filters import Filter, Order, Page, Position, Query
-from usersvc.scans import Scans
+from usersvc.scans import Scan, Scans
 
 Row = Any  # asyncpg is untyped
 Item = TypeVar("Item")
@@ -24,7 +23,7 @@ class Lists:
 
     def __init__(self, database: Database, scans: Scans | None = None) -> None:
         self._database = database
-        self._scans = scans or Scans(database, FilterTooCostly)
+        self._scans = scans or Scans(database)
 
     async def page(
         self, query: Query, resource: Resource, read: Callable[[Row], Item]
@@ -65,9 +64,8 @@ class Lists:
         if filter_ is None and (order is None or list_sql.order_field(order, resource).in_order):
             async with self._planning() as db:
                 return await _rows(db, statement, where)
-        return await self._scans.fetch(
-            where.organization_id, self._planning(), statement, where.arguments
-        )
+        scan = Scan(where.organization_id, statement, where.arguments)
+        return await self._scans.fetch(scan, self._planning())
 
     @asynccontextmanager
     async def _planning(self) -> AsyncIterator[asyncpg.Connection]:

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
 from chassis.database import Database
 from chassis.places import WAITING_PER_PLACE, Places
 from chassis.refusal import DatabaseUnavailable, Overloaded, Refusal
+from usersvc.errors import FilterTooCostly
 
 SCANS: Final = 3
 """How many run at once; the other connections stay for the rest."""
@@ -19,16 +21,22 @@ Connection = Any  # asyncpg is untyped
 Row = Any
 
 
-class Scans:
-    """Runs such statements for one purpose; an organization never has all places, nor the queue.
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """A statement, whose it is, and how it is refused when it does not end in time."""
 
-    Refuses Overloaded when too many wait already, or for longer than a scan takes.
-    """
+    organization_id: UUID
+    statement: str
+    arguments: Sequence[object]
+    too_costly: Callable[[], Refusal] = FilterTooCostly
+
+
+class Scans:
+    """Runs scans of one purpose; an organization never has all places, nor all of the queue."""
 
     def __init__(
         self,
         database: Database,
-        too_costly: Callable[[], Refusal],
         *,
         number: int = SCANS,
         share: int = SHARE,
@@ -36,39 +44,36 @@ class Scans:
         waiting_per_place: int = WAITING_PER_PLACE,
     ) -> None:
         self._database = database
-        self._too_costly = too_costly
         self._seconds = seconds
         self._places = Places(
             number, Overloaded, seconds, share=share, room=number * waiting_per_place
         )
 
     async def fetch(
-        self,
-        organization_id: UUID,
-        connection: AbstractAsyncContextManager[Connection],
-        statement: str,
-        arguments: Sequence[object],
+        self, scan: Scan, connection: AbstractAsyncContextManager[Connection]
     ) -> list[Row]:
-        """The rows of a statement; refuses it as too costly when it does not end in time."""
-        async with self._places.place(str(organization_id)):
-            return await self.limited(connection, statement, arguments)
+        """The rows; refuses a scan that does not end in time as it says.
 
-    async def limited(
-        self,
-        connection: AbstractAsyncContextManager[Connection],
-        statement: str,
-        arguments: Sequence[object],
+        Refuses Overloaded when too many wait already, or for longer than a scan takes.
+        """
+        async with self._places.place(str(scan.organization_id)):
+            return await self.fetch_served(scan, connection)
+
+    async def fetch_served(
+        self, scan: Scan, connection: AbstractAsyncContextManager[Connection]
     ) -> list[Row]:
         """The same without a place, for what an index serves as a rule."""
         began = False
         try:
             async with connection as db:
                 began = True
-                rows: list[Row] = await db.fetch(statement, *arguments, timeout=self._seconds)
+                rows: list[Row] = await db.fetch(
+                    scan.statement, *scan.arguments, timeout=self._seconds
+                )
                 return rows
         except DatabaseUnavailable as away:
             late = began and isinstance(away.__cause__, TimeoutError)
             # A database that is away is late, too, and no fault of the statement.
             if late and await self._database.answers():
-                raise self._too_costly() from away
+                raise scan.too_costly() from away
             raise

@@ -19,6 +19,9 @@ _LEAST: Final = 1.5
 """One change among thousands is still seen."""
 
 
+TOO_MANY: Final = "The log has too many entries to count them just now."
+
+
 @dataclass(frozen=True, slots=True)
 class Bar:
     """One hour or day: where its two bars are, and what they stand for."""
@@ -63,19 +66,27 @@ class Chart:
         return self.largest == 0
 
 
-def hours_chart(counts: Sequence[ActivityCount]) -> Chart:
-    """The last day by hours."""
+def hours_chart(counts: Sequence[ActivityCount] | None) -> Chart:
+    """The last day by hours; without bars when there was too much to count."""
     return _chart("Last 24 hours", "hour", counts, "%-d %b, %H:00", "%H:00", every=6)
 
 
-def days_chart(counts: Sequence[ActivityCount]) -> Chart:
-    """The last month by days."""
+def days_chart(counts: Sequence[ActivityCount] | None) -> Chart:
+    """The last month by days; without bars when there was too much to count."""
     return _chart("Last 30 days", "day", counts, "%-d %b", "%-d %b", every=7)
 
 
 def _chart(
-    title: str, unit: str, counts: Sequence[ActivityCount], label: str, tick: str, *, every: int
+    title: str,
+    unit: str,
+    counts: Sequence[ActivityCount] | None,
+    label: str,
+    tick: str,
+    *,
+    every: int,
 ) -> Chart:
+    if counts is None:
+        return Chart(title, TOO_MANY, bars=(), ticks=(), largest=0)
     largest_up = max((count.succeeded for count in counts), default=0)
     largest_down = max((_refused(count) for count in counts), default=0)
     largest = max(largest_up, largest_down)

@@ -38,13 +38,26 @@ class Level(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Totals:
+    """How many changes succeeded, and how many were refused."""
+
+    succeeded: int
+    refused: int
+
+    @property
+    def all(self) -> int:
+        """Both together."""
+        return self.succeeded + self.refused
+
+
+@dataclass(frozen=True, slots=True)
 class Signs:
     """What health is told from."""
 
     active: bool
     keys: Sequence[KeyRow]
-    succeeded: int
-    refused: int
+    day: Totals | None
+    """What happened in the last day; None when it was too much to count."""
     last_rejected: datetime | None
     """When a key was last refused."""
     now: datetime
@@ -64,8 +77,7 @@ class Signs:
     @property
     def share(self) -> float:
         """The share of the day's changes that were refused."""
-        total = self.succeeded + self.refused
-        return self.refused / total if total else 0.0
+        return self.day.refused / self.day.all if self.day and self.day.all else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +96,11 @@ REJECTED: Final = ("/settings/integrations/entra/log?action=key", "See who calls
 NEW_KEY: Final = ("/settings/integrations/entra/keys/new", "Generate one now")
 
 
-def totals(counts: Sequence[ActivityCount]) -> tuple[int, int]:
-    """How many changes succeeded and were refused."""
-    return sum(each.succeeded for each in counts), sum(each.refused for each in counts)
+def totals(counts: Sequence[ActivityCount] | None) -> Totals | None:
+    """How many changes succeeded and were refused, if they were counted."""
+    if counts is None:
+        return None
+    return Totals(sum(each.succeeded for each in counts), sum(each.refused for each in counts))
 
 
 def health(signs: Signs) -> Health:
@@ -162,13 +176,14 @@ def _without_key(signs: Signs) -> Health | None:
 
 
 def _failing(signs: Signs) -> Health | None:
-    if signs.share < WARNING_SHARE or signs.refused < FEW:
+    day = signs.day
+    if day is None or signs.share < WARNING_SHARE or day.refused < FEW:
         return None
-    total = counted(signs.succeeded + signs.refused, "change")
+    total = counted(day.all, "change")
     return Health(
         Level.CRITICAL if signs.share >= QUARANTINE_SHARE else Level.WARNING,
         f"{signs.share:.0%} of changes fail",
-        f"{signs.refused:,} of {total} of the last day were refused. Entra quarantines above "
+        f"{day.refused:,} of {total} of the last day were refused. Entra quarantines above "
         f"{QUARANTINE_SHARE:.0%}.",
         *FAILURES,
     )
@@ -207,11 +222,18 @@ def _ending(signs: Signs) -> Health | None:
 
 
 def _good(signs: Signs) -> Health:
-    total = signs.succeeded + signs.refused
-    if not total:
+    day = signs.day
+    if day is None:
+        return Health(
+            Level.GOOD,
+            "Entra calls",
+            "The last day has too many changes to count them just now: see whether any failed.",
+            *FAILURES,
+        )
+    if not day.all:
         return Health(Level.GOOD, "Healthy", "Entra calls; nothing had to change in the last day.")
-    made = f"{counted(signs.succeeded, 'change')} of the last day"
-    if not signs.refused:
-        verb = "was" if signs.succeeded == 1 else "were"
+    made = f"{counted(day.succeeded, 'change')} of the last day"
+    if not day.refused:
+        verb = "was" if day.succeeded == 1 else "were"
         return Health(Level.GOOD, "Healthy", f"{made} {verb} made, none was refused.")
-    return Health(Level.GOOD, "Healthy", f"{made} made, {signs.refused:,} refused.", *FAILURES)
+    return Health(Level.GOOD, "Healthy", f"{made} made, {day.refused:,} refused.", *FAILURES)

@@ -1,7 +1,8 @@
 """How provisioning is: what several pages begin with."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -9,6 +10,7 @@ from typing import Final
 from cloudacademy.keys.v1 import keys_pb2
 from cloudacademy.users.v1 import activity_pb2 as pb
 
+from gateway.errors import RefusedError
 from gateway.portal.models import health as model
 from gateway.portal.models.charts import Chart, days_chart, hours_chart
 from gateway.portal.models.cycles import CycleRow, cycle_rows, running
@@ -18,6 +20,7 @@ from gateway.portal.views.names import names_of
 from gateway.portal.visit import Visit
 
 DAYS: Final = 30
+_TOO_MUCH: Final = ("COUNT_TOO_COSTLY", "OVERLOADED")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +31,15 @@ class Overview:
     since: datetime
     keys: Sequence[KeyRow]
     day: Chart
-    cycles: Sequence[CycleRow]
+    cycles: Sequence[CycleRow] | None
+    """None when the log has too many entries to tell them apart in time."""
     health: model.Health
     contact: str
 
     @property
     def running(self) -> CycleRow | None:
         """The cycle that goes on now."""
-        return running(self.cycles)
+        return running(self.cycles or ())
 
 
 async def overview(visit: Visit) -> Overview:
@@ -44,8 +48,7 @@ async def overview(visit: Visit) -> Overview:
         _integration(visit), _keys(visit), _counts(visit), _cycles(visit), _last_rejected(visit)
     )
     active = integration.state == keys_pb2.Integration.STATE_ACTIVE
-    succeeded, refused = model.totals(counts)
-    signs = model.Signs(active, keys, succeeded, refused, rejected, visit.now)
+    signs = model.Signs(active, keys, model.totals(counts), rejected, visit.now)
     return Overview(
         active=active,
         since=moment(integration.update_time),
@@ -65,18 +68,30 @@ async def month(visit: Visit) -> Chart:
 
 async def _count(
     visit: Visit, span: timedelta, width: "pb.CountActivitiesRequest.Width"
-) -> Sequence[pb.ActivityCount]:
-    """What the log counted in the time before now."""
-    response = await visit.call(
-        visit.portal.clients.activities.CountActivities,
-        pb.CountActivitiesRequest(
-            organization_id=visit.organization_id,
-            start_time=timestamp(visit.now - span),
-            end_time=timestamp(visit.now),
-            width=width,
-        ),
-    )
-    return response.counts
+) -> Sequence[pb.ActivityCount] | None:
+    """What the log counted in the time before now; None if that is too much to count."""
+    with _unless_too_much():
+        response = await visit.call(
+            visit.portal.clients.activities.CountActivities,
+            pb.CountActivitiesRequest(
+                organization_id=visit.organization_id,
+                start_time=timestamp(visit.now - span),
+                end_time=timestamp(visit.now),
+                width=width,
+            ),
+        )
+        return response.counts
+    return None
+
+
+@contextmanager
+def _unless_too_much() -> Iterator[None]:
+    """A page is shown without what takes too long to count, or too long to wait for."""
+    try:
+        yield
+    except RefusedError as error:
+        if error.reason not in _TOO_MUCH:
+            raise
 
 
 async def _integration(visit: Visit) -> keys_pb2.Integration:
@@ -97,16 +112,18 @@ async def _keys(visit: Visit) -> Sequence[KeyRow]:
     return key_rows(response.keys, await names_of(visit, people), visit.now)
 
 
-async def _counts(visit: Visit) -> Sequence[pb.ActivityCount]:
+async def _counts(visit: Visit) -> Sequence[pb.ActivityCount] | None:
     return await _count(visit, timedelta(hours=23), pb.CountActivitiesRequest.WIDTH_HOUR)
 
 
-async def _cycles(visit: Visit) -> Sequence[CycleRow]:
-    response = await visit.call(
-        visit.portal.clients.activities.ListCycles,
-        pb.ListCyclesRequest(organization_id=visit.organization_id, page_size=10),
-    )
-    return cycle_rows(response.cycles, visit.now)
+async def _cycles(visit: Visit) -> Sequence[CycleRow] | None:
+    with _unless_too_much():
+        response = await visit.call(
+            visit.portal.clients.activities.ListCycles,
+            pb.ListCyclesRequest(organization_id=visit.organization_id, page_size=10),
+        )
+        return cycle_rows(response.cycles, visit.now)
+    return None
 
 
 async def _last_rejected(visit: Visit) -> datetime | None:

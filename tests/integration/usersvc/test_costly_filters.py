@@ -4,11 +4,11 @@ import asyncio
 from collections import Counter
 from uuid import UUID
 
-import asyncpg
 import pytest
 
 from chassis.database import Database
 from chassis.refusal import Overloaded
+from tests.integration.usersvc.locks import locked, until_waiting
 from tests.integration.usersvc.user_calls import ACME, GLOBEX, create
 from usersvc.errors import FilterTooCostly
 from usersvc.filter_sql import finds_few
@@ -27,7 +27,7 @@ SCAN = Comparison("title", Operator.CONTAINS, "x")
 
 
 def limited(database: Database, **limits: float) -> Lists:
-    return Lists(database, Scans(database, FilterTooCostly, **limits))
+    return Lists(database, Scans(database, **limits))
 
 
 @pytest.fixture
@@ -83,32 +83,16 @@ async def test_one_that_scans_without_end_keeps_no_other_from_its_turn(database,
         else:
             ended.append(name)
 
-    locking = await asyncpg.connect(users_url)
-    async with locking.transaction():
-        await locking.execute("LOCK TABLE users")
+    async with locked(users_url, "users"):
         greedy = [asyncio.create_task(scan("greedy", ACME)) for _ in range(50)]
         await asyncio.sleep(0)
         modest = asyncio.create_task(scan("modest", GLOBEX))
-        await until_locked_out(users_url, SHARE + 1)
+        await until_waiting(users_url, SHARE + 1)
     await asyncio.gather(*greedy, modest)
-    await locking.close()
 
     assert "modest" in ended[: 2 * (SHARE + 1)]
     assert refused == {"greedy": 50 - ended.count("greedy")}
     assert ended.count("greedy") == SHARE + 6
-
-
-async def until_locked_out(url: str, number: int) -> None:
-    """Until so many statements wait for a table."""
-    connection = await asyncpg.connect(url)
-    statement = """
-        SELECT count(*) FROM pg_stat_activity
-         WHERE datname = current_database() AND wait_event_type = 'Lock'
-    """
-    async with asyncio.timeout(2):
-        while await connection.fetchval(statement) < number:
-            pass
-    await connection.close()
 
 
 async def test_a_place_is_free_again_after_each_scan(database):

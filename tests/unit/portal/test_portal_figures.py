@@ -35,6 +35,12 @@ def counts(*numbers: tuple[int, int]) -> list[ActivityCount]:
     ]
 
 
+def test_what_was_too_much_to_count_has_no_bars_and_says_so():
+    chart = charts.days_chart(None)
+    assert (chart.bars, chart.is_empty) == ((), True)
+    assert chart.summary == "The log has too many entries to count them just now."
+
+
 @given(st.lists(st.tuples(st.integers(0, 10**7), st.integers(0, 10**7)), max_size=31))
 def test_every_bar_is_inside_its_chart_and_what_happened_is_seen(numbers: list[tuple[int, int]]):
     chart = charts.hours_chart(counts(*numbers))

@@ -6,7 +6,7 @@ import pytest
 from cloudacademy.keys.v1.keys_pb2 import Key
 from cloudacademy.users.v1.activity_pb2 import ActivityCount
 
-from gateway.portal.models.health import Level, Signs, contact, health, totals
+from gateway.portal.models.health import Level, Signs, Totals, contact, health, totals
 from gateway.portal.models.key_rows import KeyRow, KeyState, key_name, key_rows
 from gateway.portal.models.moments import timestamp
 
@@ -29,7 +29,8 @@ def rows(*keys: Key) -> list[KeyRow]:
 
 
 def signs(*keys: Key, **fields: object) -> Signs:
-    given = {"active": True, "succeeded": 0, "refused": 0, "last_rejected": None, "now": NOW}
+    day = Totals(fields.pop("succeeded", 0), fields.pop("refused", 0))
+    given = {"active": True, "day": day, "last_rejected": None, "now": NOW}
     return Signs(keys=rows(*keys), **(given | fields))
 
 
@@ -108,7 +109,8 @@ def test_last_contact_is_the_newest_use_of_any_key():
 
 def test_rejected_keys_are_no_share_of_the_changes():
     counts = [ActivityCount(succeeded=3, refused=1, rejected_keys=50), ActivityCount(succeeded=2)]
-    assert totals(counts) == (5, 1)
+    assert totals(counts) == Totals(5, 1)
+    assert totals(None) is None
 
 
 def test_each_key_has_its_state():
@@ -126,3 +128,9 @@ def test_each_key_has_its_state():
 
 def test_keys_of_one_day_are_told_apart_by_their_ends():
     assert key_name("0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e12") == "…0b8e12"
+
+
+def test_what_was_too_much_to_count_is_not_told_as_nothing():
+    told = health(signs(USED, day=None))
+    assert (told.level, told.title) == (Level.GOOD, "Entra calls")
+    assert "too many changes to count" in told.text

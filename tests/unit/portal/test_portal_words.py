@@ -11,7 +11,7 @@ from gateway.portal.models.charts import hours_chart
 from gateway.portal.models.checks import Outcome, checks
 from gateway.portal.models.curl import as_curl
 from gateway.portal.models.cycles import cycle_rows, running
-from gateway.portal.models.health import Level, Signs, contact, health
+from gateway.portal.models.health import Level, Signs, Totals, contact, health
 from gateway.portal.models.key_rows import KeyState, key_rows
 from gateway.portal.models.moments import ago, duration, timestamp
 from gateway.portal.models.sentences import sentence
@@ -124,8 +124,7 @@ def signs(**changes: object) -> Signs:
     given: dict = {
         "active": True,
         "keys": key_rows([key], {}, NOW),
-        "succeeded": 100,
-        "refused": 0,
+        "day": Totals(100, 0),
         "last_rejected": None,
         "now": NOW,
     }
@@ -138,8 +137,8 @@ def signs(**changes: object) -> Signs:
         ({}, Level.GOOD),
         ({"active": False}, Level.OFF),
         ({"keys": []}, Level.WAITING),
-        ({"refused": 15}, Level.WARNING),
-        ({"refused": 70}, Level.CRITICAL),
+        ({"day": Totals(100, 15)}, Level.WARNING),
+        ({"day": Totals(100, 70)}, Level.CRITICAL),
         ({"last_rejected": NOW - timedelta(minutes=1)}, Level.WARNING),
         ({"last_rejected": NOW - timedelta(hours=1)}, Level.GOOD),
         ({"now": NOW + timedelta(hours=4)}, Level.WARNING),
