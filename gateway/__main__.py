@@ -35,6 +35,7 @@ from gateway.measurement import measure, trace
 from gateway.openapi.document import document
 from gateway.openapi.page import page
 from gateway.portal.cookies import Cookies
+from gateway.portal.gate import PageGate
 from gateway.portal.routes import portal, portal_routes
 from gateway.portal_clients import portal_clients
 from gateway.refusal_log import RefusalLog
@@ -79,7 +80,9 @@ async def serve(settings: Settings, stop: process.Stop) -> None:
         shared = together(users) if traces is None else users
         refusals = RefusalLog(ActivityServiceStub(users), system_clock, logger)
         guesses = Guesses(settings.unknown_keys)
-        gate = Gate(Buckets(settings.rate), Places(settings.max_requests, full), Tally(logger))
+        tally = Tally(logger)
+        gate = Gate(Buckets(settings.rate), Places(settings.max_requests, full), tally)
+        page_gate = PageGate(settings.pages, tally)
         bodies = Bodies()
         connections = Connections(logger, limit=settings.max_connections)
         authenticator = Authenticator(key_stub, cache, guesses, settings.tenant_urls, system_clock)
@@ -108,7 +111,7 @@ async def serve(settings: Settings, stop: process.Stop) -> None:
         types = [each.resource_type for each in resources.values()]
         pages = [
             page(document(table.routes(), types, settings.tenant_url)),
-            *routes(sign_on, sign_in_pages(settings), logger),
+            *routes(sign_on, sign_in_pages(settings), page_gate, logger),
             *portal_routes(
                 portal(
                     portal_clients(users, keys, settings.tenant_urls),
@@ -117,6 +120,7 @@ async def serve(settings: Settings, stop: process.Stop) -> None:
                     settings.cursor_secret,
                     system_clock,
                 ),
+                page_gate,
                 logger,
             ),
         ]

@@ -10,17 +10,19 @@ from chassis.certificates import CertificateFiles
 from chassis.settings import Address, Environment
 from gateway.buckets import Rate
 from gateway.connections import MAX_CONNECTIONS
+from gateway.portal.gate import PageLimits
 
 TENANT_URLS: Final = (
     "us=https://cloudacademy.com/webhooks/ad/v1/scim,eu=https://app.qa.com/webhooks/ad/v1/scim"
 )
 REGIONS: Final = ("us", "eu")
 SECRET_BYTES: Final = 32
-ORGANIZATION_RATE: Final = 100
-"""Requests a second: four times what Entra expects of a SCIM endpoint."""
-ORGANIZATION_BURST: Final = 500
+RATE: Final = Rate(100, 500)
+"""Requests of an organization: four times what Entra expects of a SCIM endpoint."""
 MAX_REQUESTS: Final = 64
 UNKNOWN_KEYS: Final = 30
+PAGES: Final = PageLimits(organization=Rate(20, 200), address=Rate(50, 500), at_once=16)
+"""A page that is open on the log asks for what is new every 4 seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class Settings:
     max_connections: int = MAX_CONNECTIONS
     unknown_keys: int = UNKNOWN_KEYS
     """How many different keys that do not exist an address may send in a row."""
+    pages: PageLimits = PAGES
 
     @property
     def tenant_url(self) -> str:
@@ -87,13 +90,23 @@ def read(variables: Mapping[str, str]) -> Settings:
         saml=SamlFiles(*saml) if saml else None,
         cursor_secret=environment.secret("CURSOR_SECRET", SECRET_BYTES, exposed=exposed),
         proxies=environment.integer("PROXIES", 0, 0, 10),
-        rate=Rate(
-            environment.integer("ORGANIZATION_RATE", ORGANIZATION_RATE, 1, 1_000_000),
-            environment.integer("ORGANIZATION_BURST", ORGANIZATION_BURST, 1, 1_000_000),
-        ),
+        rate=_rate(environment, "ORGANIZATION", RATE),
         max_requests=environment.integer("MAX_REQUESTS", MAX_REQUESTS, 2, 10_000),
         max_connections=environment.integer("MAX_CONNECTIONS", MAX_CONNECTIONS, 1, 100_000),
         unknown_keys=environment.integer("UNKNOWN_KEYS", UNKNOWN_KEYS, 1, 1_000_000),
+        pages=PageLimits(
+            _rate(environment, "PAGE", PAGES.organization),
+            _rate(environment, "SIGN_IN", PAGES.address),
+            environment.integer("MAX_PAGES", PAGES.at_once, 2, 10_000),
+        ),
     )
     environment.check()
     return settings
+
+
+def _rate(environment: Environment, name: str, default: Rate) -> Rate:
+    """What `…_RATE` says, a second, and `…_BURST`, at once."""
+    return Rate(
+        environment.integer(f"{name}_RATE", int(default.per_second), 1, 1_000_000),
+        environment.integer(f"{name}_BURST", default.burst, 1, 1_000_000),
+    )

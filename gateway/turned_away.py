@@ -22,12 +22,16 @@ class Why(StrEnum):
     FULL = "requests_shed"
     RATE = "requests_limited"
     GUESSES = "keys_limited"
+    PAGES_FULL = "pages_shed"
+    PAGES_RATE = "pages_limited"
 
 
 _WHAT: Final[Mapping[Why, str]] = {
     Why.FULL: "Requests that found no place, answered 503.",
     Why.RATE: "Requests over an organization's rate, answered 429.",
     Why.GUESSES: "Unknown keys from addresses that sent many, answered 429.",
+    Why.PAGES_FULL: "Pages that found no place, answered 503.",
+    Why.PAGES_RATE: "Pages over the rate of an organization or address, answered 429.",
 }
 
 

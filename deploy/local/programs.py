@@ -44,6 +44,10 @@ class Programs:
                 "GATEWAY_ORGANIZATION_RATE": "100000",
                 "GATEWAY_ORGANIZATION_BURST": "100000",
                 "GATEWAY_UNKNOWN_KEYS": "10000",
+                "GATEWAY_PAGE_RATE": "100000",
+                "GATEWAY_PAGE_BURST": "100000",
+                "GATEWAY_SIGN_IN_RATE": "100000",
+                "GATEWAY_SIGN_IN_BURST": "100000",
                 "GATEWAY_SAML_KEY": str(self.places.saml_key),
                 "GATEWAY_SAML_CERTIFICATE": str(self.places.saml_certificate),
                 # Kept, so that cursors outlive a restart.

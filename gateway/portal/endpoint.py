@@ -1,6 +1,7 @@
 """What surrounds every page: who asks, whether the form is ours, one log line, an error page."""
 
 import time
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import quote
 from uuid import uuid4
@@ -12,40 +13,50 @@ from chassis.log import Logger
 from gateway.errors import RefusedError
 from gateway.portal import problems
 from gateway.portal.forms import FIELD, FORM_TYPE, is_from_here
+from gateway.portal.gate import PageGate, Visitor
 from gateway.portal.headers import SECURITY
 from gateway.portal.problems import Problem, ProblemError
 from gateway.portal.visit import Access, Portal, Route, Visit
+from gateway.turned_away import TurnedAwayError
 
 SIGN_IN: Final = "/login/"
+SESSION_ENDED: Final = "SESSION_ENDED"
 
 
 class PortalEndpoint:
     """Answers one route of the portal."""
 
-    def __init__(self, portal: Portal, route: Route, log: Logger) -> None:
+    def __init__(self, portal: Portal, route: Route, gate: PageGate, log: Logger) -> None:
         self._portal = portal
         self._route = route
+        self._gate = gate
         self._log = log
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
         """Let the view answer; turn what it refuses into a page."""
         started = time.perf_counter()
         visit = Visit(self._portal, request, uuid4().hex)
-        response = await self._respond(visit)
+        try:
+            response = await self._respond(visit)
+        except TurnedAwayError as error:  # a line for each would be a load, too
+            response = problem_page(visit, problems.of_turned_away(error), error.headers)
+        else:
+            self._tell(visit, response.status, started)
         if not response.prepared:
             response.headers["X-Request-Id"] = visit.request_id
-        self._tell(visit, response.status, started)
         return response
 
     async def _respond(self, visit: Visit) -> web.StreamResponse:
         try:
             return await self._answer(visit)
+        except TurnedAwayError:
+            raise
         except ProblemError as error:
             return problem_page(visit, error.problem)
         except RefusedError as error:
-            if error.reason == "SESSION_ENDED":
+            if error.reason == SESSION_ENDED:
                 return self._to_sign_in(visit)
-            return problem_page(visit, problems.of_refusal(error))
+            return problem_page(visit, problems.of_refusal(error), _retry_after(error))
         except web.HTTPException as error:
             return problem_page(visit, problems.of_status(error.status))
         except Exception as fault:  # noqa: BLE001 - the outermost handler
@@ -53,27 +64,39 @@ class PortalEndpoint:
             return problem_page(visit, problems.FAULT)
 
     async def _answer(self, visit: Visit) -> web.StreamResponse:
-        await self._recognize(visit)
+        visitor = await self._recognize(visit)
         if self._route.access is not Access.ANYBODY and not visit.session.user_id:
             return self._to_sign_in(visit)
         if visit.request.method == "POST":
-            await self._check_form(visit)
+            await self._check_form(visit)  # reads the body, for which nobody keeps a place
         if self._route.access is Access.ADMINISTRATORS and not visit.session.administrator:
             return visit.page("not_administrator.html", 403, title="For administrators")
-        return await self._route.view(visit)
+        async with self._gate.place(visitor, for_file=self._route.is_file):
+            return await self._route.view(visit)
 
-    async def _recognize(self, visit: Visit) -> None:
+    async def _recognize(self, visit: Visit) -> Visitor:
         """Ask who it is, each time: somebody who was disabled is out with the next page."""
-        cookies = self._portal.cookies
-        token = cookies.session(visit.request)
+        cookies, address = self._portal.cookies, visit.request.remote or ""
         if self._route.access is Access.ANYBODY:
             visit.bound_to = cookies.form(visit.request)
-            return
-        if token:
-            response = await visit.call(
-                self._portal.clients.sessions.GetSession, pb.GetSessionRequest(session_token=token)
-            )
-            visit.session, visit.bound_to = response.session, token
+            return self._gate.admit(address)
+        token = cookies.session(visit.request)
+        visitor = self._gate.admit(address, token)
+        if not token:
+            return visitor
+        visit.session, visit.bound_to = await self._session(visit, token, visitor), token
+        return self._gate.signed_in(token, visit.session.organization_id, visitor)
+
+    async def _session(self, visit: Visit, token: str, visitor: Visitor) -> pb.Session:
+        request = pb.GetSessionRequest(session_token=token)
+        try:
+            async with self._gate.place(visitor):
+                response = await visit.call(self._portal.clients.sessions.GetSession, request)
+        except RefusedError as error:
+            if error.reason == SESSION_ENDED:
+                self._gate.signed_out(token)
+            raise
+        return response.session
 
     async def _check_form(self, visit: Visit) -> None:
         request = visit.request
@@ -111,6 +134,14 @@ class PortalEndpoint:
         )
 
 
-def problem_page(visit: Visit, problem: Problem) -> web.Response:
+def problem_page(
+    visit: Visit, problem: Problem, headers: Mapping[str, str] | None = None
+) -> web.Response:
     """The page that says what kept another from being shown."""
-    return visit.page("problem.html", problem.status, title=problem.title, problem=problem)
+    page = visit.page("problem.html", problem.status, title=problem.title, problem=problem)
+    page.headers.update(headers or {})
+    return page
+
+
+def _retry_after(error: RefusedError) -> Mapping[str, str]:
+    return {name: value for name, value in error.headers.items() if name == "Retry-After"}

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.errors import RefusedError
+from gateway.turned_away import TurnedAwayError
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,18 @@ FORGED: Final = Problem(
     "the page and try again.",
 )
 NO_KEY: Final = Problem(404, "There is no such key", "No API key of your organization has this id.")
+TOO_MANY: Final = Problem(
+    429,
+    "Too many pages were opened",
+    "Your organization, or this address, opens pages faster than we show them. Nothing was "
+    "changed. Wait a few seconds, then reload.",
+)
+BUSY: Final = Problem(
+    503,
+    "Too many pages are opened at the moment",
+    "Nothing was changed. Wait a few seconds, then reload. Of files with the log, an organization "
+    "gets two at once.",
+)
 TOO_LARGE: Final = Problem(413, "That is too much", "The form holds more than we take.")
 AWAY: Final = Problem(
     503,
@@ -83,6 +96,11 @@ _BY_REASON: Final[Mapping[str, Problem]] = {
         400, "That search took too long", "Search for more of the name, or for the whole userName."
     ),
 }
+
+
+def of_turned_away(error: TurnedAwayError) -> Problem:
+    """The problem of whoever has to come again later."""
+    return TOO_MANY if error.status == TOO_MANY.status else BUSY
 
 
 def of_status(status: int) -> Problem:

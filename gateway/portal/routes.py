@@ -12,6 +12,7 @@ from gateway.portal.assets import Assets
 from gateway.portal.cookies import Cookies
 from gateway.portal.endpoint import PortalEndpoint
 from gateway.portal.forms import Forms
+from gateway.portal.gate import PageGate
 from gateway.portal.models import moments
 from gateway.portal.pages import Pages
 from gateway.portal.views import (
@@ -47,7 +48,7 @@ def portal(
     )
 
 
-def portal_routes(shared: Portal, log: Logger) -> list[web.RouteDef]:
+def portal_routes(shared: Portal, gate: PageGate, log: Logger) -> list[web.RouteDef]:
     """The pages, their files, and a page of its own for what is not there beside them."""
     pages = all_routes()
     elsewhere = Elsewhere({route.path for route in pages})
@@ -57,7 +58,10 @@ def portal_routes(shared: Portal, log: Logger) -> list[web.RouteDef]:
         for path in (f"/{root}", f"/{root}/{{rest:[\\s\\S]*}}")
     ]
     files = web.get(f"{ASSETS_PATH}{{name}}", Assets().get)
-    return [files, *(_route(each, PortalEndpoint(shared, each, log)) for each in (*pages, *beside))]
+    return [
+        files,
+        *(_route(each, PortalEndpoint(shared, each, gate, log)) for each in (*pages, *beside)),
+    ]
 
 
 def _route(route: Route, endpoint: PortalEndpoint) -> web.RouteDef:

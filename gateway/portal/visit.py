@@ -42,6 +42,8 @@ class Route:
     path: str
     view: View
     access: Access = Access.ADMINISTRATORS
+    is_file: bool = False
+    """Whether the answer is sent bit by bit, for as long as somebody reads it."""
 
 
 @dataclass(frozen=True, slots=True)

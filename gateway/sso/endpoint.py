@@ -9,9 +9,11 @@ from uuid import uuid4
 from aiohttp import web
 
 from chassis.log import Logger
+from gateway.portal.gate import PageGate
 from gateway.portal.headers import SECURITY
 from gateway.sso.pages import Pages
-from gateway.sso.refusals import Explanation, SignInError
+from gateway.sso.refusals import EXPLANATIONS, Explanation, SignInError
+from gateway.turned_away import TurnedAwayError
 
 _FAULT: Final = Explanation(
     500,
@@ -36,16 +38,24 @@ View = Callable[[Step], Awaitable[web.Response]]
 class Endpoint:
     """Answers one route."""
 
-    def __init__(self, path: str, view: View, pages: Pages, log: Logger) -> None:
+    def __init__(self, path: str, view: View, pages: Pages, gate: PageGate, log: Logger) -> None:
         self._path = path
         self._view = view
         self._pages = pages
+        self._gate = gate
         self._log = log
 
     async def __call__(self, request: web.Request) -> web.Response:
         """Let the view answer; turn what it refuses into a page."""
         started = time.perf_counter()
         step = Step(request, uuid4().hex)
+        try:
+            self._gate.admit(request.remote or "")
+        except TurnedAwayError as error:  # a line for each would be a load, too
+            step.reason = "too_many"
+            response = self._refused(step, EXPLANATIONS[step.reason])
+            response.headers.update(error.headers)
+            return response
         response = await self._answer(step)
         response.headers["X-Request-Id"] = step.request_id
         # Neither the form nor the query: they hold names, even assertions.

@@ -77,6 +77,11 @@ EXPLANATIONS: Final[Mapping[str, Explanation]] = {
         "Only a signed-in administrator of the organization can test its single sign-on.",
         "Sign in first, then begin the test on the page of the set-up.",
     ),
+    "too_many": Explanation(
+        429,
+        "Too many sign-ins were begun from this address.",
+        "Wait a few seconds, then begin the sign-in anew.",
+    ),
     "busy": Explanation(
         503,
         "Too many people sign in at this moment.",

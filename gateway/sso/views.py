@@ -11,6 +11,7 @@ from chassis.clock import Clock
 from chassis.log import Logger
 from gateway.portal.cookies import Cookies
 from gateway.portal.forms import is_from_here
+from gateway.portal.gate import PageGate
 from gateway.portal.headers import SECURITY
 from gateway.sso.assertion import Assertion, verify
 from gateway.sso.authn_request import authn_request
@@ -181,7 +182,9 @@ def _check_usable(idp: IdentityProvider, trial: Trial | None) -> None:
         raise SignInError("changed_since")
 
 
-def routes(sso: SingleSignOn | None, pages: Pages, log: Logger) -> Sequence[web.RouteDef]:
+def routes(
+    sso: SingleSignOn | None, pages: Pages, gate: PageGate, log: Logger
+) -> Sequence[web.RouteDef]:
     """The addresses of single sign-on; without any they say that it is off."""
 
     async def off(_: Step) -> web.Response:
@@ -196,6 +199,6 @@ def routes(sso: SingleSignOn | None, pages: Pages, log: Logger) -> Sequence[web.
         ("POST", ACS_PATH): sso.complete if sso else off,
     }
     return [
-        web.route(method, path, Endpoint(path, view, pages, log))
+        web.route(method, path, Endpoint(path, view, pages, gate, log))
         for (method, path), view in views.items()
     ]

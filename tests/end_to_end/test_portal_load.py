@@ -1,12 +1,77 @@
 """Pages when there is too much of something: what is shown, and who is kept out."""
 
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import aiohttp
 import asyncpg
+import pytest
 
 from gateway.portal.models.charts import TOO_MANY
-from tests.end_to_end.browser import Browser
-from tests.end_to_end.office import ENTRA, open_office
+from tests.end_to_end.browser import Browser, Page, browser
+from tests.end_to_end.gateways import Gateway, running_gateway
+from tests.end_to_end.office import ENTRA, LOG, open_office
 from tests.end_to_end.operators import Operator
 from tests.stack import Stack
+
+BURST, PLACES = 30, 4
+
+
+@pytest.fixture(scope="module")
+def strict(tenant: Stack) -> Iterator[Gateway]:
+    """A gateway that shows few pages, to an organization and to an address."""
+    limits = {"page_rate": 1, "page_burst": BURST, "sign_in_rate": 1, "sign_in_burst": BURST}
+    with running_gateway(tenant, proxies=1, max_pages=PLACES, **limits) as gateway:
+        yield gateway
+
+
+@asynccontextmanager
+async def uncounted(tenant: Stack) -> AsyncIterator[None]:
+    """Nobody counts the log to its end meanwhile."""
+    database = await asyncpg.connect(tenant.database_url("users"))
+    async with database.transaction():
+        await database.execute("LOCK TABLE changes")
+        yield
+    await database.close()
+
+
+class Offices:
+    """New organizations whose administrators have opened a page of the strict gateway."""
+
+    def __init__(self, operate: Operator, tenant: Stack, gateway: Gateway) -> None:
+        self._operate = operate
+        self._tenant = tenant
+        self._gateway = gateway
+        self._number = 0
+
+    @asynccontextmanager
+    async def open(self, name: str) -> AsyncIterator[tuple[Browser, str]]:
+        """A browser that is signed in, and the organization."""
+        office = await open_office(self._operate, self._tenant, name)
+        async with browser(self._gateway.base_url) as opened:
+            await office.sign_in(opened)
+            assert (await opened.get("/people/")).status == 200
+            yield opened, office.organization_id
+
+
+@pytest.fixture
+def offices(operate: Operator, tenant: Stack, strict: Gateway) -> Offices:
+    return Offices(operate, tenant, strict)
+
+
+async def flood(visitor: Browser, path: str, number: int, **headers: str) -> list[Page]:
+    return await asyncio.gather(*(visitor.get(path, **headers) for _ in range(number)))
+
+
+async def opened(visitor: Browser, path: str, number: int) -> list[Page]:
+    """So many pages, one after the other."""
+    return [await visitor.get(path) for _ in range(number)]
+
+
+def statuses(pages: list[Page]) -> Counter[int]:
+    return Counter(page.status for page in pages)
 
 
 async def test_a_page_is_shown_without_what_takes_too_long_to_count(
@@ -14,12 +79,84 @@ async def test_a_page_is_shown_without_what_takes_too_long_to_count(
 ):
     office = await open_office(operate, tenant)
     await office.sign_in(ours)
-    database = await asyncpg.connect(tenant.database_url("users"))
-    async with database.transaction():
-        await database.execute("LOCK TABLE changes")  # no count comes to its end
+    async with uncounted(tenant):
         page = await ours.get(ENTRA)
-    await database.close()
 
     assert page.status == 200
     assert TOO_MANY in page.text
     assert "Nothing was changed" not in page.text
+
+
+async def test_who_opens_pages_without_end_is_told_to_wait_and_the_next_organization_is_not(
+    offices: Offices, operate: Operator, strict: Gateway
+):
+    async with offices.open("Greedy") as (greedy, greedy_id), offices.open("Modest") as (modest, _):
+        flooded, served = await asyncio.gather(
+            opened(greedy, "/people/?q=x", 3 * BURST), opened(modest, "/people/", BURST // 3)
+        )
+        async with aiohttp.ClientSession() as session:
+            key = await operate.key(greedy_id)
+            scim = await strict.client(session, key.token)("GET", "/Users?count=1")
+
+    assert statuses(flooded).keys() == {200, 429}
+    assert BURST - 1 <= statuses(flooded)[200] < 2 * BURST
+    assert statuses(served) == {200: BURST // 3}
+    assert scim.status == 200  # which has limits of its own
+    told = next(page for page in flooded if page.status == 429)
+    assert int(told.headers["Retry-After"]) >= 1
+    assert told.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert "Too many pages were opened" in told.text
+
+
+async def test_one_whose_pages_take_long_keeps_no_other_from_theirs(
+    offices: Offices, tenant: Stack, operate: Operator, strict: Gateway
+):
+    async with (
+        offices.open("Greedy") as (greedy, greedy_id),
+        offices.open("Modest") as (modest, _),
+        uncounted(tenant),
+        aiohttp.ClientSession() as session,
+    ):
+        flooded = [asyncio.create_task(greedy.get(ENTRA)) for _ in range(BURST - 5)]
+        await asyncio.wait(flooded, return_when=asyncio.FIRST_COMPLETED)  # no room is left
+        page = await modest.get("/people/")
+        key = await operate.key(greedy_id)
+        scim = await strict.client(session, key.token)("GET", "/Users?count=1")
+        still_open = [each for each in flooded if not each.done()]
+        pages = await asyncio.gather(*flooded)
+
+    assert (page.status, scim.status) == (200, 200)
+    assert len(still_open) >= PLACES // 2
+    assert statuses(pages) == {200: PLACES // 2, 503: BURST - 5 - PLACES // 2}
+    told = next(page for page in pages if page.status == 503)
+    assert told.headers["Retry-After"] == "2"
+    assert "Too many pages are opened at the moment" in told.text
+
+
+async def test_of_files_an_organization_gets_two_at_once(
+    offices: Offices, tenant: Stack, strict: Gateway
+):
+    async with offices.open("Greedy") as (greedy, _), uncounted(tenant):
+        pages = await flood(greedy, f"{LOG}.csv", 12)
+
+    assert statuses(pages)[503] >= 10
+    assert "two at once" in next(page.text for page in pages if page.status == 503)
+
+
+async def test_before_signing_in_an_address_waits_and_no_other_nor_who_has_signed_in(
+    offices: Offices, strict: Gateway
+):
+    here, elsewhere = {"X_Forwarded_For": "192.0.2.1"}, {"X_Forwarded_For": "192.0.2.2"}
+    async with offices.open("Modest") as (modest, _), browser(strict.base_url) as stranger:
+        flooded = await flood(stranger, "/login/", 3 * BURST, **here)
+        made_up = await stranger.get("/people/", **here, Cookie="session-us=made-up")
+        sign_on = await stranger.get("/login/enterprise/", **here)
+        others = await stranger.get("/login/", **elsewhere)
+        signed_in = await modest.get("/people/", **here)
+
+    assert statuses(flooded).keys() == {200, 429}
+    assert BURST <= statuses(flooded)[200] < 2 * BURST
+    assert [each.status for each in (made_up, sign_on)] == [429, 429]
+    assert int(sign_on.headers["Retry-After"]) >= 1
+    assert "Too many sign-ins were begun from this address" in sign_on.text
+    assert [each.status for each in (others, signed_in)] == [200, 200]

@@ -17,7 +17,10 @@ PAGE = 1000
 
 def routes() -> Sequence[Route]:
     """Both kinds of files."""
-    return (Route("GET", f"{LOG}.csv", as_csv), Route("GET", f"{LOG}.ndjson", as_ndjson))
+    return (
+        Route("GET", f"{LOG}.csv", as_csv, is_file=True),
+        Route("GET", f"{LOG}.ndjson", as_ndjson, is_file=True),
+    )
 
 
 async def as_csv(visit: Visit) -> web.StreamResponse:

@@ -1,0 +1,128 @@
+"""Who may open pages: an organization within its rate, an address before it has signed in.
+
+Pages have buckets and places of their own, so they and SCIM cannot keep each other out.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+
+from chassis.places import Places
+from gateway.buckets import Buckets, Monotonic, Rate
+from gateway.errors import RETRY_AFTER_SECONDS
+from gateway.guesses import network
+from gateway.turned_away import Tally, TurnedAwayError, Why
+
+STRANGERS: Final = 16
+"""How many who have not signed in are served at once, half of them of one address."""
+FILES: Final = 8
+FILES_OF_ONE: Final = 2
+"""How many files are sent at once, and to one organization: each takes as long as its reader."""
+KNOWN_SESSIONS: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class PageLimits:
+    """How many pages may be opened, and how many at once."""
+
+    organization: Rate
+    address: Rate
+    """Of an address, by whoever has not signed in."""
+    at_once: int
+    """Of all organizations, half of them of one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Whom a request counts for: an organization, or an address (of IPv6 a /64)."""
+
+    name: str
+    is_known: bool
+    """Whether the name is the organization of a session."""
+
+
+class PageGate:
+    """Counts visitors and gives them places. Refuses TurnedAwayError: 429 and 503."""
+
+    def __init__(
+        self, limits: PageLimits, tally: Tally, monotonic: Monotonic = time.monotonic
+    ) -> None:
+        self._tally = tally
+        self._organizations = Buckets(limits.organization, monotonic)
+        self._addresses = Buckets(limits.address, monotonic)
+        self._pages = Places(limits.at_once, _full)
+        self._strangers = Places(STRANGERS, _full)
+        self._files = Places(FILES, _full, share=FILES_OF_ONE)
+        self._sessions: OrderedDict[bytes, str] = OrderedDict()
+
+    def admit(self, address: str, session_token: str = "") -> Visitor:
+        """Count a request: for the organization of a session that was seen here, else its address.
+
+        So no neighbour of an address keeps out who has signed in, and whoever has a
+        session of one organization uses up nothing of another's.
+        """
+        organization_id = self._sessions.get(_digest(session_token), "")
+        visitor = Visitor(organization_id or network(address), is_known=bool(organization_id))
+        self._count(visitor)
+        return visitor
+
+    def signed_in(self, session_token: str, organization_id: str, visitor: Visitor) -> Visitor:
+        """The session is good: from now on it counts for its organization."""
+        known = Visitor(organization_id, is_known=True)
+        if visitor != known:
+            self._count(known)
+        digest = _digest(session_token)
+        self._sessions[digest] = organization_id
+        self._sessions.move_to_end(digest)
+        if len(self._sessions) > KNOWN_SESSIONS:
+            self._sessions.popitem(last=False)
+        return known
+
+    def signed_out(self, session_token: str) -> None:
+        """The session is over: who goes on to send it is a stranger."""
+        self._sessions.pop(_digest(session_token), None)
+
+    @asynccontextmanager
+    async def place(self, visitor: Visitor, *, for_file: bool = False) -> AsyncIterator[None]:
+        """A place, after a moment's wait at most, for `async with`."""
+        places = self._pages if visitor.is_known else self._strangers
+        if for_file:
+            places = self._files
+        try:
+            await places.take(visitor.name)
+        except TurnedAwayError as error:
+            self._note(error, visitor)
+            raise
+        try:
+            yield
+        finally:
+            places.give_back(visitor.name)
+
+    def _count(self, visitor: Visitor) -> None:
+        buckets = self._organizations if visitor.is_known else self._addresses
+        wait = buckets.take(visitor.name)
+        if wait:
+            error = _too_many(wait)
+            self._note(error, visitor)
+            raise error
+
+    def _note(self, error: TurnedAwayError, visitor: Visitor) -> None:
+        self._tally.note(error.why, visitor.name if visitor.is_known else "")
+
+
+def _digest(session_token: str) -> bytes:
+    return sha256(session_token.encode()).digest()
+
+
+def _too_many(seconds: float) -> TurnedAwayError:
+    return TurnedAwayError(Why.PAGES_RATE, 429, "Too many pages were opened.", seconds)
+
+
+def _full() -> TurnedAwayError:
+    return TurnedAwayError(
+        Why.PAGES_FULL, 503, "Too many pages are opened at the moment.", RETRY_AFTER_SECONDS
+    )

@@ -1,0 +1,100 @@
+"""Whom a request for a page counts for, and whom it keeps out."""
+
+import asyncio
+
+import pytest
+import structlog
+
+from gateway.buckets import Rate
+from gateway.portal import gate as page_gate
+from gateway.portal.gate import FILES, FILES_OF_ONE, STRANGERS, PageGate, PageLimits, Visitor
+from gateway.turned_away import Tally, TurnedAwayError
+
+HERE, ELSEWHERE = "192.0.2.1", "192.0.2.2"
+ACME, GLOBEX = "acme", "globex"
+
+
+def gate(*, burst: int = 3, at_once: int = 4) -> PageGate:
+    rate = Rate(1.0, burst)
+    return PageGate(PageLimits(rate, rate, at_once), Tally(structlog.get_logger()), lambda: 1_000.0)
+
+
+def signed_in(of: PageGate, token: str, organization_id: str, address: str = HERE) -> Visitor:
+    return of.signed_in(token, organization_id, of.admit(address, token))
+
+
+async def test_a_session_counts_for_its_organization_and_a_stranger_for_the_address():
+    ours = gate(burst=1)
+    stranger = ours.admit("2001:db8::1")
+
+    assert signed_in(ours, "t", ACME) == Visitor(ACME, is_known=True)
+    assert stranger == Visitor("2001:db8::/64", is_known=False)
+    with pytest.raises(TurnedAwayError) as refused:
+        ours.admit("2001:db8::2")
+    assert (refused.value.status, refused.value.headers) == (429, {"Retry-After": "1"})
+
+
+async def test_another_session_of_an_organization_does_not_give_it_more():
+    ours = gate(burst=3)
+    first, second = (signed_in(ours, token, ACME) for token in ("one", "two"))
+    ours.admit(HERE, "one")
+
+    with pytest.raises(TurnedAwayError):
+        ours.admit(ELSEWHERE, "two")
+    assert first == second
+    assert signed_in(ours, "three", GLOBEX, ELSEWHERE).name == GLOBEX
+
+
+async def test_a_session_that_is_over_counts_for_the_address_again():
+    ours = gate()
+    signed_in(ours, "t", ACME)
+    before = ours.admit(HERE, "t")
+    ours.signed_out("t")
+
+    assert before == Visitor(ACME, is_known=True)
+    assert ours.admit(HERE, "t") == Visitor(HERE, is_known=False)
+
+
+async def test_of_too_many_sessions_the_one_seen_longest_ago_is_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(page_gate, "KNOWN_SESSIONS", 2)
+    ours = gate(burst=9)
+    for token in ("one", "two", "one", "three"):
+        signed_in(ours, token, ACME)
+
+    assert [ours.admit(HERE, token).is_known for token in ("one", "two", "three")] == [
+        True,
+        False,
+        True,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("visitor", "for_file", "of_one", "in_all"),
+    [
+        (Visitor(ACME, is_known=True), False, 2, 4),
+        (Visitor(HERE, is_known=False), False, STRANGERS // 2, STRANGERS),
+        (Visitor(ACME, is_known=True), True, FILES_OF_ONE, FILES),
+    ],
+)
+async def test_nobody_has_all_places_of_a_kind(
+    visitor: Visitor, for_file: bool, of_one: int, in_all: int
+):
+    ours, leave = gate(), asyncio.Event()
+    inside: list[str] = []
+
+    async def stay(who: Visitor) -> None:
+        async with ours.place(who, for_file=for_file):
+            inside.append(who.name)
+            await leave.wait()
+
+    crowd = [visitor] * 9 + [Visitor(f"other {n}", visitor.is_known) for n in range(9)]
+    staying = [asyncio.create_task(stay(each)) for each in crowd]
+    await asyncio.sleep(0)
+    taken = list(inside)
+    leave.set()
+    await asyncio.wait(staying)
+
+    assert (taken.count(visitor.name), len(taken)) == (of_one, min(in_all, of_one + 9))
+    assert {f"other {n}" for n in range(in_all - of_one)} & set(taken)
