@@ -62,8 +62,8 @@ ANSWERS: Final[Mapping[str, Answer]] = {
         400,
         "tooMany",
         "The filter or sortBy has to look at everything and did not end in time. Ask for less: "
-        "with eq on id, userName, externalId, displayName or emails.value, or with fewer "
-        "conditions.",
+        "with eq on id, userName, externalId, displayName, emails.value or employeeNumber, or with "
+        "fewer conditions.",
     ),
     "COUNT_TOO_COSTLY": _AWAY,
     "USER_NOT_FOUND": Answer(404, detail="No user has the id {user_id} in this organization."),

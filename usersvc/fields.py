@@ -34,6 +34,8 @@ class Field:
     """Whether an index finds the texts that begin with a prefix."""
     is_key: bool = False
     """Whether few resources have one value, and an index finds them."""
+    has_hash_index: bool = False
+    """Whether that index is one of `text_hash`, since a text may be too long for any other."""
     in_order: bool = False
     """Whether an index leads through all resources in its order."""
 

@@ -163,7 +163,10 @@ class Where:
             value = pattern.format(value.translate(_ESCAPES))
         right = self.argument(value) + "::text"
         folded = f"fold({right})" if field.kind is Kind.TEXT else right
-        return f'{field.compared} {sql_operator} {folded} COLLATE "C"'
+        condition = f'{field.compared} {sql_operator} {folded} COLLATE "C"'
+        if field.has_hash_index and sql_operator == "=":
+            return f"(text_hash({field.sql}) = text_hash({right}) AND {condition})"
+        return condition
 
     def _compare_id(self, field: Field, operator: Operator, value: str) -> str:
         if operator not in _EQUALITY:

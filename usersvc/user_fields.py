@@ -24,8 +24,10 @@ _FIELDS: Final[Mapping[str, Field]] = MappingProxyType(
         "name.formatted": Field("name_formatted", Kind.TEXT),
         **columns("name.", Kind.TEXT, "family_name", "given_name", "middle_name"),
         **columns("name.", Kind.TEXT, "honorific_prefix", "honorific_suffix"),
-        **columns("enterprise.", Kind.TEXT, "employee_number", "cost_center"),
-        **columns("enterprise.", Kind.TEXT, "division", "department"),
+        "enterprise.employee_number": Field(
+            "employee_number", Kind.TEXT, is_key=True, has_hash_index=True
+        ),
+        **columns("enterprise.", Kind.TEXT, "cost_center", "division", "department"),
         "enterprise.organization": Field("enterprise_organization", Kind.TEXT),
         "enterprise.manager.value": Field("manager_value", Kind.EXACT_TEXT),
     }

@@ -124,6 +124,8 @@ async def test_to_sort_everybody_by_what_no_index_has_is_a_scan(database):
         (equal("external_id"), USERS, True),
         (equal("display_name"), USERS, True),
         (equal("emails.value"), USERS, True),
+        (equal("enterprise.employee_number"), USERS, True),
+        (equal("enterprise.cost_center"), USERS, False),
         (ElementMatch("emails", AllOf((equal("value"), equal("type")))), USERS, True),
         (AllOf((SCAN, equal("user_name"))), USERS, True),
         (AnyOf((equal("id"), equal("user_name"))), USERS, True),

@@ -36,13 +36,14 @@ LATE = datetime(2026, 1, 1, 5, 33, tzinfo=UTC)
 # history has 3,600 changes.
 FILL = f"""
 INSERT INTO users (organization_id, user_id, create_time, update_time, user_name, external_id,
-                   active, display_name, emails)
+                   active, display_name, emails, employee_number)
 SELECT CASE WHEN n <= 20000 THEN '{ACME}' ELSE lpad((n % 100)::text, 32, '0') END::uuid,
        ('018f6d2e-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid,
        '2026-01-01Z'::timestamptz + n * interval '1 s',
        '2026-01-01Z'::timestamptz + n * interval '1 s',
        'User' || n || '@acme.test', 'external-' || n, n % 10 > 0, 'Person ' || n,
-       jsonb_build_array(jsonb_build_object('value', 'User' || n || '@acme.test', 'type', 'work'))
+       jsonb_build_array(jsonb_build_object('value', 'User' || n || '@acme.test', 'type', 'work')),
+       CASE WHEN n % 2 = 1 THEN 'E' || n END
   FROM generate_series(1, 30000) AS n
 """
 
@@ -86,6 +87,11 @@ SERVED = {
     "user name": (USER_NAME, Order(), "users_user_name_key"),
     "external id": (equal("external_id", "external-77"), Order(), "users_external_id_idx"),
     "display name": (equal("display_name", "pERSON 77"), Order(), "users_display_name_idx"),
+    "employee number": (
+        equal("enterprise.employee_number", "e77"),
+        Order(),
+        "users_employee_number_idx",
+    ),
     "e-mail": (EMAIL, Order(), "user_email_pkey"),
     "e-mail of one type": (WORK_EMAIL, Order(), "user_email_pkey"),
     "active user name": (

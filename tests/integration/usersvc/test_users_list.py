@@ -2,11 +2,12 @@
 
 import base64
 import json
+from hashlib import sha256
 
 import pytest
 from cloudacademy.errors.v1.errors_pb2 import Reason
 from cloudacademy.users.v1 import filter_pb2
-from cloudacademy.users.v1.users_pb2 import ListUsersResponse, TypedValue
+from cloudacademy.users.v1.users_pb2 import EnterpriseUser, ListUsersResponse, TypedValue
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import StatusCode
 
@@ -38,6 +39,16 @@ async def test_users_come_in_the_order_of_their_creation(users, five):
 
 async def test_an_organization_without_users_has_an_empty_page(users):
     assert await list_users(users, count_total=True) == ListUsersResponse()
+
+
+async def test_an_employee_number_finds_its_user_however_long_it_is(users, five):
+    """An index of texts would refuse it."""
+    number = "".join(sha256(bytes([n])).hexdigest() for n in range(128))
+    long = await create(users, "long", enterprise=EnterpriseUser(employee_number=number))
+    found = await list_users(
+        users, filter=compare("enterprise.employee_number", "EQUAL", number.upper())
+    )
+    assert list(found.users) == [long]
 
 
 async def test_a_walk_by_tokens_gives_each_user_once(users, five):
