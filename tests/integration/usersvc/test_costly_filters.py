@@ -7,15 +7,26 @@ from uuid import UUID
 import pytest
 
 from chassis.database import Database
+from chassis.places import WAITING_PER_PLACE
 from chassis.refusal import Overloaded
 from tests.integration.usersvc.locks import locked, until_waiting
 from tests.integration.usersvc.user_calls import ACME, GLOBEX, create
 from usersvc.errors import FilterTooCostly
 from usersvc.filter_sql import finds_few
-from usersvc.filters import AllOf, AnyOf, Comparison, ElementMatch, Not, Operator, Order, Query
+from usersvc.filters import (
+    AllOf,
+    AnyOf,
+    Comparison,
+    ElementMatch,
+    Not,
+    Operator,
+    Order,
+    Present,
+    Query,
+)
 from usersvc.group_fields import GROUPS
 from usersvc.list_store import Lists
-from usersvc.scans import SHARE, Scans
+from usersvc.scans import SCANS, SHARE, Scans
 from usersvc.user_fields import USERS
 
 
@@ -70,29 +81,24 @@ async def test_whoever_finds_no_place_among_the_scans_is_told_to_try_again(datab
 
 
 async def test_one_that_scans_without_end_keeps_no_other_from_its_turn(database, users_url):
-    """Nobody comes to an end while the table is locked, so all places are asked for at once."""
+    """No scan of users comes to an end while they are locked."""
     lists = Lists(database)
-    ended: list[str] = []
-    refused: Counter[str] = Counter()
 
-    async def scan(name: str, organization_id: str) -> None:
+    async def scan() -> int | type[Overloaded]:
         try:
-            await lists.count(UUID(organization_id), SCAN, USERS)
+            return await lists.count(UUID(ACME), SCAN, USERS)
         except Overloaded:
-            refused[name] += 1
-        else:
-            ended.append(name)
+            return Overloaded
 
     async with locked(users_url, "users"):
-        greedy = [asyncio.create_task(scan("greedy", ACME)) for _ in range(50)]
-        await asyncio.sleep(0)
-        modest = asyncio.create_task(scan("modest", GLOBEX))
-        await until_waiting(users_url, SHARE + 1)
-    await asyncio.gather(*greedy, modest)
+        greedy = [asyncio.create_task(scan()) for _ in range(50)]
+        await until_waiting(users_url, SHARE)
+        modest = await lists.count(UUID(GLOBEX), Present("external_id"), GROUPS)
+    outcomes = Counter(await asyncio.gather(*greedy))
 
-    assert "modest" in ended[: 2 * (SHARE + 1)]
-    assert refused == {"greedy": 50 - ended.count("greedy")}
-    assert ended.count("greedy") == SHARE + 6
+    room = SCANS * WAITING_PER_PLACE // 2
+    assert modest == 0
+    assert outcomes == {0: SHARE + room, Overloaded: 50 - SHARE - room}
 
 
 async def test_a_place_is_free_again_after_each_scan(database):
