@@ -27,6 +27,9 @@ from usersvc.errors import ActivityNotFound, CountTooCostly
 from usersvc.filter_sql import Where
 from usersvc.scans import Scan, Scans
 
+COUNTS: Final = 2
+COUNTS_OF_ONE: Final = 1
+"""With the scans of lists they leave three of a replica's eight connections to everything else."""
 WAITING_PER_PLACE: Final = 32
 """A page asks for several counts at once, each of which takes milliseconds as a rule."""
 KEPT_REFUSALS: Final = 20_000
@@ -40,7 +43,9 @@ class ActivityStore:
 
     def __init__(self, database: Database, scans: Scans | None = None) -> None:
         self._database = database
-        self._scans = scans or Scans(database, waiting_per_place=WAITING_PER_PLACE)
+        self._scans = scans or Scans(
+            database, number=COUNTS, share=COUNTS_OF_ONE, waiting_per_place=WAITING_PER_PLACE
+        )
 
     async def record(self, refused: Sequence[Activity]) -> None:
         """Add requests that were refused."""

@@ -13,9 +13,9 @@ from chassis.refusal import Overloaded
 from tests.integration.usersvc.locks import locked, until_waiting
 from tests.integration.usersvc.user_calls import ACME, GLOBEX
 from usersvc.activities import Action, Query, Result, Width
-from usersvc.activity_store import WAITING_PER_PLACE, ActivityStore
+from usersvc.activity_store import COUNTS, COUNTS_OF_ONE, WAITING_PER_PLACE, ActivityStore
 from usersvc.errors import CountTooCostly, FilterTooCostly
-from usersvc.scans import SCANS, SHARE, Scans
+from usersvc.scans import Scans
 
 NOW = datetime(2026, 11, 27, tzinfo=UTC)
 Ask = Callable[[ActivityStore, UUID], Awaitable[object]]
@@ -77,13 +77,13 @@ async def test_one_that_counts_without_end_keeps_no_other_from_its_turn(
 
     async with locked(users_url, "changes"):
         greedy = [asyncio.create_task(counting()) for _ in range(200)]
-        await until_waiting(users_url, SHARE)
+        await until_waiting(users_url, COUNTS_OF_ONE)
         modest = await store.page(failures)
     outcomes = Counter(await asyncio.gather(*greedy))
 
-    room = SCANS * WAITING_PER_PLACE // 2
+    room = COUNTS * WAITING_PER_PLACE // 2
     assert modest == []
-    assert outcomes == {None: SHARE + room, Overloaded: 200 - SHARE - room}
+    assert outcomes == {None: COUNTS_OF_ONE + room, Overloaded: 200 - COUNTS_OF_ONE - room}
 
 
 async def test_what_only_a_refused_request_can_be_is_not_looked_for_among_the_changes(
