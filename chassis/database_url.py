@@ -9,8 +9,9 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 DEVELOPMENT: Final = "development-"
 """What the secrets of a run for development begin with; they are refused anywhere else."""
 _WELL_KNOWN: Final = {"", "admin", "changeme", "password", "postgres", "root", "secret", "test"}
-_PLACE: Final = re.compile(r"(?:\[([^\[\]]+)\]|([^\[\]:]+))(?::\d*)?")
+_PLACE: Final = re.compile(r"(?:\[([^\[\]]+)\]|([^\[\]:]+))(?::\d*)?", re.ASCII)
 """A host, of IPv6 in brackets, and perhaps a port."""
+_PORTS: Final = re.compile(r"\d+(,\d+)*", re.ASCII)
 _FORM: Final = "is not postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
 _TWO_SIGNS: Final = "has more than one @ before its database: within a password, write %40"
 """One reader takes the first for the end of the password, another the last: to us asyncpg's hosts
@@ -69,6 +70,8 @@ def _hosts(parts: SplitResult, options: Mapping[str, Sequence[str]]) -> Sequence
     """
     place = parts.netloc.rpartition("@")[2]
     optional = [_host(host) for each in options.get("host", ()) for host in each.split(",")]
+    if not all(_PORTS.fullmatch(each) for each in options.get("port", ())):
+        raise ValueError("port")
     if not place:
         return optional or [""]
     return [*(unquote(_host(host)) for host in place.split(",")), *optional]

@@ -31,9 +31,11 @@ hosts = st.lists(
     min_size=1,
     max_size=3,
 ).map(",".join)
+OPTIONS = ["sslmode=disable", "host=/run/postgresql", "host=", "service=x", "x", "port=1"]
+MISTAKEN = ["port=ab12cd", "sslpassword=ab12cd", "passfile=ab12cd"]
 options = st.lists(
     st.one_of(
-        st.sampled_from(["sslmode=disable", "host=/run/postgresql", "host=", "service=x", "x"]),
+        st.sampled_from([*OPTIONS, *MISTAKEN]),
         hosts.map("host={}".format),
         texts.map("password={}".format),
     ),
@@ -44,7 +46,7 @@ options = st.lists(
 @st.composite
 def addresses(draw: st.DrawFn) -> str:
     """What an operator may write, and what somebody may make of it."""
-    user, password = "keys", draw(st.just("ab12cd") | texts)
+    user, password = "keys", "ab12cd" + draw(st.just("") | texts)
     sign = draw(st.sampled_from(["@", "@", "@", "@localhost@", "@evil.test@", ""]))
     query = "&".join([*draw(st.sampled_from([["sslmode=verify-full"], []])), *draw(options)])
     return f"postgresql://{user}:{password}{sign}{draw(hosts)}/keys" + (query and f"?{query}")
@@ -95,6 +97,21 @@ def is_here(place: tuple[str, int] | str) -> bool:
     return isinstance(place, str) or is_loopback(place[0])
 
 
+@given(addresses())
+@example("postgresql://keys:x@localhost/keys?port=ab12cd")
+@example("postgresql://keys:x@[ab12cd/keys")
+def test_asyncpg_has_no_password_to_complain_of(url: str):
+    """It tells what it cannot read to whoever starts the process."""
+    said = ""
+    try:
+        if not [*problems(url)]:
+            asyncpgs_reading(url)
+    except REFUSED as error:
+        said = str(error)
+
+    assert "ab12cd" not in said
+
+
 @pytest.mark.parametrize(
     ("url", "hosts"),
     [
@@ -124,6 +141,7 @@ def test_a_second_at_sign_is_refused_and_nothing_of_a_password_told(place: str):
         "postgresql://keys:[s3cr@localhost/keys",
         "postgresql://keys:x@localhost/keys?s3cr",
         "postgresql://keys:x@localhost:s3cr/keys",
+        "postgresql://keys:x@localhost/keys?port=s3cr",
     ],
 )
 def test_a_password_that_is_not_escaped_is_refused_and_not_told(url: str):
