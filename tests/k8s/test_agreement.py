@@ -449,7 +449,7 @@ def test_the_edge_ends_idle_connections_before_the_gateway_does(overlay, namespa
 
 @everywhere
 def test_bodies_come_to_the_gateway_at_once_however_slowly_a_client_sends(overlay, namespace):
-    """Or a slow client would hold a place: the edge buffers, and is the one that waits longer."""
+    """Or a slow one would hold its room for bodies: the edge buffers, and waits for longer."""
     client = the(overlay, "ClientTrafficPolicy", "edge", namespace)["spec"]["timeout"]["http"]
     for policy in of_kind(overlay, "BackendTrafficPolicy", namespace):
         assert policy["spec"]["requestBuffer"]["limit"]
