@@ -86,8 +86,11 @@ $(AUDIT)/.complete: requirements/audit.txt
 		--only-binary :all: --requirement requirements/audit.txt
 	@touch $@
 
+.PHONY: audit-tools
+audit-tools: $(AUDIT)/.complete
+
 .PHONY: audit
-audit: protos $(AUDIT)/.complete ## Ask PyPI what is known against the packages that we lock
+audit: protos audit-tools ## Ask PyPI what is known against the packages that we lock
 	@$(RUN) -m deploy.audit $(AUDIT)/bin/pip-audit requirements/*.txt
 
 .PHONY: conformance

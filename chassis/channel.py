@@ -8,7 +8,7 @@ import grpc
 
 from chassis.certificates import Certificates
 from chassis.database_url import is_loopback
-from chassis.process import StartError
+from chassis.process import StartError, shown
 from chassis.renewal import RenewedChannel
 from chassis.tracing import TracedCalls, Tracing
 
@@ -44,8 +44,8 @@ def connect(
         )
     if not is_loopback_target(target):
         raise StartError(
-            f"{target} is on another machine: set TLS_CERTIFICATE, TLS_KEY and TLS_AUTHORITY "
-            "(docs/operations.md)"
+            f"{shown(target)} is on another machine: set TLS_CERTIFICATE, TLS_KEY and "
+            "TLS_AUTHORITY (docs/operations.md)"
         )
     return grpc.aio.insecure_channel(target, options, interceptors=interceptors)
 

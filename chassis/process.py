@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import re
 import resource
 import signal
 import sys
@@ -11,6 +12,8 @@ from typing import Any, Final
 import uvloop
 
 _PR_SET_DUMPABLE: Final = 4  # prctl(2)
+_MAY_BE_SECRET: Final = re.compile(r"@|[\w+-]{20}")
+"""Somebody's password for a host, or letters as nobody chooses them for a name."""
 
 Stop = asyncio.Event
 """Set once the process is to end."""
@@ -18,6 +21,14 @@ Stop = asyncio.Event
 
 class StartError(Exception):
     """A process cannot start; the text tells its operator why, in one line."""
+
+
+def shown(value: str) -> str:
+    """A setting that cannot be, for its operator; hidden where it may be a secret gone astray.
+
+    As a password in an address of a database is, or a key, that was given to the wrong variable.
+    """
+    return "(not shown: it may be a secret)" if _MAY_BE_SECRET.search(value) else repr(value)
 
 
 def keep_memory_private() -> None:

@@ -8,7 +8,7 @@ from typing import Final
 from chassis import database_url
 from chassis.certificates import CertificateFiles
 from chassis.database_url import DEVELOPMENT, is_loopback
-from chassis.process import StartError
+from chassis.process import StartError, shown
 
 DISTINCT_BYTES: Final = 16
 """How many different bytes a secret has at least; of 32 random ones, hardly ever fewer than 24."""
@@ -83,7 +83,7 @@ class Environment:
         """One of a few words."""
         value = self.text(name, default)
         if value and value not in choices:
-            self._problem(name, f"is {value!r}, not one of {', '.join(choices)}")
+            self._problem(name, f"is {shown(value)}, not one of {', '.join(choices)}")
         return value
 
     def integer(self, name: str, default: int, minimum: int, maximum: int) -> int:
@@ -92,7 +92,7 @@ class Environment:
         try:
             number = int(value)
         except ValueError:
-            self._problem(name, f"is {value!r}, not a whole number")
+            self._problem(name, f"is {shown(value)}, not a whole number")
             return default
         if not minimum <= number <= maximum:
             self._problem(name, f"is {number}, not between {minimum} and {maximum}")
@@ -103,7 +103,7 @@ class Environment:
         value = self.text(name, default)
         host, _, port = value.rpartition(":")
         if not host or not port.isdecimal() or int(port) > 65535:
-            self._problem(name, f"is {value!r}, not host:port")
+            self._problem(name, f"is {shown(value)}, not host:port")
             return Address("", 0)
         return Address(host.removeprefix("[").removesuffix("]"), int(port))
 
@@ -166,9 +166,11 @@ class Environment:
         if sorted(urls) != sorted(keys) or not all(
             url.startswith(("https://", "http://")) for url in urls.values()
         ):
-            self._problem(name, f"is {value!r}, not {'=URL,'.join(keys)}=URL")
+            self._problem(name, f"is {shown(value)}, not {'=URL,'.join(keys)}=URL")
         elif https and not all(url.startswith("https://") for url in urls.values()):
-            self._problem(name, f"is {value!r}: others reach this process, so https:// it must be")
+            self._problem(
+                name, f"is {shown(value)}: others reach this process, so https:// it must be"
+            )
         return urls
 
     def secret(self, name: str, minimum_bytes: int, *, exposed: bool) -> bytes:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 
+from chassis.process import StartError
+
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.trace import Span
@@ -23,6 +25,10 @@ _STATEMENT: Final = re.compile(
     r"\b(SELECT|INSERT|UPDATE|DELETE|LOCK|SET)\b(?:.*?\b(?:FROM|INTO|UPDATE)\s+(\w+))?", re.DOTALL
 )
 _UPDATE: Final = re.compile(r"\bUPDATE\s+(\w+)")
+_HEADER: Final = re.compile(
+    r"[ \t]*[\w!#$%&'*+.^`|~-]+[ \t]*=[ \t]*[ !#-+\--:<-\[\]-~]*[ \t]*", re.ASCII
+)
+"""As OpenTelemetry reads one: W3C's baggage, with blanks."""
 
 
 class Tracing:
@@ -102,10 +108,14 @@ class TracedCalls(grpc.aio.UnaryUnaryClientInterceptor):
 
 @asynccontextmanager
 async def tracing(process: str) -> AsyncIterator[Tracing | None]:
-    """The traces of a process until the end of the block; None where they are off."""
+    """The traces of a process until the end of the block; None where they are off.
+
+    Refuses (StartError) settings that OpenTelemetry would log with a secret in them.
+    """
     if not os.environ.get(ENDPOINT):
         yield None
         return
+    _refuse_what_would_be_logged()
     traces = _open(process)
     try:
         yield traces
@@ -133,6 +143,17 @@ def statement_name(query: str) -> str:
     if match[1] == "UPDATE" and (updated := _UPDATE.search(query)):
         return f"UPDATE {updated[1]}"
     return f"{match[1]} {match[2]}" if match[2] else match[1]
+
+
+def _refuse_what_would_be_logged() -> None:
+    """It tells the endpoint whenever nobody answers there, and headers that it cannot read."""
+    for name in (ENDPOINT, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"):
+        if "@" in os.environ.get(name, ""):
+            raise StartError(f"{name} has a user in it: send a header instead")
+    for name in ("OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"):
+        parts = [part for part in re.split(r"[ \t]*,[ \t]*", os.environ.get(name, "")) if part]
+        if not all(map(_HEADER.fullmatch, parts)):
+            raise StartError(f"{name} is not NAME=VALUE,NAME=VALUE with values as in an address")
 
 
 def _open(process: str) -> Tracing:

@@ -8,6 +8,7 @@ import argparse
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -53,15 +54,21 @@ def _or_nothing(versions: Sequence[str]) -> str:
     return ", ".join(versions) or "nothing"
 
 
-def ask(tool: Path, locks: Sequence[Path]) -> Iterable[Report]:
-    """What pip-audit reports of each lock; a ValueError says that it reported nothing."""
+def ask(tool: Path, locks: Sequence[Path], seconds: float) -> Iterable[Report]:
+    """What pip-audit reports of each lock; a ValueError says that it reported nothing in time."""
+    end = time.monotonic() + seconds
     for lock in locks:
         command = [str(tool), "--requirement", str(lock), "--require-hashes", "--disable-pip"]
         command += ["--vulnerability-service", "pypi", "--format", "json"]
         command += ["--progress-spinner", "off"]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        left = max(0.0, end - time.monotonic())
         try:
+            result = subprocess.run(
+                command, capture_output=True, text=True, check=False, timeout=left
+            )
             yield json.loads(result.stdout)
+        except subprocess.TimeoutExpired:
+            raise ValueError(f"PyPI did not answer within {seconds:g} seconds.") from None
         except ValueError:
             last = (result.stderr.strip().splitlines() or ["nothing"])[-1]
             raise ValueError(f"pip-audit could not ask about {lock.name}: {last}") from None
@@ -72,9 +79,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m deploy.audit", description=__doc__)
     parser.add_argument("tool", type=Path, help="pip-audit")
     parser.add_argument("locks", type=Path, nargs="+", help="requirements with hashes")
+    parser.add_argument("--seconds", type=float, default=50, help="how long it may take, in all")
     options = parser.parse_args()
     try:
-        lines, code = judge(list(ask(options.tool, options.locks)))
+        lines, code = judge(list(ask(options.tool, options.locks, options.seconds)))
     except ValueError as error:
         lines, code = [str(error), "Nothing was audited."], UNKNOWN
     print("\n".join(lines))

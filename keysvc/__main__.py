@@ -197,7 +197,10 @@ def _parser() -> argparse.ArgumentParser:
         "person", metavar="PERSON", help="user id or name"
     )
     commands.choices["erase-person"].add_argument(
-        "--also", action="append", default=[], metavar="NAME", help="another name of the person"
+        "--also", action="append", default=[], metavar="NAME", help="another name or id of theirs"
+    )
+    commands.choices["erase-person"].add_argument(
+        "--dry-run", action="store_true", help="only count what it would be"
     )
     commands.choices["generate-key"].add_argument("--created-by", required=True, metavar="WHO")
     commands.choices["revoke-key"].add_argument("key", metavar="KEY")

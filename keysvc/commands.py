@@ -93,12 +93,21 @@ async def list_audit_events(desk: Desk, arguments: Namespace) -> Message:
 
 
 async def erase_person(desk: Desk, arguments: Namespace) -> Answer:
-    """The person's names and addresses; that something was done, and when, stays."""
+    """The person's names and addresses; that something was done, and when, stays.
+
+    Tells ids and numbers alone: whoever keeps the answer keeps no name.
+    """
     organization_id = wire.read_id("ORGANIZATION", arguments.organization)
     for name in (names := [arguments.person, *arguments.also]):
         if name.strip().lower() in ("", OPERATOR, ERASED):
             raise InvalidField("PERSON", f"is nobody's name: {name!r}")
-    return {"erased": await desk.erasures.erase(organization_id, names)}
+    done = await desk.erasures.erase(organization_id, names, dry_run=arguments.dry_run)
+    return {
+        "dry_run": arguments.dry_run,
+        "erased": done.erased,
+        "by_name": done.by_name,
+        "same_name": done.same_name,
+    }
 
 
 async def get_sso_connection(desk: Desk, arguments: Namespace) -> Message:

@@ -1,14 +1,33 @@
 """The SQL that erases a person from the audit trail and from keys."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
+
+import asyncpg
 
 from chassis.database import Database
 from keysvc.audit import OPERATOR
 
 ERASED: Final = "erased"
 """What stands in a name's place: that somebody acted is still told."""
+
+Rows = Mapping[str, int]
+"""How many rows, by their table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """What was erased, or would be.
+
+    `by_name` has for each name or id that was given what it alone finds. `same_name` has users, by
+    id, who have one of the names as well: nothing of theirs was touched.
+    """
+
+    erased: Rows
+    by_name: Sequence[Rows]
+    same_name: Mapping[str, Rows]
 
 
 class ErasureStore:
@@ -17,24 +36,51 @@ class ErasureStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def erase(self, organization_id: UUID, names: Sequence[str]) -> Mapping[str, int]:
-        """Erase whoever has one of the names or ids; how many rows it was, by their table.
+    async def erase(
+        self, organization_id: UUID, names: Sequence[str], *, dry_run: bool = False
+    ) -> Erasure:
+        """Erase whoever has one of the ids, or one of the names and no user's id.
 
-        An id that is a UUID stays: once the user is erased it leads to nobody, and it tells that
-        two actions were one person's. Can be repeated.
+        A user's id says who acted: its name may be another's, too, and is never looked at for
+        itself. An id that is a UUID stays: once the user is erased it leads to nobody, and it tells
+        that two actions were one person's. Can be repeated.
         """
-        known = [name.lower() for name in names]
-        known += [f"{OPERATOR} {name}" for name in known]
+        known = _spellings(names)
         async with self._database.transaction() as db:
-            events = await db.fetch(_EVENTS, organization_id, known, ERASED)
-            keys = await db.fetch(_KEYS, organization_id, known, ERASED)
-            await db.execute("ANALYZE audit_events, api_key")
-        return {"audit_events": len(events), "api_key": len(keys)}
+            by_name = [await _count(db, organization_id, _spellings([name])) for name in names]
+            erased = await _count(db, organization_id, known)
+            others = await db.fetch(_SAME_NAME, organization_id, known)
+            if not dry_run:
+                await db.execute(_EVENTS, organization_id, known, ERASED)
+                await db.execute(_KEYS, organization_id, known, ERASED)
+                await db.execute("ANALYZE audit_events, api_key")
+        return Erasure(erased, by_name, {row["id"]: _rows(row) for row in others})
+
+
+def _spellings(names: Sequence[str]) -> list[str]:
+    """How a trail may have the names: as they are, or as those of operators."""
+    known = [name.lower() for name in names]
+    return known + [f"{OPERATOR} {name}" for name in known]
+
+
+async def _count(db: asyncpg.Connection, organization_id: UUID, known: Sequence[str]) -> Rows:
+    return _rows(await db.fetchrow(_COUNTS, organization_id, known, ERASED))
+
+
+def _rows(row: asyncpg.Record) -> Rows:
+    return {"audit_events": row["audit_events"], "api_key": row["api_key"]}
 
 
 # --- statements -------------------------------------------------------------------------
 
 _IS_UUID: Final = "'^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'"
+
+
+def _theirs(actor: str, name: str) -> str:
+    """Whether an id and the name beside it are the person's."""
+    return f"""
+        (lower({actor}) = ANY($2) OR lower({name}) = ANY($2) AND lower({actor}) !~ {_IS_UUID})
+    """
 
 
 def _without(column: str) -> str:
@@ -45,27 +91,49 @@ def _without(column: str) -> str:
     """
 
 
+_THEIR_EVENTS: Final = f"""
+        organization_id = $1 AND {_theirs("actor_id", "actor_display_name")}
+        AND (actor_display_name <> $3 OR actor_address <> '')
+"""
+
+_THEIR_KEYS: Final = f"""
+        organization_id = $1
+        AND ({_theirs("created_by", "created_by_name")} AND created_by_name <> $3
+             OR {_theirs("revoked_by", "revoked_by_name")} AND revoked_by_name <> $3)
+"""
+
+_COUNTS: Final = f"""
+    SELECT (SELECT count(*) FROM audit_events WHERE {_THEIR_EVENTS}) AS audit_events,
+           (SELECT count(*) FROM api_key WHERE {_THEIR_KEYS}) AS api_key
+"""  # noqa: S608
+
 _EVENTS: Final = f"""
     UPDATE audit_events
        SET actor_id = {_without("actor_id")}, actor_display_name = $3, actor_address = ''
-     WHERE organization_id = $1
-       AND (lower(actor_id) = ANY($2) OR lower(actor_display_name) = ANY($2))
-       AND (actor_display_name <> $3 OR actor_address <> '')
-    RETURNING event_id
+     WHERE {_THEIR_EVENTS}
 """  # noqa: S608
 
 _KEYS: Final = f"""
     UPDATE api_key
        SET created_by = {_without("created_by")}, revoked_by = {_without("revoked_by")},
-           created_by_name = CASE WHEN lower(created_by) = ANY($2)
-                                    OR lower(created_by_name) = ANY($2) THEN $3
+           created_by_name = CASE WHEN {_theirs("created_by", "created_by_name")} THEN $3
                                   ELSE created_by_name END,
-           revoked_by_name = CASE WHEN lower(revoked_by) = ANY($2)
-                                    OR lower(revoked_by_name) = ANY($2) THEN $3
+           revoked_by_name = CASE WHEN {_theirs("revoked_by", "revoked_by_name")} THEN $3
                                   ELSE revoked_by_name END
-     WHERE organization_id = $1
-       AND (lower(created_by) = ANY($2) AND created_by_name <> $3
-            OR lower(revoked_by) = ANY($2) AND revoked_by_name <> $3
-            OR lower(created_by_name) = ANY($2) OR lower(revoked_by_name) = ANY($2))
-    RETURNING key_id
+     WHERE {_THEIR_KEYS}
+"""  # noqa: S608
+
+_SAME_NAME: Final = f"""
+    SELECT id, count(event_id) AS audit_events, count(DISTINCT key_id) AS api_key
+      FROM (SELECT lower(actor_id), actor_display_name, event_id, NULL::uuid
+              FROM audit_events WHERE organization_id = $1
+            UNION ALL
+            SELECT lower(created_by), created_by_name, NULL, key_id
+              FROM api_key WHERE organization_id = $1
+            UNION ALL
+            SELECT lower(revoked_by), revoked_by_name, NULL, key_id
+              FROM api_key WHERE organization_id = $1) AS told (id, name, event_id, key_id)
+     WHERE id ~ {_IS_UUID} AND id <> ALL($2) AND lower(name) = ANY($2)
+     GROUP BY id
+     ORDER BY id
 """  # noqa: S608

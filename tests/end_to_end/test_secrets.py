@@ -169,6 +169,9 @@ BAD_URLS = (
 )
 
 
+TRACES = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
+
+
 def refused(program: str, *arguments: str, **variables: str) -> str:
     """What a process says that cannot start with these variables."""
     done = subprocess.run(
@@ -211,6 +214,9 @@ def test_what_a_process_was_given_as_a_secret_is_not_told(tmp_path: Path):
         refused("gateway", **common, GATEWAY_CURSOR_SECRET=MARK.encode().hex()),
         refused("gateway", **good, **tls),
         refused("gateway", **good, **saml),
+        refused("gateway", **good, GATEWAY_KEYSVC=BAD_URLS[0].replace("127.0.0.1", "db.test")),
+        refused("gateway", **good, GATEWAY_ADMIN_LISTEN=BAD_URLS[0]),
+        refused("gateway", **good, **TRACES, OTEL_EXPORTER_OTLP_HEADERS=f"authorization {MARK}"),
     ]
     assert [one for one in said if MARK in one or MARK.encode().hex() in one] == []
 

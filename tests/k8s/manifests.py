@@ -28,7 +28,18 @@ def text(overlay: str) -> str:
 @cache
 def rendered(overlay: str) -> tuple[Manifest, ...]:
     """The objects of an overlay."""
-    return tuple(json.loads(_output(locked("python"), "-c", _TO_JSON, given=text(overlay))))
+    return tuple(_documents(text(overlay)))
+
+
+def parsed(yaml: str) -> Manifest:
+    """A document of YAML that an object has as a text."""
+    (document,) = _documents(yaml)
+    return document
+
+
+def _documents(yaml: str) -> list[Manifest]:
+    documents: list[Manifest] = json.loads(_output(locked("python"), "-c", _TO_JSON, given=yaml))
+    return documents
 
 
 def namespaces(overlay: str) -> list[str]:

@@ -17,12 +17,16 @@ from deploy.local.postgres import QUIET, STEADY
 from gateway import http_server
 from gateway.app import PREFIX
 from gateway.connections import Patience
+from gateway.errors import ANSWERS
 from gateway.exchange import MAX_BODY_BYTES
 from gateway.openapi.page import PATH as OPENAPI
 from gateway.portal.assets import PATH as ASSETS
 from gateway.portal.routes import all_routes
 from gateway.routes import bulk
+from gateway.scim.responses import ERROR_URN
 from keysvc.settings import Settings as KeysvcSettings
+from tests.k8s.edge import CONNECTIONS, heap
+from tests.k8s.edge_objects import Objects, bytes_of
 from tests.k8s.manifests import (
     OVERLAYS,
     REGIONS,
@@ -52,6 +56,12 @@ KUBELET_RESERVE_SECONDS = 5
 POOLS = 2
 """A service's own, and the one that listens; each waits at its end for the statements that run."""
 ENTRAS_REQUESTS_PER_SECOND = 25
+CUSTOMERS_OF_AN_ADDRESS = 200
+"""Who may send all that Entra sends, by one address and one proxy at the same moment."""
+REFUSAL_CPU_SECONDS = 65e-6
+"""What a gateway takes for a request that it turns away (docs/performance.md)."""
+IDLE_CONNECTION = 14 * 2**10
+"""Bytes that Envoy 1.40 takes for a connection with TLS that does nothing (measured with 2,000)."""
 SIGN_ON_PATHS = ("/login/enterprise/", "/labs/social/complete/saml/")
 
 
@@ -426,9 +436,7 @@ def test_the_edge_gives_a_request_what_the_gateway_gives_it(overlay, namespace):
     policy = the(overlay, "BackendTrafficPolicy", "scim", namespace)["spec"]
 
     assert float(scim["timeouts"]["request"].removesuffix("s")) > bulk.SECONDS
-    limit = policy["requestBuffer"]["limit"]
-    assert limit.endswith("Mi")
-    assert int(limit.removesuffix("Mi")) * 2**20 > MAX_BODY_BYTES
+    assert bytes_of(policy["requestBuffer"]["limit"]) > MAX_BODY_BYTES
 
 
 @everywhere
@@ -441,7 +449,7 @@ def test_the_edge_ends_idle_connections_before_the_gateway_does(overlay, namespa
 
 @everywhere
 def test_bodies_come_to_the_gateway_at_once_however_slowly_a_client_sends(overlay, namespace):
-    """Or a slow client would hold a place: the edge buffers, and is the one that waits longer."""
+    """Or a slow one would hold its room for bodies: the edge buffers, and waits for longer."""
     client = the(overlay, "ClientTrafficPolicy", "edge", namespace)["spec"]["timeout"]["http"]
     for policy in of_kind(overlay, "BackendTrafficPolicy", namespace):
         assert policy["spec"]["requestBuffer"]["limit"]
@@ -475,7 +483,50 @@ def test_who_is_over_its_rate_hears_it_from_the_gateway_and_not_from_the_edge(ov
 
     assert rate.per_second >= 2 * ENTRAS_REQUESTS_PER_SECOND
     for rule in local["rules"]:
-        assert rule["limit"]["requests"] >= max(rate.per_second, rate.burst)
+        assert rule["limit"]["requests"] >= CUSTOMERS_OF_AN_ADDRESS * ENTRAS_REQUESTS_PER_SECOND
+        assert rule["limit"]["requests"] >= 10 * max(rate.per_second, rate.burst)
+
+
+@everywhere
+def test_what_the_edge_lets_through_from_an_address_costs_gateways_little_to_refuse(
+    overlay, namespace
+):
+    local = the(overlay, "BackendTrafficPolicy", "scim", namespace)["spec"]["rateLimit"]["local"]
+    replicas = the(overlay, "HorizontalPodAutoscaler", "gateway", namespace)["spec"]["minReplicas"]
+    pods = container(the(overlay, "Deployment", "gateway", namespace))
+    proxy = the(overlay, "EnvoyProxy", "edge", namespace)["spec"]["provider"]["kubernetes"]
+    proxies = proxy["envoyDeployment"]["replicas"]
+
+    cores = replicas * float(pods["resources"]["limits"]["cpu"])
+
+    for rule in local["rules"]:
+        assert rule["limit"]["unit"] == "Second"
+        busy = proxies * rule["limit"]["requests"] * REFUSAL_CPU_SECONDS
+        assert busy < 0.4 * cores
+
+
+@everywhere
+def test_the_edges_own_refusals_are_the_gateways_words(overlay, namespace):
+    words = {answer.detail for answer in ANSWERS.values()}
+    policy = the(overlay, "BackendTrafficPolicy", "scim", namespace)["spec"]
+    for rule in policy["responseOverride"]:
+        (status,) = (code["value"] for code in rule["match"]["statusCodes"])
+        told = json.loads(rule["response"]["body"]["inline"])
+        assert rule["source"] == "Local"  # the gateway's own go out as they are
+        assert (told["status"], told["schemas"]) == (str(status), [ERROR_URN])
+        assert status not in (503, 504) or told["detail"] in words
+
+
+@everywhere
+def test_the_edge_has_the_memory_for_its_connections(overlay, namespace):
+    """Envoy Gateway derives the heap's limit from the container's: without it there is none."""
+    edge = Objects.of(overlay, namespace)
+    connection = edge.client["spec"]["connection"]
+
+    each = IDLE_CONNECTION + bytes_of(connection["bufferLimit"])
+
+    assert connection["connectionLimit"]["value"] < CONNECTIONS
+    assert connection["connectionLimit"]["value"] * each < heap(edge)
 
 
 @everywhere

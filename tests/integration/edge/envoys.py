@@ -29,6 +29,13 @@ class Edge:
     port: int
     authority: Path
     access_log: Path
+    process_id: int
+
+    def peak_memory(self) -> int:
+        """The most bytes that it has had in memory, of Envoy's program too."""
+        status = Path(f"/proc/{self.process_id}/status").read_text()
+        (line,) = (one for one in status.splitlines() if one.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
 
     def url(self, path: str) -> str:
         return f"https://{self.host}:{self.port}{path}"
@@ -68,7 +75,7 @@ def running_edge(
         )
     try:
         _wait_until_listening(envoy, place.port, log)
-        yield Edge(objects.host, place.port, files.authority, place.access_log)
+        yield Edge(objects.host, place.port, files.authority, place.access_log, envoy.pid)
     finally:
         envoy.terminate()
         envoy.wait(START_SECONDS)

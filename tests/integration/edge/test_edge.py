@@ -198,7 +198,8 @@ async def test_a_body_that_the_gateway_refuses_is_refused_in_its_words(edge: Edg
 
 async def test_a_body_that_is_far_too_large_does_not_reach_the_gateway(edge: Edge, tenant: Stack):
     answer = await send(edge, tenant, 2 * MAX_BODY_BYTES + 1)
-    assert (answer.status, answer.content_type) == (413, "text/plain")
+    assert (answer.status, answer.content_type) == (413, "application/scim+json")
+    assert "X-Request-Id" not in answer.headers
 
 
 async def send(edge: Edge, tenant: Stack, size: int) -> aiohttp.ClientResponse:

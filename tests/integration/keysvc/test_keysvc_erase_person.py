@@ -1,7 +1,9 @@
 """`erase-person`: what was done stays, who did it goes."""
 
 import asyncio
+import json
 import subprocess
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
@@ -27,6 +29,16 @@ async def act(keysvc: Replica, organization_id: str, actor: audit_pb2.Actor) -> 
     await keysvc.keys.RevokeKey(pb.RevokeKeyRequest(key_id=made.key.id, **whose))
 
 
+async def erase(keys_url: str, *arguments: str) -> dict[str, Any]:
+    answer = await asyncio.to_thread(Keysvc(keys_url).answer, "erase-person", *arguments)
+    assert MARKER not in json.dumps(answer)  # it is kept, so it has no names
+    return answer
+
+
+def rows(audit_events: int, api_key: int) -> dict[str, int]:
+    return {"audit_events": audit_events, "api_key": api_key}
+
+
 async def shown(keysvc: Replica, organization_id: str) -> list[audit_pb2.Actor]:
     return [event.actor for event in await keysvc.trail(organization_id)]
 
@@ -49,7 +61,12 @@ async def test_nothing_of_a_person_is_left_but_that_somebody_acted(
 
     done = await asyncio.to_thread(operator.answer, *arguments)
 
-    assert done == {"erased": {"audit_events": 5, "api_key": 3}}
+    assert done == {
+        "dry_run": False,
+        "erased": rows(5, 3),
+        "by_name": [rows(2, 1), rows(2, 1), rows(1, 1)],
+        "same_name": {},
+    }
     somebody = audit_pb2.Actor(id=USER_ID, display_name="erased")
     nobody = audit_pb2.Actor(id="erased", display_name="erased")
     assert (await shown(keysvc, acme))[:7] == [
@@ -64,9 +81,73 @@ async def test_nothing_of_a_person_is_left_but_that_somebody_acted(
     samples = await db.fetch("SELECT to_jsonb(s)::text FROM pg_stats AS s")
     await db.close()
     assert MARKER not in " ".join(row[0] for row in samples).lower()
-    assert await asyncio.to_thread(operator.answer, *arguments) == {
-        "erased": {"audit_events": 0, "api_key": 0}
-    }
+    assert (await asyncio.to_thread(operator.answer, *arguments))["erased"] == rows(0, 0)
+
+
+async def test_a_namesake_keeps_everything_and_is_told_of(keysvc: Replica, keys_url: str):
+    acme, namesake = await keysvc.create(), str(uuid4())
+    for user in (USER_ID, namesake):
+        await act(keysvc, acme, audit_pb2.Actor(id=user, display_name=NAME, address=ADDRESS))
+
+    done = await erase(keys_url, acme, USER_ID, "--also", NAME)
+
+    assert done["erased"] == rows(2, 1)
+    assert done["same_name"] == {namesake: rows(2, 1)}
+    somebody = audit_pb2.Actor(id=USER_ID, display_name="erased")
+    other = audit_pb2.Actor(id=namesake, display_name=NAME, address=ADDRESS)
+    assert (await shown(keysvc, acme))[:4] == [other, other, somebody, somebody]
+    keys = {(key.created_by, key.created_by_name) for key in await keysvc.list(acme)}
+    assert keys == {(USER_ID, "erased"), (namesake, NAME)}
+
+
+async def test_a_key_that_two_had_a_part_in_keeps_the_other_one(keysvc: Replica, keys_url: str):
+    acme, namesake = await keysvc.create(), audit_pb2.Actor(id=str(uuid4()), display_name=NAME)
+    person = audit_pb2.Actor(id=USER_ID, display_name=NAME)
+    request = pb.GenerateKeyRequest(organization_id=acme, actor=namesake)
+    made = await keysvc.keys.GenerateKey(request)
+    request = pb.RevokeKeyRequest(organization_id=acme, key_id=made.key.id, actor=person)
+    await keysvc.keys.RevokeKey(request)
+
+    done = await erase(keys_url, acme, USER_ID)
+
+    assert done["erased"] == rows(1, 1)
+    (key,) = await keysvc.list(acme)
+    assert (key.created_by, key.created_by_name) == (namesake.id, NAME)
+    assert (key.revoked_by, key.revoked_by_name) == (USER_ID, "erased")
+
+
+async def test_a_name_alone_finds_whose_it_is_and_erases_no_user(keysvc: Replica, keys_url: str):
+    acme = await keysvc.create()
+    await act(keysvc, acme, audit_pb2.Actor(id=USER_ID, display_name=NAME, address=ADDRESS))
+    before = await shown(keysvc, acme)
+
+    done = await erase(keys_url, acme, NAME.upper())
+
+    assert done["erased"] == rows(0, 0)
+    assert done["same_name"] == {USER_ID: rows(2, 1)}
+    assert await shown(keysvc, acme) == before
+
+
+async def test_a_former_name_goes_with_the_id(keysvc: Replica, keys_url: str):
+    acme = await keysvc.create()
+    await act(keysvc, acme, audit_pb2.Actor(id=USER_ID.upper(), display_name="former@acme.test"))
+
+    assert (await erase(keys_url, acme, USER_ID))["erased"] == rows(2, 1)
+
+    assert [actor.display_name for actor in await shown(keysvc, acme)][:2] == ["erased"] * 2
+
+
+async def test_a_dry_run_counts_and_changes_nothing(keysvc: Replica, keys_url: str):
+    acme = await keysvc.create()
+    await act(keysvc, acme, audit_pb2.Actor(id=USER_ID, display_name=NAME, address=ADDRESS))
+    await act(keysvc, acme, audit_pb2.Actor(id=str(uuid4()), display_name=NAME))
+    before = await shown(keysvc, acme)
+
+    told = await erase(keys_url, acme, USER_ID, "--also", NAME, "--dry-run")
+
+    assert await shown(keysvc, acme) == before
+    done = await erase(keys_url, acme, USER_ID, "--also", NAME)
+    assert told == {**done, "dry_run": True}
 
 
 async def test_another_organizations_trail_is_not_touched(keysvc: Replica, keys_url: str):
