@@ -3,9 +3,13 @@
 import asyncio
 import os
 import sys
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
 
 import grpc
+from aiohttp import web
 from cloudacademy.keys.v1 import keys_pb2_grpc
 from cloudacademy.users.v1.activity_pb2_grpc import ActivityServiceStub
 
@@ -13,9 +17,10 @@ from chassis import log, process
 from chassis.admin import admin_port
 from chassis.certificates import Certificates
 from chassis.clock import system_clock
+from chassis.log import Logger
 from chassis.metrics import Metrics
 from chassis.places import Places
-from chassis.tracing import tracing
+from chassis.tracing import Tracing, tracing
 from gateway import settings as gateway_settings
 from gateway.app import PREFIX, ScimEndpoint, application
 from gateway.auth import Authenticator, Caller
@@ -42,6 +47,7 @@ from gateway.refusal_log import RefusalLog
 from gateway.resource_types import ResourceTypes
 from gateway.routes.endpoints import Resources, endpoints
 from gateway.routes.groups import Groups
+from gateway.routes.table import Table
 from gateway.routes.users import Users
 from gateway.schema_client import SchemaClient
 from gateway.settings import Settings
@@ -52,6 +58,8 @@ from gateway.sso.services import Services
 from gateway.sso.views import SingleSignOn, routes
 from gateway.sso.worker import Worker
 from gateway.turned_away import Tally, full
+
+OFF: Final = "single sign-on is off: GATEWAY_SAML_KEY is not set"
 
 
 def main() -> None:
@@ -74,101 +82,167 @@ async def serve(settings: Settings, stop: process.Stop) -> None:
         key_channel(settings.keysvc, certificates, traces) as keys,
         AsyncExitStack() as ends,
     ):
-        key_stub = keys_pb2_grpc.KeyServiceStub(keys)
-        cache: KeyCache[Caller] = KeyCache()
-        # Each call of a trace is a span of its own, so traced calls go alone.
-        shared = together(users) if traces is None else users
-        refusals = RefusalLog(ActivityServiceStub(users), system_clock, logger)
-        guesses = Guesses(settings.unknown_keys)
-        tally = Tally(logger)
-        gate = Gate(Buckets(settings.rate), Places(settings.max_requests, full), tally)
-        page_gate = PageGate(settings.pages, tally)
-        bodies = Bodies()
-        connections = Connections(logger, limit=settings.max_connections)
-        authenticator = Authenticator(key_stub, cache, guesses, settings.tenant_urls, system_clock)
-        doorman = Doorman(PREFIX, authenticator, gate)
-        resources: dict[str, Resources] = {
-            "Users": Users(UserClient(users, settings.tenant_urls, shared)),
-            "Groups": Groups(GroupClient(users, settings.tenant_urls, shared)),
-        }
-        table = endpoints(resources, Cursors(settings.cursor_secret, system_clock), logger)
-        endpoint = ScimEndpoint(
-            table,
-            authenticator,
-            ResourceTypes(SchemaClient(users, settings.tenant_urls)),
-            settings.tenant_url,
-            log=logger,
-            refusals=refusals,
-            gate=gate,
-            bodies=bodies,
-        )
-        watch = asyncio.create_task(follow(key_stub, logger, cache, guesses))
-        drained = asyncio.Event()
-        noting = asyncio.create_task(refusals.write(drained))
-        sign_on = single_sign_on(settings, users, keys, ends)
-        if sign_on is None:
-            logger.info("single sign-on is off: GATEWAY_SAML_KEY is not set")
-        types = [each.resource_type for each in resources.values()]
-        pages = [
-            page(document(table.routes(), types, settings.tenant_url)),
-            *routes(sign_on, sign_in_pages(settings), page_gate, logger),
-            *portal_routes(
-                portal(
-                    portal_clients(users, keys, settings.tenant_urls),
-                    settings.tenant_url,
-                    settings.region,
-                    settings.cursor_secret,
-                    system_clock,
-                ),
-                page_gate,
-                logger,
-            ),
-        ]
-        app, metrics = application(endpoint, lambda: all_serving(users, keys), pages), Metrics()
-        if settings.proxies:
-            behind(app, settings.proxies)
-        if settings.admin is not None:
-            measure(app, PREFIX, cache, metrics)
-            for each in (refusals, gate, bodies, connections):
-                each.observe(metrics)
-        if traces is not None:
-            trace(app, PREFIX, traces)
+        channels, metrics = Channels(users, keys, traces), Metrics()
+        guards = Guards(settings, channels, logger)
+        app = Assembly(settings, channels, guards, ends, logger).application(metrics)
         ends.enter_context(admin_port(settings.admin, metrics, {}, logger))
-        runner = Runner(app, logger, connections, doorman.before)
-        try:
-            await runner.listen(settings.listen)
-            await stop.wait()
-        finally:
-            logger.info("draining", limit_seconds=DRAIN_SECONDS)
-            await runner.cleanup()
-            watch.cancel()
-            drained.set()
-            await noting
+        runner = Runner(app, logger, guards.connections, guards.doorman.before)
+        async with _behind_requests(channels, guards, logger):
+            try:
+                await runner.listen(settings.listen)
+                await stop.wait()
+            finally:
+                logger.info("draining", limit_seconds=DRAIN_SECONDS)
+                await runner.cleanup()
     logger.info("stopped")
 
 
-def single_sign_on(
-    settings: Settings, users: grpc.aio.Channel, keys: grpc.aio.Channel, ends: AsyncExitStack
-) -> SingleSignOn | None:
-    """Single sign-on, where there is a key for it."""
-    if settings.saml is None:
-        return None
-    worker = Worker()
-    ends.callback(worker.close)
-    return SingleSignOn(
-        read_service_provider(settings.public_url, settings.saml.key, settings.saml.certificate),
-        Services(users, keys, settings.tenant_urls),
-        pending=PendingSignIns(settings.cursor_secret),
-        cookies=Cookies.of(settings.public_url, settings.region),
-        pages=sign_in_pages(settings),
-        worker=worker,
-        clock=system_clock,
-    )
+@dataclass(frozen=True, slots=True)
+class Channels:
+    """The ways to the services."""
+
+    users: grpc.aio.Channel
+    keys: grpc.aio.Channel
+    traces: Tracing | None
+
+    @property
+    def key_stub(self) -> "keys_pb2_grpc.KeyServiceAsyncStub":
+        """What verifies keys and tells of their changes."""
+        return keys_pb2_grpc.KeyServiceStub(self.keys)
+
+    def shared(self) -> grpc.aio.Channel:
+        """To usersvc, for small calls; each call of a trace is a span of its own and goes alone."""
+        return together(self.users) if self.traces is None else self.users
 
 
-def sign_in_pages(settings: Settings) -> Pages:
-    """The pages of a sign-in."""
-    return Pages(form_action(settings.public_url))
+class Guards:
+    """Who may come in, how much of them, and what is remembered of those who may not."""
+
+    def __init__(self, settings: Settings, channels: Channels, log: Logger) -> None:
+        tally = Tally(log)
+        self.cache: KeyCache[Caller] = KeyCache()
+        self.guesses = Guesses(settings.unknown_keys)
+        self.gate = Gate(Buckets(settings.rate), Places(settings.max_requests, full), tally)
+        self.pages = PageGate(settings.pages, tally)
+        self.bodies = Bodies()
+        self.connections = Connections(log, limit=settings.max_connections)
+        self.refusals = RefusalLog(ActivityServiceStub(channels.users), system_clock, log)
+        self.authenticator = Authenticator(
+            channels.key_stub, self.cache, self.guesses, settings.tenant_urls, system_clock
+        )
+        self.doorman = Doorman(PREFIX, self.authenticator, self.gate)
+
+    def observe(self, metrics: Metrics) -> None:
+        """Let the metrics tell of them."""
+        for each in (self.refusals, self.gate, self.bodies, self.connections):
+            each.observe(metrics)
+
+
+class Assembly:
+    """Puts the application together, from the settings and the ways to the services."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        channels: Channels,
+        guards: Guards,
+        ends: AsyncExitStack,
+        log: Logger,
+    ) -> None:
+        self._settings = settings
+        self._channels = channels
+        self._guards = guards
+        self._ends = ends
+        self._log = log
+
+    def application(self, metrics: Metrics) -> web.Application:
+        """All that is answered over HTTP, and what of it is counted and traced."""
+        settings, channels = self._settings, self._channels
+        resources = self._resources()
+        cursors = Cursors(settings.cursor_secret, system_clock)
+        table = endpoints(resources, cursors, self._log)
+        types = [each.resource_type for each in resources.values()]
+        app = application(
+            self._scim(table),
+            lambda: all_serving(channels.users, channels.keys),
+            [
+                page(document(table.routes(), types, settings.tenant_url)),
+                *routes(self._single_sign_on(), self._sign_in, self._guards.pages, self._log),
+                *self._portal(),
+            ],
+        )
+        if settings.proxies:
+            behind(app, settings.proxies)
+        if settings.admin is not None:
+            measure(app, PREFIX, self._guards.cache, metrics)
+            self._guards.observe(metrics)
+        if channels.traces is not None:
+            trace(app, PREFIX, channels.traces)
+        return app
+
+    def _resources(self) -> Mapping[str, Resources]:
+        users, shared = self._channels.users, self._channels.shared()
+        return {
+            "Users": Users(UserClient(users, self._settings.tenant_urls, shared)),
+            "Groups": Groups(GroupClient(users, self._settings.tenant_urls, shared)),
+        }
+
+    def _scim(self, table: Table) -> ScimEndpoint:
+        return ScimEndpoint(
+            table,
+            self._guards.authenticator,
+            ResourceTypes(SchemaClient(self._channels.users, self._settings.tenant_urls)),
+            self._settings.tenant_url,
+            log=self._log,
+            refusals=self._guards.refusals,
+            gate=self._guards.gate,
+            bodies=self._guards.bodies,
+        )
+
+    def _portal(self) -> list[web.RouteDef]:
+        settings, channels = self._settings, self._channels
+        clients = portal_clients(channels.users, channels.keys, settings.tenant_urls)
+        pages = portal(
+            clients, settings.tenant_url, settings.region, settings.cursor_secret, system_clock
+        )
+        return portal_routes(pages, self._guards.pages, self._log)
+
+    @property
+    def _sign_in(self) -> Pages:
+        return Pages(form_action(self._settings.public_url))
+
+    def _single_sign_on(self) -> SingleSignOn | None:
+        """Single sign-on, where there is a key for it."""
+        settings, channels = self._settings, self._channels
+        if settings.saml is None:
+            self._log.info(OFF)
+            return None
+        worker = Worker()
+        self._ends.callback(worker.close)
+        saml = settings.saml
+        return SingleSignOn(
+            read_service_provider(settings.public_url, saml.key, saml.certificate),
+            Services(channels.users, channels.keys, settings.tenant_urls),
+            pending=PendingSignIns(settings.cursor_secret),
+            cookies=Cookies.of(settings.public_url, settings.region),
+            pages=self._sign_in,
+            worker=worker,
+            clock=system_clock,
+        )
+
+
+@asynccontextmanager
+async def _behind_requests(channels: Channels, guards: Guards, log: Logger) -> AsyncIterator[None]:
+    """What goes on beside the requests, and after the last of them: the log of what was refused."""
+    drained = asyncio.Event()
+    watch = asyncio.create_task(follow(channels.key_stub, log, guards.cache, guards.guesses))
+    noting = asyncio.create_task(guards.refusals.write(drained))
+    try:
+        yield
+    finally:
+        watch.cancel()
+        drained.set()
+        await noting
 
 
 if __name__ == "__main__":
