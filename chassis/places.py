@@ -17,9 +17,11 @@ class Places:
     """So many at once, `share` of them of one name at most: half if not said.
 
     `room` may wait, WAITING_PER_PLACE for each place if not said, and half of these
-    are of one name at most. A place that gets free goes to the name that has the
-    fewest, and among these to the one that has waited longest for its turn: whoever
-    sends much waits for itself. `refusal` makes what is raised for who finds no place.
+    are of one name at most; when all wait that may, one more of a name with few takes
+    the turn of the newest of the name with the most. A place that gets free goes to
+    the name that has the fewest, and among these to the one that has waited longest
+    for its turn: whoever sends much waits for itself. `refusal` makes what is raised
+    for who finds no place.
     """
 
     def __init__(
@@ -45,8 +47,10 @@ class Places:
         """Whether one more may have a place, or wait for one."""
         if self._free and self._taken.get(name, 0) < self._share:
             return True
-        queue = self._queues.get(name, ())
-        return self.waiting < self._room and len(queue) < self._room // 2
+        mine = len(self._queues.get(name, ()))
+        if mine >= self._room // 2:
+            return False
+        return self.waiting < self._room or mine + 1 < max(map(len, self._queues.values()))
 
     async def take(self, name: str) -> None:
         """Take a place, after a moment's wait at most; raises the refusal if there is none."""
@@ -80,6 +84,8 @@ class Places:
     async def _wait(self, name: str) -> None:
         if not self.has_room(name):
             raise self._refusal()
+        if self.waiting >= self._room:
+            self._displace()
         turn: _Turn = asyncio.get_running_loop().create_future()
         self._queues.setdefault(name, deque()).append(turn)
         self.waiting += 1
@@ -93,10 +99,20 @@ class Places:
             self._leave(name, turn)
             raise
 
+    def _displace(self) -> None:
+        """Refuse the newest of the name of which the most wait."""
+        name = max(self._queues, key=lambda each: len(self._queues[each]))
+        queue = self._queues[name]
+        turn = queue.pop()
+        self._left_queue(name, queue)
+        if not turn.done():  # else it was given up in this very moment
+            turn.set_exception(self._refusal())
+
     def _leave(self, name: str, turn: _Turn) -> None:
         """Give up, even if the turn has come in this very moment."""
         if turn.done() and not turn.cancelled():
-            self.give_back(name)
+            if turn.exception() is None:
+                self.give_back(name)
             return
         queue = self._queues.get(name, deque())
         if turn in queue:

@@ -1,7 +1,8 @@
 """The bodies of requests: they come in at their clients' pace, and together take little memory."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import web
@@ -15,22 +16,27 @@ from gateway.turned_away import full
 MAX_HELD_BYTES: Final = 8 * MAX_BODY_BYTES
 """As JSON, as resources and as messages a body takes up to 25 times the bytes that came."""
 
+FLOOR_BYTES: Final = 64 * 1024
+"""What one organization may hold even when the others hold all of it."""
+RECEIVED_OF_ONE: Final = 128
+"""How many bodies of one organization may be on their way at once: each keeps a connection."""
+
 _PLAIN: Final = "identity"
 _ACCEPTED: Final = (MEDIA_TYPE, "application/json")
-
-Hold = Callable[[int], None]
-"""Holds so many more bytes for a request; refuses TurnedAwayError."""
 
 
 class Bodies:
     """The bytes that requests have sent so far: so many at once, half of one organization at most.
 
-    Only what has come is counted, so whoever sends slowly keeps little from others.
+    Only what has come is counted, so whoever sends slowly keeps little from others. An
+    organization with FLOOR_BYTES or less may hold them when all is taken, from a
+    reserve of a quarter.
     """
 
-    def __init__(self, limit: int = MAX_HELD_BYTES) -> None:
+    def __init__(self, limit: int = MAX_HELD_BYTES, *, floor: int = FLOOR_BYTES) -> None:
         self._limit = limit
-        self._of: dict[str, int] = {}
+        self._floor = floor
+        self._of: dict[str, _Held] = {}
         self.held = 0
 
     def observe(self, metrics: Metrics) -> None:
@@ -38,25 +44,64 @@ class Bodies:
         metrics.gauge("request_body_bytes", "Bytes of bodies in memory.", lambda: self.held)
 
     @contextmanager
-    def of(self, organization_id: str) -> Iterator[Hold]:
-        """Holds bytes of one request, until it is answered."""
-        mine = 0
-
-        def hold(size: int) -> None:
-            nonlocal mine
-            of_all, of_one = self.held + size, self._of.get(organization_id, 0) + size
-            if of_all > self._limit or of_one > self._limit // 2:
-                raise full()
-            self.held, self._of[organization_id] = of_all, of_one
-            mine += size
-
+    def of(self, name: str) -> Iterator["Holder"]:
+        """Holds the bytes of one request of an organization, or address, until it is answered."""
+        held = self._of.setdefault(name, _Held())
+        held.requests += 1
+        holder = Holder(self, held)
         try:
-            yield hold
+            yield holder
         finally:
-            self.held -= mine
-            left = self._of.pop(organization_id, 0) - mine
-            if left:
-                self._of[organization_id] = left
+            self.held -= holder.size
+            held.size -= holder.size
+            held.requests -= 1
+            if not held.requests:
+                del self._of[name]
+
+    def take(self, held: "_Held", size: int) -> None:
+        """Count more bytes of a name; refuses TurnedAwayError (503)."""
+        of_all, of_one = self.held + size, held.size + size
+        room = self._limit if of_one > self._floor else self._limit + self._limit // 4
+        if of_all > room or of_one > self._limit // 2:
+            raise full()
+        self.held, held.size = of_all, of_one
+
+
+@dataclass(slots=True)
+class _Held:
+    """What is held of one name."""
+
+    requests: int = 0
+    size: int = 0
+    coming: int = 0
+    """How many of its bodies are on their way."""
+
+
+class Holder:
+    """What one request holds. Calling it holds so many bytes more; refuses TurnedAwayError."""
+
+    __slots__ = ("_bodies", "_held", "size")
+
+    def __init__(self, bodies: Bodies, held: _Held) -> None:
+        self._bodies = bodies
+        self._held = held
+        self.size = 0
+
+    def __call__(self, size: int) -> None:
+        """Hold more."""
+        self._bodies.take(self._held, size)
+        self.size += size
+
+    @contextmanager
+    def receiving(self) -> Iterator[None]:
+        """While the body comes in; refuses TurnedAwayError when too many of the name do."""
+        if self._held.coming >= RECEIVED_OF_ONE:
+            raise full()
+        self._held.coming += 1
+        try:
+            yield
+        finally:
+            self._held.coming -= 1
 
 
 class EncodedError(ScimError):
@@ -70,7 +115,7 @@ class EncodedError(ScimError):
 class Body:
     """The body of one request: `receive` takes it in, `document` says what it is."""
 
-    def __init__(self, request: web.Request, hold: Hold) -> None:
+    def __init__(self, request: web.Request, hold: Holder) -> None:
         self._request = request
         self._hold = hold
         self.data = b""
@@ -85,7 +130,8 @@ class Body:
         if (self._request.content_length or 0) > MAX_BODY_BYTES:
             raise _too_large()
         try:
-            self.data = await self._read()
+            with self._hold.receiving():
+                self.data = await self._read()
         except web.RequestPayloadError:
             raise invalid_syntax("The body is not as long as it was said to be.") from None
         except ConnectionError:

@@ -1,6 +1,5 @@
 """Who may come in: an organization within its rate, and as many at once as there are places."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from math import ceil
 from typing import Final
@@ -65,13 +64,20 @@ class Gate:
         wait = self._buckets.take(organization_id)
         if wait:
             raise _too_many(self._buckets.rate, wait)
+        if first is not None:
+            self._check_room(organization_id)
+            await first()  # whatever comes of it, it was work: it counts
         try:
-            if first is not None:
-                await first()
             await self._places.take(organization_id)
-        except (TurnedAwayError, asyncio.CancelledError):
+        except BaseException:
             self._buckets.give_back(organization_id)
             raise
+
+    def _check_room(self, organization_id: str) -> None:
+        """Refuse at once, before anything is done, who would find no place now."""
+        if not self._places.has_room(organization_id):
+            self._buckets.give_back(organization_id)
+            raise full()
 
     def leave(self, organization_id: str) -> None:
         """Give the place back."""

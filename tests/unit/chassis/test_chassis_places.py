@@ -39,6 +39,11 @@ class Visitors:
             self._leave.pop(0)[1].set()
             await self._settle()
 
+    async def end_all(self) -> None:
+        """All go, and those who get their places."""
+        while self._leave:
+            await self.end(1)
+
     async def _visit(self, organization_id: str) -> None:
         leave = asyncio.Event()
         try:
@@ -194,3 +199,46 @@ async def test_however_few_places_there_are_somebody_gets_in(number: int):
     await visitors.send("acme", 1)
 
     assert visitors.inside["acme"] == 1
+
+
+async def test_a_third_finds_room_though_two_fill_it():
+    """It takes the turn of the newest of whoever has the most, not of those that wait longest."""
+    places = Places(NUMBER, Full, LONG)
+    visitors = Visitors(places)
+    first = await visitors.send("one", 100)
+    await visitors.send("two", 100)
+    room, refused = NUMBER * WAITING_PER_PLACE, visitors.refused.total()
+
+    assert places.waiting == room
+    assert places.has_room("three")
+    assert not places.has_room("one")
+    await visitors.send("three", 2)
+
+    assert places.waiting == room
+    assert visitors.refused["three"] == 0
+    assert visitors.refused.total() == refused + 2
+    assert not first[NUMBER // 2].done()  # the one that has waited longest
+    await visitors.end(2)
+    assert visitors.inside["three"] > 0
+    await visitors.end_all()
+    assert (places.running, places.waiting) == (0, 0)
+
+
+@pytest.mark.parametrize("turns", range(5))
+async def test_who_gives_up_while_it_is_displaced_leaves_no_place_too_many(turns: int):
+    places = Places(1, Full, LONG, room=6)
+    visitors = Visitors(places)
+    newest = (await visitors.send("one", 4))[-1]
+    await visitors.send("two", 3)
+
+    third = asyncio.create_task(visitors.send("three", 1))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    newest.cancel()
+    await third
+
+    assert (places.running, places.waiting) == (1, 6)
+    await visitors.end_all()
+    assert (places.running, places.waiting) == (0, 0)
+    assert visitors.order.count("one") == 3
+    assert visitors.order.count("three") == 1

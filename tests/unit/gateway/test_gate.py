@@ -90,3 +90,25 @@ async def test_what_is_refused_at_once_is_known_before():
     assert refusal is not None
     assert refusal.status == 429
     assert ours.is_pressed
+
+
+async def test_what_was_done_before_a_place_counts_and_what_was_refused_before_does_not():
+    ours, done = gate(Rate(per_second=10, burst=50), places=1), []
+
+    async def read() -> None:
+        done.append(True)
+        if len(done) == 2:
+            raise full()
+
+    async with ours.entered("acme", read):
+        with pytest.raises(TurnedAwayError):
+            await ours.enter("acme", read)
+        assert remaining(ours) == '"organization";r=48;t=5'
+        waiting = [asyncio.create_task(ours.enter("acme")) for _ in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(TurnedAwayError):  # at once: nothing is read for whom there is no room
+            await ours.enter("acme", read)
+        assert len(done) == 2
+        assert remaining(ours) == '"organization";r=46;t=5'
+        for each in waiting:
+            each.cancel()
