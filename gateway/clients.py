@@ -13,6 +13,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from chassis.certificates import Certificates
 from chassis.channel import DEADLINE_SECONDS, connect
+from chassis.clock import Clock, system_clock
+from chassis.end_by import end_by
 from chassis.tracing import Tracing
 from gateway.coalescing import Call, Coalescer
 from gateway.errors import translate
@@ -108,10 +110,12 @@ async def call(
     request: object,
     origin: Origin,
     tenant_urls: Mapping[str, str],
+    clock: Clock = system_clock,
 ) -> Response:
     """The answer of one call; what was refused is raised as RefusedError."""
+    metadata = (*origin.metadata, end_by(DEADLINE_SECONDS, clock))
     try:
-        return await method(request, timeout=DEADLINE_SECONDS, metadata=origin.metadata)
+        return await method(request, timeout=DEADLINE_SECONDS, metadata=metadata)
     except grpc.aio.AioRpcError as error:
         raise translate(error, tenant_urls) from error
 

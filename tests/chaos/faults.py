@@ -11,14 +11,26 @@ Break = Callable[[Region, float], Awaitable[bool]]
 """Breaks for so many seconds and mends; whether it could be done here."""
 
 
+RECOVERY_SECONDS = 5.0
+"""How long after a fault's end requests may still fail, unless it is said otherwise."""
+DEADLINE_SECONDS = 10.0
+"""How long the gateway waits for what it has sent and cannot know the fate of."""
+
+
 @dataclass(frozen=True)
 class Fault:
-    """What is done, whether not one request may fail by it, and whether one may get no answer."""
+    """What is done, and what may come of it."""
 
     name: str
     act: Break
     harmless: bool = False
+    """Not one request may fail."""
     silent: bool = False
+    """A request may get no answer at all: the process that took it is gone."""
+    at_least: float = 0.0
+    """Seconds below which the fault would show nothing."""
+    recovery: float = RECOVERY_SECONDS
+    """Seconds after the fault's end from which on no request may fail or be slow."""
 
 
 async def _kill_usersvc(region: Region, _: float) -> bool:
@@ -90,6 +102,15 @@ async def _cut_network(region: Region, seconds: float) -> bool:
     return True
 
 
+async def _hold_network(region: Region, seconds: float) -> bool:
+    """Of one replica of usersvc only: what the gateway gave up is repeated at the other one."""
+    held = region.proxies[0]
+    held.hold()
+    await asyncio.sleep(seconds)
+    held.deliver()
+    return True
+
+
 async def _slow_network(region: Region, seconds: float) -> bool:
     for proxy in region.proxies:
         proxy.delay = 0.2
@@ -115,6 +136,12 @@ FAULTS = (
     Fault("PostgreSQL frozen", _freeze_database),
     Fault("disk of PostgreSQL full", _fill_disk),
     Fault("network cut between gateways and services", _cut_network),
+    # What has been told to have failed has to be repeated and acknowledged meanwhile.
+    Fault(
+        "network to a usersvc held, then delivering",
+        _hold_network,
+        at_least=DEADLINE_SECONDS + 5.0,
+    ),
     Fault("network 200 ms slower each way", _slow_network),
     Fault("rolling restart of everything", _roll, harmless=True),
 )
