@@ -15,6 +15,8 @@ RECOVERY_SECONDS = 5.0
 """How long after a fault's end requests may still fail, unless it is said otherwise."""
 DEADLINE_SECONDS = 10.0
 """How long the gateway waits for what it has sent and cannot know the fate of."""
+LONG_SECONDS = DEADLINE_SECONDS + 5.0
+"""What has been told to have failed by then is repeated, and acknowledged where that can be."""
 
 
 @dataclass(frozen=True)
@@ -133,14 +135,14 @@ FAULTS = (
     Fault("everything killed at once", _kill_everything, silent=True),
     Fault("PostgreSQL stopped", _stop_database),
     Fault("PostgreSQL killed", _kill_database),
-    Fault("PostgreSQL frozen", _freeze_database),
+    Fault("PostgreSQL frozen", _freeze_database, at_least=LONG_SECONDS),
     Fault("disk of PostgreSQL full", _fill_disk),
-    Fault("network cut between gateways and services", _cut_network),
-    # What has been told to have failed has to be repeated and acknowledged meanwhile.
+    Fault("network cut between gateways and services", _cut_network, at_least=LONG_SECONDS),
     Fault(
         "network to a usersvc held, then delivering",
         _hold_network,
-        at_least=DEADLINE_SECONDS + 5.0,
+        at_least=LONG_SECONDS + 3.0,
+        recovery=DEADLINE_SECONDS,
     ),
     Fault("network 200 ms slower each way", _slow_network),
     Fault("rolling restart of everything", _roll, harmless=True),
