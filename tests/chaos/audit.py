@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import aiohttp
 
 from tests.chaos.driver import Driver
-from tests.chaos.ledger import Account, Life, Team
+from tests.chaos.ledger import Account, Ledger, Life, Team
 from tests.entra.client import RequestError, Resource
 
 READERS = 16
@@ -26,18 +26,22 @@ class Audit:
 
 async def audit(driver: Driver) -> Audit:
     """Compare all people, groups and members that lists tell with what was acknowledged."""
+    people = await _all(driver, "/Users?count=1000")
+    return compare(driver.ledger, people, await _all(driver, "/Groups?count=1000"))
+
+
+def compare(ledger: Ledger, users: Sequence[Resource], groups: Sequence[Resource]) -> Audit:
+    """What of some users and groups, which are all there are, must not be, or is missing."""
     result = Audit()
-    people = _by_name(await _all(driver, "/Users?count=1000"), "userName")
-    groups = _by_name(await _all(driver, "/Groups?count=1000"), "displayName")
-    accounts = driver.ledger.accounts
-    by_id = {account.user_id: account for account in accounts if account.user_id}
-    for account in accounts:
+    people, teams = _by_name(users, "userName"), _by_name(groups, "displayName")
+    by_id = {account.user_id: account for account in ledger.accounts if account.user_id}
+    for account in ledger.accounts:
         _look_at(account, people.pop(account.person.user_name, []), result)
-    for team in driver.ledger.teams:
-        _look_at_team(team, groups.pop(team.group.display_name, []), by_id, result)
-    for strangers, what in ((people, "people"), (groups, "groups")):
+    for team in ledger.teams:
+        _look_at_team(team, teams.pop(team.group.display_name, []), by_id, result)
+    for strangers, what in ((people, "people whom"), (teams, "groups that")):
         if strangers:
-            result.wrong[f"{what} whom nobody sent"] += len(strangers)
+            result.wrong[f"{what} nobody sent"] += len(strangers)
     return result
 
 
