@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import random
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -23,6 +24,7 @@ REPEAT_SECONDS = 2.0
 """How long the driver waits before it repeats; what we say in Retry-After, or more."""
 FREE = 30
 """So many people, who are there and whom nothing happens to, are kept to choose from."""
+_ID = re.compile("[0-9a-f]{8}-[0-9a-f-]{27}")
 CONFLICT = 409
 NOT_FOUND = 404
 
@@ -244,6 +246,6 @@ class Driver:
 
 
 def _told(error: RequestError) -> str:
-    """The error without the ids and names that make each one different."""
-    words = str(error).split()
+    """The error without the ids, paths and names that make each one different."""
+    words = _ID.sub("…", str(error)).split()
     return " ".join(word for word in words if "/" not in word and "@" not in word)[:200]
