@@ -12,7 +12,7 @@ import grpc
 
 from chassis.admission import Admission
 from chassis.clock import Clock, system_clock
-from chassis.end_by import END_BY_KEY, seconds_left
+from chassis.deadline import END_BY_KEY, seconds_left
 from chassis.log import Logger
 from chassis.metrics import Requests
 from chassis.refusal import DeadlineExceeded, Internal, Overloaded, Refusal
@@ -41,7 +41,8 @@ class Envelope(grpc.aio.ServerInterceptor):
     more than `max_calls` run at once, and no more streams; the next are refused. The line tells the
     request's fields `told`, which must name ids only. Calls of the `carriers`
     bring others, each told and measured by itself, and are neither unless they are refused. A call
-    that says when it must have ended (`chassis.end_by`) does not begin later, and is cancelled then.
+    that says when it must have ended (`chassis.deadline`) does not begin later, and is cancelled
+    then.
     """
 
     def __init__(

@@ -14,7 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from chassis.certificates import Certificates
 from chassis.channel import DEADLINE_SECONDS, connect, may_still_arrive
 from chassis.clock import Clock, system_clock
-from chassis.end_by import end_by
+from chassis.deadline import end_by
 from chassis.tracing import Tracing
 from gateway.coalescing import Call, Coalescer
 from gateway.errors import translate

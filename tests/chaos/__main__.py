@@ -40,9 +40,13 @@ async def _break_all(
                 print(f"    {complaint}", flush=True)
             good = good and not outcome.complaints
         found = await chaos.read_each()
-    for what, count in (found.lost + found.wrong).items():
-        print(f"read by id: {what} ({count})")
-    return good and not (found.lost or found.wrong)
+    unlike = found.lost + found.wrong
+    print(
+        f"{found.asked} people, there or deleted, read by id: {unlike.total()} not as acknowledged"
+    )
+    for what, count in unlike.items():
+        print(f"    {what} ({count})")
+    return good and not unlike
 
 
 if __name__ == "__main__":

@@ -17,8 +17,9 @@ LIMIT_SECONDS = 60.0
 
 @dataclass
 class Audit:
-    """What is not as it was acknowledged."""
+    """What is not as it was acknowledged, of so many people who were asked for by id."""
 
+    asked: int = 0
     lost: Counter[str] = field(default_factory=Counter)
     twice: Counter[str] = field(default_factory=Counter)
     wrong: Counter[str] = field(default_factory=Counter)
@@ -54,6 +55,7 @@ async def read_each(driver: Driver) -> Audit:
             if account.life is Life.UNKNOWN:
                 continue
             resource = await _get(driver, account.user_id)
+            result.asked += 1
             if account.life is Life.GONE:
                 result.wrong["200 for somebody who was deleted"] += resource is not None
             elif resource is None:
@@ -64,7 +66,7 @@ async def read_each(driver: Driver) -> Audit:
     async with asyncio.TaskGroup() as tasks:
         for _ in range(READERS):
             tasks.create_task(read())
-    return Audit(lost=+result.lost, wrong=+result.wrong)
+    return Audit(result.asked, lost=+result.lost, wrong=+result.wrong)
 
 
 def _look_at(account: Account, resources: Sequence[Resource], result: Audit) -> None:

@@ -14,8 +14,8 @@ from tests.chaos.faults import Fault
 from tests.chaos.region import Region, running_region
 from tests.chaos.tally import NO_ANSWER, SLOW, Tally
 
-CALM_SECONDS = 2.0
-TAIL_SECONDS = 3.0
+CALM_SECONDS = 1.0
+TAIL_SECONDS = 2.0
 """How long requests have to go well before it is believed that the fault is over."""
 
 HEADER = f"{'fault':<43} {'sent':>6} {'lost':>5} {'twice':>6} {'wrong':>6} {'recovery':>10}  errors"

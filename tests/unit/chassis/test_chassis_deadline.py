@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chassis.end_by import CLOCKS, end_by, seconds_left
+from chassis.deadline import CLOCKS, end_by, seconds_left
 
 NOON = datetime(2026, 11, 27, 12, 0, 0, 123_456, tzinfo=UTC)
 
