@@ -42,7 +42,7 @@ async def _break_all(
         found = await chaos.read_each()
     unlike = found.lost + found.wrong
     print(
-        f"{found.asked} people, there or deleted, read by id: {unlike.total()} not as acknowledged"
+        f"{found.asked} people read by id, there or deleted: {unlike.total()} not as acknowledged"
     )
     for what, count in unlike.items():
         print(f"    {what} ({count})")
