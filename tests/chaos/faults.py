@@ -5,7 +5,7 @@ import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from tests.chaos.region import Region
+from tests.chaos.region import REPLICAS, Region
 
 Break = Callable[[Region, float], Awaitable[bool]]
 """Breaks for so many seconds and mends; whether it could be done here."""
@@ -15,6 +15,7 @@ RECOVERY_SECONDS = 5.0
 """How long after a fault's end requests may still fail, unless it is said otherwise."""
 DEADLINE_SECONDS = 10.0
 """How long the gateway waits for what it has sent and cannot know the fate of."""
+LOOK_SECONDS = 0.5
 LONG_SECONDS = DEADLINE_SECONDS + 5.0
 """What has been told to have failed by then is repeated, and acknowledged where that can be."""
 
@@ -105,8 +106,14 @@ async def _cut_network(region: Region, seconds: float) -> bool:
 
 
 async def _hold_network(region: Region, seconds: float) -> bool:
-    """Of one replica of usersvc only: what the gateway gave up is repeated at the other one."""
-    held = region.proxies[0]
+    """Of one replica of usersvc only: what the gateway gave up is repeated at the other one.
+
+    It is the one that has the more to do: the gateways' streams may all lead to the other.
+    """
+    ways = region.proxies[:REPLICAS]
+    before = [way.passed for way in ways]
+    await asyncio.sleep(LOOK_SECONDS)
+    held = max(zip(ways, before, strict=True), key=lambda each: each[0].passed - each[1])[0]
     held.hold()
     await asyncio.sleep(seconds)
     held.deliver()

@@ -22,6 +22,8 @@ class Proxy:
     delay: float = 0.0
     cut: bool = False
     port: int = 0
+    passed: int = 0
+    """How many bytes it has passed on, both ways."""
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _open: asyncio.Event = field(default_factory=asyncio.Event)
     _opened: float = 0.0
@@ -96,5 +98,6 @@ class Proxy:
             if not chunk or sink.transport.is_closing():
                 return
             if not lost:
+                self.passed += len(chunk)
                 sink.write(chunk)
                 await sink.drain()
