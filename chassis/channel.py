@@ -16,6 +16,12 @@ MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
 DEADLINE_SECONDS: Final = 10.0
 TAKES_CALLS: Final = "chassis.TakesCalls"
 """What a server's health says under this name: whether callers may begin calls on it."""
+PING_SECONDS: Final = 10.0
+"""How long a server that owes something may say nothing until it is pinged."""
+SILENCE_SECONDS: Final = 3.0
+"""How long a server may leave a ping unanswered before its connection is given up."""
+_GIVEN_UP: Final = "ping timeout"
+"""gRPC's words for that."""
 
 
 def connect(
@@ -50,6 +56,11 @@ def connect(
     return grpc.aio.insecure_channel(target, options, interceptors=interceptors)
 
 
+def may_still_arrive(error: grpc.aio.AioRpcError) -> bool:
+    """Whether a call failed because nobody was heard, so that the network may yet deliver it."""
+    return _GIVEN_UP in (error.details() or "")
+
+
 def is_loopback_target(target: str) -> bool:
     """Whether a gRPC name leads to this machine only."""
     scheme, colon, rest = target.partition(":")
@@ -74,8 +85,10 @@ def _options(repeatable: Mapping[str, Sequence[str]]) -> list[tuple[str, str | i
         ("grpc.max_reconnect_backoff_ms", 1000),
         ("grpc.dns_min_time_between_resolutions_ms", 1_000),
         ("grpc.enable_http_proxy", 0),  # services are neighbours
-        ("grpc.keepalive_time_ms", 10_000),
-        ("grpc.keepalive_timeout_ms", 3_000),
+        ("grpc.keepalive_time_ms", round(PING_SECONDS * 1_000)),
+        # The former alone is not obeyed: a ping has a minute.
+        ("grpc.keepalive_timeout_ms", round(SILENCE_SECONDS * 1_000)),
+        ("grpc.http2.ping_timeout_ms", round(SILENCE_SECONDS * 1_000)),
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ]

@@ -11,6 +11,8 @@ from uuid import uuid4
 import grpc
 
 from chassis.admission import Admission
+from chassis.clock import Clock, system_clock
+from chassis.deadline import END_BY_KEY, seconds_left
 from chassis.log import Logger
 from chassis.metrics import Requests
 from chassis.refusal import DeadlineExceeded, Internal, Overloaded, Refusal
@@ -38,7 +40,9 @@ class Envelope(grpc.aio.ServerInterceptor):
     the request id goes out. Without an admission every caller is let in. No
     more than `max_calls` run at once, and no more streams; the next are refused. The line tells the
     request's fields `told`, which must name ids only. Calls of the `carriers`
-    bring others, each told and measured by itself, and are neither unless they are refused.
+    bring others, each told and measured by itself, and are neither unless they are refused. A call
+    that says when it must have ended (`chassis.deadline`) does not begin later, and is cancelled
+    then.
     """
 
     def __init__(
@@ -51,8 +55,10 @@ class Envelope(grpc.aio.ServerInterceptor):
         *,
         max_calls: int = MAX_CALLS,
         carriers: Set[str] = frozenset(),
+        clock: Clock = system_clock,
     ) -> None:
         self._log = log
+        self._clock = clock
         self._carriers = carriers
         self._places = _Places(max_calls)
         # Streams last: with places of their own they take none from calls.
@@ -108,7 +114,8 @@ class Envelope(grpc.aio.ServerInterceptor):
             try:
                 with self._places:
                     self._admit(call, method, request, context)
-                    response = await behaviour(request, context)
+                    async with asyncio.timeout(self._seconds_left(context)):
+                        response = await behaviour(request, context)
             except asyncio.CancelledError:
                 call.tell("CANCELLED")
                 raise
@@ -140,6 +147,16 @@ class Envelope(grpc.aio.ServerInterceptor):
                 call.tell("OK", logged=logged)
 
         return answer
+
+    def _seconds_left(self, context: Context) -> float | None:
+        """How long a call may take by its caller's clock, None if it does not say."""
+        value = _told(context, END_BY_KEY)
+        if not value:
+            return None
+        seconds = seconds_left(value, self._clock)
+        if seconds <= 0:
+            raise DeadlineExceeded("The deadline passed before the call came; nothing was done.")
+        return seconds
 
     def _admit(self, call: "_Call", method: str, request: Request, context: Context) -> None:
         if self._admission is not None:
@@ -242,7 +259,12 @@ class _Call:
 
 
 def _request_id(context: Context) -> str:
+    return _told(context, REQUEST_ID_KEY) or uuid4().hex
+
+
+def _told(context: Context, wanted: str) -> str:
+    """What the metadata have under a key, nothing if they have not."""
     for key, value in context.invocation_metadata() or ():
-        if key == REQUEST_ID_KEY:
+        if key == wanted:
             return str(value)
-    return uuid4().hex
+    return ""

@@ -117,8 +117,8 @@ class DeadlineExceeded(Refusal):
     code = Code.DEADLINE_EXCEEDED
     reason = "DEADLINE_EXCEEDED"
 
-    def __init__(self) -> None:
-        super().__init__("The deadline passed before the answer was ready.")
+    def __init__(self, detail: str = "The deadline passed before the answer was ready.") -> None:
+        super().__init__(detail)
 
 
 class Internal(Refusal):

@@ -12,7 +12,9 @@ from cloudacademy.users.v1 import users_pb2 as pb
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from chassis.certificates import Certificates
-from chassis.channel import DEADLINE_SECONDS, connect
+from chassis.channel import DEADLINE_SECONDS, connect, may_still_arrive
+from chassis.clock import Clock, system_clock
+from chassis.deadline import end_by
 from chassis.tracing import Tracing
 from gateway.coalescing import Call, Coalescer
 from gateway.errors import translate
@@ -108,11 +110,21 @@ async def call(
     request: object,
     origin: Origin,
     tenant_urls: Mapping[str, str],
+    clock: Clock = system_clock,
 ) -> Response:
-    """The answer of one call; what was refused is raised as RefusedError."""
+    """The answer of one call; what was refused is raised as RefusedError.
+
+    What failed is not carried out later: what the network may still deliver is waited for until the
+    service would not begin it any more, since the client may do the opposite once it is told.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + DEADLINE_SECONDS
+    metadata = (*origin.metadata, end_by(DEADLINE_SECONDS, clock))
     try:
-        return await method(request, timeout=DEADLINE_SECONDS, metadata=origin.metadata)
+        return await method(request, timeout=DEADLINE_SECONDS, metadata=metadata)
     except grpc.aio.AioRpcError as error:
+        if may_still_arrive(error):
+            await asyncio.sleep(deadline - loop.time())
         raise translate(error, tenant_urls) from error
 
 

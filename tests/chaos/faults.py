@@ -5,20 +5,35 @@ import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from tests.chaos.region import Region
+from tests.chaos.region import REPLICAS, Region
 
 Break = Callable[[Region, float], Awaitable[bool]]
 """Breaks for so many seconds and mends; whether it could be done here."""
 
 
+RECOVERY_SECONDS = 5.0
+"""How long after a fault's end requests may still fail, unless it is said otherwise."""
+DEADLINE_SECONDS = 10.0
+"""How long the gateway waits for what it has sent and cannot know the fate of."""
+LOOK_SECONDS = 0.5
+LONG_SECONDS = DEADLINE_SECONDS + 5.0
+"""What has been told to have failed by then is repeated, and acknowledged where that can be."""
+
+
 @dataclass(frozen=True)
 class Fault:
-    """What is done, whether not one request may fail by it, and whether one may get no answer."""
+    """What is done, and what may come of it."""
 
     name: str
     act: Break
     harmless: bool = False
+    """Not one request may fail."""
     silent: bool = False
+    """A request may get no answer at all: the process that took it is gone."""
+    at_least: float = 0.0
+    """Seconds below which the fault would show nothing."""
+    recovery: float = RECOVERY_SECONDS
+    """Seconds after the fault's end from which on no request may fail or be slow."""
 
 
 async def _kill_usersvc(region: Region, _: float) -> bool:
@@ -90,6 +105,21 @@ async def _cut_network(region: Region, seconds: float) -> bool:
     return True
 
 
+async def _hold_network(region: Region, seconds: float) -> bool:
+    """Of one replica of usersvc only: what the gateway gave up is repeated at the other one.
+
+    It is the one that has the more to do: the gateways' streams may all lead to the other.
+    """
+    ways = region.proxies[:REPLICAS]
+    before = [way.passed for way in ways]
+    await asyncio.sleep(LOOK_SECONDS)
+    held = max(zip(ways, before, strict=True), key=lambda each: each[0].passed - each[1])[0]
+    held.hold()
+    await asyncio.sleep(seconds)
+    held.deliver()
+    return True
+
+
 async def _slow_network(region: Region, seconds: float) -> bool:
     for proxy in region.proxies:
         proxy.delay = 0.2
@@ -112,9 +142,15 @@ FAULTS = (
     Fault("everything killed at once", _kill_everything, silent=True),
     Fault("PostgreSQL stopped", _stop_database),
     Fault("PostgreSQL killed", _kill_database),
-    Fault("PostgreSQL frozen", _freeze_database),
+    Fault("PostgreSQL frozen", _freeze_database, at_least=LONG_SECONDS),
     Fault("disk of PostgreSQL full", _fill_disk),
-    Fault("network cut between gateways and services", _cut_network),
+    Fault("network cut between gateways and services", _cut_network, at_least=LONG_SECONDS),
+    Fault(
+        "network to a usersvc held, then delivering",
+        _hold_network,
+        at_least=LONG_SECONDS + 3.0,
+        recovery=DEADLINE_SECONDS,
+    ),
     Fault("network 200 ms slower each way", _slow_network),
-    Fault("rolling restart of everything", _roll, harmless=True),
+    Fault("rolling restart of everything", _roll, harmless=True, recovery=0.0),
 )

@@ -56,7 +56,9 @@ class Region:
             for each in (*psutil.Process(child.pid).children(recursive=True), child):
                 with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
                     os.kill(each.pid, signal.SIGKILL)
-        await asyncio.gather(*(self._restart(child) for child in children))
+        hurry = asyncio.Event()
+        hurry.set()
+        await asyncio.gather(*(self._restart(child, hurry) for child in children))
 
     async def roll(self) -> None:
         """Restart everything, one replica after the other, as a rollout does."""
@@ -64,15 +66,14 @@ class Region:
             if child in self.gateways:
                 self.in_balance.remove(child)
                 await asyncio.sleep(LEAVE_SECONDS)
-            await child.stop(asyncio.Event())
-            await self._restart(child)
+            await self._restart(child, asyncio.Event())
             if child in self.gateways:
                 self.in_balance.append(child)
             await asyncio.sleep(1.0)
 
-    async def _restart(self, child: Child) -> None:
+    async def _restart(self, child: Child, hurry: asyncio.Event) -> None:
         serve = () if child in self.gateways else ("serve",)
-        await child.stop(asyncio.Event())
+        await child.stop(hurry)
         await child.start(*serve)
 
     def freeze(self, signal_number: int) -> None:

@@ -13,6 +13,7 @@ from urllib.parse import quote_plus, urlsplit, urlunsplit
 import aiohttp
 from yarl import URL
 
+from tests.entra.groups import GROUP
 from tests.entra.mapping import USER
 
 MEDIA_TYPE = "application/scim+json"
@@ -57,6 +58,7 @@ class Exchange:
     target: str
     status: int
     seconds: float
+    retry_after: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,28 @@ class EntraClient:
         """Delete a user; 204 and nothing else."""
         _expect(await self.send("DELETE", f"/Users/{user_id}"), 204)
 
+    async def find_group(self, display_name: str) -> Resource | None:
+        """The one group with this name; refuse two of them (DuplicateTargetEntries)."""
+        wanted = encoded_filter("displayName", display_name)
+        answer = await self.send("GET", f"/Groups?excludedAttributes=members&filter={wanted}")
+        _expect(answer, 200)
+        resources = _listed(answer)
+        if len(resources) > 1:
+            raise ServiceIncompatibleError(
+                200, f"{len(resources)} groups have the displayName {display_name!r}"
+            )
+        return _group(answer, resources[0]) if resources else None
+
+    async def create_group(self, body: Mapping[str, Any]) -> Resource:
+        """Create a group; refuse any status but 201."""
+        answer = await self.send("POST", "/Groups", body)
+        _expect(answer, 201)
+        return _group(answer, answer.body)
+
+    async def patch_group(self, group_id: str, body: Mapping[str, Any]) -> None:
+        """Change a group, or who is in it; 200 and 204 are the same."""
+        _expect(await self.send("PATCH", f"/Groups/{group_id}", body), 200, 204)
+
     async def send(self, method: str, target: str, body: object | None = None) -> Answer:
         """One request, sent again after Retry-After on 429 and 503.
 
@@ -161,7 +185,7 @@ class EntraClient:
         await self._pace.wait()
         data = None if body is None else json.dumps(body, ensure_ascii=False).encode()
         headers = {} if data is None else {"Content-Type": f"{MEDIA_TYPE}; charset=utf-8"}
-        started, status = time.perf_counter(), 0
+        started, status, retry_after = time.perf_counter(), 0, ""
         try:
             async with self._session.request(
                 method,
@@ -171,9 +195,10 @@ class EntraClient:
                 allow_redirects=False,
             ) as response:
                 content = await response.read()
-                status = response.status
+                status, retry_after = response.status, response.headers.get("Retry-After", "")
         finally:
-            self._observe(Exchange(method, target, status, time.perf_counter() - started))
+            seconds = time.perf_counter() - started
+            self._observe(Exchange(method, target, status, seconds, retry_after))
         return _checked(
             Answer(f"{method} {target}", status, response.headers, _json(response, content))
         )
@@ -275,19 +300,35 @@ def _listed(answer: Answer) -> list[Resource]:
 
 def _user(answer: Answer, resource: Any, user_id: str | None = None) -> Resource:
     """Refuse a User without what every User has, and one with another id than was asked for."""
+    return _resource(answer, resource, ("userName", "active"), (USER, "User"), user_id)
+
+
+def _group(answer: Answer, resource: Any) -> Resource:
+    """Refuse a Group without what every Group has."""
+    return _resource(answer, resource, ("displayName",), (GROUP, "Group"))
+
+
+def _resource(
+    answer: Answer,
+    resource: Any,
+    attributes: tuple[str, ...],
+    kind: tuple[str, str],
+    wanted_id: str | None = None,
+) -> Resource:
     if not isinstance(resource, dict):
         raise ServiceIncompatibleError(
             answer.status, f"{answer.request}: not a resource: {resource!r}"
         )
     actual = resource.get("id")
-    if not isinstance(actual, str) or not actual or user_id not in (None, actual):
+    if not isinstance(actual, str) or not actual or wanted_id not in (None, actual):
         raise ServiceIncompatibleError(
-            answer.status, f"{answer.request}: the id is {actual!r}, not {user_id or 'a string'}"
+            answer.status, f"{answer.request}: the id is {actual!r}, not {wanted_id or 'a string'}"
         )
-    for missing in {"schemas", "userName", "active", "meta"} - resource.keys():
+    for missing in {"schemas", "meta", *attributes} - resource.keys():
         raise ServiceIncompatibleError(answer.status, f"{answer.request}: {missing} is missing")
-    if USER not in resource["schemas"] or resource["meta"].get("resourceType") != "User":
-        raise ServiceIncompatibleError(answer.status, f"{answer.request}: not a User: {resource}")
+    schema, name = kind
+    if schema not in resource["schemas"] or resource["meta"].get("resourceType") != name:
+        raise ServiceIncompatibleError(answer.status, f"{answer.request}: not a {name}: {resource}")
     return resource
 
 

@@ -49,6 +49,21 @@ def compact(values: Mapping[str, Value], present: Container[str]) -> list[dict[s
     return operations
 
 
+def membership(dialect: Dialect, user_id: str, *, joins: bool) -> dict[str, Any]:
+    """The body that adds a member to a group or removes one; the value of a removal is who leaves.
+
+    RFC 7644 reads the verbose removal as that of all members; Entra never means that.
+    """
+    if dialect is Dialect.VERBOSE:
+        member = [{"$ref": None, "value": user_id}]
+        operation = {"op": "Add" if joins else "Remove", "path": "members", "value": member}
+    elif joins:
+        operation = {"op": "add", "path": "members", "value": [{"value": user_id}]}
+    else:
+        operation = {"op": "remove", "path": f'members[value eq "{user_id}"]'}
+    return {"schemas": [PATCH_OP], "Operations": [operation]}
+
+
 def spoken(dialect: Dialect, number: int) -> Dialect:
     """The form used for one person: mixed takes turns."""
     if dialect is not Dialect.MIXED:

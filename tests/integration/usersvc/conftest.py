@@ -46,7 +46,7 @@ from tests.postgres import Template, TestPostgres
 from usersvc.__main__ import FEED_CONNECTIONS, migrate
 from usersvc.activities_servicer import ActivitiesServicer
 from usersvc.activity_store import ActivityStore
-from usersvc.batch_servicer import BatchServicer
+from usersvc.batch_servicer import CARRIERS, BatchServicer
 from usersvc.change_feed import ChangeFeed
 from usersvc.change_store import ChangeStore, Listener
 from usersvc.changes_servicer import ChangesServicer
@@ -95,8 +95,8 @@ def clock() -> StoppedClock:
 
 
 @asynccontextmanager
-async def open_channel(url: str, clock: StoppedClock) -> AsyncIterator[grpc.aio.Channel]:
-    """A channel to a running process's worth of services, over a real socket."""
+async def open_port(url: str, clock: StoppedClock) -> AsyncIterator[int]:
+    """The port of a running process's worth of services."""
     log = structlog.wrap_logger(structlog.PrintLogger(sys.stderr))  # pytest shows it for failures
     stop = asyncio.Event()
     async with (
@@ -104,7 +104,7 @@ async def open_channel(url: str, clock: StoppedClock) -> AsyncIterator[grpc.aio.
         Database(url, "usersvc-changes", FEED_CONNECTIONS) as feed_database,
         asyncio.TaskGroup() as tasks,
     ):
-        envelope = Envelope(log)
+        envelope = Envelope(log, carriers=CARRIERS)
         server, inner = grpc.aio.server(interceptors=[envelope]), InnerCalls(envelope)
         add_BatchServiceServicer_to_server(BatchServicer(inner, stop), server)
         lists, schema_store, bell = Lists(database), SchemaStore(database), Bell()
@@ -125,11 +125,20 @@ async def open_channel(url: str, clock: StoppedClock) -> AsyncIterator[grpc.aio.
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
         try:
-            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-                yield channel
+            yield port
         finally:
             stop.set()
             await server.stop(None)
+
+
+@asynccontextmanager
+async def open_channel(url: str, clock: StoppedClock) -> AsyncIterator[grpc.aio.Channel]:
+    """A channel to a running process's worth of services, over a real socket."""
+    async with (
+        open_port(url, clock) as port,
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
+        yield channel
 
 
 @asynccontextmanager
@@ -140,8 +149,14 @@ async def running_service(url: str, clock: StoppedClock) -> AsyncIterator[UserSe
 
 
 @pytest.fixture
-async def channel(users_url: str, clock: StoppedClock) -> AsyncIterator[grpc.aio.Channel]:
-    async with open_channel(users_url, clock) as channel:
+async def users_port(users_url: str, clock: StoppedClock) -> AsyncIterator[int]:
+    async with open_port(users_url, clock) as port:
+        yield port
+
+
+@pytest.fixture
+async def channel(users_port: int) -> AsyncIterator[grpc.aio.Channel]:
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{users_port}") as channel:
         yield channel
 
 

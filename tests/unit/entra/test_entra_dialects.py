@@ -1,4 +1,6 @@
-from tests.entra.dialects import Dialect, patch, spoken
+from tests.entra.dialects import Dialect, membership, patch, spoken
+from tests.entra.groups import Group
+from tests.entra.groups import creation as group_creation
 from tests.entra.mapping import DEPARTMENT, WORK_EMAIL, creation, differences, found, wanted
 from tests.entra.people import Person
 
@@ -53,6 +55,33 @@ def test_active_is_a_string_in_the_verbose_form_and_a_boolean_in_the_compact_one
 
     assert verbose["Operations"] == [{"op": "Replace", "path": "active", "value": "False"}]
     assert compact["Operations"] == [{"op": "replace", "value": {"active": False}}]
+
+
+def test_a_member_is_named_by_value_in_the_verbose_form_and_by_path_when_a_compact_one_leaves():
+    bodies = [
+        membership(dialect, "u1", joins=joins)["Operations"]
+        for dialect in (Dialect.VERBOSE, Dialect.COMPACT)
+        for joins in (True, False)
+    ]
+    named = [{"$ref": None, "value": "u1"}]
+    assert bodies == [
+        [{"op": "Add", "path": "members", "value": named}],
+        [{"op": "Remove", "path": "members", "value": named}],
+        [{"op": "add", "path": "members", "value": [{"value": "u1"}]}],
+        [{"op": "remove", "path": 'members[value eq "u1"]'}],
+    ]
+
+
+def test_a_group_is_created_with_its_name_and_without_members():
+    assert group_creation(Group("Team", "g-1")) == {
+        "schemas": [
+            "urn:ietf:params:scim:schemas:core:2.0:Group",
+            "http://schemas.microsoft.com/2006/11/ResourceManagement/ADSCIM/2.0/Group",
+        ],
+        "externalId": "g-1",
+        "displayName": "Team",
+        "meta": {"resourceType": "Group"},
+    }
 
 
 def test_the_mixed_dialect_takes_turns():
