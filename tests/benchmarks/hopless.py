@@ -19,6 +19,7 @@ from chassis.places import Places
 from gateway import settings as gateway_settings
 from gateway.app import ScimEndpoint, application
 from gateway.auth import Authenticator, Caller
+from gateway.bodies import Bodies
 from gateway.buckets import Buckets
 from gateway.clients import UserClient, key_channel
 from gateway.cursor import Cursors
@@ -100,6 +101,7 @@ async def serve(stop: process.Stop) -> None:
                 activity_pb2_grpc.ActivityServiceStub(nowhere), system_clock, logger
             ),
             gate=Gate(Buckets(settings.rate), Places(settings.max_requests, full), Tally(logger)),
+            bodies=Bodies(),
         )
         following = process.asyncio.create_task(follow(key_stub, logger, cache, guesses))
 
