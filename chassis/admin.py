@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 
 from chassis.log import Logger
 from chassis.metrics import Metrics
-from chassis.process import StartError
+from chassis.process import StartError, shown
 from chassis.settings import Address
 
 PATIENCE_SECONDS: Final = 5.0
@@ -33,7 +33,7 @@ def admin_port(
     try:
         server = _Server((listen.host, listen.port), _handler(metrics, probes))
     except OSError as error:
-        raise StartError(f"cannot listen on {listen}: {error}") from error
+        raise StartError(f"cannot listen on {shown(str(listen))}: {error.strerror}") from error
     log.info("admin", listens=str(Address(listen.host, server.server_port)))
     thread = threading.Thread(target=server.serve_forever, name="admin", daemon=True)
     thread.start()

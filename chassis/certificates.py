@@ -1,14 +1,14 @@
 """The certificate that a process is known by, and the authority that it believes."""
 
 import ssl
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import TypeAlias
 
 import grpc
 
 from chassis.log import Logger
-from chassis.process import StartError
+from chassis.process import StartError, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,11 @@ def _no_password() -> str:
 
 
 def _told(error: OSError, files: CertificateFiles) -> str:
+    """What is wrong, and with which file; what leads to none may be a secret, and no path."""
     if isinstance(error, ssl.SSLError):
         what = (error.reason or "not PEM").replace("_", " ").lower()
         return f"{what} ({files.certificate}, {files.key}, {files.authority})"
-    return f"{error.strerror} ({error.filename})"
+    named = [name for name, path in asdict(files).items() if str(path) == str(error.filename)]
+    if not named:  # OpenSSL does not say which
+        return str(error.strerror)
+    return f"{error.strerror} ({', '.join(named)}: {shown(str(error.filename))})"

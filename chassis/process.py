@@ -12,8 +12,9 @@ from typing import Any, Final
 import uvloop
 
 _PR_SET_DUMPABLE: Final = 4  # prctl(2)
-_MAY_BE_SECRET: Final = re.compile(r"@|[\w+-]{20}")
-"""Somebody's password for a host, or letters as nobody chooses them for a name."""
+_MAY_BE_SECRET: Final = re.compile(r"@|-----|[\w+-]{20}|://[^/,\[]*:(?!\d{1,5}(?:[/,]|$))")
+"""Somebody's password for a host, with its @ or in a port's place, the head of a private key, or
+letters as nobody chooses them for a name."""
 
 Stop = asyncio.Event
 """Set once the process is to end."""

@@ -1,6 +1,7 @@
 """A gRPC server: its health, its limits, its end."""
 
 import asyncio
+import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence, Set
 from typing import Final
@@ -17,7 +18,7 @@ from chassis.envelope import Envelope
 from chassis.inner_calls import InnerCalls
 from chassis.log import Logger
 from chassis.metrics import Metrics, Requests
-from chassis.process import StartError
+from chassis.process import StartError, shown
 from chassis.settings import Address, ServerSettings
 from chassis.tracing import Tracing
 
@@ -131,15 +132,19 @@ class Server:
     def _bind(self, listen: Address) -> int:
         if self._certificates is None and not listen.is_loopback:
             raise StartError(
-                f"{listen} can be reached from elsewhere: set TLS_CERTIFICATE, TLS_KEY and "
-                "TLS_AUTHORITY (docs/operations.md), or listen on 127.0.0.1"
+                f"{shown(str(listen))} can be reached from elsewhere: set TLS_CERTIFICATE, "
+                "TLS_KEY and TLS_AUTHORITY (docs/operations.md), or listen on 127.0.0.1"
             )
         try:
+            # gRPC would print a host that is none, whatever it is.
+            socket.getaddrinfo(listen.host, listen.port)
             if self._certificates is None:
                 return self.grpc.add_insecure_port(str(listen))
             return self.grpc.add_secure_port(str(listen), self._certificates.for_server())
-        except RuntimeError as error:
-            raise StartError(f"cannot listen on {listen}: {error}") from error
+        except OSError as error:
+            raise StartError(f"cannot listen on {shown(str(listen))}: {error.strerror}") from error
+        except RuntimeError as error:  # its text has the address; the cause, gRPC has printed
+            raise StartError(f"cannot listen on {shown(str(listen))}") from error
 
     async def _watch_health(self) -> None:
         before = None

@@ -1,5 +1,6 @@
 """Settings from environment variables, read once at start."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ DISTINCT_BYTES: Final = 16
 """How many different bytes a secret has at least; of 32 random ones, hardly ever fewer than 24."""
 MAX_CALLS: Final = 256
 """For 8 connections to a database: more calls would only wait longer for one of them."""
+
+_IS_CONTENT: Final = re.compile(r"[\r\n]|-----BEGIN")
 
 LEAVE_SECONDS: Final = 0.5
 """Time for callers to hear that a server is going, and to send their next call to another."""
@@ -80,22 +83,22 @@ class Environment:
         return value
 
     def choice(self, name: str, choices: tuple[str, ...], default: str | None = None) -> str:
-        """One of a few words."""
+        """One of a few words; another is not shown, for it may be a short password."""
         value = self.text(name, default)
         if value and value not in choices:
-            self._problem(name, f"is {shown(value)}, not one of {', '.join(choices)}")
+            self._problem(name, f"is not one of {', '.join(choices)}")
         return value
 
     def integer(self, name: str, default: int, minimum: int, maximum: int) -> int:
-        """A whole number within limits."""
+        """A whole number within limits; what is none is not shown, either."""
         value = self.text(name, str(default))
         try:
             number = int(value)
         except ValueError:
-            self._problem(name, f"is {shown(value)}, not a whole number")
+            self._problem(name, "is not a whole number")
             return default
         if not minimum <= number <= maximum:
-            self._problem(name, f"is {number}, not between {minimum} and {maximum}")
+            self._problem(name, f"is not between {minimum} and {maximum}")
         return number
 
     def address(self, name: str, default: str) -> Address:
@@ -121,13 +124,19 @@ class Environment:
         return CertificateFiles(*paths) if paths else None
 
     def files(self, *names: str) -> Sequence[Path] | None:
-        """The paths of files that belong together: all of them or none."""
+        """The paths of files that belong together: all of them or none.
+
+        What is in such a file is refused in a path's place, unseen: no file's name is like it, and
+        whoever could not open it would tell.
+        """
         paths = [self._variables.get(self._prefix + name, "") for name in names]
         if not any(paths):
             return None
         for name, path in zip(names, paths, strict=True):
             if not path:
                 self._problem(name, self._MISSING)
+            elif _IS_CONTENT.search(path):
+                self._problem(name, "is the content of a file: give its path")
         return [Path(path) for path in paths]
 
     def server(self, listen: str) -> ServerSettings:

@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.streams import EMPTY_PAYLOAD
 
 from chassis.log import Logger
-from chassis.process import StartError
+from chassis.process import StartError, shown
 from chassis.settings import Address
 from gateway.connections import Body, Connection, Connections
 from gateway.doorman import Handler, as_http
@@ -70,7 +70,7 @@ class Runner(web.AppRunner):
         try:
             await site.start()
         except OSError as error:
-            raise StartError(f"cannot listen on {address}: {error}") from error
+            raise StartError(f"cannot listen on {shown(str(address))}: {error.strerror}") from error
         self._watch = asyncio.create_task(self._open.watch())
         port = self.addresses[0][1]
         self._log.info("listening", address=str(Address(address.host, port)))

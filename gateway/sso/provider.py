@@ -13,7 +13,7 @@ from onelogin.saml2.settings import OneLogin_Saml2_Settings
 from onelogin.saml2.utils import OneLogin_Saml2_Utils
 
 from chassis.database_url import DEVELOPMENT
-from chassis.process import StartError
+from chassis.process import StartError, shown
 
 ENTITY_ID: Final = "urn:federation:cloudacademy"
 ACS_PATH: Final = "/labs/social/complete/saml/"
@@ -120,10 +120,8 @@ def read_service_provider(base_url: str, key: Path, certificate: Path) -> Servic
     Refuses (StartError) files that cannot be read or do not belong together, and a key that was
     made for development at an address that the public has.
     """
-    try:
-        key_text, certificates = key.read_text(), _certificates(certificate.read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        raise StartError(f"cannot read the key pair for SAML: {error}") from error
+    key_text = _read("key", key)
+    certificates = _certificates(_read("certificate", certificate))
     if not 1 <= len(certificates) <= 2:
         raise StartError(f"{certificate} holds {len(certificates)} certificates, not 1 or 2")
     if not _belong_together(key_text, certificates[0]):
@@ -131,8 +129,19 @@ def read_service_provider(base_url: str, key: Path, certificate: Path) -> Servic
             f"{key} and the first certificate of {certificate} are no pair of one RSA key"
         )
     if base_url.startswith("https://") and any(map(_is_for_development, certificates)):
-        raise StartError(f"{certificate} was made for development, and {base_url} is public")
+        raise StartError(f"{certificate} was made for development, and its address is public")
     return ServiceProvider(base_url, key_text, *certificates)
+
+
+def _read(what: str, path: Path) -> str:
+    # What leads to no file may be a secret, and no path; and in the file there is one.
+    try:
+        return path.read_text()
+    except OSError as error:
+        cause = f"{error.strerror}: {shown(str(path))}"
+    except UnicodeDecodeError:
+        cause = f"{path} is not text"
+    raise StartError(f"cannot read the key pair for SAML, its {what}: {cause}")
 
 
 def _certificates(text: str) -> Sequence[str]:

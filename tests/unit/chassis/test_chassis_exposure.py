@@ -76,13 +76,22 @@ def test_reflection_is_off_by_itself_where_tls_is_on(variables: dict[str, str], 
     assert read == ServerSettings(Address("127.0.0.1", 1), tls, reflection)
 
 
-@pytest.mark.parametrize("content", [None, b"", b"no certificate"])
-def test_files_that_cannot_be_used_are_told_in_one_line(tmp_path: Path, content: bytes | None):
+@pytest.mark.parametrize("content", [b"", b"no certificate"])
+def test_files_that_cannot_be_used_are_told_in_one_line(tmp_path: Path, content: bytes):
     files = CertificateFiles(tmp_path / "c", tmp_path / "k", tmp_path / "a")
-    if content is not None:
-        for file in (files.certificate, files.key, files.authority):
-            file.write_bytes(content)
+    for file in (files.certificate, files.key, files.authority):
+        file.write_bytes(content)
     with pytest.raises(StartError, match="the TLS files cannot be used: ") as said:
         Certificates(files, LOG)
     assert str(files.certificate) in str(said.value)
     assert "\n" not in str(said.value)
+
+
+def test_a_file_that_is_not_there_is_told_by_what_it_should_be(tmp_path: Path):
+    (tmp_path / "c").touch()
+    files = CertificateFiles(tmp_path / "c", Path("/nowhere/tls.key"), tmp_path / "a")
+    with pytest.raises(StartError) as said:
+        Certificates(files, LOG)
+    assert str(said.value) == (
+        "the TLS files cannot be used: No such file or directory (key: '/nowhere/tls.key')"
+    )

@@ -1,6 +1,7 @@
 """Our own side: the key pair, the metadata, and what is asked of identity providers."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -57,7 +58,25 @@ def test_a_key_pair_of_development_is_refused_where_the_public_comes(tmp_path):
 
 
 def test_files_that_are_not_there_are_refused_at_the_start(tmp_path):
-    with pytest.raises(StartError, match="cannot read the key pair"):
+    with pytest.raises(StartError, match="cannot read the key pair for SAML, its key: No such"):
+        read_service_provider(US.base_url, tmp_path / "key", tmp_path / "certificate")
+
+
+def test_nothing_of_a_key_is_told_that_is_given_instead_of_its_path(tmp_path):
+    (body,) = OURS.key.splitlines()[1:2]
+    variables = {"GATEWAY_SAML_KEY": OURS.key, "GATEWAY_SAML_CERTIFICATE": "/saml.crt"}
+    with pytest.raises(SettingsError) as said:
+        gateway_settings.read(variables)
+    assert "GATEWAY_SAML_KEY is the content of a file: give its path" in str(said.value)
+    assert body not in str(said.value)
+    with pytest.raises(StartError) as refused:
+        read_service_provider(US.base_url, Path(body), tmp_path / "certificate")
+    assert str(refused.value).endswith(": (not shown: it may be a secret)")
+
+
+def test_nothing_of_a_key_file_that_is_no_text_is_told(tmp_path):
+    (tmp_path / "key").write_bytes(b"\xff")
+    with pytest.raises(StartError, match=r"is not text$"):
         read_service_provider(US.base_url, tmp_path / "key", tmp_path / "certificate")
 
 

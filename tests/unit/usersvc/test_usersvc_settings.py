@@ -18,5 +18,5 @@ def test_everything_that_is_wrong_is_said_at_once():
         read({"USERSVC_LISTEN": "nowhere", "USERSVC_LOG_LEVEL": "loud"})
     assert str(caught.value) == (
         "USERSVC_DATABASE_URL is not set; USERSVC_LISTEN is 'nowhere', not host:port; "
-        "USERSVC_LOG_LEVEL is 'loud', not one of debug, info, warning, error"
+        "USERSVC_LOG_LEVEL is not one of debug, info, warning, error"
     )
