@@ -65,6 +65,12 @@ def operator(name: str) -> Actor:
     return Actor(OPERATOR, OPERATOR if name in ("", OPERATOR) else f"{OPERATOR} {name}")
 
 
+def name_of(operator_name: str) -> str:
+    """The name that an operator told, of the one that the trail shows; any other name as it is."""
+    first, _, told = operator_name.partition(" ")
+    return told if told and first.lower() == OPERATOR else operator_name
+
+
 def check_author(field_name: str, author: str) -> None:
     """Refuse (InvalidField) what cannot be kept as the one who did something."""
     if len(author) > ID_MAXIMUM:

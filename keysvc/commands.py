@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 from chassis.clock import Clock
 from chassis.refusal import InvalidField
 from keysvc import pages, token, wire
-from keysvc.audit import OPERATOR, check_author, operator
+from keysvc.audit import OPERATOR, check_author, name_of, operator
 from keysvc.audit_store import AuditStore
 from keysvc.erasure_store import ERASED, ErasureStore
 from keysvc.key_store import KeyStore
@@ -99,7 +99,7 @@ async def erase_person(desk: Desk, arguments: Namespace) -> Answer:
     """
     organization_id = wire.read_id("ORGANIZATION", arguments.organization)
     for name in (names := [arguments.person, *arguments.also]):
-        if name.strip().lower() in ("", OPERATOR, ERASED):
+        if name_of(name.strip()).strip().lower() in ("", OPERATOR, ERASED):
             raise InvalidField("PERSON", f"is nobody's name: {name!r}")
     done = await desk.erasures.erase(organization_id, names, dry_run=arguments.dry_run)
     return {

@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 
 from chassis.database import Database
-from keysvc.audit import OPERATOR
+from keysvc.audit import OPERATOR, name_of
 
 ERASED: Final = "erased"
 """What stands in a name's place: that somebody acted is still told."""
@@ -45,10 +45,10 @@ class ErasureStore:
         itself. An id that is a UUID stays: once the user is erased it leads to nobody, and it tells
         that two actions were one person's. Can be repeated.
         """
-        known = _spellings(names)
         async with self._database.transaction() as db:
-            by_name = [await _count(db, organization_id, _spellings([name])) for name in names]
-            erased = await _count(db, organization_id, known)
+            known = await _folded(db, names)
+            by_name = [await _count(db, organization_id, [name]) for name in names]
+            erased = await _count(db, organization_id, names)
             others = await db.fetch(_SAME_NAME, organization_id, known)
             if not dry_run:
                 await db.execute(_EVENTS, organization_id, known, ERASED)
@@ -59,11 +59,18 @@ class ErasureStore:
 
 def _spellings(names: Sequence[str]) -> list[str]:
     """How a trail may have the names: as they are, or as those of operators."""
-    known = [name.lower() for name in names]
-    return known + [f"{OPERATOR} {name}" for name in known]
+    told = [name_of(name) for name in names]
+    return [*names, *told, *(f"{OPERATOR} {name}" for name in told)]
 
 
-async def _count(db: asyncpg.Connection, organization_id: UUID, known: Sequence[str]) -> Rows:
+async def _folded(db: asyncpg.Connection, names: Sequence[str]) -> Sequence[str]:
+    """All spellings as the statements compare them: Python would fold some letters otherwise."""
+    folded: Sequence[str] = await db.fetchval(_FOLDED, _spellings(names))
+    return folded
+
+
+async def _count(db: asyncpg.Connection, organization_id: UUID, names: Sequence[str]) -> Rows:
+    known = await _folded(db, names)
     return _rows(await db.fetchrow(_COUNTS, organization_id, known, ERASED))
 
 
@@ -76,30 +83,44 @@ def _rows(row: asyncpg.Record) -> Rows:
 _IS_UUID: Final = "'^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'"
 
 
+def _fold(text: str) -> str:
+    """Without regard to case; every sigma alike, wherever it stands (as usersvc's fold)."""
+    return f"casefold({text} COLLATE pg_c_utf8)"
+
+
+_FOLDED: Final = f"SELECT array_agg(DISTINCT {_fold('name')}) FROM unnest($1::text[]) AS name"  # noqa: S608
+
+
 def _theirs(actor: str, name: str) -> str:
     """Whether an id and the name beside it are the person's."""
     return f"""
-        (lower({actor}) = ANY($2) OR lower({name}) = ANY($2) AND lower({actor}) !~ {_IS_UUID})
+        ({_fold(actor)} = ANY($2)
+         OR {_fold(name)} = ANY($2) AND {_fold(actor)} !~ {_IS_UUID})
     """
+
+
+def _goes(column: str) -> str:
+    """Whether an id or a name must not stay."""
+    return f"({_fold(column)} = ANY($2) AND {_fold(column)} !~ {_IS_UUID})"
 
 
 def _without(column: str) -> str:
     """An id or a name, or what stands in its place."""
-    return f"""
-        CASE WHEN lower({column}) = ANY($2) AND lower({column}) !~ {_IS_UUID} THEN $3
-             ELSE {column} END
-    """
+    return f"CASE WHEN {_goes(column)} THEN $3 ELSE {column} END"
 
 
+# A name may have gone before, and the id been left: then the id alone is to go.
 _THEIR_EVENTS: Final = f"""
         organization_id = $1 AND {_theirs("actor_id", "actor_display_name")}
-        AND (actor_display_name <> $3 OR actor_address <> '')
+        AND (actor_display_name <> $3 OR actor_address <> '' OR {_goes("actor_id")})
 """
 
 _THEIR_KEYS: Final = f"""
         organization_id = $1
-        AND ({_theirs("created_by", "created_by_name")} AND created_by_name <> $3
-             OR {_theirs("revoked_by", "revoked_by_name")} AND revoked_by_name <> $3)
+        AND ({_theirs("created_by", "created_by_name")}
+             AND (created_by_name <> $3 OR {_goes("created_by")})
+             OR {_theirs("revoked_by", "revoked_by_name")}
+             AND (revoked_by_name <> $3 OR {_goes("revoked_by")}))
 """
 
 _COUNTS: Final = f"""
@@ -125,15 +146,15 @@ _KEYS: Final = f"""
 
 _SAME_NAME: Final = f"""
     SELECT id, count(event_id) AS audit_events, count(DISTINCT key_id) AS api_key
-      FROM (SELECT lower(actor_id), actor_display_name, event_id, NULL::uuid
+      FROM (SELECT {_fold("actor_id")}, actor_display_name, event_id, NULL::uuid
               FROM audit_events WHERE organization_id = $1
             UNION ALL
-            SELECT lower(created_by), created_by_name, NULL, key_id
+            SELECT {_fold("created_by")}, created_by_name, NULL, key_id
               FROM api_key WHERE organization_id = $1
             UNION ALL
-            SELECT lower(revoked_by), revoked_by_name, NULL, key_id
+            SELECT {_fold("revoked_by")}, revoked_by_name, NULL, key_id
               FROM api_key WHERE organization_id = $1) AS told (id, name, event_id, key_id)
-     WHERE id ~ {_IS_UUID} AND id <> ALL($2) AND lower(name) = ANY($2)
+     WHERE id ~ {_IS_UUID} AND id <> ALL($2) AND {_fold("name")} = ANY($2)
      GROUP BY id
      ORDER BY id
 """  # noqa: S608

@@ -160,7 +160,57 @@ async def test_another_organizations_trail_is_not_touched(keysvc: Replica, keys_
     assert await shown(keysvc, acme) == before
 
 
-@pytest.mark.parametrize("name", ["operator", "Erased", " "])
+@pytest.mark.parametrize("shown", ["operator Ann", "Operator ANN", "ann"])
+async def test_an_operator_goes_by_the_name_that_is_shown_and_by_the_one_told(
+    keysvc: Replica, keys_url: str, shown: str
+):
+    acme = await keysvc.create()
+    await asyncio.to_thread(Keysvc(keys_url).answer, "generate-key", acme, "--created-by", "Ann")
+
+    assert (await erase(keys_url, acme, shown))["erased"] == rows(1, 1)
+
+    (key,) = await keysvc.list(acme)
+    assert (key.created_by, key.created_by_name) == ("erased", "erased")
+
+
+async def test_an_id_that_was_left_when_its_name_went_is_found_and_goes(
+    keysvc: Replica, keys_url: str
+):
+    acme = await keysvc.create()
+    await act(keysvc, acme, audit_pb2.Actor(id="Ann", display_name="erased"))
+
+    assert (await erase(keys_url, acme, "ann"))["erased"] == rows(2, 1)
+
+    assert (await shown(keysvc, acme))[:2] == [
+        audit_pb2.Actor(id="erased", display_name="erased")
+    ] * 2
+    (key,) = await keysvc.list(acme)
+    assert (key.created_by, key.revoked_by) == ("erased", "erased")
+    assert (await erase(keys_url, acme, "ann"))["erased"] == rows(0, 0)
+
+
+@pytest.mark.parametrize(
+    ("kept", "asked"),
+    [
+        ("ΝΙΚΟΣ", "ΝΙΚΟΣ"),
+        ("Νίκος", "ΝΊΚΟΣ"),
+        ("ΝΊΚΟΣ", "νίκος"),
+        ("İpek", "İpek"),
+        ("Ipek", "ipek"),
+    ],
+)
+async def test_a_name_is_found_in_any_alphabet(
+    keysvc: Replica, keys_url: str, kept: str, asked: str
+):
+    acme = await keysvc.create()
+    await act(keysvc, acme, audit_pb2.Actor(id=kept, display_name=kept))
+
+    assert (await erase(keys_url, acme, asked))["erased"] == rows(2, 1)
+
+
+@pytest.mark.parametrize(
+    "name", ["operator", "Erased", " ", "operator operator", " operator  Erased"]
+)
 def test_what_is_no_persons_name_is_refused(keys_url: str, name: str):
     code, output, complaint = Keysvc(keys_url).run("erase-person", USER_ID, name)
     assert (code, output) == (1, "")
