@@ -9,6 +9,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias
+from uuid import uuid4
 
 import grpc
 from cloudacademy.users.v1 import activity_pb2 as pb
@@ -35,7 +36,7 @@ KEY_SECONDS: Final = 60.0
 KEYS: Final = 10_000
 _AWAY: Final = (
     grpc.StatusCode.UNAVAILABLE,
-    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.DEADLINE_EXCEEDED,  # perhaps it was kept: it has its id, and is kept once
     grpc.StatusCode.RESOURCE_EXHAUSTED,  # too many calls: nothing was done for this one
 )
 
@@ -112,6 +113,7 @@ class RefusalLog:
             return None
         if activity is not None:
             activity.time.FromDatetime(self._clock())
+            activity.report_id = str(uuid4())
         return activity
 
     def _ended_key(self, refused: Refused) -> pb.Activity | None:

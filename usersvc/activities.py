@@ -109,6 +109,8 @@ class Activity:
     member_count: int = 0
     last_administrator_lost: bool = False
     refusal: Refusal | None = None
+    report_id: UUID | None = None
+    """What a refusal is recognized by when it is reported again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ class ActivityStore:
         )
 
     async def record(self, refused: Sequence[Activity]) -> None:
-        """Add requests that were refused."""
+        """Add requests that were refused; those that were reported before stay as they are."""
         rows = [_refusal_columns(activity) for activity in refused]
         async with self._database.connection() as db:
             await db.executemany(_RECORD, rows)
@@ -124,6 +124,7 @@ def _refusal_columns(activity: Activity) -> tuple[object, ...]:
         activity.key_id, activity.resource_id, activity.resource_name or None,
         refusal.method, refusal.target, refusal.body, refusal.status, refusal.error_type,
         refusal.detail, refusal.reason, refusal.client_address, activities.mentions(activity),
+        activity.report_id,
     )  # fmt: skip
 
 
@@ -266,14 +267,17 @@ _RECORD: Final = """
     )
     INSERT INTO refusals
         (organization_id, action, create_time, request_id, key_id, resource_id, resource_name,
-         method, target, body, status, error_type, detail, reason, client_address, mentions)
+         method, target, body, status, error_type, detail, reason, client_address, mentions,
+         report_id)
     SELECT $1, $2, $3, $4, $5, $6,
            CASE WHEN known THEN coalesce($7, (SELECT name FROM about)) END,
            $8, $9, CASE WHEN known THEN $10 ELSE '' END, $11, $12, $13, $14, $15,
            CASE WHEN known
                 THEN ARRAY(SELECT DISTINCT fold(mention) FROM unnest($16::text[]) AS mention)
-                ELSE '{}' END
+                ELSE '{}' END,
+           $17
       FROM known
+        ON CONFLICT (organization_id, report_id) WHERE report_id IS NOT NULL DO NOTHING
 """
 
 _COUNT: Final = f"""

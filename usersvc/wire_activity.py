@@ -50,6 +50,7 @@ def to_refused(message: activity_pb2.Activity) -> Activity:
             refusal.reason,
             refusal.client_address,
         ),
+        report_id=wire.to_uuid("report_id", message.report_id) if message.report_id else None,
     )
     activities.check(activity)
     return activity

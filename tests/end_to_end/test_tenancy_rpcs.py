@@ -80,6 +80,7 @@ NAMING = {
     "key_id": ["key"],
     "newest_key_id": ["key"],
     "request_id": ["request"],
+    "report_id": ["request"],
     "etag": ["user_etag", "group_etag", "sso_etag"],
     "page_token": ["users_page", "activities_page", "audit_page", "cursor"],
     "token": ["change_token"],

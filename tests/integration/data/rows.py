@@ -85,6 +85,7 @@ ROWS: Final[Mapping[str, Mapping[int, str]]] = {
                  '{{}}', 409, 'uniqueness', 'Taken.', 'USER_NAME_TAKEN', '192.0.2.1', '{{eve}}');
             UPDATE changes SET last_administrator_lost = true WHERE type = 2;
         """,
+        9: "UPDATE refusals SET report_id = uuidv7()",
     },
     "keysvc": {
         1: f"""

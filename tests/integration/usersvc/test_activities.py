@@ -1,5 +1,6 @@
 """The provisioning log: what was done, what was refused, and what leaves it with a person."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -378,6 +379,31 @@ async def test_a_pause_of_ten_minutes_ends_a_cycle(activities, users, clock):
 async def test_what_cannot_be_recorded_is_refused(activities, clock, fields, field):
     with invalid_field(field):
         await record(activities, clock, **fields)
+
+
+async def test_a_refusal_that_is_reported_again_is_in_the_log_once(activities, clock):
+    report, other = str(uuid4()), str(uuid4())
+    for request_id, report_id in (
+        ("1", report),
+        ("2", other),
+        ("again", report),
+        ("", ""),
+        ("", ""),
+    ):
+        await record(activities, clock, request_id=request_id, report_id=report_id)
+    await record(activities, clock, GLOBEX, request_id="theirs", report_id=report)
+
+    assert [each.request_id for each in await listed(activities)] == ["", "", "2", "1"]
+    assert [each.request_id for each in await listed(activities, GLOBEX)] == ["theirs"]
+    assert {each.report_id for each in await listed(activities)} == {""}
+
+
+async def test_a_report_that_runs_twice_at_once_is_kept_once(activities, clock):
+    whose = {"request_id": "1", "report_id": str(uuid4())}
+
+    await asyncio.gather(*(record(activities, clock, **whose) for _ in range(8)))
+
+    assert [each.request_id for each in await listed(activities)] == ["1"]
 
 
 async def test_more_than_a_hundred_refusals_at_once_are_refused(activities):

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import grpc
 import pytest
@@ -33,7 +34,9 @@ class Log(ActivityServiceServicer):
 
     def __init__(self) -> None:
         self.batches: list[list[str]] = []
+        self.report_ids: list[list[str]] = []
         self.away = False
+        self.late = False
 
     @property
     def kept(self) -> list[str]:
@@ -46,6 +49,9 @@ class Log(ActivityServiceServicer):
         if PICKED_OUT in ids:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "no")
         self.batches.append(ids)
+        self.report_ids.append([each.report_id for each in request.activities])
+        if self.late:
+            await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "kept, and too late to say so")
         return pb.RecordRefusalsResponse()
 
 
@@ -121,6 +127,20 @@ async def test_what_nobody_took_is_sent_once_somebody_is_there():
         await sent(refusals)
         assert refusals.dropped == 0
     assert server_log.kept == ["0", "1", "2", "3"]
+
+
+async def test_what_is_sent_again_is_recognized_by_its_id():
+    server_log = Log()
+    server_log.late = True
+    async with running(server_log, Clock()) as refusals:
+        for _ in range(2):
+            refusals.note(refused("of one bulk request"))
+        await sent(refusals)
+        server_log.late = False
+        await sent(refusals)
+    first, again = server_log.report_ids
+    assert first == again
+    assert len({UUID(each) for each in first}) == 2
 
 
 async def test_one_that_cannot_be_kept_takes_no_other_with_it():
