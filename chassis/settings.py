@@ -105,7 +105,7 @@ class Environment:
         """`host:port`, an IPv6 host in brackets."""
         value = self.text(name, default)
         host, _, port = value.rpartition(":")
-        if not host or not port.isdecimal() or int(port) > 65535:
+        if not _is_host(host) or not port.isdecimal() or int(port) > 65535:
             self._problem(name, f"is {shown(value)}, not host:port")
             return Address("", 0)
         return Address(host.removeprefix("[").removesuffix("]"), int(port))
@@ -208,3 +208,11 @@ class Environment:
 
     def _problem(self, name: str, what: str) -> None:
         self._problems.append(f"{self._prefix}{name} {what}")
+
+
+def _is_host(text: str) -> bool:
+    """Whether it can be looked up; of what cannot, the library's fault is no OSError."""
+    try:
+        return bool(text.encode("idna"))
+    except UnicodeError:
+        return False

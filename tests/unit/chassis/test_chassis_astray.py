@@ -60,6 +60,12 @@ def test_an_address_with_a_port_is_told(value: str):
     assert shown(value) == repr(value)
 
 
+@pytest.mark.parametrize("name", ["LISTEN", "ADMIN_LISTEN"])
+def test_one_that_is_too_long_for_a_host_is_refused_by_the_settings(name: str):
+    said = problem(name, f"{secrets.token_hex(32)}:1")
+    assert said == f"GATEWAY_{name} is {HIDDEN}, not host:port"
+
+
 def test_what_is_plainly_no_address_is_told():
     assert problem("LISTEN", "here") == "GATEWAY_LISTEN is 'here', not host:port"
 
