@@ -115,7 +115,7 @@ class PageGate:
 
 
 def _digest(session_token: str) -> bytes:
-    return sha256(session_token.encode()).digest()
+    return sha256(session_token.encode(errors="replace")).digest()
 
 
 def _too_many(seconds: float) -> TurnedAwayError:

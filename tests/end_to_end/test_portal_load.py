@@ -87,6 +87,43 @@ async def test_a_page_is_shown_without_what_takes_too_long_to_count(
     assert "Nothing was changed" not in page.text
 
 
+async def raw(gateway: Gateway, *lines: str) -> int:
+    """The status of a request of these lines, in which a character is a byte."""
+    reader, writer = await asyncio.open_connection(*gateway.address)
+    writer.write("\r\n".join([*lines, "Host: a", "Connection: close", "", ""]).encode("latin-1"))
+    status = int((await reader.read()).split(b" ", 2)[1])
+    writer.close()
+    return status
+
+
+async def test_a_session_that_is_no_text_counts_and_is_none(strict: Gateway):
+    faults = len(strict.told("fault"))
+    cookie = "Cookie: __Host-session=\xff\xfe"
+    head = ("GET /people/ HTTP/1.1", "X-Forwarded-For: 192.0.2.9", cookie)
+    answers = [await raw(strict, *head) for _ in range(2 * BURST)]
+
+    assert Counter(answers).keys() == {303, 429}
+    assert len(strict.told("fault")) == faults
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        ("GET /login/link", 200),
+        ("GET /login/nothing", 404),
+        ("POST /login/link", 403),
+    ],
+)
+async def test_a_form_that_is_bound_to_no_text_is_bound_to_nothing(
+    strict: Gateway, line: str, status: int
+):
+    faults = len(strict.told("fault"))
+    head = (f"{line} HTTP/1.1", "X-Forwarded-For: 192.0.2.8")
+
+    assert await raw(strict, *head, "Cookie: __Host-form=\xff\xfe") == status
+    assert len(strict.told("fault")) == faults
+
+
 async def test_who_opens_pages_without_end_is_told_to_wait_and_the_next_organization_is_not(
     offices: Offices, operate: Operator, strict: Gateway
 ):
@@ -149,7 +186,7 @@ async def test_before_signing_in_an_address_waits_and_no_other_nor_who_has_signe
     here, elsewhere = {"X_Forwarded_For": "192.0.2.1"}, {"X_Forwarded_For": "192.0.2.2"}
     async with offices.open("Modest") as (modest, _), browser(strict.base_url) as stranger:
         flooded = await flood(stranger, "/login/", 3 * BURST, **here)
-        made_up = await stranger.get("/people/", **here, Cookie="session-us=made-up")
+        made_up = await stranger.get("/people/", **here, Cookie="__Host-session=made-up")
         sign_on = await stranger.get("/login/enterprise/", **here)
         others = await stranger.get("/login/", **elsewhere)
         signed_in = await modest.get("/people/", **here)

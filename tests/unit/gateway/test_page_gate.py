@@ -70,6 +70,14 @@ async def test_of_too_many_sessions_the_one_seen_longest_ago_is_forgotten(
     ]
 
 
+async def test_a_token_that_is_no_text_counts_for_the_address():
+    ours = gate(burst=1)
+
+    assert ours.admit(HERE, "\udcff\udcfe") == Visitor(HERE, is_known=False)
+    with pytest.raises(TurnedAwayError):
+        ours.admit(HERE, "\udcff\udcfe")
+
+
 @pytest.mark.parametrize(
     ("visitor", "for_file", "of_one", "in_all"),
     [
