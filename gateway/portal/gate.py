@@ -5,13 +5,14 @@ Pages have buckets and places of their own, so they and SCIM cannot keep each ot
 
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
 from chassis.places import Places
+from gateway.bodies import Bodies, Holder
 from gateway.buckets import Buckets, Monotonic, Rate
 from gateway.errors import RETRY_AFTER_SECONDS
 from gateway.guesses import network
@@ -49,8 +50,13 @@ class PageGate:
     """Counts visitors and gives them places. Refuses TurnedAwayError: 429 and 503."""
 
     def __init__(
-        self, limits: PageLimits, tally: Tally, monotonic: Monotonic = time.monotonic
+        self,
+        limits: PageLimits,
+        bodies: Bodies,
+        tally: Tally,
+        monotonic: Monotonic = time.monotonic,
     ) -> None:
+        self._bodies = bodies
         self._tally = tally
         self._organizations = Buckets(limits.organization, monotonic)
         self._addresses = Buckets(limits.address, monotonic)
@@ -85,6 +91,18 @@ class PageGate:
     def signed_out(self, session_token: str) -> None:
         """The session is over: who goes on to send it is a stranger."""
         self._sessions.pop(_digest(session_token), None)
+
+    @contextmanager
+    def body(self, visitor: Visitor) -> Iterator[Holder]:
+        """Holds what a form has sent so far, until it is answered, in the room of all bodies."""
+        try:
+            with self._bodies.of(visitor.name) as hold:
+                yield hold
+        except TurnedAwayError as error:
+            if error.why is not Why.FULL:  # it was no body that found no room
+                raise
+            self._note(full := _full(), visitor)
+            raise full from None
 
     @asynccontextmanager
     async def place(self, visitor: Visitor, *, for_file: bool = False) -> AsyncIterator[None]:

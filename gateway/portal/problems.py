@@ -51,6 +51,9 @@ BUSY: Final = Problem(
     "gets two at once.",
 )
 TOO_LARGE: Final = Problem(413, "That is too much", "The form holds more than we take.")
+LOST: Final = Problem(
+    400, "The form did not arrive", "The connection ended before the form did. Send it again."
+)
 AWAY: Final = Problem(
     503,
     "This page is not available at the moment",

@@ -111,6 +111,7 @@ async def test_a_session_that_is_no_text_counts_and_is_none(strict: Gateway):
     [
         ("GET /login/link", 200),
         ("GET /login/nothing", 404),
+        ("POST /login/nothing", 404),
         ("POST /login/link", 403),
     ],
 )

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 import structlog
 
+from gateway.bodies import Bodies
 from gateway.buckets import Rate
 from gateway.portal import gate as page_gate
 from gateway.portal.gate import FILES, FILES_OF_ONE, STRANGERS, PageGate, PageLimits, Visitor
@@ -16,7 +17,8 @@ ACME, GLOBEX = "acme", "globex"
 
 def gate(*, burst: int = 3, at_once: int = 4) -> PageGate:
     rate = Rate(1.0, burst)
-    return PageGate(PageLimits(rate, rate, at_once), Tally(structlog.get_logger()), lambda: 1_000.0)
+    limits, tally = PageLimits(rate, rate, at_once), Tally(structlog.get_logger())
+    return PageGate(limits, Bodies(100), tally, lambda: 1_000.0)
 
 
 def signed_in(of: PageGate, token: str, organization_id: str, address: str = HERE) -> Visitor:
