@@ -87,9 +87,13 @@ class Endpoint:
 
     async def _seen(self, step: Step, visitor: Visitor) -> web.Response:
         if self._route.form is None:
-            return await self._route.view(step)
+            return await self._in_place(step, visitor)
         with self._gate.body(visitor) as hold:
             step.fields = await read_form(step.request, hold, self._route.form)
+            return await self._in_place(step, visitor)
+
+    async def _in_place(self, step: Step, visitor: Visitor) -> web.Response:
+        async with self._gate.place(visitor):
             return await self._route.view(step)
 
     def _tell(self, step: Step, status: int, started: float) -> None:
