@@ -62,7 +62,7 @@ class PageGate:
         self._addresses = Buckets(limits.address, monotonic)
         self._pages = Places(limits.at_once, _full)
         self._strangers = Places(STRANGERS, _full)
-        self._files = Places(FILES, _full, share=FILES_OF_ONE)
+        self._files = Places(FILES, _no_file, share=FILES_OF_ONE)
         self._sessions: OrderedDict[bytes, str] = OrderedDict()
 
     def admit(self, address: str, session_token: str = "") -> Visitor:
@@ -101,7 +101,8 @@ class PageGate:
         except TurnedAwayError as error:
             if error.why is not Why.FULL:  # it was no body that found no room
                 raise
-            self._note(full := _full(), visitor)
+            full = _no_memory()
+            self._note(full, visitor)
             raise full from None
 
     @asynccontextmanager
@@ -141,6 +142,16 @@ def _too_many(seconds: float) -> TurnedAwayError:
 
 
 def _full() -> TurnedAwayError:
-    return TurnedAwayError(
-        Why.PAGES_FULL, 503, "Too many pages are opened at the moment.", RETRY_AFTER_SECONDS
-    )
+    return _later(Why.PAGES_FULL, "Too many pages are opened at the moment.")
+
+
+def _no_file() -> TurnedAwayError:
+    return _later(Why.FILES_FULL, "Too many files are sent at the moment.")
+
+
+def _no_memory() -> TurnedAwayError:
+    return _later(Why.FORMS_FULL, "Too many forms are sent at the moment.")
+
+
+def _later(why: Why, detail: str) -> TurnedAwayError:
+    return TurnedAwayError(why, 503, detail, RETRY_AFTER_SECONDS)

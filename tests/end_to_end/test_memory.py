@@ -197,6 +197,7 @@ def with_sso(tenant: Stack) -> Iterator[Gateway]:
     urls = f"us={tenant.url},eu={tenant.url}"  # a pair for development is for loopback only
     with running_gateway(tenant, tenant_urls=urls, **pair) as one:
         yield one
+        one.process.kill()  # it would wait for those who are amid a form
 
 
 class Unfinished:

@@ -182,6 +182,7 @@ async def test_one_whose_pages_take_long_keeps_no_other_from_theirs(
     told = next(page for page in pages if page.status == 503)
     assert told.headers["Retry-After"] == "2"
     assert "Too many pages are opened at the moment" in told.text
+    assert "file" not in told.text
 
 
 async def test_of_files_an_organization_gets_two_at_once(
@@ -191,7 +192,9 @@ async def test_of_files_an_organization_gets_two_at_once(
         pages = await flood(greedy, f"{LOG}.csv", 12)
 
     assert statuses(pages)[503] >= 10
-    assert "two at once" in next(page.text for page in pages if page.status == 503)
+    told = next(page for page in pages if page.status == 503)
+    assert "two files with its log at once" in told.text
+    assert "Too many files are sent at the moment" in told.text
 
 
 async def test_before_signing_in_an_address_waits_and_no_other_nor_who_has_signed_in(
