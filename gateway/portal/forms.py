@@ -48,4 +48,7 @@ def is_from_here(headers: Mapping[str, str], host: str) -> bool:
     if site not in ("same-origin", "none"):
         return False
     origin = headers.get("Origin")
-    return origin is None or urlsplit(origin).netloc == host
+    try:
+        return origin is None or urlsplit(origin).netloc == host
+    except ValueError:  # brackets without an address
+        return False

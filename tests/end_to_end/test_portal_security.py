@@ -127,6 +127,7 @@ async def test_a_form_without_our_token_changes_nothing(ours: Browser, office: O
     [
         {"Origin": "https://evil.example"},
         {"Origin": "null"},
+        {"Origin": "http://["},
         {"Sec_Fetch_Site": "cross-site"},
         {"Sec_Fetch_Site": "same-site"},
     ],
