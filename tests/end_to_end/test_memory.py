@@ -16,6 +16,7 @@ import aiohttp
 import pytest
 import yaml
 
+from gateway.bodies import RECEIVED_OF_ONE
 from gateway.connections import MAX_CONNECTIONS
 from gateway.exchange import MAX_BODY_BYTES
 from tests.end_to_end.gateways import Gateway, running_gateway
@@ -242,9 +243,11 @@ async def begin(gateway: Gateway, path: str, size: int) -> Unfinished:
     return begun
 
 
-async def begin_many(gateway: Gateway, sizes: dict[str, int]) -> list[int]:
-    """What each of many unfinished forms at some addresses is answered."""
-    each = [begin(gateway, path, size) for path, size in sizes.items() for _ in range(UNFINISHED)]
+async def begin_many(
+    gateway: Gateway, sizes: dict[str, int], number: int = UNFINISHED
+) -> list[int]:
+    """What each of so many unfinished forms at some addresses is answered."""
+    each = [begin(gateway, path, size) for path, size in sizes.items() for _ in range(number)]
     forms = await asyncio.gather(*each)
     statuses = await asyncio.gather(*(form.status() for form in forms))
     for form in forms:
@@ -273,6 +276,12 @@ async def test_forms_that_never_end_share_one_room_with_all_other_bodies(with_ss
     assert waiting + refused == len(statuses)
     assert refused > UNFINISHED // 2
     assert waiting > 0
+
+
+async def test_an_address_has_so_many_small_ones_on_their_way_at_most(with_sso: Gateway):
+    statuses = await begin_many(with_sso, {FORM: 1_000}, RECEIVED_OF_ONE + 10)
+
+    assert Counter(statuses) == {0: RECEIVED_OF_ONE, 503: 10}
 
 
 @pytest.mark.parametrize("path", [FORM, ACS_PATH])
