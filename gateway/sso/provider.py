@@ -123,7 +123,9 @@ def read_service_provider(base_url: str, key: Path, certificate: Path) -> Servic
     try:
         key_text, certificates = key.read_text(), _certificates(certificate.read_text())
     except (OSError, UnicodeDecodeError) as error:
-        raise StartError(f"cannot read the key pair for SAML: {error}") from error
+        # Not the path: somebody may have put the key itself into the variable.
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise StartError(f"cannot read the key pair for SAML: {why}") from None
     if not 1 <= len(certificates) <= 2:
         raise StartError(f"{certificate} holds {len(certificates)} certificates, not 1 or 2")
     if not _belong_together(key_text, certificates[0]):

@@ -1,6 +1,7 @@
 """Our own side: the key pair, the metadata, and what is asked of identity providers."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -59,6 +60,13 @@ def test_a_key_pair_of_development_is_refused_where_the_public_comes(tmp_path):
 def test_files_that_are_not_there_are_refused_at_the_start(tmp_path):
     with pytest.raises(StartError, match="cannot read the key pair"):
         read_service_provider(US.base_url, tmp_path / "key", tmp_path / "certificate")
+
+
+def test_a_key_in_the_place_of_its_path_is_not_shown(tmp_path):
+    key = Path("-----BEGIN PRIVATE KEY-----\nMIIsecret")
+    with pytest.raises(StartError) as refused:
+        read_service_provider(US.base_url, key, tmp_path / "certificate")
+    assert str(refused.value) == "cannot read the key pair for SAML: No such file or directory"
 
 
 def test_a_key_without_its_certificate_is_refused_by_the_settings():
