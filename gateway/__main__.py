@@ -123,8 +123,8 @@ class Guards:
         self.cache: KeyCache[Caller] = KeyCache()
         self.guesses = Guesses(settings.unknown_keys)
         self.gate = Gate(Buckets(settings.rate), Places(settings.max_requests, full), tally)
-        self.pages = PageGate(settings.pages, tally)
         self.bodies = Bodies()
+        self.pages = PageGate(settings.pages, self.bodies, tally)
         self.connections = Connections(log, limit=settings.max_connections)
         self.refusals = RefusalLog(ActivityServiceStub(channels.users), system_clock, log)
         self.authenticator = Authenticator(

@@ -23,6 +23,8 @@ class Why(StrEnum):
     RATE = "requests_limited"
     GUESSES = "keys_limited"
     PAGES_FULL = "pages_shed"
+    FILES_FULL = "files_shed"
+    FORMS_FULL = "forms_shed"
     PAGES_RATE = "pages_limited"
 
 
@@ -31,6 +33,8 @@ _WHAT: Final[Mapping[Why, str]] = {
     Why.RATE: "Requests over an organization's rate, answered 429.",
     Why.GUESSES: "Unknown keys from addresses that sent many, answered 429.",
     Why.PAGES_FULL: "Pages that found no place, answered 503.",
+    Why.FILES_FULL: "Files with the log that found no place, answered 503.",
+    Why.FORMS_FULL: "Forms of pages for which there was no memory, answered 503.",
     Why.PAGES_RATE: "Pages over the rate of an organization or address, answered 429.",
 }
 

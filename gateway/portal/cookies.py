@@ -30,7 +30,7 @@ class Cookies:
 
     def session(self, request: web.Request) -> str:
         """The session token; empty when the browser has none."""
-        return request.cookies.get(self._name("session"), "")
+        return self._sent(request, "session")
 
     def begin_session(self, response: web.StreamResponse, token: str) -> None:
         """Give the browser a session; it ends with the browser at the latest."""
@@ -43,7 +43,7 @@ class Cookies:
 
     def form(self, request: web.Request) -> str:
         """What forms without a session are bound to; empty when there is nothing."""
-        return request.cookies.get(self._name("form"), "")
+        return self._sent(request, "form")
 
     def begin_form(self, response: web.StreamResponse, value: str) -> None:
         """Bind forms to this browser, before it has a session."""
@@ -52,6 +52,11 @@ class Cookies:
     def drop_form(self, response: web.StreamResponse) -> None:
         """Forget what forms were bound to."""
         self._drop(response, "form", "Strict")
+
+    def _sent(self, request: web.Request, word: str) -> str:
+        value = request.cookies.get(self._name(word), "")
+        # Ours are ASCII. Bytes that are no UTF-8 are surrogates here, which nothing else takes.
+        return value if value.isascii() else ""
 
     def _name(self, word: str) -> str:
         return f"__Host-{word}" if self.secure else f"{word}{self.suffix}"

@@ -10,9 +10,11 @@ from aiohttp import web
 from cloudacademy.users.v1 import sessions_pb2 as pb
 
 from chassis.log import Logger
+from gateway.bodies import Holder
 from gateway.errors import RefusedError
+from gateway.form_body import FormLostError, FormTooLargeError, receive
 from gateway.portal import problems
-from gateway.portal.forms import FIELD, FORM_TYPE, is_from_here
+from gateway.portal.forms import FIELD, FORM_TYPE, MAX_FORM_BYTES, is_from_here, parsed
 from gateway.portal.gate import PageGate, Visitor
 from gateway.portal.headers import SECURITY
 from gateway.portal.problems import Problem, ProblemError
@@ -67,8 +69,13 @@ class PortalEndpoint:
         visitor = await self._recognize(visit)
         if self._route.access is not Access.ANYBODY and not visit.session.user_id:
             return self._to_sign_in(visit)
-        if visit.request.method == "POST":
-            await self._check_form(visit)  # reads the body, for which nobody keeps a place
+        if self._route.method != "POST":
+            return await self._show(visit, visitor)
+        with self._gate.body(visitor) as hold:
+            await self._check_form(visit, hold)  # for which nobody keeps a place
+            return await self._show(visit, visitor)
+
+    async def _show(self, visit: Visit, visitor: Visitor) -> web.StreamResponse:
         if self._route.access is Access.ADMINISTRATORS and not visit.session.administrator:
             return visit.page("not_administrator.html", 403, title="For administrators")
         async with self._gate.place(visitor, for_file=self._route.is_file):
@@ -98,17 +105,15 @@ class PortalEndpoint:
             raise
         return response.session
 
-    async def _check_form(self, visit: Visit) -> None:
+    async def _check_form(self, visit: Visit, hold: Holder) -> None:
         request = visit.request
         # Our forms have no files, so nothing needs the parser of those.
         if request.content_type != FORM_TYPE or not is_from_here(request.headers, request.host):
             raise ProblemError(problems.FORGED)
-        try:
-            token = (await request.post()).get(FIELD)
-        except (ValueError, LookupError):  # no form, whatever it calls itself
-            raise ProblemError(problems.FORGED) from None
-        if not isinstance(token, str) or not self._portal.forms.accepts(token, visit.bound_to):
+        fields = await _fields(request, hold)
+        if not self._portal.forms.accepts(fields.get(FIELD, ""), visit.bound_to):
             raise ProblemError(problems.FORGED)
+        visit.fields = fields
 
     def _to_sign_in(self, visit: Visit) -> web.Response:
         request = visit.request
@@ -141,6 +146,17 @@ def problem_page(
     page = visit.page("problem.html", problem.status, title=problem.title, problem=problem)
     page.headers.update(headers or {})
     return page
+
+
+async def _fields(request: web.Request, hold: Holder) -> Mapping[str, str]:
+    try:
+        return parsed(await receive(request, hold, MAX_FORM_BYTES))
+    except FormTooLargeError:
+        raise ProblemError(problems.TOO_LARGE) from None
+    except FormLostError:
+        raise ProblemError(problems.LOST) from None
+    except ValueError:  # no form, whatever it calls itself
+        raise ProblemError(problems.FORGED) from None
 
 
 def _retry_after(error: RefusedError) -> Mapping[str, str]:

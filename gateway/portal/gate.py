@@ -5,13 +5,14 @@ Pages have buckets and places of their own, so they and SCIM cannot keep each ot
 
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
 from chassis.places import Places
+from gateway.bodies import Bodies, Holder
 from gateway.buckets import Buckets, Monotonic, Rate
 from gateway.errors import RETRY_AFTER_SECONDS
 from gateway.guesses import network
@@ -49,14 +50,19 @@ class PageGate:
     """Counts visitors and gives them places. Refuses TurnedAwayError: 429 and 503."""
 
     def __init__(
-        self, limits: PageLimits, tally: Tally, monotonic: Monotonic = time.monotonic
+        self,
+        limits: PageLimits,
+        bodies: Bodies,
+        tally: Tally,
+        monotonic: Monotonic = time.monotonic,
     ) -> None:
+        self._bodies = bodies
         self._tally = tally
         self._organizations = Buckets(limits.organization, monotonic)
         self._addresses = Buckets(limits.address, monotonic)
         self._pages = Places(limits.at_once, _full)
         self._strangers = Places(STRANGERS, _full)
-        self._files = Places(FILES, _full, share=FILES_OF_ONE)
+        self._files = Places(FILES, _no_file, share=FILES_OF_ONE)
         self._sessions: OrderedDict[bytes, str] = OrderedDict()
 
     def admit(self, address: str, session_token: str = "") -> Visitor:
@@ -85,6 +91,19 @@ class PageGate:
     def signed_out(self, session_token: str) -> None:
         """The session is over: who goes on to send it is a stranger."""
         self._sessions.pop(_digest(session_token), None)
+
+    @contextmanager
+    def body(self, visitor: Visitor) -> Iterator[Holder]:
+        """Holds what a form has sent so far, until it is answered, in the room of all bodies."""
+        try:
+            with self._bodies.of(visitor.name) as hold:
+                yield hold
+        except TurnedAwayError as error:
+            if error.why is not Why.FULL:  # it was no body that found no room
+                raise
+            full = _no_memory()
+            self._note(full, visitor)
+            raise full from None
 
     @asynccontextmanager
     async def place(self, visitor: Visitor, *, for_file: bool = False) -> AsyncIterator[None]:
@@ -115,7 +134,7 @@ class PageGate:
 
 
 def _digest(session_token: str) -> bytes:
-    return sha256(session_token.encode()).digest()
+    return sha256(session_token.encode(errors="replace")).digest()
 
 
 def _too_many(seconds: float) -> TurnedAwayError:
@@ -123,6 +142,16 @@ def _too_many(seconds: float) -> TurnedAwayError:
 
 
 def _full() -> TurnedAwayError:
-    return TurnedAwayError(
-        Why.PAGES_FULL, 503, "Too many pages are opened at the moment.", RETRY_AFTER_SECONDS
-    )
+    return _later(Why.PAGES_FULL, "Too many pages are opened at the moment.")
+
+
+def _no_file() -> TurnedAwayError:
+    return _later(Why.FILES_FULL, "Too many files are sent at the moment.")
+
+
+def _no_memory() -> TurnedAwayError:
+    return _later(Why.FORMS_FULL, "Too many forms are sent at the moment.")
+
+
+def _later(why: Why, detail: str) -> TurnedAwayError:
+    return TurnedAwayError(why, 503, detail, RETRY_AFTER_SECONDS)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.errors import RefusedError
-from gateway.turned_away import TurnedAwayError
+from gateway.turned_away import TurnedAwayError, Why
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +47,23 @@ TOO_MANY: Final = Problem(
 BUSY: Final = Problem(
     503,
     "Too many pages are opened at the moment",
-    "Nothing was changed. Wait a few seconds, then reload. Of files with the log, an organization "
-    "gets two at once.",
+    "Nothing was changed. Wait a few seconds, then reload.",
+)
+NO_FILE: Final = Problem(
+    503,
+    "Too many files are sent at the moment",
+    "An organization gets two files with its log at once, and all together get eight. Wait until "
+    "one of them is here, then ask for it again.",
+)
+NO_FORM: Final = Problem(
+    503,
+    "Too many forms are sent at the moment",
+    "Nothing was changed. Go back, wait a few seconds, then send the form again.",
 )
 TOO_LARGE: Final = Problem(413, "That is too much", "The form holds more than we take.")
+LOST: Final = Problem(
+    400, "The form did not arrive", "The connection ended before the form did. Send it again."
+)
 AWAY: Final = Problem(
     503,
     "This page is not available at the moment",
@@ -62,6 +75,13 @@ FAULT: Final = Problem(
     "Something went wrong on our side",
     "It has been noted. If it happens again, tell Cloud Academy's support the request id below.",
 )
+
+_BY_WHY: Final[Mapping[Why, Problem]] = {
+    Why.PAGES_RATE: TOO_MANY,
+    Why.PAGES_FULL: BUSY,
+    Why.FILES_FULL: NO_FILE,
+    Why.FORMS_FULL: NO_FORM,
+}
 
 _BY_STATUS: Final[Mapping[int, Problem]] = {
     403: FORGED,
@@ -100,7 +120,7 @@ _BY_REASON: Final[Mapping[str, Problem]] = {
 
 def of_turned_away(error: TurnedAwayError) -> Problem:
     """The problem of whoever has to come again later."""
-    return TOO_MANY if error.status == TOO_MANY.status else BUSY
+    return _BY_WHY.get(error.why, BUSY)
 
 
 def of_status(status: int) -> Problem:

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 
 import grpc
 from aiohttp import web
@@ -16,9 +16,6 @@ from gateway.portal.forms import FIELD, Forms
 from gateway.portal.headers import SECURITY
 from gateway.portal.pages import Pages
 from gateway.portal_clients import PortalClients
-
-if TYPE_CHECKING:
-    from multidict import MultiDictProxy
 
 Response = TypeVar("Response")
 View = Callable[["Visit"], Awaitable[web.StreamResponse]]
@@ -68,6 +65,8 @@ class Visit:
     bound_to: str = ""
     """What the forms of this browser are bound to."""
     session: Session = field(default_factory=Session)
+    fields: Mapping[str, str] = field(default_factory=dict)
+    """The form that was sent; its token has been checked."""
 
     @property
     def organization_id(self) -> str:
@@ -102,11 +101,6 @@ class Visit:
     ) -> Response:
         """Ask a service; what it refuses is raised as RefusedError."""
         return await self.portal.clients.call(method, request, self.request_id)
-
-    async def form(self) -> "MultiDictProxy[str]":
-        """The fields of the form that was sent; its token has been checked."""
-        fields = await self.request.post()
-        return cast("MultiDictProxy[str]", fields)  # forms with files are refused
 
     def form_token(self, purpose: str = "") -> str:
         """The token for a form of this browser."""

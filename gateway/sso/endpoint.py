@@ -1,7 +1,7 @@
 """What surrounds every step of a sign-in: one log line, and a page for whatever is refused."""
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import uuid4
@@ -9,8 +9,9 @@ from uuid import uuid4
 from aiohttp import web
 
 from chassis.log import Logger
-from gateway.portal.gate import PageGate
+from gateway.portal.gate import PageGate, Visitor
 from gateway.portal.headers import SECURITY
+from gateway.sso.forms import Form, read_form
 from gateway.sso.pages import Pages
 from gateway.sso.refusals import EXPLANATIONS, Explanation, SignInError
 from gateway.turned_away import TurnedAwayError
@@ -30,17 +31,28 @@ class Step:
     request_id: str
     organization_id: str = ""
     reason: str = ""
+    fields: Sequence[str] = ()
+    """Those of its form, as `Form` names them."""
 
 
 View = Callable[[Step], Awaitable[web.Response]]
 
 
+@dataclass(frozen=True, slots=True)
+class Route:
+    """An address of single sign-on: what answers there, and the form that it takes."""
+
+    method: str
+    path: str
+    view: View
+    form: Form | None = None
+
+
 class Endpoint:
     """Answers one route."""
 
-    def __init__(self, path: str, view: View, pages: Pages, gate: PageGate, log: Logger) -> None:
-        self._path = path
-        self._view = view
+    def __init__(self, route: Route, pages: Pages, gate: PageGate, log: Logger) -> None:
+        self._route = route
         self._pages = pages
         self._gate = gate
         self._log = log
@@ -50,30 +62,21 @@ class Endpoint:
         started = time.perf_counter()
         step = Step(request, uuid4().hex)
         try:
-            self._gate.admit(request.remote or "")
+            response = await self._answer(step)
         except TurnedAwayError as error:  # a line for each would be a load, too
-            step.reason = "too_many"
+            step.reason = "busy" if error.status == EXPLANATIONS["busy"].status else "too_many"
             response = self._refused(step, EXPLANATIONS[step.reason])
             response.headers.update(error.headers)
-            return response
-        response = await self._answer(step)
+        else:
+            self._tell(step, response.status, started)
         response.headers["X-Request-Id"] = step.request_id
-        # Neither the form nor the query: they hold names, even assertions.
-        self._log.info(
-            "request",
-            method=request.method,
-            endpoint=self._path,
-            status=response.status,
-            reason=step.reason,
-            milliseconds=round((time.perf_counter() - started) * 1000, 2),
-            request_id=step.request_id,
-            organization_id=step.organization_id,
-        )
         return response
 
     async def _answer(self, step: Step) -> web.Response:
         try:
-            return await self._view(step)
+            return await self._seen(step, self._gate.admit(step.request.remote or ""))
+        except TurnedAwayError:
+            raise
         except SignInError as error:
             step.reason = error.reason
             return self._refused(step, error.explanation)
@@ -81,6 +84,30 @@ class Endpoint:
             step.reason = "fault"
             self._log.error("fault", request_id=step.request_id, exc_info=fault)
             return self._refused(step, _FAULT)
+
+    async def _seen(self, step: Step, visitor: Visitor) -> web.Response:
+        if self._route.form is None:
+            return await self._in_place(step, visitor)
+        with self._gate.body(visitor) as hold:
+            step.fields = await read_form(step.request, hold, self._route.form)
+            return await self._in_place(step, visitor)
+
+    async def _in_place(self, step: Step, visitor: Visitor) -> web.Response:
+        async with self._gate.place(visitor):
+            return await self._route.view(step)
+
+    def _tell(self, step: Step, status: int, started: float) -> None:
+        # Neither the form nor the query: they hold names, even assertions.
+        self._log.info(
+            "request",
+            method=step.request.method,
+            endpoint=self._route.path,
+            status=status,
+            reason=step.reason,
+            milliseconds=round((time.perf_counter() - started) * 1000, 2),
+            request_id=step.request_id,
+            organization_id=step.organization_id,
+        )
 
     def _refused(self, step: Step, explanation: Explanation) -> web.Response:
         return self._pages.page(

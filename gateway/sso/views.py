@@ -15,8 +15,8 @@ from gateway.portal.gate import PageGate
 from gateway.portal.headers import SECURITY
 from gateway.sso.assertion import Assertion, verify
 from gateway.sso.authn_request import authn_request
-from gateway.sso.endpoint import Endpoint, Step, redirect
-from gateway.sso.forms import read_form
+from gateway.sso.endpoint import Endpoint, Route, Step, redirect
+from gateway.sso.forms import EMAIL, RESPONSE
 from gateway.sso.pages import Pages
 from gateway.sso.pending import (
     LIFETIME,
@@ -82,7 +82,7 @@ class SingleSignOn:
         """Go on to the identity provider of the address in the form."""
         if not is_from_here(step.request.headers, step.request.host):
             raise SignInError("bad_form")
-        email, after = await read_form(step.request, "email", "next")
+        email, after = step.fields
         idp = await self._services.find_by_email(email.strip(), step.request_id)
         step.organization_id = idp.organization_id
         return await self._begin(idp, own_path(after))
@@ -98,7 +98,7 @@ class SingleSignOn:
 
     async def complete(self, step: Step) -> web.Response:
         """Take the identity provider's response, of this browser's own request only."""
-        response, relay_state = await read_form(step.request, "SAMLResponse", "RelayState")
+        response, relay_state = step.fields
         now = self._clock()
         pending = self._pending.open(step.request.cookies.get(self._cookie, ""), now)
         if pending is None:
@@ -186,19 +186,25 @@ def routes(
     sso: SingleSignOn | None, pages: Pages, gate: PageGate, log: Logger
 ) -> Sequence[web.RouteDef]:
     """The addresses of single sign-on; without any they say that it is off."""
+    steps = _steps(sso) if sso else _steps_when_off()
+    return [web.route(each.method, each.path, Endpoint(each, pages, gate, log)) for each in steps]
 
+
+def _steps(sso: SingleSignOn) -> Sequence[Route]:
+    return (
+        Route("GET", LOGIN_PATH.rstrip("/"), sso.stray),
+        Route("GET", LOGIN_PATH, sso.ask),
+        Route("POST", LOGIN_PATH, sso.find, EMAIL),
+        Route("GET", METADATA_PATH, sso.metadata),
+        Route("GET", ACS_PATH, sso.lost),
+        Route("POST", ACS_PATH, sso.complete, RESPONSE),
+    )
+
+
+def _steps_when_off() -> Sequence[Route]:
     async def off(_: Step) -> web.Response:
         raise SignInError("sso_off")
 
-    views = {
-        ("GET", LOGIN_PATH.rstrip("/")): sso.stray if sso else off,
-        ("GET", LOGIN_PATH): sso.ask if sso else off,
-        ("POST", LOGIN_PATH): sso.find if sso else off,
-        ("GET", METADATA_PATH): sso.metadata if sso else off,
-        ("GET", ACS_PATH): sso.lost if sso else off,
-        ("POST", ACS_PATH): sso.complete if sso else off,
-    }
-    return [
-        web.route(method, path, Endpoint(path, view, pages, gate, log))
-        for (method, path), view in views.items()
-    ]
+    ways = [("GET", LOGIN_PATH.rstrip("/")), ("GET", METADATA_PATH)]
+    ways += [(method, path) for path in (LOGIN_PATH, ACS_PATH) for method in ("GET", "POST")]
+    return [Route(method, path, off) for method, path in ways]

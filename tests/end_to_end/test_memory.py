@@ -16,11 +16,13 @@ import aiohttp
 import pytest
 import yaml
 
+from gateway.bodies import RECEIVED_OF_ONE
 from gateway.connections import MAX_CONNECTIONS
 from gateway.exchange import MAX_BODY_BYTES
 from tests.end_to_end.gateways import Gateway, running_gateway
 from tests.end_to_end.operators import Operator
 from tests.end_to_end.scim import Client
+from tests.end_to_end.single_sign_on import ACS_PATH
 from tests.stack import ROOT, Stack
 
 CONNECTIONS = 700
@@ -180,3 +182,114 @@ async def test_a_body_beyond_what_is_held_is_refused_and_others_are_answered(
     assert [reply.status for reply in made] == [201] * 20
     assert flooded[503] > 0
     assert flooded.keys() <= {400, 503}  # more ids of nobody than are kept
+
+
+UNFINISHED = 40
+"""Forms that are begun at each of some addresses."""
+FORM = "/login/link"
+NOTHING = "/portal/nothing"
+
+
+@pytest.fixture
+def with_sso(tenant: Stack) -> Iterator[Gateway]:
+    """A gateway where people can sign in in any way."""
+    places = tenant.places
+    pair = {"saml_key": places.saml_key, "saml_certificate": places.saml_certificate}
+    urls = f"us={tenant.url},eu={tenant.url}"  # a pair for development is for loopback only
+    with running_gateway(tenant, tenant_urls=urls, **pair) as one:
+        yield one
+        one.process.kill()  # it would wait for those who are amid a form
+
+
+class Unfinished:
+    """A form on a connection of its own that never ends."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._status = asyncio.create_task(self._answered())
+
+    async def status(self) -> int:
+        """What it is answered before its end; 0 if we go on to wait for that."""
+        await asyncio.wait([self._status], timeout=WAIT_SECONDS)
+        return self._status.result() if self._status.done() else 0
+
+    def leave(self) -> None:
+        """End the connection once what was begun has arrived."""
+        self._status.cancel()
+        self._writer.close()
+
+    def cut(self) -> None:
+        """End the connection at once."""
+        self._status.cancel()
+        self._writer.transport.abort()
+
+    async def _answered(self) -> int:
+        return int((await self._reader.readline()).split()[1])
+
+
+async def begin(gateway: Gateway, path: str, size: int) -> Unfinished:
+    """Send all but the last bytes of a form of so many."""
+    reader, writer = await asyncio.open_connection(*gateway.address)
+    head = (
+        f"POST {path} HTTP/1.1",
+        "Host: a",
+        "Content-Type: application/x-www-form-urlencoded",
+        f"Content-Length: {size}",
+    )
+    writer.write("\r\n".join([*head, "", ""]).encode() + b"a=" + b"x" * (size - 4))
+    begun = Unfinished(reader, writer)
+    await writer.drain()
+    return begun
+
+
+async def begin_many(
+    gateway: Gateway, sizes: dict[str, int], number: int = UNFINISHED
+) -> list[int]:
+    """What each of so many unfinished forms at some addresses is answered."""
+    each = [begin(gateway, path, size) for path, size in sizes.items() for _ in range(number)]
+    forms = await asyncio.gather(*each)
+    statuses = await asyncio.gather(*(form.status() for form in forms))
+    for form in forms:
+        form.cut()
+    return statuses
+
+
+async def test_pages_and_sign_ins_keep_nothing_of_what_is_more_than_they_take(with_sso: Gateway):
+    sizes = {NOTHING: MAX_BODY_BYTES, FORM: MAX_BODY_BYTES, ACS_PATH: MAX_BODY_BYTES}
+    for path in sizes:
+        (await begin(with_sso, path, 1_000)).leave()
+    before = peak_bytes(with_sso.process.pid)
+    statuses = await begin_many(with_sso, sizes)
+    grown = peak_bytes(with_sso.process.pid) - before
+
+    assert Counter(statuses) == {404: UNFINISHED, 413: 2 * UNFINISHED}
+    assert grown < len(statuses) * MAX_BODY_BYTES / 4
+
+
+async def test_forms_that_never_end_share_one_room_with_all_other_bodies(with_sso: Gateway):
+    """Nobody has signed in: all of them are one address's, which has half of it."""
+    sizes = {FORM: 120 * 1024, ACS_PATH: 500 * 1024}
+    statuses = await begin_many(with_sso, sizes)
+
+    waiting, refused = statuses.count(0), statuses.count(503)
+    assert waiting + refused == len(statuses)
+    assert refused > UNFINISHED // 2
+    assert waiting > 0
+
+
+async def test_an_address_has_so_many_small_ones_on_their_way_at_most(with_sso: Gateway):
+    statuses = await begin_many(with_sso, {FORM: 1_000}, RECEIVED_OF_ONE + 10)
+
+    assert Counter(statuses) == {0: RECEIVED_OF_ONE, 503: 10}
+
+
+@pytest.mark.parametrize("path", [FORM, ACS_PATH])
+async def test_who_leaves_amid_a_form_is_no_fault_of_ours(with_sso: Gateway, path: str):
+    (await begin(with_sso, path, 1_000)).leave()
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not (told := with_sso.told("request")):  # noqa: ASYNC110 - a log rings no bell
+            await asyncio.sleep(0.02)
+
+    assert [(line["endpoint"], line["status"]) for line in told] == [(path, 400)]
+    assert with_sso.told("fault") == []

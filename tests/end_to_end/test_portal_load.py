@@ -3,12 +3,13 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import aiohttp
 import asyncpg
 import pytest
 
+from gateway.portal.gate import STRANGERS
 from gateway.portal.models.charts import TOO_MANY
 from tests.end_to_end.browser import Browser, Page, browser
 from tests.end_to_end.gateways import Gateway, running_gateway
@@ -23,18 +24,30 @@ BURST, PLACES = 30, 4
 def strict(tenant: Stack) -> Iterator[Gateway]:
     """A gateway that shows few pages, to an organization and to an address."""
     limits = {"page_rate": 1, "page_burst": BURST, "sign_in_rate": 1, "sign_in_burst": BURST}
-    with running_gateway(tenant, proxies=1, max_pages=PLACES, **limits) as gateway:
+    single_sign_on = {
+        "saml_key": tenant.places.saml_key,
+        "saml_certificate": tenant.places.saml_certificate,
+        "tenant_urls": f"us={tenant.url},eu={tenant.url}",
+    }
+    with running_gateway(
+        tenant, proxies=1, max_pages=PLACES, **limits, **single_sign_on
+    ) as gateway:
         yield gateway
 
 
 @asynccontextmanager
-async def uncounted(tenant: Stack) -> AsyncIterator[None]:
-    """Nobody counts the log to its end meanwhile."""
-    database = await asyncpg.connect(tenant.database_url("users"))
-    async with database.transaction():
-        await database.execute("LOCK TABLE changes")
+async def locked(tenant: Stack, database: str, table: str) -> AsyncIterator[None]:
+    """Nobody reads the table meanwhile."""
+    connection = await asyncpg.connect(tenant.database_url(database))
+    async with connection.transaction():
+        await connection.execute(f"LOCK TABLE {table}")
         yield
-    await database.close()
+    await connection.close()
+
+
+def uncounted(tenant: Stack) -> AbstractAsyncContextManager[None]:
+    """Nobody counts the log to its end meanwhile."""
+    return locked(tenant, "users", "changes")
 
 
 class Offices:
@@ -87,6 +100,44 @@ async def test_a_page_is_shown_without_what_takes_too_long_to_count(
     assert "Nothing was changed" not in page.text
 
 
+async def raw(gateway: Gateway, *lines: str) -> int:
+    """The status of a request of these lines, in which a character is a byte."""
+    reader, writer = await asyncio.open_connection(*gateway.address)
+    writer.write("\r\n".join([*lines, "Host: a", "Connection: close", "", ""]).encode("latin-1"))
+    status = int((await reader.read()).split(b" ", 2)[1])
+    writer.close()
+    return status
+
+
+async def test_a_session_that_is_no_text_counts_and_is_none(strict: Gateway):
+    faults = len(strict.told("fault"))
+    cookie = "Cookie: session-us=\xff\xfe"
+    head = ("GET /people/ HTTP/1.1", "X-Forwarded-For: 192.0.2.9", cookie)
+    answers = [await raw(strict, *head) for _ in range(2 * BURST)]
+
+    assert Counter(answers).keys() == {303, 429}
+    assert len(strict.told("fault")) == faults
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        ("GET /login/link", 200),
+        ("GET /login/nothing", 404),
+        ("POST /login/nothing", 404),
+        ("POST /login/link", 403),
+    ],
+)
+async def test_a_form_that_is_bound_to_no_text_is_bound_to_nothing(
+    strict: Gateway, line: str, status: int
+):
+    faults = len(strict.told("fault"))
+    head = (f"{line} HTTP/1.1", "X-Forwarded-For: 192.0.2.8")
+
+    assert await raw(strict, *head, "Cookie: form-us=\xff\xfe") == status
+    assert len(strict.told("fault")) == faults
+
+
 async def test_who_opens_pages_without_end_is_told_to_wait_and_the_next_organization_is_not(
     offices: Offices, operate: Operator, strict: Gateway
 ):
@@ -131,6 +182,7 @@ async def test_one_whose_pages_take_long_keeps_no_other_from_theirs(
     told = next(page for page in pages if page.status == 503)
     assert told.headers["Retry-After"] == "2"
     assert "Too many pages are opened at the moment" in told.text
+    assert "file" not in told.text
 
 
 async def test_of_files_an_organization_gets_two_at_once(
@@ -140,7 +192,9 @@ async def test_of_files_an_organization_gets_two_at_once(
         pages = await flood(greedy, f"{LOG}.csv", 12)
 
     assert statuses(pages)[503] >= 10
-    assert "two at once" in next(page.text for page in pages if page.status == 503)
+    told = next(page for page in pages if page.status == 503)
+    assert "two files with its log at once" in told.text
+    assert "Too many files are sent at the moment" in told.text
 
 
 async def test_before_signing_in_an_address_waits_and_no_other_nor_who_has_signed_in(
@@ -160,3 +214,27 @@ async def test_before_signing_in_an_address_waits_and_no_other_nor_who_has_signe
     assert int(sign_on.headers["Retry-After"]) >= 1
     assert "Too many sign-ins were begun from this address" in sign_on.text
     assert [each.status for each in (others, signed_in)] == [200, 200]
+
+
+async def test_sign_ins_of_one_address_that_take_long_keep_no_other_from_theirs(
+    strict: Gateway, tenant: Stack
+):
+    """Nor does keysvc, which SCIM's keys are asked of, get more of them at once."""
+    here, elsewhere = {"X_Forwarded_For": "192.0.2.3"}, {"X_Forwarded_For": "192.0.2.4"}
+    form, places = {"email": "ann@nobody.test", "next": ""}, STRANGERS // 2
+    async with browser(strict.base_url) as stranger:
+        async with locked(tenant, "keys", "sso_domains"):
+            flood = [
+                asyncio.create_task(stranger.post("/login/enterprise/", form, **here))
+                for _ in range(BURST - 5)
+            ]
+            ends = asyncio.as_completed(flood)
+            first = await next(ends)  # no room is left
+            page = await stranger.get("/login/enterprise/", **elsewhere)
+            busy = [first, *[await next(ends) for _ in range(BURST - 6 - places)]]
+        pages = await asyncio.gather(*flood)
+
+    assert page.status == 200
+    assert statuses(pages) == {404: places, 503: len(busy)}
+    assert all("Too many people sign in" in page.text for page in busy)
+    assert {page.headers["Retry-After"] for page in busy} == {"2"}

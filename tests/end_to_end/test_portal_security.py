@@ -8,6 +8,7 @@ import pytest
 from cloudacademy.users.v1 import users_pb2
 from google.protobuf.field_mask_pb2 import FieldMask
 
+from gateway.portal.forms import MAX_FORM_BYTES
 from tests.end_to_end.browser import Browser, browser
 from tests.end_to_end.office import ENTRA, LOG, Office, open_office
 from tests.end_to_end.operators import Operator
@@ -126,6 +127,7 @@ async def test_a_form_without_our_token_changes_nothing(ours: Browser, office: O
     [
         {"Origin": "https://evil.example"},
         {"Origin": "null"},
+        {"Origin": "http://["},
         {"Sec_Fetch_Site": "cross-site"},
         {"Sec_Fetch_Site": "same-site"},
     ],
@@ -136,6 +138,15 @@ async def test_a_form_that_another_site_sends_changes_nothing(
     await office.sign_in(ours)
     fields = await posted(ours, f"{ENTRA}deactivate")
     assert (await ours.post(f"{ENTRA}deactivate", fields, **headers)).status == 403
+    assert "is <strong>active</strong>" in (await ours.get(ENTRA)).text
+
+
+async def test_a_form_that_is_too_large_is_answered_by_a_page(ours: Browser, office: Office):
+    await office.sign_in(ours)
+    fields = await posted(ours, f"{ENTRA}deactivate")
+    page = await ours.post(f"{ENTRA}deactivate", {**fields, "more": "x" * MAX_FORM_BYTES})
+    assert page.status == 413
+    assert "The form holds more than we take" in page.text
     assert "is <strong>active</strong>" in (await ours.get(ENTRA)).text
 
 

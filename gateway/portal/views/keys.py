@@ -53,8 +53,7 @@ class Keys:
 
     async def generate(self, visit: Visit) -> web.Response:
         """Make the key and show its token, this once."""
-        fields = await visit.form()
-        newest, seal = str(fields.get("newest", "")), str(fields.get("seal", ""))
+        newest, seal = visit.fields.get("newest", ""), visit.fields.get("seal", "")
         if not visit.portal.forms.accepts(seal, visit.bound_to, _purpose(newest)):
             raise ProblemError(problems.FORGED)
         try:

@@ -49,7 +49,7 @@ async def link(visit: Visit) -> web.Response:
 
 async def follow_link(visit: Visit) -> web.Response:
     """Begin a session."""
-    token = str((await visit.form()).get("token", "")).strip()
+    token = visit.fields.get("token", "").strip()
     try:
         signed_in = await visit.call(
             visit.portal.clients.sessions.SignInWithLink,

@@ -42,7 +42,7 @@ async def sso(visit: Visit) -> web.Response:
 
 async def save(visit: Visit) -> web.Response:
     """Set it up otherwise."""
-    form = of_fields(await visit.form())
+    form = of_fields(visit.fields)
     try:
         updated = await visit.call(
             visit.portal.clients.sso.UpdateSsoConnection,

@@ -5,10 +5,12 @@ import asyncio
 import pytest
 import structlog
 
+from gateway.bodies import Bodies
 from gateway.buckets import Rate
 from gateway.portal import gate as page_gate
 from gateway.portal.gate import FILES, FILES_OF_ONE, STRANGERS, PageGate, PageLimits, Visitor
-from gateway.turned_away import Tally, TurnedAwayError
+from gateway.portal.problems import of_turned_away
+from gateway.turned_away import Tally, TurnedAwayError, Why
 
 HERE, ELSEWHERE = "192.0.2.1", "192.0.2.2"
 ACME, GLOBEX = "acme", "globex"
@@ -16,7 +18,8 @@ ACME, GLOBEX = "acme", "globex"
 
 def gate(*, burst: int = 3, at_once: int = 4) -> PageGate:
     rate = Rate(1.0, burst)
-    return PageGate(PageLimits(rate, rate, at_once), Tally(structlog.get_logger()), lambda: 1_000.0)
+    limits, tally = PageLimits(rate, rate, at_once), Tally(structlog.get_logger())
+    return PageGate(limits, Bodies(100), tally, lambda: 1_000.0)
 
 
 def signed_in(of: PageGate, token: str, organization_id: str, address: str = HERE) -> Visitor:
@@ -70,6 +73,14 @@ async def test_of_too_many_sessions_the_one_seen_longest_ago_is_forgotten(
     ]
 
 
+async def test_a_token_that_is_no_text_counts_for_the_address():
+    ours = gate(burst=1)
+
+    assert ours.admit(HERE, "\udcff\udcfe") == Visitor(HERE, is_known=False)
+    with pytest.raises(TurnedAwayError):
+        ours.admit(HERE, "\udcff\udcfe")
+
+
 @pytest.mark.parametrize(
     ("visitor", "for_file", "of_one", "in_all"),
     [
@@ -98,3 +109,20 @@ async def test_nobody_has_all_places_of_a_kind(
 
     assert (taken.count(visitor.name), len(taken)) == (of_one, min(in_all, of_one + 9))
     assert {f"other {n}" for n in range(in_all - of_one)} & set(taken)
+
+
+async def test_a_form_that_finds_no_memory_is_told_so():
+    ours = gate()
+
+    with pytest.raises(TurnedAwayError) as refused, ours.body(Visitor(ACME, is_known=True)) as hold:
+        hold(51)
+    assert (refused.value.why, refused.value.headers) == (Why.FORMS_FULL, {"Retry-After": "2"})
+    assert of_turned_away(refused.value).title == "Too many forms are sent at the moment"
+
+
+async def test_what_else_is_refused_to_who_has_sent_a_form_keeps_its_words():
+    ours, no_page = gate(), TurnedAwayError(Why.PAGES_FULL, 503, "", 2)
+
+    with pytest.raises(TurnedAwayError) as refused, ours.body(Visitor(ACME, is_known=True)):
+        raise no_page
+    assert refused.value is no_page

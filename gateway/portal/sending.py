@@ -1,0 +1,43 @@
+"""Files that are sent as they are made: at the pace of whoever reads them, and not for ever."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import Final
+
+from aiohttp import web
+
+from gateway.errors import RefusedError
+
+FILE_SECONDS: Final = 60.0
+"""For all of a file but its first part. Files have few places, which nobody is to keep by reading
+a little now and then. The edge ends every request after 75 seconds."""
+
+
+async def send(
+    request: web.Request,
+    headers: Mapping[str, str],
+    parts: AsyncIterator[str],
+    seconds: float = FILE_SECONDS,
+) -> web.StreamResponse:
+    """Send a file. What refuses its first part is raised, as nothing is sent by then.
+
+    It is broken off when a later part is refused, its time is over or its reader leaves.
+    """
+    first = await anext(parts)
+    response = web.StreamResponse(headers=headers)
+    try:
+        async with asyncio.timeout(seconds):
+            await response.prepare(request)
+            await response.write(first.encode())
+            async for part in parts:
+                await response.write(part.encode())
+            await response.write_eof()
+    except (RefusedError, TimeoutError, ConnectionError):
+        _break_off(request)
+    return response
+
+
+def _break_off(request: web.Request) -> None:
+    """End the connection before the file's end, so that half of it is not taken for all."""
+    if request.transport is not None:
+        request.transport.abort()

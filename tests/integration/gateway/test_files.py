@@ -1,0 +1,141 @@
+"""Files that are sent part by part, over real sockets."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import ClientPayloadError, ClientSession, web
+
+from chassis import log
+from chassis.settings import Address
+from gateway.errors import Answer, RefusedError
+from gateway.http_server import Runner
+from gateway.portal.sending import send
+
+PART = "x" * 64 * 1024
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+FILE_SECONDS, LONG_SECONDS = 0.5, 60.0
+AWAY = RefusedError(Answer(503), "away", "AWAY", {})
+END = b"0\r\n\r\n"
+"""Of an answer in chunks (RFC 9112 section 7.1)."""
+
+
+class Files:
+    """A server that sends one file, and what became of each that it sent."""
+
+    def __init__(self, parts: int | None, seconds: float, refusal: Exception | None = None) -> None:
+        self._parts = parts
+        self._seconds = seconds
+        self._refusal = refusal
+        self.ended: asyncio.Queue[Exception | None] = asyncio.Queue()
+        app = web.Application()
+        app.router.add_get("/", self._file)
+        self.runner = Runner(app, log.configure("gateway", "warning"))
+
+    @property
+    def address(self) -> tuple[str, int]:
+        host, port = self.runner.addresses[0]
+        return host, port
+
+    async def _file(self, request: web.Request) -> web.StreamResponse:
+        try:
+            response = await send(request, {}, self._made(), self._seconds)
+        except Exception as error:
+            self.ended.put_nowait(error)
+            raise
+        self.ended.put_nowait(None)
+        return response
+
+    async def _made(self) -> AsyncIterator[str]:
+        sent = 0
+        while sent != self._parts:
+            yield PART
+            sent += 1
+        if self._refusal is not None:
+            raise self._refusal
+
+
+@asynccontextmanager
+async def sending(
+    parts: int | None, seconds: float = LONG_SECONDS, refusal: Exception | None = None
+) -> AsyncIterator[Files]:
+    files = Files(parts, seconds, refusal)
+    await files.runner.listen(Address("127.0.0.1", 0))
+    try:
+        yield files
+    finally:
+        await files.runner.cleanup()
+
+
+async def slow_reader(files: Files) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection that takes little at once."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    client.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(client, files.address)
+    reader, writer = await asyncio.open_connection(sock=client, limit=4_096)
+    writer.write(GET)
+    return reader, writer
+
+
+async def dripping(reader: asyncio.StreamReader) -> bytes:
+    """The last bytes of all that comes, read a little now and then."""
+    last = b""
+    try:
+        while piece := await reader.read(16_384):
+            last = (last + piece)[-len(END) :]
+            await asyncio.sleep(0.01)
+    except ConnectionError:
+        pass
+    return last
+
+
+async def test_a_file_arrives_whole():
+    async with (
+        sending(parts=40) as files,
+        ClientSession() as session,
+        session.get("http://{}:{}/".format(*files.address)) as reply,
+    ):
+        text = await reply.text()
+
+    assert text == 40 * PART
+
+
+async def test_whoever_reads_a_little_now_and_then_has_no_file_for_ever():
+    async with sending(parts=None, seconds=FILE_SECONDS) as files:
+        reader, writer = await slow_reader(files)
+        async with asyncio.timeout(10):
+            last = await dripping(reader)
+            fault = await files.ended.get()
+        writer.close()
+
+    assert last not in (b"", END)
+    assert fault is None
+
+
+async def test_who_leaves_amid_a_file_is_no_fault_of_ours():
+    async with sending(parts=None) as files:
+        reader, writer = await slow_reader(files)
+        await reader.readline()
+        writer.transport.abort()
+        async with asyncio.timeout(10):
+            fault = await files.ended.get()
+
+    assert fault is None
+
+
+async def test_half_a_file_is_not_taken_for_all():
+    async with sending(parts=2, refusal=AWAY) as files, ClientSession() as session:
+        with pytest.raises(ClientPayloadError):
+            async with session.get("http://{}:{}/".format(*files.address)) as reply:
+                await reply.read()
+        assert await files.ended.get() is None
+
+
+async def test_what_refuses_the_first_part_is_raised_before_anything_is_sent():
+    async with sending(parts=0, refusal=AWAY) as files, ClientSession() as session:
+        async with session.get("http://{}:{}/".format(*files.address)) as reply:
+            assert reply.status == 500
+        assert await files.ended.get() is AWAY

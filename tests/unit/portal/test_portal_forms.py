@@ -1,0 +1,45 @@
+"""Forms as they are read: what fits, and what is none."""
+
+import base64
+import secrets
+from urllib.parse import urlencode
+
+import pytest
+
+from gateway.portal.forms import MAX_FIELDS, MAX_FORM_BYTES, parsed
+from keysvc.certificates import MAXIMUM_CHARACTERS
+from keysvc.sso import CERTIFICATES_MAXIMUM, DOMAINS_MAXIMUM, ENTITY_ID_MAXIMUM, URL_MAXIMUM
+
+
+def largest_certificate() -> str:
+    """As many characters as keysvc takes, in the lines of PEM that a browser sends."""
+    text = base64.b64encode(secrets.token_bytes(MAXIMUM_CHARACTERS)).decode()
+    lines = [text[start : start + 64] for start in range(0, len(text), 64)]
+    return "\r\n".join(lines)[:MAXIMUM_CHARACTERS]
+
+
+def test_the_largest_form_fits():
+    """Of any character but those of certificates, three take the place of one."""
+    fields = {
+        "form_token": secrets.token_urlsafe(32),
+        "sso_url": "%" * URL_MAXIMUM,
+        "idp_entity_id": "%" * ENTITY_ID_MAXIMUM,
+        "certificates": "\r\n".join(largest_certificate() for _ in range(CERTIFICATES_MAXIMUM)),
+        "domains": ", ".join("a" * 253 for _ in range(DOMAINS_MAXIMUM)),
+        "create_missing_users": "on",
+        "etag": "1",
+    }
+    sent = urlencode(fields).encode()
+
+    assert len(sent) < MAX_FORM_BYTES
+    assert parsed(sent) == fields
+
+
+def test_the_first_of_a_name_counts_and_a_field_may_be_empty():
+    assert parsed(b"a=1&b=&a=2&c=%C3%A4+%FF") == {"a": "1", "b": "", "c": "ä \ufffd"}
+
+
+@pytest.mark.parametrize("body", [b"a=\xff", b"&".join([b"a=1"] * (MAX_FIELDS + 1))])
+def test_what_is_no_text_or_has_many_fields_is_no_form(body: bytes):
+    with pytest.raises(ValueError, match=r"decode|fields"):
+        parsed(body)
