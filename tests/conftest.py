@@ -2,6 +2,7 @@
 
 import logging
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import structlog
 from chassis import log
 from tests.postgres import TestPostgres, throw_away_postgres
 from tests.stack import Stack, running_stack
+
+END_SECONDS = 30.0
+_STATUS = pytest.StashKey[int]()
 
 
 @pytest.fixture(autouse=True)
@@ -58,3 +62,18 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if os.environ.get("CI") and reporter and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    session.config.stash[_STATUS] = int(session.exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """All is done and said: what is left is not waited for without end.
+
+    When the last of gRPC's objects is collected it joins its polling thread, which was seen to
+    wait for ever.
+    """
+    status = config.stash.get(_STATUS, None)
+    if status is not None:
+        last = threading.Timer(END_SECONDS, os._exit, [status])
+        last.daemon = True
+        last.start()

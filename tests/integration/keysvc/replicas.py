@@ -129,8 +129,10 @@ async def running_replica(
     if task.done():
         await task
     address = next(entry["address"] for entry in capture.entries if "address" in entry)
-    async with grpc.aio.insecure_channel(address) as channel:
-        yield Replica(address, channel, capture.entries, stop, task)
+    try:
+        async with grpc.aio.insecure_channel(address) as channel:
+            yield Replica(address, channel, capture.entries, stop, task)
+    finally:  # a server that is not stopped keeps gRPC's threads waiting when it is collected
         stop.set()
         await task
 
