@@ -73,6 +73,7 @@ class Programs:
         return {
             "PYTHONPATH": os.pathsep.join(paths),
             "PYTHONUNBUFFERED": "1",
+            "GRPC_VERBOSITY": "ERROR",  # its lines are no documents, as ours are
             # gRPC would ask a company's proxy even for this machine.
             "no_grpc_proxy": f"{HOST},localhost",
         }

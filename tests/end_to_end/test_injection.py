@@ -164,6 +164,21 @@ async def test_what_a_bulk_request_names_comes_back_as_json_alone(ours_only: Cli
 # Logs
 
 
+async def leave_rudely(port: int) -> None:
+    """End an HTTP/2 connection with an error, of which gRPC's core would tell in its own way."""
+
+    def frame(kind: int, payload: bytes) -> bytes:
+        return len(payload).to_bytes(3) + bytes([kind, 0]) + bytes(4) + payload
+
+    settings, goaway = 4, 7
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    error = bytes(4) + (11).to_bytes(4) + b"forged"
+    preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+    writer.write(preface + frame(settings, b"") + frame(goaway, error))
+    await asyncio.sleep(0.2)
+    writer.close()
+
+
 async def test_every_line_of_a_log_is_one_document_whatever_was_sent(
     tenant: Stack, ours_only: Client
 ):
@@ -175,6 +190,9 @@ async def test_every_line_of_a_log_is_one_document_whatever_was_sent(
         await ours_only("GET", f"/{text}/{text}")
         await ours_only("POST", "/Bulk", {"Operations": [{"method": value, "path": f"/{value}"}]})
         await ours_only("GET", "/Users", User_Agent="forged", Authorization="Bearer forged")
+
+    for service in ("usersvc", "keysvc"):
+        await leave_rudely(tenant.service_port(service))
 
     for process in ("gateway", "usersvc", "keysvc"):
         lines = [
