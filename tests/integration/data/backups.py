@@ -1,8 +1,10 @@
 """A backup as production takes it: the cluster's files while it works, and its WAL all the time."""
 
+import shutil
 import signal
 import subprocess
 import time
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,11 +57,17 @@ class Vault:
             "--max-rate=16M",  # slow enough for much to happen meanwhile
         ]
         environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
-        taken = subprocess.run(
-            account.command(command, signal.SIGTERM),
-            check=False, capture_output=True, cwd="/", env=environment, timeout=120,
-        )  # fmt: skip
-        assert taken.returncode == 0, taken.stderr.decode()
+        for again in (True, False):
+            taken = subprocess.run(
+                account.command(command, signal.SIGTERM),
+                check=False, capture_output=True, cwd="/", env=environment, timeout=120,
+            )  # fmt: skip
+            if taken.returncode == 0:
+                return
+            # A page that is written while it is read looks broken; an operator tries again, too.
+            assert again, taken.stderr.decode()
+            warnings.warn(f"the backup is taken again: {taken.stderr.decode()}", stacklevel=2)
+            shutil.rmtree(self.base, ignore_errors=True)
 
     def archive(self, cluster: Cluster) -> None:
         """Let the archive have all that was committed until now."""
