@@ -17,11 +17,11 @@ class Places:
     """So many at once, `share` of them of one name at most: half if not said.
 
     `room` may wait, WAITING_PER_PLACE for each place if not said, and half of these
-    are of one name at most; when all wait that may, one more of a name with few takes
-    the turn of the newest of the name with the most. A place that gets free goes to
-    the name that has the fewest, and among these to the one that has waited longest
-    for its turn: whoever sends much waits for itself. `refusal` makes what is raised
-    for who finds no place.
+    are of one name at most; when all wait that may, one more of a name with less than
+    half as many as another takes the turn of the newest of the name with the most. A
+    place that gets free goes to the name that has the fewest, and among these to the
+    one that has waited longest for its turn: whoever sends much waits for itself.
+    `refusal` makes what is raised for who finds no place.
     """
 
     def __init__(
@@ -50,7 +50,8 @@ class Places:
         mine = len(self._queues.get(name, ()))
         if mine >= self._room // 2:
             return False
-        return self.waiting < self._room or mine + 1 < max(map(len, self._queues.values()))
+        # Half as many at most: names with like numbers shall not displace each other in turns.
+        return self.waiting < self._room or mine < max(map(len, self._queues.values())) // 2
 
     async def take(self, name: str) -> None:
         """Take a place, after a moment's wait at most; raises the refusal if there is none."""
