@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 
 from chassis.metrics import Metrics
 from gateway.exchange import MAX_BODY_BYTES, MEDIA_TYPE, Document
@@ -104,6 +104,41 @@ class Holder:
             self._held.coming -= 1
 
 
+class BodyTooLargeError(Exception):
+    """A body has more bytes than are taken of it."""
+
+
+class BodyLostError(Exception):
+    """A body ended too early; the text says how."""
+
+
+async def receive(request: web.Request, hold: Holder, limit: int) -> bytes:
+    """Wait for the whole body, at its client's pace.
+
+    Refuses BodyTooLargeError over `limit` bytes, BodyLostError, and what `hold` refuses.
+    """
+    if (request.content_length or 0) > limit:
+        raise BodyTooLargeError
+    try:
+        with hold.receiving():
+            return await _read(request.content, hold, limit)
+    except web.RequestPayloadError:
+        raise BodyLostError("The body is not as long as it was said to be.") from None
+    except ConnectionError:
+        raise BodyLostError("The connection ended before the body did.") from None
+
+
+async def _read(content: StreamReader, hold: Holder, limit: int) -> bytes:
+    parts, size = [], 0
+    while part := await content.readany():
+        size += len(part)
+        if size > limit:
+            raise BodyTooLargeError
+        hold(len(part))
+        parts.append(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
 class EncodedError(ScimError):
     """A body that is compressed (RFC 9110 section 12.5.3): none says how large it will be."""
 
@@ -127,15 +162,12 @@ class Body:
         bodies over the limit, (503) more than there is memory for.
         """
         self._check_kind()
-        if (self._request.content_length or 0) > MAX_BODY_BYTES:
-            raise _too_large()
         try:
-            with self._hold.receiving():
-                self.data = await self._read()
-        except web.RequestPayloadError:
-            raise invalid_syntax("The body is not as long as it was said to be.") from None
-        except ConnectionError:
-            raise invalid_syntax("The connection ended before the body did.") from None
+            self.data = await receive(self._request, self._hold, MAX_BODY_BYTES)
+        except BodyTooLargeError:
+            raise _too_large() from None
+        except BodyLostError as lost:
+            raise invalid_syntax(str(lost)) from None
 
     async def document(self) -> Document:
         """The JSON object that was received; refuses (400 invalidSyntax) what is none."""
@@ -150,16 +182,6 @@ class Body:
             )
         if headers.get("Content-Encoding", _PLAIN).strip().lower() != _PLAIN:
             raise EncodedError
-
-    async def _read(self) -> bytes:
-        parts, size = [], 0
-        while part := await self._request.content.readany():
-            size += len(part)
-            if size > MAX_BODY_BYTES:
-                raise _too_large()
-            self._hold(len(part))
-            parts.append(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _too_large() -> ScimError:

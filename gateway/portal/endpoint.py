@@ -10,9 +10,8 @@ from aiohttp import web
 from cloudacademy.users.v1 import sessions_pb2 as pb
 
 from chassis.log import Logger
-from gateway.bodies import Holder
+from gateway.bodies import BodyLostError, BodyTooLargeError, Holder, receive
 from gateway.errors import RefusedError
-from gateway.form_body import FormLostError, FormTooLargeError, receive
 from gateway.portal import problems
 from gateway.portal.forms import FIELD, FORM_TYPE, MAX_FORM_BYTES, is_from_here, parsed
 from gateway.portal.gate import PageGate, Visitor
@@ -151,9 +150,9 @@ def problem_page(
 async def _fields(request: web.Request, hold: Holder) -> Mapping[str, str]:
     try:
         return parsed(await receive(request, hold, MAX_FORM_BYTES))
-    except FormTooLargeError:
+    except BodyTooLargeError:
         raise ProblemError(problems.TOO_LARGE) from None
-    except FormLostError:
+    except BodyLostError:
         raise ProblemError(problems.LOST) from None
     except ValueError:  # no form, whatever it calls itself
         raise ProblemError(problems.FORGED) from None

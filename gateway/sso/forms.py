@@ -6,8 +6,7 @@ from urllib.parse import parse_qs
 
 from aiohttp import web
 
-from gateway.bodies import Holder
-from gateway.form_body import FormLostError, FormTooLargeError, receive
+from gateway.bodies import BodyLostError, BodyTooLargeError, Holder, receive
 from gateway.sso.refusals import SignInError
 from gateway.sso.shape import MAX_RESPONSE_CHARACTERS
 
@@ -46,9 +45,9 @@ async def read_form(request: web.Request, hold: Holder, form: Form) -> list[str]
 async def _body(request: web.Request, hold: Holder, form: Form) -> bytes:
     try:
         return await receive(request, hold, form.max_bytes)
-    except FormTooLargeError:
+    except BodyTooLargeError:
         raise SignInError(form.beyond) from None
-    except FormLostError:
+    except BodyLostError:
         raise SignInError("bad_form") from None
 
 

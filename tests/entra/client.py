@@ -112,12 +112,8 @@ class EntraClient:
         """The one user with this value; refuse two of them (DuplicateTargetEntries)."""
         answer = await self.send("GET", f"/Users?filter={encoded_filter(attribute, value)}")
         _expect(answer, 200)
-        resources = _listed(answer)
-        if len(resources) > 1:
-            raise ServiceIncompatibleError(
-                200, f"{len(resources)} users have the {attribute} {value!r}"
-            )
-        return _user(answer, resources[0]) if resources else None
+        resource = _only(answer, f"users have the {attribute} {value!r}")
+        return _user(answer, resource) if resource else None
 
     async def get(self, user_id: str) -> Resource | None:
         """The user with this id, or None when the server says 404."""
@@ -152,12 +148,8 @@ class EntraClient:
         wanted = encoded_filter("displayName", display_name)
         answer = await self.send("GET", f"/Groups?excludedAttributes=members&filter={wanted}")
         _expect(answer, 200)
-        resources = _listed(answer)
-        if len(resources) > 1:
-            raise ServiceIncompatibleError(
-                200, f"{len(resources)} groups have the displayName {display_name!r}"
-            )
-        return _group(answer, resources[0]) if resources else None
+        resource = _only(answer, f"groups have the displayName {display_name!r}")
+        return _group(answer, resource) if resource else None
 
     async def create_group(self, body: Mapping[str, Any]) -> Resource:
         """Create a group; refuse any status but 201."""
@@ -280,6 +272,14 @@ def _expect(answer: Answer, *statuses: int) -> None:
     raise ServiceIncompatibleError(
         answer.status, f"{answer.request}: the status should be {wanted}"
     )
+
+
+def _only(answer: Answer, what: str) -> Resource | None:
+    """The one resource that was listed, if any; refuse two of them."""
+    resources = _listed(answer)
+    if len(resources) > 1:
+        raise ServiceIncompatibleError(200, f"{len(resources)} {what}")
+    return resources[0] if resources else None
 
 
 def _listed(answer: Answer) -> list[Resource]:
