@@ -5,9 +5,11 @@ It fails when an answer is wrong, or when too little is answered at the greatest
 
 import argparse
 import itertools
+import os
 import statistics
 import sys
 import tempfile
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,7 @@ from urllib.parse import urlsplit
 
 import uvloop
 
-from tests.benchmarks.processes import cpu_seconds, family, resident_bytes
+from tests.benchmarks.processes import cpu_of_families, resident_bytes
 from tests.benchmarks.work import Work
 from tests.overload.load import Connections, Item, Outcome, connected, in_turn
 from tests.overload.tenants import tenants
@@ -24,12 +26,16 @@ from tests.stack import Stack, running_stack
 CONCURRENCIES = (8, 16, 32, 64)
 LOADS = (1, 2, 4)
 PROCESSES = ("gateway", "usersvc", "keysvc")
+SERVICE = (*PROCESSES, "postgres")
+CLIENT = "client"
 MADE = 20_000
 GOAL = 0.9
 """The share of the peak that is still answered a second at the greatest load."""
 HEADER = (
     f"{'load':<15} {'offered/s':>9} {'right/s':>8} {'503/s':>7} {'429/s':>6} {'wrong':>6}"
-    f" {'unsent':>7} {'p50 ms':>7} {'p99 ms':>7} {'CPU µs':>7}  memory in MiB"
+    f" {'unsent':>7} {'p50 ms':>7} {'p99 ms':>7} {'CPU µs':>7}"
+    f" {' '.join(f'{each:>8}' for each in (CLIENT, *SERVICE))}"
+    f"  MiB: {', '.join(PROCESSES)}"
 )
 
 
@@ -39,9 +45,14 @@ class Measured:
 
     name: str
     outcome: Outcome
-    cpu: float
-    """Seconds, of all processes of the service and its database."""
+    cpus: dict[str, float]
+    """Seconds of CPU, of each process of the service, its database, and of who makes the load."""
     memory: list[int]
+
+    @property
+    def cpu(self) -> float:
+        """Seconds of CPU of the service and its database."""
+        return sum(seconds for name, seconds in self.cpus.items() if name != CLIENT)
 
     @property
     def cost(self) -> float:
@@ -52,10 +63,11 @@ class Measured:
         o = self.outcome
         shed, limited = (o.shed[status] / o.seconds for status in (503, 429))
         memory = ", ".join(f"{each / 2**20:.0f}" for each in self.memory)
+        busy = " ".join(f"{self.cpus[each] / o.seconds:>8.0%}" for each in (CLIENT, *SERVICE))
         return (
             f"{self.name:<15} {o.offered / o.seconds:>9,.0f} {o.rate:>8,.0f} {shed:>7,.0f}"
             f" {limited:>6,.0f} {len(o.wrong):>6} {o.unsent:>7} {o.percentile(50):>7.0f}"
-            f" {o.percentile(99):>7.0f} {self.cost:>7,.0f}  {memory}"
+            f" {o.percentile(99):>7.0f} {self.cost:>7,.0f} {busy}  {memory}"
         )
 
 
@@ -89,25 +101,25 @@ class Bench:
         # Made before: what is measured shall not wait for who measures.
         made = iter(list(itertools.islice(self._requests, MADE)))
         async with connected(self._address, number) as connections:
-            before = self._cpu()
+            before = self._cpus()
             outcome = await run(connections, itertools.chain(made, self._requests))
-            cpu = self._cpu() - before
+            cpus = {name: seconds - before[name] for name, seconds in self._cpus().items()}
         memory = [resident_bytes(self._stack.pid(process)) for process in PROCESSES]
-        measured = Measured(name, outcome, cpu, memory)
+        measured = Measured(name, outcome, cpus, memory)
         print(measured.row(), flush=True)
         return measured
 
-    def _cpu(self) -> float:
-        pids = [self._stack.pid(name) for name in (*PROCESSES, "postgres")]
-        return cpu_seconds({each for pid in pids for each in family(pid)})
+    def _cpus(self) -> dict[str, float]:
+        cpus = {name: cpu_of_families([self._stack.pid(name)]) for name in SERVICE}
+        return {CLIENT: time.process_time(), **cpus}
 
 
 @dataclass(frozen=True)
 class Share:
-    """What is answered at the greatest load, as a share of the peak."""
+    """What is answered at the greatest load, as a share of the peak just before and after it."""
 
     of_time: float
-    """Answers a second: what counts, where nobody else uses the machine."""
+    """Answers a second."""
     of_cpu: float
     """Answers for the same CPU: who makes the load, and others, have no part in it."""
 
@@ -115,33 +127,58 @@ class Share:
 async def measure(stack: Stack, options: argparse.Namespace) -> tuple[list[str], list[Share]]:
     """What was answered wrongly, and the shares of the peak that each round found."""
     bench = Bench(stack, await tenants(stack, options.organizations), options.operation)
-    print(f"{HEADER}: {', '.join(PROCESSES)}")
-    rows, shares = [], []
-    for number in range(options.rounds + 1):
-        steps = [await bench.keep_busy(each, options.seconds) for each in CONCURRENCIES]
-        peak = max(steps, key=lambda each: each.outcome.rate)
-        for load in LOADS:
-            rate = peak.outcome.rate * load
-            name = f"{load} x the peak"
-            steps.append(await bench.offer(name, rate, options.connections, options.seconds))
-        rows += steps
-        if number:  # the first round warms up
-            last = steps[-1]
-            shares.append(Share(last.outcome.rate / peak.outcome.rate, peak.cost / last.cost))
-    return [what for each in rows for what in each.outcome.wrong], shares
+    print(HEADER)
+    for number in CONCURRENCIES:  # nothing is warm yet
+        await bench.keep_busy(number, options.seconds)
+    steps = [await bench.keep_busy(number, options.seconds) for number in CONCURRENCIES]
+    number, rate = max(
+        zip(CONCURRENCIES, (each.outcome.rate for each in steps), strict=True), key=lambda it: it[1]
+    )
+
+    async def load(times: int) -> Measured:
+        name = f"{times} x the peak"
+        return await bench.offer(name, rate * times, options.connections, options.seconds)
+
+    steps += [await load(times) for times in LOADS[:-1]]
+    shares = []
+    peaks = [await bench.keep_busy(number, options.seconds)]
+    for _ in range(options.rounds):
+        loaded = await load(LOADS[-1])
+        peaks.append(await bench.keep_busy(number, options.seconds))
+        shares.append(share(loaded, peaks[-2:]))
+        steps.append(loaded)
+    return [what for each in steps + peaks for what in each.outcome.wrong], shares
+
+
+def share(loaded: Measured, peaks: list[Measured]) -> Share:
+    """Machines get faster and slower as others use them: neighbours are compared."""
+    return Share(
+        loaded.outcome.rate / statistics.mean(each.outcome.rate for each in peaks),
+        statistics.mean(each.cost for each in peaks) / loaded.cost,
+    )
+
+
+def cores_apart() -> tuple[set[int], set[int]]:
+    """The cores of the service and that of who makes the load, who shall not take from it."""
+    cores = sorted(os.sched_getaffinity(0))
+    return (set(cores[:-1]), {cores[-1]}) if len(cores) > 1 else (set(cores), set(cores))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.overload", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=10.0, help="of each load")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=5.0, help="of each load")
+    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--connections", type=int, default=512, help="of the multiples")
     parser.add_argument("--organizations", type=int, default=4)
     parser.add_argument("--operation", choices=("mix", "get", "filter", "create"), default="mix")
     options = parser.parse_args()
+    of_service, of_client = cores_apart()
+    print(f"the service has {len(of_service)} of {len(of_service | of_client)} cores")
+    os.sched_setaffinity(0, of_service)
     with tempfile.TemporaryDirectory(prefix="overload-") as name:
         Path(name).chmod(0o711)  # PostgreSQL's account passes through
         with running_stack(Path(name)) as stack:
+            os.sched_setaffinity(0, of_client)
             wrong, shares = uvloop.run(measure(stack, options))
     of_time = statistics.median(share.of_time for share in shares)
     of_cpu = statistics.median(share.of_cpu for share in shares)
