@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 import grpc
 from grpc.aio import AioRpcError
 
-from gateway.conversation import Conversation, NeverSentError, refusal
+from gateway.conversation import FEW_CALLS, Conversation, NeverSentError, refusal
 
 if TYPE_CHECKING:
     from cloudacademy.batch.v1.batch_pb2_grpc import BatchServiceAsyncStub
@@ -85,7 +85,9 @@ class Coalescer:
             stream = self._current(loop.time()) if len(content) <= SMALL_BYTES else None
             if stream is not None:
                 try:
-                    outcome = await stream.call(method, content, metadata, timeout)
+                    outcome = await stream.call(
+                        method, content, metadata, timeout, waits=self._under_way() >= FEW_CALLS
+                    )
                     if not outcome.code:
                         return response_deserializer(outcome.response)
                     code = _CODES[outcome.code]
@@ -110,22 +112,30 @@ class Coalescer:
     def _current(self, now: float) -> Conversation | None:
         """The stream for the next call, None while calls go alone.
 
-        Few calls share one stream; many are spread over more, and so over the replicas.
+        Few calls share one stream; many are spread over more, and so over the replicas. Those
+        of a moment go together.
         """
         if now < self._apart_until:
             return None
         for stream in self._streams:
             if now > stream.ends or _is_silent(stream, now):
                 stream.leave()
-            if not stream.over and stream.waiting < CROWD:
-                return stream
         self._streams = [stream for stream in self._streams if not stream.over]
+        for stream in self._streams:
+            if stream.gathers:
+                return stream
+        for stream in self._streams:
+            if stream.waiting < CROWD:
+                return stream
         if len(self._streams) < STREAMS:
             # Gateways that began together shall not change replicas together.
             life = LIFETIME_SECONDS * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
             self._streams.append(Conversation(self._stub, now, now + life))
             return self._streams[-1]
         return min(self._streams, key=lambda stream: stream.waiting)
+
+    def _under_way(self) -> int:
+        return sum(stream.waiting for stream in self._streams)
 
 
 def _is_silent(stream: Conversation, now: float) -> bool:

@@ -21,7 +21,7 @@ MAX_CALLS: Final = 32
 GATHER_SECONDS: Final = 0.004
 """How long a call waits for company, unless the server is heard before."""
 FEW_CALLS: Final = 4
-"""As long as no more are under way, the next one waits for nobody."""
+"""As long as no more are under way to the service, the next one waits for nobody."""
 
 _NEVER_BEGUN: Final = grpc.StatusCode.UNIMPLEMENTED
 
@@ -62,14 +62,21 @@ class Conversation:
         """How many calls have no outcome yet."""
         return len(self._waiting)
 
+    @property
+    def gathers(self) -> bool:
+        """Whether calls wait for company here, and there is room for more in their message."""
+        return 0 < len(self._unsent) < MAX_CALLS
+
     async def call(
         self,
         method: str,
         request: bytes,
         metadata: Sequence[tuple[str, str]],
         seconds: float,
+        *,
+        waits: bool = False,
     ) -> batch_pb2.Outcome:
-        """Have a call carried out.
+        """Have a call carried out; `waits` says whether it may wait for company.
 
         Raises AioRpcError: DEADLINE_EXCEEDED after so many seconds, UNAVAILABLE when the stream
         is lost meanwhile, UNIMPLEMENTED if the server is of a release that knows no such streams;
@@ -84,7 +91,7 @@ class Conversation:
             number=number, method=method, request=request, metadata=dict(metadata)
         )
         self._unsent[number] = _Unsent(call, self._loop.time() + seconds)
-        self._gather()
+        self._gather(waits=waits)
         timer = self._loop.call_later(seconds, _expire, outcome)
         try:
             return await outcome
@@ -101,9 +108,9 @@ class Conversation:
         self.over = True
         self._end_if_done()
 
-    def _gather(self) -> None:
+    def _gather(self, *, waits: bool) -> None:
         """Send what waits, now or once it has company: a message costs as much as its calls."""
-        if self.waiting - len(self._unsent) < FEW_CALLS or len(self._unsent) >= MAX_CALLS:
+        if not waits or len(self._unsent) >= MAX_CALLS:
             self._write_soon()
         elif self._gathering is None:
             self._gathering = self._loop.call_later(GATHER_SECONDS, self._write_soon)

@@ -18,11 +18,11 @@ MAX_UNDER_WAY: Final = 200
 MESSAGE_BYTES: Final = 1024 * 1024
 """Outcomes that wait are sent in messages of about this size, however many they are."""
 GATHER_SECONDS: Final = 0.004
-"""How long an outcome waits for company while calls run."""
+"""How long an outcome waits for company while calls run that have some."""
 GATHER_OUTCOMES: Final = 32
 """So many wait no longer."""
 FEW_CALLS: Final = 4
-"""As long as no more run, an outcome waits for nobody."""
+"""Until more run at once, and again once none does, an outcome waits for nobody."""
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -45,6 +45,7 @@ class Conversation:
         self._outcomes: list[batch_pb2.Outcome] = []
         self._leaving = self._told_leaving = False
         self._heard_all = False
+        self._in_company = False
         self._gathering: asyncio.TimerHandle | None = None
         self._news = asyncio.Event()
         self._room = asyncio.Event()
@@ -99,6 +100,7 @@ class Conversation:
         self._running[call.number] = _Running(
             task, self._loop.call_later(seconds, self._expire, call.number)
         )
+        self._in_company = self._in_company or len(self._running) > FEW_CALLS
         task.add_done_callback(functools.partial(self._settle, call.number))
 
     def _settle(self, number: int, task: asyncio.Task[Ended]) -> None:
@@ -129,7 +131,8 @@ class Conversation:
     def _tell(self, told: batch_pb2.Outcome) -> None:
         """Send an outcome, now or once it has company: a message costs as much as its outcomes."""
         self._outcomes.append(told)
-        if len(self._running) < FEW_CALLS or len(self._outcomes) >= GATHER_OUTCOMES:
+        self._in_company = self._in_company and bool(self._running)
+        if not self._in_company or len(self._outcomes) >= GATHER_OUTCOMES:
             self._news.set()
         elif self._gathering is None:
             self._gathering = self._loop.call_later(GATHER_SECONDS, self._news.set)

@@ -26,7 +26,7 @@ from chassis.inner_calls import InnerCalls
 from chassis.metrics import Metrics
 from chassis.refusal import DatabaseUnavailable
 from chassis.status import from_rpc_error
-from gateway import coalescing
+from gateway import coalescing, conversation
 from gateway.coalescing import CROWD, STREAMS, Coalescer
 from gateway.conversation import FEW_CALLS, MAX_CALLS
 from tests.integration.usersvc.user_calls import ACME, NOBODY, create, get, invalid_field
@@ -326,6 +326,30 @@ async def test_many_calls_at_once_are_spread_over_streams_and_few_share_one(regi
     assert await at_once(CROWD) == [CROWD]
     assert await at_once(STREAMS * CROWD + 8) == [2 * CROWD + 2, *[CROWD + 2] * (STREAMS - 1)]
     assert await at_once(2) == [2 * CROWD + 4, *[CROWD + 2] * (STREAMS - 1)]
+
+
+async def test_calls_of_a_moment_share_a_message_whichever_streams_have_room(
+    region: Region, db, monkeypatch
+):
+    """Few are under way on the second stream, but many to the service: there will be company."""
+    monkeypatch.setattr(conversation, "GATHER_SECONDS", 0.5)
+    ann = await create(region.users, "ann@corp.test")
+    call = getter(region.together())
+    async with db.transaction():
+        await db.execute("LOCK TABLE users")
+        first = [asyncio.create_task(call(ann.id)) for _ in range(CROWD)]
+        await until(db, waiting=1)
+        more = [asyncio.create_task(call(ann.id))]
+        await asyncio.sleep(0.01)
+        for given_up in first[:10]:  # room on the first stream
+            given_up.cancel()
+        for _ in range(4):
+            await asyncio.sleep(0.01)
+            more.append(asyncio.create_task(call(ann.id)))
+        await asyncio.sleep(0.6)
+    assert await asyncio.gather(*first[10:], *more) == [ann] * (CROWD - 10 + 5)
+    assert region.sizes == [CROWD, 5]
+    assert [stream.brought for stream in region.streams] == [CROWD, 5]
 
 
 async def test_who_is_refused_is_refused_alone_with_all_that_is_to_be_said(region: Region):
