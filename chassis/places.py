@@ -9,6 +9,8 @@ from typing import Final
 WAIT_SECONDS: Final = 2.0
 WAITING_PER_PLACE: Final = 4
 """How many wait for each place: at the usual pace all of them get one within WAIT_SECONDS."""
+BUNCH_SECONDS: Final = 0.02
+"""How long a place stays free at most until there are enough for a bunch."""
 
 _Turn = asyncio.Future[None]
 
@@ -21,7 +23,9 @@ class Places:
     half as many as another takes the turn of the newest of the name with the most. A
     place that gets free goes to the name that has the fewest, and among these to the
     one that has waited longest for its turn: whoever sends much waits for itself.
-    `refusal` makes what is raised for who finds no place.
+    With `bunches`, those who wait are let in together, once half of the places that they
+    may have are free or BUNCH_SECONDS have passed: what begins together shares messages
+    and statements on its way. `refusal` makes what is raised for who finds no place.
     """
 
     def __init__(
@@ -32,31 +36,36 @@ class Places:
         *,
         share: int | None = None,
         room: int | None = None,
+        bunches: bool = False,
     ) -> None:
-        self._free = number
+        self._number = self._free = number
         self._refusal = refusal
         self._wait_seconds = wait_seconds
         self._share = share or max(1, number // 2)
         self._room = number * WAITING_PER_PLACE if room is None else room
+        self._bunches = bunches
+        self._gathering: asyncio.TimerHandle | None = None
         self._taken: dict[str, int] = {}
         self._queues: dict[str, deque[_Turn]] = {}
         self.running = 0
         self.waiting = 0
 
-    def has_room(self, name: str) -> bool:
-        """Whether one more may have a place, or wait for one."""
-        if self._free and self._taken.get(name, 0) < self._share:
+    def has_room(self, name: str, coming: int = 0, of_name: int = 0) -> bool:
+        """Whether one more may have a place, or wait for one, after as many as are coming."""
+        if self._free > coming and self._is_open(name, of_name):
             return True
-        mine = len(self._queues.get(name, ()))
+        mine = len(self._queues.get(name, ())) + of_name
         if mine >= self._room // 2:
             return False
+        if self.waiting + coming < self._room:
+            return True
         # Half as many at most: names with like numbers shall not displace each other in turns.
-        return self.waiting < self._room or mine < max(map(len, self._queues.values())) // 2
+        return mine < max(map(len, self._queues.values()), default=0) // 2
 
     async def take(self, name: str) -> None:
         """Take a place, after a moment's wait at most; raises the refusal if there is none."""
-        # Whoever waits while a place is free waits for one of its own.
-        if self._free and self._taken.get(name, 0) < self._share:
+        # Whoever waits while a place is free waits for one of its own, or for a bunch.
+        if self._free and self._is_open(name):
             self._give(name)
             return
         await self._wait(name)
@@ -71,7 +80,7 @@ class Places:
         else:
             del self._taken[name]
         if self.waiting:
-            self._next()
+            self._gather()
 
     @asynccontextmanager
     async def place(self, name: str) -> AsyncIterator[None]:
@@ -81,6 +90,10 @@ class Places:
             yield
         finally:
             self.give_back(name)
+
+    def _is_open(self, name: str, more: int = 0) -> bool:
+        """Whether a place that is free may be taken at once."""
+        return self._gathering is None and self._taken_by(name) + more < self._share
 
     async def _wait(self, name: str) -> None:
         if not self.has_room(name):
@@ -120,12 +133,31 @@ class Places:
             queue.remove(turn)
             self._left_queue(name, queue)
 
+    def _gather(self) -> None:
+        """Let the next ones in, now or once there are places for a bunch of them."""
+        if not self._bunches or self._is_a_bunch():
+            self._next()
+        elif self._gathering is None:
+            self._gathering = asyncio.get_running_loop().call_later(BUNCH_SECONDS, self._next)
+
+    def _is_a_bunch(self) -> bool:
+        """Whether half of the places are free that those who wait may have, or all of them can."""
+        shares = self._share * len(self._queues)
+        enough = min(self._number / 2, shares / 2, self.waiting)
+        return self._free >= enough and shares - sum(map(self._taken_by, self._queues)) >= enough
+
+    def _taken_by(self, name: str) -> int:
+        return self._taken.get(name, 0)
+
     def _next(self) -> None:
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
         while self._free:
-            waiting = [each for each in self._queues if self._taken.get(each, 0) < self._share]
+            waiting = [each for each in self._queues if self._taken_by(each) < self._share]
             if not waiting:
                 return
-            name = min(waiting, key=lambda each: self._taken.get(each, 0))
+            name = min(waiting, key=self._taken_by)
             queue = self._queues.pop(name)
             turn = queue.popleft()
             self._queues[name] = queue  # to the end: others are next
@@ -137,7 +169,7 @@ class Places:
     def _give(self, name: str) -> None:
         self._free -= 1
         self.running += 1
-        self._taken[name] = self._taken.get(name, 0) + 1
+        self._taken[name] = self._taken_by(name) + 1
 
     def _left_queue(self, name: str, queue: deque[_Turn]) -> None:
         self.waiting -= 1

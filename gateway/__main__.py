@@ -122,7 +122,9 @@ class Guards:
         tally = Tally(log)
         self.cache: KeyCache[Caller] = KeyCache()
         self.guesses = Guesses(settings.unknown_keys)
-        self.gate = Gate(Buckets(settings.rate), Places(settings.max_requests, full), tally)
+        self.gate = Gate(
+            Buckets(settings.rate), Places(settings.max_requests, full, bunches=True), tally
+        )
         self.bodies = Bodies()
         self.pages = PageGate(settings.pages, self.bodies, tally)
         self.connections = Connections(log, limit=settings.max_connections)

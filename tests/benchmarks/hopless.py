@@ -100,7 +100,11 @@ async def serve(stop: process.Stop) -> None:
             refusals=RefusalLog(
                 activity_pb2_grpc.ActivityServiceStub(nowhere), system_clock, logger
             ),
-            gate=Gate(Buckets(settings.rate), Places(settings.max_requests, full), Tally(logger)),
+            gate=Gate(
+                Buckets(settings.rate),
+                Places(settings.max_requests, full, bunches=True),
+                Tally(logger),
+            ),
             bodies=Bodies(),
         )
         following = process.asyncio.create_task(follow(key_stub, logger, cache, guesses))

@@ -5,7 +5,8 @@ from collections import Counter
 
 import pytest
 
-from chassis.places import WAITING_PER_PLACE, Places
+import chassis.places
+from chassis.places import BUNCH_SECONDS, WAITING_PER_PLACE, Places
 
 NUMBER = 8
 LONG = 30.0
@@ -171,8 +172,9 @@ async def test_a_place_that_gets_free_in_the_moment_when_somebody_gives_up_is_fo
     assert (places.waiting, places.running) == (0, 1)
 
 
-async def test_whatever_happens_places_are_neither_lost_nor_made():
-    places = Places(NUMBER, Full, 0.01)
+@pytest.mark.parametrize("bunches", [False, True])
+async def test_whatever_happens_places_are_neither_lost_nor_made(bunches: bool):
+    places = Places(NUMBER, Full, 0.01, bunches=bunches)
     visitors = Visitors(places)
     for number in range(200):
         tasks = await visitors.send(f"organization {number % 5}", 1 + number % 7)
@@ -190,6 +192,81 @@ async def test_whatever_happens_places_are_neither_lost_nor_made():
     assert (places.running, places.waiting) == (0, 0)
     assert places._taken == {}
     assert places._queues == {}
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch):
+    """Bunches take their time: a slow machine does not end it."""
+    monkeypatch.setattr(chassis.places, "BUNCH_SECONDS", LONG)
+
+
+@pytest.mark.usefixtures("patient")
+async def test_in_bunches_those_who_wait_are_let_in_together():
+    """Half of the places that they may have are free then."""
+    places = Places(NUMBER, Full, LONG, bunches=True)
+    visitors = Visitors(places)
+    await visitors.send("acme", 10)
+    await visitors.send("initech", 10)
+
+    await visitors.end(NUMBER // 2 - 1)
+    assert (len(visitors.order), places.running) == (NUMBER, NUMBER // 2 + 1)
+    await visitors.end(1)
+    assert (len(visitors.order), places.running) == (NUMBER + NUMBER // 2, NUMBER)
+
+
+@pytest.mark.usefixtures("patient")
+async def test_in_bunches_one_that_waits_alone_has_a_share_to_fill_and_no_more():
+    places = Places(NUMBER, Full, LONG, bunches=True)
+    visitors = Visitors(places)
+    await visitors.send("acme", 20)
+
+    await visitors.end(1)
+    assert places.running == NUMBER // 2 - 1
+    await visitors.end(1)
+    assert places.running == NUMBER // 2
+
+
+async def test_in_bunches_nobody_waits_for_more_than_a_moment():
+    places = Places(NUMBER, Full, LONG, bunches=True)
+    visitors = Visitors(places)
+    await visitors.send("acme", 10)
+    await visitors.send("initech", 10)
+
+    await visitors.end(1)
+    async with asyncio.timeout(100 * BUNCH_SECONDS):
+        while places.running < NUMBER:  # noqa: ASYNC110 - places ring no bell
+            await asyncio.sleep(BUNCH_SECONDS / 4)
+    assert len(visitors.order) == NUMBER + 1
+
+
+async def test_in_bunches_all_who_wait_are_let_in_at_once_if_all_can_be():
+    places = Places(NUMBER, Full, LONG, bunches=True)
+    visitors = Visitors(places)
+    await visitors.send("acme", 4)
+    await visitors.send("initech", 4)
+    await visitors.send("modest", 1)
+
+    await visitors.end(1)
+
+    assert visitors.order[-1] == "modest"
+
+
+@pytest.mark.usefixtures("patient")
+async def test_nobody_who_comes_while_a_bunch_gathers_overtakes_those_who_wait():
+    places = Places(NUMBER, Full, LONG, bunches=True)
+    visitors = Visitors(places)
+    for name in ("acme", "initech"):
+        await visitors.send(name, 4)
+    for name in ("acme", "initech", "umbrella"):
+        await visitors.send(name, 2)
+    await visitors.end(2)
+    before = len(visitors.order)
+    assert places.running == NUMBER - 2
+
+    await visitors.send("late", 1)
+    assert len(visitors.order) == before
+    await visitors.end(2)
+    assert visitors.order[before:].index("umbrella") < visitors.order[before:].index("late")
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
