@@ -86,7 +86,7 @@ async def serve(settings: Settings, stop: process.Stop) -> None:
         guards = Guards(settings, channels, logger)
         app = Assembly(settings, channels, guards, ends, logger).application(metrics)
         ends.enter_context(admin_port(settings.admin, metrics, {}, logger))
-        runner = Runner(app, logger, guards.connections, guards.doorman.before)
+        runner = Runner(app, logger, guards.connections, guards.doorman)
         async with _behind_requests(channels, guards, logger):
             try:
                 await runner.listen(settings.listen)

@@ -51,10 +51,11 @@ class Buckets:
         """Whether somebody had to wait within the last second."""
         return self._monotonic() < self._pressed_until
 
-    def wait(self, name: str) -> float:
-        """The seconds until there is a token; 0 if there is one."""
+    def wait(self, name: str, coming: int = 0) -> float:
+        """The seconds until there is a token after as many as are coming; 0 if there is one."""
         now = self._monotonic()
-        wait = max(self._full_at.get(name, now), now) - now - self._most_missing
+        missing = max(self._full_at.get(name, now), now) - now + coming * self._interval
+        wait = missing - self._most_missing
         if wait <= 0.0:
             return 0.0
         self._pressed_until = now + PRESSED_SECONDS

@@ -1,60 +1,44 @@
-"""Turns requests away before the application sees them, when there are too many.
+"""Turns requests away before they are parsed, when there are too many.
 
 The endpoint refuses them just the same (gateway.gate); here it costs a fifth. It
 matters when most of what comes is turned away, and only then is it looked at.
 """
 
-from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Final
 
-from aiohttp import HttpVersion11, web
-from aiohttp.abc import AbstractStreamWriter
-
-from gateway.auth import Authenticator
+from gateway.auth import Authenticator, Caller
 from gateway.exchange import MEDIA_TYPE, error_answer
 from gateway.gate import Gate
+from gateway.plain_request import PlainRequests
 from gateway.turned_away import TurnedAwayError, Why
-
-Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 MAX_ANSWERS: Final = 100
 _RESOURCES: Final = ("/Users", "/Groups", "/Bulk")
+_END_OF_HEAD: Final = b"\r\n\r\n"
+_NEVER: Final = 2**63
+"""Farther than any request goes."""
 
 
 class Doorman:
-    """Stands before an application, and looks at requests for resources that come with a key."""
+    """Stands before the parser, and looks at requests for resources that come with a key."""
 
     def __init__(self, prefix: str, authenticator: Authenticator, gate: Gate) -> None:
-        self._paths = tuple(prefix + each for each in _RESOURCES)
+        self._requests = PlainRequests(tuple(prefix + each for each in _RESOURCES))
         self._authenticator = authenticator
         self._gate = gate
         self._answers: dict[tuple[Why, str], bytes] = {}
 
-    def before(self, handler: Handler) -> Handler:
-        """The handler, for those who may come in."""
+    def visitor(self) -> "Visitor":
+        """Whoever is at the other end of a new connection."""
+        return Visitor(self, self._gate)
 
-        async def handled(request: web.BaseRequest) -> web.StreamResponse:
-            if self._gate.is_pressed:
-                answer = self._turned_away(request)
-                if answer is not None:
-                    return answer
-            return await handler(request)
+    def caller(self, data: bytes) -> Caller | None:
+        """Who sent a request, if it is one to look at and that can be told at once."""
+        authorization = self._requests.authorization(data)
+        return None if authorization is None else self._authenticator.known(authorization)
 
-        return handled
-
-    def _turned_away(self, request: web.BaseRequest) -> web.StreamResponse | None:
-        usual = request.version == HttpVersion11 and request.keep_alive and request.method != "HEAD"
-        if not usual or not request.rel_url.raw_path.startswith(self._paths):
-            return None
-        caller = self._authenticator.known(request.headers.get("Authorization", ""))
-        error = None if caller is None else self._gate.refusal(caller.organization_id)
-        if caller is None or error is None:
-            return None
-        self._gate.turned_away(error, caller.organization_id)
-        return _Ready(error.status, self._ready(error))
-
-    def _ready(self, error: TurnedAwayError) -> bytes:
+    def ready(self, error: TurnedAwayError) -> bytes:
         """The answer as bytes; there are few, apart from the seconds to wait."""
         kind = (error.why, error.headers["Retry-After"])
         ready = self._answers.get(kind)
@@ -66,22 +50,75 @@ class Doorman:
         return ready
 
 
-class _Ready(web.StreamResponse):
-    """An answer that is written as it is, without anything that aiohttp would do for it."""
+class Visitor:
+    """One connection, as the doorman sees it: who asks, and whether it is at rest.
 
-    keep_alive = True
+    It is while all that has come are requests that have their answers. Each of them has
+    to end where what came ended; after one that did not, and once answers are not taken
+    as fast as they come, a connection is never looked at again.
+    """
 
-    def __init__(self, status: int, ready: bytes) -> None:
-        super().__init__(status=status)
-        self._bytes = ready
+    __slots__ = ("_came", "_doorman", "_ends", "_gate", "_head", "_let_in", "_rests", "_written")
 
-    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        """Write it."""
-        await request.writer.write(self._bytes)
-        return None
+    def __init__(self, doorman: Doorman, gate: Gate) -> None:
+        self._doorman = doorman
+        self._gate = gate
+        self._let_in = ""
+        self._rests = True
+        self._came = self._head = self._ends = 0
+        self._written = False
 
-    async def write_eof(self, data: bytes = b"") -> None:
-        """There is nothing more."""
+    def turned_away(self, data: bytes) -> bytes | None:
+        """The whole answer to what came; None has it parsed."""
+        if not self._rests:
+            self._came += len(data)
+            self._settle()
+            return None
+        answer = self._answer(data) if self._gate.is_pressed else None
+        if answer is None:
+            head, end, _ = data.partition(_END_OF_HEAD)
+            self._head = len(head) + len(end) if end else _NEVER
+            self._came = len(data)
+            self._rests = self._written = False
+        return answer
+
+    def _answer(self, data: bytes) -> bytes | None:
+        caller = self._doorman.caller(data)
+        if caller is None:
+            return None
+        error = self._gate.refusal(caller.organization_id)
+        if error is None:
+            self._let_in = caller.organization_id
+            self._gate.comes(self._let_in)
+            return None
+        self._gate.turned_away(error, caller.organization_id)
+        return self._doorman.ready(error)
+
+    def asked(self, length: int | None) -> None:
+        """The parser has read a head; the length of the body is what it says, None if nothing."""
+        self._ends = self._head + (_NEVER if length is None else length)
+
+    def came(self) -> None:
+        """What was let in is where it is answered, or never will be."""
+        if self._let_in:
+            self._gate.came(self._let_in)
+            self._let_in = ""
+
+    def answered(self) -> None:
+        """An answer is written."""
+        self._written = True
+        self._settle()
+
+    def leave_alone(self) -> None:
+        """Look no more."""
+        self._head = self._ends = _NEVER
+        self._rests = False
+
+    def _settle(self) -> None:
+        if self._written and self._came == self._ends:
+            self._rests = True
+        elif self._written and self._came > self._ends:
+            self.leave_alone()
 
 
 def as_http(error: TurnedAwayError, **more: str) -> bytes:

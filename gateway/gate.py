@@ -1,5 +1,6 @@
 """Who may come in: an organization within its rate, and as many at once as there are places."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from math import ceil
 from typing import Final
@@ -25,6 +26,7 @@ class Gate:
         self._buckets = buckets
         self._places = places
         self._tally = tally
+        self._coming: Counter[str] = Counter()
         rate = buckets.rate
         self._policy = f'"{_POLICY}";q={rate.burst};w={ceil(rate.window)}'
 
@@ -46,11 +48,27 @@ class Gate:
         return bool(self._places.waiting) or self._buckets.is_pressed
 
     def refusal(self, organization_id: str) -> TurnedAwayError | None:
-        """Why a request would be turned away at once, if it would."""
-        wait = self._buckets.wait(organization_id)
+        """Why a request would be turned away at once, if it would.
+
+        Those who are coming count as if they were here: of a hundred that are read in
+        one moment, while one place is free, only one is to come.
+        """
+        of_it = self._coming[organization_id]
+        wait = self._buckets.wait(organization_id, of_it)
         if wait:
             return _too_many(self._buckets.rate, wait)
-        return None if self._places.has_room(organization_id) else full()
+        has_room = self._places.has_room(organization_id, self._coming.total(), of_it)
+        return None if has_room else full()
+
+    def comes(self, organization_id: str) -> None:
+        """Count a request that will ask to enter."""
+        self._coming[organization_id] += 1
+
+    def came(self, organization_id: str) -> None:
+        """It does, or never will."""
+        self._coming[organization_id] -= 1
+        if not self._coming[organization_id]:
+            del self._coming[organization_id]
 
     def entered(self, organization_id: str, first: Before | None = None) -> "_Entered":
         """Count a request and give it a place once `first` is done, for `async with`.

@@ -1,19 +1,20 @@
 """The HTTP server: what cannot even be read as HTTP is refused in SCIM's form, too."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from socket import SO_RCVBUF, SOL_SOCKET
 from typing import Any, Final, cast
 from uuid import uuid4
 
 from aiohttp import web
+from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
 
 from chassis.log import Logger
 from chassis.process import StartError, shown
 from chassis.settings import Address
 from gateway.connections import Body, Connection, Connections
-from gateway.doorman import Handler, as_http
+from gateway.doorman import Doorman, Visitor, as_http
 from gateway.exchange import error_answer
 from gateway.scim.errors import ScimError
 from gateway.turned_away import full
@@ -31,8 +32,7 @@ _UNREADABLE: Final = (
     "The request cannot be read as HTTP: its first line or a header is malformed or too long."
 )
 
-Before = Callable[[Handler], Handler]
-"""What stands before the application: whoever gets past it goes to the handler given."""
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class Runner(web.AppRunner):
@@ -43,7 +43,7 @@ class Runner(web.AppRunner):
         app: web.Application,
         log: Logger,
         connections: Connections | None = None,
-        before: Before = lambda handler: handler,
+        doorman: Doorman | None = None,
     ) -> None:
         super().__init__(
             app,
@@ -60,7 +60,7 @@ class Runner(web.AppRunner):
         )
         self._log = log
         self._open = connections or Connections(log)
-        self._before = before
+        self._doorman = doorman
         self._watch: asyncio.Task[None] | None = None
 
     async def listen(self, address: Address) -> None:
@@ -85,7 +85,8 @@ class Runner(web.AppRunner):
         server = await super()._make_server()
         return _Server(
             self._open,
-            _telling(self._before(server.request_handler)),
+            self._doorman,
+            _telling(server.request_handler),
             request_factory=server.request_factory,
             handler_cancellation=server.handler_cancellation,
             **server._kwargs,  # noqa: SLF001 - the settings above, as aiohttp completed them
@@ -93,40 +94,51 @@ class Runner(web.AppRunner):
 
 
 def _telling(handler: Handler) -> Handler:
-    """The same handler, which tells the connection of a request when it has its answer."""
+    """The same handler, which tells the connection of a request when it begins."""
 
     async def handled(request: web.BaseRequest) -> web.StreamResponse:
-        protocol = request.protocol
-        try:
-            return await handler(request)
-        finally:
-            if isinstance(protocol, _Protocol):
-                protocol.answered()
+        cast(_Protocol, request.protocol).came()
+        return await handler(request)
 
     return handled
 
 
 class _Server(web.Server):
-    def __init__(self, connections: Connections, handler: Handler, **settings: Any) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        connections: Connections,
+        doorman: Doorman | None,
+        handler: Handler,
+        **settings: Any,  # noqa: ANN401
+    ) -> None:
         make_request = settings.pop("request_factory")
 
         def asked(message: Any, body: Any, protocol: Any, *more: Any) -> web.BaseRequest:  # noqa: ANN401
-            protocol.asked(body)
+            protocol.asked(message, body)
             return cast(web.BaseRequest, make_request(message, body, protocol, *more))
 
         super().__init__(handler, request_factory=asked, **settings)
         self._open = connections
+        self._doorman = doorman
 
     def __call__(self) -> web.RequestHandler:
-        return _Protocol(self._open, self, loop=self._loop, **self._kwargs)
+        visitor = self._doorman.visitor() if self._doorman else None
+        return _Protocol(self._open, visitor, self, loop=self._loop, **self._kwargs)
 
 
 class _Protocol(web.RequestHandler):
     """One connection."""
 
-    def __init__(self, connections: Connections, manager: web.Server, **settings: Any) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        connections: Connections,
+        visitor: Visitor | None,
+        manager: web.Server,
+        **settings: Any,  # noqa: ANN401
+    ) -> None:
         super().__init__(manager, **settings)
         self._open = connections
+        self._visitor = visitor
         self._connection: Connection | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -145,20 +157,36 @@ class _Protocol(web.RequestHandler):
         """The client has gone, or was cut off."""
         if self._connection is not None:
             self._open.forget(self._connection)
+        self.came()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Read on."""
-        if self._connection is not None:
-            if data:  # aiohttp itself calls this with nothing, to go on with what it kept
-                self._connection.received(self._open.now())
-            super().data_received(data)
+        if self._connection is None:
+            return
+        if data:  # aiohttp itself calls this with nothing, to go on with what it kept
+            if self._turned_away(self._connection, data):
+                return
+            self._connection.received(self._open.now())
+        super().data_received(data)
+
+    def _turned_away(self, connection: Connection, data: bytes) -> bool:
+        """Answer before anything is parsed, if the doorman has an answer."""
+        answer = None if self._visitor is None else self._visitor.turned_away(data)
+        if answer is None or self.transport is None:
+            return False
+        self.transport.write(answer)
+        connection.answered(self._open.now())
+        self._next_keepalive_close_time = self._loop.time() + KEEPALIVE_SECONDS
+        return True
 
     def pause_writing(self) -> None:
         """The client does not take what is written as fast as it comes."""
         super().pause_writing()
         if self._connection is not None:
             self._connection.answer_since = self._open.now()
+        if self._visitor is not None:
+            self._visitor.leave_alone()
 
     def resume_writing(self) -> None:
         """It does now."""
@@ -166,15 +194,29 @@ class _Protocol(web.RequestHandler):
         if self._connection is not None:
             self._connection.answer_since = 0.0
 
-    def asked(self, body: Body) -> None:
+    def came(self) -> None:
+        """A request has reached the application, or never will."""
+        if self._visitor is not None:
+            self._visitor.came()
+
+    def asked(self, message: RawRequestMessage, body: Body) -> None:
         """The headers of a request are complete."""
         if self._connection is not None:
             self._connection.asked(body, self._open.now())
+        if self._visitor is not None:
+            length = int(message.headers.get("Content-Length", 0))
+            self._visitor.asked(None if message.chunked else length)
 
-    def answered(self) -> None:
-        """A request has its answer."""
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Write an answer, and note when that is done."""
+        response, reset = await super().finish_response(request, resp, start_time)
         if self._connection is not None:
             self._connection.answered(self._open.now())
+        if self._visitor is not None and response.keep_alive:
+            self._visitor.answered()
+        return response, reset
 
     def handle_error(
         self,

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 import structlog
 
-from chassis.places import Places
+from chassis.places import WAITING_PER_PLACE, Places
 from gateway.buckets import Buckets, Rate
 from gateway.gate import Gate
 from gateway.turned_away import Tally, TurnedAwayError, full
@@ -112,3 +112,35 @@ async def test_what_was_done_before_a_place_counts_and_what_was_refused_before_d
         assert remaining(ours) == '"organization";r=46;t=5'
         for each in waiting:
             each.cancel()
+
+
+async def test_those_who_come_count_as_if_they_were_there():
+    """Each sends one, so it is the sum of them that there is no room for."""
+    ours = gate(Rate(per_second=10, burst=50), places=2)
+    room = 2 * (1 + WAITING_PER_PLACE)
+    names = [f"organization {number}" for number in range(room)]
+    refused = 0
+    for name in names:
+        if ours.refusal(name) is None:
+            ours.comes(name)
+        else:
+            refused += 1
+
+    # They count as waiting, even the two who will find a place: rather a few too few.
+    assert refused == room - 2 * WAITING_PER_PLACE
+    for name in names[: room - refused]:
+        ours.came(name)
+    assert ours.refusal("acme") is None
+
+
+async def test_those_who_come_have_taken_what_is_left_of_a_rate():
+    ours = gate(Rate(per_second=10, burst=2))
+    assert ours.refusal("acme") is None
+    ours.comes("acme")
+    ours.comes("acme")
+
+    refusal = ours.refusal("acme")
+
+    assert refusal is not None
+    assert refusal.status == 429
+    assert ours.refusal("initech") is None

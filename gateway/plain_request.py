@@ -1,0 +1,54 @@
+"""Requests that can be read without the HTTP parser, as most can: a pattern tells where they end.
+
+A request that is refused costs little then. What is read so begins, ends and speaks for
+the same caller as the parser has it (RFC 9112 sections 3, 5 and 6); whatever the parser
+might read in another way, or answer by ending the connection, is none of these.
+"""
+
+import re
+from typing import Final
+
+MAX_BYTES: Final = 16 * 1024
+"""Of a request; longer ones go to the parser."""
+
+_WITH_CARE: Final = (
+    rb"authorization|connection|content-length|expect|proxy-connection|transfer-encoding|upgrade"
+)
+_OTHERS: Final = (
+    rb"(?:(?i:connection): ?(?i:keep-alive)\r\n"
+    rb"|(?!(?i:%s):)[!#$%%&'*+.^_`|~0-9A-Za-z-]++:[\t -~]*+\r\n)*+" % _WITH_CARE
+)
+_LENGTH: Final = rb"(?:(?i:content-length): ?(?P<%s>[0-9]{1,7}+)\r\n%s)?+"
+_REQUEST_LINE: Final = rb"(?:GET|POST|PUT|PATCH|DELETE) (?:%s)[!-~]*+ HTTP/1\.1\r\n"
+_HEADERS: Final = (
+    _OTHERS
+    + _LENGTH % (b"length", _OTHERS)
+    + rb"(?i:authorization): ?(?P<authorization>[!-~]++ [!-~]++)\r\n"
+    + _OTHERS
+    + _LENGTH % (b"length_after", _OTHERS)
+    + rb"\r\n"
+)
+
+
+class PlainRequests:
+    """Those with an Authorization header whose target begins with one of `paths`."""
+
+    def __init__(self, paths: tuple[str, ...]) -> None:
+        begins = b"|".join(re.escape(each.encode()) for each in paths)
+        self._head = re.compile(_REQUEST_LINE % begins + _HEADERS)
+
+    def authorization(self, data: bytes) -> str | None:
+        """The header, if the bytes are one whole request of these.
+
+        None as well for a part of a request, more than one, and one that is to be
+        read with more care.
+        """
+        if len(data) > MAX_BYTES:
+            return None
+        head = self._head.match(data)
+        if head is None:
+            return None
+        authorization, before, after = head["authorization"], head["length"], head["length_after"]
+        if (before and after) or head.end() + int(before or after or 0) != len(data):
+            return None
+        return authorization.decode()
