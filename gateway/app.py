@@ -8,6 +8,7 @@ from typing import Final
 from uuid import uuid4
 
 from aiohttp import web
+from aiohttp.hdrs import METH_CONNECT
 
 from chassis.log import Logger
 from gateway.auth import Authenticator, Caller
@@ -240,12 +241,13 @@ async def _expectation(request: web.Request) -> web.Response | None:
 
 
 async def _end_of_what_may_change(request: web.Request, response: web.StreamResponse) -> None:
-    """End a connection on which another protocol was asked for.
+    """End a connection on which another protocol, or a tunnel, was asked for.
 
-    The parser takes what follows for that protocol and never gives it to anybody: whoever waits
-    for an answer has to be told that there is none.
+    The parser takes what follows for that protocol and never gives it to anybody, or reads a
+    tunnel's content as requests (RFC 9110 section 9.3.6): whoever waits for an answer has to be
+    told that there is none.
     """
-    if "Upgrade" in request.headers:
+    if "Upgrade" in request.headers or request.method == METH_CONNECT:
         response.force_close()
         response.headers["Connection"] = "close"
 
