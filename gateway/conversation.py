@@ -21,7 +21,7 @@ MAX_CALLS: Final = 32
 GATHER_SECONDS: Final = 0.004
 """How long a call waits for company, unless the server is heard before."""
 FEW_CALLS: Final = 4
-"""As long as no more are under way to the service, the next one waits for nobody."""
+"""Until so many are under way to the service, the next one waits for nobody."""
 
 _NEVER_BEGUN: Final = grpc.StatusCode.UNIMPLEMENTED
 
@@ -65,7 +65,8 @@ class Conversation:
     @property
     def gathers(self) -> bool:
         """Whether calls wait for company here, and there is room for more in their message."""
-        return 0 < len(self._unsent) < MAX_CALLS
+        waits = self._gathering is not None and self._writing is None
+        return waits and len(self._unsent) < MAX_CALLS
 
     async def call(
         self,

@@ -22,7 +22,7 @@ GATHER_SECONDS: Final = 0.004
 GATHER_OUTCOMES: Final = 32
 """So many wait no longer."""
 FEW_CALLS: Final = 4
-"""Until more run at once, and again once none does, an outcome waits for nobody."""
+"""Until more run at once an outcome waits for nobody, and again once one has waited in vain."""
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -126,6 +126,7 @@ class Conversation:
         if running is not None:
             running.deadline.cancel()
             running.task.cancel()
+            self._in_company = self._in_company and bool(self._running)
             self._news.set()
 
     def _tell(self, told: batch_pb2.Outcome) -> None:
@@ -135,7 +136,12 @@ class Conversation:
         if not self._in_company or len(self._outcomes) >= GATHER_OUTCOMES:
             self._news.set()
         elif self._gathering is None:
-            self._gathering = self._loop.call_later(GATHER_SECONDS, self._news.set)
+            self._gathering = self._loop.call_later(GATHER_SECONDS, self._gathered)
+
+    def _gathered(self) -> None:
+        # One that waited in vain: the others are slow, or few by now.
+        self._in_company = len(self._outcomes) > 1
+        self._news.set()
 
     async def _leave(self, stop: asyncio.Event) -> None:
         await stop.wait()

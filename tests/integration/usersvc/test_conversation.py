@@ -352,6 +352,30 @@ async def test_calls_of_a_moment_share_a_message_whichever_streams_have_room(
     assert [stream.brought for stream in region.streams] == [CROWD, 5]
 
 
+async def test_a_stream_that_takes_no_messages_gets_no_more_than_its_crowd(region: Region):
+    """What waits there waits for the stream, not for company."""
+    ann = await create(region.users, "ann@corp.test")
+    coalescer = Coalescer(region, region.channel, READS)
+    call = getter(UserServiceStub(coalescer))
+    assert await call(ann.id) == ann
+    (slow,), takes = region.streams, asyncio.Event()
+    write = slow.write
+
+    async def held(message: pb.ConverseRequest) -> None:
+        await takes.wait()
+        await write(message)
+
+    slow.write = held
+    calls = []
+    for _ in range(CROWD + 8):
+        calls.append(asyncio.create_task(call(ann.id)))
+        await asyncio.sleep(0.001)
+    assert coalescer._streams[0].waiting == CROWD
+    assert len(region.streams) == 2
+    takes.set()
+    assert await asyncio.gather(*calls) == [ann] * len(calls)
+
+
 async def test_who_is_refused_is_refused_alone_with_all_that_is_to_be_said(region: Region):
     ann = await create(region.users, "ann@corp.test")
     call = getter(region.together())

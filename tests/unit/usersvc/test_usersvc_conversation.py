@@ -111,3 +111,23 @@ async def test_nobody_waits_long_for_a_slow_one(monkeypatch: pytest.MonkeyPatch)
                 await asyncio.sleep(0.01)
 
         assert stream.messages == [list(MANY[1:])]
+
+
+async def test_who_waited_in_vain_was_the_last_to_wait(monkeypatch: pytest.MonkeyPatch):
+    """A slow call goes on and on, and those beside it come alone again."""
+    monkeypatch.setattr(usersvc.conversation, "GATHER_SECONDS", 0.05)
+    slow, *quick = MANY
+    async with conversing() as stream:
+        await stream.send(slow, *quick)
+        await stream.calls.end(*quick)
+        await asyncio.sleep(0.1)
+        await stream.send(10)
+        await stream.calls.end(10)
+        assert stream.messages == [quick]
+        await asyncio.sleep(0.1)
+        assert stream.messages == [quick, [10]]
+
+        monkeypatch.setattr(usersvc.conversation, "GATHER_SECONDS", LONG)
+        await stream.send(11)
+        await stream.calls.end(11)
+        assert stream.messages == [quick, [10], [11]]
