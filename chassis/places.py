@@ -24,8 +24,9 @@ class Places:
     place that gets free goes to the name that has the fewest, and among these to the
     one that has waited longest for its turn: whoever sends much waits for itself.
     With `bunches`, those who wait are let in together, once half of the places that they
-    may have are free or BUNCH_SECONDS have passed: what begins together shares messages
-    and statements on its way. `refusal` makes what is raised for who finds no place.
+    may have are free or BUNCH_SECONDS have passed, even if a place of theirs is free: what
+    begins together shares messages and statements on its way. `refusal` makes what is
+    raised for who finds no place.
     """
 
     def __init__(
@@ -54,10 +55,11 @@ class Places:
         """Whether one more may have a place, or wait for one, after as many as are coming."""
         if self._free > coming and self._is_open(name, of_name):
             return True
-        mine = len(self._queues.get(name, ())) + of_name
+        places = min(self._free, self._share - self._taken_by(name))
+        mine = len(self._queues.get(name, ())) + max(0, of_name - places)
         if mine >= self._room // 2:
             return False
-        if self.waiting + coming < self._room:
+        if self.waiting + max(0, coming - self._free) < self._room:
             return True
         # Half as many at most: names with like numbers shall not displace each other in turns.
         return mine < max(map(len, self._queues.values()), default=0) // 2

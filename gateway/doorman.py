@@ -10,7 +10,7 @@ from typing import Final
 from gateway.auth import Authenticator, Caller
 from gateway.exchange import MEDIA_TYPE, error_answer
 from gateway.gate import Gate
-from gateway.plain_request import PlainRequests
+from gateway.plain_request import MAX_HEAD_BYTES, PlainRequests
 from gateway.turned_away import TurnedAwayError, Why
 
 MAX_ANSWERS: Final = 100
@@ -54,33 +54,40 @@ class Visitor:
     """One connection, as the doorman sees it: who asks, and whether it is at rest.
 
     It is while all that has come are requests that have their answers. Each of them has
-    to end where what came ended; after one that did not, and once answers are not taken
-    as fast as they come, a connection is never looked at again.
+    to end where what came ended; after one that did not, nobody knows any more what
+    belongs to what, and the connection is never looked at again.
     """
-
-    __slots__ = ("_came", "_doorman", "_ends", "_gate", "_head", "_let_in", "_rests", "_written")
 
     def __init__(self, doorman: Doorman, gate: Gate) -> None:
         self._doorman = doorman
         self._gate = gate
         self._let_in = ""
         self._rests = True
+        self._begin = b""
         self._came = self._head = self._ends = 0
         self._written = False
 
-    def turned_away(self, data: bytes) -> bytes | None:
+    def turned_away(self, data: bytes, *, may_answer: bool = True) -> bytes | None:
         """The whole answer to what came; None has it parsed."""
         if not self._rests:
             self._came += len(data)
-            self._settle()
+            self._find_head(self._begin + data if self._begin else b"")
             return None
-        answer = self._answer(data) if self._gate.is_pressed else None
+        answer = self._answer(data) if may_answer and self._gate.is_pressed else None
         if answer is None:
-            head, end, _ = data.partition(_END_OF_HEAD)
-            self._head = len(head) + len(end) if end else _NEVER
             self._came = len(data)
             self._rests = self._written = False
+            self._find_head(data)
         return answer
+
+    def _find_head(self, begin: bytes) -> None:
+        """Find where the head of a request ends, in all that has come of it."""
+        if not begin:
+            return
+        end = begin.find(_END_OF_HEAD)
+        # The parser passes over empty lines before a request (RFC 9112 section 2.2).
+        self._head = end + len(_END_OF_HEAD) if end > 0 and begin[0] not in b"\r\n" else _NEVER
+        self._begin = begin if end < 0 and len(begin) < MAX_HEAD_BYTES else b""
 
     def _answer(self, data: bytes) -> bytes | None:
         caller = self._doorman.caller(data)
@@ -97,6 +104,7 @@ class Visitor:
     def asked(self, length: int | None) -> None:
         """The parser has read a head; the length of the body is what it says, None if nothing."""
         self._ends = self._head + (_NEVER if length is None else length)
+        self._written = False
 
     def came(self) -> None:
         """What was let in is where it is answered, or never will be."""
@@ -105,20 +113,22 @@ class Visitor:
             self._let_in = ""
 
     def answered(self) -> None:
-        """An answer is written."""
+        """An answer is written; `settle` follows."""
         self._written = True
-        self._settle()
 
-    def leave_alone(self) -> None:
-        """Look no more."""
-        self._head = self._ends = _NEVER
-        self._rests = False
+    def settle(self, *, nothing_left: bool) -> None:
+        """See whether it rests, when the parser has read what came or an answer is written.
 
-    def _settle(self) -> None:
-        if self._written and self._came == self._ends:
-            self._rests = True
-        elif self._written and self._came > self._ends:
-            self.leave_alone()
+        `nothing_left` tells whether the body of the last request is all there, and no
+        request waits that was read.
+        """
+        if not nothing_left:
+            return
+        self.came()  # what was let in and became no request never will be answered
+        if self._written and not self._rests:
+            self._rests = self._came == self._ends
+            if not self._rests:
+                self._head, self._begin = _NEVER, b""
 
 
 def as_http(error: TurnedAwayError, **more: str) -> bytes:

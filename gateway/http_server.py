@@ -7,6 +7,7 @@ from typing import Any, Final, cast
 from uuid import uuid4
 
 from aiohttp import web
+from aiohttp.hdrs import METH_CONNECT
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
 
@@ -169,11 +170,15 @@ class _Protocol(web.RequestHandler):
                 return
             self._connection.received(self._open.now())
         super().data_received(data)
+        self._settle(self._connection)
 
     def _turned_away(self, connection: Connection, data: bytes) -> bool:
         """Answer before anything is parsed, if the doorman has an answer."""
-        answer = None if self._visitor is None else self._visitor.turned_away(data)
-        if answer is None or self.transport is None:
+        if self._visitor is None or self.transport is None:
+            return False
+        # Not to a client that takes no answers: they would pile up.
+        answer = self._visitor.turned_away(data, may_answer=not self.writing_paused)
+        if answer is None:
             return False
         self.transport.write(answer)
         connection.answered(self._open.now())
@@ -185,8 +190,6 @@ class _Protocol(web.RequestHandler):
         super().pause_writing()
         if self._connection is not None:
             self._connection.answer_since = self._open.now()
-        if self._visitor is not None:
-            self._visitor.leave_alone()
 
     def resume_writing(self) -> None:
         """It does now."""
@@ -204,8 +207,10 @@ class _Protocol(web.RequestHandler):
         if self._connection is not None:
             self._connection.asked(body, self._open.now())
         if self._visitor is not None:
-            length = int(message.headers.get("Content-Length", 0))
-            self._visitor.asked(None if message.chunked else length)
+            # After a tunnel or another protocol was asked for, bytes are no body.
+            counts = not (message.chunked or message.upgrade or message.method == METH_CONNECT)
+            length = int(message.headers.get("Content-Length", 0)) if counts else None
+            self._visitor.asked(length)
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
@@ -214,9 +219,16 @@ class _Protocol(web.RequestHandler):
         response, reset = await super().finish_response(request, resp, start_time)
         if self._connection is not None:
             self._connection.answered(self._open.now())
-        if self._visitor is not None and response.keep_alive:
-            self._visitor.answered()
+            if self._visitor is not None and response.keep_alive:
+                self._visitor.answered()
+                self._settle(self._connection)
         return response, reset
+
+    def _settle(self, connection: Connection) -> None:
+        """Tell the doorman what the parser knows."""
+        if self._visitor is not None:
+            left = self._messages or self._upgraded or not connection.body.is_eof()
+            self._visitor.settle(nothing_left=not left)
 
     def handle_error(
         self,

@@ -10,10 +10,16 @@ from typing import Final
 
 MAX_BYTES: Final = 16 * 1024
 """Of a request; longer ones go to the parser."""
+MAX_HEAD_BYTES: Final = 8_000
+MAX_LINES: Final = 100
+"""With these, no name and no value is too long for the parser, and no head has too many."""
 
 _WITH_CARE: Final = (
     rb"authorization|connection|content-length|expect|proxy-connection|transfer-encoding|upgrade"
+    rb"|content-(?:location|range)|etag|max-forwards|sec-websocket-[a-z0-9-]+|server"
 )
+_ONCE: Final = (b"\r\ncontent-type:", b"\r\nuser-agent:")
+_HOST: Final = b"\r\nhost:"
 _OTHERS: Final = (
     rb"(?:(?i:connection): ?(?i:keep-alive)\r\n"
     rb"|(?!(?i:%s):)[!#$%%&'*+.^_`|~0-9A-Za-z-]++:[\t -~]*+\r\n)*+" % _WITH_CARE
@@ -51,4 +57,12 @@ class PlainRequests:
         authorization, before, after = head["authorization"], head["length"], head["length_after"]
         if (before and after) or head.end() + int(before or after or 0) != len(data):
             return None
-        return authorization.decode()
+        return authorization.decode() if _is_usual(head[0]) else None
+
+
+def _is_usual(head: bytes) -> bool:
+    """Whether nothing is there twice or too large that the parser refuses then."""
+    if len(head) > MAX_HEAD_BYTES or head.count(b"\r\n") > MAX_LINES:
+        return False
+    lowered = head.lower()
+    return lowered.count(_HOST) == 1 and all(lowered.count(each) < 2 for each in _ONCE)

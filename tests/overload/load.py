@@ -23,6 +23,9 @@ class Outcome:
 
     offered: int = 0
     seconds: float = 0.0
+    """For how long there were requests."""
+    in_time: int = 0
+    """Right answers that came within these."""
     latencies: list[float] = field(default_factory=list)
     """Of right answers, from the moment at which the request was due."""
     shed: dict[int, int] = field(default_factory=lambda: dict.fromkeys(BUSY, 0))
@@ -34,8 +37,8 @@ class Outcome:
 
     @property
     def rate(self) -> float:
-        """Right answers a second."""
-        return self.right / self.seconds
+        """Right answers a second, without those that came when nothing was asked any more."""
+        return self.in_time / self.seconds
 
     @property
     def unsent(self) -> int:
@@ -58,6 +61,7 @@ class Connections:
         self._open: set[_Wire] = set()
         self._more: Iterator[Item] | None = None
         self.outcome = Outcome()
+        self._ends = 0.0
 
     async def open(self, number: int) -> None:
         """Have so many."""
@@ -73,7 +77,7 @@ class Connections:
 
     async def keep_busy(self, requests: Iterator[Item], seconds: float) -> Outcome:
         """Send the next request over a connection as soon as the one before it is answered."""
-        outcome = self.outcome = Outcome(seconds=seconds)
+        outcome = self._begin(seconds)
         self._more = requests
         while self._free:
             self._send_more(self._free.popleft())
@@ -85,9 +89,9 @@ class Connections:
     async def offer(self, requests: Iterator[Item], rate: float, seconds: float) -> Outcome:
         """Send so many requests a second, whatever becomes of them."""
         loop = asyncio.get_running_loop()
-        outcome = self.outcome = Outcome(seconds=seconds)
-        start = due = loop.time()
-        while (now := loop.time()) < start + seconds:
+        outcome = self._begin(seconds)
+        due = loop.time()
+        while (now := loop.time()) < self._ends:
             while due <= now:
                 outcome.offered += 1
                 self._give((due, next(requests)))
@@ -96,6 +100,11 @@ class Connections:
         self._waiting.clear()
         await self._answers()
         return outcome
+
+    def _begin(self, seconds: float) -> Outcome:
+        self._ends = asyncio.get_running_loop().time() + seconds
+        self.outcome = Outcome(seconds=seconds)
+        return self.outcome
 
     async def _answers(self) -> None:
         loop = asyncio.get_running_loop()
@@ -120,6 +129,7 @@ class Connections:
         now, outcome = asyncio.get_running_loop().time(), self.outcome
         if wire.check(status, body):
             outcome.latencies.append(now - wire.due)
+            outcome.in_time += now <= self._ends
         elif status in BUSY and b"\r\nretry-after:" in head:
             outcome.shed[status] += 1
         else:

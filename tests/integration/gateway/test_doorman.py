@@ -16,7 +16,7 @@ from chassis import log
 from chassis.clock import system_clock
 from chassis.places import WAITING_PER_PLACE, Places
 from chassis.settings import Address
-from gateway import http_server
+from gateway import http_server, key_cache
 from gateway.auth import Authenticator, Caller
 from gateway.buckets import Buckets, Rate
 from gateway.connections import Connections, Patience
@@ -32,7 +32,6 @@ PLACES = 8
 ROOM = PLACES // 2 * (1 + WAITING_PER_PLACE)
 """How many of one organization's are in or wait."""
 SECONDS = 10.0
-LOG = log.configure("gateway", "error")
 
 
 def get(path: str = "/Users/1", token: str = "acme", more: str = "") -> bytes:
@@ -49,7 +48,8 @@ class Server:
     """A gateway's HTTP server before an application that takes a place for each request."""
 
     def __init__(self, rate: Rate) -> None:
-        self.gate = Gate(Buckets(rate), Places(PLACES, full, 60.0), Tally(LOG))
+        logger = log.configure("gateway", "error")
+        self.gate = Gate(Buckets(rate), Places(PLACES, full, 60.0), Tally(logger))
         self.open = asyncio.Event()
         self.asked: list[str] = []
         self.cache: KeyCache[Caller] = KeyCache()
@@ -60,12 +60,16 @@ class Server:
         keys = Authenticator(None, self.cache, Guesses(1), {}, system_clock)
         app = web.Application()
         app.router.add_route("*", "/scim/{path:.*}", self._answer)
-        self.connections = Connections(LOG, patience=Patience(answer=1.0))
+        self.connections = Connections(logger, patience=Patience(answer=1.0))
         doorman = Doorman("/scim", keys, self.gate)
-        self.runner = Runner(app, LOG, self.connections, doorman)
+        self.runner = Runner(app, logger, self.connections, doorman)
 
     async def _answer(self, request: web.Request) -> web.Response:
         self.asked.append(request.path)
+        if request.path == "/scim/large":
+            return web.Response(body=b"x" * 2**24)
+        if request.path == "/scim/early":
+            return web.Response(status=404, headers={"Answered-By": "the application"})
         await request.read()
         headers = {"Answered-By": "the application"}
         try:
@@ -81,18 +85,17 @@ async def serving(rate: Rate = Rate(1e6, 10**6)) -> AsyncIterator[Server]:  # no
     server = Server(rate)
     await server.runner.listen(Address("127.0.0.1", 0))
 
-    async def heartbeat() -> None:
-        while True:
-            server.cache.apply(keys_pb2.WatchKeysResponse())
-            await asyncio.sleep(0.1)
-
-    beating = asyncio.create_task(heartbeat())
     try:
         yield server
     finally:
-        beating.cancel()
         server.open.set()
         await server.runner.cleanup()
+
+
+@pytest.fixture(autouse=True)
+def _keys_last(monkeypatch: pytest.MonkeyPatch):
+    """There is no keysvc here that tells again and again that nothing has changed."""
+    monkeypatch.setattr(key_cache, "SILENCE_SECONDS", 600.0)
 
 
 @pytest.fixture
@@ -244,8 +247,61 @@ async def test_what_comes_in_parts_is_left_to_the_parser_and_the_next_is_looked_
     await client.send(*parts)
     assert await client.answers(1) == [(503, True)]
     await client.send(get())
-    whole_head = b"\r\n\r\n" in parts[0]
-    assert await client.answers(1) == [FROM_DOORMAN if whole_head else (503, True)]
+    assert await client.answers(1) == [FROM_DOORMAN]
+
+
+async def test_a_body_that_was_not_waited_for_belongs_to_its_request(server: Server):
+    """The answer is there before the body is; what looks like a request is a part of it."""
+    await filled(server)
+    client = await connect(server)
+    head, _, body = post(b"x" * 10 + get()).partition(b"\r\n\r\n")
+    await client.send(head.replace(b"/Users/1", b"/early") + b"\r\n\r\n" + body[:10])
+    assert await client.answers(1) == [(404, True)]
+    await client.send(body[10:], get())
+    assert await client.answers(1) == [FROM_DOORMAN]
+    assert server.gate._coming == {}
+
+
+@pytest.mark.parametrize("empty", [b"\r\n", b"\r\n\r\n", b"\n"])
+async def test_empty_lines_before_a_request_are_not_its_head(server: Server, empty: bytes):
+    """The parser passes over them; nobody may take a part of its body for another request."""
+    await filled(server)
+    client = await connect(server)
+    length = 400
+    begin = empty + get("/early", more=f"Content-Length: {length}\r\n")
+    # Were the empty lines the head, all that they announce were here.
+    await client.send(begin + b"x" * (len(b"\r\n\r\n") + length - len(begin)))
+    assert await client.answers(1) == [(404, True)]
+    await client.send(get())
+    assert server.gate._coming == {}
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await client.answer()
+
+
+async def test_what_follows_a_tunnel_is_answered_in_its_turn(server: Server):
+    """Its content is read as requests, whatever its length says."""
+    client = await connect(server)
+    tail = get("/Users/tail", "initech")
+    head = f"CONNECT a:1 HTTP/1.1\r\nHost: a\r\nContent-Length: {len(tail)}\r\n\r\n".encode()
+    await client.send(head + tail)
+    await filled(server)
+    await client.send(get("/Users/next"))
+    assert (await client.answer())[0] == 404
+    server.open.set()
+    assert (await client.answer())[2] == b"/scim/Users/tail"
+
+
+async def test_a_client_that_took_its_time_is_looked_at_again(server: Server):
+    clients = [await connect(server, unread_bytes=4_096)]
+    clients[0].writer.transport.pause_reading()
+    await clients[0].send(get("/large", "initech"))
+    await asyncio.sleep(0.1)
+    clients[0].writer.transport.resume_reading()
+    assert (await clients[0].answer())[0] == 200
+    await filled(server)
+    await clients[0].send(get())
+    assert await clients[0].answers(1) == [FROM_DOORMAN]
 
 
 async def test_bytes_that_belong_to_a_request_before_are_not_taken_for_another(server: Server):
@@ -283,7 +339,7 @@ async def test_refusals_that_nobody_reads_do_not_pile_up(server: Server):
 async def test_a_connection_whose_requests_are_refused_is_not_idle(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr(http_server, "KEEPALIVE_SECONDS", 0.6)
+    monkeypatch.setattr(http_server, "KEEPALIVE_SECONDS", 1.5)
     async with serving() as server:
         await filled(server)
         client = await connect(server)

@@ -239,6 +239,7 @@ async def test_in_bunches_nobody_waits_for_more_than_a_moment():
     assert len(visitors.order) == NUMBER + 1
 
 
+@pytest.mark.usefixtures("patient")
 async def test_in_bunches_all_who_wait_are_let_in_at_once_if_all_can_be():
     places = Places(NUMBER, Full, LONG, bunches=True)
     visitors = Visitors(places)

@@ -19,8 +19,12 @@ KEY = "Authorization: Bearer abc"
 NEXT = b"GET /next HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
-def request(*headers: str, first: str = f"GET {USERS} HTTP/1.1", body: str = "") -> bytes:
-    return "\r\n".join([first, "Host: a", *headers, "", body]).encode("latin-1")
+FIRST = f"GET {USERS} HTTP/1.1"
+
+
+def request(*headers: str, first: str = FIRST, host: str = "Host: a", body: str = "") -> bytes:
+    lines = [first, *([host] if host else []), *headers, "", body]
+    return "\r\n".join(lines).encode("latin-1")
 
 
 @pytest.mark.parametrize(
@@ -38,6 +42,10 @@ def request(*headers: str, first: str = f"GET {USERS} HTTP/1.1", body: str = "")
         request(KEY, first=f"GET {USERS}?filter=userName+eq+%22a%22 HTTP/1.1"),
         request(KEY, first=f"DELETE {GROUPS}/1 HTTP/1.1"),
         request(KEY, "Content-Length: 12", body="\r\n\r\nGET / HT"),
+        request("Content-Type: a", "User-Agent: b", KEY),
+        request(KEY, "X-Long: " + "a" * 7_800),
+        request(KEY, *["X: a"] * 90),
+        request(KEY, "Content-Length: 16000", body="a" * 16_000),
     ],
 )
 def test_what_clients_usually_send_is_plain(data: bytes):
@@ -88,6 +96,16 @@ def test_what_clients_usually_send_is_plain(data: bytes):
         request(KEY, first=f"GET http://a{USERS} HTTP/1.1"),
         request(KEY, first=f"GET {USERS}ü HTTP/1.1"),
         b"\r\n" + request(KEY),
+        request(KEY, host=""),
+        request(KEY, "HOST: b"),
+        *[
+            request(KEY, f"{name}: a", f"{name.lower()}: a")
+            for name in ("Content-Type", "User-Agent", "ETag", "Server", "Max-Forwards")
+        ],
+        request(KEY, "Sec-WebSocket-Key1: a"),
+        request(KEY, "X-Long: " + "a" * 8_200),
+        request(KEY, "X-" + "a" * 8_200 + ": a"),
+        request(KEY, *["X: a"] * 100),
         request(KEY).replace(b"\r\n", b"\n"),
         request(KEY, "X-Long: " + "a" * MAX_BYTES),
     ],
@@ -165,12 +183,15 @@ TEXTS = st.lists(PIECES, max_size=4).map("".join)
 NAMES = st.sampled_from(
     [
         *["Authorization", "Content-Length", "Transfer-Encoding", "Connection", "Upgrade"],
+        *["Host", "Content-Type", "User-Agent", "ETag", "Server", "Sec-WebSocket-Version"],
         *["Expect", "Accept", "content-length ", "Proxy-Connection", "TE", "Trailer", "X-\x7f"],
     ]
 )
-USUAL = st.sampled_from([KEY, "Content-Length: 2", "Content-Length: 0", "Accept: b"])
+USUAL = st.sampled_from(
+    [KEY, "Content-Length: 2", "Content-Length: 0", "Accept: b", "Content-Type: c", "host: d"]
+)
 HEADERS = USUAL | st.builds("{}:{}".format, NAMES, TEXTS) | TEXTS
-FIRST_LINES = st.just(f"GET {USERS} HTTP/1.1") | st.builds(
+FIRST_LINES = st.just(FIRST) | st.builds(
     "{} {}{} {}".format,
     st.sampled_from(["GET", "POST", "CONNECT", "PRI"]),
     st.sampled_from([USERS, GROUPS, "*"]),
@@ -180,10 +201,12 @@ FIRST_LINES = st.just(f"GET {USERS} HTTP/1.1") | st.builds(
 
 
 @settings(max_examples=500)
-@given(FIRST_LINES, st.lists(HEADERS, max_size=5), TEXTS)
-@example(f"GET {USERS} HTTP/1.1", [KEY, "Content-Length: 2"], "{}")
-def test_what_is_plain_means_the_same_to_the_parser(first: str, headers: list[str], body: str):
-    data = request(*headers, first=first, body=body)
+@given(FIRST_LINES, st.sampled_from(["Host: a"] * 3 + [""]), st.lists(HEADERS, max_size=5), TEXTS)
+@example(FIRST, "Host: a", [KEY, "Content-Length: 2"], "{}")
+def test_what_is_plain_means_the_same_to_the_parser(
+    first: str, host: str, headers: list[str], body: str
+):
+    data = request(*headers, first=first, host=host, body=body)
     authorization = REQUESTS.authorization(data)
     if authorization is None:
         return
