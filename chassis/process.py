@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import gc
 import re
 import resource
 import signal
@@ -11,6 +12,8 @@ from typing import Any, Final
 
 import uvloop
 
+YOUNG_OBJECTS: Final = 10_000
+"""How many more objects there are before the collector looks at the new ones."""
 _PR_SET_DUMPABLE: Final = 4  # prctl(2)
 _MAY_BE_SECRET: Final = re.compile(r"@|-----|[\w+-]{20}|://[^/,\[]*:(?!\d{1,5}(?:[/,]|$))")
 """Somebody's password for a host, with its @ or in a port's place, the head of a private key, or
@@ -47,6 +50,7 @@ def run(main: Callable[[Stop], Coroutine[Any, Any, None]]) -> None:
 
     One that cannot start (StartError) exits with 1 and its reason.
     """
+    _collect_garbage_rarely()
     reasons: list[str] = []
     try:
         uvloop.run(_until_told(main))
@@ -54,6 +58,13 @@ def run(main: Callable[[Stop], Coroutine[Any, Any, None]]) -> None:
         reasons += _texts(errors)
     if reasons:
         sys.exit("; ".join(reasons))
+
+
+def _collect_garbage_rarely() -> None:
+    """Spare the collector what was imported, which stays: to look at all of it stops the loop."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
 
 
 def _texts(errors: BaseExceptionGroup[StartError]) -> list[str]:
