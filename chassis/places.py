@@ -9,7 +9,7 @@ from typing import Final
 WAIT_SECONDS: Final = 2.0
 WAITING_PER_PLACE: Final = 4
 """How many wait for each place: at the usual pace all of them get one within WAIT_SECONDS."""
-BUNCH_SECONDS: Final = 0.02
+BUNCH_SECONDS: Final = 0.05
 """How long a place stays free at most until there are enough for a bunch."""
 
 _Turn = asyncio.Future[None]

@@ -27,6 +27,7 @@ class Gate:
         self._places = places
         self._tally = tally
         self._coming: Counter[str] = Counter()
+        self._full = full()  # told to many, raised to nobody
         rate = buckets.rate
         self._policy = f'"{_POLICY}";q={rate.burst};w={ceil(rate.window)}'
 
@@ -58,7 +59,7 @@ class Gate:
         if wait:
             return _too_many(self._buckets.rate, wait)
         has_room = self._places.has_room(organization_id, self._coming.total(), of_it)
-        return None if has_room else full()
+        return None if has_room else self._full
 
     def comes(self, organization_id: str) -> None:
         """Count a request that will ask to enter."""
