@@ -200,13 +200,19 @@ def patient(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(chassis.places, "BUNCH_SECONDS", LONG)
 
 
-@pytest.mark.usefixtures("patient")
-async def test_in_bunches_those_who_wait_are_let_in_together():
-    """Half of the places that they may have are free then."""
+async def crowded() -> tuple[Places, Visitors]:
+    """Places with bunches, all taken by two names of which more wait."""
     places = Places(NUMBER, Full, LONG, bunches=True)
     visitors = Visitors(places)
     await visitors.send("acme", 10)
     await visitors.send("initech", 10)
+    return places, visitors
+
+
+@pytest.mark.usefixtures("patient")
+async def test_in_bunches_those_who_wait_are_let_in_together():
+    """Half of the places that they may have are free then."""
+    places, visitors = await crowded()
 
     await visitors.end(NUMBER // 2 - 1)
     assert (len(visitors.order), places.running) == (NUMBER, NUMBER // 2 + 1)
@@ -227,10 +233,7 @@ async def test_in_bunches_one_that_waits_alone_has_a_share_to_fill_and_no_more()
 
 
 async def test_in_bunches_nobody_waits_for_more_than_a_moment():
-    places = Places(NUMBER, Full, LONG, bunches=True)
-    visitors = Visitors(places)
-    await visitors.send("acme", 10)
-    await visitors.send("initech", 10)
+    places, visitors = await crowded()
 
     await visitors.end(1)
     async with asyncio.timeout(100 * BUNCH_SECONDS):
