@@ -34,7 +34,7 @@ class GroupsServicer(groups_pb2_grpc.GroupServiceServicer):
         organization_id = wire.to_uuid("organization_id", request.organization_id)
         profile = wire_group.to_profile(request.group)
         groups.check(profile)
-        members = wire_group.to_first_members(request)
+        members = await wire_group.to_first_members(request)
         group = await self._store.create(
             organization_id,
             profile,
@@ -96,7 +96,7 @@ class GroupsServicer(groups_pb2_grpc.GroupServiceServicer):
             wire.to_uuid("organization_id", request.organization_id),
             wire.to_uuid("group.id", request.group.id),
             decide,
-            wire_group.to_change(request.members),
+            await wire_group.to_change(request.members),
             now=self._clock(),
             origin=wire.to_origin(context),
             validate_only=request.validate_only,

@@ -28,18 +28,20 @@ from usersvc.users import (
 KEY_ID_KEY: Final = "x-key-id"
 MAX_REQUEST_ID: Final = 100
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_ANY_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def is_uuid(text: str) -> bool:
+    """Whether a text is a UUID in its usual form (RFC 9562 section 4), in any case."""
+    return _ANY_UUID.fullmatch(text) is not None
 
 
 def to_uuid(field: str, text: str) -> UUID:
     """An id of a request; refuses (InvalidField) what is no UUID in its usual form."""
-    try:
-        value = UUID(text)
-    except ValueError:
-        raise InvalidField(field, "is no UUID") from None
-    if str(value) != text.lower():
+    if not is_uuid(text):
         raise InvalidField(field, "is no UUID")
-    return value
+    return UUID(text)
 
 
 def to_origin(context: "grpc.aio.ServicerContext[Any, Any]") -> Origin:
