@@ -19,7 +19,12 @@ MAX_DEPTH: Final = 32
 MAX_CONTAINERS: Final = 120_000
 """How many objects and arrays a body has at most; that is a group with all its members."""
 
-_STRING: Final = re.compile(rb'"(?:[^"\\]+|\\.)*+"', re.DOTALL)
+_STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+"""A JSON string, or the rest of the body after a quote that nothing closes.
+
+The closing quote is optional: otherwise the search would start again at each later quote of a body
+that never closes its string, in quadratic time.
+"""
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 Resource = dict[str, Any]
