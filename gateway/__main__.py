@@ -58,6 +58,8 @@ from gateway.sso.services import Services
 from gateway.sso.views import SingleSignOn, routes
 from gateway.sso.worker import Worker
 from gateway.turned_away import Tally, full
+from gateway.worker import SWITCH_SECONDS
+from gateway.worker import Worker as ParsingWorker
 
 OFF: Final = "single sign-on is off: GATEWAY_SAML_KEY is not set"
 
@@ -66,6 +68,7 @@ def main() -> None:
     """Read the settings and serve until told to stop."""
     try:
         process.keep_memory_private()
+        sys.setswitchinterval(SWITCH_SECONDS)
         settings = gateway_settings.read(os.environ)
     except process.StartError as error:
         sys.exit(f"gateway: {error}")
@@ -190,6 +193,8 @@ class Assembly:
         }
 
     def _scim(self, table: Table) -> ScimEndpoint:
+        parsing = ParsingWorker()
+        self._ends.callback(parsing.close)
         return ScimEndpoint(
             table,
             self._guards.authenticator,
@@ -199,6 +204,7 @@ class Assembly:
             refusals=self._guards.refusals,
             gate=self._guards.gate,
             bodies=self._guards.bodies,
+            worker=parsing,
         )
 
     def _portal(self) -> list[web.RouteDef]:

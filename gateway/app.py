@@ -13,12 +13,14 @@ from aiohttp.hdrs import METH_CONNECT
 from chassis.log import Logger
 from gateway.auth import Authenticator, Caller
 from gateway.bodies import Bodies, Body
+from gateway.cpu_meter import CpuMeter
 from gateway.exchange import (
     MAX_BODY_BYTES,
     Answer,
     Document,
     Exchange,
     RefusedPart,
+    Result,
     error_answer,
     parameters,
 )
@@ -31,6 +33,7 @@ from gateway.scim.errors import ScimError
 from gateway.scim.responses import dumps
 from gateway.scim.schema import USER, ResourceType
 from gateway.turned_away import TurnedAwayError
+from gateway.worker import Worker
 
 PREFIX: Final = "/webhooks/ad/v1/scim"
 HOME: Final = "/dashboard/"
@@ -57,6 +60,7 @@ class ScimEndpoint:
         refusals: RefusalLog,
         gate: Gate,
         bodies: Bodies,
+        worker: Worker,
     ) -> None:
         self._table = table
         self._authenticator = authenticator
@@ -66,6 +70,7 @@ class ScimEndpoint:
         self._refusals = refusals
         self._gate = gate
         self._bodies = bodies
+        self._worker = worker
 
     async def __call__(self, request: web.Request) -> web.Response:
         """Find the route, verify the key, let the route answer; turn refusals into answers."""
@@ -109,10 +114,24 @@ class ScimEndpoint:
         organization_id = story.caller.organization_id
         with self._bodies.of(organization_id) as hold:
             story.body = Body(request, hold)
-            first = story.body.receive if request.method in _WITH_BODY else None
+            has_body = request.method in _WITH_BODY
+            first = (lambda: self._receive(story)) if has_body else None
             async with self._gate.entered(organization_id, first):
                 user_type = await self._resource_types.user(organization_id, story.request_id)
-                return await match.handler(self._exchange(request, story, user_type))
+                exchange = self._exchange(request, story, user_type)
+                try:
+                    return await story.meter.measure(match.handler(exchange))
+                finally:
+                    self._gate.charge_cpu(organization_id, story.meter.seconds)
+
+    async def _receive(self, story: "_Story") -> None:
+        """Receive the body, and charge its bytes to the organization before it is parsed."""
+        body = story.body
+        assert body is not None  # noqa: S101 - set by the only caller
+        try:
+            await body.receive()
+        finally:
+            self._gate.charge_bytes(story.caller.organization_id, body.received_bytes)
 
     def _exchange(self, request: web.Request, story: "_Story", user_type: ResourceType) -> Exchange:
         caller = story.caller
@@ -123,11 +142,20 @@ class ScimEndpoint:
             resource_id=story.resource_id,
             parameters=parameters(request),
             headers=request.headers,
-            read=story.document,
+            load=story.document,
             user_type=user_type,
             refused=story.parts,
             count_more=lambda requests: self._gate.count_more(caller.organization_id, requests),
+            body_bytes=len(story.body.data) if story.body else 0,
+            offload=lambda function: self._offload(story, function),
         )
+
+    async def _offload(self, story: "_Story", function: Callable[[], Result]) -> Result:
+        outcome, seconds = await self._worker.run(story.caller.organization_id, function)
+        story.meter.seconds += seconds
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
 
     def _tell(self, request: web.Request, answer: Answer, story: "_Story") -> None:
         # Neither the path nor the query as they came: they may hold names, even keys.
@@ -157,11 +185,12 @@ class _Story:
     error: ScimError | None = None
     body: Body | None = None
     parts: list[RefusedPart] = field(default_factory=list)
+    meter: CpuMeter = field(default_factory=CpuMeter)
     started: float = field(default_factory=time.perf_counter)
 
-    async def document(self) -> Document:
+    def document(self) -> Document:
         """What the body says."""
-        return {} if self.body is None else await self.body.document()
+        return {} if self.body is None else self.body.document()
 
 
 def _refused(request: web.Request, story: _Story) -> Iterator[Refused]:

@@ -169,7 +169,12 @@ class Body:
         except BodyLostError as lost:
             raise invalid_syntax(str(lost)) from None
 
-    async def document(self) -> Document:
+    @property
+    def received_bytes(self) -> int:
+        """How many bytes came, even if they were refused before the last one."""
+        return self._hold.size
+
+    def document(self) -> Document:
         """The JSON object that was received; refuses (400 invalidSyntax) what is none."""
         return resource.loads(self.data)
 

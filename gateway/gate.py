@@ -10,6 +10,11 @@ from chassis.places import Places
 from gateway.buckets import Buckets, Rate
 from gateway.turned_away import Tally, TurnedAwayError, Why, full
 
+BYTES_PER_REQUEST: Final = 32 * 1024
+"""Each full 32 KiB of a body counts as one more request. Entra's bodies are smaller."""
+CPU_SECONDS_PER_REQUEST: Final = 0.0025
+"""Each full 2.5 ms of CPU time counts as one more request; an ordinary one takes 0.3 ms."""
+
 _POLICY: Final = "organization"
 
 Before = Callable[[], Awaitable[None]]
@@ -106,6 +111,18 @@ class Gate:
         """Count what came inside another request; what is too much is held against later ones."""
         self._buckets.owe(organization_id, requests)
 
+    def charge_bytes(self, organization_id: str, size: int) -> None:
+        """Charge what a body cost to receive, even one that is refused."""
+        self._charge(organization_id, size // BYTES_PER_REQUEST)
+
+    def charge_cpu(self, organization_id: str, seconds: float) -> None:
+        """Charge the CPU time that a request took, even one that is refused."""
+        self._charge(organization_id, int(seconds / CPU_SECONDS_PER_REQUEST))
+
+    def _charge(self, organization_id: str, requests: int) -> None:
+        if requests:
+            self._buckets.owe(organization_id, requests)
+
     def turned_away(self, error: TurnedAwayError, organization_id: str) -> None:
         """Note who had to go."""
         self._tally.note(error.why, organization_id)
@@ -147,7 +164,8 @@ def _too_many(rate: Rate, seconds: float) -> TurnedAwayError:
     return TurnedAwayError(
         Why.RATE,
         429,
-        f"Your organization sends more than {rate.per_second:g} requests a second. Nothing was "
-        "done for this one; send it again after the seconds in Retry-After.",
+        f"Your organization sends more than {rate.per_second:g} requests a second; a large one "
+        "counts as several. Nothing was done for this one; send it again after the seconds in "
+        "Retry-After.",
         seconds,
     )

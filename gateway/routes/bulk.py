@@ -1,23 +1,33 @@
 """The endpoint /Bulk (RFC 7644 section 3.7): each operation as the single request it stands for."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
 
 from chassis.log import Logger
-from gateway.exchange import Answer, Document, Exchange, RefusedPart, answer
+from gateway.exchange import (
+    MAX_INLINE_BYTES,
+    Answer,
+    Document,
+    Exchange,
+    RefusedPart,
+    answer,
+)
 from gateway.routes.table import Table, path_segments
 from gateway.scim import bulk, bulk_plan
 from gateway.scim import bulk_references as references
 from gateway.scim.bulk import BulkRequest, Operation
-from gateway.scim.bulk_plan import Complete, Referrers, Run
+from gateway.scim.bulk_plan import Complete, Referrers, Run, Step
 from gateway.scim.bulk_response import Result, bulk_response
 from gateway.scim.errors import ScimError, invalid_value, shown
 from gateway.scim.patch import PATCH_OP_URN
+from gateway.scim.responses import dumps
 
 SECONDS: Final = 60.0
 """After this time no further operation of a bulk request is begun."""
 
+Computed = TypeVar("Computed")
 Seconds = Callable[[], float]
 """A clock that only ever goes forward."""
 
@@ -32,9 +42,9 @@ class Bulk:
 
     async def post(self, exchange: Exchange) -> Answer:
         """POST /Bulk: 200 with a result for each operation that was carried out or refused."""
-        request = bulk.parse(await exchange.document())
-        exchange.count_more(max(0, len(request.operations) - 1))
-        execution = _Execution(self, exchange, request, self._seconds() + SECONDS)
+        plan = await exchange.parsed(_Plan.of)
+        exchange.count_more(max(0, len(plan.request.operations) - 1))
+        execution = _Execution(self, exchange, plan, self._seconds() + SECONDS)
         results = await execution.results()
         exchange.refused.extend(
             RefusedPart(each.operation.method, each.operation.path, each.operation.data, each.error)
@@ -48,20 +58,27 @@ class Bulk:
         return self._seconds() >= end
 
     async def send(
-        self, exchange: Exchange, method: str, path: str, data: Document, version: str | None
+        self,
+        exchange: Exchange,
+        method: str,
+        path: str,
+        data: Document,
+        *,
+        version: str | None = None,
+        size: int = 0,
     ) -> Answer:
-        """Answer one operation as if it had come alone. All that fails is a ScimError."""
+        """Answer one operation, with data of about `size` bytes, as if it had come alone.
 
-        async def read() -> Document:
-            return data
-
+        All that fails is a ScimError.
+        """
         match = self._resources.match(method, path_segments(path))
         part = dataclasses.replace(
             exchange,
             resource_id=match.resource_id,
             parameters={},
             headers={} if version is None else {"If-Match": version},
-            read=read,
+            load=lambda: data,
+            body_bytes=size,
         )
         try:
             return await match.handler(part)
@@ -77,24 +94,49 @@ class Bulk:
             ) from None
 
 
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A bulk request, and all of its execution that can be computed before it begins."""
+
+    request: BulkRequest
+    steps: Sequence[Step]
+    referrers: Referrers
+    sizes: Sequence[int]
+    """The bytes of each operation's data, as JSON."""
+
+    @classmethod
+    def of(cls, document: Document) -> "_Plan":
+        """Parse and plan a request; refuses what `bulk.parse` refuses."""
+        request = bulk.parse(document)
+        operations = request.operations
+        return cls(
+            request,
+            bulk_plan.plan(operations),
+            Referrers(operations),
+            [len(dumps(each.data)) for each in operations],
+        )
+
+
 class _Execution:
     """One bulk request while it is carried out."""
 
-    def __init__(self, sender: Bulk, exchange: Exchange, request: BulkRequest, end: float) -> None:
+    def __init__(self, sender: Bulk, exchange: Exchange, plan: _Plan, end: float) -> None:
         self._sender = sender
         self._exchange = exchange
-        self._request = request
+        self._request = plan.request
+        self._steps = plan.steps
+        self._sizes = plan.sizes
         self._end = end
         self._ids: dict[str, str] = {}
         self._results: dict[int, Result] = {}
         self._incomplete: set[int] = set()
-        self._referrers = Referrers(request.operations)
+        self._referrers = plan.referrers
         # Operations that may not leave anything, and the bulkId whose circle stays open.
         self._lost: dict[int, str | None] = {}
 
     async def results(self) -> list[Result]:
         """Carry out the plan until it ends or too much failed; results in the request's order."""
-        for step in bulk_plan.plan(self._request.operations):
+        for step in self._steps:
             if self._has_failed_enough():
                 break
             match step:
@@ -122,21 +164,38 @@ class _Execution:
             if step.index in self._lost:
                 raise _refers_to_open(self._lost[step.index])
             self._check_time()
-            data = _without(operation, step.without)
-            self._check_references({*references.of_path(operation.path), *references.of_data(data)})
-            path = references.resolved_path(operation.path, self._ids)
+            path, data = await self._resolved(step)
             location = self._exchange.base_url + path
             reply = await self._sender.send(
                 self._exchange,
                 operation.method,
                 path,
-                references.resolved(data, self._ids),
-                operation.version,
+                data,
+                version=operation.version,
+                size=self._sizes[step.index],
             )
         except ScimError as error:
             self._fail(step.index, error, None if operation.method == "POST" else location)
             return
         self._succeed(step, reply, location)
+
+    async def _resolved(self, step: Run) -> tuple[str, Document]:
+        """The path and the data of an operation, with ids in the place of its references."""
+        operation = self._request.operations[step.index]
+        if not operation.references:
+            return operation.path, dict(operation.data or {})
+
+        def resolve() -> tuple[str, Document]:
+            data = _without(operation, step.without)
+            self._check_references({*references.of_path(operation.path), *references.of_data(data)})
+            path = references.resolved_path(operation.path, self._ids)
+            return path, references.resolved(data, self._ids)
+
+        return await self._computed(self._sizes[step.index], resolve)
+
+    async def _computed(self, size: int, function: Callable[[], Computed]) -> Computed:
+        """The result of a function that reads `size` bytes of data, in the worker if many."""
+        return function() if size <= MAX_INLINE_BYTES else await self._exchange.offload(function)
 
     def _told_location(self, operation: Operation) -> str | None:
         """Where an operation was to be; section 3.7 wants it of one that failed, too."""
@@ -161,14 +220,16 @@ class _Execution:
             return  # it was not even created
         data = _only(self._request.operations[step.index], step.members)
         created = self._results[step.index]
-        try:
+        size = self._sizes[step.index]
+
+        def resolve() -> Document:
             self._check_references(references.of_data(data))
+            return _adding(references.resolved(data, self._ids))
+
+        try:
+            addition = await self._computed(size, resolve)
             reply = await self._sender.send(
-                self._exchange,
-                "PATCH",
-                self._path(created),
-                _adding(references.resolved(data, self._ids)),
-                None,
+                self._exchange, "PATCH", self._path(created), addition, size=size
             )
         except ScimError as error:
             await self._give_up(step.index, error)
@@ -207,7 +268,7 @@ class _Execution:
         if result.operation.creates is not None:
             self._ids.pop(result.operation.creates, None)
         try:
-            await self._sender.send(self._exchange, "DELETE", self._path(result), {}, None)
+            await self._sender.send(self._exchange, "DELETE", self._path(result), {})
         except ScimError:
             return  # gone already, or the service is: the client reads before it repeats
 

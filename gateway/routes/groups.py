@@ -4,7 +4,8 @@ Members are sets that only usersvc knows: no request that changes some of them
 reads the others.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from cloudacademy.users.v1 import groups_pb2 as pb
@@ -14,6 +15,7 @@ from gateway import wire, wire_group
 from gateway.exchange import Answer, Exchange, resource_answer
 from gateway.group_client import GroupClient
 from gateway.preconditions import is_known
+from gateway.routes.patching import patched
 from gateway.routes.search import Found, Part
 from gateway.routes.versions import changed, unraced, wanted_etag
 from gateway.scim import patch as scim_patch
@@ -40,7 +42,7 @@ class Groups:
     async def create(self, exchange: Exchange) -> Answer:
         """POST /Groups (section 3.3)."""
         view = _projection(exchange)
-        document = resource.read(GROUP, await exchange.document())
+        document = await exchange.parsed(partial(resource.read, GROUP))
         created = await self._client.create(
             pb.CreateGroupRequest(
                 organization_id=exchange.organization_id,
@@ -81,7 +83,7 @@ class Groups:
     async def replace(self, exchange: Exchange) -> Answer:
         """PUT /Groups/{id} (section 3.5.1): what the client leaves out is cleared."""
         view = _projection(exchange)
-        document = resource.read(GROUP, await exchange.document())
+        document = await exchange.parsed(partial(resource.read, GROUP))
         members = _exactly(document)
         updated = await self._update(
             exchange,
@@ -99,9 +101,8 @@ class Groups:
         large: no answer to a change of one member grows with the group.
         """
         view = _projection(exchange)
-        operations = scim_patch.parse(await exchange.document())
+        operations, changes = await exchange.parsed(_read_patch)
         etag = await self._etag(exchange)
-        changes = scim_patch.member_changes(GROUP, operations)
         if changes is None:
             group = await unraced(lambda: self._patch_read(exchange, operations, etag), etag)
         else:
@@ -148,7 +149,7 @@ class Groups:
         if etag and group.etag != etag:
             raise changed()
         before = await self._document(exchange, EVERYTHING, group)
-        after = scim_patch.apply(GROUP, before, operations)
+        after = await patched(exchange, GROUP, before, operations)
         return await self._update(
             exchange,
             wire_group.to_group(after),
@@ -236,6 +237,14 @@ class Groups:
             request = _members_of(exchange, view, group)
             members = [each async for each in self._client.members(request, exchange.origin)]
         return wire_group.from_group(group, members, exchange.base_url)
+
+
+def _read_patch(
+    document: Mapping[str, Any],
+) -> tuple[tuple[scim_patch.Operation, ...], scim_patch.MemberChanges | None]:
+    """The operations of a PATCH, and the change of members that they come down to, if they do."""
+    operations = scim_patch.parse(document)
+    return operations, scim_patch.member_changes(GROUP, operations)
 
 
 def _members_of(

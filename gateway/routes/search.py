@@ -90,7 +90,7 @@ class Search:
 
     async def post(self, exchange: Exchange) -> Answer:
         """POST to /.search (section 3.4.3)."""
-        return await self._answer(exchange, search.from_document(await exchange.document()))
+        return await self._answer(exchange, await exchange.parsed(search.from_document))
 
     async def _answer(self, exchange: Exchange, request: SearchRequest) -> Answer:
         if request.cursor is None:

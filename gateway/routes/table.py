@@ -1,13 +1,14 @@
 """Which path and method lead where."""
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import unquote
 
 from gateway.exchange import Answer, Exchange
 from gateway.scim.errors import ScimError, shown
 
-Handler = Callable[[Exchange], Awaitable[Answer]]
+Handler = Callable[[Exchange], Coroutine[Any, Any, Answer]]
 Methods = Mapping[str, Handler]
 
 

@@ -1,6 +1,7 @@
 """The endpoint /Users (RFC 7644 section 3)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from cloudacademy.users.v1 import users_pb2 as pb
@@ -10,11 +11,12 @@ from gateway import wire
 from gateway.clients import UserClient
 from gateway.exchange import Answer, Exchange, resource_answer
 from gateway.preconditions import is_known
+from gateway.routes.patching import patched
 from gateway.routes.search import Found, Part
 from gateway.routes.versions import changed, unraced, wanted_etag
 from gateway.scim import patch as scim_patch
 from gateway.scim import projection, resource
-from gateway.scim.schema import USER, ResourceType
+from gateway.scim.schema import USER, AttributePath, ResourceType
 from gateway.wire_extension import is_own
 
 
@@ -29,7 +31,7 @@ class Users:
     async def create(self, exchange: Exchange) -> Answer:
         """POST /Users (section 3.3)."""
         view = _projection(exchange)
-        document = resource.read(exchange.user_type, await exchange.document())
+        document = await exchange.parsed(partial(resource.read, exchange.user_type))
         created = await self._client.create(
             pb.CreateUserRequest(
                 organization_id=exchange.organization_id,
@@ -73,7 +75,7 @@ class Users:
         access back because a client did not mention it.
         """
         view = _projection(exchange)
-        document = resource.read(exchange.user_type, await exchange.document())
+        document = await exchange.parsed(partial(resource.read, exchange.user_type))
         fields = wire.user_fields(exchange.user_type)
         if "active" not in document:
             fields.remove("active")
@@ -92,9 +94,8 @@ class Users:
         Answered with 200 and the resource: clients of Entra's kind read it.
         """
         view = _projection(exchange)
-        operations = scim_patch.parse(await exchange.document())
+        operations, assignments = await exchange.parsed(partial(_read_patch, exchange.user_type))
         etag = await self._etag(exchange)
-        assignments = scim_patch.assignments(exchange.user_type, operations)
         if assignments and not any(map(is_own, assignments)):
             values, fields = wire.from_assignments(assignments)
             user = await self._update(exchange, values, fields, etag, _user_view(view))
@@ -122,7 +123,7 @@ class Users:
         if etag and user.etag != etag:
             raise changed()
         before = _document(exchange, user)
-        after = scim_patch.apply(exchange.user_type, before, operations)
+        after = await patched(exchange, exchange.user_type, before, operations)
         fields = _changed_fields(before, after, exchange.user_type)
         if not fields:
             return user
@@ -164,6 +165,14 @@ class Users:
             return (await self._get(exchange)).etag
 
         return await wanted_etag(exchange, current)
+
+
+def _read_patch(
+    user_type: ResourceType, document: Mapping[str, Any]
+) -> tuple[tuple[scim_patch.Operation, ...], Mapping[AttributePath, Any] | None]:
+    """The operations of a PATCH, and the assignments that they come down to, if they do."""
+    operations = scim_patch.parse(document)
+    return operations, scim_patch.assignments(user_type, operations)
 
 
 def _user_view(view: projection.Projection) -> pb.UserView:

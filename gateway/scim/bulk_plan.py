@@ -85,6 +85,7 @@ class _Planner:
         self._done: set[int] = set()
         self._open: set[int] = set()
         self._incomplete: dict[int, tuple[set[int], frozenset[str]]] = {}
+        self._waiters: dict[int, list[int]] = {}
 
     def plan(self) -> tuple[Step, ...]:
         for index in range(len(self._operations)):
@@ -117,6 +118,8 @@ class _Planner:
             missing = frozenset(self._operations[each].creates or "" for each in visit.waits_for)
             without = members_that_wait(operation.data, missing)
             self._incomplete[index] = (visit.waits_for, without)
+            for each in visit.waits_for:
+                self._waiters.setdefault(each, []).append(index)
         self._steps.append(Run(index, without))
         self._open.discard(index)
         self._done.add(index)
@@ -124,7 +127,8 @@ class _Planner:
 
     def _complete(self, done: int) -> None:
         """Whatever waited for this operation alone can be completed now."""
-        for index, (waits_for, members) in list(self._incomplete.items()):
+        for index in self._waiters.pop(done, ()):
+            waits_for, members = self._incomplete[index]
             waits_for.discard(done)
             if not waits_for:
                 del self._incomplete[index]

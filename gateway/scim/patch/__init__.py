@@ -9,7 +9,7 @@ empty string clears, Add replaces a single value, and Remove with a `value` remo
 """
 
 from gateway.scim.patch.assignments import assignments
-from gateway.scim.patch.budget import MAX_STEPS
+from gateway.scim.patch.budget import MAX_STEPS, OverBudgetError
 from gateway.scim.patch.members import MemberChanges, member_changes
 from gateway.scim.patch.message import MAX_OPERATIONS, PATCH_OP_URN, Op, Operation, parse
 from gateway.scim.patch.whole import apply
@@ -21,6 +21,7 @@ __all__ = [
     "MemberChanges",
     "Op",
     "Operation",
+    "OverBudgetError",
     "apply",
     "assignments",
     "member_changes",

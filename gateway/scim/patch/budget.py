@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from gateway.scim import filter as filters
-from gateway.scim.errors import too_many
+from gateway.scim.errors import ScimError
 from gateway.scim.filter import Compare, Filter, Operator
 from gateway.scim.schema import Attribute, Type
 from gateway.scim.values import Json
@@ -22,6 +22,18 @@ _FOLDING: Final = 12  # times longer than with ASCII it takes to fold the case o
 _LONGEST_SLOW_NEEDLE: Final = 100  # behind that, a search for a text is linear
 
 
+class OverBudgetError(ScimError):
+    """A PATCH takes more steps than it may (400 tooMany)."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            400,
+            "tooMany",
+            "The PATCH asks too much of too many values; send fewer operations at once,"
+            " or filters with fewer conditions.",
+        )
+
+
 class Budget:
     """The steps that are left of what a PATCH may take."""
 
@@ -34,10 +46,7 @@ class Budget:
         """Take steps away; refuses (tooMany) more of them than are left, before they are done."""
         self._left -= steps
         if self._left < 0:
-            raise too_many(
-                "The PATCH asks too much of too many values; send fewer operations at once,"
-                " or filters with fewer conditions."
-            )
+            raise OverBudgetError
 
 
 def filter_steps(tree: Filter, elements: Sequence[Json]) -> int:

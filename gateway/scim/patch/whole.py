@@ -5,7 +5,7 @@ from typing import Any
 
 from gateway.scim import resource as resources
 from gateway.scim import values
-from gateway.scim.patch.budget import Budget
+from gateway.scim.patch.budget import MAX_STEPS, Budget
 from gateway.scim.patch.changes import changes, required
 from gateway.scim.patch.elements import changed, check_immutable
 from gateway.scim.patch.message import Op, Operation
@@ -16,16 +16,20 @@ Resource = dict[str, Any]
 
 
 def apply(
-    resource_type: ResourceType, resource: Mapping[str, Any], operations: Iterable[Operation]
+    resource_type: ResourceType,
+    resource: Mapping[str, Any],
+    operations: Iterable[Operation],
+    max_steps: int = MAX_STEPS,
 ) -> Resource:
     """The resource as all the operations leave it; the one passed in stays as it is.
 
     An operation that cannot be carried out refuses them all: invalidPath, invalidFilter,
-    invalidValue, mutability or noTarget; tooMany, if all together are too much work.
+    invalidValue, mutability or noTarget; OverBudgetError (tooMany), if all together are more work
+    than `max_steps`, each about the comparison of one value with one other.
     """
     result = _copy(resource_type, resource)
     touched: dict[AttributePath, Op] = {}
-    budget = Budget()
+    budget = Budget(max_steps)
     for change in changes(resource_type, operations, budget):
         target = change.target
         holder = result.setdefault(target.extension, {}) if target.extension else result

@@ -7,7 +7,7 @@ import structlog
 
 from chassis.places import WAITING_PER_PLACE, Places
 from gateway.buckets import Buckets, Rate
-from gateway.gate import Gate
+from gateway.gate import BYTES_PER_REQUEST, CPU_SECONDS_PER_REQUEST, Gate
 from gateway.turned_away import Tally, TurnedAwayError, full
 
 
@@ -143,3 +143,26 @@ async def test_those_who_come_have_taken_what_is_left_of_a_rate():
     assert refusal is not None
     assert refusal.status == 429
     assert ours.refusal("initech") is None
+
+
+@pytest.mark.parametrize("requests", [0, 1, 20])
+async def test_bytes_and_cpu_time_count_as_requests(requests: int):
+    for_bytes, for_cpu = gate(Rate(per_second=10, burst=50)), gate(Rate(per_second=10, burst=50))
+    for_bytes.charge_bytes("acme", requests * BYTES_PER_REQUEST + 100)
+    for_cpu.charge_cpu("acme", (requests + 0.5) * CPU_SECONDS_PER_REQUEST)
+
+    left = f'"organization";r={50 - requests};t='
+    assert remaining(for_bytes).startswith(left)
+    assert remaining(for_cpu).startswith(left)
+
+
+async def test_a_charge_beyond_the_rate_keeps_out_its_organization_alone():
+    ours = gate(Rate(per_second=10, burst=50))
+    ours.charge_bytes("acme", 60 * BYTES_PER_REQUEST)
+
+    with pytest.raises(TurnedAwayError) as turned_away:
+        await ours.enter("acme")
+    async with ours.entered("initech"):
+        pass
+
+    assert (turned_away.value.status, turned_away.value.headers) == (429, {"Retry-After": "2"})

@@ -42,10 +42,7 @@ def clock() -> datetime:
 
 
 async def ask(sources: Sequence[Listed], **parameters: str) -> Any:
-    async def read() -> dict[str, Any]:
-        return {}
-
-    exchange = Exchange("r", "https://x", Caller("o", "k"), "", parameters, NONE, read)
+    exchange = Exchange("r", "https://x", Caller("o", "k"), "", parameters, NONE, dict)
     answer = await Search(sources, Cursors(b"s" * 32, clock)).get(exchange)
     return json.loads(answer.body)
 

@@ -1,0 +1,41 @@
+"""How much CPU time one request takes of the event loop's thread."""
+
+from collections.abc import Coroutine, Generator
+from time import thread_time
+from types import coroutine
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+
+
+class CpuMeter:
+    """Adds up the CPU seconds of the steps of a coroutine, and those of a worker on its behalf."""
+
+    __slots__ = ("seconds",)
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    @coroutine
+    def measure(self, measured: Coroutine[Any, Any, Result]) -> Generator[Any, Any, Result]:
+        """Await a coroutine, and count the CPU time between its suspensions.
+
+        An event loop runs one step of one task at a time, so the thread's CPU clock before and
+        after a step tells what the step took. Time in which the coroutine waits is not counted.
+        """
+        resume: Any = measured.send
+        value: Any = None
+        while True:
+            began = thread_time()
+            try:
+                awaited = resume(value)
+            except StopIteration as stop:
+                result: Result = stop.value
+                return result
+            finally:
+                self.seconds += thread_time() - began
+            try:
+                value = yield awaited
+                resume = measured.send
+            except BaseException as error:  # noqa: BLE001 - cancellation, too, is the coroutine's
+                value, resume = error, measured.throw

@@ -1,0 +1,67 @@
+"""A bounded worker thread for computations that would hold up the event loop.
+
+Python threads share one interpreter lock, so a thread does not add speed. It lets the event loop
+take the lock back every SWITCH_SECONDS and answer other requests during a long computation.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from time import thread_time
+from typing import Final, TypeVar
+
+from chassis.places import Places
+from gateway.turned_away import full
+
+SWITCH_SECONDS: Final = 0.001
+"""How long a thread may keep the interpreter lock while another waits (`sys.setswitchinterval`).
+
+A request takes the lock about eight times. With Python's default of 5 ms, a busy worker would add
+up to 40 ms to each request of everybody else.
+"""
+WAIT_SECONDS: Final = 5.0
+MAX_WAITING: Final = 64
+
+Result = TypeVar("Result")
+
+
+class Worker:
+    """Runs pure functions one at a time, in a thread; organizations take turns.
+
+    At most MAX_WAITING computations wait, half of them of one organization, each for at most
+    WAIT_SECONDS; others are refused (TurnedAwayError, 503).
+    """
+
+    def __init__(self) -> None:
+        self._slots = Places(1, full, WAIT_SECONDS, room=MAX_WAITING)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="worker")
+
+    async def run(
+        self, organization_id: str, function: Callable[[], Result]
+    ) -> tuple[Result | Exception, float]:
+        """What a function returns or raises, and the CPU seconds that it took."""
+        await self._slots.take(organization_id)
+        loop = asyncio.get_running_loop()
+        future = self._thread.submit(_timed, function)
+
+        def release(_: "Future[tuple[Result | Exception, float]]") -> None:
+            # The slot is free once the thread is, even if the request was cancelled before.
+            loop.call_soon_threadsafe(self._slots.give_back, organization_id)
+
+        future.add_done_callback(release)
+        return await asyncio.wrap_future(future)
+
+    def close(self) -> None:
+        """Take nothing more."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+
+def _timed(function: Callable[[], Result]) -> tuple[Result | Exception, float]:
+    began = thread_time()
+    outcome: Result | Exception
+    try:
+        outcome = function()
+    except Exception as error:  # noqa: BLE001 - raised where the result is awaited
+        # Its frames belong to this thread's call and would keep the whole document alive.
+        outcome = error.with_traceback(None)
+    return outcome, thread_time() - began

@@ -1,0 +1,121 @@
+"""The worker thread for long computations."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from gateway.scim.errors import invalid_value
+from gateway.turned_away import TurnedAwayError
+from gateway.worker import MAX_WAITING, Worker
+
+
+@pytest.fixture
+def worker() -> Iterator[Worker]:
+    made = Worker()
+    yield made
+    made.close()
+
+
+class Blocked:
+    """A computation that goes on until it is told to end."""
+
+    def __init__(self) -> None:
+        self.began = threading.Event()
+        self.end = threading.Event()
+
+    def __call__(self) -> str:
+        self.began.set()
+        assert self.end.wait(30)
+        return "done"
+
+    async def is_running(self) -> None:
+        await asyncio.to_thread(self.began.wait, 30)
+
+
+async def test_a_result_comes_with_the_cpu_time_that_it_took(worker: Worker):
+    outcome, seconds = await worker.run("acme", lambda: sum(range(100_000)))
+    nothing, less = await worker.run("acme", lambda: None)
+
+    assert (outcome, nothing) == (4_999_950_000, None)
+    assert seconds > less >= 0
+
+
+async def test_an_exception_is_returned_without_the_frames_of_the_thread(worker: Worker):
+    def refuse() -> None:
+        raise invalid_value("no")
+
+    outcome, _ = await worker.run("acme", refuse)
+
+    assert isinstance(outcome, Exception)
+    assert (str(outcome), outcome.__traceback__) == ("no", None)
+
+
+async def test_organizations_take_turns(worker: Worker):
+    first, order = Blocked(), []
+    running = asyncio.create_task(worker.run("acme", first))
+    await first.is_running()
+    others = [
+        asyncio.create_task(worker.run(name, lambda name=name: order.append(name)))
+        for name in ("acme", "acme", "acme", "initech")
+    ]
+    await asyncio.sleep(0)
+    first.end.set()
+    await asyncio.gather(running, *others)
+
+    assert order.index("initech") <= 1
+
+
+async def test_one_organization_fills_half_of_the_queue_at_most(worker: Worker):
+    first = Blocked()
+    running = asyncio.create_task(worker.run("acme", first))
+    await first.is_running()
+    waiting = [
+        asyncio.create_task(worker.run("acme", lambda: None)) for _ in range(MAX_WAITING // 2)
+    ]
+    await asyncio.sleep(0)
+
+    with pytest.raises(TurnedAwayError) as refused:
+        await worker.run("acme", lambda: None)
+    other = asyncio.create_task(worker.run("initech", lambda: "in"))
+    await asyncio.sleep(0)
+    first.end.set()
+    await asyncio.gather(running, *waiting)
+
+    assert refused.value.status == 503
+    assert (await other)[0] == "in"
+
+
+async def test_a_cancelled_request_keeps_its_slot_until_the_thread_is_free(worker: Worker):
+    first = Blocked()
+    running = asyncio.create_task(worker.run("acme", first))
+    await first.is_running()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    second = asyncio.create_task(worker.run("acme", lambda: "second"))
+    await asyncio.sleep(0)
+    waited = not second.done()
+    first.end.set()
+
+    assert waited
+    assert (await second)[0] == "second"
+
+
+async def test_the_event_loop_turns_while_a_computation_goes_on(worker: Worker):
+    computed = threading.Event()
+
+    def compute() -> None:
+        for _ in range(200):
+            sum(range(20_000))
+        computed.set()
+
+    turns = 0
+    running = asyncio.create_task(worker.run("acme", compute))
+    while not computed.is_set():
+        await asyncio.sleep(0)
+        turns += 1
+    await running
+
+    assert turns > 10
