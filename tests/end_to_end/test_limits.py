@@ -115,6 +115,19 @@ async def test_over_the_rate_requests_are_429_in_scim_s_form_and_the_next_organi
         assert reply.headers["RateLimit"] == '"organization";r=0;t=1'
 
 
+async def test_large_refused_bodies_count_as_several_requests(organizations: Organizations):
+    greedy, modest = await organizations.client(), await organizations.client()
+    numbers = {"userName": "a", "emails": [1] * 300_000}  # 600 KiB: 18 more requests each
+
+    refused = [await greedy("POST", "/Users", numbers) for _ in range(2)]
+    served = await modest("GET", "/Users?count=0")
+
+    assert [each.status for each in refused] == [400, 429]
+    assert int(refused[0].headers["RateLimit"].partition("r=")[2].partition(";")[0]) <= 1
+    assert "a large one counts as several" in refused[1].document["detail"]
+    assert served.status == 200
+
+
 async def test_an_answer_over_the_rate_has_a_body_only_where_one_may_be(
     organizations: Organizations,
 ):
