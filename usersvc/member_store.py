@@ -23,17 +23,17 @@ class Found:
     Newcomers and groups cannot be deleted before the transaction ends.
     """
 
-    members: Sequence[UUID] = ()
+    members: Sequence[str] = ()
     """Users that were members when the group was not locked yet."""
-    newcomers: Sequence[UUID] = ()
-    groups: Sequence[UUID] = ()
+    newcomers: Sequence[str] = ()
+    groups: Sequence[str] = ()
 
 
 async def find(
     db: asyncpg.Connection,
     organization_id: UUID,
     group_id: UUID,
-    ids: Sequence[UUID],
+    ids: Sequence[str],
     *,
     all_as_newcomers: bool = False,
 ) -> Found:
@@ -52,7 +52,7 @@ async def find(
 
 
 async def are_members(
-    db: asyncpg.Connection, organization_id: UUID, group_id: UUID, user_ids: Sequence[UUID]
+    db: asyncpg.Connection, organization_id: UUID, group_id: UUID, user_ids: Sequence[str]
 ) -> bool:
     """Whether users are all direct members of a group."""
     if not user_ids:
@@ -75,7 +75,7 @@ async def check(
     group_id: UUID,
     change: MemberChange,
     found: Found,
-) -> list[UUID]:
+) -> list[str]:
     """The ids to add that are nobody's.
 
     Refuses the first of them (MemberNotFound) unless they are to be kept, and one that closes a
@@ -128,9 +128,9 @@ _FIND: Final = """
          ORDER BY user_id
            FOR KEY SHARE
     )
-    SELECT ARRAY(SELECT user_id FROM member) AS members,
-           ARRAY(SELECT user_id FROM newcomer) AS newcomers,
-           ARRAY(SELECT group_id
+    SELECT ARRAY(SELECT user_id::text FROM member) AS members,
+           ARRAY(SELECT user_id::text FROM newcomer) AS newcomers,
+           ARRAY(SELECT group_id::text
                    FROM groups
                   WHERE organization_id = $1 AND group_id = ANY($3::uuid[])) AS groups
 """
@@ -155,7 +155,7 @@ _ABOVE: Final = """
                                 AND member_group_id = above.group_id
                              OFFSET 0) AS holder
     )
-    SELECT ARRAY(SELECT group_id FROM above)
+    SELECT ARRAY(SELECT group_id::text FROM above)
 """
 
 # A name is looked up for each member of the page, never for more.
