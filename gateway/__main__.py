@@ -87,6 +87,7 @@ async def serve(settings: Settings, stop: process.Stop) -> None:
     ):
         channels, metrics = Channels(users, keys, traces), Metrics()
         guards = Guards(settings, channels, logger)
+        ends.callback(guards.worker.close)
         app = Assembly(settings, channels, guards, ends, logger).application(metrics)
         ends.enter_context(admin_port(settings.admin, metrics, {}, logger))
         runner = Runner(app, logger, guards.connections, guards.doorman)
@@ -129,6 +130,7 @@ class Guards:
             Buckets(settings.rate), Places(settings.max_requests, full, bunches=True), tally
         )
         self.bodies = Bodies()
+        self.worker = ParsingWorker()
         self.pages = PageGate(settings.pages, self.bodies, tally)
         self.connections = Connections(log, limit=settings.max_connections)
         self.refusals = RefusalLog(ActivityServiceStub(channels.users), system_clock, log)
@@ -139,7 +141,7 @@ class Guards:
 
     def observe(self, metrics: Metrics) -> None:
         """Let the metrics tell of them."""
-        for each in (self.refusals, self.gate, self.bodies, self.connections):
+        for each in (self.refusals, self.gate, self.bodies, self.worker, self.connections):
             each.observe(metrics)
 
 
@@ -193,8 +195,6 @@ class Assembly:
         }
 
     def _scim(self, table: Table) -> ScimEndpoint:
-        parsing = ParsingWorker()
-        self._ends.callback(parsing.close)
         return ScimEndpoint(
             table,
             self._guards.authenticator,
@@ -204,7 +204,7 @@ class Assembly:
             refusals=self._guards.refusals,
             gate=self._guards.gate,
             bodies=self._guards.bodies,
-            worker=parsing,
+            worker=self._guards.worker,
         )
 
     def _portal(self) -> list[web.RouteDef]:

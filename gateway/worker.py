@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from time import thread_time
 from typing import Final, TypeVar
 
+from chassis.metrics import Metrics
 from chassis.places import Places
 from gateway.turned_away import full
 
@@ -35,12 +36,23 @@ class Worker:
     def __init__(self) -> None:
         self._slots = Places(1, full, WAIT_SECONDS, room=MAX_WAITING)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="worker")
+        self._computations = 0
+
+    def observe(self, metrics: Metrics) -> None:
+        """Report how many computations there were, and how many wait."""
+        metrics.count(
+            "worker_computations", "Computations in the worker.", lambda: self._computations
+        )
+        metrics.gauge(
+            "worker_waiting", "Computations that wait for the worker.", lambda: self._slots.waiting
+        )
 
     async def run(
         self, organization_id: str, function: Callable[[], Result]
     ) -> tuple[Result | Exception, float]:
         """What a function returns or raises, and the CPU seconds that it took."""
         await self._slots.take(organization_id)
+        self._computations += 1
         loop = asyncio.get_running_loop()
         future = self._thread.submit(_timed, function)
 
