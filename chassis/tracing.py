@@ -25,10 +25,8 @@ _STATEMENT: Final = re.compile(
     r"\b(SELECT|INSERT|UPDATE|DELETE|LOCK|SET)\b(?:.*?\b(?:FROM|INTO|UPDATE)\s+(\w+))?", re.DOTALL
 )
 _UPDATE: Final = re.compile(r"\bUPDATE\s+(\w+)")
-_HEADER: Final = re.compile(
-    r"[ \t]*[\w!#$%&'*+.^`|~-]+[ \t]*=[ \t]*[ !#-+\--:<-\[\]-~]*[ \t]*", re.ASCII
-)
-"""As OpenTelemetry reads one: W3C's baggage, with blanks."""
+_HEADER: Final = re.compile(r"[\w!#$%&'*+.^`|~-]++[ \t]*+=[ \t]*+[ !#-+\--:<-\[\]-~]*+", re.ASCII)
+"""As OpenTelemetry reads one, without the blanks around it: W3C's baggage."""
 
 
 class Tracing:
@@ -151,8 +149,9 @@ def _refuse_what_would_be_logged() -> None:
         if "@" in os.environ.get(name, ""):
             raise StartError(f"{name} has a user in it: send a header instead")
     for name in ("OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"):
-        parts = [part for part in re.split(r"[ \t]*,[ \t]*", os.environ.get(name, "")) if part]
-        if not all(map(_HEADER.fullmatch, parts)):
+        value = os.environ.get(name, "")
+        parts = filter(None, (part.strip(" \t") for part in value.split(",")))
+        if value.isspace() or not all(map(_HEADER.fullmatch, parts)):
             raise StartError(f"{name} is not NAME=VALUE,NAME=VALUE with values as in an address")
 
 

@@ -25,9 +25,9 @@ _OTHERS: Final = (
     rb"|(?!(?i:%s):)[!#$%%&'*+.^_`|~0-9A-Za-z-]++:[\t -~]*+\r\n)*+" % _WITH_CARE
 )
 _LENGTH: Final = rb"(?:(?i:content-length): ?(?P<%s>[0-9]{1,7}+)\r\n%s)?+"
-_REQUEST_LINE: Final = rb"(?:GET|POST|PUT|PATCH|DELETE) (?:%s)[!-~]*+ HTTP/1\.1\r\n"
-_HEADERS: Final = (
-    _OTHERS
+_HEAD: Final = re.compile(
+    rb"(?:GET|POST|PUT|PATCH|DELETE) (?P<target>[!-~]++) HTTP/1\.1\r\n"
+    + _OTHERS
     + _LENGTH % (b"length", _OTHERS)
     + rb"(?i:authorization): ?(?P<authorization>[!-~]++ [!-~]++)\r\n"
     + _OTHERS
@@ -40,8 +40,7 @@ class PlainRequests:
     """Those with an Authorization header whose target begins with one of `paths`."""
 
     def __init__(self, paths: tuple[str, ...]) -> None:
-        begins = b"|".join(re.escape(each.encode()) for each in paths)
-        self._head = re.compile(_REQUEST_LINE % begins + _HEADERS)
+        self._paths = tuple(each.encode() for each in paths)
 
     def authorization(self, data: bytes) -> str | None:
         """The header, if the bytes are one whole request of these.
@@ -51,8 +50,8 @@ class PlainRequests:
         """
         if len(data) > MAX_BYTES:
             return None
-        head = self._head.match(data)
-        if head is None:
+        head = _HEAD.match(data)
+        if head is None or not head["target"].startswith(self._paths):
             return None
         authorization, before, after = head["authorization"], head["length"], head["length_after"]
         if (before and after) or head.end() + int(before or after or 0) != len(data):

@@ -18,6 +18,7 @@ from gateway.wire_extension import from_extensions, own, to_extensions
 
 Resource = dict[str, Any]
 
+_WORD_START: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _EXTENSION_FIELDS: Final = {ENTERPRISE_USER_URN: "enterprise"}
 _COMMON_FIELDS: Final = {
     ("meta", "created"): "create_time",
@@ -27,7 +28,7 @@ _COMMON_FIELDS: Final = {
 
 def snake(name: str) -> str:
     """`phoneNumbers` → `phone_numbers`, `x509Certificates` → `x509_certificates`."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+    return _WORD_START.sub("_", name).lower()
 
 
 def field_name(path: AttributePath) -> str | None:

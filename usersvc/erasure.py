@@ -16,7 +16,7 @@ BACKUPS_KEPT: Final = timedelta(days=30)
 SHORTEST: Final = 3
 """A shorter name is looked for as a whole text only: inside others it would be everywhere."""
 
-_ADDRESS: Final = re.compile(r'[^\s"<>,]+@[^\s"<>,]+')
+_BETWEEN_ADDRESSES: Final = re.compile(r'[\s"<>,]+')
 _ESCAPE: Final = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|(.))", re.DOTALL)
 
 
@@ -55,7 +55,12 @@ def person(user: User, linked_to: str, former: Iterable[str], names: Iterable[st
 
 def former_names(values: Iterable[str]) -> set[str]:
     """The names in logged values: an address wherever it stands, or the whole value."""
-    return {name for value in values for name in _ADDRESS.findall(value) or [value]}
+    return {name for value in values for name in _addresses(value) or [value]}
+
+
+def _addresses(text: str) -> list[str]:
+    """The words of a text that have an @ inside."""
+    return [word for word in _BETWEEN_ADDRESSES.split(text) if "@" in word[1:-1]]
 
 
 def spellings(names: Iterable[str]) -> list[str]:

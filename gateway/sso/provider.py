@@ -1,6 +1,5 @@
 """The two sides of single sign-on: Cloud Academy, and an organization's identity provider."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any, Final
 
 import xmlsec
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from onelogin.saml2.constants import OneLogin_Saml2_Constants as Saml
 from onelogin.saml2.settings import OneLogin_Saml2_Settings
 from onelogin.saml2.utils import OneLogin_Saml2_Utils
@@ -18,9 +18,6 @@ from chassis.process import StartError, shown
 ENTITY_ID: Final = "urn:federation:cloudacademy"
 ACS_PATH: Final = "/labs/social/complete/saml/"
 
-_CERTIFICATE: Final = re.compile(
-    r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL
-)
 _PROOF: Final = "one key pair"
 
 
@@ -145,7 +142,11 @@ def _read(what: str, path: Path) -> str:
 
 
 def _certificates(text: str) -> Sequence[str]:
-    return _CERTIFICATE.findall(text)
+    try:
+        certificates = x509.load_pem_x509_certificates(text.encode())
+    except ValueError:  # no certificate in it, or one that cannot be read
+        return ()
+    return [each.public_bytes(Encoding.PEM).decode() for each in certificates]
 
 
 def _is_for_development(certificate: str) -> bool:

@@ -10,9 +10,9 @@ from typing import Final
 
 from cloudacademy.keys.v1.sso_pb2 import SsoConnection
 
-_PEM: Final = re.compile(
-    r"-----BEGIN CERTIFICATE-----\s*([A-Za-z0-9+/=\s]+?)\s*-----END CERTIFICATE-----"
-)
+_BEGIN: Final = "-----BEGIN CERTIFICATE-----"
+_END: Final = "-----END CERTIFICATE-----"
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/=]++")
 _SEPARATORS: Final = re.compile(r"[\s,;]+")
 
 
@@ -72,28 +72,47 @@ def split_certificates(text: str) -> list[str]:
 
     Entra also gives out the base64 alone; it is taken, too.
     """
-    bodies = _PEM.findall(text)
+    bodies = _bodies(text)
     if not bodies and text.strip() and _is_base64(text):
-        bodies = [text]
+        bodies = [_without_blanks(text)]
     if not bodies:
         return [text] if text.strip() else []
-    return [_pem("".join(body.split())) for body in bodies]
+    return [_pem(body) for body in bodies]
 
 
 def thumbprints(certificates: Sequence[str]) -> list[str]:
     """What Entra shows as Thumbprint: SHA-1 of each certificate."""
     found = []
     for certificate in certificates:
-        body = _PEM.search(certificate)
-        if body and _is_base64(body[1]):
-            content = base64.b64decode("".join(body[1].split()))
-            found.append(hashlib.sha1(content, usedforsecurity=False).hexdigest().upper())
+        for body in _bodies(certificate)[:1]:
+            if _is_base64(body):
+                content = base64.b64decode(body)
+                found.append(hashlib.sha1(content, usedforsecurity=False).hexdigest().upper())
     return found
+
+
+def _bodies(text: str) -> list[str]:
+    """The base64 of each certificate in PEM (RFC 7468 section 5), without blanks.
+
+    The certificates come from people, and reading them has to stay linear in the text: each part
+    of it is looked at once.
+    """
+    found = []
+    for part in text.split(_BEGIN)[1:]:
+        body, end, _ = part.partition(_END)
+        body = _without_blanks(body)
+        if end and _BASE64.fullmatch(body):
+            found.append(body)
+    return found
+
+
+def _without_blanks(text: str) -> str:
+    return "".join(text.split())
 
 
 def _is_base64(text: str) -> bool:
     try:
-        base64.b64decode("".join(text.split()), validate=True)
+        base64.b64decode(_without_blanks(text), validate=True)
     except (binascii.Error, ValueError):
         return False
     return True
@@ -101,4 +120,4 @@ def _is_base64(text: str) -> bool:
 
 def _pem(body: str) -> str:
     lines = [body[start : start + 64] for start in range(0, len(body), 64)]
-    return "\n".join(("-----BEGIN CERTIFICATE-----", *lines, "-----END CERTIFICATE-----", ""))
+    return "\n".join((_BEGIN, *lines, _END, ""))

@@ -168,6 +168,25 @@ def test_certificates_are_taken_as_pem_one_after_the_other_or_as_base64_alone():
     assert thumbprints(split_certificates(PEM)) == ["4916D6BDB7F78E6803698CAB32D1586EA457DFC8"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        PEM.replace("-----BEGIN", f"-----BEGIN CERTIFICATE-----{' ' * 9}!-----BEGIN"),
+        f"subject=CN=a\n{PEM}\n-----BEGIN CERTIFICATE-----",
+        f"{PEM}-----BEGIN CERTIFICATE----- -----END CERTIFICATE-----",
+        f"-----END CERTIFICATE-----{PEM}-----BEGIN PUBLIC KEY-----AA==-----END PUBLIC KEY-----",
+    ],
+)
+def test_certificate_is_found_in_whatever_stands_around_it(text: str):
+    assert split_certificates(text) == split_certificates(PEM)
+
+
+@pytest.mark.parametrize("text", [PEM[:-1], PEM.replace("A", "!"), PEM[1:]])
+def test_text_without_a_whole_certificate_stays_one_text(text: str):
+    assert split_certificates(text) == [text]
+    assert thumbprints([text]) == []
+
+
 def test_the_form_of_a_connection_says_the_connection():
     connection = SsoConnection(
         sso_url="https://idp.test/", idp_entity_id="i", domains=["a.test", "b.test"]

@@ -1,0 +1,80 @@
+"""Regular expressions: compiled on import, and linear in the texts that they are used on."""
+
+import re
+
+import pytest
+
+from tests.regexes.growth import slow_attacks
+from tests.regexes.inventory import (
+    METHODS,
+    Use,
+    compiled,
+    misplaced,
+    patterns_in_memory,
+    trees,
+    uses,
+)
+
+USES = uses()
+
+
+@pytest.mark.parametrize("module", trees())
+def test_patterns_are_compiled_as_module_constants_only(module: str):
+    """Ruff (TID251) refuses the functions of `re` that take a pattern as a text."""
+    assert list(misplaced(trees()[module])) == []
+
+
+def test_every_pattern_in_memory_is_one_that_is_tested():
+    known = {f"{module}.{name}" for module, tree in trees().items() for name in compiled(tree)}
+    assert patterns_in_memory() == known
+    assert len(known) > 30
+    assert {use.method for use in USES} <= METHODS  # "unused": the test cannot see how it is used
+
+
+@pytest.mark.parametrize("use", USES, ids=str)
+def test_pattern_takes_linear_time_on_hostile_text(use: Use):
+    assert list(slow_attacks(use.pattern, use.method)) == []
+
+
+@pytest.mark.parametrize(
+    ("method", "pattern"),
+    [
+        ("sub", re.compile(rb'"(?:[^"\\]+|\\.)*+"', re.DOTALL)),
+        (
+            "sub",
+            re.compile(r"-----BEGIN CERTIFICATE-----\s*([A-Za-z0-9+/=\s]+?)\s*-----END CERT-----"),
+        ),
+        ("sub", re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERT-----", re.DOTALL)),
+        ("search", re.compile(r"x+y")),
+        ("sub", re.compile(r'[^\s"<>,]+@[^\s"<>,]+')),
+        ("sub", re.compile(r"[ \t]*,[ \t]*")),
+        ("fullmatch", re.compile(r"[ \t]*\w+=[ \t]*[ -~]*[ \t]*")),
+        ("fullmatch", re.compile(r"(a+)+b")),
+        ("fullmatch", re.compile(r"(?:a|a)*b")),
+        ("match", re.compile(r"(?:\w|\d_?)+!")),
+        ("match", re.compile(r"\d*\d*x")),
+        ("match", re.compile(rb"(?:.*,)*x")),
+        ("search", re.compile(r"<!--.*?-->", re.DOTALL)),
+        ("search", re.compile(r"\s+$")),
+        ("search", re.compile(r"://[^,]*:\d+$")),
+    ],
+    ids=lambda value: getattr(value, "pattern", value),
+)
+def test_slow_pattern_is_found_by_the_attacks(method: str, pattern: re.Pattern):
+    assert next(slow_attacks(pattern, method), None) is not None
+
+
+@pytest.mark.parametrize(
+    ("method", "pattern"),
+    [
+        ("sub", re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)),
+        ("match", re.compile(r"x+y")),
+        ("search", re.compile(r"(?<!x)x++y")),
+        ("fullmatch", re.compile(r"[^\s@]+@[^\s@]+")),
+        ("sub", re.compile(r"[\s,;]+")),
+        ("fullmatch", re.compile(r"[a-z]+(?:\.[a-z]+)*")),
+    ],
+    ids=lambda value: getattr(value, "pattern", value),
+)
+def test_linear_pattern_passes_the_attacks(method: str, pattern: re.Pattern):
+    assert list(slow_attacks(pattern, method)) == []
