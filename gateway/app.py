@@ -1,5 +1,6 @@
 """The HTTP application: every request in, exactly one SCIM answer and one log line out."""
 
+import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -39,6 +40,8 @@ PREFIX: Final = "/webhooks/ad/v1/scim"
 HOME: Final = "/dashboard/"
 NOBODY: Final = Caller("", "")
 
+_NOTED_AT_ONCE: Final = 25
+"""How many refused parts of a request are noted before others have their turn."""
 _WITH_BODY: Final = ("PATCH", "POST", "PUT")
 _TENANT: Final = path_segments(PREFIX)
 _UNEXPECTED: Final = "An Expect other than 100-continue is not understood; leave it out."
@@ -90,8 +93,7 @@ class ScimEndpoint:
             story.error = _fault(story.request_id)
             answer = error_answer(story.error)
         self._tell(request, answer, story)
-        for refused in _refused(request, story):
-            self._refusals.note(refused)
+        await self._note_refusals(request, story)
         return self._response(answer, story)
 
     def _response(self, answer: Answer, story: "_Story") -> web.Response:
@@ -157,6 +159,17 @@ class ScimEndpoint:
             raise outcome
         return outcome
 
+    async def _note_refusals(self, request: web.Request, story: "_Story") -> None:
+        """Put what was refused into the provisioning log; no fault there changes the answer."""
+        try:
+            for number, refused in enumerate(_refused(request, story), 1):
+                self._refusals.note(refused)
+                if number % _NOTED_AT_ONCE == 0:  # a bulk request has up to a thousand
+                    await asyncio.sleep(0)
+        except Exception as fault:  # noqa: BLE001 - the request has its answer
+            self._refusals.count_lost()
+            self._log.error("refusal not noted", request_id=story.request_id, exc_info=fault)
+
     def _tell(self, request: web.Request, answer: Answer, story: "_Story") -> None:
         # Neither the path nor the query as they came: they may hold names, even keys.
         self._log.info(
@@ -188,9 +201,13 @@ class _Story:
     meter: CpuMeter = field(default_factory=CpuMeter)
     started: float = field(default_factory=time.perf_counter)
 
+    parsed: Document | None = None
+    """What the body says, once the route has asked for it."""
+
     def document(self) -> Document:
         """What the body says."""
-        return {} if self.body is None else self.body.document()
+        self.parsed = {} if self.body is None else self.body.document()
+        return self.parsed
 
 
 def _refused(request: web.Request, story: _Story) -> Iterator[Refused]:
@@ -206,6 +223,7 @@ def _refused(request: web.Request, story: _Story) -> Iterator[Refused]:
             endpoint=endpoint,
             resource_id=_id(resource_id),
             body=b"" if part.data is None else dumps(part.data),
+            document=part.data,
         )
 
 
@@ -220,6 +238,7 @@ def _as_refused(request: web.Request, story: _Story, error: ScimError) -> Refuse
         body=b"" if story.body is None else story.body.data,
         client_address=request.remote or "",
         error=error,
+        document=story.parsed,
     )
 
 

@@ -65,6 +65,10 @@ class RefusalLog:
             "refusals_dropped", "Refused requests that are in no log.", lambda: self.dropped
         )
 
+    def count_lost(self) -> None:
+        """Count a refused request that could not be noted at all."""
+        self._not_kept += 1
+
     def note(self, refused: Refused) -> None:
         """Keep a request for the log if it belongs there: a change, or a key that has ended."""
         activity = self._activity(refused)

@@ -1,22 +1,24 @@
 """A refused request as the provisioning log tells it. Pure: no clock, no wire."""
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, Final
 
-import orjson
 from cloudacademy.users.v1 import activity_pb2 as pb
 
 from gateway.auth import Caller
 from gateway.errors import RefusedError
+from gateway.redaction import body_text, clean, detail_text, target_text
+from gateway.scim import resource
 from gateway.scim.errors import ScimError
 
 WRITES: Final = ("POST", "PUT", "PATCH", "DELETE")
-TARGET_CHARACTERS: Final = 2_000
-BODY_CHARACTERS: Final = 4_096
-DETAIL_CHARACTERS: Final = 4_000
 NAME_BYTES: Final = 1_024
+PARSED_BYTES: Final = 32 * 1024
+"""Of a body that the route did not parse: to parse a larger one here would keep others waiting."""
+MAX_CHANGES: Final = 1_000
+"""How many of the changes in a request are looked at to tell what it was about."""
 
 _ENDED_KEYS: Final = ("KEY_EXPIRED", "KEY_REVOKED", "INTEGRATION_INACTIVE")
 _ACTIONS: Final[Mapping[tuple[str, str], "pb.Activity.Action"]] = {
@@ -30,9 +32,8 @@ _ACTIONS: Final[Mapping[tuple[str, str], "pb.Activity.Action"]] = {
     ("DELETE", "Groups"): pb.Activity.ACTION_DELETE_GROUP,
 }
 _NAMES: Final = ("username", "displayname")
-_PASSWORD: Final = "password"  # noqa: S105 - the name of the attribute
-_HIDDEN: Final = "not kept"
-_KEY: Final = re.compile(r"\b(cak_(?:us|eu)_)[0-9A-Za-z]{20,}")
+_WORD_CHARACTERS: Final = 100
+"""Of a name, operation or path that is compared to ours, of which none is longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,8 @@ class Refused:
     body: bytes
     client_address: str
     error: ScimError
+    document: Mapping[str, Any] | None = None
+    """What the body says, if the route has parsed it."""
 
     @property
     def reason(self) -> str:
@@ -81,14 +84,15 @@ def ended_key_entry(refused: Refused) -> pb.Activity:
 
 def refused_entry(refused: Refused) -> pb.Activity:
     """The entry of a change that was refused."""
-    document = _document(refused.body)
+    document = _document(refused)
+    known: Mapping[str, Any] = {} if document is None else document
     return _entry(
-        refused,
+        replace(refused, document=document),
         organization_id=refused.caller.organization_id,
         key_id=refused.caller.key_id,
-        action=_action(refused, document),
+        action=_action(refused, known),
         resource_id=refused.resource_id,
-        resource_name=_name(document),
+        resource_name=_name(known),
     )
 
 
@@ -99,11 +103,11 @@ def _entry(refused: Refused, **fields: Any) -> pb.Activity:  # noqa: ANN401
         refused=True,
         refusal=pb.RefusedRequest(
             method=refused.method[:20],
-            target=_clean(refused.target)[:TARGET_CHARACTERS],
-            body=_clean(_without_passwords(refused.body))[:BODY_CHARACTERS],
+            target=target_text(refused.target),
+            body=body_text(refused.body, refused.document),
             status=error.status,
             error_type=error.scim_type or "",
-            detail=_clean(error.detail)[:DETAIL_CHARACTERS],
+            detail=detail_text(error.detail),
             reason=refused.reason,
             client_address=refused.client_address[:100],
         ),
@@ -111,27 +115,41 @@ def _entry(refused: Refused, **fields: Any) -> pb.Activity:  # noqa: ANN401
     )
 
 
-def _document(body: bytes) -> dict[str, Any]:
+def _document(refused: Refused) -> Mapping[str, Any] | None:
+    """What the body says; None where it is none that the routes would read, or a large one.
+
+    A member that is given twice is none of these: a parser keeps only one of the two.
+    """
+    if refused.document is not None or len(refused.body) > PARSED_BYTES:
+        return refused.document
     try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return {}
-    return document if isinstance(document, dict) else {}
+        return resource.loads(refused.body)
+    except ScimError:
+        return None
 
 
 def _name(document: Mapping[str, Any]) -> str:
     """The name that was tried to give somebody."""
-    folded = {key.lower(): value for key, value in document.items()}
+    named = {_word(key): value for key, value in islice(document.items(), MAX_CHANGES)}
     for each in _NAMES:
-        name = folded.get(each)
-        if isinstance(name, str) and len(name.encode(errors="replace")) <= NAME_BYTES:
-            return _clean(name)
+        name = named.get(each)
+        if not isinstance(name, str) or len(name) > NAME_BYTES:
+            continue
+        if len(name.encode(errors="replace")) <= NAME_BYTES:
+            return clean(name, NAME_BYTES)
     return ""
+
+
+def _word(value: object) -> str:
+    """A short text in lower case, to be compared; of any other value only a boolean has one."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return value[:_WORD_CHARACTERS].lower() if isinstance(value, str) else ""
 
 
 def _action(refused: Refused, document: Mapping[str, Any]) -> "pb.Activity.Action":
     action = _ACTIONS.get((refused.method, refused.endpoint), pb.Activity.ACTION_OTHER)
-    changes = list(_changes(document))
+    changes = list(islice(_changes(document), MAX_CHANGES))
     if action == pb.Activity.ACTION_UPDATE_USER:
         return _user_action(refused.method, changes)
     if action == pb.Activity.ACTION_UPDATE_GROUP and refused.method == "PATCH":
@@ -141,7 +159,7 @@ def _action(refused: Refused, document: Mapping[str, Any]) -> "pb.Activity.Actio
 
 def _user_action(method: str, changes: list[tuple[str, str, Any]]) -> "pb.Activity.Action":
     """Disabling is told before all else; enabling only when it is all that was asked for."""
-    active = [str(value).lower() for _, path, value in changes if path == "active"]
+    active = [_word(value) for _, path, value in changes if path == "active"]
     if "false" in active:
         return pb.Activity.ACTION_DISABLE_USER
     if method == "PATCH" and active and len(active) == len(changes):
@@ -163,42 +181,14 @@ def _changes(document: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
     """What a PATCH, or a whole resource, says: operation, path in lower case, value."""
     operations = document.get("Operations")
     if not isinstance(operations, list):
-        yield from (("replace", path.lower(), value) for path, value in document.items())
+        yield from (("replace", _word(path), value) for path, value in document.items())
         return
-    for each in operations:
+    for each in islice(operations, MAX_CHANGES):
         if not isinstance(each, dict):
             continue
-        operation, value = str(each.get("op", "")).lower(), each.get("value")
+        operation, value = _word(each.get("op")), each.get("value")
         path = each.get("path")
         if path is None and isinstance(value, dict):
-            yield from ((operation, name.lower(), inner) for name, inner in value.items())
+            yield from ((operation, _word(name), inner) for name, inner in value.items())
         else:
-            yield operation, str(path or "").lower(), value
-
-
-def _without_passwords(body: bytes) -> str:
-    """The body as it was sent, but for the passwords that some send though we take none."""
-    if _PASSWORD.encode() not in body.lower():
-        return body.decode(errors="replace")
-    document = _document(body)
-    return orjson.dumps(_hiding(document)).decode() if document else _HIDDEN
-
-
-def _hiding(value: Any) -> Any:  # noqa: ANN401 - any part of a document
-    if isinstance(value, list):
-        return [_hiding(each) for each in value]
-    if not isinstance(value, dict):
-        return value
-    hides_value = _PASSWORD in str(value.get("path", "")).lower()
-    return {
-        key: _HIDDEN
-        if _PASSWORD in key.lower() or (hides_value and key.lower() == "value")
-        else _hiding(each)
-        for key, each in value.items()
-    }
-
-
-def _clean(text: str) -> str:
-    """Text as a database can keep it, and without a key that was pasted where none belongs."""
-    kept = text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
-    return _KEY.sub(r"\1…", kept)
+            yield operation, _word(path), value

@@ -4,7 +4,6 @@ import re
 
 import pytest
 
-from tests.regexes.growth import slow_attacks
 from tests.regexes.inventory import (
     METHODS,
     Use,
@@ -14,6 +13,7 @@ from tests.regexes.inventory import (
     trees,
     uses,
 )
+from tests.regexes.slowness import slow_attacks
 
 USES = uses()
 
