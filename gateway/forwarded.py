@@ -1,6 +1,6 @@
 """Whose address a request has when it comes through proxies of ours."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import ip_address
 
 from aiohttp import web
@@ -18,12 +18,25 @@ def behind(app: web.Application, proxies: int) -> None:
     @web.middleware
     async def told(request: web.Request, handler: Handler) -> web.StreamResponse:
         lines = request.headers.getall("X-Forwarded-For", [])
-        entries = [entry.strip() for line in lines for entry in line.split(",")]
-        if len(entries) >= proxies and _is_address(entries[-proxies]):
-            request = request.clone(remote=entries[-proxies])
+        entry = entry_from_end(lines, proxies)
+        if _is_address(entry):
+            request = request.clone(remote=entry)
         return await handler(request)
 
     app.middlewares.append(told)
+
+
+def entry_from_end(lines: Sequence[str], place: int) -> str:
+    """The entry of a list in headers that is so far from its end; empty when there are fewer.
+
+    Clients may send hundreds of thousands of entries; none before that one is looked at.
+    """
+    for line in reversed(lines):
+        entries = line.rsplit(",", place)
+        if len(entries) >= place:
+            return entries[-place].strip()
+        place -= len(entries)
+    return ""
 
 
 def _is_address(text: str) -> bool:

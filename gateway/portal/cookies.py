@@ -1,6 +1,7 @@
 """The cookies: which session the browser is in, and which forms were given to it."""
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
@@ -54,7 +55,7 @@ class Cookies:
         self._drop(response, "form", "Strict")
 
     def _sent(self, request: web.Request, word: str) -> str:
-        value = request.cookies.get(self._name(word), "")
+        value = cookie(request.headers, self._name(word))
         # Ours are ASCII. Bytes that are no UTF-8 are surrogates here, which nothing else takes.
         return value if value.isascii() else ""
 
@@ -85,6 +86,19 @@ class Cookies:
         response.del_cookie(
             self._name(word), path="/", secure=self.secure, httponly=True, samesite=same_site
         )
+
+
+def cookie(headers: Mapping[str, str], name: str) -> str:
+    """The value of a cookie (RFC 6265 section 4.2.1), empty without one; of several, the last.
+
+    aiohttp's `cookies` makes an object of each of the thousands that a header may hold.
+    """
+    found = ""
+    for pair in headers.get("Cookie", "").split(";"):
+        key, _, value = pair.partition("=")
+        if key.strip() == name:
+            found = value.strip()
+    return found
 
 
 def new_form_value() -> str:

@@ -13,7 +13,7 @@ from chassis.log import Logger
 from gateway.bodies import BodyLostError, BodyTooLargeError, Holder, receive
 from gateway.errors import RefusedError
 from gateway.portal import problems
-from gateway.portal.forms import FIELD, FORM_TYPE, MAX_FORM_BYTES, is_from_here, parsed
+from gateway.portal.forms import FIELD, MAX_FORM_BYTES, is_form, is_from_here, parsed
 from gateway.portal.gate import PageGate, Visitor
 from gateway.portal.headers import SECURITY
 from gateway.portal.problems import Problem, ProblemError
@@ -107,7 +107,7 @@ class PortalEndpoint:
     async def _check_form(self, visit: Visit, hold: Holder) -> None:
         request = visit.request
         # Our forms have no files, so nothing needs the parser of those.
-        if request.content_type != FORM_TYPE or not is_from_here(request.headers, request.host):
+        if not (is_form(request.headers) and is_from_here(request.headers, request.host)):
             raise ProblemError(problems.FORGED)
         fields = await _fields(request, hold)
         if not self._portal.forms.accepts(fields.get(FIELD, ""), visit.bound_to):

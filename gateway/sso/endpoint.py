@@ -11,7 +11,7 @@ from aiohttp import web
 from chassis.log import Logger
 from gateway.portal.gate import PageGate, Visitor
 from gateway.portal.headers import SECURITY
-from gateway.sso.forms import Form, read_form
+from gateway.sso.forms import Form, check_head, read_form
 from gateway.sso.pages import Pages
 from gateway.sso.refusals import EXPLANATIONS, Explanation, SignInError
 from gateway.turned_away import TurnedAwayError
@@ -46,6 +46,8 @@ class Route:
     path: str
     view: View
     form: Form | None = None
+    before_form: Callable[[Step], object] | None = None
+    """Refuses (SignInError) a request by its headers, so that nobody waits for its body."""
 
 
 class Endpoint:
@@ -88,6 +90,9 @@ class Endpoint:
     async def _seen(self, step: Step, visitor: Visitor) -> web.Response:
         if self._route.form is None:
             return await self._in_place(step, visitor)
+        check_head(step.request, self._route.form)
+        if self._route.before_form is not None:
+            self._route.before_form(step)
         with self._gate.body(visitor) as hold:
             step.fields = await read_form(step.request, hold, self._route.form)
             return await self._in_place(step, visitor)

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from chassis.clock import Clock
 from chassis.log import Logger
-from gateway.portal.cookies import Cookies
+from gateway.portal.cookies import Cookies, cookie
 from gateway.portal.forms import is_from_here
 from gateway.portal.gate import PageGate
 from gateway.portal.headers import SECURITY
@@ -96,13 +96,19 @@ class SingleSignOn:
             headers={**SECURITY, "Content-Disposition": disposition},
         )
 
+    def pending(self, step: Step) -> PendingSignIn:
+        """The sign-in that this browser has begun; refuses (no_request) a request without one."""
+        sealed = cookie(step.request.headers, self._cookie)
+        pending = self._pending.open(sealed, self._clock())
+        if pending is None:
+            raise SignInError("no_request")
+        return pending
+
     async def complete(self, step: Step) -> web.Response:
         """Take the identity provider's response, of this browser's own request only."""
         response, relay_state = step.fields
         now = self._clock()
-        pending = self._pending.open(step.request.cookies.get(self._cookie, ""), now)
-        if pending is None:
-            raise SignInError("no_request")
+        pending = self.pending(step)
         step.organization_id = pending.organization_id
         if not hmac.compare_digest(pending.relay_state.encode(), relay_state.encode()):
             raise SignInError("other_request")
@@ -197,7 +203,7 @@ def _steps(sso: SingleSignOn) -> Sequence[Route]:
         Route("POST", LOGIN_PATH, sso.find, EMAIL),
         Route("GET", METADATA_PATH, sso.metadata),
         Route("GET", ACS_PATH, sso.lost),
-        Route("POST", ACS_PATH, sso.complete, RESPONSE),
+        Route("POST", ACS_PATH, sso.complete, RESPONSE, before_form=sso.pending),
     )
 
 

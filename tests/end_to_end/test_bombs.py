@@ -24,6 +24,7 @@ GROWTH_KIBIBYTES = 256 * 1024
 
 SCIM = b"Host: a\r\nAuthorization: Bearer KEY\r\nContent-Type: application/scim+json\r\n"
 FORM = b"Host: a\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+QUOTES = b"Host: a\r\nContent-Type: %s\r\n" % (b'"' * 8_000)
 FILES = b"Host: a\r\nContent-Type: multipart/form-data; boundary=b\r\n"
 PART = b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\nx\r\n'
 SIGN_ON = b"/labs/social/complete/saml/"
@@ -67,6 +68,13 @@ def packed(size: int) -> bytes:
     return b"".join(packer.compress(b" " * MEBIBYTE) for _ in range(size)) + packer.flush()
 
 
+def passwords(depth: int) -> bytes:
+    """Names of passwords around a text that takes long to fold."""
+    text = "\u0378".encode() * (400_000 - 20 * depth)
+    return b'{"password":1,"path":' * depth + b'"%s"' % text + b"}" * depth
+
+
+HIDDEN_PASSWORDS = b'{"userName":[],"a":[%s1]}' % (b'{"p\\u0061ssword":1},' * 40_000)
 BULK_OF_NOBODIES = [
     {"method": "PUT", "path": f"/Users/bulkId:{n}", "data": {"x": f"bulkId:{n}"}}
     for n in range(2_000)
@@ -117,13 +125,18 @@ BOMBS = {
     "fields of a form": (sent(b"POST /login/link", FORM, b"a&" * 500_000), 413),
     "a form over the limit": (sent(b"POST /login/link", FORM, b"a=" + b"%41" * 300_000), 413),
     "escapes in a form": (sent(b"POST /login/link", FORM, b"a=" + b"%41" * 40_000), 403),
+    "quotation marks in a media type": (sent(b"POST /login/link", QUOTES, b"a=b"), 403),
+    "escapes in a password's name": (post(b"/Users", HIDDEN_PASSWORDS), 400),
+    "names of passwords, 240 deep": (post(b"/Users", passwords(240)), 400),
+    "names of passwords, 900 deep": (post(b"/Users", passwords(900)), 400),
     "parts of a form": (sent(b"POST /login/link", FILES, PART * 18_000 + b"--b--\r\n"), 403),
     "headers of a part": (
         sent(b"POST /login/link", FILES, b"--b\r\n" + b"X: y\r\n" * 150_000),
         403,
     ),
     "a form that is too large": (sent(b"POST /login/link", FORM, b"a=" + b"b" * MEBIBYTE), 413),
-    "fields of a sign-in": (sent(b"POST " + SIGN_ON, FORM, b"a&" * 100_000), 400),
+    "fields of a sign-in": (sent(b"POST " + SIGN_ON, FORM, b"a&" * 100_000), 403),
+    "escapes of a sign-in": (sent(b"POST " + SIGN_ON, FORM, b"a=" + b"%41" * 170_000), 403),
     "parts of a sign-in": (sent(b"POST " + SIGN_ON, FILES, PART * 1_000 + b"--b--\r\n"), 400),
     "a sign-in that is too large": (sent(b"POST " + SIGN_ON, FORM, b"a=" + b"b" * MEBIBYTE), 413),
 }

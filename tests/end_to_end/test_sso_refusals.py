@@ -1,6 +1,8 @@
 """Responses that are not this browser's, not this organization's, or not true."""
 
+import asyncio
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -122,10 +124,40 @@ async def test_nobody_signs_in_once_the_connection_is_inactive(ours: Browser, co
         ([("SAMLResponse", "x"), ("SAMLResponse", "y"), ("RelayState", "")], (400, "bad_form")),
         ([(f"f{number}", "x") for number in range(20)], (400, "bad_form")),
         ({"SAMLResponse": "A" * 600_000, "RelayState": "x"}, (413, "too_large")),
+        ({"SAMLResponse": "%" * 100_000, "RelayState": "x"}, (400, "bad_form")),
     ],
 )
-async def test_a_form_that_no_identity_provider_sends_is_refused(ours: Browser, fields, expected):
+async def test_a_form_that_no_identity_provider_sends_is_refused(
+    ours: Browser, company: Company, fields, expected
+):
+    await company.begin(ours)
     assert refusal(await ours.post(ACS_PATH, fields)) == expected
+
+
+async def test_request_without_a_begun_sign_in_is_refused_before_its_body(
+    ours: Browser, tenant: Stack
+):
+    address = urlsplit(tenant.url)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    head = f"POST {ACS_PATH} HTTP/1.1\r\nHost: a\r\nContent-Length: 500000\r\n"
+    writer.write(f"{head}Content-Type: application/x-www-form-urlencoded\r\n\r\n".encode())
+    line = await asyncio.wait_for(reader.readline(), 30)  # nothing of the body is ever sent
+    writer.close()
+    assert line.startswith(b"HTTP/1.1 403 ")
+    for body in (b"", b"a=" + b"%41" * 170_000, b"SAMLResponse=%FF"):
+        page = await ours.post(
+            ACS_PATH, body, Content_Type="application/x-www-form-urlencoded; charset=UTF-8"
+        )
+        assert refusal(page) == (403, "no_request")
+
+
+async def test_form_of_more_escapes_than_base64_needs_is_refused(ours: Browser, company: Company):
+    begun = await company.begin(ours)
+    body = f"RelayState={begun.relay_state}&SAMLResponse=" + "%41" * 100_000
+    page = await ours.post(
+        ACS_PATH, body.encode(), Content_Type="application/x-www-form-urlencoded"
+    )
+    assert refusal(page) == (400, "bad_form")
 
 
 async def test_a_response_over_the_limit_is_refused(ours: Browser, company: Company):
@@ -134,7 +166,8 @@ async def test_a_response_over_the_limit_is_refused(ours: Browser, company: Comp
     assert refusal(await ours.post(ACS_PATH, fields)) == (413, "too_large")
 
 
-async def test_a_form_of_another_type_is_refused(ours: Browser):
+async def test_a_form_of_another_type_is_refused(ours: Browser, company: Company):
+    await company.begin(ours)
     page = await ours.post(ACS_PATH, b"{}", Content_Type="application/json")
     assert refusal(page) == (400, "bad_form")
     page = await ours.post(ACS_PATH, b"SAMLResponse=%FF&RelayState=x\xff",

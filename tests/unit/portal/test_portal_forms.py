@@ -6,9 +6,11 @@ from urllib.parse import urlencode
 
 import pytest
 
-from gateway.portal.forms import MAX_FIELDS, MAX_FORM_BYTES, parsed
+from gateway.portal.cookies import cookie
+from gateway.portal.forms import MAX_ESCAPES, MAX_FIELDS, MAX_FORM_BYTES, is_form, parsed
 from keysvc.certificates import MAXIMUM_CHARACTERS
 from keysvc.sso import CERTIFICATES_MAXIMUM, DOMAINS_MAXIMUM, ENTITY_ID_MAXIMUM, URL_MAXIMUM
+from tests.growth import LIMIT, growth
 
 
 def largest_certificate() -> str:
@@ -43,3 +45,53 @@ def test_the_first_of_a_name_counts_and_a_field_may_be_empty():
 def test_what_is_no_text_or_has_many_fields_is_no_form(body: bytes):
     with pytest.raises(ValueError, match=r"decode|fields"):
         parsed(body)
+
+
+def test_form_with_more_escapes_than_any_of_ours_is_refused():
+    assert parsed(b"a=" + b"%41" * MAX_ESCAPES) == {"a": "A" * MAX_ESCAPES}
+    for pump in (b"%41", b"%", b"a%"):
+        with pytest.raises(ValueError, match="escapes"):
+            parsed(b"a=" + pump * (MAX_ESCAPES + 1))
+
+
+@pytest.mark.parametrize(
+    ("content_type", "expected"),
+    [
+        ("application/x-www-form-urlencoded", True),
+        ("Application/X-WWW-Form-Urlencoded ; charset=UTF-8", True),
+        ("application/json", False),
+        ("application/x-www-form-urlencodedx", False),
+        ("", False),
+    ],
+)
+def test_form_is_known_by_its_media_type(content_type: str, expected: bool):
+    assert is_form({"Content-Type": content_type}) is expected
+
+
+def test_request_without_a_media_type_is_no_form():
+    assert not is_form({})
+
+
+@pytest.mark.parametrize(
+    ("header", "value"),
+    [
+        ("session=a", "a"),
+        ("other=b; session=a; third=c", "a"),
+        ("xsession=b;session=a==;sessionx=c", "a=="),
+        ("session=a; session=b", "b"),
+        ("session", ""),
+        ("other=session=a", ""),
+        ("", ""),
+    ],
+)
+def test_cookie_is_found_by_its_name(header: str, value: str):
+    assert cookie({"Cookie": header}, "session") == value
+
+
+@pytest.mark.parametrize("pump", ['"', ";", "; ", " ", "a=b;", "=", 'a="', "session=a;", "'\\"])
+def test_reading_headers_of_a_form_grows_no_faster_than_they_do(pump: str):
+    def read(text: str) -> None:
+        is_form({"Content-Type": text})
+        cookie({"Cookie": text}, "session")
+
+    assert growth(read, pump * 4_000, pump * 32_000) < LIMIT
