@@ -130,6 +130,7 @@ class _Execution:
         self._ids: dict[str, str] = {}
         self._results: dict[int, Result] = {}
         self._incomplete: set[int] = set()
+        self._failed: set[int] = set()
         self._referrers = plan.referrers
         # Operations that may not leave anything, and the bulkId whose circle stays open.
         self._lost: dict[int, str | None] = {}
@@ -151,9 +152,7 @@ class _Execution:
 
     def _has_failed_enough(self) -> bool:
         limit = self._request.fail_on_errors
-        if limit is None:
-            return False
-        return sum(result.error is not None for result in self._results.values()) >= limit
+        return limit is not None and len(self._failed) >= limit
 
     async def _run(self, step: Run) -> None:
         operation = self._request.operations[step.index]
@@ -277,6 +276,7 @@ class _Execution:
 
     def _fail(self, index: int, error: ScimError, location: str | None) -> None:
         operation = self._request.operations[index]
+        self._failed.add(index)
         self._results[index] = Result(operation, error.status, location, error=error)
 
     def _check_time(self) -> None:

@@ -85,7 +85,8 @@ class _Planner:
         self._done: set[int] = set()
         self._open: set[int] = set()
         self._incomplete: dict[int, tuple[set[int], frozenset[str]]] = {}
-        self._waiters: dict[int, list[int]] = {}
+        self._awaiting: dict[int, list[int]] = {}
+        """By an operation that has not run: the incomplete ones that wait for it, as they ran."""
 
     def plan(self) -> tuple[Step, ...]:
         for index in range(len(self._operations)):
@@ -119,7 +120,7 @@ class _Planner:
             without = members_that_wait(operation.data, missing)
             self._incomplete[index] = (visit.waits_for, without)
             for each in visit.waits_for:
-                self._waiters.setdefault(each, []).append(index)
+                self._awaiting.setdefault(each, []).append(index)
         self._steps.append(Run(index, without))
         self._open.discard(index)
         self._done.add(index)
@@ -127,7 +128,7 @@ class _Planner:
 
     def _complete(self, done: int) -> None:
         """Whatever waited for this operation alone can be completed now."""
-        for index in self._waiters.pop(done, ()):
+        for index in self._awaiting.pop(done, ()):
             waits_for, members = self._incomplete[index]
             waits_for.discard(done)
             if not waits_for:

@@ -9,6 +9,7 @@ from gateway.scim.bulk_plan import Complete, Referrers, Run, plan
 from gateway.scim.bulk_response import Result, bulk_response
 from gateway.scim.errors import ScimError, invalid_value
 from gateway.scim.responses import dumps
+from tests.growth import LIMIT, growth
 from tests.unit.scim.refusals import assert_refused, refused
 
 BULK_REQUEST = "urn:ietf:params:scim:api:messages:2.0:BulkRequest"
@@ -294,3 +295,19 @@ def test_whatever_ran_and_refers_to_one_whose_circle_is_still_open_is_a_creation
         if isinstance(step, Complete):
             still_open.discard(step.index)
     assert still_open == set()
+
+
+def circles_through_one(number: int) -> list[Operation]:
+    """A creation that refers to all others, each of which refers to it."""
+    names = frozenset(f"b{index}" for index in range(1, number))
+    first = Operation("POST", "/Groups", "b0", None, {"a": [f"bulkId:{n}" for n in names]}, names)
+    back = frozenset(["b0"])
+    return [first] + [
+        Operation("POST", "/Groups", name, None, {"a": "bulkId:b0"}, back) for name in sorted(names)
+    ]
+
+
+def test_planning_circles_grows_no_faster_than_the_operations():
+    small, large = circles_through_one(300), circles_through_one(2_400)
+    assert len([each for each in plan(small) if isinstance(each, Complete)]) == 299
+    assert growth(plan, small, large) < LIMIT
