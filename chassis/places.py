@@ -114,6 +114,8 @@ class Places:
         except asyncio.CancelledError:
             self._leave(name, turn)
             raise
+        finally:
+            del turn  # it may hold the exception whose traceback holds this frame: a cycle
 
     def _displace(self) -> None:
         """Refuse the newest of the name of which the most wait."""

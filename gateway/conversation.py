@@ -103,6 +103,7 @@ class Conversation:
                 self._given_up.append(number)
                 self._write_soon()
             self._end_if_done()
+            del outcome  # it may hold the exception whose traceback holds this frame: a cycle
 
     def leave(self) -> None:
         """Take no more calls; the stream ends after the last of those that wait."""

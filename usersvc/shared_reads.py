@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from typing import Generic, TypeAlias, TypeVar
 from uuid import UUID
 
+from chassis.exceptions import copy_of
+
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
@@ -35,7 +37,10 @@ class SharedReads(Generic[Key, Value]):
             return await self._one(organization_id, key)
         value: asyncio.Future[Value] = loop.create_future()
         self._gathered.setdefault(organization_id, {}).setdefault(key, []).append(value)
-        return await value
+        try:
+            return await value
+        finally:
+            del value  # it may hold the exception whose traceback holds this frame: a cycle
 
     def _begin(self) -> None:
         gathered, self._gathered = self._gathered or {}, None
@@ -54,7 +59,7 @@ class SharedReads(Generic[Key, Value]):
         except Exception as error:  # noqa: BLE001 - each of them has to be told
             for futures in waiting.values():
                 for future in _unanswered(futures):
-                    future.set_exception(error)
+                    future.set_exception(copy_of(error))  # raised once each
         else:
             for key, futures in waiting.items():
                 for future in _unanswered(futures):

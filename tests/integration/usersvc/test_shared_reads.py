@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from traceback import extract_tb
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from tests.integration.usersvc.group_calls import create_group
 from tests.integration.usersvc.user_calls import ACME, GLOBEX, NOBODY, create
 from usersvc.errors import UserNotFound
 from usersvc.list_store import Lists
+from usersvc.shared_reads import SharedReads
 from usersvc.user_store import UserStore
 
 
@@ -115,3 +117,20 @@ async def test_what_goes_wrong_is_told_to_all_of_them():
         store = UserStore(nowhere, Lists(nowhere), Bell())
         found = await names(store, *[(ACME, NOBODY)] * 3)
     assert [type(each) for each in found] == [DatabaseUnavailable] * 3
+
+
+async def test_each_reader_of_a_failed_statement_gets_an_exception_of_its_own():
+    """One object for all would keep the frames of each of them."""
+    reader = SharedReads(_fails, _fails)
+    errors = await asyncio.gather(
+        *(reader.get(UUID(ACME), number) for number in range(20)), return_exceptions=True
+    )
+
+    assert {str(each) for each in errors} == {str(DatabaseUnavailable())}
+    assert len(set(map(id, errors))) == 20
+    assert len({len(extract_tb(each.__traceback__)) for each in errors[1:]}) == 1
+
+
+async def _fails(*_: object) -> Any:
+    await asyncio.sleep(0)
+    raise DatabaseUnavailable
