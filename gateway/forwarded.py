@@ -40,6 +40,8 @@ def entry_from_end(lines: Sequence[str], place: int) -> str:
 
 
 def _is_address(text: str) -> bool:
+    if "%" in text:  # a zone of IPv6 can be of any length, and is a name of another machine's
+        return False
     try:
         ip_address(text)
     except ValueError:

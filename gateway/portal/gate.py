@@ -7,7 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final
 
@@ -15,11 +15,13 @@ from chassis.places import Places
 from gateway.bodies import Bodies, Holder
 from gateway.buckets import Buckets, Monotonic, Rate
 from gateway.errors import RETRY_AFTER_SECONDS
-from gateway.guesses import network
+from gateway.networks import source_of
 from gateway.turned_away import Tally, TurnedAwayError, Why
 
 STRANGERS: Final = 16
-"""How many who have not signed in are served at once, half of them of one address."""
+"""How many who have not signed in are served at once, half of them of one address or /48."""
+SITE_TIMES: Final = 8
+"""How many times as many pages an IPv6 /48 may open as an address, before signing in."""
 FILES: Final = 8
 FILES_OF_ONE: Final = 2
 """How many files are sent at once, and to one organization: each takes as long as its reader."""
@@ -44,6 +46,13 @@ class Visitor:
     name: str
     is_known: bool
     """Whether the name is the organization of a session."""
+    site: str = field(default="", compare=False)
+    """Of an address: itself, or of IPv6 its /48."""
+
+    @property
+    def sharer(self) -> str:
+        """For whom slots and memory are counted, which a /48 must not have for each /64."""
+        return self.site or self.name
 
 
 class PageGate:
@@ -60,6 +69,8 @@ class PageGate:
         self._tally = tally
         self._organizations = Buckets(limits.organization, monotonic)
         self._addresses = Buckets(limits.address, monotonic)
+        of_site = Rate(limits.address.per_second * SITE_TIMES, limits.address.burst * SITE_TIMES)
+        self._sites = Buckets(of_site, monotonic)
         self._pages = Places(limits.at_once, _full)
         self._strangers = Places(STRANGERS, _full)
         self._files = Places(FILES, _no_file, share=FILES_OF_ONE)
@@ -72,7 +83,11 @@ class PageGate:
         session of one organization uses up nothing of another's.
         """
         organization_id = self._sessions.get(_digest(session_token), "")
-        visitor = Visitor(organization_id or network(address), is_known=bool(organization_id))
+        if organization_id:
+            visitor = Visitor(organization_id, is_known=True)
+        else:
+            source = source_of(address)
+            visitor = Visitor(source.host, is_known=False, site=source.site)
         self._count(visitor)
         return visitor
 
@@ -96,14 +111,13 @@ class PageGate:
     def body(self, visitor: Visitor) -> Iterator[Holder]:
         """Holds what a form has sent so far, until it is answered, in the room of all bodies."""
         try:
-            with self._bodies.of(visitor.name) as hold:
+            with self._bodies.of(visitor.sharer) as hold:
                 yield hold
         except TurnedAwayError as error:
             if error.why is not Why.FULL:  # it was no body that found no room
                 raise
-            full = _no_memory()
-            self._note(full, visitor)
-            raise full from None
+            self._note(Why.FORMS_FULL, visitor)
+            raise _no_memory() from None
 
     @asynccontextmanager
     async def place(self, visitor: Visitor, *, for_file: bool = False) -> AsyncIterator[None]:
@@ -112,25 +126,26 @@ class PageGate:
         if for_file:
             places = self._files
         try:
-            await places.take(visitor.name)
+            await places.take(visitor.sharer)
         except TurnedAwayError as error:
-            self._note(error, visitor)
+            self._note(error.why, visitor)
             raise
         try:
             yield
         finally:
-            places.give_back(visitor.name)
+            places.give_back(visitor.sharer)
 
     def _count(self, visitor: Visitor) -> None:
-        buckets = self._organizations if visitor.is_known else self._addresses
-        wait = buckets.take(visitor.name)
+        if visitor.is_known:
+            wait = self._organizations.take(visitor.name)
+        else:
+            wait = max(self._addresses.take(visitor.name), self._sites.take(visitor.site))
         if wait:
-            error = _too_many(wait)
-            self._note(error, visitor)
-            raise error
+            self._note(Why.PAGES_RATE, visitor)
+            raise _too_many(wait)
 
-    def _note(self, error: TurnedAwayError, visitor: Visitor) -> None:
-        self._tally.note(error.why, visitor.name if visitor.is_known else "")
+    def _note(self, why: Why, visitor: Visitor) -> None:
+        self._tally.note(why, visitor.name if visitor.is_known else "")
 
 
 def _digest(session_token: str) -> bytes:

@@ -40,6 +40,7 @@ async def seen(proxies: int, *headers: str) -> str:
         (1, [], "127.0.0.1"),
         (2, ["203.0.113.7"], "127.0.0.1"),  # it came past one of them
         (1, ["<script>"], "127.0.0.1"),
+        (1, ["fe80::1%" + "x" * 4_000], "127.0.0.1"),
     ],
 )
 async def test_a_clients_address_is_what_our_outermost_proxy_told(proxies, headers, address):

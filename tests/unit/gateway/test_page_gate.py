@@ -8,7 +8,15 @@ import structlog
 from gateway.bodies import Bodies
 from gateway.buckets import Rate
 from gateway.portal import gate as page_gate
-from gateway.portal.gate import FILES, FILES_OF_ONE, STRANGERS, PageGate, PageLimits, Visitor
+from gateway.portal.gate import (
+    FILES,
+    FILES_OF_ONE,
+    SITE_TIMES,
+    STRANGERS,
+    PageGate,
+    PageLimits,
+    Visitor,
+)
 from gateway.portal.problems import of_turned_away
 from gateway.turned_away import Tally, TurnedAwayError, Why
 
@@ -35,6 +43,34 @@ async def test_a_session_counts_for_its_organization_and_a_stranger_for_the_addr
     with pytest.raises(TurnedAwayError) as refused:
         ours.admit("2001:db8::2")
     assert (refused.value.status, refused.value.headers) == (429, {"Retry-After": "1"})
+
+
+async def test_an_ipv6_site_opens_a_few_times_as_many_pages_as_a_network():
+    ours = gate(burst=1)
+    for number in range(SITE_TIMES):
+        ours.admit(f"2001:db8:1:{number:x}::1")
+
+    with pytest.raises(TurnedAwayError):
+        ours.admit("2001:db8:1:ffff::1")
+    assert ours.admit("2001:db8:2::1").name == "2001:db8:2::/64"
+
+
+async def test_the_networks_of_an_ipv6_site_share_its_slots():
+    ours, leave, inside = gate(burst=99), asyncio.Event(), []
+
+    async def stay(address: str) -> None:
+        async with ours.place(ours.admit(address)):
+            inside.append(address)
+            await leave.wait()
+
+    crowd = [f"2001:db8:1:{number:x}::1" for number in range(STRANGERS)]
+    staying = [asyncio.create_task(stay(address)) for address in (*crowd, "2001:db8:2::1")]
+    await asyncio.sleep(0)
+    taken = list(inside)
+    leave.set()
+    await asyncio.wait(staying)
+
+    assert taken == [*crowd[: STRANGERS // 2], "2001:db8:2::1"]
 
 
 async def test_another_session_of_an_organization_does_not_give_it_more():

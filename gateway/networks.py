@@ -1,0 +1,40 @@
+"""The networks that an address belongs to, as limits count them."""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Final
+
+HOST_BITS: Final = 64
+SITE_BITS: Final = 48
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a request comes from, at two levels.
+
+    Everybody who has IPv6 has at least a /64, and an organization commonly a /48 (RFC 6177),
+    so single addresses of it count for nothing. An IPv4 address is both levels.
+    """
+
+    host: str
+    """The IPv4 address, or the IPv6 /64."""
+    site: str
+    """The IPv4 address, or the IPv6 /48."""
+
+
+def source_of(address: str) -> Source:
+    """The source of an address; a text that is no address is its own source."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return Source(address, address)
+    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
+        parsed = parsed.ipv4_mapped
+    if isinstance(parsed, IPv4Address):
+        return Source(str(parsed), str(parsed))
+    return Source(_prefix(parsed, HOST_BITS), _prefix(parsed, SITE_BITS))
+
+
+def _prefix(address: IPv6Address, bits: int) -> str:
+    free = 128 - bits
+    return str(ip_network((int(address) >> free << free, bits)))

@@ -1,0 +1,20 @@
+"""The networks that limits count an address for."""
+
+import pytest
+
+from gateway.networks import Source, source_of
+
+
+@pytest.mark.parametrize(
+    ("address", "host", "site"),
+    [
+        ("192.0.2.1", "192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64", "2001:db8:1::/48"),
+        ("2001:db8:1:2::9", "2001:db8:1:2::/64", "2001:db8:1::/48"),
+        ("::ffff:192.0.2.1", "192.0.2.1", "192.0.2.1"),
+        ("", "", ""),
+        ("fe80::1%eth0", "fe80::/64", "fe80::/48"),
+    ],
+)
+def test_an_ipv6_address_counts_for_its_64_and_its_48(address: str, host: str, site: str):
+    assert source_of(address) == Source(host, site)
