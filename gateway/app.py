@@ -94,6 +94,9 @@ class ScimEndpoint:
             answer = error_answer(story.error)
         self._tell(request, answer, story)
         await self._note_refusals(request, story)
+        # An exception, its traceback, this frame and the story form a cycle, which would keep the
+        # request in memory until the garbage collector comes.
+        story.error = None
         return self._response(answer, story)
 
     def _response(self, answer: Answer, story: "_Story") -> web.Response:

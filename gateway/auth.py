@@ -1,6 +1,5 @@
 """Whom a request speaks for: the bearer token, and nothing else, says it (RFC 6750)."""
 
-import asyncio
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,10 +12,11 @@ from cloudacademy.keys.v1 import keys_pb2_grpc
 
 from chassis.channel import DEADLINE_SECONDS
 from chassis.clock import Clock
-from gateway.errors import translate
+from gateway.errors import refusal_of
 from gateway.guesses import Guesses
 from gateway.key_cache import KeyCache
 from gateway.scim.errors import ScimError
+from gateway.single_flight import SingleFlight
 
 _HOW: Final = (
     "Set the Secret Token in Entra to an API key from Settings & Integrations → Integrations → "
@@ -57,7 +57,7 @@ class Authenticator:
         self._guesses = guesses
         self._tenant_urls = tenant_urls
         self._clock = clock
-        self._asking: dict[tuple[bytes, int], asyncio.Task[Caller]] = {}
+        self._asking: SingleFlight[tuple[bytes, int], Caller] = SingleFlight()
 
     def known(self, authorization: str) -> Caller | None:
         """The caller that a header speaks for, if that can be told at once."""
@@ -83,16 +83,12 @@ class Authenticator:
             return caller
         refusal = self._guesses.remembered(digest, now)
         if refusal is not None:
-            raise refusal.with_traceback(None)
-        # Requests that come with the same key while it is being asked for wait
-        # for that one answer, unless a change came in since it was asked.
+            raise refusal.error()
+        # Unless a change came in since it was asked, requests with one key share one question.
         question = (digest, self._cache.mark())
-        task = self._asking.get(question)
-        if task is None:
-            task = asyncio.create_task(self._ask(token, question, client_address, request_id))
-            self._asking[question] = task
-            task.add_done_callback(lambda _: self._asking.pop(question, None))
-        return await asyncio.shield(task)
+        return await self._asking.run(
+            question, lambda: self._ask(token, question, client_address, request_id)
+        )
 
     async def _ask(
         self,
@@ -110,7 +106,7 @@ class Authenticator:
                 metadata=(("x-request-id", request_id),),
             )
         except grpc.aio.AioRpcError as error:
-            refusal = translate(error, self._tenant_urls)
+            refusal = refusal_of(error, self._tenant_urls)
             raise self._guesses.refused(asked, refusal) from error
         except BaseException:
             self._guesses.given_up(asked)

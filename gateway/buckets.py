@@ -85,6 +85,10 @@ class Buckets:
         missing = max(0.0, self._full_at.get(name, now) - now) * self.rate.per_second
         return max(0, int(self.rate.burst - missing + 1e-6))
 
+    def is_full(self, name: str) -> bool:
+        """Whether nothing is missing that was taken before."""
+        return self._full_at.get(name, 0.0) <= self._monotonic()
+
     def _put(self, name: str, full_at: float, now: float) -> None:
         if name not in self._full_at and len(self._full_at) >= MAX_BUCKETS:
             self._make_room(now)

@@ -153,25 +153,54 @@ _FAULT: Final = Answer(
 )
 
 
-class RefusedError(ScimError):
-    """A refusal of a service, ready to be answered; `reason` is the service's own."""
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What a service refused, ready to be answered: a value that can be kept.
 
-    def __init__(
-        self, answer: Answer, detail: str, reason: str, metadata: Mapping[str, str]
-    ) -> None:
-        super().__init__(answer.status, answer.scim_type, detail)
-        self.reason = reason
-        self.metadata = metadata
-        """For programs of ours; it is not for those outside."""
-        self.headers = answer.headers
+    An exception cannot: once raised, it keeps the frames that it passed, and so the request.
+    """
+
+    status: int
+    scim_type: str | None
+    detail: str
+    headers: Mapping[str, str]
+    reason: str
+    """The service's own."""
+    metadata: Mapping[str, str]
+    """For programs of ours; it is not for those outside."""
+
+    def error(self) -> "RefusedError":
+        """A new exception, for one request."""
+        return RefusedError(self)
+
+
+class RefusedError(ScimError):
+    """A refusal of a service, raised for one request."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.status, refusal.scim_type, refusal.detail)
+        self.refusal = refusal
+        self.reason = refusal.reason
+        self.metadata = refusal.metadata
+        self.headers = refusal.headers
 
 
 def translate(error: grpc.aio.AioRpcError, tenant_urls: Mapping[str, str]) -> RefusedError:
+    """The answer to a call that failed, to be raised."""
+    return refusal_of(error, tenant_urls).error()
+
+
+def refusal_of(error: grpc.aio.AioRpcError, tenant_urls: Mapping[str, str]) -> Refusal:
     """The answer to a call that failed."""
-    refusal = from_rpc_error(error)
-    answer = _answer_to(refusal)
-    return RefusedError(
-        answer, _detail(answer, refusal, tenant_urls), refusal.reason, refusal.metadata
+    remote = from_rpc_error(error)
+    answer = _answer_to(remote)
+    return Refusal(
+        answer.status,
+        answer.scim_type,
+        _detail(answer, remote, tenant_urls),
+        answer.headers,
+        remote.reason,
+        remote.metadata,
     )
 
 

@@ -6,33 +6,45 @@ asked about, a few at once of an address, and only a token that is no key uses u
 what its address may guess. Nobody finds one of 2^256; the limit is of costs.
 """
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
 
 from cloudacademy.keys.v1 import keys_pb2 as pb
 
-from chassis.places import Places
 from gateway.buckets import Buckets, Rate
-from gateway.errors import RefusedError
+from gateway.errors import Refusal
+from gateway.fair_slots import FairSlots
 from gateway.key_cache import KeyCache
+from gateway.networks import Source, source_of
 from gateway.scim.errors import ScimError
 from gateway.turned_away import TurnedAwayError, Why, full
 
 REFUSALS: Final = 2_000
 KNOWN: Final = 10_000
 ASKED_AT_ONCE: Final = 64
-"""About how many tokens that were never verified here keysvc is asked at the same moment."""
+"""How many tokens that were never verified here keysvc is asked about at the same moment."""
+ASKED_OF_SITE: Final = 16
+"""How many of these come from one IPv6 /48 at most."""
 ASKED_OF_ADDRESS: Final = 4
-"""About how many of these that came from one address: others of it wait for their turn."""
+"""How many of these come from one IPv4 address or IPv6 /64 at most."""
+ASKED_OF_SUSPECTS: Final = 16
+"""How many more come from sources over their limit, half of them of one /48."""
+PACE_SECONDS: Final = 0.1
+"""How long an unknown token over a limit keeps its slot: 10 a second for each slot at most."""
 RECOVERY_SECONDS: Final = 2.0
 """How soon an address that sent too many unknown tokens has one more guess."""
+SITE_TIMES: Final = 8
+"""How many times as many unknown tokens an IPv6 /48 may send as an address."""
+ALL_TIMES: Final = 100
+"""How many times as many all sources together may send."""
 
 _SHOWED_THE_SECRET: Final = ("KEY_EXPIRED", "KEY_REVOKED", "INTEGRATION_INACTIVE")
+_ALL: Final = ""
 
 Monotonic = Callable[[], float]
 
@@ -42,32 +54,45 @@ class Question:
     """A token that keysvc is asked about."""
 
     digest: bytes
-    network: str
-    is_known: bool
-    """Whether it was a key when it was asked about before."""
+    source: Source
+    slots: FairSlots | None
+    """Where it has a slot; None if it was a key when it was asked about before."""
     mark: int
 
 
 class Guesses:
-    """What is remembered of tokens that were refused, and of the addresses they came from.
+    """What is remembered of tokens that were refused, and of the networks they came from.
 
-    `at_once` distinct ones may come from an address after a rest, then one each
-    RECOVERY_SECONDS; more are answered 429. A token that was refused is answered from
-    memory for half a minute, or until its organization changes something.
+    `at_once` distinct ones may come from an IPv4 address or IPv6 /64 after a rest, then one
+    each RECOVERY_SECONDS, SITE_TIMES as many from a /48, and ALL_TIMES as many from all
+    together; more are answered 429. A token that was refused is answered from memory for half
+    a minute, or until its organization changes something.
+
+    The answer does not bound what keysvc is asked; slots do. A source that is over its limit
+    has to share few of them with others that are, and a token over a limit keeps its slot for
+    PACE_SECONDS once it is refused. Keys of other sources have the other slots.
     """
 
     def __init__(self, at_once: int, monotonic: Monotonic = time.monotonic) -> None:
-        self._refusals: KeyCache[RefusedError] = KeyCache(monotonic, max_keys=REFUSALS)
+        self._refusals: KeyCache[Refusal] = KeyCache(monotonic, max_keys=REFUSALS)
         self._known: OrderedDict[bytes, None] = OrderedDict()
-        self._addresses = Buckets(Rate(1 / RECOVERY_SECONDS, at_once), monotonic)
         self._charged: OrderedDict[bytes, None] = OrderedDict()
-        self._places = Places(ASKED_AT_ONCE, full, share=ASKED_OF_ADDRESS)
+        self._hosts, self._sites, self._all = (
+            Buckets(Rate(times / RECOVERY_SECONDS, times * at_once), monotonic)
+            for times in (1, SITE_TIMES, ALL_TIMES)
+        )
+        self._slots = FairSlots(
+            ASKED_AT_ONCE, full, of_site=ASKED_OF_SITE, of_host=ASKED_OF_ADDRESS
+        )
+        self._suspects = FairSlots(
+            ASKED_OF_SUSPECTS, full, of_site=ASKED_OF_SUSPECTS // 2, of_host=ASKED_OF_ADDRESS
+        )
 
     def apply(self, event: pb.WatchKeysResponse) -> None:
         """Hear of changes: what was refused before one may be good after it."""
         self._refusals.apply(event)
 
-    def remembered(self, digest: bytes, now: datetime) -> RefusedError | None:
+    def remembered(self, digest: bytes, now: datetime) -> Refusal | None:
         """The refusal of a token that was asked for lately."""
         return self._refusals.get(digest, now)
 
@@ -76,43 +101,55 @@ class Guesses:
 
         Refuses TurnedAwayError (503) if too many wait before it, or for too long.
         """
-        whose = network(address)
-        is_known = digest in self._known
-        if not is_known:
-            await self._places.take(whose)
-        return Question(digest, whose, is_known, self._refusals.mark())
+        source, slots = source_of(address), None
+        if digest not in self._known:
+            slots = self._suspects if self._is_suspect(source) else self._slots
+            await slots.acquire(source)
+        return Question(digest, source, slots, self._refusals.mark())
 
     def verified(self, question: Question) -> None:
         """The token is a key."""
         self.given_up(question)
         _remember(self._known, question.digest, KNOWN)
 
-    def refused(self, question: Question, refusal: RefusedError) -> ScimError:
-        """There was another answer: what the client is told, 429 if its address guessed too often.
+    def refused(self, question: Question, refusal: Refusal) -> ScimError:
+        """There was another answer: what the client is told, 429 if too many were guessed.
 
         What is remembered is the refusal itself: who sends the token again is told it.
         """
-        self.given_up(question)
         if refusal.status != 401:
-            return refusal
+            self.given_up(question)
+            return refusal.error()
         organization_id = refusal.metadata.get("organization_id", "")
         self._refusals.put(question.digest, refusal, organization_id, None, question.mark)
         wait = 0.0 if refusal.reason in _SHOWED_THE_SECRET else self._charge(question)
-        return _too_many(wait) if wait else refusal
+        if not wait:
+            self.given_up(question)
+            return refusal.error()
+        asyncio.get_running_loop().call_later(PACE_SECONDS, self.given_up, question)
+        return _too_many(wait)
 
     def given_up(self, question: Question) -> None:
         """There was no answer: the address has not guessed."""
-        if not question.is_known:
-            self._places.give_back(question.network)
+        if question.slots is not None:
+            question.slots.release(question.source)
+
+    def _is_suspect(self, source: Source) -> bool:
+        """Whether a source is over its limit; all together over theirs, whether it guessed."""
+        if self._hosts.wait(source.host) or self._sites.wait(source.site):
+            return True
+        has_guessed = not (self._hosts.is_full(source.host) and self._sites.is_full(source.site))
+        return has_guessed and self._all.wait(_ALL) > 0.0
 
     def _charge(self, question: Question) -> float:
-        """Take a guess of the address, one for each token; the seconds until there is one."""
-        if question.is_known or question.digest in self._charged:
+        """Take a guess at each level, one for each token; the seconds until there is one."""
+        if question.slots is None or question.digest in self._charged:
             return 0.0
-        wait = self._addresses.take(question.network)
-        if not wait:
+        source = question.source
+        of_source = max(self._hosts.take(source.host), self._sites.take(source.site))
+        if not of_source:
             _remember(self._charged, question.digest, REFUSALS)
-        return wait
+        return max(of_source, self._all.take(_ALL))
 
 
 def _remember(digests: OrderedDict[bytes, None], digest: bytes, most: int) -> None:
@@ -122,23 +159,12 @@ def _remember(digests: OrderedDict[bytes, None], digest: bytes, most: int) -> No
         digests.popitem(last=False)
 
 
-def network(address: str) -> str:
-    """Whom an address stands for: of IPv6 everybody has at least a /64 (RFC 6177)."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(parsed, IPv6Address):
-        mapped = parsed.ipv4_mapped
-        return str(mapped or ip_network((int(parsed) >> 64 << 64, 64)))
-    return address
-
-
 def _too_many(seconds: float) -> TurnedAwayError:
     return TurnedAwayError(
         Why.GUESSES,
         429,
-        "Too many API keys that do not exist were sent from this address, and this is one of them. "
-        "Check the Secret Token in Entra, wait for the seconds in Retry-After, and try again.",
+        "Too many API keys that do not exist were sent from this address or others, and this is "
+        "one of them. Check the Secret Token in Entra, wait for the seconds in Retry-After, and "
+        "try again.",
         seconds,
     )

@@ -1,6 +1,5 @@
 """The types of resources as each organization has them."""
 
-import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -11,6 +10,7 @@ from cloudacademy.users.v1 import schemas_pb2 as pb
 
 from gateway.schema_client import SchemaClient
 from gateway.scim.schema import ResourceType
+from gateway.single_flight import SingleFlight
 from gateway.wire_schema import to_user_type
 
 LIFETIME_SECONDS: Final = 10.0
@@ -44,20 +44,16 @@ class ResourceTypes:
         self._lifetime_seconds = lifetime_seconds
         self._monotonic = monotonic
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
-        self._asking: dict[str, asyncio.Task[ResourceType]] = {}
+        self._asking: SingleFlight[str, ResourceType] = SingleFlight()
 
     async def user(self, organization_id: str, request_id: str) -> ResourceType:
         """The User of an organization. Refuses (503) when usersvc is away."""
         kept = self._kept.get(organization_id)
         if kept is not None and self._monotonic() - kept.asked < self._lifetime_seconds:
             return kept.user_type
-        # Requests that come while the schemas are being asked for wait for that one answer.
-        task = self._asking.get(organization_id)
-        if task is None:
-            task = asyncio.create_task(self._ask(organization_id, request_id))
-            self._asking[organization_id] = task
-            task.add_done_callback(lambda _: self._asking.pop(organization_id, None))
-        return await asyncio.shield(task)
+        return await self._asking.run(
+            organization_id, lambda: self._ask(organization_id, request_id)
+        )
 
     async def _ask(self, organization_id: str, request_id: str) -> ResourceType:
         asked = self._monotonic()

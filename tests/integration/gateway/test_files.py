@@ -10,14 +10,14 @@ from aiohttp import ClientPayloadError, ClientSession, web
 
 from chassis import log
 from chassis.settings import Address
-from gateway.errors import Answer, RefusedError
+from gateway.errors import Refusal
 from gateway.http_server import Runner
 from gateway.portal.sending import send
 
 PART = "x" * 64 * 1024
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 FILE_SECONDS, LONG_SECONDS = 0.5, 60.0
-AWAY = RefusedError(Answer(503), "away", "AWAY", {})
+AWAY = Refusal(503, None, "away", {}, "AWAY", {}).error()
 END = b"0\r\n\r\n"
 """Of an answer in chunks (RFC 9112 section 7.1)."""
 

@@ -6,14 +6,16 @@ from datetime import UTC, datetime
 import pytest
 from cloudacademy.keys.v1 import keys_pb2 as pb
 
-from gateway.errors import ANSWERS, RefusedError
+from gateway.errors import ANSWERS, Refusal
 from gateway.guesses import (
+    ALL_TIMES,
     ASKED_AT_ONCE,
     ASKED_OF_ADDRESS,
+    ASKED_OF_SITE,
     RECOVERY_SECONDS,
+    SITE_TIMES,
     Guesses,
     Question,
-    network,
 )
 from gateway.key_cache import KEEP_SECONDS, SILENCE_SECONDS
 from gateway.scim.errors import ScimError
@@ -34,8 +36,9 @@ def guesses(clock: Clock) -> Guesses:
     return made
 
 
-def refusal(reason: str = "KEY_UNKNOWN", organization_id: str = "") -> RefusedError:
-    return RefusedError(ANSWERS[reason], "no", reason, {"organization_id": organization_id})
+def refusal(reason: str = "KEY_UNKNOWN", organization_id: str = "") -> Refusal:
+    answer, whose = ANSWERS[reason], {"organization_id": organization_id}
+    return Refusal(answer.status, answer.scim_type, "no", answer.headers, reason, whose)
 
 
 async def guess(guesses: Guesses, token: bytes, address: str = ADDRESS) -> ScimError:
@@ -45,7 +48,9 @@ async def guess(guesses: Guesses, token: bytes, address: str = ADDRESS) -> ScimE
 
 async def exhaust(guesses: Guesses, address: str = ADDRESS) -> None:
     for number in range(AT_ONCE):
-        assert (await guess(guesses, b"wrong %d" % number, address)).status == 401
+        assert (
+            await guess(guesses, b"wrong %s %d" % (address.encode(), number), address)
+        ).status == 401
 
 
 async def started(*tasks: asyncio.Task[Question]) -> list[bool]:
@@ -113,7 +118,7 @@ async def test_who_shows_a_secret_that_was_good_has_not_guessed(guesses, reason)
     for number in range(AT_ONCE * 3):
         answer = refusal(reason, "acme")
         question = await guesses.begin(b"old %d" % number, ADDRESS)
-        assert guesses.refused(question, answer) is answer
+        assert guesses.refused(question, answer).refusal is answer
 
     await exhaust(guesses)
 
@@ -122,7 +127,8 @@ async def test_a_question_without_an_answer_uses_nothing_up(guesses):
     away = refusal("DATABASE_UNAVAILABLE")
     for number in range(AT_ONCE * 3):
         guesses.given_up(await guesses.begin(b"%d" % number, ADDRESS))
-        assert guesses.refused(await guesses.begin(b"%d" % number, ADDRESS), away) is away
+        question = await guesses.begin(b"%d" % number, ADDRESS)
+        assert guesses.refused(question, away).refusal is away
 
     await exhaust(guesses)
 
@@ -210,16 +216,103 @@ async def test_a_service_that_is_away_is_not_remembered(guesses):
     assert guesses.remembered(b"right", NOW) is None
 
 
-@pytest.mark.parametrize(
-    ("address", "whose"),
-    [
-        ("192.0.2.1", "192.0.2.1"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-        ("2001:db8:1:2::9", "2001:db8:1:2::/64"),
-        ("::ffff:192.0.2.1", "192.0.2.1"),
-        ("", ""),
-        ("fe80::1%eth0", "fe80::/64"),
-    ],
-)
-def test_of_ipv6_a_whole_network_is_one_address(address: str, whose: str):
-    assert network(address) == whose
+async def test_each_refused_request_gets_an_exception_of_its_own(guesses):
+    """An exception that was raised keeps the frames that it passed, and so the request."""
+    answer = refusal()
+    first, second = [
+        guesses.refused(await guesses.begin(b"%d" % number, ADDRESS), answer) for number in range(2)
+    ]
+
+    assert first is not second
+    assert guesses.remembered(b"0", NOW) is answer
+
+
+async def test_an_ipv6_site_may_guess_more_than_a_network_and_not_without_end(guesses):
+    statuses = [
+        (await guess(guesses, b"%d" % number, f"2001:db8:1:{number:x}::1")).status
+        for number in range(AT_ONCE * SITE_TIMES + 5)
+    ]
+
+    assert statuses == [401] * (AT_ONCE * SITE_TIMES) + [429] * 5
+    assert (await guess(guesses, b"next", "2001:db8:2::1")).status == 401
+
+
+async def test_all_sources_together_may_guess_so_many_keys(guesses):
+    number = AT_ONCE * ALL_TIMES
+    statuses = [(await guess(guesses, b"%d" % n, spread(n))).status for n in range(number)]
+    over = await guess(guesses, b"next", "198.51.100.7")
+
+    assert statuses == [401] * number
+    assert over.status == 429
+
+
+async def test_an_unknown_key_over_a_limit_keeps_its_slot_for_a_while(guesses):
+    """The answer 429 alone would not slow the questions to keysvc."""
+    await exhaust(guesses)
+    for number in range(ASKED_OF_ADDRESS):
+        await guess(guesses, b"over %d" % number)
+    waits = asyncio.create_task(guesses.begin(b"next", ADDRESS))
+
+    assert await started(waits) == [False]
+    await waits
+
+
+async def test_sources_over_their_limit_leave_the_slots_of_others_alone(guesses):
+    sites = [f"10.0.0.{number}" for number in range(ASKED_AT_ONCE)]
+    for address in sites:
+        await exhaust(guesses, address)
+    tasks = [
+        asyncio.create_task(guesses.begin(b"%s %d" % (address.encode(), n), address))
+        for address in sites
+        for n in range(4)
+    ]
+    await started(*tasks)
+    fresh = asyncio.create_task(guesses.begin(b"fresh", "198.51.100.7"))
+
+    assert await started(fresh) == [True]
+    await end(tasks)
+
+
+async def test_sources_that_guessed_count_as_over_once_all_together_are(guesses):
+    for n in range(AT_ONCE * ALL_TIMES):
+        await guess(guesses, b"%d" % n, spread(n))
+    tasks = [
+        asyncio.create_task(guesses.begin(b"more %d" % n, spread(n)))
+        for n in range(ASKED_AT_ONCE * 2)
+    ]
+    await started(*tasks)
+    fresh = asyncio.create_task(guesses.begin(b"fresh", "198.51.100.7"))
+
+    assert await started(fresh) == [True]
+    await end(tasks)
+
+
+async def test_a_site_has_a_share_of_the_slots_and_its_networks_share_that(guesses):
+    crowd = [
+        asyncio.create_task(guesses.begin(b"%d" % n, f"2001:db8:1:{n:x}::1")) for n in range(200)
+    ]
+    greedy = [asyncio.create_task(guesses.begin(b"g%d" % n, "2001:db8:1::1")) for n in range(9)]
+    asked = await started(*crowd)
+    other = asyncio.create_task(guesses.begin(b"other", "2001:db8:2::1"))
+
+    assert asked.count(True) == ASKED_OF_SITE
+    assert await started(other) == [True]
+    await end([*crowd, *greedy])
+
+
+async def test_nothing_is_kept_of_sources_whose_questions_are_answered(guesses):
+    for number in range(50):
+        guesses.verified(await guesses.begin(b"right %d" % number, f"2001:db8:{number:x}::1"))
+
+    assert len(guesses._slots) == 0
+
+
+def spread(number: int) -> str:
+    """An address of a network of its own, of each kind."""
+    return f"10.1.{number >> 8}.{number & 255}" if number % 2 else f"2001:db8:{number:x}::1"
+
+
+async def end(tasks: list[asyncio.Task[Question]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

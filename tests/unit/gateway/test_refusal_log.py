@@ -18,7 +18,7 @@ from cloudacademy.users.v1.activity_pb2_grpc import (
 
 from gateway.app import NOBODY
 from gateway.auth import Caller
-from gateway.errors import Answer, RefusedError
+from gateway.errors import Refusal, RefusedError
 from gateway.refusal_log import BATCH, KEYS, WAITING, WAITING_BYTES, RefusalLog
 from gateway.refused import Refused
 from gateway.scim.errors import ScimError
@@ -94,7 +94,7 @@ def refused(request_id: str, **fields: object) -> Refused:
 def ended(key_id: str) -> RefusedError:
     """The refusal of a key that has ended."""
     whose = {"organization_id": ACME, "key_id": key_id}
-    return RefusedError(Answer(401), "It has ended.", "KEY_EXPIRED", whose)
+    return Refusal(401, None, "It has ended.", {}, "KEY_EXPIRED", whose).error()
 
 
 async def sent(refusals: RefusalLog) -> None:

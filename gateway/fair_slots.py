@@ -1,0 +1,75 @@
+"""Slots that are shared fairly by the networks that ask for them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from chassis.places import Places
+from gateway.networks import Source
+
+WAITING_OF_SITE: Final = 256
+"""How many of one site wait at most, half of them of one host."""
+
+
+@dataclass(slots=True)
+class _Site:
+    slots: Places
+    users: int = 0
+
+
+class FairSlots:
+    """`number` slots, `of_site` of one site at most, and `of_host` of one host.
+
+    A free slot goes to the site that has the fewest, and within a site to the host that has
+    the fewest: an IPv6 /48 cannot take more than its share by using many /64 networks, and one
+    of these cannot keep out the others of its /48. A caller waits for WAIT_SECONDS of
+    `chassis.places` at most at each level; `refusal` makes what is raised after that.
+    """
+
+    def __init__(
+        self, number: int, refusal: Callable[[], Exception], *, of_site: int, of_host: int
+    ) -> None:
+        self._refusal = refusal
+        self._of_site = of_site
+        self._of_host = of_host
+        self._slots = Places(number, refusal, share=of_site)
+        self._sites: dict[str, _Site] = {}
+
+    def __len__(self) -> int:
+        """How many sites have or want a slot."""
+        return len(self._sites)
+
+    async def acquire(self, source: Source) -> None:
+        """Take a slot; raises the refusal if there is none in time, or too many wait."""
+        site = self._site(source.site)
+        try:
+            await site.slots.take(source.host)
+        except BaseException:
+            self._leave(source.site)
+            raise
+        try:
+            await self._slots.take(source.site)
+        except BaseException:
+            site.slots.give_back(source.host)
+            self._leave(source.site)
+            raise
+
+    def release(self, source: Source) -> None:
+        """Give a slot back."""
+        self._slots.give_back(source.site)
+        self._sites[source.site].slots.give_back(source.host)
+        self._leave(source.site)
+
+    def _site(self, name: str) -> _Site:
+        site = self._sites.get(name)
+        if site is None:
+            slots = Places(self._of_site, self._refusal, share=self._of_host, room=WAITING_OF_SITE)
+            site = self._sites[name] = _Site(slots)
+        site.users += 1
+        return site
+
+    def _leave(self, name: str) -> None:
+        site = self._sites[name]
+        site.users -= 1
+        if not site.users:
+            del self._sites[name]

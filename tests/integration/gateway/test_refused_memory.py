@@ -1,0 +1,201 @@
+"""Refused requests leave nothing in memory: objects are counted while nothing collects garbage."""
+
+import asyncio
+import gc
+import secrets
+import types
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import grpc
+import pytest
+from cloudacademy.keys.v1 import keys_pb2, keys_pb2_grpc
+from cloudacademy.users.v1.activity_pb2_grpc import ActivityServiceStub
+from multidict import CIMultiDictProxy
+
+from chassis import log
+from chassis.clock import system_clock
+from chassis.places import Places
+from chassis.settings import Address
+from chassis.status import to_trailing_metadata
+from gateway import guesses
+from gateway.app import PREFIX, ScimEndpoint, application
+from gateway.auth import Authenticator, Caller
+from gateway.bodies import Bodies
+from gateway.buckets import Buckets, Rate
+from gateway.clients import UserClient
+from gateway.cursor import Cursors
+from gateway.gate import Gate
+from gateway.group_client import GroupClient
+from gateway.guesses import Guesses
+from gateway.http_server import Runner
+from gateway.key_cache import KeyCache
+from gateway.refusal_log import RefusalLog
+from gateway.resource_types import ResourceTypes
+from gateway.routes.endpoints import endpoints
+from gateway.routes.groups import Groups
+from gateway.routes.users import Users
+from gateway.schema_client import SchemaClient
+from gateway.turned_away import Tally, full
+from keysvc.errors import KeyUnknown
+
+SENT = 200
+TOGETHER = 20
+SECONDS = 20.0
+KINDS = (asyncio.Task, types.FrameType, types.CoroutineType, BaseException, CIMultiDictProxy)
+"""What a request that is not freed keeps: each of them has several."""
+
+
+class Keys(keys_pb2_grpc.KeyServiceServicer):
+    """A keysvc that knows one token."""
+
+    async def Authenticate(self, request, context):  # noqa: N802 - the contract's name
+        if request.token == "right":
+            return keys_pb2.AuthenticateResponse(organization_id="acme", key_id="key")
+        # Not by `abort`, whose exception gRPC's server keeps in a cycle of its own.
+        context.set_code(grpc.StatusCode.UNAUTHENTICATED)
+        context.set_trailing_metadata(to_trailing_metadata(KeyUnknown()))
+        return keys_pb2.AuthenticateResponse()
+
+
+@asynccontextmanager
+async def serving(at_once: int) -> AsyncIterator[tuple[str, int]]:
+    """The gateway's HTTP server; no usersvc answers."""
+    logger = log.configure("gateway", "error")
+    server = grpc.aio.server()
+    keys_pb2_grpc.add_KeyServiceServicer_to_server(Keys(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with (
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as keys,
+        grpc.aio.insecure_channel("127.0.0.1:1") as nowhere,
+    ):
+        cache: KeyCache[Caller] = KeyCache()
+        limiter = Guesses(at_once)
+        stub = keys_pb2_grpc.KeyServiceStub(keys)
+        resources = {
+            "Users": Users(UserClient(nowhere, {})),
+            "Groups": Groups(GroupClient(nowhere, {})),
+        }
+        endpoint = ScimEndpoint(
+            endpoints(resources, Cursors(b"x" * 32, system_clock), logger),
+            Authenticator(stub, cache, limiter, {}, system_clock),
+            ResourceTypes(SchemaClient(nowhere, {})),
+            "http://a",
+            log=logger,
+            refusals=RefusalLog(ActivityServiceStub(nowhere), system_clock, logger),
+            gate=Gate(Buckets(Rate(1e6, 10**6)), Places(64, full, bunches=True), Tally(logger)),
+            bodies=Bodies(),
+        )
+        runner = Runner(application(endpoint, _ready), logger)
+        await runner.listen(Address("127.0.0.1", 0))
+        watch = asyncio.create_task(_heartbeat(cache, limiter))
+        try:
+            yield runner.addresses[0]
+        finally:
+            watch.cancel()
+            await runner.cleanup()
+    await server.stop(None)
+
+
+async def _ready() -> bool:
+    return True
+
+
+async def _heartbeat(*caches) -> None:
+    while True:
+        for each in caches:
+            each.apply(keys_pb2.WatchKeysResponse(heartbeat=keys_pb2.WatchKeysResponse.Heartbeat()))
+        await asyncio.sleep(0.2)
+
+
+@contextmanager
+def nothing_collected() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def alive() -> Counter[str]:
+    found: Counter[str] = Counter()
+    for each in gc.get_objects():
+        for kind in KINDS:
+            if isinstance(each, kind):
+                found[kind.__name__] += 1
+    return found
+
+
+async def send(address: tuple[str, int], tokens: list[str], path: str = "/Users") -> Counter[int]:
+    """Send requests with large heads on a connection of their own, one after the other."""
+    statuses: Counter[int] = Counter()
+    reader, writer = await asyncio.open_connection(*address)
+    for token in tokens:
+        lines = [
+            f"GET {PREFIX}{path} HTTP/1.1",
+            "Host: a",
+            f"Authorization: Bearer {token}",
+            *(f"X-{n}: {'x' * 4_000}" for n in range(3)),
+        ]
+        writer.write("\r\n".join([*lines, "", ""]).encode())
+        async with asyncio.timeout(SECONDS):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            length = next(x for x in head.split("\r\n") if x.lower().startswith("content-length"))
+            await reader.readexactly(int(length.split(":")[1]))
+        statuses[int(head.split()[1])] += 1
+    writer.close()
+    await writer.wait_closed()
+    return statuses
+
+
+def made_up() -> list[str]:
+    return [secrets.token_hex(16) for _ in range(SENT // TOGETHER)]
+
+
+async def _flood(address: tuple[str, int], kind: str) -> Counter[int]:
+    match kind:
+        case "different keys":
+            sent = [made_up() for _ in range(TOGETHER)]
+        case "one key at once":
+            sent = [made_up()] * TOGETHER
+        case "remembered keys":
+            one = made_up()[0]
+            sent = [[one] * (SENT // TOGETHER)] * TOGETHER
+        case _:
+            sent = [["right"] * (SENT // TOGETHER)] * TOGETHER
+    statuses: Counter[int] = Counter()
+    for each in await asyncio.gather(*(send(address, tokens) for tokens in sent)):
+        statuses += each
+    return statuses
+
+
+@pytest.mark.parametrize(
+    ("kind", "at_once", "expected"),
+    [
+        ("different keys", 10_000, {401}),
+        ("different keys", 1, {401, 429, 503}),
+        ("one key at once", 10_000, {401}),
+        ("remembered keys", 10_000, {401}),
+        ("no usersvc", 10_000, {503}),
+    ],
+)
+async def test_refused_requests_leave_no_objects(
+    kind: str, at_once: int, expected: set[int], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(guesses, "PACE_SECONDS", 0.001)
+    async with serving(at_once) as address:
+        await _flood(address, kind)
+        with nothing_collected():
+            await _flood(address, kind)
+            await asyncio.sleep(0.2)
+            before = alive()
+            statuses = await _flood(address, kind)
+            await asyncio.sleep(0.2)
+            grown = alive() - before
+
+    assert statuses.keys() <= expected
+    assert statuses.total() == SENT
+    assert grown.total() < SENT / 10, grown
