@@ -132,7 +132,9 @@ class Guards:
         self.bodies = Bodies()
         self.worker = ParsingWorker()
         self.pages = PageGate(settings.pages, self.bodies, tally)
-        self.connections = Connections(log, limit=settings.max_connections)
+        self.connections = Connections(
+            log, limit=settings.max_connections, of_source=settings.address_connections
+        )
         self.refusals = RefusalLog(ActivityServiceStub(channels.users), system_clock, log)
         self.authenticator = Authenticator(
             channels.key_stub, self.cache, self.guesses, settings.tenant_urls, system_clock

@@ -4,12 +4,17 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Final, Protocol
 
 from chassis.log import Logger
 from chassis.metrics import Metrics
+from gateway.most_first import MostFirst
+from gateway.networks import source_of
 
 MAX_CONNECTIONS: Final = 2_000
+SHARES: Final = 4
+"""A client address has one of so many shares of the connections, unless the settings say more."""
 MAX_UNSENT_BYTES: Final = 64 * 1024 * 1024
 SWEEP_SECONDS: Final = 0.5
 
@@ -37,22 +42,38 @@ class Patience:
     """For taking the rest once the connection is to be closed."""
 
 
+class Wait(Enum):
+    """What a client owes us."""
+
+    NOTHING = "nothing"
+    REQUEST = "request"
+    """A request, or the rest of its head: little is lost when the connection is closed."""
+    TRANSFER = "transfer"
+    """The rest of a body, or to take an answer."""
+
+
 @dataclass(eq=False, slots=True)
 class Connection:
     """What one client keeps us waiting for, and since when; 0 is for nothing."""
 
     transport: asyncio.Transport
     body: Body
+    source: str = ""
+    """The IPv4 address or the IPv6 /64 at its other end."""
     head_since: float = 0.0
     body_since: float = 0.0
     answer_since: float = 0.0
     goodbye_since: float = 0.0
     idle_since: float = field(default_factory=time.monotonic)
+    counted: Wait = Wait.NOTHING
+    """Where `Connections` has it."""
 
-    def received(self, now: float) -> None:
+    def received(self, now: float) -> bool:
         """Bytes came in: if they are none of a request that is known, another one begins."""
-        if not self.head_since and self.idle_since and self.body.is_eof():
+        begins = not self.head_since and bool(self.idle_since) and self.body.is_eof()
+        if begins:
             self.head_since, self.idle_since = now, 0.0
+        return begins
 
     def asked(self, body: Body, now: float) -> None:
         """The headers of a request are complete."""
@@ -64,9 +85,11 @@ class Connection:
         self.idle_since = now
 
     @property
-    def is_idle(self) -> bool:
-        """Whether nothing is lost when it is closed."""
-        return bool(self.idle_since) and not self.answer_since and self.body.is_eof()
+    def wait(self) -> Wait:
+        """What its client owes us."""
+        if self.answer_since or not self.body.is_eof():
+            return Wait.TRANSFER
+        return Wait.REQUEST if self.head_since or self.idle_since else Wait.NOTHING
 
     def late(self, now: float, patience: Patience) -> str:
         """What the client has kept us waiting for too long, if anything."""
@@ -82,24 +105,40 @@ class Connection:
 
 
 class Connections:
-    """All that are open, `limit` at most: for a new one, the one that idles longest is closed."""
+    """All that are open, `limit` at most, and `of_source` of one IPv4 address or IPv6 /64.
+
+    For a new one, another is closed whose client owes us a request or the rest of its head, of
+    the source that has the most of these; else one whose client owes us the rest of a body or
+    takes no answer. So a new one is refused only while all others are worked on. A source that
+    has its share gives up one of its own. Connections are kept by what their clients owe, since
+    looking at all of them for each new one would be an attack in itself.
+    """
 
     def __init__(
         self,
         log: Logger,
         *,
         limit: int = MAX_CONNECTIONS,
+        of_source: int | None = None,
         patience: Patience | None = None,
         max_unsent_bytes: int = MAX_UNSENT_BYTES,
         monotonic: Monotonic = time.monotonic,
     ) -> None:
         self._log = log
         self._limit = limit
+        self._of_source = limit if of_source is None else of_source
         self._patience = patience or Patience()
         self._max_unsent_bytes = max_unsent_bytes
         self.now = monotonic
         self._open: set[Connection] = set()
+        self._of: dict[str, int] = {}
+        self._waits: dict[Wait, MostFirst[Connection]] = {
+            Wait.REQUEST: MostFirst(),
+            Wait.TRANSFER: MostFirst(),
+        }
         self.refused = 0
+        self.limited = 0
+        self.displaced = 0
         self.cut = 0
 
     def observe(self, metrics: Metrics) -> None:
@@ -107,21 +146,72 @@ class Connections:
         metrics.gauge("http_connections", "Connections that are open.", lambda: len(self._open))
         metrics.count("http_connections_refused", "Connections too many.", lambda: self.refused)
         metrics.count(
+            "http_connections_limited", "Connections too many of an address.", lambda: self.limited
+        )
+        metrics.count(
+            "http_connections_displaced", "Connections closed for others.", lambda: self.displaced
+        )
+        metrics.count(
             "http_connections_cut", "Clients that kept us waiting too long.", lambda: self.cut
         )
 
     def admit(self, transport: asyncio.Transport, body: Body) -> Connection | None:
         """Take a new connection in; None when there are too many."""
-        if len(self._open) >= self._limit and not self._close_an_idle_one():
+        peer = transport.get_extra_info("peername")
+        source = source_of(peer[0]).host if peer else ""
+        if self._of_source <= self._of.get(source, 0) < self._limit:
+            if not self._displace(source):
+                self.limited += 1
+                return None
+        elif len(self._open) >= self._limit and not self._displace():
             self.refused += 1
             return None
-        connection = Connection(transport, body, idle_since=self.now())
+        connection = Connection(transport, body, source, idle_since=self.now())
         self._open.add(connection)
+        self._of[source] = self._of.get(source, 0) + 1
+        self.sort(connection)
         return connection
 
     def forget(self, connection: Connection) -> None:
-        """A connection has ended."""
+        """A connection has ended; it may be forgotten already."""
+        if connection not in self._open:
+            return
         self._open.discard(connection)
+        left = self._of[connection.source] - 1
+        if left:
+            self._of[connection.source] = left
+        else:
+            del self._of[connection.source]
+        if connection.counted is not Wait.NOTHING:
+            self._waits[connection.counted].discard(connection.source, connection)
+            connection.counted = Wait.NOTHING
+
+    def received(self, connection: Connection) -> None:
+        """Bytes came in."""
+        if connection.received(self.now()) and connection.counted is Wait.REQUEST:
+            self._waits[Wait.REQUEST].renew(connection.source, connection)
+
+    def sort(self, connection: Connection) -> None:
+        """Keep a connection by what its client owes us now."""
+        wait = connection.wait
+        if wait is connection.counted or connection not in self._open:
+            return
+        if connection.counted is not Wait.NOTHING:
+            self._waits[connection.counted].discard(connection.source, connection)
+        if wait is not Wait.NOTHING:
+            self._waits[wait].add(connection.source, connection)
+        connection.counted = wait
+
+    def _displace(self, source: str | None = None) -> bool:
+        """Close one for a new one, of a source if that is given."""
+        for waits in self._waits.values():
+            connection = waits.first(source)
+            if connection is not None:
+                self.displaced += 1
+                connection.transport.abort()
+                self.forget(connection)
+                return True
+        return False
 
     async def watch(self) -> None:
         """Cut off whoever keeps us waiting, for ever."""
@@ -143,16 +233,7 @@ class Connections:
             self.cut += 1
             self._log.info("client cut off", waited_for=what)
             connection.transport.abort()
-            self._open.discard(connection)
-
-    def _close_an_idle_one(self) -> bool:
-        idle = [each for each in self._open if each.is_idle]
-        if not idle:
-            return False
-        oldest = min(idle, key=lambda each: each.idle_since)
-        oldest.transport.abort()
-        self._open.discard(oldest)
-        return True
+            self.forget(connection)
 
 
 def _largest(sizes: dict[Connection, int], excess: int) -> Iterable[Connection]:

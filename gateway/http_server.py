@@ -168,8 +168,9 @@ class _Protocol(web.RequestHandler):
         if data:  # aiohttp itself calls this with nothing, to go on with what it kept
             if self._turned_away(self._connection, data):
                 return
-            self._connection.received(self._open.now())
+            self._open.received(self._connection)
         super().data_received(data)
+        self._open.sort(self._connection)
         self._settle(self._connection)
 
     def _turned_away(self, connection: Connection, data: bytes) -> bool:
@@ -182,6 +183,7 @@ class _Protocol(web.RequestHandler):
             return False
         self.transport.write(answer)
         connection.answered(self._open.now())
+        self._open.sort(connection)
         self._next_keepalive_close_time = self._loop.time() + KEEPALIVE_SECONDS
         return True
 
@@ -190,12 +192,14 @@ class _Protocol(web.RequestHandler):
         super().pause_writing()
         if self._connection is not None:
             self._connection.answer_since = self._open.now()
+            self._open.sort(self._connection)
 
     def resume_writing(self) -> None:
         """It does now."""
         super().resume_writing()
         if self._connection is not None:
             self._connection.answer_since = 0.0
+            self._open.sort(self._connection)
 
     def came(self) -> None:
         """A request has reached the application, or never will."""
@@ -206,6 +210,7 @@ class _Protocol(web.RequestHandler):
         """The headers of a request are complete."""
         if self._connection is not None:
             self._connection.asked(body, self._open.now())
+            self._open.sort(self._connection)
         if self._visitor is not None:
             # After a tunnel or another protocol was asked for, bytes are no body.
             counts = not (message.chunked or message.upgrade or message.method == METH_CONNECT)
@@ -219,6 +224,7 @@ class _Protocol(web.RequestHandler):
         response, reset = await super().finish_response(request, resp, start_time)
         if self._connection is not None:
             self._connection.answered(self._open.now())
+            self._open.sort(self._connection)
             if self._visitor is not None and response.keep_alive:
                 self._visitor.answered()
                 self._settle(self._connection)

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from chassis.certificates import CertificateFiles
 from chassis.settings import Address, Environment
 from gateway.buckets import Rate
-from gateway.connections import MAX_CONNECTIONS
+from gateway.connections import MAX_CONNECTIONS, SHARES
 from gateway.portal.gate import PageLimits
 
 TENANT_URLS: Final = (
@@ -56,6 +56,8 @@ class Settings:
     max_requests: int = MAX_REQUESTS
     """How many requests of SCIM are under way at once."""
     max_connections: int = MAX_CONNECTIONS
+    address_connections: int = MAX_CONNECTIONS // SHARES
+    """How many of these one address may have; behind proxies of ours, all."""
     unknown_keys: int = UNKNOWN_KEYS
     """How many different keys that do not exist an address may send in a row."""
     pages: PageLimits = PAGES
@@ -77,6 +79,10 @@ def read(variables: Mapping[str, str]) -> Settings:
     environment = Environment(variables, "GATEWAY_")
     saml = environment.files("SAML_KEY", "SAML_CERTIFICATE")
     listen = environment.address("LISTEN", "127.0.0.1:8080")
+    proxies = environment.integer("PROXIES", 0, 0, 10)
+    max_connections = environment.integer("MAX_CONNECTIONS", MAX_CONNECTIONS, 1, 100_000)
+    # All connections come from the proxies, which are few.
+    share = max_connections if proxies else max(1, max_connections // SHARES)
     exposed = not listen.is_loopback
     settings = Settings(
         listen=listen,
@@ -89,10 +95,11 @@ def read(variables: Mapping[str, str]) -> Settings:
         admin=environment.optional_address("ADMIN_LISTEN"),
         saml=SamlFiles(*saml) if saml else None,
         cursor_secret=environment.secret("CURSOR_SECRET", SECRET_BYTES, exposed=exposed),
-        proxies=environment.integer("PROXIES", 0, 0, 10),
+        proxies=proxies,
         rate=_rate(environment, "ORGANIZATION", RATE),
         max_requests=environment.integer("MAX_REQUESTS", MAX_REQUESTS, 2, 10_000),
-        max_connections=environment.integer("MAX_CONNECTIONS", MAX_CONNECTIONS, 1, 100_000),
+        max_connections=max_connections,
+        address_connections=environment.integer("ADDRESS_CONNECTIONS", share, 1, 100_000),
         unknown_keys=environment.integer("UNKNOWN_KEYS", UNKNOWN_KEYS, 1, 1_000_000),
         pages=PageLimits(
             _rate(environment, "PAGE", PAGES.organization),

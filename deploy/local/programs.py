@@ -44,6 +44,7 @@ class Programs:
                 "GATEWAY_ORGANIZATION_RATE": "100000",
                 "GATEWAY_ORGANIZATION_BURST": "100000",
                 "GATEWAY_UNKNOWN_KEYS": "10000",
+                "GATEWAY_ADDRESS_CONNECTIONS": "2000",
                 "GATEWAY_PAGE_RATE": "100000",
                 "GATEWAY_PAGE_BURST": "100000",
                 "GATEWAY_SIGN_IN_RATE": "100000",

@@ -67,6 +67,7 @@ def running_gateway(stack: Stack, **settings: object) -> Iterator[Gateway]:
             "GATEWAY_USERSVC": f"127.0.0.1:{stack.service_port('usersvc')}",
             "GATEWAY_KEYSVC": f"127.0.0.1:{stack.service_port('keysvc')}",
             "GATEWAY_CURSOR_SECRET": secrets.token_hex(32),
+            "GATEWAY_ADDRESS_CONNECTIONS": "2000",  # all clients of tests have one address
             **given,
         },
         stdout=subprocess.PIPE,

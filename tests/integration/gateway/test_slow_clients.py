@@ -10,7 +10,8 @@ from aiohttp import web
 
 from chassis import log
 from chassis.settings import Address
-from gateway.connections import Connections, Patience
+from gateway import http_server
+from gateway.connections import Connections, Patience, Wait
 from gateway.http_server import Runner
 
 MEBIBYTE = 1024 * 1024
@@ -20,6 +21,8 @@ LONG = Patience(head=60, body=60, answer=60, goodbye=60)
 SECONDS = 10.0
 BODY = b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n"
 HEAD = b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n"
+PART = b"GET /quick HTTP/1.1\r\nHost: a\r\n"
+SLOW = b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n"
 GET = b"GET /quick HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
@@ -29,6 +32,7 @@ class Server:
     def __init__(self, connections: Connections) -> None:
         self.connections = connections
         self.pages = 0
+        self.writers: list[asyncio.StreamWriter] = []  # or the connections would be closed
         app = web.Application()
         app.router.add_post("/echo", self._echo)
         app.router.add_get("/quick", self._quick)
@@ -69,8 +73,39 @@ async def serving(patience: Patience = SHORT, **limits: int) -> AsyncIterator[Se
         await server.runner.cleanup()
 
 
-async def connect(server: Server) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    return await asyncio.open_connection(*server.address)
+async def connect(
+    server: Server, address: str = "127.0.0.1"
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    return await asyncio.open_connection(*server.address, local_addr=(address, 0))
+
+
+async def begin(server: Server, address: str, sent: bytes) -> asyncio.StreamReader:
+    """A client that sends the beginning of something, which the server has read."""
+    reader, writer = await connect(server, address)
+    writer.write(sent)
+    own = writer.get_extra_info("sockname")
+
+    def is_read() -> bool:
+        return any(
+            each.transport.get_extra_info("peername") == own and not each.idle_since
+            for each in server.connections._open
+        )
+
+    await until(is_read)
+    server.writers.append(writer)
+    return reader
+
+
+async def answered(server: Server, address: str = "127.0.0.1") -> bytes:
+    """What a whole request from an address is answered."""
+    reader, writer = await connect(server, address)
+    with suppress(ConnectionError):
+        writer.write(GET)
+    try:
+        async with asyncio.timeout(SECONDS):
+            return await reader.readuntil(b"\r\n\r\n")
+    finally:
+        writer.close()
 
 
 async def ended(reader: asyncio.StreamReader) -> bytes:
@@ -245,7 +280,8 @@ async def test_when_all_are_busy_one_too_many_is_told_to_come_back():
         busy = [await connect(server) for _ in range(2)]
         for _, writer in busy:
             writer.write(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
-        await until(lambda: all(not each.is_idle for each in server.connections._open))
+        opened = server.connections._open
+        await until(lambda: [each.wait for each in opened] == [Wait.NOTHING] * 2)
         reader, _ = await connect(server)
 
         refused = await ended(reader)
@@ -255,6 +291,88 @@ async def test_when_all_are_busy_one_too_many_is_told_to_come_back():
         assert server.connections.refused == 1
         for reader, _ in busy:
             assert b" 200 " in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), SECONDS)
+
+
+async def test_half_sent_heads_from_many_addresses_keep_nobody_out():
+    async with serving(LONG, limit=60) as server:
+        for number in range(120):
+            await begin(server, f"127.0.1.{number}", PART)
+        for _ in range(5):
+            assert b" 200 " in await answered(server)
+
+        assert server.connections.refused == 0
+        assert server.connections.displaced >= 60
+
+
+async def test_the_address_with_the_most_half_sent_heads_loses_one_first():
+    async with serving(LONG, limit=4) as server:
+        modest = await begin(server, "127.0.0.2", PART)
+        greedy = [await begin(server, "127.0.0.3", PART) for _ in range(3)]
+        assert b" 200 " in await answered(server)
+
+        assert await ended(greedy[0]) == b""
+        assert not any(reader.at_eof() for reader in (modest, *greedy[1:]))
+
+
+@pytest.mark.parametrize("begun", [BODY, b"GET /page HTTP/1.1\r\nHost: a\r\n\r\n"])
+async def test_slow_bodies_and_readers_give_way_when_nobody_else_does(begun: bytes):
+    async with serving(LONG, limit=3) as server:
+        slow = [never_reading(server) for _ in range(3)]
+        for client in slow:
+            client.sendall(begun)
+        opened = server.connections._open
+        await until(lambda: [each.wait for each in opened] == [Wait.TRANSFER] * 3)
+        assert b" 200 " in await answered(server)
+
+        assert (server.connections.refused, server.connections.displaced) == (0, 1)
+        for client in slow:
+            client.close()
+
+
+async def test_an_address_has_its_share_of_the_connections_and_others_have_theirs():
+    async with serving(LONG, limit=8, of_source=2) as server:
+        for _ in range(2):
+            await begin(server, "127.0.0.1", SLOW)
+        refused = await answered(server)
+        other = await answered(server, "127.0.0.2")
+
+        assert refused.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+        assert b"\r\nRetry-After: 2\r\n" in refused
+        assert b" 200 " in other
+        assert (server.connections.limited, server.connections.refused) == (1, 0)
+
+
+async def test_an_address_with_its_share_gives_up_a_connection_that_waits():
+    async with serving(LONG, limit=8, of_source=2) as server:
+        other = await begin(server, "127.0.0.2", PART)
+        first = await begin(server, "127.0.0.1", PART)
+        await begin(server, "127.0.0.1", PART)
+        assert b" 200 " in await answered(server)
+
+        assert await ended(first) == b""
+        assert not other.at_eof()
+
+
+async def test_a_connection_without_any_request_is_closed(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(http_server, "KEEPALIVE_SECONDS", 0.3)
+    async with serving(LONG) as server:
+        reader, _ = await connect(server)
+
+        assert await ended(reader) == b""
+
+
+async def test_connections_that_end_are_forgotten():
+    async with serving(LONG, limit=8, of_source=4) as server:
+        for sent in (b"", PART, BODY, GET):
+            _, writer = await connect(server)
+            writer.write(sent)
+            writer.close()
+        await answered(server, "127.0.0.2")
+        connections = server.connections
+        await until(lambda: not connections._open)
+
+        assert connections._of == {}
+        assert [waits.first() for waits in connections._waits.values()] == [None, None]
 
 
 @pytest.mark.parametrize(
