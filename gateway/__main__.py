@@ -34,6 +34,7 @@ from gateway.forwarded import behind
 from gateway.gate import Gate
 from gateway.group_client import GroupClient
 from gateway.guesses import Guesses
+from gateway.heads import Heads
 from gateway.http_server import DRAIN_SECONDS, Runner
 from gateway.key_cache import KeyCache, follow
 from gateway.measurement import measure, trace
@@ -90,7 +91,7 @@ async def serve(settings: Settings, stop: process.Stop) -> None:
         ends.callback(guards.worker.close)
         app = Assembly(settings, channels, guards, ends, logger).application(metrics)
         ends.enter_context(admin_port(settings.admin, metrics, {}, logger))
-        runner = Runner(app, logger, guards.connections, guards.doorman)
+        runner = Runner(app, logger, guards.connections, guards.doorman, guards.heads)
         async with _behind_requests(channels, guards, logger):
             try:
                 await runner.listen(settings.listen)
@@ -135,6 +136,7 @@ class Guards:
         self.connections = Connections(
             log, limit=settings.max_connections, of_source=settings.address_connections
         )
+        self.heads = Heads()
         self.refusals = RefusalLog(ActivityServiceStub(channels.users), system_clock, log)
         self.authenticator = Authenticator(
             channels.key_stub, self.cache, self.guesses, settings.tenant_urls, system_clock
@@ -143,7 +145,14 @@ class Guards:
 
     def observe(self, metrics: Metrics) -> None:
         """Let the metrics tell of them."""
-        for each in (self.refusals, self.gate, self.bodies, self.worker, self.connections):
+        for each in (
+            self.refusals,
+            self.gate,
+            self.bodies,
+            self.heads,
+            self.worker,
+            self.connections,
+        ):
             each.observe(metrics)
 
 

@@ -11,6 +11,7 @@ from gateway.auth import Authenticator, Caller
 from gateway.exchange import MEDIA_TYPE, error_answer
 from gateway.gate import Gate
 from gateway.plain_request import MAX_HEAD_BYTES, PlainRequests
+from gateway.scim.errors import ScimError
 from gateway.turned_away import TurnedAwayError, Why
 
 MAX_ANSWERS: Final = 100
@@ -131,7 +132,7 @@ class Visitor:
                 self._head, self._begin = _NEVER, b""
 
 
-def as_http(error: TurnedAwayError, **more: str) -> bytes:
+def as_http(error: ScimError, **more: str) -> bytes:
     """The whole answer to somebody who is turned away, as it goes over the wire."""
     answer = error_answer(error)
     headers = {

@@ -17,6 +17,7 @@ from chassis.settings import Address
 from gateway.connections import Body, Connection, Connections
 from gateway.doorman import Doorman, Visitor, as_http
 from gateway.exchange import error_answer
+from gateway.heads import MAX_HEAD_BYTES, TOO_LARGE, Head, Heads
 from gateway.scim.errors import ScimError
 from gateway.turned_away import full
 
@@ -45,6 +46,7 @@ class Runner(web.AppRunner):
         log: Logger,
         connections: Connections | None = None,
         doorman: Doorman | None = None,
+        heads: Heads | None = None,
     ) -> None:
         super().__init__(
             app,
@@ -62,6 +64,7 @@ class Runner(web.AppRunner):
         self._log = log
         self._open = connections or Connections(log)
         self._doorman = doorman
+        self._heads = heads or Heads()
         self._watch: asyncio.Task[None] | None = None
 
     async def listen(self, address: Address) -> None:
@@ -87,6 +90,7 @@ class Runner(web.AppRunner):
         return _Server(
             self._open,
             self._doorman,
+            self._heads,
             _telling(server.request_handler),
             request_factory=server.request_factory,
             handler_cancellation=server.handler_cancellation,
@@ -109,6 +113,7 @@ class _Server(web.Server):
         self,
         connections: Connections,
         doorman: Doorman | None,
+        heads: Heads,
         handler: Handler,
         **settings: Any,  # noqa: ANN401
     ) -> None:
@@ -121,10 +126,11 @@ class _Server(web.Server):
         super().__init__(handler, request_factory=asked, **settings)
         self._open = connections
         self._doorman = doorman
+        self._heads = heads
 
     def __call__(self) -> web.RequestHandler:
         visitor = self._doorman.visitor() if self._doorman else None
-        return _Protocol(self._open, visitor, self, loop=self._loop, **self._kwargs)
+        return _Protocol(self._open, visitor, self._heads, self, loop=self._loop, **self._kwargs)
 
 
 class _Protocol(web.RequestHandler):
@@ -134,6 +140,7 @@ class _Protocol(web.RequestHandler):
         self,
         connections: Connections,
         visitor: Visitor | None,
+        heads: Heads,
         manager: web.Server,
         **settings: Any,  # noqa: ANN401
     ) -> None:
@@ -141,6 +148,8 @@ class _Protocol(web.RequestHandler):
         self._open = connections
         self._visitor = visitor
         self._connection: Connection | None = None
+        self._heads = heads
+        self._head = Head(heads, "")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the client in, or tell it that there are too many."""
@@ -150,6 +159,7 @@ class _Protocol(web.RequestHandler):
             sending.write(_TOO_MANY)
             sending.close()
             return
+        self._head = Head(self._heads, self._connection.source)
         # What waits to be read is memory, too, and there are many connections.
         sending.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_RCVBUF, UNREAD_BYTES)
         super().connection_made(transport)
@@ -158,6 +168,7 @@ class _Protocol(web.RequestHandler):
         """The client has gone, or was cut off."""
         if self._connection is not None:
             self._open.forget(self._connection)
+        self._head.leave()
         self.came()
         super().connection_lost(exc)
 
@@ -169,9 +180,32 @@ class _Protocol(web.RequestHandler):
             if self._turned_away(self._connection, data):
                 return
             self._open.received(self._connection)
+            if not self._in_body(self._connection) and (status := self._head.comes(data)):
+                self._refuse_head(self._connection, status)
+                return
         super().data_received(data)
+        if len(self._messages) > 1 and (status := self._head.pipelined(data)):
+            self._refuse_head(self._connection, status)
+            return
         self._open.sort(self._connection)
         self._settle(self._connection)
+
+    def _in_body(self, connection: Connection) -> bool:
+        """Whether what comes next belongs to a body."""
+        if self._messages:  # the head is complete, and the request has not begun yet
+            return not self._messages[-1][1].is_eof()
+        return not connection.body.is_eof()
+
+    def _refuse_head(self, connection: Connection, status: int) -> None:
+        """End a connection that sent too much before its requests were answered."""
+        sending = self.transport
+        if sending is None:
+            return
+        if not connection.head_since:  # an earlier request is yet to be answered
+            sending.abort()
+            return
+        sending.write(_TOO_LARGE if status == TOO_LARGE else _TOO_MANY)
+        self.force_close()
 
     def _turned_away(self, connection: Connection, data: bytes) -> bool:
         """Answer before anything is parsed, if the doorman has an answer."""
@@ -225,6 +259,8 @@ class _Protocol(web.RequestHandler):
         if self._connection is not None:
             self._connection.answered(self._open.now())
             self._open.sort(self._connection)
+            if not self._messages:
+                self._head.leave()
             if self._visitor is not None and response.keep_alive:
                 self._visitor.answered()
                 self._settle(self._connection)
@@ -254,3 +290,7 @@ class _Protocol(web.RequestHandler):
 
 
 _TOO_MANY: Final = as_http(full(), Connection="close")
+_TOO_LARGE: Final = as_http(
+    ScimError(TOO_LARGE, None, f"The request has more than {MAX_HEAD_BYTES} bytes of headers."),
+    Connection="close",
+)

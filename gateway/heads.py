@@ -1,0 +1,107 @@
+"""The heads of requests in memory: bounded for each request, for each source and in total."""
+
+from typing import Final
+
+from chassis.metrics import Metrics
+
+MAX_HEAD_BYTES: Final = 64 * 1024
+"""Of a request line and its header fields together; the edge takes 60 KiB."""
+HELD_BYTES: Final = 16 * 1024 * 1024
+"""Of all larger heads at once, half of it from one source; parsed they take three times as much."""
+SMALL_BYTES: Final = 4 * 1024
+"""Smaller heads are always let in: those of all connections together take 8 MiB."""
+
+TOO_LARGE: Final = 431
+FULL: Final = 503
+
+_END: Final = b"\r\n\r\n"
+
+
+class Heads:
+    """The bytes of heads over SMALL_BYTES, from their first byte until they are answered.
+
+    A request waits for its answer with its head in memory, and everybody can send heads: what
+    bounds their number, connections and slots, does not bound their bytes.
+    """
+
+    def __init__(self, limit: int = HELD_BYTES) -> None:
+        self._limit = limit
+        self._of: dict[str, int] = {}
+        self.held = 0
+        self.refused = 0
+
+    def observe(self, metrics: Metrics) -> None:
+        """Let the metrics tell of them."""
+        metrics.gauge("request_head_bytes", "Bytes of larger heads in memory.", lambda: self.held)
+        metrics.count(
+            "request_heads_refused",
+            "Heads too large, or too many large ones.",
+            lambda: self.refused,
+        )
+
+    def hold(self, source: str, size: int) -> bool:
+        """Count more bytes of a source, if there is room for them."""
+        of_source = self._of.get(source, 0) + size
+        if self.held + size > self._limit or of_source > self._limit // 2:
+            return False
+        self.held += size
+        self._of[source] = of_source
+        return True
+
+    def release(self, source: str, size: int) -> None:
+        """Count less."""
+        self.held -= size
+        left = self._of[source] - size
+        if left:
+            self._of[source] = left
+        else:
+            del self._of[source]
+
+
+class Head:
+    """The bytes of heads that one connection has in memory."""
+
+    __slots__ = ("_end_of_last", "_heads", "_held", "_size", "_source")
+
+    def __init__(self, heads: Heads, source: str) -> None:
+        self._heads = heads
+        self._source = source
+        self._size = 0
+        self._held = 0
+        self._end_of_last = b""
+
+    def comes(self, data: bytes) -> int:
+        """Count bytes that are no body; the status to refuse them with, 0 if they are taken."""
+        self._size += len(data) if len(data) <= SMALL_BYTES else self._up_to_end(data)
+        self._end_of_last = data[-len(_END) + 1 :]
+        if self._size <= SMALL_BYTES:
+            return 0
+        return self._hold()
+
+    def pipelined(self, data: bytes) -> int:
+        """Count bytes in which several requests came."""
+        self._size = max(self._size, len(data))
+        return self._hold()
+
+    def leave(self) -> None:
+        """All requests that came are answered, or the connection has ended."""
+        self._size = 0
+        if self._held:
+            self._heads.release(self._source, self._held)
+            self._held = 0
+
+    def _hold(self) -> int:
+        status = 0
+        if self._size > MAX_HEAD_BYTES:
+            status = TOO_LARGE
+        elif self._heads.hold(self._source, self._size - self._held):
+            self._held = self._size
+        else:
+            status = FULL
+        self._heads.refused += bool(status)
+        return status
+
+    def _up_to_end(self, data: bytes) -> int:
+        """How many bytes belong to the head, as a body may follow."""
+        end = (self._end_of_last + data).find(_END)
+        return len(data) if end < 0 else end

@@ -1,0 +1,168 @@
+"""The heads of requests take bounded memory, over real sockets."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import web
+
+from chassis import log
+from chassis.settings import Address
+from gateway.heads import HELD_BYTES, MAX_HEAD_BYTES, SMALL_BYTES, Heads
+from gateway.http_server import Runner
+
+SECONDS = 10.0
+FIRST = b"POST /echo HTTP/1.1\r\nHost: a\r\n"
+FIELD = b"X: " + b"x" * 4_000 + b"\r\n"
+BODY = b"b" * 200_000
+WITH_BODY = FIRST + b"Content-Length: %d\r\n\r\n" % len(BODY)
+FIELDS_OF_ALL = MAX_HEAD_BYTES // len(FIELD)
+
+
+class Server:
+    """A gateway's HTTP server that answers with the length of the body, once it may."""
+
+    def __init__(self, limit: int) -> None:
+        self.heads = Heads(limit)
+        self.open = asyncio.Event()
+        self.open.set()
+        self.asked = 0
+        app = web.Application(client_max_size=10**6)
+        app.router.add_post("/echo", self._echo)
+        self.runner = Runner(app, log.configure("gateway", "error"), heads=self.heads)
+
+    async def _echo(self, request: web.Request) -> web.Response:
+        self.asked += 1
+        await self.open.wait()
+        return web.Response(text=str(len(await request.read())))
+
+
+@asynccontextmanager
+async def serving(limit: int = HELD_BYTES) -> AsyncIterator[Server]:
+    server = Server(limit)
+    await server.runner.listen(Address("127.0.0.1", 0))
+    try:
+        yield server
+    finally:
+        server.open.set()
+        await server.runner.cleanup()
+
+
+class Client:
+    """One connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self.writer = writer
+
+    async def answer(self) -> tuple[int, bytes]:
+        """The next answer; 0 if the connection was cut off."""
+        async with asyncio.timeout(SECONDS):
+            try:
+                head = await self._reader.readuntil(b"\r\n\r\n")
+            except (ConnectionError, asyncio.IncompleteReadError):
+                return 0, b""
+            length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+            return int(head.split()[1]), await self._reader.readexactly(length)
+
+
+async def client(server: Server, sent: bytes = b"", address: str = "127.0.0.1") -> Client:
+    reader, writer = await asyncio.open_connection(
+        *server.runner.addresses[0], local_addr=(address, 0)
+    )
+    writer.write(sent)
+    return Client(reader, writer)
+
+
+async def until_held(server: Server, size: int) -> None:
+    async with asyncio.timeout(SECONDS):
+        while server.heads.held != size:  # noqa: ASYNC110 - a count rings no bell
+            await asyncio.sleep(0.01)
+
+
+async def test_a_head_of_many_fields_is_refused_over_its_limit():
+    async with serving() as server:
+        one = await client(server, FIRST + FIELD * (FIELDS_OF_ALL + 1))
+        status, body = await one.answer()
+
+        assert status == 431
+        assert b"urn:ietf:params:scim:api:messages:2.0:Error" in body
+        assert server.asked == 0
+        await until_held(server, 0)
+
+
+async def test_a_large_head_below_the_limit_is_taken_again_and_again():
+    async with serving() as server:
+        one = await client(server)
+        for _ in range(20):
+            one.writer.write(FIRST + FIELD * (FIELDS_OF_ALL - 1) + b"Content-Length: 0\r\n\r\n")
+            assert await one.answer() == (200, b"0")
+
+        assert server.heads.held == 0
+
+
+@pytest.mark.parametrize("split", [0, 1, 2, 3, 4, len(WITH_BODY)])
+async def test_a_body_does_not_count_wherever_its_head_is_cut(split: int):
+    async with serving() as server:
+        one = await client(server)
+        for _ in range(3):
+            one.writer.write(WITH_BODY[: len(WITH_BODY) - split])
+            await asyncio.sleep(0.02)
+            one.writer.write(WITH_BODY[len(WITH_BODY) - split :] + BODY)
+            assert await one.answer() == (200, b"%d" % len(BODY))
+
+        assert (server.heads.held, server.heads.refused) == (0, 0)
+
+
+async def test_large_heads_have_a_bounded_room_and_small_ones_always_pass():
+    async with serving(limit=1024 * 1024) as server:
+        greedy = [await client(server, FIRST + FIELD * 15) for _ in range(60)]
+        other = [await client(server, FIRST + FIELD * 15, "127.0.0.2") for _ in range(60)]
+        async with asyncio.timeout(SECONDS):
+            while server.heads.refused < 60:  # noqa: ASYNC110 - a count rings no bell
+                await asyncio.sleep(0.01)
+        held = server.heads.held
+        small = await client(server, FIRST + b"X: %s\r\n" % (b"x" * 1_000))
+        small.writer.write(b"Content-Length: 0\r\n\r\n")
+
+        assert await small.answer() == (200, b"0")
+        assert 512 * 1024 < held <= 1024 * 1024
+        for each in (*greedy, *other):
+            each.writer.transport.abort()
+        await until_held(server, 0)
+
+
+async def test_one_source_leaves_half_of_the_room_to_others():
+    async with serving(limit=256 * 1024) as server:
+        greedy = [await client(server, FIRST + FIELD * 15) for _ in range(10)]
+        async with asyncio.timeout(SECONDS):
+            while server.heads.refused < 5:  # noqa: ASYNC110 - a count rings no bell
+                await asyncio.sleep(0.01)
+        large = FIRST + FIELD * 5 + b"Content-Length: 0\r\n\r\n"
+
+        assert (await (await client(server, large)).answer())[0] == 503
+        assert await (await client(server, large, "127.0.0.2")).answer() == (200, b"0")
+        assert len(greedy) == 10  # kept: a connection that nobody refers to is closed
+
+
+async def test_heads_that_come_while_a_request_waits_are_counted():
+    async with serving() as server:
+        server.open.clear()
+        large = FIRST + FIELD * 10 + b"Content-Length: 0\r\n\r\n"
+        one = await client(server, large * 8)
+
+        assert (await one.answer())[0] in (0, 431)
+        await until_held(server, 0)
+
+
+async def test_a_few_small_requests_may_come_at_once():
+    async with serving() as server:
+        one = await client(server, (FIRST + b"Content-Length: 0\r\n\r\n") * 30)
+
+        assert [await one.answer() for _ in range(30)] == [(200, b"0")] * 30
+        assert server.heads.held == 0
+
+
+def test_small_heads_of_all_connections_fit():
+    assert SMALL_BYTES * 2_000 <= HELD_BYTES
