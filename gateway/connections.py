@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import IntEnum
 from typing import Final, Protocol
 
 from chassis.log import Logger
@@ -42,14 +42,17 @@ class Patience:
     """For taking the rest once the connection is to be closed."""
 
 
-class Wait(Enum):
+class Wait(IntEnum):
     """What a client owes us."""
 
-    NOTHING = "nothing"
-    REQUEST = "request"
+    NOTHING = 0
+    REQUEST = 1
     """A request, or the rest of its head: little is lost when the connection is closed."""
-    TRANSFER = "transfer"
+    TRANSFER = 2
     """The rest of a body, or to take an answer."""
+
+
+_NOTHING, _REQUEST, _TRANSFER = Wait  # to look a member up takes longer than all else here
 
 
 @dataclass(eq=False, slots=True)
@@ -65,8 +68,9 @@ class Connection:
     answer_since: float = 0.0
     goodbye_since: float = 0.0
     idle_since: float = field(default_factory=time.monotonic)
-    counted: Wait = Wait.NOTHING
-    """Where `Connections` has it."""
+    counted: Wait = _NOTHING
+    """What `Connections` keeps it by."""
+    is_open: bool = True
 
     def received(self, now: float) -> bool:
         """Bytes came in: if they are none of a request that is known, another one begins."""
@@ -88,8 +92,8 @@ class Connection:
     def wait(self) -> Wait:
         """What its client owes us."""
         if self.answer_since or not self.body.is_eof():
-            return Wait.TRANSFER
-        return Wait.REQUEST if self.head_since or self.idle_since else Wait.NOTHING
+            return _TRANSFER
+        return _REQUEST if self.head_since or self.idle_since else _NOTHING
 
     def late(self, now: float, patience: Patience) -> str:
         """What the client has kept us waiting for too long, if anything."""
@@ -133,8 +137,8 @@ class Connections:
         self._open: set[Connection] = set()
         self._of: dict[str, int] = {}
         self._waits: dict[Wait, MostFirst[Connection]] = {
-            Wait.REQUEST: MostFirst(),
-            Wait.TRANSFER: MostFirst(),
+            _REQUEST: MostFirst(),
+            _TRANSFER: MostFirst(),
         }
         self.refused = 0
         self.limited = 0
@@ -174,31 +178,37 @@ class Connections:
 
     def forget(self, connection: Connection) -> None:
         """A connection has ended; it may be forgotten already."""
-        if connection not in self._open:
+        if not connection.is_open:
             return
+        connection.is_open = False
         self._open.discard(connection)
         left = self._of[connection.source] - 1
         if left:
             self._of[connection.source] = left
         else:
             del self._of[connection.source]
-        if connection.counted is not Wait.NOTHING:
-            self._waits[connection.counted].discard(connection.source, connection)
-            connection.counted = Wait.NOTHING
+        self._keep(connection, _NOTHING)
 
     def received(self, connection: Connection) -> None:
         """Bytes came in."""
-        if connection.received(self.now()) and connection.counted is Wait.REQUEST:
-            self._waits[Wait.REQUEST].renew(connection.source, connection)
+        if connection.received(self.now()) and connection.counted is _REQUEST:
+            self._waits[_REQUEST].renew(connection.source, connection)
+
+    def parsed(self, connection: Connection) -> None:
+        """What came was read: perhaps that was the end of a body."""
+        if connection.counted is _TRANSFER:
+            self.sort(connection)
 
     def sort(self, connection: Connection) -> None:
         """Keep a connection by what its client owes us now."""
         wait = connection.wait
-        if wait is connection.counted or connection not in self._open:
-            return
-        if connection.counted is not Wait.NOTHING:
+        if wait is not connection.counted and connection.is_open:
+            self._keep(connection, wait)
+
+    def _keep(self, connection: Connection, wait: Wait) -> None:
+        if connection.counted is not _NOTHING:
             self._waits[connection.counted].discard(connection.source, connection)
-        if wait is not Wait.NOTHING:
+        if wait is not _NOTHING:
             self._waits[wait].add(connection.source, connection)
         connection.counted = wait
 

@@ -73,7 +73,7 @@ class Head:
     def comes(self, data: bytes) -> int:
         """Count bytes that are no body; the status to refuse them with, 0 if they are taken."""
         self._size += len(data) if len(data) <= SMALL_BYTES else self._up_to_end(data)
-        self._end_of_last = data[-len(_END) + 1 :]
+        self._end_of_last = data[-3:]
         if self._size <= SMALL_BYTES:
             return 0
         return self._hold()

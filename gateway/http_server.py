@@ -187,7 +187,7 @@ class _Protocol(web.RequestHandler):
         if len(self._messages) > 1 and (status := self._head.pipelined(data)):
             self._refuse_head(self._connection, status)
             return
-        self._open.sort(self._connection)
+        self._open.parsed(self._connection)
         self._settle(self._connection)
 
     def _in_body(self, connection: Connection) -> bool:

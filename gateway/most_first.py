@@ -14,22 +14,36 @@ class MostFirst(Generic[Item]):
 
     def __init__(self) -> None:
         self._items: dict[str, dict[Item, None]] = {}
-        self._names: dict[int, dict[str, None]] = {}
+        self._names: list[dict[str, None]] = [{}]
+        """By the number of their items."""
         self._most = 0
 
     def add(self, name: str, item: Item) -> None:
         """Put an item behind the others of its name."""
-        items = self._items.setdefault(name, {})
-        self._recount(name, len(items), len(items) + 1)
+        items = self._items.get(name)
+        if items is None:
+            items = self._items[name] = {}
         items[item] = None
+        number = len(items)
+        if number == len(self._names):
+            self._names.append({})
+        if number > 1:
+            del self._names[number - 1][name]
+        self._names[number][name] = None
+        self._most = max(self._most, number)
 
     def discard(self, name: str, item: Item) -> None:
         """Take an item out, which has to be there."""
         items = self._items[name]
-        self._recount(name, len(items), len(items) - 1)
+        number = len(items)
         del items[item]
-        if not items:
+        del self._names[number][name]
+        if number > 1:
+            self._names[number - 1][name] = None
+        else:
             del self._items[name]
+        if number == self._most and not self._names[number]:
+            self._most = number - 1
 
     def renew(self, name: str, item: Item) -> None:
         """Put an item that is there behind the others of its name."""
@@ -44,14 +58,3 @@ class MostFirst(Generic[Item]):
                 return None
             name = next(iter(self._names[self._most]))
         return next(iter(self._items.get(name, ())), None)
-
-    def _recount(self, name: str, before: int, after: int) -> None:
-        if before:
-            names = self._names[before]
-            del names[name]
-            if not names:
-                del self._names[before]
-        if after:
-            self._names.setdefault(after, {})[name] = None
-        if after > self._most or self._most not in self._names:
-            self._most = after
