@@ -15,6 +15,8 @@ from gateway.networks import source_of
 MAX_CONNECTIONS: Final = 2_000
 SHARES: Final = 4
 """A client address has one of so many shares of the connections, unless the settings say more."""
+TRANSFERS_PER_REQUEST: Final = 8
+"""How many bodies and answers under way of one source weigh as much as one request to come."""
 MAX_UNSENT_BYTES: Final = 64 * 1024 * 1024
 SWEEP_SECONDS: Final = 0.5
 
@@ -112,8 +114,9 @@ class Connections:
     """All that are open, `limit` at most, and `of_source` of one IPv4 address or IPv6 /64.
 
     For a new one, another is closed whose client owes us a request or the rest of its head, of
-    the source that has the most of these; else one whose client owes us the rest of a body or
-    takes no answer. So a new one is refused only while all others are worked on. A source that
+    the source that has the most of these; else, or if a source has very many of them, one whose
+    client owes us the rest of a body or takes no answer. So a new one is refused only while all
+    others are worked on. A source that
     has its share gives up one of its own. Connections are kept by what their clients owe, since
     looking at all of them for each new one would be an attack in itself.
     """
@@ -214,7 +217,7 @@ class Connections:
 
     def _displace(self, source: str | None = None) -> bool:
         """Close one for a new one, of a source if that is given."""
-        for waits in self._waits.values():
+        for waits in self._by_preference():
             connection = waits.first(source)
             if connection is not None:
                 self.displaced += 1
@@ -222,6 +225,17 @@ class Connections:
                 self.forget(connection)
                 return True
         return False
+
+    def _by_preference(self) -> tuple[MostFirst[Connection], ...]:
+        """Those to give way first.
+
+        A transfer is worth more than a connection without a request, but transfers without end
+        of one source must not have the others closed before these can send a request.
+        """
+        requests, transfers = self._waits[_REQUEST], self._waits[_TRANSFER]
+        if transfers.most > TRANSFERS_PER_REQUEST * requests.most:
+            return transfers, requests
+        return requests, transfers
 
     async def watch(self) -> None:
         """Cut off whoever keeps us waiting, for ever."""

@@ -18,6 +18,11 @@ class MostFirst(Generic[Item]):
         """By the number of their items."""
         self._most = 0
 
+    @property
+    def most(self) -> int:
+        """How many items the name with the most has."""
+        return self._most
+
     def add(self, name: str, item: Item) -> None:
         """Put an item behind the others of its name."""
         items = self._items.get(name)
