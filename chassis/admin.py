@@ -1,5 +1,6 @@
 """A port for those who watch over a process: its metrics and its probes."""
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,7 +25,8 @@ def admin_port(
 ) -> Iterator[None]:
     """Answer `/metrics` and the probes on the port, if there is one, until the block ends.
 
-    From threads of its own, so that a loop that hangs can be seen from outside.
+    From threads of its own, so that a loop that hangs can be seen from outside. It has to be
+    opened on the process's event loop, whose tasks the metrics count.
     Refuses (StartError) a port that is taken.
     """
     if listen is None:
@@ -34,6 +36,7 @@ def admin_port(
         server = _Server((listen.host, listen.port), _handler(metrics, probes))
     except OSError as error:
         raise StartError(f"cannot listen on {shown(str(listen))}: {error.strerror}") from error
+    metrics.observe_tasks(asyncio.get_running_loop())
     log.info("admin", listens=str(Address(listen.host, server.server_port)))
     thread = threading.Thread(target=server.serve_forever, name="admin", daemon=True)
     thread.start()

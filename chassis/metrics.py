@@ -4,6 +4,7 @@ No label ever holds an id or anything of a person: methods, outcomes and other
 words of our own only.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -27,6 +28,19 @@ class Metrics:
         """All of them, as a scrape reads them."""
         return generate_latest(self.registry)
 
+    def observe_tasks(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Report how many asyncio tasks a loop has, from any thread.
+
+        Tasks that have ended stay in memory while something refers to them, such as a stored
+        exception whose traceback holds their frames. They are counted apart, as they are a leak.
+        """
+        self.gauge("asyncio_tasks", "Tasks that have not ended.", lambda: _unfinished(loop))
+        self.gauge(
+            "asyncio_tasks_retained",
+            "Tasks that have ended and are still referred to.",
+            lambda: max(0, _in_memory() - _unfinished(loop)),
+        )
+
     def gauge(self, name: str, what: str, read: Callable[[], float]) -> None:
         """A value that is read when somebody asks."""
         Gauge(name, what, registry=self.registry).set_function(read)
@@ -38,6 +52,18 @@ class Metrics:
     def requests(self, name: str, what: str, *labels: str) -> "Requests":
         """A rate, errors and durations, by the given labels and `outcome`."""
         return Requests(self.registry, name, what, labels)
+
+
+def _unfinished(loop: asyncio.AbstractEventLoop) -> int:
+    return len(asyncio.all_tasks(loop))  # copies the set first, again if it changed meanwhile
+
+
+def _in_memory() -> int:
+    """How many task objects there are, ended or not; there is no public way to ask.
+
+    It is 0, so that none count as retained, in a Python that keeps no such set.
+    """
+    return len(getattr(asyncio.tasks, "_all_tasks", ()))
 
 
 class _Count(Collector):

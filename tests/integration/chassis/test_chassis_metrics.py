@@ -54,6 +54,36 @@ async def test_calls_are_counted_by_method_and_outcome_and_timed():
     assert samples["process_resident_memory_bytes",] > 0
 
 
+async def test_running_tasks_and_ended_tasks_that_are_kept_are_counted_apart():
+    async def fail() -> None:
+        raise ValueError
+
+    async with echo_server(WATCHED) as server:
+        before = await scrape(server)
+        running = [asyncio.create_task(asyncio.Event().wait()) for _ in range(5)]
+        kept = [asyncio.create_task(fail()) for _ in range(7)]
+        await asyncio.wait(kept)
+        during = await scrape(server)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, *kept, return_exceptions=True)
+        del running, kept, task
+        after = await scrape(server)
+
+    more, less = _growth(before, during), _growth(before, after)
+    assert more["asyncio_tasks"] >= 5
+    assert more["asyncio_tasks_retained"] >= 7
+    assert less["asyncio_tasks"] < 5
+    assert less["asyncio_tasks_retained"] < 7
+
+
+def _growth(
+    before: dict[tuple[str, ...], float], after: dict[tuple[str, ...], float]
+) -> dict[str, float]:
+    names = ("asyncio_tasks", "asyncio_tasks_retained")
+    return {name: after[name,] - before[name,] for name in names}
+
+
 async def test_the_probes_tell_a_process_that_lives_from_one_that_can_answer():
     async with echo_server(WATCHED) as server:
         await until(lambda: bool(server.logged("health")))
