@@ -1,0 +1,91 @@
+"""Hostile texts: each is a function from a size to a text of about so many characters.
+
+They are built from what a backtracking pattern, a recursive parser or a case fold does badly with.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+Text = Callable[[int], str]
+
+PEM_BEGIN: Final = "-----BEGIN CERTIFICATE-----"
+PEM_END: Final = "-----END CERTIFICATE-----"
+UNASSIGNED: Final = "\u0378"
+"""A code point without a character; `str.isprintable` is false for it."""
+
+
+def _repeated(unit: str, before: str = "", after: str = "") -> Text:
+    return lambda size: before + unit * max(1, size // len(unit)) + after
+
+
+UNITS: Final[Mapping[str, str]] = {
+    "letters": "a",
+    "spaces": " ",
+    "tabs and line ends": "\t\r\n",
+    "digits": "9",
+    "zeros": "0",
+    "dots": "a.",
+    "commas": "a,",
+    "colons": "urn:",
+    "slashes": "/a",
+    "percent signs": "%41",
+    "half escapes": "%4",
+    "form fields": "a=b&",
+    "quotes": '"',
+    "escaped quotes": '\\"',
+    "backslashes": "\\",
+    "unicode escapes": "\\u0378",
+    "escaped surrogates": "\\ud800",
+    "parentheses": "(",
+    "brackets": "[",
+    "braces": "{",
+    "objects": "{},",
+    "negations": "not (",
+    "conditions": "active pr or ",
+    "value paths": 'emails[type eq "a"] and ',
+    "sharp s": "ß",
+    "dotted I": "İ",
+    "unassigned": UNASSIGNED,
+    "supplementary": "\U0001f600",
+    "surrogates": "\udc80",
+    "NUL": "\0",
+    "etags": '"a" , ',
+    "etag openings": 'W/"',
+    "bearers": "Bearer ",
+    "keys": "cak_us_",
+    "at signs": "a@",
+    "hyphens": "a-",
+    "base64": "QUFB",
+    "elements": "<a>",
+    "comments": "<!--",
+    "bulkIds": '"bulkId:a',
+    "passwords": "password",
+    "addresses": "1.1.1.1, ",
+}
+"""What a text repeats, by name."""
+
+ENDED: Final[Mapping[str, Text]] = {
+    "an unclosed string of escaped quotes": _repeated('\\"', '"'),
+    "a closed string of escaped quotes": _repeated('\\"', '"', '"'),
+    "a comparison with an unclosed string": _repeated("\\\\", 'title eq "'),
+    "strings after one another": _repeated('"a"'),
+    "parentheses that close wrongly": _repeated("(", after="]"),
+    "a certificate of spaces": _repeated(" ", PEM_BEGIN, "!"),
+    "a certificate of line ends": _repeated("\n", f"{PEM_BEGIN}A", "!"),
+    "a certificate without an end": _repeated("QUFB\n", PEM_BEGIN),
+    "certificates without an end": _repeated(f"{PEM_BEGIN}\nQUFB\n"),
+    "certificates": _repeated(f"{PEM_BEGIN}\nQUFB\n{PEM_END}\n"),
+    "an XML declaration of spaces": _repeated(" ", "<?xml", "version"),
+    "a domain of labels": _repeated("a.", after="!"),
+    "a label of hyphens": _repeated("-", "a", "!"),
+    "an etag and spaces": _repeated(" ", '"a"', "!"),
+    "letters and one quote": _repeated("a", after='"'),
+    "spaces and one letter": _repeated(" ", after="a"),
+}
+"""Texts whose end decides late that they match nothing."""
+
+TEXTS: Final[Mapping[str, Text]] = {
+    **{name: _repeated(unit) for name, unit in UNITS.items()},
+    **ENDED,
+}
+"""All of them."""
