@@ -27,11 +27,11 @@ def _many(unit: bytes, before: bytes, after: bytes) -> Body:
     return lambda size: before + b",".join([unit] * max(1, size // (len(unit) + 1))) + after
 
 
-def _numbered(unit: str, before: str, after: str) -> Body:
+def _numbered(unit: str, before: str, after: str, most: int = 1_000_000) -> Body:
     """Units with a number in them, with commas between them."""
 
     def body(size: int) -> bytes:
-        count = max(1, size // (len(unit % 0) + 5))
+        count = max(1, min(most, size // (len(unit % 0) + 5)))
         return (before + ",".join(unit % number for number in range(count)) + after).encode()
 
     return body
@@ -133,7 +133,7 @@ OPERATIONS: Final[Mapping[str, str]] = {
 }
 
 PATCHES: Final[Mapping[str, Body]] = {
-    name: _numbered(each, '{"Operations":[', "]}") for name, each in OPERATIONS.items()
+    name: _numbered(each, '{"Operations":[', "]}", most=1_000) for name, each in OPERATIONS.items()
 }
 """Bodies of PATCH."""
 

@@ -14,7 +14,8 @@ UNASSIGNED: Final = "\u0378"
 """A code point without a character; `str.isprintable` is false for it."""
 
 
-def _repeated(unit: str, before: str = "", after: str = "") -> Text:
+def repeated(unit: str, before: str = "", after: str = "") -> Text:
+    """The unit as often as fits, between two other texts."""
     return lambda size: before + unit * max(1, size // len(unit)) + after
 
 
@@ -65,27 +66,27 @@ UNITS: Final[Mapping[str, str]] = {
 """What a text repeats, by name."""
 
 ENDED: Final[Mapping[str, Text]] = {
-    "an unclosed string of escaped quotes": _repeated('\\"', '"'),
-    "a closed string of escaped quotes": _repeated('\\"', '"', '"'),
-    "a comparison with an unclosed string": _repeated("\\\\", 'title eq "'),
-    "strings after one another": _repeated('"a"'),
-    "parentheses that close wrongly": _repeated("(", after="]"),
-    "a certificate of spaces": _repeated(" ", PEM_BEGIN, "!"),
-    "a certificate of line ends": _repeated("\n", f"{PEM_BEGIN}A", "!"),
-    "a certificate without an end": _repeated("QUFB\n", PEM_BEGIN),
-    "certificates without an end": _repeated(f"{PEM_BEGIN}\nQUFB\n"),
-    "certificates": _repeated(f"{PEM_BEGIN}\nQUFB\n{PEM_END}\n"),
-    "an XML declaration of spaces": _repeated(" ", "<?xml", "version"),
-    "a domain of labels": _repeated("a.", after="!"),
-    "a label of hyphens": _repeated("-", "a", "!"),
-    "an etag and spaces": _repeated(" ", '"a"', "!"),
-    "letters and one quote": _repeated("a", after='"'),
-    "spaces and one letter": _repeated(" ", after="a"),
+    "an unclosed string of escaped quotes": repeated('\\"', '"'),
+    "a closed string of escaped quotes": repeated('\\"', '"', '"'),
+    "a comparison with an unclosed string": repeated("\\\\", 'title eq "'),
+    "strings after one another": repeated('"a"'),
+    "parentheses that close wrongly": repeated("(", after="]"),
+    "a certificate of spaces": repeated(" ", PEM_BEGIN, "!"),
+    "a certificate of line ends": repeated("\n", f"{PEM_BEGIN}A", "!"),
+    "a certificate without an end": repeated("QUFB\n", PEM_BEGIN),
+    "certificates without an end": repeated(f"{PEM_BEGIN}\nQUFB\n"),
+    "certificates": repeated(f"{PEM_BEGIN}\nQUFB\n{PEM_END}\n"),
+    "an XML declaration of spaces": repeated(" ", "<?xml", "version"),
+    "a domain of labels": repeated("a.", after="!"),
+    "a label of hyphens": repeated("-", "a", "!"),
+    "an etag and spaces": repeated(" ", '"a"', "!"),
+    "letters and one quote": repeated("a", after='"'),
+    "spaces and one letter": repeated(" ", after="a"),
 }
 """Texts whose end decides late that they match nothing."""
 
 TEXTS: Final[Mapping[str, Text]] = {
-    **{name: _repeated(unit) for name, unit in UNITS.items()},
+    **{name: repeated(unit) for name, unit in UNITS.items()},
     **ENDED,
 }
 """All of them."""
