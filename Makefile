@@ -109,6 +109,14 @@ chaos: protos ## Break everything that can break while Entra provisions, and pri
 overload: protos ## Offer up to four times what the service can answer, and print what it answers
 	@PYTHONPATH=$(PYTHONPATH) $(BIN)/python -m tests.overload
 
+.PHONY: stall
+stall: protos ## Send every route hostile requests and print how long others wait meanwhile (10 minutes)
+	@$(RUN) -m tests.stall $(if $(ONLY),--only "$(ONLY)")
+
+.PHONY: leaks
+leaks: protos ## Look for growing memory, tasks and files under ordinary traffic: make leaks [MINUTES=60]
+	@$(RUN) -m tests.leaks --minutes $(or $(MINUTES),60)
+
 # atheris goes with our own requirements: what it runs is our code.
 FUZZ := .venv-fuzz
 $(FUZZ)/.complete: requirements/fuzz.txt

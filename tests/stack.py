@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,8 +72,13 @@ class Stack:
 
 
 @contextmanager
-def running_stack(directory: Path, region: str = "us") -> Iterator[Stack]:
-    """Start a region on free ports with its data below `directory`; stop it at the end."""
+def running_stack(
+    directory: Path, region: str = "us", settings: Mapping[str, str] | None = None
+) -> Iterator[Stack]:
+    """Start a region on free ports with its data below `directory`; stop it at the end.
+
+    `settings` are variables for its processes, where the region itself decides nothing.
+    """
     places = Places(directory, REGIONS[region])
     output = directory / f"{region}.out"
     command = [sys.executable, "-m", "deploy.local", "run", "--region", region]
@@ -82,7 +87,7 @@ def running_stack(directory: Path, region: str = "us") -> Iterator[Stack]:
         supervisor = subprocess.Popen(
             command,
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'build'}"},
+            env={**os.environ, **(settings or {}), "PYTHONPATH": f"{ROOT}:{ROOT / 'build'}"},
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,

@@ -1,8 +1,9 @@
 """A lean HTTP/1.1 client: it must not be what is measured."""
 
 import asyncio
+import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 Request = bytes
@@ -60,13 +61,21 @@ def request(method: str, path: str, host: str, token: str, body: bytes = b"") ->
 
 
 async def drive(
-    address: tuple[str, int], connections: int, requests: Iterator[Item], bound: Bound
+    address: tuple[str, int],
+    connections: int,
+    requests: Iterator[Item],
+    bound: Bound,
+    sources: Sequence[str] = ("",),
 ) -> Sample:
-    """Send requests over so many connections up to a bound, and check each answer."""
+    """Send requests over so many connections up to a bound, and check each answer.
+
+    The connections come from the addresses `sources` in turn; the system chooses for an empty one.
+    """
     sample = Sample()
     began, cpu = time.perf_counter(), time.process_time()
     bounded = _bounded(requests, bound, began)
-    await asyncio.gather(*(_converse(address, bounded, sample) for _ in range(connections)))
+    hosts = itertools.islice(itertools.cycle(sources), connections)
+    await asyncio.gather(*(_converse(address, host, bounded, sample) for host in hosts))
     sample.seconds = time.perf_counter() - began
     sample.client_seconds = time.process_time() - cpu
     return sample
@@ -79,14 +88,18 @@ def _bounded(requests: Iterator[Item], bound: Bound, began: float) -> Iterator[I
         yield next(requests)
 
 
-async def _converse(address: tuple[str, int], requests: Iterator[Item], sample: Sample) -> None:
+async def _converse(
+    address: tuple[str, int], source: str, requests: Iterator[Item], sample: Sample
+) -> None:
     """One connection, made anew as often as the other side closes it."""
     loop = asyncio.get_running_loop()
     more = True
     while more:
         ended = loop.create_future()
         transport, _ = await loop.create_connection(
-            lambda ended=ended: _Conversation(requests, sample, ended), *address
+            lambda ended=ended: _Conversation(requests, sample, ended),
+            *address,
+            local_addr=(source, 0) if source else None,
         )
         try:
             more = await ended

@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from chassis.log import configure
 from gateway.app import PREFIX, application
 from gateway.openapi.page import page
 from gateway.portal.routes import portal_routes
@@ -49,9 +48,8 @@ def all_routes() -> list[Route]:
 
 
 def _scim() -> Iterator[Route]:
-    table = endpoints(
-        {"Users": Users(_NOBODY), "Groups": Groups(_NOBODY)}, _NOBODY, configure("stall", "warning")
-    )
+    resources = {"Users": Users(_NOBODY), "Groups": Groups(_NOBODY)}
+    table = endpoints(resources, _NOBODY, _NOBODY)
     for each in table.routes():
         yield Route(Kind.SCIM, each.method, PREFIX + each.path)
 

@@ -1,0 +1,63 @@
+"""How fast something grows, and how sure that is."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist, fmean
+from typing import Final
+
+HOUR: Final = 3_600.0
+BLOCKS: Final = 24
+"""Samples are averaged in so many blocks: neighbours are alike, and would count as independent."""
+_NORMAL: Final = NormalDist().inv_cdf(0.975)
+
+Point = tuple[float, float]
+"""Seconds since the beginning, and a value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slope:
+    """Growth per hour, and the half of its 95 % confidence interval."""
+
+    per_hour: float
+    margin: float
+
+    @property
+    def low(self) -> float:
+        """The least growth that the samples agree with."""
+        return self.per_hour - self.margin
+
+    def exceeds(self, bound: float) -> bool:
+        """Whether the growth is more than a bound, whatever chance did."""
+        return self.low > bound
+
+
+def slope(points: Sequence[Point], blocks: int = BLOCKS) -> Slope:
+    """The least-squares line through the means of blocks of points, in the order of time."""
+    means = _means(points, blocks)
+    if len(means) < 3:
+        return Slope(0.0, math.inf)
+    middle, level = fmean(x for x, _ in means), fmean(y for _, y in means)
+    width = sum((x - middle) ** 2 for x, _ in means)
+    if not width:
+        return Slope(0.0, math.inf)
+    rise = sum((x - middle) * (y - level) for x, y in means) / width
+    residues = sum((y - level - rise * (x - middle)) ** 2 for x, y in means)
+    error = math.sqrt(residues / (len(means) - 2) / width)
+    return Slope(rise * HOUR, _student(len(means) - 2) * error * HOUR)
+
+
+def _means(points: Sequence[Point], blocks: int) -> list[Point]:
+    size = max(1, len(points) // blocks)
+    starts = range(0, len(points), size)
+    parts = [points[start : start + size] for start in starts]
+    return [(fmean(x for x, _ in part), fmean(y for _, y in part)) for part in parts]
+
+
+def _student(freedom: int) -> float:
+    """The 97.5 % quantile of Student's t distribution (Abramowitz and Stegun, 26.7.5)."""
+    z = _NORMAL
+    first = (z**3 + z) / 4
+    second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
+    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
+    return z + first / freedom + second / freedom**2 + third / freedom**3
