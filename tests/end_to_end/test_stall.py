@@ -8,7 +8,7 @@ import pytest
 
 from gateway.app import PREFIX
 from tests.stack import Stack
-from tests.stall.measure import Trial, measured, send
+from tests.stall.measure import Trial, of_trial, send
 from tests.stall.parties import Victim, victim
 from tests.stall.prober import Prober, probing
 from tests.stall.sent import Sent
@@ -40,7 +40,7 @@ def test_a_gateway_that_stands_still_is_a_stall(tenant: Stack, other: Victim):
         return "stopped"
 
     with probing(other.probe) as prober:
-        row = measured(ready(prober), Trial("gateway", "stopped", stop, tail=0.1))
+        row = of_trial(ready(prober), Trial("gateway", "stopped", stop, tail=0.1))
 
     assert row.seconds > STOPPED_SECONDS / 2
     assert not row.is_good
@@ -53,7 +53,7 @@ def test_a_request_of_another_is_answered_beside_a_cheap_one(tenant: Stack, othe
     raw = Sent("GET", f"{PREFIX}/ServiceProviderConfig").raw(f"{address[0]}:{address[1]}")
 
     with probing(other.probe) as prober:
-        row = measured(ready(prober), Trial("gateway", "cheap", lambda: send(address, raw)))
+        row = of_trial(ready(prober), Trial("gateway", "cheap", lambda: send(address, raw)))
 
     assert (row.status, row.lost) == ("200", 0)
 

@@ -17,6 +17,8 @@ from tests.stall.routes import Kind, Route
 from tests.stall.sent import Attack, Header, Sent
 from tests.stall.valid import VALID
 
+_LITTLE: Final = "count=1&attributes=id"
+"""A query for as little as can be asked for."""
 _BODY_LIMIT: Final = MAX_BODY_BYTES - 4_096
 FORM: Final = "application/x-www-form-urlencoded"
 _FEW: Final = (
@@ -55,9 +57,14 @@ class _Aim:
         self._is_harmless = attacker.is_harmless(route)
 
     def heads(self) -> Iterator[Attack]:
-        """Headers and paths at their limits."""
+        """Headers and paths at their limits; and nothing hostile, which may be much to answer."""
+        yield self._attack("the plain request", 1, lambda _: self._sent(()))
         for name, make in HEADERS.items():
-            yield self._attack(name, HEAD_BYTES, lambda size, make=make: self._sent(make(size)))
+            yield self._attack(
+                name,
+                HEAD_BYTES,
+                lambda size, make=make: self._sent(make(size), target=self._target(_LITTLE)),
+            )
         for name, text in PATHS.items():
             yield self._attack(
                 f"a path of {name}",
@@ -74,8 +81,9 @@ class _Aim:
             yield self._attack(
                 name,
                 LINE_BYTES,
-                lambda size, query=query: self._sent(
-                    (), target=f"{self._path}?{query(size)}"[:LINE_BYTES]
+                lambda size, name=name, query=query: self._sent(
+                    (),
+                    target=self._target(_LITTLE if name in ANY_QUERIES else "", query(size)),
                 ),
             )
 
@@ -142,6 +150,13 @@ class _Aim:
             limit,
             lambda size: self._sent((("Content-Type", FORM.encode()),), body=body(size)[:limit]),
         )
+
+    def _target(self, *queries: str) -> str:
+        """The path with queries; what is answered to a header alone shall not cost more than it."""
+        if self._route.kind is not Kind.SCIM or self._route.method != "GET":
+            queries = tuple(each for each in queries if each is not _LITTLE)
+        query = "&".join(filter(None, queries))
+        return (f"{self._path}?{query}" if query else self._path)[:LINE_BYTES]
 
     def _attack(self, name: str, limit: int, make: Callable[[int], Sent]) -> Attack:
         return Attack(self._route, name, self._has_key, make, limit)

@@ -16,7 +16,7 @@ FACTOR: Final = 4
 """The larger input has so many times the size of the smaller one."""
 BOUND: Final = 9.0
 """By how much the work may grow then: linear work by 4, quadratic work by 16."""
-CLEAR_SECONDS: Final = 0.004
+CLEAR_SECONDS: Final = 0.003
 """A time from which on ratios are no noise."""
 REPEATS: Final = 3
 ATTEMPTS: Final = 6

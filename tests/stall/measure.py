@@ -69,13 +69,13 @@ def of_attack(attack: Attack, address: tuple[str, int], prober: Prober) -> Row:
             size=len(raw),
             tail=TAIL_SECONDS if attack.has_key and sent.body and size == attack.limit else 0.0,
         )
-        row = measured(prober, trial)
+        row = of_trial(prober, trial)
         if not row.is_good:
             break
     return row
 
 
-def measured(prober: Prober, trial: Trial) -> Row:
+def of_trial(prober: Prober, trial: Trial) -> Row:
     """The least of the stalls of a few runs; of one run, where the first says enough."""
     rows = (_once(prober, trial) for _ in range(REPEATS))
     return min(_until_clear(rows), key=lambda row: (row.lost, row.seconds))
@@ -84,7 +84,7 @@ def measured(prober: Prober, trial: Trial) -> Row:
 def _until_clear(rows: Iterator[Row]) -> Iterator[Row]:
     for row in rows:
         yield row
-        if (row.seconds <= CLEAR_SECONDS and not row.lost) or row.seconds > 10 * GOAL_SECONDS:
+        if (row.seconds <= CLEAR_SECONDS and not row.lost) or row.seconds > 5 * GOAL_SECONDS:
             return
 
 

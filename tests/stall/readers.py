@@ -216,7 +216,7 @@ READERS: Final[Mapping[str, Reader]] = {
     "a refused body": _of_body(
         lambda body: _refused(body=body), RESOURCES, PATCHES, LONG_PATCHES, BULKS
     ),
-    "a refused text": _of_bytes(lambda body: _refused(body=body), BODY),
+    "a refused text": _of_bytes(lambda body: _refused(body=body), BODY // 4),
     "a refused target": _of_text(lambda text: _refused(target=text), LINE),
     "a refusal's detail": _of_text(
         lambda text: _refused(error=errors.invalid_value(text)), 64 * KIB
