@@ -31,7 +31,7 @@ def _line(each: Growth) -> str:
     interval = f"{slope.low:+.1f} to {slope.per_hour + slope.margin:+.1f}"
     return (
         f"{each.process:<9} {each.what:<17} {each.first:>9.1f} {each.last:>9.1f}"
-        f" {slope.per_hour:>+10.1f} {interval:>18} {each.bound:g}"
+        f" {slope.per_hour:>+10.1f} {interval:>18} {each.bound.per_hour:g}"
         f"{'  GROWS' if each.is_leak else ''}"
     )
 

@@ -60,6 +60,15 @@ def test_a_leak_is_reported_once_the_warm_up_is_over_and_what_fills_a_cache_is_n
     assert not growth["tasks"].is_leak
 
 
+def test_a_single_step_in_a_short_run_is_no_leak():
+    samples = Samples()
+    for at in range(300):
+        samples.add("gateway", at, {"threads": 13 + (at > 150)})
+    (growth,) = samples.growth(warm_up=0)
+    assert growth.slope.exceeds(growth.bound.per_hour)
+    assert not growth.is_leak
+
+
 def test_a_process_that_was_started_again_is_told():
     samples = Samples()
     for started in (1.0, 1.0, 2.0):
