@@ -29,8 +29,6 @@ _FEW: Final = (
     "unknown members",
     "a deep password around unassigned text",
 )
-
-
 """Bodies for routes that do not read any."""
 
 

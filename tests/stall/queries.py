@@ -18,6 +18,11 @@ def _query(name: str, text: Text) -> Text:
     )
 
 
+def _conditions(unit: str) -> Text:
+    """A filter that is valid, with as many conditions as it may have."""
+    return lambda size: " or ".join([unit] * min(90, size // (len(unit) + 4)))
+
+
 ANY_QUERIES: Final[Mapping[str, Text]] = {
     "many parameters": repeated("a=b&"),
     "a query of escapes": repeated("%41"),
@@ -25,8 +30,9 @@ ANY_QUERIES: Final[Mapping[str, Text]] = {
 }
 SCIM_QUERIES: Final[Mapping[str, Text]] = {
     **ANY_QUERIES,
-    "a filter of 100 conditions": _query("filter", repeated('title co "ab" or ')),
-    "a filter of value paths": _query("filter", repeated('emails[type eq "w"] or ')),
+    "a filter of 90 conditions": _query("filter", _conditions('title co "ab"')),
+    "a filter of 90 value paths": _query("filter", _conditions('emails[value co "ab"]')),
+    "a filter of too many conditions": _query("filter", repeated('title co "ab" or ')),
     "a filter of parentheses": _query("filter", repeated("(")),
     "a filter of negations": _query("filter", repeated("not (")),
     "a filter of unassigned": _query("filter", lambda n: f'title co "{TEXTS["unassigned"](n)}"'),
