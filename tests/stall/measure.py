@@ -14,6 +14,10 @@ GOAL_SECONDS: Final = 0.05
 CLEAR_SECONDS: Final = 0.015
 """A longer stall is measured again: noise of a shared machine only ever adds."""
 REPEATS: Final = 4
+LIMITED: Final = ("429", "503")
+"""Statuses of what a rate or a full queue refused: the code that was meant was not reached."""
+LIMITED_SECONDS: Final = 2.0
+"""What an organization may send comes back meanwhile."""
 TAIL_SECONDS: Final = 0.04
 """What goes on behind an answer counts, too: the log of what was refused."""
 
@@ -33,6 +37,10 @@ class Row:
     """How long the hostile request itself took."""
     lost: int
     """How many of another's requests were refused or had no answer."""
+
+    @property
+    def is_limited(self) -> bool:
+        return self.status in LIMITED
 
     @property
     def is_good(self) -> bool:
@@ -78,13 +86,15 @@ def of_attack(attack: Attack, address: tuple[str, int], prober: Prober) -> Row:
 def of_trial(prober: Prober, trial: Trial) -> Row:
     """The least of the stalls of a few runs; of one run, where the first says enough."""
     rows = (_once(prober, trial) for _ in range(REPEATS))
-    return min(_until_clear(rows), key=lambda row: (row.lost, row.seconds))
+    return min(_until_clear(rows), key=lambda row: (row.is_limited, row.lost, row.seconds))
 
 
 def _until_clear(rows: Iterator[Row]) -> Iterator[Row]:
     for row in rows:
         yield row
-        if (row.seconds <= CLEAR_SECONDS and not row.lost) or row.seconds > 5 * GOAL_SECONDS:
+        if row.is_limited:
+            time.sleep(LIMITED_SECONDS)
+        elif (row.seconds <= CLEAR_SECONDS and not row.lost) or row.seconds > 5 * GOAL_SECONDS:
             return
 
 

@@ -43,9 +43,8 @@ def _summary(rows: Sequence[Row], missed: int, crowd: Crowd, idle: float) -> lis
         f" {idle * 1e3:.1f} ms while nobody else asks. Goal: it waits at most"
         f" {GOAL_SECONDS * 1e3:.0f} ms longer beside any one of them, and is answered."
     )
+    limited = sum(row.is_limited for row in rows)
+    refused = f"{limited} shapes were refused by a limit (429, 503) and say little."
     goal = "met" if is_met else f"NOT met; {missed} shapes stall others"
-    return [
-        str(crowd),
-        size,
-        f"The goal is {goal}{'' if crowd.is_good else '; so does the crowd'}.",
-    ]
+    more = "" if crowd.is_good else "; the bodies at once do"
+    return [str(crowd), size, *([refused] if limited else ()), f"The goal is {goal}{more}."]
