@@ -156,11 +156,7 @@ class ScimEndpoint:
         )
 
     async def _offload(self, story: "_Story", function: Callable[[], Result]) -> Result:
-        outcome, seconds = await self._worker.run(story.caller.organization_id, function)
-        story.meter.seconds += seconds
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
+        return await self._worker.run(story.caller.organization_id, function, story.meter)
 
     async def _note_refusals(self, request: web.Request, story: "_Story") -> None:
         """Put what was refused into the provisioning log; no fault there changes the answer."""

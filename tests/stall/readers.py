@@ -19,7 +19,7 @@ from chassis.refusal import Refusal
 from gateway import auth, preconditions
 from gateway.bodies import Bodies
 from gateway.cursor import Cursors
-from gateway.guesses import network
+from gateway.networks import source_of
 from gateway.plain_request import PlainRequests
 from gateway.portal import forms as portal_forms
 from gateway.portal.models import sso_form
@@ -238,7 +238,7 @@ READERS: Final[Mapping[str, Reader]] = {
     "If-Match": _of_text(preconditions.wanted_etags, HEADER),
     "Authorization": _of_text(auth.bearer_token, HEADER),
     "a token": _of_text(_tokens, HEADER),
-    "a client's address": _of_text(network, HEADER),
+    "a client's address": _of_text(source_of, HEADER),
     "a head": _of_text(_plain_request, HEADER),
     "Origin": _of_text(lambda text: portal_forms.is_from_here({"Origin": text}, "a.test"), HEADER),
     "a portal's form": _of_bytes(portal_forms.parsed, portal_forms.MAX_FORM_BYTES),

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.scim.errors import invalid_value
+from gateway.cpu_meter import CpuMeter
+from gateway.scim.errors import ScimError, invalid_value
 from gateway.turned_away import TurnedAwayError
 from gateway.worker import MAX_WAITING, Worker
 
@@ -34,30 +35,32 @@ class Blocked:
         await asyncio.to_thread(self.began.wait, 30)
 
 
-async def test_a_result_comes_with_the_cpu_time_that_it_took(worker: Worker):
-    outcome, seconds = await worker.run("acme", lambda: sum(range(100_000)))
-    nothing, less = await worker.run("acme", lambda: None)
+async def test_the_cpu_time_of_a_computation_is_counted(worker: Worker):
+    long, short = CpuMeter(), CpuMeter()
+    result = await worker.run("acme", lambda: sum(range(100_000)), long)
+    nothing = await worker.run("acme", lambda: None, short)
 
-    assert (outcome, nothing) == (4_999_950_000, None)
-    assert seconds > less >= 0
+    assert (result, nothing) == (4_999_950_000, None)
+    assert long.seconds > short.seconds > 0
 
 
-async def test_an_exception_is_returned_without_the_frames_of_the_thread(worker: Worker):
+async def test_a_refusal_is_raised_and_its_time_is_counted(worker: Worker):
     def refuse() -> None:
         raise invalid_value("no")
 
-    outcome, _ = await worker.run("acme", refuse)
+    meter = CpuMeter()
+    with pytest.raises(ScimError, match="no"):
+        await worker.run("acme", refuse, meter)
 
-    assert isinstance(outcome, Exception)
-    assert (str(outcome), outcome.__traceback__) == ("no", None)
+    assert meter.seconds > 0
 
 
 async def test_organizations_take_turns(worker: Worker):
     first, order = Blocked(), []
-    running = asyncio.create_task(worker.run("acme", first))
+    running = asyncio.create_task(worker.run("acme", first, CpuMeter()))
     await first.is_running()
     others = [
-        asyncio.create_task(worker.run(name, lambda name=name: order.append(name)))
+        asyncio.create_task(worker.run(name, lambda name=name: order.append(name), CpuMeter()))
         for name in ("acme", "acme", "acme", "initech")
     ]
     await asyncio.sleep(0)
@@ -69,38 +72,39 @@ async def test_organizations_take_turns(worker: Worker):
 
 async def test_one_organization_fills_half_of_the_queue_at_most(worker: Worker):
     first = Blocked()
-    running = asyncio.create_task(worker.run("acme", first))
+    running = asyncio.create_task(worker.run("acme", first, CpuMeter()))
     await first.is_running()
     waiting = [
-        asyncio.create_task(worker.run("acme", lambda: None)) for _ in range(MAX_WAITING // 2)
+        asyncio.create_task(worker.run("acme", lambda: None, CpuMeter()))
+        for _ in range(MAX_WAITING // 2)
     ]
     await asyncio.sleep(0)
 
     with pytest.raises(TurnedAwayError) as refused:
-        await worker.run("acme", lambda: None)
-    other = asyncio.create_task(worker.run("initech", lambda: "in"))
+        await worker.run("acme", lambda: None, CpuMeter())
+    other = asyncio.create_task(worker.run("initech", lambda: "in", CpuMeter()))
     await asyncio.sleep(0)
     first.end.set()
     await asyncio.gather(running, *waiting)
 
     assert refused.value.status == 503
-    assert (await other)[0] == "in"
+    assert await other == "in"
 
 
 async def test_a_cancelled_request_keeps_its_slot_until_the_thread_is_free(worker: Worker):
     first = Blocked()
-    running = asyncio.create_task(worker.run("acme", first))
+    running = asyncio.create_task(worker.run("acme", first, CpuMeter()))
     await first.is_running()
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    second = asyncio.create_task(worker.run("acme", lambda: "second"))
+    second = asyncio.create_task(worker.run("acme", lambda: "second", CpuMeter()))
     await asyncio.sleep(0)
     waited = not second.done()
     first.end.set()
 
     assert waited
-    assert (await second)[0] == "second"
+    assert await second == "second"
 
 
 async def test_the_event_loop_turns_while_a_computation_goes_on(worker: Worker):
@@ -112,7 +116,7 @@ async def test_the_event_loop_turns_while_a_computation_goes_on(worker: Worker):
         computed.set()
 
     turns = 0
-    running = asyncio.create_task(worker.run("acme", compute))
+    running = asyncio.create_task(worker.run("acme", compute, CpuMeter()))
     while not computed.is_set():
         await asyncio.sleep(0)
         turns += 1
