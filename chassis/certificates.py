@@ -71,19 +71,27 @@ class Certificates:
 
         A caller must show a certificate of the authority.
         """
+        given = self.generation
+
+        def newest() -> grpc.ServerCertificateConfiguration | None:
+            """The content if it has changed. A thread of gRPC asks before each handshake."""
+            # gRPC frees what it had while other threads begin handshakes with it, which ends the
+            # process (grpc/grpc#36693). To say each time that it is new is to let anyone who
+            # connects often do that.
+            nonlocal given
+            before, given = given, self.renew()
+            return self._server_configuration() if given != before else None
+
         return grpc.dynamic_ssl_server_credentials(
-            self._server_configuration(), self._fetch, require_client_authentication=True
+            self._server_configuration(),
+            newest,  # type: ignore[arg-type] # None is allowed, though the types lack it
+            require_client_authentication=True,
         )
 
     def for_channel(self) -> grpc.ChannelCredentials:
         """Credentials of what the files hold now: a channel's cannot be changed later."""
         content = self._content
         return grpc.ssl_channel_credentials(content.authority, content.key, content.certificate)
-
-    def _fetch(self) -> grpc.ServerCertificateConfiguration:
-        # Called from a thread of gRPC's own, before each handshake.
-        self.renew()
-        return self._server_configuration()
 
     def _server_configuration(self) -> grpc.ServerCertificateConfiguration:
         content = self._content
