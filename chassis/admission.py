@@ -28,6 +28,7 @@ class Admission:
             for service, methods in callers.items()
             for method, names in methods.items()
         }
+        self._known: Set[str] = frozenset[str]().union(*self._admitted.values())
 
     def admit(self, method: str, context: Context) -> str:
         """The name by which the caller is let in; refuses CALLER_NOT_ADMITTED."""
@@ -37,6 +38,10 @@ class Admission:
             if name in admitted:
                 return name
         raise CallerNotAdmitted(names[0] if names else "A caller without a name", method)
+
+    def knows(self, context: Context) -> bool:
+        """Whether the table names the caller for any method."""
+        return not self._known.isdisjoint(_names(context))
 
 
 def _names(context: Context) -> list[str]:

@@ -3,8 +3,9 @@
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence, Set
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence, Set
+from contextlib import AbstractContextManager, aclosing
+from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 from uuid import uuid4
 
@@ -15,6 +16,7 @@ from chassis.clock import Clock, system_clock
 from chassis.deadline import END_BY_KEY, seconds_left
 from chassis.log import Logger
 from chassis.metrics import Requests
+from chassis.open_calls import OpenCalls
 from chassis.refusal import DeadlineExceeded, Internal, Overloaded, Refusal
 from chassis.status import to_trailing_metadata
 from chassis.tracing import Tracing
@@ -23,14 +25,17 @@ MAX_CALLS: Final = 1_000
 REQUEST_ID_KEY: Final = "x-request-id"
 _ID: Final = re.compile(r"[0-9a-fA-F-]{36}")
 _CODES: Final = {code.name: code for code in grpc.StatusCode}
-# Open to every caller, and not worth a line: probes come every few seconds, for ever.
-_OPEN: Final = ("/grpc.health.v1.Health/", "/grpc.reflection.")
+WRITE_SECONDS: Final = 30.0
+"""How long a caller may take for reading one message of a stream."""
+_NO_LIMITS: Final[Mapping[str, float]] = MappingProxyType({})
 
 # grpc's method handlers and the messages they pass on are untyped.
 Handler = Any
 Request = Any
 Response = Any
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Slots: TypeAlias = Callable[[Context], AbstractContextManager[None]]
+"""Takes a slot for a call, or refuses it (Overloaded)."""
 
 
 class Envelope(grpc.aio.ServerInterceptor):
@@ -43,6 +48,11 @@ class Envelope(grpc.aio.ServerInterceptor):
     bring others, each told and measured by itself, and are neither unless they are refused. A call
     that says when it must have ended (`chassis.deadline`) does not begin later, and is cancelled
     then.
+
+    A stream ends with DEADLINE_EXCEEDED when its caller does not take a message for
+    `write_seconds`, or when all of it takes longer than the seconds that `stream_seconds` has for
+    its method. Health and reflection are open to every caller. They have slots of their own
+    (`chassis.open_calls`), and are logged only if they are refused.
     """
 
     def __init__(
@@ -55,6 +65,8 @@ class Envelope(grpc.aio.ServerInterceptor):
         *,
         max_calls: int = MAX_CALLS,
         carriers: Set[str] = frozenset(),
+        stream_seconds: Mapping[str, float] = _NO_LIMITS,
+        write_seconds: float = WRITE_SECONDS,
         clock: Clock = system_clock,
     ) -> None:
         self._log = log
@@ -67,6 +79,9 @@ class Envelope(grpc.aio.ServerInterceptor):
         self._tracing = tracing
         self._calls = calls
         self._admission = admission
+        self._open = OpenCalls(admission)
+        self._stream_seconds = stream_seconds
+        self._write_seconds = write_seconds
         self._wrapped: dict[str, Handler] = {}
 
     async def intercept_service(
@@ -86,8 +101,6 @@ class Envelope(grpc.aio.ServerInterceptor):
 
     def wrapped(self, method: str, handler: Handler) -> Handler:
         """A handler with all that surrounds its calls."""
-        if method.startswith(_OPEN):
-            return handler
         if handler.unary_unary:
             return grpc.unary_unary_rpc_method_handler(
                 self._unary(method, handler.unary_unary),
@@ -100,7 +113,7 @@ class Envelope(grpc.aio.ServerInterceptor):
                 handler.request_deserializer,
                 handler.response_serializer,
             )
-        if handler.stream_stream and method in self._carriers:
+        if handler.stream_stream and (method in self._carriers or self._open.includes(method)):
             return grpc.stream_stream_rpc_method_handler(
                 self._stream(method, handler.stream_stream),
                 handler.request_deserializer,
@@ -109,37 +122,50 @@ class Envelope(grpc.aio.ServerInterceptor):
         raise NotImplementedError(f"{method}: streams of requests are not taken")
 
     def _unary(self, method: str, behaviour: Handler) -> Handler:
+        is_open = self._open.includes(method)
+        logged = not (is_open or method in self._carriers)
+        slots = self._open.unary_slot if is_open else lambda _: self._places
+
         async def answer(request: Request, context: Context) -> Response:
-            call = _Call(self._log, method, context, self._calls)
+            call = _Call(self._log, method, context, self._calls, running=not is_open)
             try:
-                with self._places:
-                    self._admit(call, method, request, context)
+                with slots(context):
+                    if not is_open:
+                        self._admit(call, method, request, context)
                     async with asyncio.timeout(self._seconds_left(context)):
                         response = await behaviour(request, context)
             except asyncio.CancelledError:
                 call.tell("CANCELLED")
                 raise
+            except grpc.aio.AbortError:  # answered already
+                call.tell("ABORTED", logged=False)
+                raise
             except Exception as error:  # noqa: BLE001 - the outermost handler
                 await call.refuse(error)
             else:
-                call.tell("OK", logged=method not in self._carriers)
+                call.tell("OK", logged=logged)
                 return response
 
         return answer if self._tracing is None else _traced(self._tracing, method, answer)
 
     def _stream(self, method: str, behaviour: Handler) -> Handler:
-        logged = method not in self._carriers
+        is_open = self._open.includes(method)
+        logged = not (is_open or method in self._carriers)
+        slots = self._open.stream_slot(method) if is_open else lambda _: self._stream_places
 
-        async def answer(request: Request, context: Context) -> AsyncIterator[Response]:
-            call = _Call(self._log, method, context, self._calls)
+        # A coroutine, since a timeout around the `yield` of a generator ends nothing while the
+        # generator waits for its reader (PEP 789).
+        async def answer(request: Request, context: Context) -> None:
+            call = _Call(self._log, method, context, self._calls, running=not is_open)
             try:
-                with self._stream_places:
-                    self._admit(call, method, request, context)
-                    async with aclosing(behaviour(request, context)) as responses:
-                        async for response in responses:
-                            yield response
-            except (asyncio.CancelledError, GeneratorExit):  # the latter while nobody read on
+                with slots(context):
+                    if not is_open:
+                        self._admit(call, method, request, context)
+                    await self._send(method, behaviour(request, context), call, context)
+            except asyncio.CancelledError:
                 call.tell("CANCELLED", logged=logged)
+                raise
+            except grpc.aio.AbortError:  # answered already
                 raise
             except Exception as error:  # noqa: BLE001 - the outermost handler
                 await call.refuse(error)
@@ -147,6 +173,43 @@ class Envelope(grpc.aio.ServerInterceptor):
                 call.tell("OK", logged=logged)
 
         return answer
+
+    async def _send(
+        self,
+        method: str,
+        responses: AsyncGenerator[Response, None],
+        call: "_Call",
+        context: Context,
+    ) -> None:
+        """Send what a stream has to say, within its limits."""
+        try:
+            async with (
+                asyncio.timeout(self._stream_seconds.get(method)),
+                aclosing(responses),
+            ):
+                async for response in responses:
+                    await self._write(response, context)
+        except grpc.aio.AbortError:  # answered already
+            call.tell("ABORTED", logged=False)
+            raise
+        except grpc.aio.BaseError as error:  # the caller has gone, or the server has stopped
+            raise asyncio.CancelledError from error
+        except Exception as error:  # noqa: BLE001 - the outermost handler
+            # The slot stays taken until the status is sent: a caller that reads nothing keeps
+            # what it waits for in memory.
+            await call.refuse(error)
+
+    async def _write(self, response: Response, context: Context) -> None:
+        # Until then the caller's flow control may hold the message back.
+        try:
+            async with asyncio.timeout(self._write_seconds) as limit:
+                await context.write(response)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise DeadlineExceeded(
+                f"A message was not read for {self._write_seconds:g} seconds."
+            ) from None
 
     def _seconds_left(self, context: Context) -> float | None:
         """How long a call may take by its caller's clock, None if it does not say."""
@@ -195,20 +258,28 @@ class _Call:
     __slots__ = (
         "_calls",
         "_context",
+        "_ended",
         "_log",
         "_method",
         "_noted",
         "_request_id",
+        "_running",
         "_started",
         "caller",
     )
 
-    def __init__(self, log: Logger, method: str, context: Context, calls: Requests | None) -> None:
+    def __init__(
+        self, log: Logger, method: str, context: Context, calls: Requests | None, *, running: bool
+    ) -> None:
         self._log = log
         self._calls = calls
         self._method = method
         self._context = context
-        self._started = time.perf_counter() if calls is None else calls.begin()
+        self._ended = False
+        self._running = calls is not None and running
+        self._started = time.perf_counter()
+        if self._running and calls is not None:
+            calls.begin()
         self._request_id = _request_id(context)
         self._noted: dict[str, str] = {}
         self.caller = "anonymous"
@@ -221,11 +292,16 @@ class _Call:
                 self._noted[name] = value
 
     def tell(self, outcome: str, *, logged: bool = True, **more: str) -> None:
+        if self._ended:  # the caller has left while it was refused
+            return
+        self._ended = True
         if not logged:
-            if self._calls is not None:
+            if self._running and self._calls is not None:
                 self._calls.leave()
             return
         if self._calls is not None:
+            if not self._running:  # `end` takes it for one that runs
+                self._calls.begin()
             self._calls.end(self._started, self._method, outcome)
         self._log.info(
             "call",
@@ -245,9 +321,12 @@ class _Call:
             self.tell(refusal.reason)
         else:
             self.tell(refusal.reason, cause=type(cause).__name__)
-        await self._context.abort(
-            _CODES[refusal.code.value], refusal.detail, to_trailing_metadata(refusal)
-        )
+        try:
+            await self._context.abort(
+                _CODES[refusal.code.value], refusal.detail, to_trailing_metadata(refusal)
+            )
+        except grpc.aio.InternalError as gone:  # the caller left without waiting for the status
+            raise asyncio.CancelledError from gone
 
     def _as_refusal(self, error: Exception) -> Refusal:
         if isinstance(error, Refusal):

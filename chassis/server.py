@@ -3,11 +3,12 @@
 import asyncio
 import socket
 import time
-from collections.abc import Awaitable, Callable, Sequence, Set
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
+from types import MappingProxyType
 from typing import Final
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from chassis.admin import admin_port
@@ -15,9 +16,11 @@ from chassis.admission import Admission, Callers
 from chassis.certificates import Certificates
 from chassis.channel import MAX_MESSAGE_BYTES, TAKES_CALLS
 from chassis.envelope import Envelope
+from chassis.health import HealthServicer
 from chassis.inner_calls import InnerCalls
 from chassis.log import Logger
 from chassis.metrics import Metrics, Requests
+from chassis.open_calls import ALL_STREAMS
 from chassis.process import StartError, shown
 from chassis.settings import Address, ServerSettings
 from chassis.tracing import Tracing
@@ -28,9 +31,31 @@ AGE_GRACE_SECONDS: Final = 20.0
 HEALTH_SECONDS: Final = 1.0
 HEALTH_PATIENCE_SECONDS: Final = 3.0
 ALIVE_SECONDS: Final = 15.0  # longer than it drains
-# Callers' health streams, and calls that are just being refused with a reason; beyond them gRPC
-# refuses without one.
-SPARE_CALLS: Final = 1_000
+SPARE_CALLS: Final = 4_000
+"""Calls that are just being refused with a reason, and those whose request has not come yet.
+
+gRPC counts both, beside those that have slots, and refuses without a reason what is more. The
+number is that of the streams of 40 connections, so that one client does not reach it.
+"""
+MAX_STREAMS: Final = 200
+"""Calls and streams of one connection, as RFC 9113 section 6.5.2 recommends at least; a caller's
+further ones wait in its own process.
+
+A gateway needs 64 for requests, 16 for pages, and a few for batches, watches and health.
+"""
+MAX_CONNECTIONS: Final = 2_000
+"""Connections that are open or being opened; what is more is closed unseen.
+
+All of one host count, too: gRPC cannot limit a host, the network has to (docs/operations.md).
+"""
+IDLE_SECONDS: Final = 60.0
+"""How long a connection without any call stays open. A gateway's has its health stream."""
+HANDSHAKE_SECONDS: Final = 5.0
+"""How long a client may take for TLS and for the first frame of HTTP/2."""
+_STREAM_SECONDS: Final = {
+    f"/{reflection.SERVICE_NAME}/ServerReflectionInfo": 60.0,
+}
+_NO_LIMITS: Final[Mapping[str, float]] = MappingProxyType({})
 
 
 class Server:
@@ -54,6 +79,7 @@ class Server:
         tracing: Tracing | None = None,
         told: Sequence[str] = (),
         carriers: Set[str] = frozenset(),
+        stream_seconds: Mapping[str, float] = _NO_LIMITS,
     ) -> None:
         self._settings = settings
         self._metrics = metrics or Metrics()
@@ -65,7 +91,7 @@ class Server:
         tls = settings.tls
         self._certificates = Certificates(tls, log) if tls else None
         self._admission = Admission(callers) if tls else None
-        self._health = health.aio.HealthServicer()
+        self._health = HealthServicer()
         envelope = Envelope(
             log,
             self._admission,
@@ -74,12 +100,13 @@ class Server:
             told,
             max_calls=settings.max_calls,
             carriers=carriers,
+            stream_seconds={**_STREAM_SECONDS, **stream_seconds},
         )
         self.inner = InnerCalls(envelope)
         """Methods that are added here, too, can be called from within another call."""
         self.grpc: grpc.aio.Server = grpc.aio.server(
             interceptors=[envelope],
-            maximum_concurrent_rpcs=settings.max_calls + SPARE_CALLS,
+            maximum_concurrent_rpcs=2 * settings.max_calls + ALL_STREAMS + SPARE_CALLS,
             options=_options(settings),
         )
 
@@ -98,8 +125,8 @@ class Server:
 
     async def _serve(self, listen: Address, stop: asyncio.Event) -> None:
         port = self._bind(listen)
-        await self._set_health(False)
-        await self._health.set(TAKES_CALLS, health_pb2.HealthCheckResponse.SERVING)
+        self._set_health(ready=False)
+        self._health.set(TAKES_CALLS, serving=True)
         await self.grpc.start()
         self._log.info(
             "listening",
@@ -111,7 +138,7 @@ class Server:
         self._log.info("draining", limit_seconds=DRAIN_SECONDS)
         watch.cancel()
         self._serving = False
-        await self._health.enter_graceful_shutdown()
+        self._health.stop()
         # gRPC cancels a call that arrives once it stops: callers must have left by then.
         await asyncio.sleep(self._settings.leave_seconds)
         await self.grpc.stop(DRAIN_SECONDS)
@@ -153,7 +180,7 @@ class Server:
             self._asked = time.monotonic()
             if ready is not before:
                 self._log.info("health", ready=ready)
-                await self._set_health(ready)
+                self._set_health(ready=ready)
                 before = ready
             await asyncio.sleep(HEALTH_SECONDS)
 
@@ -167,11 +194,9 @@ class Server:
             self._log.error("fault", exc_info=fault)
             return False
 
-    async def _set_health(self, ready: bool) -> None:
-        serving = health_pb2.HealthCheckResponse.SERVING
-        not_serving = health_pb2.HealthCheckResponse.NOT_SERVING
+    def _set_health(self, *, ready: bool) -> None:
         for name in ("", *self._services):
-            await self._health.set(name, serving if ready else not_serving)
+            self._health.set(name, serving=ready)
 
 
 def _options(settings: ServerSettings) -> list[tuple[str, int]]:
@@ -180,6 +205,10 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
         ("grpc.so_reuseport", 0),
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.max_concurrent_streams", MAX_STREAMS),
+        ("grpc.max_allowed_incoming_connections", MAX_CONNECTIONS),
+        ("grpc.max_connection_idle_ms", round(IDLE_SECONDS * 1000)),
+        ("grpc.server_handshake_timeout_ms", round(HANDSHAKE_SECONDS * 1000)),
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
         # Callers are services of ours: none is sent away for asking too often whether we are there.

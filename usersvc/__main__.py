@@ -38,7 +38,7 @@ from usersvc.batch_servicer import CARRIERS, BatchServicer
 from usersvc.callers import CALLERS
 from usersvc.change_feed import ChangeFeed
 from usersvc.change_store import ChangeStore, Listener
-from usersvc.changes_servicer import ChangesServicer
+from usersvc.changes_servicer import STREAM_SECONDS, ChangesServicer
 from usersvc.commands import COMMANDS, Desk
 from usersvc.erasure_store import ErasureStore
 from usersvc.group_store import GroupStore
@@ -82,6 +82,7 @@ async def serve(config: Settings, stop: Stop) -> None:
             tracing=traces,
             told=("organization_id",),
             carriers=CARRIERS,
+            stream_seconds=STREAM_SECONDS,
         )
         lists, schema_store, bell = Lists(database), SchemaStore(database), Bell()
         users = UsersServicer(UserStore(database, lists, bell), schema_store, system_clock)

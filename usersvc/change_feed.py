@@ -8,7 +8,7 @@ slow look is the safety net for a ring that was lost.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -99,7 +99,7 @@ class ChangeFeed:
         waiting = 0.0 if self._behind_since is None else time.monotonic() - self._behind_since
         return max(self._lag, waiting)
 
-    async def read(self, organization_id: UUID | None, token: str) -> AsyncIterator[Batch]:
+    async def read(self, organization_id: UUID | None, token: str) -> AsyncGenerator[Batch, None]:
         """What happens behind a token, or from now on without one, until the feed ends.
 
         A batch comes at once and whenever there is something, an empty one as a sign of life.

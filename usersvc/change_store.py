@@ -1,6 +1,6 @@
 """The table of changes, for those who read them; whoever changes something writes them."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -129,17 +129,17 @@ class Snapshot:
         self._db = db
         self.place = place
 
-    async def users(self) -> AsyncIterator[list[User]]:
+    async def users(self) -> AsyncGenerator[list[User], None]:
         """The users, by organization and id."""
         async for rows in self._read(f"SELECT {user_rows.COLUMNS} FROM users", "user_id"):  # noqa: S608
             yield [user_rows.user(row) for row in rows]
 
-    async def groups(self) -> AsyncIterator[list[Group]]:
+    async def groups(self) -> AsyncGenerator[list[Group], None]:
         """The groups, by organization and id."""
         async for rows in self._read(f"SELECT {GROUP_COLUMNS} FROM groups", "group_id"):  # noqa: S608
             yield [group_of(row) for row in rows]
 
-    async def members(self) -> AsyncIterator[list[Membership]]:
+    async def members(self) -> AsyncGenerator[list[Membership], None]:
         """The members of groups; a group with many comes again and again."""
         async for rows in self._read(_MEMBERS, "group_id, member_id"):
             yield [

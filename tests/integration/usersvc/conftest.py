@@ -5,7 +5,7 @@ import os
 import secrets
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -40,7 +40,7 @@ from cloudacademy.users.v1.users_pb2_grpc import UserServiceStub, add_UserServic
 
 from chassis.bell import Bell
 from chassis.database import Database
-from chassis.envelope import Envelope
+from chassis.envelope import WRITE_SECONDS, Envelope
 from chassis.inner_calls import InnerCalls
 from tests.postgres import Template, TestPostgres
 from usersvc.__main__ import FEED_CONNECTIONS, migrate
@@ -49,7 +49,7 @@ from usersvc.activity_store import ActivityStore
 from usersvc.batch_servicer import CARRIERS, BatchServicer
 from usersvc.change_feed import ChangeFeed
 from usersvc.change_store import ChangeStore, Listener
-from usersvc.changes_servicer import ChangesServicer
+from usersvc.changes_servicer import STREAM_SECONDS, ChangesServicer
 from usersvc.group_store import GroupStore
 from usersvc.groups_servicer import GroupsServicer
 from usersvc.list_store import Lists
@@ -95,7 +95,13 @@ def clock() -> StoppedClock:
 
 
 @asynccontextmanager
-async def open_port(url: str, clock: StoppedClock) -> AsyncIterator[int]:
+async def open_port(
+    url: str,
+    clock: StoppedClock,
+    *,
+    stream_seconds: Mapping[str, float] = STREAM_SECONDS,
+    write_seconds: float = WRITE_SECONDS,
+) -> AsyncIterator[int]:
     """The port of a running process's worth of services."""
     log = structlog.wrap_logger(structlog.PrintLogger(sys.stderr))  # pytest shows it for failures
     stop = asyncio.Event()
@@ -104,7 +110,9 @@ async def open_port(url: str, clock: StoppedClock) -> AsyncIterator[int]:
         Database(url, "usersvc-changes", FEED_CONNECTIONS) as feed_database,
         asyncio.TaskGroup() as tasks,
     ):
-        envelope = Envelope(log, carriers=CARRIERS)
+        envelope = Envelope(
+            log, carriers=CARRIERS, stream_seconds=stream_seconds, write_seconds=write_seconds
+        )
         server, inner = grpc.aio.server(interceptors=[envelope]), InnerCalls(envelope)
         add_BatchServiceServicer_to_server(BatchServicer(inner, stop), server)
         lists, schema_store, bell = Lists(database), SchemaStore(database), Bell()

@@ -1,0 +1,80 @@
+"""Limits on calls that need no permission: how many of them at once, in total and of one client."""
+
+import ipaddress
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import unquote
+
+from chassis.refusal import Overloaded
+
+_IPV6_PREFIX: Final = 64
+"""One subscriber has at least this network (RFC 6177), and so every address in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many calls run at once: of all clients, of one host, and on one connection."""
+
+    total: int
+    host: int
+    connection: int
+
+
+class PeerSlots:
+    """Slots that no client can take all of.
+
+    A client is known by its address, and its connection by address and port. An IPv6 host is
+    its /64 network.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._hosts: Counter[str] = Counter()
+        self._connections: Counter[str] = Counter()
+        self.taken = 0
+
+    @contextmanager
+    def slot(self, peer: str) -> Iterator[None]:
+        """Take a slot for a call; refuses Overloaded.
+
+        `peer` is the client as gRPC names it: `ipv4:192.0.2.1:5000`.
+        """
+        host = host_of(peer)
+        if (
+            self.taken >= self._limits.total
+            or self._hosts[host] >= self._limits.host
+            or self._connections[peer] >= self._limits.connection
+        ):
+            raise Overloaded
+        self._count(host, peer, 1)
+        try:
+            yield
+        finally:
+            self._count(host, peer, -1)
+
+    def _count(self, host: str, peer: str, number: int) -> None:
+        self.taken += number
+        for counts, name in ((self._hosts, host), (self._connections, peer)):
+            counts[name] += number
+            if not counts[name]:
+                del counts[name]
+
+
+def host_of(peer: str) -> str:
+    """The host of a client as gRPC names it; of IPv6 its /64 network."""
+    kind, _, rest = peer.partition(":")
+    if kind not in ("ipv4", "ipv6"):
+        return kind  # sockets of this machine: one client
+    text = unquote(rest).rpartition(":")[0].strip("[]").partition("%")[0]
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return peer
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((address, _IPV6_PREFIX), strict=False))
