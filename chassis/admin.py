@@ -1,6 +1,7 @@
 """A port for those who watch over a process: its metrics and its probes."""
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -33,7 +34,7 @@ def admin_port(
         yield
         return
     try:
-        server = _Server((listen.host, listen.port), _handler(metrics, probes))
+        server = _Server((listen.host, listen.port), _handler(metrics, probes), log)
     except OSError as error:
         raise StartError(f"cannot listen on {shown(str(listen))}: {error.strerror}") from error
     metrics.observe_tasks(asyncio.get_running_loop())
@@ -50,6 +51,18 @@ def admin_port(
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+
+    def __init__(
+        self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler], log: Logger
+    ) -> None:
+        self._log = log
+        super().__init__(address, handler)
+
+    def handle_error(self, *_: object) -> None:
+        """Log what kept a request from being answered; the next one is."""
+        kind = sys.exc_info()[0]
+        if kind is not None and not issubclass(kind, OSError):  # else the client has gone
+            self._log.error("admin request failed", exc_info=True)
 
 
 def _handler(metrics: Metrics, probes: Probes) -> type[BaseHTTPRequestHandler]:

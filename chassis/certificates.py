@@ -39,7 +39,7 @@ class Certificates:
 
     def __init__(self, files: CertificateFiles, log: Logger) -> None:
         self._files = files
-        self._log = log
+        self.log = log
         try:
             self._versions = self._look()
             self._content = self._read()
@@ -56,7 +56,7 @@ class Certificates:
                 if self._look() == versions:  # else they changed meanwhile: next time
                     self._take(versions, content)
         except OSError as error:
-            self._log.warning("certificate not renewed", cause=_told(error, self._files))
+            self.log.warning("certificate not renewed", cause=_told(error, self._files))
         return self.generation
 
     def _take(self, versions: _Versions, content: _Content) -> None:
@@ -64,7 +64,7 @@ class Certificates:
         if content != self._content:
             self._content = content
             self.generation += 1
-            self._log.info("certificate renewed")
+            self.log.info("certificate renewed")
 
     def for_server(self) -> grpc.ServerCredentials:
         """Credentials that every new connection takes the files' latest content from.

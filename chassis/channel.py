@@ -10,6 +10,7 @@ from chassis.certificates import Certificates
 from chassis.database_url import is_loopback
 from chassis.process import StartError, shown
 from chassis.renewal import RenewedChannel
+from chassis.supervisor import Supervisor
 from chassis.tracing import TracedCalls, Tracing
 
 MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
@@ -29,13 +30,14 @@ def connect(
     repeatable: Mapping[str, Sequence[str]],
     certificates: Certificates | None = None,
     tracing: Tracing | None = None,
+    tasks: Supervisor | None = None,
 ) -> grpc.aio.Channel:
     """A channel that finds the service again by itself, within a second.
 
     `target` is a gRPC name such as `dns:///usersvc:50051`; all addresses
     behind it get their share of the calls. Calls of the `repeatable` methods,
     given by service, that no server has taken are tried again; all others fail
-    at once. With `certificates` it speaks TLS and shows ours.
+    at once. With `certificates` it speaks TLS and shows ours, renewed by one of `tasks`.
 
     Refuses (StartError) a target on another machine without them.
     """
@@ -47,6 +49,8 @@ def connect(
             lambda renewed: grpc.aio.secure_channel(
                 target, renewed.for_channel(), options, interceptors=interceptors
             ),
+            tasks or Supervisor(certificates.log),
+            target,
         )
     if not is_loopback_target(target):
         raise StartError(

@@ -6,11 +6,11 @@ words of our own only.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
@@ -49,6 +49,18 @@ class Metrics:
         """A number that only grows and is counted elsewhere."""
         self.registry.register(_Count(name, what, read))
 
+    def counts(
+        self, name: str, what: str, label: str, read: Callable[[], Mapping[str, int]]
+    ) -> None:
+        """Numbers that only grow and are counted elsewhere, by the values of a label."""
+        self.registry.register(_Labelled(CounterMetricFamily, name, what, label, read))
+
+    def gauges(
+        self, name: str, what: str, label: str, read: Callable[[], Mapping[str, int]]
+    ) -> None:
+        """Values that are read when somebody asks, by the values of a label."""
+        self.registry.register(_Labelled(GaugeMetricFamily, name, what, label, read))
+
     def requests(self, name: str, what: str, *labels: str) -> "Requests":
         """A rate, errors and durations, by the given labels and `outcome`."""
         return Requests(self.registry, name, what, labels)
@@ -74,6 +86,28 @@ class _Count(Collector):
 
     def collect(self) -> Iterable[CounterMetricFamily]:
         yield CounterMetricFamily(self._name, self._what, value=self._read())
+
+
+class _Labelled(Collector):
+    def __init__(
+        self,
+        family: type[CounterMetricFamily] | type[GaugeMetricFamily],
+        name: str,
+        what: str,
+        label: str,
+        read: Callable[[], Mapping[str, int]],
+    ) -> None:
+        self._family = family
+        self._name = name
+        self._what = what
+        self._label = label
+        self._read = read
+
+    def collect(self) -> Iterable[CounterMetricFamily | GaugeMetricFamily]:
+        family = self._family(self._name, self._what, labels=[self._label])
+        for value, number in self._read().items():
+            family.add_metric([value], number)
+        yield family
 
 
 class Requests:

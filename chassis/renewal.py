@@ -12,6 +12,7 @@ from typing import Any, Final
 import grpc
 
 from chassis.certificates import Certificates
+from chassis.supervisor import Supervisor, Task
 
 LOOK_SECONDS: Final = 1.0
 READY_SECONDS: Final = 2.0
@@ -30,16 +31,22 @@ class RenewedChannel(grpc.aio.Channel):
     """
 
     def __init__(
-        self, certificates: Certificates, make: Callable[[Certificates], grpc.aio.Channel]
+        self,
+        certificates: Certificates,
+        make: Callable[[Certificates], grpc.aio.Channel],
+        tasks: Supervisor,
+        name: str,
     ) -> None:
         self._certificates = certificates
         self._make = make
         self._used = certificates.generation
         self._generation = _Generation(make(certificates))
-        self._watch: asyncio.Task[None] | None = None
+        self._tasks = tasks
+        self._name = name
+        self._watch: Task | None = None
 
     async def __aenter__(self) -> "RenewedChannel":
-        self._watch = asyncio.create_task(self._follow())
+        self._watch = self._tasks.start(f"certificate renewal for {self._name}", self._follow)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -48,7 +55,7 @@ class RenewedChannel(grpc.aio.Channel):
     async def close(self, grace: float | None = None) -> None:
         """Close the channel; calls that run have so many seconds to end."""
         if self._watch is not None:
-            self._watch.cancel()
+            await self._watch.end()
         await self._generation.channel.close(grace)
 
     def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
@@ -106,6 +113,9 @@ class RenewedChannel(grpc.aio.Channel):
         except TimeoutError:
             await channel.close()
             return False
+        except BaseException:
+            await channel.close()
+            raise
         before, self._generation = self._generation, _Generation(channel)
         before.retire()
         return True

@@ -23,6 +23,7 @@ from chassis.metrics import Metrics, Requests
 from chassis.open_calls import ALL_STREAMS
 from chassis.process import StartError, shown
 from chassis.settings import Address, ServerSettings
+from chassis.supervisor import Supervisor
 from chassis.tracing import Tracing
 
 DRAIN_SECONDS: Final = 10.0
@@ -64,8 +65,8 @@ class Server:
     `callers` names each service's methods and whom they admit, which holds
     where TLS is on; `told` names the fields of requests, ids, that go into the
     log. `ready` says whether requests can be answered now (the
-    database is there); `grpc.health.v1` repeats it for the whole server and for
-    each service.
+    database is there, and no task of `tasks` that is required keeps failing);
+    `grpc.health.v1` repeats it for the whole server and for each service.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Server:
         callers: Callers,
         ready: Callable[[], Awaitable[bool]],
         log: Logger,
+        tasks: Supervisor,
         *,
         metrics: Metrics | None = None,
         tracing: Tracing | None = None,
@@ -88,6 +90,7 @@ class Server:
         self._services = tuple(callers)
         self._ready = ready
         self._log = log
+        self._tasks = tasks
         tls = settings.tls
         self._certificates = Certificates(tls, log) if tls else None
         self._admission = Admission(callers) if tls else None
@@ -133,10 +136,10 @@ class Server:
             address=str(Address(listen.host, port)),
             tls=self._certificates is not None,
         )
-        watch = asyncio.create_task(self._watch_health())
+        watch = self._tasks.start("health", self._watch_health, is_required=True)
         await stop.wait()
         self._log.info("draining", limit_seconds=DRAIN_SECONDS)
-        watch.cancel()
+        await watch.end()
         self._serving = False
         self._health.stop()
         # gRPC cancels a call that arrives once it stops: callers must have left by then.
@@ -154,7 +157,7 @@ class Server:
         return time.monotonic() - self._asked < ALIVE_SECONDS
 
     def _is_serving(self) -> bool:
-        return self._serving and self._is_alive()
+        return self._serving and self._tasks.ready and self._is_alive()
 
     def _bind(self, listen: Address) -> int:
         if self._certificates is None and not listen.is_loopback:
@@ -187,7 +190,7 @@ class Server:
     async def _is_ready(self) -> bool:
         try:
             async with asyncio.timeout(HEALTH_PATIENCE_SECONDS):
-                return await self._ready()
+                return self._tasks.ready and await self._ready()
         except TimeoutError:
             return False
         except Exception as fault:  # noqa: BLE001 - what cannot be told is not well

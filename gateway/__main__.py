@@ -20,6 +20,7 @@ from chassis.clock import system_clock
 from chassis.log import Logger
 from chassis.metrics import Metrics
 from chassis.places import Places
+from chassis.supervisor import Supervisor
 from chassis.tracing import Tracing, tracing
 from gateway import settings as gateway_settings
 from gateway.app import PREFIX, ScimEndpoint, application
@@ -82,17 +83,21 @@ async def serve(settings: Settings, stop: process.Stop) -> None:
     certificates = Certificates(settings.tls, logger) if settings.tls else None
     async with (
         tracing("gateway") as traces,
-        user_channel(settings.usersvc, certificates, traces) as users,
-        key_channel(settings.keysvc, certificates, traces) as keys,
+        Supervisor(logger) as tasks,
+        user_channel(settings.usersvc, certificates, traces, tasks) as users,
+        key_channel(settings.keysvc, certificates, traces, tasks) as keys,
         AsyncExitStack() as ends,
     ):
         channels, metrics = Channels(users, keys, traces), Metrics()
         guards = Guards(settings, channels, logger)
         ends.callback(guards.worker.close)
         app = Assembly(settings, channels, guards, ends, logger).application(metrics)
+        tasks.observe(metrics)
         ends.enter_context(admin_port(settings.admin, metrics, {}, logger))
-        runner = Runner(app, logger, guards.connections, guards.doorman, guards.heads)
-        async with _behind_requests(channels, guards, logger):
+        runner = Runner(
+            app, logger, guards.connections, guards.doorman, heads=guards.heads, tasks=tasks
+        )
+        async with _behind_requests(channels, guards, logger, tasks):
             try:
                 await runner.listen(settings.listen)
                 await stop.wait()
@@ -251,17 +256,20 @@ class Assembly:
 
 
 @asynccontextmanager
-async def _behind_requests(channels: Channels, guards: Guards, log: Logger) -> AsyncIterator[None]:
+async def _behind_requests(
+    channels: Channels, guards: Guards, log: Logger, tasks: Supervisor
+) -> AsyncIterator[None]:
     """What goes on beside the requests, and after the last of them: the log of what was refused."""
     drained = asyncio.Event()
-    watch = asyncio.create_task(follow(channels.key_stub, log, guards.cache, guards.guesses))
-    noting = asyncio.create_task(guards.refusals.write(drained))
+    watch = tasks.start(
+        "key watch", lambda: follow(channels.key_stub, log, guards.cache, guards.guesses)
+    )
+    writer = tasks.start("refusal log", lambda: guards.refusals.write(drained), until=drained)
     try:
         yield
     finally:
-        watch.cancel()
-        drained.set()
-        await noting
+        await watch.end()
+        await writer.end()
 
 
 if __name__ == "__main__":

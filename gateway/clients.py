@@ -15,6 +15,7 @@ from chassis.certificates import Certificates
 from chassis.channel import DEADLINE_SECONDS, connect, may_still_arrive
 from chassis.clock import Clock, system_clock
 from chassis.deadline import end_by
+from chassis.supervisor import Supervisor
 from chassis.tracing import Tracing
 from gateway.coalescing import Call, Coalescer
 from gateway.errors import translate
@@ -129,7 +130,10 @@ async def call(
 
 
 def user_channel(
-    target: str, certificates: Certificates | None = None, tracing: Tracing | None = None
+    target: str,
+    certificates: Certificates | None = None,
+    tracing: Tracing | None = None,
+    tasks: Supervisor | None = None,
 ) -> grpc.aio.Channel:
     """A channel to usersvc. Only reads are repeated by themselves."""
     reads = {
@@ -139,7 +143,7 @@ def user_channel(
         "cloudacademy.users.v1.SessionService": ("GetSession",),
         "cloudacademy.users.v1.ActivityService": ACTIVITY_READS,
     }
-    return connect(target, reads, certificates, tracing)
+    return connect(target, reads, certificates, tracing, tasks)
 
 
 def together(channel: grpc.aio.Channel) -> grpc.aio.Channel:
@@ -150,10 +154,13 @@ def together(channel: grpc.aio.Channel) -> grpc.aio.Channel:
 
 
 def key_channel(
-    target: str, certificates: Certificates | None = None, tracing: Tracing | None = None
+    target: str,
+    certificates: Certificates | None = None,
+    tracing: Tracing | None = None,
+    tasks: Supervisor | None = None,
 ) -> grpc.aio.Channel:
     """A channel to keysvc."""
-    return connect(target, KEYSVC_READS, certificates, tracing)
+    return connect(target, KEYSVC_READS, certificates, tracing, tasks)
 
 
 async def all_serving(*channels: grpc.aio.Channel) -> bool:

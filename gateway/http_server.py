@@ -14,6 +14,7 @@ from aiohttp.streams import EMPTY_PAYLOAD
 from chassis.log import Logger
 from chassis.process import StartError, shown
 from chassis.settings import Address
+from chassis.supervisor import Supervisor, Task
 from gateway.connections import Body, Connection, Connections
 from gateway.doorman import Doorman, Visitor, as_http
 from gateway.exchange import error_answer
@@ -46,7 +47,9 @@ class Runner(web.AppRunner):
         log: Logger,
         connections: Connections | None = None,
         doorman: Doorman | None = None,
+        *,
         heads: Heads | None = None,
+        tasks: Supervisor | None = None,
     ) -> None:
         super().__init__(
             app,
@@ -65,7 +68,8 @@ class Runner(web.AppRunner):
         self._open = connections or Connections(log)
         self._doorman = doorman
         self._heads = heads or Heads()
-        self._watch: asyncio.Task[None] | None = None
+        self._tasks = tasks or Supervisor(log)
+        self._watch: Task | None = None
 
     async def listen(self, address: Address) -> None:
         """Accept connections, and say in the log where."""
@@ -75,7 +79,7 @@ class Runner(web.AppRunner):
             await site.start()
         except OSError as error:
             raise StartError(f"cannot listen on {shown(str(address))}: {error.strerror}") from error
-        self._watch = asyncio.create_task(self._open.watch())
+        self._watch = self._tasks.start("slow clients", self._open.watch)
         port = self.addresses[0][1]
         self._log.info("listening", address=str(Address(address.host, port)))
 
@@ -83,7 +87,7 @@ class Runner(web.AppRunner):
         """Let requests end, and close everything."""
         await super().cleanup()
         if self._watch is not None:
-            self._watch.cancel()
+            await self._watch.end()
 
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()

@@ -127,8 +127,9 @@ async def follow(
     """Tell the watch to all for ever, beginning anew whenever it breaks."""
     connected = None
     while True:
+        watch = stub.WatchKeys(pb.WatchKeysRequest())
         try:
-            async for event in stub.WatchKeys(pb.WatchKeysRequest()):
+            async for event in watch:
                 for each in listeners:
                     each.apply(event)
                 if connected is not True:
@@ -138,4 +139,6 @@ async def follow(
             if connected is not False:
                 connected = False
                 log.warning("key watch", connected=False, code=error.code().name)
+        finally:
+            watch.cancel()
         await asyncio.sleep(RECONNECT_SECONDS)

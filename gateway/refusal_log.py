@@ -6,7 +6,7 @@ first of the organization that has the most.
 """
 
 import asyncio
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias
 from uuid import uuid4
@@ -34,6 +34,8 @@ SECONDS: Final = 0.5
 KEY_SECONDS: Final = 60.0
 """How often at most a key that no longer works is noted."""
 KEYS: Final = 10_000
+TRIES: Final = 5
+"""How often an entry is tried that fails for no known reason."""
 _AWAY: Final = (
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.DEADLINE_EXCEEDED,  # perhaps it was kept: it has its id, and is kept once
@@ -52,6 +54,7 @@ class RefusalLog:
         self._log = log
         self._waiting: FairQueue[pb.Activity] = FairQueue(WAITING, WAITING_BYTES)
         self._noted_keys: OrderedDict[str, float] = OrderedDict()
+        self._tries: Counter[str] = Counter()
         self._not_kept = 0
 
     @property
@@ -76,22 +79,28 @@ class RefusalLog:
             self._waiting.put(activity.organization_id, activity, activity.ByteSize())
 
     async def write(self, stop: asyncio.Event) -> None:
-        """Send what is noted until told to stop, and then the rest."""
+        """Send what is noted until told to stop, and then the rest.
+
+        An unexpected error is raised; the next call goes on with what was not sent.
+        """
         while not await wait(stop, SECONDS):
             await self._send()
         await self._send()
 
     async def _send(self) -> None:
         while batch := self._waiting.take(BATCH, BATCH_BYTES):
-            left = await self._record(batch)
-            if left:
+            left: Batch = batch
+            try:
+                left = await self._record(batch)
+            finally:  # also after an unexpected error: usersvc keeps what comes twice only once
                 self._waiting.put_back(left)
+            if left:
                 return
 
     async def _record(self, batch: Batch) -> Batch:
         """What is left of a batch since nobody was there to take it."""
-        request = pb.RecordRefusalsRequest(activities=[entry.item for entry in batch])
         try:
+            request = pb.RecordRefusalsRequest(activities=[entry.item for entry in batch])
             await self._stub.RecordRefusals(request, timeout=DEADLINE_SECONDS)
         except grpc.aio.AioRpcError as error:
             if error.code() in _AWAY:
@@ -100,7 +109,25 @@ class RefusalLog:
                 return await self._record_each(batch)
             self._not_kept += 1
             self._log.warning("refusal not kept", code=error.code().name)
+        except Exception as error:
+            if len(batch) > 1:
+                return await self._record_each(batch)
+            if not self._is_tried_out(batch[0]):
+                raise
+            self._log.warning("refusal not kept", cause=type(error).__name__, tries=TRIES)
         return ()
+
+    def _is_tried_out(self, entry: Entry[pb.Activity]) -> bool:
+        """Whether an entry failed so often for no known reason that it is dropped."""
+        if len(self._tries) >= WAITING:  # most of them are sent by now, or were dropped
+            self._tries.clear()
+        report_id = entry.item.report_id
+        self._tries[report_id] += 1
+        if self._tries[report_id] < TRIES:
+            return False
+        del self._tries[report_id]
+        self._not_kept += 1
+        return True
 
     async def _record_each(self, batch: Batch) -> Batch:
         for index, entry in enumerate(batch):

@@ -22,6 +22,7 @@ from chassis.metrics import Metrics
 from chassis.refusal import Refusal
 from chassis.server import Server
 from chassis.settings import SettingsError
+from chassis.supervisor import Supervisor
 from chassis.tracing import tracing
 from keysvc.audit import OPERATOR
 from keysvc.audit_servicer import AuditServicer
@@ -60,7 +61,7 @@ async def serve(
         Database(
             settings.listen_url or settings.database_url, f"{NAME}-changes", pool_size=1
         ) as listening,
-        asyncio.TaskGroup() as tasks,
+        Supervisor(log) as tasks,
     ):
         organizations, keys = OrganizationStore(database), KeyStore(database)
         changes, uses = Changes(listening, log), KeyUses(keys, log)
@@ -70,12 +71,15 @@ async def serve(
 
         metrics = Metrics()
         database.observe(metrics)
+        tasks.observe(metrics)
+        uses.observe(metrics)
         metrics.gauge("key_watches", "Streams that follow keys.", lambda: changes.streams)
         server = Server(
             settings.server,
             CALLERS,
             ready,
             log,
+            tasks,
             metrics=metrics,
             tracing=traces,
             told=("organization_id",),
@@ -103,10 +107,12 @@ async def serve(
         audit_pb2_grpc.add_AuditServiceServicer_to_server(
             AuditServicer(AuditStore(database)), server.grpc
         )
-        tasks.create_task(changes.follow(stop))
-        tasks.create_task(uses.write(drained))
-        await server.run(stop)
-        drained.set()
+        tasks.start("key changes", lambda: changes.follow(stop), until=stop, is_required=True)
+        writer = tasks.start("key uses", lambda: uses.write(drained), until=drained)
+        try:
+            await server.run(stop)
+        finally:
+            await writer.end()
 
 
 async def migrate(settings: Settings) -> dict[str, object]:

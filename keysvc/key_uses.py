@@ -1,18 +1,25 @@
 """When and from where keys were last used, written behind the requests' backs."""
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeAlias
 from uuid import UUID
 
 from chassis.log import Logger
+from chassis.metrics import Metrics
 from chassis.refusal import DatabaseUnavailable
 from chassis.waiting import wait
 from keysvc.key_store import KeyStore
 from keysvc.keys import Key
 
 WRITE_SECONDS: Final = 0.5
+TRIES: Final = 5
+"""How often a use is tried that fails for no known reason."""
+
+_Whose: TypeAlias = tuple[UUID, UUID]
+"""The ids of an organization and of its key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +38,15 @@ class KeyUses:
     def __init__(self, store: KeyStore, log: Logger) -> None:
         self._store = store
         self._log = log
-        self._noted: dict[tuple[UUID, UUID], _Use] = {}
+        self._noted: dict[_Whose, _Use] = {}
+        self._tries: Counter[_Whose] = Counter()
+        self.dropped = 0
+
+    def observe(self, metrics: Metrics) -> None:
+        """Let the metrics tell what could not be written."""
+        metrics.count(
+            "key_uses_dropped", "Uses of keys that could not be written.", lambda: self.dropped
+        )
 
     def note(self, key: Key, now: datetime, address: str) -> None:
         """Remember that a key was used, when that is news."""
@@ -39,7 +54,12 @@ class KeyUses:
             self._noted[key.organization_id, key.key_id] = _Use(now, address)
 
     async def write(self, drained: asyncio.Event) -> None:
-        """Write what is noted, until no more requests come; then the rest, and end."""
+        """Write what is noted, until no more requests come; then the rest, and end.
+
+        A use that cannot be written for another reason than an absent database is tried again,
+        TRIES times in all, and then dropped. What went wrong is raised after the other uses are
+        written, and the next call goes on.
+        """
         while not await wait(drained, WRITE_SECONDS):
             await self._write_noted()
         await self._write_noted()
@@ -47,11 +67,30 @@ class KeyUses:
             self._log.error("uses of keys lost", count=len(self._noted))
 
     async def _write_noted(self) -> None:
-        noted, self._noted = self._noted, {}
-        try:
-            for organization_id, key_id in list(noted):
-                use = noted[organization_id, key_id]
-                await self._store.record_use(organization_id, key_id, use.time, use.address)
-                del noted[organization_id, key_id]
-        except DatabaseUnavailable:
-            self._noted = noted | self._noted  # a newer use of the same key wins
+        faults: list[Exception] = []
+        for whose in list(self._noted):
+            use = self._noted[whose]
+            try:
+                await self._store.record_use(*whose, use.time, use.address)
+            except DatabaseUnavailable:
+                break
+            except Exception as error:  # noqa: BLE001 - it is raised below
+                faults.append(error)
+                if not self._is_tried_out(whose):
+                    continue
+            self._forget(whose, use)
+        if faults:
+            raise ExceptionGroup("uses of keys not written", faults)
+
+    def _is_tried_out(self, whose: _Whose) -> bool:
+        self._tries[whose] += 1
+        if self._tries[whose] < TRIES:
+            return False
+        self.dropped += 1
+        self._log.error("use of a key dropped", key_id=str(whose[1]), tries=TRIES)
+        return True
+
+    def _forget(self, whose: _Whose, use: _Use) -> None:
+        del self._tries[whose]
+        if self._noted[whose] is use:  # else the key was used again meanwhile
+            del self._noted[whose]

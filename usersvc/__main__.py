@@ -30,6 +30,7 @@ from chassis.process import StartError, Stop, keep_memory_private, run
 from chassis.refusal import Refusal
 from chassis.server import Server
 from chassis.settings import SettingsError
+from chassis.supervisor import Supervisor
 from chassis.tracing import tracing
 from usersvc import settings
 from usersvc.activities_servicer import ActivitiesServicer
@@ -69,15 +70,17 @@ async def serve(config: Settings, stop: Stop) -> None:
         Database(
             config.listen_url or config.database_url, "usersvc-changes", FEED_CONNECTIONS
         ) as feed_database,
-        asyncio.TaskGroup() as tasks,
+        Supervisor(logger) as tasks,
     ):
         metrics = Metrics()
         database.observe(metrics)
+        tasks.observe(metrics)
         server = Server(
             config.server,
             CALLERS,
             database.answers,
             logger,
+            tasks,
             metrics=metrics,
             tracing=traces,
             told=("organization_id",),
@@ -107,7 +110,8 @@ async def serve(config: Settings, stop: Stop) -> None:
         feed.observe(metrics)
         changes = ChangesServicer(feed, change_store)
         changes_pb2_grpc.add_ChangeServiceServicer_to_server(changes, server.grpc)
-        tasks.create_task(feed.follow(stop))
+        tasks.start("change feed", lambda: feed.follow(stop), until=stop)
+        tasks.start("end of change streams", lambda: feed.end(stop), until=stop)
         activity_store = ActivityStore(database)
         activities = ActivitiesServicer(activity_store, system_clock)
         activity_pb2_grpc.add_ActivityServiceServicer_to_server(activities, server.grpc)
@@ -118,7 +122,7 @@ async def serve(config: Settings, stop: Stop) -> None:
             "sessions": session_store.trim,
             "deleted identities": IdentityStore(database).trim,
         }
-        tasks.create_task(trim(over, system_clock, logger, stop))
+        tasks.start("retention", lambda: trim(over, system_clock, logger, stop), until=stop)
         await server.run(stop)
 
 

@@ -144,8 +144,7 @@ class ChangeFeed:
             self._readers.discard(reader)
 
     async def follow(self, stop: asyncio.Event) -> None:
-        """Look whenever something was changed, until told to stop; then let the streams end."""
-        ending = asyncio.create_task(self._end(stop))
+        """Look whenever something was changed, until told to stop."""
         while not stop.is_set():
             try:
                 async with self._listener.connection(self._bell.wake) as wire:
@@ -153,10 +152,7 @@ class ChangeFeed:
             except DatabaseUnavailable as error:
                 cause = type(error.__cause__).__name__
                 self._log.debug("changes cannot be followed", cause=cause)
-            except Exception as error:  # noqa: BLE001 - calls are answered all the same
-                self._log.warning("changes cannot be followed", cause=type(error).__name__)
             await wait(stop, BACK_OFF_SECONDS)
-        await ending
 
     async def _look(self, wire: Wire, stop: asyncio.Event) -> None:
         self._log.debug("following changes")
@@ -196,7 +192,8 @@ class ChangeFeed:
         else:
             self._lag = 0.0
 
-    async def _end(self, stop: asyncio.Event) -> None:
+    async def end(self, stop: asyncio.Event) -> None:
+        """Let the streams end, and `follow`, once told to stop."""
         await stop.wait()
         self._ended = True
         self._bell.wake()

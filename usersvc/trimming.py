@@ -7,6 +7,7 @@ from typing import Final, TypeAlias
 
 from chassis.clock import Clock
 from chassis.log import Logger
+from chassis.refusal import DatabaseUnavailable
 from chassis.waiting import wait
 
 EVERY_SECONDS: Final = 60.0
@@ -26,14 +27,21 @@ async def trim(
 ) -> None:
     """Trim each of the things every minute, until told to stop.
 
-    Every replica does; a time that fails is made up for by the next one.
+    Every replica does; a time that fails is made up for by the next one. An unexpected error of
+    one thing is raised once all others are trimmed.
     """
     while not await wait(stop, every_seconds):
+        faults: list[Exception] = []
         for what, step in steps.items():
             try:
                 await trim_once(step, clock)
-            except Exception as error:  # noqa: BLE001 - requests are answered all the same
+            except DatabaseUnavailable as error:
+                log.warning("not trimmed", what=what, cause=type(error.__cause__).__name__)
+            except Exception as error:  # noqa: BLE001 - it is raised below
                 log.warning("not trimmed", what=what, cause=type(error).__name__)
+                faults.append(error)
+        if faults:
+            raise ExceptionGroup("not trimmed", faults)
 
 
 async def trim_once(step: Step, clock: Clock) -> None:

@@ -46,6 +46,7 @@ SERIES = {
     },
     "KeyWatchIsBroken": {'key_watch_connected{pod="one"}': "0x90"},
     "FeedLags": {'change_feed_lag_seconds{pod="one"}': "31x90"},
+    "BackgroundTaskFails": {'background_task_failures_total{task="retention"}': "0+1x90"},
     "ProcessesAreGone": {"http_requests_running": "0x90"},
     "CertificateEnds": {
         "certmanager_certificate_expiration_timestamp_seconds"
@@ -79,6 +80,8 @@ QUIET = {
     'key_watch_connected{pod="one"}': "1x90",
     'change_feed_lag_seconds{pod="one"}': "2x90",
     'change_feed_following{pod="one"}': "1x90",
+    'background_task_failures_total{task="retention"}': "0x40 1x49",
+    'background_task_waiting{task="retention"}': "0x90",
     "certmanager_certificate_expiration_timestamp_seconds"
     '{exported_namespace="cloudacademy-us",name="gateway"}': "2592000x90",
     'cnpg_pg_replication_lag{pod="users-2"}': "1x90",

@@ -13,6 +13,7 @@ from structlog.testing import LogCapture
 
 from chassis.server import Server
 from chassis.settings import Address, ServerSettings
+from chassis.supervisor import Supervisor
 
 SERVICE = "test.EchoService"
 ECHO, COUNT, HOLD = (f"/{SERVICE}/{method}" for method in ("Echo", "Count", "Hold"))
@@ -102,7 +103,8 @@ async def echo_server(settings: ServerSettings = OPEN) -> AsyncIterator[Running]
 
     # Whatever level this process's own log is at, all is captured.
     log = structlog.wrap_logger(None, [capture], structlog.make_filtering_bound_logger(0))
-    server = Server(settings, CALLERS, is_ready, log)
+    tasks = Supervisor(log)
+    server = Server(settings, CALLERS, is_ready, log, tasks)
     server.grpc.add_generic_rpc_handlers((service.handler(),))
     task = asyncio.create_task(server.run(stop))
     await until(lambda: task.done() or any("address" in entry for entry in capture.entries))

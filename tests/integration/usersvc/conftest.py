@@ -130,6 +130,7 @@ async def open_port(
         feed = ChangeFeed(change_store, Listener(feed_database), bell, clock, log)
         add_ChangeServiceServicer_to_server(ChangesServicer(feed, change_store), server)
         tasks.create_task(feed.follow(stop))
+        tasks.create_task(feed.end(stop))
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
         try:

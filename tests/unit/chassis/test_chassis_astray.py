@@ -16,6 +16,7 @@ from chassis.metrics import Metrics
 from chassis.process import StartError, shown
 from chassis.server import Server
 from chassis.settings import Address, ServerSettings, SettingsError
+from chassis.supervisor import Supervisor
 from deploy.local.key_pair import make_key_pair
 from gateway.http_server import Runner
 
@@ -95,9 +96,13 @@ async def test_it_is_hidden_where_a_host_to_listen_on_should_be(
     with pytest.raises(StartError, match="cannot listen on") as of_gateway:
         await Runner(web.Application(), LOG).listen(Address(secret, 1))
     with pytest.raises(StartError, match="cannot listen on") as of_service:
-        await Server(ServerSettings(Address(secret, 1), tls), {}, _ready, LOG).run(asyncio.Event())
+        await Server(ServerSettings(Address(secret, 1), tls), {}, _ready, LOG, Supervisor(LOG)).run(
+            asyncio.Event()
+        )
     with pytest.raises(StartError, match="can be reached from elsewhere") as without_tls:
-        await Server(ServerSettings(Address(secret, 1)), {}, _ready, LOG).run(asyncio.Event())
+        await Server(ServerSettings(Address(secret, 1)), {}, _ready, LOG, Supervisor(LOG)).run(
+            asyncio.Event()
+        )
     with (
         pytest.raises(StartError, match="cannot listen on") as of_admin,
         admin_port(Address(secret, 1), Metrics(), {}, LOG),

@@ -11,6 +11,7 @@ from chassis.channel import connect, is_loopback_target
 from chassis.process import StartError
 from chassis.server import Server
 from chassis.settings import Address, Environment, ServerSettings, SettingsError
+from chassis.supervisor import Supervisor
 
 LOG = structlog.wrap_logger(structlog.ReturnLogger())
 
@@ -21,7 +22,7 @@ async def ready() -> bool:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "usersvc"])
 async def test_a_server_that_others_can_reach_does_not_start_without_tls(host: str):
-    server = Server(ServerSettings(Address(host, 0)), {}, ready, LOG)
+    server = Server(ServerSettings(Address(host, 0)), {}, ready, LOG, Supervisor(LOG))
     with pytest.raises(StartError, match="set TLS_CERTIFICATE, TLS_KEY and TLS_AUTHORITY") as said:
         await server.run(asyncio.Event())
     assert "\n" not in str(said.value)

@@ -19,7 +19,7 @@ from cloudacademy.users.v1.activity_pb2_grpc import (
 from gateway.app import NOBODY
 from gateway.auth import Caller
 from gateway.errors import Refusal, RefusedError
-from gateway.refusal_log import BATCH, KEYS, WAITING, WAITING_BYTES, RefusalLog
+from gateway.refusal_log import BATCH, KEYS, TRIES, WAITING, WAITING_BYTES, RefusalLog
 from gateway.refused import Refused
 from gateway.scim.errors import ScimError
 
@@ -249,3 +249,54 @@ async def test_of_too_many_ended_keys_the_one_noted_longest_ago_is_forgotten():
 
     assert first == [1] * (KEYS + 1)
     assert again == [0, 0, 1]
+
+
+class Unserializable:
+    """What gRPC cannot send, in place of a refusal's activity."""
+
+    organization_id = ACME
+    report_id = "report"
+
+    def ByteSize(self) -> int:  # noqa: N802 - as messages have it
+        return 1
+
+
+async def passes(refusals: RefusalLog) -> int:
+    """Send all, as a task that is started anew after each error; how many there were."""
+    errors = 0
+    while True:
+        try:
+            await sent(refusals)
+        except TypeError:
+            errors += 1
+        else:
+            return errors
+
+
+async def test_one_that_cannot_be_sent_is_dropped_and_the_others_are_kept():
+    server_log = Log()
+    async with running(server_log, Clock()) as refusals:
+        for number in range(3):
+            refusals.note(refused(str(number)))
+        refusals._waiting.put(ACME, Unserializable(), 1)
+        refusals.note(refused("3"))
+        errors = await passes(refusals)
+        assert refusals.dropped == 1
+        assert refusals._waiting.waiting == 0
+    assert errors == TRIES - 1
+    assert list(dict.fromkeys(server_log.kept)) == ["0", "1", "2", "3"]
+
+
+async def test_a_batch_in_hand_waits_again_when_its_task_is_cancelled():
+    server_log = Log()
+    async with running(server_log, Clock()) as refusals:
+        for number in range(3):
+            refusals.note(refused(str(number)))
+        task = asyncio.create_task(sent(refusals))
+        await asyncio.sleep(0)
+        assert refusals._waiting.waiting == 0
+        task.cancel()
+        await asyncio.wait([task])
+        assert (refusals._waiting.waiting, refusals.dropped) == (3, 0)
+        await sent(refusals)
+    assert set(server_log.kept) == {"0", "1", "2"}

@@ -1,0 +1,37 @@
+"""Long-lived tasks run under the supervisor; others name why they need none."""
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("chassis", "gateway", "usersvc", "keysvc")
+MAKERS = {"create_task", "ensure_future", "TaskGroup"}
+
+ALLOWED = {
+    "chassis/supervisor.py": "Task.__init__: the supervisor's own",
+    "chassis/renewal.py": "_Generation._close_if_idle: closes one replaced channel",
+    "gateway/auth.py": "one call of keysvc, shared by the requests that wait for it",
+    "gateway/resource_types.py": "one call of usersvc, shared by the requests that wait for it",
+    "gateway/conversation.py": "reads, writes and ends one stream, which lives for seconds",
+    "usersvc/conversation.py": "calls of one stream, which end with it",
+    "usersvc/shared_reads.py": "one statement, shared by the calls that wait for it",
+}
+"""Where tasks are made, and why each of them ends with a request or a stream."""
+
+
+def makes_tasks(path: Path) -> bool:
+    return any(
+        isinstance(node, ast.Attribute | ast.Name)
+        and (node.attr if isinstance(node, ast.Attribute) else node.id) in MAKERS
+        for node in ast.walk(ast.parse(path.read_text()))
+    )
+
+
+def test_tasks_are_made_by_the_supervisor_or_for_one_request():
+    found = {
+        str(path.relative_to(ROOT))
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*.py")
+        if makes_tasks(path)
+    }
+    assert found == set(ALLOWED)

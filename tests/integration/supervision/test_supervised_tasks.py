@@ -1,0 +1,348 @@
+"""Every long-lived task of the three services survives an unexpected error."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cloudacademy.keys.v1 import keys_pb2, keys_pb2_grpc
+from cloudacademy.users.v1 import changes_pb2, users_pb2
+from cloudacademy.users.v1.changes_pb2_grpc import ChangeServiceStub
+from cloudacademy.users.v1.users_pb2_grpc import UserServiceStub
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+import usersvc.trimming
+from chassis.renewal import RenewedChannel
+from chassis.server import Server
+from chassis.waiting import wait
+from gateway.connections import Connections
+from gateway.key_cache import KeyCache
+from gateway.refusal_log import RefusalLog
+from keysvc.changes import Changes
+from keysvc.key_store import KeyStore
+from tests.integration.chassis.echoes import until
+from tests.integration.supervision.region import SERVICES, Region, Service, running_region
+from usersvc.change_feed import ChangeFeed
+from usersvc.change_store import Wire
+from usersvc.session_store import SessionStore
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+
+
+class Broken:
+    """A collaborator's method that fails once it is armed, the next time that it is called."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, owner: type, method: str) -> None:
+        self.is_armed = False
+        self.calls_since = 0
+        whole = getattr(owner, method)
+
+        def call(*arguments: Any, **named: Any) -> Any:
+            if self.is_armed:
+                self.is_armed = False
+                self.calls_since = 0
+                raise RuntimeError("unexpected")
+            self.calls_since += 1
+            return whole(*arguments, **named)
+
+        monkeypatch.setattr(owner, method, call)
+
+
+async def eventually(condition: Callable[[], Awaitable[object]]) -> None:
+    async with asyncio.timeout(30):
+        while not await condition():  # noqa: ASYNC110 - what is asked is in other places
+            await asyncio.sleep(0.02)
+
+
+async def nothing(_: Region) -> None:
+    """The task comes upon the error by itself."""
+
+
+# What leads a task to its error.
+
+
+async def use_key(region: Region) -> None:
+    await region.authenticate()
+
+
+async def create_user(region: Region, name: str = "ann") -> None:
+    async with region.channel(region.usersvc, "gateway") as channel:
+        await UserServiceStub(channel).CreateUser(
+            users_pb2.CreateUserRequest(
+                organization_id=ORGANIZATION, user=users_pb2.User(user_name=name)
+            ),
+            timeout=10,
+        )
+
+
+async def refuse_request(region: Region) -> None:
+    assert await region.request("POST", "/Users", {"userName": 1}) == 400
+
+
+async def rotate_certificate(region: Region) -> None:
+    region.issue("gateway")
+
+
+ORGANIZATION = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e12"
+
+
+# Whether a task does its work again.
+
+
+async def revocation_reaches_a_watch(region: Region) -> None:
+    async def heard() -> None:
+        async with region.channel(region.keysvc, "gateway") as channel:
+            watch = keys_pb2_grpc.KeyServiceStub(channel).WatchKeys(keys_pb2.WatchKeysRequest())
+            async for event in watch:
+                if event.HasField("reset"):
+                    await region.revoke_key()
+                if event.HasField("organization_change"):
+                    return
+
+    await until(lambda: len(region.keysvc.logged("following changes")) == 2)
+    async with asyncio.timeout(20):
+        await heard()
+
+
+async def use_is_written(region: Region) -> None:
+    statement = "SELECT count(*) FROM api_key WHERE last_used_time IS NOT NULL"
+    await eventually(lambda: region.fetch("keysvc", statement))
+
+
+async def changes_are_followed(region: Region) -> None:
+    async with region.channel(region.usersvc) as channel:
+        request = changes_pb2.WatchChangesRequest(organization_id=ORGANIZATION)
+        call = ChangeServiceStub(channel).WatchChanges(request, timeout=20)
+        await call.read()
+        await create_user(region, "bob")
+        async with asyncio.timeout(20):
+            while not (await call.read()).changes:
+                pass
+        call.cancel()
+
+
+async def streams_end_with_the_process(region: Region) -> None:
+    async with region.channel(region.usersvc) as channel:
+        request = changes_pb2.WatchChangesRequest(organization_id=ORGANIZATION)
+        call = ChangeServiceStub(channel).WatchChanges(request, timeout=60)
+        await call.read()
+        region.usersvc.stop.set()
+        async with asyncio.timeout(20):
+            assert (await call.code()).name == "OK"
+
+
+async def old_changes_are_trimmed(region: Region) -> None:
+    insert = """
+        INSERT INTO changes (organization_id, number, type, resource_id, create_time, request_id)
+        VALUES ($1, next_change(), 5, gen_random_uuid(), now() - interval '40 days', '')
+    """
+    await region.fetch("usersvc", insert, ORGANIZATION)
+
+    async def gone() -> bool:
+        return await region.fetch("usersvc", "SELECT count(*) FROM changes") == 0
+
+    await eventually(gone)
+
+
+async def revocation_reaches_the_gateway(region: Region) -> None:
+    assert await region.request("GET", "/Users") == 200
+    await region.revoke_key()
+
+    async def refused() -> bool:
+        return await region.request("GET", "/Users") == 401
+
+    await eventually(refused)
+
+
+async def refusals_are_kept(region: Region) -> None:
+    await refuse_request(region)
+
+    async def kept() -> bool:
+        return await region.fetch("usersvc", "SELECT count(*) FROM refusals") == 2
+
+    await eventually(kept)
+
+
+async def both_channels_are_renewed(region: Region) -> None:
+    async def renewed() -> bool:
+        assert await region.request("GET", "/Users") == 200
+        return RENEWED == [True, True]
+
+    await eventually(renewed)
+
+
+RENEWED: list[bool] = []
+
+
+def count_renewals(monkeypatch: pytest.MonkeyPatch) -> None:
+    RENEWED.clear()
+    whole = RenewedChannel._renew
+
+    async def renew(channel: RenewedChannel) -> bool:
+        done = await whole(channel)
+        RENEWED.append(done)
+        return done
+
+    monkeypatch.setattr(RenewedChannel, "_renew", renew)
+
+
+async def is_ready(region: Region, service: Service) -> bool:
+    return (await region.admin(service, "/readyz"))[0] == 200
+
+
+@dataclass(frozen=True)
+class Case:
+    """A task, which method of its collaborators fails, and what tells that it works again."""
+
+    service: str
+    task: str
+    owner: type
+    method: str
+    works: Callable[[Region], Awaitable[None]] | None = None
+    """None: the method is called again."""
+    provoke: Callable[[Region], Awaitable[None]] = nothing
+    services: tuple[str, ...] = SERVICES
+
+
+KEYSVC, USERSVC = ("keysvc",), ("usersvc",)
+CASES = [
+    Case("keysvc", "health", Server, "_is_ready", services=KEYSVC),
+    Case("keysvc", "key changes", Changes, "_tell", revocation_reaches_a_watch, services=KEYSVC),
+    Case("keysvc", "key uses", KeyStore, "record_use", use_is_written, use_key, KEYSVC),
+    Case("usersvc", "health", Server, "_is_ready", services=USERSVC),
+    Case("usersvc", "change feed", Wire, "edge", changes_are_followed, create_user, USERSVC),
+    Case(
+        "usersvc", "end of change streams", ChangeFeed, "end",
+        streams_end_with_the_process, services=USERSVC,
+    ),
+    Case(
+        "usersvc", "retention", SessionStore, "trim", old_changes_are_trimmed, services=USERSVC
+    ),
+    Case("gateway", "key watch", KeyCache, "apply", revocation_reaches_the_gateway),
+    Case("gateway", "refusal log", RefusalLog, "_record", refusals_are_kept, refuse_request),
+    Case("gateway", "slow clients", Connections, "sweep"),
+    Case(
+        "gateway", "certificate renewal for usersvc", RenewedChannel, "_renew",
+        both_channels_are_renewed, rotate_certificate,
+    ),
+    Case(
+        "gateway", "certificate renewal for keysvc", RenewedChannel, "_renew",
+        both_channels_are_renewed, rotate_certificate,
+    ),
+]  # fmt: skip
+STARTED_BROKEN = {"end of change streams"}
+"""Tasks whose method is called at their start only."""
+
+
+@pytest.fixture(autouse=True)
+def _retention_is_frequent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(usersvc.trimming, "wait", lambda event, _: wait(event, 0.05))
+
+
+async def still_answers(region: Region, case: Case) -> None:
+    """The process of the task answers."""
+    service = region.services[case.service]
+    assert not service.task.done()
+    assert (await region.admin(service, "/metrics"))[0] == 200
+    if case.service == "gateway":
+        assert await region.request("GET", "/Users") == 200
+    else:
+        async with region.channel(service) as channel:
+            check = health_pb2_grpc.HealthStub(channel).Check
+            answer = await check(health_pb2.HealthCheckRequest(), timeout=10)
+            assert answer.status == SERVING
+
+
+def names(region: Region, service: Service) -> set[str]:
+    """The names of a service's tasks; each address is replaced by whose it is."""
+    addresses = {each.port: each.name for each in (region.keysvc, region.usersvc)}
+    return {
+        name.replace(f"localhost:{name.rpartition(':')[2]}", addresses[name.rpartition(":")[2]])
+        if ":" in name
+        else name
+        for name in service.tasks.tasks
+    }
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.service}: {case.task}")
+async def test_a_task_that_fails_works_again_and_the_process_answers(
+    case: Case,
+    tmp_path: Path,
+    keys_url: str,
+    users_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    count_renewals(monkeypatch)
+    broken = Broken(monkeypatch, case.owner, case.method)
+    broken.is_armed = case.task in STARTED_BROKEN
+    async with running_region(tmp_path, keys_url, users_url, monkeypatch, case.services) as region:
+        service = region.services[case.service]
+        await eventually_ready(region, case)
+        if case.task not in STARTED_BROKEN:
+            if case.task.startswith("certificate"):
+                break_renewal(monkeypatch, region, case)
+            else:
+                broken.is_armed = True
+        await case.provoke(region)
+        failing = await failed(service, case)
+        await still_answers(region, case)
+        _, metrics = await region.admin(service, "/metrics")
+        if case.works is None:
+            await eventually(lambda: as_async(broken.calls_since > 0 and not broken.is_armed))
+        else:
+            await case.works(region)
+
+        assert service.tasks.tasks[failing].failures == 1
+        assert f'background_task_failures_total{{task="{failing}"}} 1.0' in metrics
+        (logged,) = service.logged("task failed")
+        assert logged["task"] == failing
+        assert "RuntimeError" in logged["traceback"]
+
+
+async def as_async(value: bool) -> bool:
+    return value
+
+
+async def eventually_ready(region: Region, case: Case) -> None:
+    for name in case.services:
+        if name != "gateway":
+            await eventually(lambda name=name: is_ready(region, region.services[name]))
+    if "gateway" in case.services:
+
+        async def answers() -> bool:
+            return await region.request("GET", "/Users") == 200
+
+        await eventually(answers)
+
+
+def break_renewal(monkeypatch: pytest.MonkeyPatch, region: Region, case: Case) -> None:
+    """Let the renewal fail once, of the channel to one service only."""
+    target = f"localhost:{region.services[case.task.rpartition(' ')[2]].port}"
+    whole, left = RenewedChannel._renew, [RuntimeError("unexpected")]
+
+    def renew(channel: RenewedChannel) -> Awaitable[bool]:
+        if channel._name == target and left:
+            raise left.pop()
+        return whole(channel)
+
+    monkeypatch.setattr(RenewedChannel, "_renew", renew)
+
+
+async def failed(service: Service, case: Case) -> str:
+    """The name of the task that failed, once it has."""
+    await eventually(lambda: as_async(bool(service.logged("task failed"))))
+    return str(service.logged("task failed")[0]["task"])
+
+
+async def test_every_task_of_every_service_is_tried(
+    tmp_path: Path, keys_url: str, users_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    async with running_region(tmp_path, keys_url, users_url, monkeypatch) as region:
+        found = {
+            (service.name, name)
+            for service in region.services.values()
+            for name in names(region, service)
+        }
+    assert found == {(case.service, case.task) for case in CASES}
