@@ -10,8 +10,7 @@ MAKERS = {"create_task", "ensure_future", "TaskGroup"}
 ALLOWED = {
     "chassis/supervisor.py": "Task.__init__: the supervisor's own",
     "chassis/renewal.py": "_Generation._close_if_idle: closes one replaced channel",
-    "gateway/auth.py": "one call of keysvc, shared by the requests that wait for it",
-    "gateway/resource_types.py": "one call of usersvc, shared by the requests that wait for it",
+    "gateway/single_flight.py": "one call of a service, shared by the requests that wait for it",
     "gateway/conversation.py": "reads, writes and ends one stream, which lives for seconds",
     "usersvc/conversation.py": "calls of one stream, which end with it",
     "usersvc/shared_reads.py": "one statement, shared by the calls that wait for it",

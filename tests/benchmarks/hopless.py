@@ -35,6 +35,7 @@ from gateway.routes.groups import Groups
 from gateway.routes.users import Users
 from gateway.schema_client import SchemaClient
 from gateway.turned_away import Tally, full
+from gateway.worker import Worker
 from usersvc.group_store import GroupStore
 from usersvc.groups_servicer import GroupsServicer
 from usersvc.list_store import Lists
@@ -106,6 +107,7 @@ async def serve(stop: process.Stop) -> None:
                 Tally(logger),
             ),
             bodies=Bodies(),
+            worker=Worker(),
         )
         following = process.asyncio.create_task(follow(key_stub, logger, cache, guesses))
 

@@ -38,6 +38,7 @@ from gateway.routes.groups import Groups
 from gateway.routes.users import Users
 from gateway.schema_client import SchemaClient
 from gateway.turned_away import Tally, full
+from gateway.worker import Worker
 from keysvc.errors import KeyUnknown
 
 SENT = 200
@@ -87,6 +88,7 @@ async def serving(at_once: int) -> AsyncIterator[tuple[str, int]]:
             refusals=RefusalLog(ActivityServiceStub(nowhere), system_clock, logger),
             gate=Gate(Buckets(Rate(1e6, 10**6)), Places(64, full, bunches=True), Tally(logger)),
             bodies=Bodies(),
+            worker=Worker(),
         )
         runner = Runner(application(endpoint, _ready), logger)
         await runner.listen(Address("127.0.0.1", 0))

@@ -30,6 +30,7 @@ from gateway.routes.table import Endpoint, Table
 from gateway.schema_client import SchemaClient
 from gateway.scim.errors import ScimError
 from gateway.turned_away import Tally, full
+from gateway.worker import Worker
 
 ACME = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e12"
 KEY_ID = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e13"
@@ -58,7 +59,7 @@ class Services(activity_pb2_grpc.ActivityServiceServicer, schemas_pb2_grpc.Schem
 
 async def refuse(exchange: Exchange) -> Answer:
     """Read the body, and refuse what it says."""
-    document = await exchange.document()
+    document = await exchange.parsed(dict)
     raise ScimError(400, "invalidValue", f"No {len(document)} members.")
 
 
@@ -132,6 +133,7 @@ async def gateway(clock: Callable[[], datetime] = now) -> AsyncIterator[Gateway]
             refusals=refusals,
             gate=Gate(Buckets(Rate(100, 100)), Places(4, full, bunches=True), Tally(log)),
             bodies=Bodies(),
+            worker=Worker(),
         )
 
         async def ready() -> bool:
