@@ -69,7 +69,11 @@ class UsersServicer(users_pb2_grpc.UserServiceServicer):
         user = await self._store.get(
             organization_id, user_id, with_groups=request.view == WITH_GROUPS
         )
-        return users_pb2.GetUserResponse(user=wire.from_user(user))
+        message = wire.from_user(user)
+        omitted = wire_list.omitted_bytes(message, _max_bytes(request))
+        return users_pb2.GetUserResponse(
+            user=wire.reference(message) if omitted else message, omitted_bytes=omitted
+        )
 
     async def BatchGetUsers(  # noqa: N802
         self, request: users_pb2.BatchGetUsersRequest, context: Context
@@ -112,8 +116,13 @@ class UsersServicer(users_pb2_grpc.UserServiceServicer):
             if request.view == WITH_GROUPS:
                 found = await self._store.with_groups(found)
             messages = [wire.from_user(user) for user in found]
-            page = page.first(wire_list.fitting(messages))
-            response.users.extend(messages[: len(page.items)])
+            limit = _max_bytes(request)
+            omitted = wire_list.omitted_bytes(messages[0], limit) if messages else 0
+            page = page.first(wire_list.fitting(messages, wire_list.page_limit(limit)))
+            if omitted:
+                response.omitted_bytes = omitted
+            else:
+                response.users.extend(messages[: len(page.items)])
             if page.next is not None:
                 response.next_page_token = page_token.encode(digest, page.next)
             total = wire_list.known_total(query, page)
@@ -168,9 +177,12 @@ class UsersServicer(users_pb2_grpc.UserServiceServicer):
         if request.view == WITH_GROUPS:
             (user,) = await self._store.with_groups([user])
         message = wire.from_user(user)
+        omitted = wire_list.omitted_bytes(message, _max_bytes(request))
+        if omitted:
+            message = wire.reference(message)
         if request.validate_only:
             wire_request.forget(message, "etag")
-        return users_pb2.UpdateUserResponse(user=message)
+        return users_pb2.UpdateUserResponse(user=message, omitted_bytes=omitted)
 
     async def DeleteUser(  # noqa: N802
         self, request: users_pb2.DeleteUserRequest, context: Context
@@ -196,3 +208,10 @@ class UsersServicer(users_pb2_grpc.UserServiceServicer):
         organization_id = wire.to_uuid("organization_id", request.organization_id)
         owned = await self._schemas.list(organization_id)
         return extended(USERS, [each.schema for each in owned])
+
+
+def _max_bytes(
+    request: users_pb2.GetUserRequest | users_pb2.ListUsersRequest | users_pb2.UpdateUserRequest,
+) -> int:
+    """How large a message the caller has memory for; 0 for any."""
+    return wire_list.not_negative("max_bytes", request.max_bytes)

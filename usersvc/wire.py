@@ -133,6 +133,17 @@ def _to_enterprise(enterprise: users_pb2.EnterpriseUser) -> EnterpriseUser:
     )
 
 
+def reference(user: users_pb2.User) -> users_pb2.User:
+    """What identifies a user and its version, without its values."""
+    return users_pb2.User(
+        id=user.id,
+        organization_id=user.organization_id,
+        etag=user.etag,
+        create_time=user.create_time,
+        update_time=user.update_time,
+    )
+
+
 def from_user(user: User) -> users_pb2.User:
     """A user as a message."""
     profile = user.profile

@@ -47,14 +47,25 @@ def to_query(request: ListRequest, resource: Resource) -> tuple[Query, str]:
     return query, digest
 
 
-def fitting(messages: Sequence[Message]) -> int:
+def fitting(messages: Sequence[Message], limit: int = MAX_PAGE_BYTES) -> int:
     """How many of the messages of a page go into one answer; the first does in any case."""
     size = 0
     for index, message in enumerate(messages):
         size += message.ByteSize()
-        if size > MAX_PAGE_BYTES and index:
+        if size > limit and index:
             return index
     return len(messages)
+
+
+def page_limit(max_bytes: int) -> int:
+    """How large a page may be for a caller with memory for `max_bytes`; 0 is for any."""
+    return min(max_bytes or MAX_PAGE_BYTES, MAX_PAGE_BYTES)
+
+
+def omitted_bytes(message: Message, max_bytes: int) -> int:
+    """The size of a message that is larger than its caller has memory for, else 0."""
+    size = message.ByteSize() if max_bytes else 0
+    return size if size > max_bytes else 0
 
 
 def known_total(query: Query, page: Page[Any]) -> int | None:

@@ -7,11 +7,17 @@ from hashlib import sha256
 import pytest
 from cloudacademy.errors.v1.errors_pb2 import Reason
 from cloudacademy.users.v1 import filter_pb2
-from cloudacademy.users.v1.users_pb2 import EnterpriseUser, ListUsersResponse, TypedValue
+from cloudacademy.users.v1.users_pb2 import (
+    EnterpriseUser,
+    ListUsersRequest,
+    ListUsersResponse,
+    TypedValue,
+)
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import StatusCode
 
 from tests.integration.usersvc.user_calls import (
+    ACME,
     all_of,
     any_of,
     compare,
@@ -275,6 +281,36 @@ async def test_a_page_of_large_users_ends_early_and_hides_nobody(users):
 
     assert (0 < len(first.users) < len(made), first.total_size) == (True, len(made))
     assert [user.id for page in pages for user in page] == [user.id for user in made]
+
+
+def large(name: str, **fields: object) -> ListUsersRequest:
+    """A list of users by the name of which there is a large one."""
+    return ListUsersRequest(
+        organization_id=ACME, filter=compare("user_name", "STARTS_WITH", name), **fields
+    )
+
+
+async def test_page_ends_before_it_is_larger_than_max_bytes(users):
+    photos = [TypedValue(value="x" * 8_000)]
+    made = [await create(users, f"user{number}", photos=photos) for number in range(5)]
+
+    page = await users.ListUsers(large("user", max_bytes=20_000))
+    rest = await users.ListUsers(large("user", page_token=page.next_page_token))
+
+    assert (len(page.users), page.omitted_bytes) == (2, 0)
+    assert [user.id for user in [*page.users, *rest.users]] == [user.id for user in made]
+
+
+async def test_page_whose_first_user_exceeds_max_bytes_tells_its_size(users):
+    ann = await create(users, "ann", photos=[TypedValue(value="x" * 8_000)])
+    await create(users, "anna")
+
+    page = await users.ListUsers(large("ann", max_bytes=1_000, count_total=True))
+    again = await users.ListUsers(large("ann", max_bytes=page.omitted_bytes, page_size=1))
+
+    assert (list(page.users), page.total_size) == ([], 2)
+    assert page.omitted_bytes == ann.ByteSize()
+    assert list(again.users) == [ann]
 
 
 async def test_a_user_whose_lists_do_not_fit_into_a_message_is_refused(users):

@@ -2,7 +2,16 @@
 
 import pytest
 from cloudacademy.errors.v1.errors_pb2 import Reason
-from cloudacademy.users.v1.users_pb2 import EnterpriseUser, Manager, Name, TypedValue, User
+from cloudacademy.users.v1.users_pb2 import (
+    EnterpriseUser,
+    GetUserRequest,
+    Manager,
+    Name,
+    TypedValue,
+    UpdateUserRequest,
+    User,
+)
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import StatusCode
 
@@ -187,3 +196,36 @@ async def test_the_name_of_a_deleted_user_is_free_again_and_the_id_is_not_reused
     user = await create(users, "ann")
     await delete(users, user.id)
     assert (await create(users, "ann")).id != user.id
+
+
+@pytest.mark.parametrize("max_bytes", [0, 100, 100_000])
+async def test_user_larger_than_max_bytes_is_returned_as_a_reference(users, max_bytes: int):
+    photos = [TypedValue(value="x" * 8_000)]
+    ann = await create(users, "ann", photos=photos)
+    asked = {"organization_id": ann.organization_id, "max_bytes": max_bytes}
+    read = await users.GetUser(GetUserRequest(**asked, user_id=ann.id))
+    updated = await users.UpdateUser(
+        UpdateUserRequest(
+            **asked, user=User(id=ann.id, title="Dr."), update_mask=FieldMask(paths=["title"])
+        )
+    )
+    after = await get(users, ann.id)
+
+    assert after.title == "Dr."
+    if max_bytes != 100:
+        assert (read.user, read.omitted_bytes) == (ann, 0)
+        assert (updated.user, updated.omitted_bytes) == (after, 0)
+        return
+    assert (read.user, read.omitted_bytes) == (reference(ann), ann.ByteSize())
+    assert (updated.user, updated.omitted_bytes) == (reference(after), after.ByteSize())
+
+
+def reference(user: User) -> User:
+    """What is left of a user who is too large."""
+    return User(
+        id=user.id,
+        organization_id=user.organization_id,
+        etag=user.etag,
+        create_time=user.create_time,
+        update_time=user.update_time,
+    )
