@@ -47,6 +47,7 @@ from gateway.portal.routes import portal, portal_routes
 from gateway.portal_clients import portal_clients
 from gateway.refusal_log import RefusalLog
 from gateway.resource_types import ResourceTypes
+from gateway.response_memory import ResponseMemory
 from gateway.routes.endpoints import Resources, endpoints
 from gateway.routes.groups import Groups
 from gateway.routes.table import Table
@@ -137,6 +138,7 @@ class Guards:
         )
         self.bodies = Bodies()
         self.worker = ParsingWorker()
+        self.memory = ResponseMemory()
         self.pages = PageGate(settings.pages, self.bodies, tally)
         self.connections = Connections(
             log, limit=settings.max_connections, of_source=settings.address_connections
@@ -156,6 +158,7 @@ class Guards:
             self.bodies,
             self.heads,
             self.worker,
+            self.memory,
             self.connections,
         ):
             each.observe(metrics)
@@ -221,6 +224,7 @@ class Assembly:
             gate=self._guards.gate,
             bodies=self._guards.bodies,
             worker=self._guards.worker,
+            memory=self._guards.memory,
         )
 
     def _portal(self) -> list[web.RouteDef]:

@@ -29,10 +29,12 @@ from gateway.gate import Gate
 from gateway.refusal_log import RefusalLog
 from gateway.refused import Refused
 from gateway.resource_types import ResourceTypes
+from gateway.response_memory import Reservation, ResponseMemory
 from gateway.routes.table import Table, path_segments
 from gateway.scim.errors import ScimError
 from gateway.scim.responses import dumps
 from gateway.scim.schema import USER, ResourceType
+from gateway.streaming import BROKEN_OFF, send
 from gateway.turned_away import TurnedAwayError
 from gateway.worker import Worker
 
@@ -64,6 +66,7 @@ class ScimEndpoint:
         gate: Gate,
         bodies: Bodies,
         worker: Worker,
+        memory: ResponseMemory,
     ) -> None:
         self._table = table
         self._authenticator = authenticator
@@ -74,10 +77,18 @@ class ScimEndpoint:
         self._gate = gate
         self._bodies = bodies
         self._worker = worker
+        self._memory = memory
 
-    async def __call__(self, request: web.Request) -> web.Response:
+    async def __call__(self, request: web.Request) -> web.StreamResponse:
         """Find the route, verify the key, let the route answer; turn refusals into answers."""
         story = _Story(uuid4().hex)
+        try:
+            return await self._respond(request, story)
+        finally:
+            if story.memory is not None:
+                story.memory.release()
+
+    async def _respond(self, request: web.Request, story: "_Story") -> web.StreamResponse:
         try:
             answer = await self._answer(request, story)
         except TurnedAwayError as error:  # a line for each would be a load, too
@@ -92,14 +103,24 @@ class ScimEndpoint:
             self._log.error("fault", request_id=story.request_id, exc_info=fault)
             story.error = _fault(story.request_id)
             answer = error_answer(story.error)
-        self._tell(request, answer, story)
         await self._note_refusals(request, story)
         # An exception, its traceback, this frame and the story form a cycle, which would keep the
         # request in memory until the garbage collector comes.
         story.error = None
-        return self._response(answer, story)
+        if story.memory is not None and story.memory.size:
+            if answer.rest is None:
+                story.memory.keep(len(answer.body))
+            answer = answer.at_clients_pace()
+        response = self._response(answer, story)
+        try:
+            if answer.rest is not None:
+                story.body = story.parsed = None  # the body is not counted any more
+                await send(request, response, answer)
+        finally:
+            self._tell(request, answer, story, response.get(BROKEN_OFF))
+        return response
 
-    def _response(self, answer: Answer, story: "_Story") -> web.Response:
+    def _response(self, answer: Answer, story: "_Story") -> web.StreamResponse:
         response = answer.response(story.request_id)
         if story.caller is not NOBODY:
             response.headers.update(self._gate.headers(story.caller.organization_id))
@@ -140,6 +161,7 @@ class ScimEndpoint:
 
     def _exchange(self, request: web.Request, story: "_Story", user_type: ResourceType) -> Exchange:
         caller = story.caller
+        story.memory = self._memory.reservation(caller.organization_id)
         return Exchange(
             request_id=story.request_id,
             base_url=self._base_url,
@@ -148,6 +170,7 @@ class ScimEndpoint:
             parameters=parameters(request),
             headers=request.headers,
             load=story.document,
+            memory=story.memory,
             user_type=user_type,
             refused=story.parts,
             count_more=lambda requests: self._gate.count_more(caller.organization_id, requests),
@@ -169,7 +192,9 @@ class ScimEndpoint:
             self._refusals.count_lost()
             self._log.error("refusal not noted", request_id=story.request_id, exc_info=fault)
 
-    def _tell(self, request: web.Request, answer: Answer, story: "_Story") -> None:
+    def _tell(
+        self, request: web.Request, answer: Answer, story: "_Story", broken_off: str | None
+    ) -> None:
         # Neither the path nor the query as they came: they may hold names, even keys.
         self._log.info(
             "request",
@@ -182,6 +207,7 @@ class ScimEndpoint:
             request_id=story.request_id,
             organization_id=story.caller.organization_id,
             key_id=story.caller.key_id,
+            **({} if broken_off is None else {"broken_off": broken_off}),
         )
 
 
@@ -196,6 +222,7 @@ class _Story:
     scim_type: str | None = None
     error: ScimError | None = None
     body: Body | None = None
+    memory: Reservation | None = None
     parts: list[RefusedPart] = field(default_factory=list)
     meter: CpuMeter = field(default_factory=CpuMeter)
     started: float = field(default_factory=time.perf_counter)
@@ -263,7 +290,7 @@ def application(
         is_ready = await ready()
         return web.json_response({"ready": is_ready}, status=200 if is_ready else 503)
 
-    async def root(request: web.Request) -> web.Response:
+    async def root(request: web.Request) -> web.StreamResponse:
         if "text/html" in request.headers.get("Accept", ""):  # a person's browser
             return web.Response(status=303, headers={"Location": HOME, "Cache-Control": "no-store"})
         return await scim(request)
@@ -278,7 +305,7 @@ def application(
     return app
 
 
-async def _expectation(request: web.Request) -> web.Response | None:
+async def _expectation(request: web.Request) -> web.StreamResponse | None:
     """Let a client go on that waits for 100-continue; refuse (417) whatever else it may expect."""
     if request.headers.get("Expect", "").lower() != "100-continue":
         return error_answer(ScimError(417, None, _UNEXPECTED)).response(uuid4().hex)

@@ -36,6 +36,8 @@ KEYSVC_READS: Final = {
     "cloudacademy.keys.v1.SsoService": ("GetSsoConnection", "FindSsoConnection"),
 }
 HEALTH_SECONDS: Final = 2.0
+SMALL_BYTES: Final = 64 * 1024
+"""How large an answer of a shared call may be; only for larger ones is memory reserved."""
 
 Response = TypeVar("Response")
 
@@ -76,27 +78,26 @@ class UserClient:
         response = await call(self._stub.CreateUser, request, origin, self._tenant_urls)
         return response.user
 
-    async def get(self, request: pb.GetUserRequest, origin: Origin) -> pb.User:
-        """Read a user."""
-        response = await call(self._stub.GetUser, request, origin, self._tenant_urls)
-        return response.user
+    async def get(self, request: pb.GetUserRequest, origin: Origin) -> pb.GetUserResponse:
+        """Read a user of up to `max_bytes`."""
+        stub = self._stub if request.max_bytes <= SMALL_BYTES else self._alone
+        return await call(stub.GetUser, request, origin, self._tenant_urls)
 
     async def list(self, request: pb.ListUsersRequest, origin: Origin) -> pb.ListUsersResponse:
-        """Read a page of users."""
-        stub = self._stub if _finds_one(request) else self._alone
+        """Read a page of users of up to `max_bytes`."""
+        stub = self._stub if request.max_bytes <= SMALL_BYTES else self._alone
         return await call(stub.ListUsers, request, origin, self._tenant_urls)
 
-    async def update(self, request: pb.UpdateUserRequest, origin: Origin) -> pb.User:
+    async def update(self, request: pb.UpdateUserRequest, origin: Origin) -> pb.UpdateUserResponse:
         """Change a user."""
-        response = await call(self._stub.UpdateUser, request, origin, self._tenant_urls)
-        return response.user
+        return await call(self._stub.UpdateUser, request, origin, self._tenant_urls)
 
     async def delete(self, request: pb.DeleteUserRequest, origin: Origin) -> None:
         """Remove a user."""
         await call(self._stub.DeleteUser, request, origin, self._tenant_urls)
 
 
-def _finds_one(request: pb.ListUsersRequest) -> bool:
+def finds_one(request: pb.ListUsersRequest) -> bool:
     """Whether it asks for somebody by a name or an id, as identity providers do."""
     comparison = request.filter.comparison
     return comparison.operator == filter_pb2.OPERATOR_EQUAL and comparison.field in (

@@ -1,19 +1,24 @@
 """One SCIM request as a route sees it, and the answers that routes give."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol, TypeVar
 
 from aiohttp import web
 
 from gateway.auth import Caller
 from gateway.clients import Origin
+from gateway.response_memory import MEBIBYTE, Reservation
 from gateway.scim.errors import ScimError, invalid_syntax
 from gateway.scim.responses import dumps, error_body
 from gateway.scim.schema import USER, ResourceType
 
 MEDIA_TYPE: Final = "application/scim+json"
 MAX_BODY_BYTES: Final = 1024 * 1024
+EAGER_BYTES: Final = 256 * 1024
+"""How much of a response is made before it is sent: what is not longer has a Content-Length."""
+STREAM_BYTES: Final = 1 * MEBIBYTE
+"""How much memory a response takes at least while it is made and sent in parts."""
 _PARAMETERS: Final = (
     "filter",
     "attributes",
@@ -70,6 +75,10 @@ class Exchange:
     headers: Mapping[str, str]
     load: Callable[[], Document]
     """Loads the JSON object of the body, or of this part of a bulk request."""
+    memory: Reservation
+    """What it reserves for a large response; released when that is sent."""
+    omits_body: bool = False
+    """Whether only the status and the headers of the answer are used."""
     user_type: ResourceType = USER
     """The User of the caller's organization, with the attributes that it added."""
     refused: list[RefusedPart] = field(default_factory=list)
@@ -128,21 +137,34 @@ class Answer:
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
+    rest: AsyncGenerator[bytes, None] | None = None
+    """What follows the body, made while it is sent (`gateway.streaming`)."""
 
-    def response(self, request_id: str) -> web.Response:
+    def at_clients_pace(self) -> "Answer":
+        """The same answer, to be sent in parts so that its memory stays counted meanwhile."""
+        if self.rest is not None or len(self.body) <= EAGER_BYTES:
+            return self
+        headers = {**self.headers, "Content-Length": str(len(self.body))}
+        return replace(self, headers=headers, rest=_nothing())
+
+    def response(self, request_id: str) -> web.StreamResponse:
         """The answer as HTTP; always of SCIM's media type (RFC 7644 section 3.1)."""
-        return web.Response(
-            status=self.status,
-            body=self.body,
-            headers={
-                "Content-Type": MEDIA_TYPE,
-                "X-Request-Id": request_id,
-                "Cache-Control": "no-store",
-                "X-Content-Type-Options": "nosniff",
-                "Server": "Cloud Academy",
-                **self.headers,
-            },
-        )
+        headers = {
+            "Content-Type": MEDIA_TYPE,
+            "X-Request-Id": request_id,
+            "Cache-Control": "no-store",
+            "X-Content-Type-Options": "nosniff",
+            "Server": "Cloud Academy",
+            **self.headers,
+        }
+        if self.rest is not None:
+            return web.StreamResponse(status=self.status, headers=headers)
+        return web.Response(status=self.status, body=self.body, headers=headers)
+
+
+async def _nothing() -> AsyncGenerator[bytes, None]:
+    return
+    yield b""
 
 
 def answer(document: object, status: int = 200, **headers: str) -> Answer:
@@ -152,11 +174,39 @@ def answer(document: object, status: int = 200, **headers: str) -> Answer:
 
 def resource_answer(document: Mapping[str, Any], resource: Document, status: int = 200) -> Answer:
     """A resource, as projected into `document`, with the headers that say what its `meta` does."""
+    return Answer(status, dumps(document), resource_headers(resource))
+
+
+def resource_headers(resource: Document) -> Mapping[str, str]:
+    """The headers that say what the `meta` of a resource does."""
     meta = resource["meta"]
     location = meta["location"]
     # RFC 7643 section 3.1 has the location in Content-Location, RFC 7644 section 3.3 in Location.
-    headers = {"ETag": meta["version"], "Location": location, "Content-Location": location}
-    return Answer(status, dumps(document), headers)
+    return {"ETag": meta["version"], "Location": location, "Content-Location": location}
+
+
+async def streamed_answer(
+    exchange: Exchange,
+    parts: AsyncGenerator[bytes, None],
+    headers: Mapping[str, str],
+    status: int = 200,
+) -> Answer:
+    """A document in parts: made at once while it is small, else while it is sent.
+
+    Refuses whatever is refused of the first EAGER_BYTES, and TurnedAwayError (503) when there is no
+    memory for the rest.
+    """
+    if exchange.omits_body:
+        await parts.aclose()
+        return Answer(status, headers=headers)
+    made, size = [], 0
+    async for part in parts:
+        made.append(part)
+        size += len(part)
+        if size > EAGER_BYTES:
+            await exchange.memory.grow(max(0, STREAM_BYTES - exchange.memory.size))
+            return Answer(status, b"".join(made), headers, parts)
+    return Answer(status, b"".join(made), headers)
 
 
 def error_answer(error: ScimError) -> Answer:

@@ -1,15 +1,25 @@
 """The groups of an organization, as the gateway calls usersvc for them."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Final
 
 import grpc
 from cloudacademy.users.v1 import groups_pb2 as pb
 from cloudacademy.users.v1 import groups_pb2_grpc
 
+from chassis.places import Places
 from gateway.clients import Origin, call
+from gateway.turned_away import full
 
-MEMBERS_PAGE: Final = 10_000
+MEMBERS_PAGE: Final = 1_000
+NAMED_MEMBERS_PAGE: Final = 500
+"""With names that are as long as can be, half a MiB."""
+PAGES_AT_ONCE: Final = 4
+"""How many further pages of members are read at once, half of them for one organization: reading
+and converting one is the work of a few requests."""
+PAGE_SECONDS: Final = 60.0
+"""How long a further page waits for its turn; a response that is sent takes no longer."""
+PAGES_WAITING: Final = 4_096
 
 
 class GroupClient:
@@ -28,6 +38,7 @@ class GroupClient:
         # What is large: those who share its way would wait for it.
         self._alone = groups_pb2_grpc.GroupServiceStub(channel)
         self._tenant_urls = tenant_urls
+        self._page_slots = Places(PAGES_AT_ONCE, full, PAGE_SECONDS, room=PAGES_WAITING)
 
     async def create(self, request: pb.CreateGroupRequest, origin: Origin) -> pb.Group:
         """Add a group with its first members."""
@@ -66,19 +77,24 @@ class GroupClient:
 
     async def members(
         self, request: pb.ListMembersRequest, origin: Origin
-    ) -> AsyncIterator[pb.Member]:
-        """Every direct member of a group, read page by page."""
-        request.page_size = MEMBERS_PAGE
+    ) -> AsyncGenerator[Sequence[pb.Member], None]:
+        """Every direct member of a group, page by page.
+
+        A member that stays meanwhile comes exactly once; each page is of the moment when it is
+        read.
+        """
+        request.page_size = MEMBERS_PAGE if request.omit_display_names else NAMED_MEMBERS_PAGE
         async for page in self._pages(request, origin):
-            for member in page:
-                yield member
+            yield page
 
     async def _pages(
         self, request: pb.ListMembersRequest, origin: Origin
-    ) -> AsyncIterator[Sequence[pb.Member]]:
-        while True:
-            page = await call(self._alone.ListMembers, request, origin, self._tenant_urls)
-            yield page.members
-            if not page.next_page_token:
-                return
+    ) -> AsyncGenerator[Sequence[pb.Member], None]:
+        page = await call(self._alone.ListMembers, request, origin, self._tenant_urls)
+        yield page.members
+        while page.next_page_token:
             request.page_token = page.next_page_token
+            # Further pages may be read outside of a request's slot (`gateway.streaming`).
+            async with self._page_slots.place(request.organization_id):
+                page = await call(self._alone.ListMembers, request, origin, self._tenant_urls)
+            yield page.members

@@ -9,6 +9,7 @@ from chassis.metrics import Metrics
 from chassis.tracing import Tracing
 from gateway.auth import Caller
 from gateway.key_cache import KeyCache
+from gateway.streaming import BROKEN_OFF
 
 _NAMES: Final = frozenset(
     {"Users", "Groups", "Bulk", "Me", ".search", "Schemas", "ResourceTypes"}
@@ -30,7 +31,7 @@ def measure(app: web.Application, prefix: str, cache: KeyCache[Caller], metrics:
         began, outcome = requests.begin(), "broken off"
         try:
             response = await handler(request)
-            outcome = str(response.status)
+            outcome = outcome if BROKEN_OFF in response else str(response.status)
         except web.HTTPException as error:
             outcome = str(error.status)
             raise

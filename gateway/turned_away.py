@@ -21,6 +21,7 @@ class Why(StrEnum):
 
     FULL = "requests_shed"
     RATE = "requests_limited"
+    RESPONSES = "responses_shed"
     GUESSES = "keys_limited"
     PAGES_FULL = "pages_shed"
     FILES_FULL = "files_shed"
@@ -31,6 +32,7 @@ class Why(StrEnum):
 _WHAT: Final[Mapping[Why, str]] = {
     Why.FULL: "Requests that found no place, answered 503.",
     Why.RATE: "Requests over an organization's rate, answered 429.",
+    Why.RESPONSES: "Large responses for which there was no memory, answered 503.",
     Why.GUESSES: "Unknown keys from addresses that sent many, answered 429.",
     Why.PAGES_FULL: "Pages that found no place, answered 503.",
     Why.FILES_FULL: "Files with the log that found no place, answered 503.",

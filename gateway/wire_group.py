@@ -35,7 +35,7 @@ def from_group(group: pb.Group, members: Iterable[pb.Member], base_url: str) -> 
     }
     if group.external_id:
         resource["externalId"] = group.external_id
-    listed = [_member(member, base_url) for member in members]
+    listed = from_members(members, base_url)
     if listed:
         resource["members"] = listed
     resource["meta"] = {
@@ -46,6 +46,11 @@ def from_group(group: pb.Group, members: Iterable[pb.Member], base_url: str) -> 
         "location": f"{base_url}/Groups/{group.id}",
     }
     return resource
+
+
+def from_members(members: Iterable[pb.Member], base_url: str) -> list[Resource]:
+    """Messages as canonical members of a SCIM Group."""
+    return [_member(member, base_url) for member in members]
 
 
 def _member(member: pb.Member, base_url: str) -> Resource:

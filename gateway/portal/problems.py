@@ -61,6 +61,11 @@ NO_FORM: Final = Problem(
     "Nothing was changed. Go back, wait a few seconds, then send the form again.",
 )
 TOO_LARGE: Final = Problem(413, "That is too much", "The form holds more than we take.")
+TOO_MUCH_TO_SHOW: Final = Problem(
+    403,
+    "This person has too many values to show",
+    "The page would be too large. An API client can read the person with SCIM.",
+)
 LOST: Final = Problem(
     400, "The form did not arrive", "The connection ended before the form did. Send it again."
 )

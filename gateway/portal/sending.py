@@ -7,6 +7,7 @@ from typing import Final
 from aiohttp import web
 
 from gateway.errors import RefusedError
+from gateway.streaming import BROKEN_OFF, abort, cause
 
 FILE_SECONDS: Final = 60.0
 """For all of a file but its first part. Files have few places, which nobody is to keep by reading
@@ -32,12 +33,7 @@ async def send(
             async for part in parts:
                 await response.write(part.encode())
             await response.write_eof()
-    except (RefusedError, TimeoutError, ConnectionError):
-        _break_off(request)
+    except (RefusedError, TimeoutError, ConnectionError) as error:
+        response[BROKEN_OFF] = cause(error)
+        abort(request)
     return response
-
-
-def _break_off(request: web.Request) -> None:
-    """End the connection before the file's end, so that half of it is not taken for all."""
-    if request.transport is not None:
-        request.transport.abort()

@@ -72,16 +72,19 @@ class Bulk:
         All that fails is a ScimError.
         """
         match = self._resources.match(method, path_segments(path))
-        part = dataclasses.replace(
-            exchange,
-            resource_id=match.resource_id,
-            parameters={},
-            headers={} if version is None else {"If-Match": version},
-            load=lambda: data,
-            body_bytes=size,
-        )
         try:
-            return await match.handler(part)
+            async with exchange.memory.apart() as memory:
+                part = dataclasses.replace(
+                    exchange,
+                    resource_id=match.resource_id,
+                    parameters={},
+                    headers={} if version is None else {"If-Match": version},
+                    load=lambda: data,
+                    body_bytes=size,
+                    memory=memory,
+                    omits_body=True,
+                )
+                return await match.handler(part)
         except ScimError:
             raise
         except Exception as fault:  # noqa: BLE001 - what the other operations did must be told

@@ -1,10 +1,11 @@
 """The endpoint /Groups (RFC 7644 section 3).
 
-Members are sets that only usersvc knows: no request that changes some of them
-reads the others.
+Members are sets that only usersvc knows: no request that changes some of them reads the others, and
+none is answered with all of them at once: they are read in pages while the response is sent.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from functools import partial
 from typing import Any, Final
 
@@ -12,23 +13,37 @@ from cloudacademy.users.v1 import groups_pb2 as pb
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from gateway import wire, wire_group
-from gateway.exchange import Answer, Exchange, resource_answer
-from gateway.group_client import GroupClient
+from gateway.exchange import (
+    Answer,
+    Exchange,
+    resource_answer,
+    resource_headers,
+    streamed_answer,
+)
+from gateway.group_client import NAMED_MEMBERS_PAGE, GroupClient
 from gateway.preconditions import is_known
+from gateway.response_memory import MEBIBYTE, Reservation
 from gateway.routes.patching import patched
 from gateway.routes.search import Found, Part
-from gateway.routes.versions import changed, unraced, wanted_etag
+from gateway.routes.versions import UnreturnedError, changed, unraced, wanted_etag
 from gateway.scim import patch as scim_patch
 from gateway.scim import projection, resource
 from gateway.scim.errors import too_many
+from gateway.scim.responses import dumps
 from gateway.scim.schema import GROUP
+from gateway.turned_away import TurnedAwayError
 
 EVERYTHING: Final = projection.parse(GROUP, "members.value,members.type,members.display", None)
 """What a PATCH may ask of members whom it has to read."""
 MAX_ANSWERED_MEMBERS: Final = 20
 """How many members a group has at most that a PATCH answers with."""
-MAX_LISTED_MEMBERS: Final = 100_000
-"""How many members the groups of one list hold at most, all together."""
+MAX_PATCHED_MEMBERS: Final = 10_000
+"""How many members a group has at most for a PATCH that has to read them."""
+PATCH_MEMORY: Final = 16 * MEBIBYTE
+"""For so many, with their names."""
+SMALL_LIST: Final = 100
+GROUP_MEMORY: Final = 8 * 1024
+"""For a group of a longer list, whose texts are as long as can be."""
 
 
 class Groups:
@@ -52,7 +67,7 @@ class Groups:
             ),
             exchange.origin,
         )
-        return await self._answer(exchange, view, created, 201)
+        return await self._changed(exchange, view, created, 201)
 
     async def get(self, exchange: Exchange) -> Answer:
         """GET /Groups/{id} (section 3.4.1)."""
@@ -64,6 +79,8 @@ class Groups:
 
     async def page(self, exchange: Exchange, view: projection.Projection, part: Part) -> Found:
         """A part of the list of groups, for queries (section 3.4.2)."""
+        if part.size > SMALL_LIST:
+            await exchange.memory.grow(part.size * GROUP_MEMORY)
         response = await self._client.list(
             pb.ListGroupsRequest(
                 organization_id=exchange.organization_id,
@@ -77,8 +94,8 @@ class Groups:
             ),
             exchange.origin,
         )
-        groups = await self._documents(exchange, view, response.groups)
-        return Found(groups, response.total_size, response.next_page_token)
+        groups = self._list_json(exchange, view, response.groups)
+        return Found(len(response.groups), groups, response.total_size, response.next_page_token)
 
     async def replace(self, exchange: Exchange) -> Answer:
         """PUT /Groups/{id} (section 3.5.1): what the client leaves out is cleared."""
@@ -92,7 +109,7 @@ class Groups:
             members,
             await self._etag(exchange),
         )
-        return await self._answer(exchange, view, updated)
+        return await self._changed(exchange, view, updated)
 
     async def patch(self, exchange: Exchange) -> Answer:
         """PATCH /Groups/{id} (section 3.5.2), all operations or none.
@@ -108,7 +125,7 @@ class Groups:
         else:
             group = await self._patch_unread(exchange, changes, etag)
         if exchange.parameter("attributes") or not view.includes("members"):
-            return await self._answer(exchange, view, group)
+            return await self._changed(exchange, view, group)
         return await self._small_answer(exchange, view, group)
 
     async def delete(self, exchange: Exchange) -> Answer:
@@ -148,15 +165,36 @@ class Groups:
         group = await self._get(exchange)
         if etag and group.etag != etag:
             raise changed()
-        before = await self._document(exchange, EVERYTHING, group)
-        after = await patched(exchange, GROUP, before, operations)
-        return await self._update(
-            exchange,
-            wire_group.to_group(after),
-            wire_group.GROUP_FIELDS,
-            _exactly(after),
-            group.etag,
-        )
+        async with exchange.memory.apart() as memory:
+            members = await self._few_members(exchange, group, memory)
+            before = wire_group.from_group(group, members, exchange.base_url)
+            after = await patched(exchange, GROUP, before, operations)
+            return await self._update(
+                exchange,
+                wire_group.to_group(after),
+                wire_group.GROUP_FIELDS,
+                _exactly(after),
+                group.etag,
+            )
+
+    async def _few_members(
+        self, exchange: Exchange, group: pb.Group, memory: Reservation
+    ) -> list[pb.Member]:
+        """All members with their names; refuses (400 tooMany) more than MAX_PATCHED_MEMBERS."""
+        request = _members_of(exchange, EVERYTHING, group)
+        found: list[pb.Member] = []
+        async with aclosing(self._client.members(request, exchange.origin)) as pages:
+            async for page in pages:
+                found += page
+                if len(found) > MAX_PATCHED_MEMBERS:
+                    raise too_many(
+                        f"The group has more than {MAX_PATCHED_MEMBERS} members, and this PATCH "
+                        "depends on all of them. Name those to remove by their ids, as in "
+                        'members[value eq "…"], or replace all.'
+                    )
+                if len(found) >= NAMED_MEMBERS_PAGE and not memory.size:
+                    await memory.grow(PATCH_MEMORY)
+        return found
 
     async def _get(self, exchange: Exchange) -> pb.Group:
         return await self._client.get(
@@ -199,8 +237,25 @@ class Groups:
         group: pb.Group,
         status: int = 200,
     ) -> Answer:
-        document = await self._document(exchange, view, group)
-        return resource_answer(view.apply(document), document, status)
+        document = wire_group.from_group(group, (), exchange.base_url)
+        headers, shown = resource_headers(document), dumps(view.apply(document))
+        if not view.includes("members"):
+            return Answer(status, shown, headers)
+        parts = self._json(exchange, view, group, shown)
+        return await streamed_answer(exchange, parts, headers, status)
+
+    async def _changed(
+        self,
+        exchange: Exchange,
+        view: projection.Projection,
+        group: pb.Group,
+        status: int = 200,
+    ) -> Answer:
+        """The answer to a change."""
+        try:
+            return await self._answer(exchange, view, group, status)
+        except TurnedAwayError as refused:
+            raise UnreturnedError from refused
 
     async def _small_answer(
         self, exchange: Exchange, view: projection.Projection, group: pb.Group
@@ -213,30 +268,50 @@ class Groups:
         document = wire_group.from_group(group, members, exchange.base_url)
         return resource_answer(view.apply(document), document)
 
-    async def _documents(
+    def _list_json(
         self, exchange: Exchange, view: projection.Projection, groups: Sequence[pb.Group]
-    ) -> list[Any]:
-        documents, listed = [], 0
-        for group in groups:
-            document = await self._document(exchange, view, group)
-            listed += len(document.get("members", ()))
-            if listed > MAX_LISTED_MEMBERS:
-                raise too_many(
-                    f"These groups have more than {MAX_LISTED_MEMBERS} members. Ask with "
-                    "excludedAttributes=members, or for fewer groups with count."
-                )
-            documents.append(view.apply(document))
-        return documents
+    ) -> bytes | AsyncGenerator[bytes, None]:
+        """Groups as JSON with commas between them."""
+        if len(groups) <= SMALL_LIST and not view.includes("members"):
+            return b",".join(_shown(exchange, view, group) for group in groups)
+        return self._many_json(exchange, view, groups)
 
-    async def _document(
-        self, exchange: Exchange, view: projection.Projection, group: pb.Group
-    ) -> wire.Resource:
-        """A group with what the view needs of its members."""
-        members: list[pb.Member] = []
-        if view.includes("members"):
-            request = _members_of(exchange, view, group)
-            members = [each async for each in self._client.members(request, exchange.origin)]
-        return wire_group.from_group(group, members, exchange.base_url)
+    async def _many_json(
+        self, exchange: Exchange, view: projection.Projection, groups: Iterable[pb.Group]
+    ) -> AsyncGenerator[bytes, None]:
+        comma = b""
+        for group in groups:
+            shown = comma + _shown(exchange, view, group)
+            comma = b","
+            if not view.includes("members"):
+                yield shown
+                continue
+            async with aclosing(self._json(exchange, view, group, shown)) as parts:
+                async for part in parts:
+                    yield part
+
+    async def _json(
+        self, exchange: Exchange, view: projection.Projection, group: pb.Group, shown: bytes
+    ) -> AsyncGenerator[bytes, None]:
+        """A group as JSON: `shown` is all of it but its members, which follow page by page.
+
+        Without members it has no attribute `members`.
+        """
+        request = _members_of(exchange, view, group)
+        before, after = shown[:-1] + b',"members":[', shown
+        async with aclosing(self._client.members(request, exchange.origin)) as pages:
+            async for page in pages:
+                listed = wire_group.from_members(page, exchange.base_url)
+                members = view.apply({"members": listed}).get("members")
+                if members:
+                    yield before + dumps(members)[1:-1]
+                    before, after = b",", b"]}"
+        yield after
+
+
+def _shown(exchange: Exchange, view: projection.Projection, group: pb.Group) -> bytes:
+    """A group as JSON without its members."""
+    return dumps(view.apply(wire_group.from_group(group, (), exchange.base_url)))
 
 
 def _read_patch(

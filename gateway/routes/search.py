@@ -5,19 +5,20 @@ types follow one another, groups before users, as one list with one count.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from cloudacademy.users.v1 import filter_pb2
 
 from gateway.cursor import Cursors
-from gateway.exchange import Answer, Exchange, answer
+from gateway.exchange import Answer, Exchange, streamed_answer
 from gateway.routes.sorting import NEWEST_FIRST, order_by, usual_order
 from gateway.scim import fold, paging, projection, search
 from gateway.scim.errors import ScimError
 from gateway.scim.projection import Projection
-from gateway.scim.responses import list_response
+from gateway.scim.responses import dumps, list_head
 from gateway.scim.schema import ResourceType
 from gateway.scim.search import SearchRequest
 from gateway.wire_filter import to_filter
@@ -40,7 +41,10 @@ class Part:
 class Found:
     """A part of a list: projected resources, and where the next part begins, if there is one."""
 
-    resources: Sequence[Mapping[str, Any]]
+    count: int
+    """How many resources these are."""
+    json: bytes | AsyncGenerator[bytes, None]
+    """The resources as JSON with commas between them; many are made as they are sent."""
     total: int
     next_page_token: str
 
@@ -99,18 +103,19 @@ class Search:
 
     async def _by_index(self, exchange: Exchange, request: SearchRequest) -> Answer:
         page = paging.parse(request.start_index, request.count)
-        skip, total = page.start_index - 1, 0
-        resources: list[Mapping[str, Any]] = []
+        skip, total, count = page.start_index - 1, 0, 0
+        parts: list[Found] = []
         for query in self._queries(exchange, request):
-            size = page.count - len(resources)
+            size = page.count - count
             found = await query.page(exchange, size, skip=skip, count_total=True)
-            resources += found.resources
+            parts.append(found)
+            count += found.count
             total += found.total
             skip = max(0, skip - found.total)
-            if found.next_page_token and len(found.resources) < size:
+            if found.next_page_token and found.count < size:
                 # The page is full of large resources: the rest is on pages to come.
-                page = replace(page, count=len(resources))
-        return answer(list_response(resources, total, page.start_index))
+                page = replace(page, count=count)
+        return await _list(exchange, list_head(count, total, page.start_index), parts)
 
     async def _by_cursor(self, exchange: Exchange, request: SearchRequest, cursor: str) -> Answer:
         size = request.size()
@@ -120,12 +125,14 @@ class Search:
             raise search.invalid_count()
         if size == 0:
             return await _count(exchange, queries)
-        resources: list[Mapping[str, Any]] = []
-        while position.index < len(queries) and len(resources) < size:
+        parts: list[Found] = []
+        count = 0
+        while position.index < len(queries) and count < size:
             found = await queries[position.index].page(
-                exchange, size - len(resources), page_token=position.page_token
+                exchange, size - count, page_token=position.page_token
             )
-            resources += found.resources
+            parts.append(found)
+            count += found.count
             position = position.behind(found)
             if found.next_page_token:
                 break
@@ -133,8 +140,8 @@ class Search:
             next_cursor = self._cursors.seal(
                 exchange.organization_id, self._identity(request), position.text()
             )
-            return answer(_page(resources, None, next_cursor))
-        return answer(_page(resources, None if cursor else len(resources), None))
+            return await _page(exchange, parts, None, next_cursor)
+        return await _page(exchange, parts, None if cursor else count, None)
 
     def _opened(self, exchange: Exchange, request: SearchRequest, cursor: str) -> "_Position":
         text = self._cursors.open(exchange.organization_id, self._identity(request), cursor)
@@ -211,11 +218,35 @@ async def _count(exchange: Exchange, queries: Sequence[_Query]) -> Answer:
     total = 0
     for query in queries:
         total += (await query.page(exchange, 0, count_total=True)).total
-    return answer(_page([], total, None))
+    return await _page(exchange, [], total, None)
 
 
-def _page(
-    resources: Sequence[Mapping[str, Any]], total: int | None, next_cursor: str | None
-) -> dict[str, Any]:
+async def _page(
+    exchange: Exchange, parts: Sequence[Found], total: int | None, next_cursor: str | None
+) -> Answer:
     """A page by cursor; without a count of all, it costs the same at the end of a long walk."""
-    return list_response(resources, total, None, next_cursor=next_cursor)
+    count = sum(part.count for part in parts)
+    return await _list(exchange, list_head(count, total, None, next_cursor=next_cursor), parts)
+
+
+async def _list(exchange: Exchange, head: Mapping[str, object], parts: Sequence[Found]) -> Answer:
+    """A ListResponse of the resources that were found."""
+    begin = dumps(head)[:-1] + b',"Resources":['
+    if len(parts) == 1 and isinstance(parts[0].json, bytes):
+        return Answer(200, begin + parts[0].json + b"]}")
+    return await streamed_answer(exchange, _json(begin, parts), {})
+
+
+async def _json(begin: bytes, parts: Sequence[Found]) -> AsyncGenerator[bytes, None]:
+    before = begin
+    for part in parts:
+        if part.count:
+            yield before
+            before = b","
+            if isinstance(part.json, bytes):
+                yield part.json
+                continue
+            async with aclosing(part.json):
+                async for piece in part.json:
+                    yield piece
+    yield b"]}" if before == b"," else begin + b"]}"

@@ -1,23 +1,34 @@
 """The endpoint /Users (RFC 7644 section 3)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from cloudacademy.users.v1 import users_pb2 as pb
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from gateway import wire
-from gateway.clients import UserClient
+from gateway.clients import SMALL_BYTES, UserClient, finds_one
 from gateway.exchange import Answer, Exchange, resource_answer
 from gateway.preconditions import is_known
+from gateway.response_memory import MEBIBYTE
 from gateway.routes.patching import patched
 from gateway.routes.search import Found, Part
-from gateway.routes.versions import changed, unraced, wanted_etag
+from gateway.routes.versions import UnreturnedError, changed, unraced, wanted_etag
 from gateway.scim import patch as scim_patch
 from gateway.scim import projection, resource
+from gateway.scim.errors import too_many
+from gateway.scim.responses import dumps
 from gateway.scim.schema import USER, AttributePath, ResourceType
+from gateway.turned_away import TurnedAwayError
 from gateway.wire_extension import is_own
+
+LIST_BYTES: Final = 1 * MEBIBYTE
+"""How large the message of a list may be: with large users a page holds fewer than were asked."""
+MEMORY_PER_LISTED_BYTE: Final = 4
+"""Bytes of memory for each byte of a list, whose users become JSON one after the other."""
+MEMORY_PER_BYTE: Final = 10
+"""Bytes of memory for each byte of a user: received, parsed, as values and as JSON."""
 
 
 class Users:
@@ -44,29 +55,33 @@ class Users:
     async def get(self, exchange: Exchange) -> Answer:
         """GET /Users/{id} (section 3.4.1)."""
         view = _projection(exchange)
-        user = await self._get(exchange, _user_view(view))
-        if is_known(exchange.header("If-None-Match"), user.etag):
-            return Answer(304, headers={"ETag": wire.etag_header(user.etag)})
-        return _answer(exchange, view, user)
+        request = _get_request(exchange, _user_view(view))
+        response = await self._client.get(request, exchange.origin)
+        etag = response.user.etag
+        if is_known(exchange.header("If-None-Match"), etag):
+            return Answer(304, headers={"ETag": wire.etag_header(etag)})
+        return _answer(exchange, view, await self._whole(exchange, request, response))
 
     async def page(self, exchange: Exchange, view: projection.Projection, part: Part) -> Found:
         """A part of the list of users, for queries (section 3.4.2)."""
-        response = await self._client.list(
-            pb.ListUsersRequest(
-                organization_id=exchange.organization_id,
-                filter=part.filter,
-                order_by=part.order_by,
-                page_size=part.size,
-                page_token=part.page_token,
-                skip=part.skip,
-                count_total=part.count_total,
-                omit_users=part.size == 0,
-                view=_user_view(view),
-            ),
-            exchange.origin,
+        request = pb.ListUsersRequest(
+            organization_id=exchange.organization_id,
+            filter=part.filter,
+            order_by=part.order_by,
+            page_size=part.size,
+            page_token=part.page_token,
+            skip=part.skip,
+            count_total=part.count_total,
+            omit_users=part.size == 0,
+            view=_user_view(view),
         )
-        users = [view.apply(_document(exchange, user)) for user in response.users]
-        return Found(users, response.total_size, response.next_page_token)
+        response = await self._list(exchange, request)
+        return Found(
+            len(response.users),
+            _json(exchange, view, response.users),
+            response.total_size,
+            response.next_page_token,
+        )
 
     async def replace(self, exchange: Exchange) -> Answer:
         """PUT /Users/{id} (section 3.5.1).
@@ -86,7 +101,7 @@ class Users:
             await self._etag(exchange),
             _user_view(view),
         )
-        return _answer(exchange, view, updated)
+        return await self._changed(exchange, view, updated)
 
     async def patch(self, exchange: Exchange) -> Answer:
         """PATCH /Users/{id} (section 3.5.2), all operations or none.
@@ -98,10 +113,10 @@ class Users:
         etag = await self._etag(exchange)
         if assignments and not any(map(is_own, assignments)):
             values, fields = wire.from_assignments(assignments)
-            user = await self._update(exchange, values, fields, etag, _user_view(view))
+            response = await self._update(exchange, values, fields, etag, _user_view(view))
         else:
-            user = await unraced(lambda: self._patch_read(exchange, operations, etag), etag)
-        return _answer(exchange, view, user)
+            response = await unraced(lambda: self._patch_read(exchange, operations, etag), etag)
+        return await self._changed(exchange, view, response)
 
     async def delete(self, exchange: Exchange) -> Answer:
         """DELETE /Users/{id} (section 3.6)."""
@@ -117,28 +132,20 @@ class Users:
 
     async def _patch_read(
         self, exchange: Exchange, operations: tuple[scim_patch.Operation, ...], etag: str
-    ) -> pb.User:
+    ) -> pb.UpdateUserResponse:
         """Read, apply, and write if that changes anything."""
-        user = await self._get(exchange, pb.USER_VIEW_WITH_GROUPS)
+        request = _get_request(exchange, pb.USER_VIEW_WITH_GROUPS)
+        response = await self._client.get(request, exchange.origin)
+        user = await self._whole(exchange, request, response)
         if etag and user.etag != etag:
             raise changed()
         before = _document(exchange, user)
         after = await patched(exchange, exchange.user_type, before, operations)
         fields = _changed_fields(before, after, exchange.user_type)
         if not fields:
-            return user
+            return pb.UpdateUserResponse(user=user)
         values = wire.to_user(after, exchange.user_type)
         return await self._update(exchange, values, fields, user.etag)
-
-    async def _get(self, exchange: Exchange, view: pb.UserView = pb.USER_VIEW_BASIC) -> pb.User:
-        return await self._client.get(
-            pb.GetUserRequest(
-                organization_id=exchange.organization_id,
-                user_id=exchange.resource_id,
-                view=view,
-            ),
-            exchange.origin,
-        )
 
     async def _update(
         self,
@@ -147,7 +154,7 @@ class Users:
         fields: Sequence[str],
         etag: str,
         view: pb.UserView = pb.USER_VIEW_WITH_GROUPS,
-    ) -> pb.User:
+    ) -> pb.UpdateUserResponse:
         user.id = exchange.resource_id
         return await self._client.update(
             pb.UpdateUserRequest(
@@ -156,13 +163,56 @@ class Users:
                 update_mask=FieldMask(paths=fields),
                 etag=etag,
                 view=view,
+                max_bytes=SMALL_BYTES,
             ),
             exchange.origin,
         )
 
+    async def _changed(
+        self, exchange: Exchange, view: projection.Projection, updated: pb.UpdateUserResponse
+    ) -> Answer:
+        """The answer to a change, for which a large user is read once more."""
+        user = updated.user
+        if updated.omitted_bytes and not exchange.omits_body:
+            request = _get_request(exchange, _user_view(view))
+            response = pb.GetUserResponse(user=user, omitted_bytes=updated.omitted_bytes)
+            try:
+                user = await self._whole(exchange, request, response)
+            except TurnedAwayError as refused:
+                raise UnreturnedError from refused
+        return _answer(exchange, view, user)
+
+    async def _whole(
+        self, exchange: Exchange, request: pb.GetUserRequest, response: pb.GetUserResponse
+    ) -> pb.User:
+        """The user of a response, read once there is memory for it if it is large."""
+        while response.omitted_bytes:
+            await _reserve(exchange, response.omitted_bytes)
+            request.max_bytes = response.omitted_bytes
+            response = await self._client.get(request, exchange.origin)
+        return response.user
+
+    async def _list(self, exchange: Exchange, request: pb.ListUsersRequest) -> pb.ListUsersResponse:
+        """A page of users, with memory for as many as come at most."""
+        if request.omit_users or finds_one(request):
+            request.max_bytes = SMALL_BYTES
+        else:
+            request.max_bytes = LIST_BYTES
+            await exchange.memory.grow(LIST_BYTES * MEMORY_PER_LISTED_BYTE)
+        response = await self._client.list(request, exchange.origin)
+        while response.omitted_bytes:
+            await _reserve(exchange, response.omitted_bytes)
+            request.max_bytes, request.page_size = response.omitted_bytes, 1
+            response = await self._client.list(request, exchange.origin)
+        if request.max_bytes == LIST_BYTES:
+            unused = LIST_BYTES - response.ByteSize()
+            exchange.memory.shrink(max(0, unused) * MEMORY_PER_LISTED_BYTE)
+        return response
+
     async def _etag(self, exchange: Exchange) -> str:
         async def current() -> str:
-            return (await self._get(exchange)).etag
+            response = await self._client.get(_get_request(exchange), exchange.origin)
+            return response.user.etag
 
         return await wanted_etag(exchange, current)
 
@@ -173,6 +223,29 @@ def _read_patch(
     """The operations of a PATCH, and the assignments that they come down to, if they do."""
     operations = scim_patch.parse(document)
     return operations, scim_patch.assignments(user_type, operations)
+
+
+def _get_request(exchange: Exchange, view: pb.UserView = pb.USER_VIEW_BASIC) -> pb.GetUserRequest:
+    return pb.GetUserRequest(
+        organization_id=exchange.organization_id,
+        user_id=exchange.resource_id,
+        view=view,
+        max_bytes=SMALL_BYTES,
+    )
+
+
+async def _reserve(exchange: Exchange, size: int) -> None:
+    """Reserve memory for a user of so many bytes.
+
+    Refuses (400 tooMany) what never fits: no user is that large without its groups.
+    """
+    memory = exchange.memory
+    if size * MEMORY_PER_BYTE > memory.largest:
+        raise too_many(
+            f"This user has {size} bytes, most of them for groups. Ask with "
+            "excludedAttributes=groups."
+        )
+    await memory.grow(max(0, size * MEMORY_PER_BYTE - memory.size))
 
 
 def _user_view(view: projection.Projection) -> pb.UserView:
@@ -197,6 +270,24 @@ def _answer(
 ) -> Answer:
     document = _document(exchange, user)
     return resource_answer(view.apply(document), document, status)
+
+
+def _json(
+    exchange: Exchange, view: projection.Projection, users: Sequence[pb.User]
+) -> bytes | AsyncGenerator[bytes, None]:
+    """Users as JSON with commas between them; a single one is made at once."""
+    if len(users) <= 1:
+        return b"".join(dumps(view.apply(_document(exchange, user))) for user in users)
+    return _many_json(exchange, view, users)
+
+
+async def _many_json(
+    exchange: Exchange, view: projection.Projection, users: Iterable[pb.User]
+) -> AsyncGenerator[bytes, None]:
+    comma = b""
+    for user in users:
+        yield comma + dumps(view.apply(_document(exchange, user)))
+        comma = b","
 
 
 def _changed_fields(

@@ -15,23 +15,32 @@ def list_response(
     resources: Sequence[Mapping[str, Any]],
     total: int | None,
     start_index: int | None = 1,
+) -> dict[str, Any]:
+    """A ListResponse with all its resources."""
+    return list_head(len(resources), total, start_index) | {"Resources": resources}
+
+
+def list_head(
+    items: int,
+    total: int | None,
+    start_index: int | None = 1,
     *,
     next_cursor: str | None = None,
 ) -> dict[str, Any]:
-    """A ListResponse; `start_index` is None where the client pages by cursor (RFC 9865).
+    """A ListResponse of so many resources without them.
 
-    `total` is None where it would cost a count of all: providers "that are unable to estimate
-    totalResults MAY choose to omit" it (RFC 9865 section 2).
+    `start_index` is None where the client pages by cursor (RFC 9865). `total` is None where it
+    would cost a count of all: providers "that are unable to estimate totalResults MAY choose to
+    omit" it (RFC 9865 section 2).
     """
     body: dict[str, Any] = {"schemas": [LIST_RESPONSE_URN]}
     if total is not None:
         body["totalResults"] = total
     if start_index is not None:
         body["startIndex"] = start_index
-    body["itemsPerPage"] = len(resources)
+    body["itemsPerPage"] = items
     if next_cursor is not None:
         body["nextCursor"] = next_cursor
-    body["Resources"] = resources
     return body
 
 

@@ -30,6 +30,7 @@ from gateway.http_server import Runner
 from gateway.key_cache import KeyCache, follow
 from gateway.refusal_log import RefusalLog
 from gateway.resource_types import ResourceTypes
+from gateway.response_memory import ResponseMemory
 from gateway.routes.endpoints import endpoints
 from gateway.routes.groups import Groups
 from gateway.routes.users import Users
@@ -108,6 +109,7 @@ async def serve(stop: process.Stop) -> None:
             ),
             bodies=Bodies(),
             worker=Worker(),
+            memory=ResponseMemory(),
         )
         following = process.asyncio.create_task(follow(key_stub, logger, cache, guesses))
 

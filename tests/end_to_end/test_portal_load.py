@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import aiohttp
 import asyncpg
 import pytest
+from cloudacademy.users.v1 import users_pb2
 
 from gateway.portal.gate import STRANGERS
 from gateway.portal.models.charts import TOO_MANY
@@ -238,3 +239,16 @@ async def test_sign_ins_of_one_address_that_take_long_keep_no_other_from_theirs(
     assert statuses(pages) == {404: places, 503: len(busy)}
     assert all("Too many people sign in" in page.text for page in busy)
     assert {page.headers["Retry-After"] for page in busy} == {"2"}
+
+
+async def test_person_too_large_to_show_is_a_problem_page(
+    ours: Browser, operate: Operator, tenant: Stack
+):
+    office = await open_office(operate, tenant)
+    values = [users_pb2.TypedValue(value="x" * 4_000) for _ in range(200)]
+    large = await office.person(user_name="large@corp.test", photos=values)
+    await office.sign_in(ours)
+    page = await ours.get(f"/people/{large.id}")
+
+    assert page.status == 403
+    assert "too many values" in page.text

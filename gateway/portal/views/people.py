@@ -8,16 +8,20 @@ from urllib.parse import urlencode
 from aiohttp import web
 from cloudacademy.users.v1 import users_pb2 as pb
 
+from gateway.portal import problems
 from gateway.portal.models.filters import USER_TEXTS, all_of, being, holding
 from gateway.portal.models.moments import moment
 from gateway.portal.models.people_rows import initials, shown_name, values
 from gateway.portal.models.search import searched
+from gateway.portal.problems import ProblemError
 from gateway.portal.views.log import of_resource
 from gateway.portal.views.names import names_of
 from gateway.portal.visit import Route, Visit
 
 PEOPLE = "/people/"
 PAGE_SIZE = 50
+MAX_PERSON_BYTES = 512 * 1024
+"""How large a person can be shown: as HTML it is several times as much, and pages are many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +80,11 @@ async def person(visit: Visit) -> web.Response:
         organization_id=visit.organization_id,
         user_id=visit.path("id"),
         view=pb.USER_VIEW_WITH_GROUPS,
+        max_bytes=MAX_PERSON_BYTES,
     )
     response = await visit.call(visit.portal.clients.users.GetUser, request)
+    if response.omitted_bytes:
+        raise ProblemError(problems.TOO_MUCH_TO_SHOW)
     user = response.user
     (rows, next_page), manager = await asyncio.gather(
         of_resource(visit, user.id), _manager(visit, user)

@@ -33,6 +33,7 @@ from gateway.http_server import Runner
 from gateway.key_cache import KeyCache
 from gateway.refusal_log import RefusalLog
 from gateway.resource_types import ResourceTypes
+from gateway.response_memory import ResponseMemory
 from gateway.routes.endpoints import endpoints
 from gateway.routes.groups import Groups
 from gateway.routes.users import Users
@@ -89,6 +90,7 @@ async def serving(at_once: int) -> AsyncIterator[tuple[str, int]]:
             gate=Gate(Buckets(Rate(1e6, 10**6)), Places(64, full, bunches=True), Tally(logger)),
             bodies=Bodies(),
             worker=Worker(),
+            memory=ResponseMemory(),
         )
         runner = Runner(application(endpoint, _ready), logger)
         await runner.listen(Address("127.0.0.1", 0))

@@ -128,7 +128,7 @@ async def test_who_is_told_of_a_failure_need_not_fear_that_it_is_done_later(user
     async with channels.connect(f"127.0.0.1:{held.port}", {}) as channel:
         client = UserClient(channel, {}, clients.together(channel) if shared else None)
         asked = users_pb2.GetUserRequest(organization_id=ACME, user_id=ann.id)
-        assert await client.get(asked, Origin("1")) == ann
+        assert (await client.get(asked, Origin("1"))).user == ann
         held.hold()
         change = asyncio.create_task(client.update(deactivation(ann), Origin("2")))
         await until_lost(channel)

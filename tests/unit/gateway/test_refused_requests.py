@@ -26,6 +26,7 @@ from gateway.guesses import Guesses
 from gateway.key_cache import KeyCache
 from gateway.refusal_log import RefusalLog
 from gateway.resource_types import ResourceTypes
+from gateway.response_memory import ResponseMemory
 from gateway.routes.table import Endpoint, Table
 from gateway.schema_client import SchemaClient
 from gateway.scim.errors import ScimError
@@ -134,6 +135,7 @@ async def gateway(clock: Callable[[], datetime] = now) -> AsyncIterator[Gateway]
             gate=Gate(Buckets(Rate(100, 100)), Places(4, full, bunches=True), Tally(log)),
             bodies=Bodies(),
             worker=Worker(),
+            memory=ResponseMemory(),
         )
 
         async def ready() -> bool:

@@ -1,7 +1,7 @@
 """Lists that go through several types, read page by page."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from gateway.auth import Caller
 from gateway.cursor import Cursors
 from gateway.exchange import Exchange
+from gateway.response_memory import ResponseMemory
 from gateway.routes.search import Found, Part, Search
 from gateway.scim.projection import Projection
+from gateway.scim.responses import dumps
 from gateway.scim.schema import GROUP, USER, ResourceType
 from tests.unit.scim.refusals import refused
 
@@ -30,11 +32,17 @@ class Listed:
         self.parts.append(part)
         start = int(part.page_token or part.skip)
         end = start + part.size
+        shown = [view.apply(each) for each in self.resources[start:end]]
         return Found(
-            [view.apply(each) for each in self.resources[start:end]],
+            len(shown),
+            _json(shown),
             len(self.resources) if part.count_total else 0,
             str(end) if end < len(self.resources) else "",
         )
+
+
+async def _json(resources: Sequence[Mapping[str, Any]]) -> AsyncGenerator[bytes, None]:
+    yield dumps(resources)[1:-1]
 
 
 def clock() -> datetime:
@@ -42,7 +50,8 @@ def clock() -> datetime:
 
 
 async def ask(sources: Sequence[Listed], **parameters: str) -> Any:
-    exchange = Exchange("r", "https://x", Caller("o", "k"), "", parameters, NONE, dict)
+    memory = ResponseMemory().reservation("o")
+    exchange = Exchange("r", "https://x", Caller("o", "k"), "", parameters, NONE, dict, memory)
     answer = await Search(sources, Cursors(b"s" * 32, clock)).get(exchange)
     return json.loads(answer.body)
 

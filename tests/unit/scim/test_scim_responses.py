@@ -13,12 +13,11 @@ def test_a_list_says_how_many_there_are_and_how_many_it_holds():
 
 
 def test_a_list_by_cursor_names_the_next_cursor_instead_of_an_index():
-    assert responses.list_response([], 7, None, next_cursor="n") == {
+    assert responses.list_head(0, 7, None, next_cursor="n") == {
         "schemas": ["urn:ietf:params:scim:api:messages:2.0:ListResponse"],
         "totalResults": 7,
         "itemsPerPage": 0,
         "nextCursor": "n",
-        "Resources": [],
     }
 
 

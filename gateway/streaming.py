@@ -1,0 +1,101 @@
+"""Responses that are made while they are sent: at the client's pace, and for a limited time."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Final
+
+from aiohttp import web
+from aiohttp.hdrs import METH_HEAD
+
+from gateway.exchange import Answer
+from gateway.scim.errors import ScimError
+
+STREAM_SECONDS: Final = 60.0
+"""For all of a response after its first part, so that a slow client does not keep its memory. The
+edge ends every request after 75 seconds."""
+WRITE_BYTES: Final = 64 * 1024
+"""How much is written at once; aiohttp then waits while the client has more than that to take."""
+BROKEN_OFF: Final = web.ResponseKey("broken_off", str)
+"""Why a response ended before its end, which its client notices too."""
+
+
+async def send(
+    request: web.Request,
+    response: web.StreamResponse,
+    answer: Answer,
+    seconds: float = STREAM_SECONDS,
+) -> None:
+    """Send an answer in parts.
+
+    When a later part fails, the time is over or the client leaves, the connection is aborted, so
+    that nobody takes what came for the whole document; BROKEN_OFF then says why. An unexpected
+    exception is raised once the connection is aborted.
+    """
+    parts = _parts(answer)
+    try:
+        async with asyncio.timeout(seconds):
+            await response.prepare(request)
+            if request.method != METH_HEAD:
+                async with aclosing(_chunks(parts)) as chunks:
+                    async for chunk in chunks:
+                        await response.write(chunk)
+                        await asyncio.sleep(0)  # fast clients must not hold up others
+            await response.write_eof()
+    except BaseException as error:
+        abort(request)
+        response[BROKEN_OFF] = cause(error)
+        if not isinstance(error, ScimError | TimeoutError | ConnectionError):
+            raise
+    finally:
+        await parts.aclose()
+
+
+async def _parts(answer: Answer) -> AsyncGenerator[bytes, None]:
+    try:
+        yield answer.body
+        if answer.rest is not None:
+            async for part in answer.rest:
+                yield part
+    finally:
+        if answer.rest is not None:
+            await answer.rest.aclose()
+
+
+async def _chunks(
+    parts: AsyncGenerator[bytes, None],
+) -> AsyncGenerator[bytes | memoryview, None]:
+    """The same bytes in pieces that are worth a write and no larger than WRITE_BYTES."""
+    small, size = [], 0
+    async for part in parts:
+        small.append(part)
+        size += len(part)
+        if size < WRITE_BYTES:
+            continue
+        whole = memoryview(b"".join(small) if len(small) > 1 else part)
+        for begin in range(0, size, WRITE_BYTES):
+            yield whole[begin : begin + WRITE_BYTES]
+        small, size = [], 0
+    if small:
+        yield b"".join(small)
+
+
+def cause(error: BaseException) -> str:
+    """Why a response is broken off, for its line in the log."""
+    match error:
+        case ScimError():
+            return "refused"
+        case TimeoutError():
+            return "slow"
+        case ConnectionError():
+            return "client left"
+        case asyncio.CancelledError():
+            return "stopped"
+        case _:
+            return "fault"
+
+
+def abort(request: web.Request) -> None:
+    """End the connection before the end of a response, so that a part is not taken for all."""
+    if request.transport is not None:
+        request.transport.abort()

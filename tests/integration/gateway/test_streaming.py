@@ -1,0 +1,157 @@
+"""Responses that are made while they are sent, on real connections."""
+
+import asyncio
+import socket
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from gateway.exchange import Answer
+from gateway.scim.errors import ScimError
+from gateway.streaming import BROKEN_OFF, send
+
+PART = b"x" * 100_000
+SECONDS = 5.0
+Parts = Callable[[], AsyncGenerator[bytes, None]]
+
+
+class Server:
+    """Sends one response to each request, and keeps what became of it."""
+
+    def __init__(self, parts: Parts, seconds: float) -> None:
+        self._parts = parts
+        self._seconds = seconds
+        self.port = 0
+        self.outcomes: asyncio.Queue[str | None] = asyncio.Queue()
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        answer = Answer(200, b"begin ", rest=self._parts())
+        response = answer.response("r")
+        try:
+            await send(request, response, answer, self._seconds)
+        finally:
+            self.outcomes.put_nowait(response.get(BROKEN_OFF))
+        return response
+
+    async def outcome(self) -> str | None:
+        return await asyncio.wait_for(self.outcomes.get(), 10)
+
+    async def get(self, method: str = "GET") -> bytes:
+        url = f"http://127.0.0.1:{self.port}/"
+        async with aiohttp.ClientSession() as session, session.request(method, url) as response:
+            return await response.read()
+
+
+@asynccontextmanager
+async def serving(parts: Parts, seconds: float = SECONDS) -> AsyncIterator[Server]:
+    server = Server(parts, seconds)
+    app = web.Application()
+    app.router.add_get("/", server.answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    server.port = runner.addresses[0][1]
+    try:
+        yield server
+    finally:
+        await runner.cleanup()
+
+
+class Endless:
+    """Parts without an end, of which those that were made are counted."""
+
+    def __init__(self) -> None:
+        self.made = 0
+        self.closed = asyncio.Event()
+
+    async def __call__(self) -> AsyncGenerator[bytes, None]:
+        try:
+            while True:
+                self.made += 1
+                yield PART
+        finally:
+            self.closed.set()
+
+
+def failing(error: Exception) -> Parts:
+    async def parts() -> AsyncGenerator[bytes, None]:
+        yield PART
+        raise error
+
+    return parts
+
+
+async def two() -> AsyncGenerator[bytes, None]:
+    yield PART
+    yield b" end"
+
+
+async def test_a_streamed_response_holds_all_parts():
+    async with serving(two) as server:
+        assert await server.get() == b"begin " + PART + b" end"
+        assert await server.outcome() is None
+
+
+async def test_a_streamed_response_to_head_makes_no_parts():
+    parts = Endless()
+    async with serving(parts) as server:
+        assert await server.get("HEAD") == b""
+        assert await server.outcome() is None
+    assert parts.made == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (ScimError(503, None, "away"), "refused"),
+        (RuntimeError("a mistake"), "fault"),
+    ],
+)
+async def test_a_part_that_fails_ends_the_connection(error: Exception, cause: str):
+    async with serving(failing(error)) as server:
+        with pytest.raises(aiohttp.ClientError):
+            await server.get()
+        assert await server.outcome() == cause
+
+
+@asynccontextmanager
+async def reader(port: int) -> AsyncIterator[socket.socket]:
+    """A client that has asked and takes little ahead of what it reads."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.setblocking(False)
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(connection, ("127.0.0.1", port))
+    await loop.sock_sendall(connection, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+async def test_a_client_that_never_reads_is_cut_off_in_time():
+    parts = Endless()
+    async with serving(parts, seconds=0.3) as server, reader(server.port):
+        assert await server.outcome() == "slow"
+    assert parts.closed.is_set()
+
+
+async def test_parts_are_made_as_fast_as_they_are_read():
+    """What a client does not read is made no further than the buffers in between hold."""
+    parts = Endless()
+    async with serving(parts, seconds=1.0) as server, reader(server.port):
+        await server.outcome()
+    assert parts.made * len(PART) < 16 * 1024 * 1024
+
+
+async def test_a_client_that_leaves_ends_what_is_made_for_it():
+    parts = Endless()
+    async with serving(parts) as server:
+        async with reader(server.port) as connection:
+            await asyncio.get_running_loop().sock_recv(connection, 1)
+        assert await server.outcome() == "client left"
+    assert parts.closed.is_set()
