@@ -16,6 +16,8 @@ LIMIT_BYTES: Final = 128 * MEBIBYTE
 FLOOR_BYTES: Final = 4 * MEBIBYTE
 """What one organization can reserve even when others have reserved everything."""
 WAIT_SECONDS: Final = 4.0
+MEMORY_PER_LISTED_BYTE: Final = 4
+"""Bytes of memory for each byte of a list, whose resources become JSON one after the other."""
 
 
 @dataclass(eq=False, slots=True)
@@ -138,11 +140,13 @@ class Reservation:
 
     async def grow(self, size: int) -> None:
         """Reserve more bytes; refuses TurnedAwayError (503) when none become free in time."""
+        if not size:
+            return
         await self._memory.take(self._organization_id, size)
         self.size += size
 
     def shrink(self, size: int) -> None:
-        """Give back so many bytes, at most those that are reserved."""
+        """Give back so many bytes, at most those that are reserved; none if that is negative."""
         size = min(size, self.size)
         if size > 0:
             self.size -= size

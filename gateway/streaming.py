@@ -49,17 +49,15 @@ async def send(
             raise
     finally:
         await parts.aclose()
+        if answer.rest is not None:
+            await answer.rest.aclose()
 
 
 async def _parts(answer: Answer) -> AsyncGenerator[bytes, None]:
-    try:
-        yield answer.body
-        if answer.rest is not None:
-            async for part in answer.rest:
-                yield part
-    finally:
-        if answer.rest is not None:
-            await answer.rest.aclose()
+    yield answer.body
+    if answer.rest is not None:
+        async for part in answer.rest:
+            yield part
 
 
 async def _chunks(

@@ -22,7 +22,7 @@ from gateway.exchange import (
 )
 from gateway.group_client import NAMED_MEMBERS_PAGE, GroupClient
 from gateway.preconditions import is_known
-from gateway.response_memory import MEBIBYTE, Reservation
+from gateway.response_memory import MEBIBYTE, MEMORY_PER_LISTED_BYTE, Reservation
 from gateway.routes.patching import patched
 from gateway.routes.search import Found, Part
 from gateway.routes.versions import UnreturnedError, changed, unraced, wanted_etag
@@ -79,8 +79,8 @@ class Groups:
 
     async def page(self, exchange: Exchange, view: projection.Projection, part: Part) -> Found:
         """A part of the list of groups, for queries (section 3.4.2)."""
-        if part.size > SMALL_LIST:
-            await exchange.memory.grow(part.size * GROUP_MEMORY)
+        reserved = part.size * GROUP_MEMORY if part.size > SMALL_LIST else 0
+        await exchange.memory.grow(reserved)
         response = await self._client.list(
             pb.ListGroupsRequest(
                 organization_id=exchange.organization_id,
@@ -94,6 +94,7 @@ class Groups:
             ),
             exchange.origin,
         )
+        exchange.memory.shrink(reserved - response.ByteSize() * MEMORY_PER_LISTED_BYTE)
         groups = self._list_json(exchange, view, response.groups)
         return Found(len(response.groups), groups, response.total_size, response.next_page_token)
 

@@ -11,7 +11,7 @@ from gateway import wire
 from gateway.clients import SMALL_BYTES, UserClient, finds_one
 from gateway.exchange import Answer, Exchange, resource_answer
 from gateway.preconditions import is_known
-from gateway.response_memory import MEBIBYTE
+from gateway.response_memory import MEBIBYTE, MEMORY_PER_LISTED_BYTE
 from gateway.routes.patching import patched
 from gateway.routes.search import Found, Part
 from gateway.routes.versions import UnreturnedError, changed, unraced, wanted_etag
@@ -25,8 +25,6 @@ from gateway.wire_extension import is_own
 
 LIST_BYTES: Final = 1 * MEBIBYTE
 """How large the message of a list may be: with large users a page holds fewer than were asked."""
-MEMORY_PER_LISTED_BYTE: Final = 4
-"""Bytes of memory for each byte of a list, whose users become JSON one after the other."""
 MEMORY_PER_BYTE: Final = 10
 """Bytes of memory for each byte of a user: received, parsed, as values and as JSON."""
 

@@ -23,7 +23,7 @@ from tests.end_to_end.test_memory import MEBIBYTE, peak_bytes
 from tests.stack import Stack
 
 MAX_BYTES = 300 * MEBIBYTE
-MEMBERS, VERY_MANY = 50_000, 250_000
+MEMBERS, VERY_MANY = 50_000, 500_000
 UNREAD = 20_000
 """Members of a group that do not fit into the buffers between gateway and client."""
 CONCURRENT = 24
@@ -222,7 +222,7 @@ async def unread(
 
 
 async def test_a_failure_amid_a_large_group_ends_the_connection(
-    tenant: Stack, organizations: Organizations
+    tenant: Stack, organizations: Organizations, session: aiohttp.ClientSession
 ):
     of = await organizations.with_members(UNREAD)
     proxy = Proxy(("127.0.0.1", tenant.service_port("usersvc")))
@@ -236,7 +236,10 @@ async def test_a_failure_amid_a_large_group_ends_the_connection(
         async with asyncio.timeout(10):
             while not (told := gateway.told("request")):  # noqa: ASYNC110 - a log rings no bell
                 await asyncio.sleep(0.02)
+        async with session.get(gateway.metrics_url) as reply:
+            metrics = await reply.text()
 
+    assert 'outcome="broken off",route="/Groups/{id}"} 1.0' in metrics
     assert not rest.endswith(b"0\r\n\r\n")
     assert [(line["status"], line["broken_off"]) for line in told] == [(200, "refused")]
 
