@@ -3,9 +3,9 @@
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 from uuid import uuid4
 
 from aiohttp import web
@@ -115,7 +115,7 @@ class ScimEndpoint:
         try:
             if answer.rest is not None:
                 story.body = story.parsed = None  # the body is not counted any more
-                await send(request, response, answer)
+                await self._charged(story, send(request, response, answer))
         finally:
             self._tell(request, answer, story, response.get(BROKEN_OFF))
         return response
@@ -145,10 +145,16 @@ class ScimEndpoint:
             async with self._gate.entered(organization_id, first):
                 user_type = await self._resource_types.user(organization_id, story.request_id)
                 exchange = self._exchange(request, story, user_type)
-                try:
-                    return await story.meter.measure(match.handler(exchange))
-                finally:
-                    self._gate.charge_cpu(organization_id, story.meter.seconds)
+                return await self._charged(story, match.handler(exchange))
+
+    async def _charged(self, story: "_Story", work: Coroutine[Any, Any, Result]) -> Result:
+        """Await a part of a request, and charge its CPU time to the organization."""
+        before = story.meter.seconds
+        try:
+            return await story.meter.measure(work)
+        finally:
+            spent = story.meter.seconds - before
+            self._gate.charge_cpu(story.caller.organization_id, spent)
 
     async def _receive(self, story: "_Story") -> None:
         """Receive the body, and charge its bytes to the organization before it is parsed."""
