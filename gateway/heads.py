@@ -5,7 +5,7 @@ from typing import Final
 from chassis.metrics import Metrics
 
 MAX_HEAD_BYTES: Final = 64 * 1024
-"""Of a request line and its header fields together; the edge takes 60 KiB."""
+"""Of a request line and its header fields, before more is read; the edge takes 60 KiB."""
 HELD_BYTES: Final = 16 * 1024 * 1024
 """Of all larger heads at once, half of it from one source; parsed they take three times as much."""
 SMALL_BYTES: Final = 4 * 1024
@@ -71,7 +71,14 @@ class Head:
         self._end_of_last = b""
 
     def comes(self, data: bytes) -> int:
-        """Count bytes that are no body; the status to refuse them with, 0 if they are taken."""
+        """Count bytes that are no body; the status to refuse them with, 0 if they are taken.
+
+        What is read at once is not refused as too large: the parser may know better what is
+        wrong with it, and a head that ends there has its end.
+        """
+        if self._size > MAX_HEAD_BYTES:
+            self._heads.refused += 1
+            return TOO_LARGE
         self._size += len(data) if len(data) <= SMALL_BYTES else self._up_to_end(data)
         self._end_of_last = data[-3:]
         if self._size <= SMALL_BYTES:
@@ -81,7 +88,7 @@ class Head:
     def pipelined(self, data: bytes) -> int:
         """Count bytes in which several requests came."""
         self._size = max(self._size, len(data))
-        return self._hold()
+        return self._hold() if self._size > SMALL_BYTES else 0
 
     def leave(self) -> None:
         """All requests that came are answered, or the connection has ended."""
@@ -91,15 +98,11 @@ class Head:
             self._held = 0
 
     def _hold(self) -> int:
-        status = 0
-        if self._size > MAX_HEAD_BYTES:
-            status = TOO_LARGE
-        elif self._heads.hold(self._source, self._size - self._held):
-            self._held = self._size
-        else:
-            status = FULL
-        self._heads.refused += bool(status)
-        return status
+        if not self._heads.hold(self._source, self._size - self._held):
+            self._heads.refused += 1
+            return FULL
+        self._held = self._size
+        return 0
 
     def _up_to_end(self, data: bytes) -> int:
         """How many bytes belong to the head, as a body may follow."""

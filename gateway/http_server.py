@@ -154,6 +154,8 @@ class _Protocol(web.RequestHandler):
         self._connection: Connection | None = None
         self._heads = heads
         self._head = Head(heads, "")
+        self._ends = False
+        """Whether nothing more is read of it."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the client in, or tell it that there are too many."""
@@ -178,7 +180,7 @@ class _Protocol(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Read on."""
-        if self._connection is None:
+        if self._connection is None or self._ends:
             return
         if data:  # aiohttp itself calls this with nothing, to go on with what it kept
             if self._turned_away(self._connection, data):
@@ -188,6 +190,9 @@ class _Protocol(web.RequestHandler):
                 self._refuse_head(self._connection, status)
                 return
         super().data_received(data)
+        if self._messages:
+            # After what cannot be read nothing is: its answer ends the connection.
+            self._ends = not isinstance(self._messages[-1][0], RawRequestMessage)
         if len(self._messages) > 1 and (status := self._head.pipelined(data)):
             self._refuse_head(self._connection, status)
             return
@@ -205,11 +210,13 @@ class _Protocol(web.RequestHandler):
         sending = self.transport
         if sending is None:
             return
-        if not connection.head_since:  # an earlier request is yet to be answered
+        self._ends = True
+        if self._messages or not connection.head_since:  # an earlier request has no answer yet
             sending.abort()
             return
+        # Not closed at once: a reset would take the answer from a client that still sends.
         sending.write(_TOO_LARGE if status == TOO_LARGE else _TOO_MANY)
-        self.force_close()
+        sending.write_eof()
 
     def _turned_away(self, connection: Connection, data: bytes) -> bool:
         """Answer before anything is parsed, if the doorman has an answer."""

@@ -83,12 +83,13 @@ async def until_held(server: Server, size: int) -> None:
 
 async def test_a_head_of_many_fields_is_refused_over_its_limit():
     async with serving() as server:
-        one = await client(server, FIRST + FIELD * (FIELDS_OF_ALL + 1))
+        one = await client(server, FIRST + FIELD * 90)
         status, body = await one.answer()
 
         assert status == 431
         assert b"urn:ietf:params:scim:api:messages:2.0:Error" in body
         assert server.asked == 0
+        one.writer.close()
         await until_held(server, 0)
 
 
@@ -152,7 +153,7 @@ async def test_heads_that_come_while_a_request_waits_are_counted():
         large = FIRST + FIELD * 10 + b"Content-Length: 0\r\n\r\n"
         one = await client(server, large * 8)
 
-        assert (await one.answer())[0] in (0, 431)
+        assert (await one.answer())[0] == 0
         await until_held(server, 0)
 
 

@@ -12,6 +12,7 @@ from aiohttp.streams import EMPTY_PAYLOAD
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway import settings
 from gateway.connections import Connections
 from gateway.most_first import MostFirst
 
@@ -85,3 +86,20 @@ def test_an_item_that_is_renewed_is_the_newest_of_its_name():
     ours.renew("a", 0)
 
     assert ours.first() == 1
+
+
+@pytest.mark.parametrize(
+    ("variables", "share"),
+    [
+        ({}, 500),
+        ({"GATEWAY_MAX_CONNECTIONS": "80"}, 20),
+        ({"GATEWAY_MAX_CONNECTIONS": "80", "GATEWAY_ADDRESS_CONNECTIONS": "70"}, 70),
+        ({"GATEWAY_PROXIES": "1"}, 2_000),
+    ],
+)
+def test_an_address_has_a_quarter_unless_all_come_from_proxies(
+    variables: dict[str, str], share: int
+):
+    given = {"GATEWAY_REGION": "us", "GATEWAY_CURSOR_SECRET": bytes(range(32)).hex()}
+
+    assert settings.read(given | variables).address_connections == share
