@@ -18,6 +18,8 @@ LIMITED: Final = ("429", "503")
 """Statuses of what a rate or a full queue refused: the code that was meant was not reached."""
 LIMITED_SECONDS: Final = 2.0
 """What an organization may send comes back meanwhile."""
+LONG_SECONDS: Final = 2.0
+"""What takes longer itself is measured once."""
 TAIL_SECONDS: Final = 0.04
 """What goes on behind an answer counts, too: the log of what was refused."""
 
@@ -66,16 +68,17 @@ class Trial:
 
 def of_attack(attack: Attack, address: tuple[str, int], prober: Prober) -> Row:
     """The row of an attack over HTTP, at the first size that stalls others or at its limit."""
-    for size in attack.sizes:
-        sent = attack.make(size)
-        raw = sent.raw(f"{address[0]}:{address[1]}")
+    host, has_body = f"{address[0]}:{address[1]}", attack.route.takes_body
+    # Some shapes reach a number of operations, and stay as they are, before they reach their size.
+    requests = list(dict.fromkeys(attack.make(size).raw(host) for size in attack.sizes))
+    for raw in requests:
         trial = Trial(
             str(attack.route),
             attack.shape,
             lambda raw=raw: send(address, raw),
             key="with" if attack.has_key else "without",
             size=len(raw),
-            tail=TAIL_SECONDS if attack.has_key and sent.body and size == attack.limit else 0.0,
+            tail=TAIL_SECONDS if attack.has_key and has_body and raw is requests[-1] else 0.0,
         )
         row = of_trial(prober, trial)
         if not row.is_good:
@@ -94,8 +97,14 @@ def _until_clear(rows: Iterator[Row]) -> Iterator[Row]:
         yield row
         if row.is_limited:
             time.sleep(LIMITED_SECONDS)
-        elif (row.seconds <= CLEAR_SECONDS and not row.lost) or row.seconds > 5 * GOAL_SECONDS:
+        elif _says_enough(row):
             return
+
+
+def _says_enough(row: Row) -> bool:
+    if row.seconds > 5 * GOAL_SECONDS or row.answered > LONG_SECONDS:
+        return True
+    return row.seconds <= CLEAR_SECONDS and not row.lost
 
 
 def _once(prober: Prober, trial: Trial) -> Row:
