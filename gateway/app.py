@@ -103,7 +103,8 @@ class ScimEndpoint:
             self._log.error("fault", request_id=story.request_id, exc_info=fault)
             story.error = _fault(story.request_id)
             answer = error_answer(story.error)
-        await self._note_refusals(request, story)
+        if story.error is not None or story.parts:
+            await self._note_refusals(request, story)
         # An exception, its traceback, this frame and the story form a cycle, which would keep the
         # request in memory until the garbage collector comes.
         story.error = None
