@@ -6,17 +6,18 @@ that it may get cannot keep anybody waiting.
 """
 
 import gc
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
+from tests.growth import reading
+
 FACTOR: Final = 4
 """The larger input has so many times the size of the smaller one."""
 BOUND: Final = 9.0
 """By how much the work may grow then: linear work by 4, quadratic work by 16."""
-CLEAR_SECONDS: Final = 0.003
+CLEAR_NANOSECONDS: Final = 3_000_000
 """A time from which on ratios are no noise."""
 REPEATS: Final = 3
 ATTEMPTS: Final = 6
@@ -58,7 +59,7 @@ def _clear_size(read: Read, make: Make, limit: int) -> int | None:
     """The first size whose work takes a time that can be measured, if there is one."""
     for step in range(STEPS, -1, -1):
         size = limit // FACTOR**step
-        if size >= FACTOR and _seconds(read, make(size)) >= CLEAR_SECONDS:
+        if size >= FACTOR and reading(read, make(size)) >= CLEAR_NANOSECONDS:
             return size
     return None
 
@@ -66,18 +67,12 @@ def _clear_size(read: Read, make: Make, limit: int) -> int | None:
 def _ratios(read: Read, small: Any, large: Any) -> Iterator[float]:
     """Ratios, until one is within the bound."""
     for _ in range(ATTEMPTS):
-        before = min(_seconds(read, small) for _ in range(REPEATS))
-        after = min(_seconds(read, large) for _ in range(REPEATS))
-        ratio = after / max(before, 1e-6)
+        before = min(reading(read, small) for _ in range(REPEATS))
+        after = min(reading(read, large) for _ in range(REPEATS))
+        ratio = after / max(before, 1)
         yield ratio
         if ratio <= BOUND:
             return
-
-
-def _seconds(read: Read, given: Any) -> float:
-    began = time.thread_time()
-    read(given)
-    return time.thread_time() - began
 
 
 @contextmanager

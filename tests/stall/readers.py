@@ -16,13 +16,15 @@ from aiohttp.base_protocol import BaseProtocol
 from aiohttp.test_utils import make_mocked_request
 
 from chassis.refusal import Refusal
-from gateway import auth, preconditions
+from gateway import auth, preconditions, redaction
 from gateway.bodies import Bodies
 from gateway.cursor import Cursors
+from gateway.forwarded import entry_from_end
 from gateway.networks import source_of
 from gateway.plain_request import PlainRequests
 from gateway.portal import forms as portal_forms
 from gateway.portal.models import sso_form
+from gateway.portal.models.exports import harmless
 from gateway.portal.models.log_query import log_query
 from gateway.portal.models.search import searched
 from gateway.refused import Refused, refused_entry
@@ -43,6 +45,7 @@ from tests.stall.bodies import BULKS, ID, LONG_PATCHES, PATCHES, RESOURCES, SEAR
 from tests.stall.texts import TEXTS
 from usersvc import page_token, session_token
 from usersvc.changes import Place
+from usersvc.erasure import former_names
 from usersvc.fields import Kind
 
 Read = Callable[[Any], object]
@@ -239,7 +242,15 @@ READERS: Final[Mapping[str, Reader]] = {
     "Authorization": _of_text(auth.bearer_token, HEADER),
     "a token": _of_text(_tokens, HEADER),
     "a client's address": _of_text(source_of, HEADER),
+    "the list of proxies": _of_text(lambda text: entry_from_end([text], 3), HEADER),
     "a head": _of_text(_plain_request, HEADER),
+    "a logged target": _of_text(redaction.target_text, LINE),
+    "a logged detail": _of_text(redaction.detail_text, BODY // 4),
+    "a logged body": _of_text(
+        lambda text: redaction.body_text(text.encode(errors="replace"), {"a": text}), BODY // 4
+    ),
+    "a cell of an export": _of_text(harmless, BODY // 4),
+    "former names of a person": _of_text(lambda text: former_names([text]), LINE),
     "Origin": _of_text(lambda text: portal_forms.is_from_here({"Origin": text}, "a.test"), HEADER),
     "a portal's form": _of_bytes(portal_forms.parsed, portal_forms.MAX_FORM_BYTES),
     "the certificates of a form": _of_text(
