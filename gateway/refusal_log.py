@@ -59,7 +59,7 @@ class RefusalLog:
 
     @property
     def dropped(self) -> int:
-        """How many are in no log, for want of room or because usersvc does not take them."""
+        """How many are in no log: no room, not taken by usersvc, or no entry could be made."""
         return self._waiting.dropped + self._not_kept
 
     def observe(self, metrics: Metrics) -> None:

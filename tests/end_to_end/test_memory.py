@@ -5,10 +5,12 @@ import itertools
 import json
 import os
 import re
+import secrets
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -19,6 +21,7 @@ import yaml
 from gateway.bodies import RECEIVED_OF_ONE
 from gateway.connections import MAX_CONNECTIONS
 from gateway.exchange import MAX_BODY_BYTES
+from gateway.sso.pending import LIFETIME, PendingSignIn, PendingSignIns
 from tests.end_to_end.gateways import Gateway, running_gateway
 from tests.end_to_end.operators import Operator
 from tests.end_to_end.scim import Client
@@ -184,6 +187,7 @@ async def test_a_body_beyond_what_is_held_is_refused_and_others_are_answered(
     assert flooded.keys() <= {400, 503}  # more ids of nobody than are kept
 
 
+SECRET = secrets.token_bytes(32)
 UNFINISHED = 40
 """Forms that are begun at each of some addresses."""
 FORM = "/login/link"
@@ -196,7 +200,7 @@ def with_sso(tenant: Stack) -> Iterator[Gateway]:
     places = tenant.places
     pair = {"saml_key": places.saml_key, "saml_certificate": places.saml_certificate}
     urls = f"us={tenant.url},eu={tenant.url}"  # a pair for development is for loopback only
-    with running_gateway(tenant, tenant_urls=urls, **pair) as one:
+    with running_gateway(tenant, tenant_urls=urls, cursor_secret=SECRET.hex(), **pair) as one:
         yield one
         one.process.kill()  # it would wait for those who are amid a form
 
@@ -228,6 +232,13 @@ class Unfinished:
         return int((await self._reader.readline()).split()[1])
 
 
+def begun_sign_in() -> str:
+    """The cookie without which no response of an identity provider is read."""
+    end = datetime.now(UTC) + LIFETIME
+    sealed = PendingSignIns(SECRET).seal(PendingSignIn(str(uuid4()), "_1", "state", "", end))
+    return f"sign-in-us={sealed}"
+
+
 async def begin(gateway: Gateway, path: str, size: int) -> Unfinished:
     """Send all but the last bytes of a form of so many."""
     reader, writer = await asyncio.open_connection(*gateway.address)
@@ -235,6 +246,7 @@ async def begin(gateway: Gateway, path: str, size: int) -> Unfinished:
         f"POST {path} HTTP/1.1",
         "Host: a",
         "Content-Type: application/x-www-form-urlencoded",
+        f"Cookie: {begun_sign_in()}",
         f"Content-Length: {size}",
     )
     writer.write("\r\n".join([*head, "", ""]).encode() + b"a=" + b"x" * (size - 4))
