@@ -23,7 +23,7 @@ from tests.end_to_end.test_memory import MEBIBYTE, peak_bytes
 from tests.stack import Stack
 
 MAX_BYTES = 300 * MEBIBYTE
-MEMBERS, VERY_MANY = 50_000, 500_000
+MEMBERS, VERY_MANY = 50_000, 250_000
 UNREAD = 20_000
 """Members of a group that do not fit into the buffers between gateway and client."""
 CONCURRENT = 24
