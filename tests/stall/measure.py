@@ -18,8 +18,9 @@ LIMITED: Final = ("429", "503")
 """Statuses of what a rate or a full queue refused: the code that was meant was not reached."""
 LIMITED_SECONDS: Final = 2.0
 """What an organization may send comes back meanwhile."""
+LARGE_SECONDS: Final = 5 * GOAL_SECONDS
 LONG_SECONDS: Final = 2.0
-"""What takes longer itself is measured once."""
+"""What stalls others for so long, or takes so long itself, is measured twice."""
 TAIL_SECONDS: Final = 0.04
 """What goes on behind an answer counts, too: the log of what was refused."""
 
@@ -93,18 +94,15 @@ def of_trial(prober: Prober, trial: Trial) -> Row:
 
 
 def _until_clear(rows: Iterator[Row]) -> Iterator[Row]:
+    large = 0
     for row in rows:
         yield row
         if row.is_limited:
             time.sleep(LIMITED_SECONDS)
-        elif _says_enough(row):
+            continue
+        large += row.seconds > LARGE_SECONDS or row.answered > LONG_SECONDS
+        if large == 2 or (row.seconds <= CLEAR_SECONDS and not row.lost):
             return
-
-
-def _says_enough(row: Row) -> bool:
-    if row.seconds > 5 * GOAL_SECONDS or row.answered > LONG_SECONDS:
-        return True
-    return row.seconds <= CLEAR_SECONDS and not row.lost
 
 
 def _once(prober: Prober, trial: Trial) -> Row:
