@@ -7,6 +7,8 @@ from gateway.app import PREFIX
 from gateway.exchange import MAX_BODY_BYTES
 from gateway.portal.forms import FIELD, MAX_FORM_BYTES
 from gateway.scim.filter import MAX_LENGTH
+from gateway.sso.forms import RESPONSE
+from gateway.sso.provider import ACS_PATH
 from tests.stall.bodies import BULKS, LONG_PATCHES, PATCHES, RESOURCES, SEARCHES, Body
 from tests.stall.filters import FILTERS
 from tests.stall.forms import FIELDS, FORM_TEXTS, RAW_FORMS, encoded
@@ -139,10 +141,17 @@ class _Aim:
             )
         for name, unit in RAW_FORMS.items():
             yield self._form(name, lambda size, unit=unit: before + unit * (size // len(unit)))
+            *others, last = (each.encode() for each in fields)
+            # A form is refused early that has not all of its fields.
+            begin = before + b"".join(b"%s=a&" % each for each in others) + last + b"="
+            yield self._form(
+                f"{name}, in a field",
+                lambda size, unit=unit, begin=begin: begin + unit * ((size - 200) // len(unit)),
+            )
 
     def _form(self, name: str, body: Callable[[int], bytes]) -> Attack:
-        # The SAML form takes several times what a page does: at that size, and at the page's.
-        limit = 600_000 if "saml" in self._route.path else MAX_FORM_BYTES - 1_024
+        largest = RESPONSE.max_bytes if self._route.path == ACS_PATH else MAX_FORM_BYTES
+        limit = largest - 1_024
         return self._attack(
             name,
             limit,
