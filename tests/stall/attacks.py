@@ -19,8 +19,8 @@ from tests.stall.routes import Kind, Route
 from tests.stall.sent import Attack, Header, Sent
 from tests.stall.valid import VALID
 
-_LITTLE: Final = "count=1&attributes=id"
-"""A query for as little as can be asked for."""
+_LITTLE: Final = {Kind.SCIM: "count=1&attributes=id", Kind.PAGE: "q=nobody-has-this-name"}
+"""Queries for as little as can be asked for."""
 _BODY_LIMIT: Final = MAX_BODY_BYTES - 4_096
 FORM: Final = "application/x-www-form-urlencoded"
 _FEW: Final = (
@@ -63,7 +63,7 @@ class _Aim:
             yield self._attack(
                 name,
                 HEAD_BYTES,
-                lambda size, make=make: self._sent(make(size), target=self._target(_LITTLE)),
+                lambda size, make=make: self._sent(make(size), target=self._target(little=True)),
             )
         for name, text in PATHS.items():
             yield self._attack(
@@ -83,7 +83,7 @@ class _Aim:
                 LINE_BYTES,
                 lambda size, name=name, query=query: self._sent(
                     (),
-                    target=self._target(_LITTLE if name in ANY_QUERIES else "", query(size)),
+                    target=self._target(query(size), little=name in ANY_QUERIES),
                 ),
             )
 
@@ -158,11 +158,10 @@ class _Aim:
             lambda size: self._sent((("Content-Type", FORM.encode()),), body=body(size)[:limit]),
         )
 
-    def _target(self, *queries: str) -> str:
-        """The path with queries; what is answered to a header alone shall not cost more than it."""
-        if self._route.kind is not Kind.SCIM or self._route.method != "GET":
-            queries = tuple(each for each in queries if each is not _LITTLE)
-        query = "&".join(filter(None, queries))
+    def _target(self, query: str = "", *, little: bool = False) -> str:
+        """The path with a query; what is answered to a header alone shall not cost more than it."""
+        if little and self._route.method == "GET":
+            query = "&".join(filter(None, (_LITTLE[self._route.kind], query)))
         return (f"{self._path}?{query}" if query else self._path)[:LINE_BYTES]
 
     def _attack(self, name: str, limit: int, make: Callable[[int], Sent]) -> Attack:
