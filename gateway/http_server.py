@@ -31,6 +31,11 @@ BACKLOG: Final = 1_024
 UNREAD_BYTES: Final = 32 * 1024
 """How much a connection takes in ahead of whoever reads it, in the kernel and once more here."""
 
+MAX_SEGMENTS: Final = 64
+
+_TOO_MANY_SEGMENTS: Final = (
+    f"The path has more than {MAX_SEGMENTS} segments; there is nothing. Check the Tenant URL."
+)
 _UNREADABLE: Final = (
     "The request cannot be read as HTTP: its first line or a header is malformed or too long."
 )
@@ -95,19 +100,27 @@ class Runner(web.AppRunner):
             self._open,
             self._doorman,
             self._heads,
-            _telling(server.request_handler),
+            _telling(server.request_handler, self._log),
             request_factory=server.request_factory,
             handler_cancellation=server.handler_cancellation,
             **server._kwargs,  # noqa: SLF001 - the settings above, as aiohttp completed them
         )
 
 
-def _telling(handler: Handler) -> Handler:
-    """The same handler, which tells the connection of a request when it begins."""
+def _telling(handler: Handler, log: Logger) -> Handler:
+    """The same handler, which tells the connection of a request when it begins.
+
+    It refuses (404) a path of more than MAX_SEGMENTS: aiohttp's router cuts off one segment at a
+    time, which takes quadratic time, and no path of ours has more than a few.
+    """
 
     async def handled(request: web.BaseRequest) -> web.StreamResponse:
         cast(_Protocol, request.protocol).came()
-        return await handler(request)
+        if request.rel_url.raw_path.count("/") <= MAX_SEGMENTS:
+            return await handler(request)
+        request_id = uuid4().hex
+        log.info("request", method=request.method, endpoint="", status=404, request_id=request_id)
+        return error_answer(ScimError(404, None, _TOO_MANY_SEGMENTS)).response(request_id)
 
     return handled
 

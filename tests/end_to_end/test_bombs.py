@@ -113,6 +113,8 @@ BOMBS = {
     "a filter that is too long": (post(b"/.search", {"filter": "a" * 1_000_000}), 400),
     "attributes": (post(b"/.search", {"attributes": ["a,a"] * 100_000}), 400),
     "an address that is too long": (get(b"/Users?filter=" + b"a" * 40_000), 400),
+    "a path of slashes": (get(b"/" * 30_000), 404),
+    "a path of segments": (get(b"/a" * 15_000), 404),
     "20,000 headers": (get(b"/Users", b"".join(b"X%d: y\r\n" % n for n in range(20_000))), 400),
     "a header that is too long": (get(b"/Users", b"X: " + b"y" * 100_000 + b"\r\n"), 400),
     "versions": (get(b"/Users/x", b'If-None-Match: "a"' + b" ," * 3_000 + b"\r\n"), 404),
