@@ -32,6 +32,7 @@ async def send(
             await response.write(first.encode())
             async for part in parts:
                 await response.write(part.encode())
+                await asyncio.sleep(0)  # a fast reader must not hold up others
             await response.write_eof()
     except (RefusedError, TimeoutError, ConnectionError) as error:
         response[BROKEN_OFF] = cause(error)

@@ -4,7 +4,6 @@ A canonical resource is a dict with names as the schema spells them, values as `
 them, one object per extension that has values, and nothing that is unassigned.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -18,13 +17,9 @@ from gateway.scim.values import Json
 MAX_DEPTH: Final = 32
 MAX_CONTAINERS: Final = 120_000
 """How many objects and arrays a body has at most; that is a group with all its members."""
+MAX_STRINGS: Final = 200_000
+"""How many strings, names included; a group with as many members as 1 MiB holds has 160,000."""
 
-_STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
-"""A JSON string, or the rest of the body after a quote that nothing closes.
-
-The closing quote is optional: otherwise the search would start again at each later quote of a body
-that never closes its string, in quadratic time.
-"""
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 Resource = dict[str, Any]
@@ -35,9 +30,9 @@ def loads(body: bytes) -> dict[str, Any]:
 
     Refused as invalidSyntax: what is not JSON or not an object, nesting deeper than any SCIM
     message, and a member given twice in one object, of which a parser would keep either. More
-    objects and arrays than any message needs are too large (413).
+    objects, arrays and strings than any message needs are too large (413).
     """
-    frame = _STRING.sub(b"", body)
+    frame = _outside_strings(body)
     if frame.count(b"{") + frame.count(b"[") > MAX_CONTAINERS:
         raise ScimError(
             413, None, f"The body has more than {MAX_CONTAINERS} objects and arrays; send fewer."
@@ -51,6 +46,21 @@ def loads(body: bytes) -> dict[str, Any]:
     if _members(document) != frame.count(b":"):
         raise invalid_syntax("The body has an object that gives the same member twice.")
     return document
+
+
+def _outside_strings(body: bytes) -> bytes:
+    """A JSON text without its strings, in linear time, whether or not the text is valid.
+
+    In JSON a backslash occurs in strings only and always begins an escape of two characters, so
+    that escaped backslashes and then escaped quotes can be taken out. The other quotes delimit
+    strings: every second piece between them is outside. What follows a quote that nothing closes
+    counts as a string. Refuses (413) more than MAX_STRINGS.
+    """
+    if b"\\" in body:
+        body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    if body.count(b'"') > 2 * MAX_STRINGS:
+        raise ScimError(413, None, f"The body has more than {MAX_STRINGS} strings; send fewer.")
+    return b"".join(body.split(b'"')[::2])
 
 
 def _members(document: dict[str, Any]) -> int:

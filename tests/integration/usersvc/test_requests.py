@@ -243,6 +243,6 @@ async def test_a_database_that_is_away_does_not_end_the_trimming(clock):
     assert capture.entries[0] == {
         "event": "not trimmed",
         "what": "create requests",
-        "cause": "DatabaseUnavailable",
+        "cause": "ConnectionRefusedError",
         "log_level": "warning",
     }
