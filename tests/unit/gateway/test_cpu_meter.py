@@ -17,16 +17,12 @@ async def test_steps_are_counted_and_waiting_is_not():
         await asyncio.sleep(0)
         return compute()
 
-    async def wait() -> None:
-        for _ in range(3):
-            await asyncio.sleep(0)
+    async def wait(other: asyncio.Task[int]) -> None:
+        await other  # its CPU time is not counted here
 
     meter, idle = CpuMeter(), CpuMeter()
     result = await meter.measure(work())
-    # What another task computes meanwhile is that one's.
-    other = asyncio.create_task(asyncio.to_thread(compute))
-    await idle.measure(wait())
-    await other
+    await idle.measure(wait(asyncio.create_task(work())))
 
     assert result == sum(range(200_000))
     assert meter.seconds > 10 * idle.seconds > 0
