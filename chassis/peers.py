@@ -1,17 +1,13 @@
 """Limits on calls that need no permission: how many of them at once, in total and of one client."""
 
-import ipaddress
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
 from urllib.parse import unquote
 
+from chassis.networks import source_of
 from chassis.refusal import Overloaded
-
-_IPV6_PREFIX: Final = 64
-"""One subscriber has at least this network (RFC 6177), and so every address in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +64,4 @@ def host_of(peer: str) -> str:
     kind, _, rest = peer.partition(":")
     if kind not in ("ipv4", "ipv6"):
         return kind  # sockets of this machine: one client
-    text = unquote(rest).rpartition(":")[0].strip("[]").partition("%")[0]
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return peer
-    if isinstance(address, ipaddress.IPv4Address):
-        return str(address)
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(ipaddress.ip_network((address, _IPV6_PREFIX), strict=False))
+    return source_of(unquote(rest).rpartition(":")[0].strip("[]")).host

@@ -9,8 +9,8 @@ from typing import Final, Protocol
 
 from chassis.log import Logger
 from chassis.metrics import Metrics
+from chassis.networks import source_of
 from gateway.most_first import MostFirst
-from gateway.networks import source_of
 
 MAX_CONNECTIONS: Final = 2_000
 SHARES: Final = 4

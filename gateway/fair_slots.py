@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from chassis.networks import Source
 from chassis.places import Places
-from gateway.networks import Source
 
 WAITING_OF_SITE: Final = 256
 """How many of one site wait at most, half of them of one host."""

@@ -16,11 +16,11 @@ from typing import Final
 
 from cloudacademy.keys.v1 import keys_pb2 as pb
 
+from chassis.networks import Source, source_of
 from gateway.buckets import Buckets, Rate
 from gateway.errors import Refusal
 from gateway.fair_slots import FairSlots
 from gateway.key_cache import KeyCache
-from gateway.networks import Source, source_of
 from gateway.scim.errors import ScimError
 from gateway.turned_away import TurnedAwayError, Why, full
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final
 
+from chassis.networks import source_of
 from chassis.places import Places
 from gateway.bodies import Bodies, Holder
 from gateway.buckets import Buckets, Monotonic, Rate
 from gateway.errors import RETRY_AFTER_SECONDS
-from gateway.networks import source_of
 from gateway.turned_away import Tally, TurnedAwayError, Why
 
 STRANGERS: Final = 16

@@ -15,12 +15,12 @@ from aiohttp import StreamReader
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.test_utils import make_mocked_request
 
+from chassis.networks import source_of
 from chassis.refusal import Refusal
 from gateway import auth, preconditions, redaction
 from gateway.bodies import Bodies
 from gateway.cursor import Cursors
 from gateway.forwarded import entry_from_end
-from gateway.networks import source_of
 from gateway.plain_request import PlainRequests
 from gateway.portal import forms as portal_forms
 from gateway.portal.models import sso_form

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.networks import Source, source_of
+from chassis.networks import Source, source_of
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ SITE_BITS: Final = 48
 class Source:
     """Where a request comes from, at two levels.
 
-    Everybody who has IPv6 has at least a /64, and an organization commonly a /48 (RFC 6177),
-    so single addresses of it count for nothing. An IPv4 address is both levels.
+    Everybody who has IPv6 has at least a /64, and a site commonly a /48 (RFC 6177), so a limit on
+    single addresses would limit nobody. An IPv4 address is both levels.
     """
 
     host: str
