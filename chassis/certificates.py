@@ -75,9 +75,9 @@ class Certificates:
 
         def newest() -> grpc.ServerCertificateConfiguration | None:
             """The content if it has changed. A thread of gRPC asks before each handshake."""
-            # gRPC frees what it had while other threads begin handshakes with it, which ends the
-            # process (grpc/grpc#36693). To say each time that it is new is to let anyone who
-            # connects often do that.
+            # A new configuration makes gRPC free the old one while other threads begin handshakes
+            # with it, which can end the process (grpc/grpc#36693). So it is returned only when the
+            # certificate changed, not at each connection that somebody opens.
             nonlocal given
             before, given = given, self.renew()
             return self._server_configuration() if given != before else None

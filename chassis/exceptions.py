@@ -1,4 +1,4 @@
-"""Exceptions that several callers are told."""
+"""Copies of an exception, so that each of several callers raises its own."""
 
 from typing import TypeVar
 

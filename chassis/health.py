@@ -15,13 +15,13 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from chassis.refusal import InvalidField
 
 MAX_NAME: Final = 256
-"""How many characters the name of a service has at most: the name is kept while it is watched."""
+"""The most characters in the name of a watched service, which stays in memory meanwhile."""
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc] # untyped
-    """Tells the status of each service, and each change of it."""
+    """Reports the status of each service, and each change of it."""
 
     def __init__(self) -> None:
         self._serving: dict[str, bool] = {}
@@ -45,7 +45,7 @@ class HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc] # un
     async def Check(  # noqa: N802 - the contract's name
         self, request: health_pb2.HealthCheckRequest, context: Context
     ) -> health_pb2.HealthCheckResponse:
-        """Tell the status of one service; NOT_FOUND for an unknown name."""
+        """Return the status of one service; NOT_FOUND for an unknown name."""
         if request.service not in self._serving:
             await context.abort(grpc.StatusCode.NOT_FOUND)
         return self._response(request.service)
@@ -53,7 +53,7 @@ class HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc] # un
     async def List(  # noqa: N802
         self, request: health_pb2.HealthListRequest, context: Context
     ) -> health_pb2.HealthListResponse:
-        """Tell the status of every service."""
+        """Return the status of every service."""
         return health_pb2.HealthListResponse(
             statuses={service: self._response(service) for service in self._serving}
         )
@@ -61,7 +61,7 @@ class HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc] # un
     async def Watch(  # noqa: N802
         self, request: health_pb2.HealthCheckRequest, context: Context
     ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
-        """Tell the status of one service and each change of it; SERVICE_UNKNOWN is a status.
+        """Stream the status of one service and each change of it; SERVICE_UNKNOWN is a status.
 
         Refuses (InvalidField) a name with more than MAX_NAME characters.
         """

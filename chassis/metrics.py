@@ -32,7 +32,8 @@ class Metrics:
         """Report how many asyncio tasks a loop has, from any thread.
 
         Tasks that have ended stay in memory while something refers to them, such as a stored
-        exception whose traceback holds their frames. They are counted apart, as they are a leak.
+        exception whose traceback holds their frames. They are a leak, so they have a metric of
+        their own.
         """
         self.gauge("asyncio_tasks", "Tasks that have not ended.", lambda: _unfinished(loop))
         self.gauge(

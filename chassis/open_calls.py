@@ -31,8 +31,8 @@ class OpenCalls:
     """Gives slots to calls of health and reflection, whose number is limited for each client.
 
     Known callers have a share of their own: other clients with a certificate cannot keep a gateway
-    from watching the health of a server, without which it sends no calls. Without TLS every
-    caller is taken for a known one, since only this machine reaches the server.
+    from watching the health of a server, and a gateway sends no calls without that. Without TLS
+    every caller counts as known, since only this machine reaches the server.
     """
 
     def __init__(self, admission: Admission | None) -> None:
@@ -51,7 +51,7 @@ class OpenCalls:
         return self._unary.slot(context.peer())
 
     def stream_slot(self, method: str) -> Callable[[Context], Slot]:
-        """What gives slots to the streams of a method; it refuses Overloaded."""
+        """The function that gives slots to the streams of a method; it refuses Overloaded."""
         return self._watch_slot if method.startswith(HEALTH) else self._reflection_slot
 
     def _watch_slot(self, context: Context) -> Slot:

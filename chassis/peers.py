@@ -1,4 +1,4 @@
-"""Limits on calls that need no permission: how many of them at once, in total and of one client."""
+"""Limits on concurrent calls that need no permission: in total and for each client."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -20,9 +20,9 @@ class Limits:
 
 
 class PeerSlots:
-    """Slots that no client can take all of.
+    """Slots of which one client can take only a share.
 
-    A client is known by its address, and its connection by address and port. An IPv6 host is
+    The address identifies a client, and address and port its connection. An IPv6 host is
     its /64 network.
     """
 

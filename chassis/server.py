@@ -33,21 +33,21 @@ HEALTH_SECONDS: Final = 1.0
 HEALTH_PATIENCE_SECONDS: Final = 3.0
 ALIVE_SECONDS: Final = 15.0  # longer than it drains
 SPARE_CALLS: Final = 4_000
-"""Calls that are just being refused with a reason, and those whose request has not come yet.
+"""Room for calls that are being refused with a reason, and for those whose request has not come.
 
-gRPC counts both, beside those that have slots, and refuses without a reason what is more. The
-number is that of the streams of 40 connections, so that one client does not reach it.
+gRPC counts both beside the calls that have slots, and refuses further calls without a reason. The
+number is that of the streams of 20 connections, so that one connection cannot use it up.
 """
 MAX_STREAMS: Final = 200
-"""Calls and streams of one connection, as RFC 9113 section 6.5.2 recommends at least; a caller's
-further ones wait in its own process.
+"""Calls and streams of one connection; further ones wait in the caller's own process.
 
-A gateway needs 64 for requests, 16 for pages, and a few for batches, watches and health.
+RFC 9113 section 6.5.2 recommends 100 at least. A gateway needs 64 for requests, 16 for pages, and
+a few for batches, watches and health.
 """
 MAX_CONNECTIONS: Final = 2_000
-"""Connections that are open or being opened; what is more is closed unseen.
+"""Connections that are open or being opened; further ones are closed without an answer.
 
-All of one host count, too: gRPC cannot limit a host, the network has to (docs/operations.md).
+One host can take all of them: gRPC cannot limit a host, so the network has to (docs/operations.md).
 """
 IDLE_SECONDS: Final = 60.0
 """How long a connection without any call stays open. A gateway's has its health stream."""

@@ -14,11 +14,11 @@ from chassis.waiting import wait
 FIRST_DELAY_SECONDS: Final = 0.1
 MAX_DELAY_SECONDS: Final = 30.0
 HEALTHY_SECONDS: Final = 10.0
-"""A run that lasts so long is a healthy one: failures before it are no longer counted in a row."""
+"""A run of this length is healthy: the count of failures in a row begins anew after it."""
 FAILURES_IN_A_ROW: Final = 3
-"""From so many on a process is not ready that cannot do without the task."""
+"""After this many failures of a required task the process is not ready."""
 END_SECONDS: Final = 15.0
-"""How long a task may drain: two calls or statements with their own limits."""
+"""How long a task may drain: enough for two calls or statements with their own limits."""
 
 Run = Callable[[], Awaitable[None]]
 Jitter = Callable[[float, float], float]
@@ -86,7 +86,7 @@ class Task:
             self.restarts += 1
 
     async def _failure(self) -> BaseException | None:
-        """Run it; what it fails with, None at its regular end."""
+        """Run it once; its error, or None if it ended as it should."""
         try:
             await self._run()
         except asyncio.CancelledError as error:
@@ -130,7 +130,7 @@ class Task:
 class Supervisor:
     """Runs tasks until its block ends, and starts each anew that fails or returns too early.
 
-    It waits between the tries, longer each time up to MAX_DELAY_SECONDS. No failure of a task
+    It waits before each restart, longer each time up to MAX_DELAY_SECONDS. No failure of a task
     ends the process or another task.
     """
 
@@ -178,7 +178,7 @@ class Supervisor:
         return not any(task.is_required and task.keeps_failing for task in self._tasks.values())
 
     def observe(self, metrics: Metrics) -> None:
-        """Let the metrics tell how often tasks failed, and which wait for their next try."""
+        """Publish how often tasks failed and were restarted, and which wait for a restart."""
         for name, what, read in (
             ("background_task_failures", "Failures of a task.", lambda task: task.failures),
             ("background_task_restarts", "Restarts of a task.", lambda task: task.restarts),
@@ -197,7 +197,7 @@ class Supervisor:
 
 
 def _fields(error: BaseException) -> dict[str, str]:
-    """What the log may have of an error: kinds and places.
+    """The fields of an error for the log: its type and traceback.
 
     The texts of errors are left out. They quote what could not be handled: addresses of people, or
     a part of a message.

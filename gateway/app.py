@@ -106,12 +106,12 @@ class ScimEndpoint:
         if story.error is not None or story.parts:
             await self._note_refusals(request, story)
         # An exception, its traceback, this frame and the story form a cycle, which would keep the
-        # request in memory until the garbage collector comes.
+        # request in memory until the next garbage collection.
         story.error = None
         if story.memory is not None and story.memory.size:
             if answer.rest is None:
                 story.memory.keep(len(answer.body))
-            answer = answer.at_clients_pace()
+            answer = answer.streamed()
         response = self._response(answer, story)
         try:
             if answer.rest is not None:

@@ -37,7 +37,7 @@ KEYSVC_READS: Final = {
 }
 HEALTH_SECONDS: Final = 2.0
 SMALL_BYTES: Final = 64 * 1024
-"""How large an answer of a shared call may be; only for larger ones is memory reserved."""
+"""The largest response of a shared call; only larger ones reserve memory."""
 
 Response = TypeVar("Response")
 

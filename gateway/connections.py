@@ -16,7 +16,7 @@ MAX_CONNECTIONS: Final = 2_000
 SHARES: Final = 4
 """A client address has one of so many shares of the connections, unless the settings say more."""
 TRANSFERS_PER_REQUEST: Final = 8
-"""How many bodies and answers under way of one source weigh as much as one request to come."""
+"""A transfer is closed first if one source has this many times as many as requests to come."""
 MAX_UNSENT_BYTES: Final = 64 * 1024 * 1024
 SWEEP_SECONDS: Final = 0.5
 
@@ -45,16 +45,16 @@ class Patience:
 
 
 class Wait(IntEnum):
-    """What a client owes us."""
+    """What a connection waits for its client to do."""
 
     NOTHING = 0
     REQUEST = 1
-    """A request, or the rest of its head: little is lost when the connection is closed."""
+    """To send a request, or the rest of its head: closing the connection loses little."""
     TRANSFER = 2
-    """The rest of a body, or to take an answer."""
+    """To send the rest of a body, or to read a response."""
 
 
-_NOTHING, _REQUEST, _TRANSFER = Wait  # to look a member up takes longer than all else here
+_NOTHING, _REQUEST, _TRANSFER = Wait  # looking up a member costs more than the rest here
 
 
 @dataclass(eq=False, slots=True)
@@ -71,7 +71,7 @@ class Connection:
     goodbye_since: float = 0.0
     idle_since: float = field(default_factory=time.monotonic)
     counted: Wait = _NOTHING
-    """What `Connections` keeps it by."""
+    """What `Connections` has sorted it by."""
     is_open: bool = True
 
     def received(self, now: float) -> bool:
@@ -92,7 +92,7 @@ class Connection:
 
     @property
     def wait(self) -> Wait:
-        """What its client owes us."""
+        """What it waits for its client to do."""
         if self.answer_since or not self.body.is_eof():
             return _TRANSFER
         return _REQUEST if self.head_since or self.idle_since else _NOTHING
@@ -113,12 +113,12 @@ class Connection:
 class Connections:
     """All that are open, `limit` at most, and `of_source` of one IPv4 address or IPv6 /64.
 
-    For a new one, another is closed whose client owes us a request or the rest of its head, of
-    the source that has the most of these; else, or if a source has very many of them, one whose
-    client owes us the rest of a body or takes no answer. So a new one is refused only while all
-    others are worked on. A source that
-    has its share gives up one of its own. Connections are kept by what their clients owe, since
-    looking at all of them for each new one would be an attack in itself.
+    When all are taken, a new connection displaces one that waits for a request or the rest of its
+    head: the oldest of the source that has the most of these. If there is none, or if one source
+    has very many transfers, it displaces one that waits for the rest of a body or for its client
+    to read. So a new connection is refused only while a request of every other one is worked on.
+    A source that has its share loses one of its own. Connections are sorted by what they wait
+    for: a search through all of them for each new one would make attacks cheap.
     """
 
     def __init__(
@@ -203,7 +203,7 @@ class Connections:
             self.sort(connection)
 
     def sort(self, connection: Connection) -> None:
-        """Keep a connection by what its client owes us now."""
+        """Sort a connection by what it waits for now."""
         wait = connection.wait
         if wait is not connection.counted and connection.is_open:
             self._keep(connection, wait)
@@ -216,7 +216,7 @@ class Connections:
         connection.counted = wait
 
     def _displace(self, source: str | None = None) -> bool:
-        """Close one for a new one, of a source if that is given."""
+        """Close one for a new one; with a source, one of its own."""
         for waits in self._by_preference():
             connection = waits.first(source)
             if connection is not None:
@@ -227,10 +227,11 @@ class Connections:
         return False
 
     def _by_preference(self) -> tuple[MostFirst[Connection], ...]:
-        """Those to give way first.
+        """The two kinds, in the order in which they are displaced.
 
-        A transfer is worth more than a connection without a request, but transfers without end
-        of one source must not have the others closed before these can send a request.
+        A transfer is worth more than a connection without a request. But if one source has very
+        many transfers, they are displaced first, or others would be closed before they can send
+        a request.
         """
         requests, transfers = self._waits[_REQUEST], self._waits[_TRANSFER]
         if transfers.most > TRANSFERS_PER_REQUEST * requests.most:

@@ -1,4 +1,4 @@
-"""How much CPU time one request takes of the event loop's thread."""
+"""The CPU time that one request takes."""
 
 from collections.abc import Coroutine, Generator
 from time import thread_time
@@ -37,5 +37,5 @@ class CpuMeter:
             try:
                 value = yield awaited
                 resume = measured.send
-            except BaseException as error:  # noqa: BLE001 - cancellation, too, is the coroutine's
+            except BaseException as error:  # noqa: BLE001 - also cancellation
                 value, resume = error, measured.throw

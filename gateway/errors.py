@@ -165,9 +165,9 @@ class Refusal:
     detail: str
     headers: Mapping[str, str]
     reason: str
-    """The service's own."""
+    """The service's ErrorInfo.reason."""
     metadata: Mapping[str, str]
-    """For programs of ours; it is not for those outside."""
+    """The service's ErrorInfo.metadata; never sent to clients."""
 
     def error(self) -> "RefusedError":
         """A new exception, for one request."""

@@ -16,9 +16,9 @@ from gateway.scim.schema import USER, ResourceType
 MEDIA_TYPE: Final = "application/scim+json"
 MAX_BODY_BYTES: Final = 1024 * 1024
 EAGER_BYTES: Final = 256 * 1024
-"""How much of a response is made before it is sent: what is not longer has a Content-Length."""
+"""A response up to this size is built before it is sent, and has a Content-Length."""
 STREAM_BYTES: Final = 1 * MEBIBYTE
-"""How much memory a response takes at least while it is made and sent in parts."""
+"""The memory that is reserved for a response that is built while it is sent."""
 _PARAMETERS: Final = (
     "filter",
     "attributes",
@@ -84,7 +84,7 @@ class Exchange:
     refused: list[RefusedPart] = field(default_factory=list)
     """What was refused of a request that was answered."""
     count_more: Callable[[int], None] = lambda _: None
-    """Tells how many requests it brings besides itself."""
+    """Charges further requests that came inside this one."""
     body_bytes: int = 0
     """The size of the whole request's body."""
     offload: Offload = inline
@@ -138,10 +138,10 @@ class Answer:
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     rest: AsyncGenerator[bytes, None] | None = None
-    """What follows the body, made while it is sent (`gateway.streaming`)."""
+    """What follows the body, built while it is sent (`gateway.streaming`)."""
 
-    def at_clients_pace(self) -> "Answer":
-        """The same answer, to be sent in parts so that its memory stays counted meanwhile."""
+    def streamed(self) -> "Answer":
+        """The same answer, sent in parts if it is large: its memory stays counted meanwhile."""
         if self.rest is not None or len(self.body) <= EAGER_BYTES:
             return self
         headers = {**self.headers, "Content-Length": str(len(self.body))}
@@ -191,10 +191,10 @@ async def streamed_answer(
     headers: Mapping[str, str],
     status: int = 200,
 ) -> Answer:
-    """A document in parts: made at once while it is small, else while it is sent.
+    """A document in parts: a small one is built at once, a large one while it is sent.
 
-    Refuses whatever is refused of the first EAGER_BYTES, and TurnedAwayError (503) when there is no
-    memory for the rest.
+    Raises what the first EAGER_BYTES raise, and TurnedAwayError (503) when there is no memory for
+    the rest.
     """
     if exchange.omits_body:
         await parts.aclose()

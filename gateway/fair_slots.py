@@ -1,4 +1,4 @@
-"""Slots that are shared fairly by the networks that ask for them."""
+"""Slots that are shared fairly between the networks that requests come from."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ class FairSlots:
 
     A free slot goes to the site that has the fewest, and within a site to the host that has
     the fewest: an IPv6 /48 cannot take more than its share by using many /64 networks, and one
-    of these cannot keep out the others of its /48. A caller waits for WAIT_SECONDS of
-    `chassis.places` at most at each level; `refusal` makes what is raised after that.
+    of these cannot keep out the others of its /48. At each level a caller waits for at most the
+    WAIT_SECONDS of `chassis.places`; `refusal` makes the exception that is raised then.
     """
 
     def __init__(

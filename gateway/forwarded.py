@@ -27,9 +27,9 @@ def behind(app: web.Application, proxies: int) -> None:
 
 
 def entry_from_end(lines: Sequence[str], place: int) -> str:
-    """The entry of a list in headers that is so far from its end; empty when there are fewer.
+    """The entry at a place, counted from the end of a list in headers; empty if it is shorter.
 
-    Clients may send hundreds of thousands of entries; none before that one is looked at.
+    Clients may send hundreds of thousands of entries; those before that one are not read.
     """
     for line in reversed(lines):
         entries = line.rsplit(",", place)
@@ -40,7 +40,7 @@ def entry_from_end(lines: Sequence[str], place: int) -> str:
 
 
 def _is_address(text: str) -> bool:
-    if "%" in text:  # a zone of IPv6 can be of any length, and is a name of another machine's
+    if "%" in text:  # an IPv6 zone can be of any length, and means nothing outside its machine
         return False
     try:
         ip_address(text)

@@ -13,7 +13,7 @@ from gateway.turned_away import full
 
 MEMBERS_PAGE: Final = 1_000
 NAMED_MEMBERS_PAGE: Final = 500
-"""With names that are as long as can be, half a MiB."""
+"""Half a MiB with the longest names that are allowed."""
 PAGES_AT_ONCE: Final = 4
 """How many further pages of members are read at once, half of them for one organization: reading
 and converting one is the work of a few requests."""

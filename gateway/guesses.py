@@ -113,9 +113,9 @@ class Guesses:
         _remember(self._known, question.digest, KNOWN)
 
     def refused(self, question: Question, refusal: Refusal) -> ScimError:
-        """There was another answer: what the client is told, 429 if too many were guessed.
+        """There was another answer: the error to raise, 429 if too many were guessed.
 
-        What is remembered is the refusal itself: who sends the token again is told it.
+        The refusal is remembered, not this error: the same token sent again gets the refusal.
         """
         if refusal.status != 401:
             self.given_up(question)

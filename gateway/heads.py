@@ -5,11 +5,11 @@ from typing import Final
 from chassis.metrics import Metrics
 
 MAX_HEAD_BYTES: Final = 64 * 1024
-"""Of a request line and its header fields, before more is read; the edge takes 60 KiB."""
+"""Of a request line and its header fields; no more of them is read. The edge takes 60 KiB."""
 HELD_BYTES: Final = 16 * 1024 * 1024
-"""Of all larger heads at once, half of it from one source; parsed they take three times as much."""
+"""Of all heads over SMALL_BYTES, half of it from one source; parsed they take thrice as much."""
 SMALL_BYTES: Final = 4 * 1024
-"""Smaller heads are always let in: those of all connections together take 8 MiB."""
+"""Smaller heads are always accepted: those of all connections together take 8 MiB."""
 
 TOO_LARGE: Final = 431
 FULL: Final = 503
@@ -20,8 +20,8 @@ _END: Final = b"\r\n\r\n"
 class Heads:
     """The bytes of heads over SMALL_BYTES, from their first byte until they are answered.
 
-    A request waits for its answer with its head in memory, and everybody can send heads: what
-    bounds their number, connections and slots, does not bound their bytes.
+    A request keeps its head in memory until it is answered, and anybody can send one. The limits
+    on connections and slots bound the number of heads, but not their bytes.
     """
 
     def __init__(self, limit: int = HELD_BYTES) -> None:
@@ -31,7 +31,7 @@ class Heads:
         self.refused = 0
 
     def observe(self, metrics: Metrics) -> None:
-        """Let the metrics tell of them."""
+        """Publish the metrics."""
         metrics.gauge("request_head_bytes", "Bytes of larger heads in memory.", lambda: self.held)
         metrics.count(
             "request_heads_refused",
@@ -70,11 +70,11 @@ class Head:
         self._held = 0
         self._end_of_last = b""
 
-    def comes(self, data: bytes) -> int:
-        """Count bytes that are no body; the status to refuse them with, 0 if they are taken.
+    def receive(self, data: bytes) -> int:
+        """Count bytes that belong to no body; the status of the refusal, or 0.
 
-        What is read at once is not refused as too large: the parser may know better what is
-        wrong with it, and a head that ends there has its end.
+        Bytes that were read in one piece are not refused as too large: the parser may have a
+        better reason to refuse them, and the head may end in them.
         """
         if self._size > MAX_HEAD_BYTES:
             self._heads.refused += 1
@@ -86,12 +86,12 @@ class Head:
         return self._hold()
 
     def pipelined(self, data: bytes) -> int:
-        """Count bytes in which several requests came."""
+        """Count bytes that hold several requests; the status of the refusal, or 0."""
         self._size = max(self._size, len(data))
         return self._hold() if self._size > SMALL_BYTES else 0
 
-    def leave(self) -> None:
-        """All requests that came are answered, or the connection has ended."""
+    def release(self) -> None:
+        """Count nothing: all requests are answered, or the connection has ended."""
         self._size = 0
         if self._held:
             self._heads.release(self._source, self._held)

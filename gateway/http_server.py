@@ -187,7 +187,7 @@ class _Protocol(web.RequestHandler):
         """The client has gone, or was cut off."""
         if self._connection is not None:
             self._open.forget(self._connection)
-        self._head.leave()
+        self._head.release()
         self.came()
         super().connection_lost(exc)
 
@@ -199,7 +199,7 @@ class _Protocol(web.RequestHandler):
             if self._turned_away(self._connection, data):
                 return
             self._open.received(self._connection)
-            if not self._in_body(self._connection) and (status := self._head.comes(data)):
+            if not self._in_body(self._connection) and (status := self._head.receive(data)):
                 self._refuse_head(self._connection, status)
                 return
         super().data_received(data)
@@ -284,7 +284,7 @@ class _Protocol(web.RequestHandler):
             self._connection.answered(self._open.now())
             self._open.sort(self._connection)
             if not self._messages:
-                self._head.leave()
+                self._head.release()
             if self._visitor is not None and response.keep_alive:
                 self._visitor.answered()
                 self._settle(self._connection)
@@ -315,6 +315,10 @@ class _Protocol(web.RequestHandler):
 
 _TOO_MANY: Final = as_http(full(), Connection="close")
 _TOO_LARGE: Final = as_http(
-    ScimError(TOO_LARGE, None, f"The request has more than {MAX_HEAD_BYTES} bytes of headers."),
+    ScimError(
+        TOO_LARGE,
+        None,
+        f"The request has more than {MAX_HEAD_BYTES} bytes of headers; send fewer or shorter ones.",
+    ),
     Connection="close",
 )

@@ -1,4 +1,4 @@
-"""A collection that gives up what belongs to the name that has the most."""
+"""Items by name, of which the name with the most gives up one first."""
 
 from typing import Generic, TypeVar
 

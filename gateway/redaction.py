@@ -24,7 +24,7 @@ DETAIL_CHARACTERS: Final = 4_000
 HIDDEN: Final = "not kept"
 
 _MAX_MEMBERS: Final = 1_000
-"""An object with more members is no resource and no operation; it is not kept."""
+"""An object with more members cannot be a resource or an operation; it is not kept."""
 _PASSWORD: Final = "password"  # noqa: S105 - the name of the attribute
 _UTF8_BYTES: Final = 4
 """How many bytes a character has at most."""
@@ -39,8 +39,8 @@ _OTHER_SPELLINGS: Final = tuple(each.encode() for each in "ſßẞ")
 def body_text(body: bytes, document: Mapping[str, Any] | None) -> str:
     """The beginning of a body: as it was sent, or as JSON without the passwords in it.
 
-    `document` is what the body says; with None, for a body that could not be read, a text that
-    may hold a password is not kept.
+    `document` is the parsed body, None if it could not be parsed; then a text that may hold a
+    password is not kept.
     """
     # JSON has no NUL. A client that sends UTF-16 would hide names between them.
     body = body.translate(None, b"\0") if b"\0" in body else body
@@ -65,7 +65,7 @@ def target_text(target: str) -> str:
 
 
 def detail_text(detail: str) -> str:
-    """What the client was told; it may quote a value, which is not kept if it is a password's."""
+    """The `detail` that the client got, unless it names a password, whose value it may quote."""
     kept = clean(detail[:DETAIL_CHARACTERS], DETAIL_CHARACTERS)
     return HIDDEN if _mentions_password(kept) else kept
 

@@ -35,7 +35,7 @@ KEY_SECONDS: Final = 60.0
 """How often at most a key that no longer works is noted."""
 KEYS: Final = 10_000
 TRIES: Final = 5
-"""How often an entry is tried that fails for no known reason."""
+"""How often an entry is sent that fails with an unexpected error."""
 _AWAY: Final = (
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.DEADLINE_EXCEEDED,  # perhaps it was kept: it has its id, and is kept once
@@ -112,13 +112,13 @@ class RefusalLog:
         except Exception as error:
             if len(batch) > 1:
                 return await self._record_each(batch)
-            if not self._is_tried_out(batch[0]):
+            if not self._is_last_try(batch[0]):
                 raise
             self._log.warning("refusal not kept", cause=type(error).__name__, tries=TRIES)
         return ()
 
-    def _is_tried_out(self, entry: Entry[pb.Activity]) -> bool:
-        """Whether an entry failed so often for no known reason that it is dropped."""
+    def _is_last_try(self, entry: Entry[pb.Activity]) -> bool:
+        """Count an unexpected failure; whether it was the last try, and the entry is dropped."""
         if len(self._tries) >= WAITING:  # most of them are sent by now, or were dropped
             self._tries.clear()
         report_id = entry.item.report_id

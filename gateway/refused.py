@@ -16,9 +16,9 @@ from gateway.scim.errors import ScimError
 WRITES: Final = ("POST", "PUT", "PATCH", "DELETE")
 NAME_BYTES: Final = 1_024
 PARSED_BYTES: Final = 32 * 1024
-"""Of a body that the route did not parse: to parse a larger one here would keep others waiting."""
+"""The largest body that is parsed here when the route did not: a larger one would delay others."""
 MAX_CHANGES: Final = 1_000
-"""How many of the changes in a request are looked at to tell what it was about."""
+"""How many of the changes in a request are read to find out its action."""
 
 _ENDED_KEYS: Final = ("KEY_EXPIRED", "KEY_REVOKED", "INTEGRATION_INACTIVE")
 _ACTIONS: Final[Mapping[tuple[str, str], "pb.Activity.Action"]] = {
@@ -33,7 +33,7 @@ _ACTIONS: Final[Mapping[tuple[str, str], "pb.Activity.Action"]] = {
 }
 _NAMES: Final = ("username", "displayname")
 _WORD_CHARACTERS: Final = 100
-"""Of a name, operation or path that is compared to ours, of which none is longer."""
+"""How much of a name, operation or path is compared with the known ones, which are shorter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Refused:
     client_address: str
     error: ScimError
     document: Mapping[str, Any] | None = None
-    """What the body says, if the route has parsed it."""
+    """The parsed body, if the route has parsed it."""
 
     @property
     def reason(self) -> str:
@@ -116,9 +116,10 @@ def _entry(refused: Refused, **fields: Any) -> pb.Activity:  # noqa: ANN401
 
 
 def _document(refused: Refused) -> Mapping[str, Any] | None:
-    """What the body says; None where it is none that the routes would read, or a large one.
+    """The parsed body; None if the routes would refuse to parse it, or if it is large.
 
-    A member that is given twice is none of these: a parser keeps only one of the two.
+    The routes also refuse an object with two members of one name: a parser keeps only one of
+    them.
     """
     if refused.document is not None or len(refused.body) > PARSED_BYTES:
         return refused.document
@@ -141,7 +142,7 @@ def _name(document: Mapping[str, Any]) -> str:
 
 
 def _word(value: object) -> str:
-    """A short text in lower case, to be compared; of any other value only a boolean has one."""
+    """The beginning of a text or boolean in lower case, to be compared; empty for other values."""
     if isinstance(value, bool):
         return str(value).lower()
     return value[:_WORD_CHARACTERS].lower() if isinstance(value, str) else ""

@@ -32,10 +32,9 @@ class _Waiter:
 class ResponseMemory:
     """Limits the bytes that large responses of all organizations take: one has half at most.
 
-    A response that nobody needs to reserve for, such as a small resource, is not counted here. An
-    organization with FLOOR_BYTES or less may take them from an extra quarter when everything is
-    reserved. A reservation that does not fit waits up to `wait_seconds`; freed memory goes to the
-    organization that has the least.
+    Small responses reserve nothing and are not counted. An organization with FLOOR_BYTES or less
+    may take them from an extra quarter when everything is reserved. A reservation that does not
+    fit waits up to `wait_seconds`; freed memory goes to the organization that has the least.
     """
 
     def __init__(
@@ -84,7 +83,7 @@ class ResponseMemory:
             raise
 
     def give_back(self, name: str, size: int) -> None:
-        """Free bytes for whoever waits."""
+        """Free bytes, and grant them to those that wait."""
         self.reserved -= size
         self._reserved_by[name] -= size
         if not self._reserved_by[name]:

@@ -57,7 +57,7 @@ class Settings:
     """How many requests of SCIM are under way at once."""
     max_connections: int = MAX_CONNECTIONS
     address_connections: int = MAX_CONNECTIONS // SHARES
-    """How many of these one address may have; behind proxies of ours, all."""
+    """How many of these one address may have; behind our own proxies, all."""
     unknown_keys: int = UNKNOWN_KEYS
     """How many different keys that do not exist an address may send in a row."""
     pages: PageLimits = PAGES

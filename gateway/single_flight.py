@@ -1,4 +1,4 @@
-"""Concurrent calls for the same thing share one call."""
+"""Concurrent calls with the same key share one call."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Hashable
@@ -43,5 +43,5 @@ class SingleFlight(Generic[Key, Value]):
 async def _outcome(function: Callable[[], Coroutine[Any, Any, Value]]) -> Value | _Failed:
     try:
         return await function()
-    except Exception as error:  # noqa: BLE001 - each caller has to be told
+    except Exception as error:  # noqa: BLE001 - it is raised for each caller
         return _Failed(error)

@@ -1,4 +1,4 @@
-"""Responses that are made while they are sent: at the client's pace, and for a limited time."""
+"""Responses that are built while they are sent, as fast as the client reads, in limited time."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -12,8 +12,10 @@ from gateway.exchange import Answer
 from gateway.scim.errors import ScimError
 
 STREAM_SECONDS: Final = 60.0
-"""For all of a response after its first part, so that a slow client does not keep its memory. The
-edge ends every request after 75 seconds."""
+"""The time for all of a response after its first part: a slow client must not keep memory.
+
+The edge ends every request after 75 seconds.
+"""
 WRITE_BYTES: Final = 64 * 1024
 """How much is written at once; aiohttp then waits while the client has more than that to take."""
 BROKEN_OFF: Final = web.ResponseKey("broken_off", str)
@@ -29,7 +31,7 @@ async def send(
     """Send an answer in parts.
 
     When a later part fails, the time is over or the client leaves, the connection is aborted, so
-    that nobody takes what came for the whole document; BROKEN_OFF then says why. An unexpected
+    that no client takes a part for the whole document; BROKEN_OFF then says why. An unexpected
     exception is raised once the connection is aborted.
     """
     parts = _parts(answer)

@@ -16,7 +16,7 @@ from keysvc.keys import Key
 
 WRITE_SECONDS: Final = 0.5
 TRIES: Final = 5
-"""How often a use is tried that fails for no known reason."""
+"""How often a use is written that fails with an unexpected error."""
 
 _Whose: TypeAlias = tuple[UUID, UUID]
 """The ids of an organization and of its key."""
@@ -43,7 +43,7 @@ class KeyUses:
         self.dropped = 0
 
     def observe(self, metrics: Metrics) -> None:
-        """Let the metrics tell what could not be written."""
+        """Publish how many could not be written."""
         metrics.count(
             "key_uses_dropped", "Uses of keys that could not be written.", lambda: self.dropped
         )
@@ -56,9 +56,9 @@ class KeyUses:
     async def write(self, drained: asyncio.Event) -> None:
         """Write what is noted, until no more requests come; then the rest, and end.
 
-        A use that cannot be written for another reason than an absent database is tried again,
-        TRIES times in all, and then dropped. What went wrong is raised after the other uses are
-        written, and the next call goes on.
+        A use whose write fails with an unexpected error is tried TRIES times in all and then
+        dropped. The errors are raised after the other uses are written, and the next call goes
+        on. Without the database all uses are kept.
         """
         while not await wait(drained, WRITE_SECONDS):
             await self._write_noted()
@@ -76,13 +76,13 @@ class KeyUses:
                 break
             except Exception as error:  # noqa: BLE001 - it is raised below
                 faults.append(error)
-                if not self._is_tried_out(whose):
+                if not self._is_last_try(whose):
                     continue
             self._forget(whose, use)
         if faults:
             raise ExceptionGroup("uses of keys not written", faults)
 
-    def _is_tried_out(self, whose: _Whose) -> bool:
+    def _is_last_try(self, whose: _Whose) -> bool:
         self._tries[whose] += 1
         if self._tries[whose] < TRIES:
             return False

@@ -193,7 +193,7 @@ class ChangeFeed:
             self._lag = 0.0
 
     async def end(self, stop: asyncio.Event) -> None:
-        """Let the streams end, and `follow`, once told to stop."""
+        """End the streams and `follow` once `stop` is set."""
         await stop.wait()
         self._ended = True
         self._bell.wake()

@@ -21,7 +21,7 @@ STREAM_SECONDS: Final = {
     f"/cloudacademy.users.v1.ChangeService/{method}": SNAPSHOT_SECONDS
     for method in ("ReadSnapshot", "ReadFullSnapshot")
 }
-"""Limits of streams, by method. Whoever sends the messages keeps them (`chassis.envelope`)."""
+"""The time limits of streams by method, which `chassis.envelope` enforces."""
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Piece: TypeAlias = dict[str, Any]

@@ -27,8 +27,8 @@ async def trim(
 ) -> None:
     """Trim each of the things every minute, until told to stop.
 
-    Every replica does; a time that fails is made up for by the next one. An unexpected error of
-    one thing is raised once all others are trimmed.
+    Every replica does, and repeats a minute later what failed. An unexpected error of one thing
+    is raised once all others are trimmed.
     """
     while not await wait(stop, every_seconds):
         faults: list[Exception] = []

@@ -46,7 +46,7 @@ def parsed(body: bytes) -> Mapping[str, str]:
 
 
 def check_escapes(body: bytes, limit: int) -> None:
-    """Refuse (ValueError) a form with more escapes than any of ours has, before they are read."""
+    """Refuse (ValueError) a form with more escapes than our forms have, before it is decoded."""
     if body.count(b"%") > limit:
         raise ValueError("The form has too many percent-escapes.")
 

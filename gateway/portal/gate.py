@@ -51,7 +51,7 @@ class Visitor:
 
     @property
     def sharer(self) -> str:
-        """For whom slots and memory are counted, which a /48 must not have for each /64."""
+        """The name that slots and memory are counted by: an IPv6 /48 has no share for each /64."""
         return self.site or self.name
 
 

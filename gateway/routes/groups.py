@@ -34,16 +34,16 @@ from gateway.scim.schema import GROUP
 from gateway.turned_away import TurnedAwayError
 
 EVERYTHING: Final = projection.parse(GROUP, "members.value,members.type,members.display", None)
-"""What a PATCH may ask of members whom it has to read."""
+"""The attributes of members that a PATCH may depend on."""
 MAX_ANSWERED_MEMBERS: Final = 20
 """How many members a group has at most that a PATCH answers with."""
 MAX_PATCHED_MEMBERS: Final = 10_000
-"""How many members a group has at most for a PATCH that has to read them."""
+"""A PATCH that depends on all members takes groups of up to this many."""
 PATCH_MEMORY: Final = 16 * MEBIBYTE
-"""For so many, with their names."""
+"""Memory for this many members with their names."""
 SMALL_LIST: Final = 100
 GROUP_MEMORY: Final = 8 * 1024
-"""For a group of a longer list, whose texts are as long as can be."""
+"""Memory for each group of a longer list, with the longest texts that are allowed."""
 
 
 class Groups:

@@ -44,7 +44,7 @@ class Found:
     count: int
     """How many resources these are."""
     json: bytes | AsyncGenerator[bytes, None]
-    """The resources as JSON with commas between them; many are made as they are sent."""
+    """The resources as JSON with commas between them; many are built while they are sent."""
     total: int
     next_page_token: str
 

@@ -26,7 +26,7 @@ from gateway.wire_extension import is_own
 LIST_BYTES: Final = 1 * MEBIBYTE
 """How large the message of a list may be: with large users a page holds fewer than were asked."""
 MEMORY_PER_BYTE: Final = 10
-"""Bytes of memory for each byte of a user: received, parsed, as values and as JSON."""
+"""Bytes of memory for each byte of a user, counting the message, its values and the JSON."""
 
 
 class Users:
@@ -273,7 +273,7 @@ def _answer(
 def _json(
     exchange: Exchange, view: projection.Projection, users: Sequence[pb.User]
 ) -> bytes | AsyncGenerator[bytes, None]:
-    """Users as JSON with commas between them; a single one is made at once."""
+    """Users as JSON with commas between them; a single one is built at once."""
     if len(users) <= 1:
         return b"".join(dumps(view.apply(_document(exchange, user))) for user in users)
     return _many_json(exchange, view, users)

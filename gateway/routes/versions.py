@@ -69,7 +69,7 @@ def changed() -> ScimError:
 
 
 class UnreturnedError(ScimError):
-    """A change that was made, for whose resource there is no memory."""
+    """A change was made, but there is no memory to return the resource."""
 
     def __init__(self) -> None:
         super().__init__(

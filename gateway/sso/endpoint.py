@@ -47,7 +47,7 @@ class Route:
     view: View
     form: Form | None = None
     before_form: Callable[[Step], object] | None = None
-    """Refuses (SignInError) a request by its headers, so that nobody waits for its body."""
+    """Refuses (SignInError) a request by its headers, before its body is read."""
 
 
 class Endpoint:
