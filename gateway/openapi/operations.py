@@ -154,7 +154,12 @@ def _of_resources(one: ResourceType) -> Iterator[tuple[tuple[str, str], Operatio
 
 
 def _change(one: ResourceType, verb: str, summary: str, request: str) -> Operation:
-    large = {204: {"description": "Done; the group has too many members to be answered with."}}
+    large = {
+        ("patch", "Group"): "Done; the group has too many members to be answered with.",
+        ("patch", "User"): "Done; the user is in too many groups to be answered with.",
+        ("replace", "User"): "Done; the user is in too many groups to be answered with.",
+    }
+    description = large.get((verb, one.name))
     return Operation(
         f"{verb}{one.name}",
         f"{verb.capitalize()} a {one.name}. {summary}",
@@ -165,7 +170,7 @@ def _change(one: ResourceType, verb: str, summary: str, request: str) -> Operati
         ("id", *VIEW, "If-Match"),
         headers=("Location", "ETag"),
         refusals=(*_UNREAD, 404, 409, 412),
-        more=large if (verb, one.name) == ("patch", "Group") else {},
+        more={} if description is None else {204: {"description": description}},
     )
 
 

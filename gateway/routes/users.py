@@ -169,9 +169,15 @@ class Users:
     async def _changed(
         self, exchange: Exchange, view: projection.Projection, updated: pb.UpdateUserResponse
     ) -> Answer:
-        """The answer to a change, for which a large user is read once more."""
+        """The answer to a change, for which a large user is read once more.
+
+        A user that never fits into memory is left out (204): the change was made, so a refusal
+        would be wrong.
+        """
         user = updated.user
         if updated.omitted_bytes and not exchange.omits_body:
+            if _never_fits(exchange, updated.omitted_bytes):
+                return Answer(204, headers={"ETag": wire.etag_header(user.etag)})
             request = _get_request(exchange, _user_view(view))
             response = pb.GetUserResponse(user=user, omitted_bytes=updated.omitted_bytes)
             try:
@@ -237,13 +243,18 @@ async def _reserve(exchange: Exchange, size: int) -> None:
 
     Refuses (400 tooMany) what never fits: no user is that large without its groups.
     """
-    memory = exchange.memory
-    if size * MEMORY_PER_BYTE > memory.largest:
+    if _never_fits(exchange, size):
         raise too_many(
             f"This user has {size} bytes, most of them for groups. Ask with "
             "excludedAttributes=groups."
         )
+    memory = exchange.memory
     await memory.grow(max(0, size * MEMORY_PER_BYTE - memory.size))
+
+
+def _never_fits(exchange: Exchange, size: int) -> bool:
+    """Whether a user of so many bytes takes more memory than can be reserved at all."""
+    return size * MEMORY_PER_BYTE > exchange.memory.largest
 
 
 def _user_view(view: projection.Projection) -> pb.UserView:
