@@ -200,12 +200,16 @@ async def streamed_answer(
         await parts.aclose()
         return Answer(status, headers=headers)
     made, size = [], 0
-    async for part in parts:
-        made.append(part)
-        size += len(part)
-        if size > EAGER_BYTES:
-            await exchange.memory.grow(max(0, STREAM_BYTES - exchange.memory.size))
-            return Answer(status, b"".join(made), headers, parts)
+    try:
+        async for part in parts:
+            made.append(part)
+            size += len(part)
+            if size > EAGER_BYTES:
+                await exchange.memory.grow(max(0, STREAM_BYTES - exchange.memory.size))
+                return Answer(status, b"".join(made), headers, parts)
+    except BaseException:
+        await parts.aclose()
+        raise
     return Answer(status, b"".join(made), headers)
 
 
