@@ -329,7 +329,7 @@ async def test_slow_bodies_and_readers_give_way_when_nobody_else_does(begun: byt
             client.close()
 
 
-async def test_many_slow_bodies_of_an_address_give_way_before_others_idle_connections():
+async def test_many_slow_bodies_of_one_address_are_closed_before_idle_others():
     async with serving(LONG, limit=10) as server:
         idle, _kept = await connect(server, "127.0.0.2")
         slow = [await begin(server, "127.0.0.3", BODY) for _ in range(9)]
@@ -339,7 +339,7 @@ async def test_many_slow_bodies_of_an_address_give_way_before_others_idle_connec
         assert not idle.at_eof()
 
 
-async def test_an_address_has_its_share_of_the_connections_and_others_have_theirs():
+async def test_one_address_has_only_its_share_of_the_connections():
     async with serving(LONG, limit=8, of_source=2) as server:
         for _ in range(2):
             await begin(server, "127.0.0.1", SLOW)

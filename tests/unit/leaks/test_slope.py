@@ -50,7 +50,7 @@ def test_too_few_values_say_nothing(points: list[Point]):
     assert slope(points) == Slope(0.0, inf)
 
 
-def test_a_leak_is_reported_once_the_warm_up_is_over_and_what_fills_a_cache_is_not():
+def test_growth_after_the_warm_up_is_a_leak_and_a_filling_cache_is_none():
     samples = Samples()
     for at in range(0, HOUR, 5):
         cache = min(at, 600) / 10

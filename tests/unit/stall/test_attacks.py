@@ -48,7 +48,7 @@ def test_a_route_is_attacked_with_and_without_a_key_at_a_whole_path(route: Route
         assert "{" not in sent.target.partition("?")[0]
 
 
-def test_a_form_has_its_token_unless_it_would_end_what_the_attacks_go_on_with():
+def test_forms_have_a_token_except_where_they_would_end_the_session():
     harmful = Route(Kind.PAGE, "POST", f"{sso.SSO}deactivate")
     bodies = {
         route: [each.make(4_096).body for each in attacks(route, ATTACKER) if each.has_key]
