@@ -14,6 +14,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from gateway import wire, wire_group
 from gateway.exchange import (
+    STREAM_BYTES,
     Answer,
     Exchange,
     resource_answer,
@@ -37,6 +38,8 @@ EVERYTHING: Final = projection.parse(GROUP, "members.value,members.type,members.
 """The attributes of members that a PATCH may depend on."""
 MAX_ANSWERED_MEMBERS: Final = 20
 """How many members a group has at most that a PATCH answers with."""
+SMALL_ANSWER: Final = 100
+"""A change of up to so many members is answered without reserving memory before it."""
 MAX_PATCHED_MEMBERS: Final = 10_000
 """A PATCH that depends on all members takes groups of up to this many."""
 PATCH_MEMORY: Final = 16 * MEBIBYTE
@@ -58,6 +61,7 @@ class Groups:
         """POST /Groups (section 3.3)."""
         view = _projection(exchange)
         document = await exchange.parsed(partial(resource.read, GROUP))
+        await _reserve_answer(exchange, view, document)
         created = await self._client.create(
             pb.CreateGroupRequest(
                 organization_id=exchange.organization_id,
@@ -103,6 +107,7 @@ class Groups:
         view = _projection(exchange)
         document = await exchange.parsed(partial(resource.read, GROUP))
         members = _exactly(document)
+        await _reserve_answer(exchange, view, document)
         updated = await self._update(
             exchange,
             wire_group.to_group(document),
@@ -308,6 +313,18 @@ class Groups:
                     yield before + dumps(members)[1:-1]
                     before, after = b",", b"]}"
         yield after
+
+
+async def _reserve_answer(
+    exchange: Exchange, view: projection.Projection, document: wire.Resource
+) -> None:
+    """Reserve the memory to answer a change with a large group, before the change is made.
+
+    A refusal after it would lead a client to create the group twice.
+    """
+    is_large = len(document.get("members", ())) > SMALL_ANSWER
+    if is_large and view.includes("members") and not exchange.omits_body:
+        await exchange.memory.grow(STREAM_BYTES)
 
 
 def _shown(exchange: Exchange, view: projection.Projection, group: pb.Group) -> bytes:
