@@ -30,7 +30,7 @@ class PeerSlots:
         self._limits = limits
         self._hosts: Counter[str] = Counter()
         self._connections: Counter[str] = Counter()
-        self.taken = 0
+        self._taken = 0
 
     @contextmanager
     def slot(self, peer: str) -> Iterator[None]:
@@ -40,7 +40,7 @@ class PeerSlots:
         """
         host = host_of(peer)
         if (
-            self.taken >= self._limits.total
+            self._taken >= self._limits.total
             or self._hosts[host] >= self._limits.host
             or self._connections[peer] >= self._limits.connection
         ):
@@ -52,7 +52,7 @@ class PeerSlots:
             self._count(host, peer, -1)
 
     def _count(self, host: str, peer: str, number: int) -> None:
-        self.taken += number
+        self._taken += number
         for counts, name in ((self._hosts, host), (self._connections, peer)):
             counts[name] += number
             if not counts[name]:
