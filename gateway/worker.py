@@ -62,7 +62,11 @@ class Worker:
             loop.call_soon_threadsafe(self._slots.give_back, organization_id)
 
         future.add_done_callback(release)
-        return await asyncio.wrap_future(future)
+        try:
+            return await asyncio.wrap_future(future)
+        finally:
+            # They hold the exception whose traceback holds this frame: a cycle.
+            del future, function
 
     def close(self) -> None:
         """Take nothing more."""

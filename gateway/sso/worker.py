@@ -34,7 +34,11 @@ class Worker:
         loop = asyncio.get_running_loop()
         future = self._threads.submit(function, *arguments, **named)
         future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._leave))
-        return await asyncio.wrap_future(future)
+        try:
+            return await asyncio.wrap_future(future)
+        finally:
+            # It holds the exception whose traceback holds this frame: a cycle.
+            del future
 
     def close(self) -> None:
         """Take nothing more."""

@@ -1,7 +1,10 @@
 """The worker thread for long computations."""
 
 import asyncio
+import contextlib
+import gc
 import threading
+import weakref
 from collections.abc import Iterator
 
 import pytest
@@ -123,3 +126,29 @@ async def test_the_event_loop_turns_while_a_computation_goes_on(worker: Worker):
     turned.set()
 
     assert await running
+
+
+async def test_a_refused_computation_leaves_nothing_for_the_garbage_collector(worker: Worker):
+    class Document:
+        """What a computation holds."""
+
+    async def refused_computation() -> "weakref.ref[Document]":
+        document = Document()
+
+        def refuse() -> None:
+            raise invalid_value(f"no {document}")
+
+        async def request() -> None:
+            await worker.run("acme", refuse, CpuMeter())
+
+        with contextlib.suppress(ScimError):
+            await CpuMeter().measure(request())
+        return weakref.ref(document)
+
+    gc.disable()
+    try:
+        left = await refused_computation()
+        await worker.run("acme", lambda: None, CpuMeter())  # the thread keeps its last one
+        assert left() is None
+    finally:
+        gc.enable()
