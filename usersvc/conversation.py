@@ -79,6 +79,7 @@ class Conversation:
     async def _read(self, requests: AsyncIterator[batch_pb2.ConverseRequest]) -> None:
         try:
             async for message in requests:
+                _check_size(message)
                 for call in message.calls:
                     self._begin(call)
                 for number in message.given_up:
@@ -158,6 +159,13 @@ class Conversation:
                 count = _fitting(waiting)
                 yield batch_pb2.ConverseResponse(outcomes=waiting[:count])
                 waiting = waiting[count:]
+
+
+def _check_size(message: batch_pb2.ConverseRequest) -> None:
+    """Refuse more calls in one message than a caller has under way: each becomes a task."""
+    for field, count in (("calls", len(message.calls)), ("given_up", len(message.given_up))):
+        if count > MAX_UNDER_WAY:
+            raise InvalidField(field, f"are more than {MAX_UNDER_WAY}")
 
 
 def _fitting(outcomes: list[batch_pb2.Outcome]) -> int:

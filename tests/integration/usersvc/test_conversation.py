@@ -31,7 +31,7 @@ from gateway.coalescing import CROWD, STREAMS, Coalescer
 from gateway.conversation import FEW_CALLS, MAX_CALLS
 from tests.integration.usersvc.user_calls import ACME, NOBODY, create, get, invalid_field
 from usersvc.batch_servicer import CARRIERS, BatchServicer
-from usersvc.conversation import Conversation
+from usersvc.conversation import MAX_UNDER_WAY, Conversation
 from usersvc.list_store import Lists
 from usersvc.schema_store import SchemaStore
 from usersvc.user_store import UserStore
@@ -225,6 +225,24 @@ async def test_a_number_that_is_in_use_ends_the_stream_with_a_reason(region: Reg
         await stream.write(pb.ConverseRequest(calls=[reading(1, ann.id), reading(1, ann.id)]))
         while await stream.read() is not grpc.aio.EOF:
             pass
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ("calls", pb.ConverseRequest(calls=[pb.Call(number=n) for n in range(MAX_UNDER_WAY + 1)])),
+        ("given_up", pb.ConverseRequest(given_up=range(MAX_UNDER_WAY + 1))),
+    ],
+)
+async def test_a_message_of_too_many_calls_is_refused_and_none_begins(
+    region: Region, field: str, message: pb.ConverseRequest
+):
+    stream = region.batch.Converse()
+    with invalid_field(field):
+        await stream.write(message)
+        while await stream.read() is not grpc.aio.EOF:
+            pass
+    assert [line["outcome"] for line in region.lines] == ["INVALID_FIELD"]
 
 
 async def test_one_who_does_not_read_is_not_read_either(region: Region, db):
