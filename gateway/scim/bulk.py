@@ -10,6 +10,8 @@ from gateway.scim.resource import check_schemas, lower_keys
 
 BULK_RESPONSE_URN: Final = "urn:ietf:params:scim:api:messages:2.0:BulkResponse"
 MAX_OPERATIONS: Final = 1000
+MAX_PATH: Final = 2_048
+"""The characters of an operation's path; `/Users/` with an id of 1,024 bytes has fewer."""
 
 _METHODS: Final = ("POST", "PUT", "PATCH", "DELETE")
 _ENDPOINT: Final = "bulk"
@@ -124,7 +126,9 @@ def _operation(document: object) -> Operation:
 def _told(members: Mapping[str, Any], name: str) -> str:
     """What a refused operation says of itself, for the client to know it again."""
     value = members.get(name)
-    return value if isinstance(value, str) and value.isprintable() else ""
+    if not isinstance(value, str) or len(value) > MAX_PATH or not value.isprintable():
+        return ""
+    return value
 
 
 def _read(members: Mapping[str, Any]) -> Operation:
@@ -154,6 +158,11 @@ def _read(members: Mapping[str, Any]) -> Operation:
 
 
 def _check_path(path: str) -> None:
+    if len(path) > MAX_PATH:
+        raise invalid_value(
+            f"The path of an operation is {len(path)} characters long: {shown(path)}; at most "
+            f"{MAX_PATH} are read."
+        )
     first = path.strip("/").partition("/")[0]
     if not path.startswith("/") or not first:
         raise invalid_value(f"The path of an operation is {shown(path)}; send one like /Users.")

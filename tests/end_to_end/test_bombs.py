@@ -102,6 +102,10 @@ BOMBS = {
     "a million backslashes": (post(b"/Users", b'{"userName": "' + b"\\" * 1_000_001), 400),
     "a million quotes": (post(b"/Users", b'"' * MEBIBYTE), 413),
     "240,000 strings": (post(b"/Users", {"userName": "a", "emails": [""] * 240_000}), 413),
+    "a bulk path of escapes": (
+        post(b"/Bulk", {"Operations": [{"method": "DELETE", "path": "/Users" + "/%41" * 250_000}]}),
+        200,
+    ),
     "20,000 operations": (patch({"Operations": [{"op": "add", "value": {}}] * 20_000}), 413),
     "2,000 operations in bulk": (post(b"/Bulk", {"Operations": BULK_OF_NOBODIES}), 413),
     "a body that is too large": (post(b"/Users", b'{"userName": "%s"}' % (b"a" * MEBIBYTE)), 413),
@@ -119,7 +123,6 @@ BOMBS = {
     "20,000 headers": (get(b"/Users", b"".join(b"X%d: y\r\n" % n for n in range(20_000))), 400),
     "a header that is too long": (get(b"/Users", b"X: " + b"y" * 100_000 + b"\r\n"), 400),
     "versions": (get(b"/Users/x", b'If-None-Match: "a"' + b" ," * 3_000 + b"\r\n"), 404),
-    "300,000 chunks": (chunked(b"1\r\na\r\n" * 300_000 + b"0\r\n\r\n"), 400),
     "chunks over the limit": (
         chunked(b"80000\r\n%s\r\n" % (b"a" * 0x80000) * 4 + b"0\r\n\r\n"),
         413,
