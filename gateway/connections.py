@@ -19,12 +19,18 @@ TRANSFERS_PER_REQUEST: Final = 8
 """A transfer is closed first if one source has this many times as many as requests to come."""
 MAX_UNSENT_BYTES: Final = 64 * 1024 * 1024
 SWEEP_SECONDS: Final = 0.5
+THIN_BYTES: Final = 4 * 1024
+THIN_FEEDS: Final = 3
+"""So many times the parser may stop for the number of chunks, and once more for each 16 KiB."""
 
 Monotonic = Callable[[], float]
 
 
 class Body(Protocol):
     """The body of a request while it comes in."""
+
+    total_bytes: int
+    """How many bytes of it came, without their framing."""
 
     def is_eof(self) -> bool:
         """Whether all of it is here."""
@@ -70,6 +76,9 @@ class Connection:
     answer_since: float = 0.0
     goodbye_since: float = 0.0
     idle_since: float = field(default_factory=time.monotonic)
+    is_chunked: bool = False
+    thin_feeds: int = 0
+    """How often the parser stopped within a chunked body although little of it had come."""
     counted: Wait = _NOTHING
     """What `Connections` has sorted it by."""
     is_open: bool = True
@@ -81,14 +90,29 @@ class Connection:
             self.head_since, self.idle_since = now, 0.0
         return begins
 
-    def asked(self, body: Body, now: float) -> None:
+    def asked(self, body: Body, now: float, *, chunked: bool = False) -> None:
         """The headers of a request are complete."""
+        self.is_chunked, self.thin_feeds = chunked, 0
         self.head_since = self.idle_since = 0.0
         self.body, self.body_since = body, now
 
     def answered(self, now: float) -> None:
         """What is to be written is written, or on its way."""
         self.idle_since = now
+
+    def fed(self, size: int) -> None:
+        """The parser went on with bytes that it had kept, and read so many of the body."""
+        if self.is_chunked and 0 < size < THIN_BYTES and not self.body.is_eof():
+            self.thin_feeds += 1
+
+    @property
+    def is_thin(self) -> bool:
+        """Whether a body is cut into far more chunks than its bytes are worth.
+
+        A chunk of one byte costs as much to parse as a large one (RFC 9112 section 7.1). The parser
+        stops after some hundred chunks, or some 16 KiB, until these are read.
+        """
+        return self.thin_feeds > THIN_FEEDS + self.body.total_bytes // (4 * THIN_BYTES)
 
     @property
     def wait(self) -> Wait:
@@ -243,6 +267,11 @@ class Connections:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             self.sweep()
+
+    def cut_off_if_thin(self, connection: Connection) -> None:
+        """Cut off a client that sends a body in tiny chunks."""
+        if connection.is_thin:
+            self._cut([(connection, "chunks")])
 
     def sweep(self) -> None:
         """Cut off those who keep us waiting too long, and who lets too much lie unread."""

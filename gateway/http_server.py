@@ -1,8 +1,8 @@
 """The HTTP server: what cannot even be read as HTTP is refused in SCIM's form, too."""
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
-from socket import SO_RCVBUF, SOL_SOCKET
 from typing import Any, Final, cast
 from uuid import uuid4
 
@@ -79,9 +79,9 @@ class Runner(web.AppRunner):
     async def listen(self, address: Address) -> None:
         """Accept connections, and say in the log where."""
         await self.setup()
-        site = web.TCPSite(self, address.host, address.port, reuse_port=False, backlog=BACKLOG)
         try:
-            await site.start()
+            for listening in await _listening(address):
+                await web.SockSite(self, listening, backlog=BACKLOG).start()
         except OSError as error:
             raise StartError(f"cannot listen on {shown(str(address))}: {error.strerror}") from error
         self._watch = self._tasks.start("slow clients", self._open.watch)
@@ -105,6 +105,23 @@ class Runner(web.AppRunner):
             handler_cancellation=server.handler_cancellation,
             **server._kwargs,  # noqa: SLF001 - the settings above, as aiohttp completed them
         )
+
+
+async def _listening(address: Address) -> list[socket.socket]:
+    """The sockets of an address, whose connections take in little from their first byte on.
+
+    What has come is parsed in one go, and there are many connections.
+    """
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(
+        address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    listening = []
+    for family, _, _, _, place in dict.fromkeys(found):
+        one = socket.create_server(place, family=family, backlog=BACKLOG)
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UNREAD_BYTES)
+        listening.append(one)
+    return listening
 
 
 def _telling(handler: Handler, log: Logger) -> Handler:
@@ -179,8 +196,6 @@ class _Protocol(web.RequestHandler):
             sending.close()
             return
         self._head = Head(self._heads, self._connection.source)
-        # What waits to be read is memory, too, and there are many connections.
-        sending.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_RCVBUF, UNREAD_BYTES)
         super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -193,8 +208,8 @@ class _Protocol(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Read on."""
-        if self._connection is None or self._ends:
-            return
+        if self._connection is None or self._ends or not self._connection.is_open:
+            return  # aiohttp goes on with what it kept even after the connection was cut off
         if data:  # aiohttp itself calls this with nothing, to go on with what it kept
             if self._turned_away(self._connection, data):
                 return
@@ -202,7 +217,11 @@ class _Protocol(web.RequestHandler):
             if not self._in_body(self._connection) and (status := self._head.receive(data)):
                 self._refuse_head(self._connection, status)
                 return
+        before = self._connection.body.total_bytes
         super().data_received(data)
+        if not data:
+            self._connection.fed(self._connection.body.total_bytes - before)
+            self._open.cut_off_if_thin(self._connection)
         if self._messages:
             # After what cannot be read nothing is: its answer ends the connection.
             self._ends = not isinstance(self._messages[-1][0], RawRequestMessage)
@@ -267,7 +286,7 @@ class _Protocol(web.RequestHandler):
     def asked(self, message: RawRequestMessage, body: Body) -> None:
         """The headers of a request are complete."""
         if self._connection is not None:
-            self._connection.asked(body, self._open.now())
+            self._connection.asked(body, self._open.now(), chunked=message.chunked)
             self._open.sort(self._connection)
         if self._visitor is not None:
             # After a tunnel or another protocol was asked for, bytes are no body.

@@ -1,6 +1,7 @@
 """Clients that keep the gateway waiting are cut off, over real sockets."""
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -404,3 +405,36 @@ async def test_a_head_that_is_too_large_is_refused(request_: bytes):
         received = await ended(reader)
 
         assert received.split(b" ")[1] == b"400"
+
+
+CHUNKS = {"bytes": b"1\r\na\r\n", "seven bytes": b"7\r\naaaaaaa\r\n"}
+
+
+@pytest.mark.parametrize("chunk", CHUNKS.values(), ids=list(CHUNKS))
+@pytest.mark.parametrize("path", ["/echo", "/quick"], ids=["read", "refused"])
+async def test_a_body_in_tiny_chunks_is_cut_off(path: str, chunk: bytes):
+    async with serving(Patience()) as server:
+        reader, writer = await asyncio.open_connection(*server.address)
+        head = f"POST {path} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        writer.write(head.encode() + chunk * 100_000)
+        with contextlib.suppress(ConnectionError):
+            while await reader.read(65_536):
+                pass
+
+        assert (server.connections.cut, len(server.connections._open)) == (1, 0)
+
+
+@pytest.mark.parametrize("size", [8, 100, 5_000])
+async def test_a_body_in_chunks_of_some_bytes_is_read_whole(size: int):
+    async with serving(Patience()) as server:
+        reader, writer = await asyncio.open_connection(*server.address)
+        number = 400_000 // size
+        chunk = f"{size:x}\r\n".encode() + b"a" * size + b"\r\n"
+        head = b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        writer.write(head + chunk * number + b"0\r\n\r\n")
+        answer = await reader.readuntil(b"\r\n\r\n")
+        body = await reader.readexactly(size * number)
+        writer.close()
+
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert (body, server.connections.cut) == (b"a" * size * number, 0)
