@@ -149,7 +149,7 @@ async def test_those_who_come_have_taken_what_is_left_of_a_rate():
 async def test_bytes_and_cpu_time_count_as_requests(requests: int):
     for_bytes, for_cpu = gate(Rate(per_second=10, burst=50)), gate(Rate(per_second=10, burst=50))
     for_bytes.charge_bytes("acme", requests * BYTES_PER_REQUEST + 100)
-    for_cpu.charge_cpu("acme", (requests + 0.5) * CPU_SECONDS_PER_REQUEST)
+    for_cpu.charge_cpu("acme", (requests + 1.5) * CPU_SECONDS_PER_REQUEST)
 
     left = f'"organization";r={50 - requests};t='
     assert remaining(for_bytes).startswith(left)
