@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Final
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from aiohttp.hdrs import METH_HEAD
 
 from gateway.exchange import Answer
@@ -37,6 +37,7 @@ async def send(
     parts = _parts(answer)
     try:
         async with asyncio.timeout(seconds):
+            end_with_connection(request, response)
             await response.prepare(request)
             if request.method != METH_HEAD:
                 async with aclosing(_chunks(parts)) as chunks:
@@ -53,6 +54,12 @@ async def send(
         await parts.aclose()
         if answer.rest is not None:
             await answer.rest.aclose()
+
+
+def end_with_connection(request: web.Request, response: web.StreamResponse) -> None:
+    """Close the connection after a response whose length HTTP/1.0 cannot tell (RFC 9112, 6.3)."""
+    if request.version < HttpVersion11 and "Content-Length" not in response.headers:
+        response.force_close()
 
 
 async def _parts(answer: Answer) -> AsyncGenerator[bytes, None]:

@@ -7,7 +7,7 @@ from typing import Final
 from aiohttp import web
 
 from gateway.errors import RefusedError
-from gateway.streaming import BROKEN_OFF, abort, cause
+from gateway.streaming import BROKEN_OFF, abort, cause, end_with_connection
 
 FILE_SECONDS: Final = 60.0
 """For all of a file but its first part. Files have few places, which nobody is to keep by reading
@@ -28,6 +28,7 @@ async def send(
     response = web.StreamResponse(headers=headers)
     try:
         async with asyncio.timeout(seconds):
+            end_with_connection(request, response)
             await response.prepare(request)
             await response.write(first.encode())
             async for part in parts:

@@ -26,7 +26,7 @@ from gateway.preconditions import is_known
 from gateway.response_memory import MEBIBYTE, MEMORY_PER_LISTED_BYTE, Reservation
 from gateway.routes.patching import patched
 from gateway.routes.search import Found, Part
-from gateway.routes.versions import UnreturnedError, changed, unraced, wanted_etag
+from gateway.routes.versions import changed, unraced, wanted_etag
 from gateway.scim import patch as scim_patch
 from gateway.scim import projection, resource
 from gateway.scim.errors import too_many
@@ -257,11 +257,15 @@ class Groups:
         group: pb.Group,
         status: int = 200,
     ) -> Answer:
-        """The answer to a change."""
+        """The answer to a change; without the group while there is no memory to return it.
+
+        The change was made, so a refusal would be wrong, and lead clients to repeat it.
+        """
         try:
             return await self._answer(exchange, view, group, status)
-        except TurnedAwayError as refused:
-            raise UnreturnedError from refused
+        except TurnedAwayError:
+            headers = resource_headers(wire_group.from_group(group, (), exchange.base_url))
+            return Answer(status if status == 201 else 204, headers=headers)
 
     async def _small_answer(
         self, exchange: Exchange, view: projection.Projection, group: pb.Group

@@ -14,7 +14,7 @@ from gateway.preconditions import is_known
 from gateway.response_memory import MEBIBYTE, MEMORY_PER_LISTED_BYTE
 from gateway.routes.patching import patched
 from gateway.routes.search import Found, Part
-from gateway.routes.versions import UnreturnedError, changed, unraced, wanted_etag
+from gateway.routes.versions import changed, unraced, wanted_etag
 from gateway.scim import patch as scim_patch
 from gateway.scim import projection, resource
 from gateway.scim.errors import too_many
@@ -171,19 +171,20 @@ class Users:
     ) -> Answer:
         """The answer to a change, for which a large user is read once more.
 
-        A user that never fits into memory is left out (204): the change was made, so a refusal
-        would be wrong.
+        A user for whom there is no memory, now or ever, is left out (204): the change was made, so
+        a refusal would be wrong, and lead clients to repeat it.
         """
         user = updated.user
+        unreturned = Answer(204, headers={"ETag": wire.etag_header(user.etag)})
         if updated.omitted_bytes and not exchange.omits_body:
             if _never_fits(exchange, updated.omitted_bytes):
-                return Answer(204, headers={"ETag": wire.etag_header(user.etag)})
+                return unreturned
             request = _get_request(exchange, _user_view(view))
             response = pb.GetUserResponse(user=user, omitted_bytes=updated.omitted_bytes)
             try:
                 user = await self._whole(exchange, request, response)
-            except TurnedAwayError as refused:
-                raise UnreturnedError from refused
+            except TurnedAwayError:
+                return unreturned
         return _answer(exchange, view, user)
 
     async def _whole(

@@ -66,16 +66,3 @@ def changed() -> ScimError:
     return ScimError(
         412, None, "The resource has changed since the version in If-Match. Read it again."
     )
-
-
-class UnreturnedError(ScimError):
-    """A change was made, but there is no memory to return the resource."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            503,
-            None,
-            "The change was made, but there is no memory to return the resource at the moment. "
-            "Read it later, with fewer attributes.",
-        )
-        self.headers: Mapping[str, str] = {"Retry-After": str(RETRY_AFTER_SECONDS)}

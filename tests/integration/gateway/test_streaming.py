@@ -155,3 +155,19 @@ async def test_a_client_that_leaves_ends_what_is_made_for_it():
             await asyncio.get_running_loop().sock_recv(connection, 1)
         assert await server.outcome() == "client left"
     assert parts.closed.is_set()
+
+
+@pytest.mark.parametrize("connection", ["keep-alive", "close"])
+async def test_a_response_to_http_1_0_ends_with_its_connection(connection: str):
+    async def parts() -> AsyncGenerator[bytes, None]:
+        for _ in range(3):
+            yield PART
+
+    async with serving(parts) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(f"GET / HTTP/1.0\r\nConnection: {connection}\r\n\r\n".encode())
+        async with asyncio.timeout(10):
+            answer = await reader.read()  # to the end of the connection
+        writer.close()
+
+    assert answer.partition(b"\r\n\r\n")[2] == b"begin " + PART * 3
