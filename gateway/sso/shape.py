@@ -131,10 +131,22 @@ def _check_ids(elements: list[Element]) -> None:
         value
         for element in elements
         for name, value in element.attrib.items()
-        if etree.QName(name).localname.lower() == "id"
+        if _local_name(name) == "id"
     ]
     if len(ids) != len(set(ids)) or not all(ids):
         raise SignInError("bad_structure")
+
+
+def _local_name(name: str) -> str:
+    """An attribute's name without its namespace, in lower case.
+
+    Refuses (bad_xml) a prefix that is not declared, which libxml2 leaves in the name (Namespaces in
+    XML 1.0, section 5): another reader could take it for something else.
+    """
+    local = name.rpartition("}")[2].lower()
+    if ":" in local:
+        raise SignInError("bad_xml")
+    return local
 
 
 def _check_signatures(elements: list[Element], signed: list[Element]) -> None:

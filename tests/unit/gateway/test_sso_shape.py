@@ -145,3 +145,10 @@ def test_the_largest_response_takes_no_longer_than_it_may():
     began = time.process_time()
     assert judge(text).email == "ann@acme.test"
     assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize("name", ["xmlanmss:lp", "foo:ID", "xsi:Id"])
+def test_an_attribute_with_a_prefix_that_is_not_declared_is_refused(name: str):
+    text = TEXT.replace("<samlp:Response ", f'<samlp:Response {name}="a" ', 1)
+    assert name in text
+    assert reason(text) == "bad_xml"
