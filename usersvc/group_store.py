@@ -213,14 +213,20 @@ async def _write(
         _REPLACE if members.clear else _UPDATE,
         group.organization_id, group.group_id, now, profile.display_name,
         profile.external_id or None, changed != group, found.newcomers, found.groups,
-        # A list: asyncpg takes twice as long to write a set.
-        found.members if members.clear else list({*members.remove}.difference(members.add)),
+        found.members if members.clear else _leaving(members),
         changed.unknown, differing.fields, differing.old, differing.new,
         origin.request_id, origin.key_id,
     )  # fmt: skip
     if version is None:
         return group
     return replace(changed, version=version, update_time=now)
+
+
+def _leaving(members: MemberChange) -> Sequence[str]:
+    """The ids to remove that are not added again; no set, which asyncpg takes twice as long for."""
+    if not members.add:
+        return members.remove
+    return list({*members.remove}.difference(members.add))
 
 
 def _difference(old: Group, new: Group) -> Difference:

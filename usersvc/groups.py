@@ -115,7 +115,8 @@ def unknown_after(
     Refuses (InvalidField) too many of them, and too long ones.
     """
     kept = set() if change.clear else {*unknown}
-    kept.difference_update(change.remove_texts, change.remove)
+    if kept:
+        kept.difference_update(change.remove_texts, change.remove)
     kept.update(change.add_texts, nobodies)
     if len(kept) > MAX_UNKNOWN_MEMBERS:
         raise InvalidField("members", f"names more than {MAX_UNKNOWN_MEMBERS:,} ids of nobody")
