@@ -61,7 +61,7 @@ class Question:
 
 
 class Guesses:
-    """What is remembered of tokens that were refused, and of the networks they came from.
+    """Remembers refused tokens, and limits how many each network may send.
 
     `at_once` distinct ones may come from an IPv4 address or IPv6 /64 after a rest, then one
     each RECOVERY_SECONDS, SITE_TIMES as many from a /48, and ALL_TIMES as many from all

@@ -32,7 +32,7 @@ def test_no_exception_is_raised_that_a_variable_keeps(package: str):
 
 
 def kept(tree: ast.AST) -> Iterator[str]:
-    """What is raised and is neither made there nor caught by the handler around it."""
+    """The raised variables that hold neither a new exception nor the one being handled."""
     for node in ast.walk(tree):
         if not isinstance(node, ast.Raise) or node.exc is None:
             continue

@@ -245,7 +245,7 @@ async def test_a_failure_amid_a_large_group_ends_the_connection(
 
 
 async def _all(reader: asyncio.StreamReader) -> bytes:
-    """What comes until the connection ends, however it does."""
+    """Read until the connection ends, normally or by an abort."""
     parts = []
     try:
         async with asyncio.timeout(60):

@@ -18,7 +18,7 @@ STOPPED_SECONDS = 0.3
 
 @pytest.fixture
 async def other(tenant: Stack) -> Victim:
-    """An organization that nobody may disturb."""
+    """The organization whose requests must not be delayed."""
     return await victim(tenant)
 
 

@@ -1,6 +1,6 @@
 """`make leaks`: what the processes of a region hold under ordinary traffic, and how fast it grows.
 
-One request in a hundred has a key that nobody has. It fails when memory, tasks, open files or
+One request in a hundred has a made-up key. It fails when memory, tasks, open files or
 threads of a process clearly grow, when a process was restarted, or when an answer was wrong.
 """
 
@@ -26,7 +26,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--interval", type=float, default=5.0, help="seconds between two samples")
     parser.add_argument(
-        "--made-up", type=float, default=MADE_UP, help="the share of keys that nobody has"
+        "--made-up", type=float, default=MADE_UP, help="the share of requests with a made-up key"
     )
     options = parser.parse_args()
     seconds = options.minutes * 60

@@ -37,7 +37,7 @@ def _line(each: Growth) -> str:
 
 
 def traffic_line(sample: Sample) -> str:
-    """What was sent."""
+    """The requests that were sent."""
     wrong = f"; the first wrong one: {sample.first_wrong}" if sample.wrong else ""
     return (
         f"{len(sample.latencies):,} requests in {sample.seconds:.0f} s, {sample.rate:.0f} a second,"

@@ -26,7 +26,7 @@ _UNBOUNDED: Final = 10**12
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What was sent, and what the processes held."""
+    """The requests that were sent, and the resources that the processes held."""
 
     sample: Sample
     samples: Samples

@@ -1,4 +1,4 @@
-"""Ordinary SCIM traffic that leaves as much as it finds, and some keys that nobody has."""
+"""Ordinary SCIM traffic that leaves as much as it finds, and some made-up keys."""
 
 import json
 from collections import deque
@@ -47,7 +47,7 @@ class Turnover:
 
 
 def traffic(works: Sequence[Work], made_up: float, random: Random) -> Iterator[Item]:
-    """Requests of each organization in turn; a share of them has a key that nobody has."""
+    """Requests of each organization in turn; a share of them has a made-up key."""
     kinds = [
         {name: work.operation(name) for name in ("get", "filter", "patch", "member")}
         | {"turnover": iter(Turnover(work))}

@@ -144,7 +144,7 @@ async def test_one_source_leaves_half_of_the_room_to_others():
 
         assert (await (await client(server, large)).answer())[0] == 503
         assert await (await client(server, large, "127.0.0.2")).answer() == (200, b"0")
-        assert len(greedy) == 10  # kept: a connection that nobody refers to is closed
+        assert len(greedy) == 10  # the list keeps the connections open
 
 
 async def test_heads_that_come_while_a_request_waits_are_counted():

@@ -221,7 +221,7 @@ async def test_user_larger_than_max_bytes_is_returned_as_a_reference(users, max_
 
 
 def reference(user: User) -> User:
-    """What is left of a user who is too large."""
+    """The user without the fields that make it too large."""
     return User(
         id=user.id,
         organization_id=user.organization_id,
