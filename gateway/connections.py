@@ -1,4 +1,4 @@
-"""The connections that are open: not too many of them, and none whose client keeps us waiting."""
+"""The open connections: limited in number and by address, with timeouts for slow clients."""
 
 import asyncio
 import time
@@ -14,14 +14,14 @@ from gateway.most_first import MostFirst
 
 MAX_CONNECTIONS: Final = 2_000
 SHARES: Final = 4
-"""A client address has one of so many shares of the connections, unless the settings say more."""
+"""By default one address may hold a quarter of the connections."""
 TRANSFERS_PER_REQUEST: Final = 8
-"""A transfer is closed first if one source has this many times as many as requests to come."""
+"""Transfers are displaced first when one source has this many times the most idle connections."""
 MAX_UNSENT_BYTES: Final = 64 * 1024 * 1024
 SWEEP_SECONDS: Final = 0.5
 THIN_BYTES: Final = 4 * 1024
 THIN_FEEDS: Final = 3
-"""So many times the parser may stop for the number of chunks, and once more for each 16 KiB."""
+"""Tolerated stops of the parser for small chunks; one more is tolerated for each 16 KiB."""
 
 Monotonic = Callable[[], float]
 
@@ -78,7 +78,7 @@ class Connection:
     idle_since: float = field(default_factory=time.monotonic)
     is_chunked: bool = False
     thin_feeds: int = 0
-    """How often the parser stopped within a chunked body although little of it had come."""
+    """How often the parser stopped in a chunked body after reading fewer than THIN_BYTES."""
     counted: Wait = _NOTHING
     """What `Connections` has sorted it by."""
     is_open: bool = True
@@ -101,7 +101,7 @@ class Connection:
         self.idle_since = now
 
     def fed(self, size: int) -> None:
-        """The parser went on with bytes that it had kept, and read so many of the body."""
+        """Count a resumption of the parser that read `size` bytes of the body."""
         if self.is_chunked and 0 < size < THIN_BYTES and not self.body.is_eof():
             self.thin_feeds += 1
 
@@ -222,7 +222,7 @@ class Connections:
             self._waits[_REQUEST].renew(connection.source, connection)
 
     def parsed(self, connection: Connection) -> None:
-        """What came was read: perhaps that was the end of a body."""
+        """Sort a connection again after parsing, which may have ended a body."""
         if connection.counted is _TRANSFER:
             self.sort(connection)
 
@@ -251,7 +251,7 @@ class Connections:
         return False
 
     def _by_preference(self) -> tuple[MostFirst[Connection], ...]:
-        """The two kinds, in the order in which they are displaced.
+        """The two kinds of waiting connections, in the order of displacement.
 
         A transfer is worth more than a connection without a request. But if one source has very
         many transfers, they are displaced first, or others would be closed before they can send

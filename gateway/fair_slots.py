@@ -8,7 +8,7 @@ from chassis.networks import Source
 from chassis.places import Places
 
 WAITING_OF_SITE: Final = 256
-"""How many of one site wait at most, half of them of one host."""
+"""The most callers of one site that wait; one host has half at most."""
 
 
 @dataclass(slots=True)
@@ -36,7 +36,7 @@ class FairSlots:
         self._sites: dict[str, _Site] = {}
 
     def __len__(self) -> int:
-        """How many sites have or want a slot."""
+        """How many sites hold a slot or wait for one."""
         return len(self._sites)
 
     async def acquire(self, source: Source) -> None:
@@ -55,7 +55,7 @@ class FairSlots:
             raise
 
     def release(self, source: Source) -> None:
-        """Give a slot back."""
+        """Release a slot."""
         self._slots.give_back(source.site)
         self._sites[source.site].slots.give_back(source.host)
         self._leave(source.site)

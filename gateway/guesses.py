@@ -27,21 +27,21 @@ from gateway.turned_away import TurnedAwayError, Why, full
 REFUSALS: Final = 2_000
 KNOWN: Final = 10_000
 ASKED_AT_ONCE: Final = 64
-"""How many tokens that were never verified here keysvc is asked about at the same moment."""
+"""Concurrent questions to keysvc about tokens that this gateway never verified."""
 ASKED_OF_SITE: Final = 16
-"""How many of these come from one IPv6 /48 at most."""
+"""The most of these from one IPv6 /48."""
 ASKED_OF_ADDRESS: Final = 4
-"""How many of these come from one IPv4 address or IPv6 /64 at most."""
+"""The most of these from one IPv4 address or IPv6 /64."""
 ASKED_OF_SUSPECTS: Final = 16
-"""How many more come from sources over their limit, half of them of one /48."""
+"""Further concurrent questions for sources over their limit; one /48 has half at most."""
 PACE_SECONDS: Final = 0.1
 """How long an unknown token over a limit keeps its slot: 10 a second for each slot at most."""
 RECOVERY_SECONDS: Final = 2.0
-"""How soon an address that sent too many unknown tokens has one more guess."""
+"""An address over its limit may send one more unknown token after this time."""
 SITE_TIMES: Final = 8
-"""How many times as many unknown tokens an IPv6 /48 may send as an address."""
+"""An IPv6 /48 may send this multiple of the unknown tokens of an address."""
 ALL_TIMES: Final = 100
-"""How many times as many all sources together may send."""
+"""All sources together may send this multiple."""
 
 _SHOWED_THE_SECRET: Final = ("KEY_EXPIRED", "KEY_REVOKED", "INTEGRATION_INACTIVE")
 _ALL: Final = ""
@@ -56,7 +56,7 @@ class Question:
     digest: bytes
     source: Source
     slots: FairSlots | None
-    """Where it has a slot; None if it was a key when it was asked about before."""
+    """The slots that it took one of; None for a token that was verified before."""
     mark: int
 
 
@@ -89,15 +89,15 @@ class Guesses:
         )
 
     def apply(self, event: pb.WatchKeysResponse) -> None:
-        """Hear of changes: what was refused before one may be good after it."""
+        """Apply a change of keys: a token that was refused before it may be valid now."""
         self._refusals.apply(event)
 
     def remembered(self, digest: bytes, now: datetime) -> Refusal | None:
-        """The refusal of a token that was asked for lately."""
+        """The cached refusal of a token."""
         return self._refusals.get(digest, now)
 
     async def begin(self, digest: bytes, address: str) -> Question:
-        """Ask about a token, after a moment's wait at most.
+        """Begin a question about a token; this may wait for a slot.
 
         Refuses TurnedAwayError (503) if too many wait before it, or for too long.
         """
@@ -113,7 +113,7 @@ class Guesses:
         _remember(self._known, question.digest, KNOWN)
 
     def refused(self, question: Question, refusal: Refusal) -> ScimError:
-        """There was another answer: the error to raise, 429 if too many were guessed.
+        """End a question whose token was refused; the error to raise, 429 over a limit.
 
         The refusal is remembered, not this error: the same token sent again gets the refusal.
         """
@@ -130,19 +130,19 @@ class Guesses:
         return _too_many(wait)
 
     def given_up(self, question: Question) -> None:
-        """There was no answer: the address has not guessed."""
+        """End a question without an answer; it does not count against the source."""
         if question.slots is not None:
             question.slots.release(question.source)
 
     def _is_suspect(self, source: Source) -> bool:
-        """Whether a source is over its limit; all together over theirs, whether it guessed."""
+        """Whether a source is over its limit, or has sent any while the total is exceeded."""
         if self._hosts.wait(source.host) or self._sites.wait(source.site):
             return True
         has_guessed = not (self._hosts.is_full(source.host) and self._sites.is_full(source.site))
         return has_guessed and self._all.wait(_ALL) > 0.0
 
     def _charge(self, question: Question) -> float:
-        """Take a guess at each level, one for each token; the seconds until there is one."""
+        """Charge a token to address, /48 and total, once; the seconds to wait if over a limit."""
         if question.slots is None or question.digest in self._charged:
             return 0.0
         source = question.source

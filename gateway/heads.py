@@ -5,11 +5,11 @@ from typing import Final
 from chassis.metrics import Metrics
 
 MAX_HEAD_BYTES: Final = 64 * 1024
-"""Of a request line and its header fields; no more of them is read. The edge takes 60 KiB."""
+"""The size limit of a request line with its header fields. The edge accepts 60 KiB."""
 HELD_BYTES: Final = 16 * 1024 * 1024
-"""Of all heads over SMALL_BYTES, half of it from one source; parsed they take thrice as much."""
+"""The limit for all heads over SMALL_BYTES; one source has half. Parsing triples the size."""
 SMALL_BYTES: Final = 4 * 1024
-"""Smaller heads are always accepted: those of all connections together take 8 MiB."""
+"""Smaller heads are always accepted: all connections together have 8 MiB of them at most."""
 
 TOO_LARGE: Final = 431
 FULL: Final = 503
@@ -49,7 +49,7 @@ class Heads:
         return True
 
     def release(self, source: str, size: int) -> None:
-        """Count less."""
+        """Release bytes of a source."""
         self.held -= size
         left = self._of[source] - size
         if left:
@@ -91,7 +91,7 @@ class Head:
         return self._hold() if self._size > SMALL_BYTES else 0
 
     def release(self) -> None:
-        """Count nothing: all requests are answered, or the connection has ended."""
+        """Release all bytes: every request is answered, or the connection has ended."""
         self._size = 0
         if self._held:
             self._heads.release(self._source, self._held)

@@ -1,4 +1,4 @@
-"""Items by name, of which the name with the most gives up one first."""
+"""Items grouped by owner; the owner with the most items loses its oldest first."""
 
 from typing import Generic, TypeVar
 
@@ -15,7 +15,7 @@ class MostFirst(Generic[Item]):
     def __init__(self) -> None:
         self._items: dict[str, dict[Item, None]] = {}
         self._names: list[dict[str, None]] = [{}]
-        """By the number of their items."""
+        """The names, by how many items they have."""
         self._most = 0
 
     @property
@@ -38,7 +38,7 @@ class MostFirst(Generic[Item]):
         self._most = max(self._most, number)
 
     def discard(self, name: str, item: Item) -> None:
-        """Take an item out, which has to be there."""
+        """Remove an item, which must be present."""
         items = self._items[name]
         number = len(items)
         del items[item]

@@ -27,7 +27,7 @@ _MAX_MEMBERS: Final = 1_000
 """An object with more members cannot be a resource or an operation; it is not kept."""
 _PASSWORD: Final = "password"  # noqa: S105 - the name of the attribute
 _UTF8_BYTES: Final = 4
-"""How many bytes a character has at most."""
+"""The most bytes of a character in UTF-8."""
 _API_KEY: Final = re.compile(r"(cak_(?:us|eu)_)[0-9A-Za-z_]++")
 _ESCAPED: Final = "\\u"
 # Any letter may be written as an escape (RFC 8259 section 7).

@@ -28,7 +28,7 @@ class SingleFlight(Generic[Key, Value]):
         self._running: dict[Key, asyncio.Task[Value | _Failed]] = {}
 
     async def run(self, key: Key, function: Callable[[], Coroutine[Any, Any, Value]]) -> Value:
-        """The outcome of the call for a key, which `function` begins if none is under way."""
+        """The outcome of the running call for a key; `function` starts one if none is running."""
         task = self._running.get(key)
         if task is None:
             task = asyncio.create_task(_outcome(function))
