@@ -13,7 +13,7 @@ HEALTH: Final = "/grpc.health.v1.Health/"
 REFLECTION: Final = "/grpc.reflection."
 
 KNOWN_WATCHES: Final = Limits(total=512, host=128, connection=4)
-"""Health streams of callers that the table of callers names.
+"""Limits of Health.Watch streams for callers that `Admission` lists.
 
 Every connection of a gateway has one (`chassis.channel`).
 """
@@ -30,9 +30,9 @@ Slot: TypeAlias = AbstractContextManager[None]
 class OpenCalls:
     """Gives slots to calls of health and reflection, whose number is limited for each client.
 
-    Known callers have a share of their own: other clients with a certificate cannot keep a gateway
-    from watching the health of a server, and a gateway sends no calls without that. Without TLS
-    every caller counts as known, since only this machine reaches the server.
+    Known callers have their own limits, so that other clients with a certificate cannot use up the
+    health streams of a gateway: a gateway sends calls only to servers that it can watch. Without
+    TLS every caller counts as known, because only this machine can reach the server.
     """
 
     def __init__(self, admission: Admission | None) -> None:
@@ -47,11 +47,11 @@ class OpenCalls:
         return method.startswith((HEALTH, REFLECTION))
 
     def unary_slot(self, context: Context) -> Slot:
-        """A slot for a call with one response; refuses Overloaded."""
+        """A slot for a unary call; raises Overloaded if there is none."""
         return self._unary.slot(context.peer())
 
     def stream_slot(self, method: str) -> Callable[[Context], Slot]:
-        """The function that gives slots to the streams of a method; it refuses Overloaded."""
+        """Return the function that gives slots to streams of a method; it raises Overloaded."""
         return self._watch_slot if method.startswith(HEALTH) else self._reflection_slot
 
     def _watch_slot(self, context: Context) -> Slot:

@@ -14,7 +14,7 @@ from chassis.waiting import wait
 FIRST_DELAY_SECONDS: Final = 0.1
 MAX_DELAY_SECONDS: Final = 30.0
 HEALTHY_SECONDS: Final = 10.0
-"""A run of this length is healthy: the count of failures in a row begins anew after it."""
+"""A run of at least this length is healthy and resets the count of consecutive failures."""
 FAILURES_IN_A_ROW: Final = 3
 """After this many failures of a required task the process is not ready."""
 END_SECONDS: Final = 15.0
@@ -58,7 +58,7 @@ class Task:
         return self._in_a_row >= FAILURES_IN_A_ROW and not is_healthy
 
     async def end(self, seconds: float = END_SECONDS) -> None:
-        """End it: let it drain for so many seconds if it can, else cancel it at once.
+        """End the task: let it drain for `seconds` if it has `until`; otherwise cancel it at once.
 
         Its errors are logged, not raised.
         """
@@ -93,26 +93,26 @@ class Task:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
-            return error  # something that it waited for was cancelled
+            return error  # a future that the task awaited was cancelled, not the task
         except Exception as error:  # noqa: BLE001 - whatever it is, the process goes on
             return error
         if self._until is not None and self._until.is_set():
             return None
-        return RuntimeError("it returned before its end")
+        return RuntimeError("The task returned before it was told to end.")
 
     async def _back_off(self, error: BaseException) -> None:
         if self._lasted() >= HEALTHY_SECONDS:
             self._in_a_row = 0
         self._in_a_row += 1
         delay = min(MAX_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2.0 ** min(self._in_a_row - 1, 20))
-        # Replicas that failed together shall not come back together.
+        # Jitter, so that replicas that failed together do not retry together.
         delay *= self._jitter(0.5, 1.0)
         self._count(error, retry_seconds=round(delay, 3))
         self.is_waiting = True
         try:
             if self._until is None or self._until.is_set():
                 await asyncio.sleep(delay)
-            else:  # what is to drain does so at once
+            else:  # `until` ends the delay, so that the task drains without waiting
                 await wait(self._until, delay)
         finally:
             self.is_waiting = False
@@ -128,7 +128,7 @@ class Task:
 
 
 class Supervisor:
-    """Runs tasks until its block ends, and starts each anew that fails or returns too early.
+    """Runs tasks until its `async with` block ends, and restarts each that fails or returns early.
 
     It waits before each restart, longer each time up to MAX_DELAY_SECONDS. No failure of a task
     ends the process or another task.
@@ -155,7 +155,7 @@ class Supervisor:
         until: asyncio.Event | None = None,
         is_required: bool = False,
     ) -> Task:
-        """Start a task; `run` is called again for each restart, so state belongs outside of it.
+        """Start a task; each restart calls `run` again, so keep lasting state outside `run`.
 
         `until` tells the task to end by itself, after it has drained: only then may it return.
         A task without it runs until it is cancelled. A process is not ready while a task that
@@ -199,8 +199,7 @@ class Supervisor:
 def _fields(error: BaseException) -> dict[str, str]:
     """The fields of an error for the log: its type and traceback.
 
-    The texts of errors are left out. They quote what could not be handled: addresses of people, or
-    a part of a message.
+    Error messages are left out, because they may quote personal data such as email addresses.
     """
     return {"cause": type(error).__name__, "traceback": "".join(_lines(error))}
 

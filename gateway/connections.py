@@ -19,9 +19,9 @@ TRANSFERS_PER_REQUEST: Final = 8
 """Transfers are displaced first when one source has this many times the most idle connections."""
 MAX_UNSENT_BYTES: Final = 64 * 1024 * 1024
 SWEEP_SECONDS: Final = 0.5
-THIN_BYTES: Final = 4 * 1024
-THIN_FEEDS: Final = 3
-"""Tolerated stops of the parser for small chunks; one more is tolerated for each 16 KiB."""
+SMALL_READ_BYTES: Final = 4 * 1024
+MAX_SMALL_READS: Final = 3
+"""How often the parser may stop after a small read; each 16 KiB of the body allows one more."""
 
 Monotonic = Callable[[], float]
 
@@ -65,7 +65,7 @@ _NOTHING, _REQUEST, _TRANSFER = Wait  # looking up a member costs more than the 
 
 @dataclass(eq=False, slots=True)
 class Connection:
-    """What one client keeps us waiting for, and since when; 0 is for nothing."""
+    """An open connection, and since when the gateway waits for its client; 0.0 is not waiting."""
 
     transport: asyncio.Transport
     body: Body
@@ -77,42 +77,42 @@ class Connection:
     goodbye_since: float = 0.0
     idle_since: float = field(default_factory=time.monotonic)
     is_chunked: bool = False
-    thin_feeds: int = 0
-    """How often the parser stopped in a chunked body after reading fewer than THIN_BYTES."""
+    small_reads: int = 0
+    """How often the parser stopped in a chunked body after reading fewer than SMALL_READ_BYTES."""
     counted: Wait = _NOTHING
     """What `Connections` has sorted it by."""
     is_open: bool = True
 
     def received(self, now: float) -> bool:
-        """Bytes came in: if they are none of a request that is known, another one begins."""
+        """Record that bytes arrived; return whether they begin a new request."""
         begins = not self.head_since and bool(self.idle_since) and self.body.is_eof()
         if begins:
             self.head_since, self.idle_since = now, 0.0
         return begins
 
     def asked(self, body: Body, now: float, *, chunked: bool = False) -> None:
-        """The headers of a request are complete."""
-        self.is_chunked, self.thin_feeds = chunked, 0
+        """Record that the headers of a request are complete."""
+        self.is_chunked, self.small_reads = chunked, 0
         self.head_since = self.idle_since = 0.0
         self.body, self.body_since = body, now
 
     def answered(self, now: float) -> None:
-        """What is to be written is written, or on its way."""
+        """Record that the response is written or in the transport's buffer."""
         self.idle_since = now
 
-    def fed(self, size: int) -> None:
+    def parser_resumed(self, size: int) -> None:
         """Count a resumption of the parser that read `size` bytes of the body."""
-        if self.is_chunked and 0 < size < THIN_BYTES and not self.body.is_eof():
-            self.thin_feeds += 1
+        if self.is_chunked and 0 < size < SMALL_READ_BYTES and not self.body.is_eof():
+            self.small_reads += 1
 
     @property
-    def is_thin(self) -> bool:
-        """Whether a body is cut into far more chunks than its bytes are worth.
+    def has_tiny_chunks(self) -> bool:
+        """Whether a body has too many chunks for its size.
 
         A chunk of one byte costs as much to parse as a large one (RFC 9112 section 7.1). The parser
         stops after some hundred chunks, or some 16 KiB, until these are read.
         """
-        return self.thin_feeds > THIN_FEEDS + self.body.total_bytes // (4 * THIN_BYTES)
+        return self.small_reads > MAX_SMALL_READS + self.body.total_bytes // (4 * SMALL_READ_BYTES)
 
     @property
     def wait(self) -> Wait:
@@ -122,7 +122,7 @@ class Connection:
         return _REQUEST if self.head_since or self.idle_since else _NOTHING
 
     def late(self, now: float, patience: Patience) -> str:
-        """What the client has kept us waiting for too long, if anything."""
+        """The name of the timeout that the client exceeded, or an empty string."""
         if self.transport.is_closing():
             self.goodbye_since = self.goodbye_since or now
         waits = (
@@ -135,14 +135,14 @@ class Connection:
 
 
 class Connections:
-    """All that are open, `limit` at most, and `of_source` of one IPv4 address or IPv6 /64.
+    """All open connections: at most `limit`, and at most `of_source` of one address or IPv6 /64.
 
-    When all are taken, a new connection displaces one that waits for a request or the rest of its
-    head: the oldest of the source that has the most of these. If there is none, or if one source
-    has very many transfers, it displaces one that waits for the rest of a body or for its client
-    to read. So a new connection is refused only while a request of every other one is worked on.
-    A source that has its share loses one of its own. Connections are sorted by what they wait
-    for: a search through all of them for each new one would make attacks cheap.
+    At the limit, a new connection closes the oldest connection that waits for a request or its
+    head, of the source with the most of these. If there is none, or if one source has very many
+    transfers, it closes a connection that waits for a body or for its client to read. A source
+    at its own limit closes one of its own. So a new connection is refused only while the gateway
+    processes a request on every connection that could be closed. Connections are sorted by what
+    they wait for: a search through all of them for each new one would make attacks cheap.
     """
 
     def __init__(
@@ -175,12 +175,20 @@ class Connections:
     def observe(self, metrics: Metrics) -> None:
         """Let the metrics tell of them."""
         metrics.gauge("http_connections", "Connections that are open.", lambda: len(self._open))
-        metrics.count("http_connections_refused", "Connections too many.", lambda: self.refused)
         metrics.count(
-            "http_connections_limited", "Connections too many of an address.", lambda: self.limited
+            "http_connections_refused",
+            "Connections refused at the total limit.",
+            lambda: self.refused,
         )
         metrics.count(
-            "http_connections_displaced", "Connections closed for others.", lambda: self.displaced
+            "http_connections_limited",
+            "Connections refused at the limit of their address.",
+            lambda: self.limited,
+        )
+        metrics.count(
+            "http_connections_displaced",
+            "Connections closed to admit new ones.",
+            lambda: self.displaced,
         )
         metrics.count(
             "http_connections_cut", "Clients that kept us waiting too long.", lambda: self.cut
@@ -263,18 +271,18 @@ class Connections:
         return requests, transfers
 
     async def watch(self) -> None:
-        """Cut off whoever keeps us waiting, for ever."""
+        """Sweep every SWEEP_SECONDS until cancelled."""
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             self.sweep()
 
-    def cut_off_if_thin(self, connection: Connection) -> None:
+    def cut_off_tiny_chunks(self, connection: Connection) -> None:
         """Cut off a client that sends a body in tiny chunks."""
-        if connection.is_thin:
+        if connection.has_tiny_chunks:
             self._cut([(connection, "chunks")])
 
     def sweep(self) -> None:
-        """Cut off those who keep us waiting too long, and who lets too much lie unread."""
+        """Cut off clients over a timeout and, if too much is unsent, those with the most unsent."""
         now = self.now()
         self._cut((each, what) for each in self._open if (what := each.late(now, self._patience)))
         unsent = {each: each.transport.get_write_buffer_size() for each in self._open}

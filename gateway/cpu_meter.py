@@ -34,11 +34,12 @@ class CpuMeter:
                 return result
             finally:
                 self.seconds += thread_time() - began
-                value = None  # an exception in it has a traceback that holds this frame: a cycle
+                # Break the cycle: an exception in it has a traceback that holds this frame.
+                value = None
             try:
                 value = yield awaited
                 resume = measured.send
             except BaseException as error:  # noqa: BLE001 - also cancellation
                 value, resume = error, measured.throw
             finally:
-                del awaited  # likewise: a future may hold an exception
+                del awaited  # same cycle: a future may hold an exception

@@ -18,7 +18,9 @@ class _Site:
 
 
 class FairSlots:
-    """`number` slots, `of_site` of one site at most, and `of_host` of one host.
+    """Holds `number` slots; a site takes at most `of_site`, and a host at most `of_host`.
+
+    A site is an IPv6 /48, a host an IPv6 /64; an IPv4 address is both.
 
     A free slot goes to the site that has the fewest, and within a site to the host that has
     the fewest: an IPv6 /48 cannot take more than its share by using many /64 networks, and one

@@ -1,9 +1,9 @@
-"""Tokens that are no key: asking about them costs, so who sends many has to wait.
+"""Rate limits for unknown tokens, because each one costs a lookup in keysvc.
 
-An address of Entra's is one of many customers, and after a restart no key was
-seen here before. So no key is turned away for what its neighbours send: each is
-asked about, a few at once of an address, and only a token that is no key uses up
-what its address may guess. Nobody finds one of 2^256; the limit is of costs.
+Many customers share the addresses of Entra, and after a restart this gateway knows no key. So a
+valid key is never rejected because of other tokens from its address: every token is looked up, a
+few at a time for each address, and only invalid tokens count against it. The limit bounds cost,
+not guessing: a key has 2^256 possible values.
 """
 
 import asyncio
@@ -33,15 +33,15 @@ ASKED_OF_SITE: Final = 16
 ASKED_OF_ADDRESS: Final = 4
 """The most of these from one IPv4 address or IPv6 /64."""
 ASKED_OF_SUSPECTS: Final = 16
-"""Further concurrent questions for sources over their limit; one /48 has half at most."""
+"""Separate slots for sources over their limit; one IPv6 /48 has at most half of them."""
 PACE_SECONDS: Final = 0.1
-"""How long an unknown token over a limit keeps its slot: 10 a second for each slot at most."""
+"""How long a refused token over a limit keeps its slot, so a slot serves at most 10 a second."""
 RECOVERY_SECONDS: Final = 2.0
 """An address over its limit may send one more unknown token after this time."""
 SITE_TIMES: Final = 8
 """An IPv6 /48 may send this multiple of the unknown tokens of an address."""
 ALL_TIMES: Final = 100
-"""All sources together may send this multiple."""
+"""All sources together may send this multiple of the unknown tokens of an address."""
 
 _SHOWED_THE_SECRET: Final = ("KEY_EXPIRED", "KEY_REVOKED", "INTEGRATION_INACTIVE")
 _ALL: Final = ""
@@ -68,9 +68,9 @@ class Guesses:
     together; more are answered 429. A token that was refused is answered from memory for half
     a minute, or until its organization changes something.
 
-    The answer does not bound what keysvc is asked; slots do. A source that is over its limit
-    has to share few of them with others that are, and a token over a limit keeps its slot for
-    PACE_SECONDS once it is refused. Keys of other sources have the other slots.
+    A 429 is decided after the lookup, so slots bound the load on keysvc. Sources over their limit
+    share a few separate slots, and each refused token keeps its slot for PACE_SECONDS. Other
+    sources use the remaining slots.
     """
 
     def __init__(self, at_once: int, monotonic: Monotonic = time.monotonic) -> None:
@@ -113,7 +113,7 @@ class Guesses:
         _remember(self._known, question.digest, KNOWN)
 
     def refused(self, question: Question, refusal: Refusal) -> ScimError:
-        """End a question whose token was refused; the error to raise, 429 over a limit.
+        """End a lookup whose token was refused; return the error to raise (429 if over a limit).
 
         The refusal is remembered, not this error: the same token sent again gets the refusal.
         """
@@ -135,14 +135,14 @@ class Guesses:
             question.slots.release(question.source)
 
     def _is_suspect(self, source: Source) -> bool:
-        """Whether a source is over its limit, or has sent any while the total is exceeded."""
+        """Whether a source is over its limit, or sent any while the total is exceeded."""
         if self._hosts.wait(source.host) or self._sites.wait(source.site):
             return True
         has_guessed = not (self._hosts.is_full(source.host) and self._sites.is_full(source.site))
         return has_guessed and self._all.wait(_ALL) > 0.0
 
     def _charge(self, question: Question) -> float:
-        """Charge a token to address, /48 and total, once; the seconds to wait if over a limit."""
+        """Count a token once against its address, /48 and the total; return the seconds to wait."""
         if question.slots is None or question.digest in self._charged:
             return 0.0
         source = question.source

@@ -220,8 +220,8 @@ class _Protocol(web.RequestHandler):
         before = self._connection.body.total_bytes
         super().data_received(data)
         if not data:
-            self._connection.fed(self._connection.body.total_bytes - before)
-            self._open.cut_off_if_thin(self._connection)
+            self._connection.parser_resumed(self._connection.body.total_bytes - before)
+            self._open.cut_off_tiny_chunks(self._connection)
         if self._messages:
             # After what cannot be read nothing is: its answer ends the connection.
             self._ends = not isinstance(self._messages[-1][0], RawRequestMessage)

@@ -2,7 +2,7 @@
 
 No resource of this service has a password, yet some identity providers send one, and people
 paste API keys where none belong. JSON lets a client spell a name in many ways ("p\\u0061ssword"),
-so a text that may hold a password is written anew from the parsed document, or not kept.
+so a text that may hold a password is serialized again from the parsed document, or not kept.
 
 All work is linear in the request, and small: only the beginning of a text is kept, and no more of
 a document is written than that.
@@ -56,7 +56,7 @@ def body_text(body: bytes, document: Mapping[str, Any] | None) -> str:
 
 
 def target_text(target: str) -> str:
-    """A path with its query, without a query that names a password, or a key in escapes."""
+    """The path and query; a part that names a password or has an encoded API key is not kept."""
     kept = clean(target[:TARGET_CHARACTERS], TARGET_CHARACTERS)
     if not _hides_secret(kept):
         return kept
@@ -169,7 +169,7 @@ def _hidden_members(members: Mapping[str, Any]) -> frozenset[str]:
     """The names of the members whose values may be a password, or hold one."""
     paths = [value for name, value in members.items() if name.lower() == "path"]
     if any(value is not None and _may_lead_to_password(value) for value in paths):
-        # Whatever the operation calls the new value: it may be refused for just that.
+        # Hide all but `op`: a malformed PATCH operation may hold the password in any member.
         return frozenset(name for name in members if name.lower() != "op")
     named = any(isinstance(value, str) and _mentions_password(value) for value in members.values())
     return frozenset(

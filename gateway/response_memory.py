@@ -14,10 +14,10 @@ from gateway.turned_away import TurnedAwayError, Why
 MEBIBYTE: Final = 1024 * 1024
 LIMIT_BYTES: Final = 128 * MEBIBYTE
 FLOOR_BYTES: Final = 4 * MEBIBYTE
-"""What one organization can reserve even when others have reserved everything."""
+"""An organization with no more than this may use the extra quarter above the limit."""
 WAIT_SECONDS: Final = 4.0
 MEMORY_PER_LISTED_BYTE: Final = 4
-"""Bytes of memory for each byte of a list, whose resources become JSON one after the other."""
+"""Memory to reserve for each byte of a list: its resources are serialized one by one."""
 
 
 @dataclass(eq=False, slots=True)
@@ -30,7 +30,7 @@ class _Waiter:
 
 
 class ResponseMemory:
-    """Limits the bytes that large responses of all organizations take: one has half at most.
+    """Limits the memory of large responses; one organization has at most half of it.
 
     Small responses reserve nothing and are not counted. An organization with FLOOR_BYTES or less
     may take them from an extra quarter when everything is reserved. A reservation that does not
@@ -67,7 +67,7 @@ class ResponseMemory:
         return Reservation(self, organization_id)
 
     async def take(self, name: str, size: int) -> None:
-        """Reserve bytes; refuses TurnedAwayError (503) when none become free in time."""
+        """Reserve bytes; raises TurnedAwayError (503) if none become free in time."""
         if self._fits(name, size) and not any(each.name == name for each in self._waiters):
             self._grant(name, size)
             return
@@ -138,21 +138,21 @@ class Reservation:
         return self._memory.largest
 
     async def grow(self, size: int) -> None:
-        """Reserve more bytes; refuses TurnedAwayError (503) when none become free in time."""
+        """Reserve more bytes; raises TurnedAwayError (503) if none become free in time."""
         if not size:
             return
         await self._memory.take(self._organization_id, size)
         self.size += size
 
     def shrink(self, size: int) -> None:
-        """Give back so many bytes, at most those that are reserved; none if that is negative."""
+        """Give back `size` bytes, at most all that are reserved; a negative size does nothing."""
         size = min(size, self.size)
         if size > 0:
             self.size -= size
             self._memory.give_back(self._organization_id, size)
 
     def keep(self, size: int) -> None:
-        """Give back all but so many bytes."""
+        """Give back all but `size` bytes."""
         self.shrink(self.size - size)
 
     def release(self) -> None:
@@ -160,7 +160,7 @@ class Reservation:
         self.shrink(self.size)
 
     @asynccontextmanager
-    async def apart(self) -> AsyncIterator["Reservation"]:
+    async def for_part(self) -> AsyncIterator["Reservation"]:
         """A reservation of the same organization for one part of the request."""
         part = Reservation(self._memory, self._organization_id)
         try:
@@ -173,7 +173,7 @@ def _no_memory() -> TurnedAwayError:
     return TurnedAwayError(
         Why.RESPONSES,
         503,
-        "Your organization or others read too much at the moment. Nothing was done for this "
-        "request; send it again, with a smaller count or fewer attributes.",
+        "Too many large responses are in progress. Nothing was done for this request; "
+        "send it again, with a smaller count or fewer attributes.",
         RETRY_AFTER_SECONDS,
     )

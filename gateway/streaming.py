@@ -12,14 +12,14 @@ from gateway.exchange import Answer
 from gateway.scim.errors import ScimError
 
 STREAM_SECONDS: Final = 60.0
-"""The time for all of a response after its first part: a slow client must not keep memory.
+"""The time limit for sending a response, so that a slow client does not hold memory.
 
 The edge ends every request after 75 seconds.
 """
 WRITE_BYTES: Final = 64 * 1024
-"""How much is written at once; aiohttp then waits while the client has more than that to take."""
+"""The most bytes in one write. aiohttp pauses while about this much is still unsent."""
 BROKEN_OFF: Final = web.ResponseKey("broken_off", str)
-"""Why a response ended before its end, which its client notices too."""
+"""Why a response was cut off; the client sees an aborted connection."""
 
 
 async def send(
@@ -57,7 +57,7 @@ async def send(
 
 
 def end_with_connection(request: web.Request, response: web.StreamResponse) -> None:
-    """Close the connection after a response whose length HTTP/1.0 cannot tell (RFC 9112, 6.3)."""
+    """Close the connection after an HTTP/1.0 response without Content-Length (RFC 9112, 6.3)."""
     if request.version < HttpVersion11 and "Content-Length" not in response.headers:
         response.force_close()
 
@@ -72,7 +72,7 @@ async def _parts(answer: Answer) -> AsyncGenerator[bytes, None]:
 async def _chunks(
     parts: AsyncGenerator[bytes, None],
 ) -> AsyncGenerator[bytes | memoryview, None]:
-    """The same bytes in pieces that are worth a write and no larger than WRITE_BYTES."""
+    """Join small parts and split large ones, so that no write exceeds WRITE_BYTES."""
     small, size = [], 0
     async for part in parts:
         small.append(part)
@@ -103,6 +103,6 @@ def cause(error: BaseException) -> str:
 
 
 def abort(request: web.Request) -> None:
-    """End the connection before the end of a response, so that a part is not taken for all."""
+    """Abort the connection, so that the client knows that the response is incomplete."""
     if request.transport is not None:
         request.transport.abort()

@@ -30,8 +30,9 @@ Result = TypeVar("Result")
 class Worker:
     """Runs pure functions one at a time, in a thread; organizations take turns.
 
-    At most MAX_WAITING computations wait, half of them of one organization, each for at most
-    WAIT_SECONDS; others are refused (TurnedAwayError, 503).
+    At most MAX_WAITING computations wait, and one organization has at most half of them. A
+    computation that finds the queue full, or waits longer than WAIT_SECONDS, is refused
+    (TurnedAwayError, 503).
     """
 
     def __init__(self) -> None:
@@ -51,7 +52,7 @@ class Worker:
     async def run(
         self, organization_id: str, function: Callable[[], Result], meter: CpuMeter
     ) -> Result:
-        """What a function returns or raises; the meter counts the CPU seconds that it took."""
+        """Run a function in the thread and return its result; add its CPU seconds to `meter`."""
         await self._slots.take(organization_id)
         self._computations += 1
         loop = asyncio.get_running_loop()
@@ -65,11 +66,11 @@ class Worker:
         try:
             return await asyncio.wrap_future(future)
         finally:
-            # They hold the exception whose traceback holds this frame: a cycle.
+            # Break the cycle: both may hold an exception whose traceback holds this frame.
             del future, function
 
     def close(self) -> None:
-        """Take nothing more."""
+        """Accept no more computations, and cancel those that have not begun."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 

@@ -73,7 +73,7 @@ class Bulk:
         """
         match = self._resources.match(method, path_segments(path))
         try:
-            async with exchange.memory.apart() as memory:
+            async with exchange.memory.for_part() as memory:
                 part = dataclasses.replace(
                     exchange,
                     resource_id=match.resource_id,

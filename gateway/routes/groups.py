@@ -171,7 +171,7 @@ class Groups:
         group = await self._get(exchange)
         if etag and group.etag != etag:
             raise changed()
-        async with exchange.memory.apart() as memory:
+        async with exchange.memory.for_part() as memory:
             members = await self._few_members(exchange, group, memory)
             before = wire_group.from_group(group, members, exchange.base_url)
             after = await patched(exchange, GROUP, before, operations)

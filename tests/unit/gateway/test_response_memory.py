@@ -114,7 +114,7 @@ async def test_memory_of_a_part_is_released_with_the_part():
     shared = memory()
     whole = shared.reservation("a")
     await whole.grow(3)
-    async with whole.apart() as part:
+    async with whole.for_part() as part:
         await part.grow(7)
         assert shared.reserved == 10
 
