@@ -38,7 +38,7 @@ run: protos ## Run a region here: make run [REGION=us|eu] [PORT=8080]
 .PHONY: demo
 demo: protos ## Provision made-up people into the running region: make demo [PEOPLE=1000]
 	@test -f .run/$(REGION).env || { echo "Nothing runs yet: start 'make run REGION=$(REGION)' first."; exit 1; }
-	@set -a && . ./.run/$(REGION).env && exec env $(RUN) -m tests.entra --people $(PEOPLE)
+	@set -a && . ./.run/$(REGION).env && exec env $(RUN) -m tools.entra --people $(PEOPLE)
 
 .PHONY: watch
 watch: protos ## Print the changes of the running region as they happen: make watch [REGION=us]
@@ -99,23 +99,23 @@ conformance: protos ## Let the field's own suites judge the service, and print a
 
 .PHONY: soak
 soak: protos ## Follow changes for 60 s while writers write and processes are killed: make soak [SECONDS=60]
-	@SOAK_SECONDS=$(or $(SECONDS),60) $(BIN)/pytest -q -s tests/integration/usersvc/test_changes_endurance.py
+	@SOAK_SECONDS=$(or $(SECONDS),60) $(BIN)/pytest -q -s tests/integration/usersvc/changes/test_endurance.py
 
 .PHONY: chaos
 chaos: protos ## Break everything that can break while Entra provisions, and print what it cost (10 minutes)
-	@PYTHONPATH=$(PYTHONPATH) $(BIN)/python -m tests.chaos
+	@PYTHONPATH=$(PYTHONPATH) $(BIN)/python -m tools.chaos
 
 .PHONY: overload
 overload: protos ## Offer up to four times what the service can answer, and print what it answers
-	@PYTHONPATH=$(PYTHONPATH) $(BIN)/python -m tests.overload
+	@PYTHONPATH=$(PYTHONPATH) $(BIN)/python -m tools.overload
 
 .PHONY: stall
 stall: protos ## Send every route hostile requests and print how long others wait meanwhile (10 minutes)
-	@$(RUN) -m tests.stall $(if $(ONLY),--only "$(ONLY)")
+	@$(RUN) -m tools.stall $(if $(ONLY),--only "$(ONLY)")
 
 .PHONY: leaks
 leaks: protos ## Look for growing memory, tasks and files under ordinary traffic: make leaks [MINUTES=60]
-	@$(RUN) -m tests.leaks --minutes $(or $(MINUTES),60)
+	@$(RUN) -m tools.leaks --minutes $(or $(MINUTES),60)
 
 # atheris goes with our own requirements: what it runs is our code.
 FUZZ := .venv-fuzz
@@ -127,7 +127,7 @@ $(FUZZ)/.complete: requirements/fuzz.txt
 
 .PHONY: fuzz
 fuzz: protos $(FUZZ)/.complete ## Look for inputs that break something: make fuzz [MINUTES=10]
-	@$(RUN) -m tests.fuzz $(FUZZ)/bin/python --minutes $(or $(MINUTES),10)
+	@$(RUN) -m tools.fuzz $(FUZZ)/bin/python --minutes $(or $(MINUTES),10)
 
 # Kubernetes. Its tools have an environment of their own: checkov needs other versions than we do.
 TOOLS := .venv-deploy
@@ -148,7 +148,7 @@ deploy-tools: $(TOOLS)/.complete $(CRDS)/node_modules/.complete
 
 .PHONY: k8s-check
 k8s-check: protos deploy-tools ## Render the manifests of deploy/k8s and check them
-	@$(BIN)/pytest -q tests/k8s
+	@$(BIN)/pytest -q tests/integration/k8s
 
 .PHONY: image
 image: ## Build the image with docker: make image [TAG=provisioning:local]
@@ -172,7 +172,7 @@ down: protos ## Remove that Kubernetes
 .PHONY: screenshots
 screenshots: protos ## Make the pictures of docs/portal.md anew (needs Chromium)
 	@mkdir -p docs/portal
-	@PORTAL_SCREENSHOTS=docs/portal $(BIN)/pytest -q tests/end_to_end/test_portal_story.py -k "connects or (phone and dark)"
+	@PORTAL_SCREENSHOTS=docs/portal $(BIN)/pytest -q tests/end_to_end/portal/test_story.py -k "connects or (phone and dark)"
 
 # The peers that the service is measured beside. What cannot be installed is left out, and said so.
 PEERS := django-scim2 scim2-server
@@ -193,12 +193,12 @@ peers: $(PEERS:%=.venv-peers/%/.complete) $(SCIMMY)/node_modules/.complete
 
 .PHONY: bench
 bench: protos peers ## Measure the service beside its limits and its peers, with 1,000 people (6 minutes)
-	@$(RUN) -m tests.benchmarks
+	@$(RUN) -m tools.benchmarks
 
 .PHONY: bench-full
 bench-full: protos peers ## The same with 100,000 people, too; growth to 1,000,000; memory (35 minutes)
-	@$(RUN) -m tests.benchmarks --full
+	@$(RUN) -m tools.benchmarks --full
 
 .PHONY: profile
 profile: protos ## Draw where gateway and usersvc spend their time under GETs: make profile [NAME=after]
-	@$(RUN) -m tests.benchmarks.profile --name $(or $(NAME),after)
+	@$(RUN) -m tools.benchmarks.profile --name $(or $(NAME),after)

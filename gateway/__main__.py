@@ -13,46 +13,48 @@ from aiohttp import web
 from cloudacademy.keys.v1 import keys_pb2_grpc
 from cloudacademy.users.v1.activity_pb2_grpc import ActivityServiceStub
 
-from chassis import log, process
-from chassis.admin import admin_port
-from chassis.certificates import Certificates
+from chassis import process
 from chassis.clock import system_clock
-from chassis.log import Logger
-from chassis.metrics import Metrics
-from chassis.places import Places
-from chassis.supervisor import Supervisor
-from chassis.tracing import Tracing, tracing
+from chassis.concurrency.fair_semaphore import Places
+from chassis.concurrency.supervisor import Supervisor
+from chassis.observability import log
+from chassis.observability.admin import admin_port
+from chassis.observability.log import Logger
+from chassis.observability.metrics import Metrics
+from chassis.observability.tracing import Tracing, tracing
+from chassis.rpc.certificates import Certificates
 from gateway import settings as gateway_settings
-from gateway.app import PREFIX, ScimEndpoint, application
-from gateway.auth import Authenticator, Caller
-from gateway.bodies import Bodies
-from gateway.buckets import Buckets
-from gateway.clients import UserClient, all_serving, key_channel, together, user_channel
-from gateway.connections import Connections
-from gateway.cursor import Cursors
-from gateway.doorman import Doorman
-from gateway.forwarded import behind
-from gateway.gate import Gate
-from gateway.group_client import GroupClient
-from gateway.guesses import Guesses
-from gateway.heads import Heads
-from gateway.http_server import DRAIN_SECONDS, Runner
-from gateway.key_cache import KeyCache, follow
-from gateway.measurement import measure, trace
+from gateway.api.app import PREFIX, ScimEndpoint, application
+from gateway.api.cursors import Cursors
+from gateway.api.early_rejection import Doorman
+from gateway.api.endpoints import Resources, endpoints
+from gateway.api.groups import Groups
+from gateway.api.resource_types import ResourceTypes
+from gateway.api.routing import Table
+from gateway.api.users import Users
+from gateway.auth.authenticator import Authenticator, Caller
+from gateway.auth.failed_auth import Guesses
+from gateway.auth.key_cache import KeyCache, follow
+from gateway.backend.client import UserClient, all_serving, key_channel, together, user_channel
+from gateway.backend.groups import GroupClient
+from gateway.backend.portal import portal_clients
+from gateway.backend.schemas import SchemaClient
+from gateway.http.body import Bodies
+from gateway.http.client_address import behind
+from gateway.http.compute_worker import SWITCH_SECONDS
+from gateway.http.compute_worker import Worker as ParsingWorker
+from gateway.http.connections import Connections
+from gateway.http.heads import Heads
+from gateway.http.response_memory import ResponseMemory
+from gateway.http.server import DRAIN_SECONDS, Runner
+from gateway.http.telemetry import measure, trace
+from gateway.limits.admission import Gate
+from gateway.limits.rate_limiter import Buckets
+from gateway.limits.rejections import Tally, full
 from gateway.openapi.document import document
 from gateway.openapi.page import page
-from gateway.portal.cookies import Cookies
-from gateway.portal.gate import PageGate
 from gateway.portal.routes import portal, portal_routes
-from gateway.portal_clients import portal_clients
-from gateway.refusal_log import RefusalLog
-from gateway.resource_types import ResourceTypes
-from gateway.response_memory import ResponseMemory
-from gateway.routes.endpoints import Resources, endpoints
-from gateway.routes.groups import Groups
-from gateway.routes.table import Table
-from gateway.routes.users import Users
-from gateway.schema_client import SchemaClient
+from gateway.provisioning_log.writer import RefusalLog
 from gateway.settings import Settings
 from gateway.sso.pages import Pages, form_action
 from gateway.sso.pending import PendingSignIns
@@ -60,9 +62,8 @@ from gateway.sso.provider import read_service_provider
 from gateway.sso.services import Services
 from gateway.sso.views import SingleSignOn, routes
 from gateway.sso.worker import Worker
-from gateway.turned_away import Tally, full
-from gateway.worker import SWITCH_SECONDS
-from gateway.worker import Worker as ParsingWorker
+from gateway.web.cookies import Cookies
+from gateway.web.page_limits import PageGate
 
 OFF: Final = "single sign-on is off: GATEWAY_SAML_KEY is not set"
 

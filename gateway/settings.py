@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from chassis.certificates import CertificateFiles
-from chassis.settings import Address, Environment
-from gateway.buckets import Rate
-from gateway.connections import MAX_CONNECTIONS, SHARES
-from gateway.portal.gate import PageLimits
+from chassis.config.settings import Address, Environment
+from chassis.rpc.certificates import CertificateFiles
+from gateway.http.connections import MAX_CONNECTIONS, SHARES
+from gateway.limits.rate_limiter import Rate
+from gateway.web.page_limits import PageLimits
 
 TENANT_URLS: Final = (
     "us=https://cloudacademy.com/webhooks/ad/v1/scim,eu=https://app.qa.com/webhooks/ad/v1/scim"

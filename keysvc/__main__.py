@@ -14,36 +14,37 @@ from cloudacademy.keys.v1 import audit_pb2_grpc, keys_pb2_grpc, sso_pb2_grpc
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
-from chassis import migrations, process
+from chassis import process
 from chassis.clock import Clock, system_clock
-from chassis.database import Database
-from chassis.log import Logger, configure
-from chassis.metrics import Metrics
-from chassis.refusal import Refusal
-from chassis.server import Server
-from chassis.settings import SettingsError
-from chassis.supervisor import Supervisor
-from chassis.tracing import tracing
-from keysvc.audit import OPERATOR
-from keysvc.audit_servicer import AuditServicer
-from keysvc.audit_store import AuditStore
-from keysvc.callers import CALLERS
-from keysvc.changes import Changes
+from chassis.concurrency.supervisor import Supervisor
+from chassis.config.settings import SettingsError
+from chassis.database import migrations
+from chassis.database.pool import Database
+from chassis.errors import Refusal
+from chassis.observability.log import Logger, configure
+from chassis.observability.metrics import Metrics
+from chassis.observability.tracing import tracing
+from chassis.rpc.server import Server
+from keysvc.background.changes import Changes
+from keysvc.background.key_uses import KeyUses
 from keysvc.commands import COMMANDS, Desk
-from keysvc.erasure_store import ErasureStore
-from keysvc.integration_servicer import IntegrationServicer
-from keysvc.key_servicer import KeyServicer
-from keysvc.key_store import KeyStore
-from keysvc.key_uses import KeyUses
-from keysvc.organization_servicer import OrganizationServicer
-from keysvc.organization_store import OrganizationStore
+from keysvc.domain.audit import OPERATOR
+from keysvc.domain.key_token import RandomBytes
+from keysvc.rpc.audit import AuditServicer
+from keysvc.rpc.authorization import CALLERS
+from keysvc.rpc.integrations import IntegrationServicer
+from keysvc.rpc.keys import KeyServicer
+from keysvc.rpc.organizations import OrganizationServicer
+from keysvc.rpc.sso import SsoServicer
 from keysvc.settings import Settings
-from keysvc.sso_servicer import SsoServicer
-from keysvc.sso_store import SsoStore
-from keysvc.token import RandomBytes
+from keysvc.store.audit import AuditStore
+from keysvc.store.erasure import ErasureStore
+from keysvc.store.keys import KeyStore
+from keysvc.store.organizations import OrganizationStore
+from keysvc.store.sso import SsoStore
 
 NAME: Final = "keysvc"
-MIGRATIONS: Final = Path(__file__).parent / "migrations"
+MIGRATIONS: Final = Path(__file__).parent / "store" / "migrations"
 
 
 async def serve(

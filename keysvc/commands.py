@@ -12,16 +12,18 @@ from cloudacademy.keys.v1 import audit_pb2, keys_pb2, sso_pb2
 from google.protobuf.message import Message
 
 from chassis.clock import Clock
-from chassis.refusal import InvalidField
-from keysvc import pages, token, wire
-from keysvc.audit import OPERATOR, check_author, name_of, operator
-from keysvc.audit_store import AuditStore
-from keysvc.erasure_store import ERASED, ErasureStore
-from keysvc.key_store import KeyStore
-from keysvc.keys import NewKey
-from keysvc.organization_store import OrganizationStore
-from keysvc.organizations import NewOrganization, Region
-from keysvc.sso_store import SsoStore
+from chassis.errors import InvalidField
+from keysvc.domain import key_token as token
+from keysvc.domain.audit import OPERATOR, check_author, name_of, operator
+from keysvc.domain.keys import NewKey
+from keysvc.domain.organizations import NewOrganization, Region
+from keysvc.rpc import convert as wire
+from keysvc.rpc import page_tokens as pages
+from keysvc.store.audit import AuditStore
+from keysvc.store.erasure import ERASED, ErasureStore
+from keysvc.store.keys import KeyStore
+from keysvc.store.organizations import OrganizationStore
+from keysvc.store.sso import SsoStore
 
 Answer: TypeAlias = Message | Mapping[str, object]
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from chassis.settings import Environment, ServerSettings
-from keysvc.organizations import Region
+from chassis.config.settings import Environment, ServerSettings
+from keysvc.domain.organizations import Region
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import structlog
 
-from chassis import log
-from tests.postgres import TestPostgres, throw_away_postgres
-from tests.stack import Stack, running_stack
+from chassis.observability import log
+from tests.support.postgres import TestPostgres, throw_away_postgres
+from tests.support.stack import Stack, running_stack
 
 END_SECONDS = 30.0
 _STATUS = pytest.StashKey[int]()
@@ -19,7 +19,7 @@ _STATUS = pytest.StashKey[int]()
 
 @pytest.fixture(autouse=True)
 def _logging_stays_as_it_was() -> Iterator[None]:
-    """`chassis.log.configure` is for a whole process; here it ends with the test.
+    """`chassis.observability.log.configure` is for a whole process; here it ends with the test.
 
     Else loggers of later tests drop what is below the level that it was given.
     """

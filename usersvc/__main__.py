@@ -21,44 +21,45 @@ from cloudacademy.users.v1 import (
     users_pb2_grpc,
 )
 
-from chassis import log, migrations
-from chassis.bell import Bell
 from chassis.clock import system_clock
-from chassis.database import Database
-from chassis.metrics import Metrics
+from chassis.concurrency.notifier import Bell
+from chassis.concurrency.supervisor import Supervisor
+from chassis.config.settings import SettingsError
+from chassis.database import migrations
+from chassis.database.pool import Database
+from chassis.errors import Refusal
+from chassis.observability import log
+from chassis.observability.metrics import Metrics
+from chassis.observability.tracing import tracing
 from chassis.process import StartError, Stop, keep_memory_private, run
-from chassis.refusal import Refusal
-from chassis.server import Server
-from chassis.settings import SettingsError
-from chassis.supervisor import Supervisor
-from chassis.tracing import tracing
+from chassis.rpc.server import Server
 from usersvc import settings
-from usersvc.activities_servicer import ActivitiesServicer
-from usersvc.activity_store import ActivityStore
-from usersvc.batch_servicer import CARRIERS, BatchServicer
-from usersvc.callers import CALLERS
-from usersvc.change_feed import ChangeFeed
-from usersvc.change_store import ChangeStore, Listener
-from usersvc.changes_servicer import STREAM_SECONDS, ChangesServicer
+from usersvc.background.feed import ChangeFeed
+from usersvc.background.retention import trim
 from usersvc.commands import COMMANDS, Desk
-from usersvc.erasure_store import ErasureStore
-from usersvc.group_store import GroupStore
-from usersvc.groups_servicer import GroupsServicer
-from usersvc.identity_store import IdentityStore
-from usersvc.list_store import Lists
-from usersvc.request_store import RequestStore
-from usersvc.schema_store import SchemaStore
-from usersvc.schemas_servicer import SchemasServicer
-from usersvc.session_store import SessionStore
-from usersvc.sessions_servicer import SessionsServicer
+from usersvc.rpc.activities import ActivitiesServicer
+from usersvc.rpc.authorization import CALLERS
+from usersvc.rpc.batching.servicer import CARRIERS, BatchServicer
+from usersvc.rpc.changes import STREAM_SECONDS, ChangesServicer
+from usersvc.rpc.groups import GroupsServicer
+from usersvc.rpc.schemas import SchemasServicer
+from usersvc.rpc.sessions import SessionsServicer
+from usersvc.rpc.users import UsersServicer
 from usersvc.settings import Settings
-from usersvc.trimming import trim
-from usersvc.user_store import UserStore
-from usersvc.users_servicer import UsersServicer
+from usersvc.store.activities import ActivityStore
+from usersvc.store.changes import ChangeStore, Listener
+from usersvc.store.erasure import ErasureStore
+from usersvc.store.groups import GroupStore
+from usersvc.store.idempotency import RequestStore
+from usersvc.store.identities import IdentityStore
+from usersvc.store.listing.lists import Lists
+from usersvc.store.schemas import SchemaStore
+from usersvc.store.sessions import SessionStore
+from usersvc.store.users import UserStore
 
 FEED_CONNECTIONS: Final = 4
 """One listens; the others read for streams and snapshots, which keep nobody else waiting."""
-MIGRATIONS: Final = Path(__file__).parent / "migrations"
+MIGRATIONS: Final = Path(__file__).parent / "store" / "migrations"
 
 
 async def serve(config: Settings, stop: Stop) -> None:

@@ -8,14 +8,15 @@ from typing import Final
 from uuid import UUID
 
 from chassis.clock import Clock
-from usersvc import erasure, session_token, users, wire
-from usersvc.change_store import ChangeStore
-from usersvc.changes import KEPT, Origin
-from usersvc.erasure_store import ErasureStore
-from usersvc.errors import InvalidField
-from usersvc.session_store import SessionStore
-from usersvc.session_token import RandomBytes
-from usersvc.users import Name, Profile
+from usersvc.domain import erasure, session_token, users
+from usersvc.domain.changes import KEPT, Origin
+from usersvc.domain.errors import InvalidField
+from usersvc.domain.session_token import RandomBytes
+from usersvc.domain.users import Name, Profile
+from usersvc.rpc.convert import user as wire
+from usersvc.store.changes import ChangeStore
+from usersvc.store.erasure import ErasureStore
+from usersvc.store.sessions import SessionStore
 
 LINK_PATH: Final = "/login/link"
 OPERATOR: Final = Origin("operator")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from chassis.settings import Environment, ServerSettings
+from chassis.config.settings import Environment, ServerSettings
 
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 

@@ -50,7 +50,7 @@ def _up(cluster: Cluster, people: int) -> int:
         say(f"    trust         {cluster.authority(region)}")
     codes = [
         subprocess.run(
-            [sys.executable, "-m", "tests.entra", "--people", str(people)],
+            [sys.executable, "-m", "tools.entra", "--people", str(people)],
             cwd=cluster.root,
             env={
                 **os.environ,

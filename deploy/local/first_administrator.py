@@ -9,7 +9,7 @@ from cloudacademy.users.v1 import (
     users_pb2_grpc,
 )
 
-from chassis.status import from_rpc_error
+from chassis.rpc.status import from_rpc_error
 
 USER_NAME = "admin@acme.example"
 ROLE = "Administrator"

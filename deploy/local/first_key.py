@@ -3,7 +3,7 @@
 import grpc
 from cloudacademy.keys.v1 import keys_pb2, keys_pb2_grpc
 
-from chassis.status import from_rpc_error
+from chassis.rpc.status import from_rpc_error
 from deploy.local.region import HOST
 
 DISPLAY_NAME = "Acme"

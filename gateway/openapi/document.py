@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from gateway.exchange import MAX_BODY_BYTES
+from gateway.api.preconditions import MAX_LENGTH as MAX_TAGS
+from gateway.api.request import MAX_BODY_BYTES
+from gateway.api.routing import Route
 from gateway.openapi.messages import ATTRIBUTE, FILTER, list_of, messages, reference
 from gateway.openapi.operations import MEDIA_TYPE, operations, rendered
 from gateway.openapi.schemas import Json, answered, sent
-from gateway.preconditions import MAX_LENGTH as MAX_TAGS
-from gateway.routes.table import Route
 from gateway.scim import projection
 from gateway.scim.paging import DEFAULT_PAGE, MAX_PAGE
 from gateway.scim.schema import ResourceType

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
+from gateway.api.discovery import SERVICE_PROVIDER_CONFIG
 from gateway.openapi.schemas import Json
-from gateway.routes.discovery import SERVICE_PROVIDER_CONFIG
-from gateway.scim.bulk import BULK_RESPONSE_URN
-from gateway.scim.bulk import MAX_OPERATIONS as MAX_BULK_OPERATIONS
+from gateway.scim.bulk.request import BULK_RESPONSE_URN
+from gateway.scim.bulk.request import MAX_OPERATIONS as MAX_BULK_OPERATIONS
 from gateway.scim.filter import MAX_LENGTH
 from gateway.scim.paging import MAX_PAGE
 from gateway.scim.patch import PATCH_OP_URN, Op

@@ -9,16 +9,16 @@ from uuid import uuid4
 from aiohttp import web
 from cloudacademy.users.v1 import sessions_pb2 as pb
 
-from chassis.log import Logger
-from gateway.bodies import BodyLostError, BodyTooLargeError, Holder, receive
-from gateway.errors import RefusedError
+from chassis.observability.log import Logger
+from gateway.backend.errors import RefusedError
+from gateway.http.body import BodyLostError, BodyTooLargeError, Holder, receive
+from gateway.limits.rejections import TurnedAwayError
 from gateway.portal import problems
-from gateway.portal.forms import FIELD, MAX_FORM_BYTES, is_form, is_from_here, parsed
-from gateway.portal.gate import PageGate, Visitor
-from gateway.portal.headers import SECURITY
 from gateway.portal.problems import Problem, ProblemError
 from gateway.portal.visit import Access, Portal, Route, Visit
-from gateway.turned_away import TurnedAwayError
+from gateway.web.csrf import FIELD, MAX_FORM_BYTES, is_form, is_from_here, parsed
+from gateway.web.headers import SECURITY
+from gateway.web.page_limits import PageGate, Visitor
 
 SIGN_IN: Final = "/login/"
 SESSION_ENDED: Final = "SESSION_ENDED"

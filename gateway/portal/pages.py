@@ -6,6 +6,8 @@ from typing import Any, Final
 
 import jinja2
 
+from gateway.web import layout
+
 FOLDER: Final = Path(__file__).parent / "templates"
 
 
@@ -14,7 +16,7 @@ class Pages:
 
     def __init__(self, asset_url: Callable[[str], str], filters: Mapping[str, Any]) -> None:
         self._environment = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(FOLDER),
+            loader=jinja2.FileSystemLoader([FOLDER, layout.FOLDER]),
             autoescape=True,
             undefined=jinja2.StrictUndefined,
             trim_blocks=True,

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.errors import RefusedError
-from gateway.turned_away import TurnedAwayError, Why
+from gateway.backend.errors import RefusedError
+from gateway.limits.rejections import TurnedAwayError, Why
 
 
 @dataclass(frozen=True, slots=True)

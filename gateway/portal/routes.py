@@ -6,13 +6,9 @@ from typing import Any, Final
 from aiohttp import web
 
 from chassis.clock import Clock
-from chassis.log import Logger
-from gateway.portal.assets import PATH as ASSETS_PATH
-from gateway.portal.assets import Assets
-from gateway.portal.cookies import Cookies
+from chassis.observability.log import Logger
+from gateway.backend.portal import PortalClients
 from gateway.portal.endpoint import PortalEndpoint
-from gateway.portal.forms import Forms
-from gateway.portal.gate import PageGate
 from gateway.portal.models import moments
 from gateway.portal.pages import Pages
 from gateway.portal.views import (
@@ -29,7 +25,11 @@ from gateway.portal.views import (
 )
 from gateway.portal.views.elsewhere import Elsewhere
 from gateway.portal.visit import Access, Portal, Route
-from gateway.portal_clients import PortalClients
+from gateway.web.assets import PATH as ASSETS_PATH
+from gateway.web.assets import Assets
+from gateway.web.cookies import Cookies
+from gateway.web.csrf import Forms
+from gateway.web.page_limits import PageGate
 
 _ROOTS: Final = ("dashboard", "settings", "people", "groups", "login", "logout", "portal")
 

@@ -11,11 +11,11 @@ from aiohttp import web
 from cloudacademy.keys.v1.audit_pb2 import Actor
 from cloudacademy.users.v1.sessions_pb2 import Session
 
-from gateway.portal.cookies import Cookies
-from gateway.portal.forms import FIELD, Forms
-from gateway.portal.headers import SECURITY
+from gateway.backend.portal import PortalClients
 from gateway.portal.pages import Pages
-from gateway.portal_clients import PortalClients
+from gateway.web.cookies import Cookies
+from gateway.web.csrf import FIELD, Forms
+from gateway.web.headers import SECURITY
 
 Response = TypeVar("Response")
 View = Callable[["Visit"], Awaitable[web.StreamResponse]]

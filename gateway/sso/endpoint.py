@@ -8,13 +8,13 @@ from uuid import uuid4
 
 from aiohttp import web
 
-from chassis.log import Logger
-from gateway.portal.gate import PageGate, Visitor
-from gateway.portal.headers import SECURITY
+from chassis.observability.log import Logger
+from gateway.limits.rejections import TurnedAwayError
 from gateway.sso.forms import Form, check_head, read_form
 from gateway.sso.pages import Pages
 from gateway.sso.refusals import EXPLANATIONS, Explanation, SignInError
-from gateway.turned_away import TurnedAwayError
+from gateway.web.headers import SECURITY
+from gateway.web.page_limits import PageGate, Visitor
 
 _FAULT: Final = Explanation(
     500,

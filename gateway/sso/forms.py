@@ -6,10 +6,10 @@ from urllib.parse import parse_qs
 
 from aiohttp import web
 
-from gateway.bodies import BodyLostError, BodyTooLargeError, Holder, receive
-from gateway.portal.forms import check_escapes, is_form
+from gateway.http.body import BodyLostError, BodyTooLargeError, Holder, receive
 from gateway.sso.refusals import SignInError
 from gateway.sso.shape import MAX_RESPONSE_CHARACTERS
+from gateway.web.csrf import check_escapes, is_form
 
 MAX_FIELDS: Final = 16
 MAX_ESCAPES: Final = MAX_RESPONSE_CHARACTERS // 8

@@ -7,9 +7,9 @@ import jinja2
 from aiohttp import web
 from cloudacademy.users.v1.sessions_pb2 import Session
 
-from gateway.portal.assets import Assets
-from gateway.portal.headers import SECURITY
-from gateway.portal.pages import FOLDER as PORTAL
+from gateway.web import layout
+from gateway.web.assets import Assets
+from gateway.web.headers import SECURITY
 
 FOLDER: Final = Path(__file__).parent / "templates"
 
@@ -19,7 +19,7 @@ class Pages:
 
     def __init__(self, form_action: str) -> None:
         self._environment = jinja2.Environment(
-            loader=jinja2.FileSystemLoader([FOLDER, PORTAL]),
+            loader=jinja2.FileSystemLoader([FOLDER, layout.FOLDER]),
             autoescape=True,
             undefined=jinja2.StrictUndefined,
             trim_blocks=True,

@@ -12,7 +12,7 @@ from onelogin.saml2.constants import OneLogin_Saml2_Constants as Saml
 from onelogin.saml2.settings import OneLogin_Saml2_Settings
 from onelogin.saml2.utils import OneLogin_Saml2_Utils
 
-from chassis.database_url import DEVELOPMENT
+from chassis.database.url import DEVELOPMENT
 from chassis.process import StartError, shown
 
 ENTITY_ID: Final = "urn:federation:cloudacademy"

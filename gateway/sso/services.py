@@ -9,8 +9,8 @@ from cloudacademy.keys.v1.audit_pb2 import Actor
 from cloudacademy.users.v1 import sessions_pb2, sessions_pb2_grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from gateway.clients import Origin, call
-from gateway.errors import RefusedError
+from gateway.backend.client import Origin, call
+from gateway.backend.errors import RefusedError
 from gateway.sso.assertion import Assertion
 from gateway.sso.pending import Trial
 from gateway.sso.provider import IdentityProvider

@@ -8,11 +8,7 @@ from typing import Final
 from aiohttp import web
 
 from chassis.clock import Clock
-from chassis.log import Logger
-from gateway.portal.cookies import Cookies, cookie
-from gateway.portal.forms import is_from_here
-from gateway.portal.gate import PageGate
-from gateway.portal.headers import SECURITY
+from chassis.observability.log import Logger
 from gateway.sso.assertion import Assertion, verify
 from gateway.sso.authn_request import authn_request
 from gateway.sso.endpoint import Endpoint, Route, Step, redirect
@@ -29,6 +25,10 @@ from gateway.sso.provider import ACS_PATH, IdentityProvider, ServiceProvider
 from gateway.sso.refusals import SignInError
 from gateway.sso.services import Services
 from gateway.sso.worker import Worker
+from gateway.web.cookies import Cookies, cookie
+from gateway.web.csrf import is_from_here
+from gateway.web.headers import SECURITY
+from gateway.web.page_limits import PageGate
 
 LOGIN_PATH: Final = "/login/enterprise/"
 METADATA_PATH: Final = f"{LOGIN_PATH}metadata.xml"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from keysvc.callers import CALLERS as KEYSVC
-from usersvc.callers import CALLERS as USERSVC
+from keysvc.rpc.authorization import CALLERS as KEYSVC
+from usersvc.rpc.authorization import CALLERS as USERSVC
 
 PROTOS = Path(__file__).parents[2] / "protos"
 WRITES = ("Create", "Update", "Delete", "Activate", "Deactivate", "Generate", "Revoke")

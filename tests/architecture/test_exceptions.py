@@ -5,17 +5,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.stack import ROOT
+from tests.support.stack import ROOT
 
 PACKAGES = ("chassis", "gateway", "keysvc", "usersvc")
 SHORT_LIVED = {
     # The object is raised once, for one request with a key; the collector frees its cycle.
-    "gateway/routes/bulk.py": {"operation.refusal"},
-    "gateway/routes/search.py": {"refusals[0]"},
-    "gateway/scim/fold.py": {"refusals[0]"},
+    "gateway/api/bulk.py": {"operation.refusal"},
+    "gateway/api/search.py": {"refusals[0]"},
+    "gateway/scim/filter/simplify.py": {"refusals[0]"},
     "gateway/portal/views/sso.py": {"error"},
-    "usersvc/group_store.py": {"of_constraint(error.constraint_name, str(group_id)) or error"},
-    "usersvc/session_store.py": {"outcome"},
+    "usersvc/store/groups.py": {"of_constraint(error.constraint_name, str(group_id)) or error"},
+    "usersvc/store/sessions.py": {"outcome"},
 }
 
 

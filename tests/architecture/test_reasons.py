@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from cloudacademy.errors.v1 import errors_pb2
 
-import keysvc.errors
-import usersvc.errors
-from chassis.refusal import Code, Refusal
-from gateway.errors import ANSWERS
+import keysvc.domain.errors
+import usersvc.domain.errors
+from chassis.errors import Code, Refusal
+from gateway.backend.errors import ANSWERS
 
 CONTRACT = Path(__file__).parents[2] / "protos/cloudacademy/errors/v1/errors.proto"
-SERVICES = (usersvc.errors, keysvc.errors)
+SERVICES = (usersvc.domain.errors, keysvc.domain.errors)
 
 
 def kinds(base: type[Refusal] = Refusal) -> Iterator[type[Refusal]]:

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.regexes.inventory import (
+from tests.support.regexes.inventory import (
     METHODS,
     Use,
     compiled,
@@ -13,7 +13,7 @@ from tests.regexes.inventory import (
     trees,
     uses,
 )
-from tests.regexes.slowness import slow_attacks
+from tests.support.regexes.slowness import slow_attacks
 
 USES = uses()
 

@@ -8,12 +8,12 @@ PACKAGES = ("chassis", "gateway", "usersvc", "keysvc")
 MAKERS = {"create_task", "ensure_future", "TaskGroup"}
 
 ALLOWED = {
-    "chassis/supervisor.py": "Task.__init__: the supervisor's own",
-    "chassis/renewal.py": "_Generation._close_if_idle: closes one replaced channel",
-    "gateway/single_flight.py": "one call of a service, shared by the requests that wait for it",
-    "gateway/conversation.py": "reads, writes and ends one stream, which lives for seconds",
-    "usersvc/conversation.py": "calls of one stream, which end with it",
-    "usersvc/shared_reads.py": "one statement, shared by the calls that wait for it",
+    "chassis/concurrency/supervisor.py": "Task.__init__: the supervisor's own",
+    "chassis/rpc/rotating_channel.py": "_Generation._close_if_idle: closes one replaced channel",
+    "chassis/concurrency/single_flight.py": "one call, shared by all that wait for it",
+    "gateway/backend/batching/stream.py": "reads, writes and ends one short-lived stream",
+    "usersvc/rpc/batching/stream.py": "calls of one stream, which end with it",
+    "usersvc/store/shared_reads.py": "one statement, shared by the calls that wait for it",
 }
 """Where tasks are made, and why each of them ends with a request or a stream."""
 

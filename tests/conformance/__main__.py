@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from tests.conformance.suites import SUITES, Check
-from tests.stack import running_stack
+from tests.support.stack import running_stack
 
 WIDTH = 78
 

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from tests.conformance.suites import SUITES
-from tests.end_to_end.operators import operator
-from tests.stack import Stack
+from tests.support.operators import operator
+from tests.support.stack import Stack
 
 # What the suites know and this service does not offer: drafts of agents.
 NOT_OFFERED = ("Agent",)

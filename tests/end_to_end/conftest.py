@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests.end_to_end.browser import Browser, browser
-from tests.end_to_end.operators import Operator, operator
-from tests.end_to_end.scim import Client, client
-from tests.end_to_end.single_sign_on import Company
-from tests.stack import Stack, running_stack
+from tests.support.browser import Browser, browser
+from tests.support.operators import Operator, operator
+from tests.support.scim import Client, client
+from tests.support.single_sign_on import Company
+from tests.support.stack import Stack, running_stack
 
 
 @pytest.fixture

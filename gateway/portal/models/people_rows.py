@@ -9,7 +9,7 @@ from cloudacademy.users.v1.users_pb2 import TypedValue, User
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from gateway.portal.models.log_rows import attribute
+from gateway.portal.models.log.rows import attribute
 
 _LEFT_OUT = frozenset(
     {"id", "organization_id", "etag", "create_time", "update_time", "groups", "extensions"}

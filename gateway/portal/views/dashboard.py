@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from aiohttp import web
 from cloudacademy.users.v1 import activity_pb2, groups_pb2, users_pb2
 
-from gateway.portal.models.log_rows import log_rows
+from gateway.portal.models.log.rows import log_rows
 from gateway.portal.views.names import names_of
 from gateway.portal.views.overview import month, overview
 from gateway.portal.visit import Route, Visit

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from aiohttp import web
 from cloudacademy.keys.v1 import keys_pb2 as pb
 
-from gateway.errors import RefusedError
+from gateway.backend.errors import RefusedError
 from gateway.portal import problems
 from gateway.portal.models.key_rows import GRACE_HOURS, KeyRow, key_rows
 from gateway.portal.problems import ProblemError

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from aiohttp import web
 from cloudacademy.users.v1 import activity_pb2 as pb
 
-from gateway.portal.models.advice import advice
-from gateway.portal.models.checks import checks
-from gateway.portal.models.curl import as_curl
-from gateway.portal.models.log_query import PAGE_SIZE, LogQuery, log_query
-from gateway.portal.models.log_rows import LogRow, log_row, log_rows
-from gateway.portal.models.sentences import ACTIONS, is_about_group
+from gateway.portal.models.log.advice import advice
+from gateway.portal.models.log.checks import checks
+from gateway.portal.models.log.curl import as_curl
+from gateway.portal.models.log.query import PAGE_SIZE, LogQuery, log_query
+from gateway.portal.models.log.rows import LogRow, log_row, log_rows
+from gateway.portal.models.log.sentences import ACTIONS, is_about_group
 from gateway.portal.views.integration import ENTRA
 from gateway.portal.views.names import names_of
 from gateway.portal.views.overview import month, overview

@@ -6,12 +6,12 @@ from typing import Final
 from aiohttp import web
 from cloudacademy.users.v1 import activity_pb2 as pb
 
-from gateway.portal.headers import SECURITY
-from gateway.portal.models.exports import csv_head, csv_line, ndjson_line
-from gateway.portal.models.log_query import log_query
-from gateway.portal.sending import send
+from gateway.portal.models.log.exports import csv_head, csv_line, ndjson_line
+from gateway.portal.models.log.query import log_query
 from gateway.portal.views.log import LOG
 from gateway.portal.visit import Route, Visit
+from gateway.web.download import send
+from gateway.web.headers import SECURITY
 
 PAGE: Final = 250
 """Entries that are read at once: usersvc and the gateway each take some 10 ms for them."""

@@ -10,11 +10,11 @@ from typing import Final
 from cloudacademy.keys.v1 import keys_pb2
 from cloudacademy.users.v1 import activity_pb2 as pb
 
-from gateway.errors import RefusedError
+from gateway.backend.errors import RefusedError
 from gateway.portal.models import health as model
 from gateway.portal.models.charts import Chart, days_chart, hours_chart
-from gateway.portal.models.cycles import CycleRow, cycle_rows, running
 from gateway.portal.models.key_rows import KeyRow, key_rows
+from gateway.portal.models.log.cycles import CycleRow, cycle_rows, running
 from gateway.portal.models.moments import moment, timestamp
 from gateway.portal.views.names import names_of
 from gateway.portal.visit import Visit

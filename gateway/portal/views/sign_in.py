@@ -6,9 +6,9 @@ from urllib.parse import quote
 from aiohttp import web
 from cloudacademy.users.v1 import sessions_pb2 as pb
 
-from gateway.errors import RefusedError
-from gateway.portal.cookies import new_form_value
+from gateway.backend.errors import RefusedError
 from gateway.portal.visit import Access, Route, Visit
+from gateway.web.cookies import new_form_value
 
 HOME = "/dashboard/"
 _REFUSALS = {

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from cloudacademy.keys.v1 import sso_pb2 as pb
 
-from gateway.errors import RefusedError
+from gateway.backend.errors import RefusedError
 from gateway.portal.models.moments import moment
 from gateway.portal.models.notices import notice
 from gateway.portal.models.sso_form import SsoForm, of_connection, of_fields, thumbprints

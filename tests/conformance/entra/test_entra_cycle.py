@@ -1,12 +1,12 @@
-"""Whole cycles of the client in tests/entra against the running service."""
+"""Whole cycles of the client in tools/entra against the running service."""
 
 from dataclasses import replace
 
 import pytest
 
-from tests.entra.cycle import Options, run
-from tests.entra.dialects import Dialect
-from tests.stack import Stack
+from tests.support.stack import Stack
+from tools.entra.cycle import Options, run
+from tools.entra.dialects import Dialect
 
 PEOPLE = 60
 

@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 from tests.conformance.entra.transcript import Case, Transcript
-from tests.stack import Stack
+from tests.support.stack import Stack
 
 GROUPS_ARE_SERVED = True
 FOLDER = Path(__file__).parent

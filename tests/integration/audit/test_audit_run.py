@@ -8,7 +8,7 @@ import pytest
 
 from deploy.audit import UNKNOWN
 from deploy.local.ports import free_port
-from tests.integration.audit.advisories import Advisories, environment, reached
+from tests.support.audit.advisories import Advisories, environment, reached
 
 ROOT = Path(__file__).resolve().parents[3]
 TOOL = ROOT / ".venv-audit" / "bin" / "pip-audit"

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from tests.benchmarks.client import Bound
-from tests.benchmarks.comparison import Plan, compare
-from tests.benchmarks.service import service
-from tests.benchmarks.work import OPERATIONS
+from tools.benchmarks.client import Bound
+from tools.benchmarks.comparison import Plan, compare
+from tools.benchmarks.service import service
+from tools.benchmarks.work import OPERATIONS
 
 LIMITS = {
     "aiohttp": {"get"},

@@ -5,9 +5,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from chassis import migrations
-from tests.integration.catalogue.columns import IMPERSONAL, PERSONAL, columns, pairs
-from tests.postgres import TestPostgres
+from chassis.database import migrations
+from tests.support.catalogue.columns import IMPERSONAL, PERSONAL, columns, pairs
+from tests.support.postgres import TestPostgres
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from chassis import migrations
-from tests.postgres import TestPostgres
+from chassis.database import migrations
+from tests.support.postgres import TestPostgres
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -10,8 +10,8 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from chassis import migrations
-from tests.postgres import TestPostgres
+from chassis.database import migrations
+from tests.support.postgres import TestPostgres
 
 ROOT = Path(__file__).resolve().parents[3]
 SCRIPT = ROOT / "deploy/sql/forget_organization.sql"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.postgres import Template, TestPostgres
+from tests.support.postgres import Template, TestPostgres
 
 
 @pytest.fixture(scope="session")

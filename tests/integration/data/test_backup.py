@@ -18,17 +18,17 @@ from cloudacademy.users.v1.changes_pb2_grpc import ChangeServiceStub
 from cloudacademy.users.v1.groups_pb2_grpc import GroupServiceStub
 from cloudacademy.users.v1.users_pb2_grpc import UserServiceStub
 
-from chassis import migrations
 from chassis.clock import system_clock
-from chassis.database import Database
+from chassis.database import migrations
+from chassis.database.pool import Database
 from deploy.local.postgres import Cluster
-from tests.integration.data.backups import Vault
-from tests.integration.keysvc.replicas import MovableClock, running_replica
-from tests.integration.usersvc.change_calls import snapshot, watching
 from tests.integration.usersvc.conftest import open_channel
-from tests.integration.usersvc.group_calls import create_group
-from tests.integration.usersvc.user_calls import ACME, GLOBEX, create, delete, refused, update
-from usersvc.change_store import ChangeStore
+from tests.support.data.backups import Vault
+from tests.support.keysvc.replicas import MovableClock, running_replica
+from tests.support.usersvc.change_calls import snapshot, watching
+from tests.support.usersvc.group_calls import create_group
+from tests.support.usersvc.user_calls import ACME, GLOBEX, create, delete, refused, update
+from usersvc.store.changes import ChangeStore
 
 ROOT = Path(__file__).resolve().parents[3]
 DATABASES = {"users": "usersvc", "keys": "keysvc"}

@@ -15,12 +15,12 @@ import pytest
 from cloudacademy.users.v1.groups_pb2_grpc import GroupServiceStub
 from cloudacademy.users.v1.users_pb2_grpc import UserServiceStub
 
-from chassis import migrations
+from chassis.database import migrations
 from deploy.local.ports import free_port
-from tests.integration.data.releases import ROOT, release_before
-from tests.integration.keysvc.replicas import Replica
-from tests.integration.usersvc.group_calls import change_members, create_group
-from tests.integration.usersvc.user_calls import create, delete, get, list_users, update
+from tests.support.data.releases import ROOT, release_before
+from tests.support.keysvc.replicas import Replica
+from tests.support.usersvc.group_calls import change_members, create_group
+from tests.support.usersvc.user_calls import create, delete, get, list_users, update
 
 START_SECONDS = 30
 WRITERS = 4

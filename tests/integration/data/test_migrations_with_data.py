@@ -14,17 +14,17 @@ from cloudacademy.users.v1.schemas_pb2_grpc import SchemaServiceStub
 from cloudacademy.users.v1.sessions_pb2_grpc import SessionServiceStub
 from cloudacademy.users.v1.users_pb2_grpc import UserServiceStub
 
-from chassis import migrations
 from chassis.clock import system_clock
-from tests.integration.data.rows import ACME, ANN, BOB, KEY, OID, ROWS, SESSION, TEAM
-from tests.integration.keysvc.replicas import MovableClock, running_replica
-from tests.integration.usersvc.change_calls import snapshot
+from chassis.database import migrations
+from tests.integration.usersvc.activities.test_activities import listed
 from tests.integration.usersvc.conftest import open_channel
-from tests.integration.usersvc.group_calls import get_group, members
-from tests.integration.usersvc.schema_calls import registered
-from tests.integration.usersvc.session_calls import session, vouch
-from tests.integration.usersvc.test_activities import listed
-from tests.integration.usersvc.user_calls import delete, get, list_users, update
+from tests.support.data.rows import ACME, ANN, BOB, KEY, OID, ROWS, SESSION, TEAM
+from tests.support.keysvc.replicas import MovableClock, running_replica
+from tests.support.usersvc.change_calls import snapshot
+from tests.support.usersvc.group_calls import get_group, members
+from tests.support.usersvc.schema_calls import registered
+from tests.support.usersvc.session_calls import session, vouch
+from tests.support.usersvc.user_calls import delete, get, list_users, update
 
 ROOT = Path(__file__).resolve().parents[3]
 STEPS = {service: migrations.read(ROOT / service / "migrations") for service in ROWS}
@@ -137,7 +137,7 @@ async def keysvc_reads(url: str, version: int) -> None:
             assert [event.actor.display_name for event in events] == ["bob@corp.test"]
         if version >= 3:
             request = GetSsoConnectionRequest(organization_id=ACME)
-            connection = (await keysvc.sso.GetSsoConnection(request)).connection
+            connection = (await keysvc.domain.sso.GetSsoConnection(request)).connection
             assert (connection.active, list(connection.domains)) == (True, ["corp.test"])
         made = await keysvc.generate(ACME)
         assert UUID((await keysvc.authenticate(made.token)).organization_id) == UUID(ACME)

@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import ClientPayloadError, ClientSession, web
 
-from chassis import log
-from chassis.settings import Address
-from gateway.errors import Refusal
-from gateway.http_server import Runner
-from gateway.portal.sending import send
+from chassis.config.settings import Address
+from chassis.observability import log
+from gateway.backend.errors import Refusal
+from gateway.http.server import Runner
+from gateway.web.download import send
 
 PART = "x" * 64 * 1024
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"

@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
-from chassis import log
-from chassis.settings import Address
-from gateway.heads import HELD_BYTES, MAX_HEAD_BYTES, SMALL_BYTES, Heads
-from gateway.http_server import Runner
+from chassis.config.settings import Address
+from chassis.observability import log
+from gateway.http.heads import HELD_BYTES, MAX_HEAD_BYTES, SMALL_BYTES, Heads
+from gateway.http.server import Runner
 
 SECONDS = 10.0
 FIRST = b"POST /echo HTTP/1.1\r\nHost: a\r\n"

@@ -6,7 +6,7 @@ import structlog
 from aiohttp import web
 from yarl import URL
 
-from gateway.http_server import MAX_SEGMENTS, Runner
+from gateway.http.server import MAX_SEGMENTS, Runner
 
 
 @pytest.fixture

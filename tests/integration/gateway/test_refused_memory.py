@@ -14,33 +14,33 @@ from cloudacademy.keys.v1 import keys_pb2, keys_pb2_grpc
 from cloudacademy.users.v1.activity_pb2_grpc import ActivityServiceStub
 from multidict import CIMultiDictProxy
 
-from chassis import log
 from chassis.clock import system_clock
-from chassis.places import Places
-from chassis.settings import Address
-from chassis.status import to_trailing_metadata
-from gateway import guesses
-from gateway.app import PREFIX, ScimEndpoint, application
-from gateway.auth import Authenticator, Caller
-from gateway.bodies import Bodies
-from gateway.buckets import Buckets, Rate
-from gateway.clients import UserClient
-from gateway.cursor import Cursors
-from gateway.gate import Gate
-from gateway.group_client import GroupClient
-from gateway.guesses import Guesses
-from gateway.http_server import Runner
-from gateway.key_cache import KeyCache
-from gateway.refusal_log import RefusalLog
-from gateway.resource_types import ResourceTypes
-from gateway.response_memory import ResponseMemory
-from gateway.routes.endpoints import endpoints
-from gateway.routes.groups import Groups
-from gateway.routes.users import Users
-from gateway.schema_client import SchemaClient
-from gateway.turned_away import Tally, full
-from gateway.worker import Worker
-from keysvc.errors import KeyUnknown
+from chassis.concurrency.fair_semaphore import Places
+from chassis.config.settings import Address
+from chassis.observability import log
+from chassis.rpc.status import to_trailing_metadata
+from gateway.api.app import PREFIX, ScimEndpoint, application
+from gateway.api.cursors import Cursors
+from gateway.api.endpoints import endpoints
+from gateway.api.groups import Groups
+from gateway.api.resource_types import ResourceTypes
+from gateway.api.users import Users
+from gateway.auth import failed_auth as guesses
+from gateway.auth.authenticator import Authenticator, Caller
+from gateway.auth.failed_auth import Guesses
+from gateway.auth.key_cache import KeyCache
+from gateway.backend.client import UserClient
+from gateway.backend.groups import GroupClient
+from gateway.backend.schemas import SchemaClient
+from gateway.http.body import Bodies
+from gateway.http.compute_worker import Worker
+from gateway.http.response_memory import ResponseMemory
+from gateway.http.server import Runner
+from gateway.limits.admission import Gate
+from gateway.limits.rate_limiter import Buckets, Rate
+from gateway.limits.rejections import Tally, full
+from gateway.provisioning_log.writer import RefusalLog
+from keysvc.domain.errors import KeyUnknown
 
 SENT = 200
 TOGETHER = 20

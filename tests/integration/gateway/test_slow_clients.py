@@ -9,11 +9,11 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 from aiohttp import web
 
-from chassis import log
-from chassis.settings import Address
-from gateway import http_server
-from gateway.connections import Connections, Patience, Wait
-from gateway.http_server import Runner
+from chassis.config.settings import Address
+from chassis.observability import log
+from gateway.http import server as http_server
+from gateway.http.connections import Connections, Patience, Wait
+from gateway.http.server import Runner
 
 MEBIBYTE = 1024 * 1024
 PAGE = b"x" * 3 * MEBIBYTE

@@ -9,9 +9,9 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from gateway.exchange import Answer
+from gateway.api.request import Answer
+from gateway.http.streaming import BROKEN_OFF, send
 from gateway.scim.errors import ScimError
-from gateway.streaming import BROKEN_OFF, send
 
 PART = b"x" * 100_000
 SECONDS = 5.0

@@ -8,14 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.image.images import (
-    Store,
-    build,
-    driver,
-    need_tools,
-    stand_in_bases,
-    wheels,
-)
+from tests.support.image.images import Store, build, driver, need_tools, stand_in_bases, wheels
 
 
 @dataclass(frozen=True)

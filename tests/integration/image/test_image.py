@@ -6,8 +6,8 @@ import subprocess
 import pytest
 
 from tests.integration.image.conftest import Image
-from tests.integration.image.images import build
-from tests.k8s.tools import ROOT, locked
+from tests.support.image.images import build
+from tests.support.k8s.tools import ROOT, locked
 
 pytestmark = pytest.mark.timeout(600)
 

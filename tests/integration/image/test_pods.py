@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.integration.image.conftest import Image
-from tests.integration.image.pods import Region, client, eventually, running_region, tenant_url
-from tests.k8s.alerts import metrics_in_use
-from tests.k8s.manifests import REGIONS, SERVICES
-from tests.k8s.tools import ROOT
-from tests.postgres import throw_away_postgres
+from tests.support.image.pods import Region, client, eventually, running_region, tenant_url
+from tests.support.k8s.alerts import metrics_in_use
+from tests.support.k8s.manifests import REGIONS, SERVICES
+from tests.support.k8s.tools import ROOT
+from tests.support.postgres import throw_away_postgres
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -63,7 +63,7 @@ def test_entra_provisions_people_over_the_edge(region: Region, token: str):
     python = str(ROOT / ".venv/bin/python")
 
     finished = client(
-        *(region, python, "-m", "tests.entra", "--people", "20", "--json"),
+        *(region, python, "-m", "tools.entra", "--people", "20", "--json"),
         TENANT_URL=url,
         SECRET_TOKEN=token,
         PYTHONPATH=f"{ROOT}:{ROOT / 'build'}",

@@ -13,8 +13,8 @@ from cyclonedx.schema import OutputFormat, SchemaVersion
 from cyclonedx.validation import make_schemabased_validator
 
 from tests.integration.image.conftest import Image
-from tests.integration.image.images import DEBIAN
-from tests.k8s.tools import ROOT
+from tests.support.image.images import DEBIAN
+from tests.support.k8s.tools import ROOT
 
 LOCK = ROOT / "requirements/runtime.txt"
 STATUS = """Package: libc6

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from chassis import migrations
+from chassis.database import migrations
 from keysvc.__main__ import MIGRATIONS
-from tests.integration.keysvc.replicas import MovableClock, Replica, running_replica
-from tests.postgres import Template, TestPostgres
+from tests.support.keysvc.replicas import MovableClock, Replica, running_replica
+from tests.support.postgres import Template, TestPostgres
 
 
 def migrate(url: str) -> None:

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.k8s.manifests import of_kind, the
-from tests.k8s.tools import ROOT
+from tests.support.k8s.manifests import of_kind, the
+from tests.support.k8s.tools import ROOT
 
 STAND_IN = """#!/bin/sh
 if [ "$(basename "$0")" = kubectl ]; then

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.local.running import Running
+from tests.support.local.running import Running
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from chassis import migrations
+from chassis.database import migrations
 from keysvc.__main__ import MIGRATIONS as OF_KEYS
-from tests.postgres import Template, TestPostgres
+from tests.support.postgres import Template, TestPostgres
 from usersvc.__main__ import MIGRATIONS as OF_USERS
 
 

@@ -13,20 +13,20 @@ from cloudacademy.users.v1.changes_pb2_grpc import ChangeServiceStub
 from cloudacademy.users.v1.users_pb2_grpc import UserServiceStub
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-import usersvc.trimming
-from chassis.renewal import RenewedChannel
-from chassis.server import Server
-from chassis.waiting import wait
-from gateway.connections import Connections
-from gateway.key_cache import KeyCache
-from gateway.refusal_log import RefusalLog
-from keysvc.changes import Changes
-from keysvc.key_store import KeyStore
-from tests.integration.chassis.echoes import until
-from tests.integration.supervision.region import SERVICES, Region, Service, running_region
-from usersvc.change_feed import ChangeFeed
-from usersvc.change_store import Wire
-from usersvc.session_store import SessionStore
+import usersvc.background.retention
+from chassis.concurrency.waiting import wait
+from chassis.rpc.rotating_channel import RenewedChannel
+from chassis.rpc.server import Server
+from gateway.auth.key_cache import KeyCache
+from gateway.http.connections import Connections
+from gateway.provisioning_log.writer import RefusalLog
+from keysvc.background.changes import Changes
+from keysvc.store.keys import KeyStore
+from tests.support.chassis.echoes import until
+from tests.support.supervision.region import SERVICES, Region, Service, running_region
+from usersvc.background.feed import ChangeFeed
+from usersvc.store.changes import Wire
+from usersvc.store.sessions import SessionStore
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 
@@ -238,7 +238,7 @@ STARTED_BROKEN = {"end of change streams"}
 
 @pytest.fixture(autouse=True)
 def _retention_is_frequent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(usersvc.trimming, "wait", lambda event, _: wait(event, 0.05))
+    monkeypatch.setattr(usersvc.background.retention, "wait", lambda event, _: wait(event, 0.05))
 
 
 async def still_answers(region: Region, case: Case) -> None:

@@ -38,27 +38,27 @@ from cloudacademy.users.v1.sessions_pb2_grpc import (
 )
 from cloudacademy.users.v1.users_pb2_grpc import UserServiceStub, add_UserServiceServicer_to_server
 
-from chassis.bell import Bell
-from chassis.database import Database
-from chassis.envelope import WRITE_SECONDS, Envelope
-from chassis.inner_calls import InnerCalls
-from tests.postgres import Template, TestPostgres
+from chassis.concurrency.notifier import Bell
+from chassis.database.pool import Database
+from chassis.rpc.interceptor import WRITE_SECONDS, Envelope
+from chassis.rpc.local_dispatcher import InnerCalls
+from tests.support.postgres import Template, TestPostgres
 from usersvc.__main__ import FEED_CONNECTIONS, migrate
-from usersvc.activities_servicer import ActivitiesServicer
-from usersvc.activity_store import ActivityStore
-from usersvc.batch_servicer import CARRIERS, BatchServicer
-from usersvc.change_feed import ChangeFeed
-from usersvc.change_store import ChangeStore, Listener
-from usersvc.changes_servicer import STREAM_SECONDS, ChangesServicer
-from usersvc.group_store import GroupStore
-from usersvc.groups_servicer import GroupsServicer
-from usersvc.list_store import Lists
-from usersvc.schema_store import SchemaStore
-from usersvc.schemas_servicer import SchemasServicer
-from usersvc.session_store import SessionStore
-from usersvc.sessions_servicer import SessionsServicer
-from usersvc.user_store import UserStore
-from usersvc.users_servicer import UsersServicer
+from usersvc.background.feed import ChangeFeed
+from usersvc.rpc.activities import ActivitiesServicer
+from usersvc.rpc.batching.servicer import CARRIERS, BatchServicer
+from usersvc.rpc.changes import STREAM_SECONDS, ChangesServicer
+from usersvc.rpc.groups import GroupsServicer
+from usersvc.rpc.schemas import SchemasServicer
+from usersvc.rpc.sessions import SessionsServicer
+from usersvc.rpc.users import UsersServicer
+from usersvc.store.activities import ActivityStore
+from usersvc.store.changes import ChangeStore, Listener
+from usersvc.store.groups import GroupStore
+from usersvc.store.listing.lists import Lists
+from usersvc.store.schemas import SchemaStore
+from usersvc.store.sessions import SessionStore
+from usersvc.store.users import UserStore
 
 ROOT = Path(__file__).parents[3]
 Outcome = tuple[int, str, str]

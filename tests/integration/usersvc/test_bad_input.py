@@ -20,10 +20,11 @@ from google.rpc import error_details_pb2
 from grpc import StatusCode
 from grpc_status import rpc_status
 
-from chassis.channel import MAX_MESSAGE_BYTES
-from chassis.status import from_rpc_error
-from tests.integration.chassis.authorities import Authority
-from tests.integration.usersvc.group_calls import (
+from chassis.rpc.channel import MAX_MESSAGE_BYTES
+from chassis.rpc.status import from_rpc_error
+from tests.support.chassis.authorities import Authority
+from tests.support.postgres import Template
+from tests.support.usersvc.group_calls import (
     change_members,
     create_group,
     delete_group,
@@ -31,8 +32,8 @@ from tests.integration.usersvc.group_calls import (
     list_members,
     update_group,
 )
-from tests.integration.usersvc.serving import UNLIMITED, Served, served
-from tests.integration.usersvc.user_calls import (
+from tests.support.usersvc.serving import UNLIMITED, Served, served
+from tests.support.usersvc.user_calls import (
     Caught,
     compare,
     create,
@@ -43,7 +44,6 @@ from tests.integration.usersvc.user_calls import (
     refused,
     update,
 )
-from tests.postgres import Template
 
 GARBAGE = ("x", "AAAA", "\u00e9", "a" * 10_000)
 

@@ -24,24 +24,16 @@ from cloudacademy.users.v1.users_pb2_grpc import UserServiceStub
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from tests.integration.catalogue.columns import PERSONAL, holding, pairs
-from tests.integration.usersvc.change_calls import kind, watching
+from tests.integration.usersvc.activities.test_activities import listed, record
 from tests.integration.usersvc.conftest import Run, StoppedClock
-from tests.integration.usersvc.group_calls import get_group, update_group
-from tests.integration.usersvc.schema_calls import attribute, badge, register
-from tests.integration.usersvc.session_calls import link, signed_in, vouch
-from tests.integration.usersvc.test_activities import listed, record
-from tests.integration.usersvc.test_usersvc_commands import answer
-from tests.integration.usersvc.user_calls import (
-    ACME,
-    GLOBEX,
-    create,
-    delete,
-    get,
-    list_users,
-    update,
-)
-from tests.postgres import TestPostgres
+from tests.integration.usersvc.test_commands import answer
+from tests.support.catalogue.columns import PERSONAL, holding, pairs
+from tests.support.postgres import TestPostgres
+from tests.support.usersvc.change_calls import kind, watching
+from tests.support.usersvc.group_calls import get_group, update_group
+from tests.support.usersvc.schema_calls import attribute, badge, register
+from tests.support.usersvc.session_calls import link, signed_in, vouch
+from tests.support.usersvc.user_calls import ACME, GLOBEX, create, delete, get, list_users, update
 
 MARKER = "zyxmark"
 NAME = f"O'{MARKER}+ü@corp.test"

@@ -13,9 +13,9 @@ from cloudacademy.users.v1 import changes_pb2
 from cloudacademy.users.v1.changes_pb2_grpc import ChangeServiceStub
 from cloudacademy.users.v1.users_pb2_grpc import UserServiceStub
 
-from chassis.status import from_rpc_error
-from tests.integration.usersvc.serving import ROOT, served
-from tests.integration.usersvc.user_calls import ACME, create
+from chassis.rpc.status import from_rpc_error
+from tests.support.usersvc.serving import ROOT, served
+from tests.support.usersvc.user_calls import ACME, create
 
 DOCUMENT = (ROOT / "docs/internal-api.md").read_text()
 REASONS = ROOT / "protos/cloudacademy/errors/v1/errors.proto"

@@ -5,7 +5,7 @@ from cloudacademy.users.v1 import groups_pb2, users_pb2
 from google.protobuf.field_mask_pb2 import FieldMask
 from grpc import StatusCode
 
-from tests.integration.usersvc.group_calls import (
+from tests.support.usersvc.group_calls import (
     create_group,
     get_group,
     group_cycle,
@@ -14,8 +14,8 @@ from tests.integration.usersvc.group_calls import (
     member_not_found,
     members,
 )
-from tests.integration.usersvc.schema_calls import badge
-from tests.integration.usersvc.user_calls import (
+from tests.support.usersvc.schema_calls import badge
+from tests.support.usersvc.user_calls import (
     ACME,
     NOBODY,
     create,

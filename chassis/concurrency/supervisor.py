@@ -1,0 +1,216 @@
+"""The long-lived tasks of a process: restarted when they fail, counted, and ended in order."""
+
+import asyncio
+import random
+import time
+import traceback
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Final
+
+from chassis.concurrency.waiting import wait
+from chassis.observability.log import Logger
+from chassis.observability.metrics import Metrics
+
+FIRST_DELAY_SECONDS: Final = 0.1
+MAX_DELAY_SECONDS: Final = 30.0
+HEALTHY_SECONDS: Final = 10.0
+"""A run of at least this length is healthy and resets the count of consecutive failures."""
+FAILURES_IN_A_ROW: Final = 3
+"""After this many failures of a required task the process is not ready."""
+END_SECONDS: Final = 15.0
+"""How long a task may drain: enough for two calls or statements with their own limits."""
+
+Run = Callable[[], Awaitable[None]]
+Jitter = Callable[[float, float], float]
+
+
+class Task:
+    """One long-lived task. `Supervisor.start` makes it."""
+
+    def __init__(
+        self,
+        name: str,
+        run: Run,
+        log: Logger,
+        *,
+        until: asyncio.Event | None,
+        is_required: bool,
+        jitter: Jitter,
+    ) -> None:
+        self.name = name
+        self.failures = 0
+        self.restarts = 0
+        self.is_waiting = False
+        self.is_required = is_required
+        self._run = run
+        self._log = log
+        self._until = until
+        self._jitter = jitter
+        self._in_a_row = 0
+        self._is_cancelled = False
+        self._started = time.monotonic()
+        self._task = asyncio.create_task(self._supervise(), name=name)
+
+    @property
+    def keeps_failing(self) -> bool:
+        """Whether it failed several times in a row, and has not run well since."""
+        is_healthy = not self.is_waiting and self._lasted() >= HEALTHY_SECONDS
+        return self._in_a_row >= FAILURES_IN_A_ROW and not is_healthy
+
+    async def end(self, seconds: float = END_SECONDS) -> None:
+        """End the task: let it drain for `seconds` if it has `until`; otherwise cancel it at once.
+
+        Its errors are logged, not raised.
+        """
+        if self._until is not None:
+            self._until.set()
+            await asyncio.wait([self._task], timeout=seconds)
+            if not self._task.done():
+                self._log.error("task not drained", task=self.name, limit_seconds=seconds)
+        self._is_cancelled = True
+        self._task.cancel()
+        await asyncio.wait([self._task], timeout=seconds)
+        if not self._task.done():
+            self._log.error("task not ended", task=self.name, limit_seconds=seconds)
+
+    async def _supervise(self) -> None:
+        while True:
+            self._started = time.monotonic()
+            error = await self._failure()
+            if error is None:
+                return
+            if self._is_cancelled:  # it failed while it ended
+                self._count(error)
+                return
+            await self._back_off(error)
+            self.restarts += 1
+
+    async def _failure(self) -> BaseException | None:
+        """Run it once; its error, or None if it ended as it should."""
+        try:
+            await self._run()
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            return error  # a future that the task awaited was cancelled, not the task
+        except Exception as error:  # noqa: BLE001 - whatever it is, the process goes on
+            return error
+        if self._until is not None and self._until.is_set():
+            return None
+        return RuntimeError("The task returned before it was told to end.")
+
+    async def _back_off(self, error: BaseException) -> None:
+        if self._lasted() >= HEALTHY_SECONDS:
+            self._in_a_row = 0
+        self._in_a_row += 1
+        delay = min(MAX_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2.0 ** min(self._in_a_row - 1, 20))
+        # Jitter, so that replicas that failed together do not retry together.
+        delay *= self._jitter(0.5, 1.0)
+        self._count(error, retry_seconds=round(delay, 3))
+        self.is_waiting = True
+        try:
+            if self._until is None or self._until.is_set():
+                await asyncio.sleep(delay)
+            else:  # `until` ends the delay, so that the task drains without waiting
+                await wait(self._until, delay)
+        finally:
+            self.is_waiting = False
+
+    def _count(self, error: BaseException, **more: float) -> None:
+        self.failures += 1
+        self._log.error(
+            "task failed", task=self.name, failures=self.failures, **_fields(error), **more
+        )
+
+    def _lasted(self) -> float:
+        return time.monotonic() - self._started
+
+
+class Supervisor:
+    """Runs tasks until its `async with` block ends, and restarts each that fails or returns early.
+
+    It waits before each restart, longer each time up to MAX_DELAY_SECONDS. No failure of a task
+    ends the process or another task.
+    """
+
+    def __init__(self, log: Logger, jitter: Jitter = random.uniform) -> None:
+        self._log = log
+        self._jitter = jitter
+        self._tasks: dict[str, Task] = {}
+
+    async def __aenter__(self) -> "Supervisor":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """End the tasks, the one that was started last first."""
+        for task in reversed(self._tasks.values()):
+            await task.end()
+
+    def start(
+        self,
+        name: str,
+        run: Run,
+        *,
+        until: asyncio.Event | None = None,
+        is_required: bool = False,
+    ) -> Task:
+        """Start a task; each restart calls `run` again, so keep lasting state outside `run`.
+
+        `until` tells the task to end by itself, after it has drained: only then may it return.
+        A task without it runs until it is cancelled. A process is not ready while a task that
+        `is_required` keeps failing. Names are unique in a process.
+        """
+        if name in self._tasks:
+            raise ValueError(f"There is a task {name} already.")
+        task = Task(name, run, self._log, until=until, is_required=is_required, jitter=self._jitter)
+        self._tasks[name] = task
+        return task
+
+    @property
+    def tasks(self) -> Mapping[str, Task]:
+        """All tasks that were started, by name."""
+        return self._tasks
+
+    @property
+    def ready(self) -> bool:
+        """Whether no task that is required keeps failing."""
+        return not any(task.is_required and task.keeps_failing for task in self._tasks.values())
+
+    def observe(self, metrics: Metrics) -> None:
+        """Publish how often tasks failed and were restarted, and which wait for a restart."""
+        for name, what, read in (
+            ("background_task_failures", "Failures of a task.", lambda task: task.failures),
+            ("background_task_restarts", "Restarts of a task.", lambda task: task.restarts),
+        ):
+            metrics.counts(name, what, "task", self._reader(read))
+        metrics.gauges(
+            "background_task_waiting",
+            "Whether a task has failed and waits for its next try.",
+            "task",
+            self._reader(lambda task: int(task.is_waiting)),
+        )
+
+    def _reader(self, read: Callable[[Task], int]) -> Callable[[], Mapping[str, int]]:
+        # A copy: it is read in another thread.
+        return lambda: {task.name: read(task) for task in list(self._tasks.values())}
+
+
+def _fields(error: BaseException) -> dict[str, str]:
+    """The fields of an error for the log: its type and traceback.
+
+    Error messages are left out, because they may quote personal data such as email addresses.
+    """
+    return {"cause": type(error).__name__, "traceback": "".join(_lines(error))}
+
+
+def _lines(error: BaseException) -> Iterator[str]:
+    if error.__cause__ is not None:
+        yield from _lines(error.__cause__)
+        yield "The direct cause of:\n"
+    yield from traceback.format_tb(error.__traceback__)
+    yield f"{type(error).__module__}.{type(error).__qualname__}\n"
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield "One of the group:\n"
+            yield from _lines(each)

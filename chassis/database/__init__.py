@@ -1,0 +1,1 @@
+"""A PostgreSQL connection pool and schema migrations."""

@@ -1,0 +1,1 @@
+"""gRPC servers and channels: interceptor, deadlines, certificates, limits, health."""

@@ -1,0 +1,67 @@
+"""Limits on concurrent calls that need no permission: in total and for each client."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from chassis.errors import Overloaded
+from chassis.networks import source_of
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many calls run at once: of all clients, of one host, and on one connection."""
+
+    total: int
+    host: int
+    connection: int
+
+
+class PeerSlots:
+    """Slots of which one client can take only a share.
+
+    The address identifies a client, and address and port its connection. An IPv6 host is
+    its /64 network.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._hosts: Counter[str] = Counter()
+        self._connections: Counter[str] = Counter()
+        self._taken = 0
+
+    @contextmanager
+    def slot(self, peer: str) -> Iterator[None]:
+        """Take a slot for a call; refuses Overloaded.
+
+        `peer` is the client as gRPC names it: `ipv4:192.0.2.1:5000`.
+        """
+        host = host_of(peer)
+        if (
+            self._taken >= self._limits.total
+            or self._hosts[host] >= self._limits.host
+            or self._connections[peer] >= self._limits.connection
+        ):
+            raise Overloaded
+        self._count(host, peer, 1)
+        try:
+            yield
+        finally:
+            self._count(host, peer, -1)
+
+    def _count(self, host: str, peer: str, number: int) -> None:
+        self._taken += number
+        for counts, name in ((self._hosts, host), (self._connections, peer)):
+            counts[name] += number
+            if not counts[name]:
+                del counts[name]
+
+
+def host_of(peer: str) -> str:
+    """The host of a client as gRPC names it; of IPv6 its /64 network."""
+    kind, _, rest = peer.partition(":")
+    if kind not in ("ipv4", "ipv6"):
+        return kind  # sockets of this machine: one client
+    return source_of(unquote(rest).rpartition(":")[0].strip("[]")).host

@@ -1,0 +1,17 @@
+"""The endpoint /Me (RFC 7644 section 3.11)."""
+
+from typing import Final
+
+from gateway.api.request import Answer, Exchange
+from gateway.scim.errors import ScimError
+
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+
+
+async def not_implemented(_: Exchange) -> Answer:
+    """Every method: an API key speaks for an organization, so that nobody is "me"."""
+    raise ScimError(
+        501,
+        None,
+        "/Me stands for the person who asks, and an API key is no person. Use /Users/{id}.",
+    )

@@ -1,0 +1,68 @@
+"""Versions of a resource that others may change meanwhile (RFC 7644 section 3.14)."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, TypeVar
+
+from gateway.api.preconditions import wanted_etags
+from gateway.api.request import Exchange
+from gateway.backend.errors import RETRY_AFTER_SECONDS, RefusedError
+from gateway.scim.errors import ScimError
+
+LOST_RACES: Final = 10
+"""How often a change without If-Match is tried anew on a resource that others change."""
+_PAUSE_SECONDS: Final = 0.005
+"""The first pause between tries is up to this long, each later one up to twice the one before."""
+
+Outcome = TypeVar("Outcome")
+
+
+async def wanted_etag(exchange: Exchange, current: Callable[[], Awaitable[str]]) -> str:
+    """The version that If-Match asks for, empty for any; of several, the current one.
+
+    Refuses (412) several of which none is current.
+    """
+    etags = wanted_etags(exchange.header("If-Match"))
+    if etags is None:
+        return ""
+    if len(etags) == 1:
+        return etags[0]
+    etag = await current()
+    if etag not in etags:
+        raise changed()
+    return etag
+
+
+async def unraced(attempt: Callable[[], Awaitable[Outcome]], etag: str) -> Outcome:
+    """The outcome of an attempt to read, change and write that nobody else came between.
+
+    With an etag a lost race is the client's to know of (412); without one the
+    attempt is made again, a few times (503).
+    """
+    for lost in range(LOST_RACES):
+        try:
+            return await attempt()
+        except RefusedError as refused:
+            if refused.reason != "ETAG_MISMATCH" or etag:
+                raise
+        # Of those who race, some wait and some do not: all at once would only meet again.
+        await asyncio.sleep(random.uniform(0, _PAUSE_SECONDS * 2**lost))  # noqa: S311
+    raise ContendedError
+
+
+class ContendedError(ScimError):
+    """A resource that others changed between each of our reads and writes."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            503, None, "Others keep changing this resource. Nothing was changed; try again."
+        )
+        self.headers: Mapping[str, str] = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+
+
+def changed() -> ScimError:
+    """The refusal of a change to a version that is no longer current."""
+    return ScimError(
+        412, None, "The resource has changed since the version in If-Match. Read it again."
+    )

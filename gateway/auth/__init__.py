@@ -1,0 +1,1 @@
+"""Which organization a request acts for: bearer tokens, verified once and cached."""

@@ -1,0 +1,1 @@
+"""usersvc and keysvc as the gateway calls them."""

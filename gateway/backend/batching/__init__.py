@@ -1,0 +1,1 @@
+"""Many concurrent calls on one stream to a service."""

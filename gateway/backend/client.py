@@ -1,0 +1,179 @@
+"""The services as the gateway calls them: each call with a deadline and a request id."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, TypeVar, cast
+
+import grpc
+from cloudacademy.batch.v1.batch_pb2_grpc import BatchServiceStub
+from cloudacademy.users.v1 import filter_pb2, users_pb2_grpc
+from cloudacademy.users.v1 import users_pb2 as pb
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from chassis.clock import Clock, system_clock
+from chassis.concurrency.supervisor import Supervisor
+from chassis.observability.tracing import Tracing
+from chassis.rpc.certificates import Certificates
+from chassis.rpc.channel import DEADLINE_SECONDS, connect, may_still_arrive
+from chassis.rpc.deadline import end_by
+from gateway.backend.batching.dispatcher import Call, Coalescer
+from gateway.backend.errors import translate
+
+USER_SERVICE: Final = "cloudacademy.users.v1.UserService"
+USER_READS: Final = ("GetUser", "ListUsers")
+GROUP_SERVICE: Final = "cloudacademy.users.v1.GroupService"
+GROUP_READS: Final = ("GetGroup", "ListGroups", "ListMembers")
+SCHEMA_SERVICE: Final = "cloudacademy.users.v1.SchemaService"
+SCHEMA_READS: Final = ("ListSchemas",)
+ACTIVITY_READS: Final = ("ListActivities", "GetActivity", "CountActivities", "ListCycles")
+KEY_SERVICE: Final = "cloudacademy.keys.v1.KeyService"
+KEYSVC_READS: Final = {
+    KEY_SERVICE: ("Authenticate", "ListKeys"),
+    "cloudacademy.keys.v1.IntegrationService": ("GetIntegration",),
+    "cloudacademy.keys.v1.OrganizationService": ("GetOrganization",),
+    "cloudacademy.keys.v1.AuditService": ("ListAuditEvents",),
+    "cloudacademy.keys.v1.SsoService": ("GetSsoConnection", "FindSsoConnection"),
+}
+HEALTH_SECONDS: Final = 2.0
+SMALL_BYTES: Final = 64 * 1024
+"""The largest response of a shared call; only larger ones reserve memory."""
+
+Response = TypeVar("Response")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What leads to a call: a request, and the API key that it came with, if any."""
+
+    request_id: str
+    key_id: str = ""
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """What is told of it with each call."""
+        told = (("x-request-id", self.request_id),)
+        return (*told, ("x-key-id", self.key_id)) if self.key_id else told
+
+
+class UserClient:
+    """The users of an organization, kept by usersvc.
+
+    What the service refuses is raised as `gateway.backend.errors.RefusedError`.
+    """
+
+    def __init__(
+        self,
+        channel: grpc.aio.Channel,
+        tenant_urls: Mapping[str, str],
+        together: grpc.aio.Channel | None = None,
+    ) -> None:
+        self._stub = users_pb2_grpc.UserServiceStub(together or channel)
+        # A page of users is large: those who share its way would wait for it.
+        self._alone = users_pb2_grpc.UserServiceStub(channel)
+        self._tenant_urls = tenant_urls
+
+    async def create(self, request: pb.CreateUserRequest, origin: Origin) -> pb.User:
+        """Add a user."""
+        response = await call(self._stub.CreateUser, request, origin, self._tenant_urls)
+        return response.user
+
+    async def get(self, request: pb.GetUserRequest, origin: Origin) -> pb.GetUserResponse:
+        """Read a user of up to `max_bytes`."""
+        stub = self._stub if request.max_bytes <= SMALL_BYTES else self._alone
+        return await call(stub.GetUser, request, origin, self._tenant_urls)
+
+    async def list(self, request: pb.ListUsersRequest, origin: Origin) -> pb.ListUsersResponse:
+        """Read a page of users of up to `max_bytes`."""
+        stub = self._stub if request.max_bytes <= SMALL_BYTES else self._alone
+        return await call(stub.ListUsers, request, origin, self._tenant_urls)
+
+    async def update(self, request: pb.UpdateUserRequest, origin: Origin) -> pb.UpdateUserResponse:
+        """Change a user."""
+        return await call(self._stub.UpdateUser, request, origin, self._tenant_urls)
+
+    async def delete(self, request: pb.DeleteUserRequest, origin: Origin) -> None:
+        """Remove a user."""
+        await call(self._stub.DeleteUser, request, origin, self._tenant_urls)
+
+
+def finds_one(request: pb.ListUsersRequest) -> bool:
+    """Whether it asks for somebody by a name or an id, as identity providers do."""
+    comparison = request.filter.comparison
+    return comparison.operator == filter_pb2.OPERATOR_EQUAL and comparison.field in (
+        "user_name",
+        "external_id",
+        "id",
+    )
+
+
+async def call(
+    method: Call[Response],
+    request: object,
+    origin: Origin,
+    tenant_urls: Mapping[str, str],
+    clock: Clock = system_clock,
+) -> Response:
+    """The answer of one call; what was refused is raised as RefusedError.
+
+    What failed is not carried out later: what the network may still deliver is waited for until the
+    service would not begin it any more, since the client may do the opposite once it is told.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + DEADLINE_SECONDS
+    metadata = (*origin.metadata, end_by(DEADLINE_SECONDS, clock))
+    try:
+        return await method(request, timeout=DEADLINE_SECONDS, metadata=metadata)
+    except grpc.aio.AioRpcError as error:
+        if may_still_arrive(error):
+            await asyncio.sleep(deadline - loop.time())
+        raise translate(error, tenant_urls) from error
+
+
+def user_channel(
+    target: str,
+    certificates: Certificates | None = None,
+    tracing: Tracing | None = None,
+    tasks: Supervisor | None = None,
+) -> grpc.aio.Channel:
+    """A channel to usersvc. Only reads are repeated by themselves."""
+    reads = {
+        USER_SERVICE: USER_READS,
+        GROUP_SERVICE: GROUP_READS,
+        SCHEMA_SERVICE: SCHEMA_READS,
+        "cloudacademy.users.v1.SessionService": ("GetSession",),
+        "cloudacademy.users.v1.ActivityService": ACTIVITY_READS,
+    }
+    return connect(target, reads, certificates, tracing, tasks)
+
+
+def together(channel: grpc.aio.Channel) -> grpc.aio.Channel:
+    """A channel to usersvc whose calls share their way."""
+    services = {USER_SERVICE: USER_READS, GROUP_SERVICE: GROUP_READS}
+    reads = {f"/{service}/{name}" for service, names in services.items() for name in names}
+    return cast("grpc.aio.Channel", Coalescer(BatchServiceStub(channel), channel, reads))
+
+
+def key_channel(
+    target: str,
+    certificates: Certificates | None = None,
+    tracing: Tracing | None = None,
+    tasks: Supervisor | None = None,
+) -> grpc.aio.Channel:
+    """A channel to keysvc."""
+    return connect(target, KEYSVC_READS, certificates, tracing, tasks)
+
+
+async def all_serving(*channels: grpc.aio.Channel) -> bool:
+    """Whether every service behind the channels says that it can answer."""
+    answers = await asyncio.gather(*(_is_serving(channel) for channel in channels))
+    return all(answers)
+
+
+async def _is_serving(channel: grpc.aio.Channel) -> bool:
+    stub = health_pb2_grpc.HealthStub(channel)
+    try:
+        response = await stub.Check(health_pb2.HealthCheckRequest(), timeout=HEALTH_SECONDS)
+    except grpc.aio.AioRpcError:
+        return False
+    return bool(response.status == health_pb2.HealthCheckResponse.SERVING)

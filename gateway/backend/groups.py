@@ -1,0 +1,100 @@
+"""The groups of an organization, as the gateway calls usersvc for them."""
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import Final
+
+import grpc
+from cloudacademy.users.v1 import groups_pb2 as pb
+from cloudacademy.users.v1 import groups_pb2_grpc
+
+from chassis.concurrency.fair_semaphore import Places
+from gateway.backend.client import Origin, call
+from gateway.limits.rejections import full
+
+MEMBERS_PAGE: Final = 1_000
+NAMED_MEMBERS_PAGE: Final = 500
+"""Half a MiB with the longest names that are allowed."""
+PAGES_AT_ONCE: Final = 4
+"""How many further pages of members are read at once, half of them for one organization: reading
+and converting one is the work of a few requests."""
+PAGE_SECONDS: Final = 60.0
+"""How long a further page waits for its turn; a response that is sent takes no longer."""
+PAGES_WAITING: Final = 4_096
+
+
+class GroupClient:
+    """The groups of an organization, kept by usersvc.
+
+    What the service refuses is raised as `gateway.backend.errors.RefusedError`.
+    """
+
+    def __init__(
+        self,
+        channel: grpc.aio.Channel,
+        tenant_urls: Mapping[str, str],
+        together: grpc.aio.Channel | None = None,
+    ) -> None:
+        self._stub = groups_pb2_grpc.GroupServiceStub(together or channel)
+        # What is large: those who share its way would wait for it.
+        self._alone = groups_pb2_grpc.GroupServiceStub(channel)
+        self._tenant_urls = tenant_urls
+        self._page_slots = Places(PAGES_AT_ONCE, full, PAGE_SECONDS, room=PAGES_WAITING)
+
+    async def create(self, request: pb.CreateGroupRequest, origin: Origin) -> pb.Group:
+        """Add a group with its first members."""
+        response = await call(self._stub.CreateGroup, request, origin, self._tenant_urls)
+        return response.group
+
+    async def get(self, request: pb.GetGroupRequest, origin: Origin) -> pb.Group:
+        """Read a group, without its members."""
+        response = await call(self._stub.GetGroup, request, origin, self._tenant_urls)
+        return response.group
+
+    async def list(self, request: pb.ListGroupsRequest, origin: Origin) -> pb.ListGroupsResponse:
+        """Read a page of groups."""
+        return await call(self._alone.ListGroups, request, origin, self._tenant_urls)
+
+    async def update(self, request: pb.UpdateGroupRequest, origin: Origin) -> pb.Group:
+        """Change a group and its members."""
+        response = await call(self._stub.UpdateGroup, request, origin, self._tenant_urls)
+        return response.group
+
+    async def delete(self, request: pb.DeleteGroupRequest, origin: Origin) -> None:
+        """Remove a group."""
+        await call(self._stub.DeleteGroup, request, origin, self._tenant_urls)
+
+    async def first_members(
+        self, request: pb.ListMembersRequest, limit: int, origin: Origin
+    ) -> Sequence[pb.Member] | None:
+        """All direct members of a group if it has at most `limit`, else None."""
+        request.page_size = limit + 1
+        found: list[pb.Member] = []
+        async for page in self._pages(request, origin):
+            found += page
+            if len(found) > limit:
+                return None
+        return found
+
+    async def members(
+        self, request: pb.ListMembersRequest, origin: Origin
+    ) -> AsyncGenerator[Sequence[pb.Member], None]:
+        """Every direct member of a group, page by page.
+
+        A member that stays meanwhile comes exactly once; each page is of the moment when it is
+        read.
+        """
+        request.page_size = MEMBERS_PAGE if request.omit_display_names else NAMED_MEMBERS_PAGE
+        async for page in self._pages(request, origin):
+            yield page
+
+    async def _pages(
+        self, request: pb.ListMembersRequest, origin: Origin
+    ) -> AsyncGenerator[Sequence[pb.Member], None]:
+        page = await call(self._alone.ListMembers, request, origin, self._tenant_urls)
+        yield page.members
+        while page.next_page_token:
+            request.page_token = page.next_page_token
+            # Further pages may be read outside of a request's slot (`gateway.http.streaming`).
+            async with self._page_slots.place(request.organization_id):
+                page = await call(self._alone.ListMembers, request, origin, self._tenant_urls)
+            yield page.members

@@ -1,0 +1,74 @@
+"""The services as the pages call them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import grpc
+from cloudacademy.keys.v1 import audit_pb2_grpc, keys_pb2_grpc, sso_pb2_grpc
+from cloudacademy.users.v1 import (
+    activity_pb2_grpc,
+    groups_pb2_grpc,
+    sessions_pb2_grpc,
+    users_pb2_grpc,
+)
+
+from gateway.backend.client import Origin, call
+
+if TYPE_CHECKING:
+    from cloudacademy.keys.v1.audit_pb2_grpc import AuditServiceAsyncStub
+    from cloudacademy.keys.v1.keys_pb2_grpc import (
+        IntegrationServiceAsyncStub,
+        KeyServiceAsyncStub,
+        OrganizationServiceAsyncStub,
+    )
+    from cloudacademy.keys.v1.sso_pb2_grpc import SsoServiceAsyncStub
+    from cloudacademy.users.v1.activity_pb2_grpc import ActivityServiceAsyncStub
+    from cloudacademy.users.v1.groups_pb2_grpc import GroupServiceAsyncStub
+    from cloudacademy.users.v1.sessions_pb2_grpc import SessionServiceAsyncStub
+    from cloudacademy.users.v1.users_pb2_grpc import UserServiceAsyncStub
+
+Response = TypeVar("Response")
+
+
+@dataclass(frozen=True, slots=True)
+class PortalClients:
+    """The stubs of all that the pages show and change, and how they are called."""
+
+    sessions: "SessionServiceAsyncStub"
+    activities: "ActivityServiceAsyncStub"
+    users: "UserServiceAsyncStub"
+    groups: "GroupServiceAsyncStub"
+    organizations: "OrganizationServiceAsyncStub"
+    integrations: "IntegrationServiceAsyncStub"
+    keys: "KeyServiceAsyncStub"
+    audit: "AuditServiceAsyncStub"
+    sso: "SsoServiceAsyncStub"
+    tenant_urls: Mapping[str, str]
+
+    async def call(
+        self,
+        method: "grpc.aio.UnaryUnaryMultiCallable[Any, Response]",
+        request: object,
+        request_id: str,
+    ) -> Response:
+        """The answer of one call; what was refused is raised as RefusedError."""
+        return await call(method, request, Origin(request_id), self.tenant_urls)
+
+
+def portal_clients(
+    users: grpc.aio.Channel, keys: grpc.aio.Channel, tenant_urls: Mapping[str, str]
+) -> PortalClients:
+    """The clients behind the two channels."""
+    return PortalClients(
+        sessions=sessions_pb2_grpc.SessionServiceStub(users),
+        activities=activity_pb2_grpc.ActivityServiceStub(users),
+        users=users_pb2_grpc.UserServiceStub(users),
+        groups=groups_pb2_grpc.GroupServiceStub(users),
+        organizations=keys_pb2_grpc.OrganizationServiceStub(keys),
+        integrations=keys_pb2_grpc.IntegrationServiceStub(keys),
+        keys=keys_pb2_grpc.KeyServiceStub(keys),
+        audit=audit_pb2_grpc.AuditServiceStub(keys),
+        sso=sso_pb2_grpc.SsoServiceStub(keys),
+        tenant_urls=tenant_urls,
+    )

@@ -1,0 +1,1 @@
+"""SCIM values to messages of the contract and back; no decisions."""

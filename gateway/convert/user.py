@@ -1,0 +1,244 @@
+"""SCIM values ↔ proto messages: renames and converts, decides nothing.
+
+A field of the contract is the SCIM attribute in snake_case; the tables below
+are made from the messages and the schemas once, at start.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from cloudacademy.users.v1 import users_pb2 as pb
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from gateway.convert.extension import from_extensions, own, to_extensions
+from gateway.scim.schema import ENTERPRISE_USER_URN, REFERENCE, USER, AttributePath, ResourceType
+
+Resource = dict[str, Any]
+
+_WORD_START: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_EXTENSION_FIELDS: Final = {ENTERPRISE_USER_URN: "enterprise"}
+_COMMON_FIELDS: Final = {
+    ("meta", "created"): "create_time",
+    ("meta", "lastmodified"): "update_time",
+}
+
+
+def snake(name: str) -> str:
+    """`phoneNumbers` → `phone_numbers`, `x509Certificates` → `x509_certificates`."""
+    return _WORD_START.sub("_", name).lower()
+
+
+def field_name(path: AttributePath) -> str | None:
+    """The contract's name of an attribute: `name.given_name`; none if it has no such field."""
+    if path.target.name == REFERENCE:  # follows from the value
+        return None
+    if path.text == "members.type":
+        return "members.kind"
+    names = [path.attribute.name]
+    if path.sub_attribute is not None:
+        names.append(path.sub_attribute.name)
+    if path.extension is None and names[0] == "meta":
+        return _COMMON_FIELDS.get(("meta", names[-1].lower()))
+    if path.extension is not None:
+        extension = _EXTENSION_FIELDS.get(path.extension)
+        if extension is None:
+            return path.text  # an organization's own, whose names the contract has as they are
+        return ".".join([extension, *map(snake, names)])
+    return ".".join(map(snake, names))
+
+
+# SCIM → proto. Protobuf's constructors take nested dicts, so only names change.
+
+
+def to_user(resource: Resource, user_type: ResourceType) -> pb.User:
+    """A canonical SCIM User as a message; what the contract has no field for is left out."""
+    extensions = to_extensions(resource, user_type)
+    return pb.User(**_renamed(resource, _TO_USER), extensions=extensions)
+
+
+Descriptor = Any  # its types differ between protobuf's implementations
+_Table = Mapping[str, tuple[str, Any]]
+
+
+def _to_table(descriptor: Descriptor, names: Mapping[str, str]) -> _Table:
+    """SCIM name → (field name, the table of its message or None)."""
+    return {
+        scim: (field, _nested_to_table(descriptor, field))
+        for scim, field in names.items()
+        if field in descriptor.fields_by_name
+    }
+
+
+def _nested_to_table(descriptor: Descriptor, field: str) -> _Table | None:
+    message = descriptor.fields_by_name[field].message_type
+    if message is None:
+        return None
+    return _to_table(message, {_camel(name): name for name in message.fields_by_name})
+
+
+def _camel(field: str) -> str:
+    head, *rest = field.split("_")
+    return head + "".join(part.capitalize() for part in rest)
+
+
+def _renamed(resource: Resource, table: _Table) -> dict[str, Any]:
+    renamed = {}
+    for name, value in resource.items():
+        entry = table.get(name)
+        if entry is None:
+            continue
+        field, nested = entry
+        if nested is None:
+            renamed[field] = value
+        elif isinstance(value, list):
+            renamed[field] = [_renamed(item, nested) for item in value]
+        else:
+            renamed[field] = _renamed(value, nested)
+    return renamed
+
+
+_USER_NAMES: Final = {
+    attribute.name: snake(attribute.name)
+    for attribute in USER.schema.attributes.values()
+    if attribute.name != "groups"
+} | {ENTERPRISE_USER_URN: "enterprise"}
+_TO_USER: Final = _to_table(pb.User.DESCRIPTOR, _USER_NAMES)
+
+
+def from_assignments(
+    assignments: Mapping[AttributePath, object],
+) -> tuple[pb.User, list[str]]:
+    """New values of single-valued attributes, None to clear, as a message and its mask."""
+    resource: Resource = {}
+    for path, value in assignments.items():
+        if value is not None:
+            _place(resource, path, value)
+    return to_user(resource, USER), [_kept_field(path) for path in assignments]
+
+
+def _place(resource: Resource, path: AttributePath, value: object) -> None:
+    holder = resource
+    if path.extension is not None:
+        holder = holder.setdefault(path.extension, {})
+    if path.sub_attribute is not None:
+        holder = holder.setdefault(path.attribute.name, {})
+    holder[path.target.name] = value
+
+
+def _kept_field(path: AttributePath) -> str:
+    name = field_name(path)
+    if name is None:  # an attribute of a schema that the contract knows nothing of
+        raise LookupError(f"{path} has no field")
+    return name
+
+
+def clearable_fields(scim_names: Iterable[str], user_type: ResourceType) -> list[str]:
+    """The contract's fields for top-level SCIM names; names without a field are left out."""
+    fields = {name: field for name, (field, _) in _TO_USER.items()}
+    fields.update({schema.urn: schema.urn for schema in own(user_type)})
+    return [fields[name] for name in scim_names if name in fields]
+
+
+def user_fields(user_type: ResourceType) -> list[str]:
+    """Every field of a user that a client may write."""
+    return [*(field for field, _ in _TO_USER.values()), *(each.urn for each in own(user_type))]
+
+
+# Proto → SCIM. Only fields that have a value are visited.
+
+_Reader = Callable[[Any], Any]
+
+
+def from_user(user: pb.User, base_url: str, user_type: ResourceType) -> Resource:
+    """A message as a canonical SCIM User with `id`, `schemas` and `meta`."""
+    resource: Resource = {"schemas": [USER.schema.urn], "id": user.id}
+    for descriptor, value in user.ListFields():
+        entry = _FROM_USER.get(descriptor.name)
+        if entry is not None:
+            name, reader = entry
+            resource[name] = reader(value)
+    if ENTERPRISE_USER_URN in resource:
+        _finish_enterprise(resource, base_url)
+    if user.extensions:
+        extensions = from_extensions(user.extensions, user_type)
+        resource["schemas"] += extensions
+        resource.update(extensions)
+    if user.groups:
+        resource["groups"] = [_membership(group, base_url) for group in user.groups]
+    resource["meta"] = {
+        "resourceType": "User",
+        "created": timestamp_text(user.create_time),
+        "lastModified": timestamp_text(user.update_time),
+        "version": etag_header(user.etag),
+        "location": f"{base_url}/Users/{user.id}",
+    }
+    return resource
+
+
+def _membership(group: pb.GroupMembership, base_url: str) -> Resource:
+    """A group of a user (RFC 7643 section 4.1.2)."""
+    return {
+        "value": group.group_id,
+        "$ref": f"{base_url}/Groups/{group.group_id}",
+        "display": group.display_name,
+        "type": "direct" if group.direct else "indirect",
+    }
+
+
+def etag_header(etag: str) -> str:
+    """An etag of the contract as HTTP writes it; weak, since two answers may differ in form."""
+    return f'W/"{etag}"'
+
+
+def timestamp_text(timestamp: Timestamp) -> str:
+    """A moment as RFC 7643 section 2.3.5 wants it, to the microsecond that is stored."""
+    moment = datetime.fromtimestamp(timestamp.seconds, UTC)
+    return f"{moment.isoformat()[:19]}.{timestamp.nanos // 1000:06d}Z"
+
+
+def to_timestamp(moment: datetime) -> Timestamp:
+    """A moment for the contract."""
+    timestamp = Timestamp()
+    timestamp.FromDatetime(moment)
+    return timestamp
+
+
+def _finish_enterprise(resource: Resource, base_url: str) -> None:
+    extension = resource[ENTERPRISE_USER_URN]
+    if not extension:
+        del resource[ENTERPRISE_USER_URN]
+        return
+    resource["schemas"].append(ENTERPRISE_USER_URN)
+    manager = extension.get("manager")
+    if manager is not None:
+        manager["$ref"] = f"{base_url}/Users/{manager['value']}"
+
+
+def _from_table(table: _Table, descriptor: Descriptor) -> dict[str, tuple[str, _Reader]]:
+    return {
+        field: (scim, _reader(descriptor, field, nested)) for scim, (field, nested) in table.items()
+    }
+
+
+def _reader(descriptor: Descriptor, field: str, nested: _Table | None) -> _Reader:
+    if nested is None:
+        return _same
+    message = descriptor.fields_by_name[field].message_type
+    names = _from_table(nested, message)
+
+    def read(value: Message) -> Resource:
+        return {names[part.name][0]: names[part.name][1](item) for part, item in value.ListFields()}
+
+    if descriptor.fields_by_name[field].is_repeated:
+        return lambda values: [read(value) for value in values]
+    return read
+
+
+def _same(value: object) -> object:
+    return value
+
+
+_FROM_USER: Final = _from_table(_TO_USER, pb.User.DESCRIPTOR)

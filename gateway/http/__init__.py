@@ -1,0 +1,1 @@
+"""The HTTP server, and what all requests share: connections, heads, bodies, telemetry."""

@@ -1,0 +1,82 @@
+"""A bounded worker thread for computations that would hold up the event loop.
+
+Python threads share one interpreter lock, so a thread does not add speed. It lets the event loop
+take the lock back every SWITCH_SECONDS and answer other requests during a long computation.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from time import thread_time
+from typing import Final, TypeVar
+
+from chassis.concurrency.fair_semaphore import Places
+from chassis.observability.metrics import Metrics
+from gateway.http.cpu_meter import CpuMeter
+from gateway.limits.rejections import full
+
+SWITCH_SECONDS: Final = 0.001
+"""How long a thread may keep the interpreter lock while another waits (`sys.setswitchinterval`).
+
+A request takes the lock about eight times. With Python's default of 5 ms, a busy worker would add
+up to 40 ms to each request of everybody else.
+"""
+WAIT_SECONDS: Final = 5.0
+MAX_WAITING: Final = 64
+
+Result = TypeVar("Result")
+
+
+class Worker:
+    """Runs pure functions one at a time, in a thread; organizations take turns.
+
+    At most MAX_WAITING computations wait, and one organization has at most half of them. A
+    computation that finds the queue full, or waits longer than WAIT_SECONDS, is refused
+    (TurnedAwayError, 503).
+    """
+
+    def __init__(self) -> None:
+        self._slots = Places(1, full, WAIT_SECONDS, room=MAX_WAITING)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="worker")
+        self._computations = 0
+
+    def observe(self, metrics: Metrics) -> None:
+        """Report how many computations there were, and how many wait."""
+        metrics.count(
+            "worker_computations", "Computations in the worker.", lambda: self._computations
+        )
+        metrics.gauge(
+            "worker_waiting", "Computations that wait for the worker.", lambda: self._slots.waiting
+        )
+
+    async def run(
+        self, organization_id: str, function: Callable[[], Result], meter: CpuMeter
+    ) -> Result:
+        """Run a function in the thread and return its result; add its CPU seconds to `meter`."""
+        await self._slots.take(organization_id)
+        self._computations += 1
+        loop = asyncio.get_running_loop()
+        future = self._thread.submit(_timed, function, meter)
+
+        def release(_: "Future[Result]") -> None:
+            # The slot is free once the thread is, even if the request was cancelled before.
+            loop.call_soon_threadsafe(self._slots.give_back, organization_id)
+
+        future.add_done_callback(release)
+        try:
+            return await asyncio.wrap_future(future)
+        finally:
+            # Break the cycle: both may hold an exception whose traceback holds this frame.
+            del future, function
+
+    def close(self) -> None:
+        """Accept no more computations, and cancel those that have not begun."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+
+def _timed(function: Callable[[], Result], meter: CpuMeter) -> Result:
+    began = thread_time()
+    try:
+        return function()
+    finally:
+        meter.seconds += thread_time() - began

@@ -1,0 +1,306 @@
+"""The open connections: limited in number and by address, with timeouts for slow clients."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Final, Protocol
+
+from chassis.networks import source_of
+from chassis.observability.log import Logger
+from chassis.observability.metrics import Metrics
+from gateway.http.items_by_owner import MostFirst
+
+MAX_CONNECTIONS: Final = 2_000
+SHARES: Final = 4
+"""By default one address may hold a quarter of the connections."""
+TRANSFERS_PER_REQUEST: Final = 8
+"""Transfers are displaced first when one source has this many times the most idle connections."""
+MAX_UNSENT_BYTES: Final = 64 * 1024 * 1024
+SWEEP_SECONDS: Final = 0.5
+SMALL_READ_BYTES: Final = 4 * 1024
+MAX_SMALL_READS: Final = 3
+"""How often the parser may stop after a small read; each 16 KiB of the body allows one more."""
+
+Monotonic = Callable[[], float]
+
+
+class Body(Protocol):
+    """The body of a request while it comes in."""
+
+    total_bytes: int
+    """How many bytes of it came, without their framing."""
+
+    def is_eof(self) -> bool:
+        """Whether all of it is here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """For how many seconds a client may keep us waiting."""
+
+    head: float = 10.0
+    """From the first byte of a request to the end of its headers."""
+    body: float = 20.0
+    """From there to the end of the body: 1 MiB at 50 KiB/s."""
+    answer: float = 30.0
+    """For taking what is written: a page of 3 MiB at 100 KiB/s."""
+    goodbye: float = 10.0
+    """For taking the rest once the connection is to be closed."""
+
+
+class Wait(IntEnum):
+    """What a connection waits for its client to do."""
+
+    NOTHING = 0
+    REQUEST = 1
+    """To send a request, or the rest of its head: closing the connection loses little."""
+    TRANSFER = 2
+    """To send the rest of a body, or to read a response."""
+
+
+_NOTHING, _REQUEST, _TRANSFER = Wait  # looking up a member costs more than the rest here
+
+
+@dataclass(eq=False, slots=True)
+class Connection:
+    """An open connection, and since when the gateway waits for its client; 0.0 is not waiting."""
+
+    transport: asyncio.Transport
+    body: Body
+    source: str = ""
+    """The IPv4 address or the IPv6 /64 at its other end."""
+    head_since: float = 0.0
+    body_since: float = 0.0
+    answer_since: float = 0.0
+    goodbye_since: float = 0.0
+    idle_since: float = field(default_factory=time.monotonic)
+    is_chunked: bool = False
+    small_reads: int = 0
+    """How often the parser stopped in a chunked body after reading fewer than SMALL_READ_BYTES."""
+    counted: Wait = _NOTHING
+    """What `Connections` has sorted it by."""
+    is_open: bool = True
+
+    def received(self, now: float) -> bool:
+        """Record that bytes arrived; return whether they begin a new request."""
+        begins = not self.head_since and bool(self.idle_since) and self.body.is_eof()
+        if begins:
+            self.head_since, self.idle_since = now, 0.0
+        return begins
+
+    def asked(self, body: Body, now: float, *, chunked: bool = False) -> None:
+        """Record that the headers of a request are complete."""
+        self.is_chunked, self.small_reads = chunked, 0
+        self.head_since = self.idle_since = 0.0
+        self.body, self.body_since = body, now
+
+    def answered(self, now: float) -> None:
+        """Record that the response is written or in the transport's buffer."""
+        self.idle_since = now
+
+    def parser_resumed(self, size: int) -> None:
+        """Count a resumption of the parser that read `size` bytes of the body."""
+        if self.is_chunked and 0 < size < SMALL_READ_BYTES and not self.body.is_eof():
+            self.small_reads += 1
+
+    @property
+    def has_tiny_chunks(self) -> bool:
+        """Whether a body has too many chunks for its size.
+
+        A chunk of one byte costs as much to parse as a large one (RFC 9112 section 7.1). The parser
+        stops after some hundred chunks, or some 16 KiB, until these are read.
+        """
+        return self.small_reads > MAX_SMALL_READS + self.body.total_bytes // (4 * SMALL_READ_BYTES)
+
+    @property
+    def wait(self) -> Wait:
+        """What it waits for its client to do."""
+        if self.answer_since or not self.body.is_eof():
+            return _TRANSFER
+        return _REQUEST if self.head_since or self.idle_since else _NOTHING
+
+    def late(self, now: float, patience: Patience) -> str:
+        """The name of the timeout that the client exceeded, or an empty string."""
+        if self.transport.is_closing():
+            self.goodbye_since = self.goodbye_since or now
+        waits = (
+            ("head", self.head_since, patience.head),
+            ("body", 0.0 if self.body.is_eof() else self.body_since, patience.body),
+            ("answer", self.answer_since, patience.answer),
+            ("goodbye", self.goodbye_since, patience.goodbye),
+        )
+        return next((what for what, since, limit in waits if since and now - since > limit), "")
+
+
+class Connections:
+    """All open connections: at most `limit`, and at most `of_source` of one address or IPv6 /64.
+
+    At the limit, a new connection closes the oldest connection that waits for a request or its
+    head, of the source with the most of these. If there is none, or if one source has very many
+    transfers, it closes a connection that waits for a body or for its client to read. A source
+    at its own limit closes one of its own. So a new connection is refused only while the gateway
+    processes a request on every connection that could be closed. Connections are sorted by what
+    they wait for: a search through all of them for each new one would make attacks cheap.
+    """
+
+    def __init__(
+        self,
+        log: Logger,
+        *,
+        limit: int = MAX_CONNECTIONS,
+        of_source: int | None = None,
+        patience: Patience | None = None,
+        max_unsent_bytes: int = MAX_UNSENT_BYTES,
+        monotonic: Monotonic = time.monotonic,
+    ) -> None:
+        self._log = log
+        self._limit = limit
+        self._of_source = limit if of_source is None else of_source
+        self._patience = patience or Patience()
+        self._max_unsent_bytes = max_unsent_bytes
+        self.now = monotonic
+        self._open: set[Connection] = set()
+        self._of: dict[str, int] = {}
+        self._waits: dict[Wait, MostFirst[Connection]] = {
+            _REQUEST: MostFirst(),
+            _TRANSFER: MostFirst(),
+        }
+        self.refused = 0
+        self.limited = 0
+        self.displaced = 0
+        self.cut = 0
+
+    def observe(self, metrics: Metrics) -> None:
+        """Let the metrics tell of them."""
+        metrics.gauge("http_connections", "Connections that are open.", lambda: len(self._open))
+        metrics.count(
+            "http_connections_refused",
+            "Connections refused at the total limit.",
+            lambda: self.refused,
+        )
+        metrics.count(
+            "http_connections_limited",
+            "Connections refused at the limit of their address.",
+            lambda: self.limited,
+        )
+        metrics.count(
+            "http_connections_displaced",
+            "Connections closed to admit new ones.",
+            lambda: self.displaced,
+        )
+        metrics.count(
+            "http_connections_cut", "Clients that kept us waiting too long.", lambda: self.cut
+        )
+
+    def admit(self, transport: asyncio.Transport, body: Body) -> Connection | None:
+        """Take a new connection in; None when there are too many."""
+        peer = transport.get_extra_info("peername")
+        source = source_of(peer[0]).host if peer else ""
+        if self._of_source <= self._of.get(source, 0) < self._limit:
+            if not self._displace(source):
+                self.limited += 1
+                return None
+        elif len(self._open) >= self._limit and not self._displace():
+            self.refused += 1
+            return None
+        connection = Connection(transport, body, source, idle_since=self.now())
+        self._open.add(connection)
+        self._of[source] = self._of.get(source, 0) + 1
+        self.sort(connection)
+        return connection
+
+    def forget(self, connection: Connection) -> None:
+        """A connection has ended; it may be forgotten already."""
+        if not connection.is_open:
+            return
+        connection.is_open = False
+        self._open.discard(connection)
+        left = self._of[connection.source] - 1
+        if left:
+            self._of[connection.source] = left
+        else:
+            del self._of[connection.source]
+        self._keep(connection, _NOTHING)
+
+    def received(self, connection: Connection) -> None:
+        """Bytes came in."""
+        if connection.received(self.now()) and connection.counted is _REQUEST:
+            self._waits[_REQUEST].renew(connection.source, connection)
+
+    def parsed(self, connection: Connection) -> None:
+        """Sort a connection again after parsing, which may have ended a body."""
+        if connection.counted is _TRANSFER:
+            self.sort(connection)
+
+    def sort(self, connection: Connection) -> None:
+        """Sort a connection by what it waits for now."""
+        wait = connection.wait
+        if wait is not connection.counted and connection.is_open:
+            self._keep(connection, wait)
+
+    def _keep(self, connection: Connection, wait: Wait) -> None:
+        if connection.counted is not _NOTHING:
+            self._waits[connection.counted].discard(connection.source, connection)
+        if wait is not _NOTHING:
+            self._waits[wait].add(connection.source, connection)
+        connection.counted = wait
+
+    def _displace(self, source: str | None = None) -> bool:
+        """Close one for a new one; with a source, one of its own."""
+        for waits in self._by_preference():
+            connection = waits.first(source)
+            if connection is not None:
+                self.displaced += 1
+                connection.transport.abort()
+                self.forget(connection)
+                return True
+        return False
+
+    def _by_preference(self) -> tuple[MostFirst[Connection], ...]:
+        """The two kinds of waiting connections, in the order of displacement.
+
+        A transfer is worth more than a connection without a request. But if one source has very
+        many transfers, they are displaced first, or others would be closed before they can send
+        a request.
+        """
+        requests, transfers = self._waits[_REQUEST], self._waits[_TRANSFER]
+        if transfers.most > TRANSFERS_PER_REQUEST * requests.most:
+            return transfers, requests
+        return requests, transfers
+
+    async def watch(self) -> None:
+        """Sweep every SWEEP_SECONDS until cancelled."""
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            self.sweep()
+
+    def cut_off_tiny_chunks(self, connection: Connection) -> None:
+        """Cut off a client that sends a body in tiny chunks."""
+        if connection.has_tiny_chunks:
+            self._cut([(connection, "chunks")])
+
+    def sweep(self) -> None:
+        """Cut off clients over a timeout and, if too much is unsent, those with the most unsent."""
+        now = self.now()
+        self._cut((each, what) for each in self._open if (what := each.late(now, self._patience)))
+        unsent = {each: each.transport.get_write_buffer_size() for each in self._open}
+        total = sum(unsent.values())
+        if total > self._max_unsent_bytes:
+            self._cut((each, "memory") for each in _largest(unsent, total - self._max_unsent_bytes))
+
+    def _cut(self, late: Iterable[tuple[Connection, str]]) -> None:
+        for connection, what in list(late):
+            self.cut += 1
+            self._log.info("client cut off", waited_for=what)
+            connection.transport.abort()
+            self.forget(connection)
+
+
+def _largest(sizes: dict[Connection, int], excess: int) -> Iterable[Connection]:
+    for connection in sorted(sizes, key=sizes.__getitem__, reverse=True):
+        if excess <= 0:
+            return
+        excess -= sizes[connection]
+        yield connection

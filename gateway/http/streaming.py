@@ -1,0 +1,108 @@
+"""Responses that are built while they are sent, as fast as the client reads, in limited time."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Final
+
+from aiohttp import HttpVersion11, web
+from aiohttp.hdrs import METH_HEAD
+
+from gateway.api.request import Answer
+from gateway.scim.errors import ScimError
+
+STREAM_SECONDS: Final = 60.0
+"""The time limit for sending a response, so that a slow client does not hold memory.
+
+The edge ends every request after 75 seconds.
+"""
+WRITE_BYTES: Final = 64 * 1024
+"""The most bytes in one write. aiohttp pauses while about this much is still unsent."""
+BROKEN_OFF: Final = web.ResponseKey("broken_off", str)
+"""Why a response was cut off; the client sees an aborted connection."""
+
+
+async def send(
+    request: web.Request,
+    response: web.StreamResponse,
+    answer: Answer,
+    seconds: float = STREAM_SECONDS,
+) -> None:
+    """Send an answer in parts.
+
+    When a later part fails, the time is over or the client leaves, the connection is aborted, so
+    that no client takes a part for the whole document; BROKEN_OFF then says why. An unexpected
+    exception is raised once the connection is aborted.
+    """
+    parts = _parts(answer)
+    try:
+        async with asyncio.timeout(seconds):
+            end_with_connection(request, response)
+            await response.prepare(request)
+            if request.method != METH_HEAD:
+                async with aclosing(_chunks(parts)) as chunks:
+                    async for chunk in chunks:
+                        await response.write(chunk)
+                        await asyncio.sleep(0)  # fast clients must not hold up others
+            await response.write_eof()
+    except BaseException as error:
+        abort(request)
+        response[BROKEN_OFF] = cause(error)
+        if not isinstance(error, ScimError | TimeoutError | ConnectionError):
+            raise
+    finally:
+        await parts.aclose()
+        if answer.rest is not None:
+            await answer.rest.aclose()
+
+
+def end_with_connection(request: web.Request, response: web.StreamResponse) -> None:
+    """Close the connection after an HTTP/1.0 response without Content-Length (RFC 9112, 6.3)."""
+    if request.version < HttpVersion11 and "Content-Length" not in response.headers:
+        response.force_close()
+
+
+async def _parts(answer: Answer) -> AsyncGenerator[bytes, None]:
+    yield answer.body
+    if answer.rest is not None:
+        async for part in answer.rest:
+            yield part
+
+
+async def _chunks(
+    parts: AsyncGenerator[bytes, None],
+) -> AsyncGenerator[bytes | memoryview, None]:
+    """Join small parts and split large ones, so that no write exceeds WRITE_BYTES."""
+    small, size = [], 0
+    async for part in parts:
+        small.append(part)
+        size += len(part)
+        if size < WRITE_BYTES:
+            continue
+        whole = memoryview(b"".join(small) if len(small) > 1 else part)
+        for begin in range(0, size, WRITE_BYTES):
+            yield whole[begin : begin + WRITE_BYTES]
+        small, size = [], 0
+    if small:
+        yield b"".join(small)
+
+
+def cause(error: BaseException) -> str:
+    """Why a response is broken off, for its line in the log."""
+    match error:
+        case ScimError():
+            return "refused"
+        case TimeoutError():
+            return "slow"
+        case ConnectionError():
+            return "client left"
+        case asyncio.CancelledError():
+            return "stopped"
+        case _:
+            return "fault"
+
+
+def abort(request: web.Request) -> None:
+    """Abort the connection, so that the client knows that the response is incomplete."""
+    if request.transport is not None:
+        request.transport.abort()

@@ -1,0 +1,1 @@
+"""Decisions on how much is admitted: admission control, rate limits, rejections."""

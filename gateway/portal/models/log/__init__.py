@@ -1,0 +1,1 @@
+"""The provisioning log as its pages show it."""

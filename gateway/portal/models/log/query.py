@@ -1,0 +1,68 @@
+"""What somebody looks for in the provisioning log, as it stands in the address."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlencode
+
+from cloudacademy.users.v1 import activity_pb2 as pb
+
+from gateway.portal.models.log.sentences import ACTIONS
+from gateway.portal.models.search import searched
+
+PAGE_SIZE: Final = 50
+_RESULTS: Final[Mapping[str, pb.ListActivitiesRequest.Result]] = {
+    "success": pb.ListActivitiesRequest.RESULT_SUCCESS,
+    "failure": pb.ListActivitiesRequest.RESULT_REFUSED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LogQuery:
+    """A search in the log; what the address has wrong counts as not given."""
+
+    text: str = ""
+    action: str = ""
+    result: str = ""
+    page: str = ""
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether it looks for less than everything."""
+        return bool(self.text or self.action or self.result)
+
+    @property
+    def address(self) -> str:
+        """The query part of an address that looks for the same, from the newest on."""
+        return _encoded(q=self.text, action=self.action, result=self.result)
+
+    def page_address(self, page_token: str) -> str:
+        """The query part of the address of another page."""
+        return _encoded(q=self.text, action=self.action, result=self.result, page=page_token)
+
+    def request(self, organization_id: str, page_size: int = PAGE_SIZE) -> pb.ListActivitiesRequest:
+        """The request that finds it."""
+        return pb.ListActivitiesRequest(
+            organization_id=organization_id,
+            text=self.text,
+            actions=ACTIONS.get(self.action, ("", ()))[1],
+            result=_RESULTS.get(self.result, pb.ListActivitiesRequest.RESULT_UNSPECIFIED),
+            page_size=page_size,
+            page_token=self.page,
+        )
+
+
+def log_query(parameters: Mapping[str, str]) -> LogQuery:
+    """The search that an address stands for."""
+    action, result = parameters.get("action", ""), parameters.get("result", "")
+    return LogQuery(
+        text=searched(parameters),
+        action=action if action in ACTIONS else "",
+        result=result if result in _RESULTS else "",
+        page=parameters.get("page", ""),
+    )
+
+
+def _encoded(**parameters: str) -> str:
+    given = {name: value for name, value in parameters.items() if value}
+    return f"?{urlencode(given)}" if given else ""

@@ -1,0 +1,118 @@
+"""Entries of the provisioning log as the pages list them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from cloudacademy.users.v1.activity_pb2 import Activity
+
+from gateway.portal.models.key_rows import key_name
+from gateway.portal.models.log.sentences import (
+    Sentence,
+    action_label,
+    action_word,
+    is_about_group,
+    sentence,
+)
+from gateway.portal.models.moments import moment
+
+_FIELDS: Final[Mapping[str, str]] = {
+    "user_name": "userName",
+    "external_id": "externalId",
+    "active": "active",
+    "display_name": "displayName",
+    "nick_name": "nickName",
+    "profile_url": "profileUrl",
+    "user_type": "userType",
+    "preferred_language": "preferredLanguage",
+    "phone_numbers": "phoneNumbers",
+    "x509_certificates": "x509Certificates",
+    "enterprise.manager": "manager",
+    "enterprise.manager.value": "manager",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A field with its old and new value, named as SCIM and Entra's mappings do."""
+
+    field: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogRow:
+    """An entry, in the words of the page."""
+
+    id: str
+    time: datetime
+    sentence: Sentence
+    action: str
+    word: str
+    refused: bool
+    name: str
+    link: str
+    changes: Sequence[Change]
+    error: str
+    status: int
+    key: str
+    last_administrator_lost: bool
+
+    @property
+    def result(self) -> str:
+        """Entra's word for it."""
+        return "Failure" if self.refused else "Success"
+
+
+def log_rows(activities: Sequence[Activity], names: Mapping[str, str]) -> list[LogRow]:
+    """Entries with the names that people have now."""
+    return [log_row(activity, names) for activity in activities]
+
+
+def log_row(activity: Activity, names: Mapping[str, str]) -> LogRow:
+    """An entry with the name that the person has now."""
+    shown = names.get(activity.resource_id, "")
+    return LogRow(
+        id=activity.id,
+        time=moment(activity.time),
+        sentence=sentence(activity, shown),
+        action=action_label(activity),
+        word=action_word(activity),
+        refused=activity.refused,
+        name=activity.resource_name,
+        link=_link(activity, names),
+        changes=[
+            Change(attribute(change.field), change.old_value, change.new_value)
+            for change in activity.fields
+        ],
+        error=activity.refusal.detail,
+        status=activity.refusal.status,
+        key=key_name(activity.key_id) if activity.key_id else "",
+        last_administrator_lost=activity.last_administrator_lost,
+    )
+
+
+def attribute(field: str) -> str:
+    """A field of ours as SCIM names the attribute: `name.given_name` as name.givenName."""
+    if field.startswith("urn:"):
+        return field
+    if field in _FIELDS:
+        return _FIELDS[field]
+    # Names of the enterprise extension are none of the core, so they need no URN to be told apart.
+    field = field.removeprefix("enterprise.")
+    return ".".join(_FIELDS.get(part) or _camel(part) for part in field.split("."))
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(part.capitalize() for part in rest)
+
+
+def _link(activity: Activity, names: Mapping[str, str]) -> str:
+    if not activity.resource_id:
+        return ""
+    if is_about_group(activity):
+        return f"/groups/{activity.resource_id}"
+    return f"/people/{activity.resource_id}" if activity.resource_id in names else ""

@@ -1,0 +1,1 @@
+"""Rejected requests, recorded for an organization's administrators."""

@@ -1,0 +1,136 @@
+"""The order in which a bulk request is carried out (RFC 7644 section 3.7.1).
+
+Operations run as they were sent, but for this: a POST runs before what refers
+to it. Where resources refer to each other in a circle, one is created without
+the members that refer to what is not there yet, and completed once it is.
+"""
+
+from collections.abc import Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from gateway.scim.bulk.references import members_that_wait
+from gateway.scim.bulk.request import Operation
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Carry out an operation, at first without some members of its data."""
+
+    index: int
+    without: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Complete:
+    """Give a created resource the members that it was created without."""
+
+    index: int
+    members: frozenset[str]
+
+
+Step = Run | Complete
+
+
+def plan(operations: Sequence[Operation]) -> tuple[Step, ...]:
+    """The steps that carry out all operations, each of them by one Run."""
+    return _Planner(operations).plan()
+
+
+class Referrers:
+    """Which operations refer to which others, directly or through others still."""
+
+    def __init__(self, operations: Sequence[Operation]) -> None:
+        self._operations = operations
+        self._direct: dict[str, list[int]] = {}
+        for index, each in enumerate(operations):
+            for name in each.references:
+                self._direct.setdefault(name, []).append(index)
+
+    def closure(self, starts: Iterable[int], known: Container[int]) -> set[int]:
+        """Some operations and all that refer to them, but for the known ones and what is behind.
+
+        When a circle cannot be closed, those of them that ran already are
+        creations, which can be taken back: plan lets all others run after.
+        """
+        found: set[int] = set()
+        ahead = list(starts)
+        while ahead:
+            index = ahead.pop()
+            if index not in found and index not in known:
+                found.add(index)
+                ahead += self._direct.get(self._operations[index].creates or "", ())
+        return found
+
+
+@dataclass(slots=True)
+class _Visit:
+    """An operation that is about to run, and what it still needs before."""
+
+    index: int
+    needs: Iterator[int]
+    waits_for: set[int] = field(default_factory=set)
+
+
+class _Planner:
+    """Walks the references depth first; a stack of its own, since a chain may be long."""
+
+    def __init__(self, operations: Sequence[Operation]) -> None:
+        self._operations = operations
+        self._creators = {
+            each.creates: index
+            for index, each in enumerate(operations)
+            if each.creates is not None and each.refusal is None
+        }
+        self._steps: list[Step] = []
+        self._done: set[int] = set()
+        self._open: set[int] = set()
+        self._incomplete: dict[int, tuple[set[int], frozenset[str]]] = {}
+        self._awaiting: dict[int, list[int]] = {}
+        """By an operation that has not run: the incomplete ones that wait for it, as they ran."""
+
+    def plan(self) -> tuple[Step, ...]:
+        for index in range(len(self._operations)):
+            if index not in self._done:
+                self._walk(index)
+        return tuple(self._steps)
+
+    def _walk(self, start: int) -> None:
+        stack = [self._visit(start)]
+        while stack:
+            visit = stack[-1]
+            needed = next(visit.needs, None)
+            if needed is None:
+                stack.pop()
+                self._run(visit)
+            elif needed in self._open:
+                visit.waits_for.add(needed)
+            elif needed not in self._done:
+                stack.append(self._visit(needed))
+
+    def _visit(self, index: int) -> _Visit:
+        self._open.add(index)
+        names = sorted(self._operations[index].references)
+        return _Visit(index, iter([self._creators[n] for n in names if n in self._creators]))
+
+    def _run(self, visit: _Visit) -> None:
+        index, operation = visit.index, self._operations[visit.index]
+        without: frozenset[str] = frozenset()
+        if visit.waits_for and operation.data is not None:
+            missing = frozenset(self._operations[each].creates or "" for each in visit.waits_for)
+            without = members_that_wait(operation.data, missing)
+            self._incomplete[index] = (visit.waits_for, without)
+            for each in visit.waits_for:
+                self._awaiting.setdefault(each, []).append(index)
+        self._steps.append(Run(index, without))
+        self._open.discard(index)
+        self._done.add(index)
+        self._complete(index)
+
+    def _complete(self, done: int) -> None:
+        """Whatever waited for this operation alone can be completed now."""
+        for index in self._awaiting.pop(done, ()):
+            waits_for, members = self._incomplete[index]
+            waits_for.discard(done)
+            if not waits_for:
+                del self._incomplete[index]
+                self._steps.append(Complete(index, members))

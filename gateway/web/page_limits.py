@@ -1,0 +1,172 @@
+"""Who may open pages: an organization within its rate, an address before it has signed in.
+
+Pages have buckets and places of their own, so they and SCIM cannot keep each other out.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Final
+
+from chassis.concurrency.fair_semaphore import Places
+from chassis.networks import source_of
+from gateway.backend.errors import RETRY_AFTER_SECONDS
+from gateway.http.body import Bodies, Holder
+from gateway.limits.rate_limiter import Buckets, Monotonic, Rate
+from gateway.limits.rejections import Tally, TurnedAwayError, Why
+
+STRANGERS: Final = 16
+"""How many who have not signed in are served at once, half of them of one address or /48."""
+SITE_TIMES: Final = 8
+"""How many times as many pages an IPv6 /48 may open as an address, before signing in."""
+FILES: Final = 8
+FILES_OF_ONE: Final = 2
+"""How many files are sent at once, and to one organization: each takes as long as its reader."""
+KNOWN_SESSIONS: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class PageLimits:
+    """How many pages may be opened, and how many at once."""
+
+    organization: Rate
+    address: Rate
+    """Of an address, by whoever has not signed in."""
+    at_once: int
+    """Of all organizations, half of them of one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Whom a request counts for: an organization, or an address (of IPv6 a /64)."""
+
+    name: str
+    is_known: bool
+    """Whether the name is the organization of a session."""
+    site: str = field(default="", compare=False)
+    """Of an address: itself, or of IPv6 its /48."""
+
+    @property
+    def sharer(self) -> str:
+        """The name that slots and memory are counted by: an IPv6 /48 has no share for each /64."""
+        return self.site or self.name
+
+
+class PageGate:
+    """Counts visitors and gives them places. Refuses TurnedAwayError: 429 and 503."""
+
+    def __init__(
+        self,
+        limits: PageLimits,
+        bodies: Bodies,
+        tally: Tally,
+        monotonic: Monotonic = time.monotonic,
+    ) -> None:
+        self._bodies = bodies
+        self._tally = tally
+        self._organizations = Buckets(limits.organization, monotonic)
+        self._addresses = Buckets(limits.address, monotonic)
+        of_site = Rate(limits.address.per_second * SITE_TIMES, limits.address.burst * SITE_TIMES)
+        self._sites = Buckets(of_site, monotonic)
+        self._pages = Places(limits.at_once, _full)
+        self._strangers = Places(STRANGERS, _full)
+        self._files = Places(FILES, _no_file, share=FILES_OF_ONE)
+        self._sessions: OrderedDict[bytes, str] = OrderedDict()
+
+    def admit(self, address: str, session_token: str = "") -> Visitor:
+        """Count a request: for the organization of a session that was seen here, else its address.
+
+        So no neighbour of an address keeps out who has signed in, and whoever has a
+        session of one organization uses up nothing of another's.
+        """
+        organization_id = self._sessions.get(_digest(session_token), "")
+        if organization_id:
+            visitor = Visitor(organization_id, is_known=True)
+        else:
+            source = source_of(address)
+            visitor = Visitor(source.host, is_known=False, site=source.site)
+        self._count(visitor)
+        return visitor
+
+    def signed_in(self, session_token: str, organization_id: str, visitor: Visitor) -> Visitor:
+        """The session is good: from now on it counts for its organization."""
+        known = Visitor(organization_id, is_known=True)
+        if visitor != known:
+            self._count(known)
+        digest = _digest(session_token)
+        self._sessions[digest] = organization_id
+        self._sessions.move_to_end(digest)
+        if len(self._sessions) > KNOWN_SESSIONS:
+            self._sessions.popitem(last=False)
+        return known
+
+    def signed_out(self, session_token: str) -> None:
+        """The session is over: who goes on to send it is a stranger."""
+        self._sessions.pop(_digest(session_token), None)
+
+    @contextmanager
+    def body(self, visitor: Visitor) -> Iterator[Holder]:
+        """Holds what a form has sent so far, until it is answered, in the room of all bodies."""
+        try:
+            with self._bodies.of(visitor.sharer) as hold:
+                yield hold
+        except TurnedAwayError as error:
+            if error.why is not Why.FULL:  # it was no body that found no room
+                raise
+            self._note(Why.FORMS_FULL, visitor)
+            raise _no_memory() from None
+
+    @asynccontextmanager
+    async def place(self, visitor: Visitor, *, for_file: bool = False) -> AsyncIterator[None]:
+        """A place, after a moment's wait at most, for `async with`."""
+        places = self._pages if visitor.is_known else self._strangers
+        if for_file:
+            places = self._files
+        try:
+            await places.take(visitor.sharer)
+        except TurnedAwayError as error:
+            self._note(error.why, visitor)
+            raise
+        try:
+            yield
+        finally:
+            places.give_back(visitor.sharer)
+
+    def _count(self, visitor: Visitor) -> None:
+        if visitor.is_known:
+            wait = self._organizations.take(visitor.name)
+        else:
+            wait = max(self._addresses.take(visitor.name), self._sites.take(visitor.site))
+        if wait:
+            self._note(Why.PAGES_RATE, visitor)
+            raise _too_many(wait)
+
+    def _note(self, why: Why, visitor: Visitor) -> None:
+        self._tally.note(why, visitor.name if visitor.is_known else "")
+
+
+def _digest(session_token: str) -> bytes:
+    return sha256(session_token.encode(errors="replace")).digest()
+
+
+def _too_many(seconds: float) -> TurnedAwayError:
+    return TurnedAwayError(Why.PAGES_RATE, 429, "Too many pages were opened.", seconds)
+
+
+def _full() -> TurnedAwayError:
+    return _later(Why.PAGES_FULL, "Too many pages are opened at the moment.")
+
+
+def _no_file() -> TurnedAwayError:
+    return _later(Why.FILES_FULL, "Too many files are sent at the moment.")
+
+
+def _no_memory() -> TurnedAwayError:
+    return _later(Why.FORMS_FULL, "Too many forms are sent at the moment.")
+
+
+def _later(why: Why, detail: str) -> TurnedAwayError:
+    return TurnedAwayError(why, 503, detail, RETRY_AFTER_SECONDS)

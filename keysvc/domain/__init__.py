@@ -1,0 +1,1 @@
+"""Organizations, integrations, keys and SSO connections: values and rules."""

@@ -1,0 +1,107 @@
+r"""The text form of an API key.
+
+    cak_us_ 22 characters  43 characters  6 characters
+            key id         secret         checksum
+
+Key id (128 bits) and secret (256 bits) are numbers in base 62, most significant
+digit first, padded with `0`. The checksum is the CRC-32 of everything before it
+in the same notation: a mistyped token is told from a real one without a
+database, and a secret scanner finds real ones only, by
+
+    \bcak_(us|eu)_[0-9A-Za-z]{71}\b
+"""
+
+import hashlib
+import hmac
+import re
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+from uuid import UUID
+
+from keysvc.domain.errors import KeyMalformed
+from keysvc.domain.organizations import Region
+
+RandomBytes = Callable[[int], bytes]
+"""Makes so many bytes that nobody can guess."""
+
+ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+SECRET_BYTES: Final = 32
+LENGTH: Final = 78
+_KEY_ID_DIGITS: Final = 22
+_SECRET_DIGITS: Final = 43
+_CHECKSUM_DIGITS: Final = 6
+_FORM: Final = re.compile(
+    "cak_(?P<region>us|eu)_(?P<key_id>[0-9A-Za-z]{22})(?P<secret>[0-9A-Za-z]{43})"
+    "(?P<checksum>[0-9A-Za-z]{6})"
+)
+_VALUES: Final = {digit: value for value, digit in enumerate(ALPHABET)}
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What an API key's text says. Only `text` shows the secret."""
+
+    region: Region
+    key_id: UUID
+    secret: bytes = field(repr=False)
+
+    @property
+    def text(self) -> str:
+        """The token as clients send it."""
+        key_id = _to_base62(self.key_id.int, _KEY_ID_DIGITS)
+        secret = _to_base62(int.from_bytes(self.secret), _SECRET_DIGITS)
+        body = f"cak_{self.region}_{key_id}{secret}"
+        return body + _checksum(body)
+
+    @property
+    def secret_digest(self) -> bytes:
+        """What is kept of the secret.
+
+        SHA-256 is enough: it is 256 random bits, which no dictionary holds.
+        """
+        return hashlib.sha256(self.secret).digest()
+
+
+def generate(region: Region, random_bytes: RandomBytes) -> Token:
+    """A token that never was before."""
+    return Token(region, UUID(bytes=random_bytes(16), version=4), random_bytes(SECRET_BYTES))
+
+
+def parse(text: str) -> Token:
+    """Read a token.
+
+    Refuses (KeyMalformed) any text that `Token.text` cannot have made; the
+    length is looked at first, so that an over-long one costs nothing.
+    """
+    match = _FORM.fullmatch(text) if len(text) == LENGTH else None
+    if match is None:
+        raise KeyMalformed
+    expected = _checksum(text[:-_CHECKSUM_DIGITS])
+    if not hmac.compare_digest(match["checksum"], expected):
+        raise KeyMalformed
+    key_id, secret = _from_base62(match["key_id"]), _from_base62(match["secret"])
+    # 62^22 and 62^43 are a little more than 2^128 and 2^256.
+    if key_id >> 128 or secret >> 256:
+        raise KeyMalformed
+    return Token(Region(match["region"]), UUID(int=key_id), secret.to_bytes(SECRET_BYTES))
+
+
+def _checksum(body: str) -> str:
+    return _to_base62(zlib.crc32(body.encode("ascii")), _CHECKSUM_DIGITS)
+
+
+def _to_base62(number: int, digits: int) -> str:
+    text = []
+    for _ in range(digits):
+        number, value = divmod(number, 62)
+        text.append(ALPHABET[value])
+    return "".join(reversed(text))
+
+
+def _from_base62(text: str) -> int:
+    number = 0
+    for digit in text:
+        number = number * 62 + _VALUES[digit]
+    return number

@@ -1,0 +1,119 @@
+"""Single sign-on: what a connection is, and what it may be."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
+from ipaddress import ip_address
+from typing import Final
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from chassis.errors import InvalidField
+from keysvc.domain.errors import SsoNotTested
+from keysvc.domain.organizations import refuse_control_characters
+
+URL_MAXIMUM: Final = 2_000
+ENTITY_ID_MAXIMUM: Final = 1_024
+CERTIFICATES_MAXIMUM: Final = 5
+DOMAINS_MAXIMUM: Final = 5
+
+_LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_DOMAIN: Final = re.compile(rf"(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})+")
+_NOT_IN_URLS: Final = '"<>\\^`{|} #'  # no fragment: a query is appended
+_VOUCHES: Final = ("sso_url", "idp_entity_id", "certificates")
+"""What a test has shown to work, and no longer does once it is another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What an organization decides of its connection; the certificates are PEM."""
+
+    sso_url: str = ""
+    idp_entity_id: str = ""
+    certificates: tuple[str, ...] = ()
+    create_missing_users: bool = False
+    domains: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """How an organization's people sign in."""
+
+    organization_id: UUID
+    version: int
+    active: bool
+    test_time: datetime | None
+    update_time: datetime
+    setup: Setup
+
+    @property
+    def etag(self) -> str:
+        """The version as callers know it: it grows with what is set up."""
+        return str(self.version)
+
+
+def checked(setup: Setup) -> Setup:
+    """The set-up with its domains as they are compared; refuses (InvalidField) what cannot be."""
+    _check_url(setup.sso_url)
+    if not 1 <= len(setup.idp_entity_id) <= ENTITY_ID_MAXIMUM:
+        raise InvalidField("connection.idp_entity_id", "must have 1 to 1,024 characters")
+    refuse_control_characters("connection.idp_entity_id", setup.idp_entity_id)
+    if not 1 <= len(setup.certificates) <= CERTIFICATES_MAXIMUM:
+        raise InvalidField("connection.certificates", "must be 1 to 5 certificates")
+    domains = tuple(dict.fromkeys(domain.strip().lower() for domain in setup.domains))
+    if len(domains) > DOMAINS_MAXIMUM:
+        raise InvalidField("connection.domains", "must be at most 5 domains")
+    for domain in domains:
+        if not _DOMAIN.fullmatch(domain):
+            raise InvalidField("connection.domains", "must be domains such as acme.com")
+    return replace(setup, domains=tuple(sorted(domains)))
+
+
+def without_domain(setup: Setup, domain: str) -> Setup:
+    """The set-up of an organization that lets go of a domain."""
+    return replace(setup, domains=tuple(each for each in setup.domains if each != domain))
+
+
+def changed_fields(before: Setup, after: Setup) -> list[str]:
+    """The fields that have other values."""
+    names = [each.name for each in fields(Setup)]
+    return [name for name in names if getattr(before, name) != getattr(after, name)]
+
+
+def is_tested_no_longer(changed: Sequence[str]) -> bool:
+    """Whether a change of these fields makes a test before it say nothing."""
+    return any(name in _VOUCHES for name in changed)
+
+
+def check_tested(connection: Connection) -> None:
+    """Refuse (SsoNotTested) to let people in through what nobody has tried."""
+    if connection.test_time is None:
+        raise SsoNotTested
+
+
+def domain_of(email: str) -> str:
+    """What stands behind the last @, as domains are compared; empty when there is none."""
+    return email.strip().rpartition("@")[2].lower() if "@" in email else ""
+
+
+def _check_url(url: str) -> None:
+    if not 1 <= len(url) <= URL_MAXIMUM:
+        raise InvalidField("connection.sso_url", "must have 1 to 2,000 characters")
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        raise InvalidField("connection.sso_url", "must be a URL") from None
+    plain = parts.scheme == "http" and _is_loopback(host)
+    if not host or not (parts.scheme == "https" or plain) or parts.username is not None:
+        raise InvalidField("connection.sso_url", "must be an https URL")
+    if not url.isascii() or not url.isprintable() or any(each in url for each in _NOT_IN_URLS):
+        raise InvalidField("connection.sso_url", "must be a URL")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

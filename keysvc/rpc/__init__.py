@@ -1,0 +1,1 @@
+"""The servicers of the contract, and who may call them."""

@@ -1,0 +1,40 @@
+"""AuditService over the store."""
+# ruff: noqa: N802 - the contract names the methods
+
+from typing import TypeAlias
+from uuid import uuid5
+
+import grpc
+from cloudacademy.keys.v1 import audit_pb2, audit_pb2_grpc
+
+from keysvc.domain.audit import AuditEvent
+from keysvc.rpc import convert as wire
+from keysvc.rpc import page_tokens as pages
+from keysvc.store.audit import AuditStore
+
+Context: TypeAlias = "grpc.aio.ServicerContext[object, object]"
+
+
+class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
+    """The audit trail of each organization."""
+
+    def __init__(self, store: AuditStore) -> None:
+        self._store = store
+
+    async def ListAuditEvents(
+        self, request: audit_pb2.ListAuditEventsRequest, context: Context
+    ) -> audit_pb2.ListAuditEventsResponse:
+        organization_id = wire.read_id("organization_id", request.organization_id)
+        size = wire.read_page_size(request.page_size)
+        scope = uuid5(organization_id, "audit")  # a token of the list of keys is none of this one
+        start = pages.from_token(scope, request.page_token, pages.AFTER_ALL)
+        found = await self._store.list_before(organization_id, start, size + 1)
+        page, next_page_token = wire.cut_page(scope, found, size, _position)
+        return audit_pb2.ListAuditEventsResponse(
+            events=[wire.audit_event_message(event) for event in page],
+            next_page_token=next_page_token,
+        )
+
+
+def _position(event: AuditEvent) -> pages.Position:
+    return pages.Position(event.create_time, event.event_id)

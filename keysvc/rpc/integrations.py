@@ -1,0 +1,50 @@
+"""IntegrationService over the store."""
+# ruff: noqa: N802 - the contract names the methods
+
+from typing import TypeAlias
+
+import grpc
+from cloudacademy.keys.v1 import keys_pb2, keys_pb2_grpc
+
+from chassis.clock import Clock
+from keysvc.rpc import convert as wire
+from keysvc.store.organizations import OrganizationStore
+
+Context: TypeAlias = "grpc.aio.ServicerContext[object, object]"
+
+Switch: TypeAlias = keys_pb2.ActivateIntegrationRequest | keys_pb2.DeactivateIntegrationRequest
+
+
+class IntegrationServicer(keys_pb2_grpc.IntegrationServiceServicer):
+    """The Microsoft Entra ID integration of each organization."""
+
+    def __init__(self, store: OrganizationStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def GetIntegration(
+        self, request: keys_pb2.GetIntegrationRequest, context: Context
+    ) -> keys_pb2.GetIntegrationResponse:
+        organization_id = wire.read_id("organization_id", request.organization_id)
+        integration = await self._store.get_integration(organization_id)
+        return keys_pb2.GetIntegrationResponse(integration=wire.integration_message(integration))
+
+    async def ActivateIntegration(
+        self, request: keys_pb2.ActivateIntegrationRequest, context: Context
+    ) -> keys_pb2.ActivateIntegrationResponse:
+        return keys_pb2.ActivateIntegrationResponse(integration=await self._switch(request, True))
+
+    async def DeactivateIntegration(
+        self, request: keys_pb2.DeactivateIntegrationRequest, context: Context
+    ) -> keys_pb2.DeactivateIntegrationResponse:
+        return keys_pb2.DeactivateIntegrationResponse(
+            integration=await self._switch(request, False)
+        )
+
+    async def _switch(self, request: Switch, active: bool) -> keys_pb2.Integration:
+        organization_id = wire.read_id("organization_id", request.organization_id)
+        actor = wire.read_actor(request.actor)
+        integration = await self._store.switch_integration(
+            organization_id, active, actor, self._clock
+        )
+        return wire.integration_message(integration)

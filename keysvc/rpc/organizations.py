@@ -1,0 +1,63 @@
+"""OrganizationService over the store."""
+# ruff: noqa: N802 - the contract names the methods
+
+from typing import TypeAlias
+
+import grpc
+from cloudacademy.keys.v1 import keys_pb2, keys_pb2_grpc
+
+from chassis.clock import Clock
+from keysvc.domain.organizations import NewOrganization, Organization, Region
+from keysvc.rpc import convert as wire
+from keysvc.rpc import page_tokens as pages
+from keysvc.store.organizations import OrganizationStore
+
+Context: TypeAlias = "grpc.aio.ServicerContext[object, object]"
+
+
+class OrganizationServicer(keys_pb2_grpc.OrganizationServiceServicer):
+    """The organizations of this region."""
+
+    def __init__(self, store: OrganizationStore, region: Region, clock: Clock) -> None:
+        self._store = store
+        self._region = region
+        self._clock = clock
+
+    async def CreateOrganization(
+        self, request: keys_pb2.CreateOrganizationRequest, context: Context
+    ) -> keys_pb2.CreateOrganizationResponse:
+        given = request.organization
+        new = NewOrganization(
+            wire.read_id("organization.id", given.id) if given.id else None,
+            given.display_name,
+            wire.read_region("organization.region", given.region, self._region),
+        )
+        organization = await self._store.create(new, self._clock())
+        return keys_pb2.CreateOrganizationResponse(
+            organization=wire.organization_message(organization)
+        )
+
+    async def GetOrganization(
+        self, request: keys_pb2.GetOrganizationRequest, context: Context
+    ) -> keys_pb2.GetOrganizationResponse:
+        organization_id = wire.read_id("organization_id", request.organization_id)
+        organization = await self._store.get(organization_id)
+        return keys_pb2.GetOrganizationResponse(
+            organization=wire.organization_message(organization)
+        )
+
+    async def ListOrganizations(
+        self, request: keys_pb2.ListOrganizationsRequest, context: Context
+    ) -> keys_pb2.ListOrganizationsResponse:
+        size = wire.read_page_size(request.page_size)
+        start = pages.from_token(pages.EVERYTHING, request.page_token, pages.BEFORE_ALL)
+        found = await self._store.list_after(start, size + 1)
+        page, next_page_token = wire.cut_page(pages.EVERYTHING, found, size, _position)
+        return keys_pb2.ListOrganizationsResponse(
+            organizations=[wire.organization_message(organization) for organization in page],
+            next_page_token=next_page_token,
+        )
+
+
+def _position(organization: Organization) -> pages.Position:
+    return pages.Position(organization.create_time, organization.organization_id)

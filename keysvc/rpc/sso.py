@@ -1,0 +1,105 @@
+"""SsoService over the store."""
+# ruff: noqa: N802 - the contract names the methods
+
+from dataclasses import replace
+from typing import TypeAlias
+
+import grpc
+from cloudacademy.keys.v1 import sso_pb2, sso_pb2_grpc
+
+from chassis.clock import Clock
+from chassis.errors import InvalidField
+from keysvc.domain import sso
+from keysvc.domain.errors import OrganizationNotFound, SsoConnectionNotFound
+from keysvc.domain.sso import Connection, Setup
+from keysvc.rpc import certificates
+from keysvc.rpc import convert as wire
+from keysvc.store.sso import SsoStore
+
+Context: TypeAlias = "grpc.aio.ServicerContext[object, object]"
+
+Switch: TypeAlias = sso_pb2.ActivateSsoConnectionRequest | sso_pb2.DeactivateSsoConnectionRequest
+
+
+class SsoServicer(sso_pb2_grpc.SsoServiceServicer):
+    """The single sign-on connection of each organization."""
+
+    def __init__(self, store: SsoStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def GetSsoConnection(
+        self, request: sso_pb2.GetSsoConnectionRequest, context: Context
+    ) -> sso_pb2.GetSsoConnectionResponse:
+        organization_id = wire.read_id("organization_id", request.organization_id)
+        connection = await self._store.get(organization_id)
+        return sso_pb2.GetSsoConnectionResponse(connection=wire.sso_connection_message(connection))
+
+    async def UpdateSsoConnection(
+        self, request: sso_pb2.UpdateSsoConnectionRequest, context: Context
+    ) -> sso_pb2.UpdateSsoConnectionResponse:
+        organization_id = wire.read_id("organization_id", request.organization_id)
+        actor = wire.read_actor(request.actor)
+        setup = self._setup(request.connection)
+        connection = await self._store.update(
+            organization_id, setup, request.etag, actor, self._clock
+        )
+        return sso_pb2.UpdateSsoConnectionResponse(
+            connection=wire.sso_connection_message(connection)
+        )
+
+    async def RecordSsoTest(
+        self, request: sso_pb2.RecordSsoTestRequest, context: Context
+    ) -> sso_pb2.RecordSsoTestResponse:
+        organization_id = wire.read_id("organization_id", request.organization_id)
+        actor = wire.read_actor(request.actor)
+        connection = await self._store.record_test(
+            organization_id, request.etag, actor, self._clock
+        )
+        return sso_pb2.RecordSsoTestResponse(connection=wire.sso_connection_message(connection))
+
+    async def ActivateSsoConnection(
+        self, request: sso_pb2.ActivateSsoConnectionRequest, context: Context
+    ) -> sso_pb2.ActivateSsoConnectionResponse:
+        return sso_pb2.ActivateSsoConnectionResponse(connection=await self._switch(request, True))
+
+    async def DeactivateSsoConnection(
+        self, request: sso_pb2.DeactivateSsoConnectionRequest, context: Context
+    ) -> sso_pb2.DeactivateSsoConnectionResponse:
+        return sso_pb2.DeactivateSsoConnectionResponse(
+            connection=await self._switch(request, False)
+        )
+
+    async def FindSsoConnection(
+        self, request: sso_pb2.FindSsoConnectionRequest, context: Context
+    ) -> sso_pb2.FindSsoConnectionResponse:
+        match request.WhichOneof("of"):
+            case "email":
+                connection = await self._store.find_by_domain(sso.domain_of(request.email))
+            case "organization_id":
+                connection = await self._of_organization(request.organization_id)
+            case _:
+                raise InvalidField("of", "must be set")
+        return sso_pb2.FindSsoConnectionResponse(connection=wire.sso_connection_message(connection))
+
+    async def _of_organization(self, text: str) -> Connection:
+        try:
+            connection = await self._store.get(wire.read_id("organization_id", text))
+        except OrganizationNotFound:
+            raise SsoConnectionNotFound from None
+        if not connection.version:
+            raise SsoConnectionNotFound
+        return connection
+
+    async def _switch(self, request: Switch, active: bool) -> sso_pb2.SsoConnection:
+        organization_id = wire.read_id("organization_id", request.organization_id)
+        actor = wire.read_actor(request.actor)
+        return wire.sso_connection_message(
+            await self._store.switch(organization_id, active, actor, self._clock)
+        )
+
+    def _setup(self, message: sso_pb2.SsoConnection) -> Setup:
+        setup = sso.checked(wire.read_sso_setup(message))
+        now = self._clock()
+        given = dict.fromkeys(certificates.normalized(each, now) for each in setup.certificates)
+        return replace(setup, certificates=tuple(given))

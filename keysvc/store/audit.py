@@ -1,0 +1,73 @@
+"""The SQL of the audit trail."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from chassis.database.pool import Database
+from keysvc.domain.audit import Action, Actor, AuditEvent
+from keysvc.rpc.page_tokens import Position
+from keysvc.store.common import check_organization
+
+
+class AuditStore:
+    """The audit trail in the database, to be read; what acts writes it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def list_before(
+        self, organization_id: UUID, position: Position, limit: int
+    ) -> list[AuditEvent]:
+        """The next events of an organization, newest first; refuses OrganizationNotFound."""
+        async with self._database.connection() as db:
+            rows = await db.fetch(
+                """
+                SELECT organization_id, event_id, create_time, actor_id, actor_display_name,
+                       actor_address, action, key_id, fields
+                  FROM audit_events
+                 WHERE organization_id = $1 AND (create_time, event_id) < ($2, $3)
+                 ORDER BY create_time DESC, event_id DESC
+                 LIMIT $4
+                """,
+                *(organization_id, position.create_time, position.element_id, limit),
+            )
+            if not rows:
+                await check_organization(db, organization_id)
+        return [_event(row) for row in rows]
+
+
+async def record_action(
+    db: asyncpg.Connection,
+    organization_id: UUID,
+    action: Action,
+    actor: Actor,
+    now: datetime,
+    *,
+    key_id: UUID | None = None,
+    fields: Sequence[str] = (),
+) -> None:
+    """Write an action down, in the transaction that does it."""
+    await db.execute(
+        """
+        INSERT INTO audit_events (organization_id, create_time, actor_id, actor_display_name,
+                                  actor_address, action, key_id, fields)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+        """,
+        *(organization_id, now, actor.actor_id, actor.display_name),
+        *(actor.address, action.value, key_id, fields),
+    )
+
+
+def _event(row: asyncpg.Record) -> AuditEvent:
+    return AuditEvent(
+        row["organization_id"],
+        row["event_id"],
+        row["create_time"],
+        Actor(row["actor_id"], row["actor_display_name"], row["actor_address"]),
+        Action(row["action"]),
+        row["key_id"],
+        tuple(row["fields"]),
+    )

@@ -1,0 +1,207 @@
+"""The SQL of API keys."""
+
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+
+from chassis.clock import Clock
+from chassis.database.pool import Database
+from keysvc.domain.audit import Action, Actor
+from keysvc.domain.errors import (
+    IntegrationNotActive,
+    KeyNotFound,
+    NewerKeyExists,
+    OrganizationNotFound,
+)
+from keysvc.domain.keys import GRACE_PERIOD, NO_KEY, USE_PRECISION, Candidate, Key, NewKey
+from keysvc.rpc.page_tokens import Position
+from keysvc.store.audit import record_action
+from keysvc.store.common import (
+    announce_change,
+    check_organization,
+    constraints_explained,
+    lock_organization,
+)
+from keysvc.store.organizations import select_integration
+
+_INSTANT: Final = timedelta(microseconds=1)
+"""The least by which PostgreSQL tells two times apart."""
+
+
+class KeyStore:
+    """API keys in the database; every method is one transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def generate(self, organization_id: UUID, new: NewKey, clock: Clock) -> Key:
+        """Add a key; every older one that would outlive the grace period now ends with it.
+
+        Refuses OrganizationNotFound, IntegrationNotActive, NewerKeyExists.
+        """
+        async with self._database.transaction() as db:
+            await lock_organization(db, organization_id)
+            if not (await select_integration(db, organization_id)).active:
+                raise IntegrationNotActive
+            newest = await _newest(db, organization_id)
+            if new.after and new.after != (str(newest["key_id"]) if newest else NO_KEY):
+                raise NewerKeyExists
+            now = clock()
+            await _end_all_by(db, organization_id, now + GRACE_PERIOD)
+            # The clocks of two replicas differ: the key made last is the newest all the same.
+            create_time = max(now, newest["create_time"] + _INSTANT) if newest else now
+            with constraints_explained():
+                key = await _insert(db, organization_id, new, create_time)
+            action = Action.KEY_GENERATED
+            await record_action(db, organization_id, action, new.actor, now, key_id=key.key_id)
+            await announce_change(db, organization_id)
+        return key
+
+    async def list_before(self, organization_id: UUID, position: Position, limit: int) -> list[Key]:
+        """The next keys of an organization, newest first; refuses OrganizationNotFound."""
+        async with self._database.connection() as db:
+            rows = await db.fetch(
+                """
+                SELECT organization_id, key_id, create_time, created_by, created_by_name,
+                       expire_time, revoke_time, revoked_by, revoked_by_name,
+                       last_used_time, last_used_address
+                  FROM api_key
+                 WHERE organization_id = $1 AND (create_time, key_id) < ($2, $3)
+                 ORDER BY create_time DESC, key_id DESC
+                 LIMIT $4
+                """,
+                *(organization_id, position.create_time, position.element_id, limit),
+            )
+            if not rows:
+                await check_organization(db, organization_id)
+        return [Key(**row) for row in rows]
+
+    async def revoke(
+        self, organization_id: UUID, key_id: UUID, revoked_by: str, actor: Actor, clock: Clock
+    ) -> Key:
+        """End a key at once and for good; refuses KeyNotFound."""
+        async with self._database.transaction() as db:
+            await _lock_for_key(db, organization_id, key_id)
+            now = clock()
+            with constraints_explained():
+                row = await db.fetchrow(
+                    """
+                    UPDATE api_key
+                       SET revoked_by = $3, revoked_by_name = $4, revoke_time = $5
+                     WHERE organization_id = $1 AND key_id = $2 AND revoke_time IS NULL
+                    RETURNING organization_id, key_id, create_time, created_by, created_by_name,
+                              expire_time, revoke_time, revoked_by, revoked_by_name,
+                              last_used_time, last_used_address
+                    """,
+                    *(organization_id, key_id, revoked_by, actor.display_name, now),
+                )
+            if row is None:  # revoked already, or no such key
+                return await _select(db, organization_id, key_id)
+            await record_action(db, organization_id, Action.KEY_REVOKED, actor, now, key_id=key_id)
+            await announce_change(db, organization_id)
+        return Key(**row)
+
+    async def find(self, key_id: UUID) -> Candidate | None:
+        """The key that a token names: the one look-up that knows no organization yet."""
+        async with self._database.connection() as db:
+            row = await db.fetchrow(
+                """
+                SELECT k.organization_id, k.key_id, k.create_time, k.created_by,
+                       k.created_by_name, k.expire_time, k.revoke_time, k.revoked_by,
+                       k.revoked_by_name, k.last_used_time, k.last_used_address,
+                       k.secret_digest, i.active
+                  FROM api_key k
+                  JOIN integration i ON i.organization_id = k.organization_id
+                 WHERE k.key_id = $1
+                """,
+                key_id,
+            )
+        if row is None:
+            return None
+        *of_key, secret_digest, active = row
+        return Candidate(Key(*of_key), secret_digest, active)
+
+    async def record_use(
+        self, organization_id: UUID, key_id: UUID, now: datetime, address: str
+    ) -> None:
+        """Write down a key's use, unless another replica has just done so."""
+        async with self._database.connection() as db:
+            await db.execute(
+                """
+                UPDATE api_key
+                   SET last_used_time = $3, last_used_address = $4
+                 WHERE organization_id = $1 AND key_id = $2
+                   AND (last_used_time IS NULL OR last_used_time <= $5
+                        OR (last_used_time < expire_time - $6::interval
+                            AND expire_time - $6::interval <= $3))
+                """,
+                *(organization_id, key_id, now, address, now - USE_PRECISION, GRACE_PERIOD),
+            )
+
+
+async def _newest(db: asyncpg.Connection, organization_id: UUID) -> asyncpg.Record | None:
+    return await db.fetchrow(
+        """
+        SELECT key_id, create_time
+          FROM api_key
+         WHERE organization_id = $1
+         ORDER BY create_time DESC, key_id DESC
+         LIMIT 1
+        """,
+        organization_id,
+    )
+
+
+async def _lock_for_key(db: asyncpg.Connection, organization_id: UUID, key_id: UUID) -> None:
+    try:
+        await lock_organization(db, organization_id)
+    except OrganizationNotFound:
+        raise KeyNotFound(organization_id, key_id) from None
+
+
+async def _end_all_by(db: asyncpg.Connection, organization_id: UUID, end: datetime) -> None:
+    await db.execute(
+        """
+        UPDATE api_key
+           SET expire_time = $2
+         WHERE organization_id = $1 AND revoke_time IS NULL
+           AND (expire_time IS NULL OR expire_time > $2)
+        """,
+        *(organization_id, end),
+    )
+
+
+async def _insert(
+    db: asyncpg.Connection, organization_id: UUID, new: NewKey, create_time: datetime
+) -> Key:
+    row = await db.fetchrow(
+        """
+        INSERT INTO api_key (organization_id, key_id, secret_digest, create_time, created_by,
+                             created_by_name)
+        VALUES ($1, $2, $3, $4, $5, $6)
+        RETURNING organization_id, key_id, create_time, created_by, created_by_name,
+                  expire_time, revoke_time, revoked_by, revoked_by_name,
+                  last_used_time, last_used_address
+        """,
+        *(organization_id, new.key_id, new.secret_digest, create_time, new.created_by),
+        new.actor.display_name,
+    )
+    return Key(**row)
+
+
+async def _select(db: asyncpg.Connection, organization_id: UUID, key_id: UUID) -> Key:
+    row = await db.fetchrow(
+        """
+        SELECT organization_id, key_id, create_time, created_by, created_by_name,
+               expire_time, revoke_time, revoked_by, revoked_by_name,
+               last_used_time, last_used_address
+          FROM api_key
+         WHERE organization_id = $1 AND key_id = $2
+        """,
+        *(organization_id, key_id),
+    )
+    if row is None:
+        raise KeyNotFound(organization_id, key_id)
+    return Key(**row)

@@ -1,0 +1,209 @@
+"""The SQL of single sign-on."""
+
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+
+from chassis.clock import Clock
+from chassis.database.pool import Database
+from keysvc.domain import sso
+from keysvc.domain.audit import Action, Actor
+from keysvc.domain.errors import (
+    EtagMismatch,
+    OrganizationNotFound,
+    SsoConnectionNotFound,
+    SsoDomainTaken,
+)
+from keysvc.domain.sso import Connection, Setup
+from keysvc.store.audit import record_action
+from keysvc.store.common import lock_organization
+
+
+class SsoStore:
+    """Connections in the database; every method is one transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, organization_id: UUID) -> Connection:
+        """Read the connection, an empty one if nothing is set up; refuses OrganizationNotFound."""
+        async with self._database.connection() as db:
+            return await _select(db, organization_id)
+
+    async def find_by_domain(self, domain: str) -> Connection:
+        """The active connection that a domain leads to; refuses SsoConnectionNotFound."""
+        async with self._database.connection() as db:
+            organization_id = await db.fetchval(_FIND, domain)
+            if organization_id is None:
+                raise SsoConnectionNotFound
+            return await _select(db, organization_id)
+
+    async def release_domain(self, domain: str, actor: Actor, clock: Clock) -> Connection:
+        """Take a domain from whichever organization has it; refuses SsoConnectionNotFound."""
+        async with self._database.connection() as db:
+            organization_id = await db.fetchval(
+                "SELECT organization_id FROM sso_domains WHERE domain = $1", domain
+            )
+            if organization_id is None:
+                raise SsoConnectionNotFound
+            before = await _select(db, organization_id)
+        setup = sso.without_domain(before.setup, domain)
+        return await self.update(organization_id, setup, before.etag, actor, clock)
+
+    async def update(
+        self, organization_id: UUID, setup: Setup, etag: str, actor: Actor, clock: Clock
+    ) -> Connection:
+        """Set the connection up; what changes nothing keeps it as it is.
+
+        Refuses OrganizationNotFound, EtagMismatch and SsoDomainTaken.
+        """
+        async with self._database.transaction() as db:
+            await lock_organization(db, organization_id)
+            before = await _select(db, organization_id)
+            if etag and etag != before.etag:
+                raise EtagMismatch(before.etag)
+            changed = sso.changed_fields(before.setup, setup)
+            if not changed:
+                return before
+            now, untested = clock(), sso.is_tested_no_longer(changed)
+            await db.execute(
+                _WRITE,
+                *(organization_id, untested, now, setup.sso_url, setup.idp_entity_id),
+                *(setup.certificates, setup.create_missing_users),
+            )
+            if "domains" in changed:
+                await _write_domains(db, organization_id, setup.domains)
+                await _remove_other_domains(db, organization_id, setup.domains)
+            await record_action(db, organization_id, Action.SSO_UPDATED, actor, now, fields=changed)
+            if before.active and untested:
+                await record_action(db, organization_id, Action.SSO_DEACTIVATED, actor, now)
+            return await _select(db, organization_id)
+
+    async def record_test(
+        self, organization_id: UUID, etag: str, actor: Actor, clock: Clock
+    ) -> Connection:
+        """Note that what is set up works; refuses OrganizationNotFound and EtagMismatch."""
+        async with self._database.transaction() as db:
+            await lock_organization(db, organization_id)
+            before = await _select(db, organization_id)
+            if etag != before.etag or not before.version:
+                raise EtagMismatch(before.etag)
+            now = clock()
+            await db.execute(
+                "UPDATE sso_connections SET test_time = $2 WHERE organization_id = $1",
+                *(organization_id, now),
+            )
+            await record_action(db, organization_id, Action.SSO_TESTED, actor, now)
+            return await _select(db, organization_id)
+
+    async def switch(
+        self, organization_id: UUID, active: bool, actor: Actor, clock: Clock
+    ) -> Connection:
+        """Let people sign in or not; refuses OrganizationNotFound and SsoNotTested."""
+        async with self._database.transaction() as db:
+            await lock_organization(db, organization_id)
+            before = await _select(db, organization_id)
+            if active:
+                sso.check_tested(before)
+            if before.active is active:
+                return before
+            now = clock()
+            await db.execute(
+                "UPDATE sso_connections SET active = $2, update_time = $3"
+                " WHERE organization_id = $1",
+                *(organization_id, active, now),
+            )
+            action = Action.SSO_ACTIVATED if active else Action.SSO_DEACTIVATED
+            await record_action(db, organization_id, action, actor, now)
+            return await _select(db, organization_id)
+
+
+async def _select(db: asyncpg.Connection, organization_id: UUID) -> Connection:
+    row = await db.fetchrow(_SELECT, organization_id)
+    if row is None:
+        raise OrganizationNotFound(organization_id)
+    return Connection(
+        organization_id=organization_id,
+        version=row["version"],
+        active=row["active"],
+        test_time=row["test_time"],
+        update_time=row["update_time"],
+        setup=Setup(
+            row["sso_url"],
+            row["idp_entity_id"],
+            tuple(row["certificates"]),
+            row["create_missing_users"],
+            tuple(row["domains"]),
+        ),
+    )
+
+
+async def _write_domains(
+    db: asyncpg.Connection, organization_id: UUID, domains: tuple[str, ...]
+) -> None:
+    """Add them in their order, and before any is removed.
+
+    Whoever wants what another organization is just letting go of, or taking,
+    waits for it; in this order nobody waits in a circle.
+    """
+    for domain in domains:
+        try:
+            await db.execute(_ADD_DOMAIN, organization_id, domain)
+        except asyncpg.UniqueViolationError:
+            raise SsoDomainTaken(domain) from None
+
+
+async def _remove_other_domains(
+    db: asyncpg.Connection, organization_id: UUID, domains: tuple[str, ...]
+) -> None:
+    await db.execute(
+        "DELETE FROM sso_domains WHERE organization_id = $1 AND domain <> ALL($2::text[])",
+        *(organization_id, domains),
+    )
+
+
+# --- statements -------------------------------------------------------------------------
+
+_SELECT: Final = """
+    SELECT coalesce(version, 0) AS version, coalesce(active, false) AS active, test_time,
+           coalesce(update_time, organization.create_time) AS update_time,
+           coalesce(sso_url, '') AS sso_url, coalesce(idp_entity_id, '') AS idp_entity_id,
+           coalesce(certificates, '{}') AS certificates,
+           coalesce(create_missing_users, false) AS create_missing_users,
+           ARRAY(SELECT domain
+                   FROM sso_domains
+                  WHERE organization_id = $1
+                  ORDER BY domain) AS domains
+      FROM organization
+      LEFT JOIN sso_connections USING (organization_id)
+     WHERE organization_id = $1
+"""
+
+_FIND: Final = """
+    SELECT organization_id
+      FROM sso_domains
+      JOIN sso_connections USING (organization_id)
+     WHERE domain = $1 AND active
+"""
+
+# The conflict that is none is the organization's own row.
+_ADD_DOMAIN: Final = """
+    INSERT INTO sso_domains (organization_id, domain)
+    VALUES ($1, $2)
+    ON CONFLICT ON CONSTRAINT sso_domains_pkey DO NOTHING
+"""
+
+# $2: what was tested is no longer what is set up.
+_WRITE: Final = """
+    INSERT INTO sso_connections AS known
+        (organization_id, version, active, test_time, update_time, sso_url, idp_entity_id,
+         certificates, create_missing_users)
+    VALUES ($1, 1, false, NULL, $3, $4, $5, $6, $7)
+    ON CONFLICT ON CONSTRAINT sso_connections_pkey DO UPDATE
+       SET version = known.version + 1,
+           active = known.active AND NOT $2,
+           test_time = CASE WHEN $2 THEN NULL ELSE known.test_time END,
+           update_time = $3, sso_url = $4, idp_entity_id = $5, certificates = $6,
+           create_missing_users = $7
+"""

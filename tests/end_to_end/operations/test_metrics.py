@@ -1,0 +1,52 @@
+"""What the gateway's admin port tells of the requests that it answered."""
+
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.support.gateways import Gateway, running_gateway
+from tests.support.stack import Stack
+
+
+@pytest.fixture
+def gateway(tenant: Stack) -> Iterator[Gateway]:
+    """A second gateway of the region, that has counted nothing yet."""
+    with running_gateway(tenant) as running:
+        yield running
+
+
+def ask(url: str, token: str) -> int:
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            status: int = answer.status
+            return status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_requests_are_counted_by_route_and_keys_by_whether_they_were_kept(
+    gateway: Gateway, tenant: Stack
+):
+    base = gateway.url
+    statuses = [ask(f"{base}/Users?count={number}", tenant.token) for number in range(3)]
+    statuses.append(ask(f"{base}/Users/0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11", tenant.token))
+    with urllib.request.urlopen(gateway.metrics_url, timeout=10) as answer:
+        text = answer.read().decode()
+
+    samples = {
+        (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+    assert statuses == [200, 200, 200, 404]
+    assert samples["http_requests_ended_total", "GET", "200", "/Users"] == 3
+    assert samples["http_requests_ended_total", "GET", "404", "/Users/{id}"] == 1
+    assert samples["http_requests_seconds_count", "GET", "/Users"] == 3
+    assert samples["http_requests_running",] == 0
+    assert (samples["key_cache_misses_total",], samples["key_cache_hits_total",]) == (1, 3)
+    assert samples["key_watch_connected",] == 1
+    assert tenant.token not in text

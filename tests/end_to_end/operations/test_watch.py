@@ -1,0 +1,58 @@
+"""`make watch` beside a running region."""
+
+import asyncio
+import os
+import signal
+import sys
+from uuid import uuid4
+
+from cloudacademy.users.v1 import changes_pb2
+
+from deploy.local.watch import render
+from tests.support.scim import Client
+from tests.support.stack import ROOT, Stack
+
+
+async def test_it_prints_what_happens_also_after_usersvc_was_killed(tenant: Stack, scim: Client):
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "deploy.local", "watch"),
+        *("--directory", str(tenant.places.directory)),
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'build'}"},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(60):
+            assert b"as they happen" in await process.stdout.readline()
+            first = await _seen(process, scim)
+            assert " USER_CREATED " in first
+            assert first.endswith("  user_name, active\n")
+            os.kill(tenant.pid("usersvc"), signal.SIGKILL)
+            assert " USER_CREATED " in await _seen(process, scim)
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert await process.wait() == 0
+
+
+async def _seen(process: asyncio.subprocess.Process, scim: Client) -> str:
+    """The line about one of the users that are created until one is told."""
+    made: list[str] = []
+    reading = asyncio.ensure_future(process.stdout.readline())
+    while True:
+        reply = await scim("POST", "/Users", {"userName": f"{uuid4().hex}@watch.test"})
+        if reply.status == 201:
+            made.append(reply.document["id"])
+        await asyncio.wait({reading}, timeout=0.3)
+        if reading.done():
+            line = reading.result().decode()
+            if any(user_id in line for user_id in made):
+                return line
+            reading = asyncio.ensure_future(process.stdout.readline())
+
+
+def test_a_line_tells_how_many_members_came():
+    change = changes_pb2.Change(
+        type=changes_pb2.Change.TYPE_MEMBERS_ADDED, resource_id="g1", user_ids=["a", "b"]
+    )
+    assert render(change, colour=False) == "00:00:00  MEMBERS_ADDED     g1  2 members"
+    assert "\033[32mMEMBERS_ADDED" in render(change, colour=True)

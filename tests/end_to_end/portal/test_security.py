@@ -1,0 +1,351 @@
+"""Who sees the pages, what a browser is told to allow, and what no form of another can do."""
+
+import csv
+import io
+import json
+
+import pytest
+from cloudacademy.users.v1 import users_pb2
+from google.protobuf.field_mask_pb2 import FieldMask
+
+from gateway.web.csrf import MAX_FORM_BYTES
+from tests.support.browser import Browser, browser
+from tests.support.office import ENTRA, LOG, Office, open_office
+from tests.support.operators import Operator
+from tests.support.scim import Client
+from tests.support.stack import Stack
+
+PAGES = ("/dashboard/", "/settings/integrations/", ENTRA, LOG, "/people/", "/groups/")
+
+
+@pytest.fixture
+async def office(operate: Operator, tenant: Stack) -> Office:
+    return await open_office(operate, tenant)
+
+
+async def update(office: Office, user: users_pb2.User, *paths: str, **fields: object) -> None:
+    request = users_pb2.UpdateUserRequest(
+        organization_id=office.organization_id,
+        user=users_pb2.User(id=user.id, **fields),
+        update_mask=FieldMask(paths=paths),
+    )
+    await office.operate.users.UpdateUser(request)
+
+
+@pytest.mark.parametrize("path", [*PAGES, f"{LOG}.csv", f"{LOG}.ndjson", f"{LOG}/live"])
+async def test_who_is_not_signed_in_is_sent_to_the_sign_in(ours: Browser, path: str):
+    page = await ours.get(path)
+    assert page.status == 303
+    assert page.location.startswith("/login/?next=")
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_who_is_no_administrator_sees_nothing(ours: Browser, office: Office, path: str):
+    await office.sign_in(ours, await office.person())
+    page = await ours.get(path)
+    assert page.status == 403
+    assert "administrator" in page.text.lower()
+    assert "ada@corp.test" not in page.text
+
+
+@pytest.mark.parametrize("how", ["disabled", "demoted", "deleted"])
+async def test_an_administrator_who_is_none_any_more_is_out_with_the_next_page(
+    ours: Browser, office: Office, how: str
+):
+    await office.sign_in(ours)
+    assert (await ours.get(ENTRA)).status == 200
+    if how == "disabled":
+        await update(office, office.administrator, "active", active=False)
+    elif how == "demoted":
+        await update(office, office.administrator, "roles")
+    else:
+        request = users_pb2.DeleteUserRequest(
+            organization_id=office.organization_id, user_id=office.administrator.id
+        )
+        await office.operate.users.DeleteUser(request)
+    assert (await ours.get(ENTRA)).status == (403 if how == "demoted" else 303)
+
+
+async def test_no_administrator_sees_what_belongs_to_another_organization(
+    ours: Browser, office: Office, operate: Operator, tenant: Stack
+):
+    other = await open_office(operate, tenant, "Globex")
+    eve = await other.person(user_name="eve@globex.test")
+    key = await operate.key(other.organization_id)
+    await office.sign_in(ours)
+
+    for path in (f"/people/{eve.id}", f"{ENTRA}keys/{key.key.id}/revoke", "/groups/" + eve.id):
+        assert (await ours.get(path)).status == 404
+    for path in ("/people/?q=eve", LOG, f"{LOG}.ndjson", f"{ENTRA}audit"):
+        assert "eve@globex" not in (await ours.get(path)).text
+    action, fields = (await ours.get(f"{ENTRA}deactivate")).form()
+    revoked = await ours.post(f"{ENTRA}keys/{key.key.id}/revoke", fields)
+    assert revoked.status == 404
+    assert action
+
+
+async def test_a_page_tells_the_browser_to_allow_next_to_nothing(ours: Browser, office: Office):
+    await office.sign_in(ours)
+    page = await ours.get(ENTRA)
+    policy = page.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "frame-ancestors 'none'" in policy
+    assert page.headers["Cache-Control"] == "no-store"
+    assert page.headers["X-Content-Type-Options"] == "nosniff"
+    assert page.headers["Referrer-Policy"] == "same-origin"
+    for inline in ("<script>", "<style", " style=", " onclick=", "javascript:"):
+        assert inline not in page.text
+
+
+async def test_the_session_cookie_is_for_our_server_alone(ours: Browser, office: Office):
+    page = await office.sign_in(ours)
+    (cookie,) = [each for each in page.set_cookies if each.startswith("session")]
+    assert "HttpOnly" in cookie
+    assert "SameSite=Lax" in cookie
+    assert "Path=/" in cookie
+
+
+async def posted(ours: Browser, path: str) -> dict[str, str]:
+    _, fields = (await ours.get(path)).form()
+    return fields
+
+
+POSTS = (f"{ENTRA}deactivate", f"{ENTRA}activate", f"{ENTRA}keys/new", "/logout")
+
+
+@pytest.mark.parametrize("path", POSTS)
+async def test_a_form_without_our_token_changes_nothing(ours: Browser, office: Office, path: str):
+    await office.sign_in(ours)
+    for fields in ({}, {"form_token": "x" * 43}, {"form_token": ""}):
+        assert (await ours.post(path, fields)).status == 403
+    assert (await ours.get(ENTRA)).status == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://["},
+        {"Sec_Fetch_Site": "cross-site"},
+        {"Sec_Fetch_Site": "same-site"},
+    ],
+)
+async def test_a_form_that_another_site_sends_changes_nothing(
+    ours: Browser, office: Office, headers: dict[str, str]
+):
+    await office.sign_in(ours)
+    fields = await posted(ours, f"{ENTRA}deactivate")
+    assert (await ours.post(f"{ENTRA}deactivate", fields, **headers)).status == 403
+    assert "is <strong>active</strong>" in (await ours.get(ENTRA)).text
+
+
+async def test_a_form_that_is_too_large_is_answered_by_a_page(ours: Browser, office: Office):
+    await office.sign_in(ours)
+    fields = await posted(ours, f"{ENTRA}deactivate")
+    page = await ours.post(f"{ENTRA}deactivate", {**fields, "more": "x" * MAX_FORM_BYTES})
+    assert page.status == 413
+    assert "The form holds more than we take" in page.text
+    assert "is <strong>active</strong>" in (await ours.get(ENTRA)).text
+
+
+async def test_a_form_of_one_session_is_none_of_another(
+    ours: Browser, office: Office, tenant: Stack
+):
+    await office.sign_in(ours)
+    fields = await posted(ours, f"{ENTRA}deactivate")
+    async with browser(tenant.base_url) as theirs:
+        await office.sign_in(theirs)
+        assert (await theirs.post(f"{ENTRA}deactivate", fields)).status == 403
+
+
+async def test_one_form_makes_one_key(ours: Browser, office: Office):
+    await office.sign_in(ours)
+    fields = await posted(ours, f"{ENTRA}keys/new")
+    first = await ours.post(f"{ENTRA}keys/new", fields)
+    again = await ours.post(f"{ENTRA}keys/new", fields)
+    assert (first.status, again.status) == (200, 409)
+    assert "cak_us_" in first.text
+    assert "cak_us_" not in again.text
+    assert "cak_us_" not in (await ours.get(ENTRA)).text
+
+
+async def test_a_link_lets_in_once(ours: Browser, office: Office, tenant: Stack):
+    token = await office.link()
+    action, fields = (await ours.get("/login/link")).form()
+    assert (await ours.post(action, fields | {"token": token})).status == 303
+    async with browser(tenant.base_url) as theirs:
+        action, fields = (await theirs.get("/login/link")).form()
+        page = await theirs.post(action, fields | {"token": token})
+        assert page.status == 401
+        assert "does not work" in page.text
+    assert token not in tenant.log("gateway") + tenant.log("usersvc")
+
+
+async def test_a_session_that_was_ended_is_ended_everywhere(
+    ours: Browser, office: Office, tenant: Stack
+):
+    await office.sign_in(ours)
+    name = "session-us"
+    token = ours.cookie(name)
+    fields = await posted(ours, f"{ENTRA}deactivate")
+    assert (await ours.post("/logout", fields)).status == 303
+    async with browser(tenant.base_url) as theirs:
+        theirs.put_cookie(name, token)
+        assert (await theirs.get(ENTRA)).status == 303
+
+
+@pytest.mark.parametrize("target", ["https://evil.example/", "//evil.example/", "/\\evil.example"])
+async def test_the_sign_in_leads_on_to_pages_of_ours_alone(ours: Browser, target: str):
+    page = await ours.get(f"/login/?next={target}")
+    assert "evil.example" not in page.text
+
+
+async def test_names_are_shown_and_not_run(ours: Browser, office: Office):
+    await office.person(user_name="<script>alert(1)</script>", display_name="'\"><img src=x>")
+    await office.sign_in(ours)
+    for path in ("/people/", LOG, "/people/?q=<script>alert(2)</script>"):
+        page = await ours.get(path)
+        assert page.status == 200
+        assert "<script>alert" not in page.text
+        assert "<img src=x" not in page.text
+
+
+async def test_an_exported_name_is_no_formula(ours: Browser, office: Office):
+    await office.person(user_name="=cmd|' /C calc'!A0")
+    await office.person(user_name="@SUM(1+1)")
+    await office.sign_in(ours)
+    page = await ours.get(f"{LOG}.csv")
+    assert page.headers["Content-Type"].startswith("text/csv")
+    cells = [cell for row in csv.reader(io.StringIO(page.text)) for cell in row]
+    assert any("=cmd" in cell for cell in cells)
+    assert [cell for cell in cells if cell.startswith(("=", "@", "+", "-", "\t", "\r"))] == []
+
+
+async def test_the_export_has_a_line_for_each_entry(ours: Browser, office: Office):
+    for number in range(60):
+        await office.person(user_name=f"u{number}@corp.test")
+    await office.sign_in(ours)
+    page = await ours.get(f"{LOG}.ndjson?action=create")
+    lines = [json.loads(line) for line in page.text.splitlines()]
+    assert len(lines) == 61
+    assert {"u0@corp.test", "u59@corp.test", "ada@corp.test"} <= set(map(str, _texts(lines)))
+
+
+def _texts(lines: list[dict[str, object]]) -> list[object]:
+    return [value for line in lines for value in line.values()]
+
+
+async def test_a_path_beside_the_pages_is_still_a_mistyped_tenant_url(tenant: Stack, ours: Browser):
+    page = await ours.get("/webhooks/ad/v2/scim/Users")
+    assert (page.status, page.headers["Content-Type"]) == (404, "application/scim+json")
+    assert (await ours.get("/people/../webhooks")).status in (303, 404)
+
+
+async def test_the_bare_address_leads_a_browser_to_the_pages_and_tells_a_client_what_is_wrong(
+    ours: Browser,
+):
+    person = await ours.get("/", Accept="text/html,*/*;q=0.8")
+    assert (person.status, person.location) == (303, "/dashboard/")
+    client = await ours.get("/", Accept="application/scim+json")
+    assert (client.status, client.headers["Content-Type"]) == (404, "application/scim+json")
+
+
+async def test_a_static_file_is_kept_for_long_and_under_its_content_name_only(ours: Browser):
+    page = await ours.get("/login/")
+    path = page.text.split('href="/portal/assets/')[1].split('"')[0]
+    asset = await ours.get(f"/portal/assets/{path}")
+    assert (asset.status, "immutable" in asset.headers["Cache-Control"]) == (200, True)
+    again = await ours.get(f"/portal/assets/{path}", If_None_Match=asset.headers["ETag"])
+    assert again.status == 304
+    assert (await ours.get("/portal/assets/..%2F..%2Froutes.py")).status == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/people/?q=%00", "/groups/?q=%00", f"{LOG}?q=a%00b", f"{LOG}.csv?q=%00", f"{LOG}?page=x"],
+)
+async def test_what_nobody_can_search_for_is_no_fault_of_ours(
+    ours: Browser, office: Office, path: str
+):
+    await office.sign_in(ours)
+    assert (await ours.get(path)).status in (200, 404)
+
+
+@pytest.mark.parametrize("path", ["/people/%00", "/people/x", "/groups/%00", f"{LOG}/entries/x"])
+async def test_what_no_id_can_be_is_not_there(ours: Browser, office: Office, path: str):
+    await office.sign_in(ours)
+    assert (await ours.get(path)).status == 404
+
+
+@pytest.mark.parametrize(
+    "kind", ["multipart/form-data", "multipart/form-data; boundary=x", "text/plain; charset=no"]
+)
+async def test_what_is_no_form_is_refused(ours: Browser, office: Office, kind: str):
+    await office.sign_in(ours)
+    page = await ours.post(f"{ENTRA}deactivate", b"nonsense", Content_Type=kind)
+    assert page.status == 403
+
+
+# What the log holds.
+
+
+async def test_what_entra_is_refused_is_in_the_log_with_the_answer(
+    ours: Browser, office: Office, operate: Operator, scim: Client
+):
+    key = await operate.key(office.organization_id)
+    theirs = Client(scim._session, scim.url, key.token)
+    made = (await theirs("POST", "/Users", {"userName": "ann@corp.test"})).document
+    refused = [
+        await theirs("POST", "/Users", {"userName": "ANN@corp.test"}),
+        await theirs("PATCH", f"/Users/{made['id']}", {"Operations": [{"op": "sing"}]}),
+        await theirs("DELETE", "/Users/01999999-0000-7000-8000-000000000000"),
+        await theirs("POST", "/Groups", b"{"),
+    ]
+    assert [reply.status for reply in refused] == [409, 400, 404, 400]
+    await office.sign_in(ours)
+    wanted = {reply.headers["X-Request-Id"]: reply.document["detail"] for reply in refused}
+    found: dict[str, str] = {}
+    while found.keys() < wanted.keys():
+        page = await ours.get(f"{LOG}.ndjson?result=failure")
+        entries = [json.loads(line) for line in page.text.splitlines()]
+        found = {each["requestId"]: json.dumps(each, ensure_ascii=False) for each in entries}
+    for request_id, detail in wanted.items():
+        assert json.dumps(detail, ensure_ascii=False)[1:-1] in found[request_id]
+        assert key.token not in found[request_id]
+
+
+async def test_reads_that_are_refused_are_in_no_log(
+    ours: Browser, office: Office, operate: Operator, scim: Client
+):
+    key = await operate.key(office.organization_id)
+    theirs = Client(scim._session, scim.url, key.token)
+    assert (await theirs("GET", "/Users/nobody")).status == 404
+    await theirs("POST", "/Groups", b"{")
+    await office.sign_in(ours)
+    lines: list[str] = []
+    while not lines:
+        lines = (await ours.get(f"{LOG}.ndjson?result=failure")).text.splitlines()
+    assert len(lines) == 1
+
+
+async def test_each_operation_of_a_bulk_request_that_is_refused_is_in_the_log(
+    ours: Browser, office: Office, operate: Operator, scim: Client
+):
+    key = await operate.key(office.organization_id)
+    theirs = Client(scim._session, scim.url, key.token)
+    operations = [
+        {"method": "POST", "path": "/Users", "bulkId": name, "data": {"userName": name} | more}
+        for name, more in (("bob", {}), ("BOB", {"password": "hunter2"}))
+    ]
+    operations.append({"method": "DELETE", "path": "/Groups/01999999-0000-7000-8000-000000000000"})
+    await theirs("POST", "/Bulk", {"Operations": operations})
+    await office.sign_in(ours)
+    entries: list[dict[str, object]] = []
+    while len(entries) < 2:
+        page = await ours.get(f"{LOG}.ndjson?result=failure")
+        entries = [json.loads(line) for line in page.text.splitlines()]
+    told = sorted((str(each["action"]), str(each["name"])) for each in entries)
+    assert told == [("Create", "BOB"), ("Delete", "")]
+    assert "hunter2" not in page.text

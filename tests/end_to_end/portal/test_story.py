@@ -1,0 +1,303 @@
+"""What an administrator does in the browser, from the sign-in to a revoked key.
+
+With PORTAL_SCREENSHOTS set to a folder, as by `make screenshots`, it leaves pictures there.
+"""
+
+import os
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.support.chromium import accessible, chromium
+from tests.support.office import ENTRA, LOG, Office, open_office
+from tests.support.operators import Operator
+from tests.support.scim import Client
+from tests.support.stack import Stack
+from tools.entra.cycle import Options, run
+from tools.entra.dialects import Dialect
+
+SIZES = {"desktop": (1280, 860), "phone": (360, 740)}
+PICTURES = os.environ.get("PORTAL_SCREENSHOTS")
+
+
+async def picture(page: Page, name: str, *, full: bool = False, height: int = 860) -> None:
+    """Keep what is to be seen, when pictures are wanted."""
+    if PICTURES:
+        size = page.viewport_size
+        assert size is not None
+        await page.set_viewport_size(size | {"height": height})
+        await page.evaluate("document.activeElement?.blur()")
+        await page.screenshot(path=Path(PICTURES) / f"{name}.png", full_page=full)
+        await page.set_viewport_size(size)
+
+
+@asynccontextmanager
+async def opened(
+    tenant: Stack, size: str = "desktop", scheme: str = "light", *, script: bool = True
+) -> AsyncIterator[Page]:
+    """A page of a new browser; whatever it complains of, or asks of other hosts, is a fault."""
+    width, height = SIZES[size]
+    async with chromium() as browser:
+        context = await browser.new_context(
+            viewport={"width": width, "height": height},
+            color_scheme=scheme,
+            base_url=tenant.base_url,
+            java_script_enabled=script,
+        )
+        await context.grant_permissions(["clipboard-read", "clipboard-write"])
+        page = await context.new_page()
+        page.set_default_timeout(15_000)
+        complaints: list[str] = []
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on(
+            "console",
+            lambda message: (
+                complaints.append(message.text)
+                if "Content Security Policy" in message.text
+                else None
+            ),
+        )
+        page.on(
+            "request",
+            lambda request: (
+                None
+                if request.url.startswith((tenant.base_url, "data:"))
+                else complaints.append(request.url)
+            ),
+        )
+        yield page
+        assert complaints == []
+
+
+@pytest.fixture
+async def office(operate: Operator, tenant: Stack) -> Office:
+    return await open_office(operate, tenant)
+
+
+async def sign_in(page: Page, office: Office) -> None:
+    await page.goto(f"/login/link#{await office.link()}")
+    await page.get_by_role("heading", name="Dashboard").wait_for()
+
+
+async def copied(page: Page) -> str:
+    return await page.evaluate("navigator.clipboard.readText()")
+
+
+async def generate(page: Page) -> str:
+    """Generate a key as one does, and copy it."""
+    await page.goto(ENTRA)
+    await page.get_by_role("link", name="Generate a new API Key").click()
+    await page.get_by_role("button", name="Generate a new API Key").click()
+    await page.get_by_role("button", name="Copy Secret Token").click()
+    return await copied(page)
+
+
+def cycle(tenant: Stack, token: str, people: int) -> Options:
+    return Options(
+        url=tenant.url,
+        token=token,
+        people=people,
+        seed=3,
+        rate=None,
+        connections=8,
+        dialect=Dialect.MIXED,
+    )
+
+
+@pytest.mark.timeout(240)
+async def test_an_administrator_connects_entra_watches_it_and_changes_the_key(
+    tenant: Stack, office: Office, operate: Operator
+):
+    async with opened(tenant) as page:
+        await sign_in(page, office)
+        assert "#" not in page.url
+
+        # Activate; the integration of a new organization is active, so it is switched off first.
+        await page.get_by_role("link", name="Settings & Integrations").click()
+        await page.get_by_role("link", name=re.compile("View Integration")).first.click()
+        await page.get_by_role("link", name="Deactivate").click()
+        await page.get_by_role("button", name="Deactivate").click()
+        await expect(page.get_by_text("The integration is inactive").first).to_be_visible()
+        await page.get_by_role("button", name="Activate").click()
+        await expect(page.get_by_text("The integration is active").first).to_be_visible()
+
+        # Tenant URL and key.
+        await page.get_by_role("button", name="Copy Tenant URL").click()
+        assert await copied(page) == tenant.url
+        first = await generate(page)
+        assert first.startswith("cak_us_")
+        await picture(page, "new-key")
+        await page.reload()  # sends the form again
+        await expect(page.get_by_text("A key was generated already")).to_be_visible()
+
+        # Entra provisions, and the log fills while one looks on.
+        await page.goto(LOG)
+        await expect(page.locator("[data-entry]")).to_have_count(1)  # that she was made
+        summary = await run(cycle(tenant, first, 40))
+        assert summary.succeeded
+        await expect(page.locator("[data-entry]").nth(40)).to_be_attached()
+        await expect(page.get_by_text("A cycle is running.")).to_be_visible()
+        # What the page says above the entries is as new as they are.
+        await expect(page.get_by_text("Waiting for Entra")).to_have_count(0)
+        await expect(page.get_by_text("Entra has not called yet.")).to_have_count(0)
+        await page.get_by_text("Last 24 hours as a table").click()
+        table = page.get_by_role("region", name="Last 24 hours as a table")
+        await expect(table.locator("td").get_by_text(re.compile(r"^\d\d+$"))).to_be_visible()
+        await page.get_by_text("Last 24 hours as a table").click()
+
+        # A failure: who, why, and what to do.
+        async with aiohttp.ClientSession() as session:
+            scim = Client(session, tenant.url, first)
+            made = await scim("POST", "/Users", {"userName": "ann@corp.test"})
+            assert made.status == 201
+            reply = await scim("POST", "/Users", {"userName": "ANN@corp.test"})
+            assert reply.status == 409
+        await expect(page.locator("tr.refused").first).to_be_visible()
+        await picture(page, "log", height=1080)
+        await page.get_by_label("Result").select_option("Failure")
+        await page.get_by_role("button", name="Search").click()
+        row = page.locator("tr.refused")
+        await expect(row).to_have_count(1)
+        await row.get_by_role("link").first.click()
+        drawer = page.get_by_role("dialog")
+        await expect(drawer.get_by_text(reply.document["detail"])).to_be_visible()
+        await expect(drawer.get_by_text("What to do", exact=True)).to_be_visible()
+        await picture(page, "log-entry")
+        await drawer.get_by_text("Copy as curl").first.click()
+        command = await drawer.get_by_label("Command").input_value()
+        assert "$SECRET_TOKEN" in command
+        assert first not in await page.content()
+        await page.keyboard.press("Escape")
+        await expect(drawer).to_be_hidden()
+
+        # A second key: the old one ends in 8 hours and is seen to be in use.
+        second = await generate(page)
+        async with aiohttp.ClientSession() as session:
+            assert (await Client(session, tenant.url, first)("GET", "/Users?count=1")).status == 200
+        await page.goto(ENTRA)
+        countdown = page.locator("[data-countdown]")
+        await expect(countdown).to_have_text(re.compile(r"Ends in (8 h|7 h 59 min)"))
+        await picture(page, "integration", full=True)
+
+        # Revoke it, after a question.
+        row = page.get_by_role("row").filter(has=countdown)
+        await row.get_by_role("link", name=re.compile("Revoke")).click()
+        await page.get_by_role("button", name=re.compile("Revoke key")).click()
+        await expect(page.get_by_text("Revoked", exact=True)).to_be_visible()
+        async with aiohttp.ClientSession() as session:
+            old, new = Client(session, tenant.url, first), Client(session, tenant.url, second)
+            assert (await old("GET", "/Users?count=1")).status == 401
+            assert (await new("GET", "/Users?count=1")).status == 200
+
+        # Who did what, and the refused key in the log.
+        await page.get_by_role("link", name="Audit trail").click()
+        await expect(page.get_by_text("127.0.0.1").first).to_be_visible()
+        await picture(page, "audit")
+        await page.goto(LOG)
+        refused = "A request came with an API key that is revoked"
+        await expect(page.get_by_text(refused).first).to_be_visible()
+
+        # A person, with everything about them.
+        await page.goto("/people/?q=ann%40corp.test")
+        await page.locator("main").get_by_role("link", name="ann@corp.test").first.click()
+        await expect(page.get_by_text("was created").first).to_be_visible()
+        await picture(page, "person")
+
+        # Out.
+        await page.get_by_role("button", name="Sign out").click()
+        await page.goto("/dashboard/")
+        assert "/login/" in page.url
+    secrets = (first, second)
+    assert not [each for each in secrets if each in tenant.log("gateway") + tenant.log("usersvc")]
+
+
+PAGES = (
+    "/dashboard/",
+    "/settings/integrations/",
+    ENTRA,
+    f"{ENTRA}keys/new",
+    f"{ENTRA}deactivate",
+    LOG,
+    f"{LOG}?q=nobody",
+    f"{ENTRA}audit",
+    "/settings/integrations/sso/",
+    "/settings/integrations/sso/deactivate",
+    "/people/",
+    "/groups/",
+    "/settings/nothing",
+)
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+async def test_axe_finds_no_fault_on_any_page(
+    tenant: Stack, office: Office, operate: Operator, size: str, scheme: str
+):
+    key = await operate.key(office.organization_id)
+    async with aiohttp.ClientSession() as session:
+        scim = Client(session, tenant.url, key.token)
+        ann = (await scim("POST", "/Users", {"userName": "ann@corp.test", "title": "Dr."})).document
+        change = {"Operations": [{"op": "Replace", "path": "title", "value": "Prof."}]}
+        await scim("PATCH", f"/Users/{ann['id']}", change)
+        group = {"displayName": "Staff", "members": [{"value": ann["id"]}]}
+        staff = (await scim("POST", "/Groups", group)).document
+        await scim("POST", "/Users", {"userName": "ann@corp.test"})
+    async with opened(tenant, size, scheme) as page:
+        for path in ("/login/", "/login/link"):
+            await page.goto(path)
+            await accessible(page)
+        await sign_in(page, office)
+        await page.goto(f"{LOG}?result=failure")
+        await expect(page.locator("tr.refused")).to_have_count(1)
+        entry = await page.locator("tr.refused a").first.get_attribute("href")
+        more = (entry, f"/people/{ann['id']}", f"/groups/{staff['id']}")
+        for path in (*PAGES, *more, f"{ENTRA}keys/{key.key.id}/revoke"):
+            await page.goto(path)
+            await accessible(page)
+            wide = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
+            assert wide <= 0, f"{path} is wider than the screen by {wide} pixels"
+        await page.goto(LOG)
+        await page.locator("tr.refused a").first.click()
+        await page.get_by_role("dialog").get_by_text("What to do", exact=True).wait_for()
+        await accessible(page)
+        await page.goto(f"{ENTRA}keys/new")
+        await page.get_by_role("button", name="Generate a new API Key").click()
+        await page.get_by_label("Secret Token").wait_for()
+        await accessible(page)
+        if scheme == "dark" and size == "phone":
+            await page.goto(ENTRA)
+            await picture(page, "phone-dark", full=True)
+
+
+async def test_everything_works_without_a_script(tenant: Stack, office: Office):
+    async with opened(tenant, script=False) as page:
+        await page.goto("/login/link")
+        await page.get_by_label(re.compile("link", re.IGNORECASE)).fill(
+            f"{tenant.base_url}/login/link#{await office.link()}"
+        )
+        await page.get_by_role("button", name="Sign in").click()
+        await page.get_by_role("heading", name="Dashboard").wait_for()
+        await page.goto(f"{ENTRA}keys/new")
+        await page.get_by_role("button", name="Generate a new API Key").click()
+        assert (await page.get_by_label("Secret Token").input_value()).startswith("cak_us_")
+        await page.goto(LOG)
+        await page.get_by_role("link", name="Refresh").click()
+        await page.get_by_label("Person or group").fill("nobody")
+        await page.get_by_role("button", name="Search").click()
+        await expect(page.get_by_text("Nothing in the log is like that.")).to_be_visible()
+
+
+async def test_the_keyboard_alone_reaches_the_content_and_every_link(tenant: Stack, office: Office):
+    async with opened(tenant) as page:
+        await sign_in(page, office)
+        await page.keyboard.press("Tab")
+        skip = await page.evaluate("document.activeElement.textContent")
+        assert "Skip" in skip
+        await page.keyboard.press("Enter")
+        assert await page.evaluate("document.activeElement.id") == "main"

@@ -1,0 +1,120 @@
+"""No page of the portal shows an administrator anything of another organization.
+
+Every page that there is, from the list of routes: with what an attacker knows of the neighbour in
+its path, its query and its form.
+"""
+
+import re
+from collections.abc import Iterator
+from urllib.parse import quote
+
+import pytest
+from cloudacademy.keys.v1 import keys_pb2
+
+from gateway.portal.routes import all_routes
+from gateway.portal.visit import Access, Route
+from tests.support.browser import Browser, Page, browser
+from tests.support.neighbours import HERD, Neighbour, rows, settle
+from tests.support.office import ENTRA, Office, open_office
+from tests.support.operators import Operator
+from tests.support.scim import Client
+from tests.support.stack import Stack
+
+IDS = ("user", "group", "key", "activity", "organization")
+FORM = ("newest", "key_id", "user_id", "organization_id", "domains", "sso_url", "email")
+
+
+@pytest.fixture
+async def theirs(operate: Operator, tenant: Stack, scim: Client) -> Neighbour:
+    return await settle(operate, tenant, scim)
+
+
+@pytest.fixture
+async def office(operate: Operator, tenant: Stack) -> Office:
+    return await open_office(operate, tenant, "Attacker")
+
+
+def paths(route: Route, known) -> list[str]:
+    """Where a route leads with each id of the neighbour in it."""
+    ids = [known[name] for name in IDS] if "{" in route.path else [""]
+    return sorted({re.sub(r"{\w+}", quote(each, safe=""), route.path) for each in ids})
+
+
+def queries(known) -> Iterator[str]:
+    yield ""
+    for value in (HERD, known["user"], known["user_name"], known["request"]):
+        yield f"?q={quote(value)}"
+    for name in ("page", "members"):
+        for token in ("users_page", "activities_page", "audit_page", "group"):
+            yield f"?{name}={quote(known[token])}"
+
+
+async def opened(visitor: Browser, path: str) -> Page:
+    page = await visitor.get(path)
+    assert page.status < 500, path
+    return page
+
+
+async def test_no_page_shows_what_belongs_to_another_organization(
+    tenant: Stack, ours: Browser, office: Office, theirs: Neighbour
+):
+    before = await rows(tenant, theirs.organization_id)
+    await office.sign_in(ours)
+    pages = [each for each in all_routes() if each.method == "GET"]
+    for route in pages:
+        for path in paths(route, theirs.known):
+            for query in queries(theirs.known):
+                page = await opened(ours, path + query)
+                assert theirs.mark not in page.text + str(page.headers), path + query
+    assert await rows(tenant, theirs.organization_id) == before
+
+    # Whom it belongs to sees it on nearly every page.
+    async with browser(tenant.base_url) as owner:
+        await theirs.office.sign_in(owner)
+        telling = {
+            route.path
+            for route in pages
+            for path in paths(route, theirs.known)
+            if theirs.mark in (await opened(owner, path)).text
+        }
+    assert telling >= {"/dashboard/", "/people/", "/people/{id}", "/groups/", "/groups/{id}"}
+    assert telling >= {f"{ENTRA}log", f"{ENTRA}log.csv", f"{ENTRA}log.ndjson", f"{ENTRA}log/live"}
+
+
+async def test_no_form_changes_what_belongs_to_another_organization(
+    tenant: Stack, operate: Operator, office: Office, theirs: Neighbour
+):
+    before = await rows(tenant, theirs.organization_id)
+    known = theirs.known
+    hostile = [dict.fromkeys(FORM, known[each]) for each in IDS]
+    forms = [each for each in all_routes() if each.method == "POST"]
+    assert len(forms) > 5
+    for route in forms:
+        for path in paths(route, known):
+            async with browser(tenant.base_url) as visitor:
+                await office.sign_in(visitor)
+                where = "/login/link" if route.access is Access.ANYBODY else f"{ENTRA}keys/new"
+                await operate.integrations.ActivateIntegration(
+                    keys_pb2.ActivateIntegrationRequest(organization_id=office.organization_id)
+                )
+                _, fields = (await visitor.get(where)).form()
+                for each in hostile:
+                    page = await visitor.post(path, fields | each)
+                    assert page.status < 500, path
+                    assert theirs.mark not in page.text + str(page.headers), path
+    assert await rows(tenant, theirs.organization_id) == before
+
+
+async def test_a_session_is_of_one_organization_however_its_cookie_is_mixed(
+    tenant: Stack, ours: Browser, office: Office, theirs: Neighbour
+):
+    await office.sign_in(ours)
+    own = ours.cookie("session-us") or ""
+    async with browser(tenant.base_url) as owner:
+        await theirs.office.sign_in(owner)
+        foreign = owner.cookie("session-us") or ""
+    organization, secret = foreign.partition(".")[0], own.partition(".")[2]
+    for mixed in (f"{organization}.{secret}", f"{own.partition('.')[0]}.{foreign[-43:]}"):
+        async with browser(tenant.base_url) as visitor:
+            visitor.put_cookie("session-us", mixed)
+            assert (await visitor.get("/people/")).status == 303

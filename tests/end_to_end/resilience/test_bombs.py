@@ -1,0 +1,218 @@
+"""What is made to cost us more than it costs to send is refused, and keeps nobody else waiting."""
+
+import asyncio
+import json
+import re
+import zlib
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import aiohttp
+import pytest
+
+from tests.support.stack import Stack
+
+PATH = b"/webhooks/ad/v1/scim"
+MEBIBYTE = 2**20
+DEEP = 100_000
+PATIENCE_SECONDS = 5.0
+"""How long a stranger's request may take beside a bomb: it is there, however loaded the machine."""
+GROWTH_KIBIBYTES = 256 * 1024
+"""What all bombs together may let the gateway grow by."""
+
+SCIM = b"Host: a\r\nAuthorization: Bearer KEY\r\nContent-Type: application/scim+json\r\n"
+FORM = b"Host: a\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+QUOTES = b"Host: a\r\nContent-Type: %s\r\n" % (b'"' * 8_000)
+FILES = b"Host: a\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+PART = b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\nx\r\n'
+SIGN_ON = b"/labs/social/complete/saml/"
+
+
+def sent(line: bytes, head: bytes, body: bytes) -> bytes:
+    length = b"Content-Length: %d\r\n\r\n" % len(body)
+    return line + b" HTTP/1.1\r\n" + head + length + body
+
+
+def post(path: bytes, body: bytes | object) -> bytes:
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return sent(b"POST " + PATH + path, SCIM, data)
+
+
+def patch(body: object) -> bytes:
+    return sent(b"PATCH " + PATH + b"/Users/x", SCIM, json.dumps(body).encode())
+
+
+def chunked(chunks: bytes) -> bytes:
+    head = b"POST " + PATH + b"/Users HTTP/1.1\r\n" + SCIM + b"Transfer-Encoding: chunked\r\n\r\n"
+    return head + chunks
+
+
+def get(target: bytes, headers: bytes = b"") -> bytes:
+    return b"GET " + PATH + target + b" HTTP/1.1\r\n" + SCIM + headers + b"\r\n"
+
+
+def nested(opening: bytes, closing: bytes, depth: int = DEEP) -> bytes:
+    return b'{"userName": ' + opening * depth + b"1" + closing * depth + b"}"
+
+
+def in_bulk(data: bytes) -> bytes:
+    operation = b'{"method": "POST", "path": "/Users", "bulkId": "a", "data": %s}' % data
+    return b'{"Operations": [%s]}' % operation
+
+
+def packed(size: int) -> bytes:
+    """Blanks, as gzip has them."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    return b"".join(packer.compress(b" " * MEBIBYTE) for _ in range(size)) + packer.flush()
+
+
+def passwords(depth: int) -> bytes:
+    """Names of passwords around a text that takes long to fold."""
+    text = "\u0378".encode() * (400_000 - 20 * depth)
+    return b'{"password":1,"path":' * depth + b'"%s"' % text + b"}" * depth
+
+
+HIDDEN_PASSWORDS = b'{"userName":[],"a":[%s1]}' % (b'{"p\\u0061ssword":1},' * 40_000)
+BULK_OF_NOBODIES = [
+    {"method": "PUT", "path": f"/Users/bulkId:{n}", "data": {"x": f"bulkId:{n}"}}
+    for n in range(2_000)
+]
+
+# What is sent, and the status of the refusal.
+BOMBS = {
+    "arrays in arrays": (post(b"/Users", nested(b"[", b"]")), 400),
+    "arrays without an end": (post(b"/Users", b"[" * 500_000), 413),
+    "objects in objects": (post(b"/Users", nested(b'{"a":', b"}")), 400),
+    "deeper than any message": (post(b"/Users", nested(b"[", b"]", 40)), 400),
+    "deep in a bulk request": (post(b"/Bulk", in_bulk(nested(b'{"a":', b"}", 900))), 400),
+    "deep in a query": (post(b"/.search", nested(b"[", b"]", 900)), 400),
+    "more objects than a group has members": (post(b"/Users", b"{}," * 150_000), 413),
+    "80,000 members": (post(b"/Users", {f"k{n}": 1 for n in range(80_000)}), 400),
+    "a member twice": (post(b"/Users", b'{"userName": "a", "userName": "b"}'), 400),
+    "500,000 values": (post(b"/Users", {"userName": "a", "emails": [1] * 300_000}), 400),
+    "a number without end": (post(b"/Users", b'{"userName": 1e999999}'), 400),
+    "a million digits": (post(b"/Users", b'{"userName": %s}' % (b"9" * 1_000_000)), 400),
+    "a count of a million digits": (post(b"/.search", {"count": "9" * 1_000_000}), 400),
+    "no UTF-8": (post(b"/Users", b'{"userName": "\xff"}'), 400),
+    "UTF-16": (post(b"/Users", '{"userName": "a"}'.encode("utf-16")), 400),
+    "half a character": (post(b"/Users", b'{"userName": "\\ud800"}'), 400),
+    "NUL in a value": (post(b"/Users", b'{"userName": "\\u0000"}'), 400),
+    "a million backslashes": (post(b"/Users", b'{"userName": "' + b"\\" * 1_000_001), 400),
+    "a million quotes": (post(b"/Users", b'"' * MEBIBYTE), 413),
+    "240,000 strings": (post(b"/Users", {"userName": "a", "emails": [""] * 240_000}), 413),
+    "a bulk path of escapes": (
+        post(b"/Bulk", {"Operations": [{"method": "DELETE", "path": "/Users" + "/%41" * 250_000}]}),
+        200,
+    ),
+    "20,000 operations": (patch({"Operations": [{"op": "add", "value": {}}] * 20_000}), 413),
+    "2,000 operations in bulk": (post(b"/Bulk", {"Operations": BULK_OF_NOBODIES}), 413),
+    "a body that is too large": (post(b"/Users", b'{"userName": "%s"}' % (b"a" * MEBIBYTE)), 413),
+    "parentheses": (post(b"/.search", {"filter": "(" * 8_000}), 400),
+    "negations": (post(b"/.search", {"filter": "not (" * 1_600}), 400),
+    "conditions": (post(b"/.search", {"filter": " or ".join(["active pr"] * 600)}), 400),
+    "a string that does not end": (post(b"/.search", {"filter": 'title eq "' + "\\" * 8_000}), 400),
+    "blanks": (post(b"/.search", {"filter": "title" + " " * 8_000}), 400),
+    "dots": (post(b"/.search", {"filter": "a." * 4_000}), 400),
+    "a filter that is too long": (post(b"/.search", {"filter": "a" * 1_000_000}), 400),
+    "attributes": (post(b"/.search", {"attributes": ["a,a"] * 100_000}), 400),
+    "an address that is too long": (get(b"/Users?filter=" + b"a" * 40_000), 400),
+    "a path of slashes": (get(b"/" * 30_000), 404),
+    "a path of segments": (get(b"/a" * 15_000), 404),
+    "20,000 headers": (get(b"/Users", b"".join(b"X%d: y\r\n" % n for n in range(20_000))), 400),
+    "a header that is too long": (get(b"/Users", b"X: " + b"y" * 100_000 + b"\r\n"), 400),
+    "versions": (get(b"/Users/x", b'If-None-Match: "a"' + b" ," * 3_000 + b"\r\n"), 404),
+    "chunks over the limit": (
+        chunked(b"80000\r\n%s\r\n" % (b"a" * 0x80000) * 4 + b"0\r\n\r\n"),
+        413,
+    ),
+    "trailers": (chunked(b"1\r\na\r\n0\r\n" + b"X: y\r\n" * 300_000 + b"\r\n"), 400),
+    "fields of a form": (sent(b"POST /login/link", FORM, b"a&" * 500_000), 413),
+    "a form over the limit": (sent(b"POST /login/link", FORM, b"a=" + b"%41" * 300_000), 413),
+    "escapes in a form": (sent(b"POST /login/link", FORM, b"a=" + b"%41" * 40_000), 403),
+    "quotation marks in a media type": (sent(b"POST /login/link", QUOTES, b"a=b"), 403),
+    "escapes in a password's name": (post(b"/Users", HIDDEN_PASSWORDS), 400),
+    "names of passwords, 240 deep": (post(b"/Users", passwords(240)), 400),
+    "names of passwords, 900 deep": (post(b"/Users", passwords(900)), 400),
+    "parts of a form": (sent(b"POST /login/link", FILES, PART * 18_000 + b"--b--\r\n"), 403),
+    "headers of a part": (
+        sent(b"POST /login/link", FILES, b"--b\r\n" + b"X: y\r\n" * 150_000),
+        403,
+    ),
+    "a form that is too large": (sent(b"POST /login/link", FORM, b"a=" + b"b" * MEBIBYTE), 413),
+    "fields of a sign-in": (sent(b"POST " + SIGN_ON, FORM, b"a&" * 100_000), 403),
+    "escapes of a sign-in": (sent(b"POST " + SIGN_ON, FORM, b"a=" + b"%41" * 170_000), 403),
+    "parts of a sign-in": (sent(b"POST " + SIGN_ON, FILES, PART * 1_000 + b"--b--\r\n"), 400),
+    "a sign-in that is too large": (sent(b"POST " + SIGN_ON, FORM, b"a=" + b"b" * MEBIBYTE), 413),
+}
+
+
+async def status_of(stack: Stack, request: bytes) -> int:
+    """The status of the answer to raw bytes."""
+    address = urlsplit(stack.url)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    writer.write(request.replace(b"KEY", stack.token.encode(), 1))
+    try:
+        line = await asyncio.wait_for(reader.readline(), 30)
+    finally:
+        writer.close()
+    return int(line.split(b" ")[1])
+
+
+@asynccontextmanager
+async def somebody_else(stack: Stack) -> AsyncIterator[None]:
+    """Asks all the time, and is answered each time; the bomb is over at the end of the block."""
+    done = asyncio.Event()
+
+    async def ask() -> None:
+        timeout = aiohttp.ClientTimeout(total=PATIENCE_SECONDS)
+        async with aiohttp.ClientSession(timeout=timeout) as session:
+            while True:
+                last = done.is_set()
+                async with session.get(f"{stack.base_url}/healthz") as answer:
+                    assert answer.status == 200
+                if last:
+                    return
+
+    asking = asyncio.create_task(ask())
+    yield
+    done.set()
+    await asking
+
+
+@pytest.fixture(scope="module", autouse=True)
+def bounded_memory(tenant: Stack) -> Iterator[None]:
+    """However many bombs there were, the gateway has not grown by more than a little."""
+    before = most_memory(tenant)
+    yield
+    assert most_memory(tenant) - before < GROWTH_KIBIBYTES
+
+
+def most_memory(stack: Stack) -> int:
+    """The most that the gateway has ever had, in KiB."""
+    status = Path(f"/proc/{stack.pid('gateway')}/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+)", status)[1])
+
+
+@pytest.mark.parametrize(("bomb", "status"), BOMBS.values(), ids=BOMBS)
+async def test_a_bomb_is_refused_and_others_are_answered_meanwhile(
+    tenant: Stack, bomb: bytes, status: int
+):
+    async with somebody_else(tenant):
+        assert await status_of(tenant, bomb) == status
+
+
+@pytest.mark.parametrize("key", ["KEY", "nonsense"])
+async def test_compressed_bodies_are_refused_unpacked_by_nobody(tenant: Stack, key: str):
+    bomb = packed(1_000)
+    head = SCIM.replace(b"KEY", key.encode()) + b"Content-Encoding: gzip\r\n"
+    request = sent(b"POST " + PATH + b"/Users", head, bomb)
+    assert len(bomb) < MEBIBYTE
+    async with somebody_else(tenant):
+        statuses = await asyncio.gather(*(status_of(tenant, request) for _ in range(10)))
+    assert set(statuses) == {415 if key == "KEY" else 401}
+
+
+async def test_no_bomb_was_a_fault(tenant: Stack):
+    assert '"event":"fault"' not in tenant.log("gateway")

@@ -1,0 +1,57 @@
+"""What breaks is told as 503, heals by itself, and loses nothing."""
+
+import asyncio
+import os
+import signal
+import time
+from uuid import uuid4
+
+import pytest
+
+from tests.support.scim import Client, Reply
+from tests.support.stack import Stack
+
+HEALED_SECONDS = 20.0
+
+
+async def until_healed(scim: Client, path: str) -> list[Reply]:
+    """Every answer up to the first success, which is the last."""
+    replies = []
+    deadline = time.monotonic() + HEALED_SECONDS
+    while time.monotonic() < deadline:
+        replies.append(await scim("GET", path))
+        if replies[-1].status == 200:
+            break
+        await asyncio.sleep(0.05)
+    return replies
+
+
+@pytest.mark.parametrize("name", ["usersvc", "keysvc", "postgres"])
+async def test_a_killed_part_comes_back_and_all_that_was_acknowledged_is_there(
+    tenant: Stack, scim: Client, name: str
+):
+    created = await scim("POST", "/Users", {"userName": f"{uuid4().hex}@corp.test"})
+    path = f"/Users/{created.document['id']}"
+
+    os.kill(tenant.pid(name), signal.SIGKILL)
+    replies = await until_healed(scim, path)
+
+    *refused, healed = replies
+    assert {reply.status for reply in refused} <= {503}
+    assert all(int(reply.headers["Retry-After"]) > 0 for reply in refused)
+    assert healed.document == created.document
+
+
+async def test_a_service_that_is_away_is_503_with_retry_after(tenant: Stack, scim: Client):
+    pid = tenant.pid("usersvc")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        reply = await scim("GET", "/Users?count=1")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    healed = await until_healed(scim, "/Users?count=1")
+
+    assert reply.status == 503
+    assert reply.headers["Retry-After"] == "2"
+    assert reply.document["schemas"] == ["urn:ietf:params:scim:api:messages:2.0:Error"]
+    assert healed[-1].status == 200

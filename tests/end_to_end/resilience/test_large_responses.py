@@ -1,0 +1,362 @@
+"""Whatever is read, a gateway needs little memory for it, and other organizations are answered."""
+
+import asyncio
+import re
+import socket
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+import aiohttp
+import asyncpg
+import orjson
+import pytest
+
+from gateway.api.groups import MAX_PATCHED_MEMBERS
+from tests.end_to_end.resilience.test_memory import MEBIBYTE, peak_bytes
+from tests.support.gateways import Gateway, running_gateway
+from tests.support.operators import Operator
+from tests.support.stack import Stack
+from tools.chaos.proxy import Proxy
+
+MAX_BYTES = 300 * MEBIBYTE
+MEMBERS, VERY_MANY = 50_000, 250_000
+UNREAD = 20_000
+"""Members of a group that do not fit into the buffers between gateway and client."""
+CONCURRENT = 24
+PATCH_URN = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
+_ID = re.compile(rb'"value":"([0-9a-f-]{36})"')
+
+
+@dataclass(frozen=True, slots=True)
+class Organization:
+    """An organization, the key that it reads with, and a group of all its users."""
+
+    id: str
+    token: str
+    group_id: str
+    members: int
+
+    @property
+    def group(self) -> str:
+        return f"/Groups/{self.group_id}"
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    unlimited = aiohttp.TCPConnector(limit=0)
+    timeout = aiohttp.ClientTimeout(total=90)
+    async with aiohttp.ClientSession(connector=unlimited, timeout=timeout) as opened:
+        yield opened
+
+
+@pytest.fixture
+def gateway(tenant: Stack) -> Iterator[Gateway]:
+    with running_gateway(tenant) as one:
+        yield one
+
+
+@dataclass(frozen=True, slots=True)
+class Organizations:
+    """Makes organizations with many users, straight in the database."""
+
+    operate: Operator
+    tenant: Stack
+
+    async def with_members(self, number: int) -> Organization:
+        organization_id = await self.operate.organization()
+        key = await self.operate.key(organization_id)
+        group_id = uuid4()
+        database = await asyncpg.connect(self.tenant.database_url("users"))
+        try:
+            async with database.transaction():
+                await _fill(database, UUID(organization_id), group_id, number)
+        finally:
+            await database.close()
+        return Organization(organization_id, key.token, str(group_id), number)
+
+
+async def _fill(
+    database: asyncpg.Connection, organization_id: UUID, group_id: UUID, number: int
+) -> None:
+    await database.execute(
+        """
+        INSERT INTO users (organization_id, create_time, update_time, user_name, active)
+        SELECT $1, now(), now(), n || '@corp.test', true
+          FROM generate_series(1, $2::integer) AS n
+        """,
+        organization_id, number,
+    )  # fmt: skip
+    await database.execute(
+        """
+        INSERT INTO groups (organization_id, group_id, create_time, update_time, display_name)
+        VALUES ($1, $2, now(), now(), 'Everybody')
+        """,
+        organization_id, group_id,
+    )  # fmt: skip
+    await database.execute(
+        """
+        INSERT INTO group_users (organization_id, group_id, user_id)
+        SELECT organization_id, $2, user_id FROM users WHERE organization_id = $1
+        """,
+        organization_id, group_id,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def organizations(operate: Operator, tenant: Stack) -> Organizations:
+    return Organizations(operate, tenant)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    status: int
+    headers: Any
+    body: bytes
+
+    @property
+    def member_ids(self) -> list[bytes]:
+        return _ID.findall(self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Sends requests to a gateway."""
+
+    session: aiohttp.ClientSession
+    gateway: Gateway
+
+    async def __call__(
+        self, token: str, path: str, method: str = "GET", body: object = None
+    ) -> Reply:
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/scim+json"}
+        data = None if body is None else orjson.dumps(body)
+        url = self.gateway.url + path
+        async with self.session.request(method, url, headers=headers, data=data) as reply:
+            return Reply(reply.status, reply.headers, await reply.read())
+
+
+@pytest.fixture
+def ask(session: aiohttp.ClientSession, gateway: Gateway) -> Ask:
+    return Ask(session, gateway)
+
+
+def assert_complete_or_refused(replies: Sequence[Reply], members: int) -> None:
+    """Each complete answer is a document with each member once; others say when to come back."""
+    statuses = Counter(reply.status for reply in replies)
+    assert statuses[200] > 0
+    assert statuses.keys() <= {200, 503}
+    for reply in replies:
+        if reply.status == 503:
+            assert int(reply.headers["Retry-After"]) > 0
+            continue
+        assert reply.body.endswith(b"]}")
+        assert len(set(reply.member_ids)) == len(reply.member_ids) == members
+
+
+async def test_concurrent_reads_of_large_groups_fit_into_memory(
+    organizations: Organizations, gateway: Gateway, ask: Ask
+):
+    of = await organizations.with_members(MEMBERS)
+    listed = f"/Groups?filter=id%20eq%20%22{of.group_id}%22"
+    paths = [of.group] * CONCURRENT + [listed] * 4
+    replies = await asyncio.gather(*(ask(of.token, path) for path in paths))
+
+    assert_complete_or_refused(replies, MEMBERS)
+    assert peak_bytes(gateway.process.pid) < MAX_BYTES
+
+
+async def test_a_group_of_very_many_members_is_read_whole(
+    organizations: Organizations, gateway: Gateway, ask: Ask
+):
+    of = await organizations.with_members(VERY_MANY)
+    read = await ask(of.token, of.group)
+    document = orjson.loads(read.body)
+
+    assert len({member["value"] for member in document["members"]}) == VERY_MANY
+    assert document["meta"]["version"] == read.headers["ETag"]
+    assert peak_bytes(gateway.process.pid) < MAX_BYTES
+
+
+async def test_a_large_group_has_the_headers_and_projections_of_a_small_one(
+    organizations: Organizations, gateway: Gateway, ask: Ask
+):
+    of = await organizations.with_members(3_000)
+    whole = await ask(of.token, of.group)
+    names = f"{of.group}?attributes=members.display"
+    named = await ask(of.token, names)
+    head = await ask(of.token, of.group, "HEAD")
+    location = whole.headers["Location"]
+
+    document = orjson.loads(whole.body)
+    assert document["meta"]["location"] == whole.headers["Content-Location"] == location
+    assert document["members"][0].keys() == {"value", "$ref", "type"}
+    projected = orjson.loads(named.body)
+    assert projected.keys() == {"schemas", "id", "members"}
+    displays = {member["display"] for member in projected["members"]}
+    assert displays == {f"{number}@corp.test" for number in range(1, 3_001)}
+    assert (head.status, head.body, head.headers["ETag"]) == (200, b"", whole.headers["ETag"])
+
+
+@asynccontextmanager
+async def unread(
+    gateway: Gateway, token: str, path: str
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A request whose answer is read no further than its reader asks for."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(connection, gateway.address)
+    reader, writer = await asyncio.open_connection(sock=connection, limit=4096)
+    target = gateway.url.removeprefix(gateway.base_url) + path
+    writer.write(
+        f"GET {target} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
+    )
+    try:
+        yield reader, writer
+    finally:
+        writer.transport.abort()
+
+
+async def test_a_failure_amid_a_large_group_ends_the_connection(
+    tenant: Stack, organizations: Organizations, session: aiohttp.ClientSession
+):
+    of = await organizations.with_members(UNREAD)
+    proxy = Proxy(("127.0.0.1", tenant.service_port("usersvc")))
+    await proxy.start()
+    with running_gateway(tenant, usersvc=f"127.0.0.1:{proxy.port}") as gateway:
+        async with unread(gateway, of.token, of.group) as (reader, _):
+            assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+            proxy.cut = True
+            await proxy.stop()
+            rest = await _all(reader)
+        async with asyncio.timeout(10):
+            while not (told := gateway.told("request")):  # noqa: ASYNC110 - a log rings no bell
+                await asyncio.sleep(0.02)
+        async with session.get(gateway.metrics_url) as reply:
+            metrics = await reply.text()
+
+    assert 'outcome="broken off",route="/Groups/{id}"} 1.0' in metrics
+    assert not rest.endswith(b"0\r\n\r\n")
+    assert [(line["status"], line["broken_off"]) for line in told] == [(200, "refused")]
+
+
+async def _all(reader: asyncio.StreamReader) -> bytes:
+    """Read until the connection ends, normally or by an abort."""
+    parts = []
+    try:
+        async with asyncio.timeout(60):
+            while part := await reader.read(65536):
+                parts.append(part)
+    except ConnectionError:
+        pass
+    return b"".join(parts)
+
+
+async def test_a_large_group_that_is_deleted_meanwhile_ends_the_connection(
+    organizations: Organizations, gateway: Gateway, ask: Ask
+):
+    of = await organizations.with_members(UNREAD)
+    async with unread(gateway, of.token, of.group) as (reader, _):
+        assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+        deleted = await ask(of.token, of.group, "DELETE")
+        rest = await _all(reader)
+
+    assert deleted.status == 204
+    assert not rest.endswith(b"0\r\n\r\n")
+
+
+async def test_readers_that_never_read_keep_nobody_from_being_answered(
+    organizations: Organizations, gateway: Gateway, ask: Ask
+):
+    slow, quick = await organizations.with_members(UNREAD), await organizations.with_members(5_000)
+    readers = [unread(gateway, slow.token, slow.group) for _ in range(2 * CONCURRENT)]
+    opened = [await each.__aenter__() for each in readers]
+    began = [await reader.readline() for reader, _ in opened]
+    replies = [await ask(quick.token, quick.group) for _ in range(5)]
+    own = await ask(slow.token, "/Users?count=0")
+    peak = peak_bytes(gateway.process.pid)
+    for each in readers:
+        await each.__aexit__(None, None, None)
+
+    assert {line.split()[1] for line in began} <= {b"200", b"503"}
+    assert Counter(line.split()[1] for line in began)[b"200"] >= CONCURRENT
+    assert_complete_or_refused(replies, 5_000)
+    assert [reply.status for reply in replies] == [200] * 5
+    assert own.status == 200
+    assert peak < MAX_BYTES
+
+
+def large_user(name: str) -> dict[str, Any]:
+    """A user who becomes six times as large as JSON: each character of it is escaped."""
+    values = [{"value": f"{n}" + "\x01" * 150, "type": "work"} for n in range(240)]
+    names = ("emails", "ims", "roles", "entitlements")
+    return {"userName": name, **dict.fromkeys(names, values)}
+
+
+async def make_large_users(ask: Ask, token: str, number: int) -> list[str]:
+    made = []
+    for index in range(number):
+        reply = await ask(token, "/Users", "POST", large_user(f"{index}@x.test"))
+        assert reply.status == 201, reply.body
+        made.append(orjson.loads(reply.body)["id"])
+    return made
+
+
+async def test_concurrent_reads_of_large_users_fit_into_memory(
+    organizations: Organizations, gateway: Gateway, ask: Ask
+):
+    both = [await organizations.with_members(0) for _ in range(2)]
+    large = [await make_large_users(ask, each.token, 6) for each in both]
+    paths = [
+        (each.token, path)
+        for each, ids in zip(both, large, strict=True)
+        for path in (f"/Users/{ids[0]}", "/Users?count=1000", "/Users?cursor=&count=1000")
+        for _ in range(CONCURRENT // 3)
+    ]
+    replies = await asyncio.gather(*(ask(*each) for each in paths))
+
+    assert {reply.status for reply in replies} <= {200, 503}
+    assert peak_bytes(gateway.process.pid) < MAX_BYTES
+    for token, path in paths[:: CONCURRENT // 3]:
+        reply = await ask(token, path)
+        assert reply.status == 200
+        document = orjson.loads(reply.body)
+        users = document.get("Resources", [document])
+        assert len(users) == document.get("itemsPerPage", 1)
+        assert users[0]["emails"] == large_user("")["emails"]
+
+
+async def test_a_patch_of_a_large_user_returns_all_of_it(
+    organizations: Organizations, gateway: Gateway, ask: Ask
+):
+    of = await organizations.with_members(0)
+    (user_id,) = await make_large_users(ask, of.token, 1)
+    operation = {"op": "replace", "path": "title", "value": "Dr."}
+    body = {"schemas": [PATCH_URN], "Operations": [operation]}
+    reply = await ask(of.token, f"/Users/{user_id}", "PATCH", body)
+    document = orjson.loads(reply.body)
+
+    assert reply.status == 200
+    assert document["title"] == "Dr."
+    assert document["emails"] == large_user("")["emails"]
+
+
+async def test_a_patch_that_depends_on_very_many_members_says_what_to_send(
+    organizations: Organizations, gateway: Gateway, ask: Ask
+):
+    of = await organizations.with_members(MAX_PATCHED_MEMBERS + 1)
+    operation = {"op": "remove", "path": 'members[display eq "1@corp.test"]'}
+    body = {"schemas": [PATCH_URN], "Operations": [operation]}
+    refused = await ask(of.token, of.group, "PATCH", body)
+    fewer = await organizations.with_members(1_200)
+    patched = await ask(fewer.token, fewer.group, "PATCH", body)
+    left = await ask(fewer.token, fewer.group)
+
+    assert (refused.status, orjson.loads(refused.body)["scimType"]) == (400, "tooMany")
+    assert "members[value eq" in orjson.loads(refused.body)["detail"]
+    assert patched.status == 204
+    assert len(left.member_ids) == 1_199

@@ -1,0 +1,318 @@
+"""What an organization may send, and what an address may try: refused in SCIM's form, and told."""
+
+import asyncio
+import itertools
+import os
+import re
+import signal
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+
+import aiohttp
+import pytest
+from cloudacademy.keys.v1 import keys_pb2 as pb
+
+from keysvc.domain import key_token as token
+from keysvc.domain.organizations import Region
+from tests.support.gateways import Gateway, running_gateway
+from tests.support.operators import Operator
+from tests.support.scim import Client, Reply
+from tests.support.stack import Stack
+
+ERROR = "urn:ietf:params:scim:api:messages:2.0:Error"
+RATE, BURST = 5, 20
+GUESSES = 5
+PROXIED = {"X_Forwarded_For": "203.0.113.7"}
+
+
+@pytest.fixture(scope="module")
+def strict(tenant: Stack) -> Iterator[Gateway]:
+    """A gateway that takes little of an organization, and few unknown keys of an address."""
+    with running_gateway(
+        tenant,
+        organization_rate=RATE,
+        organization_burst=BURST,
+        unknown_keys=GUESSES,
+        proxies=1,
+    ) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as opened:
+        yield opened
+
+
+class Organizations:
+    """New organizations, whose requests go to the strict gateway."""
+
+    def __init__(self, operate: Operator, gateway: Gateway, session: aiohttp.ClientSession) -> None:
+        self.operate = operate
+        self._gateway = gateway
+        self._session = session
+
+    async def client(self, organization_id: str = "") -> Client:
+        """A client with a new key, of a new organization if none is named."""
+        key = await self.operate.key(organization_id or await self.operate.organization())
+        return self.with_token(key.token)
+
+    def with_token(self, token: str) -> Client:
+        return self._gateway.client(self._session, token)
+
+
+@pytest.fixture
+def organizations(
+    operate: Operator, strict: Gateway, session: aiohttp.ClientSession
+) -> Organizations:
+    return Organizations(operate, strict, session)
+
+
+async def flood(scim: Client, number: int) -> list[Reply]:
+    return await asyncio.gather(*(scim("GET", "/Users?count=0") for _ in range(number)))
+
+
+def statuses(replies: list[Reply]) -> Counter[int]:
+    return Counter(reply.status for reply in replies)
+
+
+def made_up() -> str:
+    """A token that nobody knows, of the right form."""
+    return token.generate(Region.US, os.urandom).text
+
+
+async def test_each_answer_tells_the_policy_and_what_is_left(organizations: Organizations):
+    scim = await organizations.client()
+    first = await scim("GET", "/Users?count=0")
+    second = await scim("GET", "/Users/none")
+
+    assert [first.status, second.status] == [200, 404]
+    assert [each.headers["RateLimit-Policy"] for each in (first, second)] == [
+        f'"organization";q={BURST};w={BURST // RATE}'
+    ] * 2
+    left = [re.fullmatch(r'"organization";r=(\d+);t=(\d+)', each.headers["RateLimit"]) for each in
+            (first, second)]  # fmt: skip
+    assert [int(each[1]) for each in left] == [BURST - 1, BURST - 2]
+    assert all(int(each[1]) / int(each[2]) <= RATE for each in left)
+
+
+async def test_over_the_rate_requests_are_429_in_scim_s_form_and_the_next_organization_is_served(
+    organizations: Organizations,
+):
+    greedy, modest = await organizations.client(), await organizations.client()
+
+    flooded, served = await asyncio.gather(flood(greedy, 150), flood(modest, BURST // 2))
+
+    assert statuses(flooded).keys() == {200, 429}
+    assert statuses(flooded)[200] >= BURST
+    assert statuses(served) == {200: BURST // 2}
+    refused = [reply for reply in flooded if reply.status == 429]
+    for reply in refused:
+        assert reply.document["schemas"] == [ERROR]
+        assert reply.document["status"] == "429"
+        assert f"more than {RATE} requests a second" in reply.document["detail"]
+        assert int(reply.headers["Retry-After"]) >= 1
+        assert reply.headers["RateLimit"] == '"organization";r=0;t=1'
+
+
+async def test_large_refused_bodies_count_as_several_requests(organizations: Organizations):
+    greedy, modest = await organizations.client(), await organizations.client()
+    numbers = {"userName": "a", "emails": [1] * 300_000}  # 600 KiB: 18 more requests each
+
+    refused = [await greedy("POST", "/Users", numbers) for _ in range(2)]
+    served = await modest("GET", "/Users?count=0")
+
+    assert [each.status for each in refused] == [400, 429]
+    assert int(refused[0].headers["RateLimit"].partition("r=")[2].partition(";")[0]) <= 1
+    assert "a large one counts as several" in refused[1].document["detail"]
+    assert served.status == 200
+
+
+async def test_an_answer_over_the_rate_has_a_body_only_where_one_may_be(
+    organizations: Organizations,
+):
+    scim = await organizations.client()
+    await flood(scim, BURST * 3)
+    replies = [await scim(method, "/Users?count=0") for method in ("HEAD", "GET", "HEAD")]
+
+    assert statuses(replies) == {429: 3}
+    assert [reply.document is None for reply in replies] == [True, False, True]
+
+
+async def test_who_waits_as_it_is_told_is_served(organizations: Organizations):
+    scim = await organizations.client()
+    replies = await flood(scim, BURST * 3)
+    (wait,) = {reply.headers["Retry-After"] for reply in replies if reply.status == 429}
+
+    await asyncio.sleep(int(wait))
+
+    assert (await scim("GET", "/Users?count=0")).status == 200
+
+
+async def test_another_key_does_not_give_an_organization_more(organizations: Organizations):
+    organization_id = await organizations.operate.organization()
+    first = await organizations.client(organization_id)
+    second = await organizations.client(organization_id)
+
+    replies = [*await flood(first, BURST * 3), *await flood(second, BURST)]
+
+    assert statuses(replies)[200] < BURST * 2
+
+
+async def test_a_bulk_request_counts_as_many_as_it_has_operations(organizations: Organizations):
+    scim = await organizations.client()
+    operations = [
+        {"method": "POST", "path": "/Users", "bulkId": str(n), "data": {"userName": f"{n}@b.test"}}
+        for n in range(BURST + 30)
+    ]
+    urn = "urn:ietf:params:scim:api:messages:2.0:BulkRequest"
+    reply = await scim("POST", "/Bulk", {"schemas": [urn], "Operations": operations})
+    after = await scim("GET", "/Users?count=0")
+
+    assert reply.status == 200
+    assert {each["status"] for each in reply.document["Operations"]} == {"201"}
+    assert reply.headers["RateLimit"] == '"organization";r=0;t=1'
+    assert after.status == 429
+    assert int(after.headers["Retry-After"]) > 1
+
+
+async def test_many_unknown_keys_from_an_address_are_429_and_known_keys_of_it_still_work(
+    organizations: Organizations, strict: Gateway
+):
+    good = await organizations.client()
+    before = await good("GET", "/Users?count=0", **PROXIED)
+    guesses = [
+        await organizations.with_token(made_up())("GET", "/Users", **PROXIED)
+        for number in range(GUESSES * 4)
+    ]
+    after = await good("GET", "/Users?count=0", **PROXIED)
+    elsewhere = await organizations.with_token(made_up())(
+        "GET", "/Users", X_Forwarded_For="203.0.113.8"
+    )
+
+    assert (before.status, after.status) == (200, 200)
+    assert statuses(guesses[:GUESSES]) == {401: GUESSES}
+    assert statuses(guesses).keys() == {401, 429}
+    assert statuses(guesses)[429] > GUESSES
+    for reply in guesses:
+        if reply.status == 429:
+            assert reply.document["schemas"] == [ERROR]
+            assert "Too many API keys" in reply.document["detail"]
+            assert int(reply.headers["Retry-After"]) >= 1
+            assert "RateLimit" not in reply.headers
+    assert elsewhere.status == 401
+    assert good.token not in str(strict.log)
+
+
+async def test_a_new_key_works_at_once_while_its_address_is_over_what_it_may_guess(
+    organizations: Organizations,
+):
+    """Entra's addresses are of many customers, and a gateway that restarted has seen no key."""
+    address = {"X_Forwarded_For": "203.0.113.12"}
+    good = await organizations.client()
+    for _ in range(GUESSES):
+        await organizations.with_token(made_up())("GET", "/Users", **address)
+    wrong = organizations.with_token(made_up())
+    over, fresh = await asyncio.gather(
+        wrong("GET", "/Users", **address), good("GET", "/Users?count=0", **address)
+    )
+    again = await wrong("GET", "/Users", **address)
+
+    assert (over.status, fresh.status, again.status) == (429, 200, 401)
+    assert int(over.headers["Retry-After"]) >= 1
+
+
+async def test_forty_new_keys_at_once_from_an_address_all_work(organizations: Organizations):
+    address = {"X_Forwarded_For": "203.0.113.13"}
+    organization_ids = [await organizations.operate.organization() for _ in range(8)]
+    clients = [await organizations.client(each) for each in organization_ids for _ in range(5)]
+    replies = await asyncio.gather(*(each("GET", "/Users?count=0", **address) for each in clients))
+
+    assert statuses(replies) == {200: 40}
+
+
+async def test_a_known_key_works_even_if_the_gateway_has_to_ask_for_it_anew(
+    organizations: Organizations, operate: Operator
+):
+    """A change makes the gateway forget what it kept of an organization's keys."""
+    organization_id = await operate.organization()
+    good = await organizations.client(organization_id)
+    address = {"X_Forwarded_For": "203.0.113.9"}
+    await good("GET", "/Users?count=0", **address)
+    for _ in range(GUESSES * 2):
+        await organizations.with_token(made_up())("GET", "/Users", **address)
+    spare = await operate.key(organization_id)
+    await operate.revoke(spare.key)
+
+    assert (await good("GET", "/Users?count=0", **address)).status == 200
+
+
+async def test_one_wrong_key_that_is_sent_again_and_again_uses_up_one_guess_and_one_question(
+    organizations: Organizations, tenant: Stack
+):
+    """As Entra does with a key that was mistyped: its neighbours' keys must not suffer."""
+    wrong = organizations.with_token(made_up())
+    address = {"X_Forwarded_For": "203.0.113.10"}
+    before = tenant.log("keysvc").count("Authenticate")
+    replies = [await wrong("GET", "/Users", **address) for _ in range(GUESSES * 10)]
+    asked = tenant.log("keysvc").count("Authenticate") - before
+
+    assert statuses(replies) == {401: GUESSES * 10}
+    assert asked < 5
+
+
+async def test_an_integration_that_is_switched_on_again_takes_its_key_at_once(
+    organizations: Organizations, operate: Operator
+):
+    """A remembered refusal must not outlive its reason."""
+    organization_id = await operate.organization()
+    scim = await organizations.client(organization_id)
+    address = {"X_Forwarded_For": "203.0.113.11"}
+    request = pb.DeactivateIntegrationRequest(organization_id=organization_id)
+    await operate.integrations.DeactivateIntegration(request)
+    off = await until(scim, 401, address)
+    again = await scim("GET", "/Users?count=0", **address)
+    await operate.integrations.ActivateIntegration(
+        pb.ActivateIntegrationRequest(organization_id=organization_id)
+    )
+    on = await until(scim, 200, address)
+
+    assert "switched off" in off.document["detail"]
+    assert again.document["detail"] == off.document["detail"]
+    assert on.status == 200
+
+
+async def test_when_a_service_does_not_answer_requests_do_not_pile_up(
+    tenant: Stack, session: aiohttp.ClientSession
+):
+    """Beyond those that have a place and those that wait for one, all are told at once."""
+    pid = tenant.pid("usersvc")
+    with running_gateway(tenant, max_requests=4) as gateway:
+        scim = gateway.client(session, tenant.token)
+        assert (await scim("GET", "/Users?count=1")).status == 200
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            requests = [asyncio.create_task(scim("GET", "/Users?count=0")) for _ in range(60)]
+            first = itertools.islice(asyncio.as_completed(requests), 58)
+            async with asyncio.timeout(9):  # before the deadline of those that have a place
+                turned_away = [await each for each in first]
+            page = await session.get(gateway.base_url + "/healthz")
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        others = [await each for each in requests]
+
+    assert statuses(turned_away) == {503: 58}
+    assert all(reply.headers["Retry-After"] == "2" for reply in turned_away)
+    assert all("too many requests" in reply.document["detail"] for reply in turned_away)
+    assert page.status == 200
+    assert statuses(others) == {503: 58, 200: 2}
+
+
+async def until(scim: Client, status: int, headers: dict[str, str]) -> Reply:
+    """The first answer with a status."""
+    async with asyncio.timeout(10):
+        while True:
+            reply = await scim("GET", "/Users?count=0", **headers)
+            if reply.status == status:
+                return reply
+            await asyncio.sleep(0.3)

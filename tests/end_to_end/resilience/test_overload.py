@@ -1,0 +1,115 @@
+"""Beyond what it can do the gateway turns requests away, and answers nothing wrongly.
+
+`make overload` measures how much it still answers then.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+import aiohttp
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.support.gateways import Gateway, running_gateway
+from tests.support.stack import Stack
+from tools.benchmarks.processes import resident_bytes
+from tools.benchmarks.work import Work
+from tools.overload.load import connected, in_turn
+from tools.overload.tenants import at, tenants
+
+PLACES = 4
+CONNECTIONS = 300
+MEBIBYTE = 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def small(tenant: Stack) -> Iterator[Gateway]:
+    """A gateway with room for few requests, whatever their rate."""
+    with running_gateway(
+        tenant, max_requests=PLACES, organization_rate=100_000, organization_burst=100_000
+    ) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def works(tenant: Stack, small: Gateway) -> list[Work]:
+    """Three organizations that send their requests to the small gateway."""
+    return [at(work, small.address) for work in await tenants(tenant, 3, people=50)]
+
+
+async def metric(session: aiohttp.ClientSession, gateway: Gateway, name: str) -> float:
+    async with session.get(gateway.metrics_url) as reply:
+        text = await reply.text()
+    return next(
+        sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == name
+    )
+
+
+async def test_what_is_too_much_is_refused_with_retry_after_and_nothing_is_answered_wrongly(
+    small: Gateway, works: list[Work], session: aiohttp.ClientSession
+):
+    before = resident_bytes(small.process.pid)
+    async with connected(small.address, CONNECTIONS) as connections:
+        flood = asyncio.create_task(
+            connections.offer(in_turn([work.mix() for work in works]), rate=3_000, seconds=4.0)
+        )
+        await asyncio.sleep(1.0)
+        pages = [await session.get(small.base_url + path) for path in ("/healthz", "/readyz")]
+        sign_in = await session.get(small.base_url + "/login/")
+        outcome = await flood
+
+    after = await session.get(
+        small.url + "/Users?count=1", headers={"Authorization": f"Bearer {works[0].token}"}
+    )
+    assert outcome.wrong == []
+    assert outcome.right > 50
+    assert outcome.shed[503] > 50
+    assert outcome.shed[429] == 0
+    assert [page.status for page in pages] == [200, 200]
+    assert sign_in.status == 200
+    assert after.status == 200
+    assert await metric(session, small, "requests_shed_total") >= outcome.shed[503]
+    assert await metric(session, small, "requests_in_place") == 0
+    assert await metric(session, small, "requests_waiting") == 0
+    assert resident_bytes(small.process.pid) - before < 64 * MEBIBYTE
+    lines = small.told("turned away")
+    assert sum(line["requests_shed"] for line in lines) > 0
+    assert len(lines) < 30  # not one for each
+
+
+async def test_one_that_floods_takes_no_answer_from_another(small: Gateway, works: list[Work]):
+    """Whoever sends one request after the other finds a place for each, beside hundreds at once."""
+    greedy, modest, _ = works
+    async with connected(small.address, CONNECTIONS) as many, connected(small.address, 1) as one:
+        flood = asyncio.create_task(many.offer(greedy.get(), rate=2_000, seconds=4.0))
+        await asyncio.sleep(0.5)
+        served = await one.keep_busy(modest.get(), seconds=2.5)
+        flooded = await flood
+
+    assert flooded.shed[503] > 50
+    assert flooded.wrong == served.wrong == []
+    assert served.shed == {429: 0, 503: 0}
+    assert served.right > 10
+
+
+async def test_a_refused_change_was_not_made(small: Gateway, works: list[Work]):
+    """Who reads 503 here may send the change again without looking first."""
+    work = works[0]
+    async with connected(small.address, CONNECTIONS) as connections:
+        made = await connections.offer(work.create(), rate=1_500, seconds=2.0)
+    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {work.token}"}) as reader:
+        reply = await reader.get(f"http://{work.host}{work.prefix}/Users?count=0")
+        total = (await reply.json(content_type=None))["totalResults"]
+
+    assert made.wrong == []
+    assert made.shed[503] > 20
+    assert total == len(work.people) + made.right

@@ -1,0 +1,68 @@
+"""A short form of `make stall`: its prober notices whatever keeps a gateway from answering."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from gateway.api.app import PREFIX
+from tests.support.stack import Stack
+from tools.stall.measure import Trial, of_trial, send
+from tools.stall.parties import Victim, victim
+from tools.stall.prober import Prober, probing
+from tools.stall.sent import Sent
+
+STOPPED_SECONDS = 0.3
+
+
+@pytest.fixture
+async def other(tenant: Stack) -> Victim:
+    """The organization whose requests must not be delayed."""
+    return await victim(tenant)
+
+
+def ready(prober: Prober) -> Prober:
+    """The prober once it has had a few right answers."""
+    answered = 0
+    while answered < 20:
+        time.sleep(0.05)
+        answered += sum(wait.right for wait in prober.take())
+    prober.rest(0.2)
+    return prober
+
+
+def test_a_gateway_that_stands_still_is_a_stall(tenant: Stack, other: Victim):
+    pid = tenant.pid("gateway")
+
+    def stop() -> str:
+        os.kill(pid, signal.SIGSTOP)
+        time.sleep(STOPPED_SECONDS)
+        os.kill(pid, signal.SIGCONT)
+        return "stopped"
+
+    with probing(other.probe) as prober:
+        row = of_trial(ready(prober), Trial("gateway", "stopped", stop, tail=0.1))
+
+    assert row.seconds > STOPPED_SECONDS / 2
+    assert not row.is_good
+    assert row.lost == 0
+    assert row.status == "stopped"
+
+
+def test_a_request_of_another_is_answered_beside_a_cheap_one(tenant: Stack, other: Victim):
+    address = (other.probe.host, other.probe.port)
+    raw = Sent("GET", f"{PREFIX}/ServiceProviderConfig").raw(f"{address[0]}:{address[1]}")
+
+    with probing(other.probe) as prober:
+        row = of_trial(ready(prober), Trial("gateway", "cheap", lambda: send(address, raw)))
+
+    assert (row.status, row.lost) == ("200", 0)
+
+
+def test_a_prober_tells_requests_that_were_refused(other: Victim):
+    stranger = type(other.probe)(other.probe.host, other.probe.port, other.probe.path, "none")
+    with probing(stranger) as prober:
+        while not (waits := prober.take()):
+            time.sleep(0.05)
+    assert not any(wait.right for wait in waits)

@@ -1,0 +1,122 @@
+"""A gateway keeps nothing of clients that send keys which do not exist."""
+
+import asyncio
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from keysvc.domain import key_token as token
+from keysvc.domain.organizations import Region
+from tests.support.gateways import Gateway, running_gateway
+from tests.support.operators import Operator
+from tests.support.stack import Stack
+
+KEYS = 1_200
+"""In each half."""
+CONNECTIONS = 12
+MEBIBYTE = 1024 * 1024
+LARGE = "".join(f"X-{number}: {'x' * 7_000}\r\n" for number in range(7))
+SECONDS = 30.0
+
+
+def resident_bytes(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    found = re.search(r"^VmRSS:\s+(\d+) kB$", status, re.MULTILINE)
+    assert found is not None
+    return int(found[1]) * 1024
+
+
+async def send_made_up_keys(gateway: Gateway, first: int) -> Counter[int]:
+    """Send keys with large heads, as if each came from another IPv6 /64."""
+    numbers = iter(range(first, first + KEYS))
+    counts = await asyncio.gather(*(_send(gateway, numbers) for _ in range(CONNECTIONS)))
+    return sum(counts, Counter())
+
+
+async def _send(gateway: Gateway, numbers: Iterator[int]) -> Counter[int]:
+    statuses: Counter[int] = Counter()
+    reader, writer = await asyncio.open_connection(*gateway.address)
+    path = gateway.url.removeprefix(gateway.base_url)
+    for number in numbers:
+        writer.write(
+            f"GET {path}/Users HTTP/1.1\r\nHost: a\r\n"
+            f"Authorization: Bearer {token.generate(Region.US, os.urandom).text}\r\n"
+            f"X-Forwarded-For: 2001:db8:{number >> 3:x}:{number & 7:x}::1\r\n"
+            f"{LARGE}\r\n".encode()
+        )
+        async with asyncio.timeout(SECONDS):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+            length = re.search(r"content-length: (\d+)", head)
+            assert length is not None
+            await reader.readexactly(int(length[1]))
+        statuses[int(head.split()[1])] += 1
+    writer.close()
+    return statuses
+
+
+@pytest.mark.parametrize("unknown_keys", [10_000, 3])
+async def test_made_up_keys_with_large_heads_leave_no_memory(tenant: Stack, unknown_keys: int):
+    with running_gateway(tenant, proxies=1, unknown_keys=unknown_keys) as gateway:
+        pid = gateway.process.pid
+        first = await send_made_up_keys(gateway, 0)
+        half_way = resident_bytes(pid)
+        second = await send_made_up_keys(gateway, KEYS)
+        grown = resident_bytes(pid) - half_way
+
+    assert (first + second).total() == 2 * KEYS
+    assert (first + second).keys() <= {401, 429, 503}
+    assert first[401] > 0
+    assert grown < 24 * MEBIBYTE
+
+
+async def test_keys_that_are_new_to_a_gateway_work_while_made_up_ones_come(
+    tenant: Stack, operate: Operator
+):
+    """After a restart each key is new: it has to be asked about beside those of the attacker."""
+    keys = [await operate.key(await operate.organization()) for _ in range(10)]
+    with running_gateway(tenant, proxies=1, unknown_keys=2) as gateway:
+        attack = asyncio.create_task(send_made_up_keys(gateway, 0))
+        async with aiohttp.ClientSession() as session:
+            replies = [
+                await gateway.client(session, key.token)(
+                    "GET", "/Users?count=0", X_Forwarded_For=f"2001:db8:ffff:{number}::1"
+                )
+                for number, key in enumerate(keys)
+            ]
+        under_attack = not attack.done()
+        await attack
+
+    assert under_attack
+    assert [reply.status for reply in replies] == [200] * 10
+
+
+async def test_half_sent_heads_from_many_addresses_keep_nobody_out(tenant: Stack):
+    with running_gateway(tenant, max_connections=40, address_connections=10) as gateway:
+        half_sent = []
+        for number in range(80):
+            address = f"127.0.{number // 8 + 1}.1"
+            _, writer = await asyncio.open_connection(*gateway.address, local_addr=(address, 0))
+            writer.write(b"GET /healthz HTTP/1.1\r\nHost: a\r\n")
+            half_sent.append(writer)
+        async with aiohttp.ClientSession() as session:
+            scim = gateway.client(session, tenant.token)
+            replies = [await scim("GET", "/Users?count=0") for _ in range(5)]
+            async with session.get(gateway.metrics_url) as metrics:
+                text = await metrics.text()
+        for writer in half_sent:
+            writer.transport.abort()
+
+    assert [reply.status for reply in replies] == [200] * 5
+    assert counter(text, "http_connections_refused_total") == 0
+    assert counter(text, "http_connections_displaced_total") >= 40
+
+
+def counter(text: str, name: str) -> float:
+    found = re.search(rf"^{name} (\S+)$", text, re.MULTILINE)
+    assert found is not None
+    return float(found[1])

@@ -1,0 +1,320 @@
+"""The attributes that an organization adds to its users, from registration to PATCH."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from urllib.parse import quote
+from uuid import uuid4
+
+import pytest
+from cloudacademy.users.v1 import schemas_pb2 as pb
+
+from tests.support.operators import Operator
+from tests.support.scim import Client, Reply, client
+from tests.support.stack import Stack
+
+BADGE = "urn:acme:provisioning:2.0:Badge"
+USER = "urn:ietf:params:scim:schemas:core:2.0:User"
+ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
+PATCH_OP = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
+A = pb.Attribute
+
+SCHEMA = pb.Schema(
+    urn=BADGE,
+    name="Badge",
+    description="What people wear",
+    attributes=[
+        A(name="badge", type=A.TYPE_STRING, canonical_values=["blue"], description="Its color"),
+        A(name="valid", type=A.TYPE_BOOLEAN),
+        A(name="floor", type=A.TYPE_INTEGER),
+        A(name="ratio", type=A.TYPE_DECIMAL),
+        A(name="issued", type=A.TYPE_DATE_TIME),
+        A(name="photo", type=A.TYPE_REFERENCE),
+        A(name="tags", type=A.TYPE_STRING, multi_valued=True, case_exact=True),
+        A(name="serial", type=A.TYPE_STRING, mutability=A.MUTABILITY_IMMUTABLE),
+        A(name="pin", type=A.TYPE_STRING, returned=A.RETURNED_NEVER),
+        A(name="note", type=A.TYPE_STRING, returned=A.RETURNED_REQUEST),
+        A(name="office", type=A.TYPE_COMPLEX, sub_attributes=[
+            A(name="city", type=A.TYPE_STRING, required=True),
+            A(name="desk", type=A.TYPE_INTEGER),
+        ]),
+        A(name="doors", type=A.TYPE_COMPLEX, multi_valued=True, sub_attributes=[
+            A(name="value", type=A.TYPE_STRING), A(name="type", type=A.TYPE_STRING),
+        ]),
+    ],
+)  # fmt: skip
+
+WHOLE = {
+    "badge": "blue",
+    "valid": True,
+    "floor": 3,
+    "ratio": 0.5,
+    "issued": "2026-01-31T09:30:00Z",
+    "photo": "https://acme.test/p",
+    "tags": ["a", "B"],
+    "serial": "s1",
+    "office": {"city": "Oslo", "desk": 12},
+    "doors": [{"value": "north", "type": "main"}, {"value": "south", "type": "back"}],
+}
+
+
+@asynccontextmanager
+async def organization(tenant: Stack, operate: Operator, *schemas: pb.Schema):
+    """A client of a new organization that has schemas of its own."""
+    organization_id = await operate.organization()
+    for schema in schemas:
+        await operate.register(organization_id, schema)
+    key = await operate.key(organization_id)
+    async with client(replace(tenant, token=key.token)) as sender:
+        yield sender
+
+
+@pytest.fixture
+async def acme(tenant: Stack, operate: Operator) -> AsyncIterator[Client]:
+    async with organization(tenant, operate, SCHEMA) as sender:
+        yield sender
+
+
+def person(**more: object) -> dict[str, object]:
+    return {"schemas": [USER], "userName": f"{uuid4().hex}@corp.test", **more}
+
+
+async def created(scim: Client, **values: object) -> Reply:
+    reply = await scim("POST", "/Users", person(**{BADGE: values} if values else {}))
+    assert reply.status == 201, reply.document
+    return reply
+
+
+async def patch(scim: Client, reply: Reply, *operations: dict[str, object]) -> Reply:
+    body = {"schemas": [PATCH_OP], "Operations": operations}
+    return await scim("PATCH", f"/Users/{reply.document['id']}", body)
+
+
+async def found(scim: Client, text: str) -> list[str]:
+    reply = await scim("GET", f"/Users?filter={quote(text)}&sortBy=userName")
+    assert reply.status == 200, reply.document
+    return [each["id"] for each in reply.document["Resources"]]
+
+
+async def test_a_schema_is_discovered_as_it_was_registered(acme: Client):
+    schemas = (await acme("GET", "/Schemas")).document["Resources"]
+    one = (await acme("GET", f"/Schemas/{BADGE}")).document
+    types = (await acme("GET", "/ResourceTypes")).document["Resources"]
+
+    assert one in schemas
+    assert (one["id"], one["name"], one["description"]) == (BADGE, "Badge", "What people wear")
+    assert one["attributes"][0] == {
+        "name": "badge",
+        "type": "string",
+        "multiValued": False,
+        "description": "Its color",
+        "required": False,
+        "caseExact": False,
+        "mutability": "readWrite",
+        "returned": "default",
+        "uniqueness": "none",
+        "canonicalValues": ["blue"],
+    }
+    by_name = {each["name"]: each for each in one["attributes"]}
+    assert by_name["serial"]["mutability"] == "immutable"
+    assert (by_name["pin"]["returned"], by_name["note"]["returned"]) == ("never", "request")
+    assert (by_name["photo"]["caseExact"], by_name["tags"]["multiValued"]) == (True, True)
+    assert by_name["office"]["subAttributes"][0]["required"] is True
+    (user,) = [each for each in types if each["name"] == "User"]
+    assert {"schema": BADGE, "required": False} in user["schemaExtensions"]
+
+
+async def test_values_of_every_type_come_back_with_their_schema(acme: Client):
+    reply = await created(acme, **WHOLE, pin="1234")
+
+    assert reply.document[BADGE] == WHOLE
+    assert reply.document["schemas"] == [USER, BADGE]
+    assert (await acme("GET", f"/Users/{reply.document['id']}")).document == reply.document
+    plain = await created(acme)
+    assert (plain.document["schemas"], BADGE in plain.document) == ([USER], False)
+
+
+async def test_another_organization_ignores_the_attribute(
+    acme: Client, tenant: Stack, operate: Operator
+):
+    async with organization(tenant, operate) as other:
+        reply = await created(other, badge="blue")
+        listed = (await other("GET", "/Schemas")).document["Resources"]
+        missing = await other("GET", f"/Schemas/{BADGE}")
+        refused = await other("GET", "/Users?filter=" + quote(f'{BADGE}:badge eq "blue"'))
+
+    assert BADGE not in reply.document
+    assert BADGE not in [each["id"] for each in listed]
+    assert (missing.status, refused.status) == (404, 400)
+    assert refused.document["scimType"] == "invalidFilter"
+    assert await found(acme, f'{BADGE}:badge eq "blue"') == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("floor", "many"),
+        ("valid", 7),
+        ("issued", "yesterday"),
+        ("photo", "no uri"),
+        ("office", {"desk": 1}),
+        ("badge", "x" * 8_193),
+        ("tags", [str(number) for number in range(251)]),
+    ],
+)
+async def test_a_value_of_another_type_is_refused_by_its_name(
+    acme: Client, name: str, value: object
+):
+    reply = await acme("POST", "/Users", person(**{BADGE: {name: value}}))
+
+    assert (reply.status, reply.document["scimType"]) == (400, "invalidValue")
+    assert f"{BADGE}:{name}" in reply.document["detail"]
+
+
+async def test_put_replaces_values_and_keeps_what_is_immutable(acme: Client):
+    reply = await created(acme, **WHOLE)
+    path = f"/Users/{reply.document['id']}"
+    body = {"userName": reply.document["userName"], BADGE: {"badge": "red", "Floor": "4"}}
+
+    replaced = await acme("PUT", path, body)
+    same = await acme("PUT", path, body)
+    refused = await acme("PUT", path, {**body, BADGE: {"serial": "s2"}})
+
+    assert replaced.document[BADGE] == {"badge": "red", "floor": 4, "serial": "s1"}
+    assert same.document["meta"] == replaced.document["meta"]
+    assert (refused.status, refused.document["scimType"]) == (400, "mutability")
+
+
+async def test_patch_takes_paths_and_the_keys_of_both_dialects(acme: Client):
+    reply = await created(acme)
+
+    steps = [
+        ({"op": "Add", "path": f"{BADGE}:badge", "value": "red"}, {"badge": "red"}),
+        ({"op": "replace", "value": {f"{BADGE}:badge": "blue", f"{BADGE}:valid": "True"}},
+         {"badge": "blue", "valid": True}),
+        ({"op": "add", "value": {BADGE: {"floor": 3}}},
+         {"badge": "blue", "valid": True, "floor": 3}),
+        ({"op": "remove", "path": f"{BADGE}:valid"}, {"badge": "blue", "floor": 3}),
+        ({"op": "replace", "path": f"{BADGE.upper()}:office.city", "value": "Rome"},
+         {"badge": "blue", "floor": 3, "office": {"city": "Rome"}}),
+        ({"op": "add", "path": f"{BADGE}:tags", "value": ["x"]},
+         {"badge": "blue", "floor": 3, "office": {"city": "Rome"}, "tags": ["x"]}),
+        ({"op": "replace", "path": f"{BADGE}:issued", "value": "2026-01-31T09:30:00"},
+         {"badge": "blue", "floor": 3, "office": {"city": "Rome"}, "tags": ["x"],
+          "issued": "2026-01-31T09:30:00Z"}),
+    ]  # fmt: skip
+    for operation, expected in steps:
+        changed = await patch(acme, reply, operation)
+        assert changed.document.get(BADGE) == expected, operation
+    gone = await patch(acme, reply, {"op": "remove", "path": BADGE})
+    assert (gone.document["schemas"], BADGE in gone.document) == ([USER], False)
+
+
+async def test_patch_chooses_elements_by_a_filter(acme: Client):
+    reply = await created(acme, doors=WHOLE["doors"])
+
+    door = f'{BADGE}:doors[type eq "main"]'
+    changed = await patch(acme, reply, {"op": "replace", "path": f"{door}.value", "value": "east"})
+    removed = await patch(acme, reply, {"op": "remove", "path": door})
+
+    assert changed.document[BADGE]["doors"] == [
+        {"value": "east", "type": "main"},
+        {"value": "south", "type": "back"},
+    ]
+    assert removed.document[BADGE]["doors"] == [{"value": "south", "type": "back"}]
+
+
+async def test_a_patch_that_changes_nothing_keeps_the_version(acme: Client):
+    reply = await created(acme, **WHOLE)
+
+    same = await patch(acme, reply, {"op": "replace", "value": {f"{BADGE}:badge": "blue"}})
+    other = await patch(acme, reply, {"op": "replace", "value": {"title": "Chief"}})
+    refused = await patch(acme, reply, {"op": "replace", "path": f"{BADGE}:serial", "value": "s2"})
+
+    assert same.document["meta"] == reply.document["meta"]
+    assert (other.document["title"], other.document[BADGE]) == ("Chief", WHOLE)
+    assert (refused.status, refused.document["scimType"]) == (400, "mutability")
+
+
+async def test_a_filter_knows_each_type(acme: Client):
+    ann = (await created(acme, **WHOLE)).document["id"]
+    bob = (await created(acme, badge="Red", valid=False, floor=-1, ratio=2, tags=["b"])).document
+    conditions = {
+        f'{BADGE}:badge eq "BLUE"': [ann],
+        f"{BADGE}:badge pr": sorted([ann, bob["id"]]),
+        f'{BADGE}:badge sw "re"': [bob["id"]],
+        f"{BADGE}:valid eq false": [bob["id"]],
+        f"{BADGE}:floor gt 2": [ann],
+        f"{BADGE}:ratio ge 1.5": [bob["id"]],
+        f'{BADGE}:issued lt "2026-01-31T12:00:00+01:00"': [ann],
+        f'{BADGE}:tags eq "B"': [ann],
+        f'{BADGE}:tags[value eq "b"]': [bob["id"]],
+        f'{BADGE}:office.city eq "oslo" and {BADGE}:office.desk eq 12': [ann],
+        f'{BADGE}:office[city eq "oslo"]': [ann],
+        f'{BADGE}:doors[type eq "main" and value eq "north"]': [ann],
+        f'{BADGE}:doors[type eq "back" and value eq "north"]': [],
+        f'schemas eq "{BADGE}" and {BADGE}:serial pr': [ann],
+    }
+
+    assert {text: sorted(await found(acme, text)) for text in conditions} == conditions
+
+
+async def test_a_projection_names_attributes_by_their_urn(acme: Client):
+    path = f"/Users/{(await created(acme, **WHOLE, note='n')).document['id']}"
+
+    async def shown(query: str) -> dict[str, object]:
+        return (await acme("GET", f"{path}?{query}")).document.get(BADGE, {})
+
+    assert await shown(f"attributes={BADGE}:badge,{BADGE}:office.city") == {
+        "badge": "blue",
+        "office": {"city": "Oslo"},
+    }
+    assert await shown(f"attributes={BADGE}:note") == {"note": "n"}
+    assert await shown(f"attributes={BADGE}:pin") == {}
+    assert await shown(f"excludedAttributes={BADGE}") == {}
+    assert await shown("attributes=userName") == {}
+
+
+async def test_a_list_is_sorted_by_an_own_attribute(acme: Client):
+    ids = {floor: (await created(acme, floor=floor)).document["id"] for floor in (2, 10, -1)}
+
+    reply = await acme("GET", f"/Users?sortBy={BADGE}:floor&sortOrder=descending")
+    refused = await acme("GET", f"/Users?sortBy={BADGE}:tags")
+
+    assert [each["id"] for each in reply.document["Resources"]] == [ids[10], ids[2], ids[-1]]
+    assert (refused.status, refused.document["scimType"]) == (400, "invalidValue")
+
+
+async def test_bulk_and_the_root_know_own_attributes(acme: Client):
+    operation = {
+        "method": "POST",
+        "path": "/Users",
+        "bulkId": "a",
+        "data": person(**{BADGE: WHOLE}),
+    }
+    reply = await acme("POST", "/Bulk", {
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],
+        "Operations": [operation],
+    })  # fmt: skip
+    assert reply.document["Operations"][0]["status"] == "201"
+
+    root = await acme("GET", "/?filter=" + quote(f'{BADGE}:badge eq "blue"'))
+    assert [each[BADGE] for each in root.document["Resources"]] == [WHOLE]
+
+
+async def test_a_schema_registered_later_is_known_within_seconds(tenant: Stack, operate: Operator):
+    organization_id = await operate.organization()
+    key = await operate.key(organization_id)
+    async with client(replace(tenant, token=key.token)) as scim:
+        before = await scim("GET", f"/Schemas/{BADGE}")
+        await operate.register(organization_id, SCHEMA)
+        deadline = time.monotonic() + 15
+        while (await scim("GET", f"/Schemas/{BADGE}")).status != 200:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.1)
+        reply = await created(scim, badge="blue")
+
+    assert before.status == 404
+    assert reply.document[BADGE] == {"badge": "blue"}

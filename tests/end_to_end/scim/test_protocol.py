@@ -1,0 +1,197 @@
+"""Whatever comes in, one SCIM answer goes out, and nothing of it that is secret."""
+
+import asyncio
+import json
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import aiohttp
+import pytest
+
+from tests.support.scim import SCIM, Client
+from tests.support.stack import Stack
+
+ERROR = "urn:ietf:params:scim:api:messages:2.0:Error"
+MEBIBYTE = 1024 * 1024
+
+
+async def exchange(stack: Stack, request: bytes) -> tuple[bytes, dict[bytes, bytes], bytes]:
+    """Status line, headers and body of the answer to raw bytes; the connection then ends."""
+    address = urlsplit(stack.url)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    writer.write(request)
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+    status, *lines = head.strip().split(b"\r\n")
+    headers = dict(line.lower().split(b": ", 1) for line in lines)
+    body = await reader.readexactly(int(headers[b"content-length"]))
+    writer.close()
+    return status, headers, body
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GARBAGE\r\n\r\n",
+        b"GET /webhooks/ad/v1/scim/Users HTTP/1.1\r\nHost: a\r\nno colon\r\n\r\n",
+        b"GET /" + b"a" * 40_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer " + b"s" * 9_000 + b"\r\n\r\n",
+        b"POST /webhooks/ad/v1/scim/Users HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n",
+    ],
+    ids=["no http", "no header", "long line", "long header", "no length"],
+)
+async def test_what_is_no_http_is_refused_in_scim_s_form(tenant: Stack, request_: bytes):
+    status, headers, body = await exchange(tenant, request_)
+
+    assert status.split(b" ")[1] == b"400"
+    assert headers[b"content-type"] == SCIM.encode()
+    assert json.loads(body)["schemas"] == [ERROR]
+    assert b"ssss" not in body
+    assert "ssss" not in tenant.log("gateway")
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [
+        (b"Authorization: Bearer caf\xe9", b"401"),
+        (b'Authorization: Bearer KEY\r\nIf-Match: W/"\xe9"', b"400"),
+        (b'Authorization: Bearer KEY\r\nIf-Match: ""', b"400"),
+        (b"Authorization: Bearer KEY\r\nContent-Encoding: gzip", b"415"),
+    ],
+    ids=["token", "version", "empty version", "encoding"],
+)
+async def test_bytes_that_no_header_should_hold_are_refused(
+    tenant: Stack, header: bytes, status: bytes
+):
+    path = urlsplit(tenant.url).path.encode()
+    request = b"PUT %s/Users/%s HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n%s\r\n\r\n{}" % (
+        path,
+        str(uuid4()).encode(),
+        header.replace(b"KEY", tenant.token.encode()),
+    )
+
+    line, headers, body = await exchange(tenant, request)
+
+    assert line.split(b" ")[1] == status
+    assert headers[b"content-type"] == SCIM.encode()
+    assert json.loads(body)["schemas"] == [ERROR]
+
+
+async def test_a_tenant_url_with_slashes_and_escapes_too_many_is_understood(tenant: Stack):
+    path = b"//webhooks//%61d/v1/scim/ServiceProviderConfig/"
+
+    line, _, _ = await exchange(tenant, b"GET %s HTTP/1.1\r\nHost: a\r\n\r\n" % path)
+
+    assert line.split(b" ")[1] == b"200"
+
+
+@pytest.mark.parametrize("path", ["/Users/%0A", "/Schemas/a%0D%0Ab", "/%0A", "/Users/%E2%80%A8"])
+async def test_a_path_with_a_line_break_is_none_of_ours_in_scim_s_form(scim: Client, path: str):
+    reply = await scim("GET", path)
+
+    assert (reply.status, reply.document["schemas"]) == (404, [ERROR])
+
+
+async def test_head_is_answered_like_get_without_a_body(scim: Client):
+    got, headed = await scim("GET", "/Users?count=0"), await scim("HEAD", "/Users?count=0")
+
+    assert (headed.status, headed.document) == (200, None)
+    assert headed.headers["Content-Length"] == got.headers["Content-Length"]
+
+
+async def test_a_parameter_that_is_given_twice_is_refused(scim: Client):
+    reply = await scim("GET", "/Users?count=1&count=2")
+
+    assert (reply.status, reply.document["scimType"]) == (400, "invalidSyntax")
+
+
+@pytest.mark.parametrize(
+    ("query", "scim_type"),
+    [
+        ("filter=manager.$ref+eq+%22x%22", "invalidFilter"),
+        ("filter=meta.location+eq+%22x%22", "invalidFilter"),
+        ("sortBy=name", "invalidValue"),
+        ("sortBy=manager.$ref", "invalidValue"),
+        ("sortBy=schemas", "invalidValue"),
+        ("sortBy=addresses", "invalidValue"),
+        ("sortBy=groups", "invalidValue"),
+        ("sortBy=nothing", "invalidValue"),
+        ("sortBy=title&sortOrder=sideways", "invalidValue"),
+    ],
+)
+async def test_an_attribute_that_cannot_be_used_there_is_refused(
+    scim: Client, query: str, scim_type: str
+):
+    reply = await scim("GET", f"/Users?{query}")
+
+    assert (reply.status, reply.document["scimType"]) == (400, scim_type)
+    assert "enterprise." not in reply.document["detail"]
+
+
+async def test_every_request_has_a_line_in_the_log_and_none_holds_what_was_in_its_path(
+    tenant: Stack, scim: Client
+):
+    root = tenant.url.removesuffix("/webhooks/ad/v1/scim")
+    inside = await scim("GET", f"/Users/{tenant.token}")
+    async with aiohttp.ClientSession() as session, session.get(f"{root}/unheard-of") as outside:
+        request_ids = [inside.headers["X-Request-Id"], outside.headers["X-Request-Id"]]
+
+    log = tenant.log("gateway")
+
+    assert (inside.status, outside.status) == (404, 404)
+    assert all(request_id in log for request_id in request_ids)
+    assert not any(secret in log for secret in (tenant.token, "unheard-of"))
+
+
+async def test_users_that_are_raced_for_are_changed_by_all(scim: Client):
+    created = await scim("POST", "/Users", {"userName": f"{uuid4().hex}@corp.test"})
+    path = f"/Users/{created.document['id']}"
+    kinds = [f"kind{number}" for number in range(8)]
+
+    def add(kind: str) -> dict[str, object]:
+        value = [{"type": kind, "value": f"{kind}@corp.test"}]
+        return {"Operations": [{"op": "add", "path": "emails", "value": value}]}
+
+    replies = await asyncio.gather(*(scim("PATCH", path, add(kind)) for kind in kinds))
+    read = await scim("GET", path)
+
+    changed = {kind for kind, reply in zip(kinds, replies, strict=True) if reply.status == 200}
+    refused = [reply for reply in replies if reply.status != 200]
+    assert {email["type"] for email in read.document["emails"]} == changed
+    assert all((reply.status, reply.headers["Retry-After"]) == (503, "2") for reply in refused)
+
+
+async def test_a_body_over_the_limit_is_413(scim: Client):
+    reply = await scim("POST", "/Users", b'{"userName": "' + b"a" * MEBIBYTE + b'"}')
+
+    assert (reply.status, reply.document["schemas"]) == (413, [ERROR])
+
+
+async def test_a_path_outside_the_tenant_url_is_404_and_names_it(tenant: Stack):
+    root = tenant.url.removesuffix("/webhooks/ad/v1/scim")
+    async with aiohttp.ClientSession() as session, session.get(f"{root}/scim/v2/Users") as reply:
+        document = await reply.json(content_type=SCIM)
+
+    assert reply.status == 404
+    assert document["status"] == "404"
+    assert "/webhooks/ad/v1/scim" in document["detail"]
+
+
+async def test_every_answer_names_its_request(scim: Client):
+    replies = [await scim("GET", path) for path in ("/Users?count=0", "/Users/none", "/Nothing")]
+
+    ids = {reply.headers["X-Request-Id"] for reply in replies}
+    assert [reply.status for reply in replies] == [200, 404, 404]
+    assert len(ids) == 3
+
+
+async def test_people_are_not_in_any_log(tenant: Stack, scim: Client):
+    name = "Ürsula.Unmistakable@corp.test"
+    created = await scim("POST", "/Users", {"userName": name, "name": {"givenName": "Ürsula"}})
+    await scim("GET", "/Users?filter=userName+eq+%22%C3%9Crsula.Unmistakable%40corp.test%22")
+    await scim("POST", "/Users", {"userName": name})
+    await scim("DELETE", f"/Users/{created.document['id']}")
+
+    logs = "".join(tenant.log(process) for process in ("gateway", "usersvc", "keysvc", "postgres"))
+
+    assert created.status == 201
+    assert "unmistakable" not in logs.lower()

@@ -1,0 +1,253 @@
+"""A user's life over HTTP, as RFC 7644 section 3 tells it."""
+
+from typing import Any
+from uuid import uuid4
+
+from tests.support.scim import Client
+
+USER = "urn:ietf:params:scim:schemas:core:2.0:User"
+ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
+
+
+def person(**attributes: object) -> dict[str, Any]:
+    return {"schemas": [USER], "userName": f"{uuid4().hex}@corp.test", **attributes}
+
+
+WHOLE: dict[str, Any] = {
+    "externalId": "ann",
+    "name": {
+        "formatted": "Dr. Ann B Li III",
+        "familyName": "Li",
+        "givenName": "Ann",
+        "middleName": "B",
+        "honorificPrefix": "Dr.",
+        "honorificSuffix": "III",
+    },
+    "displayName": "Ann Li",
+    "nickName": "Annie",
+    "profileUrl": "https://corp.test/ann",
+    "title": "Head of Nothing",
+    "userType": "Employee",
+    "preferredLanguage": "de-CH, en;q=0.8",
+    "locale": "de-CH",
+    "timezone": "Europe/Zurich",
+    "active": True,
+    "emails": [
+        {"value": "Ann@corp.test", "type": "work", "display": "Ann", "primary": True},
+        {"value": "ann@home.test", "type": "home", "primary": False},
+    ],
+    "phoneNumbers": [{"value": "+41 (0)44 000 00 00", "type": "mobile"}],
+    "ims": [{"value": "ann", "type": "xmpp"}],
+    "photos": [{"value": "https://corp.test/ann.png", "type": "photo"}],
+    "addresses": [
+        {
+            "formatted": "Gasse 1\n8000 Zürich",
+            "streetAddress": "Gasse 1",
+            "locality": "Zürich",
+            "region": "ZH",
+            "postalCode": "8000",
+            "country": "CH",
+            "type": "work",
+            "primary": True,
+        }
+    ],
+    "entitlements": [{"value": "library"}],
+    "roles": [{"value": "Administrator", "type": "role"}],
+    "x509Certificates": [{"value": "MIIBAA=="}],
+    ENTERPRISE: {
+        "employeeNumber": "701984",
+        "costCenter": "4130",
+        "organization": "Corp",
+        "division": "Theme Park",
+        "department": "Tours",
+        "manager": {"value": "26118915-6090-4610-87e4-49d8ca9f808d"},
+    },
+}
+
+
+async def test_everything_that_rfc_7643_says_of_a_user_is_kept_and_returned(scim: Client):
+    sent = person(**WHOLE)
+
+    created = await scim("POST", "/Users", sent)
+    read = await scim("GET", f"/Users/{created.document['id']}")
+
+    location = f"{scim.url}/Users/{created.document['id']}"
+    meta = created.document["meta"]
+    assert created.status == 201
+    assert created.headers["Location"] == location
+    assert created.headers["ETag"] == meta["version"]
+    manager = sent[ENTERPRISE]["manager"]
+    reference = f"{scim.url}/Users/{manager['value']}"
+    assert created.document == {
+        **sent,
+        "schemas": [USER, ENTERPRISE],
+        "id": created.document["id"],
+        ENTERPRISE: {**sent[ENTERPRISE], "manager": {**manager, "$ref": reference}},
+        "meta": {
+            "resourceType": "User",
+            "created": meta["created"],
+            "lastModified": meta["created"],
+            "version": meta["version"],
+            "location": location,
+        },
+    }
+    assert read.document == created.document
+
+
+async def test_a_put_replaces_all_that_it_names_and_clears_what_it_leaves_out(scim: Client):
+    created = await scim("POST", "/Users", person(**WHOLE))
+    user_name = created.document["userName"]
+
+    replaced = await scim(
+        "PUT",
+        f"/Users/{created.document['id']}",
+        {"schemas": [USER], "userName": user_name, "title": "Chief"},
+    )
+
+    document = replaced.document
+    assert replaced.status == 200
+    assert {name: document[name] for name in document if name not in ("meta", "id")} == {
+        "schemas": [USER],
+        "userName": user_name,
+        "title": "Chief",
+        "active": True,
+    }
+    assert document["meta"]["version"] != created.document["meta"]["version"]
+
+
+async def test_a_put_that_does_not_mention_active_gives_nobody_access_back(scim: Client):
+    created = await scim("POST", "/Users", person(active=False))
+
+    replaced = await scim(
+        "PUT",
+        f"/Users/{created.document['id']}",
+        {"schemas": [USER], "userName": created.document["userName"]},
+    )
+
+    assert replaced.document["active"] is False
+
+
+async def test_a_change_that_changes_nothing_keeps_the_version(scim: Client):
+    created = await scim("POST", "/Users", person(title="Chief"))
+
+    patched = await scim(
+        "PATCH",
+        f"/Users/{created.document['id']}",
+        {"Operations": [{"op": "Replace", "path": "title", "value": "Chief"}]},
+    )
+
+    assert patched.document == created.document
+
+
+async def test_a_version_that_is_no_longer_current_is_412_and_changes_nothing(scim: Client):
+    created = await scim("POST", "/Users", person(title="Chief"))
+    path = f"/Users/{created.document['id']}"
+    old = created.headers["ETag"]
+    newer = await scim(
+        "PATCH", path, {"Operations": [{"op": "add", "path": "title", "value": "2"}]}
+    )
+
+    put = await scim("PUT", path, person(), If_Match=old)
+    patch = await scim("PATCH", path, {"Operations": []}, If_Match=old)
+    emails = [{"op": "add", "path": "emails", "value": [{"value": "a@b.test"}]}]
+    complex_patch = await scim("PATCH", path, {"Operations": emails}, If_Match=old)
+    delete = await scim("DELETE", path, If_Match=old)
+
+    assert [put.status, patch.status, complex_patch.status, delete.status] == [412] * 4
+    assert (await scim("GET", path)).document == newer.document
+
+
+async def test_the_current_version_among_others_lets_a_change_through(scim: Client):
+    created = await scim("POST", "/Users", person())
+
+    deleted = await scim(
+        "DELETE",
+        f"/Users/{created.document['id']}",
+        If_Match=f'"never", {created.headers["ETag"]}',
+    )
+
+    assert (deleted.status, deleted.document) == (204, None)
+
+
+async def test_a_client_that_has_the_version_gets_304(scim: Client):
+    created = await scim("POST", "/Users", person())
+
+    read = await scim(
+        "GET", f"/Users/{created.document['id']}", If_None_Match=created.headers["ETag"]
+    )
+
+    assert (read.status, read.document) == (304, None)
+
+
+async def test_only_the_attributes_that_were_asked_for_are_returned(scim: Client):
+    created = await scim("POST", "/Users", person(**WHOLE))
+    path = f"/Users/{created.document['id']}"
+
+    some = await scim("GET", f"{path}?attributes=userName,name.givenName,emails.value")
+    most = await scim("GET", f"{path}?excludedAttributes=emails,{ENTERPRISE}")
+
+    assert some.document == {
+        "schemas": created.document["schemas"],
+        "id": created.document["id"],
+        "userName": created.document["userName"],
+        "name": {"givenName": "Ann"},
+        "emails": [{"value": "Ann@corp.test"}, {"value": "ann@home.test"}],
+    }
+    assert created.document.keys() - most.document.keys() == {"emails", ENTERPRISE}
+
+
+async def test_pages_of_a_list_follow_each_other_without_gap_or_repeat(scim: Client):
+    department = uuid4().hex
+    names = [
+        (await scim("POST", "/Users", person(**{ENTERPRISE: {"department": department}})))
+        .document["userName"]
+        for _ in range(11)
+    ]  # fmt: skip
+    filter_ = f"filter={ENTERPRISE}:department+eq+%22{department}%22"
+
+    pages = [
+        (await scim("GET", f"/Users?{filter_}&startIndex={start}&count=5")).document
+        for start in (1, 6, 11)
+    ]
+
+    assert [(page["totalResults"], page["startIndex"], page["itemsPerPage"]) for page in pages] == [
+        (11, 1, 5),
+        (11, 6, 5),
+        (11, 11, 1),
+    ]
+    newest_first = [user["userName"] for page in pages for user in page["Resources"]]
+    assert newest_first == names[::-1]
+
+
+async def test_a_count_of_zero_only_counts(scim: Client):
+    created = await scim("POST", "/Users", person())
+    name = created.document["userName"].replace("@", "%40")
+
+    counted = await scim("GET", f"/Users?filter=userName+eq+%22{name}%22&count=0")
+
+    assert counted.document == {
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:ListResponse"],
+        "totalResults": 1,
+        "startIndex": 1,
+        "itemsPerPage": 0,
+        "Resources": [],
+    }
+
+
+async def test_users_are_sorted_as_asked(scim: Client):
+    department = uuid4().hex
+    for title in ("b", "C", "a"):
+        extension = {ENTERPRISE: {"department": department}}
+        await scim("POST", "/Users", person(title=title, **extension))
+
+    sorted_up, sorted_down = [
+        await scim(
+            "GET",
+            f"/Users?filter={ENTERPRISE}:department+eq+%22{department}%22"
+            f"&sortBy=title&sortOrder={order}",
+        )
+        for order in ("ascending", "descending")
+    ]
+
+    assert [user["title"] for user in sorted_up.document["Resources"]] == ["a", "b", "C"]
+    assert [user["title"] for user in sorted_down.document["Resources"]] == ["C", "b", "a"]

@@ -1,0 +1,295 @@
+"""What is sent stays what it is, text: in statements, headers, logs, files and pages."""
+
+import asyncio
+import csv
+import io
+import json
+import re
+from html.parser import HTMLParser
+from urllib.parse import quote, urlsplit
+from uuid import uuid4
+
+import pytest
+from cloudacademy.users.v1 import users_pb2
+
+from gateway.portal.routes import all_routes
+from tests.support.browser import Browser
+from tests.support.office import LOG, Office, open_office
+from tests.support.operators import Operator
+from tests.support.scim import Client
+from tests.support.stack import Stack
+
+ESCAPE = "\x1b[31m"
+HOSTILE = [
+    "' OR '1'='1",
+    "'; DROP TABLE users; --",
+    '" OR ""="',
+    "\\'; SELECT pg_sleep(60); --",
+    "$1",
+    "$$; SELECT 1; $$",
+    "%",
+    "_",
+    "a%b_c\\d",
+    "*",
+    "{0} %s :name @name",
+    "/* */ --",
+    "${jndi:ldap://x}",
+    "a\r\nX-Injected: 1\r\n\r\n",
+    f'a\n{{"event":"forged"}}\n{ESCAPE}',
+    "\u202egnp.exe",
+    "<zz-mark>",
+]
+
+
+@pytest.fixture
+async def office(operate: Operator, tenant: Stack) -> Office:
+    return await open_office(operate, tenant)
+
+
+@pytest.fixture
+async def ours_only(operate: Operator, office: Office, scim: Client) -> Client:
+    """A client of an organization in which nobody else is."""
+    key = await operate.key(office.organization_id)
+    return Client(scim._session, scim.url, key.token)
+
+
+def filtered(path: str, operator: str, value: str) -> str:
+    text = json.dumps(value)
+    return f"/Users?filter={quote(f'{path} {operator} {text}')}&attributes={path}"
+
+
+# SQL
+
+
+@pytest.mark.parametrize("path", ["externalId", "title"])
+async def test_a_text_is_found_by_itself_and_by_no_other(ours_only: Client, path: str):
+    for value in HOSTILE:
+        body = {"userName": f"{uuid4().hex}@corp.test", path: value}
+        assert (await ours_only("POST", "/Users", body)).status == 201
+    for value in HOSTILE:
+        for operator in ("eq", "co", "sw", "ew"):
+            reply = await ours_only("GET", filtered(path, operator, value))
+            found = [each[path] for each in reply.document["Resources"]]
+            holds = {"eq": str.__eq__, "co": str.__contains__, "sw": str.startswith}
+            expected = [
+                each
+                for each in HOSTILE
+                if holds.get(operator, str.endswith)(each.lower(), value.lower())
+            ]
+            assert sorted(found) == sorted(expected), (operator, value)
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+async def test_no_name_and_no_id_becomes_a_part_of_a_statement(ours_only: Client, value: str):
+    text = quote(value, safe="")
+    replies = {
+        path: (await ours_only("GET", path)).status
+        for path in (
+            f"/Users/{text}",
+            f"/Groups/{text}",
+            f"/Users?sortBy={text}",
+            f"/Users?sortBy=title&sortOrder={text}",
+            f"/Users?startIndex={text}",
+            f"/Users?count={text}",
+            f"/Users?cursor={text}",
+            f"/Users?filter={text}",
+            f"/Users?filter={quote(f'{value} pr')}",
+            f"/Users?attributes={text}",
+        )
+    }
+    assert {status for path, status in replies.items() if "attributes" not in path} <= {400, 404}
+    removed = await ours_only(
+        "PATCH", f"/Users/{text}", {"Operations": [{"op": "remove", "path": value}]}
+    )
+    assert removed.status in {400, 404}
+    assert (await ours_only("GET", "/Users?count=0")).document["totalResults"] == 1
+
+
+# Headers
+
+
+async def raw_headers(stack: Stack, request: bytes) -> list[str]:
+    """The lines of an answer's head."""
+    address = urlsplit(stack.base_url)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    writer.write(request)
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+    writer.close()
+    return head.decode("latin-1").split("\r\n")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/webhooks/ad/v1/scim/Users/a%0d%0aX-Injected:%201",
+        "/webhooks/ad/v1/scim/Users?filter=a%0d%0aX-Injected:%201",
+        "/people/a%0d%0aX-Injected:%201",
+        "/people/?q=%0d%0aX-Injected:%201",
+        "/people%0d%0aX-Injected:%201",
+        "/login/?next=/people/%0d%0aX-Injected:%201",
+        "/login/enterprise/?organization=%0d%0aX-Injected:%201",
+        "/portal/assets/%0d%0aX-Injected:%201",
+    ],
+)
+async def test_no_part_of_an_address_becomes_a_header(tenant: Stack, path: str):
+    request = f"GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {tenant.token}\r\n\r\n"
+
+    lines = await raw_headers(tenant, request.encode())
+
+    assert not [line for line in lines if line.lower().startswith("x-injected")]
+    assert not any(re.search(r"[\r\n\0]", line) for line in lines)
+
+
+async def test_nothing_that_a_client_says_of_itself_comes_back_in_a_header(tenant: Stack):
+    said = ("X-Request-Id", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded", "Via", "Origin")
+    request = "GET /webhooks/ad/v1/scim/Users?count=0 HTTP/1.1\r\nHost: zz-said\r\n"
+    request += "".join(f"{name}: zz-said\r\n" for name in said)
+    request += f"Authorization: Bearer {tenant.token}\r\n\r\n"
+
+    lines = await raw_headers(tenant, request.encode())
+
+    assert lines[0] == "HTTP/1.1 200 OK"
+    assert "zz-said" not in "".join(lines)
+
+
+async def test_what_a_bulk_request_names_comes_back_as_json_alone(ours_only: Client):
+    path = "/Users/a\r\nX-Injected: 1"
+    reply = await ours_only("POST", "/Bulk", {"Operations": [{"method": "DELETE", "path": path}]})
+
+    assert "X-Injected" not in reply.headers
+    (result,) = reply.document["Operations"]
+    assert result["status"] == "404"
+
+
+# Logs
+
+
+async def leave_rudely(port: int) -> None:
+    """End an HTTP/2 connection with an error, of which gRPC's core would tell in its own way."""
+
+    def frame(kind: int, payload: bytes) -> bytes:
+        return len(payload).to_bytes(3) + bytes([kind, 0]) + bytes(4) + payload
+
+    settings, goaway = 4, 7
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    error = bytes(4) + (11).to_bytes(4) + b"forged"
+    preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+    writer.write(preface + frame(settings, b"") + frame(goaway, error))
+    await asyncio.sleep(0.2)
+    writer.close()
+
+
+async def test_every_line_of_a_log_is_one_document_whatever_was_sent(
+    tenant: Stack, ours_only: Client
+):
+    for value in HOSTILE:
+        text = quote(value, safe="")
+        await ours_only("POST", "/Users", {"userName": value, "displayName": value})
+        await ours_only("POST", "/Users", {"userName": value, "active": value})
+        await ours_only("GET", f"/Users/{text}?filter={text}")
+        await ours_only("GET", f"/{text}/{text}")
+        await ours_only("POST", "/Bulk", {"Operations": [{"method": value, "path": f"/{value}"}]})
+        await ours_only("GET", "/Users", User_Agent="forged", Authorization="Bearer forged")
+
+    for service in ("usersvc", "keysvc"):
+        await leave_rudely(tenant.service_port(service))
+
+    for process in ("gateway", "usersvc", "keysvc"):
+        lines = [
+            line for line in tenant.log(process).splitlines() if not line.startswith("applied")
+        ]
+        assert len(lines) > 1
+        events = [json.loads(line)["event"] for line in lines if "applied" not in line]
+        assert "forged" not in events
+        assert ESCAPE[0] not in "".join(lines)
+        assert ours_only.token not in "".join(lines)
+        assert ours_only.token[8:40] not in "".join(lines)
+
+
+# Files
+
+
+async def test_no_spreadsheet_takes_a_cell_for_a_formula(ours: Browser, office: Office):
+    for start in ("=", ";=", "; +", "\t-", "a;@", "a\n=", " @"):
+        name = f"{start}cmd|' /C calc'!A0"
+        await office.person(user_name=f"{name}{uuid4().hex}", display_name=name, title=name)
+    await office.sign_in(ours)
+
+    page = await ours.get(f"{LOG}.csv")
+
+    cells = [cell for row in csv.reader(io.StringIO(page.text)) for cell in row]
+    assert sum("cmd|" in cell for cell in cells) > 10
+    # As a spreadsheet reads it where cells are parted by commas, by semicolons or by tabs.
+    parted = [part for cell in cells for part in (cell, *re.split(r"[;\t\r\n]", cell)[1:])]
+    assert [each for each in parted if each.lstrip(" ").startswith(tuple("=+-@"))] == []
+
+
+# Pages
+
+MARK, ATTRIBUTE = "zz-mark", "zz-attribute"
+BREAKOUT = f"'\"></script></title></textarea><{MARK}><img src=x {ATTRIBUTE}=1 \" {ATTRIBUTE}=1 '"
+
+
+class _Reader(HTMLParser):
+    """Every element and attribute of a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: list[tuple[str, str]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+
+
+async def test_no_name_becomes_a_part_of_a_page(
+    ours: Browser, operate: Operator, tenant: Stack, scim: Client
+):
+    office = await open_office(operate, tenant, BREAKOUT)
+    theirs = Client(scim._session, scim.url, (await operate.key(office.organization_id)).token)
+    link = f"javascript:alert('{MARK}')"
+    person = await office.person(
+        user_name=BREAKOUT,
+        display_name=BREAKOUT,
+        title=BREAKOUT,
+        profile_url=link,
+        name=users_pb2.Name(given_name=BREAKOUT, family_name=BREAKOUT),
+        emails=[users_pb2.TypedValue(value=BREAKOUT, type=BREAKOUT)],
+        photos=[users_pb2.TypedValue(value=link)],
+        roles=[users_pb2.TypedValue(value="Administrator"), users_pb2.TypedValue(value=BREAKOUT)],
+    )
+    group = await theirs(
+        "POST", "/Groups", {"displayName": BREAKOUT, "members": [{"value": person.id}]}
+    )
+    await theirs("POST", "/Users", {"userName": BREAKOUT, "active": BREAKOUT})
+    await theirs("PATCH", f"/Users/{person.id}", {"Operations": [{"op": BREAKOUT}]})
+    await office.sign_in(ours, person)
+    ids = {"person": person.id, "group": group.document["id"]}
+    refused = ""
+    while not refused:  # told soon, and not at once
+        refused = (await ours.get(f"{LOG}.ndjson?result=failure")).text
+    entries = re.findall(rf"{LOG}/entries/([\w-]+)", (await ours.get(LOG)).text)
+    assert entries
+
+    shown = 0
+    for route in [each for each in all_routes() if each.method == "GET"]:
+        names = ids.values() if "{id}" in route.path and "entries" not in route.path else entries
+        for each in [*names] if "{" in route.path else [""]:
+            path = re.sub(r"{\w+}", each, route.path)
+            for query in (
+                "",
+                f"?q={quote(BREAKOUT)}&next={quote(BREAKOUT)}&page={quote(BREAKOUT)}",
+            ):
+                page = await ours.get(path + query)
+                if "html" not in page.headers["Content-Type"]:
+                    continue
+                reader = _Reader()
+                reader.feed(page.text)
+                shown += "zz-mark" in page.text
+                assert MARK not in reader.tags, path
+                for name, value in reader.attributes:
+                    assert name != ATTRIBUTE, path
+                    assert not name.startswith("on"), path
+                    assert not value.strip().lower().startswith("javascript:"), path
+    assert shown > 10

@@ -1,0 +1,221 @@
+"""No route of SCIM shows or changes anything of another organization, whatever it is sent.
+
+What is sent is made from the table of routes: each method of each path, with everything that an
+attacker can know of the neighbour in every place that takes a value.
+"""
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+from uuid import uuid4
+
+import pytest
+
+from gateway.api.routing import Route
+from gateway.scim.filter import Operator
+from tests.support.neighbours import HERD, Neighbour, rows, settle
+from tests.support.operators import Operator as Services
+from tests.support.scim import Client, Reply
+from tests.support.stack import Stack
+from tests.unit.gateway.openapi.test_document import table
+
+ROUTES = sorted(table().routes(), key=lambda each: (each.path, each.method))
+AT_ONCE = 8
+PATCH_OP = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
+EVERYTHING = "attributes=members.value,members.display,members.type,groups,displayName,title,emails"
+"""Also what is returned on request only."""
+
+
+@dataclass(frozen=True)
+class Sending:
+    """One request to come."""
+
+    method: str
+    path: str
+    body: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+    async def by(self, client: Client) -> Reply:
+        return await client(self.method, self.path, self.body, **self.headers)
+
+
+def sendings(route: Route, theirs: Neighbour, own: list[str]) -> Iterator[Sending]:
+    """Every request of a route that names the neighbour somewhere; `own` are the sender's ids."""
+    known = theirs.known
+    paths = [route.path]
+    if "{id}" in route.path:
+        ids = [known[name] for name in ("user", "group", "schema")]
+        paths = [route.path.replace("{id}", quote(each, safe="")) for each in [*ids, *own]]
+        for each in ("organization", "key", "cursor", "activity"):
+            yield Sending(route.method, route.path.replace("{id}", known[each]))
+    for path in paths:
+        all_bodies = list(bodies(route, known))
+        for headers in preconditions(known):
+            yield from (Sending(route.method, path, each, headers) for each in all_bodies[:5])
+        yield from (Sending(route.method, path, each) for each in all_bodies[5:])
+        for parameter in parameters(known) if route.method == "GET" else ():
+            yield Sending(route.method, f"{path}?{parameter}")
+
+
+def looking_back(own: list[str]) -> Iterator[Sending]:
+    """What the sender's own things have become."""
+    for path in (f"/Users/{own[0]}", f"/Groups/{own[1]}", "/Users", "/Groups", "/"):
+        yield Sending("GET", path)
+        yield Sending("GET", f"{path}?{EVERYTHING}")
+
+
+def preconditions(known) -> list[dict[str, str]]:
+    tags = [f'W/"{known[name]}"' for name in ("user_etag", "group_etag")]
+    return [
+        {},
+        {"If_Match": "*"},
+        {"If_None_Match": "*"},
+        {"If_Match": ", ".join(tags)},
+        *({name: tag} for name in ("If_Match", "If_None_Match") for tag in tags),
+    ]
+
+
+def filters(known) -> Iterator[str]:
+    """Filters by what is known, and by what is not."""
+    for path in ("id", "members.value", "members", "groups.value", "manager.value", "externalId"):
+        for value in (known["user"], known["group"], known["organization"]):
+            for operator in (Operator.EQ, Operator.NE):
+                yield f'{path} {operator.value} "{value}"'
+    for path in (
+        "userName",
+        "displayName",
+        "title",
+        "emails.value",
+        "externalId",
+        "name.formatted",
+    ):
+        yield from (f'{path} {operator} "{HERD}"' for operator in ("sw", "co", "ge"))
+    yield f'emails[value co "{HERD}"]'
+    yield f'not (userName eq "{HERD}")'
+    yield f'userName eq "{known["user_name"]}"'
+    yield f"{known['schema']}:stripe pr"
+    yield 'meta.created gt "2000-01-01T00:00:00Z"'
+
+
+def parameters(known) -> Iterator[str]:
+    for each in filters(known):
+        yield f"filter={quote(each)}&{EVERYTHING}"
+    for name in ("cursor", "users_page", "activities_page", "change_token", "audit_page"):
+        yield f"cursor={quote(known[name])}&count=1"
+    yield f"{EVERYTHING}&sortBy=userName"
+    yield f"attributes={quote(known['schema'])}"
+    yield f"organizationId={known['organization']}&organization_id={known['organization']}"
+
+
+def bodies(route: Route, known) -> Iterator[Any]:
+    """What a POST, PUT or PATCH can say of the neighbour; the same for all of their routes."""
+    if route.method not in ("POST", "PUT", "PATCH"):
+        yield None
+        return
+    yield from documents(known)
+    yield from ({"schemas": [PATCH_OP], "Operations": [each]} for each in patches(known))
+    yield {"Operations": [*operations(known)]}
+    yield {"cursor": known["cursor"], "count": 1}
+    if route.path.endswith(".search"):
+        yield from ({"filter": each, "count": 5} for each in filters(known))
+
+
+def documents(known) -> Iterator[dict[str, Any]]:
+    both = [{"value": known["user"]}, {"value": known["group"]}]
+    names = {"organizationId": known["organization"], "organization_id": known["organization"]}
+    someone = {"userName": f"{uuid4().hex}@a.test", "displayName": "a"}
+    yield {**someone, "manager": known["user"], **names}
+    yield {"displayName": "a", "members": both, "id": known["group"], **names}
+    yield {"userName": known["user"], "displayName": "a", "groups": both, "id": known["user"]}
+    yield {**someone, "externalId": known["user"], known["schema"]: {"stripe": "a"}}
+
+
+def patches(known) -> Iterator[dict[str, Any]]:
+    for value in (known["user"], known["group"]):
+        for op in ("add", "replace", "remove"):
+            yield {"op": op, "path": "members", "value": [{"value": value}]}
+        yield {"op": "remove", "path": f'members[value eq "{value}"]'}
+        yield {"op": "add", "path": "manager", "value": value}
+        yield {"op": "replace", "path": "id", "value": value}
+        yield {"op": "add", "path": "groups", "value": [{"value": value}]}
+    yield {"op": "replace", "value": {"organization_id": known["organization"], "active": False}}
+    yield {"op": "add", "path": f"{known['schema']}:stripe", "value": "a"}
+
+
+def operations(known) -> Iterator[dict[str, Any]]:
+    """The operations of a bulk request: every change of every resource, each by its id."""
+    for endpoint, id_ in (("Users", known["user"]), ("Groups", known["group"])):
+        path = f"/{endpoint}/{id_}"
+        for number, document in enumerate(documents(known)):
+            yield {"method": "PUT", "path": path, "data": document}
+            bulk_id = f"{endpoint}{number}"
+            yield {"method": "POST", "path": f"/{endpoint}", "bulkId": bulk_id, "data": document}
+            yield {"method": "PUT", "path": f"/Groups/bulkId:{bulk_id}", "data": document}
+        for patch in patches(known):
+            yield {"method": "PATCH", "path": path, "data": {"Operations": [patch]}}
+        yield {"method": "DELETE", "path": path, "version": f'W/"{known["user_etag"]}"'}
+        yield {"method": "DELETE", "path": path}
+
+
+@pytest.fixture
+async def theirs(operate: Services, tenant: Stack, scim: Client) -> Neighbour:
+    return await settle(operate, tenant, scim)
+
+
+@pytest.fixture
+async def attacker(operate: Services, scim: Client) -> Client:
+    """A customer like any other, with a key of their own."""
+    key = await operate.key(await operate.organization("Attacker"))
+    return Client(scim._session, scim.url, key.token)
+
+
+async def own_things(client: Client) -> list[str]:
+    """A user and a group to attack from."""
+    user = await client("POST", "/Users", {"userName": f"{uuid4().hex}@a.test"})
+    group = await client("POST", "/Groups", {"displayName": "own"})
+    return [user.document["id"], group.document["id"]]
+
+
+async def shown(client: Client, all_of: Iterable[Sending], mark: str) -> list[tuple[Sending, int]]:
+    """Those requests whose answers have the mark in a header or in the body."""
+    found: list[tuple[Sending, int]] = []
+    turn = asyncio.Semaphore(AT_ONCE)
+
+    async def send(sending: Sending) -> None:
+        async with turn:
+            reply = await sending.by(client)
+        assert reply.status < 500 or sending.path.startswith("/Me"), (sending, reply.document)
+        if mark in str(reply.document) or mark in str(reply.headers):
+            found.append((sending, reply.status))
+
+    async with asyncio.TaskGroup() as tasks:
+        for each in all_of:
+            tasks.create_task(send(each))
+    return found
+
+
+@pytest.mark.timeout(300)
+async def test_no_request_of_any_route_reaches_another_organization(
+    tenant: Stack, theirs: Neighbour, attacker: Client, scim: Client
+):
+    before = await rows(tenant, theirs.organization_id)
+    assert sum(map(len, before.values())) > 30
+
+    for route in ROUTES:
+        own = await own_things(attacker)
+        assert await shown(attacker, sendings(route, theirs, own), theirs.mark) == []
+        assert await shown(attacker, looking_back(own), theirs.mark) == []
+    assert await rows(tenant, theirs.organization_id) == before
+
+    # The same requests, sent by whom it belongs to, show it: what is above can fail.
+    owner = Client(scim._session, scim.url, theirs.key.token)
+    reads = [each for each in ROUTES if each.method == "GET" or each.path.endswith(".search")]
+    found = {
+        route.path
+        for route in reads
+        if await shown(owner, sendings(route, theirs, []), theirs.mark)
+    }
+    without = {"/Me", "/ServiceProviderConfig", "/ResourceTypes", "/ResourceTypes/{id}"}
+    assert found == {route.path for route in reads} - without

@@ -1,0 +1,380 @@
+"""No RPC that is asked for one organization shows or changes anything of another.
+
+What is sent is made from the descriptors: for each method of each service a request of the
+attacker's organization, in which one field after the other, and all at once, name the neighbour.
+"""
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import grpc
+import pytest
+from cloudacademy.batch.v1 import batch_pb2, batch_pb2_grpc
+from cloudacademy.keys.v1 import audit_pb2, keys_pb2, sso_pb2
+from cloudacademy.users.v1 import (
+    activity_pb2,
+    changes_pb2,
+    filter_pb2,
+    groups_pb2,
+    schemas_pb2,
+    sessions_pb2,
+    users_pb2,
+)
+from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
+from google.protobuf.message_factory import GetMessageClass
+
+from tests.support.neighbours import HERD, Neighbour, rows, settle
+from tests.support.office import Office, open_office
+from tests.support.operators import Operator
+from tests.support.scim import Client
+from tests.support.stack import Stack
+
+USERSVC = (users_pb2, groups_pb2, schemas_pb2, changes_pb2, activity_pb2, sessions_pb2, batch_pb2)
+KEYSVC = (keys_pb2, sso_pb2, audit_pb2)
+METHODS = [
+    method
+    for module in (*USERSVC, *KEYSVC)
+    for service in module.DESCRIPTOR.services_by_name.values()
+    for method in service.methods
+]
+SECONDS = 0.4
+"""How long a stream is listened to."""
+
+ACROSS = {
+    "ChangeService.WatchAllChanges": "of all organizations, for callers who are admitted to that",
+    "ChangeService.ReadFullSnapshot": "of all organizations, for callers who are admitted to that",
+    "ActivityService.RecordRefusals": "the gateway's, of organizations that it has authenticated",
+    "SessionService.SignInWithLink": "the secret says whose it is: see below",
+    "SessionService.GetSession": "the secret says whose it is: see below",
+    "SessionService.EndSession": "the secret says whose it is: see below",
+    "OrganizationService.CreateOrganization": "makes one",
+    "OrganizationService.ListOrganizations": "the operator's",
+    "KeyService.Authenticate": "the key says whose it is: test_keysvc_authenticate.py",
+    "KeyService.WatchKeys": "tells gateways ids alone",
+    "SsoService.FindSsoConnection": "finds out whose somebody's address is, before they sign in",
+    "BatchService.Execute": "carries the others: each of them is sent by it, too",
+    "BatchService.Converse": "carries the others: each of them is sent by it, too",
+}
+"""Methods that are not asked for one organization, and why that is right."""
+
+# What of the neighbour can be in a field, by its name; the rest are values that name nothing.
+NAMING = {
+    "organization_id": ["organization"],
+    "user_id": ["user", "group"],
+    "user_ids": ["user", "group"],
+    "group_id": ["group", "user"],
+    "member_ids": ["user", "group"],
+    "add_member_ids": ["user", "group"],
+    "remove_member_ids": ["user", "group"],
+    "resource_id": ["user", "group"],
+    "id": ["user", "group", "activity", "organization"],
+    "value": ["user", "group"],
+    "external_id": ["user"],
+    "user_name": ["user_name"],
+    "text": ["user_name", "user"],
+    "urn": ["schema"],
+    "key_id": ["key"],
+    "newest_key_id": ["key"],
+    "request_id": ["request"],
+    "report_id": ["request"],
+    "etag": ["user_etag", "group_etag", "sso_etag"],
+    "page_token": ["users_page", "activities_page", "audit_page", "cursor"],
+    "token": ["change_token"],
+    "email": ["user_name"],
+    "object_identifier": ["user"],
+}
+PLAIN = {
+    *("address", "assertion_id", "canonical_values", "certificates", "cost_center"),
+    *("country", "created_by", "department", "description", "display"),
+    *("display_name", "division", "domains", "employee_number", "family_name"),
+    *("field", "formatted", "given_name", "honorific_prefix", "honorific_suffix"),
+    *("idp_entity_id", "locale", "locality", "middle_name", "name"),
+    *("nick_name", "order_by", "organization", "postal_code", "preferred_language"),
+    *("present", "profile_url", "region", "revoked_by", "sso_url"),
+    *("street_address", "timezone", "title", "type", "user_type"),
+}
+MASKS = {"UpdateUserRequest": ["title"], "UpdateGroupRequest": ["display_name"]}
+# Methods whose answers hold numbers, times and ids of keys alone.
+WITHOUT_TEXT = {
+    "ActivityService.CountActivities",
+    "ActivityService.ListCycles",
+    "IntegrationService.GetIntegration",
+    "ChangeService.WatchChanges",
+}
+WRITES = ("Create", "Update")
+READS = ("Get", "List", "BatchGet", "Lookup", "Read", "Watch", "Count")
+
+Path = tuple[str, ...]
+
+
+def name(method: MethodDescriptor) -> str:
+    return f"{method.containing_service.name}.{method.name}"
+
+
+@dataclass(frozen=True)
+class Own:
+    """What the sender has, to name in the fields that do not name the neighbour."""
+
+    organization_id: str
+    user: str
+    group: str
+
+    def value(self, message: str, field: str) -> str:
+        """What a field holds while another one is tried."""
+        if field in ("id", "user_id", "group_id"):
+            kind = "group" if "Group" in message or field == "group_id" else "user"
+            return self.group if kind == "group" else self.user
+        if (message, field) in (("User", "user_name"), ("Group", "display_name")):
+            return uuid4().hex
+        return ""
+
+
+def texts(descriptor: Descriptor, seen: frozenset[str] = frozenset()) -> Iterator[Path]:
+    """The paths of all text fields in a message; filters have a list of their own."""
+    for field in descriptor.fields:
+        inner = field.message_type
+        if field.type == FieldDescriptor.TYPE_STRING:
+            yield (field.name,)
+        elif inner is None or inner.full_name in seen or inner.GetOptions().map_entry:
+            continue
+        elif inner.full_name.startswith("cloudacademy.") and inner.name != "Filter":
+            yield from ((field.name, *rest) for rest in texts(inner, seen | {inner.full_name}))
+
+
+def put(message: Any, path: Path, value: str) -> None:
+    """Set a text, making what is around it."""
+    *outer, last = path
+    for step in outer:
+        field = message.DESCRIPTOR.fields_by_name[step]
+        holder = getattr(message, step)
+        message = holder.add() if field.is_repeated else holder
+        message.SetInParent()
+    if message.DESCRIPTOR.fields_by_name[last].is_repeated:
+        getattr(message, last).append(value)
+    else:
+        setattr(message, last, value)
+
+
+def filters(known) -> Iterator[filter_pb2.Filter]:
+    for field in ("id", "groups.value", "members.value", "external_id", "enterprise.manager.value"):
+        for value in (known["user"], known["group"]):
+            compared = filter_pb2.Comparison(field=field, operator="OPERATOR_EQUAL", text=value)
+            yield filter_pb2.Filter(comparison=compared)
+            yield filter_pb2.Filter(negation=filter_pb2.Filter(comparison=compared))
+    for field in ("user_name", "display_name", "title", "emails.value"):
+        compared = filter_pb2.Comparison(field=field, operator="OPERATOR_CONTAINS", text=HERD)
+        yield filter_pb2.Filter(comparison=compared)
+
+
+def requests(method: MethodDescriptor, known, own: Own) -> Iterator[Any]:
+    """What a method is sent: each field with what is the neighbour's, then all of them."""
+    descriptor = method.input_type
+    paths = [path for path in texts(descriptor) if path != ("organization_id",)]
+
+    def request(hostile: dict[Path, str]) -> Any:
+        made = GetMessageClass(descriptor)(organization_id=own.organization_id)
+        if descriptor.name in MASKS:
+            made.update_mask.paths[:] = MASKS[descriptor.name]
+        for path in paths:
+            owner = path[-2] if len(path) > 1 else descriptor.name
+            value = hostile.get(path) or own.value(owner.title(), path[-1])
+            if value:
+                put(made, path, value)
+        if descriptor.name == "CreateGroupRequest":
+            made.keep_unknown_members = True
+        elif descriptor.name == "UpdateGroupRequest":
+            made.members.keep_unknown = True
+        return made
+
+    yield request({})
+    for path in paths:
+        for each in NAMING.get(path[-1], ()):
+            yield request({path: known[each]})
+    for turn in range(3):
+        everything = {
+            path: known[names[turn % len(names)]]
+            for path in paths
+            if (names := NAMING.get(path[-1]))
+        }
+        yield request(everything)
+    if "filter" in descriptor.fields_by_name:
+        for each in filters(known):
+            made = request({})
+            made.filter.CopyFrom(each)
+            yield made
+
+
+def looking_back(own: Own) -> tuple[MethodDescriptor, Any]:
+    """What the sender's own group has become: its members, with their names."""
+    request = groups_pb2.ListMembersRequest(
+        organization_id=own.organization_id, group_id=own.group, page_size=100
+    )
+    (method,) = [each for each in METHODS if each.name == "ListMembers"]
+    return method, request
+
+
+class Caller:
+    """Calls both services by the descriptors of their methods."""
+
+    def __init__(self, users: grpc.aio.Channel, keys: grpc.aio.Channel) -> None:
+        self._users = users
+        self._keys = keys
+
+    async def answers(self, method: MethodDescriptor, request: Any) -> list[str]:
+        """What a call is answered, in words, refusals included."""
+        users = method.containing_service.file.package.startswith("cloudacademy.users")
+        channel = self._users if users else self._keys
+        path = f"/{method.containing_service.full_name}/{method.name}"
+        decode = GetMessageClass(method.output_type).FromString
+        encode = type(request).SerializeToString
+        try:
+            if method.server_streaming:
+                stream = channel.unary_stream(path, encode, decode)(request)
+                return [str(each) for each in await _heard(stream)]
+            found = [str(await channel.unary_unary(path, encode, decode)(request, timeout=20))]
+            return [*found, *await self._carried(path, request, decode)] if users else found
+        except grpc.aio.AioRpcError as error:
+            if error.code() in (grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL):
+                raise
+            return [f"{error.details()} {error.trailing_metadata()}"]
+
+    async def _carried(self, path: str, request: Any, decode: Any) -> list[str]:
+        """The same call inside others, as the gateway sends most of its own."""
+        call = batch_pb2.Call(
+            method=path, request=request.SerializeToString(), metadata={}, timeout_ms=20_000
+        )
+        stub = batch_pb2_grpc.BatchServiceStub(self._users)
+        executed = await stub.Execute(batch_pb2.ExecuteRequest(calls=[call]), timeout=20)
+        conversation = stub.Converse(timeout=20)
+        await conversation.write(batch_pb2.ConverseRequest(calls=[call]))
+        await conversation.done_writing()
+        told = [outcome async for response in conversation for outcome in response.outcomes]
+        assert len(told) == 1
+        return [
+            f"{decode(each.response)} {each.message} {each.status_details!r}"
+            for each in (*executed.outcomes, *told)
+        ]
+
+
+async def _heard(stream: Any) -> list[Any]:
+    heard: list[Any] = []
+    try:
+        async with asyncio.timeout(SECONDS):
+            async for message in stream:
+                heard.append(message)
+    except TimeoutError:
+        stream.cancel()
+    return heard
+
+
+@asynccontextmanager
+async def caller(stack: Stack):
+    async with (
+        grpc.aio.insecure_channel(f"127.0.0.1:{stack.service_port('usersvc')}") as users,
+        grpc.aio.insecure_channel(f"127.0.0.1:{stack.service_port('keysvc')}") as keys,
+    ):
+        yield Caller(users, keys)
+
+
+async def own_things(office: Office, services: Caller) -> Own:
+    """An organization with a user and a group."""
+    user = await office.person()
+    made = groups_pb2.CreateGroupRequest(
+        organization_id=office.organization_id,
+        group=groups_pb2.Group(display_name="own"),
+        member_ids=[user.id],
+    )
+    channel = services._users
+    group = await channel.unary_unary(
+        "/cloudacademy.users.v1.GroupService/CreateGroup",
+        groups_pb2.CreateGroupRequest.SerializeToString,
+        groups_pb2.CreateGroupResponse.FromString,
+    )(made)
+    return Own(office.organization_id, user.id, group.group.id)
+
+
+async def shown(
+    services: Caller, method: MethodDescriptor, all_of: Iterable[Any], theirs: Neighbour
+) -> list[Any]:
+    """Those requests whose answers have the mark, or whose they are without having been told."""
+    found = []
+    for request in all_of:
+        told = str(request)
+        unheard = [theirs.mark, *(each for each in theirs.ids if each not in told)]
+        answers = await services.answers(method, request)
+        if any(each in answer for each in unheard for answer in answers):
+            found.append(request)
+    return found
+
+
+@pytest.fixture
+async def theirs(operate: Operator, tenant: Stack, scim: Client) -> Neighbour:
+    return await settle(operate, tenant, scim)
+
+
+def test_every_method_is_asked_for_one_organization_or_has_a_reason_not_to_be():
+    found = {name(each) for each in METHODS if not _is_of_one(each)}
+    assert found == ACROSS.keys()
+
+
+def test_of_every_field_it_is_known_whether_it_can_name_anything():
+    fields = {path[-1] for each in METHODS if _is_of_one(each) for path in texts(each.input_type)}
+    assert fields - {*NAMING, *PLAIN} == set()
+
+
+def _is_of_one(method: MethodDescriptor) -> bool:
+    field = method.input_type.fields_by_name.get("organization_id")
+    return field is not None and field.containing_oneof is None
+
+
+@pytest.mark.timeout(300)
+async def test_no_rpc_reaches_another_organization(
+    tenant: Stack, operate: Operator, theirs: Neighbour
+):
+    methods = [each for each in METHODS if _is_of_one(each)]
+    before = await rows(tenant, theirs.organization_id)
+    async with caller(tenant) as services:
+        for method in methods:
+            office = await open_office(operate, tenant, "Attacker")
+            own = await own_things(office, services)
+            for request in requests(method, theirs.known, own):
+                assert await shown(services, method, [request], theirs) == []
+                if method.name.startswith(WRITES):
+                    members = await services.answers(*looking_back(own))
+                    assert theirs.mark not in str(members), request
+        assert await rows(tenant, theirs.organization_id) == before
+
+        # The same requests, for whom it belongs to, show it: what is above can fail.
+        known = theirs.known
+        owner = Own(theirs.organization_id, known["user"], known["group"])
+        reads = [each for each in methods if each.name.startswith(READS)]
+        found = {
+            name(each)
+            for each in reads
+            if await shown(services, each, requests(each, known, owner), theirs)
+        }
+    assert found == {name(each) for each in reads} - WITHOUT_TEXT
+
+
+async def test_a_secret_of_another_organization_opens_nothing_under_ones_own_name(
+    tenant: Stack, operate: Operator, theirs: Neighbour
+):
+    office = await open_office(operate, tenant, "Attacker")
+    link = await office.link()
+    mixed = f"{link.partition('.')[0]}.{theirs.known['link'].partition('.')[2]}"
+    before = await rows(tenant, theirs.organization_id)
+
+    for token in (mixed, f"{uuid4()}.{link.partition('.')[2]}"):
+        for call, request in (
+            (operate.sessions.SignInWithLink, sessions_pb2.SignInWithLinkRequest(token=token)),
+            (operate.sessions.GetSession, sessions_pb2.GetSessionRequest(session_token=token)),
+        ):
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await call(request)
+            assert theirs.mark not in str(refused.value)
+        await operate.sessions.EndSession(sessions_pb2.EndSessionRequest(session_token=token))
+    assert await rows(tenant, theirs.organization_id) == before

@@ -1,0 +1,112 @@
+"""Signing in through an identity provider that is not ours, then being disabled by SCIM."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import pytest
+
+from tests.end_to_end.scim.test_users import person as scim_person
+from tests.support.browser import Browser, Page
+from tests.support.chromium import accessible, chromium
+from tests.support.operators import Operator
+from tests.support.saml.idp import ann
+from tests.support.saml.simplesamlphp import ENTITY_ID, PASSWORD, SimpleSamlPhp, running
+from tests.support.scim import Client
+from tests.support.single_sign_on import ACS_PATH, Company, refusal, who
+from tests.support.stack import Stack
+
+OBJECT_IDENTIFIER = "0b1e5f3c-6f2f-4a52-8a51-9e3a0c5d7f10"
+
+
+@dataclass(frozen=True, slots=True)
+class Meeting:
+    """A company with that identity provider, and Ann, whom SCIM provisioned."""
+
+    company: Company
+    provider: SimpleSamlPhp
+    scim: Client
+    ann_id: str
+    email: str
+
+    async def disable(self) -> None:
+        """What Entra sends when Ann is unassigned."""
+        change = {"op": "Replace", "path": "active", "value": "False"}
+        document = {
+            "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+            "Operations": [change],
+        }
+        reply = await self.scim("PATCH", f"/Users/{self.ann_id}", document)
+        assert reply.document["active"] is False
+
+
+@pytest.fixture
+async def meeting(
+    tmp_path: Path, tenant: Stack, operate: Operator, company: Company, scim: Client
+) -> AsyncIterator[Meeting]:
+    email = f"ann@{company.domain}"
+    people = {"ann": ann(object_identifier=[OBJECT_IDENTIFIER], email=[email])}
+    certificate = tenant.places.saml_certificate.read_text()
+    with running(tmp_path, tenant.base_url + ACS_PATH, certificate, people) as provider:
+        await company.activate(
+            sso_url=provider.sso_url,
+            idp_entity_id=ENTITY_ID,
+            certificates=[provider.pair.certificate],
+        )
+        key = await operate.key(company.organization_id)
+        client = Client(scim._session, tenant.url, key.token)
+        created = await client(
+            "POST", "/Users", scim_person(userName=email, externalId=OBJECT_IDENTIFIER)
+        )
+        yield Meeting(company, provider, client, created.document["id"], email)
+
+
+async def sign_in(ours: Browser, meeting: Meeting) -> Page:
+    """Ann signs in, as a browser without scripts has her do it."""
+    page = await ours.get("/login/enterprise/")
+    action, fields = page.form()
+    page = await ours.post(action, fields | {"email": meeting.email})
+    while page.status in (302, 303):
+        page = await ours.get(page.location)
+    action, fields = page.form()
+    if "SAMLResponse" not in fields:  # it does not know this browser yet
+        page = await ours.post(page.url, fields | {"username": "ann", "password": PASSWORD})
+        action, fields = page.form()
+    fields = {name: fields[name] for name in ("SAMLResponse", "RelayState")}
+    return await ours.post(action, fields, Origin=meeting.provider.url.rstrip("/"))
+
+
+async def test_who_signed_in_is_out_once_scim_disables_them(
+    ours: Browser, meeting: Meeting, operate: Operator
+):
+    page = await sign_in(ours, meeting)
+    assert (page.status, "You are signed in" in page.text) == (200, True)
+    assert (await who(operate, ours)).user_id == meeting.ann_id
+
+    await meeting.disable()
+    with pytest.raises(grpc.aio.AioRpcError) as ended:
+        await who(operate, ours)
+    assert ended.value.code() == grpc.StatusCode.UNAUTHENTICATED
+    assert refusal(await sign_in(ours, meeting)) == (403, "inactive")
+
+
+async def test_a_real_browser_signs_in_across_sites(tenant: Stack, meeting: Meeting):
+    async with chromium() as real:
+        page = await real.new_page()
+        await page.goto(f"{tenant.base_url}{ACS_PATH}")
+        await accessible(page)
+        await page.get_by_role("link", name="Sign in").click()
+        await accessible(page)
+        await page.get_by_label("Work e-mail address").fill(meeting.email)
+        await page.get_by_role("button", name="Continue").click()
+        await page.locator("input[name=username]").fill("ann")
+        await page.locator("input[name=password]").fill(PASSWORD)
+        await page.locator("input[name=password]").press("Enter")
+        await page.get_by_role("heading", name="You are signed in").wait_for()
+        assert page.url == tenant.base_url + ACS_PATH
+        await accessible(page)
+        cookies = {cookie["name"]: cookie for cookie in await page.context.cookies()}
+    assert {name: cookies[name]["sameSite"] for name in cookies if name.endswith("-us")} == {
+        "session-us": "Lax"
+    }

@@ -1,0 +1,148 @@
+"""Services and their callers know each other by certificates."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import grpc
+import pytest
+import structlog
+
+from chassis.config.settings import Address, ServerSettings
+from chassis.rpc.certificates import CertificateFiles, Certificates
+from chassis.rpc.channel import connect
+from chassis.rpc.status import from_rpc_error
+from tests.support.chassis.authorities import DAY, Authority
+from tests.support.chassis.echoes import COUNT, ECHO, HOLD, Running, echo_server, until
+
+LOG = structlog.wrap_logger(structlog.ReturnLogger())
+DEADLINE = 5.0
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    return Authority()
+
+
+@pytest.fixture
+def server_files(authority: Authority, tmp_path: Path) -> CertificateFiles:
+    return authority.issue(tmp_path / "server", "usersvc")
+
+
+@pytest.fixture
+async def server(server_files: CertificateFiles) -> AsyncIterator[Running]:
+    async with echo_server(ServerSettings(Address("127.0.0.1", 0), server_files)) as running:
+        yield running
+
+
+def caller(server: Running, files: CertificateFiles) -> grpc.aio.Channel:
+    return connect(server.target, {}, Certificates(files, LOG))
+
+
+async def echo(channel: grpc.aio.Channel) -> bytes:
+    answer: bytes = await channel.unary_unary(ECHO)(b"hello", timeout=DEADLINE)
+    return answer
+
+
+async def test_a_caller_with_a_certificate_is_known_by_its_name(
+    authority: Authority, server: Running, tmp_path: Path
+):
+    async with caller(server, authority.issue(tmp_path / "c", "search")) as channel:
+        assert await echo(channel) == b"hello"
+
+    call = server.logged("call")[0]
+    assert (call["caller"], call["outcome"]) == ("search", "OK")
+
+
+async def test_a_caller_may_be_named_by_a_uri(
+    authority: Authority, server: Running, tmp_path: Path
+):
+    files = authority.issue(tmp_path / "c", "gateway", uri="spiffe://test/gateway")
+    async with caller(server, files) as channel:
+        assert await echo(channel) == b"hello"
+        held = asyncio.ensure_future(channel.unary_unary(HOLD)(b"held", timeout=DEADLINE))
+        await until(lambda: server.service.held == 1)
+        server.service.let_go.set()
+        assert await held == b"held"
+
+
+@pytest.mark.parametrize("name", ["search", "unheard-of"])
+async def test_a_caller_that_a_method_does_not_list_is_refused_by_name(
+    authority: Authority, server: Running, tmp_path: Path, name: str
+):
+    async with caller(server, authority.issue(tmp_path / "c", name)) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as unary:
+            await channel.unary_unary(HOLD)(b"", timeout=DEADLINE)
+        with pytest.raises(grpc.aio.AioRpcError) as stream:
+            await anext(aiter(channel.unary_stream(COUNT)(b"", timeout=DEADLINE)))
+
+    refusals = [from_rpc_error(caught.value) for caught in (unary, stream)]
+    assert [(refusal.code, refusal.reason, refusal.metadata) for refusal in refusals] == [
+        (
+            grpc.StatusCode.PERMISSION_DENIED,
+            "CALLER_NOT_ADMITTED",
+            {"caller": name, "method": method},
+        )
+        for method in (HOLD, COUNT)
+    ]
+
+
+async def test_a_caller_without_a_certificate_is_not_connected(
+    server: Running, server_files: CertificateFiles
+):
+    believing = grpc.ssl_channel_credentials(server_files.authority.read_bytes())
+    async with grpc.aio.secure_channel(server.target, believing) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await echo(channel)
+    async with grpc.aio.insecure_channel(server.target) as plain:
+        with pytest.raises(grpc.aio.AioRpcError) as without_tls:
+            await echo(plain)
+
+    assert {caught.value.code(), without_tls.value.code()} == {grpc.StatusCode.UNAVAILABLE}
+    assert server.service.answered == 0
+
+
+async def test_a_caller_of_another_authority_is_not_connected(
+    authority: Authority, server: Running, tmp_path: Path
+):
+    files = Authority("elsewhere").issue(tmp_path / "c", "gateway", believes=authority)
+    async with caller(server, files) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await echo(channel)
+
+    assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
+    assert server.service.answered == 0
+
+
+async def test_a_caller_with_an_expired_certificate_is_not_connected(
+    authority: Authority, server: Running, tmp_path: Path
+):
+    files = authority.issue(tmp_path / "c", "gateway", life=-timedelta(seconds=1))
+    async with caller(server, files) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await echo(channel)
+
+    assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
+    assert server.service.answered == 0
+
+
+@pytest.mark.parametrize(
+    ("issuer", "life"),
+    [("elsewhere", DAY), ("", -timedelta(seconds=1))],
+)
+async def test_a_server_with_a_certificate_that_proves_nothing_is_told_nothing(
+    authority: Authority, tmp_path: Path, issuer: str, life: timedelta
+):
+    signer = Authority(issuer) if issuer else authority
+    files = signer.issue(tmp_path / "server", "usersvc", life=life, believes=authority)
+    ours = authority.issue(tmp_path / "c", "gateway")
+    async with (
+        echo_server(ServerSettings(Address("127.0.0.1", 0), files)) as server,
+        caller(server, ours) as channel,
+    ):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await echo(channel)
+
+    assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
+    assert server.service.answered == 0

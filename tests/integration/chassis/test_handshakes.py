@@ -1,0 +1,36 @@
+"""Clients that begin TLS and go away, before a process of its own."""
+
+import asyncio
+import socket
+from pathlib import Path
+
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from tests.support.usersvc.serving import served
+
+NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
+CLIENTS = 1_000
+ROUNDS = 3
+CLIENT_HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc"
+"""The first bytes of a TLS handshake (RFC 8446 section 5.1); the rest never comes."""
+
+
+def begin_and_leave(port: int) -> None:
+    """Begin many handshakes at once, and leave them."""
+    clients = []
+    for _ in range(CLIENTS):
+        client = socket.create_connection(("127.0.0.1", port), timeout=10)
+        client.send(CLIENT_HELLO)
+        clients.append(client)
+    for client in clients:
+        client.close()
+
+
+async def test_handshakes_that_are_left_do_not_end_the_process(tmp_path: Path):
+    with served(NOWHERE, tmp_path) as usersvc:
+        port = int(usersvc.target.rpartition(":")[2])
+        async with usersvc.channel("gateway") as channel:
+            check = health_pb2_grpc.HealthStub(channel).Check
+            for _ in range(ROUNDS):
+                await asyncio.to_thread(begin_and_leave, port)
+                await check(health_pb2.HealthCheckRequest(), timeout=20, wait_for_ready=True)

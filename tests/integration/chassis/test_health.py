@@ -1,0 +1,94 @@
+"""A server says how it is, and takes no more than it can carry."""
+
+import asyncio
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_status import rpc_status
+
+from chassis.config.settings import ServerSettings
+from chassis.rpc.channel import connect
+from chassis.rpc.status import from_rpc_error
+from gateway.backend.errors import translate
+from tests.support.chassis.echoes import COUNT, ECHO, HOLD, OPEN, SERVICE, echo_server, until
+
+Status = health_pb2.HealthCheckResponse
+
+
+async def statuses(channel: grpc.aio.Channel) -> set[str]:
+    stub = health_pb2_grpc.HealthStub(channel)
+    answers = [
+        await stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=5)
+        for name in ("", SERVICE)
+    ]
+    return {Status.ServingStatus.Name(answer.status) for answer in answers}
+
+
+async def says(channel: grpc.aio.Channel, status: str) -> None:
+    async with asyncio.timeout(20):
+        while await statuses(channel) != {status}:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("trouble", ["no", "a fault", "silence"])
+async def test_health_follows_what_is_behind_the_server(trouble: str):
+    async with echo_server() as server, connect(server.target, {}) as channel:
+        await says(channel, "SERVING")
+        server.trouble = trouble
+        await says(channel, "NOT_SERVING")
+        server.trouble = ""
+        await says(channel, "SERVING")
+
+
+async def test_a_server_that_is_told_to_stop_says_so_to_those_who_watch():
+    async with echo_server() as server, connect(server.target, {}) as channel:
+        await says(channel, "SERVING")
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        first = await anext(aiter(watch))
+        server.stop.set()
+        second = await anext(aiter(watch))
+        watch.cancel()
+    assert (first.status, second.status) == (Status.SERVING, Status.NOT_SERVING)
+
+
+async def test_more_calls_than_a_server_takes_are_refused_and_the_edge_says_when_to_come_again():
+    settings = ServerSettings(OPEN.listen, max_calls=2)
+    async with echo_server(settings) as server, connect(server.target, {}) as channel:
+        held = [asyncio.ensure_future(channel.unary_unary(HOLD)(b"x")) for _ in range(2)]
+        await until(lambda: server.service.held == 2)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await channel.unary_unary(ECHO)(b"", timeout=5)
+        # Streams have places of their own.
+        assert await anext(aiter(channel.unary_stream(COUNT)(b"", timeout=5))) is not None
+        await says(channel, "SERVING")
+        server.service.let_go.set()
+        assert await asyncio.gather(*held) == [b"x", b"x"]
+        assert await channel.unary_unary(ECHO)(b"y", timeout=5) == b"y"
+
+    answer = translate(caught.value, {})
+    refusal = from_rpc_error(caught.value)
+    assert (refusal.code.name, refusal.reason) == ("RESOURCE_EXHAUSTED", "OVERLOADED")
+    details = rpc_status.from_call(caught.value).details
+    assert error_details_pb2.RetryInfo.DESCRIPTOR.full_name in details[1].type_url
+    assert server.logged("call")[0]["outcome"] == "OVERLOADED"
+    assert (answer.status, dict(answer.headers)) == (503, {"Retry-After": "2"})
+
+
+@pytest.mark.parametrize("on", [True, False])
+async def test_reflection_can_be_switched_off(on: bool):
+    settings = ServerSettings(OPEN.listen, reflection=on)
+    async with echo_server(settings) as server, connect(server.target, {}) as channel:
+        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+        request = reflection_pb2.ServerReflectionRequest(list_services="")
+        call = stub.ServerReflectionInfo(iter([request]), timeout=5)
+        answer = await call.read() if on else None
+        code = None if on else await call.code()
+        call.cancel()
+    if on:
+        names = {service.name for service in answer.list_services_response.service}
+        assert SERVICE in names
+    else:
+        assert code == grpc.StatusCode.UNIMPLEMENTED

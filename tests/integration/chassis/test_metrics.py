@@ -1,0 +1,113 @@
+"""What a scrape of the admin port reads."""
+
+import asyncio
+import socket
+from dataclasses import replace
+
+import aiohttp
+import grpc
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from chassis.config.settings import Address
+from chassis.process import StartError
+from chassis.rpc.channel import connect
+from tests.support.chassis.echoes import ECHO, HOLD, OPEN, Running, echo_server, until
+
+WATCHED = replace(OPEN, admin=Address("127.0.0.1", 0))
+
+
+async def ask(server: Running, path: str) -> tuple[int, str]:
+    address = server.logged("admin")[0]["listens"]
+    async with aiohttp.ClientSession() as session, session.get(f"http://{address}{path}") as answer:
+        return answer.status, await answer.text()
+
+
+async def scrape(server: Running) -> dict[tuple[str, ...], float]:
+    """Samples by name and the values of their labels, in the order of the labels' names."""
+    _, text = await ask(server, "/metrics")
+    return {
+        (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+async def test_calls_are_counted_by_method_and_outcome_and_timed():
+    async with echo_server(WATCHED) as server, connect(server.target, {}) as channel:
+        for _ in range(3):
+            await channel.unary_unary(ECHO)(b"", timeout=5)
+        with pytest.raises(grpc.aio.AioRpcError):
+            await channel.unary_unary(HOLD)(b"", timeout=0.1)
+        await until(lambda: server.service.cancelled == 1)
+        held = asyncio.ensure_future(channel.unary_unary(HOLD)(b""))
+        await until(lambda: server.service.held == 1)
+        samples = await scrape(server)
+        server.service.let_go.set()
+        await held
+
+    assert samples["grpc_server_calls_ended_total", ECHO, "OK"] == 3
+    assert samples["grpc_server_calls_ended_total", HOLD, "CANCELLED"] == 1
+    assert samples["grpc_server_calls_seconds_count", ECHO] == 3
+    assert samples["grpc_server_calls_seconds_bucket", "0.05", HOLD] == 0
+    assert samples["grpc_server_calls_running",] == 1
+    assert samples["process_resident_memory_bytes",] > 0
+
+
+async def test_running_tasks_and_ended_tasks_that_are_kept_are_counted_apart():
+    async def fail() -> None:
+        raise ValueError
+
+    async with echo_server(WATCHED) as server:
+        before = await scrape(server)
+        running = [asyncio.create_task(asyncio.Event().wait()) for _ in range(5)]
+        kept = [asyncio.create_task(fail()) for _ in range(7)]
+        await asyncio.wait(kept)
+        during = await scrape(server)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, *kept, return_exceptions=True)
+        del running, kept, task
+        after = await scrape(server)
+
+    more, less = _growth(before, during), _growth(before, after)
+    assert more["asyncio_tasks"] >= 5
+    assert more["asyncio_tasks_retained"] >= 7
+    assert less["asyncio_tasks"] < 5
+    assert less["asyncio_tasks_retained"] < 7
+
+
+def _growth(
+    before: dict[tuple[str, ...], float], after: dict[tuple[str, ...], float]
+) -> dict[str, float]:
+    names = ("asyncio_tasks", "asyncio_tasks_retained")
+    return {name: after[name,] - before[name,] for name in names}
+
+
+async def test_the_probes_tell_a_process_that_lives_from_one_that_can_answer():
+    async with echo_server(WATCHED) as server:
+        await until(lambda: bool(server.logged("health")))
+        well = [await ask(server, path) for path in ("/healthz", "/readyz")]
+        server.trouble = "no"
+        await until(lambda: server.logged("health")[-1]["ready"] is False)
+        ill = [await ask(server, path) for path in ("/healthz", "/readyz")]
+        nothing, _ = await ask(server, "/")
+
+    assert well == [(200, "yes\n"), (200, "yes\n")]
+    assert ill == [(200, "yes\n"), (503, "no\n")]
+    assert nothing == 404
+
+
+async def test_an_admin_port_that_is_taken_keeps_the_process_from_starting():
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = Address(*other.getsockname())
+        with pytest.raises(StartError, match="cannot listen on"):
+            async with echo_server(replace(OPEN, admin=taken)):
+                pytest.fail("it started")
+
+
+async def test_nothing_is_open_when_no_admin_port_is_set():
+    async with echo_server() as server:
+        assert server.logged("admin") == []

@@ -1,0 +1,123 @@
+"""Replicas come and go; their callers notice only that they are there."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import structlog
+
+from chassis.config.settings import Address, ServerSettings
+from chassis.rpc.certificates import Certificates
+from chassis.rpc.channel import connect
+from tests.support.chassis.authorities import Authority
+from tests.support.chassis.callers import Caller, calling_on
+from tests.support.chassis.echoes import HOLD, OPEN, Running, echo_server, until
+from tests.support.chassis.names import name_server
+
+LOG = structlog.wrap_logger(structlog.ReturnLogger())
+
+
+@asynccontextmanager
+async def replica(host: str, port: int = 0, **more: int) -> AsyncIterator[Running]:
+    async with echo_server(replace(OPEN, listen=Address(host, port), **more)) as running:
+        yield running
+
+
+@asynccontextmanager
+async def two_replicas() -> AsyncIterator[tuple[Running, Running, Caller]]:
+    """Two of them under load."""
+    async with replica("127.0.0.1") as one, replica("127.0.0.2", one.port) as two:
+        target = f"ipv4:127.0.0.1:{one.port},127.0.0.2:{one.port}"
+        async with connect(target, {}) as channel, calling_on(channel) as caller:
+            await until(lambda: min(one.service.answered, two.service.answered) > 20)
+            yield one, two, caller
+
+
+async def test_both_replicas_get_their_share():
+    async with two_replicas() as (one, two, caller):
+        await caller.some_more_answers(200)
+        share = one.service.answered / (one.service.answered + two.service.answered)
+    assert 0.35 < share < 0.65
+
+
+async def test_a_replica_that_is_told_to_stop_loses_no_call():
+    async with two_replicas() as (one, two, caller):
+        one.stop.set()
+        await one.task
+        before = two.service.answered
+        await caller.some_more_answers(50)
+        assert two.service.answered >= before + 50
+
+
+async def test_each_replica_in_turn_stops_and_comes_back_and_no_call_is_lost():
+    async with AsyncExitStack() as ends:
+        one = await ends.enter_async_context(replica("127.0.0.1"))
+        running = {"127.0.0.1": one}
+        running["127.0.0.2"] = await ends.enter_async_context(replica("127.0.0.2", one.port))
+        target = f"ipv4:127.0.0.1:{one.port},127.0.0.2:{one.port}"
+        async with connect(target, {}) as channel, calling_on(channel) as caller:
+            for host in list(running) * 2:
+                running[host].stop.set()
+                await running[host].task
+                await caller.some_more_answers()
+                new = await ends.enter_async_context(replica(host, one.port))
+                running[host] = new
+                await until(lambda new=new: new.service.answered > 20)
+
+
+async def test_a_call_that_runs_when_the_server_is_told_to_stop_is_answered():
+    async with replica("127.0.0.1") as server, connect(server.target, {}) as channel:
+        held = asyncio.ensure_future(channel.unary_unary(HOLD)(b"held", timeout=10))
+        await until(lambda: server.service.held == 1)
+        server.stop.set()
+        await until(lambda: bool(server.logged("draining")))
+        server.service.let_go.set()
+        assert await held == b"held"
+
+
+async def test_a_connection_grows_only_so_old_and_no_call_is_lost():
+    async with (
+        replica("127.0.0.1", connection_seconds=1) as server,
+        connect(server.target, {}) as channel,
+        calling_on(channel) as caller,
+    ):
+        await until(lambda: len(server.service.peers) >= 3)
+        await caller.some_more_answers()
+
+
+async def test_a_replica_that_is_new_to_the_name_server_gets_its_share(tmp_path: Path):
+    authority = Authority()
+    tls = authority.issue(tmp_path / "server", "usersvc.test")
+    ours = Certificates(authority.issue(tmp_path / "caller", "gateway"), LOG)
+    settings = ServerSettings(Address("127.0.0.1", 0), tls, connection_seconds=1)
+    async with echo_server(settings) as one, name_server("127.0.0.1") as names:
+        second = replace(settings, listen=Address("127.0.0.2", one.port))
+        target = f"dns://127.0.0.1:{names.port}/usersvc.test:{one.port}"
+        async with (
+            connect(target, {}, ours) as channel,
+            calling_on(channel) as caller,
+            echo_server(second) as two,
+        ):
+            await caller.some_more_answers(100)
+            assert two.service.answered == 0
+            names.addresses.append("127.0.0.2")
+            await until(lambda: two.service.answered > 20)
+
+
+async def test_a_call_whose_deadline_passes_or_whose_caller_is_gone_ends_on_the_server():
+    async with replica("127.0.0.1") as server:
+        async with connect(server.target, {}) as channel:
+            late = channel.unary_unary(HOLD)(b"", timeout=0.2)
+            await until(lambda: server.service.cancelled == 1)
+            gone = asyncio.ensure_future(channel.unary_unary(HOLD)(b"", timeout=60))
+            await until(lambda: server.service.held == 1)
+        await until(lambda: server.service.cancelled == 2)
+        await until(lambda: len(server.logged("call")) == 2)
+
+    assert [call["outcome"] for call in server.logged("call")] == ["CANCELLED", "CANCELLED"]
+    assert (await late.code()).name == "DEADLINE_EXCEEDED"
+    with pytest.raises(asyncio.CancelledError):
+        await gone

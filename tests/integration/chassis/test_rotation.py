@@ -1,0 +1,148 @@
+"""Certificates are replaced while calls run."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import grpc
+import pytest
+import structlog
+
+from chassis.config.settings import Address, ServerSettings
+from chassis.rpc.certificates import CertificateFiles, Certificates
+from chassis.rpc.channel import connect
+from tests.support.chassis.authorities import Authority, replace
+from tests.support.chassis.callers import Caller, calling_on
+from tests.support.chassis.echoes import COUNT, ECHO, Running, echo_server, until
+
+LOG = structlog.wrap_logger(structlog.ReturnLogger())
+LOOPBACK = Address("127.0.0.1", 0)
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    return Authority()
+
+
+@pytest.fixture
+def server_files(authority: Authority, tmp_path: Path) -> CertificateFiles:
+    return authority.issue(tmp_path / "server", "usersvc")
+
+
+@pytest.fixture
+async def server(server_files: CertificateFiles) -> AsyncIterator[Running]:
+    async with echo_server(ServerSettings(LOOPBACK, server_files)) as running:
+        yield running
+
+
+@asynccontextmanager
+async def calling(server: Running, files: CertificateFiles) -> AsyncIterator[Caller]:
+    """Call on with a certificate."""
+    async with (
+        connect(server.target, {}, Certificates(files, LOG)) as channel,
+        calling_on(channel) as caller,
+    ):
+        yield caller
+
+
+async def is_called(server: Running, name: str) -> None:
+    """Wait until the server knows its caller by this name."""
+    await until(lambda: server.logged("call")[-1]["caller"] == name)
+
+
+async def answers(server: Running, files: CertificateFiles) -> bool:
+    """Whether a new connection comes about."""
+    async with connect(server.target, {}, Certificates(files, LOG)) as channel:
+        try:
+            await channel.unary_unary(ECHO)(b"", timeout=5)
+        except grpc.aio.AioRpcError:
+            return False
+    return True
+
+
+async def test_a_callers_new_certificate_is_shown_and_no_call_is_lost(
+    authority: Authority, server: Running, tmp_path: Path
+):
+    files = authority.issue(tmp_path / "caller", "gateway")
+    async with calling(server, files) as caller:
+        stream = caller.channel.unary_stream(COUNT)(b"")
+        first = await stream.read()
+        authority.issue(tmp_path / "caller", "search")
+        await is_called(server, "search")
+        second = await stream.read()
+        stream.cancel()
+
+    assert (first, second) == (b"0", b"1")
+
+
+async def test_every_channel_of_a_process_takes_the_new_certificate(
+    authority: Authority, server: Running, tmp_path: Path
+):
+    files = authority.issue(tmp_path / "caller", "gateway")
+    ours = Certificates(files, LOG)
+    async with connect(server.target, {}, ours) as one, connect(server.target, {}, ours) as two:
+        authority.issue(tmp_path / "caller", "search")
+        for channel in (one, two):
+            async with asyncio.timeout(20):
+                while not (calls := server.logged("call")) or calls[-1]["caller"] != "search":
+                    await channel.unary_unary(ECHO)(b"", timeout=5)
+            server.log.clear()
+
+
+async def test_a_new_certificate_that_no_server_takes_breaks_nothing(
+    authority: Authority, server: Running, tmp_path: Path
+):
+    files = authority.issue(tmp_path / "caller", "gateway")
+    async with calling(server, files) as caller:
+        refused = len(server.logged("call"))
+        Authority("elsewhere").issue(tmp_path / "caller", "gateway", believes=authority)
+        await caller.some_more_answers()
+        assert not await answers(server, files)
+        authority.issue(tmp_path / "caller", "search")
+        await is_called(server, "search")
+
+    assert refused > 0
+
+
+async def test_a_servers_new_certificate_is_shown_to_the_next_who_connects(
+    authority: Authority, server: Running, tmp_path: Path
+):
+    after = Authority("after")
+    early = authority.issue(tmp_path / "early", "gateway")
+    late = authority.issue(tmp_path / "late", "gateway", believes=after)
+    async with calling(server, early):
+        before = await answers(server, late)
+        after.issue(tmp_path / "server", "usersvc", believes=authority)
+        assert (before, await answers(server, late)) == (False, True)
+        assert not await answers(server, early)
+
+
+async def test_an_authority_that_is_taken_away_lets_nobody_in_any_more(
+    authority: Authority, server: Running, server_files: CertificateFiles, tmp_path: Path
+):
+    after = Authority("after")
+    early = authority.issue(tmp_path / "early", "gateway")
+    late = after.issue(tmp_path / "late", "gateway", believes=authority)
+    before = [await answers(server, files) for files in (early, late)]
+    replace(server_files.authority, after.pem)
+    assert [before, [await answers(server, files) for files in (early, late)]] == [
+        [True, False],
+        [False, True],
+    ]
+
+
+@pytest.mark.parametrize("half", ["tls.key", "tls.crt"])
+async def test_half_a_new_pair_is_left_alone_until_the_rest_is_there(
+    authority: Authority, server: Running, tmp_path: Path, half: str
+):
+    mine = authority.issue(tmp_path / "caller", "gateway")
+    authority.issue(tmp_path / "next", "usersvc")
+    (tmp_path / "next" / half).replace(tmp_path / "server" / half)
+    assert await answers(server, mine)
+    assert len(server.logged("certificate not renewed")) == 1
+
+    for rest in (tmp_path / "next").iterdir():
+        rest.replace(tmp_path / "server" / rest.name)
+    assert await answers(server, mine)
+    assert len(server.logged("certificate renewed")) == 1

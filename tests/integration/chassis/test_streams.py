@@ -1,0 +1,124 @@
+"""What a stream does whose caller reads nothing, and how it ends."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import structlog
+from structlog.testing import LogCapture
+
+from chassis.rpc.interceptor import Envelope
+from tests.support.chassis.echoes import until
+
+METHOD = "/test.Stream/Read"
+MESSAGE = b"x" * 500_000
+
+
+class Endless:
+    """A stream without an end, behind an envelope with short limits."""
+
+    def __init__(self, **limits: Any) -> None:
+        self.capture = LogCapture()
+        self.closed = 0
+        self.envelope = Envelope(structlog.wrap_logger(None, [self.capture]), **limits)
+
+    async def read(self, _request: bytes, _: Any) -> AsyncIterator[bytes]:
+        try:
+            while True:
+                yield MESSAGE
+        finally:
+            self.closed += 1
+
+    async def start(self) -> tuple[grpc.aio.Server, int]:
+        server = grpc.aio.server(interceptors=[self.envelope])
+        handler = grpc.unary_stream_rpc_method_handler(self.read)
+        service = grpc.method_handlers_generic_handler("test.Stream", {"Read": handler})
+        server.add_generic_rpc_handlers((service,))
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        return server, port
+
+    @property
+    def outcomes(self) -> list[str]:
+        return [entry["outcome"] for entry in self.capture.entries if entry["event"] == "call"]
+
+    @property
+    def faults(self) -> list[Any]:
+        return [entry for entry in self.capture.entries if entry["event"] == "fault"]
+
+
+async def test_a_stream_that_is_not_read_ends_with_deadline_exceeded():
+    endless = Endless(write_seconds=0.3)
+    server, port = await endless.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        call = channel.unary_stream(METHOD)(b"")
+        await call.read()
+        await until(lambda: endless.closed == 1)
+        status = None
+        while status is None:
+            try:
+                assert await call.read() is not grpc.aio.EOF
+            except grpc.aio.AioRpcError as error:
+                status = error
+    await server.stop(None)
+
+    assert status.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert "was not read" in status.details()
+    assert (endless.outcomes, endless.faults) == (["DEADLINE_EXCEEDED"], [])
+
+
+async def test_a_stalled_stream_keeps_its_slot_until_its_caller_is_gone():
+    """What waits for the caller is in memory as long."""
+    endless = Endless(write_seconds=0.3, max_calls=1)
+    server, port = await endless.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stalled = channel.unary_stream(METHOD)(b"")
+        await stalled.read()
+        await until(lambda: endless.closed == 1)
+        assert await channel.unary_stream(METHOD)(b"").code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        stalled.cancel()
+        async with asyncio.timeout(20):
+            while True:
+                call = channel.unary_stream(METHOD)(b"")
+                try:
+                    assert await call.read() == MESSAGE
+                except grpc.aio.AioRpcError:
+                    continue
+                break
+        call.cancel()
+    await server.stop(None)
+
+    assert endless.faults == []
+
+
+async def test_a_stream_that_is_read_slower_than_its_limit_ends_with_it():
+    endless = Endless(stream_seconds={METHOD: 0.5})
+    server, port = await endless.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        call = channel.unary_stream(METHOD)(b"")
+        code = None
+        async with asyncio.timeout(20):
+            while code is None:
+                try:
+                    await call.read()
+                except grpc.aio.AioRpcError as error:
+                    code = error.code()
+    await server.stop(None)
+
+    assert code is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert endless.closed == 1
+
+
+async def test_a_caller_that_leaves_a_stalled_stream_is_no_fault(caplog):
+    endless = Endless(write_seconds=600.0)
+    server, port = await endless.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        call = channel.unary_stream(METHOD)(b"")
+        await call.read()
+        call.cancel()
+        await until(lambda: endless.closed == 1)
+    await until(lambda: bool(endless.outcomes))
+    await server.stop(None)
+
+    assert (endless.outcomes, endless.faults, caplog.records) == (["CANCELLED"], [], [])

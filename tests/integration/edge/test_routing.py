@@ -1,0 +1,282 @@
+"""The edge: a real Envoy, with what the manifests say, in front of a running region."""
+
+import asyncio
+import json
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from copy import deepcopy
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import aiohttp
+import grpc
+import pytest
+from aiohttp import web
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from gateway.api.app import PREFIX
+from gateway.api.request import MAX_BODY_BYTES
+from tests.support.edge.envoys import Edge, running_edge
+from tests.support.k8s.edge import Objects, Place, bootstrap
+from tests.support.k8s.manifests import OVERLAYS, REGIONS, namespaces
+from tests.support.k8s.tools import installed, locked
+from tests.support.stack import Stack
+
+HOST = "cloudacademy.com"
+USERS = f"{PREFIX}/Users"
+
+
+def us() -> Objects:
+    """Production's edge of the US, to be changed by a test as it likes."""
+    return deepcopy(Objects.of("us", REGIONS["us"]))
+
+
+@pytest.fixture(scope="module")
+def edge(tenant: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+    """In front of a gateway, and of a service's gRPC port for the sake of its health."""
+    gateway = (urlsplit(tenant.url).hostname or "", urlsplit(tenant.url).port or 0)
+    usersvc = ("127.0.0.1", tenant.service_port("usersvc"))
+    with running_edge(us(), tmp_path_factory.mktemp("edge"), gateway, usersvc) as running:
+        yield running
+
+
+@asynccontextmanager
+async def answering_late(seconds: float) -> AsyncIterator[tuple[str, int]]:
+    """A server that takes its time, in the gateway's place."""
+
+    async def late(request: web.Request) -> web.Response:
+        await request.read()
+        await asyncio.sleep(seconds)
+        return web.Response()
+
+    app = web.Application(client_max_size=2**30)
+    app.router.add_route("*", "/{path:.*}", late)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        yield runner.addresses[0][:2]
+    finally:
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_envoy_takes_the_configuration_of_every_region(overlay, tmp_path, edge: Edge):
+    for namespace in namespaces(overlay):
+        objects = Objects.of(overlay, namespace)
+        files = edge.authority.parent
+        certificate = type(
+            "Files", (), {"certificate": files / "tls.crt", "key": files / "tls.key"}
+        )
+        place = Place("127.0.0.1", 1, ("127.0.0.1", 2), certificate, tmp_path / "log")
+        config = tmp_path / "envoy.json"
+        config.write_text(json.dumps(bootstrap(objects, place)))
+
+        result = subprocess.run(
+            [locked("envoy"), "--mode", "validate", "--config-path", str(config)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+        assert result.returncode == 0, result.stderr
+
+
+async def test_scim_goes_through_with_its_key(edge: Edge, tenant: Stack):
+    async with edge.session() as http:
+        answers = [
+            await http.get(edge.url(USERS), headers={"Authorization": f"Bearer {token}"})
+            for token in (tenant.token, "nonsense")
+        ]
+
+    assert [answer.status for answer in answers] == [200, 401]
+    assert answers[0].headers["Content-Type"] == "application/scim+json"
+
+
+async def test_a_browser_that_saw_a_page_stays_with_https(edge: Edge):
+    async with edge.session() as http:
+        answer = await http.get(edge.url("/login/"))
+
+    assert answer.status == 200
+    assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
+
+
+def test_scim_goes_through_over_http_2(edge: Edge, tenant: Stack):
+    command = [installed("curl"), "--silent", "--http2", "--cacert", str(edge.authority)]
+    command += ["--resolve", f"{HOST}:{edge.port}:127.0.0.1", "--output", "/dev/null"]
+    command += ["--header", f"Authorization: Bearer {tenant.token}"]
+    command += ["--write-out", "%{http_version} %{http_code}", edge.url(USERS)]
+
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    assert result.stdout == "2 200"
+
+
+async def test_grpc_health_goes_through(edge: Edge):
+    credentials = grpc.ssl_channel_credentials(edge.authority.read_bytes())
+    options = [("grpc.ssl_target_name_override", HOST), ("grpc.default_authority", HOST)]
+    async with grpc.aio.secure_channel(
+        f"127.0.0.1:{edge.port}", credentials, options=options
+    ) as channel:
+        answer = await health_pb2_grpc.HealthStub(channel).Check(
+            health_pb2.HealthCheckRequest(), timeout=10
+        )
+
+    assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+@pytest.mark.parametrize(
+    ("version", "agreed"),
+    [
+        (ssl.TLSVersion.TLSv1, None),
+        (ssl.TLSVersion.TLSv1_1, None),
+        (ssl.TLSVersion.TLSv1_2, "TLSv1.2"),
+        (ssl.TLSVersion.TLSv1_3, "TLSv1.3"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_tls_is_spoken_from_1_2(edge: Edge, version, agreed):
+    context = edge.context()
+    context.minimum_version, context.maximum_version = version, version
+    context.set_ciphers("ALL:@SECLEVEL=0")  # or OpenSSL would not even offer the old ones
+
+    if agreed is None:
+        with pytest.raises(ssl.SSLError, match="PROTOCOL_VERSION"):
+            shake_hands(edge, context)
+    else:
+        assert shake_hands(edge, context)[0] == agreed
+
+
+def test_http_2_is_what_the_edge_prefers(edge: Edge):
+    context = edge.context()
+    context.set_alpn_protocols(["http/1.1", "h2"])
+
+    assert shake_hands(edge, context)[1] == "h2"
+
+
+def shake_hands(edge: Edge, context: ssl.SSLContext, name: str = HOST) -> tuple[str, str]:
+    """The version and the protocol that both sides agree on."""
+    with (
+        socket.create_connection(("127.0.0.1", edge.port), 10) as plain,
+        context.wrap_socket(plain, server_hostname=name) as secure,
+    ):
+        return secure.version() or "", secure.selected_alpn_protocol() or ""
+
+
+def test_the_other_regions_name_is_not_served(edge: Edge):
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        shake_hands(edge, edge.context(), "app.qa.com")
+
+
+async def test_the_other_regions_host_header_leads_nowhere(edge: Edge, tenant: Stack):
+    headers = {"Authorization": f"Bearer {tenant.token}", "Host": "app.qa.com"}
+    async with edge.session() as http:
+        answer = await http.get(edge.url(USERS), headers=headers)
+
+    assert answer.status == 404
+    assert "WWW-Authenticate" not in answer.headers  # it did not get as far as the gateway
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/metrics", "/webhooks/ad/v1"])
+async def test_nothing_but_scim_and_the_portal_is_led_on(edge: Edge, path):
+    async with edge.session() as http:
+        answer = await http.get(edge.url(path))
+
+    assert answer.status == 404
+    assert "X-Request-Id" not in answer.headers
+
+
+async def test_a_body_that_the_gateway_refuses_is_refused_in_its_words(edge: Edge, tenant: Stack):
+    answer = await send(edge, tenant, MAX_BODY_BYTES + 1)
+    assert (answer.status, answer.content_type) == (413, "application/scim+json")
+
+
+async def test_a_body_that_is_far_too_large_does_not_reach_the_gateway(edge: Edge, tenant: Stack):
+    answer = await send(edge, tenant, 2 * MAX_BODY_BYTES + 1)
+    assert (answer.status, answer.content_type) == (413, "application/scim+json")
+    assert "X-Request-Id" not in answer.headers
+
+
+async def send(edge: Edge, tenant: Stack, size: int) -> aiohttp.ClientResponse:
+    headers = {"Authorization": f"Bearer {tenant.token}", "Content-Type": "application/scim+json"}
+    async with edge.session() as http:
+        return await http.post(edge.url(USERS), headers=headers, data=b" " * size)
+
+
+async def test_a_client_that_asks_too_often_waits_and_no_other(tmp_path):
+    objects = us()
+    (scim,) = (one for one in objects.backend if one["metadata"]["name"] == "scim")
+    for rule in scim["spec"]["rateLimit"]["local"]["rules"]:
+        rule["limit"] = {"requests": 3, "unit": "Hour"}
+
+    async with answering_late(0) as gateway:
+        with running_edge(objects, tmp_path, gateway) as edge:
+            async with edge.session("127.0.0.1") as one, edge.session("127.0.0.2") as other:
+                greedy = [(await one.get(edge.url(USERS))).status for _ in range(5)]
+                modest = [(await other.get(edge.url(USERS))).status for _ in range(3)]
+
+    assert (greedy, modest) == ([200, 200, 200, 429, 429], [200, 200, 200])
+
+
+async def test_an_answer_that_takes_too_long_is_not_waited_for(tmp_path):
+    objects = us()
+    for route in objects.routes:
+        for rule in route["spec"]["rules"]:
+            rule["timeouts"]["request"] = "0.5s"
+
+    async with answering_late(5) as gateway:
+        with running_edge(objects, tmp_path, gateway) as edge:
+            async with edge.session() as http:
+                answer = await http.get(edge.url(USERS))
+
+    assert answer.status == 504
+
+
+async def test_a_request_that_takes_too_long_to_arrive_is_not_waited_for(tmp_path):
+    objects = us()
+    objects.client["spec"]["timeout"]["http"]["requestReceivedTimeout"] = "0.5s"
+
+    async def drop_by_drop() -> AsyncIterator[bytes]:
+        for _ in range(100):
+            yield b" "
+            await asyncio.sleep(0.1)
+
+    async with answering_late(0) as gateway:
+        with running_edge(objects, tmp_path, gateway) as edge:
+            async with edge.session() as http:
+                answer = await http.post(edge.url(USERS), data=drop_by_drop())
+
+    assert answer.status == 408
+
+
+async def test_the_access_log_tells_of_requests_and_neither_keys_nor_people(
+    edge: Edge, tenant: Stack
+):
+    query = '?filter=userName eq "ann@corp.test"'
+    async with edge.session() as http:
+        headers = {"Authorization": f"Bearer {tenant.token}"}
+        answer = await http.get(edge.url(USERS + query), headers=headers)
+
+    told = await asyncio.to_thread(line_with, edge.access_log, answer.headers["X-Request-Id"])
+
+    assert (told["host"], told["method"], told["status"]) == (HOST, "GET", 200)
+    assert told["route"] == "scim/0"
+    text = edge.access_log.read_text()
+    assert tenant.token not in text
+    assert "Bearer" not in text
+    assert "ann" not in text
+
+
+def line_with(log: Path, request_id: str) -> dict[str, object]:
+    """The line of a request, which Envoy writes in its own time."""
+    deadline = time.monotonic() + 15
+    while not (found := [x for x in log.read_text().splitlines() if request_id in x]):
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.1)
+    line: dict[str, object] = json.loads(found[0])
+    return line

@@ -1,0 +1,661 @@
+"""What the manifests say of each other and of the processes: names, ports, probes, limits."""
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+import gateway.settings
+import usersvc.settings
+from chassis.config.settings import LEAVE_SECONDS
+from chassis.database.pool import POOL_SIZE, STATEMENT_SECONDS
+from chassis.rpc.server import DRAIN_SECONDS
+from deploy.local.postgres import QUIET, STEADY
+from gateway.api import bulk
+from gateway.api.app import PREFIX
+from gateway.api.request import MAX_BODY_BYTES
+from gateway.backend.errors import ANSWERS
+from gateway.http import server as http_server
+from gateway.http.connections import Patience
+from gateway.openapi.page import PATH as OPENAPI
+from gateway.portal.routes import all_routes
+from gateway.scim.responses import ERROR_URN
+from gateway.web.assets import PATH as ASSETS
+from keysvc.settings import Settings as KeysvcSettings
+from tests.support.k8s.edge import CONNECTIONS, heap
+from tests.support.k8s.edge_objects import Objects, bytes_of
+from tests.support.k8s.manifests import (
+    OVERLAYS,
+    REGIONS,
+    SERVICES,
+    Manifest,
+    container,
+    environment,
+    namespaces,
+    of_kind,
+    pod,
+    rendered,
+    selects,
+    the,
+    workloads,
+)
+from tests.support.k8s.tools import ROOT
+from usersvc.__main__ import FEED_CONNECTIONS
+from usersvc.domain.erasure import BACKUPS_KEPT
+
+READERS = {
+    "gateway": gateway.settings.read,
+    "usersvc": usersvc.settings.read,
+    "keysvc": KeysvcSettings.read,
+}
+DATABASES = {"usersvc": "users", "keysvc": "keys"}
+KUBELET_RESERVE_SECONDS = 5
+POOLS = 2
+"""A service's own, and the one that listens; each waits at its end for the statements that run."""
+ENTRAS_REQUESTS_PER_SECOND = 25
+CUSTOMERS_OF_AN_ADDRESS = 120
+"""Who may send all that Entra sends, by one address and one proxy at the same moment."""
+BURSTS_OF_AN_ADDRESS = 6
+"""How many customers, after a rest, may send all at once that one of them may."""
+REFUSAL_CPU_SECONDS = 113e-6
+"""What the dearest refusal takes of a gateway: no key, or a path that is nobody's, and its line in
+the log, over 300 connections (a known key over its rate: 65e-6, docs/performance.md)."""
+IDLE_CONNECTION = 14 * 2**10
+"""Bytes that Envoy 1.40 takes for a connection with TLS that does nothing (measured with 2,000)."""
+SIGN_ON_PATHS = ("/login/enterprise/", "/labs/social/complete/saml/")
+
+
+def most_at_once(deployment: Manifest) -> int:
+    """How many replicas serve in a rollout, at most; without a word on it Kubernetes adds 25 %."""
+    replicas: int = deployment["replicas"]
+    surge = deployment.get("strategy", {}).get("rollingUpdate", {}).get("maxSurge", "25%")
+    if isinstance(surge, str):
+        surge = math.ceil(replicas * int(surge.removesuffix("%")) / 100)
+    return replicas + int(surge)
+
+
+def regions() -> Iterator[tuple[str, str]]:
+    """Every overlay with every region in it."""
+    for overlay in OVERLAYS:
+        for namespace in namespaces(overlay):
+            yield overlay, namespace
+
+
+everywhere = pytest.mark.parametrize(("overlay", "namespace"), list(regions()))
+each_service = pytest.mark.parametrize("name", SERVICES)
+
+
+class Recorded(Mapping[str, str]):
+    """Variables that remember which of them were asked for."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = values
+        self.read: set[str] = set()
+
+    def __getitem__(self, name: str) -> str:
+        self.read.add(name)
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
+@everywhere
+def test_the_namespace_is_named_after_its_region_and_holds_everything(overlay, namespace):
+    cluster_wide = {"Namespace", "GatewayClass"}
+    region = the(overlay, "Namespace", namespace)["metadata"]["name"].removeprefix("cloudacademy-")
+
+    assert [one for one in rendered(overlay) if one["kind"] not in cluster_wide] == [
+        one for one in rendered(overlay) if one["metadata"].get("namespace") in namespaces(overlay)
+    ]
+    for service in ("gateway", "keysvc"):
+        variables = environment(the(overlay, "Deployment", service, namespace), overlay, namespace)
+        assert variables[f"{service.upper()}_REGION"] == region
+
+
+@everywhere
+@each_service
+def test_the_process_takes_every_variable_it_is_given(overlay, namespace, name):
+    workload = the(overlay, "Deployment", name, namespace)
+    variables = Recorded(environment(workload, overlay, namespace))
+
+    settings = READERS[name](variables)
+
+    given = {one for one in variables if one.startswith(f"{name.upper()}_")}
+    assert given - variables.read == set()
+    ports = {port["name"]: port["containerPort"] for port in container(workload)["ports"]}
+    server = settings if name == "gateway" else settings.server
+    assert (server.listen.host, server.listen.port) == (
+        "0.0.0.0",
+        ports["http" if name == "gateway" else "grpc"],
+    )
+    assert (server.admin.host, server.admin.port) == ("0.0.0.0", ports["admin"])
+    assert server.tls is not None
+    mounted = {mount["mountPath"] for mount in container(workload)["volumeMounts"]}
+    assert {str(path.parent) for path in (server.tls.certificate, server.tls.authority)} <= mounted
+
+
+@everywhere
+def test_services_and_others_find_the_pods_they_mean(overlay, namespace):
+    labels = {
+        one["metadata"]["name"]: pod(one)["metadata"]["labels"]
+        for one in workloads(overlay, namespace)
+    }
+
+    def found(selector: Manifest) -> list[str]:
+        return [name for name, given in labels.items() if selects(selector, given)]
+
+    for name in SERVICES:
+        deployment = the(overlay, "Deployment", name, namespace)["spec"]
+        service = the(overlay, "Service", name, namespace)["spec"]
+        budget = the(overlay, "PodDisruptionBudget", name, namespace)["spec"]
+        scaler = the(overlay, "HorizontalPodAutoscaler", name, namespace)["spec"]
+        assert found(deployment["selector"]) == [name]
+        assert found({"matchLabels": service["selector"]}) == [name]
+        assert found(budget["selector"]) == [name]
+        spreads = deployment["template"]["spec"]["topologySpreadConstraints"]
+        assert [spread["topologyKey"] for spread in spreads] == [
+            "topology.kubernetes.io/zone",
+            "kubernetes.io/hostname",
+        ]
+        for spread in spreads:
+            assert found(spread["labelSelector"]) == [name]
+        assert budget["maxUnavailable"] >= 1  # or no node can be drained
+        assert scaler["scaleTargetRef"]["name"] == name
+        assert "replicas" not in deployment
+    for monitor in of_kind(overlay, "PodMonitor", namespace):
+        if monitor["metadata"]["name"] == "processes":
+            assert sorted(found(monitor["spec"]["selector"])) == sorted(SERVICES)
+
+
+@pytest.mark.parametrize("overlay", ["us", "eu"])
+@each_service
+def test_a_zone_may_fail_and_a_node_be_drained(overlay, name):
+    replicas = the(overlay, "HorizontalPodAutoscaler", name)["spec"]["minReplicas"]
+    budget = the(overlay, "PodDisruptionBudget", name)["spec"]
+
+    assert replicas >= 3
+    assert replicas > budget["maxUnavailable"]
+
+
+@everywhere
+def test_the_gateway_takes_the_clients_address_from_the_one_proxy_before_it(overlay, namespace):
+    variables = environment(the(overlay, "Deployment", "gateway", namespace), overlay, namespace)
+
+    assert gateway.settings.read(variables).proxies == 1
+
+
+@everywhere
+@each_service
+def test_ports_and_probes_are_those_that_the_container_has(overlay, namespace, name):
+    workload = the(overlay, "Deployment", name, namespace)
+    ports = {port["name"] for port in container(workload)["ports"]}
+    service = the(overlay, "Service", name, namespace)["spec"]
+
+    assert {port["targetPort"] for port in service["ports"]} <= ports
+    probed = "http" if name == "gateway" else "admin"
+    assert {
+        kind: container(workload)[f"{kind}Probe"]["httpGet"]
+        for kind in ("startup", "readiness", "liveness")
+    } == {
+        "startup": {"path": "/healthz", "port": probed},
+        "readiness": {"path": "/readyz", "port": probed},
+        "liveness": {"path": "/healthz", "port": probed},
+    }
+    if name != "gateway":  # its clients balance, so they must see every pod
+        assert service["clusterIP"] == "None"
+
+
+@everywhere
+def test_the_gateway_calls_services_that_are_there_by_names_that_their_certificates_have(
+    overlay, namespace
+):
+    variables = environment(the(overlay, "Deployment", "gateway", namespace), overlay, namespace)
+
+    for name in DATABASES:
+        target = urlsplit(variables[f"GATEWAY_{name.upper()}"])
+        service = the(overlay, "Service", name, namespace)["spec"]["ports"][0]
+        certificate = the(overlay, "Certificate", name, namespace)["spec"]
+        assert (target.scheme, target.path) == ("dns", f"/{name}:{service['port']}")
+        assert name in certificate["dnsNames"]
+
+
+@everywhere
+@each_service
+def test_each_process_shows_its_own_certificate_of_the_regions_authority(overlay, namespace, name):
+    workload = the(overlay, "Deployment", name, namespace)
+    volumes = {volume["name"]: volume for volume in pod(workload)["spec"]["volumes"]}
+    certificate = the(overlay, "Certificate", name, namespace)["spec"]
+
+    assert volumes["certificates"]["secret"]["secretName"] == certificate["secretName"]
+    assert certificate["dnsNames"] == [name]
+    assert certificate["issuerRef"]["name"] == "authority"
+    issuer = the(overlay, "Issuer", "authority", namespace)["spec"]
+    authority = the(overlay, "Certificate", "authority", namespace)["spec"]
+    assert issuer["ca"]["secretName"] == authority["secretName"]
+    assert certificate["renewBefore"] == "720h"
+    assert certificate["duration"] == "2160h"
+
+
+@everywhere
+def test_the_key_that_signs_for_single_sign_on_is_there(overlay, namespace):
+    workload = the(overlay, "Deployment", "gateway", namespace)
+    volumes = {volume["name"]: volume for volume in pod(workload)["spec"]["volumes"]}
+    settings = gateway.settings.read(environment(workload, overlay, namespace))
+
+    assert volumes["saml"]["secret"]["secretName"] == "gateway-saml"
+    assert (str(settings.saml.key), str(settings.saml.certificate)) == (
+        "/saml/tls.key",
+        "/saml/tls.crt",
+    )
+
+
+@pytest.mark.parametrize("overlay", ["us", "eu"])
+def test_the_key_that_signs_for_single_sign_on_outlives_the_cluster(overlay):
+    """Identity providers have its certificate from people: a cluster must not make another."""
+    secret = the(overlay, "ExternalSecret", "gateway-saml")["spec"]
+
+    assert "gateway-saml" not in {
+        one["spec"]["secretName"] for one in of_kind(overlay, "Certificate")
+    }
+    assert secret["target"]["name"] == "gateway-saml"
+    place = f"provisioning/{overlay}/gateway"
+    assert {one["secretKey"]: one["remoteRef"] for one in secret["data"]} == {
+        "tls.key": {"key": place, "property": "SAML_KEY"},
+        "tls.crt": {"key": place, "property": "SAML_CERTIFICATE"},
+    }
+
+
+@pytest.mark.parametrize("namespace", namespaces("kind"))
+def test_on_a_laptop_the_key_that_signs_for_single_sign_on_is_made_once(namespace):
+    certificate = the("kind", "Certificate", "saml", namespace)["spec"]
+
+    assert certificate["secretName"] == "gateway-saml"
+    assert certificate["privateKey"] == {
+        "algorithm": "RSA",
+        "size": 3072,
+        "rotationPolicy": "Never",
+    }
+
+
+@everywhere
+def test_pods_are_restricted_and_cannot_reach_the_cluster(overlay, namespace):
+    for workload in workloads(overlay, namespace):
+        spec, only = pod(workload)["spec"], container(workload)
+        account = the(overlay, "ServiceAccount", spec["serviceAccountName"], namespace)
+        assert account["automountServiceAccountToken"] is False
+        assert spec["automountServiceAccountToken"] is False
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert only["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert set(only["resources"]["requests"]) == set(only["resources"]["limits"])
+    (labels,) = (
+        one["metadata"]["labels"]
+        for one in of_kind(overlay, "Namespace")
+        if one["metadata"]["name"] == namespace
+    )
+    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+@everywhere
+@each_service
+def test_a_pod_gets_the_time_that_its_drain_takes(overlay, namespace, name):
+    workload = the(overlay, "Deployment", name, namespace)
+    waits = container(workload)["lifecycle"]["preStop"]["sleep"]["seconds"]
+    if name == "gateway":
+        drains = http_server.DRAIN_SECONDS
+    else:
+        drains = LEAVE_SECONDS + DRAIN_SECONDS + POOLS * STATEMENT_SECONDS
+
+    grace = pod(workload)["spec"]["terminationGracePeriodSeconds"]
+
+    assert grace >= waits + drains + KUBELET_RESERVE_SECONDS
+
+
+@everywhere
+def test_a_migration_runs_the_image_of_the_service_past_the_pooler(overlay, namespace):
+    for name, database in DATABASES.items():
+        job, deployment = (
+            the(overlay, "Job", f"{name}-migrate", namespace),
+            the(overlay, "Deployment", name, namespace),
+        )
+        url = urlsplit(environment(job, overlay, namespace)[f"{name.upper()}_DATABASE_URL"])
+        assert container(job)["args"] == [name, "migrate"]
+        assert pod(job)["spec"]["restartPolicy"] == "Never"  # what failed keeps its log
+        assert container(job)["image"] == container(deployment)["image"]
+        assert (url.hostname, url.path) == (f"{database}-rw", f"/{database}")
+        READERS[name](environment(job, overlay, namespace))
+
+
+@everywhere
+def test_databases_are_called_by_names_that_exist_and_prove_themselves(overlay, namespace):
+    for name, database in DATABASES.items():
+        cluster = the(overlay, "Cluster", database, namespace)["spec"]
+        pooler = the(overlay, "Pooler", f"{database}-pooler", namespace)
+        variables = environment(the(overlay, "Deployment", name, namespace), overlay, namespace)
+        url = urlsplit(variables[f"{name.upper()}_DATABASE_URL"])
+        listen = urlsplit(variables[f"{name.upper()}_DATABASE_LISTEN_URL"])
+
+        assert cluster["bootstrap"]["initdb"]["database"] == database
+        assert url.path == listen.path == f"/{database}"
+        assert url.hostname == pooler["metadata"]["name"]
+        assert url.hostname in cluster["certificates"]["serverAltDNSNames"]
+        assert listen.hostname == f"{database}-rw"
+        for one in (url, listen):
+            assert one.query == "sslmode=verify-full&sslrootcert=/database/ca.crt"
+
+
+@everywhere
+def test_a_database_logs_nobodys_data(overlay, namespace):
+    for database in DATABASES.values():
+        cluster = the(overlay, "Cluster", database, namespace)["spec"]
+        parameters = cluster["postgresql"]["parameters"]
+        assert parameters.items() >= {**QUIET, **STEADY}.items()
+        assert parameters["log_min_duration_statement"] == "-1"
+        assert parameters["log_parameter_max_length"] == "0"
+        assert parameters["log_parameter_max_length_on_error"] == "0"
+
+
+@everywhere
+def test_a_database_stays_open_to_the_roles_of_its_operator(overlay, namespace):
+    """CloudNativePG's replication and metrics connect by what PUBLIC may."""
+    for database in DATABASES.values():
+        cluster = the(overlay, "Cluster", database, namespace)["spec"]
+        assert "REVOKE" not in json.dumps(cluster["bootstrap"]["initdb"]).upper()
+
+
+@pytest.mark.parametrize("name", DATABASES)
+def test_what_listens_goes_past_the_pooler(name):
+    """LISTEN through a pooler in transaction mode is taken and never answered."""
+    sources = "".join(path.read_text() for path in (ROOT / name).rglob("*.py"))
+    variables = environment(the("us", "Deployment", name, REGIONS["us"]), "us", REGIONS["us"])
+
+    assert (".add_listener(" in sources) == (f"{name.upper()}_DATABASE_LISTEN_URL" in variables)
+
+
+@pytest.mark.parametrize("overlay", ["us", "eu"])
+def test_all_replicas_together_take_no_more_connections_than_there_are(overlay):
+    beside_the_pool = {"usersvc": FEED_CONNECTIONS, "keysvc": 1}
+    for name, database in DATABASES.items():
+        replicas = the(overlay, "HorizontalPodAutoscaler", name)["spec"]["maxReplicas"]
+        cluster = the(overlay, "Cluster", database)["spec"]
+        pooler = the(overlay, "Pooler", f"{database}-pooler")["spec"]
+        parameters = pooler["pgbouncer"]["parameters"]
+        pooled = pooler["instances"] * int(parameters["default_pool_size"])
+        surge, operators = 1, 20
+        direct = (replicas + surge) * beside_the_pool[name]
+
+        allowed = int(cluster["postgresql"]["parameters"]["max_connections"])
+
+        assert pooled + direct + operators <= allowed
+        assert (replicas + surge) * POOL_SIZE <= int(parameters["max_client_conn"])
+        assert pooler["pgbouncer"]["poolMode"] == "transaction"
+        assert int(parameters["max_prepared_statements"]) >= 100  # what asyncpg keeps
+
+
+@everywhere
+def test_the_edge_leads_the_regions_host_to_the_gateway(overlay, namespace):
+    region = namespace.removeprefix("cloudacademy-")
+    listener = the(overlay, "Gateway", "edge", namespace)["spec"]["listeners"][0]
+    variables = environment(the(overlay, "Deployment", "gateway", namespace), overlay, namespace)
+    tenant = urlsplit(gateway.settings.read(variables).tenant_urls[region])
+    certificate = the(overlay, "Certificate", "edge", namespace)["spec"]
+
+    assert tenant.path == PREFIX
+    assert listener["hostname"] == tenant.hostname
+    assert certificate["dnsNames"] == [tenant.hostname]
+    assert listener["tls"]["certificateRefs"] == [
+        {"kind": "Secret", "name": certificate["secretName"]}
+    ]
+    for route in of_kind(overlay, "HTTPRoute", namespace):
+        assert route["spec"]["parentRefs"] == [{"name": "edge", "sectionName": "https"}]
+        for rule in route["spec"]["rules"]:
+            (backend,) = rule["backendRefs"]
+            service = the(overlay, "Service", backend["name"], namespace)["spec"]
+            assert backend["port"] in {port["port"] for port in service["ports"]}
+    (scim,) = the(overlay, "HTTPRoute", "scim", namespace)["spec"]["rules"]
+    assert [match["path"]["value"] for match in scim["matches"]] == [PREFIX]
+
+
+@everywhere
+def test_the_edge_leads_every_page_to_the_gateway(overlay, namespace):
+    (pages,) = the(overlay, "HTTPRoute", "portal", namespace)["spec"]["rules"]
+    matches = [match["path"] for match in pages["matches"]]
+    for path in (*(route.path for route in all_routes()), ASSETS, *SIGN_ON_PATHS, OPENAPI):
+        assert any(_leads_on(match, path) for match in matches), path
+
+
+def _leads_on(match: Mapping[str, str], path: str) -> bool:
+    """As Gateway API has it: a prefix ends with a segment."""
+    if match["type"] == "Exact":
+        return path == match["value"]
+    return f"{path}/".startswith(f"{match['value']}/")
+
+
+@everywhere
+def test_the_edge_gives_a_request_what_the_gateway_gives_it(overlay, namespace):
+    (scim,) = the(overlay, "HTTPRoute", "scim", namespace)["spec"]["rules"]
+    policy = the(overlay, "BackendTrafficPolicy", "scim", namespace)["spec"]
+
+    assert float(scim["timeouts"]["request"].removesuffix("s")) > bulk.SECONDS
+    assert bytes_of(policy["requestBuffer"]["limit"]) > MAX_BODY_BYTES
+
+
+@everywhere
+def test_the_edge_ends_idle_connections_before_the_gateway_does(overlay, namespace):
+    """Or a request goes out on one that is being closed, and is lost."""
+    for policy in of_kind(overlay, "BackendTrafficPolicy", namespace):
+        idle = policy["spec"]["timeout"]["http"]["connectionIdleTimeout"]
+        assert float(idle.removesuffix("s")) < http_server.KEEPALIVE_SECONDS
+
+
+@everywhere
+def test_bodies_come_to_the_gateway_at_once_however_slowly_a_client_sends(overlay, namespace):
+    """Or a slow one would hold its room for bodies: the edge buffers, and waits for longer."""
+    client = the(overlay, "ClientTrafficPolicy", "edge", namespace)["spec"]["timeout"]["http"]
+    for policy in of_kind(overlay, "BackendTrafficPolicy", namespace):
+        assert policy["spec"]["requestBuffer"]["limit"]
+    assert float(client["requestReceivedTimeout"].removesuffix("s")) > Patience().body
+
+
+@everywhere
+def test_the_edge_opens_no_more_connections_than_a_gateway_takes(overlay, namespace):
+    """Even if all of them go to the same one in a rollout; the probes find room beside them."""
+    proxy = the(overlay, "EnvoyProxy", "edge", namespace)["spec"]["provider"]["kubernetes"]
+    proxies = most_at_once(proxy["envoyDeployment"])
+    breakers = [
+        policy["spec"]["circuitBreaker"]
+        for policy in of_kind(overlay, "BackendTrafficPolicy", namespace)
+    ]
+    variables = environment(the(overlay, "Deployment", "gateway", namespace), overlay, namespace)
+
+    allowed = gateway.settings.read(variables).max_connections
+
+    assert proxies * sum(breaker["maxConnections"] for breaker in breakers) + 20 <= allowed
+    for breaker in breakers:  # over HTTP/1.1 a connection carries one request
+        assert breaker["maxParallelRequests"] <= breaker["maxConnections"]
+
+
+@everywhere
+def test_who_is_over_its_rate_hears_it_from_the_gateway_and_not_from_the_edge(overlay, namespace):
+    local = the(overlay, "BackendTrafficPolicy", "scim", namespace)["spec"]["rateLimit"]["local"]
+    variables = environment(the(overlay, "Deployment", "gateway", namespace), overlay, namespace)
+
+    rate = gateway.settings.read(variables).rate
+
+    assert rate.per_second >= 2 * ENTRAS_REQUESTS_PER_SECOND
+    for rule in local["rules"]:
+        assert rule["limit"]["requests"] >= CUSTOMERS_OF_AN_ADDRESS * ENTRAS_REQUESTS_PER_SECOND
+        assert rule["limit"]["requests"] >= BURSTS_OF_AN_ADDRESS * max(rate.per_second, rate.burst)
+
+
+@everywhere
+def test_what_the_edge_lets_through_from_an_address_costs_gateways_little_to_refuse(
+    overlay, namespace
+):
+    local = the(overlay, "BackendTrafficPolicy", "scim", namespace)["spec"]["rateLimit"]["local"]
+    replicas = the(overlay, "HorizontalPodAutoscaler", "gateway", namespace)["spec"]["minReplicas"]
+    pods = container(the(overlay, "Deployment", "gateway", namespace))
+    proxy = the(overlay, "EnvoyProxy", "edge", namespace)["spec"]["provider"]["kubernetes"]
+    proxies = proxy["envoyDeployment"]["replicas"]
+
+    cores = replicas * float(pods["resources"]["limits"]["cpu"])
+
+    for rule in local["rules"]:
+        assert rule["limit"]["unit"] == "Second"
+        busy = proxies * rule["limit"]["requests"] * REFUSAL_CPU_SECONDS
+        assert busy < 0.4 * cores
+
+
+@everywhere
+def test_the_edges_own_refusals_are_the_gateways_words(overlay, namespace):
+    words = {answer.detail for answer in ANSWERS.values()}
+    policy = the(overlay, "BackendTrafficPolicy", "scim", namespace)["spec"]
+    for rule in policy["responseOverride"]:
+        (status,) = (code["value"] for code in rule["match"]["statusCodes"])
+        told = json.loads(rule["response"]["body"]["inline"])
+        assert rule["source"] == "Local"  # the gateway's own go out as they are
+        assert (told["status"], told["schemas"]) == (str(status), [ERROR_URN])
+        assert status not in (503, 504) or told["detail"] in words
+
+
+@everywhere
+def test_the_edge_has_the_memory_for_its_connections(overlay, namespace):
+    """Envoy Gateway derives the heap's limit from the container's: without it there is none."""
+    edge = Objects.of(overlay, namespace)
+    connection = edge.client["spec"]["connection"]
+
+    each = IDLE_CONNECTION + bytes_of(connection["bufferLimit"])
+
+    assert connection["connectionLimit"]["value"] < CONNECTIONS
+    assert connection["connectionLimit"]["value"] * each < heap(edge)
+
+
+@everywhere
+def test_all_gateways_together_ask_for_no_more_than_the_services_take_at_once(overlay, namespace):
+    """With as many of each as there are at least, and half of the services gone."""
+    calls = 0
+    for name in ("gateway", "usersvc"):
+        replicas = the(overlay, "HorizontalPodAutoscaler", name, namespace)["spec"]["minReplicas"]
+        workload = the(overlay, "Deployment", name, namespace)
+        settings = READERS[name](environment(workload, overlay, namespace))
+        if name == "gateway":
+            calls = replicas * settings.max_requests
+        else:
+            assert calls <= max(1, replicas // 2) * settings.server.max_calls
+
+
+@everywhere
+def test_the_edge_lets_entra_go_at_its_pace(overlay, namespace):
+    local = the(overlay, "BackendTrafficPolicy", "scim", namespace)["spec"]["rateLimit"]["local"]
+
+    selected = [rule["clientSelectors"][0]["sourceCIDR"] for rule in local["rules"]]
+    assert selected == [
+        {"type": "Distinct", "value": "0.0.0.0/0"},
+        {"type": "Distinct", "value": "::/0"},
+    ]
+    for rule in local["rules"]:
+        assert rule["limit"]["unit"] == "Second"
+        assert rule["limit"]["requests"] >= ENTRAS_REQUESTS_PER_SECOND
+
+
+@everywhere
+def test_the_edge_speaks_no_tls_before_1_2(overlay, namespace):
+    tls = the(overlay, "ClientTrafficPolicy", "edge", namespace)["spec"]["tls"]
+
+    assert tls["minVersion"] in {"1.2", "1.3"}
+    assert tls.get("maxVersion", "1.3") == "1.3"
+
+
+@everywhere
+def test_the_access_log_has_no_header_of_the_client_but_its_host(overlay, namespace):
+    (setting,) = the(overlay, "EnvoyProxy", "edge", namespace)["spec"]["telemetry"]["accessLog"][
+        "settings"
+    ]
+    told = json.dumps(setting["format"])
+
+    assert re.findall(r"%REQ\(([^)]*)\)", told) == [":AUTHORITY", ":METHOD"]
+    assert "%PATH" not in told
+    assert "QUERY" not in told
+
+
+@pytest.mark.parametrize(("overlay", "other"), [("us", "eu"), ("eu", "us")])
+def test_nothing_of_the_other_region_is_in_a_region_but_its_address(overlay, other):
+    hosts = {"us": "cloudacademy.com", "eu": "app.qa.com"}
+    own = json.dumps(
+        [one for one in rendered(overlay) if not one["metadata"]["name"].startswith("region-")]
+    )
+
+    words = {f"cloudacademy-{other}", f"provisioning-{other}", f"provisioning/{other}"}
+    words |= {hosts[other], {"us": "us-east-1", "eu": "eu-central-1"}[other]}
+    assert {word for word in words if word in own} == set()
+
+
+@pytest.mark.parametrize(("overlay", "place"), [("us", "us-east-1"), ("eu", "eu-central-1")])
+def test_secrets_and_backups_stay_in_the_region(overlay, place):
+    store = the(overlay, "SecretStore", "region")["spec"]["provider"]["aws"]
+    assert store["region"] == place
+    for database in DATABASES.values():
+        bucket = the(overlay, "ObjectStore", database)["spec"]["configuration"]["destinationPath"]
+        cluster = the(overlay, "Cluster", database)["spec"]
+        backup = the(overlay, "ScheduledBackup", database)["spec"]
+        assert bucket == f"s3://provisioning-{overlay}-backup/{database}"
+        assert cluster["plugins"][0]["parameters"] == {"barmanObjectName": database}
+        assert cluster["plugins"][0]["isWALArchiver"] is True
+        assert cluster["instances"] == 3
+        assert backup["cluster"]["name"] == database
+
+
+@pytest.mark.parametrize(("overlay", "place"), [("us", "us-east-1"), ("eu", "eu-central-1")])
+def test_cert_manager_may_prove_the_hosts_name_by_dns(overlay, place):
+    """By a role of the region's own: an Issuer of a namespace has no rights of its operator's."""
+    (solver,) = the(overlay, "Issuer", "web")["spec"]["acme"]["solvers"]
+    role = the(overlay, "Role", "dns-token")
+    binding = the(overlay, "RoleBinding", "dns-token")
+
+    assert solver["dns01"]["route53"] == {
+        "region": place,
+        "role": f"arn:aws:iam::000000000000:role/provisioning-{overlay}-dns",
+        "auth": {"kubernetes": {"serviceAccountRef": {"name": "dns"}}},
+    }
+    assert the(overlay, "ServiceAccount", "dns")["automountServiceAccountToken"] is False
+    assert role["rules"] == [
+        {
+            "apiGroups": [""],
+            "resources": ["serviceaccounts/token"],
+            "resourceNames": ["dns"],
+            "verbs": ["create"],
+        }
+    ]
+    assert binding["roleRef"]["name"] == "dns-token"
+    assert binding["subjects"] == [
+        {"kind": "ServiceAccount", "name": "cert-manager", "namespace": "cert-manager"}
+    ]
+
+
+@pytest.mark.parametrize("overlay", REGIONS)
+def test_backups_are_kept_for_as_long_as_who_erases_a_person_is_told(overlay):
+    stores = of_kind(overlay, "ObjectStore")
+    kept = f"{BACKUPS_KEPT.days}d"
+    assert [store["spec"]["retentionPolicy"] for store in stores] == [kept] * len(DATABASES)
+
+
+def test_every_file_of_the_tree_is_named_after_what_it_holds():
+    for path in (ROOT / "deploy/k8s/base").glob("*/*.yaml"):
+        kinds = {line.split()[1].lower() for line in _lines(path) if line.startswith("kind:")}
+        assert kinds == {path.stem}, path
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text().splitlines()

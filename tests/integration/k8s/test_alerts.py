@@ -1,0 +1,192 @@
+"""The alerts: that they fire when they are to, as Prometheus's own tool judges them."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.k8s.alerts import (
+    DASHBOARD,
+    OPERATIONS,
+    expressions,
+    labels,
+    labels_grouped_by,
+    metrics,
+    rules,
+)
+from tests.support.k8s.tools import installed
+
+MINUTES = 90
+BACKUP = "barman_cloud_cloudnative_pg_io_last_available_backup_timestamp"
+SERIES = {
+    "RequestsFail": {
+        'http_requests_ended_total{outcome="200"}': "0+95x90",
+        'http_requests_ended_total{outcome="503"}': "0+5x90",
+    },
+    "RequestsAreSlow": {
+        'http_requests_seconds_bucket{route="/Users",le="1"}': "0+90x90",
+        'http_requests_seconds_bucket{route="/Users",le="2.5"}': "0+100x90",
+        'http_requests_seconds_bucket{route="/Users",le="+Inf"}': "0+100x90",
+    },
+    "KeysAreRefused": {
+        'http_requests_ended_total{outcome="200"}': "0+70x90",
+        'http_requests_ended_total{outcome="401"}': "0+30x90",
+    },
+    "RequestsAreShed": {"requests_shed_total": "0+120x90"},
+    "OrganizationIsLimited": {"requests_limited_total": "0+120x90"},
+    "KeysAreGuessed": {"keys_limited_total": "0+120x90"},
+    "CallsAreRefused": {
+        'grpc_server_calls_ended_total{outcome="CALLER_NOT_ADMITTED"}': "0+1x90",
+    },
+    "PoolIsExhausted": {
+        'database_connections_in_use{pod="one"}': "8x90",
+        'database_connections_max{pod="one"}': "8x90",
+    },
+    "KeyWatchIsBroken": {'key_watch_connected{pod="one"}': "0x90"},
+    "FeedLags": {'change_feed_lag_seconds{pod="one"}': "31x90"},
+    "BackgroundTaskFails": {'background_task_failures_total{task="retention"}': "0+1x90"},
+    "ProcessesAreGone": {"http_requests_running": "0x90"},
+    "CertificateEnds": {
+        "certmanager_certificate_expiration_timestamp_seconds"
+        '{exported_namespace="cloudacademy-us",name="gateway"}': "86400x90",
+    },
+    "ReplicationLags": {'cnpg_pg_replication_lag{pod="users-2"}': "31x90"},
+    "BackupIsOld": {
+        f'{BACKUP}{{cluster="users"}}': "0x90",  # a fresh one hides no old one
+        f'{BACKUP}{{cluster="keys"}}': "-100000x90",
+    },
+}
+"""For each alert what it has to see to fire."""
+
+QUIET = {
+    'http_requests_ended_total{outcome="200"}': "0+1000x90",
+    'http_requests_ended_total{outcome="401"}': "0+50x90",
+    'http_requests_ended_total{outcome="503"}': "0+5x90",
+    'http_requests_seconds_bucket{route="/Users",le="1"}': "0+100x90",
+    'http_requests_seconds_bucket{route="/Users",le="+Inf"}': "0+100x90",
+    'http_requests_seconds_bucket{route="/Bulk",le="1"}': "0+0x90",
+    'http_requests_seconds_bucket{route="/Bulk",le="+Inf"}': "0+100x90",
+    "http_requests_running": "1x90",
+    "requests_shed_total": "0+6x90",
+    "requests_limited_total": "0+6x90",
+    "keys_limited_total": "0+6x90",
+    'grpc_server_calls_running{component="usersvc"}': "0x90",
+    'grpc_server_calls_running{component="keysvc"}': "0x90",
+    'grpc_server_calls_ended_total{outcome="OK",component="usersvc"}': "0+100x90",
+    'database_connections_in_use{pod="one"}': "7x90",
+    'database_connections_max{pod="one"}': "8x90",
+    'key_watch_connected{pod="one"}': "1x90",
+    'change_feed_lag_seconds{pod="one"}': "2x90",
+    'change_feed_following{pod="one"}': "1x90",
+    'background_task_failures_total{task="retention"}': "0x40 1x49",
+    'background_task_waiting{task="retention"}': "0x90",
+    "certmanager_certificate_expiration_timestamp_seconds"
+    '{exported_namespace="cloudacademy-us",name="gateway"}': "2592000x90",
+    'cnpg_pg_replication_lag{pod="users-2"}': "1x90",
+    f'{BACKUP}{{cluster="users"}}': "0x90",
+    f'{BACKUP}{{cluster="keys"}}': "0x90",
+}
+"""A day like any other: a few clients have the wrong key, a bulk request takes long."""
+
+
+def names() -> list[str]:
+    return [rule["alert"] for rule in rules()]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A folder with the rules as Prometheus reads them."""
+    groups = {"groups": [{"name": "provisioning", "rules": rules()}]}
+    (tmp_path / "rules.json").write_text(json.dumps(groups))
+    return tmp_path
+
+
+def promtool(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [installed("promtool"), *arguments]
+    return subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
+
+
+def judge(place: Path, series: dict[str, str], alert: str, *, fires: bool) -> str:
+    """What promtool finds wrong with an alert over given series; nothing if it is right."""
+    firing = f'alertname="{alert}",alertstate="firing"'
+    test = {
+        "rule_files": ["rules.json"],
+        "evaluation_interval": "1m",
+        "tests": [
+            {
+                "interval": "1m",
+                "input_series": [{"series": one, "values": x} for one, x in series.items()],
+                "promql_expr_test": [
+                    {
+                        "expr": f"count(ALERTS{{{firing}}}) > bool 0",
+                        "eval_time": f"{MINUTES}m",
+                        "exp_samples": [{"labels": "{}", "value": 1}] if fires else [],
+                    }
+                ],
+            }
+        ],
+    }
+    (place / "test.json").write_text(json.dumps(test))
+    result = promtool(place, "test", "rules", "test.json")
+    return "" if result.returncode == 0 else result.stdout + result.stderr
+
+
+def test_what_is_grouped_by_is_on_the_metrics_that_are_grouped():
+    """A label that nobody gives puts everything into one group, and the best hides the worst."""
+    for expression in expressions():
+        for metric in metrics(expression):
+            assert labels_grouped_by(expression) - labels(metric) == set(), (metric, expression)
+
+
+def test_prometheus_takes_the_rules(place):
+    result = promtool(place, "check", "rules", "rules.json")
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_every_alert_is_tried():
+    assert sorted(SERIES) == sorted(names())
+
+
+@pytest.mark.parametrize("alert", sorted(SERIES))
+def test_an_alert_fires_when_it_is_to(alert, place):
+    assert judge(place, SERIES[alert], alert, fires=True) == ""
+
+
+@pytest.mark.parametrize("alert", sorted(SERIES))
+def test_no_alert_fires_on_a_day_like_any_other(alert, place):
+    assert judge(place, QUIET, alert, fires=False) == ""
+
+
+def test_every_alert_has_a_line_on_what_to_do():
+    text = OPERATIONS.read_text()
+    told = re.findall(r"^\| `([A-Z][a-z]\w+)` \| \S.* \|$", text, re.MULTILINE)
+    assert sorted(told) == sorted(names())
+
+
+def test_prometheus_can_read_every_question_of_the_dashboard(place):
+    questions = [
+        x.replace("$namespace", "x").replace("$__rate_interval", "5m") for x in expressions()
+    ]
+    group = {
+        "name": "dashboard",
+        "rules": [{"record": f"q:{n}", "expr": expr} for n, expr in enumerate(questions)],
+    }
+    (place / "dashboard.json").write_text(json.dumps({"groups": [group]}))
+
+    result = promtool(place, "check", "rules", "dashboard.json")
+
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_the_panels_of_the_dashboard_lie_beside_each_other():
+    places = [panel["gridPos"] for panel in json.loads(DASHBOARD.read_text())["panels"]]
+    taken = [
+        (place["x"] + across, place["y"] + down)
+        for place in places
+        for across in range(place["w"])
+        for down in range(place["h"])
+    ]
+    assert len(taken) == len(set(taken))
+    assert max(x for x, _ in taken) < 24

@@ -1,0 +1,100 @@
+"""Custom resources against the schemas that their projects publish, as far as a package has them.
+
+The schemas come as TypeScript types and as validators. The compiler finds names that do not exist
+and values of the wrong type; the validators find what a type cannot say (lengths, patterns).
+CloudNativePG, its backup plugin and Envoy Gateway have no package: nothing here judges those.
+"""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.integration.k8s.test_schemas import SCHEMALESS
+from tests.support.k8s.manifests import OVERLAYS, Manifest, rendered
+from tests.support.k8s.tools import ROOT, installed
+
+MODULES = ROOT / "requirements" / "crds" / "node_modules"
+PACKAGES = {
+    "cert-manager.io": "cert-manager",
+    "external-secrets.io": "external-secrets",
+    "gateway.networking.k8s.io": "gateway-api",
+    "monitoring.coreos.com": "prometheus-operator",
+}
+UNJUDGED = {"barmancloud.cnpg.io", "gateway.envoyproxy.io", "postgresql.cnpg.io"}
+
+OPTIONS = ["--strict", "--noEmit", "--skipLibCheck", "--target", "es2022"]
+OPTIONS += ["--module", "nodenext", "--moduleResolution", "nodenext"]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A folder from which the packages are found."""
+    if not MODULES.exists():
+        installed("npm")
+        pytest.skip("the schemas are not there: `make deploy-tools` installs them")
+    (tmp_path / "node_modules").symlink_to(MODULES)
+    (tmp_path / "package.json").write_text('{"type": "module"}')
+    return tmp_path
+
+
+def judged(overlay: str) -> list[Manifest]:
+    return [one for one in rendered(overlay) if one["apiVersion"].split("/")[0] in PACKAGES]
+
+
+def module(one: Manifest) -> str:
+    group = one["apiVersion"].split("/")[0]
+    return f"@kubernetes-models/{PACKAGES[group]}/{one['apiVersion']}/{one['kind']}"
+
+
+def compiled(place: Path, objects: list[Manifest]) -> str:
+    """What the compiler has against the objects."""
+    lines = []
+    for number, one in enumerate(objects):
+        kind = f"Kind{number}"
+        lines.append(f'import type {{ I{one["kind"]} as {kind} }} from "{module(one)}";')
+        lines.append(f"export const one{number}: {kind} = {json.dumps(one)};")
+    (place / "objects.ts").write_text("\n".join(lines))
+    compiler = str(MODULES / ".bin" / "tsc")
+    return _output([compiler, *OPTIONS, "objects.ts"], place)
+
+
+def validated(place: Path, objects: list[Manifest]) -> str:
+    """What the validators have against the objects."""
+    lines = []
+    for number, one in enumerate(objects):
+        lines.append(f'import {{ {one["kind"]} as Kind{number} }} from "{module(one)}";')
+        lines.append(
+            f"try {{ new Kind{number}({json.dumps(one)}).validate(); }} "
+            f'catch (error) {{ console.log("{one["kind"]}: " + error.message); }}'
+        )
+    (place / "objects.mjs").write_text("\n".join(lines))
+    return _output([installed("node"), "objects.mjs"], place)
+
+
+def _output(command: list[str], place: Path) -> str:
+    result = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
+    return result.stdout + result.stderr
+
+
+def test_every_group_is_judged_or_known_not_to_be():
+    assert set(PACKAGES) | UNJUDGED == SCHEMALESS
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_custom_resources_are_what_their_schemas_say(overlay, place):
+    objects = judged(overlay)
+
+    assert len(objects) >= 10
+    assert compiled(place, objects) == ""
+    assert validated(place, objects) == ""
+
+
+def test_a_misspelt_name_and_a_wrong_value_are_found(place):
+    (gateway,) = (one for one in judged("us") if one["kind"] == "Gateway")
+    misspelt = json.loads(json.dumps(gateway).replace('"gatewayClassName"', '"gatewayclassname"'))
+    wrong = json.loads(json.dumps(gateway).replace('"hostname": "', '"hostname": "https://'))
+
+    assert "gatewayclassname" in compiled(place, [misspelt])
+    assert "hostname" in validated(place, [wrong])

@@ -1,0 +1,92 @@
+"""Each object is one that Kubernetes knows, and follows its policies."""
+
+import json
+import subprocess
+
+import pytest
+
+from tests.support.k8s.manifests import OVERLAYS, rendered, text
+from tests.support.k8s.tools import locked
+
+VERSIONS = ("1.34", "1.37")
+"""The oldest Kubernetes that has all we use in its stable form, and the newest."""
+
+BUILT_IN = {"networking.k8s.io", "rbac.authorization.k8s.io"}
+SCHEMALESS = {
+    "barmancloud.cnpg.io",
+    "cert-manager.io",
+    "external-secrets.io",
+    "gateway.envoyproxy.io",
+    "gateway.networking.k8s.io",
+    "monitoring.coreos.com",
+    "postgresql.cnpg.io",
+}
+"""Groups that Kubernetes itself does not have. See test_custom_resources.py."""
+
+SKIPPED = {
+    # Settings come from the environment alone; they are in no command line and no log.
+    "CKV_K8S_35": "secrets as files",
+}
+SKIPPED_ON_A_LAPTOP = {
+    # The image was just built and loaded; no registry has it.
+    "CKV_K8S_15": "image pull policy Always",
+    "CKV_K8S_43": "image by digest",
+}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_built_in_object_fits_its_schema_strictly(overlay, version, tmp_path):
+    own = [one for one in rendered(overlay) if not _is_custom(one)]
+    file = tmp_path / "objects.json"
+    file.write_text("\n---\n".join(json.dumps(one) for one in own))
+
+    result = subprocess.run(
+        [locked("kubernetes-validate"), "--strict", "-k", version, str(file)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    told = (result.stdout + result.stderr).splitlines()
+    assert result.returncode == 0, told
+    assert len([line for line in told if "passed for resource" in line]) == len(own)
+
+
+def test_the_groups_without_a_schema_are_those_that_are_known():
+    found = {one["apiVersion"].split("/")[0] for one in _all() if _is_custom(one)}
+    assert found == SCHEMALESS
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_no_policy_of_checkov_is_broken(overlay, tmp_path):
+    file = tmp_path / "rendered.yaml"
+    file.write_text(text(overlay))
+    skipped = SKIPPED | (SKIPPED_ON_A_LAPTOP if overlay == "kind" else {})
+    command = [locked("checkov"), "--file", str(file), "--framework", "kubernetes"]
+    command += ["--skip-download", "--quiet", "--compact", "--output", "json"]
+    command += ["--skip-check", ",".join(skipped)]
+
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    report = json.loads(result.stdout)
+    failed = [
+        (check["check_id"], check["check_name"], check["resource"])
+        for check in report["results"]["failed_checks"]
+    ]
+    assert failed == []
+    assert report["summary"]["passed"] > 300
+    assert report["summary"]["parsing_errors"] == 0
+
+
+def test_no_secret_is_in_the_tree():
+    assert [one for one in _all() if one["kind"] == "Secret"] == []
+
+
+def _all() -> list[dict]:
+    return [one for overlay in OVERLAYS for one in rendered(overlay)]
+
+
+def _is_custom(one: dict) -> bool:
+    group = one["apiVersion"].rpartition("/")[0]
+    return "." in group and group not in BUILT_IN

@@ -1,0 +1,194 @@
+"""Who did what: the audit trail."""
+
+import asyncio
+from collections.abc import Sequence
+from uuid import UUID
+
+import pytest
+from cloudacademy.keys.v1 import audit_pb2
+from cloudacademy.keys.v1 import keys_pb2 as pb
+
+from tests.support.keysvc.replicas import MovableClock, Replica, refused, running_replica, stamp
+
+ANN = audit_pb2.Actor(id="u1", display_name="ann@acme.test", address="192.0.2.1")
+NOBODY = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11"
+Event = audit_pb2.AuditEvent
+
+
+def actions(events: Sequence[audit_pb2.AuditEvent]) -> list[str]:
+    """What was done, oldest first."""
+    return [Event.Action.Name(event.action).removeprefix("ACTION_") for event in reversed(events)]
+
+
+async def test_each_action_is_told_with_who_and_from_where(keysvc: Replica, clock: MovableClock):
+    acme = await keysvc.create()
+    clock.advance(seconds=1)
+    switch = {"organization_id": acme, "actor": ANN}
+    await keysvc.integrations.DeactivateIntegration(pb.DeactivateIntegrationRequest(**switch))
+    await keysvc.integrations.ActivateIntegration(pb.ActivateIntegrationRequest(**switch))
+    made = (await keysvc.domain.keys.GenerateKey(pb.GenerateKeyRequest(**switch))).key
+    revoke = pb.RevokeKeyRequest(key_id=made.id, **switch)
+    revoked = (await keysvc.domain.keys.RevokeKey(revoke)).key
+
+    events = (await keysvc.trail(acme))[:4]
+
+    common = {"organization_id": acme, "create_time": stamp(clock()), "actor": ANN}
+    assert events[::-1] == [
+        Event(id=event.id, action=action, key_id=key_id, **common)
+        for event, action, key_id in zip(
+            events[::-1],
+            (
+                Event.ACTION_INTEGRATION_DEACTIVATED,
+                Event.ACTION_INTEGRATION_ACTIVATED,
+                Event.ACTION_KEY_GENERATED,
+                Event.ACTION_KEY_REVOKED,
+            ),
+            ("", "", made.id, made.id),
+            strict=True,
+        )
+    ]
+    assert {UUID(event.id).version for event in events} == {7}
+    assert (made.created_by, made.created_by_name) == ("u1", "ann@acme.test")
+    assert (revoked.revoked_by, revoked.revoked_by_name) == ("u1", "ann@acme.test")
+
+
+async def test_who_is_not_told_is_whom_the_key_names(keysvc: Replica):
+    acme = await keysvc.create()
+    await keysvc.revoke((await keysvc.generate(acme, created_by="ann")).key)
+
+    assert [event.actor for event in await keysvc.trail(acme)] == [
+        audit_pb2.Actor(id="bob", display_name="bob"),
+        audit_pb2.Actor(id="ann", display_name="ann"),
+        audit_pb2.Actor(),
+    ]
+
+
+async def test_what_changes_nothing_or_is_refused_is_not_in_it(keysvc: Replica):
+    acme = await keysvc.create()
+    made = await keysvc.generate(acme)
+    await keysvc.activate(acme)
+    await keysvc.revoke(made.key)
+    await keysvc.revoke(made.key)
+    await keysvc.deactivate(acme)
+    await keysvc.deactivate(acme)
+    with refused("INTEGRATION_NOT_ACTIVE"):
+        await keysvc.generate(acme)
+    with refused("KEY_NOT_FOUND"):
+        await keysvc.revoke(pb.Key(organization_id=acme, id=NOBODY))
+
+    assert actions(await keysvc.trail(acme)) == [
+        "INTEGRATION_ACTIVATED",
+        "KEY_GENERATED",
+        "KEY_REVOKED",
+        "INTEGRATION_DEACTIVATED",
+    ]
+
+
+async def test_of_actions_at_once_each_is_told_in_its_turn(
+    keysvc: Replica, keys_url: str, clock: MovableClock
+):
+    acme = await keysvc.create()
+    made = await keysvc.generate(acme)
+    async with running_replica(keys_url, clock) as other:
+        calls = [replica.revoke(made.key) for replica in (keysvc, other) for _ in range(4)]
+        calls += [
+            switch(acme)
+            for replica in (keysvc, other)
+            for switch in (replica.deactivate, replica.activate) * 4
+        ]
+        await asyncio.gather(*calls)
+
+    told = actions(await keysvc.trail(acme))
+    switches = [action for action in told if action.startswith("INTEGRATION")]
+    turns = ["INTEGRATION_ACTIVATED", "INTEGRATION_DEACTIVATED"] * 20
+    assert told.count("KEY_REVOKED") == 1
+    assert switches == turns[: len(switches)]
+
+
+async def test_no_organization_sees_what_another_one_did(keysvc: Replica):
+    acme, initech = await keysvc.create("Acme"), await keysvc.create("Initech")
+    await keysvc.generate(initech)
+
+    assert actions(await keysvc.trail(acme)) == ["INTEGRATION_ACTIVATED"]
+    assert {event.organization_id for event in await keysvc.trail(initech)} == {initech}
+
+
+async def test_the_trail_is_read_newest_first_page_by_page(keysvc: Replica, clock: MovableClock):
+    acme = await keysvc.create()
+    for _ in range(2):
+        await keysvc.deactivate(acme)
+        await keysvc.activate(acme)  # at the same time, by the clock
+        clock.advance(seconds=1)
+    sizes, events = [], []
+    request = audit_pb2.ListAuditEventsRequest(organization_id=acme, page_size=2)
+
+    while not sizes or request.page_token:
+        page = await keysvc.domain.audit.ListAuditEvents(request)
+        sizes.append(len(page.events))
+        events += page.events
+        request.page_token = page.next_page_token
+
+    assert sizes == [2, 2, 1]
+    assert events == await keysvc.trail(acme)
+    assert actions(events) == [
+        "INTEGRATION_ACTIVATED",
+        "INTEGRATION_DEACTIVATED",
+        "INTEGRATION_ACTIVATED",
+        "INTEGRATION_DEACTIVATED",
+        "INTEGRATION_ACTIVATED",
+    ]
+
+
+async def test_a_page_token_of_another_list_is_refused(keysvc: Replica):
+    acme, initech = await keysvc.create("Acme"), await keysvc.create("Initech")
+    await keysvc.generate(acme)
+    await keysvc.generate(acme)
+    keys = await keysvc.domain.keys.ListKeys(pb.ListKeysRequest(organization_id=acme, page_size=1))
+    request = audit_pb2.ListAuditEventsRequest(organization_id=acme, page_size=1)
+    events = await keysvc.domain.audit.ListAuditEvents(request)
+
+    for organization_id, token in (
+        (acme, keys.next_page_token),
+        (initech, events.next_page_token),
+    ):
+        with refused("INVALID_PAGE_TOKEN"):
+            await keysvc.domain.audit.ListAuditEvents(
+                audit_pb2.ListAuditEventsRequest(organization_id=organization_id, page_token=token)
+            )
+
+
+@pytest.mark.parametrize(
+    ("request_", "reason"),
+    [
+        (audit_pb2.ListAuditEventsRequest(organization_id=NOBODY), "ORGANIZATION_NOT_FOUND"),
+        (audit_pb2.ListAuditEventsRequest(organization_id="acme"), "INVALID_FIELD"),
+        (
+            audit_pb2.ListAuditEventsRequest(organization_id=NOBODY, page_size=-1),
+            "INVALID_FIELD",
+        ),
+    ],
+)
+async def test_a_list_that_cannot_be_is_refused(keysvc: Replica, request_: object, reason: str):
+    with refused(reason):
+        await keysvc.domain.audit.ListAuditEvents(request_)
+
+
+@pytest.mark.parametrize(
+    "actor",
+    [
+        audit_pb2.Actor(id="x" * 201),
+        audit_pb2.Actor(display_name="x" * 1_025),
+        audit_pb2.Actor(address="here"),
+    ],
+)
+async def test_an_actor_that_cannot_be_kept_is_refused_and_nothing_happens(
+    keysvc: Replica, actor: audit_pb2.Actor
+):
+    acme = await keysvc.create()
+
+    with refused("INVALID_FIELD"):
+        await keysvc.domain.keys.GenerateKey(
+            pb.GenerateKeyRequest(organization_id=acme, actor=actor)
+        )
+
+    assert await keysvc.list(acme) == []

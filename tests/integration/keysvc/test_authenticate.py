@@ -1,0 +1,114 @@
+"""Whom a token speaks for, and the words of every refusal."""
+
+from datetime import UTC, datetime
+
+import grpc
+from cloudacademy.keys.v1 import keys_pb2 as pb
+
+from chassis.rpc.status import RemoteRefusal
+from keysvc.domain import key_token as tokens
+from keysvc.domain.key_token import Token
+from keysvc.domain.organizations import Region
+from tests.support.keysvc.replicas import MovableClock, Replica, refused, stamp
+
+PAGE = "Settings & Integrations → Integrations → Microsoft Entra ID"
+
+
+def unauthenticated(reason: str, detail: str, **metadata: str) -> RemoteRefusal:
+    return RemoteRefusal(grpc.StatusCode.UNAUTHENTICATED, reason, detail, metadata)
+
+
+async def test_a_key_speaks_for_its_organization(keysvc: Replica):
+    acme = await keysvc.create()
+    made = await keysvc.generate(acme)
+
+    answer = await keysvc.authenticate(made.token)
+
+    assert answer == pb.AuthenticateResponse(organization_id=acme, key_id=made.key.id)
+
+
+async def test_an_old_key_works_for_eight_hours_after_a_new_one_and_not_a_second_longer(
+    keysvc: Replica, clock: MovableClock
+):
+    acme = await keysvc.create()
+    old = await keysvc.generate(acme)
+    new = await keysvc.generate(acme)
+
+    clock.advance(hours=8, seconds=-1)
+    assert await keysvc.authenticate(old.token) == pb.AuthenticateResponse(
+        organization_id=acme,
+        key_id=old.key.id,
+        expire_time=stamp(datetime(2026, 3, 1, 20, 0, 0, 123456, tzinfo=UTC)),
+    )
+
+    clock.advance(seconds=1)
+    with refused("KEY_EXPIRED") as refusal:
+        await keysvc.authenticate(old.token)
+    assert refusal() == unauthenticated(
+        "KEY_EXPIRED",
+        "This API key ended on 2026-03-01 at 20:00 UTC, because a newer key was generated 8 hours "
+        "before. Paste the newer key as Secret Token in Entra; if you do not have it, generate "
+        f"another one under {PAGE}.",
+        organization_id=acme,
+        key_id=old.key.id,
+        expire_time="2026-03-01T20:00:00.123456Z",
+    )
+    assert (await keysvc.authenticate(new.token)).key_id == new.key.id
+
+
+async def test_a_revoked_key_is_refused_at_once_and_for_good(keysvc: Replica, clock: MovableClock):
+    made = await keysvc.generate(await keysvc.create())
+
+    key = await keysvc.revoke(made.key)
+
+    expected = pb.Key(revoke_time=stamp(clock()), revoked_by="bob", revoked_by_name="bob")
+    expected.MergeFrom(made.key)
+    assert key == expected
+    with refused("KEY_REVOKED") as refusal:
+        await keysvc.authenticate(made.token)
+    assert refusal() == unauthenticated(
+        "KEY_REVOKED",
+        f"This API key was revoked on 2026-03-01 at 12:00 UTC. Generate a new key under {PAGE} and "
+        "paste it as Secret Token in Entra.",
+        organization_id=key.organization_id,
+        key_id=key.id,
+        revoke_time="2026-03-01T12:00:00.123456Z",
+    )
+
+
+async def test_a_wrong_secret_and_an_unknown_key_are_refused_alike(keysvc: Replica):
+    made = tokens.parse((await keysvc.generate(await keysvc.create())).token)
+    wrong = Token(made.region, made.key_id, bytes(32))
+    unknown = tokens.generate(Region.US, bytes)
+    refusals = []
+
+    for token in (wrong, unknown):
+        with refused("KEY_UNKNOWN") as refusal:
+            await keysvc.authenticate(token.text)
+        refusals.append(refusal())
+
+    expected = unauthenticated(
+        "KEY_UNKNOWN",
+        f"This API key is not known. Generate a new key under {PAGE} and paste it as Secret Token "
+        "in Entra.",
+    )
+    assert refusals == [expected, expected]
+
+
+async def test_an_inactive_integration_refuses_its_keys_until_it_is_active_again(keysvc: Replica):
+    acme = await keysvc.create()
+    made = await keysvc.generate(acme)
+
+    await keysvc.deactivate(acme)
+    with refused("INTEGRATION_INACTIVE") as refusal:
+        await keysvc.authenticate(made.token)
+    assert refusal() == unauthenticated(
+        "INTEGRATION_INACTIVE",
+        f"The integration is switched off. Activate it under {PAGE}; this API key then works "
+        "again.",
+        organization_id=acme,
+        key_id=made.key.id,
+    )
+
+    await keysvc.activate(acme)
+    assert (await keysvc.authenticate(made.token)).organization_id == acme

@@ -1,0 +1,140 @@
+"""A database that is away, from the start or for a while."""
+
+import asyncio
+from collections.abc import Callable
+
+import grpc
+import pytest
+from cloudacademy.keys.v1 import keys_pb2 as pb
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from keysvc.domain import key_token as tokens
+from keysvc.domain.organizations import Region
+from tests.integration.keysvc.conftest import migrate
+from tests.support.keysvc.replicas import (
+    MovableClock,
+    Replica,
+    refused,
+    running_replica,
+    until,
+    watching,
+)
+from tests.support.postgres import throw_away_postgres
+
+NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+ID = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11"
+
+
+async def health(replica: Replica) -> int:
+    stub = health_pb2_grpc.HealthStub(replica.channel)
+    status: int = (await stub.Check(health_pb2.HealthCheckRequest())).status
+    return status
+
+
+async def healthy(replica: Replica, wanted: int) -> None:
+    async with asyncio.timeout(20):
+        while await health(replica) != wanted:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
+def changed(token: str) -> str:
+    return token[:-1] + ("1" if token[-1] == "0" else "0")
+
+
+@pytest.mark.parametrize(
+    ("region", "change", "reason", "metadata"),
+    [
+        (Region.US, changed, "KEY_MALFORMED", {}),
+        (Region.US, lambda token: f"Bearer {token}", "KEY_MALFORMED", {}),
+        (Region.EU, changed, "KEY_MALFORMED", {}),
+        (Region.EU, str, "KEY_OF_OTHER_REGION", {"region": "eu"}),
+        (Region.US, str, "DATABASE_UNAVAILABLE", {}),
+    ],
+)
+async def test_only_a_token_that_may_be_good_needs_the_database(
+    clock: MovableClock,
+    region: Region,
+    change: Callable[[str], str],
+    reason: str,
+    metadata: dict[str, str],
+):
+    token = tokens.generate(region, bytes).text
+    async with running_replica(NOWHERE, clock, follows=False) as replica:
+        with refused(reason) as refusal:
+            await replica.authenticate(change(token))
+
+    assert refusal().metadata == metadata
+
+
+async def test_a_key_of_the_other_region_is_told_where_it_belongs(clock: MovableClock):
+    token = tokens.generate(Region.US, bytes).text
+    async with running_replica(NOWHERE, clock, Region.EU, follows=False) as replica:
+        with refused("KEY_OF_OTHER_REGION") as refusal:
+            await replica.authenticate(token)
+
+    assert refusal().code == grpc.StatusCode.UNAUTHENTICATED
+    assert refusal().metadata == {"region": "us"}
+    assert refusal().detail == (
+        "This API key belongs to cloudacademy.com. Set the Tenant URL in Entra to the one that "
+        "cloudacademy.com shows under Settings & Integrations → Integrations → Microsoft Entra ID."
+    )
+
+
+async def test_a_service_without_its_database_says_so_and_refuses(clock: MovableClock):
+    async with running_replica(NOWHERE, clock, follows=False) as replica:
+        assert await health(replica) == NOT_SERVING
+        with refused("DATABASE_UNAVAILABLE") as refusal:
+            await replica.organizations.GetOrganization(
+                pb.GetOrganizationRequest(organization_id=ID)
+            )
+
+    assert refusal().code == grpc.StatusCode.UNAVAILABLE
+
+
+async def test_a_database_that_comes_back_finds_the_service_as_it_was(clock: MovableClock):
+    with throw_away_postgres() as postgres:
+        url = postgres.cluster.create_role_and_database("keys", "keys_owner", "secret")
+        await asyncio.to_thread(migrate, url)
+        async with running_replica(url, clock) as replica:
+            made = await replica.generate(await replica.create())
+            await healthy(replica, SERVING)
+            async with watching(replica) as watcher:
+                await asyncio.to_thread(postgres.cluster.stop)
+                await until(watcher.task.done)
+                with refused("DATABASE_UNAVAILABLE"):
+                    await replica.authenticate(made.token)
+                await healthy(replica, NOT_SERVING)
+
+            await asyncio.to_thread(postgres.cluster.start)
+            await healthy(replica, SERVING)
+            answer = await replica.authenticate(made.token)
+            async with watching(replica) as again:
+                await replica.revoke(made.key)
+                await until(lambda: len(again.events) == 2)
+
+    assert watcher.end is not None
+    assert watcher.end.reason == "DATABASE_UNAVAILABLE"
+    assert answer.key_id == made.key.id
+    assert again.events == [
+        ("reset", ""),
+        ("organization_change", made.key.organization_id),
+    ]
+
+
+async def test_a_use_that_the_database_missed_is_written_once_it_is_back(clock: MovableClock):
+    with throw_away_postgres() as postgres:
+        url = postgres.cluster.create_role_and_database("keys", "keys_owner", "secret")
+        await asyncio.to_thread(migrate, url)
+        async with running_replica(url, clock) as replica:
+            acme = await replica.create()
+            made = await replica.generate(acme)
+            await replica.authenticate(made.token, "192.0.2.1")
+            await asyncio.to_thread(postgres.cluster.stop)
+            await until(lambda: replica.logged("no longer following changes") == 1)
+            await asyncio.to_thread(postgres.cluster.start)
+            await until(lambda: replica.logged("following changes") == 2)
+
+        async with running_replica(url, clock) as replica:
+            assert [key.last_used_address for key in await replica.list(acme)] == ["192.0.2.1"]

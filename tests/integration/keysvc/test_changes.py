@@ -1,0 +1,163 @@
+"""Changes, from the transaction that makes them to every stream of every replica."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import grpc
+import pytest
+from cloudacademy.keys.v1 import keys_pb2 as pb
+
+from chassis.rpc.server import DRAIN_SECONDS
+from keysvc.__main__ import main
+from tests.support.keysvc.proxies import proxy_before
+from tests.support.keysvc.replicas import (
+    MovableClock,
+    Replica,
+    Watcher,
+    refused,
+    running_replica,
+    until,
+    watching,
+)
+
+RESET = ("reset", "")
+
+
+@pytest.fixture
+async def other(keys_url: str, clock: MovableClock) -> AsyncIterator[Replica]:
+    """A second replica on the same database."""
+    async with running_replica(keys_url, clock) as replica:
+        yield replica
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine's database that answers late is not taken for one that is away."""
+    monkeypatch.setattr("keysvc.background.changes.ANSWER_SECONDS", 15.0)
+
+
+@pytest.mark.usefixtures("patient")
+async def test_a_revocation_at_one_replica_is_told_by_the_other_at_once(
+    keysvc: Replica, other: Replica
+):
+    made = await keysvc.generate(await keysvc.create())
+    async with watching(other) as watcher:
+        await keysvc.revoke(made.key)
+        told = len(watcher.signs)
+        await until(lambda: len(watcher.events) == 2)
+
+    assert watcher.events == [RESET, ("organization_change", made.key.organization_id)]
+    # A heartbeat that was under way when the key ended, but none that was asked for later.
+    assert watcher.signs.index("organization_change") <= told + 1
+
+
+@pytest.mark.usefixtures("patient")
+async def test_everything_that_ends_answers_is_told_once_and_nothing_else(
+    keysvc: Replica, other: Replica
+):
+    async with watching(other) as watcher:
+        acme, initech = await keysvc.create("Acme"), await keysvc.create("Initech")
+        made = await keysvc.generate(acme)
+        await keysvc.authenticate(made.token)
+        await keysvc.activate(initech)
+        with refused("KEY_NOT_FOUND"):
+            await keysvc.revoke(pb.Key(organization_id=initech, id=made.key.id))
+        await keysvc.deactivate(initech)
+        with refused("INTEGRATION_NOT_ACTIVE"):
+            await keysvc.generate(initech)
+        await keysvc.revoke(made.key)
+        await keysvc.revoke(made.key)
+        await keysvc.activate(initech)
+        await until(lambda: len(watcher.events) == 7)
+
+    assert watcher.events == [RESET] + [
+        ("organization_change", organization_id)
+        for organization_id in (acme, initech, acme, initech, acme, initech)
+    ]
+
+
+@pytest.mark.usefixtures("patient")
+async def test_an_operators_command_is_told_as_well(
+    keysvc: Replica, keys_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    acme = await keysvc.create()
+    monkeypatch.setenv("KEYSVC_DATABASE_URL", keys_url)
+    monkeypatch.setenv("KEYSVC_REGION", "us")
+    async with watching(keysvc) as watcher:
+        code = await asyncio.to_thread(main, ["deactivate-integration", acme])
+        await until(lambda: len(watcher.events) == 2 or watcher.end is not None)
+
+    assert (code, watcher.end) == (0, None)
+    assert watcher.events == [RESET, ("organization_change", acme)]
+
+
+@pytest.mark.usefixtures("patient")
+async def test_a_quiet_stream_has_a_heartbeat_four_times_a_second(keysvc: Replica):
+    async with watching(keysvc) as watcher:
+        await until(lambda: len(watcher.times) >= 20)
+
+    gaps = [after - before for before, after in zip(watcher.times, watcher.times[1:], strict=False)]
+    assert watcher.events == [RESET]
+    # A busy machine delays some of them, but does not bring them sooner than they are sent.
+    assert min(gaps) <= 0.25
+
+
+async def test_a_caller_that_goes_leaves_nothing_behind(keysvc: Replica):
+    async with watching(keysvc):
+        pass
+
+    await until(lambda: keysvc.logged("call") == 1)
+    keysvc.stop.set()
+    await until(lambda: keysvc.logged("no longer following changes") == 1)
+    ends = [entry for entry in keysvc.log if entry["event"] == "no longer following changes"]
+    assert [entry["streams"] for entry in ends] == [0]
+
+
+async def test_a_graceful_stop_ends_streams_at_once_and_well(keysvc: Replica):
+    async with watching(keysvc) as watcher:
+        started = time.monotonic()
+        keysvc.stop.set()
+        await keysvc.task
+        passed = time.monotonic() - started
+        await asyncio.wait([watcher.task])
+
+    assert watcher.end is None
+    assert passed < DRAIN_SECONDS
+
+
+async def test_a_connection_that_dies_unnoticed_silences_the_streams_and_then_ends_them(
+    keys_url: str, clock: MovableClock
+):
+    async with proxy_before(keys_url) as (proxy, url), running_replica(url, clock) as replica:
+        async with watching(replica) as watcher:
+            await until(lambda: len(watcher.signs) >= 4)
+            proxy.partition()
+            told = len(watcher.signs)
+            await until(watcher.task.done)
+            with refused("DATABASE_UNAVAILABLE"):
+                await replica.keys.WatchKeys(pb.WatchKeysRequest()).read()
+
+        proxy.heal()
+        await until(lambda: replica.logged("following changes") == 2)
+        async with watching(replica) as again:
+            acme = await replica.create()
+            await until(lambda: len(again.events) == 2)
+
+    # Nothing was told but for the last answers of the database: the caller knew it was deaf.
+    assert len(watcher.signs) <= told + 2
+    assert watcher.end is not None
+    assert watcher.end.reason == "DATABASE_UNAVAILABLE"
+    assert again.events == [RESET, ("organization_change", acme)]
+
+
+async def test_a_stream_begins_anew_only_once_changes_are_heard(clock: MovableClock):
+    nowhere = "postgresql://nobody@127.0.0.1:1/nothing"
+    async with running_replica(nowhere, clock, follows=False) as replica:
+        watcher = Watcher(replica)
+        await asyncio.wait([watcher.task])
+
+    assert watcher.events == []
+    assert watcher.end is not None
+    assert watcher.end.reason == "DATABASE_UNAVAILABLE"
+    assert watcher.end.code == grpc.StatusCode.UNAVAILABLE

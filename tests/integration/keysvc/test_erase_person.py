@@ -1,0 +1,217 @@
+"""`erase-person`: what was done stays, who did it goes."""
+
+import asyncio
+import json
+import subprocess
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from cloudacademy.keys.v1 import audit_pb2
+from cloudacademy.keys.v1 import keys_pb2 as pb
+
+from tests.integration.keysvc.test_process import Keysvc
+from tests.support.catalogue.columns import PERSONAL, holding, pairs
+from tests.support.keysvc.replicas import Replica
+from tests.support.postgres import TestPostgres
+
+MARKER = "zyxmark"
+NAME = f"{MARKER}@acme.test"
+ADDRESS = "198.51.100.77"
+USER_ID = str(uuid4())
+
+
+async def act(keysvc: Replica, organization_id: str, actor: audit_pb2.Actor) -> None:
+    """Do something that leaves one's name."""
+    whose = {"organization_id": organization_id, "actor": actor}
+    made = await keysvc.domain.keys.GenerateKey(pb.GenerateKeyRequest(**whose))
+    await keysvc.domain.keys.RevokeKey(pb.RevokeKeyRequest(key_id=made.key.id, **whose))
+
+
+async def erase(keys_url: str, *arguments: str) -> dict[str, Any]:
+    answer = await asyncio.to_thread(Keysvc(keys_url).answer, "erase-person", *arguments)
+    assert MARKER not in json.dumps(answer)  # it is kept, so it has no names
+    return answer
+
+
+def rows(audit_events: int, api_key: int) -> dict[str, int]:
+    return {"audit_events": audit_events, "api_key": api_key}
+
+
+async def shown(keysvc: Replica, organization_id: str) -> list[audit_pb2.Actor]:
+    return [event.actor for event in await keysvc.trail(organization_id)]
+
+
+async def test_nothing_of_a_person_is_left_but_that_somebody_acted(
+    keysvc: Replica, keys_url: str, postgres_cluster: TestPostgres
+):
+    acme = await keysvc.create()
+    other = audit_pb2.Actor(id=str(uuid4()), display_name="bob@acme.test", address="192.0.2.7")
+    await act(keysvc, acme, audit_pb2.Actor(id=USER_ID, display_name=NAME, address=ADDRESS))
+    await act(keysvc, acme, audit_pb2.Actor(id=NAME.upper(), display_name=NAME))
+    await act(keysvc, acme, other)
+    operator, db = Keysvc(keys_url), await asyncpg.connect(keys_url)
+    await asyncio.to_thread(operator.answer, "generate-key", acme, "--created-by", MARKER)
+    await db.execute("ANALYZE")
+    marks = f"{MARKER}|{ADDRESS}"
+    columns = pairs(PERSONAL["keysvc"])
+    assert [column for column in columns if not await holding(db, *column, marks)] == []
+    arguments = ("erase-person", acme, USER_ID, "--also", NAME, "--also", MARKER)
+
+    done = await asyncio.to_thread(operator.answer, *arguments)
+
+    assert done == {
+        "dry_run": False,
+        "erased": rows(5, 3),
+        "by_name": [rows(2, 1), rows(2, 1), rows(1, 1)],
+        "same_name": {},
+    }
+    somebody = audit_pb2.Actor(id=USER_ID, display_name="erased")
+    nobody = audit_pb2.Actor(id="erased", display_name="erased")
+    assert (await shown(keysvc, acme))[:7] == [
+        audit_pb2.Actor(id="operator", display_name="erased"),
+        *(other, other, nobody, nobody, somebody, somebody),
+    ]
+    creators = [key.created_by for key in await keysvc.list(acme)]
+    assert sorted(creators) == sorted(["erased", "erased", other.id, USER_ID])
+    dump = [postgres_cluster.cluster.programs.path("pg_dump"), keys_url]
+    text = await asyncio.to_thread(subprocess.run, dump, capture_output=True, check=True)
+    assert [what for what in (MARKER, ADDRESS) if what.encode() in text.stdout.lower()] == []
+    samples = await db.fetch("SELECT to_jsonb(s)::text FROM pg_stats AS s")
+    await db.close()
+    assert MARKER not in " ".join(row[0] for row in samples).lower()
+    assert (await asyncio.to_thread(operator.answer, *arguments))["erased"] == rows(0, 0)
+
+
+async def test_a_namesake_keeps_everything_and_is_told_of(keysvc: Replica, keys_url: str):
+    acme, namesake = await keysvc.create(), str(uuid4())
+    for user in (USER_ID, namesake):
+        await act(keysvc, acme, audit_pb2.Actor(id=user, display_name=NAME, address=ADDRESS))
+
+    done = await erase(keys_url, acme, USER_ID, "--also", NAME)
+
+    assert done["erased"] == rows(2, 1)
+    assert done["same_name"] == {namesake: rows(2, 1)}
+    somebody = audit_pb2.Actor(id=USER_ID, display_name="erased")
+    other = audit_pb2.Actor(id=namesake, display_name=NAME, address=ADDRESS)
+    assert (await shown(keysvc, acme))[:4] == [other, other, somebody, somebody]
+    keys = {(key.created_by, key.created_by_name) for key in await keysvc.list(acme)}
+    assert keys == {(USER_ID, "erased"), (namesake, NAME)}
+
+
+async def test_a_key_that_two_had_a_part_in_keeps_the_other_one(keysvc: Replica, keys_url: str):
+    acme, namesake = await keysvc.create(), audit_pb2.Actor(id=str(uuid4()), display_name=NAME)
+    person = audit_pb2.Actor(id=USER_ID, display_name=NAME)
+    request = pb.GenerateKeyRequest(organization_id=acme, actor=namesake)
+    made = await keysvc.domain.keys.GenerateKey(request)
+    request = pb.RevokeKeyRequest(organization_id=acme, key_id=made.key.id, actor=person)
+    await keysvc.domain.keys.RevokeKey(request)
+
+    done = await erase(keys_url, acme, USER_ID)
+
+    assert done["erased"] == rows(1, 1)
+    (key,) = await keysvc.list(acme)
+    assert (key.created_by, key.created_by_name) == (namesake.id, NAME)
+    assert (key.revoked_by, key.revoked_by_name) == (USER_ID, "erased")
+
+
+async def test_a_name_alone_finds_whose_it_is_and_erases_no_user(keysvc: Replica, keys_url: str):
+    acme = await keysvc.create()
+    await act(keysvc, acme, audit_pb2.Actor(id=USER_ID, display_name=NAME, address=ADDRESS))
+    before = await shown(keysvc, acme)
+
+    done = await erase(keys_url, acme, NAME.upper())
+
+    assert done["erased"] == rows(0, 0)
+    assert done["same_name"] == {USER_ID: rows(2, 1)}
+    assert await shown(keysvc, acme) == before
+
+
+async def test_a_former_name_goes_with_the_id(keysvc: Replica, keys_url: str):
+    acme = await keysvc.create()
+    await act(keysvc, acme, audit_pb2.Actor(id=USER_ID.upper(), display_name="former@acme.test"))
+
+    assert (await erase(keys_url, acme, USER_ID))["erased"] == rows(2, 1)
+
+    assert [actor.display_name for actor in await shown(keysvc, acme)][:2] == ["erased"] * 2
+
+
+async def test_a_dry_run_counts_and_changes_nothing(keysvc: Replica, keys_url: str):
+    acme = await keysvc.create()
+    await act(keysvc, acme, audit_pb2.Actor(id=USER_ID, display_name=NAME, address=ADDRESS))
+    await act(keysvc, acme, audit_pb2.Actor(id=str(uuid4()), display_name=NAME))
+    before = await shown(keysvc, acme)
+
+    told = await erase(keys_url, acme, USER_ID, "--also", NAME, "--dry-run")
+
+    assert await shown(keysvc, acme) == before
+    done = await erase(keys_url, acme, USER_ID, "--also", NAME)
+    assert told == {**done, "dry_run": True}
+
+
+async def test_another_organizations_trail_is_not_touched(keysvc: Replica, keys_url: str):
+    acme, globex = await keysvc.create("Acme"), await keysvc.create("Globex")
+    await act(keysvc, acme, audit_pb2.Actor(id=USER_ID, display_name=NAME))
+    before = await shown(keysvc, acme)
+
+    await asyncio.to_thread(Keysvc(keys_url).answer, "erase-person", globex, USER_ID)
+
+    assert await shown(keysvc, acme) == before
+
+
+@pytest.mark.parametrize("shown", ["operator Ann", "Operator ANN", "ann"])
+async def test_an_operator_goes_by_the_name_that_is_shown_and_by_the_one_told(
+    keysvc: Replica, keys_url: str, shown: str
+):
+    acme = await keysvc.create()
+    await asyncio.to_thread(Keysvc(keys_url).answer, "generate-key", acme, "--created-by", "Ann")
+
+    assert (await erase(keys_url, acme, shown))["erased"] == rows(1, 1)
+
+    (key,) = await keysvc.list(acme)
+    assert (key.created_by, key.created_by_name) == ("erased", "erased")
+
+
+async def test_an_id_that_was_left_when_its_name_went_is_found_and_goes(
+    keysvc: Replica, keys_url: str
+):
+    acme = await keysvc.create()
+    await act(keysvc, acme, audit_pb2.Actor(id="Ann", display_name="erased"))
+
+    assert (await erase(keys_url, acme, "ann"))["erased"] == rows(2, 1)
+
+    assert (await shown(keysvc, acme))[:2] == [
+        audit_pb2.Actor(id="erased", display_name="erased")
+    ] * 2
+    (key,) = await keysvc.list(acme)
+    assert (key.created_by, key.revoked_by) == ("erased", "erased")
+    assert (await erase(keys_url, acme, "ann"))["erased"] == rows(0, 0)
+
+
+@pytest.mark.parametrize(
+    ("kept", "asked"),
+    [
+        ("ΝΙΚΟΣ", "ΝΙΚΟΣ"),
+        ("Νίκος", "ΝΊΚΟΣ"),
+        ("ΝΊΚΟΣ", "νίκος"),
+        ("İpek", "İpek"),
+        ("Ipek", "ipek"),
+    ],
+)
+async def test_a_name_is_found_in_any_alphabet(
+    keysvc: Replica, keys_url: str, kept: str, asked: str
+):
+    acme = await keysvc.create()
+    await act(keysvc, acme, audit_pb2.Actor(id=kept, display_name=kept))
+
+    assert (await erase(keys_url, acme, asked))["erased"] == rows(2, 1)
+
+
+@pytest.mark.parametrize(
+    "name", ["operator", "Erased", " ", "operator operator", " operator  Erased"]
+)
+def test_what_is_no_persons_name_is_refused(keys_url: str, name: str):
+    code, output, complaint = Keysvc(keys_url).run("erase-person", USER_ID, name)
+    assert (code, output) == (1, "")
+    assert complaint == f"keysvc: PERSON: is nobody's name: {name!r}\n"

@@ -1,0 +1,216 @@
+"""Keys are generated, listed and revoked."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import pytest
+from cloudacademy.keys.v1 import keys_pb2 as pb
+
+from chassis.rpc.status import from_rpc_error
+from keysvc.domain import key_token as tokens
+from tests.support.keysvc.replicas import MovableClock, Replica, refused, running_replica, stamp
+
+NOBODY = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11"
+
+
+def ends(keys: Sequence[pb.Key]) -> list[datetime | None]:
+    """When the keys end, newest key first."""
+    return [
+        key.expire_time.ToDatetime(UTC) if key.HasField("expire_time") else None for key in keys
+    ]
+
+
+async def test_a_new_key_is_told_with_its_token_and_listed_without(
+    keysvc: Replica, clock: MovableClock
+):
+    acme = await keysvc.create()
+
+    made = await keysvc.generate(acme, created_by="ann")
+
+    key = pb.Key(
+        id=made.key.id,
+        organization_id=acme,
+        create_time=stamp(clock()),
+        created_by="ann",
+        created_by_name="ann",
+    )
+    assert made.key == key
+    assert str(tokens.parse(made.token).key_id) == key.id
+    assert await keysvc.list(acme) == [key]
+
+
+async def test_a_third_key_gives_the_first_no_more_time(keysvc: Replica, clock: MovableClock):
+    acme = await keysvc.create()
+    start = clock()
+    for hours in (0, 1, 5):
+        clock.advance(hours=hours)
+        await keysvc.generate(acme)
+
+    assert ends(await keysvc.list(acme)) == [
+        None,
+        start.replace(hour=2, day=2),
+        start.replace(hour=21),
+    ]
+
+
+async def test_a_key_touches_neither_revoked_keys_nor_those_of_others(
+    keysvc: Replica, clock: MovableClock
+):
+    acme, initech = await keysvc.create("Acme"), await keysvc.create("Initech")
+    theirs = await keysvc.generate(initech)
+    revoked = await keysvc.revoke((await keysvc.generate(acme)).key)
+    clock.advance(seconds=1)
+
+    made = await keysvc.generate(acme)
+
+    assert await keysvc.list(acme) == [made.key, revoked]
+    assert await keysvc.list(initech) == [theirs.key]
+
+
+async def test_of_keys_generated_at_once_only_one_stays(
+    keysvc: Replica, keys_url: str, clock: MovableClock
+):
+    acme = await keysvc.create()
+    async with running_replica(keys_url, clock) as other:
+        made = await asyncio.gather(
+            *(replica.generate(acme) for replica in (keysvc, other) for _ in range(8))
+        )
+
+    listed = ends(await keysvc.list(acme))
+    assert {key.key.id for key in made} == {key.id for key in await keysvc.list(acme)}
+    assert sorted(listed, key=lambda end: (end is None, end)) == [
+        *[clock().replace(hour=20)] * 15,
+        None,
+    ]
+
+
+async def test_revoking_a_key_again_changes_nothing(keysvc: Replica, clock: MovableClock):
+    made = await keysvc.generate(await keysvc.create())
+    first = await keysvc.revoke(made.key)
+    clock.advance(minutes=1)
+
+    assert await keysvc.revoke(made.key) == first
+
+
+async def test_a_key_of_another_organization_cannot_be_revoked(keysvc: Replica):
+    theirs = await keysvc.generate(await keysvc.create("Initech"))
+    acme = await keysvc.create("Acme")
+
+    with refused("KEY_NOT_FOUND"):
+        await keysvc.revoke(pb.Key(organization_id=acme, id=theirs.key.id))
+
+    assert await keysvc.list(theirs.key.organization_id) == [theirs.key]
+
+
+async def test_no_key_is_generated_for_an_inactive_integration(keysvc: Replica):
+    acme = await keysvc.create()
+    made = await keysvc.generate(acme)
+    await keysvc.deactivate(acme)
+
+    with refused("INTEGRATION_NOT_ACTIVE"):
+        await keysvc.generate(acme)
+
+    assert await keysvc.list(acme) == [made.key]
+
+
+async def test_keys_are_listed_newest_first_page_by_page(keysvc: Replica, clock: MovableClock):
+    acme, listed, request = await keysvc.create(), [], None
+    made = []
+    for _ in range(5):
+        clock.advance(seconds=1)
+        made.append((await keysvc.generate(acme)).key.id)
+
+    sizes = []
+    while request is None or request.page_token:
+        request = request or pb.ListKeysRequest(organization_id=acme, page_size=2)
+        page = await keysvc.domain.keys.ListKeys(request)
+        sizes.append(len(page.keys))
+        listed += [key.id for key in page.keys]
+        request.page_token = page.next_page_token
+
+    assert sizes == [2, 2, 1]
+    assert listed == made[::-1]
+
+
+async def test_a_page_token_of_another_organization_is_refused(keysvc: Replica):
+    acme, initech = await keysvc.create("Acme"), await keysvc.create("Initech")
+    await keysvc.generate(acme)
+    await keysvc.generate(acme)
+    page = await keysvc.domain.keys.ListKeys(pb.ListKeysRequest(organization_id=acme, page_size=1))
+
+    with refused("INVALID_PAGE_TOKEN"):
+        await keysvc.domain.keys.ListKeys(
+            pb.ListKeysRequest(organization_id=initech, page_token=page.next_page_token)
+        )
+
+
+@pytest.mark.parametrize(
+    ("method", "request_", "reason"),
+    [
+        ("GenerateKey", pb.GenerateKeyRequest(organization_id=NOBODY), "ORGANIZATION_NOT_FOUND"),
+        ("ListKeys", pb.ListKeysRequest(organization_id=NOBODY), "ORGANIZATION_NOT_FOUND"),
+        ("RevokeKey", pb.RevokeKeyRequest(organization_id=NOBODY, key_id=NOBODY), "KEY_NOT_FOUND"),
+        ("GenerateKey", pb.GenerateKeyRequest(), "INVALID_FIELD"),
+        (
+            "GenerateKey",
+            pb.GenerateKeyRequest(organization_id=NOBODY, created_by="x" * 201),
+            "INVALID_FIELD",
+        ),
+        ("ListKeys", pb.ListKeysRequest(organization_id="1"), "INVALID_FIELD"),
+        ("ListKeys", pb.ListKeysRequest(organization_id=NOBODY, page_size=-1), "INVALID_FIELD"),
+        (
+            "ListKeys",
+            pb.ListKeysRequest(organization_id=NOBODY, page_token="x"),
+            "INVALID_PAGE_TOKEN",
+        ),
+        ("RevokeKey", pb.RevokeKeyRequest(organization_id=NOBODY, key_id="1"), "INVALID_FIELD"),
+        (
+            "RevokeKey",
+            pb.RevokeKeyRequest(organization_id=NOBODY, key_id=NOBODY, revoked_by="\n"),
+            "INVALID_FIELD",
+        ),
+        ("Authenticate", pb.AuthenticateRequest(client_address="here"), "INVALID_FIELD"),
+        ("Authenticate", pb.AuthenticateRequest(token=""), "KEY_MALFORMED"),
+        ("Authenticate", pb.AuthenticateRequest(token="cak_us_" * 100_000), "KEY_MALFORMED"),
+        ("Authenticate", pb.AuthenticateRequest(token="é" * 78), "KEY_MALFORMED"),
+    ],
+)
+async def test_bad_requests_are_refused_with_their_reason(
+    keysvc: Replica, method: str, request_: object, reason: str
+):
+    with refused(reason):
+        await getattr(keysvc.domain.keys, method)(request_)
+
+
+async def test_of_requests_that_know_the_same_newest_key_one_makes_another(
+    keysvc: Replica, keys_url: str, clock: MovableClock
+):
+    acme = await keysvc.create()
+    async with running_replica(keys_url, clock) as other:
+        for known in ("none", None):
+            newest = known or (await keysvc.list(acme))[0].id
+            request = pb.GenerateKeyRequest(
+                organization_id=acme, created_by="ann", newest_key_id=newest
+            )
+            made = await asyncio.gather(
+                *(each.keys.GenerateKey(request) for each in (keysvc, other) * 3),
+                return_exceptions=True,
+            )
+            assert sum(isinstance(each, pb.GenerateKeyResponse) for each in made) == 1
+            reasons = {from_rpc_error(each).reason for each in made if isinstance(each, Exception)}
+            assert reasons == {"NEWER_KEY_EXISTS"}
+    assert len(await keysvc.list(acme)) == 2
+
+
+async def test_the_key_made_last_is_the_newest_whatever_the_clocks_say(
+    keysvc: Replica, keys_url: str
+):
+    behind, acme, made = MovableClock(), await keysvc.create(), []
+    behind.advance(seconds=-2)
+    async with running_replica(keys_url, behind) as other:
+        for replica in (keysvc, other, other, keysvc) * 3:
+            newest = made[-1] if made else "none"
+            made.append((await replica.generate(acme, newest_key_id=newest)).key.id)
+
+    assert [key.id for key in await keysvc.list(acme)] == made[::-1]

@@ -1,0 +1,170 @@
+"""Organizations and their integrations."""
+
+from uuid import UUID
+
+import asyncpg
+import pytest
+from cloudacademy.keys.v1 import keys_pb2 as pb
+
+from chassis.database.pool import Database
+from chassis.errors import InvalidField
+from keysvc.domain.errors import BROKEN_CONSTRAINTS
+from keysvc.store.common import constraints_explained
+from tests.support.keysvc.replicas import MovableClock, Replica, refused, stamp
+
+ID = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11"
+NOBODY = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e12"
+
+
+async def create(keysvc: Replica, **fields: object) -> pb.Organization:
+    request = pb.CreateOrganizationRequest(organization=pb.Organization(**fields))
+    return (await keysvc.domain.organizations.CreateOrganization(request)).organization
+
+
+async def integration(keysvc: Replica, organization_id: str) -> pb.Integration:
+    request = pb.GetIntegrationRequest(organization_id=organization_id)
+    return (await keysvc.integrations.GetIntegration(request)).integration
+
+
+async def test_an_organization_gets_an_id_the_region_and_an_inactive_integration(
+    keysvc: Replica, clock: MovableClock
+):
+    made = await create(keysvc, display_name="Ácme 集团")
+
+    request = pb.GetOrganizationRequest(organization_id=made.id)
+    assert UUID(made.id).version == 7
+    assert made == pb.Organization(
+        id=made.id, display_name="Ácme 集团", region=pb.REGION_US, create_time=stamp(clock())
+    )
+    assert (await keysvc.domain.organizations.GetOrganization(request)).organization == made
+    assert await integration(keysvc, made.id) == pb.Integration(
+        organization_id=made.id, state=pb.Integration.STATE_INACTIVE, update_time=stamp(clock())
+    )
+
+
+async def test_creating_it_again_changes_nothing(keysvc: Replica, clock: MovableClock):
+    first = await create(keysvc, id=ID, display_name="Acme", region=pb.REGION_US)
+    await keysvc.activate(ID)
+    before = await integration(keysvc, ID)
+    clock.advance(hours=1)
+
+    assert await create(keysvc, id=ID.upper(), display_name="Acme") == first
+    assert await integration(keysvc, ID) == before
+
+
+async def test_an_id_that_is_taken_by_another_name_is_refused(keysvc: Replica):
+    await create(keysvc, id=ID, display_name="Acme")
+
+    with refused("ORGANIZATION_EXISTS"):
+        await create(keysvc, id=ID, display_name="Initech")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"display_name": "x" * 201},
+        {"display_name": "a\x00b"},
+        {"display_name": "Acme", "id": "1"},
+        {"display_name": "Acme", "region": pb.REGION_EU},
+    ],
+)
+async def test_an_organization_that_cannot_be_is_refused(
+    keysvc: Replica, fields: dict[str, object]
+):
+    with refused("INVALID_FIELD"):
+        await create(keysvc, **fields)
+
+
+async def test_switching_an_integration_says_when_and_repeating_it_changes_nothing(
+    keysvc: Replica, clock: MovableClock
+):
+    await create(keysvc, id=ID, display_name="Acme")
+    clock.advance(hours=1)
+    active = pb.Integration(
+        organization_id=ID, state=pb.Integration.STATE_ACTIVE, update_time=stamp(clock())
+    )
+    await keysvc.activate(ID)
+    assert await integration(keysvc, ID) == active
+
+    clock.advance(hours=1)
+    await keysvc.activate(ID)
+    assert await integration(keysvc, ID) == active
+
+    await keysvc.deactivate(ID)
+    assert await integration(keysvc, ID) == pb.Integration(
+        organization_id=ID, state=pb.Integration.STATE_INACTIVE, update_time=stamp(clock())
+    )
+
+
+@pytest.mark.parametrize(
+    ("service", "method"),
+    [
+        ("organizations", "GetOrganization"),
+        ("integrations", "GetIntegration"),
+        ("integrations", "ActivateIntegration"),
+        ("integrations", "DeactivateIntegration"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("organization_id", "reason"),
+    [(NOBODY, "ORGANIZATION_NOT_FOUND"), ("", "INVALID_FIELD"), ("acme", "INVALID_FIELD")],
+)
+async def test_an_id_that_is_not_there_is_refused(
+    keysvc: Replica, service: str, method: str, organization_id: str, reason: str
+):
+    request = getattr(pb, f"{method}Request")(organization_id=organization_id)
+
+    with refused(reason):
+        await getattr(getattr(keysvc, service), method)(request)
+
+
+async def test_organizations_are_listed_in_the_order_of_creation(
+    keysvc: Replica, clock: MovableClock
+):
+    made, listed, request = [], [], pb.ListOrganizationsRequest(page_size=2)
+    for name in ("Initech", "Acme", "Globex", "Hooli", "Umbrella"):
+        clock.advance(seconds=1)
+        made.append(await create(keysvc, display_name=name))
+
+    page = None
+    while page is None or page.next_page_token:
+        page = await keysvc.domain.organizations.ListOrganizations(request)
+        listed.append(list(page.organizations))
+        request.page_token = page.next_page_token
+
+    assert listed == [made[:2], made[2:4], made[4:]]
+
+
+@pytest.mark.parametrize(
+    ("request_", "reason"),
+    [
+        (pb.ListOrganizationsRequest(page_size=-1), "INVALID_FIELD"),
+        (pb.ListOrganizationsRequest(page_token="begin"), "INVALID_PAGE_TOKEN"),
+    ],
+)
+async def test_a_list_that_cannot_be_is_refused(keysvc: Replica, request_: object, reason: str):
+    with refused(reason):
+        await keysvc.domain.organizations.ListOrganizations(request_)
+
+
+async def test_the_database_keeps_the_rules_by_itself_and_each_has_its_words(keys_url: str):
+    async with Database(keys_url, "test") as database, database.connection() as db:
+        with pytest.raises(InvalidField) as caught, constraints_explained():
+            await db.execute(
+                "INSERT INTO organization (display_name, region, create_time)"
+                " VALUES ('', 'us', now())"
+            )
+        known = await db.fetch("SELECT conname FROM pg_constraint")
+
+    assert caught.value.metadata == {"field": "organization.display_name"}
+    assert BROKEN_CONSTRAINTS.keys() <= {row["conname"] for row in known}
+
+
+async def test_a_broken_constraint_without_words_is_a_fault_of_ours(keys_url: str):
+    async with Database(keys_url, "test") as database, database.connection() as db:
+        with pytest.raises(asyncpg.CheckViolationError), constraints_explained():
+            await db.execute(
+                "INSERT INTO organization (display_name, region, create_time)"
+                " VALUES ('Acme', 'mars', now())"
+            )

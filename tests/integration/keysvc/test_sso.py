@@ -1,0 +1,319 @@
+"""Single sign-on connections: set up, tested, switched, found, and nobody else's."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cloudacademy.keys.v1 import audit_pb2
+from cloudacademy.keys.v1 import sso_pb2 as pb
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+
+from chassis.rpc.status import from_rpc_error
+from tests.support.keysvc.replicas import MovableClock, Replica, refused
+
+NOBODY = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11"
+ANN = audit_pb2.Actor(id="u1", display_name="ann@acme.test", address="192.0.2.1")
+END = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+def certificate(end: datetime = END, bits: int = 2_048) -> str:
+    key = rsa.generate_private_key(65_537, bits)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "idp")])
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(end - timedelta(days=3_650))
+        .not_valid_after(end)
+        .sign(key, hashes.SHA256())
+    )
+    return signed.public_bytes(Encoding.PEM).decode()
+
+
+PEM = certificate()
+OTHER = certificate()
+
+
+def setup(**changes: object) -> pb.SsoConnection:
+    fields = {
+        "sso_url": "https://login.example/saml2",
+        "idp_entity_id": "https://sts.example/",
+        "certificates": [PEM],
+        "domains": ["Acme.test"],
+    }
+    return pb.SsoConnection(**(fields | changes))
+
+
+async def update(keysvc: Replica, organization_id: str, etag: str = "", **changes: object):
+    request = pb.UpdateSsoConnectionRequest(
+        organization_id=organization_id, connection=setup(**changes), etag=etag, actor=ANN
+    )
+    return (await keysvc.domain.sso.UpdateSsoConnection(request)).connection
+
+
+async def get(keysvc: Replica, organization_id: str) -> pb.SsoConnection:
+    request = pb.GetSsoConnectionRequest(organization_id=organization_id)
+    return (await keysvc.domain.sso.GetSsoConnection(request)).connection
+
+
+async def record_test(keysvc: Replica, organization_id: str, etag: str) -> pb.SsoConnection:
+    request = pb.RecordSsoTestRequest(organization_id=organization_id, etag=etag, actor=ANN)
+    return (await keysvc.domain.sso.RecordSsoTest(request)).connection
+
+
+async def activate(keysvc: Replica, organization_id: str) -> pb.SsoConnection:
+    request = pb.ActivateSsoConnectionRequest(organization_id=organization_id, actor=ANN)
+    return (await keysvc.domain.sso.ActivateSsoConnection(request)).connection
+
+
+async def active(keysvc: Replica, organization_id: str, **changes: object) -> pb.SsoConnection:
+    made = await update(keysvc, organization_id, **changes)
+    await record_test(keysvc, organization_id, made.etag)
+    return await activate(keysvc, organization_id)
+
+
+async def find(keysvc: Replica, **of: str) -> pb.SsoConnection:
+    return (await keysvc.domain.sso.FindSsoConnection(pb.FindSsoConnectionRequest(**of))).connection
+
+
+async def trail(keysvc: Replica, organization_id: str) -> list[tuple[str, list[str]]]:
+    events = await keysvc.trail(organization_id)
+    names = [
+        (audit_pb2.AuditEvent.Action.Name(each.action).removeprefix("ACTION_"), list(each.fields))
+        for each in reversed(events)
+    ]
+    return [each for each in names if each[0].startswith("SSO")]
+
+
+async def test_a_connection_begins_empty_and_inactive(keysvc: Replica):
+    acme = await keysvc.create()
+    found = await get(keysvc, acme)
+    assert (found.etag, found.active, found.sso_url, list(found.certificates)) == (
+        "0",
+        False,
+        "",
+        [],
+    )
+
+
+async def test_what_is_set_up_is_kept_and_told_to_the_trail(keysvc: Replica):
+    acme = await keysvc.create()
+
+    made = await update(keysvc, acme)
+
+    assert made == await get(keysvc, acme)
+    assert (made.sso_url, made.idp_entity_id) == (
+        "https://login.example/saml2", "https://sts.example/",
+    )  # fmt: skip
+    assert list(made.certificates) == [PEM]
+    assert list(made.domains) == ["acme.test"]
+    assert await trail(keysvc, acme) == [
+        ("SSO_UPDATED", ["sso_url", "idp_entity_id", "certificates", "domains"])
+    ]
+
+
+async def test_nothing_is_active_before_it_was_tested(keysvc: Replica):
+    acme = await keysvc.create()
+    made = await update(keysvc, acme)
+    with refused("SSO_NOT_TESTED"):
+        await activate(keysvc, acme)
+
+    tested = await record_test(keysvc, acme, made.etag)
+    assert tested.HasField("test_time")
+    assert (await activate(keysvc, acme)).active
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sso_url": "https://login.example/other"},
+        {"idp_entity_id": "urn:other"},
+        {"certificates": [PEM, OTHER]},
+    ],
+)
+async def test_a_change_of_who_vouches_has_to_be_tested_anew(keysvc: Replica, change: dict):
+    acme = await keysvc.create()
+    await active(keysvc, acme)
+
+    changed = await update(keysvc, acme, **change)
+
+    assert not changed.active
+    assert not changed.HasField("test_time")
+    assert [each for each, _ in await trail(keysvc, acme)] == [
+        "SSO_UPDATED", "SSO_TESTED", "SSO_ACTIVATED", "SSO_UPDATED", "SSO_DEACTIVATED",
+    ]  # fmt: skip
+
+
+async def test_other_changes_leave_it_active(keysvc: Replica):
+    acme = await keysvc.create()
+    await active(keysvc, acme)
+    changed = await update(keysvc, acme, create_missing_users=True, domains=["acme.example"])
+    assert changed.active
+    assert changed.HasField("test_time")
+    assert list(changed.domains) == ["acme.example"]
+
+
+async def test_what_changes_nothing_is_no_change(keysvc: Replica):
+    acme = await keysvc.create()
+    made = await active(keysvc, acme)
+    assert await update(keysvc, acme) == made
+    assert await activate(keysvc, acme) == made
+    assert len(await trail(keysvc, acme)) == 3
+
+
+async def test_of_two_admins_at_once_the_slower_one_is_refused(keysvc: Replica):
+    acme = await keysvc.create()
+    made = await update(keysvc, acme)
+    outcomes = await asyncio.gather(
+        *(
+            update(keysvc, acme, made.etag, idp_entity_id=f"urn:{number}")
+            for number in range(5)
+        ),
+        return_exceptions=True,
+    )  # fmt: skip
+    assert sum(isinstance(each, pb.SsoConnection) for each in outcomes) == 1
+    with refused("ETAG_MISMATCH"):
+        await update(keysvc, acme, made.etag, idp_entity_id="urn:late")
+
+
+async def test_a_test_of_what_is_no_longer_set_up_says_nothing(keysvc: Replica):
+    acme = await keysvc.create()
+    made = await update(keysvc, acme)
+    await update(keysvc, acme, idp_entity_id="urn:other")
+    with refused("ETAG_MISMATCH"):
+        await record_test(keysvc, acme, made.etag)
+    initech = await keysvc.create("Initech")
+    with refused("ETAG_MISMATCH"):
+        await record_test(keysvc, initech, "0")
+
+
+async def test_an_address_leads_to_the_active_connection_of_its_domain(keysvc: Replica):
+    acme = await keysvc.create()
+    made = await active(keysvc, acme)
+    for email in ("ann@acme.test", "Ann@ACME.test", "odd@name@acme.test"):
+        assert await find(keysvc, email=email) == made
+    for email in ("ann@sub.acme.test", "acme.test", "@", "", "ann@initech.test"):
+        with refused("SSO_CONNECTION_NOT_FOUND"):
+            await find(keysvc, email=email)
+
+
+async def test_an_inactive_connection_is_found_by_its_organization_alone(keysvc: Replica):
+    acme = await keysvc.create()
+    made = await active(keysvc, acme)
+    request = pb.DeactivateSsoConnectionRequest(organization_id=acme, actor=ANN)
+    await keysvc.domain.sso.DeactivateSsoConnection(request)
+
+    with refused("SSO_CONNECTION_NOT_FOUND"):
+        await find(keysvc, email="ann@acme.test")
+    assert (await find(keysvc, organization_id=acme)).sso_url == made.sso_url
+    initech = await keysvc.create("Initech")
+    for nobody in (initech, NOBODY):
+        with refused("SSO_CONNECTION_NOT_FOUND"):
+            await find(keysvc, organization_id=nobody)
+
+
+async def test_a_domain_belongs_to_one_organization_until_it_lets_go(keysvc: Replica):
+    acme, initech = await keysvc.create("Acme"), await keysvc.create("Initech")
+    await update(keysvc, acme)
+    with refused("SSO_DOMAIN_TAKEN"):
+        await update(keysvc, initech, domains=["initech.test", "ACME.test"])
+    assert (await get(keysvc, initech)).sso_url == ""
+
+    await update(keysvc, acme, domains=[])
+    assert list((await update(keysvc, initech)).domains) == ["acme.test"]
+
+
+async def test_organizations_that_want_each_others_domains_are_refused_and_not_stuck(
+    keysvc: Replica,
+):
+    acme, initech = await keysvc.create("Acme"), await keysvc.create("Initech")
+    await update(keysvc, acme, domains=["acme.test"])
+    await update(keysvc, initech, domains=["initech.test"])
+
+    async def swap() -> list[object]:
+        return await asyncio.gather(
+            update(keysvc, acme, domains=["initech.test", "a.test"]),
+            update(keysvc, initech, domains=["acme.test", "a.test"]),
+            return_exceptions=True,
+        )
+
+    reasons = [from_rpc_error(each).reason for _ in range(10) for each in await swap()]
+    assert set(reasons) == {"SSO_DOMAIN_TAKEN"}
+    assert list((await get(keysvc, acme)).domains) == ["acme.test"]
+    assert list((await get(keysvc, initech)).domains) == ["initech.test"]
+
+
+async def test_of_organizations_that_want_a_domain_at_once_one_gets_it(keysvc: Replica):
+    organizations = [await keysvc.create(name) for name in ("Acme", "Initech", "Globex")]
+
+    outcomes = await asyncio.gather(
+        *(update(keysvc, each, domains=["z.test", "a.test"]) for each in organizations),
+        return_exceptions=True,
+    )
+
+    reasons = [
+        from_rpc_error(each).reason for each in outcomes if not isinstance(each, pb.SsoConnection)
+    ]
+    assert reasons == ["SSO_DOMAIN_TAKEN"] * 2
+    held = [list((await get(keysvc, each)).domains) for each in organizations]
+    assert sorted(held) == [[], [], ["a.test", "z.test"]]
+
+
+async def test_no_organization_sees_anothers_connection(keysvc: Replica):
+    acme, initech = await keysvc.create("Acme"), await keysvc.create("Initech")
+    await active(keysvc, acme)
+    assert (await get(keysvc, initech)).sso_url == ""
+    assert await trail(keysvc, initech) == []
+    with refused("ORGANIZATION_NOT_FOUND"):
+        await get(keysvc, NOBODY)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sso_url": ""},
+        {"sso_url": "http://login.example/"},
+        {"sso_url": "javascript:alert(1)"},
+        {"sso_url": "https://ann:secret@login.example/"},
+        {"sso_url": "https://[login/"},
+        {"sso_url": "https://login.example:99999/"},
+        {"sso_url": "https://login.example/#saml"},
+        {"sso_url": 'https://login.example/"><x'},
+        {"sso_url": "https://login.example/" + "x" * 2_000},
+        {"idp_entity_id": ""},
+        {"idp_entity_id": "urn:\n"},
+        {"idp_entity_id": "x" * 1_025},
+        {"certificates": []},
+        {"certificates": [PEM] * 6},
+        {"certificates": ["nonsense"]},
+        {"certificates": [PEM + OTHER]},
+        {"certificates": [PEM.replace("A", "B", 1)]},
+        {"domains": ["acme"]},
+        {"domains": ["ac me.test"]},
+        {"domains": ["-acme.test"]},
+        {"domains": [f"{number}.test" for number in range(6)]},
+    ],
+)
+async def test_what_cannot_be_set_up_is_refused(keysvc: Replica, changes: dict):
+    acme = await keysvc.create()
+    with refused("INVALID_FIELD"):
+        await update(keysvc, acme, **changes)
+    assert (await get(keysvc, acme)).etag == "0"
+
+
+async def test_a_certificate_that_is_over_or_weak_is_refused(keysvc: Replica, clock: MovableClock):
+    acme = await keysvc.create()
+    for pem in (certificate(end=clock()), certificate(bits=1_024)):
+        with refused("INVALID_FIELD"):
+            await update(keysvc, acme, certificates=[pem])
+
+
+async def test_on_loopback_an_identity_provider_may_do_without_tls(keysvc: Replica):
+    acme = await keysvc.create()
+    assert (await update(keysvc, acme, sso_url="http://127.0.0.1:8443/sso")).sso_url

@@ -1,0 +1,98 @@
+"""What is kept of a key and its uses, and what never is."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import asyncpg
+from cloudacademy.keys.v1 import keys_pb2 as pb
+
+from keysvc.domain import key_token as tokens
+from tests.support.keysvc.replicas import MovableClock, Replica, refused, running_replica, until
+
+
+def last_use(key: pb.Key) -> tuple[datetime, str]:
+    return key.last_used_time.ToDatetime(UTC), key.last_used_address
+
+
+async def test_a_use_is_written_behind_the_request(keysvc: Replica, clock: MovableClock):
+    acme = await keysvc.create()
+    made = await keysvc.generate(acme)
+    await keysvc.authenticate(made.token, "192.0.2.1")
+
+    async with asyncio.timeout(5):
+        while not (await keysvc.list(acme))[0].HasField("last_used_time"):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+    assert last_use((await keysvc.list(acme))[0]) == (clock(), "192.0.2.1")
+
+
+async def test_a_use_is_written_once_a_minute_and_never_lost_at_the_end(
+    keys_url: str, clock: MovableClock
+):
+    start = clock()
+    async with running_replica(keys_url, clock, follows=False) as replica:
+        acme = await replica.create()
+        made = await replica.generate(acme)
+
+    uses = []
+    for seconds, address in ((0, "192.0.2.1"), (59, "192.0.2.2"), (1, "192.0.2.3")):
+        clock.advance(seconds=seconds)
+        async with running_replica(keys_url, clock, follows=False) as replica:
+            await replica.authenticate(made.token, address)
+        async with running_replica(keys_url, clock, follows=False) as replica:
+            uses.append(last_use((await replica.list(acme))[0]))
+
+    assert uses == [
+        (start, "192.0.2.1"),
+        (start, "192.0.2.1"),
+        (start.replace(minute=1), "192.0.2.3"),
+    ]
+
+
+async def test_the_first_use_of_an_old_key_after_a_new_one_is_written_at_once(
+    keys_url: str, clock: MovableClock
+):
+    start = clock()
+    async with running_replica(keys_url, clock, follows=False) as replica:
+        acme = await replica.create()
+        old = await replica.generate(acme)
+        await replica.authenticate(old.token, "192.0.2.1")
+    clock.advance(seconds=10)
+    async with running_replica(keys_url, clock, follows=False) as replica:
+        await replica.generate(acme)
+        clock.advance(seconds=10)
+        await replica.authenticate(old.token, "192.0.2.2")
+
+    async with running_replica(keys_url, clock, follows=False) as replica:
+        new, kept = await replica.list(acme)
+    assert last_use(kept) == (start.replace(second=20), "192.0.2.2")
+    assert kept.last_used_time.ToDatetime(UTC) > new.create_time.ToDatetime(UTC)
+
+
+async def test_the_database_never_sees_a_secret(keysvc: Replica, keys_url: str):
+    made = await keysvc.generate(await keysvc.create())
+    await keysvc.authenticate(made.token)
+    secret = tokens.parse(made.token).secret
+
+    database = await asyncpg.connect(keys_url)
+    rows = await database.fetch("SELECT api_key::text FROM api_key")
+    activity = await database.fetch("SELECT query FROM pg_stat_activity")
+    await database.close()
+
+    everything = str([*rows, *activity])
+    assert made.key.id in everything
+    assert made.token[7:] not in everything
+    assert made.token[29:72] not in everything
+    assert secret.hex() not in everything
+
+
+async def test_a_token_is_in_no_line_of_the_log(keysvc: Replica):
+    made = await keysvc.generate(await keysvc.create())
+    await keysvc.authenticate(made.token)
+    with refused("KEY_MALFORMED"):
+        await keysvc.authenticate(made.token[:-1])
+    await until(lambda: keysvc.logged("call") == 5)
+
+    outcomes = [entry["outcome"] for entry in keysvc.log if entry["event"] == "call"]
+    assert outcomes == ["OK", "OK", "OK", "OK", "KEY_MALFORMED"]
+    assert made.token[29:72] not in str(keysvc.log)

@@ -1,0 +1,123 @@
+"""Uses of keys that cannot be written for an unexpected reason."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import asyncpg
+import pytest
+import structlog
+from structlog.testing import LogCapture
+
+from chassis.concurrency import supervisor
+from chassis.concurrency.supervisor import Supervisor
+from chassis.database.pool import Database
+from keysvc.background import key_uses
+from keysvc.background.key_uses import TRIES, KeyUses
+from keysvc.domain.keys import Key
+from keysvc.store.keys import KeyStore
+from tests.support.keysvc.replicas import MovableClock, Replica, running_replica, until
+
+POISONOUS = "192.0.2.66"
+USED = "SELECT key_id FROM api_key WHERE last_used_address = $1"
+
+
+@dataclass
+class Writer:
+    """The task that writes uses, on a database whose trigger refuses one address."""
+
+    uses: KeyUses
+    db: asyncpg.Connection
+    log: list[dict] = field(default_factory=list)
+    drained: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def written(self, address: str) -> list[UUID]:
+        return [row["key_id"] for row in await self.db.fetch(USED, address)]
+
+    async def comes(self, address: str) -> None:
+        async with asyncio.timeout(20):
+            while not await self.written(address):  # noqa: ASYNC110 - PostgreSQL rings no bell
+                await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def keys(keys_url: str, clock: MovableClock) -> list[Key]:
+    """Three keys of three organizations."""
+    found = []
+    async with running_replica(keys_url, clock, follows=False) as replica:
+        for name in ("Acme", "Globex", "Initech"):
+            found.append(await key_of(replica, name))
+    return found
+
+
+async def key_of(replica: Replica, name: str) -> Key:
+    made = (await replica.generate(await replica.create(name))).key
+    return Key(
+        UUID(made.organization_id), UUID(made.id), MovableClock()(), "ann", "", None, None, "", "",
+        None, "",
+    )  # fmt: skip
+
+
+@pytest.fixture
+async def writer(
+    keys_url: str, keys: list[Key], monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Writer]:
+    monkeypatch.setattr(key_uses, "WRITE_SECONDS", 0.01)
+    monkeypatch.setattr(supervisor, "FIRST_DELAY_SECONDS", 0.01)
+    db = await asyncpg.connect(keys_url)
+    await db.execute(
+        f"""
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF NEW.last_used_address = '{POISONOUS}' THEN RAISE EXCEPTION 'poison'; END IF;
+            RETURN NEW;
+        END $$;
+        CREATE TRIGGER refuse BEFORE UPDATE ON api_key FOR EACH ROW EXECUTE FUNCTION refuse();
+        """
+    )
+    capture = LogCapture()
+    log = structlog.wrap_logger(None, [capture])
+    async with Database(keys_url, "test") as database, Supervisor(log) as tasks:
+        writer = Writer(KeyUses(KeyStore(database), log), db, capture.entries)
+        tasks.start("key uses", lambda: writer.uses.write(writer.drained), until=writer.drained)
+        yield writer
+    await db.close()
+
+
+async def test_a_use_that_always_fails_is_dropped_and_others_are_written(
+    writer: Writer, keys: list[Key], clock: MovableClock
+):
+    first, second, third = keys
+    writer.uses.note(first, clock(), POISONOUS)
+    writer.uses.note(second, clock(), "192.0.2.1")
+    await writer.comes("192.0.2.1")
+    await until(lambda: writer.uses.dropped == 1)
+    writer.uses.note(third, clock(), "192.0.2.2")
+    await writer.comes("192.0.2.2")
+
+    failed = [entry for entry in writer.log if entry["event"] == "task failed"]
+    (dropped,) = [entry for entry in writer.log if entry["event"] == "use of a key dropped"]
+    assert len(failed) == TRIES
+    assert dropped["key_id"] == str(first.key_id)
+    assert POISONOUS not in str(writer.log)
+
+
+async def test_a_use_that_failed_is_written_once_its_cause_is_gone(
+    writer: Writer, keys: list[Key], clock: MovableClock
+):
+    writer.uses.note(keys[0], clock(), POISONOUS)
+    await until(lambda: any(entry["event"] == "task failed" for entry in writer.log))
+    await writer.db.execute("DROP TRIGGER refuse ON api_key")
+    await writer.comes(POISONOUS)
+    assert writer.uses.dropped == 0
+
+
+async def test_uses_that_fail_at_the_end_are_tried_until_they_are_dropped(
+    writer: Writer, keys: list[Key], clock: MovableClock
+):
+    writer.uses.note(keys[0], clock(), POISONOUS)
+    writer.uses.note(keys[1], clock(), "192.0.2.1")
+    writer.drained.set()
+    await writer.comes("192.0.2.1")
+    await until(lambda: writer.uses.dropped == 1)

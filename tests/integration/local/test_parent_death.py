@@ -1,0 +1,71 @@
+"""The tie between a child and its parent, as Linux makes it and as other systems have it made."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from tests.support.local.running import descendants, environment, eventually, lives
+
+SLEEP = "[sys.executable, '-c', 'import time; time.sleep(60)']"
+STARTS_LEASHED = f"""
+import signal, subprocess, sys
+from deploy.local.leash import leashed
+child = subprocess.Popen(leashed({SLEEP}, signal.SIGTERM))
+print(child.pid, flush=True)
+print(child.wait(), flush=True)
+"""
+STARTS_WATCHED = f"""
+import os, subprocess, sys
+watch = '''
+import signal, sys
+from deploy.local.leash import watch
+sys.exit(watch(int(sys.argv[1]), signal.SIGTERM, {SLEEP}))
+'''
+child = subprocess.Popen([sys.executable, "-c", watch, str(os.getpid())])
+print(child.pid, flush=True)
+print(child.wait(), flush=True)
+"""
+
+
+@pytest.fixture(params=[STARTS_LEASHED, STARTS_WATCHED], ids=["tied by the kernel", "watched"])
+def parent(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
+    """A process that has started a child on a leash, and says how that ended."""
+    with subprocess.Popen(
+        [sys.executable, "-c", request.param],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as parent:
+        yield parent
+        parent.kill()
+
+
+def child_of(parent: subprocess.Popen[str]) -> psutil.Process:
+    """The child, once it is what it was to become and nothing is started any more."""
+    assert parent.stdout is not None
+    child = psutil.Process(int(parent.stdout.readline()))
+    sleeping = "import time; time.sleep(60)"
+    eventually(lambda: any(p.cmdline()[-1:] == [sleeping] for p in descendants(parent.pid)))
+    return child
+
+
+def test_a_child_ends_with_its_killed_parent(parent: subprocess.Popen[str]) -> None:
+    child_of(parent)
+    processes = descendants(parent.pid)
+
+    parent.kill()
+
+    eventually(lambda: not any(lives(p) for p in processes), seconds=5)
+
+
+def test_a_signal_reaches_the_child_and_its_end_is_told(parent: subprocess.Popen[str]) -> None:
+    child = child_of(parent)
+
+    child.send_signal(signal.SIGTERM)
+
+    assert parent.stdout is not None
+    assert int(parent.stdout.readline()) == -signal.SIGTERM

@@ -1,0 +1,355 @@
+"""The launcher of PostgreSQL against the real server."""
+
+import os
+import secrets
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import asyncpg
+import psutil
+import pytest
+
+from deploy.local.account import choose_account
+from deploy.local.postgres import THROW_AWAY, Cluster, PostgresError
+from tests.support.local.running import descendants, environment, eventually, lives
+from tests.support.postgres import Template, TestPostgres
+
+DAC_OVERRIDE = 1 << 1
+
+
+@pytest.fixture
+def cluster(folder: Path) -> Iterator[Cluster]:
+    """A cluster that is not started yet."""
+    cluster = Cluster(folder / "postgres", settings=THROW_AWAY)
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture
+def template(postgres_cluster: TestPostgres) -> Template:
+    """A database with one table, made by the role that owns it."""
+
+    def migrate(url: str) -> None:
+        psql(postgres_cluster.cluster, url, "CREATE TABLE note (body text);")
+
+    return postgres_cluster.template("notes", migrate)
+
+
+def psql(cluster: Cluster, url: str, statement: str) -> str:
+    """The answer to a statement as the role that the address names; fails when refused."""
+    program = cluster.programs.path("psql")
+    command = [program, "-X", "-At", "-v", "ON_ERROR_STOP=1", "-c", statement, url]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+async def query(url: str, statement: str) -> object:
+    connection = await asyncpg.connect(url)
+    try:
+        return await connection.fetchval(statement)
+    finally:
+        await connection.close()
+
+
+# --- what it is ---------------------------------------------------------------------------
+
+
+async def test_every_way_in_asks_for_a_password(cluster: Cluster) -> None:
+    cluster.start()
+    url = cluster.create_role_and_database("notes", "writer", "right")
+
+    assert cluster.query("SELECT DISTINCT auth_method FROM pg_hba_file_rules;") == "scram-sha-256"
+    stored = cluster.query(
+        "SELECT rolpassword LIKE 'SCRAM-SHA-256$%' FROM pg_authid WHERE rolname = 'writer';"
+    )
+    assert stored == "t"
+    assert await query(url, "SELECT current_user") == "writer"
+    with pytest.raises(asyncpg.InvalidPasswordError):
+        await asyncpg.connect(url.replace("right", "wrong"))
+
+
+def test_data_has_checksums_and_a_locale_that_no_system_library_changes(cluster: Cluster) -> None:
+    cluster.start()
+
+    assert cluster.query("SHOW data_checksums;") == "on"
+    locale = "SELECT datlocprovider, datlocale, pg_encoding_to_char(encoding) FROM pg_database"
+    assert cluster.query(f"{locale} WHERE datname = 'template1';") == "b|C.UTF-8|UTF8"
+
+
+def test_the_superuser_password_is_for_us_alone(cluster: Cluster) -> None:
+    cluster.start()
+
+    assert (cluster.folder / "superuser.password").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root is given another account")
+def test_root_hands_the_server_to_an_unprivileged_account(cluster: Cluster) -> None:
+    cluster.start()
+
+    assert psutil.Process(cluster.pid).uids().real not in {0, None}
+    # Where only root may enter the directory of the programs themselves, it keeps that one right.
+    programs = cluster.programs.folder
+    is_open = all(each.stat().st_mode & stat.S_IXOTH for each in (programs, *programs.parents))
+    assert capabilities(cluster.pid) == (0 if is_open else DAC_OVERRIDE)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root is given another account")
+def test_root_can_keep_it_below_a_directory_that_only_root_may_enter() -> None:
+    with tempfile.TemporaryDirectory(prefix="closed-") as closed:  # mode 0700
+        cluster = Cluster(Path(closed) / "run" / "postgres", settings=THROW_AWAY)
+        try:
+            cluster.start()
+            assert psutil.Process(cluster.pid).uids().real != 0
+            assert cluster.query("SHOW data_directory;") == str(cluster.data)
+            assert capabilities(cluster.pid) == DAC_OVERRIDE
+        finally:
+            cluster.stop()
+
+
+def capabilities(pid: int | None) -> int:
+    """The effective capabilities of a process, as the kernel's bit set."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("CapEff:")[2].split()[0], 16)
+
+
+def test_a_folder_too_long_for_a_socket_is_fine(folder: Path) -> None:
+    cluster = Cluster(folder / ("long" * 30) / "postgres", settings=THROW_AWAY)
+    try:
+        cluster.start()
+        assert cluster.query("SELECT 1;") == "1"
+    finally:
+        cluster.stop()
+
+
+# --- who may enter what -------------------------------------------------------------------
+
+
+async def test_a_role_cannot_enter_another_roles_database(cluster: Cluster) -> None:
+    cluster.start()
+    users = cluster.create_role_and_database("users", "usersvc", "one")
+    keys = cluster.create_role_and_database("keys", "keysvc", "two")
+
+    for address, foreign in ((users, "keys"), (keys, "users"), (keys, "postgres")):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await asyncpg.connect(address.rpartition("/")[0] + "/" + foreign)
+    assert await query(users, "SELECT current_database()") == "users"
+
+
+def test_a_role_is_plain_and_stays_so(cluster: Cluster) -> None:
+    cluster.start()
+    cluster.create_role_and_database("users", "usersvc", "one")
+    cluster.query("ALTER ROLE usersvc SUPERUSER CREATEDB;")
+
+    cluster.create_role_and_database("users", "usersvc", "one")
+
+    rights = "rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls"
+    assert cluster.query(f"SELECT {rights} FROM pg_roles WHERE rolname = 'usersvc';") == "f|f|f|f|f"
+
+
+async def test_names_and_passwords_may_hold_any_character(cluster: Cluster) -> None:
+    cluster.start()
+    password = 'it\'s \\ "quoted" % / @ : ü'
+
+    url = cluster.create_role_and_database("odd-name", "Odd'role", password)
+
+    assert await query(url, "SELECT current_user") == "Odd'role"
+
+
+# --- start and stop -----------------------------------------------------------------------
+
+
+async def test_data_and_port_survive_a_restart(cluster: Cluster) -> None:
+    cluster.start()
+    url = cluster.create_role_and_database("notes", "writer", "pw")
+    await query(url, "CREATE TABLE note AS SELECT 'kept' AS body")
+
+    cluster.stop()
+    cluster.start()
+
+    assert await query(url, "SELECT body FROM note") == "kept"
+
+
+async def test_a_second_launcher_finds_the_data_of_the_first(cluster: Cluster) -> None:
+    cluster.start()
+    cluster.query("CREATE TABLE note AS SELECT 'kept' AS body;")
+    cluster.stop()
+
+    second = Cluster(cluster.folder, settings=THROW_AWAY)
+    second.start()
+
+    assert second.query("SELECT body FROM note;") == "kept"
+    second.stop()
+
+
+def test_after_a_stop_no_process_is_left(cluster: Cluster) -> None:
+    cluster.start()
+    server = psutil.Process(cluster.pid)
+    processes = [server, *server.children(recursive=True)]
+    assert len(processes) > 3
+
+    cluster.stop()
+
+    assert [p for p in processes if lives(p)] == []
+
+
+def test_when_its_parent_is_killed_no_process_is_left(folder: Path) -> None:
+    parent, processes = start_in_another_process(folder / "postgres")
+
+    parent.kill()
+    parent.wait()
+
+    eventually(lambda: not any(lives(p) for p in processes), seconds=5)
+
+
+def test_it_starts_while_the_server_of_a_killed_parent_is_still_ending(folder: Path) -> None:
+    parent, _ = start_in_another_process(folder / "postgres")
+    parent.kill()
+    parent.wait()
+
+    cluster = Cluster(folder / "postgres", settings=THROW_AWAY)
+    cluster.start()
+
+    assert cluster.query("SELECT 1;") == "1"
+    cluster.stop()
+
+
+def test_a_second_server_on_the_same_data_is_refused(cluster: Cluster) -> None:
+    cluster.start()
+
+    with pytest.raises(PostgresError, match=f"process {cluster.pid}"):
+        Cluster(cluster.folder, settings=THROW_AWAY).start(patience=0)
+
+    assert cluster.query("SELECT 1;") == "1"
+
+
+def test_it_recovers_from_a_crash(cluster: Cluster) -> None:
+    cluster.start()
+    cluster.query("CREATE TABLE note AS SELECT 'kept' AS body;")
+    server = psutil.Process(cluster.pid)
+    processes = server.children(recursive=True)
+    server.kill()
+    eventually(lambda: not cluster.running and not any(lives(p) for p in processes))
+
+    cluster.start()
+
+    assert cluster.query("SELECT body FROM note;") == "kept"
+
+
+def test_a_stale_lock_file_that_names_another_living_process_does_not_hinder(
+    cluster: Cluster,
+) -> None:
+    cluster.start()
+    cluster.stop()
+    account = choose_account(cluster.data, [])
+    other = subprocess.Popen([*account.prefix, "sleep", "60"])
+    lock = cluster.data / "postmaster.pid"
+    lock.write_text(f"{other.pid}\n{cluster.data}\n1\n5432\n\n127.0.0.1\n\nstopped\n")
+    account.own(lock)
+
+    cluster.start()
+
+    assert cluster.query("SELECT 1;") == "1"
+    assert other.poll() is None
+    other.kill()
+    other.wait()
+
+
+def test_a_foreign_server_on_its_port_is_avoided(cluster: Cluster) -> None:
+    cluster.start()
+    port = cluster.port
+    cluster.stop()
+
+    with socket.create_server(("127.0.0.1", port)):
+        cluster.start()
+
+    assert cluster.port != port
+    assert cluster.query("SHOW data_directory;") == str(cluster.data)
+
+
+def test_an_initdb_that_was_killed_half_way_leaves_nothing_behind(folder: Path) -> None:
+    parent = launch(folder / "postgres")
+    eventually(lambda: list((folder / "postgres").glob("data.new-*/data/base")), seconds=30)
+    processes = descendants(parent.pid)
+    parent.kill()
+    parent.wait()
+    eventually(lambda: not any(lives(p) for p in processes), seconds=5)
+    assert not (folder / "postgres" / "data").exists()
+
+    cluster = Cluster(folder / "postgres", settings=THROW_AWAY)
+    cluster.start()
+
+    assert cluster.query("SELECT 1;") == "1"
+    assert list(cluster.folder.glob("data.new-*")) == []
+    cluster.stop()
+
+
+def test_what_the_server_says_is_passed_on_when_it_does_not_start(cluster: Cluster) -> None:
+    bad = Cluster(cluster.folder, settings={"work_mem": "plenty"})
+
+    with pytest.raises(PostgresError, match="work_mem"):
+        bad.start()
+
+
+def test_data_without_their_password_are_refused(cluster: Cluster) -> None:
+    cluster.start()
+    cluster.stop()
+    (cluster.folder / "superuser.password").unlink()
+
+    with pytest.raises(PostgresError, match=r"superuser\.password"):
+        cluster.start()
+
+
+def launch(folder: Path) -> subprocess.Popen[str]:
+    """Another process that starts a cluster, prints its process id and waits."""
+    script = (
+        "import signal, sys\n"
+        "from pathlib import Path\n"
+        "from deploy.local.postgres import THROW_AWAY, Cluster\n"
+        "cluster = Cluster(Path(sys.argv[1]), settings=THROW_AWAY)\n"
+        "cluster.start()\n"
+        "print(cluster.pid, flush=True)\n"
+        "signal.pause()\n"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", script, str(folder)],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def start_in_another_process(
+    folder: Path,
+) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
+    parent = launch(folder)
+    assert parent.stdout is not None
+    assert parent.stdout.readline().strip().isdecimal()
+    processes = descendants(parent.pid)
+    assert len(processes) > 3
+    return parent, processes
+
+
+# --- what tests get -----------------------------------------------------------------------
+
+
+async def test_every_test_gets_a_migrated_database_of_its_own(template: Template) -> None:
+    with template.database() as one, template.database() as two:
+        await query(one, "INSERT INTO note VALUES ('in one')")
+
+        assert await query(one, "SELECT count(*) FROM note") == 1
+        assert await query(two, "SELECT count(*) FROM note") == 0
+
+
+def test_a_template_is_migrated_once(postgres_cluster: TestPostgres) -> None:
+    urls: list[str] = []
+    name = f"once_{secrets.token_hex(4)}"
+
+    first = postgres_cluster.template(name, urls.append)
+    second = postgres_cluster.template(name, urls.append)
+
+    assert first == second
+    assert len(urls) == 1

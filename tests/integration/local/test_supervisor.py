@@ -1,0 +1,246 @@
+"""`python -m deploy.local run` with real processes in the place of the services."""
+
+import signal
+import socket
+import stat
+import time
+from collections.abc import Callable
+
+import asyncpg
+import psutil
+import pytest
+
+from deploy.local.child import STOP_SECONDS
+from deploy.local.first_administrator import USER_NAME
+from deploy.local.ports import free_port
+from tests.support.local.running import Running, descendants, eventually, lives
+
+Start = Callable[..., Running]
+
+
+def usual(*options: str) -> tuple[str, ...]:
+    """Options with a port of our own: the usual one may be in use on this machine."""
+    return ("--port", str(free_port()), *options)
+
+
+def listening_ports(process: psutil.Process) -> list[int]:
+    """Where the process listens; exactly one place, for the programs of these tests."""
+    connections = process.net_connections(kind="tcp")
+    ports = [c.laddr.port for c in connections if c.status == psutil.CONN_LISTEN]
+    assert len(ports) == 1
+    return ports
+
+
+def test_it_prints_and_keeps_what_a_client_needs(start: Start) -> None:
+    running = start(*usual()).ready()
+
+    connection = running.connection
+    assert connection.tenant_url in running.said
+    assert connection.secret_token in running.said
+    kept = running.directory / "us.env"
+    assert kept.read_text().splitlines() == [
+        f"TENANT_URL={connection.tenant_url}",
+        f"SECRET_TOKEN={connection.secret_token}",
+    ]
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+
+
+async def test_it_shows_a_new_link_for_the_same_administrator_at_each_start(start: Start) -> None:
+    options = usual()
+    first = start(*options).ready()
+    assert f"Sign in as {USER_NAME}" in first.said
+    assert first.link.startswith(f"http://127.0.0.1:{options[1]}/login/link#")
+    assert first.stop() == 0
+    kept = [path for path in first.directory.rglob("*.*") if path.is_file()]
+    token = first.link.partition("#")[2].encode()
+    assert [path for path in kept if token in path.read_bytes()] == []
+
+    second = start(*options).ready()
+
+    assert second.link.partition("#")[0] == first.link.partition("#")[0]
+    assert second.link != first.link
+    connection = await asyncpg.connect(second.child("usersvc").environ()["USERSVC_DATABASE_URL"])
+    people = await connection.fetch("SELECT name, roles FROM person")
+    assert [tuple(person) for person in people] == [(USER_NAME, ["Administrator"])]
+    await connection.execute("UPDATE person SET active = false")
+    await connection.close()
+    second.stop()
+    # Somebody deactivated the administrator on purpose: no start undoes that.
+    third = start(*options).ready()
+    assert third.link is None
+    assert "somebody deactivated this user" in third.said
+
+
+def test_the_gateway_is_told_the_services_and_every_tenant_url(start: Start) -> None:
+    running = start(*usual()).ready()
+
+    settings = running.gateway()
+    own = running.connection.tenant_url
+    other = "http://127.0.0.1:8180/webhooks/ad/v1/scim"
+    assert settings["GATEWAY_TENANT_URLS"] == f"us={own},eu={other}"
+    assert settings["GATEWAY_REGION"] == "us"
+    assert not settings["GATEWAY_USERSVC"].endswith(":0")
+    assert not settings["GATEWAY_KEYSVC"].endswith(":0")
+
+
+def test_a_second_start_finds_the_same_key(start: Start) -> None:
+    options = usual()
+    first = start(*options).ready()
+    connection = first.connection
+    assert first.stop() == 0
+
+    assert start(*options).ready().connection == connection
+
+
+async def test_a_key_that_no_longer_works_is_replaced(start: Start) -> None:
+    options = usual()
+    first = start(*options).ready()
+    before = first.connection
+    url = first.child("keysvc").environ()["KEYSVC_DATABASE_URL"]
+    connection = await asyncpg.connect(url)
+    await connection.execute("DELETE FROM api_key")
+    await connection.close()
+    first.stop()
+
+    after = start(*options).ready().connection
+
+    assert after.tenant_url == before.tenant_url
+    assert after.secret_token != before.secret_token
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_ctrl_c_and_a_closed_terminal_leave_nothing_running(
+    start: Start, number: signal.Signals
+) -> None:
+    running = start(*usual()).ready()
+    processes = descendants(running.process.pid)
+    assert len(processes) > 4
+
+    assert running.stop(number) == 0
+
+    assert [p for p in processes if lives(p)] == []
+    assert running.said.endswith("Stopped.\n")
+
+
+def test_ctrl_c_during_the_start_leaves_nothing_running(start: Start) -> None:
+    running = start(*usual())
+    eventually(lambda: "PostgreSQL" in running.said)
+    processes = descendants(running.process.pid)
+
+    assert running.stop() == 0
+
+    assert [p for p in processes if lives(p)] == []
+
+
+def test_a_second_ctrl_c_ends_what_does_not_want_to(start: Start) -> None:
+    running = start(*usual(), STAND_IN_STUBBORN="yes").ready()
+    processes = descendants(running.process.pid)
+    gateway, stubborn = running.child("gateway"), running.child("usersvc")
+    running.process.send_signal(signal.SIGINT)
+    eventually(lambda: not lives(gateway))
+    assert lives(stubborn)
+
+    began = time.monotonic()
+    assert running.stop() == 0
+
+    # What does not want to end was not waited for: it would have taken all of its time.
+    assert time.monotonic() - began < 0.8 * STOP_SECONDS
+    assert [p for p in processes if lives(p)] == []
+
+
+def test_a_killed_supervisor_takes_everything_with_it(start: Start) -> None:
+    running = start(*usual()).ready()
+    processes = descendants(running.process.pid)
+
+    running.stop(signal.SIGKILL)
+
+    eventually(lambda: not any(lives(p) for p in processes), seconds=5)
+
+
+def test_after_a_kill_the_next_start_finds_the_same_key(start: Start) -> None:
+    options = usual()
+    running = start(*options).ready()
+    connection = running.connection
+    running.stop(signal.SIGKILL)
+
+    assert start(*options).ready().connection == connection
+
+
+@pytest.mark.parametrize("name", ["usersvc", "keysvc", "gateway"])
+def test_a_killed_child_is_back_at_the_same_address(start: Start, name: str) -> None:
+    running = start(*usual()).ready()
+    victim = running.child(name)
+    ports = listening_ports(victim)
+
+    victim.kill()
+
+    eventually(lambda: f"{name} is back" in running.said)
+    assert f"{name} ended (SIGKILL); restarting in 0.25 s" in running.said
+    assert listening_ports(running.child(name)) == ports
+
+
+async def test_a_killed_postgresql_is_back_with_its_data(start: Start) -> None:
+    running = start(*usual()).ready()
+    url = running.child("keysvc").environ()["KEYSVC_DATABASE_URL"]
+
+    running.postgres().kill()
+
+    eventually(lambda: "PostgreSQL is back" in running.said)
+    connection = await asyncpg.connect(url)
+    assert await connection.fetchval("SELECT token FROM api_key") == (
+        running.connection.secret_token
+    )
+    await connection.close()
+
+
+def test_a_child_that_cannot_start_is_shown_and_stops_everything(start: Start) -> None:
+    running = start(*usual(), STAND_IN_FAILS="yes")
+
+    assert running.ended() == 1
+
+    assert "usersvc did not start" in running.said
+    assert "USERSVC_SOMETHING is 'x', not a number" in running.said
+    assert not (running.directory / "us" / "postgres" / "data" / "postmaster.pid").exists()
+
+
+def test_the_same_region_is_not_started_twice(start: Start) -> None:
+    first = start(*usual()).ready()
+
+    second = start(*usual())
+
+    assert second.ended() == 1
+    assert f"Region us already runs here (held by process {first.process.pid})" in second.said
+    assert first.gateway()
+
+
+def test_two_regions_run_side_by_side(start: Start) -> None:
+    us, eu = start(*usual()).ready(), start(*usual("--region", "eu")).ready()
+
+    assert us.connection.secret_token.startswith("us_")
+    assert eu.connection.secret_token.startswith("eu_")
+    assert eu.gateway()["GATEWAY_TENANT_URLS"] == (
+        f"us={us.connection.tenant_url},eu={eu.connection.tenant_url}"
+    )
+
+
+def test_a_port_that_was_asked_for_and_is_taken_is_refused(start: Start) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as foreign:
+        port = foreign.getsockname()[1]
+        running = start("--port", str(port))
+
+        assert running.ended() == 1
+
+    assert f"Port {port} is taken by another program" in running.said
+
+
+def test_logs_are_kept_per_process(start: Start) -> None:
+    running = start(*usual()).ready()
+    logs = running.directory / "us" / "log"
+
+    assert sorted(path.name for path in logs.iterdir()) == [
+        "gateway.log",
+        "keysvc.log",
+        "postgres.log",
+        "usersvc.log",
+    ]
+    assert '"event": "listening"' in (logs / "usersvc.log").read_text()

@@ -1,0 +1,430 @@
+"""The provisioning log: what was done, what was refused, and what leaves it with a person."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import grpc
+import pytest
+from cloudacademy.errors.v1.errors_pb2 import Reason
+from cloudacademy.users.v1 import activity_pb2, users_pb2
+from cloudacademy.users.v1.activity_pb2 import Activity, FieldChange
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from chassis.database.pool import Database
+from tests.support.usersvc.group_calls import change_members, create_group
+from tests.support.usersvc.user_calls import (
+    ACME,
+    GLOBEX,
+    create,
+    delete,
+    invalid_field,
+    refused,
+    update,
+)
+from usersvc.store.activities import ActivityStore
+
+KEY = str(uuid4())
+SUCCESS = activity_pb2.ListActivitiesRequest.RESULT_SUCCESS
+REFUSED = activity_pb2.ListActivitiesRequest.RESULT_REFUSED
+ADMINISTRATOR = [users_pb2.TypedValue(value="administrator")]
+
+
+def at(time: datetime) -> Timestamp:
+    stamp = Timestamp()
+    stamp.FromDatetime(time)
+    return stamp
+
+
+def name(activity: Activity) -> str:
+    return Activity.Action.Name(activity.action).removeprefix("ACTION_")
+
+
+async def listed(stub, organization_id: str = ACME, **fields: object) -> list[Activity]:
+    request = activity_pb2.ListActivitiesRequest(organization_id=organization_id, **fields)
+    return list((await stub.ListActivities(request)).activities)
+
+
+async def record(stub, clock, organization_id: str = ACME, **fields: object) -> None:
+    fields.setdefault("action", Activity.ACTION_CREATE_USER)
+    refusal = {"method": "POST", "target": "/Users", "status": 409, "error_type": "uniqueness"}
+    refusal |= {"detail": "Taken.", "reason": "USER_NAME_TAKEN", "body": '{"userName":"ann"}'}
+    refusal |= fields.pop("refusal", {})
+    activity = Activity(
+        organization_id=organization_id,
+        time=at(clock.now),
+        refusal=activity_pb2.RefusedRequest(**refusal),
+        **fields,
+    )
+    await stub.RecordRefusals(activity_pb2.RecordRefusalsRequest(activities=[activity]))
+
+
+async def test_an_update_tells_what_the_values_were_and_are_and_which_key_it_came_with(
+    activities, users, clock
+):
+    ann = await create(users, "ann@corp.test", title="Dr.")
+    await users.UpdateUser(
+        users_pb2.UpdateUserRequest(
+            organization_id=ACME,
+            user=users_pb2.User(
+                id=ann.id, emails=[users_pb2.TypedValue(value="a@corp.test", type="work")]
+            ),
+            update_mask={"paths": ["title", "emails"]},
+        ),
+        metadata=(("x-request-id", "4f1d"), ("x-key-id", KEY)),
+    )
+
+    first, _ = await listed(activities)
+
+    assert first.id
+    first.ClearField("id")
+    assert first == Activity(
+        organization_id=ACME,
+        time=at(clock.now),
+        action=Activity.ACTION_UPDATE_USER,
+        resource_id=ann.id,
+        resource_name="ann@corp.test",
+        fields=[
+            FieldChange(field="title", old_value="Dr."),
+            FieldChange(field="emails", new_value='[{"value": "a@corp.test", "type": "work"}]'),
+        ],
+        request_id="4f1d",
+        key_id=KEY,
+    )
+
+
+async def test_what_happens_is_listed_newest_first(activities, users, groups, clock):
+    ann = await create(users, "ann@corp.test")
+    steps = [
+        update(users, ann.id, "active", active=False),
+        update(users, ann.id, "active", active=True),
+        create_group(groups, "Staff", [ann.id]),
+        delete(users, ann.id),
+    ]
+    for step in steps:
+        clock.advance(seconds=1)
+        await step
+
+    assert [name(each) for each in await listed(activities)] == [
+        "DELETE_USER", "REMOVE_MEMBERS", "ADD_MEMBERS", "CREATE_GROUP", "RESTORE_USER",
+        "DISABLE_USER", "CREATE_USER",
+    ]  # fmt: skip
+
+
+async def test_members_have_their_names_and_a_hundred_of_them_are_shown(activities, users, groups):
+    staff = await create_group(groups, "Staff")
+    ids = [(await create(users, f"u{number:03}@corp.test")).id for number in range(120)]
+    await change_members(groups, staff.id, add=ids)
+
+    (entry,) = await listed(activities, actions=[Activity.ACTION_ADD_MEMBERS])
+
+    assert (entry.member_count, len(entry.members)) == (120, 100)
+    assert entry.resource_name == "Staff"
+    assert {member.name for member in entry.members} <= {f"u{n:03}@corp.test" for n in range(120)}
+
+
+async def test_what_was_refused_stands_between_what_was_done(activities, users, clock):
+    await create(users, "ann@corp.test")
+    clock.advance(seconds=1)
+    await record(activities, clock, resource_name="ann@corp.test", key_id=KEY, request_id="77")
+    clock.advance(seconds=1)
+    await create(users, "bob@corp.test")
+
+    _, entry, _ = await listed(activities)
+
+    assert entry.refused
+    assert (name(entry), entry.resource_name, entry.key_id) == (
+        "CREATE_USER", "ann@corp.test", KEY,
+    )  # fmt: skip
+    assert (entry.refusal.status, entry.refusal.detail) == (409, "Taken.")
+    request = activity_pb2.GetActivityRequest(organization_id=ACME, id=entry.id)
+    assert (await activities.GetActivity(request)).activity == entry
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ({"text": "ANN"}, ["UPDATE_USER", "CREATE_USER"]),
+        ({"text": "nobody"}, []),
+        ({"actions": [Activity.ACTION_UPDATE_USER]}, ["UPDATE_USER"]),
+        ({"result": REFUSED}, ["OTHER"]),
+        ({"result": SUCCESS, "text": "bob"}, ["CREATE_USER"]),
+        ({"request_id": "77"}, ["OTHER"]),
+        ({"actions": [Activity.ACTION_OTHER], "result": SUCCESS}, []),
+    ],
+)  # fmt: skip
+async def test_the_log_can_be_searched(activities, users, clock, wanted, found):
+    ann = await create(users, "ann@corp.test")
+    await create(users, "bob@corp.test")
+    await update(users, ann.id, title="Dr.")
+    clock.advance(seconds=1)
+    await record(activities, clock, action=Activity.ACTION_OTHER, request_id="77")
+
+    assert [name(each) for each in await listed(activities, **wanted)] == found
+
+
+async def test_one_persons_history_is_told_by_the_id(activities, users):
+    ann, bob = [await create(users, f"{each}@corp.test") for each in ("ann", "bob")]
+    await update(users, ann.id, title="Dr.")
+    await update(users, bob.id, title="Dr.")
+
+    entries = await listed(activities, resource_id=ann.id)
+
+    assert [name(each) for each in entries] == ["UPDATE_USER", "CREATE_USER"]
+
+
+async def test_somebody_who_was_renamed_is_found_by_both_names(activities, users):
+    ann = await create(users, "ann@corp.test")
+    await update(users, ann.id, user_name="ann.li@corp.test")
+
+    assert [name(each) for each in await listed(activities, text="ann@")] == ["CREATE_USER"]
+    assert len(await listed(activities, text="ann.li@")) == 2
+    assert [name(each) for each in await listed(activities, text="ann.l", result=SUCCESS)] == [
+        "UPDATE_USER", "CREATE_USER",
+    ]  # fmt: skip
+
+
+async def test_times_bound_a_list(activities, users, clock):
+    for each in range(4):
+        await create(users, f"u{each}@corp.test")
+        clock.advance(hours=1)
+    start, end = clock.now - timedelta(hours=3), clock.now - timedelta(hours=1)
+
+    entries = await listed(activities, start_time=at(start), end_time=at(end))
+
+    assert [each.resource_name for each in entries] == ["u2@corp.test", "u1@corp.test"]
+
+
+async def test_the_log_is_walked_page_by_page_while_it_grows(activities, users, clock):
+    for each in range(5):
+        await create(users, f"u{each}@corp.test")
+        await record(activities, clock, action=Activity.ACTION_OTHER)
+        clock.advance(seconds=each % 2)
+    seen, token = [], ""
+    while True:
+        request = activity_pb2.ListActivitiesRequest(
+            organization_id=ACME, page_size=3, page_token=token
+        )
+        page = await activities.ListActivities(request)
+        seen += [each.id for each in page.activities]
+        await create(users, f"new{len(seen)}@corp.test")
+        token = page.next_page_token
+        if not token:
+            break
+
+    assert len(seen) == len(set(seen)) == 10
+
+
+async def test_a_page_token_of_another_search_is_refused(activities, users):
+    for each in range(3):
+        await create(users, f"u{each}@corp.test")
+    request = activity_pb2.ListActivitiesRequest(organization_id=ACME, page_size=1)
+    token = (await activities.ListActivities(request)).next_page_token
+
+    for other in ({"text": "u"}, {"organization_id": GLOBEX}):
+        with refused(Reason.REASON_INVALID_PAGE_TOKEN, grpc.StatusCode.INVALID_ARGUMENT):
+            await listed(activities, **{"page_token": token, **other})
+
+
+async def test_no_organization_sees_anothers_log(activities, users, clock):
+    await create(users, "ann@corp.test")
+    await record(activities, clock)
+    (entry, _) = await listed(activities)
+
+    assert await listed(activities, GLOBEX) == []
+    with refused(Reason.REASON_ACTIVITY_NOT_FOUND, grpc.StatusCode.NOT_FOUND):
+        await activities.GetActivity(
+            activity_pb2.GetActivityRequest(organization_id=GLOBEX, id=entry.id)
+        )
+
+
+async def test_a_deleted_persons_names_and_values_leave_the_log(activities, users, clock, db):
+    ann = await create(users, "Ann@corp.test", title="Secret title")
+    await update(users, ann.id, title="Secret name")
+    await record(activities, clock, resource_name="ANN@corp.test")
+    await record(activities, clock, resource_id=ann.id)
+    await create(users, "bob@corp.test")
+    await delete(users, ann.id)
+
+    entries = await listed(activities, resource_id=ann.id)
+
+    assert [name(each) for each in entries if not each.refused] == [
+        "DELETE_USER", "UPDATE_USER", "CREATE_USER",
+    ]  # fmt: skip
+    for table in ("changes", "refusals"):
+        kept = str(await db.fetch(f"SELECT * FROM {table}")).lower()
+        assert "ann" not in kept
+        assert "secret" not in kept
+
+
+async def test_refusals_that_only_name_a_deleted_person_forget_the_name(
+    activities, users, clock, db
+):
+    first = [users_pb2.TypedValue(value="Li@corp.test")]
+    ann = await create(users, "ann@corp.test", emails=first)
+    bob = await create(users, "bob@corp.test")
+    renamed = {"body": '{"value": "ANN@corp.test"}', "detail": "ann@corp.test is taken."}
+    await record(activities, clock, resource_id=bob.id, refusal=renamed)
+    await record(activities, clock, refusal={"body": '{"emails":[{"value":"li@CORP.test"}]}'})
+    await update(users, ann.id, user_name="ann.li@corp.test")
+    await record(activities, clock, refusal={"body": '{"userName":"carl@corp.test"}'})
+    await delete(users, ann.id)
+    # What comes only now: a refusal takes a moment on its way.
+    late = {"body": '{"title":"ann of old"}'}
+    await record(activities, clock, resource_id=ann.id, resource_name="ann", refusal=late)
+
+    kept = str(await db.fetch("SELECT * FROM refusals") + await db.fetch("SELECT * FROM changes"))
+
+    assert "ann" not in kept.lower()
+    assert "li@" not in kept.lower()
+    assert "carl@corp.test" in kept
+
+
+# The last administrator.
+
+
+async def lost(activities) -> list[bool]:
+    return [each.last_administrator_lost for each in await listed(activities)]
+
+
+@pytest.mark.parametrize("how", ["disabled", "demoted", "deleted"])
+async def test_the_log_says_when_the_last_administrator_goes(activities, users, how):
+    await create(users, "bob@corp.test", roles=ADMINISTRATOR, active=False)
+    ann, cem = [
+        await create(users, f"{each}@corp.test", roles=ADMINISTRATOR) for each in ("ann", "cem")
+    ]
+    for user in (ann, cem):
+        if how == "disabled":
+            await update(users, user.id, "active", active=False)
+        elif how == "demoted":
+            await update(users, user.id, "roles")
+        else:
+            await delete(users, user.id)
+
+    assert await lost(activities) == [True, False, False, False, False]
+
+
+async def test_an_administrator_elsewhere_does_not_count(activities, users):
+    await create(users, "eve@corp.test", GLOBEX, roles=ADMINISTRATOR)
+    ann = await create(users, "ann@corp.test", roles=ADMINISTRATOR)
+    await update(users, ann.id, "active", active=False)
+
+    assert await lost(activities) == [True, False]
+
+
+# Counts and cycles.
+
+
+async def test_hours_are_counted_those_without_anything_too(activities, users, clock):
+    clock.now = datetime(2026, 11, 23, 10, 30, tzinfo=UTC)
+    await create(users, "ann@corp.test")
+    await record(activities, clock)
+    clock.advance(hours=2)
+    await record(activities, clock, action=Activity.ACTION_AUTHENTICATE)
+
+    request = activity_pb2.CountActivitiesRequest(
+        organization_id=ACME,
+        start_time=at(datetime(2026, 11, 23, 10, tzinfo=UTC)),
+        end_time=at(datetime(2026, 11, 23, 13, tzinfo=UTC)),
+        width=activity_pb2.CountActivitiesRequest.WIDTH_HOUR,
+    )
+    counts = (await activities.CountActivities(request)).counts
+
+    assert [(each.succeeded, each.refused, each.rejected_keys) for each in counts] == [
+        (1, 1, 0), (0, 0, 0), (0, 0, 1),
+    ]  # fmt: skip
+
+
+async def test_too_many_hours_are_refused(activities, clock):
+    request = activity_pb2.CountActivitiesRequest(
+        organization_id=ACME,
+        start_time=at(clock.now - timedelta(days=32)),
+        end_time=at(clock.now),
+    )
+    with invalid_field("end_time"):
+        await activities.CountActivities(request)
+
+
+async def test_a_pause_of_ten_minutes_ends_a_cycle(activities, users, clock):
+    began = clock.now
+    for each in range(3):
+        await create(users, f"u{each}@corp.test")
+        clock.advance(minutes=8)
+    await record(activities, clock)
+    first_ended = clock.now
+    clock.advance(minutes=40)
+    await create(users, "last@corp.test")
+
+    request = activity_pb2.ListCyclesRequest(organization_id=ACME)
+    latest, first = (await activities.ListCycles(request)).cycles
+
+    assert (first.start_time, first.end_time) == (at(began), at(first_ended))
+    assert (first.succeeded, first.refused) == (3, 1)
+    assert (latest.start_time, latest.succeeded, latest.refused) == (at(clock.now), 1, 0)
+
+
+# Limits.
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"refusal": {"body": "x" * 4_097}}, "refusal.body"),
+        ({"refusal": {"detail": "\0"}}, "refusal.detail"),
+        ({"resource_id": "nonsense"}, "resource_id"),
+        ({"organization_id": ""}, "organization_id"),
+        ({"resource_name": "x" * 1_025}, "resource_name"),
+    ],
+)
+async def test_what_cannot_be_recorded_is_refused(activities, clock, fields, field):
+    with invalid_field(field):
+        await record(activities, clock, **fields)
+
+
+async def test_a_refusal_that_is_reported_again_is_in_the_log_once(activities, clock):
+    report, other = str(uuid4()), str(uuid4())
+    for request_id, report_id in (
+        ("1", report),
+        ("2", other),
+        ("again", report),
+        ("", ""),
+        ("", ""),
+    ):
+        await record(activities, clock, request_id=request_id, report_id=report_id)
+    await record(activities, clock, GLOBEX, request_id="theirs", report_id=report)
+
+    assert [each.request_id for each in await listed(activities)] == ["", "", "2", "1"]
+    assert [each.request_id for each in await listed(activities, GLOBEX)] == ["theirs"]
+    assert {each.report_id for each in await listed(activities)} == {""}
+
+
+async def test_a_report_that_runs_twice_at_once_is_kept_once(activities, clock):
+    whose = {"request_id": "1", "report_id": str(uuid4())}
+
+    await asyncio.gather(*(record(activities, clock, **whose) for _ in range(8)))
+
+    assert [each.request_id for each in await listed(activities)] == ["1"]
+
+
+async def test_more_than_a_hundred_refusals_at_once_are_refused(activities):
+    request = activity_pb2.RecordRefusalsRequest(activities=[Activity()] * 101)
+    with invalid_field("activities"):
+        await activities.RecordRefusals(request)
+
+
+async def test_old_refusals_are_dropped_and_of_too_many_the_oldest(
+    activities, users_url, clock, monkeypatch
+):
+    for each in range(5):
+        await record(activities, clock, request_id=str(each))
+        clock.advance(days=1)
+    await record(activities, clock, GLOBEX)
+    monkeypatch.setattr("usersvc.store.activities.KEPT_REFUSALS", 2)
+
+    async with Database(users_url, "test") as database:
+        store = ActivityStore(database)
+        assert await store.trim(clock.now + timedelta(days=26)) == 3
+        assert await store.trim(clock.now) == 0
+
+    assert [each.request_id for each in await listed(activities)] == ["4", "3"]
+    assert len(await listed(activities, GLOBEX)) == 1

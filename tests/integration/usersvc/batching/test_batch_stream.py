@@ -1,0 +1,594 @@
+"""Calls that share a stream: as independent as if each had come by itself."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+import pytest
+import structlog
+from cloudacademy.batch.v1 import batch_pb2 as pb
+from cloudacademy.batch.v1.batch_pb2_grpc import (
+    BatchServiceStub,
+    add_BatchServiceServicer_to_server,
+)
+from cloudacademy.users.v1 import users_pb2
+from cloudacademy.users.v1.users_pb2_grpc import UserServiceStub, add_UserServiceServicer_to_server
+from grpc import StatusCode
+from structlog.testing import LogCapture
+
+from chassis.concurrency.notifier import Bell
+from chassis.database.pool import Database
+from chassis.errors import DatabaseUnavailable
+from chassis.observability.metrics import Metrics
+from chassis.rpc.interceptor import Envelope
+from chassis.rpc.local_dispatcher import InnerCalls
+from chassis.rpc.status import from_rpc_error
+from gateway.backend.batching import dispatcher as coalescing
+from gateway.backend.batching import stream as conversation
+from gateway.backend.batching.dispatcher import CROWD, STREAMS, Coalescer
+from gateway.backend.batching.stream import FEW_CALLS, MAX_CALLS
+from tests.support.usersvc.user_calls import ACME, NOBODY, create, get, invalid_field
+from usersvc.rpc.batching.servicer import CARRIERS, BatchServicer
+from usersvc.rpc.batching.stream import MAX_UNDER_WAY, Conversation
+from usersvc.rpc.users import UsersServicer
+from usersvc.store.listing.lists import Lists
+from usersvc.store.schemas import SchemaStore
+from usersvc.store.users import UserStore
+
+SERVICE = "/cloudacademy.users.v1.UserService"
+READS = frozenset({f"{SERVICE}/GetUser"})
+
+
+@dataclass
+class Region:
+    """A service with the shared way to it, that a test can stop."""
+
+    server: grpc.aio.Server
+    channel: grpc.aio.Channel
+    stop: asyncio.Event
+    lines: list[Any]
+    metrics: Metrics
+    messages: list[pb.ConverseRequest] = field(default_factory=list)
+    streams: list[Any] = field(default_factory=list)
+
+    @property
+    def users(self) -> UserServiceStub:
+        """The service, each call by itself."""
+        return UserServiceStub(self.channel)
+
+    @property
+    def batch(self) -> BatchServiceStub:
+        return BatchServiceStub(self.channel)
+
+    def together(self) -> UserServiceStub:
+        """The service, whose calls share their way; what goes over it is noted."""
+        return UserServiceStub(Coalescer(self, self.channel, READS))
+
+    def Converse(self) -> Any:  # noqa: N802 - as the stub has it
+        stream = self.batch.Converse()
+        write = stream.write
+
+        async def noted(message: pb.ConverseRequest) -> None:
+            self.messages.append(message)
+            stream.brought += len(message.calls)
+            await write(message)
+
+        stream.write, stream.brought = noted, 0
+        self.streams.append(stream)
+        return stream
+
+    @property
+    def sizes(self) -> list[int]:
+        return [len(message.calls) for message in self.messages if message.calls]
+
+
+@pytest.fixture
+async def region(users_url: str, clock) -> AsyncIterator[Region]:
+    async with serving(users_url, clock) as running:
+        yield running
+
+
+@asynccontextmanager
+async def serving(users_url: str, clock) -> AsyncIterator[Region]:
+    capture, stop = LogCapture(), asyncio.Event()
+    log = structlog.wrap_logger(None, processors=[capture])
+    metrics = Metrics()
+    calls = metrics.requests("calls", "Calls", "method")
+    envelope = Envelope(log, None, calls, told=("organization_id",), carriers=CARRIERS)
+    server, inner = grpc.aio.server(interceptors=[envelope]), InnerCalls(envelope)
+    async with Database(users_url, "test") as database:
+        store = UserStore(database, Lists(database), Bell())
+        users = UsersServicer(store, SchemaStore(database), clock)
+        add_UserServiceServicer_to_server(users, server)
+        add_UserServiceServicer_to_server(users, inner)
+        add_BatchServiceServicer_to_server(BatchServicer(inner, stop), server)
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            yield Region(server, channel, stop, capture.entries, metrics)
+        await server.stop(None)
+
+
+def reading(number: int, user_id: str, **fields: Any) -> pb.Call:
+    request = users_pb2.GetUserRequest(organization_id=ACME, user_id=user_id)
+    given = {"method": f"{SERVICE}/GetUser", "request": request.SerializeToString()}
+    return pb.Call(**{"number": number, "timeout_ms": 5_000, **given, **fields})
+
+
+async def outcomes(stream: Any, count: int) -> dict[int, pb.Outcome]:
+    """So many outcomes of a stream, by their numbers."""
+    found: dict[int, pb.Outcome] = {}
+    while len(found) < count:
+        response = await stream.read()
+        assert response is not grpc.aio.EOF
+        found |= {outcome.number: outcome for outcome in response.outcomes}
+    return found
+
+
+# What the service does with a stream.
+
+
+async def test_each_call_has_its_own_outcome_under_its_number(region: Region):
+    ann = await create(region.users, "ann@corp.test")
+    stream = region.batch.Converse()
+    await stream.write(pb.ConverseRequest(calls=[reading(7, ann.id), reading(3, NOBODY)]))
+    found = await outcomes(stream, 2)
+    assert users_pb2.GetUserResponse.FromString(found[7].response).user == ann
+    assert found[3].code == StatusCode.NOT_FOUND.value[0]
+    await stream.write(
+        pb.ConverseRequest(
+            calls=[
+                reading(8, ann.id, method=f"{SERVICE}/Sing"),
+                reading(9, ann.id, method="/cloudacademy.batch.v1.BatchService/Converse"),
+                reading(10, ann.id, request=b"\xff"),
+            ]
+        )
+    )
+    codes = {number: each.code for number, each in (await outcomes(stream, 3)).items()}
+    unknown = StatusCode.UNIMPLEMENTED.value[0]
+    assert codes == {8: unknown, 9: unknown, 10: StatusCode.INVALID_ARGUMENT.value[0]}
+    await stream.done_writing()
+    assert await stream.read() is grpc.aio.EOF
+    assert await stream.code() is StatusCode.OK
+    assert {line["method"] for line in region.lines} == {
+        f"{SERVICE}/CreateUser",
+        f"{SERVICE}/GetUser",
+    }
+
+
+async def test_calls_are_told_and_measured_and_what_brings_them_is_not(region: Region):
+    ann = await create(region.users, "ann@corp.test")
+    stream = region.batch.Converse()
+    await stream.write(pb.ConverseRequest(calls=[reading(1, ann.id), reading(2, ann.id)]))
+    await outcomes(stream, 2)
+    await stream.done_writing()
+    assert await stream.code() is StatusCode.OK
+
+    measured = region.metrics.text().decode()
+    assert f'calls_seconds_count{{method="{SERVICE}/GetUser"}} 2.0' in measured
+    assert "calls_running 0.0" in measured
+    assert "Converse" not in measured
+    assert [line["method"] for line in region.lines if line["event"] == "call"] == [
+        f"{SERVICE}/CreateUser",
+        *[f"{SERVICE}/GetUser"] * 2,
+    ]
+
+
+async def test_a_quick_call_does_not_wait_for_a_slow_one_whose_deadline_ends_it(region: Region, db):
+    ann, bob = [await create(region.users, f"{name}@corp.test") for name in ("ann", "bob")]
+    change = users_pb2.UpdateUserRequest(
+        organization_id=ACME,
+        user=users_pb2.User(id=ann.id, title="Dr."),
+        update_mask={"paths": ["title"]},
+    )
+    slow = pb.Call(
+        number=1,
+        method=f"{SERVICE}/UpdateUser",
+        request=change.SerializeToString(),
+        timeout_ms=500,
+    )
+    stream = region.batch.Converse()
+    async with db.transaction():
+        await db.execute("SELECT FROM users WHERE user_name = 'ann@corp.test' FOR UPDATE")
+        await stream.write(pb.ConverseRequest(calls=[slow, reading(2, bob.id)]))
+        assert list(await outcomes(stream, 1)) == [2]
+        late = (await outcomes(stream, 1))[1]
+    assert late.code == StatusCode.DEADLINE_EXCEEDED.value[0]
+    assert (await get(region.users, ann.id)).title == ""
+
+
+async def test_what_is_given_up_is_cancelled_and_not_told(region: Region, db):
+    ann = await create(region.users, "ann@corp.test")
+    stream = region.batch.Converse()
+    async with held_up(db, stream, reading(1, ann.id)):
+        await stream.write(pb.ConverseRequest(given_up=[1, 99]))
+        await until(db, waiting=0)
+    await stream.write(pb.ConverseRequest(calls=[reading(2, ann.id)]))
+    assert list(await outcomes(stream, 1)) == [2]
+    assert [line["outcome"] for line in region.lines][1:] == ["CANCELLED", "OK"]
+
+
+async def test_calls_end_with_their_stream(region: Region, db):
+    ann = await create(region.users, "ann@corp.test")
+    stream = region.batch.Converse()
+    async with held_up(db, stream, reading(1, ann.id)):
+        stream.cancel()
+        await until(db, waiting=0)
+
+
+async def test_a_number_that_is_in_use_ends_the_stream_with_a_reason(region: Region, db):
+    ann = await create(region.users, "ann@corp.test")
+    stream = region.batch.Converse()
+    with invalid_field("calls.number"):
+        await stream.write(pb.ConverseRequest(calls=[reading(1, ann.id), reading(1, ann.id)]))
+        while await stream.read() is not grpc.aio.EOF:
+            pass
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ("calls", pb.ConverseRequest(calls=[pb.Call(number=n) for n in range(MAX_UNDER_WAY + 1)])),
+        ("given_up", pb.ConverseRequest(given_up=range(MAX_UNDER_WAY + 1))),
+    ],
+)
+async def test_a_message_of_too_many_calls_is_refused_and_none_begins(
+    region: Region, field: str, message: pb.ConverseRequest
+):
+    stream = region.batch.Converse()
+    with invalid_field(field):
+        await stream.write(message)
+        while await stream.read() is not grpc.aio.EOF:
+            pass
+    assert [line["outcome"] for line in region.lines] == ["INVALID_FIELD"]
+
+
+async def test_one_who_does_not_read_is_not_read_either(region: Region, db):
+    ann = await create(region.users, "ann@corp.test", title="x" * 8_000)
+    stream = region.batch.Converse()
+    sent = 0
+
+    async def send() -> None:
+        nonlocal sent
+        while True:
+            calls = [reading(sent + n, ann.id) for n in range(100)]
+            await stream.write(pb.ConverseRequest(calls=calls))
+            sent += 100
+
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(send(), 5)
+    ended = len(region.lines)
+    await asyncio.sleep(0.2)
+    assert len(region.lines) == ended
+    assert ended <= sent
+    assert await get(region.users, ann.id) == ann  # others are served
+    stream.cancel()
+
+
+async def test_a_server_about_to_stop_says_so_and_carries_out_what_it_was_given(region: Region, db):
+    ann = await create(region.users, "ann@corp.test")
+    stream = region.batch.Converse()
+    async with held_up(db, stream, reading(1, ann.id)):
+        region.stop.set()
+        assert (await stream.read()) == pb.ConverseResponse(leaving=True)
+        await stream.done_writing()
+    assert list(await outcomes(stream, 1)) == [1]
+    assert await stream.read() is grpc.aio.EOF
+
+
+@asynccontextmanager
+async def held_up(db, stream: Any, call: pb.Call) -> AsyncIterator[None]:
+    """Send a call, and keep its statement waiting for the length of the block."""
+    async with db.transaction():
+        await db.execute("LOCK TABLE users")
+        await stream.write(pb.ConverseRequest(calls=[call]))
+        await until(db, waiting=1)
+        yield
+
+
+async def until(db, *, waiting: int) -> None:
+    """Wait until so many statements, or more, wait for a lock; or none does."""
+    found = -1
+    while not (found >= waiting if waiting else found == 0):
+        await asyncio.sleep(0.01)
+        found = await db.fetchval(
+            # Not pg_stat_activity: in a transaction that knows no backend that came later.
+            "SELECT count(DISTINCT pid) FROM pg_locks JOIN pg_database ON oid = database"
+            " WHERE NOT granted AND datname = current_database()"
+        )
+
+
+# What callers see of it.
+
+
+def getter(stub: UserServiceStub) -> Callable[..., Awaitable[users_pb2.User]]:
+    async def call(user_id: str, seconds: float = 5.0) -> users_pb2.User:
+        request = users_pb2.GetUserRequest(organization_id=ACME, user_id=user_id)
+        given = {"timeout": seconds, "metadata": (("x-request-id", "1"),)}
+        return (await stub.GetUser(request, **given)).user
+
+    return call
+
+
+def unlike(found: Iterable[Any], kind: type) -> list[Any]:
+    return [each for each in found if not isinstance(each, kind)]
+
+
+async def test_calls_at_once_share_messages_and_each_gets_its_own_answer(region: Region):
+    made = [await create(region.users, f"u{number}@corp.test") for number in range(60)]
+    call = getter(region.together())
+    assert await asyncio.gather(*(call(user.id) for user in made)) == made
+    assert sum(region.sizes) == 60
+    assert len(region.streams) == 2
+    assert max(region.sizes) <= MAX_CALLS
+    assert len(region.sizes) < 60 / FEW_CALLS
+
+
+async def test_many_calls_at_once_are_spread_over_streams_and_few_share_one(region: Region, db):
+    made = [await create(region.users, f"u{number}@corp.test") for number in range(10)]
+    call = getter(region.together())
+
+    async def at_once(number: int) -> list[int]:
+        """How many calls each stream brings when so many wait for a database that is busy."""
+        before = len(region.messages)
+        async with db.transaction():
+            await db.execute("LOCK TABLE users")
+            calls = [asyncio.create_task(call(made[each % 10].id)) for each in range(number)]
+            await asyncio.sleep(0.1)
+        await asyncio.gather(*calls)
+        assert sum(len(each.calls) for each in region.messages[before:]) == number
+        return [stream.brought for stream in region.streams]
+
+    assert await at_once(CROWD) == [CROWD]
+    assert await at_once(STREAMS * CROWD + 8) == [2 * CROWD + 2, *[CROWD + 2] * (STREAMS - 1)]
+    assert await at_once(2) == [2 * CROWD + 4, *[CROWD + 2] * (STREAMS - 1)]
+
+
+async def test_calls_of_a_moment_share_a_message_whichever_streams_have_room(
+    region: Region, db, monkeypatch
+):
+    """Few are under way on the second stream, but many to the service: there will be company."""
+    monkeypatch.setattr(conversation, "GATHER_SECONDS", 0.5)
+    ann = await create(region.users, "ann@corp.test")
+    call = getter(region.together())
+    async with db.transaction():
+        await db.execute("LOCK TABLE users")
+        first = [asyncio.create_task(call(ann.id)) for _ in range(CROWD)]
+        await until(db, waiting=1)
+        more = [asyncio.create_task(call(ann.id))]
+        await asyncio.sleep(0.01)
+        for given_up in first[:10]:  # room on the first stream
+            given_up.cancel()
+        for _ in range(4):
+            await asyncio.sleep(0.01)
+            more.append(asyncio.create_task(call(ann.id)))
+        await asyncio.sleep(0.6)
+    assert await asyncio.gather(*first[10:], *more) == [ann] * (CROWD - 10 + 5)
+    assert region.sizes == [CROWD, 5]
+    assert [stream.brought for stream in region.streams] == [CROWD, 5]
+
+
+async def test_a_stream_that_takes_no_messages_gets_no_more_than_its_crowd(region: Region):
+    """What waits there waits for the stream, not for company."""
+    ann = await create(region.users, "ann@corp.test")
+    coalescer = Coalescer(region, region.channel, READS)
+    call = getter(UserServiceStub(coalescer))
+    assert await call(ann.id) == ann
+    (slow,), takes = region.streams, asyncio.Event()
+    write = slow.write
+
+    async def held(message: pb.ConverseRequest) -> None:
+        await takes.wait()
+        await write(message)
+
+    slow.write = held
+    calls = []
+    for _ in range(CROWD + 8):
+        calls.append(asyncio.create_task(call(ann.id)))
+        await asyncio.sleep(0.001)
+    assert coalescer._streams[0].waiting == CROWD
+    assert len(region.streams) == 2
+    takes.set()
+    assert await asyncio.gather(*calls) == [ann] * len(calls)
+
+
+async def test_who_is_refused_is_refused_alone_with_all_that_is_to_be_said(region: Region):
+    ann = await create(region.users, "ann@corp.test")
+    call = getter(region.together())
+    ids = [ann.id, NOBODY, ann.id, "nonsense", ann.id]
+    found = await asyncio.gather(*(call(each) for each in ids), return_exceptions=True)
+    assert [each == ann for each in found] == [True, False, True, False, True]
+    refusals = [from_rpc_error(found[1]), from_rpc_error(found[3])]
+    assert [each.reason for each in refusals] == ["USER_NOT_FOUND", "INVALID_FIELD"]
+    assert refusals[0].metadata == {"user_id": NOBODY}
+
+
+async def test_callers_who_give_up_keep_nobody_waiting_and_are_told_of(region: Region, db):
+    ann, bob = [await create(region.users, f"{name}@corp.test") for name in ("ann", "bob")]
+    call = getter(region.together())
+    async with db.transaction():
+        await db.execute("LOCK TABLE users")
+        late = asyncio.create_task(call(bob.id, seconds=0.3))
+        gone = asyncio.create_task(call(bob.id))
+        patient = asyncio.create_task(call(ann.id))
+        await until(db, waiting=1)
+        gone.cancel()
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await late
+        assert caught.value.code() is StatusCode.DEADLINE_EXCEEDED
+    assert await patient == ann
+    assert sorted(n for message in region.messages for n in message.given_up) == [1, 2]
+
+
+async def test_reads_whose_stream_is_lost_are_made_again_and_writes_are_not(region: Region, db):
+    ann = await create(region.users, "ann@corp.test")
+    stub = region.together()
+    call = getter(stub)
+    rename = users_pb2.UpdateUserRequest(
+        organization_id=ACME, user={"id": ann.id, "title": "Dr."}, update_mask={"paths": ["title"]}
+    )
+    async with db.transaction():
+        await db.execute("LOCK TABLE users")
+        reads = [asyncio.create_task(call(ann.id)) for _ in range(3)]
+        write = asyncio.create_task(stub.UpdateUser(rename, timeout=5))
+        await until(db, waiting=2)
+        region.streams[0].cancel()
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await write
+    assert caught.value.code() is StatusCode.UNAVAILABLE
+    assert await asyncio.gather(*reads) == [ann] * 3
+    assert await call(ann.id) == ann
+    assert len(region.streams) == 2
+
+
+async def test_a_server_that_owes_answers_for_long_is_not_given_more(region: Region, db):
+    ann = await create(region.users, "ann@corp.test")
+    call = getter(region.together())
+    async with db.transaction():
+        await db.execute("LOCK TABLE users")
+        first = asyncio.create_task(call(ann.id))
+        await asyncio.sleep(coalescing.SILENCE_SECONDS + 0.1)
+        second = asyncio.create_task(call(ann.id))
+        await asyncio.sleep(0.1)
+        assert len(region.streams) == 2
+    assert await asyncio.gather(first, second) == [ann, ann]
+
+
+async def test_a_stream_is_followed_by_another_and_no_call_is_lost(region: Region, monkeypatch):
+    monkeypatch.setattr(coalescing, "LIFETIME_SECONDS", 0.05)
+    ann = await create(region.users, "ann@corp.test")
+    call = getter(region.together())
+
+    async def again() -> None:
+        for _ in range(100):
+            assert await call(ann.id) == ann
+
+    await asyncio.gather(*(again() for _ in range(8)))
+    assert len(region.streams) > 2
+    for stream in region.streams[:-1]:
+        assert await stream.code() is StatusCode.OK
+
+
+async def test_a_server_that_leaves_is_left_at_once(region: Region):
+    ann = await create(region.users, "ann@corp.test")
+    call = getter(region.together())
+    assert await call(ann.id) == ann
+    region.stop.set()
+    assert await region.streams[0].code() is StatusCode.OK
+    assert await call(ann.id) == ann  # it still takes calls, on another stream
+    assert len(region.streams) == 2
+
+
+async def test_with_a_server_of_an_earlier_release_calls_go_alone(users_url, clock):
+    async with serving(users_url, clock) as region:
+        ann = await create(region.users, "ann@corp.test")
+        region.Converse = region.channel.stream_stream("/cloudacademy.batch.v1.BatchService/Old")
+        call = getter(UserServiceStub(Coalescer(region, region.channel)))
+        assert await asyncio.gather(*(call(ann.id) for _ in range(9))) == [ann] * 9
+        assert await call(ann.id) == ann
+
+
+async def test_writes_together_are_each_made_once(region: Region, db):
+    stub = region.together()
+
+    async def make(name: str) -> users_pb2.User:
+        user = users_pb2.User(user_name=name)
+        request = users_pb2.CreateUserRequest(organization_id=ACME, user=user)
+        return (await stub.CreateUser(request, timeout=5)).user
+
+    names = [f"u{number % 20}@corp.test" for number in range(40)]
+    ended = await asyncio.gather(*(make(name) for name in names), return_exceptions=True)
+    assert sum(isinstance(each, users_pb2.User) for each in ended) == 20
+    assert await db.fetchval("SELECT count(*) FROM users") == 20
+    assert {from_rpc_error(each).reason for each in unlike(ended, users_pb2.User)} == {
+        "USER_NAME_TAKEN"
+    }
+
+
+async def test_large_requests_take_no_small_one_along(region: Region):
+    stub = region.together()
+
+    async def make(name: str, title: str) -> str:
+        user = users_pb2.User(user_name=name, title=title)
+        request = users_pb2.CreateUserRequest(organization_id=ACME, user=user)
+        try:
+            return (await stub.CreateUser(request, timeout=10)).user.user_name
+        except grpc.aio.AioRpcError as error:
+            return from_rpc_error(error).reason
+
+    large = [make(f"large{number}@corp.test", "x" * 1_000_000) for number in range(20)]
+    small = [make(f"small{number}@corp.test", "Dr.") for number in range(5)]
+    ended = await asyncio.gather(*large, *small)
+    assert ended[:20] == ["INVALID_FIELD"] * 20
+    assert ended[20:] == [f"small{number}@corp.test" for number in range(5)]
+
+
+async def test_what_was_given_up_before_it_left_is_never_sent(region: Region):
+    stub = region.together()
+
+    async def make(number: int) -> None:
+        user = users_pb2.User(user_name=f"u{number}@corp.test")
+        request = users_pb2.CreateUserRequest(organization_id=ACME, user=user)
+        await stub.CreateUser(request, timeout=0.3)
+
+    held = asyncio.Event()
+    converse = region.Converse
+
+    def slow() -> Any:
+        stream = converse()
+        write = stream.write
+
+        async def late(message: pb.ConverseRequest) -> None:
+            await held.wait()
+            await write(message)
+
+        stream.write = late
+        return stream
+
+    region.Converse = slow
+    ended = await asyncio.gather(*(make(n) for n in range(400)), return_exceptions=True)
+    assert {each.code() for each in ended} == {StatusCode.DEADLINE_EXCEEDED}
+    held.set()
+    last = users_pb2.CreateUserRequest(organization_id=ACME, user={"user_name": "last@corp.test"})
+    await stub.CreateUser(last, timeout=5)  # behind whatever its stream still had to send
+    assert sum(region.sizes) <= STREAMS * MAX_CALLS + 1  # what was being written
+
+
+async def test_a_read_that_a_replica_cannot_answer_is_made_again(region: Region, monkeypatch):
+    ann = await create(region.users, "ann@corp.test")
+    get_user, failed = UserStore.get, []
+
+    async def fails_once(store: UserStore, *arguments: Any, **options: Any) -> Any:
+        if not failed:
+            failed.append(True)
+            raise DatabaseUnavailable
+        return await get_user(store, *arguments, **options)
+
+    monkeypatch.setattr(UserStore, "get", fails_once)
+    assert await getter(region.together())(ann.id) == ann
+    assert len(region.lines) == 3
+
+
+async def test_a_call_that_is_late_before_it_began_is_told_as_late():
+    inner = InnerCalls(Envelope(structlog.wrap_logger(None, processors=[LogCapture()])))
+    conversation = Conversation(inner, None)
+    conversation._begin(reading(1, NOBODY))
+    conversation._expire(1)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert conversation._running == {}
+    assert [each.code for each in conversation._outcomes] == [StatusCode.DEADLINE_EXCEEDED.value[0]]
+
+
+async def test_shared_reads_end_with_the_last_who_asked(region: Region, db):
+    ann = await create(region.users, "ann@corp.test")
+    stream = region.batch.Converse()
+    async with db.transaction():
+        await db.execute("LOCK TABLE users")
+        await stream.write(pb.ConverseRequest(calls=[reading(n, ann.id) for n in range(4)]))
+        await until(db, waiting=2)
+        await stream.write(pb.ConverseRequest(given_up=range(4)))
+        await until(db, waiting=0)

@@ -1,0 +1,148 @@
+"""Calls that the network brings after their callers have given up."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
+
+import grpc
+import pytest
+from cloudacademy.batch.v1 import batch_pb2
+from cloudacademy.batch.v1.batch_pb2_grpc import BatchServiceStub
+from cloudacademy.users.v1 import users_pb2
+from cloudacademy.users.v1.users_pb2_grpc import UserServiceStub
+from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.status_pb2 import Status
+from grpc import StatusCode
+
+from chassis.rpc import channel as channels
+from chassis.rpc.status import from_rpc_error
+from gateway.backend import client as clients
+from gateway.backend.client import Origin, UserClient
+from gateway.backend.errors import RefusedError
+from tests.support.usersvc.user_calls import ACME, create, get, update
+from tools.chaos.proxy import Proxy
+
+UPDATE = "/cloudacademy.users.v1.UserService/UpdateUser"
+LATE = (StatusCode.DEADLINE_EXCEEDED.value[0], "DEADLINE_EXCEEDED")
+Ended = tuple[int, str]
+Way = Callable[[grpc.aio.Channel, users_pb2.UpdateUserRequest, dict[str, str]], Awaitable[Ended]]
+
+
+def in_seconds(seconds: float) -> dict[str, str]:
+    return {"x-end-by": str(round((time.time() + seconds) * 1_000))}
+
+
+def deactivation(user: users_pb2.User) -> users_pb2.UpdateUserRequest:
+    return users_pb2.UpdateUserRequest(
+        organization_id=ACME, user={"id": user.id}, update_mask={"paths": ["active"]}
+    )
+
+
+async def alone(channel: grpc.aio.Channel, request: Any, metadata: Mapping[str, str]) -> Ended:
+    try:
+        await UserServiceStub(channel).UpdateUser(
+            request, timeout=10, metadata=tuple(metadata.items())
+        )
+    except grpc.aio.AioRpcError as error:
+        return error.code().value[0], from_rpc_error(error).reason
+    return 0, ""
+
+
+async def on_a_stream(channel: grpc.aio.Channel, request: Any, metadata: dict[str, str]) -> Ended:
+    stream = BatchServiceStub(channel).Converse()
+    await stream.write(batch_pb2.ConverseRequest(calls=[sent(request, metadata)]))
+    (outcome,) = (await stream.read()).outcomes
+    await stream.done_writing()
+    return ended(outcome)
+
+
+async def together(channel: grpc.aio.Channel, request: Any, metadata: dict[str, str]) -> Ended:
+    calls = [sent(request, metadata)]
+    batch = BatchServiceStub(channel)
+    (outcome,) = (await batch.Execute(batch_pb2.ExecuteRequest(calls=calls))).outcomes
+    return ended(outcome)
+
+
+def sent(request: Any, metadata: dict[str, str]) -> batch_pb2.Call:
+    return batch_pb2.Call(
+        method=UPDATE, request=request.SerializeToString(), metadata=metadata, timeout_ms=10_000
+    )
+
+
+def ended(outcome: batch_pb2.Outcome) -> Ended:
+    info = ErrorInfo()
+    for detail in Status.FromString(outcome.status_details).details:
+        detail.Unpack(info)
+    return outcome.code, info.reason
+
+
+ways = pytest.mark.parametrize("way", [alone, on_a_stream, together])
+
+
+@ways
+async def test_what_comes_too_late_is_refused_and_not_done(channel, users, way: Way):
+    ann = await create(users, "ann@corp.test", active=True)
+
+    assert await way(channel, deactivation(ann), in_seconds(-0.1)) == LATE
+    assert await get(users, ann.id) == ann
+
+    assert await way(channel, deactivation(ann), in_seconds(9)) == (0, "")
+    assert not (await get(users, ann.id)).active
+
+
+@ways
+async def test_what_came_in_time_ends_when_its_caller_gives_up(channel, users, db, way: Way):
+    ann = await create(users, "ann@corp.test", active=True)
+    async with db.transaction():
+        await db.execute("SELECT FROM users FOR UPDATE")
+        assert await way(channel, deactivation(ann), in_seconds(0.3)) == LATE
+    assert await get(users, ann.id) == ann
+
+
+@pytest.mark.parametrize("value", ["soon", "-1", "1.5", "9" * 16, "1\u0663"])
+async def test_a_moment_that_is_none_is_refused(channel, users, value):
+    ann = await create(users, "ann@corp.test", active=True)
+
+    found = await on_a_stream(channel, deactivation(ann), {"x-end-by": value})
+
+    assert found == (StatusCode.INVALID_ARGUMENT.value[0], "INVALID_FIELD")
+    assert await get(users, ann.id) == ann
+
+
+@pytest.fixture
+async def held(users_port: int, monkeypatch) -> AsyncIterator[Proxy]:
+    """A way to the service that can be held up, and callers who notice soon."""
+    monkeypatch.setattr(channels, "PING_SECONDS", 0.5)
+    monkeypatch.setattr(channels, "SILENCE_SECONDS", 0.5)
+    monkeypatch.setattr(clients, "DEADLINE_SECONDS", 4.0)
+    proxy = Proxy(("127.0.0.1", users_port))
+    await proxy.start()
+    yield proxy
+    await proxy.stop()
+
+
+@pytest.mark.parametrize("shared", [False, True])
+async def test_who_is_told_of_a_failure_need_not_fear_that_it_is_done_later(users, held, shared):
+    ann = await create(users, "ann@corp.test", active=True)
+    async with channels.connect(f"127.0.0.1:{held.port}", {}) as channel:
+        client = UserClient(channel, {}, clients.together(channel) if shared else None)
+        asked = users_pb2.GetUserRequest(organization_id=ACME, user_id=ann.id)
+        assert (await client.get(asked, Origin("1"))).user == ann
+        held.hold()
+        change = asyncio.create_task(client.update(deactivation(ann), Origin("2")))
+        await until_lost(channel)
+        # The connection has been given up, and what it carried has not: nobody is told yet.
+        assert not change.done()
+        held.deliver()
+        with pytest.raises(RefusedError) as caught:
+            await change
+    assert caught.value.status == 503
+    # Done or not, that is over.
+    again = await update(users, ann.id, active=True, title="Dr.")
+    assert await get(users, ann.id) == again
+
+
+async def until_lost(channel: grpc.aio.Channel) -> None:
+    while (state := channel.get_state()) is grpc.ChannelConnectivity.READY:
+        await channel.wait_for_state_change(state)

@@ -1,0 +1,550 @@
+"""The feed: what each change tells, in which order, and from where one can go on."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from uuid import UUID, uuid4
+
+import asyncpg
+import grpc
+import pytest
+from cloudacademy.errors.v1.errors_pb2 import Reason
+from cloudacademy.users.v1 import changes_pb2, groups_pb2, users_pb2
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+
+from chassis.database.pool import Database
+from tests.integration.usersvc.conftest import running_service
+from tests.support.usersvc.change_calls import Everything, apply, kind, snapshot, watching
+from tests.support.usersvc.group_calls import (
+    change_members,
+    create_group,
+    delete_group,
+    update_group,
+)
+from tests.support.usersvc.user_calls import (
+    ACME,
+    GLOBEX,
+    create,
+    delete,
+    invalid_field,
+    refused,
+    update,
+)
+from usersvc.background.feed import Batch
+from usersvc.domain.changes import Change, ChangeType, Place
+from usersvc.rpc.convert.change import from_batch
+from usersvc.store.changes import ChangeStore
+
+INVALID = (Reason.REASON_INVALID_CHANGE_TOKEN, grpc.StatusCode.INVALID_ARGUMENT)
+TRIMMED = (Reason.REASON_CHANGES_TRIMMED, grpc.StatusCode.OUT_OF_RANGE)
+
+
+async def test_a_created_user_is_told_with_the_fields_it_was_given(changes, users, clock):
+    async with watching(changes) as reader:
+        ann = await create(
+            users, "ann@corp.test", name=users_pb2.Name(given_name="Ann"), title="Dr."
+        )
+
+        (change,) = await reader.until(1)
+
+    assert change.number > 0
+    change.ClearField("number")
+    expected = changes_pb2.Change(
+        organization_id=ACME,
+        type=changes_pb2.Change.TYPE_USER_CREATED,
+        resource_id=ann.id,
+        etag=ann.etag,
+        fields=["user_name", "active", "title", "name.given_name"],
+        active=True,
+    )
+    expected.change_time.FromDatetime(clock.now)
+    assert change == expected
+
+
+async def test_an_update_tells_which_fields_have_other_values(changes, users):
+    ann = await create(users, "ann@corp.test", title="Dr.", nick_name="A")
+    async with watching(changes) as reader:
+        after = await update(
+            users, ann.id, title="Prof.", nick_name="A", name=users_pb2.Name(family_name="Li")
+        )
+
+        (change,) = await reader.until(1)
+
+    assert kind(change) == "USER_UPDATED"
+    assert (list(change.fields), change.etag) == (["title", "name.family_name"], after.etag)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (True, False, "USER_DEACTIVATED"),
+        (True, None, "USER_DEACTIVATED"),
+        (False, True, "USER_ACTIVATED"),
+        (None, True, "USER_ACTIVATED"),
+        (False, None, "USER_UPDATED"),
+    ],
+)
+async def test_whether_a_user_may_sign_in_is_told_first(changes, users, before, after, expected):
+    ann = await create(users, "ann@corp.test")
+    if before is not True:
+        await update(users, ann.id, "active", active=before)
+    async with watching(changes) as reader:
+        await update(users, ann.id, "active", "title", active=after, title="Dr.")
+
+        (change,) = await reader.until(1)
+
+    assert (kind(change), change.active) == (expected, after is True)
+    assert list(change.fields) == ["active", "title"]
+
+
+async def test_a_change_that_changes_nothing_is_none(changes, users, groups):
+    ann = await create(users, "ann@corp.test", title="Dr.")
+    staff = await create_group(groups, "Staff", [ann.id])
+    async with watching(changes) as reader:
+        await update(users, ann.id, title="Dr.")
+        await update_group(groups, staff.id, display_name="Staff")
+        await change_members(groups, staff.id, add=[ann.id])
+        await create(users, "bob@corp.test")
+
+        (change,) = await reader.until(1)
+
+    assert kind(change) == "USER_CREATED"
+
+
+async def test_what_is_refused_is_not_told(changes, users):
+    await create(users, "ann@corp.test")
+    async with watching(changes) as reader:
+        with pytest.raises(grpc.aio.AioRpcError):
+            await create(users, "ANN@corp.test")
+        bob = await create(users, "bob@corp.test")
+
+        (change,) = await reader.until(1)
+
+    assert change.resource_id == bob.id
+
+
+async def test_a_deleted_user_leaves_its_groups_first(changes, users, groups):
+    ann = await create(users, "ann@corp.test")
+    staff = await create_group(groups, "Staff", [ann.id])
+    async with watching(changes) as reader:
+        await delete(users, ann.id)
+
+        left, gone = await reader.until(2)
+
+    assert (kind(left), left.resource_id, list(left.user_ids)) == (
+        "MEMBERS_REMOVED", staff.id, [ann.id],
+    )  # fmt: skip
+    assert (kind(gone), gone.resource_id, gone.etag) == ("USER_DELETED", ann.id, "")
+
+
+async def test_a_group_is_told_with_its_first_members_behind_it(changes, users, groups):
+    ann = await create(users, "ann@corp.test")
+    inner = await create_group(groups, "Inner")
+    async with watching(changes) as reader:
+        staff = await create_group(groups, "Staff", [ann.id, inner.id])
+
+        made, added = await reader.until(2)
+
+    assert (kind(made), made.resource_id, list(made.fields)) == (
+        "GROUP_CREATED", staff.id, ["display_name"],
+    )  # fmt: skip
+    assert (kind(added), list(added.user_ids), list(added.group_ids)) == (
+        "MEMBERS_ADDED", [ann.id], [inner.id],
+    )  # fmt: skip
+
+
+async def test_members_that_come_and_go_are_told_and_only_these(changes, users, groups):
+    ann, bob, cem = [await create(users, f"{name}@corp.test") for name in ("ann", "bob", "cem")]
+    staff = await create_group(groups, "Staff", [ann.id, bob.id])
+    async with watching(changes) as reader:
+        after = await update_group(
+            groups,
+            staff.id,
+            display_name="All staff",
+            members=groups_pb2.MemberChange(clear=True, add_member_ids=[bob.id, cem.id]),
+        )
+
+        renamed, removed, added = await reader.until(3)
+
+    assert [kind(each) for each in (renamed, removed, added)] == [
+        "GROUP_UPDATED", "MEMBERS_REMOVED", "MEMBERS_ADDED",
+    ]  # fmt: skip
+    assert list(renamed.fields) == ["display_name"]
+    assert (list(removed.user_ids), list(added.user_ids)) == ([ann.id], [cem.id])
+    assert {each.etag for each in (renamed, removed, added)} == {after.etag}
+
+
+async def test_many_members_are_told_in_parts_of_a_thousand(changes, users, groups):
+    ids = [(await create(users, f"u{number}@corp.test")).id for number in range(1_201)]
+    async with watching(changes) as reader:
+        staff = await create_group(groups, "Staff", ids)
+        await delete_group(groups, staff.id)
+
+        told = await reader.until(4)
+
+    assert [kind(each) for each in told] == [
+        "GROUP_CREATED", "MEMBERS_ADDED", "MEMBERS_ADDED", "GROUP_DELETED",
+    ]  # fmt: skip
+    assert [len(each.user_ids) for each in told] == [0, 1_000, 201, 0]
+    assert sorted([*told[1].user_ids, *told[2].user_ids]) == sorted(ids)
+
+
+async def test_a_deleted_group_leaves_the_groups_above_it_first(changes, groups):
+    inner = await create_group(groups, "Inner")
+    outer = await create_group(groups, "Outer", [inner.id])
+    async with watching(changes) as reader:
+        await delete_group(groups, inner.id)
+
+        left, gone = await reader.until(2)
+
+    assert (kind(left), left.resource_id, list(left.group_ids)) == (
+        "MEMBERS_REMOVED", outer.id, [inner.id],
+    )  # fmt: skip
+    assert (kind(gone), gone.resource_id) == ("GROUP_DELETED", inner.id)
+
+
+async def test_a_change_names_the_request_that_made_it(changes, users):
+    async with watching(changes) as reader:
+        user = users_pb2.User(user_name="ann@corp.test")
+        await users.CreateUser(
+            users_pb2.CreateUserRequest(organization_id=ACME, user=user),
+            metadata=(("x-request-id", "4f1d"),),
+        )
+
+        (change,) = await reader.until(1)
+
+    assert change.request_id == "4f1d"
+
+
+# Whose changes.
+
+
+async def test_one_organization_never_hears_of_another(changes, users):
+    async with watching(changes, organization_id=GLOBEX) as reader:
+        await create(users, "ann@corp.test", organization_id=ACME)
+        bob = await create(users, "bob@corp.test", organization_id=GLOBEX)
+
+        (change,) = await reader.until(1)
+
+    assert change.resource_id == bob.id
+
+
+async def test_all_organizations_are_heard_together_in_order(changes, users):
+    async with watching(changes, organization_id=None) as reader:
+        made = [
+            await create(users, "ann@corp.test", organization_id=ACME),
+            await create(users, "bob@corp.test", organization_id=GLOBEX),
+            await create(users, "cem@corp.test", organization_id=ACME),
+        ]
+
+        told = await reader.until(3)
+
+    assert [each.resource_id for each in told] == [user.id for user in made]
+    assert [each.organization_id for each in told] == [ACME, GLOBEX, ACME]
+
+
+# Going on.
+
+
+async def test_a_token_goes_on_where_it_was_given(changes, users):
+    async with watching(changes) as reader:
+        await create(users, "ann@corp.test")
+        await reader.until(1)
+        token = reader.token
+    later = [(await create(users, f"{name}@corp.test")).id for name in ("bob", "cem")]
+
+    async with watching(changes, token) as reader:
+        assert [each.resource_id for each in await reader.until(2)] == later
+
+
+async def test_a_long_way_behind_is_told_in_several_messages(changes, users):
+    async with watching(changes) as reader:
+        token = reader.token
+    made = [(await create(users, f"u{number}@corp.test")).id for number in range(450)]
+
+    async with watching(changes, token) as reader:
+        assert len(reader.seen) == 200
+        assert [each.resource_id for each in await reader.until(450)] == made
+
+
+async def test_a_higher_number_that_commits_first_is_not_told_before_the_lower_one(
+    changes, users, users_url, db
+):
+    """What a number alone gets wrong: a transaction takes one and commits late."""
+    late = await asyncpg.connect(users_url)
+    async with watching(changes) as reader:
+        transaction = late.transaction()
+        await transaction.start()
+        slow = await late.fetchval(
+            """
+            INSERT INTO changes
+                (organization_id, number, type, resource_id, create_time, request_id)
+            VALUES ($1, next_change(), 5, $2, now(), '')
+            RETURNING number
+            """,
+            ACME, uuid4(),
+        )  # fmt: skip
+        ann = await create(users, "ann@corp.test")
+        quick = await db.fetchval("SELECT max(number) FROM changes")
+        assert quick > slow
+        assert await db.fetchval("SELECT change_horizon()") < slow
+        told = asyncio.create_task(reader.until(2))
+        await asyncio.sleep(0.3)
+        assert reader.seen == []
+
+        await transaction.commit()
+        first, second = await told
+    await late.close()
+
+    assert (first.number, second.number) == (slow, quick)
+    assert second.resource_id == ann.id
+
+
+async def test_a_number_that_is_never_used_holds_up_nothing(changes, users, users_url):
+    doomed = await asyncpg.connect(users_url)
+    async with watching(changes) as reader:
+        transaction = doomed.transaction()
+        await transaction.start()
+        await doomed.fetchval("SELECT next_change()")
+        await create(users, "ann@corp.test")
+        await transaction.rollback()
+
+        assert len(await reader.until(1)) == 1
+    await doomed.close()
+
+
+async def test_a_transaction_that_takes_many_numbers_holds_one_lock(db):
+    async with db.transaction():
+        await db.fetch("SELECT next_change() FROM generate_series(1, 1000)")
+        held = await db.fetchval(
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+        )
+    assert held == 1
+
+
+async def test_another_replica_hears_within_a_moment(users_url, clock, changes):
+    async with running_service(users_url, clock) as other, watching(changes) as reader:
+        began = asyncio.get_running_loop().time()
+        for number in range(3):
+            await create(other, f"u{number}@corp.test")
+            await reader.until(number + 1)
+        # The safety net alone would take up to a second for each.
+        assert asyncio.get_running_loop().time() - began < 2.5
+
+
+# Tokens that lead nowhere.
+
+
+@pytest.mark.parametrize("token", ["nonsense", "W10=", "WzEsMl0=", "é"])
+async def test_a_token_that_is_none_is_refused(changes, token):
+    with refused(*INVALID):
+        async with watching(changes, token):
+            pass
+
+
+async def test_a_token_of_another_organization_is_refused(changes):
+    async with watching(changes, organization_id=GLOBEX) as reader:
+        token = reader.token
+    for organization_id in (ACME, None):
+        with refused(*INVALID):
+            async with watching(changes, token, organization_id):
+                pass
+
+
+async def test_a_token_of_a_feed_that_began_anew_is_refused(changes, db):
+    async with watching(changes) as reader:
+        token = reader.token
+    await db.execute("UPDATE change_feed SET feed_id = gen_random_uuid()")
+    with refused(*INVALID):
+        async with watching(changes, token):
+            pass
+
+
+async def test_a_token_from_the_future_is_refused(changes, users, db):
+    """As after a database was restored from before the token was given."""
+    async with watching(changes) as reader:
+        for name in ("ann", "bob"):
+            await create(users, f"{name}@corp.test")
+        await reader.until(2)
+        ahead = reader.token
+    await db.execute("SELECT setval('change_number', 1)")
+    with refused(*INVALID):
+        async with watching(changes, ahead):
+            pass
+
+
+async def test_a_token_behind_what_was_dropped_is_refused(changes, users, users_url, clock, db):
+    async with watching(changes) as reader:
+        old = reader.token
+        await create(users, "ann@corp.test")
+        await reader.until(1)
+        kept = reader.token
+    clock.advance(days=29)
+    bob = await create(users, "bob@corp.test")
+
+    async with Database(users_url, "test") as database:
+        later = clock.now + timedelta(days=1, seconds=1)
+        assert await ChangeStore(database).trim(later) == 1
+        assert await ChangeStore(database).trim(later) == 0
+
+    with refused(*TRIMMED):
+        async with watching(changes, old):
+            pass
+    async with watching(changes, kept) as reader:
+        assert [each.resource_id for each in await reader.until(1)] == [bob.id]
+
+
+async def test_who_follows_no_organization_is_told_which_field_lacks_it(changes):
+    with invalid_field("organization_id"):
+        async with watching(changes, organization_id=""):
+            pass
+
+
+# Snapshots.
+
+
+async def test_a_snapshot_holds_everything_and_its_token_goes_on_behind_it(changes, users, groups):
+    ann, bob = [await create(users, f"{name}@corp.test") for name in ("ann", "bob")]
+    await create(users, "eve@corp.test", organization_id=GLOBEX)
+    inner = await create_group(groups, "Inner", [bob.id])
+    staff = await create_group(groups, "Staff", [ann.id, inner.id])
+
+    found = await snapshot(changes)
+    cem = await create(users, "cem@corp.test")
+
+    assert found.users == {ann.id: ann.etag, bob.id: bob.etag}
+    assert found.groups == {inner.id: inner.etag, staff.id: staff.etag}
+    assert found.members == {inner.id: {bob.id}, staff.id: {ann.id, inner.id}}
+    async with watching(changes, found.token) as reader:
+        assert [each.resource_id for each in await reader.until(1)] == [cem.id]
+
+
+async def test_a_full_snapshot_holds_every_organization(changes, users):
+    ann = await create(users, "ann@corp.test", organization_id=ACME)
+    bob = await create(users, "bob@corp.test", organization_id=GLOBEX)
+
+    found = await snapshot(changes, None)
+
+    assert found.users.keys() == {ann.id, bob.id}
+    async with watching(changes, found.token, None):
+        pass
+
+
+async def test_a_snapshot_amid_writers_and_what_follows_it_are_all_there_is(
+    changes, users, groups, db
+):
+    read = asyncio.Event()
+
+    async def write(writer: int) -> None:
+        staff = await create_group(groups, f"Staff {writer}")
+        for number in count():
+            if number >= 12 and read.is_set():
+                return
+            user = await create(users, f"u{number}@w{writer}.test")
+            await change_members(groups, staff.id, add=[user.id])
+            await update(users, user.id, title="Dr.")
+            if number % 3 == 0:
+                await delete(users, user.id)
+
+    async with asyncio.TaskGroup() as writers:
+        for writer in range(4):
+            writers.create_task(write(writer))
+        states = []
+        while len(states) < 3:
+            state = await snapshot(changes)
+            if state.users:  # the writers have begun, and go on until all are read
+                states.append(state)
+        read.set()
+    await create(users, "last@corp.test")  # so that each snapshot has something behind it
+    end = await db.fetchval("SELECT last_value FROM change_number")
+
+    final = await snapshot(changes)
+    for state in states:
+        assert state.users
+        async with watching(changes, state.token) as reader:
+            while not reader.seen or reader.seen[-1].number < end:
+                await reader.more()
+        for change in reader.seen:
+            apply(change, state)
+        assert _contents(state) == _contents(final)
+
+
+async def test_too_many_snapshots_at_once_are_told_to_come_back(changes, users, db):
+    await create(users, "ann@corp.test")
+    async with db.transaction():
+        await db.execute("LOCK TABLE users")  # whoever reads them waits
+        running = [asyncio.create_task(snapshot(changes)) for _ in range(2)]
+        reading = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+        while await db.fetchval(reading) < 2:  # noqa: ASYNC110 - PostgreSQL rings no bell
+            await asyncio.sleep(0.01)
+
+        with refused(Reason.REASON_SNAPSHOTS_BUSY, grpc.StatusCode.UNAVAILABLE) as caught:
+            await snapshot(changes)
+
+    details = rpc_status.from_call(caught.error).details
+    assert any(detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR) for detail in details)
+    for found in await asyncio.gather(*running):
+        assert len(found.users) == 1
+    assert await snapshot(changes)
+
+
+def _contents(state: Everything) -> tuple[object, ...]:
+    return state.users, state.groups, state.members
+
+
+# The bell.
+
+
+@pytest.fixture
+def no_safety_net(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is told but by the bell."""
+    monkeypatch.setattr("usersvc.background.feed.LOOK_SECONDS", 600.0)
+
+
+async def test_whatever_is_written_rings(no_safety_net, changes, users, groups):
+    async with watching(changes) as reader:
+        ann = await create(users, "ann@corp.test")
+        await reader.until(1)
+        await update(users, ann.id, title="Dr.")
+        await reader.until(2)
+        staff = await create_group(groups, "Staff")
+        await reader.until(3)
+        await change_members(groups, staff.id, add=[ann.id])
+        await reader.until(4)
+        await delete_group(groups, staff.id)
+        await reader.until(5)
+        await delete(users, ann.id)
+        await reader.until(6)
+
+
+async def test_a_token_is_the_number_of_a_change_that_is_there(changes, users, db):
+    """What the sequence gave out and nobody committed is given out again after a crash."""
+    ann = await create(users, "ann@corp.test")
+    for _ in range(3):
+        with pytest.raises(grpc.aio.AioRpcError):
+            await create(users, "ANN@corp.test")
+    last = await db.fetchval("SELECT max(number) FROM changes")
+    await db.execute("SELECT nextval('change_number') FROM generate_series(1, 5)")
+    async with watching(changes) as reader:
+        place = Place.of_token(reader.token, UUID(ACME))
+    assert place.number == last
+    assert ann.id
+
+
+def test_a_batch_in_parts_keeps_what_a_snapshot_knew_behind_each_part():
+    start = Place(uuid4(), UUID(ACME), 0, frozenset({150, 190}))
+    told = [
+        Change(
+            UUID(ACME), number, ChangeType.MEMBERS_ADDED, uuid4(), 1, (), False,
+            tuple(uuid4() for _ in range(1_000)), (), datetime.now(UTC), "",
+        )
+        for number in range(1, 201)
+        if number not in start.known
+    ]  # fmt: skip
+    parts = list(from_batch(Batch(told, start, start.after(200))))
+    first, token = parts[0]
+    assert len(parts) > 1
+    place = Place.of_token(token, UUID(ACME))
+    assert place.number == first[-1].number
+    assert place.known == {number for number in (150, 190) if number > place.number}

@@ -1,0 +1,77 @@
+"""Readers of snapshots that stop reading, over real connections with gRPC's flow control."""
+
+import asyncio
+
+import asyncpg
+import grpc
+import pytest
+from cloudacademy.errors.v1.errors_pb2 import Reason
+from cloudacademy.users.v1 import changes_pb2
+from cloudacademy.users.v1.changes_pb2_grpc import ChangeServiceStub
+
+from tests.integration.usersvc.conftest import StoppedClock, open_port
+from tests.support.usersvc.change_calls import snapshot
+from tests.support.usersvc.user_calls import ACME, refused
+from usersvc.rpc.changes import SNAPSHOTS, STREAM_SECONDS
+
+SMALL_WINDOW = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 1_024)]
+"""A client with these is sent little that it has not asked for."""
+USERS = 2_000
+SECONDS = 0.5
+SHORT = dict.fromkeys(STREAM_SECONDS, SECONDS)
+READING = "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'"
+
+
+@pytest.fixture
+async def many_users(db: asyncpg.Connection) -> None:
+    """So many that a snapshot does not fit into the buffers of a connection."""
+    await db.execute(
+        """
+        INSERT INTO users (organization_id, create_time, update_time, user_name, title)
+        SELECT $1, now(), now(), 'u' || number, repeat('x', 1000)
+          FROM generate_series(1, $2) AS number
+        """,
+        *(ACME, USERS),
+    )
+
+
+async def ended_as(call: grpc.aio.UnaryStreamCall) -> grpc.StatusCode:
+    """How a stream ends, when it is read on."""
+    try:
+        async with asyncio.timeout(20):
+            while await call.read() is not grpc.aio.EOF:
+                pass
+    except grpc.aio.AioRpcError as error:
+        return error.code()
+    return grpc.StatusCode.OK
+
+
+@pytest.mark.parametrize("limits", [{"write_seconds": SECONDS}, {"stream_seconds": SHORT}])
+async def test_stalled_snapshots_end_at_the_limit_and_free_their_slots(
+    many_users: None,
+    users_url: str,
+    clock: StoppedClock,
+    db: asyncpg.Connection,
+    limits: dict[str, object],
+):
+    async with (
+        open_port(users_url, clock, **limits) as port,
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}", SMALL_WINDOW) as channel,
+    ):
+        stub = ChangeServiceStub(channel)
+        request = changes_pb2.ReadSnapshotRequest(organization_id=ACME)
+        calls = [stub.ReadSnapshot(request) for _ in range(SNAPSHOTS)]
+        for call in calls:
+            await call.read()
+        assert await db.fetchval(READING) == SNAPSHOTS
+        with refused(Reason.REASON_SNAPSHOTS_BUSY, grpc.StatusCode.UNAVAILABLE):
+            await snapshot(stub)
+        async with asyncio.timeout(20):
+            while await db.fetchval(READING):  # noqa: ASYNC110 - PostgreSQL rings no bell
+                await asyncio.sleep(0.01)
+
+        found = await snapshot(stub)  # the readers have not read on yet
+
+        assert len(found.users) == USERS
+        for call in calls:
+            assert await ended_as(call) == grpc.StatusCode.DEADLINE_EXCEEDED

@@ -1,0 +1,149 @@
+"""Callers who want something of groups at the same time."""
+
+import asyncio
+
+import grpc
+
+from chassis.rpc.status import from_rpc_error
+from tests.support.usersvc.group_calls import (
+    change_members,
+    create_group,
+    delete_group,
+    get_group,
+    groups_of,
+    members,
+    update_group,
+)
+from tests.support.usersvc.user_calls import create, delete
+
+
+async def outcomes(*calls) -> list[str]:
+    """OK or the reason, in the order of calls that run at once."""
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    for result in results:
+        assert not isinstance(result, Exception) or isinstance(result, grpc.aio.AioRpcError)
+    return [
+        from_rpc_error(result).reason if isinstance(result, grpc.aio.AioRpcError) else "OK"
+        for result in results
+    ]
+
+
+async def test_writers_of_different_members_lose_nothing(users, groups):
+    people = [(await create(users, f"user{n}")).id for n in range(40)]
+    stay, go = people[:20], people[20:]
+    group = await create_group(groups, "Team", go)
+    await asyncio.gather(
+        *(change_members(groups, group.id, add=[user_id]) for user_id in stay),
+        *(change_members(groups, group.id, remove=[user_id]) for user_id in go),
+        *(update_group(groups, group.id, external_id=str(n)) for n in range(10)),
+    )
+    assert await members(groups, group.id) == stay
+    assert (await get_group(groups, group.id)).etag == "51"
+
+
+async def test_writers_of_the_same_member_change_the_group_once(users, groups):
+    ann = await create(users, "ann")
+    group = await create_group(groups, "Team")
+    await asyncio.gather(*(change_members(groups, group.id, add=[ann.id]) for _ in range(16)))
+    assert (await get_group(groups, group.id)).etag == "2"
+
+
+async def test_of_writers_with_the_same_etag_one_succeeds(users, groups):
+    people = [(await create(users, f"user{n}")).id for n in range(8)]
+    group = await create_group(groups, "Team")
+    calls = [change_members(groups, group.id, add=[each], etag=group.etag) for each in people]
+    assert sorted(await outcomes(*calls)) == ["ETAG_MISMATCH"] * 7 + ["OK"]
+    assert len(await members(groups, group.id)) == 1
+
+
+async def test_two_nestings_that_would_close_a_circle_never_both_happen(groups):
+    for _ in range(20):
+        one = await create_group(groups, "One")
+        two = await create_group(groups, "Two")
+        done = await outcomes(
+            change_members(groups, one.id, add=[two.id]),
+            change_members(groups, two.id, add=[one.id]),
+        )
+        assert sorted(done) == ["GROUP_CYCLE", "OK"]
+
+
+async def test_nestings_that_would_close_a_long_circle_never_all_happen(groups):
+    ring = [await create_group(groups, f"Group {n}") for n in range(6)]
+    pairs = zip(ring, [*ring[1:], ring[0]], strict=True)
+    calls = [change_members(groups, outer.id, add=[inner.id]) for outer, inner in pairs]
+    assert sorted(await outcomes(*calls)) == ["GROUP_CYCLE", *["OK"] * 5]
+
+
+async def test_a_user_who_is_deleted_while_it_joins_is_in_no_group(users, groups, db):
+    teams = [await create_group(groups, f"Team {n}") for n in range(4)]
+    for number in range(20):
+        user = await create(users, f"user{number}")
+        *joined, deleted = await outcomes(
+            *(change_members(groups, team.id, add=[user.id]) for team in teams),
+            delete(users, user.id),
+        )
+        assert deleted == "OK"
+        assert {*joined} <= {"OK", "MEMBER_NOT_FOUND"}
+    assert [await members(groups, team.id) for team in teams] == [[]] * 4
+
+
+async def test_members_who_are_replaced_and_deleted_at_once_are_in_no_group(users, groups):
+    team = await create_group(groups, "Team")
+    for number in range(10):
+        people = [(await create(users, f"user{number}-{n}")).id for n in range(6)]
+        await change_members(groups, team.id, clear=True, add=people)
+        done = await outcomes(
+            *(delete(users, user_id) for user_id in people[::-1]),
+            *(change_members(groups, team.id, clear=True, add=people) for _ in range(3)),
+            change_members(groups, team.id, clear=True),
+        )
+        assert {*done} <= {"OK", "MEMBER_NOT_FOUND"}
+        assert await members(groups, team.id) == []
+
+
+async def test_users_of_many_groups_can_be_deleted_at_once(users, groups):
+    people = [(await create(users, f"user{n}")).id for n in range(12)]
+    teams = [await create_group(groups, f"Team {n}", people) for n in range(6)]
+    assert {*await outcomes(*(delete(users, user_id) for user_id in people))} == {"OK"}
+    after = [await get_group(groups, team.id) for team in teams]
+    assert [team.etag for team in after] == ["13"] * 6
+
+
+async def test_groups_are_deleted_and_nested_at_once_without_a_trace(users, groups, db):
+    ann = await create(users, "ann")
+    for _ in range(10):
+        inner = await create_group(groups, "Inner", [ann.id])
+        holders = [await create_group(groups, f"Holder {n}", [ann.id]) for n in range(4)]
+        await change_members(groups, holders[0].id, add=[inner.id])
+        done = await outcomes(
+            *(change_members(groups, holder.id, add=[inner.id]) for holder in holders),
+            delete_group(groups, inner.id),
+            delete_group(groups, holders[0].id),
+            change_members(groups, inner.id, clear=True),
+        )
+        assert {*done} <= {"OK", "MEMBER_NOT_FOUND", "GROUP_NOT_FOUND"}
+        assert [await members(groups, holder.id) for holder in holders[1:]] == [[ann.id]] * 3
+    assert await db.fetchval("SELECT count(*) FROM group_groups") == 0
+
+
+async def test_a_user_and_its_groups_can_be_deleted_at_once(users, groups, db):
+    for number in range(10):
+        user = await create(users, f"user{number}")
+        inner = await create_group(groups, "Inner", [user.id])
+        outer = await create_group(groups, "Outer", [user.id, inner.id])
+        done = await outcomes(
+            delete(users, user.id), delete_group(groups, outer.id), delete_group(groups, inner.id)
+        )
+        assert done == ["OK"] * 3
+    assert await db.fetchval("SELECT count(*) FROM group_members") == 0
+
+
+async def test_a_walk_up_sees_a_nesting_or_does_not(users, groups):
+    ann = await create(users, "ann")
+    inner = await create_group(groups, "Inner", [ann.id])
+    outer = await create_group(groups, "Outer")
+    _, *seen = await asyncio.gather(
+        change_members(groups, outer.id, add=[inner.id]),
+        *(groups_of(users, ann.id) for _ in range(10)),
+    )
+    assert {len(each) for each in seen} <= {1, 2}

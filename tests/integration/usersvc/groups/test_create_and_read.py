@@ -1,0 +1,155 @@
+"""CreateGroup, GetGroup and ListMembers."""
+
+import pytest
+from cloudacademy.errors.v1.errors_pb2 import Reason
+from cloudacademy.users.v1.groups_pb2 import Group, ListMembersResponse, Member
+from google.protobuf.timestamp_pb2 import Timestamp
+from grpc import StatusCode
+
+from tests.support.usersvc.group_calls import (
+    GROUP,
+    USER,
+    create_group,
+    get_group,
+    group_not_found,
+    list_members,
+    member_not_found,
+    members,
+)
+from tests.support.usersvc.user_calls import ACME, NOBODY, create, invalid_field, refused
+
+NOW = Timestamp(seconds=1795435200, nanos=123456000)
+
+
+async def test_a_group_is_read_as_it_was_created(groups):
+    created = await create_group(groups, "Engineers", external_id="e-1")
+    assert created == Group(
+        id=created.id,
+        organization_id=ACME,
+        etag="1",
+        create_time=NOW,
+        update_time=NOW,
+        display_name="Engineers",
+        external_id="e-1",
+    )
+    assert await get_group(groups, created.id) == created
+
+
+async def test_groups_may_share_names_and_external_ids(groups):
+    first = await create_group(groups, "Engineers", external_id="e-1")
+    second = await create_group(groups, "Engineers", external_id="e-1")
+    assert first.id < second.id
+
+
+async def test_a_group_begins_with_the_members_it_is_created_with(users, groups):
+    ann = await create(users, "ann", display_name="Ann")
+    bob = await create(users, "bob")
+    inner = await create_group(groups, "Inner")
+    outer = await create_group(groups, "Outer", [inner.id, bob.id, ann.id, bob.id])
+    assert (outer.etag, await list_members(groups, outer.id)) == (
+        "1",
+        ListMembersResponse(
+            members=[
+                Member(id=ann.id, kind=USER, display_name="Ann"),
+                Member(id=bob.id, kind=USER, display_name="bob"),
+                Member(id=inner.id, kind=GROUP, display_name="Inner"),
+            ]
+        ),
+    )
+
+
+async def test_nothing_is_created_with_a_member_who_is_not_there(users, groups, db):
+    ann = await create(users, "ann")
+    with member_not_found(NOBODY):
+        await create_group(groups, "Engineers", [ann.id, NOBODY])
+    assert await db.fetchval("SELECT count(*) FROM groups") == 0
+
+
+async def test_the_first_member_who_is_not_there_is_named(users, groups):
+    missing = [f"018f6d2e-0000-7000-8000-00000000000{n}" for n in (9, 1, 5)]
+    with member_not_found(missing[0]):
+        await create_group(groups, "Engineers", [(await create(users, "ann")).id, *missing])
+
+
+@pytest.mark.parametrize("member_id", ["", "ann", "{018f6d2e-0000-7000-8000-00000000000a}", "\0"])
+async def test_what_is_no_uuid_is_nobodys_id(groups, member_id):
+    with member_not_found(member_id):
+        await create_group(groups, "Engineers", [member_id])
+
+
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [
+        ("display_name", {"display_name": ""}),
+        ("display_name", {"display_name": "x" * 1025}),
+        ("display_name", {"display_name": "a\0b"}),
+        ("external_id", {"display_name": "x", "external_id": "x" * 1025}),
+        ("external_id", {"display_name": "x", "external_id": "\0"}),
+    ],
+)
+async def test_a_group_that_breaks_a_rule_is_refused(groups, field, values):
+    with invalid_field(field):
+        await create_group(groups, **values)
+
+
+async def test_more_than_100000_members_at_once_are_refused(groups):
+    with invalid_field("member_ids"):
+        await create_group(groups, "Everybody", [NOBODY] * 100_001)
+
+
+async def test_a_group_that_was_never_there_is_not_found(groups):
+    with group_not_found(NOBODY):
+        await get_group(groups, NOBODY)
+    with group_not_found(NOBODY):
+        await list_members(groups, NOBODY)
+
+
+async def test_an_id_that_is_no_uuid_is_refused(groups):
+    with invalid_field("group_id"):
+        await get_group(groups, "engineers")
+    with invalid_field("organization_id"):
+        await create_group(groups, "Engineers", organization_id="acme")
+
+
+async def test_an_empty_group_has_an_empty_page_of_members(groups):
+    group = await create_group(groups, "Nobody")
+    assert await list_members(groups, group.id) == ListMembersResponse()
+
+
+@pytest.fixture
+async def seven(users, groups):
+    """A group of five users and two groups, and its members in the order of their ids."""
+    ids = [(await create(users, f"user{n}")).id for n in range(3)]
+    ids += [(await create_group(groups, f"group{n}")).id for n in range(2)]
+    ids += [(await create(users, f"late{n}")).id for n in range(2)]
+    return (await create_group(groups, "Seven", ids)).id, ids
+
+
+async def test_a_walk_by_tokens_gives_each_member_once(groups, seven):
+    group_id, ids = seven
+    pages, token = [], ""
+    while not pages or token:
+        page = await list_members(groups, group_id, page_size=3, page_token=token)
+        pages.append([member.id for member in page.members])
+        token = page.next_page_token
+    assert pages == [ids[:3], ids[3:6], ids[6:]]
+
+
+async def test_a_page_that_holds_all_members_is_the_last(groups, seven):
+    group_id, ids = seven
+    assert (await list_members(groups, group_id, page_size=7)).next_page_token == ""
+    assert await members(groups, group_id) == ids
+
+
+async def test_a_token_works_for_the_members_of_its_own_group_only(groups, seven):
+    group_id, ids = seven
+    other = await create_group(groups, "Other", ids)
+    token = (await list_members(groups, group_id, page_size=2)).next_page_token
+    for wrong in (token, token[:-3], "x"):
+        with refused(Reason.REASON_INVALID_PAGE_TOKEN, StatusCode.INVALID_ARGUMENT):
+            await list_members(groups, other.id, page_token=wrong)
+
+
+async def test_a_negative_page_size_is_refused(groups, seven):
+    with invalid_field("page_size"):
+        await list_members(groups, seven[0], page_size=-1)

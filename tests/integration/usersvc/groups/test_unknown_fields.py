@@ -1,0 +1,95 @@
+"""Members that nobody is: refused, or kept as they were given when the caller says so."""
+
+import pytest
+from cloudacademy.users.v1.groups_pb2 import CreateGroupRequest, Group, Member, MemberChange
+
+from tests.support.usersvc.group_calls import create_group, get_group, list_members, update_group
+from tests.support.usersvc.user_calls import ACME, NOBODY, create, invalid_field
+
+
+@pytest.fixture
+async def ann(users):
+    return (await create(users, "ann")).id
+
+
+@pytest.fixture
+async def team(groups, ann):
+    """A group of one."""
+    return await create_group(groups, "Team", [ann])
+
+
+async def change(groups, team: Group, **parts: object) -> Group:
+    return await update_group(groups, team.id, members=MemberChange(keep_unknown=True, **parts))
+
+
+async def shown(groups, team: Group) -> list[tuple[str, int]]:
+    """All members, from all pages."""
+    found, token = [], ""
+    while True:
+        page = await list_members(groups, team.id, page_token=token)
+        found += [(member.id, member.kind) for member in page.members]
+        token = page.next_page_token
+        if not token:
+            return found
+
+
+async def test_an_id_that_nobody_has_is_kept_beside_those_that_somebody_has(groups, ann, team):
+    await change(groups, team, add_member_ids=["no uuid", NOBODY])
+
+    unknown = [(text, Member.KIND_UNKNOWN) for text in sorted(["no uuid", NOBODY])]
+    assert await shown(groups, team) == [(ann, Member.KIND_USER), *unknown]
+
+
+async def test_a_new_group_keeps_them_too(groups):
+    created = await groups.CreateGroup(
+        CreateGroupRequest(
+            organization_id=ACME,
+            group=Group(display_name="Team"),
+            member_ids=["nobody"],
+            keep_unknown_members=True,
+        )
+    )
+
+    assert await shown(groups, created.group) == [("nobody", Member.KIND_UNKNOWN)]
+
+
+async def test_they_are_removed_like_others(groups, ann, team):
+    await change(groups, team, add_member_ids=["nobody", NOBODY])
+    await change(groups, team, remove_member_ids=[NOBODY, "nobody"])
+
+    assert await shown(groups, team) == [(ann, Member.KIND_USER)]
+
+
+async def test_clear_removes_them_with_the_others(groups, team):
+    await change(groups, team, add_member_ids=["nobody"])
+    await change(groups, team, clear=True)
+
+    assert await shown(groups, team) == []
+
+
+async def test_adding_one_again_changes_nothing(groups, team):
+    before = await change(groups, team, add_member_ids=["nobody"])
+    after = await change(groups, team, add_member_ids=["nobody"])
+
+    assert after == before == await get_group(groups, team.id)
+
+
+async def test_they_come_last_on_a_page_of_their_own(groups, ann, team):
+    await change(groups, team, add_member_ids=["a", "b"])
+
+    first = await list_members(groups, team.id, page_size=1)
+    second = await list_members(groups, team.id, page_size=1, page_token=first.next_page_token)
+
+    assert [member.id for member in first.members] == [ann]
+    assert [member.id for member in second.members] == ["a", "b"]
+    assert second.next_page_token == ""
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [[f"x{number}" for number in range(1_001)], ["x" * 201], ["a\0b"]],
+    ids=["too many", "too long", "NUL"],
+)
+async def test_too_many_or_too_long_ones_are_refused(groups, team, ids):
+    with invalid_field("members"):
+        await change(groups, team, add_member_ids=ids)

@@ -1,0 +1,97 @@
+"""What has to go through the whole log gets little time, and an organization not all places."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+
+from chassis.database.pool import Database
+from chassis.errors import Overloaded
+from tests.support.usersvc.locks import locked, until_waiting
+from tests.support.usersvc.user_calls import ACME, GLOBEX
+from usersvc.domain.activities import Action, Query, Result, Width
+from usersvc.domain.errors import CountTooCostly, FilterTooCostly
+from usersvc.store.activities import COUNTS, COUNTS_OF_ONE, WAITING_PER_PLACE, ActivityStore
+from usersvc.store.listing.scans import Scans
+
+NOW = datetime(2026, 11, 27, tzinfo=UTC)
+Ask = Callable[[ActivityStore, UUID], Awaitable[object]]
+
+
+def count(store: ActivityStore, whose: UUID) -> Awaitable[object]:
+    return store.count(whose, NOW - timedelta(days=1), NOW, Width.HOUR)
+
+
+def cycles(store: ActivityStore, whose: UUID) -> Awaitable[object]:
+    return store.cycles(whose, NOW - timedelta(days=7), 10)
+
+
+def search(store: ActivityStore, whose: UUID) -> Awaitable[object]:
+    return store.page(Query(whose, 10, text="ann"))
+
+
+def latest(store: ActivityStore, whose: UUID) -> Awaitable[object]:
+    return store.page(Query(whose, 10))
+
+
+@pytest.fixture
+async def database(users_url: str) -> AsyncIterator[Database]:
+    async with Database(users_url, "test") as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(
+    ("ask", "refusal"),
+    [
+        (count, CountTooCostly),
+        (cycles, CountTooCostly),
+        (search, FilterTooCostly),
+        (latest, FilterTooCostly),
+    ],
+)
+async def test_what_does_not_end_in_time_is_refused_as_too_costly(
+    database: Database, users_url: str, ask: Ask, refusal: type[Exception]
+):
+    store = ActivityStore(database, Scans(database, seconds=0.05))
+    async with locked(users_url, "changes"):
+        with pytest.raises(refusal):
+            await ask(store, UUID(ACME))
+
+
+async def test_one_that_counts_without_end_keeps_no_other_from_its_turn(
+    database: Database, users_url: str
+):
+    """No count of changes comes to an end while they are locked; refused requests are not."""
+    store = ActivityStore(database)
+    failures = Query(UUID(GLOBEX), 10, text="ann", result=Result.REFUSED)
+
+    async def counting() -> type[Overloaded] | None:
+        try:
+            await count(store, UUID(ACME))
+        except Overloaded:
+            return Overloaded
+        return None
+
+    async with locked(users_url, "changes"):
+        greedy = [asyncio.create_task(counting()) for _ in range(200)]
+        await until_waiting(users_url, COUNTS_OF_ONE)
+        modest = await store.page(failures)
+    outcomes = Counter(await asyncio.gather(*greedy))
+
+    room = COUNTS * WAITING_PER_PLACE // 2
+    assert modest == []
+    assert outcomes == {None: COUNTS_OF_ONE + room, Overloaded: 200 - COUNTS_OF_ONE - room}
+
+
+async def test_what_only_a_refused_request_can_be_is_not_looked_for_among_the_changes(
+    database: Database, users_url: str
+):
+    """A page asks for the last refused key each time it is shown."""
+    store = ActivityStore(database)
+    keys = frozenset({Action.AUTHENTICATE})
+    async with locked(users_url, "changes"):
+        assert await store.page(Query(UUID(ACME), 1, actions=keys)) == []
+    assert await store.page(Query(UUID(ACME), 1, actions=keys, result=Result.SUCCESS)) == []

@@ -1,0 +1,150 @@
+"""A filter that has to look at everything gets little time, and few connections."""
+
+import asyncio
+from collections import Counter
+from uuid import UUID
+
+import pytest
+
+from chassis.concurrency.fair_semaphore import WAITING_PER_PLACE
+from chassis.database.pool import Database
+from chassis.errors import Overloaded
+from tests.support.usersvc.locks import locked, until_waiting
+from tests.support.usersvc.user_calls import ACME, GLOBEX, create
+from usersvc.domain.errors import FilterTooCostly
+from usersvc.domain.filters import (
+    AllOf,
+    AnyOf,
+    Comparison,
+    ElementMatch,
+    Not,
+    Operator,
+    Order,
+    Present,
+    Query,
+)
+from usersvc.store.listing.filter_sql import finds_few
+from usersvc.store.listing.group_fields import GROUPS
+from usersvc.store.listing.lists import Lists
+from usersvc.store.listing.scans import SCANS, SHARE, Scans
+from usersvc.store.listing.user_fields import USERS
+
+
+def equal(field: str, value: str = "x") -> Comparison:
+    return Comparison(field, Operator.EQUAL, value)
+
+
+SCAN = Comparison("title", Operator.CONTAINS, "x")
+
+
+def limited(database: Database, **limits: float) -> Lists:
+    return Lists(database, Scans(database, **limits))
+
+
+@pytest.fixture
+async def database(users, users_url):
+    """A database with a few users."""
+    for number in range(20):
+        await create(users, f"user{number}", title="t" * 8_000)
+    async with Database(users_url, "test") as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("ask", ["page", "count"])
+async def test_what_does_not_end_in_time_is_refused_as_too_costly(database, ask):
+    costly = AnyOf(tuple(Comparison("title", Operator.CONTAINS, f"x{i}") for i in range(190)))
+    lists = limited(database, seconds=0.002)
+    asked = {
+        "page": lambda: lists.page(Query(UUID(ACME), 10, filter=costly), USERS, dict),
+        "count": lambda: lists.count(UUID(ACME), costly, USERS),
+    }
+
+    with pytest.raises(FilterTooCostly):
+        await asked[ask]()
+
+
+async def test_what_an_index_finds_has_all_the_time_it_needs(database):
+    lists = limited(database, number=0, seconds=0.0)
+
+    page = await lists.page(Query(UUID(ACME), 10, filter=equal("user_name", "user7")), USERS, dict)
+
+    assert [row["user_name"] for row in page.items] == ["user7"]
+
+
+async def test_whoever_finds_no_place_among_the_scans_is_told_to_try_again(database):
+    lists = limited(database, number=0)
+
+    with pytest.raises(Overloaded) as refused:
+        await lists.count(UUID(ACME), SCAN, USERS)
+
+    assert refused.value.retry_after_seconds == 1.0
+
+
+async def test_one_that_scans_without_end_keeps_no_other_from_its_turn(database, users_url):
+    """No scan of users comes to an end while they are locked."""
+    lists = Lists(database)
+
+    async def scan() -> int | type[Overloaded]:
+        try:
+            return await lists.count(UUID(ACME), SCAN, USERS)
+        except Overloaded:
+            return Overloaded
+
+    async with locked(users_url, "users"):
+        greedy = [asyncio.create_task(scan()) for _ in range(50)]
+        await until_waiting(users_url, SHARE)
+        modest = await lists.count(UUID(GLOBEX), Present("external_id"), GROUPS)
+    outcomes = Counter(await asyncio.gather(*greedy))
+
+    room = SCANS * WAITING_PER_PLACE // 2
+    assert modest == 0
+    assert outcomes == {0: SHARE + room, Overloaded: 50 - SHARE - room}
+
+
+async def test_a_place_is_free_again_after_each_scan(database):
+    lists = limited(database, number=1)
+
+    found = [await lists.count(UUID(ACME), SCAN, USERS) for _ in range(5)]
+
+    assert found == [0] * 5
+
+
+async def test_to_sort_everybody_by_what_no_index_has_is_a_scan(database):
+    lists = limited(database, number=0)
+    served = [
+        await lists.page(Query(UUID(ACME), 3, order=Order(field)), USERS, dict)
+        for field in ("id", "user_name", "update_time")
+    ]
+
+    with pytest.raises(Overloaded):
+        await lists.page(Query(UUID(ACME), 3, order=Order("title")), USERS, dict)
+
+    assert [len(page.items) for page in served] == [3, 3, 3]
+
+
+@pytest.mark.parametrize(
+    ("filter_", "resource", "few"),
+    [
+        (equal("id"), USERS, True),
+        (equal("user_name"), USERS, True),
+        (equal("external_id"), USERS, True),
+        (equal("display_name"), USERS, True),
+        (equal("emails.value"), USERS, True),
+        (equal("enterprise.employee_number"), USERS, True),
+        (equal("enterprise.cost_center"), USERS, False),
+        (ElementMatch("emails", AllOf((equal("value"), equal("type")))), USERS, True),
+        (AllOf((SCAN, equal("user_name"))), USERS, True),
+        (AnyOf((equal("id"), equal("user_name"))), USERS, True),
+        (equal("members.value"), GROUPS, True),
+        (equal("display_name"), GROUPS, True),
+        (SCAN, USERS, False),
+        (AnyOf((SCAN, equal("user_name"))), USERS, False),
+        (Not(equal("user_name")), USERS, False),
+        (equal("title"), USERS, False),
+        (equal("emails.type"), USERS, False),
+        (ElementMatch("emails", equal("type")), USERS, False),
+        (Comparison("user_name", Operator.NOT_EQUAL, "x"), USERS, False),
+    ],
+)
+def test_few_satisfy_what_names_the_value_of_a_key(filter_, resource, few):
+    assert finds_few(filter_, resource.scope) is few

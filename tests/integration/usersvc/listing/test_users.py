@@ -1,0 +1,319 @@
+"""ListUsers: pages, counts and what it refuses. What filters mean: test_users_filter_model."""
+
+import base64
+import json
+from hashlib import sha256
+
+import pytest
+from cloudacademy.errors.v1.errors_pb2 import Reason
+from cloudacademy.users.v1 import filter_pb2
+from cloudacademy.users.v1.users_pb2 import (
+    EnterpriseUser,
+    ListUsersRequest,
+    ListUsersResponse,
+    TypedValue,
+)
+from google.protobuf.timestamp_pb2 import Timestamp
+from grpc import StatusCode
+
+from tests.support.usersvc.user_calls import (
+    ACME,
+    all_of,
+    any_of,
+    compare,
+    create,
+    delete,
+    element,
+    invalid_field,
+    list_users,
+    names,
+    negation,
+    present,
+    refused,
+    walk,
+)
+
+
+@pytest.fixture
+async def five(users):
+    return [await create(users, name) for name in ("Eve", "dan", "Cat", "bob", "Ann")]
+
+
+async def test_users_come_in_the_order_of_their_creation(users, five):
+    assert await list_users(users) == ListUsersResponse(users=five)
+
+
+async def test_an_organization_without_users_has_an_empty_page(users):
+    assert await list_users(users, count_total=True) == ListUsersResponse()
+
+
+async def test_an_employee_number_finds_its_user_however_long_it_is(users, five):
+    """An index of texts would refuse it."""
+    number = "".join(sha256(bytes([n])).hexdigest() for n in range(128))
+    long = await create(users, "long", enterprise=EnterpriseUser(employee_number=number))
+    found = await list_users(
+        users, filter=compare("enterprise.employee_number", "EQUAL", number.upper())
+    )
+    assert list(found.users) == [long]
+
+
+async def test_a_walk_by_tokens_gives_each_user_once(users, five):
+    assert await walk(users, 2) == [five[:2], five[2:4], five[4:]]
+
+
+async def test_a_page_that_holds_all_users_is_the_last(users, five):
+    assert await walk(users, 5) == [five]
+
+
+async def test_a_walk_misses_nobody_when_users_come_and_go(users, five):
+    page = await list_users(users, page_size=2)
+    await delete(users, five[0].id)
+    await delete(users, five[1].id)
+    late = await create(users, "late")
+    rest = await list_users(users, page_size=9, page_token=page.next_page_token)
+    assert list(rest.users) == [*five[2:], late]
+
+
+async def test_the_size_of_pages_may_change_during_a_walk(users, five):
+    page = await list_users(users, page_size=1)
+    rest = await list_users(users, page_size=9, page_token=page.next_page_token)
+    assert list(rest.users) == five[1:]
+
+
+async def test_skipped_users_are_counted_and_not_returned(users, five):
+    page = await list_users(users, skip=3, count_total=True)
+    assert page == ListUsersResponse(users=five[3:], total_size=5)
+
+
+async def test_a_walk_skips_only_once(users, five):
+    assert await walk(users, 2, skip=2) == [five[2:4], five[4:]]
+
+
+@pytest.mark.parametrize(
+    ("fields", "size"),
+    [
+        ({"page_size": 2}, 2),
+        ({"page_size": 9}, 5),
+        ({"skip": 5}, 0),
+        ({"skip": 2**31 - 1}, 0),
+        ({"omit_users": True}, 0),
+    ],
+)
+async def test_the_count_is_of_all_pages(users, five, fields, size):
+    page = await list_users(users, count_total=True, **fields)
+    assert (len(page.users), page.total_size) == (size, 5)
+
+
+async def test_the_count_is_the_same_on_every_page(users, five):
+    first = await list_users(users, page_size=3, count_total=True)
+    token = first.next_page_token
+    last = await list_users(users, page_size=3, count_total=True, page_token=token)
+    assert (first.total_size, last.total_size) == (5, 5)
+
+
+async def test_users_that_are_not_wanted_are_not_read(users, five):
+    assert await list_users(users, omit_users=True) == ListUsersResponse()
+
+
+async def test_only_what_satisfies_the_filter_is_counted(users, five):
+    wanted = any_of(compare("user_name", "EQUAL", "ANN"), compare("user_name", "EQUAL", "Bob"))
+    page = await list_users(users, wanted, page_size=1, count_total=True)
+    assert ([user.user_name for user in page.users], page.total_size) == (["bob"], 2)
+
+
+async def test_a_page_has_at_most_1000_users_and_100_when_nothing_is_said(users, db):
+    await db.execute(
+        """
+        INSERT INTO users (organization_id, create_time, update_time, user_name, active)
+        SELECT '018f6d2e-0000-7000-8000-00000000000a', now(), now(), 'u' || n, true
+          FROM generate_series(1, 1100) AS n
+        """
+    )
+    sizes = [len((await list_users(users, page_size=size)).users) for size in (0, 2000)]
+    assert sizes == [100, 1000]
+
+
+async def test_conditions_of_an_element_match_hold_for_one_element(users):
+    await create(users, "ann", emails=[TypedValue(value="a", type="work"), TypedValue(value="b")])
+    await create(users, "bob", emails=[TypedValue(value="b", type="work")])
+    work = compare("type", "EQUAL", "work")
+    is_b = compare("value", "EQUAL", "B")
+    assert await names(users, element("emails", all_of(work, is_b))) == ["bob"]
+    assert await names(users, element("emails", all_of(is_b, negation(work)))) == ["ann"]
+
+
+@pytest.mark.parametrize("name", ["page_size", "skip"])
+async def test_negative_numbers_are_refused(users, name):
+    with invalid_field(name):
+        await list_users(users, **{name: -1})
+
+
+async def test_a_token_works_for_its_own_filter_and_order_only(users, five):
+    filter_ = compare("active", "EQUAL", True)
+    page = await list_users(users, filter_, page_size=2, order_by="user_name")
+    for other in (
+        {"filter": filter_, "order_by": "user_name desc"},
+        {"filter": compare("active", "EQUAL", False), "order_by": "user_name"},
+        {"order_by": "user_name"},
+        {"filter": filter_},
+    ):
+        with refused(Reason.REASON_INVALID_PAGE_TOKEN, StatusCode.INVALID_ARGUMENT):
+            await list_users(users, page_token=page.next_page_token, **other)
+
+
+async def test_a_token_that_was_tampered_with_is_refused(users, five):
+    token = (await list_users(users, page_size=2, order_by="create_time")).next_page_token
+    digest, user_id, key = json.loads(base64.urlsafe_b64decode(token))
+    contents = [
+        *([digest, user_id, 7], [digest, user_id, "x"], [digest, user_id, "2026-01-01T00:00:00"]),
+        *([digest, "x", key], [digest, 7, key], [digest], [user_id, user_id, key], {}, 7, None),
+    ]
+    forged = [base64.urlsafe_b64encode(json.dumps(each).encode()).decode() for each in contents]
+    nested = base64.urlsafe_b64encode(b"[" * 100_000).decode()
+    for text in [*forged, nested, token[:-3], "x", "é", "\ud7ff", "A" * 100_000, "null"]:
+        with refused(Reason.REASON_INVALID_PAGE_TOKEN, StatusCode.INVALID_ARGUMENT):
+            await list_users(users, page_token=text, order_by="create_time")
+
+
+@pytest.mark.parametrize("key", ["a\0b", "\ud800", ["a"], 7, True])
+async def test_a_token_with_a_key_that_is_no_text_is_refused(users, five, key):
+    token = (await list_users(users, page_size=2, order_by="user_name")).next_page_token
+    digest, user_id, _ = json.loads(base64.urlsafe_b64decode(token))
+    forged = base64.urlsafe_b64encode(json.dumps([digest, user_id, key]).encode()).decode()
+    with refused(Reason.REASON_INVALID_PAGE_TOKEN, StatusCode.INVALID_ARGUMENT):
+        await list_users(users, page_token=forged, order_by="user_name")
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        *("nothing", "name", "userName", "user_name DESC", "id, user_name", "user_name asc"),
+        *(" desc", "addresses", "emails.nothing", "organization_id", "'", "user_name;--"),
+    ],
+)
+async def test_an_order_by_something_else_is_refused(users, order):
+    field = order.removesuffix(" desc")
+    with refused(Reason.REASON_UNKNOWN_FIELD, StatusCode.INVALID_ARGUMENT, field=field):
+        await list_users(users, order_by=order)
+
+
+@pytest.mark.parametrize(
+    ("field", "filter_"),
+    [
+        ("nothing", compare("nothing", "EQUAL", "x")),
+        ("etag", compare("etag", "EQUAL", "1")),
+        ("organization_id", present("organization_id")),
+        ("emails", compare("emails", "EQUAL", "x")),
+        ("name", compare("name", "EQUAL", "x")),
+        ("emails.nothing", compare("emails.nothing", "EQUAL", "x")),
+        ("emails.nothing", present("emails.nothing")),
+        ("emails.", present("emails.")),
+        ("name.", present("name.")),
+        ("user_name", element("user_name", present("value"))),
+        ("user_name", element("emails", present("user_name"))),
+        ("emails", element("emails", element("emails", present("value")))),
+        ("emails.value", element("emails", compare("emails.value", "EQUAL", "x"))),
+        ("", present("")),
+        ("user_name' OR true --", present("user_name' OR true --")),
+    ],
+)
+async def test_a_filter_on_another_field_is_refused(users, field, filter_):
+    with refused(Reason.REASON_UNKNOWN_FIELD, StatusCode.INVALID_ARGUMENT, field=field):
+        await list_users(users, filter_)
+
+
+TIME = Timestamp(seconds=1)
+
+
+def deep(levels: int) -> filter_pb2.Filter:
+    filter_ = present("title")
+    for _ in range(levels - 1):
+        filter_ = negation(filter_)
+    return filter_
+
+
+@pytest.mark.parametrize(
+    "filter_",
+    [
+        compare("user_name", "EQUAL", True),
+        compare("user_name", "EQUAL", TIME),
+        compare("active", "EQUAL", "true"),
+        compare("active", "GREATER_THAN", True),
+        compare("emails.primary", "CONTAINS", True),
+        compare("update_time", "EQUAL", "2026-01-01T00:00:00Z"),
+        compare("update_time", "CONTAINS", TIME),
+        compare("update_time", "STARTS_WITH", TIME),
+        compare("update_time", "EQUAL", Timestamp(nanos=-1)),
+        compare("update_time", "EQUAL", Timestamp(seconds=2**62)),
+        compare("id", "EQUAL", True),
+        compare("user_name", "UNSPECIFIED", "x"),
+        compare("title", "EQUAL", "\0"),
+        filter_pb2.Filter(),
+        filter_pb2.Filter(comparison=filter_pb2.Comparison(field="title", operator=1)),
+        filter_pb2.Filter(comparison=filter_pb2.Comparison(field="title", operator=99, text="x")),
+        all_of(),
+        any_of(),
+        negation(filter_pb2.Filter()),
+        element("emails", filter_pb2.Filter()),
+        deep(31),
+        all_of(*[present("title")] * 200),
+        any_of(*[all_of(*[present("title")] * 50)] * 4),
+    ],
+    ids=lambda filter_: str(filter_).replace("\n", " ")[:60],
+)
+async def test_a_filter_that_makes_no_sense_is_refused(users, filter_):
+    with refused(Reason.REASON_INVALID_FILTER, StatusCode.INVALID_ARGUMENT):
+        await list_users(users, filter_)
+
+
+async def test_a_filter_may_be_as_deep_and_as_large_as_the_contract_says(users, five):
+    wide = any_of(*[compare("user_name", "EQUAL", "ann")] * 199)
+    assert await names(users, wide) == ["Ann"]
+    assert await names(users, deep(30)) == ["Eve", "dan", "Cat", "bob", "Ann"]  # 29 negations
+
+
+async def test_a_page_of_large_users_ends_early_and_hides_nobody(users):
+    photos = [TypedValue(value=str(number) + "x" * 8_000) for number in range(120)]
+    made = [await create(users, f"user{number}", photos=photos) for number in range(12)]
+
+    first = await list_users(users, page_size=100, count_total=True)
+    pages = await walk(users, 100)
+
+    assert (0 < len(first.users) < len(made), first.total_size) == (True, len(made))
+    assert [user.id for page in pages for user in page] == [user.id for user in made]
+
+
+def large(name: str, **fields: object) -> ListUsersRequest:
+    """A list of users by the name of which there is a large one."""
+    return ListUsersRequest(
+        organization_id=ACME, filter=compare("user_name", "STARTS_WITH", name), **fields
+    )
+
+
+async def test_page_ends_before_it_is_larger_than_max_bytes(users):
+    photos = [TypedValue(value="x" * 8_000)]
+    made = [await create(users, f"user{number}", photos=photos) for number in range(5)]
+
+    page = await users.ListUsers(large("user", max_bytes=20_000))
+    rest = await users.ListUsers(large("user", page_token=page.next_page_token))
+
+    assert (len(page.users), page.omitted_bytes) == (2, 0)
+    assert [user.id for user in [*page.users, *rest.users]] == [user.id for user in made]
+
+
+async def test_page_whose_first_user_exceeds_max_bytes_tells_its_size(users):
+    ann = await create(users, "ann", photos=[TypedValue(value="x" * 8_000)])
+    await create(users, "anna")
+
+    page = await users.ListUsers(large("ann", max_bytes=1_000, count_total=True))
+    again = await users.ListUsers(large("ann", max_bytes=page.omitted_bytes, page_size=1))
+
+    assert (list(page.users), page.total_size) == ([], 2)
+    assert page.omitted_bytes == ann.ByteSize()
+    assert list(again.users) == [ann]
+
+
+async def test_a_user_whose_lists_do_not_fit_into_a_message_is_refused(users):
+    photos = [TypedValue(value=str(number) + "x" * 8_000) for number in range(140)]
+    with invalid_field("user"):
+        await create(users, "ann", photos=photos)

@@ -1,0 +1,172 @@
+"""What users have for the schemas of their organization: kept, checked, changed."""
+
+import pytest
+
+from tests.support.usersvc.schema_calls import (
+    BADGE,
+    EVERYTHING,
+    attribute,
+    badge,
+    extension,
+    immutable,
+    register,
+)
+from tests.support.usersvc.user_calls import create, get, invalid_field, list_users, update
+
+WHOLE = {
+    "nickname": "Rosé",
+    "number": "7-A",
+    "valid": False,
+    "floor": -(2**63),
+    "ratio": 1e22,
+    "issued": "2026-01-31T09:30:00.5+01:00",
+    "photo": "https://acme.test/p?q=%20",
+    "seal": "AQID",
+    "tags": ["a", "b", "a"],
+    "office": {"city": "Oslo", "desk": 12},
+    "doors": [{"value": "north", "level": 0}, {"value": "south"}],
+    "serial": "s1",
+}
+
+
+@pytest.fixture(autouse=True)
+async def schema(schemas):
+    return await register(schemas, *EVERYTHING)
+
+
+async def test_values_of_every_type_come_back_as_they_were_given(users):
+    ann = await create(users, "ann", extensions=badge(**WHOLE))
+
+    assert dict(ann.extensions) == badge(**WHOLE)
+    assert await get(users, ann.id) == ann
+    assert list((await list_users(users)).users) == [ann]
+
+
+@pytest.mark.parametrize("number", [0.0, 1.5, 5e-324, 1e15, 1e16, 2.0**60, -1.7976931348623157e308])
+async def test_a_number_stays_one_of_double_precision_however_large(users, number):
+    ann = await create(users, "ann", extensions=badge(ratio=number))
+
+    assert (await get(users, ann.id)).extensions[BADGE].values["ratio"].decimal == number
+    assert (await get(users, ann.id)).extensions[BADGE].values["ratio"].HasField("decimal")
+
+
+async def test_what_is_empty_is_not_there(users):
+    ann = await create(
+        users, "ann", extensions=badge(nickname="", tags=["", "a"], office={"city": ""}, doors=[])
+    )
+    bob = await create(users, "bob", extensions=badge(nickname=""))
+
+    assert dict(ann.extensions) == badge(tags=["a"])
+    assert dict((await get(users, bob.id)).extensions) == {}
+
+
+async def test_a_change_that_changes_nothing_keeps_the_version(users, clock):
+    ann = await create(users, "ann", extensions=badge(**WHOLE))
+    clock.advance(seconds=1)
+
+    for mask in ("extensions", BADGE, "*"):
+        assert await update(users, ann.id, mask, user_name="ann", active=True,
+                            extensions=badge(**WHOLE)) == ann  # fmt: skip
+
+
+async def test_a_mask_names_one_extension_or_all_and_leaves_the_rest(users, schemas):
+    await register(schemas, urn="urn:acme:parking")
+    parking = extension(number="p1")
+    ann = await create(users, "ann", extensions={**badge(number="7"), "urn:acme:parking": parking})
+
+    one = await update(users, ann.id, BADGE.upper(), extensions=badge(number="8"))
+    other = await update(users, ann.id, "title", title="Chief", extensions=badge(number="9"))
+    none = await update(users, ann.id, "extensions")
+
+    assert dict(one.extensions) == {**badge(number="8"), "urn:acme:parking": parking}
+    assert (other.title, dict(other.extensions)) == ("Chief", dict(one.extensions))
+    assert (dict(none.extensions), none.title) == ({}, "Chief")
+    assert int(none.etag) == 4
+
+
+async def test_a_mask_that_names_everything_clears_extensions_too(users):
+    ann = await create(users, "ann", extensions=badge(number="7"))
+
+    assert dict((await update(users, ann.id, "*", user_name="ann")).extensions) == {}
+
+
+async def test_what_is_immutable_keeps_its_first_value(users):
+    ann = await create(users, "ann", extensions=badge(number="7"))
+    first = badge(serial="s1", office={"city": "Oslo", "since": "May"})
+    await update(users, ann.id, "extensions", extensions=first)
+
+    with immutable(f"{BADGE}:serial"):
+        await update(users, ann.id, "extensions", extensions=badge(serial="s2"))
+    with immutable(f"{BADGE}:office.since"):
+        await update(users, ann.id, "*", user_name="ann",
+                     extensions=badge(office={"city": "Oslo", "since": "June"}))  # fmt: skip
+    left_out = await update(users, ann.id, BADGE, extensions=badge(office={"city": "Rome"}))
+    assert dict(left_out.extensions) == badge(serial="s1", office={"city": "Rome", "since": "May"})
+
+
+async def test_what_is_required_is_so_once_the_extension_is_there(users, schemas):
+    await register(schemas, attribute("plate", required=True), attribute("lot"), urn="urn:acme:car")
+    ann = await create(users, "ann")
+
+    with invalid_field("urn:acme:car:plate"):
+        await update(users, ann.id, "extensions", extensions={"urn:acme:car": extension(lot="3")})
+    with invalid_field(f"{BADGE}:office.city"):
+        await create(users, "bob", extensions=badge(office={"desk": 1}))
+    both = {"urn:acme:car": extension(lot="3", plate="A 1")}
+    assert dict((await update(users, ann.id, "extensions", extensions=both)).extensions) == both
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("nobody", "x"),
+        ("Nickname", "x"),
+        ("nickname", 7),
+        ("nickname", ["x"]),
+        ("nickname", "é" * 4_097),
+        ("nickname", "a\0b"),
+        ("valid", "true"),
+        ("floor", True),
+        ("floor", 1.0),
+        ("ratio", 1),
+        ("ratio", float("nan")),
+        ("ratio", float("inf")),
+        ("issued", "2026-01-31"),
+        ("issued", "2026-02-30T09:30:00Z"),
+        ("issued", "2026-01-31T09:30:00"),
+        ("issued", "2026-01-31T09:30:00+20:00"),
+        ("issued", "0001-01-01T00:00:00+01:00"),
+        ("photo", "not a uri"),
+        ("seal", "AQI"),
+        ("tags", "a"),
+        ("tags", [str(number) for number in range(251)]),
+        ("tags", [1]),
+        ("office", "Oslo"),
+        ("doors", {"value": "north"}),
+        ("nickname", {"value": "north"}),
+    ],
+)
+async def test_a_value_that_the_schema_has_no_place_for_is_refused(users, name, value):
+    with invalid_field(f"{BADGE}:{name}"):
+        await create(users, "ann", extensions=badge(**{name: value}))
+
+    assert list((await list_users(users)).users) == []
+
+
+async def test_the_values_of_a_user_fit_into_a_message(users):
+    with invalid_field("extensions"):
+        await create(users, "ann", extensions=badge(tags=["x" * 8_000] * 70))
+    await create(users, "ann", extensions=badge(tags=["x" * 8_000] * 60))
+
+
+async def test_an_extension_is_spelt_as_its_schema(users):
+    with invalid_field("extensions"):
+        await create(users, "ann", extensions={BADGE.lower(): extension(number="7")})
+
+
+async def test_users_without_extensions_cost_no_look_at_schemas(users, db):
+    await db.execute("DROP TABLE schemas")
+
+    ann = await create(users, "ann")
+    await update(users, ann.id, "*", user_name="ann", title="Chief")
+    assert [user.title for user in (await list_users(users)).users] == ["Chief"]

@@ -1,0 +1,185 @@
+"""Filters and orders by the attributes that an organization added to its users."""
+
+from datetime import UTC, datetime
+
+import pytest
+from cloudacademy.errors.v1.errors_pb2 import Reason
+from google.protobuf.timestamp_pb2 import Timestamp
+from grpc import StatusCode
+
+from tests.support.usersvc.schema_calls import (
+    BADGE,
+    EVERYTHING,
+    attribute,
+    badge,
+    extension,
+    register,
+)
+from tests.support.usersvc.user_calls import (
+    GLOBEX,
+    all_of,
+    any_of,
+    compare,
+    create,
+    element,
+    list_users,
+    names,
+    negation,
+    present,
+    refused,
+    walk,
+)
+
+PEOPLE = {
+    "ann": {
+        "nickname": "Rosé", "number": "7-A", "valid": True, "floor": 3, "ratio": 0.5,
+        "issued": "2026-01-31T09:30:00Z", "tags": ["Red", "blue"],
+        "office": {"city": "Oslo", "desk": 12},
+        "doors": [{"value": "north", "level": 1}, {"value": "south", "level": 2}],
+    },
+    "bob": {
+        "nickname": "ROSÉ", "number": "7-a", "valid": False, "floor": -3, "ratio": 12.0,
+        "issued": "2026-01-31T10:30:00+01:00", "tags": ["green"],
+        "office": {"city": "Rome"},
+        "doors": [{"value": "north", "level": 2}],
+    },
+    "eve": {},
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+async def people(schemas, users):
+    await register(schemas, *EVERYTHING)
+    for name, values in PEOPLE.items():
+        await create(users, name, extensions=badge(**values) if values else {})
+
+
+def at(*parts: int) -> Timestamp:
+    moment = Timestamp()
+    moment.FromDatetime(datetime(*parts, tzinfo=UTC))
+    return moment
+
+
+def badge_is(name: str, operator: str, value: object):
+    return compare(f"{BADGE}:{name}", operator, value)
+
+
+CASES = {
+    "text without regard to case": (badge_is("nickname", "EQUAL", "rosé"), "ann bob"),
+    "a part of a text": (badge_is("nickname", "CONTAINS", "OS"), "ann bob"),
+    "the beginning": (badge_is("nickname", "STARTS_WITH", "r"), "ann bob"),
+    "the end": (badge_is("nickname", "ENDS_WITH", "SÉ"), "ann bob"),
+    "a wildcard that is none": (badge_is("nickname", "CONTAINS", "%"), ""),
+    "text with regard to case": (badge_is("number", "EQUAL", "7-A"), "ann"),
+    "the order of texts": (badge_is("number", "GREATER_THAN", "7-A"), "bob"),
+    "what is not the same or not there": (badge_is("number", "NOT_EQUAL", "7-A"), "bob eve"),
+    "true": (badge_is("valid", "EQUAL", True), "ann"),
+    "not true": (badge_is("valid", "NOT_EQUAL", True), "bob eve"),
+    "a whole number": (badge_is("floor", "EQUAL", 3), "ann"),
+    "whole numbers in order": (badge_is("floor", "LESS_THAN", 0), "bob"),
+    "the largest number": (badge_is("floor", "LESS_OR_EQUAL", 2**63 - 1), "ann bob"),
+    "a number": (badge_is("ratio", "GREATER_OR_EQUAL", 0.5), "ann bob"),
+    "a number by a whole one": (badge_is("ratio", "EQUAL", 12), "bob"),
+    "a moment in any zone": (badge_is("issued", "EQUAL", at(2026, 1, 31, 9, 30)), "ann bob"),
+    "moments in order": (badge_is("issued", "LESS_THAN", at(2026, 1, 31, 9, 30)), ""),
+    "any of several values": (badge_is("tags", "EQUAL", "red"), "ann"),
+    "a value as an element": (
+        element(f"{BADGE}:tags", compare("value", "STARTS_WITH", "GR")), "bob"),
+    "a part": (badge_is("office.city", "EQUAL", "oslo"), "ann"),
+    "a part in order": (badge_is("office.desk", "GREATER_THAN", 11), "ann"),
+    "a part of any element": (badge_is("doors.level", "EQUAL", 2), "ann bob"),
+    "one element that has both": (
+        element(f"{BADGE}:doors", all_of(compare("value", "EQUAL", "north"),
+                                         compare("level", "EQUAL", 2))), "bob"),
+    "one object as an element": (
+        element(f"{BADGE}:office", negation(compare("city", "EQUAL", "oslo"))), "bob"),
+    "what has a value": (present(f"{BADGE}:floor"), "ann bob"),
+    "what has parts": (present(f"{BADGE}:office"), "ann bob"),
+    "what has a part": (present(f"{BADGE}:office.desk"), "ann"),
+    "what has elements": (present(f"{BADGE}:tags"), "ann bob"),
+    "what has none": (negation(present(f"{BADGE}:doors.level")), "eve"),
+    "together with others": (
+        any_of(compare("user_name", "EQUAL", "eve"), badge_is("floor", "EQUAL", 3)), "ann eve"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("filter_", "expected"), CASES.values(), ids=CASES)
+async def test_a_filter_finds(users, filter_, expected):
+    assert await names(users, filter_) == expected.split()
+    assert (await list_users(users, filter_, count_total=True, omit_users=True)).total_size == len(
+        expected.split()
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "operator", "value"),
+    [
+        ("nickname", "EQUAL", 7),
+        ("valid", "EQUAL", "true"),
+        ("valid", "GREATER_THAN", True),
+        ("floor", "EQUAL", "3"),
+        ("floor", "EQUAL", True),
+        ("floor", "CONTAINS", 3),
+        ("ratio", "EQUAL", float("nan")),
+        ("issued", "EQUAL", "2026-01-31T09:30:00Z"),
+    ],
+)
+async def test_a_value_of_another_type_is_refused(users, name, operator, value):
+    with refused(Reason.REASON_INVALID_FILTER, StatusCode.INVALID_ARGUMENT):
+        await names(users, badge_is(name, operator, value))
+
+
+@pytest.mark.parametrize(
+    "field",
+    [f"{BADGE}:nobody", f"{BADGE}:office", f"{BADGE}:office.nobody", BADGE, "urn:acme:no:number"],
+)
+async def test_a_name_that_no_schema_has_is_refused(users, field):
+    with refused(Reason.REASON_UNKNOWN_FIELD, StatusCode.INVALID_ARGUMENT, field=field):
+        await names(users, compare(field, "EQUAL", "x"))
+
+
+async def test_another_organization_has_neither_the_name_nor_the_values(users, schemas):
+    condition = badge_is("floor", "EQUAL", 3)
+    with refused(Reason.REASON_UNKNOWN_FIELD, StatusCode.INVALID_ARGUMENT, field=f"{BADGE}:floor"):
+        await names(users, condition, organization_id=GLOBEX)
+
+    await register(schemas, attribute("floor", "INTEGER"), organization_id=GLOBEX)
+    await create(users, "zoe", GLOBEX, extensions=badge(floor=3))
+    assert await names(users, condition, organization_id=GLOBEX) == ["zoe"]
+    assert await names(users, condition) == ["ann"]
+
+
+async def test_one_name_may_have_another_type_in_another_organization(users, schemas):
+    await register(schemas, attribute("floor"), organization_id=GLOBEX)
+    await create(users, "zoe", GLOBEX, extensions=badge(floor="ground"))
+
+    assert await names(users, badge_is("floor", "EQUAL", 3)) == ["ann"]
+    assert await names(users, badge_is("floor", "EQUAL", "Ground"), organization_id=GLOBEX) == [
+        "zoe"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("floor", "bob ann eve"),
+        ("ratio", "ann bob eve"),
+        ("number", "ann bob eve"),
+        ("valid", "bob ann eve"),
+        ("office.city", "ann bob eve"),
+    ],
+)
+async def test_a_list_is_sorted_by_a_single_value_and_walked_in_that_order(users, name, expected):
+    pages = await walk(users, 1, order_by=f"{BADGE}:{name}")
+
+    assert [user.user_name for page in pages for user in page] == expected.split()
+
+
+async def test_a_urn_may_hold_dots(users, schemas):
+    urn = "urn:acme:badge.v2"
+    await register(schemas, *EVERYTHING, urn=urn)
+    await create(users, "kim", extensions={urn: extension(tags=["x"], office={"city": "Bonn"})})
+
+    assert await names(users, compare(f"{urn}:tags", "EQUAL", "x")) == ["kim"]
+    assert await names(users, compare(f"{urn}:office.city", "EQUAL", "bonn")) == ["kim"]
+    assert await names(users, present(f"{urn}:tags")) == ["kim"]

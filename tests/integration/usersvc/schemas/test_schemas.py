@@ -1,0 +1,146 @@
+"""Schemas of organizations: registered, read, removed."""
+
+import asyncio
+
+from cloudacademy.users.v1 import schemas_pb2 as pb
+
+from tests.support.usersvc.schema_calls import (
+    BADGE,
+    EVERYTHING,
+    attribute,
+    badge,
+    get_schema,
+    register,
+    registered,
+    schema_exists,
+    schema_in_use,
+    schema_not_found,
+    unregister,
+)
+from tests.support.usersvc.user_calls import ACME, GLOBEX, create, delete, invalid_field, update
+
+
+async def test_a_schema_is_kept_and_returned_as_it_was_registered(schemas, clock):
+    sent = [*EVERYTHING, attribute("color", canonical_values=["red"], description="Of the strap")]
+
+    created = await register(schemas, *sent, description="What people wear")
+
+    expected = pb.Schema(
+        urn=BADGE,
+        organization_id=ACME,
+        name="Badge",
+        description="What people wear",
+        attributes=sent,
+    )
+    expected.create_time.FromDatetime(clock())
+    for each in expected.attributes:
+        _settle(each)
+    assert created == expected
+    assert await get_schema(schemas, BADGE.upper()) == expected
+    assert await registered(schemas) == [expected]
+
+
+def _settle(each: pb.Attribute) -> None:
+    """What the contract says of attributes that leave something out."""
+    each.mutability = each.mutability or pb.Attribute.MUTABILITY_READ_WRITE
+    each.returned = each.returned or pb.Attribute.RETURNED_DEFAULT
+    each.case_exact |= each.type in (pb.Attribute.TYPE_REFERENCE, pb.Attribute.TYPE_BINARY)
+    for part in each.sub_attributes:
+        _settle(part)
+
+
+async def test_schemas_are_listed_in_the_order_of_their_creation(schemas, clock):
+    for urn in ("urn:acme:b", "urn:acme:c", "urn:acme:a"):
+        await register(schemas, urn=urn)
+        clock.advance(seconds=1)
+
+    found = [schema.urn for schema in await registered(schemas)]
+    assert found == ["urn:acme:b", "urn:acme:c", "urn:acme:a"]
+
+
+async def test_a_urn_is_one_schema_whatever_its_case(schemas):
+    await register(schemas)
+
+    with schema_exists(BADGE.upper()):
+        await register(schemas, urn=BADGE.upper())
+
+
+async def test_an_organization_has_twenty_schemas_even_when_they_come_at_once(schemas):
+    outcomes = await asyncio.gather(
+        *(register(schemas, urn=f"urn:acme:s{number}") for number in range(24)),
+        return_exceptions=True,
+    )
+
+    assert sum(isinstance(outcome, pb.Schema) for outcome in outcomes) == 20
+    assert len(await registered(schemas)) == 20
+    with invalid_field("schema"):
+        await register(schemas)
+
+
+async def test_a_schema_of_another_organization_is_not_there(schemas, users):
+    await register(schemas)
+
+    assert await registered(schemas, GLOBEX) == []
+    with schema_not_found():
+        await get_schema(schemas, organization_id=GLOBEX)
+    with schema_not_found():
+        await unregister(schemas, organization_id=GLOBEX)
+    with invalid_field("extensions"):
+        await create(users, "ann", GLOBEX, extensions=badge(number="7"))
+    await register(schemas, attribute("number", "INTEGER"), organization_id=GLOBEX)
+    assert (await get_schema(schemas)).attributes[0].type == pb.Attribute.TYPE_STRING
+
+
+async def test_a_schema_is_removed_once_nobody_has_values_for_it(schemas, users):
+    await register(schemas)
+    await register(schemas, organization_id=GLOBEX)
+    ann = await create(users, "ann", extensions=badge(number="7"))
+    bob = await create(users, "bob", extensions=badge(number="8"))
+
+    with schema_in_use():
+        await unregister(schemas)
+    await update(users, ann.id, BADGE)
+    with schema_in_use():
+        await unregister(schemas, BADGE.upper())
+    await delete(users, bob.id)
+    await unregister(schemas)
+
+    assert await registered(schemas) == []
+    assert len(await registered(schemas, GLOBEX)) == 1
+    with schema_not_found():
+        await unregister(schemas)
+    with invalid_field("extensions"):
+        await update(users, ann.id, "extensions", extensions=badge(number="7"))
+
+
+async def test_values_that_are_just_being_written_keep_their_schema(schemas, users, db):
+    await register(schemas)
+    async with db.transaction():
+        await db.execute("LOCK TABLE users IN SHARE MODE")  # who writes a user has to wait
+        writing = asyncio.create_task(create(users, "ann", extensions=badge(number="7")))
+        await _waits_for_a_lock(db)
+        removing = asyncio.create_task(unregister(schemas))
+        await _waits_for_a_lock(db, 2)
+
+    await writing
+    with schema_in_use():
+        await removing
+
+
+async def test_a_schema_that_is_just_being_removed_takes_no_more_values(schemas, users, db):
+    await register(schemas)
+    async with db.transaction():
+        await db.execute("SELECT FROM schemas FOR UPDATE")
+        await db.execute("DELETE FROM schemas")
+        writing = asyncio.create_task(create(users, "ann", extensions=badge(number="7")))
+        await _waits_for_a_lock(db)
+
+    with invalid_field("extensions"):
+        await writing
+
+
+async def _waits_for_a_lock(db, count: int = 1) -> None:
+    waiting = "SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted"
+    async with asyncio.timeout(5):
+        while await db.fetchval(waiting) < count:  # noqa: ASYNC110 - PostgreSQL rings no bell
+            await asyncio.sleep(0.01)

@@ -1,0 +1,243 @@
+"""Sign-ins for which an identity provider vouches, at the same time as something else."""
+
+import asyncio
+
+import asyncpg
+import pytest
+
+from tests.integration.usersvc.sessions.test_sign_in import everybody
+from tests.integration.usersvc.test_process import until
+from tests.integration.usersvc.users.test_concurrent_writes import outcomes
+from tests.support.usersvc.session_calls import (
+    ADMINISTRATOR,
+    OID_ANN,
+    OID_OTHER,
+    conflict,
+    links,
+    vouch,
+)
+from tests.support.usersvc.user_calls import ACME, create, delete, get, list_users, update
+
+
+async def test_many_first_sign_ins_at_once_make_one_user(sessions, users, clock):
+    for number in range(4):
+        found = await asyncio.gather(
+            *(
+                vouch(
+                    sessions,
+                    clock.now,
+                    f"oid-{number}",
+                    # The second address would be free for a second user.
+                    f"{'ab'[which % 2]}{number}@acme.test",
+                    create_missing=True,
+                )
+                for which in range(6)
+            )
+        )
+        assert len({each.session.user_id for each in found}) == 1
+        assert sorted(each.created for each in found) == [False] * 5 + [True]
+    assert len(await everybody(users)) == 4
+
+
+async def test_of_two_who_sign_in_to_one_user_for_the_first_time_at_once_one_is_linked(
+    sessions, users, clock, db
+):
+    for number in range(6):
+        name = f"ann{number}@acme.test"
+        await create(users, name)
+        calls = [vouch(sessions, clock.now, f"{which}-{number}", name) for which in "abab"]
+        assert await outcomes(*calls) == ["OK", "OK", "SIGN_IN_CONFLICT", "SIGN_IN_CONFLICT"]
+        assert len(await links(db)) == number + 1
+
+
+async def test_of_two_users_whom_one_may_be_at_once_one_is_linked(sessions, users, clock, db):
+    for number in range(6):
+        names = [f"{which}{number}@acme.test" for which in "abab"]
+        for name in names[:2]:
+            await create(users, name)
+        calls = [vouch(sessions, clock.now, f"oid-{number}", name) for name in names]
+        found = await asyncio.gather(*calls)
+        assert len({each.session.user_id for each in found}) == 1
+        assert len(await links(db)) == number + 1
+
+
+@pytest.mark.parametrize("external_id", ["ann", "", OID_OTHER])
+async def test_a_first_sign_in_beside_a_create_of_the_same_name_makes_one_user(
+    sessions, users, clock, db, external_id
+):
+    for number in range(8):
+        name, identifier = f"ann{number}@acme.test", f"oid-{number}"
+        found = await outcomes(
+            create(users, name.upper(), external_id=external_id),
+            vouch(sessions, clock.now, identifier, name, create_missing=True),
+        )
+        allowed = [["OK", "USER_NAME_TAKEN"]]
+        allowed += [["OK", "SIGN_IN_CONFLICT"]] if external_id == OID_OTHER else [["OK", "OK"]]
+        assert found in allowed
+        (user_id,) = [
+            each.id for each in (await list_users(users)).users if each.user_name.lower() == name
+        ]
+        linked = (ACME, identifier, user_id) in await links(db)
+        assert linked is ("SIGN_IN_CONFLICT" not in found)
+    assert len(await everybody(users)) == 8
+
+
+async def test_a_first_sign_in_beside_a_create_of_another_name_is_refused_later_at_worst(
+    sessions, users, clock
+):
+    for number in range(8):
+        identifier = f"{OID_ANN[:-1]}{number}"
+        calls = (
+            create(users, f"ann{number}@corp.test", external_id=identifier),
+            vouch(sessions, clock.now, identifier, f"ann{number}@acme.test", create_missing=True),
+        )
+        assert await outcomes(*calls) == ["OK", "OK"]
+        count = [each[1] for each in await everybody(users)].count(identifier)
+        again = await outcomes(
+            vouch(sessions, clock.now, identifier, f"ann{number}@acme.test", create_missing=True)
+        )
+        assert (count, again) in ((1, ["OK"]), (2, ["SIGN_IN_AMBIGUOUS"]))
+
+
+async def test_a_first_sign_in_beside_a_new_external_id_obeys_it_or_the_next_one_does(
+    sessions, users, clock
+):
+    for number in range(8):
+        name = f"ann{number}@acme.test"
+        ann = await create(users, name, external_id="ann")
+        found = await outcomes(
+            vouch(sessions, clock.now, f"{OID_ANN[:-1]}{number}", name, create_missing=True),
+            update(users, ann.id, external_id=f"{OID_OTHER[:-1]}{number}"),
+        )
+        assert found in (["OK", "OK"], ["OK", "SIGN_IN_CONFLICT"])
+        with conflict():
+            await vouch(sessions, clock.now, f"{OID_ANN[:-1]}{number}", name)
+        response = await vouch(sessions, clock.now, f"{OID_OTHER[:-1]}{number}", name)
+        assert response.session.user_id == ann.id
+    assert len(await everybody(users)) == 8
+
+
+async def waiters(db: asyncpg.Connection) -> int:
+    return await db.fetchval(
+        """
+        SELECT count(*) FROM pg_stat_activity
+         WHERE application_name = 'usersvc' AND wait_event_type = 'Lock'
+        """
+    )
+
+
+async def insert(connection: asyncpg.Connection, user_name: str, external_id: str) -> None:
+    await connection.execute(
+        """
+        INSERT INTO users
+            (organization_id, user_name, external_id, active, create_time, update_time)
+        VALUES ($1, $2, $3, true, now(), now())
+        """,
+        *(ACME, user_name, external_id),
+    )
+
+
+async def test_a_first_sign_in_waits_for_a_create_of_its_name_and_no_create_for_a_sign_in(
+    sessions, users, clock, db, users_url
+):
+    creating = await asyncpg.connect(users_url)
+    transaction = creating.transaction()
+    await transaction.start()
+    await insert(creating, "ann@acme.test", "ann")
+    await insert(creating, "bob@corp.test", "oid-bob")
+    call = asyncio.create_task(vouch(sessions, clock.now, create_missing=True))
+
+    async def somebody_waits() -> bool:
+        return await waiters(db) == 1
+
+    await until(somebody_waits)
+    assert (await vouch(sessions, clock.now, "oid-li", "li@acme.test", create_missing=True)).created
+    await transaction.commit()
+    await creating.close()
+    assert not (await call).created
+
+
+async def test_a_create_takes_no_lock_for_the_sake_of_sign_ins(db):
+    async with db.transaction():
+        await insert(db, "ann@acme.test", "oid-ann")
+        locks = "SELECT mode FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+        assert await db.fetch(locks) == []
+
+
+@pytest.mark.parametrize("committed", [True, False], ids=["committed", "undone"])
+async def test_a_first_sign_in_waits_for_another_one_that_has_not_committed(
+    sessions, users, clock, *, db, users_url, committed
+):
+    ann = await create(users, "ann@corp.test", external_id="ann")
+    linking = await asyncpg.connect(users_url)
+    transaction = linking.transaction()
+    await transaction.start()
+    await linking.execute(
+        """
+        INSERT INTO linked_identities (organization_id, object_identifier, user_id)
+        VALUES ($1, 'oid-ann', $2)
+        """,
+        *(ACME, ann.id),
+    )
+    call = asyncio.create_task(vouch(sessions, clock.now, create_missing=True))
+
+    async def somebody_waits() -> bool:
+        return await waiters(db) == 1
+
+    await until(somebody_waits)
+    await (transaction.commit if committed else transaction.rollback)()
+    await linking.close()
+    response = await call
+    assert response.created is not committed
+    assert (response.session.user_id == ann.id) is committed
+    assert len(await everybody(users)) == (1 if committed else 2)
+
+
+async def test_a_name_taken_by_a_create_that_has_not_committed_is_looked_at_again(
+    sessions, users, clock, db, users_url
+):
+    async def somebody_waits() -> bool:
+        return await waiters(db) == 1
+
+    creating = await asyncpg.connect(users_url)
+    transaction = creating.transaction()
+    await transaction.start()
+    await insert(creating, "ann@acme.test", OID_OTHER)
+    call = asyncio.create_task(vouch(sessions, clock.now, create_missing=True))
+    await until(somebody_waits)
+    await transaction.commit()
+    await creating.close()
+    with conflict():
+        await call
+    assert await everybody(users) == [("ann@acme.test", OID_OTHER)]
+
+
+async def test_sign_ins_beside_changes_of_their_user_lose_nothing(sessions, users, clock):
+    for number in range(6):
+        name = f"ann{number}@acme.test"
+        ann = await create(users, name)
+        await asyncio.gather(
+            *(vouch(sessions, clock.now, f"oid-{number}", name) for _ in range(3)),
+            update(users, ann.id, title="Engineer"),
+            update(users, ann.id, "roles", roles=ADMINISTRATOR),
+        )
+        after = await get(users, ann.id)
+        assert (after.external_id, after.title, list(after.roles)) == (
+            *("", "Engineer", ADMINISTRATOR),
+        )
+
+
+async def test_sign_ins_beside_deactivations_and_deletions_leave_no_session(
+    sessions, users, clock, db
+):
+    for number in range(6):
+        identity = (f"oid-{number}", f"ann{number}@acme.test")
+        ann = await create(users, identity[1], external_id=identity[0])
+        found = await outcomes(
+            vouch(sessions, clock.now, *identity), update(users, ann.id, active=False)
+        )
+        assert found in (["OK", "OK"], ["OK", "USER_INACTIVE"])
+        await update(users, ann.id, active=True)
+        found = await outcomes(vouch(sessions, clock.now, *identity), delete(users, ann.id))
+        assert found in (["OK", "OK"], ["OK", "SIGN_IN_UNKNOWN"])
+    assert await db.fetch("SELECT FROM sessions") == []

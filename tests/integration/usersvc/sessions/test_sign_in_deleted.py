@@ -1,0 +1,187 @@
+"""Whom provisioning deleted, and who would be created again by signing in."""
+
+import asyncio
+from hashlib import sha256
+from uuid import UUID
+
+import asyncpg
+import grpc
+import pytest
+from cloudacademy.users.v1 import users_pb2
+
+from chassis.database.pool import Database
+from chassis.rpc.status import from_rpc_error
+from tests.integration.usersvc.sessions.test_concurrent_sign_ins import waiters
+from tests.integration.usersvc.sessions.test_sign_in import everybody
+from tests.integration.usersvc.test_process import until
+from tests.integration.usersvc.users.test_concurrent_writes import outcomes
+from tests.support.usersvc.session_calls import OID_ANN, OID_OTHER, inactive, unknown, vouch
+from tests.support.usersvc.user_calls import ACME, GLOBEX, create, delete, update
+from usersvc.background import retention as trimming
+from usersvc.store import identities as identity_store
+from usersvc.store.identities import IdentityStore
+
+
+def digest(identity: str, organization_id: str = ACME) -> bytes:
+    return sha256(UUID(organization_id).bytes + identity.encode()).digest()
+
+
+async def digests(db: asyncpg.Connection) -> set[bytes]:
+    return {row["digest"] for row in await db.fetch("SELECT digest FROM deleted_identities")}
+
+
+@pytest.mark.parametrize(
+    ("identifier", "email"),
+    [(OID_ANN, "li@acme.test"), (OID_ANN.upper(), "li@acme.test"), ("oid", "ANN@acme.test")],
+)
+async def test_who_was_deleted_is_not_created_again_by_object_identifier_or_address(
+    sessions, users, clock, identifier, email
+):
+    ann = await create(users, "Ann@Acme.Test", external_id=OID_ANN.upper())
+    await delete(users, ann.id)
+    with inactive():
+        await vouch(sessions, clock.now, identifier, email, create_missing=True)
+    with unknown():
+        await vouch(sessions, clock.now, identifier, email)
+    assert await everybody(users) == []
+    assert (await vouch(sessions, clock.now, "x", "bob@acme.test", create_missing=True)).created
+
+
+async def test_who_was_linked_and_deleted_is_not_created_again_with_another_address(
+    sessions, users, clock
+):
+    ann = await create(users, "ann@acme.test", external_id="ann")
+    await vouch(sessions, clock.now, "oid-ann")
+    await delete(users, ann.id)
+    with inactive():
+        await vouch(sessions, clock.now, "oid-ann", "li@acme.test", create_missing=True)
+
+
+async def test_who_was_created_by_a_sign_in_and_deleted_is_not_created_again(
+    sessions, users, clock
+):
+    ann = await vouch(sessions, clock.now, create_missing=True)
+    await delete(users, ann.session.user_id)
+    with inactive():
+        await vouch(sessions, clock.now, create_missing=True)
+
+
+async def test_the_refusal_says_what_to_do(sessions, users, clock):
+    ann = await create(users, "ann@acme.test")
+    await delete(users, ann.id)
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        await vouch(sessions, clock.now, create_missing=True)
+    assert from_rpc_error(error.value).detail == (
+        "This person may not sign in: the account was removed by provisioning. Provision the "
+        "person again."
+    )
+
+
+async def test_who_is_provisioned_again_signs_in_again(sessions, users, clock):
+    ann = await create(users, "ann@acme.test", external_id="ann")
+    await vouch(sessions, clock.now, OID_ANN)
+    await delete(users, ann.id)
+    again = await create(users, "ann@acme.test", external_id="ann")
+    response = await vouch(sessions, clock.now, OID_ANN, create_missing=True)
+    assert (response.session.user_id, response.created) == (again.id, False)
+
+
+async def test_a_nickname_and_a_name_that_was_given_up_belong_to_others(sessions, users, clock):
+    ann = await create(users, "ann@acme.test", external_id="ann")
+    await update(users, ann.id, user_name="ann.wu@acme.test")
+    await delete(users, ann.id)
+    assert (await vouch(sessions, clock.now, "ann", create_missing=True)).created
+
+
+async def test_an_organization_knows_nothing_of_whom_another_deleted(sessions, users, clock, db):
+    ann = await create(users, "ann@acme.test", external_id=OID_ANN)
+    await delete(users, ann.id)
+    response = await vouch(
+        sessions, clock.now, OID_ANN, create_missing=True, organization_id=GLOBEX
+    )
+    assert response.created
+    await delete(users, response.session.user_id, organization_id=GLOBEX)
+    names = (OID_ANN, "ann@acme.test")
+    assert await digests(db) == {digest(name, each) for name in names for each in (ACME, GLOBEX)}
+
+
+async def test_a_deletion_that_is_undone_or_refused_leaves_nothing(users, db):
+    ann = await create(users, "ann@acme.test")
+    await users.DeleteUser(
+        users_pb2.DeleteUserRequest(organization_id=ACME, user_id=ann.id, validate_only=True)
+    )
+    found = await outcomes(delete(users, ann.id, etag="7"))
+    assert found == ["ETAG_MISMATCH"]
+    assert await digests(db) == set()
+
+
+async def test_a_first_sign_in_beside_a_deletion_brings_nobody_back(sessions, users, clock, db):
+    for number in range(8):
+        identifier, name = f"{OID_OTHER[:-1]}{number}", f"ann{number}@acme.test"
+        ann = await create(users, name, external_id=identifier if number % 2 else "ann")
+        calls = [vouch(sessions, clock.now, identifier, name, create_missing=True) for _ in "abc"]
+        found = await outcomes(*calls, delete(users, ann.id))
+        assert set(found) <= {"OK", "USER_INACTIVE"}
+        with inactive():
+            await vouch(sessions, clock.now, identifier, name, create_missing=True)
+    assert await everybody(users) == []
+    assert await db.fetch("SELECT FROM sessions") == []
+
+
+async def test_a_sign_in_that_waits_for_a_deletion_creates_nobody(
+    sessions, users, clock, db, users_url
+):
+    ann = await create(users, "ann@acme.test")
+    deleting = await asyncpg.connect(users_url)
+    transaction = deleting.transaction()
+    await transaction.start()
+    await deleting.execute("SELECT FROM users WHERE user_id = $1 FOR UPDATE", ann.id)
+    calls = []
+
+    async def all_wait() -> bool:
+        return await waiters(db) == len(calls)
+
+    for call in (delete(users, ann.id), vouch(sessions, clock.now, create_missing=True)):
+        calls.append(asyncio.create_task(call))
+        await until(all_wait)
+    await transaction.rollback()
+    await deleting.close()
+    await calls[0]
+    with inactive():
+        await calls[1]
+    assert await everybody(users) == []
+
+
+async def test_deletions_of_one_person_by_several_names_wait_for_nobody_in_a_circle(
+    sessions, users, clock
+):
+    for number in range(6):
+        names = [f"{OID_ANN[:-1]}{number}", f"{OID_OTHER[:-1]}{number}"]
+        pair = [
+            await create(users, name, external_id=other) for name, other in (names, reversed(names))
+        ]
+        assert await outcomes(*(delete(users, each.id) for each in pair)) == ["OK", "OK"]
+
+
+async def test_who_was_deleted_is_remembered_for_90_days_and_not_a_second_longer(
+    sessions, users, clock, *, db, users_url, monkeypatch
+):
+    monkeypatch.setattr(identity_store, "BATCH", 2)
+
+    async def trimmed(**by: float) -> int:
+        clock.advance(**by)
+        async with Database(users_url, "usersvc") as database:
+            await trimming.trim_once(IdentityStore(database).trim, clock)
+        return len(await digests(db))
+
+    for number in range(5):
+        await delete(users, (await create(users, f"ann{number}")).id)
+    assert await trimmed(days=90, seconds=-1) == 5
+    with inactive():
+        await vouch(sessions, clock.now, email="ann0", create_missing=True)
+    await delete(users, (await create(users, "ann1")).id)  # the time is counted anew
+    clock.advance(seconds=1)
+    assert (await vouch(sessions, clock.now, email="ann0", create_missing=True)).created
+    assert await trimmed() == 1
+    with inactive():
+        await vouch(sessions, clock.now, "oid-1", "ann1", create_missing=True)

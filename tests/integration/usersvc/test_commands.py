@@ -1,0 +1,129 @@
+"""The operator's commands, as an operator types them."""
+
+import json
+import re
+
+import grpc
+import pytest
+from cloudacademy.errors.v1.errors_pb2 import Reason
+from cloudacademy.users.v1.sessions_pb2_grpc import SessionServiceStub
+from cloudacademy.users.v1.users_pb2 import Name, TypedValue
+from cloudacademy.users.v1.users_pb2_grpc import UserServiceStub
+
+from chassis.clock import system_clock
+from tests.integration.usersvc.conftest import Run
+from tests.integration.usersvc.test_process import running_process
+from tests.support.usersvc.change_calls import watching
+from tests.support.usersvc.session_calls import end, ended, follow, session, unknown, vouch
+from tests.support.usersvc.user_calls import ACME, GLOBEX, create, get, list_users, refused, update
+
+
+async def answer(run: Run, *arguments: str) -> dict[str, object]:
+    code, output, complaint = await run(*arguments)
+    assert (code, complaint) == (0, "")
+    return json.loads(output)
+
+
+async def test_the_first_administrator_is_created_and_gets_a_link(run, users):
+    name = "admin@acme.example"
+    made = await answer(
+        run, "create-administrator", ACME, "--user-name", name,
+        "--given-name", "Ada", "--family-name", "Min",
+    )  # fmt: skip
+    user = await get(users, made["user_id"])
+    assert made == {"user_id": user.id, "user_name": name, "created": True}
+    assert (user.user_name, user.active, user.name, list(user.roles)) == (
+        *(name, True, Name(given_name="Ada", family_name="Min")),
+        [TypedValue(value="Administrator")],
+    )
+
+    link = await answer(run, "sign-in-link", ACME, name.upper(), "--base-url", "https://x.test/")
+
+    form = r"https://x\.test/login/link#[\w-]{22}\.[\w-]{43}"
+    assert re.fullmatch(form, link["link"])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", link["expire_time"])
+
+
+async def test_to_make_an_administrator_twice_changes_nothing(run, users):
+    first = await answer(run, "create-administrator", ACME, "--user-name", "ada")
+    again = await answer(run, "create-administrator", ACME, "--user-name", "ADA")
+    assert again == first | {"created": False}
+    assert [user.etag for user in (await list_users(users)).users] == ["1"]
+
+
+async def test_a_user_who_is_there_gets_the_role_beside_the_others(run, users):
+    learner = TypedValue(value="Learner")
+    ann = await create(users, "ann", title="Engineer", roles=[learner])
+    made = await answer(run, "create-administrator", ACME, "--user-name", "Ann")
+    assert made == {"user_id": ann.id, "user_name": "ann", "created": False}
+    after = await get(users, ann.id)
+    assert (after.title, after.etag) == ("Engineer", "2")
+    assert list(after.roles) == [learner, TypedValue(value="Administrator")]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("create-administrator", ACME, "--user-name", "ann"),
+        ("sign-in-link", ACME, "ann", "--base-url", "https://x.test"),
+    ],
+)
+async def test_who_is_not_active_becomes_nothing_in_silence(run, users, arguments):
+    ann = await create(users, "ann", active=False)
+    assert await run(*arguments) == (
+        *(1, ""),
+        "usersvc: This user may not sign in: the account is not active.\n",
+    )
+    assert await get(users, ann.id) == ann
+
+
+async def test_an_operators_mistake_is_answered_in_one_line(run, users):
+    await create(users, "ann")
+    assert await run("sign-in-link", GLOBEX, "ann", "--base-url", "https://x.test") == (
+        *(1, ""),
+        "usersvc: USER_NAME: is no user's of this organization\n",
+    )
+    assert await run("create-administrator", "acme", "--user-name", "ann") == (
+        *(1, ""),
+        "usersvc: ORGANIZATION: is no UUID\n",
+    )
+    code, output, complaint = await run("create-administrator", ACME)
+    assert (code, output) == (2, "")
+    assert complaint.startswith("usage: python -m usersvc create-administrator")
+
+
+async def test_no_token_and_no_name_is_in_the_log(run, users_url):
+    async with running_process(users_url) as (process, address):
+        await run("create-administrator", ACME, "--user-name", "ada-the-secret")
+        base = ("--base-url", "https://x.test")
+        link = await answer(run, "sign-in-link", ACME, "ada-the-secret", *base)
+        token = link["link"].partition("#")[2]
+        async with grpc.aio.insecure_channel(address) as channel:
+            sessions = SessionServiceStub(channel)
+            signed_in = await follow(sessions, token)
+            assert signed_in.session.administrator
+            assert await session(sessions, signed_in.session_token) == signed_in.session
+            await update(UserServiceStub(channel), signed_in.session.user_id, active=False)
+            with ended():
+                await session(sessions, signed_in.session_token)
+            await end(sessions, signed_in.session_token)
+            with unknown():
+                await vouch(sessions, system_clock(), "oid-the-secret", "eve-the-secret")
+        process.terminate()
+        output, _ = await process.communicate()
+    assert process.returncode == 0
+    for secret in ("the-secret", token[23:], signed_in.session_token[23:]):
+        assert secret not in output.decode()
+    calls = [line for line in map(json.loads, output.splitlines()) if line["event"] == "call"]
+    assert [line["outcome"] for line in calls] == (
+        ["OK", "OK", "OK", "SESSION_ENDED", "OK", "SIGN_IN_UNKNOWN"]
+    )
+
+
+async def test_a_renewed_feed_sends_everybody_to_a_snapshot(run, changes):
+    async with watching(changes) as reader:
+        token = reader.token
+    assert (await answer(run, "renew-feed")).keys() == {"feed_id"}
+    with refused(Reason.REASON_INVALID_CHANGE_TOKEN, grpc.StatusCode.INVALID_ARGUMENT):
+        async with watching(changes, token):
+            pass

@@ -1,0 +1,248 @@
+"""Creates that are safe to repeat, by their request ids."""
+
+import asyncio
+from uuid import uuid4
+
+import pytest
+import structlog
+from cloudacademy.errors.v1.errors_pb2 import Reason
+from cloudacademy.users.v1 import groups_pb2, users_pb2
+from grpc import StatusCode
+from structlog.testing import LogCapture
+
+from chassis.clock import Clock
+from chassis.database.pool import Database
+from tests.support.usersvc.group_calls import (
+    delete_group,
+    group_not_found,
+    list_groups,
+    members,
+    update_group,
+)
+from tests.support.usersvc.user_calls import (
+    ACME,
+    GLOBEX,
+    create,
+    delete,
+    invalid_field,
+    list_users,
+    refused,
+    update,
+)
+from usersvc.background.retention import Step, trim
+from usersvc.store.idempotency import RequestStore
+
+
+def a_user(
+    user_name: str, request_id: str, organization_id: str = ACME, **fields: object
+) -> users_pb2.CreateUserRequest:
+    return users_pb2.CreateUserRequest(
+        organization_id=organization_id,
+        user=users_pb2.User(user_name=user_name, **fields),
+        request_id=request_id,
+    )
+
+
+def a_group(
+    display_name: str, request_id: str, member_ids: tuple[str, ...] = ()
+) -> groups_pb2.CreateGroupRequest:
+    return groups_pb2.CreateGroupRequest(
+        organization_id=ACME,
+        group=groups_pb2.Group(display_name=display_name),
+        member_ids=member_ids,
+        request_id=request_id,
+    )
+
+
+def reused(request_id: str):
+    return refused(
+        Reason.REASON_REQUEST_ID_REUSED, StatusCode.ALREADY_EXISTS, request_id=request_id
+    )
+
+
+async def test_a_create_that_is_repeated_answers_with_what_the_first_made(users):
+    request = a_user("ann", str(uuid4()), title="Engineer")
+    first = await users.CreateUser(request)
+    assert await users.CreateUser(request) == first
+    assert list((await list_users(users)).users) == [first.user]
+
+
+async def test_a_repeat_tells_what_became_of_the_user(users):
+    request = a_user("ann", str(uuid4()))
+    first = await users.CreateUser(request)
+    changed = await update(users, first.user.id, user_name="anna")
+    assert (await users.CreateUser(request)).user == changed
+
+
+async def test_a_repeat_after_the_user_is_gone_makes_no_other(users):
+    request = a_user("ann", str(uuid4()))
+    first = await users.CreateUser(request)
+    await delete(users, first.user.id)
+    with refused(Reason.REASON_USER_NOT_FOUND, StatusCode.NOT_FOUND, user_id=first.user.id):
+        await users.CreateUser(request)
+    assert list((await list_users(users)).users) == []
+
+
+async def test_the_same_id_with_another_request_is_refused(users):
+    request_id = str(uuid4())
+    await users.CreateUser(a_user("ann", request_id))
+    with reused(request_id):
+        await users.CreateUser(a_user("bob", request_id))
+    with reused(request_id):
+        await users.CreateUser(a_user("ann", request_id, title="Engineer"))
+
+
+async def test_the_id_of_a_users_request_is_none_for_a_group(users, groups):
+    request_id = str(uuid4())
+    await users.CreateUser(a_user("ann", request_id))
+    with reused(request_id):
+        await groups.CreateGroup(a_group("team", request_id))
+
+
+async def test_organizations_do_not_see_each_others_request_ids(users):
+    request_id = str(uuid4())
+    ours = await users.CreateUser(a_user("ann", request_id))
+    theirs = await users.CreateUser(a_user("ann", request_id, organization_id=GLOBEX))
+    assert ours.user.id != theirs.user.id
+
+
+async def test_a_request_that_was_refused_may_come_again_with_its_id(users):
+    ann = await create(users, "ann")
+    request = a_user("ann", str(uuid4()))
+    with refused(Reason.REASON_USER_NAME_TAKEN, StatusCode.ALREADY_EXISTS, user_name="ann"):
+        await users.CreateUser(request)
+    await delete(users, ann.id)
+    assert (await users.CreateUser(request)).user.user_name == "ann"
+
+
+async def test_a_request_id_is_a_uuid(users, groups):
+    with invalid_field("request_id"):
+        await users.CreateUser(a_user("ann", "once"))
+    with invalid_field("request_id"):
+        await groups.CreateGroup(a_group("team", "once"))
+
+
+async def test_of_repeats_at_once_one_makes_the_user_and_all_tell_it(users):
+    request = a_user("ann", str(uuid4()))
+    answers = await asyncio.gather(*[users.CreateUser(request) for _ in range(8)])
+    page = await list_users(users)
+    assert list(page.users) == [answers[0].user]
+    assert answers == [answers[0]] * 8
+
+
+async def test_of_other_requests_at_once_with_one_id_one_succeeds(users):
+    request_id = str(uuid4())
+    calls = [users.CreateUser(a_user(f"user{number}", request_id)) for number in range(6)]
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    assert sum(isinstance(outcome, Exception) for outcome in outcomes) == 5
+    assert len((await list_users(users)).users) == 1
+
+
+async def test_of_group_creates_at_once_one_makes_the_group_and_all_tell_it(users, groups):
+    ann = await create(users, "ann")
+    request = a_group("team", str(uuid4()), (ann.id,))
+    answers = await asyncio.gather(*[groups.CreateGroup(request) for _ in range(8)])
+    page = await list_groups(groups)
+    assert list(page.groups) == [answers[0].group]
+    assert answers == [answers[0]] * 8
+    assert await members(groups, answers[0].group.id) == [ann.id]
+
+
+async def test_a_repeat_tells_what_became_of_the_group(groups):
+    request = a_group("team", str(uuid4()))
+    first = await groups.CreateGroup(request)
+    changed = await update_group(groups, first.group.id, display_name="crew")
+    assert (await groups.CreateGroup(request)).group == changed
+    await delete_group(groups, first.group.id)
+    with group_not_found(first.group.id):
+        await groups.CreateGroup(request)
+
+
+async def test_what_was_checked_only_is_not_remembered(users):
+    request = a_user("ann", str(uuid4()))
+    request.validate_only = True
+    await users.CreateUser(request)
+    request.validate_only = False
+    first = await users.CreateUser(request)
+    request.validate_only = True
+    assert (await users.CreateUser(request)).user.create_time == first.user.create_time
+
+
+async def test_a_create_without_an_id_is_not_remembered(users, groups, db):
+    await create(users, "ann")
+    await groups.CreateGroup(a_group("team", ""))
+    assert await db.fetch("SELECT request_id FROM create_requests") == []
+
+
+async def test_no_personal_data_outlives_the_user(users, db):
+    request = a_user("ann-the-secret", str(uuid4()))
+    first = await users.CreateUser(request)
+    await delete(users, first.user.id)
+    rows = await db.fetch("SELECT create_requests::text AS row FROM create_requests")
+    assert len(rows) == 1
+    assert "secret" not in rows[0]["row"]
+
+
+@pytest.fixture
+async def requests(users) -> list[users_pb2.CreateUserRequest]:
+    """One that was answered, for each of two organizations."""
+    made = [a_user("ann", str(uuid4()), each) for each in (ACME, GLOBEX)]
+    for request in made:
+        await users.CreateUser(request)
+    return made
+
+
+def steps(database: Database) -> dict[str, Step]:
+    return {"create requests": RequestStore(database).trim}
+
+
+async def trimmed(users_url: str, clock: Clock) -> int:
+    async with Database(users_url, "test") as database:
+        return await RequestStore(database).trim(clock())
+
+
+async def test_requests_are_remembered_for_a_day(users, users_url, clock, requests):
+    clock.advance(hours=24)
+    assert await trimmed(users_url, clock) == 0
+    for request in requests:
+        assert (await users.CreateUser(request)).user.user_name == "ann"
+
+
+async def test_requests_are_then_forgotten_in_every_organization(users, users_url, clock, requests):
+    clock.advance(hours=24, seconds=1)
+    assert await trimmed(users_url, clock) == 2
+    for request in requests:
+        with refused(Reason.REASON_USER_NAME_TAKEN, StatusCode.ALREADY_EXISTS, user_name="ann"):
+            await users.CreateUser(request)
+
+
+async def test_old_requests_are_trimmed_again_and_again_until_the_process_ends(
+    users, users_url, clock, requests, db
+):
+    clock.advance(hours=25)
+    stop, log = asyncio.Event(), structlog.wrap_logger(structlog.ReturnLogger())
+    async with Database(users_url, "test") as database:
+        task = asyncio.create_task(trim(steps(database), clock, log, stop, 0.01))
+        async with asyncio.timeout(20):
+            while await db.fetchval("SELECT count(*) FROM create_requests"):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        stop.set()
+        await task
+
+
+async def test_a_database_that_is_away_does_not_end_the_trimming(clock):
+    stop, capture = asyncio.Event(), LogCapture()
+    log = structlog.wrap_logger(None, processors=[capture])
+    async with Database("postgresql://x:y@127.0.0.1:1/z", "test") as database:
+        task = asyncio.create_task(trim(steps(database), clock, log, stop, 0.01))
+        async with asyncio.timeout(20):
+            while len(capture.entries) < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        stop.set()
+        await task
+    assert capture.entries[0] == {
+        "event": "not trimmed",
+        "what": "create requests",
+        "cause": "ConnectionRefusedError",
+        "log_level": "warning",
+    }

@@ -1,0 +1,185 @@
+"""The process as it runs: its start, its health, its database that is away, its end."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+import grpc
+import pytest
+from cloudacademy.errors.v1.errors_pb2 import Reason
+from cloudacademy.users.v1.users_pb2_grpc import UserServiceStub
+from google.rpc import error_details_pb2
+from grpc import StatusCode
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_status import rpc_status
+
+from tests.support.postgres import throw_away_postgres
+from tests.support.usersvc.user_calls import NOBODY, create, delete, get, refused, update
+from usersvc.__main__ import migrate
+from usersvc.rpc.authorization import CALLERS
+
+ROOT = Path(__file__).parents[3]
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Wait for what must come, but not for ever."""
+    async with asyncio.timeout(20):
+        while not await condition():  # noqa: ASYNC110 - the condition is in another process
+            await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def running_process(url: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    """`python -m usersvc serve` and the address that it listens on."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "usersvc", "serve"),
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "PYTHONPATH": ".:build",
+            "USERSVC_DATABASE_URL": url,
+            "USERSVC_LISTEN": "127.0.0.1:0",
+        },
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(20):
+            line = json.loads(await process.stdout.readline())
+        assert line["event"] == "listening"
+        yield process, line["address"]
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+
+
+def health_is(channel: grpc.aio.Channel, wanted: int) -> Callable[[], Awaitable[bool]]:
+    async def check() -> bool:
+        stub = health_pb2_grpc.HealthStub(channel)
+        answers = [
+            await stub.Check(health_pb2.HealthCheckRequest(service=service))
+            for service in ("", *CALLERS)
+        ]
+        return {answer.status for answer in answers} == {wanted}
+
+    return check
+
+
+def away():
+    return refused(Reason.REASON_DATABASE_UNAVAILABLE, StatusCode.UNAVAILABLE)
+
+
+async def test_a_database_that_is_away_is_refused_and_found_again():
+    with throw_away_postgres() as postgres:
+        cluster = postgres.cluster
+        url = cluster.create_role_and_database("users", "users_owner", "secret")
+        await migrate(url)
+        await asyncio.to_thread(cluster.stop)
+        async with (
+            running_process(url) as (_, address),
+            grpc.aio.insecure_channel(address) as channel,
+        ):
+            users = UserServiceStub(channel)
+            await until(health_is(channel, NOT_SERVING))
+            with away() as caught:
+                await get(users, NOBODY)
+            await asyncio.to_thread(cluster.start)
+            await until(health_is(channel, SERVING))
+            ann = await create(users, "ann")
+            await asyncio.to_thread(cluster.stop)
+            for call in (get(users, ann.id), create(users, "bob"), delete(users, ann.id)):
+                with away():
+                    await call
+            await until(health_is(channel, NOT_SERVING))
+            await asyncio.to_thread(cluster.start)
+            await until(health_is(channel, SERVING))
+            assert await get(users, ann.id) == ann
+    status = rpc_status.from_call(caught.error)
+    assert [detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR) for detail in status.details] == [
+        False,
+        True,
+    ]
+
+
+async def test_the_process_ends_when_it_is_told_to(users_url):
+    async with running_process(users_url) as (process, address):
+        async with grpc.aio.insecure_channel(address) as channel:
+            await create(UserServiceStub(channel), "ann")
+        process.terminate()
+        async with asyncio.timeout(20):
+            await process.communicate()
+        assert process.returncode == 0
+
+
+async def test_the_log_holds_no_personal_data(users_url):
+    async with running_process(users_url) as (process, address):
+        async with grpc.aio.insecure_channel(address) as channel:
+            users = UserServiceStub(channel)
+            await create(users, "ann-the-secret")
+            with pytest.raises(grpc.aio.AioRpcError):
+                await create(users, "Ann-The-Secret")
+        process.terminate()
+        output, _ = await process.communicate()
+    outcomes = [line.get("outcome") for line in map(json.loads, output.splitlines())]
+    assert [outcome for outcome in outcomes if outcome] == ["OK", "USER_NAME_TAKEN"]
+    assert b"secret" not in output.lower()
+
+
+async def test_the_statement_of_a_caller_that_is_gone_ends(users, db, users_url):
+    ann = await create(users, "ann")
+
+    async def waiting() -> bool:
+        return await db.fetchval(
+            """
+            SELECT count(*) FROM pg_stat_activity
+             WHERE application_name = 'usersvc' AND wait_event_type = 'Lock'
+            """
+        )  # fmt: skip
+
+    holder = await asyncpg.connect(users_url)
+    async with holder.transaction():
+        await holder.execute("SELECT user_id FROM users FOR UPDATE")
+        call = asyncio.create_task(update(users, ann.id, title="x"))
+        await until(waiting)
+        call.cancel()
+
+        async def nobody_waits() -> bool:
+            return not await waiting()
+
+        await until(nobody_waits)
+    await holder.close()
+    assert await get(users, ann.id) == ann
+
+
+async def test_migrating_twice_changes_nothing(users_url, capsys):
+    await migrate(users_url)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("url", "code", "words"),
+    [
+        ("postgresql://x:y@127.0.0.1:1/z", 1, b"usersvc: cannot connect to the database: "),
+        ("nonsense", 2, b"usersvc: USERSVC_DATABASE_URL "),
+    ],
+)
+async def test_migrating_a_database_that_is_not_there_says_so_in_one_line(url, code, words):
+    migration = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "usersvc", "migrate"),
+        cwd=ROOT,
+        env={**os.environ, "USERSVC_DATABASE_URL": url, "PYTHONPATH": f"{ROOT}:{ROOT / 'build'}"},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, complaint = await migration.communicate()
+
+    assert migration.returncode == code
+    assert complaint.startswith(words)
+    assert complaint.count(b"\n") == 1

@@ -1,0 +1,199 @@
+"""BatchGetUsers and LookupUsers."""
+
+import pytest
+from cloudacademy.users.v1 import users_pb2
+from cloudacademy.users.v1.users_pb2 import TypedValue, UserKey
+
+from tests.support.usersvc.group_calls import create_group
+from tests.support.usersvc.user_calls import ACME, GLOBEX, NOBODY, create, invalid_field, update
+
+MIB = 1024 * 1024
+
+
+async def batch_get(
+    users, *ids: str, organization_id: str = ACME, **fields: object
+) -> users_pb2.BatchGetUsersResponse:
+    request = users_pb2.BatchGetUsersRequest(
+        organization_id=organization_id, user_ids=ids, **fields
+    )
+    return await users.BatchGetUsers(request)
+
+
+async def look_up(
+    users, *keys: UserKey, organization_id: str = ACME, **fields: object
+) -> users_pb2.LookupUsersResponse:
+    request = users_pb2.LookupUsersRequest(organization_id=organization_id, keys=keys, **fields)
+    return await users.LookupUsers(request)
+
+
+def named(user_name: str) -> UserKey:
+    return UserKey(user_name=user_name)
+
+
+def external(external_id: str) -> UserKey:
+    return UserKey(external_id=external_id)
+
+
+async def large(users, user_name: str, **fields: object) -> users_pb2.User:
+    """A user of about a megabyte."""
+    return await create(users, user_name, emails=[TypedValue(display="x" * 8000)] * 130, **fields)
+
+
+async def test_users_come_in_the_order_of_the_request(users):
+    made = [await create(users, f"user{number}") for number in range(5)]
+    wanted = [made[3], made[0], made[4]]
+    response = await batch_get(users, *[user.id for user in wanted])
+    assert response == users_pb2.BatchGetUsersResponse(users=wanted)
+
+
+async def test_ids_that_nobody_has_are_told_and_do_not_keep_the_others(users):
+    ann = await create(users, "ann")
+    theirs = await create(users, "ann", organization_id=GLOBEX)
+    response = await batch_get(users, NOBODY, ann.id, theirs.id)
+    assert response == users_pb2.BatchGetUsersResponse(
+        users=[ann], missing_user_ids=[NOBODY, theirs.id]
+    )
+
+
+async def test_an_id_that_is_named_twice_counts_once(users):
+    ann = await create(users, "ann")
+    response = await batch_get(users, ann.id, ann.id.upper(), NOBODY, NOBODY)
+    assert response == users_pb2.BatchGetUsersResponse(users=[ann], missing_user_ids=[NOBODY])
+
+
+async def test_no_ids_are_no_users(users):
+    assert await batch_get(users) == users_pb2.BatchGetUsersResponse()
+
+
+async def test_a_batch_has_up_to_1000_ids(users):
+    ids = [f"018f6d2e-0000-7000-8000-{number:012}" for number in range(1001)]
+    assert len((await batch_get(users, *ids[:1000])).missing_user_ids) == 1000
+    with invalid_field("user_ids"):
+        await batch_get(users, *ids)
+
+
+async def test_an_id_of_a_batch_that_is_no_uuid_is_named_by_its_place(users):
+    with invalid_field("user_ids[1]"):
+        await batch_get(users, NOBODY, "ann")
+
+
+async def test_a_batch_tells_groups_when_asked(users, groups):
+    ann = await create(users, "ann")
+    team = await create_group(groups, "team", [ann.id])
+    response = await batch_get(users, ann.id, view=users_pb2.USER_VIEW_WITH_GROUPS)
+    assert [group.group_id for group in response.users[0].groups] == [team.id]
+
+
+async def test_a_batch_that_does_not_fit_says_what_is_left_to_ask_for(users):
+    made = [await large(users, f"user{number}") for number in range(4)]
+    small = await create(users, "small")
+    ids = [user.id for user in (*made, small)]
+    response = await batch_get(users, *ids[:2], NOBODY, *ids[2:])
+    assert response == users_pb2.BatchGetUsersResponse(
+        users=made[: len(response.users)],
+        missing_user_ids=[NOBODY],
+        remaining_user_ids=ids[len(response.users) :],
+    )
+    assert 0 < len(response.users) < 4
+    assert response.ByteSize() < 4 * MIB
+    rest = await batch_get(users, *response.remaining_user_ids)
+    assert list(response.users) + list(rest.users) == [*made, small]
+
+
+async def test_a_user_is_found_by_its_name_without_regard_to_case(users):
+    ann = await create(users, "Ann@Acme.test")
+    key = named("aNN@ACME.test")
+    response = await look_up(users, key)
+    assert response.matches == [users_pb2.UserMatch(key=key, users=[ann])]
+
+
+async def test_users_are_found_by_an_external_id_exactly_and_in_the_order_of_creation(users):
+    made = [await create(users, f"user{number}", external_id="E-7") for number in range(3)]
+    await update(users, made[0].id, title="moved in its table")
+    response = await look_up(users, external("E-7"), external("e-7"))
+    found = [[user.user_name for user in match.users] for match in response.matches]
+    assert found == [["user0", "user1", "user2"], []]
+
+
+async def test_there_is_a_match_for_each_key_in_the_order_of_the_request(users):
+    ann = await create(users, "ann", external_id="1")
+    bob = await create(users, "bob", external_id="2")
+    keys = [external("2"), named("nobody"), named("ann"), named("ANN"), external("ann")]
+    response = await look_up(users, *keys)
+    found = [[bob], [], [ann], [ann], []]
+    assert response == users_pb2.LookupUsersResponse(
+        matches=[
+            users_pb2.UserMatch(key=key, users=users_)
+            for key, users_ in zip(keys, found, strict=True)
+        ]
+    )
+
+
+async def test_no_key_finds_the_users_of_another_organization(users):
+    await create(users, "ann", external_id="1")
+    response = await look_up(users, named("ann"), external("1"), organization_id=GLOBEX)
+    assert [list(match.users) for match in response.matches] == [[], []]
+
+
+async def test_of_many_users_with_one_external_id_ten_are_told(users):
+    for number in range(11):
+        await create(users, f"user{number}", external_id="same" if number else "other")
+    (match,) = (await look_up(users, external("same"))).matches
+    assert (len(match.users), match.more_users) == (10, False)
+    await create(users, "one more", external_id="same")
+    (match,) = (await look_up(users, external("same"))).matches
+    assert (len(match.users), match.more_users) == (10, True)
+
+
+async def test_a_lookup_tells_groups_when_asked(users, groups):
+    ann = await create(users, "ann", external_id="1")
+    team = await create_group(groups, "team", [ann.id])
+    response = await look_up(
+        users, named("ann"), external("1"), view=users_pb2.USER_VIEW_WITH_GROUPS
+    )
+    told = [[group.group_id for group in match.users[0].groups] for match in response.matches]
+    assert told == [[team.id], [team.id]]
+
+
+async def test_a_lookup_that_does_not_fit_says_what_is_left_to_ask_for(users):
+    made = [await large(users, f"user{number}") for number in range(4)]
+    keys = [named(user.user_name) for user in made] + [named("nobody")]
+    response = await look_up(users, *keys)
+    assert 0 < len(response.matches) < 4
+    assert response.ByteSize() < 4 * MIB
+    rest = await look_up(users, *response.remaining_keys)
+    assert [match.key for match in (*response.matches, *rest.matches)] == keys
+    assert [list(match.users) for match in (*response.matches, *rest.matches)] == [
+        *([user] for user in made),
+        [],
+    ]
+
+
+async def test_users_with_one_external_id_that_do_not_fit_are_more_users(users):
+    for number in range(4):
+        await large(users, f"user{number}", external_id="same")
+    (match,) = (await look_up(users, external("same"))).matches
+    assert 0 < len(match.users) < 4
+    assert match.more_users
+
+
+@pytest.mark.parametrize(
+    ("key", "field"),
+    [
+        (UserKey(), "keys[1]"),
+        (UserKey(user_name=""), "keys[1]"),
+        (UserKey(external_id=""), "keys[1]"),
+        (UserKey(user_name="x" * 1025), "keys[1].user_name"),
+        (UserKey(external_id="a\0b"), "keys[1].external_id"),
+    ],
+)
+async def test_a_key_that_nobody_can_have_is_refused(users, key, field):
+    with invalid_field(field):
+        await look_up(users, named("ann"), key)
+
+
+async def test_a_lookup_has_up_to_1000_keys(users):
+    keys = [named(f"user{number}") for number in range(1001)]
+    assert len((await look_up(users, *keys[:1000])).matches) == 1000
+    with invalid_field("keys"):
+        await look_up(users, *keys)

@@ -1,0 +1,90 @@
+"""A stand-in for PyPI's advisories: a server that the client reaches as it would reach PyPI.
+
+pip-audit asks one host, by https. Here a proxy leads there, with a certificate of an authority that
+the client is told to trust.
+"""
+
+import json
+import os
+import re
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+from tests.support.chassis.authorities import Authority
+
+HOST = "pypi.org"
+
+Vulnerabilities = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Advisories:
+    """What is known of each package; a package that is not among them is not found."""
+
+    known: Mapping[str, Vulnerabilities]
+    silent: bool = False
+    """Whether it takes requests and answers none."""
+
+
+@contextmanager
+def reached(advisories: Advisories, folder: Path) -> Iterator[dict[str, str]]:
+    """The environment of a client that finds these advisories in PyPI's place."""
+    files = Authority().issue(folder / "certificate", HOST)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files.certificate, files.key)
+    over = Event()
+
+    class Proxy(BaseHTTPRequestHandler):
+        def do_CONNECT(self) -> None:
+            assert self.path == f"{HOST}:443"
+            self.send_response(200)
+            self.end_headers()
+            self.connection = context.wrap_socket(self.connection, server_side=True)
+            self.rfile = self.connection.makefile("rb")
+            self.wfile = self.connection.makefile("wb", buffering=0)  # type: ignore[assignment]
+            self.close_connection = False
+
+        def do_GET(self) -> None:
+            if advisories.silent:
+                over.wait()
+                return
+            found = re.fullmatch(r"/pypi/([^/]+)/[^/]+/json", self.path)
+            assert found
+            known = advisories.known.get(found[1])
+            text = json.dumps({"vulnerabilities": known}).encode()
+            self.send_response(404 if known is None else 200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        def log_message(self, *_: object) -> None:
+            """The client says what was wrong."""
+
+    Proxy.protocol_version = "HTTP/1.1"
+    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as server:
+        server.daemon_threads = True
+        Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield environment(server.server_port, files.authority, folder)
+        finally:
+            over.set()
+            server.shutdown()
+
+
+def environment(port: int, authority: Path | None, folder: Path) -> dict[str, str]:
+    """That of a client which asks by a proxy at the port, and remembers nothing of before."""
+    return {
+        **os.environ,
+        "HTTPS_PROXY": f"http://127.0.0.1:{port}",
+        "NO_PROXY": "",
+        "REQUESTS_CA_BUNDLE": str(authority or ""),
+        "PIP_CACHE_DIR": str(folder / "cache"),
+        "XDG_CACHE_HOME": str(folder / "cache"),
+    }

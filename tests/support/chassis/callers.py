@@ -1,0 +1,42 @@
+"""Callers that call on and on, and take no failure."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import grpc
+
+from tests.support.chassis.echoes import ECHO, until
+
+
+@dataclass
+class Caller:
+    """Four callers on one channel."""
+
+    channel: grpc.aio.Channel
+    answers: int = 0
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def call_on(self) -> None:
+        echo = self.channel.unary_unary(ECHO)
+        while not self.ended.is_set():
+            assert await echo(b"hello", timeout=5) == b"hello"
+            self.answers += 1
+
+    async def some_more_answers(self, number: int = 20) -> None:
+        enough = self.answers + number
+        await until(lambda: self.answers >= enough)
+
+
+@asynccontextmanager
+async def calling_on(channel: grpc.aio.Channel) -> AsyncIterator[Caller]:
+    """Call until the end of the block; a call that fails fails the test."""
+    caller = Caller(channel)
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(4):
+            tasks.create_task(caller.call_on())
+        await caller.some_more_answers()
+        yield caller
+        await caller.some_more_answers()
+        caller.ended.set()

@@ -1,0 +1,128 @@
+"""A server of the chassis with a service of the tests' own: it answers what it was sent."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+import structlog
+from structlog.testing import LogCapture
+
+from chassis.concurrency.supervisor import Supervisor
+from chassis.config.settings import Address, ServerSettings
+from chassis.rpc.server import Server
+
+SERVICE = "test.EchoService"
+ECHO, COUNT, HOLD = (f"/{SERVICE}/{method}" for method in ("Echo", "Count", "Hold"))
+GATEWAY = frozenset({"gateway", "spiffe://test/gateway"})
+CALLERS = {SERVICE: {"Echo": GATEWAY | {"search"}, "Count": GATEWAY, "Hold": GATEWAY}}
+PATIENCE_SECONDS = 20.0
+OPEN = ServerSettings(Address("127.0.0.1", 0))
+
+Handler = Callable[[bytes, Any], Awaitable[bytes]]
+
+
+class EchoService:
+    """Echoes, counts without end, and holds calls until it is told to let them go."""
+
+    def __init__(self) -> None:
+        self.let_go = asyncio.Event()
+        self.held = 0
+        self.cancelled = 0
+        self.answered = 0
+        self.peers: set[str] = set()
+
+    async def echo(self, request: bytes, context: Any) -> bytes:
+        self.answered += 1
+        self.peers.add(context.peer())
+        return request
+
+    async def count(self, _request: bytes, _: Any) -> AsyncIterator[bytes]:
+        number = 0
+        while True:
+            yield str(number).encode()
+            number += 1
+            await asyncio.sleep(0.01)
+
+    async def hold(self, request: bytes, _: Any) -> bytes:
+        self.held += 1
+        try:
+            await self.let_go.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        finally:
+            self.held -= 1
+        return request
+
+    def handler(self) -> grpc.GenericRpcHandler:
+        return grpc.method_handlers_generic_handler(
+            SERVICE,
+            {
+                "Echo": grpc.unary_unary_rpc_method_handler(self.echo),
+                "Count": grpc.unary_stream_rpc_method_handler(self.count),
+                "Hold": grpc.unary_unary_rpc_method_handler(self.hold),
+            },
+        )
+
+
+@dataclass
+class Running:
+    """A server that runs in this process."""
+
+    port: int
+    service: EchoService
+    log: list[dict[str, Any]]
+    stop: asyncio.Event
+    task: asyncio.Task[None] = field(init=False)
+    trouble: str = ""
+
+    @property
+    def target(self) -> str:
+        return f"localhost:{self.port}"
+
+    def logged(self, event: str) -> list[dict[str, Any]]:
+        return [entry for entry in self.log if entry["event"] == event]
+
+
+@asynccontextmanager
+async def echo_server(settings: ServerSettings = OPEN) -> AsyncIterator[Running]:
+    """Serve until the end of the block, then drain."""
+    capture, stop, service = LogCapture(), asyncio.Event(), EchoService()
+    running = Running(0, service, capture.entries, stop)
+
+    async def is_ready() -> bool:
+        if running.trouble == "silence":
+            await stop.wait()
+        if running.trouble == "a fault":
+            raise RuntimeError(running.trouble)
+        return not running.trouble
+
+    # Whatever level this process's own log is at, all is captured.
+    log = structlog.wrap_logger(None, [capture], structlog.make_filtering_bound_logger(0))
+    tasks = Supervisor(log)
+    server = Server(settings, CALLERS, is_ready, log, tasks)
+    server.grpc.add_generic_rpc_handlers((service.handler(),))
+    task = asyncio.create_task(server.run(stop))
+    await until(lambda: task.done() or any("address" in entry for entry in capture.entries))
+    if task.done():
+        await task
+    address = next(entry["address"] for entry in capture.entries if "address" in entry)
+    running.port, running.task = int(address.rpartition(":")[2]), task
+    try:
+        yield running
+    finally:
+        service.let_go.set()
+        stop.set()
+        await task
+
+
+async def until(condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
+    """Wait for something to become true."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        await asyncio.sleep(0.005)

@@ -1,0 +1,70 @@
+"""The release before: the code as it was before the newest migration, from git's history."""
+
+import subprocess
+import sys
+import tarfile
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+from chassis.database import migrations
+from chassis.database.migrations import Migration
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@dataclass(frozen=True)
+class Release:
+    """A commit's code in a folder; `known` are the migrations that it knew, `new` those since."""
+
+    commit: str
+    folder: Path
+    known: list[Migration]
+    new: list[Migration]
+
+    @property
+    def python_path(self) -> str:
+        return f"{self.folder}:{self.folder / 'build'}"
+
+
+def git(*arguments: str) -> bytes:
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, check=False)
+    assert done.returncode == 0, f"git {' '.join(arguments)}: {done.stderr.decode()}"
+    return done.stdout
+
+
+def release_before(service: str, folder: Path) -> Release:
+    """The code of the commit before the one that brought the newest migration of a service."""
+    steps = migrations.read(ROOT / service / "store" / "migrations")
+    # Before the packages of 2026-11 migrations lay in the service's own folder.
+    newest = steps[-1].name
+    commit = _before(f"{service}/store/migrations/{newest}", f"{service}/migrations/{newest}")
+    archive = git("archive", commit, service, "chassis", "protos")
+    with tarfile.open(fileobj=BytesIO(archive)) as files:
+        files.extractall(folder, filter="data")
+    _generate(folder)
+    names = {path.name for path in (folder / service).rglob("migrations/*.sql")}
+    known = [step for step in steps if step.name in names]
+    return Release(commit, folder, known, steps[len(known) :])
+
+
+def _before(*paths: str) -> str:
+    """The commit of main's line before the first with one of the files; HEAD if it has none."""
+    if not git("ls-tree", "HEAD", *paths):
+        return "HEAD"
+    added = git(
+        "log", "--first-parent", "-m", "--diff-filter=A", "--format=%H",
+        "HEAD", "--", *paths,
+    ).split()  # fmt: skip
+    parents = git("rev-list", "--parents", "--max-count=1", added[-1].decode()).split()[1:]
+    shallow = git("rev-parse", "--is-shallow-repository").strip() == b"true"
+    assert parents or not shallow, "a shallow clone has no release before: git fetch --unshallow"
+    return parents[0].decode()
+
+
+def _generate(folder: Path) -> None:
+    (folder / "build").mkdir()
+    protos = sorted(map(str, (folder / "protos").rglob("*.proto")))
+    outputs = [f"--{kind}_out={folder / 'build'}" for kind in ("python", "grpc_python")]
+    command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{folder / 'protos'}", *outputs]
+    subprocess.run([*command, *protos], check=True, capture_output=True)

@@ -1,0 +1,108 @@
+"""A running Envoy, configured from the manifests."""
+
+import json
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from deploy.local.ports import free_port
+from tests.support.chassis.authorities import Authority
+from tests.support.k8s.edge import Objects, Place, bootstrap
+from tests.support.k8s.tools import locked
+
+START_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Edge:
+    """Where it listens, whom its certificate is of, and what it logged."""
+
+    host: str
+    port: int
+    authority: Path
+    access_log: Path
+    process_id: int
+
+    def peak_memory(self) -> int:
+        """The most bytes that it has had in memory, of Envoy's program too."""
+        status = Path(f"/proc/{self.process_id}/status").read_text()
+        (line,) = (one for one in status.splitlines() if one.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
+
+    def url(self, path: str) -> str:
+        return f"https://{self.host}:{self.port}{path}"
+
+    def context(self) -> ssl.SSLContext:
+        """Trusts this edge alone."""
+        return ssl.create_default_context(cafile=str(self.authority))
+
+    def session(self, address: str = "127.0.0.1") -> aiohttp.ClientSession:
+        """A client that takes the region's host for this machine, calling from an address."""
+        connector = aiohttp.TCPConnector(
+            ssl=self.context(), resolver=_Here(), local_addr=(address, 0), force_close=True
+        )
+        return aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=30))
+
+
+@contextmanager
+def running_edge(
+    objects: Objects,
+    folder: Path,
+    gateway: tuple[str, int],
+    grpc: tuple[str, int] | None = None,
+) -> Iterator[Edge]:
+    """Start an edge in front of a gateway; stop it at the end."""
+    folder.mkdir(exist_ok=True)
+    files = Authority().issue(folder / "certificate", objects.host)
+    place = Place("127.0.0.1", free_port(), gateway, files, folder / "access.log", grpc)
+    config = folder / "envoy.json"
+    config.write_text(json.dumps(bootstrap(objects, place)))
+    log = folder / "envoy.log"
+    command = [locked("envoy"), "--config-path", str(config), "--concurrency", "1"]
+    with log.open("wb") as output:
+        envoy = subprocess.Popen(
+            [*command, "--use-dynamic-base-id", "--log-level", "warning"],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        _wait_until_listening(envoy, place.port, log)
+        yield Edge(objects.host, place.port, files.authority, place.access_log, envoy.pid)
+    finally:
+        envoy.terminate()
+        envoy.wait(START_SECONDS)
+
+
+def _wait_until_listening(envoy: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        assert envoy.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+
+
+class _Here(AbstractResolver):
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        return [
+            ResolveResult(
+                hostname=host, host="127.0.0.1", port=port, family=socket.AF_INET, proto=0, flags=0
+            )
+        ]
+
+    async def close(self) -> None:
+        """Nothing is open."""

@@ -1,0 +1,167 @@
+"""Clients that send too much: bodies that are begun and not ended, over HTTP/1.1 and HTTP/2."""
+
+import asyncio
+import struct
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import count
+
+from gateway.api.app import PREFIX
+from tests.support.edge.envoys import Edge
+
+PATH = f"{PREFIX}/Users"
+BODY = 1_000_000
+_PART = 16_384
+"""The largest frame that every server of HTTP/2 takes (RFC 9113 section 4.2)."""
+_DATA, _HEADERS, _RESET, _SETTINGS, _WINDOW_UPDATE = 0, 1, 3, 4, 8
+_ACKNOWLEDGED = 1
+_END_OF_HEADERS = 4
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+_WINDOW = 65_535
+
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+Flood = Callable[[Edge, int, "Pace"], Awaitable[None]]
+
+
+class Pace:
+    """Bytes a second that all clients send together."""
+
+    def __init__(self, bytes_per_second: float) -> None:
+        self._rate = bytes_per_second
+        self._free_at = 0.0
+
+    async def wait(self, size: int) -> None:
+        now = asyncio.get_running_loop().time()
+        self._free_at = max(self._free_at, now) + size / self._rate
+        await asyncio.sleep(self._free_at - now)
+
+
+async def connect(edge: Edge, protocol: str) -> Connection:
+    """A connection that speaks the protocol, `h2` or `http/1.1`."""
+    context = edge.context()
+    context.set_alpn_protocols([protocol])
+    return await asyncio.open_connection(
+        "127.0.0.1", edge.port, ssl=context, server_hostname=edge.host
+    )
+
+
+async def over_http_1(edge: Edge, bodies: int, pace: Pace) -> None:
+    """A connection for each body. All heads are taken before the first body comes."""
+    connections = [await connect(edge, "http/1.1") for _ in range(bodies)]
+    for _, writer in connections:
+        writer.write(_head(edge, BODY + 1))
+    await asyncio.gather(*(_send(writer, pace) for _, writer in connections))
+    for _, writer in connections:
+        writer.transport.abort()
+
+
+def _head(edge: Edge, length: int) -> bytes:
+    lines = [f"POST {PATH} HTTP/1.1", f"Host: {edge.host}", f"Content-Length: {length}"]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+async def _send(writer: asyncio.StreamWriter, pace: Pace) -> None:
+    with suppress(ConnectionError):
+        for _ in range(BODY // _PART):
+            writer.write(b" " * _PART)
+            await pace.wait(_PART)
+            await writer.drain()
+
+
+async def over_http_2(edge: Edge, bodies: int, pace: Pace) -> None:
+    """A hundred bodies to a connection, as many as a server need take (RFC 9113 section 5.1.2)."""
+    await asyncio.gather(*(_Multiplexed(edge, pace).send(100) for _ in range(bodies // 100)))
+
+
+async def settings_of(edge: Edge) -> dict[int, int]:
+    """What the edge tells an HTTP/2 client about its limits (RFC 9113 section 6.5.2)."""
+    reader, writer = await connect(edge, "h2")
+    writer.write(_PREFACE + _frame(_SETTINGS, 0))
+    frame = await _read(reader)
+    writer.transport.abort()
+    assert frame.kind == _SETTINGS
+    return dict(struct.iter_unpack(">HI", frame.payload))
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    kind: int
+    flags: int
+    stream: int
+    payload: bytes
+
+
+async def _read(reader: asyncio.StreamReader) -> _Frame:
+    head = await reader.readexactly(9)
+    payload = await reader.readexactly(int.from_bytes(head[:3], "big"))
+    return _Frame(head[3], head[4], int.from_bytes(head[5:], "big"), payload)
+
+
+def _frame(kind: int, stream: int, payload: bytes = b"", flags: int = 0) -> bytes:
+    return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
+
+
+def _fields(edge: Edge) -> bytes:
+    """A head as literal fields without indexing (RFC 7541 section 6.2.2)."""
+    fields = {":method": "POST", ":scheme": "https", ":path": PATH, ":authority": edge.host}
+    return b"".join(
+        bytes([0, len(name)]) + name.encode() + bytes([len(value)]) + value.encode()
+        for name, value in fields.items()
+    )
+
+
+class _Multiplexed:
+    """Streams of one connection, each with a body, as far as the edge's windows let them."""
+
+    def __init__(self, edge: Edge, pace: Pace) -> None:
+        self._edge = edge
+        self._pace = pace
+        self._left: dict[int, int] = {}
+        self._windows: dict[int, int] = {0: _WINDOW}
+        self._moved = asyncio.Event()
+
+    async def send(self, streams: int) -> None:
+        """Until all is sent but the ends, or nobody takes it."""
+        reader, writer = await connect(self._edge, "h2")
+        writer.write(_PREFACE + _frame(_SETTINGS, 0))
+        for stream in list(range(1, 2 * streams, 2)):
+            self._left[stream], self._windows[stream] = BODY, _WINDOW
+            writer.write(_frame(_HEADERS, stream, _fields(self._edge), _END_OF_HEADERS))
+        listening = asyncio.create_task(self._listen(reader, writer))
+        with suppress(ConnectionError):
+            for turn in count():
+                if not self._left:
+                    break
+                await self._one(writer, [*self._left][turn % len(self._left)])
+        listening.cancel()
+        writer.transport.abort()
+
+    async def _one(self, writer: asyncio.StreamWriter, stream: int) -> None:
+        size = min(_PART, self._left[stream], self._windows[stream], self._windows[0])
+        if size <= 0:
+            self._moved.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._moved.wait(), 0.05)
+            return
+        writer.write(_frame(_DATA, stream, b" " * size))
+        self._windows[0] -= size
+        self._windows[stream] -= size
+        self._left[stream] -= size
+        if not self._left[stream]:
+            del self._left[stream]
+        await self._pace.wait(size)
+        await writer.drain()
+
+    async def _listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                frame = await _read(reader)
+                if frame.kind == _WINDOW_UPDATE:
+                    self._windows[frame.stream] += int.from_bytes(frame.payload, "big")
+                elif frame.kind == _SETTINGS and not frame.flags & _ACKNOWLEDGED:
+                    writer.write(_frame(_SETTINGS, 0, flags=_ACKNOWLEDGED))
+                elif frame.kind in (_RESET, _HEADERS):
+                    self._left.pop(frame.stream, None)
+                self._moved.set()
+        self._left.clear()

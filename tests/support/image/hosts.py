@@ -1,0 +1,69 @@
+"""Hosts of our own: network namespaces on one bridge, which nothing else can reach."""
+
+import secrets
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from tests.support.image.images import output
+
+NET = "10.89.0"
+
+
+@dataclass
+class Hosts:
+    """A bridge with an address of its own, and the hosts on it by name."""
+
+    node: str
+    addresses: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def address(self) -> str:
+        """Of the bridge itself."""
+        return f"{NET}.1"
+
+    def namespace(self, name: str) -> str:
+        return f"{self.node}-{name}"
+
+    def add(self, name: str) -> str:
+        """A new host; returns its address."""
+        number = len(self.addresses) + 2
+        address, namespace, link = f"{NET}.{number}", self.namespace(name), f"veth{number}"
+        output(["ip", "netns", "add", namespace])
+        self.addresses[name] = address
+        peer = ("peer", "name", "eth0", "netns", namespace)
+        output(["ip", "-n", self.node, "link", "add", link, "type", "veth", *peer])
+        output(["ip", "-n", self.node, "link", "set", link, "master", "br0", "up"])
+        output(["ip", "-n", namespace, "addr", "add", f"{address}/24", "dev", "eth0"])
+        for device in ("lo", "eth0"):
+            output(["ip", "-n", namespace, "link", "set", device, "up"])
+        return address
+
+    def at_the_node(self, *command: str) -> list[str]:
+        """The command line that runs a program beside the bridge."""
+        return ["ip", "netns", "exec", self.node, *command]
+
+    def knowing(self, names: dict[str, str], command: Sequence[str]) -> list[str]:
+        """The same, with names in its hosts file; namespaces of mounts keep that to itself."""
+        lines = "".join(f"{address} {name}\\n" for name, address in names.items())
+        script = f'f=$(mktemp) && printf "{lines}" > "$f" && mount --bind "$f" /etc/hosts'
+        return self.at_the_node("sh", "-c", f'{script} && rm "$f" && exec "$@"', "sh", *command)
+
+
+@contextmanager
+def hosts() -> Iterator[Hosts]:
+    """A bridge, and at the end none."""
+    node = f"c{secrets.token_hex(3)}"
+    output(["ip", "netns", "add", node])
+    made = Hosts(node)
+    try:
+        output(["ip", "-n", node, "link", "add", "br0", "type", "bridge"])
+        output(["ip", "-n", node, "addr", "add", f"{made.address}/24", "dev", "br0"])
+        for device in ("lo", "br0"):
+            output(["ip", "-n", node, "link", "set", device, "up"])
+        yield made
+    finally:
+        for name in made.addresses:
+            subprocess.run(["ip", "netns", "del", made.namespace(name)], check=False)
+        output(["ip", "netns", "del", node])

@@ -1,0 +1,144 @@
+"""The image, really built: from deploy/image/Dockerfile, over a stand-in for its bases.
+
+The bases come from registries, which tests do without: a small Debian takes their names. Wheels
+are fetched with their hashes beforehand, so that the build itself reaches nothing.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support.k8s.tools import ROOT, installed
+
+BASES = (
+    "docker.io/library/python:3.11-slim-bookworm",
+    "gcr.io/distroless/python3-debian12:nonroot",
+)
+DEBIAN = Path("/var/tmp/provisioning-stand-in")
+"""Kept from run to run: it takes most of a minute to make, and nothing of ours is in it."""
+BUILD_SECONDS = 300
+
+Finished = subprocess.CompletedProcess[str]
+
+
+@dataclass(frozen=True)
+class Store:
+    """Images and containers of one test session, apart from all others on the machine."""
+
+    folder: Path
+    driver: str
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        root, run = self.folder / "storage", self.folder / "run"
+        return ("--root", str(root), "--runroot", str(run), "--storage-driver", self.driver)
+
+    def buildah(self, *arguments: str) -> str:
+        """Carry out a command of buildah."""
+        return output([installed("buildah"), *self.place, *arguments])
+
+    @property
+    def podman(self) -> list[str]:
+        """How commands of podman begin."""
+        engine = ("--runtime", "runc", "--cgroup-manager", "cgroupfs", "--log-level", "error")
+        return [installed("podman"), *self.place, *engine]
+
+    def run(self, image: str, *command: str, options: Sequence[str] = ()) -> Finished:
+        """Run a program in the image to its end, without a network."""
+        line = [*self.podman, "run", "--rm", "--network", "none", *HARDENED, *options]
+        return subprocess.run(
+            [*line, image, *command], capture_output=True, text=True, check=False, timeout=120
+        )
+
+
+# podman would raise the limits of a process, which a sandbox may refuse.
+HARDENED = ("--read-only", "--read-only-tmpfs=false", "--cap-drop", "ALL")
+HARDENED += ("--security-opt", "no-new-privileges")
+HARDENED += ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024")
+
+
+def driver(folder: Path) -> str:
+    """How layers are laid over each other: by the kernel where it may, else by copies."""
+    below, above, work, merged = (folder / name for name in ("below", "above", "work", "merged"))
+    for place in (below, above, work, merged):
+        place.mkdir(parents=True)
+    layers = f"lowerdir={below},upperdir={above},workdir={work}"
+    mount = ["mount", "-t", "overlay", "overlay", "-o", layers, str(merged)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        return "vfs"
+    output(["umount", str(merged)])
+    return "overlay"
+
+
+def need_tools() -> None:
+    """Skip where an image cannot be built."""
+    for name in ("buildah", "podman", "runc", "debootstrap", "ip"):
+        installed(name)
+    if os.geteuid() != 0:
+        pytest.skip("an image is built here by root only: its parts belong to other users")
+
+
+def stand_in_bases(store: Store, folder: Path) -> None:
+    """Give a small Debian the names of the bases: with pip for the build, without for the rest."""
+    if not DEBIAN.exists():
+        _make_debian()
+    build, runtime = BASES
+    container = store.buildah("from", "scratch").strip()
+    store.buildah("copy", "--quiet", container, str(DEBIAN), "/")
+    store.buildah("commit", "--quiet", container, runtime)
+    pip = Path(subprocess.__file__).parent / "ensurepip" / "_bundled"
+    (wheel,) = pip.glob("pip-*.whl")
+    site = folder / "site"
+    shutil.unpack_archive(wheel, site, "zip")
+    store.buildah("copy", "--quiet", container, str(site), "/usr/lib/python3/dist-packages")
+    store.buildah("commit", "--quiet", container, build)
+    store.buildah("rm", container)
+
+
+def _make_debian() -> None:
+    nursery = DEBIAN.with_name(f"{DEBIAN.name}-{os.getpid()}")
+    shutil.rmtree(nursery, ignore_errors=True)
+    command = [installed("debootstrap"), "--variant=minbase"]
+    output([*command, "--include=python3,ca-certificates", "bookworm", str(nursery)])
+    for weight in ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/locale"):
+        shutil.rmtree(nursery / weight, ignore_errors=True)
+    nursery.rename(DEBIAN)
+
+
+def wheels(folder: Path) -> Path:
+    """All that the locks of the image name, checked by hash."""
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--require-hashes"]
+    command += ["--only-binary", ":all:", "--dest", str(folder)]
+    for lock in ("runtime", "image"):
+        output([*command, "--requirement", str(ROOT / f"requirements/{lock}.txt")])
+    return folder
+
+
+def build(store: Store, wheelhouse: Path, tag: str, *options: str) -> str:
+    """Build the image as a release does, without a network."""
+    configuration = wheelhouse.with_name("pip.conf")
+    configuration.write_text("[global]\nno-index = true\nfind-links = /wheels\n")
+    store.buildah(
+        *("build", "--quiet", "--isolation", "chroot", "--pull-never", "--timestamp", "0"),
+        *("--volume", f"{wheelhouse}:/wheels:ro"),
+        *("--volume", f"{configuration}:/etc/pip.conf:ro"),
+        *("--file", str(ROOT / "deploy/image/Dockerfile"), "--tag", tag),
+        *("--build-arg", "VERSION=1.2.3", "--build-arg", "REVISION=abc"),
+        *(*options, str(ROOT)),
+    )
+    return tag
+
+
+def output(command: Sequence[str]) -> str:
+    """What a command prints; its failure is a failure of the test."""
+    result = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=BUILD_SECONDS
+    )
+    assert result.returncode == 0, f"{' '.join(command)}:\n{result.stdout}\n{result.stderr}"
+    return result.stdout

@@ -1,0 +1,275 @@
+"""A region from its rendered manifests, without a cluster: one container for each workload.
+
+Commands, variables, users, read-only roots, volumes and probes are the manifests'. Made up are the
+secrets, and what operators would make: certificates, databases, the edge's Envoy.
+"""
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from chassis.rpc.certificates import CertificateFiles
+from tests.support.chassis.authorities import DAY, Authority, new_key
+from tests.support.image.hosts import Hosts, hosts
+from tests.support.image.images import HARDENED, Finished, Store, output
+from tests.support.k8s.edge import Objects, Place, bootstrap
+from tests.support.k8s.manifests import Manifest, container, environment, of_kind, pod, the
+from tests.support.k8s.tools import ROOT, locked
+from tests.support.postgres import TestPostgres
+
+DATABASES = {"users": "usersvc", "keys": "keysvc"}
+OURS = 65532
+WAIT_SECONDS = 60.0
+
+
+@dataclass
+class Region:
+    """A running region of an overlay."""
+
+    overlay: str
+    namespace: str
+    store: Store
+    image: str
+    folder: Path
+    hosts: Hosts
+    secrets: dict[tuple[str, str], str] = field(default_factory=dict)
+    organization: str = ""
+    """The first one, once a test has made it."""
+
+    # --- what a cluster does ---------------------------------------------------------------
+
+    def run_job(self, name: str) -> Finished:
+        """Run a Job's container to its end."""
+        workload = the(self.overlay, "Job", name, self.namespace)
+        if name not in self.hosts.addresses:
+            self.hosts.add(name)
+        command = [*self.store.podman, "run", "--rm", *self._options(workload)]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+    def start(self, name: str) -> None:
+        """Start a Deployment's container and wait for its probes as the kubelet does."""
+        workload = the(self.overlay, "Deployment", name, self.namespace)
+        self.hosts.add(name)
+        output([*self.store.podman, "run", "--detach", "--name", name, *self._options(workload)])
+        for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+            eventually(lambda probe=probe: self.probe(name, probe) == 200, lambda: self.log(name))
+
+    def probe(self, name: str, probe: str) -> int:
+        """The status that a probe gets; 0 when nobody answers."""
+        only = container(the(self.overlay, "Deployment", name, self.namespace))
+        asked = only[probe]["httpGet"]
+        (port,) = (x["containerPort"] for x in only["ports"] if x["name"] == asked["port"])
+        return self.get(name, port, asked["path"])[0]
+
+    def get(self, name: str, port: int, path: str) -> tuple[int, str]:
+        """What a pod answers to somebody beside it."""
+        script = (
+            "import sys, urllib.request, urllib.error\n"
+            "try:\n"
+            "    answer = urllib.request.urlopen(sys.argv[1], timeout=5)\n"
+            "except urllib.error.HTTPError as error:\n"
+            "    answer = error\n"
+            "except OSError:\n"
+            "    print(0)\n"
+            "    sys.exit()\n"
+            "print(answer.status)\n"
+            "print(answer.read().decode())\n"
+        )
+        url = f"http://{self.hosts.addresses[name]}:{port}{path}"
+        status, _, body = output(self.hosts.at_the_node("python3", "-c", script, url)).partition(
+            "\n"
+        )
+        return int(status), body
+
+    def execute(self, name: str, *command: str) -> Any:
+        """What an operator's command in a pod answers."""
+        return json.loads(output([*self.store.podman, "exec", name, *command]))
+
+    def stop(self, name: str) -> tuple[int, float]:
+        """End a pod as the kubelet does, after preStop; its exit code and how long it took."""
+        workload = the(self.overlay, "Deployment", name, self.namespace)
+        waits = container(workload)["lifecycle"]["preStop"]["sleep"]["seconds"]
+        left = pod(workload)["spec"]["terminationGracePeriodSeconds"] - waits
+        began = time.monotonic()
+        output([*self.store.podman, "stop", "--time", str(left), name])
+        took = time.monotonic() - began
+        state = output([*self.store.podman, "inspect", "--format", "{{.State.ExitCode}}", name])
+        return int(state), took
+
+    def log(self, name: str) -> str:
+        """All that a pod has printed."""
+        result = subprocess.run(
+            [*self.store.podman, "logs", name], capture_output=True, text=True, check=False
+        )
+        return result.stdout + result.stderr
+
+    def _options(self, workload: Manifest) -> list[str]:
+        spec, only, name = pod(workload)["spec"], container(workload), workload["metadata"]["name"]
+        secure = spec["securityContext"]
+        options = ["--network", f"ns:/run/netns/{self.hosts.namespace(name)}", *HARDENED]
+        options += ["--user", f"{secure['runAsUser']}:{secure['runAsGroup']}"]
+        variables = environment(workload, self.overlay, self.namespace, self.secrets)
+        for variable, value in variables.items():
+            options += ["--env", f"{variable}={value}"]
+        for volume in spec["volumes"]:
+            (mount,) = (x for x in only["volumeMounts"] if x["name"] == volume["name"])
+            source = self.folder / volume["secret"]["secretName"]
+            options += ["--volume", f"{source}:{mount['mountPath']}:ro"]
+        for known, address in self._names().items():
+            options += ["--add-host", f"{known}:{address}"]
+        return [*options, self.image, *only["args"]]
+
+    def _names(self) -> dict[str, str]:
+        """What the cluster's DNS would answer."""
+        services = {one["metadata"]["name"] for one in of_kind(self.overlay, "Service")}
+        pods = {name: at for name, at in self.hosts.addresses.items() if name in services}
+        kinds = (f"{database}-{kind}" for database in DATABASES for kind in ("rw", "pooler"))
+        return pods | dict.fromkeys(kinds, self.hosts.address)
+
+
+@contextmanager
+def running_region(
+    overlay: str, *, namespace: str, store: Store, image: str, folder: Path, postgres: TestPostgres
+) -> Iterator[Region]:
+    """The whole region, from its migrations to its edge."""
+    with ExitStack() as ends:
+        region = Region(overlay, namespace, store, image, folder, ends.enter_context(hosts()))
+        ends.callback(_remove_pods, region)
+        _write_certificates(region)
+        ends.enter_context(_databases(region, postgres))
+        region.secrets["gateway-secrets", "CURSOR_SECRET"] = os.urandom(32).hex()
+        for service in DATABASES.values():
+            finished = region.run_job(f"{service}-migrate")
+            assert finished.returncode == 0, finished.stderr
+        for name in (*DATABASES.values(), "gateway"):
+            region.start(name)
+        ends.enter_context(_edge(region))
+        yield region
+
+
+def _remove_pods(region: Region) -> None:
+    command = [*region.store.podman, "rm", "--all", "--force", "--time", "1"]
+    subprocess.run(command, capture_output=True, check=False)
+
+
+def _write_certificates(region: Region) -> None:
+    """As cert-manager fills the secrets that Certificates name, and a store those that it has."""
+    authority = Authority()
+    for one in of_kind(region.overlay, "Certificate", region.namespace):
+        spec = one["spec"]
+        if not spec.get("isCA"):
+            folder, algorithm = region.folder / spec["secretName"], spec["privateKey"]["algorithm"]
+            _issue(authority, folder, spec["dnsNames"], algorithm)
+    for one in of_kind(region.overlay, "ExternalSecret", region.namespace):
+        if "tls.key" in {entry["secretKey"] for entry in one["spec"]["data"]}:
+            _issue(authority, region.folder / one["spec"]["target"]["name"], ["saml"], "RSA")
+
+
+def _issue(
+    authority: Authority, folder: Path, names: list[str], algorithm: str = "ECDSA"
+) -> CertificateFiles:
+    key = rsa.generate_private_key(65537, 3072) if algorithm == "RSA" else new_key()
+    end = datetime.now(UTC) + DAY
+    signed = authority.sign(names[0], key.public_key(), [x509.DNSName(x) for x in names], end)
+    folder.mkdir()
+    folder.chmod(0o755)
+    files = CertificateFiles(folder / "tls.crt", folder / "tls.key", folder / "ca.crt")
+    files.certificate.write_bytes(signed.public_bytes(Encoding.PEM))
+    files.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    files.authority.write_bytes(authority.pem)
+    for file in folder.iterdir():  # fsGroup and defaultMode
+        os.chown(file, 0, OURS)
+        file.chmod(0o440)
+    return files
+
+
+@contextmanager
+def _databases(region: Region, postgres: TestPostgres) -> Iterator[None]:
+    """As CloudNativePG makes a database, its owner, and a server that proves itself."""
+    authority = Authority("cnpg")
+    cluster = postgres.cluster
+    for database, service in DATABASES.items():
+        # CloudNativePG's clusters are apart; here one server has both, so names must not meet.
+        owner, password = f"{service}_{region.namespace}", os.urandom(16).hex()
+        cluster.create_role_and_database(database, owner, password)
+        region.secrets[f"{database}-app", "username"] = owner
+        region.secrets[f"{database}-app", "password"] = password
+        _issue(authority, region.folder / f"{database}-ca", [database])
+    names = [f"{database}-{kind}" for database in DATABASES for kind in ("rw", "pooler")]
+    files = _issue(authority, region.folder / "door", names)
+    sockets = Path(cluster.query("SHOW unix_socket_directories;").strip())
+    command = [str(ROOT / ".venv/bin/python"), str(Path(__file__).with_name("postgres_door.py"))]
+    command += [f"{region.hosts.address}:5432", str(files.certificate), str(files.key)]
+    command += [str(sockets / f".s.PGSQL.{cluster.port}")]
+    door = subprocess.Popen(region.hosts.at_the_node(*command))
+    try:
+        yield
+    finally:
+        door.terminate()
+        door.wait(10)
+
+
+@contextmanager
+def _edge(region: Region) -> Iterator[None]:
+    """As Envoy Gateway runs Envoy."""
+    objects = Objects.of(region.overlay, region.namespace)
+    folder = region.folder / "edge-certificate"
+    files = CertificateFiles(folder / "tls.crt", folder / "tls.key", folder / "ca.crt")
+    gateway = (region.hosts.addresses["gateway"], 8080)
+    log = region.folder / "access.log"
+    place = Place(region.hosts.address, 443, gateway, files, log)
+    config = region.folder / "envoy.json"
+    config.write_text(json.dumps(bootstrap(objects, place)))
+    command = [locked("envoy"), "--config-path", str(config), "--concurrency", "1"]
+    envoy = subprocess.Popen(
+        region.hosts.at_the_node(*command, "--use-dynamic-base-id", "--log-level", "error")
+    )
+    try:
+        yield
+    finally:
+        envoy.terminate()
+        envoy.wait(30)
+
+
+def client(region: Region, *command: str, **variables: str) -> Finished:
+    """Run a program that reaches the region as its customers do, by name and over TLS."""
+    host = Objects.of(region.overlay, region.namespace).host
+    trusted = str(region.folder / "edge-certificate" / "ca.crt")
+    return subprocess.run(
+        region.hosts.knowing({host: region.hosts.address}, command),
+        env={**os.environ, "SSL_CERT_FILE": trusted, **variables},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def tenant_url(region: Region) -> str:
+    """The Tenant URL that customers of the region have."""
+    name = region.namespace.removeprefix("cloudacademy-")
+    gateway = the(region.overlay, "Deployment", "gateway", region.namespace)
+    urls = environment(gateway, region.overlay, region.namespace, region.secrets)[
+        "GATEWAY_TENANT_URLS"
+    ]
+    return dict(one.split("=", 1) for one in urls.split(","))[name]
+
+
+def eventually(condition: Callable[[], bool], told: Callable[[], str]) -> None:
+    """Wait for a condition; fail with what is told when it does not come true."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, told()
+        time.sleep(0.2)

@@ -1,0 +1,185 @@
+"""What Envoy Gateway makes of our objects, as far as we use it: a configuration for Envoy.
+
+Envoy Gateway itself runs in a cluster only. This reads the same objects, so that the limits that
+are tested are the limits that are deployed; edge_http has what a request goes through.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from chassis.rpc.certificates import CertificateFiles
+from tests.support.k8s.edge_http import connection_manager
+from tests.support.k8s.edge_objects import Config, Objects, Place, bytes_of, typed
+from tests.support.k8s.manifests import parsed
+
+__all__ = ["Objects", "Place", "bootstrap"]
+
+CONNECTIONS = 50_000
+"""What Envoy Gateway lets a proxy have, whatever the objects say."""
+HEAP_SHARE = 0.8
+"""Of a container's memory, what Envoy Gateway lets Envoy's heap grow to."""
+_FILTERS = "type.googleapis.com/envoy.extensions.filters"
+_MONITORS = "type.googleapis.com/envoy.extensions.resource_monitors"
+_HEAP = "envoy.resource_monitors.fixed_heap"
+
+
+def bootstrap(objects: Objects, place: Place) -> Config:
+    """A configuration that Envoy takes as a file."""
+    ours = parsed(objects.proxy["spec"]["bootstrap"]["value"])
+    assert objects.proxy["spec"]["bootstrap"]["type"] == "Merge"
+    return merged(
+        {
+            "static_resources": {
+                "listeners": [_listener(objects, place)],
+                "clusters": _clusters(objects, place),
+            },
+            "layered_runtime": {"layers": [{"name": "static", "static_layer": {}}]},
+            "overload_manager": _overload_manager(objects),
+        },
+        ours,
+    )
+
+
+def merged(first: Any, second: Any) -> Any:
+    """Two messages as protobuf merges them: maps by key, lists one behind the other."""
+    if isinstance(first, dict) and isinstance(second, dict):
+        both = {**first, **second}
+        return both | {key: merged(first[key], second[key]) for key in first.keys() & second.keys()}
+    return first + second if isinstance(first, list) else second
+
+
+def heap(objects: Objects) -> int:
+    """How many bytes Envoy's heap may have."""
+    container = objects.proxy["spec"]["provider"]["kubernetes"]["envoyDeployment"]["container"]
+    return int(bytes_of(container["resources"]["limits"]["memory"]) * HEAP_SHARE)
+
+
+def _overload_manager(objects: Objects) -> Config:
+    """Envoy Gateway's own; the monitor of the heap is there because the memory has a limit."""
+    return {
+        "refresh_interval": "0.25s",
+        "resource_monitors": [
+            typed(
+                "envoy.resource_monitors.global_downstream_max_connections",
+                f"{_MONITORS}.downstream_connections.v3.DownstreamConnectionsConfig",
+                max_active_downstream_connections=CONNECTIONS,
+            ),
+            typed(
+                _HEAP,
+                f"{_MONITORS}.fixed_heap.v3.FixedHeapConfig",
+                max_heap_size_bytes=heap(objects),
+            ),
+        ],
+        "actions": [
+            {"name": f"envoy.overload_actions.{name}", "triggers": [_above(share)]}
+            for name, share in (("shrink_heap", 0.95), ("stop_accepting_requests", 0.98))
+        ],
+    }
+
+
+def _above(share: float) -> Config:
+    return {"name": _HEAP, "threshold": {"value": share}}
+
+
+def _listener(objects: Objects, place: Place) -> Config:
+    policy = objects.client["spec"]
+    return {
+        "name": "https",
+        "address": _address((place.host, place.port)),
+        "per_connection_buffer_limit_bytes": bytes_of(policy["connection"]["bufferLimit"]),
+        "listener_filters": [
+            typed(
+                "envoy.filters.listener.tls_inspector",
+                f"{_FILTERS}.listener.tls_inspector.v3.TlsInspector",
+            )
+        ],
+        "filter_chains": [
+            {
+                "filter_chain_match": {"server_names": [objects.host]},
+                "transport_socket": _tls(policy["tls"], place.certificate),
+                "filters": [
+                    _connection_limit(policy["connection"]["connectionLimit"]),
+                    connection_manager(objects, place),
+                ],
+            }
+        ],
+    }
+
+
+def _connection_limit(limit: Config) -> Config:
+    assert limit.keys() == {"value"}
+    return typed(
+        "envoy.filters.network.connection_limit",
+        f"{_FILTERS}.network.connection_limit.v3.ConnectionLimit",
+        stat_prefix="https",
+        max_connections=limit["value"],
+    )
+
+
+def _tls(tls: Config, files: CertificateFiles) -> Config:
+    return typed(
+        "envoy.transport_sockets.tls",
+        "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+        common_tls_context={
+            "alpn_protocols": tls["alpnProtocols"],
+            "tls_params": {
+                "tls_minimum_protocol_version": "TLSv" + tls["minVersion"].replace(".", "_"),
+                "tls_maximum_protocol_version": "TLSv1_3",
+            },
+            "tls_certificates": [
+                {
+                    "certificate_chain": {"filename": str(files.certificate)},
+                    "private_key": {"filename": str(files.key)},
+                }
+            ],
+        },
+    )
+
+
+def _clusters(objects: Objects, place: Place) -> list[Config]:
+    backend = objects.backend[0]["spec"]
+    breaker, timeouts = backend["circuitBreaker"], backend["timeout"]["http"]
+    idle = {"idle_timeout": timeouts["connectionIdleTimeout"]}
+    clusters = [
+        {**_cluster("gateway", place.gateway, breaker), **_upstream("http_protocol_options", idle)}
+    ]
+    if place.grpc:
+        clusters.append(
+            {**_cluster("grpc", place.grpc, breaker), **_upstream("http2_protocol_options", {})}
+        )
+    return clusters
+
+
+def _cluster(name: str, address: tuple[str, int], breaker: Config) -> Config:
+    return {
+        "name": name,
+        "connect_timeout": "5s",
+        "lb_policy": "LEAST_REQUEST",
+        "circuit_breakers": {
+            "thresholds": [
+                {
+                    "max_connections": breaker["maxConnections"],
+                    "max_pending_requests": breaker["maxPendingRequests"],
+                    "max_requests": breaker["maxParallelRequests"],
+                }
+            ]
+        },
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": _address(address)}}]}],
+        },
+    }
+
+
+def _upstream(protocol: str, common: Config) -> Config:
+    name = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+    options = {
+        "@type": f"type.googleapis.com/{name}",
+        "common_http_protocol_options": common,
+        "explicit_http_config": {protocol: {}},
+    }
+    return {"typed_extension_protocol_options": {name: options}}
+
+
+def _address(address: Sequence[str | int]) -> Config:
+    return {"socket_address": {"address": address[0], "port_value": address[1]}}

@@ -1,0 +1,210 @@
+"""What a request goes through at the edge: filters and routes, as Envoy Gateway has them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.support.k8s.edge_objects import Config, Objects, Place, bytes_of, typed
+from tests.support.k8s.manifests import Manifest
+
+_SECONDS = {"Second": "1s", "Minute": "60s", "Hour": "3600s"}
+_EXTENSIONS = "type.googleapis.com/envoy.extensions"
+_HTTP = f"{_EXTENSIONS}.filters.http"
+_RATE = "envoy.filters.http.local_ratelimit"
+_BUFFER = "envoy.filters.http.buffer"
+_OVERRIDE = "envoy.filters.http.custom_response"
+_ROUTER = "envoy.filters.http.router"
+_ORDER = (_OVERRIDE, _BUFFER, _RATE, _ROUTER)
+"""Envoy Gateway's own, from the client's side."""
+
+
+def connection_manager(objects: Objects, place: Place) -> Config:
+    """What makes requests of the bytes of a connection, and leads them on."""
+    policy = objects.client["spec"]
+    timeouts, http2 = policy["timeout"]["http"], policy["http2"]
+    escaped = {"KeepUnchanged": "KEEP_UNCHANGED"}[policy["path"]["escapedSlashesAction"]]
+    return typed(
+        "envoy.filters.network.http_connection_manager",
+        f"{_EXTENSIONS}.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        stat_prefix="https",
+        codec_type="AUTO",
+        use_remote_address=True,
+        normalize_path=True,
+        merge_slashes=not policy["path"]["disableMergeSlashes"],
+        path_with_escaped_slashes_action=escaped,
+        strip_any_host_port=True,
+        request_timeout=timeouts["requestReceivedTimeout"],
+        common_http_protocol_options={"idle_timeout": timeouts["idleTimeout"]},
+        http2_protocol_options={
+            "max_concurrent_streams": http2["maxConcurrentStreams"],
+            "initial_stream_window_size": bytes_of(http2["initialStreamWindowSize"]),
+            "initial_connection_window_size": bytes_of(http2["initialConnectionWindowSize"]),
+        },
+        access_log=[_access_log(objects.proxy, place.access_log)],
+        http_filters=_filters(objects),
+        route_config={
+            "virtual_hosts": [
+                {
+                    "name": objects.host,
+                    "domains": [objects.host],
+                    "routes": [*_grpc_routes(place), *_routes(objects)],
+                }
+            ]
+        },
+    )
+
+
+def _filters(objects: Objects) -> list[Config]:
+    """Each is off until a route asks for it, or does nothing until then."""
+    overrides = [
+        {**_override(name, policy), "disabled": True} for name, policy in objects.policies.items()
+    ]
+    buffer = typed(_BUFFER, f"{_HTTP}.buffer.v3.Buffer", max_request_bytes=1)
+    filters = {
+        _OVERRIDE: overrides,
+        _BUFFER: [{**buffer, "disabled": True}],
+        _RATE: [typed(_RATE, f"{_HTTP}.local_ratelimit.v3.LocalRateLimit", stat_prefix="rate")],
+        _ROUTER: [typed(_ROUTER, f"{_HTTP}.router.v3.Router")],
+    }
+    return [one for name in _order(objects) for one in filters[name]]
+
+
+def _order(objects: Objects) -> list[str]:
+    order = list(_ORDER)
+    for position in objects.proxy["spec"]["filterOrder"]:
+        assert position.keys() == {"name", "before"}
+        order.remove(position["name"])
+        order.insert(order.index(position["before"]), position["name"])
+    return order
+
+
+def _override(route: str, policy: Config) -> Config:
+    """What goes out in the place of Envoy's own answers."""
+    matchers = [
+        {
+            "predicate": {"and_matcher": {"predicate": _matches(rule)}},
+            "on_match": {"action": _answer(f"{route}/{number}", rule["response"])},
+        }
+        for number, rule in enumerate(policy["responseOverride"])
+    ]
+    return typed(
+        f"{_OVERRIDE}/{route}",
+        f"{_HTTP}.custom_response.v3.CustomResponse",
+        custom_response_matcher={"matcher_list": {"matchers": matchers}},
+    )
+
+
+def _matches(rule: Config) -> list[Config]:
+    assert rule["source"] == "Local"
+    codes = rule["match"]["statusCodes"]
+    assert all(code["type"] == "Value" for code in codes)
+    statuses = [_is("HttpResponseStatusCodeMatchInput", str(code["value"])) for code in codes]
+    one = statuses[0] if len(statuses) == 1 else {"or_matcher": {"predicate": statuses}}
+    return [one, _is("HttpResponseLocalReplyMatchInput", "true")]
+
+
+def _is(name: str, value: str) -> Config:
+    return {
+        "single_predicate": {
+            "input": typed(name, f"type.googleapis.com/envoy.type.matcher.v3.{name}"),
+            "value_match": {"exact": value},
+        }
+    }
+
+
+def _answer(name: str, response: Config) -> Config:
+    assert response["body"]["type"] == "Inline"
+    headers = [
+        {"name": "Content-Type", "value": response["contentType"]},
+        *response.get("header", {}).get("set", ()),
+    ]
+    return typed(
+        name,
+        f"{_EXTENSIONS}.http.custom_response.local_response_policy.v3.LocalResponsePolicy",
+        body_format={"text_format": response["body"]["inline"]},
+        response_headers_to_add=[_header(one) for one in headers],
+    )
+
+
+def _access_log(proxy: Manifest, file: Path) -> Config:
+    (setting,) = proxy["spec"]["telemetry"]["accessLog"]["settings"]
+    return typed(
+        "envoy.access_loggers.file",
+        f"{_EXTENSIONS}.access_loggers.file.v3.FileAccessLog",
+        path=str(file),
+        log_format={"json_format": setting["format"]["json"]},
+    )
+
+
+def _routes(objects: Objects) -> list[Config]:
+    return [
+        {
+            "name": f"{name}/{number}",
+            "match": {"path_separated_prefix": match["path"]["value"]},
+            "route": {
+                "cluster": "gateway",
+                "timeout": rule["timeouts"]["request"],
+                "rate_limits": [{"actions": [{"remote_address": {}}]}],
+            },
+            "typed_per_filter_config": {
+                **_limits(objects.policies[name], objects.client["spec"]["headers"]),
+                f"{_OVERRIDE}/{name}": {
+                    "@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig",
+                    "config": {},
+                },
+            },
+            "response_headers_to_add": _headers(rule.get("filters", ())),
+        }
+        for name, route in ((one["metadata"]["name"], one) for one in objects.routes)
+        for rule in route["spec"]["rules"]
+        for number, match in enumerate(rule["matches"])
+    ]
+
+
+def _headers(filters: Sequence[Config]) -> list[Config]:
+    """What a rule adds to answers."""
+    assert all(one["type"] == "ResponseHeaderModifier" for one in filters)
+    return [_header(header) for one in filters for header in one["responseHeaderModifier"]["set"]]
+
+
+def _header(header: Config) -> Config:
+    return {
+        "header": {"key": header["name"], "value": header["value"]},
+        "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+    }
+
+
+def _limits(policy: Config, headers: Config) -> Config:
+    rules = policy["rateLimit"]["local"]["rules"]
+    assert all(
+        selector["sourceCIDR"]["type"] == "Distinct"
+        for rule in rules
+        for selector in rule["clientSelectors"]
+    )
+    (limit,) = {(rule["limit"]["requests"], rule["limit"]["unit"]) for rule in rules}
+    requests, unit = limit
+    bucket = {"max_tokens": requests, "tokens_per_fill": requests, "fill_interval": _SECONDS[unit]}
+    always = {"default_value": {"numerator": 100}}
+    return {
+        _RATE: {
+            "@type": f"{_HTTP}.local_ratelimit.v3.LocalRateLimit",
+            "stat_prefix": "rate",
+            "token_bucket": {**bucket, "max_tokens": 2**31, "tokens_per_fill": 2**31},
+            "filter_enabled": always,
+            "filter_enforced": always,
+            "enable_x_ratelimit_headers": (
+                "OFF" if headers["disableRateLimitHeaders"] else "DRAFT_VERSION_03"
+            ),
+            "max_dynamic_descriptors": 10_000,
+            "descriptors": [{"entries": [{"key": "remote_address"}], "token_bucket": bucket}],
+        },
+        _BUFFER: {
+            "@type": f"{_HTTP}.buffer.v3.BufferPerRoute",
+            "buffer": {"max_request_bytes": bytes_of(policy["requestBuffer"]["limit"])},
+        },
+    }
+
+
+def _grpc_routes(place: Place) -> list[Config]:
+    if place.grpc is None:
+        return []
+    return [{"match": {"prefix": "/grpc.health.v1.Health/"}, "route": {"cluster": "grpc"}}]

@@ -1,0 +1,137 @@
+"""The manifests as a cluster would get them: rendered by kubectl, read back."""
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from functools import cache
+from hashlib import sha256
+from typing import Any
+
+from tests.support.k8s.tools import ROOT, installed, locked
+
+OVERLAYS = ("us", "eu", "kind")
+REGIONS = {"us": "cloudacademy-us", "eu": "cloudacademy-eu"}
+SERVICES = ("gateway", "usersvc", "keysvc")
+
+Manifest = dict[str, Any]
+
+_TO_JSON = "import json, sys, yaml; json.dump(list(yaml.safe_load_all(sys.stdin)), sys.stdout)"
+
+
+@cache
+def text(overlay: str) -> str:
+    """What `kubectl kustomize` makes of an overlay."""
+    return _output(installed("kubectl"), "kustomize", str(ROOT / "deploy/k8s/overlays" / overlay))
+
+
+@cache
+def rendered(overlay: str) -> tuple[Manifest, ...]:
+    """The objects of an overlay."""
+    return tuple(_documents(text(overlay)))
+
+
+def parsed(yaml: str) -> Manifest:
+    """A document of YAML that an object has as a text."""
+    (document,) = _documents(yaml)
+    return document
+
+
+def _documents(yaml: str) -> list[Manifest]:
+    documents: list[Manifest] = json.loads(_output(locked("python"), "-c", _TO_JSON, given=yaml))
+    return documents
+
+
+def namespaces(overlay: str) -> list[str]:
+    """The regions that an overlay holds, by namespace."""
+    return [one["metadata"]["name"] for one in rendered(overlay) if one["kind"] == "Namespace"]
+
+
+def of_kind(overlay: str, kind: str, namespace: str | None = None) -> list[Manifest]:
+    """The objects of a kind, of one region or of all."""
+    return [
+        one
+        for one in rendered(overlay)
+        if one["kind"] == kind and namespace in (None, one["metadata"].get("namespace"))
+    ]
+
+
+def the(overlay: str, kind: str, name: str, namespace: str | None = None) -> Manifest:
+    """The one object of that kind and name."""
+    found = [one for one in of_kind(overlay, kind, namespace) if one["metadata"]["name"] == name]
+    assert len(found) == 1, f"{kind}/{name}: {len(found)}"
+    return found[0]
+
+
+def workloads(overlay: str, namespace: str | None = None) -> Iterator[Manifest]:
+    """Everything that makes pods of our image."""
+    for kind in ("Deployment", "Job"):
+        yield from of_kind(overlay, kind, namespace)
+
+
+def pod(workload: Manifest) -> Manifest:
+    """The pod that a workload makes."""
+    return workload["spec"]["template"]
+
+
+def container(workload: Manifest) -> Manifest:
+    """The one container of a workload's pod."""
+    (only,) = pod(workload)["spec"]["containers"]
+    return only
+
+
+def environment(
+    workload: Manifest,
+    overlay: str,
+    namespace: str,
+    secrets: Mapping[tuple[str, str], str] | None = None,
+) -> dict[str, str]:
+    """The variables that a container gets; the secrets are given, or made up."""
+    configuration = {
+        one["metadata"]["name"]: one["data"] for one in of_kind(overlay, "ConfigMap", namespace)
+    }
+    values: dict[str, str] = {}
+    for variable in container(workload)["env"]:
+        source = variable.get("valueFrom", {})
+        if reference := source.get("configMapKeyRef"):
+            value = configuration[reference["name"]][reference["key"]]
+        elif reference := source.get("secretKeyRef"):
+            place = (reference["name"], reference["key"])
+            value = secrets[place] if secrets is not None else _made_up(place)
+        else:
+            value = re.sub(r"\$\((\w+)\)", lambda found: values[found[1]], variable["value"])
+        values[variable["name"]] = value
+    return values
+
+
+def _made_up(place: tuple[str, str]) -> str:
+    """A secret that looks like one."""
+    return sha256("/".join(place).encode()).hexdigest()
+
+
+def selects(selector: Manifest, labels: dict[str, str]) -> bool:
+    """Whether a label selector takes these labels, as Kubernetes decides it."""
+    wanted = selector.get("matchLabels", {}).items()
+    return all(labels.get(name) == value for name, value in wanted) and all(
+        _expression_holds(expression, labels) for expression in selector.get("matchExpressions", ())
+    )
+
+
+def _expression_holds(expression: Manifest, labels: dict[str, str]) -> bool:
+    value = labels.get(expression["key"])
+    match expression["operator"]:
+        case "In":
+            return value in expression["values"]
+        case "NotIn":
+            return value not in expression["values"]
+        case "Exists":
+            return value is not None
+        case "DoesNotExist":
+            return value is None
+    raise AssertionError(expression)
+
+
+def _output(*command: str, given: str | None = None) -> str:
+    result = subprocess.run(command, input=given, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return result.stdout

@@ -1,0 +1,178 @@
+"""Two organizations side by side: one that attacks, and one with things of its own to find.
+
+Every text of the neighbour's holds a mark that nobody can guess. Its ids are no secret, nor are the
+names of its schema and of one of its users: the attacker knows them all.
+"""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+import asyncpg
+import grpc
+from cloudacademy.keys.v1 import audit_pb2, audit_pb2_grpc, keys_pb2
+from cloudacademy.users.v1 import (
+    activity_pb2,
+    activity_pb2_grpc,
+    changes_pb2,
+    changes_pb2_grpc,
+    groups_pb2,
+    groups_pb2_grpc,
+    schemas_pb2,
+    users_pb2,
+)
+
+from tests.support.office import Office, open_office
+from tests.support.operators import Operator
+from tests.support.scim import Client
+from tests.support.single_sign_on import Company
+from tests.support.stack import Stack
+
+DATABASES = ("users", "keys")
+HERD = "zebra"
+"""What all names of the neighbour begin with, so that one can search for them without the mark."""
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """What an attacker may know of an organization, by what it is; and the mark of its texts."""
+
+    office: Office
+    mark: str
+    key: keys_pb2.GenerateKeyResponse
+    known: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def organization_id(self) -> str:
+        return self.office.organization_id
+
+    @property
+    def ids(self) -> list[str]:
+        """Of the organization and of what it has."""
+        return [self.known[name] for name in ("organization", "user", "group", "key")]
+
+
+async def settle(operate: Operator, stack: Stack, scim: Client) -> Neighbour:
+    """A new organization with some of everything."""
+    mark = secrets.token_hex(12)
+    name, urn = f"{HERD}-{mark}", f"urn:{HERD}:{uuid4().hex}"
+    office = await open_office(operate, stack, name)
+    key = await operate.key(office.organization_id)
+    await operate.register(
+        office.organization_id,
+        schemas_pb2.Schema(
+            urn=urn,
+            name=name,
+            attributes=[
+                schemas_pb2.Attribute(name="stripe", type=schemas_pb2.Attribute.TYPE_STRING)
+            ],
+        ),
+    )
+    users = [
+        await office.person(
+            user_name=f"{HERD}-{uuid4().hex}@corp.test",
+            display_name=name,
+            external_id=name,
+            title=name,
+            emails=[users_pb2.TypedValue(value=f"{name}@corp.test", type="work")],
+            roles=[users_pb2.TypedValue(value="Administrator")],
+            enterprise=users_pb2.EnterpriseUser(department=name),
+            extensions={
+                urn: schemas_pb2.Extension(values={"stripe": schemas_pb2.Value(text=name)})
+            },
+        )
+        for _ in range(3)
+    ]
+    known = {"user": users[0].id, "user_etag": users[0].etag, "user_name": users[0].user_name}
+    theirs = Client(scim._session, scim.url, key.token)
+    known |= await _groups(stack, office.organization_id, name, [each.id for each in users])
+    connection = await Company(operate, office.organization_id, f"{name}.test").set_up()
+    known |= {"sso_etag": connection.etag}
+    known |= await _tokens(stack, office, theirs)
+    known |= {"key": key.key.id, "organization": office.organization_id}
+    known |= {"schema": urn, "link": await office.link(users[0])}
+    await _until_written(operate, key.key)
+    assert not any(mark in value for value in known.values())
+    return Neighbour(office, mark, key, known)
+
+
+async def _until_written(operate: Operator, key: keys_pb2.Key) -> None:
+    """That a key was used is written behind the request's back."""
+    request = keys_pb2.ListKeysRequest(organization_id=key.organization_id)
+    listed = [key]
+    while not listed[0].HasField("last_used_time"):
+        listed = (await operate.keys.ListKeys(request)).keys
+
+
+async def _groups(stack: Stack, organization_id: str, name: str, ids: list[str]) -> dict[str, str]:
+    async with _channel(stack, "usersvc") as channel:
+        stub = groups_pb2_grpc.GroupServiceStub(channel)
+        groups = [
+            await stub.CreateGroup(
+                groups_pb2.CreateGroupRequest(
+                    organization_id=organization_id,
+                    group=groups_pb2.Group(display_name=name, external_id=name),
+                    member_ids=ids,
+                )
+            )
+            for _ in range(2)
+        ]
+    group = groups[0].group
+    return {"group": group.id, "group_etag": group.etag}
+
+
+async def _tokens(stack: Stack, office: Office, scim: Client) -> dict[str, str]:
+    """Where pages of lists and the feed go on."""
+    organization_id = office.organization_id
+    cursor = (await scim("GET", "/Users?cursor&count=1")).document["nextCursor"]
+    known = {"cursor": cursor}
+    async with _channel(stack, "usersvc") as users, _channel(stack, "keysvc") as keys:
+        feed = changes_pb2_grpc.ChangeServiceStub(users).ReadSnapshot(
+            changes_pb2.ReadSnapshotRequest(organization_id=organization_id)
+        )
+        async for message in feed:
+            known["change_token"] = message.token or known.get("change_token", "")
+        activities = await activity_pb2_grpc.ActivityServiceStub(users).ListActivities(
+            activity_pb2.ListActivitiesRequest(organization_id=organization_id, page_size=1)
+        )
+        listed = await office.operate.users.ListUsers(
+            users_pb2.ListUsersRequest(organization_id=organization_id, page_size=1)
+        )
+        audit = await audit_pb2_grpc.AuditServiceStub(keys).ListAuditEvents(
+            audit_pb2.ListAuditEventsRequest(organization_id=organization_id, page_size=1)
+        )
+    return known | {
+        "activity": activities.activities[0].id,
+        "request": activities.activities[0].request_id,
+        "activities_page": activities.next_page_token,
+        "users_page": listed.next_page_token,
+        "audit_page": audit.next_page_token,
+    }
+
+
+def _channel(stack: Stack, service: str) -> grpc.aio.Channel:
+    return grpc.aio.insecure_channel(f"127.0.0.1:{stack.service_port(service)}")
+
+
+async def rows(stack: Stack, organization_id: str) -> dict[str, list[str]]:
+    """All that the databases hold of an organization, by table, byte for byte."""
+    found: dict[str, list[str]] = {}
+    for database in DATABASES:
+        connection = await asyncpg.connect(stack.database_url(database))
+        try:
+            tables = await connection.fetch(
+                """
+                SELECT table_name FROM information_schema.columns
+                 WHERE table_schema = 'public' AND column_name = 'organization_id'
+                """
+            )
+            for (table,) in tables:
+                texts = await connection.fetch(
+                    f"SELECT t::text FROM {table} AS t WHERE organization_id = $1 ORDER BY 1",
+                    organization_id,
+                )
+                found[f"{database}.{table}"] = [text for (text,) in texts]
+        finally:
+            await connection.close()
+    return found

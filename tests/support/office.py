@@ -1,0 +1,56 @@
+"""An organization with an administrator, who looks after it in the browser."""
+
+from dataclasses import dataclass
+from uuid import uuid4
+
+from cloudacademy.users.v1 import sessions_pb2, users_pb2
+
+from tests.support.browser import Browser, Page
+from tests.support.operators import Operator
+from tests.support.stack import Stack
+
+ENTRA = "/settings/integrations/entra/"
+LOG = f"{ENTRA}log"
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """The organization, and how its people come in."""
+
+    operate: Operator
+    tenant: Stack
+    organization_id: str
+    administrator: users_pb2.User
+
+    async def person(self, **fields: object) -> users_pb2.User:
+        """A new person."""
+        user = users_pb2.User(**({"user_name": f"{uuid4().hex}@corp.test"} | fields))
+        request = users_pb2.CreateUserRequest(organization_id=self.organization_id, user=user)
+        return (await self.operate.users.CreateUser(request)).user
+
+    async def link(self, user: users_pb2.User | None = None) -> str:
+        """The token of a link by which somebody signs in, the administrator if nobody is named."""
+        who = user or self.administrator
+        request = sessions_pb2.CreateSignInLinkRequest(
+            organization_id=self.organization_id, user_id=who.id
+        )
+        return (await self.operate.sessions.CreateSignInLink(request)).token
+
+    async def sign_in(self, browser: Browser, user: users_pb2.User | None = None) -> Page:
+        """What follows when somebody sends the form that takes a link's token."""
+        page = await browser.get("/login/link")
+        action, fields = page.form()
+        return await browser.post(action, fields | {"token": await self.link(user)})
+
+
+async def open_office(operate: Operator, tenant: Stack, name: str = "Initech") -> Office:
+    """A new organization with an active integration and one administrator."""
+    organization_id = await operate.organization(name)
+    user = users_pb2.User(
+        user_name="ada@corp.test",
+        display_name="Ada Min",
+        roles=[users_pb2.TypedValue(value="Administrator")],
+    )
+    request = users_pb2.CreateUserRequest(organization_id=organization_id, user=user)
+    ada = (await operate.users.CreateUser(request)).user
+    return Office(operate, tenant, organization_id, ada)

@@ -1,0 +1,77 @@
+"""What operators and admins do through keysvc, for tests that need more organizations."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import grpc
+from cloudacademy.keys.v1 import keys_pb2 as pb
+from cloudacademy.keys.v1 import keys_pb2_grpc, sso_pb2_grpc
+from cloudacademy.users.v1 import (
+    schemas_pb2,
+    schemas_pb2_grpc,
+    sessions_pb2_grpc,
+    users_pb2_grpc,
+)
+
+from tests.support.stack import Stack
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """The services of keysvc, and the schemas, users and sessions of usersvc."""
+
+    organizations: "keys_pb2_grpc.OrganizationServiceAsyncStub"
+    integrations: "keys_pb2_grpc.IntegrationServiceAsyncStub"
+    keys: "keys_pb2_grpc.KeyServiceAsyncStub"
+    sso: "sso_pb2_grpc.SsoServiceAsyncStub"
+    schemas: "schemas_pb2_grpc.SchemaServiceAsyncStub"
+    users: "users_pb2_grpc.UserServiceAsyncStub"
+    sessions: "sessions_pb2_grpc.SessionServiceAsyncStub"
+
+    async def organization(self, name: str = "Initech") -> str:
+        """The id of a new organization with an active integration."""
+        request = pb.CreateOrganizationRequest(organization=pb.Organization(display_name=name))
+        created = await self.organizations.CreateOrganization(request)
+        await self.integrations.ActivateIntegration(
+            pb.ActivateIntegrationRequest(organization_id=created.organization.id)
+        )
+        return created.organization.id
+
+    async def key(self, organization_id: str) -> pb.GenerateKeyResponse:
+        """A new key of an organization."""
+        return await self.keys.GenerateKey(
+            pb.GenerateKeyRequest(organization_id=organization_id, created_by="a test")
+        )
+
+    async def register(self, organization_id: str, schema: schemas_pb2.Schema) -> None:
+        """Add attributes to the users of an organization."""
+        await self.schemas.CreateSchema(
+            schemas_pb2.CreateSchemaRequest(organization_id=organization_id, schema=schema)
+        )
+
+    async def revoke(self, key: pb.Key) -> None:
+        """End a key at once."""
+        await self.keys.RevokeKey(
+            pb.RevokeKeyRequest(
+                organization_id=key.organization_id, key_id=key.id, revoked_by="a test"
+            )
+        )
+
+
+@asynccontextmanager
+async def operator(stack: Stack) -> AsyncIterator[Operator]:
+    """An operator of a running region."""
+    async with (
+        grpc.aio.insecure_channel(f"127.0.0.1:{stack.service_port('keysvc')}") as keys,
+        grpc.aio.insecure_channel(f"127.0.0.1:{stack.service_port('usersvc')}") as users,
+    ):
+        yield Operator(
+            keys_pb2_grpc.OrganizationServiceStub(keys),
+            keys_pb2_grpc.IntegrationServiceStub(keys),
+            keys_pb2_grpc.KeyServiceStub(keys),
+            sso_pb2_grpc.SsoServiceStub(keys),
+            schemas_pb2_grpc.SchemaServiceStub(users),
+            users_pb2_grpc.UserServiceStub(users),
+            sessions_pb2_grpc.SessionServiceStub(users),
+        )

@@ -1,0 +1,126 @@
+"""Every regular expression of the production packages, and the methods that it is used with."""
+
+import ast
+import importlib
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+ROOT: Final = Path(__file__).parents[3]
+PACKAGES: Final = ("chassis", "gateway", "usersvc", "keysvc", "deploy")
+METHODS: Final = frozenset(
+    ("match", "fullmatch", "search", "findall", "finditer", "split", "sub", "subn")
+)
+# These go on behind a match until the text ends; one of them stands for all.
+_REPEATING: Final = frozenset(("findall", "finditer", "split", "sub", "subn"))
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A pattern, and the method that stands for how the code uses it."""
+
+    name: str
+    pattern: re.Pattern[Any]
+    method: str
+
+    def __str__(self) -> str:
+        return f"{self.name}.{self.method}"
+
+
+@cache
+def trees() -> Mapping[str, ast.Module]:
+    """The syntax tree of each module, by the module's name."""
+    paths = (path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py")))
+    return {_module(path): ast.parse(path.read_text()) for path in paths}
+
+
+def _module(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def compiled(tree: ast.Module) -> Iterator[str]:
+    """The names that a module gives to the patterns which it compiles on import."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign | ast.AnnAssign) and _compiles(node.value):
+            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            assert isinstance(target, ast.Name)
+            yield target.id
+
+
+def misplaced(tree: ast.Module) -> Iterator[int]:
+    """The lines that compile a pattern elsewhere than as the value of a module's name."""
+    here = {id(node.value) for node in tree.body if isinstance(node, ast.Assign | ast.AnnAssign)}
+    for node in ast.walk(tree):
+        if _compiles(node) and id(node) not in here:
+            yield node.lineno
+        if isinstance(node, ast.ImportFrom) and node.module == "re":
+            yield node.lineno  # `from re import compile` would hide a call from this test
+
+
+def _compiles(node: ast.AST | None) -> bool:
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and isinstance(node.func.value, ast.Name)
+        and (node.func.value.id, node.func.attr) == ("re", "compile")
+    )
+
+
+def uses() -> list[Use]:
+    """All patterns with the methods that any module uses them with."""
+    methods = _methods()
+    return [
+        Use(f"{module}.{name}", getattr(importlib.import_module(module), name), method)
+        for module, tree in trees().items()
+        for name in compiled(tree)
+        for method in sorted({_standing(each) for each in methods[module, name]} or {"unused"})
+    ]
+
+
+def _standing(method: str) -> str:
+    return "sub" if method in _REPEATING else method
+
+
+def _methods() -> Mapping[tuple[str, str], set[str]]:
+    """The methods of each pattern, by the module and the name that it was compiled under."""
+    found: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for module, tree in trees().items():
+        origins = {
+            alias.asname or alias.name: (node.module or "", alias.name)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }
+        for node in ast.walk(tree):
+            if (
+                isinstance(node, ast.Attribute)
+                and node.attr in METHODS
+                and isinstance(node.value, ast.Name)
+            ):
+                name = node.value.id
+                found[origins.get(name, (module, name))].add(node.attr)
+    return found
+
+
+def patterns_in_memory() -> set[str]:
+    """The names under which imported modules hold compiled patterns that they did not import."""
+    found = set()
+    for module, tree in trees().items():
+        imported = {
+            alias.asname or alias.name
+            for node in tree.body
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }
+        members = vars(importlib.import_module(module))
+        found |= {
+            f"{module}.{name}"
+            for name, value in members.items()
+            if name not in imported and isinstance(value, re.Pattern)
+        }
+    return found

@@ -1,0 +1,48 @@
+"""Which attacks on a regular expression make its time grow faster than the text."""
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+from tests.support.growth import FACTOR, LIMIT, Run, growth, reading
+from tests.support.regexes.attacks import Attack, attacks
+
+_SMALLEST: Final = 8
+_LARGEST: Final = 2_048
+_READABLE: Final = 200_000
+"""The nanoseconds from which a reading is compared at all: the clock's noise is far below it."""
+
+
+def slow_attacks(pattern: re.Pattern[Any], method: str) -> Iterator[Attack]:
+    """The attacks under which a method of a pattern takes more than linear time."""
+    run = _run(pattern, method)
+    as_bytes = isinstance(pattern.pattern, bytes)
+    for attack in attacks(pattern):
+        if _is_slow(run, attack, as_bytes):
+            yield attack
+
+
+def _run(pattern: re.Pattern[Any], method: str) -> Run:
+    if method == "sub":
+        nothing = b"" if isinstance(pattern.pattern, bytes) else ""
+        return lambda text: pattern.sub(nothing, text)
+    return getattr(pattern, method)
+
+
+def _is_slow(run: Run, attack: Attack, as_bytes: bool) -> bool:
+    # The text grows step by step: an exponential pattern is found before it takes for ever.
+    known: dict[int, int] = {}
+    n = _SMALLEST
+    while n <= _LARGEST:
+        known[n] = reading(run, _text(attack, n, as_bytes))
+        before = known.get(n // FACTOR)
+        if known[n] > _READABLE and (before is None or known[n] > LIMIT * before):
+            small, large = (_text(attack, each, as_bytes) for each in (max(n // FACTOR, 1), n))
+            return growth(run, small, large) > LIMIT
+        n *= 2
+    return False
+
+
+def _text(attack: Attack, n: int, as_bytes: bool) -> str | bytes:
+    text = attack.text(n)
+    return text.encode("latin-1", "replace") if as_bytes else text

@@ -1,0 +1,166 @@
+"""Organizations that sign in through an identity provider of the tests."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+from uuid import uuid4
+
+from cloudacademy.keys.v1 import sso_pb2
+from cloudacademy.users.v1 import sessions_pb2, users_pb2
+
+from tests.support.browser import Browser, Page
+from tests.support.operators import Operator
+from tests.support.saml.idp import Element, KeyPair, Statement, ann, encoded, key_pair, signed
+from tests.support.saml.requests import AuthnRequest, read_authn_request
+
+ACS_PATH = "/labs/social/complete/saml/"
+
+
+@dataclass(slots=True)
+class Company:
+    """An organization, its identity provider, and the people it has."""
+
+    operate: Operator
+    organization_id: str
+    domain: str = field(default_factory=lambda: f"{uuid4().hex[:12]}.test")
+    pair: KeyPair = field(default_factory=lambda: key_pair("an identity provider"))
+
+    @property
+    def entity_id(self) -> str:
+        return f"https://idp.{self.domain}/"
+
+    async def set_up(self, **changes: Any) -> sso_pb2.SsoConnection:
+        """Set the connection up, not yet tested."""
+        connection = sso_pb2.SsoConnection(
+            **{
+                "sso_url": f"https://idp.{self.domain}/sso?tenant=1",
+                "idp_entity_id": self.entity_id,
+                "certificates": [self.pair.certificate],
+                "domains": [self.domain],
+                **changes,
+            }
+        )
+        updated = await self.operate.sso.UpdateSsoConnection(
+            sso_pb2.UpdateSsoConnectionRequest(
+                organization_id=self.organization_id, connection=connection
+            )
+        )
+        return updated.connection
+
+    async def activate(self, **changes: Any) -> None:
+        """Set the connection up, and let people sign in through it."""
+        connection = await self.set_up(**changes)
+        await self.operate.sso.RecordSsoTest(
+            sso_pb2.RecordSsoTestRequest(organization_id=self.organization_id, etag=connection.etag)
+        )
+        await self.operate.sso.ActivateSsoConnection(
+            sso_pb2.ActivateSsoConnectionRequest(organization_id=self.organization_id)
+        )
+
+    async def connection(self) -> sso_pb2.SsoConnection:
+        """The connection as it is."""
+        request = sso_pb2.GetSsoConnectionRequest(organization_id=self.organization_id)
+        return (await self.operate.sso.GetSsoConnection(request)).connection
+
+    async def person(self, name: str = "", *, administrator: bool = False) -> "Person":
+        """Somebody who was provisioned."""
+        object_identifier = str(uuid4())
+        user = users_pb2.User(
+            user_name=f"{name or uuid4().hex}@{self.domain}",
+            external_id=object_identifier,
+            roles=[users_pb2.TypedValue(value="Administrator")] if administrator else [],
+        )
+        request = users_pb2.CreateUserRequest(organization_id=self.organization_id, user=user)
+        created = (await self.operate.users.CreateUser(request)).user
+        return Person(created.id, created.user_name, object_identifier)
+
+    async def begin(self, browser: Browser, query: str = "") -> "Begun":
+        """Let a browser ask to sign in, as far as the identity provider."""
+        page = await browser.get(f"/login/enterprise/?organization={self.organization_id}{query}")
+        return begun(self, browser, page)
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody's user, and how the identity provider knows them."""
+
+    user_id: str
+    email: str
+    object_identifier: str
+
+    def claims(self, **changes: Sequence[str] | None) -> dict[str, Sequence[str]]:
+        return ann(
+            **{
+                "object_identifier": [self.object_identifier],
+                "email": [self.email],
+                **changes,
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A sign-in that waits for the identity provider's word."""
+
+    company: Company
+    browser: Browser
+    request: AuthnRequest
+    relay_state: str
+
+    def says(self, person: Person, **changes: Any) -> Statement:
+        """The identity provider's true word about a person."""
+        return Statement(
+            acs_url=self.browser.base_url + ACS_PATH,
+            request_id=self.request.id,
+            issuer=self.company.entity_id,
+            claims=person.claims(),
+            name_id=person.email,
+        ).but(**changes)
+
+    def signed(self, person: Person, **changes: Any) -> Element:
+        """The same, signed."""
+        return signed(self.says(person, **changes), self.company.pair)
+
+    async def end(self, response: Element | bytes | str, **changes: Any) -> Page:
+        """Bring a response, perhaps with another relay state or by another browser."""
+        browser = changes.get("browser", self.browser)
+        fields = {
+            "SAMLResponse": encoded(response),
+            "RelayState": changes.get("relay_state", self.relay_state),
+        }
+        return await browser.post(ACS_PATH, fields, Origin="https://idp.test")
+
+
+def begun(company: Company, browser: Browser, page: Page) -> Begun:
+    """The sign-in that a redirect to the identity provider begins."""
+    assert page.status == 303, page.text
+    query = parse_qs(urlsplit(page.location).query, strict_parsing=True)
+    request = read_authn_request(page.location)
+    return Begun(company, browser, request, query["RelayState"][0])
+
+
+async def who(operate: Operator, browser: Browser) -> sessions_pb2.Session:
+    """Who is signed in in a browser."""
+    token = browser.cookie("session-us") or ""
+    request = sessions_pb2.GetSessionRequest(session_token=token)
+    return (await operate.sessions.GetSession(request)).session
+
+
+async def sign_in_by_link(operate: Operator, browser: Browser, company: Company, person: Person):
+    """Let somebody be signed in already."""
+    made = await operate.sessions.CreateSignInLink(
+        sessions_pb2.CreateSignInLinkRequest(
+            organization_id=company.organization_id, user_id=person.user_id
+        )
+    )
+    signed_in = await operate.sessions.SignInWithLink(
+        sessions_pb2.SignInWithLinkRequest(token=made.token)
+    )
+    browser.put_cookie("session-us", signed_in.session_token)
+
+
+def refusal(page: Page) -> tuple[int, str]:
+    """The status of a page that refuses, and the reason that it names."""
+    assert "You are not signed in" in page.text, page.text
+    return page.status, page.text.split("Reason <code>")[1].split("<")[0]

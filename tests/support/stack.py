@@ -1,0 +1,110 @@
+"""The whole system as `make run` starts it, for tests that come from outside."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from chassis.observability.log_writer import GATHER_SECONDS
+from deploy.local.child import listening_port
+from deploy.local.connection import read_connection
+from deploy.local.ports import free_port
+from deploy.local.region import HOST, REGIONS, TENANT_PATH, Places
+
+ROOT = Path(__file__).resolve().parents[2]
+START_SECONDS = 90.0
+STOP_SECONDS = 30.0
+QUIET_SECONDS = 5 * GATHER_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A running region: where its customers reach it, and where it keeps its things."""
+
+    url: str
+    token: str
+    places: Places
+    supervisor: subprocess.Popen[bytes]
+
+    @property
+    def base_url(self) -> str:
+        """Where its people find it."""
+        return self.url.removesuffix(TENANT_PATH)
+
+    def log(self, name: str) -> str:
+        """All that a process has logged so far, lines that it gathers at the moment included."""
+        file = self.places.log(name)
+        size = -1
+        while size != (size := file.stat().st_size):
+            time.sleep(QUIET_SECONDS)
+        return file.read_text()
+
+    def service_port(self, name: str) -> int:
+        """The port that a service last said it listens on."""
+        ports = [listening_port(line.encode()) for line in self.log(name).splitlines()]
+        return [port for port in ports if port is not None][-1]
+
+    def database_url(self, database: str) -> str:
+        """The address of `users` or `keys` for the role that owns it.
+
+        It is put together anew: no process shows the settings that it was started with.
+        """
+        role = {"users": "usersvc", "keys": "keysvc"}[database]
+        password = quote(self.places.password(role).read_text().strip(), safe="")
+        output = self.places.directory.joinpath(f"{self.places.region.name}.out").read_text()
+        port = re.findall(rf"PostgreSQL +{HOST}:(\d+)", output)[-1]
+        return f"postgresql://{role}:{password}@{HOST}:{port}/{database}"
+
+    def pid(self, word: str) -> int:
+        """The process of the run whose command line has the word: `usersvc`, `postgres`, …"""
+        own = Path(f"/proc/{self.supervisor.pid}")
+        children = (own / "task" / own.name / "children").read_text().split()
+        found = [pid for pid in children if word in Path(f"/proc/{pid}/cmdline").read_text()]
+        assert len(found) == 1, found
+        return int(found[0])
+
+
+@contextmanager
+def running_stack(
+    directory: Path, region: str = "us", settings: Mapping[str, str] | None = None
+) -> Iterator[Stack]:
+    """Start a region on free ports with its data below `directory`; stop it at the end.
+
+    `settings` are variables for its processes, where the region itself decides nothing.
+    """
+    places = Places(directory, REGIONS[region])
+    output = directory / f"{region}.out"
+    command = [sys.executable, "-m", "deploy.local", "run", "--region", region]
+    command += ["--port", str(free_port()), "--directory", str(directory)]
+    with output.open("wb") as file:
+        supervisor = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**os.environ, **(settings or {}), "PYTHONPATH": f"{ROOT}:{ROOT / 'build'}"},
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        _wait_until_running(supervisor, output)
+        connection = read_connection(places.connection)
+        assert connection is not None
+        yield Stack(connection.tenant_url, connection.secret_token, places, supervisor)
+    finally:
+        supervisor.send_signal(signal.SIGINT)
+        supervisor.wait(STOP_SECONDS)
+
+
+def _wait_until_running(supervisor: subprocess.Popen[bytes], output: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while "is running" not in output.read_text():
+        assert supervisor.poll() is None, output.read_text()
+        assert time.monotonic() < deadline, output.read_text()
+        time.sleep(0.05)

@@ -1,0 +1,83 @@
+"""The process of the user service with TLS, as other services meet it."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import grpc
+import structlog
+
+from chassis.rpc.certificates import CertificateFiles, Certificates
+from chassis.rpc.channel import connect
+from tests.support.chassis.authorities import DAY, Authority
+
+ROOT = Path(__file__).parents[3]
+LOG = structlog.wrap_logger(structlog.ReturnLogger())
+UNLIMITED = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running process, and the authority that it believes."""
+
+    target: str
+    authority: Authority
+    folder: Path
+
+    def files(self, name: str, authority: Authority | None = None, life: timedelta = DAY):
+        """A new certificate for a caller."""
+        issuer = authority or self.authority
+        folder = self.folder / f"{name}-{issuer.name}-{life.days}"
+        return issuer.issue(folder, name, life=life, believes=self.authority)
+
+    def channel(
+        self, name: str, authority: Authority | None = None, life: timedelta = DAY
+    ) -> grpc.aio.Channel:
+        """A channel as our services make it, for a caller of that name."""
+        return connect(self.target, {}, Certificates(self.files(name, authority, life), LOG))
+
+    def plain_channel(
+        self, name: str, options: list[tuple[str, int]] | None = None
+    ) -> grpc.aio.Channel:
+        """A channel as somebody else makes it, with gRPC's own limits or with these."""
+        credentials = credentials_of(self.files(name))
+        return grpc.aio.secure_channel(self.target, credentials, options)
+
+
+def credentials_of(files: CertificateFiles) -> grpc.ChannelCredentials:
+    return Certificates(files, LOG).for_channel()
+
+
+@contextmanager
+def served(url: str, folder: Path) -> Iterator[Served]:
+    """Run `python -m usersvc serve` with a certificate of its own."""
+    authority = Authority()
+    files = authority.issue(folder / "server", "usersvc")
+    process = subprocess.Popen(
+        (sys.executable, "-m", "usersvc", "serve"),
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "PYTHONPATH": ".:build",
+            "USERSVC_DATABASE_URL": url,
+            "USERSVC_LISTEN": "127.0.0.1:0",
+            "USERSVC_TLS_CERTIFICATE": str(files.certificate),
+            "USERSVC_TLS_KEY": str(files.key),
+            "USERSVC_TLS_AUTHORITY": str(files.authority),
+        },
+        stdout=subprocess.PIPE,
+    )
+    try:
+        line = json.loads(process.stdout.readline())
+        assert line["event"] == "listening"
+        port = line["address"].rpartition(":")[2]
+        yield Served(f"localhost:{port}", authority, folder)
+    finally:
+        process.kill()
+        process.communicate()

@@ -1,0 +1,106 @@
+"""Short forms of the calls about sessions."""
+
+import itertools
+from datetime import datetime, timedelta
+from typing import Final
+
+import asyncpg
+import grpc
+from cloudacademy.errors.v1.errors_pb2 import Reason
+from cloudacademy.users.v1 import sessions_pb2 as pb
+from cloudacademy.users.v1.sessions_pb2_grpc import SessionServiceStub
+from cloudacademy.users.v1.users_pb2 import TypedValue
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from tests.support.usersvc.user_calls import ACME, refused
+
+OID_ANN: Final = "5b6f0f3e-0f6b-4b0e-9c0e-0a4f8a1d2c11"
+OID_OTHER: Final = "0b1e5f3c-6f2f-4a52-8a51-9e3a0c5d7f10"
+ADMINISTRATOR: Final = [TypedValue(value="Administrator")]
+_numbers = itertools.count()
+
+
+def timestamp(time: datetime) -> Timestamp:
+    message = Timestamp()
+    message.FromDatetime(time)
+    return message
+
+
+async def link(stub: SessionServiceStub, user_id: str, organization_id: str = ACME) -> str:
+    request = pb.CreateSignInLinkRequest(organization_id=organization_id, user_id=user_id)
+    return (await stub.CreateSignInLink(request)).token
+
+
+async def follow(stub: SessionServiceStub, token: str) -> pb.SignInWithLinkResponse:
+    return await stub.SignInWithLink(pb.SignInWithLinkRequest(token=token))
+
+
+async def signed_in(stub: SessionServiceStub, user_id: str, organization_id: str = ACME) -> str:
+    """The token of a session that a link began."""
+    return (await follow(stub, await link(stub, user_id, organization_id))).session_token
+
+
+async def session(stub: SessionServiceStub, token: str) -> pb.Session:
+    return (await stub.GetSession(pb.GetSessionRequest(session_token=token))).session
+
+
+async def end(stub: SessionServiceStub, token: str) -> None:
+    await stub.EndSession(pb.EndSessionRequest(session_token=token))
+
+
+async def vouch(
+    stub: SessionServiceStub,
+    now: datetime,
+    object_identifier: str = "oid-ann",
+    email: str = "ann@acme.test",
+    **fields: object,
+) -> pb.SignInWithAssertionResponse:
+    """Sign in with an assertion that nobody has shown before, unless told otherwise."""
+    request = {
+        "organization_id": ACME,
+        "assertion_id": f"assertion-{next(_numbers)}",
+        "assertion_expire_time": timestamp(now + timedelta(minutes=5)),
+        "object_identifier": object_identifier,
+        "email": email,
+    } | fields
+    return await stub.SignInWithAssertion(pb.SignInWithAssertionRequest(**request))
+
+
+async def links(db: asyncpg.Connection) -> list[tuple[str, str, str]]:
+    """The organization, object identifier and user of each link."""
+    rows = await db.fetch(
+        """
+        SELECT organization_id::text, object_identifier, user_id::text
+          FROM linked_identities
+         ORDER BY organization_id, object_identifier
+        """
+    )
+    return [tuple(row) for row in rows]
+
+
+def ended():
+    return refused(Reason.REASON_SESSION_ENDED, grpc.StatusCode.UNAUTHENTICATED)
+
+
+def link_invalid():
+    return refused(Reason.REASON_SIGN_IN_LINK_INVALID, grpc.StatusCode.UNAUTHENTICATED)
+
+
+def inactive():
+    return refused(Reason.REASON_USER_INACTIVE, grpc.StatusCode.PERMISSION_DENIED)
+
+
+def replayed():
+    return refused(Reason.REASON_ASSERTION_REPLAYED, grpc.StatusCode.UNAUTHENTICATED)
+
+
+def ambiguous():
+    return refused(Reason.REASON_SIGN_IN_AMBIGUOUS, grpc.StatusCode.FAILED_PRECONDITION)
+
+
+def conflict():
+    return refused(Reason.REASON_SIGN_IN_CONFLICT, grpc.StatusCode.FAILED_PRECONDITION)
+
+
+def unknown():
+    return refused(Reason.REASON_SIGN_IN_UNKNOWN, grpc.StatusCode.PERMISSION_DENIED)

@@ -1,0 +1,117 @@
+"""A secret that was given to the wrong variable is in no complaint."""
+
+import asyncio
+import secrets
+from pathlib import Path
+
+import pytest
+import structlog
+from aiohttp import web
+
+import gateway.settings
+from chassis.concurrency.supervisor import Supervisor
+from chassis.config.settings import Address, ServerSettings, SettingsError
+from chassis.observability.admin import admin_port
+from chassis.observability.metrics import Metrics
+from chassis.process import StartError, shown
+from chassis.rpc.certificates import CertificateFiles, Certificates
+from chassis.rpc.channel import connect
+from chassis.rpc.server import Server
+from deploy.local.key_pair import make_key_pair
+from gateway.http.server import Runner
+
+LOG = structlog.wrap_logger(structlog.ReturnLogger())
+HIDDEN = "(not shown: it may be a secret)"
+KEY, RANDOM = "cak_us_33RtraCoeBvru2lX0687lYmtQrqMxJSb", secrets.token_hex(16)
+URL = "postgresql://keys:ab12@db/keys"
+PEM = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkq\n-----END PRIVATE KEY-----\n"
+
+
+def problem(name: str, value: str) -> str:
+    given = {"GATEWAY_REGION": "us", "GATEWAY_CURSOR_SECRET": secrets.token_hex(32)}
+    with pytest.raises(SettingsError) as said:
+        gateway.settings.read({**given, f"GATEWAY_{name}": value})
+    return str(said.value)
+
+
+@pytest.mark.parametrize("secret", [URL, KEY, RANDOM])
+@pytest.mark.parametrize("name", ["LISTEN", "TENANT_URLS"])
+def test_it_is_hidden_where_an_address_should_be(name: str, secret: str):
+    assert problem(name, secret).startswith(f"GATEWAY_{name} is {HIDDEN}, not ")
+
+
+@pytest.mark.parametrize("secret", [URL, KEY, RANDOM, "hunter2pw", "31337"])
+@pytest.mark.parametrize("name", ["REGION", "LOG_LEVEL", "PROXIES", "MAX_PAGES"])
+def test_not_even_a_short_one_is_told_where_a_word_or_a_number_should_be(name: str, secret: str):
+    if name != "PROXIES" or not secret.isdecimal():
+        assert secret not in problem(name, secret)
+
+
+@pytest.mark.parametrize("secret", [URL, KEY, RANDOM, "postgresql://u:hunter2pw/db"])
+def test_it_is_hidden_where_a_service_should_be(secret: str):
+    with pytest.raises(StartError) as said:
+        connect(secret, {})
+    assert str(said.value).startswith(f"{HIDDEN} is on another machine")
+
+
+@pytest.mark.parametrize(
+    "value", ["dns:///usersvc:50051", "https://a.test:8443,https://b.test:80/x", "https://[::1]:80"]
+)
+def test_an_address_with_a_port_is_told(value: str):
+    assert shown(value) == repr(value)
+
+
+@pytest.mark.parametrize("name", ["LISTEN", "ADMIN_LISTEN"])
+def test_one_that_is_too_long_for_a_host_is_refused_by_the_settings(name: str):
+    said = problem(name, f"{secrets.token_hex(32)}:1")
+    assert said == f"GATEWAY_{name} is {HIDDEN}, not host:port"
+
+
+def test_what_is_plainly_no_address_is_told():
+    assert problem("LISTEN", "here") == "GATEWAY_LISTEN is 'here', not host:port"
+
+
+@pytest.mark.parametrize("content", [PEM, PEM.replace("\n", " "), "MIIE\nvQIB", "MIIE\rvQIB"])
+@pytest.mark.parametrize("name", ["SAML_KEY", "SAML_CERTIFICATE", "TLS_KEY", "TLS_CERTIFICATE"])
+def test_a_key_instead_of_its_path_is_refused_unseen(name: str, content: str):
+    said = problem(name, content)
+    assert f"GATEWAY_{name} is the content of a file: give its path" in said
+    assert "MII" not in said
+
+
+@pytest.mark.parametrize("secret", [KEY, RANDOM, PEM])
+def test_it_is_hidden_where_a_file_should_be(tmp_path: Path, secret: str):
+    (tmp_path / "c").touch()
+    with pytest.raises(StartError) as said:
+        Certificates(CertificateFiles(tmp_path / "c", Path(secret), tmp_path / "a"), LOG)
+    assert str(said.value).endswith(f"No such file or directory (key: {HIDDEN})")
+
+
+@pytest.mark.parametrize("secret", [KEY, RANDOM])
+async def test_it_is_hidden_where_a_host_to_listen_on_should_be(
+    tmp_path: Path, secret: str, capfd: pytest.CaptureFixture[str]
+):
+    make_key_pair(tmp_path / "key", tmp_path / "crt", "here")
+    tls = CertificateFiles(tmp_path / "crt", tmp_path / "key", tmp_path / "crt")
+    with pytest.raises(StartError, match="cannot listen on") as of_gateway:
+        await Runner(web.Application(), LOG).listen(Address(secret, 1))
+    with pytest.raises(StartError, match="cannot listen on") as of_service:
+        await Server(ServerSettings(Address(secret, 1), tls), {}, _ready, LOG, Supervisor(LOG)).run(
+            asyncio.Event()
+        )
+    with pytest.raises(StartError, match="can be reached from elsewhere") as without_tls:
+        await Server(ServerSettings(Address(secret, 1)), {}, _ready, LOG, Supervisor(LOG)).run(
+            asyncio.Event()
+        )
+    with (
+        pytest.raises(StartError, match="cannot listen on") as of_admin,
+        admin_port(Address(secret, 1), Metrics(), {}, LOG),
+    ):
+        pytest.fail("it listens")
+    told = [str(said.value) for said in (of_gateway, of_service, without_tls, of_admin)]
+    assert all(HIDDEN in text for text in told)
+    assert secret not in "".join((*told, *capfd.readouterr()))
+
+
+async def _ready() -> bool:
+    return True

@@ -1,0 +1,117 @@
+"""What is for development does not start where others can reach it."""
+
+import secrets
+
+import pytest
+
+import gateway.settings
+from chassis.config.settings import Environment, SettingsError
+from chassis.database.url import DEVELOPMENT
+
+RANDOM = secrets.token_bytes(32)
+VERIFIED = "?sslmode=verify-full&sslrootcert=/ca.crt"
+GATEWAY = {"GATEWAY_REGION": "us", "GATEWAY_CURSOR_SECRET": RANDOM.hex()}
+HERE, EVERYWHERE = {"GATEWAY_LISTEN": "127.0.0.1:1"}, {"GATEWAY_LISTEN": "0.0.0.0:1"}
+PLAIN_URLS = {"GATEWAY_TENANT_URLS": "us=http://127.0.0.1:1/scim,eu=https://app.qa.com/scim"}
+
+
+def database_problem(url: str) -> str:
+    environment = Environment({"X_DATABASE_URL": url}, "X_")
+    environment.database("DATABASE_URL")
+    try:
+        environment.check()
+    except SettingsError as error:
+        return str(error)
+    return ""
+
+
+def gateway_problem(*variables: dict[str, str]) -> str:
+    given = {name: value for part in (GATEWAY, *variables) for name, value in part.items()}
+    try:
+        gateway.settings.read(given)
+    except SettingsError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://keys:x@127.0.0.1:5432/keys",
+        "postgresql://keys:x@localhost/keys",
+        "postgresql://keys:x@[::1]:5432/keys",
+        "postgres://keys@/keys?host=/run/postgresql",
+        f"postgresql://keys:{RANDOM.hex()}@keys-rw:5432/keys{VERIFIED}",
+        f"postgresql://keys:{RANDOM.hex()}@one:1,two:2/keys{VERIFIED}",
+    ],
+)
+def test_a_database_here_or_one_that_proves_itself_is_taken(url: str):
+    assert database_problem(url) == ""
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://keys:ab12cd@keys-rw/keys",
+        "postgresql://keys:ab12cd@keys-rw/keys?sslmode=require",
+        "postgresql://keys:ab12cd@keys-rw/keys?sslmode=verify-ca",
+        "postgresql://keys:ab12cd@localhost,keys-rw/keys",
+        "postgresql://keys:ab12cd@localhost/keys?host=192.0.2.1",
+        "postgresql://keys:ab12cd@keys-rw/keys?host=127.0.0.1",
+        "postgresql://keys:ab12cd@/keys?host=localhost,keys-rw",
+        "postgresql://keys:ab12cd@/keys",
+        "postgresql://keys:ab12cd@[2001:db8::1]:5432/keys",
+        "postgresql://keys:ab12cd@127.0.0.1.evil.test/keys",
+    ],
+)
+def test_a_database_elsewhere_has_to_prove_itself(url: str):
+    problem = "X_DATABASE_URL names another machine without sslmode=verify-full"
+    assert database_problem(url) == problem
+    assert "ab12cd" not in problem
+
+
+@pytest.mark.parametrize(
+    ("password", "problem"),
+    [
+        (f"{DEVELOPMENT}ab12cd", "has a password that was made for development"),
+        ("development%2Dab12cd", "has a password that was made for development"),
+        ("keys", "has a password that everybody would try, or none"),
+        ("Postgres", "has a password that everybody would try, or none"),
+        ("", "has a password that everybody would try, or none"),
+    ],
+)
+def test_a_password_that_others_know_opens_no_database_elsewhere(password: str, problem: str):
+    url = f"postgresql://keys:{password}@keys-rw/keys{VERIFIED}"
+    assert database_problem(url) == f"X_DATABASE_URL {problem}"
+    assert database_problem(url.replace("keys-rw", "127.0.0.1")) == ""
+
+
+def test_what_is_no_database_is_not_shown():
+    assert database_problem("mysql://keys:ab12cd@db/keys") == (
+        "X_DATABASE_URL is not postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+    )
+
+
+@pytest.mark.parametrize("secret", [bytes(32), b"\x01\x02" * 16, b"0123456789abcde" * 3])
+def test_a_secret_that_can_be_guessed_is_refused_anywhere(secret: bytes):
+    problem = gateway_problem(HERE, {"GATEWAY_CURSOR_SECRET": secret.hex()})
+    different = len(set(secret))
+    assert problem == (
+        f"GATEWAY_CURSOR_SECRET can be guessed: it has only {different} different bytes"
+    )
+
+
+def test_a_secret_of_development_is_taken_where_nobody_else_comes():
+    made = {"GATEWAY_CURSOR_SECRET": DEVELOPMENT.encode().hex() + RANDOM.hex()}
+    assert gateway_problem(HERE, made) == ""
+    assert gateway_problem(EVERYWHERE, made) == (
+        "GATEWAY_CURSOR_SECRET was made for development, and others reach this process"
+    )
+
+
+def test_plain_http_is_told_to_customers_only_where_nobody_else_comes():
+    assert gateway_problem(HERE, PLAIN_URLS) == ""
+    assert gateway_problem(EVERYWHERE, PLAIN_URLS).endswith(
+        ": others reach this process, so https:// it must be"
+    )
+    assert gateway_problem(EVERYWHERE) == ""

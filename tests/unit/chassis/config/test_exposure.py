@@ -1,0 +1,98 @@
+"""A process that others can reach speaks TLS, or does not start."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+import structlog
+
+from chassis.concurrency.supervisor import Supervisor
+from chassis.config.settings import Address, Environment, ServerSettings, SettingsError
+from chassis.process import StartError
+from chassis.rpc.certificates import CertificateFiles, Certificates
+from chassis.rpc.channel import connect, is_loopback_target
+from chassis.rpc.server import Server
+
+LOG = structlog.wrap_logger(structlog.ReturnLogger())
+
+
+async def ready() -> bool:
+    return True
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "usersvc"])
+async def test_a_server_that_others_can_reach_does_not_start_without_tls(host: str):
+    server = Server(ServerSettings(Address(host, 0)), {}, ready, LOG, Supervisor(LOG))
+    with pytest.raises(StartError, match="set TLS_CERTIFICATE, TLS_KEY and TLS_AUTHORITY") as said:
+        await server.run(asyncio.Event())
+    assert "\n" not in str(said.value)
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["usersvc:50051", "dns:///usersvc:50051", "192.0.2.1:1", "ipv4:127.0.0.1:1,192.0.2.1:1"],
+)
+def test_a_channel_to_another_machine_is_not_made_without_tls(target: str):
+    with pytest.raises(StartError, match="is on another machine"):
+        connect(target, {})
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "127.0.0.1:50051",
+        "localhost:50051",
+        "dns:///localhost:50051",
+        "[::1]:50051",
+        "dns:///[::1]:50051",
+        "dns://192.0.2.53/127.0.0.1:1",
+        "ipv4:127.0.0.1:1,127.0.0.2:1",
+        "ipv6:[::1]:1",
+        "unix:/run/usersvc",
+    ],
+)
+def test_this_machine_is_known_under_its_names(target: str):
+    assert is_loopback_target(target)
+
+
+def test_the_certificate_the_key_and_the_authority_come_together_or_not_at_all():
+    environment = Environment({"X_TLS_KEY": "/k"}, "X_")
+    environment.certificate_files()
+    with pytest.raises(SettingsError) as said:
+        environment.check()
+    assert str(said.value) == "X_TLS_CERTIFICATE is not set; X_TLS_AUTHORITY is not set"
+
+
+@pytest.mark.parametrize(
+    ("variables", "reflection"),
+    [
+        ({}, True),
+        ({"X_REFLECTION": "off"}, False),
+        ({"X_TLS_CERTIFICATE": "c", "X_TLS_KEY": "k", "X_TLS_AUTHORITY": "a"}, False),
+    ],
+)
+def test_reflection_is_off_by_itself_where_tls_is_on(variables: dict[str, str], reflection: bool):
+    tls = CertificateFiles(Path("c"), Path("k"), Path("a")) if len(variables) == 3 else None
+    read = Environment(variables, "X_").server("127.0.0.1:1")
+    assert read == ServerSettings(Address("127.0.0.1", 1), tls, reflection)
+
+
+@pytest.mark.parametrize("content", [b"", b"no certificate"])
+def test_files_that_cannot_be_used_are_told_in_one_line(tmp_path: Path, content: bytes):
+    files = CertificateFiles(tmp_path / "c", tmp_path / "k", tmp_path / "a")
+    for file in (files.certificate, files.key, files.authority):
+        file.write_bytes(content)
+    with pytest.raises(StartError, match="the TLS files cannot be used: ") as said:
+        Certificates(files, LOG)
+    assert str(files.certificate) in str(said.value)
+    assert "\n" not in str(said.value)
+
+
+def test_a_file_that_is_not_there_is_told_by_what_it_should_be(tmp_path: Path):
+    (tmp_path / "c").touch()
+    files = CertificateFiles(tmp_path / "c", Path("/nowhere/tls.key"), tmp_path / "a")
+    with pytest.raises(StartError) as said:
+        Certificates(files, LOG)
+    assert str(said.value) == (
+        "the TLS files cannot be used: No such file or directory (key: '/nowhere/tls.key')"
+    )

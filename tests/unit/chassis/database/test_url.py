@@ -1,0 +1,150 @@
+"""An address that is taken leads asyncpg to where we looked, whatever is in it."""
+
+import ssl
+from collections.abc import Iterator
+
+import asyncpg
+import pytest
+from asyncpg.connect_utils import (  # type: ignore[import-untyped]
+    _ConnectionParameters,
+    _parse_connect_dsn_and_args,
+)
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from chassis.database.url import is_loopback, problems
+from tests.support.chassis.authorities import Authority
+
+TWO_SIGNS = "has more than one @ before its database: within a password, write %40"
+REST = ("host", "port", "user", "password", "passfile", "database", "ssl", "service", "servicefile")
+REST += ("direct_tls", "server_settings", "target_session_attrs", "krbsrvname", "gsslib")
+REFUSED = (asyncpg.ClientConfigurationError, ValueError, IndexError)
+
+HERE = ["localhost", "127.0.0.1", "[::1]", "%2Frun%2Fpostgresql", "127%2E0.0.1"]
+ELSEWHERE = ["evil.test", "%65vil.test", "[2001:db8::1]", "127.0.0.1.evil.test"]
+ODD = ["", "::1", "[::1", "localhost]", "[::1]evil.test", "[127.0.0.1]", "localhost%2Cevil.test"]
+
+# Signs that mean something in an address, and a few that do not.
+texts = st.text(st.sampled_from("@:/?#[]%,&=;\\ \tab%40%2F0"), max_size=8)
+hosts = st.lists(
+    st.sampled_from([*HERE, *ELSEWHERE, *HERE, *ELSEWHERE, *ODD, "localhost:5432", "evil.test:x"]),
+    min_size=1,
+    max_size=3,
+).map(",".join)
+OPTIONS = ["sslmode=disable", "host=/run/postgresql", "host=", "service=x", "x", "port=1"]
+MISTAKEN = ["port=ab12cd", "sslpassword=ab12cd", "passfile=ab12cd"]
+options = st.lists(
+    st.one_of(
+        st.sampled_from([*OPTIONS, *MISTAKEN]),
+        hosts.map("host={}".format),
+        texts.map("password={}".format),
+    ),
+    max_size=2,
+)
+
+
+@st.composite
+def addresses(draw: st.DrawFn) -> str:
+    """What an operator may write, and what somebody may make of it."""
+    user, password = "keys", "ab12cd" + draw(st.just("") | texts)
+    sign = draw(st.sampled_from(["@", "@", "@", "@localhost@", "@evil.test@", ""]))
+    query = "&".join([*draw(st.sampled_from([["sslmode=verify-full"], []])), *draw(options)])
+    return f"postgresql://{user}:{password}{sign}{draw(hosts)}/keys" + (query and f"?{query}")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One that leads elsewhere whoever asks it, and has an authority to verify databases by."""
+    home = tmp_path_factory.mktemp("home")
+    authority = Authority().issue(home / "certificate", "keys-rw").authority
+    (home / ".postgresql").mkdir()
+    (home / ".postgresql" / "root.crt").write_bytes(authority.read_bytes())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(home))
+        patch.setenv("PGHOST", "evil.test")
+        yield
+
+
+def asyncpgs_reading(url: str) -> tuple[list[tuple[str, int] | str], _ConnectionParameters]:
+    return _parse_connect_dsn_and_args(dsn=url, **dict.fromkeys(REST))  # type: ignore[no-any-return]
+
+
+@given(addresses())
+@example("postgresql://keys:x@localhost@evil.test/keys")
+@example("postgresql://keys:x@evil.test@localhost/keys")
+@example("postgresql://keys:x@127.0.0.1:5432,evil.test@127.0.0.1/keys")
+@example("postgresql://keys:x@/keys")
+@example("postgresql://keys:x@[::1],localhost]/keys")
+@example("postgresql://keys:x@/keys?host=::1")
+@example("postgresql://keys:x@%2Frun%2Fpostgresql/keys")
+@example("postgresql://keys:ab12cd@evil.test/keys?sslmode=verify-full")
+@example("postgresql://keys:ab12cd@evil.test/keys?sslmode=verify-full&sslmode=disable")
+def test_asyncpg_connects_to_this_machine_or_to_one_that_proves_itself(url: str):
+    if [*problems(url)]:
+        return
+    try:
+        places, parameters = asyncpgs_reading(url)
+    except REFUSED:
+        return
+
+    elsewhere = [place for place in places if not is_here(place)]
+    tls = parameters.ssl
+    assert not elsewhere or (tls.check_hostname and tls.verify_mode is ssl.CERT_REQUIRED)
+    assert not elsewhere or parameters.password not in (None, "", "keys", "password")
+
+
+def is_here(place: tuple[str, int] | str) -> bool:
+    return isinstance(place, str) or is_loopback(place[0])
+
+
+@given(addresses())
+@example("postgresql://keys:x@localhost/keys?port=ab12cd")
+@example("postgresql://keys:x@[ab12cd/keys")
+def test_asyncpg_has_no_password_to_complain_of(url: str):
+    """It tells what it cannot read to whoever starts the process."""
+    said = ""
+    try:
+        if not [*problems(url)]:
+            asyncpgs_reading(url)
+    except REFUSED as error:
+        said = str(error)
+
+    assert "ab12cd" not in said
+
+
+@pytest.mark.parametrize(
+    ("url", "hosts"),
+    [
+        ("postgresql://keys:x@localhost,127.0.0.1:5433,[::1]/keys", 3),
+        ("postgresql://keys:x@/keys?host=/run/postgresql,localhost:5433", 2),
+        ("postgresql://keys:p%40ss%2F%3F%23@%2Frun%2Fpostgresql/keys", 1),
+    ],
+)
+def test_what_this_machine_has_many_names_for_is_taken(url: str, hosts: int):
+    assert [*problems(url)] == []
+    places, _ = asyncpgs_reading(url)
+    assert len(places) == hosts
+    assert all(map(is_here, places))
+
+
+@pytest.mark.parametrize("place", ["localhost", "evil.test", "evil.test@localhost", ""])
+def test_a_second_at_sign_is_refused_and_nothing_of_a_password_told(place: str):
+    assert [*problems(f"postgresql://keys:s3cr@t@{place}/keys?sslmode=verify-full")] == [TWO_SIGNS]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://keys:s3cr?t@localhost/keys",
+        "postgresql://keys:s3cr/t@localhost/keys",
+        "postgresql://keys:s3cr#t@localhost/keys",
+        "postgresql://keys:[s3cr@localhost/keys",
+        "postgresql://keys:x@localhost/keys?s3cr",
+        "postgresql://keys:x@localhost:s3cr/keys",
+        "postgresql://keys:x@localhost/keys?port=s3cr",
+    ],
+)
+def test_a_password_that_is_not_escaped_is_refused_and_not_told(url: str):
+    told = " ".join(problems(url))
+    assert told
+    assert "s3cr" not in told

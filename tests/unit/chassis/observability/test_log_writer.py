@@ -1,0 +1,134 @@
+"""Lines of a busy moment share a write, and none is lost."""
+
+import asyncio
+import io
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+from chassis.observability.log_writer import GATHER_SECONDS, Lines
+
+
+class Written(io.BytesIO):
+    """A stream that remembers each write."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[bytes] = []
+
+    def flush(self) -> None:
+        pass
+
+    def write(self, data: bytes) -> int:
+        self.writes.append(bytes(data))
+        return len(data)
+
+
+def tell(lines: Lines, *texts: bytes) -> None:
+    for text in texts:
+        lines.write(text)
+        lines.flush()
+
+
+async def test_a_line_that_comes_alone_is_written_when_the_loop_turns():
+    stream = Written()
+    tell(Lines(stream), b"one\n")
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert stream.writes == [b"one\n"]
+
+
+async def test_lines_that_come_fast_share_a_write():
+    stream = Written()
+    lines = Lines(stream)
+    tell(lines, b"one\n", b"two\n")
+    await asyncio.sleep(0)
+    tell(lines, b"three\n")
+    await asyncio.sleep(0)
+    tell(lines, b"four\n")
+    await asyncio.sleep(2 * GATHER_SECONDS)
+    assert stream.writes == [b"one\ntwo\n", b"three\nfour\n"]
+
+
+async def test_another_thread_writes_at_once_with_all_that_waits():
+    stream = Written()
+    lines = Lines(stream)
+    tell(lines, b"one\n")
+    thread = threading.Thread(target=tell, args=(lines, b"two\n"))
+    thread.start()
+    thread.join()
+    assert stream.writes == [b"one\ntwo\n"]
+
+
+async def test_what_cannot_be_written_is_no_fault_that_tells_of_itself():
+    stream, told = Written(), []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    lines = Lines(stream)
+    stream.close()
+    stream.write = lambda data: (_ for _ in ()).throw(BrokenPipeError())
+    tell(lines, b"one\n")
+    await asyncio.sleep(2 * GATHER_SECONDS)
+    del stream.write
+    tell(lines, b"two\n")
+    await asyncio.sleep(2 * GATHER_SECONDS)
+    assert (stream.writes, told) == ([b"two\n"], [])
+
+
+def test_what_waits_when_the_process_ends_is_written():
+    program = """
+import asyncio, sys
+from chassis.observability.log_writer import Lines
+
+async def main():
+    lines = Lines(sys.stdout.buffer)
+    for text in (b"one\\n", b"two\\n"):
+        lines.write(text)
+        lines.flush()
+        await asyncio.sleep(0)
+    sys.exit(3)
+
+asyncio.run(main())
+"""
+    done = subprocess.run((sys.executable, "-c", program), capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (3, b"one\ntwo\n")
+
+
+async def test_a_write_that_ends_in_the_middle_goes_on():
+    class Narrow(Written):
+        def write(self, data: bytes) -> int:
+            return super().write(data[:4])
+
+    stream = Narrow()
+    tell(Lines(stream), b"one\n", b"two three\n")
+    await asyncio.sleep(2 * GATHER_SECONDS)
+    assert b"".join(stream.writes) == b"one\ntwo three\n"
+    assert len(stream.writes) > 1
+
+
+def test_a_signal_in_the_middle_of_a_long_write_takes_no_line():
+    """A pipe that is full takes a part; the signal comes while the rest waits."""
+    program = """
+import os, signal, sys
+from chassis.observability.log_writer import Lines
+signal.signal(signal.SIGTERM, lambda *_: None)
+lines = Lines(sys.stdout.buffer)
+for number in range(20_000):
+    lines.write(b"a line that is number %d\\n" % number)
+sys.stderr.write("ready")
+lines.flush()
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stderr.read(5) == b"ready"
+    while not select.select([process.stdout], [], [], 0.1)[0]:
+        pass
+    time.sleep(0.2)  # the pipe is full by now
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=10)
+    assert output.splitlines() == [b"a line that is number %d" % each for each in range(20_000)]

@@ -1,0 +1,78 @@
+"""A change is refused before it is made when there is no memory to return the group."""
+
+from collections.abc import AsyncIterator
+
+import grpc
+import pytest
+from cloudacademy.users.v1 import groups_pb2, groups_pb2_grpc
+
+from gateway.api.groups import SMALL_ANSWER, Groups
+from gateway.api.request import Exchange
+from gateway.auth.authenticator import Caller
+from gateway.backend.groups import GroupClient
+from gateway.http.response_memory import ResponseMemory
+from gateway.limits.rejections import TurnedAwayError
+
+ACME = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e12"
+STAFF = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e13"
+GROUP = "urn:ietf:params:scim:schemas:core:2.0:Group"
+
+
+class Counted(groups_pb2_grpc.GroupServiceServicer):
+    """Counts changes of groups, which have no members."""
+
+    def __init__(self) -> None:
+        self.changes = 0
+
+    async def CreateGroup(self, request, context):  # noqa: N802 - the contract's name
+        self.changes += 1
+        return groups_pb2.CreateGroupResponse(group=groups_pb2.Group(id=STAFF, etag="1"))
+
+    async def UpdateGroup(self, request, context):  # noqa: N802 - the contract's name
+        self.changes += 1
+        return groups_pb2.UpdateGroupResponse(group=groups_pb2.Group(id=STAFF, etag="2"))
+
+    async def ListMembers(self, request, context):  # noqa: N802 - the contract's name
+        return groups_pb2.ListMembersResponse()
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[tuple[Counted, Groups]]:
+    servicer, server = Counted(), grpc.aio.server()
+    groups_pb2_grpc.add_GroupServiceServicer_to_server(servicer, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        yield servicer, Groups(GroupClient(channel, {}))
+    await server.stop(None)
+
+
+async def exchange_of(members: int) -> Exchange:
+    """A request with so many members, of an organization that has reserved all it may."""
+    memory = ResponseMemory(wait_seconds=0.0)
+    await memory.reservation(ACME).grow(memory.largest)
+    listed = [{"value": f"unknown {number}"} for number in range(members)]
+    document = {"schemas": [GROUP], "displayName": "Staff", "members": listed}
+    return Exchange(
+        "r",
+        "https://x",
+        Caller(ACME, "k"),
+        STAFF,
+        {},
+        {},
+        lambda: document,
+        memory.reservation(ACME),
+    )
+
+
+@pytest.mark.parametrize("method", ["create", "replace"])
+async def test_large_group_without_memory_to_return_it_is_not_changed(
+    service: tuple[Counted, Groups], method: str
+):
+    servicer, groups = service
+    with pytest.raises(TurnedAwayError):
+        await getattr(groups, method)(await exchange_of(SMALL_ANSWER + 1))
+    assert servicer.changes == 0
+
+    answer = await getattr(groups, method)(await exchange_of(SMALL_ANSWER))
+    assert (answer.status, servicer.changes) == (201 if method == "create" else 200, 1)

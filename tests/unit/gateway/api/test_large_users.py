@@ -1,0 +1,70 @@
+"""A change of a user who is too large to return is answered as made."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import pytest
+from cloudacademy.users.v1 import users_pb2, users_pb2_grpc
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from gateway.api.request import Exchange
+from gateway.api.users import MEMORY_PER_BYTE, Users
+from gateway.auth.authenticator import Caller
+from gateway.backend.client import UserClient
+from gateway.http.response_memory import ResponseMemory
+from gateway.scim.patch import PATCH_OP_URN
+
+ACME = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e12"
+ANN = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e13"
+USER = "urn:ietf:params:scim:schemas:core:2.0:User"
+TITLE = {"op": "replace", "path": "title", "value": "Dr."}
+PATCH = {"schemas": [PATCH_OP_URN], "Operations": [TITLE]}
+PUT = {"schemas": [USER], "userName": "ann"}
+
+
+class HugeUsers(users_pb2_grpc.UserServiceServicer):
+    """Makes every change, and returns no more than the version: the user is too large."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self.changes = 0
+
+    async def UpdateUser(self, request, context):  # noqa: N802 - the contract's name
+        self.changes += 1
+        user = users_pb2.User(id=ANN, organization_id=ACME, etag="2")
+        return users_pb2.UpdateUserResponse(user=user, omitted_bytes=self._size)
+
+
+@pytest.fixture
+def memory() -> ResponseMemory:
+    return ResponseMemory()
+
+
+@pytest.fixture
+async def huge(memory: ResponseMemory) -> AsyncIterator[tuple[HugeUsers, Users]]:
+    servicer = HugeUsers(memory.largest // MEMORY_PER_BYTE + 1)
+    server = grpc.aio.server()
+    users_pb2_grpc.add_UserServiceServicer_to_server(servicer, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        yield servicer, Users(UserClient(channel, {}))
+    await server.stop(None)
+
+
+@pytest.mark.parametrize(("method", "document"), [("patch", PATCH), ("replace", PUT)])
+async def test_change_of_a_user_too_large_to_return_is_answered_204(
+    memory: ResponseMemory, huge: tuple[HugeUsers, Users], method: str, document: dict[str, Any]
+):
+    servicer, users = huge
+    nothing = CIMultiDictProxy(CIMultiDict[str]())
+    reservation = memory.reservation(ACME)
+    exchange = Exchange(
+        "r", "https://x", Caller(ACME, "k"), ANN, {}, nothing, lambda: document, reservation
+    )
+
+    answer = await getattr(users, method)(exchange)
+
+    assert (answer.status, answer.body, answer.headers) == (204, b"", {"ETag": 'W/"2"'})
+    assert (servicer.changes, reservation.size) == (1, 0)

@@ -1,0 +1,199 @@
+"""What a request that is refused is answered, and what of it reaches the provisioning log."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import aiohttp
+import grpc
+import structlog
+from aiohttp import web
+from cloudacademy.keys.v1 import keys_pb2
+from cloudacademy.keys.v1.keys_pb2_grpc import KeyServiceStub
+from cloudacademy.users.v1 import activity_pb2, activity_pb2_grpc, schemas_pb2, schemas_pb2_grpc
+
+from chassis.concurrency.fair_semaphore import Places
+from gateway.api.app import PREFIX, ScimEndpoint, application
+from gateway.api.request import Answer, Exchange, RefusedPart
+from gateway.api.resource_types import ResourceTypes
+from gateway.api.routing import Endpoint, Table
+from gateway.auth.authenticator import Authenticator, Caller
+from gateway.auth.failed_auth import Guesses
+from gateway.auth.key_cache import KeyCache
+from gateway.backend.schemas import SchemaClient
+from gateway.http.body import Bodies
+from gateway.http.compute_worker import Worker
+from gateway.http.response_memory import ResponseMemory
+from gateway.limits.admission import Gate
+from gateway.limits.rate_limiter import Buckets, Rate
+from gateway.limits.rejections import Tally, full
+from gateway.provisioning_log.writer import RefusalLog
+from gateway.scim.errors import ScimError
+
+ACME = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e12"
+KEY_ID = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e13"
+TOKEN = "a-token"
+SECRET = "hunter2"
+PARTS = 60
+
+
+def now() -> datetime:
+    return datetime(2026, 11, 25, 12, tzinfo=UTC)
+
+
+class Services(activity_pb2_grpc.ActivityServiceServicer, schemas_pb2_grpc.SchemaServiceServicer):
+    """Keeps the refused requests that it is sent; it knows no schema."""
+
+    def __init__(self) -> None:
+        self.kept: list[activity_pb2.Activity] = []
+
+    async def RecordRefusals(self, request, context):  # noqa: N802 - the contract's name
+        self.kept += request.activities
+        return activity_pb2.RecordRefusalsResponse()
+
+    async def ListSchemas(self, request, context):  # noqa: N802 - the contract's name
+        return schemas_pb2.ListSchemasResponse()
+
+
+async def refuse(exchange: Exchange) -> Answer:
+    """Read the body, and refuse what it says."""
+    document = await exchange.parsed(dict)
+    raise ScimError(400, "invalidValue", f"No {len(document)} members.")
+
+
+async def refuse_parts(exchange: Exchange) -> Answer:
+    """Answer, and refuse each part."""
+    part = RefusedPart("POST", "/Users", {"password": SECRET}, ScimError(409, None, "No."))
+    exchange.refused.extend([part] * PARTS)
+    return Answer(200, b"{}")
+
+
+@dataclass
+class Gateway:
+    """A gateway with two endpoints, in this process."""
+
+    url: str
+    services: Services
+    refusals: RefusalLog
+    lines: list[dict[str, object]] = field(default_factory=list)
+
+    async def post(self, path: str, body: bytes) -> int:
+        """The status of the answer to a body."""
+        headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/scim+json"}
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(self.url + path, data=body, headers=headers) as response,
+        ):
+            return response.status
+
+    async def logged(self) -> list[activity_pb2.Activity]:
+        """The entries that have reached the provisioning log."""
+        stop = asyncio.Event()
+        stop.set()
+        await self.refusals.write(stop)
+        return self.services.kept
+
+
+@asynccontextmanager
+async def serving(services: Services) -> AsyncIterator[grpc.aio.Channel]:
+    server = grpc.aio.server()
+    activity_pb2_grpc.add_ActivityServiceServicer_to_server(services, server)
+    schemas_pb2_grpc.add_SchemaServiceServicer_to_server(services, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            yield channel
+    finally:
+        await server.stop(None)
+
+
+@asynccontextmanager
+async def gateway(clock: Callable[[], datetime] = now) -> AsyncIterator[Gateway]:
+    services = Services()
+    lines: list[dict[str, object]] = []
+    log = structlog.wrap_logger(
+        structlog.ReturnLogger(), processors=[lambda _, __, line: lines.append(line) or line]
+    )
+    async with serving(services) as channel:
+        refusals = RefusalLog(activity_pb2_grpc.ActivityServiceStub(channel), clock, log)
+        cache: KeyCache[Caller] = KeyCache(lambda: 0.0)
+        cache.apply(keys_pb2.WatchKeysResponse())
+        digest = hashlib.sha256(TOKEN.encode()).digest()
+        cache.put(digest, Caller(ACME, KEY_ID), ACME, None, cache.mark())
+        guesses = Guesses(10)
+        endpoint = ScimEndpoint(
+            Table({"Users": Endpoint({"POST": refuse}), "Bulk": Endpoint({"POST": refuse_parts})}),
+            Authenticator(KeyServiceStub(channel), cache, guesses, {}, now),
+            ResourceTypes(SchemaClient(channel, {})),
+            "http://127.0.0.1",
+            log=log,
+            refusals=refusals,
+            gate=Gate(Buckets(Rate(100, 100)), Places(4, full, bunches=True), Tally(log)),
+            bodies=Bodies(),
+            worker=Worker(),
+            memory=ResponseMemory(),
+        )
+
+        async def ready() -> bool:
+            return True
+
+        runner = web.AppRunner(application(endpoint, ready))
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        try:
+            url = f"http://127.0.0.1:{runner.addresses[0][1]}{PREFIX}"
+            yield Gateway(url, services, refusals, lines)
+        finally:
+            await runner.cleanup()
+
+
+def nested(depth: int) -> bytes:
+    return b'{"password":1,"path":' * depth + f'"{SECRET}"'.encode() + b"}" * depth
+
+
+async def test_refused_body_is_logged_without_its_password_at_any_depth():
+    depths = (2, 32, 240, 300, 900, 5_000)
+    async with gateway() as running:
+        for depth in depths:
+            assert await running.post("/Users", nested(depth)) == 400
+        logged = await running.logged()
+        assert len(logged) == len(depths)
+        assert SECRET not in str(logged)
+        bodies = [each.refusal.body for each in logged]
+        assert bodies == ['{"password":"not kept","path":"not kept"}'] * 2 + ["not kept"] * 4
+        assert running.refusals.dropped == 0
+    assert not [line for line in running.lines if line["event"] in ("fault", "refusal not noted")]
+
+
+async def test_body_that_the_route_parsed_is_redacted_whatever_its_size():
+    body = rb'{"p\u0061ssword": "hunter2", "a": "%s", "userName": "ann"}' % (b"b" * 900_000)
+    async with gateway() as running:
+        assert await running.post("/Users", body) == 400
+        (logged,) = await running.logged()
+    assert logged.resource_name == "ann"
+    assert logged.refusal.body.startswith('{"password":"not kept","a":"bbb')
+
+
+async def test_every_refused_part_of_a_request_is_logged_without_its_password():
+    async with gateway() as running:
+        assert await running.post("/Bulk", b"{}") == 200
+        logged = await running.logged()
+    assert [each.refusal.body for each in logged] == ['{"password":"not kept"}'] * PARTS
+
+
+async def test_fault_in_the_provisioning_log_changes_no_answer():
+    def broken() -> datetime:
+        raise RuntimeError("no clock")
+
+    async with gateway(broken) as running:
+        assert await running.post("/Users", b"{}") == 400
+        assert await running.post("/Bulk", b"{}") == 200
+        assert await running.logged() == []
+        assert running.refusals.dropped == 2
+    events = [line["event"] for line in running.lines]
+    assert events.count("refusal not noted") == 2
+    assert "fault" not in events

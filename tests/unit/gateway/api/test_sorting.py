@@ -1,0 +1,47 @@
+"""The order of lists, asked for or not."""
+
+import pytest
+
+from gateway.api.sorting import LATEST_FIRST, NEWEST_FIRST, order_by, usual_order
+from gateway.scim import filter as filters
+from gateway.scim.errors import ScimError
+from gateway.scim.schema import USER
+
+SINCE = 'meta.lastModified gt "2026-01-01T00:00:00Z"'
+
+
+@pytest.mark.parametrize(
+    ("sort_by", "sort_order", "order"),
+    [
+        (None, None, NEWEST_FIRST),
+        ("userName", None, "user_name"),
+        ("NAME.familyname", "Descending", "name.family_name desc"),
+        ("emails", "ascending", "emails.value"),
+        ("manager", None, "enterprise.manager.value"),
+        ("meta.lastModified", "descending", "update_time desc"),
+    ],
+)
+def test_an_attribute_that_has_an_order_is_sorted_by(sort_by, sort_order, order):
+    assert order_by(USER, sort_by, sort_order) == order
+
+
+@pytest.mark.parametrize("sort_by", ["name", "addresses", "groups", "schemas", "bogus", "meta"])
+def test_an_attribute_that_has_none_is_refused(sort_by):
+    with pytest.raises(ScimError) as refused:
+        order_by(USER, sort_by, None)
+
+    assert refused.value.scim_type == "invalidValue"
+
+
+@pytest.mark.parametrize(
+    ("text", "order"),
+    [
+        (SINCE, LATEST_FIRST),
+        (f"active eq true and {SINCE}", LATEST_FIRST),
+        (f"active eq true or {SINCE}", NEWEST_FIRST),
+        (f"not ({SINCE})", NEWEST_FIRST),
+        ('meta.created gt "2026-01-01T00:00:00Z"', NEWEST_FIRST),
+    ],
+)
+def test_what_changed_in_a_time_comes_in_the_order_of_the_index_that_knows_it(text, order):
+    assert usual_order(filters.parse(USER, text)) == order

@@ -1,0 +1,39 @@
+"""What a refused key tells the outside."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+import grpc
+import pytest
+
+from chassis.errors import Refusal
+from chassis.rpc.status import from_rpc_error, to_trailing_metadata
+from gateway.backend.errors import translate
+from keysvc.domain.errors import IntegrationInactive, KeyExpired, KeyRevoked
+
+ORGANIZATION = UUID("0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11")
+KEY = UUID("0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e12")
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        KeyExpired(ORGANIZATION, KEY, NOW),
+        KeyRevoked(ORGANIZATION, KEY, NOW),
+        IntegrationInactive(ORGANIZATION, KEY),
+    ],
+    ids=lambda refusal: refusal.reason,
+)
+def test_the_gateway_learns_whose_key_it_was_and_tells_nobody(refusal: Refusal):
+    trailer = grpc.aio.Metadata(*to_trailing_metadata(refusal))
+    error = grpc.aio.AioRpcError(
+        grpc.StatusCode.UNAUTHENTICATED, grpc.aio.Metadata(), trailer, refusal.detail
+    )
+
+    told = from_rpc_error(error).metadata
+    answer = translate(error, {})
+
+    assert (told["organization_id"], told["key_id"]) == (str(ORGANIZATION), str(KEY))
+    shown = f"{answer.detail} {answer.scim_type} {answer.headers}"
+    assert [id_ for id_ in (ORGANIZATION, KEY) if str(id_) in shown] == []

@@ -1,0 +1,154 @@
+"""The worker thread for long computations."""
+
+import asyncio
+import contextlib
+import gc
+import threading
+import weakref
+from collections.abc import Iterator
+
+import pytest
+
+from gateway.http.compute_worker import MAX_WAITING, Worker
+from gateway.http.cpu_meter import CpuMeter
+from gateway.limits.rejections import TurnedAwayError
+from gateway.scim.errors import ScimError, invalid_value
+
+
+@pytest.fixture
+def worker() -> Iterator[Worker]:
+    made = Worker()
+    yield made
+    made.close()
+
+
+class Blocked:
+    """A computation that goes on until it is told to end."""
+
+    def __init__(self) -> None:
+        self.began = threading.Event()
+        self.end = threading.Event()
+
+    def __call__(self) -> str:
+        self.began.set()
+        assert self.end.wait(30)
+        return "done"
+
+    async def is_running(self) -> None:
+        await asyncio.to_thread(self.began.wait, 30)
+
+
+async def test_the_cpu_time_of_a_computation_is_counted(worker: Worker):
+    long, short = CpuMeter(), CpuMeter()
+    result = await worker.run("acme", lambda: sum(range(100_000)), long)
+    nothing = await worker.run("acme", lambda: None, short)
+
+    assert (result, nothing) == (4_999_950_000, None)
+    assert long.seconds > short.seconds > 0
+
+
+async def test_a_refusal_is_raised_and_its_time_is_counted(worker: Worker):
+    def refuse() -> None:
+        raise invalid_value("no")
+
+    meter = CpuMeter()
+    with pytest.raises(ScimError, match="no"):
+        await worker.run("acme", refuse, meter)
+
+    assert meter.seconds > 0
+
+
+async def test_organizations_take_turns(worker: Worker):
+    first, order = Blocked(), []
+    running = asyncio.create_task(worker.run("acme", first, CpuMeter()))
+    await first.is_running()
+    others = [
+        asyncio.create_task(worker.run(name, lambda name=name: order.append(name), CpuMeter()))
+        for name in ("acme", "acme", "acme", "initech")
+    ]
+    await asyncio.sleep(0)
+    first.end.set()
+    await asyncio.gather(running, *others)
+
+    assert order.index("initech") <= 1
+
+
+async def test_one_organization_fills_half_of_the_queue_at_most(worker: Worker):
+    first = Blocked()
+    running = asyncio.create_task(worker.run("acme", first, CpuMeter()))
+    await first.is_running()
+    waiting = [
+        asyncio.create_task(worker.run("acme", lambda: None, CpuMeter()))
+        for _ in range(MAX_WAITING // 2)
+    ]
+    await asyncio.sleep(0)
+
+    with pytest.raises(TurnedAwayError) as refused:
+        await worker.run("acme", lambda: None, CpuMeter())
+    other = asyncio.create_task(worker.run("initech", lambda: "in", CpuMeter()))
+    await asyncio.sleep(0)
+    first.end.set()
+    await asyncio.gather(running, *waiting)
+
+    assert refused.value.status == 503
+    assert await other == "in"
+
+
+async def test_a_cancelled_request_keeps_its_slot_until_the_thread_is_free(worker: Worker):
+    first = Blocked()
+    running = asyncio.create_task(worker.run("acme", first, CpuMeter()))
+    await first.is_running()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    second = asyncio.create_task(worker.run("acme", lambda: "second", CpuMeter()))
+    await asyncio.sleep(0)
+    waited = not second.done()
+    first.end.set()
+
+    assert waited
+    assert await second == "second"
+
+
+async def test_the_event_loop_turns_while_a_computation_goes_on(worker: Worker):
+    turned = threading.Event()
+
+    def compute() -> bool:
+        for _ in range(100_000):
+            if turned.is_set():
+                return True
+            sum(range(20_000))
+        return False
+
+    running = asyncio.create_task(worker.run("acme", compute, CpuMeter()))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    turned.set()
+
+    assert await running
+
+
+async def test_a_refused_computation_leaves_nothing_for_the_garbage_collector(worker: Worker):
+    class Document:
+        """What a computation holds."""
+
+    async def refused_computation() -> "weakref.ref[Document]":
+        document = Document()
+
+        def refuse() -> None:
+            raise invalid_value(f"no {document}")
+
+        async def request() -> None:
+            await worker.run("acme", refuse, CpuMeter())
+
+        with contextlib.suppress(ScimError):
+            await CpuMeter().measure(request())
+        return weakref.ref(document)
+
+    gc.disable()
+    try:
+        left = await refused_computation()
+        await worker.run("acme", lambda: None, CpuMeter())  # the thread keeps its last one
+        assert left() is None
+    finally:
+        gc.enable()

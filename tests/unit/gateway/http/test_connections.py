@@ -1,0 +1,105 @@
+"""Admitting a connection takes the same work, however many there are."""
+
+import asyncio
+import sys
+from collections import Counter
+from types import FrameType
+from typing import Any
+
+import pytest
+import structlog
+from aiohttp.streams import EMPTY_PAYLOAD
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway import settings
+from gateway.http.connections import Connections
+from gateway.http.items_by_owner import MostFirst
+
+
+class Transport(asyncio.Transport):
+    """The other end of a connection from an address."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__({"peername": (address, 1)})
+
+    def abort(self) -> None:
+        """End it."""
+
+
+def lines_of_one_more(number: int, addresses: int) -> int:
+    """How many lines run to admit one more when so many connections are open, from addresses."""
+    connections = Connections(structlog.get_logger(), limit=number)
+    for each in range(number):
+        connections.admit(Transport(f"10.0.{each % addresses}.1"), EMPTY_PAYLOAD)
+    lines = 0
+
+    def count(frame: FrameType, event: str, _: Any) -> Any:
+        nonlocal lines
+        lines += event == "line"
+        return count
+
+    newcomer = Transport("192.0.2.1")
+    before, _ = sys.gettrace(), sys.settrace(count)
+    try:
+        admitted = connections.admit(newcomer, EMPTY_PAYLOAD)
+    finally:
+        sys.settrace(before)
+    assert admitted is not None
+    assert connections.displaced == 1
+    return lines
+
+
+@pytest.mark.parametrize("addresses", [1, 50])
+def test_one_more_takes_the_same_work_among_many_connections(addresses: int):
+    few, many = lines_of_one_more(50, addresses), lines_of_one_more(2_000, addresses)
+
+    assert many <= few * 1.2
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 5)), max_size=60))
+def test_the_first_is_the_oldest_of_the_name_with_the_most(steps: list[tuple[str, int]]):
+    ours: MostFirst[int] = MostFirst()
+    kept: list[tuple[str, int]] = []
+    for step in steps:
+        if step in kept:
+            kept.remove(step)
+            ours.discard(*step)
+        else:
+            kept.append(step)
+            ours.add(*step)
+        counts = Counter(name for name, _ in kept)
+        firsts = {
+            next(item for name, item in kept if name == most)
+            for most in counts
+            if counts[most] == max(counts.values())
+        }
+        assert ours.first() in (firsts or {None})
+        for name in "abc":
+            assert ours.first(name) == next((item for each, item in kept if each == name), None)
+
+
+def test_an_item_that_is_renewed_is_the_newest_of_its_name():
+    ours: MostFirst[int] = MostFirst()
+    for item in range(3):
+        ours.add("a", item)
+    ours.renew("a", 0)
+
+    assert ours.first() == 1
+
+
+@pytest.mark.parametrize(
+    ("variables", "share"),
+    [
+        ({}, 500),
+        ({"GATEWAY_MAX_CONNECTIONS": "80"}, 20),
+        ({"GATEWAY_MAX_CONNECTIONS": "80", "GATEWAY_ADDRESS_CONNECTIONS": "70"}, 70),
+        ({"GATEWAY_PROXIES": "1"}, 2_000),
+    ],
+)
+def test_an_address_has_a_quarter_unless_all_come_from_proxies(
+    variables: dict[str, str], share: int
+):
+    given = {"GATEWAY_REGION": "us", "GATEWAY_CURSOR_SECRET": bytes(range(32)).hex()}
+
+    assert settings.read(given | variables).address_connections == share

@@ -1,0 +1,168 @@
+"""The gate: what is refused, and what the headers tell."""
+
+import asyncio
+
+import pytest
+import structlog
+
+from chassis.concurrency.fair_semaphore import WAITING_PER_PLACE, Places
+from gateway.limits.admission import BYTES_PER_REQUEST, CPU_SECONDS_PER_REQUEST, Gate
+from gateway.limits.rate_limiter import Buckets, Rate
+from gateway.limits.rejections import Tally, TurnedAwayError, full
+
+
+def gate(rate: Rate, places: int = 4) -> Gate:
+    stopped = Buckets(rate, lambda: 1_000.0)
+    return Gate(stopped, Places(places, full, 30.0), Tally(structlog.get_logger()))
+
+
+def remaining(of: Gate) -> str:
+    return of.headers("acme")["RateLimit"]
+
+
+async def test_the_headers_tell_the_policy_and_what_is_left_of_it():
+    ours = gate(Rate(per_second=10, burst=50))
+    before = remaining(ours)
+    for _ in range(3):
+        async with ours.entered("acme"):
+            pass
+
+    assert ours.headers("acme")["RateLimit-Policy"] == '"organization";q=50;w=5'
+    assert (before, remaining(ours)) == ('"organization";r=50;t=5', '"organization";r=47;t=5')
+
+
+async def test_one_over_the_rate_is_429_and_told_when_to_come_back():
+    ours = gate(Rate(per_second=0.2, burst=1))
+    async with ours.entered("acme"):
+        pass
+
+    with pytest.raises(TurnedAwayError) as turned_away:
+        await ours.enter("acme")
+
+    assert turned_away.value.status == 429
+    assert turned_away.value.headers == {"Retry-After": "5"}
+    assert "0.2 requests a second" in turned_away.value.detail
+    assert remaining(ours) == '"organization";r=0;t=1'
+    async with ours.entered("initech"):
+        pass
+
+
+async def test_what_a_bulk_request_brings_is_held_against_later_requests():
+    ours = gate(Rate(per_second=10, burst=50))
+    async with ours.entered("acme"):
+        ours.count_more("acme", 99)
+
+    with pytest.raises(TurnedAwayError) as turned_away:
+        await ours.enter("acme")
+
+    assert turned_away.value.headers == {"Retry-After": "6"}  # 51 requests too many
+
+
+async def test_who_finds_no_place_has_not_used_up_anything():
+    ours = gate(Rate(per_second=1, burst=50), places=1)
+    await ours.enter("acme")
+    waiting = [asyncio.create_task(ours.enter("acme")) for _ in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(TurnedAwayError) as turned_away:
+        await ours.enter("acme")
+    refused = remaining(ours)
+    for each in waiting:
+        each.cancel()
+    await asyncio.wait(waiting)
+
+    assert turned_away.value.status == 503
+    assert (refused, remaining(ours)) == ('"organization";r=47;t=47', '"organization";r=49;t=49')
+
+
+async def test_what_is_refused_at_once_is_known_before():
+    ours = gate(Rate(per_second=1, burst=2), places=2)
+    before = ours.refusal("acme")
+    await ours.enter("acme")
+    await ours.enter("initech")
+    after = ours.refusal("acme")
+    ours.leave("acme")
+    await ours.enter("acme")
+    with pytest.raises(TurnedAwayError):
+        await ours.enter("acme")
+
+    assert (before, after) == (None, None)
+    refusal = ours.refusal("acme")
+    assert refusal is not None
+    assert refusal.status == 429
+    assert ours.is_pressed
+
+
+async def test_what_was_done_before_a_place_counts_and_what_was_refused_before_does_not():
+    ours, done = gate(Rate(per_second=10, burst=50), places=1), []
+
+    async def read() -> None:
+        done.append(True)
+        if len(done) == 2:
+            raise full()
+
+    async with ours.entered("acme", read):
+        with pytest.raises(TurnedAwayError):
+            await ours.enter("acme", read)
+        assert remaining(ours) == '"organization";r=48;t=5'
+        waiting = [asyncio.create_task(ours.enter("acme")) for _ in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(TurnedAwayError):  # at once: nothing is read for whom there is no room
+            await ours.enter("acme", read)
+        assert len(done) == 2
+        assert remaining(ours) == '"organization";r=46;t=5'
+        for each in waiting:
+            each.cancel()
+
+
+async def test_those_who_come_count_as_if_they_were_there():
+    """Each sends one, so it is the sum of them that there is no room for."""
+    ours = gate(Rate(per_second=10, burst=50), places=2)
+    room = 2 * (1 + WAITING_PER_PLACE)
+    names = [f"organization {number}" for number in range(room + 2)]
+    refused = 0
+    for name in names:
+        if ours.refusal(name) is None:
+            ours.comes(name)
+        else:
+            refused += 1
+
+    assert refused == 2
+    for name in names[:room]:
+        ours.came(name)
+    assert ours.refusal("acme") is None
+
+
+async def test_those_who_come_have_taken_what_is_left_of_a_rate():
+    ours = gate(Rate(per_second=10, burst=2))
+    assert ours.refusal("acme") is None
+    ours.comes("acme")
+    ours.comes("acme")
+
+    refusal = ours.refusal("acme")
+
+    assert refusal is not None
+    assert refusal.status == 429
+    assert ours.refusal("initech") is None
+
+
+@pytest.mark.parametrize("requests", [0, 1, 20])
+async def test_bytes_and_cpu_time_count_as_requests(requests: int):
+    for_bytes, for_cpu = gate(Rate(per_second=10, burst=50)), gate(Rate(per_second=10, burst=50))
+    for_bytes.charge_bytes("acme", requests * BYTES_PER_REQUEST + 100)
+    for_cpu.charge_cpu("acme", (requests + 1.5) * CPU_SECONDS_PER_REQUEST)
+
+    left = f'"organization";r={50 - requests};t='
+    assert remaining(for_bytes).startswith(left)
+    assert remaining(for_cpu).startswith(left)
+
+
+async def test_a_charge_beyond_the_rate_keeps_out_its_organization_alone():
+    ours = gate(Rate(per_second=10, burst=50))
+    ours.charge_bytes("acme", 60 * BYTES_PER_REQUEST)
+
+    with pytest.raises(TurnedAwayError) as turned_away:
+        await ours.enter("acme")
+    async with ours.entered("initech"):
+        pass
+
+    assert (turned_away.value.status, turned_away.value.headers) == (429, {"Retry-After": "2"})

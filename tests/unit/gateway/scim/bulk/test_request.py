@@ -1,0 +1,314 @@
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.scim.bulk import references as bulk_references
+from gateway.scim.bulk import request as bulk
+from gateway.scim.bulk.plan import Complete, Referrers, Run, plan
+from gateway.scim.bulk.request import BulkRequest, Operation
+from gateway.scim.bulk.response import Result, bulk_response
+from gateway.scim.errors import ScimError, invalid_value
+from gateway.scim.responses import dumps
+from tests.support.growth import LIMIT, growth
+from tests.support.scim_errors import assert_refused, refused
+
+BULK_REQUEST = "urn:ietf:params:scim:api:messages:2.0:BulkRequest"
+ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
+
+
+def message(*operations: object, **members: object) -> dict[str, Any]:
+    return {"schemas": [BULK_REQUEST], "Operations": list(operations), **members}
+
+
+def post(bulk_id: object, *references: str, **data: object) -> dict[str, Any]:
+    members = [{"value": f"bulkId:{each}"} for each in references]
+    return {
+        "method": "POST",
+        "path": "/Groups",
+        "bulkId": bulk_id,
+        "data": {"displayName": "G", **({"members": members} if members else {}), **data},
+    }
+
+
+def steps(*documents: object):
+    return plan(bulk.parse(message(*documents)).operations)
+
+
+def refusals(*documents: object) -> list[tuple[int, str | None] | None]:
+    parsed = [each.refusal for each in bulk.parse(message(*documents)).operations]
+    return [each and (each.status, each.scim_type) for each in parsed]
+
+
+def test_an_operation_is_read_with_its_references_and_names_in_any_case():
+    document = {
+        "METHOD": "post",
+        "Path": "/Users",
+        "BULKID": "a",
+        "version": 'W/"1"',
+        "Data": {"userName": "ann", "manager": {"value": "bulkId:b"}},
+    }
+    assert bulk.parse({"operations": [document, post("b")], "FAILONERRORS": 2}) == BulkRequest(
+        (
+            Operation(
+                "POST",
+                "/Users",
+                "a",
+                'W/"1"',
+                {"userName": "ann", "manager": {"value": "bulkId:b"}},
+                frozenset({"b"}),
+            ),
+            Operation("POST", "/Groups", "b", None, {"displayName": "G"}),
+        ),
+        2,
+    )
+
+
+def test_a_body_that_is_no_bulk_request_is_refused_as_a_whole():
+    with refused(400, "invalidSyntax", "Operations"):
+        bulk.parse({"schemas": [BULK_REQUEST]})
+    with refused(400, "invalidSyntax", "twice"):
+        bulk.parse({"Operations": [], "operations": []})
+    for limit in (0, -1, True, "1", 1.5):
+        with refused(400, "invalidValue", "failOnErrors"):
+            bulk.parse(message(failOnErrors=limit))
+
+
+def test_a_thousand_operations_are_taken_and_one_more_is_too_large():
+    assert len(bulk.parse(message(*[{}] * 1000)).operations) == 1000
+    with refused(413, None, "1001", "maxOperations is 1000"):
+        bulk.parse(message(*[{}] * 1001))
+
+
+def test_what_is_wrong_with_one_operation_is_its_own_refusal():
+    good = post("g")
+    bad = [
+        {**good, "bulkId": None},
+        {**good, "bulkId": 7},
+        {**good, "method": "GET"},
+        {**good, "path": "Groups"},
+        {**good, "path": "/"},
+        {**good, "path": "//bulk/"},
+        {"method": "PUT", "path": "/Users/1"},
+        {"method": "PATCH", "path": "/Users/1", "data": []},
+        "POST",
+    ]
+    value, syntax = (400, "invalidValue"), (400, "invalidSyntax")
+    assert refusals(*bad, post("other")) == [*[value] * 6, *[syntax] * 3, None]
+
+
+def test_a_bulk_id_that_several_creations_have_belongs_to_none_of_them():
+    assert refusals(post("a"), post("a"), post("b")) == [(400, "invalidValue")] * 2 + [None]
+
+
+def test_a_bulk_id_of_a_change_stands_for_nothing():
+    change = {"method": "DELETE", "path": "/Users/1", "bulkId": "a"}
+    assert refusals(change, post("a"), change) == [None, None, None]
+    assert refusals(change, post("b", "a")) == [None, (400, "invalidValue")]
+
+
+def test_a_reference_to_no_creation_of_the_request_is_refused():
+    assert (
+        refusals(post("a", "nobody"), {"method": "DELETE", "path": "/Users/bulkId:x"})
+        == [(400, "invalidValue")] * 2
+    )
+
+
+def test_references_are_found_and_replaced_wherever_a_client_writes_them():
+    data = {
+        "manager": "bulkId:a",
+        "members": [{"value": "bulkId:b c/d", "$ref": "../Users/bulkId:a"}, {"value": "u1"}],
+        "Operations": [{"op": "remove", "path": 'members[value eq "bulkId:e"]'}],
+        "displayName": "see bulkId:no, /bulkId:no, bulkid:no",
+        "count": 1,
+        "title": "bulkId:",
+    }
+    assert bulk_references.of_data(data) == {"a", "b c/d", "e"}
+    assert bulk_references.resolved(data, {"a": "1", "b c/d": "2", "e": "3"}) == {
+        **data,
+        "manager": "1",
+        "members": [{"value": "2", "$ref": "../Users/1"}, {"value": "u1"}],
+        "Operations": [{"op": "remove", "path": 'members[value eq "3"]'}],
+    }
+
+
+def test_a_path_may_name_what_is_yet_to_be_created():
+    assert list(bulk_references.of_path("/Users/bulkId:a")) == ["a"]
+    assert list(bulk_references.of_path("/Users/1")) == []
+    assert bulk_references.resolved_path("/Users/bulkId:a/", {"a": "1"}) == "/Users/1/"
+    assert bulk_references.resolved_path("/Users/2", {"a": "1"}) == "/Users/2"
+
+
+def test_operations_keep_their_order_and_creations_come_before_what_refers_to_them():
+    delete = {"method": "DELETE", "path": "/Users/1"}
+    change = {"method": "PATCH", "path": "/Users/1", "data": {"x": "bulkId:b"}}
+    assert steps(post("a", "b"), change, delete, post("b", "c"), post("c")) == (
+        Run(4),
+        Run(3),
+        Run(0),
+        Run(1),
+        Run(2),
+    )
+
+
+def test_a_chain_as_long_as_a_request_is_ordered_without_end_of_stack():
+    chain = [post(str(each), str(each + 1)) for each in range(999)]
+    assert steps(*chain, post("999")) == tuple(Run(each) for each in reversed(range(1000)))
+
+
+def test_of_two_that_refer_to_each_other_one_is_completed_after_the_other():
+    first = post("a", manager="bulkId:b", displayName="A")
+    second = post("b", "a")
+    assert steps(first, second) == (
+        Run(1, frozenset({"members"})),
+        Run(0),
+        Complete(1, frozenset({"members"})),
+    )
+
+
+def test_one_that_refers_to_itself_is_completed_at_once():
+    assert steps(post("a", "a"), post("b")) == (
+        Run(0, frozenset({"members"})),
+        Complete(0, frozenset({"members"})),
+        Run(1),
+    )
+
+
+def test_who_refers_to_an_operation_is_found_through_others_but_not_behind_known_ones():
+    change = {"method": "PATCH", "path": "/Groups/bulkId:c", "data": {}}
+    documents = [post("a", "b"), post("b", "a"), post("c", "a"), change, post("d")]
+    referrers = Referrers(bulk.parse(message(*documents)).operations)
+    assert referrers.closure([1], ()) == {0, 1, 2, 3}
+    assert referrers.closure([1], {2}) == {0, 1}
+    assert referrers.closure([3, 4], ()) == {3, 4}
+    assert referrers.closure([], ()) == set()
+
+
+def test_results_are_told_as_the_rfc_wants_them():
+    created = Operation("POST", "/Users", "a", data={})
+    removed = Operation("DELETE", "/Users/2")
+    results = [
+        Result(created, 201, "https://x/Users/1", 'W/"1"'),
+        Result(removed, 404, "https://x/Users/2", error=ScimError(404, None, "gone")),
+    ]
+    assert bulk_response(results) == {
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkResponse"],
+        "Operations": [
+            {
+                "location": "https://x/Users/1",
+                "method": "POST",
+                "bulkId": "a",
+                "version": 'W/"1"',
+                "status": "201",
+            },
+            {
+                "location": "https://x/Users/2",
+                "method": "DELETE",
+                "status": "404",
+                "response": {
+                    "schemas": ["urn:ietf:params:scim:api:messages:2.0:Error"],
+                    "status": "404",
+                    "detail": "gone",
+                },
+            },
+        ],
+    }
+
+
+TEXTS = st.text(max_size=6) | st.sampled_from(["bulkId:a", "bulkId:b", "/x/bulkId:a", '"bulkId:b"'])
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=8,
+)
+OPERATIONS = st.fixed_dictionaries(
+    {},
+    optional={
+        "method": st.sampled_from(["POST", "PUT", "PATCH", "DELETE", "get"]) | JSON,
+        "path": st.sampled_from(["/Users", "/Users/1", "/Users/bulkId:a", "/Bulk"]) | JSON,
+        "bulkId": st.sampled_from(["a", "b", "c"]) | JSON,
+        "version": JSON,
+        "data": st.dictionaries(TEXTS, JSON, max_size=4) | JSON,
+    },
+)
+
+
+@given(JSON | st.lists(OPERATIONS | JSON, max_size=6), JSON)
+def test_no_body_gives_anything_but_a_refusal_or_a_plan_that_runs_everything_once(
+    operations, limit
+):
+    try:
+        request = bulk.parse({"Operations": operations, "failOnErrors": limit})
+    except ScimError as refusal:
+        assert_refused(refusal)
+        return
+    found = plan(request.operations)
+    runs = [step.index for step in found if isinstance(step, Run)]
+    assert sorted(runs) == list(range(len(request.operations)))
+    incomplete = {step.index for step in found if isinstance(step, Run) and step.without}
+    assert {step.index for step in found if isinstance(step, Complete)} >= incomplete
+    for each in request.operations:
+        ids = dict.fromkeys(each.references, "1")
+        left = bulk_references.of_data(bulk_references.resolved(each.data or {}, ids))
+        assert left == set()
+        dumps(bulk_response([Result(each, 400, error=each.refusal or invalid_value(""))]))
+
+
+@given(st.lists(st.sets(st.sampled_from("abcdefg"), max_size=3), min_size=7, max_size=7))
+def test_whatever_refers_to_whatever_is_there_before_it_is_needed(references):
+    documents = [
+        post(name, *sorted(names)) for name, names in zip("abcdefg", references, strict=True)
+    ]
+    operations = bulk.parse(message(*documents)).operations
+    created: set[str] = set()
+    for step in plan(operations):
+        operation = operations[step.index]
+        data = operation.data or {}
+        if isinstance(step, Run):
+            data = {key: value for key, value in data.items() if key not in step.without}
+            assert operation.creates is not None
+            assert bulk_references.of_data(data) <= created
+            created.add(operation.creates)
+        else:
+            assert bulk_references.of_data(data) <= created
+    assert created == set("abcdefg")
+
+
+@given(st.lists(st.sets(st.sampled_from("abcde"), max_size=3), min_size=8, max_size=8))
+def test_whatever_ran_and_refers_to_one_whose_circle_is_still_open_is_a_creation(references):
+    changes = [
+        {"method": "PATCH", "path": f"/Groups/{index}", "data": post("", *sorted(names))["data"]}
+        for index, names in enumerate(references[5:])
+    ]
+    creations = [
+        post(name, *sorted(names)) for name, names in zip("abcde", references[:5], strict=True)
+    ]
+    operations = bulk.parse(message(*changes, *creations)).operations
+    referrers = Referrers(operations)
+    ran: set[int] = set()
+    still_open: set[int] = set()
+    for step in plan(operations):
+        if isinstance(step, Run):
+            ran.add(step.index)
+            still_open |= {step.index} if step.without else set()
+        reached = referrers.closure(still_open, ()) & ran
+        assert [operations[each].method for each in reached] == ["POST"] * len(reached)
+        if isinstance(step, Complete):
+            still_open.discard(step.index)
+    assert still_open == set()
+
+
+def circles_through_one(number: int) -> list[Operation]:
+    """A creation that refers to all others, each of which refers to it."""
+    names = frozenset(f"b{index}" for index in range(1, number))
+    first = Operation("POST", "/Groups", "b0", None, {"a": [f"bulkId:{n}" for n in names]}, names)
+    back = frozenset(["b0"])
+    return [first] + [
+        Operation("POST", "/Groups", name, None, {"a": "bulkId:b0"}, back) for name in sorted(names)
+    ]
+
+
+def test_planning_circles_grows_no_faster_than_the_operations():
+    small, large = circles_through_one(300), circles_through_one(2_400)
+    assert len([each for each in plan(small) if isinstance(each, Complete)]) == 299
+    assert growth(plan, small, large) < LIMIT

@@ -1,0 +1,54 @@
+import pytest
+
+from gateway.scim import filter as filters
+from gateway.scim import path as paths
+from gateway.scim.schema import ENTERPRISE_USER_URN, USER, USER_URN
+from tests.support.scim_errors import refused
+
+
+@pytest.mark.parametrize(
+    ("text", "target", "chosen"),
+    [
+        ("userName", "userName", None),
+        ("NAME.givenname", "name.givenName", None),
+        (f"{USER_URN}:roles", "roles", None),
+        (f"{ENTERPRISE_USER_URN}:manager", f"{ENTERPRISE_USER_URN}:manager", None),
+        (f"{ENTERPRISE_USER_URN}.manager", f"{ENTERPRISE_USER_URN}:manager", None),
+        ('emails[type eq "work"]', "emails", 'emails.type eq "work"'),
+        ('emails[type eq "work"].value', "emails.value", 'emails.type eq "work"'),
+        ('Emails[Type EQ "wo]rk"].Value', "emails.value", 'emails.type eq "wo]rk"'),
+        ('roles[primary eq "True"].value', "roles.value", "roles.primary eq true"),
+        (f'{USER_URN}:emails[type eq "x"].value', "emails.value", 'emails.type eq "x"'),
+        ('manager[value eq "u2"]', f"{ENTERPRISE_USER_URN}:manager", 'manager.value eq "u2"'),
+    ],
+)
+def test_a_path_names_an_attribute_and_maybe_which_of_its_elements(text, target, chosen):
+    expected = paths.Path(USER.find(target), chosen and filters.parse(USER, chosen))
+    assert paths.parse(USER, text) == expected
+
+
+@pytest.mark.parametrize("text", ["nope", "name.nope", 'nope[type eq "x"]', "", "]", "[", "a b"])
+def test_a_path_that_names_no_attribute_is_refused(text):
+    with refused(400, "invalidPath", f'"{text}"'):
+        paths.parse(USER, text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'emails[type eq "x"',
+        'emails[nope eq "x"]',
+        "emails[type]",
+        "emails[]",
+        'userName[value eq "x"]',
+    ],
+)
+def test_a_fault_within_the_brackets_is_an_invalid_filter(text):
+    with refused(400, "invalidFilter"):
+        paths.parse(USER, text)
+
+
+@pytest.mark.parametrize("behind", ["]", ".nope", ".value.value", " pr", ".", '[type eq "x"]', "("])
+def test_a_fault_behind_the_brackets_is_an_invalid_path(behind):
+    with refused(400, "invalidPath", "emails", "behind the brackets"):
+        paths.parse(USER, f'emails[type eq "x"]{behind}')

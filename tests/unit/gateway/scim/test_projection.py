@@ -1,0 +1,153 @@
+import pytest
+
+from gateway.scim import projection
+from gateway.scim.schema import ENTERPRISE_USER_URN, GROUP, USER, USER_URN, Schema
+from tests.support.scim_errors import refused
+
+ANN = {
+    "schemas": [USER_URN, ENTERPRISE_USER_URN],
+    "id": "u1",
+    "userName": "ann",
+    "active": False,
+    "name": {"givenName": "Ann", "familyName": "Li"},
+    "emails": [{"type": "work", "value": "a@x"}, {"value": "b@x"}],
+    ENTERPRISE_USER_URN: {"department": "R", "manager": {"value": "u2"}},
+    "meta": {"resourceType": "User", "location": "/Users/u1"},
+}
+ALWAYS = {"schemas": ANN["schemas"], "id": "u1"}
+
+
+def test_without_parameters_an_answer_is_the_resource_itself():
+    assert projection.parse(USER, None, None).apply(ANN) is ANN
+    assert projection.parse(USER, "", "").apply(ANN) is ANN
+
+
+@pytest.mark.parametrize(
+    ("attributes", "expected"),
+    [
+        ("id", {}),
+        ("nope", {}),
+        ("userName", {"userName": "ann"}),
+        (" USERNAME , active", {"userName": "ann", "active": False}),
+        ("name", {"name": ANN["name"]}),
+        ("name.givenName", {"name": {"givenName": "Ann"}}),
+        ("name.givenName,name", {"name": ANN["name"]}),
+        ("name.middleName", {}),
+        ("emails.type", {"emails": [{"type": "work"}]}),
+        (f"{USER_URN}:userName", {"userName": "ann"}),
+        (f"{ENTERPRISE_USER_URN}:department", {ENTERPRISE_USER_URN: {"department": "R"}}),
+        ("manager.value", {ENTERPRISE_USER_URN: {"manager": {"value": "u2"}}}),
+        (ENTERPRISE_USER_URN, {ENTERPRISE_USER_URN: ANN[ENTERPRISE_USER_URN]}),
+        ("meta.location", {"meta": {"location": "/Users/u1"}}),
+    ],
+)
+def test_attributes_keep_what_they_name_and_what_is_always_returned(attributes, expected):
+    assert projection.parse(USER, attributes, None).apply(ANN) == {**ALWAYS, **expected}
+
+
+def test_the_urn_of_the_core_schema_means_all_its_attributes():
+    everything = {k: v for k, v in ANN.items() if k != ENTERPRISE_USER_URN}
+    assert projection.parse(USER, USER_URN, None).apply(ANN) == everything
+
+
+@pytest.mark.parametrize(
+    ("excluded", "expected"),
+    [
+        ("nope", ANN),
+        ("id,schemas", ANN),
+        ("emails,meta", {k: v for k, v in ANN.items() if k not in {"emails", "meta"}}),
+        ("name.givenName", {**ANN, "name": {"familyName": "Li"}}),
+        (
+            "NAME.givenName,name.familyname",
+            {k: v for k, v in ANN.items() if k != "name"},
+        ),
+        ("emails.value", {**ANN, "emails": [{"type": "work"}]}),
+        ("manager", {**ANN, ENTERPRISE_USER_URN: {"department": "R"}}),
+    ],
+)
+def test_excluded_attributes_are_left_out_but_never_those_always_returned(excluded, expected):
+    assert projection.parse(USER, None, excluded).apply(ANN) == expected
+
+
+def test_both_parameters_at_once_are_refused():
+    with refused(400, "invalidValue", "excludedAttributes"):
+        projection.parse(USER, "id", "name")
+
+
+@pytest.mark.parametrize(
+    ("attributes", "excluded", "included"),
+    [
+        (None, None, True),
+        ("displayName", None, False),
+        ("members.value", None, True),
+        ("MEMBERS", None, True),
+        (None, "members", False),
+        (None, "members.display", True),
+        (None, "displayName", True),
+    ],
+)
+def test_a_store_is_asked_for_members_only_if_the_answer_holds_them(attributes, excluded, included):
+    assert projection.parse(GROUP, attributes, excluded).includes("members") is included
+
+
+LOCK = {"maker": "k", "model": "m", "year": "y"}
+VAULT_URN = "urn:acme:1.0:Vault"
+VAULT = USER.with_extension(
+    Schema.from_document(
+        {
+            "id": VAULT_URN,
+            "name": "Vault",
+            "attributes": [
+                {"name": "pin", "type": "string", "returned": "never"},
+                {"name": "hint", "type": "string", "returned": "request"},
+                {"name": "badge", "type": "string", "returned": "always"},
+                {"name": "color", "type": "string"},
+                {
+                    "name": "lock",
+                    "type": "complex",
+                    "returned": "request",
+                    "subAttributes": [
+                        {"name": "maker", "type": "string", "returned": "always"},
+                        {"name": "model", "type": "string"},
+                        {"name": "year", "type": "string"},
+                    ],
+                },
+            ],
+        }
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "excluded", "left"),
+    [
+        (None, None, {"badge": "b", "color": "c"}),
+        ("hint,pin", None, {"badge": "b", "hint": "h"}),
+        (VAULT_URN, None, {"badge": "b", "hint": "h", "color": "c", "lock": LOCK}),
+        ("lock.model", None, {"badge": "b", "lock": {"maker": "k", "model": "m"}}),
+        ("color", None, {"badge": "b", "color": "c"}),
+        (None, "badge,color", {"badge": "b"}),
+    ],
+)
+def test_each_attribute_is_returned_as_its_schema_says(attributes, excluded, left):
+    vault = {"pin": "p", "hint": "h", "badge": "b", "color": "c", "lock": LOCK}
+    resource = {"id": "1", VAULT_URN: vault}
+    answer = projection.parse(VAULT, attributes, excluded).apply(resource)
+    assert answer == {"id": "1", VAULT_URN: left}
+
+
+@pytest.mark.parametrize(
+    ("attributes", "excluded", "included"),
+    [
+        (None, None, False),
+        ("members", None, False),
+        ("members.value", None, False),
+        ("members.display", None, True),
+        ("displayName,members.value,MEMBERS.Display", None, True),
+        (None, "members", False),
+        (None, "members.value", False),
+    ],
+)
+def test_a_projection_tells_whether_an_answer_holds_a_part(attributes, excluded, included):
+    view = projection.parse(GROUP, attributes, excluded)
+    assert view.includes("members", "display") is included

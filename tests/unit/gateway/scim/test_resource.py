@@ -1,0 +1,346 @@
+import pytest
+
+from gateway.scim import resource as resources
+from gateway.scim.schema import ENTERPRISE_USER_URN, GROUP, GROUP_URN, USER, USER_URN, Schema
+from tests.support.scim_errors import refused
+
+
+def read(document):
+    return resources.read(USER, {"userName": "ann", **document})
+
+
+def read_group(document):
+    return resources.read(GROUP, {"displayName": "Team", **document})
+
+
+def test_what_entra_sends_to_create_a_person_is_read():
+    document = {
+        "schemas": [USER_URN, ENTERPRISE_USER_URN],
+        "externalId": "ann",
+        "userName": "Ann@corp.test",
+        "active": True,
+        "meta": {"resourceType": "User"},
+        "name": {"givenName": "Ann", "familyName": "Li", "formatted": "Ann Li"},
+        "emails": [{"primary": True, "type": "work", "value": "ann@corp.test"}],
+        "roles": [],
+        "department": None,
+        "manager": None,
+        "addresses": None,
+    }
+
+    assert resources.read(USER, document) == {
+        "externalId": "ann",
+        "userName": "Ann@corp.test",
+        "active": True,
+        "name": {"givenName": "Ann", "familyName": "Li", "formatted": "Ann Li"},
+        "emails": [{"primary": True, "type": "work", "value": "ann@corp.test"}],
+    }
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ({"TITLE": "x"}, {"title": "x"}),
+        ({"name": {"GIVENNAME": "A"}}, {"name": {"givenName": "A"}}),
+        (
+            {"name.givenName": "A", "name.familyName": "L"},
+            {"name": {"givenName": "A", "familyName": "L"}},
+        ),
+        (
+            {"name.givenName": "A", "name": {"familyName": "L"}},
+            {"name": {"givenName": "A", "familyName": "L"}},
+        ),
+        ({f"{USER_URN}:title": "x"}, {"title": "x"}),
+        ({USER_URN: {"title": "x"}}, {"title": "x"}),
+        ({f"{ENTERPRISE_USER_URN}:department": "R"}, {ENTERPRISE_USER_URN: {"department": "R"}}),
+        (
+            {ENTERPRISE_USER_URN.lower(): {"Department": "R"}},
+            {ENTERPRISE_USER_URN: {"department": "R"}},
+        ),
+        ({"department": "R"}, {ENTERPRISE_USER_URN: {"department": "R"}}),
+        ({"manager": "u2"}, {ENTERPRISE_USER_URN: {"manager": {"value": "u2"}}}),
+        (
+            {"manager": {"value": "u2", "$ref": "/Users/u2"}},
+            {ENTERPRISE_USER_URN: {"manager": {"value": "u2"}}},
+        ),
+        ({"manager": [{"value": "u2"}]}, {ENTERPRISE_USER_URN: {"manager": {"value": "u2"}}}),
+        ({"manager": []}, {}),
+        ({"active": "True"}, {"active": True}),
+        ({"active": "false"}, {"active": False}),
+        ({"active": ""}, {}),
+        ({"title": ""}, {}),
+        ({"title": None, "name": {}, "emails": [], "roles": None}, {}),
+        ({"name": {"givenName": None, "familyName": ""}}, {}),
+        ({"emails": [{}, None, {"value": ""}]}, {}),
+        ({ENTERPRISE_USER_URN: {}}, {}),
+        ({ENTERPRISE_USER_URN: None}, {}),
+        ({"emails": {"value": "a@x"}}, {"emails": [{"value": "a@x"}]}),
+        ({"emails": "a@x"}, {"emails": [{"value": "a@x"}]}),
+        ({"emails": ["a@x", {"value": "b@x"}]}, {"emails": [{"value": "a@x"}, {"value": "b@x"}]}),
+        (
+            {
+                "emails": [
+                    {"value": "a", "type": "work"},
+                    {"type": "work", "value": "a", "display": "A"},
+                ]
+            },
+            {"emails": [{"value": "a", "type": "work", "display": "A"}]},
+        ),
+        (
+            {"emails": [{"value": "a", "type": "work"}, {"value": "a"}]},
+            {"emails": [{"value": "a", "type": "work"}, {"value": "a"}]},
+        ),
+        (
+            {"emails": [{"value": "a", "primary": "True"}]},
+            {"emails": [{"value": "a", "primary": True}]},
+        ),
+        (
+            {"emails": [{"value": "a", "type": "untyped"}]},
+            {"emails": [{"value": "a", "type": "untyped"}]},
+        ),
+        ({"emails": [{"value": "a", "nope": 1}]}, {"emails": [{"value": "a"}]}),
+        ({"emails.value": "a"}, {"emails": [{"value": "a"}]}),
+        ({"roles": [{"value": '{"id":"r1"}'}]}, {"roles": [{"value": '{"id":"r1"}'}]}),
+        ({"x509Certificates": [{"value": "MIIB"}]}, {"x509Certificates": [{"value": "MIIB"}]}),
+        ({"nope": 1, "urn:acme:x": {"a": 1}, f"{USER_URN}:nope": 1}, {}),
+        ({"id": "mine", "groups": [{"value": "g"}], "meta": 5, "schemas": []}, {}),
+        ({"phoneNumbers": [{"value": " 555 "}]}, {"phoneNumbers": [{"value": " 555 "}]}),
+    ],
+)
+def test_a_document_is_made_canonical(sent, kept):
+    assert read(sent) == {"userName": "ann", **kept}
+
+
+@pytest.mark.parametrize(
+    ("sent", "mentions"),
+    [
+        ({"userName": None}, "userName is required"),
+        ({"userName": ""}, "userName is required"),
+        ({"userName": 5}, "userName cannot be 5"),
+        ({"userName": ["a"]}, "userName cannot be an array"),
+        ({"userName": "a\x00b"}, "NUL"),
+        ({"userName": "a\ud800"}, "surrogate"),
+        ({"userName": "x" * 1025}, "userName is 1025 bytes"),
+        ({"userName": "é" * 513}, "userName is 1026 bytes"),
+        ({"title": "x" * 8193}, "title is 8193 bytes"),
+        ({"active": "yes"}, 'active cannot be "yes"; send true or false'),
+        ({"active": 1}, "active cannot be 1"),
+        ({"active": [True]}, "active cannot be an array"),
+        ({"name": "Ann"}, 'name cannot be "Ann"'),
+        ({"name": [{"givenName": "A"}, {"givenName": "B"}]}, "name cannot be an array"),
+        ({"name": {"givenName": {"a": 1}}}, "name.givenName cannot be an object"),
+        ({"emails": [5]}, "emails cannot be 5"),
+        ({"emails": [{"value": True}]}, "emails.value cannot be true"),
+        ({"emails": [{"primary": True}, {"value": "a", "primary": True}]}, "2 values with primary"),
+        ({"emails": [{"value": str(i)} for i in range(251)]}, "emails has 251 values"),
+        ({"x509Certificates": [{"value": "not base64!"}]}, "x509Certificates.value"),
+        ({ENTERPRISE_USER_URN: "x"}, ENTERPRISE_USER_URN),
+        ({"manager": 5}, "manager cannot be 5"),
+        ({"schemas": "x"}, "schemas"),
+        ({"schemas": [5]}, "schemas"),
+    ],
+)
+def test_a_value_that_cannot_be_kept_is_refused_by_name(sent, mentions):
+    with refused(400, "invalidValue", mentions):
+        read(sent)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"username": "bob"},
+        {"name": {"givenName": "A", "GIVENNAME": "B"}},
+        {f"{USER_URN}:userName": "bob"},
+        {"manager": "u1", ENTERPRISE_USER_URN: {"manager": "u2"}},
+    ],
+)
+def test_an_attribute_given_twice_is_refused(sent):
+    with refused(400, "invalidSyntax", "twice"):
+        read(sent)
+
+
+def test_values_up_to_their_limits_are_kept():
+    document = {"userName": "é" * 512, "title": "x" * 8192}
+    assert resources.read(USER, document) == document
+
+
+def test_the_members_of_a_group_are_read_in_all_their_forms():
+    members = [
+        {"value": "u1", "$ref": None},
+        "u2",
+        {"value": "g1", "type": "Group"},
+        {"value": "u1"},
+    ]
+    assert read_group({"members": members}) == {
+        "displayName": "Team",
+        "members": [{"value": "u1"}, {"value": "u2"}, {"value": "g1", "type": "Group"}],
+    }
+
+
+def test_a_member_without_its_id_is_refused():
+    with refused(400, "invalidValue", "members.value is required"):
+        read_group({"members": [{"type": "User"}]})
+
+
+def test_a_member_who_is_given_by_address_alone_is_the_one_at_that_address():
+    group = read_group({"members": [{"$ref": "https://scim.test/Users/u1"}]})
+    assert group["members"] == [{"value": "u1"}]
+
+
+def test_a_group_holds_a_hundred_thousand_members_and_no_more():
+    members = [{"value": str(i)} for i in range(100_001)]
+    assert len(read_group({"members": members[:-1]})["members"]) == 100_000
+    with refused(400, "invalidValue", "members has 100001 values"):
+        read_group({"members": members})
+
+
+def test_a_group_needs_its_display_name():
+    with refused(400, "invalidValue", "displayName is required"):
+        resources.read(GROUP, {"schemas": [GROUP_URN], "externalId": "g"})
+
+
+SHOES_URN = "urn:acme:1.0:Shoes"
+WALKER = USER.with_extension(
+    Schema.from_document(
+        {
+            "id": SHOES_URN,
+            "name": "Shoes",
+            "attributes": [
+                {"name": "size", "type": "integer", "required": True},
+                {"name": "weight", "type": "decimal"},
+                {"name": "bought", "type": "dateTime"},
+                {"name": "tags", "type": "string", "multiValued": True},
+            ],
+        }
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ({"size": 42, "weight": 1.5}, {"size": 42, "weight": 1.5}),
+        ({"size": "42", "weight": "-1.5e1"}, {"size": 42, "weight": -15.0}),
+        ({"size": 1, "tags": ["a", "A", "b"]}, {"size": 1, "tags": ["a", "b"]}),
+        (
+            {"size": 1, "bought": "2024-01-02T03:04:05"},
+            {"size": 1, "bought": "2024-01-02T03:04:05"},
+        ),
+        ({"size": None}, None),
+    ],
+)
+def test_the_attributes_of_an_extension_added_later_are_read_by_their_type(sent, kept):
+    expected = {"userName": "ann"} | ({SHOES_URN: kept} if kept else {})
+    assert resources.read(WALKER, {"userName": "ann", SHOES_URN: sent}) == expected
+
+
+@pytest.mark.parametrize(
+    ("sent", "mentions"),
+    [
+        ({"size": 4.5}, "size"),
+        ({"size": True}, "size"),
+        ({"size": 2**63}, "size"),
+        ({"size": "x"}, "size"),
+        ({"size": 1, "weight": "1e999"}, "weight"),
+        ({"size": 1, "weight": float("nan")}, "weight"),
+        ({"size": 1, "weight": 10**400}, "weight"),
+        ({"size": 1, "bought": "2024-13-02T03:04:05Z"}, "bought"),
+        ({"size": 1, "bought": "0001-01-01T00:00:00+14:00"}, "bought"),
+        ({"tags": ["a"]}, "size is required"),
+    ],
+)
+def test_a_wrong_value_in_an_extension_added_later_is_refused(sent, mentions):
+    with refused(400, "invalidValue", mentions):
+        resources.read(WALKER, {"userName": "ann", SHOES_URN: sent})
+
+
+def test_the_schemas_of_a_resource_are_its_own_and_those_that_have_values():
+    assert resources.schemas(USER, {"userName": "ann"}) == [USER_URN]
+    assert resources.schemas(USER, {ENTERPRISE_USER_URN: {"department": "R"}}) == [
+        USER_URN,
+        ENTERPRISE_USER_URN,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "document"),
+    [
+        (b"{}", {}),
+        (b'\xef\xbb\xbf{"a": 1}', {"a": 1}),
+        (
+            b'{"a:b": "c:\\"d\\":e", "f": [{"g": {}}, {"g": 1}]}',
+            {"a:b": 'c:"d":e', "f": [{"g": {}}, {"g": 1}]},
+        ),
+    ],
+)
+def test_a_body_is_a_json_object(body, document):
+    assert resources.loads(body) == document
+
+
+@pytest.mark.parametrize(
+    ("body", "mentions"),
+    [
+        (b"", "not valid JSON"),
+        (b"{", "not valid JSON"),
+        (b'{"a":NaN}', "not valid JSON"),
+        (b'{"a":"\\ud800"}', "not valid JSON"),
+        (b'{"a":"\xff"}', "not valid JSON"),
+        (b'{"a":1e999}', "not valid JSON"),
+        (b"[]", "an array"),
+        (b"null", "null"),
+        (b'"x"', '"x"'),
+        (b'{"a":1,"a":2}', "twice"),
+        (b'{"x":{"a":":","a":2}}', "twice"),
+        (b'{"a":' + b"[" * 32 + b"]" * 32 + b"}", "32 levels"),
+        (b'{"a":' * 5000 + b"1" + b"}" * 5000, "not valid JSON"),
+    ],
+)
+def test_a_body_that_is_no_single_json_object_is_refused(body, mentions):
+    with refused(400, "invalidSyntax", mentions):
+        resources.loads(body)
+
+
+def test_a_body_of_more_objects_and_arrays_than_any_message_needs_is_too_large():
+    most = b'{"a":[' + b",".join([b"{}"] * (resources.MAX_CONTAINERS - 2)) + b"]}"
+    assert len(resources.loads(most)["a"]) == resources.MAX_CONTAINERS - 2
+    with refused(413, None, "send fewer"):
+        resources.loads(most[:-2] + b",[]]}")
+    with refused(413, None, "send fewer"):
+        resources.loads(b'{"a":' + b"[" * 500_000)
+
+
+def test_values_are_counted_before_they_are_read():
+    with refused(400, "invalidValue", "emails has 251 values"):
+        resources.read(USER, {"userName": "ann", "emails": [None] * 251})
+
+
+HIDDEN = ["\u202e", "\u200b", "\u0001", "\n", "\ufeff"]
+
+
+@pytest.mark.parametrize("blank", [" ", "\t \u3000", "\u200b", " \ufeff\u2060", "\x01"])
+def test_a_name_that_shows_nothing_is_refused(blank):
+    with refused(400, "invalidValue", "userName is blank"):
+        resources.read(USER, {"userName": blank})
+    with refused(400, "invalidValue", "displayName is blank"):
+        resources.read(GROUP, {"displayName": blank})
+
+
+@pytest.mark.parametrize("char", HIDDEN)
+def test_a_user_name_that_hides_something_is_refused(char):
+    with refused(
+        400, "invalidValue", f"userName contains the invisible character U+{ord(char):04X}"
+    ):
+        resources.read(USER, {"userName": f"ann{char}@corp.test"})
+
+
+@pytest.mark.parametrize("char", HIDDEN)
+def test_other_texts_hold_any_character(char):
+    group = {"displayName": f"Sales{char}", "externalId": char}
+    assert resources.read(GROUP, group) == group
+    user = {"userName": "ann", "displayName": char, "name": {"formatted": f"A{char}"}}
+    assert resources.read(USER, user) == user
+
+
+@pytest.mark.parametrize("name", ["Ann Li", "Zoë\u00a0Ö", "安", "👩", "\ue000", "a\u0301"])
+def test_a_user_name_holds_whatever_can_be_seen(name):
+    assert resources.read(USER, {"userName": name}) == {"userName": name}

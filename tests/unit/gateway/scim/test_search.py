@@ -1,0 +1,242 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.scim import filter as filters
+from gateway.scim import search
+from gateway.scim.errors import ScimError
+from gateway.scim.filter import simplify as fold
+from gateway.scim.schema import ENTERPRISE_USER_URN, GROUP, GROUP_URN, USER, USER_URN
+from gateway.scim.search import SearchRequest
+from tests.support.scim_errors import assert_refused, refused
+
+BOTH = (USER, GROUP)
+
+
+def meanings(text, types=BOTH):
+    found = fold.parse(types, text)
+    return [each if isinstance(each, bool) else filters.to_text(each) for each in found]
+
+
+def test_a_search_request_says_what_parameters_would():
+    parameters = {
+        "attributes": "userName,name",
+        "excludedAttributes": "emails",
+        "filter": "userName pr",
+        "sortBy": "userName",
+        "sortOrder": "descending",
+        "startIndex": "3",
+        "count": "10",
+        "aadOptscim062020": "",
+    }
+    document = {
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:SearchRequest"],
+        "ATTRIBUTES": ["userName", "name"],
+        "excludedAttributes": ["emails"],
+        "filter": "userName pr",
+        "sortBy": "userName",
+        "sortOrder": "descending",
+        "startIndex": 3,
+        "count": 10,
+        "domain": "x",
+    }
+    asked = SearchRequest(
+        "userName,name", "emails", "userName pr", "userName", "descending", "3", "10"
+    )
+    assert search.from_parameters(parameters) == asked
+    assert search.from_document(document) == asked
+
+
+def test_null_and_absent_are_the_same_and_an_empty_cursor_is_neither():
+    assert search.from_document({"cursor": None, "count": None}) == SearchRequest()
+    assert search.from_document({"cursor": ""}) == SearchRequest(cursor="")
+    assert search.from_parameters({"cursor": ""}) == SearchRequest(cursor="")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("attributes", [1]),
+        ("excludedAttributes", {}),
+        ("filter", 1),
+        ("sortBy", ["userName"]),
+        ("sortOrder", True),
+        ("startIndex", 1.0),
+        ("count", True),
+        ("cursor", 7),
+        ("schemas", "x"),
+    ],
+)
+def test_a_member_of_another_type_is_refused_by_name(name, value):
+    with refused(400, "invalidValue", name):
+        search.from_document({name: value})
+
+
+def test_a_member_given_twice_is_refused():
+    with refused(400, "invalidSyntax", "twice"):
+        search.from_document({"count": 1, "Count": 2})
+
+
+def test_nobody_pages_by_index_and_by_cursor_at_once():
+    with refused(400, "invalidValue", "startIndex", "cursor"):
+        search.from_parameters({"cursor": "", "startIndex": "1"})
+
+
+def test_a_count_by_cursor_is_taken_as_it_is_or_refused():
+    assert [SearchRequest(count=each).size() for each in (None, "-1", "0", "1", " 1000 ")] == [
+        100,
+        0,
+        0,
+        1,
+        1000,
+    ]
+    for count in ("1001", "", "x", "1.5", "٣", "²", "9" * 5000):
+        with refused(400, "invalidCount", "0 to 1000"):
+            SearchRequest(count=count).size()
+
+
+def test_a_query_stays_the_same_whatever_part_of_it_is_asked_for():
+    first = search.from_document({"filter": "id pr", "cursor": "", "count": 1})
+    later = search.from_parameters({"filter": "id pr", "cursor": "x", "count": "1"})
+    assert first.identity() == later.identity()
+    for name in ("attributes", "excludedAttributes", "filter", "sortBy", "sortOrder"):
+        other = search.from_parameters({"filter": "id pr", "cursor": "x", name: "title"})
+        assert other.identity() != first.identity()
+
+
+@pytest.mark.parametrize(
+    ("text", "user", "group"),
+    [
+        ('userName eq "a"', 'userName eq "a"', False),
+        ('members eq "u1"', False, 'members.value eq "u1"'),
+        ('displayName co "a"', 'displayName co "a"', 'displayName co "a"'),
+        ("userName pr", "userName pr", False),
+        ("not (userName pr)", "not (userName pr)", True),
+        ('userName ne "a"', 'userName ne "a"', True),
+        ('members ne "a"', False, 'members.value ne "a"'),
+        ('emails[type eq "work"]', 'emails[type eq "work"]', False),
+        ('meta.resourceType eq "User"', True, False),
+        ('meta.resourceType eq "user"', False, False),
+        ('meta.resourceType ne "User"', False, True),
+        (
+            'displayName pr and (members pr or meta.resourceType eq "User")',
+            "displayName pr",
+            "displayName pr and members pr",
+        ),
+        (
+            'userName eq "a" or displayName pr',
+            'userName eq "a" or displayName pr',
+            "displayName pr",
+        ),
+        ("id pr and meta.created pr and schemas pr", True, True),
+        (f'schemas eq "{USER_URN}"', True, False),
+        (f'schemas eq "{GROUP_URN}"', False, True),
+        (f'not (schemas eq "{GROUP_URN}")', True, False),
+    ],
+)
+def test_a_filter_means_for_each_type_what_the_type_can_say(text, user, group):
+    assert meanings(text) == [user, group]
+
+
+def test_an_extension_among_the_schemas_means_that_it_has_a_value():
+    (user, group) = meanings(f'schemas eq "{ENTERPRISE_USER_URN}"')
+    assert group is False
+    assert user.split(" or ") == [
+        f"{ENTERPRISE_USER_URN}:{name} pr"
+        for name in (
+            "employeeNumber",
+            "costCenter",
+            "organization",
+            "division",
+            "department",
+            "manager",
+        )
+    ]
+
+
+def test_a_filter_that_fits_no_type_is_refused_and_one_that_fits_some_is_not():
+    with refused(400, "invalidFilter", "This server has no attribute", "bogus"):
+        fold.parse(BOTH, "bogus pr")
+    with refused(400, "invalidFilter", "Group has no attribute", "userName"):
+        fold.parse((GROUP,), "userName pr")
+    assert meanings("userName pr and members pr") == [False, False]
+
+
+def test_a_value_that_does_not_fit_one_type_leaves_the_others():
+    assert meanings('active eq true or members eq "x"') == [
+        "active eq true",
+        'members.value eq "x"',
+    ]
+
+
+FILTERS = st.recursive(
+    st.sampled_from(
+        [
+            'userName eq "a"',
+            'userName ne "a"',
+            "members pr",
+            'displayName sw "d"',
+            'meta.resourceType eq "User"',
+            f'schemas co "{USER_URN}"',
+            "active eq true",
+            "title pr",
+            'emails[type eq "work"]',
+        ]
+    ),
+    lambda inner: st.one_of(
+        inner.map("not ({})".format),
+        st.tuples(inner, st.sampled_from(["and", "or"]), inner).map(
+            lambda t: "({} {} {})".format(*t)
+        ),
+    ),
+    max_leaves=8,
+)
+RESOURCES = [
+    (USER, {"userName": "a", "displayName": "d", "active": True}),
+    (USER, {"userName": "b", "emails": [{"type": "work", "value": "x"}]}),
+    (GROUP, {"displayName": "d", "members": [{"value": "u"}]}),
+    (GROUP, {"displayName": "e"}),
+]
+
+
+@given(FILTERS)
+def test_what_is_folded_matches_the_same_resources_as_the_whole_filter(text):
+    kinds = fold.parse(BOTH, text)
+    for resource_type, resource in RESOURCES:
+        # The core of the filter, on the whole resource as a client sees it.
+        whole = {
+            **resource,
+            "schemas": [resource_type.schema.urn],
+            "meta": {"resourceType": resource_type.name},
+        }
+        tree = filters.parse(fold._beside(resource_type, BOTH), text)
+        meaning = kinds[BOTH.index(resource_type)]
+        found = meaning if isinstance(meaning, bool) else filters.matches(meaning, resource)
+        assert found == filters.matches(tree, whole)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=6,
+)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(
+            ["attributes", "filter", "FILTER", "count", "startIndex", "cursor", "sortBy", "schemas"]
+        )
+        | st.text(max_size=5),
+        JSON,
+        max_size=6,
+    )
+)
+def test_no_search_body_gives_anything_but_a_refusal_or_a_query(document):
+    try:
+        asked = search.from_document(document)
+        asked.size()
+        if asked.filter is not None:
+            fold.parse(BOTH, asked.filter)
+    except ScimError as refusal:
+        assert_refused(refusal)

@@ -1,0 +1,60 @@
+"""What one stream has still to tell."""
+
+import pytest
+
+from chassis.errors import DatabaseUnavailable
+from keysvc.background.changes import BACKLOG, Event, Heartbeat, OrganizationChanged, Subscription
+
+ACME, INITECH = OrganizationChanged("acme"), OrganizationChanged("initech")
+
+
+async def told(subscription: Subscription, count: int) -> list[Event]:
+    events = []
+    async for event in subscription.events():
+        events.append(event)
+        if len(events) == count:
+            break
+    return events
+
+
+async def test_events_come_in_their_order():
+    subscription = Subscription()
+    for event in (ACME, INITECH, ACME):
+        subscription.offer(event)
+
+    assert await told(subscription, 3) == [ACME, INITECH, ACME]
+
+
+async def test_heartbeats_do_not_queue():
+    subscription = Subscription()
+    for event in (Heartbeat(), Heartbeat(), ACME, Heartbeat(), INITECH):
+        subscription.offer(event)
+
+    assert await told(subscription, 3) == [Heartbeat(), ACME, INITECH]
+
+
+async def test_a_stream_that_falls_too_far_behind_ends_without_a_gap():
+    subscription = Subscription()
+    for _ in range(BACKLOG + 1):
+        subscription.offer(ACME)
+    subscription.offer(INITECH)
+
+    assert await told(subscription, 1) == []
+
+
+async def test_a_stream_that_can_no_longer_be_told_is_refused():
+    subscription = Subscription()
+    subscription.offer(ACME)
+    subscription.end(refused=True)
+
+    with pytest.raises(DatabaseUnavailable):
+        await told(subscription, 1)
+
+
+async def test_a_stream_that_has_ended_stays_as_it_ended():
+    subscription = Subscription()
+    subscription.end(refused=False)
+    subscription.end(refused=True)
+    subscription.offer(ACME)
+
+    assert await told(subscription, 1) == []

@@ -1,0 +1,136 @@
+"""Who is admitted, what may be stored, and what every refusal says."""
+
+import inspect
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+from cloudacademy.errors.v1 import errors_pb2
+
+from chassis.errors import InvalidField, Refusal
+from keysvc.domain import errors
+from keysvc.domain.audit import Actor, operator
+from keysvc.domain.errors import IntegrationInactive, KeyExpired, KeyRevoked, KeyUnknown
+from keysvc.domain.keys import GRACE_PERIOD, Candidate, Key, NewKey, admit
+from keysvc.domain.organizations import NewOrganization, Region
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+MOMENT = timedelta(microseconds=1)
+DIGEST, OTHER = b"d" * 32, b"o" * 32
+KEY = Key(UUID(int=1), UUID(int=2), NOW, "ann", "Ann Li", None, None, "", "", None, "")
+ANN = Actor("ann", "Ann Li")
+KEY_IDS = (KEY.organization_id, KEY.key_id)
+GOOD = Candidate(KEY, DIGEST, integration_active=True)
+
+
+def candidate(active: bool = True, **changes: datetime) -> Candidate:
+    return Candidate(replace(KEY, **changes), DIGEST, active)
+
+
+def test_a_key_is_admitted_by_its_secret():
+    assert admit(GOOD, DIGEST, NOW) == KEY
+
+
+@pytest.mark.parametrize(
+    ("named", "digest", "refusal"),
+    [
+        (None, DIGEST, KeyUnknown()),
+        (None, bytes(32), KeyUnknown()),
+        (GOOD, OTHER, KeyUnknown()),
+        (candidate(active=False, revoke_time=NOW, expire_time=NOW), OTHER, KeyUnknown()),
+        (
+            candidate(active=False, revoke_time=NOW, expire_time=NOW),
+            DIGEST,
+            KeyRevoked(*KEY_IDS, NOW),
+        ),
+        (candidate(active=False, expire_time=NOW), DIGEST, KeyExpired(*KEY_IDS, NOW)),
+        (candidate(active=False), DIGEST, IntegrationInactive(*KEY_IDS)),
+        (candidate(active=False, expire_time=NOW + MOMENT), DIGEST, IntegrationInactive(*KEY_IDS)),
+    ],
+)
+def test_refusals_come_in_their_order(named: Candidate | None, digest: bytes, refusal: Refusal):
+    with pytest.raises(type(refusal)) as caught:
+        admit(named, digest, NOW)
+    assert caught.value.detail == refusal.detail
+    assert caught.value.metadata == refusal.metadata
+
+
+def test_a_key_works_until_the_moment_that_it_ends_and_not_in_it():
+    ending = candidate(expire_time=NOW)
+    assert admit(ending, DIGEST, NOW - MOMENT) == ending.key
+    with pytest.raises(KeyExpired):
+        admit(ending, DIGEST, NOW)
+
+
+def test_a_use_is_news_once_a_minute():
+    used = replace(KEY, last_used_time=NOW)
+    minute = timedelta(minutes=1)
+    assert [key.use_is_news(NOW) for key in (KEY, used)] == [True, False]
+    assert [used.use_is_news(time) for time in (NOW + minute - MOMENT, NOW + minute)] == [
+        False,
+        True,
+    ]
+
+
+def test_the_first_use_after_a_newer_key_is_news_at_once():
+    replaced = replace(KEY, last_used_time=NOW, expire_time=NOW + MOMENT + GRACE_PERIOD)
+    used_since = replace(replaced, last_used_time=NOW + MOMENT)
+    later = NOW + 2 * MOMENT
+    assert [key.use_is_news(later) for key in (replaced, used_since)] == [True, False]
+
+
+def test_digests_are_in_no_representation():
+    shown = repr(GOOD) + repr(NewKey(UUID(int=2), DIGEST, "ann", ANN))
+    assert "digest" not in shown
+    assert "ddd" not in shown
+
+
+@pytest.mark.parametrize("name", ["A", "ÄÖÜ 集团", "x" * 200, " Acme ", "🦊" * 200])
+def test_a_name_has_1_to_200_characters(name: str):
+    assert NewOrganization(None, name, Region.US).display_name == name
+
+
+@pytest.mark.parametrize("name", ["", "x" * 201, "a\x00b", "a\nb", "a\x1b[31m", "a\x7f", "a\x85b"])
+def test_other_names_are_refused(name: str):
+    with pytest.raises(InvalidField) as caught:
+        NewOrganization(None, name, Region.US)
+    assert caught.value.metadata == {"field": "organization.display_name"}
+
+
+@pytest.mark.parametrize("author", ["x" * 201, "a\nb"])
+def test_an_author_that_cannot_be_shown_is_refused(author: str):
+    with pytest.raises(InvalidField) as caught:
+        NewKey(UUID(int=2), DIGEST, author, ANN)
+    assert caught.value.metadata == {"field": "created_by"}
+
+
+@pytest.mark.parametrize(
+    ("actor_id", "name", "field"),
+    [
+        ("x" * 201, "", "actor.id"),
+        ("a\nb", "", "actor.id"),
+        ("", "é" * 512 + "x", "actor.display_name"),
+        ("", "a\x1bb", "actor.display_name"),
+    ],
+)
+def test_an_actor_that_cannot_be_shown_is_refused(actor_id: str, name: str, field: str):
+    with pytest.raises(InvalidField) as caught:
+        Actor(actor_id, name)
+    assert caught.value.metadata == {"field": field}
+
+
+def test_an_operator_is_shown_as_one_by_whatever_name():
+    names = [operator(name).display_name for name in ("", "operator", "ann")]
+    assert names == ["operator", "operator", "operator ann"]
+
+
+def test_every_refusal_has_a_reason_that_the_contract_knows():
+    kinds = [
+        kind
+        for _, kind in inspect.getmembers(errors, inspect.isclass)
+        if issubclass(kind, Refusal) and kind is not Refusal
+    ]
+    known = {name.removeprefix("REASON_") for name, _ in errors_pb2.Reason.items()}
+    assert {kind.reason for kind in kinds} <= known
+    assert len(kinds) == len({kind.reason for kind in kinds})

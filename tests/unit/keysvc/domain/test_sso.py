@@ -1,0 +1,152 @@
+"""What a single sign-on connection may be."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chassis.errors import InvalidField
+from keysvc.domain import sso
+from keysvc.domain.errors import SsoNotTested
+from keysvc.domain.sso import Connection, Setup
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+SETUP = Setup("https://login.example/saml2", "urn:idp", ("PEM",), False, ("acme.test",))
+LIMITED = ("sso_url", "idp_entity_id", "certificates", "domains")
+
+
+def refused_field(setup: Setup) -> str:
+    with pytest.raises(InvalidField) as caught:
+        sso.checked(setup)
+    return caught.value.metadata["field"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://login.microsoftonline.com/8a1b0c4e-0000-4000-8000-000000000001/saml2",
+        "https://login.example:8443/sso?tenant=acme&x=%20",
+        "https://[2001:db8::1]/sso",
+        "http://localhost:8080/sso",
+        "http://127.9.9.9/",
+        "http://[::1]:8080/",
+    ],
+)
+def test_an_address_of_an_identity_provider_is_https_or_here(url: str):
+    assert sso.checked(replace(SETUP, sso_url=url)).sso_url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "login.example",
+        "//login.example/",
+        "https:///saml2",
+        "http://login.example/",
+        "http://127.0.0.1.login.example/",
+        "http://localhost.login.example/",
+        "ftp://login.example/",
+        "javascript://login.example/%0aalert(1)",
+        "https://ann@login.example/",
+        "https://login.example:0x50/",
+        "https://login.example/a b",
+        "https://login.example/\n",
+        "https://lögin.example/",
+        "https://login.example/#top",
+        "https://login.example/\\evil",
+    ],
+)
+def test_any_other_address_is_refused(url: str):
+    assert refused_field(replace(SETUP, sso_url=url)) == "connection.sso_url"
+
+
+@given(st.text(max_size=50))
+def test_whatever_is_typed_as_an_address_is_taken_or_refused(text: str):
+    try:
+        taken = sso.checked(replace(SETUP, sso_url=f"https://login.example/{text}")).sso_url
+    except InvalidField:
+        return
+    assert taken.isascii()
+    assert taken.isprintable()
+
+
+def test_domains_are_compared_in_lower_case_each_once_and_in_order():
+    given_ = ("Initech.test", " acme.test ", "ACME.test", "xn--bcher-kva.example")
+    assert sso.checked(replace(SETUP, domains=given_)).domains == (
+        "acme.test",
+        "initech.test",
+        "xn--bcher-kva.example",
+    )
+
+
+@pytest.mark.parametrize(
+    "domain",
+    ["", "acme", "acme.", ".test", "a..test", "acme-.test", "ann@acme.test", "bücher.example",
+     f"{'x' * 64}.test", ".".join(["x" * 60] * 5), "acme.test\nx"],
+)  # fmt: skip
+def test_what_is_no_domain_is_refused(domain: str):
+    assert refused_field(replace(SETUP, domains=(domain,))) == "connection.domains"
+
+
+def test_each_text_and_list_has_its_most():
+    most = replace(
+        SETUP,
+        sso_url="https://login.example/".ljust(2_000, "x"),
+        idp_entity_id="x" * 1_024,
+        certificates=("PEM",) * 5,
+        domains=tuple(f"{number}.test" for number in range(5)),
+    )
+    assert sso.checked(most) == most
+    assert [
+        refused_field(replace(most, **{name: value}))
+        for name, value in (
+            ("sso_url", most.sso_url + "x"),
+            ("idp_entity_id", most.idp_entity_id + "x"),
+            ("certificates", ("PEM",) * 6),
+            ("domains", (*most.domains, "5.test")),
+        )
+    ] == [f"connection.{name}" for name in LIMITED]
+
+
+@pytest.mark.parametrize(
+    ("change", "tested_no_longer"),
+    [
+        ({"sso_url": "https://other.example/"}, True),
+        ({"idp_entity_id": "urn:other"}, True),
+        ({"certificates": ("PEM", "NEW")}, True),
+        ({"create_missing_users": True}, False),
+        ({"domains": ()}, False),
+    ],
+)
+def test_only_a_change_of_who_vouches_has_to_be_tested_anew(
+    change: dict[str, object], tested_no_longer: bool
+):
+    changed = sso.changed_fields(SETUP, replace(SETUP, **change))
+    assert changed == list(change)
+    assert sso.is_tested_no_longer(changed) is tested_no_longer
+
+
+def test_what_nobody_has_tried_lets_nobody_in():
+    untried = Connection(UUID(int=1), 1, False, None, NOW, SETUP)
+    with pytest.raises(SsoNotTested):
+        sso.check_tested(untried)
+    sso.check_tested(replace(untried, test_time=NOW))
+
+
+@pytest.mark.parametrize(
+    ("email", "domain"),
+    [
+        ("ann@acme.test", "acme.test"),
+        (" Ann@ACME.test ", "acme.test"),
+        ('"odd@name"@acme.test', "acme.test"),
+        ("acme.test", ""),
+        ("ann@", ""),
+        ("", ""),
+    ],
+)
+def test_an_address_is_of_the_domain_behind_its_last_at(email: str, domain: str):
+    assert sso.domain_of(email) == domain

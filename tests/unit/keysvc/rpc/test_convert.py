@@ -1,0 +1,94 @@
+"""Fields of requests to domain values."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+from cloudacademy.keys.v1 import keys_pb2
+
+from chassis.config.settings import Address, ServerSettings, SettingsError
+from chassis.errors import InvalidField
+from keysvc.domain.organizations import Region
+from keysvc.rpc import convert as wire
+from keysvc.settings import Settings
+
+ID = UUID("0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11")
+
+
+@pytest.mark.parametrize("text", [str(ID), str(ID).upper()])
+def test_an_id_is_read_in_either_case(text: str):
+    assert wire.read_id("id", text) == ID
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1", ID.hex, f"{{{ID}}}", ID.urn, f" {ID}", f"{ID}\n", "é" * 36, "x" * 1_000_000]
+)
+def test_an_id_of_another_form_is_refused(text: str):
+    with pytest.raises(InvalidField) as caught:
+        wire.read_id("id", text)
+    assert caught.value.metadata == {"field": "id"}
+    assert len(caught.value.detail) < 200
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("", ""),
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:DB8:0:0:0:0:0:1", "2001:db8::1"),
+        ("fe80::1%eth0", "fe80::1"),
+    ],
+)
+def test_an_address_is_kept_in_its_shortest_form(text: str, address: str):
+    assert wire.read_address("client_address", text) == address
+
+
+@pytest.mark.parametrize(
+    "text", ["here", "192.0.2.7:80", "192.0.2.256", "fe80::1%" + "x" * 100, "1" * 1_000_000]
+)
+def test_what_is_no_address_is_refused(text: str):
+    with pytest.raises(InvalidField):
+        wire.read_address("client_address", text)
+
+
+def test_a_page_has_100_elements_unless_told_and_1000_at_most():
+    sizes = [wire.read_page_size(size) for size in (0, 1, 1_000, 1_001, 2**31 - 1)]
+    assert sizes == [100, 1, 1_000, 1_000, 1_000]
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda: wire.read_page_size(-1),
+        lambda: wire.read_region("region", keys_pb2.REGION_EU, Region.US),
+        lambda: wire.read_region("region", 99, Region.US),
+    ],
+    ids=["negative size", "other region", "unknown region"],
+)
+def test_values_that_a_field_cannot_have_are_refused(read: Callable[[], object]):
+    with pytest.raises(InvalidField):
+        read()
+
+
+def test_times_keep_their_microseconds():
+    time = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
+    assert wire.timestamp(time).ToDatetime(UTC) == time
+    assert wire.timestamp(None) is None
+
+
+def test_settings_are_read_from_the_environment_and_hide_the_password():
+    url = "postgresql://keys:secret@localhost/keys"
+    settings = Settings.read({"KEYSVC_DATABASE_URL": url, "KEYSVC_REGION": "eu"})
+    assert settings == Settings(url, ServerSettings(Address("127.0.0.1", 50052)), Region.EU, "info")
+    assert "secret" not in repr(settings)
+
+
+def test_wrong_settings_are_told_all_at_once():
+    with pytest.raises(SettingsError) as caught:
+        Settings.read({"KEYSVC_REGION": "mars", "KEYSVC_LISTEN": "here"})
+    assert str(caught.value) == (
+        "KEYSVC_DATABASE_URL is not set; KEYSVC_LISTEN is 'here', not host:port; "
+        "KEYSVC_REGION is not one of us, eu"
+    )

@@ -1,0 +1,49 @@
+"""Page tokens."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chassis.errors import InvalidPageToken
+from keysvc.rpc.page_tokens import AFTER_ALL, BEFORE_ALL, Position, from_token, to_token
+
+POSITIONS = st.builds(Position, st.datetimes(timezones=st.just(UTC)), st.uuids())
+SCOPE, OTHER_SCOPE = UUID(int=1), UUID(int=2)
+EXAMPLE = to_token(SCOPE, Position(datetime(2026, 3, 1, tzinfo=UTC), UUID(int=3)))
+
+
+@given(st.uuids(), POSITIONS)
+def test_a_token_leads_back_to_its_place(scope: UUID, position: Position):
+    assert from_token(scope, to_token(scope, position), BEFORE_ALL) == position
+
+
+def test_without_a_token_a_list_begins_at_its_beginning():
+    assert from_token(SCOPE, "", AFTER_ALL) == AFTER_ALL
+
+
+@given(st.text())
+def test_a_text_that_is_no_token_is_refused(text: str):
+    if text:
+        with pytest.raises(InvalidPageToken):
+            from_token(SCOPE, text, BEFORE_ALL)
+
+
+@pytest.mark.parametrize(
+    ("scope", "token"),
+    [
+        (OTHER_SCOPE, EXAMPLE),
+        (SCOPE, EXAMPLE[:-1]),
+        (SCOPE, EXAMPLE + "A"),
+        (SCOPE, EXAMPLE + "=="),
+        (SCOPE, "_" + EXAMPLE[1:]),
+        (SCOPE, "é" + EXAMPLE[1:]),
+        (SCOPE, "A" * 1_000_000),
+    ],
+    ids=["other list", "cut", "longer", "padded", "changed", "not ASCII", "endless"],
+)
+def test_a_token_that_was_not_given_out_for_the_list_is_refused(scope: UUID, token: str):
+    with pytest.raises(InvalidPageToken):
+        from_token(scope, token, BEFORE_ALL)

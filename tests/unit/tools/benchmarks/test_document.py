@@ -1,0 +1,41 @@
+"""docs/performance.md and its drawing are what the stored figures say."""
+
+from xml.etree import ElementTree
+
+from tools.benchmarks import figures
+from tools.benchmarks.chart import chart
+from tools.benchmarks.document import CHART, DOCUMENT, PROSE, TABLES, document
+
+
+def test_the_document_is_made_of_the_prose_and_the_stored_figures():
+    assert DOCUMENT.read_text() == document(PROSE.read_text(), figures.read()), (
+        "make it anew: python -m tools.benchmarks.document"
+    )
+
+
+def test_every_table_has_its_place_in_the_prose():
+    prose = PROSE.read_text()
+
+    assert [name for name in TABLES if f"{{{{{name}}}}}" not in prose] == []
+    assert "{{" not in DOCUMENT.read_text()
+
+
+def test_the_drawing_is_made_of_the_stored_figures():
+    assert CHART.read_text() == chart(figures.read()["comparisons"]["1000"])
+
+
+def test_the_drawing_has_a_bar_for_each_subject_of_each_operation():
+    rows = [
+        {"operation": operation, "connections": 32, "subject": subject, "rate": rate}
+        for operation, subject, rate in (
+            ("get", "service", 1_000.0),
+            ("get", "scimmy", 250.0),
+            ("create", "service", 10.0),
+        )
+    ]
+
+    drawing = ElementTree.fromstring(chart({"people": 1_000, "rows": rows}))
+
+    bars = [each for each in drawing if each.tag.endswith("rect")]
+    service, scimmy, alone = (int(bar.attrib["width"]) for bar in bars)
+    assert service == alone == 4 * scimmy

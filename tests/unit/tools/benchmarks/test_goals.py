@@ -1,0 +1,87 @@
+"""What the goals make of figures."""
+
+from typing import Any
+
+from tools.benchmarks.goals import goals
+from tools.benchmarks.memory import slope
+from tools.benchmarks.work import OPERATIONS
+
+
+def row(operation: str, subject: str, connections: int = 32, **values: float) -> dict[str, Any]:
+    return {
+        "operation": operation,
+        "connections": connections,
+        "subject": subject,
+        "rate": 100.0,
+        "p50": 1.0,
+        "cpu": 100.0,
+        **values,
+    }
+
+
+def few(*rows: dict[str, Any]) -> dict[str, Any]:
+    return {"comparisons": {"1000": {"rows": list(rows)}}}
+
+
+def verdict(figures: dict[str, Any], what: str) -> tuple[str, bool | None]:
+    (goal,) = [each for each in goals(figures) if each.what.startswith(what)]
+    return goal.measured, goal.met
+
+
+def test_nothing_is_met_that_was_not_measured():
+    assert {goal.met for goal in goals({})} == {None}
+
+
+def test_a_ratio_is_the_service_by_the_other():
+    figures = few(row("get", "service", rate=90), row("get", "without the hop", rate=100))
+
+    assert verdict(figures, "get: requests/s") == ("0.90", True)
+
+
+def test_the_best_in_memory_peer_counts_and_each_operation_has_to_win():
+    figures = few(
+        *(row(each, "service", rate=300) for each in OPERATIONS),
+        *(row(each, "scimmy", rate=100) for each in OPERATIONS),
+        *(row(each, "scim2-server", rate=50) for each in OPERATIONS[:-1]),
+        row(OPERATIONS[-1], "scim2-server", rate=200),
+    )
+
+    measured, met = verdict(figures, "requests/s vs the best in-memory peer")
+
+    assert met is False
+    assert measured.startswith("get 3.00")
+    assert measured.endswith("create 1.50")
+
+
+def test_an_operation_that_is_missing_leaves_the_goal_open():
+    figures = few(
+        row("get", "service", cpu=10), row("get", "django-scim2", cpu=100), row("patch", "service")
+    )
+
+    assert verdict(figures, "CPU per request vs django-scim2 (get") == ("get 0.10", None)
+
+
+def test_growth_counts_at_full_size_only():
+    growth = {"what": "filter", "small_rate": 100.0, "large_rate": 95.0}
+
+    def at(people: int) -> dict[str, Any]:
+        return {"scale": {"people": people, "group": 100_000, "growths": [growth]}}
+
+    assert verdict(at(1_000_000), "filter at") == ("0.95", True)
+    assert verdict(at(20_000), "filter at") == ("not measured", None)
+
+
+def test_memory_has_to_be_small_and_flat():
+    def held(most: float, growth: float) -> dict[str, Any]:
+        processes = [{"process": "gateway", "most": most, "growth": growth}]
+        return {"memory": {"seconds": 600, "processes": processes}}
+
+    what = "resident memory"
+    assert verdict(held(110, 0.5), what) == ("gateway 110 MB (+0.5)", True)
+    assert verdict(held(121, 0.5), what)[1] is False
+    assert verdict(held(110, 9.0), what)[1] is False
+
+
+def test_the_slope_is_that_of_the_closest_line():
+    assert slope([(0, 5), (1, 7), (2, 9)]) == 2
+    assert slope([(0, 5), (1, 6), (2, 5)]) == 0

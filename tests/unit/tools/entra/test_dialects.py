@@ -1,0 +1,109 @@
+from tools.entra.dialects import Dialect, membership, patch, spoken
+from tools.entra.groups import Group
+from tools.entra.groups import creation as group_creation
+from tools.entra.mapping import DEPARTMENT, WORK_EMAIL, creation, differences, found, wanted
+from tools.entra.people import Person
+
+ANN = Person(
+    number=1,
+    user_name="ann@corp.test",
+    external_id="ann",
+    given_name="Ann",
+    family_name="Li",
+    department="Sales",
+    email="ann@corp.test",
+)
+VALUES = {"userName": "ann2@corp.test", WORK_EMAIL: "ann2@corp.test", DEPARTMENT: "Sales"}
+
+
+def test_the_verbose_form_is_one_capitalized_operation_an_attribute():
+    assert patch(Dialect.VERBOSE, VALUES, present={"userName"}) == {
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+        "Operations": [
+            {"op": "Replace", "path": "userName", "value": "ann2@corp.test"},
+            {"op": "Add", "path": 'emails[type eq "work"].value', "value": "ann2@corp.test"},
+            {
+                "op": "Add",
+                "path": "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department",
+                "value": "Sales",
+            },
+        ],
+    }
+
+
+def test_the_compact_form_is_flat_and_without_a_path_but_for_value_paths():
+    assert patch(Dialect.COMPACT, VALUES, present={"userName", DEPARTMENT}) == {
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+        "Operations": [
+            {"op": "add", "path": 'emails[type eq "work"].value', "value": "ann2@corp.test"},
+            {
+                "op": "replace",
+                "value": {
+                    "userName": "ann2@corp.test",
+                    "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department": (
+                        "Sales"
+                    ),
+                },
+            },
+        ],
+    }
+
+
+def test_active_is_a_string_in_the_verbose_form_and_a_boolean_in_the_compact_one():
+    verbose = patch(Dialect.VERBOSE, {"active": False}, present={"active"})
+    compact = patch(Dialect.COMPACT, {"active": False}, present={"active"})
+
+    assert verbose["Operations"] == [{"op": "Replace", "path": "active", "value": "False"}]
+    assert compact["Operations"] == [{"op": "replace", "value": {"active": False}}]
+
+
+def test_a_member_is_named_by_value_in_the_verbose_form_and_by_path_when_a_compact_one_leaves():
+    bodies = [
+        membership(dialect, "u1", joins=joins)["Operations"]
+        for dialect in (Dialect.VERBOSE, Dialect.COMPACT)
+        for joins in (True, False)
+    ]
+    named = [{"$ref": None, "value": "u1"}]
+    assert bodies == [
+        [{"op": "Add", "path": "members", "value": named}],
+        [{"op": "Remove", "path": "members", "value": named}],
+        [{"op": "add", "path": "members", "value": [{"value": "u1"}]}],
+        [{"op": "remove", "path": 'members[value eq "u1"]'}],
+    ]
+
+
+def test_a_group_is_created_with_its_name_and_without_members():
+    assert group_creation(Group("Team", "g-1")) == {
+        "schemas": [
+            "urn:ietf:params:scim:schemas:core:2.0:Group",
+            "http://schemas.microsoft.com/2006/11/ResourceManagement/ADSCIM/2.0/Group",
+        ],
+        "externalId": "g-1",
+        "displayName": "Team",
+        "meta": {"resourceType": "Group"},
+    }
+
+
+def test_the_mixed_dialect_takes_turns():
+    assert [spoken(Dialect.MIXED, number) for number in range(3)] == [
+        Dialect.VERBOSE,
+        Dialect.COMPACT,
+        Dialect.VERBOSE,
+    ]
+
+
+def test_a_created_person_has_every_wanted_value():
+    assert found(creation(ANN)) == wanted(ANN)
+    assert differences(ANN, creation(ANN)) == {}
+
+
+def test_a_value_in_another_case_is_a_difference():
+    resource = {**creation(ANN), "userName": "ANN@corp.test"}
+
+    assert differences(ANN, resource) == {"userName": "ann@corp.test"}
+
+
+def test_an_attribute_that_is_not_filled_in_is_never_sent():
+    resource = {**creation(ANN), "title": "Engineer"}
+
+    assert differences(ANN, resource) == {}

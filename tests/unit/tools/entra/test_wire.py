@@ -1,0 +1,77 @@
+"""What the client puts on the wire, and what it makes of odd answers."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from tools.entra.client import EntraClient, ServiceIncompatibleError, UnauthorizedError, connect
+
+NOBODY = (
+    '{"schemas": ["urn:ietf:params:scim:api:messages:2.0:ListResponse"],'
+    ' "totalResults": 0, "startIndex": 1, "itemsPerPage": 0, "Resources": []}'
+)
+ERROR = (
+    '{"schemas": ["urn:ietf:params:scim:api:messages:2.0:Error"], "status": "%s", "detail": "No."}'
+)
+
+
+def answer(status: int, text: str, **headers: str) -> web.Response:
+    return web.Response(
+        status=status, text=text, content_type="application/scim+json", headers=headers
+    )
+
+
+@asynccontextmanager
+async def client_of(*answers: web.Response) -> AsyncIterator[tuple[EntraClient, list[web.Request]]]:
+    requests: list[web.Request] = []
+
+    async def handle(request: web.Request) -> web.Response:
+        requests.append(request)
+        return answers[len(requests) - 1]
+
+    app = web.Application()
+    app.router.add_route("*", "/{rest:.*}", handle)
+    async with TestServer(app) as server, connect(str(server.make_url("/scim")), "k") as client:
+        yield client, requests
+
+
+async def test_a_query_goes_out_as_entra_sends_it():
+    async with client_of(answer(200, NOBODY)) as (client, requests):
+        await client.find("userName", "ann+1@corp.test")
+
+    assert requests[0].raw_path == '/scim/Users?filter=userName+eq+"ann%2B1%40corp.test"'
+    assert requests[0].headers["Authorization"] == "Bearer k"
+    assert "User-Agent" not in requests[0].headers
+
+
+async def test_a_503_is_sent_again_after_retry_after():
+    away = answer(503, ERROR % 503, **{"Retry-After": "0"})
+    async with client_of(away, answer(200, NOBODY)) as (client, requests):
+        assert await client.find("userName", "ann") is None
+
+    assert len(requests) == 2
+
+
+async def test_a_401_stops_with_the_servers_detail():
+    async with client_of(answer(401, ERROR % 401)) as (client, _):
+        with pytest.raises(UnauthorizedError, match=r"401: No\."):
+            await client.probe()
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        lambda: web.Response(text="<html>Sign in</html>", content_type="text/html"),
+        lambda: web.Response(text=NOBODY, content_type="application/json"),
+        lambda: web.Response(status=302, headers={"Location": "/login"}),
+        lambda: answer(200, "[]"),
+        lambda: answer(500, "{}"),
+    ],
+)
+async def test_an_answer_that_is_not_scim_is_refused(odd):
+    async with client_of(odd()) as (client, _):
+        with pytest.raises(ServiceIncompatibleError):
+            await client.probe()

@@ -1,0 +1,69 @@
+"""Every route is attacked, with a key or a session and without."""
+
+import pytest
+
+from gateway.api.app import PREFIX
+from gateway.openapi.page import PATH as OPENAPI
+from gateway.portal.views import sso
+from gateway.sso.provider import ACS_PATH
+from tools.stall.attacks import attacks
+from tools.stall.parties import Attacker
+from tools.stall.routes import Kind, Route, all_routes
+
+ATTACKER = Attacker(
+    organization_id="o",
+    token="t",
+    user_ids=["u"],
+    group_id="g",
+    session="s",
+    form="f",
+    form_cookie="c",
+    link_form="l",
+    pending="p",
+)
+SSO = Route(Kind.PAGE, "POST", sso.SSO)
+
+
+def test_routes_of_every_part_of_the_gateway_are_known():
+    known = {(route.method, route.path) for route in all_routes()}
+    assert known >= {
+        ("PATCH", f"{PREFIX}/Groups/{{id}}"),
+        ("POST", f"{PREFIX}/Bulk"),
+        ("GET", f"{PREFIX}/ServiceProviderConfig"),
+        ("GET", "/healthz"),
+        ("GET", OPENAPI),
+        ("POST", ACS_PATH),
+        ("POST", sso.SSO),
+        ("GET", "/dashboard/{rest}"),
+    }
+
+
+@pytest.mark.parametrize("route", all_routes(), ids=str)
+def test_a_route_is_attacked_with_and_without_a_key_at_a_whole_path(route: Route):
+    found = list(attacks(route, ATTACKER))
+    assert {attack.has_key for attack in found} == {True, False}
+    for attack in found:
+        sent = attack.make(attack.sizes[0])
+        assert sent.method == route.method
+        assert "{" not in sent.target.partition("?")[0]
+
+
+def test_forms_have_a_token_except_where_they_would_end_the_session():
+    harmful = Route(Kind.PAGE, "POST", f"{sso.SSO}deactivate")
+    bodies = {
+        route: [each.make(4_096).body for each in attacks(route, ATTACKER) if each.has_key]
+        for route in (SSO, harmful)
+    }
+    assert any(body.startswith(b"form_token=f&") for body in bodies[SSO])
+    assert not any(b"form_token" in body for body in bodies[harmful])
+
+
+@pytest.mark.parametrize("route", all_routes(), ids=str)
+def test_no_request_is_larger_than_what_it_means_to_reach(route: Route):
+    """What is beyond a limit is refused by its length, and the code behind it is not reached."""
+    for attack in attacks(route, ATTACKER):
+        if attack.limit < 64 * 1024:  # the others take long to make
+            sent = attack.make(attack.limit)
+            assert len(sent.target) <= 32 * 1024
+            assert all(len(value) <= 8_190 for _, value in sent.headers)
+            assert len(sent.headers) <= 95

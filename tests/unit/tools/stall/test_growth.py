@@ -1,0 +1,39 @@
+"""No input makes a reader's work grow faster than the input itself; ratios are judged, no times."""
+
+import re
+
+import pytest
+
+from tools.stall.growth import growth
+from tools.stall.messages import MESSAGES
+from tools.stall.readers import READERS
+
+EVERY = {**READERS, **MESSAGES}
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_work_grows_no_faster_than_the_input(name: str):
+    read = EVERY[name]
+    found = {text: growth(read, make, read.limit) for text, make in read.inputs.items()}
+    assert {text: str(each) for text, each in found.items() if not each.is_linear} == {}
+
+
+def test_growth_finds_quadratic_work():
+    def quadratic(text: str) -> None:
+        sum(1 for _ in text for _ in text)
+
+    assert not growth(quadratic, lambda size: "a" * size, 4_096).is_linear
+
+
+def test_growth_finds_a_pattern_that_backtracks():
+    pattern = re.compile(r"a+b")
+    found = growth(pattern.findall, lambda size: "a" * size, 100_000)
+    assert not found.is_linear
+
+
+def test_growth_takes_linear_work():
+    assert growth(sum, lambda size: [1] * size, 4_000_000).is_linear
+
+
+def test_growth_takes_work_that_is_too_little_to_be_measured():
+    assert growth(len, lambda size: "a" * size, 100_000).ratio == 0.0

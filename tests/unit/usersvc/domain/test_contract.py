@@ -1,0 +1,80 @@
+"""The lists of names in the code are those of the contract."""
+
+import re
+from pathlib import Path
+
+import pytest
+from cloudacademy.users.v1 import filter_pb2, users_pb2
+
+from usersvc.domain import errors, users
+from usersvc.domain.filters import Operator
+from usersvc.store.listing.user_fields import USERS
+
+DESCRIPTOR = users_pb2.User.DESCRIPTOR
+# Each organization names the fields in these itself.
+OWN = {"extensions"}
+OUTPUT_ONLY = {"id", "organization_id", "etag", "create_time", "update_time", "groups"}
+MIGRATIONS = Path(users.__file__).parents[1] / "store" / "migrations"
+
+
+def leaves(descriptor, prefix: str = "") -> set[str]:
+    """Every field with a value of its own, by its path."""
+    found = set()
+    for field in descriptor.fields:
+        path = prefix + field.name
+        if path in OWN:
+            continue
+        if field.message_type is None or field.message_type.name == "Timestamp":
+            found.add(path)
+        else:
+            found |= leaves(field.message_type, f"{path}.")
+    return found
+
+
+def test_every_field_of_a_user_can_be_filtered_by():
+    scope = USERS.scope
+    known = set(scope.fields) | {
+        f"{outer}.{inner}"
+        for outer, repeated in scope.repeated.items()
+        for inner in repeated.fields
+    }
+    groups = {path for path in leaves(DESCRIPTOR) if path.startswith("groups.")}
+    assert known == leaves(DESCRIPTOR) - groups - {"organization_id", "etag"} | {"groups.value"}
+
+
+def test_every_composite_field_can_be_asked_for():
+    messages = {
+        field.name
+        for field in DESCRIPTOR.fields
+        if field.message_type and field.message_type.name != "Timestamp" and not field.is_repeated
+    }
+    assert set(USERS.scope.composite) == messages | {"enterprise.manager"}
+
+
+def test_every_field_that_is_not_output_only_can_be_in_a_mask():
+    repeated = {field.name for field in DESCRIPTOR.fields if field.is_repeated}
+    paths = {field.name for field in DESCRIPTOR.fields} | {
+        path for path in leaves(DESCRIPTOR) if path.partition(".")[0] not in repeated
+    }
+    paths |= {"enterprise.manager", "*"}
+    assert paths - OUTPUT_ONLY - OWN == users.MASK_PATHS - OWN
+
+
+def test_every_operator_is_known():
+    names = {name.removeprefix("OPERATOR_") for name in filter_pb2.Operator.keys()}  # noqa: SIM118
+    assert names == {"UNSPECIFIED", *Operator.__members__}
+
+
+def test_every_constraint_that_a_caller_can_break_has_its_refusal():
+    schema = "".join(path.read_text() for path in sorted(MIGRATIONS.glob("*.sql")))
+    checks = re.findall(r"CONSTRAINT (\w+)\s+CHECK", schema)
+    uniques = re.findall(r"CREATE UNIQUE INDEX (\w+)", schema)
+    refusals = [errors.of_constraint(name, "ann") for name in [*checks, *uniques]]
+    assert [
+        name for name, refusal in zip([*checks, *uniques], refusals, strict=True) if not refusal
+    ] == ["refusals_report_key"]  # what is reported twice is no fault: ON CONFLICT DO NOTHING
+
+
+@pytest.mark.parametrize("name", [None, "users_pkey", "users_user_name_not_null"])
+def test_any_other_constraint_is_a_fault_of_ours(name):
+    assert errors.of_constraint(name, "ann") is None

@@ -1,0 +1,146 @@
+"""What a schema may be, without a database."""
+
+import pytest
+
+from usersvc.domain.errors import InvalidField, SchemaExists
+from usersvc.domain.schemas import Attribute, Schema, Type, check, check_beside, settled
+
+NUMBER = Attribute("number", Type.STRING)
+URN = "urn:acme:badge"
+
+
+def schema(*attributes: Attribute, urn: str = URN, name: str = "Badge", description: str = ""):
+    return Schema(urn, name, attributes or (NUMBER,), description)
+
+
+def part_of(*parts: Attribute) -> Attribute:
+    return Attribute("office", Type.COMPLEX, sub_attributes=parts)
+
+
+def numbered(count: int) -> list[Attribute]:
+    return [Attribute(f"a{number}", Type.STRING) for number in range(count)]
+
+
+def refusal(rule, *arguments) -> str:
+    with pytest.raises(InvalidField) as refused:
+        rule(*arguments)
+    return refused.value.metadata["field"]
+
+
+@pytest.mark.parametrize(
+    "urn", [URN, "URN:Acme:Badge", "urn:acme:a.b:2.0:User_x~-", "urn:ac:" + "x" * 193]
+)
+def test_a_urn_names_a_schema(urn):
+    check(schema(urn=urn))
+
+
+@pytest.mark.parametrize(
+    "urn",
+    [
+        "",
+        "badge",
+        "urn:acme",
+        "urn:acme:",
+        "urn:acme::badge",
+        "urn:a:badge",
+        "urn:-acme:badge",
+        "urn:acme:badge:",
+        "urn:acme:bad ge",
+        "urn:acme:badge,two",
+        "urn:acme:badge/two",
+        "urn:acme:bädge",
+        "urn:acme:badge\n",
+        "urn:ac:" + "x" * 194,
+        "urn:ietf:params:scim:schemas:extension:acme",
+        "URN:IETF:params:any",
+    ],
+)
+def test_what_is_no_urn_or_one_of_a_standard_names_none(urn):
+    assert refusal(check, schema(urn=urn)) == "schema.urn"
+
+
+@pytest.mark.parametrize("name", ["a", "Ab-c_9", "x" * 100])
+def test_a_name_is_a_letter_and_what_may_follow_it(name):
+    check(schema(Attribute(name, Type.STRING)))
+
+
+@pytest.mark.parametrize("name", ["", "9a", "-a", "a.b", "a b", "$ref", "é", "a\n", "x" * 101])
+def test_other_names_are_refused(name):
+    assert refusal(check, schema(Attribute(name, Type.STRING))) == f"schema.attributes.{name}"
+
+
+@pytest.mark.parametrize(
+    ("broken", "field"),
+    [
+        (schema(name=""), "schema.name"),
+        (schema(name="x" * 201), "schema.name"),
+        (schema(name="a\0"), "schema.name"),
+        (schema(description="x" * 1_001), "schema.description"),
+        (Schema(URN, "Badge", ()), "schema.attributes"),
+        (schema(*numbered(101)), "schema.attributes"),
+        (schema(part_of(*numbered(100))), "schema.attributes"),
+        (schema(NUMBER, Attribute("NUMBER", Type.BOOLEAN)), "schema.attributes.NUMBER"),
+        (schema(part_of()), "schema.attributes.office"),
+        (
+            schema(Attribute("number", Type.STRING, sub_attributes=(NUMBER,))),
+            "schema.attributes.number",
+        ),
+        (
+            schema(part_of(Attribute("a", Type.STRING, multi_valued=True))),
+            "schema.attributes.office.a",
+        ),
+        (
+            schema(part_of(Attribute("a", Type.COMPLEX, sub_attributes=(NUMBER,)))),
+            "schema.attributes.office.a",
+        ),
+        (
+            schema(part_of(NUMBER, Attribute("Number", Type.STRING))),
+            "schema.attributes.office.Number",
+        ),
+        (
+            schema(Attribute("a", Type.STRING, canonical_values=("x",) * 251)),
+            "schema.attributes.a",
+        ),
+        (
+            schema(Attribute("a", Type.STRING, canonical_values=("",))),
+            "schema.attributes.a.canonical_values",
+        ),
+    ],
+)
+def test_a_schema_that_breaks_a_rule_is_refused_for_it(broken, field):
+    assert refusal(check, broken) == field
+
+
+def test_a_hundred_attributes_are_not_too_many():
+    check(schema(*numbered(100)))
+    check(schema(part_of(*numbered(99))))
+
+
+def test_an_organization_has_a_schema_once_and_not_more_than_twenty():
+    others = [schema(urn=f"urn:acme:s{number}") for number in range(20)]
+
+    check_beside(schema(), others[:19])
+    assert refusal(check_beside, schema(), others) == "schema"
+    with pytest.raises(SchemaExists):
+        check_beside(schema(urn="URN:acme:S3"), others)
+
+
+@pytest.mark.parametrize("urn", [f"{URN}:number", f"{URN}:OFFICE.number"])
+def test_no_schema_reads_as_an_attribute_of_another(urn):
+    whole, nested = schema(NUMBER, part_of(NUMBER)), schema(urn=urn)
+
+    assert refusal(check_beside, nested, [whole]) == "schema.urn"
+    assert refusal(check_beside, whole, [nested]) == "schema.urn"
+
+
+def test_uris_and_bytes_are_compared_as_they_are():
+    loose = schema(
+        Attribute("photo", Type.REFERENCE), part_of(Attribute("seal", Type.BINARY)), NUMBER
+    )
+
+    photo, office, number = settled(loose).attributes
+    assert (photo.case_exact, office.sub_attributes[0].case_exact, number.case_exact) == (
+        True,
+        True,
+        False,
+    )

@@ -1,0 +1,147 @@
+"""Tokens and the linking rule, without a database."""
+
+import string
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from usersvc.domain import session_token, sessions
+from usersvc.domain.errors import (
+    Refusal,
+    SignInAmbiguous,
+    SignInConflict,
+    SignInUnknown,
+    UserDeleted,
+    UserInactive,
+)
+from usersvc.domain.session_token import Token
+from usersvc.domain.sessions import Candidate, Identity
+from usersvc.domain.users import Profile, TypedValue, User
+
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+OID = "5b6f0f3e-0f6b-4b0e-9c0e-0a4f8a1d2c11"
+OTHER = "0b1e5f3c-6f2f-4a52-8a51-9e3a0c5d7f10"
+ANN = Identity(OID, "ann@acme.test")
+TOKENS = st.builds(Token, st.uuids(), st.binary(min_size=32, max_size=32))
+
+
+def candidate(external_id: str, linked_to: str = "", active: bool | None = True) -> Candidate:
+    user = User(UUID(int=1), UUID(int=2), 1, NOW, NOW, Profile("ann", external_id, active))
+    return Candidate(user, linked_to)
+
+
+CANDIDATES = st.builds(
+    candidate,
+    st.sampled_from(["", "ann", OID, OID.upper(), OTHER]),
+    st.sampled_from(["", OID, OTHER, "ann"]),
+    st.sampled_from([True, False, None]),
+)
+
+
+@given(TOKENS)
+def test_a_token_is_read_as_it_was_made(token: Token):
+    assert session_token.parse(token.text) == token
+    assert len(token.text) == 66
+    assert set(token.text) <= set(string.ascii_letters + string.digits + "-_.")
+
+
+@given(TOKENS, st.data())
+def test_a_token_with_another_spelling_is_none_or_another(token: Token, data: st.DataObject):
+    where = data.draw(st.integers(0, 65))
+    changed = token.text[:where] + data.draw(st.characters()) + token.text[where + 1 :]
+    assert changed == token.text or session_token.parse(changed) != token
+
+
+@given(st.text())
+def test_any_text_is_read_as_a_token_or_as_none(text: str):
+    token = session_token.parse(text)
+    assert token is None or token.text == text
+
+
+def test_a_token_that_is_shown_by_accident_hides_its_secret():
+    token = session_token.generate(UUID(int=1), lambda size: b"S" * size)
+    assert token.secret == b"S" * 32
+    assert "SSS" not in repr(token)
+
+
+@given(st.lists(CANDIDATES, max_size=3), st.none() | CANDIDATES)
+def test_who_is_matched_is_active_and_nobody_else_to_the_identity_provider(holders, namesake):
+    holders = [each for each in holders if OID in (each.linked_to, each.user.profile.external_id)]
+    try:
+        found = sessions.matched(ANN, holders, namesake)
+    except Refusal:
+        return
+    if found is None:
+        assert (holders, namesake) == ([], None)
+        return
+    external_id = found.user.profile.external_id
+    assert found.user.profile.active is True
+    assert external_id in ("", "ann", OID, OID.upper())
+    assert found.linked_to in ("", OID) or external_id.lower() == OID
+    assert found == (holders[0] if holders else namesake)
+    assert len(holders) < 2
+
+
+@pytest.mark.parametrize(
+    ("holders", "namesake", "refusal"),
+    [
+        ([candidate(OID), candidate("", OID)], None, SignInAmbiguous),
+        ([candidate(OID, active=None)], candidate(""), UserInactive),
+        ([candidate("ann", OID, active=False)], None, UserInactive),
+        ([candidate(OTHER, OID)], None, SignInConflict),
+        ([candidate(OTHER.upper(), OID, active=False)], None, SignInConflict),
+        ([], candidate("", active=False), UserInactive),
+        ([], candidate(OTHER), SignInConflict),
+        ([], candidate(OTHER, active=False), SignInConflict),
+        ([], candidate("", OTHER), SignInConflict),
+        ([], candidate("ann", "somebody"), SignInConflict),
+    ],
+)
+def test_the_linking_rule_refuses_rather_than_choose(holders, namesake, refusal):
+    with pytest.raises(refusal):
+        sessions.matched(ANN, holders, namesake)
+
+
+@pytest.mark.parametrize(
+    ("holders", "namesake"),
+    [
+        ([candidate("ann", OID)], None),
+        ([candidate(OID, OTHER)], None),
+        ([], candidate("ann")),
+        ([], candidate("ann", OID.upper())),
+        ([], candidate(OID.upper(), OTHER)),
+    ],
+)
+def test_the_linking_rule_finds_whom_provisioning_or_an_earlier_sign_in_names(holders, namesake):
+    assert sessions.matched(ANN, holders, namesake) == (holders[0] if holders else namesake)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "ann", OID[:-1], OID + "0", OID.replace("-", ""), f"{{{OID}}}", OID + "\n"]
+)
+def test_only_a_uuid_as_entra_writes_it_has_the_form_of_an_object_identifier(text):
+    assert sessions.is_object_identifier(OID)
+    assert not sessions.is_object_identifier(text)
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_nobody_is_created_unless_that_is_wanted_and_provisioning_did_not_delete(deleted):
+    with pytest.raises(SignInUnknown):
+        sessions.created(ANN, create_missing=False, deleted=deleted)
+    with pytest.raises(UserDeleted) if deleted else nullcontext():
+        assert sessions.created(ANN, create_missing=True, deleted=deleted) == ANN.profile
+
+
+def test_a_nickname_is_nothing_by_which_somebody_deleted_is_recognized():
+    assert sessions.names_of_deleted("ann@acme.test", "ann") == ("ann@acme.test",)
+    assert sessions.names_of_deleted("ann@acme.test", OID) == ("ann@acme.test", OID)
+
+
+def test_a_new_administrator_keeps_other_roles():
+    roles = (TypedValue(value="Learner"),)
+    appointed = sessions.with_administrator(Profile("ann", roles=roles))
+    assert appointed == Profile("ann", roles=(*roles, TypedValue(value="Administrator")))

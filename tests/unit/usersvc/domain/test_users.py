@@ -1,0 +1,141 @@
+"""What a mask changes, and what a profile may hold."""
+
+import pytest
+
+from usersvc.domain.errors import InvalidField, UnknownField
+from usersvc.domain.users import (
+    MASK_PATHS,
+    Address,
+    EnterpriseUser,
+    Name,
+    Profile,
+    TypedValue,
+    apply,
+    check,
+    version_of,
+)
+
+OLD = Profile(
+    user_name="old",
+    active=False,
+    title="Engineer",
+    name=Name(given_name="Ann", family_name="Lee"),
+    emails=(TypedValue("a"),),
+    enterprise=EnterpriseUser(department="Rockets", manager="boss"),
+)
+NEW = Profile(
+    user_name="new",
+    nick_name="N",
+    name=Name(given_name="Bo"),
+    emails=(TypedValue("b"), TypedValue("c")),
+    enterprise=EnterpriseUser(division="Space", manager="chief"),
+)
+
+
+@pytest.mark.parametrize(
+    ("mask", "expected"),
+    [
+        ((), OLD),
+        (("*",), NEW),
+        (("title", "*"), NEW),
+        (
+            ("user_name", "nick_name"),
+            Profile(
+                user_name="new",
+                active=False,
+                title="Engineer",
+                nick_name="N",
+                name=OLD.name,
+                emails=OLD.emails,
+                enterprise=OLD.enterprise,
+            ),
+        ),
+    ],
+)
+def test_a_mask_takes_the_fields_that_it_names(mask, expected):
+    assert apply(OLD, NEW, mask) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "field", "value"),
+    [
+        ("active", "active", None),
+        ("title", "title", ""),
+        ("emails", "emails", NEW.emails),
+        ("name", "name", NEW.name),
+        ("name.given_name", "name", Name(given_name="Bo", family_name="Lee")),
+        ("name.family_name", "name", Name(given_name="Ann")),
+        ("enterprise", "enterprise", NEW.enterprise),
+        ("enterprise.department", "enterprise", EnterpriseUser(manager="boss")),
+        ("enterprise.manager", "enterprise", EnterpriseUser(department="Rockets", manager="chief")),
+        (
+            "enterprise.manager.value",
+            "enterprise",
+            EnterpriseUser(department="Rockets", manager="chief"),
+        ),
+    ],
+)
+def test_a_path_changes_one_field(path, field, value):
+    changed = apply(OLD, NEW, [path])
+    different = {name for name in Profile.__slots__ if getattr(changed, name) != getattr(OLD, name)}
+    assert (getattr(changed, field), different) == (value, {field})
+
+
+@pytest.mark.parametrize("path", sorted(MASK_PATHS))
+def test_a_path_that_is_applied_twice_changes_nothing_more(path):
+    once = apply(OLD, NEW, [path])
+    assert apply(once, NEW, [path]) == once
+
+
+@pytest.mark.parametrize("path", ["id", "name.", "emails.value", "manager.value", "Title", "value"])
+def test_an_unknown_path_is_refused_even_beside_an_asterisk(path):
+    with pytest.raises(UnknownField) as caught:
+        apply(OLD, NEW, ["*", path])
+    assert caught.value.metadata == {"field": path}
+
+
+def test_a_full_profile_may_be_kept():
+    check(OLD)
+    check(NEW)
+
+
+@pytest.mark.parametrize(
+    ("profile", "field"),
+    [
+        (Profile(), "user_name"),
+        (Profile("n" * 1025), "user_name"),
+        (Profile("é" * 513), "user_name"),
+        (Profile("a", locale="\0"), "locale"),
+        (Profile("a", name=Name(formatted="x" * 8193)), "name.formatted"),
+        (Profile("a", emails=(TypedValue("x" * 1025),)), "emails.value"),
+        (Profile("a", roles=(TypedValue(display="x" * 8193),)), "roles.display"),
+        (Profile("a", photos=(TypedValue("p", primary=True),) * 2), "photos"),
+        (Profile("a", addresses=(Address(country="\0"),)), "addresses.country"),
+        (Profile("a", addresses=(Address(),) * 1001), "addresses"),
+    ],
+)
+def test_a_profile_that_cannot_be_is_refused_by_its_field(profile, field):
+    with pytest.raises(InvalidField) as caught:
+        check(profile)
+    assert [violation.field for violation in caught.value.violations] == [field]
+
+
+def test_elements_that_are_expressly_not_primary_count_for_nothing():
+    check(Profile("a", emails=(TypedValue("x", primary=False), TypedValue("y", primary=True))))
+
+
+@pytest.mark.parametrize(
+    ("etag", "version"),
+    [
+        ("1", 1),
+        ("77", 77),
+        ("", -1),
+        ("x", -1),
+        ("-1", -1),
+        ("\u0661", -1),
+        ("²", -1),
+        ("9" * 19, -1),
+    ],
+)
+def test_an_etag_is_a_version_or_matches_none(etag, version):
+    assert version_of(etag) == version

@@ -1,0 +1,196 @@
+"""The text of statements and their arguments; what they find: test_users_filter_model."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+
+from usersvc.domain.errors import InvalidFilter, UnknownField
+from usersvc.domain.filters import (
+    AllOf,
+    AnyOf,
+    Comparison,
+    ElementMatch,
+    Moment,
+    Not,
+    Operator,
+    Order,
+    Position,
+    Present,
+    Query,
+)
+from usersvc.store.listing.filter_sql import Where
+from usersvc.store.listing.list_sql import page_statement
+from usersvc.store.listing.user_fields import USERS
+
+ACME = UUID("018f6d2e-0000-7000-8000-00000000000a")
+ANN = UUID("018f6d2e-0000-7000-8000-000000000001")
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+
+def sql(filter_) -> tuple[str, list[object]]:
+    where = Where(ACME)
+    return where.condition(filter_, USERS.scope), where.arguments[1:]
+
+
+def title(operator: Operator, value: str = "X") -> Comparison:
+    return Comparison("title", operator, value)
+
+
+IS_X = 'fold(title) = fold($2::text) COLLATE "C"'
+
+
+@pytest.mark.parametrize(
+    ("filter_", "text", "arguments"),
+    [
+        (title(Operator.EQUAL), IS_X, ["X"]),
+        (title(Operator.NOT_EQUAL), f"(({IS_X}) IS NOT TRUE)", ["X"]),
+        (
+            title(Operator.CONTAINS, r"50%_\o/"),
+            'fold(title) LIKE fold($2::text) COLLATE "C"',
+            [r"%50\%\_\\o/%"],
+        ),
+        (
+            title(Operator.LESS_OR_EQUAL),
+            'fold(title) <= fold($2::text) COLLATE "C"',
+            ["X"],
+        ),
+        (
+            Comparison("external_id", Operator.EQUAL, "X"),
+            'external_id = $2::text COLLATE "C"',
+            ["X"],
+        ),
+        (Comparison("active", Operator.EQUAL, True), "active = $2", [True]),
+        (Comparison("id", Operator.EQUAL, str(ANN)), "user_id = $2", [ANN]),
+        (Comparison("id", Operator.EQUAL, "7"), "false", []),
+        (Present("title"), "title IS NOT NULL", []),
+        (Present("emails"), "emails IS NOT NULL", []),
+        (
+            AllOf((Present("title"), Not(AnyOf((title(Operator.EQUAL), Present("locale")))))),
+            f"(title IS NOT NULL AND (({IS_X} OR locale IS NOT NULL) IS NOT TRUE))",
+            ["X"],
+        ),
+        (
+            ElementMatch("ims", AllOf((Comparison("primary", Operator.EQUAL, True),))),
+            (
+                "EXISTS (SELECT FROM jsonb_array_elements(ims) AS element"
+                " WHERE ((element ->> 'primary')::boolean = $2))"
+            ),
+            [True],
+        ),
+    ],
+)
+def test_a_filter_is_text_of_ours_and_arguments_of_the_caller(filter_, text, arguments):
+    assert sql(filter_) == (text, arguments)
+
+
+@pytest.mark.parametrize(
+    ("operator", "text"),
+    [
+        (Operator.EQUAL, "false"),
+        (Operator.NOT_EQUAL, "((false) IS NOT TRUE)"),
+        (Operator.GREATER_THAN, "update_time > $2"),
+        (Operator.GREATER_OR_EQUAL, "update_time > $2"),
+        (Operator.LESS_THAN, "update_time <= $2"),
+        (Operator.LESS_OR_EQUAL, "update_time <= $2"),
+    ],
+)
+def test_a_moment_between_two_microseconds_is_neither(operator, text):
+    found, arguments = sql(Comparison("update_time", operator, Moment(NOON, later=True)))
+    assert (found, arguments) == (text, [NOON] if "$2" in text else [])
+
+
+HOSTILE = "'; DROP TABLE users; --"
+
+
+@pytest.mark.parametrize("operator", list(Operator))
+@pytest.mark.parametrize("field", ["user_name", "external_id", "emails.value", "id"])
+def test_what_a_caller_sends_is_never_part_of_a_statement(field, operator):
+    text, _ = sql(Comparison(field, operator, HOSTILE))
+    assert "DROP" not in text
+
+
+@pytest.mark.parametrize(
+    "filter_",
+    [
+        Comparison(HOSTILE, Operator.EQUAL, "x"),
+        Present(HOSTILE),
+        Present(f"emails.{HOSTILE}"),
+        ElementMatch(HOSTILE, Present("value")),
+        ElementMatch("emails", Present(HOSTILE)),
+    ],
+)
+def test_a_field_that_does_not_exist_is_refused(filter_):
+    with pytest.raises(UnknownField):
+        sql(filter_)
+
+
+@pytest.mark.parametrize("order", [Order(HOSTILE), Order(f"emails.{HOSTILE}"), Order("name")])
+def test_an_order_by_a_field_that_does_not_exist_is_refused(order):
+    with pytest.raises(UnknownField):
+        list_sql(order)
+
+
+def test_values_of_another_type_are_refused():
+    for value in (True, Moment(NOON)):
+        with pytest.raises(InvalidFilter):
+            sql(Comparison("title", Operator.EQUAL, value))
+
+
+def list_sql(order: Order, after: Position | None = None) -> tuple[str, list[object]]:
+    """A list's statement from its WHERE on, and its arguments behind the organization."""
+    where = Where(ACME)
+    statement = page_statement(where, Query(ACME, 10, order=order, after=after), USERS)
+    words = " ".join(statement.split())
+    return words[words.index("WHERE") :], where.arguments[1:]
+
+
+@pytest.mark.parametrize(
+    ("order", "behind", "by"),
+    [
+        (Order("update_time"), "(update_time, user_id) > ($3, $2)", "update_time, user_id"),
+        (
+            Order("update_time", descending=True),
+            "(update_time, user_id) < ($3, $2)",
+            "update_time DESC, user_id DESC",
+        ),
+        (
+            Order("title"),
+            '((fold(title), user_id) > ($3::text COLLATE "C", $2) OR fold(title) IS NULL)',
+            'fold(title) COLLATE "C", user_id',
+        ),
+    ],
+)
+def test_a_page_begins_behind_the_last_user_of_the_page_before(order, behind, by):
+    assert list_sql(order, Position("k", ANN)) == (
+        f"WHERE organization_id = $1 AND {behind} ORDER BY {by} LIMIT $4 OFFSET $5",
+        [ANN, "k", 11, 0],
+    )
+
+
+def test_the_order_by_id_needs_no_other_key():
+    assert list_sql(Order("id", descending=True), Position(ANN, ANN)) == (
+        "WHERE organization_id = $1 AND user_id < $2 ORDER BY user_id DESC LIMIT $3 OFFSET $4",
+        [ANN, 11, 0],
+    )
+
+
+def test_behind_users_without_the_field_are_only_others_without_it():
+    assert list_sql(Order("title"), Position(None, ANN)) == (
+        (
+            "WHERE organization_id = $1 AND (fold(title) IS NULL AND user_id > $2)"
+            ' ORDER BY fold(title) COLLATE "C", user_id LIMIT $3 OFFSET $4'
+        ),
+        [ANN, 11, 0],
+    )
+
+
+def test_in_the_opposite_order_all_who_have_the_field_are_behind_those_without_it():
+    assert list_sql(Order("title", descending=True), Position(None, ANN)) == (
+        (
+            "WHERE organization_id = $1"
+            " AND (fold(title) IS NULL AND user_id < $2 OR fold(title) IS NOT NULL)"
+            ' ORDER BY fold(title) COLLATE "C" DESC, user_id DESC LIMIT $3 OFFSET $4'
+        ),
+        [ANN, 11, 0],
+    )

@@ -1,0 +1,111 @@
+"""`make bench`: the service beside its limits and its peers, and the goals."""
+
+import argparse
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from tools.benchmarks import comparison, document, figures, memory, scale
+from tools.benchmarks.client import Bound
+from tools.benchmarks.comparison import Row
+from tools.benchmarks.goals import goals
+from tools.benchmarks.peer_servers import PEERS
+from tools.benchmarks.work import OPERATIONS
+
+PARTS = ("1000", "100000", "scale", "memory")
+
+
+async def main(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Measure the parts, each in a region of its own; parts that are left out stay as they were."""
+    known = {} if options.json else figures.read()
+    for part in options.parts:
+        own = folder / part
+        own.mkdir()
+        stamp = figures.stamp()
+        if part == "scale":
+            # Many short rounds: what else goes on here changes, and shall meet both sizes alike.
+            often = (4 * options.rounds, options.seconds / 2)
+            plan = scale.Plan(options.scale_people, options.group, *often)
+            known[part] = {**await scale.measure(own, plan, tell), **stamp}
+        elif part == "memory":
+            known[part] = {**await memory.measure(own, options.memory_seconds, tell), **stamp}
+        else:
+            result = await comparison.compare(own, _plan(options, int(part)), tell)
+            known.setdefault("comparisons", {})[part] = {**result.as_json(), **stamp}
+            _ratios(result.rows)
+            for each in result.left_out:
+                tell(each)
+        figures.write(known, options.json or figures.FIGURES)
+    return known
+
+
+def _plan(options: argparse.Namespace, people: int) -> comparison.Plan:
+    bound = Bound(options.requests, options.seconds)
+    return comparison.Plan(people, options.rounds, bound, options.operations, options.peers)
+
+
+def tell(text: str) -> None:
+    print(text, flush=True)
+
+
+def _ratios(rows: Sequence[Row]) -> None:
+    """What the service does of what the others do."""
+    found = {(row.operation, row.connections, row.subject): row for row in rows}
+    tell(f"\n{'the service and':<37} {'requests/s':>10} {'p50':>8} {'CPU':>8}")
+    for (operation, connections, subject), row in found.items():
+        service = found.get((operation, connections, "service"))
+        if service is None or subject == "service" or not (row.rate and row.p50 and row.cpu):
+            continue
+        tell(
+            f"{operation:<9} {connections:>4}  {subject:<21} {service.rate / row.rate:>10.2f}"
+            f" {service.p50 / row.p50:>8.2f} {service.cpu / row.cpu:>8.2f}"
+        )
+
+
+def _goals(known: Mapping[str, Any]) -> None:
+    tell("")
+    for goal in goals(known):
+        verdict = {True: "met", False: "NOT MET", None: "-"}[goal.met]
+        tell(f"{verdict:<8} {goal.what}: {goal.wanted}; {goal.measured}")
+
+
+def _wrong(known: Mapping[str, Any]) -> int:
+    """How many answers of the service were wrong."""
+    rows = [row for part in known.get("comparisons", {}).values() for row in part["rows"]]
+    wrong = sum(row["wrong"] for row in rows if row["subject"] == "service")
+    wrong += sum(growth["wrong"] for growth in known.get("scale", {}).get("growths", []))
+    return wrong + known.get("memory", {}).get("wrong", 0)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tools.benchmarks", description=__doc__)
+    parser.add_argument("--full", action="store_true", help="all parts, in longer rounds")
+    parser.add_argument("--parts", nargs="+", choices=PARTS)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, help="of a round of one subject, at most")
+    parser.add_argument("--requests", type=int, default=20_000, help="of a round, at most")
+    parser.add_argument("--operations", nargs="+", choices=OPERATIONS, default=OPERATIONS)
+    parser.add_argument("--peers", nargs="*", choices=list(PEERS), default=list(PEERS))
+    parser.add_argument("--scale-people", type=int, default=1_000_000)
+    parser.add_argument("--group", type=int, default=100_000)
+    parser.add_argument("--memory-seconds", type=float, default=600)
+    parser.add_argument("--json", type=Path, help="keep the figures there; the document stays")
+    given = parser.parse_args()
+    given.parts = given.parts or (PARTS if given.full else PARTS[:1])
+    given.seconds = given.seconds or (1.0 if given.full else 0.7)
+    return given
+
+
+if __name__ == "__main__":
+    options = _options()
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        folder = Path(name)
+        folder.chmod(0o711)  # PostgreSQL's account passes through
+        known = uvloop.run(main(options, folder))
+    if options.json is None:
+        document.write(known)
+    _goals(known)
+    raise SystemExit(1 if _wrong(known) else 0)

@@ -1,0 +1,50 @@
+"""A limit: aiohttp that answers every GET with the same bytes, and does nothing else.
+
+`python -m tools.benchmarks.bare_http PORT FILE` answers with what is in the file.
+"""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import uvloop
+from aiohttp import web
+
+from deploy.local.ports import free_port
+from tests.support.stack import ROOT
+from tools.benchmarks.service import Region
+from tools.benchmarks.started import listening, running
+from tools.benchmarks.subjects import Server
+
+
+@asynccontextmanager
+async def bare_http(region: Region, folder: Path) -> AsyncIterator[Server]:
+    """An answer that the service gave to GET of somebody, again and again."""
+    work, answer, port = region.server.work, folder / "answer.json", free_port()
+    url = f"{region.stack.url}/Users/{work.people[0][0]}"
+    headers = {"Authorization": f"Bearer {work.token}"}
+    async with aiohttp.request("GET", url, headers=headers) as given:
+        answer.write_bytes(await given.read())
+    alone = work.at(f"127.0.0.1:{port}")
+    alone.people = work.people[:1]
+    command = (sys.executable, "-m", "tools.benchmarks.bare_http", str(port), str(answer))
+    with running(command, ROOT, {"PYTHONPATH": f"{ROOT}:{ROOT / 'build'}"}) as process:
+        await listening(process, port)
+        yield Server("aiohttp", ("127.0.0.1", port), alone, [process.pid], ["get"])
+
+
+async def _serve(port: int, body: bytes) -> None:
+    async def answer(_: web.BaseRequest) -> web.Response:
+        return web.Response(body=body, content_type="application/scim+json")
+
+    runner = web.ServerRunner(web.Server(answer, access_log=None))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    uvloop.run(_serve(int(sys.argv[1]), Path(sys.argv[2]).read_bytes()))

@@ -1,0 +1,172 @@
+"""All subjects at the same work, on the same machine, in turns."""
+
+import statistics
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from tools.benchmarks.bare_asyncpg import bare_asyncpg
+from tools.benchmarks.bare_http import bare_http
+from tools.benchmarks.client import Bound, Sample
+from tools.benchmarks.peer_servers import PEERS
+from tools.benchmarks.pgbench import pgbench
+from tools.benchmarks.service import service, without_hop
+from tools.benchmarks.subjects import MissingError, Server, Subject
+
+CONNECTIONS = (1, 32)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a subject did, by the medians of its rounds."""
+
+    operation: str
+    connections: int
+    subject: str
+    rate: float
+    """Requests a second that were answered rightly."""
+    p50: float
+    """Milliseconds."""
+    p99: float
+    cpu: float
+    """Microseconds of all processes and the database for a request."""
+    client: float
+    """Microseconds of the load client for a request; 0 where the subject is its own client."""
+    wrong: int
+    requests: int
+    first_wrong: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured, and for how long."""
+
+    people: int
+    rounds: int
+    bound: Bound
+    operations: Sequence[str]
+    peers: Sequence[str]
+    connections: Sequence[int] = CONNECTIONS
+
+
+@dataclass
+class Comparison:
+    """What came of a plan."""
+
+    people: int
+    rounds: int
+    seconds: float
+    rows: list[Row] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, object]:
+        return asdict(self)
+
+
+async def compare(folder: Path, plan: Plan, tell: Callable[[str], None]) -> Comparison:
+    """Measure as a plan says; what cannot be measured is told and left out."""
+    result = Comparison(plan.people, plan.rounds, plan.bound.seconds)
+    async with _subjects(folder, plan, result, tell) as subjects:
+        able = {
+            operation: [each for each in subjects if await _able(each, operation, result.left_out)]
+            for operation in plan.operations
+        }
+        for operation in plan.operations:
+            for connections in plan.connections:
+                for row in await _rounds(able[operation], operation, connections, plan):
+                    result.rows.append(row)
+                    tell(line(row))
+    return result
+
+
+@asynccontextmanager
+async def _subjects(
+    folder: Path, plan: Plan, result: Comparison, tell: Callable[[str], None]
+) -> AsyncIterator[list[Subject]]:
+    async with AsyncExitStack() as open_:
+        tell(f"starting the service with {plan.people:,} people")
+        region = await open_.enter_async_context(service(folder, plan.people))
+        subjects: list[Subject] = [
+            region.server,
+            await open_.enter_async_context(without_hop(region)),
+            await open_.enter_async_context(bare_http(region, folder)),
+            *await open_.enter_async_context(bare_asyncpg(region)),
+            *pgbench(region),
+        ]
+        for name in plan.peers:
+            tell(f"starting {name}")
+            try:
+                subjects.append(await open_.enter_async_context(PEERS[name](region, plan.people)))
+            except MissingError as missing:
+                result.left_out.append(f"{name} is left out: {missing}.")
+                tell(result.left_out[-1])
+        tell(HEADER)
+        yield subjects
+
+
+async def _able(subject: Subject, operation: str, left_out: list[str]) -> bool:
+    """Whether a subject does the work at all. Servers are asked once, before time is taken."""
+    if operation not in subject.operations:
+        return False
+    if isinstance(subject, Server):
+        sample = await subject.run(operation, 1, Bound(3, 60))
+        if sample.wrong:
+            said = sample.first_wrong
+            left_out.append(f"{subject.name} does not do {operation}: it answered {said}.")
+            return False
+    return True
+
+
+async def _rounds(
+    subjects: Sequence[Subject], operation: str, connections: int, plan: Plan
+) -> list[Row]:
+    """Each subject in turn, again and again; the first round warms up."""
+    taken: dict[str, list[tuple[Sample, float]]] = {subject.name: [] for subject in subjects}
+    for round_ in range(plan.rounds + 1):
+        seconds = plan.bound.seconds if round_ else plan.bound.seconds / 2
+        for subject in subjects:
+            before = subject.cpu()
+            sample = await subject.run(operation, connections, Bound(plan.bound.requests, seconds))
+            cpu = (subject.cpu() - before) / len(sample.latencies) * 1e6
+            if round_:
+                taken[subject.name].append((sample, cpu))
+    return [row(operation, connections, name, rounds) for name, rounds in taken.items()]
+
+
+def row(
+    operation: str, connections: int, subject: str, rounds: Sequence[tuple[Sample, float]]
+) -> Row:
+    """The medians of some rounds."""
+
+    def median(value: Callable[[Sample], float]) -> float:
+        return round(statistics.median(value(sample) for sample, _ in rounds), 3)
+
+    return Row(
+        operation,
+        connections,
+        subject,
+        rate=median(lambda sample: sample.rate),
+        p50=median(lambda sample: sample.percentile(50)),
+        p99=median(lambda sample: sample.percentile(99)),
+        cpu=round(statistics.median(cpu for _, cpu in rounds), 1),
+        client=median(lambda sample: sample.client_seconds / len(sample.latencies) * 1e6),
+        wrong=sum(sample.wrong for sample, _ in rounds),
+        requests=sum(len(sample.latencies) for sample, _ in rounds),
+        first_wrong=next((sample.first_wrong for sample, _ in rounds if sample.wrong), ""),
+    )
+
+
+HEADER = (
+    f"{'operation':<9} {'connections':>11}  {'subject':<20} {'requests/s':>10} {'p50 ms':>8}"
+    f" {'p99 ms':>8} {'CPU µs':>8} {'wrong':>6}"
+)
+
+
+def line(row: Row) -> str:
+    """A row as it is printed."""
+    wrong = f"  {row.first_wrong}" if row.first_wrong else ""
+    return (
+        f"{row.operation:<9} {row.connections:>11}  {row.subject:<20} {row.rate:>10,.0f}"
+        f" {row.p50:>8.2f} {row.p99:>8.2f} {row.cpu:>8,.0f} {row.wrong:>6}{wrong}"
+    )

@@ -1,0 +1,168 @@
+"""docs/performance.md, made of the figures and of the prose that is written by hand.
+
+`python -m tools.benchmarks.document` makes it anew without measuring anything.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from tests.support.stack import ROOT
+from tools.benchmarks import figures as stored
+from tools.benchmarks.chart import OPERATIONS, SUBJECTS, chart
+from tools.benchmarks.goals import goals
+
+DOCUMENT = ROOT / "docs" / "performance.md"
+PROSE = stored.FOLDER / "prose.md"
+CHART = stored.FOLDER / "chart.svg"
+
+Figures = Mapping[str, Any]
+
+_HEAD = (
+    "<!-- Made by `make bench` of performance/prose.md and performance/figures.json: "
+    "write there. -->\n"
+)
+_LIMITS = ("asyncpg", "asyncpg, and the log", "pgbench", "pgbench, and the log", "aiohttp")
+
+
+def document(prose: str, figures: Figures) -> str:
+    """The prose with a table in place of each `{{name}}`."""
+    for name, table in TABLES.items():
+        prose = prose.replace(f"{{{{{name}}}}}", table(figures))
+    return _HEAD + prose
+
+
+def write(figures: Figures) -> None:
+    """The document and its drawing."""
+    DOCUMENT.write_text(document(PROSE.read_text(), figures))
+    if "1000" in figures.get("comparisons", {}):
+        CHART.write_text(chart(figures["comparisons"]["1000"]))
+
+
+def _goals(figures: Figures) -> str:
+    verdicts = {True: "met", False: "**not met**", None: "not measured"}
+    return _table(
+        ("", "goal", "measured", ""),
+        [(each.what, each.wanted, each.measured, verdicts[each.met]) for each in goals(figures)],
+    )
+
+
+def _comparison(people: str) -> Callable[[Figures], str]:
+    def table(figures: Figures) -> str:
+        comparison = figures.get("comparisons", {}).get(people)
+        if comparison is None:
+            return "Not measured yet."
+        rows = [
+            (
+                OPERATIONS[row["operation"]],
+                row["connections"],
+                row["subject"],
+                f"{row['rate']:,.0f}",
+                f"{row['p50']:,.2f}",
+                f"{row['p99']:,.1f}",
+                f"{row['cpu']:,.0f}",
+                row["wrong"],
+            )
+            for row in sorted(comparison["rows"], key=_place)
+        ]
+        heads = ("", "connections", "", "requests/s", "p50 ms", "p99 ms", "CPU µs", "wrong")
+        left_out = "".join(f"\n{each}\n" for each in comparison["left_out"])
+        return f"{_measured(comparison)}\n\n{_table(heads, rows)}\n{left_out}".rstrip()
+
+    return table
+
+
+def _place(row: Mapping[str, Any]) -> tuple[int, int, int]:
+    operations, subjects = list(OPERATIONS), [*SUBJECTS, *_LIMITS]
+    return (
+        operations.index(row["operation"]),
+        row["connections"],
+        subjects.index(row["subject"]),
+    )
+
+
+def _measured(part: Mapping[str, Any]) -> str:
+    return (
+        f"Medians of {part['rounds']} rounds of {part['seconds']:g} s,"
+        f" {part['people']:,} people; {_stamp(part)}."
+    )
+
+
+def _stamp(part: Mapping[str, Any]) -> str:
+    return f"{part['day']}, revision {part['revision']}, {part['machine']}"
+
+
+def _scale(figures: Figures) -> str:
+    scale = figures.get("scale")
+    if scale is None:
+        return "Not measured yet."
+    rows = [
+        (
+            growth["what"],
+            growth["connections"],
+            f"{growth['small']}: {growth['small_rate']:,.0f}/s, {growth['small_cpu']:,.0f} µs",
+            f"{growth['large']}: {growth['large_rate']:,.0f}/s, {growth['large_cpu']:,.0f} µs",
+            f"{growth['large_rate'] / growth['small_rate']:.2f}",
+            growth["wrong"],
+        )
+        for growth in scale["growths"]
+    ]
+    walk = scale["walk"]
+    table = _table(("", "connections", "small", "large", "rate, large / small", "wrong"), rows)
+    return (
+        f"Medians of {scale['rounds']} rounds; {_stamp(scale)}. A walk through all"
+        f" {scale['people']:,} people by cursor took {walk['pages']:,} requests and"
+        f" {walk['seconds']:,.0f} s.\n\n{table}"
+    )
+
+
+def _memory(figures: Figures) -> str:
+    memory = figures.get("memory")
+    if memory is None:
+        return "Not measured yet."
+    rows = [
+        (
+            each["process"],
+            f"{each['least']:.1f}",
+            f"{each['most']:.1f}",
+            f"{each['last']:.1f}",
+            f"{each['growth']:+.2f}",
+        )
+        for each in memory["processes"]
+    ]
+    heads = ("", "least MB", "most MB", "at the end", "growth of the second half, in 10 minutes")
+    return (
+        f"An Entra mix over 32 connections for {memory['seconds']:,.0f} s,"
+        f" {memory['rate']:,.0f} requests/s, {memory['wrong']} wrong answers;"
+        f" {_stamp(memory)}.\n\n{_table(heads, rows)}"
+    )
+
+
+def _client(figures: Figures) -> str:
+    """What the load client itself can do: its rate against the server that does nothing."""
+    rows = figures.get("comparisons", {}).get("1000", {}).get("rows", [])
+    for row in rows:
+        if (row["operation"], row["connections"], row["subject"]) == ("get", 32, "aiohttp"):
+            return (
+                f"{row['rate']:,.0f} requests/s against bare aiohttp, at {row['client']:.0f} µs of"
+                " its own CPU for each"
+            )
+    return "not measured yet"
+
+
+TABLES: Mapping[str, Callable[[Figures], str]] = {
+    "goals": _goals,
+    "comparison-1000": _comparison("1000"),
+    "comparison-100000": _comparison("100000"),
+    "scale": _scale,
+    "memory": _memory,
+    "client": _client,
+}
+
+
+def _table(heads: Sequence[object], rows: Sequence[Sequence[object]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(str(cell) for cell in line)} |" for line in lines)
+
+
+if __name__ == "__main__":
+    write(stored.read())

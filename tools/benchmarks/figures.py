@@ -1,0 +1,44 @@
+"""The figures of docs/performance.md: the last measurement of each part, with its day and place."""
+
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from tests.support.stack import ROOT
+
+FOLDER = ROOT / "docs" / "performance"
+FIGURES = FOLDER / "figures.json"
+
+_CHANGED = ("diff", "HEAD", "--", ":!docs")
+"""What was changed since the revision, figures of the parts before aside."""
+
+
+def read(path: Path = FIGURES) -> dict[str, Any]:
+    """All figures; none if there are none yet."""
+    return orjson.loads(path.read_bytes()) if path.exists() else {}
+
+
+def write(figures: Mapping[str, Any], path: Path = FIGURES) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(orjson.dumps(figures, option=orjson.OPT_INDENT_2) + b"\n")
+
+
+def stamp() -> dict[str, str]:
+    """Of which day, revision and machine figures are."""
+    return {
+        "day": datetime.now(UTC).date().isoformat(),
+        "revision": _git("rev-parse", "--short", "HEAD") + ("+" if _git(*_CHANGED) else ""),
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python "
+        f"{platform.python_version()}",
+    }
+
+
+def _git(*words: str) -> str:
+    result = subprocess.run(("git", *words), cwd=ROOT, capture_output=True, text=True, check=False)
+    return result.stdout.strip() if result.returncode == 0 else "?"

@@ -1,0 +1,128 @@
+"""The gateway with usersvc inside it: the same code without the gRPC hop, as a limit.
+
+`python -m tools.benchmarks.hopless` reads the gateway's settings and USERSVC_DATABASE_URL.
+"""
+
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+from cloudacademy.keys.v1 import keys_pb2_grpc
+from cloudacademy.users.v1 import activity_pb2_grpc
+
+from chassis import process
+from chassis.clock import system_clock
+from chassis.concurrency.fair_semaphore import Places
+from chassis.concurrency.notifier import Bell
+from chassis.database.pool import Database
+from chassis.observability import log
+from gateway import settings as gateway_settings
+from gateway.api.app import ScimEndpoint, application
+from gateway.api.cursors import Cursors
+from gateway.api.endpoints import endpoints
+from gateway.api.groups import Groups
+from gateway.api.resource_types import ResourceTypes
+from gateway.api.users import Users
+from gateway.auth.authenticator import Authenticator, Caller
+from gateway.auth.failed_auth import Guesses
+from gateway.auth.key_cache import KeyCache, follow
+from gateway.backend.client import UserClient, key_channel
+from gateway.backend.groups import GroupClient
+from gateway.backend.schemas import SchemaClient
+from gateway.http.body import Bodies
+from gateway.http.compute_worker import Worker
+from gateway.http.response_memory import ResponseMemory
+from gateway.http.server import Runner
+from gateway.limits.admission import Gate
+from gateway.limits.rate_limiter import Buckets
+from gateway.limits.rejections import Tally, full
+from gateway.provisioning_log.writer import RefusalLog
+from usersvc.rpc.groups import GroupsServicer
+from usersvc.rpc.schemas import SchemasServicer
+from usersvc.rpc.users import UsersServicer
+from usersvc.store.groups import GroupStore
+from usersvc.store.listing.lists import Lists
+from usersvc.store.schemas import SchemaStore
+from usersvc.store.users import UserStore
+
+
+class _Context:
+    def __init__(self, metadata: tuple[tuple[str, str], ...]) -> None:
+        self._metadata = metadata
+
+    def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
+        return self._metadata
+
+
+class Direct:
+    """A stub whose calls are calls of the servicer itself."""
+
+    def __init__(self, servicer: object) -> None:
+        self._servicer = servicer
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        method = getattr(self._servicer, name)
+
+        async def call(request: object, **options: Any) -> Any:
+            return await method(request, _Context(options.get("metadata", ())))
+
+        return call
+
+
+async def serve(stop: process.Stop) -> None:
+    settings = gateway_settings.read(os.environ)
+    logger = log.configure("gateway", settings.log_level)
+    async with (
+        Database(os.environ["USERSVC_DATABASE_URL"], "hopless") as database,
+        grpc.aio.insecure_channel("127.0.0.1:1") as nowhere,
+        key_channel(settings.keysvc) as keys,
+    ):
+        lists, schemas, bell = Lists(database), SchemaStore(database), Bell()
+        users, groups = UserClient(nowhere, {}), GroupClient(nowhere, {})
+        own = SchemaClient(nowhere, {})
+        direct = Direct(UsersServicer(UserStore(database, lists, bell), schemas, system_clock))
+        users._stub = users._alone = direct
+        groups._stub = groups._alone = Direct(
+            GroupsServicer(GroupStore(database, lists, bell), system_clock)
+        )
+        own._stub = Direct(SchemasServicer(schemas, system_clock))
+        key_stub = keys_pb2_grpc.KeyServiceStub(keys)
+        cache: KeyCache[Caller] = KeyCache()
+        guesses = Guesses(settings.unknown_keys)
+        endpoint = ScimEndpoint(
+            endpoints(
+                {"Users": Users(users), "Groups": Groups(groups)},
+                Cursors(settings.cursor_secret, system_clock),
+                logger,
+            ),
+            Authenticator(key_stub, cache, guesses, settings.tenant_urls, system_clock),
+            ResourceTypes(own),
+            settings.tenant_url,
+            log=logger,
+            refusals=RefusalLog(
+                activity_pb2_grpc.ActivityServiceStub(nowhere), system_clock, logger
+            ),
+            gate=Gate(
+                Buckets(settings.rate),
+                Places(settings.max_requests, full, bunches=True),
+                Tally(logger),
+            ),
+            bodies=Bodies(),
+            worker=Worker(),
+            memory=ResponseMemory(),
+        )
+        following = process.asyncio.create_task(follow(key_stub, logger, cache, guesses))
+
+        async def ready() -> bool:
+            return True
+
+        runner = Runner(application(endpoint, ready), logger)
+        await runner.listen(settings.listen)
+        await stop.wait()
+        await runner.cleanup()
+        following.cancel()
+
+
+if __name__ == "__main__":
+    process.run(serve)

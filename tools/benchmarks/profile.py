@@ -1,0 +1,85 @@
+"""`make profile`: where gateway and usersvc spend their time under GETs, as flame graphs."""
+
+import argparse
+import asyncio
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import uvloop
+
+from tools.benchmarks.client import Bound
+from tools.benchmarks.figures import FOLDER
+from tools.benchmarks.service import Region, service
+
+PROCESSES = ("gateway", "usersvc")
+CONNECTIONS = 32
+WARM_SECONDS = 3.0
+RATE = 250
+"""Looks a second."""
+
+_NEEDS = (
+    "py-spy reads the memory of another process and may not here. It needs ptrace: run this as"
+    " root, or set /proc/sys/kernel/yama/ptrace_scope to 0; in a container, add the capability"
+    " SYS_PTRACE. On macOS it needs root."
+)
+
+_TITLE = re.compile(r'(<text id="title"[^>]*>)[^<]*(</text>)')
+"""Of the drawing; py-spy puts its own command line there."""
+
+
+class NotAllowedError(Exception):
+    """The profiler may not look; the text says what it needs."""
+
+
+async def main(folder: Path, into: Path, name: str, seconds: int) -> list[Path]:
+    """One flame graph for each process, of so many seconds under load."""
+    async with service(folder, 1_000) as region:
+        # Longer than all recordings take: it is cancelled at the end.
+        bound = Bound(1_000_000_000, WARM_SECONDS + len(PROCESSES) * (seconds + 60))
+        load = asyncio.create_task(region.server.run("get", CONNECTIONS, bound))
+        await asyncio.sleep(WARM_SECONDS)
+        try:
+            return [await _record(region, each, into, name, seconds) for each in PROCESSES]
+        finally:
+            load.cancel()
+            await asyncio.gather(load, return_exceptions=True)
+
+
+async def _record(region: Region, process: str, into: Path, name: str, seconds: int) -> Path:
+    target = into / f"flame-{name}-{process}.svg"
+    recorder = await asyncio.create_subprocess_exec(
+        str(Path(sys.executable).with_name("py-spy")),
+        *("record", "--pid", str(region.stack.pid(process)), "--output", str(target)),
+        *("--format", "flamegraph", "--function"),
+        # Stopped for each look, gRPC's waiting thread would seem to be at work.
+        "--nonblocking",
+        *("--duration", str(seconds), "--rate", str(RATE)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    output, _ = await recorder.communicate()
+    if recorder.returncode != 0:
+        said = output.decode().strip()
+        raise NotAllowedError(f"{said}\n\n{_NEEDS}" if "ermission" in said else said)
+    title = f"{process}: GET of a user, {CONNECTIONS} connections"
+    target.write_text(_TITLE.sub(rf"\g<1>{title}\g<2>", target.read_text()))
+    return target
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m tools.benchmarks.profile", description=__doc__)
+    parser.add_argument("--name", default="after")
+    parser.add_argument("--seconds", type=int, default=20)
+    parser.add_argument("--into", type=Path, default=FOLDER)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="profile-") as temporary:
+        place = Path(temporary)
+        place.chmod(0o711)  # PostgreSQL's account passes through
+        try:
+            for path in uvloop.run(main(place, given.into, given.name, given.seconds)):
+                print(path)
+        except NotAllowedError as error:
+            raise SystemExit(str(error)) from None

@@ -1,0 +1,152 @@
+"""The requests that are measured: what is sent, and what has to come back."""
+
+import itertools
+import json
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from random import Random
+from urllib.parse import quote
+from uuid import uuid4
+
+from tools.benchmarks.client import Check, Item, Request, request
+
+OPERATIONS = ("get", "filter", "patch", "member", "mix", "create")
+"""In the order in which they are measured: what makes the tenant grow comes last."""
+
+Removal = Callable[[str], dict[str, object]]
+
+
+def by_value(user_id: str) -> dict[str, object]:
+    """Take a member out as Entra does."""
+    return {"op": "Remove", "path": "members", "value": [{"value": user_id}]}
+
+
+def by_path(user_id: str) -> dict[str, object]:
+    """Take a member out as RFC 7644 section 3.5.2.2 has it, where Entra's way is refused."""
+    return {"op": "Remove", "path": f'members[value eq "{user_id}"]'}
+
+
+@dataclass
+class Work:
+    """A tenant with people in it, and the requests about them."""
+
+    host: str
+    prefix: str
+    token: str
+    people: list[tuple[str, str]] = field(default_factory=list)
+    """Ids and user names of some of them."""
+    group: str = ""
+    removal: Removal = by_value
+    in_group: int = 64
+    """How many of `people` are in the group at a time; more than there are connections, so that
+    nobody is taken out before the answer that they are in."""
+    random: Random = field(default_factory=lambda: Random(7))
+    _members: deque[str] = field(default_factory=deque)
+    _active: dict[str, bool] = field(default_factory=dict)
+
+    def at(self, host: str) -> "Work":
+        """The same about the same people, where something else answers; who is active and who is
+        in the group is known to both."""
+        return replace(self, host=host)
+
+    def operation(self, name: str) -> Iterator[Item]:
+        """Requests of a kind, without end."""
+        return getattr(self, name)()
+
+    def create(self) -> Iterator[Item]:
+        """POST a person as Entra does."""
+        while True:
+            name = f"{uuid4().hex}@bench.test"
+            yield self._send("POST", "/Users", person(name)), _is(201, name)
+
+    def get(self) -> Iterator[Item]:
+        """GET somebody by id."""
+        while True:
+            user_id, name = self.random.choice(self.people)
+            yield self._send("GET", f"/Users/{user_id}"), _is(200, name)
+
+    def filter(self) -> Iterator[Item]:
+        """GET somebody by userName."""
+        while True:
+            _, name = self.random.choice(self.people)
+            query = f"userName+eq+%22{quote(name)}%22"
+            yield self._send("GET", f"/Users?filter={query}"), _is(200, name)
+
+    def patch(self) -> Iterator[Item]:
+        """PATCH active, each time to what it was not before."""
+        for user_id, _ in itertools.cycle(self.people):
+            state = self._active[user_id] = not self._active.get(user_id, True)
+            operation = {"op": "Replace", "path": "active", "value": state}
+            yield self._patch(f"/Users/{user_id}", operation), _active(state)
+
+    def mix(self) -> Iterator[Item]:
+        """What a cycle of Entra's is made of: mostly looking, sometimes changing."""
+        kinds = {"filter": self.filter(), "get": self.get(), "patch": self.patch()}
+        kinds["create"] = self.create()
+        while True:
+            (kind,) = self.random.choices(list(kinds), (5, 2, 2, 1))
+            yield next(kinds[kind])
+
+    def member(self) -> Iterator[Item]:
+        """Add somebody to the group, or take out who has been in it the longest."""
+        path = f"/Groups/{self.group}"
+        for user_id, _ in itertools.cycle(self.people):
+            if user_id in self._members:
+                continue
+            if len(self._members) >= self.in_group:
+                yield self._patch(path, self.removal(self._members.popleft())), _done
+            self._members.append(user_id)
+            adding = {"op": "Add", "path": "members", "value": [{"value": user_id}]}
+            yield self._patch(path, adding), _done
+
+    def _patch(self, path: str, operation: object) -> Request:
+        return self._send("PATCH", path, {"schemas": [_PATCH], "Operations": [operation]})
+
+    def _send(self, method: str, path: str, body: object = None) -> Request:
+        content = json.dumps(body).encode() if body is not None else b""
+        return request(method, self.prefix + path, self.host, self.token, content)
+
+
+def person(name: str) -> dict[str, object]:
+    """A person as Entra's default mapping sends one."""
+    return {
+        "schemas": [
+            "urn:ietf:params:scim:schemas:core:2.0:User",
+            "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User",
+        ],
+        "externalId": name.partition("@")[0],
+        "userName": name,
+        "active": True,
+        "meta": {"resourceType": "User"},
+        "name": {"givenName": "Ann", "familyName": "Li", "formatted": "Ann Li"},
+        "emails": [{"primary": True, "type": "work", "value": name}],
+    }
+
+
+_PATCH = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
+
+
+def _is(status: int, name: str) -> Check:
+    """Whether an answer is about one person, and about whom."""
+    quoted = f'"{name}"'.encode()
+
+    def check(answered: int, body: bytes) -> bool:
+        return answered == status and quoted in body and body.count(b'"userName"') == 1
+
+    return check
+
+
+def _active(state: bool) -> Check:
+    tight = f'"active":{json.dumps(state)}'.encode()
+    wide = tight.replace(b":", b": ")
+
+    def check(status: int, body: bytes) -> bool:
+        # RFC 7644 section 3.5.2: 200 with the resource, or 204 with nothing.
+        return status == 204 or (status == 200 and (tight in body or wide in body))
+
+    return check
+
+
+def _done(status: int, _: bytes) -> bool:
+    return status in (200, 204)

@@ -1,0 +1,172 @@
+"""A region with two replicas of each process, which can be broken piece by piece."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import psutil
+
+from deploy.local.child import Child
+from deploy.local.files import read_or_make_secret
+from deploy.local.first_key import working_token
+from deploy.local.ports import free_port
+from deploy.local.postgres import Cluster
+from deploy.local.programs import Programs
+from deploy.local.region import US, Places
+from tools.chaos.proxy import Proxy
+
+ROOT = Path(__file__).resolve().parents[2]
+REPLICAS = 2
+DISK_MIB = 400
+LEAVE_SECONDS = 0.5
+"""How long a balancer still sends requests to a gateway that was taken out of it."""
+
+
+@dataclass
+class Region:
+    """What runs, and the gateways that requests are sent to now."""
+
+    cluster: Cluster
+    disk: Path
+    usersvc: list[Child]
+    keysvc: list[Child]
+    gateways: list[Child]
+    proxies: list[Proxy]
+    token: str
+    in_balance: list[Child]
+
+    @property
+    def processes(self) -> list[Child]:
+        return [*self.gateways, *self.usersvc, *self.keysvc]
+
+    def urls(self) -> list[str]:
+        """The gateways that a balancer would choose from."""
+        return [f"http://{each.address}/webhooks/ad/v1/scim" for each in self.in_balance]
+
+    async def kill(self, children: Sequence[Child]) -> None:
+        """End processes without a word, and start them again."""
+        for child in children:
+            assert child.pid is not None
+            for each in (*psutil.Process(child.pid).children(recursive=True), child):
+                with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
+                    os.kill(each.pid, signal.SIGKILL)
+        hurry = asyncio.Event()
+        hurry.set()
+        await asyncio.gather(*(self._restart(child, hurry) for child in children))
+
+    async def roll(self) -> None:
+        """Restart everything, one replica after the other, as a rollout does."""
+        for child in self.processes:
+            if child in self.gateways:
+                self.in_balance.remove(child)
+                await asyncio.sleep(LEAVE_SECONDS)
+            await self._restart(child, asyncio.Event())
+            if child in self.gateways:
+                self.in_balance.append(child)
+            await asyncio.sleep(1.0)
+
+    async def _restart(self, child: Child, hurry: asyncio.Event) -> None:
+        serve = () if child in self.gateways else ("serve",)
+        await child.stop(hurry)
+        await child.start(*serve)
+
+    def freeze(self, signal_number: int) -> None:
+        """Stop or continue every process of the database server."""
+        assert self.cluster.pid is not None
+        server = psutil.Process(self.cluster.pid)
+        for process in (server, *server.children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(signal_number)
+
+    def kill_database(self) -> None:
+        assert self.cluster.pid is not None
+        os.kill(self.cluster.pid, signal.SIGKILL)
+
+    @property
+    def ballast(self) -> Path:
+        return self.disk / "ballast"
+
+    def fill_disk(self) -> bool:
+        """Leave no room on the database's disk; whether it is one of our own that can be filled."""
+        if not os.path.ismount(self.disk):
+            return False
+        with self.ballast.open("wb") as file, contextlib.suppress(OSError):
+            while True:
+                file.write(b"\0" * 65_536)
+                file.flush()
+        return True
+
+
+@asynccontextmanager
+async def running_region(folder: Path) -> AsyncIterator[Region]:
+    """Start a region below a folder, its database on a small disk where one may be mounted."""
+    places = Places(folder, US)
+    places.make()
+    disk = places.postgres
+    disk.mkdir(mode=0o711, exist_ok=True)
+    mounted = _mount(disk)
+    # Where a full disk must not be able to stop the server for good, WAL stays small.
+    cluster = Cluster(disk, log=places.log("postgres"), settings={"max_wal_size": "64MB"})
+    region: Region | None = None
+    try:
+        cluster.start()
+        region = await _start(places, cluster)
+        yield region
+    finally:
+        if region is not None:
+            for proxy in region.proxies:
+                await proxy.stop()
+            await asyncio.gather(*(each.stop(asyncio.Event()) for each in region.processes))
+        cluster.stop()
+        if mounted:
+            await asyncio.to_thread(subprocess.run, ["umount", str(disk)], check=False)
+
+
+async def _start(places: Places, cluster: Cluster) -> Region:
+    programs = Programs(ROOT, places)
+
+    def database(name: str, role: str) -> str:
+        password = read_or_make_secret(places.password(role))
+        return cluster.create_role_and_database(name, role, password)
+
+    users = programs.usersvc(database("users", "usersvc"))
+    keys = programs.keysvc(database("keys", "keysvc"))
+    usersvc = [Child(replace(users, log=places.log(f"usersvc{n}"))) for n in range(REPLICAS)]
+    keysvc = [Child(replace(keys, log=places.log(f"keysvc{n}"))) for n in range(REPLICAS)]
+    proxies = []
+    for first, *others in (usersvc, keysvc):
+        await first.run_to_end("migrate")
+        for child in (first, *others):
+            await child.start("serve")
+            proxies.append(Proxy(("127.0.0.1", child.port)))
+            await proxies[-1].start()
+    target = {
+        "usersvc": "ipv4:" + ",".join(f"127.0.0.1:{each.port}" for each in proxies[:REPLICAS]),
+        "keysvc": "ipv4:" + ",".join(f"127.0.0.1:{each.port}" for each in proxies[REPLICAS:]),
+    }
+    gateways = []
+    for number in range(REPLICAS):
+        port = free_port()
+        program = programs.gateway(target["usersvc"], target["keysvc"], port)
+        child = Child(replace(program, log=places.log(f"gateway{number}")), port)
+        await child.start()
+        gateways.append(child)
+    token = await working_token(keysvc[0].address, None)
+    return Region(
+        cluster, places.postgres, usersvc, keysvc, gateways, proxies, token, list(gateways)
+    )
+
+
+def _mount(disk: Path) -> bool:
+    """A disk of the database's own, which can be filled; not everybody may mount one."""
+    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m,mode=711", "tmpfs", str(disk)]
+    try:
+        return subprocess.run(command, check=False, capture_output=True).returncode == 0
+    except FileNotFoundError:
+        return False

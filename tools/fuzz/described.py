@@ -1,0 +1,56 @@
+"""schemathesis against a running region, by the description that it publishes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from gateway.openapi.page import PATH
+from tests.support.stack import ROOT, Stack
+
+CHECKS = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+    "unsupported_method",
+    "allow_header_conformance",
+    "ignored_auth",
+    "use_after_free",
+    "ensure_resource_availability",
+)
+"""Not among them: that what breaks the schema is refused. SCIM ignores what it does not know."""
+
+
+PATIENCE_SECONDS = 600
+
+
+def drive(
+    stack: Stack, folder: Path, seed: int, *, examples: int = 0, seconds: int = 0
+) -> subprocess.CompletedProcess[str]:
+    """Send what the description lets one send, and what it does not; no failure is exit code 0.
+
+    As many examples of each operation, or for as many seconds.
+    """
+    folder.mkdir(exist_ok=True)
+    command = [Path(sys.executable).with_name("schemathesis"), "run", stack.base_url + PATH]
+    command += ["--url", stack.url, "--header", f"Authorization: Bearer {stack.token}"]
+    command += ["--checks", ",".join(CHECKS), "--seed", str(seed)]
+    command += ["--max-examples", str(examples)] if examples else ["--max-time", str(seconds)]
+    # RFC 7644 section 3.11 has 501 for /Me, which is no fault.
+    command += ["--exclude-path", "/Me", "--no-color", "--warnings", "off"]
+    return subprocess.run(
+        [str(word) for word in command],
+        cwd=folder,
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{ROOT}:{ROOT / 'build'}",
+            "SCHEMATHESIS_HOOKS": "tools.fuzz.hooks",
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=seconds + PATIENCE_SECONDS,
+        check=False,
+    )

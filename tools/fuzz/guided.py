@@ -1,0 +1,35 @@
+"""One parser under atheris, which looks for inputs that lead where no input has led before.
+
+    python -m tools.fuzz.guided TARGET FOLDER SECONDS
+
+Runs in the environment of requirements/fuzz.txt. The folder has the corpus and takes what is found.
+"""
+
+import sys
+from pathlib import Path
+
+import atheris
+
+with atheris.instrument_imports(include=["gateway.scim", "gateway.sso", "usersvc", "keysvc"]):
+    from tools.fuzz.parsers import feed
+
+
+def main(name: str, folder: Path, seconds: str) -> None:
+    """Feed the target until the time is over or it raises what it must not."""
+    atheris.Setup(
+        [
+            sys.argv[0],
+            str(folder / "corpus"),
+            f"-max_total_time={seconds}",
+            f"-artifact_prefix={folder}/",
+            "-max_len=16384",
+            "-timeout=10",
+            "-rss_limit_mb=2048",
+        ],
+        lambda data: feed(name, data),
+    )
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), sys.argv[3])

@@ -1,0 +1,161 @@
+"""Everything that reads texts from outside, as functions that may only refuse.
+
+A function takes bytes as anybody may send them. What it raises beyond the refusals that it is
+meant for is a fault.
+"""
+
+import base64
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final
+from uuid import UUID
+
+from chassis.errors import Refusal
+from gateway.api import preconditions
+from gateway.api.cursors import Cursors
+from gateway.scim import filter as filters
+from gateway.scim import paging, patch, projection, resource, search
+from gateway.scim import path as paths
+from gateway.scim.bulk import plan as bulk_plan
+from gateway.scim.bulk import request as bulk
+from gateway.scim.errors import ScimError
+from gateway.scim.schema import GROUP, USER
+from gateway.sso import shape
+from gateway.sso.pending import PendingSignIns
+from gateway.sso.refusals import SignInError
+from keysvc.domain import key_token as keys
+from keysvc.rpc import page_tokens as pages
+from usersvc.domain import session_token
+from usersvc.domain.changes import Place
+from usersvc.rpc import page_tokens as page_token
+from usersvc.store.listing.fields import Kind
+
+Target = Callable[[bytes], object]
+
+NOBODY: Final = UUID(int=0)
+SECRET: Final = b"s" * 32
+EXPECTED: Final = (ScimError, SignInError, Refusal)
+
+
+def _clock() -> datetime:
+    return datetime(2026, 11, 27, tzinfo=UTC)
+
+
+def _text(data: bytes) -> str:
+    return data.decode(errors="surrogateescape")
+
+
+def read_filter(data: bytes) -> None:
+    """A filter that is read is the same when it is written out and read again."""
+    text = _text(data)
+    for each in (USER, GROUP):
+        try:
+            tree = filters.parse(each, text)
+        except ScimError:
+            continue
+        written = filters.to_text(tree)
+        assert len(written) > filters.MAX_LENGTH or filters.parse(each, written) == tree
+        filters.matches(tree, {"id": "a", "userName": "a", "emails": [{"value": "a"}]})
+
+
+def read_patch(data: bytes) -> None:
+    """A resource that was patched is one that a client could have sent."""
+    document = resource.loads(data)
+    operations = patch.parse(document)
+    patch.member_changes(GROUP, operations)
+    before = {"id": "a", "userName": "ann", "emails": [{"value": "a", "type": "work"}]}
+    after = patch.apply(USER, before, operations)
+    assert {"id": "a", **resource.read(USER, after)} == after
+
+
+def read_path(data: bytes) -> None:
+    """A path of a PATCH, a list of attributes, and what pages are asked for by."""
+    text = _text(data)
+    for call in (
+        lambda: paths.parse(USER, text),
+        lambda: paths.parse(GROUP, text),
+        lambda: projection.parse(USER, text, None),
+        lambda: paging.parse(text, text),
+        lambda: preconditions.wanted_etags(text),
+    ):
+        _refusing(call)
+
+
+def read_resource(data: bytes) -> None:
+    """A canonical resource reads as itself."""
+    document = resource.loads(data)
+    for each in (USER, GROUP):
+        try:
+            canonical = resource.read(each, document)
+        except ScimError:
+            continue
+        assert resource.read(each, canonical) == canonical
+
+
+def read_bulk(data: bytes) -> None:
+    """Every operation of a bulk request has its place in the plan, once."""
+    request = bulk.parse(resource.loads(data))
+    steps = bulk_plan.plan(request.operations)
+    begun = [step.index for step in steps if isinstance(step, bulk_plan.Run)]
+    assert sorted(begun) == list(range(len(request.operations)))
+
+
+def read_search(data: bytes) -> None:
+    """A query as a document."""
+    request = search.from_document(resource.loads(data))
+    _refusing(request.size)
+    json.dumps(request.identity())
+
+
+def read_tokens(data: bytes) -> None:
+    """Cursors, page tokens, the tokens of the feed, of sessions and of keys."""
+    text = _text(data)
+    for call in (
+        lambda: Cursors(SECRET, _clock).open(str(NOBODY), "", text),
+        lambda: PendingSignIns(SECRET).open(text, _clock()),
+        lambda: pages.from_token(NOBODY, text, pages.BEFORE_ALL),
+        lambda: Place.of_token(text, NOBODY),
+        lambda: session_token.parse(text),
+        lambda: keys.parse(text),
+        *(lambda kind=kind: page_token.decode(text, "q", kind) for kind in Kind),
+        lambda: page_token.decode_time(text, "q"),
+    ):
+        _refusing(call)
+
+
+def read_forged_tokens(data: bytes) -> None:
+    """The same, of tokens whose outermost wrapping is right."""
+    read_tokens(base64.urlsafe_b64encode(data))
+    read_tokens(base64.urlsafe_b64encode(b'["q",' + data + b"]"))
+
+
+def read_saml(data: bytes) -> None:
+    """A response's form value, and the shape of a document."""
+    _refusing(lambda: shape.decoded(_text(data)))
+    shape.check_shape(data)
+
+
+def _refusing(call: Callable[[], object]) -> None:
+    try:
+        call()
+    except EXPECTED:
+        return
+
+
+TARGETS: Final[dict[str, Target]] = {
+    "filter": read_filter,
+    "patch": read_patch,
+    "path": read_path,
+    "resource": read_resource,
+    "bulk": read_bulk,
+    "search": read_search,
+    "tokens": read_tokens,
+    "forged tokens": read_forged_tokens,
+    "saml": read_saml,
+}
+
+
+def feed(name: str, data: bytes) -> None:
+    """Let a target read something; whatever is no refusal is raised."""
+    _refusing(lambda: TARGETS[name](data))

@@ -1,0 +1,80 @@
+"""The table, the file and the drawing of `make leaks`."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+from xml.sax.saxutils import escape
+
+from tools.benchmarks.client import Sample
+from tools.leaks.samples import Growth, Samples
+from tools.leaks.slope import Point
+
+_WIDTH, _HEIGHT, _LEFT, _GAP = 420, 110, 20, 60
+_STYLE: Final = """
+    text { font: 13px system-ui, sans-serif; fill: #1f2328 }
+    polyline { fill: none; stroke: #0969da; stroke-width: 1.5 }
+    @media (prefers-color-scheme: dark) { text { fill: #f0f6fc } polyline { stroke: #4493f8 } }
+"""
+
+
+def table(growth: Sequence[Growth]) -> str:
+    """How much each value grows in an hour, the leaks marked."""
+    head = (
+        f"{'process':<9} {'what':<17} {'first':>9} {'last':>9} {'per hour':>10} {'95 %':>18} bound"
+    )
+    return "\n".join([head, *map(_line, growth)])
+
+
+def _line(each: Growth) -> str:
+    slope = each.slope
+    interval = f"{slope.low:+.1f} to {slope.per_hour + slope.margin:+.1f}"
+    return (
+        f"{each.process:<9} {each.what:<17} {each.first:>9.1f} {each.last:>9.1f}"
+        f" {slope.per_hour:>+10.1f} {interval:>18} {each.bound.per_hour:g}"
+        f"{'  GROWS' if each.is_leak else ''}"
+    )
+
+
+def traffic_line(sample: Sample) -> str:
+    """The requests that were sent."""
+    wrong = f"; the first wrong one: {sample.first_wrong}" if sample.wrong else ""
+    return (
+        f"{len(sample.latencies):,} requests in {sample.seconds:.0f} s, {sample.rate:.0f} a second,"
+        f" {sample.wrong} answered wrongly{wrong}"
+    )
+
+
+def write_csv(samples: Samples, file: Path) -> None:
+    """Every sample."""
+    with file.open("w", newline="") as opened:
+        writer = csv.writer(opened)
+        writer.writerow(("seconds", "process", "what", "value"))
+        for (process, what), points in samples.taken.items():
+            writer.writerows((f"{x:.1f}", process, what, f"{y:.3f}") for x, y in points)
+
+
+def drawing(samples: Samples) -> str:
+    """A line for each value of each process, from zero up to the most that it was."""
+    panels = [
+        panel
+        for place, ((process, what), points) in enumerate(samples.taken.items())
+        for panel in _panel(f"{process}: {what}", points, place)
+    ]
+    rows = -(-len(samples.taken) // 2)
+    size = f"0 0 {2 * (_WIDTH + _LEFT)} {rows * (_HEIGHT + _GAP)}"
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{size}" role="img">'
+    return "\n".join([head, f"  <style>{_STYLE}  </style>", *panels, "</svg>", ""])
+
+
+def _panel(title: str, points: Sequence[Point], place: int) -> list[str]:
+    left = _LEFT + place % 2 * (_WIDTH + _LEFT)
+    top = _GAP // 2 + place // 2 * (_HEIGHT + _GAP)
+    most = max((y for _, y in points), default=0.0) or 1.0
+    end = points[-1][0] or 1.0
+    line = " ".join(
+        f"{left + x / end * (_WIDTH - _LEFT):.1f},{top + _HEIGHT - y / most * _HEIGHT:.1f}"
+        for x, y in points
+    )
+    text = escape(f"{title}, at most {most:.1f} in {end / 60:.0f} minutes")
+    return [f'  <text x="{left}" y="{top - 6}">{text}</text>', f'  <polyline points="{line}"/>']

@@ -1,0 +1,46 @@
+"""Organizations with people in them, and the requests that identity providers send about them."""
+
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import asyncpg
+
+from tests.support.operators import operator
+from tests.support.stack import Stack
+from tools.benchmarks.service import FILL
+from tools.benchmarks.work import Work
+
+PEOPLE = 500
+
+
+async def tenants(stack: Stack, number: int, people: int = PEOPLE) -> list[Work]:
+    """New organizations of a running region, each with so many people."""
+    parts = urlsplit(stack.url)
+    found = []
+    connection = await asyncpg.connect(_database(stack))
+    async with operator(stack) as services:
+        for _ in range(number):
+            organization_id = await services.organization()
+            key = await services.key(organization_id)
+            await connection.execute(FILL, organization_id, 1, people)
+            rows = await connection.fetch(
+                "SELECT user_id, user_name FROM users WHERE organization_id = $1", organization_id
+            )
+            work = Work(parts.netloc, parts.path, key.token)
+            work.people = [(str(user_id), name) for user_id, name in rows]
+            found.append(work)
+    await connection.close()
+    return found
+
+
+def at(work: Work, address: tuple[str, int]) -> Work:
+    """The same organization, by way of another gateway."""
+    return replace(work, host=f"{address[0]}:{address[1]}")
+
+
+def _database(stack: Stack) -> str:
+    """The address of the users' database, as usersvc was told it."""
+    environment = Path(f"/proc/{stack.pid('usersvc')}/environ").read_bytes().split(b"\0")
+    (url,) = [each for each in environment if each.startswith(b"USERSVC_DATABASE_URL=")]
+    return url.partition(b"=")[2].decode()

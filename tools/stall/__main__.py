@@ -1,0 +1,104 @@
+"""`make stall`: how long one organization's requests wait while another sends something hostile.
+
+Every route of the gateway and the largest calls of the services are sent every shape that they
+may get. It fails when a request of another organization waits for longer than the goal.
+"""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.stack import ROOT, Stack, running_stack
+from tools.stall import rpcs
+from tools.stall.attacks import attacks
+from tools.stall.crowd import crowd
+from tools.stall.measure import Row, Trial, of_attack, of_trial
+from tools.stall.parties import Attacker, Victim, parties
+from tools.stall.prober import probing
+from tools.stall.report import report
+from tools.stall.routes import all_routes
+
+FILE = ROOT / "build" / "stall.txt"
+REST_SECONDS = 2.0
+
+
+@dataclass
+class Measured:
+    """What was measured."""
+
+    rows: list[Row]
+    idle: float = 0.0
+    """How long a cheap request takes while nobody else asks, in seconds."""
+    left_out: int = 0
+    """How many shapes there was no time for."""
+
+
+def over_http(attacker: Attacker, victim: Victim, only: str, seconds: float) -> Measured:
+    """A row for each shape at each route."""
+    address = (victim.probe.host, victim.probe.port)
+    measured = Measured([])
+    ends = time.monotonic() + seconds
+    with probing(victim.probe) as prober:
+        time.sleep(REST_SECONDS)
+        prober.rest(REST_SECONDS)
+        measured.idle = prober.idle
+        for route in all_routes():
+            chosen = [each for each in attacks(route, attacker) if only in f"{route} {each.shape}"]
+            found = [of_attack(each, address, prober) for each in chosen if time.monotonic() < ends]
+            measured.rows += found
+            measured.left_out += len(chosen) - len(found)
+            if found:
+                worst = max(row.seconds for row in found) * 1e3
+                print(f"{route}: {len(found)} shapes, the worst {worst:.0f} ms", flush=True)
+    return measured
+
+
+def over_grpc(stack: Stack, attacker: Attacker, victim: Victim, only: str) -> Iterator[Row]:
+    """A row for each large call of usersvc and keysvc."""
+    for name, calls, probe in (
+        ("usersvc", rpcs.of_usersvc, rpcs.user_probe),
+        ("keysvc", rpcs.of_keysvc, rpcs.key_probe),
+    ):
+        target = f"127.0.0.1:{stack.service_port(name)}"
+        with probing(probe(target, victim)) as prober:
+            time.sleep(REST_SECONDS)
+            prober.rest(REST_SECONDS)
+            for each in calls(target, attacker):
+                if only in f"{name} {each.shape}":
+                    yield of_trial(prober, Trial(name, each.shape, each, size=each.size))
+
+
+async def prepared(stack: Stack) -> tuple[Attacker, Victim]:
+    """The two organizations."""
+    async with parties(stack) as (attacker, victim, _):
+        return attacker, victim
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tools.stall", description=__doc__)
+    parser.add_argument("--only", default="", help="routes and shapes with this in their names")
+    parser.add_argument("--minutes", type=float, default=9.0, help="for the routes, at most")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="stall-") as name:
+        Path(name).chmod(0o711)  # PostgreSQL's account passes through
+        with running_stack(Path(name)) as stack:
+            attacker, victim = asyncio.run(prepared(stack))
+            measured = over_http(attacker, victim, options.only, options.minutes * 60)
+            measured.rows += over_grpc(stack, attacker, victim, options.only)
+            together = crowd(stack, attacker, victim)
+            fault = '"event":"fault"' in stack.log("gateway")
+    good = report(measured.rows, together, measured.idle, FILE)
+    if measured.left_out:
+        print(f"{measured.left_out} shapes were left out: the time was over (--minutes).")
+    if fault:
+        print("The gateway logged a fault: something raised what is no refusal.")
+    return 0 if good and not fault and not measured.left_out else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,176 @@
+"""What is sent to each route: every shape that it may get, with a key or a session and without."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
+
+from gateway.api.app import PREFIX
+from gateway.api.request import MAX_BODY_BYTES
+from gateway.scim.filter import MAX_LENGTH
+from gateway.sso.forms import RESPONSE
+from gateway.sso.provider import ACS_PATH
+from gateway.web.csrf import FIELD, MAX_FORM_BYTES
+from tools.stall.bodies import BULKS, LONG_PATCHES, PATCHES, RESOURCES, SEARCHES, Body
+from tools.stall.filters import FILTERS
+from tools.stall.forms import FIELDS, FORM_TEXTS, RAW_FORMS, encoded
+from tools.stall.headers import HEAD_BYTES, HEADERS, PATHS, SCIM
+from tools.stall.parties import Attacker
+from tools.stall.queries import ANY_QUERIES, LINE_BYTES, PAGE_QUERIES, SCIM_QUERIES
+from tools.stall.routes import Kind, Route
+from tools.stall.sent import Attack, Header, Sent
+from tools.stall.valid import VALID
+
+_LITTLE: Final = {Kind.SCIM: "count=1&attributes=id", Kind.PAGE: "q=nobody-has-this-name"}
+"""Queries for as little as can be asked for."""
+_BODY_LIMIT: Final = MAX_BODY_BYTES - 4_096
+FORM: Final = "application/x-www-form-urlencoded"
+_FEW: Final = (
+    "an unclosed string of escaped quotes",
+    "an unknown text of unassigned",
+    "numbers",
+    "empty objects",
+    "unknown members",
+    "a deep password around unassigned text",
+)
+"""Bodies for routes that do not read any."""
+
+
+def attacks(route: Route, attacker: Attacker) -> Iterator[Attack]:
+    """Everything that is sent to a route."""
+    for has_key in (True, False):
+        aim = _Aim(route, attacker, has_key)
+        yield from aim.heads()
+        yield from aim.queries()
+        if route.takes_body:
+            yield from aim.bodies() if route.kind is Kind.SCIM else aim.forms()
+
+
+class _Aim:
+    """One route, and who attacks it."""
+
+    def __init__(self, route: Route, attacker: Attacker, has_key: bool) -> None:
+        self._route = route
+        self._attacker = attacker
+        self._has_key = has_key
+        self._path = attacker.path(route)
+        self._own = tuple(attacker.headers(route) if has_key else ())
+        self._form_token = attacker.form_token(route) if has_key else ""
+        self._is_harmless = attacker.is_harmless(route)
+
+    def heads(self) -> Iterator[Attack]:
+        """Headers and paths at their limits; and nothing hostile, which may be much to answer."""
+        yield self._attack("the plain request", 1, lambda _: self._sent(()))
+        for name, make in HEADERS.items():
+            yield self._attack(
+                name,
+                HEAD_BYTES,
+                lambda size, make=make: self._sent(make(size), target=self._target(little=True)),
+            )
+        for name, text in PATHS.items():
+            yield self._attack(
+                f"a path of {name}",
+                LINE_BYTES,
+                lambda size, text=text: self._sent((), target=self._path + text(size)),
+            )
+
+    def queries(self) -> Iterator[Attack]:
+        """Parameters at their limits; pages take others than SCIM does, and none by POST."""
+        queries = SCIM_QUERIES if self._route.kind is Kind.SCIM else PAGE_QUERIES
+        if self._route.method != "GET":
+            queries = ANY_QUERIES
+        for name, query in queries.items():
+            yield self._attack(
+                name,
+                LINE_BYTES,
+                lambda size, name=name, query=query: self._sent(
+                    (),
+                    target=self._target(query(size), little=name in ANY_QUERIES),
+                ),
+            )
+
+    def bodies(self) -> Iterator[Attack]:
+        """JSON at its limit. Nobody reads what comes without a key: a few are enough."""
+        chosen = self._chosen_bodies()
+        if self._has_key:
+            valid = VALID.get((self._route.method, self._route.path.removeprefix(PREFIX)), {})
+            chosen |= {name: (of(self._attacker), _BODY_LIMIT) for name, of in valid.items()}
+        for name, (body, limit) in chosen.items():
+            yield self._attack(
+                name,
+                limit,
+                lambda size, body=body: self._sent(
+                    (("Content-Type", SCIM.encode()),), body=body(size)[:MAX_BODY_BYTES]
+                ),
+            )
+
+    def _chosen_bodies(self) -> dict[str, tuple[Body, int]]:
+        few = {name: RESOURCES[name] for name in _FEW}
+        filters: Mapping[str, Body] = {}
+        match self._route.method, self._route.path.removeprefix(PREFIX).split("/"):
+            case _ if not self._has_key:
+                chosen = few
+            case "PATCH", [_, "Users" | "Groups", *_]:
+                chosen = {**PATCHES, **LONG_PATCHES, **few}
+            case "POST", [_, "Bulk"]:
+                chosen = {**BULKS, **few}
+            case "POST", [*_, ".search"]:
+                chosen, filters = {**SEARCHES, **few}, FILTERS
+            case _, [_, "Users" | "Groups", *rest] if "more" not in rest:
+                chosen = {**RESOURCES}
+            case _:
+                chosen = few
+        return {
+            **{name: (body, _BODY_LIMIT) for name, body in chosen.items()},
+            **{name: (body, MAX_LENGTH + 64) for name, body in filters.items()},
+        }
+
+    def forms(self) -> Iterator[Attack]:
+        """Forms at their limits, with the form's own token where that can do no harm."""
+        token = f"{FIELD}={self._form_token}&" if self._form_token and self._is_harmless else ""
+        before = token.encode()
+        fields = FIELDS.get(self._route.path, ("a",))
+        for name, text in FORM_TEXTS.items():
+            yield self._form(
+                f"{name} in a form",
+                lambda size, text=text: (
+                    before
+                    + b"".join(
+                        b"%s=%s&" % (each.encode(), encoded(text(size // len(fields) // 3)))
+                        for each in fields
+                    )[:-1]
+                ),
+            )
+        for name, unit in RAW_FORMS.items():
+            yield self._form(name, lambda size, unit=unit: before + unit * (size // len(unit)))
+            *others, last = (each.encode() for each in fields)
+            # A form is refused early that has not all of its fields.
+            begin = before + b"".join(b"%s=a&" % each for each in others) + last + b"="
+            yield self._form(
+                f"{name}, in a field",
+                lambda size, unit=unit, begin=begin: begin + unit * ((size - 200) // len(unit)),
+            )
+
+    def _form(self, name: str, body: Callable[[int], bytes]) -> Attack:
+        largest = RESPONSE.max_bytes if self._route.path == ACS_PATH else MAX_FORM_BYTES
+        limit = largest - 1_024
+        return self._attack(
+            name,
+            limit,
+            lambda size: self._sent((("Content-Type", FORM.encode()),), body=body(size)[:limit]),
+        )
+
+    def _target(self, query: str = "", *, little: bool = False) -> str:
+        """The path with a query; what is answered to a header alone shall not cost more than it."""
+        if little and self._route.method == "GET":
+            query = "&".join(filter(None, (_LITTLE[self._route.kind], query)))
+        return (f"{self._path}?{query}" if query else self._path)[:LINE_BYTES]
+
+    def _attack(self, name: str, limit: int, make: Callable[[int], Sent]) -> Attack:
+        return Attack(self._route, name, self._has_key, make, limit)
+
+    def _sent(self, headers: tuple[Header, ...], *, target: str = "", body: bytes = b"") -> Sent:
+        # Cookies beside those of the session; any other header takes the place of its own.
+        named = {name.lower() for name, _ in headers}
+        own = tuple(
+            each for each in self._own if each[0].lower() not in named or named == {"cookie"}
+        )
+        return Sent(self._route.method, target or self._path, (*own, *headers), body)

@@ -1,0 +1,95 @@
+"""Sixteen large bodies at once from one organization, at the default rates: who else waits?"""
+
+import dataclasses
+import statistics
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+from gateway.api.app import PREFIX
+from tests.support.gateways import running_gateway
+from tests.support.stack import Stack
+from tools.stall.bodies import RESOURCES
+from tools.stall.measure import GOAL_SECONDS, send
+from tools.stall.parties import Attacker, Victim
+from tools.stall.prober import Wait, probing
+from tools.stall.sent import Sent
+
+AT_ONCE: Final = 16
+BYTES: Final = 1_000_000
+SHAPE: Final = "numbers"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Crowd:
+    """What another organization's requests took before and during, and what the crowd was told."""
+
+    before: Sequence[float]
+    during: Sequence[float]
+    lost: int
+    statuses: Counter[str]
+
+    @property
+    def is_good(self) -> bool:
+        more = _percentile(self.during, 50) - _percentile(self.before, 50)
+        return more <= GOAL_SECONDS and not self.lost
+
+    def __str__(self) -> str:
+        told = ", ".join(f"{count} x {status}" for status, count in sorted(self.statuses.items()))
+        figures = " to ".join(
+            f"p50 {_percentile(each, 50) * 1e3:.0f} p99 {_percentile(each, 99) * 1e3:.0f} ms"
+            for each in (self.before, self.during)
+        )
+        return (
+            f"{AT_ONCE} bodies of 1 MB at once at the default rates: another organization's GET "
+            f"from {figures}; {self.lost} lost; the bodies were answered {told}"
+        )
+
+
+def crowd(stack: Stack, attacker: Attacker, victim: Victim, seconds: float = 6.0) -> Crowd:
+    """Send them again and again for so long, by a gateway that has the default limits."""
+    with running_gateway(stack) as gateway:
+        host, port = gateway.address
+        probe = dataclasses.replace(victim.probe, host=host, port=port)
+        headers = (
+            ("Authorization", f"Bearer {attacker.token}".encode()),
+            ("Content-Type", b"application/scim+json"),
+        )
+        body = RESOURCES[SHAPE](BYTES)
+        raw = Sent("POST", f"{PREFIX}/Users", headers, body).raw(f"{host}:{port}")
+        with probing(probe, pause=0.02) as prober:  # within its own organization's rate
+            time.sleep(1.0)
+            before = prober.rest(2.0)
+            statuses = _send_all((host, port), raw, seconds)
+            during = prober.take()
+    return Crowd(
+        _seconds(before), _seconds(during), sum(not each.right for each in during), statuses
+    )
+
+
+def _send_all(address: tuple[str, int], raw: bytes, seconds: float) -> Counter[str]:
+    statuses: Counter[str] = Counter()
+    ends = time.monotonic() + seconds
+
+    def again_and_again() -> None:
+        while time.monotonic() < ends:
+            statuses[send(address, raw)] += 1
+
+    threads = [threading.Thread(target=again_and_again) for _ in range(AT_ONCE)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return statuses
+
+
+def _seconds(waits: Sequence[Wait]) -> list[float]:
+    return [each.seconds for each in waits]
+
+
+def _percentile(values: Sequence[float], percent: int) -> float:
+    if len(values) < 2:
+        return sum(values)
+    return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]

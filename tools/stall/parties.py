@@ -1,0 +1,189 @@
+"""Who attacks and whom it must not disturb: two organizations of a running region."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+import asyncpg
+import grpc
+from cloudacademy.users.v1 import groups_pb2, groups_pb2_grpc, schemas_pb2
+
+from gateway.web.csrf import FIELD
+from tests.support.browser import browser
+from tests.support.office import open_office
+from tests.support.operators import Operator, operator
+from tests.support.single_sign_on import ACS_PATH, Company
+from tests.support.stack import Stack
+from tools.benchmarks.service import FILL
+from tools.overload.tenants import tenants
+from tools.stall.prober import HttpProbe
+from tools.stall.routes import Kind, Route
+
+PEOPLE: Final = 30_000
+MEMBERS: Final = 25_000
+SCHEMAS: Final = 4
+ATTRIBUTES: Final = 100
+_HARMFUL: Final = ("deactivate", "logout")
+"""Routes that would end what the attacks go on with."""
+NOBODY_ID: Final = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11"
+
+
+@dataclass(frozen=True, slots=True)
+class Attacker:
+    """An organization with everything that a hostile customer has."""
+
+    organization_id: str
+    token: str
+    user_ids: Sequence[str]
+    group_id: str
+    session: str
+    form: str
+    form_cookie: str
+    link_form: str
+    pending: str
+
+    def path(self, route: Route) -> str:
+        """The path with an id; nothing is deleted, so that there is something to attack."""
+        found = self.group_id if "/Groups" in route.path else self.user_ids[0]
+        if route.method == "DELETE" or "keys/" in route.path:
+            found = NOBODY_ID
+        for name in ("id", "key_id", "name", "rest", "path"):
+            route_path = route.path.replace(f"{{{name}}}", found)
+            if route_path != route.path:
+                return route_path
+        return route.path
+
+    def headers(self, route: Route) -> Sequence[tuple[str, bytes]]:
+        """The key, or the cookies of somebody who has signed in."""
+        if route.kind is Kind.SCIM:
+            return (("Authorization", f"Bearer {self.token}".encode()),)
+        if route.path == "/login/link":
+            return (("Cookie", f"form-us={self.form_cookie}".encode()),)
+        if route.path == ACS_PATH:
+            return (("Cookie", f"sign-in-us={self.pending}".encode()),)
+        return (("Cookie", f"session-us={self.session}".encode()),)
+
+    def form_token(self, route: Route) -> str:
+        """What shows that a form was given out by a page of ours."""
+        return self.link_form if route.path == "/login/link" else self.form
+
+    @staticmethod
+    def is_harmless(route: Route) -> bool:
+        """Whether a form that is taken leaves the session and the integration as they are."""
+        return not route.path.endswith(_HARMFUL)
+
+
+@dataclass(frozen=True, slots=True)
+class Victim:
+    """Another organization, of which somebody is read again and again."""
+
+    organization_id: str
+    user_id: str
+    probe: HttpProbe
+
+
+@asynccontextmanager
+async def parties(stack: Stack) -> AsyncIterator[tuple[Attacker, Victim, Operator]]:
+    """Both, and the operator who made them."""
+    async with operator(stack) as operate:
+        yield await _attacker(operate, stack), await victim(stack), operate
+
+
+async def victim(stack: Stack) -> Victim:
+    """A small organization."""
+    (work,) = await tenants(stack, 1, people=10)
+    parts = urlsplit(stack.url)
+    user_id = work.people[0][0]
+    connection = await asyncpg.connect(stack.database_url("users"))
+    try:
+        organization_id = await connection.fetchval(
+            "SELECT organization_id FROM users WHERE user_id = $1", user_id
+        )
+    finally:
+        await connection.close()
+    path = f"{parts.path}/Users/{user_id}"
+    probe = HttpProbe(parts.hostname or "", parts.port or 0, path, work.token)
+    return Victim(str(organization_id), user_id, probe)
+
+
+async def _attacker(operate: Operator, stack: Stack) -> Attacker:
+    office = await open_office(operate, stack, "Attacker")
+    organization_id = office.organization_id
+    key = await operate.key(organization_id)
+    company = Company(operate, organization_id)
+    await company.activate()
+    for number in range(SCHEMAS):
+        await operate.register(organization_id, _schema(number))
+    user_ids = await _people(stack, organization_id)
+    group_id = await _group(stack, organization_id, user_ids)
+    async with browser(stack.base_url) as stranger:
+        page = await stranger.get("/login/link")
+        _, fields = page.form()
+        form_cookie, link_form = stranger.cookie("form-us") or "", fields[FIELD]
+        await company.begin(stranger)
+        pending = stranger.cookie("sign-in-us", ACS_PATH) or ""
+    async with browser(stack.base_url) as own:
+        await office.sign_in(own)
+        page = await own.get("/settings/integrations/sso/")
+        session, form = own.cookie("session-us") or "", _token(page.text)
+    assert all((session, form, form_cookie, link_form, pending))
+    return Attacker(
+        organization_id,
+        key.token,
+        user_ids,
+        group_id,
+        session,
+        form,
+        form_cookie,
+        link_form,
+        pending,
+    )
+
+
+def _token(text: str) -> str:
+    """The token of any form of a page: all that a session is given are one."""
+    return text.split(f'name="{FIELD}" value="', 1)[1].split('"', 1)[0]
+
+
+async def _people(stack: Stack, organization_id: str) -> list[str]:
+    connection = await asyncpg.connect(stack.database_url("users"))
+    try:
+        await connection.execute(FILL, organization_id, 1, PEOPLE, timeout=300)
+        await connection.execute("VACUUM ANALYZE users", timeout=300)
+        rows = await connection.fetch(
+            "SELECT user_id FROM users WHERE organization_id = $1", organization_id
+        )
+    finally:
+        await connection.close()
+    return [str(each["user_id"]) for each in rows]
+
+
+async def _group(stack: Stack, organization_id: str, user_ids: Sequence[str]) -> str:
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{stack.service_port('usersvc')}") as channel:
+        created = await groups_pb2_grpc.GroupServiceStub(channel).CreateGroup(
+            groups_pb2.CreateGroupRequest(
+                organization_id=organization_id,
+                group=groups_pb2.Group(display_name="Large"),
+                member_ids=user_ids[:MEMBERS],
+            )
+        )
+    return created.group.id
+
+
+def _schema(number: int) -> schemas_pb2.Schema:
+    """One with as many attributes as it may have."""
+    return schemas_pb2.Schema(
+        urn=f"urn:attacker:{number}",
+        name="Attacker",
+        attributes=[
+            schemas_pb2.Attribute(
+                name=f"a{each}",
+                type=schemas_pb2.Attribute.TYPE_STRING,
+                multi_valued=True,
+                description="d" * 1_000,
+            )
+            for each in range(ATTRIBUTES)
+        ],
+    )

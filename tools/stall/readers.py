@@ -1,0 +1,287 @@
+"""Every function of the service that reads what comes from outside, with the most it may get.
+
+Each takes one input and may refuse it. Limits are those of the caller: a header is at most 16 KiB,
+a body 1 MiB, a form 128 KiB.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID
+
+from aiohttp import StreamReader
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.test_utils import make_mocked_request
+
+from chassis.errors import Refusal
+from chassis.networks import source_of
+from gateway.api import preconditions
+from gateway.api.cursors import Cursors
+from gateway.api.routing import path_segments
+from gateway.api.sorting import order_by
+from gateway.auth import authenticator as auth
+from gateway.http.body import Bodies
+from gateway.http.client_address import entry_from_end
+from gateway.http.plain_request import PlainRequests
+from gateway.portal.models import sso_form
+from gateway.portal.models.log.exports import harmless
+from gateway.portal.models.log.query import log_query
+from gateway.portal.models.search import searched
+from gateway.provisioning_log import redaction
+from gateway.provisioning_log.entry import Refused, refused_entry
+from gateway.scim import errors, paging, patch, projection, resource, search
+from gateway.scim import filter as filters
+from gateway.scim import path as paths
+from gateway.scim.bulk import plan as bulk_plan
+from gateway.scim.bulk import request as bulk
+from gateway.scim.filter import simplify as fold
+from gateway.scim.schema import GROUP, USER, ResourceType
+from gateway.sso import forms as sso_forms
+from gateway.sso import shape
+from gateway.sso.pending import PendingSignIns, own_path
+from gateway.sso.refusals import SignInError
+from gateway.web import csrf as portal_forms
+from keysvc.domain import key_token as keys
+from keysvc.domain import sso
+from keysvc.rpc import certificates
+from keysvc.rpc import page_tokens as key_pages
+from tools.stall.bodies import BULKS, ID, LONG_PATCHES, PATCHES, RESOURCES, SEARCHES
+from tools.stall.texts import TEXTS
+from usersvc.domain import session_token
+from usersvc.domain.changes import Place
+from usersvc.domain.erasure import former_names
+from usersvc.rpc import page_tokens as page_token
+from usersvc.store.listing.fields import Kind
+
+Read = Callable[[Any], object]
+Makes = Mapping[str, Callable[[int], Any]]
+
+KIB: Final = 1024
+HEADER: Final = 16 * KIB
+LINE: Final = 8 * KIB
+"""Of a request line: a path with its query."""
+BODY: Final = 1024 * KIB
+NOW: Final = datetime(2026, 11, 27, tzinfo=UTC)
+NOBODY: Final = UUID(int=0)
+SECRET: Final = b"s" * 32
+REFUSALS: Final = (errors.ScimError, SignInError, Refusal, ValueError)
+EMAILS: Final = [{"value": f"{n}@corp.test", "type": "work"} for n in range(250)]
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """A function, the inputs that it is given, and the size up to which it may get them."""
+
+    read: Read
+    inputs: Makes
+    limit: int
+
+    def __call__(self, given: Any) -> None:
+        """Read something; a refusal is as good as an answer."""
+        try:
+            self.read(given)
+        except REFUSALS:
+            return
+
+
+def _of_text(read: Callable[[str], object], limit: int) -> Reader:
+    return Reader(read, TEXTS, limit)
+
+
+def _of_bytes(read: Callable[[bytes], object], limit: int) -> Reader:
+    return Reader(lambda text: read(text.encode(errors="surrogateescape")), TEXTS, limit)
+
+
+def _of_body(read: Callable[[bytes], object], *inputs: Makes, limit: int = BODY) -> Reader:
+    return Reader(read, {name: make for each in inputs for name, make in each.items()}, limit)
+
+
+def _document(resource_type: ResourceType) -> Read:
+    return lambda body: resource.read(resource_type, resource.loads(body))
+
+
+def _patch(resource_type: ResourceType, before: Mapping[str, Any]) -> Read:
+    def read(body: bytes) -> None:
+        patch.apply(resource_type, before, patch.parse(resource.loads(body)))
+
+    return read
+
+
+def _without_resource(body: bytes) -> None:
+    operations = patch.parse(resource.loads(body))
+    patch.member_changes(GROUP, operations)
+    patch.assignments(USER, operations)
+
+
+def _bulk(body: bytes) -> None:
+    request = bulk.parse(resource.loads(body))
+    bulk_plan.plan(request.operations)
+    indexes = range(len(request.operations))
+    bulk_plan.Referrers(request.operations).closure(indexes, ())
+
+
+def _refused(**given: Any) -> None:
+    standard: dict[str, Any] = {
+        "caller": auth.Caller(str(NOBODY), str(NOBODY)),
+        "request_id": "1",
+        "method": "PATCH",
+        "target": "/Users",
+        "endpoint": "Users",
+        "resource_id": "",
+        "body": b"",
+        "client_address": "192.0.2.1",
+        "error": errors.invalid_value("No."),
+    }
+    refused_entry(Refused(**standard | given))
+
+
+def _sign_in_form(body: bytes) -> None:
+    """The form of a request, which has come in whole."""
+    loop = asyncio.new_event_loop()
+    try:
+        loop.run_until_complete(_read_form(loop, body))
+    finally:
+        loop.close()
+
+
+async def _read_form(loop: asyncio.AbstractEventLoop, body: bytes) -> None:
+    content = StreamReader(BaseProtocol(loop), 2**26, loop=loop)
+    content.feed_data(b"RelayState=a&SAMLResponse=" + body)
+    content.feed_eof()
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    request = make_mocked_request("POST", "/", headers, payload=content)
+    with Bodies().of("a") as hold:
+        await sso_forms.read_form(request, hold, sso_forms.RESPONSE)
+
+
+def _sso_setup(text: str) -> None:
+    for each in ({"domains": (text,)}, {"sso_url": text}, {"idp_entity_id": text}):
+        standard = {"sso_url": "https://a.test/", "idp_entity_id": "a", "certificates": ("a",)}
+        try:
+            sso.checked(sso.Setup(**standard | each))
+        except Refusal:
+            continue
+
+
+def _tokens(text: str) -> None:
+    for read in (
+        lambda: Cursors(SECRET, lambda: NOW).open(str(NOBODY), "", text),
+        lambda: PendingSignIns(SECRET).open(text, NOW),
+        lambda: key_pages.from_token(NOBODY, text, key_pages.BEFORE_ALL),
+        lambda: Place.of_token(text, NOBODY),
+        lambda: session_token.parse(text),
+        lambda: keys.parse(text),
+        lambda: page_token.decode(text, "q", Kind.TEXT),
+        lambda: page_token.decode_time(text, "q"),
+    ):
+        try:
+            read()
+        except REFUSALS:
+            continue
+
+
+def _plain_request(text: str) -> None:
+    plain = PlainRequests(("/webhooks/ad/v1/scim",))
+    given = text.encode(errors="surrogateescape")
+    begin = b"GET /webhooks/ad/v1/scim/Users HTTP/1.1\r\n"
+    for request in (
+        given,
+        begin + b"A: " + given,
+        begin + given,
+        begin + b"Authorization: " + given,
+    ):
+        plain.authorization(request)
+
+
+def _paging(text: str) -> None:
+    for read in (
+        lambda: paging.parse(text, text),
+        lambda: search.from_parameters({"count": text}).size(),
+        lambda: order_by(USER, text, text),
+        lambda: order_by(USER, text, None),
+    ):
+        try:
+            read()
+        except REFUSALS:
+            continue
+
+
+READERS: Final[Mapping[str, Reader]] = {
+    "a JSON body": _of_body(resource.loads, RESOURCES, PATCHES, SEARCHES),
+    "a user": _of_body(_document(USER), RESOURCES),
+    "a group": _of_body(_document(GROUP), RESOURCES),
+    "a PATCH of a user": _of_body(
+        _patch(USER, {"id": "a", "userName": "a", "emails": EMAILS}), PATCHES, LONG_PATCHES
+    ),
+    "a PATCH of a group": _of_body(
+        _patch(GROUP, {"id": "a", "displayName": "a", "members": [{"value": ID % 0}]}),
+        PATCHES,
+        LONG_PATCHES,
+    ),
+    "a PATCH of what is not read": _of_body(_without_resource, PATCHES, LONG_PATCHES),
+    "a bulk request": _of_body(_bulk, BULKS),
+    "a search": _of_body(lambda body: search.from_document(resource.loads(body)), SEARCHES),
+    "a refused body": _of_body(
+        lambda body: _refused(body=body), RESOURCES, PATCHES, LONG_PATCHES, BULKS
+    ),
+    "a refused text": _of_bytes(lambda body: _refused(body=body), BODY // 4),
+    "a refused target": _of_text(lambda text: _refused(target=text), LINE),
+    "a refusal's detail": _of_text(
+        lambda text: _refused(error=errors.invalid_value(text)), 64 * KIB
+    ),
+    "a filter": _of_text(lambda text: fold.parse((USER, GROUP), text), filters.MAX_LENGTH),
+    "a value path": _of_text(
+        lambda text: filters.parse_value_path(USER, f"emails[{text}"), filters.MAX_LENGTH
+    ),
+    "a path": _of_text(lambda text: paths.parse(USER, text), BODY // 4),
+    "attributes": _of_text(
+        lambda text: projection.parse.__wrapped__(USER, text, None), projection.MAX_LENGTH
+    ),
+    "excluded attributes": _of_text(
+        lambda text: projection.parse.__wrapped__(USER, None, text), projection.MAX_LENGTH
+    ),
+    "paging": _of_text(_paging, BODY // 4),
+    "a shown value": _of_text(errors.shown, BODY // 4),
+    "the path of a request": _of_text(path_segments, LINE),
+    "If-Match": _of_text(preconditions.wanted_etags, HEADER),
+    "Authorization": _of_text(auth.bearer_token, HEADER),
+    "a token": _of_text(_tokens, HEADER),
+    "a client's address": _of_text(source_of, HEADER),
+    "the list of proxies": _of_text(lambda text: entry_from_end([text], 3), HEADER),
+    "a head": _of_text(_plain_request, HEADER),
+    "a logged target": _of_text(redaction.target_text, LINE),
+    "a logged detail": _of_text(redaction.detail_text, BODY // 4),
+    "a logged body": _of_text(
+        lambda text: redaction.body_text(text.encode(errors="replace"), {"a": text}), BODY // 4
+    ),
+    "a cell of an export": _of_text(harmless, BODY // 4),
+    "former names of a person": _of_text(lambda text: former_names([text]), LINE),
+    "Origin": _of_text(lambda text: portal_forms.is_from_here({"Origin": text}, "a.test"), HEADER),
+    "a portal's form": _of_bytes(portal_forms.parsed, portal_forms.MAX_FORM_BYTES),
+    "the certificates of a form": _of_text(
+        sso_form.split_certificates, portal_forms.MAX_FORM_BYTES
+    ),
+    "the thumbprints of certificates": _of_text(
+        lambda text: sso_form.thumbprints([text]), portal_forms.MAX_FORM_BYTES
+    ),
+    "the fields of single sign-on": _of_text(
+        lambda text: sso_form.of_fields({"domains": text, "sso_url": text}).connection(),
+        portal_forms.MAX_FORM_BYTES,
+    ),
+    "a query of the log": _of_text(
+        lambda text: log_query({"q": text, "action": text, "page": text}), LINE
+    ),
+    "a query of people": _of_text(lambda text: searched({"q": text}), LINE),
+    "where a sign-in goes on": _of_text(own_path, LINE),
+    "a sign-in form": _of_bytes(_sign_in_form, sso_forms.RESPONSE.max_bytes),
+    "a SAML response in base64": _of_text(shape.decoded, shape.MAX_RESPONSE_CHARACTERS),
+    "a SAML response": _of_bytes(shape.check_shape, shape.MAX_RESPONSE_CHARACTERS),
+    "a connection of keysvc": _of_text(_sso_setup, BODY // 4),
+    "a certificate of keysvc": _of_text(
+        lambda text: certificates.normalized(text, NOW), 4 * certificates.MAXIMUM_CHARACTERS
+    ),
+    "a domain of keysvc": _of_text(sso.domain_of, BODY // 4),
+}
+"""All of them, by what they read."""

@@ -1,0 +1,79 @@
+"""Every route of the gateway, as the application itself names them: a new one is attacked, too."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final
+
+from aiohttp import web
+
+from gateway.api.app import PREFIX, application
+from gateway.api.endpoints import endpoints
+from gateway.api.groups import Groups
+from gateway.api.users import Users
+from gateway.openapi.page import page
+from gateway.portal.routes import portal_routes
+from gateway.sso.views import routes as sign_in_routes
+
+_NOBODY: Final[Any] = None
+_WRITES: Final = ("POST", "PUT", "PATCH")
+
+
+class Kind(Enum):
+    """What a route speaks, and so what it may be sent."""
+
+    SCIM = "SCIM"
+    PAGE = "page"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A method of a path, in which `{…}` stands for an id."""
+
+    kind: Kind
+    method: str
+    path: str
+
+    @property
+    def takes_body(self) -> bool:
+        return self.method in _WRITES
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+def all_routes() -> list[Route]:
+    """What can be asked, and some paths at which there is nothing."""
+    return list(dict.fromkeys((*_scim(), *_pages(), *_nothing())))
+
+
+def _scim() -> Iterator[Route]:
+    resources = {"Users": Users(_NOBODY), "Groups": Groups(_NOBODY)}
+    table = endpoints(resources, _NOBODY, _NOBODY)
+    for each in table.routes():
+        yield Route(Kind.SCIM, each.method, PREFIX + each.path)
+
+
+def _pages() -> Iterator[Route]:
+    pages = [
+        page({}),
+        *sign_in_routes(_NOBODY, _NOBODY, _NOBODY, _NOBODY),
+        *portal_routes(_NOBODY, _NOBODY, _NOBODY),
+    ]
+    for each in application(_never, _NOBODY, pages).router.routes():
+        resource = each.resource
+        if resource is None or each.method == "HEAD" or resource.canonical == "/{path}":
+            continue
+        for method in ("GET", "POST") if each.method == "*" else (each.method,):
+            yield Route(Kind.PAGE, method, resource.canonical)
+
+
+def _nothing() -> Iterator[Route]:
+    """What is unknown is answered by the SCIM endpoint, wherever it is."""
+    for path in ("/nowhere", f"{PREFIX}/Nothing", f"{PREFIX}/Users/{{id}}/more"):
+        for method in ("GET", "POST"):
+            yield Route(Kind.SCIM, method, path)
+
+
+async def _never(_: web.Request) -> web.StreamResponse:
+    raise NotImplementedError

@@ -1,0 +1,1 @@
+"""Users, groups, sessions, changes: values and rules. Standard library only."""

@@ -1,0 +1,220 @@
+"""Activities: what was done or tried with users and groups, as an administrator reads of it."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import Enum, IntEnum
+from typing import Final
+from urllib.parse import unquote_plus
+from uuid import UUID
+
+from usersvc.domain import limits as texts
+from usersvc.domain.changes import ChangeType
+from usersvc.domain.errors import InvalidField
+
+MAX_RECORDED: Final = 100
+MAX_SHOWN_MEMBERS: Final = 100
+MAX_TEXT: Final = 200
+MAX_HOURS: Final = 31 * 24
+MAX_DAYS: Final = 400
+
+
+class Action(IntEnum):
+    """What is done or tried, by the numbers that the table of refusals has for it."""
+
+    CREATE_USER = 1
+    UPDATE_USER = 2
+    DISABLE_USER = 3
+    RESTORE_USER = 4
+    DELETE_USER = 5
+    CREATE_GROUP = 6
+    UPDATE_GROUP = 7
+    DELETE_GROUP = 8
+    ADD_MEMBERS = 9
+    REMOVE_MEMBERS = 10
+    AUTHENTICATE = 11
+    OTHER = 12
+
+
+OF_CHANGE: Final = {
+    ChangeType.USER_CREATED: Action.CREATE_USER,
+    ChangeType.USER_UPDATED: Action.UPDATE_USER,
+    ChangeType.USER_ACTIVATED: Action.RESTORE_USER,
+    ChangeType.USER_DEACTIVATED: Action.DISABLE_USER,
+    ChangeType.USER_DELETED: Action.DELETE_USER,
+    ChangeType.GROUP_CREATED: Action.CREATE_GROUP,
+    ChangeType.GROUP_UPDATED: Action.UPDATE_GROUP,
+    ChangeType.GROUP_DELETED: Action.DELETE_GROUP,
+    ChangeType.MEMBERS_ADDED: Action.ADD_MEMBERS,
+    ChangeType.MEMBERS_REMOVED: Action.REMOVE_MEMBERS,
+}
+"""What a change is as an action."""
+
+
+class Result(Enum):
+    """Which results are wanted."""
+
+    ANY = 0
+    SUCCESS = 1
+    REFUSED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """A field with its value before and after; None is unassigned, or no longer known."""
+
+    field: str
+    old: str | None
+    new: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A user or group; without a name when nobody has the id anymore."""
+
+    resource_id: UUID
+    name: str = ""
+    is_group: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A request that was refused: what was sent, and what was answered."""
+
+    method: str
+    target: str
+    body: str
+    status: int
+    error_type: str
+    detail: str
+    reason: str
+    client_address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """One entry of the log."""
+
+    organization_id: UUID
+    number: int
+    time: datetime
+    action: Action
+    resource_id: UUID | None
+    resource_name: str
+    request_id: str
+    key_id: UUID | None
+    fields: tuple[FieldChange, ...] = ()
+    members: tuple[Reference, ...] = ()
+    member_count: int = 0
+    last_administrator_lost: bool = False
+    refusal: Refusal | None = None
+    report_id: UUID | None = None
+    """What a refusal is recognized by when it is reported again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which activities of an organization to read, newest first."""
+
+    organization_id: UUID
+    size: int
+    resource_id: UUID | None = None
+    text: str = ""
+    actions: frozenset[Action] = frozenset()
+    result: Result = Result.ANY
+    request_id: str = ""
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+    after: tuple[datetime, int] | None = None
+    """The last one of the page before."""
+
+    @property
+    def is_scan(self) -> bool:
+        """Whether no index leads to what it looks for."""
+        changes = self.actions.intersection(OF_CHANGE.values())
+        return bool(self.text or self.request_id or changes)
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """What happened in an hour or a day."""
+
+    start_time: datetime
+    succeeded: int = 0
+    refused: int = 0
+    rejected_keys: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Cycle:
+    """A run of entries."""
+
+    start_time: datetime
+    end_time: datetime
+    succeeded: int
+    refused: int
+
+
+class Width(Enum):
+    """How wide a count is, by the name that PostgreSQL has for it."""
+
+    HOUR = "hour"
+    DAY = "day"
+
+    @property
+    def duration(self) -> timedelta:
+        """How long it is."""
+        return timedelta(hours=1) if self is Width.HOUR else timedelta(days=1)
+
+
+_LIMITS: Final = {
+    "method": 20, "target": 2_000, "body": 4_096, "error_type": 40, "detail": 4_000,
+    "reason": 60, "client_address": 100,
+}  # fmt: skip
+
+
+_TEXT: Final = re.compile(r'"([^"\\]{1,256})"')
+MAX_MENTIONS: Final = 100
+
+
+def mentions(activity: Activity) -> list[str]:
+    """The texts that a refused request names, and the name that it is about."""
+    if activity.refusal is None:
+        return []
+    refusal = activity.refusal
+    found = _TEXT.findall(f"{refusal.body} {unquote_plus(refusal.target)}")[:MAX_MENTIONS]
+    return [*found, *filter(None, [activity.resource_name])]
+
+
+def check(activity: Activity) -> None:
+    """Refuse (InvalidField) a refused request that cannot be recorded."""
+    if activity.refusal is None:
+        raise InvalidField("activities", "holds one without a refusal")
+    for name, limit in _LIMITS.items():
+        text = getattr(activity.refusal, name)
+        texts.check(f"refusal.{name}", text, limit * 4)
+        if len(text) > limit:
+            raise InvalidField(f"refusal.{name}", f"is longer than {limit:,} characters")
+    texts.check("resource_name", activity.resource_name, texts.MAX_KEY_BYTES)
+    texts.check("request_id", activity.request_id, 100)
+
+
+def check_span(start: datetime, end: datetime, width: Width) -> None:
+    """Refuse (InvalidField) a span that holds too many counts, or none."""
+    limit = MAX_HOURS if width is Width.HOUR else MAX_DAYS
+    if not timedelta() < end - start <= limit * width.duration:
+        raise InvalidField("end_time", f"is not up to {limit} {width.value}s behind start_time")
+
+
+def filled(counts: Sequence[Count], start: datetime, end: datetime, width: Width) -> list[Count]:
+    """Counts for every hour or day of a span, those in which nothing happened, too."""
+    known = {count.start_time: count for count in counts}
+    time = start.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    if width is Width.DAY:
+        time = time.replace(hour=0)
+    found = []
+    while time < end:
+        found.append(known.get(time) or Count(time))
+        time += width.duration
+    return found

@@ -1,0 +1,111 @@
+"""The ChangeService of the contract."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing, contextmanager
+from typing import Any, Final, TypeAlias
+from uuid import UUID
+
+import grpc
+from cloudacademy.users.v1 import changes_pb2, changes_pb2_grpc
+
+from usersvc.background.feed import ChangeFeed
+from usersvc.domain.errors import SnapshotsBusy
+from usersvc.rpc.convert import change as wire_change
+from usersvc.rpc.convert import group as wire_group
+from usersvc.rpc.convert import listing as wire_list
+from usersvc.rpc.convert import user as wire
+from usersvc.store.changes import ChangeStore, Snapshot
+
+SNAPSHOTS: Final = 2
+"""How many are read at once: each holds a connection, and rows that could be cleaned up."""
+SNAPSHOT_SECONDS: Final = 600.0
+"""How long one is read at most."""
+STREAM_SECONDS: Final = {
+    f"/cloudacademy.users.v1.ChangeService/{method}": SNAPSHOT_SECONDS
+    for method in ("ReadSnapshot", "ReadFullSnapshot")
+}
+"""The time limits of streams by method, which `chassis.rpc.interceptor` enforces."""
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Piece: TypeAlias = dict[str, Any]
+
+
+class ChangesServicer(changes_pb2_grpc.ChangeServiceServicer):
+    """Turns requests into values, has the feed and the store read, and turns it back."""
+
+    def __init__(self, feed: ChangeFeed, store: ChangeStore) -> None:
+        self._feed = feed
+        self._store = store
+        self._snapshots = 0
+
+    async def WatchChanges(  # noqa: N802 - the contract's name
+        self, request: changes_pb2.WatchChangesRequest, context: Context
+    ) -> AsyncIterator[changes_pb2.WatchChangesResponse]:
+        """Follow one organization."""
+        organization_id = wire.to_uuid("organization_id", request.organization_id)
+        async with aclosing(self._feed.read(organization_id, request.token)) as batches:
+            async for batch in batches:
+                for changes, token in wire_change.from_batch(batch):
+                    yield changes_pb2.WatchChangesResponse(changes=changes, token=token)
+
+    async def WatchAllChanges(  # noqa: N802
+        self, request: changes_pb2.WatchAllChangesRequest, context: Context
+    ) -> AsyncIterator[changes_pb2.WatchAllChangesResponse]:
+        """Follow all organizations."""
+        async with aclosing(self._feed.read(None, request.token)) as batches:
+            async for batch in batches:
+                for changes, token in wire_change.from_batch(batch):
+                    yield changes_pb2.WatchAllChangesResponse(changes=changes, token=token)
+
+    async def ReadSnapshot(  # noqa: N802
+        self, request: changes_pb2.ReadSnapshotRequest, context: Context
+    ) -> AsyncIterator[changes_pb2.ReadSnapshotResponse]:
+        """Read all of one organization."""
+        organization_id = wire.to_uuid("organization_id", request.organization_id)
+        async with aclosing(self._pieces(organization_id)) as pieces:
+            async for piece in pieces:
+                yield changes_pb2.ReadSnapshotResponse(**piece)
+
+    async def ReadFullSnapshot(  # noqa: N802
+        self, request: changes_pb2.ReadFullSnapshotRequest, context: Context
+    ) -> AsyncIterator[changes_pb2.ReadFullSnapshotResponse]:
+        """Read all of every organization."""
+        async with aclosing(self._pieces(None)) as pieces:
+            async for piece in pieces:
+                yield changes_pb2.ReadFullSnapshotResponse(**piece)
+
+    async def _pieces(self, organization_id: UUID | None) -> AsyncGenerator[Piece, None]:
+        with self._slot():
+            async with (
+                self._store.snapshot(organization_id) as snapshot,
+                aclosing(_contents(snapshot)) as pieces,
+            ):
+                async for piece in pieces:
+                    yield piece
+                yield {"token": snapshot.place.token()}
+
+    @contextmanager
+    def _slot(self) -> Iterator[None]:
+        if self._snapshots >= SNAPSHOTS:
+            raise SnapshotsBusy
+        self._snapshots += 1
+        try:
+            yield
+        finally:
+            self._snapshots -= 1
+
+
+async def _contents(snapshot: Snapshot) -> AsyncGenerator[Piece, None]:
+    async with aclosing(snapshot.users()) as pages:
+        async for users in pages:
+            messages = [wire.from_user(user) for user in users]
+            while messages:
+                count = wire_list.fitting(messages)
+                yield {"users": messages[:count]}
+                messages = messages[count:]
+    async with aclosing(snapshot.groups()) as pages:
+        async for groups in pages:
+            yield {"groups": [wire_group.from_group(group) for group in groups]}
+    async with aclosing(snapshot.members()) as pages:
+        async for memberships in pages:
+            yield {"memberships": [wire_change.from_membership(each) for each in memberships]}

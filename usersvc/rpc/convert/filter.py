@@ -1,0 +1,126 @@
+"""Filter messages as the domain's conditions."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from cloudacademy.users.v1 import filter_pb2
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from usersvc.domain.errors import InvalidFilter
+from usersvc.domain.extensions import is_urn
+from usersvc.domain.filters import (
+    AllOf,
+    AnyOf,
+    Comparison,
+    ElementMatch,
+    Filter,
+    Moment,
+    Not,
+    Operator,
+    Present,
+    Value,
+)
+
+MAX_NODES: Final = 200
+MAX_LEVELS: Final = 30
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_OPERATORS: Final = {
+    filter_pb2.Operator.Value(f"OPERATOR_{operator.name}"): operator for operator in Operator
+}
+
+
+def to_filter(message: filter_pb2.Filter) -> Filter:
+    """The condition in a message.
+
+    Refuses (InvalidFilter) one that is too deep or too large, and messages
+    that leave out what they need.
+    """
+    filter_ = _convert(message, MAX_LEVELS)
+    if sum(1 for _ in _nodes(filter_)) > MAX_NODES:
+        raise InvalidFilter(f"The filter has more than {MAX_NODES} conditions.")
+    return filter_
+
+
+def names_extension(message: filter_pb2.Filter) -> bool:
+    """Whether a condition is about what an organization added to its users."""
+    if message.HasField("negation"):
+        return names_extension(message.negation)
+    operands = (*message.all_of.filters, *message.any_of.filters)
+    names = (message.comparison.field, message.present, message.element.field)
+    return any(map(is_urn, names)) or any(map(names_extension, operands))
+
+
+def _convert(message: filter_pb2.Filter, levels: int) -> Filter:
+    if levels == 0:
+        raise InvalidFilter(f"The filter is nested more than {MAX_LEVELS} levels deep.")
+    match message.WhichOneof("expression"):
+        case "comparison":
+            return _comparison(message.comparison)
+        case "all_of":
+            return AllOf(_each(message.all_of, levels))
+        case "any_of":
+            return AnyOf(_each(message.any_of, levels))
+        case "negation":
+            return Not(_convert(message.negation, levels - 1))
+        case "present":
+            return Present(message.present)
+        case "element":
+            return ElementMatch(message.element.field, _convert(message.element.filter, levels - 1))
+        case _:
+            raise InvalidFilter("A condition of the filter is not set.")
+
+
+def _each(message: filter_pb2.AllOf | filter_pb2.AnyOf, levels: int) -> tuple[Filter, ...]:
+    if not message.filters:
+        raise InvalidFilter("The filter combines no conditions.")
+    if len(message.filters) > MAX_NODES:
+        raise InvalidFilter(f"The filter has more than {MAX_NODES} conditions.")
+    return tuple([_convert(each, levels - 1) for each in message.filters])
+
+
+def _nodes(filter_: Filter) -> Iterator[Filter]:
+    yield filter_
+    match filter_:
+        case AllOf(filters) | AnyOf(filters):
+            for each in filters:
+                yield from _nodes(each)
+        case Not(inner) | ElementMatch(_, inner):
+            yield from _nodes(inner)
+
+
+def _comparison(message: filter_pb2.Comparison) -> Comparison:
+    operator = _OPERATORS.get(message.operator)
+    if operator is None:
+        raise InvalidFilter(f"The comparison of {message.field} has no operator that is known.")
+    return Comparison(message.field, operator, _value(message))
+
+
+def _value(message: filter_pb2.Comparison) -> Value:
+    match message.WhichOneof("value"):
+        case "text":
+            if "\0" in message.text:
+                raise InvalidFilter(f"The value for {message.field} contains the NUL character.")
+            return message.text
+        case "boolean":
+            return message.boolean
+        case "integer":
+            return message.integer
+        case "decimal":
+            return message.decimal
+        case "time":
+            return _moment(message.time)
+        case _:
+            raise InvalidFilter(f"The comparison of {message.field} has no value.")
+
+
+def _moment(time: Timestamp) -> Moment:
+    if not 0 <= time.nanos < 1_000_000_000:
+        raise InvalidFilter("A time of the filter is no valid timestamp.")
+    microseconds, rest = divmod(time.nanos, 1_000)
+    try:
+        since = timedelta(seconds=time.seconds, microseconds=microseconds)
+        return Moment(_EPOCH + since, later=rest > 0)
+    except OverflowError:
+        raise InvalidFilter("A time of the filter is no valid timestamp.") from None

@@ -1,0 +1,98 @@
+"""Messages of groups ↔ domain values."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from cloudacademy.users.v1 import groups_pb2
+
+from usersvc.domain import groups
+from usersvc.domain.errors import MemberNotFound
+from usersvc.domain.groups import Group, GroupProfile, Member, MemberChange, MemberKind
+from usersvc.rpc.convert import user as wire
+
+CHUNK: Final = 2_000
+"""How many ids are parsed before the event loop may turn to other calls: about 2 ms."""
+
+_KINDS: Final = {
+    MemberKind.USER: groups_pb2.Member.KIND_USER,
+    MemberKind.GROUP: groups_pb2.Member.KIND_GROUP,
+    MemberKind.UNKNOWN: groups_pb2.Member.KIND_UNKNOWN,
+}
+
+
+def to_profile(group: groups_pb2.Group) -> GroupProfile:
+    """What a message says of a group, but for what callers cannot decide."""
+    return GroupProfile(group.display_name, group.external_id)
+
+
+def from_group(group: Group) -> groups_pb2.Group:
+    """A group as a message."""
+    return groups_pb2.Group(
+        id=str(group.group_id),
+        organization_id=str(group.organization_id),
+        etag=group.etag,
+        create_time=wire.from_time(group.create_time),
+        update_time=wire.from_time(group.update_time),
+        display_name=group.profile.display_name,
+        external_id=group.profile.external_id,
+    )
+
+
+def from_member(member: Member) -> groups_pb2.Member:
+    """A member as a message."""
+    return groups_pb2.Member(
+        id=member.member_id, kind=_KINDS[member.kind], display_name=member.display_name
+    )
+
+
+async def to_change(change: groups_pb2.MemberChange) -> MemberChange:
+    """A change of members. Refuses InvalidField and MemberNotFound."""
+    groups.check_count("members.remove_member_ids", len(change.remove_member_ids))
+    remove, remove_texts = await _split(change.remove_member_ids)
+    add, add_texts = await _to_add(
+        "members.add_member_ids", change.add_member_ids, keep_unknown=change.keep_unknown
+    )
+    return MemberChange(
+        clear=change.clear,
+        remove=remove,
+        add=add,
+        keep_unknown=change.keep_unknown,
+        remove_texts=remove_texts,
+        add_texts=add_texts,
+    )
+
+
+async def to_first_members(request: groups_pb2.CreateGroupRequest) -> MemberChange:
+    """The members of a new group. Refuses InvalidField and MemberNotFound."""
+    keep_unknown = request.keep_unknown_members
+    add, add_texts = await _to_add("member_ids", request.member_ids, keep_unknown=keep_unknown)
+    return MemberChange(add=add, keep_unknown=keep_unknown, add_texts=add_texts)
+
+
+async def _to_add(
+    field: str, ids: Sequence[str], *, keep_unknown: bool
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    groups.check_count(field, len(ids))
+    add, add_texts = await _split(ids)
+    if add_texts and not keep_unknown:
+        raise MemberNotFound(add_texts[0])
+    return add, add_texts
+
+
+async def _split(ids: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The ids that are UUIDs, in lower case, and the texts that cannot be the id of anything.
+
+    There may be 100,000 of them, so other calls get their turn after each CHUNK.
+    """
+    uuids: list[str] = []
+    texts: list[str] = []
+    for start in range(0, len(ids), CHUNK):
+        if start:
+            await asyncio.sleep(0)
+        for text in ids[start : start + CHUNK]:
+            if wire.is_uuid(text):
+                uuids.append(text.lower())
+            else:
+                texts.append(text)
+    return tuple(uuids), tuple(texts)

@@ -1,0 +1,91 @@
+"""What the lists of users and of groups have in common: queries in, totals out."""
+
+from collections.abc import Sequence
+from typing import Any, Final, TypeAlias
+
+from cloudacademy.users.v1 import groups_pb2, users_pb2
+from google.protobuf.message import Message
+
+from usersvc.domain.errors import InvalidField
+from usersvc.domain.filters import Order, Page, Query
+from usersvc.rpc import page_tokens as page_token
+from usersvc.rpc.convert import filter as wire_filter
+from usersvc.rpc.convert import user as wire
+from usersvc.store.listing import list_sql
+from usersvc.store.listing.fields import Resource
+
+DEFAULT_PAGE_SIZE: Final = 100
+MAX_PAGE_SIZE: Final = 1_000
+MAX_PAGE_BYTES: Final = 3 * 1024 * 1024
+"""How much a page holds: callers take messages of up to 4 MiB unless they say otherwise."""
+
+ListRequest: TypeAlias = users_pb2.ListUsersRequest | groups_pb2.ListGroupsRequest
+
+
+def to_query(request: ListRequest, resource: Resource) -> tuple[Query, str]:
+    """What to list, and what page tokens of this very list are recognized by."""
+    organization_id = wire.to_uuid("organization_id", request.organization_id)
+    size = not_negative("page_size", request.page_size) or DEFAULT_PAGE_SIZE
+    skip = not_negative("skip", request.skip)
+    order = _to_order(request.order_by)
+    kind = list_sql.order_field(order, resource).kind
+    digest = page_token.digest(
+        resource.table.encode(),
+        organization_id.bytes,
+        request.filter.SerializeToString(deterministic=True),
+        request.order_by.encode(),
+    )
+    after = None
+    if request.page_token:
+        # What to skip is in front of the first page, so it is behind us.
+        after, skip = page_token.decode(request.page_token, digest, kind), 0
+    query = Query(
+        organization_id=organization_id,
+        size=min(size, MAX_PAGE_SIZE),
+        filter=wire_filter.to_filter(request.filter) if request.HasField("filter") else None,
+        order=order,
+        after=after,
+        skip=skip,
+    )
+    return query, digest
+
+
+def fitting(messages: Sequence[Message], limit: int = MAX_PAGE_BYTES) -> int:
+    """How many of the messages of a page go into one answer; the first does in any case."""
+    size = 0
+    for index, message in enumerate(messages):
+        size += message.ByteSize()
+        if size > limit and index:
+            return index
+    return len(messages)
+
+
+def page_limit(max_bytes: int) -> int:
+    """How large a page may be for a caller with memory for `max_bytes`; 0 is for any."""
+    return min(max_bytes or MAX_PAGE_BYTES, MAX_PAGE_BYTES)
+
+
+def omitted_bytes(message: Message, max_bytes: int) -> int:
+    """The size of a message that is larger than its caller has memory for, else 0."""
+    size = message.ByteSize() if max_bytes else 0
+    return size if size > max_bytes else 0
+
+
+def known_total(query: Query, page: Page[Any]) -> int | None:
+    """How many there are, when a list that ends on its first page has told."""
+    if query.after is None and page.next is None and (page.items or not query.skip):
+        return query.skip + len(page.items)
+    return None
+
+
+def not_negative(field: str, value: int) -> int:
+    """A number of a request; refuses (InvalidField) one below zero."""
+    if value < 0:
+        raise InvalidField(field, "is negative")
+    return value
+
+
+def _to_order(text: str) -> Order:
+    """`field` or `field desc`."""
+    field = text.removesuffix(" desc")
+    return Order(field, descending=field != text) if text else Order()

@@ -1,0 +1,31 @@
+"""How a write is asked for: to be safe to repeat, or to be checked only."""
+
+from copy import deepcopy
+from hashlib import blake2b
+from typing import TypeAlias
+from uuid import UUID
+
+from cloudacademy.users.v1 import groups_pb2, users_pb2
+
+from usersvc.domain.idempotency import CreateRequest
+from usersvc.rpc.convert import user as wire
+
+Request: TypeAlias = users_pb2.CreateUserRequest | groups_pb2.CreateGroupRequest
+
+
+def to_create_request(organization_id: UUID, request: Request) -> CreateRequest | None:
+    """What tells a create from others, if it may be repeated. Refuses InvalidField."""
+    if not request.request_id:
+        return None
+    request_id = wire.to_uuid("request_id", request.request_id)
+    whole = deepcopy(request)
+    whole.ClearField("validate_only")
+    digest = blake2b(request.DESCRIPTOR.full_name.encode(), digest_size=16)
+    digest.update(whole.SerializeToString(deterministic=True))
+    return CreateRequest(organization_id, request_id, digest.digest())
+
+
+def forget(message: users_pb2.User | groups_pb2.Group, *fields: str) -> None:
+    """Leave out what only a write would have given: it would name something else later on."""
+    for field in fields:
+        message.ClearField(field)

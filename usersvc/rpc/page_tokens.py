@@ -1,0 +1,97 @@
+"""Page tokens: where the next page of one very query begins.
+
+Opaque to callers, and not secret: a token holds the last one's place in the
+order, and works for no other organization, filter or order than its own.
+"""
+
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import Error as BinasciiError
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from hashlib import blake2b
+from math import isfinite
+from uuid import UUID
+
+from usersvc.domain.errors import InvalidPageToken
+from usersvc.domain.filters import OrderKey, Position
+from usersvc.store.listing.fields import Kind
+
+
+def digest(*parts: bytes) -> str:
+    """What a query is recognized by."""
+    whole = blake2b(digest_size=12)
+    for part in parts:
+        whole.update(len(part).to_bytes(8, "big") + part)
+    return whole.hexdigest()
+
+
+def encode(query: str, position: Position) -> str:
+    """The token for the page behind a position of a query."""
+    key = position.key
+    if isinstance(key, datetime):
+        key = key.isoformat()
+    elif isinstance(key, UUID):  # the order by id, whose key is the id
+        key = None
+    text = json.dumps([query, str(position.id), key], separators=(",", ":"), ensure_ascii=False)
+    return urlsafe_b64encode(text.encode()).decode()
+
+
+def decode(token: str, query: str, kind: Kind) -> Position:
+    """The position in a token; refuses (InvalidPageToken) one of another query or of nobody's."""
+    with _refusing():
+        found, last_id, key = json.loads(urlsafe_b64decode(token.encode("ascii")))
+        if found != query:
+            raise ValueError(found)
+        return Position(_key(key, kind), UUID(last_id))
+
+
+def encode_time(query: str, time: datetime, number: int) -> str:
+    """The token for the page behind an entry of the log."""
+    text = json.dumps([query, time.isoformat(), number], separators=(",", ":"))
+    return urlsafe_b64encode(text.encode()).decode()
+
+
+def decode_time(token: str, query: str) -> tuple[datetime, int]:
+    """The entry in a token; refuses (InvalidPageToken) as `decode` does."""
+    with _refusing():
+        found, time, number = json.loads(urlsafe_b64decode(token.encode("ascii")))
+        if found != query or type(number) is not int or not 0 <= number < 2**63:
+            raise ValueError(found)
+        parsed = _key(time, Kind.TIME)
+        if not isinstance(parsed, datetime):
+            raise TypeError(time)
+        return parsed, number
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, TypeError, AttributeError, RecursionError, BinasciiError) as error:
+        raise InvalidPageToken(
+            "The page token belongs to another query, or to none; begin with the first page."
+        ) from error
+
+
+def _key(key: object, kind: Kind) -> OrderKey:
+    match kind, key:
+        case _, None:
+            return None
+        case Kind.TIME, str(text):
+            time = datetime.fromisoformat(text)
+            if time.tzinfo is None:
+                raise ValueError(text)
+            return time
+        case Kind.BOOLEAN, bool(value):
+            return value
+        case Kind.INTEGER, int(value) if -(2**63) <= value < 2**63:
+            return value
+        case Kind.DECIMAL, float(value) if isfinite(value):
+            return value
+        case ((Kind.TEXT | Kind.EXACT_TEXT), str(text)) if "\0" not in text:
+            text.encode()  # a lone surrogate is no text
+            return text
+        case _:
+            raise ValueError(key)

@@ -1,0 +1,62 @@
+"""The SchemaService of the contract."""
+
+from typing import Any, TypeAlias
+
+import grpc
+from cloudacademy.users.v1 import schemas_pb2, schemas_pb2_grpc
+
+from chassis.clock import Clock
+from usersvc.domain import schemas
+from usersvc.rpc.convert import schema as wire_schema
+from usersvc.rpc.convert import user as wire
+from usersvc.store.schemas import SchemaStore
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+
+class SchemasServicer(schemas_pb2_grpc.SchemaServiceServicer):
+    """Turns requests into values, has the store do the work, and turns the outcome back."""
+
+    def __init__(self, store: SchemaStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def CreateSchema(  # noqa: N802 - the contract's name
+        self, request: schemas_pb2.CreateSchemaRequest, context: Context
+    ) -> schemas_pb2.CreateSchemaResponse:
+        """Add a schema."""
+        organization_id = wire.to_uuid("organization_id", request.organization_id)
+        schema = schemas.settled(wire_schema.to_schema(request.schema))
+        schemas.check(schema)
+        owned = await self._store.create(organization_id, schema, self._clock())
+        return schemas_pb2.CreateSchemaResponse(schema=wire_schema.from_schema(owned))
+
+    async def GetSchema(  # noqa: N802
+        self, request: schemas_pb2.GetSchemaRequest, context: Context
+    ) -> schemas_pb2.GetSchemaResponse:
+        """Read one schema."""
+        organization_id = wire.to_uuid("organization_id", request.organization_id)
+        owned = await self._store.get(organization_id, _urn(request.urn))
+        return schemas_pb2.GetSchemaResponse(schema=wire_schema.from_schema(owned))
+
+    async def ListSchemas(  # noqa: N802
+        self, request: schemas_pb2.ListSchemasRequest, context: Context
+    ) -> schemas_pb2.ListSchemasResponse:
+        """Read all schemas of an organization."""
+        owned = await self._store.list(wire.to_uuid("organization_id", request.organization_id))
+        return schemas_pb2.ListSchemasResponse(
+            schemas=[wire_schema.from_schema(each) for each in owned]
+        )
+
+    async def DeleteSchema(  # noqa: N802
+        self, request: schemas_pb2.DeleteSchemaRequest, context: Context
+    ) -> schemas_pb2.DeleteSchemaResponse:
+        """Remove a schema that no user has values for."""
+        organization_id = wire.to_uuid("organization_id", request.organization_id)
+        await self._store.delete(organization_id, _urn(request.urn))
+        return schemas_pb2.DeleteSchemaResponse()
+
+
+def _urn(text: str) -> str:
+    """A URN to look for; what PostgreSQL cannot hold is found nowhere."""
+    return text.replace("\0", "")

@@ -1,0 +1,90 @@
+"""The SessionService of the contract."""
+
+from typing import Any, TypeAlias
+
+import grpc
+from cloudacademy.users.v1 import sessions_pb2, sessions_pb2_grpc
+
+from chassis.clock import Clock
+from usersvc.domain import session_token, sessions
+from usersvc.domain.errors import SessionEnded, SignInLinkInvalid
+from usersvc.domain.session_token import RandomBytes
+from usersvc.rpc.convert import session as wire_session
+from usersvc.rpc.convert import user as wire
+from usersvc.store.sessions import SessionStore
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+
+class SessionsServicer(sessions_pb2_grpc.SessionServiceServicer):
+    """Makes and reads tokens; the store knows them by their digests only."""
+
+    def __init__(self, store: SessionStore, clock: Clock, random_bytes: RandomBytes) -> None:
+        self._store = store
+        self._clock = clock
+        self._random_bytes = random_bytes
+
+    async def CreateSignInLink(  # noqa: N802 - the contract's name
+        self, request: sessions_pb2.CreateSignInLinkRequest, context: Context
+    ) -> sessions_pb2.CreateSignInLinkResponse:
+        """Make a link's token."""
+        organization_id = wire.to_uuid("organization_id", request.organization_id)
+        user_id = wire.to_uuid("user_id", request.user_id)
+        link = session_token.generate(organization_id, self._random_bytes)
+        expire_time = await self._store.create_link(link, user_id, self._clock())
+        return sessions_pb2.CreateSignInLinkResponse(
+            token=link.text, expire_time=wire.from_time(expire_time)
+        )
+
+    async def SignInWithLink(  # noqa: N802
+        self, request: sessions_pb2.SignInWithLinkRequest, context: Context
+    ) -> sessions_pb2.SignInWithLinkResponse:
+        """Begin a session with a link's token."""
+        link = session_token.parse(request.token)
+        if link is None:
+            raise SignInLinkInvalid
+        token = session_token.generate(link.organization_id, self._random_bytes)
+        session = await self._store.sign_in_with_link(link, token, self._clock())
+        return sessions_pb2.SignInWithLinkResponse(
+            session=wire_session.from_session(session), session_token=token.text
+        )
+
+    async def SignInWithAssertion(  # noqa: N802
+        self, request: sessions_pb2.SignInWithAssertionRequest, context: Context
+    ) -> sessions_pb2.SignInWithAssertionResponse:
+        """Begin a session for whom an identity provider vouches."""
+        now = self._clock()
+        assertion = wire_session.to_assertion(request)
+        sessions.check(assertion, now)
+        token = session_token.generate(assertion.organization_id, self._random_bytes)
+        signed_in = await self._store.sign_in_with_assertion(
+            assertion,
+            token,
+            now,
+            wire.to_origin(context),
+            create_missing=request.create_missing,
+        )
+        return sessions_pb2.SignInWithAssertionResponse(
+            session=wire_session.from_session(signed_in.session),
+            session_token=token.text,
+            created=signed_in.created,
+        )
+
+    async def GetSession(  # noqa: N802
+        self, request: sessions_pb2.GetSessionRequest, context: Context
+    ) -> sessions_pb2.GetSessionResponse:
+        """Say who is signed in."""
+        token = session_token.parse(request.session_token)
+        if token is None:
+            raise SessionEnded
+        session = await self._store.use(token, self._clock())
+        return sessions_pb2.GetSessionResponse(session=wire_session.from_session(session))
+
+    async def EndSession(  # noqa: N802
+        self, request: sessions_pb2.EndSessionRequest, context: Context
+    ) -> sessions_pb2.EndSessionResponse:
+        """End a session."""
+        token = session_token.parse(request.session_token)
+        if token is not None:
+            await self._store.end(token)
+        return sessions_pb2.EndSessionResponse()

@@ -1,0 +1,214 @@
+"""The UserService of the contract."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final, TypeAlias
+
+import grpc
+from cloudacademy.users.v1 import users_pb2, users_pb2_grpc
+
+from chassis.clock import Clock
+from usersvc.domain import extensions, users
+from usersvc.domain.errors import EtagMismatch, InvalidField
+from usersvc.domain.schemas import Schema
+from usersvc.domain.users import Profile, User
+from usersvc.rpc import page_tokens as page_token
+from usersvc.rpc.convert import filter as wire_filter
+from usersvc.rpc.convert import listing as wire_list
+from usersvc.rpc.convert import lookup as wire_lookup
+from usersvc.rpc.convert import request as wire_request
+from usersvc.rpc.convert import user as wire
+from usersvc.store.listing.extension_fields import extended
+from usersvc.store.listing.fields import Resource
+from usersvc.store.listing.user_fields import USERS
+from usersvc.store.schemas import SchemaStore
+from usersvc.store.users import UserStore
+
+WITH_GROUPS: Final = users_pb2.USER_VIEW_WITH_GROUPS
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+
+class UsersServicer(users_pb2_grpc.UserServiceServicer):
+    """Turns requests into values, has the store do the work, and turns the outcome back."""
+
+    def __init__(self, store: UserStore, schemas: SchemaStore, clock: Clock) -> None:
+        self._store = store
+        self._schemas = schemas
+        self._clock = clock
+
+    async def CreateUser(  # noqa: N802 - the contract's name
+        self, request: users_pb2.CreateUserRequest, context: Context
+    ) -> users_pb2.CreateUserResponse:
+        """Add a user."""
+        organization_id = wire.to_uuid("organization_id", request.organization_id)
+        profile = users.as_created(wire.to_profile(request.user))
+        users.check(profile)
+        user = await self._store.create(
+            organization_id,
+            profile,
+            self._clock(),
+            wire.to_origin(context),
+            request=wire_request.to_create_request(organization_id, request),
+            validate_only=request.validate_only,
+        )
+        message = wire.from_user(user)
+        if request.validate_only:
+            wire_request.forget(message, "id", "etag")
+        return users_pb2.CreateUserResponse(user=message)
+
+    async def GetUser(  # noqa: N802
+        self, request: users_pb2.GetUserRequest, context: Context
+    ) -> users_pb2.GetUserResponse:
+        """Read one user."""
+        organization_id = wire.to_uuid("organization_id", request.organization_id)
+        user_id = wire.to_uuid("user_id", request.user_id)
+        user = await self._store.get(
+            organization_id, user_id, with_groups=request.view == WITH_GROUPS
+        )
+        message = wire.from_user(user)
+        omitted = wire_list.omitted_bytes(message, _max_bytes(request))
+        return users_pb2.GetUserResponse(
+            user=wire.reference(message) if omitted else message, omitted_bytes=omitted
+        )
+
+    async def BatchGetUsers(  # noqa: N802
+        self, request: users_pb2.BatchGetUsersRequest, context: Context
+    ) -> users_pb2.BatchGetUsersResponse:
+        """Read several users by their ids."""
+        organization_id = wire.to_uuid("organization_id", request.organization_id)
+        ids = wire_lookup.to_ids(request)
+        found = await self._store.of_ids(organization_id, ids)
+        if request.view == WITH_GROUPS:
+            found = await self._store.with_groups(found)
+        return wire_lookup.from_batch(ids, found)
+
+    async def LookupUsers(  # noqa: N802
+        self, request: users_pb2.LookupUsersRequest, context: Context
+    ) -> users_pb2.LookupUsersResponse:
+        """Find users by their user names and external ids."""
+        organization_id = wire.to_uuid("organization_id", request.organization_id)
+        keys = wire_lookup.to_keys(request)
+        matches = await self._store.of_keys(organization_id, keys)
+        if request.view == WITH_GROUPS:
+            users = [user for match in matches for user in match.users]
+            told = {user.user_id: user for user in await self._store.with_groups(users)}
+            matches = [
+                replace(match, users=tuple([told[user.user_id] for user in match.users]))
+                for match in matches
+            ]
+        return wire_lookup.from_matches(request.keys, matches)
+
+    async def ListUsers(  # noqa: N802
+        self, request: users_pb2.ListUsersRequest, context: Context
+    ) -> users_pb2.ListUsersResponse:
+        """Read a page of users."""
+        resource = await self._resource(request)
+        query, digest = wire_list.to_query(request, resource)
+        response = users_pb2.ListUsersResponse()
+        total = None
+        if not request.omit_users:
+            page = await self._store.list(query, resource)
+            found: Sequence[User] = page.items
+            if request.view == WITH_GROUPS:
+                found = await self._store.with_groups(found)
+            messages = [wire.from_user(user) for user in found]
+            limit = _max_bytes(request)
+            omitted = wire_list.omitted_bytes(messages[0], limit) if messages else 0
+            page = page.first(wire_list.fitting(messages, wire_list.page_limit(limit)))
+            if omitted:
+                response.omitted_bytes = omitted
+            else:
+                response.users.extend(messages[: len(page.items)])
+            if page.next is not None:
+                response.next_page_token = page_token.encode(digest, page.next)
+            total = wire_list.known_total(query, page)
+        if request.count_total:
+            if total is None:
+                total = await self._store.count(query.organization_id, query.filter, resource)
+            response.total_size = total
+        return response
+
+    async def UpdateUser(  # noqa: N802
+        self, request: users_pb2.UpdateUserRequest, context: Context
+    ) -> users_pb2.UpdateUserResponse:
+        """Change the fields that the mask names."""
+        organization_id = wire.to_uuid("organization_id", request.organization_id)
+        user_id = wire.to_uuid("user.id", request.user.id)
+        mask = tuple(request.update_mask.paths)
+        if not mask:
+            raise InvalidField("update_mask", "names no field")
+        new, origin = wire.to_profile(request.user), wire.to_origin(context)
+
+        def decide(user: User, schemas: Sequence[Schema] = ()) -> Profile:
+            if request.etag and request.etag != user.etag:
+                raise EtagMismatch(user.etag)
+            changed = users.apply(user.profile, new, mask)
+            users.check(changed)
+            after = extensions.apply(user.profile.extensions, new.extensions, mask, schemas)
+            return changed if after == changed.extensions else replace(changed, extensions=after)
+
+        user = await self._store.get(organization_id, user_id)
+        has_extensions = user.profile.extensions or new.extensions
+        if has_extensions and extensions.are_named(mask):
+            written = None  # their schemas have to stay while they are written
+        else:
+            profile = decide(user)
+            unchanged = profile == user.profile
+            written = (
+                user
+                if unchanged
+                else await self._store.write(
+                    user, profile, self._clock(), origin, validate_only=request.validate_only
+                )
+            )
+        user = written or await self._store.change(
+            organization_id,
+            user_id,
+            decide,
+            new.extensions,
+            now=self._clock(),
+            origin=origin,
+            validate_only=request.validate_only,
+        )
+        if request.view == WITH_GROUPS:
+            (user,) = await self._store.with_groups([user])
+        message = wire.from_user(user)
+        omitted = wire_list.omitted_bytes(message, _max_bytes(request))
+        if omitted:
+            message = wire.reference(message)
+        if request.validate_only:
+            wire_request.forget(message, "etag")
+        return users_pb2.UpdateUserResponse(user=message, omitted_bytes=omitted)
+
+    async def DeleteUser(  # noqa: N802
+        self, request: users_pb2.DeleteUserRequest, context: Context
+    ) -> users_pb2.DeleteUserResponse:
+        """Remove a user for good."""
+        organization_id = wire.to_uuid("organization_id", request.organization_id)
+        user_id = wire.to_uuid("user_id", request.user_id)
+        version = users.version_of(request.etag) if request.etag else None
+        await self._store.delete(
+            organization_id,
+            user_id,
+            version,
+            now=self._clock(),
+            origin=wire.to_origin(context),
+            validate_only=request.validate_only,
+        )
+        return users_pb2.DeleteUserResponse()
+
+    async def _resource(self, request: users_pb2.ListUsersRequest) -> Resource:
+        """The users with all that a list of them may name; most name nothing of their own."""
+        if not (extensions.is_urn(request.order_by) or wire_filter.names_extension(request.filter)):
+            return USERS
+        organization_id = wire.to_uuid("organization_id", request.organization_id)
+        owned = await self._schemas.list(organization_id)
+        return extended(USERS, [each.schema for each in owned])
+
+
+def _max_bytes(
+    request: users_pb2.GetUserRequest | users_pb2.ListUsersRequest | users_pb2.UpdateUserRequest,
+) -> int:
+    """How large a message the caller has memory for; 0 for any."""
+    return wire_list.not_negative("max_bytes", request.max_bytes)

@@ -1,0 +1,1 @@
+"""The SQL of each table, beside its call."""

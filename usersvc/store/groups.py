@@ -1,0 +1,415 @@
+"""The table of groups. Each of its statements names the organization first."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+
+from chassis.concurrency.notifier import Bell
+from chassis.database.pool import Database
+from usersvc.domain import changes
+from usersvc.domain.changes import Difference, Origin
+from usersvc.domain.errors import EtagMismatch, GroupNotFound, of_constraint
+from usersvc.domain.filters import Filter, Page, Position, Query
+from usersvc.domain.groups import (
+    Group,
+    GroupProfile,
+    Member,
+    MemberChange,
+    MemberKind,
+    unknown_after,
+)
+from usersvc.domain.idempotency import CreateRequest
+from usersvc.store import idempotency as request_store
+from usersvc.store import members as member_store
+from usersvc.store.listing.group_fields import COLUMNS, GROUPS
+from usersvc.store.listing.lists import Lists
+from usersvc.store.members import Found
+
+Row = Any  # asyncpg is untyped
+_LAST: Final = UUID(int=2**128 - 1)
+"""Is behind every id that somebody has."""
+_NEW: Final = UUID(int=0)
+"""Stands for a group that has no id yet; ids are UUIDv7, and none of those is nil."""
+
+
+class GroupStore:
+    """Reads and writes groups and their members. An organization never sees another's.
+
+    Each change is told in the transaction that makes it; `bell` rings once it has committed.
+    """
+
+    def __init__(self, database: Database, lists: Lists, bell: Bell) -> None:
+        self._database = database
+        self._lists = lists
+        self._bell = bell
+
+    async def create(
+        self,
+        organization_id: UUID,
+        profile: GroupProfile,
+        members: MemberChange,
+        now: datetime,
+        origin: Origin,
+        *,
+        request: CreateRequest | None = None,
+        validate_only: bool = False,
+    ) -> Group:
+        """Add a group with its first members, or find the one that the same request has added.
+
+        Refuses MemberNotFound and InvalidField, RequestIdReused and GroupNotFound.
+        """
+        async with self._transaction(_NEW, undo=validate_only) as db:
+            made = await request_store.begin(db, request, now) if request else None
+            if made is not None:
+                return await _get(db, organization_id, made)
+            found = await member_store.find(db, organization_id, _NEW, members.add)
+            nobodies = await member_store.check(db, organization_id, _NEW, members, found)
+            unknown = unknown_after((), members, nobodies)
+            group_id = await db.fetchval(
+                _INSERT,
+                organization_id, now, profile.display_name, profile.external_id or None,
+                found.newcomers, found.groups, unknown,
+                changes.given_group_fields(profile, unknown), origin.request_id, origin.key_id,
+            )  # fmt: skip
+            if request is not None:
+                await request_store.end(db, request, group_id)
+        return Group(organization_id, group_id, 1, now, now, profile, unknown)
+
+    async def get(self, organization_id: UUID, group_id: UUID) -> Group:
+        """Read a group. Refuses GroupNotFound."""
+        async with self._database.connection() as db:
+            return await _get(db, organization_id, group_id)
+
+    async def change(
+        self,
+        organization_id: UUID,
+        group_id: UUID,
+        decide: Callable[[Group], GroupProfile],
+        members: MemberChange,
+        *,
+        now: datetime,
+        origin: Origin,
+        validate_only: bool = False,
+    ) -> Group:
+        """Give a group the profile that is decided on, and change its members.
+
+        Refuses GroupNotFound, MemberNotFound, GroupCycle and InvalidField.
+        """
+        for all_as_newcomers in (False, True):
+            async with self._transaction(group_id, undo=validate_only) as db:
+                found = await member_store.find(
+                    db, organization_id, group_id, members.add, all_as_newcomers=all_as_newcomers
+                )
+                row = await db.fetchrow(_SELECT_LOCKED, organization_id, group_id)
+                if row is None:
+                    raise GroupNotFound(group_id)
+                group = group_of(row)
+                profile = decide(group)
+                nobodies = await member_store.check(db, organization_id, group_id, members, found)
+                wanted = replace(
+                    group,
+                    profile=profile,
+                    unknown=unknown_after(group.unknown, members, nobodies),
+                )
+                if await member_store.are_members(db, organization_id, group_id, found.members):
+                    return await _write(
+                        db, group, wanted, members, found=found, now=now, origin=origin
+                    )
+            # Others removed one just before the group was locked. To lock that user now could
+            # make two wait for each other: begin anew, and lock all of them first.
+        raise AssertionError("nobody is taken for a member who was not locked")
+
+    async def delete(
+        self,
+        organization_id: UUID,
+        group_id: UUID,
+        etag: str,
+        *,
+        now: datetime,
+        origin: Origin,
+        validate_only: bool = False,
+    ) -> None:
+        """Remove a group that has an etag, or any. Refuses GroupNotFound and EtagMismatch."""
+        async with self._transaction(group_id, undo=validate_only) as db:
+            await member_store.serialize_nesting(db, organization_id)
+            rows = await db.fetch(_LOCK_WITH_HOLDERS, organization_id, group_id)
+            version = dict(rows).get(group_id)
+            if version is None:
+                raise GroupNotFound(group_id)
+            if etag and etag != str(version):
+                raise EtagMismatch(str(version))
+            about = (organization_id, group_id, now, origin.request_id, origin.key_id)
+            await db.execute(_LEAVE_HOLDERS, *about)
+            await db.execute(_DELETE, *about)
+
+    async def list(self, query: Query) -> Page[Group]:
+        """A page of the groups that satisfy a filter. Refuses as `Lists.page` does."""
+        return await self._lists.page(query, GROUPS, group_of)
+
+    async def count(self, organization_id: UUID, filter_: Filter | None) -> int:
+        """How many groups satisfy a filter. Refuses as `Lists.count` does."""
+        return await self._lists.count(organization_id, filter_, GROUPS)
+
+    async def members(
+        self,
+        organization_id: UUID,
+        group_id: UUID,
+        after: UUID | None,
+        size: int,
+        *,
+        named: bool,
+    ) -> Page[Member]:
+        """A page of a group's direct members, the unknown ones last. Refuses GroupNotFound."""
+        async with self._database.connection() as db:
+            members = await member_store.page(
+                db, organization_id, group_id, after or _NEW, size + 1, named=named
+            )
+            if len(members) > size:
+                return Page(members[:size], _behind(members[size - 1]), _positions(members))
+            row = await db.fetchrow(_SELECT_ONE, organization_id, group_id)
+        if row is None:
+            raise GroupNotFound(group_id)
+        unknown = [Member(text, MemberKind.UNKNOWN, "") for text in group_of(row).unknown]
+        if members and unknown:
+            # On a page of their own, whatever part of the others fits into an answer.
+            return Page(members, Position(None, _LAST), _positions(members))
+        return Page(members or unknown, None, _positions(members) if members else None)
+
+    @asynccontextmanager
+    async def _transaction(
+        self, group_id: UUID, *, undo: bool
+    ) -> AsyncIterator[asyncpg.Connection]:
+        try:
+            async with self._database.transaction(undo=undo) as db:
+                yield db
+        except asyncpg.CheckViolationError as error:
+            raise of_constraint(error.constraint_name, str(group_id)) or error from error
+        self._bell.ring()
+
+
+async def _get(db: asyncpg.Connection, organization_id: UUID, group_id: UUID) -> Group:
+    row = await db.fetchrow(_SELECT_ONE, organization_id, group_id)
+    if row is None:
+        raise GroupNotFound(group_id)
+    return group_of(row)
+
+
+def _behind(member: Member) -> Position:
+    return Position(None, UUID(member.member_id))
+
+
+def _positions(members: Sequence[Member]) -> Callable[[int], Position]:
+    return lambda index: _behind(members[index])
+
+
+async def _write(
+    db: asyncpg.Connection,
+    group: Group,
+    changed: Group,
+    members: MemberChange,
+    *,
+    found: Found,
+    now: datetime,
+    origin: Origin,
+) -> Group:
+    profile, differing = changed.profile, _difference(group, changed)
+    version = await db.fetchval(
+        _REPLACE if members.clear else _UPDATE,
+        group.organization_id, group.group_id, now, profile.display_name,
+        profile.external_id or None, changed != group, found.newcomers, found.groups,
+        found.members if members.clear else _leaving(members),
+        changed.unknown, differing.fields, differing.old, differing.new,
+        origin.request_id, origin.key_id,
+    )  # fmt: skip
+    if version is None:
+        return group
+    return replace(changed, version=version, update_time=now)
+
+
+def _leaving(members: MemberChange) -> Sequence[str]:
+    """The ids to remove that are not added again; no set, which asyncpg takes twice as long for."""
+    if not members.add:
+        return members.remove
+    return list({*members.remove}.difference(members.add))
+
+
+def _difference(old: Group, new: Group) -> Difference:
+    return changes.group_difference(old.profile, old.unknown, new.profile, new.unknown)
+
+
+def group_of(row: Row) -> Group:
+    """The group in a row of `COLUMNS`."""
+    return Group(
+        organization_id=row["organization_id"],
+        group_id=row["group_id"],
+        version=row["version"],
+        create_time=row["create_time"],
+        update_time=row["update_time"],
+        profile=GroupProfile(row["display_name"], row["external_id"] or ""),
+        unknown=tuple(row["unknown_members"]),
+    )
+
+
+# --- statements -------------------------------------------------------------------------
+
+_SELECT_ONE: Final = f"SELECT {COLUMNS} FROM groups WHERE organization_id = $1 AND group_id = $2"  # noqa: S608
+
+_SELECT_LOCKED: Final = f"{_SELECT_ONE} FOR NO KEY UPDATE"
+
+# Members that were removed (10) and added (9), in rows of 1,000 at most.
+_MEMBER_CHANGES: Final = """
+    SELECT type, '{}'::text[] AS fields,
+           coalesce(array_agg(member_id) FILTER (WHERE NOT is_group), '{}') AS user_ids,
+           coalesce(array_agg(member_id) FILTER (WHERE is_group), '{}') AS group_ids,
+           20 - type AS place
+      FROM (SELECT *, (row_number() OVER (PARTITION BY type ORDER BY member_id) - 1) / 1000 AS part
+              FROM member_change)
+     GROUP BY type, part
+"""
+
+_INSERT: Final = f"""
+    WITH new_group AS (
+        INSERT INTO groups
+            (organization_id, create_time, update_time, display_name, external_id, unknown_members)
+        VALUES ($1, $2, $2, $3, $4, $7)
+        RETURNING group_id
+    ), added_users AS (
+        INSERT INTO group_users (organization_id, group_id, user_id)
+        SELECT $1, group_id, user_id FROM new_group, unnest($5::uuid[]) AS user_id
+    ), added_groups AS (
+        INSERT INTO group_groups (organization_id, group_id, member_group_id)
+        SELECT $1, group_id, member_id FROM new_group, unnest($6::uuid[]) AS member_id
+    ), member_change (type, member_id, is_group) AS (
+        SELECT 9::smallint, user_id, false FROM unnest($5::uuid[]) AS user_id
+        UNION ALL
+        SELECT 9::smallint, member_id, true FROM unnest($6::uuid[]) AS member_id
+    ), change AS (
+        SELECT 6::smallint AS type, $8::text[] AS fields, '{{}}'::uuid[] AS user_ids,
+               '{{}}'::uuid[] AS group_ids, 0 AS place
+        UNION ALL
+        {_MEMBER_CHANGES}
+    ), told AS (
+        INSERT INTO changes
+            (organization_id, number, type, resource_id, version, fields, user_ids, group_ids,
+             create_time, request_id, key_id, resource_name)
+        SELECT $1, next_change(), type, (SELECT group_id FROM new_group), 1, fields, user_ids,
+               group_ids, $2, $9, $10, $3
+          FROM (SELECT * FROM change ORDER BY place) AS change
+    )
+    SELECT group_id FROM new_group
+"""  # noqa: S608
+
+
+def _update(user: str, group: str) -> str:
+    """One statement for a group and its members, which writes only what differs."""
+    return f"""
+        WITH removed_users AS (
+            DELETE FROM group_users
+             WHERE organization_id = $1 AND group_id = $2 AND user_id {user}
+            RETURNING user_id
+        ), removed_groups AS (
+            DELETE FROM group_groups
+             WHERE organization_id = $1 AND group_id = $2 AND member_group_id {group}
+            RETURNING member_group_id
+        ), added_users AS (
+            INSERT INTO group_users (organization_id, group_id, user_id)
+            SELECT $1, $2, user_id FROM unnest($7::uuid[]) AS user_id
+            ON CONFLICT ON CONSTRAINT group_users_pkey DO NOTHING
+            RETURNING user_id
+        ), added_groups AS (
+            INSERT INTO group_groups (organization_id, group_id, member_group_id)
+            SELECT $1, $2, member_id FROM unnest($8::uuid[]) AS member_id
+            ON CONFLICT ON CONSTRAINT group_groups_pkey DO NOTHING
+            RETURNING member_group_id
+        ), member_change (type, member_id, is_group) AS (
+            SELECT 10::smallint, user_id, false FROM removed_users
+            UNION ALL
+            SELECT 10::smallint, member_group_id, true FROM removed_groups
+            UNION ALL
+            SELECT 9::smallint, user_id, false FROM added_users
+            UNION ALL
+            SELECT 9::smallint, member_group_id, true FROM added_groups
+        ), written AS (
+            UPDATE groups
+               SET version = version + 1, update_time = $3, display_name = $4, external_id = $5,
+                   unknown_members = $10
+             WHERE organization_id = $1 AND group_id = $2
+               AND ($6 OR EXISTS (SELECT FROM member_change))
+            RETURNING version
+        ), change AS (
+            SELECT 7::smallint AS type, $11::text[] AS fields, '{{}}'::uuid[] AS user_ids,
+                   '{{}}'::uuid[] AS group_ids, 0 AS place
+             WHERE $6
+            UNION ALL
+            {_MEMBER_CHANGES}
+        ), told AS (
+            INSERT INTO changes
+                (organization_id, number, type, resource_id, version, fields, user_ids, group_ids,
+                 create_time, request_id, key_id, resource_name, old_values, new_values)
+            SELECT $1, next_change(), type, $2, (SELECT version FROM written), fields, user_ids,
+                   group_ids, $3, $14, $15, $4,
+                   CASE type WHEN 7 THEN $12::text[] END, CASE type WHEN 7 THEN $13::text[] END
+              FROM (SELECT * FROM change ORDER BY place) AS change
+        )
+        SELECT version FROM written
+    """  # noqa: S608
+
+
+# $9 is who leaves.
+_UPDATE: Final = _update("= ANY($9::uuid[])", "= ANY($9::uuid[])")
+
+# $9 is which users stay. Subqueries, because the planner makes a hash table of each even when it
+# does not know how long it is.
+_REPLACE: Final = _update(
+    "NOT IN (SELECT unnest($9::uuid[] || $7::uuid[]))", "NOT IN (SELECT unnest($8::uuid[]))"
+)
+
+# The group and those that have it as a member.
+_LOCK_WITH_HOLDERS: Final = """
+    SELECT group_id, version
+      FROM groups
+     WHERE organization_id = $1
+       AND group_id = ANY(ARRAY(SELECT $2::uuid
+                                UNION ALL
+                                SELECT group_id
+                                  FROM group_groups
+                                 WHERE organization_id = $1 AND member_group_id = $2))
+     ORDER BY group_id
+       FOR UPDATE
+"""
+
+_LEAVE_HOLDERS: Final = """
+    WITH holder AS (
+        DELETE FROM group_groups
+         WHERE organization_id = $1 AND member_group_id = $2
+        RETURNING group_id
+    ), changed AS (
+        UPDATE groups
+           SET version = version + 1, update_time = $3
+         WHERE organization_id = $1 AND group_id = ANY(ARRAY(SELECT group_id FROM holder))
+        RETURNING group_id, version, display_name
+    )
+    INSERT INTO changes
+        (organization_id, number, type, resource_id, version, group_ids, create_time, request_id,
+         key_id, resource_name)
+    SELECT $1, next_change(), 10, group_id, version, ARRAY[$2::uuid], $3, $4, $5, display_name
+      FROM (SELECT * FROM changed ORDER BY group_id) AS changed
+"""
+
+_DELETE: Final = """
+    WITH deleted AS (
+        DELETE FROM groups
+         WHERE organization_id = $1 AND group_id = $2
+        RETURNING group_id, display_name
+    )
+    INSERT INTO changes
+        (organization_id, number, type, resource_id, create_time, request_id, key_id,
+         resource_name)
+    SELECT $1, next_change(), 8, group_id, $3, $4, $5, display_name
+      FROM deleted
+"""

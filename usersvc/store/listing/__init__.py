@@ -1,0 +1,1 @@
+"""Lists: fields, filters as SQL conditions, pages and counts."""

@@ -1,0 +1,81 @@
+"""Lists as statements: with filter_sql the only SQL whose text is not written down as it runs."""
+
+from usersvc.domain.errors import UnknownField
+from usersvc.domain.filters import Filter, Order, Position, Query
+from usersvc.store.listing.fields import Field, Kind, Resource
+from usersvc.store.listing.filter_sql import Where
+
+
+def page_statement(where: Where, query: Query, resource: Resource) -> str:
+    """One row more than the page holds tells whether there is another page."""
+    conditions = _conditions(where, query.filter, resource)
+    if query.after is not None:
+        conditions += f" AND {_behind(where, query.order, query.after, resource)}"
+    return f"""
+        SELECT {resource.columns}, {order_field(query.order, resource).compared} AS order_key
+          FROM {resource.table}
+         WHERE {conditions}
+         ORDER BY {_order_by(query.order, resource)}
+         LIMIT {where.argument(query.size + 1)} OFFSET {where.argument(query.skip)}
+    """  # noqa: S608
+
+
+def count_statement(where: Where, filter_: Filter | None, resource: Resource) -> str:
+    """How many satisfy a filter."""
+    conditions = _conditions(where, filter_, resource)
+    return f"SELECT count(*) FROM {resource.table} WHERE {conditions}"  # noqa: S608
+
+
+def order_field(order: Order, resource: Resource) -> Field:
+    """What an order sorts by. Refuses UnknownField."""
+    field = resource.order_field(order.field)
+    if field is None:
+        raise UnknownField(order.field, "an order")
+    return field
+
+
+def _conditions(where: Where, filter_: Filter | None, resource: Resource) -> str:
+    if filter_ is None:
+        return "organization_id = $1"
+    return f"organization_id = $1 AND {where.condition(filter_, resource.scope)}"
+
+
+def _behind(where: Where, order: Order, position: Position, resource: Resource) -> str:
+    """The condition for what comes after a position in an order.
+
+    What lacks the field is behind all that has it; in the opposite order before it.
+    """
+    field = order_field(order, resource)
+    side = "<" if order.descending else ">"
+    last = where.argument(position.id)
+    if order.field == "id":
+        return f"{resource.id} {side} {last}"
+    if position.key is None:
+        condition = f"{field.compared} IS NULL AND {resource.id} {side} {last}"
+        return (
+            f"({condition} OR {field.compared} IS NOT NULL)"
+            if order.descending
+            else f"({condition})"
+        )
+    key = where.argument(position.key) + ('::text COLLATE "C"' if _is_text(field) else "")
+    condition = f"({field.compared}, {resource.id}) {side} ({key}, {last})"
+    if order.descending or not field.nullable:
+        return condition
+    return f"({condition} OR {field.compared} IS NULL)"
+
+
+def _order_by(order: Order, resource: Resource) -> str:
+    """The list behind ORDER BY; what lacks the field comes last, in the opposite order first.
+
+    PostgreSQL has it so by default, and indexes with it.
+    """
+    direction = " DESC" if order.descending else ""
+    if order.field == "id":
+        return f"{resource.id}{direction}"
+    field = order_field(order, resource)
+    collation = ' COLLATE "C"' if _is_text(field) else ""
+    return f"{field.compared}{collation}{direction}, {resource.id}{direction}"
+
+
+def _is_text(field: Field) -> bool:
+    return field.kind in (Kind.TEXT, Kind.EXACT_TEXT)

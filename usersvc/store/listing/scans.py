@@ -1,0 +1,79 @@
+"""Statements that may have to look at everything: little time, and few at once."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+from chassis.concurrency.fair_semaphore import WAITING_PER_PLACE, Places
+from chassis.database.pool import Database
+from chassis.errors import DatabaseUnavailable, Overloaded, Refusal
+from usersvc.domain.errors import FilterTooCostly
+
+SCANS: Final = 3
+"""How many run at once; the other connections stay for the rest."""
+SHARE: Final = 2
+"""How many of these are of one organization at most."""
+SCAN_SECONDS: Final = 3.0
+
+Connection = Any  # asyncpg is untyped
+Row = Any
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """A statement, whose it is, and how it is refused when it does not end in time."""
+
+    organization_id: UUID
+    statement: str
+    arguments: Sequence[object]
+    too_costly: Callable[[], Refusal] = FilterTooCostly
+
+
+class Scans:
+    """Runs scans of one purpose; an organization never has all places, nor all of the queue."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        number: int = SCANS,
+        share: int = SHARE,
+        seconds: float = SCAN_SECONDS,
+        waiting_per_place: int = WAITING_PER_PLACE,
+    ) -> None:
+        self._database = database
+        self._seconds = seconds
+        self._places = Places(
+            number, Overloaded, seconds, share=share, room=number * waiting_per_place
+        )
+
+    async def fetch(
+        self, scan: Scan, connection: AbstractAsyncContextManager[Connection]
+    ) -> list[Row]:
+        """The rows; refuses a scan that does not end in time as it says.
+
+        Refuses Overloaded when too many wait already, or for longer than a scan takes.
+        """
+        async with self._places.place(str(scan.organization_id)):
+            return await self.fetch_served(scan, connection)
+
+    async def fetch_served(
+        self, scan: Scan, connection: AbstractAsyncContextManager[Connection]
+    ) -> list[Row]:
+        """The same without a place, for what an index serves as a rule."""
+        began = False
+        try:
+            async with connection as db:
+                began = True
+                rows: list[Row] = await db.fetch(
+                    scan.statement, *scan.arguments, timeout=self._seconds
+                )
+                return rows
+        except DatabaseUnavailable as away:
+            late = began and isinstance(away.__cause__, TimeoutError)
+            # A database that is away is late, too, and no fault of the statement.
+            if late and await self._database.answers():
+                raise scan.too_costly() from away
+            raise

@@ -1,0 +1,63 @@
+"""Several users at once: by their ids, user names and external ids."""
+
+from collections.abc import Sequence
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+
+from usersvc.domain.lookups import MAX_MATCHES, KeyKind, Match, UserKey
+from usersvc.domain.users import User
+from usersvc.store.rows import user as user_rows
+from usersvc.store.rows.user import COLUMNS
+
+
+async def of_ids(
+    db: asyncpg.Connection, organization_id: UUID, user_ids: Sequence[UUID]
+) -> list[User]:
+    """Those of some users that are there, in any order."""
+    return [user_rows.user(row) for row in await db.fetch(OF_IDS, organization_id, user_ids)]
+
+
+async def of_keys(
+    db: asyncpg.Connection, organization_id: UUID, keys: Sequence[UserKey]
+) -> list[Match]:
+    """The users that each of some keys finds, in the order of their creation."""
+    found: dict[UserKey, list[User]] = {}
+    for kind, statement in OF_KEYS.items():
+        texts = list({key.text for key in keys if key.kind is kind})
+        if not texts:
+            continue
+        for row in await db.fetch(statement, organization_id, texts, MAX_MATCHES + 1):
+            found.setdefault(UserKey(kind, row["key"]), []).append(user_rows.user(row))
+    return [_match(key, found.get(key, [])) for key in keys]
+
+
+def _match(key: UserKey, users: list[User]) -> Match:
+    users = sorted(users, key=lambda user: user.user_id)
+    return Match(key, tuple(users[:MAX_MATCHES]), len(users) > MAX_MATCHES)
+
+
+# --- statements -------------------------------------------------------------------------
+
+OF_IDS: Final = f"""
+    SELECT {COLUMNS} FROM users WHERE organization_id = $1 AND user_id = ANY($2::uuid[])
+"""  # noqa: S608
+
+
+def _of_keys(condition: str) -> str:
+    """Under LIMIT each key is looked up by itself; the planner would rather read all users."""
+    return f"""
+        SELECT found.*, wanted.key
+          FROM unnest($2::text[]) AS wanted (key)
+         CROSS JOIN LATERAL (SELECT {COLUMNS}
+                               FROM users
+                              WHERE organization_id = $1 AND {condition}
+                              LIMIT $3) AS found
+    """  # noqa: S608
+
+
+OF_KEYS: Final = {
+    KeyKind.USER_NAME: _of_keys("fold(user_name) = fold(wanted.key)"),
+    KeyKind.EXTERNAL_ID: _of_keys("external_id = wanted.key"),
+}

@@ -1,0 +1,184 @@
+"""The tables of who is a member of which group.
+
+Statements that wait for each other go in one order, so that none waits in a
+circle: members that are users, then the nestings of the organization, then
+groups by their ids. See also `group_store` and `user_store.delete`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+
+from usersvc.domain.errors import GroupCycle, MemberNotFound
+from usersvc.domain.groups import Member, MemberChange, MemberKind
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Which of the ids of a request are users, and which are groups.
+
+    Newcomers and groups cannot be deleted before the transaction ends.
+    """
+
+    members: Sequence[str] = ()
+    """Users that were members when the group was not locked yet."""
+    newcomers: Sequence[str] = ()
+    groups: Sequence[str] = ()
+
+
+async def find(
+    db: asyncpg.Connection,
+    organization_id: UUID,
+    group_id: UUID,
+    ids: Sequence[str],
+    *,
+    all_as_newcomers: bool = False,
+) -> Found:
+    """Tell users and groups among ids, and lock them, but for users who are members already.
+
+    Those would be many when a group is replaced by nearly the same.
+    """
+    if not ids:
+        return Found()
+    row = await db.fetchrow(_FIND, organization_id, group_id, ids, all_as_newcomers)
+    if row["groups"]:
+        await serialize_nesting(db, organization_id)
+        # Some may have been deleted while this waited.
+        row = await db.fetchrow(_FIND, organization_id, group_id, ids, all_as_newcomers)
+    return Found(row["members"], row["newcomers"], row["groups"])
+
+
+async def are_members(
+    db: asyncpg.Connection, organization_id: UUID, group_id: UUID, user_ids: Sequence[str]
+) -> bool:
+    """Whether users are all direct members of a group."""
+    if not user_ids:
+        return True
+    found: int = await db.fetchval(_COUNT, organization_id, group_id, user_ids)
+    return found == len(user_ids)
+
+
+async def serialize_nesting(db: asyncpg.Connection, organization_id: UUID) -> None:
+    """Until the transaction ends, nobody else nests or deletes groups of the organization."""
+    await db.execute(
+        "SELECT pg_advisory_xact_lock(uuid_hash_extended($1, $2))",
+        organization_id, _NESTING,
+    )  # fmt: skip
+
+
+async def check(
+    db: asyncpg.Connection,
+    organization_id: UUID,
+    group_id: UUID,
+    change: MemberChange,
+    found: Found,
+) -> list[str]:
+    """The ids to add that are nobody's.
+
+    Refuses the first of them (MemberNotFound) unless they are to be kept, and one that closes a
+    circle (GroupCycle).
+    """
+    ids = change.add
+    known = {*found.members, *found.newcomers, *found.groups}
+    nobodies = [member_id for member_id in ids if member_id not in known]
+    if nobodies and not change.keep_unknown:
+        raise MemberNotFound(nobodies[0])
+    if found.groups:
+        above = set(await db.fetchval(_ABOVE, organization_id, group_id))
+        for member_id in ids:
+            if member_id in above:
+                raise GroupCycle(group_id, member_id)
+    return nobodies
+
+
+async def page(
+    db: asyncpg.Connection,
+    organization_id: UUID,
+    group_id: UUID,
+    after: UUID,
+    size: int,
+    *,
+    named: bool,
+) -> list[Member]:
+    """Members behind an id, in the order of their ids; their names are looked up if wanted."""
+    statement = _PAGE if named else _NAMELESS_PAGE
+    rows = await db.fetch(statement, organization_id, group_id, after, size)
+    return [Member(str(member_id), MemberKind(kind), name) for member_id, kind, name in rows]
+
+
+# --- statements -------------------------------------------------------------------------
+
+_NESTING: Final = 0x6E657374  # "nest": the seed that tells these locks from others
+
+# `= ANY` of an array is part of the index condition whatever the planner believes of the size of
+# groups, so this costs a probe for each id and never a walk through a group.
+_FIND: Final = """
+    WITH member AS MATERIALIZED (
+        SELECT user_id
+          FROM group_users
+         WHERE organization_id = $1 AND group_id = $2 AND user_id = ANY($3::uuid[]) AND NOT $4
+    ), newcomer AS MATERIALIZED (
+        SELECT user_id
+          FROM users
+         WHERE organization_id = $1 AND user_id = ANY($3::uuid[])
+           AND user_id NOT IN (SELECT user_id FROM member)
+         ORDER BY user_id
+           FOR KEY SHARE
+    )
+    SELECT ARRAY(SELECT user_id::text FROM member) AS members,
+           ARRAY(SELECT user_id::text FROM newcomer) AS newcomers,
+           ARRAY(SELECT group_id::text
+                   FROM groups
+                  WHERE organization_id = $1 AND group_id = ANY($3::uuid[])) AS groups
+"""
+
+_COUNT: Final = """
+    SELECT count(*)
+      FROM group_users
+     WHERE organization_id = $1 AND group_id = $2 AND user_id = ANY($3::uuid[])
+"""
+
+# The group and all groups that it is a member of, directly or through others. With OFFSET 0 they
+# are looked up one by one; the planner would rather read all nestings of the organization.
+_ABOVE: Final = """
+    WITH RECURSIVE above (group_id) AS (
+        SELECT $2::uuid
+        UNION
+        SELECT holder.group_id
+          FROM above
+         CROSS JOIN LATERAL (SELECT group_id
+                               FROM group_groups
+                              WHERE organization_id = $1
+                                AND member_group_id = above.group_id
+                             OFFSET 0) AS holder
+    )
+    SELECT ARRAY(SELECT group_id::text FROM above)
+"""
+
+# A name is looked up for each member of the page, never for more.
+_PAGE: Final = """
+    SELECT member_id, kind,
+           CASE kind
+           WHEN 'user' THEN (SELECT coalesce(display_name, user_name)
+                               FROM users
+                              WHERE organization_id = $1 AND user_id = member_id)
+           ELSE (SELECT display_name
+                   FROM groups
+                  WHERE organization_id = $1 AND group_id = member_id)
+           END
+      FROM group_members
+     WHERE organization_id = $1 AND group_id = $2 AND member_id > $3
+     ORDER BY member_id
+     LIMIT $4
+"""
+
+_NAMELESS_PAGE: Final = """
+    SELECT member_id, kind, ''
+      FROM group_members
+     WHERE organization_id = $1 AND group_id = $2 AND member_id > $3
+     ORDER BY member_id
+     LIMIT $4
+"""

@@ -1,0 +1,1 @@
+"""Domain values from rows and back."""

@@ -1,0 +1,379 @@
+"""The tables of sessions, sign-in links and taken assertions.
+
+Each of its statements but those that trim names the organization first. Whoever needs both locks a
+user before a session or a link, as deleting and deactivating do.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+
+from chassis.concurrency.notifier import Bell
+from chassis.database.pool import Database
+from chassis.errors import Refusal
+from usersvc.domain import sessions, users
+from usersvc.domain.changes import Origin
+from usersvc.domain.errors import (
+    AssertionReplayed,
+    SessionEnded,
+    SignInLinkInvalid,
+    UserNameTaken,
+    UserNotFound,
+)
+from usersvc.domain.session_token import Token
+from usersvc.domain.sessions import Assertion, Identity, Session
+from usersvc.domain.users import Profile, User
+from usersvc.store import identities as identity_store
+from usersvc.store import users as user_store
+from usersvc.store.identities import LinkedMeanwhile
+from usersvc.store.rows import user as user_rows
+from usersvc.store.rows.user import COLUMNS
+
+Row = Any  # asyncpg is untyped
+BATCH: Final = 1_000
+_ATTEMPTS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Appointed:
+    """An administrator, and whether the user was created for it."""
+
+    user: User
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A session that began, and whether its user was created for it."""
+
+    session: Session
+    created: bool
+
+
+class SessionStore:
+    """Begins, finds and ends sessions. A token leads nowhere but into its own organization.
+
+    `bell` rings once a user who was created or changed has been committed.
+    """
+
+    def __init__(self, database: Database, bell: Bell) -> None:
+        self._database = database
+        self._bell = bell
+
+    async def create_link(self, token: Token, user_id: UUID, now: datetime) -> datetime:
+        """Keep a link by which a user can sign in; until when it works.
+
+        Refuses UserNotFound and UserInactive.
+        """
+        expire_time = now + sessions.LINK_LIFETIME
+        async with self._database.transaction() as db:
+            user = await _locked(db, token.organization_id, user_id)
+            if user is None:
+                raise UserNotFound(user_id)
+            sessions.check_active(user)
+            await db.execute(
+                """
+                INSERT INTO sign_in_links (organization_id, secret_digest, user_id, expire_time)
+                VALUES ($1, $2, $3, $4)
+                """,
+                token.organization_id, token.secret_digest, user_id, expire_time,
+            )  # fmt: skip
+        return expire_time
+
+    async def sign_in_with_link(self, link: Token, token: Token, now: datetime) -> Session:
+        """Begin a session and end the link. Refuses SignInLinkInvalid and UserInactive."""
+        async with self._database.transaction() as db:
+            row = await db.fetchrow(
+                _LOCK_USER_OF_LINK,
+                link.organization_id, link.secret_digest, now,
+            )  # fmt: skip
+            if row is None:
+                raise SignInLinkInvalid
+            user = user_rows.user(row)
+            sessions.check_active(user)
+            used = await db.fetchval(
+                """
+                DELETE FROM sign_in_links
+                 WHERE organization_id = $1 AND secret_digest = $2
+                RETURNING true
+                """,
+                link.organization_id, link.secret_digest,
+            )  # fmt: skip
+            if used is None:  # by somebody else, while this one waited for the user
+                raise SignInLinkInvalid
+            return await _begin(db, token, user.user_id, now)
+
+    async def sign_in_with_assertion(
+        self,
+        assertion: Assertion,
+        token: Token,
+        now: datetime,
+        origin: Origin,
+        *,
+        create_missing: bool,
+    ) -> SignedIn:
+        """Begin a session for whom an assertion vouches, linking or creating the user.
+
+        An assertion that was shown is taken even if nobody gets in by it. Refuses
+        AssertionReplayed, UserNameTaken and SignInConflict (under constant contention) and what the
+        linking rule refuses.
+        """
+        async with self._database.transaction() as db:
+            await _take(db, assertion)
+            outcome = await _outcome(
+                db, assertion.identity, token, now, origin, create_missing=create_missing
+            )
+        self._bell.ring()
+        if isinstance(outcome, Refusal):
+            raise outcome
+        return outcome
+
+    async def use(self, token: Token, now: datetime) -> Session:
+        """Who is signed in with a token, whose session goes on. Refuses SessionEnded."""
+        async with self._database.connection() as db:
+            row = await db.fetchrow(
+                _USE,
+                token.organization_id, token.secret_digest, now, now + sessions.IDLE,
+                sessions.STEP, users.ADMINISTRATOR,
+            )  # fmt: skip
+        if row is None:
+            raise SessionEnded
+        return _session(row)
+
+    async def end(self, token: Token) -> None:
+        """End a session, if there is one."""
+        async with self._database.connection() as db:
+            await db.execute(
+                "DELETE FROM sessions WHERE organization_id = $1 AND secret_digest = $2",
+                token.organization_id, token.secret_digest,
+            )  # fmt: skip
+
+    async def appoint(
+        self, organization_id: UUID, profile: Profile, now: datetime, origin: Origin
+    ) -> Appointed:
+        """Make the user of that name an administrator, creating the user if there is none.
+
+        Refuses UserInactive, and as `UserStore.create` does.
+        """
+        async with self._database.transaction() as db:
+            appointed = await _appoint(db, organization_id, profile, now, origin)
+        self._bell.ring()
+        return appointed
+
+    async def find(self, organization_id: UUID, user_name: str) -> User | None:
+        """The user of that name, compared without regard to case."""
+        async with self._database.connection() as db:
+            row = await db.fetchrow(_SELECT_NAMESAKE, organization_id, user_name)
+        return None if row is None else user_rows.user(row)
+
+    async def trim(self, now: datetime) -> int:
+        """Remove some of what is over; how much it was."""
+        async with self._database.connection() as db:
+            removed = [
+                await db.fetchval(_TRIM_SESSIONS, now, BATCH),
+                await db.fetchval(_TRIM_LINKS, now, BATCH),
+                await db.fetchval(_TRIM_ASSERTIONS, now - sessions.ASSERTION_KEPT, BATCH),
+            ]
+        return sum(removed)
+
+
+async def _take(db: asyncpg.Connection, assertion: Assertion) -> None:
+    taken = await db.fetchval(
+        """
+        INSERT INTO taken_assertions (organization_id, assertion_digest, expire_time)
+        VALUES ($1, $2, $3)
+        ON CONFLICT ON CONSTRAINT taken_assertions_pkey DO NOTHING
+        RETURNING true
+        """,
+        assertion.organization_id, assertion.digest, assertion.expire_time,
+    )  # fmt: skip
+    if taken is None:
+        raise AssertionReplayed
+
+
+async def _outcome(
+    db: asyncpg.Connection,
+    identity: Identity,
+    token: Token,
+    now: datetime,
+    origin: Origin,
+    *,
+    create_missing: bool,
+) -> SignedIn | Refusal:
+    """The session that begins, or why none does; then nothing of it is written."""
+    outcome: SignedIn | Refusal | None = None
+    for _ in range(_ATTEMPTS):
+        try:
+            async with db.transaction():
+                return await _sign_in(
+                    db, identity, token, now, origin, create_missing=create_missing
+                )
+        except (UserNameTaken, LinkedMeanwhile) as refusal:  # by somebody who will be found now
+            outcome = refusal
+        except Refusal as refusal:
+            return refusal
+    assert outcome is not None  # noqa: S101 - there was an attempt
+    return outcome
+
+
+async def _sign_in(
+    db: asyncpg.Connection,
+    identity: Identity,
+    token: Token,
+    now: datetime,
+    origin: Origin,
+    *,
+    create_missing: bool,
+) -> SignedIn:
+    organization_id = token.organization_id
+    candidates = await identity_store.locked_candidates(db, organization_id, identity)
+    found = sessions.matched(identity, *candidates)
+    if found is None:
+        deleted = create_missing and await identity_store.is_deleted(
+            db, organization_id, identity, now
+        )
+        profile = sessions.created(identity, create_missing=create_missing, deleted=deleted)
+        user = await user_store.insert(db, organization_id, profile, now, origin)
+    else:
+        user = found.user
+    if found is None or found.linked_to != identity.object_identifier:
+        await identity_store.link(db, organization_id, identity.object_identifier, user.user_id)
+    return SignedIn(await _begin(db, token, user.user_id, now), created=found is None)
+
+
+async def _appoint(
+    db: asyncpg.Connection, organization_id: UUID, profile: Profile, now: datetime, origin: Origin
+) -> Appointed:
+    row = await db.fetchrow(
+        _LOCK_NAMESAKE,
+        organization_id, profile.user_name, users.ADMINISTRATOR,
+    )  # fmt: skip
+    if row is None:
+        profile = sessions.with_administrator(profile)
+        user = await user_store.insert(db, organization_id, profile, now, origin)
+        return Appointed(user, created=True)
+    user = user_rows.user(row)
+    sessions.check_active(user)
+    if not row["administrator"]:
+        profile = sessions.with_administrator(user.profile)
+        user = await _write(db, user, profile, now, origin)
+    return Appointed(user, created=False)
+
+
+async def _write(
+    db: asyncpg.Connection, user: User, profile: Profile, now: datetime, origin: Origin
+) -> User:
+    written = await user_store.write(db, user, profile, now, origin)
+    if written is None:
+        raise AssertionError("a locked user has the version that it was read with")
+    return written
+
+
+async def _locked(db: asyncpg.Connection, organization_id: UUID, user_id: UUID) -> User | None:
+    row = await db.fetchrow(_LOCK_USER, organization_id, user_id)
+    return None if row is None else user_rows.user(row)
+
+
+async def _begin(db: asyncpg.Connection, token: Token, user_id: UUID, now: datetime) -> Session:
+    """Begin the session of a user that is locked and active."""
+    row = await db.fetchrow(
+        _BEGIN,
+        token.organization_id, token.secret_digest, user_id, now, now + sessions.IDLE,
+        now + sessions.LIFETIME, users.ADMINISTRATOR,
+    )  # fmt: skip
+    return _session(row)
+
+
+def _session(row: Row) -> Session:
+    (
+        organization_id, user_id, user_name, display_name, given_name, family_name, administrator,
+        create_time, expire_time,
+    ) = row  # fmt: skip
+    name = sessions.shown_name(display_name, given_name, family_name, user_name)
+    return Session(
+        organization_id, user_id, user_name, name, administrator, create_time, expire_time
+    )
+
+
+# --- statements -------------------------------------------------------------------------
+
+_LOCK_USER: Final = f"""
+    SELECT {COLUMNS} FROM users WHERE organization_id = $1 AND user_id = $2 FOR NO KEY UPDATE
+"""  # noqa: S608
+
+_LOCK_USER_OF_LINK: Final = f"""
+    SELECT {COLUMNS}
+      FROM users
+     WHERE organization_id = $1
+       AND user_id = (SELECT user_id
+                        FROM sign_in_links
+                       WHERE organization_id = $1 AND secret_digest = $2 AND expire_time > $3)
+       FOR NO KEY UPDATE
+"""  # noqa: S608
+
+_SELECT_NAMESAKE: Final = f"""
+    SELECT {COLUMNS} FROM users WHERE organization_id = $1 AND fold(user_name) = fold($2)
+"""  # noqa: S608
+
+_LOCK_NAMESAKE: Final = f"""
+    SELECT {COLUMNS}, has_role(roles, $3) AS administrator
+      FROM users
+     WHERE organization_id = $1 AND fold(user_name) = fold($2)
+       FOR NO KEY UPDATE
+"""  # noqa: S608
+
+_BEGIN: Final = """
+    WITH begun AS (
+        INSERT INTO sessions
+            (organization_id, secret_digest, user_id, create_time, expire_time, end_time)
+        VALUES ($1, $2, $3, $4, $5, $6)
+        RETURNING create_time, expire_time
+    )
+    SELECT organization_id, user_id, user_name, coalesce(display_name, ''),
+           coalesce(given_name, ''), coalesce(family_name, ''), has_role(roles, $7),
+           begun.create_time, expire_time
+      FROM users, begun
+     WHERE organization_id = $1 AND user_id = $3
+"""
+
+_USE: Final = """
+    WITH found AS MATERIALIZED (
+        SELECT organization_id, user_id, user_name, coalesce(display_name, '') AS display_name,
+               coalesce(given_name, '') AS given_name, coalesce(family_name, '') AS family_name,
+               has_role(roles, $6) AS administrator, sessions.create_time, expire_time
+          FROM sessions
+          JOIN users USING (organization_id, user_id)
+         WHERE organization_id = $1 AND secret_digest = $2 AND expire_time > $3 AND active
+    ), moved AS (
+        UPDATE sessions
+           SET expire_time = least($4, end_time)
+         WHERE organization_id = $1 AND secret_digest = $2
+           AND expire_time <= least($4, end_time) - $5::interval
+           AND EXISTS (SELECT FROM found)
+        RETURNING expire_time
+    )
+    SELECT organization_id, user_id, user_name, display_name, given_name, family_name,
+           administrator, create_time, coalesce(moved.expire_time, found.expire_time)
+      FROM found LEFT JOIN moved ON true
+"""
+
+# Replicas that trim at the same time take different rows.
+_TRIM_SESSIONS: Final = """
+    WITH removed AS (
+        DELETE FROM sessions
+         WHERE ctid = ANY(ARRAY(SELECT ctid
+                                  FROM sessions
+                                 WHERE expire_time <= $1
+                                 ORDER BY expire_time
+                                 LIMIT $2
+                                   FOR UPDATE SKIP LOCKED))
+        RETURNING true
+    )
+    SELECT count(*) FROM removed
+"""
+
+_TRIM_LINKS: Final = _TRIM_SESSIONS.replace("FROM sessions", "FROM sign_in_links")
+_TRIM_ASSERTIONS: Final = _TRIM_SESSIONS.replace("FROM sessions", "FROM taken_assertions")

@@ -1,0 +1,479 @@
+"""The table of users. Each of its statements names the organization first."""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import datetime
+from typing import Final, TypeAlias
+from uuid import UUID
+
+import asyncpg
+
+from chassis.concurrency.notifier import Bell
+from chassis.database.pool import Database
+from usersvc.domain import changes, extensions, sessions, users
+from usersvc.domain.changes import Origin
+from usersvc.domain.errors import EtagMismatch, UserNotFound, of_constraint
+from usersvc.domain.extensions import Extensions
+from usersvc.domain.filters import Filter, Page, Query
+from usersvc.domain.idempotency import CreateRequest
+from usersvc.domain.lookups import Match, UserKey, key_of
+from usersvc.domain.schemas import Schema
+from usersvc.domain.users import GroupMembership, Profile, User
+from usersvc.store import idempotency as request_store
+from usersvc.store import identities as identity_store
+from usersvc.store import lookups as lookup_store
+from usersvc.store import memberships as membership_store
+from usersvc.store import schemas as schema_store
+from usersvc.store.listing.fields import Resource
+from usersvc.store.listing.lists import Lists
+from usersvc.store.rows import user as user_rows
+from usersvc.store.rows.user import COLUMNS, PROFILE_COLUMNS
+from usersvc.store.shared_reads import SharedReads
+
+Decide: TypeAlias = Callable[[User, Sequence[Schema]], Profile]
+"""What a user becomes, given the schemas of its extensions."""
+Groups: TypeAlias = tuple[GroupMembership, ...]
+
+
+class UserStore:
+    """Reads and writes users. An organization never sees another's.
+
+    Each change is told in the transaction that makes it; `bell` rings once it has committed.
+    """
+
+    def __init__(self, database: Database, lists: Lists, bell: Bell) -> None:
+        self._database = database
+        self._lists = lists
+        self._bell = bell
+        self._alone = SharedReads(self._one, self._many)
+        self._groups = SharedReads(self._groups_of_one, self._groups_of)
+        self._by_key = SharedReads(self._match, self._matches)
+        self._with_groups = SharedReads(self._one_with_groups, self._many_with_groups)
+
+    async def create(
+        self,
+        organization_id: UUID,
+        profile: Profile,
+        now: datetime,
+        origin: Origin,
+        *,
+        request: CreateRequest | None = None,
+        validate_only: bool = False,
+    ) -> User:
+        """Add a user, or find the one that the same request has added.
+
+        Refuses UserNameTaken and InvalidField, RequestIdReused and UserNotFound.
+        """
+        if not (profile.extensions or request or validate_only):
+            async with self._writing() as db:
+                return await insert(db, organization_id, profile, now, origin)
+        async with self._changing(undo=validate_only) as db:
+            made = await request_store.begin(db, request, now) if request else None
+            if made is not None:
+                return await _get(db, organization_id, made)
+            if urns := profile.extensions.keys():
+                schemas = await schema_store.held(db, organization_id, urns)
+                extensions.apply({}, profile.extensions, (extensions.ALL,), schemas)
+            user = await insert(db, organization_id, profile, now, origin)
+            if request is not None:
+                await request_store.end(db, request, user.user_id)
+            return user
+
+    async def of_ids(self, organization_id: UUID, user_ids: Sequence[UUID]) -> Sequence[User]:
+        """Those of some users that are there, in any order."""
+        async with self._database.connection() as db:
+            return await lookup_store.of_ids(db, organization_id, user_ids)
+
+    async def of_keys(self, organization_id: UUID, keys: Sequence[UserKey]) -> Sequence[Match]:
+        """The users that each of some keys finds."""
+        async with self._database.connection() as db:
+            return await lookup_store.of_keys(db, organization_id, keys)
+
+    async def get(self, organization_id: UUID, user_id: UUID, *, with_groups: bool = False) -> User:
+        """Read a user. Refuses UserNotFound."""
+        reads = self._with_groups if with_groups else self._alone
+        user = await reads.get(organization_id, user_id)
+        if user is None:
+            raise UserNotFound(user_id)
+        return user
+
+    async def _one(self, organization_id: UUID, user_id: UUID) -> User | None:
+        async with self._database.connection() as db:
+            row = await db.fetchrow(_SELECT_ONE, organization_id, user_id)
+        return user_rows.user(row) if row else None
+
+    async def _many(
+        self, organization_id: UUID, user_ids: Sequence[UUID]
+    ) -> Mapping[UUID, User | None]:
+        async with self._database.connection() as db:
+            found = await lookup_store.of_ids(db, organization_id, user_ids)
+        return dict.fromkeys(user_ids) | {user.user_id: user for user in found}
+
+    async def _match(self, organization_id: UUID, key: UserKey) -> Match:
+        (match,) = await self.of_keys(organization_id, [key])
+        return match
+
+    async def _matches(
+        self, organization_id: UUID, keys: Sequence[UserKey]
+    ) -> Mapping[UserKey, Match]:
+        return {match.key: match for match in await self.of_keys(organization_id, keys)}
+
+    async def _one_with_groups(self, organization_id: UUID, user_id: UUID) -> User | None:
+        async with self._database.connection() as db:
+            row = await db.fetchrow(_SELECT_ONE_AND_WHETHER_IN_GROUPS, organization_id, user_id)
+        if row is None:
+            return None
+        user = user_rows.user(row)
+        if row["in_groups"]:
+            (user,) = await self.with_groups([user])
+        return user
+
+    async def _many_with_groups(
+        self, organization_id: UUID, user_ids: Sequence[UUID]
+    ) -> Mapping[UUID, User | None]:
+        async with self._database.connection() as db:
+            rows = await db.fetch(_SELECT_SOME_AND_WHETHER_IN_GROUPS, organization_id, user_ids)
+        found = {row["user_id"]: user_rows.user(row) for row in rows}
+        members = [found[row["user_id"]] for row in rows if row["in_groups"]]
+        found |= {user.user_id: user for user in await self.with_groups(members)}
+        return dict.fromkeys(user_ids) | found
+
+    async def with_groups(self, users: Sequence[User]) -> Sequence[User]:
+        """Users of one organization with the groups they are in, read by one statement."""
+        if len(users) == 1:
+            groups = await self._groups.get(users[0].organization_id, users[0].user_id)
+            return [replace(users[0], groups=groups)]
+        if not users:
+            return users
+        found = await self._groups_of(users[0].organization_id, [user.user_id for user in users])
+        return [replace(user, groups=found[user.user_id]) for user in users]
+
+    async def _groups_of_one(self, organization_id: UUID, user_id: UUID) -> Groups:
+        return (await self._groups_of(organization_id, [user_id]))[user_id]
+
+    async def _groups_of(
+        self, organization_id: UUID, user_ids: Sequence[UUID]
+    ) -> Mapping[UUID, Groups]:
+        async with self._database.connection() as db:
+            found = await membership_store.of_users(db, organization_id, user_ids)
+        return {user_id: found.get(user_id, ()) for user_id in user_ids}
+
+    async def write(
+        self,
+        user: User,
+        profile: Profile,
+        now: datetime,
+        origin: Origin,
+        *,
+        validate_only: bool = False,
+    ) -> User | None:
+        """Give a user a new profile; None if it is no longer as it was read.
+
+        Refuses UserNameTaken and InvalidField.
+        """
+        async with self._changing(undo=True) if validate_only else self._writing() as db:
+            return await write(db, user, profile, now, origin)
+
+    async def change(
+        self,
+        organization_id: UUID,
+        user_id: UUID,
+        decide: Decide,
+        new: Extensions,
+        *,
+        now: datetime,
+        origin: Origin,
+        validate_only: bool = False,
+    ) -> User:
+        """Read, decide and write with the user locked: nobody else can be in between.
+
+        The schemas of the extensions that the user has, or is about to have by `new`, stay until
+        then. Refuses UserNotFound, UserNameTaken, InvalidField and what `decide` refuses.
+        """
+        async with self._changing(undo=validate_only) as db:
+            row = await db.fetchrow(_SELECT_LOCKED, organization_id, user_id)
+            if row is None:
+                raise UserNotFound(user_id)
+            user = user_rows.user(row)
+            urns = user.profile.extensions.keys() | new.keys()
+            schemas = await schema_store.held(db, organization_id, urns) if urns else []
+            profile = decide(user, schemas)
+            if profile == user.profile:
+                return user
+            return await write(db, user, profile, now, origin) or user
+
+    async def delete(
+        self,
+        organization_id: UUID,
+        user_id: UUID,
+        version: int | None,
+        *,
+        now: datetime,
+        origin: Origin,
+        validate_only: bool = False,
+    ) -> None:
+        """Remove a user that has a version, or any, and take it out of its groups.
+
+        What the log holds of the person goes, too. Digests stay, so that no sign-in creates the
+        person again.
+
+        Refuses UserNotFound and EtagMismatch.
+        """
+        async with self._changing(undo=validate_only) as db:
+            await delete(db, organization_id, user_id, version, now=now, origin=origin)
+
+    async def list(self, query: Query, users: Resource) -> Page[User]:
+        """A page of the users that satisfy a filter. Refuses as `Lists.page` does."""
+        key = key_of(query)
+        if key is not None:
+            match = await self._by_key.get(query.organization_id, key)
+            if len(match.users) <= 1:
+                return Page(list(match.users), None)
+        return await self._lists.page(query, users, user_rows.user)
+
+    async def count(self, organization_id: UUID, filter_: Filter | None, users: Resource) -> int:
+        """How many users satisfy a filter. Refuses as `Lists.count` does."""
+        return await self._lists.count(organization_id, filter_, users)
+
+    @asynccontextmanager
+    async def _writing(self) -> AsyncIterator[asyncpg.Connection]:
+        """A connection for one statement that changes something."""
+        async with self._database.connection() as db:
+            yield db
+        self._bell.ring()
+
+    @asynccontextmanager
+    async def _changing(self, *, undo: bool) -> AsyncIterator[asyncpg.Connection]:
+        """A connection for statements that change something together."""
+        async with self._database.transaction(undo=undo) as db:
+            yield db
+        self._bell.ring()
+
+
+async def _get(db: asyncpg.Connection, organization_id: UUID, user_id: UUID) -> User:
+    row = await db.fetchrow(_SELECT_ONE, organization_id, user_id)
+    if row is None:
+        raise UserNotFound(user_id)
+    return user_rows.user(row)
+
+
+async def insert(
+    db: asyncpg.Connection,
+    organization_id: UUID,
+    profile: Profile,
+    now: datetime,
+    origin: Origin,
+) -> User:
+    """Add a user without extensions, in the caller's transaction. Refuses as `create` does.
+
+    The caller rings the bell once it has committed.
+    """
+    try:
+        user_id = await db.fetchval(
+            _INSERT,
+            organization_id, now, *user_rows.columns(profile),
+            changes.given_fields(profile), origin.request_id, origin.key_id,
+        )  # fmt: skip
+    except asyncpg.IntegrityConstraintViolationError as error:
+        raise _refusal(error, profile) from error
+    return User(organization_id, user_id, 1, now, now, profile)
+
+
+async def write(
+    db: asyncpg.Connection, user: User, profile: Profile, now: datetime, origin: Origin
+) -> User | None:
+    """Give a user a new profile, in the caller's transaction. Refuses as `UserStore.write` does.
+
+    The caller rings the bell once it has committed.
+    """
+    differing = changes.difference(user.profile, profile)
+    try:
+        version = await db.fetchval(
+            _UPDATE,
+            user.organization_id, now, *user_rows.columns(profile), user.user_id, user.version,
+            changes.update_type(user.profile, profile),
+            differing.fields, differing.old, differing.new, origin.request_id, origin.key_id,
+            users.administers(user.profile) and not users.administers(profile),
+        )  # fmt: skip
+    except asyncpg.IntegrityConstraintViolationError as error:
+        raise _refusal(error, profile) from error
+    if version is None:
+        return None
+    return User(user.organization_id, user.user_id, version, user.create_time, now, profile)
+
+
+async def delete(
+    db: asyncpg.Connection,
+    organization_id: UUID,
+    user_id: UUID,
+    version: int | None,
+    *,
+    now: datetime,
+    origin: Origin,
+) -> None:
+    """Remove a user, in the caller's transaction. Refuses as `UserStore.delete` does.
+
+    The caller rings the bell once it has committed.
+    """
+    # From here on nobody can make the user a member of anything.
+    row = await db.fetchrow(_LOCK_TO_DELETE, organization_id, user_id)
+    if row is None:
+        raise UserNotFound(user_id)
+    if version not in (None, row["version"]):
+        raise EtagMismatch(str(row["version"]))
+    about = (organization_id, user_id, now, origin.request_id, origin.key_id)
+    await db.execute(_FORGET_REFUSALS, organization_id, user_id)
+    await db.execute(_FORGET, organization_id, user_id)
+    names = sessions.names_of_deleted(row["user_name"], row["external_id"] or "")
+    await identity_store.remember_deleted(db, organization_id, user_id, names, now)
+    await db.execute(_LEAVE_GROUPS, *about)
+    await db.execute(_DELETE, *about, row["administrator"])
+
+
+def _refusal(error: asyncpg.IntegrityConstraintViolationError, profile: Profile) -> Exception:
+    return of_constraint(error.constraint_name, profile.user_name) or error
+
+
+# --- statements -------------------------------------------------------------------------
+
+_PROFILE_ARGUMENTS: Final = """
+    $3, $4, $5,
+    $6, $7, $8, $9, $10, $11,
+    $12, $13, $14, $15, $16, $17, $18, $19,
+    $20, $21, $22, $23, $24, $25, $26, $27,
+    $28, $29, $30, $31, $32, $33, $34
+"""
+
+_SELECT_ONE: Final = f"SELECT {COLUMNS} FROM users WHERE organization_id = $1 AND user_id = $2"  # noqa: S608
+
+_AND_WHETHER_IN_GROUPS: Final = f"""
+    SELECT {COLUMNS},
+           EXISTS (SELECT FROM group_users AS member
+                    WHERE member.organization_id = $1
+                      AND member.user_id = users.user_id) AS in_groups
+      FROM users
+     WHERE organization_id = $1
+"""  # noqa: S608
+_SELECT_ONE_AND_WHETHER_IN_GROUPS: Final = f"{_AND_WHETHER_IN_GROUPS} AND user_id = $2"
+_SELECT_SOME_AND_WHETHER_IN_GROUPS: Final = (
+    f"{_AND_WHETHER_IN_GROUPS} AND user_id = ANY($2::uuid[])"
+)
+
+# Whoever makes the user a member of a group need not wait.
+_SELECT_LOCKED: Final = f"{_SELECT_ONE} FOR NO KEY UPDATE"
+
+_LOCK_TO_DELETE: Final = """
+    SELECT version, user_name, external_id,
+           coalesce(active AND has_role(roles, 'Administrator'), false) AS administrator
+      FROM users
+     WHERE organization_id = $1 AND user_id = $2
+       FOR UPDATE
+"""
+
+# Nobody else could look after the organization's settings.
+_LAST_ADMINISTRATOR: Final = """
+    NOT EXISTS (SELECT
+                  FROM users
+                 WHERE organization_id = $1 AND user_id <> {user} AND active
+                   AND roles IS NOT NULL AND has_role(roles, 'Administrator'))
+"""
+
+# What is the person's in the log of what happened to the person.
+_FORGET: Final = """
+    UPDATE changes
+       SET resource_name = NULL, old_values = NULL, new_values = NULL
+     WHERE organization_id = $1 AND resource_id = $2
+"""
+
+# By the id, and by every name and address that the person had.
+_FORGET_REFUSALS: Final = """
+    UPDATE refusals
+       SET resource_name = NULL, target = '', body = '', detail = '', mentions = '{}'
+     WHERE organization_id = $1
+       AND (resource_id = $2
+            OR mentions && ARRAY(SELECT fold(user_name)
+                                   FROM users
+                                  WHERE organization_id = $1 AND user_id = $2
+                                 UNION
+                                 SELECT fold(email ->> 'value')
+                                   FROM users, jsonb_array_elements(emails) AS email
+                                  WHERE organization_id = $1 AND user_id = $2
+                                 UNION
+                                 SELECT fold(resource_name)
+                                   FROM changes
+                                  WHERE organization_id = $1 AND resource_id = $2
+                                    AND resource_name IS NOT NULL))
+"""
+
+_LEAVE_GROUPS: Final = """
+    WITH locked AS MATERIALIZED (
+        SELECT group_id
+          FROM groups
+         WHERE organization_id = $1
+           AND group_id = ANY(ARRAY(SELECT group_id
+                                      FROM group_users
+                                     WHERE organization_id = $1 AND user_id = $2))
+         ORDER BY group_id
+           FOR NO KEY UPDATE
+    ), left_group AS (
+        DELETE FROM group_users
+         WHERE organization_id = $1 AND user_id = $2
+           AND group_id = ANY(ARRAY(SELECT group_id FROM locked))
+        RETURNING group_id
+    ), changed AS (
+        UPDATE groups
+           SET version = version + 1, update_time = $3
+         WHERE organization_id = $1 AND group_id = ANY(ARRAY(SELECT group_id FROM left_group))
+        RETURNING group_id, version, display_name
+    )
+    INSERT INTO changes
+        (organization_id, number, type, resource_id, version, user_ids, create_time, request_id,
+         key_id, resource_name)
+    SELECT $1, next_change(), 10, group_id, version, ARRAY[$2::uuid], $3, $4, $5, display_name
+      FROM (SELECT * FROM changed ORDER BY group_id) AS changed
+"""
+
+_DELETE: Final = f"""
+    WITH deleted AS (
+        DELETE FROM users WHERE organization_id = $1 AND user_id = $2 RETURNING user_id
+    )
+    INSERT INTO changes
+        (organization_id, number, type, resource_id, create_time, request_id, key_id,
+         last_administrator_lost)
+    SELECT $1, next_change(), 5, user_id, $3, $4, $5, $6 AND {_LAST_ADMINISTRATOR.format(user="$2")}
+      FROM deleted
+"""  # noqa: S608
+
+_INSERT: Final = f"""
+    WITH created AS (
+        INSERT INTO users (organization_id, create_time, update_time, {PROFILE_COLUMNS})
+        VALUES ($1, $2, $2, {_PROFILE_ARGUMENTS})
+        RETURNING user_id
+    ), told AS (
+        INSERT INTO changes
+            (organization_id, number, type, resource_id, version, fields, active, create_time,
+             request_id, key_id, resource_name)
+        SELECT $1, next_change(), 1, user_id, 1, $35, $5 IS TRUE, $2, $36, $37, $3
+          FROM created
+    )
+    SELECT user_id FROM created
+"""  # noqa: S608
+
+_UPDATE: Final = f"""
+    WITH written AS (
+        UPDATE users
+           SET version = version + 1, update_time = $2,
+               ({PROFILE_COLUMNS}) = ROW ({_PROFILE_ARGUMENTS})
+         WHERE organization_id = $1 AND user_id = $35 AND version = $36
+        RETURNING version
+    ), told AS (
+        INSERT INTO changes
+            (organization_id, number, type, resource_id, version, fields, active, create_time,
+             request_id, key_id, resource_name, old_values, new_values, last_administrator_lost)
+        SELECT $1, next_change(), $37, $35, version, $38, $5 IS TRUE, $2, $41, $42, $3, $39, $40,
+               $43 AND {_LAST_ADMINISTRATOR.format(user="$35")}
+          FROM written
+    )
+    SELECT version FROM written
+"""  # noqa: S608
