@@ -201,7 +201,8 @@ class Assembly:
         if settings.proxies:
             behind(app, settings.proxies)
         if settings.admin is not None:
-            measure(app, PREFIX, self._guards.cache, metrics)
+            measure(app, PREFIX, metrics)
+            self._guards.cache.observe(metrics)
             self._guards.observe(metrics)
         if channels.traces is not None:
             trace(app, PREFIX, channels.traces)

@@ -17,8 +17,8 @@ from keysvc.domain import key_token as token
 from keysvc.domain.audit import OPERATOR, check_author, name_of, operator
 from keysvc.domain.keys import NewKey
 from keysvc.domain.organizations import NewOrganization, Region
+from keysvc.domain.pages import AFTER_ALL
 from keysvc.rpc import convert as wire
-from keysvc.rpc import page_tokens as pages
 from keysvc.store.audit import AuditStore
 from keysvc.store.erasure import ERASED, ErasureStore
 from keysvc.store.keys import KeyStore
@@ -72,7 +72,7 @@ async def generate_key(desk: Desk, arguments: Namespace) -> Message:
 async def list_keys(desk: Desk, arguments: Namespace) -> Message:
     """The newest keys, as many as a page can have."""
     organization_id = wire.read_id("ORGANIZATION", arguments.organization)
-    keys = await desk.keys.list_before(organization_id, pages.AFTER_ALL, wire.PAGE_SIZE_MAXIMUM)
+    keys = await desk.keys.list_before(organization_id, AFTER_ALL, wire.PAGE_SIZE_MAXIMUM)
     return keys_pb2.ListKeysResponse(keys=[wire.key_message(key) for key in keys])
 
 
@@ -88,7 +88,7 @@ async def revoke_key(desk: Desk, arguments: Namespace) -> Message:
 async def list_audit_events(desk: Desk, arguments: Namespace) -> Message:
     """The newest events, as many as a page can have."""
     organization_id = wire.read_id("ORGANIZATION", arguments.organization)
-    events = await desk.audit.list_before(organization_id, pages.AFTER_ALL, wire.PAGE_SIZE_MAXIMUM)
+    events = await desk.audit.list_before(organization_id, AFTER_ALL, wire.PAGE_SIZE_MAXIMUM)
     return audit_pb2.ListAuditEventsResponse(
         events=[wire.audit_event_message(event) for event in events]
     )

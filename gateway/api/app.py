@@ -12,23 +12,15 @@ from aiohttp import web
 from aiohttp.hdrs import METH_CONNECT
 
 from chassis.observability.log import Logger
-from gateway.api.request import (
-    MAX_BODY_BYTES,
-    Answer,
-    Document,
-    Exchange,
-    RefusedPart,
-    Result,
-    error_answer,
-    parameters,
-)
+from gateway.api.request import Exchange, RefusedPart, Result, parameters
 from gateway.api.resource_types import ResourceTypes
 from gateway.api.routing import Table, path_segments
 from gateway.auth.authenticator import Authenticator, Caller
-from gateway.http.body import Bodies, Body
+from gateway.http.body import MAX_BODY_BYTES, Bodies, Body
 from gateway.http.compute_worker import Worker
 from gateway.http.cpu_meter import CpuMeter
 from gateway.http.response_memory import Reservation, ResponseMemory
+from gateway.http.responses import Answer, Document, error_answer
 from gateway.http.streaming import BROKEN_OFF, send
 from gateway.limits.admission import Gate
 from gateway.limits.rejections import TurnedAwayError

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from chassis.observability.log import Logger
-from gateway.api.request import MAX_INLINE_BYTES, Answer, Document, Exchange, RefusedPart, answer
+from gateway.api.request import MAX_INLINE_BYTES, Exchange, RefusedPart
 from gateway.api.routing import Table, path_segments
+from gateway.http.responses import Answer, Document, answer
 from gateway.scim.bulk import plan as bulk_plan
 from gateway.scim.bulk import references
 from gateway.scim.bulk import request as bulk

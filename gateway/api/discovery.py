@@ -4,7 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from gateway.api.cursors import LIFETIME
-from gateway.api.request import MAX_BODY_BYTES, Answer, Exchange, answer
+from gateway.api.request import Exchange
+from gateway.http.body import MAX_BODY_BYTES
+from gateway.http.responses import Answer, answer
 from gateway.scim import schema
 from gateway.scim.bulk.request import MAX_OPERATIONS
 from gateway.scim.errors import ScimError

@@ -4,15 +4,13 @@ The endpoint refuses them just the same (gateway.limits.admission); here it cost
 matters when most of what comes is turned away, and only then is it looked at.
 """
 
-from http import HTTPStatus
 from typing import Final
 
-from gateway.api.request import MEDIA_TYPE, error_answer
 from gateway.auth.authenticator import Authenticator, Caller
 from gateway.http.plain_request import MAX_HEAD_BYTES, PlainRequests
+from gateway.http.responses import as_http
 from gateway.limits.admission import Gate
 from gateway.limits.rejections import TurnedAwayError, Why
-from gateway.scim.errors import ScimError
 
 MAX_ANSWERS: Final = 100
 _RESOURCES: Final = ("/Users", "/Groups", "/Bulk")
@@ -130,20 +128,3 @@ class Visitor:
             self._rests = self._came == self._ends
             if not self._rests:
                 self._head, self._begin = _NEVER, b""
-
-
-def as_http(error: ScimError, **more: str) -> bytes:
-    """The whole answer to somebody who is turned away, as it goes over the wire."""
-    answer = error_answer(error)
-    headers = {
-        "Content-Type": MEDIA_TYPE,
-        "Content-Length": str(len(answer.body)),
-        "Cache-Control": "no-store",
-        "X-Content-Type-Options": "nosniff",
-        "Server": "Cloud Academy",
-        **answer.headers,
-        **more,
-    }
-    lines = [f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
-    return "\r\n".join([*lines, "", ""]).encode() + answer.body

@@ -8,9 +8,10 @@ from chassis.observability.log import Logger
 from gateway.api import discovery, me
 from gateway.api.bulk import Bulk
 from gateway.api.cursors import Cursors
-from gateway.api.request import Answer, Exchange
+from gateway.api.request import Exchange
 from gateway.api.routing import Endpoint, Methods, Table
 from gateway.api.search import Search, Source
+from gateway.http.responses import Answer
 
 _SEARCH: Final = ".search"
 

@@ -14,20 +14,14 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from gateway.api.patching import patched
 from gateway.api.preconditions import is_known
-from gateway.api.request import (
-    STREAM_BYTES,
-    Answer,
-    Exchange,
-    resource_answer,
-    resource_headers,
-    streamed_answer,
-)
+from gateway.api.request import STREAM_BYTES, Exchange, streamed_answer
 from gateway.api.search import Found, Part
 from gateway.api.versions import changed, unraced, wanted_etag
 from gateway.backend.groups import NAMED_MEMBERS_PAGE, GroupClient
 from gateway.convert import group as wire_group
 from gateway.convert import user as wire
 from gateway.http.response_memory import MEBIBYTE, MEMORY_PER_LISTED_BYTE, Reservation
+from gateway.http.responses import Answer, resource_answer, resource_headers
 from gateway.limits.rejections import TurnedAwayError
 from gateway.scim import patch as scim_patch
 from gateway.scim import projection, resource

@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from gateway.api.request import Answer, Exchange
+from gateway.api.request import Exchange
+from gateway.http.responses import Answer
 from gateway.scim.errors import ScimError
 
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from gateway.api.request import Document, Exchange
+from gateway.api.request import Exchange
+from gateway.http.responses import Document
 from gateway.scim import patch as scim_patch
 from gateway.scim.schema import ResourceType
 

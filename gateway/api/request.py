@@ -1,7 +1,7 @@
 """One SCIM request as a route sees it, and the answers that routes give."""
 
 from collections.abc import AsyncGenerator, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeVar
 
 from aiohttp import web
@@ -9,14 +9,10 @@ from aiohttp import web
 from gateway.auth.authenticator import Caller
 from gateway.backend.client import Origin
 from gateway.http.response_memory import MEBIBYTE, Reservation
+from gateway.http.responses import EAGER_BYTES, Answer, Document
 from gateway.scim.errors import ScimError, invalid_syntax
-from gateway.scim.responses import dumps, error_body
 from gateway.scim.schema import USER, ResourceType
 
-MEDIA_TYPE: Final = "application/scim+json"
-MAX_BODY_BYTES: Final = 1024 * 1024
-EAGER_BYTES: Final = 256 * 1024
-"""A response up to this size is built before it is sent, and has a Content-Length."""
 STREAM_BYTES: Final = 1 * MEBIBYTE
 """The memory that is reserved for a response that is built while it is sent."""
 _PARAMETERS: Final = (
@@ -33,7 +29,6 @@ _PARAMETERS: Final = (
 MAX_INLINE_BYTES: Final = 64 * 1024
 """Larger bodies are parsed in the worker thread: 1 MiB takes up to 0.15 s, this at most 10 ms."""
 
-Document = dict[str, Any]
 Result = TypeVar("Result")
 
 
@@ -130,61 +125,6 @@ def parameters(request: web.Request) -> Mapping[str, str]:
     return query
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a route answers."""
-
-    status: int
-    body: bytes = b""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    rest: AsyncGenerator[bytes, None] | None = None
-    """What follows the body, built while it is sent (`gateway.http.streaming`)."""
-
-    def streamed(self) -> "Answer":
-        """The same answer, sent in parts if it is large: its memory stays counted meanwhile."""
-        if self.rest is not None or len(self.body) <= EAGER_BYTES:
-            return self
-        headers = {**self.headers, "Content-Length": str(len(self.body))}
-        return replace(self, headers=headers, rest=_nothing())
-
-    def response(self, request_id: str) -> web.StreamResponse:
-        """The answer as HTTP; always of SCIM's media type (RFC 7644 section 3.1)."""
-        headers = {
-            "Content-Type": MEDIA_TYPE,
-            "X-Request-Id": request_id,
-            "Cache-Control": "no-store",
-            "X-Content-Type-Options": "nosniff",
-            "Server": "Cloud Academy",
-            **self.headers,
-        }
-        if self.rest is not None:
-            return web.StreamResponse(status=self.status, headers=headers)
-        return web.Response(status=self.status, body=self.body, headers=headers)
-
-
-async def _nothing() -> AsyncGenerator[bytes, None]:
-    return
-    yield b""
-
-
-def answer(document: object, status: int = 200, **headers: str) -> Answer:
-    """A JSON document."""
-    return Answer(status, dumps(document), headers)
-
-
-def resource_answer(document: Mapping[str, Any], resource: Document, status: int = 200) -> Answer:
-    """A resource, as projected into `document`, with the headers that say what its `meta` does."""
-    return Answer(status, dumps(document), resource_headers(resource))
-
-
-def resource_headers(resource: Document) -> Mapping[str, str]:
-    """The headers that say what the `meta` of a resource does."""
-    meta = resource["meta"]
-    location = meta["location"]
-    # RFC 7643 section 3.1 has the location in Content-Location, RFC 7644 section 3.3 in Location.
-    return {"ETag": meta["version"], "Location": location, "Content-Location": location}
-
-
 async def streamed_answer(
     exchange: Exchange,
     parts: AsyncGenerator[bytes, None],
@@ -211,8 +151,3 @@ async def streamed_answer(
         await parts.aclose()
         raise
     return Answer(status, b"".join(made), headers)
-
-
-def error_answer(error: ScimError) -> Answer:
-    """A refusal as SCIM's error document (RFC 7644 section 3.12)."""
-    return Answer(error.status, dumps(error_body(error)), getattr(error, "headers", {}))

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
-from gateway.api.request import Answer, Exchange
+from gateway.api.request import Exchange
+from gateway.http.responses import Answer
 from gateway.scim.errors import ScimError, shown
 
 Handler = Callable[[Exchange], Coroutine[Any, Any, Answer]]

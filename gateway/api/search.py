@@ -13,9 +13,10 @@ from typing import Final, Protocol
 from cloudacademy.users.v1 import filter_pb2
 
 from gateway.api.cursors import Cursors
-from gateway.api.request import Answer, Exchange, streamed_answer
+from gateway.api.request import Exchange, streamed_answer
 from gateway.api.sorting import NEWEST_FIRST, order_by, usual_order
 from gateway.convert.filter import to_filter
+from gateway.http.responses import Answer
 from gateway.scim import paging, projection, search
 from gateway.scim.errors import ScimError
 from gateway.scim.filter import simplify as fold

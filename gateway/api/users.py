@@ -9,13 +9,14 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from gateway.api.patching import patched
 from gateway.api.preconditions import is_known
-from gateway.api.request import Answer, Exchange, resource_answer
+from gateway.api.request import Exchange
 from gateway.api.search import Found, Part
 from gateway.api.versions import changed, unraced, wanted_etag
 from gateway.backend.client import SMALL_BYTES, UserClient, finds_one
 from gateway.convert import user as wire
 from gateway.convert.extension import is_own
 from gateway.http.response_memory import MEBIBYTE, MEMORY_PER_LISTED_BYTE
+from gateway.http.responses import Answer, resource_answer
 from gateway.limits.rejections import TurnedAwayError
 from gateway.scim import patch as scim_patch
 from gateway.scim import projection, resource

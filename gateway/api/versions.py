@@ -7,7 +7,8 @@ from typing import Final, TypeVar
 
 from gateway.api.preconditions import wanted_etags
 from gateway.api.request import Exchange
-from gateway.backend.errors import RETRY_AFTER_SECONDS, RefusedError
+from gateway.backend.errors import RefusedError
+from gateway.limits.rejections import RETRY_AFTER_SECONDS
 from gateway.scim.errors import ScimError
 
 LOST_RACES: Final = 10

@@ -13,6 +13,7 @@ from cloudacademy.keys.v1 import keys_pb2 as pb
 from cloudacademy.keys.v1 import keys_pb2_grpc
 
 from chassis.observability.log import Logger
+from chassis.observability.metrics import Metrics
 
 SILENCE_SECONDS: Final = 0.75
 """How long the watch may be silent before nothing kept is used any more.
@@ -56,6 +57,12 @@ class KeyCache(Generic[Value]):
     def connected(self) -> bool:
         """Whether the watch was heard so lately that what is kept may be used."""
         return self._monotonic() - self._heard < SILENCE_SECONDS
+
+    def observe(self, metrics: Metrics) -> None:
+        """Register the metrics of the cache."""
+        metrics.count("key_cache_hits", "Keys that were known here.", lambda: self.hits)
+        metrics.count("key_cache_misses", "Keys that keysvc was asked for.", lambda: self.misses)
+        metrics.gauge("key_watch_connected", "Whether keysvc is heard.", lambda: self.connected)
 
     def get(self, digest: bytes, now: datetime) -> Value | None:
         """What is kept for a token and still holds; a miss will be asked for."""

@@ -7,10 +7,8 @@ from typing import Final
 import grpc
 
 from chassis.rpc.status import RemoteRefusal, from_rpc_error
+from gateway.limits.rejections import RETRY_AFTER_SECONDS
 from gateway.scim.errors import ScimError
-
-RETRY_AFTER_SECONDS: Final = 2
-"""How long a client shall wait when a service or its database is away."""
 
 
 @dataclass(frozen=True, slots=True)

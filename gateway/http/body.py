@@ -8,11 +8,12 @@ from typing import Final
 from aiohttp import StreamReader, web
 
 from chassis.observability.metrics import Metrics
-from gateway.api.request import MAX_BODY_BYTES, MEDIA_TYPE, Document
+from gateway.http.responses import MEDIA_TYPE, Document
 from gateway.limits.rejections import full
 from gateway.scim import resource
 from gateway.scim.errors import ScimError, invalid_syntax
 
+MAX_BODY_BYTES: Final = 1024 * 1024
 MAX_HELD_BYTES: Final = 8 * MAX_BODY_BYTES
 """As JSON, as resources and as messages a body takes up to 25 times the bytes that came."""
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from chassis.observability.metrics import Metrics
-from gateway.backend.errors import RETRY_AFTER_SECONDS
-from gateway.limits.rejections import TurnedAwayError, Why
+from gateway.limits.rejections import RETRY_AFTER_SECONDS, TurnedAwayError, Why
 
 MEBIBYTE: Final = 1024 * 1024
 LIMIT_BYTES: Final = 128 * MEBIBYTE

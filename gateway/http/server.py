@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, cast
 from uuid import uuid4
 
 from aiohttp import web
@@ -15,10 +15,9 @@ from chassis.concurrency.supervisor import Supervisor, Task
 from chassis.config.settings import Address
 from chassis.observability.log import Logger
 from chassis.process import StartError, shown
-from gateway.api.early_rejection import Doorman, Visitor, as_http
-from gateway.api.request import error_answer
 from gateway.http.connections import Body, Connection, Connections
 from gateway.http.heads import MAX_HEAD_BYTES, TOO_LARGE, Head, Heads
+from gateway.http.responses import as_http, error_answer
 from gateway.limits.rejections import full
 from gateway.scim.errors import ScimError
 
@@ -43,6 +42,33 @@ _UNREADABLE: Final = (
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
+class ConnectionWatch(Protocol):
+    """One connection, as early rejection follows it (gateway.api.early_rejection)."""
+
+    def turned_away(self, data: bytes, *, may_answer: bool = True) -> bytes | None:
+        """The whole response to a request that is rejected unparsed; None has it parsed."""
+
+    def asked(self, length: int | None) -> None:
+        """The parser has read a head; the length of the body is what it says, None if unknown."""
+
+    def came(self) -> None:
+        """An admitted request has reached its handler, or never will."""
+
+    def answered(self) -> None:
+        """A response is written."""
+
+    def settle(self, *, nothing_left: bool) -> None:
+        """The parser has read what came, or a response is written."""
+
+
+class EarlyRejection(Protocol):
+    """Rejects requests before they are parsed, when there are too many."""
+
+    def visitor(self) -> ConnectionWatch:
+        """What follows a new connection."""
+        ...
+
+
 class Runner(web.AppRunner):
     """Runs an application on its sockets and drains them at the end."""
 
@@ -51,7 +77,7 @@ class Runner(web.AppRunner):
         app: web.Application,
         log: Logger,
         connections: Connections | None = None,
-        doorman: Doorman | None = None,
+        doorman: EarlyRejection | None = None,
         *,
         heads: Heads | None = None,
         tasks: Supervisor | None = None,
@@ -146,7 +172,7 @@ class _Server(web.Server):
     def __init__(
         self,
         connections: Connections,
-        doorman: Doorman | None,
+        doorman: EarlyRejection | None,
         heads: Heads,
         handler: Handler,
         **settings: Any,  # noqa: ANN401
@@ -173,7 +199,7 @@ class _Protocol(web.RequestHandler):
     def __init__(
         self,
         connections: Connections,
-        visitor: Visitor | None,
+        visitor: ConnectionWatch | None,
         heads: Heads,
         manager: web.Server,
         **settings: Any,  # noqa: ANN401

@@ -8,7 +8,7 @@ from typing import Final
 from aiohttp import HttpVersion11, web
 from aiohttp.hdrs import METH_HEAD
 
-from gateway.api.request import Answer
+from gateway.http.responses import Answer
 from gateway.scim.errors import ScimError
 
 STREAM_SECONDS: Final = 60.0

@@ -1,4 +1,4 @@
-"""What the gateway tells of itself: requests by route as metrics and spans, its kept keys."""
+"""Metrics and spans of requests, by route."""
 
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -7,8 +7,6 @@ from aiohttp import web
 
 from chassis.observability.metrics import Metrics
 from chassis.observability.tracing import Tracing
-from gateway.auth.authenticator import Caller
-from gateway.auth.key_cache import KeyCache
 from gateway.http.streaming import BROKEN_OFF
 
 _NAMES: Final = frozenset(
@@ -22,7 +20,7 @@ _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "O
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def measure(app: web.Application, prefix: str, cache: KeyCache[Caller], metrics: Metrics) -> None:
+def measure(app: web.Application, prefix: str, metrics: Metrics) -> None:
     """Count and time every request of an application that does not run yet."""
     requests = metrics.requests("http_requests", "Requests over HTTP", "route", "method")
 
@@ -41,9 +39,6 @@ def measure(app: web.Application, prefix: str, cache: KeyCache[Caller], metrics:
         return response
 
     app.middlewares.insert(0, counted)
-    metrics.count("key_cache_hits", "Keys that were known here.", lambda: cache.hits)
-    metrics.count("key_cache_misses", "Keys that keysvc was asked for.", lambda: cache.misses)
-    metrics.gauge("key_watch_connected", "Whether keysvc is heard.", lambda: cache.connected)
 
 
 def trace(app: web.Application, prefix: str, tracing: Tracing) -> None:

@@ -9,8 +9,10 @@ from typing import Final
 
 from chassis.observability.log import Logger
 from chassis.observability.metrics import Metrics
-from gateway.backend.errors import RETRY_AFTER_SECONDS
 from gateway.scim.errors import ScimError
+
+RETRY_AFTER_SECONDS: Final = 2
+"""How long a client shall wait when a service or its database is away."""
 
 TELL_SECONDS: Final = 1.0
 """How often at most the log tells how many were turned away: a line each would be a load, too."""

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from gateway.api.preconditions import MAX_LENGTH as MAX_TAGS
-from gateway.api.request import MAX_BODY_BYTES
 from gateway.api.routing import Route
+from gateway.http.body import MAX_BODY_BYTES
 from gateway.openapi.messages import ATTRIBUTE, FILTER, list_of, messages, reference
 from gateway.openapi.operations import MEDIA_TYPE, operations, rendered
 from gateway.openapi.schemas import Json, answered, sent

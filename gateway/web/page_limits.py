@@ -13,10 +13,9 @@ from typing import Final
 
 from chassis.concurrency.fair_semaphore import Places
 from chassis.networks import source_of
-from gateway.backend.errors import RETRY_AFTER_SECONDS
 from gateway.http.body import Bodies, Holder
 from gateway.limits.rate_limiter import Buckets, Monotonic, Rate
-from gateway.limits.rejections import Tally, TurnedAwayError, Why
+from gateway.limits.rejections import RETRY_AFTER_SECONDS, Tally, TurnedAwayError, Why
 
 STRANGERS: Final = 16
 """How many who have not signed in are served at once, half of them of one address or /48."""

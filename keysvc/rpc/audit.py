@@ -8,6 +8,7 @@ import grpc
 from cloudacademy.keys.v1 import audit_pb2, audit_pb2_grpc
 
 from keysvc.domain.audit import AuditEvent
+from keysvc.domain.pages import AFTER_ALL, Position
 from keysvc.rpc import convert as wire
 from keysvc.rpc import page_tokens as pages
 from keysvc.store.audit import AuditStore
@@ -27,7 +28,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
         organization_id = wire.read_id("organization_id", request.organization_id)
         size = wire.read_page_size(request.page_size)
         scope = uuid5(organization_id, "audit")  # a token of the list of keys is none of this one
-        start = pages.from_token(scope, request.page_token, pages.AFTER_ALL)
+        start = pages.from_token(scope, request.page_token, AFTER_ALL)
         found = await self._store.list_before(organization_id, start, size + 1)
         page, next_page_token = wire.cut_page(scope, found, size, _position)
         return audit_pb2.ListAuditEventsResponse(
@@ -36,5 +37,5 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
         )
 
 
-def _position(event: AuditEvent) -> pages.Position:
-    return pages.Position(event.create_time, event.event_id)
+def _position(event: AuditEvent) -> Position:
+    return Position(event.create_time, event.event_id)

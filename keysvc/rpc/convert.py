@@ -14,8 +14,9 @@ from keysvc.background import changes
 from keysvc.domain.audit import Actor, AuditEvent
 from keysvc.domain.keys import Key
 from keysvc.domain.organizations import Integration, Organization, Region
+from keysvc.domain.pages import Position
 from keysvc.domain.sso import Connection, Setup
-from keysvc.rpc.page_tokens import Position, to_token
+from keysvc.rpc.page_tokens import to_token
 
 PAGE_SIZE: Final = 100
 PAGE_SIZE_MAXIMUM: Final = 1_000

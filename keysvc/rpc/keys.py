@@ -15,6 +15,7 @@ from keysvc.domain.audit import check_author
 from keysvc.domain.errors import KeyOfOtherRegion
 from keysvc.domain.keys import Key, NewKey, admit
 from keysvc.domain.organizations import Region
+from keysvc.domain.pages import AFTER_ALL, Position
 from keysvc.rpc import convert as wire
 from keysvc.rpc import page_tokens as pages
 from keysvc.store.keys import KeyStore
@@ -59,7 +60,7 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
     ) -> keys_pb2.ListKeysResponse:
         organization_id = wire.read_id("organization_id", request.organization_id)
         size = wire.read_page_size(request.page_size)
-        start = pages.from_token(organization_id, request.page_token, pages.AFTER_ALL)
+        start = pages.from_token(organization_id, request.page_token, AFTER_ALL)
         found = await self._store.list_before(organization_id, start, size + 1)
         page, next_page_token = wire.cut_page(organization_id, found, size, _position)
         return keys_pb2.ListKeysResponse(
@@ -104,5 +105,5 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
                 yield wire.event_message(event)
 
 
-def _position(key: Key) -> pages.Position:
-    return pages.Position(key.create_time, key.key_id)
+def _position(key: Key) -> Position:
+    return Position(key.create_time, key.key_id)

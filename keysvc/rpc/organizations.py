@@ -8,6 +8,7 @@ from cloudacademy.keys.v1 import keys_pb2, keys_pb2_grpc
 
 from chassis.clock import Clock
 from keysvc.domain.organizations import NewOrganization, Organization, Region
+from keysvc.domain.pages import BEFORE_ALL, Position
 from keysvc.rpc import convert as wire
 from keysvc.rpc import page_tokens as pages
 from keysvc.store.organizations import OrganizationStore
@@ -50,7 +51,7 @@ class OrganizationServicer(keys_pb2_grpc.OrganizationServiceServicer):
         self, request: keys_pb2.ListOrganizationsRequest, context: Context
     ) -> keys_pb2.ListOrganizationsResponse:
         size = wire.read_page_size(request.page_size)
-        start = pages.from_token(pages.EVERYTHING, request.page_token, pages.BEFORE_ALL)
+        start = pages.from_token(pages.EVERYTHING, request.page_token, BEFORE_ALL)
         found = await self._store.list_after(start, size + 1)
         page, next_page_token = wire.cut_page(pages.EVERYTHING, found, size, _position)
         return keys_pb2.ListOrganizationsResponse(
@@ -59,5 +60,5 @@ class OrganizationServicer(keys_pb2_grpc.OrganizationServiceServicer):
         )
 
 
-def _position(organization: Organization) -> pages.Position:
-    return pages.Position(organization.create_time, organization.organization_id)
+def _position(organization: Organization) -> Position:
+    return Position(organization.create_time, organization.organization_id)

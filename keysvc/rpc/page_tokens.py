@@ -3,27 +3,15 @@
 import base64
 import struct
 import zlib
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 from chassis.errors import InvalidPageToken
+from keysvc.domain.pages import Position
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LAYOUT: Final = struct.Struct(">q16sI")
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """An element's place in the order of creation; a page begins behind one."""
-
-    create_time: datetime
-    element_id: UUID
-
-
-BEFORE_ALL: Final = Position(datetime(1, 1, 1, tzinfo=UTC), UUID(int=0))
-AFTER_ALL: Final = Position(datetime(9999, 12, 31, tzinfo=UTC), UUID(int=2**128 - 1))
 EVERYTHING: Final = UUID(int=0)
 """The scope of a list that is not of one organization."""
 

@@ -8,7 +8,7 @@ import asyncpg
 
 from chassis.database.pool import Database
 from keysvc.domain.audit import Action, Actor, AuditEvent
-from keysvc.rpc.page_tokens import Position
+from keysvc.domain.pages import Position
 from keysvc.store.common import check_organization
 
 

@@ -16,7 +16,7 @@ from keysvc.domain.errors import (
     OrganizationNotFound,
 )
 from keysvc.domain.keys import GRACE_PERIOD, NO_KEY, USE_PRECISION, Candidate, Key, NewKey
-from keysvc.rpc.page_tokens import Position
+from keysvc.domain.pages import Position
 from keysvc.store.audit import record_action
 from keysvc.store.common import (
     announce_change,

@@ -10,7 +10,7 @@ from chassis.database.pool import Database
 from keysvc.domain.audit import Action, Actor
 from keysvc.domain.errors import OrganizationExists, OrganizationNotFound
 from keysvc.domain.organizations import Integration, NewOrganization, Organization, Region
-from keysvc.rpc.page_tokens import Position
+from keysvc.domain.pages import Position
 from keysvc.store.audit import record_action
 from keysvc.store.common import announce_change, constraints_explained, lock_organization
 

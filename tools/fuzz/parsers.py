@@ -25,6 +25,7 @@ from gateway.sso import shape
 from gateway.sso.pending import PendingSignIns
 from gateway.sso.refusals import SignInError
 from keysvc.domain import key_token as keys
+from keysvc.domain.pages import BEFORE_ALL
 from keysvc.rpc import page_tokens as pages
 from usersvc.domain import session_token
 from usersvc.domain.changes import Place
@@ -114,7 +115,7 @@ def read_tokens(data: bytes) -> None:
     for call in (
         lambda: Cursors(SECRET, _clock).open(str(NOBODY), "", text),
         lambda: PendingSignIns(SECRET).open(text, _clock()),
-        lambda: pages.from_token(NOBODY, text, pages.BEFORE_ALL),
+        lambda: pages.from_token(NOBODY, text, BEFORE_ALL),
         lambda: Place.of_token(text, NOBODY),
         lambda: session_token.parse(text),
         lambda: keys.parse(text),

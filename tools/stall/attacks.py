@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from gateway.api.app import PREFIX
-from gateway.api.request import MAX_BODY_BYTES
+from gateway.http.body import MAX_BODY_BYTES
 from gateway.scim.filter import MAX_LENGTH
 from gateway.sso.forms import RESPONSE
 from gateway.sso.provider import ACS_PATH

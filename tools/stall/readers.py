@@ -45,6 +45,7 @@ from gateway.sso.refusals import SignInError
 from gateway.web import csrf as portal_forms
 from keysvc.domain import key_token as keys
 from keysvc.domain import sso
+from keysvc.domain.pages import BEFORE_ALL
 from keysvc.rpc import certificates
 from keysvc.rpc import page_tokens as key_pages
 from tools.stall.bodies import BULKS, ID, LONG_PATCHES, PATCHES, RESOURCES, SEARCHES
@@ -169,7 +170,7 @@ def _tokens(text: str) -> None:
     for read in (
         lambda: Cursors(SECRET, lambda: NOW).open(str(NOBODY), "", text),
         lambda: PendingSignIns(SECRET).open(text, NOW),
-        lambda: key_pages.from_token(NOBODY, text, key_pages.BEFORE_ALL),
+        lambda: key_pages.from_token(NOBODY, text, BEFORE_ALL),
         lambda: Place.of_token(text, NOBODY),
         lambda: session_token.parse(text),
         lambda: keys.parse(text),

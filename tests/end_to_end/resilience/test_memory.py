@@ -18,8 +18,7 @@ import aiohttp
 import pytest
 import yaml
 
-from gateway.api.request import MAX_BODY_BYTES
-from gateway.http.body import RECEIVED_OF_ONE
+from gateway.http.body import MAX_BODY_BYTES, RECEIVED_OF_ONE
 from gateway.http.connections import MAX_CONNECTIONS
 from gateway.sso.pending import LIFETIME, PendingSignIn, PendingSignIns
 from tests.support.gateways import Gateway, running_gateway

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[3]
 async def test_each_column_is_a_persons_or_not(service: str, postgres_cluster: TestPostgres):
     personal, impersonal = pairs(PERSONAL[service]), pairs(IMPERSONAL[service])
     with postgres_cluster.template(f"columns_{service}", lambda _: None).database() as url:
-        await migrations.apply(url, migrations.read(ROOT / service / "migrations"))
+        await migrations.apply(url, migrations.read(ROOT / service / "store" / "migrations"))
         db = await asyncpg.connect(url)
         found = await columns(db)
         await db.close()

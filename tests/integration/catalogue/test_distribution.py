@@ -62,7 +62,7 @@ TABLES = """
 @contextmanager
 def migrated(service: str, postgres: TestPostgres) -> Iterator[str]:
     """A database with all migrations of a service."""
-    steps = migrations.read(ROOT / service / "migrations")
+    steps = migrations.read(ROOT / service / "store" / "migrations")
 
     def migrate(url: str) -> None:
         asyncio.run(migrations.apply(url, steps))

@@ -40,7 +40,7 @@ FILL = {
 @contextmanager
 def filled(service: str, postgres: TestPostgres) -> Iterator[tuple[str, UUID, UUID]]:
     """A database with two organizations, and their ids."""
-    steps = migrations.read(ROOT / service / "migrations")
+    steps = migrations.read(ROOT / service / "store" / "migrations")
 
     def migrate(url: str) -> None:
         asyncio.run(migrations.apply(url, steps))

@@ -121,7 +121,7 @@ async def region(tmp_path: Path, vault: Vault, clusters: list[Cluster]) -> Regio
     vault.make(cluster)
     for database, service in DATABASES.items():
         url = cluster.create_role_and_database(database, f"{database}_owner", PASSWORD)
-        await migrations.apply(url, migrations.read(ROOT / service / "migrations"))
+        await migrations.apply(url, migrations.read(ROOT / service / "store" / "migrations"))
     return Region(cluster)
 
 

@@ -27,7 +27,7 @@ from tests.support.usersvc.session_calls import session, vouch
 from tests.support.usersvc.user_calls import delete, get, list_users, update
 
 ROOT = Path(__file__).resolve().parents[3]
-STEPS = {service: migrations.read(ROOT / service / "migrations") for service in ROWS}
+STEPS = {service: migrations.read(ROOT / service / "store" / "migrations") for service in ROWS}
 Rows = dict[str, list[str]]
 
 

@@ -21,13 +21,12 @@ from gateway.auth import key_cache
 from gateway.auth.authenticator import Authenticator, Caller
 from gateway.auth.failed_auth import Guesses
 from gateway.auth.key_cache import KeyCache
-from gateway.backend.errors import RETRY_AFTER_SECONDS
 from gateway.http import server as http_server
 from gateway.http.connections import Connections, Patience
 from gateway.http.server import Runner
 from gateway.limits.admission import Gate
 from gateway.limits.rate_limiter import Buckets, Rate
-from gateway.limits.rejections import Tally, TurnedAwayError, full
+from gateway.limits.rejections import RETRY_AFTER_SECONDS, Tally, TurnedAwayError, full
 
 PLACES = 8
 ROOM = PLACES // 2 * (1 + WAITING_PER_PLACE)

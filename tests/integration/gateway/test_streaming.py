@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from gateway.api.request import Answer
+from gateway.http.responses import Answer
 from gateway.http.streaming import BROKEN_OFF, send
 from gateway.scim.errors import ScimError
 

@@ -17,9 +17,9 @@ from chassis.rpc.server import DRAIN_SECONDS
 from deploy.local.postgres import QUIET, STEADY
 from gateway.api import bulk
 from gateway.api.app import PREFIX
-from gateway.api.request import MAX_BODY_BYTES
 from gateway.backend.errors import ANSWERS
 from gateway.http import server as http_server
+from gateway.http.body import MAX_BODY_BYTES
 from gateway.http.connections import Patience
 from gateway.openapi.page import PATH as OPENAPI
 from gateway.portal.routes import all_routes

@@ -17,7 +17,7 @@ from cloudacademy.users.v1 import activity_pb2, activity_pb2_grpc, schemas_pb2, 
 
 from chassis.concurrency.fair_semaphore import Places
 from gateway.api.app import PREFIX, ScimEndpoint, application
-from gateway.api.request import Answer, Exchange, RefusedPart
+from gateway.api.request import Exchange, RefusedPart
 from gateway.api.resource_types import ResourceTypes
 from gateway.api.routing import Endpoint, Table
 from gateway.auth.authenticator import Authenticator, Caller
@@ -27,6 +27,7 @@ from gateway.backend.schemas import SchemaClient
 from gateway.http.body import Bodies
 from gateway.http.compute_worker import Worker
 from gateway.http.response_memory import ResponseMemory
+from gateway.http.responses import Answer
 from gateway.limits.admission import Gate
 from gateway.limits.rate_limiter import Buckets, Rate
 from gateway.limits.rejections import Tally, full

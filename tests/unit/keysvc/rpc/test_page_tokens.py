@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chassis.errors import InvalidPageToken
-from keysvc.rpc.page_tokens import AFTER_ALL, BEFORE_ALL, Position, from_token, to_token
+from keysvc.domain.pages import AFTER_ALL, BEFORE_ALL, Position
+from keysvc.rpc.page_tokens import from_token, to_token
 
 POSITIONS = st.builds(Position, st.datetimes(timezones=st.just(UTC)), st.uuids())
 SCOPE, OTHER_SCOPE = UUID(int=1), UUID(int=2)
