@@ -137,7 +137,7 @@ async def keysvc_reads(url: str, version: int) -> None:
             assert [event.actor.display_name for event in events] == ["bob@corp.test"]
         if version >= 3:
             request = GetSsoConnectionRequest(organization_id=ACME)
-            connection = (await keysvc.domain.sso.GetSsoConnection(request)).connection
+            connection = (await keysvc.sso.GetSsoConnection(request)).connection
             assert (connection.active, list(connection.domains)) == (True, ["corp.test"])
         made = await keysvc.generate(ACME)
         assert UUID((await keysvc.authenticate(made.token)).organization_id) == UUID(ACME)

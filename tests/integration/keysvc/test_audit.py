@@ -26,9 +26,9 @@ async def test_each_action_is_told_with_who_and_from_where(keysvc: Replica, cloc
     switch = {"organization_id": acme, "actor": ANN}
     await keysvc.integrations.DeactivateIntegration(pb.DeactivateIntegrationRequest(**switch))
     await keysvc.integrations.ActivateIntegration(pb.ActivateIntegrationRequest(**switch))
-    made = (await keysvc.domain.keys.GenerateKey(pb.GenerateKeyRequest(**switch))).key
+    made = (await keysvc.keys.GenerateKey(pb.GenerateKeyRequest(**switch))).key
     revoke = pb.RevokeKeyRequest(key_id=made.id, **switch)
-    revoked = (await keysvc.domain.keys.RevokeKey(revoke)).key
+    revoked = (await keysvc.keys.RevokeKey(revoke)).key
 
     events = (await keysvc.trail(acme))[:4]
 
@@ -123,7 +123,7 @@ async def test_the_trail_is_read_newest_first_page_by_page(keysvc: Replica, cloc
     request = audit_pb2.ListAuditEventsRequest(organization_id=acme, page_size=2)
 
     while not sizes or request.page_token:
-        page = await keysvc.domain.audit.ListAuditEvents(request)
+        page = await keysvc.audit.ListAuditEvents(request)
         sizes.append(len(page.events))
         events += page.events
         request.page_token = page.next_page_token
@@ -143,16 +143,16 @@ async def test_a_page_token_of_another_list_is_refused(keysvc: Replica):
     acme, initech = await keysvc.create("Acme"), await keysvc.create("Initech")
     await keysvc.generate(acme)
     await keysvc.generate(acme)
-    keys = await keysvc.domain.keys.ListKeys(pb.ListKeysRequest(organization_id=acme, page_size=1))
+    keys = await keysvc.keys.ListKeys(pb.ListKeysRequest(organization_id=acme, page_size=1))
     request = audit_pb2.ListAuditEventsRequest(organization_id=acme, page_size=1)
-    events = await keysvc.domain.audit.ListAuditEvents(request)
+    events = await keysvc.audit.ListAuditEvents(request)
 
     for organization_id, token in (
         (acme, keys.next_page_token),
         (initech, events.next_page_token),
     ):
         with refused("INVALID_PAGE_TOKEN"):
-            await keysvc.domain.audit.ListAuditEvents(
+            await keysvc.audit.ListAuditEvents(
                 audit_pb2.ListAuditEventsRequest(organization_id=organization_id, page_token=token)
             )
 
@@ -170,7 +170,7 @@ async def test_a_page_token_of_another_list_is_refused(keysvc: Replica):
 )
 async def test_a_list_that_cannot_be_is_refused(keysvc: Replica, request_: object, reason: str):
     with refused(reason):
-        await keysvc.domain.audit.ListAuditEvents(request_)
+        await keysvc.audit.ListAuditEvents(request_)
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ async def test_an_actor_that_cannot_be_kept_is_refused_and_nothing_happens(
     acme = await keysvc.create()
 
     with refused("INVALID_FIELD"):
-        await keysvc.domain.keys.GenerateKey(
+        await keysvc.keys.GenerateKey(
             pb.GenerateKeyRequest(organization_id=acme, actor=actor)
         )
 

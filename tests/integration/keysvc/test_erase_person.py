@@ -25,8 +25,8 @@ USER_ID = str(uuid4())
 async def act(keysvc: Replica, organization_id: str, actor: audit_pb2.Actor) -> None:
     """Do something that leaves one's name."""
     whose = {"organization_id": organization_id, "actor": actor}
-    made = await keysvc.domain.keys.GenerateKey(pb.GenerateKeyRequest(**whose))
-    await keysvc.domain.keys.RevokeKey(pb.RevokeKeyRequest(key_id=made.key.id, **whose))
+    made = await keysvc.keys.GenerateKey(pb.GenerateKeyRequest(**whose))
+    await keysvc.keys.RevokeKey(pb.RevokeKeyRequest(key_id=made.key.id, **whose))
 
 
 async def erase(keys_url: str, *arguments: str) -> dict[str, Any]:
@@ -104,9 +104,9 @@ async def test_a_key_that_two_had_a_part_in_keeps_the_other_one(keysvc: Replica,
     acme, namesake = await keysvc.create(), audit_pb2.Actor(id=str(uuid4()), display_name=NAME)
     person = audit_pb2.Actor(id=USER_ID, display_name=NAME)
     request = pb.GenerateKeyRequest(organization_id=acme, actor=namesake)
-    made = await keysvc.domain.keys.GenerateKey(request)
+    made = await keysvc.keys.GenerateKey(request)
     request = pb.RevokeKeyRequest(organization_id=acme, key_id=made.key.id, actor=person)
-    await keysvc.domain.keys.RevokeKey(request)
+    await keysvc.keys.RevokeKey(request)
 
     done = await erase(keys_url, acme, USER_ID)
 

@@ -124,7 +124,7 @@ async def test_keys_are_listed_newest_first_page_by_page(keysvc: Replica, clock:
     sizes = []
     while request is None or request.page_token:
         request = request or pb.ListKeysRequest(organization_id=acme, page_size=2)
-        page = await keysvc.domain.keys.ListKeys(request)
+        page = await keysvc.keys.ListKeys(request)
         sizes.append(len(page.keys))
         listed += [key.id for key in page.keys]
         request.page_token = page.next_page_token
@@ -137,10 +137,10 @@ async def test_a_page_token_of_another_organization_is_refused(keysvc: Replica):
     acme, initech = await keysvc.create("Acme"), await keysvc.create("Initech")
     await keysvc.generate(acme)
     await keysvc.generate(acme)
-    page = await keysvc.domain.keys.ListKeys(pb.ListKeysRequest(organization_id=acme, page_size=1))
+    page = await keysvc.keys.ListKeys(pb.ListKeysRequest(organization_id=acme, page_size=1))
 
     with refused("INVALID_PAGE_TOKEN"):
-        await keysvc.domain.keys.ListKeys(
+        await keysvc.keys.ListKeys(
             pb.ListKeysRequest(organization_id=initech, page_token=page.next_page_token)
         )
 
@@ -180,7 +180,7 @@ async def test_bad_requests_are_refused_with_their_reason(
     keysvc: Replica, method: str, request_: object, reason: str
 ):
     with refused(reason):
-        await getattr(keysvc.domain.keys, method)(request_)
+        await getattr(keysvc.keys, method)(request_)
 
 
 async def test_of_requests_that_know_the_same_newest_key_one_makes_another(

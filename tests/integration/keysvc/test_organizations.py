@@ -18,7 +18,7 @@ NOBODY = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e12"
 
 async def create(keysvc: Replica, **fields: object) -> pb.Organization:
     request = pb.CreateOrganizationRequest(organization=pb.Organization(**fields))
-    return (await keysvc.domain.organizations.CreateOrganization(request)).organization
+    return (await keysvc.organizations.CreateOrganization(request)).organization
 
 
 async def integration(keysvc: Replica, organization_id: str) -> pb.Integration:
@@ -36,7 +36,7 @@ async def test_an_organization_gets_an_id_the_region_and_an_inactive_integration
     assert made == pb.Organization(
         id=made.id, display_name="Ácme 集团", region=pb.REGION_US, create_time=stamp(clock())
     )
-    assert (await keysvc.domain.organizations.GetOrganization(request)).organization == made
+    assert (await keysvc.organizations.GetOrganization(request)).organization == made
     assert await integration(keysvc, made.id) == pb.Integration(
         organization_id=made.id, state=pb.Integration.STATE_INACTIVE, update_time=stamp(clock())
     )
@@ -129,7 +129,7 @@ async def test_organizations_are_listed_in_the_order_of_creation(
 
     page = None
     while page is None or page.next_page_token:
-        page = await keysvc.domain.organizations.ListOrganizations(request)
+        page = await keysvc.organizations.ListOrganizations(request)
         listed.append(list(page.organizations))
         request.page_token = page.next_page_token
 
@@ -145,7 +145,7 @@ async def test_organizations_are_listed_in_the_order_of_creation(
 )
 async def test_a_list_that_cannot_be_is_refused(keysvc: Replica, request_: object, reason: str):
     with refused(reason):
-        await keysvc.domain.organizations.ListOrganizations(request_)
+        await keysvc.organizations.ListOrganizations(request_)
 
 
 async def test_the_database_keeps_the_rules_by_itself_and_each_has_its_words(keys_url: str):

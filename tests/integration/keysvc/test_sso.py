@@ -54,22 +54,22 @@ async def update(keysvc: Replica, organization_id: str, etag: str = "", **change
     request = pb.UpdateSsoConnectionRequest(
         organization_id=organization_id, connection=setup(**changes), etag=etag, actor=ANN
     )
-    return (await keysvc.domain.sso.UpdateSsoConnection(request)).connection
+    return (await keysvc.sso.UpdateSsoConnection(request)).connection
 
 
 async def get(keysvc: Replica, organization_id: str) -> pb.SsoConnection:
     request = pb.GetSsoConnectionRequest(organization_id=organization_id)
-    return (await keysvc.domain.sso.GetSsoConnection(request)).connection
+    return (await keysvc.sso.GetSsoConnection(request)).connection
 
 
 async def record_test(keysvc: Replica, organization_id: str, etag: str) -> pb.SsoConnection:
     request = pb.RecordSsoTestRequest(organization_id=organization_id, etag=etag, actor=ANN)
-    return (await keysvc.domain.sso.RecordSsoTest(request)).connection
+    return (await keysvc.sso.RecordSsoTest(request)).connection
 
 
 async def activate(keysvc: Replica, organization_id: str) -> pb.SsoConnection:
     request = pb.ActivateSsoConnectionRequest(organization_id=organization_id, actor=ANN)
-    return (await keysvc.domain.sso.ActivateSsoConnection(request)).connection
+    return (await keysvc.sso.ActivateSsoConnection(request)).connection
 
 
 async def active(keysvc: Replica, organization_id: str, **changes: object) -> pb.SsoConnection:
@@ -79,7 +79,7 @@ async def active(keysvc: Replica, organization_id: str, **changes: object) -> pb
 
 
 async def find(keysvc: Replica, **of: str) -> pb.SsoConnection:
-    return (await keysvc.domain.sso.FindSsoConnection(pb.FindSsoConnectionRequest(**of))).connection
+    return (await keysvc.sso.FindSsoConnection(pb.FindSsoConnectionRequest(**of))).connection
 
 
 async def trail(keysvc: Replica, organization_id: str) -> list[tuple[str, list[str]]]:
@@ -207,7 +207,7 @@ async def test_an_inactive_connection_is_found_by_its_organization_alone(keysvc:
     acme = await keysvc.create()
     made = await active(keysvc, acme)
     request = pb.DeactivateSsoConnectionRequest(organization_id=acme, actor=ANN)
-    await keysvc.domain.sso.DeactivateSsoConnection(request)
+    await keysvc.sso.DeactivateSsoConnection(request)
 
     with refused("SSO_CONNECTION_NOT_FOUND"):
         await find(keysvc, email="ann@acme.test")
