@@ -45,7 +45,7 @@ watch: protos ## Print the changes of the running region as they happen: make wa
 	@exec env $(RUN) -m deploy.local watch --region $(REGION)
 
 .PHONY: test
-test: lint types deploy-tools ## Check style, types and contracts, then run all tests
+test: lint types contracts deploy-tools ## Check style, types and contracts, then run all tests
 	@$(BIN)/pytest -q
 
 .PHONY: lint
@@ -54,6 +54,10 @@ lint: protos ## Check style (ruff) and contracts (buf)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/buf lint protos
 	@.ci/breaking $(BIN)/buf
+
+.PHONY: contracts
+contracts: protos ## Check who imports whom (import-linter; the contracts are in pyproject.toml)
+	@PYTHONPATH=$(PYTHONPATH) $(BIN)/lint-imports
 
 .PHONY: types
 types: protos ## Check types (mypy, strict)

@@ -3,7 +3,6 @@
 import asyncio
 import ctypes
 import gc
-import re
 import resource
 import signal
 import sys
@@ -12,27 +11,14 @@ from typing import Any, Final
 
 import uvloop
 
+from chassis.startup import StartError
+
 YOUNG_OBJECTS: Final = 10_000
 """How many more objects there are before the collector looks at the new ones."""
 _PR_SET_DUMPABLE: Final = 4  # prctl(2)
-_MAY_BE_SECRET: Final = re.compile(r"@|-----|[\w+-]{20}|://[^/,\[]*:(?!\d{1,5}(?:[/,]|$))")
-"""Somebody's password for a host, with its @ or in a port's place, the head of a private key, or
-letters as nobody chooses them for a name."""
 
 Stop = asyncio.Event
 """Set once the process is to end."""
-
-
-class StartError(Exception):
-    """A process cannot start; the text tells its operator why, in one line."""
-
-
-def shown(value: str) -> str:
-    """A setting that cannot be, for its operator; hidden where it may be a secret gone astray.
-
-    As a password in an address of a database is, or a key, that was given to the wrong variable.
-    """
-    return "(not shown: it may be a secret)" if _MAY_BE_SECRET.search(value) else repr(value)
 
 
 def keep_memory_private() -> None:

@@ -23,6 +23,7 @@ from chassis.observability.log import Logger
 from chassis.observability.metrics import Metrics
 from chassis.observability.tracing import Tracing, tracing
 from chassis.rpc.certificates import Certificates
+from chassis.startup import StartError
 from gateway import settings as gateway_settings
 from gateway.api.app import PREFIX, ScimEndpoint, application
 from gateway.api.cursors import Cursors
@@ -74,7 +75,7 @@ def main() -> None:
         process.keep_memory_private()
         sys.setswitchinterval(SWITCH_SECONDS)
         settings = gateway_settings.read(os.environ)
-    except process.StartError as error:
+    except StartError as error:
         sys.exit(f"gateway: {error}")
     process.run(lambda stop: serve(settings, stop))
 

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from chassis.config.settings import Address, Environment
-from chassis.rpc.certificates import CertificateFiles
+from chassis.config.settings import Address, CertificateFiles, Environment
 from gateway.http.connections import MAX_CONNECTIONS, SHARES
 from gateway.limits.rate_limiter import Rate
 from gateway.web.page_limits import PageLimits

@@ -25,6 +25,7 @@ from chassis.observability.log import Logger, configure
 from chassis.observability.metrics import Metrics
 from chassis.observability.tracing import tracing
 from chassis.rpc.server import Server
+from chassis.startup import StartError
 from keysvc.background.changes import Changes
 from keysvc.background.key_uses import KeyUses
 from keysvc.commands import COMMANDS, Desk
@@ -156,7 +157,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(orjson.dumps(asyncio.run(work)).decode())
     except SettingsError as error:
         return _complain(error, 2)
-    except (Refusal, process.StartError, OSError) as error:
+    except (Refusal, StartError, OSError) as error:
         return _complain(error, 1)
     return 0
 

@@ -31,8 +31,9 @@ from chassis.errors import Refusal
 from chassis.observability import log
 from chassis.observability.metrics import Metrics
 from chassis.observability.tracing import tracing
-from chassis.process import StartError, Stop, keep_memory_private, run
+from chassis.process import Stop, keep_memory_private, run
 from chassis.rpc.server import Server
+from chassis.startup import StartError
 from usersvc import settings
 from usersvc.background.feed import ChangeFeed
 from usersvc.background.retention import trim

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from chassis.database import url as database_url
-from chassis.database.url import DEVELOPMENT, is_loopback
-from chassis.process import StartError, shown
-from chassis.rpc.certificates import CertificateFiles
+from chassis.config import database_url
+from chassis.config.database_url import DEVELOPMENT, is_loopback
+from chassis.startup import StartError, redact
 
 DISTINCT_BYTES: Final = 16
 """How many different bytes a secret has at least; of 32 random ones, hardly ever fewer than 24."""
@@ -24,6 +23,15 @@ LEAVE_SECONDS: Final = 0.5
 
 class SettingsError(StartError):
     """The environment lacks a variable or has one with a value it cannot have."""
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFiles:
+    """Where the PEM files are: a certificate with its chain, its key, the authority of others."""
+
+    certificate: Path
+    key: Path
+    authority: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +91,14 @@ class Environment:
         return value
 
     def choice(self, name: str, choices: tuple[str, ...], default: str | None = None) -> str:
-        """One of a few words; another is not shown, for it may be a short password."""
+        """One of a few words; another is not redact, for it may be a short password."""
         value = self.text(name, default)
         if value and value not in choices:
             self._problem(name, f"is not one of {', '.join(choices)}")
         return value
 
     def integer(self, name: str, default: int, minimum: int, maximum: int) -> int:
-        """A whole number within limits; what is none is not shown, either."""
+        """A whole number within limits; what is none is not redact, either."""
         value = self.text(name, str(default))
         try:
             number = int(value)
@@ -106,7 +114,7 @@ class Environment:
         value = self.text(name, default)
         host, _, port = value.rpartition(":")
         if not _is_host(host) or not port.isdecimal() or int(port) > 65535:
-            self._problem(name, f"is {shown(value)}, not host:port")
+            self._problem(name, f"is {redact(value)}, not host:port")
             return Address("", 0)
         return Address(host.removeprefix("[").removesuffix("]"), int(port))
 
@@ -152,7 +160,7 @@ class Environment:
         )
 
     def database(self, name: str) -> str:
-        """`postgresql://…`; required. Never shown in a problem, as it has a password.
+        """`postgresql://…`; required. Never redact in a problem, as it has a password.
 
         A database on another machine has to prove itself, and its password not to be known.
         """
@@ -175,15 +183,15 @@ class Environment:
         if sorted(urls) != sorted(keys) or not all(
             url.startswith(("https://", "http://")) for url in urls.values()
         ):
-            self._problem(name, f"is {shown(value)}, not {'=URL,'.join(keys)}=URL")
+            self._problem(name, f"is {redact(value)}, not {'=URL,'.join(keys)}=URL")
         elif https and not all(url.startswith("https://") for url in urls.values()):
             self._problem(
-                name, f"is {shown(value)}: others reach this process, so https:// it must be"
+                name, f"is {redact(value)}: others reach this process, so https:// it must be"
             )
         return urls
 
     def secret(self, name: str, minimum_bytes: int, *, exposed: bool) -> bytes:
-        """Bytes that nobody else knows, in hexadecimal; required. Never shown in a problem.
+        """Bytes that nobody else knows, in hexadecimal; required. Never redact in a problem.
 
         `exposed` is a process that others reach: it takes none that was made for development.
         """

@@ -13,7 +13,7 @@ from typing import Final
 
 import asyncpg
 
-from chassis.process import StartError
+from chassis.startup import StartError
 
 LOCK: Final = 0x6D696772  # "migr": the same for all, since each database has its own locks
 _NAME: Final = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")

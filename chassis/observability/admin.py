@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 from chassis.config.settings import Address
 from chassis.observability.log import Logger
 from chassis.observability.metrics import Metrics
-from chassis.process import StartError, shown
+from chassis.startup import StartError, redact
 
 PATIENCE_SECONDS: Final = 5.0
 Probes: TypeAlias = Mapping[str, Callable[[], bool]]
@@ -36,7 +36,7 @@ def admin_port(
     try:
         server = _Server((listen.host, listen.port), _handler(metrics, probes), log)
     except OSError as error:
-        raise StartError(f"cannot listen on {shown(str(listen))}: {error.strerror}") from error
+        raise StartError(f"cannot listen on {redact(str(listen))}: {error.strerror}") from error
     metrics.observe_tasks(asyncio.get_running_loop())
     log.info("admin", listens=str(Address(listen.host, server.server_port)))
     thread = threading.Thread(target=server.serve_forever, name="admin", daemon=True)

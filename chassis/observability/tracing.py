@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 
-from chassis.process import StartError
+from chassis.startup import StartError
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider

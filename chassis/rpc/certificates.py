@@ -7,17 +7,9 @@ from typing import TypeAlias
 
 import grpc
 
+from chassis.config.settings import CertificateFiles
 from chassis.observability.log import Logger
-from chassis.process import StartError, shown
-
-
-@dataclass(frozen=True, slots=True)
-class CertificateFiles:
-    """Where the PEM files are: a certificate with its chain, its key, the authority of others."""
-
-    certificate: Path
-    key: Path
-    authority: Path
+from chassis.startup import StartError, redact
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,4 +120,4 @@ def _told(error: OSError, files: CertificateFiles) -> str:
     named = [name for name, path in asdict(files).items() if str(path) == str(error.filename)]
     if not named:  # OpenSSL does not say which
         return str(error.strerror)
-    return f"{error.strerror} ({', '.join(named)}: {shown(str(error.filename))})"
+    return f"{error.strerror} ({', '.join(named)}: {redact(str(error.filename))})"

@@ -7,11 +7,11 @@ from typing import Final
 import grpc
 
 from chassis.concurrency.supervisor import Supervisor
-from chassis.database.url import is_loopback
+from chassis.config.database_url import is_loopback
 from chassis.observability.tracing import TracedCalls, Tracing
-from chassis.process import StartError, shown
 from chassis.rpc.certificates import Certificates
 from chassis.rpc.rotating_channel import RenewedChannel
+from chassis.startup import StartError, redact
 
 MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
 DEADLINE_SECONDS: Final = 10.0
@@ -54,7 +54,7 @@ def connect(
         )
     if not is_loopback_target(target):
         raise StartError(
-            f"{shown(target)} is on another machine: set TLS_CERTIFICATE, TLS_KEY and "
+            f"{redact(target)} is on another machine: set TLS_CERTIFICATE, TLS_KEY and "
             "TLS_AUTHORITY (docs/operations.md)"
         )
     return grpc.aio.insecure_channel(target, options, interceptors=interceptors)

@@ -17,7 +17,6 @@ from chassis.observability.admin import admin_port
 from chassis.observability.log import Logger
 from chassis.observability.metrics import Metrics, Requests
 from chassis.observability.tracing import Tracing
-from chassis.process import StartError, shown
 from chassis.rpc.authorization import Admission, Callers
 from chassis.rpc.certificates import Certificates
 from chassis.rpc.channel import MAX_MESSAGE_BYTES, TAKES_CALLS
@@ -25,6 +24,7 @@ from chassis.rpc.health import HealthServicer
 from chassis.rpc.interceptor import Envelope
 from chassis.rpc.local_dispatcher import InnerCalls
 from chassis.rpc.public_calls import ALL_STREAMS
+from chassis.startup import StartError, redact
 
 DRAIN_SECONDS: Final = 10.0
 AGE_GRACE_SECONDS: Final = 20.0
@@ -162,7 +162,7 @@ class Server:
     def _bind(self, listen: Address) -> int:
         if self._certificates is None and not listen.is_loopback:
             raise StartError(
-                f"{shown(str(listen))} can be reached from elsewhere: set TLS_CERTIFICATE, "
+                f"{redact(str(listen))} can be reached from elsewhere: set TLS_CERTIFICATE, "
                 "TLS_KEY and TLS_AUTHORITY (docs/operations.md), or listen on 127.0.0.1"
             )
         try:
@@ -172,9 +172,9 @@ class Server:
                 return self.grpc.add_insecure_port(str(listen))
             return self.grpc.add_secure_port(str(listen), self._certificates.for_server())
         except OSError as error:
-            raise StartError(f"cannot listen on {shown(str(listen))}: {error.strerror}") from error
+            raise StartError(f"cannot listen on {redact(str(listen))}: {error.strerror}") from error
         except RuntimeError as error:  # its text has the address; the cause, gRPC has printed
-            raise StartError(f"cannot listen on {shown(str(listen))}") from error
+            raise StartError(f"cannot listen on {redact(str(listen))}") from error
 
     async def _watch_health(self) -> None:
         before = None

@@ -5,7 +5,7 @@ import secrets
 import tempfile
 from pathlib import Path
 
-from chassis.database.url import DEVELOPMENT
+from chassis.config.database_url import DEVELOPMENT
 
 
 def write_private(path: Path, text: str) -> None:

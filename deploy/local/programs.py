@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from chassis.database.url import DEVELOPMENT
+from chassis.config.database_url import DEVELOPMENT
 from deploy.local.child import Program
 from deploy.local.connection import read_connection
 from deploy.local.files import read_or_make_secret

@@ -14,7 +14,7 @@ from aiohttp.streams import EMPTY_PAYLOAD
 from chassis.concurrency.supervisor import Supervisor, Task
 from chassis.config.settings import Address
 from chassis.observability.log import Logger
-from chassis.process import StartError, shown
+from chassis.startup import StartError, redact
 from gateway.http.connections import Body, Connection, Connections
 from gateway.http.heads import MAX_HEAD_BYTES, TOO_LARGE, Head, Heads
 from gateway.http.responses import as_http, error_answer
@@ -109,7 +109,9 @@ class Runner(web.AppRunner):
             for listening in await _listening(address):
                 await web.SockSite(self, listening, backlog=BACKLOG).start()
         except OSError as error:
-            raise StartError(f"cannot listen on {shown(str(address))}: {error.strerror}") from error
+            raise StartError(
+                f"cannot listen on {redact(str(address))}: {error.strerror}"
+            ) from error
         self._watch = self._tasks.start("slow clients", self._open.watch)
         port = self.addresses[0][1]
         self._log.info("listening", address=str(Address(address.host, port)))

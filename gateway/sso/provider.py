@@ -12,8 +12,8 @@ from onelogin.saml2.constants import OneLogin_Saml2_Constants as Saml
 from onelogin.saml2.settings import OneLogin_Saml2_Settings
 from onelogin.saml2.utils import OneLogin_Saml2_Utils
 
-from chassis.database.url import DEVELOPMENT
-from chassis.process import StartError, shown
+from chassis.config.database_url import DEVELOPMENT
+from chassis.startup import StartError, redact
 
 ENTITY_ID: Final = "urn:federation:cloudacademy"
 ACS_PATH: Final = "/labs/social/complete/saml/"
@@ -135,7 +135,7 @@ def _read(what: str, path: Path) -> str:
     try:
         return path.read_text()
     except OSError as error:
-        cause = f"{error.strerror}: {shown(str(path))}"
+        cause = f"{error.strerror}: {redact(str(path))}"
     except UnicodeDecodeError:
         cause = f"{path} is not text"
     raise StartError(f"cannot read the key pair for SAML, its {what}: {cause}")

@@ -9,8 +9,8 @@ import grpc
 import pytest
 import structlog
 
-from chassis.config.settings import Address, ServerSettings
-from chassis.rpc.certificates import CertificateFiles, Certificates
+from chassis.config.settings import Address, CertificateFiles, ServerSettings
+from chassis.rpc.certificates import Certificates
 from chassis.rpc.channel import connect
 from chassis.rpc.status import from_rpc_error
 from tests.support.chassis.authorities import DAY, Authority

@@ -10,8 +10,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from chassis.config.settings import Address
-from chassis.process import StartError
 from chassis.rpc.channel import connect
+from chassis.startup import StartError
 from tests.support.chassis.echoes import ECHO, HOLD, OPEN, Running, echo_server, until
 
 WATCHED = replace(OPEN, admin=Address("127.0.0.1", 0))

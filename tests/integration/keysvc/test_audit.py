@@ -187,8 +187,6 @@ async def test_an_actor_that_cannot_be_kept_is_refused_and_nothing_happens(
     acme = await keysvc.create()
 
     with refused("INVALID_FIELD"):
-        await keysvc.keys.GenerateKey(
-            pb.GenerateKeyRequest(organization_id=acme, actor=actor)
-        )
+        await keysvc.keys.GenerateKey(pb.GenerateKeyRequest(organization_id=acme, actor=actor))
 
     assert await keysvc.list(acme) == []

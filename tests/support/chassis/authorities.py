@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from chassis.rpc.certificates import CertificateFiles
+from chassis.config.settings import CertificateFiles
 
 DAY = timedelta(days=1)
 

@@ -19,7 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from chassis.rpc.certificates import CertificateFiles
+from chassis.config.settings import CertificateFiles
 from tests.support.chassis.authorities import DAY, Authority, new_key
 from tests.support.image.hosts import Hosts, hosts
 from tests.support.image.images import HARDENED, Finished, Store, output

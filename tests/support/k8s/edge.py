@@ -7,7 +7,7 @@ are tested are the limits that are deployed; edge_http has what a request goes t
 from collections.abc import Sequence
 from typing import Any
 
-from chassis.rpc.certificates import CertificateFiles
+from chassis.config.settings import CertificateFiles
 from tests.support.k8s.edge_http import connection_manager
 from tests.support.k8s.edge_objects import Config, Objects, Place, bytes_of, typed
 from tests.support.k8s.manifests import parsed

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chassis.rpc.certificates import CertificateFiles
+from chassis.config.settings import CertificateFiles
 from tests.support.k8s.manifests import Manifest, of_kind
 
 Config = dict[str, Any]

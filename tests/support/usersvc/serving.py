@@ -13,7 +13,8 @@ from pathlib import Path
 import grpc
 import structlog
 
-from chassis.rpc.certificates import CertificateFiles, Certificates
+from chassis.config.settings import CertificateFiles
+from chassis.rpc.certificates import Certificates
 from chassis.rpc.channel import connect
 from tests.support.chassis.authorities import DAY, Authority
 

@@ -10,18 +10,18 @@ from aiohttp import web
 
 import gateway.settings
 from chassis.concurrency.supervisor import Supervisor
-from chassis.config.settings import Address, ServerSettings, SettingsError
+from chassis.config.settings import Address, CertificateFiles, ServerSettings, SettingsError
 from chassis.observability.admin import admin_port
 from chassis.observability.metrics import Metrics
-from chassis.process import StartError, shown
-from chassis.rpc.certificates import CertificateFiles, Certificates
+from chassis.rpc.certificates import Certificates
 from chassis.rpc.channel import connect
 from chassis.rpc.server import Server
+from chassis.startup import StartError, redact
 from deploy.local.key_pair import make_key_pair
 from gateway.http.server import Runner
 
 LOG = structlog.wrap_logger(structlog.ReturnLogger())
-HIDDEN = "(not shown: it may be a secret)"
+HIDDEN = "(not redact: it may be a secret)"
 KEY, RANDOM = "cak_us_33RtraCoeBvru2lX0687lYmtQrqMxJSb", secrets.token_hex(16)
 URL = "postgresql://keys:ab12@db/keys"
 PEM = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkq\n-----END PRIVATE KEY-----\n"
@@ -58,7 +58,7 @@ def test_it_is_hidden_where_a_service_should_be(secret: str):
     "value", ["dns:///usersvc:50051", "https://a.test:8443,https://b.test:80/x", "https://[::1]:80"]
 )
 def test_an_address_with_a_port_is_told(value: str):
-    assert shown(value) == repr(value)
+    assert redact(value) == repr(value)
 
 
 @pytest.mark.parametrize("name", ["LISTEN", "ADMIN_LISTEN"])

@@ -5,8 +5,8 @@ import secrets
 import pytest
 
 import gateway.settings
+from chassis.config.database_url import DEVELOPMENT
 from chassis.config.settings import Environment, SettingsError
-from chassis.database.url import DEVELOPMENT
 
 RANDOM = secrets.token_bytes(32)
 VERIFIED = "?sslmode=verify-full&sslrootcert=/ca.crt"

@@ -7,11 +7,17 @@ import pytest
 import structlog
 
 from chassis.concurrency.supervisor import Supervisor
-from chassis.config.settings import Address, Environment, ServerSettings, SettingsError
-from chassis.process import StartError
-from chassis.rpc.certificates import CertificateFiles, Certificates
+from chassis.config.settings import (
+    Address,
+    CertificateFiles,
+    Environment,
+    ServerSettings,
+    SettingsError,
+)
+from chassis.rpc.certificates import Certificates
 from chassis.rpc.channel import connect, is_loopback_target
 from chassis.rpc.server import Server
+from chassis.startup import StartError
 
 LOG = structlog.wrap_logger(structlog.ReturnLogger())
 

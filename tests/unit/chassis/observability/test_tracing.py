@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from opentelemetry.util.re import parse_env_headers
 
 from chassis.observability.tracing import ENDPOINT, statement_name, tracing
-from chassis.process import StartError
+from chassis.startup import StartError
 
 
 @pytest.mark.parametrize(

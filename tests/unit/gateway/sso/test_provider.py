@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from chassis.config.database_url import DEVELOPMENT
 from chassis.config.settings import SettingsError
-from chassis.database.url import DEVELOPMENT
-from chassis.process import StartError
+from chassis.startup import StartError
 from deploy.local.key_pair import make_key_pair
 from gateway import settings as gateway_settings
 from gateway.backend.errors import ANSWERS

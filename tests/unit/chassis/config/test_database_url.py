@@ -12,7 +12,7 @@ from asyncpg.connect_utils import (  # type: ignore[import-untyped]
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from chassis.database.url import is_loopback, problems
+from chassis.config.database_url import is_loopback, problems
 from tests.support.chassis.authorities import Authority
 
 TWO_SIGNS = "has more than one @ before its database: within a password, write %40"
