@@ -173,10 +173,14 @@ up: protos ## Run both regions in a Kubernetes on this machine (docker, kind, ku
 down: protos ## Remove that Kubernetes
 	@$(RUN) -m deploy.kind down
 
+# What is measured or drawn goes to build/; with UPDATE_DOCS=1 it replaces what docs/ shows.
+UPDATE_OPTION := $(if $(UPDATE_DOCS),--update-docs)
+PICTURES := $(if $(UPDATE_DOCS),docs,build)/portal
+
 .PHONY: screenshots
-screenshots: protos ## Make the pictures of docs/portal.md anew (needs Chromium)
-	@mkdir -p docs/portal
-	@PORTAL_SCREENSHOTS=docs/portal $(BIN)/pytest -q tests/end_to_end/portal/test_story.py -k "connects or (phone and dark)"
+screenshots: protos ## Take the pictures of docs/portal.md (needs Chromium): make screenshots [UPDATE_DOCS=1]
+	@mkdir -p $(PICTURES)
+	@PORTAL_SCREENSHOTS=$(PICTURES) $(BIN)/pytest -q tests/end_to_end/portal/test_story.py -k "connects or (phone and dark)"
 
 # The peers that the service is measured beside. What cannot be installed is left out, and said so.
 PEERS := django-scim2 scim2-server
@@ -196,13 +200,13 @@ $(SCIMMY)/node_modules/.complete: $(SCIMMY)/package-lock.json
 peers: $(PEERS:%=.venv-peers/%/.complete) $(SCIMMY)/node_modules/.complete
 
 .PHONY: bench
-bench: protos peers ## Measure the service beside its limits and its peers, with 1,000 people (6 minutes)
-	@$(RUN) -m tools.benchmarks
+bench: protos peers ## Measure the service beside its limits and its peers, with 1,000 users (6 minutes): make bench [UPDATE_DOCS=1]
+	@$(RUN) -m tools.benchmarks $(UPDATE_OPTION)
 
 .PHONY: bench-full
 bench-full: protos peers ## The same with 100,000 people, too; growth to 1,000,000; memory (35 minutes)
-	@$(RUN) -m tools.benchmarks --full
+	@$(RUN) -m tools.benchmarks --full $(UPDATE_OPTION)
 
 .PHONY: profile
-profile: protos ## Draw where gateway and usersvc spend their time under GETs: make profile [NAME=after]
-	@$(RUN) -m tools.benchmarks.profile --name $(or $(NAME),after)
+profile: protos ## Draw where gateway and usersvc spend their time under GETs: make profile [NAME=after] [UPDATE_DOCS=1]
+	@$(RUN) -m tools.benchmarks.profile --name $(or $(NAME),after) $(UPDATE_OPTION)

@@ -20,7 +20,7 @@ PARTS = ("1000", "100000", "scale", "memory")
 
 async def main(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Measure the parts, each in a region of its own; parts that are left out stay as they were."""
-    known = {} if options.json else figures.read()
+    known = figures.read(options.report)
     for part in options.parts:
         own = folder / part
         own.mkdir()
@@ -38,7 +38,7 @@ async def main(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
             _ratios(result.rows)
             for each in result.left_out:
                 tell(each)
-        figures.write(known, options.json or figures.FIGURES)
+        figures.write(known, options.report)
     return known
 
 
@@ -80,7 +80,8 @@ def _wrong(known: Mapping[str, Any]) -> int:
     return wrong + known.get("memory", {}).get("wrong", 0)
 
 
-def _options() -> argparse.Namespace:
+def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The options of a command line; by default nothing below docs/ is written."""
     parser = argparse.ArgumentParser(prog="python -m tools.benchmarks", description=__doc__)
     parser.add_argument("--full", action="store_true", help="all parts, in longer rounds")
     parser.add_argument("--parts", nargs="+", choices=PARTS)
@@ -92,20 +93,28 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--scale-people", type=int, default=1_000_000)
     parser.add_argument("--group", type=int, default=100_000)
     parser.add_argument("--memory-seconds", type=float, default=600)
-    parser.add_argument("--json", type=Path, help="keep the figures there; the document stays")
-    given = parser.parse_args()
+    parser.add_argument(
+        "--report", type=Path, default=figures.BUILD, help="a folder for the report"
+    )
+    parser.add_argument(
+        "--update-docs",
+        dest="report",
+        action="store_const",
+        const=figures.DOCUMENTS,
+        help="replace the published report",
+    )
+    given = parser.parse_args(arguments)
     given.parts = given.parts or (PARTS if given.full else PARTS[:1])
     given.seconds = given.seconds or (1.0 if given.full else 0.7)
     return given
 
 
 if __name__ == "__main__":
-    options = _options()
+    options = parse_options()
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         folder.chmod(0o711)  # PostgreSQL's account passes through
         known = uvloop.run(main(options, folder))
-    if options.json is None:
-        document.write(known)
     _goals(known)
+    tell(f"\nThe report is {document.write(known, options.report)}.")
     raise SystemExit(1 if _wrong(known) else 0)

@@ -1,19 +1,17 @@
-"""docs/performance.md, made of the figures and of the prose that is written by hand.
+"""performance.md, made of the figures and of the prose that is written by hand.
 
-`python -m tools.benchmarks.document` makes it anew without measuring anything.
+`python -m tools.benchmarks.document` writes docs/performance.md again without measuring anything.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from tests.support.stack import ROOT
 from tools.benchmarks import figures as stored
 from tools.benchmarks.chart import OPERATIONS, SUBJECTS, chart
 from tools.benchmarks.goals import goals
 
-DOCUMENT = ROOT / "docs" / "performance.md"
-PROSE = stored.FOLDER / "prose.md"
-CHART = stored.FOLDER / "chart.svg"
+PROSE = stored.DOCUMENTS / "performance" / "prose.md"
 
 Figures = Mapping[str, Any]
 
@@ -31,11 +29,23 @@ def document(prose: str, figures: Figures) -> str:
     return _HEAD + prose
 
 
-def write(figures: Figures) -> None:
-    """The document and its drawing."""
-    DOCUMENT.write_text(document(PROSE.read_text(), figures))
+def write(figures: Figures, folder: Path) -> Path:
+    """Write the document and its chart below a folder; returns the document's path."""
+    target = document_file(folder)
+    target.write_text(document(PROSE.read_text(), figures))
     if "1000" in figures.get("comparisons", {}):
-        CHART.write_text(chart(figures["comparisons"]["1000"]))
+        chart_file(folder).write_text(chart(figures["comparisons"]["1000"]))
+    return target
+
+
+def document_file(folder: Path) -> Path:
+    """Where a folder's document is."""
+    return folder / "performance.md"
+
+
+def chart_file(folder: Path) -> Path:
+    """Where the document's chart is."""
+    return folder / "performance" / "chart.svg"
 
 
 def _goals(figures: Figures) -> str:
@@ -165,4 +175,4 @@ def _table(heads: Sequence[object], rows: Sequence[Sequence[object]]) -> str:
 
 
 if __name__ == "__main__":
-    write(stored.read())
+    write(stored.read(stored.DOCUMENTS), stored.DOCUMENTS)

@@ -1,4 +1,8 @@
-"""The figures of docs/performance.md: the last measurement of each part, with its day and place."""
+"""The figures of a report: the last measurement of each part, with its day and machine.
+
+The report below `docs/` is the published one. A measurement writes the one below `build/bench/`
+unless it is asked to update the documents, so that a checkout stays clean.
+"""
 
 import os
 import platform
@@ -12,21 +16,28 @@ import orjson
 
 from tests.support.stack import ROOT
 
-FOLDER = ROOT / "docs" / "performance"
-FIGURES = FOLDER / "figures.json"
+DOCUMENTS = ROOT / "docs"
+BUILD = ROOT / "build" / "bench"
 
 _CHANGED = ("diff", "HEAD", "--", ":!docs")
 """What was changed since the revision, figures of the parts before aside."""
 
 
-def read(path: Path = FIGURES) -> dict[str, Any]:
-    """All figures; none if there are none yet."""
+def read(folder: Path) -> dict[str, Any]:
+    """The figures of the report in a folder; none if there are none yet."""
+    path = _file(folder)
     return orjson.loads(path.read_bytes()) if path.exists() else {}
 
 
-def write(figures: Mapping[str, Any], path: Path = FIGURES) -> None:
+def write(figures: Mapping[str, Any], folder: Path) -> None:
+    """Keep the figures of the report in a folder."""
+    path = _file(folder)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(orjson.dumps(figures, option=orjson.OPT_INDENT_2) + b"\n")
+
+
+def _file(folder: Path) -> Path:
+    return folder / "performance" / "figures.json"
 
 
 def stamp() -> dict[str, str]:

@@ -6,14 +6,18 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import uvloop
 
+from tests.support.stack import ROOT
 from tools.benchmarks.client import Bound
-from tools.benchmarks.figures import FOLDER
+from tools.benchmarks.figures import DOCUMENTS
 from tools.benchmarks.service import Region, service
 
+BUILD = ROOT / "build" / "profile"
+PUBLISHED = DOCUMENTS / "performance"
 PROCESSES = ("gateway", "usersvc")
 CONNECTIONS = 32
 WARM_SECONDS = 3.0
@@ -69,12 +73,25 @@ async def _record(region: Region, process: str, into: Path, name: str, seconds: 
     return target
 
 
-if __name__ == "__main__":
+def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The options of a command line; by default nothing below docs/ is written."""
     parser = argparse.ArgumentParser(prog="python -m tools.benchmarks.profile", description=__doc__)
     parser.add_argument("--name", default="after")
     parser.add_argument("--seconds", type=int, default=20)
-    parser.add_argument("--into", type=Path, default=FOLDER)
-    given = parser.parse_args()
+    parser.add_argument("--into", type=Path, default=BUILD, help="a folder for the flame graphs")
+    parser.add_argument(
+        "--update-docs",
+        dest="into",
+        action="store_const",
+        const=PUBLISHED,
+        help="replace the published flame graphs",
+    )
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    given = parse_options()
+    given.into.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="profile-") as temporary:
         place = Path(temporary)
         place.chmod(0o711)  # PostgreSQL's account passes through

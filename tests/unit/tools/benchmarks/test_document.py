@@ -4,11 +4,13 @@ from xml.etree import ElementTree
 
 from tools.benchmarks import figures
 from tools.benchmarks.chart import chart
-from tools.benchmarks.document import CHART, DOCUMENT, PROSE, TABLES, document
+from tools.benchmarks.document import PROSE, TABLES, chart_file, document, document_file
+
+DOCUMENT = document_file(figures.DOCUMENTS)
 
 
 def test_the_document_is_made_of_the_prose_and_the_stored_figures():
-    assert DOCUMENT.read_text() == document(PROSE.read_text(), figures.read()), (
+    assert DOCUMENT.read_text() == document(PROSE.read_text(), figures.read(figures.DOCUMENTS)), (
         "make it anew: python -m tools.benchmarks.document"
     )
 
@@ -21,7 +23,11 @@ def test_every_table_has_its_place_in_the_prose():
 
 
 def test_the_drawing_is_made_of_the_stored_figures():
-    assert CHART.read_text() == chart(figures.read()["comparisons"]["1000"])
+    stored = figures.read(figures.DOCUMENTS)
+
+    drawing = chart_file(figures.DOCUMENTS).read_text()
+
+    assert drawing == chart(stored["comparisons"]["1000"])
 
 
 def test_the_drawing_has_a_bar_for_each_subject_of_each_operation():

@@ -1,0 +1,58 @@
+"""Measuring leaves a checkout clean: docs/ is written only when the command says so."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.stack import ROOT
+from tools.benchmarks import __main__ as bench
+from tools.benchmarks import profile
+
+DOCS = ROOT / "docs"
+BUILD = ROOT / "build"
+
+
+def test_the_report_goes_to_build_unless_documents_are_updated():
+    assert bench.parse_options([]).report.is_relative_to(BUILD)
+    assert bench.parse_options(["--full"]).report.is_relative_to(BUILD)
+    assert bench.parse_options(["--update-docs"]).report == DOCS
+
+
+def test_flame_graphs_go_to_build_unless_documents_are_updated():
+    assert profile.parse_options([]).into.is_relative_to(BUILD)
+    assert profile.parse_options(["--update-docs"]).into == DOCS / "performance"
+
+
+def commands(target: str, *variables: str) -> str:
+    """What `make` would run for a target."""
+    asked = ("make", "--dry-run", "--always-make", target, *variables)
+    done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout.replace(str(ROOT), "")
+
+
+TARGETS = ("bench", "bench-full", "profile", "screenshots")
+
+
+@pytest.mark.parametrize(
+    "target", [*TARGETS, "overload", "stall", "leaks", "conformance", "chaos", "soak", "fuzz"]
+)
+def test_a_target_names_no_document_unless_asked(target: str):
+    asked = commands(target)
+    assert "--update-docs" not in asked
+    assert "docs/" not in asked
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_target_updates_the_documents_when_asked(target: str):
+    asked = commands(target, "UPDATE_DOCS=1")
+    assert "--update-docs" in asked or "PORTAL_SCREENSHOTS=docs/portal" in asked
+
+
+def test_nothing_else_below_tests_writes_below_docs():
+    writers = [
+        path.relative_to(ROOT)
+        for path in sorted((ROOT / "tests").rglob("__main__.py"))
+        if any(word in path.read_text() for word in ('"docs', "'docs", "docs/"))
+    ]
+    assert writers == [Path("tools/benchmarks/__main__.py")]
