@@ -26,10 +26,10 @@ from chassis.rpc.certificates import Certificates
 from chassis.startup import StartError
 from gateway import settings as gateway_settings
 from gateway.api.app import PREFIX, ScimEndpoint, application
-from gateway.api.cursors import Cursors
 from gateway.api.early_rejection import Doorman
 from gateway.api.endpoints import Resources, endpoints
 from gateway.api.groups import Groups
+from gateway.api.query.cursors import Cursors
 from gateway.api.resource_types import ResourceTypes
 from gateway.api.routing import Table
 from gateway.api.users import Users

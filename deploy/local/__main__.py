@@ -10,15 +10,15 @@ from pathlib import Path
 
 import grpc
 
-from deploy.local.account import AccountError
-from deploy.local.child import ChildFailedError
-from deploy.local.lock import AlreadyRunningError, held
 from deploy.local.panel import shown
 from deploy.local.ports import PortError, choose_port
 from deploy.local.postgres import PostgresError
-from deploy.local.programs import Programs
+from deploy.local.processes.child import ChildFailedError
+from deploy.local.processes.lock import AlreadyRunningError, held
+from deploy.local.processes.programs import Programs
+from deploy.local.processes.supervisor import Supervisor
 from deploy.local.region import REGIONS, Places
-from deploy.local.supervisor import Supervisor
+from deploy.local.setup.account import AccountError
 from deploy.local.terminal import say
 from deploy.local.watch import read_address, watch
 

@@ -4,8 +4,8 @@ import textwrap
 from pathlib import Path
 
 from deploy.local.connection import Connection
-from deploy.local.first_administrator import USER_NAME
 from deploy.local.region import Region
+from deploy.local.setup.first_administrator import USER_NAME
 
 _BOLD, _CYAN, _DIM, _END = "\033[1m", "\033[36m", "\033[2m", "\033[0m"
 

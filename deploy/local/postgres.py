@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from deploy.local.account import Account, choose_account
 from deploy.local.files import read_or_make_secret
 from deploy.local.ports import free_port
 from deploy.local.region import HOST
+from deploy.local.setup.account import Account, choose_account
 
 SUPERUSER = "postgres"
 INIT_SECONDS = 120.0

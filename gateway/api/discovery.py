@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from gateway.api.cursors import LIFETIME
+from gateway.api.query.cursors import LIFETIME
 from gateway.api.request import Exchange
 from gateway.http.body import MAX_BODY_BYTES
 from gateway.http.responses import Answer, answer

@@ -7,10 +7,10 @@ from typing import Final, Protocol
 from chassis.observability.log import Logger
 from gateway.api import discovery, me
 from gateway.api.bulk import Bulk
-from gateway.api.cursors import Cursors
+from gateway.api.query.cursors import Cursors
+from gateway.api.query.search import Search, Source
 from gateway.api.request import Exchange
 from gateway.api.routing import Endpoint, Methods, Table
-from gateway.api.search import Search, Source
 from gateway.http.responses import Answer
 
 _SEARCH: Final = ".search"

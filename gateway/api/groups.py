@@ -14,8 +14,8 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from gateway.api.patching import patched
 from gateway.api.preconditions import is_known
+from gateway.api.query.search import Found, Part
 from gateway.api.request import STREAM_BYTES, Exchange, streamed_answer
-from gateway.api.search import Found, Part
 from gateway.api.versions import changed, unraced, wanted_etag
 from gateway.backend.groups import NAMED_MEMBERS_PAGE, GroupClient
 from gateway.convert import group as wire_group

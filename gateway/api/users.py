@@ -9,8 +9,8 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from gateway.api.patching import patched
 from gateway.api.preconditions import is_known
+from gateway.api.query.search import Found, Part
 from gateway.api.request import Exchange
-from gateway.api.search import Found, Part
 from gateway.api.versions import changed, unraced, wanted_etag
 from gateway.backend.client import SMALL_BYTES, UserClient, finds_one
 from gateway.convert import user as wire

@@ -11,7 +11,7 @@ PACKAGES = ("chassis", "gateway", "keysvc", "usersvc")
 SHORT_LIVED = {
     # The object is raised once, for one request with a key; the collector frees its cycle.
     "gateway/api/bulk.py": {"operation.refusal"},
-    "gateway/api/search.py": {"refusals[0]"},
+    "gateway/api/query/search.py": {"refusals[0]"},
     "gateway/scim/filter/simplify.py": {"refusals[0]"},
     "gateway/portal/views/sso.py": {"error"},
     "usersvc/store/groups.py": {"of_constraint(error.constraint_name, str(group_id)) or error"},

@@ -13,9 +13,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from chassis.observability.log_writer import GATHER_SECONDS
-from deploy.local.child import listening_port
 from deploy.local.connection import read_connection
 from deploy.local.ports import free_port
+from deploy.local.processes.child import listening_port
 from deploy.local.region import HOST, REGIONS, TENANT_PATH, Places
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,11 +8,12 @@ from typing import Any
 
 import uvloop
 
-from tools.benchmarks import comparison, document, figures, memory, scale
+from tools.benchmarks import comparison, memory, scale
 from tools.benchmarks.client import Bound
 from tools.benchmarks.comparison import Row
-from tools.benchmarks.goals import goals
-from tools.benchmarks.peer_servers import PEERS
+from tools.benchmarks.peers.servers import PEERS
+from tools.benchmarks.report import document, figures
+from tools.benchmarks.report.goals import goals
 from tools.benchmarks.work import OPERATIONS
 
 PARTS = ("1000", "100000", "scale", "memory")

@@ -6,11 +6,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from tools.benchmarks.bare_asyncpg import bare_asyncpg
-from tools.benchmarks.bare_http import bare_http
+from tools.benchmarks.baselines.bare_asyncpg import bare_asyncpg
+from tools.benchmarks.baselines.bare_http import bare_http
+from tools.benchmarks.baselines.pgbench import pgbench
 from tools.benchmarks.client import Bound, Sample
-from tools.benchmarks.peer_servers import PEERS
-from tools.benchmarks.pgbench import pgbench
+from tools.benchmarks.peers.servers import PEERS
 from tools.benchmarks.service import service, without_hop
 from tools.benchmarks.subjects import MissingError, Server, Subject
 

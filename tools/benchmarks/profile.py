@@ -13,7 +13,7 @@ import uvloop
 
 from tests.support.stack import ROOT
 from tools.benchmarks.client import Bound
-from tools.benchmarks.figures import DOCUMENTS
+from tools.benchmarks.report.figures import DOCUMENTS
 from tools.benchmarks.service import Region, service
 
 BUILD = ROOT / "build" / "profile"

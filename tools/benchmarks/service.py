@@ -62,7 +62,7 @@ async def without_hop(region: Region) -> AsyncIterator[Server]:
         "USERSVC_DATABASE_URL": region.database,
     }
     work = region.server.work.at(f"127.0.0.1:{port}")
-    command = (sys.executable, "-m", "tools.benchmarks.hopless")
+    command = (sys.executable, "-m", "tools.benchmarks.baselines.single_process")
     log = region.stack.places.log("hopless")
     with running(command, ROOT, given, log) as process:
         await listening(process, port)

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import psutil
 
-from deploy.local.child import Child
 from deploy.local.files import read_or_make_secret
-from deploy.local.first_key import working_token
 from deploy.local.ports import free_port
 from deploy.local.postgres import Cluster
-from deploy.local.programs import Programs
+from deploy.local.processes.child import Child
+from deploy.local.processes.programs import Programs
 from deploy.local.region import US, Places
+from deploy.local.setup.first_key import working_token
 from tools.chaos.proxy import Proxy
 
 ROOT = Path(__file__).resolve().parents[2]

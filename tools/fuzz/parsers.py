@@ -13,7 +13,7 @@ from uuid import UUID
 
 from chassis.errors import Refusal
 from gateway.api import preconditions
-from gateway.api.cursors import Cursors
+from gateway.api.query.cursors import Cursors
 from gateway.scim import filter as filters
 from gateway.scim import paging, patch, projection, resource, search
 from gateway.scim import path as paths

@@ -9,15 +9,15 @@ from gateway.scim.filter import MAX_LENGTH
 from gateway.sso.forms import RESPONSE
 from gateway.sso.provider import ACS_PATH
 from gateway.web.csrf import FIELD, MAX_FORM_BYTES
-from tools.stall.bodies import BULKS, LONG_PATCHES, PATCHES, RESOURCES, SEARCHES, Body
-from tools.stall.filters import FILTERS
-from tools.stall.forms import FIELDS, FORM_TEXTS, RAW_FORMS, encoded
-from tools.stall.headers import HEAD_BYTES, HEADERS, PATHS, SCIM
+from tools.stall.inputs.bodies import BULKS, LONG_PATCHES, PATCHES, RESOURCES, SEARCHES, Body
+from tools.stall.inputs.filters import FILTERS
+from tools.stall.inputs.forms import FIELDS, FORM_TEXTS, RAW_FORMS, encoded
+from tools.stall.inputs.headers import HEAD_BYTES, HEADERS, PATHS, SCIM
+from tools.stall.inputs.queries import ANY_QUERIES, LINE_BYTES, PAGE_QUERIES, SCIM_QUERIES
+from tools.stall.inputs.sent import Attack, Header, Sent
+from tools.stall.inputs.valid import VALID
 from tools.stall.parties import Attacker
-from tools.stall.queries import ANY_QUERIES, LINE_BYTES, PAGE_QUERIES, SCIM_QUERIES
 from tools.stall.routes import Kind, Route
-from tools.stall.sent import Attack, Header, Sent
-from tools.stall.valid import VALID
 
 _LITTLE: Final = {Kind.SCIM: "count=1&attributes=id", Kind.PAGE: "q=nobody-has-this-name"}
 """Queries for as little as can be asked for."""

@@ -11,11 +11,11 @@ from typing import Final
 from gateway.api.app import PREFIX
 from tests.support.gateways import running_gateway
 from tests.support.stack import Stack
-from tools.stall.bodies import RESOURCES
+from tools.stall.inputs.bodies import RESOURCES
+from tools.stall.inputs.sent import Sent
 from tools.stall.measure import GOAL_SECONDS, send
 from tools.stall.parties import Attacker, Victim
 from tools.stall.prober import Wait, probing
-from tools.stall.sent import Sent
 
 AT_ONCE: Final = 16
 BYTES: Final = 1_000_000

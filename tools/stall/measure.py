@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from tools.stall.inputs.sent import Attack
 from tools.stall.prober import PATIENCE_SECONDS, Prober
-from tools.stall.sent import Attack
 
 GOAL_SECONDS: Final = 0.05
 CLEAR_SECONDS: Final = 0.015

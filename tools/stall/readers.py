@@ -18,9 +18,9 @@ from aiohttp.test_utils import make_mocked_request
 from chassis.errors import Refusal
 from chassis.networks import source_of
 from gateway.api import preconditions
-from gateway.api.cursors import Cursors
+from gateway.api.query.cursors import Cursors
+from gateway.api.query.sorting import order_by
 from gateway.api.routing import path_segments
-from gateway.api.sorting import order_by
 from gateway.auth import authenticator as auth
 from gateway.http.body import Bodies
 from gateway.http.client_address import entry_from_end
@@ -48,8 +48,8 @@ from keysvc.domain import sso
 from keysvc.domain.pages import BEFORE_ALL
 from keysvc.rpc import certificates
 from keysvc.rpc import page_tokens as key_pages
-from tools.stall.bodies import BULKS, ID, LONG_PATCHES, PATCHES, RESOURCES, SEARCHES
-from tools.stall.texts import TEXTS
+from tools.stall.inputs.bodies import BULKS, ID, LONG_PATCHES, PATCHES, RESOURCES, SEARCHES
+from tools.stall.inputs.texts import TEXTS
 from usersvc.domain import session_token
 from usersvc.domain.changes import Place
 from usersvc.domain.erasure import former_names

@@ -26,7 +26,7 @@ from cloudacademy.users.v1 import (
     users_pb2_grpc,
 )
 
-from tools.stall.bodies import ID
+from tools.stall.inputs.bodies import ID
 from tools.stall.parties import Attacker, Victim
 from tools.stall.prober import PATIENCE_SECONDS, RpcProbe
 from usersvc.domain.activities import MAX_RECORDED

@@ -8,10 +8,10 @@ import pytest
 
 from gateway.api.app import PREFIX
 from tests.support.stack import Stack
+from tools.stall.inputs.sent import Sent
 from tools.stall.measure import Trial, of_trial, send
 from tools.stall.parties import Victim, victim
 from tools.stall.prober import Prober, probing
-from tools.stall.sent import Sent
 
 STOPPED_SECONDS = 0.3
 

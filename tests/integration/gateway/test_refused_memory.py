@@ -20,9 +20,9 @@ from chassis.config.settings import Address
 from chassis.observability import log
 from chassis.rpc.status import to_trailing_metadata
 from gateway.api.app import PREFIX, ScimEndpoint, application
-from gateway.api.cursors import Cursors
 from gateway.api.endpoints import endpoints
 from gateway.api.groups import Groups
+from gateway.api.query.cursors import Cursors
 from gateway.api.resource_types import ResourceTypes
 from gateway.api.users import Users
 from gateway.auth import failed_auth as guesses

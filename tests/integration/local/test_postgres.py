@@ -14,8 +14,8 @@ import asyncpg
 import psutil
 import pytest
 
-from deploy.local.account import choose_account
 from deploy.local.postgres import THROW_AWAY, Cluster, PostgresError
+from deploy.local.setup.account import choose_account
 from tests.support.local.running import descendants, environment, eventually, lives
 from tests.support.postgres import Template, TestPostgres
 

@@ -10,9 +10,9 @@ import asyncpg
 import psutil
 import pytest
 
-from deploy.local.child import STOP_SECONDS
-from deploy.local.first_administrator import USER_NAME
 from deploy.local.ports import free_port
+from deploy.local.processes.child import STOP_SECONDS
+from deploy.local.setup.first_administrator import USER_NAME
 from tests.support.local.running import Running, descendants, eventually, lives
 
 Start = Callable[..., Running]

@@ -17,7 +17,7 @@ from chassis.rpc.certificates import Certificates
 from chassis.rpc.channel import connect
 from chassis.rpc.server import Server
 from chassis.startup import StartError, redact
-from deploy.local.key_pair import make_key_pair
+from deploy.local.setup.key_pair import make_key_pair
 from gateway.http.server import Runner
 
 LOG = structlog.wrap_logger(structlog.ReturnLogger())

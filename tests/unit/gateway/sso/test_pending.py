@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from gateway.api.cursors import Cursors
+from gateway.api.query.cursors import Cursors
 from gateway.sso.pending import LIFETIME, PendingSignIn, PendingSignIns, Trial, own_path
 
 NOW = datetime(2026, 11, 30, 8, tzinfo=UTC)

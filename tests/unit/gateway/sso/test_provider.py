@@ -8,7 +8,7 @@ import pytest
 from chassis.config.database_url import DEVELOPMENT
 from chassis.config.settings import SettingsError
 from chassis.startup import StartError
-from deploy.local.key_pair import make_key_pair
+from deploy.local.setup.key_pair import make_key_pair
 from gateway import settings as gateway_settings
 from gateway.backend.errors import ANSWERS
 from gateway.sso.authn_request import authn_request

@@ -2,16 +2,16 @@
 
 from xml.etree import ElementTree
 
-from tools.benchmarks import figures
-from tools.benchmarks.chart import chart
-from tools.benchmarks.document import PROSE, TABLES, chart_file, document, document_file
+from tools.benchmarks.report import figures
+from tools.benchmarks.report.chart import chart
+from tools.benchmarks.report.document import PROSE, TABLES, chart_file, document, document_file
 
 DOCUMENT = document_file(figures.DOCUMENTS)
 
 
 def test_the_document_is_made_of_the_prose_and_the_stored_figures():
     assert DOCUMENT.read_text() == document(PROSE.read_text(), figures.read(figures.DOCUMENTS)), (
-        "make it anew: python -m tools.benchmarks.document"
+        "make it anew: python -m tools.benchmarks.report.document"
     )
 
 

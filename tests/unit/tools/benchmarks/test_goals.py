@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from tools.benchmarks.goals import goals
 from tools.benchmarks.memory import slope
+from tools.benchmarks.report.goals import goals
 from tools.benchmarks.work import OPERATIONS
 
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tools.stall.growth import growth
-from tools.stall.messages import MESSAGES
+from tools.stall.inputs.messages import MESSAGES
 from tools.stall.readers import READERS
 
 EVERY = {**READERS, **MESSAGES}

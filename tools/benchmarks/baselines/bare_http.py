@@ -1,6 +1,6 @@
 """A limit: aiohttp that answers every GET with the same bytes, and does nothing else.
 
-`python -m tools.benchmarks.bare_http PORT FILE` answers with what is in the file.
+`python -m tools.benchmarks.baselines.bare_http PORT FILE` answers with what is in the file.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ async def bare_http(region: Region, folder: Path) -> AsyncIterator[Server]:
         answer.write_bytes(await given.read())
     alone = work.at(f"127.0.0.1:{port}")
     alone.people = work.people[:1]
-    command = (sys.executable, "-m", "tools.benchmarks.bare_http", str(port), str(answer))
+    command = (sys.executable, "-m", "tools.benchmarks.baselines.bare_http", str(port), str(answer))
     with running(command, ROOT, {"PYTHONPATH": f"{ROOT}:{ROOT / 'build'}"}) as process:
         await listening(process, port)
         yield Server("aiohttp", ("127.0.0.1", port), alone, [process.pid], ["get"])

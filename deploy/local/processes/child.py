@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from deploy.local.leash import leashed
+from deploy.local.processes.parent_death_signal import leashed
 from deploy.local.region import HOST
 from deploy.local.terminal import say
 

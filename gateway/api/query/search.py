@@ -12,9 +12,9 @@ from typing import Final, Protocol
 
 from cloudacademy.users.v1 import filter_pb2
 
-from gateway.api.cursors import Cursors
+from gateway.api.query.cursors import Cursors
+from gateway.api.query.sorting import NEWEST_FIRST, order_by, usual_order
 from gateway.api.request import Exchange, streamed_answer
-from gateway.api.sorting import NEWEST_FIRST, order_by, usual_order
 from gateway.convert.filter import to_filter
 from gateway.http.responses import Answer
 from gateway.scim import paging, projection, search

@@ -14,11 +14,11 @@ from urllib.parse import unquote, urlsplit
 
 from chassis.database.pool import POOL_SIZE
 from deploy.local.postgres import find_binaries
-from tools.benchmarks import statements
+from tools.benchmarks.baselines import statements
+from tools.benchmarks.baselines.statements import Statement
 from tools.benchmarks.client import Bound, Sample
 from tools.benchmarks.processes import cpu_of_families
 from tools.benchmarks.service import Region
-from tools.benchmarks.statements import Statement
 
 FEW = 1_000
 """So many requests are counted; more are timed, by whole seconds."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.api.sorting import LATEST_FIRST, NEWEST_FIRST, order_by, usual_order
+from gateway.api.query.sorting import LATEST_FIRST, NEWEST_FIRST, order_by, usual_order
 from gateway.scim import filter as filters
 from gateway.scim.errors import ScimError
 from gateway.scim.schema import USER

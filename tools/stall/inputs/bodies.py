@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from tools.stall.texts import UNASSIGNED
+from tools.stall.inputs.texts import UNASSIGNED
 
 Body = Callable[[int], bytes]
 

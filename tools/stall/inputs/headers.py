@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from tools.stall.sent import Header
-from tools.stall.texts import Text, repeated
+from tools.stall.inputs.sent import Header
+from tools.stall.inputs.texts import Text, repeated
 
 Headers = Callable[[int], tuple[Header, ...]]
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tools.benchmarks.peer_servers import IN_MEMORY
+from tools.benchmarks.peers.servers import IN_MEMORY
 from tools.benchmarks.work import OPERATIONS
 
 Figures = Mapping[str, Any]

@@ -5,7 +5,7 @@ from typing import Final
 from urllib.parse import quote
 
 from gateway.scim.filter import MAX_LENGTH
-from tools.stall.texts import TEXTS, Text, repeated
+from tools.stall.inputs.texts import TEXTS, Text, repeated
 
 LINE_BYTES: Final = 30_000
 

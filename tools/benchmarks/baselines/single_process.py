@@ -1,6 +1,7 @@
 """The gateway with usersvc inside it: the same code without the gRPC hop, as a limit.
 
-`python -m tools.benchmarks.hopless` reads the gateway's settings and USERSVC_DATABASE_URL.
+`python -m tools.benchmarks.baselines.single_process` reads the gateway's settings and
+USERSVC_DATABASE_URL.
 """
 
 import os
@@ -19,9 +20,9 @@ from chassis.database.pool import Database
 from chassis.observability import log
 from gateway import settings as gateway_settings
 from gateway.api.app import ScimEndpoint, application
-from gateway.api.cursors import Cursors
 from gateway.api.endpoints import endpoints
 from gateway.api.groups import Groups
+from gateway.api.query.cursors import Cursors
 from gateway.api.resource_types import ResourceTypes
 from gateway.api.users import Users
 from gateway.auth.authenticator import Authenticator, Caller

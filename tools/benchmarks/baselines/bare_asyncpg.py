@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import asyncpg
 
 from chassis.database.pool import POOL_SIZE
-from tools.benchmarks import statements
+from tools.benchmarks.baselines import statements
+from tools.benchmarks.baselines.statements import Statement
 from tools.benchmarks.client import Bound, Sample
 from tools.benchmarks.processes import cpu_of_families
 from tools.benchmarks.service import Region
-from tools.benchmarks.statements import Statement
 
 
 @dataclass(frozen=True)

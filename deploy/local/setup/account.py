@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.local.leash import leashed
+from deploy.local.processes.parent_death_signal import leashed
 
 UNPRIVILEGED = "nobody"
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.api.cursors import Cursors
+from gateway.api.query.cursors import Cursors
+from gateway.api.query.search import Found, Part, Search
 from gateway.api.request import Exchange
-from gateway.api.search import Found, Part, Search
 from gateway.auth.authenticator import Caller
 from gateway.http.response_memory import ResponseMemory
 from gateway.scim.projection import Projection

@@ -23,7 +23,7 @@ from tools.benchmarks.started import environment, listening, running
 from tools.benchmarks.subjects import MissingError, Server
 from tools.benchmarks.work import Removal, Work, by_path, by_value
 
-PROJECTS = ROOT / "tests" / "benchmarks" / "peers"
+PROJECTS = ROOT / "tools" / "benchmarks" / "peers"
 ENVIRONMENTS = ROOT / ".venv-peers"
 NODE_MODULES = ROOT / "requirements" / "peers" / "scimmy" / "node_modules"
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.api.cursors import LIFETIME, MAX_LENGTH, Cursors
+from gateway.api.query.cursors import LIFETIME, MAX_LENGTH, Cursors
 from tests.support.scim_errors import refused
 
 ACME, OTHER = "11111111-1111-1111-1111-111111111111", "22222222-2222-2222-2222-222222222222"

@@ -13,7 +13,7 @@ from tests.support.local.running import descendants, environment, eventually, li
 SLEEP = "[sys.executable, '-c', 'import time; time.sleep(60)']"
 STARTS_LEASHED = f"""
 import signal, subprocess, sys
-from deploy.local.leash import leashed
+from deploy.local.processes.parent_death_signal import leashed
 child = subprocess.Popen(leashed({SLEEP}, signal.SIGTERM))
 print(child.pid, flush=True)
 print(child.wait(), flush=True)
@@ -22,7 +22,7 @@ STARTS_WATCHED = f"""
 import os, subprocess, sys
 watch = '''
 import signal, sys
-from deploy.local.leash import watch
+from deploy.local.processes.parent_death_signal import watch
 sys.exit(watch(int(sys.argv[1]), signal.SIGTERM, {SLEEP}))
 '''
 child = subprocess.Popen([sys.executable, "-c", watch, str(os.getpid())])

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chassis.config.database_url import DEVELOPMENT
-from deploy.local.child import Program
 from deploy.local.connection import read_connection
 from deploy.local.files import read_or_make_secret
-from deploy.local.key_pair import make_key_pair
+from deploy.local.processes.child import Program
 from deploy.local.region import HOST, REGIONS, Places, connection_file, tenant_url
+from deploy.local.setup.key_pair import make_key_pair
 
 
 @dataclass(frozen=True, slots=True)

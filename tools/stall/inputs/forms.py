@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import quote_plus
 
-from tools.stall.texts import PEM_BEGIN, PEM_END, TEXTS, Text, repeated
+from tools.stall.inputs.texts import PEM_BEGIN, PEM_END, TEXTS, Text, repeated
 
 
 def encoded(text: str) -> bytes:

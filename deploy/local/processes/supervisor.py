@@ -4,15 +4,20 @@ import asyncio
 import time
 from collections.abc import Coroutine
 
-from deploy.local.child import FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS, Child, rotate_log
 from deploy.local.connection import Connection, read_connection, write_connection
 from deploy.local.files import read_or_make_secret, write_private
-from deploy.local.first_administrator import sign_in_token
-from deploy.local.first_key import first_organization, working_token
 from deploy.local.panel import render_panel, shown
 from deploy.local.postgres import Cluster, PostgresError
-from deploy.local.programs import Programs
+from deploy.local.processes.child import (
+    FIRST_DELAY_SECONDS,
+    LONGEST_DELAY_SECONDS,
+    Child,
+    rotate_log,
+)
+from deploy.local.processes.programs import Programs
 from deploy.local.region import HOST, Places, sign_in_link, tenant_url
+from deploy.local.setup.first_administrator import sign_in_token
+from deploy.local.setup.first_key import first_organization, working_token
 from deploy.local.terminal import is_colourful, say
 
 WATCH_SECONDS = 0.2

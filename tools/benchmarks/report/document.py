@@ -1,15 +1,15 @@
 """performance.md, made of the figures and of the prose that is written by hand.
 
-`python -m tools.benchmarks.document` writes docs/performance.md again without measuring anything.
+`python -m tools.benchmarks.report.document` writes docs/performance.md again without measuring.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tools.benchmarks import figures as stored
-from tools.benchmarks.chart import OPERATIONS, SUBJECTS, chart
-from tools.benchmarks.goals import goals
+from tools.benchmarks.report import figures as stored
+from tools.benchmarks.report.chart import OPERATIONS, SUBJECTS, chart
+from tools.benchmarks.report.goals import goals
 
 PROSE = stored.DOCUMENTS / "performance" / "prose.md"
 

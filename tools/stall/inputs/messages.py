@@ -5,9 +5,9 @@ from typing import Final
 
 from cloudacademy.users.v1 import activity_pb2, filter_pb2, groups_pb2, users_pb2
 
-from tools.stall.bodies import ID
+from tools.stall.inputs.bodies import ID
+from tools.stall.inputs.texts import TEXTS
 from tools.stall.readers import Reader
-from tools.stall.texts import TEXTS
 from usersvc.domain import activities, users
 from usersvc.domain.groups import MAX_CHANGED_MEMBERS
 from usersvc.rpc.convert import activity as wire_activity

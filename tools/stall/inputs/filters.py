@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from gateway.scim.filter import MAX_LENGTH
-from tools.stall.bodies import Body
-from tools.stall.texts import TEXTS, Text
+from tools.stall.inputs.bodies import Body
+from tools.stall.inputs.texts import TEXTS, Text
 
 
 def _filter(text: Text) -> Body:
