@@ -21,8 +21,9 @@ from deploy.local.setup.key_pair import make_key_pair
 from gateway.http.server import Runner
 
 LOG = structlog.wrap_logger(structlog.ReturnLogger())
-HIDDEN = "(not redact: it may be a secret)"
-KEY, RANDOM = "cak_us_33RtraCoeBvru2lX0687lYmtQrqMxJSb", secrets.token_hex(16)
+HIDDEN = "(not shown: it may be a secret)"
+KEY = "cak_us_33RtraCoeBvru2lX0687lYmtQrqMxJSb"
+RANDOM = "c50c92331569b3aaa1de6de7b20a13ef"  # constant: it is part of the test ids
 URL = "postgresql://keys:ab12@db/keys"
 PEM = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkq\n-----END PRIVATE KEY-----\n"
 
