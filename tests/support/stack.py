@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from deploy.local.connection import read_connection
 from deploy.local.ports import free_port
 from deploy.local.processes.child import listening_port
 from deploy.local.region import HOST, REGIONS, TENANT_PATH, Places
+from tests.support.waiting import wait_until, wait_until_quiet
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 90.0
@@ -41,9 +41,7 @@ class Stack:
     def log(self, name: str) -> str:
         """All that a process has logged so far, lines that it gathers at the moment included."""
         file = self.places.log(name)
-        size = -1
-        while size != (size := file.stat().st_size):
-            time.sleep(QUIET_SECONDS)
+        wait_until_quiet(lambda: file.stat().st_size, QUIET_SECONDS)
         return file.read_text()
 
     def service_port(self, name: str) -> int:
@@ -103,8 +101,8 @@ def running_stack(
 
 
 def _wait_until_running(supervisor: subprocess.Popen[bytes], output: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while "is running" not in output.read_text():
+    def is_running() -> bool:
         assert supervisor.poll() is None, output.read_text()
-        assert time.monotonic() < deadline, output.read_text()
-        time.sleep(0.05)
+        return "is running" in output.read_text()
+
+    wait_until(is_running, START_SECONDS, output.read_text)

@@ -1,28 +1,27 @@
 """What breaks is told as 503, heals by itself, and loses nothing."""
 
-import asyncio
 import os
 import signal
-import time
 from uuid import uuid4
 
 import pytest
 
 from tests.support.scim import Client, Reply
 from tests.support.stack import Stack
+from tests.support.waiting import eventually
 
 HEALED_SECONDS = 20.0
 
 
 async def until_healed(scim: Client, path: str) -> list[Reply]:
     """Every answer up to the first success, which is the last."""
-    replies = []
-    deadline = time.monotonic() + HEALED_SECONDS
-    while time.monotonic() < deadline:
+    replies: list[Reply] = []
+
+    async def is_healed() -> bool:
         replies.append(await scim("GET", path))
-        if replies[-1].status == 200:
-            break
-        await asyncio.sleep(0.05)
+        return replies[-1].status == 200
+
+    await eventually(is_healed, HEALED_SECONDS)
     return replies
 
 

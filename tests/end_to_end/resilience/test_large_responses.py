@@ -20,6 +20,7 @@ from tests.end_to_end.resilience.test_memory import MEBIBYTE, peak_bytes
 from tests.support.gateways import Gateway, running_gateway
 from tests.support.operators import Operator
 from tests.support.stack import Stack
+from tests.support.waiting import eventually
 from tools.chaos.proxy import Proxy
 
 MAX_BYTES = 300 * MEBIBYTE
@@ -233,9 +234,7 @@ async def test_a_failure_amid_a_large_group_ends_the_connection(
             proxy.cut = True
             await proxy.stop()
             rest = await _all(reader)
-        async with asyncio.timeout(10):
-            while not (told := gateway.told("request")):  # noqa: ASYNC110 - a log rings no bell
-                await asyncio.sleep(0.02)
+        told = await eventually(lambda: gateway.told("request"))
         async with session.get(gateway.metrics_url) as reply:
             metrics = await reply.text()
 

@@ -18,6 +18,7 @@ from tests.support.gateways import Gateway, running_gateway
 from tests.support.operators import Operator
 from tests.support.scim import Client, Reply
 from tests.support.stack import Stack
+from tests.support.waiting import eventually, pace
 
 ERROR = "urn:ietf:params:scim:api:messages:2.0:Error"
 RATE, BURST = 5, 20
@@ -144,7 +145,7 @@ async def test_who_waits_as_it_is_told_is_served(organizations: Organizations):
     replies = await flood(scim, BURST * 3)
     (wait,) = {reply.headers["Retry-After"] for reply in replies if reply.status == 429}
 
-    await asyncio.sleep(int(wait))
+    await pace(int(wait))  # as Retry-After says
 
     assert (await scim("GET", "/Users?count=0")).status == 200
 
@@ -310,9 +311,9 @@ async def test_when_a_service_does_not_answer_requests_do_not_pile_up(
 
 async def until(scim: Client, status: int, headers: dict[str, str]) -> Reply:
     """The first answer with a status."""
-    async with asyncio.timeout(10):
-        while True:
-            reply = await scim("GET", "/Users?count=0", **headers)
-            if reply.status == status:
-                return reply
-            await asyncio.sleep(0.3)
+
+    async def wanted() -> Reply | None:
+        reply = await scim("GET", "/Users?count=0", **headers)
+        return reply if reply.status == status else None
+
+    return await eventually(wanted)

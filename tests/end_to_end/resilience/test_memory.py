@@ -26,6 +26,7 @@ from tests.support.operators import Operator
 from tests.support.scim import Client
 from tests.support.single_sign_on import ACS_PATH
 from tests.support.stack import ROOT, Stack
+from tests.support.waiting import eventually
 
 CONNECTIONS = 700
 WAIT_SECONDS = 3.0
@@ -298,9 +299,7 @@ async def test_an_address_has_so_many_small_ones_on_their_way_at_most(with_sso: 
 @pytest.mark.parametrize("path", [FORM, ACS_PATH])
 async def test_who_leaves_amid_a_form_is_no_fault_of_ours(with_sso: Gateway, path: str):
     (await begin(with_sso, path, 1_000)).leave()
-    async with asyncio.timeout(WAIT_SECONDS):
-        while not (told := with_sso.told("request")):  # noqa: ASYNC110 - a log rings no bell
-            await asyncio.sleep(0.02)
+    told = await eventually(lambda: with_sso.told("request"), WAIT_SECONDS)
 
     assert [(line["endpoint"], line["status"]) for line in told] == [(path, 400)]
     assert with_sso.told("fault") == []

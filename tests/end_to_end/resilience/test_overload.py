@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.gateways import Gateway, running_gateway
 from tests.support.stack import Stack
+from tests.support.waiting import pace
 from tools.benchmarks.processes import resident_bytes
 from tools.benchmarks.work import Work
 from tools.overload.load import connected, in_turn
@@ -62,7 +63,7 @@ async def test_what_is_too_much_is_refused_with_retry_after_and_nothing_is_answe
         flood = asyncio.create_task(
             connections.offer(in_turn([work.mix() for work in works]), rate=3_000, seconds=4.0)
         )
-        await asyncio.sleep(1.0)
+        await pace(1.0)  # amid the flood
         pages = [await session.get(small.base_url + path) for path in ("/healthz", "/readyz")]
         sign_in = await session.get(small.base_url + "/login/")
         outcome = await flood
@@ -91,7 +92,7 @@ async def test_one_that_floods_takes_no_answer_from_another(small: Gateway, work
     greedy, modest, _ = works
     async with connected(small.address, CONNECTIONS) as many, connected(small.address, 1) as one:
         flood = asyncio.create_task(many.offer(greedy.get(), rate=2_000, seconds=4.0))
-        await asyncio.sleep(0.5)
+        await pace(0.5)  # amid the flood
         served = await one.keep_busy(modest.get(), seconds=2.5)
         flooded = await flood
 

@@ -2,12 +2,13 @@
 
 import os
 import signal
-import time
+from collections import Counter
 
 import pytest
 
 from gateway.api.app import PREFIX
 from tests.support.stack import Stack
+from tests.support.waiting import pause, wait_until
 from tools.stall.inputs.sent import Sent
 from tools.stall.measure import Trial, of_trial, send
 from tools.stall.parties import Victim, victim
@@ -24,10 +25,13 @@ async def other(tenant: Stack) -> Victim:
 
 def ready(prober: Prober) -> Prober:
     """The prober once it has had a few right answers."""
-    answered = 0
-    while answered < 20:
-        time.sleep(0.05)
-        answered += sum(wait.right for wait in prober.take())
+    answered = Counter[str]()
+
+    def has_twenty() -> bool:
+        answered["right"] += sum(wait.right for wait in prober.take())
+        return answered["right"] >= 20
+
+    wait_until(has_twenty)
     prober.rest(0.2)
     return prober
 
@@ -37,7 +41,7 @@ def test_a_gateway_that_stands_still_is_a_stall(tenant: Stack, other: Victim):
 
     def stop() -> str:
         os.kill(pid, signal.SIGSTOP)
-        time.sleep(STOPPED_SECONDS)
+        pause(STOPPED_SECONDS)  # the stall that the prober must see
         os.kill(pid, signal.SIGCONT)
         return "stopped"
 
@@ -63,6 +67,5 @@ def test_a_request_of_another_is_answered_beside_a_cheap_one(tenant: Stack, othe
 def test_a_prober_tells_requests_that_were_refused(other: Victim):
     stranger = type(other.probe)(other.probe.host, other.probe.port, other.probe.path, "none")
     with probing(stranger) as prober:
-        while not (waits := prober.take()):
-            time.sleep(0.05)
+        waits = wait_until(prober.take)
     assert not any(wait.right for wait in waits)

@@ -18,6 +18,7 @@ from tests.support.office import LOG, Office, open_office
 from tests.support.operators import Operator
 from tests.support.scim import Client
 from tests.support.stack import Stack
+from tests.support.waiting import pace
 
 ESCAPE = "\x1b[31m"
 HOSTILE = [
@@ -175,7 +176,7 @@ async def leave_rudely(port: int) -> None:
     error = bytes(4) + (11).to_bytes(4) + b"forged"
     preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
     writer.write(preface + frame(settings, b"") + frame(goaway, error))
-    await asyncio.sleep(0.2)
+    await pace(0.2)  # gRPC reads the frames before the connection ends
     writer.close()
 
 

@@ -1,6 +1,5 @@
 """Whose key opens what, and since when it no longer does."""
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -11,6 +10,7 @@ from cloudacademy.keys.v1 import keys_pb2 as pb
 from tests.support.operators import Operator
 from tests.support.scim import Client, Reply, client
 from tests.support.stack import Stack
+from tests.support.waiting import eventually
 
 PLACE = "Settings & Integrations → Integrations → Microsoft Entra ID"
 ERROR = "urn:ietf:params:scim:api:messages:2.0:Error"
@@ -24,9 +24,12 @@ key. That a key ends within a second has to be measured where nothing else runs.
 async def first(wanted: Callable[[], Awaitable[Reply]], status: int) -> Reply:
     """Ask until the answer has the status; the last answer when patience is over."""
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while (reply := await wanted()).status != status and time.monotonic() < deadline:  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
-    return reply
+
+    async def last_reply() -> Reply | None:
+        reply = await wanted()
+        return reply if reply.status == status or time.monotonic() > deadline else None
+
+    return await eventually(last_reply)
 
 
 def with_key(scim: Client, token: str) -> Callable[[], Awaitable[Reply]]:

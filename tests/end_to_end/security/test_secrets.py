@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from tests.support.saml.idp import encoded
 from tests.support.scim import Client, client
 from tests.support.single_sign_on import Company
 from tests.support.stack import ROOT, Stack, running_stack
+from tests.support.waiting import wait_until
 
 PROCESSES = ("gateway", "usersvc", "keysvc")
 MARK = "zq9secretmark"
@@ -230,8 +230,7 @@ def test_a_process_that_crashes_leaves_no_core_dump(talkative: Stack, process: s
     assert Path(f"/proc/{pid}").stat().st_uid == 0 == Path(f"/proc/{pid}/environ").stat().st_uid
 
     os.kill(pid, signal.SIGABRT)
-    while Path(f"/proc/{pid}").exists():
-        time.sleep(0.05)
+    wait_until(lambda: not Path(f"/proc/{pid}").exists())
 
     cores = [*ROOT.glob("core*"), *talkative.places.folder.rglob("core*")]
     assert [path for path in cores if path.is_file()] == []
@@ -242,6 +241,7 @@ def test_no_process_of_the_same_user_may_look_into_the_memory(tmp_path: Path):
     script = """
 import os, subprocess, sys
 from chassis.process import keep_memory_private
+from tests.support.waiting import wait_until
 look = ["cat", f"/proc/{os.getpid()}/environ"]
 if os.getuid() == 0:
     os.setgid(65534), os.setuid(65534)

@@ -14,6 +14,7 @@ from chassis.rpc.channel import connect
 from chassis.rpc.status import from_rpc_error
 from gateway.backend.errors import translate
 from tests.support.chassis.echoes import COUNT, ECHO, HOLD, OPEN, SERVICE, echo_server, until
+from tests.support.waiting import eventually
 
 Status = health_pb2.HealthCheckResponse
 
@@ -28,9 +29,10 @@ async def statuses(channel: grpc.aio.Channel) -> set[str]:
 
 
 async def says(channel: grpc.aio.Channel, status: str) -> None:
-    async with asyncio.timeout(20):
-        while await statuses(channel) != {status}:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    async def has_status() -> bool:
+        return await statuses(channel) == {status}
+
+    await eventually(has_status)
 
 
 @pytest.mark.parametrize("trouble", ["no", "a fault", "silence"])

@@ -7,6 +7,7 @@ import struct
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -24,6 +25,7 @@ from chassis.rpc.server import MAX_STREAMS
 from chassis.rpc.status import from_rpc_error
 from tests.support.chassis.authorities import Authority
 from tests.support.chassis.echoes import ECHO, OPEN, Running, echo_server, until
+from tests.support.waiting import eventually
 
 LOG = structlog.wrap_logger(structlog.ReturnLogger())
 WATCHES = 2_000
@@ -137,10 +139,7 @@ async def test_a_slot_is_free_again_once_a_health_stream_has_ended():
         for _ in range(3):
             async with watches(channels, 2 * KNOWN_WATCHES.connection) as opened:
                 assert opened.outcomes["open"] == KNOWN_WATCHES.connection
-            stub = health_pb2_grpc.HealthStub(channels[0])
-            async with asyncio.timeout(20):
-                while not await watch_opens(stub):  # noqa: ASYNC110 - a slot rings no bell
-                    await asyncio.sleep(0.01)
+            await eventually(partial(watch_opens, health_pb2_grpc.HealthStub(channels[0])))
 
 
 async def watch_opens(stub: health_pb2_grpc.HealthStub) -> bool:

@@ -28,6 +28,7 @@ from tests.support.keysvc.replicas import MovableClock, running_replica
 from tests.support.usersvc.change_calls import snapshot, watching
 from tests.support.usersvc.group_calls import create_group
 from tests.support.usersvc.user_calls import ACME, GLOBEX, create, delete, refused, update
+from tests.support.waiting import pace
 from usersvc.store.changes import ChangeStore
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -152,7 +153,7 @@ async def test_a_cluster_that_is_destroyed_comes_back_with_all_that_was_archived
     moment = first.query("SELECT clock_timestamp();")
     await asyncio.to_thread(forget, first, region.url("users"), GLOBEX)
     async with region.writing():
-        await asyncio.sleep(0.5)
+        await pace(0.5)  # writes that the archive must contain
     at_the_end = await digests(first)
     await asyncio.to_thread(vault.archive, first)
     async with open_channel(region.url("users"), system_clock) as channel:

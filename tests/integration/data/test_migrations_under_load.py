@@ -21,6 +21,7 @@ from tests.support.data.releases import ROOT, release_before
 from tests.support.keysvc.replicas import Replica
 from tests.support.usersvc.group_calls import change_members, create_group
 from tests.support.usersvc.user_calls import create, delete, get, list_users, update
+from tests.support.waiting import eventually
 
 START_SECONDS = 30
 WRITERS = 4
@@ -93,8 +94,7 @@ class Load:
 
     async def reached(self, rounds: int) -> None:
         """Wait until so many rounds are done."""
-        while self.done < rounds:  # noqa: ASYNC110 - the writers are other tasks
-            await asyncio.sleep(0.01)
+        await eventually(lambda: self.done >= rounds)
 
 
 async def users_round(channel: grpc.aio.Channel, number: int) -> None:

@@ -16,6 +16,7 @@ from tests.support.edge import floods
 from tests.support.edge.envoys import Edge, running_edge
 from tests.support.k8s.edge import Objects
 from tests.support.k8s.edge_objects import bytes_of
+from tests.support.waiting import eventually, pace
 
 USERS = floods.PATH
 NOBODY = ("127.0.0.1", 1)
@@ -84,7 +85,7 @@ async def too_slow(folder: Path, path: str) -> aiohttp.ClientResponse:
     async def drop_by_drop() -> AsyncIterator[bytes]:
         for _ in range(100):
             yield b" "
-            await asyncio.sleep(0.1)
+            await pace(0.1)  # a slow client
 
     with running_edge(impatient(), folder, NOBODY) as edge:
         async with edge.session() as http:
@@ -208,11 +209,7 @@ async def let_in(edge: Edge) -> floods.Connection | None:
 
 
 async def until_let_in(edge: Edge) -> floods.Connection:
-    for _ in range(200):
-        if connection := await let_in(edge):
-            return connection
-        await asyncio.sleep(0.05)
-    raise AssertionError("there is no room for anybody")
+    return await eventually(lambda: let_in(edge), what="a slot for another connection")
 
 
 async def test_http_2_has_the_limits_of_the_policy(tmp_path):

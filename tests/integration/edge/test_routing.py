@@ -5,7 +5,6 @@ import json
 import socket
 import ssl
 import subprocess
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from copy import deepcopy
@@ -25,6 +24,7 @@ from tests.support.k8s.edge import Objects, Place, bootstrap
 from tests.support.k8s.manifests import OVERLAYS, REGIONS, namespaces
 from tests.support.k8s.tools import installed, locked
 from tests.support.stack import Stack
+from tests.support.waiting import pace, wait_until
 
 HOST = "cloudacademy.com"
 USERS = f"{PREFIX}/Users"
@@ -50,7 +50,7 @@ async def answering_late(seconds: float) -> AsyncIterator[tuple[str, int]]:
 
     async def late(request: web.Request) -> web.Response:
         await request.read()
-        await asyncio.sleep(seconds)
+        await pace(seconds)  # the server answers late
         return web.Response()
 
     app = web.Application(client_max_size=2**30)
@@ -244,7 +244,7 @@ async def test_a_request_that_takes_too_long_to_arrive_is_not_waited_for(tmp_pat
     async def drop_by_drop() -> AsyncIterator[bytes]:
         for _ in range(100):
             yield b" "
-            await asyncio.sleep(0.1)
+            await pace(0.1)  # a slow client
 
     async with answering_late(0) as gateway:
         with running_edge(objects, tmp_path, gateway) as edge:
@@ -274,9 +274,8 @@ async def test_the_access_log_tells_of_requests_and_neither_keys_nor_people(
 
 def line_with(log: Path, request_id: str) -> dict[str, object]:
     """The line of a request, which Envoy writes in its own time."""
-    deadline = time.monotonic() + 15
-    while not (found := [x for x in log.read_text().splitlines() if request_id in x]):
-        assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.1)
+    found = wait_until(
+        lambda: [x for x in log.read_text().splitlines() if request_id in x], what=log.read_text
+    )
     line: dict[str, object] = json.loads(found[0])
     return line

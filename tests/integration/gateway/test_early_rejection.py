@@ -27,6 +27,7 @@ from gateway.http.server import Runner
 from gateway.limits.admission import Gate
 from gateway.limits.rate_limiter import Buckets, Rate
 from gateway.limits.rejections import RETRY_AFTER_SECONDS, Tally, TurnedAwayError, full
+from tests.support.waiting import eventually, pace, quiescent
 
 PLACES = 8
 ROOM = PLACES // 2 * (1 + WAITING_PER_PLACE)
@@ -116,7 +117,7 @@ class Client:
         for part in parts:
             self.writer.write(part)
             await self.writer.drain()
-            await asyncio.sleep(0.05)
+            await pace(0.05)  # each part arrives in a read of its own
 
     async def answer(self) -> tuple[int, Mapping[str, str], bytes]:
         """The next answer."""
@@ -147,9 +148,7 @@ async def filled(server: Server, token: str = "acme") -> list[Client]:
     clients = [await connect(server) for _ in range(ROOM)]
     for client in clients:
         client.writer.write(get(token=token))
-    async with asyncio.timeout(SECONDS):
-        while len(server.asked) < ROOM:  # noqa: ASYNC110 - a list rings no bell
-            await asyncio.sleep(0.01)
+    await eventually(lambda: len(server.asked) >= ROOM, SECONDS)
     return clients
 
 
@@ -187,7 +186,7 @@ async def test_of_those_who_are_read_in_one_moment_no_more_reach_the_application
     clients = [await connect(server) for _ in range(5 * ROOM)]
     for client in clients:
         client.writer.write(get())
-    await asyncio.sleep(0.5)
+    await quiescent(lambda: (len(server.asked), dict(server.gate._coming)))
     server.open.set()
 
     got = Counter([each for client in clients for each in await client.answers(1)])
@@ -221,7 +220,7 @@ async def test_a_pipelined_request_is_answered_in_its_turn(server: Server):
     await client.send(get("/Users/first", "initech"))
     await filled(server)
     await client.send(get())
-    await asyncio.sleep(0.2)
+    await quiescent(lambda: (len(server.asked), dict(server.gate._coming)))
     server.open.set()
 
     status, _, body = await client.answer()
@@ -296,7 +295,7 @@ async def test_a_client_that_took_its_time_is_looked_at_again(server: Server):
     clients = [await connect(server, unread_bytes=4_096)]
     clients[0].writer.transport.pause_reading()
     await clients[0].send(get("/large", "initech"))
-    await asyncio.sleep(0.1)
+    await pace(0.1)  # the client takes its time
     clients[0].writer.transport.resume_reading()
     assert (await clients[0].answer())[0] == 200
     await filled(server)
@@ -345,7 +344,7 @@ async def test_a_connection_whose_requests_are_refused_is_not_idle(
         client = await connect(server)
         for _ in range(8):
             await client.send(get())
-            await asyncio.sleep(0.2)
+            await pace(0.2)  # eight of these exceed the keep-alive time
 
         assert await client.answers(8) == [FROM_DOORMAN] * 8
 
@@ -354,7 +353,7 @@ async def test_who_goes_away_before_the_application_has_heard_of_it_counts_no_mo
     await filled(server, "initech")
     before = set(server.connections._open)
     client = await connect(server)
-    await asyncio.sleep(0.05)
+    await eventually(lambda: server.connections._open - before, SECONDS)
     (watched,) = server.connections._open - before
     protocol = watched.transport.get_protocol()
     protocol.data_received(get())

@@ -13,6 +13,7 @@ from chassis.observability import log
 from gateway.backend.errors import Refusal
 from gateway.http.server import Runner
 from gateway.web.download import send
+from tests.support.waiting import pace
 
 PART = "x" * 64 * 1024
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -86,7 +87,7 @@ async def dripping(reader: asyncio.StreamReader) -> bytes:
     try:
         while piece := await reader.read(16_384):
             last = (last + piece)[-len(END) :]
-            await asyncio.sleep(0.01)
+            await pace(0.01)  # a slow reader
     except ConnectionError:
         pass
     return last

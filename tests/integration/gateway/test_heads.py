@@ -11,6 +11,7 @@ from chassis.config.settings import Address
 from chassis.observability import log
 from gateway.http.heads import HELD_BYTES, MAX_HEAD_BYTES, SMALL_BYTES, Heads
 from gateway.http.server import Runner
+from tests.support.waiting import eventually, pace
 
 SECONDS = 10.0
 FIRST = b"POST /echo HTTP/1.1\r\nHost: a\r\n"
@@ -76,9 +77,7 @@ async def client(server: Server, sent: bytes = b"", address: str = "127.0.0.1") 
 
 
 async def until_held(server: Server, size: int) -> None:
-    async with asyncio.timeout(SECONDS):
-        while server.heads.held != size:  # noqa: ASYNC110 - a count rings no bell
-            await asyncio.sleep(0.01)
+    await eventually(lambda: server.heads.held == size, SECONDS)
 
 
 async def test_a_head_of_many_fields_is_refused_over_its_limit():
@@ -109,7 +108,7 @@ async def test_a_body_does_not_count_wherever_its_head_is_cut(split: int):
         one = await client(server)
         for _ in range(3):
             one.writer.write(WITH_BODY[: len(WITH_BODY) - split])
-            await asyncio.sleep(0.02)
+            await pace(0.02)  # the rest arrives in a read of its own
             one.writer.write(WITH_BODY[len(WITH_BODY) - split :] + BODY)
             assert await one.answer() == (200, b"%d" % len(BODY))
 
@@ -120,9 +119,7 @@ async def test_large_heads_have_a_bounded_room_and_small_ones_always_pass():
     async with serving(limit=1024 * 1024) as server:
         greedy = [await client(server, FIRST + FIELD * 15) for _ in range(60)]
         other = [await client(server, FIRST + FIELD * 15, "127.0.0.2") for _ in range(60)]
-        async with asyncio.timeout(SECONDS):
-            while server.heads.refused < 60:  # noqa: ASYNC110 - a count rings no bell
-                await asyncio.sleep(0.01)
+        await eventually(lambda: server.heads.refused >= 60, SECONDS)
         held = server.heads.held
         small = await client(server, FIRST + b"X: %s\r\n" % (b"x" * 1_000))
         small.writer.write(b"Content-Length: 0\r\n\r\n")
@@ -137,9 +134,7 @@ async def test_large_heads_have_a_bounded_room_and_small_ones_always_pass():
 async def test_one_source_leaves_half_of_the_room_to_others():
     async with serving(limit=256 * 1024) as server:
         greedy = [await client(server, FIRST + FIELD * 15) for _ in range(10)]
-        async with asyncio.timeout(SECONDS):
-            while server.heads.refused < 5:  # noqa: ASYNC110 - a count rings no bell
-                await asyncio.sleep(0.01)
+        await eventually(lambda: server.heads.refused >= 5, SECONDS)
         large = FIRST + FIELD * 5 + b"Content-Length: 0\r\n\r\n"
 
         assert (await (await client(server, large)).answer())[0] == 503

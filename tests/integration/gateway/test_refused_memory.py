@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import secrets
+import time
 import types
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -41,6 +42,7 @@ from gateway.limits.rate_limiter import Buckets, Rate
 from gateway.limits.rejections import Tally, full
 from gateway.provisioning_log.writer import RefusalLog
 from keysvc.domain.errors import KeyUnknown
+from tests.support.waiting import eventually, pace, quiescent
 
 SENT = 200
 TOGETHER = 20
@@ -111,7 +113,7 @@ async def _heartbeat(*caches) -> None:
     while True:
         for each in caches:
             each.apply(keys_pb2.WatchKeysResponse(heartbeat=keys_pb2.WatchKeysResponse.Heartbeat()))
-        await asyncio.sleep(0.2)
+        await pace(0.2)  # the interval of the heartbeats of keysvc
 
 
 @contextmanager
@@ -194,7 +196,7 @@ async def test_refused_requests_leave_no_objects(
         await _flood(address, kind)
         with nothing_collected():
             await _flood(address, kind)
-            await asyncio.sleep(0.2)  # until what is done behind the last answers has ended
+            await quiescent(lambda: len(asyncio.all_tasks()))
             before = alive()
             statuses = await _flood(address, kind)
             grown = await _grown(before)
@@ -206,8 +208,8 @@ async def test_refused_requests_leave_no_objects(
 
 async def _grown(before: Counter[str]) -> Counter[str]:
     """What there is more of, once that is little or after a while."""
-    loop = asyncio.get_running_loop()
-    end = loop.time() + SECONDS
-    while (grown := alive() - before).total() >= SENT / 10 and loop.time() < end:  # noqa: ASYNC110 - memory rings no bell
-        await asyncio.sleep(0.1)
-    return grown
+    end = time.monotonic() + SECONDS
+    await eventually(
+        lambda: (alive() - before).total() < SENT / 10 or time.monotonic() > end, 2 * SECONDS
+    )
+    return alive() - before

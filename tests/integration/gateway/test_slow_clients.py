@@ -14,6 +14,7 @@ from chassis.observability import log
 from gateway.http import server as http_server
 from gateway.http.connections import Connections, Patience, Wait
 from gateway.http.server import Runner
+from tests.support.waiting import eventually, pace, quiescent
 
 MEBIBYTE = 1024 * 1024
 PAGE = b"x" * 3 * MEBIBYTE
@@ -53,7 +54,7 @@ class Server:
         return web.Response(text="quick")
 
     async def _slow(self, _: web.Request) -> web.Response:
-        await asyncio.sleep(1.5)
+        await pace(1.5)  # longer than any limit on a client
         return web.Response(text="slow")
 
     async def _page(self, _: web.Request) -> web.Response:
@@ -129,9 +130,7 @@ def never_reading(server: Server) -> socket.socket:
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(SECONDS):
-        while not holds():  # noqa: ASYNC110 - counters ring no bell
-            await asyncio.sleep(0.02)
+    await eventually(holds, SECONDS)
 
 
 async def drip(writer: asyncio.StreamWriter, data: bytes) -> None:
@@ -139,7 +138,7 @@ async def drip(writer: asyncio.StreamWriter, data: bytes) -> None:
         for byte in data:
             writer.write(bytes([byte]))
             await writer.drain()
-            await asyncio.sleep(0.1)
+            await pace(0.1)  # a slow client
 
 
 @pytest.mark.parametrize(
@@ -192,7 +191,7 @@ async def test_who_asks_for_page_after_page_without_reading_gets_no_more_than_on
         with never_reading(server) as client:
             client.sendall(b"GET /page HTTP/1.1\r\nHost: a\r\n\r\n" * 30)
             await until(lambda: server.pages > 0)
-            await asyncio.sleep(1.0)
+            await quiescent(lambda: server.pages)
             (connection,) = server.connections._open
             unsent = connection.transport.get_write_buffer_size()
 
@@ -207,7 +206,7 @@ async def test_what_lies_unread_on_all_connections_together_is_bounded():
         for client in clients:
             client.sendall(b"GET /page HTTP/1.1\r\nHost: a\r\n\r\n" * 4)
         await until(lambda: server.connections.cut > 0)
-        await asyncio.sleep(1.0)
+        await quiescent(lambda: (server.pages, server.connections.cut))
         open_ones = server.connections._open
         unsent = sum(each.transport.get_write_buffer_size() for each in open_ones)
 
@@ -224,7 +223,7 @@ async def test_who_waits_for_a_slow_answer_is_not_cut_off_nor_is_who_idles():
             writer.write(f"GET /{path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
             await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), SECONDS)
             assert await reader.readexactly(len(answer)) == answer
-            await asyncio.sleep(1.0)
+            await pace(1.0)  # an idle connection, for longer than a body may take
 
         assert server.connections.cut == 0
         assert not reader.at_eof()
@@ -235,7 +234,7 @@ async def test_who_asks_again_while_an_answer_is_made_is_not_cut_off():
     async with serving() as server:
         reader, writer = await connect(server)
         writer.write(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
-        await asyncio.sleep(0.1)
+        await pace(0.1)  # well into the slow answer
         writer.write(GET)
 
         for answer in (b"slow", b"quick"):
@@ -250,12 +249,12 @@ async def test_a_body_that_comes_in_time_is_read_and_the_connection_goes_on():
         reader, writer = await connect(server)
         for _ in range(3):
             writer.write(HEAD + b"12345")
-            await asyncio.sleep(0.1)
+            await pace(0.1)  # a body in two parts
             writer.write(b"67890")
             head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), SECONDS)
             assert b" 200 " in head
             assert await reader.readexactly(10) == b"1234567890"
-            await asyncio.sleep(0.6)
+            await pace(0.6)  # an idle connection, for longer than a body may take
 
         assert server.connections.cut == 0
         writer.close()

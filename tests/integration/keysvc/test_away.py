@@ -20,6 +20,7 @@ from tests.support.keysvc.replicas import (
     watching,
 )
 from tests.support.postgres import throw_away_postgres
+from tests.support.waiting import eventually
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -34,9 +35,10 @@ async def health(replica: Replica) -> int:
 
 
 async def healthy(replica: Replica, wanted: int) -> None:
-    async with asyncio.timeout(20):
-        while await health(replica) != wanted:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
+    async def has_status() -> bool:
+        return await health(replica) == wanted
+
+    await eventually(has_status)
 
 
 def changed(token: str) -> str:

@@ -1,6 +1,5 @@
 """What is kept of a key and its uses, and what never is."""
 
-import asyncio
 from datetime import UTC, datetime
 
 import asyncpg
@@ -8,6 +7,7 @@ from cloudacademy.keys.v1 import keys_pb2 as pb
 
 from keysvc.domain import key_token as tokens
 from tests.support.keysvc.replicas import MovableClock, Replica, refused, running_replica, until
+from tests.support.waiting import eventually
 
 
 def last_use(key: pb.Key) -> tuple[datetime, str]:
@@ -19,9 +19,10 @@ async def test_a_use_is_written_behind_the_request(keysvc: Replica, clock: Movab
     made = await keysvc.generate(acme)
     await keysvc.authenticate(made.token, "192.0.2.1")
 
-    async with asyncio.timeout(5):
-        while not (await keysvc.list(acme))[0].HasField("last_used_time"):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    async def is_written() -> bool:
+        return (await keysvc.list(acme))[0].HasField("last_used_time")
+
+    await eventually(is_written)
 
     assert last_use((await keysvc.list(acme))[0]) == (clock(), "192.0.2.1")
 

@@ -18,6 +18,7 @@ from keysvc.background.key_uses import TRIES, KeyUses
 from keysvc.domain.keys import Key
 from keysvc.store.keys import KeyStore
 from tests.support.keysvc.replicas import MovableClock, Replica, running_replica, until
+from tests.support.waiting import eventually
 
 POISONOUS = "192.0.2.66"
 USED = "SELECT key_id FROM api_key WHERE last_used_address = $1"
@@ -36,9 +37,7 @@ class Writer:
         return [row["key_id"] for row in await self.db.fetch(USED, address)]
 
     async def comes(self, address: str) -> None:
-        async with asyncio.timeout(20):
-            while not await self.written(address):  # noqa: ASYNC110 - PostgreSQL rings no bell
-                await asyncio.sleep(0.01)
+        await eventually(lambda: self.written(address))
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from tests.support.local.running import descendants, environment, eventually, lives
+from tests.support.local.running import descendants, environment, lives
+from tests.support.waiting import wait_until
 
 SLEEP = "[sys.executable, '-c', 'import time; time.sleep(60)']"
 STARTS_LEASHED = f"""
@@ -23,6 +24,7 @@ import os, subprocess, sys
 watch = '''
 import signal, sys
 from deploy.local.processes.parent_death_signal import watch
+from tests.support.waiting import wait_until
 sys.exit(watch(int(sys.argv[1]), signal.SIGTERM, {SLEEP}))
 '''
 child = subprocess.Popen([sys.executable, "-c", watch, str(os.getpid())])
@@ -49,7 +51,7 @@ def child_of(parent: subprocess.Popen[str]) -> psutil.Process:
     assert parent.stdout is not None
     child = psutil.Process(int(parent.stdout.readline()))
     sleeping = "import time; time.sleep(60)"
-    eventually(lambda: any(p.cmdline()[-1:] == [sleeping] for p in descendants(parent.pid)))
+    wait_until(lambda: any(p.cmdline()[-1:] == [sleeping] for p in descendants(parent.pid)))
     return child
 
 
@@ -59,7 +61,7 @@ def test_a_child_ends_with_its_killed_parent(parent: subprocess.Popen[str]) -> N
 
     parent.kill()
 
-    eventually(lambda: not any(lives(p) for p in processes), seconds=5)
+    wait_until(lambda: not any(lives(p) for p in processes), seconds=5)
 
 
 def test_a_signal_reaches_the_child_and_its_end_is_told(parent: subprocess.Popen[str]) -> None:

@@ -16,8 +16,9 @@ import pytest
 
 from deploy.local.postgres import THROW_AWAY, Cluster, PostgresError
 from deploy.local.setup.account import choose_account
-from tests.support.local.running import descendants, environment, eventually, lives
+from tests.support.local.running import descendants, environment, lives
 from tests.support.postgres import Template, TestPostgres
+from tests.support.waiting import wait_until
 
 DAC_OVERRIDE = 1 << 1
 
@@ -202,7 +203,7 @@ def test_when_its_parent_is_killed_no_process_is_left(folder: Path) -> None:
     parent.kill()
     parent.wait()
 
-    eventually(lambda: not any(lives(p) for p in processes), seconds=5)
+    wait_until(lambda: not any(lives(p) for p in processes), seconds=5)
 
 
 def test_it_starts_while_the_server_of_a_killed_parent_is_still_ending(folder: Path) -> None:
@@ -232,7 +233,7 @@ def test_it_recovers_from_a_crash(cluster: Cluster) -> None:
     server = psutil.Process(cluster.pid)
     processes = server.children(recursive=True)
     server.kill()
-    eventually(lambda: not cluster.running and not any(lives(p) for p in processes))
+    wait_until(lambda: not cluster.running and not any(lives(p) for p in processes))
 
     cluster.start()
 
@@ -272,11 +273,11 @@ def test_a_foreign_server_on_its_port_is_avoided(cluster: Cluster) -> None:
 
 def test_an_initdb_that_was_killed_half_way_leaves_nothing_behind(folder: Path) -> None:
     parent = launch(folder / "postgres")
-    eventually(lambda: list((folder / "postgres").glob("data.new-*/data/base")), seconds=30)
+    wait_until(lambda: list((folder / "postgres").glob("data.new-*/data/base")), seconds=30)
     processes = descendants(parent.pid)
     parent.kill()
     parent.wait()
-    eventually(lambda: not any(lives(p) for p in processes), seconds=5)
+    wait_until(lambda: not any(lives(p) for p in processes), seconds=5)
     assert not (folder / "postgres" / "data").exists()
 
     cluster = Cluster(folder / "postgres", settings=THROW_AWAY)

@@ -13,7 +13,8 @@ import pytest
 from deploy.local.ports import free_port
 from deploy.local.processes.child import STOP_SECONDS
 from deploy.local.setup.first_administrator import USER_NAME
-from tests.support.local.running import Running, descendants, eventually, lives
+from tests.support.local.running import Running, descendants, lives
+from tests.support.waiting import wait_until
 
 Start = Callable[..., Running]
 
@@ -124,7 +125,7 @@ def test_ctrl_c_and_a_closed_terminal_leave_nothing_running(
 
 def test_ctrl_c_during_the_start_leaves_nothing_running(start: Start) -> None:
     running = start(*usual())
-    eventually(lambda: "PostgreSQL" in running.said)
+    wait_until(lambda: "PostgreSQL" in running.said)
     processes = descendants(running.process.pid)
 
     assert running.stop() == 0
@@ -137,7 +138,7 @@ def test_a_second_ctrl_c_ends_what_does_not_want_to(start: Start) -> None:
     processes = descendants(running.process.pid)
     gateway, stubborn = running.child("gateway"), running.child("usersvc")
     running.process.send_signal(signal.SIGINT)
-    eventually(lambda: not lives(gateway))
+    wait_until(lambda: not lives(gateway))
     assert lives(stubborn)
 
     began = time.monotonic()
@@ -154,7 +155,7 @@ def test_a_killed_supervisor_takes_everything_with_it(start: Start) -> None:
 
     running.stop(signal.SIGKILL)
 
-    eventually(lambda: not any(lives(p) for p in processes), seconds=5)
+    wait_until(lambda: not any(lives(p) for p in processes), seconds=5)
 
 
 def test_after_a_kill_the_next_start_finds_the_same_key(start: Start) -> None:
@@ -174,7 +175,7 @@ def test_a_killed_child_is_back_at_the_same_address(start: Start, name: str) -> 
 
     victim.kill()
 
-    eventually(lambda: f"{name} is back" in running.said)
+    wait_until(lambda: f"{name} is back" in running.said)
     assert f"{name} ended (SIGKILL); restarting in 0.25 s" in running.said
     assert listening_ports(running.child(name)) == ports
 
@@ -185,7 +186,7 @@ async def test_a_killed_postgresql_is_back_with_its_data(start: Start) -> None:
 
     running.postgres().kill()
 
-    eventually(lambda: "PostgreSQL is back" in running.said)
+    wait_until(lambda: "PostgreSQL is back" in running.said)
     connection = await asyncpg.connect(url)
     assert await connection.fetchval("SELECT token FROM api_key") == (
         running.connection.secret_token

@@ -24,6 +24,7 @@ from keysvc.background.changes import Changes
 from keysvc.store.keys import KeyStore
 from tests.support.chassis.echoes import until
 from tests.support.supervision.region import SERVICES, Region, Service, running_region
+from tests.support.waiting import eventually
 from usersvc.background.feed import ChangeFeed
 from usersvc.store.changes import Wire
 from usersvc.store.sessions import SessionStore
@@ -48,12 +49,6 @@ class Broken:
             return whole(*arguments, **named)
 
         monkeypatch.setattr(owner, method, call)
-
-
-async def eventually(condition: Callable[[], Awaitable[object]]) -> None:
-    async with asyncio.timeout(30):
-        while not await condition():  # noqa: ASYNC110 - what is asked is in other places
-            await asyncio.sleep(0.02)
 
 
 async def nothing(_: Region) -> None:

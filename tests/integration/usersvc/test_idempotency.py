@@ -29,6 +29,7 @@ from tests.support.usersvc.user_calls import (
     refused,
     update,
 )
+from tests.support.waiting import eventually
 from usersvc.background.retention import Step, trim
 from usersvc.store.idempotency import RequestStore
 
@@ -223,9 +224,7 @@ async def test_old_requests_are_trimmed_again_and_again_until_the_process_ends(
     stop, log = asyncio.Event(), structlog.wrap_logger(structlog.ReturnLogger())
     async with Database(users_url, "test") as database:
         task = asyncio.create_task(trim(steps(database), clock, log, stop, 0.01))
-        async with asyncio.timeout(20):
-            while await db.fetchval("SELECT count(*) FROM create_requests"):  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await eventually(lambda: db.fetchval("SELECT NOT EXISTS (SELECT FROM create_requests)"))
         stop.set()
         await task
 
@@ -235,9 +234,7 @@ async def test_a_database_that_is_away_does_not_end_the_trimming(clock):
     log = structlog.wrap_logger(None, processors=[capture])
     async with Database("postgresql://x:y@127.0.0.1:1/z", "test") as database:
         task = asyncio.create_task(trim(steps(database), clock, log, stop, 0.01))
-        async with asyncio.timeout(20):
-            while len(capture.entries) < 2:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await eventually(lambda: len(capture.entries) >= 2)
         stop.set()
         await task
     assert capture.entries[0] == {

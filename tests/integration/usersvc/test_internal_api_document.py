@@ -16,6 +16,7 @@ from cloudacademy.users.v1.users_pb2_grpc import UserServiceStub
 from chassis.rpc.status import from_rpc_error
 from tests.support.usersvc.serving import ROOT, served
 from tests.support.usersvc.user_calls import ACME, create
+from tests.support.waiting import eventually
 
 DOCUMENT = (ROOT / "docs/internal-api.md").read_text()
 REASONS = ROOT / "protos/cloudacademy/errors/v1/errors.proto"
@@ -93,9 +94,8 @@ async def test_the_example_of_following_keeps_a_copy_whatever_happens_to_the_fee
     ann, copy = await create(users, "ann"), Copy()
 
     following = asyncio.create_task(names["follow"](copy, changes))
+    await eventually(lambda: copy.users == {ann.id})
     async with asyncio.timeout(20):
-        while copy.users != {ann.id}:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
         await db.execute("UPDATE change_feed SET feed_id = gen_random_uuid()")  # as if restored
         bob = await create(users, "bob")
         await copy.done.wait()

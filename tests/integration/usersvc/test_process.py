@@ -20,6 +20,7 @@ from grpc_status import rpc_status
 
 from tests.support.postgres import throw_away_postgres
 from tests.support.usersvc.user_calls import NOBODY, create, delete, get, refused, update
+from tests.support.waiting import eventually
 from usersvc.__main__ import migrate
 from usersvc.rpc.authorization import CALLERS
 
@@ -30,9 +31,7 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     """Wait for what must come, but not for ever."""
-    async with asyncio.timeout(20):
-        while not await condition():  # noqa: ASYNC110 - the condition is in another process
-            await asyncio.sleep(0.02)
+    await eventually(condition)
 
 
 @asynccontextmanager

@@ -1,7 +1,6 @@
 """A server of the chassis with a service of the tests' own: it answers what it was sent."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from structlog.testing import LogCapture
 from chassis.concurrency.supervisor import Supervisor
 from chassis.config.settings import Address, ServerSettings
 from chassis.rpc.server import Server
+from tests.support.waiting import eventually, pace
 
 SERVICE = "test.EchoService"
 ECHO, COUNT, HOLD = (f"/{SERVICE}/{method}" for method in ("Echo", "Count", "Hold"))
@@ -45,7 +45,7 @@ class EchoService:
         while True:
             yield str(number).encode()
             number += 1
-            await asyncio.sleep(0.01)
+            await pace(0.01)  # the interval of the messages
 
     async def hold(self, request: bytes, _: Any) -> bytes:
         self.held += 1
@@ -122,7 +122,4 @@ async def echo_server(settings: ServerSettings = OPEN) -> AsyncIterator[Running]
 
 async def until(condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
     """Wait for something to become true."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        await asyncio.sleep(0.005)
+    await eventually(condition, seconds)

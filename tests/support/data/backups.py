@@ -3,13 +3,13 @@
 import shutil
 import signal
 import subprocess
-import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.local.postgres import Cluster
+from tests.support.waiting import wait_until
 
 PATIENCE_SECONDS = 30
 
@@ -73,11 +73,7 @@ class Vault:
         """Let the archive have all that was committed until now."""
         name = cluster.query("SELECT pg_walfile_name(pg_switch_wal());")
         script = f"SELECT last_archived_wal >= '{name}' FROM pg_stat_archiver;"
-        for _ in range(PATIENCE_SECONDS * 20):
-            if cluster.query(script) == "t":
-                return
-            time.sleep(0.05)
-        raise AssertionError(f"{name} is not in the archive")
+        wait_until(lambda: cluster.query(script) == "t", PATIENCE_SECONDS, f"{name} in the archive")
 
     def restore(self, folder: Path, password: str, until: str = "") -> Cluster:
         """Another cluster of the backup and all of the archive, or of it up to a moment."""
@@ -93,8 +89,9 @@ class Vault:
         signal_file.touch()
         cluster._account().own(signal_file)
         cluster.start()
-        for _ in range(PATIENCE_SECONDS * 20):
-            if cluster.query("SELECT pg_is_in_recovery();") == "f":
-                return cluster
-            time.sleep(0.05)
-        raise AssertionError(cluster.log.read_text())
+        wait_until(
+            lambda: cluster.query("SELECT pg_is_in_recovery();") == "f",
+            PATIENCE_SECONDS,
+            cluster.log.read_text,
+        )
+        return cluster

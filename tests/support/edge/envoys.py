@@ -4,7 +4,6 @@ import json
 import socket
 import ssl
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from deploy.local.ports import free_port
 from tests.support.chassis.authorities import Authority
 from tests.support.k8s.edge import Objects, Place, bootstrap
 from tests.support.k8s.tools import locked
+from tests.support.waiting import wait_until
 
 START_SECONDS = 20.0
 
@@ -82,16 +82,13 @@ def running_edge(
 
 
 def _wait_until_listening(envoy: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while True:
+    def is_listening() -> bool:
         assert envoy.poll() is None, log.read_text()
-        assert time.monotonic() < deadline, log.read_text()
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    wait_until(is_listening, START_SECONDS, log.read_text)
 
 
 class _Here(AbstractResolver):

@@ -9,6 +9,7 @@ from itertools import count
 
 from gateway.api.app import PREFIX
 from tests.support.edge.envoys import Edge
+from tests.support.waiting import pace
 
 PATH = f"{PREFIX}/Users"
 BODY = 1_000_000
@@ -34,7 +35,7 @@ class Pace:
     async def wait(self, size: int) -> None:
         now = asyncio.get_running_loop().time()
         self._free_at = max(self._free_at, now) + size / self._rate
-        await asyncio.sleep(self._free_at - now)
+        await pace(self._free_at - now)
 
 
 async def connect(edge: Edge, protocol: str) -> Connection:

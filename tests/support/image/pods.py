@@ -27,6 +27,7 @@ from tests.support.k8s.edge import Objects, Place, bootstrap
 from tests.support.k8s.manifests import Manifest, container, environment, of_kind, pod, the
 from tests.support.k8s.tools import ROOT, locked
 from tests.support.postgres import TestPostgres
+from tests.support.waiting import wait_until
 
 DATABASES = {"users": "usersvc", "keys": "keysvc"}
 OURS = 65532
@@ -268,8 +269,5 @@ def tenant_url(region: Region) -> str:
 
 
 def eventually(condition: Callable[[], bool], told: Callable[[], str]) -> None:
-    """Wait for a condition; fail with what is told when it does not come true."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, told()
-        time.sleep(0.2)
+    """Wait for a condition of the cluster; fail with `told()` when it does not become true."""
+    wait_until(condition, WAIT_SECONDS, told)

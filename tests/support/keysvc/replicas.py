@@ -21,6 +21,7 @@ from chassis.rpc.status import RemoteRefusal, from_rpc_error
 from keysvc.__main__ import serve
 from keysvc.domain.organizations import Region
 from keysvc.settings import Settings
+from tests.support.waiting import eventually
 
 PATIENCE_SECONDS = 20.0
 OPEN = ServerSettings(Address("127.0.0.1", 0), leave_seconds=0.0)
@@ -199,7 +200,4 @@ def stamp(time: datetime) -> Timestamp:
 
 async def until(condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
     """Wait for something to become true."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        await asyncio.sleep(0.005)
+    await eventually(condition, seconds)

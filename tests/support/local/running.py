@@ -8,24 +8,17 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
 
 from deploy.local.connection import Connection, read_connection
+from tests.support.waiting import wait_until
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 STAND_INS = Path(__file__).parent / "stand_ins"
 SECONDS = 60.0
-
-
-def eventually(condition: Callable[[], object], seconds: float = SECONDS, what: str = "") -> None:
-    """Wait until the condition holds; fail when it does not in time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what or condition}"
-        time.sleep(0.02)
 
 
 def lives(process: psutil.Process) -> bool:
@@ -70,7 +63,7 @@ class Running:
 
     def ready(self) -> "Running":
         """This, once the panel is printed."""
-        eventually(
+        wait_until(
             lambda: "Ctrl-C stops" in self.said or self.process.poll() is not None,
             what="the panel",
         )

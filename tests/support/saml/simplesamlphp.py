@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import pytest
 
 from deploy.local.ports import free_port
 from tests.support.saml.idp import KeyPair, key_pair
+from tests.support.waiting import wait_until
 
 CODE = Path(os.environ.get("SIMPLESAMLPHP", "/usr/share/simplesamlphp"))
 START_SECONDS = 20.0
@@ -126,16 +126,16 @@ def _wait_until_running(
     server: "subprocess.Popen[bytes]", provider: SimpleSamlPhp, output: Path
 ) -> None:
     opener = build_opener(ProxyHandler({}))
-    deadline = time.monotonic() + START_SECONDS
-    while True:
+
+    def answers() -> bool:
         assert server.poll() is None, output.read_text()
         try:
             opener.open(f"{provider.url}saml2/idp/metadata.php", timeout=5).read()
         except OSError:
-            assert time.monotonic() < deadline, output.read_text()
-            time.sleep(0.05)
-        else:
-            return
+            return False
+        return True
+
+    wait_until(answers, START_SECONDS, output.read_text)
 
 
 def _write(path: Path, text: str) -> None:

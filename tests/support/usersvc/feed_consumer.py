@@ -17,6 +17,7 @@ from cloudacademy.users.v1.changes_pb2_grpc import ChangeServiceStub
 from google.protobuf.json_format import MessageToDict
 
 from tests.support.usersvc.change_calls import snapshot
+from tests.support.waiting import pace
 
 BACK_OFF_SECONDS = 0.1
 
@@ -68,7 +69,7 @@ async def main(target: str, organization_id: str, path: str) -> None:
         except grpc.aio.AioRpcError as error:
             if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
                 raise
-        await asyncio.sleep(BACK_OFF_SECONDS)
+        await pace(BACK_OFF_SECONDS)
 
 
 if __name__ == "__main__":

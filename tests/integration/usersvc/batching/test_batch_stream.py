@@ -31,6 +31,7 @@ from gateway.backend.batching import stream as conversation
 from gateway.backend.batching.dispatcher import CROWD, STREAMS, Coalescer
 from gateway.backend.batching.stream import FEW_CALLS, MAX_CALLS
 from tests.support.usersvc.user_calls import ACME, NOBODY, create, get, invalid_field
+from tests.support.waiting import eventually, pace, quiescent
 from usersvc.rpc.batching.servicer import CARRIERS, BatchServicer
 from usersvc.rpc.batching.stream import MAX_UNDER_WAY, Conversation
 from usersvc.rpc.users import UsersServicer
@@ -261,8 +262,7 @@ async def test_one_who_does_not_read_is_not_read_either(region: Region, db):
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(send(), 5)
     ended = len(region.lines)
-    await asyncio.sleep(0.2)
-    assert len(region.lines) == ended
+    assert await quiescent(lambda: len(region.lines)) == ended
     assert ended <= sent
     assert await get(region.users, ann.id) == ann  # others are served
     stream.cancel()
@@ -291,14 +291,16 @@ async def held_up(db, stream: Any, call: pb.Call) -> AsyncIterator[None]:
 
 async def until(db, *, waiting: int) -> None:
     """Wait until so many statements, or more, wait for a lock; or none does."""
-    found = -1
-    while not (found >= waiting if waiting else found == 0):
-        await asyncio.sleep(0.01)
+
+    async def has_count() -> bool:
         found = await db.fetchval(
             # Not pg_stat_activity: in a transaction that knows no backend that came later.
             "SELECT count(DISTINCT pid) FROM pg_locks JOIN pg_database ON oid = database"
             " WHERE NOT granted AND datname = current_database()"
         )
+        return found >= waiting if waiting else found == 0
+
+    await eventually(has_count)
 
 
 # What callers see of it.
@@ -337,7 +339,7 @@ async def test_many_calls_at_once_are_spread_over_streams_and_few_share_one(regi
         async with db.transaction():
             await db.execute("LOCK TABLE users")
             calls = [asyncio.create_task(call(made[each % 10].id)) for each in range(number)]
-            await asyncio.sleep(0.1)
+            await quiescent(lambda: sum(len(each.calls) for each in region.messages[before:]), 0.1)
         await asyncio.gather(*calls)
         assert sum(len(each.calls) for each in region.messages[before:]) == number
         return [stream.brought for stream in region.streams]
@@ -359,13 +361,13 @@ async def test_calls_of_a_moment_share_a_message_whichever_streams_have_room(
         first = [asyncio.create_task(call(ann.id)) for _ in range(CROWD)]
         await until(db, waiting=1)
         more = [asyncio.create_task(call(ann.id))]
-        await asyncio.sleep(0.01)
+        await pace(0.01)  # within the linger time
         for given_up in first[:10]:  # room on the first stream
             given_up.cancel()
         for _ in range(4):
-            await asyncio.sleep(0.01)
+            await pace(0.01)  # within the linger time
             more.append(asyncio.create_task(call(ann.id)))
-        await asyncio.sleep(0.6)
+        await pace(0.6)  # the linger time passes
     assert await asyncio.gather(*first[10:], *more) == [ann] * (CROWD - 10 + 5)
     assert region.sizes == [CROWD, 5]
     assert [stream.brought for stream in region.streams] == [CROWD, 5]
@@ -388,7 +390,7 @@ async def test_a_stream_that_takes_no_messages_gets_no_more_than_its_crowd(regio
     calls = []
     for _ in range(CROWD + 8):
         calls.append(asyncio.create_task(call(ann.id)))
-        await asyncio.sleep(0.001)
+        await pace(0.001)  # each in a moment of its own
     assert coalescer._streams[0].waiting == CROWD
     assert len(region.streams) == 2
     takes.set()
@@ -450,10 +452,9 @@ async def test_a_server_that_owes_answers_for_long_is_not_given_more(region: Reg
     async with db.transaction():
         await db.execute("LOCK TABLE users")
         first = asyncio.create_task(call(ann.id))
-        await asyncio.sleep(coalescing.SILENCE_SECONDS + 0.1)
+        await pace(coalescing.SILENCE_SECONDS + 0.1)  # the time limit passes
         second = asyncio.create_task(call(ann.id))
-        await asyncio.sleep(0.1)
-        assert len(region.streams) == 2
+        await eventually(lambda: len(region.streams) == 2)
     assert await asyncio.gather(first, second) == [ann, ann]
 
 

@@ -15,6 +15,7 @@ from chassis.database.pool import Database
 from chassis.errors import DatabaseUnavailable
 from tests.support.usersvc.group_calls import create_group
 from tests.support.usersvc.user_calls import ACME, GLOBEX, NOBODY, create
+from tests.support.waiting import quiescent
 from usersvc.domain.errors import UserNotFound
 from usersvc.store.listing.lists import Lists
 from usersvc.store.shared_reads import SharedReads
@@ -105,7 +106,7 @@ async def test_who_gives_up_takes_nobody_along(users, store, db):
     async with db.transaction():
         await db.execute("LOCK TABLE users")
         reads = [asyncio.create_task(store.get(UUID(ACME), UUID(ann.id))) for _ in range(4)]
-        await asyncio.sleep(0.05)
+        await quiescent(lambda: len(asyncio.all_tasks()), 0.05)
         reads[1].cancel()
         await asyncio.wait([reads[1]])
     found = await asyncio.gather(*reads[:1], *reads[2:])

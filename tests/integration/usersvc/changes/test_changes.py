@@ -31,6 +31,7 @@ from tests.support.usersvc.user_calls import (
     refused,
     update,
 )
+from tests.support.waiting import eventually, quiescent
 from usersvc.background.feed import Batch
 from usersvc.domain.changes import Change, ChangeType, Place
 from usersvc.rpc.convert.change import from_batch
@@ -290,8 +291,7 @@ async def test_a_higher_number_that_commits_first_is_not_told_before_the_lower_o
         assert quick > slow
         assert await db.fetchval("SELECT change_horizon()") < slow
         told = asyncio.create_task(reader.until(2))
-        await asyncio.sleep(0.3)
-        assert reader.seen == []
+        assert await quiescent(lambda: list(reader.seen), 0.3) == []
 
         await transaction.commit()
         first, second = await told
@@ -476,8 +476,11 @@ async def test_too_many_snapshots_at_once_are_told_to_come_back(changes, users, 
         await db.execute("LOCK TABLE users")  # whoever reads them waits
         running = [asyncio.create_task(snapshot(changes)) for _ in range(2)]
         reading = "SELECT count(*) FROM pg_locks WHERE NOT granted"
-        while await db.fetchval(reading) < 2:  # noqa: ASYNC110 - PostgreSQL rings no bell
-            await asyncio.sleep(0.01)
+
+        async def both_wait() -> bool:
+            return await db.fetchval(reading) >= 2
+
+        await eventually(both_wait)
 
         with refused(Reason.REASON_SNAPSHOTS_BUSY, grpc.StatusCode.UNAVAILABLE) as caught:
             await snapshot(changes)

@@ -25,6 +25,7 @@ from deploy.local.ports import free_port
 from tests.support.usersvc.change_calls import Everything, apply
 from tests.support.usersvc.group_calls import change_members, create_group, delete_group
 from tests.support.usersvc.user_calls import ACME, create, delete, update
+from tests.support.waiting import eventually, pace
 
 ROOT = Path(__file__).parents[4]
 SECONDS = float(os.environ.get("SOAK_SECONDS", "6"))
@@ -89,7 +90,7 @@ class Writer:
             self.done += 1
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.UNAVAILABLE:
-                await asyncio.sleep(0.05)
+                await pace(0.05)  # a restart is under way; a client backs off
             elif error.code() not in IMPOSSIBLE:
                 raise
 
@@ -151,7 +152,7 @@ async def test_whoever_is_killed_nothing_is_missed_repeated_or_out_of_order(
 
         async def kill_consumers() -> None:
             for number in range(KILLS):
-                await asyncio.sleep(SECONDS / (KILLS + 1))
+                await pace(SECONDS / (KILLS + 1))  # spread over the run
                 which = number % CONSUMERS
                 consumers[which].kill()
                 await consumers[which].wait()
@@ -159,17 +160,14 @@ async def test_whoever_is_killed_nothing_is_missed_repeated_or_out_of_order(
 
         async def restart_service() -> None:
             for end in (asyncio.subprocess.Process.terminate, asyncio.subprocess.Process.kill):
-                await asyncio.sleep(SECONDS / (RESTARTS + 1))
+                await pace(SECONDS / (RESTARTS + 1))  # spread over the run
                 await service.restart(end)
 
         await together(writers, kill_consumers(), restart_service())
         await channel.channel_ready()  # the restart may have been the last thing that happened
         last = await create(UserServiceStub(channel), "last@corp.test")
     try:
-        async with asyncio.timeout(60):
-            for file in files:
-                while last.id.encode() not in file.read_bytes():  # noqa: ASYNC110
-                    await asyncio.sleep(0.05)
+        await eventually(lambda: all(last.id.encode() in file.read_bytes() for file in files))
     finally:
         for process in (*consumers, service.process):
             with suppress(ProcessLookupError):

@@ -12,6 +12,7 @@ from cloudacademy.users.v1.changes_pb2_grpc import ChangeServiceStub
 from tests.integration.usersvc.conftest import StoppedClock, open_port
 from tests.support.usersvc.change_calls import snapshot
 from tests.support.usersvc.user_calls import ACME, refused
+from tests.support.waiting import eventually
 from usersvc.rpc.changes import SNAPSHOTS, STREAM_SECONDS
 
 SMALL_WINDOW = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 1_024)]
@@ -66,9 +67,11 @@ async def test_stalled_snapshots_end_at_the_limit_and_free_their_slots(
         assert await db.fetchval(READING) == SNAPSHOTS
         with refused(Reason.REASON_SNAPSHOTS_BUSY, grpc.StatusCode.UNAVAILABLE):
             await snapshot(stub)
-        async with asyncio.timeout(20):
-            while await db.fetchval(READING):  # noqa: ASYNC110 - PostgreSQL rings no bell
-                await asyncio.sleep(0.01)
+
+        async def nobody_reads() -> bool:
+            return await db.fetchval(READING) == 0
+
+        await eventually(nobody_reads)
 
         found = await snapshot(stub)  # the readers have not read on yet
 

@@ -18,6 +18,7 @@ from tests.support.usersvc.schema_calls import (
     unregister,
 )
 from tests.support.usersvc.user_calls import ACME, GLOBEX, create, delete, invalid_field, update
+from tests.support.waiting import eventually
 
 
 async def test_a_schema_is_kept_and_returned_as_it_was_registered(schemas, clock):
@@ -141,6 +142,8 @@ async def test_a_schema_that_is_just_being_removed_takes_no_more_values(schemas,
 
 async def _waits_for_a_lock(db, count: int = 1) -> None:
     waiting = "SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted"
-    async with asyncio.timeout(5):
-        while await db.fetchval(waiting) < count:  # noqa: ASYNC110 - PostgreSQL rings no bell
-            await asyncio.sleep(0.01)
+
+    async def enough_wait() -> bool:
+        return await db.fetchval(waiting) >= count
+
+    await eventually(enough_wait)

@@ -6,7 +6,8 @@ from collections import Counter
 import pytest
 
 import chassis.concurrency.fair_semaphore
-from chassis.concurrency.fair_semaphore import BUNCH_SECONDS, WAITING_PER_PLACE, Places
+from chassis.concurrency.fair_semaphore import WAITING_PER_PLACE, Places
+from tests.support.waiting import eventually, pace
 
 NUMBER = 8
 LONG = 30.0
@@ -184,10 +185,10 @@ async def test_whatever_happens_places_are_neither_lost_nor_made(bunches: bool):
         if number % 2 and visitors._leave:
             await visitors.end(1)
         if number % 10 == 0:
-            await asyncio.sleep(0.012)
+            await pace(0.012)  # longer than the longest wait
     while any(not task.done() for task in visitors.tasks):
         await visitors.end(len(visitors._leave))
-        await asyncio.sleep(0.002)
+        await pace(0.002)  # a part of the longest wait
 
     assert (places.running, places.waiting) == (0, 0)
     assert places._taken == {}
@@ -236,9 +237,7 @@ async def test_in_bunches_nobody_waits_for_more_than_a_moment():
     places, visitors = await crowded()
 
     await visitors.end(1)
-    async with asyncio.timeout(100 * BUNCH_SECONDS):
-        while places.running < NUMBER:  # noqa: ASYNC110 - places ring no bell
-            await asyncio.sleep(BUNCH_SECONDS / 4)
+    await eventually(lambda: places.running >= NUMBER)
     assert len(visitors.order) == NUMBER + 1
 
 

@@ -7,9 +7,11 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
-from chassis.observability.log_writer import GATHER_SECONDS, Lines
+import psutil
+
+from chassis.observability.log_writer import Lines
+from tests.support.waiting import eventually, wait_until
 
 
 class Written(io.BytesIO):
@@ -49,7 +51,7 @@ async def test_lines_that_come_fast_share_a_write():
     tell(lines, b"three\n")
     await asyncio.sleep(0)
     tell(lines, b"four\n")
-    await asyncio.sleep(2 * GATHER_SECONDS)
+    await eventually(lambda: len(stream.writes) >= 2)
     assert stream.writes == [b"one\ntwo\n", b"three\nfour\n"]
 
 
@@ -70,10 +72,10 @@ async def test_what_cannot_be_written_is_no_fault_that_tells_of_itself():
     stream.close()
     stream.write = lambda data: (_ for _ in ()).throw(BrokenPipeError())
     tell(lines, b"one\n")
-    await asyncio.sleep(2 * GATHER_SECONDS)
+    await eventually(lambda: not lines._waiting)
     del stream.write
     tell(lines, b"two\n")
-    await asyncio.sleep(2 * GATHER_SECONDS)
+    await eventually(lambda: not lines._waiting)
     assert (stream.writes, told) == ([b"two\n"], [])
 
 
@@ -103,7 +105,7 @@ async def test_a_write_that_ends_in_the_middle_goes_on():
 
     stream = Narrow()
     tell(Lines(stream), b"one\n", b"two three\n")
-    await asyncio.sleep(2 * GATHER_SECONDS)
+    await eventually(lambda: b"".join(stream.writes).endswith(b"three\n"))
     assert b"".join(stream.writes) == b"one\ntwo three\n"
     assert len(stream.writes) > 1
 
@@ -128,7 +130,7 @@ lines.flush()
     assert process.stderr.read(5) == b"ready"
     while not select.select([process.stdout], [], [], 0.1)[0]:
         pass
-    time.sleep(0.2)  # the pipe is full by now
+    wait_until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_SLEEPING)
     process.send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=10)
     assert output.splitlines() == [b"a line that is number %d" % each for each in range(20_000)]

@@ -10,6 +10,7 @@ from cloudacademy.batch.v1 import batch_pb2
 
 import usersvc.rpc.batching.stream
 from chassis.rpc.local_dispatcher import Ended
+from tests.support.waiting import eventually, turn_loop
 from usersvc.rpc.batching.stream import FEW_CALLS, Conversation
 
 LONG = 30.0
@@ -48,7 +49,7 @@ class Stream:
         """One message with such calls."""
         calls = [batch_pb2.Call(number=n, method=str(n), timeout_ms=10_000) for n in numbers]
         await self._sent.put(batch_pb2.ConverseRequest(calls=calls))
-        await asyncio.sleep(0.01)
+        await turn_loop(10)
 
     async def requests(self) -> AsyncIterator[batch_pb2.ConverseRequest]:
         while True:
@@ -106,9 +107,7 @@ async def test_nobody_waits_long_for_a_slow_one(monkeypatch: pytest.MonkeyPatch)
     async with conversing() as stream:
         await stream.send(*MANY)
         await stream.calls.end(*MANY[1:])
-        async with asyncio.timeout(LONG):
-            while not stream.messages:  # noqa: ASYNC110 - a list rings no bell
-                await asyncio.sleep(0.01)
+        await eventually(lambda: stream.messages)
 
         assert stream.messages == [list(MANY[1:])]
 
@@ -120,11 +119,11 @@ async def test_who_waited_in_vain_was_the_last_to_wait(monkeypatch: pytest.Monke
     async with conversing() as stream:
         await stream.send(slow, *quick)
         await stream.calls.end(*quick)
-        await asyncio.sleep(0.1)
+        await eventually(lambda: stream.messages)
         await stream.send(10)
         await stream.calls.end(10)
         assert stream.messages == [quick]
-        await asyncio.sleep(0.1)
+        await eventually(lambda: len(stream.messages) >= 2)
         assert stream.messages == [quick, [10]]
 
         monkeypatch.setattr(usersvc.rpc.batching.stream, "GATHER_SECONDS", LONG)

@@ -1,0 +1,40 @@
+"""A test waits for an event or a condition, never for a fixed time."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+WAITING = ROOT / "tests" / "support" / "waiting.py"
+PROGRAMS = {"benchmarks", "chaos", "entra", "fuzz", "leaks", "overload", "stall"}
+"""Packages of tests/ that people run by hand; they pace their load with the clock."""
+
+
+def modules() -> Iterator[Path]:
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        is_program = path.relative_to(ROOT / "tests").parts[0] in PROGRAMS
+        if path != WAITING and not is_program:
+            yield path
+
+
+def fixed_sleeps(source: str) -> Iterator[int]:
+    """Lines that call `sleep` with anything but a literal zero, which only turns the event loop."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "sleep":
+            seconds = node.args[0] if node.args else None
+            if not (isinstance(seconds, ast.Constant) and seconds.value == 0):
+                yield node.lineno
+
+
+def test_no_test_sleeps_for_a_fixed_time():
+    found = [
+        f"{path.relative_to(ROOT)}:{line}"
+        for path in modules()
+        for line in fixed_sleeps(path.read_text())
+    ]
+    assert found == [], "use eventually(), quiescent() or pace() of tests/support/waiting.py"
+
+
+def test_a_sleep_is_found_in_either_module():
+    source = "import asyncio, time\nasyncio.sleep(0)\nasyncio.sleep(0.1)\ntime.sleep(seconds)"
+    assert list(fixed_sleeps(source)) == [3, 4]
