@@ -91,14 +91,14 @@ class Environment:
         return value
 
     def choice(self, name: str, choices: tuple[str, ...], default: str | None = None) -> str:
-        """One of a few words; another is not redact, for it may be a short password."""
+        """One of a few words; another is not shown, for it may be a short password."""
         value = self.text(name, default)
         if value and value not in choices:
             self._problem(name, f"is not one of {', '.join(choices)}")
         return value
 
     def integer(self, name: str, default: int, minimum: int, maximum: int) -> int:
-        """A whole number within limits; what is none is not redact, either."""
+        """A whole number within limits; what is none is not shown, either."""
         value = self.text(name, str(default))
         try:
             number = int(value)
@@ -160,7 +160,7 @@ class Environment:
         )
 
     def database(self, name: str) -> str:
-        """`postgresql://…`; required. Never redact in a problem, as it has a password.
+        """`postgresql://…`; required. Never shown in a problem, as it has a password.
 
         A database on another machine has to prove itself, and its password not to be known.
         """
@@ -191,7 +191,7 @@ class Environment:
         return urls
 
     def secret(self, name: str, minimum_bytes: int, *, exposed: bool) -> bytes:
-        """Bytes that nobody else knows, in hexadecimal; required. Never redact in a problem.
+        """Bytes that nobody else knows, in hexadecimal; required. Never shown in a problem.
 
         `exposed` is a process that others reach: it takes none that was made for development.
         """
