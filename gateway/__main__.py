@@ -15,7 +15,7 @@ from cloudacademy.users.v1.activity_pb2_grpc import ActivityServiceStub
 
 from chassis import process
 from chassis.clock import system_clock
-from chassis.concurrency.fair_semaphore import Places
+from chassis.concurrency.fair_semaphore import FairSemaphore
 from chassis.concurrency.supervisor import Supervisor
 from chassis.observability import log
 from chassis.observability.admin import admin_port
@@ -136,7 +136,9 @@ class Guards:
         self.cache: KeyCache[Caller] = KeyCache()
         self.guesses = Guesses(settings.unknown_keys)
         self.gate = Gate(
-            Buckets(settings.rate), Places(settings.max_requests, full, bunches=True), tally
+            Buckets(settings.rate),
+            FairSemaphore(settings.max_requests, full, batched_release=True),
+            tally,
         )
         self.bodies = Bodies()
         self.worker = ParsingWorker()

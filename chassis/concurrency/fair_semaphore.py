@@ -1,4 +1,4 @@
-"""Places for what is under way: who finds none waits a moment, or is refused."""
+"""A semaphore that shares its slots fairly between names, with a bounded queue."""
 
 import asyncio
 from collections import deque
@@ -6,176 +6,178 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
+from chassis.concurrency.batching.flush_timer import FlushTimer
+from chassis.concurrency.batching.limits import RELEASE_LINGER_SECONDS
+
 WAIT_SECONDS: Final = 2.0
-WAITING_PER_PLACE: Final = 4
-"""How many wait for each place: at the usual pace all of them get one within WAIT_SECONDS."""
-BUNCH_SECONDS: Final = 0.05
-"""How long a place stays free at most until there are enough for a bunch."""
+"""How long an `acquire` waits for a slot before it is rejected."""
+QUEUE_PER_SLOT: Final = 4
+"""How many wait for each slot: at the usual pace all of them get one within WAIT_SECONDS."""
 
-_Turn = asyncio.Future[None]
+_Waiter = asyncio.Future[None]
 
 
-class Places:
-    """So many at once, `share` of them of one name at most: half if not said.
+class FairSemaphore:
+    """At most `slots` holders at once, and at most `share` of them of one name (half by default).
 
-    `room` may wait, WAITING_PER_PLACE for each place if not said, and half of these
-    are of one name at most; when all wait that may, one more of a name with less than
-    half as many as another takes the turn of the newest of the name with the most. A
-    place that gets free goes to the name that has the fewest, and among these to the
-    one that has waited longest for its turn: whoever sends much waits for itself.
-    With `bunches`, those who wait are let in together, once half of the places that they
-    may have are free or BUNCH_SECONDS have passed, even if a place of theirs is free: what
-    begins together shares messages and statements on its way. `refusal` makes what is
-    raised for who finds no place.
+    At most `queue` callers wait (QUEUE_PER_SLOT for each slot by default), at most half of them of
+    one name. When the queue is full, a caller whose name has less than half as many waiters as
+    another name displaces the newest waiter of the name with the most. A slot that becomes
+    free goes to the name that holds the fewest, and among these to the one that has waited longest
+    for its turn, so a name that sends much waits for itself.
+
+    With `batched_release`, free slots linger until half of the slots that the waiters may hold are
+    free, or for `linger_seconds`: requests that begin together share messages and statements.
+    `rejection` makes the exception that is raised for a caller without a slot.
     """
 
     def __init__(
         self,
-        number: int,
-        refusal: Callable[[], Exception],
+        slots: int,
+        rejection: Callable[[], Exception],
         wait_seconds: float = WAIT_SECONDS,
         *,
         share: int | None = None,
-        room: int | None = None,
-        bunches: bool = False,
+        queue: int | None = None,
+        batched_release: bool = False,
+        linger_seconds: float = RELEASE_LINGER_SECONDS,
     ) -> None:
-        self._number = self._free = number
-        self._refusal = refusal
+        self._slots = self._free = slots
+        self._rejection = rejection
         self._wait_seconds = wait_seconds
-        self._share = share or max(1, number // 2)
-        self._room = number * WAITING_PER_PLACE if room is None else room
-        self._bunches = bunches
-        self._gathering: asyncio.TimerHandle | None = None
-        self._taken: dict[str, int] = {}
-        self._queues: dict[str, deque[_Turn]] = {}
-        self.running = 0
+        self._share = share or max(1, slots // 2)
+        self._queue_size = slots * QUEUE_PER_SLOT if queue is None else queue
+        self._batched_release = batched_release
+        self._flush_timer = FlushTimer(self._hand_out, linger_seconds)
+        self._held: dict[str, int] = {}
+        self._queues: dict[str, deque[_Waiter]] = {}
+        self.in_use = 0
+        """The number of slots that are held."""
         self.waiting = 0
+        """The length of the queue."""
 
-    def has_room(self, name: str, coming: int = 0, of_name: int = 0) -> bool:
-        """Whether one more may have a place, or wait for one, after as many as are coming."""
-        if self._free > coming and self._is_open(name, of_name):
+    def has_room(self, name: str, arriving: int = 0, arriving_of_name: int = 0) -> bool:
+        """Whether one more caller would get a slot or a position in the queue.
+
+        `arriving` callers, `arriving_of_name` of them of this name, are counted before it.
+        """
+        if self._free > arriving and self._is_open(name, arriving_of_name):
             return True
-        places = min(self._free, self._share - self._taken_by(name))
-        mine = len(self._queues.get(name, ())) + max(0, of_name - places)
-        if mine >= self._room // 2:
+        slots = min(self._free, self._share - self._held_by(name))
+        of_name = len(self._queues.get(name, ())) + max(0, arriving_of_name - slots)
+        if of_name >= self._queue_size // 2:
             return False
-        if self.waiting + max(0, coming - self._free) < self._room:
+        if self.waiting + max(0, arriving - self._free) < self._queue_size:
             return True
-        # Half as many at most: names with like numbers shall not displace each other in turns.
-        return mine < max(map(len, self._queues.values()), default=0) // 2
+        # Less than half: names with similar numbers must not displace each other in turns.
+        return of_name < max(map(len, self._queues.values()), default=0) // 2
 
-    async def take(self, name: str) -> None:
-        """Take a place, after a moment's wait at most; raises the refusal if there is none."""
-        # Whoever waits while a place is free waits for one of its own, or for a bunch.
+    async def acquire(self, name: str) -> None:
+        """Take a slot, or wait for one for `wait_seconds`; raises the rejection otherwise."""
+        # Waiters may exist while a slot is free: they wait for their share, or for a batch.
         if self._free and self._is_open(name):
-            self._give(name)
+            self._take(name)
             return
         await self._wait(name)
 
-    def give_back(self, name: str) -> None:
-        """Leave a place to whoever is next."""
+    def release(self, name: str) -> None:
+        """Return a slot."""
         self._free += 1
-        self.running -= 1
-        left = self._taken[name] - 1
+        self.in_use -= 1
+        left = self._held[name] - 1
         if left:
-            self._taken[name] = left
+            self._held[name] = left
         else:
-            del self._taken[name]
+            del self._held[name]
         if self.waiting:
-            self._gather()
+            if not self._batched_release or self._is_batch():
+                self._flush_timer.flush()
+            else:
+                self._flush_timer.linger()
 
     @asynccontextmanager
-    async def place(self, name: str) -> AsyncIterator[None]:
-        """A place, for `async with`."""
-        await self.take(name)
+    async def slot(self, name: str) -> AsyncIterator[None]:
+        """Hold a slot, for `async with`."""
+        await self.acquire(name)
         try:
             yield
         finally:
-            self.give_back(name)
+            self.release(name)
 
     def _is_open(self, name: str, more: int = 0) -> bool:
-        """Whether a place that is free may be taken at once."""
-        return self._gathering is None and self._taken_by(name) + more < self._share
+        """Whether a free slot may be taken immediately."""
+        return not self._flush_timer.is_lingering and self._held_by(name) + more < self._share
 
     async def _wait(self, name: str) -> None:
         if not self.has_room(name):
-            raise self._refusal()
-        if self.waiting >= self._room:
+            raise self._rejection()
+        if self.waiting >= self._queue_size:
             self._displace()
-        turn: _Turn = asyncio.get_running_loop().create_future()
-        self._queues.setdefault(name, deque()).append(turn)
+        waiter: _Waiter = asyncio.get_running_loop().create_future()
+        self._queues.setdefault(name, deque()).append(waiter)
         self.waiting += 1
         try:
             async with asyncio.timeout(self._wait_seconds):
-                await turn
+                await waiter
         except TimeoutError:
-            self._leave(name, turn)
-            raise self._refusal() from None
+            self._leave(name, waiter)
+            raise self._rejection() from None
         except asyncio.CancelledError:
-            self._leave(name, turn)
+            self._leave(name, waiter)
             raise
         finally:
-            del turn  # it may hold the exception whose traceback holds this frame: a cycle
+            del waiter  # it may hold the exception whose traceback holds this frame: a cycle
 
     def _displace(self) -> None:
-        """Refuse the newest of the name of which the most wait."""
+        """Reject the newest waiter of the name with the most waiters."""
         name = max(self._queues, key=lambda each: len(self._queues[each]))
         queue = self._queues[name]
-        turn = queue.pop()
-        self._left_queue(name, queue)
-        if not turn.done():  # else it was given up in this very moment
-            turn.set_exception(self._refusal())
+        waiter = queue.pop()
+        self._removed(name, queue)
+        if not waiter.done():  # else it was cancelled in the same turn of the event loop
+            waiter.set_exception(self._rejection())
 
-    def _leave(self, name: str, turn: _Turn) -> None:
-        """Give up, even if the turn has come in this very moment."""
-        if turn.done() and not turn.cancelled():
-            if turn.exception() is None:
-                self.give_back(name)
+    def _leave(self, name: str, waiter: _Waiter) -> None:
+        """Stop waiting; return a slot that was granted in the same turn of the event loop."""
+        if waiter.done() and not waiter.cancelled():
+            if waiter.exception() is None:
+                self.release(name)
             return
         queue = self._queues.get(name, deque())
-        if turn in queue:
-            queue.remove(turn)
-            self._left_queue(name, queue)
+        if waiter in queue:
+            queue.remove(waiter)
+            self._removed(name, queue)
 
-    def _gather(self) -> None:
-        """Let the next ones in, now or once there are places for a bunch of them."""
-        if not self._bunches or self._is_a_bunch():
-            self._next()
-        elif self._gathering is None:
-            self._gathering = asyncio.get_running_loop().call_later(BUNCH_SECONDS, self._next)
-
-    def _is_a_bunch(self) -> bool:
-        """Whether half of the places are free that those who wait may have, or all of them can."""
+    def _is_batch(self) -> bool:
+        """Whether half of the slots that the waiters may hold are free, or enough for all."""
         shares = self._share * len(self._queues)
-        enough = min(self._number / 2, shares / 2, self.waiting)
-        return self._free >= enough and shares - sum(map(self._taken_by, self._queues)) >= enough
+        enough = min(self._slots / 2, shares / 2, self.waiting)
+        return self._free >= enough and shares - sum(map(self._held_by, self._queues)) >= enough
 
-    def _taken_by(self, name: str) -> int:
-        return self._taken.get(name, 0)
+    def _held_by(self, name: str) -> int:
+        return self._held.get(name, 0)
 
-    def _next(self) -> None:
-        if self._gathering is not None:
-            self._gathering.cancel()
-            self._gathering = None
+    def _hand_out(self) -> None:
+        """Give the free slots to waiters."""
         while self._free:
-            waiting = [each for each in self._queues if self._taken_by(each) < self._share]
-            if not waiting:
+            eligible = [each for each in self._queues if self._held_by(each) < self._share]
+            if not eligible:
                 return
-            name = min(waiting, key=self._taken_by)
+            name = min(eligible, key=self._held_by)
             queue = self._queues.pop(name)
-            turn = queue.popleft()
-            self._queues[name] = queue  # to the end: others are next
-            self._left_queue(name, queue)
-            if not turn.done():  # else it was given up in this very moment
-                self._give(name)
-                turn.set_result(None)
+            waiter = queue.popleft()
+            self._queues[name] = queue  # the name goes to the end: others have their turn
+            self._removed(name, queue)
+            if not waiter.done():  # else it was cancelled in the same turn of the event loop
+                self._take(name)
+                waiter.set_result(None)
 
-    def _give(self, name: str) -> None:
+    def _take(self, name: str) -> None:
         self._free -= 1
-        self.running += 1
-        self._taken[name] = self._taken_by(name) + 1
+        self.in_use += 1
+        self._held[name] = self._held_by(name) + 1
 
-    def _left_queue(self, name: str, queue: deque[_Turn]) -> None:
+    def _removed(self, name: str, queue: deque[_Waiter]) -> None:
         self.waiting -= 1
         if not queue:
             del self._queues[name]

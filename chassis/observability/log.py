@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, cast
 import orjson
 import structlog
 
-from chassis.observability.log_writer import Lines
+from chassis.observability.log_writer import BufferedLogWriter
 from chassis.observability.tracing import ENDPOINT, trace_id
 
 Logger = structlog.typing.FilteringBoundLogger
@@ -30,7 +30,9 @@ def configure(process: str, level: str = "info") -> Logger:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         # structlog wants a file; all that it asks of one is to write and flush.
-        logger_factory=structlog.BytesLoggerFactory(cast("BinaryIO", Lines(sys.stdout.buffer))),
+        logger_factory=structlog.BytesLoggerFactory(
+            cast("BinaryIO", BufferedLogWriter(sys.stdout.buffer))
+        ),
         cache_logger_on_first_use=True,
     )
     logger: Logger = structlog.get_logger(process=process)

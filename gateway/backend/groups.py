@@ -7,7 +7,7 @@ import grpc
 from cloudacademy.users.v1 import groups_pb2 as pb
 from cloudacademy.users.v1 import groups_pb2_grpc
 
-from chassis.concurrency.fair_semaphore import Places
+from chassis.concurrency.fair_semaphore import FairSemaphore
 from gateway.backend.client import Origin, call
 from gateway.limits.rejections import full
 
@@ -38,7 +38,7 @@ class GroupClient:
         # What is large: those who share its way would wait for it.
         self._alone = groups_pb2_grpc.GroupServiceStub(channel)
         self._tenant_urls = tenant_urls
-        self._page_slots = Places(PAGES_AT_ONCE, full, PAGE_SECONDS, room=PAGES_WAITING)
+        self._page_slots = FairSemaphore(PAGES_AT_ONCE, full, PAGE_SECONDS, queue=PAGES_WAITING)
 
     async def create(self, request: pb.CreateGroupRequest, origin: Origin) -> pb.Group:
         """Add a group with its first members."""
@@ -95,6 +95,6 @@ class GroupClient:
         while page.next_page_token:
             request.page_token = page.next_page_token
             # Further pages may be read outside of a request's slot (`gateway.http.streaming`).
-            async with self._page_slots.place(request.organization_id):
+            async with self._page_slots.slot(request.organization_id):
                 page = await call(self._alone.ListMembers, request, origin, self._tenant_urls)
             yield page.members

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from time import thread_time
 from typing import Final, TypeVar
 
-from chassis.concurrency.fair_semaphore import Places
+from chassis.concurrency.fair_semaphore import FairSemaphore
 from chassis.observability.metrics import Metrics
 from gateway.http.cpu_meter import CpuMeter
 from gateway.limits.rejections import full
@@ -36,7 +36,7 @@ class Worker:
     """
 
     def __init__(self) -> None:
-        self._slots = Places(1, full, WAIT_SECONDS, room=MAX_WAITING)
+        self._slots = FairSemaphore(1, full, WAIT_SECONDS, queue=MAX_WAITING)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="worker")
         self._computations = 0
 
@@ -53,14 +53,14 @@ class Worker:
         self, organization_id: str, function: Callable[[], Result], meter: CpuMeter
     ) -> Result:
         """Run a function in the thread and return its result; add its CPU seconds to `meter`."""
-        await self._slots.take(organization_id)
+        await self._slots.acquire(organization_id)
         self._computations += 1
         loop = asyncio.get_running_loop()
         future = self._thread.submit(_timed, function, meter)
 
         def release(_: "Future[Result]") -> None:
             # The slot is free once the thread is, even if the request was cancelled before.
-            loop.call_soon_threadsafe(self._slots.give_back, organization_id)
+            loop.call_soon_threadsafe(self._slots.release, organization_id)
 
         future.add_done_callback(release)
         try:

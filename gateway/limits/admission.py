@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from math import ceil
 from typing import Final
 
-from chassis.concurrency.fair_semaphore import Places
+from chassis.concurrency.fair_semaphore import FairSemaphore
 from chassis.observability.metrics import Metrics
 from gateway.limits.rate_limiter import Buckets, Rate
 from gateway.limits.rejections import Tally, TurnedAwayError, Why, full
@@ -28,7 +28,7 @@ class Gate:
     The headers are those of draft-ietf-httpapi-ratelimit-headers-11.
     """
 
-    def __init__(self, buckets: Buckets, places: Places, tally: Tally) -> None:
+    def __init__(self, buckets: Buckets, places: FairSemaphore, tally: Tally) -> None:
         self._buckets = buckets
         self._places = places
         self._tally = tally
@@ -40,7 +40,7 @@ class Gate:
     def observe(self, metrics: Metrics) -> None:
         """Let the metrics tell who is in, who waits and who was turned away."""
         places = self._places
-        metrics.gauge("requests_in_place", "Requests that have a place.", lambda: places.running)
+        metrics.gauge("requests_in_place", "Requests that have a place.", lambda: places.in_use)
         metrics.gauge("requests_waiting", "Requests that wait for one.", lambda: places.waiting)
         self._tally.observe(metrics)
 
@@ -93,7 +93,7 @@ class Gate:
             self._check_room(organization_id)
             await first()  # whatever comes of it, it was work: it counts
         try:
-            await self._places.take(organization_id)
+            await self._places.acquire(organization_id)
         except BaseException:
             self._buckets.give_back(organization_id)
             raise
@@ -106,7 +106,7 @@ class Gate:
 
     def leave(self, organization_id: str) -> None:
         """Give the place back."""
-        self._places.give_back(organization_id)
+        self._places.release(organization_id)
 
     def count_more(self, organization_id: str, requests: int) -> None:
         """Count what came inside another request; what is too much is held against later ones."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from chassis.concurrency.fair_semaphore import Places
+from chassis.concurrency.fair_semaphore import FairSemaphore
 from chassis.networks import Source
 
 WAITING_OF_SITE: Final = 256
@@ -13,7 +13,7 @@ WAITING_OF_SITE: Final = 256
 
 @dataclass(slots=True)
 class _Site:
-    slots: Places
+    slots: FairSemaphore
     users: int = 0
 
 
@@ -35,7 +35,7 @@ class FairSlots:
         self._refusal = refusal
         self._of_site = of_site
         self._of_host = of_host
-        self._slots = Places(number, refusal, share=of_site)
+        self._slots = FairSemaphore(number, refusal, share=of_site)
         self._sites: dict[str, _Site] = {}
 
     def __len__(self) -> int:
@@ -46,27 +46,29 @@ class FairSlots:
         """Take a slot; raises the refusal if there is none in time, or too many wait."""
         site = self._site(source.site)
         try:
-            await site.slots.take(source.host)
+            await site.slots.acquire(source.host)
         except BaseException:
             self._leave(source.site)
             raise
         try:
-            await self._slots.take(source.site)
+            await self._slots.acquire(source.site)
         except BaseException:
-            site.slots.give_back(source.host)
+            site.slots.release(source.host)
             self._leave(source.site)
             raise
 
     def release(self, source: Source) -> None:
         """Release a slot."""
-        self._slots.give_back(source.site)
-        self._sites[source.site].slots.give_back(source.host)
+        self._slots.release(source.site)
+        self._sites[source.site].slots.release(source.host)
         self._leave(source.site)
 
     def _site(self, name: str) -> _Site:
         site = self._sites.get(name)
         if site is None:
-            slots = Places(self._of_site, self._refusal, share=self._of_host, room=WAITING_OF_SITE)
+            slots = FairSemaphore(
+                self._of_site, self._refusal, share=self._of_host, queue=WAITING_OF_SITE
+            )
             site = self._sites[name] = _Site(slots)
         site.users += 1
         return site

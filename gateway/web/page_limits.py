@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final
 
-from chassis.concurrency.fair_semaphore import Places
+from chassis.concurrency.fair_semaphore import FairSemaphore
 from chassis.networks import source_of
 from gateway.http.body import Bodies, Holder
 from gateway.limits.rate_limiter import Buckets, Monotonic, Rate
@@ -70,9 +70,9 @@ class PageGate:
         self._addresses = Buckets(limits.address, monotonic)
         of_site = Rate(limits.address.per_second * SITE_TIMES, limits.address.burst * SITE_TIMES)
         self._sites = Buckets(of_site, monotonic)
-        self._pages = Places(limits.at_once, _full)
-        self._strangers = Places(STRANGERS, _full)
-        self._files = Places(FILES, _no_file, share=FILES_OF_ONE)
+        self._pages = FairSemaphore(limits.at_once, _full)
+        self._strangers = FairSemaphore(STRANGERS, _full)
+        self._files = FairSemaphore(FILES, _no_file, share=FILES_OF_ONE)
         self._sessions: OrderedDict[bytes, str] = OrderedDict()
 
     def admit(self, address: str, session_token: str = "") -> Visitor:
@@ -121,18 +121,18 @@ class PageGate:
     @asynccontextmanager
     async def place(self, visitor: Visitor, *, for_file: bool = False) -> AsyncIterator[None]:
         """A place, after a moment's wait at most, for `async with`."""
-        places = self._pages if visitor.is_known else self._strangers
+        slots = self._pages if visitor.is_known else self._strangers
         if for_file:
-            places = self._files
+            slots = self._files
         try:
-            await places.take(visitor.sharer)
+            await slots.acquire(visitor.sharer)
         except TurnedAwayError as error:
             self._note(error.why, visitor)
             raise
         try:
             yield
         finally:
-            places.give_back(visitor.sharer)
+            slots.release(visitor.sharer)
 
     def _count(self, visitor: Visitor) -> None:
         if visitor.is_known:

@@ -9,11 +9,11 @@ MAKERS = {"create_task", "ensure_future", "TaskGroup"}
 
 ALLOWED = {
     "chassis/concurrency/supervisor.py": "Task.__init__: the supervisor's own",
+    "chassis/concurrency/batching/loader.py": "one statement, for the calls that wait for it",
     "chassis/rpc/rotating_channel.py": "_Generation._close_if_idle: closes one replaced channel",
     "chassis/concurrency/single_flight.py": "one call, shared by all that wait for it",
     "gateway/backend/batching/stream.py": "reads, writes and ends one short-lived stream",
     "usersvc/rpc/batching/stream.py": "calls of one stream, which end with it",
-    "usersvc/store/shared_reads.py": "one statement, shared by the calls that wait for it",
 }
 """Where tasks are made, and why each of them ends with a request or a stream."""
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from chassis.observability.log_writer import GATHER_SECONDS
+from chassis.concurrency.batching.limits import LOG_LINGER_SECONDS
 from deploy.local.connection import read_connection
 from deploy.local.ports import free_port
 from deploy.local.processes.child import listening_port
@@ -21,7 +21,7 @@ from tests.support.waiting import wait_until, wait_until_quiet
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 90.0
 STOP_SECONDS = 30.0
-QUIET_SECONDS = 5 * GATHER_SECONDS
+QUIET_SECONDS = 5 * LOG_LINGER_SECONDS
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from usersvc.store.listing.scans import Scan, Scans
 COUNTS: Final = 2
 COUNTS_OF_ONE: Final = 1
 """With the scans of lists they leave three of a replica's eight connections to everything else."""
-WAITING_PER_PLACE: Final = 32
+QUEUE_PER_SLOT: Final = 32
 """A page asks for several counts at once, each of which takes milliseconds as a rule."""
 KEPT_REFUSALS: Final = 20_000
 TRIM_ROWS: Final = 5_000
@@ -44,7 +44,7 @@ class ActivityStore:
     def __init__(self, database: Database, scans: Scans | None = None) -> None:
         self._database = database
         self._scans = scans or Scans(
-            database, number=COUNTS, share=COUNTS_OF_ONE, waiting_per_place=WAITING_PER_PLACE
+            database, number=COUNTS, share=COUNTS_OF_ONE, queue_per_slot=QUEUE_PER_SLOT
         )
 
     async def record(self, refused: Sequence[Activity]) -> None:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import asyncpg
 
+from chassis.concurrency.batching.loader import BatchLoader
 from chassis.concurrency.notifier import Bell
 from chassis.database.pool import Database
 from usersvc.domain import changes, extensions, sessions, users
@@ -29,7 +30,6 @@ from usersvc.store.listing.fields import Resource
 from usersvc.store.listing.lists import Lists
 from usersvc.store.rows import user as user_rows
 from usersvc.store.rows.user import COLUMNS, PROFILE_COLUMNS
-from usersvc.store.shared_reads import SharedReads
 
 Decide: TypeAlias = Callable[[User, Sequence[Schema]], Profile]
 """What a user becomes, given the schemas of its extensions."""
@@ -46,10 +46,10 @@ class UserStore:
         self._database = database
         self._lists = lists
         self._bell = bell
-        self._alone = SharedReads(self._one, self._many)
-        self._groups = SharedReads(self._groups_of_one, self._groups_of)
-        self._by_key = SharedReads(self._match, self._matches)
-        self._with_groups = SharedReads(self._one_with_groups, self._many_with_groups)
+        self._alone = BatchLoader(self._one, self._many)
+        self._groups = BatchLoader(self._groups_of_one, self._groups_of)
+        self._by_key = BatchLoader(self._match, self._matches)
+        self._with_groups = BatchLoader(self._one_with_groups, self._many_with_groups)
 
     async def create(
         self,

@@ -13,7 +13,7 @@ from aiohttp import web
 from cloudacademy.keys.v1 import keys_pb2
 
 from chassis.clock import system_clock
-from chassis.concurrency.fair_semaphore import WAITING_PER_PLACE, Places
+from chassis.concurrency.fair_semaphore import QUEUE_PER_SLOT, FairSemaphore
 from chassis.config.settings import Address
 from chassis.observability import log
 from gateway.api.early_rejection import Doorman
@@ -30,7 +30,7 @@ from gateway.limits.rejections import RETRY_AFTER_SECONDS, Tally, TurnedAwayErro
 from tests.support.waiting import eventually, pace, quiescent
 
 PLACES = 8
-ROOM = PLACES // 2 * (1 + WAITING_PER_PLACE)
+ROOM = PLACES // 2 * (1 + QUEUE_PER_SLOT)
 """How many of one organization's are in or wait."""
 SECONDS = 10.0
 
@@ -50,7 +50,7 @@ class Server:
 
     def __init__(self, rate: Rate) -> None:
         logger = log.configure("gateway", "error")
-        self.gate = Gate(Buckets(rate), Places(PLACES, full, 60.0), Tally(logger))
+        self.gate = Gate(Buckets(rate), FairSemaphore(PLACES, full, 60.0), Tally(logger))
         self.open = asyncio.Event()
         self.asked: list[str] = []
         self.cache: KeyCache[Caller] = KeyCache()

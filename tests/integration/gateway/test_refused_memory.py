@@ -16,7 +16,7 @@ from cloudacademy.users.v1.activity_pb2_grpc import ActivityServiceStub
 from multidict import CIMultiDictProxy
 
 from chassis.clock import system_clock
-from chassis.concurrency.fair_semaphore import Places
+from chassis.concurrency.fair_semaphore import FairSemaphore
 from chassis.config.settings import Address
 from chassis.observability import log
 from chassis.rpc.status import to_trailing_metadata
@@ -89,7 +89,11 @@ async def serving(at_once: int) -> AsyncIterator[tuple[str, int]]:
             "http://a",
             log=logger,
             refusals=RefusalLog(ActivityServiceStub(nowhere), system_clock, logger),
-            gate=Gate(Buckets(Rate(1e6, 10**6)), Places(64, full, bunches=True), Tally(logger)),
+            gate=Gate(
+                Buckets(Rate(1e6, 10**6)),
+                FairSemaphore(64, full, batched_release=True),
+                Tally(logger),
+            ),
             bodies=Bodies(),
             worker=Worker(),
             memory=ResponseMemory(),

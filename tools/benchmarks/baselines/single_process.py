@@ -14,7 +14,7 @@ from cloudacademy.users.v1 import activity_pb2_grpc
 
 from chassis import process
 from chassis.clock import system_clock
-from chassis.concurrency.fair_semaphore import Places
+from chassis.concurrency.fair_semaphore import FairSemaphore
 from chassis.concurrency.notifier import Bell
 from chassis.database.pool import Database
 from chassis.observability import log
@@ -106,7 +106,7 @@ async def serve(stop: process.Stop) -> None:
             ),
             gate=Gate(
                 Buckets(settings.rate),
-                Places(settings.max_requests, full, bunches=True),
+                FairSemaphore(settings.max_requests, full, batched_release=True),
                 Tally(logger),
             ),
             bodies=Bodies(),

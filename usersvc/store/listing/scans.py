@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-from chassis.concurrency.fair_semaphore import WAITING_PER_PLACE, Places
+from chassis.concurrency.fair_semaphore import QUEUE_PER_SLOT, FairSemaphore
 from chassis.database.pool import Database
 from chassis.errors import DatabaseUnavailable, Overloaded, Refusal
 from usersvc.domain.errors import FilterTooCostly
@@ -41,12 +41,12 @@ class Scans:
         number: int = SCANS,
         share: int = SHARE,
         seconds: float = SCAN_SECONDS,
-        waiting_per_place: int = WAITING_PER_PLACE,
+        queue_per_slot: int = QUEUE_PER_SLOT,
     ) -> None:
         self._database = database
         self._seconds = seconds
-        self._places = Places(
-            number, Overloaded, seconds, share=share, room=number * waiting_per_place
+        self._slots = FairSemaphore(
+            number, Overloaded, seconds, share=share, queue=number * queue_per_slot
         )
 
     async def fetch(
@@ -56,7 +56,7 @@ class Scans:
 
         Refuses Overloaded when too many wait already, or for longer than a scan takes.
         """
-        async with self._places.place(str(scan.organization_id)):
+        async with self._slots.slot(str(scan.organization_id)):
             return await self.fetch_served(scan, connection)
 
     async def fetch_served(

@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 from cloudacademy.users.v1.groups_pb2_grpc import GroupServiceStub
 
+from chassis.concurrency.batching.loader import BatchLoader
 from chassis.concurrency.notifier import Bell
 from chassis.database.pool import Database
 from chassis.errors import DatabaseUnavailable
@@ -18,7 +19,6 @@ from tests.support.usersvc.user_calls import ACME, GLOBEX, NOBODY, create
 from tests.support.waiting import quiescent
 from usersvc.domain.errors import UserNotFound
 from usersvc.store.listing.lists import Lists
-from usersvc.store.shared_reads import SharedReads
 from usersvc.store.users import UserStore
 
 
@@ -122,7 +122,7 @@ async def test_what_goes_wrong_is_told_to_all_of_them():
 
 async def test_each_reader_of_a_failed_statement_gets_an_exception_of_its_own():
     """One object for all would keep the frames of each of them."""
-    reader = SharedReads(_fails, _fails)
+    reader = BatchLoader(_fails, _fails)
     errors = await asyncio.gather(
         *(reader.get(UUID(ACME), number) for number in range(20)), return_exceptions=True
     )

@@ -14,7 +14,7 @@ from tests.support.usersvc.locks import locked, until_waiting
 from tests.support.usersvc.user_calls import ACME, GLOBEX
 from usersvc.domain.activities import Action, Query, Result, Width
 from usersvc.domain.errors import CountTooCostly, FilterTooCostly
-from usersvc.store.activities import COUNTS, COUNTS_OF_ONE, WAITING_PER_PLACE, ActivityStore
+from usersvc.store.activities import COUNTS, COUNTS_OF_ONE, QUEUE_PER_SLOT, ActivityStore
 from usersvc.store.listing.scans import Scans
 
 NOW = datetime(2026, 11, 27, tzinfo=UTC)
@@ -81,7 +81,7 @@ async def test_one_that_counts_without_end_keeps_no_other_from_its_turn(
         modest = await store.page(failures)
     outcomes = Counter(await asyncio.gather(*greedy))
 
-    room = COUNTS * WAITING_PER_PLACE // 2
+    room = COUNTS * QUEUE_PER_SLOT // 2
     assert modest == []
     assert outcomes == {None: COUNTS_OF_ONE + room, Overloaded: 200 - COUNTS_OF_ONE - room}
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from chassis.concurrency.fair_semaphore import WAITING_PER_PLACE
+from chassis.concurrency.fair_semaphore import QUEUE_PER_SLOT
 from chassis.database.pool import Database
 from chassis.errors import Overloaded
 from tests.support.usersvc.locks import locked, until_waiting
@@ -96,7 +96,7 @@ async def test_one_that_scans_without_end_keeps_no_other_from_its_turn(database,
         modest = await lists.count(UUID(GLOBEX), Present("external_id"), GROUPS)
     outcomes = Counter(await asyncio.gather(*greedy))
 
-    room = SCANS * WAITING_PER_PLACE // 2
+    room = SCANS * QUEUE_PER_SLOT // 2
     assert modest == 0
     assert outcomes == {0: SHARE + room, Overloaded: 50 - SHARE - room}
 

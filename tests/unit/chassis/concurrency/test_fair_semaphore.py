@@ -1,12 +1,12 @@
-"""Places: a bounded number, a bounded wait, and no name takes all."""
+"""FairSemaphore: a bounded number of slots, a bounded queue, and no name takes all."""
 
 import asyncio
 from collections import Counter
 
 import pytest
 
-import chassis.concurrency.fair_semaphore
-from chassis.concurrency.fair_semaphore import WAITING_PER_PLACE, Places
+from chassis.concurrency.batching.limits import RELEASE_LINGER_SECONDS
+from chassis.concurrency.fair_semaphore import QUEUE_PER_SLOT, FairSemaphore
 from tests.support.waiting import eventually, pace
 
 NUMBER = 8
@@ -20,8 +20,8 @@ class Full(Exception):  # noqa: N818 - an answer, not a fault
 class Visitors:
     """Requests that take a place and keep it until they are told to go."""
 
-    def __init__(self, places: Places) -> None:
-        self._places = places
+    def __init__(self, slots: FairSemaphore) -> None:
+        self._slots = slots
         self._leave: list[tuple[str, asyncio.Event]] = []
         self.inside: Counter[str] = Counter()
         self.order: list[str] = []
@@ -42,14 +42,14 @@ class Visitors:
             await self._settle()
 
     async def end_all(self) -> None:
-        """All go, and those who get their places."""
+        """All go, and those who get their slots."""
         while self._leave:
             await self.end(1)
 
     async def _visit(self, organization_id: str) -> None:
         leave = asyncio.Event()
         try:
-            await self._places.take(organization_id)
+            await self._slots.acquire(organization_id)
         except Full:
             self.refused[organization_id] += 1
             return
@@ -60,16 +60,16 @@ class Visitors:
             await leave.wait()
         finally:
             self.inside[organization_id] -= 1
-            self._places.give_back(organization_id)
+            self._slots.release(organization_id)
 
     async def _settle(self) -> None:
         for _ in range(10):
             await asyncio.sleep(0)
 
 
-async def test_one_organization_has_half_of_the_places_whoever_else_is_there_or_not():
-    places = Places(NUMBER, Full, LONG)
-    visitors = Visitors(places)
+async def test_one_name_holds_at_most_half_of_the_slots():
+    slots = FairSemaphore(NUMBER, Full, LONG)
+    visitors = Visitors(slots)
 
     await visitors.send("greedy", 100)
     await visitors.send("modest", 2)
@@ -77,20 +77,20 @@ async def test_one_organization_has_half_of_the_places_whoever_else_is_there_or_
     assert (visitors.inside["greedy"], visitors.inside["modest"]) == (NUMBER // 2, 2)
 
 
-async def test_as_many_wait_as_there_is_room_for_and_the_others_are_refused_at_once():
-    places = Places(NUMBER, Full, LONG)
-    visitors = Visitors(places)
+async def test_a_full_queue_rejects_further_callers_immediately():
+    slots = FairSemaphore(NUMBER, Full, LONG)
+    visitors = Visitors(slots)
 
     await visitors.send("greedy", 100)
 
-    waiting = NUMBER * WAITING_PER_PLACE // 2
-    assert places.waiting == waiting
+    waiting = NUMBER * QUEUE_PER_SLOT // 2
+    assert slots.waiting == waiting
     assert visitors.refused["greedy"] == 100 - NUMBER // 2 - waiting
 
 
-async def test_the_next_place_is_for_whoever_has_the_fewest():
-    places = Places(NUMBER, Full, LONG)
-    visitors = Visitors(places)
+async def test_a_free_slot_goes_to_the_name_that_holds_the_fewest():
+    slots = FairSemaphore(NUMBER, Full, LONG)
+    visitors = Visitors(slots)
     await visitors.send("greedy", 10)
     await visitors.send("other", 10)
     await visitors.send("modest", 3)
@@ -101,10 +101,10 @@ async def test_the_next_place_is_for_whoever_has_the_fewest():
     assert visitors.order[before:] == ["modest", "modest"]
 
 
-async def test_a_flood_of_one_organization_costs_another_one_no_more_than_its_turn():
+async def test_a_flood_of_one_name_delays_another_by_one_turn():
     """The modest one is served as many times as the greedy one, though that sends 50 times more."""
-    places = Places(2, Full, LONG)
-    visitors = Visitors(places)
+    slots = FairSemaphore(2, Full, LONG)
+    visitors = Visitors(slots)
     for _ in range(20):
         await visitors.send("greedy", 50)
         await visitors.send("modest", 1)
@@ -115,20 +115,20 @@ async def test_a_flood_of_one_organization_costs_another_one_no_more_than_its_tu
     assert visitors.refused["greedy"] > 900
 
 
-async def test_who_waits_too_long_is_refused_and_leaves_nothing_behind():
-    places = Places(NUMBER, Full, 0.02)
-    visitors = Visitors(places)
+async def test_a_waiter_is_rejected_after_wait_seconds_and_leaves_no_state():
+    slots = FairSemaphore(NUMBER, Full, 0.02)
+    visitors = Visitors(slots)
     tasks = await visitors.send("acme", NUMBER)
 
     await asyncio.wait(tasks[NUMBER // 2 :])
 
     assert visitors.refused["acme"] == NUMBER // 2
-    assert (places.waiting, places.running) == (0, NUMBER // 2)
+    assert (slots.waiting, slots.in_use) == (0, NUMBER // 2)
 
 
-async def test_who_gives_up_while_waiting_leaves_nothing_behind():
-    places = Places(2, Full, LONG)
-    visitors = Visitors(places)
+async def test_a_cancelled_waiter_leaves_no_state():
+    slots = FairSemaphore(2, Full, LONG)
+    visitors = Visitors(slots)
     _, waiting, next_one = await visitors.send("acme", 3)
 
     waiting.cancel()
@@ -136,17 +136,17 @@ async def test_who_gives_up_while_waiting_leaves_nothing_behind():
 
     assert visitors.order == ["acme", "acme"]
     assert not next_one.done()
-    assert (places.waiting, places.running) == (0, 1)
+    assert (slots.waiting, slots.in_use) == (0, 1)
 
 
-async def test_who_gives_up_in_the_moment_of_its_turn_passes_it_on():
-    places = Places(2, Full, LONG)
-    visitors = Visitors(places)
+async def test_a_waiter_cancelled_as_its_slot_is_granted_returns_the_slot():
+    slots = FairSemaphore(2, Full, LONG)
+    visitors = Visitors(slots)
     _, waiting, next_one = await visitors.send("acme", 3)
 
     visitors._leave.pop(0)[1].set()
     for _ in range(10):
-        if places.waiting == 1:  # its turn has come, and it does not know yet
+        if slots.waiting == 1:  # its turn has come, and it does not know yet
             break
         await asyncio.sleep(0)
     waiting.cancel()
@@ -155,31 +155,31 @@ async def test_who_gives_up_in_the_moment_of_its_turn_passes_it_on():
     assert waiting.cancelled()
     assert visitors.inside["acme"] == 1
     assert not next_one.done()
-    assert (places.waiting, places.running) == (0, 1)
+    assert (slots.waiting, slots.in_use) == (0, 1)
 
 
-async def test_a_place_that_gets_free_in_the_moment_when_somebody_gives_up_is_for_the_next():
-    places = Places(2, Full, LONG)
-    await places.take("acme")
-    waiting, next_one = (asyncio.create_task(places.take("acme")) for _ in range(2))
+async def test_a_slot_released_as_a_waiter_is_cancelled_goes_to_the_next():
+    slots = FairSemaphore(2, Full, LONG)
+    await slots.acquire("acme")
+    waiting, next_one = (asyncio.create_task(slots.acquire("acme")) for _ in range(2))
     await asyncio.sleep(0)
 
     waiting.cancel()
-    places.give_back("acme")
+    slots.release("acme")
     await asyncio.wait([waiting, next_one])
 
     assert waiting.cancelled()
     assert next_one.exception() is None
-    assert (places.waiting, places.running) == (0, 1)
+    assert (slots.waiting, slots.in_use) == (0, 1)
 
 
-@pytest.mark.parametrize("bunches", [False, True])
-async def test_whatever_happens_places_are_neither_lost_nor_made(bunches: bool):
-    places = Places(NUMBER, Full, 0.01, bunches=bunches)
-    visitors = Visitors(places)
+@pytest.mark.parametrize("batched", [False, True])
+async def test_slots_are_neither_lost_nor_added_by_random_use(batched: bool):
+    slots = FairSemaphore(NUMBER, Full, 0.01, batched_release=batched)
+    visitors = Visitors(slots)
     for number in range(200):
         tasks = await visitors.send(f"organization {number % 5}", 1 + number % 7)
-        assert places.running <= NUMBER
+        assert slots.in_use <= NUMBER
         if number % 3 == 0:
             tasks[0].cancel()
         if number % 2 and visitors._leave:
@@ -190,61 +190,57 @@ async def test_whatever_happens_places_are_neither_lost_nor_made(bunches: bool):
         await visitors.end(len(visitors._leave))
         await pace(0.002)  # a part of the longest wait
 
-    assert (places.running, places.waiting) == (0, 0)
-    assert places._taken == {}
-    assert places._queues == {}
+    assert (slots.in_use, slots.waiting) == (0, 0)
+    assert slots._held == {}
+    assert slots._queues == {}
 
 
-@pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch):
-    """Bunches take their time: a slow machine does not end it."""
-    monkeypatch.setattr(chassis.concurrency.fair_semaphore, "BUNCH_SECONDS", LONG)
+def batching(linger_seconds: float = LONG) -> FairSemaphore:
+    """A semaphore with batched release; by default a slow machine does not end a linger."""
+    return FairSemaphore(NUMBER, Full, LONG, batched_release=True, linger_seconds=linger_seconds)
 
 
-async def crowded() -> tuple[Places, Visitors]:
-    """Places with bunches, all taken by two names of which more wait."""
-    places = Places(NUMBER, Full, LONG, bunches=True)
-    visitors = Visitors(places)
+async def crowded(linger_seconds: float = LONG) -> tuple[FairSemaphore, Visitors]:
+    """A semaphore with batched release whose slots two names hold, with more waiters of both."""
+    slots = batching(linger_seconds)
+    visitors = Visitors(slots)
     await visitors.send("acme", 10)
     await visitors.send("initech", 10)
-    return places, visitors
+    return slots, visitors
 
 
-@pytest.mark.usefixtures("patient")
-async def test_in_bunches_those_who_wait_are_let_in_together():
-    """Half of the places that they may have are free then."""
-    places, visitors = await crowded()
+async def test_batched_release_waits_until_half_of_the_slots_are_free():
+    """Half of the slots that they may have are free then."""
+    slots, visitors = await crowded()
 
     await visitors.end(NUMBER // 2 - 1)
-    assert (len(visitors.order), places.running) == (NUMBER, NUMBER // 2 + 1)
+    assert (len(visitors.order), slots.in_use) == (NUMBER, NUMBER // 2 + 1)
     await visitors.end(1)
-    assert (len(visitors.order), places.running) == (NUMBER + NUMBER // 2, NUMBER)
+    assert (len(visitors.order), slots.in_use) == (NUMBER + NUMBER // 2, NUMBER)
 
 
-@pytest.mark.usefixtures("patient")
-async def test_in_bunches_one_that_waits_alone_has_a_share_to_fill_and_no_more():
-    places = Places(NUMBER, Full, LONG, bunches=True)
-    visitors = Visitors(places)
+async def test_batched_release_of_one_name_waits_for_half_of_its_share():
+    slots = batching()
+    visitors = Visitors(slots)
     await visitors.send("acme", 20)
 
     await visitors.end(1)
-    assert places.running == NUMBER // 2 - 1
+    assert slots.in_use == NUMBER // 2 - 1
     await visitors.end(1)
-    assert places.running == NUMBER // 2
+    assert slots.in_use == NUMBER // 2
 
 
-async def test_in_bunches_nobody_waits_for_more_than_a_moment():
-    places, visitors = await crowded()
+async def test_batched_release_hands_out_slots_after_linger_time():
+    slots, visitors = await crowded(RELEASE_LINGER_SECONDS)
 
     await visitors.end(1)
-    await eventually(lambda: places.running >= NUMBER)
+    await eventually(lambda: slots.in_use >= NUMBER)
     assert len(visitors.order) == NUMBER + 1
 
 
-@pytest.mark.usefixtures("patient")
-async def test_in_bunches_all_who_wait_are_let_in_at_once_if_all_can_be():
-    places = Places(NUMBER, Full, LONG, bunches=True)
-    visitors = Visitors(places)
+async def test_batched_release_is_immediate_with_slots_for_all_waiters():
+    slots = batching()
+    visitors = Visitors(slots)
     await visitors.send("acme", 4)
     await visitors.send("initech", 4)
     await visitors.send("modest", 1)
@@ -254,17 +250,16 @@ async def test_in_bunches_all_who_wait_are_let_in_at_once_if_all_can_be():
     assert visitors.order[-1] == "modest"
 
 
-@pytest.mark.usefixtures("patient")
-async def test_nobody_who_comes_while_a_bunch_gathers_overtakes_those_who_wait():
-    places = Places(NUMBER, Full, LONG, bunches=True)
-    visitors = Visitors(places)
+async def test_a_newcomer_does_not_overtake_waiters_while_slots_linger():
+    slots = batching()
+    visitors = Visitors(slots)
     for name in ("acme", "initech"):
         await visitors.send(name, 4)
     for name in ("acme", "initech", "umbrella"):
         await visitors.send(name, 2)
     await visitors.end(2)
     before = len(visitors.order)
-    assert places.running == NUMBER - 2
+    assert slots.in_use == NUMBER - 2
 
     await visitors.send("late", 1)
     assert len(visitors.order) == before
@@ -273,41 +268,41 @@ async def test_nobody_who_comes_while_a_bunch_gathers_overtakes_those_who_wait()
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
-async def test_however_few_places_there_are_somebody_gets_in(number: int):
-    visitors = Visitors(Places(number, Full, LONG))
+async def test_a_semaphore_of_few_slots_admits_a_caller(number: int):
+    visitors = Visitors(FairSemaphore(number, Full, LONG))
 
     await visitors.send("acme", 1)
 
     assert visitors.inside["acme"] == 1
 
 
-async def test_a_third_finds_room_though_two_fill_it():
+async def test_a_third_name_displaces_a_waiter_of_a_full_queue():
     """It takes the turn of the newest of whoever has the most, not of those that wait longest."""
-    places = Places(NUMBER, Full, LONG)
-    visitors = Visitors(places)
+    slots = FairSemaphore(NUMBER, Full, LONG)
+    visitors = Visitors(slots)
     first = await visitors.send("one", 100)
     await visitors.send("two", 100)
-    room, refused = NUMBER * WAITING_PER_PLACE, visitors.refused.total()
+    room, refused = NUMBER * QUEUE_PER_SLOT, visitors.refused.total()
 
-    assert places.waiting == room
-    assert places.has_room("three")
-    assert not places.has_room("one")
+    assert slots.waiting == room
+    assert slots.has_room("three")
+    assert not slots.has_room("one")
     await visitors.send("three", 2)
 
-    assert places.waiting == room
+    assert slots.waiting == room
     assert visitors.refused["three"] == 0
     assert visitors.refused.total() == refused + 2
     assert not first[NUMBER // 2].done()  # the one that has waited longest
     await visitors.end(2)
     assert visitors.inside["three"] > 0
     await visitors.end_all()
-    assert (places.running, places.waiting) == (0, 0)
+    assert (slots.in_use, slots.waiting) == (0, 0)
 
 
 @pytest.mark.parametrize("turns", range(5))
-async def test_who_gives_up_while_it_is_displaced_leaves_no_place_too_many(turns: int):
-    places = Places(1, Full, LONG, room=6)
-    visitors = Visitors(places)
+async def test_a_waiter_cancelled_as_it_is_displaced_adds_no_slot(turns: int):
+    slots = FairSemaphore(1, Full, LONG, queue=6)
+    visitors = Visitors(slots)
     newest = (await visitors.send("one", 4))[-1]
     await visitors.send("two", 3)
 
@@ -317,8 +312,8 @@ async def test_who_gives_up_while_it_is_displaced_leaves_no_place_too_many(turns
     newest.cancel()
     await third
 
-    assert (places.running, places.waiting) == (1, 6)
+    assert (slots.in_use, slots.waiting) == (1, 6)
     await visitors.end_all()
-    assert (places.running, places.waiting) == (0, 0)
+    assert (slots.in_use, slots.waiting) == (0, 0)
     assert visitors.order.count("one") == 3
     assert visitors.order.count("three") == 1

@@ -10,7 +10,7 @@ import threading
 
 import psutil
 
-from chassis.observability.log_writer import Lines
+from chassis.observability.log_writer import BufferedLogWriter
 from tests.support.waiting import eventually, wait_until
 
 
@@ -29,7 +29,7 @@ class Written(io.BytesIO):
         return len(data)
 
 
-def tell(lines: Lines, *texts: bytes) -> None:
+def tell(lines: BufferedLogWriter, *texts: bytes) -> None:
     for text in texts:
         lines.write(text)
         lines.flush()
@@ -37,7 +37,7 @@ def tell(lines: Lines, *texts: bytes) -> None:
 
 async def test_a_line_that_comes_alone_is_written_when_the_loop_turns():
     stream = Written()
-    tell(Lines(stream), b"one\n")
+    tell(BufferedLogWriter(stream), b"one\n")
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert stream.writes == [b"one\n"]
@@ -45,7 +45,7 @@ async def test_a_line_that_comes_alone_is_written_when_the_loop_turns():
 
 async def test_lines_that_come_fast_share_a_write():
     stream = Written()
-    lines = Lines(stream)
+    lines = BufferedLogWriter(stream)
     tell(lines, b"one\n", b"two\n")
     await asyncio.sleep(0)
     tell(lines, b"three\n")
@@ -57,7 +57,7 @@ async def test_lines_that_come_fast_share_a_write():
 
 async def test_another_thread_writes_at_once_with_all_that_waits():
     stream = Written()
-    lines = Lines(stream)
+    lines = BufferedLogWriter(stream)
     tell(lines, b"one\n")
     thread = threading.Thread(target=tell, args=(lines, b"two\n"))
     thread.start()
@@ -68,7 +68,7 @@ async def test_another_thread_writes_at_once_with_all_that_waits():
 async def test_what_cannot_be_written_is_no_fault_that_tells_of_itself():
     stream, told = Written(), []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
-    lines = Lines(stream)
+    lines = BufferedLogWriter(stream)
     stream.close()
     stream.write = lambda data: (_ for _ in ()).throw(BrokenPipeError())
     tell(lines, b"one\n")
@@ -82,10 +82,10 @@ async def test_what_cannot_be_written_is_no_fault_that_tells_of_itself():
 def test_what_waits_when_the_process_ends_is_written():
     program = """
 import asyncio, sys
-from chassis.observability.log_writer import Lines
+from chassis.observability.log_writer import BufferedLogWriter
 
 async def main():
-    lines = Lines(sys.stdout.buffer)
+    lines = BufferedLogWriter(sys.stdout.buffer)
     for text in (b"one\\n", b"two\\n"):
         lines.write(text)
         lines.flush()
@@ -104,7 +104,7 @@ async def test_a_write_that_ends_in_the_middle_goes_on():
             return super().write(data[:4])
 
     stream = Narrow()
-    tell(Lines(stream), b"one\n", b"two three\n")
+    tell(BufferedLogWriter(stream), b"one\n", b"two three\n")
     await eventually(lambda: b"".join(stream.writes).endswith(b"three\n"))
     assert b"".join(stream.writes) == b"one\ntwo three\n"
     assert len(stream.writes) > 1
@@ -114,9 +114,9 @@ def test_a_signal_in_the_middle_of_a_long_write_takes_no_line():
     """A pipe that is full takes a part; the signal comes while the rest waits."""
     program = """
 import os, signal, sys
-from chassis.observability.log_writer import Lines
+from chassis.observability.log_writer import BufferedLogWriter
 signal.signal(signal.SIGTERM, lambda *_: None)
-lines = Lines(sys.stdout.buffer)
+lines = BufferedLogWriter(sys.stdout.buffer)
 for number in range(20_000):
     lines.write(b"a line that is number %d\\n" % number)
 sys.stderr.write("ready")

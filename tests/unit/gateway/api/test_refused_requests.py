@@ -15,7 +15,7 @@ from cloudacademy.keys.v1 import keys_pb2
 from cloudacademy.keys.v1.keys_pb2_grpc import KeyServiceStub
 from cloudacademy.users.v1 import activity_pb2, activity_pb2_grpc, schemas_pb2, schemas_pb2_grpc
 
-from chassis.concurrency.fair_semaphore import Places
+from chassis.concurrency.fair_semaphore import FairSemaphore
 from gateway.api.app import PREFIX, ScimEndpoint, application
 from gateway.api.request import Exchange, RefusedPart
 from gateway.api.resource_types import ResourceTypes
@@ -133,7 +133,9 @@ async def gateway(clock: Callable[[], datetime] = now) -> AsyncIterator[Gateway]
             "http://127.0.0.1",
             log=log,
             refusals=refusals,
-            gate=Gate(Buckets(Rate(100, 100)), Places(4, full, bunches=True), Tally(log)),
+            gate=Gate(
+                Buckets(Rate(100, 100)), FairSemaphore(4, full, batched_release=True), Tally(log)
+            ),
             bodies=Bodies(),
             worker=Worker(),
             memory=ResponseMemory(),

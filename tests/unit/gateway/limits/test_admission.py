@@ -5,7 +5,7 @@ import asyncio
 import pytest
 import structlog
 
-from chassis.concurrency.fair_semaphore import WAITING_PER_PLACE, Places
+from chassis.concurrency.fair_semaphore import QUEUE_PER_SLOT, FairSemaphore
 from gateway.limits.admission import BYTES_PER_REQUEST, CPU_SECONDS_PER_REQUEST, Gate
 from gateway.limits.rate_limiter import Buckets, Rate
 from gateway.limits.rejections import Tally, TurnedAwayError, full
@@ -13,7 +13,7 @@ from gateway.limits.rejections import Tally, TurnedAwayError, full
 
 def gate(rate: Rate, places: int = 4) -> Gate:
     stopped = Buckets(rate, lambda: 1_000.0)
-    return Gate(stopped, Places(places, full, 30.0), Tally(structlog.get_logger()))
+    return Gate(stopped, FairSemaphore(places, full, 30.0), Tally(structlog.get_logger()))
 
 
 def remaining(of: Gate) -> str:
@@ -117,7 +117,7 @@ async def test_what_was_done_before_a_place_counts_and_what_was_refused_before_d
 async def test_those_who_come_count_as_if_they_were_there():
     """Each sends one, so it is the sum of them that there is no room for."""
     ours = gate(Rate(per_second=10, burst=50), places=2)
-    room = 2 * (1 + WAITING_PER_PLACE)
+    room = 2 * (1 + QUEUE_PER_SLOT)
     names = [f"organization {number}" for number in range(room + 2)]
     refused = 0
     for name in names:

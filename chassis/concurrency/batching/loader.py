@@ -1,0 +1,89 @@
+"""Reads by key that share a statement."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from typing import Generic, TypeAlias, TypeVar
+
+from chassis.concurrency.exceptions import copy_of
+
+Partition = TypeVar("Partition", bound=Hashable)
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
+
+LoadOne: TypeAlias = Callable[[Partition, Key], Awaitable[Value]]
+LoadMany: TypeAlias = Callable[[Partition, Sequence[Key]], Awaitable[Mapping[Key, Value]]]
+
+
+class BatchLoader(Generic[Partition, Key, Value]):
+    """Loads values by key; the loads of one turn of the event loop share a call.
+
+    `load_one` loads the first key of a turn immediately, so a single load never lingers.
+    `load_many` loads the other keys of the turn, in one call for each partition; its result must
+    have all of these keys. A load never shares a call that began before the load did, so it
+    sees all writes that were committed by then.
+    """
+
+    def __init__(
+        self,
+        load_one: LoadOne[Partition, Key, Value],
+        load_many: LoadMany[Partition, Key, Value],
+    ) -> None:
+        self._load_one = load_one
+        self._load_many = load_many
+        self._batches: dict[Partition, dict[Key, list[asyncio.Future[Value]]]] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def get(self, partition: Partition, key: Key) -> Value:
+        """Load a value. Raises what `load_one` and `load_many` raise."""
+        loop = asyncio.get_running_loop()
+        if self._batches is None:
+            self._batches = {}
+            loop.call_soon(self._flush)
+            return await self._load_one(partition, key)
+        value: asyncio.Future[Value] = loop.create_future()
+        self._batches.setdefault(partition, {}).setdefault(key, []).append(value)
+        try:
+            return await value
+        finally:
+            del value  # it may hold the exception whose traceback holds this frame: a cycle
+
+    def _flush(self) -> None:
+        batches, self._batches = self._batches or {}, None
+        for partition, pending in batches.items():
+            task = asyncio.create_task(self._load(partition, pending))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            _cancel_with_callers(task, [value for values in pending.values() for value in values])
+
+    async def _load(
+        self, partition: Partition, pending: Mapping[Key, Sequence[asyncio.Future[Value]]]
+    ) -> None:
+        try:
+            found = await self._load_many(partition, list(pending))
+            values = {key: found[key] for key in pending}
+        except Exception as error:  # noqa: BLE001 - every caller gets it
+            for futures in pending.values():
+                for future in _not_done(futures):
+                    future.set_exception(copy_of(error))  # each copy is raised once
+        else:
+            for key, futures in pending.items():
+                for future in _not_done(futures):
+                    future.set_result(values[key])
+
+
+def _not_done(futures: Sequence[asyncio.Future[Value]]) -> list[asyncio.Future[Value]]:
+    """The futures whose callers have not been cancelled."""
+    return [future for future in futures if not future.done()]
+
+
+def _cancel_with_callers(
+    task: asyncio.Task[None], futures: Sequence[asyncio.Future[Value]]
+) -> None:
+    """Cancel a load, and its statement, once all of its callers have been cancelled."""
+
+    def check(future: asyncio.Future[Value]) -> None:
+        if future.cancelled() and all(each.done() for each in futures):
+            task.cancel()
+
+    for future in futures:
+        future.add_done_callback(check)
