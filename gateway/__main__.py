@@ -36,7 +36,7 @@ from gateway.api.users import Users
 from gateway.auth.authenticator import Authenticator, Caller
 from gateway.auth.failed_auth import Guesses
 from gateway.auth.key_cache import KeyCache, follow
-from gateway.backend.client import UserClient, all_serving, key_channel, together, user_channel
+from gateway.backend.client import UserClient, all_serving, batched, key_channel, user_channel
 from gateway.backend.groups import GroupClient
 from gateway.backend.portal import portal_clients
 from gateway.backend.schemas import SchemaClient
@@ -124,8 +124,8 @@ class Channels:
         return keys_pb2_grpc.KeyServiceStub(self.keys)
 
     def shared(self) -> grpc.aio.Channel:
-        """To usersvc, for small calls; each call of a trace is a span of its own and goes alone."""
-        return together(self.users) if self.traces is None else self.users
+        """To usersvc, for small calls. With traces on, each call has a span and is not batched."""
+        return batched(self.users) if self.traces is None else self.users
 
 
 class Guards:

@@ -7,17 +7,18 @@ import secrets
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
-import grpc
 import orjson
 from cloudacademy.batch.v1 import batch_pb2_grpc
 from cloudacademy.users.v1 import (
     activity_pb2_grpc,
     changes_pb2_grpc,
+    groups_pb2,
     groups_pb2_grpc,
     schemas_pb2_grpc,
     sessions_pb2_grpc,
+    users_pb2,
     users_pb2_grpc,
 )
 
@@ -92,15 +93,11 @@ async def serve(config: Settings, stop: Stop) -> None:
         lists, schema_store, bell = Lists(database), SchemaStore(database), Bell()
         users = UsersServicer(UserStore(database, lists, bell), schema_store, system_clock)
         users_pb2_grpc.add_UserServiceServicer_to_server(users, server.grpc)
-        users_pb2_grpc.add_UserServiceServicer_to_server(
-            users, cast("grpc.aio.Server", server.inner)
-        )
+        server.dispatcher.add(users_pb2.DESCRIPTOR.services_by_name["UserService"], users)
         groups = GroupsServicer(GroupStore(database, lists, bell), system_clock)
         groups_pb2_grpc.add_GroupServiceServicer_to_server(groups, server.grpc)
-        groups_pb2_grpc.add_GroupServiceServicer_to_server(
-            groups, cast("grpc.aio.Server", server.inner)
-        )
-        batch = BatchServicer(server.inner, stop)
+        server.dispatcher.add(groups_pb2.DESCRIPTOR.services_by_name["GroupService"], groups)
+        batch = BatchServicer(server.dispatcher, stop)
         batch_pb2_grpc.add_BatchServiceServicer_to_server(batch, server.grpc)
         schemas = SchemasServicer(schema_store, system_clock)
         schemas_pb2_grpc.add_SchemaServiceServicer_to_server(schemas, server.grpc)

@@ -1,4 +1,4 @@
-"""Calls of a server's own methods that came inside another call."""
+"""Calls of this process's own services, without a stream of gRPC for each."""
 
 import logging
 from collections.abc import Mapping
@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
 import grpc
+from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import DecodeError
+from google.protobuf.message_factory import GetMessageClass
 
 from chassis.rpc.interceptor import Envelope
 from chassis.rpc.status import DETAILS_KEY
@@ -15,8 +17,8 @@ Handler = Any  # grpc's method handlers are untyped
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """What became of a call: a response, or a status code with its words and details."""
+class Result:
+    """How a call ended: the serialized response, or a status code with message and details."""
 
     response: bytes = b""
     code: int = 0
@@ -25,13 +27,13 @@ class Ended:
 
 
 class _AbortedError(Exception):
-    def __init__(self, ended: Ended) -> None:
-        super().__init__(ended.message)
-        self.ended = ended
+    def __init__(self, result: Result) -> None:
+        super().__init__(result.message)
+        self.result = result
 
 
-class _InnerContext:
-    """What a servicer sees of a call that came inside another: the caller is the same."""
+class _LocalContext:
+    """The servicer context of a local call; the caller is that of the call that brought it."""
 
     def __init__(self, outer: Any, metadata: Mapping[str, str]) -> None:  # noqa: ANN401
         self._outer = outer
@@ -49,63 +51,67 @@ class _InnerContext:
         details: str = "",
         trailing_metadata: Any = (),  # noqa: ANN401
     ) -> NoReturn:
-        told = dict(trailing_metadata).get(DETAILS_KEY, b"")
-        raise _AbortedError(Ended(code=code.value[0], message=details, details=told))
+        status = dict(trailing_metadata).get(DETAILS_KEY, b"")
+        raise _AbortedError(Result(code=code.value[0], message=details, details=status))
 
 
-class InnerCalls:
-    """The methods of services, to be called from within.
+class LocalDispatcher:
+    """Calls methods of services of this process.
 
-    Services are added to it as to a server; each call goes through the same envelope as one that
-    comes by itself.
+    Each call passes the same interceptor as a call from the network: it has its own
+    authorization, deadline, log line and metrics.
     """
 
     def __init__(self, envelope: Envelope) -> None:
         self._envelope = envelope
         self._handlers: dict[str, Handler] = {}
 
-    def add_generic_rpc_handlers(self, handlers: object) -> None:
-        """What generated code calls first; the next one names the methods."""
+    def add(self, service: ServiceDescriptor, servicer: object) -> None:
+        """Add the methods of a service that have one request and one response."""
+        for method in service.methods:
+            if method.client_streaming or method.server_streaming:
+                continue
+            path = f"/{service.full_name}/{method.name}"
+            handler = grpc.unary_unary_rpc_method_handler(
+                getattr(servicer, method.name),
+                GetMessageClass(method.input_type).FromString,
+                GetMessageClass(method.output_type).SerializeToString,
+            )
+            self._handlers[path] = self._envelope.wrapped(path, handler)
 
-    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Handler]) -> None:
-        """Take the methods of a service that have one request and one response."""
-        for name, handler in handlers.items():
-            if handler.unary_unary:
-                method = f"/{service}/{name}"
-                self._handlers[method] = self._envelope.wrapped(method, handler)
-
-    async def run(
+    async def call(
         self,
         method: str,
         request: bytes,
         metadata: Mapping[str, str],
         outer: Any,  # noqa: ANN401
-    ) -> Ended:
-        """Carry out a call; whatever becomes of it, it is told and not raised.
+    ) -> Result:
+        """Carry out a call; errors are returned, never raised.
 
-        Its deadline is the caller's to keep: a call that is cancelled ends as any other.
+        `outer` is the context of the call that brought this one. The caller keeps the time limit,
+        and cancels this coroutine then.
         """
         handler = self._handlers.get(method)
         if handler is None:
-            return _ended(grpc.StatusCode.UNIMPLEMENTED, "There is no such method here.")
-        context = _InnerContext(outer, metadata)
+            return _failure(grpc.StatusCode.UNIMPLEMENTED, "There is no such method here.")
+        context = _LocalContext(outer, metadata)
         try:
             message = handler.request_deserializer(request)
             response = await handler.unary_unary(message, context)
-            return Ended(handler.response_serializer(response))
+            return Result(handler.response_serializer(response))
         except DecodeError:
-            return _ended(grpc.StatusCode.INVALID_ARGUMENT, "The request cannot be read.")
+            return _failure(grpc.StatusCode.INVALID_ARGUMENT, "The request cannot be read.")
         except _AbortedError as aborted:
-            return aborted.ended
+            return aborted.result
         except Exception as fault:
             logging.getLogger(__name__).error("fault", exc_info=fault)
-            return _ended(grpc.StatusCode.INTERNAL, "internal error")
+            return _failure(grpc.StatusCode.INTERNAL, "internal error")
 
 
-def _ended(code: grpc.StatusCode, message: str) -> Ended:
-    return Ended(code=code.value[0], message=message)
+def _failure(code: grpc.StatusCode, message: str) -> Result:
+    return Result(code=code.value[0], message=message)
 
 
-LATE: Final = _ended(grpc.StatusCode.DEADLINE_EXCEEDED, "The deadline passed.")
-"""What became of a call that was cancelled at its deadline."""
-CANCELLED: Final = _ended(grpc.StatusCode.CANCELLED, "The call was cancelled.")
+DEADLINE_EXCEEDED: Final = _failure(grpc.StatusCode.DEADLINE_EXCEEDED, "The deadline passed.")
+"""The result of a call that was cancelled at its deadline."""
+CANCELLED: Final = _failure(grpc.StatusCode.CANCELLED, "The call was cancelled.")

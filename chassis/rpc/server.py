@@ -22,7 +22,7 @@ from chassis.rpc.certificates import Certificates
 from chassis.rpc.channel import MAX_MESSAGE_BYTES, TAKES_CALLS
 from chassis.rpc.health import HealthServicer
 from chassis.rpc.interceptor import Envelope
-from chassis.rpc.local_dispatcher import InnerCalls
+from chassis.rpc.local_dispatcher import LocalDispatcher
 from chassis.rpc.public_calls import ALL_STREAMS
 from chassis.startup import StartError, redact
 
@@ -105,8 +105,8 @@ class Server:
             carriers=carriers,
             stream_seconds={**_STREAM_SECONDS, **stream_seconds},
         )
-        self.inner = InnerCalls(envelope)
-        """Methods that are added here, too, can be called from within another call."""
+        self.dispatcher = LocalDispatcher(envelope)
+        """Services that are added here too can be called on a batch stream."""
         self.grpc: grpc.aio.Server = grpc.aio.server(
             interceptors=[envelope],
             maximum_concurrent_rpcs=2 * settings.max_calls + ALL_STREAMS + SPARE_CALLS,
@@ -218,7 +218,7 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
         ("grpc.http2.max_ping_strikes", 0),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.max_connection_age_ms", settings.connection_seconds * 1000),
-        # Calls that run have their deadline, and those that share a stream its lifetime, too
-        # (gateway.backend.batching.dispatcher); other streams begin anew on another connection.
+        # Calls have their deadline, and batch streams a lifetime (gateway.backend.batching.dispatcher). Other
+        # streams begin anew on another connection.
         ("grpc.max_connection_age_grace_ms", round(AGE_GRACE_SECONDS * 1000)),
     ]

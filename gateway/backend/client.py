@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, TypeVar, cast
+from typing import Final, TypeVar
 
 import grpc
 from cloudacademy.batch.v1.batch_pb2_grpc import BatchServiceStub
@@ -12,12 +12,13 @@ from cloudacademy.users.v1 import users_pb2 as pb
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from chassis.clock import Clock, system_clock
+from chassis.concurrency.batching.limits import STREAM_ITEM_BYTES
 from chassis.concurrency.supervisor import Supervisor
 from chassis.observability.tracing import Tracing
 from chassis.rpc.certificates import Certificates
 from chassis.rpc.channel import DEADLINE_SECONDS, connect, may_still_arrive
 from chassis.rpc.deadline import end_by
-from gateway.backend.batching.dispatcher import Call, Coalescer
+from gateway.backend.batching.dispatcher import BatchChannel, Call
 from gateway.backend.errors import translate
 
 USER_SERVICE: Final = "cloudacademy.users.v1.UserService"
@@ -36,8 +37,8 @@ KEYSVC_READS: Final = {
     "cloudacademy.keys.v1.SsoService": ("GetSsoConnection", "FindSsoConnection"),
 }
 HEALTH_SECONDS: Final = 2.0
-SMALL_BYTES: Final = 64 * 1024
-"""The largest response of a shared call; only larger ones reserve memory."""
+SMALL_BYTES: Final = STREAM_ITEM_BYTES
+"""The largest response of a batched call; only larger ones reserve memory."""
 
 Response = TypeVar("Response")
 
@@ -66,10 +67,10 @@ class UserClient:
         self,
         channel: grpc.aio.Channel,
         tenant_urls: Mapping[str, str],
-        together: grpc.aio.Channel | None = None,
+        batched: grpc.aio.Channel | None = None,
     ) -> None:
-        self._stub = users_pb2_grpc.UserServiceStub(together or channel)
-        # A page of users is large: those who share its way would wait for it.
+        self._stub = users_pb2_grpc.UserServiceStub(batched or channel)
+        # A page of users is large: other calls of its stream would wait behind it.
         self._alone = users_pb2_grpc.UserServiceStub(channel)
         self._tenant_urls = tenant_urls
 
@@ -147,11 +148,11 @@ def user_channel(
     return connect(target, reads, certificates, tracing, tasks)
 
 
-def together(channel: grpc.aio.Channel) -> grpc.aio.Channel:
-    """A channel to usersvc whose calls share their way."""
+def batched(channel: grpc.aio.Channel) -> BatchChannel:
+    """A channel to usersvc whose small calls share streams."""
     services = {USER_SERVICE: USER_READS, GROUP_SERVICE: GROUP_READS}
     reads = {f"/{service}/{name}" for service, names in services.items() for name in names}
-    return cast("grpc.aio.Channel", Coalescer(BatchServiceStub(channel), channel, reads))
+    return BatchChannel(BatchServiceStub(channel), channel, reads)
 
 
 def key_channel(

@@ -32,10 +32,10 @@ class GroupClient:
         self,
         channel: grpc.aio.Channel,
         tenant_urls: Mapping[str, str],
-        together: grpc.aio.Channel | None = None,
+        batched: grpc.aio.Channel | None = None,
     ) -> None:
-        self._stub = groups_pb2_grpc.GroupServiceStub(together or channel)
-        # What is large: those who share its way would wait for it.
+        self._stub = groups_pb2_grpc.GroupServiceStub(batched or channel)
+        # A page of groups or members is large: other calls of its stream would wait behind it.
         self._alone = groups_pb2_grpc.GroupServiceStub(channel)
         self._tenant_urls = tenant_urls
         self._page_slots = FairSemaphore(PAGES_AT_ONCE, full, PAGE_SECONDS, queue=PAGES_WAITING)

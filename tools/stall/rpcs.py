@@ -31,6 +31,7 @@ from tools.stall.parties import Attacker, Victim
 from tools.stall.prober import PATIENCE_SECONDS, RpcProbe
 from usersvc.domain.activities import MAX_RECORDED
 from usersvc.domain.groups import MAX_CHANGED_MEMBERS
+from usersvc.rpc.batching.stream import MAX_PENDING
 
 USERS: Final = "/cloudacademy.users.v1.UserService/"
 OPTIONS: Final = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1))
@@ -96,11 +97,15 @@ def of_usersvc(target: str, attacker: Attacker) -> Iterator[RpcAttack]:
         changes_pb2.ReadSnapshotRequest(**own),
     )
     user = users_pb2.GetUserRequest(**own, user_id=attacker.user_ids[0]).SerializeToString()
-    call = batch_pb2.Call(method=f"{USERS}GetUser", request=user, timeout_ms=5_000)
+    calls = [
+        batch_pb2.Call(number=number, method=f"{USERS}GetUser", request=user, timeout_ms=5_000)
+        for number in range(MAX_PENDING)
+    ]
+    stream_calls = batch_pb2_grpc.BatchServiceStub(channel).StreamCalls
     yield RpcAttack(
-        "Execute of 100 calls",
-        batch_pb2_grpc.BatchServiceStub(channel).Execute,
-        batch_pb2.ExecuteRequest(calls=[call] * 100),
+        f"StreamCalls with a message of {MAX_PENDING} calls",
+        lambda message, timeout: stream_calls(iter([message]), timeout=timeout),
+        batch_pb2.StreamCallsRequest(calls=calls),
     )
 
 

@@ -32,11 +32,8 @@ CALLERS: Final[Mapping[str, Mapping[str, AbstractSet[str]]]] = {
         "ListSchemas": _OPERATED | {"search"},
         "DeleteSchema": _OPERATED,
     },
-    # What it carries asks for permission by itself.
-    "cloudacademy.batch.v1.BatchService": {
-        "Execute": _GATEWAY,
-        "Converse": _GATEWAY,
-    },
+    # Each call of the stream is authorized by itself.
+    "cloudacademy.batch.v1.BatchService": {"StreamCalls": _GATEWAY},
     "cloudacademy.users.v1.ChangeService": {
         "WatchChanges": _OPERATED | {"billing", "entitlement", "search"},
         "WatchAllChanges": frozenset({"operator", "search"}),

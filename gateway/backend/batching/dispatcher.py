@@ -1,9 +1,8 @@
-"""Calls to a service that share their way: a stream instead of a round trip each.
+"""A gRPC channel whose small calls share a few long-lived streams.
 
-Two thirds of what a small call costs is what gRPC does for each call by itself.
-On a stream that is there already it is a message, and calls that come at the same
-moment share even that. Each keeps its own deadline, refusal and outcome; its
-caller sees no difference.
+Two thirds of the cost of a small call is the stream that gRPC opens for it. A call on a stream
+that is already open is one message, and concurrent calls share a message. Each call keeps its own
+deadline, status and response.
 """
 
 import asyncio
@@ -14,38 +13,46 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 import grpc
 from grpc.aio import AioRpcError
 
-from gateway.backend.batching.stream import FEW_CALLS, Conversation, NeverSentError, refusal
+from chassis.concurrency.batching.limits import (
+    STREAM_ITEM_BYTES,
+    STREAM_LINGER_SECONDS,
+    STREAM_MIN_CONCURRENCY,
+)
+from gateway.backend.batching.stream import BatchStream, NotSentError, rpc_error
 
 if TYPE_CHECKING:
     from cloudacademy.batch.v1.batch_pb2_grpc import BatchServiceAsyncStub
 
 LIFETIME_SECONDS: Final = 5.0
-"""How long a stream is used before another, perhaps to another replica, takes its place.
+"""How long a stream takes calls before another one, perhaps to another replica, replaces it.
 
-With the deadline of its last calls it has to end before the server, who ends each
-connection at some age, loses patience (`chassis.rpc.server`).
+The lifetime and the deadline of the last calls must end before the server closes the connection
+because of its age (`chassis.rpc.server`).
 """
-SMALL_BYTES: Final = 64 * 1024
-"""What is larger goes alone: others would wait behind it, and a message has a limit."""
 SILENCE_SECONDS: Final = 1.0
-"""How long a server may owe outcomes without a word before others are asked."""
-CROWD: Final = 32
-"""How many calls are under way on a stream before another, to the next replica, is used, too."""
-STREAMS: Final = 4
-"""How many streams are used at the same moment."""
-APART_SECONDS: Final = 60.0
-"""How long calls go alone once a server has not known how to take them together."""
+"""How long a server may send nothing while calls are pending before another stream is used."""
+CALLS_PER_STREAM: Final = 32
+"""With this many pending calls on a stream the next stream, to the next replica, is used too."""
+MAX_STREAMS: Final = 4
+"""How many streams take calls at once."""
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 
 Response = TypeVar("Response")
 Call: TypeAlias = Callable[..., Awaitable[Response]]
 
+# grpc's multicallables are untyped where they are passed on.
+Method = Any
 
-class Coalescer:
-    """What stubs take for a channel, whose calls share streams of the batch service.
 
-    `repeatable` names the methods, by their paths, whose calls are made once more, alone, when
-    their stream is lost; others may have been carried out, and fail.
+class BatchChannel(grpc.aio.Channel):
+    """Sends unary calls on streams of the batch service (`stub`), everything else on `channel`.
+
+    `repeatable` names the methods, by their paths, whose calls are made once more, on a stream of
+    their own, when their batch stream is lost. Calls of other methods may have been carried out,
+    and fail with UNAVAILABLE. A call is a coroutine: its result can be awaited, and gRPC's other
+    methods of calls (`code`, `initial_metadata`) are missing.
+
+    `channel` is closed by its owner: to leave or close this object has no effect on it.
     """
 
     def __init__(
@@ -53,90 +60,118 @@ class Coalescer:
         stub: "BatchServiceAsyncStub",
         channel: grpc.aio.Channel,
         repeatable: Set[str] = frozenset(),
+        *,
+        linger_seconds: float = STREAM_LINGER_SECONDS,
     ) -> None:
         self._stub = stub
         self._channel = channel
         self._repeatable = repeatable
-        self._streams: list[Conversation] = []
-        self._apart_until = 0.0
+        self._linger_seconds = linger_seconds
+        self._streams: list[BatchStream] = []
+
+    async def __aenter__(self) -> "BatchChannel":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self, grace: float | None = None) -> None:
+        """Take no more calls on the streams; they end with their pending calls."""
+        for stream in self._streams:
+            stream.close()
+
+    def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
+        """The state of the connection."""
+        return self._channel.get_state(try_to_connect)
+
+    async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
+        """Wait until the state of the connection is another one."""
+        await self._channel.wait_for_state_change(last_observed_state)
+
+    async def channel_ready(self) -> None:
+        """Wait until the channel is connected."""
+        await self._channel.channel_ready()
+
+    def unary_stream(self, *arguments: Any, **named: Any) -> Method:  # noqa: ANN401
+        """A method with one request and a stream of responses."""
+        return self._channel.unary_stream(*arguments, **named)
+
+    def stream_unary(self, *arguments: Any, **named: Any) -> Method:  # noqa: ANN401
+        """A method with a stream of requests and one response."""
+        return self._channel.stream_unary(*arguments, **named)
+
+    def stream_stream(self, *arguments: Any, **named: Any) -> Method:  # noqa: ANN401
+        """A method with streams both ways."""
+        return self._channel.stream_stream(*arguments, **named)
 
     def unary_unary(
         self,
         method: str,
-        request_serializer: Callable[[Any], bytes],
-        response_deserializer: Callable[[bytes], Response],
-        **options: Any,  # noqa: ANN401 - what generated code gives a channel
-    ) -> "Call[Response]":
+        request_serializer: Any = None,  # noqa: ANN401 - as grpc has it
+        response_deserializer: Any = None,  # noqa: ANN401
+        **options: Any,  # noqa: ANN401
+    ) -> Method:
         """A method with one request and one response."""
-        alone = self._channel.unary_unary(
+        unbatched = self._channel.unary_unary(
             method, request_serializer, response_deserializer, **options
         )
-        repeatable = method in self._repeatable
+        is_repeatable = method in self._repeatable
 
         async def call(
             request: object,
             *,
             timeout: float,  # noqa: ASYNC109 - as stubs have it
             metadata: Sequence[tuple[str, str]] = (),
-        ) -> Response:
+        ) -> Any:  # noqa: ANN401
             loop = asyncio.get_running_loop()
             deadline = loop.time() + timeout
             content = request_serializer(request)
-            stream = self._current(loop.time()) if len(content) <= SMALL_BYTES else None
-            if stream is not None:
+            if len(content) <= STREAM_ITEM_BYTES:
+                stream = self._stream(loop.time())
+                lingers = self._pending() >= STREAM_MIN_CONCURRENCY
                 try:
-                    outcome = await stream.call(
-                        method, content, metadata, timeout, waits=self._under_way() >= FEW_CALLS
-                    )
+                    outcome = await stream.call(method, content, metadata, timeout, lingers=lingers)
                     if not outcome.code:
                         return response_deserializer(outcome.response)
                     code = _CODES[outcome.code]
-                    raise refusal(code, outcome.message, outcome.status_details)
-                except NeverSentError:
+                    raise rpc_error(code, outcome.message, outcome.status_details)
+                except NotSentError:
                     pass
                 except AioRpcError as error:
-                    if not self._is_made_alone(error, repeatable=repeatable):
+                    if not (is_repeatable and error.code() is grpc.StatusCode.UNAVAILABLE):
                         raise
             left = max(0.001, deadline - loop.time())
-            return await alone(request, timeout=left, metadata=metadata)
+            return await unbatched(request, timeout=left, metadata=metadata)
 
         return call
 
-    def _is_made_alone(self, error: AioRpcError, *, repeatable: bool) -> bool:
-        """Whether a call is made once more, as the channel would repeat it: perhaps elsewhere."""
-        if error.code() is grpc.StatusCode.UNIMPLEMENTED:  # an earlier release: it never began
-            self._apart_until = asyncio.get_running_loop().time() + APART_SECONDS
-            return True
-        return repeatable and error.code() is grpc.StatusCode.UNAVAILABLE
+    def _stream(self, now: float) -> BatchStream:
+        """The stream for the next call.
 
-    def _current(self, now: float) -> Conversation | None:
-        """The stream for the next call, None while calls go alone.
-
-        Few calls share one stream; many are spread over more, and so over the replicas. Those
-        of a moment go together.
+        A few calls share one stream, for large batches; many use several streams, and so several
+        replicas. A call joins a batch that lingers, whatever the number of its stream's calls.
         """
-        if now < self._apart_until:
-            return None
         for stream in self._streams:
-            if now > stream.ends or _is_silent(stream, now):
-                stream.leave()
-        self._streams = [stream for stream in self._streams if not stream.over]
+            if now > stream.end_time or _is_silent(stream, now):
+                stream.close()
+        self._streams = [stream for stream in self._streams if not stream.is_closed]
         for stream in self._streams:
-            if stream.gathers:
+            if stream.has_open_batch:
                 return stream
         for stream in self._streams:
-            if stream.waiting < CROWD:
+            if stream.pending < CALLS_PER_STREAM:
                 return stream
-        if len(self._streams) < STREAMS:
-            # Gateways that began together shall not change replicas together.
+        if len(self._streams) < MAX_STREAMS:
+            # Gateways that began at the same time must not all change replicas at the same time.
             life = LIFETIME_SECONDS * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
-            self._streams.append(Conversation(self._stub, now, now + life))
-            return self._streams[-1]
-        return min(self._streams, key=lambda stream: stream.waiting)
+            stream = BatchStream(self._stub, now, now + life, self._linger_seconds)
+            self._streams.append(stream)
+            return stream
+        return min(self._streams, key=lambda stream: stream.pending)
 
-    def _under_way(self) -> int:
-        return sum(stream.waiting for stream in self._streams)
+    def _pending(self) -> int:
+        return sum(stream.pending for stream in self._streams)
 
 
-def _is_silent(stream: Conversation, now: float) -> bool:
-    return stream.waiting > 0 and now - stream.heard > SILENCE_SECONDS
+def _is_silent(stream: BatchStream, now: float) -> bool:
+    return stream.pending > 0 and now - stream.last_heard > SILENCE_SECONDS

@@ -1,33 +1,26 @@
-"""One stream to a service on which many calls are under way at once."""
+"""One stream of the batch service with many calls in progress."""
 
 import asyncio
 import contextlib
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import grpc
 from cloudacademy.batch.v1 import batch_pb2
 from grpc.aio import AioRpcError, Metadata
 
+from chassis.concurrency.batching.flush_timer import FlushTimer
+from chassis.concurrency.batching.limits import STREAM_BATCH_SIZE, STREAM_LINGER_SECONDS
 from chassis.rpc.status import DETAILS_KEY
 
 if TYPE_CHECKING:
     from cloudacademy.batch.v1.batch_pb2_grpc import BatchServiceAsyncStub
 
-MAX_CALLS: Final = 32
-"""How many calls share a message."""
-GATHER_SECONDS: Final = 0.004
-"""How long a call waits for company, unless the server is heard before."""
-FEW_CALLS: Final = 4
-"""Until so many are under way to the service, the next one waits for nobody."""
 
-_NEVER_BEGUN: Final = grpc.StatusCode.UNIMPLEMENTED
-
-
-class NeverSentError(Exception):
-    """The stream was lost before the call left: it may be made in another way."""
+class NotSentError(Exception):
+    """The stream was lost before the call was sent: any call may be made again, even a write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,37 +29,43 @@ class _Unsent:
     deadline: float
 
 
-class Conversation:
-    """A stream of the batch service; what it has been given ends with it, whatever happens."""
+class BatchStream:
+    """One stream of the batch service. All of its calls end when it ends."""
 
-    def __init__(self, stub: "BatchServiceAsyncStub", now: float, ends: float) -> None:
-        self._stream = stub.Converse()
+    def __init__(
+        self,
+        stub: "BatchServiceAsyncStub",
+        now: float,
+        end_time: float,
+        linger_seconds: float = STREAM_LINGER_SECONDS,
+    ) -> None:
+        self._stream = stub.StreamCalls()
         self._loop = asyncio.get_running_loop()
         self._number = 0
-        self._waiting: dict[int, asyncio.Future[batch_pb2.Outcome]] = {}
+        self._pending: dict[int, asyncio.Future[batch_pb2.Outcome]] = {}
         self._unsent: dict[int, _Unsent] = {}
         self._given_up: list[int] = []
-        self._gathering: asyncio.TimerHandle | None = None
+        self._flush_timer = FlushTimer(self._start_writing, linger_seconds)
         self._writing: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[None] | None = None
         self._reading = asyncio.create_task(self._read())
-        self.ends = ends
-        """When others take its place."""
-        self.heard = now
-        """When the server was last heard, or began to owe an outcome."""
-        self.over = False
-        """Whether the next call has to go elsewhere."""
+        self.end_time = end_time
+        """When another stream replaces this one, as time of the event loop."""
+        self.last_heard = now
+        """When the server last sent a message, or the first pending call began."""
+        self.is_closed = False
+        """Whether further calls need another stream."""
 
     @property
-    def waiting(self) -> int:
-        """How many calls have no outcome yet."""
-        return len(self._waiting)
+    def pending(self) -> int:
+        """The number of calls without an outcome."""
+        return len(self._pending)
 
     @property
-    def gathers(self) -> bool:
-        """Whether calls wait for company here, and there is room for more in their message."""
-        waits = self._gathering is not None and self._writing is None
-        return waits and len(self._unsent) < MAX_CALLS
+    def has_open_batch(self) -> bool:
+        """Whether calls linger, and their batch has room for more."""
+        lingers = self._flush_timer.is_lingering and self._writing is None
+        return lingers and len(self._unsent) < STREAM_BATCH_SIZE
 
     async def call(
         self,
@@ -75,52 +74,44 @@ class Conversation:
         metadata: Sequence[tuple[str, str]],
         seconds: float,
         *,
-        waits: bool = False,
+        lingers: bool = False,
     ) -> batch_pb2.Outcome:
-        """Have a call carried out; `waits` says whether it may wait for company.
+        """Make a call; `lingers` says whether it may wait for others in its batch.
 
-        Raises AioRpcError: DEADLINE_EXCEEDED after so many seconds, UNAVAILABLE when the stream
-        is lost meanwhile, UNIMPLEMENTED if the server is of a release that knows no such streams;
-        and NeverSentError.
+        Raises AioRpcError: DEADLINE_EXCEEDED after `seconds`, UNAVAILABLE if the stream was lost
+        after the call had been sent; and NotSentError.
         """
         self._number = number = self._number + 1
         outcome: asyncio.Future[batch_pb2.Outcome] = self._loop.create_future()
-        if not self._waiting:
-            self.heard = self._loop.time()
-        self._waiting[number] = outcome
+        if not self._pending:
+            self.last_heard = self._loop.time()
+        self._pending[number] = outcome
         call = batch_pb2.Call(
             number=number, method=method, request=request, metadata=dict(metadata)
         )
         self._unsent[number] = _Unsent(call, self._loop.time() + seconds)
-        self._gather(waits=waits)
+        if lingers and len(self._unsent) < STREAM_BATCH_SIZE:
+            self._flush_timer.linger()
+        else:
+            self._flush_timer.flush()
         timer = self._loop.call_later(seconds, _expire, outcome)
         try:
             return await outcome
         finally:
             timer.cancel()
-            gave_up = self._waiting.pop(number, None) is not None
-            if self._unsent.pop(number, None) is None and gave_up:
+            is_given_up = self._pending.pop(number, None) is not None
+            if self._unsent.pop(number, None) is None and is_given_up:
                 self._given_up.append(number)
-                self._write_soon()
-            self._end_if_done()
+                self._flush_timer.flush()
+            self._end_if_idle()
             del outcome  # it may hold the exception whose traceback holds this frame: a cycle
 
-    def leave(self) -> None:
-        """Take no more calls; the stream ends after the last of those that wait."""
-        self.over = True
-        self._end_if_done()
+    def close(self) -> None:
+        """Take no more calls; the stream ends once no call is pending."""
+        self.is_closed = True
+        self._end_if_idle()
 
-    def _gather(self, *, waits: bool) -> None:
-        """Send what waits, now or once it has company: a message costs as much as its calls."""
-        if not waits or len(self._unsent) >= MAX_CALLS:
-            self._write_soon()
-        elif self._gathering is None:
-            self._gathering = self._loop.call_later(GATHER_SECONDS, self._write_soon)
-
-    def _write_soon(self) -> None:
-        if self._gathering is not None:
-            self._gathering.cancel()
-            self._gathering = None
+    def _start_writing(self) -> None:
         if self._writing is None and not self._reading.done():
             self._writing = asyncio.create_task(self._write())
 
@@ -129,52 +120,52 @@ class Conversation:
             while self._unsent or self._given_up:
                 given_up, self._given_up = self._given_up, []
                 await self._stream.write(
-                    batch_pb2.ConverseRequest(calls=self._next_calls(), given_up=given_up)
+                    batch_pb2.StreamCallsRequest(calls=self._next_batch(), given_up=given_up)
                 )
         except (AioRpcError, asyncio.InvalidStateError):
-            self.over = True  # whoever reads learns why
+            self.is_closed = True  # `_read` gets the status
         finally:
             self._writing = None
-            self._end_if_done()
+            self._end_if_idle()
 
-    def _next_calls(self) -> list[batch_pb2.Call]:
+    def _next_batch(self) -> list[batch_pb2.Call]:
         now = self._loop.time()
-        numbers = list(itertools.islice(self._unsent, MAX_CALLS))
-        leaving = [self._unsent.pop(number) for number in numbers]
-        for each in leaving:
+        numbers = list(itertools.islice(self._unsent, STREAM_BATCH_SIZE))
+        batch = [self._unsent.pop(number) for number in numbers]
+        for each in batch:
             each.call.timeout_ms = max(1, int((each.deadline - now) * 1_000))
-        return [each.call for each in leaving]
+        return [each.call for each in batch]
 
     async def _read(self) -> None:
         lost: AioRpcError | None = None
         try:
-            while isinstance(response := await self._stream.read(), batch_pb2.ConverseResponse):
-                self.heard = self._loop.time()
+            while isinstance(response := await self._stream.read(), batch_pb2.StreamCallsResponse):
+                self.last_heard = self._loop.time()
                 if response.leaving:
-                    self.leave()
+                    self.close()
                 for outcome in response.outcomes:
-                    waiting = self._waiting.pop(outcome.number, None)
-                    if waiting is not None and not waiting.done():
-                        waiting.set_result(outcome)
+                    pending = self._pending.pop(outcome.number, None)
+                    if pending is not None and not pending.done():
+                        pending.set_result(outcome)
                 if self._unsent:
-                    self._write_soon()
+                    self._flush_timer.flush()
         except AioRpcError as error:
             lost = error
         finally:
-            self.over = True
-            self._stream.cancel()  # nothing is left to do, unless it ended in the middle
-            self._fail(lost)
+            self.is_closed = True
+            self._stream.cancel()  # no effect on a stream that has ended
+            self._fail_pending(lost)
 
-    def _fail(self, lost: AioRpcError | None) -> None:
-        waiting, self._waiting = self._waiting, {}
-        for number, each in waiting.items():
+    def _fail_pending(self, lost: AioRpcError | None) -> None:
+        pending, self._pending = self._pending, {}
+        for number, each in pending.items():
             if not each.done():
-                each.set_exception(_loss(lost, sent=number not in self._unsent))
+                each.set_exception(NotSentError() if number in self._unsent else _lost(lost))
         self._unsent.clear()
 
-    def _end_if_done(self) -> None:
-        idle = not (self._waiting or self._unsent or self._given_up or self._writing)
-        if self.over and idle and self._ending is None and not self._reading.done():
+    def _end_if_idle(self) -> None:
+        is_idle = not (self._pending or self._unsent or self._given_up or self._writing)
+        if self.is_closed and is_idle and self._ending is None and not self._reading.done():
             self._ending = asyncio.create_task(self._end())
 
     async def _end(self) -> None:
@@ -182,21 +173,17 @@ class Conversation:
             await self._stream.done_writing()
 
 
-def _loss(lost: AioRpcError | None, *, sent: bool) -> Exception:
-    if lost is not None and lost.code() is _NEVER_BEGUN:
-        return lost
-    if not sent:
-        return NeverSentError()
-    cause = "it ended" if lost is None else f"{lost.code().name}, {lost.details()}"
-    return refusal(grpc.StatusCode.UNAVAILABLE, f"The stream was lost: {cause}")
+def _lost(error: AioRpcError | None) -> AioRpcError:
+    cause = "it ended" if error is None else f"{error.code().name}, {error.details()}"
+    return rpc_error(grpc.StatusCode.UNAVAILABLE, f"The stream was lost: {cause}")
 
 
 def _expire(outcome: "asyncio.Future[batch_pb2.Outcome]") -> None:
     if not outcome.done():
-        outcome.set_exception(refusal(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded"))
+        outcome.set_exception(rpc_error(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded"))
 
 
-def refusal(code: grpc.StatusCode, message: str, details: bytes = b"") -> AioRpcError:
-    """What gRPC itself would raise for a call that ended so."""
+def rpc_error(code: grpc.StatusCode, message: str, details: bytes = b"") -> AioRpcError:
+    """The error that gRPC raises for a call with this status."""
     trailing = Metadata((DETAILS_KEY, details)) if details else Metadata()
     return AioRpcError(code, Metadata(), trailing, message)

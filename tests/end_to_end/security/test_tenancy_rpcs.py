@@ -56,8 +56,7 @@ ACROSS = {
     "KeyService.Authenticate": "the key says whose it is: test_keysvc_authenticate.py",
     "KeyService.WatchKeys": "tells gateways ids alone",
     "SsoService.FindSsoConnection": "finds out whose somebody's address is, before they sign in",
-    "BatchService.Execute": "carries the others: each of them is sent by it, too",
-    "BatchService.Converse": "carries the others: each of them is sent by it, too",
+    "BatchService.StreamCalls": "carries the others: each of them is sent by it, too",
 }
 """Methods that are not asked for one organization, and why that is right."""
 
@@ -248,15 +247,13 @@ class Caller:
             method=path, request=request.SerializeToString(), metadata={}, timeout_ms=20_000
         )
         stub = batch_pb2_grpc.BatchServiceStub(self._users)
-        executed = await stub.Execute(batch_pb2.ExecuteRequest(calls=[call]), timeout=20)
-        conversation = stub.Converse(timeout=20)
-        await conversation.write(batch_pb2.ConverseRequest(calls=[call]))
-        await conversation.done_writing()
-        told = [outcome async for response in conversation for outcome in response.outcomes]
-        assert len(told) == 1
+        stream = stub.StreamCalls(timeout=20)
+        await stream.write(batch_pb2.StreamCallsRequest(calls=[call]))
+        await stream.done_writing()
+        outcomes = [outcome async for response in stream for outcome in response.outcomes]
+        assert len(outcomes) == 1
         return [
-            f"{decode(each.response)} {each.message} {each.status_details!r}"
-            for each in (*executed.outcomes, *told)
+            f"{decode(each.response)} {each.message} {each.status_details!r}" for each in outcomes
         ]
 
 

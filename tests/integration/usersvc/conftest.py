@@ -16,6 +16,7 @@ import grpc
 import pytest
 import structlog
 from cloudacademy.batch.v1.batch_pb2_grpc import add_BatchServiceServicer_to_server
+from cloudacademy.users.v1 import users_pb2
 from cloudacademy.users.v1.activity_pb2_grpc import (
     ActivityServiceStub,
     add_ActivityServiceServicer_to_server,
@@ -41,7 +42,7 @@ from cloudacademy.users.v1.users_pb2_grpc import UserServiceStub, add_UserServic
 from chassis.concurrency.notifier import Bell
 from chassis.database.pool import Database
 from chassis.rpc.interceptor import WRITE_SECONDS, Envelope
-from chassis.rpc.local_dispatcher import InnerCalls
+from chassis.rpc.local_dispatcher import LocalDispatcher
 from tests.support.postgres import Template, TestPostgres
 from usersvc.__main__ import FEED_CONNECTIONS, migrate
 from usersvc.background.feed import ChangeFeed
@@ -113,12 +114,12 @@ async def open_port(
         envelope = Envelope(
             log, carriers=CARRIERS, stream_seconds=stream_seconds, write_seconds=write_seconds
         )
-        server, inner = grpc.aio.server(interceptors=[envelope]), InnerCalls(envelope)
-        add_BatchServiceServicer_to_server(BatchServicer(inner, stop), server)
+        server, dispatcher = grpc.aio.server(interceptors=[envelope]), LocalDispatcher(envelope)
+        add_BatchServiceServicer_to_server(BatchServicer(dispatcher, stop), server)
         lists, schema_store, bell = Lists(database), SchemaStore(database), Bell()
         users = UsersServicer(UserStore(database, lists, bell), schema_store, clock)
         add_UserServiceServicer_to_server(users, server)
-        add_UserServiceServicer_to_server(users, inner)
+        dispatcher.add(users_pb2.DESCRIPTOR.services_by_name["UserService"], users)
         groups = GroupsServicer(GroupStore(database, lists, bell), clock)
         add_GroupServiceServicer_to_server(groups, server)
         add_SchemaServiceServicer_to_server(SchemasServicer(schema_store, clock), server)

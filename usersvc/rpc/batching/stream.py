@@ -1,175 +1,189 @@
-"""Calls that come on one stream, each carried out as if it had come by itself."""
+"""The server's side of a batch stream: each call runs as if it had a stream of its own."""
 
 import asyncio
 import functools
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 import grpc
 from cloudacademy.batch.v1 import batch_pb2
 
-from chassis.rpc.local_dispatcher import CANCELLED, LATE, Ended, InnerCalls
+from chassis.concurrency.batching.flush_timer import FlushTimer
+from chassis.concurrency.batching.limits import (
+    STREAM_BATCH_SIZE,
+    STREAM_LINGER_SECONDS,
+    STREAM_MIN_CONCURRENCY,
+)
+from chassis.rpc.local_dispatcher import CANCELLED, DEADLINE_EXCEEDED, Result
 from usersvc.domain.errors import InvalidField
 
-MAX_SECONDS: Final = 30.0
-MAX_UNDER_WAY: Final = 200
-"""Calls of a stream that run or whose outcomes wait to be sent; no more is read meanwhile."""
+MAX_CALL_SECONDS: Final = 30.0
+MAX_PENDING: Final = 200
+"""How many calls of a stream run, or have outcomes that are not sent. With this many the stream is
+not read."""
 MESSAGE_BYTES: Final = 1024 * 1024
-"""Outcomes that wait are sent in messages of about this size, however many they are."""
-GATHER_SECONDS: Final = 0.004
-"""How long an outcome waits for company while calls run that have some."""
-GATHER_OUTCOMES: Final = 32
-"""So many wait no longer."""
-FEW_CALLS: Final = 4
-"""Until more run at once an outcome waits for nobody, and again once one has waited in vain."""
+"""The approximate size of a message of outcomes."""
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
+class Dispatcher(Protocol):
+    """Carries out calls of the services of this process (`chassis.rpc.local_dispatcher`)."""
+
+    async def call(
+        self, method: str, request: bytes, metadata: Mapping[str, str], outer: Context
+    ) -> Result:
+        """Carry out a call and return its status, whatever it is."""
+
+
 @dataclass(slots=True)
 class _Running:
-    task: asyncio.Task[Ended]
+    task: asyncio.Task[Result]
     deadline: asyncio.TimerHandle
     is_late: bool = False
 
 
-class Conversation:
-    """One caller's stream: its calls that run, and the outcomes that it has not been told yet."""
+class BatchStream:
+    """The running calls of one stream, and the outcomes that are not sent yet."""
 
-    def __init__(self, calls: InnerCalls, context: Context) -> None:
-        self._calls = calls
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        context: Context,
+        linger_seconds: float = STREAM_LINGER_SECONDS,
+    ) -> None:
+        self._dispatcher = dispatcher
         self._context = context
         self._loop = asyncio.get_running_loop()
         self._running: dict[int, _Running] = {}
         self._outcomes: list[batch_pb2.Outcome] = []
-        self._leaving = self._told_leaving = False
-        self._heard_all = False
-        self._in_company = False
-        self._gathering: asyncio.TimerHandle | None = None
-        self._news = asyncio.Event()
-        self._room = asyncio.Event()
+        self._is_stopping = self._leaving_sent = False
+        self._all_received = False
+        self._lingers = False
+        self._flush_timer = FlushTimer(self._linger_ended, linger_seconds)
+        self._flush = asyncio.Event()
+        self._has_room = asyncio.Event()
 
-    async def hold(
-        self, requests: AsyncIterator[batch_pb2.ConverseRequest], stop: asyncio.Event
-    ) -> AsyncGenerator[batch_pb2.ConverseResponse, None]:
-        """Carry out calls until the caller has sent its last and each of them has ended.
+    async def responses(
+        self, requests: AsyncIterator[batch_pb2.StreamCallsRequest], stop: asyncio.Event
+    ) -> AsyncGenerator[batch_pb2.StreamCallsResponse, None]:
+        """Carry out calls until the caller has sent its last one and all of them have ended.
 
-        Says so when told to stop. Refuses (InvalidField) the number of a call that still runs.
+        Sends `leaving` when `stop` is set. Refuses (InvalidField) the number of a call that still
+        runs, and more than MAX_PENDING calls in a message.
         """
-        reading = asyncio.create_task(self._read(requests))
-        leaving = asyncio.create_task(self._leave(stop))
+        receiving = asyncio.create_task(self._receive(requests))
+        stopping = asyncio.create_task(self._leave(stop))
         try:
-            while not (self._heard_all and not self._running and not self._outcomes):
-                await self._news.wait()
-                self._news.clear()
-                if self._gathering is not None:
-                    self._gathering.cancel()
-                    self._gathering = None
+            while not (self._all_received and not self._running and not self._outcomes):
+                await self._flush.wait()
+                self._flush.clear()
+                self._flush_timer.cancel()
                 for message in self._messages():
                     yield message
-                self._room.set()
-            await reading
+                self._has_room.set()
+            await receiving
         finally:
-            reading.cancel()
-            leaving.cancel()
+            receiving.cancel()
+            stopping.cancel()
             for number in tuple(self._running):
-                self._give_up(number)
+                self._cancel(number)
 
-    async def _read(self, requests: AsyncIterator[batch_pb2.ConverseRequest]) -> None:
+    async def _receive(self, requests: AsyncIterator[batch_pb2.StreamCallsRequest]) -> None:
         try:
             async for message in requests:
                 _check_size(message)
                 for call in message.calls:
                     self._begin(call)
                 for number in message.given_up:
-                    self._give_up(number)
-                while len(self._running) + len(self._outcomes) >= MAX_UNDER_WAY:
-                    self._room.clear()
-                    await self._room.wait()
+                    self._cancel(number)
+                while len(self._running) + len(self._outcomes) >= MAX_PENDING:
+                    self._has_room.clear()
+                    await self._has_room.wait()
         finally:
-            self._heard_all = True
-            self._news.set()
+            self._all_received = True
+            self._flush.set()
 
     def _begin(self, call: batch_pb2.Call) -> None:
         if call.number in self._running:
             raise InvalidField("calls.number", "is that of a call that still runs")
-        seconds = min(call.timeout_ms / 1_000, MAX_SECONDS)
+        seconds = min(call.timeout_ms / 1_000, MAX_CALL_SECONDS)
         task = asyncio.create_task(
-            self._calls.run(call.method, call.request, call.metadata, self._context)
+            self._dispatcher.call(call.method, call.request, call.metadata, self._context)
         )
         self._running[call.number] = _Running(
             task, self._loop.call_later(seconds, self._expire, call.number)
         )
-        self._in_company = self._in_company or len(self._running) > FEW_CALLS
-        task.add_done_callback(functools.partial(self._settle, call.number))
+        self._lingers = self._lingers or len(self._running) > STREAM_MIN_CONCURRENCY
+        task.add_done_callback(functools.partial(self._end, call.number))
 
-    def _settle(self, number: int, task: asyncio.Task[Ended]) -> None:
-        """Tell what became of a call, even of one that was cancelled before its first step."""
+    def _end(self, number: int, task: asyncio.Task[Result]) -> None:
+        """Add the outcome of a call, even of one that was cancelled before its first step."""
         running = self._running.get(number)
-        if running is None or running.task is not task:  # given up
+        if running is None or running.task is not task:  # its caller has given up
             return
         del self._running[number]
         running.deadline.cancel()
         if task.cancelled():
-            self._tell(outcome(LATE if running.is_late else CANCELLED, number))
+            self._add(outcome(DEADLINE_EXCEEDED if running.is_late else CANCELLED, number))
         else:
-            self._tell(outcome(task.result(), number))
+            self._add(outcome(task.result(), number))
 
     def _expire(self, number: int) -> None:
-        """End a call; it is told once its statement has ended, too."""
+        """Cancel a call. Its outcome is sent once its statement has ended."""
         running = self._running[number]
         running.is_late = True
         running.task.cancel()
 
-    def _give_up(self, number: int) -> None:
+    def _cancel(self, number: int) -> None:
         running = self._running.pop(number, None)
         if running is not None:
             running.deadline.cancel()
             running.task.cancel()
-            self._in_company = self._in_company and bool(self._running)
-            self._news.set()
+            self._lingers = self._lingers and bool(self._running)
+            self._flush.set()
 
-    def _tell(self, told: batch_pb2.Outcome) -> None:
-        """Send an outcome, now or once it has company: a message costs as much as its outcomes."""
-        self._outcomes.append(told)
-        self._in_company = self._in_company and bool(self._running)
-        if not self._in_company or len(self._outcomes) >= GATHER_OUTCOMES:
-            self._news.set()
-        elif self._gathering is None:
-            self._gathering = self._loop.call_later(GATHER_SECONDS, self._gathered)
+    def _add(self, ended: batch_pb2.Outcome) -> None:
+        self._outcomes.append(ended)
+        self._lingers = self._lingers and bool(self._running)
+        if not self._lingers or len(self._outcomes) >= STREAM_BATCH_SIZE:
+            self._flush.set()
+        else:
+            self._flush_timer.linger()
 
-    def _gathered(self) -> None:
-        # One that waited in vain: the others are slow, or few by now.
-        self._in_company = len(self._outcomes) > 1
-        self._news.set()
+    def _linger_ended(self) -> None:
+        # A batch of one: the other calls are slow, or few. Outcomes do not linger until more than
+        # STREAM_MIN_CONCURRENCY calls run again.
+        self._lingers = len(self._outcomes) > 1
+        self._flush.set()
 
     async def _leave(self, stop: asyncio.Event) -> None:
         await stop.wait()
-        self._leaving = True
-        self._news.set()
+        self._is_stopping = True
+        self._flush.set()
 
-    def _messages(self) -> Iterator[batch_pb2.ConverseResponse]:
-        if self._leaving and not self._told_leaving:
-            self._told_leaving = True
-            yield batch_pb2.ConverseResponse(leaving=True)
+    def _messages(self) -> Iterator[batch_pb2.StreamCallsResponse]:
+        if self._is_stopping and not self._leaving_sent:
+            self._leaving_sent = True
+            yield batch_pb2.StreamCallsResponse(leaving=True)
         while self._outcomes:
-            waiting, self._outcomes = self._outcomes, []
-            while waiting:
-                count = _fitting(waiting)
-                yield batch_pb2.ConverseResponse(outcomes=waiting[:count])
-                waiting = waiting[count:]
+            outcomes, self._outcomes = self._outcomes, []
+            while outcomes:
+                count = _fitting(outcomes)
+                yield batch_pb2.StreamCallsResponse(outcomes=outcomes[:count])
+                outcomes = outcomes[count:]
 
 
-def _check_size(message: batch_pb2.ConverseRequest) -> None:
-    """Refuse more calls in one message than a caller has under way: each becomes a task."""
+def _check_size(message: batch_pb2.StreamCallsRequest) -> None:
+    """Refuse more calls in one message than may be pending: each becomes a task."""
     for field, count in (("calls", len(message.calls)), ("given_up", len(message.given_up))):
-        if count > MAX_UNDER_WAY:
-            raise InvalidField(field, f"are more than {MAX_UNDER_WAY}")
+        if count > MAX_PENDING:
+            raise InvalidField(field, f"are more than {MAX_PENDING}")
 
 
 def _fitting(outcomes: list[batch_pb2.Outcome]) -> int:
-    """How many of them go into a message."""
+    """How many of the outcomes fit into a message; one at least."""
     size = 0
     for count, each in enumerate(outcomes):
         size += len(each.response)
@@ -178,23 +192,13 @@ def _fitting(outcomes: list[batch_pb2.Outcome]) -> int:
     return len(outcomes)
 
 
-async def run(calls: InnerCalls, call: batch_pb2.Call, context: Context) -> batch_pb2.Outcome:
-    """Carry out one call within its deadline."""
-    try:
-        async with asyncio.timeout(min(call.timeout_ms / 1_000, MAX_SECONDS)):
-            ended = await calls.run(call.method, call.request, call.metadata, context)
-    except TimeoutError:
-        ended = LATE
-    return outcome(ended)
-
-
-def outcome(ended: Ended, number: int = 0) -> batch_pb2.Outcome:
-    """What became of a call, as a message."""
-    if not ended.code:
-        return batch_pb2.Outcome(response=ended.response, number=number)
+def outcome(result: Result, number: int) -> batch_pb2.Outcome:
+    """The result of a call as a message."""
+    if not result.code:
+        return batch_pb2.Outcome(response=result.response, number=number)
     return batch_pb2.Outcome(
-        code=ended.code,
-        message=ended.message,
-        status_details=ended.details,
+        code=result.code,
+        message=result.message,
+        status_details=result.details,
         number=number,
     )

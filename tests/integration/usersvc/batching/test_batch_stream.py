@@ -19,21 +19,24 @@ from cloudacademy.users.v1.users_pb2_grpc import UserServiceStub, add_UserServic
 from grpc import StatusCode
 from structlog.testing import LogCapture
 
+from chassis.concurrency.batching.limits import (
+    STREAM_BATCH_SIZE,
+    STREAM_LINGER_SECONDS,
+    STREAM_MIN_CONCURRENCY,
+)
 from chassis.concurrency.notifier import Bell
 from chassis.database.pool import Database
 from chassis.errors import DatabaseUnavailable
 from chassis.observability.metrics import Metrics
 from chassis.rpc.interceptor import Envelope
-from chassis.rpc.local_dispatcher import InnerCalls
+from chassis.rpc.local_dispatcher import LocalDispatcher
 from chassis.rpc.status import from_rpc_error
 from gateway.backend.batching import dispatcher as coalescing
-from gateway.backend.batching import stream as conversation
-from gateway.backend.batching.dispatcher import CROWD, STREAMS, Coalescer
-from gateway.backend.batching.stream import FEW_CALLS, MAX_CALLS
+from gateway.backend.batching.dispatcher import CALLS_PER_STREAM, MAX_STREAMS, BatchChannel
 from tests.support.usersvc.user_calls import ACME, NOBODY, create, get, invalid_field
 from tests.support.waiting import eventually, pace, quiescent
 from usersvc.rpc.batching.servicer import CARRIERS, BatchServicer
-from usersvc.rpc.batching.stream import MAX_UNDER_WAY, Conversation
+from usersvc.rpc.batching.stream import MAX_PENDING, BatchStream
 from usersvc.rpc.users import UsersServicer
 from usersvc.store.listing.lists import Lists
 from usersvc.store.schemas import SchemaStore
@@ -52,7 +55,7 @@ class Region:
     stop: asyncio.Event
     lines: list[Any]
     metrics: Metrics
-    messages: list[pb.ConverseRequest] = field(default_factory=list)
+    messages: list[pb.StreamCallsRequest] = field(default_factory=list)
     streams: list[Any] = field(default_factory=list)
 
     @property
@@ -64,15 +67,17 @@ class Region:
     def batch(self) -> BatchServiceStub:
         return BatchServiceStub(self.channel)
 
-    def together(self) -> UserServiceStub:
-        """The service, whose calls share their way; what goes over it is noted."""
-        return UserServiceStub(Coalescer(self, self.channel, READS))
+    def batched(self, linger_seconds: float = STREAM_LINGER_SECONDS) -> UserServiceStub:
+        """The service with batched calls; their messages are recorded."""
+        return UserServiceStub(
+            BatchChannel(self, self.channel, READS, linger_seconds=linger_seconds)
+        )
 
-    def Converse(self) -> Any:  # noqa: N802 - as the stub has it
-        stream = self.batch.Converse()
+    def StreamCalls(self) -> Any:  # noqa: N802 - as the stub has it
+        stream = self.batch.StreamCalls()
         write = stream.write
 
-        async def noted(message: pb.ConverseRequest) -> None:
+        async def noted(message: pb.StreamCallsRequest) -> None:
             self.messages.append(message)
             stream.brought += len(message.calls)
             await write(message)
@@ -99,13 +104,13 @@ async def serving(users_url: str, clock) -> AsyncIterator[Region]:
     metrics = Metrics()
     calls = metrics.requests("calls", "Calls", "method")
     envelope = Envelope(log, None, calls, told=("organization_id",), carriers=CARRIERS)
-    server, inner = grpc.aio.server(interceptors=[envelope]), InnerCalls(envelope)
+    server, dispatcher = grpc.aio.server(interceptors=[envelope]), LocalDispatcher(envelope)
     async with Database(users_url, "test") as database:
         store = UserStore(database, Lists(database), Bell())
         users = UsersServicer(store, SchemaStore(database), clock)
         add_UserServiceServicer_to_server(users, server)
-        add_UserServiceServicer_to_server(users, inner)
-        add_BatchServiceServicer_to_server(BatchServicer(inner, stop), server)
+        dispatcher.add(users_pb2.DESCRIPTOR.services_by_name["UserService"], users)
+        add_BatchServiceServicer_to_server(BatchServicer(dispatcher, stop), server)
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
@@ -134,16 +139,16 @@ async def outcomes(stream: Any, count: int) -> dict[int, pb.Outcome]:
 
 async def test_each_call_has_its_own_outcome_under_its_number(region: Region):
     ann = await create(region.users, "ann@corp.test")
-    stream = region.batch.Converse()
-    await stream.write(pb.ConverseRequest(calls=[reading(7, ann.id), reading(3, NOBODY)]))
+    stream = region.batch.StreamCalls()
+    await stream.write(pb.StreamCallsRequest(calls=[reading(7, ann.id), reading(3, NOBODY)]))
     found = await outcomes(stream, 2)
     assert users_pb2.GetUserResponse.FromString(found[7].response).user == ann
     assert found[3].code == StatusCode.NOT_FOUND.value[0]
     await stream.write(
-        pb.ConverseRequest(
+        pb.StreamCallsRequest(
             calls=[
                 reading(8, ann.id, method=f"{SERVICE}/Sing"),
-                reading(9, ann.id, method="/cloudacademy.batch.v1.BatchService/Converse"),
+                reading(9, ann.id, method="/cloudacademy.batch.v1.BatchService/StreamCalls"),
                 reading(10, ann.id, request=b"\xff"),
             ]
         )
@@ -162,8 +167,8 @@ async def test_each_call_has_its_own_outcome_under_its_number(region: Region):
 
 async def test_calls_are_told_and_measured_and_what_brings_them_is_not(region: Region):
     ann = await create(region.users, "ann@corp.test")
-    stream = region.batch.Converse()
-    await stream.write(pb.ConverseRequest(calls=[reading(1, ann.id), reading(2, ann.id)]))
+    stream = region.batch.StreamCalls()
+    await stream.write(pb.StreamCallsRequest(calls=[reading(1, ann.id), reading(2, ann.id)]))
     await outcomes(stream, 2)
     await stream.done_writing()
     assert await stream.code() is StatusCode.OK
@@ -171,7 +176,7 @@ async def test_calls_are_told_and_measured_and_what_brings_them_is_not(region: R
     measured = region.metrics.text().decode()
     assert f'calls_seconds_count{{method="{SERVICE}/GetUser"}} 2.0' in measured
     assert "calls_running 0.0" in measured
-    assert "Converse" not in measured
+    assert "StreamCalls" not in measured
     assert [line["method"] for line in region.lines if line["event"] == "call"] == [
         f"{SERVICE}/CreateUser",
         *[f"{SERVICE}/GetUser"] * 2,
@@ -191,10 +196,10 @@ async def test_a_quick_call_does_not_wait_for_a_slow_one_whose_deadline_ends_it(
         request=change.SerializeToString(),
         timeout_ms=500,
     )
-    stream = region.batch.Converse()
+    stream = region.batch.StreamCalls()
     async with db.transaction():
         await db.execute("SELECT FROM users WHERE user_name = 'ann@corp.test' FOR UPDATE")
-        await stream.write(pb.ConverseRequest(calls=[slow, reading(2, bob.id)]))
+        await stream.write(pb.StreamCallsRequest(calls=[slow, reading(2, bob.id)]))
         assert list(await outcomes(stream, 1)) == [2]
         late = (await outcomes(stream, 1))[1]
     assert late.code == StatusCode.DEADLINE_EXCEEDED.value[0]
@@ -203,18 +208,18 @@ async def test_a_quick_call_does_not_wait_for_a_slow_one_whose_deadline_ends_it(
 
 async def test_what_is_given_up_is_cancelled_and_not_told(region: Region, db):
     ann = await create(region.users, "ann@corp.test")
-    stream = region.batch.Converse()
+    stream = region.batch.StreamCalls()
     async with held_up(db, stream, reading(1, ann.id)):
-        await stream.write(pb.ConverseRequest(given_up=[1, 99]))
+        await stream.write(pb.StreamCallsRequest(given_up=[1, 99]))
         await until(db, waiting=0)
-    await stream.write(pb.ConverseRequest(calls=[reading(2, ann.id)]))
+    await stream.write(pb.StreamCallsRequest(calls=[reading(2, ann.id)]))
     assert list(await outcomes(stream, 1)) == [2]
     assert [line["outcome"] for line in region.lines][1:] == ["CANCELLED", "OK"]
 
 
 async def test_calls_end_with_their_stream(region: Region, db):
     ann = await create(region.users, "ann@corp.test")
-    stream = region.batch.Converse()
+    stream = region.batch.StreamCalls()
     async with held_up(db, stream, reading(1, ann.id)):
         stream.cancel()
         await until(db, waiting=0)
@@ -222,9 +227,9 @@ async def test_calls_end_with_their_stream(region: Region, db):
 
 async def test_a_number_that_is_in_use_ends_the_stream_with_a_reason(region: Region, db):
     ann = await create(region.users, "ann@corp.test")
-    stream = region.batch.Converse()
+    stream = region.batch.StreamCalls()
     with invalid_field("calls.number"):
-        await stream.write(pb.ConverseRequest(calls=[reading(1, ann.id), reading(1, ann.id)]))
+        await stream.write(pb.StreamCallsRequest(calls=[reading(1, ann.id), reading(1, ann.id)]))
         while await stream.read() is not grpc.aio.EOF:
             pass
 
@@ -232,14 +237,14 @@ async def test_a_number_that_is_in_use_ends_the_stream_with_a_reason(region: Reg
 @pytest.mark.parametrize(
     ("field", "message"),
     [
-        ("calls", pb.ConverseRequest(calls=[pb.Call(number=n) for n in range(MAX_UNDER_WAY + 1)])),
-        ("given_up", pb.ConverseRequest(given_up=range(MAX_UNDER_WAY + 1))),
+        ("calls", pb.StreamCallsRequest(calls=[pb.Call(number=n) for n in range(MAX_PENDING + 1)])),
+        ("given_up", pb.StreamCallsRequest(given_up=range(MAX_PENDING + 1))),
     ],
 )
 async def test_a_message_of_too_many_calls_is_refused_and_none_begins(
-    region: Region, field: str, message: pb.ConverseRequest
+    region: Region, field: str, message: pb.StreamCallsRequest
 ):
-    stream = region.batch.Converse()
+    stream = region.batch.StreamCalls()
     with invalid_field(field):
         await stream.write(message)
         while await stream.read() is not grpc.aio.EOF:
@@ -249,14 +254,14 @@ async def test_a_message_of_too_many_calls_is_refused_and_none_begins(
 
 async def test_one_who_does_not_read_is_not_read_either(region: Region, db):
     ann = await create(region.users, "ann@corp.test", title="x" * 8_000)
-    stream = region.batch.Converse()
+    stream = region.batch.StreamCalls()
     sent = 0
 
     async def send() -> None:
         nonlocal sent
         while True:
             calls = [reading(sent + n, ann.id) for n in range(100)]
-            await stream.write(pb.ConverseRequest(calls=calls))
+            await stream.write(pb.StreamCallsRequest(calls=calls))
             sent += 100
 
     with pytest.raises(TimeoutError):
@@ -270,10 +275,10 @@ async def test_one_who_does_not_read_is_not_read_either(region: Region, db):
 
 async def test_a_server_about_to_stop_says_so_and_carries_out_what_it_was_given(region: Region, db):
     ann = await create(region.users, "ann@corp.test")
-    stream = region.batch.Converse()
+    stream = region.batch.StreamCalls()
     async with held_up(db, stream, reading(1, ann.id)):
         region.stop.set()
-        assert (await stream.read()) == pb.ConverseResponse(leaving=True)
+        assert (await stream.read()) == pb.StreamCallsResponse(leaving=True)
         await stream.done_writing()
     assert list(await outcomes(stream, 1)) == [1]
     assert await stream.read() is grpc.aio.EOF
@@ -284,7 +289,7 @@ async def held_up(db, stream: Any, call: pb.Call) -> AsyncIterator[None]:
     """Send a call, and keep its statement waiting for the length of the block."""
     async with db.transaction():
         await db.execute("LOCK TABLE users")
-        await stream.write(pb.ConverseRequest(calls=[call]))
+        await stream.write(pb.StreamCallsRequest(calls=[call]))
         await until(db, waiting=1)
         yield
 
@@ -319,19 +324,44 @@ def unlike(found: Iterable[Any], kind: type) -> list[Any]:
     return [each for each in found if not isinstance(each, kind)]
 
 
+async def test_a_batch_channel_is_a_channel_for_streams_too(region: Region):
+    ann = await create(region.users, "ann@corp.test")
+    channel = BatchChannel(region, region.channel)
+    assert isinstance(channel, grpc.aio.Channel)
+    await channel.channel_ready()
+    assert channel.get_state() is grpc.ChannelConnectivity.READY
+    stream = BatchServiceStub(channel).StreamCalls()
+    await stream.write(pb.StreamCallsRequest(calls=[reading(1, ann.id)]))
+    assert list(await outcomes(stream, 1)) == [1]
+    stream.cancel()
+
+
+async def test_a_closed_batch_channel_ends_its_streams_after_their_calls(region: Region, db):
+    ann = await create(region.users, "ann@corp.test")
+    channel = BatchChannel(region, region.channel)
+    call = getter(UserServiceStub(channel))
+    async with db.transaction():
+        await db.execute("LOCK TABLE users")
+        pending = asyncio.create_task(call(ann.id))
+        await until(db, waiting=1)
+        await channel.close()
+    assert await pending == ann
+    assert await region.streams[0].code() is StatusCode.OK
+
+
 async def test_calls_at_once_share_messages_and_each_gets_its_own_answer(region: Region):
     made = [await create(region.users, f"u{number}@corp.test") for number in range(60)]
-    call = getter(region.together())
+    call = getter(region.batched())
     assert await asyncio.gather(*(call(user.id) for user in made)) == made
     assert sum(region.sizes) == 60
     assert len(region.streams) == 2
-    assert max(region.sizes) <= MAX_CALLS
-    assert len(region.sizes) < 60 / FEW_CALLS
+    assert max(region.sizes) <= STREAM_BATCH_SIZE
+    assert len(region.sizes) < 60 / STREAM_MIN_CONCURRENCY
 
 
 async def test_many_calls_at_once_are_spread_over_streams_and_few_share_one(region: Region, db):
     made = [await create(region.users, f"u{number}@corp.test") for number in range(10)]
-    call = getter(region.together())
+    call = getter(region.batched())
 
     async def at_once(number: int) -> list[int]:
         """How many calls each stream brings when so many wait for a database that is busy."""
@@ -344,21 +374,19 @@ async def test_many_calls_at_once_are_spread_over_streams_and_few_share_one(regi
         assert sum(len(each.calls) for each in region.messages[before:]) == number
         return [stream.brought for stream in region.streams]
 
-    assert await at_once(CROWD) == [CROWD]
-    assert await at_once(STREAMS * CROWD + 8) == [2 * CROWD + 2, *[CROWD + 2] * (STREAMS - 1)]
-    assert await at_once(2) == [2 * CROWD + 4, *[CROWD + 2] * (STREAMS - 1)]
+    full, others = CALLS_PER_STREAM, MAX_STREAMS - 1
+    assert await at_once(full) == [full]
+    assert await at_once(MAX_STREAMS * full + 8) == [2 * full + 2, *[full + 2] * others]
+    assert await at_once(2) == [2 * full + 4, *[full + 2] * others]
 
 
-async def test_calls_of_a_moment_share_a_message_whichever_streams_have_room(
-    region: Region, db, monkeypatch
-):
-    """Few are under way on the second stream, but many to the service: there will be company."""
-    monkeypatch.setattr(conversation, "GATHER_SECONDS", 0.5)
+async def test_calls_of_a_moment_share_a_message_whichever_streams_have_room(region: Region, db):
+    """The second stream has few calls, but the service has many: more calls will join the batch."""
     ann = await create(region.users, "ann@corp.test")
-    call = getter(region.together())
+    call = getter(region.batched(linger_seconds=0.5))
     async with db.transaction():
         await db.execute("LOCK TABLE users")
-        first = [asyncio.create_task(call(ann.id)) for _ in range(CROWD)]
+        first = [asyncio.create_task(call(ann.id)) for _ in range(CALLS_PER_STREAM)]
         await until(db, waiting=1)
         more = [asyncio.create_task(call(ann.id))]
         await pace(0.01)  # within the linger time
@@ -367,31 +395,31 @@ async def test_calls_of_a_moment_share_a_message_whichever_streams_have_room(
         for _ in range(4):
             await pace(0.01)  # within the linger time
             more.append(asyncio.create_task(call(ann.id)))
-        await pace(0.6)  # the linger time passes
-    assert await asyncio.gather(*first[10:], *more) == [ann] * (CROWD - 10 + 5)
-    assert region.sizes == [CROWD, 5]
-    assert [stream.brought for stream in region.streams] == [CROWD, 5]
+        await pace(0.6)
+    assert await asyncio.gather(*first[10:], *more) == [ann] * (CALLS_PER_STREAM - 10 + 5)
+    assert region.sizes == [CALLS_PER_STREAM, 5]
+    assert [stream.brought for stream in region.streams] == [CALLS_PER_STREAM, 5]
 
 
 async def test_a_stream_that_takes_no_messages_gets_no_more_than_its_crowd(region: Region):
     """What waits there waits for the stream, not for company."""
     ann = await create(region.users, "ann@corp.test")
-    coalescer = Coalescer(region, region.channel, READS)
-    call = getter(UserServiceStub(coalescer))
+    channel = BatchChannel(region, region.channel, READS)
+    call = getter(UserServiceStub(channel))
     assert await call(ann.id) == ann
     (slow,), takes = region.streams, asyncio.Event()
     write = slow.write
 
-    async def held(message: pb.ConverseRequest) -> None:
+    async def held(message: pb.StreamCallsRequest) -> None:
         await takes.wait()
         await write(message)
 
     slow.write = held
     calls = []
-    for _ in range(CROWD + 8):
+    for _ in range(CALLS_PER_STREAM + 8):
         calls.append(asyncio.create_task(call(ann.id)))
-        await pace(0.001)  # each in a moment of its own
-    assert coalescer._streams[0].waiting == CROWD
+        await pace(0.001)
+    assert channel._streams[0].pending == CALLS_PER_STREAM
     assert len(region.streams) == 2
     takes.set()
     assert await asyncio.gather(*calls) == [ann] * len(calls)
@@ -399,7 +427,7 @@ async def test_a_stream_that_takes_no_messages_gets_no_more_than_its_crowd(regio
 
 async def test_who_is_refused_is_refused_alone_with_all_that_is_to_be_said(region: Region):
     ann = await create(region.users, "ann@corp.test")
-    call = getter(region.together())
+    call = getter(region.batched())
     ids = [ann.id, NOBODY, ann.id, "nonsense", ann.id]
     found = await asyncio.gather(*(call(each) for each in ids), return_exceptions=True)
     assert [each == ann for each in found] == [True, False, True, False, True]
@@ -410,7 +438,7 @@ async def test_who_is_refused_is_refused_alone_with_all_that_is_to_be_said(regio
 
 async def test_callers_who_give_up_keep_nobody_waiting_and_are_told_of(region: Region, db):
     ann, bob = [await create(region.users, f"{name}@corp.test") for name in ("ann", "bob")]
-    call = getter(region.together())
+    call = getter(region.batched())
     async with db.transaction():
         await db.execute("LOCK TABLE users")
         late = asyncio.create_task(call(bob.id, seconds=0.3))
@@ -427,7 +455,7 @@ async def test_callers_who_give_up_keep_nobody_waiting_and_are_told_of(region: R
 
 async def test_reads_whose_stream_is_lost_are_made_again_and_writes_are_not(region: Region, db):
     ann = await create(region.users, "ann@corp.test")
-    stub = region.together()
+    stub = region.batched()
     call = getter(stub)
     rename = users_pb2.UpdateUserRequest(
         organization_id=ACME, user={"id": ann.id, "title": "Dr."}, update_mask={"paths": ["title"]}
@@ -448,7 +476,7 @@ async def test_reads_whose_stream_is_lost_are_made_again_and_writes_are_not(regi
 
 async def test_a_server_that_owes_answers_for_long_is_not_given_more(region: Region, db):
     ann = await create(region.users, "ann@corp.test")
-    call = getter(region.together())
+    call = getter(region.batched())
     async with db.transaction():
         await db.execute("LOCK TABLE users")
         first = asyncio.create_task(call(ann.id))
@@ -461,7 +489,7 @@ async def test_a_server_that_owes_answers_for_long_is_not_given_more(region: Reg
 async def test_a_stream_is_followed_by_another_and_no_call_is_lost(region: Region, monkeypatch):
     monkeypatch.setattr(coalescing, "LIFETIME_SECONDS", 0.05)
     ann = await create(region.users, "ann@corp.test")
-    call = getter(region.together())
+    call = getter(region.batched())
 
     async def again() -> None:
         for _ in range(100):
@@ -475,7 +503,7 @@ async def test_a_stream_is_followed_by_another_and_no_call_is_lost(region: Regio
 
 async def test_a_server_that_leaves_is_left_at_once(region: Region):
     ann = await create(region.users, "ann@corp.test")
-    call = getter(region.together())
+    call = getter(region.batched())
     assert await call(ann.id) == ann
     region.stop.set()
     assert await region.streams[0].code() is StatusCode.OK
@@ -483,17 +511,8 @@ async def test_a_server_that_leaves_is_left_at_once(region: Region):
     assert len(region.streams) == 2
 
 
-async def test_with_a_server_of_an_earlier_release_calls_go_alone(users_url, clock):
-    async with serving(users_url, clock) as region:
-        ann = await create(region.users, "ann@corp.test")
-        region.Converse = region.channel.stream_stream("/cloudacademy.batch.v1.BatchService/Old")
-        call = getter(UserServiceStub(Coalescer(region, region.channel)))
-        assert await asyncio.gather(*(call(ann.id) for _ in range(9))) == [ann] * 9
-        assert await call(ann.id) == ann
-
-
 async def test_writes_together_are_each_made_once(region: Region, db):
-    stub = region.together()
+    stub = region.batched()
 
     async def make(name: str) -> users_pb2.User:
         user = users_pb2.User(user_name=name)
@@ -510,7 +529,7 @@ async def test_writes_together_are_each_made_once(region: Region, db):
 
 
 async def test_large_requests_take_no_small_one_along(region: Region):
-    stub = region.together()
+    stub = region.batched()
 
     async def make(name: str, title: str) -> str:
         user = users_pb2.User(user_name=name, title=title)
@@ -528,7 +547,7 @@ async def test_large_requests_take_no_small_one_along(region: Region):
 
 
 async def test_what_was_given_up_before_it_left_is_never_sent(region: Region):
-    stub = region.together()
+    stub = region.batched()
 
     async def make(number: int) -> None:
         user = users_pb2.User(user_name=f"u{number}@corp.test")
@@ -536,26 +555,26 @@ async def test_what_was_given_up_before_it_left_is_never_sent(region: Region):
         await stub.CreateUser(request, timeout=0.3)
 
     held = asyncio.Event()
-    converse = region.Converse
+    stream_calls = region.StreamCalls
 
     def slow() -> Any:
-        stream = converse()
+        stream = stream_calls()
         write = stream.write
 
-        async def late(message: pb.ConverseRequest) -> None:
+        async def late(message: pb.StreamCallsRequest) -> None:
             await held.wait()
             await write(message)
 
         stream.write = late
         return stream
 
-    region.Converse = slow
+    region.StreamCalls = slow
     ended = await asyncio.gather(*(make(n) for n in range(400)), return_exceptions=True)
     assert {each.code() for each in ended} == {StatusCode.DEADLINE_EXCEEDED}
     held.set()
     last = users_pb2.CreateUserRequest(organization_id=ACME, user={"user_name": "last@corp.test"})
     await stub.CreateUser(last, timeout=5)  # behind whatever its stream still had to send
-    assert sum(region.sizes) <= STREAMS * MAX_CALLS + 1  # what was being written
+    assert sum(region.sizes) <= MAX_STREAMS * STREAM_BATCH_SIZE + 1  # what was being written
 
 
 async def test_a_read_that_a_replica_cannot_answer_is_made_again(region: Region, monkeypatch):
@@ -569,27 +588,27 @@ async def test_a_read_that_a_replica_cannot_answer_is_made_again(region: Region,
         return await get_user(store, *arguments, **options)
 
     monkeypatch.setattr(UserStore, "get", fails_once)
-    assert await getter(region.together())(ann.id) == ann
+    assert await getter(region.batched())(ann.id) == ann
     assert len(region.lines) == 3
 
 
 async def test_a_call_that_is_late_before_it_began_is_told_as_late():
-    inner = InnerCalls(Envelope(structlog.wrap_logger(None, processors=[LogCapture()])))
-    conversation = Conversation(inner, None)
-    conversation._begin(reading(1, NOBODY))
-    conversation._expire(1)
+    dispatcher = LocalDispatcher(Envelope(structlog.wrap_logger(None, processors=[LogCapture()])))
+    stream = BatchStream(dispatcher, None)
+    stream._begin(reading(1, NOBODY))
+    stream._expire(1)
     for _ in range(3):
         await asyncio.sleep(0)
-    assert conversation._running == {}
-    assert [each.code for each in conversation._outcomes] == [StatusCode.DEADLINE_EXCEEDED.value[0]]
+    assert stream._running == {}
+    assert [each.code for each in stream._outcomes] == [StatusCode.DEADLINE_EXCEEDED.value[0]]
 
 
 async def test_shared_reads_end_with_the_last_who_asked(region: Region, db):
     ann = await create(region.users, "ann@corp.test")
-    stream = region.batch.Converse()
+    stream = region.batch.StreamCalls()
     async with db.transaction():
         await db.execute("LOCK TABLE users")
-        await stream.write(pb.ConverseRequest(calls=[reading(n, ann.id) for n in range(4)]))
+        await stream.write(pb.StreamCallsRequest(calls=[reading(n, ann.id) for n in range(4)]))
         await until(db, waiting=2)
-        await stream.write(pb.ConverseRequest(given_up=range(4)))
+        await stream.write(pb.StreamCallsRequest(given_up=range(4)))
         await until(db, waiting=0)

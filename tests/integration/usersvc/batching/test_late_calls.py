@@ -50,17 +50,10 @@ async def alone(channel: grpc.aio.Channel, request: Any, metadata: Mapping[str, 
 
 
 async def on_a_stream(channel: grpc.aio.Channel, request: Any, metadata: dict[str, str]) -> Ended:
-    stream = BatchServiceStub(channel).Converse()
-    await stream.write(batch_pb2.ConverseRequest(calls=[sent(request, metadata)]))
+    stream = BatchServiceStub(channel).StreamCalls()
+    await stream.write(batch_pb2.StreamCallsRequest(calls=[sent(request, metadata)]))
     (outcome,) = (await stream.read()).outcomes
     await stream.done_writing()
-    return ended(outcome)
-
-
-async def together(channel: grpc.aio.Channel, request: Any, metadata: dict[str, str]) -> Ended:
-    calls = [sent(request, metadata)]
-    batch = BatchServiceStub(channel)
-    (outcome,) = (await batch.Execute(batch_pb2.ExecuteRequest(calls=calls))).outcomes
     return ended(outcome)
 
 
@@ -77,7 +70,7 @@ def ended(outcome: batch_pb2.Outcome) -> Ended:
     return outcome.code, info.reason
 
 
-ways = pytest.mark.parametrize("way", [alone, on_a_stream, together])
+ways = pytest.mark.parametrize("way", [alone, on_a_stream])
 
 
 @ways
@@ -126,7 +119,7 @@ async def held(users_port: int, monkeypatch) -> AsyncIterator[Proxy]:
 async def test_who_is_told_of_a_failure_need_not_fear_that_it_is_done_later(users, held, shared):
     ann = await create(users, "ann@corp.test", active=True)
     async with channels.connect(f"127.0.0.1:{held.port}", {}) as channel:
-        client = UserClient(channel, {}, clients.together(channel) if shared else None)
+        client = UserClient(channel, {}, clients.batched(channel) if shared else None)
         asked = users_pb2.GetUserRequest(organization_id=ACME, user_id=ann.id)
         assert (await client.get(asked, Origin("1"))).user == ann
         held.hold()

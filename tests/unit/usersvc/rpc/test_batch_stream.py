@@ -1,132 +1,141 @@
-"""When the outcomes of calls that share a stream are sent: alone, or in company."""
+"""When the outcomes of calls on a batch stream are flushed."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-import pytest
 from cloudacademy.batch.v1 import batch_pb2
 
-import usersvc.rpc.batching.stream
-from chassis.rpc.local_dispatcher import Ended
-from tests.support.waiting import eventually, turn_loop
-from usersvc.rpc.batching.stream import FEW_CALLS, Conversation
+from chassis.concurrency.batching.limits import STREAM_MIN_CONCURRENCY
+from chassis.rpc.local_dispatcher import Result
+from usersvc.rpc.batching.stream import BatchStream
 
 LONG = 30.0
+SHORT = 0.05
 
 
 class Calls:
-    """Calls that each end when they are told to."""
+    """A dispatcher whose calls each end when the test says so."""
 
     def __init__(self) -> None:
         self._ends: dict[str, asyncio.Event] = {}
 
-    async def run(
+    async def call(
         self, method: str, _request: bytes, _metadata: Mapping[str, str], _: Any
-    ) -> Ended:
+    ) -> Result:
         event = self._ends[method] = asyncio.Event()
         await event.wait()
-        return Ended()
+        return Result()
 
     async def end(self, *numbers: int) -> None:
-        """One after the other, each in a moment of its own."""
+        """End calls, each in a turn of the event loop of its own."""
         for number in numbers:
             self._ends[str(number)].set()
             for _ in range(10):
                 await asyncio.sleep(0)
 
+    async def begun(self, *numbers: int) -> None:
+        """Wait until these calls run."""
+        async with asyncio.timeout(LONG):
+            while not all(str(number) in self._ends for number in numbers):  # noqa: ASYNC110
+                await asyncio.sleep(0)
 
-class Stream:
-    """A caller's stream, and what came back on it."""
+
+class Caller:
+    """The caller of a batch stream, and the numbers in the messages that it has received."""
 
     def __init__(self) -> None:
         self.calls = Calls()
         self.messages: list[list[int]] = []
-        self._sent: asyncio.Queue[batch_pb2.ConverseRequest] = asyncio.Queue()
+        self._received = asyncio.Event()
+        self._sent: asyncio.Queue[batch_pb2.StreamCallsRequest] = asyncio.Queue()
 
     async def send(self, *numbers: int) -> None:
-        """One message with such calls."""
-        calls = [batch_pb2.Call(number=n, method=str(n), timeout_ms=10_000) for n in numbers]
-        await self._sent.put(batch_pb2.ConverseRequest(calls=calls))
-        await turn_loop(10)
+        """Send a message with these calls, and wait until they run."""
+        calls = [batch_pb2.Call(number=n, method=str(n), timeout_ms=60_000) for n in numbers]
+        await self._sent.put(batch_pb2.StreamCallsRequest(calls=calls))
+        await self.calls.begun(*numbers)
 
-    async def requests(self) -> AsyncIterator[batch_pb2.ConverseRequest]:
+    async def received(self, count: int) -> None:
+        """Wait until there are so many messages."""
+        async with asyncio.timeout(LONG):
+            while len(self.messages) < count:
+                self._received.clear()
+                await self._received.wait()
+
+    async def requests(self) -> AsyncIterator[batch_pb2.StreamCallsRequest]:
         while True:
             yield await self._sent.get()
 
-    async def read(self, responses: AsyncGenerator[batch_pb2.ConverseResponse, None]) -> None:
+    async def read(self, responses: AsyncGenerator[batch_pb2.StreamCallsResponse, None]) -> None:
         async for response in responses:
             self.messages.append(sorted(each.number for each in response.outcomes))
+            self._received.set()
 
 
 @asynccontextmanager
-async def conversing() -> AsyncIterator[Stream]:
-    stream = Stream()
-    held = Conversation(stream.calls, None).hold(stream.requests(), asyncio.Event())
-    reading = asyncio.create_task(stream.read(held))
+async def batch_stream(linger_seconds: float) -> AsyncIterator[Caller]:
+    caller = Caller()
+    stream = BatchStream(caller.calls, None, linger_seconds)
+    responses = stream.responses(caller.requests(), asyncio.Event())
+    reading = asyncio.create_task(caller.read(responses))
     await asyncio.sleep(0)
-    yield stream
+    yield caller
     reading.cancel()
     await asyncio.wait([reading])
-    await held.aclose()
+    await responses.aclose()
 
 
-MANY = tuple(range(1, FEW_CALLS + 3))
+MANY = tuple(range(1, STREAM_MIN_CONCURRENCY + 3))
 
 
-async def test_few_wait_for_nobody(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(usersvc.rpc.batching.stream, "GATHER_SECONDS", LONG)
-    few = MANY[:FEW_CALLS]
-    async with conversing() as stream:
-        await stream.send(*few)
-        await stream.calls.end(*few)
+async def test_outcomes_of_few_calls_do_not_linger():
+    few = MANY[:STREAM_MIN_CONCURRENCY]
+    async with batch_stream(LONG) as caller:
+        await caller.send(*few)
+        await caller.calls.end(*few)
 
-        assert stream.messages == [[number] for number in few]
-
-
-async def test_those_in_company_wait_for_each_other_until_none_is_left(
-    monkeypatch: pytest.MonkeyPatch,
-):
-    monkeypatch.setattr(usersvc.rpc.batching.stream, "GATHER_SECONDS", LONG)
-    async with conversing() as stream:
-        await stream.send(*MANY)
-        await stream.calls.end(*MANY[:-1])
-        assert stream.messages == []
-        await stream.calls.end(MANY[-1])
-        assert stream.messages == [list(MANY)]
-
-        await stream.send(1)  # and then it is quiet again
-        await stream.send(2)
-        await stream.calls.end(1, 2)
-        assert stream.messages[1:] == [[1], [2]]
+        assert caller.messages == [[number] for number in few]
 
 
-async def test_nobody_waits_long_for_a_slow_one(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(usersvc.rpc.batching.stream, "GATHER_SECONDS", 0.05)
-    async with conversing() as stream:
-        await stream.send(*MANY)
-        await stream.calls.end(*MANY[1:])
-        await eventually(lambda: stream.messages)
+async def test_outcomes_of_many_calls_linger_until_none_runs():
+    async with batch_stream(LONG) as caller:
+        await caller.send(*MANY)
+        await caller.calls.end(*MANY[:-1])
+        assert caller.messages == []
+        await caller.calls.end(MANY[-1])
+        assert caller.messages == [list(MANY)]
 
-        assert stream.messages == [list(MANY[1:])]
+        await caller.send(101)  # only a few run again
+        await caller.send(102)
+        await caller.calls.end(101, 102)
+        assert caller.messages[1:] == [[101], [102]]
 
 
-async def test_who_waited_in_vain_was_the_last_to_wait(monkeypatch: pytest.MonkeyPatch):
-    """A slow call goes on and on, and those beside it come alone again."""
-    monkeypatch.setattr(usersvc.rpc.batching.stream, "GATHER_SECONDS", 0.05)
+async def test_outcomes_beside_a_slow_call_are_flushed_after_linger_time():
     slow, *quick = MANY
-    async with conversing() as stream:
-        await stream.send(slow, *quick)
-        await stream.calls.end(*quick)
-        await eventually(lambda: stream.messages)
-        await stream.send(10)
-        await stream.calls.end(10)
-        assert stream.messages == [quick]
-        await eventually(lambda: len(stream.messages) >= 2)
-        assert stream.messages == [quick, [10]]
+    async with batch_stream(SHORT) as caller:
+        await caller.send(slow, *quick)
+        await caller.calls.end(*quick)
+        await caller.received(1)
 
-        monkeypatch.setattr(usersvc.rpc.batching.stream, "GATHER_SECONDS", LONG)
-        await stream.send(11)
-        await stream.calls.end(11)
-        assert stream.messages == [quick, [10], [11]]
+        assert caller.messages == [quick]
+
+
+async def test_after_a_batch_of_one_outcomes_stop_lingering():
+    """A slow call goes on and on, and single calls run beside it."""
+    slow, *quick = MANY
+    async with batch_stream(SHORT) as caller:
+        await caller.send(slow, *quick)
+        await caller.calls.end(*quick)
+        await caller.received(1)
+        await caller.send(10)
+        await caller.calls.end(10)
+        assert caller.messages == [quick]  # it lingers, in vain
+        await caller.received(2)
+        assert caller.messages == [quick, [10]]
+
+        await caller.send(11)
+        await caller.calls.end(11)
+        assert caller.messages == [quick, [10], [11]]
