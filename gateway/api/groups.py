@@ -1,13 +1,14 @@
 """The endpoint /Groups (RFC 7644 section 3).
 
-Members are sets that only usersvc knows: no request that changes some of them reads the others, and
-none is answered with all of them at once: they are read in pages while the response is sent.
+Members are sets that only usersvc knows: no request that changes some of them reads the others. A
+write returns the members of a small group; those of a large one are read in pages while the
+response is sent.
 """
 
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from cloudacademy.users.v1 import groups_pb2 as pb
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -32,7 +33,7 @@ from gateway.scim.schema import GROUP
 EVERYTHING: Final = projection.parse(GROUP, "members.value,members.type,members.display", None)
 """The attributes of members that a PATCH may depend on."""
 MAX_ANSWERED_MEMBERS: Final = 20
-"""How many members a group has at most that a PATCH answers with."""
+"""The most members that a write returns. A PATCH of a larger group is answered with 204."""
 SMALL_ANSWER: Final = 100
 """A change of up to so many members is answered without reserving memory before it."""
 MAX_PATCHED_MEMBERS: Final = 10_000
@@ -42,6 +43,9 @@ PATCH_MEMORY: Final = 16 * MEBIBYTE
 SMALL_LIST: Final = 100
 GROUP_MEMORY: Final = 8 * 1024
 """Memory for each group of a longer list, with the longest texts that are allowed."""
+
+Written: TypeAlias = pb.CreateGroupResponse | pb.UpdateGroupResponse
+Pages: TypeAlias = AsyncGenerator[Sequence[pb.Member], None]
 
 
 class Groups:
@@ -63,6 +67,7 @@ class Groups:
                 group=wire_group.to_group(document),
                 member_ids=wire_group.member_ids(document),
                 keep_unknown_members=True,
+                member_view=_view_of_small(exchange, view, document),
             ),
             exchange.origin,
         )
@@ -108,7 +113,8 @@ class Groups:
             wire_group.to_group(document),
             wire_group.GROUP_FIELDS,
             members,
-            await self._etag(exchange),
+            etag=await self._etag(exchange),
+            returned=_view_of_small(exchange, view, document),
         )
         return await self._changed(exchange, view, updated)
 
@@ -121,13 +127,16 @@ class Groups:
         view = _projection(exchange)
         operations, changes = await exchange.parsed(_read_patch)
         etag = await self._etag(exchange)
+        returned = _member_view(view)
         if changes is None:
-            group = await unraced(lambda: self._patch_read(exchange, operations, etag), etag)
+            updated = await unraced(
+                lambda: self._patch_read(exchange, operations, etag, returned), etag
+            )
         else:
-            group = await self._patch_unread(exchange, changes, etag)
+            updated = await self._patch_unread(exchange, changes, etag, returned)
         if exchange.parameter("attributes") or not view.includes("members"):
-            return await self._changed(exchange, view, group)
-        return await self._small_answer(exchange, view, group)
+            return await self._changed(exchange, view, updated)
+        return _small_answer(exchange, view, updated)
 
     async def delete(self, exchange: Exchange) -> Answer:
         """DELETE /Groups/{id} (section 3.6)."""
@@ -142,8 +151,12 @@ class Groups:
         return Answer(204)
 
     async def _patch_unread(
-        self, exchange: Exchange, changes: scim_patch.MemberChanges, etag: str
-    ) -> pb.Group:
+        self,
+        exchange: Exchange,
+        changes: scim_patch.MemberChanges,
+        etag: str,
+        returned: pb.MemberView | None,
+    ) -> pb.UpdateGroupResponse:
         """Write what does not depend on what the group holds."""
         values: dict[str, Any] = {
             path.attribute.name: value
@@ -157,11 +170,16 @@ class Groups:
             add_member_ids=changes.add,
             keep_unknown=True,
         )
-        return await self._update(exchange, wire_group.to_group(values), fields, members, etag)
+        group = wire_group.to_group(values)
+        return await self._update(exchange, group, fields, members, etag=etag, returned=returned)
 
     async def _patch_read(
-        self, exchange: Exchange, operations: Sequence[scim_patch.Operation], etag: str
-    ) -> pb.Group:
+        self,
+        exchange: Exchange,
+        operations: Sequence[scim_patch.Operation],
+        etag: str,
+        returned: pb.MemberView | None,
+    ) -> pb.UpdateGroupResponse:
         """Read with all members, apply, write."""
         group = await self._get(exchange)
         if etag and group.etag != etag:
@@ -175,7 +193,8 @@ class Groups:
                 wire_group.to_group(after),
                 wire_group.GROUP_FIELDS,
                 _exactly(after),
-                group.etag,
+                etag=group.etag,
+                returned=returned,
             )
 
     async def _few_members(
@@ -211,8 +230,10 @@ class Groups:
         group: pb.Group,
         fields: Sequence[str],
         members: pb.MemberChange,
+        *,
         etag: str,
-    ) -> pb.Group:
+        returned: pb.MemberView | None,
+    ) -> pb.UpdateGroupResponse:
         group.id = exchange.resource_id
         return await self._client.update(
             pb.UpdateGroupRequest(
@@ -221,6 +242,7 @@ class Groups:
                 update_mask=FieldMask(paths=fields),
                 members=members,
                 etag=etag,
+                member_view=returned,
             ),
             exchange.origin,
         )
@@ -237,19 +259,22 @@ class Groups:
         view: projection.Projection,
         group: pb.Group,
         status: int = 200,
+        members: Sequence[pb.Member] | None = None,
     ) -> Answer:
+        """The group; its members are read unless they are given."""
         document = wire_group.from_group(group, (), exchange.base_url)
         headers, shown = resource_headers(document), dumps(view.apply(document))
         if not view.includes("members"):
             return Answer(status, shown, headers)
-        parts = self._json(exchange, view, group, shown)
+        pages = self._pages(exchange, view, group) if members is None else _one_page(members)
+        parts = _json(exchange, view, shown, pages)
         return await streamed_answer(exchange, parts, headers, status)
 
     async def _changed(
         self,
         exchange: Exchange,
         view: projection.Projection,
-        group: pb.Group,
+        written: Written,
         status: int = 200,
     ) -> Answer:
         """The answer to a change; without the group while there is no memory to return it.
@@ -257,21 +282,10 @@ class Groups:
         The change was made, so a refusal would be wrong, and lead clients to repeat it.
         """
         try:
-            return await self._answer(exchange, view, group, status)
+            return await self._answer(exchange, view, written.group, status, _members(written))
         except TurnedAwayError:
-            headers = resource_headers(wire_group.from_group(group, (), exchange.base_url))
+            headers = resource_headers(wire_group.from_group(written.group, (), exchange.base_url))
             return Answer(status if status == 201 else 204, headers=headers)
-
-    async def _small_answer(
-        self, exchange: Exchange, view: projection.Projection, group: pb.Group
-    ) -> Answer:
-        members = await self._client.first_members(
-            _members_of(exchange, view, group), MAX_ANSWERED_MEMBERS, exchange.origin
-        )
-        if members is None:
-            return Answer(204, headers={"ETag": wire.etag_header(group.etag)})
-        document = wire_group.from_group(group, members, exchange.base_url)
-        return resource_answer(view.apply(document), document)
 
     def _list_json(
         self, exchange: Exchange, view: projection.Projection, groups: Sequence[pb.Group]
@@ -291,27 +305,68 @@ class Groups:
             if not view.includes("members"):
                 yield shown
                 continue
-            async with aclosing(self._json(exchange, view, group, shown)) as parts:
+            pages = self._pages(exchange, view, group)
+            async with aclosing(_json(exchange, view, shown, pages)) as parts:
                 async for part in parts:
                     yield part
 
-    async def _json(
-        self, exchange: Exchange, view: projection.Projection, group: pb.Group, shown: bytes
-    ) -> AsyncGenerator[bytes, None]:
-        """A group as JSON: `shown` is all of it but its members, which follow page by page.
+    def _pages(self, exchange: Exchange, view: projection.Projection, group: pb.Group) -> Pages:
+        return self._client.members(_members_of(exchange, view, group), exchange.origin)
 
-        Without members it has no attribute `members`.
-        """
-        request = _members_of(exchange, view, group)
-        before, after = shown[:-1] + b',"members":[', shown
-        async with aclosing(self._client.members(request, exchange.origin)) as pages:
-            async for page in pages:
-                listed = wire_group.from_members(page, exchange.base_url)
-                members = view.apply({"members": listed}).get("members")
-                if members:
-                    yield before + dumps(members)[1:-1]
-                    before, after = b",", b"]}"
-        yield after
+
+async def _json(
+    exchange: Exchange, view: projection.Projection, shown: bytes, pages: Pages
+) -> AsyncGenerator[bytes, None]:
+    """A group as JSON: `shown` is all of it but its members, which follow page by page.
+
+    Without members it has no attribute `members`.
+    """
+    before, after = shown[:-1] + b',"members":[', shown
+    async with aclosing(pages):
+        async for page in pages:
+            listed = wire_group.from_members(page, exchange.base_url)
+            members = view.apply({"members": listed}).get("members")
+            if members:
+                yield before + dumps(members)[1:-1]
+                before, after = b",", b"]}"
+    yield after
+
+
+async def _one_page(members: Sequence[pb.Member]) -> Pages:
+    yield members
+
+
+def _small_answer(
+    exchange: Exchange, view: projection.Projection, updated: pb.UpdateGroupResponse
+) -> Answer:
+    """The answer to a PATCH: the group if its members were returned, else 204."""
+    members = _members(updated)
+    if members is None:
+        return Answer(204, headers={"ETag": wire.etag_header(updated.group.etag)})
+    document = wire_group.from_group(updated.group, members, exchange.base_url)
+    return resource_answer(view.apply(document), document)
+
+
+def _members(written: Written) -> Sequence[pb.Member] | None:
+    """The members that a write returned; None if the group has too many, or none were wanted."""
+    return written.all_members.members if written.HasField("all_members") else None
+
+
+def _member_view(view: projection.Projection) -> pb.MemberView | None:
+    """The members that a write returns for its answer."""
+    if not view.includes("members"):
+        return None
+    return pb.MemberView(
+        max_members=MAX_ANSWERED_MEMBERS, omit_display_names=not view.includes("members", "display")
+    )
+
+
+def _view_of_small(
+    exchange: Exchange, view: projection.Projection, document: wire.Resource
+) -> pb.MemberView | None:
+    """The same for a document with all members; those of a large group are read in pages."""
+    is_small = len(document.get("members", ())) <= MAX_ANSWERED_MEMBERS
+    return _member_view(view) if is_small and not exchange.omits_body else None
 
 
 async def _reserve_answer(

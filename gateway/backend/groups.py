@@ -40,10 +40,11 @@ class GroupClient:
         self._tenant_urls = tenant_urls
         self._page_slots = FairSemaphore(PAGES_AT_ONCE, full, PAGE_SECONDS, queue=PAGES_WAITING)
 
-    async def create(self, request: pb.CreateGroupRequest, origin: Origin) -> pb.Group:
+    async def create(
+        self, request: pb.CreateGroupRequest, origin: Origin
+    ) -> pb.CreateGroupResponse:
         """Add a group with its first members."""
-        response = await call(self._stub.CreateGroup, request, origin, self._tenant_urls)
-        return response.group
+        return await call(self._stub.CreateGroup, request, origin, self._tenant_urls)
 
     async def get(self, request: pb.GetGroupRequest, origin: Origin) -> pb.Group:
         """Read a group, without its members."""
@@ -54,26 +55,15 @@ class GroupClient:
         """Read a page of groups."""
         return await call(self._alone.ListGroups, request, origin, self._tenant_urls)
 
-    async def update(self, request: pb.UpdateGroupRequest, origin: Origin) -> pb.Group:
+    async def update(
+        self, request: pb.UpdateGroupRequest, origin: Origin
+    ) -> pb.UpdateGroupResponse:
         """Change a group and its members."""
-        response = await call(self._stub.UpdateGroup, request, origin, self._tenant_urls)
-        return response.group
+        return await call(self._stub.UpdateGroup, request, origin, self._tenant_urls)
 
     async def delete(self, request: pb.DeleteGroupRequest, origin: Origin) -> None:
         """Remove a group."""
         await call(self._stub.DeleteGroup, request, origin, self._tenant_urls)
-
-    async def first_members(
-        self, request: pb.ListMembersRequest, limit: int, origin: Origin
-    ) -> Sequence[pb.Member] | None:
-        """All direct members of a group if it has at most `limit`, else None."""
-        request.page_size = limit + 1
-        found: list[pb.Member] = []
-        async for page in self._pages(request, origin):
-            found += page
-            if len(found) > limit:
-                return None
-        return found
 
     async def members(
         self, request: pb.ListMembersRequest, origin: Origin
@@ -84,12 +74,6 @@ class GroupClient:
         read.
         """
         request.page_size = MEMBERS_PAGE if request.omit_display_names else NAMED_MEMBERS_PAGE
-        async for page in self._pages(request, origin):
-            yield page
-
-    async def _pages(
-        self, request: pb.ListMembersRequest, origin: Origin
-    ) -> AsyncGenerator[Sequence[pb.Member], None]:
         page = await call(self._alone.ListMembers, request, origin, self._tenant_urls)
         yield page.members
         while page.next_page_token:

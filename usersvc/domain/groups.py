@@ -65,6 +65,22 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
+class MemberView:
+    """Which members a write returns: all of them, if they are at most `max_members`."""
+
+    max_members: int
+    named: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenGroup:
+    """A group after a write, and its members in this version, if they were asked for."""
+
+    group: Group
+    members: tuple[Member, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class MemberChange:
     """Members to remove, then members to add; `clear` removes all that are not added.
 

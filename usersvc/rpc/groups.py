@@ -40,19 +40,22 @@ class GroupsServicer(groups_pb2_grpc.GroupServiceServicer):
         profile = wire_group.to_profile(request.group)
         groups.check(profile)
         members = await wire_group.to_first_members(request)
-        group = await self._store.create(
+        written = await self._store.create(
             organization_id,
             profile,
             members,
             self._clock(),
             wire.to_origin(context),
             request=wire_request.to_create_request(organization_id, request),
+            view=wire_group.to_view(request),
             validate_only=request.validate_only,
         )
-        message = wire_group.from_group(group)
+        message = wire_group.from_group(written.group)
         if request.validate_only:
             wire_request.forget(message, "id", "etag")
-        return groups_pb2.CreateGroupResponse(group=message)
+        return groups_pb2.CreateGroupResponse(
+            group=message, all_members=wire_group.from_members(written.members)
+        )
 
     async def GetGroup(  # noqa: N802
         self, request: groups_pb2.GetGroupRequest, context: Context
@@ -97,19 +100,22 @@ class GroupsServicer(groups_pb2_grpc.GroupServiceServicer):
             groups.check(profile)
             return profile
 
-        group = await self._store.change(
+        written = await self._store.change(
             wire.to_uuid("organization_id", request.organization_id),
             wire.to_uuid("group.id", request.group.id),
             decide,
             await wire_group.to_change(request.members),
             now=self._clock(),
             origin=wire.to_origin(context),
+            view=wire_group.to_view(request),
             validate_only=request.validate_only,
         )
-        message = wire_group.from_group(group)
+        message = wire_group.from_group(written.group)
         if request.validate_only:
             wire_request.forget(message, "etag")
-        return groups_pb2.UpdateGroupResponse(group=message)
+        return groups_pb2.UpdateGroupResponse(
+            group=message, all_members=wire_group.from_members(written.members)
+        )
 
     async def DeleteGroup(  # noqa: N802
         self, request: groups_pb2.DeleteGroupRequest, context: Context

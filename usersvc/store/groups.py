@@ -21,6 +21,8 @@ from usersvc.domain.groups import (
     Member,
     MemberChange,
     MemberKind,
+    MemberView,
+    WrittenGroup,
     unknown_after,
 )
 from usersvc.domain.idempotency import CreateRequest
@@ -57,8 +59,9 @@ class GroupStore:
         origin: Origin,
         *,
         request: CreateRequest | None = None,
+        view: MemberView | None = None,
         validate_only: bool = False,
-    ) -> Group:
+    ) -> WrittenGroup:
         """Add a group with its first members, or find the one that the same request has added.
 
         Refuses MemberNotFound and InvalidField, RequestIdReused and GroupNotFound.
@@ -66,7 +69,8 @@ class GroupStore:
         async with self._transaction(_NEW, undo=validate_only) as db:
             made = await request_store.begin(db, request, now) if request else None
             if made is not None:
-                return await _get(db, organization_id, made)
+                group = await _get(db, organization_id, made, locked=view is not None)
+                return await _written(db, group, view)
             found = await member_store.find(db, organization_id, _NEW, members.add)
             nobodies = await member_store.check(db, organization_id, _NEW, members, found)
             unknown = unknown_after((), members, nobodies)
@@ -78,7 +82,8 @@ class GroupStore:
             )  # fmt: skip
             if request is not None:
                 await request_store.end(db, request, group_id)
-        return Group(organization_id, group_id, 1, now, now, profile, unknown)
+            group = Group(organization_id, group_id, 1, now, now, profile, unknown)
+            return await _written(db, group, view)
 
     async def get(self, organization_id: UUID, group_id: UUID) -> Group:
         """Read a group. Refuses GroupNotFound."""
@@ -94,8 +99,9 @@ class GroupStore:
         *,
         now: datetime,
         origin: Origin,
+        view: MemberView | None = None,
         validate_only: bool = False,
-    ) -> Group:
+    ) -> WrittenGroup:
         """Give a group the profile that is decided on, and change its members.
 
         Refuses GroupNotFound, MemberNotFound, GroupCycle and InvalidField.
@@ -117,9 +123,10 @@ class GroupStore:
                     unknown=unknown_after(group.unknown, members, nobodies),
                 )
                 if await member_store.are_members(db, organization_id, group_id, found.members):
-                    return await _write(
+                    group = await _write(
                         db, group, wanted, members, found=found, now=now, origin=origin
                     )
+                    return await _written(db, group, view)
             # Others removed one just before the group was locked. To lock that user now could
             # make two wait for each other: begin anew, and lock all of them first.
         raise AssertionError("nobody is taken for a member who was not locked")
@@ -174,7 +181,7 @@ class GroupStore:
             row = await db.fetchrow(_SELECT_ONE, organization_id, group_id)
         if row is None:
             raise GroupNotFound(group_id)
-        unknown = [Member(text, MemberKind.UNKNOWN, "") for text in group_of(row).unknown]
+        unknown = _unknown_members(group_of(row))
         if members and unknown:
             # On a page of their own, whatever part of the others fits into an answer.
             return Page(members, Position(None, _LAST), _positions(members))
@@ -192,11 +199,28 @@ class GroupStore:
         self._bell.ring()
 
 
-async def _get(db: asyncpg.Connection, organization_id: UUID, group_id: UUID) -> Group:
-    row = await db.fetchrow(_SELECT_ONE, organization_id, group_id)
+async def _get(
+    db: asyncpg.Connection, organization_id: UUID, group_id: UUID, *, locked: bool = False
+) -> Group:
+    row = await db.fetchrow(_SELECT_LOCKED if locked else _SELECT_ONE, organization_id, group_id)
     if row is None:
         raise GroupNotFound(group_id)
     return group_of(row)
+
+
+async def _written(db: asyncpg.Connection, group: Group, view: MemberView | None) -> WrittenGroup:
+    """The group with its members, read before others can change them (its row is locked)."""
+    if view is None or len(group.unknown) > view.max_members:
+        return WrittenGroup(group)
+    members = await member_store.page(
+        db, group.organization_id, group.group_id, _NEW, view.max_members + 1, named=view.named
+    )
+    members += _unknown_members(group)
+    return WrittenGroup(group, tuple(members) if len(members) <= view.max_members else None)
+
+
+def _unknown_members(group: Group) -> list[Member]:
+    return [Member(text, MemberKind.UNKNOWN, "") for text in group.unknown]
 
 
 def _behind(member: Member) -> Position:

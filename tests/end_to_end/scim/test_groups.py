@@ -1,5 +1,6 @@
 """A group's life over HTTP: its members, what is in what, and who may see it."""
 
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -303,6 +304,29 @@ async def test_a_patch_of_up_to_20_members_answers_with_the_group_and_above_with
     assert large.headers["ETag"] == large_read.document["meta"]["version"]
     sizes = [len(each.document["members"]) for each in (small_read, large_read)]
     assert sizes == [20, 21]
+
+
+async def test_a_write_of_a_small_group_makes_one_call_of_usersvc(scim: Client, tenant: Stack):
+    ann, bob = await new_user(scim), await new_user(scim)
+    created = await scim("POST", "/Groups", team(ann))
+    path = path_of(created.document)
+    patched = await scim("PATCH", path, patch("add", "members", [{"value": bob["id"]}]))
+    filtered = await scim("PATCH", f"{path}?attributes=members", patch("add", "externalId", "a"))
+    replaced = await scim("PUT", path, team(ann, bob))
+    emptied = await scim("PUT", path, team())
+
+    replies = [created, patched, filtered, replaced, emptied]
+    assert [len(each.document.get("members", ())) for each in replies] == [1, 2, 2, 2, 0]
+    lines = [json.loads(line) for line in tenant.log("usersvc").splitlines() if "{" in line[:1]]
+    calls = [
+        [
+            line["method"].rpartition("/")[2]
+            for line in lines
+            if line.get("request_id") == each.headers["X-Request-Id"]
+        ]
+        for each in replies
+    ]
+    assert calls == [["CreateGroup"], *[["UpdateGroup"]] * 4]
 
 
 async def test_of_a_patch_that_is_refused_nothing_is_carried_out(scim: Client):

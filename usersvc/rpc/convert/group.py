@@ -8,9 +8,12 @@ from cloudacademy.users.v1 import groups_pb2
 
 from usersvc.domain import groups
 from usersvc.domain.errors import MemberNotFound
-from usersvc.domain.groups import Group, GroupProfile, Member, MemberChange, MemberKind
+from usersvc.domain.groups import Group, GroupProfile, Member, MemberChange, MemberKind, MemberView
+from usersvc.rpc.convert import listing as wire_list
 from usersvc.rpc.convert import user as wire
 
+MAX_RETURNED_MEMBERS: Final = 100
+"""The most members that a write returns."""
 CHUNK: Final = 2_000
 """How many ids are parsed before the event loop may turn to other calls: about 2 ms."""
 
@@ -44,6 +47,25 @@ def from_member(member: Member) -> groups_pb2.Member:
     return groups_pb2.Member(
         id=member.member_id, kind=_KINDS[member.kind], display_name=member.display_name
     )
+
+
+def to_view(
+    request: groups_pb2.CreateGroupRequest | groups_pb2.UpdateGroupRequest,
+) -> MemberView | None:
+    """The members that a write returns. Refuses InvalidField."""
+    if not request.HasField("member_view"):
+        return None
+    size = wire_list.not_negative("member_view.max_members", request.member_view.max_members)
+    return MemberView(
+        min(size, MAX_RETURNED_MEMBERS), named=not request.member_view.omit_display_names
+    )
+
+
+def from_members(members: Sequence[Member] | None) -> groups_pb2.MemberList | None:
+    """The members that a write returns as a message."""
+    if members is None:
+        return None
+    return groups_pb2.MemberList(members=[from_member(member) for member in members])
 
 
 async def to_change(change: groups_pb2.MemberChange) -> MemberChange:
