@@ -10,33 +10,31 @@ class FlushTimer:
     The owner keeps the items. It calls `flush` or `linger` after it has added one.
     """
 
-    __slots__ = ("_flush_batch", "_linger_seconds", "_timer")
+    __slots__ = ("_flush_batch", "_linger_seconds", "_timer", "is_lingering")
 
     def __init__(self, flush_batch: Callable[[], None], linger_seconds: float) -> None:
         self._flush_batch = flush_batch
         self._linger_seconds = linger_seconds
         self._timer: asyncio.TimerHandle | None = None
-
-    @property
-    def is_lingering(self) -> bool:
-        """Whether the batch waits for more items."""
-        return self._timer is not None
+        self.is_lingering = False
+        """Whether the batch waits for more items. Every call reads it: an attribute is cheapest."""
 
     def linger(self) -> None:
         """Flush once the first item has lingered for `linger_seconds`."""
-        if self._timer is None:
+        if not self.is_lingering:
+            self.is_lingering = True
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(self._linger_seconds, self.flush)
 
     def flush(self) -> None:
         """Flush now."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self.is_lingering:
+            self.cancel()
         self._flush_batch()
 
     def cancel(self) -> None:
         """Stop lingering without a flush."""
+        self.is_lingering = False
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -64,8 +64,11 @@ class BatchStream:
     @property
     def has_open_batch(self) -> bool:
         """Whether calls linger, and their batch has room for more."""
-        lingers = self._flush_timer.is_lingering and self._writing is None
-        return lingers and len(self._unsent) < STREAM_BATCH_SIZE
+        return (
+            self._flush_timer.is_lingering
+            and self._writing is None
+            and len(self._unsent) < STREAM_BATCH_SIZE
+        )
 
     async def call(
         self,
@@ -90,10 +93,10 @@ class BatchStream:
             number=number, method=method, request=request, metadata=dict(metadata)
         )
         self._unsent[number] = _Unsent(call, self._loop.time() + seconds)
-        if lingers and len(self._unsent) < STREAM_BATCH_SIZE:
-            self._flush_timer.linger()
-        else:
+        if not lingers or len(self._unsent) >= STREAM_BATCH_SIZE:
             self._flush_timer.flush()
+        elif not self._flush_timer.is_lingering:
+            self._flush_timer.linger()
         timer = self._loop.call_later(seconds, _expire, outcome)
         try:
             return await outcome

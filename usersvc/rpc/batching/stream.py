@@ -79,7 +79,8 @@ class BatchStream:
             while not (self._all_received and not self._running and not self._outcomes):
                 await self._flush.wait()
                 self._flush.clear()
-                self._flush_timer.cancel()
+                if self._flush_timer.is_lingering:
+                    self._flush_timer.cancel()
                 for message in self._messages():
                     yield message
                 self._has_room.set()
@@ -149,7 +150,7 @@ class BatchStream:
         self._lingers = self._lingers and bool(self._running)
         if not self._lingers or len(self._outcomes) >= STREAM_BATCH_SIZE:
             self._flush.set()
-        else:
+        elif not self._flush_timer.is_lingering:
             self._flush_timer.linger()
 
     def _linger_ended(self) -> None:
