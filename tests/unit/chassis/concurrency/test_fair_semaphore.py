@@ -7,7 +7,7 @@ import pytest
 
 from chassis.concurrency.batching.limits import RELEASE_LINGER_SECONDS
 from chassis.concurrency.fair_semaphore import QUEUE_PER_SLOT, FairSemaphore
-from tests.support.waiting import eventually, pace
+from tests.support.waiting import pace
 
 NUMBER = 8
 LONG = 30.0
@@ -27,6 +27,7 @@ class Visitors:
         self.order: list[str] = []
         self.refused: Counter[str] = Counter()
         self.tasks: set[asyncio.Task[None]] = set()
+        self._admitted = asyncio.Event()
 
     async def send(self, organization_id: str, number: int) -> list[asyncio.Task[None]]:
         """So many come at once."""
@@ -46,6 +47,12 @@ class Visitors:
         while self._leave:
             await self.end(1)
 
+    async def admitted(self, number: int) -> None:
+        """Wait until so many have got a slot."""
+        while len(self.order) < number:
+            self._admitted.clear()
+            await self._admitted.wait()
+
     async def _visit(self, organization_id: str) -> None:
         leave = asyncio.Event()
         try:
@@ -55,6 +62,7 @@ class Visitors:
             return
         self.inside[organization_id] += 1
         self.order.append(organization_id)
+        self._admitted.set()
         self._leave.append((organization_id, leave))
         try:
             await leave.wait()
@@ -234,8 +242,10 @@ async def test_batched_release_hands_out_slots_after_linger_time():
     slots, visitors = await crowded(RELEASE_LINGER_SECONDS)
 
     await visitors.end(1)
-    await eventually(lambda: slots.in_use >= NUMBER)
-    assert len(visitors.order) == NUMBER + 1
+    assert (len(visitors.order), slots.in_use) == (NUMBER, NUMBER - 1)
+    async with asyncio.timeout(LONG):
+        await visitors.admitted(NUMBER + 1)
+    assert (len(visitors.order), slots.in_use) == (NUMBER + 1, NUMBER)
 
 
 async def test_batched_release_is_immediate_with_slots_for_all_waiters():
