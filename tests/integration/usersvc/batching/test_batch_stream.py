@@ -1,4 +1,4 @@
-"""Calls that share a stream: as independent as if each had come by itself."""
+"""Calls on a batch stream: as independent as if each had a stream of its own."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -134,7 +134,7 @@ async def outcomes(stream: Any, count: int) -> dict[int, pb.Outcome]:
     return found
 
 
-# What the service does with a stream.
+# The server's side.
 
 
 async def test_each_call_has_its_own_outcome_under_its_number(region: Region):
@@ -165,7 +165,7 @@ async def test_each_call_has_its_own_outcome_under_its_number(region: Region):
     }
 
 
-async def test_calls_are_told_and_measured_and_what_brings_them_is_not(region: Region):
+async def test_batched_calls_are_logged_and_measured_and_their_stream_is_not(region: Region):
     ann = await create(region.users, "ann@corp.test")
     stream = region.batch.StreamCalls()
     await stream.write(pb.StreamCallsRequest(calls=[reading(1, ann.id), reading(2, ann.id)]))
@@ -206,7 +206,7 @@ async def test_a_quick_call_does_not_wait_for_a_slow_one_whose_deadline_ends_it(
     assert (await get(region.users, ann.id)).title == ""
 
 
-async def test_what_is_given_up_is_cancelled_and_not_told(region: Region, db):
+async def test_a_call_given_up_is_cancelled_and_has_no_outcome(region: Region, db):
     ann = await create(region.users, "ann@corp.test")
     stream = region.batch.StreamCalls()
     async with held_up(db, stream, reading(1, ann.id)):
@@ -252,7 +252,7 @@ async def test_a_message_of_too_many_calls_is_refused_and_none_begins(
     assert [line["outcome"] for line in region.lines] == ["INVALID_FIELD"]
 
 
-async def test_one_who_does_not_read_is_not_read_either(region: Region, db):
+async def test_a_caller_that_does_not_read_is_not_read_either(region: Region, db):
     ann = await create(region.users, "ann@corp.test", title="x" * 8_000)
     stream = region.batch.StreamCalls()
     sent = 0
@@ -308,7 +308,7 @@ async def until(db, *, waiting: int) -> None:
     await eventually(has_count)
 
 
-# What callers see of it.
+# The client's side.
 
 
 def getter(stub: UserServiceStub) -> Callable[..., Awaitable[users_pb2.User]]:
@@ -349,7 +349,7 @@ async def test_a_closed_batch_channel_ends_its_streams_after_their_calls(region:
     assert await region.streams[0].code() is StatusCode.OK
 
 
-async def test_calls_at_once_share_messages_and_each_gets_its_own_answer(region: Region):
+async def test_concurrent_calls_share_messages_and_get_their_own_responses(region: Region):
     made = [await create(region.users, f"u{number}@corp.test") for number in range(60)]
     call = getter(region.batched())
     assert await asyncio.gather(*(call(user.id) for user in made)) == made
@@ -380,7 +380,7 @@ async def test_many_calls_at_once_are_spread_over_streams_and_few_share_one(regi
     assert await at_once(2) == [2 * full + 4, *[full + 2] * others]
 
 
-async def test_calls_of_a_moment_share_a_message_whichever_streams_have_room(region: Region, db):
+async def test_concurrent_calls_share_a_message_whichever_streams_have_room(region: Region, db):
     """The second stream has few calls, but the service has many: more calls will join the batch."""
     ann = await create(region.users, "ann@corp.test")
     call = getter(region.batched(linger_seconds=0.5))
@@ -401,8 +401,8 @@ async def test_calls_of_a_moment_share_a_message_whichever_streams_have_room(reg
     assert [stream.brought for stream in region.streams] == [CALLS_PER_STREAM, 5]
 
 
-async def test_a_stream_that_takes_no_messages_gets_no_more_than_its_crowd(region: Region):
-    """What waits there waits for the stream, not for company."""
+async def test_a_stream_that_cannot_write_gets_at_most_calls_per_stream(region: Region):
+    """Its unsent calls wait for the stream, and do not linger."""
     ann = await create(region.users, "ann@corp.test")
     channel = BatchChannel(region, region.channel, READS)
     call = getter(UserServiceStub(channel))
@@ -425,7 +425,7 @@ async def test_a_stream_that_takes_no_messages_gets_no_more_than_its_crowd(regio
     assert await asyncio.gather(*calls) == [ann] * len(calls)
 
 
-async def test_who_is_refused_is_refused_alone_with_all_that_is_to_be_said(region: Region):
+async def test_a_failed_call_has_its_own_status_and_details(region: Region):
     ann = await create(region.users, "ann@corp.test")
     call = getter(region.batched())
     ids = [ann.id, NOBODY, ann.id, "nonsense", ann.id]
@@ -436,7 +436,7 @@ async def test_who_is_refused_is_refused_alone_with_all_that_is_to_be_said(regio
     assert refusals[0].metadata == {"user_id": NOBODY}
 
 
-async def test_callers_who_give_up_keep_nobody_waiting_and_are_told_of(region: Region, db):
+async def test_calls_given_up_delay_no_other_and_are_reported(region: Region, db):
     ann, bob = [await create(region.users, f"{name}@corp.test") for name in ("ann", "bob")]
     call = getter(region.batched())
     async with db.transaction():
@@ -474,7 +474,7 @@ async def test_reads_whose_stream_is_lost_are_made_again_and_writes_are_not(regi
     assert len(region.streams) == 2
 
 
-async def test_a_server_that_owes_answers_for_long_is_not_given_more(region: Region, db):
+async def test_a_silent_server_gets_no_further_calls(region: Region, db):
     ann = await create(region.users, "ann@corp.test")
     call = getter(region.batched())
     async with db.transaction():
@@ -511,7 +511,7 @@ async def test_a_server_that_leaves_is_left_at_once(region: Region):
     assert len(region.streams) == 2
 
 
-async def test_writes_together_are_each_made_once(region: Region, db):
+async def test_batched_writes_are_each_made_once(region: Region, db):
     stub = region.batched()
 
     async def make(name: str) -> users_pb2.User:
@@ -528,7 +528,7 @@ async def test_writes_together_are_each_made_once(region: Region, db):
     }
 
 
-async def test_large_requests_take_no_small_one_along(region: Region):
+async def test_large_requests_are_not_batched_with_small_ones(region: Region):
     stub = region.batched()
 
     async def make(name: str, title: str) -> str:
@@ -546,7 +546,7 @@ async def test_large_requests_take_no_small_one_along(region: Region):
     assert ended[20:] == [f"small{number}@corp.test" for number in range(5)]
 
 
-async def test_what_was_given_up_before_it_left_is_never_sent(region: Region):
+async def test_a_call_given_up_before_it_is_sent_is_never_sent(region: Region):
     stub = region.batched()
 
     async def make(number: int) -> None:
@@ -592,7 +592,7 @@ async def test_a_read_that_a_replica_cannot_answer_is_made_again(region: Region,
     assert len(region.lines) == 3
 
 
-async def test_a_call_that_is_late_before_it_began_is_told_as_late():
+async def test_a_call_that_expires_before_it_begins_is_deadline_exceeded():
     dispatcher = LocalDispatcher(Envelope(structlog.wrap_logger(None, processors=[LogCapture()])))
     stream = BatchStream(dispatcher, None)
     stream._begin(reading(1, NOBODY))
@@ -603,7 +603,7 @@ async def test_a_call_that_is_late_before_it_began_is_told_as_late():
     assert [each.code for each in stream._outcomes] == [StatusCode.DEADLINE_EXCEEDED.value[0]]
 
 
-async def test_shared_reads_end_with_the_last_who_asked(region: Region, db):
+async def test_a_shared_read_is_cancelled_with_its_last_caller(region: Region, db):
     ann = await create(region.users, "ann@corp.test")
     stream = region.batch.StreamCalls()
     async with db.transaction():
