@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
-from chassis.concurrency.batching.flush_timer import FlushTimer
-from chassis.concurrency.batching.limits import RELEASE_LINGER_SECONDS
+from chassis.batching.flush_timer import FlushTimer
+from chassis.batching.limits import RELEASE_LINGER_SECONDS
 
 WAIT_SECONDS: Final = 2.0
 """How long an `acquire` waits for a slot before it is rejected."""

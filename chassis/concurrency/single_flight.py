@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine, Hashable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from chassis.concurrency.exceptions import copy_of
+from chassis.exceptions import copy_of
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")

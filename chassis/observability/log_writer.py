@@ -6,7 +6,7 @@ import contextlib
 import threading
 from typing import BinaryIO
 
-from chassis.concurrency.batching.limits import LOG_LINGER_SECONDS
+from chassis.batching.limits import LOG_LINGER_SECONDS
 
 
 class BufferedLogWriter:

@@ -218,7 +218,7 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
         ("grpc.http2.max_ping_strikes", 0),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.max_connection_age_ms", settings.connection_seconds * 1000),
-        # Calls have their deadline, and batch streams a lifetime (gateway.backend.batching.dispatcher). Other
-        # streams begin anew on another connection.
+        # Calls have their deadline, and batch streams a lifetime
+        # (gateway.backend.batching.dispatcher). Other streams begin anew on another connection.
         ("grpc.max_connection_age_grace_ms", round(AGE_GRACE_SECONDS * 1000)),
     ]

@@ -11,8 +11,8 @@ from cloudacademy.users.v1 import filter_pb2, users_pb2_grpc
 from cloudacademy.users.v1 import users_pb2 as pb
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from chassis.batching.limits import STREAM_ITEM_BYTES
 from chassis.clock import Clock, system_clock
-from chassis.concurrency.batching.limits import STREAM_ITEM_BYTES
 from chassis.concurrency.supervisor import Supervisor
 from chassis.observability.tracing import Tracing
 from chassis.rpc.certificates import Certificates

@@ -9,7 +9,7 @@ MAKERS = {"create_task", "ensure_future", "TaskGroup"}
 
 ALLOWED = {
     "chassis/concurrency/supervisor.py": "Task.__init__: the supervisor's own",
-    "chassis/concurrency/batching/loader.py": "one statement, for the calls that wait for it",
+    "chassis/batching/loader.py": "one statement, for the calls that wait for it",
     "chassis/rpc/rotating_channel.py": "_Generation._close_if_idle: closes one replaced channel",
     "chassis/concurrency/single_flight.py": "one call, shared by all that wait for it",
     "gateway/backend/batching/stream.py": "reads, writes and ends one short-lived stream",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from chassis.concurrency.batching.limits import LOG_LINGER_SECONDS
+from chassis.batching.limits import LOG_LINGER_SECONDS
 from deploy.local.connection import read_connection
 from deploy.local.ports import free_port
 from deploy.local.processes.child import listening_port

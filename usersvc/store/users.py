@@ -9,7 +9,7 @@ from uuid import UUID
 
 import asyncpg
 
-from chassis.concurrency.batching.loader import BatchLoader
+from chassis.batching.loader import BatchLoader
 from chassis.concurrency.notifier import Bell
 from chassis.database.pool import Database
 from usersvc.domain import changes, extensions, sessions, users

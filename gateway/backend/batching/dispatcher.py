@@ -13,11 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 import grpc
 from grpc.aio import AioRpcError
 
-from chassis.concurrency.batching.limits import (
-    STREAM_ITEM_BYTES,
-    STREAM_LINGER_SECONDS,
-    STREAM_MIN_CONCURRENCY,
-)
+from chassis.batching.limits import STREAM_ITEM_BYTES, STREAM_LINGER_SECONDS, STREAM_MIN_CONCURRENCY
 from gateway.backend.batching.stream import BatchStream, NotSentError, rpc_error
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import grpc
 from cloudacademy.batch.v1 import batch_pb2
 from grpc.aio import AioRpcError, Metadata
 
-from chassis.concurrency.batching.flush_timer import FlushTimer
-from chassis.concurrency.batching.limits import STREAM_BATCH_SIZE, STREAM_LINGER_SECONDS
+from chassis.batching.flush_timer import FlushTimer
+from chassis.batching.limits import STREAM_BATCH_SIZE, STREAM_LINGER_SECONDS
 from chassis.rpc.status import DETAILS_KEY
 
 if TYPE_CHECKING:

@@ -9,12 +9,8 @@ from typing import Any, Final, Protocol, TypeAlias
 import grpc
 from cloudacademy.batch.v1 import batch_pb2
 
-from chassis.concurrency.batching.flush_timer import FlushTimer
-from chassis.concurrency.batching.limits import (
-    STREAM_BATCH_SIZE,
-    STREAM_LINGER_SECONDS,
-    STREAM_MIN_CONCURRENCY,
-)
+from chassis.batching.flush_timer import FlushTimer
+from chassis.batching.limits import STREAM_BATCH_SIZE, STREAM_LINGER_SECONDS, STREAM_MIN_CONCURRENCY
 from chassis.rpc.local_dispatcher import CANCELLED, DEADLINE_EXCEEDED, Result
 from usersvc.domain.errors import InvalidField
 

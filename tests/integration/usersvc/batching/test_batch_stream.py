@@ -19,11 +19,7 @@ from cloudacademy.users.v1.users_pb2_grpc import UserServiceStub, add_UserServic
 from grpc import StatusCode
 from structlog.testing import LogCapture
 
-from chassis.concurrency.batching.limits import (
-    STREAM_BATCH_SIZE,
-    STREAM_LINGER_SECONDS,
-    STREAM_MIN_CONCURRENCY,
-)
+from chassis.batching.limits import STREAM_BATCH_SIZE, STREAM_LINGER_SECONDS, STREAM_MIN_CONCURRENCY
 from chassis.concurrency.notifier import Bell
 from chassis.database.pool import Database
 from chassis.errors import DatabaseUnavailable

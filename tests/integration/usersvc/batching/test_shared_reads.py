@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 from cloudacademy.users.v1.groups_pb2_grpc import GroupServiceStub
 
-from chassis.concurrency.batching.loader import BatchLoader
+from chassis.batching.loader import BatchLoader
 from chassis.concurrency.notifier import Bell
 from chassis.database.pool import Database
 from chassis.errors import DatabaseUnavailable

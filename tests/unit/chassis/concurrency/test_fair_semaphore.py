@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from chassis.concurrency.batching.limits import RELEASE_LINGER_SECONDS
+from chassis.batching.limits import RELEASE_LINGER_SECONDS
 from chassis.concurrency.fair_semaphore import QUEUE_PER_SLOT, FairSemaphore
 from tests.support.waiting import pace
 

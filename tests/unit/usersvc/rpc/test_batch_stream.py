@@ -7,7 +7,7 @@ from typing import Any
 
 from cloudacademy.batch.v1 import batch_pb2
 
-from chassis.concurrency.batching.limits import STREAM_MIN_CONCURRENCY
+from chassis.batching.limits import STREAM_MIN_CONCURRENCY
 from chassis.rpc.local_dispatcher import Result
 from usersvc.rpc.batching.stream import BatchStream
 

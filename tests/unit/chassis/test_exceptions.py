@@ -6,8 +6,8 @@ import asyncpg
 import grpc
 import pytest
 
-from chassis.concurrency.exceptions import copy_of
 from chassis.errors import DatabaseUnavailable, InvalidField
+from chassis.exceptions import copy_of
 
 ERRORS = [
     InvalidField("user_name", "is empty"),

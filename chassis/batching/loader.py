@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from typing import Generic, TypeAlias, TypeVar
 
-from chassis.concurrency.exceptions import copy_of
+from chassis.exceptions import copy_of
 
 Partition = TypeVar("Partition", bound=Hashable)
 Key = TypeVar("Key", bound=Hashable)

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from chassis.concurrency.batching.flush_timer import FlushTimer
+from chassis.batching.flush_timer import FlushTimer
 
 LONG = 30.0
 
