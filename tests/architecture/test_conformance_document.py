@@ -1,13 +1,12 @@
 """docs/conformance.md leaves no section out and names only tests that exist."""
 
-import ast
-import json
 import re
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
+from tests.support.documents import PROOF, names
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "conformance.md"
@@ -128,7 +127,6 @@ SECTIONS = {
 }
 
 ROW = re.compile(r"\| \[([\d.]+)\]\((\S+)\) (.+?) \| (.+?) \| (.+) \|")
-PROOF = re.compile(r"\[`([^`]+)::([^`]+)`\]\(([^)]+)\)")
 
 
 class Row(NamedTuple):
@@ -149,15 +147,6 @@ def tables() -> dict[str, list[Row]]:
 
 def proofs() -> list[tuple[str, str, str]]:
     return sorted(set(PROOF.findall(DOCUMENT.read_text())))
-
-
-@cache
-def names(path: Path) -> set[str]:
-    """The tests, or the recorded shapes, that a file holds."""
-    if path.suffix == ".json":
-        return {case["name"] for case in json.loads(path.read_text())}
-    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
-    return {each.name for each in ast.parse(path.read_text()).body if isinstance(each, functions)}
 
 
 def test_every_section_has_its_row_and_no_row_is_without_a_test():

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture.test_conformance_document import PROOF, names
+from tests.support.documents import PROOF, names
 
 DOCUMENT = Path(__file__).parents[2] / "docs/security.md"
 TEXT = DOCUMENT.read_text()

@@ -1,26 +1,101 @@
-"""How the time of a function grows with its input: ratios of CPU times, never seconds."""
+"""How the CPU time of a function grows with its input.
 
+Ratios are judged, never seconds. Only the time of this thread counts, so other processes on the
+machine disturb a reading little; the smallest of several readings is taken for the same reason.
+"""
+
+import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 
 FACTOR: Final = 8
+"""The larger input is this many times the size of the smaller one."""
 LIMIT: Final = 20.0
-"""Eight times the input takes 8 times as long if the work is linear, 64 if it is quadratic."""
-_READINGS: Final = 5
+"""How often the smaller input's time the larger one may take: linear work takes 8, quadratic 64."""
+_CLEAR_NANOSECONDS: Final = 3_000_000
+"""Ratios of shorter times are mostly noise."""
+_READINGS: Final = 3
+_ATTEMPTS: Final = 6
+"""How often a ratio over the limit is measured again: other processes use the machine, too."""
+_STEPS: Final = 4
+"""The first size that is tried is FACTOR ** _STEPS times smaller than the largest one."""
 
 Run = Callable[[Any], object]
+Make = Callable[[int], Any]
 
 
-def growth(run: Run, small: object, large: object) -> float:
-    """How many times longer a function takes for the larger input; the best of several readings."""
-    best_small = min(reading(run, small) for _ in range(_READINGS))
-    best_large = min(reading(run, large) for _ in range(_READINGS))
-    return best_large / max(best_small, 1)
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """The size that was measured, and its time relative to an input FACTOR times smaller."""
+
+    size: int
+    ratio: float
+
+    @property
+    def is_linear(self) -> bool:
+        return self.ratio <= LIMIT
+
+    def __str__(self) -> str:
+        return f"{FACTOR} times the input, {self.size}, is {self.ratio:.1f} times the work"
 
 
-def reading(run: Run, argument: object) -> int:
-    """The nanoseconds of CPU time in this thread: what else the machine does is not in it."""
+def growth(run: Run, make: Make, limit: int) -> Growth:
+    """How the time of `run` grows with the inputs that `make` makes, up to the size `limit`.
+
+    A function whose time at the limit is too short to be measured has the ratio 0: it cannot keep
+    anybody waiting.
+    """
+    with _without_collector():
+        size = _clear_size(run, make, limit)
+        if size is None:
+            return Growth(limit, 0.0)
+        return Growth(size, _best_ratio(run, make(size // FACTOR), make(size)))
+
+
+def ratio(run: Run, small: Any, large: Any) -> float:
+    """How many times longer `run` takes for the larger of two inputs."""
+    with _without_collector():
+        return _best_ratio(run, small, large)
+
+
+def reading(run: Run, argument: Any) -> int:
+    """The nanoseconds of CPU time that one call takes in this thread."""
     start = time.thread_time_ns()
     run(argument)
     return time.thread_time_ns() - start
+
+
+def _clear_size(run: Run, make: Make, limit: int) -> int | None:
+    """The smallest of the sizes tried whose time can be measured, if there is one."""
+    for step in range(_STEPS, -1, -1):
+        size = limit // FACTOR**step
+        if size >= FACTOR and reading(run, make(size)) >= _CLEAR_NANOSECONDS:
+            return size
+    return None
+
+
+def _best_ratio(run: Run, small: Any, large: Any) -> float:
+    """The smallest ratio of several attempts; the first one within the limit ends them."""
+    best = float("inf")
+    for _ in range(_ATTEMPTS):
+        before = min(reading(run, small) for _ in range(_READINGS))
+        after = min(reading(run, large) for _ in range(_READINGS))
+        best = min(best, after / max(before, 1))
+        if best <= LIMIT:
+            break
+    return best
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Keep the garbage collector from adding time that depends on objects of other tests."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

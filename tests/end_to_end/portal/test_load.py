@@ -12,6 +12,7 @@ from cloudacademy.users.v1 import users_pb2
 
 from gateway.portal.models.charts import TOO_MANY
 from gateway.web.page_limits import STRANGERS
+from tests.support import raw_http
 from tests.support.browser import Browser, Page, browser
 from tests.support.gateways import Gateway, running_gateway
 from tests.support.office import ENTRA, LOG, open_office
@@ -103,10 +104,11 @@ async def test_a_page_is_shown_without_what_takes_too_long_to_count(
 
 async def raw(gateway: Gateway, *lines: str) -> int:
     """The status of a request of these lines, in which a character is a byte."""
-    reader, writer = await asyncio.open_connection(*gateway.address)
-    writer.write("\r\n".join([*lines, "Host: a", "Connection: close", "", ""]).encode("latin-1"))
-    status = int((await reader.read()).split(b" ", 2)[1])
-    writer.close()
+    connection = await raw_http.connect(gateway.address)
+    head = [*lines, "Host: a", "Connection: close", "", ""]
+    connection.send("\r\n".join(head).encode("latin-1"))
+    status, _ = await connection.head()
+    connection.close()
     return status
 
 

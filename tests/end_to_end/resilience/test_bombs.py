@@ -2,16 +2,15 @@
 
 import asyncio
 import json
-import re
 import zlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from pathlib import Path
-from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
 
+from tests.support import raw_http
+from tests.support.process_memory import peak_bytes
 from tests.support.stack import Stack
 
 PATH = b"/webhooks/ad/v1/scim"
@@ -149,15 +148,13 @@ BOMBS = {
 
 
 async def status_of(stack: Stack, request: bytes) -> int:
-    """The status of the answer to raw bytes."""
-    address = urlsplit(stack.url)
-    reader, writer = await asyncio.open_connection(address.hostname, address.port)
-    writer.write(request.replace(b"KEY", stack.token.encode(), 1))
+    """The status of the response to raw bytes."""
+    connection = await raw_http.connect(raw_http.address_of(stack.url))
+    connection.send(request.replace(b"KEY", stack.token.encode(), 1))
     try:
-        line = await asyncio.wait_for(reader.readline(), 30)
+        return (await connection.response()).status
     finally:
-        writer.close()
-    return int(line.split(b" ")[1])
+        connection.close()
 
 
 @asynccontextmanager
@@ -184,15 +181,10 @@ async def somebody_else(stack: Stack) -> AsyncIterator[None]:
 @pytest.fixture(scope="module", autouse=True)
 def bounded_memory(tenant: Stack) -> Iterator[None]:
     """However many bombs there were, the gateway has not grown by more than a little."""
-    before = most_memory(tenant)
+    pid = tenant.pid("gateway")
+    before = peak_bytes(pid)
     yield
-    assert most_memory(tenant) - before < GROWTH_KIBIBYTES
-
-
-def most_memory(stack: Stack) -> int:
-    """The most that the gateway has ever had, in KiB."""
-    status = Path(f"/proc/{stack.pid('gateway')}/status").read_text()
-    return int(re.search(r"VmHWM:\s+(\d+)", status)[1])
+    assert peak_bytes(pid) - before < GROWTH_KIBIBYTES
 
 
 @pytest.mark.parametrize(("bomb", "status"), BOMBS.values(), ids=BOMBS)

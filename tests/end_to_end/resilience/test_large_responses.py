@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -16,9 +15,10 @@ import orjson
 import pytest
 
 from gateway.api.groups import MAX_PATCHED_MEMBERS
-from tests.end_to_end.resilience.test_memory import MEBIBYTE, peak_bytes
+from tests.support import raw_http
 from tests.support.gateways import Gateway, running_gateway
 from tests.support.operators import Operator
+from tests.support.process_memory import MEBIBYTE, peak_bytes
 from tests.support.stack import Stack
 from tests.support.waiting import eventually
 from tools.chaos.proxy import Proxy
@@ -207,19 +207,15 @@ async def unread(
     gateway: Gateway, token: str, path: str
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """A request whose answer is read no further than its reader asks for."""
-    connection = socket.socket()
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    connection.setblocking(False)
-    await asyncio.get_running_loop().sock_connect(connection, gateway.address)
-    reader, writer = await asyncio.open_connection(sock=connection, limit=4096)
+    connection = await raw_http.connect(gateway.address, receive_buffer=4_096)
     target = gateway.url.removeprefix(gateway.base_url) + path
-    writer.write(
+    connection.send(
         f"GET {target} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
     )
     try:
-        yield reader, writer
+        yield connection.reader, connection.writer
     finally:
-        writer.transport.abort()
+        connection.abort()
 
 
 async def test_a_failure_amid_a_large_group_ends_the_connection(

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from uuid import uuid4
 
 import aiohttp
@@ -23,6 +22,7 @@ from gateway.http.connections import MAX_CONNECTIONS
 from gateway.sso.pending import LIFETIME, PendingSignIn, PendingSignIns
 from tests.support.gateways import Gateway, running_gateway
 from tests.support.operators import Operator
+from tests.support.process_memory import MEBIBYTE, peak_bytes
 from tests.support.scim import Client
 from tests.support.single_sign_on import ACS_PATH
 from tests.support.stack import ROOT, Stack
@@ -31,7 +31,6 @@ from tests.support.waiting import eventually
 CONNECTIONS = 700
 WAIT_SECONDS = 3.0
 PLACES = 4
-MEBIBYTE = 1024 * 1024
 POD = ROOT / "deploy/k8s/base/gateway/deployment.yaml"
 
 
@@ -49,13 +48,6 @@ def pod_bytes() -> int:
     found = re.fullmatch(r"(\d+)Mi", container["resources"]["limits"]["memory"])
     assert found is not None
     return int(found[1]) * MEBIBYTE
-
-
-def peak_bytes(pid: int) -> int:
-    """The most memory that a process has had."""
-    found = re.search(r"^VmHWM:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
-    assert found is not None
-    return int(found[1]) * 1024
 
 
 def large_group() -> bytes:

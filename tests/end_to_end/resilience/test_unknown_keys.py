@@ -5,30 +5,23 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 import aiohttp
 import pytest
 
 from keysvc.domain import key_token as token
 from keysvc.domain.organizations import Region
+from tests.support import raw_http
 from tests.support.gateways import Gateway, running_gateway
 from tests.support.operators import Operator
+from tests.support.process_memory import MEBIBYTE, resident_bytes
 from tests.support.stack import Stack
 
 KEYS = 1_200
 """In each half."""
 CONNECTIONS = 12
-MEBIBYTE = 1024 * 1024
 LARGE = "".join(f"X-{number}: {'x' * 7_000}\r\n" for number in range(7))
 SECONDS = 30.0
-
-
-def resident_bytes(pid: int) -> int:
-    status = Path(f"/proc/{pid}/status").read_text()
-    found = re.search(r"^VmRSS:\s+(\d+) kB$", status, re.MULTILINE)
-    assert found is not None
-    return int(found[1]) * 1024
 
 
 async def send_made_up_keys(gateway: Gateway, first: int) -> Counter[int]:
@@ -40,22 +33,17 @@ async def send_made_up_keys(gateway: Gateway, first: int) -> Counter[int]:
 
 async def _send(gateway: Gateway, numbers: Iterator[int]) -> Counter[int]:
     statuses: Counter[int] = Counter()
-    reader, writer = await asyncio.open_connection(*gateway.address)
+    connection = await raw_http.connect(gateway.address)
     path = gateway.url.removeprefix(gateway.base_url)
     for number in numbers:
-        writer.write(
+        connection.send(
             f"GET {path}/Users HTTP/1.1\r\nHost: a\r\n"
             f"Authorization: Bearer {token.generate(Region.US, os.urandom).text}\r\n"
             f"X-Forwarded-For: 2001:db8:{number >> 3:x}:{number & 7:x}::1\r\n"
             f"{LARGE}\r\n".encode()
         )
-        async with asyncio.timeout(SECONDS):
-            head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
-            length = re.search(r"content-length: (\d+)", head)
-            assert length is not None
-            await reader.readexactly(int(length[1]))
-        statuses[int(head.split()[1])] += 1
-    writer.close()
+        statuses[(await connection.response()).status] += 1
+    connection.close()
     return statuses
 
 

@@ -3,21 +3,15 @@
 from typing import Any
 from uuid import uuid4
 
-from tests.end_to_end.scim.test_users import ENTERPRISE, person
+from tests.support.bulk_requests import REQUEST, bulk, created_id, post
 from tests.support.scim import Client, Reply
+from tests.support.scim_documents import ENTERPRISE, person
 
-REQUEST = "urn:ietf:params:scim:api:messages:2.0:BulkRequest"
 RESPONSE = "urn:ietf:params:scim:api:messages:2.0:BulkResponse"
 ERROR = "urn:ietf:params:scim:api:messages:2.0:Error"
 SPLIT = "Send them in several requests."
 GROUP = "urn:ietf:params:scim:schemas:core:2.0:Group"
 PATCH_OP = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
-
-
-def post(bulk_id: str, manager: str | None = None, **attributes: object) -> dict[str, Any]:
-    extension = {} if manager is None else {ENTERPRISE: {"manager": {"value": manager}}}
-    data = person(**extension, **attributes)
-    return {"method": "POST", "path": "/Users", "bulkId": bulk_id, "data": data}
 
 
 def replace(path: str, name: str, value: object, **members: object) -> dict[str, Any]:
@@ -43,19 +37,8 @@ def undone(bulk_id: str, culprit: str) -> dict[str, Any]:
     return {"method": "POST", "bulkId": bulk_id, "status": "409", "response": response}
 
 
-async def bulk(scim: Client, *operations: object, **members: object) -> list[dict[str, Any]]:
-    body = {"schemas": [REQUEST], "Operations": operations, **members}
-    reply = await scim("POST", "/Bulk", body)
-    assert (reply.status, reply.document["schemas"]) == (200, [RESPONSE])
-    return reply.document["Operations"]
-
-
 def outcome(results: list[dict[str, Any]]) -> list[tuple[str, str | None]]:
     return [(each["status"], each.get("response", {}).get("scimType")) for each in results]
-
-
-def created_id(result: dict[str, Any]) -> str:
-    return result["location"].rpartition("/")[2]
 
 
 async def read(scim: Client, result: dict[str, Any]) -> Any:

@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.end_to_end.scim.test_users import person
 from tests.support.scim import Client, Reply
+from tests.support.scim_documents import person
 
 LIST = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
 

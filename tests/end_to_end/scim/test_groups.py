@@ -9,11 +9,10 @@ from uuid import uuid4
 
 import pytest
 
-from tests.end_to_end.scim.test_bulk import bulk, created_id, post
-from tests.end_to_end.scim.test_rfc_7644 import GROUP, LIST, patch, refusal
-from tests.end_to_end.scim.test_users import person
+from tests.support.bulk_requests import bulk, created_id, post
 from tests.support.operators import Operator
 from tests.support.scim import Client, client
+from tests.support.scim_documents import GROUP, LIST, patch, person, refusal
 from tests.support.stack import Stack
 
 Document = dict[str, Any]

@@ -6,8 +6,8 @@ from uuid import uuid4
 
 import pytest
 
-from tests.end_to_end.scim.test_users import ENTERPRISE, USER, person
 from tests.support.scim import Client, Reply
+from tests.support.scim_documents import ENTERPRISE, USER, person
 
 GROUP = "urn:ietf:params:scim:schemas:core:2.0:Group"
 PATCH_OP = "urn:ietf:params:scim:api:messages:2.0:PatchOp"

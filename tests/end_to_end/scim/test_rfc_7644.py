@@ -1,29 +1,22 @@
 """What RFC 7644 says of requests and answers, where no other test shows it."""
 
-from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
 
-from tests.end_to_end.scim.test_bulk import bulk, created_id, post
-from tests.end_to_end.scim.test_users import ENTERPRISE, USER, person
-from tests.support.scim import Client, Reply
-
-GROUP = "urn:ietf:params:scim:schemas:core:2.0:Group"
-ERROR = "urn:ietf:params:scim:api:messages:2.0:Error"
-LIST = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
-PATCH_OP = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
-
-
-def refusal(reply: Reply) -> tuple[int, str | None]:
-    return reply.status, reply.document.get("scimType")
-
-
-def patch(op: str, path: str | None = None, value: object = None) -> dict[str, Any]:
-    operation = {"op": op, "path": path, "value": value}
-    given = {name: each for name, each in operation.items() if each is not None}
-    return {"schemas": [PATCH_OP], "Operations": [given]}
+from tests.support.bulk_requests import bulk, created_id, post
+from tests.support.scim import Client
+from tests.support.scim_documents import (
+    ENTERPRISE,
+    ERROR,
+    GROUP,
+    LIST,
+    USER,
+    patch,
+    person,
+    refusal,
+)
 
 
 async def test_a_key_is_asked_for_everywhere_but_at_the_configuration(scim: Client):

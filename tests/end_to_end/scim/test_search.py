@@ -5,9 +5,9 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.end_to_end.scim.test_users import USER, person
 from tests.support.operators import Operator
 from tests.support.scim import Client, Reply, client
+from tests.support.scim_documents import USER, person
 from tests.support.stack import Stack
 
 LIST = "urn:ietf:params:scim:api:messages:2.0:ListResponse"

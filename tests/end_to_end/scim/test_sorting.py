@@ -7,9 +7,8 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.end_to_end.scim.test_rfc_7644 import GROUP, refusal
-from tests.end_to_end.scim.test_users import WHOLE, person
 from tests.support.scim import Client
+from tests.support.scim_documents import GROUP, WHOLE, person, refusal
 
 COMMON = (
     "id",

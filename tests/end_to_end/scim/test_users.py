@@ -1,68 +1,9 @@
 """A user's life over HTTP, as RFC 7644 section 3 tells it."""
 
-from typing import Any
 from uuid import uuid4
 
 from tests.support.scim import Client
-
-USER = "urn:ietf:params:scim:schemas:core:2.0:User"
-ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
-
-
-def person(**attributes: object) -> dict[str, Any]:
-    return {"schemas": [USER], "userName": f"{uuid4().hex}@corp.test", **attributes}
-
-
-WHOLE: dict[str, Any] = {
-    "externalId": "ann",
-    "name": {
-        "formatted": "Dr. Ann B Li III",
-        "familyName": "Li",
-        "givenName": "Ann",
-        "middleName": "B",
-        "honorificPrefix": "Dr.",
-        "honorificSuffix": "III",
-    },
-    "displayName": "Ann Li",
-    "nickName": "Annie",
-    "profileUrl": "https://corp.test/ann",
-    "title": "Head of Nothing",
-    "userType": "Employee",
-    "preferredLanguage": "de-CH, en;q=0.8",
-    "locale": "de-CH",
-    "timezone": "Europe/Zurich",
-    "active": True,
-    "emails": [
-        {"value": "Ann@corp.test", "type": "work", "display": "Ann", "primary": True},
-        {"value": "ann@home.test", "type": "home", "primary": False},
-    ],
-    "phoneNumbers": [{"value": "+41 (0)44 000 00 00", "type": "mobile"}],
-    "ims": [{"value": "ann", "type": "xmpp"}],
-    "photos": [{"value": "https://corp.test/ann.png", "type": "photo"}],
-    "addresses": [
-        {
-            "formatted": "Gasse 1\n8000 Zürich",
-            "streetAddress": "Gasse 1",
-            "locality": "Zürich",
-            "region": "ZH",
-            "postalCode": "8000",
-            "country": "CH",
-            "type": "work",
-            "primary": True,
-        }
-    ],
-    "entitlements": [{"value": "library"}],
-    "roles": [{"value": "Administrator", "type": "role"}],
-    "x509Certificates": [{"value": "MIIBAA=="}],
-    ENTERPRISE: {
-        "employeeNumber": "701984",
-        "costCenter": "4130",
-        "organization": "Corp",
-        "division": "Theme Park",
-        "department": "Tours",
-        "manager": {"value": "26118915-6090-4610-87e4-49d8ca9f808d"},
-    },
-}
+from tests.support.scim_documents import ENTERPRISE, USER, WHOLE, person
 
 
 async def test_everything_that_rfc_7643_says_of_a_user_is_kept_and_returned(scim: Client):

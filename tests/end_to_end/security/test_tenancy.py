@@ -18,8 +18,8 @@ from gateway.scim.filter import Operator
 from tests.support.neighbours import HERD, Neighbour, rows, settle
 from tests.support.operators import Operator as Services
 from tests.support.scim import Client, Reply
+from tests.support.scim_routes import table
 from tests.support.stack import Stack
-from tests.unit.gateway.openapi.test_document import table
 
 ROUTES = sorted(table().routes(), key=lambda each: (each.path, each.method))
 AT_ONCE = 8

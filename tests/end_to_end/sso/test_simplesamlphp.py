@@ -7,13 +7,13 @@ from pathlib import Path
 import grpc
 import pytest
 
-from tests.end_to_end.scim.test_users import person as scim_person
 from tests.support.browser import Browser, Page
 from tests.support.chromium import accessible, chromium
 from tests.support.operators import Operator
 from tests.support.saml.idp import ann
 from tests.support.saml.simplesamlphp import ENTITY_ID, PASSWORD, SimpleSamlPhp, running
 from tests.support.scim import Client
+from tests.support.scim_documents import person as scim_person
 from tests.support.single_sign_on import ACS_PATH, Company, refusal, who
 from tests.support.stack import Stack
 

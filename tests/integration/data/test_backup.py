@@ -22,11 +22,11 @@ from chassis.clock import system_clock
 from chassis.database import migrations
 from chassis.database.pool import Database
 from deploy.local.postgres import Cluster
-from tests.integration.usersvc.conftest import open_channel
 from tests.support.data.backups import Vault
 from tests.support.keysvc.replicas import MovableClock, running_replica
 from tests.support.usersvc.change_calls import snapshot, watching
 from tests.support.usersvc.group_calls import create_group
+from tests.support.usersvc.services import open_channel
 from tests.support.usersvc.user_calls import ACME, GLOBEX, create, delete, refused, update
 from tests.support.waiting import pace
 from usersvc.store.changes import ChangeStore

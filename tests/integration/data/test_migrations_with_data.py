@@ -16,13 +16,13 @@ from cloudacademy.users.v1.users_pb2_grpc import UserServiceStub
 
 from chassis.clock import system_clock
 from chassis.database import migrations
-from tests.integration.usersvc.activities.test_activities import listed
-from tests.integration.usersvc.conftest import open_channel
 from tests.support.data.rows import ACME, ANN, BOB, KEY, OID, ROWS, SESSION, TEAM
 from tests.support.keysvc.replicas import MovableClock, running_replica
+from tests.support.usersvc.activity_calls import listed
 from tests.support.usersvc.change_calls import snapshot
 from tests.support.usersvc.group_calls import get_group, members
 from tests.support.usersvc.schema_calls import registered
+from tests.support.usersvc.services import open_channel
 from tests.support.usersvc.session_calls import session, vouch
 from tests.support.usersvc.user_calls import delete, get, list_users, update
 

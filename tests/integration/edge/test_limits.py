@@ -11,8 +11,8 @@ import pytest
 from aiohttp import web
 
 from gateway.scim.responses import ERROR_URN
-from tests.integration.edge.test_routing import answering_late, us
 from tests.support.edge import floods
+from tests.support.edge.edges import answering_late, us
 from tests.support.edge.envoys import Edge, running_edge
 from tests.support.k8s.edge import Objects
 from tests.support.k8s.edge_objects import bytes_of

@@ -6,33 +6,26 @@ import socket
 import ssl
 import subprocess
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from copy import deepcopy
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import aiohttp
 import grpc
 import pytest
-from aiohttp import web
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from gateway.api.app import PREFIX
-from gateway.http.body import MAX_BODY_BYTES
+from gateway.api.request import MAX_BODY_BYTES
+from tests.support.edge.edges import answering_late, us
 from tests.support.edge.envoys import Edge, running_edge
 from tests.support.k8s.edge import Objects, Place, bootstrap
-from tests.support.k8s.manifests import OVERLAYS, REGIONS, namespaces
+from tests.support.k8s.manifests import OVERLAYS, namespaces
 from tests.support.k8s.tools import installed, locked
 from tests.support.stack import Stack
 from tests.support.waiting import pace, wait_until
 
 HOST = "cloudacademy.com"
 USERS = f"{PREFIX}/Users"
-
-
-def us() -> Objects:
-    """Production's edge of the US, to be changed by a test as it likes."""
-    return deepcopy(Objects.of("us", REGIONS["us"]))
 
 
 @pytest.fixture(scope="module")
@@ -42,27 +35,6 @@ def edge(tenant: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ed
     usersvc = ("127.0.0.1", tenant.service_port("usersvc"))
     with running_edge(us(), tmp_path_factory.mktemp("edge"), gateway, usersvc) as running:
         yield running
-
-
-@asynccontextmanager
-async def answering_late(seconds: float) -> AsyncIterator[tuple[str, int]]:
-    """A server that takes its time, in the gateway's place."""
-
-    async def late(request: web.Request) -> web.Response:
-        await request.read()
-        await pace(seconds)  # the server answers late
-        return web.Response()
-
-    app = web.Application(client_max_size=2**30)
-    app.router.add_route("*", "/{path:.*}", late)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield runner.addresses[0][:2]
-    finally:
-        await runner.cleanup()
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.end_to_end.security.test_smuggling import QUIET_SECONDS, REFUSED, SECOND
 from tests.support.edge.envoys import Edge, running_edge
 from tests.support.k8s.edge import Objects
 from tests.support.k8s.manifests import REGIONS
+from tests.support.smuggled_requests import QUIET_SECONDS, REFUSED, SECOND
 from tests.support.stack import Stack
 
 REWRITTEN = {

@@ -2,11 +2,9 @@
 
 import asyncio
 import hashlib
-import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from types import MappingProxyType
 
 import pytest
 from aiohttp import web
@@ -27,6 +25,7 @@ from gateway.http.server import Runner
 from gateway.limits.admission import Gate
 from gateway.limits.rate_limiter import Buckets, Rate
 from gateway.limits.rejections import RETRY_AFTER_SECONDS, Tally, TurnedAwayError, full
+from tests.support import raw_http
 from tests.support.waiting import eventually, pace, quiescent
 
 PLACES = 8
@@ -105,42 +104,25 @@ async def server() -> AsyncIterator[Server]:
         yield running
 
 
-class Client:
+class Client(raw_http.Connection):
     """One connection."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self.writer = writer
-
-    async def send(self, *parts: bytes) -> None:
+    async def send_apart(self, *parts: bytes) -> None:
         """Send the parts apart from each other."""
         for part in parts:
             self.writer.write(part)
             await self.writer.drain()
             await pace(0.05)  # each part arrives in a read of its own
 
-    async def answer(self) -> tuple[int, Mapping[str, str], bytes]:
-        """The next answer."""
-        async with asyncio.timeout(SECONDS):
-            first, *lines = (await self._reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-            headers = MappingProxyType(dict(line.split(": ", 1) for line in lines if line))
-            body = await self._reader.readexactly(int(headers["Content-Length"]))
-        return int(first.split()[1]), headers, body
-
     async def answers(self, number: int) -> list[tuple[int, bool]]:
         """The next ones: the status, and whether the application gave it."""
-        got = [await self.answer() for _ in range(number)]
+        got = [await self.response() for _ in range(number)]
         return [(status, "Answered-By" in headers) for status, headers, _ in got]
 
 
 async def connect(server: Server, unread_bytes: int | None = None) -> Client:
-    client = socket.socket()
-    if unread_bytes:
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, unread_bytes)
-    client.setblocking(False)
-    host, port = server.runner.addresses[0]
-    await asyncio.get_running_loop().sock_connect(client, (host, port))
-    return Client(*await asyncio.open_connection(sock=client))
+    connection = await raw_http.connect(server.runner.addresses[0], receive_buffer=unread_bytes)
+    return Client(connection.reader, connection.writer)
 
 
 async def filled(server: Server, token: str = "acme") -> list[Client]:
@@ -161,10 +143,10 @@ async def test_who_finds_no_place_is_refused_before_the_application_and_served_l
 ):
     clients = await filled(server)
     late, other = await connect(server), await connect(server)
-    await late.send(get())
-    status, headers, body = await late.answer()
-    await late.send(post(b"{}"), get("/Groups"))
-    await other.send(get(token="initech"))
+    await late.send_apart(get())
+    status, headers, body = await late.response()
+    await late.send_apart(post(b"{}"), get("/Groups"))
+    await other.send_apart(get(token="initech"))
 
     assert (status, headers["Retry-After"]) == (503, str(RETRY_AFTER_SECONDS))
     assert headers["Content-Type"] == "application/scim+json"
@@ -173,7 +155,7 @@ async def test_who_finds_no_place_is_refused_before_the_application_and_served_l
     server.open.set()
     assert await other.answers(1) == [SERVED]
     assert {each for client in clients for each in await client.answers(1)} == {SERVED}
-    await late.send(get())
+    await late.send_apart(get())
     assert await late.answers(1) == [SERVED]
 
 
@@ -202,12 +184,12 @@ async def test_over_the_rate_the_doorman_says_what_is_left():
         server.open.set()
         client = await connect(server)
         for _ in range(3):
-            await client.send(get())
+            await client.send_apart(get())
         assert await client.answers(3) == [SERVED] * 3
-        await client.send(get())
+        await client.send_apart(get())
         assert await client.answers(1) == [(429, True)]  # now it is pressed
-        await client.send(get())
-        status, headers, _ = await client.answer()
+        await client.send_apart(get())
+        status, headers, _ = await client.response()
 
     assert (status, headers["RateLimit"]) == (429, '"organization";r=0;t=1')
     assert "Answered-By" not in headers
@@ -217,13 +199,13 @@ async def test_over_the_rate_the_doorman_says_what_is_left():
 async def test_a_pipelined_request_is_answered_in_its_turn(server: Server):
     """The one before it has a place that was free: only then may a refusal follow."""
     client = await connect(server)
-    await client.send(get("/Users/first", "initech"))
+    await client.send_apart(get("/Users/first", "initech"))
     await filled(server)
-    await client.send(get())
-    await quiescent(lambda: (len(server.asked), dict(server.gate._coming)))
+    await client.send_apart(get())
+    await asyncio.sleep(0.2)
     server.open.set()
 
-    status, _, body = await client.answer()
+    status, _, body = await client.response()
     assert (status, body) == (200, b"/scim/Users/first")
     assert (await client.answers(1))[0][1]
 
@@ -243,9 +225,9 @@ async def test_what_comes_in_parts_is_left_to_the_parser_and_the_next_is_looked_
 ):
     await filled(server)
     client = await connect(server)
-    await client.send(*parts)
+    await client.send_apart(*parts)
     assert await client.answers(1) == [(503, True)]
-    await client.send(get())
+    await client.send_apart(get())
     assert await client.answers(1) == [FROM_DOORMAN]
 
 
@@ -254,9 +236,9 @@ async def test_a_body_that_was_not_waited_for_belongs_to_its_request(server: Ser
     await filled(server)
     client = await connect(server)
     head, _, body = post(b"x" * 10 + get()).partition(b"\r\n\r\n")
-    await client.send(head.replace(b"/Users/1", b"/early") + b"\r\n\r\n" + body[:10])
+    await client.send_apart(head.replace(b"/Users/1", b"/early") + b"\r\n\r\n" + body[:10])
     assert await client.answers(1) == [(404, True)]
-    await client.send(body[10:], get())
+    await client.send_apart(body[10:], get())
     assert await client.answers(1) == [FROM_DOORMAN]
     assert server.gate._coming == {}
 
@@ -269,13 +251,13 @@ async def test_empty_lines_before_a_request_are_not_its_head(server: Server, emp
     length = 400
     begin = empty + get("/early", more=f"Content-Length: {length}\r\n")
     # Were the empty lines the head, all that they announce were here.
-    await client.send(begin + b"x" * (len(b"\r\n\r\n") + length - len(begin)))
+    await client.send_apart(begin + b"x" * (len(b"\r\n\r\n") + length - len(begin)))
     assert await client.answers(1) == [(404, True)]
-    await client.send(get())
+    await client.send_apart(get())
     assert server.gate._coming == {}
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.2):
-            await client.answer()
+            await client.response()
 
 
 async def test_what_follows_a_tunnel_is_answered_in_its_turn(server: Server):
@@ -283,23 +265,23 @@ async def test_what_follows_a_tunnel_is_answered_in_its_turn(server: Server):
     client = await connect(server)
     tail = get("/Users/tail", "initech")
     head = f"CONNECT a:1 HTTP/1.1\r\nHost: a\r\nContent-Length: {len(tail)}\r\n\r\n".encode()
-    await client.send(head + tail)
+    await client.send_apart(head + tail)
     await filled(server)
-    await client.send(get("/Users/next"))
-    assert (await client.answer())[0] == 404
+    await client.send_apart(get("/Users/next"))
+    assert (await client.response())[0] == 404
     server.open.set()
-    assert (await client.answer())[2] == b"/scim/Users/tail"
+    assert (await client.response())[2] == b"/scim/Users/tail"
 
 
 async def test_a_client_that_took_its_time_is_looked_at_again(server: Server):
     clients = [await connect(server, unread_bytes=4_096)]
     clients[0].writer.transport.pause_reading()
-    await clients[0].send(get("/large", "initech"))
-    await pace(0.1)  # the client takes its time
+    await clients[0].send_apart(get("/large", "initech"))
+    await pace(0.1)
     clients[0].writer.transport.resume_reading()
-    assert (await clients[0].answer())[0] == 200
+    assert (await clients[0].response())[0] == 200
     await filled(server)
-    await clients[0].send(get())
+    await clients[0].send_apart(get())
     assert await clients[0].answers(1) == [FROM_DOORMAN]
 
 
@@ -307,13 +289,13 @@ async def test_bytes_that_belong_to_a_request_before_are_not_taken_for_another(s
     """What looks like a request is the value of a header here, as the parser sees it."""
     await filled(server)
     client = await connect(server)
-    await client.send(get("/Me") + b"GET /scim/second HTTP/1.1\r\nX-Value: ", get())
-    first = await client.answer()
-    second = await client.answer()
+    await client.send_apart(get("/Me") + b"GET /scim/second HTTP/1.1\r\nX-Value: ", get())
+    first = await client.response()
+    second = await client.response()
 
     assert [each[1].get("Answered-By") for each in (first, second)] == ["the application"] * 2
     assert server.asked[-1] == "/scim/second"
-    await client.send(get())
+    await client.send_apart(get())
     assert await client.answers(1) == [(503, True)]  # nobody knows any more what belongs to what
 
 
@@ -343,8 +325,8 @@ async def test_a_connection_whose_requests_are_refused_is_not_idle(
         await filled(server)
         client = await connect(server)
         for _ in range(8):
-            await client.send(get())
-            await pace(0.2)  # eight of these exceed the keep-alive time
+            await client.send_apart(get())
+            await pace(0.2)
 
         assert await client.answers(8) == [FROM_DOORMAN] * 8
 

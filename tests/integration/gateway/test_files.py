@@ -1,7 +1,6 @@
 """Files that are sent part by part, over real sockets."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -13,6 +12,7 @@ from chassis.observability import log
 from gateway.backend.errors import Refusal
 from gateway.http.server import Runner
 from gateway.web.download import send
+from tests.support import raw_http
 from tests.support.waiting import pace
 
 PART = "x" * 64 * 1024
@@ -72,13 +72,9 @@ async def sending(
 
 async def slow_reader(files: Files) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """A connection that takes little at once."""
-    client = socket.socket()
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-    client.setblocking(False)
-    await asyncio.get_running_loop().sock_connect(client, files.address)
-    reader, writer = await asyncio.open_connection(sock=client, limit=4_096)
-    writer.write(GET)
-    return reader, writer
+    connection = await raw_http.connect(files.address, receive_buffer=4_096)
+    connection.send(GET)
+    return connection.reader, connection.writer
 
 
 async def dripping(reader: asyncio.StreamReader) -> bytes:

@@ -11,6 +11,7 @@ from chassis.config.settings import Address
 from chassis.observability import log
 from gateway.http.heads import HELD_BYTES, MAX_HEAD_BYTES, SMALL_BYTES, Heads
 from gateway.http.server import Runner
+from tests.support import raw_http
 from tests.support.waiting import eventually, pace
 
 SECONDS = 10.0
@@ -50,30 +51,22 @@ async def serving(limit: int = HELD_BYTES) -> AsyncIterator[Server]:
         await server.runner.cleanup()
 
 
-class Client:
+class Client(raw_http.Connection):
     """One connection."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self.writer = writer
-
     async def answer(self) -> tuple[int, bytes]:
-        """The next answer; 0 if the connection was cut off."""
-        async with asyncio.timeout(SECONDS):
-            try:
-                head = await self._reader.readuntil(b"\r\n\r\n")
-            except (ConnectionError, asyncio.IncompleteReadError):
-                return 0, b""
-            length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-            return int(head.split()[1]), await self._reader.readexactly(length)
+        """The status and body of the next response; 0 if the server closed the connection."""
+        try:
+            status, _, body = await self.response()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            return 0, b""
+        return status, body
 
 
 async def client(server: Server, sent: bytes = b"", address: str = "127.0.0.1") -> Client:
-    reader, writer = await asyncio.open_connection(
-        *server.runner.addresses[0], local_addr=(address, 0)
-    )
-    writer.write(sent)
-    return Client(reader, writer)
+    connection = await raw_http.connect(server.runner.addresses[0], source=address)
+    connection.send(sent)
+    return Client(connection.reader, connection.writer)
 
 
 async def until_held(server: Server, size: int) -> None:

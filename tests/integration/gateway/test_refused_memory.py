@@ -16,15 +16,12 @@ from cloudacademy.users.v1.activity_pb2_grpc import ActivityServiceStub
 from multidict import CIMultiDictProxy
 
 from chassis.clock import system_clock
-from chassis.concurrency.fair_semaphore import FairSemaphore
-from chassis.config.settings import Address
 from chassis.observability import log
 from chassis.rpc.status import to_trailing_metadata
-from gateway.api.app import PREFIX, ScimEndpoint, application
+from gateway.api.app import PREFIX
 from gateway.api.endpoints import endpoints
 from gateway.api.groups import Groups
 from gateway.api.query.cursors import Cursors
-from gateway.api.resource_types import ResourceTypes
 from gateway.api.users import Users
 from gateway.auth import failed_auth as guesses
 from gateway.auth.authenticator import Authenticator, Caller
@@ -32,16 +29,9 @@ from gateway.auth.failed_auth import Guesses
 from gateway.auth.key_cache import KeyCache
 from gateway.backend.client import UserClient
 from gateway.backend.groups import GroupClient
-from gateway.backend.schemas import SchemaClient
-from gateway.http.body import Bodies
-from gateway.http.compute_worker import Worker
-from gateway.http.response_memory import ResponseMemory
-from gateway.http.server import Runner
-from gateway.limits.admission import Gate
-from gateway.limits.rate_limiter import Buckets, Rate
-from gateway.limits.rejections import Tally, full
 from gateway.provisioning_log.writer import RefusalLog
 from keysvc.domain.errors import KeyUnknown
+from tests.support import raw_http, scim_endpoint
 from tests.support.waiting import eventually, pace, quiescent
 
 SENT = 200
@@ -82,35 +72,18 @@ async def serving(at_once: int) -> AsyncIterator[tuple[str, int]]:
             "Users": Users(UserClient(nowhere, {})),
             "Groups": Groups(GroupClient(nowhere, {})),
         }
-        endpoint = ScimEndpoint(
-            endpoints(resources, Cursors(b"x" * 32, system_clock), logger),
-            Authenticator(stub, cache, limiter, {}, system_clock),
-            ResourceTypes(SchemaClient(nowhere, {})),
-            "http://a",
-            log=logger,
-            refusals=RefusalLog(ActivityServiceStub(nowhere), system_clock, logger),
-            gate=Gate(
-                Buckets(Rate(1e6, 10**6)),
-                FairSemaphore(64, full, batched_release=True),
-                Tally(logger),
-            ),
-            bodies=Bodies(),
-            worker=Worker(),
-            memory=ResponseMemory(),
-        )
-        runner = Runner(application(endpoint, _ready), logger)
-        await runner.listen(Address("127.0.0.1", 0))
+        table = endpoints(resources, Cursors(b"x" * 32, system_clock), logger)
+        authenticator = Authenticator(stub, cache, limiter, {}, system_clock)
+        refusals = RefusalLog(ActivityServiceStub(nowhere), system_clock, logger)
         watch = asyncio.create_task(_heartbeat(cache, limiter))
         try:
-            yield runner.addresses[0]
+            async with scim_endpoint.serving(
+                table, authenticator, nowhere, log=logger, refusals=refusals
+            ) as address:
+                yield address
         finally:
             watch.cancel()
-            await runner.cleanup()
     await server.stop(None)
-
-
-async def _ready() -> bool:
-    return True
 
 
 async def _heartbeat(*caches) -> None:
@@ -142,7 +115,7 @@ def alive() -> Counter[str]:
 async def send(address: tuple[str, int], tokens: list[str], path: str = "/Users") -> Counter[int]:
     """Send requests with large heads on a connection of their own, one after the other."""
     statuses: Counter[int] = Counter()
-    reader, writer = await asyncio.open_connection(*address)
+    connection = await raw_http.connect(address)
     for token in tokens:
         lines = [
             f"GET {PREFIX}{path} HTTP/1.1",
@@ -150,14 +123,10 @@ async def send(address: tuple[str, int], tokens: list[str], path: str = "/Users"
             f"Authorization: Bearer {token}",
             *(f"X-{n}: {'x' * 4_000}" for n in range(3)),
         ]
-        writer.write("\r\n".join([*lines, "", ""]).encode())
-        async with asyncio.timeout(SECONDS):
-            head = (await reader.readuntil(b"\r\n\r\n")).decode()
-            length = next(x for x in head.split("\r\n") if x.lower().startswith("content-length"))
-            await reader.readexactly(int(length.split(":")[1]))
-        statuses[int(head.split()[1])] += 1
-    writer.close()
-    await writer.wait_closed()
+        connection.send("\r\n".join([*lines, "", ""]).encode())
+        statuses[(await connection.response()).status] += 1
+    connection.close()
+    await connection.writer.wait_closed()
     return statuses
 
 

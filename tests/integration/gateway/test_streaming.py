@@ -1,7 +1,6 @@
 """Responses that are made while they are sent, on real connections."""
 
 import asyncio
-import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -12,6 +11,7 @@ from aiohttp import web
 from gateway.http.responses import Answer
 from gateway.http.streaming import BROKEN_OFF, send
 from gateway.scim.errors import ScimError
+from tests.support import raw_http
 
 PART = b"x" * 100_000
 SECONDS = 5.0
@@ -119,18 +119,14 @@ async def test_a_part_that_fails_ends_the_connection(error: Exception, cause: st
 
 
 @asynccontextmanager
-async def reader(port: int) -> AsyncIterator[socket.socket]:
-    """A client that has asked and takes little ahead of what it reads."""
-    connection = socket.socket()
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    connection.setblocking(False)
-    loop = asyncio.get_running_loop()
-    await loop.sock_connect(connection, ("127.0.0.1", port))
-    await loop.sock_sendall(connection, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+async def reader(port: int) -> AsyncIterator[raw_http.Connection]:
+    """A client that has sent a request and takes little ahead of what the test reads."""
+    connection = await raw_http.connect(("127.0.0.1", port), receive_buffer=4_096)
+    connection.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
     try:
         yield connection
     finally:
-        connection.close()
+        connection.abort()
 
 
 async def test_a_client_that_never_reads_is_cut_off_in_time():
@@ -152,7 +148,7 @@ async def test_a_client_that_leaves_ends_what_is_made_for_it():
     parts = Endless()
     async with serving(parts) as server:
         async with reader(server.port) as connection:
-            await asyncio.get_running_loop().sock_recv(connection, 1)
+            await connection.reader.readexactly(1)
         assert await server.outcome() == "client left"
     assert parts.closed.is_set()
 

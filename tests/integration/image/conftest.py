@@ -3,21 +3,12 @@
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.support.image.images import Store, build, driver, need_tools, stand_in_bases, wheels
-
-
-@dataclass(frozen=True)
-class Image:
-    """A built image, and what it was built with."""
-
-    store: Store
-    name: str
-    wheelhouse: Path
+from tests.support.image.shared import Image
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,8 @@ import subprocess
 
 import pytest
 
-from tests.integration.image.conftest import Image
 from tests.support.image.images import build
+from tests.support.image.shared import Image
 from tests.support.k8s.tools import ROOT, locked
 
 pytestmark = pytest.mark.timeout(600)

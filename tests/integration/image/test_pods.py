@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.image.conftest import Image
 from tests.support.image.pods import Region, client, eventually, running_region, tenant_url
+from tests.support.image.shared import Image
 from tests.support.k8s.alerts import metrics_in_use
 from tests.support.k8s.manifests import REGIONS, SERVICES
 from tests.support.k8s.tools import ROOT

@@ -12,8 +12,8 @@ import pytest
 from cyclonedx.schema import OutputFormat, SchemaVersion
 from cyclonedx.validation import make_schemabased_validator
 
-from tests.integration.image.conftest import Image
 from tests.support.image.images import DEBIAN
+from tests.support.image.shared import Image
 from tests.support.k8s.tools import ROOT
 
 LOCK = ROOT / "requirements/runtime.txt"

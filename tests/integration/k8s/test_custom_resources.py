@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.k8s.test_schemas import SCHEMALESS
-from tests.support.k8s.manifests import OVERLAYS, Manifest, rendered
+from tests.support.k8s.manifests import OVERLAYS, SCHEMALESS, Manifest, rendered
 from tests.support.k8s.tools import ROOT, installed
 
 MODULES = ROOT / "requirements" / "crds" / "node_modules"

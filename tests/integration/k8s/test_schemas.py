@@ -5,23 +5,13 @@ import subprocess
 
 import pytest
 
-from tests.support.k8s.manifests import OVERLAYS, rendered, text
+from tests.support.k8s.manifests import OVERLAYS, SCHEMALESS, rendered, text
 from tests.support.k8s.tools import locked
 
 VERSIONS = ("1.34", "1.37")
 """The oldest Kubernetes that has all we use in its stable form, and the newest."""
 
 BUILT_IN = {"networking.k8s.io", "rbac.authorization.k8s.io"}
-SCHEMALESS = {
-    "barmancloud.cnpg.io",
-    "cert-manager.io",
-    "external-secrets.io",
-    "gateway.envoyproxy.io",
-    "gateway.networking.k8s.io",
-    "monitoring.coreos.com",
-    "postgresql.cnpg.io",
-}
-"""Groups that Kubernetes itself does not have. See test_custom_resources.py."""
 
 SKIPPED = {
     # Settings come from the environment alone; they are in no command line and no log.

@@ -1,23 +1,17 @@
 """A keysvc of one region with a database of its own."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from chassis.database import migrations
-from keysvc.__main__ import MIGRATIONS
+from tests.support.databases import migrate_keysvc
 from tests.support.keysvc.replicas import MovableClock, Replica, running_replica
 from tests.support.postgres import Template, TestPostgres
 
 
-def migrate(url: str) -> None:
-    asyncio.run(migrations.apply(url, migrations.read(MIGRATIONS)))
-
-
 @pytest.fixture(scope="session")
 def keys_template(postgres_cluster: TestPostgres) -> Template:
-    return postgres_cluster.template("keys", migrate)
+    return postgres_cluster.template("keys", migrate_keysvc)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from keysvc.domain import key_token as tokens
 from keysvc.domain.organizations import Region
-from tests.integration.keysvc.conftest import migrate
+from tests.support.databases import migrate_keysvc
 from tests.support.keysvc.replicas import (
     MovableClock,
     Replica,
@@ -98,7 +98,7 @@ async def test_a_service_without_its_database_says_so_and_refuses(clock: Movable
 async def test_a_database_that_comes_back_finds_the_service_as_it_was(clock: MovableClock):
     with throw_away_postgres() as postgres:
         url = postgres.cluster.create_role_and_database("keys", "keys_owner", "secret")
-        await asyncio.to_thread(migrate, url)
+        await asyncio.to_thread(migrate_keysvc, url)
         async with running_replica(url, clock) as replica:
             made = await replica.generate(await replica.create())
             await healthy(replica, SERVING)
@@ -128,7 +128,7 @@ async def test_a_database_that_comes_back_finds_the_service_as_it_was(clock: Mov
 async def test_a_use_that_the_database_missed_is_written_once_it_is_back(clock: MovableClock):
     with throw_away_postgres() as postgres:
         url = postgres.cluster.create_role_and_database("keys", "keys_owner", "secret")
-        await asyncio.to_thread(migrate, url)
+        await asyncio.to_thread(migrate_keysvc, url)
         async with running_replica(url, clock) as replica:
             acme = await replica.create()
             made = await replica.generate(acme)

@@ -11,8 +11,8 @@ import pytest
 from cloudacademy.keys.v1 import audit_pb2
 from cloudacademy.keys.v1 import keys_pb2 as pb
 
-from tests.integration.keysvc.test_process import Keysvc
 from tests.support.catalogue.columns import PERSONAL, holding, pairs
+from tests.support.keysvc.process import Keysvc
 from tests.support.keysvc.replicas import Replica
 from tests.support.postgres import TestPostgres
 

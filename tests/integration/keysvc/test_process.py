@@ -1,13 +1,8 @@
 """The process itself: its commands, its log, its end."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -16,47 +11,10 @@ import pytest
 from cloudacademy.keys.v1 import keys_pb2 as pb
 from cloudacademy.keys.v1 import keys_pb2_grpc
 
-ROOT = Path(__file__).resolve().parents[3]
+from tests.support.keysvc.process import Keysvc
+
 ID = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11"
 KEY = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e12"
-
-
-class Keysvc:
-    """`python -m keysvc …` with an environment."""
-
-    def __init__(self, url: str) -> None:
-        self.environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "build"))),
-            "KEYSVC_DATABASE_URL": url,
-            "KEYSVC_REGION": "us",
-            "KEYSVC_LISTEN": "127.0.0.1:0",
-        }
-
-    def run(self, *arguments: str) -> tuple[int, str, str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "keysvc", *arguments],
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        return done.returncode, done.stdout, done.stderr
-
-    def answer(self, *arguments: str) -> Any:
-        code, output, errors = self.run(*arguments)
-        assert (code, errors) == (0, "")
-        assert output.count("\n") == 1
-        return json.loads(output)
-
-    def serve(self) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "keysvc", "serve"],
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
 
 
 @pytest.fixture

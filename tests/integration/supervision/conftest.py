@@ -1,28 +1,21 @@
 """Databases of both services."""
 
-import asyncio
 from collections.abc import Iterator
 
 import pytest
 
-from chassis.database import migrations
-from keysvc.__main__ import MIGRATIONS as OF_KEYS
+from tests.support.databases import migrate_keysvc, migrate_usersvc
 from tests.support.postgres import Template, TestPostgres
-from usersvc.__main__ import MIGRATIONS as OF_USERS
 
 
 @pytest.fixture(scope="session")
 def users_template(postgres_cluster: TestPostgres) -> Template:
-    return postgres_cluster.template("users", lambda url: _migrate(url, OF_USERS))
+    return postgres_cluster.template("users", migrate_usersvc)
 
 
 @pytest.fixture(scope="session")
 def keys_template(postgres_cluster: TestPostgres) -> Template:
-    return postgres_cluster.template("keys", lambda url: _migrate(url, OF_KEYS))
-
-
-def _migrate(url: str, folder: object) -> None:
-    asyncio.run(migrations.apply(url, migrations.read(folder)))
+    return postgres_cluster.template("keys", migrate_keysvc)
 
 
 @pytest.fixture

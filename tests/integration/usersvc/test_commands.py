@@ -11,17 +11,11 @@ from cloudacademy.users.v1.users_pb2 import Name, TypedValue
 from cloudacademy.users.v1.users_pb2_grpc import UserServiceStub
 
 from chassis.clock import system_clock
-from tests.integration.usersvc.conftest import Run
-from tests.integration.usersvc.test_process import running_process
 from tests.support.usersvc.change_calls import watching
+from tests.support.usersvc.commands import answer
+from tests.support.usersvc.process import running_process
 from tests.support.usersvc.session_calls import end, ended, follow, session, unknown, vouch
 from tests.support.usersvc.user_calls import ACME, GLOBEX, create, get, list_users, refused, update
-
-
-async def answer(run: Run, *arguments: str) -> dict[str, object]:
-    code, output, complaint = await run(*arguments)
-    assert (code, complaint) == (0, "")
-    return json.loads(output)
 
 
 async def test_the_first_administrator_is_created_and_gets_a_link(run, users):

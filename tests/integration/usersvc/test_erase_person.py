@@ -24,12 +24,12 @@ from cloudacademy.users.v1.users_pb2_grpc import UserServiceStub
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from tests.integration.usersvc.activities.test_activities import listed, record
-from tests.integration.usersvc.conftest import Run, StoppedClock
-from tests.integration.usersvc.test_commands import answer
 from tests.support.catalogue.columns import PERSONAL, holding, pairs
+from tests.support.clocks import StoppedClock
 from tests.support.postgres import TestPostgres
+from tests.support.usersvc.activity_calls import listed, record
 from tests.support.usersvc.change_calls import kind, watching
+from tests.support.usersvc.commands import Run, answer
 from tests.support.usersvc.group_calls import get_group, update_group
 from tests.support.usersvc.schema_calls import attribute, badge, register
 from tests.support.usersvc.session_calls import link, signed_in, vouch

@@ -4,9 +4,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 
 import asyncpg
 import grpc
@@ -19,44 +17,14 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
 from tests.support.postgres import throw_away_postgres
+from tests.support.usersvc.process import ROOT, running_process
 from tests.support.usersvc.user_calls import NOBODY, create, delete, get, refused, update
 from tests.support.waiting import eventually
 from usersvc.__main__ import migrate
 from usersvc.rpc.authorization import CALLERS
 
-ROOT = Path(__file__).parents[3]
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Wait for what must come, but not for ever."""
-    await eventually(condition)
-
-
-@asynccontextmanager
-async def running_process(url: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
-    """`python -m usersvc serve` and the address that it listens on."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "usersvc", "serve"),
-        cwd=ROOT,
-        env={
-            **os.environ,
-            "PYTHONPATH": ".:build",
-            "USERSVC_DATABASE_URL": url,
-            "USERSVC_LISTEN": "127.0.0.1:0",
-        },
-        stdout=asyncio.subprocess.PIPE,
-    )
-    try:
-        async with asyncio.timeout(20):
-            line = json.loads(await process.stdout.readline())
-        assert line["event"] == "listening"
-        yield process, line["address"]
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.communicate()
 
 
 def health_is(channel: grpc.aio.Channel, wanted: int) -> Callable[[], Awaitable[bool]]:
@@ -86,19 +54,19 @@ async def test_a_database_that_is_away_is_refused_and_found_again():
             grpc.aio.insecure_channel(address) as channel,
         ):
             users = UserServiceStub(channel)
-            await until(health_is(channel, NOT_SERVING))
+            await eventually(health_is(channel, NOT_SERVING))
             with away() as caught:
                 await get(users, NOBODY)
             await asyncio.to_thread(cluster.start)
-            await until(health_is(channel, SERVING))
+            await eventually(health_is(channel, SERVING))
             ann = await create(users, "ann")
             await asyncio.to_thread(cluster.stop)
             for call in (get(users, ann.id), create(users, "bob"), delete(users, ann.id)):
                 with away():
                     await call
-            await until(health_is(channel, NOT_SERVING))
+            await eventually(health_is(channel, NOT_SERVING))
             await asyncio.to_thread(cluster.start)
-            await until(health_is(channel, SERVING))
+            await eventually(health_is(channel, SERVING))
             assert await get(users, ann.id) == ann
     status = rpc_status.from_call(caught.error)
     assert [detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR) for detail in status.details] == [
@@ -146,13 +114,13 @@ async def test_the_statement_of_a_caller_that_is_gone_ends(users, db, users_url)
     async with holder.transaction():
         await holder.execute("SELECT user_id FROM users FOR UPDATE")
         call = asyncio.create_task(update(users, ann.id, title="x"))
-        await until(waiting)
+        await eventually(waiting)
         call.cancel()
 
         async def nobody_waits() -> bool:
             return not await waiting()
 
-        await until(nobody_waits)
+        await eventually(nobody_waits)
     await holder.close()
     assert await get(users, ann.id) == ann
 

@@ -16,6 +16,7 @@ from deploy.local.ports import free_port
 from tests.support.chassis.authorities import Authority
 from tests.support.k8s.edge import Objects, Place, bootstrap
 from tests.support.k8s.tools import locked
+from tests.support.process_memory import peak_bytes
 from tests.support.waiting import wait_until
 
 START_SECONDS = 20.0
@@ -33,9 +34,7 @@ class Edge:
 
     def peak_memory(self) -> int:
         """The most bytes that it has had in memory, of Envoy's program too."""
-        status = Path(f"/proc/{self.process_id}/status").read_text()
-        (line,) = (one for one in status.splitlines() if one.startswith("VmHWM:"))
-        return int(line.split()[1]) * 1024
+        return peak_bytes(self.process_id)
 
     def url(self, path: str) -> str:
         return f"https://{self.host}:{self.port}{path}"

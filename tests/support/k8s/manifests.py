@@ -135,3 +135,15 @@ def _output(*command: str, given: str | None = None) -> str:
     result = subprocess.run(command, input=given, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     return result.stdout
+
+
+SCHEMALESS = {
+    "barmancloud.cnpg.io",
+    "cert-manager.io",
+    "external-secrets.io",
+    "gateway.envoyproxy.io",
+    "gateway.networking.k8s.io",
+    "monitoring.coreos.com",
+    "postgresql.cnpg.io",
+}
+"""Groups that Kubernetes itself does not have. See test_custom_resources.py."""

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from tests.support.growth import FACTOR, LIMIT, Run, growth, reading
+from tests.support.growth import FACTOR, LIMIT, Run, ratio, reading
 from tests.support.regexes.attacks import Attack, attacks
 
 _SMALLEST: Final = 8
@@ -38,7 +38,7 @@ def _is_slow(run: Run, attack: Attack, as_bytes: bool) -> bool:
         before = known.get(n // FACTOR)
         if known[n] > _READABLE and (before is None or known[n] > LIMIT * before):
             small, large = (_text(attack, each, as_bytes) for each in (max(n // FACTOR, 1), n))
-            return growth(run, small, large) > LIMIT
+            return ratio(run, small, large) > LIMIT
         n *= 2
     return False
 

@@ -104,3 +104,12 @@ def conflict():
 
 def unknown():
     return refused(Reason.REASON_SIGN_IN_UNKNOWN, grpc.StatusCode.PERMISSION_DENIED)
+
+
+async def waiters(db: asyncpg.Connection) -> int:
+    return await db.fetchval(
+        """
+        SELECT count(*) FROM pg_stat_activity
+         WHERE application_name = 'usersvc' AND wait_event_type = 'Lock'
+        """
+    )

@@ -147,3 +147,8 @@ def invalid_field(name: str) -> Iterator[Caught]:
         Reason.REASON_INVALID_FIELD, grpc.StatusCode.INVALID_ARGUMENT, field=name
     ) as caught:
         yield caught
+
+
+async def everybody(users) -> list[tuple[str, str]]:
+    found = (await list_users(users)).users
+    return [(user.user_name, user.external_id) for user in found]

@@ -2,15 +2,7 @@
 
 import pytest
 
-
-class Clock:
-    """The seconds that have passed."""
-
-    def __init__(self) -> None:
-        self.seconds = 1_000.0
-
-    def __call__(self) -> float:
-        return self.seconds
+from tests.support.clocks import Clock
 
 
 @pytest.fixture

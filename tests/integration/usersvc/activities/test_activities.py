@@ -9,9 +9,9 @@ import pytest
 from cloudacademy.errors.v1.errors_pb2 import Reason
 from cloudacademy.users.v1 import activity_pb2, users_pb2
 from cloudacademy.users.v1.activity_pb2 import Activity, FieldChange
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from chassis.database.pool import Database
+from tests.support.usersvc.activity_calls import at, listed, record
 from tests.support.usersvc.group_calls import change_members, create_group
 from tests.support.usersvc.user_calls import (
     ACME,
@@ -30,33 +30,8 @@ REFUSED = activity_pb2.ListActivitiesRequest.RESULT_REFUSED
 ADMINISTRATOR = [users_pb2.TypedValue(value="administrator")]
 
 
-def at(time: datetime) -> Timestamp:
-    stamp = Timestamp()
-    stamp.FromDatetime(time)
-    return stamp
-
-
 def name(activity: Activity) -> str:
     return Activity.Action.Name(activity.action).removeprefix("ACTION_")
-
-
-async def listed(stub, organization_id: str = ACME, **fields: object) -> list[Activity]:
-    request = activity_pb2.ListActivitiesRequest(organization_id=organization_id, **fields)
-    return list((await stub.ListActivities(request)).activities)
-
-
-async def record(stub, clock, organization_id: str = ACME, **fields: object) -> None:
-    fields.setdefault("action", Activity.ACTION_CREATE_USER)
-    refusal = {"method": "POST", "target": "/Users", "status": 409, "error_type": "uniqueness"}
-    refusal |= {"detail": "Taken.", "reason": "USER_NAME_TAKEN", "body": '{"userName":"ann"}'}
-    refusal |= fields.pop("refusal", {})
-    activity = Activity(
-        organization_id=organization_id,
-        time=at(clock.now),
-        refusal=activity_pb2.RefusedRequest(**refusal),
-        **fields,
-    )
-    await stub.RecordRefusals(activity_pb2.RecordRefusalsRequest(activities=[activity]))
 
 
 async def test_an_update_tells_what_the_values_were_and_are_and_which_key_it_came_with(

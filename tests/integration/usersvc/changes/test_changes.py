@@ -14,7 +14,6 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from chassis.database.pool import Database
-from tests.integration.usersvc.conftest import running_service
 from tests.support.usersvc.change_calls import Everything, apply, kind, snapshot, watching
 from tests.support.usersvc.group_calls import (
     change_members,
@@ -22,6 +21,7 @@ from tests.support.usersvc.group_calls import (
     delete_group,
     update_group,
 )
+from tests.support.usersvc.services import running_service
 from tests.support.usersvc.user_calls import (
     ACME,
     GLOBEX,

@@ -9,8 +9,9 @@ from cloudacademy.errors.v1.errors_pb2 import Reason
 from cloudacademy.users.v1 import changes_pb2
 from cloudacademy.users.v1.changes_pb2_grpc import ChangeServiceStub
 
-from tests.integration.usersvc.conftest import StoppedClock, open_port
+from tests.support.clocks import StoppedClock
 from tests.support.usersvc.change_calls import snapshot
+from tests.support.usersvc.services import open_port
 from tests.support.usersvc.user_calls import ACME, refused
 from tests.support.waiting import eventually
 from usersvc.rpc.changes import SNAPSHOTS, STREAM_SECONDS

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 from cloudacademy.users.v1.groups_pb2_grpc import GroupServiceStub
 
-from tests.integration.usersvc.conftest import StoppedClock, open_channel
+from tests.support.clocks import StoppedClock
 from tests.support.postgres import Template
 from tests.support.usersvc.group_calls import (
     change_members,
@@ -18,6 +18,7 @@ from tests.support.usersvc.group_calls import (
     delete_group,
     list_members,
 )
+from tests.support.usersvc.services import open_channel
 from tests.support.usersvc.user_calls import ACME
 from usersvc.domain.filters import AllOf, Comparison, Filter, Operator, Query
 from usersvc.store import groups as group_store

@@ -10,9 +10,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.integration.usersvc.conftest import StoppedClock, running_service
+from tests.support.clocks import StoppedClock
 from tests.support.postgres import Template
 from tests.support.usersvc import filter_model
+from tests.support.usersvc.services import running_service
 from tests.support.usersvc.user_calls import ACME, list_users, walk
 
 # Few texts, so that they meet; among them what SQL, LIKE and case folding may trip over.

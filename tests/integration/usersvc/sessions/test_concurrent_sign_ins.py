@@ -5,9 +5,7 @@ import asyncio
 import asyncpg
 import pytest
 
-from tests.integration.usersvc.sessions.test_sign_in import everybody
-from tests.integration.usersvc.test_process import until
-from tests.integration.usersvc.users.test_concurrent_writes import outcomes
+from tests.support.rpc_outcomes import outcomes
 from tests.support.usersvc.session_calls import (
     ADMINISTRATOR,
     OID_ANN,
@@ -15,8 +13,18 @@ from tests.support.usersvc.session_calls import (
     conflict,
     links,
     vouch,
+    waiters,
 )
-from tests.support.usersvc.user_calls import ACME, create, delete, get, list_users, update
+from tests.support.usersvc.user_calls import (
+    ACME,
+    create,
+    delete,
+    everybody,
+    get,
+    list_users,
+    update,
+)
+from tests.support.waiting import eventually
 
 
 async def test_many_first_sign_ins_at_once_make_one_user(sessions, users, clock):
@@ -117,15 +125,6 @@ async def test_a_first_sign_in_beside_a_new_external_id_obeys_it_or_the_next_one
     assert len(await everybody(users)) == 8
 
 
-async def waiters(db: asyncpg.Connection) -> int:
-    return await db.fetchval(
-        """
-        SELECT count(*) FROM pg_stat_activity
-         WHERE application_name = 'usersvc' AND wait_event_type = 'Lock'
-        """
-    )
-
-
 async def insert(connection: asyncpg.Connection, user_name: str, external_id: str) -> None:
     await connection.execute(
         """
@@ -150,7 +149,7 @@ async def test_a_first_sign_in_waits_for_a_create_of_its_name_and_no_create_for_
     async def somebody_waits() -> bool:
         return await waiters(db) == 1
 
-    await until(somebody_waits)
+    await eventually(somebody_waits)
     assert (await vouch(sessions, clock.now, "oid-li", "li@acme.test", create_missing=True)).created
     await transaction.commit()
     await creating.close()
@@ -184,7 +183,7 @@ async def test_a_first_sign_in_waits_for_another_one_that_has_not_committed(
     async def somebody_waits() -> bool:
         return await waiters(db) == 1
 
-    await until(somebody_waits)
+    await eventually(somebody_waits)
     await (transaction.commit if committed else transaction.rollback)()
     await linking.close()
     response = await call
@@ -204,7 +203,7 @@ async def test_a_name_taken_by_a_create_that_has_not_committed_is_looked_at_agai
     await transaction.start()
     await insert(creating, "ann@acme.test", OID_OTHER)
     call = asyncio.create_task(vouch(sessions, clock.now, create_missing=True))
-    await until(somebody_waits)
+    await eventually(somebody_waits)
     await transaction.commit()
     await creating.close()
     with conflict():

@@ -12,7 +12,7 @@ from grpc import StatusCode
 
 from chassis.concurrency.notifier import Bell
 from chassis.database.pool import Database
-from tests.integration.usersvc.users.test_concurrent_writes import outcomes
+from tests.support.rpc_outcomes import outcomes
 from tests.support.usersvc.session_calls import (
     ADMINISTRATOR,
     end,

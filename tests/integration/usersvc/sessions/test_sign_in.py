@@ -7,7 +7,7 @@ import pytest
 from cloudacademy.users.v1 import users_pb2
 from cloudacademy.users.v1.users_pb2 import Name, TypedValue
 
-from tests.integration.usersvc.users.test_concurrent_writes import outcomes
+from tests.support.rpc_outcomes import outcomes
 from tests.support.usersvc.session_calls import (
     ADMINISTRATOR,
     OID_ANN,
@@ -30,18 +30,13 @@ from tests.support.usersvc.user_calls import (
     compare,
     create,
     delete,
+    everybody,
     get,
     invalid_field,
-    list_users,
     names,
     update,
 )
 from usersvc.domain.changes import ChangeType
-
-
-async def everybody(users) -> list[tuple[str, str]]:
-    found = (await list_users(users)).users
-    return [(user.user_name, user.external_id) for user in found]
 
 
 async def test_the_object_identifier_finds_its_user_whatever_the_e_mail_address(

@@ -11,12 +11,17 @@ from cloudacademy.users.v1 import users_pb2
 
 from chassis.database.pool import Database
 from chassis.rpc.status import from_rpc_error
-from tests.integration.usersvc.sessions.test_concurrent_sign_ins import waiters
-from tests.integration.usersvc.sessions.test_sign_in import everybody
-from tests.integration.usersvc.test_process import until
-from tests.integration.usersvc.users.test_concurrent_writes import outcomes
-from tests.support.usersvc.session_calls import OID_ANN, OID_OTHER, inactive, unknown, vouch
-from tests.support.usersvc.user_calls import ACME, GLOBEX, create, delete, update
+from tests.support.rpc_outcomes import outcomes
+from tests.support.usersvc.session_calls import (
+    OID_ANN,
+    OID_OTHER,
+    inactive,
+    unknown,
+    vouch,
+    waiters,
+)
+from tests.support.usersvc.user_calls import ACME, GLOBEX, create, delete, everybody, update
+from tests.support.waiting import eventually
 from usersvc.background import retention as trimming
 from usersvc.store import identities as identity_store
 from usersvc.store.identities import IdentityStore
@@ -143,7 +148,7 @@ async def test_a_sign_in_that_waits_for_a_deletion_creates_nobody(
 
     for call in (delete(users, ann.id), vouch(sessions, clock.now, create_missing=True)):
         calls.append(asyncio.create_task(call))
-        await until(all_wait)
+        await eventually(all_wait)
     await transaction.rollback()
     await deleting.close()
     await calls[0]

@@ -2,20 +2,10 @@
 
 import asyncio
 
-import grpc
 from cloudacademy.users.v1.users_pb2 import Name, TypedValue
 
-from chassis.rpc.status import from_rpc_error
+from tests.support.rpc_outcomes import outcomes
 from tests.support.usersvc.user_calls import compare, create, delete, get, list_users, names, update
-
-
-async def outcomes(*calls) -> list[str]:
-    """OK or the reason, sorted, for calls that run at once."""
-    results = await asyncio.gather(*calls, return_exceptions=True)
-    return sorted(
-        from_rpc_error(result).reason if isinstance(result, grpc.aio.AioRpcError) else "OK"
-        for result in results
-    )
 
 
 async def test_writers_of_different_fields_lose_nothing(users):

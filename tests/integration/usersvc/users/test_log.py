@@ -7,7 +7,7 @@ import pytest
 from cloudacademy.users.v1 import users_pb2 as pb
 from cloudacademy.users.v1.users_pb2_grpc import UserServiceStub
 
-from tests.integration.usersvc.test_process import running_process
+from tests.support.usersvc.process import running_process
 
 ACME = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11"
 

@@ -10,29 +10,19 @@ from datetime import UTC, datetime
 import aiohttp
 import grpc
 import structlog
-from aiohttp import web
 from cloudacademy.keys.v1 import keys_pb2
 from cloudacademy.keys.v1.keys_pb2_grpc import KeyServiceStub
 from cloudacademy.users.v1 import activity_pb2, activity_pb2_grpc, schemas_pb2, schemas_pb2_grpc
 
-from chassis.concurrency.fair_semaphore import FairSemaphore
-from gateway.api.app import PREFIX, ScimEndpoint, application
-from gateway.api.request import Exchange, RefusedPart
-from gateway.api.resource_types import ResourceTypes
+from gateway.api.app import PREFIX
+from gateway.api.request import Answer, Exchange, RefusedPart
 from gateway.api.routing import Endpoint, Table
 from gateway.auth.authenticator import Authenticator, Caller
 from gateway.auth.failed_auth import Guesses
 from gateway.auth.key_cache import KeyCache
-from gateway.backend.schemas import SchemaClient
-from gateway.http.body import Bodies
-from gateway.http.compute_worker import Worker
-from gateway.http.response_memory import ResponseMemory
-from gateway.http.responses import Answer
-from gateway.limits.admission import Gate
-from gateway.limits.rate_limiter import Buckets, Rate
-from gateway.limits.rejections import Tally, full
 from gateway.provisioning_log.writer import RefusalLog
 from gateway.scim.errors import ScimError
+from tests.support.scim_endpoint import serving
 
 ACME = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e12"
 KEY_ID = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e13"
@@ -99,7 +89,7 @@ class Gateway:
 
 
 @asynccontextmanager
-async def serving(services: Services) -> AsyncIterator[grpc.aio.Channel]:
+async def serving_grpc(services: Services) -> AsyncIterator[grpc.aio.Channel]:
     server = grpc.aio.server()
     activity_pb2_grpc.add_ActivityServiceServicer_to_server(services, server)
     schemas_pb2_grpc.add_SchemaServiceServicer_to_server(services, server)
@@ -119,39 +109,20 @@ async def gateway(clock: Callable[[], datetime] = now) -> AsyncIterator[Gateway]
     log = structlog.wrap_logger(
         structlog.ReturnLogger(), processors=[lambda _, __, line: lines.append(line) or line]
     )
-    async with serving(services) as channel:
+    async with serving_grpc(services) as channel:
         refusals = RefusalLog(activity_pb2_grpc.ActivityServiceStub(channel), clock, log)
         cache: KeyCache[Caller] = KeyCache(lambda: 0.0)
         cache.apply(keys_pb2.WatchKeysResponse())
         digest = hashlib.sha256(TOKEN.encode()).digest()
         cache.put(digest, Caller(ACME, KEY_ID), ACME, None, cache.mark())
         guesses = Guesses(10)
-        endpoint = ScimEndpoint(
-            Table({"Users": Endpoint({"POST": refuse}), "Bulk": Endpoint({"POST": refuse_parts})}),
-            Authenticator(KeyServiceStub(channel), cache, guesses, {}, now),
-            ResourceTypes(SchemaClient(channel, {})),
-            "http://127.0.0.1",
-            log=log,
-            refusals=refusals,
-            gate=Gate(
-                Buckets(Rate(100, 100)), FairSemaphore(4, full, batched_release=True), Tally(log)
-            ),
-            bodies=Bodies(),
-            worker=Worker(),
-            memory=ResponseMemory(),
+        table = Table(
+            {"Users": Endpoint({"POST": refuse}), "Bulk": Endpoint({"POST": refuse_parts})}
         )
-
-        async def ready() -> bool:
-            return True
-
-        runner = web.AppRunner(application(endpoint, ready))
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        try:
-            url = f"http://127.0.0.1:{runner.addresses[0][1]}{PREFIX}"
+        authenticator = Authenticator(KeyServiceStub(channel), cache, guesses, {}, now)
+        async with serving(table, authenticator, channel, log=log, refusals=refusals) as address:
+            url = "http://{}:{}".format(*address) + PREFIX
             yield Gateway(url, services, refusals, lines)
-        finally:
-            await runner.cleanup()
 
 
 def nested(depth: int) -> bytes:

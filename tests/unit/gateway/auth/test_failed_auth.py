@@ -20,7 +20,7 @@ from gateway.auth.key_cache import KEEP_SECONDS, SILENCE_SECONDS
 from gateway.backend.errors import ANSWERS, Refusal
 from gateway.limits.rejections import TurnedAwayError
 from gateway.scim.errors import ScimError
-from tests.unit.gateway.conftest import Clock
+from tests.support.clocks import Clock
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 RESET = pb.WatchKeysResponse(reset=pb.WatchKeysResponse.Reset())

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.limits.rate_limiter import MAX_BUCKETS, Buckets, Rate
-from tests.unit.gateway.conftest import Clock
+from tests.support.clocks import Clock
 
 
 @pytest.fixture

@@ -6,22 +6,14 @@ from typing import Any
 import pytest
 from openapi_spec_validator import validate
 
-from gateway.api.endpoints import endpoints
-from gateway.api.groups import Groups
 from gateway.api.routing import Endpoint, Route, Table
-from gateway.api.users import Users
 from gateway.openapi import document as openapi
 from gateway.openapi.operations import operations
 from gateway.scim.schema import GROUP, USER
+from tests.support.scim_routes import table
 
 TYPES = [USER, GROUP]
 BASE_URL = "https://cloudacademy.com/webhooks/ad/v1/scim"
-
-
-def table() -> Table:
-    """The service's own; who answers is of no matter here."""
-    nobody: Any = None
-    return endpoints({"Users": Users(nobody), "Groups": Groups(nobody)}, nobody, nobody)
 
 
 @pytest.fixture(scope="module")

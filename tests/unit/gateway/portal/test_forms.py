@@ -10,7 +10,7 @@ from gateway.web.cookies import cookie
 from gateway.web.csrf import MAX_ESCAPES, MAX_FIELDS, MAX_FORM_BYTES, is_form, parsed
 from keysvc.domain.sso import CERTIFICATES_MAXIMUM, DOMAINS_MAXIMUM, ENTITY_ID_MAXIMUM, URL_MAXIMUM
 from keysvc.rpc.certificates import MAXIMUM_CHARACTERS
-from tests.support.growth import LIMIT, growth
+from tests.support.growth import LIMIT, ratio
 
 
 def largest_certificate() -> str:
@@ -94,4 +94,4 @@ def test_reading_headers_of_a_form_grows_no_faster_than_they_do(pump: str):
         is_form({"Content-Type": text})
         cookie({"Cookie": text}, "session")
 
-    assert growth(read, pump * 4_000, pump * 32_000) < LIMIT
+    assert ratio(read, pump * 4_000, pump * 32_000) < LIMIT

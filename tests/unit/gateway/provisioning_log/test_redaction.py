@@ -16,7 +16,7 @@ from gateway.provisioning_log.redaction import (
 )
 from gateway.scim import resource
 from gateway.scim.errors import ScimError
-from tests.support.growth import LIMIT, growth
+from tests.support.growth import LIMIT, ratio
 
 SECRET = "hunter2"
 KEY = "cak_us_" + "A1b2" * 17 + "abc"
@@ -192,7 +192,7 @@ def test_redaction_grows_no_faster_than_the_body(shape):
     small, large = (shape(size) for size in (MEBIBYTE // 4, 2 * MEBIBYTE))
     small, large = (body.encode() if isinstance(body, str) else body for body in (small, large))
     documents = {id(body): _document(body) for body in (small, large)}
-    assert growth(lambda body: body_text(body, documents[id(body)]), small, large) < LIMIT
+    assert ratio(lambda body: body_text(body, documents[id(body)]), small, large) < LIMIT
 
 
 def _document(body: bytes) -> dict[str, object] | None:

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tools.stall.growth import growth
+from tests.support.growth import growth
 from tools.stall.inputs.messages import MESSAGES
 from tools.stall.readers import READERS
 

@@ -1,0 +1,18 @@
+"""References to tests in documents."""
+
+import ast
+import json
+import re
+from functools import cache
+from pathlib import Path
+
+PROOF = re.compile(r"\[`([^`]+)::([^`]+)`\]\(([^)]+)\)")
+
+
+@cache
+def names(path: Path) -> set[str]:
+    """The tests, or the recorded shapes, that a file holds."""
+    if path.suffix == ".json":
+        return {case["name"] for case in json.loads(path.read_text())}
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return {each.name for each in ast.parse(path.read_text()).body if isinstance(each, functions)}

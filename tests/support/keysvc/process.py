@@ -1,0 +1,48 @@
+"""A keysvc that runs as a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+class Keysvc:
+    """`python -m keysvc …` with an environment."""
+
+    def __init__(self, url: str) -> None:
+        self.environment = os.environ | {
+            "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "build"))),
+            "KEYSVC_DATABASE_URL": url,
+            "KEYSVC_REGION": "us",
+            "KEYSVC_LISTEN": "127.0.0.1:0",
+        }
+
+    def run(self, *arguments: str) -> tuple[int, str, str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "keysvc", *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    def answer(self, *arguments: str) -> Any:
+        code, output, errors = self.run(*arguments)
+        assert (code, errors) == (0, "")
+        assert output.count("\n") == 1
+        return json.loads(output)
+
+    def serve(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "keysvc", "serve"],
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )

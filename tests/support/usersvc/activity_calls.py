@@ -1,0 +1,34 @@
+"""Calls of the ActivityService."""
+
+from datetime import datetime
+
+from cloudacademy.users.v1 import activity_pb2
+from cloudacademy.users.v1.activity_pb2 import Activity
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from tests.support.usersvc.user_calls import ACME
+
+
+def at(time: datetime) -> Timestamp:
+    stamp = Timestamp()
+    stamp.FromDatetime(time)
+    return stamp
+
+
+async def listed(stub, organization_id: str = ACME, **fields: object) -> list[Activity]:
+    request = activity_pb2.ListActivitiesRequest(organization_id=organization_id, **fields)
+    return list((await stub.ListActivities(request)).activities)
+
+
+async def record(stub, clock, organization_id: str = ACME, **fields: object) -> None:
+    fields.setdefault("action", Activity.ACTION_CREATE_USER)
+    refusal = {"method": "POST", "target": "/Users", "status": 409, "error_type": "uniqueness"}
+    refusal |= {"detail": "Taken.", "reason": "USER_NAME_TAKEN", "body": '{"userName":"ann"}'}
+    refusal |= fields.pop("refusal", {})
+    activity = Activity(
+        organization_id=organization_id,
+        time=at(clock.now),
+        refusal=activity_pb2.RefusedRequest(**refusal),
+        **fields,
+    )
+    await stub.RecordRefusals(activity_pb2.RecordRefusalsRequest(activities=[activity]))

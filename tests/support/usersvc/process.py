@@ -1,0 +1,36 @@
+"""A usersvc that runs as a process of its own."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parents[3]
+
+
+@asynccontextmanager
+async def running_process(url: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    """`python -m usersvc serve` and the address that it listens on."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "usersvc", "serve"),
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "PYTHONPATH": ".:build",
+            "USERSVC_DATABASE_URL": url,
+            "USERSVC_LISTEN": "127.0.0.1:0",
+        },
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(20):
+            line = json.loads(await process.stdout.readline())
+        assert line["event"] == "listening"
+        yield process, line["address"]
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
