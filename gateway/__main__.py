@@ -214,15 +214,15 @@ class Assembly:
     def _resources(self) -> Mapping[str, Resources]:
         users, shared = self._channels.users, self._channels.shared()
         return {
-            "Users": Users(UserClient(users, self._settings.tenant_urls, shared)),
-            "Groups": Groups(GroupClient(users, self._settings.tenant_urls, shared)),
+            "Users": Users(UserClient(users, shared)),
+            "Groups": Groups(GroupClient(users, shared)),
         }
 
     def _scim(self, table: Table) -> ScimEndpoint:
         return ScimEndpoint(
             table,
             self._guards.authenticator,
-            ResourceTypes(SchemaClient(self._channels.users, self._settings.tenant_urls)),
+            ResourceTypes(SchemaClient(self._channels.users)),
             self._settings.tenant_url,
             log=self._log,
             refusals=self._guards.refusals,
@@ -234,7 +234,7 @@ class Assembly:
 
     def _portal(self) -> list[web.RouteDef]:
         settings, channels = self._settings, self._channels
-        clients = portal_clients(channels.users, channels.keys, settings.tenant_urls)
+        clients = portal_clients(channels.users, channels.keys)
         pages = portal(
             clients, settings.tenant_url, settings.region, settings.cursor_secret, system_clock
         )
@@ -255,7 +255,7 @@ class Assembly:
         saml = settings.saml
         return SingleSignOn(
             read_service_provider(settings.public_url, saml.key, saml.certificate),
-            Services(channels.users, channels.keys, settings.tenant_urls),
+            Services(channels.users, channels.keys),
             pending=PendingSignIns(settings.cursor_secret),
             cookies=Cookies.of(settings.public_url, settings.region),
             pages=self._sign_in,

@@ -9,6 +9,7 @@ from typing import Final
 from cloudacademy.users.v1 import schemas_pb2 as pb
 
 from chassis.concurrency.single_flight import SingleFlight
+from gateway.backend.client import Origin
 from gateway.backend.schemas import SchemaClient
 from gateway.convert.schema import to_user_type
 from gateway.scim.schema import ResourceType
@@ -57,7 +58,8 @@ class ResourceTypes:
 
     async def _ask(self, organization_id: str, request_id: str) -> ResourceType:
         asked = self._monotonic()
-        schemas = await self._client.list(organization_id, request_id)
+        request = pb.ListSchemasRequest(organization_id=organization_id)
+        schemas = await self._client.list(request, Origin(request_id))
         known = self._kept.get(organization_id)
         unchanged = known is not None and known.schemas == schemas
         user_type = known.user_type if known and unchanged else to_user_type(schemas)

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -15,12 +15,16 @@ from chassis.concurrency.single_flight import SingleFlight
 from chassis.rpc.channel import DEADLINE_SECONDS
 from gateway.auth.failed_auth import Guesses
 from gateway.auth.key_cache import KeyCache
-from gateway.backend.errors import refusal_of
+from gateway.backend.errors import Refusal, refusal_of
 from gateway.scim.errors import ScimError
 
 _HOW: Final = (
     "Set the Secret Token in Entra to an API key from Settings & Integrations → Integrations → "
     "Microsoft Entra ID in Cloud Academy."
+)
+_OTHER_REGION: Final = (
+    "This API key belongs to another region. Set the Tenant URL in Entra to {tenant_url}, or use a "
+    "key of this region as Secret Token."
 )
 
 
@@ -106,7 +110,7 @@ class Authenticator:
                 metadata=(("x-request-id", request_id),),
             )
         except grpc.aio.AioRpcError as error:
-            refusal = refusal_of(error, self._tenant_urls)
+            refusal = self._naming_tenant_url(refusal_of(error))
             raise self._guesses.refused(asked, refusal) from error
         except BaseException:
             self._guesses.given_up(asked)
@@ -115,6 +119,13 @@ class Authenticator:
         caller = Caller(response.organization_id, response.key_id)
         self._cache.put(digest, caller, caller.organization_id, _end(response), mark)
         return caller
+
+    def _naming_tenant_url(self, refusal: Refusal) -> Refusal:
+        """The refusal; that of another region's key tells the Tenant URL of that region."""
+        if refusal.reason != "KEY_OF_OTHER_REGION":
+            return refusal
+        url = self._tenant_urls.get(refusal.metadata.get("region", ""), "that of its region")
+        return replace(refusal, detail=_OTHER_REGION.format(tenant_url=url))
 
 
 def _digest(token: str) -> bytes:

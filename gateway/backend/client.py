@@ -1,7 +1,6 @@
 """The services as the gateway calls them: each call with a deadline and a request id."""
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -66,36 +65,34 @@ class UserClient:
     def __init__(
         self,
         channel: grpc.aio.Channel,
-        tenant_urls: Mapping[str, str],
         batched: grpc.aio.Channel | None = None,
     ) -> None:
         self._stub = users_pb2_grpc.UserServiceStub(batched or channel)
         # A page of users is large: other calls of its stream would wait behind it.
         self._alone = users_pb2_grpc.UserServiceStub(channel)
-        self._tenant_urls = tenant_urls
 
     async def create(self, request: pb.CreateUserRequest, origin: Origin) -> pb.User:
         """Add a user."""
-        response = await call(self._stub.CreateUser, request, origin, self._tenant_urls)
+        response = await call(self._stub.CreateUser, request, origin)
         return response.user
 
     async def get(self, request: pb.GetUserRequest, origin: Origin) -> pb.GetUserResponse:
         """Read a user of up to `max_bytes`."""
         stub = self._stub if request.max_bytes <= SMALL_BYTES else self._alone
-        return await call(stub.GetUser, request, origin, self._tenant_urls)
+        return await call(stub.GetUser, request, origin)
 
     async def list(self, request: pb.ListUsersRequest, origin: Origin) -> pb.ListUsersResponse:
         """Read a page of users of up to `max_bytes`."""
         stub = self._stub if request.max_bytes <= SMALL_BYTES else self._alone
-        return await call(stub.ListUsers, request, origin, self._tenant_urls)
+        return await call(stub.ListUsers, request, origin)
 
     async def update(self, request: pb.UpdateUserRequest, origin: Origin) -> pb.UpdateUserResponse:
         """Change a user."""
-        return await call(self._stub.UpdateUser, request, origin, self._tenant_urls)
+        return await call(self._stub.UpdateUser, request, origin)
 
     async def delete(self, request: pb.DeleteUserRequest, origin: Origin) -> None:
         """Remove a user."""
-        await call(self._stub.DeleteUser, request, origin, self._tenant_urls)
+        await call(self._stub.DeleteUser, request, origin)
 
 
 def finds_one(request: pb.ListUsersRequest) -> bool:
@@ -112,7 +109,6 @@ async def call(
     method: Call[Response],
     request: object,
     origin: Origin,
-    tenant_urls: Mapping[str, str],
     clock: Clock = system_clock,
 ) -> Response:
     """The answer of one call; what was refused is raised as RefusedError.
@@ -128,7 +124,7 @@ async def call(
     except grpc.aio.AioRpcError as error:
         if may_still_arrive(error):
             await asyncio.sleep(deadline - loop.time())
-        raise translate(error, tenant_urls) from error
+        raise translate(error) from error
 
 
 def user_channel(

@@ -16,7 +16,7 @@ class Answer:
     """How one reason is answered: the status, the scimType, and a text of our own.
 
     Without a text the service's own goes out; `{…}` in it is filled from the
-    refusal's metadata and `{tenant_url}` from its region.
+    refusal's metadata.
     """
 
     status: int
@@ -98,12 +98,8 @@ ANSWERS: Final[Mapping[str, Answer]] = {
     "KEY_UNKNOWN": Answer(401, headers=_INVALID_TOKEN),
     "KEY_EXPIRED": Answer(401, headers=_INVALID_TOKEN),
     "KEY_REVOKED": Answer(401, headers=_INVALID_TOKEN),
-    "KEY_OF_OTHER_REGION": Answer(
-        401,
-        detail="This API key belongs to another region. Set the Tenant URL in Entra to "
-        "{tenant_url}, or use a key of this region as Secret Token.",
-        headers=_INVALID_TOKEN,
-    ),
+    # gateway.auth.authenticator, which alone is refused so, names the Tenant URL of the key's region.
+    "KEY_OF_OTHER_REGION": Answer(401, headers=_INVALID_TOKEN),
     "INTEGRATION_INACTIVE": Answer(
         401,
         detail="The Microsoft Entra ID integration of this organization is switched off. "
@@ -183,19 +179,19 @@ class RefusedError(ScimError):
         self.headers = refusal.headers
 
 
-def translate(error: grpc.aio.AioRpcError, tenant_urls: Mapping[str, str]) -> RefusedError:
+def translate(error: grpc.aio.AioRpcError) -> RefusedError:
     """The answer to a call that failed, to be raised."""
-    return refusal_of(error, tenant_urls).error()
+    return refusal_of(error).error()
 
 
-def refusal_of(error: grpc.aio.AioRpcError, tenant_urls: Mapping[str, str]) -> Refusal:
+def refusal_of(error: grpc.aio.AioRpcError) -> Refusal:
     """The answer to a call that failed."""
     remote = from_rpc_error(error)
     answer = _answer_to(remote)
     return Refusal(
         answer.status,
         answer.scim_type,
-        _detail(answer, remote, tenant_urls),
+        _detail(answer, remote),
         answer.headers,
         remote.reason,
         remote.metadata,
@@ -208,11 +204,10 @@ def _answer_to(refusal: RemoteRefusal) -> Answer:
     return ANSWERS.get(refusal.reason) or _TRANSPORT.get(refusal.code) or _FAULT
 
 
-def _detail(answer: Answer, refusal: RemoteRefusal, tenant_urls: Mapping[str, str]) -> str:
+def _detail(answer: Answer, refusal: RemoteRefusal) -> str:
     if not answer.detail:
         return refusal.detail
-    tenant_url = tenant_urls.get(refusal.metadata.get("region", ""), "that of its region")
-    return answer.detail.format_map(_Metadata(refusal.metadata, tenant_url=tenant_url))
+    return answer.detail.format_map(_Metadata(refusal.metadata))
 
 
 class _Metadata(dict[str, str]):

@@ -1,6 +1,6 @@
 """The groups of an organization, as the gateway calls usersvc for them."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Final
 
 import grpc
@@ -31,39 +31,37 @@ class GroupClient:
     def __init__(
         self,
         channel: grpc.aio.Channel,
-        tenant_urls: Mapping[str, str],
         batched: grpc.aio.Channel | None = None,
     ) -> None:
         self._stub = groups_pb2_grpc.GroupServiceStub(batched or channel)
         # A page of groups or members is large: other calls of its stream would wait behind it.
         self._alone = groups_pb2_grpc.GroupServiceStub(channel)
-        self._tenant_urls = tenant_urls
         self._page_slots = FairSemaphore(PAGES_AT_ONCE, full, PAGE_SECONDS, queue=PAGES_WAITING)
 
     async def create(
         self, request: pb.CreateGroupRequest, origin: Origin
     ) -> pb.CreateGroupResponse:
         """Add a group with its first members."""
-        return await call(self._stub.CreateGroup, request, origin, self._tenant_urls)
+        return await call(self._stub.CreateGroup, request, origin)
 
     async def get(self, request: pb.GetGroupRequest, origin: Origin) -> pb.Group:
         """Read a group, without its members."""
-        response = await call(self._stub.GetGroup, request, origin, self._tenant_urls)
+        response = await call(self._stub.GetGroup, request, origin)
         return response.group
 
     async def list(self, request: pb.ListGroupsRequest, origin: Origin) -> pb.ListGroupsResponse:
         """Read a page of groups."""
-        return await call(self._alone.ListGroups, request, origin, self._tenant_urls)
+        return await call(self._alone.ListGroups, request, origin)
 
     async def update(
         self, request: pb.UpdateGroupRequest, origin: Origin
     ) -> pb.UpdateGroupResponse:
         """Change a group and its members."""
-        return await call(self._stub.UpdateGroup, request, origin, self._tenant_urls)
+        return await call(self._stub.UpdateGroup, request, origin)
 
     async def delete(self, request: pb.DeleteGroupRequest, origin: Origin) -> None:
         """Remove a group."""
-        await call(self._stub.DeleteGroup, request, origin, self._tenant_urls)
+        await call(self._stub.DeleteGroup, request, origin)
 
     async def members(
         self, request: pb.ListMembersRequest, origin: Origin
@@ -74,11 +72,11 @@ class GroupClient:
         read.
         """
         request.page_size = MEMBERS_PAGE if request.omit_display_names else NAMED_MEMBERS_PAGE
-        page = await call(self._alone.ListMembers, request, origin, self._tenant_urls)
+        page = await call(self._alone.ListMembers, request, origin)
         yield page.members
         while page.next_page_token:
             request.page_token = page.next_page_token
             # Further pages may be read outside of a request's slot (`gateway.http.streaming`).
             async with self._page_slots.slot(request.organization_id):
-                page = await call(self._alone.ListMembers, request, origin, self._tenant_urls)
+                page = await call(self._alone.ListMembers, request, origin)
             yield page.members

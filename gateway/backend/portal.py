@@ -1,8 +1,7 @@
 """The services as the pages call them."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import grpc
 from cloudacademy.keys.v1 import audit_pb2_grpc, keys_pb2_grpc, sso_pb2_grpc
@@ -12,8 +11,6 @@ from cloudacademy.users.v1 import (
     sessions_pb2_grpc,
     users_pb2_grpc,
 )
-
-from gateway.backend.client import Origin, call
 
 if TYPE_CHECKING:
     from cloudacademy.keys.v1.audit_pb2_grpc import AuditServiceAsyncStub
@@ -28,12 +25,10 @@ if TYPE_CHECKING:
     from cloudacademy.users.v1.sessions_pb2_grpc import SessionServiceAsyncStub
     from cloudacademy.users.v1.users_pb2_grpc import UserServiceAsyncStub
 
-Response = TypeVar("Response")
-
 
 @dataclass(frozen=True, slots=True)
 class PortalClients:
-    """The stubs of all that the pages show and change, and how they are called."""
+    """The stubs of all that the pages show and change; call them by `gateway.backend.client.call`."""
 
     sessions: "SessionServiceAsyncStub"
     activities: "ActivityServiceAsyncStub"
@@ -44,21 +39,9 @@ class PortalClients:
     keys: "KeyServiceAsyncStub"
     audit: "AuditServiceAsyncStub"
     sso: "SsoServiceAsyncStub"
-    tenant_urls: Mapping[str, str]
-
-    async def call(
-        self,
-        method: "grpc.aio.UnaryUnaryMultiCallable[Any, Response]",
-        request: object,
-        request_id: str,
-    ) -> Response:
-        """The answer of one call; what was refused is raised as RefusedError."""
-        return await call(method, request, Origin(request_id), self.tenant_urls)
 
 
-def portal_clients(
-    users: grpc.aio.Channel, keys: grpc.aio.Channel, tenant_urls: Mapping[str, str]
-) -> PortalClients:
+def portal_clients(users: grpc.aio.Channel, keys: grpc.aio.Channel) -> PortalClients:
     """The clients behind the two channels."""
     return PortalClients(
         sessions=sessions_pb2_grpc.SessionServiceStub(users),
@@ -70,5 +53,4 @@ def portal_clients(
         keys=keys_pb2_grpc.KeyServiceStub(keys),
         audit=audit_pb2_grpc.AuditServiceStub(keys),
         sso=sso_pb2_grpc.SsoServiceStub(keys),
-        tenant_urls=tenant_urls,
     )

@@ -1,6 +1,6 @@
 """The schemas of an organization, as the gateway calls usersvc for them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import grpc
 from cloudacademy.users.v1 import schemas_pb2 as pb
@@ -15,14 +15,10 @@ class SchemaClient:
     What the service refuses is raised as `gateway.backend.errors.RefusedError`.
     """
 
-    def __init__(self, channel: grpc.aio.Channel, tenant_urls: Mapping[str, str]) -> None:
+    def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = schemas_pb2_grpc.SchemaServiceStub(channel)
-        self._tenant_urls = tenant_urls
 
-    async def list(self, organization_id: str, request_id: str) -> Sequence[pb.Schema]:
+    async def list(self, request: pb.ListSchemasRequest, origin: Origin) -> Sequence[pb.Schema]:
         """Read all schemas of an organization."""
-        request = pb.ListSchemasRequest(organization_id=organization_id)
-        response = await call(
-            self._stub.ListSchemas, request, Origin(request_id), self._tenant_urls
-        )
+        response = await call(self._stub.ListSchemas, request, origin)
         return response.schemas

@@ -11,6 +11,7 @@ from aiohttp import web
 from cloudacademy.keys.v1.audit_pb2 import Actor
 from cloudacademy.users.v1.sessions_pb2 import Session
 
+from gateway.backend.client import Origin, call
 from gateway.backend.portal import PortalClients
 from gateway.portal.pages import Pages
 from gateway.web.cookies import Cookies
@@ -100,7 +101,7 @@ class Visit:
         self, method: "grpc.aio.UnaryUnaryMultiCallable[Any, Response]", request: object
     ) -> Response:
         """Ask a service; what it refuses is raised as RefusedError."""
-        return await self.portal.clients.call(method, request, self.request_id)
+        return await call(method, request, Origin(self.request_id))
 
     def form_token(self, purpose: str = "") -> str:
         """The token for a form of this browser."""

@@ -1,6 +1,5 @@
 """What a sign-in asks of the services; what they refuse is a `SignInError`."""
 
-from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
 import grpc
@@ -23,12 +22,9 @@ NOBODY: Final = sessions_pb2.Session()
 class Services:
     """The connections of organizations and the sessions of their people."""
 
-    def __init__(
-        self, users: grpc.aio.Channel, keys: grpc.aio.Channel, tenant_urls: Mapping[str, str]
-    ) -> None:
+    def __init__(self, users: grpc.aio.Channel, keys: grpc.aio.Channel) -> None:
         self._sessions = sessions_pb2_grpc.SessionServiceStub(users)
         self._sso = sso_pb2_grpc.SsoServiceStub(keys)
-        self._tenant_urls = tenant_urls
 
     async def find_by_email(self, email: str, request_id: str) -> IdentityProvider:
         """The identity provider of an address's domain. Refuses (no_connection)."""
@@ -45,9 +41,7 @@ class Services:
             return NOBODY
         request = sessions_pb2.GetSessionRequest(session_token=token)
         try:
-            response = await call(
-                self._sessions.GetSession, request, Origin(request_id), self._tenant_urls
-            )
+            response = await call(self._sessions.GetSession, request, Origin(request_id))
         except RefusedError as error:
             if error.reason == "SESSION_ENDED":
                 return NOBODY
@@ -116,6 +110,6 @@ class Services:
         request_id: str,
     ) -> Response:
         try:
-            return await call(method, request, Origin(request_id), self._tenant_urls)
+            return await call(method, request, Origin(request_id))
         except RefusedError as error:
             raise SignInError(OF_SERVICES.get(error.reason, "away")) from error

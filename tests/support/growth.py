@@ -11,16 +11,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-FACTOR: Final = 8
+FACTOR: Final = 4
 """The larger input is this many times the size of the smaller one."""
-LIMIT: Final = 20.0
-"""How often the smaller input's time the larger one may take: linear work takes 8, quadratic 64."""
+LIMIT: Final = 9.0
+"""How often the smaller input's time the larger one may take: linear work takes 4, quadratic 16."""
 _CLEAR_NANOSECONDS: Final = 3_000_000
 """Ratios of shorter times are mostly noise."""
 _READINGS: Final = 3
 _ATTEMPTS: Final = 6
 """How often a ratio over the limit is measured again: other processes use the machine, too."""
-_STEPS: Final = 4
+_STEPS: Final = 5
 """The first size that is tried is FACTOR ** _STEPS times smaller than the largest one."""
 
 Run = Callable[[Any], object]

@@ -40,7 +40,7 @@ async def serving(
     endpoint = ScimEndpoint(
         table,
         authenticator,
-        ResourceTypes(SchemaClient(usersvc, {})),
+        ResourceTypes(SchemaClient(usersvc)),
         "http://127.0.0.1",
         log=log,
         refusals=refusals,

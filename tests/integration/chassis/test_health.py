@@ -70,7 +70,7 @@ async def test_more_calls_than_a_server_takes_are_refused_and_the_edge_says_when
         assert await asyncio.gather(*held) == [b"x", b"x"]
         assert await channel.unary_unary(ECHO)(b"y", timeout=5) == b"y"
 
-    answer = translate(caught.value, {})
+    answer = translate(caught.value)
     refusal = from_rpc_error(caught.value)
     assert (refusal.code.name, refusal.reason) == ("RESOURCE_EXHAUSTED", "OVERLOADED")
     details = rpc_status.from_call(caught.value).details

@@ -69,8 +69,8 @@ async def serving(at_once: int) -> AsyncIterator[tuple[str, int]]:
         limiter = Guesses(at_once)
         stub = keys_pb2_grpc.KeyServiceStub(keys)
         resources = {
-            "Users": Users(UserClient(nowhere, {})),
-            "Groups": Groups(GroupClient(nowhere, {})),
+            "Users": Users(UserClient(nowhere)),
+            "Groups": Groups(GroupClient(nowhere)),
         }
         table = endpoints(resources, Cursors(b"x" * 32, system_clock), logger)
         authenticator = Authenticator(stub, cache, limiter, {}, system_clock)

@@ -80,8 +80,8 @@ async def serve(stop: process.Stop) -> None:
         key_channel(settings.keysvc) as keys,
     ):
         lists, schemas, bell = Lists(database), SchemaStore(database), Bell()
-        users, groups = UserClient(nowhere, {}), GroupClient(nowhere, {})
-        own = SchemaClient(nowhere, {})
+        users, groups = UserClient(nowhere), GroupClient(nowhere)
+        own = SchemaClient(nowhere)
         direct = Direct(UsersServicer(UserStore(database, lists, bell), schemas, system_clock))
         users._stub = users._alone = direct
         groups._stub = groups._alone = Direct(

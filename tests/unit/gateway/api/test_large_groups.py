@@ -43,7 +43,7 @@ async def service() -> AsyncIterator[tuple[Counted, Groups]]:
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        yield servicer, Groups(GroupClient(channel, {}))
+        yield servicer, Groups(GroupClient(channel))
     await server.stop(None)
 
 

@@ -49,7 +49,7 @@ async def huge(memory: ResponseMemory) -> AsyncIterator[tuple[HugeUsers, Users]]
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        yield servicer, Users(UserClient(channel, {}))
+        yield servicer, Users(UserClient(channel))
     await server.stop(None)
 
 

@@ -67,7 +67,7 @@ async def asking(registry: Registry, seconds: Seconds) -> AsyncIterator[Resource
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        yield ResourceTypes(SchemaClient(channel, {}), monotonic=seconds)
+        yield ResourceTypes(SchemaClient(channel), monotonic=seconds)
     await server.stop(None)
 
 

@@ -1,8 +1,22 @@
-"""The token of an Authorization header."""
+"""The token of an Authorization header, and what keysvc says of it."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import grpc
 import pytest
+from cloudacademy.keys.v1 import keys_pb2_grpc
+from google.protobuf import any_pb2
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+from grpc_status import rpc_status
 
-from gateway.auth.authenticator import UnauthorizedError, bearer_token
+from chassis.clock import system_clock
+from gateway.auth.authenticator import Authenticator, UnauthorizedError, bearer_token
+from gateway.auth.failed_auth import Guesses
+from gateway.auth.key_cache import KeyCache
+from gateway.backend.errors import RefusedError
+
+TENANT_URLS = {"us": "https://us.test/scim", "eu": "https://eu.test/scim"}
 
 
 @pytest.mark.parametrize(
@@ -27,3 +41,51 @@ def test_a_token_that_no_key_can_be_is_an_invalid_one(header):
         bearer_token(header)
 
     assert refused.value.headers == {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+
+
+class KeysOfRegion(keys_pb2_grpc.KeyServiceServicer):
+    """A keysvc that refuses every key because it belongs to another region."""
+
+    def __init__(self, region: str) -> None:
+        self._region = region
+
+    async def Authenticate(self, request, context):  # noqa: N802 - the contract's name
+        detail = any_pb2.Any()
+        detail.Pack(
+            error_details_pb2.ErrorInfo(
+                reason="KEY_OF_OTHER_REGION", metadata={"region": self._region}
+            )
+        )
+        status = status_pb2.Status(code=code_pb2.UNAUTHENTICATED, message="", details=[detail])
+        await context.abort_with_status(rpc_status.to_status(status))
+
+
+@asynccontextmanager
+async def authenticating(
+    servicer: keys_pb2_grpc.KeyServiceServicer,
+) -> AsyncIterator[Authenticator]:
+    server = grpc.aio.server()
+    keys_pb2_grpc.add_KeyServiceServicer_to_server(servicer, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stub = keys_pb2_grpc.KeyServiceStub(channel)
+        yield Authenticator(stub, KeyCache(), Guesses(10), TENANT_URLS, system_clock)
+    await server.stop(None)
+
+
+@pytest.mark.parametrize(
+    ("region", "named"),
+    [("eu", "https://eu.test/scim"), ("us", "https://us.test/scim"), ("", "that of its region")],
+)
+async def test_key_of_other_region_is_refused_with_the_tenant_url_of_it(region, named):
+    async with authenticating(KeysOfRegion(region)) as authenticator:
+        with pytest.raises(RefusedError) as refused:
+            await authenticator.authenticate("Bearer key", "192.0.2.1", "request")
+
+    assert refused.value.status == 401
+    assert refused.value.headers == {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+    assert refused.value.detail == (
+        "This API key belongs to another region. Set the Tenant URL in Entra to "
+        f"{named}, or use a key of this region as Secret Token."
+    )

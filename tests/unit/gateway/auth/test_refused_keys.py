@@ -32,7 +32,7 @@ def test_the_gateway_learns_whose_key_it_was_and_tells_nobody(refusal: Refusal):
     )
 
     told = from_rpc_error(error).metadata
-    answer = translate(error, {})
+    answer = translate(error)
 
     assert (told["organization_id"], told["key_id"]) == (str(ORGANIZATION), str(KEY))
     shown = f"{answer.detail} {answer.scim_type} {answer.headers}"

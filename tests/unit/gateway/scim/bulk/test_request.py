@@ -309,6 +309,6 @@ def circles_through_one(number: int) -> list[Operation]:
 
 
 def test_planning_circles_grows_no_faster_than_the_operations():
-    small, large = circles_through_one(300), circles_through_one(2_400)
-    assert len([each for each in plan(small) if isinstance(each, Complete)]) == 299
+    small, large = circles_through_one(600), circles_through_one(2_400)
+    assert len([each for each in plan(small) if isinstance(each, Complete)]) == 599
     assert ratio(plan, small, large) < LIMIT
