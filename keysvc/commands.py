@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 
 from chassis.clock import Clock
 from chassis.errors import InvalidField
+from chassis.rpc.uuids import read_uuid
 from keysvc.domain import key_token as token
 from keysvc.domain.audit import OPERATOR, check_author, name_of, operator
 from keysvc.domain.keys import NewKey
@@ -43,7 +44,7 @@ class Desk:
 
 
 async def create_organization(desk: Desk, arguments: Namespace) -> Message:
-    organization_id = wire.read_id("--id", arguments.id) if arguments.id else None
+    organization_id = read_uuid("--id", arguments.id) if arguments.id else None
     new = NewOrganization(organization_id, arguments.display_name, desk.region)
     organization = await desk.organizations.create(new, desk.clock())
     return keys_pb2.CreateOrganizationResponse(organization=wire.organization_message(organization))
@@ -60,7 +61,7 @@ async def deactivate_integration(desk: Desk, arguments: Namespace) -> Message:
 
 
 async def generate_key(desk: Desk, arguments: Namespace) -> Message:
-    organization_id = wire.read_id("ORGANIZATION", arguments.organization)
+    organization_id = read_uuid("ORGANIZATION", arguments.organization)
     check_author("--created-by", arguments.created_by)
     made = token.generate(desk.region, desk.random_bytes)
     author = arguments.created_by
@@ -71,14 +72,14 @@ async def generate_key(desk: Desk, arguments: Namespace) -> Message:
 
 async def list_keys(desk: Desk, arguments: Namespace) -> Message:
     """The newest keys, as many as a page can have."""
-    organization_id = wire.read_id("ORGANIZATION", arguments.organization)
+    organization_id = read_uuid("ORGANIZATION", arguments.organization)
     keys = await desk.keys.list_before(organization_id, AFTER_ALL, wire.PAGE_SIZE_MAXIMUM)
     return keys_pb2.ListKeysResponse(keys=[wire.key_message(key) for key in keys])
 
 
 async def revoke_key(desk: Desk, arguments: Namespace) -> Message:
-    organization_id = wire.read_id("ORGANIZATION", arguments.organization)
-    key_id = wire.read_id("KEY", arguments.key)
+    organization_id = read_uuid("ORGANIZATION", arguments.organization)
+    key_id = read_uuid("KEY", arguments.key)
     author = arguments.revoked_by
     check_author("--revoked-by", author)
     key = await desk.keys.revoke(organization_id, key_id, author, operator(author), desk.clock)
@@ -87,7 +88,7 @@ async def revoke_key(desk: Desk, arguments: Namespace) -> Message:
 
 async def list_audit_events(desk: Desk, arguments: Namespace) -> Message:
     """The newest events, as many as a page can have."""
-    organization_id = wire.read_id("ORGANIZATION", arguments.organization)
+    organization_id = read_uuid("ORGANIZATION", arguments.organization)
     events = await desk.audit.list_before(organization_id, AFTER_ALL, wire.PAGE_SIZE_MAXIMUM)
     return audit_pb2.ListAuditEventsResponse(
         events=[wire.audit_event_message(event) for event in events]
@@ -99,7 +100,7 @@ async def erase_person(desk: Desk, arguments: Namespace) -> Answer:
 
     Tells ids and numbers alone: whoever keeps the answer keeps no name.
     """
-    organization_id = wire.read_id("ORGANIZATION", arguments.organization)
+    organization_id = read_uuid("ORGANIZATION", arguments.organization)
     for name in (names := [arguments.person, *arguments.also]):
         if name_of(name.strip()).strip().lower() in ("", OPERATOR, ERASED):
             raise InvalidField("PERSON", f"is nobody's name: {name!r}")
@@ -113,13 +114,13 @@ async def erase_person(desk: Desk, arguments: Namespace) -> Answer:
 
 
 async def get_sso_connection(desk: Desk, arguments: Namespace) -> Message:
-    organization_id = wire.read_id("ORGANIZATION", arguments.organization)
+    organization_id = read_uuid("ORGANIZATION", arguments.organization)
     connection = await desk.sso.get(organization_id)
     return sso_pb2.GetSsoConnectionResponse(connection=wire.sso_connection_message(connection))
 
 
 async def deactivate_sso_connection(desk: Desk, arguments: Namespace) -> Message:
-    organization_id = wire.read_id("ORGANIZATION", arguments.organization)
+    organization_id = read_uuid("ORGANIZATION", arguments.organization)
     check_author("--by", arguments.by)
     connection = await desk.sso.switch(organization_id, False, operator(arguments.by), desk.clock)
     return sso_pb2.DeactivateSsoConnectionResponse(
@@ -137,7 +138,7 @@ async def release_sso_domain(desk: Desk, arguments: Namespace) -> Message:
 async def _switch_integration(
     desk: Desk, arguments: Namespace, active: bool
 ) -> keys_pb2.Integration:
-    organization_id = wire.read_id("ORGANIZATION", arguments.organization)
+    organization_id = read_uuid("ORGANIZATION", arguments.organization)
     check_author("--by", arguments.by)
     integration = await desk.organizations.switch_integration(
         organization_id, active, operator(arguments.by), desk.clock

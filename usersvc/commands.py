@@ -8,12 +8,12 @@ from typing import Final
 from uuid import UUID
 
 from chassis.clock import Clock
+from chassis.rpc.uuids import read_uuid
 from usersvc.domain import erasure, session_token, users
 from usersvc.domain.changes import KEPT, Origin
 from usersvc.domain.errors import InvalidField
 from usersvc.domain.session_token import RandomBytes
 from usersvc.domain.users import Name, Profile
-from usersvc.rpc.convert import user as wire
 from usersvc.store.changes import ChangeStore
 from usersvc.store.erasure import ErasureStore
 from usersvc.store.sessions import SessionStore
@@ -35,7 +35,7 @@ class Desk:
 
 async def create_administrator(desk: Desk, arguments: Namespace) -> dict[str, object]:
     """Make an administrator of a new user, or of the one that has the name."""
-    organization_id = wire.to_uuid("ORGANIZATION", arguments.organization)
+    organization_id = read_uuid("ORGANIZATION", arguments.organization)
     profile = Profile(
         user_name=arguments.user_name,
         active=True,
@@ -56,7 +56,7 @@ async def sign_in_link(desk: Desk, arguments: Namespace) -> dict[str, object]:
     The token is the link's fragment, which browsers send to nobody: no log and no other page
     comes to know it.
     """
-    organization_id = wire.to_uuid("ORGANIZATION", arguments.organization)
+    organization_id = read_uuid("ORGANIZATION", arguments.organization)
     user = await desk.sessions.find(organization_id, arguments.user_name)
     if user is None:
         raise InvalidField("USER_NAME", "is no user's of this organization")
@@ -73,7 +73,7 @@ async def erase_person(desk: Desk, arguments: Namespace) -> dict[str, object]:
 
     Refuses (InvalidField) another name that is too short to tell people apart.
     """
-    organization_id = wire.to_uuid("ORGANIZATION", arguments.organization)
+    organization_id = read_uuid("ORGANIZATION", arguments.organization)
     for name in arguments.also:
         if len(name) < erasure.SHORTEST:
             raise InvalidField("--also", f"has fewer than {erasure.SHORTEST} characters")

@@ -1,7 +1,6 @@
 """The HTTP application: every request in, exactly one SCIM answer and one log line out."""
 
 import asyncio
-import re
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -12,6 +11,7 @@ from aiohttp import web
 from aiohttp.hdrs import METH_CONNECT
 
 from chassis.observability.log import Logger
+from chassis.rpc.uuids import is_uuid
 from gateway.api.request import Exchange, RefusedPart, Result, parameters
 from gateway.api.resource_types import ResourceTypes
 from gateway.api.routing import Table, path_segments
@@ -40,7 +40,6 @@ _WITH_BODY: Final = ("PATCH", "POST", "PUT")
 _TENANT: Final = path_segments(PREFIX)
 _UNEXPECTED: Final = "An Expect other than 100-continue is not understood; leave it out."
 _OUTSIDE: Final = f"There is nothing here. The Tenant URL in Entra ends with {PREFIX}."
-_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 class ScimEndpoint:
@@ -268,7 +267,7 @@ def _as_refused(request: web.Request, story: _Story, error: ScimError) -> Refuse
 
 
 def _id(text: str) -> str:
-    return text if _UUID.fullmatch(text) else ""
+    return text if is_uuid(text) else ""
 
 
 def application(

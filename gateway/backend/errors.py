@@ -98,7 +98,7 @@ ANSWERS: Final[Mapping[str, Answer]] = {
     "KEY_UNKNOWN": Answer(401, headers=_INVALID_TOKEN),
     "KEY_EXPIRED": Answer(401, headers=_INVALID_TOKEN),
     "KEY_REVOKED": Answer(401, headers=_INVALID_TOKEN),
-    # gateway.auth.authenticator, which alone is refused so, names the Tenant URL of the key's region.
+    # gateway.auth.authenticator, which alone gets this, names the Tenant URL of the key's region.
     "KEY_OF_OTHER_REGION": Answer(401, headers=_INVALID_TOKEN),
     "INTEGRATION_INACTIVE": Answer(
         401,

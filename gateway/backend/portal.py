@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PortalClients:
-    """The stubs of all that the pages show and change; call them by `gateway.backend.client.call`."""
+    """The stubs that the pages need; call them by `gateway.backend.client.call`."""
 
     sessions: "SessionServiceAsyncStub"
     activities: "ActivityServiceAsyncStub"

@@ -7,6 +7,7 @@ from uuid import uuid5
 import grpc
 from cloudacademy.keys.v1 import audit_pb2, audit_pb2_grpc
 
+from chassis.rpc.uuids import read_uuid
 from keysvc.domain.audit import AuditEvent
 from keysvc.domain.pages import AFTER_ALL, Position
 from keysvc.rpc import convert as wire
@@ -25,7 +26,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
     async def ListAuditEvents(
         self, request: audit_pb2.ListAuditEventsRequest, context: Context
     ) -> audit_pb2.ListAuditEventsResponse:
-        organization_id = wire.read_id("organization_id", request.organization_id)
+        organization_id = read_uuid("organization_id", request.organization_id)
         size = wire.read_page_size(request.page_size)
         scope = uuid5(organization_id, "audit")  # a token of the list of keys is none of this one
         start = pages.from_token(scope, request.page_token, AFTER_ALL)

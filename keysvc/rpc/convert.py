@@ -26,17 +26,6 @@ _REGIONS: Final = {Region.US: keys_pb2.REGION_US, Region.EU: keys_pb2.REGION_EU}
 Element = TypeVar("Element")
 
 
-def read_id(field: str, text: str) -> UUID:
-    """A UUID in its usual form, of either case; refuses (InvalidField) all others."""
-    try:
-        value = UUID(text)
-    except ValueError:
-        value = None
-    if value is None or str(value) != text.lower():
-        raise InvalidField(field, "must be a UUID such as 0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11")
-    return value
-
-
 def read_region(field: str, region: keys_pb2.Region, own: Region) -> Region:
     """The service's own region, named or not; refuses (InvalidField) any other."""
     if region not in (keys_pb2.REGION_UNSPECIFIED, _REGIONS[own]):

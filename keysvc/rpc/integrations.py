@@ -7,6 +7,7 @@ import grpc
 from cloudacademy.keys.v1 import keys_pb2, keys_pb2_grpc
 
 from chassis.clock import Clock
+from chassis.rpc.uuids import read_uuid
 from keysvc.rpc import convert as wire
 from keysvc.store.organizations import OrganizationStore
 
@@ -25,7 +26,7 @@ class IntegrationServicer(keys_pb2_grpc.IntegrationServiceServicer):
     async def GetIntegration(
         self, request: keys_pb2.GetIntegrationRequest, context: Context
     ) -> keys_pb2.GetIntegrationResponse:
-        organization_id = wire.read_id("organization_id", request.organization_id)
+        organization_id = read_uuid("organization_id", request.organization_id)
         integration = await self._store.get_integration(organization_id)
         return keys_pb2.GetIntegrationResponse(integration=wire.integration_message(integration))
 
@@ -42,7 +43,7 @@ class IntegrationServicer(keys_pb2_grpc.IntegrationServiceServicer):
         )
 
     async def _switch(self, request: Switch, active: bool) -> keys_pb2.Integration:
-        organization_id = wire.read_id("organization_id", request.organization_id)
+        organization_id = read_uuid("organization_id", request.organization_id)
         actor = wire.read_actor(request.actor)
         integration = await self._store.switch_integration(
             organization_id, active, actor, self._clock

@@ -8,6 +8,7 @@ import grpc
 from cloudacademy.keys.v1 import keys_pb2, keys_pb2_grpc
 
 from chassis.clock import Clock
+from chassis.rpc.uuids import read_uuid
 from keysvc.background.changes import Changes
 from keysvc.background.key_uses import KeyUses
 from keysvc.domain import key_token as token
@@ -46,7 +47,7 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
     async def GenerateKey(
         self, request: keys_pb2.GenerateKeyRequest, context: Context
     ) -> keys_pb2.GenerateKeyResponse:
-        organization_id = wire.read_id("organization_id", request.organization_id)
+        organization_id = read_uuid("organization_id", request.organization_id)
         check_author("created_by", request.created_by)
         actor = wire.read_actor(request.actor, request.created_by)
         made = token.generate(self._region, self._random_bytes)
@@ -58,7 +59,7 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
     async def ListKeys(
         self, request: keys_pb2.ListKeysRequest, context: Context
     ) -> keys_pb2.ListKeysResponse:
-        organization_id = wire.read_id("organization_id", request.organization_id)
+        organization_id = read_uuid("organization_id", request.organization_id)
         size = wire.read_page_size(request.page_size)
         start = pages.from_token(organization_id, request.page_token, AFTER_ALL)
         found = await self._store.list_before(organization_id, start, size + 1)
@@ -70,8 +71,8 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
     async def RevokeKey(
         self, request: keys_pb2.RevokeKeyRequest, context: Context
     ) -> keys_pb2.RevokeKeyResponse:
-        organization_id = wire.read_id("organization_id", request.organization_id)
-        key_id = wire.read_id("key_id", request.key_id)
+        organization_id = read_uuid("organization_id", request.organization_id)
+        key_id = read_uuid("key_id", request.key_id)
         check_author("revoked_by", request.revoked_by)
         actor = wire.read_actor(request.actor, request.revoked_by)
         author = request.revoked_by or actor.actor_id

@@ -7,6 +7,7 @@ import grpc
 from cloudacademy.keys.v1 import keys_pb2, keys_pb2_grpc
 
 from chassis.clock import Clock
+from chassis.rpc.uuids import read_uuid
 from keysvc.domain.organizations import NewOrganization, Organization, Region
 from keysvc.domain.pages import BEFORE_ALL, Position
 from keysvc.rpc import convert as wire
@@ -29,7 +30,7 @@ class OrganizationServicer(keys_pb2_grpc.OrganizationServiceServicer):
     ) -> keys_pb2.CreateOrganizationResponse:
         given = request.organization
         new = NewOrganization(
-            wire.read_id("organization.id", given.id) if given.id else None,
+            read_uuid("organization.id", given.id) if given.id else None,
             given.display_name,
             wire.read_region("organization.region", given.region, self._region),
         )
@@ -41,7 +42,7 @@ class OrganizationServicer(keys_pb2_grpc.OrganizationServiceServicer):
     async def GetOrganization(
         self, request: keys_pb2.GetOrganizationRequest, context: Context
     ) -> keys_pb2.GetOrganizationResponse:
-        organization_id = wire.read_id("organization_id", request.organization_id)
+        organization_id = read_uuid("organization_id", request.organization_id)
         organization = await self._store.get(organization_id)
         return keys_pb2.GetOrganizationResponse(
             organization=wire.organization_message(organization)

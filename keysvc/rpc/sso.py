@@ -9,6 +9,7 @@ from cloudacademy.keys.v1 import sso_pb2, sso_pb2_grpc
 
 from chassis.clock import Clock
 from chassis.errors import InvalidField
+from chassis.rpc.uuids import read_uuid
 from keysvc.domain import sso
 from keysvc.domain.errors import OrganizationNotFound, SsoConnectionNotFound
 from keysvc.domain.sso import Connection, Setup
@@ -31,14 +32,14 @@ class SsoServicer(sso_pb2_grpc.SsoServiceServicer):
     async def GetSsoConnection(
         self, request: sso_pb2.GetSsoConnectionRequest, context: Context
     ) -> sso_pb2.GetSsoConnectionResponse:
-        organization_id = wire.read_id("organization_id", request.organization_id)
+        organization_id = read_uuid("organization_id", request.organization_id)
         connection = await self._store.get(organization_id)
         return sso_pb2.GetSsoConnectionResponse(connection=wire.sso_connection_message(connection))
 
     async def UpdateSsoConnection(
         self, request: sso_pb2.UpdateSsoConnectionRequest, context: Context
     ) -> sso_pb2.UpdateSsoConnectionResponse:
-        organization_id = wire.read_id("organization_id", request.organization_id)
+        organization_id = read_uuid("organization_id", request.organization_id)
         actor = wire.read_actor(request.actor)
         setup = self._setup(request.connection)
         connection = await self._store.update(
@@ -51,7 +52,7 @@ class SsoServicer(sso_pb2_grpc.SsoServiceServicer):
     async def RecordSsoTest(
         self, request: sso_pb2.RecordSsoTestRequest, context: Context
     ) -> sso_pb2.RecordSsoTestResponse:
-        organization_id = wire.read_id("organization_id", request.organization_id)
+        organization_id = read_uuid("organization_id", request.organization_id)
         actor = wire.read_actor(request.actor)
         connection = await self._store.record_test(
             organization_id, request.etag, actor, self._clock
@@ -84,7 +85,7 @@ class SsoServicer(sso_pb2_grpc.SsoServiceServicer):
 
     async def _of_organization(self, text: str) -> Connection:
         try:
-            connection = await self._store.get(wire.read_id("organization_id", text))
+            connection = await self._store.get(read_uuid("organization_id", text))
         except OrganizationNotFound:
             raise SsoConnectionNotFound from None
         if not connection.version:
@@ -92,7 +93,7 @@ class SsoServicer(sso_pb2_grpc.SsoServiceServicer):
         return connection
 
     async def _switch(self, request: Switch, active: bool) -> sso_pb2.SsoConnection:
-        organization_id = wire.read_id("organization_id", request.organization_id)
+        organization_id = read_uuid("organization_id", request.organization_id)
         actor = wire.read_actor(request.actor)
         return wire.sso_connection_message(
             await self._store.switch(organization_id, active, actor, self._clock)

@@ -7,13 +7,13 @@ import grpc
 from cloudacademy.users.v1 import activity_pb2, activity_pb2_grpc
 
 from chassis.clock import Clock
+from chassis.rpc.uuids import read_uuid
 from usersvc.domain import activities
 from usersvc.domain.activities import Activity, Width
 from usersvc.domain.errors import InvalidField
 from usersvc.rpc import page_tokens as page_token
 from usersvc.rpc.convert import activity as wire_activity
 from usersvc.rpc.convert import listing as wire_list
-from usersvc.rpc.convert import user as wire
 from usersvc.store.activities import ActivityStore
 
 MAX_CYCLES: Final = 100
@@ -58,7 +58,7 @@ class ActivitiesServicer(activity_pb2_grpc.ActivityServiceServicer):
         self, request: activity_pb2.GetActivityRequest, context: Context
     ) -> activity_pb2.GetActivityResponse:
         """Read one entry."""
-        organization_id = wire.to_uuid("organization_id", request.organization_id)
+        organization_id = read_uuid("organization_id", request.organization_id)
         activity = await self._store.get(organization_id, wire_activity.to_number(request.id))
         return activity_pb2.GetActivityResponse(activity=wire_activity.from_activity(activity))
 
@@ -66,7 +66,7 @@ class ActivitiesServicer(activity_pb2_grpc.ActivityServiceServicer):
         self, request: activity_pb2.CountActivitiesRequest, context: Context
     ) -> activity_pb2.CountActivitiesResponse:
         """Count by hours or days."""
-        organization_id = wire.to_uuid("organization_id", request.organization_id)
+        organization_id = read_uuid("organization_id", request.organization_id)
         is_day = request.width == activity_pb2.CountActivitiesRequest.WIDTH_DAY
         width = Width.DAY if is_day else Width.HOUR
         start = wire_activity.to_time("start_time", request.start_time)
@@ -82,7 +82,7 @@ class ActivitiesServicer(activity_pb2_grpc.ActivityServiceServicer):
         self, request: activity_pb2.ListCyclesRequest, context: Context
     ) -> activity_pb2.ListCyclesResponse:
         """Read the cycles of the last days."""
-        organization_id = wire.to_uuid("organization_id", request.organization_id)
+        organization_id = read_uuid("organization_id", request.organization_id)
         size = wire_list.not_negative("page_size", request.page_size) or DEFAULT_CYCLES
         if size > MAX_CYCLES:
             raise InvalidField("page_size", f"is more than {MAX_CYCLES}")

@@ -8,6 +8,7 @@ from uuid import UUID
 import grpc
 from cloudacademy.users.v1 import changes_pb2, changes_pb2_grpc
 
+from chassis.rpc.uuids import read_uuid
 from usersvc.background.feed import ChangeFeed
 from usersvc.domain.errors import SnapshotsBusy
 from usersvc.rpc.convert import change as wire_change
@@ -42,7 +43,7 @@ class ChangesServicer(changes_pb2_grpc.ChangeServiceServicer):
         self, request: changes_pb2.WatchChangesRequest, context: Context
     ) -> AsyncIterator[changes_pb2.WatchChangesResponse]:
         """Follow one organization."""
-        organization_id = wire.to_uuid("organization_id", request.organization_id)
+        organization_id = read_uuid("organization_id", request.organization_id)
         async with aclosing(self._feed.read(organization_id, request.token)) as batches:
             async for batch in batches:
                 for changes, token in wire_change.from_batch(batch):
@@ -61,7 +62,7 @@ class ChangesServicer(changes_pb2_grpc.ChangeServiceServicer):
         self, request: changes_pb2.ReadSnapshotRequest, context: Context
     ) -> AsyncIterator[changes_pb2.ReadSnapshotResponse]:
         """Read all of one organization."""
-        organization_id = wire.to_uuid("organization_id", request.organization_id)
+        organization_id = read_uuid("organization_id", request.organization_id)
         async with aclosing(self._pieces(organization_id)) as pieces:
             async for piece in pieces:
                 yield changes_pb2.ReadSnapshotResponse(**piece)

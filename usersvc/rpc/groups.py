@@ -7,6 +7,7 @@ import grpc
 from cloudacademy.users.v1 import groups_pb2, groups_pb2_grpc
 
 from chassis.clock import Clock
+from chassis.rpc.uuids import read_uuid
 from usersvc.domain import groups
 from usersvc.domain.errors import EtagMismatch
 from usersvc.domain.groups import Group, GroupProfile
@@ -36,7 +37,7 @@ class GroupsServicer(groups_pb2_grpc.GroupServiceServicer):
         self, request: groups_pb2.CreateGroupRequest, context: Context
     ) -> groups_pb2.CreateGroupResponse:
         """Add a group with its first members."""
-        organization_id = wire.to_uuid("organization_id", request.organization_id)
+        organization_id = read_uuid("organization_id", request.organization_id)
         profile = wire_group.to_profile(request.group)
         groups.check(profile)
         members = await wire_group.to_first_members(request)
@@ -62,8 +63,8 @@ class GroupsServicer(groups_pb2_grpc.GroupServiceServicer):
     ) -> groups_pb2.GetGroupResponse:
         """Read one group."""
         group = await self._store.get(
-            wire.to_uuid("organization_id", request.organization_id),
-            wire.to_uuid("group_id", request.group_id),
+            read_uuid("organization_id", request.organization_id),
+            read_uuid("group_id", request.group_id),
         )
         return groups_pb2.GetGroupResponse(group=wire_group.from_group(group))
 
@@ -101,8 +102,8 @@ class GroupsServicer(groups_pb2_grpc.GroupServiceServicer):
             return profile
 
         written = await self._store.change(
-            wire.to_uuid("organization_id", request.organization_id),
-            wire.to_uuid("group.id", request.group.id),
+            read_uuid("organization_id", request.organization_id),
+            read_uuid("group.id", request.group.id),
             decide,
             await wire_group.to_change(request.members),
             now=self._clock(),
@@ -122,8 +123,8 @@ class GroupsServicer(groups_pb2_grpc.GroupServiceServicer):
     ) -> groups_pb2.DeleteGroupResponse:
         """Remove a group for good."""
         await self._store.delete(
-            wire.to_uuid("organization_id", request.organization_id),
-            wire.to_uuid("group_id", request.group_id),
+            read_uuid("organization_id", request.organization_id),
+            read_uuid("group_id", request.group_id),
             request.etag,
             now=self._clock(),
             origin=wire.to_origin(context),
@@ -135,8 +136,8 @@ class GroupsServicer(groups_pb2_grpc.GroupServiceServicer):
         self, request: groups_pb2.ListMembersRequest, context: Context
     ) -> groups_pb2.ListMembersResponse:
         """Read a page of a group's direct members."""
-        organization_id = wire.to_uuid("organization_id", request.organization_id)
-        group_id = wire.to_uuid("group_id", request.group_id)
+        organization_id = read_uuid("organization_id", request.organization_id)
+        group_id = read_uuid("group_id", request.group_id)
         size = wire_list.not_negative("page_size", request.page_size) or DEFAULT_MEMBERS_SIZE
         digest = page_token.digest(b"members", organization_id.bytes, group_id.bytes)
         page = await self._store.members(

@@ -6,9 +6,9 @@ import grpc
 from cloudacademy.users.v1 import schemas_pb2, schemas_pb2_grpc
 
 from chassis.clock import Clock
+from chassis.rpc.uuids import read_uuid
 from usersvc.domain import schemas
 from usersvc.rpc.convert import schema as wire_schema
-from usersvc.rpc.convert import user as wire
 from usersvc.store.schemas import SchemaStore
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -25,7 +25,7 @@ class SchemasServicer(schemas_pb2_grpc.SchemaServiceServicer):
         self, request: schemas_pb2.CreateSchemaRequest, context: Context
     ) -> schemas_pb2.CreateSchemaResponse:
         """Add a schema."""
-        organization_id = wire.to_uuid("organization_id", request.organization_id)
+        organization_id = read_uuid("organization_id", request.organization_id)
         schema = schemas.settled(wire_schema.to_schema(request.schema))
         schemas.check(schema)
         owned = await self._store.create(organization_id, schema, self._clock())
@@ -35,7 +35,7 @@ class SchemasServicer(schemas_pb2_grpc.SchemaServiceServicer):
         self, request: schemas_pb2.GetSchemaRequest, context: Context
     ) -> schemas_pb2.GetSchemaResponse:
         """Read one schema."""
-        organization_id = wire.to_uuid("organization_id", request.organization_id)
+        organization_id = read_uuid("organization_id", request.organization_id)
         owned = await self._store.get(organization_id, _urn(request.urn))
         return schemas_pb2.GetSchemaResponse(schema=wire_schema.from_schema(owned))
 
@@ -43,7 +43,7 @@ class SchemasServicer(schemas_pb2_grpc.SchemaServiceServicer):
         self, request: schemas_pb2.ListSchemasRequest, context: Context
     ) -> schemas_pb2.ListSchemasResponse:
         """Read all schemas of an organization."""
-        owned = await self._store.list(wire.to_uuid("organization_id", request.organization_id))
+        owned = await self._store.list(read_uuid("organization_id", request.organization_id))
         return schemas_pb2.ListSchemasResponse(
             schemas=[wire_schema.from_schema(each) for each in owned]
         )
@@ -52,7 +52,7 @@ class SchemasServicer(schemas_pb2_grpc.SchemaServiceServicer):
         self, request: schemas_pb2.DeleteSchemaRequest, context: Context
     ) -> schemas_pb2.DeleteSchemaResponse:
         """Remove a schema that no user has values for."""
-        organization_id = wire.to_uuid("organization_id", request.organization_id)
+        organization_id = read_uuid("organization_id", request.organization_id)
         await self._store.delete(organization_id, _urn(request.urn))
         return schemas_pb2.DeleteSchemaResponse()
 

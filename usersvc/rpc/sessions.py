@@ -6,6 +6,7 @@ import grpc
 from cloudacademy.users.v1 import sessions_pb2, sessions_pb2_grpc
 
 from chassis.clock import Clock
+from chassis.rpc.uuids import read_uuid
 from usersvc.domain import session_token, sessions
 from usersvc.domain.errors import SessionEnded, SignInLinkInvalid
 from usersvc.domain.session_token import RandomBytes
@@ -28,8 +29,8 @@ class SessionsServicer(sessions_pb2_grpc.SessionServiceServicer):
         self, request: sessions_pb2.CreateSignInLinkRequest, context: Context
     ) -> sessions_pb2.CreateSignInLinkResponse:
         """Make a link's token."""
-        organization_id = wire.to_uuid("organization_id", request.organization_id)
-        user_id = wire.to_uuid("user_id", request.user_id)
+        organization_id = read_uuid("organization_id", request.organization_id)
+        user_id = read_uuid("user_id", request.user_id)
         link = session_token.generate(organization_id, self._random_bytes)
         expire_time = await self._store.create_link(link, user_id, self._clock())
         return sessions_pb2.CreateSignInLinkResponse(

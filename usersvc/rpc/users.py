@@ -8,6 +8,7 @@ import grpc
 from cloudacademy.users.v1 import users_pb2, users_pb2_grpc
 
 from chassis.clock import Clock
+from chassis.rpc.uuids import read_uuid
 from usersvc.domain import extensions, users
 from usersvc.domain.errors import EtagMismatch, InvalidField
 from usersvc.domain.schemas import Schema
@@ -41,7 +42,7 @@ class UsersServicer(users_pb2_grpc.UserServiceServicer):
         self, request: users_pb2.CreateUserRequest, context: Context
     ) -> users_pb2.CreateUserResponse:
         """Add a user."""
-        organization_id = wire.to_uuid("organization_id", request.organization_id)
+        organization_id = read_uuid("organization_id", request.organization_id)
         profile = users.as_created(wire.to_profile(request.user))
         users.check(profile)
         user = await self._store.create(
@@ -61,8 +62,8 @@ class UsersServicer(users_pb2_grpc.UserServiceServicer):
         self, request: users_pb2.GetUserRequest, context: Context
     ) -> users_pb2.GetUserResponse:
         """Read one user."""
-        organization_id = wire.to_uuid("organization_id", request.organization_id)
-        user_id = wire.to_uuid("user_id", request.user_id)
+        organization_id = read_uuid("organization_id", request.organization_id)
+        user_id = read_uuid("user_id", request.user_id)
         user = await self._store.get(
             organization_id, user_id, with_groups=request.view == WITH_GROUPS
         )
@@ -76,7 +77,7 @@ class UsersServicer(users_pb2_grpc.UserServiceServicer):
         self, request: users_pb2.BatchGetUsersRequest, context: Context
     ) -> users_pb2.BatchGetUsersResponse:
         """Read several users by their ids."""
-        organization_id = wire.to_uuid("organization_id", request.organization_id)
+        organization_id = read_uuid("organization_id", request.organization_id)
         ids = wire_lookup.to_ids(request)
         found = await self._store.of_ids(organization_id, ids)
         if request.view == WITH_GROUPS:
@@ -87,7 +88,7 @@ class UsersServicer(users_pb2_grpc.UserServiceServicer):
         self, request: users_pb2.LookupUsersRequest, context: Context
     ) -> users_pb2.LookupUsersResponse:
         """Find users by their user names and external ids."""
-        organization_id = wire.to_uuid("organization_id", request.organization_id)
+        organization_id = read_uuid("organization_id", request.organization_id)
         keys = wire_lookup.to_keys(request)
         matches = await self._store.of_keys(organization_id, keys)
         if request.view == WITH_GROUPS:
@@ -133,8 +134,8 @@ class UsersServicer(users_pb2_grpc.UserServiceServicer):
         self, request: users_pb2.UpdateUserRequest, context: Context
     ) -> users_pb2.UpdateUserResponse:
         """Change the fields that the mask names."""
-        organization_id = wire.to_uuid("organization_id", request.organization_id)
-        user_id = wire.to_uuid("user.id", request.user.id)
+        organization_id = read_uuid("organization_id", request.organization_id)
+        user_id = read_uuid("user.id", request.user.id)
         mask = tuple(request.update_mask.paths)
         if not mask:
             raise InvalidField("update_mask", "names no field")
@@ -185,8 +186,8 @@ class UsersServicer(users_pb2_grpc.UserServiceServicer):
         self, request: users_pb2.DeleteUserRequest, context: Context
     ) -> users_pb2.DeleteUserResponse:
         """Remove a user for good."""
-        organization_id = wire.to_uuid("organization_id", request.organization_id)
-        user_id = wire.to_uuid("user_id", request.user_id)
+        organization_id = read_uuid("organization_id", request.organization_id)
+        user_id = read_uuid("user_id", request.user_id)
         version = users.version_of(request.etag) if request.etag else None
         await self._store.delete(
             organization_id,
@@ -202,7 +203,7 @@ class UsersServicer(users_pb2_grpc.UserServiceServicer):
         """The users with all that a list of them may name; most name nothing of their own."""
         if not (extensions.is_urn(request.order_by) or wire_filter.names_extension(request.filter)):
             return USERS
-        organization_id = wire.to_uuid("organization_id", request.organization_id)
+        organization_id = read_uuid("organization_id", request.organization_id)
         owned = await self._schemas.list(organization_id)
         return extended(USERS, [each.schema for each in owned])
 

@@ -1,10 +1,10 @@
 """The names that people have now, by their ids."""
 
 from collections.abc import Iterable
-from uuid import UUID
 
 from cloudacademy.users.v1 import users_pb2 as pb
 
+from chassis.rpc.uuids import is_uuid
 from gateway.portal.models.filters import having_id
 from gateway.portal.models.people_rows import shown_name
 from gateway.portal.visit import Visit
@@ -14,7 +14,7 @@ AT_ONCE = 100
 
 async def names_of(visit: Visit, ids: Iterable[str]) -> dict[str, str]:
     """The names of those among the ids that are people of the organization."""
-    wanted = sorted({each for each in ids if _is_uuid(each)})
+    wanted = sorted({each for each in ids if is_uuid(each)})
     found: dict[str, str] = {}
     for start in range(0, len(wanted), AT_ONCE):
         response = await visit.call(
@@ -27,10 +27,3 @@ async def names_of(visit: Visit, ids: Iterable[str]) -> dict[str, str]:
         )
         found |= {user.id: shown_name(user) for user in response.users}
     return found
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        return str(UUID(text)) == text.lower()
-    except ValueError:
-        return False

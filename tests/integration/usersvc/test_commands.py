@@ -79,7 +79,7 @@ async def test_an_operators_mistake_is_answered_in_one_line(run, users):
     )
     assert await run("create-administrator", "acme", "--user-name", "ann") == (
         *(1, ""),
-        "usersvc: ORGANIZATION: is no UUID\n",
+        "usersvc: ORGANIZATION: must be a UUID such as 0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11\n",
     )
     code, output, complaint = await run("create-administrator", ACME)
     assert (code, output) == (2, "")

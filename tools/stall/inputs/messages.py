@@ -5,6 +5,7 @@ from typing import Final
 
 from cloudacademy.users.v1 import activity_pb2, filter_pb2, groups_pb2, users_pb2
 
+from chassis.rpc.uuids import read_uuid
 from tools.stall.inputs.bodies import ID
 from tools.stall.inputs.texts import TEXTS
 from tools.stall.readers import Reader
@@ -102,6 +103,6 @@ MESSAGES: Final[Mapping[str, Reader]] = {
     ),
     "a user of usersvc": Reader(_read_user, {"values": _user}, VALUES),
     "a refusal of usersvc": Reader(_refusal, TEXTS, TEXT),
-    "an id of usersvc": Reader(lambda text: wire.to_uuid("id", text), TEXTS, TEXT),
+    "an id of usersvc": Reader(lambda text: read_uuid("id", text), TEXTS, TEXT),
 }
 """All of them, by what they are."""

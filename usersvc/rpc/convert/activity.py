@@ -6,6 +6,7 @@ from typing import Any, Final
 from cloudacademy.users.v1 import activity_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from chassis.rpc.uuids import read_uuid
 from usersvc.domain import activities
 from usersvc.domain.activities import Action, Activity, Count, Cycle, Query, Refusal, Result
 from usersvc.domain.errors import ActivityNotFound, InvalidField
@@ -32,16 +33,16 @@ def to_refused(message: activity_pb2.Activity) -> Activity:
     """A refused request to record."""
     refusal = message.refusal
     activity = Activity(
-        organization_id=wire.to_uuid("organization_id", message.organization_id),
+        organization_id=read_uuid("organization_id", message.organization_id),
         number=0,
         time=to_time("time", message.time),
         action=_TO_ACTION.get(message.action, Action.OTHER),
         resource_id=(
-            wire.to_uuid("resource_id", message.resource_id) if message.resource_id else None
+            read_uuid("resource_id", message.resource_id) if message.resource_id else None
         ),
         resource_name=message.resource_name,
         request_id=message.request_id,
-        key_id=wire.to_uuid("key_id", message.key_id) if message.key_id else None,
+        key_id=read_uuid("key_id", message.key_id) if message.key_id else None,
         refusal=Refusal(
             refusal.method,
             refusal.target,
@@ -52,7 +53,7 @@ def to_refused(message: activity_pb2.Activity) -> Activity:
             refusal.reason,
             refusal.client_address,
         ),
-        report_id=wire.to_uuid("report_id", message.report_id) if message.report_id else None,
+        report_id=read_uuid("report_id", message.report_id) if message.report_id else None,
     )
     activities.check(activity)
     return activity
@@ -68,10 +69,10 @@ def to_query(
         raise InvalidField("request_id", "is none")
     size = wire_list.not_negative("page_size", request.page_size) or DEFAULT_PAGE_SIZE
     return Query(
-        organization_id=wire.to_uuid("organization_id", request.organization_id),
+        organization_id=read_uuid("organization_id", request.organization_id),
         size=min(size, MAX_PAGE_SIZE),
         resource_id=(
-            wire.to_uuid("resource_id", request.resource_id) if request.resource_id else None
+            read_uuid("resource_id", request.resource_id) if request.resource_id else None
         ),
         text=request.text,
         actions=frozenset(_action(value) for value in request.actions),

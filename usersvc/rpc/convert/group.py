@@ -6,6 +6,7 @@ from typing import Final
 
 from cloudacademy.users.v1 import groups_pb2
 
+from chassis.rpc.uuids import is_uuid
 from usersvc.domain import groups
 from usersvc.domain.errors import MemberNotFound
 from usersvc.domain.groups import Group, GroupProfile, Member, MemberChange, MemberKind, MemberView
@@ -113,7 +114,7 @@ async def _split(ids: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         if start:
             await asyncio.sleep(0)
         for text in ids[start : start + CHUNK]:
-            if wire.is_uuid(text):
+            if is_uuid(text):
                 uuids.append(text.lower())
             else:
                 texts.append(text)

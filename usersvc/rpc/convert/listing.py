@@ -6,11 +6,11 @@ from typing import Any, Final, TypeAlias
 from cloudacademy.users.v1 import groups_pb2, users_pb2
 from google.protobuf.message import Message
 
+from chassis.rpc.uuids import read_uuid
 from usersvc.domain.errors import InvalidField
 from usersvc.domain.filters import Order, Page, Query
 from usersvc.rpc import page_tokens as page_token
 from usersvc.rpc.convert import filter as wire_filter
-from usersvc.rpc.convert import user as wire
 from usersvc.store.listing import list_sql
 from usersvc.store.listing.fields import Resource
 
@@ -24,7 +24,7 @@ ListRequest: TypeAlias = users_pb2.ListUsersRequest | groups_pb2.ListGroupsReque
 
 def to_query(request: ListRequest, resource: Resource) -> tuple[Query, str]:
     """What to list, and what page tokens of this very list are recognized by."""
-    organization_id = wire.to_uuid("organization_id", request.organization_id)
+    organization_id = read_uuid("organization_id", request.organization_id)
     size = not_negative("page_size", request.page_size) or DEFAULT_PAGE_SIZE
     skip = not_negative("skip", request.skip)
     order = _to_order(request.order_by)

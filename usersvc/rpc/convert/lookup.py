@@ -6,6 +6,7 @@ from uuid import UUID
 
 from cloudacademy.users.v1 import users_pb2
 
+from chassis.rpc.uuids import read_uuid
 from usersvc.domain import limits as texts
 from usersvc.domain.errors import InvalidField
 from usersvc.domain.lookups import MAX_USERS, KeyKind, Match, UserKey
@@ -19,7 +20,7 @@ _KINDS: Final = {"user_name": KeyKind.USER_NAME, "external_id": KeyKind.EXTERNAL
 def to_ids(request: users_pb2.BatchGetUsersRequest) -> list[UUID]:
     """The ids of a request, each once. Refuses InvalidField."""
     _check_count("user_ids", len(request.user_ids))
-    ids = [wire.to_uuid(f"user_ids[{i}]", text) for i, text in enumerate(request.user_ids)]
+    ids = [read_uuid(f"user_ids[{i}]", text) for i, text in enumerate(request.user_ids)]
     return list(dict.fromkeys(ids))
 
 

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from cloudacademy.users.v1 import groups_pb2, users_pb2
 
+from chassis.rpc.uuids import read_uuid
 from usersvc.domain.idempotency import CreateRequest
-from usersvc.rpc.convert import user as wire
 
 Request: TypeAlias = users_pb2.CreateUserRequest | groups_pb2.CreateGroupRequest
 
@@ -17,7 +17,7 @@ def to_create_request(organization_id: UUID, request: Request) -> CreateRequest 
     """What tells a create from others, if it may be repeated. Refuses InvalidField."""
     if not request.request_id:
         return None
-    request_id = wire.to_uuid("request_id", request.request_id)
+    request_id = read_uuid("request_id", request.request_id)
     whole = deepcopy(request)
     whole.ClearField("validate_only")
     digest = blake2b(request.DESCRIPTOR.full_name.encode(), digest_size=16)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from cloudacademy.users.v1 import sessions_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from chassis.rpc.uuids import read_uuid
 from usersvc.domain.errors import InvalidField
 from usersvc.domain.sessions import Assertion, Identity, Session
 from usersvc.rpc.convert import user as wire
@@ -15,7 +16,7 @@ def to_assertion(request: sessions_pb2.SignInWithAssertionRequest) -> Assertion:
     if not request.HasField("assertion_expire_time"):
         raise InvalidField("assertion_expire_time", "is required")
     return Assertion(
-        wire.to_uuid("organization_id", request.organization_id),
+        read_uuid("organization_id", request.organization_id),
         request.assertion_id,
         _to_time("assertion_expire_time", request.assertion_expire_time),
         Identity(request.object_identifier, request.email, request.given_name, request.family_name),

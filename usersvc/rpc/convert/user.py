@@ -1,6 +1,5 @@
 """Messages ↔ domain values. Decides nothing but what a message can mean at all."""
 
-import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -11,8 +10,8 @@ from cloudacademy.users.v1 import users_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from chassis.rpc.interceptor import REQUEST_ID_KEY
+from chassis.rpc.uuids import is_uuid
 from usersvc.domain.changes import Origin
-from usersvc.domain.errors import InvalidField
 from usersvc.domain.users import (
     NO_ENTERPRISE,
     NO_NAME,
@@ -27,21 +26,7 @@ from usersvc.rpc.convert import extension as wire_extension
 
 KEY_ID_KEY: Final = "x-key-id"
 MAX_REQUEST_ID: Final = 100
-_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_ANY_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def is_uuid(text: str) -> bool:
-    """Whether a text is a UUID in its usual form (RFC 9562 section 4), in any case."""
-    return _ANY_UUID.fullmatch(text) is not None
-
-
-def to_uuid(field: str, text: str) -> UUID:
-    """An id of a request; refuses (InvalidField) what is no UUID in its usual form."""
-    if not is_uuid(text):
-        raise InvalidField(field, "is no UUID")
-    return UUID(text)
 
 
 def to_origin(context: "grpc.aio.ServicerContext[Any, Any]") -> Origin:
@@ -50,7 +35,7 @@ def to_origin(context: "grpc.aio.ServicerContext[Any, Any]") -> Origin:
     key_id = str(said.get(KEY_ID_KEY, ""))
     return Origin(
         request_id=str(said.get(REQUEST_ID_KEY, ""))[:MAX_REQUEST_ID],
-        key_id=UUID(key_id) if _UUID.fullmatch(key_id) else None,
+        key_id=UUID(key_id) if is_uuid(key_id) else None,
     )
 
 

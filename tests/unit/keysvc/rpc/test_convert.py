@@ -16,21 +16,6 @@ from keysvc.settings import Settings
 ID = UUID("0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11")
 
 
-@pytest.mark.parametrize("text", [str(ID), str(ID).upper()])
-def test_an_id_is_read_in_either_case(text: str):
-    assert wire.read_id("id", text) == ID
-
-
-@pytest.mark.parametrize(
-    "text", ["", "1", ID.hex, f"{{{ID}}}", ID.urn, f" {ID}", f"{ID}\n", "é" * 36, "x" * 1_000_000]
-)
-def test_an_id_of_another_form_is_refused(text: str):
-    with pytest.raises(InvalidField) as caught:
-        wire.read_id("id", text)
-    assert caught.value.metadata == {"field": "id"}
-    assert len(caught.value.detail) < 200
-
-
 @pytest.mark.parametrize(
     ("text", "address"),
     [
