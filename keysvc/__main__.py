@@ -10,111 +10,28 @@ from pathlib import Path
 from typing import Final
 
 import orjson
-from cloudacademy.keys.v1 import audit_pb2_grpc, keys_pb2_grpc, sso_pb2_grpc
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
 from chassis import process
-from chassis.clock import Clock, system_clock
-from chassis.concurrency.supervisor import Supervisor
+from chassis.clock import system_clock
 from chassis.config.settings import SettingsError
 from chassis.database import migrations
 from chassis.database.pool import Database
 from chassis.errors import Refusal
-from chassis.observability.log import Logger, configure
-from chassis.observability.metrics import Metrics
-from chassis.observability.tracing import tracing
-from chassis.rpc.server import Server
+from chassis.observability.log import configure
 from chassis.startup import StartError
-from keysvc.background.changes import Changes
-from keysvc.background.key_uses import KeyUses
 from keysvc.commands import COMMANDS, Desk
 from keysvc.domain.audit import OPERATOR
-from keysvc.domain.key_token import RandomBytes
-from keysvc.rpc.audit import AuditServicer
-from keysvc.rpc.authorization import CALLERS
-from keysvc.rpc.integrations import IntegrationServicer
-from keysvc.rpc.keys import KeyServicer
-from keysvc.rpc.organizations import OrganizationServicer
-from keysvc.rpc.sso import SsoServicer
 from keysvc.settings import Settings
 from keysvc.store.audit import AuditStore
 from keysvc.store.erasure import ErasureStore
 from keysvc.store.keys import KeyStore
 from keysvc.store.organizations import OrganizationStore
 from keysvc.store.sso import SsoStore
+from keysvc.wiring import NAME, serve
 
-NAME: Final = "keysvc"
 MIGRATIONS: Final = Path(__file__).parent / "store" / "migrations"
-
-
-async def serve(
-    settings: Settings,
-    log: Logger,
-    stop: process.Stop,
-    clock: Clock = system_clock,
-    random_bytes: RandomBytes = secrets.token_bytes,
-) -> None:
-    """Serve until told to stop."""
-    drained = asyncio.Event()
-    async with (
-        tracing(NAME) as traces,
-        Database(settings.database_url, NAME, tracing=traces) as database,
-        Database(
-            settings.listen_url or settings.database_url, f"{NAME}-changes", pool_size=1
-        ) as listening,
-        Supervisor(log) as tasks,
-    ):
-        organizations, keys = OrganizationStore(database), KeyStore(database)
-        changes, uses = Changes(listening, log), KeyUses(keys, log)
-
-        async def ready() -> bool:
-            return changes.following and await database.answers()
-
-        metrics = Metrics()
-        database.observe(metrics)
-        tasks.observe(metrics)
-        uses.observe(metrics)
-        metrics.gauge("key_watches", "Streams that follow keys.", lambda: changes.streams)
-        server = Server(
-            settings.server,
-            CALLERS,
-            ready,
-            log,
-            tasks,
-            metrics=metrics,
-            tracing=traces,
-            told=("organization_id",),
-        )
-        keys_pb2_grpc.add_OrganizationServiceServicer_to_server(
-            OrganizationServicer(organizations, settings.region, clock), server.grpc
-        )
-        keys_pb2_grpc.add_IntegrationServiceServicer_to_server(
-            IntegrationServicer(organizations, clock), server.grpc
-        )
-        keys_pb2_grpc.add_KeyServiceServicer_to_server(
-            KeyServicer(
-                keys,
-                uses,
-                changes,
-                region=settings.region,
-                clock=clock,
-                random_bytes=random_bytes,
-            ),
-            server.grpc,
-        )
-        sso_pb2_grpc.add_SsoServiceServicer_to_server(
-            SsoServicer(SsoStore(database), clock), server.grpc
-        )
-        audit_pb2_grpc.add_AuditServiceServicer_to_server(
-            AuditServicer(AuditStore(database)), server.grpc
-        )
-        tasks.start("key changes", lambda: changes.follow(stop), until=stop, is_required=True)
-        writer = tasks.start("key uses", lambda: uses.write(drained), until=drained)
-        try:
-            await server.run(stop)
-        finally:
-            await writer.end()
 
 
 async def migrate(settings: Settings) -> dict[str, object]:

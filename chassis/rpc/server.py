@@ -21,7 +21,7 @@ from chassis.rpc.authorization import Admission, Callers
 from chassis.rpc.certificates import Certificates
 from chassis.rpc.channel import MAX_MESSAGE_BYTES, TAKES_CALLS
 from chassis.rpc.health import HealthServicer
-from chassis.rpc.interceptor import Envelope
+from chassis.rpc.interceptor import WRITE_SECONDS, Envelope
 from chassis.rpc.local_dispatcher import LocalDispatcher
 from chassis.rpc.public_calls import ALL_STREAMS
 from chassis.startup import StartError, redact
@@ -82,6 +82,7 @@ class Server:
         told: Sequence[str] = (),
         carriers: Set[str] = frozenset(),
         stream_seconds: Mapping[str, float] = _NO_LIMITS,
+        write_seconds: float = WRITE_SECONDS,
     ) -> None:
         self._settings = settings
         self._metrics = metrics or Metrics()
@@ -104,14 +105,11 @@ class Server:
             max_calls=settings.max_calls,
             carriers=carriers,
             stream_seconds={**_STREAM_SECONDS, **stream_seconds},
+            write_seconds=write_seconds,
         )
         self.dispatcher = LocalDispatcher(envelope)
         """Services that are added here too can be called on a batch stream."""
-        self.grpc: grpc.aio.Server = grpc.aio.server(
-            interceptors=[envelope],
-            maximum_concurrent_rpcs=2 * settings.max_calls + ALL_STREAMS + SPARE_CALLS,
-            options=_options(settings),
-        )
+        self.grpc: grpc.aio.Server = _grpc_server(settings, envelope)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Listen, say so in the log, and serve until told to stop; then drain.
@@ -200,6 +198,14 @@ class Server:
     def _set_health(self, *, ready: bool) -> None:
         for name in ("", *self._services):
             self._health.set(name, serving=ready)
+
+
+def _grpc_server(settings: ServerSettings, envelope: Envelope) -> grpc.aio.Server:
+    return grpc.aio.server(
+        interceptors=[envelope],
+        maximum_concurrent_rpcs=2 * settings.max_calls + ALL_STREAMS + SPARE_CALLS,
+        options=_options(settings),
+    )
 
 
 def _options(settings: ServerSettings) -> list[tuple[str, int]]:

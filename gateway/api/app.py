@@ -81,28 +81,40 @@ class ScimEndpoint:
 
     async def _respond(self, request: web.Request, story: "_Story") -> web.StreamResponse:
         try:
-            answer = await self._answer(request, story)
+            answer = await self._answer_or_error(request, story)
         except TurnedAwayError as error:  # a line for each would be a load, too
             self._gate.turned_away(error, story.caller.organization_id)
             return self._response(error_answer(error), story)
-        except ScimError as error:
-            answer, story.scim_type, story.error = error_answer(error), error.scim_type, error
-        except web.HTTPException as error:
-            story.error = _from_http(error)
-            answer = error_answer(story.error)
-        except Exception as fault:  # noqa: BLE001 - the outermost handler
-            self._log.error("fault", request_id=story.request_id, exc_info=fault)
-            story.error = _fault(story.request_id)
-            answer = error_answer(story.error)
         if story.error is not None or story.parts:
             await self._note_refusals(request, story)
         # An exception, its traceback, this frame and the story form a cycle, which would keep the
         # request in memory until the next garbage collection.
         story.error = None
-        if story.memory is not None and story.memory.size:
-            if answer.rest is None:
-                story.memory.keep(len(answer.body))
-            answer = answer.streamed()
+        answer = _within_reserved_memory(answer, story)
+        return await self._send(request, answer, story)
+
+    async def _answer_or_error(self, request: web.Request, story: "_Story") -> Answer:
+        """The answer of the route, or the error response for what it raised.
+
+        Raises TurnedAwayError: such a request is neither logged nor put into the provisioning log.
+        """
+        try:
+            return await self._answer(request, story)
+        except TurnedAwayError:
+            raise
+        except ScimError as error:
+            story.scim_type, story.error = error.scim_type, error
+        except web.HTTPException as error:
+            story.error = _from_http(error)
+        except Exception as fault:  # noqa: BLE001 - the outermost handler
+            self._log.error("fault", request_id=story.request_id, exc_info=fault)
+            story.error = _fault(story.request_id)
+        return error_answer(story.error)
+
+    async def _send(
+        self, request: web.Request, answer: Answer, story: "_Story"
+    ) -> web.StreamResponse:
+        """Send a streamed answer, or leave a complete one to aiohttp; log the request."""
         response = self._response(answer, story)
         try:
             if answer.rest is not None:
@@ -232,6 +244,15 @@ class _Story:
         """What the body says."""
         self.parsed = {} if self.body is None else self.body.document()
         return self.parsed
+
+
+def _within_reserved_memory(answer: Answer, story: _Story) -> Answer:
+    """Stream an answer that reserved memory, so that the memory is given back once it is sent."""
+    if story.memory is None or not story.memory.size:
+        return answer
+    if answer.rest is None:
+        story.memory.keep(len(answer.body))
+    return answer.streamed()
 
 
 def _refused(request: web.Request, story: _Story) -> Iterator[Refused]:

@@ -1,7 +1,7 @@
 """The UserService of the contract."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
 import grpc
@@ -10,6 +10,7 @@ from cloudacademy.users.v1 import users_pb2, users_pb2_grpc
 from chassis.clock import Clock
 from chassis.rpc.uuids import read_uuid
 from usersvc.domain import extensions, users
+from usersvc.domain.changes import Origin
 from usersvc.domain.errors import EtagMismatch, InvalidField
 from usersvc.domain.schemas import Schema
 from usersvc.domain.users import Profile, User
@@ -136,51 +137,45 @@ class UsersServicer(users_pb2_grpc.UserServiceServicer):
         """Change the fields that the mask names."""
         organization_id = read_uuid("organization_id", request.organization_id)
         user_id = read_uuid("user.id", request.user.id)
-        mask = tuple(request.update_mask.paths)
-        if not mask:
+        if not request.update_mask.paths:
             raise InvalidField("update_mask", "names no field")
-        new, origin = wire.to_profile(request.user), wire.to_origin(context)
-
-        def decide(user: User, schemas: Sequence[Schema] = ()) -> Profile:
-            if request.etag and request.etag != user.etag:
-                raise EtagMismatch(user.etag)
-            changed = users.apply(user.profile, new, mask)
-            users.check(changed)
-            after = extensions.apply(user.profile.extensions, new.extensions, mask, schemas)
-            return changed if after == changed.extensions else replace(changed, extensions=after)
-
+        change = _Change(
+            new=wire.to_profile(request.user),
+            mask=tuple(request.update_mask.paths),
+            etag=request.etag,
+        )
+        origin = wire.to_origin(context)
         user = await self._store.get(organization_id, user_id)
-        has_extensions = user.profile.extensions or new.extensions
-        if has_extensions and extensions.are_named(mask):
-            written = None  # their schemas have to stay while they are written
-        else:
-            profile = decide(user)
-            unchanged = profile == user.profile
-            written = (
-                user
-                if unchanged
-                else await self._store.write(
-                    user, profile, self._clock(), origin, validate_only=request.validate_only
-                )
-            )
+        written = await self._written(user, change, origin, validate_only=request.validate_only)
         user = written or await self._store.change(
             organization_id,
             user_id,
-            decide,
-            new.extensions,
+            change.applied,
+            change.new.extensions,
             now=self._clock(),
             origin=origin,
             validate_only=request.validate_only,
         )
         if request.view == WITH_GROUPS:
             (user,) = await self._store.with_groups([user])
-        message = wire.from_user(user)
-        omitted = wire_list.omitted_bytes(message, _max_bytes(request))
-        if omitted:
-            message = wire.reference(message)
-        if request.validate_only:
-            wire_request.forget(message, "etag")
-        return users_pb2.UpdateUserResponse(user=message, omitted_bytes=omitted)
+        return _update_response(request, user)
+
+    async def _written(
+        self, user: User, change: "_Change", origin: Origin, *, validate_only: bool
+    ) -> User | None:
+        """The user after the change; None if another writer came between, or schemas are needed.
+
+        The schemas of extensions have to stay while their values are written, so such a change is
+        left to `UserStore.change`, which locks them.
+        """
+        if change.needs_schemas(user):
+            return None
+        profile = change.applied(user)
+        if profile == user.profile:
+            return user
+        return await self._store.write(
+            user, profile, self._clock(), origin, validate_only=validate_only
+        )
 
     async def DeleteUser(  # noqa: N802
         self, request: users_pb2.DeleteUserRequest, context: Context
@@ -206,6 +201,44 @@ class UsersServicer(users_pb2_grpc.UserServiceServicer):
         organization_id = read_uuid("organization_id", request.organization_id)
         owned = await self._schemas.list(organization_id)
         return extended(USERS, [each.schema for each in owned])
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """The fields that an update names, with their new values."""
+
+    new: Profile
+    mask: tuple[str, ...]
+    etag: str
+    """The version that the user must have; any if empty."""
+
+    def needs_schemas(self, user: User) -> bool:
+        """Whether it touches values of extensions, which only their schemas can judge."""
+        has_extensions = bool(user.profile.extensions or self.new.extensions)
+        return has_extensions and extensions.are_named(self.mask)
+
+    def applied(self, user: User, schemas: Sequence[Schema] = ()) -> Profile:
+        """The user's profile after the change. Refuses EtagMismatch, InvalidField and others."""
+        if self.etag and self.etag != user.etag:
+            raise EtagMismatch(user.etag)
+        profile, new, mask = user.profile, self.new, self.mask
+        changed = users.apply(profile, new, mask)
+        users.check(changed)
+        after = extensions.apply(profile.extensions, new.extensions, mask, schemas)
+        return changed if after == changed.extensions else replace(changed, extensions=after)
+
+
+def _update_response(
+    request: users_pb2.UpdateUserRequest, user: User
+) -> users_pb2.UpdateUserResponse:
+    """The user, or no more than a reference where the caller has no memory for all of it."""
+    message = wire.from_user(user)
+    omitted = wire_list.omitted_bytes(message, _max_bytes(request))
+    if omitted:
+        message = wire.reference(message)
+    if request.validate_only:
+        wire_request.forget(message, "etag")
+    return users_pb2.UpdateUserResponse(user=message, omitted_bytes=omitted)
 
 
 def _max_bytes(

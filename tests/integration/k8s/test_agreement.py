@@ -44,8 +44,8 @@ from tests.support.k8s.manifests import (
     workloads,
 )
 from tests.support.k8s.tools import ROOT
-from usersvc.__main__ import FEED_CONNECTIONS
 from usersvc.domain.erasure import BACKUPS_KEPT
+from usersvc.wiring import FEED_CONNECTIONS
 
 READERS = {
     "gateway": gateway.settings.read,

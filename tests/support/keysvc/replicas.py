@@ -18,9 +18,9 @@ from structlog.testing import LogCapture
 
 from chassis.config.settings import Address, ServerSettings
 from chassis.rpc.status import RemoteRefusal, from_rpc_error
-from keysvc.__main__ import serve
 from keysvc.domain.organizations import Region
 from keysvc.settings import Settings
+from keysvc.wiring import serve
 from tests.support.waiting import eventually
 
 PATIENCE_SECONDS = 20.0

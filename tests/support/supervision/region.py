@@ -19,10 +19,10 @@ import chassis.concurrency.supervisor
 import chassis.observability.log
 import gateway.__main__
 import gateway.settings
-import keysvc.__main__
 import keysvc.settings
-import usersvc.__main__
+import keysvc.wiring
 import usersvc.settings
+import usersvc.wiring
 from chassis.rpc.certificates import Certificates
 from chassis.rpc.channel import connect
 from deploy.local.region import TENANT_PATH
@@ -124,10 +124,12 @@ class Region:
             return gateway.__main__.serve(gateway.settings.read(variables), service.stop)
         variables[f"{prefix}_DATABASE_URL"] = self.urls[name]
         if name == "usersvc":
-            return usersvc.__main__.serve(usersvc.settings.read(variables), service.stop)
+            settings = usersvc.settings.read(variables)
+            return usersvc.wiring.serve(settings, service.log, service.stop)
         variables["KEYSVC_REGION"] = "us"
-        settings = keysvc.settings.Settings.read(variables)
-        return keysvc.__main__.serve(settings, service.log, service.stop)
+        return keysvc.wiring.serve(
+            keysvc.settings.Settings.read(variables), service.log, service.stop
+        )
 
     async def _make_key(self) -> None:
         async with self.channel(self.keysvc) as channel:
@@ -211,8 +213,8 @@ async def running_region(
         chassis.observability.log, "configure", lambda name, _: region.services[name].log
     )
     for module, service in (
-        (keysvc.__main__, region.keysvc),
-        (usersvc.__main__, region.usersvc),
+        (keysvc.wiring, region.keysvc),
+        (usersvc.wiring, region.usersvc),
         (gateway.__main__, region.gateway),
     ):
         monkeypatch.setattr(module, "Supervisor", _remembered(service))

@@ -11,6 +11,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from chassis.clock import system_clock
+from chassis.rpc.status import DOMAIN
 from gateway.auth.authenticator import Authenticator, UnauthorizedError, bearer_token
 from gateway.auth.failed_auth import Guesses
 from gateway.auth.key_cache import KeyCache
@@ -53,7 +54,7 @@ class KeysOfRegion(keys_pb2_grpc.KeyServiceServicer):
         detail = any_pb2.Any()
         detail.Pack(
             error_details_pb2.ErrorInfo(
-                reason="KEY_OF_OTHER_REGION", metadata={"region": self._region}
+                reason="KEY_OF_OTHER_REGION", domain=DOMAIN, metadata={"region": self._region}
             )
         )
         status = status_pb2.Status(code=code_pb2.UNAUTHENTICATED, message="", details=[detail])

@@ -1,0 +1,107 @@
+"""Puts keysvc together: the stores, the gRPC services and the background tasks of one process."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from cloudacademy.keys.v1 import audit_pb2_grpc, keys_pb2_grpc, sso_pb2_grpc
+
+from chassis.clock import Clock, system_clock
+from chassis.concurrency.supervisor import Supervisor
+from chassis.database.pool import Database
+from chassis.observability.log import Logger
+from chassis.observability.metrics import Metrics
+from chassis.observability.tracing import tracing
+from chassis.process import Stop
+from chassis.rpc.server import Server
+from keysvc.background.changes import Changes
+from keysvc.background.key_uses import KeyUses
+from keysvc.domain.key_token import RandomBytes
+from keysvc.domain.organizations import Region
+from keysvc.rpc.audit import AuditServicer
+from keysvc.rpc.authorization import CALLERS
+from keysvc.rpc.integrations import IntegrationServicer
+from keysvc.rpc.keys import KeyServicer
+from keysvc.rpc.organizations import OrganizationServicer
+from keysvc.rpc.sso import SsoServicer
+from keysvc.settings import Settings
+from keysvc.store.audit import AuditStore
+from keysvc.store.keys import KeyStore
+from keysvc.store.organizations import OrganizationStore
+from keysvc.store.sso import SsoStore
+
+NAME: Final = "keysvc"
+
+
+async def serve(
+    settings: Settings,
+    log: Logger,
+    stop: Stop,
+    clock: Clock = system_clock,
+    random_bytes: RandomBytes = secrets.token_bytes,
+) -> None:
+    """Serve until told to stop."""
+    async with (
+        tracing(NAME) as traces,
+        Database(settings.database_url, NAME, tracing=traces) as database,
+        Database(
+            settings.listen_url or settings.database_url, f"{NAME}-changes", pool_size=1
+        ) as listening,
+        Supervisor(log) as tasks,
+    ):
+        metrics = Metrics()
+        keys = KeyStore(database)
+        changes, uses = Changes(listening, log), KeyUses(keys, log)
+
+        async def ready() -> bool:
+            return changes.following and await database.answers()
+
+        server = Server(
+            settings.server,
+            CALLERS,
+            ready,
+            log,
+            tasks,
+            metrics=metrics,
+            tracing=traces,
+            told=("organization_id",),
+        )
+        for each in (database, tasks, uses):
+            each.observe(metrics)
+        metrics.gauge("key_watches", "Streams that follow keys.", lambda: changes.streams)
+        servicer = KeyServicer(
+            keys, uses, changes, region=settings.region, clock=clock, random_bytes=random_bytes
+        )
+        keys_pb2_grpc.add_KeyServiceServicer_to_server(servicer, server.grpc)
+        _add_services(server, database, settings.region, clock)
+        async with _background_tasks(tasks, changes, uses, stop):
+            await server.run(stop)
+
+
+def _add_services(server: Server, database: Database, region: Region, clock: Clock) -> None:
+    """Add the services that need nothing but the database."""
+    store = OrganizationStore(database)
+    organizations = OrganizationServicer(store, region, clock)
+    keys_pb2_grpc.add_OrganizationServiceServicer_to_server(organizations, server.grpc)
+    integrations = IntegrationServicer(store, clock)
+    keys_pb2_grpc.add_IntegrationServiceServicer_to_server(integrations, server.grpc)
+    sso = SsoServicer(SsoStore(database), clock)
+    sso_pb2_grpc.add_SsoServiceServicer_to_server(sso, server.grpc)
+    audit = AuditServicer(AuditStore(database))
+    audit_pb2_grpc.add_AuditServiceServicer_to_server(audit, server.grpc)
+
+
+@asynccontextmanager
+async def _background_tasks(
+    tasks: Supervisor, changes: Changes, uses: KeyUses, stop: Stop
+) -> AsyncIterator[None]:
+    """Follow changes of keys, and write uses of keys until the last call has been answered."""
+    drained = asyncio.Event()
+    tasks.start("key changes", lambda: changes.follow(stop), until=stop, is_required=True)
+    writer = tasks.start("key uses", lambda: uses.write(drained), until=drained)
+    try:
+        yield
+    finally:
+        await writer.end()

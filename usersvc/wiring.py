@@ -1,0 +1,169 @@
+"""Puts usersvc together: the stores, the gRPC services and the background tasks of one process."""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from cloudacademy.batch.v1 import batch_pb2_grpc
+from cloudacademy.users.v1 import (
+    activity_pb2_grpc,
+    changes_pb2_grpc,
+    groups_pb2,
+    groups_pb2_grpc,
+    schemas_pb2_grpc,
+    sessions_pb2_grpc,
+    users_pb2,
+    users_pb2_grpc,
+)
+
+from chassis.clock import Clock, system_clock
+from chassis.concurrency.notifier import Bell
+from chassis.concurrency.supervisor import Supervisor
+from chassis.database.pool import Database
+from chassis.observability.log import Logger
+from chassis.observability.metrics import Metrics
+from chassis.observability.tracing import tracing
+from chassis.process import Stop
+from chassis.rpc.interceptor import WRITE_SECONDS
+from chassis.rpc.server import Server
+from usersvc.background.feed import ChangeFeed
+from usersvc.background.retention import Step, trim
+from usersvc.domain.session_token import RandomBytes
+from usersvc.rpc.activities import ActivitiesServicer
+from usersvc.rpc.authorization import CALLERS
+from usersvc.rpc.batching.servicer import CARRIERS, BatchServicer
+from usersvc.rpc.changes import STREAM_SECONDS, ChangesServicer
+from usersvc.rpc.groups import GroupsServicer
+from usersvc.rpc.schemas import SchemasServicer
+from usersvc.rpc.sessions import SessionsServicer
+from usersvc.rpc.users import UsersServicer
+from usersvc.settings import Settings
+from usersvc.store.activities import ActivityStore
+from usersvc.store.changes import ChangeStore, Listener
+from usersvc.store.groups import GroupStore
+from usersvc.store.idempotency import RequestStore
+from usersvc.store.identities import IdentityStore
+from usersvc.store.listing.lists import Lists
+from usersvc.store.schemas import SchemaStore
+from usersvc.store.sessions import SessionStore
+from usersvc.store.users import UserStore
+
+NAME: Final = "usersvc"
+FEED_CONNECTIONS: Final = 4
+"""One listens; the others read for streams and snapshots, which keep nobody else waiting."""
+
+
+async def serve(
+    settings: Settings,
+    log: Logger,
+    stop: Stop,
+    clock: Clock = system_clock,
+    random_bytes: RandomBytes = secrets.token_bytes,
+    *,
+    stream_seconds: Mapping[str, float] = STREAM_SECONDS,
+    write_seconds: float = WRITE_SECONDS,
+) -> None:
+    """Serve until told to stop.
+
+    `stream_seconds` limits whole streams, by method; `write_seconds` limits how long a message of
+    a stream may wait for its reader.
+    """
+    async with (
+        tracing(NAME) as traces,
+        Database(settings.database_url, NAME, tracing=traces) as database,
+        Database(
+            settings.listen_url or settings.database_url, f"{NAME}-changes", FEED_CONNECTIONS
+        ) as feed_database,
+        Supervisor(log) as tasks,
+    ):
+        metrics, bell = Metrics(), Bell()
+        stores = Stores.on(database, feed_database, bell)
+        feed = ChangeFeed(stores.changes, Listener(feed_database), bell, clock, log)
+        server = Server(
+            settings.server,
+            CALLERS,
+            database.answers,
+            log,
+            tasks,
+            metrics=metrics,
+            tracing=traces,
+            told=("organization_id",),
+            carriers=CARRIERS,
+            stream_seconds=stream_seconds,
+            write_seconds=write_seconds,
+        )
+        for each in (database, tasks, feed):
+            each.observe(metrics)
+        _add_batched_services(server, stores, clock, stop)
+        _add_services(server, stores, feed, clock, random_bytes)
+        expired = _expired(stores)
+        tasks.start("change feed", lambda: feed.follow(stop), until=stop)
+        tasks.start("end of change streams", lambda: feed.end(stop), until=stop)
+        tasks.start("retention", lambda: trim(expired, clock, log, stop), until=stop)
+        await server.run(stop)
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """All that usersvc keeps in its database."""
+
+    users: UserStore
+    groups: GroupStore
+    schemas: SchemaStore
+    sessions: SessionStore
+    changes: ChangeStore
+    activities: ActivityStore
+    create_requests: RequestStore
+    deleted_identities: IdentityStore
+
+    @classmethod
+    def on(cls, database: Database, feed_database: Database, bell: Bell) -> "Stores":
+        """The stores on a database; the feed of changes has connections of its own."""
+        lists = Lists(database)
+        return cls(
+            users=UserStore(database, lists, bell),
+            groups=GroupStore(database, lists, bell),
+            schemas=SchemaStore(database),
+            sessions=SessionStore(database, bell),
+            changes=ChangeStore(feed_database),
+            activities=ActivityStore(database),
+            create_requests=RequestStore(database),
+            deleted_identities=IdentityStore(database),
+        )
+
+
+def _add_batched_services(server: Server, stores: Stores, clock: Clock, stop: Stop) -> None:
+    """Add the services whose calls also come in batches, and the service that carries batches."""
+    users = UsersServicer(stores.users, stores.schemas, clock)
+    groups = GroupsServicer(stores.groups, clock)
+    users_pb2_grpc.add_UserServiceServicer_to_server(users, server.grpc)
+    groups_pb2_grpc.add_GroupServiceServicer_to_server(groups, server.grpc)
+    server.dispatcher.add(users_pb2.DESCRIPTOR.services_by_name["UserService"], users)
+    server.dispatcher.add(groups_pb2.DESCRIPTOR.services_by_name["GroupService"], groups)
+    batch = BatchServicer(server.dispatcher, stop)
+    batch_pb2_grpc.add_BatchServiceServicer_to_server(batch, server.grpc)
+
+
+def _add_services(
+    server: Server, stores: Stores, feed: ChangeFeed, clock: Clock, random_bytes: RandomBytes
+) -> None:
+    schemas = SchemasServicer(stores.schemas, clock)
+    schemas_pb2_grpc.add_SchemaServiceServicer_to_server(schemas, server.grpc)
+    sessions = SessionsServicer(stores.sessions, clock, random_bytes)
+    sessions_pb2_grpc.add_SessionServiceServicer_to_server(sessions, server.grpc)
+    changes = ChangesServicer(feed, stores.changes)
+    changes_pb2_grpc.add_ChangeServiceServicer_to_server(changes, server.grpc)
+    activities = ActivitiesServicer(stores.activities, clock)
+    activity_pb2_grpc.add_ActivityServiceServicer_to_server(activities, server.grpc)
+
+
+def _expired(stores: Stores) -> Mapping[str, Step]:
+    """What is deleted once it is older than it is kept, and the step that deletes it."""
+    return {
+        "changes": stores.changes.trim,
+        "refusals": stores.activities.trim,
+        "create requests": stores.create_requests.trim,
+        "sessions": stores.sessions.trim,
+        "deleted identities": stores.deleted_identities.trim,
+    }
