@@ -14,10 +14,15 @@ from cloudacademy.users.v1 import groups_pb2 as pb
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from gateway.api.patching import patched
-from gateway.api.preconditions import is_known
 from gateway.api.query.search import Found, Part
 from gateway.api.request import STREAM_BYTES, Exchange, streamed_answer
-from gateway.api.versions import changed, unraced, wanted_etag
+from gateway.api.versions import (
+    not_modified,
+    require_version,
+    unraced,
+    wanted_etag,
+    without_content,
+)
 from gateway.backend.groups import NAMED_MEMBERS_PAGE, GroupClient
 from gateway.convert import group as wire_group
 from gateway.convert import user as wire
@@ -58,7 +63,7 @@ class Groups:
 
     async def create(self, exchange: Exchange) -> Answer:
         """POST /Groups (section 3.3)."""
-        view = _projection(exchange)
+        view = exchange.projection(GROUP)
         document = await exchange.parsed(partial(resource.read, GROUP))
         await _reserve_answer(exchange, view, document)
         created = await self._client.create(
@@ -75,10 +80,10 @@ class Groups:
 
     async def get(self, exchange: Exchange) -> Answer:
         """GET /Groups/{id} (section 3.4.1)."""
-        view = _projection(exchange)
+        view = exchange.projection(GROUP)
         group = await self._get(exchange)
-        if is_known(exchange.header("If-None-Match"), group.etag):
-            return Answer(304, headers={"ETag": wire.etag_header(group.etag)})
+        if unmodified := not_modified(exchange, group.etag):
+            return unmodified
         return await self._answer(exchange, view, group)
 
     async def page(self, exchange: Exchange, view: projection.Projection, part: Part) -> Found:
@@ -104,7 +109,7 @@ class Groups:
 
     async def replace(self, exchange: Exchange) -> Answer:
         """PUT /Groups/{id} (section 3.5.1): what the client leaves out is cleared."""
-        view = _projection(exchange)
+        view = exchange.projection(GROUP)
         document = await exchange.parsed(partial(resource.read, GROUP))
         members = _exactly(document)
         await _reserve_answer(exchange, view, document)
@@ -124,7 +129,7 @@ class Groups:
         Answered with the group as long as it is small, and with 204 when it is
         large: no answer to a change of one member grows with the group.
         """
-        view = _projection(exchange)
+        view = exchange.projection(GROUP)
         operations, changes = await exchange.parsed(_read_patch)
         etag = await self._etag(exchange)
         returned = _member_view(view)
@@ -182,8 +187,7 @@ class Groups:
     ) -> pb.UpdateGroupResponse:
         """Read with all members, apply, write."""
         group = await self._get(exchange)
-        if etag and group.etag != etag:
-            raise changed()
+        require_version(etag, group.etag)
         async with exchange.memory.for_part() as memory:
             members = await self._few_members(exchange, group, memory)
             before = wire_group.from_group(group, members, exchange.base_url)
@@ -342,7 +346,7 @@ def _small_answer(
     """The answer to a PATCH: the group if its members were returned, else 204."""
     members = _members(updated)
     if members is None:
-        return Answer(204, headers={"ETag": wire.etag_header(updated.group.etag)})
+        return without_content(updated.group.etag)
     document = wire_group.from_group(updated.group, members, exchange.base_url)
     return resource_answer(view.apply(document), document)
 
@@ -408,10 +412,4 @@ def _exactly(document: wire.Resource) -> pb.MemberChange:
     """The change that makes the members those of a document."""
     return pb.MemberChange(
         clear=True, add_member_ids=wire_group.member_ids(document), keep_unknown=True
-    )
-
-
-def _projection(exchange: Exchange) -> projection.Projection:
-    return projection.parse(
-        GROUP, exchange.parameter("attributes"), exchange.parameter("excludedAttributes")
     )

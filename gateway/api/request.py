@@ -11,6 +11,8 @@ from gateway.backend.client import Origin
 from gateway.http.response_memory import MEBIBYTE, Reservation
 from gateway.http.responses import EAGER_BYTES, Answer, Document
 from gateway.scim.errors import ScimError, invalid_syntax
+from gateway.scim.projection import Projection
+from gateway.scim.projection import parse as parse_projection
 from gateway.scim.schema import USER, ResourceType
 
 STREAM_BYTES: Final = 1 * MEBIBYTE
@@ -105,6 +107,12 @@ class Exchange:
     def header(self, name: str) -> str | None:
         """A header, None when it is absent."""
         return self.headers.get(name)
+
+    def projection(self, resource_type: ResourceType) -> Projection:
+        """The attributes that the request asks for (RFC 7644 section 3.9)."""
+        return parse_projection(
+            resource_type, self.parameter("attributes"), self.parameter("excludedAttributes")
+        )
 
     async def parsed(self, parse: Callable[[Document], Result]) -> Result:
         """What a pure function makes of the body, in the worker thread if the body is large.

@@ -8,10 +8,15 @@ from cloudacademy.users.v1 import users_pb2 as pb
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from gateway.api.patching import patched
-from gateway.api.preconditions import is_known
 from gateway.api.query.search import Found, Part
 from gateway.api.request import Exchange
-from gateway.api.versions import changed, unraced, wanted_etag
+from gateway.api.versions import (
+    not_modified,
+    require_version,
+    unraced,
+    wanted_etag,
+    without_content,
+)
 from gateway.backend.client import SMALL_BYTES, UserClient, finds_one
 from gateway.convert import user as wire
 from gateway.convert.extension import is_own
@@ -40,7 +45,7 @@ class Users:
 
     async def create(self, exchange: Exchange) -> Answer:
         """POST /Users (section 3.3)."""
-        view = _projection(exchange)
+        view = exchange.projection(exchange.user_type)
         document = await exchange.parsed(partial(resource.read, exchange.user_type))
         created = await self._client.create(
             pb.CreateUserRequest(
@@ -53,12 +58,11 @@ class Users:
 
     async def get(self, exchange: Exchange) -> Answer:
         """GET /Users/{id} (section 3.4.1)."""
-        view = _projection(exchange)
+        view = exchange.projection(exchange.user_type)
         request = _get_request(exchange, _user_view(view))
         response = await self._client.get(request, exchange.origin)
-        etag = response.user.etag
-        if is_known(exchange.header("If-None-Match"), etag):
-            return Answer(304, headers={"ETag": wire.etag_header(etag)})
+        if unmodified := not_modified(exchange, response.user.etag):
+            return unmodified
         return _answer(exchange, view, await self._whole(exchange, request, response))
 
     async def page(self, exchange: Exchange, view: projection.Projection, part: Part) -> Found:
@@ -88,7 +92,7 @@ class Users:
         What the client leaves out is cleared, but for `active`: nobody gets
         access back because a client did not mention it.
         """
-        view = _projection(exchange)
+        view = exchange.projection(exchange.user_type)
         document = await exchange.parsed(partial(resource.read, exchange.user_type))
         fields = wire.user_fields(exchange.user_type)
         if "active" not in document:
@@ -107,7 +111,7 @@ class Users:
 
         Answered with 200 and the resource: clients of Entra's kind read it.
         """
-        view = _projection(exchange)
+        view = exchange.projection(exchange.user_type)
         operations, assignments = await exchange.parsed(partial(_read_patch, exchange.user_type))
         etag = await self._etag(exchange)
         if assignments and not any(map(is_own, assignments)):
@@ -136,8 +140,7 @@ class Users:
         request = _get_request(exchange, pb.USER_VIEW_WITH_GROUPS)
         response = await self._client.get(request, exchange.origin)
         user = await self._whole(exchange, request, response)
-        if etag and user.etag != etag:
-            raise changed()
+        require_version(etag, user.etag)
         before = _document(exchange, user)
         after = await patched(exchange, exchange.user_type, before, operations)
         fields = _changed_fields(before, after, exchange.user_type)
@@ -176,7 +179,7 @@ class Users:
         a refusal would be wrong, and lead clients to repeat it.
         """
         user = updated.user
-        unreturned = Answer(204, headers={"ETag": wire.etag_header(user.etag)})
+        unreturned = without_content(user.etag)
         if updated.omitted_bytes and not exchange.omits_body:
             if _never_fits(exchange, updated.omitted_bytes):
                 return unreturned
@@ -266,14 +269,6 @@ def _user_view(view: projection.Projection) -> pb.UserView:
 
 def _document(exchange: Exchange, user: pb.User) -> wire.Resource:
     return wire.from_user(user, exchange.base_url, exchange.user_type)
-
-
-def _projection(exchange: Exchange) -> projection.Projection:
-    return projection.parse(
-        exchange.user_type,
-        exchange.parameter("attributes"),
-        exchange.parameter("excludedAttributes"),
-    )
 
 
 def _answer(

@@ -5,9 +5,11 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, TypeVar
 
-from gateway.api.preconditions import wanted_etags
+from gateway.api.preconditions import is_known, wanted_etags
 from gateway.api.request import Exchange
 from gateway.backend.errors import RefusedError
+from gateway.convert.user import etag_header
+from gateway.http.responses import Answer
 from gateway.limits.rejections import RETRY_AFTER_SECONDS
 from gateway.scim.errors import ScimError
 
@@ -33,6 +35,24 @@ async def wanted_etag(exchange: Exchange, current: Callable[[], Awaitable[str]])
     if etag not in etags:
         raise changed()
     return etag
+
+
+def not_modified(exchange: Exchange, etag: str) -> Answer | None:
+    """The answer 304 to a client that has this version already, by its If-None-Match."""
+    if not is_known(exchange.header("If-None-Match"), etag):
+        return None
+    return Answer(304, headers={"ETag": etag_header(etag)})
+
+
+def without_content(etag: str) -> Answer:
+    """The answer 204 to a change; its version tells the client what to read next."""
+    return Answer(204, headers={"ETag": etag_header(etag)})
+
+
+def require_version(wanted: str, current: str) -> None:
+    """Refuse (412) a change that asks for another version than the current one."""
+    if wanted and wanted != current:
+        raise changed()
 
 
 async def unraced(attempt: Callable[[], Awaitable[Outcome]], etag: str) -> Outcome:
