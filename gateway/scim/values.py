@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from gateway.scim.case_folding import fold
 from gateway.scim.errors import ScimError, invalid_syntax, invalid_value, shown
 from gateway.scim.schema import REFERENCE, Attribute, AttributePath, Type, Uniqueness
 
@@ -158,24 +159,6 @@ def distinct(attribute: Attribute, elements: Iterable[Any]) -> list[Any]:
 def folded(attribute: Attribute, value: Json) -> Json:
     """A value as it is compared: without regard to case unless the attribute is caseExact."""
     return fold(value) if isinstance(value, str) and not attribute.case_exact else value
-
-
-def fold(text: str) -> str:
-    """Text without regard to case, one character for one, as lists compare it, too."""
-    return text.lower() if text.isascii() else text.translate(_SIMPLE_FOLDS)
-
-
-class _SimpleFolds(dict[int, int]):
-    """Unicode's simple case folding: that of each character which stays one character."""
-
-    def __missing__(self, code: int) -> int:
-        character = chr(code)
-        folds = (character.casefold(), character.lower(), character)
-        self[code] = ord(next(each for each in folds if len(each) == 1))
-        return self[code]
-
-
-_SIMPLE_FOLDS: Final = _SimpleFolds()
 
 
 def _only(attribute: Attribute, values: list[object]) -> object:

@@ -9,6 +9,7 @@ from typing import Final
 from urllib.parse import unquote, unquote_plus
 from uuid import UUID
 
+from usersvc.domain.case_folding import fold
 from usersvc.domain.users import User
 
 BACKUPS_KEPT: Final = timedelta(days=30)
@@ -71,7 +72,7 @@ def spellings(names: Iterable[str]) -> list[str]:
 
 def is_named(text: str, names: Iterable[str]) -> bool:
     """Whether a text has one of the names as a word, or is it, however it was written."""
-    folded = {name.casefold() for name in names}
+    folded = {fold(name) for name in names}
     return any(
         reading == name or (len(name) >= SHORTEST and _has_word(reading, name))
         for reading in _readings(text)
@@ -82,7 +83,7 @@ def is_named(text: str, names: Iterable[str]) -> bool:
 def _readings(text: str) -> set[str]:
     """A text as it is, as JSON and as a part of an address (URL), in one case."""
     readings = {text, unquote(text), unquote_plus(text), _unescaped(text)}
-    return {reading.casefold() for reading in readings}
+    return {fold(reading) for reading in readings}
 
 
 def _unescaped(text: str) -> str:

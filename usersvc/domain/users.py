@@ -8,6 +8,7 @@ from typing import Final
 from uuid import UUID
 
 from usersvc.domain import limits as texts
+from usersvc.domain.case_folding import fold
 from usersvc.domain.errors import InvalidField, UnknownField
 from usersvc.domain.extensions import ALL, EVERYTHING, Extensions, is_urn
 
@@ -132,8 +133,7 @@ ADMINISTRATOR: Final = "Administrator"
 def administers(profile: Profile) -> bool:
     """Whether a user may look after the organization's settings."""
     return profile.active is True and any(
-        ADMINISTRATOR.lower() in (role.value.lower(), role.display.lower())
-        for role in profile.roles
+        fold(ADMINISTRATOR) in (fold(role.value), fold(role.display)) for role in profile.roles
     )
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from gateway.scim import values
+from gateway.scim.case_folding import fold
 from gateway.scim.filter.tree import (
     And,
     Compare,
@@ -105,7 +106,7 @@ def _value_test(attribute: Attribute, operator: Operator, wanted: Value) -> Test
         return test_time
     folded = values.folded(attribute, wanted)
     if isinstance(wanted, str) and not attribute.case_exact:
-        return lambda found: bool(compare(values.fold(found), folded))
+        return lambda found: bool(compare(fold(found), folded))
     return lambda found: bool(compare(found, folded))
 
 

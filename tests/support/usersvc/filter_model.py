@@ -8,6 +8,8 @@ from typing import Any
 
 from cloudacademy.users.v1 import filter_pb2, users_pb2
 
+from usersvc.domain.case_folding import fold
+
 EXACT = {
     "id",
     "external_id",
@@ -83,14 +85,6 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "OPERATOR_LESS_THAN": lambda left, right: left < right,
     "OPERATOR_LESS_OR_EQUAL": lambda left, right: left <= right,
 }
-
-
-def fold(text: str) -> str:
-    """Simple case folding: of each character, but to no more than one."""
-    return "".join(
-        next((folded for folded in (each.casefold(), each.lower()) if len(folded) == 1), each)
-        for each in text
-    )
 
 
 def _compares(comparison: filter_pb2.Comparison, left: Any, name: str) -> bool:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from usersvc.domain.erasure import former_names
+from usersvc.domain.erasure import former_names, is_named
 
 
 @pytest.mark.parametrize(
@@ -19,3 +19,17 @@ from usersvc.domain.erasure import former_names
 )
 def test_addresses_of_a_logged_value_are_its_words_around_an_at_sign(value: str, names: set[str]):
     assert former_names([value]) == names
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("to STRAßE today", True),
+        ("to STRA\u1e9eE today", True),
+        (r'{"a":"STRA\u1e9eE"}', True),
+        ("stra%C3%9Fe", True),
+        ("to strasse today", False),
+    ],
+)
+def test_name_is_found_in_any_case_and_never_in_another_spelling(text: str, named: bool):
+    assert is_named(text, ["Straße"]) is named
