@@ -10,15 +10,14 @@ import aiohttp
 import pytest
 
 from tests.support import raw_http
-from tests.support.process_memory import peak_bytes
+from tests.support.process_memory import MEBIBYTE, peak_bytes
 from tests.support.stack import Stack
 
 PATH = b"/webhooks/ad/v1/scim"
-MEBIBYTE = 2**20
 DEEP = 100_000
 PATIENCE_SECONDS = 5.0
 """How long a stranger's request may take beside a bomb: it is there, however loaded the machine."""
-GROWTH_KIBIBYTES = 256 * 1024
+GROWTH_BYTES = 256 * MEBIBYTE
 """What all bombs together may let the gateway grow by."""
 
 SCIM = b"Host: a\r\nAuthorization: Bearer KEY\r\nContent-Type: application/scim+json\r\n"
@@ -184,7 +183,7 @@ def bounded_memory(tenant: Stack) -> Iterator[None]:
     pid = tenant.pid("gateway")
     before = peak_bytes(pid)
     yield
-    assert peak_bytes(pid) - before < GROWTH_KIBIBYTES
+    assert peak_bytes(pid) - before < GROWTH_BYTES
 
 
 @pytest.mark.parametrize(("bomb", "status"), BOMBS.values(), ids=BOMBS)
