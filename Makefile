@@ -203,6 +203,12 @@ peers: $(PEERS:%=.venv-peers/%/.complete) $(SCIMMY)/node_modules/.complete
 bench: protos peers ## Measure the service beside its limits and its peers, with 1,000 users (6 minutes): make bench [UPDATE_DOCS=1]
 	@$(RUN) -m tools.benchmarks $(UPDATE_OPTION)
 
+.PHONY: bench-against
+bench-against: protos ## Compare the CPU cost of requests with another commit: make bench-against REF=main [OPS=get,create] [MINUTES=20]
+	@test -n "$(REF)" || { echo "Say which commit to compare with: make bench-against REF=main"; exit 1; }
+	@$(RUN) -m tools.benchmarks.against "$(REF)" $(if $(OPS),--operations "$(OPS)") \
+		$(if $(MINUTES),--minutes $(MINUTES))
+
 .PHONY: bench-full
 bench-full: protos peers ## The same with 100,000 people, too; growth to 1,000,000; memory (35 minutes)
 	@$(RUN) -m tools.benchmarks --full $(UPDATE_OPTION)

@@ -1,0 +1,72 @@
+"""The verdict on each operation, the exit code, and the sentences that explain it."""
+
+import math
+
+import pytest
+
+from tools.benchmarks.against.estimate import Estimate
+from tools.benchmarks.against.report import SERVICES, Row, conclusion, table
+from tools.benchmarks.against.verdict import HALF_WIDTH, LIMIT, Verdict, verdict
+
+
+def row(operation: str, ratio: float, low: float, high: float) -> Row:
+    return Row(operation, 100.0, 100.0 * ratio, Estimate(ratio, low, high, 10))
+
+
+@pytest.mark.parametrize(
+    ("ratio", "low", "high", "expected"),
+    [
+        (1.05, 1.031, 1.07, Verdict.ABOVE),
+        (1.2, 1.04, 1.6, Verdict.ABOVE),
+        (1.00, 0.99, 1.01, Verdict.WITHIN),
+        (0.80, 0.5, 1.03, Verdict.WITHIN),
+        (1.025, 1.015, 1.035, Verdict.AT_LIMIT),
+        (1.00, 0.9, 1.1, Verdict.UNDECIDED),
+        (1.00, 0.0, math.inf, Verdict.UNDECIDED),
+    ],
+)
+def test_the_interval_decides(ratio: float, low: float, high: float, expected: Verdict):
+    assert verdict(Estimate(ratio, low, high, 10)) is expected
+
+
+CHEAP = row("get", 1.0, 0.99, 1.01)
+WIDE = row("list", 1.0, 0.9, 1.1)
+DEAR = row("create", 1.1, 1.09, 1.11)
+
+
+def concluded(*rows: Row) -> tuple[int, str]:
+    code, sentences = conclusion(rows, LIMIT, HALF_WIDTH)
+    return code, " ".join(sentences)
+
+
+def test_narrow_intervals_below_the_limit_pass():
+    assert concluded(CHEAP) == (0, "No operation's cost ratio is shown to be above 1.03.")
+
+
+def test_one_operation_above_the_limit_fails_whatever_the_others_are():
+    code, text = concluded(CHEAP, WIDE, DEAR)
+
+    assert code == 1
+    assert text.endswith("Dearer: the ratio is above 1.03 for create.")
+
+
+def test_an_interval_too_wide_to_tell_is_no_success():
+    code, text = concluded(CHEAP, WIDE)
+
+    assert code == 2
+    assert "Not measured to ± 1.5%: list." in text
+    assert "Undecided: a ratio above 1.03 cannot be ruled out for list." in text
+
+
+def test_a_wide_interval_below_the_limit_passes_and_is_named():
+    code, text = concluded(row("get", 0.9, 0.8, 1.0))
+
+    assert code == 0
+    assert "Not measured to ± 1.5%: get." in text
+
+
+def test_the_table_has_costs_ratio_interval_and_verdict():
+    (_, heads, line) = table(SERVICES, [DEAR], LIMIT, HALF_WIDTH).splitlines()
+
+    assert " ".join(heads.split()) == "operation before µs after µs ratio 95 % interval sessions"
+    assert " ".join(line.split()) == "create 100.0 110.0 1.100 1.090 to 1.110 10 above the limit"

@@ -1,0 +1,149 @@
+"""`make bench-against REF=…`: does a request cost more CPU time here than at another commit?
+
+The exit code is 1 when the 95 % interval of an operation's cost ratio lies wholly above the limit,
+2 when an interval is too wide to tell, 3 when nothing could be measured, else 0.
+"""
+
+import argparse
+import asyncio
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import cast
+
+import uvloop
+
+from deploy.local.processes.lock import AlreadyRunningError, held
+from tests.support.stack import ROOT
+from tools.benchmarks.against import checkout, report
+from tools.benchmarks.against.cpu import ProcessEndedError
+from tools.benchmarks.against.region import RegionError
+from tools.benchmarks.against.rounds import BASE, HEAD, Round
+from tools.benchmarks.against.sessions import Plan, Sessions
+from tools.benchmarks.against.verdict import HALF_WIDTH, LIMIT
+from tools.benchmarks.against.workload import OPERATIONS, WrongResponseError
+
+FOLDER = ROOT / "build" / "bench-against"
+NOT_MEASURED = 3
+
+
+def main() -> int:
+    options = _options()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with (
+            held(options.folder / "lock"),
+            tempfile.TemporaryDirectory(prefix="bench-against-") as data,
+        ):
+            Path(data).chmod(0o711)  # PostgreSQL's account passes through
+            return uvloop.run(_compare(options, Path(data)))
+    except AlreadyRunningError as error:
+        return _refused(f"Another comparison uses {options.folder} ({error}).")
+    except checkout.CheckoutError as error:
+        return _refused(str(error))
+    except (ProcessEndedError, RegionError, WrongResponseError) as error:
+        return _refused(f"Nothing can be compared: {error}")
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        return _refused("Stopped before the end.")
+
+
+async def _compare(options: argparse.Namespace, data: Path) -> int:
+    # Without this, SIGTERM would leave the regions' data behind.
+    stop = cast("asyncio.Task[int]", asyncio.current_task()).cancel
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
+    trees = {
+        BASE: checkout.commit(options.ref, options.folder / BASE),
+        HEAD: checkout.working_tree(options.folder / HEAD),
+    }
+    names = {side: tree.name for side, tree in trees.items()}
+    _print(f"before: {names[BASE]}; after: {names[HEAD]}")
+    plan = Plan(
+        options.users,
+        options.connections,
+        options.rounds,
+        options.round_seconds,
+        options.analyze_seconds,
+    )
+    rounds = await _rounds(
+        Sessions(trees, data, plan),
+        options,
+        lambda rounds: report.write(options.folder / "rounds.json", names, rounds),
+    )
+    for title, part in report.PARTS.items():
+        lines = report.rows(rounds, options.operations, part)
+        _print("\n" + report.table(title, lines, options.limit, options.half_width))
+    lines = report.rows(rounds, options.operations, report.PARTS[report.SERVICES])
+    code, sentences = report.conclusion(lines, options.limit, options.half_width)
+    _print("\n" + "\n".join(sentences))
+    return code
+
+
+async def _rounds(
+    sessions: Sessions, options: argparse.Namespace, keep: Callable[[Sequence[Round]], object]
+) -> list[Round]:
+    """Sessions until every interval is narrow enough or the time is over; one at least.
+
+    All rounds so far are kept after each session.
+    """
+    began = time.monotonic()
+    await sessions.prepare(options.operations)
+    rounds: list[Round] = []
+    wanted: Sequence[str] = options.operations
+    longest = 0.0
+    while wanted:
+        started = time.monotonic()
+        rounds += await sessions.run(wanted)
+        keep(rounds)
+        longest = max(longest, time.monotonic() - started)
+        minutes = (time.monotonic() - began) / 60
+        lines = report.rows(rounds, options.operations, report.PARTS[report.SERVICES])
+        _print(report.progress(minutes, lines))
+        wanted = [row.operation for row in lines if row.estimate.half_width > options.half_width]
+        if minutes + longest / 60 > options.minutes:
+            break
+    return rounds
+
+
+def _print(text: str) -> None:
+    print(text, flush=True)
+
+
+def _refused(text: str) -> int:
+    print(text, file=sys.stderr)
+    return NOT_MEASURED
+
+
+def _options() -> argparse.Namespace:
+    plan = Plan()
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.benchmarks.against", description="Compare the CPU cost of requests."
+    )
+    parser.add_argument("ref", help="the commit to compare the working tree with")
+    parser.add_argument(
+        "--operations", type=_operations, default=OPERATIONS, help="separated by commas"
+    )
+    parser.add_argument("--minutes", type=float, default=20.0, help="at most, preparation included")
+    parser.add_argument("--half-width", type=float, default=HALF_WIDTH, help="of an interval")
+    parser.add_argument("--limit", type=float, default=LIMIT, help="of a cost ratio")
+    parser.add_argument("--users", type=int, default=plan.users)
+    parser.add_argument("--connections", type=int, default=plan.connections)
+    parser.add_argument("--rounds", type=int, default=plan.rounds, help="of a session")
+    parser.add_argument("--round-seconds", type=float, default=plan.round_seconds)
+    parser.add_argument("--analyze-seconds", type=float, default=plan.analyze_seconds)
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="for the trees and the result")
+    return parser.parse_args()
+
+
+def _operations(text: str) -> list[str]:
+    names = [name for name in text.split(",") if name]
+    unknown = [name for name in names if name not in OPERATIONS]
+    if unknown or not names:
+        raise argparse.ArgumentTypeError(f"choose from {', '.join(OPERATIONS)}")
+    return [operation for operation in OPERATIONS if operation in names]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

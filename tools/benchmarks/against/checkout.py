@@ -1,0 +1,115 @@
+"""The two trees that are compared, each as a folder that can be started.
+
+Both are copies below one folder, with names of equal length, so that neither an edit of the working
+tree nor the length of a path changes the outcome.
+"""
+
+import hashlib
+import io
+import shutil
+import subprocess
+import sys
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.stack import ROOT
+
+LOCK = Path("requirements/dev.txt")
+
+
+class CheckoutError(Exception):
+    """A tree that cannot be made ready; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A checkout with its generated code, and the Python that has what it requires."""
+
+    name: str
+    """The commit, or that it is the working tree."""
+    folder: Path
+    python: Path
+
+
+def working_tree(folder: Path) -> Tree:
+    """Copy the working tree with its changes: what git tracks, and what it does not ignore."""
+    listed = _git("ls-files", "-z", "--cached", "--others", "--exclude-standard").split(b"\0")
+    _remove(folder)
+    for name in (each.decode() for each in listed if each):
+        source, target = ROOT / name, folder / name
+        if source.is_symlink() or source.is_file():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, target, follow_symlinks=False)
+    changed = "+" if _git("status", "--porcelain") else ""
+    commit = _git("rev-parse", "--short", "HEAD").decode().strip()
+    return _ready(f"working tree ({commit}{changed})", folder)
+
+
+def commit(ref: str, folder: Path) -> Tree:
+    """Unpack a commit. Refuses (CheckoutError) a name that git does not know."""
+    found = _git("rev-parse", "--short", "--verify", "--end-of-options", f"{ref}^{{commit}}")
+    revision = found.decode().strip()
+    _remove(folder)
+    with tarfile.open(fileobj=io.BytesIO(_git("archive", revision))) as archive:
+        archive.extractall(folder, filter="tar")
+    return _ready(revision, folder)
+
+
+def _ready(name: str, folder: Path) -> Tree:
+    python = _environment(folder)
+    _generate_protos(python, folder)
+    return Tree(name, folder, python)
+
+
+def _environment(folder: Path) -> Path:
+    """The Python of this run when the locks are equal, else one with what the tree's lock names.
+
+    Environments are kept beside the trees, one for each lock.
+    """
+    lock = folder / LOCK
+    if not lock.is_file():
+        raise CheckoutError(f"{folder} has no {LOCK}")
+    if lock.read_bytes() == (ROOT / LOCK).read_bytes():
+        return Path(sys.executable)
+    digest = hashlib.sha256(lock.read_bytes()).hexdigest()[:12]
+    environment = folder.parent / f"environment-{digest}"
+    python, complete = environment / "bin" / "python", environment / ".complete"
+    if not complete.exists():
+        _remove(environment)
+        _run(sys.executable, "-m", "venv", str(environment))
+        quiet = ("--quiet", "--disable-pip-version-check")
+        hashed = ("--require-hashes", "--only-binary", ":all:")
+        _run(str(python), "-m", "pip", "install", *quiet, *hashed, "--requirement", str(lock))
+        complete.touch()
+    return python
+
+
+def _generate_protos(python: Path, folder: Path) -> None:
+    (folder / "build").mkdir(exist_ok=True)
+    protos = sorted(str(each) for each in (folder / "protos").rglob("*.proto"))
+    if not protos:
+        raise CheckoutError(f"{folder} has no protos")
+    includes = f"-I{folder / 'protos'}"
+    outputs = [f"--{kind}={folder / 'build'}" for kind in ("python_out", "grpc_python_out")]
+    _run(str(python), "-m", "grpc_tools.protoc", includes, *outputs, *protos)
+
+
+def _remove(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def _git(*words: str) -> bytes:
+    return _run("git", "-C", str(ROOT), *words)
+
+
+def _run(*command: str) -> bytes:
+    try:
+        done = subprocess.run(command, capture_output=True, check=False)
+    except FileNotFoundError:
+        raise CheckoutError(f"{command[0]} is not installed") from None
+    if done.returncode != 0:
+        said = done.stderr.decode(errors="replace").strip()
+        raise CheckoutError(f"{' '.join(command[:4])} … failed: {said}")
+    return done.stdout

@@ -1,0 +1,107 @@
+"""What a comparison prints and keeps."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import orjson
+
+from tools.benchmarks.against.estimate import Estimate, estimate
+from tools.benchmarks.against.rounds import Part, Round, log_ratios, median_costs
+from tools.benchmarks.against.verdict import Verdict, verdict
+
+SERVICES = "gateway, usersvc and keysvc"
+POSTGRES = "PostgreSQL (not judged)"
+PARTS: Mapping[str, Part] = {
+    SERVICES: lambda cost: cost.services,
+    POSTGRES: lambda cost: cost.postgres,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """An operation's cost on both sides, in microseconds of CPU time per request, and the ratio."""
+
+    operation: str
+    base: float
+    head: float
+    estimate: Estimate
+
+
+def rows(rounds: Sequence[Round], operations: Sequence[str], part: Part) -> list[Row]:
+    """A row for each operation that has been measured."""
+    found = {each.operation for each in rounds}
+    return [
+        Row(
+            operation,
+            *median_costs(rounds, operation, part),
+            estimate(log_ratios(rounds, operation, part)),
+        )
+        for operation in operations
+        if operation in found
+    ]
+
+
+def table(title: str, lines: Sequence[Row], limit: float, half_width: float) -> str:
+    """The rows as text."""
+    head = (
+        f"{title}\n{'operation':<14} {'before µs':>10} {'after µs':>10} {'ratio':>7}"
+        f" {'95 % interval':>18} {'sessions':>9}"
+    )
+    return "\n".join([head, *(_line(row, title, limit, half_width) for row in lines)])
+
+
+def _line(row: Row, title: str, limit: float, half_width: float) -> str:
+    found = row.estimate
+    text = (
+        f"{row.operation:<14} {row.base:>10.1f} {row.head:>10.1f} {found.ratio:>7.3f}"
+        f" {f'{found.low:.3f} to {found.high:.3f}':>18} {found.observations:>9}"
+    )
+    return f"{text}  {verdict(found, limit, half_width)}" if title == SERVICES else text
+
+
+def conclusion(lines: Sequence[Row], limit: float, half_width: float) -> tuple[int, list[str]]:
+    """The exit code, and the sentences that say why.
+
+    1 when an operation is above the limit, 2 when none is and one is undecided, else 0.
+    """
+    by_verdict: dict[Verdict, list[str]] = {each: [] for each in Verdict}
+    for row in lines:
+        by_verdict[verdict(row.estimate, limit, half_width)].append(row.operation)
+    wide = [row.operation for row in lines if row.estimate.half_width > half_width]
+    said = []
+    if wide:
+        said.append(
+            f"Not measured to ± {half_width:.1%}: {', '.join(wide)}. Give it more time (MINUTES=)"
+            " or a quieter machine."
+        )
+    if by_verdict[Verdict.UNDECIDED]:
+        undecided = ", ".join(by_verdict[Verdict.UNDECIDED])
+        said.append(f"Undecided: a ratio above {limit} cannot be ruled out for {undecided}.")
+    if by_verdict[Verdict.ABOVE]:
+        said.append(
+            f"Dearer: the ratio is above {limit} for {', '.join(by_verdict[Verdict.ABOVE])}."
+        )
+        return 1, said
+    if by_verdict[Verdict.UNDECIDED]:
+        return 2, said
+    return 0, [*said, f"No operation's cost ratio is shown to be above {limit}."]
+
+
+def write(file: Path, names: Mapping[str, str], rounds: Sequence[Round]) -> None:
+    """Keep every round, and which trees were compared."""
+    kept = {"trees": dict(names), "rounds": [asdict(each) for each in rounds]}
+    file.write_bytes(orjson.dumps(kept, option=orjson.OPT_INDENT_2) + b"\n")
+
+
+def progress(minutes: float, lines: Sequence[Row]) -> str:
+    """How far the measuring is."""
+    found = ", ".join(f"{row.operation} {_precision(row.estimate)}" for row in lines)
+    return f"{minutes:5.1f} min: {found}"
+
+
+def _precision(found: Estimate) -> str:
+    if math.isinf(found.half_width):
+        return f"{found.ratio:.3f}"
+    return f"{found.ratio:.3f} ± {found.half_width:.1%}"

@@ -1,0 +1,74 @@
+"""The rounds of a comparison, their log-ratios, and the environment of a session's processes."""
+
+import math
+import random
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from tools.benchmarks.against.estimate import hodges_lehmann
+
+BASE, HEAD = "base", "head"
+"""The other commit, and the working tree."""
+SIDES = (BASE, HEAD)
+_MOST_PADDING = 4_096
+"""Bytes of a page of memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Microseconds of CPU time per request."""
+
+    services: float
+    """Of gateway, usersvc and keysvc together."""
+    postgres: float
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What the same requests cost on both sides at the same time."""
+
+    session: int
+    operation: str
+    requests: int
+    base: Cost
+    head: Cost
+
+
+Part = Callable[[Cost], float]
+
+
+def order(number: int) -> tuple[str, str]:
+    """Which side is first; they take turns."""
+    return (BASE, HEAD) if number % 2 == 0 else (HEAD, BASE)
+
+
+def process_environment(session: int) -> dict[str, str]:
+    """What the processes of a session get, on both sides alike.
+
+    The seed of hashes decides on collisions in sets and dicts, and the size of the environment
+    moves the stack. Both are equal on the two sides, so that they cause no difference, and change
+    from session to session, so that the outcome does not depend on one value (Mytkowicz et al.,
+    "Producing Wrong Data Without Doing Anything Obviously Wrong!", 2009).
+    """
+    padding = random.Random(session).randrange(_MOST_PADDING)
+    return {"PYTHONHASHSEED": str(session + 1), "BENCHMARK_PADDING": "x" * padding}
+
+
+def log_ratios(rounds: Iterable[Round], operation: str, part: Part) -> list[float]:
+    """The log-ratio of head to base of each session, from all its rounds of an operation."""
+    sessions: dict[int, list[float]] = defaultdict(list)
+    for each in rounds:
+        if each.operation == operation:
+            sessions[each.session].append(math.log(part(each.head) / part(each.base)))
+    return [hodges_lehmann(session) for session in sessions.values()]
+
+
+def median_costs(rounds: Iterable[Round], operation: str, part: Part) -> tuple[float, float]:
+    """What a request of an operation costs on each side, base first."""
+    found = [each for each in rounds if each.operation == operation]
+    return (
+        statistics.median(part(each.base) for each in found),
+        statistics.median(part(each.head) for each in found),
+    )

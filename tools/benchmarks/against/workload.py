@@ -1,0 +1,190 @@
+"""The operations that are compared: what is sent, what has to come back, and in which order.
+
+What a round creates the next operation deletes, and what it adds to the group the next removes, so
+the tenant has the same size in every round.
+"""
+
+import asyncio
+import itertools
+import json
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from uuid import uuid4
+
+from tools.benchmarks.against.region import Address
+from tools.benchmarks.client import Bound, Item, Request, Sample, drive, request
+from tools.benchmarks.work import Work, by_value, person
+
+OPERATIONS = (
+    "get",
+    "filter",
+    "list",
+    "patch",
+    "create",
+    "delete",
+    "member-add",
+    "member-remove",
+)
+"""In the order in which they run: what undoes an operation follows it."""
+UNDOES = {"delete": "create", "member-remove": "member-add"}
+PAGE = 100
+"""Users of a page of a list."""
+_PATCH = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
+_FILL_CONNECTIONS = 16
+_TIMEOUT_SECONDS = 120.0
+"""Of one round."""
+
+
+def with_counterparts(operations: Iterable[str]) -> list[str]:
+    """The operations and those that they undo or that undo them, in the order in which they run."""
+    wanted = set(operations)
+    for undoing, undone in UNDOES.items():
+        if wanted & {undoing, undone}:
+            wanted |= {undoing, undone}
+    return [operation for operation in OPERATIONS if operation in wanted]
+
+
+class WrongResponseError(Exception):
+    """Responses that were wrong, or did not come; the text has the first."""
+
+
+class Workload:
+    """Requests to one region, and what is known of its users; kept as long as the region's data.
+
+    Two regions with the same number of users get the same requests in the same order.
+    """
+
+    def __init__(self) -> None:
+        self._address = Address("", 0, "", "")
+        self._work = Work("", "", "")
+        self._created: deque[str] = deque()
+        self._members: deque[str] = deque()
+
+    def moved_to(self, address: Address) -> None:
+        """Send what follows to another address: the region was started again."""
+        self._address = address
+        self._work = self._work.at(address.netloc)
+        self._work.prefix, self._work.token = address.path, address.token
+
+    async def fill(self, users: int) -> None:
+        """Create the users that requests are about, and the group."""
+        names = [f"user-{number}@bench.test" for number in range(users)]
+        items = (self._create(name, self._keep_user) for name in names)
+        await self._send(items, _FILL_CONNECTIONS, users)
+        self._work.people.sort(key=lambda each: each[1])  # they came in any order
+        group = self._request("POST", "/Groups", {"displayName": "Staff"}), self._keep_group
+        await self._send(iter([group]), 1, 1)
+
+    async def run(self, operation: str, requests: int, connections: int) -> Sample:
+        """Send so many requests. Refuses (WrongResponseError) any other response than expected."""
+        return await self._send(self.items(operation), connections, requests)
+
+    async def calibrate(self, operation: str, seconds: float, connections: int) -> int:
+        """How many requests of an operation the region answers in so many seconds."""
+        most = len(self._work.people) // 2 if operation == "member-add" else 1_000_000
+        sample = await self._send(self.items(operation), connections, most, seconds)
+        return len(sample.latencies)
+
+    def pending(self, operation: str) -> int:
+        """How many requests there are of an operation that undoes another."""
+        return len(self._created if operation == "delete" else self._members)
+
+    def items(self, operation: str) -> Iterator[Item]:
+        """Requests of an operation; those that undo another end with what there is to undo."""
+        match operation:
+            case "get" | "filter" | "patch":
+                return self._work.operation(operation)
+            case "list":
+                return self._list()
+            case "create":
+                return self._creates()
+            case "delete":
+                return self._deletes()
+            case "member-add":
+                return self._member_adds()
+            case "member-remove":
+                return self._member_removes()
+            case _:
+                raise ValueError(f"there is no operation {operation}")
+
+    async def _send(
+        self,
+        items: Iterator[Item],
+        connections: int,
+        requests: int,
+        seconds: float = _TIMEOUT_SECONDS,
+    ) -> Sample:
+        endpoint = (self._address.host, self._address.port)
+        try:
+            async with asyncio.timeout(_TIMEOUT_SECONDS):
+                sample = await drive(endpoint, connections, items, Bound(requests, seconds))
+        except TimeoutError:
+            raise WrongResponseError(f"no response within {_TIMEOUT_SECONDS:.0f} s") from None
+        if sample.wrong:
+            raise WrongResponseError(f"{sample.wrong} responses; the first: {sample.first_wrong}")
+        return sample
+
+    def _list(self) -> Iterator[Item]:
+        item = self._request("GET", f"/Users?count={PAGE}"), self._page
+        return itertools.repeat(item)
+
+    def _page(self, status: int, body: bytes) -> bool:
+        least = min(PAGE, len(self._work.people))  # the first administrator is a user, too
+        return status == 200 and least <= body.count(b'"userName"') <= PAGE
+
+    def _creates(self) -> Iterator[Item]:
+        while True:
+            yield self._create(f"{uuid4().hex}@bench.test", self._keep_created)
+
+    def _create(self, name: str, keep: Callable[[str, str], None]) -> Item:
+        def check(status: int, body: bytes) -> bool:
+            if status == 201:
+                keep(json.loads(body)["id"], name)
+            return status == 201
+
+        return self._request("POST", "/Users", person(name)), check
+
+    def _keep_user(self, user_id: str, name: str) -> None:
+        self._work.people.append((user_id, name))
+
+    def _keep_created(self, user_id: str, _: str) -> None:
+        self._created.append(user_id)
+
+    def _deletes(self) -> Iterator[Item]:
+        while self._created:
+            user_id = self._created.popleft()
+            yield self._request("DELETE", f"/Users/{user_id}"), _is_no_content
+
+    def _member_adds(self) -> Iterator[Item]:
+        inside = set(self._members)
+        for user_id, _ in self._work.people:
+            if user_id not in inside:
+                self._members.append(user_id)
+                adding = {"op": "Add", "path": "members", "value": [{"value": user_id}]}
+                yield self._patch_group(adding), _is_done
+
+    def _member_removes(self) -> Iterator[Item]:
+        while self._members:
+            yield self._patch_group(by_value(self._members.popleft())), _is_done
+
+    def _patch_group(self, operation: object) -> Request:
+        body = {"schemas": [_PATCH], "Operations": [operation]}
+        return self._request("PATCH", f"/Groups/{self._work.group}", body)
+
+    def _keep_group(self, status: int, body: bytes) -> bool:
+        if status == 201:
+            self._work.group = json.loads(body)["id"]
+        return status == 201
+
+    def _request(self, method: str, path: str, body: object = None) -> Request:
+        content = json.dumps(body).encode() if body is not None else b""
+        address = self._address
+        return request(method, address.path + path, address.netloc, address.token, content)
+
+
+def _is_no_content(status: int, _: bytes) -> bool:
+    return status == 204
+
+
+def _is_done(status: int, _: bytes) -> bool:
+    return status in (200, 204)
