@@ -6,7 +6,7 @@ PROTOS := $(shell find protos -name '*.proto')
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # pip installs only what the lock names, byte for byte; a changed lock makes the environment anew.
 $(VENV)/.complete: requirements/dev.txt

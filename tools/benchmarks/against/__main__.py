@@ -20,11 +20,12 @@ from deploy.local.processes.lock import AlreadyRunningError, held
 from tests.support.stack import ROOT
 from tools.benchmarks.against import checkout, report
 from tools.benchmarks.against.cpu import ProcessEndedError
+from tools.benchmarks.against.load import WrongResponseError
 from tools.benchmarks.against.region import RegionError
 from tools.benchmarks.against.rounds import BASE, HEAD, Round
 from tools.benchmarks.against.sessions import Plan, Sessions
 from tools.benchmarks.against.verdict import HALF_WIDTH, LIMIT
-from tools.benchmarks.against.workload import OPERATIONS, WrongResponseError
+from tools.benchmarks.against.workload import OPERATIONS
 
 FOLDER = ROOT / "build" / "bench-against"
 NOT_MEASURED = 3

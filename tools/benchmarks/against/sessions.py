@@ -14,7 +14,7 @@ little about the code (Kalibera and Jones, "Rigorous Benchmarking in Reasonable 
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +39,10 @@ SETTLE_SECONDS = 0.05
 """After the last response logs are still written; their cost belongs to the round."""
 
 
+PROBE_REQUESTS = 4
+"""Of each connection, to find out what an operation costs; no round has fewer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How a session is made up."""
@@ -49,7 +53,7 @@ class Plan:
     rounds: int = 3
     """Of each operation."""
     round_seconds: float = 0.5
-    """For which one side alone would be busy with a round's requests."""
+    """CPU time that a round takes of one side."""
     analyze_seconds: float = 75.0
     """Until PostgreSQL has statistics of the new tables: autovacuum visits a database once a
     minute. Without them the two sides may plan the same statement differently."""
@@ -84,8 +88,7 @@ class Sessions:
             for region in regions.values():
                 await region.workload.fill(self._plan.users)
             filled = time.monotonic()
-            for operation in with_counterparts(operations):
-                await self._calibrate(operation, regions)
+            await self._calibrate(with_counterparts(operations), regions)
             await asyncio.sleep(self._plan.analyze_seconds - (time.monotonic() - filled))
 
     async def run(self, operations: Iterable[str]) -> list[Round]:
@@ -117,33 +120,44 @@ class Sessions:
         self._workloads[side].moved_to(region.address)
         return _Region(self._workloads[side], region.processes)
 
-    async def _calibrate(self, operation: str, regions: Mapping[str, _Region]) -> None:
-        """Both sides are calibrated, so that their data stays alike."""
-        connections, seconds = self._plan.connections, self._plan.round_seconds
-        for region in regions.values():
-            workload = region.workload
-            if operation in UNDOES:
-                answered = self._requests[UNDOES[operation]]
-                await workload.run(operation, workload.pending(operation), connections)
-            else:
-                await workload.calibrate(operation, seconds, connections)  # warms up
-                answered = await workload.calibrate(operation, seconds, connections)
-            self._requests[operation] = answered
+    async def _calibrate(self, operations: Sequence[str], regions: Mapping[str, _Region]) -> None:
+        """Find out how many requests make a round, by CPU time: it depends little on other load."""
+        probe = PROBE_REQUESTS * self._plan.connections
+        self._requests = dict.fromkeys(operations, min(probe, self._plan.users // 2))
+        for _ in range(2):  # the first warms up
+            rounds = [await self._round(each, regions, SIDES) for each in operations]
+        for found in rounds:
+            undone = UNDOES.get(found.operation)
+            self._requests[found.operation] = (
+                self._requests[undone] if undone else self._requests_of_round(found)
+            )
+
+    def _requests_of_round(self, probe: Round) -> int:
+        wanted = max(probe.requests, int(self._plan.round_seconds * 1e6 / probe.base.services))
+        # All that a round adds to the group has to be outside before.
+        return min(wanted, self._plan.users) if probe.operation == "member-add" else wanted
 
     async def _round(
         self, operation: str, regions: Mapping[str, _Region], sides: Iterable[str]
     ) -> Round:
         """Send both sides the same requests at the same time; `sides` says which begins."""
-        requests, connections = self._requests[operation], self._plan.connections
-        before = {side: region.processes.cpu_time() for side, region in regions.items()}
-        await _together(
-            regions[side].workload.run(operation, requests, connections) for side in sides
-        )
-        await asyncio.sleep(SETTLE_SECONDS)
-        costs = {
-            side: _cost(region.processes.cpu_time() - before[side], requests)
-            for side, region in regions.items()
-        }
+        requests = self._requests[operation]
+        async with AsyncExitStack() as stack:
+            connections = {
+                side: await stack.enter_async_context(
+                    region.workload.connected(self._plan.connections)
+                )
+                for side, region in regions.items()
+            }
+            before = {side: region.processes.cpu_time() for side, region in regions.items()}
+            await _together(
+                regions[side].workload.run(operation, requests, connections[side]) for side in sides
+            )
+            await asyncio.sleep(SETTLE_SECONDS)
+            costs = {
+                side: _cost(region.processes.cpu_time() - before[side], requests)
+                for side, region in regions.items()
+            }
         return Round(self._count, operation, requests, costs[BASE], costs[HEAD])
 
 

@@ -4,15 +4,16 @@ What a round creates the next operation deletes, and what it adds to the group t
 the tenant has the same size in every round.
 """
 
-import asyncio
 import itertools
 import json
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from uuid import uuid4
 
+from tools.benchmarks.against.load import Connection, connected, send_in_waves
 from tools.benchmarks.against.region import Address
-from tools.benchmarks.client import Bound, Item, Request, Sample, drive, request
+from tools.benchmarks.client import Item, Request, request
 from tools.benchmarks.work import Work, by_value, person
 
 OPERATIONS = (
@@ -31,8 +32,6 @@ PAGE = 100
 """Users of a page of a list."""
 _PATCH = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 _FILL_CONNECTIONS = 16
-_TIMEOUT_SECONDS = 120.0
-"""Of one round."""
 
 
 def with_counterparts(operations: Iterable[str]) -> list[str]:
@@ -42,10 +41,6 @@ def with_counterparts(operations: Iterable[str]) -> list[str]:
         if wanted & {undoing, undone}:
             wanted |= {undoing, undone}
     return [operation for operation in OPERATIONS if operation in wanted]
-
-
-class WrongResponseError(Exception):
-    """Responses that were wrong, or did not come; the text has the first."""
 
 
 class Workload:
@@ -70,24 +65,19 @@ class Workload:
         """Create the users that requests are about, and the group."""
         names = [f"user-{number}@bench.test" for number in range(users)]
         items = (self._create(name, self._keep_user) for name in names)
-        await self._send(items, _FILL_CONNECTIONS, users)
-        self._work.people.sort(key=lambda each: each[1])  # they came in any order
         group = self._request("POST", "/Groups", {"displayName": "Staff"}), self._keep_group
-        await self._send(iter([group]), 1, 1)
+        async with self.connected(_FILL_CONNECTIONS) as connections:
+            await send_in_waves(connections, items, users)
+            await send_in_waves(connections, iter([group]), 1)
+        self._work.people.sort(key=lambda each: each[1])  # they came in any order
 
-    async def run(self, operation: str, requests: int, connections: int) -> Sample:
+    def connected(self, number: int) -> AbstractAsyncContextManager[list[Connection]]:
+        """So many connections to the region."""
+        return connected((self._address.host, self._address.port), number)
+
+    async def run(self, operation: str, requests: int, connections: Sequence[Connection]) -> None:
         """Send so many requests. Refuses (WrongResponseError) any other response than expected."""
-        return await self._send(self.items(operation), connections, requests)
-
-    async def calibrate(self, operation: str, seconds: float, connections: int) -> int:
-        """How many requests of an operation the region answers in so many seconds."""
-        most = len(self._work.people) // 2 if operation == "member-add" else 1_000_000
-        sample = await self._send(self.items(operation), connections, most, seconds)
-        return len(sample.latencies)
-
-    def pending(self, operation: str) -> int:
-        """How many requests there are of an operation that undoes another."""
-        return len(self._created if operation == "delete" else self._members)
+        await send_in_waves(connections, self.items(operation), requests)
 
     def items(self, operation: str) -> Iterator[Item]:
         """Requests of an operation; those that undo another end with what there is to undo."""
@@ -106,23 +96,6 @@ class Workload:
                 return self._member_removes()
             case _:
                 raise ValueError(f"there is no operation {operation}")
-
-    async def _send(
-        self,
-        items: Iterator[Item],
-        connections: int,
-        requests: int,
-        seconds: float = _TIMEOUT_SECONDS,
-    ) -> Sample:
-        endpoint = (self._address.host, self._address.port)
-        try:
-            async with asyncio.timeout(_TIMEOUT_SECONDS):
-                sample = await drive(endpoint, connections, items, Bound(requests, seconds))
-        except TimeoutError:
-            raise WrongResponseError(f"no response within {_TIMEOUT_SECONDS:.0f} s") from None
-        if sample.wrong:
-            raise WrongResponseError(f"{sample.wrong} responses; the first: {sample.first_wrong}")
-        return sample
 
     def _list(self) -> Iterator[Item]:
         item = self._request("GET", f"/Users?count={PAGE}"), self._page
