@@ -204,7 +204,7 @@ bench: protos peers ## Measure the service beside its limits and its peers, with
 	@$(RUN) -m tools.benchmarks $(UPDATE_OPTION)
 
 .PHONY: bench-against
-bench-against: protos ## Compare the CPU cost of requests with another commit: make bench-against REF=main [OPS=get,create] [MINUTES=20]
+bench-against: protos ## Compare the CPU cost of requests with another commit: make bench-against REF=main [OPS=get,create] [MINUTES=30]
 	@test -n "$(REF)" || { echo "Say which commit to compare with: make bench-against REF=main"; exit 1; }
 	@$(RUN) -m tools.benchmarks.against "$(REF)" $(if $(OPS),--operations "$(OPS)") \
 		$(if $(MINUTES),--minutes $(MINUTES))

@@ -126,7 +126,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--operations", type=_operations, default=OPERATIONS, help="separated by commas"
     )
-    parser.add_argument("--minutes", type=float, default=20.0, help="at most, preparation included")
+    parser.add_argument("--minutes", type=float, default=30.0, help="at most, preparation included")
     parser.add_argument("--half-width", type=float, default=HALF_WIDTH, help="of an interval")
     parser.add_argument("--limit", type=float, default=LIMIT, help="of a cost ratio")
     parser.add_argument("--users", type=int, default=plan.users)

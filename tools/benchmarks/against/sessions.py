@@ -50,7 +50,7 @@ class Plan:
     users: int = 1_000
     connections: int = 32
     """Of each side."""
-    rounds: int = 3
+    rounds: int = 2
     """Of each operation."""
     round_seconds: float = 0.5
     """CPU time that a round takes of one side."""
