@@ -8,10 +8,10 @@ from typing import Final
 from uuid import UUID
 
 from chassis.clock import Clock
+from chassis.errors import InvalidField
 from chassis.rpc.uuids import read_uuid
 from usersvc.domain import erasure, session_token, users
 from usersvc.domain.changes import KEPT, Origin
-from usersvc.domain.errors import InvalidField
 from usersvc.domain.session_token import RandomBytes
 from usersvc.domain.users import Name, Profile
 from usersvc.store.changes import ChangeStore

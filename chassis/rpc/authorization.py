@@ -5,7 +5,7 @@ from typing import Any, Final, TypeAlias
 
 import grpc
 
-from chassis.errors import CallerNotAdmitted
+from chassis.errors import CALLER_NOT_ADMITTED, Refusal
 
 Callers: TypeAlias = Mapping[str, Mapping[str, Set[str]]]
 """The names that each method admits: service → method → names."""
@@ -37,7 +37,7 @@ class Admission:
         for name in names:
             if name in admitted:
                 return name
-        raise CallerNotAdmitted(names[0] if names else "A caller without a name", method)
+        raise Refusal(CALLER_NOT_ADMITTED, names[0] if names else "A caller without a name", method)
 
     def knows(self, context: Context) -> bool:
         """Whether the table names the caller for any method."""

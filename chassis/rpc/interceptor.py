@@ -12,7 +12,14 @@ from uuid import uuid4
 import grpc
 
 from chassis.clock import Clock, system_clock
-from chassis.errors import DeadlineExceeded, Internal, Overloaded, Refusal
+from chassis.errors import (
+    DEADLINE_EXCEEDED,
+    DEADLINE_PASSED_BEFORE_CALL,
+    INTERNAL,
+    MESSAGE_NOT_READ,
+    OVERLOADED,
+    Refusal,
+)
 from chassis.observability.log import Logger
 from chassis.observability.metrics import Requests
 from chassis.observability.tracing import Tracing
@@ -35,7 +42,7 @@ Request = Any
 Response = Any
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Slots: TypeAlias = Callable[[Context], AbstractContextManager[None]]
-"""Takes a slot for a call, or refuses it (Overloaded)."""
+"""Takes a slot for a call, or refuses it (OVERLOADED)."""
 
 
 class Envelope(grpc.aio.ServerInterceptor):
@@ -207,9 +214,7 @@ class Envelope(grpc.aio.ServerInterceptor):
         except TimeoutError:
             if not limit.expired():
                 raise
-            raise DeadlineExceeded(
-                f"A message was not read for {self._write_seconds:g} seconds."
-            ) from None
+            raise Refusal(MESSAGE_NOT_READ, self._write_seconds) from None
 
     def _seconds_left(self, context: Context) -> float | None:
         """How long a call may take by its caller's clock, None if it does not say."""
@@ -218,7 +223,7 @@ class Envelope(grpc.aio.ServerInterceptor):
             return None
         seconds = seconds_left(value, self._clock)
         if seconds <= 0:
-            raise DeadlineExceeded("The deadline passed before the call came; nothing was done.")
+            raise Refusal(DEADLINE_PASSED_BEFORE_CALL)
         return seconds
 
     def _admit(self, call: "_Call", method: str, request: Request, context: Context) -> None:
@@ -237,7 +242,7 @@ class _Places:
 
     def __enter__(self) -> None:
         if not self._left:
-            raise Overloaded
+            raise Refusal(OVERLOADED)
         self._left -= 1
 
     def __exit__(self, *_: object) -> None:
@@ -332,9 +337,9 @@ class _Call:
         if isinstance(error, Refusal):
             return error
         if isinstance(error, TimeoutError):
-            return DeadlineExceeded()
+            return Refusal(DEADLINE_EXCEEDED)
         self._log.error("fault", method=self._method, request_id=self._request_id, exc_info=error)
-        return Internal(self._request_id)
+        return Refusal(INTERNAL, self._request_id)
 
 
 def _request_id(context: Context) -> str:

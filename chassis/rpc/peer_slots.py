@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from chassis.errors import Overloaded
+from chassis.errors import OVERLOADED, Refusal
 from chassis.networks import source_of
 
 
@@ -34,7 +34,7 @@ class PeerSlots:
 
     @contextmanager
     def slot(self, peer: str) -> Iterator[None]:
-        """Take a slot for a call; refuses Overloaded.
+        """Take a slot for a call; refuses OVERLOADED.
 
         `peer` is the client as gRPC names it: `ipv4:192.0.2.1:5000`.
         """
@@ -44,7 +44,7 @@ class PeerSlots:
             or self._hosts[host] >= self._limits.host
             or self._connections[peer] >= self._limits.connection
         ):
-            raise Overloaded
+            raise Refusal(OVERLOADED)
         self._count(host, peer, 1)
         try:
             yield

@@ -47,11 +47,11 @@ class OpenCalls:
         return method.startswith((HEALTH, REFLECTION))
 
     def unary_slot(self, context: Context) -> Slot:
-        """A slot for a unary call; raises Overloaded if there is none."""
+        """A slot for a unary call; raises OVERLOADED if there is none."""
         return self._unary.slot(context.peer())
 
     def stream_slot(self, method: str) -> Callable[[Context], Slot]:
-        """Return the function that gives slots to streams of a method; it raises Overloaded."""
+        """Return the function that gives slots to streams of a method; it raises OVERLOADED."""
         return self._watch_slot if method.startswith(HEALTH) else self._reflection_slot
 
     def _watch_slot(self, context: Context) -> Slot:

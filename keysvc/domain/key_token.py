@@ -20,7 +20,8 @@ from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
 
-from keysvc.domain.errors import KeyMalformed
+from chassis.errors import Refusal
+from keysvc.domain.errors import KEY_MALFORMED
 from keysvc.domain.organizations import Region
 
 RandomBytes = Callable[[int], bytes]
@@ -72,19 +73,19 @@ def generate(region: Region, random_bytes: RandomBytes) -> Token:
 def parse(text: str) -> Token:
     """Read a token.
 
-    Refuses (KeyMalformed) any text that `Token.text` cannot have made; the
+    Refuses (KEY_MALFORMED) any text that `Token.text` cannot have made; the
     length is looked at first, so that an over-long one costs nothing.
     """
     match = _FORM.fullmatch(text) if len(text) == LENGTH else None
     if match is None:
-        raise KeyMalformed
+        raise Refusal(KEY_MALFORMED)
     expected = _checksum(text[:-_CHECKSUM_DIGITS])
     if not hmac.compare_digest(match["checksum"], expected):
-        raise KeyMalformed
+        raise Refusal(KEY_MALFORMED)
     key_id, secret = _from_base62(match["key_id"]), _from_base62(match["secret"])
     # 62^22 and 62^43 are a little more than 2^128 and 2^256.
     if key_id >> 128 or secret >> 256:
-        raise KeyMalformed
+        raise Refusal(KEY_MALFORMED)
     return Token(Region(match["region"]), UUID(int=key_id), secret.to_bytes(SECRET_BYTES))
 
 

@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+from chassis.errors import Refusal
 from keysvc.domain.audit import Actor, check_author
-from keysvc.domain.errors import IntegrationInactive, KeyExpired, KeyRevoked, KeyUnknown
+from keysvc.domain.errors import INTEGRATION_INACTIVE, KEY_EXPIRED, KEY_REVOKED, KEY_UNKNOWN
 
 GRACE_PERIOD: Final = timedelta(hours=8)
 """How long older keys work after a new one: Entra calls every 40 minutes, and people paste late."""
@@ -78,18 +79,18 @@ def admit(candidate: Candidate | None, secret_digest: bytes, now: datetime) -> K
     """The key whose secret was shown.
 
     At exactly `expire_time` a key has ended. Refuses, in this order:
-    KeyUnknown, which does not tell a wrong secret from a key that is not
-    there; KeyRevoked, KeyExpired, IntegrationInactive. These three say whose
+    KEY_UNKNOWN, which does not tell a wrong secret from a key that is not
+    there; KEY_REVOKED, KEY_EXPIRED, INTEGRATION_INACTIVE. These three say whose
     key it is, since the one who shows its secret may know.
     """
     known = candidate.secret_digest if candidate else _NO_DIGEST
     if not hmac.compare_digest(known, secret_digest) or candidate is None:
-        raise KeyUnknown
+        raise Refusal(KEY_UNKNOWN)
     key = candidate.key
     if key.revoke_time is not None:
-        raise KeyRevoked(key.organization_id, key.key_id, key.revoke_time)
+        raise Refusal(KEY_REVOKED, key.organization_id, key.key_id, key.revoke_time)
     if key.expire_time is not None and key.expire_time <= now:
-        raise KeyExpired(key.organization_id, key.key_id, key.expire_time)
+        raise Refusal(KEY_EXPIRED, key.organization_id, key.key_id, key.expire_time)
     if not candidate.integration_active:
-        raise IntegrationInactive(key.organization_id, key.key_id)
+        raise Refusal(INTEGRATION_INACTIVE, key.organization_id, key.key_id)
     return key

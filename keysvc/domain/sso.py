@@ -9,8 +9,8 @@ from typing import Final
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from chassis.errors import InvalidField
-from keysvc.domain.errors import SsoNotTested
+from chassis.errors import InvalidField, Refusal
+from keysvc.domain.errors import SSO_NOT_TESTED
 from keysvc.domain.organizations import refuse_control_characters
 
 URL_MAXIMUM: Final = 2_000
@@ -87,9 +87,9 @@ def is_tested_no_longer(changed: Sequence[str]) -> bool:
 
 
 def check_tested(connection: Connection) -> None:
-    """Refuse (SsoNotTested) to let people in through what nobody has tried."""
+    """Refuse (SSO_NOT_TESTED) to let people in through what nobody has tried."""
     if connection.test_time is None:
-        raise SsoNotTested
+        raise Refusal(SSO_NOT_TESTED)
 
 
 def domain_of(email: str) -> str:

@@ -8,12 +8,13 @@ import grpc
 from cloudacademy.keys.v1 import keys_pb2, keys_pb2_grpc
 
 from chassis.clock import Clock
+from chassis.errors import Refusal
 from chassis.rpc.uuids import read_uuid
 from keysvc.background.changes import Changes
 from keysvc.background.key_uses import KeyUses
 from keysvc.domain import key_token as token
 from keysvc.domain.audit import check_author
-from keysvc.domain.errors import KeyOfOtherRegion
+from keysvc.domain.errors import KEY_OF_OTHER_REGION
 from keysvc.domain.keys import Key, NewKey, admit
 from keysvc.domain.organizations import Region
 from keysvc.domain.pages import AFTER_ALL, Position
@@ -85,7 +86,7 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
         address = wire.read_address("client_address", request.client_address)
         shown = token.parse(request.token)
         if shown.region is not self._region:
-            raise KeyOfOtherRegion(shown.region, shown.region.site)
+            raise Refusal(KEY_OF_OTHER_REGION, shown.region, shown.region.site)
         candidate = await self._store.find(shown.key_id)
         now = self._clock()
         key = admit(candidate, shown.secret_digest, now)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from chassis.errors import InvalidPageToken
+from chassis.errors import INVALID_PAGE_TOKEN, Refusal
 from keysvc.domain.pages import Position
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -25,7 +25,7 @@ def to_token(scope: UUID, position: Position) -> str:
 
 
 def from_token(scope: UUID, token: str, first: Position) -> Position:
-    """Where the page begins: `first` without a token. Refuses InvalidPageToken."""
+    """Where the page begins: `first` without a token. Refuses INVALID_PAGE_TOKEN."""
     if not token:
         return first
     try:
@@ -40,8 +40,8 @@ def from_token(scope: UUID, token: str, first: Position) -> Position:
     return position
 
 
-def _not_ours() -> InvalidPageToken:
-    return InvalidPageToken("page_token: not a token of this list; begin without one")
+def _not_ours() -> Refusal:
+    return Refusal(INVALID_PAGE_TOKEN, "page_token: not a token of this list; begin without one")
 
 
 def _checksum(scope: UUID, micros: int, element_id: UUID) -> int:

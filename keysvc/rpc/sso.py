@@ -8,10 +8,10 @@ import grpc
 from cloudacademy.keys.v1 import sso_pb2, sso_pb2_grpc
 
 from chassis.clock import Clock
-from chassis.errors import InvalidField
+from chassis.errors import InvalidField, Refusal
 from chassis.rpc.uuids import read_uuid
 from keysvc.domain import sso
-from keysvc.domain.errors import OrganizationNotFound, SsoConnectionNotFound
+from keysvc.domain.errors import ORGANIZATION_NOT_FOUND, SSO_CONNECTION_NOT_FOUND
 from keysvc.domain.sso import Connection, Setup
 from keysvc.rpc import certificates
 from keysvc.rpc import convert as wire
@@ -86,10 +86,12 @@ class SsoServicer(sso_pb2_grpc.SsoServiceServicer):
     async def _of_organization(self, text: str) -> Connection:
         try:
             connection = await self._store.get(read_uuid("organization_id", text))
-        except OrganizationNotFound:
-            raise SsoConnectionNotFound from None
+        except Refusal as refusal:
+            if refusal.kind is not ORGANIZATION_NOT_FOUND:
+                raise
+            raise Refusal(SSO_CONNECTION_NOT_FOUND) from None
         if not connection.version:
-            raise SsoConnectionNotFound
+            raise Refusal(SSO_CONNECTION_NOT_FOUND)
         return connection
 
     async def _switch(self, request: Switch, active: bool) -> sso_pb2.SsoConnection:

@@ -21,7 +21,7 @@ class AuditStore:
     async def list_before(
         self, organization_id: UUID, position: Position, limit: int
     ) -> list[AuditEvent]:
-        """The next events of an organization, newest first; refuses OrganizationNotFound."""
+        """The next events of an organization, newest first; refuses ORGANIZATION_NOT_FOUND."""
         async with self._database.connection() as db:
             rows = await db.fetch(
                 """

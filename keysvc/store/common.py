@@ -1,20 +1,19 @@
-"""What all stores do alike: wait for a turn, tell of a change, explain a refusal."""
+"""What all stores do alike: wait for a turn and tell of a change."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 from uuid import UUID
 
 import asyncpg
 
-from keysvc.domain.errors import BROKEN_CONSTRAINTS, OrganizationNotFound
+from chassis.errors import Refusal
+from keysvc.domain.errors import ORGANIZATION_NOT_FOUND
 
 CHANNEL: Final = "keysvc_change"
 """Where changes are announced to all replicas of this service."""
 
 
 async def lock_organization(db: asyncpg.Connection, organization_id: UUID) -> None:
-    """Wait for our turn to change what the organization has; refuses OrganizationNotFound.
+    """Wait for our turn to change what the organization has; refuses ORGANIZATION_NOT_FOUND.
 
     A statement of its own: what the following ones read is then what the one
     before us left. The clock is read after it: what is told newest first then
@@ -25,16 +24,16 @@ async def lock_organization(db: asyncpg.Connection, organization_id: UUID) -> No
         organization_id,
     )
     if found is None:
-        raise OrganizationNotFound(organization_id)
+        raise Refusal(ORGANIZATION_NOT_FOUND, organization_id)
 
 
 async def check_organization(db: asyncpg.Connection, organization_id: UUID) -> None:
-    """Refuse (OrganizationNotFound) an organization that is not there."""
+    """Refuse (ORGANIZATION_NOT_FOUND) an organization that is not there."""
     found = await db.fetchval(
         "SELECT 1 FROM organization WHERE organization_id = $1", organization_id
     )
     if found is None:
-        raise OrganizationNotFound(organization_id)
+        raise Refusal(ORGANIZATION_NOT_FOUND, organization_id)
 
 
 async def announce_change(db: asyncpg.Connection, organization_id: UUID) -> None:
@@ -43,15 +42,3 @@ async def announce_change(db: asyncpg.Connection, organization_id: UUID) -> None
     NOTIFY makes commits wait for one another, which these rare writes can bear.
     """
     await db.execute("SELECT pg_notify($1, $2)", CHANNEL, str(organization_id))
-
-
-@contextmanager
-def constraints_explained() -> Iterator[None]:
-    """Turns a broken constraint into the refusal that it stands for."""
-    try:
-        yield
-    except asyncpg.IntegrityConstraintViolationError as error:
-        explain = BROKEN_CONSTRAINTS.get(error.constraint_name)
-        if explain is None:
-            raise
-        raise explain() from error

@@ -7,27 +7,30 @@ from uuid import UUID
 import asyncpg
 
 from chassis.clock import Clock
+from chassis.database.constraints import Constraints, refusing_broken
 from chassis.database.pool import Database
+from chassis.errors import InvalidField, Refusal
 from keysvc.domain.audit import Action, Actor
 from keysvc.domain.errors import (
-    IntegrationNotActive,
-    KeyNotFound,
-    NewerKeyExists,
-    OrganizationNotFound,
+    INTEGRATION_NOT_ACTIVE,
+    KEY_NOT_FOUND,
+    NEWER_KEY_EXISTS,
+    ORGANIZATION_NOT_FOUND,
+    TOO_LONG,
 )
 from keysvc.domain.keys import GRACE_PERIOD, NO_KEY, USE_PRECISION, Candidate, Key, NewKey
 from keysvc.domain.pages import Position
 from keysvc.store.audit import record_action
-from keysvc.store.common import (
-    announce_change,
-    check_organization,
-    constraints_explained,
-    lock_organization,
-)
+from keysvc.store.common import announce_change, check_organization, lock_organization
 from keysvc.store.organizations import select_integration
 
 _INSTANT: Final = timedelta(microseconds=1)
 """The least by which PostgreSQL tells two times apart."""
+
+CONSTRAINTS: Final[Constraints] = {
+    "api_key_created_by_length": lambda _: InvalidField("created_by", TOO_LONG),
+    "api_key_revoked_by_length": lambda _: InvalidField("revoked_by", TOO_LONG),
+}
 
 
 class KeyStore:
@@ -39,20 +42,20 @@ class KeyStore:
     async def generate(self, organization_id: UUID, new: NewKey, clock: Clock) -> Key:
         """Add a key; every older one that would outlive the grace period now ends with it.
 
-        Refuses OrganizationNotFound, IntegrationNotActive, NewerKeyExists.
+        Refuses ORGANIZATION_NOT_FOUND, INTEGRATION_NOT_ACTIVE, NEWER_KEY_EXISTS.
         """
         async with self._database.transaction() as db:
             await lock_organization(db, organization_id)
             if not (await select_integration(db, organization_id)).active:
-                raise IntegrationNotActive
+                raise Refusal(INTEGRATION_NOT_ACTIVE)
             newest = await _newest(db, organization_id)
             if new.after and new.after != (str(newest["key_id"]) if newest else NO_KEY):
-                raise NewerKeyExists
+                raise Refusal(NEWER_KEY_EXISTS)
             now = clock()
             await _end_all_by(db, organization_id, now + GRACE_PERIOD)
             # The clocks of two replicas differ: the key made last is the newest all the same.
             create_time = max(now, newest["create_time"] + _INSTANT) if newest else now
-            with constraints_explained():
+            with refusing_broken(CONSTRAINTS):
                 key = await _insert(db, organization_id, new, create_time)
             action = Action.KEY_GENERATED
             await record_action(db, organization_id, action, new.actor, now, key_id=key.key_id)
@@ -60,7 +63,7 @@ class KeyStore:
         return key
 
     async def list_before(self, organization_id: UUID, position: Position, limit: int) -> list[Key]:
-        """The next keys of an organization, newest first; refuses OrganizationNotFound."""
+        """The next keys of an organization, newest first; refuses ORGANIZATION_NOT_FOUND."""
         async with self._database.connection() as db:
             rows = await db.fetch(
                 """
@@ -81,11 +84,11 @@ class KeyStore:
     async def revoke(
         self, organization_id: UUID, key_id: UUID, revoked_by: str, actor: Actor, clock: Clock
     ) -> Key:
-        """End a key at once and for good; refuses KeyNotFound."""
+        """End a key at once and for good; refuses KEY_NOT_FOUND."""
         async with self._database.transaction() as db:
             await _lock_for_key(db, organization_id, key_id)
             now = clock()
-            with constraints_explained():
+            with refusing_broken(CONSTRAINTS):
                 row = await db.fetchrow(
                     """
                     UPDATE api_key
@@ -157,8 +160,10 @@ async def _newest(db: asyncpg.Connection, organization_id: UUID) -> asyncpg.Reco
 async def _lock_for_key(db: asyncpg.Connection, organization_id: UUID, key_id: UUID) -> None:
     try:
         await lock_organization(db, organization_id)
-    except OrganizationNotFound:
-        raise KeyNotFound(organization_id, key_id) from None
+    except Refusal as refusal:
+        if refusal.kind is not ORGANIZATION_NOT_FOUND:
+            raise
+        raise Refusal(KEY_NOT_FOUND, organization_id, key_id) from None
 
 
 async def _end_all_by(db: asyncpg.Connection, organization_id: UUID, end: datetime) -> None:
@@ -203,5 +208,5 @@ async def _select(db: asyncpg.Connection, organization_id: UUID, key_id: UUID) -
         *(organization_id, key_id),
     )
     if row is None:
-        raise KeyNotFound(organization_id, key_id)
+        raise Refusal(KEY_NOT_FOUND, organization_id, key_id)
     return Key(**row)

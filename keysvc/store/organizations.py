@@ -1,18 +1,27 @@
 """The SQL of organizations and their integrations."""
 
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 import asyncpg
 
 from chassis.clock import Clock
+from chassis.database.constraints import Constraints, refusing_broken
 from chassis.database.pool import Database
+from chassis.errors import InvalidField, Refusal
 from keysvc.domain.audit import Action, Actor
-from keysvc.domain.errors import OrganizationExists, OrganizationNotFound
+from keysvc.domain.errors import NAME_LENGTH, ORGANIZATION_EXISTS, ORGANIZATION_NOT_FOUND
 from keysvc.domain.organizations import Integration, NewOrganization, Organization, Region
 from keysvc.domain.pages import Position
 from keysvc.store.audit import record_action
-from keysvc.store.common import announce_change, constraints_explained, lock_organization
+from keysvc.store.common import announce_change, lock_organization
+
+CONSTRAINTS: Final[Constraints] = {
+    "organization_display_name_length": lambda _: InvalidField(
+        "organization.display_name", NAME_LENGTH
+    ),
+}
 
 
 class OrganizationStore:
@@ -24,10 +33,10 @@ class OrganizationStore:
     async def create(self, new: NewOrganization, now: datetime) -> Organization:
         """Add an organization with an inactive integration; repeating it changes nothing.
 
-        Refuses OrganizationExists.
+        Refuses ORGANIZATION_EXISTS.
         """
         async with self._database.transaction() as db:
-            with constraints_explained():
+            with refusing_broken(CONSTRAINTS):
                 created = await _insert(db, new, now)
             if created is not None:
                 await _insert_integration(db, created.organization_id, now)
@@ -35,15 +44,15 @@ class OrganizationStore:
             # Not inserted: the id was given, and it is taken.
             there = await _select(db, new.organization_id)
             if there is None or there.display_name != new.display_name:
-                raise OrganizationExists(new.organization_id or UUID(int=0))
+                raise Refusal(ORGANIZATION_EXISTS, new.organization_id or UUID(int=0))
             return there
 
     async def get(self, organization_id: UUID) -> Organization:
-        """Read one organization; refuses OrganizationNotFound."""
+        """Read one organization; refuses ORGANIZATION_NOT_FOUND."""
         async with self._database.connection() as db:
             found = await _select(db, organization_id)
         if found is None:
-            raise OrganizationNotFound(organization_id)
+            raise Refusal(ORGANIZATION_NOT_FOUND, organization_id)
         return found
 
     async def list_after(self, position: Position, limit: int) -> list[Organization]:
@@ -62,14 +71,14 @@ class OrganizationStore:
         return [_organization(row) for row in rows]
 
     async def get_integration(self, organization_id: UUID) -> Integration:
-        """Read the integration; refuses OrganizationNotFound."""
+        """Read the integration; refuses ORGANIZATION_NOT_FOUND."""
         async with self._database.connection() as db:
             return await select_integration(db, organization_id)
 
     async def switch_integration(
         self, organization_id: UUID, active: bool, actor: Actor, clock: Clock
     ) -> Integration:
-        """Make the integration active or inactive; refuses OrganizationNotFound."""
+        """Make the integration active or inactive; refuses ORGANIZATION_NOT_FOUND."""
         async with self._database.transaction() as db:
             await lock_organization(db, organization_id)
             now = clock()
@@ -91,13 +100,13 @@ class OrganizationStore:
 
 
 async def select_integration(db: asyncpg.Connection, organization_id: UUID) -> Integration:
-    """Read the integration; refuses OrganizationNotFound."""
+    """Read the integration; refuses ORGANIZATION_NOT_FOUND."""
     row = await db.fetchrow(
         "SELECT organization_id, active, update_time FROM integration WHERE organization_id = $1",
         organization_id,
     )
     if row is None:
-        raise OrganizationNotFound(organization_id)
+        raise Refusal(ORGANIZATION_NOT_FOUND, organization_id)
     return Integration(**row)
 
 

@@ -7,14 +7,10 @@ import asyncpg
 
 from chassis.clock import Clock
 from chassis.database.pool import Database
+from chassis.errors import ETAG_MISMATCH, Refusal
 from keysvc.domain import sso
 from keysvc.domain.audit import Action, Actor
-from keysvc.domain.errors import (
-    EtagMismatch,
-    OrganizationNotFound,
-    SsoConnectionNotFound,
-    SsoDomainTaken,
-)
+from keysvc.domain.errors import ORGANIZATION_NOT_FOUND, SSO_CONNECTION_NOT_FOUND, SSO_DOMAIN_TAKEN
 from keysvc.domain.sso import Connection, Setup
 from keysvc.store.audit import record_action
 from keysvc.store.common import lock_organization
@@ -27,26 +23,26 @@ class SsoStore:
         self._database = database
 
     async def get(self, organization_id: UUID) -> Connection:
-        """Read the connection, an empty one if nothing is set up; refuses OrganizationNotFound."""
+        """Read the connection, empty if nothing is set up; refuses ORGANIZATION_NOT_FOUND."""
         async with self._database.connection() as db:
             return await _select(db, organization_id)
 
     async def find_by_domain(self, domain: str) -> Connection:
-        """The active connection that a domain leads to; refuses SsoConnectionNotFound."""
+        """The active connection that a domain leads to; refuses SSO_CONNECTION_NOT_FOUND."""
         async with self._database.connection() as db:
             organization_id = await db.fetchval(_FIND, domain)
             if organization_id is None:
-                raise SsoConnectionNotFound
+                raise Refusal(SSO_CONNECTION_NOT_FOUND)
             return await _select(db, organization_id)
 
     async def release_domain(self, domain: str, actor: Actor, clock: Clock) -> Connection:
-        """Take a domain from whichever organization has it; refuses SsoConnectionNotFound."""
+        """Take a domain from whichever organization has it; refuses SSO_CONNECTION_NOT_FOUND."""
         async with self._database.connection() as db:
             organization_id = await db.fetchval(
                 "SELECT organization_id FROM sso_domains WHERE domain = $1", domain
             )
             if organization_id is None:
-                raise SsoConnectionNotFound
+                raise Refusal(SSO_CONNECTION_NOT_FOUND)
             before = await _select(db, organization_id)
         setup = sso.without_domain(before.setup, domain)
         return await self.update(organization_id, setup, before.etag, actor, clock)
@@ -56,13 +52,13 @@ class SsoStore:
     ) -> Connection:
         """Set the connection up; what changes nothing keeps it as it is.
 
-        Refuses OrganizationNotFound, EtagMismatch and SsoDomainTaken.
+        Refuses ORGANIZATION_NOT_FOUND, ETAG_MISMATCH and SSO_DOMAIN_TAKEN.
         """
         async with self._database.transaction() as db:
             await lock_organization(db, organization_id)
             before = await _select(db, organization_id)
             if etag and etag != before.etag:
-                raise EtagMismatch(before.etag)
+                raise Refusal(ETAG_MISMATCH, before.etag)
             changed = sso.changed_fields(before.setup, setup)
             if not changed:
                 return before
@@ -83,12 +79,12 @@ class SsoStore:
     async def record_test(
         self, organization_id: UUID, etag: str, actor: Actor, clock: Clock
     ) -> Connection:
-        """Note that what is set up works; refuses OrganizationNotFound and EtagMismatch."""
+        """Note that what is set up works; refuses ORGANIZATION_NOT_FOUND and ETAG_MISMATCH."""
         async with self._database.transaction() as db:
             await lock_organization(db, organization_id)
             before = await _select(db, organization_id)
             if etag != before.etag or not before.version:
-                raise EtagMismatch(before.etag)
+                raise Refusal(ETAG_MISMATCH, before.etag)
             now = clock()
             await db.execute(
                 "UPDATE sso_connections SET test_time = $2 WHERE organization_id = $1",
@@ -100,7 +96,7 @@ class SsoStore:
     async def switch(
         self, organization_id: UUID, active: bool, actor: Actor, clock: Clock
     ) -> Connection:
-        """Let people sign in or not; refuses OrganizationNotFound and SsoNotTested."""
+        """Let people sign in or not; refuses ORGANIZATION_NOT_FOUND and SSO_NOT_TESTED."""
         async with self._database.transaction() as db:
             await lock_organization(db, organization_id)
             before = await _select(db, organization_id)
@@ -122,7 +118,7 @@ class SsoStore:
 async def _select(db: asyncpg.Connection, organization_id: UUID) -> Connection:
     row = await db.fetchrow(_SELECT, organization_id)
     if row is None:
-        raise OrganizationNotFound(organization_id)
+        raise Refusal(ORGANIZATION_NOT_FOUND, organization_id)
     return Connection(
         organization_id=organization_id,
         version=row["version"],
@@ -151,7 +147,7 @@ async def _write_domains(
         try:
             await db.execute(_ADD_DOMAIN, organization_id, domain)
         except asyncpg.UniqueViolationError:
-            raise SsoDomainTaken(domain) from None
+            raise Refusal(SSO_DOMAIN_TAKEN, domain) from None
 
 
 async def _remove_other_domains(

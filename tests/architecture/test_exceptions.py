@@ -14,7 +14,6 @@ SHORT_LIVED = {
     "gateway/api/query/search.py": {"refusals[0]"},
     "gateway/scim/filter/simplify.py": {"refusals[0]"},
     "gateway/portal/views/sso.py": {"error"},
-    "usersvc/store/groups.py": {"of_constraint(error.constraint_name, str(group_id)) or error"},
     "usersvc/store/sessions.py": {"outcome"},
 }
 

@@ -1,56 +1,162 @@
-"""Every refusal that a service may send has its answer at the edge, and tells what it can."""
+"""Every refusal of a service has one wire form and a row in the gateway's table."""
 
-import inspect
+import json
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from string import Formatter
+from types import ModuleType
+from typing import Any, Final, TypeAlias
+from uuid import UUID
 
 import pytest
 from cloudacademy.errors.v1 import errors_pb2
+from google.protobuf.json_format import MessageToDict
+from google.rpc import status_pb2
 
+import chassis.errors
 import keysvc.domain.errors
 import usersvc.domain.errors
-from chassis.errors import Code, Refusal
+from chassis.errors import Code, InvalidField, Refusal, RefusalKind
+from chassis.rpc.status import to_trailing_metadata
 from gateway.backend.errors import ANSWERS
+from keysvc.domain import errors as keys
+from usersvc.domain import errors as users
 
-CONTRACT = Path(__file__).parents[2] / "protos/cloudacademy/errors/v1/errors.proto"
-SERVICES = (usersvc.domain.errors, keysvc.domain.errors)
+CONTRACT: Final = Path(__file__).parents[2] / "protos/cloudacademy/errors/v1/errors.proto"
+RECORDED: Final = Path(__file__).parent / "data/refusals.json"
+"""The wire form of each refusal, recorded when each kind was a class of its own."""
+TABLES: Final = (chassis.errors, usersvc.domain.errors, keysvc.domain.errors)
+A, B = UUID("00000000-0000-7000-8000-00000000000a"), UUID("00000000-0000-7000-8000-00000000000b")
+TIME: Final = datetime(2026, 3, 1, 12, 30, 15, 250_000, tzinfo=UTC)
+
+Kind: TypeAlias = RefusalKind[*tuple[Any, ...]]
 
 
-def kinds(base: type[Refusal] = Refusal) -> Iterator[type[Refusal]]:
-    """All refusals of the chassis and of the services, which were imported for that."""
-    for kind in base.__subclasses__():
-        yield kind
-        yield from kinds(kind)
+def kinds(*tables: ModuleType) -> Iterator[tuple[str, Kind]]:
+    for table in tables:
+        for name, value in vars(table).items():
+            if isinstance(value, RefusalKind):
+                yield name, value
 
 
-def an_example(kind: type[Refusal]) -> Refusal:
-    return kind(*["x" for _ in inspect.signature(kind).parameters])
+KINDS: Final = dict(kinds(*TABLES))
+VALUES: Final[dict[str, tuple[object, ...]]] = {
+    "INVALID_FIELD": ("user.user_name", "is empty"),
+    "INVALID_PAGE_TOKEN": ("page_token: not a token {of} this list",),
+    "CALLER_NOT_ADMITTED": ("evil.test", "/a.B/C"),
+    "MESSAGE_NOT_READ": (10.0,),
+    "INTERNAL": ("0123456789abcdef",),
+    "USER_NOT_FOUND": (A,),
+    "USER_NAME_TAKEN": ("ann's {0} ü",),
+    "GROUP_NOT_FOUND": (A,),
+    "MEMBER_NOT_FOUND": ("not-an-id",),
+    "GROUP_CYCLE": (A, B),
+    "ETAG_MISMATCH": ("7",),
+    "INVALID_FILTER": ("A condition of the {filter} is not set.",),
+    "FIELD_IMMUTABLE": ("extensions.urn:x.y",),
+    "SCHEMA_NOT_FOUND": ("urn:x",),
+    "SCHEMA_EXISTS": ("urn:x",),
+    "SCHEMA_IN_USE": ("urn:x",),
+    "REQUEST_ID_REUSED": (B,),
+    "ORGANIZATION_NOT_FOUND": (A,),
+    "ORGANIZATION_EXISTS": (A,),
+    "KEY_NOT_FOUND": (A, B),
+    "KEY_EXPIRED": (A, B, TIME),
+    "KEY_REVOKED": (A, B, TIME),
+    "KEY_OF_OTHER_REGION": ("eu", "eu.cloudacademy.test"),
+    "INTEGRATION_INACTIVE": (A, B),
+    "SSO_DOMAIN_TAKEN": ("corp.test",),
+}
+OTHERS: Final = {
+    "ETAG_MISMATCH of keysvc": Refusal(chassis.errors.ETAG_MISMATCH, "7"),
+    "UNKNOWN_FIELD of a comparison": Refusal(users.UNKNOWN_FIELD, "x'y", "a comparison", "filter"),
+    "UNKNOWN_FIELD of an element match": Refusal(
+        users.UNKNOWN_FIELD, "x", "an element match", "filter"
+    ),
+    "UNKNOWN_FIELD of a filter": Refusal(users.UNKNOWN_FIELD, "x", "a filter", "filter"),
+    "UNKNOWN_FIELD of an order": Refusal(users.UNKNOWN_FIELD, "x", "an order", "order_by"),
+    "UNKNOWN_FIELD of an update mask": Refusal(
+        users.UNKNOWN_FIELD, "x", "an update mask", "update_mask"
+    ),
+}
+EXAMPLES: Final[dict[str, Refusal]] = {
+    name: Refusal(kind, *VALUES.get(name, ()))
+    for name, kind in KINDS.items()
+    if name != "UNKNOWN_FIELD"
+} | OTHERS
+
+
+def wire_form(refusal: Refusal) -> dict[str, object]:
+    ((key, value),) = to_trailing_metadata(refusal)
+    status = MessageToDict(status_pb2.Status.FromString(value))
+    return {"code": refusal.code.value, "detail": refusal.detail, key: status}
 
 
 def test_each_reason_has_its_row_and_no_row_is_without_a_reason():
     reasons = {name.removeprefix("REASON_") for name, _ in errors_pb2.Reason.items()}
     assert ANSWERS.keys() == reasons - {"UNSPECIFIED"}
+    assert {kind.reason for kind in KINDS.values()} == reasons - {"UNSPECIFIED"}
+
+
+def test_every_refusal_has_the_wire_form_that_was_recorded():
+    recorded = json.loads(RECORDED.read_text())
+    assert {name: wire_form(each) for name, each in EXAMPLES.items()} == recorded
+
+
+def test_a_time_of_another_zone_is_written_in_utc():
+    local = TIME.astimezone(datetime.fromisoformat("2026-01-01T00:00:00+05:30").tzinfo)
+    refusals = [Refusal(keys.KEY_EXPIRED, A, B, each) for each in (TIME, local)]
+    assert wire_form(refusals[0]) == wire_form(refusals[1])
+
+
+def test_invalid_field_has_the_wire_form_of_its_row():
+    named = InvalidField("user_name", "is empty")
+    assert wire_form(named) == wire_form(
+        Refusal(chassis.errors.INVALID_FIELD, "user_name", "is empty")
+    )
+
+
+@pytest.mark.parametrize(("name", "kind"), KINDS.items(), ids=KINDS)
+def test_templates_and_metadata_use_only_the_values_of_their_row(name: str, kind: Kind):
+    templates = (kind.detail, kind.field, kind.description)
+    used = {field for each in templates for _, field, _, _ in Formatter().parse(each) if field}
+    assert used | set(kind.metadata) == set(kind.values)
+
+
+def test_a_refusal_with_too_few_values_is_not_made():
+    with pytest.raises(ValueError, match="zip"):
+        Refusal(users.USER_NOT_FOUND)  # type: ignore[misc]
 
 
 def test_each_refusal_has_the_code_that_the_contract_says():
     told = re.findall(r"// ([A-Z_]+): (?:.+\n(?:  //.+\n)*)  REASON_(\w+) =", CONTRACT.read_text())
     codes = {reason: code for code, reason in told}
-    found = {kind.reason: kind.code.value for kind in kinds()}
+    found = {kind.reason: kind.code.value for kind in KINDS.values()}
     assert found == {reason: codes[reason] for reason in found}
 
 
-@pytest.mark.parametrize(
-    "kind", [kind for kind in kinds() if kind.code is Code.INVALID_ARGUMENT], ids=lambda k: k.reason
-)
-def test_an_invalid_argument_names_its_field(kind: type[Refusal]):
-    assert [bool(each.field and each.description) for each in an_example(kind).violations] == [True]
+def test_each_refusal_has_the_metadata_that_the_contract_says():
+    comments = re.findall(r"((?:  //.+\n)+)  REASON_(\w+) =", CONTRACT.read_text())
+    texts = {reason: comment for comment, reason in comments}
+    undocumented = {
+        (kind.reason, key)
+        for kind in KINDS.values()
+        for key in kind.metadata
+        if f"`{key}`" not in texts[kind.reason]
+    }
+    # BadRequest names the field, and the log has the request id.
+    assert undocumented == {("INVALID_FIELD", "field"), ("INTERNAL", "request_id")}
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [kind for kind in kinds() if kind.code in (Code.UNAVAILABLE, Code.RESOURCE_EXHAUSTED)],
-    ids=lambda k: k.reason,
-)
-def test_what_passes_by_itself_says_when_to_come_again(kind: type[Refusal]):
-    assert an_example(kind).retry_after_seconds
+@pytest.mark.parametrize(("name", "refusal"), EXAMPLES.items(), ids=EXAMPLES)
+def test_an_invalid_argument_names_its_field(name: str, refusal: Refusal):
+    named = [bool(each.field and each.description) for each in refusal.violations]
+    assert named == ([True] if refusal.code is Code.INVALID_ARGUMENT else [])
+
+
+@pytest.mark.parametrize(("name", "kind"), KINDS.items(), ids=KINDS)
+def test_what_passes_by_itself_says_when_to_come_again(name: str, kind: Kind):
+    passes = kind.code in (Code.UNAVAILABLE, Code.RESOURCE_EXHAUSTED)
+    assert bool(kind.retry_after_seconds) == passes

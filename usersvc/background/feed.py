@@ -103,7 +103,7 @@ class ChangeFeed:
         """What happens behind a token, or from now on without one, until the feed ends.
 
         A batch comes at once and whenever there is something, an empty one as a sign of life.
-        Refuses InvalidChangeToken, ChangesTrimmed and DatabaseUnavailable.
+        Refuses INVALID_CHANGE_TOKEN, CHANGES_TRIMMED and DatabaseUnavailable.
         """
         with self._reader(organization_id) as reader:
             place, due = await self._start(organization_id, token), 0.0

@@ -9,9 +9,9 @@ from typing import Final
 from urllib.parse import unquote_plus
 from uuid import UUID
 
+from chassis.errors import InvalidField
 from usersvc.domain import limits as texts
 from usersvc.domain.changes import ChangeType
-from usersvc.domain.errors import InvalidField
 
 MAX_RECORDED: Final = 100
 MAX_SHOWN_MEMBERS: Final = 100
@@ -79,7 +79,7 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RefusedRequest:
     """A request that was refused: what was sent, and what was answered."""
 
     method: str
@@ -108,7 +108,7 @@ class Activity:
     members: tuple[Reference, ...] = ()
     member_count: int = 0
     last_administrator_lost: bool = False
-    refusal: Refusal | None = None
+    refusal: RefusedRequest | None = None
     report_id: UUID | None = None
     """What a refusal is recognized by when it is reported again."""
 

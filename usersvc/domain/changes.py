@@ -10,7 +10,8 @@ from enum import IntEnum
 from typing import Final
 from uuid import UUID
 
-from usersvc.domain.errors import InvalidChangeToken
+from chassis.errors import Refusal
+from usersvc.domain.errors import INVALID_CHANGE_TOKEN
 from usersvc.domain.groups import GroupProfile
 from usersvc.domain.users import EnterpriseUser, Name, Profile
 
@@ -101,7 +102,7 @@ class Place:
 
     @classmethod
     def of_token(cls, token: str, organization_id: UUID | None) -> "Place":
-        """The place that a token of this organization names; refuses InvalidChangeToken."""
+        """The place that a token of this organization names; refuses INVALID_CHANGE_TOKEN."""
         try:
             feed_id, organization, *numbers = json.loads(urlsafe_b64decode(token.encode("ascii")))
             if organization != str(organization_id or "") or not all(map(_is_number, numbers)):
@@ -110,7 +111,7 @@ class Place:
         except (
             ValueError, TypeError, AttributeError, IndexError, RecursionError, BinasciiError,
         ) as error:  # fmt: skip
-            raise InvalidChangeToken from error
+            raise Refusal(INVALID_CHANGE_TOKEN) from error
 
 
 def _is_number(value: object) -> bool:

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
+from chassis.errors import InvalidField, Refusal
 from usersvc.domain import limits as texts
-from usersvc.domain.errors import FieldImmutable, InvalidField
+from usersvc.domain.errors import FIELD_IMMUTABLE
 from usersvc.domain.schemas import Attribute, Mutability, Schema, Type
 
 MAX_VALUES: Final = 250
@@ -52,7 +53,7 @@ def apply(
     """The extensions with those that the mask names as they are in `new`.
 
     What is immutable stays when `new` leaves it out. Refuses (InvalidField)
-    what a schema does not allow and (FieldImmutable) another value for what is
+    what a schema does not allow and (FIELD_IMMUTABLE) another value for what is
     immutable.
     """
     known = {schema.urn: schema for schema in schemas}
@@ -105,7 +106,7 @@ def _keep(field: str, attribute: Attribute, known: Value, extension: dict[str, V
     """
     if attribute.mutability is Mutability.IMMUTABLE:
         if extension.setdefault(attribute.name, known) != known:
-            raise FieldImmutable(field)
+            raise Refusal(FIELD_IMMUTABLE, field)
     elif isinstance(known, Mapping):
         new = extension.get(attribute.name, {})
         parts = dict(new) if isinstance(new, Mapping) else {}
@@ -113,7 +114,7 @@ def _keep(field: str, attribute: Attribute, known: Value, extension: dict[str, V
             if part.mutability is Mutability.IMMUTABLE and part.name in known:
                 value = known[part.name]
                 if parts.setdefault(part.name, value) != value:
-                    raise FieldImmutable(f"{field}.{part.name}")
+                    raise Refusal(FIELD_IMMUTABLE, f"{field}.{part.name}")
                 extension[attribute.name] = parts
 
 

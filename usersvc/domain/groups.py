@@ -7,8 +7,9 @@ from enum import Enum
 from typing import Final
 from uuid import UUID
 
+from chassis.errors import InvalidField, Refusal
 from usersvc.domain import limits as texts
-from usersvc.domain.errors import InvalidField, UnknownField
+from usersvc.domain.errors import UNKNOWN_FIELD
 
 MAX_CHANGED_MEMBERS: Final = 100_000
 """How many members one request may name."""
@@ -104,12 +105,12 @@ MASK_PATHS: Final = frozenset({*(field.name for field in fields(GroupProfile)), 
 def apply(profile: GroupProfile, new: GroupProfile, mask: Iterable[str]) -> GroupProfile:
     """The profile with the fields that the mask names as they are in `new`.
 
-    Refuses (UnknownField) a path that names nothing that may be changed.
+    Refuses (UNKNOWN_FIELD) a path that names nothing that may be changed.
     """
     paths = tuple(mask)
     for path in paths:
         if path not in MASK_PATHS:
-            raise UnknownField(path, "an update mask")
+            raise Refusal(UNKNOWN_FIELD, path, "an update mask", "update_mask")
     if EVERYTHING in paths:
         return new
     return replace(profile, **{path: getattr(new, path) for path in paths})

@@ -2,11 +2,13 @@
 
 from typing import Final
 
-from usersvc.domain.errors import InvalidField
+from chassis.errors import InvalidField
 
 MAX_KEY_BYTES: Final = 1_024
 """The limit of texts that an index holds."""
 MAX_TEXT_BYTES: Final = 8_192
+TOO_LONG_FOLDED: Final = "is longer than 2,000 bytes in UTF-8 with its case folded"
+"""What the `_size` constraints of the database refuse: folding can make a text longer."""
 
 
 def check(field: str, text: str, limit: int) -> None:

@@ -8,7 +8,8 @@ from enum import Enum, auto
 from typing import Final
 from uuid import UUID
 
-from usersvc.domain.errors import InvalidField, SchemaExists
+from chassis.errors import InvalidField, Refusal
+from usersvc.domain.errors import SCHEMA_EXISTS
 
 MAX_SCHEMAS: Final = 20
 MAX_ATTRIBUTES: Final = 100
@@ -128,11 +129,11 @@ def check(schema: Schema) -> None:
 def check_beside(schema: Schema, others: Iterable[Schema]) -> None:
     """Refuse a schema that the organization's others leave no room for.
 
-    SchemaExists; InvalidField when they are too many, or a name would mean two things.
+    SCHEMA_EXISTS; InvalidField when they are too many, or a name would mean two things.
     """
     known = tuple(others)
     if any(other.urn.lower() == schema.urn.lower() for other in known):
-        raise SchemaExists(schema.urn)
+        raise Refusal(SCHEMA_EXISTS, schema.urn)
     if len(known) >= MAX_SCHEMAS:
         raise InvalidField("schema", f"is one more than {MAX_SCHEMAS} of one organization")
     for other in known:

@@ -8,15 +8,15 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+from chassis.errors import InvalidField, Refusal
 from usersvc.domain import limits as texts
 from usersvc.domain import users
 from usersvc.domain.errors import (
-    InvalidField,
-    SignInAmbiguous,
-    SignInConflict,
-    SignInUnknown,
-    UserDeleted,
-    UserInactive,
+    SIGN_IN_AMBIGUOUS,
+    SIGN_IN_CONFLICT,
+    SIGN_IN_UNKNOWN,
+    USER_DELETED,
+    USER_INACTIVE,
 )
 from usersvc.domain.users import Name, Profile, TypedValue, User
 
@@ -128,15 +128,15 @@ def matched(
 
     `holders` are linked to the object identifier or have it as `external_id`; `namesake` has the
     e-mail address as `user_name`. A namesake who is somebody else to the identity provider is never
-    taken over. Refuses SignInAmbiguous, SignInConflict and UserInactive.
+    taken over. Refuses SIGN_IN_AMBIGUOUS, SIGN_IN_CONFLICT and USER_INACTIVE.
     """
     if len(holders) > 1:
-        raise SignInAmbiguous
+        raise Refusal(SIGN_IN_AMBIGUOUS)
     candidate = holders[0] if holders else namesake
     if candidate is None:
         return None
     if _is_somebody_else(candidate, identity.object_identifier):
-        raise SignInConflict
+        raise Refusal(SIGN_IN_CONFLICT)
     check_active(candidate.user)
     return candidate
 
@@ -164,13 +164,13 @@ def _same(one: str, other: str) -> bool:
 def created(identity: Identity, *, create_missing: bool, deleted: bool) -> Profile:
     """The profile for whom nobody matches.
 
-    Refuses SignInUnknown unless one may be created, and UserDeleted whom provisioning deleted:
+    Refuses SIGN_IN_UNKNOWN unless one may be created, and USER_DELETED whom provisioning deleted:
     only provisioning brings such a person back.
     """
     if not create_missing:
-        raise SignInUnknown
+        raise Refusal(SIGN_IN_UNKNOWN)
     if deleted:
-        raise UserDeleted
+        raise Refusal(USER_DELETED)
     return identity.profile
 
 
@@ -180,9 +180,9 @@ def names_of_deleted(user_name: str, external_id: str) -> Sequence[str]:
 
 
 def check_active(user: User) -> None:
-    """Refuse (UserInactive) whom `active` does not let in."""
+    """Refuse (USER_INACTIVE) whom `active` does not let in."""
     if user.profile.active is not True:
-        raise UserInactive
+        raise Refusal(USER_INACTIVE)
 
 
 # --- administrators and names ---------------------------------------------------------------

@@ -7,9 +7,10 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+from chassis.errors import InvalidField, Refusal
 from usersvc.domain import limits as texts
 from usersvc.domain.case_folding import fold
-from usersvc.domain.errors import InvalidField, UnknownField
+from usersvc.domain.errors import UNKNOWN_FIELD
 from usersvc.domain.extensions import ALL, EVERYTHING, Extensions, is_urn
 
 MAX_ELEMENTS: Final = 1_000
@@ -174,13 +175,13 @@ MASK_PATHS: Final = frozenset(
 def apply(profile: Profile, new: Profile, mask: Iterable[str]) -> Profile:
     """The profile with the fields that the mask names as they are in `new`.
 
-    Extensions stay, as they have rules of their own. Refuses (UnknownField) a
+    Extensions stay, as they have rules of their own. Refuses (UNKNOWN_FIELD) a
     path that names nothing that may be changed.
     """
     paths = tuple(mask)
     for path in paths:
         if path not in MASK_PATHS and not is_urn(path):
-            raise UnknownField(path, "an update mask")
+            raise Refusal(UNKNOWN_FIELD, path, "an update mask", "update_mask")
     if EVERYTHING in paths:
         return replace(new, extensions=profile.extensions)
     for path in paths:

@@ -7,10 +7,10 @@ import grpc
 from cloudacademy.users.v1 import activity_pb2, activity_pb2_grpc
 
 from chassis.clock import Clock
+from chassis.errors import InvalidField
 from chassis.rpc.uuids import read_uuid
 from usersvc.domain import activities
 from usersvc.domain.activities import Activity, Width
-from usersvc.domain.errors import InvalidField
 from usersvc.rpc import page_tokens as page_token
 from usersvc.rpc.convert import activity as wire_activity
 from usersvc.rpc.convert import listing as wire_list

@@ -8,9 +8,10 @@ from uuid import UUID
 import grpc
 from cloudacademy.users.v1 import changes_pb2, changes_pb2_grpc
 
+from chassis.errors import Refusal
 from chassis.rpc.uuids import read_uuid
 from usersvc.background.feed import ChangeFeed
-from usersvc.domain.errors import SnapshotsBusy
+from usersvc.domain.errors import SNAPSHOTS_BUSY
 from usersvc.rpc.convert import change as wire_change
 from usersvc.rpc.convert import group as wire_group
 from usersvc.rpc.convert import listing as wire_list
@@ -88,7 +89,7 @@ class ChangesServicer(changes_pb2_grpc.ChangeServiceServicer):
     @contextmanager
     def _slot(self) -> Iterator[None]:
         if self._snapshots >= SNAPSHOTS:
-            raise SnapshotsBusy
+            raise Refusal(SNAPSHOTS_BUSY)
         self._snapshots += 1
         try:
             yield

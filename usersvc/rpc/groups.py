@@ -7,9 +7,9 @@ import grpc
 from cloudacademy.users.v1 import groups_pb2, groups_pb2_grpc
 
 from chassis.clock import Clock
+from chassis.errors import ETAG_MISMATCH, Refusal
 from chassis.rpc.uuids import read_uuid
 from usersvc.domain import groups
-from usersvc.domain.errors import EtagMismatch
 from usersvc.domain.groups import Group, GroupProfile
 from usersvc.rpc import page_tokens as page_token
 from usersvc.rpc.convert import group as wire_group
@@ -96,7 +96,7 @@ class GroupsServicer(groups_pb2_grpc.GroupServiceServicer):
 
         def decide(group: Group) -> GroupProfile:
             if request.etag and request.etag != group.etag:
-                raise EtagMismatch(group.etag)
+                raise Refusal(ETAG_MISMATCH, group.etag)
             profile = groups.apply(group.profile, new, mask)
             groups.check(profile)
             return profile

@@ -14,7 +14,7 @@ from hashlib import blake2b
 from math import isfinite
 from uuid import UUID
 
-from usersvc.domain.errors import InvalidPageToken
+from chassis.errors import INVALID_PAGE_TOKEN, Refusal
 from usersvc.domain.filters import OrderKey, Position
 from usersvc.store.listing.fields import Kind
 
@@ -39,7 +39,7 @@ def encode(query: str, position: Position) -> str:
 
 
 def decode(token: str, query: str, kind: Kind) -> Position:
-    """The position in a token; refuses (InvalidPageToken) one of another query or of nobody's."""
+    """The position in a token; refuses (INVALID_PAGE_TOKEN) one of another query or of nobody's."""
     with _refusing():
         found, last_id, key = json.loads(urlsafe_b64decode(token.encode("ascii")))
         if found != query:
@@ -54,7 +54,7 @@ def encode_time(query: str, time: datetime, number: int) -> str:
 
 
 def decode_time(token: str, query: str) -> tuple[datetime, int]:
-    """The entry in a token; refuses (InvalidPageToken) as `decode` does."""
+    """The entry in a token; refuses (INVALID_PAGE_TOKEN) as `decode` does."""
     with _refusing():
         found, time, number = json.loads(urlsafe_b64decode(token.encode("ascii")))
         if found != query or type(number) is not int or not 0 <= number < 2**63:
@@ -70,8 +70,9 @@ def _refusing() -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError, AttributeError, RecursionError, BinasciiError) as error:
-        raise InvalidPageToken(
-            "The page token belongs to another query, or to none; begin with the first page."
+        raise Refusal(
+            INVALID_PAGE_TOKEN,
+            "The page token belongs to another query, or to none; begin with the first page.",
         ) from error
 
 

@@ -6,9 +6,10 @@ import grpc
 from cloudacademy.users.v1 import sessions_pb2, sessions_pb2_grpc
 
 from chassis.clock import Clock
+from chassis.errors import Refusal
 from chassis.rpc.uuids import read_uuid
 from usersvc.domain import session_token, sessions
-from usersvc.domain.errors import SessionEnded, SignInLinkInvalid
+from usersvc.domain.errors import SESSION_ENDED, SIGN_IN_LINK_INVALID
 from usersvc.domain.session_token import RandomBytes
 from usersvc.rpc.convert import session as wire_session
 from usersvc.rpc.convert import user as wire
@@ -43,7 +44,7 @@ class SessionsServicer(sessions_pb2_grpc.SessionServiceServicer):
         """Begin a session with a link's token."""
         link = session_token.parse(request.token)
         if link is None:
-            raise SignInLinkInvalid
+            raise Refusal(SIGN_IN_LINK_INVALID)
         token = session_token.generate(link.organization_id, self._random_bytes)
         session = await self._store.sign_in_with_link(link, token, self._clock())
         return sessions_pb2.SignInWithLinkResponse(
@@ -77,7 +78,7 @@ class SessionsServicer(sessions_pb2_grpc.SessionServiceServicer):
         """Say who is signed in."""
         token = session_token.parse(request.session_token)
         if token is None:
-            raise SessionEnded
+            raise Refusal(SESSION_ENDED)
         session = await self._store.use(token, self._clock())
         return sessions_pb2.GetSessionResponse(session=wire_session.from_session(session))
 

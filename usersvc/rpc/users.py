@@ -8,10 +8,10 @@ import grpc
 from cloudacademy.users.v1 import users_pb2, users_pb2_grpc
 
 from chassis.clock import Clock
+from chassis.errors import ETAG_MISMATCH, InvalidField, Refusal
 from chassis.rpc.uuids import read_uuid
 from usersvc.domain import extensions, users
 from usersvc.domain.changes import Origin
-from usersvc.domain.errors import EtagMismatch, InvalidField
 from usersvc.domain.schemas import Schema
 from usersvc.domain.users import Profile, User
 from usersvc.rpc import page_tokens as page_token
@@ -218,9 +218,9 @@ class _Change:
         return has_extensions and extensions.are_named(self.mask)
 
     def applied(self, user: User, schemas: Sequence[Schema] = ()) -> Profile:
-        """The user's profile after the change. Refuses EtagMismatch, InvalidField and others."""
+        """The user's profile after the change. Refuses ETAG_MISMATCH, InvalidField and others."""
         if self.etag and self.etag != user.etag:
-            raise EtagMismatch(user.etag)
+            raise Refusal(ETAG_MISMATCH, user.etag)
         profile, new, mask = user.profile, self.new, self.mask
         changed = users.apply(profile, new, mask)
         users.check(changed)

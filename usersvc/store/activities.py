@@ -7,6 +7,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from chassis.database.pool import Database
+from chassis.errors import Refusal
 from usersvc.domain import activities
 from usersvc.domain.activities import (
     MAX_SHOWN_MEMBERS,
@@ -18,12 +19,12 @@ from usersvc.domain.activities import (
     FieldChange,
     Query,
     Reference,
-    Refusal,
+    RefusedRequest,
     Result,
     Width,
 )
 from usersvc.domain.changes import KEPT, ChangeType
-from usersvc.domain.errors import ActivityNotFound, CountTooCostly
+from usersvc.domain.errors import ACTIVITY_NOT_FOUND, COUNT_TOO_COSTLY
 from usersvc.store.listing.filter_sql import Where
 from usersvc.store.listing.scans import Scan, Scans
 
@@ -54,7 +55,7 @@ class ActivityStore:
             await db.executemany(_RECORD, rows)
 
     async def page(self, query: Query) -> list[Activity]:
-        """Up to one more activity than asked for, newest first. Refuses FilterTooCostly."""
+        """Up to one more activity than asked for, newest first. Refuses FILTER_TOO_COSTLY."""
         where = Where(query.organization_id)
         statement = _page_statement(where, query)
         scan = Scan(query.organization_id, statement, where.arguments)
@@ -63,29 +64,29 @@ class ActivityStore:
         return await self._named([_activity(row) for row in rows])
 
     async def get(self, organization_id: UUID, number: int) -> Activity:
-        """One activity. Refuses ActivityNotFound."""
+        """One activity. Refuses ACTIVITY_NOT_FOUND."""
         async with self._database.connection() as db:
             row = await db.fetchrow(_GET, organization_id, number)
         if row is None:
-            raise ActivityNotFound
+            raise Refusal(ACTIVITY_NOT_FOUND)
         (activity,) = await self._named([_activity(row)])
         return activity
 
     async def count(
         self, organization_id: UUID, start: datetime, end: datetime, width: Width
     ) -> list[Count]:
-        """What happened in each hour or day in which anything did. Refuses CountTooCostly."""
+        """What happened in each hour or day in which anything did. Refuses COUNT_TOO_COSTLY."""
         arguments = (organization_id, start, end, width.value)
-        scan = Scan(organization_id, _COUNT, arguments, CountTooCostly)
+        scan = Scan(organization_id, _COUNT, arguments, COUNT_TOO_COSTLY)
         rows = await self._scans.fetch(scan, self._database.connection())
         return [Count(*row) for row in rows]
 
     async def cycles(self, organization_id: UUID, since: datetime, size: int) -> list[Cycle]:
         """The runs of entries without a pause of ten minutes, newest first.
 
-        Refuses CountTooCostly.
+        Refuses COUNT_TOO_COSTLY.
         """
-        scan = Scan(organization_id, _CYCLES, (organization_id, since, size), CountTooCostly)
+        scan = Scan(organization_id, _CYCLES, (organization_id, since, size), COUNT_TOO_COSTLY)
         rows = await self._scans.fetch(scan, self._database.connection())
         return [Cycle(*row) for row in rows]
 
@@ -161,8 +162,8 @@ def _fields(row: Row) -> tuple[FieldChange, ...]:
     )
 
 
-def _refusal(row: Row) -> Refusal:
-    return Refusal(
+def _refusal(row: Row) -> RefusedRequest:
+    return RefusedRequest(
         row["method"], row["target"], row["body"], row["status"], row["error_type"],
         row["detail"], row["reason"], row["client_address"],
     )  # fmt: skip

@@ -12,8 +12,9 @@ from uuid import UUID
 import asyncpg
 
 from chassis.database.pool import Database
+from chassis.errors import Refusal
 from usersvc.domain.changes import KEPT, Change, ChangeType, Place
-from usersvc.domain.errors import ChangesTrimmed, InvalidChangeToken
+from usersvc.domain.errors import CHANGES_TRIMMED, INVALID_CHANGE_TOKEN
 from usersvc.domain.groups import Group
 from usersvc.domain.users import User
 from usersvc.store.groups import group_of
@@ -42,11 +43,11 @@ class Edge:
     pending: bool = False
 
     def check(self, place: Place) -> None:
-        """Refuse (InvalidChangeToken, ChangesTrimmed) a place that is not on the feed."""
+        """Refuse (INVALID_CHANGE_TOKEN, CHANGES_TRIMMED) a place that is not on the feed."""
         if place.feed_id != self.feed_id or place.number > self.given:
-            raise InvalidChangeToken
+            raise Refusal(INVALID_CHANGE_TOKEN)
         if place.number < self.trimmed:
-            raise ChangesTrimmed
+            raise Refusal(CHANGES_TRIMMED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ class ChangeStore:
     async def following(self, place: Place, horizon: int, size: int) -> tuple[list[Change], Place]:
         """The first changes behind a place up to a horizon, and the place behind them.
 
-        Refuses (ChangesTrimmed, InvalidChangeToken) when they are no longer there.
+        Refuses (CHANGES_TRIMMED, INVALID_CHANGE_TOKEN) when they are no longer there.
         """
         statement, arguments = _of(place.organization_id, _FOLLOWING, _FOLLOWING_ALL)
         async with self._database.connection() as db:

@@ -10,10 +10,13 @@ from uuid import UUID
 import asyncpg
 
 from chassis.concurrency.notifier import Bell
+from chassis.database.constraints import Constraints, refusing_broken
 from chassis.database.pool import Database
+from chassis.errors import ETAG_MISMATCH, InvalidField, Refusal
 from usersvc.domain import changes
+from usersvc.domain import limits as texts
 from usersvc.domain.changes import Difference, Origin
-from usersvc.domain.errors import EtagMismatch, GroupNotFound, of_constraint
+from usersvc.domain.errors import GROUP_CYCLE, GROUP_NOT_FOUND
 from usersvc.domain.filters import Filter, Page, Position, Query
 from usersvc.domain.groups import (
     Group,
@@ -37,6 +40,13 @@ _LAST: Final = UUID(int=2**128 - 1)
 """Is behind every id that somebody has."""
 _NEW: Final = UUID(int=0)
 """Stands for a group that has no id yet; ids are UUIDv7, and none of those is nil."""
+
+CONSTRAINTS: Final[Constraints] = {
+    "groups_external_id_size": lambda _: InvalidField("external_id", texts.TOO_LONG_FOLDED),
+    "groups_display_name_size": lambda _: InvalidField("display_name", texts.TOO_LONG_FOLDED),
+    "group_groups_self": lambda group_id: Refusal(GROUP_CYCLE, group_id, group_id),
+}
+"""The subject is the group's id."""
 
 
 class GroupStore:
@@ -64,7 +74,7 @@ class GroupStore:
     ) -> WrittenGroup:
         """Add a group with its first members, or find the one that the same request has added.
 
-        Refuses MemberNotFound and InvalidField, RequestIdReused and GroupNotFound.
+        Refuses MEMBER_NOT_FOUND and InvalidField, REQUEST_ID_REUSED and GROUP_NOT_FOUND.
         """
         async with self._transaction(_NEW, undo=validate_only) as db:
             made = await request_store.begin(db, request, now) if request else None
@@ -86,7 +96,7 @@ class GroupStore:
             return await _written(db, group, view)
 
     async def get(self, organization_id: UUID, group_id: UUID) -> Group:
-        """Read a group. Refuses GroupNotFound."""
+        """Read a group. Refuses GROUP_NOT_FOUND."""
         async with self._database.connection() as db:
             return await _get(db, organization_id, group_id)
 
@@ -104,7 +114,7 @@ class GroupStore:
     ) -> WrittenGroup:
         """Give a group the profile that is decided on, and change its members.
 
-        Refuses GroupNotFound, MemberNotFound, GroupCycle and InvalidField.
+        Refuses GROUP_NOT_FOUND, MEMBER_NOT_FOUND, GROUP_CYCLE and InvalidField.
         """
         for all_as_newcomers in (False, True):
             async with self._transaction(group_id, undo=validate_only) as db:
@@ -113,7 +123,7 @@ class GroupStore:
                 )
                 row = await db.fetchrow(_SELECT_LOCKED, organization_id, group_id)
                 if row is None:
-                    raise GroupNotFound(group_id)
+                    raise Refusal(GROUP_NOT_FOUND, group_id)
                 group = group_of(row)
                 profile = decide(group)
                 nobodies = await member_store.check(db, organization_id, group_id, members, found)
@@ -141,15 +151,15 @@ class GroupStore:
         origin: Origin,
         validate_only: bool = False,
     ) -> None:
-        """Remove a group that has an etag, or any. Refuses GroupNotFound and EtagMismatch."""
+        """Remove a group that has an etag, or any. Refuses GROUP_NOT_FOUND and ETAG_MISMATCH."""
         async with self._transaction(group_id, undo=validate_only) as db:
             await member_store.serialize_nesting(db, organization_id)
             rows = await db.fetch(_LOCK_WITH_HOLDERS, organization_id, group_id)
             version = dict(rows).get(group_id)
             if version is None:
-                raise GroupNotFound(group_id)
+                raise Refusal(GROUP_NOT_FOUND, group_id)
             if etag and etag != str(version):
-                raise EtagMismatch(str(version))
+                raise Refusal(ETAG_MISMATCH, str(version))
             about = (organization_id, group_id, now, origin.request_id, origin.key_id)
             await db.execute(_LEAVE_HOLDERS, *about)
             await db.execute(_DELETE, *about)
@@ -171,7 +181,7 @@ class GroupStore:
         *,
         named: bool,
     ) -> Page[Member]:
-        """A page of a group's direct members, the unknown ones last. Refuses GroupNotFound."""
+        """A page of a group's direct members, the unknown ones last. Refuses GROUP_NOT_FOUND."""
         async with self._database.connection() as db:
             members = await member_store.page(
                 db, organization_id, group_id, after or _NEW, size + 1, named=named
@@ -180,7 +190,7 @@ class GroupStore:
                 return Page(members[:size], _behind(members[size - 1]), _positions(members))
             row = await db.fetchrow(_SELECT_ONE, organization_id, group_id)
         if row is None:
-            raise GroupNotFound(group_id)
+            raise Refusal(GROUP_NOT_FOUND, group_id)
         unknown = _unknown_members(group_of(row))
         if members and unknown:
             # On a page of their own, whatever part of the others fits into an answer.
@@ -191,11 +201,9 @@ class GroupStore:
     async def _transaction(
         self, group_id: UUID, *, undo: bool
     ) -> AsyncIterator[asyncpg.Connection]:
-        try:
+        with refusing_broken(CONSTRAINTS, str(group_id)):
             async with self._database.transaction(undo=undo) as db:
                 yield db
-        except asyncpg.CheckViolationError as error:
-            raise of_constraint(error.constraint_name, str(group_id)) or error from error
         self._bell.ring()
 
 
@@ -204,7 +212,7 @@ async def _get(
 ) -> Group:
     row = await db.fetchrow(_SELECT_LOCKED if locked else _SELECT_ONE, organization_id, group_id)
     if row is None:
-        raise GroupNotFound(group_id)
+        raise Refusal(GROUP_NOT_FOUND, group_id)
     return group_of(row)
 
 

@@ -11,7 +11,8 @@ from uuid import UUID
 import asyncpg
 
 from chassis.database.pool import Database
-from usersvc.domain.errors import RequestIdReused
+from chassis.errors import Refusal
+from usersvc.domain.errors import REQUEST_ID_REUSED
 from usersvc.domain.idempotency import KEPT, CreateRequest
 
 BATCH: Final = 1_000
@@ -38,14 +39,14 @@ class RequestStore:
 async def begin(db: asyncpg.Connection, request: CreateRequest, now: datetime) -> UUID | None:
     """The id of what the same request has made before; None to make it now.
 
-    Refuses RequestIdReused.
+    Refuses REQUEST_ID_REUSED.
     """
     digest, resource_id = await db.fetchrow(
         _BEGIN,
         request.organization_id, request.request_id, request.digest, now,
     )  # fmt: skip
     if digest != request.digest:
-        raise RequestIdReused(request.request_id)
+        raise Refusal(REQUEST_ID_REUSED, request.request_id)
     made: UUID | None = resource_id
     return made
 

@@ -12,8 +12,9 @@ from uuid import UUID
 import asyncpg
 
 from chassis.database.pool import Database
+from chassis.errors import Refusal
 from usersvc.domain import sessions
-from usersvc.domain.errors import SignInConflict
+from usersvc.domain.errors import LINKED_MEANWHILE
 from usersvc.domain.sessions import Candidate, Identity
 from usersvc.domain.users import User
 from usersvc.store.rows import user as user_rows
@@ -35,10 +36,6 @@ class IdentityStore:
         return trimmed
 
 
-class LinkedMeanwhile(SignInConflict):
-    """Somebody else was linked to the object identifier at this moment: look again."""
-
-
 async def locked_candidates(
     db: asyncpg.Connection, organization_id: UUID, identity: Identity
 ) -> tuple[Sequence[Candidate], Candidate | None]:
@@ -56,7 +53,7 @@ async def link(
 ) -> None:
     """Let an object identifier find a user, and no other one any longer.
 
-    Refuses LinkedMeanwhile.
+    Refuses LINKED_MEANWHILE.
     """
     try:
         await db.execute(
@@ -69,7 +66,7 @@ async def link(
             organization_id, object_identifier, user_id,
         )  # fmt: skip
     except asyncpg.UniqueViolationError as error:
-        raise LinkedMeanwhile from error
+        raise Refusal(LINKED_MEANWHILE) from error
 
 
 async def remember_deleted(

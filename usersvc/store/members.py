@@ -12,7 +12,8 @@ from uuid import UUID
 
 import asyncpg
 
-from usersvc.domain.errors import GroupCycle, MemberNotFound
+from chassis.errors import Refusal
+from usersvc.domain.errors import GROUP_CYCLE, MEMBER_NOT_FOUND
 from usersvc.domain.groups import Member, MemberChange, MemberKind
 
 
@@ -78,19 +79,19 @@ async def check(
 ) -> list[str]:
     """The ids to add that are nobody's.
 
-    Refuses the first of them (MemberNotFound) unless they are to be kept, and one that closes a
-    circle (GroupCycle).
+    Refuses the first of them (MEMBER_NOT_FOUND) unless they are to be kept, and one that closes a
+    circle (GROUP_CYCLE).
     """
     ids = change.add
     known = {*found.members, *found.newcomers, *found.groups}
     nobodies = [member_id for member_id in ids if member_id not in known]
     if nobodies and not change.keep_unknown:
-        raise MemberNotFound(nobodies[0])
+        raise Refusal(MEMBER_NOT_FOUND, nobodies[0])
     if found.groups:
         above = set(await db.fetchval(_ABOVE, organization_id, group_id))
         for member_id in ids:
             if member_id in above:
-                raise GroupCycle(group_id, member_id)
+                raise Refusal(GROUP_CYCLE, group_id, member_id)
     return nobodies
 
 

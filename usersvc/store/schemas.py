@@ -9,8 +9,9 @@ import asyncpg
 import orjson
 
 from chassis.database.pool import Database
+from chassis.errors import Refusal
 from usersvc.domain import schemas
-from usersvc.domain.errors import SchemaInUse, SchemaNotFound
+from usersvc.domain.errors import SCHEMA_IN_USE, SCHEMA_NOT_FOUND
 from usersvc.domain.schemas import Attribute, Mutability, OwnedSchema, Returned, Schema, Type
 
 Row = Any  # asyncpg is untyped
@@ -23,7 +24,7 @@ class SchemaStore:
         self._database = database
 
     async def create(self, organization_id: UUID, schema: Schema, now: datetime) -> OwnedSchema:
-        """Add a schema. Refuses SchemaExists and InvalidField."""
+        """Add a schema. Refuses SCHEMA_EXISTS and InvalidField."""
         async with self._database.transaction() as db:
             await db.execute(_LOCK_ORGANIZATION, organization_id)
             others = [_schema(row) for row in await db.fetch(_SELECT_ALL, organization_id)]
@@ -40,11 +41,11 @@ class SchemaStore:
         return OwnedSchema(organization_id, schema, now)
 
     async def get(self, organization_id: UUID, urn: str) -> OwnedSchema:
-        """Read a schema. Refuses SchemaNotFound."""
+        """Read a schema. Refuses SCHEMA_NOT_FOUND."""
         async with self._database.connection() as db:
             row = await db.fetchrow(_SELECT_ONE, organization_id, urn)
         if row is None:
-            raise SchemaNotFound(urn)
+            raise Refusal(SCHEMA_NOT_FOUND, urn)
         return _owned(row)
 
     async def list(self, organization_id: UUID) -> list[OwnedSchema]:
@@ -53,16 +54,16 @@ class SchemaStore:
             return [_owned(row) for row in await db.fetch(_SELECT_ALL, organization_id)]
 
     async def delete(self, organization_id: UUID, urn: str) -> None:
-        """Remove a schema. Refuses SchemaNotFound and SchemaInUse."""
+        """Remove a schema. Refuses SCHEMA_NOT_FOUND and SCHEMA_IN_USE."""
         async with self._database.transaction() as db:
             # Whoever is just writing values has finished once we have the lock, and whoever comes
             # after us finds no schema.
             row = await db.fetchrow(f"{_SELECT_ONE} FOR UPDATE", organization_id, urn)
             if row is None:
-                raise SchemaNotFound(urn)
+                raise Refusal(SCHEMA_NOT_FOUND, urn)
             known = _schema(row).urn
             if await db.fetchval(_IS_IN_USE, organization_id, known):
-                raise SchemaInUse(known)
+                raise Refusal(SCHEMA_IN_USE, known)
             await db.execute(
                 "DELETE FROM schemas WHERE organization_id = $1 AND urn = $2",
                 organization_id, known,

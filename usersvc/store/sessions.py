@@ -17,18 +17,18 @@ from chassis.errors import Refusal
 from usersvc.domain import sessions, users
 from usersvc.domain.changes import Origin
 from usersvc.domain.errors import (
-    AssertionReplayed,
-    SessionEnded,
-    SignInLinkInvalid,
-    UserNameTaken,
-    UserNotFound,
+    ASSERTION_REPLAYED,
+    LINKED_MEANWHILE,
+    SESSION_ENDED,
+    SIGN_IN_LINK_INVALID,
+    USER_NAME_TAKEN,
+    USER_NOT_FOUND,
 )
 from usersvc.domain.session_token import Token
 from usersvc.domain.sessions import Assertion, Identity, Session
 from usersvc.domain.users import Profile, User
 from usersvc.store import identities as identity_store
 from usersvc.store import users as user_store
-from usersvc.store.identities import LinkedMeanwhile
 from usersvc.store.rows import user as user_rows
 from usersvc.store.rows.user import COLUMNS
 
@@ -66,13 +66,13 @@ class SessionStore:
     async def create_link(self, token: Token, user_id: UUID, now: datetime) -> datetime:
         """Keep a link by which a user can sign in; until when it works.
 
-        Refuses UserNotFound and UserInactive.
+        Refuses USER_NOT_FOUND and USER_INACTIVE.
         """
         expire_time = now + sessions.LINK_LIFETIME
         async with self._database.transaction() as db:
             user = await _locked(db, token.organization_id, user_id)
             if user is None:
-                raise UserNotFound(user_id)
+                raise Refusal(USER_NOT_FOUND, user_id)
             sessions.check_active(user)
             await db.execute(
                 """
@@ -84,14 +84,14 @@ class SessionStore:
         return expire_time
 
     async def sign_in_with_link(self, link: Token, token: Token, now: datetime) -> Session:
-        """Begin a session and end the link. Refuses SignInLinkInvalid and UserInactive."""
+        """Begin a session and end the link. Refuses SIGN_IN_LINK_INVALID and USER_INACTIVE."""
         async with self._database.transaction() as db:
             row = await db.fetchrow(
                 _LOCK_USER_OF_LINK,
                 link.organization_id, link.secret_digest, now,
             )  # fmt: skip
             if row is None:
-                raise SignInLinkInvalid
+                raise Refusal(SIGN_IN_LINK_INVALID)
             user = user_rows.user(row)
             sessions.check_active(user)
             used = await db.fetchval(
@@ -103,7 +103,7 @@ class SessionStore:
                 link.organization_id, link.secret_digest,
             )  # fmt: skip
             if used is None:  # by somebody else, while this one waited for the user
-                raise SignInLinkInvalid
+                raise Refusal(SIGN_IN_LINK_INVALID)
             return await _begin(db, token, user.user_id, now)
 
     async def sign_in_with_assertion(
@@ -118,8 +118,8 @@ class SessionStore:
         """Begin a session for whom an assertion vouches, linking or creating the user.
 
         An assertion that was shown is taken even if nobody gets in by it. Refuses
-        AssertionReplayed, UserNameTaken and SignInConflict (under constant contention) and what the
-        linking rule refuses.
+        ASSERTION_REPLAYED, under constant contention USER_NAME_TAKEN and SIGN_IN_CONFLICT, and
+        what the linking rule refuses.
         """
         async with self._database.transaction() as db:
             await _take(db, assertion)
@@ -132,7 +132,7 @@ class SessionStore:
         return outcome
 
     async def use(self, token: Token, now: datetime) -> Session:
-        """Who is signed in with a token, whose session goes on. Refuses SessionEnded."""
+        """Who is signed in with a token, whose session goes on. Refuses SESSION_ENDED."""
         async with self._database.connection() as db:
             row = await db.fetchrow(
                 _USE,
@@ -140,7 +140,7 @@ class SessionStore:
                 sessions.STEP, users.ADMINISTRATOR,
             )  # fmt: skip
         if row is None:
-            raise SessionEnded
+            raise Refusal(SESSION_ENDED)
         return _session(row)
 
     async def end(self, token: Token) -> None:
@@ -156,7 +156,7 @@ class SessionStore:
     ) -> Appointed:
         """Make the user of that name an administrator, creating the user if there is none.
 
-        Refuses UserInactive, and as `UserStore.create` does.
+        Refuses USER_INACTIVE, and as `UserStore.create` does.
         """
         async with self._database.transaction() as db:
             appointed = await _appoint(db, organization_id, profile, now, origin)
@@ -191,7 +191,7 @@ async def _take(db: asyncpg.Connection, assertion: Assertion) -> None:
         assertion.organization_id, assertion.digest, assertion.expire_time,
     )  # fmt: skip
     if taken is None:
-        raise AssertionReplayed
+        raise Refusal(ASSERTION_REPLAYED)
 
 
 async def _outcome(
@@ -211,10 +211,11 @@ async def _outcome(
                 return await _sign_in(
                     db, identity, token, now, origin, create_missing=create_missing
                 )
-        except (UserNameTaken, LinkedMeanwhile) as refusal:  # by somebody who will be found now
-            outcome = refusal
         except Refusal as refusal:
-            return refusal
+            # Another transaction created or linked the user: the next attempt matches that user.
+            if refusal.kind not in (USER_NAME_TAKEN, LINKED_MEANWHILE):
+                return refusal
+            outcome = refusal
     assert outcome is not None  # noqa: S101 - there was an attempt
     return outcome
 

@@ -11,10 +11,13 @@ import asyncpg
 
 from chassis.batching.loader import BatchLoader
 from chassis.concurrency.notifier import Bell
+from chassis.database.constraints import Constraints, refusing_broken
 from chassis.database.pool import Database
+from chassis.errors import ETAG_MISMATCH, InvalidField, Refusal
 from usersvc.domain import changes, extensions, sessions, users
+from usersvc.domain import limits as texts
 from usersvc.domain.changes import Origin
-from usersvc.domain.errors import EtagMismatch, UserNotFound, of_constraint
+from usersvc.domain.errors import USER_NAME_TAKEN, USER_NOT_FOUND
 from usersvc.domain.extensions import Extensions
 from usersvc.domain.filters import Filter, Page, Query
 from usersvc.domain.idempotency import CreateRequest
@@ -34,6 +37,14 @@ from usersvc.store.rows.user import COLUMNS, PROFILE_COLUMNS
 Decide: TypeAlias = Callable[[User, Sequence[Schema]], Profile]
 """What a user becomes, given the schemas of its extensions."""
 Groups: TypeAlias = tuple[GroupMembership, ...]
+
+CONSTRAINTS: Final[Constraints] = {
+    "users_user_name_key": lambda user_name: Refusal(USER_NAME_TAKEN, user_name),
+    "users_user_name_size": lambda _: InvalidField("user_name", texts.TOO_LONG_FOLDED),
+    "users_external_id_size": lambda _: InvalidField("external_id", texts.TOO_LONG_FOLDED),
+    "users_display_name_size": lambda _: InvalidField("display_name", texts.TOO_LONG_FOLDED),
+}
+"""The subject is the user name."""
 
 
 class UserStore:
@@ -63,7 +74,7 @@ class UserStore:
     ) -> User:
         """Add a user, or find the one that the same request has added.
 
-        Refuses UserNameTaken and InvalidField, RequestIdReused and UserNotFound.
+        Refuses USER_NAME_TAKEN and InvalidField, REQUEST_ID_REUSED and USER_NOT_FOUND.
         """
         if not (profile.extensions or request or validate_only):
             async with self._writing() as db:
@@ -91,11 +102,11 @@ class UserStore:
             return await lookup_store.of_keys(db, organization_id, keys)
 
     async def get(self, organization_id: UUID, user_id: UUID, *, with_groups: bool = False) -> User:
-        """Read a user. Refuses UserNotFound."""
+        """Read a user. Refuses USER_NOT_FOUND."""
         reads = self._with_groups if with_groups else self._alone
         user = await reads.get(organization_id, user_id)
         if user is None:
-            raise UserNotFound(user_id)
+            raise Refusal(USER_NOT_FOUND, user_id)
         return user
 
     async def _one(self, organization_id: UUID, user_id: UUID) -> User | None:
@@ -170,7 +181,7 @@ class UserStore:
     ) -> User | None:
         """Give a user a new profile; None if it is no longer as it was read.
 
-        Refuses UserNameTaken and InvalidField.
+        Refuses USER_NAME_TAKEN and InvalidField.
         """
         async with self._changing(undo=True) if validate_only else self._writing() as db:
             return await write(db, user, profile, now, origin)
@@ -189,12 +200,12 @@ class UserStore:
         """Read, decide and write with the user locked: nobody else can be in between.
 
         The schemas of the extensions that the user has, or is about to have by `new`, stay until
-        then. Refuses UserNotFound, UserNameTaken, InvalidField and what `decide` refuses.
+        then. Refuses USER_NOT_FOUND, USER_NAME_TAKEN, InvalidField and what `decide` refuses.
         """
         async with self._changing(undo=validate_only) as db:
             row = await db.fetchrow(_SELECT_LOCKED, organization_id, user_id)
             if row is None:
-                raise UserNotFound(user_id)
+                raise Refusal(USER_NOT_FOUND, user_id)
             user = user_rows.user(row)
             urns = user.profile.extensions.keys() | new.keys()
             schemas = await schema_store.held(db, organization_id, urns) if urns else []
@@ -218,7 +229,7 @@ class UserStore:
         What the log holds of the person goes, too. Digests stay, so that no sign-in creates the
         person again.
 
-        Refuses UserNotFound and EtagMismatch.
+        Refuses USER_NOT_FOUND and ETAG_MISMATCH.
         """
         async with self._changing(undo=validate_only) as db:
             await delete(db, organization_id, user_id, version, now=now, origin=origin)
@@ -254,7 +265,7 @@ class UserStore:
 async def _get(db: asyncpg.Connection, organization_id: UUID, user_id: UUID) -> User:
     row = await db.fetchrow(_SELECT_ONE, organization_id, user_id)
     if row is None:
-        raise UserNotFound(user_id)
+        raise Refusal(USER_NOT_FOUND, user_id)
     return user_rows.user(row)
 
 
@@ -269,14 +280,12 @@ async def insert(
 
     The caller rings the bell once it has committed.
     """
-    try:
+    with refusing_broken(CONSTRAINTS, profile.user_name):
         user_id = await db.fetchval(
             _INSERT,
             organization_id, now, *user_rows.columns(profile),
             changes.given_fields(profile), origin.request_id, origin.key_id,
         )  # fmt: skip
-    except asyncpg.IntegrityConstraintViolationError as error:
-        raise _refusal(error, profile) from error
     return User(organization_id, user_id, 1, now, now, profile)
 
 
@@ -288,7 +297,7 @@ async def write(
     The caller rings the bell once it has committed.
     """
     differing = changes.difference(user.profile, profile)
-    try:
+    with refusing_broken(CONSTRAINTS, profile.user_name):
         version = await db.fetchval(
             _UPDATE,
             user.organization_id, now, *user_rows.columns(profile), user.user_id, user.version,
@@ -296,8 +305,6 @@ async def write(
             differing.fields, differing.old, differing.new, origin.request_id, origin.key_id,
             users.administers(user.profile) and not users.administers(profile),
         )  # fmt: skip
-    except asyncpg.IntegrityConstraintViolationError as error:
-        raise _refusal(error, profile) from error
     if version is None:
         return None
     return User(user.organization_id, user.user_id, version, user.create_time, now, profile)
@@ -319,9 +326,9 @@ async def delete(
     # From here on nobody can make the user a member of anything.
     row = await db.fetchrow(_LOCK_TO_DELETE, organization_id, user_id)
     if row is None:
-        raise UserNotFound(user_id)
+        raise Refusal(USER_NOT_FOUND, user_id)
     if version not in (None, row["version"]):
-        raise EtagMismatch(str(row["version"]))
+        raise Refusal(ETAG_MISMATCH, str(row["version"]))
     about = (organization_id, user_id, now, origin.request_id, origin.key_id)
     await db.execute(_FORGET_REFUSALS, organization_id, user_id)
     await db.execute(_FORGET, organization_id, user_id)
@@ -329,10 +336,6 @@ async def delete(
     await identity_store.remember_deleted(db, organization_id, user_id, names, now)
     await db.execute(_LEAVE_GROUPS, *about)
     await db.execute(_DELETE, *about, row["administrator"])
-
-
-def _refusal(error: asyncpg.IntegrityConstraintViolationError, profile: Profile) -> Exception:
-    return of_constraint(error.constraint_name, profile.user_name) or error
 
 
 # --- statements -------------------------------------------------------------------------

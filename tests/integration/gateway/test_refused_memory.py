@@ -16,6 +16,7 @@ from cloudacademy.users.v1.activity_pb2_grpc import ActivityServiceStub
 from multidict import CIMultiDictProxy
 
 from chassis.clock import system_clock
+from chassis.errors import Refusal
 from chassis.observability import log
 from chassis.rpc.status import to_trailing_metadata
 from gateway.api.app import PREFIX
@@ -30,7 +31,7 @@ from gateway.auth.key_cache import KeyCache
 from gateway.backend.client import UserClient
 from gateway.backend.groups import GroupClient
 from gateway.provisioning_log.writer import RefusalLog
-from keysvc.domain.errors import KeyUnknown
+from keysvc.domain.errors import KEY_UNKNOWN
 from tests.support import raw_http, scim_endpoint
 from tests.support.waiting import eventually, pace, quiescent
 
@@ -49,7 +50,7 @@ class Keys(keys_pb2_grpc.KeyServiceServicer):
             return keys_pb2.AuthenticateResponse(organization_id="acme", key_id="key")
         # Not by `abort`, whose exception gRPC's server keeps in a cycle of its own.
         context.set_code(grpc.StatusCode.UNAUTHENTICATED)
-        context.set_trailing_metadata(to_trailing_metadata(KeyUnknown()))
+        context.set_trailing_metadata(to_trailing_metadata(Refusal(KEY_UNKNOWN)))
         return keys_pb2.AuthenticateResponse()
 
 

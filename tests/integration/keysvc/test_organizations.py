@@ -6,10 +6,11 @@ import asyncpg
 import pytest
 from cloudacademy.keys.v1 import keys_pb2 as pb
 
+from chassis.database.constraints import refusing_broken
 from chassis.database.pool import Database
 from chassis.errors import InvalidField
-from keysvc.domain.errors import BROKEN_CONSTRAINTS
-from keysvc.store.common import constraints_explained
+from keysvc.store import keys as key_store
+from keysvc.store import organizations as organization_store
 from tests.support.keysvc.replicas import MovableClock, Replica, refused, stamp
 
 ID = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11"
@@ -150,7 +151,7 @@ async def test_a_list_that_cannot_be_is_refused(keysvc: Replica, request_: objec
 
 async def test_the_database_keeps_the_rules_by_itself_and_each_has_its_words(keys_url: str):
     async with Database(keys_url, "test") as database, database.connection() as db:
-        with pytest.raises(InvalidField) as caught, constraints_explained():
+        with pytest.raises(InvalidField) as caught, refusing_broken(organization_store.CONSTRAINTS):
             await db.execute(
                 "INSERT INTO organization (display_name, region, create_time)"
                 " VALUES ('', 'us', now())"
@@ -158,12 +159,17 @@ async def test_the_database_keeps_the_rules_by_itself_and_each_has_its_words(key
         known = await db.fetch("SELECT conname FROM pg_constraint")
 
     assert caught.value.metadata == {"field": "organization.display_name"}
-    assert BROKEN_CONSTRAINTS.keys() <= {row["conname"] for row in known}
+    assert organization_store.CONSTRAINTS.keys() | key_store.CONSTRAINTS.keys() <= {
+        row["conname"] for row in known
+    }
 
 
 async def test_a_broken_constraint_without_words_is_a_fault_of_ours(keys_url: str):
     async with Database(keys_url, "test") as database, database.connection() as db:
-        with pytest.raises(asyncpg.CheckViolationError), constraints_explained():
+        with (
+            pytest.raises(asyncpg.CheckViolationError),
+            refusing_broken(organization_store.CONSTRAINTS),
+        ):
             await db.execute(
                 "INSERT INTO organization (display_name, region, create_time)"
                 " VALUES ('Acme', 'mars', now())"

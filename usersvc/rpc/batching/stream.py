@@ -11,8 +11,12 @@ from cloudacademy.batch.v1 import batch_pb2
 
 from chassis.batching.flush_timer import FlushTimer
 from chassis.batching.limits import STREAM_BATCH_SIZE, STREAM_LINGER_SECONDS, STREAM_MIN_CONCURRENCY
-from chassis.rpc.local_dispatcher import CANCELLED, DEADLINE_EXCEEDED, Result
-from usersvc.domain.errors import InvalidField
+from chassis.errors import InvalidField
+from chassis.rpc.local_dispatcher import (
+    CANCELLED,
+    DEADLINE_EXCEEDED,
+    Result,
+)
 
 MAX_CALL_SECONDS: Final = 30.0
 MAX_PENDING: Final = 200

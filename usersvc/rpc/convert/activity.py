@@ -6,10 +6,11 @@ from typing import Any, Final
 from cloudacademy.users.v1 import activity_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from chassis.errors import InvalidField, Refusal
 from chassis.rpc.uuids import read_uuid
 from usersvc.domain import activities
-from usersvc.domain.activities import Action, Activity, Count, Cycle, Query, Refusal, Result
-from usersvc.domain.errors import ActivityNotFound, InvalidField
+from usersvc.domain.activities import Action, Activity, Count, Cycle, Query, RefusedRequest, Result
+from usersvc.domain.errors import ACTIVITY_NOT_FOUND
 from usersvc.rpc.convert import listing as wire_list
 from usersvc.rpc.convert import user as wire
 
@@ -23,9 +24,9 @@ _TO_ACTION: Final = {value: action for action, value in _ACTIONS.items()}
 
 
 def to_number(text: str) -> int:
-    """The number that an entry's id stands for; refuses ActivityNotFound."""
+    """The number that an entry's id stands for; refuses ACTIVITY_NOT_FOUND."""
     if not (text.isascii() and text.isdecimal() and len(text) <= 18):
-        raise ActivityNotFound
+        raise Refusal(ACTIVITY_NOT_FOUND)
     return int(text)
 
 
@@ -43,7 +44,7 @@ def to_refused(message: activity_pb2.Activity) -> Activity:
         resource_name=message.resource_name,
         request_id=message.request_id,
         key_id=read_uuid("key_id", message.key_id) if message.key_id else None,
-        refusal=Refusal(
+        refusal=RefusedRequest(
             refusal.method,
             refusal.target,
             refusal.body,
@@ -133,7 +134,7 @@ def from_activity(activity: Activity) -> activity_pb2.Activity:
     return message
 
 
-def _from_refusal(refusal: Refusal) -> activity_pb2.RefusedRequest:
+def _from_refusal(refusal: RefusedRequest) -> activity_pb2.RefusedRequest:
     return activity_pb2.RefusedRequest(
         method=refusal.method,
         target=refusal.target,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from cloudacademy.users.v1 import schemas_pb2
 
-from usersvc.domain.errors import InvalidField
+from chassis.errors import InvalidField
 from usersvc.domain.extensions import Extension, Extensions, Parts, Scalar, Single, Value
 
 

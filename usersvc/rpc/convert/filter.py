@@ -7,7 +7,8 @@ from typing import Final
 from cloudacademy.users.v1 import filter_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from usersvc.domain.errors import InvalidFilter
+from chassis.errors import Refusal
+from usersvc.domain.errors import INVALID_FILTER
 from usersvc.domain.extensions import is_urn
 from usersvc.domain.filters import (
     AllOf,
@@ -34,12 +35,12 @@ _OPERATORS: Final = {
 def to_filter(message: filter_pb2.Filter) -> Filter:
     """The condition in a message.
 
-    Refuses (InvalidFilter) one that is too deep or too large, and messages
+    Refuses (INVALID_FILTER) one that is too deep or too large, and messages
     that leave out what they need.
     """
     filter_ = _convert(message, MAX_LEVELS)
     if sum(1 for _ in _nodes(filter_)) > MAX_NODES:
-        raise InvalidFilter(f"The filter has more than {MAX_NODES} conditions.")
+        raise Refusal(INVALID_FILTER, f"The filter has more than {MAX_NODES} conditions.")
     return filter_
 
 
@@ -54,7 +55,7 @@ def names_extension(message: filter_pb2.Filter) -> bool:
 
 def _convert(message: filter_pb2.Filter, levels: int) -> Filter:
     if levels == 0:
-        raise InvalidFilter(f"The filter is nested more than {MAX_LEVELS} levels deep.")
+        raise Refusal(INVALID_FILTER, f"The filter is nested more than {MAX_LEVELS} levels deep.")
     match message.WhichOneof("expression"):
         case "comparison":
             return _comparison(message.comparison)
@@ -69,14 +70,14 @@ def _convert(message: filter_pb2.Filter, levels: int) -> Filter:
         case "element":
             return ElementMatch(message.element.field, _convert(message.element.filter, levels - 1))
         case _:
-            raise InvalidFilter("A condition of the filter is not set.")
+            raise Refusal(INVALID_FILTER, "A condition of the filter is not set.")
 
 
 def _each(message: filter_pb2.AllOf | filter_pb2.AnyOf, levels: int) -> tuple[Filter, ...]:
     if not message.filters:
-        raise InvalidFilter("The filter combines no conditions.")
+        raise Refusal(INVALID_FILTER, "The filter combines no conditions.")
     if len(message.filters) > MAX_NODES:
-        raise InvalidFilter(f"The filter has more than {MAX_NODES} conditions.")
+        raise Refusal(INVALID_FILTER, f"The filter has more than {MAX_NODES} conditions.")
     return tuple([_convert(each, levels - 1) for each in message.filters])
 
 
@@ -93,7 +94,9 @@ def _nodes(filter_: Filter) -> Iterator[Filter]:
 def _comparison(message: filter_pb2.Comparison) -> Comparison:
     operator = _OPERATORS.get(message.operator)
     if operator is None:
-        raise InvalidFilter(f"The comparison of {message.field} has no operator that is known.")
+        raise Refusal(
+            INVALID_FILTER, f"The comparison of {message.field} has no operator that is known."
+        )
     return Comparison(message.field, operator, _value(message))
 
 
@@ -101,7 +104,9 @@ def _value(message: filter_pb2.Comparison) -> Value:
     match message.WhichOneof("value"):
         case "text":
             if "\0" in message.text:
-                raise InvalidFilter(f"The value for {message.field} contains the NUL character.")
+                raise Refusal(
+                    INVALID_FILTER, f"The value for {message.field} contains the NUL character."
+                )
             return message.text
         case "boolean":
             return message.boolean
@@ -112,15 +117,15 @@ def _value(message: filter_pb2.Comparison) -> Value:
         case "time":
             return _moment(message.time)
         case _:
-            raise InvalidFilter(f"The comparison of {message.field} has no value.")
+            raise Refusal(INVALID_FILTER, f"The comparison of {message.field} has no value.")
 
 
 def _moment(time: Timestamp) -> Moment:
     if not 0 <= time.nanos < 1_000_000_000:
-        raise InvalidFilter("A time of the filter is no valid timestamp.")
+        raise Refusal(INVALID_FILTER, "A time of the filter is no valid timestamp.")
     microseconds, rest = divmod(time.nanos, 1_000)
     try:
         since = timedelta(seconds=time.seconds, microseconds=microseconds)
         return Moment(_EPOCH + since, later=rest > 0)
     except OverflowError:
-        raise InvalidFilter("A time of the filter is no valid timestamp.") from None
+        raise Refusal(INVALID_FILTER, "A time of the filter is no valid timestamp.") from None

@@ -6,9 +6,10 @@ from typing import Final
 
 from cloudacademy.users.v1 import groups_pb2
 
+from chassis.errors import Refusal
 from chassis.rpc.uuids import is_uuid
 from usersvc.domain import groups
-from usersvc.domain.errors import MemberNotFound
+from usersvc.domain.errors import MEMBER_NOT_FOUND
 from usersvc.domain.groups import Group, GroupProfile, Member, MemberChange, MemberKind, MemberView
 from usersvc.rpc.convert import listing as wire_list
 from usersvc.rpc.convert import user as wire
@@ -70,7 +71,7 @@ def from_members(members: Sequence[Member] | None) -> groups_pb2.MemberList | No
 
 
 async def to_change(change: groups_pb2.MemberChange) -> MemberChange:
-    """A change of members. Refuses InvalidField and MemberNotFound."""
+    """A change of members. Refuses InvalidField and MEMBER_NOT_FOUND."""
     groups.check_count("members.remove_member_ids", len(change.remove_member_ids))
     remove, remove_texts = await _split(change.remove_member_ids)
     add, add_texts = await _to_add(
@@ -87,7 +88,7 @@ async def to_change(change: groups_pb2.MemberChange) -> MemberChange:
 
 
 async def to_first_members(request: groups_pb2.CreateGroupRequest) -> MemberChange:
-    """The members of a new group. Refuses InvalidField and MemberNotFound."""
+    """The members of a new group. Refuses InvalidField and MEMBER_NOT_FOUND."""
     keep_unknown = request.keep_unknown_members
     add, add_texts = await _to_add("member_ids", request.member_ids, keep_unknown=keep_unknown)
     return MemberChange(add=add, keep_unknown=keep_unknown, add_texts=add_texts)
@@ -99,7 +100,7 @@ async def _to_add(
     groups.check_count(field, len(ids))
     add, add_texts = await _split(ids)
     if add_texts and not keep_unknown:
-        raise MemberNotFound(add_texts[0])
+        raise Refusal(MEMBER_NOT_FOUND, add_texts[0])
     return add, add_texts
 
 

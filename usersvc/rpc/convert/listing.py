@@ -6,8 +6,8 @@ from typing import Any, Final, TypeAlias
 from cloudacademy.users.v1 import groups_pb2, users_pb2
 from google.protobuf.message import Message
 
+from chassis.errors import InvalidField
 from chassis.rpc.uuids import read_uuid
-from usersvc.domain.errors import InvalidField
 from usersvc.domain.filters import Order, Page, Query
 from usersvc.rpc import page_tokens as page_token
 from usersvc.rpc.convert import filter as wire_filter

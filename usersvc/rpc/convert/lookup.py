@@ -6,9 +6,9 @@ from uuid import UUID
 
 from cloudacademy.users.v1 import users_pb2
 
+from chassis.errors import InvalidField
 from chassis.rpc.uuids import read_uuid
 from usersvc.domain import limits as texts
-from usersvc.domain.errors import InvalidField
 from usersvc.domain.lookups import MAX_USERS, KeyKind, Match, UserKey
 from usersvc.domain.users import User
 from usersvc.rpc.convert import user as wire

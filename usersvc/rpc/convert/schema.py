@@ -4,7 +4,7 @@ from typing import Final
 
 from cloudacademy.users.v1 import schemas_pb2
 
-from usersvc.domain.errors import InvalidField
+from chassis.errors import InvalidField
 from usersvc.domain.schemas import Attribute, Mutability, OwnedSchema, Returned, Schema, Type
 from usersvc.rpc.convert import user as wire
 

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from cloudacademy.users.v1 import sessions_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from chassis.errors import InvalidField
 from chassis.rpc.uuids import read_uuid
-from usersvc.domain.errors import InvalidField
 from usersvc.domain.sessions import Assertion, Identity, Session
 from usersvc.rpc.convert import user as wire
 

@@ -12,7 +12,8 @@ from math import isfinite
 from typing import Final
 from uuid import UUID
 
-from usersvc.domain.errors import InvalidFilter, UnknownField
+from chassis.errors import Refusal
+from usersvc.domain.errors import INVALID_FILTER, UNKNOWN_FIELD
 from usersvc.domain.filters import (
     AllOf,
     AnyOf,
@@ -64,7 +65,7 @@ class Where:
     def condition(self, filter_: Filter, scope: Scope, *, one: bool = False) -> str:
         """A filter as an SQL condition; `one` when it is asked of one resource that is known.
 
-        Refuses UnknownField and InvalidFilter.
+        Refuses UNKNOWN_FIELD and INVALID_FILTER.
         """
         match filter_:
             case AllOf(filters):
@@ -97,7 +98,7 @@ class Where:
         outer, inner = split(comparison.field)
         repeated = scope.repeated.get(outer)
         if repeated is None or inner not in repeated.fields:
-            raise UnknownField(comparison.field, "a comparison")
+            raise Refusal(UNKNOWN_FIELD, comparison.field, "a comparison", "filter")
         match = ElementMatch(outer, Comparison(inner, comparison.operator, comparison.value))
         condition = self._element_match(match, scope, one)
         if comparison.operator is Operator.NOT_EQUAL:
@@ -107,7 +108,7 @@ class Where:
     def _element_match(self, match: ElementMatch, scope: Scope, one: bool) -> str:
         repeated = scope.repeated.get(match.field)
         if repeated is None:
-            raise UnknownField(match.field, "an element match")
+            raise Refusal(UNKNOWN_FIELD, match.field, "an element match", "filter")
         exists = repeated.exists(self.condition(match.filter, Scope(repeated.fields)))
         if one or not repeated.key:
             return exists
@@ -216,7 +217,7 @@ def _present(name: str, scope: Scope) -> str:
     outer, inner = split(name)
     repeated = scope.repeated.get(outer)
     if repeated is None or inner not in repeated.fields:
-        raise UnknownField(name, "a filter")
+        raise Refusal(UNKNOWN_FIELD, name, "a filter", "filter")
     return repeated.exists(f"{repeated.fields[inner].sql} IS NOT NULL")
 
 
@@ -240,8 +241,8 @@ def _wanted_values(filter_: Filter) -> list[str]:
     ]
 
 
-def _incomparable(comparison: Comparison) -> InvalidFilter:
-    return InvalidFilter(f"{comparison.field} cannot be compared like that.")
+def _incomparable(comparison: Comparison) -> Refusal:
+    return Refusal(INVALID_FILTER, f"{comparison.field} cannot be compared like that.")
 
 
 def _sql_operator(operator: Operator) -> str:

@@ -1,6 +1,7 @@
 """Lists as statements: with filter_sql the only SQL whose text is not written down as it runs."""
 
-from usersvc.domain.errors import UnknownField
+from chassis.errors import Refusal
+from usersvc.domain.errors import UNKNOWN_FIELD
 from usersvc.domain.filters import Filter, Order, Position, Query
 from usersvc.store.listing.fields import Field, Kind, Resource
 from usersvc.store.listing.filter_sql import Where
@@ -27,10 +28,10 @@ def count_statement(where: Where, filter_: Filter | None, resource: Resource) ->
 
 
 def order_field(order: Order, resource: Resource) -> Field:
-    """What an order sorts by. Refuses UnknownField."""
+    """What an order sorts by. Refuses UNKNOWN_FIELD."""
     field = resource.order_field(order.field)
     if field is None:
-        raise UnknownField(order.field, "an order")
+        raise Refusal(UNKNOWN_FIELD, order.field, "an order", "order_by")
     return field
 
 

@@ -28,7 +28,7 @@ class Lists:
     async def page(
         self, query: Query, resource: Resource, read: Callable[[Row], Item]
     ) -> Page[Item]:
-        """What a query asks for. Refuses UnknownField, InvalidFilter, FilterTooCostly."""
+        """What a query asks for. Refuses UNKNOWN_FIELD, INVALID_FILTER, FILTER_TOO_COSTLY."""
         where = Where(query.organization_id)
         statement = list_sql.page_statement(where, query, resource)
         rows = await self._fetch(statement, where, query.filter, resource, query.order)
@@ -41,7 +41,7 @@ class Lists:
         return Page(items, position(query.size - 1) if more else None, position)
 
     async def count(self, organization_id: UUID, filter_: Filter | None, resource: Resource) -> int:
-        """How many satisfy a filter. Refuses UnknownField, InvalidFilter, FilterTooCostly."""
+        """How many satisfy a filter. Refuses UNKNOWN_FIELD, INVALID_FILTER, FILTER_TOO_COSTLY."""
         where = Where(organization_id)
         statement = list_sql.count_statement(where, filter_, resource)
         rows = await self._fetch(statement, where, filter_, resource)

@@ -1,15 +1,16 @@
 """Statements that may have to look at everything: little time, and few at once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
 from chassis.concurrency.fair_semaphore import QUEUE_PER_SLOT, FairSemaphore
 from chassis.database.pool import Database
-from chassis.errors import DatabaseUnavailable, Overloaded, Refusal
-from usersvc.domain.errors import FilterTooCostly
+from chassis.errors import OVERLOADED, DatabaseUnavailable, Refusal, RefusalKind
+from usersvc.domain.errors import FILTER_TOO_COSTLY
 
 SCANS: Final = 3
 """How many run at once; the other connections stay for the rest."""
@@ -28,7 +29,7 @@ class Scan:
     organization_id: UUID
     statement: str
     arguments: Sequence[object]
-    too_costly: Callable[[], Refusal] = FilterTooCostly
+    too_costly: RefusalKind[()] = FILTER_TOO_COSTLY
 
 
 class Scans:
@@ -46,7 +47,11 @@ class Scans:
         self._database = database
         self._seconds = seconds
         self._slots = FairSemaphore(
-            number, Overloaded, seconds, share=share, queue=number * queue_per_slot
+            number,
+            partial(Refusal, OVERLOADED),
+            seconds,
+            share=share,
+            queue=number * queue_per_slot,
         )
 
     async def fetch(
@@ -54,7 +59,7 @@ class Scans:
     ) -> list[Row]:
         """The rows; refuses a scan that does not end in time as it says.
 
-        Refuses Overloaded when too many wait already, or for longer than a scan takes.
+        Refuses OVERLOADED when too many wait already, or for longer than a scan takes.
         """
         async with self._slots.slot(str(scan.organization_id)):
             return await self.fetch_served(scan, connection)
@@ -75,5 +80,5 @@ class Scans:
             late = began and isinstance(away.__cause__, TimeoutError)
             # A database that is away is late, too, and no fault of the statement.
             if late and await self._database.answers():
-                raise scan.too_costly() from away
+                raise Refusal(scan.too_costly) from away
             raise

@@ -17,7 +17,7 @@ from chassis.errors import DatabaseUnavailable
 from tests.support.usersvc.group_calls import create_group
 from tests.support.usersvc.user_calls import ACME, GLOBEX, NOBODY, create
 from tests.support.waiting import quiescent
-from usersvc.domain.errors import UserNotFound
+from usersvc.domain.errors import USER_NOT_FOUND
 from usersvc.store.listing.lists import Lists
 from usersvc.store.users import UserStore
 
@@ -73,7 +73,7 @@ async def test_each_gets_its_own_and_nobody_another_organizations(users, store, 
         "eve@globex.test",
         "bob@corp.test",
     ]
-    assert [type(each) for each in found if not isinstance(each, str)] == [UserNotFound] * 3
+    assert [each.kind for each in found if not isinstance(each, str)] == [USER_NOT_FOUND] * 3
     assert len(heard.statements) == 3  # the first, then one for each organization
 
 

@@ -9,12 +9,21 @@ from uuid import UUID
 import pytest
 
 from chassis.database.pool import Database
-from chassis.errors import Overloaded
+from chassis.errors import Refusal, RefusalKind
+from tests.support.error_forms import refusing
 from tests.support.usersvc.locks import locked, until_waiting
 from tests.support.usersvc.user_calls import ACME, GLOBEX
 from usersvc.domain.activities import Action, Query, Result, Width
-from usersvc.domain.errors import CountTooCostly, FilterTooCostly
-from usersvc.store.activities import COUNTS, COUNTS_OF_ONE, QUEUE_PER_SLOT, ActivityStore
+from usersvc.domain.errors import (
+    COUNT_TOO_COSTLY,
+    FILTER_TOO_COSTLY,
+)
+from usersvc.store.activities import (
+    COUNTS,
+    COUNTS_OF_ONE,
+    QUEUE_PER_SLOT,
+    ActivityStore,
+)
 from usersvc.store.listing.scans import Scans
 
 NOW = datetime(2026, 11, 27, tzinfo=UTC)
@@ -46,18 +55,18 @@ async def database(users_url: str) -> AsyncIterator[Database]:
 @pytest.mark.parametrize(
     ("ask", "refusal"),
     [
-        (count, CountTooCostly),
-        (cycles, CountTooCostly),
-        (search, FilterTooCostly),
-        (latest, FilterTooCostly),
+        (count, COUNT_TOO_COSTLY),
+        (cycles, COUNT_TOO_COSTLY),
+        (search, FILTER_TOO_COSTLY),
+        (latest, FILTER_TOO_COSTLY),
     ],
 )
 async def test_what_does_not_end_in_time_is_refused_as_too_costly(
-    database: Database, users_url: str, ask: Ask, refusal: type[Exception]
+    database: Database, users_url: str, ask: Ask, refusal: RefusalKind[()]
 ):
     store = ActivityStore(database, Scans(database, seconds=0.05))
     async with locked(users_url, "changes"):
-        with pytest.raises(refusal):
+        with refusing(refusal):
             await ask(store, UUID(ACME))
 
 
@@ -68,12 +77,12 @@ async def test_one_that_counts_without_end_keeps_no_other_from_its_turn(
     store = ActivityStore(database)
     failures = Query(UUID(GLOBEX), 10, text="ann", result=Result.REFUSED)
 
-    async def counting() -> type[Overloaded] | None:
+    async def counting() -> str:
         try:
             await count(store, UUID(ACME))
-        except Overloaded:
-            return Overloaded
-        return None
+        except Refusal as refusal:
+            return refusal.reason
+        return ""
 
     async with locked(users_url, "changes"):
         greedy = [asyncio.create_task(counting()) for _ in range(200)]
@@ -83,7 +92,7 @@ async def test_one_that_counts_without_end_keeps_no_other_from_its_turn(
 
     room = COUNTS * QUEUE_PER_SLOT // 2
     assert modest == []
-    assert outcomes == {None: COUNTS_OF_ONE + room, Overloaded: 200 - COUNTS_OF_ONE - room}
+    assert outcomes == {"": COUNTS_OF_ONE + room, "OVERLOADED": 200 - COUNTS_OF_ONE - room}
 
 
 async def test_what_only_a_refused_request_can_be_is_not_looked_for_among_the_changes(

@@ -8,10 +8,11 @@ import pytest
 
 from chassis.concurrency.fair_semaphore import QUEUE_PER_SLOT
 from chassis.database.pool import Database
-from chassis.errors import Overloaded
+from chassis.errors import OVERLOADED, Refusal
+from tests.support.error_forms import refusing
 from tests.support.usersvc.locks import locked, until_waiting
 from tests.support.usersvc.user_calls import ACME, GLOBEX, create
-from usersvc.domain.errors import FilterTooCostly
+from usersvc.domain.errors import FILTER_TOO_COSTLY
 from usersvc.domain.filters import (
     AllOf,
     AnyOf,
@@ -59,7 +60,7 @@ async def test_what_does_not_end_in_time_is_refused_as_too_costly(database, ask)
         "count": lambda: lists.count(UUID(ACME), costly, USERS),
     }
 
-    with pytest.raises(FilterTooCostly):
+    with refusing(FILTER_TOO_COSTLY):
         await asked[ask]()
 
 
@@ -74,7 +75,7 @@ async def test_what_an_index_finds_has_all_the_time_it_needs(database):
 async def test_whoever_finds_no_place_among_the_scans_is_told_to_try_again(database):
     lists = limited(database, number=0)
 
-    with pytest.raises(Overloaded) as refused:
+    with refusing(OVERLOADED) as refused:
         await lists.count(UUID(ACME), SCAN, USERS)
 
     assert refused.value.retry_after_seconds == 1.0
@@ -84,11 +85,11 @@ async def test_one_that_scans_without_end_keeps_no_other_from_its_turn(database,
     """No scan of users comes to an end while they are locked."""
     lists = Lists(database)
 
-    async def scan() -> int | type[Overloaded]:
+    async def scan() -> int | str:
         try:
             return await lists.count(UUID(ACME), SCAN, USERS)
-        except Overloaded:
-            return Overloaded
+        except Refusal as refusal:
+            return refusal.reason
 
     async with locked(users_url, "users"):
         greedy = [asyncio.create_task(scan()) for _ in range(50)]
@@ -98,7 +99,7 @@ async def test_one_that_scans_without_end_keeps_no_other_from_its_turn(database,
 
     room = SCANS * QUEUE_PER_SLOT // 2
     assert modest == 0
-    assert outcomes == {0: SHARE + room, Overloaded: 50 - SHARE - room}
+    assert outcomes == {0: SHARE + room, "OVERLOADED": 50 - SHARE - room}
 
 
 async def test_a_place_is_free_again_after_each_scan(database):
@@ -116,7 +117,7 @@ async def test_to_sort_everybody_by_what_no_index_has_is_a_scan(database):
         for field in ("id", "user_name", "update_time")
     ]
 
-    with pytest.raises(Overloaded):
+    with refusing(OVERLOADED):
         await lists.page(Query(UUID(ACME), 3, order=Order("title")), USERS, dict)
 
     assert [len(page.items) for page in served] == [3, 3, 3]

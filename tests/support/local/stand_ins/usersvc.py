@@ -15,15 +15,13 @@ import asyncpg
 import grpc
 from cloudacademy.users.v1 import sessions_pb2, sessions_pb2_grpc, users_pb2, users_pb2_grpc
 
-from chassis.errors import Code, Refusal
+from chassis.errors import Code, Refusal, RefusalKind
 from chassis.rpc.status import to_trailing_metadata
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS person (id text, name text, roles text[], active boolean)"
 
 
-class UserInactive(Refusal):
-    code = Code.PERMISSION_DENIED
-    reason = "USER_INACTIVE"
+USER_INACTIVE = RefusalKind("USER_INACTIVE", Code.PERMISSION_DENIED, "not active")
 
 
 def log(entry):
@@ -53,7 +51,7 @@ class StandIn(users_pb2_grpc.UserServiceServicer, sessions_pb2_grpc.SessionServi
         if not await self._pool.fetchval(
             "SELECT active FROM person WHERE id = $1", request.user_id
         ):
-            refusal = UserInactive("not active")
+            refusal = Refusal(USER_INACTIVE)
             await context.abort(
                 grpc.StatusCode.PERMISSION_DENIED, refusal.detail, to_trailing_metadata(refusal)
             )

@@ -9,7 +9,7 @@ import pytest
 from chassis.errors import Refusal
 from chassis.rpc.status import from_rpc_error, to_trailing_metadata
 from gateway.backend.errors import translate
-from keysvc.domain.errors import IntegrationInactive, KeyExpired, KeyRevoked
+from keysvc.domain.errors import INTEGRATION_INACTIVE, KEY_EXPIRED, KEY_REVOKED
 
 ORGANIZATION = UUID("0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11")
 KEY = UUID("0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e12")
@@ -19,9 +19,9 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
 @pytest.mark.parametrize(
     "refusal",
     [
-        KeyExpired(ORGANIZATION, KEY, NOW),
-        KeyRevoked(ORGANIZATION, KEY, NOW),
-        IntegrationInactive(ORGANIZATION, KEY),
+        Refusal(KEY_EXPIRED, ORGANIZATION, KEY, NOW),
+        Refusal(KEY_REVOKED, ORGANIZATION, KEY, NOW),
+        Refusal(INTEGRATION_INACTIVE, ORGANIZATION, KEY),
     ],
     ids=lambda refusal: refusal.reason,
 )

@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chassis.errors import Refusal
 from keysvc.domain import key_token as token
-from keysvc.domain.errors import KeyMalformed
+from keysvc.domain.errors import KEY_MALFORMED
 from keysvc.domain.key_token import ALPHABET, LENGTH, Token
 from keysvc.domain.organizations import Region
+from tests.support.error_forms import refusing
 
 TOKENS = st.builds(Token, st.sampled_from(Region), st.uuids(), st.binary(min_size=32, max_size=32))
 PLACES = st.integers(0, LENGTH - 1)
@@ -20,7 +22,7 @@ EXAMPLE = Token(Region.US, UUID(int=1), bytes(31) + b"\x01")
 def refused(text: str) -> bool:
     try:
         token.parse(text)
-    except KeyMalformed:
+    except Refusal:
         return True
     return False
 
@@ -106,7 +108,7 @@ def test_a_token_shows_its_secret_nowhere_but_in_its_text():
 
 
 def test_a_refused_token_is_not_in_the_refusal():
-    with pytest.raises(KeyMalformed) as caught:
+    with refusing(KEY_MALFORMED) as caught:
         token.parse(EXAMPLE.text[:-1])
     assert "cak_" not in caught.value.detail
     assert caught.value.metadata == {}

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from chassis.errors import InvalidField
 from keysvc.domain import sso
-from keysvc.domain.errors import SsoNotTested
+from keysvc.domain.errors import SSO_NOT_TESTED
 from keysvc.domain.sso import Connection, Setup
+from tests.support.error_forms import refusing
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 SETUP = Setup("https://login.example/saml2", "urn:idp", ("PEM",), False, ("acme.test",))
@@ -132,7 +133,7 @@ def test_only_a_change_of_who_vouches_has_to_be_tested_anew(
 
 def test_what_nobody_has_tried_lets_nobody_in():
     untried = Connection(UUID(int=1), 1, False, None, NOW, SETUP)
-    with pytest.raises(SsoNotTested):
+    with refusing(SSO_NOT_TESTED):
         sso.check_tested(untried)
     sso.check_tested(replace(untried, test_time=NOW))
 

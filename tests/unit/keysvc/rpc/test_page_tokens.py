@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chassis.errors import InvalidPageToken
+from chassis.errors import INVALID_PAGE_TOKEN
 from keysvc.domain.pages import AFTER_ALL, BEFORE_ALL, Position
 from keysvc.rpc.page_tokens import from_token, to_token
+from tests.support.error_forms import refusing
 
 POSITIONS = st.builds(Position, st.datetimes(timezones=st.just(UTC)), st.uuids())
 SCOPE, OTHER_SCOPE = UUID(int=1), UUID(int=2)
@@ -28,7 +29,7 @@ def test_without_a_token_a_list_begins_at_its_beginning():
 @given(st.text())
 def test_a_text_that_is_no_token_is_refused(text: str):
     if text:
-        with pytest.raises(InvalidPageToken):
+        with refusing(INVALID_PAGE_TOKEN):
             from_token(SCOPE, text, BEFORE_ALL)
 
 
@@ -46,5 +47,5 @@ def test_a_text_that_is_no_token_is_refused(text: str):
     ids=["other list", "cut", "longer", "padded", "changed", "not ASCII", "endless"],
 )
 def test_a_token_that_was_not_given_out_for_the_list_is_refused(scope: UUID, token: str):
-    with pytest.raises(InvalidPageToken):
+    with refusing(INVALID_PAGE_TOKEN):
         from_token(scope, token, BEFORE_ALL)

@@ -2,8 +2,10 @@
 
 import pytest
 
+from chassis.errors import InvalidField
+from tests.support.error_forms import refusing
 from usersvc.domain import groups
-from usersvc.domain.errors import InvalidField, UnknownField
+from usersvc.domain.errors import UNKNOWN_FIELD
 from usersvc.domain.groups import GroupProfile
 
 OLD = GroupProfile("Team", "team-1")
@@ -27,7 +29,7 @@ def test_a_mask_names_the_fields_that_change(mask, expected):
 
 @pytest.mark.parametrize("mask", [["members"], ["*", "nothing"], ["display_name", "profile"]])
 def test_a_mask_that_names_something_else_is_refused(mask):
-    with pytest.raises(UnknownField):
+    with refusing(UNKNOWN_FIELD):
         groups.apply(OLD, NEW, mask)
 
 

@@ -2,7 +2,9 @@
 
 import pytest
 
-from usersvc.domain.errors import InvalidField, SchemaExists
+from chassis.errors import InvalidField
+from tests.support.error_forms import refusing
+from usersvc.domain.errors import SCHEMA_EXISTS
 from usersvc.domain.schemas import Attribute, Schema, Type, check, check_beside, settled
 
 NUMBER = Attribute("number", Type.STRING)
@@ -121,7 +123,7 @@ def test_an_organization_has_a_schema_once_and_not_more_than_twenty():
 
     check_beside(schema(), others[:19])
     assert refusal(check_beside, schema(), others) == "schema"
-    with pytest.raises(SchemaExists):
+    with refusing(SCHEMA_EXISTS):
         check_beside(schema(urn="URN:acme:S3"), others)
 
 

@@ -9,14 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chassis.errors import Refusal
+from tests.support.error_forms import refusing
 from usersvc.domain import session_token, sessions
 from usersvc.domain.errors import (
-    Refusal,
-    SignInAmbiguous,
-    SignInConflict,
-    SignInUnknown,
-    UserDeleted,
-    UserInactive,
+    SIGN_IN_AMBIGUOUS,
+    SIGN_IN_CONFLICT,
+    SIGN_IN_UNKNOWN,
+    USER_DELETED,
+    USER_INACTIVE,
 )
 from usersvc.domain.session_token import Token
 from usersvc.domain.sessions import Candidate, Identity
@@ -89,20 +90,20 @@ def test_who_is_matched_is_active_and_nobody_else_to_the_identity_provider(holde
 @pytest.mark.parametrize(
     ("holders", "namesake", "refusal"),
     [
-        ([candidate(OID), candidate("", OID)], None, SignInAmbiguous),
-        ([candidate(OID, active=None)], candidate(""), UserInactive),
-        ([candidate("ann", OID, active=False)], None, UserInactive),
-        ([candidate(OTHER, OID)], None, SignInConflict),
-        ([candidate(OTHER.upper(), OID, active=False)], None, SignInConflict),
-        ([], candidate("", active=False), UserInactive),
-        ([], candidate(OTHER), SignInConflict),
-        ([], candidate(OTHER, active=False), SignInConflict),
-        ([], candidate("", OTHER), SignInConflict),
-        ([], candidate("ann", "somebody"), SignInConflict),
+        ([candidate(OID), candidate("", OID)], None, SIGN_IN_AMBIGUOUS),
+        ([candidate(OID, active=None)], candidate(""), USER_INACTIVE),
+        ([candidate("ann", OID, active=False)], None, USER_INACTIVE),
+        ([candidate(OTHER, OID)], None, SIGN_IN_CONFLICT),
+        ([candidate(OTHER.upper(), OID, active=False)], None, SIGN_IN_CONFLICT),
+        ([], candidate("", active=False), USER_INACTIVE),
+        ([], candidate(OTHER), SIGN_IN_CONFLICT),
+        ([], candidate(OTHER, active=False), SIGN_IN_CONFLICT),
+        ([], candidate("", OTHER), SIGN_IN_CONFLICT),
+        ([], candidate("ann", "somebody"), SIGN_IN_CONFLICT),
     ],
 )
 def test_the_linking_rule_refuses_rather_than_choose(holders, namesake, refusal):
-    with pytest.raises(refusal):
+    with refusing(refusal):
         sessions.matched(ANN, holders, namesake)
 
 
@@ -130,9 +131,9 @@ def test_only_a_uuid_as_entra_writes_it_has_the_form_of_an_object_identifier(tex
 
 @pytest.mark.parametrize("deleted", [False, True])
 def test_nobody_is_created_unless_that_is_wanted_and_provisioning_did_not_delete(deleted):
-    with pytest.raises(SignInUnknown):
+    with refusing(SIGN_IN_UNKNOWN):
         sessions.created(ANN, create_missing=False, deleted=deleted)
-    with pytest.raises(UserDeleted) if deleted else nullcontext():
+    with refusing(USER_DELETED) if deleted else nullcontext():
         assert sessions.created(ANN, create_missing=True, deleted=deleted) == ANN.profile
 
 

@@ -5,7 +5,8 @@ from uuid import UUID
 
 import pytest
 
-from usersvc.domain.errors import InvalidFilter, UnknownField
+from tests.support.error_forms import refusing
+from usersvc.domain.errors import INVALID_FILTER, UNKNOWN_FIELD
 from usersvc.domain.filters import (
     AllOf,
     AnyOf,
@@ -121,19 +122,19 @@ def test_what_a_caller_sends_is_never_part_of_a_statement(field, operator):
     ],
 )
 def test_a_field_that_does_not_exist_is_refused(filter_):
-    with pytest.raises(UnknownField):
+    with refusing(UNKNOWN_FIELD):
         sql(filter_)
 
 
 @pytest.mark.parametrize("order", [Order(HOSTILE), Order(f"emails.{HOSTILE}"), Order("name")])
 def test_an_order_by_a_field_that_does_not_exist_is_refused(order):
-    with pytest.raises(UnknownField):
+    with refusing(UNKNOWN_FIELD):
         list_sql(order)
 
 
 def test_values_of_another_type_are_refused():
     for value in (True, Moment(NOON)):
-        with pytest.raises(InvalidFilter):
+        with refusing(INVALID_FILTER):
             sql(Comparison("title", Operator.EQUAL, value))
 
 
