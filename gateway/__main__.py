@@ -50,7 +50,7 @@ from gateway.http.response_memory import ResponseMemory
 from gateway.http.server import DRAIN_SECONDS, Runner
 from gateway.http.telemetry import measure, trace
 from gateway.limits.admission import Gate
-from gateway.limits.rate_limiter import Buckets
+from gateway.limits.rate_limiter import RateLimiter
 from gateway.limits.rejections import Tally, full
 from gateway.openapi.document import document
 from gateway.openapi.page import page
@@ -136,7 +136,7 @@ class Guards:
         self.cache: KeyCache[Caller] = KeyCache()
         self.guesses = Guesses(settings.unknown_keys)
         self.gate = Gate(
-            Buckets(settings.rate),
+            RateLimiter(settings.rate),
             FairSemaphore(settings.max_requests, full, batched_release=True),
             tally,
         )

@@ -60,8 +60,8 @@ class MethodNotAllowedError(ScimError):
 
     def __init__(self, method: str, methods: Methods) -> None:
         allowed = ", ".join(sorted(methods))
-        super().__init__(405, None, f"{method} is not possible here; allowed: {allowed}.")
-        self.headers: Mapping[str, str] = {"Allow": allowed}
+        detail = f"{method} is not possible here; allowed: {allowed}."
+        super().__init__(405, None, detail, {"Allow": allowed})
 
 
 class Table:

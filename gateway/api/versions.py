@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 from gateway.api.preconditions import is_known, wanted_etags
@@ -58,17 +58,18 @@ def require_version(wanted: str, current: str) -> None:
 async def unraced(attempt: Callable[[], Awaitable[Outcome]], etag: str) -> Outcome:
     """The outcome of an attempt to read, change and write that nobody else came between.
 
-    With an etag a lost race is the client's to know of (412); without one the
-    attempt is made again, a few times (503).
+    With an etag a lost race is the client's to know of (412). Without one the attempt is made
+    LOST_RACES times, with a pause before each but the first, and then refused (503).
     """
     for lost in range(LOST_RACES):
+        if lost:
+            # Random, because those who race would meet again if all waited for as long.
+            await asyncio.sleep(random.uniform(0, _PAUSE_SECONDS * 2 ** (lost - 1)))  # noqa: S311
         try:
             return await attempt()
         except RefusedError as refused:
             if refused.reason != "ETAG_MISMATCH" or etag:
                 raise
-        # Of those who race, some wait and some do not: all at once would only meet again.
-        await asyncio.sleep(random.uniform(0, _PAUSE_SECONDS * 2**lost))  # noqa: S311
     raise ContendedError
 
 
@@ -77,9 +78,11 @@ class ContendedError(ScimError):
 
     def __init__(self) -> None:
         super().__init__(
-            503, None, "Others keep changing this resource. Nothing was changed; try again."
+            503,
+            None,
+            "Others keep changing this resource. Nothing was changed; try again.",
+            {"Retry-After": str(RETRY_AFTER_SECONDS)},
         )
-        self.headers: Mapping[str, str] = {"Retry-After": str(RETRY_AFTER_SECONDS)}
 
 
 def changed() -> ScimError:

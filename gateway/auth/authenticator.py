@@ -40,9 +40,8 @@ class UnauthorizedError(ScimError):
     """A request without a usable token."""
 
     def __init__(self, detail: str, challenge: str = "Bearer") -> None:
-        super().__init__(401, None, f"{detail} {_HOW}")
         # RFC 6750 section 3: no error code when no token came at all.
-        self.headers: Mapping[str, str] = {"WWW-Authenticate": challenge}
+        super().__init__(401, None, f"{detail} {_HOW}", {"WWW-Authenticate": challenge})
 
 
 class Authenticator:

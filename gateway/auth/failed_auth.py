@@ -18,9 +18,9 @@ from cloudacademy.keys.v1 import keys_pb2 as pb
 
 from chassis.networks import Source, source_of
 from gateway.auth.key_cache import KeyCache
-from gateway.backend.errors import Refusal
+from gateway.backend.errors import UNUSABLE_KEY_REASONS, Refusal
 from gateway.limits.network_slots import FairSlots
-from gateway.limits.rate_limiter import Buckets, Rate
+from gateway.limits.rate_limiter import Rate, RateLimiter
 from gateway.limits.rejections import TurnedAwayError, Why, full
 from gateway.scim.errors import ScimError
 
@@ -43,7 +43,6 @@ SITE_TIMES: Final = 8
 ALL_TIMES: Final = 100
 """All sources together may send this multiple of the unknown tokens of an address."""
 
-_SHOWED_THE_SECRET: Final = ("KEY_EXPIRED", "KEY_REVOKED", "INTEGRATION_INACTIVE")
 _ALL: Final = ""
 
 Monotonic = Callable[[], float]
@@ -78,7 +77,7 @@ class Guesses:
         self._known: OrderedDict[bytes, None] = OrderedDict()
         self._charged: OrderedDict[bytes, None] = OrderedDict()
         self._hosts, self._sites, self._all = (
-            Buckets(Rate(times / RECOVERY_SECONDS, times * at_once), monotonic)
+            RateLimiter(Rate(times / RECOVERY_SECONDS, times * at_once), monotonic)
             for times in (1, SITE_TIMES, ALL_TIMES)
         )
         self._slots = FairSlots(
@@ -122,7 +121,7 @@ class Guesses:
             return refusal.error()
         organization_id = refusal.metadata.get("organization_id", "")
         self._refusals.put(question.digest, refusal, organization_id, None, question.mark)
-        wait = 0.0 if refusal.reason in _SHOWED_THE_SECRET else self._charge(question)
+        wait = 0.0 if refusal.reason in UNUSABLE_KEY_REASONS else self._charge(question)
         if not wait:
             self.given_up(question)
             return refusal.error()
@@ -136,20 +135,20 @@ class Guesses:
 
     def _is_suspect(self, source: Source) -> bool:
         """Whether a source is over its limit, or sent any while the total is exceeded."""
-        if self._hosts.wait(source.host) or self._sites.wait(source.site):
+        if self._hosts.retry_after(source.host) or self._sites.retry_after(source.site):
             return True
         has_guessed = not (self._hosts.is_full(source.host) and self._sites.is_full(source.site))
-        return has_guessed and self._all.wait(_ALL) > 0.0
+        return has_guessed and self._all.retry_after(_ALL) > 0.0
 
     def _charge(self, question: Question) -> float:
         """Count a token once against its address, /48 and the total; return the seconds to wait."""
         if question.slots is None or question.digest in self._charged:
             return 0.0
         source = question.source
-        of_source = max(self._hosts.take(source.host), self._sites.take(source.site))
+        of_source = max(self._hosts.try_charge(source.host), self._sites.try_charge(source.site))
         if not of_source:
             _remember(self._charged, question.digest, REFUSALS)
-        return max(of_source, self._all.take(_ALL))
+        return max(of_source, self._all.try_charge(_ALL))
 
 
 def _remember(digests: OrderedDict[bytes, None], digest: bytes, most: int) -> None:

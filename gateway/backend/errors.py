@@ -132,6 +132,9 @@ ANSWERS: Final[Mapping[str, Answer]] = {
 }
 """The answer to each `cloudacademy.errors.v1.Reason`; a test walks them all."""
 
+UNUSABLE_KEY_REASONS: Final = frozenset({"KEY_EXPIRED", "KEY_REVOKED", "INTEGRATION_INACTIVE"})
+"""The refusals of a token whose secret is right, so that its metadata name the organization."""
+
 # The path of a request names the resource: an id that none can have is one that none has.
 _ID_FIELDS: Final = frozenset({"user_id", "user.id", "group_id", "group.id"})
 _NO_SUCH_ID: Final = Answer(404, detail="Nothing has this id in this organization.")
@@ -172,11 +175,10 @@ class RefusedError(ScimError):
     """A refusal of a service, raised for one request."""
 
     def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal.status, refusal.scim_type, refusal.detail)
+        super().__init__(refusal.status, refusal.scim_type, refusal.detail, refusal.headers)
         self.refusal = refusal
         self.reason = refusal.reason
         self.metadata = refusal.metadata
-        self.headers = refusal.headers
 
 
 def translate(error: grpc.aio.AioRpcError) -> RefusedError:

@@ -144,8 +144,12 @@ class EncodedError(ScimError):
     """A body that is compressed (RFC 9110 section 12.5.3): none says how large it will be."""
 
     def __init__(self) -> None:
-        super().__init__(415, None, "The body has a Content-Encoding; send it as it is.")
-        self.headers = {"Accept-Encoding": _PLAIN}
+        super().__init__(
+            415,
+            None,
+            "The body has a Content-Encoding; send it as it is.",
+            {"Accept-Encoding": _PLAIN},
+        )
 
 
 class Body:

@@ -74,7 +74,7 @@ def resource_headers(resource: Document) -> Mapping[str, str]:
 
 def error_answer(error: ScimError) -> Answer:
     """A refusal as SCIM's error document (RFC 7644 section 3.12)."""
-    return Answer(error.status, dumps(error_body(error)), getattr(error, "headers", {}))
+    return Answer(error.status, dumps(error_body(error)), error.headers)
 
 
 def as_http(error: ScimError, **more: str) -> bytes:

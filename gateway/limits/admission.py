@@ -7,7 +7,7 @@ from typing import Final
 
 from chassis.concurrency.fair_semaphore import FairSemaphore
 from chassis.observability.metrics import Metrics
-from gateway.limits.rate_limiter import Buckets, Rate
+from gateway.limits.rate_limiter import Rate, RateLimiter
 from gateway.limits.rejections import Tally, TurnedAwayError, Why, full
 
 BYTES_PER_REQUEST: Final = 32 * 1024
@@ -28,13 +28,13 @@ class Gate:
     The headers are those of draft-ietf-httpapi-ratelimit-headers-11.
     """
 
-    def __init__(self, buckets: Buckets, places: FairSemaphore, tally: Tally) -> None:
-        self._buckets = buckets
+    def __init__(self, limiter: RateLimiter, places: FairSemaphore, tally: Tally) -> None:
+        self._limiter = limiter
         self._places = places
         self._tally = tally
         self._coming: Counter[str] = Counter()
         self._full = full()  # told to many, raised to nobody
-        rate = buckets.rate
+        rate = limiter.rate
         self._policy = f'"{_POLICY}";q={rate.burst};w={ceil(rate.window)}'
 
     def observe(self, metrics: Metrics) -> None:
@@ -52,7 +52,7 @@ class Gate:
     @property
     def is_pressed(self) -> bool:
         """Whether somebody waits, or was over a rate a moment ago."""
-        return bool(self._places.waiting) or self._buckets.is_pressed
+        return bool(self._places.waiting) or self._limiter.is_pressed
 
     def refusal(self, organization_id: str) -> TurnedAwayError | None:
         """Why a request would be turned away at once, if it would.
@@ -61,9 +61,9 @@ class Gate:
         one moment, while one place is free, only one is to come.
         """
         of_it = self._coming[organization_id]
-        wait = self._buckets.wait(organization_id, of_it)
+        wait = self._limiter.retry_after(organization_id, of_it)
         if wait:
-            return _too_many(self._buckets.rate, wait)
+            return _too_many(self._limiter.rate, wait)
         has_room = self._places.has_room(organization_id, self._coming.total(), of_it)
         return None if has_room else self._full
 
@@ -86,22 +86,22 @@ class Gate:
 
     async def enter(self, organization_id: str, first: Before | None = None) -> None:
         """Count a request, do what takes no place, and give it one."""
-        wait = self._buckets.take(organization_id)
+        wait = self._limiter.try_charge(organization_id)
         if wait:
-            raise _too_many(self._buckets.rate, wait)
+            raise _too_many(self._limiter.rate, wait)
         if first is not None:
             self._check_room(organization_id)
             await first()  # whatever comes of it, it was work: it counts
         try:
             await self._places.acquire(organization_id)
         except BaseException:
-            self._buckets.give_back(organization_id)
+            self._limiter.refund(organization_id)
             raise
 
     def _check_room(self, organization_id: str) -> None:
         """Refuse at once, before anything is done, who would find no place now."""
         if not self._places.has_room(organization_id):
-            self._buckets.give_back(organization_id)
+            self._limiter.refund(organization_id)
             raise full()
 
     def leave(self, organization_id: str) -> None:
@@ -110,7 +110,7 @@ class Gate:
 
     def count_more(self, organization_id: str, requests: int) -> None:
         """Count what came inside another request; what is too much is held against later ones."""
-        self._buckets.owe(organization_id, requests)
+        self._limiter.charge(organization_id, requests)
 
     def charge_bytes(self, organization_id: str, size: int) -> None:
         """Charge what a body cost to receive, even one that is refused."""
@@ -122,10 +122,12 @@ class Gate:
 
     def _charge(self, organization_id: str, requests: int) -> None:
         if requests:
-            self._buckets.owe(organization_id, requests)
+            self._limiter.charge(organization_id, requests)
 
     def turned_away(self, error: TurnedAwayError, organization_id: str) -> None:
-        """Note who had to go."""
+        """Count a rejected request of an organization."""
+        if error.why is Why.RATE:
+            self._limiter.note_rejection()
         self._tally.note(error.why, organization_id)
 
     def headers(self, organization_id: str) -> Mapping[str, str]:
@@ -134,10 +136,10 @@ class Gate:
         `t` is the time in which `r` is used up at the policy's rate: whoever
         sends no more than `r` within it never has to wait.
         """
-        return self._headers(self._buckets.left(organization_id))
+        return self._headers(self._limiter.remaining(organization_id))
 
     def _headers(self, left: int) -> Mapping[str, str]:
-        seconds = max(1, ceil(left / self._buckets.rate.per_second))
+        seconds = max(1, ceil(left / self._limiter.rate.per_second))
         return {
             "RateLimit-Policy": self._policy,
             "RateLimit": f'"{_POLICY}";r={left};t={seconds}',

@@ -1,4 +1,4 @@
-"""How often something may happen for each of many: token buckets."""
+"""A rate limiter with a token bucket for each name."""
 
 import time
 from collections.abc import Callable
@@ -8,6 +8,7 @@ from typing import Final
 MAX_BUCKETS: Final = 10_000
 SWEEP_SECONDS: Final = 1.0
 PRESSED_SECONDS: Final = 1.0
+"""How long a rejection counts as pressure."""
 
 Monotonic = Callable[[], float]
 
@@ -25,8 +26,8 @@ class Rate:
         return self.burst / self.per_second
 
 
-class Buckets:
-    """A bucket of tokens for each name; a token comes back each `1 / per_second` seconds.
+class RateLimiter:
+    """A token bucket for each name; a token comes back each `1 / per_second` seconds.
 
     A bucket is kept as the moment at which it will be full again, and forgotten
     once it is. Of more than MAX_BUCKETS the oldest is forgotten before: memory is
@@ -48,45 +49,53 @@ class Buckets:
 
     @property
     def is_pressed(self) -> bool:
-        """Whether somebody had to wait within the last second."""
+        """Whether a request was rejected within the last PRESSED_SECONDS."""
         return self._monotonic() < self._pressed_until
 
-    def wait(self, name: str, coming: int = 0) -> float:
-        """The seconds until there is a token after as many as are coming; 0 if there is one."""
+    def retry_after(self, name: str, pending: int = 0) -> float:
+        """The seconds until `name` has a token after `pending` others; 0 if it has one now.
+
+        A query: it changes nothing. A caller that rejects a request by it calls `note_rejection`.
+        """
         now = self._monotonic()
-        missing = max(self._full_at.get(name, now), now) - now + coming * self._interval
-        wait = missing - self._most_missing
-        if wait <= 0.0:
-            return 0.0
-        self._pressed_until = now + PRESSED_SECONDS
-        return wait
+        missing = max(self._full_at.get(name, now), now) - now + pending * self._interval
+        return max(0.0, missing - self._most_missing)
 
-    def take(self, name: str) -> float:
-        """Take a token; the seconds until there is one, and nothing taken, if there is none."""
-        wait = self.wait(name)
-        if not wait:
-            self.owe(name, 1)
-        return wait
+    def try_charge(self, name: str) -> float:
+        """Charge one token if there is one and return 0; else return the seconds until there is.
 
-    def owe(self, name: str, tokens: int) -> None:
-        """Take tokens whether or not there are any: what is missing has to come back first."""
+        The latter is a rejection: nothing is charged.
+        """
+        seconds = self.retry_after(name)
+        if seconds:
+            self.note_rejection()
+        else:
+            self.charge(name, 1)
+        return seconds
+
+    def charge(self, name: str, tokens: int) -> None:
+        """Charge tokens whether or not there are any: what is missing has to come back first."""
         now = self._monotonic()
         full_at = max(self._full_at.get(name, now), now) + tokens * self._interval
         self._put(name, full_at, now)
 
-    def give_back(self, name: str) -> None:
-        """Undo a `take`."""
+    def refund(self, name: str) -> None:
+        """Give a charged token back."""
         if name in self._full_at:
             self._full_at[name] -= self._interval
 
-    def left(self, name: str) -> int:
-        """How many tokens there are."""
+    def note_rejection(self) -> None:
+        """Count a rejected request as pressure."""
+        self._pressed_until = self._monotonic() + PRESSED_SECONDS
+
+    def remaining(self, name: str) -> int:
+        """The number of tokens that `name` has."""
         now = self._monotonic()
         missing = max(0.0, self._full_at.get(name, now) - now) * self.rate.per_second
         return max(0, int(self.rate.burst - missing + 1e-6))
 
     def is_full(self, name: str) -> bool:
-        """Whether nothing is missing that was taken before."""
+        """Whether every charged token has come back."""
         return self._full_at.get(name, 0.0) <= self._monotonic()
 
     def _put(self, name: str, full_at: float, now: float) -> None:

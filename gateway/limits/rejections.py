@@ -47,9 +47,8 @@ class TurnedAwayError(ScimError):
     """Nothing was done for a request; it can be sent again after `seconds`."""
 
     def __init__(self, why: Why, status: int, detail: str, seconds: float) -> None:
-        super().__init__(status, None, detail)
+        super().__init__(status, None, detail, {"Retry-After": str(max(1, math.ceil(seconds)))})
         self.why = why
-        self.headers: Mapping[str, str] = {"Retry-After": str(max(1, math.ceil(seconds)))}
 
 
 def full() -> TurnedAwayError:

@@ -61,8 +61,11 @@ NO_FORM: Final = Problem(
     "Nothing was changed. Go back, wait a few seconds, then send the form again.",
 )
 TOO_LARGE: Final = Problem(413, "That is too much", "The form holds more than we take.")
+# 400, as RFC 7644 section 3.4.2.4 answers a result that is larger than the server is willing to
+# process. Nothing is forbidden (403), no request content is too large (413, RFC 9110 section
+# 15.5.14), and nothing failed (500).
 TOO_MUCH_TO_SHOW: Final = Problem(
-    403,
+    400,
     "This person has too many values to show",
     "The page would be too large. An API client can read the person with SCIM.",
 )

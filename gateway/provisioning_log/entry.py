@@ -8,7 +8,7 @@ from typing import Any, Final
 from cloudacademy.users.v1 import activity_pb2 as pb
 
 from gateway.auth.authenticator import Caller
-from gateway.backend.errors import RefusedError
+from gateway.backend.errors import UNUSABLE_KEY_REASONS, RefusedError
 from gateway.provisioning_log.redaction import body_text, clean, detail_text, target_text
 from gateway.scim import resource
 from gateway.scim.errors import ScimError
@@ -20,7 +20,6 @@ PARSED_BYTES: Final = 32 * 1024
 MAX_CHANGES: Final = 1_000
 """How many of the changes in a request are read to find out its action."""
 
-_ENDED_KEYS: Final = ("KEY_EXPIRED", "KEY_REVOKED", "INTEGRATION_INACTIVE")
 _ACTIONS: Final[Mapping[tuple[str, str], "pb.Activity.Action"]] = {
     ("POST", "Users"): pb.Activity.ACTION_CREATE_USER,
     ("PUT", "Users"): pb.Activity.ACTION_UPDATE_USER,
@@ -60,7 +59,7 @@ class Refused:
     @property
     def ended_key(self) -> Mapping[str, str]:
         """Whose key it came with, when that is why it was refused."""
-        if self.reason in _ENDED_KEYS and isinstance(self.error, RefusedError):
+        if self.reason in UNUSABLE_KEY_REASONS and isinstance(self.error, RefusedError):
             return self.error.metadata
         return {}
 

@@ -1,18 +1,31 @@
 """What a SCIM client is told when a request is refused (RFC 7644 section 3.12)."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 _ECHO_LENGTH: Final = 80
+_NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class ScimError(Exception):
-    """A refusal, as the client will read it: HTTP status, scimType and a detail for its admin."""
+    """A refusal, as the client will read it: HTTP status, scimType and a detail for its admin.
 
-    def __init__(self, status: int, scim_type: str | None, detail: str) -> None:
+    `headers` are the response headers that belong to the status, such as `Retry-After`.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        scim_type: str | None,
+        detail: str,
+        headers: Mapping[str, str] = _NO_HEADERS,
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.scim_type = scim_type
         self.detail = detail
+        self.headers = headers
 
 
 def shown(value: object) -> str:

@@ -14,7 +14,7 @@ from typing import Final
 from chassis.concurrency.fair_semaphore import FairSemaphore
 from chassis.networks import source_of
 from gateway.http.body import Bodies, Holder
-from gateway.limits.rate_limiter import Buckets, Monotonic, Rate
+from gateway.limits.rate_limiter import Monotonic, Rate, RateLimiter
 from gateway.limits.rejections import RETRY_AFTER_SECONDS, Tally, TurnedAwayError, Why
 
 STRANGERS: Final = 16
@@ -66,10 +66,10 @@ class PageGate:
     ) -> None:
         self._bodies = bodies
         self._tally = tally
-        self._organizations = Buckets(limits.organization, monotonic)
-        self._addresses = Buckets(limits.address, monotonic)
+        self._organizations = RateLimiter(limits.organization, monotonic)
+        self._addresses = RateLimiter(limits.address, monotonic)
         of_site = Rate(limits.address.per_second * SITE_TIMES, limits.address.burst * SITE_TIMES)
-        self._sites = Buckets(of_site, monotonic)
+        self._sites = RateLimiter(of_site, monotonic)
         self._pages = FairSemaphore(limits.at_once, _full)
         self._strangers = FairSemaphore(STRANGERS, _full)
         self._files = FairSemaphore(FILES, _no_file, share=FILES_OF_ONE)
@@ -136,9 +136,11 @@ class PageGate:
 
     def _count(self, visitor: Visitor) -> None:
         if visitor.is_known:
-            wait = self._organizations.take(visitor.name)
+            wait = self._organizations.try_charge(visitor.name)
         else:
-            wait = max(self._addresses.take(visitor.name), self._sites.take(visitor.site))
+            wait = max(
+                self._addresses.try_charge(visitor.name), self._sites.try_charge(visitor.site)
+            )
         if wait:
             self._note(Why.PAGES_RATE, visitor)
             raise _too_many(wait)

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import grpc
 
-from chassis.concurrency.fair_semaphore import Places
+from chassis.concurrency.fair_semaphore import FairSemaphore
 from chassis.config.settings import Address
 from chassis.observability.log import Logger
 from gateway.api.app import ScimEndpoint, application
@@ -18,7 +18,7 @@ from gateway.http.compute_worker import Worker
 from gateway.http.response_memory import ResponseMemory
 from gateway.http.server import Runner
 from gateway.limits.admission import Gate
-from gateway.limits.rate_limiter import Buckets, Rate
+from gateway.limits.rate_limiter import Rate, RateLimiter
 from gateway.limits.rejections import Tally, full
 from gateway.provisioning_log.writer import RefusalLog
 
@@ -36,7 +36,7 @@ async def serving(
     refusals: RefusalLog,
 ) -> AsyncIterator[tuple[str, int]]:
     """Serve these routes as `gateway.__main__` does; yields the host and the port."""
-    slots = Places(_CONCURRENT_REQUESTS, full, bunches=True)
+    slots = FairSemaphore(_CONCURRENT_REQUESTS, full, batched_release=True)
     endpoint = ScimEndpoint(
         table,
         authenticator,
@@ -44,7 +44,7 @@ async def serving(
         "http://127.0.0.1",
         log=log,
         refusals=refusals,
-        gate=Gate(Buckets(_UNLIMITED), slots, Tally(log)),
+        gate=Gate(RateLimiter(_UNLIMITED), slots, Tally(log)),
         bodies=Bodies(),
         worker=Worker(),
         memory=ResponseMemory(),

@@ -23,7 +23,7 @@ from gateway.http import server as http_server
 from gateway.http.connections import Connections, Patience
 from gateway.http.server import Runner
 from gateway.limits.admission import Gate
-from gateway.limits.rate_limiter import Buckets, Rate
+from gateway.limits.rate_limiter import Rate, RateLimiter
 from gateway.limits.rejections import RETRY_AFTER_SECONDS, Tally, TurnedAwayError, full
 from tests.support import raw_http
 from tests.support.waiting import eventually, pace, quiescent
@@ -49,7 +49,7 @@ class Server:
 
     def __init__(self, rate: Rate) -> None:
         logger = log.configure("gateway", "error")
-        self.gate = Gate(Buckets(rate), FairSemaphore(PLACES, full, 60.0), Tally(logger))
+        self.gate = Gate(RateLimiter(rate), FairSemaphore(PLACES, full, 60.0), Tally(logger))
         self.open = asyncio.Event()
         self.asked: list[str] = []
         self.cache: KeyCache[Caller] = KeyCache()

@@ -36,7 +36,7 @@ from gateway.http.compute_worker import Worker
 from gateway.http.response_memory import ResponseMemory
 from gateway.http.server import Runner
 from gateway.limits.admission import Gate
-from gateway.limits.rate_limiter import Buckets
+from gateway.limits.rate_limiter import RateLimiter
 from gateway.limits.rejections import Tally, full
 from gateway.provisioning_log.writer import RefusalLog
 from usersvc.rpc.groups import GroupsServicer
@@ -105,7 +105,7 @@ async def serve(stop: process.Stop) -> None:
                 activity_pb2_grpc.ActivityServiceStub(nowhere), system_clock, logger
             ),
             gate=Gate(
-                Buckets(settings.rate),
+                RateLimiter(settings.rate),
                 FairSemaphore(settings.max_requests, full, batched_release=True),
                 Tally(logger),
             ),

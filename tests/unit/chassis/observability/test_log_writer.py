@@ -72,10 +72,10 @@ async def test_what_cannot_be_written_is_no_fault_that_tells_of_itself():
     stream.close()
     stream.write = lambda data: (_ for _ in ()).throw(BrokenPipeError())
     tell(lines, b"one\n")
-    await eventually(lambda: not lines._waiting)
+    await eventually(lambda: not lines._lines)
     del stream.write
     tell(lines, b"two\n")
-    await eventually(lambda: not lines._waiting)
+    await eventually(lambda: not lines._lines)
     assert (stream.writes, told) == ([b"two\n"], [])
 
 

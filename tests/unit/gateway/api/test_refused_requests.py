@@ -15,11 +15,12 @@ from cloudacademy.keys.v1.keys_pb2_grpc import KeyServiceStub
 from cloudacademy.users.v1 import activity_pb2, activity_pb2_grpc, schemas_pb2, schemas_pb2_grpc
 
 from gateway.api.app import PREFIX
-from gateway.api.request import Answer, Exchange, RefusedPart
+from gateway.api.request import Exchange, RefusedPart
 from gateway.api.routing import Endpoint, Table
 from gateway.auth.authenticator import Authenticator, Caller
 from gateway.auth.failed_auth import Guesses
 from gateway.auth.key_cache import KeyCache
+from gateway.http.responses import Answer
 from gateway.provisioning_log.writer import RefusalLog
 from gateway.scim.errors import ScimError
 from tests.support.scim_endpoint import serving

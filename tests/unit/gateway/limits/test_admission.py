@@ -7,12 +7,12 @@ import structlog
 
 from chassis.concurrency.fair_semaphore import QUEUE_PER_SLOT, FairSemaphore
 from gateway.limits.admission import BYTES_PER_REQUEST, CPU_SECONDS_PER_REQUEST, Gate
-from gateway.limits.rate_limiter import Buckets, Rate
+from gateway.limits.rate_limiter import Rate, RateLimiter
 from gateway.limits.rejections import Tally, TurnedAwayError, full
 
 
 def gate(rate: Rate, places: int = 4) -> Gate:
-    stopped = Buckets(rate, lambda: 1_000.0)
+    stopped = RateLimiter(rate, lambda: 1_000.0)
     return Gate(stopped, FairSemaphore(places, full, 30.0), Tally(structlog.get_logger()))
 
 
@@ -90,6 +90,17 @@ async def test_what_is_refused_at_once_is_known_before():
     assert refusal is not None
     assert refusal.status == 429
     assert ours.is_pressed
+
+
+async def test_only_a_request_that_is_turned_away_is_pressure():
+    ours = gate(Rate(per_second=1, burst=1))
+    await ours.enter("acme")
+    refusal = ours.refusal("acme")
+    asked = ours.is_pressed
+    assert refusal is not None
+    ours.turned_away(refusal, "acme")
+
+    assert (asked, ours.is_pressed) == (False, True)
 
 
 async def test_what_was_done_before_a_place_counts_and_what_was_refused_before_does_not():

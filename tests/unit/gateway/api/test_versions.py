@@ -1,0 +1,57 @@
+"""Changes that other writers race with."""
+
+import asyncio
+
+import pytest
+
+from gateway.api.versions import LOST_RACES, ContendedError, unraced
+from gateway.backend.errors import Refusal
+from gateway.scim.errors import ScimError
+
+LOST = Refusal(412, None, "It has changed.", {}, "ETAG_MISMATCH", {})
+
+
+class Race:
+    """An attempt that loses a number of times; it records attempts and pauses in their order."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, losses: int) -> None:
+        self.events: list[str] = []
+        self._losses = losses
+        self._sleep = asyncio.sleep
+        monkeypatch.setattr(asyncio, "sleep", self._pause)
+
+    async def attempt(self) -> str:
+        self.events.append("attempt")
+        if self.events.count("attempt") <= self._losses:
+            raise LOST.error()
+        return "written"
+
+    async def _pause(self, seconds: float) -> None:
+        self.events.append("pause")
+        await self._sleep(0)
+
+
+async def test_a_change_that_loses_every_race_pauses_only_between_attempts(monkeypatch):
+    race = Race(monkeypatch, LOST_RACES)
+
+    with pytest.raises(ContendedError) as contended:
+        await unraced(race.attempt, "")
+
+    assert race.events == ["attempt", *["pause", "attempt"] * (LOST_RACES - 1)]
+    assert (contended.value.status, dict(contended.value.headers)) == (503, {"Retry-After": "2"})
+
+
+async def test_a_change_that_loses_one_race_is_attempted_again(monkeypatch):
+    race = Race(monkeypatch, 1)
+
+    assert await unraced(race.attempt, "") == "written"
+    assert race.events == ["attempt", "pause", "attempt"]
+
+
+async def test_a_change_with_an_etag_is_attempted_once(monkeypatch):
+    race = Race(monkeypatch, 1)
+
+    with pytest.raises(ScimError) as lost:
+        await unraced(race.attempt, "7")
+
+    assert (lost.value.status, race.events) == (412, ["attempt"])
