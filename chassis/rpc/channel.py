@@ -1,6 +1,8 @@
 """A gRPC channel to a service of ours."""
 
+import errno
 import json
+import os
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -11,6 +13,7 @@ from chassis.config.database_url import is_loopback
 from chassis.observability.tracing import TracedCalls, Tracing
 from chassis.rpc.certificates import Certificates
 from chassis.rpc.rotating_channel import RenewedChannel
+from chassis.rpc.status import from_rpc_error
 from chassis.startup import StartError, redact
 
 MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
@@ -21,8 +24,11 @@ PING_SECONDS: Final = 10.0
 """How long a server that owes something may say nothing until it is pinged."""
 SILENCE_SECONDS: Final = 3.0
 """How long a server may leave a ping unanswered before its connection is given up."""
-_GIVEN_UP: Final = "ping timeout"
-"""gRPC's words for that."""
+_SILENT_PEER: Final = (
+    "ping timeout",
+    *(f"{call}:{os.strerror(errno.ETIMEDOUT)}" for call in ("recvmsg", "sendmsg")),
+)
+"""gRPC's texts for that, and for TCP_USER_TIMEOUT, which it sets to SILENCE_SECONDS as well."""
 
 
 def connect(
@@ -61,8 +67,17 @@ def connect(
 
 
 def may_still_arrive(error: grpc.aio.AioRpcError) -> bool:
-    """Whether a call failed because nobody was heard, so that the network may yet deliver it."""
-    return _GIVEN_UP in (error.details() or "")
+    """Whether a call failed because its server went silent, so that the network may yet deliver it.
+
+    A call on a connection that was reset or closed cannot arrive. gRPC tells the two apart only by
+    its English text: code, metadata and channel state are the same. The tests of this function
+    compare the text of the pinned version. A status that a server of ours sent has details, and
+    its text, which may hold what a user typed, is never looked at.
+    """
+    if error.code() is not grpc.StatusCode.UNAVAILABLE or from_rpc_error(error).reason:
+        return False
+    text = error.details() or ""
+    return any(each in text for each in _SILENT_PEER)
 
 
 def is_loopback_target(target: str) -> bool:
