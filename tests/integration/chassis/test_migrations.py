@@ -1,0 +1,228 @@
+"""Migrations that run outside a transaction, in a real database with writers beside them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import asyncpg
+import pytest
+
+from chassis.database import migrations
+from chassis.database.migrations import Migration, MigrationError
+from tests.support.postgres import Template, TestPostgres
+
+TABLE: Final = Migration(1, "0001_table.sql", "CREATE TABLE item (id integer, name text NOT NULL)")
+INDEX: Final = Migration(
+    2, "0002_index.concurrent.sql", "CREATE INDEX CONCURRENTLY item_name ON item (name);\n"
+)
+UNIQUE: Final = Migration(
+    2, "0002_index.concurrent.sql", "CREATE UNIQUE INDEX CONCURRENTLY item_name ON item (name);\n"
+)
+DROP: Final = Migration(
+    3, "0003_drop.concurrent.sql", "DROP INDEX CONCURRENTLY IF EXISTS item_name;\n"
+)
+
+
+@pytest.fixture(scope="session")
+def bare_template(postgres_cluster: TestPostgres) -> Template:
+    return postgres_cluster.template("bare", lambda _: None)
+
+
+@pytest.fixture
+def url(bare_template: Template) -> Iterator[str]:
+    with bare_template.database() as url:
+        yield url
+
+
+@pytest.fixture
+async def db(url: str) -> AsyncIterator[asyncpg.Connection]:
+    await migrations.apply(url, [TABLE])
+    connection = await asyncpg.connect(url)
+    yield connection
+    await connection.close()
+
+
+@asynccontextmanager
+async def open_write(url: str) -> AsyncIterator[None]:
+    """A transaction that has written and is open until the end of the block."""
+    connection = await asyncpg.connect(url)
+    try:
+        async with connection.transaction():
+            await connection.execute("INSERT INTO item VALUES (0, 'open')")
+            yield
+    finally:
+        await connection.close()
+
+
+async def index_is_valid(db: asyncpg.Connection) -> bool | None:
+    """None without the index."""
+    return await db.fetchval(
+        """
+        SELECT indisvalid
+          FROM pg_class JOIN pg_index ON indexrelid = pg_class.oid
+         WHERE relname = 'item_name'
+        """
+    )
+
+
+async def recorded(db: asyncpg.Connection) -> dict[int, bool]:
+    """The steps with a row, and whether each is complete."""
+    rows = await db.fetch("SELECT version, apply_time IS NOT NULL FROM schema_migration")
+    return dict(rows)
+
+
+async def until_building(db: asyncpg.Connection) -> int:
+    """The backend of a run whose concurrent step waits for an open transaction."""
+    while True:
+        pid = await db.fetchval(
+            """
+            SELECT pid
+              FROM pg_stat_activity
+             WHERE datname = current_database() AND query LIKE 'CREATE%INDEX CONCURRENTLY%'
+               AND wait_event_type = 'Lock'
+            """
+        )
+        if pid is not None:
+            return int(pid)
+
+
+async def until_asked_for_the_lock(db: asyncpg.Connection) -> None:
+    while not await db.fetchval(
+        """
+        SELECT EXISTS (SELECT FROM pg_stat_activity
+                        WHERE datname = current_database() AND pid <> pg_backend_pid()
+                          AND query LIKE 'SELECT pg%advisory_lock%')
+        """
+    ):
+        pass
+
+
+async def test_concurrent_steps_are_applied_once_and_in_order(url, db):
+    applied = await migrations.apply(url, [TABLE, INDEX])
+    valid = await index_is_valid(db)
+    again = await migrations.apply(url, [TABLE, INDEX, DROP])
+
+    assert (applied, valid, again) == ([INDEX], True, [DROP])
+    assert await index_is_valid(db) is None
+    assert await recorded(db) == {1: True, 2: True, 3: True}
+
+
+async def test_writers_go_on_while_a_concurrent_index_waits(url, db):
+    async with open_write(url):
+        run = asyncio.create_task(migrations.apply(url, [TABLE, INDEX]))
+        await until_building(db)
+        await db.execute("SET lock_timeout = '1s'")
+        await db.execute("INSERT INTO item SELECT n, 'n' || n FROM generate_series(1, 100) AS n")
+        await db.execute("UPDATE item SET name = 'renamed' WHERE id = 7")
+        assert not run.done()
+    await run
+    await db.execute("SET enable_seqscan = off")
+
+    assert await index_is_valid(db)
+    assert await db.fetchval("SELECT id FROM item WHERE name = 'renamed'") == 7
+    assert await db.fetchval("SELECT count(*) FROM item WHERE name >= ''") == 101
+
+
+async def test_index_of_an_interrupted_run_is_built_anew(url, db):
+    async with open_write(url):
+        run = asyncio.create_task(migrations.apply(url, [TABLE, INDEX]))
+        await db.execute("SELECT pg_terminate_backend($1)", await until_building(db))
+        with pytest.raises(MigrationError, match="0002_index"):
+            await run
+        left = await index_is_valid(db), await recorded(db)
+
+    applied = await migrations.apply(url, [TABLE, INDEX])
+
+    assert left == (False, {1: True, 2: False})
+    assert applied == [INDEX]
+    assert await index_is_valid(db)
+    assert await recorded(db) == {1: True, 2: True}
+
+
+async def test_index_that_was_built_and_not_recorded_is_built_anew(url, db):
+    await migrations.apply(url, [TABLE, INDEX])
+    built = await db.fetchval("SELECT 'item_name'::regclass::oid")
+    # As a run leaves it that ends between the two.
+    await db.execute("UPDATE schema_migration SET apply_time = NULL WHERE version = 2")
+
+    applied = await migrations.apply(url, [TABLE, UNIQUE])  # corrected meanwhile
+
+    assert applied == [UNIQUE]
+    assert await db.fetchval("SELECT 'item_name'::regclass::oid") != built
+    assert await db.fetchval(
+        "SELECT indisunique FROM pg_index WHERE indexrelid = $1",
+        await db.fetchval("SELECT 'item_name'::regclass::oid"),
+    )
+    assert await recorded(db) == {1: True, 2: True}
+
+
+async def test_two_runs_at_once_apply_a_concurrent_step_once(url, db):
+    """The one that waits must not keep a snapshot: the index would wait for it in turn."""
+    async with open_write(url):
+        first = asyncio.create_task(migrations.apply(url, [TABLE, INDEX]))
+        await until_building(db)
+        second = asyncio.create_task(migrations.apply(url, [TABLE, INDEX]))
+        await until_asked_for_the_lock(db)
+
+    assert sorted(map(len, await asyncio.gather(first, second))) == [0, 1]
+    assert await index_is_valid(db)
+
+
+async def test_unique_index_that_fails_is_removed_and_can_be_tried_again(url, db):
+    await db.execute("INSERT INTO item VALUES (1, 'ann'), (2, 'ann')")
+    with pytest.raises(MigrationError, match="0002_index"):
+        await migrations.apply(url, [TABLE, UNIQUE])
+    left = await index_is_valid(db)
+    await db.execute("DELETE FROM item WHERE id = 2")
+
+    assert left is None
+    assert await migrations.apply(url, [TABLE, UNIQUE]) == [UNIQUE]
+    assert await index_is_valid(db)
+
+
+async def test_another_index_of_the_same_name_stays(url, db):
+    await db.execute("CREATE INDEX item_name ON item (id)")
+    before = await db.fetchval("SELECT 'item_name'::regclass::oid")
+    for _ in range(2):
+        with pytest.raises(MigrationError, match="already exists"):
+            await migrations.apply(url, [TABLE, INDEX])
+
+    assert await db.fetchval("SELECT 'item_name'::regclass::oid") == before
+    assert await recorded(db) == {1: True}
+
+
+async def test_table_of_an_older_release_takes_its_first_concurrent_step(url, db):
+    await db.execute("ALTER TABLE schema_migration ALTER COLUMN apply_time SET NOT NULL")
+
+    assert await migrations.apply(url, [TABLE, INDEX]) == [INDEX]
+    assert await recorded(db) == {1: True, 2: True}
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "",
+        "CREATE INDEX item_name ON item (name);",
+        "CREATE INDEX CONCURRENTLY ON item (name);",
+        "CREATE INDEX CONCURRENTLY IF NOT EXISTS item_name ON item (name);",
+        "CREATE INDEX CONCURRENTLY a ON item (name); CREATE INDEX CONCURRENTLY b ON item (id);",
+        "DROP INDEX CONCURRENTLY item_name;",
+        "VACUUM item;",
+    ],
+)
+def test_concurrent_file_with_another_statement_is_not_read(tmp_path: Path, sql: str):
+    (tmp_path / "0001_index.concurrent.sql").write_text(sql)
+
+    with pytest.raises(MigrationError, match="0001_index"):
+        migrations.read(tmp_path)
+
+
+def test_concurrent_file_may_begin_with_comments(tmp_path: Path):
+    text = f"-- Why.\n-- And how.\n{INDEX.sql}"
+    (tmp_path / "0001_index.concurrent.sql").write_text(text)
+
+    (migration,) = migrations.read(tmp_path)
+
+    assert (migration.is_concurrent, migration.created_index) == (True, "item_name")
