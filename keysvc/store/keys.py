@@ -1,5 +1,6 @@
 """The SQL of API keys."""
 
+from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -66,15 +67,7 @@ class KeyStore:
         """The next keys of an organization, newest first; refuses ORGANIZATION_NOT_FOUND."""
         async with self._database.connection() as db:
             rows = await db.fetch(
-                """
-                SELECT organization_id, key_id, create_time, created_by, created_by_name,
-                       expire_time, revoke_time, revoked_by, revoked_by_name,
-                       last_used_time, last_used_address
-                  FROM api_key
-                 WHERE organization_id = $1 AND (create_time, key_id) < ($2, $3)
-                 ORDER BY create_time DESC, key_id DESC
-                 LIMIT $4
-                """,
+                _LIST,
                 *(organization_id, position.create_time, position.element_id, limit),
             )
             if not rows:
@@ -90,14 +83,7 @@ class KeyStore:
             now = clock()
             with refusing_broken(CONSTRAINTS):
                 row = await db.fetchrow(
-                    """
-                    UPDATE api_key
-                       SET revoked_by = $3, revoked_by_name = $4, revoke_time = $5
-                     WHERE organization_id = $1 AND key_id = $2 AND revoke_time IS NULL
-                    RETURNING organization_id, key_id, create_time, created_by, created_by_name,
-                              expire_time, revoke_time, revoked_by, revoked_by_name,
-                              last_used_time, last_used_address
-                    """,
+                    _REVOKE,
                     *(organization_id, key_id, revoked_by, actor.display_name, now),
                 )
             if row is None:  # revoked already, or no such key
@@ -110,15 +96,7 @@ class KeyStore:
         """The key that a token names: the one look-up that knows no organization yet."""
         async with self._database.connection() as db:
             row = await db.fetchrow(
-                """
-                SELECT k.organization_id, k.key_id, k.create_time, k.created_by,
-                       k.created_by_name, k.expire_time, k.revoke_time, k.revoked_by,
-                       k.revoked_by_name, k.last_used_time, k.last_used_address,
-                       k.secret_digest, i.active
-                  FROM api_key k
-                  JOIN integration i ON i.organization_id = k.organization_id
-                 WHERE k.key_id = $1
-                """,
+                _FIND,
                 key_id,
             )
         if row is None:
@@ -182,14 +160,7 @@ async def _insert(
     db: asyncpg.Connection, organization_id: UUID, new: NewKey, create_time: datetime
 ) -> Key:
     row = await db.fetchrow(
-        """
-        INSERT INTO api_key (organization_id, key_id, secret_digest, create_time, created_by,
-                             created_by_name)
-        VALUES ($1, $2, $3, $4, $5, $6)
-        RETURNING organization_id, key_id, create_time, created_by, created_by_name,
-                  expire_time, revoke_time, revoked_by, revoked_by_name,
-                  last_used_time, last_used_address
-        """,
+        _INSERT,
         *(organization_id, new.key_id, new.secret_digest, create_time, new.created_by),
         new.actor.display_name,
     )
@@ -198,15 +169,50 @@ async def _insert(
 
 async def _select(db: asyncpg.Connection, organization_id: UUID, key_id: UUID) -> Key:
     row = await db.fetchrow(
-        """
-        SELECT organization_id, key_id, create_time, created_by, created_by_name,
-               expire_time, revoke_time, revoked_by, revoked_by_name,
-               last_used_time, last_used_address
-          FROM api_key
-         WHERE organization_id = $1 AND key_id = $2
-        """,
+        _SELECT,
         *(organization_id, key_id),
     )
     if row is None:
         raise Refusal(KEY_NOT_FOUND, organization_id, key_id)
     return Key(**row)
+
+
+# --- statements -------------------------------------------------------------------------
+
+_FIELDS: Final = tuple(field.name for field in fields(Key))
+_COLUMNS: Final = ", ".join(_FIELDS)
+
+_LIST: Final = f"""
+    SELECT {_COLUMNS}
+      FROM api_key
+     WHERE organization_id = $1 AND (create_time, key_id) < ($2, $3)
+     ORDER BY create_time DESC, key_id DESC
+     LIMIT $4
+"""  # noqa: S608
+
+_REVOKE: Final = f"""
+    UPDATE api_key
+       SET revoked_by = $3, revoked_by_name = $4, revoke_time = $5
+     WHERE organization_id = $1 AND key_id = $2 AND revoke_time IS NULL
+    RETURNING {_COLUMNS}
+"""  # noqa: S608
+
+_INSERT: Final = f"""
+    INSERT INTO api_key (organization_id, key_id, secret_digest, create_time, created_by,
+                         created_by_name)
+    VALUES ($1, $2, $3, $4, $5, $6)
+    RETURNING {_COLUMNS}
+"""  # noqa: S608
+
+_SELECT: Final = f"""
+    SELECT {_COLUMNS}
+      FROM api_key
+     WHERE organization_id = $1 AND key_id = $2
+"""  # noqa: S608
+
+_FIND: Final = f"""
+    SELECT {", ".join(f"k.{name}" for name in _FIELDS)}, k.secret_digest, i.active
+      FROM api_key k
+      JOIN integration i ON i.organization_id = k.organization_id
+     WHERE k.key_id = $1
+"""  # noqa: S608

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+from chassis import sql
 from chassis.database.pool import Database
 from chassis.errors import Refusal
 from usersvc.domain import activities
@@ -50,7 +51,7 @@ class ActivityStore:
 
     async def record(self, refused: Sequence[Activity]) -> None:
         """Add requests that were refused; those that were reported before stay as they are."""
-        rows = [_refusal_columns(activity) for activity in refused]
+        rows = [_record_arguments(activity) for activity in refused]
         async with self._database.connection() as db:
             await db.executemany(_RECORD, rows)
 
@@ -116,17 +117,51 @@ class ActivityStore:
         ]
 
 
-def _refusal_columns(activity: Activity) -> tuple[object, ...]:
+class _RecordArguments(NamedTuple):
+    """A refused request; named as the columns of `refusals` that they fill."""
+
+    organization_id: UUID
+    action: Action
+    create_time: datetime
+    request_id: str
+    key_id: UUID | None
+    resource_id: UUID | None
+    resource_name: str | None
+    method: str
+    target: str
+    body: str
+    status: int
+    error_type: str
+    detail: str
+    reason: str
+    client_address: str
+    mentions: Sequence[str]
+    report_id: UUID | None
+
+
+def _record_arguments(activity: Activity) -> _RecordArguments:
     refusal = activity.refusal
     if refusal is None:
         raise AssertionError("only what was refused is recorded")
-    return (
-        activity.organization_id, activity.action, activity.time, activity.request_id,
-        activity.key_id, activity.resource_id, activity.resource_name or None,
-        refusal.method, refusal.target, refusal.body, refusal.status, refusal.error_type,
-        refusal.detail, refusal.reason, refusal.client_address, activities.mentions(activity),
-        activity.report_id,
-    )  # fmt: skip
+    return _RecordArguments(
+        organization_id=activity.organization_id,
+        action=activity.action,
+        create_time=activity.time,
+        request_id=activity.request_id,
+        key_id=activity.key_id,
+        resource_id=activity.resource_id,
+        resource_name=activity.resource_name or None,
+        method=refusal.method,
+        target=refusal.target,
+        body=refusal.body,
+        status=refusal.status,
+        error_type=refusal.error_type,
+        detail=refusal.detail,
+        reason=refusal.reason,
+        client_address=refusal.client_address,
+        mentions=activities.mentions(activity),
+        report_id=activity.report_id,
+    )
 
 
 def _activity(row: Row) -> Activity:
@@ -258,28 +293,36 @@ _NAMES: Final = """
 """
 
 # Of somebody who is deleted, or deleted since, nothing personal is kept.
-_RECORD: Final = """
+_RECORD: Final = sql.numbered(
+    """
     WITH about (name) AS (
-        SELECT user_name FROM users WHERE organization_id = $1 AND user_id = $6
+        SELECT user_name
+          FROM users
+         WHERE organization_id = :organization_id AND user_id = :resource_id
         UNION ALL
-        SELECT display_name FROM groups WHERE organization_id = $1 AND group_id = $6
+        SELECT display_name
+          FROM groups
+         WHERE organization_id = :organization_id AND group_id = :resource_id
     ), known AS (
-        SELECT $6::uuid IS NULL OR EXISTS (SELECT FROM about) AS known
+        SELECT :resource_id::uuid IS NULL OR EXISTS (SELECT FROM about) AS known
     )
     INSERT INTO refusals
         (organization_id, action, create_time, request_id, key_id, resource_id, resource_name,
          method, target, body, status, error_type, detail, reason, client_address, mentions,
          report_id)
-    SELECT $1, $2, $3, $4, $5, $6,
-           CASE WHEN known THEN coalesce($7, (SELECT name FROM about)) END,
-           $8, $9, CASE WHEN known THEN $10 ELSE '' END, $11, $12, $13, $14, $15,
+    SELECT :organization_id, :action, :create_time, :request_id, :key_id, :resource_id,
+           CASE WHEN known THEN coalesce(:resource_name, (SELECT name FROM about)) END,
+           :method, :target, CASE WHEN known THEN :body ELSE '' END, :status, :error_type,
+           :detail, :reason, :client_address,
            CASE WHEN known
-                THEN ARRAY(SELECT DISTINCT fold(mention) FROM unnest($16::text[]) AS mention)
+                THEN ARRAY(SELECT DISTINCT fold(mention) FROM unnest(:mentions::text[]) AS mention)
                 ELSE '{}' END,
-           $17
+           :report_id
       FROM known
         ON CONFLICT (organization_id, report_id) WHERE report_id IS NOT NULL DO NOTHING
-"""
+    """,
+    _RecordArguments._fields,
+)
 
 _COUNT: Final = f"""
     SELECT start_time, sum(succeeded)::bigint, sum(refused)::bigint, sum(rejected)::bigint

@@ -4,11 +4,12 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import asyncpg
 
+from chassis import sql
 from chassis.concurrency.notifier import Bell
 from chassis.database.constraints import Constraints, refusing_broken
 from chassis.database.pool import Database
@@ -252,12 +253,24 @@ async def _write(
     profile, differing = changed.profile, _difference(group, changed)
     version = await db.fetchval(
         _REPLACE if members.clear else _UPDATE,
-        group.organization_id, group.group_id, now, profile.display_name,
-        profile.external_id or None, changed != group, found.newcomers, found.groups,
-        found.members if members.clear else _leaving(members),
-        changed.unknown, differing.fields, differing.old, differing.new,
-        origin.request_id, origin.key_id,
-    )  # fmt: skip
+        *_UpdateArguments(
+            organization_id=group.organization_id,
+            group_id=group.group_id,
+            now=now,
+            display_name=profile.display_name,
+            external_id=profile.external_id or None,
+            is_changed=changed != group,
+            users=found.newcomers,
+            groups=found.groups,
+            compared=found.members if members.clear else _leaving(members),
+            unknown_members=changed.unknown,
+            fields=differing.fields,
+            old_values=differing.old,
+            new_values=differing.new,
+            request_id=origin.request_id,
+            key_id=origin.key_id,
+        ),
+    )
     if version is None:
         return group
     return replace(changed, version=version, update_time=now)
@@ -337,25 +350,47 @@ _INSERT: Final = f"""
 """  # noqa: S608
 
 
+class _UpdateArguments(NamedTuple):
+    organization_id: UUID
+    group_id: UUID
+    now: datetime
+    display_name: str
+    external_id: str | None
+    is_changed: bool
+    """Whether the group changes, whatever becomes of its members."""
+    users: Sequence[str]
+    groups: Sequence[str]
+    compared: Sequence[str]
+    """With what the members are compared: the ids that leave, or the users that stay."""
+    unknown_members: Sequence[str]
+    fields: Sequence[str]
+    old_values: Sequence[str | None]
+    new_values: Sequence[str | None]
+    request_id: str
+    key_id: UUID | None
+
+
 def _update(user: str, group: str) -> str:
     """One statement for a group and its members, which writes only what differs."""
-    return f"""
+    return sql.numbered(
+        f"""
         WITH removed_users AS (
             DELETE FROM group_users
-             WHERE organization_id = $1 AND group_id = $2 AND user_id {user}
+             WHERE organization_id = :organization_id AND group_id = :group_id AND user_id {user}
             RETURNING user_id
         ), removed_groups AS (
             DELETE FROM group_groups
-             WHERE organization_id = $1 AND group_id = $2 AND member_group_id {group}
+             WHERE organization_id = :organization_id AND group_id = :group_id
+               AND member_group_id {group}
             RETURNING member_group_id
         ), added_users AS (
             INSERT INTO group_users (organization_id, group_id, user_id)
-            SELECT $1, $2, user_id FROM unnest($7::uuid[]) AS user_id
+            SELECT :organization_id, :group_id, user_id FROM unnest(:users::uuid[]) AS user_id
             ON CONFLICT ON CONSTRAINT group_users_pkey DO NOTHING
             RETURNING user_id
         ), added_groups AS (
             INSERT INTO group_groups (organization_id, group_id, member_group_id)
-            SELECT $1, $2, member_id FROM unnest($8::uuid[]) AS member_id
+            SELECT :organization_id, :group_id, member_id FROM unnest(:groups::uuid[]) AS member_id
             ON CONFLICT ON CONSTRAINT group_groups_pkey DO NOTHING
             RETURNING member_group_id
         ), member_change (type, member_id, is_group) AS (
@@ -368,37 +403,42 @@ def _update(user: str, group: str) -> str:
             SELECT 9::smallint, member_group_id, true FROM added_groups
         ), written AS (
             UPDATE groups
-               SET version = version + 1, update_time = $3, display_name = $4, external_id = $5,
-                   unknown_members = $10
-             WHERE organization_id = $1 AND group_id = $2
-               AND ($6 OR EXISTS (SELECT FROM member_change))
+               SET version = version + 1, update_time = :now, display_name = :display_name,
+                   external_id = :external_id, unknown_members = :unknown_members
+             WHERE organization_id = :organization_id AND group_id = :group_id
+               AND (:is_changed OR EXISTS (SELECT FROM member_change))
             RETURNING version
         ), change AS (
-            SELECT 7::smallint AS type, $11::text[] AS fields, '{{}}'::uuid[] AS user_ids,
+            SELECT 7::smallint AS type, :fields::text[] AS fields, '{{}}'::uuid[] AS user_ids,
                    '{{}}'::uuid[] AS group_ids, 0 AS place
-             WHERE $6
+             WHERE :is_changed
             UNION ALL
             {_MEMBER_CHANGES}
         ), told AS (
             INSERT INTO changes
                 (organization_id, number, type, resource_id, version, fields, user_ids, group_ids,
                  create_time, request_id, key_id, resource_name, old_values, new_values)
-            SELECT $1, next_change(), type, $2, (SELECT version FROM written), fields, user_ids,
-                   group_ids, $3, $14, $15, $4,
-                   CASE type WHEN 7 THEN $12::text[] END, CASE type WHEN 7 THEN $13::text[] END
+            SELECT :organization_id, next_change(), type, :group_id,
+                   (SELECT version FROM written), fields, user_ids, group_ids, :now,
+                   :request_id, :key_id, :display_name,
+                   CASE type WHEN 7 THEN :old_values::text[] END,
+                   CASE type WHEN 7 THEN :new_values::text[] END
               FROM (SELECT * FROM change ORDER BY place) AS change
         )
         SELECT version FROM written
-    """  # noqa: S608
+        """,  # noqa: S608
+        _UpdateArguments._fields,
+    )
 
 
-# $9 is who leaves.
-_UPDATE: Final = _update("= ANY($9::uuid[])", "= ANY($9::uuid[])")
+# The compared ids are those that leave.
+_UPDATE: Final = _update("= ANY(:compared::uuid[])", "= ANY(:compared::uuid[])")
 
-# $9 is which users stay. Subqueries, because the planner makes a hash table of each even when it
-# does not know how long it is.
+# The compared ids are the users that stay. Subqueries, because the planner makes a hash table of
+# each even when it does not know how long it is.
 _REPLACE: Final = _update(
-    "NOT IN (SELECT unnest($9::uuid[] || $7::uuid[]))", "NOT IN (SELECT unnest($8::uuid[]))"
+    "NOT IN (SELECT unnest(:compared::uuid[] || :users::uuid[]))",
+    "NOT IN (SELECT unnest(:groups::uuid[]))",
 )
 
 # The group and those that have it as a member.

@@ -4,11 +4,12 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 from uuid import UUID
 
 import asyncpg
 
+from chassis import sql
 from chassis.batching.loader import BatchLoader
 from chassis.concurrency.notifier import Bell
 from chassis.database.constraints import Constraints, refusing_broken
@@ -16,7 +17,7 @@ from chassis.database.pool import Database
 from chassis.errors import ETAG_MISMATCH, InvalidField, Refusal
 from usersvc.domain import changes, extensions, sessions, users
 from usersvc.domain import limits as texts
-from usersvc.domain.changes import Origin
+from usersvc.domain.changes import ChangeType, Origin
 from usersvc.domain.errors import USER_NAME_TAKEN, USER_NOT_FOUND
 from usersvc.domain.extensions import Extensions
 from usersvc.domain.filters import Filter, Page, Query
@@ -32,7 +33,7 @@ from usersvc.store import schemas as schema_store
 from usersvc.store.listing.fields import Resource
 from usersvc.store.listing.lists import Lists
 from usersvc.store.rows import user as user_rows
-from usersvc.store.rows.user import COLUMNS, PROFILE_COLUMNS
+from usersvc.store.rows.user import COLUMNS, PROFILE_COLUMNS, ProfileRow
 
 Decide: TypeAlias = Callable[[User, Sequence[Schema]], Profile]
 """What a user becomes, given the schemas of its extensions."""
@@ -283,9 +284,15 @@ async def insert(
     with refusing_broken(CONSTRAINTS, profile.user_name):
         user_id = await db.fetchval(
             _INSERT,
-            organization_id, now, *user_rows.columns(profile),
-            changes.given_fields(profile), origin.request_id, origin.key_id,
-        )  # fmt: skip
+            *_InsertArguments(
+                organization_id=organization_id,
+                now=now,
+                given_fields=changes.given_fields(profile),
+                request_id=origin.request_id,
+                key_id=origin.key_id,
+            ),
+            *user_rows.columns(profile),
+        )
     return User(organization_id, user_id, 1, now, now, profile)
 
 
@@ -300,11 +307,22 @@ async def write(
     with refusing_broken(CONSTRAINTS, profile.user_name):
         version = await db.fetchval(
             _UPDATE,
-            user.organization_id, now, *user_rows.columns(profile), user.user_id, user.version,
-            changes.update_type(user.profile, profile),
-            differing.fields, differing.old, differing.new, origin.request_id, origin.key_id,
-            users.administers(user.profile) and not users.administers(profile),
-        )  # fmt: skip
+            *_UpdateArguments(
+                organization_id=user.organization_id,
+                user_id=user.user_id,
+                version=user.version,
+                now=now,
+                type=changes.update_type(user.profile, profile),
+                fields=differing.fields,
+                old_values=differing.old,
+                new_values=differing.new,
+                request_id=origin.request_id,
+                key_id=origin.key_id,
+                loses_administrator=users.administers(user.profile)
+                and not users.administers(profile),
+            ),
+            *user_rows.columns(profile),
+        )
     if version is None:
         return None
     return User(user.organization_id, user.user_id, version, user.create_time, now, profile)
@@ -340,14 +358,6 @@ async def delete(
 
 # --- statements -------------------------------------------------------------------------
 
-_PROFILE_ARGUMENTS: Final = """
-    $3, $4, $5,
-    $6, $7, $8, $9, $10, $11,
-    $12, $13, $14, $15, $16, $17, $18, $19,
-    $20, $21, $22, $23, $24, $25, $26, $27,
-    $28, $29, $30, $31, $32, $33, $34
-"""
-
 _SELECT_ONE: Final = f"SELECT {COLUMNS} FROM users WHERE organization_id = $1 AND user_id = $2"  # noqa: S608
 
 _AND_WHETHER_IN_GROUPS: Final = f"""
@@ -378,7 +388,7 @@ _LOCK_TO_DELETE: Final = """
 _LAST_ADMINISTRATOR: Final = """
     NOT EXISTS (SELECT
                   FROM users
-                 WHERE organization_id = $1 AND user_id <> {user} AND active
+                 WHERE organization_id = {organization} AND user_id <> {user} AND active
                    AND roles IS NOT NULL AND has_role(roles, 'Administrator'))
 """
 
@@ -444,39 +454,76 @@ _DELETE: Final = f"""
     INSERT INTO changes
         (organization_id, number, type, resource_id, create_time, request_id, key_id,
          last_administrator_lost)
-    SELECT $1, next_change(), 5, user_id, $3, $4, $5, $6 AND {_LAST_ADMINISTRATOR.format(user="$2")}
+    SELECT $1, next_change(), 5, user_id, $3, $4, $5,
+           $6 AND {_LAST_ADMINISTRATOR.format(organization="$1", user="$2")}
       FROM deleted
 """  # noqa: S608
 
-_INSERT: Final = f"""
+
+class _InsertArguments(NamedTuple):
+    """Those before the columns of the profile."""
+
+    organization_id: UUID
+    now: datetime
+    given_fields: Sequence[str]
+    request_id: str
+    key_id: UUID | None
+
+
+class _UpdateArguments(NamedTuple):
+    """Those before the columns of the profile."""
+
+    organization_id: UUID
+    user_id: UUID
+    version: int
+    now: datetime
+    type: ChangeType
+    fields: Sequence[str]
+    old_values: Sequence[str | None]
+    new_values: Sequence[str | None]
+    request_id: str
+    key_id: UUID | None
+    loses_administrator: bool
+
+
+_INSERT: Final = sql.numbered(
+    f"""
     WITH created AS (
         INSERT INTO users (organization_id, create_time, update_time, {PROFILE_COLUMNS})
-        VALUES ($1, $2, $2, {_PROFILE_ARGUMENTS})
+        VALUES (:organization_id, :now, :now, {sql.named(ProfileRow._fields)})
         RETURNING user_id
     ), told AS (
         INSERT INTO changes
             (organization_id, number, type, resource_id, version, fields, active, create_time,
              request_id, key_id, resource_name)
-        SELECT $1, next_change(), 1, user_id, 1, $35, $5 IS TRUE, $2, $36, $37, $3
+        SELECT :organization_id, next_change(), 1, user_id, 1, :given_fields, :active IS TRUE, :now,
+               :request_id, :key_id, :user_name
           FROM created
     )
     SELECT user_id FROM created
-"""  # noqa: S608
+    """,  # noqa: S608
+    (*_InsertArguments._fields, *ProfileRow._fields),
+)
 
-_UPDATE: Final = f"""
+_UPDATE: Final = sql.numbered(
+    f"""
     WITH written AS (
         UPDATE users
-           SET version = version + 1, update_time = $2,
-               ({PROFILE_COLUMNS}) = ROW ({_PROFILE_ARGUMENTS})
-         WHERE organization_id = $1 AND user_id = $35 AND version = $36
+           SET version = version + 1, update_time = :now,
+               ({PROFILE_COLUMNS}) = ROW ({sql.named(ProfileRow._fields)})
+         WHERE organization_id = :organization_id AND user_id = :user_id AND version = :version
         RETURNING version
     ), told AS (
         INSERT INTO changes
             (organization_id, number, type, resource_id, version, fields, active, create_time,
              request_id, key_id, resource_name, old_values, new_values, last_administrator_lost)
-        SELECT $1, next_change(), $37, $35, version, $38, $5 IS TRUE, $2, $41, $42, $3, $39, $40,
-               $43 AND {_LAST_ADMINISTRATOR.format(user="$35")}
+        SELECT :organization_id, next_change(), :type, :user_id, version, :fields, :active IS TRUE,
+               :now, :request_id, :key_id, :user_name, :old_values, :new_values,
+               :loses_administrator
+               AND {_LAST_ADMINISTRATOR.format(organization=":organization_id", user=":user_id")}
           FROM written
     )
     SELECT version FROM written
-"""  # noqa: S608
+    """,  # noqa: S608
+    (*_UpdateArguments._fields, *ProfileRow._fields),
+)
