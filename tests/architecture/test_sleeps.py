@@ -6,14 +6,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 WAITING = ROOT / "tests" / "support" / "waiting.py"
-PROGRAMS = {"benchmarks", "chaos", "entra", "fuzz", "leaks", "overload", "stall"}
-"""Packages of tests/ that people run by hand; they pace their load with the clock."""
 
 
 def modules() -> Iterator[Path]:
     for path in sorted((ROOT / "tests").rglob("*.py")):
-        is_program = path.relative_to(ROOT / "tests").parts[0] in PROGRAMS
-        if path != WAITING and not is_program:
+        if path != WAITING:
             yield path
 
 

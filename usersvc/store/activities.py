@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from chassis import sql
+from chassis.database import arguments as sql
 from chassis.database.pool import Database
 from chassis.errors import Refusal
 from usersvc.domain import activities

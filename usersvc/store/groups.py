@@ -9,8 +9,8 @@ from uuid import UUID
 
 import asyncpg
 
-from chassis import sql
 from chassis.concurrency.notifier import Bell
+from chassis.database import arguments as sql
 from chassis.database.constraints import Constraints, refusing_broken
 from chassis.database.pool import Database
 from chassis.errors import ETAG_MISMATCH, InvalidField, Refusal

@@ -202,7 +202,7 @@ async def test_a_pipelined_request_is_answered_in_its_turn(server: Server):
     await client.send_apart(get("/Users/first", "initech"))
     await filled(server)
     await client.send_apart(get())
-    await asyncio.sleep(0.2)
+    await quiescent(lambda: (len(server.asked), dict(server.gate._coming)))
     server.open.set()
 
     status, _, body = await client.response()

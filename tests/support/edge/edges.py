@@ -1,6 +1,5 @@
 """What tests of the edge share."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from copy import deepcopy
@@ -9,6 +8,7 @@ from aiohttp import web
 
 from tests.support.k8s.edge import Objects
 from tests.support.k8s.manifests import REGIONS
+from tests.support.waiting import pace
 
 
 def us() -> Objects:
@@ -22,7 +22,7 @@ async def answering_late(seconds: float) -> AsyncIterator[tuple[str, int]]:
 
     async def late(request: web.Request) -> web.Response:
         await request.read()
-        await asyncio.sleep(seconds)
+        await pace(seconds)
         return web.Response()
 
     app = web.Application(client_max_size=2**30)

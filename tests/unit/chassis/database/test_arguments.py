@@ -2,7 +2,7 @@
 
 import pytest
 
-from chassis.sql import named, numbered
+from chassis.database.arguments import named, numbered
 
 
 def test_each_name_gets_the_number_of_its_place():
