@@ -70,7 +70,7 @@ async def serve(
         )
         for each in (database, tasks, uses):
             each.observe(metrics)
-        metrics.gauge("key_watches", "Streams that follow keys.", lambda: changes.streams)
+        metrics.gauge("key_watch_streams", "Open WatchKeys streams.", lambda: changes.streams)
         servicer = KeyServicer(
             keys, uses, changes, region=settings.region, clock=clock, random_bytes=random_bytes
         )

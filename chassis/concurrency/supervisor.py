@@ -186,7 +186,7 @@ class Supervisor:
             metrics.counts(name, what, "task", self._reader(read))
         metrics.gauges(
             "background_task_waiting",
-            "Whether a task has failed and waits for its next try.",
+            "1 while a failed task waits for its restart.",
             "task",
             self._reader(lambda task: int(task.is_waiting)),
         )

@@ -1,7 +1,7 @@
 """A pool of connections to one PostgreSQL database."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
@@ -87,13 +87,18 @@ class Database:
     def observe(self, metrics: Metrics) -> None:
         """Let the metrics tell how full the pool is."""
         pool = self._pool
-        metrics.gauge("database_connections", "Connections that are open.", pool.get_size)
-        metrics.gauge(
-            "database_connections_in_use",
-            "Connections that are taken.",
-            lambda: pool.get_size() - pool.get_idle_size(),
+
+        def by_state() -> Mapping[str, int]:
+            idle = pool.get_idle_size()
+            return {"idle": idle, "used": pool.get_size() - idle}
+
+        metrics.gauges(
+            "db_client_connection_count",
+            "Open connections of the pool, by state.",
+            "db_client_connection_state",
+            by_state,
         )
-        metrics.gauge("database_connections_max", "How many there can be.", pool.get_max_size)
+        metrics.gauge("db_client_connection_max", "Size limit of the pool.", pool.get_max_size)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[asyncpg.Connection]:

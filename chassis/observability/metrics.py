@@ -1,7 +1,8 @@
-"""What a process counts and measures, in Prometheus's form.
+"""Metrics of a process in Prometheus's text format.
 
-No label ever holds an id or anything of a person: methods, outcomes and other
-words of our own only.
+Requests, calls and database connections have the names of OpenTelemetry's semantic conventions,
+with `_` for `.`, the unit as a suffix, and `_total` on counters. Label values are methods, routes,
+statuses and other words from the code: never an id or personal data.
 """
 
 import asyncio
@@ -9,10 +10,12 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
+
+from chassis.observability.deprecated_metrics import deprecated
 
 SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -25,8 +28,8 @@ class Metrics:
         ProcessCollector(registry=self.registry)
 
     def text(self) -> bytes:
-        """All of them, as a scrape reads them."""
-        return generate_latest(self.registry)
+        """The response to a scrape: all metrics, and those with deprecated names."""
+        return generate_latest(_Scrape(self.registry))
 
     def observe_tasks(self, loop: asyncio.AbstractEventLoop) -> None:
         """Report how many asyncio tasks a loop has, from any thread.
@@ -35,10 +38,10 @@ class Metrics:
         exception whose traceback holds their frames. They are a leak, so they have a metric of
         their own.
         """
-        self.gauge("asyncio_tasks", "Tasks that have not ended.", lambda: _unfinished(loop))
+        self.gauge("asyncio_tasks", "Unfinished asyncio tasks.", lambda: _unfinished(loop))
         self.gauge(
             "asyncio_tasks_retained",
-            "Tasks that have ended and are still referred to.",
+            "Finished asyncio tasks that are still in memory.",
             lambda: max(0, _in_memory() - _unfinished(loop)),
         )
 
@@ -62,9 +65,9 @@ class Metrics:
         """Values that are read when somebody asks, by the values of a label."""
         self.registry.register(_Labelled(GaugeMetricFamily, name, what, label, read))
 
-    def requests(self, name: str, what: str, *labels: str) -> "Requests":
-        """A rate, errors and durations, by the given labels and `outcome`."""
-        return Requests(self.registry, name, what, labels)
+    def requests(self, duration: str, active: str, what: str, *labels: str) -> "Requests":
+        """A histogram of durations with the given labels, and a gauge of those under way."""
+        return Requests(self.registry, duration, active, what, labels)
 
 
 def _unfinished(loop: asyncio.AbstractEventLoop) -> int:
@@ -77,6 +80,18 @@ def _in_memory() -> int:
     It is 0, so that none count as retained, in a Python that keeps no such set.
     """
     return len(getattr(asyncio.tasks, "_all_tasks", ()))
+
+
+class _Scrape(Collector):
+    """All metrics of a registry, read once, and those with deprecated names."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterable[Metric]:
+        families = list(self._registry.collect())
+        yield from families
+        yield from deprecated(families)
 
 
 class _Count(Collector):
@@ -112,43 +127,42 @@ class _Labelled(Collector):
 
 
 class Requests:
-    """Requests of one kind: how many by outcome, how long, how many now."""
+    """Requests of one kind: how many, how long they took, and how many are under way.
+
+    The histogram counts them, too, so that one observation for each request is enough.
+    """
 
     def __init__(
-        self, registry: CollectorRegistry, name: str, what: str, labels: tuple[str, ...]
+        self,
+        registry: CollectorRegistry,
+        duration: str,
+        active: str,
+        what: str,
+        labels: tuple[str, ...],
     ) -> None:
-        self._ended = Counter(
-            f"{name}_ended", f"{what}: ended, by outcome.", (*labels, "outcome"), registry=registry
+        self._durations = Histogram(
+            duration, f"Duration of {what}.", labels, registry=registry, buckets=SECONDS
         )
-        self._seconds = Histogram(
-            f"{name}_seconds", f"{what}: how long they took.", labels, registry=registry,
-            buckets=SECONDS,
-        )  # fmt: skip
-        self._running = 0
-        Gauge(f"{name}_running", f"{what}: running now.", registry=registry).set_function(
-            lambda: self._running
+        self._active = 0
+        Gauge(active, f"Number of active {what}.", registry=registry).set_function(
+            lambda: self._active
         )
         # `labels()` checks and locks each time; there are few of these, and they stay.
-        self._counts: dict[tuple[str, ...], Counter] = {}
-        self._durations: dict[tuple[str, ...], Histogram] = {}
+        self._children: dict[tuple[str, ...], Histogram] = {}
 
     def begin(self) -> float:
-        """Note that one begins; what is returned is for `end`."""
-        self._running += 1
+        """Count the beginning of a request; returns the time to pass to `end`."""
+        self._active += 1
         return time.perf_counter()
 
     def leave(self) -> None:
-        """Note that one ended that is not counted."""
-        self._running -= 1
+        """Count the end of a request that is not measured."""
+        self._active -= 1
 
     def end(self, began: float, *values: str) -> None:
-        """Note that one ended, with the values of the labels and the outcome."""
+        """Count and measure the end of a request, with the values of the labels."""
         self.leave()
-        count = self._counts.get(values)
-        if count is None:
-            count = self._counts[values] = self._ended.labels(*values)
-        count.inc()
-        duration = self._durations.get(values[:-1])
-        if duration is None:
-            duration = self._durations[values[:-1]] = self._seconds.labels(*values[:-1])
-        duration.observe(time.perf_counter() - began)
+        child = self._children.get(values)
+        if child is None:
+            child = self._children[values] = self._durations.labels(*values)
+        child.observe(time.perf_counter() - began)

@@ -296,7 +296,10 @@ class _Call:
             if _ID.fullmatch(value):
                 self._noted[name] = value
 
-    def tell(self, outcome: str, *, logged: bool = True, **more: str) -> None:
+    def tell(
+        self, outcome: str, status_code: str = "", *, logged: bool = True, **more: str
+    ) -> None:
+        """Log and measure the end of the call; the outcome is its status code, or a reason."""
         if self._ended:  # the caller has left while it was refused
             return
         self._ended = True
@@ -304,10 +307,7 @@ class _Call:
             if self._running and self._calls is not None:
                 self._calls.leave()
             return
-        if self._calls is not None:
-            if not self._running:  # `end` takes it for one that runs
-                self._calls.begin()
-            self._calls.end(self._started, self._method, outcome)
+        self._measure(status_code or outcome, "" if outcome == "OK" else outcome)
         self._log.info(
             "call",
             method=self._method,
@@ -319,13 +319,19 @@ class _Call:
             **more,
         )
 
+    def _measure(self, status_code: str, error_type: str) -> None:
+        if self._calls is not None:
+            if not self._running:  # `end` takes it for one that runs
+                self._calls.begin()
+            self._calls.end(self._started, self._method[1:], status_code, error_type)
+
     async def refuse(self, error: Exception) -> None:
         refusal = self._as_refusal(error)
         cause = error.__cause__
         if cause is None:
-            self.tell(refusal.reason)
+            self.tell(refusal.reason, refusal.code.value)
         else:
-            self.tell(refusal.reason, cause=type(cause).__name__)
+            self.tell(refusal.reason, refusal.code.value, cause=type(cause).__name__)
         try:
             await self._context.abort(
                 _CODES[refusal.code.value], refusal.detail, to_trailing_metadata(refusal)

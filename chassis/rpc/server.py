@@ -148,7 +148,14 @@ class Server:
     def _calls(self) -> Requests | None:
         if self._settings.admin is None:
             return None
-        return self._metrics.requests("grpc_server_calls", "Calls of this server", "method")
+        return self._metrics.requests(
+            "rpc_server_call_duration_seconds",
+            "rpc_server_active_calls",
+            "gRPC calls",
+            "rpc_method",
+            "rpc_response_status_code",
+            "error_type",
+        )
 
     def _is_alive(self) -> bool:
         """Whether the loop still turns; it is asked from another thread."""

@@ -60,9 +60,15 @@ class KeyCache(Generic[Value]):
 
     def observe(self, metrics: Metrics) -> None:
         """Register the metrics of the cache."""
-        metrics.count("key_cache_hits", "Keys that were known here.", lambda: self.hits)
-        metrics.count("key_cache_misses", "Keys that keysvc was asked for.", lambda: self.misses)
-        metrics.gauge("key_watch_connected", "Whether keysvc is heard.", lambda: self.connected)
+        metrics.counts(
+            "key_cache_lookups",
+            "Lookups in the key cache; a miss calls keysvc.",
+            "result",
+            lambda: {"hit": self.hits, "miss": self.misses},
+        )
+        metrics.gauge(
+            "key_watch_connected", "1 while the WatchKeys stream is live.", lambda: self.connected
+        )
 
     def get(self, digest: bytes, now: datetime) -> Value | None:
         """What is kept for a token and still holds; a miss will be asked for."""

@@ -42,7 +42,9 @@ class Bodies:
 
     def observe(self, metrics: Metrics) -> None:
         """Let the metrics tell of them."""
-        metrics.gauge("request_body_bytes", "Bytes of bodies in memory.", lambda: self.held)
+        metrics.gauge(
+            "http_server_buffered_body_bytes", "Request bodies in memory.", lambda: self.held
+        )
 
     @contextmanager
     def of(self, name: str) -> Iterator["Holder"]:

@@ -43,10 +43,12 @@ class Worker:
     def observe(self, metrics: Metrics) -> None:
         """Report how many computations there were, and how many wait."""
         metrics.count(
-            "worker_computations", "Computations in the worker.", lambda: self._computations
+            "compute_worker_tasks", "Tasks of the worker thread.", lambda: self._computations
         )
         metrics.gauge(
-            "worker_waiting", "Computations that wait for the worker.", lambda: self._slots.waiting
+            "compute_worker_queue_depth",
+            "Tasks that wait for the worker thread.",
+            lambda: self._slots.waiting,
         )
 
     async def run(

@@ -174,24 +174,18 @@ class Connections:
 
     def observe(self, metrics: Metrics) -> None:
         """Let the metrics tell of them."""
-        metrics.gauge("http_connections", "Connections that are open.", lambda: len(self._open))
-        metrics.count(
-            "http_connections_refused",
-            "Connections refused at the total limit.",
-            lambda: self.refused,
+        metrics.gauge("http_server_open_connections", "Open connections.", lambda: len(self._open))
+        metrics.counts(
+            "http_server_connections_rejected",
+            "Connections rejected at the limit of all, or of their address.",
+            "reason",
+            lambda: {"total_limit": self.refused, "address_limit": self.limited},
         )
-        metrics.count(
-            "http_connections_limited",
-            "Connections refused at the limit of their address.",
-            lambda: self.limited,
-        )
-        metrics.count(
-            "http_connections_displaced",
-            "Connections closed to admit new ones.",
-            lambda: self.displaced,
-        )
-        metrics.count(
-            "http_connections_cut", "Clients that kept us waiting too long.", lambda: self.cut
+        metrics.counts(
+            "http_server_connections_aborted",
+            "Connections aborted for a new one, or because their client was too slow.",
+            "reason",
+            lambda: {"displaced": self.displaced, "slow_client": self.cut},
         )
 
     def admit(self, transport: asyncio.Transport, body: Body) -> Connection | None:

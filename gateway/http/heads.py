@@ -32,10 +32,14 @@ class Heads:
 
     def observe(self, metrics: Metrics) -> None:
         """Publish the metrics."""
-        metrics.gauge("request_head_bytes", "Bytes of larger heads in memory.", lambda: self.held)
+        metrics.gauge(
+            "http_server_buffered_header_bytes",
+            "Request headers over 4 KiB in memory.",
+            lambda: self.held,
+        )
         metrics.count(
-            "request_heads_refused",
-            "Heads too large, or too many large ones.",
+            "http_server_headers_rejected",
+            "Requests rejected because of the size of their headers (431), or of all (503).",
             lambda: self.refused,
         )
 

@@ -58,7 +58,9 @@ class ResponseMemory:
     def observe(self, metrics: Metrics) -> None:
         """Publish the metrics."""
         metrics.gauge(
-            "response_bytes_reserved", "Memory of large responses.", lambda: self.reserved
+            "http_server_reserved_response_bytes",
+            "Memory reserved for large responses.",
+            lambda: self.reserved,
         )
 
     def reservation(self, organization_id: str) -> "Reservation":

@@ -15,6 +15,11 @@ _NAMES: Final = frozenset(
 )
 _EVERYTHING: Final = "/{path}"
 """The template of what leads to SCIM, whose paths have templates of their own."""
+OTHER_METHOD: Final = "_OTHER"
+"""What the semantic conventions call a method that is none of HTTP's."""
+ABORTED: Final = "aborted"
+"""The error type of a response that was not sent to its end."""
+FIRST_SERVER_ERROR: Final = 500
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -22,20 +27,34 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 def measure(app: web.Application, prefix: str, metrics: Metrics) -> None:
     """Count and time every request of an application that does not run yet."""
-    requests = metrics.requests("http_requests", "Requests over HTTP", "route", "method")
+    requests = metrics.requests(
+        "http_server_request_duration_seconds",
+        "http_server_active_requests",
+        "HTTP requests",
+        "http_request_method",
+        "http_route",
+        "http_response_status_code",
+        "error_type",
+    )
 
     @web.middleware
     async def counted(request: web.Request, handler: Handler) -> web.StreamResponse:
-        began, outcome = requests.begin(), "broken off"
+        began, status, is_aborted = requests.begin(), 0, True
         try:
             response = await handler(request)
-            outcome = outcome if BROKEN_OFF in response else str(response.status)
+            status, is_aborted = response.status, BROKEN_OFF in response
         except web.HTTPException as error:
-            outcome = str(error.status)
+            status, is_aborted = error.status, False
             raise
         finally:
-            method = request.method if request.method in _METHODS else "other"
-            requests.end(began, label(request, prefix), method, outcome)
+            code = str(status or "")
+            requests.end(
+                began,
+                _method(request),
+                label(request, prefix),
+                code,
+                ABORTED if is_aborted else code if status >= FIRST_SERVER_ERROR else "",
+            )
         return response
 
     app.middlewares.insert(0, counted)
@@ -55,8 +74,12 @@ def trace(app: web.Application, prefix: str, tracing: Tracing) -> None:
     app.middlewares.insert(0, traced)
 
 
+def _method(request: web.Request) -> str:
+    return request.method if request.method in _METHODS else OTHER_METHOD
+
+
 def label(request: web.Request, prefix: str) -> str:
-    """The template of a request's path, whether a page or SCIM answers it."""
+    """The template of a request's path, of a page or of SCIM; empty if no route matches."""
     resource = request.match_info.route.resource
     if resource is None or resource.canonical == _EVERYTHING:
         return route(request.path, prefix)
@@ -64,12 +87,12 @@ def label(request: web.Request, prefix: str) -> str:
 
 
 def route(path: str, prefix: str) -> str:
-    """The template of a path of SCIM: words of ours only, so that there are few."""
+    """The template of a SCIM path, empty if there is none: few values, whatever is requested."""
     segments = [part for part in path.removeprefix(prefix).split("/") if part]
     if not segments:
         return "/"
     if segments[0] not in _NAMES or len(segments) > 2:
-        return "other"
+        return ""
     if len(segments) == 1:
         return f"/{segments[0]}"
     return f"/{segments[0]}/{'.search' if segments[1] == '.search' else '{id}'}"

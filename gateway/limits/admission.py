@@ -40,8 +40,14 @@ class Gate:
     def observe(self, metrics: Metrics) -> None:
         """Let the metrics tell who is in, who waits and who was turned away."""
         places = self._places
-        metrics.gauge("requests_in_place", "Requests that have a place.", lambda: places.in_use)
-        metrics.gauge("requests_waiting", "Requests that wait for one.", lambda: places.waiting)
+        metrics.gauge(
+            "admission_control_slots_in_use", "Requests with a slot.", lambda: places.in_use
+        )
+        metrics.gauge(
+            "admission_control_queue_depth",
+            "Requests that wait for a slot.",
+            lambda: places.waiting,
+        )
         self._tally.observe(metrics)
 
     @property

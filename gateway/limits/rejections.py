@@ -19,28 +19,16 @@ TELL_SECONDS: Final = 1.0
 
 
 class Why(StrEnum):
-    """Why requests are turned away, as metrics and the log name it."""
+    """The reason for which a request is rejected, as metrics and the log name it."""
 
-    FULL = "requests_shed"
-    RATE = "requests_limited"
-    RESPONSES = "responses_shed"
-    GUESSES = "keys_limited"
-    PAGES_FULL = "pages_shed"
-    FILES_FULL = "files_shed"
-    FORMS_FULL = "forms_shed"
-    PAGES_RATE = "pages_limited"
-
-
-_WHAT: Final[Mapping[Why, str]] = {
-    Why.FULL: "Requests that found no place, answered 503.",
-    Why.RATE: "Requests over an organization's rate, answered 429.",
-    Why.RESPONSES: "Large responses for which there was no memory, answered 503.",
-    Why.GUESSES: "Unknown keys from addresses that sent many, answered 429.",
-    Why.PAGES_FULL: "Pages that found no place, answered 503.",
-    Why.FILES_FULL: "Files with the log that found no place, answered 503.",
-    Why.FORMS_FULL: "Forms of pages for which there was no memory, answered 503.",
-    Why.PAGES_RATE: "Pages over the rate of an organization or address, answered 429.",
-}
+    FULL = "no_slot"
+    RATE = "rate_limit"
+    RESPONSES = "no_response_memory"
+    GUESSES = "failed_auth_limit"
+    PAGES_FULL = "no_page_slot"
+    FILES_FULL = "no_export_slot"
+    FORMS_FULL = "no_form_memory"
+    PAGES_RATE = "page_rate_limit"
 
 
 class TurnedAwayError(ScimError):
@@ -73,8 +61,12 @@ class Tally:
 
     def observe(self, metrics: Metrics) -> None:
         """Let the metrics tell the counts."""
-        for why, what in _WHAT.items():
-            metrics.count(why, what, lambda why=why: self._counts[why])  # type: ignore[misc]
+        metrics.counts(
+            "http_server_requests_rejected",
+            "Requests rejected with 429 or 503, by reason.",
+            "reason",
+            lambda: {reason: self._counts[reason] for reason in Why},
+        )
 
     def note(self, why: Why, organization_id: str) -> None:
         """Count one; the organization is empty where nobody knows it."""

@@ -65,7 +65,9 @@ class RefusalLog:
     def observe(self, metrics: Metrics) -> None:
         """Let the metrics tell what could not be kept."""
         metrics.count(
-            "refusals_dropped", "Refused requests that are in no log.", lambda: self.dropped
+            "provisioning_log_entries_dropped",
+            "Refused requests that are missing from the provisioning log.",
+            lambda: self.dropped,
         )
 
     def count_lost(self) -> None:

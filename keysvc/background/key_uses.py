@@ -45,7 +45,7 @@ class KeyUses:
     def observe(self, metrics: Metrics) -> None:
         """Publish how many could not be written."""
         metrics.count(
-            "key_uses_dropped", "Uses of keys that could not be written.", lambda: self.dropped
+            "key_uses_dropped", "Uses of keys that were not written.", lambda: self.dropped
         )
 
     def note(self, key: Key, now: datetime, address: str) -> None:

@@ -74,12 +74,12 @@ class ChangeFeed:
     def observe(self, metrics: Metrics) -> None:
         """Let the metrics tell how the feed does."""
         metrics.gauge(
-            "change_feed_following", "Whether changes are heard of.", lambda: self.following
+            "change_feed_connected", "1 while the LISTEN connection is up.", lambda: self.following
         )
-        metrics.gauge("change_feed_streams", "Streams that follow changes.", lambda: self.streams)
+        metrics.gauge("change_feed_streams", "Open streams of changes.", lambda: self.streams)
         metrics.gauge(
             "change_feed_lag_seconds",
-            "How long before it was told the oldest of the changes told last was made.",
+            "Age of the oldest change when it was sent.",
             lambda: self.lag,
         )
 

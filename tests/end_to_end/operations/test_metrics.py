@@ -43,10 +43,11 @@ def test_requests_are_counted_by_route_and_keys_by_whether_they_were_kept(
         for sample in family.samples
     }
     assert statuses == [200, 200, 200, 404]
-    assert samples["http_requests_ended_total", "GET", "200", "/Users"] == 3
-    assert samples["http_requests_ended_total", "GET", "404", "/Users/{id}"] == 1
-    assert samples["http_requests_seconds_count", "GET", "/Users"] == 3
-    assert samples["http_requests_running",] == 0
-    assert (samples["key_cache_misses_total",], samples["key_cache_hits_total",]) == (1, 3)
+    duration = "http_server_request_duration_seconds_count"
+    assert samples[duration, "", "GET", "200", "/Users"] == 3
+    assert samples[duration, "", "GET", "404", "/Users/{id}"] == 1
+    assert samples["http_server_active_requests",] == 0
+    lookups = {result: samples["key_cache_lookups_total", result] for result in ("miss", "hit")}
+    assert lookups == {"miss": 1, "hit": 3}
     assert samples["key_watch_connected",] == 1
     assert tenant.token not in text

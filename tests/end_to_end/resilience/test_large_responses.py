@@ -234,7 +234,11 @@ async def test_a_failure_amid_a_large_group_ends_the_connection(
         async with session.get(gateway.metrics_url) as reply:
             metrics = await reply.text()
 
-    assert 'outcome="broken off",route="/Groups/{id}"} 1.0' in metrics
+    labels = (
+        'error_type="aborted",http_request_method="GET",http_response_status_code="200",'
+        'http_route="/Groups/{id}"'
+    )
+    assert f"http_server_request_duration_seconds_count{{{labels}}} 1.0" in metrics
     assert not rest.endswith(b"0\r\n\r\n")
     assert [(line["status"], line["broken_off"]) for line in told] == [(200, "refused")]
 

@@ -44,14 +44,16 @@ async def works(tenant: Stack, small: Gateway) -> list[Work]:
     return [at(work, small.address) for work in await tenants(tenant, 3, people=50)]
 
 
-async def metric(session: aiohttp.ClientSession, gateway: Gateway, name: str) -> float:
+async def metric(
+    session: aiohttp.ClientSession, gateway: Gateway, name: str, **labels: str
+) -> float:
     async with session.get(gateway.metrics_url) as reply:
         text = await reply.text()
     return next(
         sample.value
         for family in text_string_to_metric_families(text)
         for sample in family.samples
-        if sample.name == name
+        if sample.name == name and sample.labels == labels
     )
 
 
@@ -78,9 +80,10 @@ async def test_what_is_too_much_is_refused_with_retry_after_and_nothing_is_answe
     assert [page.status for page in pages] == [200, 200]
     assert sign_in.status == 200
     assert after.status == 200
-    assert await metric(session, small, "requests_shed_total") >= outcome.shed[503]
-    assert await metric(session, small, "requests_in_place") == 0
-    assert await metric(session, small, "requests_waiting") == 0
+    rejected = "http_server_requests_rejected_total"
+    assert await metric(session, small, rejected, reason="no_slot") >= outcome.shed[503]
+    assert await metric(session, small, "admission_control_slots_in_use") == 0
+    assert await metric(session, small, "admission_control_queue_depth") == 0
     assert resident_bytes(small.process.pid) - before < 64 * MEBIBYTE
     lines = small.told("turned away")
     assert sum(line["requests_shed"] for line in lines) > 0

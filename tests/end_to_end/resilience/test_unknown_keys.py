@@ -100,11 +100,11 @@ async def test_half_sent_heads_from_many_addresses_keep_nobody_out(tenant: Stack
             writer.transport.abort()
 
     assert [reply.status for reply in replies] == [200] * 5
-    assert counter(text, "http_connections_refused_total") == 0
-    assert counter(text, "http_connections_displaced_total") >= 40
+    assert counter(text, 'http_server_connections_rejected_total{reason="total_limit"}') == 0
+    assert counter(text, 'http_server_connections_aborted_total{reason="displaced"}') >= 40
 
 
-def counter(text: str, name: str) -> float:
-    found = re.search(rf"^{name} (\S+)$", text, re.MULTILINE)
+def counter(text: str, series: str) -> float:
+    found = re.search(rf"^{re.escape(series)} (\S+)$", text, re.MULTILINE)
     assert found is not None
     return float(found[1])

@@ -46,6 +46,11 @@ async def test_calls_are_counted_by_method_and_outcome_and_timed():
         server.service.let_go.set()
         await held
 
+    duration = "rpc_server_call_duration_seconds"
+    assert samples[f"{duration}_count", "", ECHO[1:], "OK"] == 3
+    assert samples[f"{duration}_count", "CANCELLED", HOLD[1:], "CANCELLED"] == 1
+    assert samples[f"{duration}_bucket", "CANCELLED", "0.05", HOLD[1:], "CANCELLED"] == 0
+    assert samples["rpc_server_active_calls",] == 1
     assert samples["grpc_server_calls_ended_total", ECHO, "OK"] == 3
     assert samples["grpc_server_calls_ended_total", HOLD, "CANCELLED"] == 1
     assert samples["grpc_server_calls_seconds_count", ECHO] == 3

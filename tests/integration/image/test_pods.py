@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.image.pods import Region, client, eventually, running_region, tenant_url
 from tests.support.image.shared import Image
-from tests.support.k8s.alerts import metrics_in_use
+from tests.support.k8s.alerts import family, metrics_in_use
 from tests.support.k8s.manifests import REGIONS, SERVICES
 from tests.support.k8s.tools import ROOT
 from tests.support.postgres import throw_away_postgres
@@ -101,12 +101,7 @@ def test_every_metric_of_alerts_and_dashboard_is_one_that_a_pod_has(region: Regi
         )
     }
 
-    assert {name for name in metrics_in_use() if base(name) not in found} == set()
-
-
-def base(name: str) -> str:
-    """The name under which a metric's type is told."""
-    return name.removesuffix("_bucket")
+    assert {name for name in metrics_in_use() if family(name) not in found} == set()
 
 
 def test_a_log_line_of_a_pod_is_json(region: Region, token: str):

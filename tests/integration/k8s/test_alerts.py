@@ -22,32 +22,36 @@ MINUTES = 90
 BACKUP = "barman_cloud_cloudnative_pg_io_last_available_backup_timestamp"
 SERIES = {
     "RequestsFail": {
-        'http_requests_ended_total{outcome="200"}': "0+95x90",
-        'http_requests_ended_total{outcome="503"}': "0+5x90",
+        'http_server_request_duration_seconds_count{http_response_status_code="200"}': "0+95x90",
+        'http_server_request_duration_seconds_count{http_response_status_code="503"}': "0+5x90",
     },
     "RequestsAreSlow": {
-        'http_requests_seconds_bucket{route="/Users",le="1"}': "0+90x90",
-        'http_requests_seconds_bucket{route="/Users",le="2.5"}': "0+100x90",
-        'http_requests_seconds_bucket{route="/Users",le="+Inf"}': "0+100x90",
+        'http_server_request_duration_seconds_bucket{http_route="/Users",le="1"}': "0+90x90",
+        'http_server_request_duration_seconds_bucket{http_route="/Users",le="2.5"}': "0+100x90",
+        'http_server_request_duration_seconds_bucket{http_route="/Users",le="+Inf"}': "0+100x90",
     },
     "KeysAreRefused": {
-        'http_requests_ended_total{outcome="200"}': "0+70x90",
-        'http_requests_ended_total{outcome="401"}': "0+30x90",
+        'http_server_request_duration_seconds_count{http_response_status_code="200"}': "0+70x90",
+        'http_server_request_duration_seconds_count{http_response_status_code="401"}': "0+30x90",
     },
-    "RequestsAreShed": {"requests_shed_total": "0+120x90"},
-    "OrganizationIsLimited": {"requests_limited_total": "0+120x90"},
-    "KeysAreGuessed": {"keys_limited_total": "0+120x90"},
+    "RequestsAreShed": {'http_server_requests_rejected_total{reason="no_slot"}': "0+120x90"},
+    "OrganizationIsLimited": {
+        'http_server_requests_rejected_total{reason="rate_limit"}': "0+120x90"
+    },
+    "KeysAreGuessed": {
+        'http_server_requests_rejected_total{reason="failed_auth_limit"}': "0+120x90"
+    },
     "CallsAreRefused": {
-        'grpc_server_calls_ended_total{outcome="CALLER_NOT_ADMITTED"}': "0+1x90",
+        'rpc_server_call_duration_seconds_count{error_type="CALLER_NOT_ADMITTED"}': "0+1x90",
     },
     "PoolIsExhausted": {
-        'database_connections_in_use{pod="one"}': "8x90",
-        'database_connections_max{pod="one"}': "8x90",
+        'db_client_connection_count{pod="one",db_client_connection_state="used"}': "8x90",
+        'db_client_connection_max{pod="one"}': "8x90",
     },
     "KeyWatchIsBroken": {'key_watch_connected{pod="one"}': "0x90"},
     "FeedLags": {'change_feed_lag_seconds{pod="one"}': "31x90"},
     "BackgroundTaskFails": {'background_task_failures_total{task="retention"}': "0+1x90"},
-    "ProcessesAreGone": {"http_requests_running": "0x90"},
+    "ProcessesAreGone": {"http_server_active_requests": "0x90"},
     "CertificateEnds": {
         "certmanager_certificate_expiration_timestamp_seconds"
         '{exported_namespace="cloudacademy-us",name="gateway"}': "86400x90",
@@ -61,25 +65,25 @@ SERIES = {
 """For each alert what it has to see to fire."""
 
 QUIET = {
-    'http_requests_ended_total{outcome="200"}': "0+1000x90",
-    'http_requests_ended_total{outcome="401"}': "0+50x90",
-    'http_requests_ended_total{outcome="503"}': "0+5x90",
-    'http_requests_seconds_bucket{route="/Users",le="1"}': "0+100x90",
-    'http_requests_seconds_bucket{route="/Users",le="+Inf"}': "0+100x90",
-    'http_requests_seconds_bucket{route="/Bulk",le="1"}': "0+0x90",
-    'http_requests_seconds_bucket{route="/Bulk",le="+Inf"}': "0+100x90",
-    "http_requests_running": "1x90",
-    "requests_shed_total": "0+6x90",
-    "requests_limited_total": "0+6x90",
-    "keys_limited_total": "0+6x90",
-    'grpc_server_calls_running{component="usersvc"}': "0x90",
-    'grpc_server_calls_running{component="keysvc"}': "0x90",
-    'grpc_server_calls_ended_total{outcome="OK",component="usersvc"}': "0+100x90",
-    'database_connections_in_use{pod="one"}': "7x90",
-    'database_connections_max{pod="one"}': "8x90",
+    'http_server_request_duration_seconds_count{http_response_status_code="200"}': "0+1000x90",
+    'http_server_request_duration_seconds_count{http_response_status_code="401"}': "0+50x90",
+    'http_server_request_duration_seconds_count{http_response_status_code="503"}': "0+5x90",
+    'http_server_request_duration_seconds_bucket{http_route="/Users",le="1"}': "0+100x90",
+    'http_server_request_duration_seconds_bucket{http_route="/Users",le="+Inf"}': "0+100x90",
+    'http_server_request_duration_seconds_bucket{http_route="/Bulk",le="1"}': "0+0x90",
+    'http_server_request_duration_seconds_bucket{http_route="/Bulk",le="+Inf"}': "0+100x90",
+    "http_server_active_requests": "1x90",
+    'http_server_requests_rejected_total{reason="no_slot"}': "0+6x90",
+    'http_server_requests_rejected_total{reason="rate_limit"}': "0+6x90",
+    'http_server_requests_rejected_total{reason="failed_auth_limit"}': "0+6x90",
+    'rpc_server_active_calls{component="usersvc"}': "0x90",
+    'rpc_server_active_calls{component="keysvc"}': "0x90",
+    'rpc_server_call_duration_seconds_count{component="usersvc"}': "0+100x90",
+    'db_client_connection_count{pod="one",db_client_connection_state="used"}': "7x90",
+    'db_client_connection_max{pod="one"}': "8x90",
     'key_watch_connected{pod="one"}': "1x90",
     'change_feed_lag_seconds{pod="one"}': "2x90",
-    'change_feed_following{pod="one"}': "1x90",
+    'change_feed_connected{pod="one"}': "1x90",
     'background_task_failures_total{task="retention"}': "0x40 1x49",
     'background_task_waiting{task="retention"}': "0x90",
     "certmanager_certificate_expiration_timestamp_seconds"

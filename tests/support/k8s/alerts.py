@@ -41,7 +41,7 @@ def metrics_in_use() -> set[str]:
 def metrics(expression: str) -> set[str]:
     """The metrics that are asked for."""
     # Neither labels, nor what to sum by.
-    bare = re.sub(r"\{[^}]*\}|\b(?:by|without)\s*\([^)]*\)", "{", expression)
+    bare = re.sub(r"\{[^}]*\}|\b(?:by|without|ignoring)\s*\([^)]*\)", "{", expression)
     return set(_METRIC.findall(bare + " ")) - _FUNCTIONS
 
 
@@ -56,7 +56,12 @@ def labels(metric: str) -> set[str]:
     own = {"le"} if metric.endswith("_bucket") else set()
     of_databases = metric.startswith(("cnpg_", "barman_cloud_"))
     monitors = ("users", "keys") if of_databases else ("processes",)
-    return own | _told(metric.removesuffix("_bucket")) | _OF_PODS | _put_on_by_all(monitors)
+    return own | _told(family(metric)) | _OF_PODS | _put_on_by_all(monitors)
+
+
+def family(series: str) -> str:
+    """The name of the metric that a series belongs to, without the suffixes of a histogram."""
+    return re.sub(r"(?<=_seconds)_(?:bucket|count|sum)$", "", series)
 
 
 def _told(metric: str) -> set[str]:

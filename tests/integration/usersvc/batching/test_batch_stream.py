@@ -98,7 +98,9 @@ async def serving(users_url: str, clock) -> AsyncIterator[Region]:
     capture, stop = LogCapture(), asyncio.Event()
     log = structlog.wrap_logger(None, processors=[capture])
     metrics = Metrics()
-    calls = metrics.requests("calls", "Calls", "method")
+    calls = metrics.requests(
+        "call_seconds", "active_calls", "calls", "rpc_method", "status", "error_type"
+    )
     envelope = Envelope(log, None, calls, told=("organization_id",), carriers=CARRIERS)
     server, dispatcher = grpc.aio.server(interceptors=[envelope]), LocalDispatcher(envelope)
     async with Database(users_url, "test") as database:
@@ -170,8 +172,9 @@ async def test_batched_calls_are_logged_and_measured_and_their_stream_is_not(reg
     assert await stream.code() is StatusCode.OK
 
     measured = region.metrics.text().decode()
-    assert f'calls_seconds_count{{method="{SERVICE}/GetUser"}} 2.0' in measured
-    assert "calls_running 0.0" in measured
+    labels = f'error_type="",rpc_method="{SERVICE[1:]}/GetUser",status="OK"'
+    assert f"call_seconds_count{{{labels}}} 2.0" in measured
+    assert "active_calls 0.0" in measured
     assert "StreamCalls" not in measured
     assert [line["method"] for line in region.lines if line["event"] == "call"] == [
         f"{SERVICE}/CreateUser",

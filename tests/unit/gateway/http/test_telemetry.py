@@ -2,10 +2,12 @@
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import make_mocked_request
+from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
+from prometheus_client.parser import text_string_to_metric_families
 
+from chassis.observability.metrics import Metrics
 from gateway.api.app import PREFIX
-from gateway.http.telemetry import label, route
+from gateway.http.telemetry import label, measure, route
 
 
 @pytest.mark.parametrize(
@@ -18,9 +20,9 @@ from gateway.http.telemetry import label, route
         (f"{PREFIX}/Bulk", "/Bulk"),
         (PREFIX, "/"),
         ("/readyz", "/readyz"),
-        (f"{PREFIX}/ann@corp.test", "other"),
-        (f"{PREFIX}/Users/a/b", "other"),
-        ("/wp-login.php", "other"),
+        (f"{PREFIX}/ann@corp.test", ""),
+        (f"{PREFIX}/Users/a/b", ""),
+        ("/wp-login.php", ""),
     ],
 )
 def test_a_path_counts_under_its_template(path: str, label: str):
@@ -34,7 +36,7 @@ def test_a_path_counts_under_its_template(path: str, label: str):
         ("/people/", "/people/"),
         ("/people/a/b", "/people/{rest}"),
         (f"{PREFIX}/Users", "/Users"),
-        ("/wp-login.php", "other"),
+        ("/wp-login.php", ""),
     ],
 )
 async def test_a_page_counts_under_its_own_template(path: str, template: str):
@@ -47,3 +49,31 @@ async def test_a_page_counts_under_its_own_template(path: str, template: str):
     request = make_mocked_request("GET", path)
     request._match_info = await app.router.resolve(request)
     assert label(request, PREFIX) == template
+
+
+async def test_request_counts_by_status_with_an_error_type_for_server_errors():
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(status=int(request.query["status"]))
+
+    app, metrics = web.Application(), Metrics()
+    app.router.add_route("*", "/people/", answer)
+    measure(app, PREFIX, metrics)
+    async with TestClient(TestServer(app)) as client:
+        for status in (200, 404, 503):
+            await client.get(f"/people/?status={status}")
+        await client.request("LOCK", "/people/?status=200")
+        await client.get("/wp-login.php")
+
+    name = "http_server_request_duration_seconds_count"
+    assert {
+        (*(value for _, value in sorted(sample.labels.items())), sample.value)
+        for family in text_string_to_metric_families(metrics.text().decode())
+        for sample in family.samples
+        if sample.name == name
+    } == {
+        ("", "GET", "200", "/people/", 1.0),
+        ("", "GET", "404", "/people/", 1.0),
+        ("503", "GET", "503", "/people/", 1.0),
+        ("", "_OTHER", "200", "/people/", 1.0),
+        ("", "GET", "404", "", 1.0),
+    }
