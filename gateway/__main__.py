@@ -6,7 +6,6 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
 
 import grpc
 from aiohttp import web
@@ -65,8 +64,6 @@ from gateway.sso.views import SingleSignOn, routes
 from gateway.sso.worker import Worker
 from gateway.web.cookies import Cookies
 from gateway.web.page_limits import PageGate
-
-OFF: Final = "single sign-on is off: GATEWAY_SAML_KEY is not set"
 
 
 def main() -> None:
@@ -248,7 +245,7 @@ class Assembly:
         """Single sign-on, where there is a key for it."""
         settings, channels = self._settings, self._channels
         if settings.saml is None:
-            self._log.info(OFF)
+            self._log.info("single sign-on disabled", missing_setting="GATEWAY_SAML_KEY")
             return None
         worker = Worker()
         self._ends.callback(worker.close)

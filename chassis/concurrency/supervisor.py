@@ -201,7 +201,7 @@ def _fields(error: BaseException) -> dict[str, str]:
 
     Error messages are left out, because they may quote personal data such as email addresses.
     """
-    return {"cause": type(error).__name__, "traceback": "".join(_lines(error))}
+    return {"error_type": type(error).__name__, "traceback": "".join(_lines(error))}
 
 
 def _lines(error: BaseException) -> Iterator[str]:

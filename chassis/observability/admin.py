@@ -38,7 +38,7 @@ def admin_port(
     except OSError as error:
         raise StartError(f"cannot listen on {redact(str(listen))}: {error.strerror}") from error
     metrics.observe_tasks(asyncio.get_running_loop())
-    log.info("admin", listens=str(Address(listen.host, server.server_port)))
+    log.info("admin listening", address=str(Address(listen.host, server.server_port)))
     thread = threading.Thread(target=server.serve_forever, name="admin", daemon=True)
     thread.start()
     try:

@@ -48,7 +48,7 @@ class Certificates:
                 if self._look() == versions:  # else they changed meanwhile: next time
                     self._take(versions, content)
         except OSError as error:
-            self.log.warning("certificate not renewed", cause=_told(error, self._files))
+            self.log.warning("certificate reload failed", error=_told(error, self._files))
         return self.generation
 
     def _take(self, versions: _Versions, content: _Content) -> None:
@@ -56,7 +56,7 @@ class Certificates:
         if content != self._content:
             self._content = content
             self.generation += 1
-            self.log.info("certificate renewed")
+            self.log.info("certificate reloaded")
 
     def for_server(self) -> grpc.ServerCredentials:
         """Credentials that every new connection takes the files' latest content from.

@@ -312,7 +312,7 @@ class _Call:
             "call",
             method=self._method,
             outcome=outcome,
-            milliseconds=round((time.perf_counter() - self._started) * 1000, 2),
+            duration_ms=round((time.perf_counter() - self._started) * 1000, 2),
             request_id=self._request_id,
             caller=self.caller,
             **self._noted,
@@ -331,7 +331,7 @@ class _Call:
         if cause is None:
             self.tell(refusal.reason, refusal.code.value)
         else:
-            self.tell(refusal.reason, refusal.code.value, cause=type(cause).__name__)
+            self.tell(refusal.reason, refusal.code.value, error_type=type(cause).__name__)
         try:
             await self._context.abort(
                 _CODES[refusal.code.value], refusal.detail, to_trailing_metadata(refusal)
@@ -344,7 +344,9 @@ class _Call:
             return error
         if isinstance(error, TimeoutError):
             return Refusal(DEADLINE_EXCEEDED)
-        self._log.error("fault", method=self._method, request_id=self._request_id, exc_info=error)
+        self._log.error(
+            "internal error", method=self._method, request_id=self._request_id, exc_info=error
+        )
         return Refusal(INTERNAL, self._request_id)
 
 

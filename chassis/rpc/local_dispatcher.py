@@ -104,7 +104,7 @@ class LocalDispatcher:
         except _AbortedError as aborted:
             return aborted.result
         except Exception as fault:
-            logging.getLogger(__name__).error("fault", exc_info=fault)
+            logging.getLogger(__name__).error("internal error", exc_info=fault)
             return _failure(grpc.StatusCode.INTERNAL, "internal error")
 
 

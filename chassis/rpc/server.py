@@ -199,7 +199,7 @@ class Server:
         except TimeoutError:
             return False
         except Exception as fault:  # noqa: BLE001 - what cannot be told is not well
-            self._log.error("fault", exc_info=fault)
+            self._log.error("internal error", exc_info=fault)
             return False
 
     def _set_health(self, *, ready: bool) -> None:

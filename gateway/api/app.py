@@ -107,7 +107,7 @@ class ScimEndpoint:
         except web.HTTPException as error:
             story.error = _from_http(error)
         except Exception as fault:  # noqa: BLE001 - the outermost handler
-            self._log.error("fault", request_id=story.request_id, exc_info=fault)
+            self._log.error("internal error", request_id=story.request_id, exc_info=fault)
             story.error = _fault(story.request_id)
         return error_answer(story.error)
 
@@ -200,10 +200,10 @@ class ScimEndpoint:
                     await asyncio.sleep(0)
         except Exception as fault:  # noqa: BLE001 - the request has its answer
             self._refusals.count_lost()
-            self._log.error("refusal not noted", request_id=story.request_id, exc_info=fault)
+            self._log.error("log entry not created", request_id=story.request_id, exc_info=fault)
 
     def _tell(
-        self, request: web.Request, answer: Answer, story: "_Story", broken_off: str | None
+        self, request: web.Request, answer: Answer, story: "_Story", abort_reason: str | None
     ) -> None:
         # Neither the path nor the query as they came: they may hold names, even keys.
         self._log.info(
@@ -213,11 +213,11 @@ class ScimEndpoint:
             resource_id=_id(story.resource_id),
             status=answer.status,
             scim_type=story.scim_type,
-            milliseconds=round((time.perf_counter() - story.started) * 1000, 2),
+            duration_ms=round((time.perf_counter() - story.started) * 1000, 2),
             request_id=story.request_id,
             organization_id=story.caller.organization_id,
             key_id=story.caller.key_id,
-            **({} if broken_off is None else {"broken_off": broken_off}),
+            **({} if abort_reason is None else {"abort_reason": abort_reason}),
         )
 
 

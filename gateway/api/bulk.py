@@ -83,7 +83,7 @@ class Bulk:
         except ScimError:
             raise
         except Exception as fault:  # noqa: BLE001 - what the other operations did must be told
-            self._log.error("fault", request_id=exchange.request_id, exc_info=fault)
+            self._log.error("internal error", request_id=exchange.request_id, exc_info=fault)
             raise ScimError(
                 500,
                 None,

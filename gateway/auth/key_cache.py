@@ -151,7 +151,7 @@ async def follow(
         except grpc.aio.AioRpcError as error:
             if connected is not False:
                 connected = False
-                log.warning("key watch", connected=False, code=error.code().name)
+                log.warning("key watch", connected=False, status_code=error.code().name)
         finally:
             watch.cancel()
         await asyncio.sleep(RECONNECT_SECONDS)

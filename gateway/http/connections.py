@@ -287,7 +287,7 @@ class Connections:
     def _cut(self, late: Iterable[tuple[Connection, str]]) -> None:
         for connection, what in list(late):
             self.cut += 1
-            self._log.info("client cut off", waited_for=what)
+            self._log.info("connection aborted", reason=what)
             connection.transport.abort()
             self.forget(connection)
 

@@ -352,7 +352,7 @@ class _Protocol(web.RequestHandler):
     ) -> web.StreamResponse:
         """Answer what the parser refused; its own text may quote the Authorization header."""
         request_id = uuid4().hex
-        self.logger.warning("unreadable request %s: %s", request_id, type(exc).__name__)
+        self.logger.warning("malformed request %s: %s", request_id, type(exc).__name__)
         if request.writer.output_size > 0:
             raise ConnectionError("An answer has begun already.")
         response = error_answer(ScimError(status, None, _UNREADABLE)).response(request_id)

@@ -18,7 +18,7 @@ The edge ends every request after 75 seconds.
 """
 WRITE_BYTES: Final = 64 * 1024
 """The most bytes in one write. aiohttp pauses while about this much is still unsent."""
-BROKEN_OFF: Final = web.ResponseKey("broken_off", str)
+BROKEN_OFF: Final = web.ResponseKey("abort_reason", str)
 """Why a response was cut off; the client sees an aborted connection."""
 
 
@@ -91,15 +91,15 @@ def cause(error: BaseException) -> str:
     """Why a response is broken off, for its line in the log."""
     match error:
         case ScimError():
-            return "refused"
+            return "backend_error"
         case TimeoutError():
-            return "slow"
+            return "timeout"
         case ConnectionError():
-            return "client left"
+            return "client_disconnected"
         case asyncio.CancelledError():
-            return "stopped"
+            return "shutdown"
         case _:
-            return "fault"
+            return "internal_error"
 
 
 def abort(request: web.Request) -> None:

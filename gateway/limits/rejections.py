@@ -80,9 +80,9 @@ class Tally:
     def _tell(self) -> None:
         most = self._whose.most_common(1)
         self._log.warning(
-            "turned away",
+            "requests rejected",
             **{str(why): number for why, number in self._untold.items()},
-            most_of=most[0][0] if most else "",
+            top_organization_id=most[0][0] if most else "",
         )
         self._untold.clear()
         self._whose.clear()

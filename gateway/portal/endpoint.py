@@ -61,7 +61,7 @@ class PortalEndpoint:
         except web.HTTPException as error:
             return problem_page(visit, problems.of_status(error.status))
         except Exception as fault:  # noqa: BLE001 - the outermost handler
-            self._log.error("fault", request_id=visit.request_id, exc_info=fault)
+            self._log.error("internal error", request_id=visit.request_id, exc_info=fault)
             return problem_page(visit, problems.FAULT)
 
     async def _answer(self, visit: Visit) -> web.StreamResponse:
@@ -131,7 +131,7 @@ class PortalEndpoint:
             method=visit.request.method,
             endpoint=self._route.path,
             status=status,
-            milliseconds=round((time.perf_counter() - started) * 1000, 2),
+            duration_ms=round((time.perf_counter() - started) * 1000, 2),
             request_id=visit.request_id,
             organization_id=visit.session.organization_id,
             user_id=visit.session.user_id,

@@ -110,13 +110,13 @@ class RefusalLog:
             if len(batch) > 1:  # one that cannot be kept takes no other with it
                 return await self._record_each(batch)
             self._not_kept += 1
-            self._log.warning("refusal not kept", code=error.code().name)
+            self._log.warning("log entry dropped", status_code=error.code().name)
         except Exception as error:
             if len(batch) > 1:
                 return await self._record_each(batch)
             if not self._is_last_try(batch[0]):
                 raise
-            self._log.warning("refusal not kept", cause=type(error).__name__, tries=TRIES)
+            self._log.warning("log entry dropped", error_type=type(error).__name__, attempts=TRIES)
         return ()
 
     def _is_last_try(self, entry: Entry[pb.Activity]) -> bool:

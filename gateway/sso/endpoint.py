@@ -83,8 +83,8 @@ class Endpoint:
             step.reason = error.reason
             return self._refused(step, error.explanation)
         except Exception as fault:  # noqa: BLE001 - the outermost handler
-            step.reason = "fault"
-            self._log.error("fault", request_id=step.request_id, exc_info=fault)
+            step.reason = "internal_error"
+            self._log.error("internal error", request_id=step.request_id, exc_info=fault)
             return self._refused(step, _FAULT)
 
     async def _seen(self, step: Step, visitor: Visitor) -> web.Response:
@@ -109,7 +109,7 @@ class Endpoint:
             endpoint=self._route.path,
             status=status,
             reason=step.reason,
-            milliseconds=round((time.perf_counter() - started) * 1000, 2),
+            duration_ms=round((time.perf_counter() - started) * 1000, 2),
             request_id=step.request_id,
             organization_id=step.organization_id,
         )

@@ -124,8 +124,8 @@ class Changes:
             try:
                 await self._listen(stop)
             except DatabaseUnavailable as error:
-                cause = type(error.__cause__).__name__
-                self._log.debug("changes cannot be followed", cause=cause)
+                error_type = type(error.__cause__).__name__
+                self._log.debug("key feed not connected", error_type=error_type)
             await wait(stop, BACK_OFF_SECONDS)
 
     async def _listen(self, stop: asyncio.Event) -> None:
@@ -133,7 +133,7 @@ class Changes:
             try:
                 await connection.add_listener(CHANNEL, self._hear)
                 self._following = True
-                self._log.info("following changes")
+                self._log.info("key feed connected")
                 while not stop.is_set():
                     await connection.fetchval("SELECT 1", timeout=ANSWER_SECONDS)
                     self._tell(Heartbeat())
@@ -156,6 +156,6 @@ class Changes:
     def _end_streams(self, *, refused: bool) -> None:
         if self._following:
             self._following = False
-            self._log.info("no longer following changes", streams=self.streams)
+            self._log.info("key feed disconnected", streams=self.streams)
         for subscription in self._subscriptions:
             subscription.end(refused=refused)

@@ -64,7 +64,7 @@ class KeyUses:
             await self._write_noted()
         await self._write_noted()
         if self._noted:
-            self._log.error("uses of keys lost", count=len(self._noted))
+            self._log.error("key uses lost", count=len(self._noted))
 
     async def _write_noted(self) -> None:
         faults: list[Exception] = []
@@ -80,14 +80,14 @@ class KeyUses:
                     continue
             self._forget(whose, use)
         if faults:
-            raise ExceptionGroup("uses of keys not written", faults)
+            raise ExceptionGroup("key uses not written", faults)
 
     def _is_last_try(self, whose: _Whose) -> bool:
         self._tries[whose] += 1
         if self._tries[whose] < TRIES:
             return False
         self.dropped += 1
-        self._log.error("use of a key dropped", key_id=str(whose[1]), tries=TRIES)
+        self._log.error("key use dropped", key_id=str(whose[1]), attempts=TRIES)
         return True
 
     def _forget(self, whose: _Whose, use: _Use) -> None:

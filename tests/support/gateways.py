@@ -29,7 +29,7 @@ class Gateway:
 
     @property
     def metrics_url(self) -> str:
-        return "http://{}:{}/metrics".format(*self._address("admin", "listens"))
+        return "http://{}:{}/metrics".format(*self._address("admin listening", "address"))
 
     @property
     def base_url(self) -> str:
@@ -75,7 +75,7 @@ def running_gateway(stack: Stack, **settings: object) -> Iterator[Gateway]:
     )
     gateway = Gateway(process)
     reading = threading.Thread(target=_read, args=(gateway,), daemon=True)
-    while {"listening", "admin", "key watch"} - {line["event"] for line in gateway.log}:
+    while {"listening", "admin listening", "key watch"} - {line["event"] for line in gateway.log}:
         assert process.stdout is not None
         gateway.log.append(json.loads(process.stdout.readline()))
     reading.start()

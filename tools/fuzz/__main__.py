@@ -34,7 +34,7 @@ def _service(folder: Path, seconds: int) -> bool:
     seed = random.SystemRandom().randrange(2**31)
     with running_stack(folder) as stack:
         run = drive(stack, folder / "schemathesis", seed, seconds=seconds)
-        fault = '"event":"fault"' in stack.log("gateway")
+        fault = '"event":"internal error"' in stack.log("gateway")
     good = run.returncode == 0 and not fault
     _tell("the service", seconds, good, f"seed {seed}")
     if not good:

@@ -137,7 +137,7 @@ class Sampler:
 
 def _admin_port(stack: Stack, name: str) -> str:
     lines = [json.loads(each) for each in stack.log(name).splitlines() if each.startswith("{")]
-    address: str = next(each["listens"] for each in lines if each.get("event") == "admin")
+    address: str = next(each["address"] for each in lines if each.get("event") == "admin listening")
     return address
 
 

@@ -91,7 +91,7 @@ def main() -> int:
             measured = over_http(attacker, victim, options.only, options.minutes * 60)
             measured.rows += over_grpc(stack, attacker, victim, options.only)
             together = crowd(stack, attacker, victim)
-            fault = '"event":"fault"' in stack.log("gateway")
+            fault = '"event":"internal error"' in stack.log("gateway")
     good = report(measured.rows, together, measured.idle, FILE)
     if measured.left_out:
         print(f"{measured.left_out} shapes were left out: the time was over (--minutes).")

@@ -150,12 +150,12 @@ class ChangeFeed:
                 async with self._listener.connection(self._bell.wake) as wire:
                     await self._look(wire, stop)
             except DatabaseUnavailable as error:
-                cause = type(error.__cause__).__name__
-                self._log.debug("changes cannot be followed", cause=cause)
+                error_type = type(error.__cause__).__name__
+                self._log.debug("change feed disconnected", error_type=error_type)
             await wait(stop, BACK_OFF_SECONDS)
 
     async def _look(self, wire: Wire, stop: asyncio.Event) -> None:
-        self._log.debug("following changes")
+        self._log.debug("change feed connected")
         try:
             while not stop.is_set():
                 edge = await wire.edge()

@@ -36,12 +36,14 @@ async def trim(
             try:
                 await trim_once(step, clock)
             except DatabaseUnavailable as error:
-                log.warning("not trimmed", what=what, cause=type(error.__cause__).__name__)
+                log.warning(
+                    "retention failed", target=what, error_type=type(error.__cause__).__name__
+                )
             except Exception as error:  # noqa: BLE001 - it is raised below
-                log.warning("not trimmed", what=what, cause=type(error).__name__)
+                log.warning("retention failed", target=what, error_type=type(error).__name__)
                 faults.append(error)
         if faults:
-            raise ExceptionGroup("not trimmed", faults)
+            raise ExceptionGroup("retention failed", faults)
 
 
 async def trim_once(step: Step, clock: Clock) -> None:

@@ -240,7 +240,7 @@ async def test_a_failure_amid_a_large_group_ends_the_connection(
     )
     assert f"http_server_request_duration_seconds_count{{{labels}}} 1.0" in metrics
     assert not rest.endswith(b"0\r\n\r\n")
-    assert [(line["status"], line["broken_off"]) for line in told] == [(200, "refused")]
+    assert [(line["status"], line["abort_reason"]) for line in told] == [(200, "backend_error")]
 
 
 async def _all(reader: asyncio.StreamReader) -> bytes:

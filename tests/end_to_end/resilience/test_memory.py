@@ -294,4 +294,4 @@ async def test_who_leaves_amid_a_form_is_no_fault_of_ours(with_sso: Gateway, pat
     told = await eventually(lambda: with_sso.told("request"), WAIT_SECONDS)
 
     assert [(line["endpoint"], line["status"]) for line in told] == [(path, 400)]
-    assert with_sso.told("fault") == []
+    assert with_sso.told("internal error") == []

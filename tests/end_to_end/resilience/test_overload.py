@@ -85,8 +85,8 @@ async def test_what_is_too_much_is_refused_with_retry_after_and_nothing_is_answe
     assert await metric(session, small, "admission_control_slots_in_use") == 0
     assert await metric(session, small, "admission_control_queue_depth") == 0
     assert resident_bytes(small.process.pid) - before < 64 * MEBIBYTE
-    lines = small.told("turned away")
-    assert sum(line["requests_shed"] for line in lines) > 0
+    lines = small.told("requests rejected")
+    assert sum(line["no_slot"] for line in lines) > 0
     assert len(lines) < 30  # not one for each
 
 

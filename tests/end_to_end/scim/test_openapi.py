@@ -32,4 +32,4 @@ def test_whatever_is_sent_is_answered_as_the_description_says(tenant: Stack, tmp
 
     assert run.returncode == 0, run.stdout
     assert "Tested: 22" in run.stdout
-    assert '"event":"fault"' not in tenant.log("gateway")
+    assert '"event":"internal error"' not in tenant.log("gateway")

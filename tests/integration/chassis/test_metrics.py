@@ -18,7 +18,7 @@ WATCHED = replace(OPEN, admin=Address("127.0.0.1", 0))
 
 
 async def ask(server: Running, path: str) -> tuple[int, str]:
-    address = server.logged("admin")[0]["listens"]
+    address = server.logged("admin listening")[0]["address"]
     async with aiohttp.ClientSession() as session, session.get(f"http://{address}{path}") as answer:
         return answer.status, await answer.text()
 
@@ -115,4 +115,4 @@ async def test_an_admin_port_that_is_taken_keeps_the_process_from_starting():
 
 async def test_nothing_is_open_when_no_admin_port_is_set():
     async with echo_server() as server:
-        assert server.logged("admin") == []
+        assert server.logged("admin listening") == []

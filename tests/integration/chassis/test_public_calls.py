@@ -189,7 +189,7 @@ async def test_a_check_of_an_unknown_service_is_not_found():
         every = await stub.List(health_pb2.HealthListRequest(), timeout=5)
     assert caught.value.code() == grpc.StatusCode.NOT_FOUND
     assert TAKES_CALLS in every.statuses
-    assert server.logged("fault") == []
+    assert server.logged("internal error") == []
 
 
 # HTTP/2 by hand: what no gRPC client does.

@@ -140,9 +140,9 @@ async def test_half_a_new_pair_is_left_alone_until_the_rest_is_there(
     authority.issue(tmp_path / "next", "usersvc")
     (tmp_path / "next" / half).replace(tmp_path / "server" / half)
     assert await answers(server, mine)
-    assert len(server.logged("certificate not renewed")) == 1
+    assert len(server.logged("certificate reload failed")) == 1
 
     for rest in (tmp_path / "next").iterdir():
         rest.replace(tmp_path / "server" / rest.name)
     assert await answers(server, mine)
-    assert len(server.logged("certificate renewed")) == 1
+    assert len(server.logged("certificate reloaded")) == 1

@@ -45,7 +45,7 @@ class Endless:
 
     @property
     def faults(self) -> list[Any]:
-        return [entry for entry in self.capture.entries if entry["event"] == "fault"]
+        return [entry for entry in self.capture.entries if entry["event"] == "internal error"]
 
 
 async def test_a_stream_that_is_not_read_ends_with_deadline_exceeded():

@@ -107,8 +107,8 @@ async def test_a_streamed_response_to_head_makes_no_parts():
 @pytest.mark.parametrize(
     ("error", "cause"),
     [
-        (ScimError(503, None, "away"), "refused"),
-        (RuntimeError("a mistake"), "fault"),
+        (ScimError(503, None, "away"), "backend_error"),
+        (RuntimeError("a mistake"), "internal_error"),
     ],
 )
 async def test_a_part_that_fails_ends_the_connection(error: Exception, cause: str):
@@ -132,7 +132,7 @@ async def reader(port: int) -> AsyncIterator[raw_http.Connection]:
 async def test_a_client_that_never_reads_is_cut_off_in_time():
     parts = Endless()
     async with serving(parts, seconds=0.3) as server, reader(server.port):
-        assert await server.outcome() == "slow"
+        assert await server.outcome() == "timeout"
     assert parts.closed.is_set()
 
 
@@ -149,7 +149,7 @@ async def test_a_client_that_leaves_ends_what_is_made_for_it():
     async with serving(parts) as server:
         async with reader(server.port) as connection:
             await connection.reader.readexactly(1)
-        assert await server.outcome() == "client left"
+        assert await server.outcome() == "client_disconnected"
     assert parts.closed.is_set()
 
 

@@ -134,9 +134,9 @@ async def test_a_use_that_the_database_missed_is_written_once_it_is_back(clock: 
             made = await replica.generate(acme)
             await replica.authenticate(made.token, "192.0.2.1")
             await asyncio.to_thread(postgres.cluster.stop)
-            await until(lambda: replica.logged("no longer following changes") == 1)
+            await until(lambda: replica.logged("key feed disconnected") == 1)
             await asyncio.to_thread(postgres.cluster.start)
-            await until(lambda: replica.logged("following changes") == 2)
+            await until(lambda: replica.logged("key feed connected") == 2)
 
         async with running_replica(url, clock) as replica:
             assert [key.last_used_address for key in await replica.list(acme)] == ["192.0.2.1"]

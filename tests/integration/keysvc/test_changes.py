@@ -109,8 +109,8 @@ async def test_a_caller_that_goes_leaves_nothing_behind(keysvc: Replica):
 
     await until(lambda: keysvc.logged("call") == 1)
     keysvc.stop.set()
-    await until(lambda: keysvc.logged("no longer following changes") == 1)
-    ends = [entry for entry in keysvc.log if entry["event"] == "no longer following changes"]
+    await until(lambda: keysvc.logged("key feed disconnected") == 1)
+    ends = [entry for entry in keysvc.log if entry["event"] == "key feed disconnected"]
     assert [entry["streams"] for entry in ends] == [0]
 
 
@@ -139,7 +139,7 @@ async def test_a_connection_that_dies_unnoticed_silences_the_streams_and_then_en
                 await replica.keys.WatchKeys(pb.WatchKeysRequest()).read()
 
         proxy.heal()
-        await until(lambda: replica.logged("following changes") == 2)
+        await until(lambda: replica.logged("key feed connected") == 2)
         async with watching(replica) as again:
             acme = await replica.create()
             await until(lambda: len(again.events) == 2)

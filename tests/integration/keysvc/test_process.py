@@ -178,7 +178,7 @@ def test_the_process_serves_logs_no_token_and_ends_when_told(keysvc: Keysvc):
     process = keysvc.serve()
     assert process.stdout is not None
     lines = map(json.loads, process.stdout)
-    address = next(line["address"] for line in lines if "address" in line)
+    address = next(line["address"] for line in lines if line["event"] == "listening")
     with grpc.insecure_channel(address) as channel:
         keys = keys_pb2_grpc.KeyServiceStub(channel)
         request = pb.AuthenticateRequest(token=token, client_address="192.0.2.1")

@@ -96,7 +96,7 @@ async def test_a_use_that_always_fails_is_dropped_and_others_are_written(
     await writer.comes("192.0.2.2")
 
     failed = [entry for entry in writer.log if entry["event"] == "task failed"]
-    (dropped,) = [entry for entry in writer.log if entry["event"] == "use of a key dropped"]
+    (dropped,) = [entry for entry in writer.log if entry["event"] == "key use dropped"]
     assert len(failed) == TRIES
     assert dropped["key_id"] == str(first.key_id)
     assert POISONOUS not in str(writer.log)

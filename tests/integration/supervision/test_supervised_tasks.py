@@ -96,7 +96,7 @@ async def revocation_reaches_a_watch(region: Region) -> None:
                 if event.HasField("organization_change"):
                     return
 
-    await until(lambda: len(region.keysvc.logged("following changes")) == 2)
+    await until(lambda: len(region.keysvc.logged("key feed connected")) == 2)
     async with asyncio.timeout(20):
         await heard()
 

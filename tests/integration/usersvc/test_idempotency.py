@@ -238,8 +238,8 @@ async def test_a_database_that_is_away_does_not_end_the_trimming(clock):
         stop.set()
         await task
     assert capture.entries[0] == {
-        "event": "not trimmed",
-        "what": "create requests",
-        "cause": "ConnectionRefusedError",
+        "event": "retention failed",
+        "target": "create requests",
+        "error_type": "ConnectionRefusedError",
         "log_level": "warning",
     }

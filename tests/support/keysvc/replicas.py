@@ -125,11 +125,11 @@ async def running_replica(
     log = structlog.wrap_logger(None, processors=[capture])
     settings = Settings(url, server, region, "debug")
     task = asyncio.create_task(serve(settings, log, stop, clock))
-    wanted = {"listening", "following changes"} if follows else {"listening"}
+    wanted = {"listening", "key feed connected"} if follows else {"listening"}
     await until(lambda: task.done() or wanted <= {entry["event"] for entry in capture.entries})
     if task.done():
         await task
-    address = next(entry["address"] for entry in capture.entries if "address" in entry)
+    address = next(entry["address"] for entry in capture.entries if entry["event"] == "listening")
     try:
         async with grpc.aio.insecure_channel(address) as channel:
             yield Replica(address, channel, capture.entries, stop, task)

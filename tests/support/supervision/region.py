@@ -105,7 +105,7 @@ class Region:
             await service.run(self._serve(name, service))
             ends.push_async_callback(service.end)
         if "keysvc" in names:
-            await until(lambda: bool(self.keysvc.logged("following changes")))
+            await until(lambda: bool(self.keysvc.logged("key feed connected")))
             await self._make_key()
 
     def _serve(self, name: str, service: Service) -> Coroutine[Any, Any, None]:
@@ -183,7 +183,7 @@ class Region:
 
     async def admin(self, service: Service, path: str) -> tuple[int, str]:
         """What a service's admin port answers."""
-        address = service.address("admin", "listens")
+        address = service.address("admin listening", "address")
         async with (
             aiohttp.ClientSession() as session,
             session.get(f"http://{address}{path}") as answer,

@@ -30,5 +30,5 @@ async def test_a_calls_line_tells_its_organization_and_nothing_that_is_no_id(use
         ("r1", "anonymous", "INVALID_FIELD"),
     ]
     assert [line.get("organization_id") for line in calls] == [ACME, None]
-    assert all(line["milliseconds"] >= 0 for line in calls)
+    assert all(line["duration_ms"] >= 0 for line in calls)
     assert b"secret" not in output

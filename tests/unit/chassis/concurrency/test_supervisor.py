@@ -76,7 +76,11 @@ async def test_a_failure_is_logged_with_its_place_and_not_its_text(tasks: Record
     await flaky.running.wait()
 
     (logged,) = tasks.failures
-    assert (logged["task"], logged["cause"], logged["failures"]) == ("flaky", "ExceptionGroup", 1)
+    assert (logged["task"], logged["error_type"], logged["failures"]) == (
+        "flaky",
+        "ExceptionGroup",
+        1,
+    )
     assert "in run" in logged["traceback"]
     assert "builtins.KeyError" in logged["traceback"]
     assert "secret" not in str(logged).replace("self.error = error or", "")
@@ -85,7 +89,7 @@ async def test_a_failure_is_logged_with_its_place_and_not_its_text(tasks: Record
 async def test_a_task_that_returns_before_its_end_has_failed(tasks: Recorded):
     task = tasks.start("short", returns_at_once())
     await until(lambda: task.restarts == 1)
-    assert tasks.failures[0]["cause"] == "RuntimeError"
+    assert tasks.failures[0]["error_type"] == "RuntimeError"
 
 
 async def test_a_cancelled_wait_inside_a_task_is_a_failure(tasks: Recorded):
@@ -196,7 +200,7 @@ async def test_an_error_at_the_end_of_a_task_is_logged(tasks: Recorded):
     task = tasks.start("fails", fails_at_its_end)
     await asyncio.sleep(0)
     await task.end(0.5)
-    assert tasks.failures[-1]["cause"] == "ValueError"
+    assert tasks.failures[-1]["error_type"] == "ValueError"
 
 
 async def test_failures_and_waiting_tasks_are_metrics(tasks: Recorded):

@@ -141,7 +141,11 @@ async def test_refused_body_is_logged_without_its_password_at_any_depth():
         bodies = [each.refusal.body for each in logged]
         assert bodies == ['{"password":"not kept","path":"not kept"}'] * 2 + ["not kept"] * 4
         assert running.refusals.dropped == 0
-    assert not [line for line in running.lines if line["event"] in ("fault", "refusal not noted")]
+    assert not [
+        line
+        for line in running.lines
+        if line["event"] in ("internal error", "log entry not created")
+    ]
 
 
 async def test_body_that_the_route_parsed_is_redacted_whatever_its_size():
@@ -170,5 +174,5 @@ async def test_fault_in_the_provisioning_log_changes_no_answer():
         assert await running.logged() == []
         assert running.refusals.dropped == 2
     events = [line["event"] for line in running.lines]
-    assert events.count("refusal not noted") == 2
-    assert "fault" not in events
+    assert events.count("log entry not created") == 2
+    assert "internal error" not in events
