@@ -12,7 +12,7 @@ import orjson
 import structlog
 
 from chassis.observability.log_writer import BufferedLogWriter
-from chassis.observability.tracing import ENDPOINT, trace_id
+from chassis.observability.tracing import ENDPOINT, trace_context
 
 Logger = structlog.typing.FilteringBoundLogger
 
@@ -22,7 +22,7 @@ def configure(process: str, level: str = "info") -> Logger:
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[
-            *([trace_id] if os.environ.get(ENDPOINT) else []),
+            *([trace_context] if os.environ.get(ENDPOINT) else []),
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
             structlog.processors.format_exc_info,

@@ -1,7 +1,8 @@
-"""Traces of OpenTelemetry, from one process to the next by W3C trace context.
+"""Traces of OpenTelemetry, propagated between processes by W3C trace context.
 
-Off unless OTEL_EXPORTER_OTLP_ENDPOINT is set: then nothing of it is loaded. A
-span names a method or a statement's verb and table; never a value.
+Off, and nothing of OpenTelemetry loaded, unless OTEL_EXPORTER_OTLP_ENDPOINT is set. Names and
+attributes are those of OpenTelemetry's semantic conventions. A span names a route, a method, or a
+statement's operation and table; never a value.
 """
 
 import asyncio
@@ -33,50 +34,94 @@ class Tracing:
     """Makes the spans of one process."""
 
     def __init__(self, provider: "TracerProvider", process: str) -> None:
-        from opentelemetry.trace import SpanKind, Status, StatusCode  # noqa: PLC0415 - only if on
+        from opentelemetry.trace import (  # noqa: PLC0415 - only if on
+            SpanKind,
+            Status,
+            StatusCode,
+            get_current_span,
+        )
         from opentelemetry.trace.propagation import tracecontext  # noqa: PLC0415
 
         self._provider = provider
         self._tracer = provider.get_tracer(process)
         self._kinds = SpanKind
+        self._current_span = get_current_span
         self._failed = Status(StatusCode.ERROR)
         self._context = tracecontext.TraceContextTextMapPropagator()
 
     @contextmanager
-    def serving(self, name: str, headers: Iterable[tuple[str, Any]]) -> Iterator["Span"]:
-        """The span of a request that came in; it goes on with its caller's trace."""
+    def serving(
+        self, name: str, headers: Iterable[tuple[str, Any]], attributes: Mapping[str, str]
+    ) -> Iterator["Span"]:
+        """The span of an incoming request, which continues its caller's trace.
+
+        An exception is recorded as `error.type`, unless that is set already.
+        """
         carrier = {key.lower(): value for key, value in headers if key.lower() in _HEADERS}
         parent = self._context.extract(carrier)
         kind = self._kinds.SERVER
         with self._tracer.start_as_current_span(
-            name, parent, kind, record_exception=False, set_status_on_exception=False
+            name,
+            parent,
+            kind,
+            dict(attributes),
+            record_exception=False,
+            set_status_on_exception=False,
         ) as span:
             try:
                 yield span
             except BaseException as error:
-                span.set_attribute("error.type", type(error).__name__)
-                span.set_status(self._failed)  # without the error's text: it may hold values
+                if "error.type" not in (getattr(span, "attributes", None) or {}):
+                    self.fail(span, type(error).__name__)
                 raise
 
+    def fail(self, span: "Span", error_type: str) -> None:
+        """Mark a span as failed, without the error's text: it may hold values."""
+        span.set_attribute("error.type", error_type)
+        span.set_status(self._failed)
+
+    def rpc_ended(self, status_code: str, reason: str) -> None:
+        """Set the outcome of a call on its span; the reason is empty for a success.
+
+        Only statuses that are the server's fault make the span of a server an error.
+        """
+        span = self._current_span()
+        span.set_attribute("rpc.response.status_code", status_code)
+        if status_code in _SERVER_ERRORS:
+            self.fail(span, reason)
+        elif reason:
+            span.set_attribute("error.type", reason)
+
     @contextmanager
-    def calling(self, name: str) -> Iterator[Mapping[str, str]]:
-        """The span of a call that goes out, and the headers that tell of it."""
-        with self._tracer.start_as_current_span(name, kind=self._kinds.CLIENT):
+    def calling(self, method: str) -> Iterator[tuple["Span", Mapping[str, str]]]:
+        """The span of an outgoing call, and the metadata that propagates its trace."""
+        with self._tracer.start_as_current_span(
+            method, kind=self._kinds.CLIENT, attributes=rpc_attributes(method)
+        ) as span:
             carrier: dict[str, str] = {}
             self._context.inject(carrier)
-            yield carrier
+            yield span, carrier
 
     def statement(self, record: Any) -> None:  # noqa: ANN401 - asyncpg.connection.LoggedQuery
-        """Note a statement that has just ended."""
+        """Record the span of a statement that has just ended."""
         end = time_ns()
+        summary = statement_name(record.query)
+        operation, _, table = summary.partition(" ")
+        attributes = {
+            "db.system.name": "postgresql",
+            "db.query.summary": summary,
+            "db.operation.name": operation,
+        }
+        if table:
+            attributes["db.collection.name"] = table
         span = self._tracer.start_span(
-            statement_name(record.query),
+            summary,
             kind=self._kinds.CLIENT,
-            attributes={"db.system.name": "postgresql"},
+            attributes=attributes,
             start_time=end - int(record.elapsed * 1e9),
         )
         if record.exception is not None:
-            span.set_attribute("error.type", type(record.exception).__name__)
+            self.fail(span, type(record.exception).__name__)
         span.end(end)
 
     def close(self) -> None:
@@ -84,6 +129,15 @@ class Tracing:
         self._provider.shutdown()
 
 
+def rpc_attributes(method: str) -> dict[str, str]:
+    """The attributes of a call's span; the method is `package.Service/Method`."""
+    return {"rpc.system.name": "grpc", "rpc.method": method}
+
+
+_SERVER_ERRORS: Final = frozenset(
+    {"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
+)
+"""Status codes that are errors of the server, by the semantic conventions for gRPC."""
 _HEADERS: Final = frozenset({"traceparent", "tracestate"})
 
 
@@ -97,10 +151,13 @@ class TracedCalls(grpc.aio.UnaryUnaryClientInterceptor):
         """Make the call inside a span that lasts until its answer."""
         method = details.method
         name = method.decode() if isinstance(method, bytes) else method
-        with self._tracing.calling(name) as carrier:
+        with self._tracing.calling(name.lstrip("/")) as (span, carrier):
             metadata = grpc.aio.Metadata(*(details.metadata or ()), *carrier.items())
             call = await continuation(details._replace(metadata=metadata), request)
-            await call.code()
+            code = (await call.code()).name
+            span.set_attribute("rpc.response.status_code", code)
+            if code != "OK":
+                self._tracing.fail(span, code)
             return call
 
 
@@ -121,15 +178,16 @@ async def tracing(process: str) -> AsyncIterator[Tracing | None]:
         await asyncio.to_thread(traces.close)
 
 
-def trace_id(
+def trace_context(
     _logger: object, _method: str, entry: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
-    """Add the id of the current trace to a log line, if there is one."""
+    """Add the ids of the current trace and span to a log line, if there are any."""
     from opentelemetry.trace import get_current_span  # noqa: PLC0415 - only where it is on
 
     context = get_current_span().get_span_context()
     if context.is_valid:
         entry["trace_id"] = f"{context.trace_id:032x}"
+        entry["span_id"] = f"{context.span_id:016x}"
     return entry
 
 

@@ -22,7 +22,7 @@ from chassis.errors import (
 )
 from chassis.observability.log import Logger
 from chassis.observability.metrics import Requests
-from chassis.observability.tracing import Tracing
+from chassis.observability.tracing import Tracing, rpc_attributes
 from chassis.rpc.authorization import Admission
 from chassis.rpc.deadline import END_BY_KEY, seconds_left
 from chassis.rpc.public_calls import OpenCalls
@@ -134,7 +134,9 @@ class Envelope(grpc.aio.ServerInterceptor):
         slots = self._open.unary_slot if is_open else lambda _: self._places
 
         async def answer(request: Request, context: Context) -> Response:
-            call = _Call(self._log, method, context, self._calls, running=not is_open)
+            call = _Call(
+                self._log, method, context, self._calls, self._tracing, running=not is_open
+            )
             try:
                 with slots(context):
                     if not is_open:
@@ -163,7 +165,9 @@ class Envelope(grpc.aio.ServerInterceptor):
         # A coroutine, since a timeout around the `yield` of a generator ends nothing while the
         # generator waits for its reader (PEP 789).
         async def answer(request: Request, context: Context) -> None:
-            call = _Call(self._log, method, context, self._calls, running=not is_open)
+            call = _Call(
+                self._log, method, context, self._calls, self._tracing, running=not is_open
+            )
             try:
                 with slots(context):
                     if not is_open:
@@ -250,8 +254,11 @@ class _Places:
 
 
 def _traced(tracing: Tracing, method: str, behaviour: Handler) -> Handler:
+    name = method.lstrip("/")
+    attributes = rpc_attributes(name)
+
     async def answer(request: Request, context: Context) -> Response:
-        with tracing.serving(method, context.invocation_metadata() or ()):
+        with tracing.serving(name, context.invocation_metadata() or (), attributes):
             return await behaviour(request, context)
 
     return answer
@@ -270,14 +277,23 @@ class _Call:
         "_request_id",
         "_running",
         "_started",
+        "_tracing",
         "caller",
     )
 
     def __init__(
-        self, log: Logger, method: str, context: Context, calls: Requests | None, *, running: bool
+        self,
+        log: Logger,
+        method: str,
+        context: Context,
+        calls: Requests | None,
+        tracing: Tracing | None,
+        *,
+        running: bool,
     ) -> None:
         self._log = log
         self._calls = calls
+        self._tracing = tracing
         self._method = method
         self._context = context
         self._ended = False
@@ -324,6 +340,8 @@ class _Call:
             if not self._running:  # `end` takes it for one that runs
                 self._calls.begin()
             self._calls.end(self._started, self._method[1:], status_code, error_type)
+        if self._tracing is not None:
+            self._tracing.rpc_ended(status_code, error_type)
 
     async def refuse(self, error: Exception) -> None:
         refusal = self._as_refusal(error)

@@ -65,10 +65,16 @@ def trace(app: web.Application, prefix: str, tracing: Tracing) -> None:
 
     @web.middleware
     async def traced(request: web.Request, handler: Handler) -> web.StreamResponse:
-        name = f"{request.method} {label(request, prefix)}"
-        with tracing.serving(name, request.headers.items()) as span:
+        method, template = _method(request), label(request, prefix)
+        name = f"{'HTTP' if method == OTHER_METHOD else method} {template}".rstrip()
+        attributes = {"http.request.method": method}
+        if template:
+            attributes["http.route"] = template
+        with tracing.serving(name, request.headers.items(), attributes) as span:
             response = await handler(request)
             span.set_attribute("http.response.status_code", response.status)
+            if response.status >= FIRST_SERVER_ERROR:
+                tracing.fail(span, str(response.status))
             return response
 
     app.middlewares.insert(0, traced)

@@ -80,13 +80,18 @@ def test_a_trace_goes_from_http_through_grpc_to_sql_and_into_one_line_of_each_lo
         name, span = spans[at]
         path.append((name, span.name))
         at = span.parent_span_id.hex()
-    method = "/cloudacademy.users.v1.UserService/ListUsers"
+    method = "cloudacademy.users.v1.UserService/ListUsers"
     assert path == [
         ("usersvc", statement.name),
         ("usersvc", method),
         ("gateway", method),
         ("gateway", "GET /Users"),
     ]
+    (served,) = [span for _, span in spans.values() if span.name == "GET /Users"]
+    attributes = {each.key: each.value for each in served.attributes}
+    assert attributes["http.request.method"].string_value == "GET"
+    assert attributes["http.route"].string_value == "/Users"
+    assert attributes["http.response.status_code"].int_value == 200
     assert "secret" not in receiver.text
     assert token not in receiver.text
     requests = set()

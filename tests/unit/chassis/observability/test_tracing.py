@@ -1,15 +1,27 @@
-"""A statement's span is named by its verb and table."""
+"""Names and attributes of spans, and what is refused because it would be logged."""
 
+import asyncio
 import logging
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.util.re import parse_env_headers
 
-from chassis.observability.tracing import ENDPOINT, statement_name, tracing
+from chassis.observability.tracing import (
+    ENDPOINT,
+    Tracing,
+    rpc_attributes,
+    statement_name,
+    trace_context,
+    tracing,
+)
 from chassis.startup import StartError
 
 
@@ -44,6 +56,12 @@ def test_nothing_of_opentelemetry_is_loaded_while_it_is_off():
 
 
 HEADERS = "OTEL_EXPORTER_OTLP_HEADERS"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def loaded() -> None:
+    """Load the SDK once, so that the time that it takes counts for no example of hypothesis."""
+    asyncio.run(trouble({}))
 
 
 async def trouble(variables: dict[str, str]) -> str:
@@ -87,3 +105,74 @@ async def test_headers_that_are_taken_are_logged_by_nobody(headers: str):
     parse_env_headers(headers, liberal=True)
     logger.removeFilter(lines.append)
     assert lines == []
+
+
+METHOD = "example.v1.EchoService/Echo"
+
+
+class Spans:
+    """A real tracer, whose spans stay in memory."""
+
+    def __init__(self) -> None:
+        self._exporter = InMemorySpanExporter()
+        provider = TracerProvider()
+        provider.add_span_processor(SimpleSpanProcessor(self._exporter))
+        self.tracing = Tracing(provider, "test")
+
+    def only(self) -> ReadableSpan:
+        (span,) = self._exporter.get_finished_spans()
+        return span
+
+
+def test_statement_span_has_database_attributes_and_no_value():
+    spans = Spans()
+    query = "UPDATE api_key SET name = 'secret' WHERE key_id = $1"
+    spans.tracing.statement(SimpleNamespace(query=query, elapsed=0.001, exception=None))
+    assert dict(spans.only().attributes or {}) == {
+        "db.system.name": "postgresql",
+        "db.query.summary": "UPDATE api_key",
+        "db.operation.name": "UPDATE",
+        "db.collection.name": "api_key",
+    }
+
+
+@pytest.mark.parametrize(
+    ("status_code", "reason", "is_error"),
+    [("OK", "", False), ("NOT_FOUND", "USER_NOT_FOUND", False), ("INTERNAL", "INTERNAL", True)],
+)
+def test_rpc_span_has_status_code_and_is_an_error_for_server_faults(
+    status_code: str, reason: str, is_error: bool
+):
+    spans = Spans()
+    with spans.tracing.serving(METHOD, (), rpc_attributes(METHOD)):
+        spans.tracing.rpc_ended(status_code, reason)
+    span = spans.only()
+    assert dict(span.attributes or {}) == {
+        "rpc.system.name": "grpc",
+        "rpc.method": METHOD,
+        "rpc.response.status_code": status_code,
+        **({"error.type": reason} if reason else {}),
+    }
+    assert span.status.is_ok is not is_error
+
+
+def test_exception_does_not_replace_the_error_type_of_a_call():
+    spans = Spans()
+
+    def refuse() -> None:
+        with spans.tracing.serving(METHOD, (), rpc_attributes(METHOD)):
+            spans.tracing.rpc_ended("NOT_FOUND", "USER_NOT_FOUND")
+            raise ValueError("aborted")
+
+    with pytest.raises(ValueError, match="aborted"):
+        refuse()
+    assert (spans.only().attributes or {})["error.type"] == "USER_NOT_FOUND"
+
+
+def test_log_line_has_the_ids_of_the_current_trace_and_span():
+    spans = Spans()
+    with spans.tracing.serving(METHOD, (), rpc_attributes(METHOD)) as span:
+        entry = trace_context(None, "info", {"event": "call"})
+    context = span.get_span_context()
+    assert entry["trace_id"] == f"{context.trace_id:032x}"
+    assert entry["span_id"] == f"{context.span_id:016x}"
