@@ -3,7 +3,6 @@
 import asyncio
 import math
 from collections import Counter
-from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
