@@ -9,7 +9,7 @@ SITE_BITS: Final = 48
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ClientNetwork:
     """Where a request comes from, at two levels.
 
     Everybody who has IPv6 has at least a /64, and a site commonly a /48 (RFC 6177), so a limit on
@@ -22,17 +22,17 @@ class Source:
     """The IPv4 address, or the IPv6 /48."""
 
 
-def source_of(address: str) -> Source:
+def source_of(address: str) -> ClientNetwork:
     """The source of an address; a text that is no address is its own source."""
     try:
         parsed = ip_address(address)
     except ValueError:
-        return Source(address, address)
+        return ClientNetwork(address, address)
     if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
         parsed = parsed.ipv4_mapped
     if isinstance(parsed, IPv4Address):
-        return Source(str(parsed), str(parsed))
-    return Source(_prefix(parsed, HOST_BITS), _prefix(parsed, SITE_BITS))
+        return ClientNetwork(str(parsed), str(parsed))
+    return ClientNetwork(_prefix(parsed, HOST_BITS), _prefix(parsed, SITE_BITS))
 
 
 def _prefix(address: IPv6Address, bits: int) -> str:

@@ -25,7 +25,7 @@ from chassis.rpc.certificates import Certificates
 from chassis.startup import StartError
 from gateway import settings as gateway_settings
 from gateway.api.app import PREFIX, ScimEndpoint, application
-from gateway.api.early_rejection import Doorman
+from gateway.api.early_rejection import EarlyRejector
 from gateway.api.endpoints import Resources, endpoints
 from gateway.api.groups import Groups
 from gateway.api.query.cursors import Cursors
@@ -33,7 +33,7 @@ from gateway.api.resource_types import ResourceTypes
 from gateway.api.routing import Table
 from gateway.api.users import Users
 from gateway.auth.authenticator import Authenticator, Caller
-from gateway.auth.failed_auth import Guesses
+from gateway.auth.failed_auth import FailedAuthLimiter
 from gateway.auth.key_cache import KeyCache, follow
 from gateway.backend.client import UserClient, all_serving, batched, key_channel, user_channel
 from gateway.backend.groups import GroupClient
@@ -42,28 +42,28 @@ from gateway.backend.schemas import SchemaClient
 from gateway.http.body import Bodies
 from gateway.http.client_address import behind
 from gateway.http.compute_worker import SWITCH_SECONDS
-from gateway.http.compute_worker import Worker as ParsingWorker
+from gateway.http.compute_worker import ComputeWorker as ParsingWorker
 from gateway.http.connections import Connections
 from gateway.http.heads import Heads
 from gateway.http.response_memory import ResponseMemory
 from gateway.http.server import DRAIN_SECONDS, Runner
 from gateway.http.telemetry import measure, trace
-from gateway.limits.admission import Gate
+from gateway.limits.admission import AdmissionControl
 from gateway.limits.rate_limiter import RateLimiter
-from gateway.limits.rejections import Tally, full
+from gateway.limits.rejections import RejectionStats, full
 from gateway.openapi.document import document
 from gateway.openapi.page import page
 from gateway.portal.routes import portal, portal_routes
-from gateway.provisioning_log.writer import RefusalLog
+from gateway.provisioning_log.writer import RejectionLog
 from gateway.settings import Settings
 from gateway.sso.pages import Pages, form_action
 from gateway.sso.pending import PendingSignIns
 from gateway.sso.provider import read_service_provider
 from gateway.sso.services import Services
 from gateway.sso.views import SingleSignOn, routes
-from gateway.sso.worker import Worker
+from gateway.sso.worker import XmlWorker
 from gateway.web.cookies import Cookies
-from gateway.web.page_limits import PageGate
+from gateway.web.page_limits import PageLimiter
 
 
 def main() -> None:
@@ -129,10 +129,10 @@ class Guards:
     """Who may come in, how much of them, and what is remembered of those who may not."""
 
     def __init__(self, settings: Settings, channels: Channels, log: Logger) -> None:
-        tally = Tally(log)
+        tally = RejectionStats(log)
         self.cache: KeyCache[Caller] = KeyCache()
-        self.guesses = Guesses(settings.unknown_keys)
-        self.gate = Gate(
+        self.guesses = FailedAuthLimiter(settings.unknown_keys)
+        self.gate = AdmissionControl(
             RateLimiter(settings.rate),
             FairSemaphore(settings.max_requests, full, batched_release=True),
             tally,
@@ -140,16 +140,16 @@ class Guards:
         self.bodies = Bodies()
         self.worker = ParsingWorker()
         self.memory = ResponseMemory()
-        self.pages = PageGate(settings.pages, self.bodies, tally)
+        self.pages = PageLimiter(settings.pages, self.bodies, tally)
         self.connections = Connections(
             log, limit=settings.max_connections, of_source=settings.address_connections
         )
         self.heads = Heads()
-        self.refusals = RefusalLog(ActivityServiceStub(channels.users), system_clock, log)
+        self.refusals = RejectionLog(ActivityServiceStub(channels.users), system_clock, log)
         self.authenticator = Authenticator(
             channels.key_stub, self.cache, self.guesses, settings.tenant_urls, system_clock
         )
-        self.doorman = Doorman(PREFIX, self.authenticator, self.gate)
+        self.doorman = EarlyRejector(PREFIX, self.authenticator, self.gate)
 
     def observe(self, metrics: Metrics) -> None:
         """Let the metrics tell of them."""
@@ -247,7 +247,7 @@ class Assembly:
         if settings.saml is None:
             self._log.info("single sign-on disabled", missing_setting="GATEWAY_SAML_KEY")
             return None
-        worker = Worker()
+        worker = XmlWorker()
         self._ends.callback(worker.close)
         saml = settings.saml
         return SingleSignOn(

@@ -7,7 +7,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from chassis.config.settings import Address, CertificateFiles, Environment
-from gateway.http.connections import MAX_CONNECTIONS, SHARES
+from gateway.http.connections import ADDRESS_DIVISOR, MAX_CONNECTIONS
 from gateway.limits.rate_limiter import Rate
 from gateway.web.page_limits import PageLimits
 
@@ -55,7 +55,7 @@ class Settings:
     max_requests: int = MAX_REQUESTS
     """How many requests of SCIM are under way at once."""
     max_connections: int = MAX_CONNECTIONS
-    address_connections: int = MAX_CONNECTIONS // SHARES
+    address_connections: int = MAX_CONNECTIONS // ADDRESS_DIVISOR
     """How many of these one address may have; behind our own proxies, all."""
     unknown_keys: int = UNKNOWN_KEYS
     """How many different keys that do not exist an address may send in a row."""
@@ -81,7 +81,7 @@ def read(variables: Mapping[str, str]) -> Settings:
     proxies = environment.integer("PROXIES", 0, 0, 10)
     max_connections = environment.integer("MAX_CONNECTIONS", MAX_CONNECTIONS, 1, 100_000)
     # All connections come from the proxies, which are few.
-    share = max_connections if proxies else max(1, max_connections // SHARES)
+    share = max_connections if proxies else max(1, max_connections // ADDRESS_DIVISOR)
     exposed = not listen.is_loopback
     settings = Settings(
         listen=listen,

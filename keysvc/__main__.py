@@ -21,7 +21,7 @@ from chassis.database.pool import Database
 from chassis.errors import Refusal
 from chassis.observability.log import configure
 from chassis.startup import StartError
-from keysvc.commands import COMMANDS, Desk
+from keysvc.commands import COMMANDS, CommandContext
 from keysvc.domain.audit import OPERATOR
 from keysvc.settings import Settings
 from keysvc.store.audit import AuditStore
@@ -43,7 +43,7 @@ async def migrate(settings: Settings) -> dict[str, object]:
 async def operate(settings: Settings, arguments: argparse.Namespace) -> dict[str, object]:
     """Carry out an operator's command."""
     async with Database(settings.database_url, f"{NAME}-operator", pool_size=1) as database:
-        desk = Desk(
+        desk = CommandContext(
             OrganizationStore(database),
             KeyStore(database),
             AuditStore(database),

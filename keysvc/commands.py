@@ -30,7 +30,7 @@ Answer: TypeAlias = Message | Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class CommandContext:
     """What an operator's command works with."""
 
     organizations: OrganizationStore
@@ -43,24 +43,24 @@ class Desk:
     random_bytes: token.RandomBytes
 
 
-async def create_organization(desk: Desk, arguments: Namespace) -> Message:
+async def create_organization(desk: CommandContext, arguments: Namespace) -> Message:
     organization_id = read_uuid("--id", arguments.id) if arguments.id else None
     new = NewOrganization(organization_id, arguments.display_name, desk.region)
     organization = await desk.organizations.create(new, desk.clock())
     return keys_pb2.CreateOrganizationResponse(organization=wire.organization_message(organization))
 
 
-async def activate_integration(desk: Desk, arguments: Namespace) -> Message:
+async def activate_integration(desk: CommandContext, arguments: Namespace) -> Message:
     integration = await _switch_integration(desk, arguments, True)
     return keys_pb2.ActivateIntegrationResponse(integration=integration)
 
 
-async def deactivate_integration(desk: Desk, arguments: Namespace) -> Message:
+async def deactivate_integration(desk: CommandContext, arguments: Namespace) -> Message:
     integration = await _switch_integration(desk, arguments, False)
     return keys_pb2.DeactivateIntegrationResponse(integration=integration)
 
 
-async def generate_key(desk: Desk, arguments: Namespace) -> Message:
+async def generate_key(desk: CommandContext, arguments: Namespace) -> Message:
     organization_id = read_uuid("ORGANIZATION", arguments.organization)
     check_author("--created-by", arguments.created_by)
     made = token.generate(desk.region, desk.random_bytes)
@@ -70,14 +70,14 @@ async def generate_key(desk: Desk, arguments: Namespace) -> Message:
     return keys_pb2.GenerateKeyResponse(key=wire.key_message(key), token=made.text)
 
 
-async def list_keys(desk: Desk, arguments: Namespace) -> Message:
+async def list_keys(desk: CommandContext, arguments: Namespace) -> Message:
     """The newest keys, as many as a page can have."""
     organization_id = read_uuid("ORGANIZATION", arguments.organization)
     keys = await desk.keys.list_before(organization_id, AFTER_ALL, wire.PAGE_SIZE_MAXIMUM)
     return keys_pb2.ListKeysResponse(keys=[wire.key_message(key) for key in keys])
 
 
-async def revoke_key(desk: Desk, arguments: Namespace) -> Message:
+async def revoke_key(desk: CommandContext, arguments: Namespace) -> Message:
     organization_id = read_uuid("ORGANIZATION", arguments.organization)
     key_id = read_uuid("KEY", arguments.key)
     author = arguments.revoked_by
@@ -86,7 +86,7 @@ async def revoke_key(desk: Desk, arguments: Namespace) -> Message:
     return keys_pb2.RevokeKeyResponse(key=wire.key_message(key))
 
 
-async def list_audit_events(desk: Desk, arguments: Namespace) -> Message:
+async def list_audit_events(desk: CommandContext, arguments: Namespace) -> Message:
     """The newest events, as many as a page can have."""
     organization_id = read_uuid("ORGANIZATION", arguments.organization)
     events = await desk.audit.list_before(organization_id, AFTER_ALL, wire.PAGE_SIZE_MAXIMUM)
@@ -95,7 +95,7 @@ async def list_audit_events(desk: Desk, arguments: Namespace) -> Message:
     )
 
 
-async def erase_person(desk: Desk, arguments: Namespace) -> Answer:
+async def erase_person(desk: CommandContext, arguments: Namespace) -> Answer:
     """The person's names and addresses; that something was done, and when, stays.
 
     Tells ids and numbers alone: whoever keeps the answer keeps no name.
@@ -113,13 +113,13 @@ async def erase_person(desk: Desk, arguments: Namespace) -> Answer:
     }
 
 
-async def get_sso_connection(desk: Desk, arguments: Namespace) -> Message:
+async def get_sso_connection(desk: CommandContext, arguments: Namespace) -> Message:
     organization_id = read_uuid("ORGANIZATION", arguments.organization)
     connection = await desk.sso.get(organization_id)
     return sso_pb2.GetSsoConnectionResponse(connection=wire.sso_connection_message(connection))
 
 
-async def deactivate_sso_connection(desk: Desk, arguments: Namespace) -> Message:
+async def deactivate_sso_connection(desk: CommandContext, arguments: Namespace) -> Message:
     organization_id = read_uuid("ORGANIZATION", arguments.organization)
     check_author("--by", arguments.by)
     connection = await desk.sso.switch(organization_id, False, operator(arguments.by), desk.clock)
@@ -128,7 +128,7 @@ async def deactivate_sso_connection(desk: Desk, arguments: Namespace) -> Message
     )
 
 
-async def release_sso_domain(desk: Desk, arguments: Namespace) -> Message:
+async def release_sso_domain(desk: CommandContext, arguments: Namespace) -> Message:
     check_author("--by", arguments.by)
     domain = arguments.domain.lower()
     connection = await desk.sso.release_domain(domain, operator(arguments.by), desk.clock)
@@ -136,7 +136,7 @@ async def release_sso_domain(desk: Desk, arguments: Namespace) -> Message:
 
 
 async def _switch_integration(
-    desk: Desk, arguments: Namespace, active: bool
+    desk: CommandContext, arguments: Namespace, active: bool
 ) -> keys_pb2.Integration:
     organization_id = read_uuid("ORGANIZATION", arguments.organization)
     check_author("--by", arguments.by)
@@ -146,7 +146,7 @@ async def _switch_integration(
     return wire.integration_message(integration)
 
 
-COMMANDS: Final[Mapping[str, Callable[[Desk, Namespace], Awaitable[Answer]]]] = {
+COMMANDS: Final[Mapping[str, Callable[[CommandContext, Namespace], Awaitable[Answer]]]] = {
     "create-organization": create_organization,
     "activate-integration": activate_integration,
     "deactivate-integration": deactivate_integration,

@@ -12,7 +12,7 @@ from typing import Final
 import orjson
 
 from chassis.clock import system_clock
-from chassis.concurrency.notifier import Bell
+from chassis.concurrency.notifier import Notifier
 from chassis.config.settings import SettingsError
 from chassis.database import migrations
 from chassis.database.pool import Database
@@ -21,7 +21,7 @@ from chassis.observability import log
 from chassis.process import keep_memory_private, run
 from chassis.startup import StartError
 from usersvc import settings
-from usersvc.commands import COMMANDS, Desk
+from usersvc.commands import COMMANDS, CommandContext
 from usersvc.store.changes import ChangeStore
 from usersvc.store.erasure import ErasureStore
 from usersvc.store.sessions import SessionStore
@@ -39,10 +39,10 @@ async def migrate(database_url: str) -> None:
 async def operate(database_url: str, arguments: argparse.Namespace) -> None:
     """Carry out an operator's command."""
     async with Database(database_url, "usersvc-operator", pool_size=1) as database:
-        desk = Desk(
-            SessionStore(database, Bell()),
+        desk = CommandContext(
+            SessionStore(database, Notifier()),
             ChangeStore(database),
-            ErasureStore(database, Bell()),
+            ErasureStore(database, Notifier()),
             system_clock,
             secrets.token_bytes,
         )

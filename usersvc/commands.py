@@ -23,7 +23,7 @@ OPERATOR: Final = Origin("operator")
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class CommandContext:
     """What an operator's command works with."""
 
     sessions: SessionStore
@@ -33,7 +33,7 @@ class Desk:
     random_bytes: RandomBytes
 
 
-async def create_administrator(desk: Desk, arguments: Namespace) -> dict[str, object]:
+async def create_administrator(desk: CommandContext, arguments: Namespace) -> dict[str, object]:
     """Make an administrator of a new user, or of the one that has the name."""
     organization_id = read_uuid("ORGANIZATION", arguments.organization)
     profile = Profile(
@@ -50,7 +50,7 @@ async def create_administrator(desk: Desk, arguments: Namespace) -> dict[str, ob
     }
 
 
-async def sign_in_link(desk: Desk, arguments: Namespace) -> dict[str, object]:
+async def sign_in_link(desk: CommandContext, arguments: Namespace) -> dict[str, object]:
     """Make a link by which a person signs in once.
 
     The token is the link's fragment, which browsers send to nobody: no log and no other page
@@ -68,7 +68,7 @@ async def sign_in_link(desk: Desk, arguments: Namespace) -> dict[str, object]:
     }
 
 
-async def erase_person(desk: Desk, arguments: Namespace) -> dict[str, object]:
+async def erase_person(desk: CommandContext, arguments: Namespace) -> dict[str, object]:
     """Erase a person, and tell what went, who still names the person, and what is kept till when.
 
     Refuses (InvalidField) another name that is too short to tell people apart.
@@ -108,13 +108,15 @@ def _day(time: datetime) -> str:
     return time.date().isoformat()
 
 
-async def renew_feed(desk: Desk, arguments: Namespace) -> dict[str, object]:
+async def renew_feed(desk: CommandContext, arguments: Namespace) -> dict[str, object]:
     """Make every token of the change feed invalid: what it stands for may be gone."""
     del arguments
     return {"feed_id": str(await desk.changes.renew())}
 
 
-COMMANDS: Final[Mapping[str, Callable[[Desk, Namespace], Awaitable[dict[str, object]]]]] = {
+COMMANDS: Final[
+    Mapping[str, Callable[[CommandContext, Namespace], Awaitable[dict[str, object]]]]
+] = {
     "create-administrator": create_administrator,
     "sign-in-link": sign_in_link,
     "erase-person": erase_person,

@@ -18,7 +18,7 @@ from cloudacademy.users.v1 import (
 )
 
 from chassis.clock import Clock, system_clock
-from chassis.concurrency.notifier import Bell
+from chassis.concurrency.notifier import Notifier
 from chassis.concurrency.supervisor import Supervisor
 from chassis.database.pool import Database
 from chassis.observability.log import Logger
@@ -77,7 +77,7 @@ async def serve(
         ) as feed_database,
         Supervisor(log) as tasks,
     ):
-        metrics, bell = Metrics(), Bell()
+        metrics, bell = Metrics(), Notifier()
         stores = Stores.on(database, feed_database, bell)
         feed = ChangeFeed(stores.changes, Listener(feed_database), bell, clock, log)
         server = Server(
@@ -118,7 +118,7 @@ class Stores:
     deleted_identities: IdentityStore
 
     @classmethod
-    def on(cls, database: Database, feed_database: Database, bell: Bell) -> "Stores":
+    def on(cls, database: Database, feed_database: Database, bell: Notifier) -> "Stores":
         """The stores on a database; the feed of changes has connections of its own."""
         lists = Lists(database)
         return cls(

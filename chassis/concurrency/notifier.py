@@ -5,7 +5,7 @@ import asyncio
 from chassis.concurrency.waiting import wait
 
 
-class Bell:
+class Notifier:
     """Tells a waiter how often it rang since the last time; nobody has to listen all the time."""
 
     def __init__(self) -> None:

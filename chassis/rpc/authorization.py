@@ -16,7 +16,7 @@ _NOBODY: Final[Set[str]] = frozenset()
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
-class Admission:
+class CallerAuthorization:
     """Lets a caller in by the DNS names and URIs of its certificate.
 
     What the table does not name is open to nobody.

@@ -12,7 +12,7 @@ from chassis.concurrency.supervisor import Supervisor
 from chassis.config.database_url import is_loopback
 from chassis.observability.tracing import TracedCalls, Tracing
 from chassis.rpc.certificates import Certificates
-from chassis.rpc.rotating_channel import RenewedChannel
+from chassis.rpc.rotating_channel import RotatingChannel
 from chassis.rpc.status import from_rpc_error
 from chassis.startup import StartError, redact
 
@@ -50,7 +50,7 @@ def connect(
     options = _options(repeatable)
     interceptors = [TracedCalls(tracing)] if tracing else None
     if certificates is not None:
-        return RenewedChannel(
+        return RotatingChannel(
             certificates,
             lambda renewed: grpc.aio.secure_channel(
                 target, renewed.for_channel(), options, interceptors=interceptors

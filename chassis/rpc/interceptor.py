@@ -23,9 +23,9 @@ from chassis.errors import (
 from chassis.observability.log import Logger
 from chassis.observability.metrics import Requests
 from chassis.observability.tracing import Tracing, rpc_attributes
-from chassis.rpc.authorization import Admission
+from chassis.rpc.authorization import CallerAuthorization
 from chassis.rpc.deadline import END_BY_KEY, seconds_left
-from chassis.rpc.public_calls import OpenCalls
+from chassis.rpc.public_calls import PublicCalls
 from chassis.rpc.status import to_trailing_metadata
 
 MAX_CALLS: Final = 1_000
@@ -45,7 +45,7 @@ Slots: TypeAlias = Callable[[Context], AbstractContextManager[None]]
 """Takes a slot for a call, or refuses it (OVERLOADED)."""
 
 
-class Envelope(grpc.aio.ServerInterceptor):
+class ServerInterceptor(grpc.aio.ServerInterceptor):
     """Asks who calls, turns refusals into gRPC statuses, counts and logs each call once.
 
     What is no refusal is a fault of ours: its text goes to the log, and only
@@ -65,7 +65,7 @@ class Envelope(grpc.aio.ServerInterceptor):
     def __init__(
         self,
         log: Logger,
-        admission: Admission | None = None,
+        admission: CallerAuthorization | None = None,
         calls: Requests | None = None,
         tracing: Tracing | None = None,
         told: Sequence[str] = (),
@@ -86,7 +86,7 @@ class Envelope(grpc.aio.ServerInterceptor):
         self._tracing = tracing
         self._calls = calls
         self._admission = admission
-        self._open = OpenCalls(admission)
+        self._open = PublicCalls(admission)
         self._stream_seconds = stream_seconds
         self._write_seconds = write_seconds
         self._wrapped: dict[str, Handler] = {}

@@ -10,7 +10,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 
-from chassis.rpc.interceptor import Envelope
+from chassis.rpc.interceptor import ServerInterceptor
 from chassis.rpc.status import DETAILS_KEY
 
 Handler = Any  # grpc's method handlers are untyped
@@ -62,7 +62,7 @@ class LocalDispatcher:
     authorization, deadline, log line and metrics.
     """
 
-    def __init__(self, envelope: Envelope) -> None:
+    def __init__(self, envelope: ServerInterceptor) -> None:
         self._envelope = envelope
         self._handlers: dict[str, Handler] = {}
 

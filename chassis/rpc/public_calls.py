@@ -1,4 +1,4 @@
-"""Admission control for the calls that need no permission: health and reflection."""
+"""CallerAuthorization control for the calls that need no permission: health and reflection."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -6,14 +6,14 @@ from typing import Any, Final, TypeAlias
 
 import grpc
 
-from chassis.rpc.authorization import Admission
+from chassis.rpc.authorization import CallerAuthorization
 from chassis.rpc.peer_slots import Limits, PeerSlots
 
 HEALTH: Final = "/grpc.health.v1.Health/"
 REFLECTION: Final = "/grpc.reflection."
 
 KNOWN_WATCHES: Final = Limits(total=512, host=128, connection=4)
-"""Limits of Health.Watch streams for callers that `Admission` lists.
+"""Limits of Health.Watch streams for callers that `CallerAuthorization` lists.
 
 Every connection of a gateway has one (`chassis.rpc.channel`).
 """
@@ -27,7 +27,7 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Slot: TypeAlias = AbstractContextManager[None]
 
 
-class OpenCalls:
+class PublicCalls:
     """Gives slots to calls of health and reflection, whose number is limited for each client.
 
     Known callers have their own limits, so that other clients with a certificate cannot use up the
@@ -35,7 +35,7 @@ class OpenCalls:
     TLS every caller counts as known, because only this machine can reach the server.
     """
 
-    def __init__(self, admission: Admission | None) -> None:
+    def __init__(self, admission: CallerAuthorization | None) -> None:
         self._admission = admission
         self._known, self._others = PeerSlots(KNOWN_WATCHES), PeerSlots(OTHER_WATCHES)
         self._reflections = PeerSlots(REFLECTIONS)

@@ -22,7 +22,7 @@ Method = Any
 Call = Any
 
 
-class RenewedChannel(grpc.aio.Channel):
+class RotatingChannel(grpc.aio.Channel):
     """Made anew when the certificate is; callers and their stubs do not notice.
 
     The new channel is taken once it is connected, so a certificate that no
@@ -45,7 +45,7 @@ class RenewedChannel(grpc.aio.Channel):
         self._name = name
         self._watch: Task | None = None
 
-    async def __aenter__(self) -> "RenewedChannel":
+    async def __aenter__(self) -> "RotatingChannel":
         self._watch = self._tasks.start(f"certificate renewal for {self._name}", self._follow)
         return self
 

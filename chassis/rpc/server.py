@@ -17,11 +17,11 @@ from chassis.observability.admin import admin_port
 from chassis.observability.log import Logger
 from chassis.observability.metrics import Metrics, Requests
 from chassis.observability.tracing import Tracing
-from chassis.rpc.authorization import Admission, Callers
+from chassis.rpc.authorization import CallerAuthorization, Callers
 from chassis.rpc.certificates import Certificates
 from chassis.rpc.channel import MAX_MESSAGE_BYTES, TAKES_CALLS
 from chassis.rpc.health import HealthServicer
-from chassis.rpc.interceptor import WRITE_SECONDS, Envelope
+from chassis.rpc.interceptor import WRITE_SECONDS, ServerInterceptor
 from chassis.rpc.local_dispatcher import LocalDispatcher
 from chassis.rpc.public_calls import ALL_STREAMS
 from chassis.startup import StartError, redact
@@ -94,9 +94,9 @@ class Server:
         self._tasks = tasks
         tls = settings.tls
         self._certificates = Certificates(tls, log) if tls else None
-        self._admission = Admission(callers) if tls else None
+        self._admission = CallerAuthorization(callers) if tls else None
         self._health = HealthServicer()
-        envelope = Envelope(
+        envelope = ServerInterceptor(
             log,
             self._admission,
             self._calls(),
@@ -207,7 +207,7 @@ class Server:
             self._health.set(name, serving=ready)
 
 
-def _grpc_server(settings: ServerSettings, envelope: Envelope) -> grpc.aio.Server:
+def _grpc_server(settings: ServerSettings, envelope: ServerInterceptor) -> grpc.aio.Server:
     return grpc.aio.server(
         interceptors=[envelope],
         maximum_concurrent_rpcs=2 * settings.max_calls + ALL_STREAMS + SPARE_CALLS,

@@ -12,20 +12,20 @@ from aiohttp.hdrs import METH_CONNECT
 
 from chassis.observability.log import Logger
 from chassis.rpc.uuids import is_uuid
-from gateway.api.request import Exchange, RefusedPart, Result, parameters
+from gateway.api.request import RefusedPart, Result, ScimRequest, parameters
 from gateway.api.resource_types import ResourceTypes
 from gateway.api.routing import Table, path_segments
 from gateway.auth.authenticator import Authenticator, Caller
 from gateway.http.body import MAX_BODY_BYTES, Bodies, Body
-from gateway.http.compute_worker import Worker
+from gateway.http.compute_worker import ComputeWorker
 from gateway.http.cpu_meter import CpuMeter
 from gateway.http.response_memory import Reservation, ResponseMemory
-from gateway.http.responses import Answer, Document, error_answer
+from gateway.http.responses import Document, ScimResponse, error_answer
 from gateway.http.streaming import BROKEN_OFF, send
-from gateway.limits.admission import Gate
-from gateway.limits.rejections import TurnedAwayError
+from gateway.limits.admission import AdmissionControl
+from gateway.limits.rejections import RejectedError
 from gateway.provisioning_log.entry import Refused
-from gateway.provisioning_log.writer import RefusalLog
+from gateway.provisioning_log.writer import RejectionLog
 from gateway.scim.errors import ScimError
 from gateway.scim.responses import dumps
 from gateway.scim.schema import USER, ResourceType
@@ -53,10 +53,10 @@ class ScimEndpoint:
         base_url: str,
         *,
         log: Logger,
-        refusals: RefusalLog,
-        gate: Gate,
+        refusals: RejectionLog,
+        gate: AdmissionControl,
         bodies: Bodies,
-        worker: Worker,
+        worker: ComputeWorker,
         memory: ResponseMemory,
     ) -> None:
         self._table = table
@@ -82,7 +82,7 @@ class ScimEndpoint:
     async def _respond(self, request: web.Request, story: "_Story") -> web.StreamResponse:
         try:
             answer = await self._answer_or_error(request, story)
-        except TurnedAwayError as error:  # a line for each would be a load, too
+        except RejectedError as error:  # a line for each would be a load, too
             self._gate.turned_away(error, story.caller.organization_id)
             return self._response(error_answer(error), story)
         if story.error is not None or story.parts:
@@ -93,14 +93,14 @@ class ScimEndpoint:
         answer = _within_reserved_memory(answer, story)
         return await self._send(request, answer, story)
 
-    async def _answer_or_error(self, request: web.Request, story: "_Story") -> Answer:
+    async def _answer_or_error(self, request: web.Request, story: "_Story") -> ScimResponse:
         """The answer of the route, or the error response for what it raised.
 
-        Raises TurnedAwayError: such a request is neither logged nor put into the provisioning log.
+        Raises RejectedError: such a request is neither logged nor put into the provisioning log.
         """
         try:
             return await self._answer(request, story)
-        except TurnedAwayError:
+        except RejectedError:
             raise
         except ScimError as error:
             story.scim_type, story.error = error.scim_type, error
@@ -112,7 +112,7 @@ class ScimEndpoint:
         return error_answer(story.error)
 
     async def _send(
-        self, request: web.Request, answer: Answer, story: "_Story"
+        self, request: web.Request, answer: ScimResponse, story: "_Story"
     ) -> web.StreamResponse:
         """Send a streamed answer, or leave a complete one to aiohttp; log the request."""
         response = self._response(answer, story)
@@ -124,13 +124,13 @@ class ScimEndpoint:
             self._tell(request, answer, story, response.get(BROKEN_OFF))
         return response
 
-    def _response(self, answer: Answer, story: "_Story") -> web.StreamResponse:
+    def _response(self, answer: ScimResponse, story: "_Story") -> web.StreamResponse:
         response = answer.response(story.request_id)
         if story.caller is not NOBODY:
             response.headers.update(self._gate.headers(story.caller.organization_id))
         return response
 
-    async def _answer(self, request: web.Request, story: "_Story") -> Answer:
+    async def _answer(self, request: web.Request, story: "_Story") -> ScimResponse:
         segments = path_segments(request.rel_url.raw_path)
         if segments[: len(_TENANT)] != _TENANT:
             raise ScimError(404, None, _OUTSIDE)
@@ -169,10 +169,12 @@ class ScimEndpoint:
         finally:
             self._gate.charge_bytes(story.caller.organization_id, body.received_bytes)
 
-    def _exchange(self, request: web.Request, story: "_Story", user_type: ResourceType) -> Exchange:
+    def _exchange(
+        self, request: web.Request, story: "_Story", user_type: ResourceType
+    ) -> ScimRequest:
         caller = story.caller
         story.memory = self._memory.reservation(caller.organization_id)
-        return Exchange(
+        return ScimRequest(
             request_id=story.request_id,
             base_url=self._base_url,
             caller=caller,
@@ -203,7 +205,7 @@ class ScimEndpoint:
             self._log.error("log entry not created", request_id=story.request_id, exc_info=fault)
 
     def _tell(
-        self, request: web.Request, answer: Answer, story: "_Story", abort_reason: str | None
+        self, request: web.Request, answer: ScimResponse, story: "_Story", abort_reason: str | None
     ) -> None:
         # Neither the path nor the query as they came: they may hold names, even keys.
         self._log.info(
@@ -246,7 +248,7 @@ class _Story:
         return self.parsed
 
 
-def _within_reserved_memory(answer: Answer, story: _Story) -> Answer:
+def _within_reserved_memory(answer: ScimResponse, story: _Story) -> ScimResponse:
     """Stream an answer that reserved memory, so that the memory is given back once it is sent."""
     if story.memory is None or not story.memory.size:
         return answer

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from chassis.observability.log import Logger
-from gateway.api.request import MAX_INLINE_BYTES, Exchange, RefusedPart
+from gateway.api.request import MAX_INLINE_BYTES, RefusedPart, ScimRequest
 from gateway.api.routing import Table, path_segments
-from gateway.http.responses import Answer, Document, answer
+from gateway.http.responses import Document, ScimResponse, answer
 from gateway.scim.bulk import plan as bulk_plan
 from gateway.scim.bulk import references
 from gateway.scim.bulk import request as bulk
@@ -35,7 +35,7 @@ class Bulk:
         self._log = log
         self._seconds = seconds
 
-    async def post(self, exchange: Exchange) -> Answer:
+    async def post(self, exchange: ScimRequest) -> ScimResponse:
         """POST /Bulk: 200 with a result for each operation that was carried out or refused."""
         plan = await exchange.parsed(_Plan.of)
         exchange.count_more(max(0, len(plan.request.operations) - 1))
@@ -54,14 +54,14 @@ class Bulk:
 
     async def send(
         self,
-        exchange: Exchange,
+        exchange: ScimRequest,
         method: str,
         path: str,
         data: Document,
         *,
         version: str | None = None,
         size: int = 0,
-    ) -> Answer:
+    ) -> ScimResponse:
         """Answer one operation, with data of about `size` bytes, as if it had come alone.
 
         All that fails is a ScimError.
@@ -118,7 +118,7 @@ class _Plan:
 class _Execution:
     """One bulk request while it is carried out."""
 
-    def __init__(self, sender: Bulk, exchange: Exchange, plan: _Plan, end: float) -> None:
+    def __init__(self, sender: Bulk, exchange: ScimRequest, plan: _Plan, end: float) -> None:
         self._sender = sender
         self._exchange = exchange
         self._request = plan.request
@@ -201,7 +201,7 @@ class _Execution:
             return None
         return self._exchange.base_url + path
 
-    def _succeed(self, step: Run, reply: Answer, location: str) -> None:
+    def _succeed(self, step: Run, reply: ScimResponse, location: str) -> None:
         operation = self._request.operations[step.index]
         location = reply.headers.get("Location", location)
         self._results[step.index] = Result(

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from gateway.api.query.cursors import LIFETIME
-from gateway.api.request import Exchange
+from gateway.api.request import ScimRequest
 from gateway.http.body import MAX_BODY_BYTES
-from gateway.http.responses import Answer, answer
+from gateway.http.responses import ScimResponse, answer
 from gateway.scim import schema
 from gateway.scim.bulk.request import MAX_OPERATIONS
 from gateway.scim.errors import ScimError
@@ -23,7 +23,7 @@ Documents = list[dict[str, Any]]
 Describe = Callable[[Sequence[ResourceType], str], Documents]
 
 
-async def service_provider_config(exchange: Exchange) -> Answer:
+async def service_provider_config(exchange: ScimRequest) -> ScimResponse:
     """GET /ServiceProviderConfig, the one document that is readable without a key."""
     refuse_filter(exchange, "ServiceProviderConfig")
     return answer(
@@ -67,7 +67,7 @@ async def service_provider_config(exchange: Exchange) -> Answer:
     )
 
 
-def refuse_filter(exchange: Exchange, name: str) -> None:
+def refuse_filter(exchange: ScimRequest, name: str) -> None:
     """Refuse (403) a filter, as RFC 7644 section 4 demands of discovery."""
     if exchange.parameter("filter") is not None:
         raise ScimError(403, None, f"/{name} cannot be filtered; ask for all of it.")
@@ -81,13 +81,13 @@ class Collection:
         self._types = types
         self._describe = describe
 
-    async def list(self, exchange: Exchange) -> Answer:
+    async def list(self, exchange: ScimRequest) -> ScimResponse:
         """All documents; a filter is refused, as RFC 7644 section 4 demands."""
         refuse_filter(exchange, self._name)
         documents = self._documents(exchange)
         return answer(list_response(documents, len(documents), 1))
 
-    async def get(self, exchange: Exchange) -> Answer:
+    async def get(self, exchange: ScimRequest) -> ScimResponse:
         """One document."""
         wanted = exchange.resource_id.lower()
         for document in self._documents(exchange):
@@ -95,7 +95,7 @@ class Collection:
                 return answer(document)
         raise ScimError(404, None, f"/{self._name} has no entry {exchange.resource_id[:80]}.")
 
-    def _documents(self, exchange: Exchange) -> Documents:
+    def _documents(self, exchange: ScimRequest) -> Documents:
         types = [exchange.own(each) for each in self._types]
         return self._describe(types, exchange.base_url)
 

@@ -9,8 +9,8 @@ from typing import Final
 from gateway.auth.authenticator import Authenticator, Caller
 from gateway.http.plain_request import MAX_HEAD_BYTES, PlainRequests
 from gateway.http.responses import as_http
-from gateway.limits.admission import Gate
-from gateway.limits.rejections import TurnedAwayError, Why
+from gateway.limits.admission import AdmissionControl
+from gateway.limits.rejections import RejectedError, RejectReason
 
 MAX_ANSWERS: Final = 100
 _RESOURCES: Final = ("/Users", "/Groups", "/Bulk")
@@ -19,37 +19,37 @@ _NEVER: Final = 2**63
 """Farther than any request goes."""
 
 
-class Doorman:
+class EarlyRejector:
     """Stands before the parser, and looks at requests for resources that come with a key."""
 
-    def __init__(self, prefix: str, authenticator: Authenticator, gate: Gate) -> None:
+    def __init__(self, prefix: str, authenticator: Authenticator, gate: AdmissionControl) -> None:
         self._requests = PlainRequests(tuple(prefix + each for each in _RESOURCES))
         self._authenticator = authenticator
         self._gate = gate
-        self._answers: dict[tuple[Why, str], bytes] = {}
+        self._answers: dict[tuple[RejectReason, str], bytes] = {}
 
-    def visitor(self) -> "Visitor":
+    def visitor(self) -> "WatchedConnection":
         """Whoever is at the other end of a new connection."""
-        return Visitor(self, self._gate)
+        return WatchedConnection(self, self._gate)
 
     def caller(self, data: bytes) -> Caller | None:
         """Who sent a request, if it is one to look at and that can be told at once."""
         authorization = self._requests.authorization(data)
         return None if authorization is None else self._authenticator.known(authorization)
 
-    def ready(self, error: TurnedAwayError) -> bytes:
+    def ready(self, error: RejectedError) -> bytes:
         """The answer as bytes; there are few, apart from the seconds to wait."""
         kind = (error.why, error.headers["Retry-After"])
         ready = self._answers.get(kind)
         if ready is None:
             if len(self._answers) >= MAX_ANSWERS:
                 self._answers.clear()
-            more = self._gate.nothing_left if error.why is Why.RATE else {}
+            more = self._gate.nothing_left if error.why is RejectReason.RATE else {}
             ready = self._answers[kind] = as_http(error, **more)
         return ready
 
 
-class Visitor:
+class WatchedConnection:
     """One connection, as the doorman sees it: who asks, and whether it is at rest.
 
     It is while all that has come are requests that have their answers. Each of them has
@@ -57,7 +57,7 @@ class Visitor:
     belongs to what, and the connection is never looked at again.
     """
 
-    def __init__(self, doorman: Doorman, gate: Gate) -> None:
+    def __init__(self, doorman: EarlyRejector, gate: AdmissionControl) -> None:
         self._doorman = doorman
         self._gate = gate
         self._let_in = ""

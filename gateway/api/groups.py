@@ -15,7 +15,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from gateway.api.patching import patched
 from gateway.api.query.search import Found, Part
-from gateway.api.request import STREAM_BYTES, Exchange, streamed_answer
+from gateway.api.request import STREAM_BYTES, ScimRequest, streamed_answer
 from gateway.api.versions import (
     not_modified,
     require_version,
@@ -27,8 +27,8 @@ from gateway.backend.groups import NAMED_MEMBERS_PAGE, GroupClient
 from gateway.convert import group as wire_group
 from gateway.convert import user as wire
 from gateway.http.response_memory import MEBIBYTE, MEMORY_PER_LISTED_BYTE, Reservation
-from gateway.http.responses import Answer, resource_answer, resource_headers
-from gateway.limits.rejections import TurnedAwayError
+from gateway.http.responses import ScimResponse, resource_answer, resource_headers
+from gateway.limits.rejections import RejectedError
 from gateway.scim import patch as scim_patch
 from gateway.scim import projection, resource
 from gateway.scim.errors import too_many
@@ -61,7 +61,7 @@ class Groups:
     def __init__(self, client: GroupClient) -> None:
         self._client = client
 
-    async def create(self, exchange: Exchange) -> Answer:
+    async def create(self, exchange: ScimRequest) -> ScimResponse:
         """POST /Groups (section 3.3)."""
         view = exchange.projection(GROUP)
         document = await exchange.parsed(partial(resource.read, GROUP))
@@ -78,7 +78,7 @@ class Groups:
         )
         return await self._changed(exchange, view, created, 201)
 
-    async def get(self, exchange: Exchange) -> Answer:
+    async def get(self, exchange: ScimRequest) -> ScimResponse:
         """GET /Groups/{id} (section 3.4.1)."""
         view = exchange.projection(GROUP)
         group = await self._get(exchange)
@@ -86,7 +86,7 @@ class Groups:
             return unmodified
         return await self._answer(exchange, view, group)
 
-    async def page(self, exchange: Exchange, view: projection.Projection, part: Part) -> Found:
+    async def page(self, exchange: ScimRequest, view: projection.Projection, part: Part) -> Found:
         """A part of the list of groups, for queries (section 3.4.2)."""
         reserved = part.size * GROUP_MEMORY if part.size > SMALL_LIST else 0
         await exchange.memory.grow(reserved)
@@ -107,7 +107,7 @@ class Groups:
         groups = self._list_json(exchange, view, response.groups)
         return Found(len(response.groups), groups, response.total_size, response.next_page_token)
 
-    async def replace(self, exchange: Exchange) -> Answer:
+    async def replace(self, exchange: ScimRequest) -> ScimResponse:
         """PUT /Groups/{id} (section 3.5.1): what the client leaves out is cleared."""
         view = exchange.projection(GROUP)
         document = await exchange.parsed(partial(resource.read, GROUP))
@@ -123,7 +123,7 @@ class Groups:
         )
         return await self._changed(exchange, view, updated)
 
-    async def patch(self, exchange: Exchange) -> Answer:
+    async def patch(self, exchange: ScimRequest) -> ScimResponse:
         """PATCH /Groups/{id} (section 3.5.2), all operations or none.
 
         Answered with the group as long as it is small, and with 204 when it is
@@ -143,7 +143,7 @@ class Groups:
             return await self._changed(exchange, view, updated)
         return _small_answer(exchange, view, updated)
 
-    async def delete(self, exchange: Exchange) -> Answer:
+    async def delete(self, exchange: ScimRequest) -> ScimResponse:
         """DELETE /Groups/{id} (section 3.6)."""
         await self._client.delete(
             pb.DeleteGroupRequest(
@@ -153,11 +153,11 @@ class Groups:
             ),
             exchange.origin,
         )
-        return Answer(204)
+        return ScimResponse(204)
 
     async def _patch_unread(
         self,
-        exchange: Exchange,
+        exchange: ScimRequest,
         changes: scim_patch.MemberChanges,
         etag: str,
         returned: pb.MemberView | None,
@@ -180,7 +180,7 @@ class Groups:
 
     async def _patch_read(
         self,
-        exchange: Exchange,
+        exchange: ScimRequest,
         operations: Sequence[scim_patch.Operation],
         etag: str,
         returned: pb.MemberView | None,
@@ -202,7 +202,7 @@ class Groups:
             )
 
     async def _few_members(
-        self, exchange: Exchange, group: pb.Group, memory: Reservation
+        self, exchange: ScimRequest, group: pb.Group, memory: Reservation
     ) -> list[pb.Member]:
         """All members with their names; refuses (400 tooMany) more than MAX_PATCHED_MEMBERS."""
         request = _members_of(exchange, EVERYTHING, group)
@@ -220,7 +220,7 @@ class Groups:
                     await memory.grow(PATCH_MEMORY)
         return found
 
-    async def _get(self, exchange: Exchange) -> pb.Group:
+    async def _get(self, exchange: ScimRequest) -> pb.Group:
         return await self._client.get(
             pb.GetGroupRequest(
                 organization_id=exchange.organization_id, group_id=exchange.resource_id
@@ -230,7 +230,7 @@ class Groups:
 
     async def _update(
         self,
-        exchange: Exchange,
+        exchange: ScimRequest,
         group: pb.Group,
         fields: Sequence[str],
         members: pb.MemberChange,
@@ -251,7 +251,7 @@ class Groups:
             exchange.origin,
         )
 
-    async def _etag(self, exchange: Exchange) -> str:
+    async def _etag(self, exchange: ScimRequest) -> str:
         async def current() -> str:
             return (await self._get(exchange)).etag
 
@@ -259,40 +259,40 @@ class Groups:
 
     async def _answer(
         self,
-        exchange: Exchange,
+        exchange: ScimRequest,
         view: projection.Projection,
         group: pb.Group,
         status: int = 200,
         members: Sequence[pb.Member] | None = None,
-    ) -> Answer:
+    ) -> ScimResponse:
         """The group; its members are read unless they are given."""
         document = wire_group.from_group(group, (), exchange.base_url)
         headers, shown = resource_headers(document), dumps(view.apply(document))
         if not view.includes("members"):
-            return Answer(status, shown, headers)
+            return ScimResponse(status, shown, headers)
         pages = self._pages(exchange, view, group) if members is None else _one_page(members)
         parts = _json(exchange, view, shown, pages)
         return await streamed_answer(exchange, parts, headers, status)
 
     async def _changed(
         self,
-        exchange: Exchange,
+        exchange: ScimRequest,
         view: projection.Projection,
         written: Written,
         status: int = 200,
-    ) -> Answer:
+    ) -> ScimResponse:
         """The answer to a change; without the group while there is no memory to return it.
 
         The change was made, so a refusal would be wrong, and lead clients to repeat it.
         """
         try:
             return await self._answer(exchange, view, written.group, status, _members(written))
-        except TurnedAwayError:
+        except RejectedError:
             headers = resource_headers(wire_group.from_group(written.group, (), exchange.base_url))
-            return Answer(status if status == 201 else 204, headers=headers)
+            return ScimResponse(status if status == 201 else 204, headers=headers)
 
     def _list_json(
-        self, exchange: Exchange, view: projection.Projection, groups: Sequence[pb.Group]
+        self, exchange: ScimRequest, view: projection.Projection, groups: Sequence[pb.Group]
     ) -> bytes | AsyncGenerator[bytes, None]:
         """Groups as JSON with commas between them."""
         if len(groups) <= SMALL_LIST and not view.includes("members"):
@@ -300,7 +300,7 @@ class Groups:
         return self._many_json(exchange, view, groups)
 
     async def _many_json(
-        self, exchange: Exchange, view: projection.Projection, groups: Iterable[pb.Group]
+        self, exchange: ScimRequest, view: projection.Projection, groups: Iterable[pb.Group]
     ) -> AsyncGenerator[bytes, None]:
         comma = b""
         for group in groups:
@@ -314,12 +314,12 @@ class Groups:
                 async for part in parts:
                     yield part
 
-    def _pages(self, exchange: Exchange, view: projection.Projection, group: pb.Group) -> Pages:
+    def _pages(self, exchange: ScimRequest, view: projection.Projection, group: pb.Group) -> Pages:
         return self._client.members(_members_of(exchange, view, group), exchange.origin)
 
 
 async def _json(
-    exchange: Exchange, view: projection.Projection, shown: bytes, pages: Pages
+    exchange: ScimRequest, view: projection.Projection, shown: bytes, pages: Pages
 ) -> AsyncGenerator[bytes, None]:
     """A group as JSON: `shown` is all of it but its members, which follow page by page.
 
@@ -341,8 +341,8 @@ async def _one_page(members: Sequence[pb.Member]) -> Pages:
 
 
 def _small_answer(
-    exchange: Exchange, view: projection.Projection, updated: pb.UpdateGroupResponse
-) -> Answer:
+    exchange: ScimRequest, view: projection.Projection, updated: pb.UpdateGroupResponse
+) -> ScimResponse:
     """The answer to a PATCH: the group if its members were returned, else 204."""
     members = _members(updated)
     if members is None:
@@ -366,7 +366,7 @@ def _member_view(view: projection.Projection) -> pb.MemberView | None:
 
 
 def _view_of_small(
-    exchange: Exchange, view: projection.Projection, document: wire.Resource
+    exchange: ScimRequest, view: projection.Projection, document: wire.Resource
 ) -> pb.MemberView | None:
     """The same for a document with all members; those of a large group are read in pages."""
     is_small = len(document.get("members", ())) <= MAX_ANSWERED_MEMBERS
@@ -374,7 +374,7 @@ def _view_of_small(
 
 
 async def _reserve_answer(
-    exchange: Exchange, view: projection.Projection, document: wire.Resource
+    exchange: ScimRequest, view: projection.Projection, document: wire.Resource
 ) -> None:
     """Reserve the memory to answer a change with a large group, before the change is made.
 
@@ -385,7 +385,7 @@ async def _reserve_answer(
         await exchange.memory.grow(STREAM_BYTES)
 
 
-def _shown(exchange: Exchange, view: projection.Projection, group: pb.Group) -> bytes:
+def _shown(exchange: ScimRequest, view: projection.Projection, group: pb.Group) -> bytes:
     """A group as JSON without its members."""
     return dumps(view.apply(wire_group.from_group(group, (), exchange.base_url)))
 
@@ -399,7 +399,7 @@ def _read_patch(
 
 
 def _members_of(
-    exchange: Exchange, view: projection.Projection, group: pb.Group
+    exchange: ScimRequest, view: projection.Projection, group: pb.Group
 ) -> pb.ListMembersRequest:
     return pb.ListMembersRequest(
         organization_id=exchange.organization_id,

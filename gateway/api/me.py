@@ -2,14 +2,14 @@
 
 from typing import Final
 
-from gateway.api.request import Exchange
-from gateway.http.responses import Answer
+from gateway.api.request import ScimRequest
+from gateway.http.responses import ScimResponse
 from gateway.scim.errors import ScimError
 
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
-async def not_implemented(_: Exchange) -> Answer:
+async def not_implemented(_: ScimRequest) -> ScimResponse:
     """Every method: an API key speaks for an organization, so that nobody is "me"."""
     raise ScimError(
         501,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from gateway.api.request import Exchange
+from gateway.api.request import ScimRequest
 from gateway.http.responses import Document
 from gateway.scim import patch as scim_patch
 from gateway.scim.schema import ResourceType
@@ -13,7 +13,7 @@ MAX_INLINE_STEPS: Final = 40_000
 
 
 async def patched(
-    exchange: Exchange,
+    exchange: ScimRequest,
     resource_type: ResourceType,
     resource: Mapping[str, Any],
     operations: Sequence[scim_patch.Operation],

@@ -9,7 +9,7 @@ from aiohttp import web
 from gateway.auth.authenticator import Caller
 from gateway.backend.client import Origin
 from gateway.http.response_memory import MEBIBYTE, Reservation
-from gateway.http.responses import EAGER_BYTES, Answer, Document
+from gateway.http.responses import EAGER_BYTES, Document, ScimResponse
 from gateway.scim.errors import ScimError, invalid_syntax
 from gateway.scim.projection import Projection
 from gateway.scim.projection import parse as parse_projection
@@ -58,7 +58,7 @@ class RefusedPart:
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
+class ScimRequest:
     """A request with what is known of it: who calls, what id the path names.
 
     It does not say how the request came: alone, or as a part of another.
@@ -134,19 +134,19 @@ def parameters(request: web.Request) -> Mapping[str, str]:
 
 
 async def streamed_answer(
-    exchange: Exchange,
+    exchange: ScimRequest,
     parts: AsyncGenerator[bytes, None],
     headers: Mapping[str, str],
     status: int = 200,
-) -> Answer:
+) -> ScimResponse:
     """A document in parts: a small one is built at once, a large one while it is sent.
 
-    Raises what the first EAGER_BYTES raise, and TurnedAwayError (503) when there is no memory for
+    Raises what the first EAGER_BYTES raise, and RejectedError (503) when there is no memory for
     the rest.
     """
     if exchange.omits_body:
         await parts.aclose()
-        return Answer(status, headers=headers)
+        return ScimResponse(status, headers=headers)
     made, size = [], 0
     try:
         async for part in parts:
@@ -154,8 +154,8 @@ async def streamed_answer(
             size += len(part)
             if size > EAGER_BYTES:
                 await exchange.memory.grow(max(0, STREAM_BYTES - exchange.memory.size))
-                return Answer(status, b"".join(made), headers, parts)
+                return ScimResponse(status, b"".join(made), headers, parts)
     except BaseException:
         await parts.aclose()
         raise
-    return Answer(status, b"".join(made), headers)
+    return ScimResponse(status, b"".join(made), headers)

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
-from gateway.api.request import Exchange
-from gateway.http.responses import Answer
+from gateway.api.request import ScimRequest
+from gateway.http.responses import ScimResponse
 from gateway.scim.errors import ScimError, shown
 
-Handler = Callable[[Exchange], Coroutine[Any, Any, Answer]]
+Handler = Callable[[ScimRequest], Coroutine[Any, Any, ScimResponse]]
 Methods = Mapping[str, Handler]
 
 

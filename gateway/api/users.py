@@ -9,7 +9,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from gateway.api.patching import patched
 from gateway.api.query.search import Found, Part
-from gateway.api.request import Exchange
+from gateway.api.request import ScimRequest
 from gateway.api.versions import (
     not_modified,
     require_version,
@@ -21,8 +21,8 @@ from gateway.backend.client import SMALL_BYTES, UserClient, finds_one
 from gateway.convert import user as wire
 from gateway.convert.extension import is_own
 from gateway.http.response_memory import MEBIBYTE, MEMORY_PER_LISTED_BYTE
-from gateway.http.responses import Answer, resource_answer
-from gateway.limits.rejections import TurnedAwayError
+from gateway.http.responses import ScimResponse, resource_answer
+from gateway.limits.rejections import RejectedError
 from gateway.scim import patch as scim_patch
 from gateway.scim import projection, resource
 from gateway.scim.errors import too_many
@@ -43,7 +43,7 @@ class Users:
     def __init__(self, client: UserClient) -> None:
         self._client = client
 
-    async def create(self, exchange: Exchange) -> Answer:
+    async def create(self, exchange: ScimRequest) -> ScimResponse:
         """POST /Users (section 3.3)."""
         view = exchange.projection(exchange.user_type)
         document = await exchange.parsed(partial(resource.read, exchange.user_type))
@@ -56,7 +56,7 @@ class Users:
         )
         return _answer(exchange, view, created, 201)
 
-    async def get(self, exchange: Exchange) -> Answer:
+    async def get(self, exchange: ScimRequest) -> ScimResponse:
         """GET /Users/{id} (section 3.4.1)."""
         view = exchange.projection(exchange.user_type)
         request = _get_request(exchange, _user_view(view))
@@ -65,7 +65,7 @@ class Users:
             return unmodified
         return _answer(exchange, view, await self._whole(exchange, request, response))
 
-    async def page(self, exchange: Exchange, view: projection.Projection, part: Part) -> Found:
+    async def page(self, exchange: ScimRequest, view: projection.Projection, part: Part) -> Found:
         """A part of the list of users, for queries (section 3.4.2)."""
         request = pb.ListUsersRequest(
             organization_id=exchange.organization_id,
@@ -86,7 +86,7 @@ class Users:
             response.next_page_token,
         )
 
-    async def replace(self, exchange: Exchange) -> Answer:
+    async def replace(self, exchange: ScimRequest) -> ScimResponse:
         """PUT /Users/{id} (section 3.5.1).
 
         What the client leaves out is cleared, but for `active`: nobody gets
@@ -106,7 +106,7 @@ class Users:
         )
         return await self._changed(exchange, view, updated)
 
-    async def patch(self, exchange: Exchange) -> Answer:
+    async def patch(self, exchange: ScimRequest) -> ScimResponse:
         """PATCH /Users/{id} (section 3.5.2), all operations or none.
 
         Answered with 200 and the resource: clients of Entra's kind read it.
@@ -121,7 +121,7 @@ class Users:
             response = await unraced(lambda: self._patch_read(exchange, operations, etag), etag)
         return await self._changed(exchange, view, response)
 
-    async def delete(self, exchange: Exchange) -> Answer:
+    async def delete(self, exchange: ScimRequest) -> ScimResponse:
         """DELETE /Users/{id} (section 3.6)."""
         await self._client.delete(
             pb.DeleteUserRequest(
@@ -131,10 +131,10 @@ class Users:
             ),
             exchange.origin,
         )
-        return Answer(204)
+        return ScimResponse(204)
 
     async def _patch_read(
-        self, exchange: Exchange, operations: tuple[scim_patch.Operation, ...], etag: str
+        self, exchange: ScimRequest, operations: tuple[scim_patch.Operation, ...], etag: str
     ) -> pb.UpdateUserResponse:
         """Read, apply, and write if that changes anything."""
         request = _get_request(exchange, pb.USER_VIEW_WITH_GROUPS)
@@ -151,7 +151,7 @@ class Users:
 
     async def _update(
         self,
-        exchange: Exchange,
+        exchange: ScimRequest,
         user: pb.User,
         fields: Sequence[str],
         etag: str,
@@ -171,8 +171,8 @@ class Users:
         )
 
     async def _changed(
-        self, exchange: Exchange, view: projection.Projection, updated: pb.UpdateUserResponse
-    ) -> Answer:
+        self, exchange: ScimRequest, view: projection.Projection, updated: pb.UpdateUserResponse
+    ) -> ScimResponse:
         """The answer to a change, for which a large user is read once more.
 
         A user for whom there is no memory, now or ever, is left out (204): the change was made, so
@@ -187,12 +187,12 @@ class Users:
             response = pb.GetUserResponse(user=user, omitted_bytes=updated.omitted_bytes)
             try:
                 user = await self._whole(exchange, request, response)
-            except TurnedAwayError:
+            except RejectedError:
                 return unreturned
         return _answer(exchange, view, user)
 
     async def _whole(
-        self, exchange: Exchange, request: pb.GetUserRequest, response: pb.GetUserResponse
+        self, exchange: ScimRequest, request: pb.GetUserRequest, response: pb.GetUserResponse
     ) -> pb.User:
         """The user of a response, read once there is memory for it if it is large."""
         while response.omitted_bytes:
@@ -201,7 +201,9 @@ class Users:
             response = await self._client.get(request, exchange.origin)
         return response.user
 
-    async def _list(self, exchange: Exchange, request: pb.ListUsersRequest) -> pb.ListUsersResponse:
+    async def _list(
+        self, exchange: ScimRequest, request: pb.ListUsersRequest
+    ) -> pb.ListUsersResponse:
         """A page of users, with memory for as many as come at most."""
         if request.omit_users or finds_one(request):
             request.max_bytes = SMALL_BYTES
@@ -218,7 +220,7 @@ class Users:
             exchange.memory.shrink(max(0, unused) * MEMORY_PER_LISTED_BYTE)
         return response
 
-    async def _etag(self, exchange: Exchange) -> str:
+    async def _etag(self, exchange: ScimRequest) -> str:
         async def current() -> str:
             response = await self._client.get(_get_request(exchange), exchange.origin)
             return response.user.etag
@@ -234,7 +236,9 @@ def _read_patch(
     return operations, scim_patch.assignments(user_type, operations)
 
 
-def _get_request(exchange: Exchange, view: pb.UserView = pb.USER_VIEW_BASIC) -> pb.GetUserRequest:
+def _get_request(
+    exchange: ScimRequest, view: pb.UserView = pb.USER_VIEW_BASIC
+) -> pb.GetUserRequest:
     return pb.GetUserRequest(
         organization_id=exchange.organization_id,
         user_id=exchange.resource_id,
@@ -243,7 +247,7 @@ def _get_request(exchange: Exchange, view: pb.UserView = pb.USER_VIEW_BASIC) -> 
     )
 
 
-async def _reserve(exchange: Exchange, size: int) -> None:
+async def _reserve(exchange: ScimRequest, size: int) -> None:
     """Reserve memory for a user of so many bytes.
 
     Refuses (400 tooMany) what never fits: no user is that large without its groups.
@@ -257,7 +261,7 @@ async def _reserve(exchange: Exchange, size: int) -> None:
     await memory.grow(max(0, size * MEMORY_PER_BYTE - memory.size))
 
 
-def _never_fits(exchange: Exchange, size: int) -> bool:
+def _never_fits(exchange: ScimRequest, size: int) -> bool:
     """Whether a user of so many bytes takes more memory than can be reserved at all."""
     return size * MEMORY_PER_BYTE > exchange.memory.largest
 
@@ -267,19 +271,19 @@ def _user_view(view: projection.Projection) -> pb.UserView:
     return pb.USER_VIEW_WITH_GROUPS if view.includes("groups") else pb.USER_VIEW_BASIC
 
 
-def _document(exchange: Exchange, user: pb.User) -> wire.Resource:
+def _document(exchange: ScimRequest, user: pb.User) -> wire.Resource:
     return wire.from_user(user, exchange.base_url, exchange.user_type)
 
 
 def _answer(
-    exchange: Exchange, view: projection.Projection, user: pb.User, status: int = 200
-) -> Answer:
+    exchange: ScimRequest, view: projection.Projection, user: pb.User, status: int = 200
+) -> ScimResponse:
     document = _document(exchange, user)
     return resource_answer(view.apply(document), document, status)
 
 
 def _json(
-    exchange: Exchange, view: projection.Projection, users: Sequence[pb.User]
+    exchange: ScimRequest, view: projection.Projection, users: Sequence[pb.User]
 ) -> bytes | AsyncGenerator[bytes, None]:
     """Users as JSON with commas between them; a single one is built at once."""
     if len(users) <= 1:
@@ -288,7 +292,7 @@ def _json(
 
 
 async def _many_json(
-    exchange: Exchange, view: projection.Projection, users: Iterable[pb.User]
+    exchange: ScimRequest, view: projection.Projection, users: Iterable[pb.User]
 ) -> AsyncGenerator[bytes, None]:
     comma = b""
     for user in users:

@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 from gateway.api.preconditions import is_known, wanted_etags
-from gateway.api.request import Exchange
+from gateway.api.request import ScimRequest
 from gateway.backend.errors import RefusedError
 from gateway.convert.user import etag_header
-from gateway.http.responses import Answer
+from gateway.http.responses import ScimResponse
 from gateway.limits.rejections import RETRY_AFTER_SECONDS
 from gateway.scim.errors import ScimError
 
@@ -21,7 +21,7 @@ _PAUSE_SECONDS: Final = 0.005
 Outcome = TypeVar("Outcome")
 
 
-async def wanted_etag(exchange: Exchange, current: Callable[[], Awaitable[str]]) -> str:
+async def wanted_etag(exchange: ScimRequest, current: Callable[[], Awaitable[str]]) -> str:
     """The version that If-Match asks for, empty for any; of several, the current one.
 
     Refuses (412) several of which none is current.
@@ -37,16 +37,16 @@ async def wanted_etag(exchange: Exchange, current: Callable[[], Awaitable[str]])
     return etag
 
 
-def not_modified(exchange: Exchange, etag: str) -> Answer | None:
+def not_modified(exchange: ScimRequest, etag: str) -> ScimResponse | None:
     """The answer 304 to a client that has this version already, by its If-None-Match."""
     if not is_known(exchange.header("If-None-Match"), etag):
         return None
-    return Answer(304, headers={"ETag": etag_header(etag)})
+    return ScimResponse(304, headers={"ETag": etag_header(etag)})
 
 
-def without_content(etag: str) -> Answer:
+def without_content(etag: str) -> ScimResponse:
     """The answer 204 to a change; its version tells the client what to read next."""
-    return Answer(204, headers={"ETag": etag_header(etag)})
+    return ScimResponse(204, headers={"ETag": etag_header(etag)})
 
 
 def require_version(wanted: str, current: str) -> None:

@@ -13,7 +13,7 @@ from cloudacademy.keys.v1 import keys_pb2_grpc
 from chassis.clock import Clock
 from chassis.concurrency.single_flight import SingleFlight
 from chassis.rpc.channel import DEADLINE_SECONDS
-from gateway.auth.failed_auth import Guesses
+from gateway.auth.failed_auth import FailedAuthLimiter
 from gateway.auth.key_cache import KeyCache
 from gateway.backend.errors import Refusal, refusal_of
 from gateway.scim.errors import ScimError
@@ -51,7 +51,7 @@ class Authenticator:
         self,
         stub: "keys_pb2_grpc.KeyServiceAsyncStub",
         cache: KeyCache[Caller],
-        guesses: Guesses,
+        guesses: FailedAuthLimiter,
         tenant_urls: Mapping[str, str],
         clock: Clock,
     ) -> None:
@@ -112,7 +112,7 @@ class Authenticator:
             refusal = self._naming_tenant_url(refusal_of(error))
             raise self._guesses.refused(asked, refusal) from error
         except BaseException:
-            self._guesses.given_up(asked)
+            self._guesses.end_lookup(asked)
             raise
         self._guesses.verified(asked)
         caller = Caller(response.organization_id, response.key_id)

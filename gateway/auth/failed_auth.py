@@ -16,31 +16,31 @@ from typing import Final
 
 from cloudacademy.keys.v1 import keys_pb2 as pb
 
-from chassis.networks import Source, source_of
+from chassis.networks import ClientNetwork, source_of
 from gateway.auth.key_cache import KeyCache
 from gateway.backend.errors import UNUSABLE_KEY_REASONS, Refusal
-from gateway.limits.network_slots import FairSlots
+from gateway.limits.network_slots import NetworkSlots
 from gateway.limits.rate_limiter import Rate, RateLimiter
-from gateway.limits.rejections import TurnedAwayError, Why, full
+from gateway.limits.rejections import RejectedError, RejectReason, full
 from gateway.scim.errors import ScimError
 
 REFUSALS: Final = 2_000
 KNOWN: Final = 10_000
-ASKED_AT_ONCE: Final = 64
+MAX_LOOKUPS: Final = 64
 """Concurrent questions to keysvc about tokens that this gateway never verified."""
-ASKED_OF_SITE: Final = 16
+MAX_LOOKUPS_OF_SITE: Final = 16
 """The most of these from one IPv6 /48."""
-ASKED_OF_ADDRESS: Final = 4
+MAX_LOOKUPS_OF_ADDRESS: Final = 4
 """The most of these from one IPv4 address or IPv6 /64."""
-ASKED_OF_SUSPECTS: Final = 16
+MAX_LOOKUPS_OF_SUSPECTS: Final = 16
 """Separate slots for sources over their limit; one IPv6 /48 has at most half of them."""
 PACE_SECONDS: Final = 0.1
 """How long a refused token over a limit keeps its slot, so a slot serves at most 10 a second."""
 RECOVERY_SECONDS: Final = 2.0
 """An address over its limit may send one more unknown token after this time."""
-SITE_TIMES: Final = 8
+SITE_MULTIPLE: Final = 8
 """An IPv6 /48 may send this multiple of the unknown tokens of an address."""
-ALL_TIMES: Final = 100
+TOTAL_MULTIPLE: Final = 100
 """All sources together may send this multiple of the unknown tokens of an address."""
 
 _ALL: Final = ""
@@ -49,21 +49,21 @@ Monotonic = Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class KeyLookup:
     """A token that keysvc is asked about."""
 
     digest: bytes
-    source: Source
-    slots: FairSlots | None
+    source: ClientNetwork
+    slots: NetworkSlots | None
     """The slots that it took one of; None for a token that was verified before."""
     mark: int
 
 
-class Guesses:
+class FailedAuthLimiter:
     """Remembers refused tokens, and limits how many each network may send.
 
     `at_once` distinct ones may come from an IPv4 address or IPv6 /64 after a rest, then one
-    each RECOVERY_SECONDS, SITE_TIMES as many from a /48, and ALL_TIMES as many from all
+    each RECOVERY_SECONDS, SITE_MULTIPLE as many from a /48, and TOTAL_MULTIPLE as many from all
     together; more are answered 429. A token that was refused is answered from memory for half
     a minute, or until its organization changes something.
 
@@ -78,13 +78,16 @@ class Guesses:
         self._charged: OrderedDict[bytes, None] = OrderedDict()
         self._hosts, self._sites, self._all = (
             RateLimiter(Rate(times / RECOVERY_SECONDS, times * at_once), monotonic)
-            for times in (1, SITE_TIMES, ALL_TIMES)
+            for times in (1, SITE_MULTIPLE, TOTAL_MULTIPLE)
         )
-        self._slots = FairSlots(
-            ASKED_AT_ONCE, full, of_site=ASKED_OF_SITE, of_host=ASKED_OF_ADDRESS
+        self._slots = NetworkSlots(
+            MAX_LOOKUPS, full, of_site=MAX_LOOKUPS_OF_SITE, of_host=MAX_LOOKUPS_OF_ADDRESS
         )
-        self._suspects = FairSlots(
-            ASKED_OF_SUSPECTS, full, of_site=ASKED_OF_SUSPECTS // 2, of_host=ASKED_OF_ADDRESS
+        self._suspects = NetworkSlots(
+            MAX_LOOKUPS_OF_SUSPECTS,
+            full,
+            of_site=MAX_LOOKUPS_OF_SUSPECTS // 2,
+            of_host=MAX_LOOKUPS_OF_ADDRESS,
         )
 
     def apply(self, event: pb.WatchKeysResponse) -> None:
@@ -95,52 +98,52 @@ class Guesses:
         """The cached refusal of a token."""
         return self._refusals.get(digest, now)
 
-    async def begin(self, digest: bytes, address: str) -> Question:
+    async def begin(self, digest: bytes, address: str) -> KeyLookup:
         """Begin a question about a token; this may wait for a slot.
 
-        Refuses TurnedAwayError (503) if too many wait before it, or for too long.
+        Refuses RejectedError (503) if too many wait before it, or for too long.
         """
         source, slots = source_of(address), None
         if digest not in self._known:
             slots = self._suspects if self._is_suspect(source) else self._slots
             await slots.acquire(source)
-        return Question(digest, source, slots, self._refusals.mark())
+        return KeyLookup(digest, source, slots, self._refusals.mark())
 
-    def verified(self, question: Question) -> None:
+    def verified(self, question: KeyLookup) -> None:
         """The token is a key."""
-        self.given_up(question)
+        self.end_lookup(question)
         _remember(self._known, question.digest, KNOWN)
 
-    def refused(self, question: Question, refusal: Refusal) -> ScimError:
+    def refused(self, question: KeyLookup, refusal: Refusal) -> ScimError:
         """End a lookup whose token was refused; return the error to raise (429 if over a limit).
 
         The refusal is remembered, not this error: the same token sent again gets the refusal.
         """
         if refusal.status != 401:
-            self.given_up(question)
+            self.end_lookup(question)
             return refusal.error()
         organization_id = refusal.metadata.get("organization_id", "")
         self._refusals.put(question.digest, refusal, organization_id, None, question.mark)
         wait = 0.0 if refusal.reason in UNUSABLE_KEY_REASONS else self._charge(question)
         if not wait:
-            self.given_up(question)
+            self.end_lookup(question)
             return refusal.error()
-        asyncio.get_running_loop().call_later(PACE_SECONDS, self.given_up, question)
+        asyncio.get_running_loop().call_later(PACE_SECONDS, self.end_lookup, question)
         return _too_many(wait)
 
-    def given_up(self, question: Question) -> None:
+    def end_lookup(self, question: KeyLookup) -> None:
         """End a question without an answer; it does not count against the source."""
         if question.slots is not None:
             question.slots.release(question.source)
 
-    def _is_suspect(self, source: Source) -> bool:
+    def _is_suspect(self, source: ClientNetwork) -> bool:
         """Whether a source is over its limit, or sent any while the total is exceeded."""
         if self._hosts.retry_after(source.host) or self._sites.retry_after(source.site):
             return True
         has_guessed = not (self._hosts.is_full(source.host) and self._sites.is_full(source.site))
         return has_guessed and self._all.retry_after(_ALL) > 0.0
 
-    def _charge(self, question: Question) -> float:
+    def _charge(self, question: KeyLookup) -> float:
         """Count a token once against its address, /48 and the total; return the seconds to wait."""
         if question.slots is None or question.digest in self._charged:
             return 0.0
@@ -158,9 +161,9 @@ def _remember(digests: OrderedDict[bytes, None], digest: bytes, most: int) -> No
         digests.popitem(last=False)
 
 
-def _too_many(seconds: float) -> TurnedAwayError:
-    return TurnedAwayError(
-        Why.GUESSES,
+def _too_many(seconds: float) -> RejectedError:
+    return RejectedError(
+        RejectReason.GUESSES,
         429,
         "Too many API keys that do not exist were sent from this address or others, and this is "
         "one of them. Check the Secret Token in Entra, wait for the seconds in Retry-After, and "

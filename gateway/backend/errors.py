@@ -12,7 +12,7 @@ from gateway.scim.errors import ScimError
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpError:
     """How one reason is answered: the status, the scimType, and a text of our own.
 
     Without a text the service's own goes out; `{…}` in it is filled from the
@@ -28,35 +28,35 @@ class Answer:
 _KEY_PAGE: Final = "Settings & Integrations → Integrations → Microsoft Entra ID in Cloud Academy"
 _INVALID_TOKEN: Final = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
 _RETRY: Final = {"Retry-After": str(RETRY_AFTER_SECONDS)}
-_AWAY: Final = Answer(
+_AWAY: Final = HttpError(
     503,
     detail="Cloud Academy cannot answer at the moment. Try again; if this was a change, read the "
     "resource first, since it may have been made.",
     headers=_RETRY,
 )  # fmt: skip
-_LATE: Final = Answer(
+_LATE: Final = HttpError(
     503,
     detail="Cloud Academy did not answer in time. Read the resource before repeating a change.",
     headers=_RETRY,
 )
 
-ANSWERS: Final[Mapping[str, Answer]] = {
-    "INVALID_FIELD": Answer(400, "invalidValue"),
-    "UNKNOWN_FIELD": Answer(
+ANSWERS: Final[Mapping[str, HttpError]] = {
+    "INVALID_FIELD": HttpError(400, "invalidValue"),
+    "UNKNOWN_FIELD": HttpError(
         400,
         "invalidFilter",
         "The filter or sortBy names an attribute that cannot be used there.",
     ),
     # SCIM's clients only ever send page tokens inside cursors.
-    "INVALID_PAGE_TOKEN": Answer(
+    "INVALID_PAGE_TOKEN": HttpError(
         400, "invalidCursor", "The cursor leads nowhere anymore. Begin anew with an empty cursor."
     ),
-    "INVALID_FILTER": Answer(400, "invalidFilter"),
+    "INVALID_FILTER": HttpError(400, "invalidFilter"),
     # RFC 7644 section 3.5.1: another value for an immutable attribute that has one.
-    "FIELD_IMMUTABLE": Answer(
+    "FIELD_IMMUTABLE": HttpError(
         400, "mutability", "{field} is immutable: it has a value and keeps it."
     ),
-    "FILTER_TOO_COSTLY": Answer(
+    "FILTER_TOO_COSTLY": HttpError(
         400,
         "tooMany",
         "The filter or sortBy has to look at everything and did not end in time. Ask for less: "
@@ -64,70 +64,72 @@ ANSWERS: Final[Mapping[str, Answer]] = {
         "fewer conditions.",
     ),
     "COUNT_TOO_COSTLY": _AWAY,
-    "USER_NOT_FOUND": Answer(404, detail="No user has the id {user_id} in this organization."),
-    "USER_NAME_TAKEN": Answer(
+    "USER_NOT_FOUND": HttpError(404, detail="No user has the id {user_id} in this organization."),
+    "USER_NAME_TAKEN": HttpError(
         409,
         "uniqueness",
         "Another user of the organization has the userName {user_name} already; userName is "
         "compared without regard to case. Match that user, or give this one another userName.",
     ),
-    "ETAG_MISMATCH": Answer(
+    "ETAG_MISMATCH": HttpError(
         412, detail="The resource has changed since the version in If-Match. Read it again."
     ),
-    "GROUP_NOT_FOUND": Answer(404, detail="No group has the id {group_id} in this organization."),
-    "MEMBER_NOT_FOUND": Answer(
+    "GROUP_NOT_FOUND": HttpError(
+        404, detail="No group has the id {group_id} in this organization."
+    ),
+    "MEMBER_NOT_FOUND": HttpError(
         400,
         "invalidValue",
         "No user and no group of this organization has the id {member_id}, so it cannot become a "
         "member. Provision it first.",
     ),
-    "GROUP_CYCLE": Answer(
+    "GROUP_CYCLE": HttpError(
         400,
         "invalidValue",
         "The group {member_id} has the group {group_id} among its members, directly or through "
         "others, so it cannot become a member of it.",
     ),
-    "SCHEMA_NOT_FOUND": Answer(404),
-    "SCHEMA_EXISTS": Answer(409, "uniqueness"),
-    "SCHEMA_IN_USE": Answer(409),
-    "REQUEST_ID_REUSED": Answer(409),
-    "ORGANIZATION_NOT_FOUND": Answer(404),
-    "ORGANIZATION_EXISTS": Answer(409, "uniqueness"),
-    "KEY_NOT_FOUND": Answer(404),
-    "KEY_MALFORMED": Answer(401, headers=_INVALID_TOKEN),
-    "KEY_UNKNOWN": Answer(401, headers=_INVALID_TOKEN),
-    "KEY_EXPIRED": Answer(401, headers=_INVALID_TOKEN),
-    "KEY_REVOKED": Answer(401, headers=_INVALID_TOKEN),
+    "SCHEMA_NOT_FOUND": HttpError(404),
+    "SCHEMA_EXISTS": HttpError(409, "uniqueness"),
+    "SCHEMA_IN_USE": HttpError(409),
+    "REQUEST_ID_REUSED": HttpError(409),
+    "ORGANIZATION_NOT_FOUND": HttpError(404),
+    "ORGANIZATION_EXISTS": HttpError(409, "uniqueness"),
+    "KEY_NOT_FOUND": HttpError(404),
+    "KEY_MALFORMED": HttpError(401, headers=_INVALID_TOKEN),
+    "KEY_UNKNOWN": HttpError(401, headers=_INVALID_TOKEN),
+    "KEY_EXPIRED": HttpError(401, headers=_INVALID_TOKEN),
+    "KEY_REVOKED": HttpError(401, headers=_INVALID_TOKEN),
     # gateway.auth.authenticator, which alone gets this, names the Tenant URL of the key's region.
-    "KEY_OF_OTHER_REGION": Answer(401, headers=_INVALID_TOKEN),
-    "INTEGRATION_INACTIVE": Answer(
+    "KEY_OF_OTHER_REGION": HttpError(401, headers=_INVALID_TOKEN),
+    "INTEGRATION_INACTIVE": HttpError(
         401,
         detail="The Microsoft Entra ID integration of this organization is switched off. "
         f"Activate it under {_KEY_PAGE}.",
         headers=_INVALID_TOKEN,
     ),
-    "INTEGRATION_NOT_ACTIVE": Answer(409),
-    "NEWER_KEY_EXISTS": Answer(409),
-    "CALLER_NOT_ADMITTED": Answer(
+    "INTEGRATION_NOT_ACTIVE": HttpError(409),
+    "NEWER_KEY_EXISTS": HttpError(409),
+    "CALLER_NOT_ADMITTED": HttpError(
         500, detail="Cloud Academy failed to answer: one of its services refused another one."
     ),
-    "INVALID_CHANGE_TOKEN": Answer(400, "invalidValue"),
-    "CHANGES_TRIMMED": Answer(410),
+    "INVALID_CHANGE_TOKEN": HttpError(400, "invalidValue"),
+    "CHANGES_TRIMMED": HttpError(410),
     "SNAPSHOTS_BUSY": _AWAY,
-    "ACTIVITY_NOT_FOUND": Answer(404),
-    "SESSION_ENDED": Answer(401),
-    "SIGN_IN_LINK_INVALID": Answer(401),
-    "USER_INACTIVE": Answer(403),
-    "ASSERTION_REPLAYED": Answer(401),
-    "SIGN_IN_AMBIGUOUS": Answer(409),
-    "SIGN_IN_CONFLICT": Answer(409),
-    "SIGN_IN_UNKNOWN": Answer(403),
-    "SSO_NOT_TESTED": Answer(409),
-    "SSO_CONNECTION_NOT_FOUND": Answer(404),
-    "SSO_DOMAIN_TAKEN": Answer(409),
+    "ACTIVITY_NOT_FOUND": HttpError(404),
+    "SESSION_ENDED": HttpError(401),
+    "SIGN_IN_LINK_INVALID": HttpError(401),
+    "USER_INACTIVE": HttpError(403),
+    "ASSERTION_REPLAYED": HttpError(401),
+    "SIGN_IN_AMBIGUOUS": HttpError(409),
+    "SIGN_IN_CONFLICT": HttpError(409),
+    "SIGN_IN_UNKNOWN": HttpError(403),
+    "SSO_NOT_TESTED": HttpError(409),
+    "SSO_CONNECTION_NOT_FOUND": HttpError(404),
+    "SSO_DOMAIN_TAKEN": HttpError(409),
     "DATABASE_UNAVAILABLE": _AWAY,
     "DEADLINE_EXCEEDED": _LATE,
-    "INTERNAL": Answer(500),
+    "INTERNAL": HttpError(500),
     "OVERLOADED": _AWAY,
 }
 """The answer to each `cloudacademy.errors.v1.Reason`; a test walks them all."""
@@ -137,15 +139,15 @@ UNUSABLE_KEY_REASONS: Final = frozenset({"KEY_EXPIRED", "KEY_REVOKED", "INTEGRAT
 
 # The path of a request names the resource: an id that none can have is one that none has.
 _ID_FIELDS: Final = frozenset({"user_id", "user.id", "group_id", "group.id"})
-_NO_SUCH_ID: Final = Answer(404, detail="Nothing has this id in this organization.")
+_NO_SUCH_ID: Final = HttpError(404, detail="Nothing has this id in this organization.")
 
-_TRANSPORT: Final[Mapping[grpc.StatusCode, Answer]] = {
+_TRANSPORT: Final[Mapping[grpc.StatusCode, HttpError]] = {
     grpc.StatusCode.UNAVAILABLE: _AWAY,
     grpc.StatusCode.DEADLINE_EXCEEDED: _LATE,
     grpc.StatusCode.RESOURCE_EXHAUSTED: _AWAY,
     grpc.StatusCode.CANCELLED: _AWAY,
 }
-_FAULT: Final = Answer(
+_FAULT: Final = HttpError(
     500, detail="Cloud Academy failed to answer. The request id is in the X-Request-Id header."
 )
 
@@ -200,13 +202,13 @@ def refusal_of(error: grpc.aio.AioRpcError) -> Refusal:
     )
 
 
-def _answer_to(refusal: RemoteRefusal) -> Answer:
+def _answer_to(refusal: RemoteRefusal) -> HttpError:
     if refusal.reason == "INVALID_FIELD" and refusal.metadata.get("field") in _ID_FIELDS:
         return _NO_SUCH_ID
     return ANSWERS.get(refusal.reason) or _TRANSPORT.get(refusal.code) or _FAULT
 
 
-def _detail(answer: Answer, refusal: RemoteRefusal) -> str:
+def _detail(answer: HttpError, refusal: RemoteRefusal) -> str:
     if not answer.detail:
         return refusal.detail
     return answer.detail.format_map(_Metadata(refusal.metadata))

@@ -62,7 +62,7 @@ class Bodies:
                 del self._of[name]
 
     def take(self, held: "_Held", size: int) -> None:
-        """Count more bytes of a name; refuses TurnedAwayError (503)."""
+        """Count more bytes of a name; refuses RejectedError (503)."""
         of_all, of_one = self.held + size, held.size + size
         room = self._limit if of_one > self._floor else self._limit + self._limit // 4
         if of_all > room or of_one > self._limit // 2:
@@ -81,7 +81,7 @@ class _Held:
 
 
 class Holder:
-    """What one request holds. Calling it holds so many bytes more; refuses TurnedAwayError."""
+    """What one request holds. Calling it holds so many bytes more; refuses RejectedError."""
 
     __slots__ = ("_bodies", "_held", "size")
 
@@ -97,7 +97,7 @@ class Holder:
 
     @contextmanager
     def receiving(self) -> Iterator[None]:
-        """While the body comes in; refuses TurnedAwayError when too many of the name do."""
+        """While the body comes in; refuses RejectedError when too many of the name do."""
         if self._held.coming >= RECEIVED_OF_ONE:
             raise full()
         self._held.coming += 1

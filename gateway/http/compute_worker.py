@@ -27,12 +27,12 @@ MAX_WAITING: Final = 64
 Result = TypeVar("Result")
 
 
-class Worker:
+class ComputeWorker:
     """Runs pure functions one at a time, in a thread; organizations take turns.
 
     At most MAX_WAITING computations wait, and one organization has at most half of them. A
     computation that finds the queue full, or waits longer than WAIT_SECONDS, is refused
-    (TurnedAwayError, 503).
+    (RejectedError, 503).
     """
 
     def __init__(self) -> None:

@@ -10,10 +10,10 @@ from typing import Final, Protocol
 from chassis.networks import source_of
 from chassis.observability.log import Logger
 from chassis.observability.metrics import Metrics
-from gateway.http.items_by_owner import MostFirst
+from gateway.http.items_by_owner import ItemsByOwner
 
 MAX_CONNECTIONS: Final = 2_000
-SHARES: Final = 4
+ADDRESS_DIVISOR: Final = 4
 """By default one address may hold a quarter of the connections."""
 TRANSFERS_PER_REQUEST: Final = 8
 """Transfers are displaced first when one source has this many times the most idle connections."""
@@ -37,7 +37,7 @@ class Body(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class ClientTimeouts:
     """For how many seconds a client may keep us waiting."""
 
     head: float = 10.0
@@ -121,7 +121,7 @@ class Connection:
             return _TRANSFER
         return _REQUEST if self.head_since or self.idle_since else _NOTHING
 
-    def late(self, now: float, patience: Patience) -> str:
+    def late(self, now: float, patience: ClientTimeouts) -> str:
         """The name of the timeout that the client exceeded, or an empty string."""
         if self.transport.is_closing():
             self.goodbye_since = self.goodbye_since or now
@@ -151,21 +151,21 @@ class Connections:
         *,
         limit: int = MAX_CONNECTIONS,
         of_source: int | None = None,
-        patience: Patience | None = None,
+        patience: ClientTimeouts | None = None,
         max_unsent_bytes: int = MAX_UNSENT_BYTES,
         monotonic: Monotonic = time.monotonic,
     ) -> None:
         self._log = log
         self._limit = limit
         self._of_source = limit if of_source is None else of_source
-        self._patience = patience or Patience()
+        self._patience = patience or ClientTimeouts()
         self._max_unsent_bytes = max_unsent_bytes
         self.now = monotonic
         self._open: set[Connection] = set()
         self._of: dict[str, int] = {}
-        self._waits: dict[Wait, MostFirst[Connection]] = {
-            _REQUEST: MostFirst(),
-            _TRANSFER: MostFirst(),
+        self._waits: dict[Wait, ItemsByOwner[Connection]] = {
+            _REQUEST: ItemsByOwner(),
+            _TRANSFER: ItemsByOwner(),
         }
         self.refused = 0
         self.limited = 0
@@ -252,7 +252,7 @@ class Connections:
                 return True
         return False
 
-    def _by_preference(self) -> tuple[MostFirst[Connection], ...]:
+    def _by_preference(self) -> tuple[ItemsByOwner[Connection], ...]:
         """The two kinds of waiting connections, in the order of displacement.
 
         A transfer is worth more than a connection without a request. But if one source has very

@@ -5,7 +5,7 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 
 
-class MostFirst(Generic[Item]):
+class ItemsByOwner(Generic[Item]):
     """Items by name. Each operation takes the same time, however many items there are.
 
     Names are kept by how many items they have, so the name with the most is known without a

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from chassis.observability.metrics import Metrics
-from gateway.limits.rejections import RETRY_AFTER_SECONDS, TurnedAwayError, Why
+from gateway.limits.rejections import RETRY_AFTER_SECONDS, RejectedError, RejectReason
 
 MEBIBYTE: Final = 1024 * 1024
 LIMIT_BYTES: Final = 128 * MEBIBYTE
@@ -68,7 +68,7 @@ class ResponseMemory:
         return Reservation(self, organization_id)
 
     async def take(self, name: str, size: int) -> None:
-        """Reserve bytes; raises TurnedAwayError (503) if none become free in time."""
+        """Reserve bytes; raises RejectedError (503) if none become free in time."""
         if self._fits(name, size) and not any(each.name == name for each in self._waiters):
             self._grant(name, size)
             return
@@ -139,7 +139,7 @@ class Reservation:
         return self._memory.largest
 
     async def grow(self, size: int) -> None:
-        """Reserve more bytes; raises TurnedAwayError (503) if none become free in time."""
+        """Reserve more bytes; raises RejectedError (503) if none become free in time."""
         if not size:
             return
         await self._memory.take(self._organization_id, size)
@@ -170,9 +170,9 @@ class Reservation:
             part.release()
 
 
-def _no_memory() -> TurnedAwayError:
-    return TurnedAwayError(
-        Why.RESPONSES,
+def _no_memory() -> RejectedError:
+    return RejectedError(
+        RejectReason.RESPONSES,
         503,
         "Too many large responses are in progress. Nothing was done for this request; "
         "send it again, with a smaller count or fewer attributes.",

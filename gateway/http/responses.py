@@ -18,7 +18,7 @@ Document = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ScimResponse:
     """What a route answers."""
 
     status: int
@@ -27,7 +27,7 @@ class Answer:
     rest: AsyncGenerator[bytes, None] | None = None
     """What follows the body, built while it is sent (`gateway.http.streaming`)."""
 
-    def streamed(self) -> "Answer":
+    def streamed(self) -> "ScimResponse":
         """The same answer, sent in parts if it is large: its memory stays counted meanwhile."""
         if self.rest is not None or len(self.body) <= EAGER_BYTES:
             return self
@@ -54,14 +54,16 @@ async def _nothing() -> AsyncGenerator[bytes, None]:
     yield b""
 
 
-def answer(document: object, status: int = 200, **headers: str) -> Answer:
+def answer(document: object, status: int = 200, **headers: str) -> ScimResponse:
     """A JSON document."""
-    return Answer(status, dumps(document), headers)
+    return ScimResponse(status, dumps(document), headers)
 
 
-def resource_answer(document: Mapping[str, Any], resource: Document, status: int = 200) -> Answer:
+def resource_answer(
+    document: Mapping[str, Any], resource: Document, status: int = 200
+) -> ScimResponse:
     """A resource, as projected into `document`, with the headers that say what its `meta` does."""
-    return Answer(status, dumps(document), resource_headers(resource))
+    return ScimResponse(status, dumps(document), resource_headers(resource))
 
 
 def resource_headers(resource: Document) -> Mapping[str, str]:
@@ -72,9 +74,9 @@ def resource_headers(resource: Document) -> Mapping[str, str]:
     return {"ETag": meta["version"], "Location": location, "Content-Location": location}
 
 
-def error_answer(error: ScimError) -> Answer:
+def error_answer(error: ScimError) -> ScimResponse:
     """A refusal as SCIM's error document (RFC 7644 section 3.12)."""
-    return Answer(error.status, dumps(error_body(error)), error.headers)
+    return ScimResponse(error.status, dumps(error_body(error)), error.headers)
 
 
 def as_http(error: ScimError, **more: str) -> bytes:

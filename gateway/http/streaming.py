@@ -8,7 +8,7 @@ from typing import Final
 from aiohttp import HttpVersion11, web
 from aiohttp.hdrs import METH_HEAD
 
-from gateway.http.responses import Answer
+from gateway.http.responses import ScimResponse
 from gateway.scim.errors import ScimError
 
 STREAM_SECONDS: Final = 60.0
@@ -25,7 +25,7 @@ BROKEN_OFF: Final = web.ResponseKey("abort_reason", str)
 async def send(
     request: web.Request,
     response: web.StreamResponse,
-    answer: Answer,
+    answer: ScimResponse,
     seconds: float = STREAM_SECONDS,
 ) -> None:
     """Send an answer in parts.
@@ -62,7 +62,7 @@ def end_with_connection(request: web.Request, response: web.StreamResponse) -> N
         response.force_close()
 
 
-async def _parts(answer: Answer) -> AsyncGenerator[bytes, None]:
+async def _parts(answer: ScimResponse) -> AsyncGenerator[bytes, None]:
     yield answer.body
     if answer.rest is not None:
         async for part in answer.rest:

@@ -8,7 +8,7 @@ from typing import Final
 from chassis.concurrency.fair_semaphore import FairSemaphore
 from chassis.observability.metrics import Metrics
 from gateway.limits.rate_limiter import Rate, RateLimiter
-from gateway.limits.rejections import Tally, TurnedAwayError, Why, full
+from gateway.limits.rejections import RejectedError, RejectionStats, RejectReason, full
 
 BYTES_PER_REQUEST: Final = 32 * 1024
 """Each full 32 KiB of a body counts as one more request. Entra's bodies are smaller."""
@@ -22,13 +22,13 @@ Before = Callable[[], Awaitable[None]]
 """What a request waits for before it needs a place."""
 
 
-class Gate:
+class AdmissionControl:
     """Lets requests of organizations in, and tells them how many more may come.
 
     The headers are those of draft-ietf-httpapi-ratelimit-headers-11.
     """
 
-    def __init__(self, limiter: RateLimiter, places: FairSemaphore, tally: Tally) -> None:
+    def __init__(self, limiter: RateLimiter, places: FairSemaphore, tally: RejectionStats) -> None:
         self._limiter = limiter
         self._places = places
         self._tally = tally
@@ -60,7 +60,7 @@ class Gate:
         """Whether somebody waits, or was over a rate a moment ago."""
         return bool(self._places.waiting) or self._limiter.is_pressed
 
-    def refusal(self, organization_id: str) -> TurnedAwayError | None:
+    def refusal(self, organization_id: str) -> RejectedError | None:
         """Why a request would be turned away at once, if it would.
 
         Those who are coming count as if they were here: of a hundred that are read in
@@ -86,7 +86,7 @@ class Gate:
     def entered(self, organization_id: str, first: Before | None = None) -> "_Entered":
         """Count a request and give it a place once `first` is done, for `async with`.
 
-        Refuses TurnedAwayError: 429 over the organization's rate, 503 when there is no place.
+        Refuses RejectedError: 429 over the organization's rate, 503 when there is no place.
         """
         return _Entered(self, organization_id, first)
 
@@ -130,9 +130,9 @@ class Gate:
         if requests:
             self._limiter.charge(organization_id, requests)
 
-    def turned_away(self, error: TurnedAwayError, organization_id: str) -> None:
+    def turned_away(self, error: RejectedError, organization_id: str) -> None:
         """Count a rejected request of an organization."""
-        if error.why is Why.RATE:
+        if error.why is RejectReason.RATE:
             self._limiter.note_rejection()
         self._tally.note(error.why, organization_id)
 
@@ -157,7 +157,7 @@ class _Entered:
 
     __slots__ = ("_first", "_gate", "_organization_id")
 
-    def __init__(self, gate: Gate, organization_id: str, first: Before | None) -> None:
+    def __init__(self, gate: AdmissionControl, organization_id: str, first: Before | None) -> None:
         self._gate = gate
         self._organization_id = organization_id
         self._first = first
@@ -169,9 +169,9 @@ class _Entered:
         self._gate.leave(self._organization_id)
 
 
-def _too_many(rate: Rate, seconds: float) -> TurnedAwayError:
-    return TurnedAwayError(
-        Why.RATE,
+def _too_many(rate: Rate, seconds: float) -> RejectedError:
+    return RejectedError(
+        RejectReason.RATE,
         429,
         f"Your organization sends more than {rate.per_second:g} requests a second; a large one "
         "counts as several. Nothing was done for this one; send it again after the seconds in "

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from chassis.concurrency.fair_semaphore import FairSemaphore
-from chassis.networks import Source
+from chassis.networks import ClientNetwork
 
 WAITING_OF_SITE: Final = 256
 """The most callers of one site that wait; one host has half at most."""
@@ -17,7 +17,7 @@ class _Site:
     users: int = 0
 
 
-class FairSlots:
+class NetworkSlots:
     """Holds `number` slots; a site takes at most `of_site`, and a host at most `of_host`.
 
     A site is an IPv6 /48, a host an IPv6 /64; an IPv4 address is both.
@@ -42,7 +42,7 @@ class FairSlots:
         """How many sites hold a slot or wait for one."""
         return len(self._sites)
 
-    async def acquire(self, source: Source) -> None:
+    async def acquire(self, source: ClientNetwork) -> None:
         """Take a slot; raises the refusal if there is none in time, or too many wait."""
         site = self._site(source.site)
         try:
@@ -57,7 +57,7 @@ class FairSlots:
             self._leave(source.site)
             raise
 
-    def release(self, source: Source) -> None:
+    def release(self, source: ClientNetwork) -> None:
         """Release a slot."""
         self._slots.release(source.site)
         self._sites[source.site].slots.release(source.host)

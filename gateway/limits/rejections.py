@@ -17,7 +17,7 @@ TELL_SECONDS: Final = 1.0
 """How often at most the log tells how many were turned away: a line each would be a load, too."""
 
 
-class Why(StrEnum):
+class RejectReason(StrEnum):
     """The reason for which a request is rejected, as metrics and the log name it."""
 
     FULL = "no_slot"
@@ -30,18 +30,18 @@ class Why(StrEnum):
     PAGES_RATE = "page_rate_limit"
 
 
-class TurnedAwayError(ScimError):
+class RejectedError(ScimError):
     """Nothing was done for a request; it can be sent again after `seconds`."""
 
-    def __init__(self, why: Why, status: int, detail: str, seconds: float) -> None:
+    def __init__(self, why: RejectReason, status: int, detail: str, seconds: float) -> None:
         super().__init__(status, None, detail, {"Retry-After": str(max(1, math.ceil(seconds)))})
         self.why = why
 
 
-def full() -> TurnedAwayError:
+def full() -> RejectedError:
     """As many requests are under way as the gateway takes at once, and as many wait."""
-    return TurnedAwayError(
-        Why.FULL,
+    return RejectedError(
+        RejectReason.FULL,
         503,
         "Cloud Academy has too many requests at the moment. Nothing was done for this one; send "
         "it again.",
@@ -49,13 +49,13 @@ def full() -> TurnedAwayError:
     )
 
 
-class Tally:
+class RejectionStats:
     """Counts who is turned away, and tells the log the sums."""
 
     def __init__(self, log: Logger) -> None:
         self._log = log
-        self._counts: Counter[Why] = Counter()
-        self._untold: Counter[Why] = Counter()
+        self._counts: Counter[RejectReason] = Counter()
+        self._untold: Counter[RejectReason] = Counter()
         self._whose: Counter[str] = Counter()
 
     def observe(self, metrics: Metrics) -> None:
@@ -64,10 +64,10 @@ class Tally:
             "http_server_requests_rejected",
             "Requests rejected with 429 or 503, by reason.",
             "reason",
-            lambda: {reason: self._counts[reason] for reason in Why},
+            lambda: {reason: self._counts[reason] for reason in RejectReason},
         )
 
-    def note(self, why: Why, organization_id: str) -> None:
+    def note(self, why: RejectReason, organization_id: str) -> None:
         """Count one; the organization is empty where nobody knows it."""
         if not self._untold:
             asyncio.get_running_loop().call_later(TELL_SECONDS, self._tell)

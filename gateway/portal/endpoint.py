@@ -12,13 +12,13 @@ from cloudacademy.users.v1 import sessions_pb2 as pb
 from chassis.observability.log import Logger
 from gateway.backend.errors import RefusedError
 from gateway.http.body import BodyLostError, BodyTooLargeError, Holder, receive
-from gateway.limits.rejections import TurnedAwayError
+from gateway.limits.rejections import RejectedError
 from gateway.portal import problems
 from gateway.portal.problems import Problem, ProblemError
 from gateway.portal.visit import Access, Portal, Route, Visit
 from gateway.web.csrf import FIELD, MAX_FORM_BYTES, is_form, is_from_here, parsed
 from gateway.web.headers import SECURITY
-from gateway.web.page_limits import PageGate, Visitor
+from gateway.web.page_limits import Client, PageLimiter
 
 SIGN_IN: Final = "/login/"
 SESSION_ENDED: Final = "SESSION_ENDED"
@@ -27,7 +27,7 @@ SESSION_ENDED: Final = "SESSION_ENDED"
 class PortalEndpoint:
     """Answers one route of the portal."""
 
-    def __init__(self, portal: Portal, route: Route, gate: PageGate, log: Logger) -> None:
+    def __init__(self, portal: Portal, route: Route, gate: PageLimiter, log: Logger) -> None:
         self._portal = portal
         self._route = route
         self._gate = gate
@@ -39,7 +39,7 @@ class PortalEndpoint:
         visit = Visit(self._portal, request, uuid4().hex)
         try:
             response = await self._respond(visit)
-        except TurnedAwayError as error:  # a line for each would be a load, too
+        except RejectedError as error:  # a line for each would be a load, too
             response = problem_page(visit, problems.of_turned_away(error), error.headers)
         else:
             self._tell(visit, response.status, started)
@@ -50,7 +50,7 @@ class PortalEndpoint:
     async def _respond(self, visit: Visit) -> web.StreamResponse:
         try:
             return await self._answer(visit)
-        except TurnedAwayError:
+        except RejectedError:
             raise
         except ProblemError as error:
             return problem_page(visit, error.problem)
@@ -74,13 +74,13 @@ class PortalEndpoint:
             await self._check_form(visit, hold)  # for which nobody keeps a place
             return await self._show(visit, visitor)
 
-    async def _show(self, visit: Visit, visitor: Visitor) -> web.StreamResponse:
+    async def _show(self, visit: Visit, visitor: Client) -> web.StreamResponse:
         if self._route.access is Access.ADMINISTRATORS and not visit.session.administrator:
             return visit.page("not_administrator.html", 403, title="For administrators")
         async with self._gate.place(visitor, for_file=self._route.is_file):
             return await self._route.view(visit)
 
-    async def _recognize(self, visit: Visit) -> Visitor:
+    async def _recognize(self, visit: Visit) -> Client:
         """Ask who it is, each time: somebody who was disabled is out with the next page."""
         cookies, address = self._portal.cookies, visit.request.remote or ""
         if self._route.access is Access.ANYBODY:
@@ -93,7 +93,7 @@ class PortalEndpoint:
         visit.session, visit.bound_to = await self._session(visit, token, visitor), token
         return self._gate.signed_in(token, visit.session.organization_id, visitor)
 
-    async def _session(self, visit: Visit, token: str, visitor: Visitor) -> pb.Session:
+    async def _session(self, visit: Visit, token: str, visitor: Client) -> pb.Session:
         request = pb.GetSessionRequest(session_token=token)
         try:
             async with self._gate.place(visitor):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.backend.errors import RefusedError
-from gateway.limits.rejections import TurnedAwayError, Why
+from gateway.limits.rejections import RejectedError, RejectReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +84,11 @@ FAULT: Final = Problem(
     "It has been noted. If it happens again, tell Cloud Academy's support the request id below.",
 )
 
-_BY_WHY: Final[Mapping[Why, Problem]] = {
-    Why.PAGES_RATE: TOO_MANY,
-    Why.PAGES_FULL: BUSY,
-    Why.FILES_FULL: NO_FILE,
-    Why.FORMS_FULL: NO_FORM,
+_BY_WHY: Final[Mapping[RejectReason, Problem]] = {
+    RejectReason.PAGES_RATE: TOO_MANY,
+    RejectReason.PAGES_FULL: BUSY,
+    RejectReason.FILES_FULL: NO_FILE,
+    RejectReason.FORMS_FULL: NO_FORM,
 }
 
 _BY_STATUS: Final[Mapping[int, Problem]] = {
@@ -126,7 +126,7 @@ _BY_REASON: Final[Mapping[str, Problem]] = {
 }
 
 
-def of_turned_away(error: TurnedAwayError) -> Problem:
+def of_turned_away(error: RejectedError) -> Problem:
     """The problem of whoever has to come again later."""
     return _BY_WHY.get(error.why, BUSY)
 

@@ -29,7 +29,7 @@ from gateway.web.assets import PATH as ASSETS_PATH
 from gateway.web.assets import Assets
 from gateway.web.cookies import Cookies
 from gateway.web.csrf import Forms
-from gateway.web.page_limits import PageGate
+from gateway.web.page_limits import PageLimiter
 
 _ROOTS: Final = ("dashboard", "settings", "people", "groups", "login", "logout", "portal")
 
@@ -48,7 +48,7 @@ def portal(
     )
 
 
-def portal_routes(shared: Portal, gate: PageGate, log: Logger) -> list[web.RouteDef]:
+def portal_routes(shared: Portal, gate: PageLimiter, log: Logger) -> list[web.RouteDef]:
     """The pages, their files, and a page of its own for what is not there beside them."""
     pages = all_routes()
     elsewhere = Elsewhere({route.path for route in pages})

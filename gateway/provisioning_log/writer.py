@@ -45,7 +45,7 @@ _AWAY: Final = (
 Batch: TypeAlias = Sequence[Entry[pb.Activity]]
 
 
-class RefusalLog:
+class RejectionLog:
     """Sends what was refused to usersvc."""
 
     def __init__(self, stub: "ActivityServiceAsyncStub", clock: Clock, log: Logger) -> None:

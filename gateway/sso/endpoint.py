@@ -9,12 +9,12 @@ from uuid import uuid4
 from aiohttp import web
 
 from chassis.observability.log import Logger
-from gateway.limits.rejections import TurnedAwayError
+from gateway.limits.rejections import RejectedError
 from gateway.sso.forms import Form, check_head, read_form
 from gateway.sso.pages import Pages
 from gateway.sso.refusals import EXPLANATIONS, Explanation, SignInError
 from gateway.web.headers import SECURITY
-from gateway.web.page_limits import PageGate, Visitor
+from gateway.web.page_limits import Client, PageLimiter
 
 _FAULT: Final = Explanation(
     500,
@@ -53,7 +53,7 @@ class Route:
 class Endpoint:
     """Answers one route."""
 
-    def __init__(self, route: Route, pages: Pages, gate: PageGate, log: Logger) -> None:
+    def __init__(self, route: Route, pages: Pages, gate: PageLimiter, log: Logger) -> None:
         self._route = route
         self._pages = pages
         self._gate = gate
@@ -65,7 +65,7 @@ class Endpoint:
         step = Step(request, uuid4().hex)
         try:
             response = await self._answer(step)
-        except TurnedAwayError as error:  # a line for each would be a load, too
+        except RejectedError as error:  # a line for each would be a load, too
             step.reason = "busy" if error.status == EXPLANATIONS["busy"].status else "too_many"
             response = self._refused(step, EXPLANATIONS[step.reason])
             response.headers.update(error.headers)
@@ -77,7 +77,7 @@ class Endpoint:
     async def _answer(self, step: Step) -> web.Response:
         try:
             return await self._seen(step, self._gate.admit(step.request.remote or ""))
-        except TurnedAwayError:
+        except RejectedError:
             raise
         except SignInError as error:
             step.reason = error.reason
@@ -87,7 +87,7 @@ class Endpoint:
             self._log.error("internal error", request_id=step.request_id, exc_info=fault)
             return self._refused(step, _FAULT)
 
-    async def _seen(self, step: Step, visitor: Visitor) -> web.Response:
+    async def _seen(self, step: Step, visitor: Client) -> web.Response:
         if self._route.form is None:
             return await self._in_place(step, visitor)
         check_head(step.request, self._route.form)
@@ -97,7 +97,7 @@ class Endpoint:
             step.fields = await read_form(step.request, hold, self._route.form)
             return await self._in_place(step, visitor)
 
-    async def _in_place(self, step: Step, visitor: Visitor) -> web.Response:
+    async def _in_place(self, step: Step, visitor: Client) -> web.Response:
         async with self._gate.place(visitor):
             return await self._route.view(step)
 

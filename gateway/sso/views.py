@@ -24,11 +24,11 @@ from gateway.sso.pending import (
 from gateway.sso.provider import ACS_PATH, IdentityProvider, ServiceProvider
 from gateway.sso.refusals import SignInError
 from gateway.sso.services import Services
-from gateway.sso.worker import Worker
+from gateway.sso.worker import XmlWorker
 from gateway.web.cookies import Cookies, cookie
 from gateway.web.csrf import is_from_here
 from gateway.web.headers import SECURITY
-from gateway.web.page_limits import PageGate
+from gateway.web.page_limits import PageLimiter
 
 LOGIN_PATH: Final = "/login/enterprise/"
 METADATA_PATH: Final = f"{LOGIN_PATH}metadata.xml"
@@ -48,7 +48,7 @@ class SingleSignOn:
         pending: PendingSignIns,
         cookies: Cookies,
         pages: Pages,
-        worker: Worker,
+        worker: XmlWorker,
         clock: Clock,
     ) -> None:
         self._sp = sp
@@ -189,7 +189,7 @@ def _check_usable(idp: IdentityProvider, trial: Trial | None) -> None:
 
 
 def routes(
-    sso: SingleSignOn | None, pages: Pages, gate: PageGate, log: Logger
+    sso: SingleSignOn | None, pages: Pages, gate: PageLimiter, log: Logger
 ) -> Sequence[web.RouteDef]:
     """The addresses of single sign-on; without any they say that it is off."""
     steps = _steps(sso) if sso else _steps_when_off()

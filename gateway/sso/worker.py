@@ -14,7 +14,7 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 
-class Worker:
+class XmlWorker:
     """Runs functions in threads. Refuses (busy) when too many wait already."""
 
     def __init__(self, threads: int = THREADS, max_waiting: int = MAX_WAITING) -> None:

@@ -15,11 +15,16 @@ from chassis.concurrency.fair_semaphore import FairSemaphore
 from chassis.networks import source_of
 from gateway.http.body import Bodies, Holder
 from gateway.limits.rate_limiter import Monotonic, Rate, RateLimiter
-from gateway.limits.rejections import RETRY_AFTER_SECONDS, Tally, TurnedAwayError, Why
+from gateway.limits.rejections import (
+    RETRY_AFTER_SECONDS,
+    RejectedError,
+    RejectionStats,
+    RejectReason,
+)
 
 STRANGERS: Final = 16
 """How many who have not signed in are served at once, half of them of one address or /48."""
-SITE_TIMES: Final = 8
+SITE_MULTIPLE: Final = 8
 """How many times as many pages an IPv6 /48 may open as an address, before signing in."""
 FILES: Final = 8
 FILES_OF_ONE: Final = 2
@@ -39,7 +44,7 @@ class PageLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class Visitor:
+class Client:
     """Whom a request counts for: an organization, or an address (of IPv6 a /64)."""
 
     name: str
@@ -54,28 +59,30 @@ class Visitor:
         return self.site or self.name
 
 
-class PageGate:
-    """Counts visitors and gives them places. Refuses TurnedAwayError: 429 and 503."""
+class PageLimiter:
+    """Counts visitors and gives them places. Refuses RejectedError: 429 and 503."""
 
     def __init__(
         self,
         limits: PageLimits,
         bodies: Bodies,
-        tally: Tally,
+        tally: RejectionStats,
         monotonic: Monotonic = time.monotonic,
     ) -> None:
         self._bodies = bodies
         self._tally = tally
         self._organizations = RateLimiter(limits.organization, monotonic)
         self._addresses = RateLimiter(limits.address, monotonic)
-        of_site = Rate(limits.address.per_second * SITE_TIMES, limits.address.burst * SITE_TIMES)
+        of_site = Rate(
+            limits.address.per_second * SITE_MULTIPLE, limits.address.burst * SITE_MULTIPLE
+        )
         self._sites = RateLimiter(of_site, monotonic)
         self._pages = FairSemaphore(limits.at_once, _full)
         self._strangers = FairSemaphore(STRANGERS, _full)
         self._files = FairSemaphore(FILES, _no_file, share=FILES_OF_ONE)
         self._sessions: OrderedDict[bytes, str] = OrderedDict()
 
-    def admit(self, address: str, session_token: str = "") -> Visitor:
+    def admit(self, address: str, session_token: str = "") -> Client:
         """Count a request: for the organization of a session that was seen here, else its address.
 
         So no neighbour of an address keeps out who has signed in, and whoever has a
@@ -83,16 +90,16 @@ class PageGate:
         """
         organization_id = self._sessions.get(_digest(session_token), "")
         if organization_id:
-            visitor = Visitor(organization_id, is_known=True)
+            visitor = Client(organization_id, is_known=True)
         else:
             source = source_of(address)
-            visitor = Visitor(source.host, is_known=False, site=source.site)
+            visitor = Client(source.host, is_known=False, site=source.site)
         self._count(visitor)
         return visitor
 
-    def signed_in(self, session_token: str, organization_id: str, visitor: Visitor) -> Visitor:
+    def signed_in(self, session_token: str, organization_id: str, visitor: Client) -> Client:
         """The session is good: from now on it counts for its organization."""
-        known = Visitor(organization_id, is_known=True)
+        known = Client(organization_id, is_known=True)
         if visitor != known:
             self._count(known)
         digest = _digest(session_token)
@@ -107,26 +114,26 @@ class PageGate:
         self._sessions.pop(_digest(session_token), None)
 
     @contextmanager
-    def body(self, visitor: Visitor) -> Iterator[Holder]:
+    def body(self, visitor: Client) -> Iterator[Holder]:
         """Holds what a form has sent so far, until it is answered, in the room of all bodies."""
         try:
             with self._bodies.of(visitor.sharer) as hold:
                 yield hold
-        except TurnedAwayError as error:
-            if error.why is not Why.FULL:  # it was no body that found no room
+        except RejectedError as error:
+            if error.why is not RejectReason.FULL:  # it was no body that found no room
                 raise
-            self._note(Why.FORMS_FULL, visitor)
+            self._note(RejectReason.FORMS_FULL, visitor)
             raise _no_memory() from None
 
     @asynccontextmanager
-    async def place(self, visitor: Visitor, *, for_file: bool = False) -> AsyncIterator[None]:
+    async def place(self, visitor: Client, *, for_file: bool = False) -> AsyncIterator[None]:
         """A place, after a moment's wait at most, for `async with`."""
         slots = self._pages if visitor.is_known else self._strangers
         if for_file:
             slots = self._files
         try:
             await slots.acquire(visitor.sharer)
-        except TurnedAwayError as error:
+        except RejectedError as error:
             self._note(error.why, visitor)
             raise
         try:
@@ -134,7 +141,7 @@ class PageGate:
         finally:
             slots.release(visitor.sharer)
 
-    def _count(self, visitor: Visitor) -> None:
+    def _count(self, visitor: Client) -> None:
         if visitor.is_known:
             wait = self._organizations.try_charge(visitor.name)
         else:
@@ -142,10 +149,10 @@ class PageGate:
                 self._addresses.try_charge(visitor.name), self._sites.try_charge(visitor.site)
             )
         if wait:
-            self._note(Why.PAGES_RATE, visitor)
+            self._note(RejectReason.PAGES_RATE, visitor)
             raise _too_many(wait)
 
-    def _note(self, why: Why, visitor: Visitor) -> None:
+    def _note(self, why: RejectReason, visitor: Client) -> None:
         self._tally.note(why, visitor.name if visitor.is_known else "")
 
 
@@ -153,21 +160,21 @@ def _digest(session_token: str) -> bytes:
     return sha256(session_token.encode(errors="replace")).digest()
 
 
-def _too_many(seconds: float) -> TurnedAwayError:
-    return TurnedAwayError(Why.PAGES_RATE, 429, "Too many pages were opened.", seconds)
+def _too_many(seconds: float) -> RejectedError:
+    return RejectedError(RejectReason.PAGES_RATE, 429, "Too many pages were opened.", seconds)
 
 
-def _full() -> TurnedAwayError:
-    return _later(Why.PAGES_FULL, "Too many pages are opened at the moment.")
+def _full() -> RejectedError:
+    return _later(RejectReason.PAGES_FULL, "Too many pages are opened at the moment.")
 
 
-def _no_file() -> TurnedAwayError:
-    return _later(Why.FILES_FULL, "Too many files are sent at the moment.")
+def _no_file() -> RejectedError:
+    return _later(RejectReason.FILES_FULL, "Too many files are sent at the moment.")
 
 
-def _no_memory() -> TurnedAwayError:
-    return _later(Why.FORMS_FULL, "Too many forms are sent at the moment.")
+def _no_memory() -> RejectedError:
+    return _later(RejectReason.FORMS_FULL, "Too many forms are sent at the moment.")
 
 
-def _later(why: Why, detail: str) -> TurnedAwayError:
-    return TurnedAwayError(why, 503, detail, RETRY_AFTER_SECONDS)
+def _later(why: RejectReason, detail: str) -> RejectedError:
+    return RejectedError(why, 503, detail, RETRY_AFTER_SECONDS)

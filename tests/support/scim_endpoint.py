@@ -14,13 +14,13 @@ from gateway.api.routing import Table
 from gateway.auth.authenticator import Authenticator
 from gateway.backend.schemas import SchemaClient
 from gateway.http.body import Bodies
-from gateway.http.compute_worker import Worker
+from gateway.http.compute_worker import ComputeWorker
 from gateway.http.response_memory import ResponseMemory
 from gateway.http.server import Runner
-from gateway.limits.admission import Gate
+from gateway.limits.admission import AdmissionControl
 from gateway.limits.rate_limiter import Rate, RateLimiter
-from gateway.limits.rejections import Tally, full
-from gateway.provisioning_log.writer import RefusalLog
+from gateway.limits.rejections import RejectionStats, full
+from gateway.provisioning_log.writer import RejectionLog
 
 _UNLIMITED = Rate(1e6, 10**6)
 _CONCURRENT_REQUESTS = 64
@@ -33,7 +33,7 @@ async def serving(
     usersvc: grpc.aio.Channel,
     *,
     log: Logger,
-    refusals: RefusalLog,
+    refusals: RejectionLog,
 ) -> AsyncIterator[tuple[str, int]]:
     """Serve these routes as `gateway.__main__` does; yields the host and the port."""
     slots = FairSemaphore(_CONCURRENT_REQUESTS, full, batched_release=True)
@@ -44,9 +44,9 @@ async def serving(
         "http://127.0.0.1",
         log=log,
         refusals=refusals,
-        gate=Gate(RateLimiter(_UNLIMITED), slots, Tally(log)),
+        gate=AdmissionControl(RateLimiter(_UNLIMITED), slots, RejectionStats(log)),
         bodies=Bodies(),
-        worker=Worker(),
+        worker=ComputeWorker(),
         memory=ResponseMemory(),
     )
     runner = Runner(application(endpoint, _ready), log)

@@ -28,7 +28,7 @@ from keysvc.domain import key_token as keys
 from keysvc.domain.pages import BEFORE_ALL
 from keysvc.rpc import page_tokens as pages
 from usersvc.domain import session_token
-from usersvc.domain.changes import Place
+from usersvc.domain.changes import ChangeCursor
 from usersvc.rpc import page_tokens as page_token
 from usersvc.store.listing.fields import Kind
 
@@ -116,7 +116,7 @@ def read_tokens(data: bytes) -> None:
         lambda: Cursors(SECRET, _clock).open(str(NOBODY), "", text),
         lambda: PendingSignIns(SECRET).open(text, _clock()),
         lambda: pages.from_token(NOBODY, text, BEFORE_ALL),
-        lambda: Place.of_token(text, NOBODY),
+        lambda: ChangeCursor.of_token(text, NOBODY),
         lambda: session_token.parse(text),
         lambda: keys.parse(text),
         *(lambda kind=kind: page_token.decode(text, "q", kind) for kind in Kind),

@@ -51,7 +51,7 @@ from keysvc.rpc import page_tokens as key_pages
 from tools.stall.inputs.bodies import BULKS, ID, LONG_PATCHES, PATCHES, RESOURCES, SEARCHES
 from tools.stall.inputs.texts import TEXTS
 from usersvc.domain import session_token
-from usersvc.domain.changes import Place
+from usersvc.domain.changes import ChangeCursor
 from usersvc.domain.erasure import former_names
 from usersvc.rpc import page_tokens as page_token
 from usersvc.store.listing.fields import Kind
@@ -171,7 +171,7 @@ def _tokens(text: str) -> None:
         lambda: Cursors(SECRET, lambda: NOW).open(str(NOBODY), "", text),
         lambda: PendingSignIns(SECRET).open(text, NOW),
         lambda: key_pages.from_token(NOBODY, text, BEFORE_ALL),
-        lambda: Place.of_token(text, NOBODY),
+        lambda: ChangeCursor.of_token(text, NOBODY),
         lambda: session_token.parse(text),
         lambda: keys.parse(text),
         lambda: page_token.decode(text, "q", Kind.TEXT),

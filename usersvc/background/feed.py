@@ -15,13 +15,13 @@ from typing import Final
 from uuid import UUID
 
 from chassis.clock import Clock
-from chassis.concurrency.notifier import Bell
+from chassis.concurrency.notifier import Notifier
 from chassis.concurrency.waiting import wait
 from chassis.errors import DatabaseUnavailable
 from chassis.observability.log import Logger
 from chassis.observability.metrics import Metrics
-from usersvc.domain.changes import Change, Place
-from usersvc.store.changes import ChangeStore, Edge, Listener, Wire
+from usersvc.domain.changes import Change, ChangeCursor
+from usersvc.store.changes import ChangeStore, Listener, Watermark, Wire
 
 COALESCE_SECONDS: Final = 0.01
 LOOK_SECONDS: Final = 1.0
@@ -37,9 +37,9 @@ class Batch:
     """The next changes, and where a reader is behind them."""
 
     changes: list[Change]
-    start: Place
+    start: ChangeCursor
     """Where the reader was before them."""
-    place: Place
+    place: ChangeCursor
 
 
 class _Reader:
@@ -47,7 +47,7 @@ class _Reader:
 
     def __init__(self, organization_id: UUID | None) -> None:
         self.organization_id = organization_id
-        self.bell = Bell()
+        self.bell = Notifier()
 
 
 class ChangeFeed:
@@ -57,14 +57,14 @@ class ChangeFeed:
     """
 
     def __init__(
-        self, store: ChangeStore, listener: Listener, bell: Bell, clock: Clock, log: Logger
+        self, store: ChangeStore, listener: Listener, bell: Notifier, clock: Clock, log: Logger
     ) -> None:
         self._store = store
         self._listener = listener
         self._bell = bell
         self._clock = clock
         self._log = log
-        self._edge: Edge | None = None
+        self._edge: Watermark | None = None
         self._followed = asyncio.Event()
         self._ended = False
         self._readers: set[_Reader] = set()
@@ -118,15 +118,15 @@ class ChangeFeed:
                 if place.number >= edge.horizon:
                     await reader.bell.heard(max(0.0, due - loop.time()))
 
-    async def _start(self, organization_id: UUID | None, token: str) -> Place:
+    async def _start(self, organization_id: UUID | None, token: str) -> ChangeCursor:
         edge = await self._store.edge()
         if not token:
-            return Place(edge.feed_id, organization_id, edge.horizon)
-        place = Place.of_token(token, organization_id)
+            return ChangeCursor(edge.feed_id, organization_id, edge.horizon)
+        place = ChangeCursor.of_token(token, organization_id)
         edge.check(place)
         return place
 
-    async def _reached(self) -> Edge:
+    async def _reached(self) -> Watermark:
         # A moment is enough for a connection that was lost, and at the start.
         if self._edge is None and not await wait(self._followed, FOLLOWED_SECONDS):
             raise DatabaseUnavailable
@@ -168,7 +168,7 @@ class ChangeFeed:
             self._followed.clear()
             self._wake(self._readers)
 
-    async def _advance(self, edge: Edge) -> None:
+    async def _advance(self, edge: Watermark) -> None:
         """Wake the streams that there is something for behind the last edge."""
         before = self._edge
         if not edge.pending:

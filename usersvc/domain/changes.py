@@ -71,7 +71,7 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ChangeCursor:
     """Up to where a reader of a feed has read.
 
     All up to `number` is dealt with, and of what comes behind it also what is `known`: a snapshot
@@ -84,10 +84,10 @@ class Place:
     number: int
     known: frozenset[int] = frozenset()
 
-    def after(self, number: int) -> "Place":
+    def after(self, number: int) -> "ChangeCursor":
         """The place behind a number, when all up to it is dealt with."""
         known = frozenset(each for each in self.known if each > number)
-        return Place(self.feed_id, self.organization_id, number, known)
+        return ChangeCursor(self.feed_id, self.organization_id, number, known)
 
     def token(self) -> str:
         """The place as callers keep it."""
@@ -101,7 +101,7 @@ class Place:
         return urlsafe_b64encode(text.encode()).decode()
 
     @classmethod
-    def of_token(cls, token: str, organization_id: UUID | None) -> "Place":
+    def of_token(cls, token: str, organization_id: UUID | None) -> "ChangeCursor":
         """The place that a token of this organization names; refuses INVALID_CHANGE_TOKEN."""
         try:
             feed_id, organization, *numbers = json.loads(urlsafe_b64decode(token.encode("ascii")))

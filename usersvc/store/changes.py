@@ -13,7 +13,7 @@ import asyncpg
 
 from chassis.database.pool import Database
 from chassis.errors import Refusal
-from usersvc.domain.changes import KEPT, Change, ChangeType, Place
+from usersvc.domain.changes import KEPT, Change, ChangeCursor, ChangeType
 from usersvc.domain.errors import CHANGES_TRIMMED, INVALID_CHANGE_TOKEN
 from usersvc.domain.groups import Group
 from usersvc.domain.users import User
@@ -29,7 +29,7 @@ Row = Any  # asyncpg is untyped
 
 
 @dataclass(frozen=True, slots=True)
-class Edge:
+class Watermark:
     """How far a feed reaches: all up to `horizon` is final, what is up to `trimmed` is gone.
 
     `given` is the last number that was given out; what is behind the horizon is about to commit.
@@ -42,7 +42,7 @@ class Edge:
     given: int
     pending: bool = False
 
-    def check(self, place: Place) -> None:
+    def check(self, place: ChangeCursor) -> None:
         """Refuse (INVALID_CHANGE_TOKEN, CHANGES_TRIMMED) a place that is not on the feed."""
         if place.feed_id != self.feed_id or place.number > self.given:
             raise Refusal(INVALID_CHANGE_TOKEN)
@@ -66,12 +66,14 @@ class ChangeStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def edge(self) -> Edge:
+    async def edge(self) -> Watermark:
         """The feed as it is now. What is read after this is complete up to the horizon."""
         async with self._database.connection() as db:
             return await _edge(db)
 
-    async def following(self, place: Place, horizon: int, size: int) -> tuple[list[Change], Place]:
+    async def following(
+        self, place: ChangeCursor, horizon: int, size: int
+    ) -> tuple[list[Change], ChangeCursor]:
         """The first changes behind a place up to a horizon, and the place behind them.
 
         Refuses (CHANGES_TRIMMED, INVALID_CHANGE_TOKEN) when they are no longer there.
@@ -81,7 +83,7 @@ class ChangeStore:
             rows = await db.fetch(statement, place.number, horizon, size, *arguments)
             # Only after the changes were read is it sure that none of them was dropped before.
             feed_id, trimmed = await db.fetchrow(_FEED)
-        Edge(feed_id, trimmed, horizon, max(horizon, place.number)).check(place)
+        Watermark(feed_id, trimmed, horizon, max(horizon, place.number)).check(place)
         changes = [_change(row) for row in rows if row["number"] not in place.known]
         reached = rows[-1]["number"] if len(rows) == size else max(horizon, place.number)
         return changes, place.after(reached)
@@ -119,14 +121,14 @@ class ChangeStore:
                 statement, arguments = _of(organization_id, _KNOWN, _KNOWN_ALL)
                 rows = await db.fetch(statement, edge.horizon, *arguments)
                 known = frozenset(row["number"] for row in rows)
-                place = Place(edge.feed_id, organization_id, edge.horizon, known)
+                place = ChangeCursor(edge.feed_id, organization_id, edge.horizon, known)
                 yield Snapshot(db, place)
 
 
 class Snapshot:
     """What there was at one moment, read piece by piece."""
 
-    def __init__(self, db: asyncpg.Connection, place: Place) -> None:
+    def __init__(self, db: asyncpg.Connection, place: ChangeCursor) -> None:
         self._db = db
         self.place = place
 
@@ -199,12 +201,12 @@ class Wire:
         """Let every other replica look for changes."""
         await self._db.execute(f"NOTIFY {CHANNEL}")
 
-    async def edge(self) -> Edge:
+    async def edge(self) -> Watermark:
         """The feed as it is now. What is read after this is complete up to the horizon."""
         return await _edge(self._db)
 
 
-async def _edge(db: asyncpg.Connection) -> Edge:
+async def _edge(db: asyncpg.Connection) -> Watermark:
     horizon, given = await db.fetchrow(
         "SELECT change_horizon(), pg_sequence_last_value('change_number')"
     )
@@ -212,7 +214,7 @@ async def _edge(db: asyncpg.Connection) -> Edge:
     # it out again. A number of a change that can be seen is.
     last = await db.fetchval("SELECT max(number) FROM changes WHERE number <= $1", horizon)
     feed_id, trimmed = await db.fetchrow(_FEED)
-    return Edge(feed_id, trimmed, max(last or 0, trimmed), given, horizon < given)
+    return Watermark(feed_id, trimmed, max(last or 0, trimmed), given, horizon < given)
 
 
 def _of(organization_id: UUID | None, one: str, every: str) -> tuple[str, list[UUID]]:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import asyncpg
 
-from chassis.concurrency.notifier import Bell
+from chassis.concurrency.notifier import Notifier
 from chassis.database.pool import Database
 from usersvc.domain import erasure
 from usersvc.domain.changes import Origin
@@ -24,7 +24,7 @@ MAX_NAMED: Final = 100
 class ErasureStore:
     """Erases people. `bell` rings once a user who was there has gone."""
 
-    def __init__(self, database: Database, bell: Bell) -> None:
+    def __init__(self, database: Database, bell: Notifier) -> None:
         self._database = database
         self._bell = bell
 

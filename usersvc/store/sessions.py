@@ -11,7 +11,7 @@ from uuid import UUID
 
 import asyncpg
 
-from chassis.concurrency.notifier import Bell
+from chassis.concurrency.notifier import Notifier
 from chassis.database.pool import Database
 from chassis.errors import Refusal
 from usersvc.domain import sessions, users
@@ -59,7 +59,7 @@ class SessionStore:
     `bell` rings once a user who was created or changed has been committed.
     """
 
-    def __init__(self, database: Database, bell: Bell) -> None:
+    def __init__(self, database: Database, bell: Notifier) -> None:
         self._database = database
         self._bell = bell
 

@@ -10,7 +10,7 @@ from uuid import UUID
 import asyncpg
 
 from chassis.batching.loader import BatchLoader
-from chassis.concurrency.notifier import Bell
+from chassis.concurrency.notifier import Notifier
 from chassis.database import arguments as sql
 from chassis.database.constraints import Constraints, refusing_broken
 from chassis.database.pool import Database
@@ -54,7 +54,7 @@ class UserStore:
     Each change is told in the transaction that makes it; `bell` rings once it has committed.
     """
 
-    def __init__(self, database: Database, lists: Lists, bell: Bell) -> None:
+    def __init__(self, database: Database, lists: Lists, bell: Notifier) -> None:
         self._database = database
         self._lists = lists
         self._bell = bell

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from deploy.local.processes.parent_death_signal import leashed
+from deploy.local.processes.parent_death_signal import with_parent_death_signal
 from deploy.local.region import HOST
 from deploy.local.terminal import say
 
@@ -133,7 +133,7 @@ class Child:
         self._tail.clear()
         self._process = await asyncio.create_subprocess_exec(
             # Nothing acknowledged is held in a process alone, so to be killed loses nothing.
-            *leashed((*self.program.command, *arguments), signal.SIGKILL),
+            *with_parent_death_signal((*self.program.command, *arguments), signal.SIGKILL),
             cwd=self.program.folder,
             env={**os.environ, **self.program.environment, **listen},
             stdin=asyncio.subprocess.DEVNULL,

@@ -18,7 +18,7 @@ PR_SET_PDEATHSIG = 1
 POLL_SECONDS = 0.25
 
 
-def leashed(command: Sequence[str], on_parent_death: signal.Signals) -> list[str]:
+def with_parent_death_signal(command: Sequence[str], on_parent_death: signal.Signals) -> list[str]:
     """The command line that runs `command` as a child of this process, tied to its life.
 
     Linux ties a child to the thread that started it: start it from a thread that lives as long

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.local.processes.parent_death_signal import leashed
+from deploy.local.processes.parent_death_signal import with_parent_death_signal
 
 UNPRIVILEGED = "nobody"
 
@@ -30,7 +30,7 @@ class Account:
     def command(self, arguments: Sequence[str], on_parent_death: signal.Signals) -> list[str]:
         """The command line that runs this as the account, as a child that ends when we do."""
         if not self.prefix:
-            return leashed(arguments, on_parent_death)
+            return with_parent_death_signal(arguments, on_parent_death)
         # A change of user cuts the kernel's tie to the parent, so setpriv ties it, afterwards.
         return [*self.prefix, "--pdeathsig", on_parent_death.name, *arguments]
 

@@ -14,9 +14,9 @@ from cloudacademy.users.v1 import filter_pb2
 
 from gateway.api.query.cursors import Cursors
 from gateway.api.query.sorting import NEWEST_FIRST, order_by, usual_order
-from gateway.api.request import Exchange, streamed_answer
+from gateway.api.request import ScimRequest, streamed_answer
 from gateway.convert.filter import to_filter
-from gateway.http.responses import Answer
+from gateway.http.responses import ScimResponse
 from gateway.scim import paging, projection, search
 from gateway.scim.errors import ScimError
 from gateway.scim.filter import simplify as fold
@@ -56,7 +56,7 @@ class Source(Protocol):
 
     resource_type: ResourceType
 
-    async def page(self, exchange: Exchange, view: Projection, part: Part) -> Found:
+    async def page(self, exchange: ScimRequest, view: Projection, part: Part) -> Found:
         """Read a part of the caller's resources."""
         ...
 
@@ -72,7 +72,7 @@ class _Query:
 
     async def page(
         self,
-        exchange: Exchange,
+        exchange: ScimRequest,
         size: int,
         *,
         skip: int = 0,
@@ -90,20 +90,20 @@ class Search:
         self._sources = sources
         self._cursors = cursors
 
-    async def get(self, exchange: Exchange) -> Answer:
+    async def get(self, exchange: ScimRequest) -> ScimResponse:
         """GET with parameters (section 3.4.2)."""
         return await self._answer(exchange, search.from_parameters(exchange.parameters))
 
-    async def post(self, exchange: Exchange) -> Answer:
+    async def post(self, exchange: ScimRequest) -> ScimResponse:
         """POST to /.search (section 3.4.3)."""
         return await self._answer(exchange, await exchange.parsed(search.from_document))
 
-    async def _answer(self, exchange: Exchange, request: SearchRequest) -> Answer:
+    async def _answer(self, exchange: ScimRequest, request: SearchRequest) -> ScimResponse:
         if request.cursor is None:
             return await self._by_index(exchange, request)
         return await self._by_cursor(exchange, request, request.cursor)
 
-    async def _by_index(self, exchange: Exchange, request: SearchRequest) -> Answer:
+    async def _by_index(self, exchange: ScimRequest, request: SearchRequest) -> ScimResponse:
         page = paging.parse(request.start_index, request.count)
         skip, total, count = page.start_index - 1, 0, 0
         parts: list[Found] = []
@@ -119,7 +119,9 @@ class Search:
                 page = replace(page, count=count)
         return await _list(exchange, list_head(count, total, page.start_index), parts)
 
-    async def _by_cursor(self, exchange: Exchange, request: SearchRequest, cursor: str) -> Answer:
+    async def _by_cursor(
+        self, exchange: ScimRequest, request: SearchRequest, cursor: str
+    ) -> ScimResponse:
         size = request.size()
         queries = self._queries(exchange, request)
         position = self._opened(exchange, request, cursor) if cursor else _Position(0, size, "")
@@ -145,7 +147,7 @@ class Search:
             return await _page(exchange, parts, None, next_cursor)
         return await _page(exchange, parts, None if cursor else count, None)
 
-    def _opened(self, exchange: Exchange, request: SearchRequest, cursor: str) -> "_Position":
+    def _opened(self, exchange: ScimRequest, request: SearchRequest, cursor: str) -> "_Position":
         text = self._cursors.open(exchange.organization_id, self._identity(request), cursor)
         return _Position.read(text)
 
@@ -153,7 +155,7 @@ class Search:
         types = [source.resource_type.name for source in self._sources]
         return json.dumps([types, *request.identity()])
 
-    def _queries(self, exchange: Exchange, request: SearchRequest) -> list[_Query]:
+    def _queries(self, exchange: ScimRequest, request: SearchRequest) -> list[_Query]:
         """What is to be asked of whom; types that no resource can match are not asked."""
         types = tuple(exchange.own(source.resource_type) for source in self._sources)
         orders = _orders(types, request)
@@ -215,7 +217,7 @@ class _Position:
 _SEPARATOR: Final = ":"
 
 
-async def _count(exchange: Exchange, queries: Sequence[_Query]) -> Answer:
+async def _count(exchange: ScimRequest, queries: Sequence[_Query]) -> ScimResponse:
     """A page of no resources has none behind it: it says how many there are."""
     total = 0
     for query in queries:
@@ -224,18 +226,20 @@ async def _count(exchange: Exchange, queries: Sequence[_Query]) -> Answer:
 
 
 async def _page(
-    exchange: Exchange, parts: Sequence[Found], total: int | None, next_cursor: str | None
-) -> Answer:
+    exchange: ScimRequest, parts: Sequence[Found], total: int | None, next_cursor: str | None
+) -> ScimResponse:
     """A page by cursor; without a count of all, it costs the same at the end of a long walk."""
     count = sum(part.count for part in parts)
     return await _list(exchange, list_head(count, total, None, next_cursor=next_cursor), parts)
 
 
-async def _list(exchange: Exchange, head: Mapping[str, object], parts: Sequence[Found]) -> Answer:
+async def _list(
+    exchange: ScimRequest, head: Mapping[str, object], parts: Sequence[Found]
+) -> ScimResponse:
     """A ListResponse of the resources that were found."""
     begin = dumps(head)[:-1] + b',"Resources":['
     if len(parts) == 1 and isinstance(parts[0].json, bytes):
-        return Answer(200, begin + parts[0].json + b"]}")
+        return ScimResponse(200, begin + parts[0].json + b"]}")
     return await streamed_answer(exchange, _json(begin, parts), {})
 
 

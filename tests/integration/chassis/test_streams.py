@@ -8,7 +8,7 @@ import grpc
 import structlog
 from structlog.testing import LogCapture
 
-from chassis.rpc.interceptor import Envelope
+from chassis.rpc.interceptor import ServerInterceptor
 from tests.support.chassis.echoes import until
 
 METHOD = "/test.Stream/Read"
@@ -21,7 +21,7 @@ class Endless:
     def __init__(self, **limits: Any) -> None:
         self.capture = LogCapture()
         self.closed = 0
-        self.envelope = Envelope(structlog.wrap_logger(None, [self.capture]), **limits)
+        self.envelope = ServerInterceptor(structlog.wrap_logger(None, [self.capture]), **limits)
 
     async def read(self, _request: bytes, _: Any) -> AsyncIterator[bytes]:
         try:

@@ -14,17 +14,17 @@ from chassis.clock import system_clock
 from chassis.concurrency.fair_semaphore import QUEUE_PER_SLOT, FairSemaphore
 from chassis.config.settings import Address
 from chassis.observability import log
-from gateway.api.early_rejection import Doorman
+from gateway.api.early_rejection import EarlyRejector
 from gateway.auth import key_cache
 from gateway.auth.authenticator import Authenticator, Caller
-from gateway.auth.failed_auth import Guesses
+from gateway.auth.failed_auth import FailedAuthLimiter
 from gateway.auth.key_cache import KeyCache
 from gateway.http import server as http_server
-from gateway.http.connections import Connections, Patience
+from gateway.http.connections import ClientTimeouts, Connections
 from gateway.http.server import Runner
-from gateway.limits.admission import Gate
+from gateway.limits.admission import AdmissionControl
 from gateway.limits.rate_limiter import Rate, RateLimiter
-from gateway.limits.rejections import RETRY_AFTER_SECONDS, Tally, TurnedAwayError, full
+from gateway.limits.rejections import RETRY_AFTER_SECONDS, RejectedError, RejectionStats, full
 from tests.support import raw_http
 from tests.support.waiting import eventually, pace, quiescent
 
@@ -49,7 +49,9 @@ class Server:
 
     def __init__(self, rate: Rate) -> None:
         logger = log.configure("gateway", "error")
-        self.gate = Gate(RateLimiter(rate), FairSemaphore(PLACES, full, 60.0), Tally(logger))
+        self.gate = AdmissionControl(
+            RateLimiter(rate), FairSemaphore(PLACES, full, 60.0), RejectionStats(logger)
+        )
         self.open = asyncio.Event()
         self.asked: list[str] = []
         self.cache: KeyCache[Caller] = KeyCache()
@@ -57,11 +59,11 @@ class Server:
         for name in ("acme", "initech"):
             digest = hashlib.sha256(name.encode()).digest()
             self.cache.put(digest, Caller(name, "key"), name, None, self.cache.mark())
-        keys = Authenticator(None, self.cache, Guesses(1), {}, system_clock)
+        keys = Authenticator(None, self.cache, FailedAuthLimiter(1), {}, system_clock)
         app = web.Application()
         app.router.add_route("*", "/scim/{path:.*}", self._answer)
-        self.connections = Connections(logger, patience=Patience(answer=1.0))
-        doorman = Doorman("/scim", keys, self.gate)
+        self.connections = Connections(logger, patience=ClientTimeouts(answer=1.0))
+        doorman = EarlyRejector("/scim", keys, self.gate)
         self.runner = Runner(app, logger, self.connections, doorman)
 
     async def _answer(self, request: web.Request) -> web.Response:
@@ -76,7 +78,7 @@ class Server:
             async with self.gate.entered(request.headers["Authorization"].split()[1]):
                 await self.open.wait()
                 return web.Response(text=request.path, headers=headers)
-        except TurnedAwayError as error:
+        except RejectedError as error:
             return web.Response(status=error.status, headers=headers)
 
 

@@ -26,11 +26,11 @@ from gateway.api.query.cursors import Cursors
 from gateway.api.users import Users
 from gateway.auth import failed_auth as guesses
 from gateway.auth.authenticator import Authenticator, Caller
-from gateway.auth.failed_auth import Guesses
+from gateway.auth.failed_auth import FailedAuthLimiter
 from gateway.auth.key_cache import KeyCache
 from gateway.backend.client import UserClient
 from gateway.backend.groups import GroupClient
-from gateway.provisioning_log.writer import RefusalLog
+from gateway.provisioning_log.writer import RejectionLog
 from keysvc.domain.errors import KEY_UNKNOWN
 from tests.support import raw_http, scim_endpoint
 from tests.support.waiting import eventually, pace, quiescent
@@ -67,7 +67,7 @@ async def serving(at_once: int) -> AsyncIterator[tuple[str, int]]:
         grpc.aio.insecure_channel("127.0.0.1:1") as nowhere,
     ):
         cache: KeyCache[Caller] = KeyCache()
-        limiter = Guesses(at_once)
+        limiter = FailedAuthLimiter(at_once)
         stub = keys_pb2_grpc.KeyServiceStub(keys)
         resources = {
             "Users": Users(UserClient(nowhere)),
@@ -75,7 +75,7 @@ async def serving(at_once: int) -> AsyncIterator[tuple[str, int]]:
         }
         table = endpoints(resources, Cursors(b"x" * 32, system_clock), logger)
         authenticator = Authenticator(stub, cache, limiter, {}, system_clock)
-        refusals = RefusalLog(ActivityServiceStub(nowhere), system_clock, logger)
+        refusals = RejectionLog(ActivityServiceStub(nowhere), system_clock, logger)
         watch = asyncio.create_task(_heartbeat(cache, limiter))
         try:
             async with scim_endpoint.serving(

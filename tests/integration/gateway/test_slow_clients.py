@@ -12,14 +12,14 @@ from aiohttp import web
 from chassis.config.settings import Address
 from chassis.observability import log
 from gateway.http import server as http_server
-from gateway.http.connections import Connections, Patience, Wait
+from gateway.http.connections import ClientTimeouts, Connections, Wait
 from gateway.http.server import Runner
 from tests.support.waiting import eventually, pace, quiescent
 
 MEBIBYTE = 1024 * 1024
 PAGE = b"x" * 3 * MEBIBYTE
-SHORT = Patience(head=0.3, body=0.3, answer=0.3, goodbye=0.3)
-LONG = Patience(head=60, body=60, answer=60, goodbye=60)
+SHORT = ClientTimeouts(head=0.3, body=0.3, answer=0.3, goodbye=0.3)
+LONG = ClientTimeouts(head=60, body=60, answer=60, goodbye=60)
 SECONDS = 10.0
 BODY = b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n"
 HEAD = b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n"
@@ -63,7 +63,7 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(patience: Patience = SHORT, **limits: int) -> AsyncIterator[Server]:
+async def serving(patience: ClientTimeouts = SHORT, **limits: int) -> AsyncIterator[Server]:
     logger = log.configure("gateway", "warning")
     server = Server(Connections(logger, patience=patience, **limits))
     await server.runner.listen(Address("127.0.0.1", 0))
@@ -412,7 +412,7 @@ CHUNKS = {"bytes": b"1\r\na\r\n", "seven bytes": b"7\r\naaaaaaa\r\n"}
 @pytest.mark.parametrize("chunk", CHUNKS.values(), ids=list(CHUNKS))
 @pytest.mark.parametrize("path", ["/echo", "/quick"], ids=["read", "refused"])
 async def test_a_body_in_tiny_chunks_is_cut_off(path: str, chunk: bytes):
-    async with serving(Patience()) as server:
+    async with serving(ClientTimeouts()) as server:
         reader, writer = await asyncio.open_connection(*server.address)
         head = f"POST {path} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
         writer.write(head.encode() + chunk * 100_000)
@@ -425,7 +425,7 @@ async def test_a_body_in_tiny_chunks_is_cut_off(path: str, chunk: bytes):
 
 @pytest.mark.parametrize("size", [8, 100, 5_000])
 async def test_a_body_in_chunks_of_some_bytes_is_read_whole(size: int):
-    async with serving(Patience()) as server:
+    async with serving(ClientTimeouts()) as server:
         reader, writer = await asyncio.open_connection(*server.address)
         number = 400_000 // size
         chunk = f"{size:x}\r\n".encode() + b"a" * size + b"\r\n"

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from gateway.http.responses import Answer
+from gateway.http.responses import ScimResponse
 from gateway.http.streaming import BROKEN_OFF, send
 from gateway.scim.errors import ScimError
 from tests.support import raw_http
@@ -28,7 +28,7 @@ class Server:
         self.outcomes: asyncio.Queue[str | None] = asyncio.Queue()
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        answer = Answer(200, b"begin ", rest=self._parts())
+        answer = ScimResponse(200, b"begin ", rest=self._parts())
         response = answer.response("r")
         try:
             await send(request, response, answer, self._seconds)

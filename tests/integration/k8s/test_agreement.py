@@ -20,7 +20,7 @@ from gateway.api.app import PREFIX
 from gateway.backend.errors import ANSWERS
 from gateway.http import server as http_server
 from gateway.http.body import MAX_BODY_BYTES
-from gateway.http.connections import Patience
+from gateway.http.connections import ClientTimeouts
 from gateway.openapi.page import PATH as OPENAPI
 from gateway.portal.routes import all_routes
 from gateway.scim.responses import ERROR_URN
@@ -466,7 +466,7 @@ def test_bodies_come_to_the_gateway_at_once_however_slowly_a_client_sends(overla
     client = the(overlay, "ClientTrafficPolicy", "edge", namespace)["spec"]["timeout"]["http"]
     for policy in of_kind(overlay, "BackendTrafficPolicy", namespace):
         assert policy["spec"]["requestBuffer"]["limit"]
-    assert float(client["requestReceivedTimeout"].removesuffix("s")) > Patience().body
+    assert float(client["requestReceivedTimeout"].removesuffix("s")) > ClientTimeouts().body
 
 
 @everywhere

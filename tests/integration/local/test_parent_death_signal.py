@@ -14,8 +14,8 @@ from tests.support.waiting import wait_until
 SLEEP = "[sys.executable, '-c', 'import time; time.sleep(60)']"
 STARTS_LEASHED = f"""
 import signal, subprocess, sys
-from deploy.local.processes.parent_death_signal import leashed
-child = subprocess.Popen(leashed({SLEEP}, signal.SIGTERM))
+from deploy.local.processes.parent_death_signal import with_parent_death_signal
+child = subprocess.Popen(with_parent_death_signal({SLEEP}, signal.SIGTERM))
 print(child.pid, flush=True)
 print(child.wait(), flush=True)
 """

@@ -15,11 +15,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 import usersvc.background.retention
 from chassis.concurrency.waiting import wait
-from chassis.rpc.rotating_channel import RenewedChannel
+from chassis.rpc.rotating_channel import RotatingChannel
 from chassis.rpc.server import Server
 from gateway.auth.key_cache import KeyCache
 from gateway.http.connections import Connections
-from gateway.provisioning_log.writer import RefusalLog
+from gateway.provisioning_log.writer import RejectionLog
 from keysvc.background.changes import Changes
 from keysvc.store.keys import KeyStore
 from tests.support.chassis.echoes import until
@@ -173,14 +173,14 @@ RENEWED: list[bool] = []
 
 def count_renewals(monkeypatch: pytest.MonkeyPatch) -> None:
     RENEWED.clear()
-    whole = RenewedChannel._renew
+    whole = RotatingChannel._renew
 
-    async def renew(channel: RenewedChannel) -> bool:
+    async def renew(channel: RotatingChannel) -> bool:
         done = await whole(channel)
         RENEWED.append(done)
         return done
 
-    monkeypatch.setattr(RenewedChannel, "_renew", renew)
+    monkeypatch.setattr(RotatingChannel, "_renew", renew)
 
 
 async def is_ready(region: Region, service: Service) -> bool:
@@ -216,14 +216,14 @@ CASES = [
         "usersvc", "retention", SessionStore, "trim", old_changes_are_trimmed, services=USERSVC
     ),
     Case("gateway", "key watch", KeyCache, "apply", revocation_reaches_the_gateway),
-    Case("gateway", "refusal log", RefusalLog, "_record", refusals_are_kept, refuse_request),
+    Case("gateway", "refusal log", RejectionLog, "_record", refusals_are_kept, refuse_request),
     Case("gateway", "slow clients", Connections, "sweep"),
     Case(
-        "gateway", "certificate renewal for usersvc", RenewedChannel, "_renew",
+        "gateway", "certificate renewal for usersvc", RotatingChannel, "_renew",
         both_channels_are_renewed, rotate_certificate,
     ),
     Case(
-        "gateway", "certificate renewal for keysvc", RenewedChannel, "_renew",
+        "gateway", "certificate renewal for keysvc", RotatingChannel, "_renew",
         both_channels_are_renewed, rotate_certificate,
     ),
 ]  # fmt: skip
@@ -315,14 +315,14 @@ async def eventually_ready(region: Region, case: Case) -> None:
 def break_renewal(monkeypatch: pytest.MonkeyPatch, region: Region, case: Case) -> None:
     """Let the renewal fail once, of the channel to one service only."""
     target = f"localhost:{region.services[case.task.rpartition(' ')[2]].port}"
-    whole, left = RenewedChannel._renew, [RuntimeError("unexpected")]
+    whole, left = RotatingChannel._renew, [RuntimeError("unexpected")]
 
-    def renew(channel: RenewedChannel) -> Awaitable[bool]:
+    def renew(channel: RotatingChannel) -> Awaitable[bool]:
         if channel._name == target and left:
             raise left.pop()
         return whole(channel)
 
-    monkeypatch.setattr(RenewedChannel, "_renew", renew)
+    monkeypatch.setattr(RotatingChannel, "_renew", renew)
 
 
 async def failed(service: Service, case: Case) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from deploy.local.ports import free_port
-from deploy.local.processes.parent_death_signal import leashed
+from deploy.local.processes.parent_death_signal import with_parent_death_signal
 from tools.benchmarks.against.checkout import Tree
 from tools.benchmarks.against.cpu import RegionProcesses
 from tools.benchmarks.client import Bound, drive, request
@@ -86,7 +86,7 @@ def _start(
     with output.open("wb") as file:
         return subprocess.Popen(
             # However this process ends, the region ends, too.
-            leashed(command, signal.SIGTERM),
+            with_parent_death_signal(command, signal.SIGTERM),
             cwd=tree.folder,
             env={**os.environ, **environment, "PYTHONPATH": paths},
             stdout=file,

@@ -15,7 +15,7 @@ from cloudacademy.users.v1 import activity_pb2_grpc
 from chassis import process
 from chassis.clock import system_clock
 from chassis.concurrency.fair_semaphore import FairSemaphore
-from chassis.concurrency.notifier import Bell
+from chassis.concurrency.notifier import Notifier
 from chassis.database.pool import Database
 from chassis.observability import log
 from gateway import settings as gateway_settings
@@ -26,19 +26,19 @@ from gateway.api.query.cursors import Cursors
 from gateway.api.resource_types import ResourceTypes
 from gateway.api.users import Users
 from gateway.auth.authenticator import Authenticator, Caller
-from gateway.auth.failed_auth import Guesses
+from gateway.auth.failed_auth import FailedAuthLimiter
 from gateway.auth.key_cache import KeyCache, follow
 from gateway.backend.client import UserClient, key_channel
 from gateway.backend.groups import GroupClient
 from gateway.backend.schemas import SchemaClient
 from gateway.http.body import Bodies
-from gateway.http.compute_worker import Worker
+from gateway.http.compute_worker import ComputeWorker
 from gateway.http.response_memory import ResponseMemory
 from gateway.http.server import Runner
-from gateway.limits.admission import Gate
+from gateway.limits.admission import AdmissionControl
 from gateway.limits.rate_limiter import RateLimiter
-from gateway.limits.rejections import Tally, full
-from gateway.provisioning_log.writer import RefusalLog
+from gateway.limits.rejections import RejectionStats, full
+from gateway.provisioning_log.writer import RejectionLog
 from usersvc.rpc.groups import GroupsServicer
 from usersvc.rpc.schemas import SchemasServicer
 from usersvc.rpc.users import UsersServicer
@@ -79,7 +79,7 @@ async def serve(stop: process.Stop) -> None:
         grpc.aio.insecure_channel("127.0.0.1:1") as nowhere,
         key_channel(settings.keysvc) as keys,
     ):
-        lists, schemas, bell = Lists(database), SchemaStore(database), Bell()
+        lists, schemas, bell = Lists(database), SchemaStore(database), Notifier()
         users, groups = UserClient(nowhere), GroupClient(nowhere)
         own = SchemaClient(nowhere)
         direct = Direct(UsersServicer(UserStore(database, lists, bell), schemas, system_clock))
@@ -90,7 +90,7 @@ async def serve(stop: process.Stop) -> None:
         own._stub = Direct(SchemasServicer(schemas, system_clock))
         key_stub = keys_pb2_grpc.KeyServiceStub(keys)
         cache: KeyCache[Caller] = KeyCache()
-        guesses = Guesses(settings.unknown_keys)
+        guesses = FailedAuthLimiter(settings.unknown_keys)
         endpoint = ScimEndpoint(
             endpoints(
                 {"Users": Users(users), "Groups": Groups(groups)},
@@ -101,16 +101,16 @@ async def serve(stop: process.Stop) -> None:
             ResourceTypes(own),
             settings.tenant_url,
             log=logger,
-            refusals=RefusalLog(
+            refusals=RejectionLog(
                 activity_pb2_grpc.ActivityServiceStub(nowhere), system_clock, logger
             ),
-            gate=Gate(
+            gate=AdmissionControl(
                 RateLimiter(settings.rate),
                 FairSemaphore(settings.max_requests, full, batched_release=True),
-                Tally(logger),
+                RejectionStats(logger),
             ),
             bodies=Bodies(),
-            worker=Worker(),
+            worker=ComputeWorker(),
             memory=ResponseMemory(),
         )
         following = process.asyncio.create_task(follow(key_stub, logger, cache, guesses))

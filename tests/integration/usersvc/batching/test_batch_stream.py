@@ -20,11 +20,11 @@ from grpc import StatusCode
 from structlog.testing import LogCapture
 
 from chassis.batching.limits import STREAM_BATCH_SIZE, STREAM_LINGER_SECONDS, STREAM_MIN_CONCURRENCY
-from chassis.concurrency.notifier import Bell
+from chassis.concurrency.notifier import Notifier
 from chassis.database.pool import Database
 from chassis.errors import DatabaseUnavailable
 from chassis.observability.metrics import Metrics
-from chassis.rpc.interceptor import Envelope
+from chassis.rpc.interceptor import ServerInterceptor
 from chassis.rpc.local_dispatcher import LocalDispatcher
 from chassis.rpc.status import from_rpc_error
 from gateway.backend.batching import dispatcher as coalescing
@@ -101,10 +101,10 @@ async def serving(users_url: str, clock) -> AsyncIterator[Region]:
     calls = metrics.requests(
         "call_seconds", "active_calls", "calls", "rpc_method", "status", "error_type"
     )
-    envelope = Envelope(log, None, calls, told=("organization_id",), carriers=CARRIERS)
+    envelope = ServerInterceptor(log, None, calls, told=("organization_id",), carriers=CARRIERS)
     server, dispatcher = grpc.aio.server(interceptors=[envelope]), LocalDispatcher(envelope)
     async with Database(users_url, "test") as database:
-        store = UserStore(database, Lists(database), Bell())
+        store = UserStore(database, Lists(database), Notifier())
         users = UsersServicer(store, SchemaStore(database), clock)
         add_UserServiceServicer_to_server(users, server)
         dispatcher.add(users_pb2.DESCRIPTOR.services_by_name["UserService"], users)
@@ -592,7 +592,9 @@ async def test_a_read_that_a_replica_cannot_answer_is_made_again(region: Region,
 
 
 async def test_a_call_that_expires_before_it_begins_is_deadline_exceeded():
-    dispatcher = LocalDispatcher(Envelope(structlog.wrap_logger(None, processors=[LogCapture()])))
+    dispatcher = LocalDispatcher(
+        ServerInterceptor(structlog.wrap_logger(None, processors=[LogCapture()]))
+    )
     stream = BatchStream(dispatcher, None)
     stream._begin(reading(1, NOBODY))
     stream._expire(1)

@@ -16,9 +16,9 @@ from cloudacademy.users.v1 import sessions_pb2, users_pb2
 from grpc import StatusCode
 from structlog.testing import LogCapture
 
-from chassis.concurrency.notifier import Bell
+from chassis.concurrency.notifier import Notifier
 from chassis.database.pool import Database
-from chassis.rpc.interceptor import Envelope
+from chassis.rpc.interceptor import ServerInterceptor
 from chassis.rpc.local_dispatcher import LocalDispatcher
 from tests.support.usersvc.serving import served
 from tests.support.usersvc.user_calls import ACME, GLOBEX, NOBODY
@@ -48,14 +48,14 @@ async def outcomes(channel: grpc.aio.Channel, *calls: pb.Call) -> Sequence[pb.Ou
 
 async def test_each_batched_call_has_a_log_line_and_the_stream_has_none(users_url, clock):
     capture = LogCapture()
-    envelope = Envelope(
+    envelope = ServerInterceptor(
         structlog.wrap_logger(None, processors=[capture]),
         told=("organization_id",),
         carriers=CARRIERS,
     )
     server, dispatcher = grpc.aio.server(interceptors=[envelope]), LocalDispatcher(envelope)
     async with Database(users_url, "test") as database:
-        store = UserStore(database, Lists(database), Bell())
+        store = UserStore(database, Lists(database), Notifier())
         users = UsersServicer(store, SchemaStore(database), clock)
         dispatcher.add(users_pb2.DESCRIPTOR.services_by_name["UserService"], users)
         add_BatchServiceServicer_to_server(BatchServicer(dispatcher, asyncio.Event()), server)

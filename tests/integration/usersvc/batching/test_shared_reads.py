@@ -11,7 +11,7 @@ import pytest
 from cloudacademy.users.v1.groups_pb2_grpc import GroupServiceStub
 
 from chassis.batching.loader import BatchLoader
-from chassis.concurrency.notifier import Bell
+from chassis.concurrency.notifier import Notifier
 from chassis.database.pool import Database
 from chassis.errors import DatabaseUnavailable
 from tests.support.usersvc.group_calls import create_group
@@ -41,7 +41,7 @@ def heard() -> Heard:
 @pytest.fixture
 async def store(users_url: str, heard: Heard) -> AsyncIterator[UserStore]:
     async with Database(users_url, "test", tracing=heard) as database:
-        yield UserStore(database, Lists(database), Bell())
+        yield UserStore(database, Lists(database), Notifier())
 
 
 async def names(store: UserStore, *asked: tuple[str, str], with_groups: bool = False) -> list[Any]:
@@ -115,7 +115,7 @@ async def test_who_gives_up_takes_nobody_along(users, store, db):
 
 async def test_what_goes_wrong_is_told_to_all_of_them():
     async with Database("postgresql://nobody@127.0.0.1:1/nothing", "test") as nowhere:
-        store = UserStore(nowhere, Lists(nowhere), Bell())
+        store = UserStore(nowhere, Lists(nowhere), Notifier())
         found = await names(store, *[(ACME, NOBODY)] * 3)
     assert [type(each) for each in found] == [DatabaseUnavailable] * 3
 

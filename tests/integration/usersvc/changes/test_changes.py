@@ -33,7 +33,7 @@ from tests.support.usersvc.user_calls import (
 )
 from tests.support.waiting import eventually, quiescent
 from usersvc.background.feed import Batch
-from usersvc.domain.changes import Change, ChangeType, Place
+from usersvc.domain.changes import Change, ChangeCursor, ChangeType
 from usersvc.rpc.convert.change import from_batch
 from usersvc.store.changes import ChangeStore
 
@@ -530,13 +530,13 @@ async def test_a_token_is_the_number_of_a_change_that_is_there(changes, users, d
     last = await db.fetchval("SELECT max(number) FROM changes")
     await db.execute("SELECT nextval('change_number') FROM generate_series(1, 5)")
     async with watching(changes) as reader:
-        place = Place.of_token(reader.token, UUID(ACME))
+        place = ChangeCursor.of_token(reader.token, UUID(ACME))
     assert place.number == last
     assert ann.id
 
 
 def test_a_batch_in_parts_keeps_what_a_snapshot_knew_behind_each_part():
-    start = Place(uuid4(), UUID(ACME), 0, frozenset({150, 190}))
+    start = ChangeCursor(uuid4(), UUID(ACME), 0, frozenset({150, 190}))
     told = [
         Change(
             UUID(ACME), number, ChangeType.MEMBERS_ADDED, uuid4(), 1, (), False,
@@ -548,6 +548,6 @@ def test_a_batch_in_parts_keeps_what_a_snapshot_knew_behind_each_part():
     parts = list(from_batch(Batch(told, start, start.after(200))))
     first, token = parts[0]
     assert len(parts) > 1
-    place = Place.of_token(token, UUID(ACME))
+    place = ChangeCursor.of_token(token, UUID(ACME))
     assert place.number == first[-1].number
     assert place.known == {number for number in (150, 190) if number > place.number}

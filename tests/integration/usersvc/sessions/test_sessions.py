@@ -10,7 +10,7 @@ from cloudacademy.users.v1 import sessions_pb2 as pb
 from cloudacademy.users.v1.users_pb2 import Name, TypedValue
 from grpc import StatusCode
 
-from chassis.concurrency.notifier import Bell
+from chassis.concurrency.notifier import Notifier
 from chassis.database.pool import Database
 from tests.support.rpc_outcomes import outcomes
 from tests.support.usersvc.session_calls import (
@@ -311,7 +311,7 @@ async def trimmed(users_url, clock, db, monkeypatch):
     async def trimmed(**by: float) -> list[int]:
         clock.advance(**by)
         async with Database(users_url, "usersvc") as database:
-            await trimming.trim_once(SessionStore(database, Bell()).trim, clock)
+            await trimming.trim_once(SessionStore(database, Notifier()).trim, clock)
         return await kept(db)
 
     return trimmed

@@ -7,11 +7,11 @@ import pytest
 from cloudacademy.users.v1 import groups_pb2, groups_pb2_grpc
 
 from gateway.api.groups import SMALL_ANSWER, Groups
-from gateway.api.request import Exchange
+from gateway.api.request import ScimRequest
 from gateway.auth.authenticator import Caller
 from gateway.backend.groups import GroupClient
 from gateway.http.response_memory import ResponseMemory
-from gateway.limits.rejections import TurnedAwayError
+from gateway.limits.rejections import RejectedError
 
 ACME = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e12"
 STAFF = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e13"
@@ -47,13 +47,13 @@ async def service() -> AsyncIterator[tuple[Counted, Groups]]:
     await server.stop(None)
 
 
-async def exchange_of(members: int) -> Exchange:
+async def exchange_of(members: int) -> ScimRequest:
     """A request with so many members, of an organization that has reserved all it may."""
     memory = ResponseMemory(wait_seconds=0.0)
     await memory.reservation(ACME).grow(memory.largest)
     listed = [{"value": f"unknown {number}"} for number in range(members)]
     document = {"schemas": [GROUP], "displayName": "Staff", "members": listed}
-    return Exchange(
+    return ScimRequest(
         "r",
         "https://x",
         Caller(ACME, "k"),
@@ -70,7 +70,7 @@ async def test_large_group_without_memory_to_return_it_is_not_changed(
     service: tuple[Counted, Groups], method: str
 ):
     servicer, groups = service
-    with pytest.raises(TurnedAwayError):
+    with pytest.raises(RejectedError):
         await getattr(groups, method)(await exchange_of(SMALL_ANSWER + 1))
     assert servicer.changes == 0
 

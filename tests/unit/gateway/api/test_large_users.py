@@ -8,7 +8,7 @@ import pytest
 from cloudacademy.users.v1 import users_pb2, users_pb2_grpc
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from gateway.api.request import Exchange
+from gateway.api.request import ScimRequest
 from gateway.api.users import MEMORY_PER_BYTE, Users
 from gateway.auth.authenticator import Caller
 from gateway.backend.client import UserClient
@@ -60,7 +60,7 @@ async def test_change_of_a_user_too_large_to_return_is_answered_204(
     servicer, users = huge
     nothing = CIMultiDictProxy(CIMultiDict[str]())
     reservation = memory.reservation(ACME)
-    exchange = Exchange(
+    exchange = ScimRequest(
         "r", "https://x", Caller(ACME, "k"), ANN, {}, nothing, lambda: document, reservation
     )
 

@@ -15,13 +15,13 @@ from cloudacademy.keys.v1.keys_pb2_grpc import KeyServiceStub
 from cloudacademy.users.v1 import activity_pb2, activity_pb2_grpc, schemas_pb2, schemas_pb2_grpc
 
 from gateway.api.app import PREFIX
-from gateway.api.request import Exchange, RefusedPart
+from gateway.api.request import RefusedPart, ScimRequest
 from gateway.api.routing import Endpoint, Table
 from gateway.auth.authenticator import Authenticator, Caller
-from gateway.auth.failed_auth import Guesses
+from gateway.auth.failed_auth import FailedAuthLimiter
 from gateway.auth.key_cache import KeyCache
-from gateway.http.responses import Answer
-from gateway.provisioning_log.writer import RefusalLog
+from gateway.http.responses import ScimResponse
+from gateway.provisioning_log.writer import RejectionLog
 from gateway.scim.errors import ScimError
 from tests.support.scim_endpoint import serving
 
@@ -50,17 +50,17 @@ class Services(activity_pb2_grpc.ActivityServiceServicer, schemas_pb2_grpc.Schem
         return schemas_pb2.ListSchemasResponse()
 
 
-async def refuse(exchange: Exchange) -> Answer:
+async def refuse(exchange: ScimRequest) -> ScimResponse:
     """Read the body, and refuse what it says."""
     document = await exchange.parsed(dict)
     raise ScimError(400, "invalidValue", f"No {len(document)} members.")
 
 
-async def refuse_parts(exchange: Exchange) -> Answer:
+async def refuse_parts(exchange: ScimRequest) -> ScimResponse:
     """Answer, and refuse each part."""
     part = RefusedPart("POST", "/Users", {"password": SECRET}, ScimError(409, None, "No."))
     exchange.refused.extend([part] * PARTS)
-    return Answer(200, b"{}")
+    return ScimResponse(200, b"{}")
 
 
 @dataclass
@@ -69,7 +69,7 @@ class Gateway:
 
     url: str
     services: Services
-    refusals: RefusalLog
+    refusals: RejectionLog
     lines: list[dict[str, object]] = field(default_factory=list)
 
     async def post(self, path: str, body: bytes) -> int:
@@ -111,12 +111,12 @@ async def gateway(clock: Callable[[], datetime] = now) -> AsyncIterator[Gateway]
         structlog.ReturnLogger(), processors=[lambda _, __, line: lines.append(line) or line]
     )
     async with serving_grpc(services) as channel:
-        refusals = RefusalLog(activity_pb2_grpc.ActivityServiceStub(channel), clock, log)
+        refusals = RejectionLog(activity_pb2_grpc.ActivityServiceStub(channel), clock, log)
         cache: KeyCache[Caller] = KeyCache(lambda: 0.0)
         cache.apply(keys_pb2.WatchKeysResponse())
         digest = hashlib.sha256(TOKEN.encode()).digest()
         cache.put(digest, Caller(ACME, KEY_ID), ACME, None, cache.mark())
-        guesses = Guesses(10)
+        guesses = FailedAuthLimiter(10)
         table = Table(
             {"Users": Endpoint({"POST": refuse}), "Bulk": Endpoint({"POST": refuse_parts})}
         )

@@ -13,7 +13,7 @@ from grpc_status import rpc_status
 from chassis.clock import system_clock
 from chassis.rpc.status import DOMAIN
 from gateway.auth.authenticator import Authenticator, UnauthorizedError, bearer_token
-from gateway.auth.failed_auth import Guesses
+from gateway.auth.failed_auth import FailedAuthLimiter
 from gateway.auth.key_cache import KeyCache
 from gateway.backend.errors import RefusedError
 
@@ -71,7 +71,7 @@ async def authenticating(
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         stub = keys_pb2_grpc.KeyServiceStub(channel)
-        yield Authenticator(stub, KeyCache(), Guesses(10), TENANT_URLS, system_clock)
+        yield Authenticator(stub, KeyCache(), FailedAuthLimiter(10), TENANT_URLS, system_clock)
     await server.stop(None)
 
 

@@ -7,18 +7,18 @@ import pytest
 from cloudacademy.keys.v1 import keys_pb2 as pb
 
 from gateway.auth.failed_auth import (
-    ALL_TIMES,
-    ASKED_AT_ONCE,
-    ASKED_OF_ADDRESS,
-    ASKED_OF_SITE,
+    MAX_LOOKUPS,
+    MAX_LOOKUPS_OF_ADDRESS,
+    MAX_LOOKUPS_OF_SITE,
     RECOVERY_SECONDS,
-    SITE_TIMES,
-    Guesses,
-    Question,
+    SITE_MULTIPLE,
+    TOTAL_MULTIPLE,
+    FailedAuthLimiter,
+    KeyLookup,
 )
 from gateway.auth.key_cache import KEEP_SECONDS, SILENCE_SECONDS
 from gateway.backend.errors import ANSWERS, Refusal
-from gateway.limits.rejections import TurnedAwayError
+from gateway.limits.rejections import RejectedError
 from gateway.scim.errors import ScimError
 from tests.support.clocks import Clock
 
@@ -30,8 +30,8 @@ AT_ONCE = 5
 
 
 @pytest.fixture
-def guesses(clock: Clock) -> Guesses:
-    made = Guesses(AT_ONCE, clock)
+def guesses(clock: Clock) -> FailedAuthLimiter:
+    made = FailedAuthLimiter(AT_ONCE, clock)
     made.apply(RESET)
     return made
 
@@ -41,19 +41,19 @@ def refusal(reason: str = "KEY_UNKNOWN", organization_id: str = "") -> Refusal:
     return Refusal(answer.status, answer.scim_type, "no", answer.headers, reason, whose)
 
 
-async def guess(guesses: Guesses, token: bytes, address: str = ADDRESS) -> ScimError:
+async def guess(guesses: FailedAuthLimiter, token: bytes, address: str = ADDRESS) -> ScimError:
     """What who sends a made-up token is told."""
     return guesses.refused(await guesses.begin(token, address), refusal())
 
 
-async def exhaust(guesses: Guesses, address: str = ADDRESS) -> None:
+async def exhaust(guesses: FailedAuthLimiter, address: str = ADDRESS) -> None:
     for number in range(AT_ONCE):
         assert (
             await guess(guesses, b"wrong %s %d" % (address.encode(), number), address)
         ).status == 401
 
 
-async def started(*tasks: asyncio.Task[Question]) -> list[bool]:
+async def started(*tasks: asyncio.Task[KeyLookup]) -> list[bool]:
     """Which tasks are done once all that can go on has gone on."""
     for _ in range(5):
         await asyncio.sleep(0)
@@ -67,7 +67,7 @@ async def test_after_so_many_unknown_keys_an_address_has_to_wait(guesses, clock)
     clock.seconds += RECOVERY_SECONDS
     rested = await guess(guesses, b"another")
 
-    assert isinstance(over, TurnedAwayError)
+    assert isinstance(over, RejectedError)
     assert over.status == 429
     assert over.headers == {"Retry-After": "2"}
     assert rested.status == 401
@@ -126,7 +126,7 @@ async def test_who_shows_a_secret_that_was_good_has_not_guessed(guesses, reason)
 async def test_a_question_without_an_answer_uses_nothing_up(guesses):
     away = refusal("DATABASE_UNAVAILABLE")
     for number in range(AT_ONCE * 3):
-        guesses.given_up(await guesses.begin(b"%d" % number, ADDRESS))
+        guesses.end_lookup(await guesses.begin(b"%d" % number, ADDRESS))
         question = await guesses.begin(b"%d" % number, ADDRESS)
         assert guesses.refused(question, away).refusal is away
 
@@ -135,7 +135,7 @@ async def test_a_question_without_an_answer_uses_nothing_up(guesses):
 
 async def test_of_an_address_a_few_are_asked_about_at_once_and_others_wait_for_their_turn(guesses):
     guesses.verified(await guesses.begin(b"right", "198.51.100.7"))
-    under_way = [await guesses.begin(b"%d" % n, ADDRESS) for n in range(ASKED_OF_ADDRESS)]
+    under_way = [await guesses.begin(b"%d" % n, ADDRESS) for n in range(MAX_LOOKUPS_OF_ADDRESS)]
     first, second = (asyncio.create_task(guesses.begin(key, ADDRESS)) for key in (b"a", b"b"))
     waiting = await started(first, second)
     await guesses.begin(b"right", ADDRESS)  # worked before: waits for nobody
@@ -144,15 +144,15 @@ async def test_of_an_address_a_few_are_asked_about_at_once_and_others_wait_for_t
 
     assert waiting == [False, False]
     assert await started(first, second) == [True, False]
-    guesses.given_up(under_way[1])
+    guesses.end_lookup(under_way[1])
     await second
 
 
 async def test_who_waits_too_long_for_a_turn_is_told_to_come_again(guesses):
-    for number in range(ASKED_OF_ADDRESS):
+    for number in range(MAX_LOOKUPS_OF_ADDRESS):
         await guesses.begin(b"%d" % number, ADDRESS)
 
-    with pytest.raises(TurnedAwayError) as turned_away:
+    with pytest.raises(RejectedError) as turned_away:
         await guesses.begin(b"next", ADDRESS)
 
     assert turned_away.value.status == 503
@@ -160,7 +160,7 @@ async def test_who_waits_too_long_for_a_turn_is_told_to_come_again(guesses):
 
 async def test_from_all_addresses_together_only_so_many_are_asked_about_at_once(guesses):
     questions = [
-        await guesses.begin(b"%d" % number, f"10.0.{number}.1") for number in range(ASKED_AT_ONCE)
+        await guesses.begin(b"%d" % number, f"10.0.{number}.1") for number in range(MAX_LOOKUPS)
     ]
     waits = asyncio.create_task(guesses.begin(b"next", "10.1.0.1"))
 
@@ -176,7 +176,7 @@ async def test_more_than_so_many_do_not_even_wait(guesses):
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
 
-    assert 0 < done.count(False) <= ASKED_AT_ONCE * 2
+    assert 0 < done.count(False) <= MAX_LOOKUPS * 2
 
 
 async def test_a_refusal_is_remembered_for_half_a_minute(guesses, clock):
@@ -230,15 +230,15 @@ async def test_each_refused_request_gets_an_exception_of_its_own(guesses):
 async def test_an_ipv6_site_may_guess_more_than_a_network_and_not_without_end(guesses):
     statuses = [
         (await guess(guesses, b"%d" % number, f"2001:db8:1:{number:x}::1")).status
-        for number in range(AT_ONCE * SITE_TIMES + 5)
+        for number in range(AT_ONCE * SITE_MULTIPLE + 5)
     ]
 
-    assert statuses == [401] * (AT_ONCE * SITE_TIMES) + [429] * 5
+    assert statuses == [401] * (AT_ONCE * SITE_MULTIPLE) + [429] * 5
     assert (await guess(guesses, b"next", "2001:db8:2::1")).status == 401
 
 
 async def test_all_sources_together_may_guess_so_many_keys(guesses):
-    number = AT_ONCE * ALL_TIMES
+    number = AT_ONCE * TOTAL_MULTIPLE
     statuses = [(await guess(guesses, b"%d" % n, spread(n))).status for n in range(number)]
     over = await guess(guesses, b"next", "198.51.100.7")
 
@@ -249,7 +249,7 @@ async def test_all_sources_together_may_guess_so_many_keys(guesses):
 async def test_an_unknown_key_over_a_limit_keeps_its_slot_for_a_while(guesses):
     """The answer 429 alone would not slow the questions to keysvc."""
     await exhaust(guesses)
-    for number in range(ASKED_OF_ADDRESS):
+    for number in range(MAX_LOOKUPS_OF_ADDRESS):
         await guess(guesses, b"over %d" % number)
     waits = asyncio.create_task(guesses.begin(b"next", ADDRESS))
 
@@ -258,7 +258,7 @@ async def test_an_unknown_key_over_a_limit_keeps_its_slot_for_a_while(guesses):
 
 
 async def test_sources_over_their_limit_leave_the_slots_of_others_alone(guesses):
-    sites = [f"10.0.0.{number}" for number in range(ASKED_AT_ONCE)]
+    sites = [f"10.0.0.{number}" for number in range(MAX_LOOKUPS)]
     for address in sites:
         await exhaust(guesses, address)
     tasks = [
@@ -274,11 +274,11 @@ async def test_sources_over_their_limit_leave_the_slots_of_others_alone(guesses)
 
 
 async def test_sources_that_guessed_count_as_over_once_all_together_are(guesses):
-    for n in range(AT_ONCE * ALL_TIMES):
+    for n in range(AT_ONCE * TOTAL_MULTIPLE):
         await guess(guesses, b"%d" % n, spread(n))
     tasks = [
         asyncio.create_task(guesses.begin(b"more %d" % n, spread(n)))
-        for n in range(ASKED_AT_ONCE * 2)
+        for n in range(MAX_LOOKUPS * 2)
     ]
     await started(*tasks)
     fresh = asyncio.create_task(guesses.begin(b"fresh", "198.51.100.7"))
@@ -295,7 +295,7 @@ async def test_a_site_has_a_share_of_the_slots_and_its_networks_share_that(guess
     asked = await started(*crowd)
     other = asyncio.create_task(guesses.begin(b"other", "2001:db8:2::1"))
 
-    assert asked.count(True) == ASKED_OF_SITE
+    assert asked.count(True) == MAX_LOOKUPS_OF_SITE
     assert await started(other) == [True]
     await end([*crowd, *greedy])
 
@@ -312,7 +312,7 @@ def spread(number: int) -> str:
     return f"10.1.{number >> 8}.{number & 255}" if number % 2 else f"2001:db8:{number:x}::1"
 
 
-async def end(tasks: list[asyncio.Task[Question]]) -> None:
+async def end(tasks: list[asyncio.Task[KeyLookup]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

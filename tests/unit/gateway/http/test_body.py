@@ -5,7 +5,7 @@ from contextlib import ExitStack, suppress
 import pytest
 
 from gateway.http.body import RECEIVED_OF_ONE, Bodies
-from gateway.limits.rejections import TurnedAwayError
+from gateway.limits.rejections import RejectedError
 
 
 def test_what_is_answered_is_held_no_longer():
@@ -23,7 +23,7 @@ def test_one_organization_holds_half_at_most_and_leaves_the_other_half_to_others
     with bodies.of("acme") as hold, bodies.of("acme") as hold_more, bodies.of("initech") as other:
         hold(30)
         hold_more(20)
-        with pytest.raises(TurnedAwayError) as turned_away:
+        with pytest.raises(RejectedError) as turned_away:
             hold(1)
         other(50)
 
@@ -37,7 +37,7 @@ def test_all_together_hold_no_more_than_there_is():
     with bodies.of("acme") as one, bodies.of("initech") as two, bodies.of("globex") as three:
         one(40)
         two(40)
-        with pytest.raises(TurnedAwayError):
+        with pytest.raises(RejectedError):
             three(21)
         three(20)  # what was refused is not counted
 
@@ -60,12 +60,12 @@ def test_who_holds_little_may_though_others_hold_all():
         for name in ("globex", "umbrella"):
             with bodies.of(name) as little:
                 little(10)
-                with pytest.raises(TurnedAwayError):
+                with pytest.raises(RejectedError):
                     little(1)
         with bodies.of("a") as a, bodies.of("b") as b, bodies.of("c") as c:
             a(10)
             b(10)
-            with pytest.raises(TurnedAwayError):  # the reserve, too, has an end
+            with pytest.raises(RejectedError):  # the reserve, too, has an end
                 c(10)
 
 
@@ -74,7 +74,7 @@ def test_only_so_many_bodies_of_one_organization_are_on_their_way_at_once():
     with ExitStack() as coming:
         for _ in range(RECEIVED_OF_ONE):
             coming.enter_context(coming.enter_context(bodies.of("acme")).receiving())
-        with bodies.of("acme") as one_more, pytest.raises(TurnedAwayError):
+        with bodies.of("acme") as one_more, pytest.raises(RejectedError):
             coming.enter_context(one_more.receiving())
         with bodies.of("initech") as other, other.receiving():
             pass

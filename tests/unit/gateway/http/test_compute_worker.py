@@ -9,15 +9,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.http.compute_worker import MAX_WAITING, Worker
+from gateway.http.compute_worker import MAX_WAITING, ComputeWorker
 from gateway.http.cpu_meter import CpuMeter
-from gateway.limits.rejections import TurnedAwayError
+from gateway.limits.rejections import RejectedError
 from gateway.scim.errors import ScimError, invalid_value
 
 
 @pytest.fixture
-def worker() -> Iterator[Worker]:
-    made = Worker()
+def worker() -> Iterator[ComputeWorker]:
+    made = ComputeWorker()
     yield made
     made.close()
 
@@ -38,7 +38,7 @@ class Blocked:
         await asyncio.to_thread(self.began.wait, 30)
 
 
-async def test_the_cpu_time_of_a_computation_is_counted(worker: Worker):
+async def test_the_cpu_time_of_a_computation_is_counted(worker: ComputeWorker):
     long, short = CpuMeter(), CpuMeter()
     result = await worker.run("acme", lambda: sum(range(100_000)), long)
     nothing = await worker.run("acme", lambda: None, short)
@@ -47,7 +47,7 @@ async def test_the_cpu_time_of_a_computation_is_counted(worker: Worker):
     assert long.seconds > short.seconds > 0
 
 
-async def test_a_refusal_is_raised_and_its_time_is_counted(worker: Worker):
+async def test_a_refusal_is_raised_and_its_time_is_counted(worker: ComputeWorker):
     def refuse() -> None:
         raise invalid_value("no")
 
@@ -58,7 +58,7 @@ async def test_a_refusal_is_raised_and_its_time_is_counted(worker: Worker):
     assert meter.seconds > 0
 
 
-async def test_organizations_take_turns(worker: Worker):
+async def test_organizations_take_turns(worker: ComputeWorker):
     first, order = Blocked(), []
     running = asyncio.create_task(worker.run("acme", first, CpuMeter()))
     await first.is_running()
@@ -73,7 +73,7 @@ async def test_organizations_take_turns(worker: Worker):
     assert order.index("initech") <= 1
 
 
-async def test_one_organization_fills_half_of_the_queue_at_most(worker: Worker):
+async def test_one_organization_fills_half_of_the_queue_at_most(worker: ComputeWorker):
     first = Blocked()
     running = asyncio.create_task(worker.run("acme", first, CpuMeter()))
     await first.is_running()
@@ -83,7 +83,7 @@ async def test_one_organization_fills_half_of_the_queue_at_most(worker: Worker):
     ]
     await asyncio.sleep(0)
 
-    with pytest.raises(TurnedAwayError) as refused:
+    with pytest.raises(RejectedError) as refused:
         await worker.run("acme", lambda: None, CpuMeter())
     other = asyncio.create_task(worker.run("initech", lambda: "in", CpuMeter()))
     await asyncio.sleep(0)
@@ -94,7 +94,7 @@ async def test_one_organization_fills_half_of_the_queue_at_most(worker: Worker):
     assert await other == "in"
 
 
-async def test_a_cancelled_request_keeps_its_slot_until_the_thread_is_free(worker: Worker):
+async def test_a_cancelled_request_keeps_its_slot_until_the_thread_is_free(worker: ComputeWorker):
     first = Blocked()
     running = asyncio.create_task(worker.run("acme", first, CpuMeter()))
     await first.is_running()
@@ -110,7 +110,7 @@ async def test_a_cancelled_request_keeps_its_slot_until_the_thread_is_free(worke
     assert await second == "second"
 
 
-async def test_the_event_loop_turns_while_a_computation_goes_on(worker: Worker):
+async def test_the_event_loop_turns_while_a_computation_goes_on(worker: ComputeWorker):
     turned = threading.Event()
 
     def compute() -> bool:
@@ -128,7 +128,9 @@ async def test_the_event_loop_turns_while_a_computation_goes_on(worker: Worker):
     assert await running
 
 
-async def test_a_refused_computation_leaves_nothing_for_the_garbage_collector(worker: Worker):
+async def test_a_refused_computation_leaves_nothing_for_the_garbage_collector(
+    worker: ComputeWorker,
+):
     class Document:
         """What a computation holds."""
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from gateway import settings
 from gateway.http.connections import Connections
-from gateway.http.items_by_owner import MostFirst
+from gateway.http.items_by_owner import ItemsByOwner
 
 
 class Transport(asyncio.Transport):
@@ -59,7 +59,7 @@ def test_one_more_takes_the_same_work_among_many_connections(addresses: int):
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 5)), max_size=60))
 def test_the_first_is_the_oldest_of_the_name_with_the_most(steps: list[tuple[str, int]]):
-    ours: MostFirst[int] = MostFirst()
+    ours: ItemsByOwner[int] = ItemsByOwner()
     kept: list[tuple[str, int]] = []
     for step in steps:
         if step in kept:
@@ -80,7 +80,7 @@ def test_the_first_is_the_oldest_of_the_name_with_the_most(steps: list[tuple[str
 
 
 def test_an_item_that_is_renewed_is_the_newest_of_its_name():
-    ours: MostFirst[int] = MostFirst()
+    ours: ItemsByOwner[int] = ItemsByOwner()
     for item in range(3):
         ours.add("a", item)
     ours.renew("a", 0)

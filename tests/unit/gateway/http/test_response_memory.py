@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from gateway.http.response_memory import ResponseMemory
-from gateway.limits.rejections import TurnedAwayError
+from gateway.limits.rejections import RejectedError
 
 LIMIT, FLOOR = 80, 4
 NOW, LONG = 0.0, 5.0
@@ -25,7 +25,7 @@ async def test_memory_one_organization_reserves_half_at_most():
     shared = memory()
     await shared.reservation("a").grow(LIMIT // 2)
 
-    with pytest.raises(TurnedAwayError) as refused:
+    with pytest.raises(RejectedError) as refused:
         await shared.reservation("a").grow(1)
 
     assert (refused.value.status, refused.value.headers["Retry-After"]) == (503, "2")
@@ -40,9 +40,9 @@ async def test_memory_small_organizations_have_a_quarter_when_all_is_reserved():
     for each in small:
         await each.grow(FLOOR)
 
-    with pytest.raises(TurnedAwayError):
+    with pytest.raises(RejectedError):
         await shared.reservation("one more").grow(1)
-    with pytest.raises(TurnedAwayError):
+    with pytest.raises(RejectedError):
         await small[0].grow(1)
 
 

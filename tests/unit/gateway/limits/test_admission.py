@@ -6,17 +6,19 @@ import pytest
 import structlog
 
 from chassis.concurrency.fair_semaphore import QUEUE_PER_SLOT, FairSemaphore
-from gateway.limits.admission import BYTES_PER_REQUEST, CPU_SECONDS_PER_REQUEST, Gate
+from gateway.limits.admission import BYTES_PER_REQUEST, CPU_SECONDS_PER_REQUEST, AdmissionControl
 from gateway.limits.rate_limiter import Rate, RateLimiter
-from gateway.limits.rejections import Tally, TurnedAwayError, full
+from gateway.limits.rejections import RejectedError, RejectionStats, full
 
 
-def gate(rate: Rate, places: int = 4) -> Gate:
+def gate(rate: Rate, places: int = 4) -> AdmissionControl:
     stopped = RateLimiter(rate, lambda: 1_000.0)
-    return Gate(stopped, FairSemaphore(places, full, 30.0), Tally(structlog.get_logger()))
+    return AdmissionControl(
+        stopped, FairSemaphore(places, full, 30.0), RejectionStats(structlog.get_logger())
+    )
 
 
-def remaining(of: Gate) -> str:
+def remaining(of: AdmissionControl) -> str:
     return of.headers("acme")["RateLimit"]
 
 
@@ -36,7 +38,7 @@ async def test_one_over_the_rate_is_429_and_told_when_to_come_back():
     async with ours.entered("acme"):
         pass
 
-    with pytest.raises(TurnedAwayError) as turned_away:
+    with pytest.raises(RejectedError) as turned_away:
         await ours.enter("acme")
 
     assert turned_away.value.status == 429
@@ -52,7 +54,7 @@ async def test_what_a_bulk_request_brings_is_held_against_later_requests():
     async with ours.entered("acme"):
         ours.count_more("acme", 99)
 
-    with pytest.raises(TurnedAwayError) as turned_away:
+    with pytest.raises(RejectedError) as turned_away:
         await ours.enter("acme")
 
     assert turned_away.value.headers == {"Retry-After": "6"}  # 51 requests too many
@@ -63,7 +65,7 @@ async def test_who_finds_no_place_has_not_used_up_anything():
     await ours.enter("acme")
     waiting = [asyncio.create_task(ours.enter("acme")) for _ in range(2)]
     await asyncio.sleep(0)
-    with pytest.raises(TurnedAwayError) as turned_away:
+    with pytest.raises(RejectedError) as turned_away:
         await ours.enter("acme")
     refused = remaining(ours)
     for each in waiting:
@@ -82,7 +84,7 @@ async def test_what_is_refused_at_once_is_known_before():
     after = ours.refusal("acme")
     ours.leave("acme")
     await ours.enter("acme")
-    with pytest.raises(TurnedAwayError):
+    with pytest.raises(RejectedError):
         await ours.enter("acme")
 
     assert (before, after) == (None, None)
@@ -112,12 +114,12 @@ async def test_what_was_done_before_a_place_counts_and_what_was_refused_before_d
             raise full()
 
     async with ours.entered("acme", read):
-        with pytest.raises(TurnedAwayError):
+        with pytest.raises(RejectedError):
             await ours.enter("acme", read)
         assert remaining(ours) == '"organization";r=48;t=5'
         waiting = [asyncio.create_task(ours.enter("acme")) for _ in range(2)]
         await asyncio.sleep(0)
-        with pytest.raises(TurnedAwayError):  # at once: nothing is read for whom there is no room
+        with pytest.raises(RejectedError):  # at once: nothing is read for whom there is no room
             await ours.enter("acme", read)
         assert len(done) == 2
         assert remaining(ours) == '"organization";r=46;t=5'
@@ -171,7 +173,7 @@ async def test_a_charge_beyond_the_rate_keeps_out_its_organization_alone():
     ours = gate(Rate(per_second=10, burst=50))
     ours.charge_bytes("acme", 60 * BYTES_PER_REQUEST)
 
-    with pytest.raises(TurnedAwayError) as turned_away:
+    with pytest.raises(RejectedError) as turned_away:
         await ours.enter("acme")
     async with ours.entered("initech"):
         pass

@@ -20,7 +20,7 @@ from gateway.api.app import NOBODY
 from gateway.auth.authenticator import Caller
 from gateway.backend.errors import Refusal, RefusedError
 from gateway.provisioning_log.entry import Refused
-from gateway.provisioning_log.writer import BATCH, KEYS, TRIES, WAITING, WAITING_BYTES, RefusalLog
+from gateway.provisioning_log.writer import BATCH, KEYS, TRIES, WAITING, WAITING_BYTES, RejectionLog
 from gateway.scim.errors import ScimError
 
 ACME = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e12"
@@ -64,14 +64,14 @@ class Clock:
 
 
 @asynccontextmanager
-async def running(server_log: Log, clock: Clock) -> AsyncIterator[RefusalLog]:
+async def running(server_log: Log, clock: Clock) -> AsyncIterator[RejectionLog]:
     server = grpc.aio.server()
     add_ActivityServiceServicer_to_server(server_log, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         log = structlog.wrap_logger(structlog.ReturnLogger())
-        refusals = RefusalLog(ActivityServiceStub(channel), clock, log)
+        refusals = RejectionLog(ActivityServiceStub(channel), clock, log)
         yield refusals
     await server.stop(None)
 
@@ -97,7 +97,7 @@ def ended(key_id: str) -> RefusedError:
     return Refusal(401, None, "It has ended.", {}, "KEY_EXPIRED", whose).error()
 
 
-async def sent(refusals: RefusalLog) -> None:
+async def sent(refusals: RejectionLog) -> None:
     """All that is noted is sent, as at the end of a process."""
     stop = asyncio.Event()
     stop.set()
@@ -261,7 +261,7 @@ class Unserializable:
         return 1
 
 
-async def passes(refusals: RefusalLog) -> int:
+async def passes(refusals: RejectionLog) -> int:
     """Send all, as a task that is started anew after each error; how many there were."""
     errors = 0
     while True:

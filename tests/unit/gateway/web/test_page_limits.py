@@ -7,30 +7,30 @@ import structlog
 
 from gateway.http.body import Bodies
 from gateway.limits.rate_limiter import Rate
-from gateway.limits.rejections import Tally, TurnedAwayError, Why
+from gateway.limits.rejections import RejectedError, RejectionStats, RejectReason
 from gateway.portal.problems import of_turned_away
 from gateway.web import page_limits as page_gate
 from gateway.web.page_limits import (
     FILES,
     FILES_OF_ONE,
-    SITE_TIMES,
+    SITE_MULTIPLE,
     STRANGERS,
-    PageGate,
+    Client,
+    PageLimiter,
     PageLimits,
-    Visitor,
 )
 
 HERE, ELSEWHERE = "192.0.2.1", "192.0.2.2"
 ACME, GLOBEX = "acme", "globex"
 
 
-def gate(*, burst: int = 3, at_once: int = 4) -> PageGate:
+def gate(*, burst: int = 3, at_once: int = 4) -> PageLimiter:
     rate = Rate(1.0, burst)
-    limits, tally = PageLimits(rate, rate, at_once), Tally(structlog.get_logger())
-    return PageGate(limits, Bodies(100), tally, lambda: 1_000.0)
+    limits, tally = PageLimits(rate, rate, at_once), RejectionStats(structlog.get_logger())
+    return PageLimiter(limits, Bodies(100), tally, lambda: 1_000.0)
 
 
-def signed_in(of: PageGate, token: str, organization_id: str, address: str = HERE) -> Visitor:
+def signed_in(of: PageLimiter, token: str, organization_id: str, address: str = HERE) -> Client:
     return of.signed_in(token, organization_id, of.admit(address, token))
 
 
@@ -38,19 +38,19 @@ async def test_a_session_counts_for_its_organization_and_a_stranger_for_the_addr
     ours = gate(burst=1)
     stranger = ours.admit("2001:db8::1")
 
-    assert signed_in(ours, "t", ACME) == Visitor(ACME, is_known=True)
-    assert stranger == Visitor("2001:db8::/64", is_known=False)
-    with pytest.raises(TurnedAwayError) as refused:
+    assert signed_in(ours, "t", ACME) == Client(ACME, is_known=True)
+    assert stranger == Client("2001:db8::/64", is_known=False)
+    with pytest.raises(RejectedError) as refused:
         ours.admit("2001:db8::2")
     assert (refused.value.status, refused.value.headers) == (429, {"Retry-After": "1"})
 
 
 async def test_an_ipv6_site_opens_a_few_times_as_many_pages_as_a_network():
     ours = gate(burst=1)
-    for number in range(SITE_TIMES):
+    for number in range(SITE_MULTIPLE):
         ours.admit(f"2001:db8:1:{number:x}::1")
 
-    with pytest.raises(TurnedAwayError):
+    with pytest.raises(RejectedError):
         ours.admit("2001:db8:1:ffff::1")
     assert ours.admit("2001:db8:2::1").name == "2001:db8:2::/64"
 
@@ -78,7 +78,7 @@ async def test_another_session_of_an_organization_does_not_give_it_more():
     first, second = (signed_in(ours, token, ACME) for token in ("one", "two"))
     ours.admit(HERE, "one")
 
-    with pytest.raises(TurnedAwayError):
+    with pytest.raises(RejectedError):
         ours.admit(ELSEWHERE, "two")
     assert first == second
     assert signed_in(ours, "three", GLOBEX, ELSEWHERE).name == GLOBEX
@@ -90,8 +90,8 @@ async def test_a_session_that_is_over_counts_for_the_address_again():
     before = ours.admit(HERE, "t")
     ours.signed_out("t")
 
-    assert before == Visitor(ACME, is_known=True)
-    assert ours.admit(HERE, "t") == Visitor(HERE, is_known=False)
+    assert before == Client(ACME, is_known=True)
+    assert ours.admit(HERE, "t") == Client(HERE, is_known=False)
 
 
 async def test_of_too_many_sessions_the_one_seen_longest_ago_is_forgotten(
@@ -112,31 +112,31 @@ async def test_of_too_many_sessions_the_one_seen_longest_ago_is_forgotten(
 async def test_a_token_that_is_no_text_counts_for_the_address():
     ours = gate(burst=1)
 
-    assert ours.admit(HERE, "\udcff\udcfe") == Visitor(HERE, is_known=False)
-    with pytest.raises(TurnedAwayError):
+    assert ours.admit(HERE, "\udcff\udcfe") == Client(HERE, is_known=False)
+    with pytest.raises(RejectedError):
         ours.admit(HERE, "\udcff\udcfe")
 
 
 @pytest.mark.parametrize(
     ("visitor", "for_file", "of_one", "in_all"),
     [
-        (Visitor(ACME, is_known=True), False, 2, 4),
-        (Visitor(HERE, is_known=False), False, STRANGERS // 2, STRANGERS),
-        (Visitor(ACME, is_known=True), True, FILES_OF_ONE, FILES),
+        (Client(ACME, is_known=True), False, 2, 4),
+        (Client(HERE, is_known=False), False, STRANGERS // 2, STRANGERS),
+        (Client(ACME, is_known=True), True, FILES_OF_ONE, FILES),
     ],
 )
 async def test_nobody_has_all_places_of_a_kind(
-    visitor: Visitor, for_file: bool, of_one: int, in_all: int
+    visitor: Client, for_file: bool, of_one: int, in_all: int
 ):
     ours, leave = gate(), asyncio.Event()
     inside: list[str] = []
 
-    async def stay(who: Visitor) -> None:
+    async def stay(who: Client) -> None:
         async with ours.place(who, for_file=for_file):
             inside.append(who.name)
             await leave.wait()
 
-    crowd = [visitor] * 9 + [Visitor(f"other {n}", visitor.is_known) for n in range(9)]
+    crowd = [visitor] * 9 + [Client(f"other {n}", visitor.is_known) for n in range(9)]
     staying = [asyncio.create_task(stay(each)) for each in crowd]
     await asyncio.sleep(0)
     taken = list(inside)
@@ -150,15 +150,18 @@ async def test_nobody_has_all_places_of_a_kind(
 async def test_a_form_that_finds_no_memory_is_told_so():
     ours = gate()
 
-    with pytest.raises(TurnedAwayError) as refused, ours.body(Visitor(ACME, is_known=True)) as hold:
+    with pytest.raises(RejectedError) as refused, ours.body(Client(ACME, is_known=True)) as hold:
         hold(51)
-    assert (refused.value.why, refused.value.headers) == (Why.FORMS_FULL, {"Retry-After": "2"})
+    assert (refused.value.why, refused.value.headers) == (
+        RejectReason.FORMS_FULL,
+        {"Retry-After": "2"},
+    )
     assert of_turned_away(refused.value).title == "Too many forms are sent at the moment"
 
 
 async def test_what_else_is_refused_to_who_has_sent_a_form_keeps_its_words():
-    ours, no_page = gate(), TurnedAwayError(Why.PAGES_FULL, 503, "", 2)
+    ours, no_page = gate(), RejectedError(RejectReason.PAGES_FULL, 503, "", 2)
 
-    with pytest.raises(TurnedAwayError) as refused, ours.body(Visitor(ACME, is_known=True)):
+    with pytest.raises(RejectedError) as refused, ours.body(Client(ACME, is_known=True)):
         raise no_page
     assert refused.value is no_page

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.api.query.cursors import Cursors
 from gateway.api.query.search import Found, Part, Search
-from gateway.api.request import Exchange
+from gateway.api.request import ScimRequest
 from gateway.auth.authenticator import Caller
 from gateway.http.response_memory import ResponseMemory
 from gateway.scim.projection import Projection
@@ -28,7 +28,7 @@ class Listed:
         self.resources = [{"id": f"{resource_type.name}{n}"} for n in range(length)]
         self.parts: list[Part] = []
 
-    async def page(self, exchange: Exchange, view: Projection, part: Part) -> Found:
+    async def page(self, exchange: ScimRequest, view: Projection, part: Part) -> Found:
         self.parts.append(part)
         start = int(part.page_token or part.skip)
         end = start + part.size
@@ -51,7 +51,7 @@ def clock() -> datetime:
 
 async def ask(sources: Sequence[Listed], **parameters: str) -> Any:
     memory = ResponseMemory().reservation("o")
-    exchange = Exchange("r", "https://x", Caller("o", "k"), "", parameters, NONE, dict, memory)
+    exchange = ScimRequest("r", "https://x", Caller("o", "k"), "", parameters, NONE, dict, memory)
     answer = await Search(sources, Cursors(b"s" * 32, clock)).get(exchange)
     return json.loads(answer.body)
 
