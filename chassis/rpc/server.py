@@ -129,11 +129,15 @@ class Server:
         self._set_health(ready=False)
         self._health.set(TAKES_CALLS, serving=True)
         await self.grpc.start()
-        self._log.info(
-            "listening",
-            address=str(Address(listen.host, port)),
-            tls=self._certificates is not None,
-        )
+        try:
+            await self._serve_until(stop, Address(listen.host, port))
+        finally:
+            # Also after an error or a cancellation: a process whose server is not stopped while
+            # its event loop runs may wait for gRPC's polling thread for ever when it ends.
+            await self.grpc.stop(None)
+
+    async def _serve_until(self, stop: asyncio.Event, address: Address) -> None:
+        self._log.info("listening", address=str(address), tls=self._certificates is not None)
         watch = self._tasks.start("health", self._watch_health, is_required=True)
         await stop.wait()
         self._log.info("draining", limit_seconds=DRAIN_SECONDS)

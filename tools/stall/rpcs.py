@@ -77,7 +77,11 @@ def key_probe(target: str, victim: Victim) -> RpcProbe:
 
 def of_usersvc(target: str, attacker: Attacker) -> Iterator[RpcAttack]:
     """Everything that usersvc may be sent much of."""
-    channel = grpc.insecure_channel(target, OPTIONS)
+    with grpc.insecure_channel(target, OPTIONS) as channel:
+        yield from _of_usersvc(channel, attacker)
+
+
+def _of_usersvc(channel: grpc.Channel, attacker: Attacker) -> Iterator[RpcAttack]:
     own = {"organization_id": attacker.organization_id}
     yield from _of_groups(groups_pb2_grpc.GroupServiceStub(channel), own, attacker)
     yield from _of_users(users_pb2_grpc.UserServiceStub(channel), own, attacker.user_ids)
@@ -181,7 +185,11 @@ def _conditions(field: str) -> filter_pb2.Filter:
 
 def of_keysvc(target: str, attacker: Attacker) -> Iterator[RpcAttack]:
     """Everything that keysvc may be sent much of."""
-    channel = grpc.insecure_channel(target, OPTIONS)
+    with grpc.insecure_channel(target, OPTIONS) as channel:
+        yield from _of_keysvc(channel, attacker)
+
+
+def _of_keysvc(channel: grpc.Channel, attacker: Attacker) -> Iterator[RpcAttack]:
     own = {"organization_id": attacker.organization_id}
     keys = keys_pb2_grpc.KeyServiceStub(channel)
     for name, token in {

@@ -50,7 +50,7 @@ def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
     server.start()
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{port}")
     yield receiver
-    server.stop(None)
+    server.stop(None).wait()
 
 
 def ask(stack: Stack, **headers: str) -> None:

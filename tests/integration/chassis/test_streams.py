@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
@@ -10,6 +11,7 @@ from structlog.testing import LogCapture
 
 from chassis.rpc.interceptor import ServerInterceptor
 from tests.support.chassis.echoes import until
+from tests.support.servers import listening
 
 METHOD = "/test.Stream/Read"
 MESSAGE = b"x" * 500_000
@@ -30,14 +32,18 @@ class Endless:
         finally:
             self.closed += 1
 
-    async def start(self) -> tuple[grpc.aio.Server, int]:
+    @asynccontextmanager
+    async def channel(self) -> AsyncIterator[grpc.aio.Channel]:
+        """A channel to a server of this stream."""
         server = grpc.aio.server(interceptors=[self.envelope])
         handler = grpc.unary_stream_rpc_method_handler(self.read)
         service = grpc.method_handlers_generic_handler("test.Stream", {"Read": handler})
         server.add_generic_rpc_handlers((service,))
-        port = server.add_insecure_port("127.0.0.1:0")
-        await server.start()
-        return server, port
+        async with (
+            listening(server) as port,
+            grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+        ):
+            yield channel
 
     @property
     def outcomes(self) -> list[str]:
@@ -50,8 +56,7 @@ class Endless:
 
 async def test_a_stream_that_is_not_read_ends_with_deadline_exceeded():
     endless = Endless(write_seconds=0.3)
-    server, port = await endless.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+    async with endless.channel() as channel:
         call = channel.unary_stream(METHOD)(b"")
         await call.read()
         await until(lambda: endless.closed == 1)
@@ -61,7 +66,6 @@ async def test_a_stream_that_is_not_read_ends_with_deadline_exceeded():
                 assert await call.read() is not grpc.aio.EOF
             except grpc.aio.AioRpcError as error:
                 status = error
-    await server.stop(None)
 
     assert status.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     assert "was not read" in status.details()
@@ -71,8 +75,7 @@ async def test_a_stream_that_is_not_read_ends_with_deadline_exceeded():
 async def test_a_stalled_stream_keeps_its_slot_until_its_caller_is_gone():
     """What waits for the caller is in memory as long."""
     endless = Endless(write_seconds=0.3, max_calls=1)
-    server, port = await endless.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+    async with endless.channel() as channel:
         stalled = channel.unary_stream(METHOD)(b"")
         await stalled.read()
         await until(lambda: endless.closed == 1)
@@ -87,15 +90,13 @@ async def test_a_stalled_stream_keeps_its_slot_until_its_caller_is_gone():
                     continue
                 break
         call.cancel()
-    await server.stop(None)
 
     assert endless.faults == []
 
 
 async def test_a_stream_that_is_read_slower_than_its_limit_ends_with_it():
     endless = Endless(stream_seconds={METHOD: 0.5})
-    server, port = await endless.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+    async with endless.channel() as channel:
         call = channel.unary_stream(METHOD)(b"")
         code = None
         async with asyncio.timeout(20):
@@ -104,7 +105,6 @@ async def test_a_stream_that_is_read_slower_than_its_limit_ends_with_it():
                     await call.read()
                 except grpc.aio.AioRpcError as error:
                     code = error.code()
-    await server.stop(None)
 
     assert code is grpc.StatusCode.DEADLINE_EXCEEDED
     assert endless.closed == 1
@@ -112,13 +112,11 @@ async def test_a_stream_that_is_read_slower_than_its_limit_ends_with_it():
 
 async def test_a_caller_that_leaves_a_stalled_stream_is_no_fault(caplog):
     endless = Endless(write_seconds=600.0)
-    server, port = await endless.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+    async with endless.channel() as channel:
         call = channel.unary_stream(METHOD)(b"")
         await call.read()
         call.cancel()
         await until(lambda: endless.closed == 1)
-    await until(lambda: bool(endless.outcomes))
-    await server.stop(None)
+        await until(lambda: bool(endless.outcomes))
 
     assert (endless.outcomes, endless.faults, caplog.records) == (["CANCELLED"], [], [])

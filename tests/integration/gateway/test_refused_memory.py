@@ -33,6 +33,7 @@ from gateway.backend.groups import GroupClient
 from gateway.provisioning_log.writer import RejectionLog
 from keysvc.domain.errors import KEY_UNKNOWN
 from tests.support import raw_http, scim_endpoint
+from tests.support.servers import listening
 from tests.support.waiting import eventually, pace, quiescent
 
 SENT = 200
@@ -60,9 +61,8 @@ async def serving(at_once: int) -> AsyncIterator[tuple[str, int]]:
     logger = log.configure("gateway", "error")
     server = grpc.aio.server()
     keys_pb2_grpc.add_KeyServiceServicer_to_server(Keys(), server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
     async with (
+        listening(server) as port,
         grpc.aio.insecure_channel(f"127.0.0.1:{port}") as keys,
         grpc.aio.insecure_channel("127.0.0.1:1") as nowhere,
     ):

@@ -115,11 +115,18 @@ async def echo_server(settings: ServerSettings = OPEN) -> AsyncIterator[Running]
     address = next(entry["address"] for entry in capture.entries if entry["event"] == "listening")
     running.port, running.task = int(address.rpartition(":")[2]), task
     try:
+        await until(lambda: task.done() or any("address" in entry for entry in capture.entries))
+        if task.done():
+            await task
+        address = next(entry["address"] for entry in capture.entries if "address" in entry)
+        running.port, running.task = int(address.rpartition(":")[2]), task
         yield running
     finally:
         service.let_go.set()
         stop.set()
-        await task
+        await asyncio.wait([task])
+    if not task.cancelled():
+        await task  # its error, if it ended with one
 
 
 async def until(condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:

@@ -131,9 +131,13 @@ async def running_replica(
         await task
     address = next(entry["address"] for entry in capture.entries if entry["event"] == "listening")
     try:
+        await until(lambda: task.done() or wanted <= {entry["event"] for entry in capture.entries})
+        if task.done():
+            await task
+        address = next(entry["address"] for entry in capture.entries if "address" in entry)
         async with grpc.aio.insecure_channel(address) as channel:
             yield Replica(address, channel, capture.entries, stop, task)
-    finally:  # a server that is not stopped keeps gRPC's threads waiting when it is collected
+    finally:
         stop.set()
         await task
 

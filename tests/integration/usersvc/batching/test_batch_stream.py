@@ -29,6 +29,7 @@ from chassis.rpc.local_dispatcher import LocalDispatcher
 from chassis.rpc.status import from_rpc_error
 from gateway.backend.batching import dispatcher as coalescing
 from gateway.backend.batching.dispatcher import CALLS_PER_STREAM, MAX_STREAMS, BatchChannel
+from tests.support.servers import listening
 from tests.support.usersvc.user_calls import ACME, NOBODY, create, get, invalid_field
 from tests.support.waiting import eventually, pace, quiescent
 from usersvc.rpc.batching.servicer import CARRIERS, BatchServicer
@@ -109,11 +110,11 @@ async def serving(users_url: str, clock) -> AsyncIterator[Region]:
         add_UserServiceServicer_to_server(users, server)
         dispatcher.add(users_pb2.DESCRIPTOR.services_by_name["UserService"], users)
         add_BatchServiceServicer_to_server(BatchServicer(dispatcher, stop), server)
-        port = server.add_insecure_port("127.0.0.1:0")
-        await server.start()
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        async with (
+            listening(server) as port,
+            grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+        ):
             yield Region(server, channel, stop, capture.entries, metrics)
-        await server.stop(None)
 
 
 def reading(number: int, user_id: str, **fields: Any) -> pb.Call:

@@ -20,6 +20,7 @@ from chassis.concurrency.notifier import Notifier
 from chassis.database.pool import Database
 from chassis.rpc.interceptor import ServerInterceptor
 from chassis.rpc.local_dispatcher import LocalDispatcher
+from tests.support.servers import listening
 from tests.support.usersvc.serving import served
 from tests.support.usersvc.user_calls import ACME, GLOBEX, NOBODY
 from usersvc.rpc.batching.servicer import CARRIERS, BatchServicer
@@ -59,15 +60,15 @@ async def test_each_batched_call_has_a_log_line_and_the_stream_has_none(users_ur
         users = UsersServicer(store, SchemaStore(database), clock)
         dispatcher.add(users_pb2.DESCRIPTOR.services_by_name["UserService"], users)
         add_BatchServiceServicer_to_server(BatchServicer(dispatcher, asyncio.Event()), server)
-        port = server.add_insecure_port("127.0.0.1:0")
-        await server.start()
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        async with (
+            listening(server) as port,
+            grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+        ):
             calls = [
                 reading(number, organization, metadata={"x-request-id": organization[-1]})
                 for number, organization in enumerate((ACME, GLOBEX))
             ]
             await outcomes(channel, *calls)
-        await server.stop(None)
 
     logged = [
         (line["method"], line["request_id"], line["organization_id"]) for line in capture.entries

@@ -12,6 +12,7 @@ from gateway.auth.authenticator import Caller
 from gateway.backend.groups import GroupClient
 from gateway.http.response_memory import ResponseMemory
 from gateway.limits.rejections import RejectedError
+from tests.support.servers import listening
 
 ACME = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e12"
 STAFF = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e13"
@@ -40,11 +41,11 @@ class Counted(groups_pb2_grpc.GroupServiceServicer):
 async def service() -> AsyncIterator[tuple[Counted, Groups]]:
     servicer, server = Counted(), grpc.aio.server()
     groups_pb2_grpc.add_GroupServiceServicer_to_server(servicer, server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+    async with (
+        listening(server) as port,
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
         yield servicer, Groups(GroupClient(channel))
-    await server.stop(None)
 
 
 async def exchange_of(members: int) -> ScimRequest:

@@ -14,6 +14,7 @@ from gateway.auth.authenticator import Caller
 from gateway.backend.client import UserClient
 from gateway.http.response_memory import ResponseMemory
 from gateway.scim.patch import PATCH_OP_URN
+from tests.support.servers import listening
 
 ACME = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e12"
 ANN = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e13"
@@ -46,11 +47,11 @@ async def huge(memory: ResponseMemory) -> AsyncIterator[tuple[HugeUsers, Users]]
     servicer = HugeUsers(memory.largest // MEMORY_PER_BYTE + 1)
     server = grpc.aio.server()
     users_pb2_grpc.add_UserServiceServicer_to_server(servicer, server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+    async with (
+        listening(server) as port,
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
         yield servicer, Users(UserClient(channel))
-    await server.stop(None)
 
 
 @pytest.mark.parametrize(("method", "document"), [("patch", PATCH), ("replace", PUT)])

@@ -24,6 +24,7 @@ from gateway.http.responses import ScimResponse
 from gateway.provisioning_log.writer import RejectionLog
 from gateway.scim.errors import ScimError
 from tests.support.scim_endpoint import serving
+from tests.support.servers import listening
 
 ACME = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e12"
 KEY_ID = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e13"
@@ -94,13 +95,11 @@ async def serving_grpc(services: Services) -> AsyncIterator[grpc.aio.Channel]:
     server = grpc.aio.server()
     activity_pb2_grpc.add_ActivityServiceServicer_to_server(services, server)
     schemas_pb2_grpc.add_SchemaServiceServicer_to_server(services, server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    try:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            yield channel
-    finally:
-        await server.stop(None)
+    async with (
+        listening(server) as port,
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
+        yield channel
 
 
 @asynccontextmanager

@@ -14,6 +14,7 @@ from gateway.api.resource_types import LIFETIME_SECONDS, ResourceTypes
 from gateway.backend.errors import RefusedError
 from gateway.backend.schemas import SchemaClient
 from gateway.scim.schema import USER
+from tests.support.servers import listening
 
 
 def badge(organization_id: str) -> pb.Schema:
@@ -64,11 +65,11 @@ def seconds() -> Seconds:
 async def asking(registry: Registry, seconds: Seconds) -> AsyncIterator[ResourceTypes]:
     server = grpc.aio.server()
     schemas_pb2_grpc.add_SchemaServiceServicer_to_server(registry, server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+    async with (
+        listening(server) as port,
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
         yield ResourceTypes(SchemaClient(channel), monotonic=seconds)
-    await server.stop(None)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from gateway.auth.authenticator import Authenticator, UnauthorizedError, bearer_
 from gateway.auth.failed_auth import FailedAuthLimiter
 from gateway.auth.key_cache import KeyCache
 from gateway.backend.errors import RefusedError
+from tests.support.servers import listening
 
 TENANT_URLS = {"us": "https://us.test/scim", "eu": "https://eu.test/scim"}
 
@@ -67,12 +68,12 @@ async def authenticating(
 ) -> AsyncIterator[Authenticator]:
     server = grpc.aio.server()
     keys_pb2_grpc.add_KeyServiceServicer_to_server(servicer, server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+    async with (
+        listening(server) as port,
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
         stub = keys_pb2_grpc.KeyServiceStub(channel)
         yield Authenticator(stub, KeyCache(), FailedAuthLimiter(10), TENANT_URLS, system_clock)
-    await server.stop(None)
 
 
 @pytest.mark.parametrize(

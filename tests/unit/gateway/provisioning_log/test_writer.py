@@ -22,6 +22,7 @@ from gateway.backend.errors import Refusal, RefusedError
 from gateway.provisioning_log.entry import Refused
 from gateway.provisioning_log.writer import BATCH, KEYS, TRIES, WAITING, WAITING_BYTES, RejectionLog
 from gateway.scim.errors import ScimError
+from tests.support.servers import listening
 
 ACME = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e12"
 GLOBEX = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e14"
@@ -67,13 +68,13 @@ class Clock:
 async def running(server_log: Log, clock: Clock) -> AsyncIterator[RejectionLog]:
     server = grpc.aio.server()
     add_ActivityServiceServicer_to_server(server_log, server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+    async with (
+        listening(server) as port,
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
         log = structlog.wrap_logger(structlog.ReturnLogger())
         refusals = RejectionLog(ActivityServiceStub(channel), clock, log)
         yield refusals
-    await server.stop(None)
 
 
 def refused(request_id: str, **fields: object) -> Refused:
