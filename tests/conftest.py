@@ -1,8 +1,7 @@
 """Fixtures that tests of every level share."""
 
 import logging
-import os
-import threading
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,10 +10,24 @@ import structlog
 
 from chassis.observability import log
 from tests.support.postgres import TestPostgres, throw_away_postgres
+from tests.support.processes import inherit_default_signals
+from tests.support.scheduling import pytest_collection_modifyitems, pytest_xdist_make_scheduler
+from tests.support.skips import pytest_sessionfinish, pytest_terminal_summary
 from tests.support.stack import Stack, running_stack
 
-END_SECONDS = 30.0
-_STATUS = pytest.StashKey[int]()
+__all__ = [
+    "pytest_collection_modifyitems",
+    "pytest_sessionfinish",
+    "pytest_terminal_summary",
+    "pytest_xdist_make_scheduler",
+]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Prepare a process that runs tests; the controller of pytest-xdist runs none."""
+    is_worker = hasattr(config, "workerinput")
+    if is_worker or not config.getoption("numprocesses", None):
+        inherit_default_signals()
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +48,14 @@ def _logging_stays_as_it_was() -> Iterator[None]:
                 root.removeHandler(handler)
 
 
+@pytest.fixture
+def sigint_ignored() -> Iterator[None]:
+    """Children start with SIGINT ignored, as in the background of a shell without job control."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture(scope="session")
 def postgres_cluster() -> Iterator[TestPostgres]:
     """One PostgreSQL for the whole session; take databases from its templates."""
@@ -48,32 +69,3 @@ def tenant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     directory: Path = tmp_path_factory.mktemp("run")
     with running_stack(directory) as stack:
         yield stack
-
-
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
-) -> None:
-    """Where a change is judged nothing may be skipped; elsewhere pytest says what was and why."""
-    if os.environ.get("CI") and terminalreporter.stats.get("skipped"):
-        terminalreporter.write_line("CI is set, and tests were skipped: that counts as failure.")
-
-
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    if os.environ.get("CI") and reporter and reporter.stats.get("skipped"):
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
-    session.config.stash[_STATUS] = int(session.exitstatus)
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """All is done and said: what is left is not waited for without end.
-
-    When the last of gRPC's objects is collected it joins its polling thread, which was seen to
-    wait for ever.
-    """
-    status = config.stash.get(_STATUS, None)
-    if status is not None:
-        last = threading.Timer(END_SECONDS, os._exit, [status])
-        last.daemon = True
-        last.start()

@@ -28,6 +28,8 @@ FAILED = 1
 
 def main(arguments: Sequence[str], root: Path = ROOT) -> int:
     """Run a region until told to stop; returns the exit code."""
+    # A shell without job control starts background jobs with SIGINT ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     options = _parse(arguments, root)
     places = Places(Path(options.directory).absolute(), REGIONS[options.region])
     return _watch(places) if options.command == "watch" else _run(places, options.port, root)

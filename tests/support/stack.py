@@ -2,7 +2,6 @@
 
 import os
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -16,11 +15,11 @@ from deploy.local.connection import read_connection
 from deploy.local.ports import free_port
 from deploy.local.processes.child import listening_port
 from deploy.local.region import HOST, REGIONS, TENANT_PATH, Places
+from tests.support.processes import stop
 from tests.support.waiting import wait_until, wait_until_quiet
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 90.0
-STOP_SECONDS = 30.0
 QUIET_SECONDS = 5 * LOG_LINGER_SECONDS
 
 
@@ -96,8 +95,7 @@ def running_stack(
         assert connection is not None
         yield Stack(connection.tenant_url, connection.secret_token, places, supervisor)
     finally:
-        supervisor.send_signal(signal.SIGINT)
-        supervisor.wait(STOP_SECONDS)
+        stop(supervisor)
 
 
 def _wait_until_running(supervisor: subprocess.Popen[bytes], output: Path) -> None:

@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.gateways import Gateway, running_gateway
 from tests.support.stack import Stack
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -28,20 +29,28 @@ def ask(url: str, token: str) -> int:
         return error.code
 
 
-def test_requests_are_counted_by_route_and_keys_by_whether_they_were_kept(
-    gateway: Gateway, tenant: Stack
-):
-    base = gateway.url
-    statuses = [ask(f"{base}/Users?count={number}", tenant.token) for number in range(3)]
-    statuses.append(ask(f"{base}/Users/0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11", tenant.token))
+def read(gateway: Gateway) -> tuple[str, dict[tuple[str, ...], float]]:
+    """The metrics as text, and their values by name and labels."""
     with urllib.request.urlopen(gateway.metrics_url, timeout=10) as answer:
         text = answer.read().decode()
-
-    samples = {
+    return text, {
         (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
         for family in text_string_to_metric_families(text)
         for sample in family.samples
     }
+
+
+def test_requests_are_counted_by_route_and_keys_by_whether_they_were_kept(
+    gateway: Gateway, tenant: Stack
+):
+    base = gateway.url
+    # Before that no key is kept.
+    wait_until(lambda: read(gateway)[1]["key_watch_connected",] == 1)
+    statuses = [ask(f"{base}/Users?count={number}", tenant.token) for number in range(3)]
+    statuses.append(ask(f"{base}/Users/0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11", tenant.token))
+    wait_until(lambda: read(gateway)[1]["http_requests_running",] == 0)
+    text, samples = read(gateway)
+
     assert statuses == [200, 200, 200, 404]
     duration = "http_server_request_duration_seconds_count"
     assert samples[duration, "", "GET", "200", "/Users"] == 3

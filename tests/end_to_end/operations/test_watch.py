@@ -4,6 +4,8 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from uuid import uuid4
 
 from cloudacademy.users.v1 import changes_pb2
@@ -13,7 +15,9 @@ from tests.support.scim import Client
 from tests.support.stack import ROOT, Stack
 
 
-async def test_it_prints_what_happens_also_after_usersvc_was_killed(tenant: Stack, scim: Client):
+@asynccontextmanager
+async def watching(tenant: Stack) -> AsyncIterator[asyncio.subprocess.Process]:
+    """`make watch` of the running region, after its first line."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "deploy.local", "watch"),
         *("--directory", str(tenant.places.directory)),
@@ -24,12 +28,26 @@ async def test_it_prints_what_happens_also_after_usersvc_was_killed(tenant: Stac
     try:
         async with asyncio.timeout(60):
             assert b"as they happen" in await process.stdout.readline()
-            first = await _seen(process, scim)
-            assert " USER_CREATED " in first
-            assert first.endswith("  user_name, active\n")
-            os.kill(tenant.pid("usersvc"), signal.SIGKILL)
-            assert " USER_CREATED " in await _seen(process, scim)
+            yield process
     finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+async def test_it_prints_what_happens_also_after_usersvc_was_killed(tenant: Stack, scim: Client):
+    async with watching(tenant) as process:
+        first = await _seen(process, scim)
+        assert " USER_CREATED " in first
+        assert first.endswith("  user_name, active\n")
+        os.kill(tenant.pid("usersvc"), signal.SIGKILL)
+        assert " USER_CREATED " in await _seen(process, scim)
+
+
+async def test_ctrl_c_ends_it_also_where_a_shell_told_it_to_ignore_sigint(
+    tenant: Stack, sigint_ignored: None
+):
+    async with watching(tenant) as process:
         process.send_signal(signal.SIGINT)
         assert await process.wait() == 0
 

@@ -123,6 +123,14 @@ def test_ctrl_c_and_a_closed_terminal_leave_nothing_running(
     assert running.said.endswith("Stopped.\n")
 
 
+def test_ctrl_c_stops_a_region_that_a_shell_started_in_the_background(
+    start: Start, sigint_ignored: None
+) -> None:
+    running = start(*usual()).ready()
+
+    assert running.stop(signal.SIGINT) == 0
+
+
 def test_ctrl_c_during_the_start_leaves_nothing_running(start: Start) -> None:
     running = start(*usual())
     wait_until(lambda: "PostgreSQL" in running.said)

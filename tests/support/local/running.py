@@ -101,7 +101,11 @@ class Running:
     def stop(self, number: signal.Signals = signal.SIGINT) -> int:
         if self.process.poll() is None:
             self.process.send_signal(number)
-        return self.process.wait(SECONDS)
+        try:
+            return self.process.wait(SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()  # its children end with it
+            raise
 
     def ended(self) -> int:
         return self.process.wait(SECONDS)
