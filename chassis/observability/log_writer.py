@@ -22,7 +22,7 @@ class BufferedLogWriter:
         self._lines: list[bytes] = []
         self._scheduled_on: asyncio.AbstractEventLoop | None = None
         self._next_write = 0.0
-        atexit.register(self._write)
+        atexit.register(self._write_at_exit)
 
     def write(self, line: bytes) -> None:
         """Add a line."""
@@ -47,6 +47,11 @@ class BufferedLogWriter:
         self._scheduled_on = None
         self._next_write = loop.time() + LOG_LINGER_SECONDS
         # Lines that cannot be written are lost: the event loop would log the error, and so on.
+        with contextlib.suppress(OSError, ValueError):
+            self._write()
+
+    def _write_at_exit(self) -> None:
+        # A stream that is closed by now, or whose reader is gone, takes no more lines.
         with contextlib.suppress(OSError, ValueError):
             self._write()
 

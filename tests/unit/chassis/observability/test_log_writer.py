@@ -98,6 +98,20 @@ asyncio.run(main())
     assert (done.returncode, done.stdout) == (3, b"one\ntwo\n")
 
 
+def test_lines_for_a_stream_that_was_closed_are_dropped_quietly_at_exit():
+    program = """
+import io, sys
+from chassis.observability.log_writer import Lines
+
+stream = io.BytesIO()
+lines = Lines(stream)
+lines.write(b"one\\n")  # nobody flushes it, as when an event loop ends before its turn
+stream.close()
+"""
+    done = subprocess.run((sys.executable, "-c", program), capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 async def test_a_write_that_ends_in_the_middle_goes_on():
     class Narrow(Written):
         def write(self, data: bytes) -> int:
