@@ -18,7 +18,7 @@ LIMIT: Final = 9.0
 _CLEAR_NANOSECONDS: Final = 3_000_000
 """Ratios of shorter times are mostly noise."""
 _READINGS: Final = 3
-_ATTEMPTS: Final = 6
+_ATTEMPTS: Final = 12
 """How often a ratio over the limit is measured again: other processes use the machine, too."""
 _STEPS: Final = 5
 """The first size that is tried is FACTOR ** _STEPS times smaller than the largest one."""
