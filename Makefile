@@ -44,9 +44,31 @@ demo: protos ## Provision made-up people into the running region: make demo [PEO
 watch: protos ## Print the changes of the running region as they happen: make watch [REGION=us]
 	@exec env $(RUN) -m deploy.local watch --region $(REGION)
 
+# Tests wait more than they compute, so more of them run at once than there are cores.
+WORKERS ?= 4
+PYTEST := $(BIN)/pytest -q
+
+.PHONY: check
+check: protos ## Check style, types, contracts and unit tests (under 60 s)
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint types contracts unit
+
 .PHONY: test
-test: lint types contracts deploy-tools ## Check style, types and contracts, then run all tests
-	@$(BIN)/pytest -q
+test: protos deploy-tools ## Check style, types and contracts, then run all tests, in parallel: make test [WORKERS=4]
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint types contracts
+	@$(PYTEST) --numprocesses $(WORKERS) --durations 20
+
+.PHONY: unit
+unit: protos ## Run the unit tests
+	@$(PYTEST) --numprocesses 2 tests/unit
+
+# Left out are tests that measure time, memory or load, which coverage falsifies, and those of images.
+UNMEASURED := chaos leaks large_responses memory unknown_keys overload refused_memory short_comparison stall growth
+.PHONY: coverage
+coverage: protos deploy-tools ## Run the tests that do not measure, and print which lines they run
+	@$(BIN)/coverage erase
+	@$(PYTEST) --numprocesses $(WORKERS) --ignore tests/integration/image --ignore tests/integration/k8s \
+		$(UNMEASURED:%=--ignore-glob '*/test_%.py') \
+		--cov --cov-report term:skip-covered --cov-report html:build/coverage
 
 .PHONY: lint
 lint: protos ## Check style (ruff) and contracts (buf)
@@ -62,6 +84,10 @@ contracts: protos ## Check who imports whom (import-linter; the contracts are in
 .PHONY: types
 types: protos ## Check types (mypy, strict)
 	@$(BIN)/mypy
+
+.PHONY: contracts
+contracts: protos ## Check which package may import which
+	@$(PYTEST) -p no:xdist tests/architecture/test_imports.py # becomes $(BIN)/lint-imports
 
 .PHONY: lock
 lock: ## Lock the requirements anew, with hashes (needs uv)

@@ -10,6 +10,7 @@ import structlog
 from hypothesis import HealthCheck, settings
 
 from chassis.observability import log
+from tests.support.alone import pytest_runtest_protocol
 from tests.support.postgres import TestPostgres, throw_away_postgres
 from tests.support.processes import inherit_default_signals
 from tests.support.scheduling import pytest_collection_modifyitems, pytest_xdist_make_scheduler
@@ -18,6 +19,7 @@ from tests.support.stack import Stack, running_stack
 
 __all__ = [
     "pytest_collection_modifyitems",
+    "pytest_runtest_protocol",
     "pytest_sessionfinish",
     "pytest_terminal_summary",
     "pytest_xdist_make_scheduler",

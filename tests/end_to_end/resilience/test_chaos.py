@@ -24,6 +24,7 @@ def open_folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(300)
 async def test_whatever_breaks_nothing_is_lost_repeated_or_answered_wrongly(open_folder: Path):
     chosen = [fault for fault in FAULTS if fault.name in SHORT]

@@ -19,7 +19,7 @@ from usersvc.rpc.changes import SNAPSHOTS, STREAM_SECONDS
 SMALL_WINDOW = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 1_024)]
 """A client with these is sent little that it has not asked for."""
 USERS = 2_000
-SECONDS = 0.5
+SECONDS = 2.0
 SHORT = dict.fromkeys(STREAM_SECONDS, SECONDS)
 READING = "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'"
 

@@ -1,0 +1,88 @@
+"""What the hooks in tests/support do to a run with pytest-xdist."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.scheduling import LONGEST, TOGETHER, scope_of
+
+ROOT = Path(__file__).resolve().parents[2]
+HOOKS = """
+from tests.support.alone import pytest_runtest_protocol
+from tests.support.skips import pytest_sessionfinish, pytest_terminal_summary
+"""
+SKIPPED = "import pytest\n\ndef test_nothing():\n    pytest.skip('no reason')\n"
+INTERVALS = """
+import json, os, time
+from pathlib import Path
+import pytest
+
+def run(name):
+    began = time.monotonic()
+    time.sleep(0.05)
+    with (Path(__file__).parent / 'intervals').open('a') as file:
+        file.write(json.dumps([name, began, time.monotonic()]) + '\\n')
+
+@pytest.mark.parametrize('number', range(10))
+def test_with_others(number):
+    run('with others')
+
+@pytest.mark.alone
+@pytest.mark.parametrize('number', range(3))
+def test_alone(number):
+    run('alone')
+"""
+
+
+def run(folder: Path, source: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A run of two workers with these tests."""
+    (folder / "conftest.py").write_text(HOOKS)
+    (folder / "test_them.py").write_text(source)
+    (folder / "pytest.ini").write_text("[pytest]\nmarkers = alone: x\n")
+    outer = {name: value for name, value in os.environ.items() if "PYTEST" not in name}
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-n", "2", "-p", "no:cacheprovider", str(folder)],
+        cwd=folder,
+        env={**outer, "PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": "--import-mode=importlib"}
+        | environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(("ci", "code"), [("true", 1), ("", 0)])
+def test_a_skipped_test_fails_a_parallel_run_in_ci_only(tmp_path: Path, ci: str, code: int):
+    done = run(tmp_path, SKIPPED, CI=ci)
+
+    assert done.returncode == code, done.stdout
+    assert ("CI is set, and tests were skipped" in done.stdout) is bool(code)
+    assert "1 skipped" in done.stdout.splitlines()[-1]
+
+
+def test_a_test_that_is_alone_overlaps_no_other(tmp_path: Path):
+    done = run(tmp_path, INTERVALS, CI="")
+
+    assert done.returncode == 0, done.stdout
+    lines = [json.loads(line) for line in (tmp_path / "intervals").read_text().splitlines()]
+    assert len(lines) == 13
+    for name, began, ended in lines:
+        others = [each for each in lines if each != [name, began, ended]]
+        overlapping = [each for each in others if each[1] < ended and began < each[2]]
+        assert name != "alone" or overlapping == []
+
+
+def test_every_file_that_is_scheduled_first_exists():
+    names = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
+    assert [name for name in LONGEST if name not in names] == []
+    assert [folder for folder in TOGETHER if not (ROOT / folder).is_dir()] == []
+
+
+def test_files_that_share_the_image_are_one_unit_of_work():
+    assert scope_of("tests/integration/image/test_pods.py::test_a") == "tests/integration/image"
+    assert scope_of("tests/unit/scim/test_filter.py::test_a[b]") == "tests/unit/scim/test_filter.py"

@@ -1,0 +1,44 @@
+"""Tests that need the machine for themselves, among tests that run in parallel.
+
+Every test holds a lock while it runs: a shared one, or with the marker `alone` an exclusive one. So
+a test that is `alone` waits until the other workers have ended their tests, and they wait for it.
+"""
+
+import fcntl
+import os
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+
+@contextmanager
+def _locked(path: Path, how: int) -> Iterator[None]:
+    with path.open("ab") as file:
+        fcntl.flock(file, how)
+        yield
+
+
+@contextmanager
+def turn(folder: Path, *, alone: bool) -> Iterator[None]:
+    """Wait for a turn, with others or alone; it lasts for the block.
+
+    The door stays locked while a test waits for the room. So no other test enters before one that
+    waits to be alone, which waits only for the tests that run already.
+    """
+    with ExitStack() as stack:
+        with _locked(folder / "door", fcntl.LOCK_EX):
+            stack.enter_context(_locked(folder / "room", fcntl.LOCK_EX if alone else fcntl.LOCK_SH))
+        yield
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Run the test in its turn; time spent waiting does not count against its timeout."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:  # no test runs beside it
+        return (yield)
+    factory: pytest.TempPathFactory = item.config._tmp_path_factory
+    folder = factory.getbasetemp().parent  # the workers' folders are in one of the whole run
+    with turn(folder, alone=item.get_closest_marker("alone") is not None):
+        return (yield)
