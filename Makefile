@@ -85,10 +85,6 @@ contracts: protos ## Check who imports whom (import-linter; the contracts are in
 types: protos ## Check types (mypy, strict)
 	@$(BIN)/mypy
 
-.PHONY: contracts
-contracts: protos ## Check which package may import which
-	@$(PYTEST) -p no:xdist tests/architecture/test_imports.py # becomes $(BIN)/lint-imports
-
 .PHONY: lock
 lock: ## Lock the requirements anew, with hashes (needs uv)
 	uv pip compile -q pyproject.toml --upgrade --generate-hashes --universal \

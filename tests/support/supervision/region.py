@@ -93,10 +93,20 @@ class Region:
             f"{prefix}AUTHORITY": str(files.authority),
         }
 
-    def channel(self, service: Service, name: str = "operator") -> grpc.aio.Channel:
-        """A channel of an operator, or of another caller."""
+    @asynccontextmanager
+    async def channel(
+        self, service: Service, name: str = "operator"
+    ) -> AsyncIterator[grpc.aio.Channel]:
+        """A connected channel of an operator, or of another caller.
+
+        The first attempt to connect may fail on a busy machine; gRPC makes another.
+        """
         files = self.authority.issue(self.folder / f"as-{name}", name)
-        return connect(f"localhost:{service.port}", {}, Certificates(files, service.log))
+        certificates = Certificates(files, service.log)
+        async with connect(f"localhost:{service.port}", {}, certificates) as channel:
+            async with asyncio.timeout(60):
+                await channel.channel_ready()
+            yield channel
 
     async def start(self, ends: AsyncExitStack, names: tuple[str, ...]) -> None:
         """Start services, each with an admin port."""
