@@ -63,8 +63,8 @@ def _watch(places: Places) -> int:
     address = read_address(places.usersvc)
     if address is None:
         return _refused(f"Region {places.region.name} does not run here: 'make run' starts it.")
-    say(f"Changes of region {places.region.name}, as they happen; Ctrl-C ends.")
     with suppress(KeyboardInterrupt):
+        say(f"Changes of region {places.region.name}, as they happen; Ctrl-C ends.")
         asyncio.run(watch(address))
     return 0
 
