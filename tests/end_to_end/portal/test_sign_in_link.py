@@ -16,7 +16,10 @@ async def test_the_first_administrator_signs_in_once_by_the_link_that_is_shown(t
     token = re.search(r"/login/link#(\S+)", output)[1]
     async with grpc.aio.insecure_channel(f"127.0.0.1:{tenant.service_port('usersvc')}") as channel:
         sessions = SessionServiceStub(channel)
-        signed_in = await sessions.SignInWithLink(pb.SignInWithLinkRequest(token=token))
+        # A test before this one may have killed usersvc, which starts again at its address.
+        signed_in = await sessions.SignInWithLink(
+            pb.SignInWithLinkRequest(token=token), wait_for_ready=True, timeout=60
+        )
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await sessions.SignInWithLink(pb.SignInWithLinkRequest(token=token))
     assert from_rpc_error(caught.value).reason == "SIGN_IN_LINK_INVALID"
