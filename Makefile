@@ -106,6 +106,10 @@ lock: ## Lock the requirements anew, with hashes (needs uv)
 		-o requirements/peers/$$peer.txt || exit 1; done
 	.ci/plain-forms requirements/*.txt requirements/peers/*.txt
 
+.PHONY: release
+release: protos ## Move the unreleased changes of CHANGELOG.md to a version: make release VERSION=1.2.0
+	@$(RUN) -m tools.release "$(VERSION)"
+
 # pip-audit drags in what we would not have beside our own.
 AUDIT := .venv-audit
 $(AUDIT)/.complete: requirements/audit.txt
