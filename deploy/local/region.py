@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HOST = "127.0.0.1"
-# Where Entra's customers of today point to (see README): the path is part of the contract.
+# Customers' Entra tenants are set to this path (docs/entra.md), so it is part of the contract.
 TENANT_PATH = "/webhooks/ad/v1/scim"
 LINK_PATH = "/login/link"
 

@@ -39,7 +39,7 @@ def region(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
 
 @pytest.fixture(scope="module")
 def token(region: Region) -> str:
-    """Of a first organization, made as the README has operators make it."""
+    """Of a first organization, created as docs/entra.md says."""
     keysvc = ("python3", "-m", "keysvc")
     made = region.execute("keysvc", *keysvc, "create-organization", "--display-name", "Acme")
     organization = made["organization"]["id"]
