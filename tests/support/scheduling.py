@@ -5,7 +5,6 @@ costly go to one worker together. The longest files start first, so that no work
 alone at the end.
 """
 
-from pathlib import PurePosixPath
 from typing import Final
 
 import pytest
@@ -14,26 +13,27 @@ from xdist.scheduler import LoadScopeScheduling
 TOGETHER: Final = ("tests/integration/image",)
 """Folders whose tests share a fixture of the session that takes minutes: the image."""
 LONGEST: Final = (
-    "test_openapi.py",
-    "test_local_supervisor.py",
-    "test_image.py",
-    "test_local_postgres.py",
-    "test_portal_story.py",
-    "test_large_responses.py",
-    "test_chaos.py",
-    "test_erase_person.py",
-    "test_keysvc_process.py",
-    "test_memory.py",
-    "test_supervised_tasks.py",
-    "test_short_comparison.py",
-    "test_portal_security.py",
-    "test_keysvc_erase_person.py",
-    "test_made_up_keys.py",
-    "test_edge_limits.py",
-    "test_audit_run.py",
-    "test_schemas.py",
-    "test_migrations_under_load.py",
-    "test_scim_properties.py",
+    "tests/end_to_end/scim/test_openapi.py",
+    "tests/integration/local/test_supervisor.py",
+    "tests/integration/image/test_image.py",
+    "tests/integration/local/test_postgres.py",
+    "tests/end_to_end/portal/test_story.py",
+    "tests/end_to_end/resilience/test_large_responses.py",
+    "tests/end_to_end/resilience/test_chaos.py",
+    "tests/integration/usersvc/test_erase_person.py",
+    "tests/integration/keysvc/test_process.py",
+    "tests/end_to_end/resilience/test_memory.py",
+    "tests/integration/supervision/test_supervised_tasks.py",
+    "tests/integration/benchmarks/test_against.py",
+    "tests/integration/benchmarks/test_short_comparison.py",
+    "tests/end_to_end/portal/test_security.py",
+    "tests/integration/keysvc/test_erase_person.py",
+    "tests/end_to_end/resilience/test_unknown_keys.py",
+    "tests/integration/edge/test_limits.py",
+    "tests/integration/audit/test_audit_run.py",
+    "tests/integration/k8s/test_schemas.py",
+    "tests/integration/data/test_migrations_under_load.py",
+    "tests/unit/gateway/scim/test_properties.py",
 )
 """Files that take 15 seconds or longer, the longest first (`pytest --durations=100`)."""
 
@@ -47,9 +47,9 @@ def scope_of(node_id: str) -> str:
     return file
 
 
-def priority(path: PurePosixPath) -> int:
+def priority(file: str) -> int:
     """A rank to sort files by; the longest has the smallest."""
-    return LONGEST.index(path.name) if path.name in LONGEST else len(LONGEST)
+    return LONGEST.index(file) if file in LONGEST else len(LONGEST)
 
 
 class ByFile(LoadScopeScheduling):
@@ -63,7 +63,7 @@ class ByFile(LoadScopeScheduling):
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     first: dict[str, int] = {}
     for item in items:
-        scope, rank = scope_of(item.nodeid), priority(PurePosixPath(item.path))
+        scope, rank = scope_of(item.nodeid), priority(item.nodeid.partition("::")[0])
         first[scope] = min(rank, first.get(scope, rank))
     items.sort(key=lambda item: first[scope_of(item.nodeid)])
 
