@@ -104,7 +104,7 @@ import io, sys
 from chassis.observability.log_writer import Lines
 
 stream = io.BytesIO()
-lines = Lines(stream)
+lines = BufferedLogWriter(stream)
 lines.write(b"one\\n")  # nobody flushes it, as when an event loop ends before its turn
 stream.close()
 """
