@@ -101,7 +101,7 @@ asyncio.run(main())
 def test_lines_for_a_stream_that_was_closed_are_dropped_quietly_at_exit():
     program = """
 import io, sys
-from chassis.observability.log_writer import Lines
+from chassis.observability.log_writer import BufferedLogWriter
 
 stream = io.BytesIO()
 lines = BufferedLogWriter(stream)
