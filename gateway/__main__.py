@@ -56,12 +56,12 @@ from gateway.openapi.page import page
 from gateway.portal.routes import portal, portal_routes
 from gateway.provisioning_log.writer import RejectionLog
 from gateway.settings import Settings
-from gateway.sso.pages import Pages, form_action
 from gateway.sso.pending import PendingSignIns
 from gateway.sso.provider import read_service_provider
-from gateway.sso.services import Services
+from gateway.sso.renderer import PageRenderer, form_action
+from gateway.sso.services import ServiceClient
 from gateway.sso.views import SingleSignOn, routes
-from gateway.sso.worker import XmlWorker
+from gateway.sso.xml_worker import XmlWorker
 from gateway.web.cookies import Cookies
 from gateway.web.page_limits import PageLimiter
 
@@ -238,8 +238,8 @@ class Assembly:
         return portal_routes(pages, self._guards.pages, self._log)
 
     @property
-    def _sign_in(self) -> Pages:
-        return Pages(form_action(self._settings.public_url))
+    def _sign_in(self) -> PageRenderer:
+        return PageRenderer(form_action(self._settings.public_url))
 
     def _single_sign_on(self) -> SingleSignOn | None:
         """Single sign-on, where there is a key for it."""
@@ -252,10 +252,10 @@ class Assembly:
         saml = settings.saml
         return SingleSignOn(
             read_service_provider(settings.public_url, saml.key, saml.certificate),
-            Services(channels.users, channels.keys),
+            ServiceClient(channels.users, channels.keys),
             pending=PendingSignIns(settings.cursor_secret),
             cookies=Cookies.of(settings.public_url, settings.region),
-            pages=self._sign_in,
+            renderer=self._sign_in,
             worker=worker,
             clock=system_clock,
         )

@@ -20,7 +20,7 @@ RATE: Final = Rate(100, 500)
 """Requests of an organization: four times what Entra expects of a SCIM endpoint."""
 MAX_REQUESTS: Final = 64
 UNKNOWN_KEYS: Final = 30
-PAGES: Final = PageLimits(organization=Rate(20, 200), address=Rate(50, 500), at_once=16)
+PAGES: Final = PageLimits(organization=Rate(20, 200), address=Rate(50, 500), max_concurrent=16)
 """A page that is open on the log asks for what is new every 4 seconds."""
 
 
@@ -103,7 +103,7 @@ def read(variables: Mapping[str, str]) -> Settings:
         pages=PageLimits(
             _rate(environment, "PAGE", PAGES.organization),
             _rate(environment, "SIGN_IN", PAGES.address),
-            environment.integer("MAX_PAGES", PAGES.at_once, 2, 10_000),
+            environment.integer("MAX_PAGES", PAGES.max_concurrent, 2, 10_000),
         ),
     )
     environment.check()

@@ -14,9 +14,9 @@ from gateway.backend.errors import RefusedError
 from gateway.http.body import BodyLostError, BodyTooLargeError, Holder, receive
 from gateway.limits.rejections import RejectedError
 from gateway.portal import problems
+from gateway.portal.context import Access, PageContext, Portal, Route
 from gateway.portal.problems import Problem, ProblemError
-from gateway.portal.visit import Access, Portal, Route, Visit
-from gateway.web.csrf import FIELD, MAX_FORM_BYTES, is_form, is_from_here, parsed
+from gateway.web.csrf import CSRF_FIELD, MAX_FORM_BYTES, is_form, is_same_origin, parse_form
 from gateway.web.headers import SECURITY
 from gateway.web.page_limits import Client, PageLimiter
 
@@ -27,129 +27,129 @@ SESSION_ENDED: Final = "SESSION_ENDED"
 class PortalEndpoint:
     """Answers one route of the portal."""
 
-    def __init__(self, portal: Portal, route: Route, gate: PageLimiter, log: Logger) -> None:
+    def __init__(self, portal: Portal, route: Route, limiter: PageLimiter, log: Logger) -> None:
         self._portal = portal
         self._route = route
-        self._gate = gate
+        self._limiter = limiter
         self._log = log
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
         """Let the view answer; turn what it refuses into a page."""
         started = time.perf_counter()
-        visit = Visit(self._portal, request, uuid4().hex)
+        context = PageContext(self._portal, request, uuid4().hex)
         try:
-            response = await self._respond(visit)
+            response = await self._respond(context)
         except RejectedError as error:  # a line for each would be a load, too
-            response = problem_page(visit, problems.of_turned_away(error), error.headers)
+            response = problem_page(context, problems.of_rejection(error), error.headers)
         else:
-            self._tell(visit, response.status, started)
+            self._tell(context, response.status, started)
         if not response.prepared:
-            response.headers["X-Request-Id"] = visit.request_id
+            response.headers["X-Request-Id"] = context.request_id
         return response
 
-    async def _respond(self, visit: Visit) -> web.StreamResponse:
+    async def _respond(self, context: PageContext) -> web.StreamResponse:
         try:
-            return await self._answer(visit)
+            return await self._answer(context)
         except RejectedError:
             raise
         except ProblemError as error:
-            return problem_page(visit, error.problem)
+            return problem_page(context, error.problem)
         except RefusedError as error:
             if error.reason == SESSION_ENDED:
-                return self._to_sign_in(visit)
-            return problem_page(visit, problems.of_refusal(error), _retry_after(error))
+                return self._to_sign_in(context)
+            return problem_page(context, problems.of_refusal(error), _retry_after(error))
         except web.HTTPException as error:
-            return problem_page(visit, problems.of_status(error.status))
+            return problem_page(context, problems.of_status(error.status))
         except Exception as fault:  # noqa: BLE001 - the outermost handler
-            self._log.error("internal error", request_id=visit.request_id, exc_info=fault)
-            return problem_page(visit, problems.FAULT)
+            self._log.error("internal error", request_id=context.request_id, exc_info=fault)
+            return problem_page(context, problems.FAULT)
 
-    async def _answer(self, visit: Visit) -> web.StreamResponse:
-        visitor = await self._recognize(visit)
-        if self._route.access is not Access.ANYBODY and not visit.session.user_id:
-            return self._to_sign_in(visit)
+    async def _answer(self, context: PageContext) -> web.StreamResponse:
+        client = await self._recognize(context)
+        if self._route.access is not Access.PUBLIC and not context.session.user_id:
+            return self._to_sign_in(context)
         if self._route.method != "POST":
-            return await self._show(visit, visitor)
-        with self._gate.body(visitor) as hold:
-            await self._check_form(visit, hold)  # for which nobody keeps a place
-            return await self._show(visit, visitor)
+            return await self._show(context, client)
+        with self._limiter.body(client) as hold:
+            await self._check_form(context, hold)  # for which nobody keeps a place
+            return await self._show(context, client)
 
-    async def _show(self, visit: Visit, visitor: Client) -> web.StreamResponse:
-        if self._route.access is Access.ADMINISTRATORS and not visit.session.administrator:
-            return visit.page("not_administrator.html", 403, title="For administrators")
-        async with self._gate.place(visitor, for_file=self._route.is_file):
-            return await self._route.view(visit)
+    async def _show(self, context: PageContext, client: Client) -> web.StreamResponse:
+        if self._route.access is Access.ADMINISTRATORS and not context.session.administrator:
+            return context.page("not_administrator.html", 403, title="For administrators")
+        async with self._limiter.slot(client, for_file=self._route.is_file):
+            return await self._route.view(context)
 
-    async def _recognize(self, visit: Visit) -> Client:
+    async def _recognize(self, context: PageContext) -> Client:
         """Ask who it is, each time: somebody who was disabled is out with the next page."""
-        cookies, address = self._portal.cookies, visit.request.remote or ""
-        if self._route.access is Access.ANYBODY:
-            visit.bound_to = cookies.form(visit.request)
-            return self._gate.admit(address)
-        token = cookies.session(visit.request)
-        visitor = self._gate.admit(address, token)
+        cookies, address = self._portal.cookies, context.request.remote or ""
+        if self._route.access is Access.PUBLIC:
+            context.form_binding = cookies.form_binding(context.request)
+            return self._limiter.admit(address)
+        token = cookies.session(context.request)
+        client = self._limiter.admit(address, token)
         if not token:
-            return visitor
-        visit.session, visit.bound_to = await self._session(visit, token, visitor), token
-        return self._gate.signed_in(token, visit.session.organization_id, visitor)
+            return client
+        context.session, context.form_binding = await self._session(context, token, client), token
+        return self._limiter.signed_in(token, context.session.organization_id, client)
 
-    async def _session(self, visit: Visit, token: str, visitor: Client) -> pb.Session:
+    async def _session(self, context: PageContext, token: str, client: Client) -> pb.Session:
         request = pb.GetSessionRequest(session_token=token)
         try:
-            async with self._gate.place(visitor):
-                response = await visit.call(self._portal.clients.sessions.GetSession, request)
+            async with self._limiter.slot(client):
+                response = await context.call(self._portal.clients.sessions.GetSession, request)
         except RefusedError as error:
             if error.reason == SESSION_ENDED:
-                self._gate.signed_out(token)
+                self._limiter.signed_out(token)
             raise
         return response.session
 
-    async def _check_form(self, visit: Visit, hold: Holder) -> None:
-        request = visit.request
+    async def _check_form(self, context: PageContext, hold: Holder) -> None:
+        request = context.request
         # Our forms have no files, so nothing needs the parser of those.
-        if not (is_form(request.headers) and is_from_here(request.headers, request.host)):
+        if not (is_form(request.headers) and is_same_origin(request.headers, request.host)):
             raise ProblemError(problems.FORGED)
         fields = await _fields(request, hold)
-        if not self._portal.forms.accepts(fields.get(FIELD, ""), visit.bound_to):
+        if not self._portal.form_tokens.verify(fields.get(CSRF_FIELD, ""), context.form_binding):
             raise ProblemError(problems.FORGED)
-        visit.fields = fields
+        context.fields = fields
 
-    def _to_sign_in(self, visit: Visit) -> web.Response:
-        request = visit.request
+    def _to_sign_in(self, context: PageContext) -> web.Response:
+        request = context.request
         if request.headers.get("X-Requested-With"):
             return web.Response(status=401, headers=SECURITY)
         where = f"?next={quote(request.path_qs)}" if request.method == "GET" else ""
-        response = visit.redirect(SIGN_IN + where)
+        response = context.redirect(SIGN_IN + where)
         if self._portal.cookies.session(request):
-            self._portal.cookies.end_session(response)
+            self._portal.cookies.clear_session(response)
         return response
 
-    def _tell(self, visit: Visit, status: int, started: float) -> None:
+    def _tell(self, context: PageContext, status: int, started: float) -> None:
         # The route's own words only: a path or a query may hold names.
         self._log.info(
             "request",
-            method=visit.request.method,
+            method=context.request.method,
             endpoint=self._route.path,
             status=status,
             duration_ms=round((time.perf_counter() - started) * 1000, 2),
-            request_id=visit.request_id,
-            organization_id=visit.session.organization_id,
-            user_id=visit.session.user_id,
+            request_id=context.request_id,
+            organization_id=context.session.organization_id,
+            user_id=context.session.user_id,
         )
 
 
 def problem_page(
-    visit: Visit, problem: Problem, headers: Mapping[str, str] | None = None
+    context: PageContext, problem: Problem, headers: Mapping[str, str] | None = None
 ) -> web.Response:
-    """The page that says what kept another from being shown."""
-    page = visit.page("problem.html", problem.status, title=problem.title, problem=problem)
+    """The page that says what kept another from is_active shown."""
+    page = context.page("problem.html", problem.status, title=problem.title, problem=problem)
     page.headers.update(headers or {})
     return page
 
 
 async def _fields(request: web.Request, hold: Holder) -> Mapping[str, str]:
     try:
-        return parsed(await receive(request, hold, MAX_FORM_BYTES))
+        return parse_form(await receive(request, hold, MAX_FORM_BYTES))
     except BodyTooLargeError:
         raise ProblemError(problems.TOO_LARGE) from None
     except BodyLostError:

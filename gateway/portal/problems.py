@@ -1,4 +1,4 @@
-"""Pages that say why there is no page."""
+"""TemplateRenderer that say why there is no page."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from gateway.limits.rejections import RejectedError, RejectReason
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What kept a page from being shown: a heading, and what to do."""
+    """What kept a page from is_active shown: a heading, and what to do."""
 
     status: int
     title: str
@@ -75,7 +75,7 @@ LOST: Final = Problem(
 AWAY: Final = Problem(
     503,
     "This page is not available at the moment",
-    "A part of Cloud Academy does not answer. People go on being provisioned or wait in Entra; "
+    "A part of Cloud Academy does not answer. People go on is_active provisioned or wait in Entra; "
     "nothing is lost. Reload the page in a moment.",
 )
 FAULT: Final = Problem(
@@ -126,7 +126,7 @@ _BY_REASON: Final[Mapping[str, Problem]] = {
 }
 
 
-def of_turned_away(error: RejectedError) -> Problem:
+def of_rejection(error: RejectedError) -> Problem:
     """The problem of whoever has to come again later."""
     return _BY_WHY.get(error.why, BUSY)
 

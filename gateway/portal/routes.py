@@ -8,9 +8,10 @@ from aiohttp import web
 from chassis.clock import Clock
 from chassis.observability.log import Logger
 from gateway.backend.portal import PortalClients
+from gateway.portal.context import Access, Portal, Route
 from gateway.portal.endpoint import PortalEndpoint
-from gateway.portal.models import moments
-from gateway.portal.pages import Pages
+from gateway.portal.models import times
+from gateway.portal.renderer import TemplateRenderer
 from gateway.portal.views import (
     audit,
     dashboard,
@@ -23,12 +24,11 @@ from gateway.portal.views import (
     sign_in,
     sso,
 )
-from gateway.portal.views.elsewhere import Elsewhere
-from gateway.portal.visit import Access, Portal, Route
+from gateway.portal.views.not_found import NotFound
 from gateway.web.assets import PATH as ASSETS_PATH
 from gateway.web.assets import Assets
 from gateway.web.cookies import Cookies
-from gateway.web.csrf import Forms
+from gateway.web.csrf import FormTokens
 from gateway.web.page_limits import PageLimiter
 
 _ROOTS: Final = ("dashboard", "settings", "people", "groups", "login", "logout", "portal")
@@ -40,27 +40,27 @@ def portal(
     """What the pages share."""
     return Portal(
         clients=clients,
-        pages=Pages(Assets().url, filters()),
-        forms=Forms(secret),
+        renderer=TemplateRenderer(Assets().url, filters()),
+        form_tokens=FormTokens(secret),
         cookies=Cookies.of(tenant_url, region),
         tenant_url=tenant_url,
         clock=clock,
     )
 
 
-def portal_routes(shared: Portal, gate: PageLimiter, log: Logger) -> list[web.RouteDef]:
+def portal_routes(shared: Portal, limiter: PageLimiter, log: Logger) -> list[web.RouteDef]:
     """The pages, their files, and a page of its own for what is not there beside them."""
     pages = all_routes()
-    elsewhere = Elsewhere({route.path for route in pages})
+    not_found = NotFound({route.path for route in pages})
     beside = [
-        Route("*", path, elsewhere, Access.ANYBODY)
+        Route("*", path, not_found, Access.PUBLIC)
         for root in _ROOTS
         for path in (f"/{root}", f"/{root}/{{rest:[\\s\\S]*}}")
     ]
     files = web.get(f"{ASSETS_PATH}{{name}}", Assets().get)
     return [
         files,
-        *(_route(each, PortalEndpoint(shared, each, gate, log)) for each in (*pages, *beside)),
+        *(_route(each, PortalEndpoint(shared, each, limiter, log)) for each in (*pages, *beside)),
     ]
 
 
@@ -89,10 +89,10 @@ def all_routes() -> Sequence[Route]:
 def filters() -> dict[str, Any]:
     """What templates do with values."""
     return {
-        "iso": moments.iso,
-        "absolute": moments.absolute,
-        "precise": moments.precise,
-        "ago": moments.ago,
-        "counted": moments.counted,
+        "iso": times.iso,
+        "absolute": times.absolute,
+        "precise": times.precise,
+        "ago": times.ago,
+        "pluralize": times.pluralize,
         "number": "{:,}".format,
     }

@@ -13,7 +13,7 @@ from onelogin.saml2.response import OneLogin_Saml2_Response
 
 from gateway.sso.provider import ENTITY_ID, IdentityProvider, ServiceProvider
 from gateway.sso.refusals import SignInError
-from gateway.sso.shape import check_shape, decoded
+from gateway.sso.shape import check_shape, decode_response
 
 CLOCK_SKEW: Final = timedelta(seconds=60)
 
@@ -89,7 +89,7 @@ def verify(
     provider, to this request, for us, here and now. The library verifies; what
     it lets be missing or nearly right is asked for here.
     """
-    xml = decoded(saml_response)
+    xml = decode_response(saml_response)
     check_shape(xml)
     try:
         response = OneLogin_Saml2_Response(sp.settings(idp), base64.b64encode(xml))

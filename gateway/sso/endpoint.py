@@ -1,4 +1,4 @@
-"""What surrounds every step of a sign-in: one log line, and a page for whatever is refused."""
+"""What surrounds every context of a sign-in: one log line, and a page for whatever is refused."""
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -10,9 +10,9 @@ from aiohttp import web
 
 from chassis.observability.log import Logger
 from gateway.limits.rejections import RejectedError
-from gateway.sso.forms import Form, check_head, read_form
-from gateway.sso.pages import Pages
+from gateway.sso.forms import Form, check_headers, read_form
 from gateway.sso.refusals import EXPLANATIONS, Explanation, SignInError
+from gateway.sso.renderer import PageRenderer
 from gateway.web.headers import SECURITY
 from gateway.web.page_limits import Client, PageLimiter
 
@@ -24,7 +24,7 @@ _FAULT: Final = Explanation(
 
 
 @dataclass(slots=True)
-class Step:
+class SignInContext:
     """One request of a sign-in, and what its log line will tell."""
 
     request: web.Request
@@ -35,7 +35,7 @@ class Step:
     """Those of its form, as `Form` names them."""
 
 
-View = Callable[[Step], Awaitable[web.Response]]
+View = Callable[[SignInContext], Awaitable[web.Response]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,81 +46,83 @@ class Route:
     path: str
     view: View
     form: Form | None = None
-    before_form: Callable[[Step], object] | None = None
+    before_form: Callable[[SignInContext], object] | None = None
     """Refuses (SignInError) a request by its headers, before its body is read."""
 
 
-class Endpoint:
+class SsoEndpoint:
     """Answers one route."""
 
-    def __init__(self, route: Route, pages: Pages, gate: PageLimiter, log: Logger) -> None:
+    def __init__(
+        self, route: Route, renderer: PageRenderer, limiter: PageLimiter, log: Logger
+    ) -> None:
         self._route = route
-        self._pages = pages
-        self._gate = gate
+        self._renderer = renderer
+        self._limiter = limiter
         self._log = log
 
     async def __call__(self, request: web.Request) -> web.Response:
         """Let the view answer; turn what it refuses into a page."""
         started = time.perf_counter()
-        step = Step(request, uuid4().hex)
+        context = SignInContext(request, uuid4().hex)
         try:
-            response = await self._answer(step)
+            response = await self._answer(context)
         except RejectedError as error:  # a line for each would be a load, too
-            step.reason = "busy" if error.status == EXPLANATIONS["busy"].status else "too_many"
-            response = self._refused(step, EXPLANATIONS[step.reason])
+            context.reason = "busy" if error.status == EXPLANATIONS["busy"].status else "too_many"
+            response = self._refused(context, EXPLANATIONS[context.reason])
             response.headers.update(error.headers)
         else:
-            self._tell(step, response.status, started)
-        response.headers["X-Request-Id"] = step.request_id
+            self._tell(context, response.status, started)
+        response.headers["X-Request-Id"] = context.request_id
         return response
 
-    async def _answer(self, step: Step) -> web.Response:
+    async def _answer(self, context: SignInContext) -> web.Response:
         try:
-            return await self._seen(step, self._gate.admit(step.request.remote or ""))
+            return await self._seen(context, self._limiter.admit(context.request.remote or ""))
         except RejectedError:
             raise
         except SignInError as error:
-            step.reason = error.reason
-            return self._refused(step, error.explanation)
+            context.reason = error.reason
+            return self._refused(context, error.explanation)
         except Exception as fault:  # noqa: BLE001 - the outermost handler
-            step.reason = "internal_error"
-            self._log.error("internal error", request_id=step.request_id, exc_info=fault)
-            return self._refused(step, _FAULT)
+            context.reason = "internal_error"
+            self._log.error("internal error", request_id=context.request_id, exc_info=fault)
+            return self._refused(context, _FAULT)
 
-    async def _seen(self, step: Step, visitor: Client) -> web.Response:
+    async def _seen(self, context: SignInContext, client: Client) -> web.Response:
         if self._route.form is None:
-            return await self._in_place(step, visitor)
-        check_head(step.request, self._route.form)
+            return await self._in_place(context, client)
+        check_headers(context.request, self._route.form)
         if self._route.before_form is not None:
-            self._route.before_form(step)
-        with self._gate.body(visitor) as hold:
-            step.fields = await read_form(step.request, hold, self._route.form)
-            return await self._in_place(step, visitor)
+            self._route.before_form(context)
+        with self._limiter.body(client) as hold:
+            context.fields = await read_form(context.request, hold, self._route.form)
+            return await self._in_place(context, client)
 
-    async def _in_place(self, step: Step, visitor: Client) -> web.Response:
-        async with self._gate.place(visitor):
-            return await self._route.view(step)
+    async def _in_place(self, context: SignInContext, client: Client) -> web.Response:
+        async with self._limiter.slot(client):
+            return await self._route.view(context)
 
-    def _tell(self, step: Step, status: int, started: float) -> None:
+    def _tell(self, context: SignInContext, status: int, started: float) -> None:
         # Neither the form nor the query: they hold names, even assertions.
         self._log.info(
             "request",
-            method=step.request.method,
+            method=context.request.method,
             endpoint=self._route.path,
             status=status,
-            reason=step.reason,
+            reason=context.reason,
             duration_ms=round((time.perf_counter() - started) * 1000, 2),
-            request_id=step.request_id,
-            organization_id=step.organization_id,
+            request_id=context.request_id,
+            organization_id=context.organization_id,
         )
 
-    def _refused(self, step: Step, explanation: Explanation) -> web.Response:
-        return self._pages.page(
+    def _refused(self, context: SignInContext, explanation: Explanation) -> web.Response:
+        return self._renderer.page(
             "refused.html",
             explanation.status,
-            step.request_id,
+            context.request_id,
             explanation=explanation,
-            reason=step.reason,
+            reason=context.reason,
         )
 
 

@@ -22,27 +22,27 @@ fewer; where it comes in lines of 76, two more for each (CR LF): one in 17 in al
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A form that a step takes: its fields, its bytes at most, and what it is with more of them."""
+    """A form that a route accepts: its fields, its limit in bytes, and the reason beyond it."""
 
     names: tuple[str, ...]
     max_bytes: int
-    beyond: str
+    too_large_reason: str
 
 
-EMAIL: Final = Form(("email", "next"), 16 * 1024, "bad_form")
-RESPONSE: Final = Form(
+EMAIL_FORM: Final = Form(("email", "next"), 16 * 1024, "bad_form")
+RESPONSE_FORM: Final = Form(
     ("SAMLResponse", "RelayState"),
     2 * MAX_RESPONSE_CHARACTERS,  # a little of base64 takes three characters in a form
     "too_large",
 )
 
 
-def check_head(request: web.Request, form: Form) -> None:
+def check_headers(request: web.Request, form: Form) -> None:
     """Refuse (bad_form, too_large) what its headers show to be no such form."""
     if not is_form(request.headers):
         raise SignInError("bad_form")
     if (request.content_length or 0) > form.max_bytes:
-        raise SignInError(form.beyond)
+        raise SignInError(form.too_large_reason)
 
 
 async def read_form(request: web.Request, hold: Holder, form: Form) -> list[str]:
@@ -57,7 +57,7 @@ async def _body(request: web.Request, hold: Holder, form: Form) -> bytes:
     try:
         return await receive(request, hold, form.max_bytes)
     except BodyTooLargeError:
-        raise SignInError(form.beyond) from None
+        raise SignInError(form.too_large_reason) from None
     except BodyLostError:
         raise SignInError("bad_form") from None
 

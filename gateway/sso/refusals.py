@@ -208,7 +208,7 @@ EXPLANATIONS: Final[Mapping[str, Explanation]] = {
     ),
 }
 
-OF_SERVICES: Final[Mapping[str, str]] = {
+SIGN_IN_REASONS: Final[Mapping[str, str]] = {
     "SSO_CONNECTION_NOT_FOUND": "no_connection",
     "ORGANIZATION_NOT_FOUND": "no_connection",
     "ETAG_MISMATCH": "changed_since",

@@ -13,13 +13,13 @@ from gateway.backend.errors import RefusedError
 from gateway.sso.assertion import Assertion
 from gateway.sso.pending import Trial
 from gateway.sso.provider import IdentityProvider
-from gateway.sso.refusals import OF_SERVICES, SignInError
+from gateway.sso.refusals import SIGN_IN_REASONS, SignInError
 
 Response = TypeVar("Response")
 NOBODY: Final = sessions_pb2.Session()
 
 
-class Services:
+class ServiceClient:
     """The connections of organizations and the sessions of their people."""
 
     def __init__(self, users: grpc.aio.Channel, keys: grpc.aio.Channel) -> None:
@@ -112,4 +112,4 @@ class Services:
         try:
             return await call(method, request, Origin(request_id))
         except RefusedError as error:
-            raise SignInError(OF_SERVICES.get(error.reason, "away")) from error
+            raise SignInError(SIGN_IN_REASONS.get(error.reason, "away")) from error

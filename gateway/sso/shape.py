@@ -50,7 +50,7 @@ _DECLARATION: Final = re.compile(
 Element = Any
 
 
-def decoded(saml_response: str) -> bytes:
+def decode_response(saml_response: str) -> bytes:
     """The XML of a form's SAMLResponse. Refuses (too_large, bad_base64)."""
     if len(saml_response) > MAX_RESPONSE_CHARACTERS:
         raise SignInError("too_large")

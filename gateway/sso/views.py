@@ -11,9 +11,8 @@ from chassis.clock import Clock
 from chassis.observability.log import Logger
 from gateway.sso.assertion import Assertion, verify
 from gateway.sso.authn_request import authn_request
-from gateway.sso.endpoint import Endpoint, Route, Step, redirect
-from gateway.sso.forms import EMAIL, RESPONSE
-from gateway.sso.pages import Pages
+from gateway.sso.endpoint import Route, SignInContext, SsoEndpoint, redirect
+from gateway.sso.forms import EMAIL_FORM, RESPONSE_FORM
 from gateway.sso.pending import (
     LIFETIME,
     PendingSignIn,
@@ -23,10 +22,11 @@ from gateway.sso.pending import (
 )
 from gateway.sso.provider import ACS_PATH, IdentityProvider, ServiceProvider
 from gateway.sso.refusals import SignInError
-from gateway.sso.services import Services
-from gateway.sso.worker import XmlWorker
-from gateway.web.cookies import Cookies, cookie
-from gateway.web.csrf import is_from_here
+from gateway.sso.renderer import PageRenderer
+from gateway.sso.services import ServiceClient
+from gateway.sso.xml_worker import XmlWorker
+from gateway.web.cookies import Cookies, cookie_value
+from gateway.web.csrf import is_same_origin
 from gateway.web.headers import SECURITY
 from gateway.web.page_limits import PageLimiter
 
@@ -43,11 +43,11 @@ class SingleSignOn:
     def __init__(
         self,
         sp: ServiceProvider,
-        services: Services,
+        services: ServiceClient,
         *,
         pending: PendingSignIns,
         cookies: Cookies,
-        pages: Pages,
+        renderer: PageRenderer,
         worker: XmlWorker,
         clock: Clock,
     ) -> None:
@@ -55,39 +55,39 @@ class SingleSignOn:
         self._services = services
         self._pending = pending
         self._cookies = cookies
-        self._pages = pages
+        self._renderer = renderer
         self._worker = worker
         self._clock = clock
         self._cookie = "__Secure-sign-in" if cookies.secure else f"sign-in{cookies.suffix}"
 
-    async def ask(self, step: Step) -> web.Response:
+    async def ask(self, context: SignInContext) -> web.Response:
         """Ask for the e-mail address, or go on to the organization that the address names."""
-        query = step.request.query
+        query = context.request.query
         after = own_path(query.get("next", ""))
         organization_id = query.get("organization", "")
         if not organization_id:
-            return self._pages.page("email.html", 200, step.request_id, after=after)
-        idp = await self._services.find(organization_id, step.request_id)
-        step.organization_id = idp.organization_id
+            return self._renderer.page("email.html", 200, context.request_id, after=after)
+        idp = await self._services.find(organization_id, context.request_id)
+        context.organization_id = idp.organization_id
         if query.get("test") == "1":
-            return await self._begin(idp, after, await self._trial(step, idp))
+            return await self._begin(idp, after, await self._trial(context, idp))
         return await self._begin(idp, after)
 
-    async def stray(self, step: Step) -> web.Response:
+    async def stray(self, context: SignInContext) -> web.Response:
         """Go on to the address as it is written in full."""
-        query = step.request.rel_url.raw_query_string
+        query = context.request.rel_url.raw_query_string
         return redirect(LOGIN_PATH + (f"?{query}" if query else ""))
 
-    async def find(self, step: Step) -> web.Response:
+    async def find(self, context: SignInContext) -> web.Response:
         """Go on to the identity provider of the address in the form."""
-        if not is_from_here(step.request.headers, step.request.host):
+        if not is_same_origin(context.request.headers, context.request.host):
             raise SignInError("bad_form")
-        email, after = step.fields
-        idp = await self._services.find_by_email(email.strip(), step.request_id)
-        step.organization_id = idp.organization_id
+        email, after = context.fields
+        idp = await self._services.find_by_email(email.strip(), context.request_id)
+        context.organization_id = idp.organization_id
         return await self._begin(idp, own_path(after))
 
-    async def metadata(self, _: Step) -> web.Response:
+    async def metadata(self, _: SignInContext) -> web.Response:
         """What identity providers are told of us."""
         disposition = 'attachment; filename="cloudacademy-metadata.xml"'
         return web.Response(
@@ -96,36 +96,36 @@ class SingleSignOn:
             headers={**SECURITY, "Content-Disposition": disposition},
         )
 
-    def pending(self, step: Step) -> PendingSignIn:
+    def pending(self, context: SignInContext) -> PendingSignIn:
         """The sign-in that this browser has begun; refuses (no_request) a request without one."""
-        sealed = cookie(step.request.headers, self._cookie)
+        sealed = cookie_value(context.request.headers, self._cookie)
         pending = self._pending.open(sealed, self._clock())
         if pending is None:
             raise SignInError("no_request")
         return pending
 
-    async def complete(self, step: Step) -> web.Response:
+    async def complete(self, context: SignInContext) -> web.Response:
         """Take the identity provider's response, of this browser's own request only."""
-        response, relay_state = step.fields
+        response, relay_state = context.fields
         now = self._clock()
-        pending = self.pending(step)
-        step.organization_id = pending.organization_id
+        pending = self.pending(context)
+        context.organization_id = pending.organization_id
         if not hmac.compare_digest(pending.relay_state.encode(), relay_state.encode()):
             raise SignInError("other_request")
-        idp = await self._services.find(pending.organization_id, step.request_id)
+        idp = await self._services.find(pending.organization_id, context.request_id)
         _check_usable(idp, pending.trial)
         assertion = await self._worker.run(verify, self._sp, idp, response, pending.request_id, now)
-        answer = await self._welcome(step, pending, idp, assertion)
+        answer = await self._welcome(context, pending, idp, assertion)
         answer.del_cookie(self._cookie, path=ACS_PATH, secure=True, httponly=True, samesite="None")
         return answer
 
-    async def lost(self, _: Step) -> web.Response:
+    async def lost(self, _: SignInContext) -> web.Response:
         """Somebody opened the address that only identity providers post to."""
         raise SignInError("no_request")
 
-    async def _trial(self, step: Step, idp: IdentityProvider) -> Trial:
-        token = self._cookies.session(step.request)
-        session = await self._services.session(token, step.request_id)
+    async def _trial(self, context: SignInContext, idp: IdentityProvider) -> Trial:
+        token = self._cookies.session(context.request)
+        session = await self._services.session(token, context.request_id)
         if not session.administrator or session.organization_id != idp.organization_id:
             raise SignInError("not_administrator")
         return Trial(idp.etag, session.user_id, session.user_name)
@@ -159,23 +159,27 @@ class SingleSignOn:
         return response
 
     async def _welcome(
-        self, step: Step, pending: PendingSignIn, idp: IdentityProvider, assertion: Assertion
+        self,
+        context: SignInContext,
+        pending: PendingSignIn,
+        idp: IdentityProvider,
+        assertion: Assertion,
     ) -> web.Response:
         if pending.trial is not None:
             if assertion.missing:
                 raise SignInError("missing_claim")
             await self._services.record_test(
-                idp.organization_id, pending.trial, step.request.remote or "", step.request_id
+                idp.organization_id, pending.trial, context.request.remote or "", context.request_id
             )
-            return self._pages.page("tested.html", 200, step.request_id, after=pending.after)
+            return self._renderer.page("tested.html", 200, context.request_id, after=pending.after)
         # Nobody takes the assertion when its request is over.
         assertion = assertion.until(pending.expire_time)
-        signed_in = await self._services.sign_in(idp, assertion, step.request_id)
+        signed_in = await self._services.sign_in(idp, assertion, context.request_id)
         if signed_in.session.administrator:
             answer = redirect(pending.after or DASHBOARD)
         else:
-            answer = self._pages.page("signed_in.html", 200, step.request_id)
-        self._cookies.begin_session(answer, signed_in.session_token)
+            answer = self._renderer.page("signed_in.html", 200, context.request_id)
+        self._cookies.set_session(answer, signed_in.session_token)
         return answer
 
 
@@ -189,26 +193,29 @@ def _check_usable(idp: IdentityProvider, trial: Trial | None) -> None:
 
 
 def routes(
-    sso: SingleSignOn | None, pages: Pages, gate: PageLimiter, log: Logger
+    sso: SingleSignOn | None, renderer: PageRenderer, limiter: PageLimiter, log: Logger
 ) -> Sequence[web.RouteDef]:
     """The addresses of single sign-on; without any they say that it is off."""
     steps = _steps(sso) if sso else _steps_when_off()
-    return [web.route(each.method, each.path, Endpoint(each, pages, gate, log)) for each in steps]
+    return [
+        web.route(each.method, each.path, SsoEndpoint(each, renderer, limiter, log))
+        for each in steps
+    ]
 
 
 def _steps(sso: SingleSignOn) -> Sequence[Route]:
     return (
         Route("GET", LOGIN_PATH.rstrip("/"), sso.stray),
         Route("GET", LOGIN_PATH, sso.ask),
-        Route("POST", LOGIN_PATH, sso.find, EMAIL),
+        Route("POST", LOGIN_PATH, sso.find, EMAIL_FORM),
         Route("GET", METADATA_PATH, sso.metadata),
         Route("GET", ACS_PATH, sso.lost),
-        Route("POST", ACS_PATH, sso.complete, RESPONSE, before_form=sso.pending),
+        Route("POST", ACS_PATH, sso.complete, RESPONSE_FORM, before_form=sso.pending),
     )
 
 
 def _steps_when_off() -> Sequence[Route]:
-    async def off(_: Step) -> web.Response:
+    async def off(_: SignInContext) -> web.Response:
         raise SignInError("sso_off")
 
     ways = [("GET", LOGIN_PATH.rstrip("/")), ("GET", METADATA_PATH)]

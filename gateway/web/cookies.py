@@ -31,31 +31,31 @@ class Cookies:
 
     def session(self, request: web.Request) -> str:
         """The session token; empty when the browser has none."""
-        return self._sent(request, "session")
+        return self._value(request, "session")
 
-    def begin_session(self, response: web.StreamResponse, token: str) -> None:
+    def set_session(self, response: web.StreamResponse, token: str) -> None:
         """Give the browser a session; it ends with the browser at the latest."""
         self._set(response, "session", token, "Lax", None)
-        self.drop_form(response)
+        self.clear_form_binding(response)
 
-    def end_session(self, response: web.StreamResponse) -> None:
+    def clear_session(self, response: web.StreamResponse) -> None:
         """Take the session from the browser."""
-        self._drop(response, "session", "Lax")
+        self._clear(response, "session", "Lax")
 
-    def form(self, request: web.Request) -> str:
+    def form_binding(self, request: web.Request) -> str:
         """What forms without a session are bound to; empty when there is nothing."""
-        return self._sent(request, "form")
+        return self._value(request, "form")
 
-    def begin_form(self, response: web.StreamResponse, value: str) -> None:
+    def set_form_binding(self, response: web.StreamResponse, value: str) -> None:
         """Bind forms to this browser, before it has a session."""
         self._set(response, "form", value, "Strict", FORM_SECONDS)
 
-    def drop_form(self, response: web.StreamResponse) -> None:
+    def clear_form_binding(self, response: web.StreamResponse) -> None:
         """Forget what forms were bound to."""
-        self._drop(response, "form", "Strict")
+        self._clear(response, "form", "Strict")
 
-    def _sent(self, request: web.Request, word: str) -> str:
-        value = cookie(request.headers, self._name(word))
+    def _value(self, request: web.Request, word: str) -> str:
+        value = cookie_value(request.headers, self._name(word))
         # Ours are ASCII. Bytes that are no UTF-8 are surrogates here, which nothing else takes.
         return value if value.isascii() else ""
 
@@ -80,7 +80,7 @@ class Cookies:
             samesite=same_site,
         )
 
-    def _drop(
+    def _clear(
         self, response: web.StreamResponse, word: str, same_site: Literal["Lax", "Strict"]
     ) -> None:
         response.del_cookie(
@@ -88,7 +88,7 @@ class Cookies:
         )
 
 
-def cookie(headers: Mapping[str, str], name: str) -> str:
+def cookie_value(headers: Mapping[str, str], name: str) -> str:
     """The value of a cookie (RFC 6265 section 4.2.1), empty without one; of several, the last.
 
     aiohttp's `cookies` makes an object of each of the thousands that a header may hold.
@@ -101,6 +101,6 @@ def cookie(headers: Mapping[str, str], name: str) -> str:
     return found
 
 
-def new_form_value() -> str:
+def new_form_binding() -> str:
     """What forms are bound to before there is a session."""
     return secrets.token_urlsafe(24)

@@ -1,4 +1,4 @@
-"""Forms that only we can have given out, and only to this browser (OWASP: signed double submit)."""
+"""CSRF protection: form tokens bound to the session (OWASP: signed double-submit cookie)."""
 
 import base64
 import hmac
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
-FIELD: Final = "form_token"
+CSRF_FIELD: Final = "form_token"
 FORM_TYPE: Final = "application/x-www-form-urlencoded"
 MAX_FORM_BYTES: Final = 128 * 1024
 """Five certificates of 20,000 characters each, which keysvc takes, are 115,000 bytes in a form."""
@@ -19,26 +19,26 @@ In base64 of random bytes, two of 64 characters are escaped, and two more of eac
 """
 
 
-class Forms:
+class FormTokens:
     """Makes and checks the tokens in forms, each bound to a session and to what it is for."""
 
     def __init__(self, secret: bytes) -> None:
         # Derived, so that no seal of another kind passes for one of these.
         self._secret = hmac.digest(secret, b"portal forms", "sha256")
 
-    def token(self, bound_to: str, purpose: str = "") -> str:
+    def create(self, binding: str, purpose: str = "") -> str:
         """The token of a form."""
-        message = f"{bound_to}\0{purpose}".encode()
+        message = f"{binding}\0{purpose}".encode()
         digest = hmac.digest(self._secret, message, "sha256")
         return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
-    def accepts(self, token: str, bound_to: str, purpose: str = "") -> bool:
+    def verify(self, token: str, binding: str, purpose: str = "") -> bool:
         """Whether a token is one that was made for this."""
-        expected = self.token(bound_to, purpose).encode()
-        return bool(bound_to) and hmac.compare_digest(token.encode(), expected)
+        expected = self.create(binding, purpose).encode()
+        return bool(binding) and hmac.compare_digest(token.encode(), expected)
 
 
-def parsed(body: bytes) -> Mapping[str, str]:
+def parse_form(body: bytes) -> Mapping[str, str]:
     """The fields of a form, the first of each name. Refuses (ValueError) what is none."""
     check_escapes(body, MAX_ESCAPES)
     fields = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS)
@@ -60,7 +60,7 @@ def is_form(headers: Mapping[str, str]) -> bool:
     return headers.get("Content-Type", "").partition(";")[0].strip().lower() == FORM_TYPE
 
 
-def is_from_here(headers: Mapping[str, str], host: str) -> bool:
+def is_same_origin(headers: Mapping[str, str], host: str) -> bool:
     """Whether a browser sent a request from a page of ours.
 
     What the browser says of it is believed; browsers that say nothing are left

@@ -22,14 +22,14 @@ from gateway.limits.rejections import (
     RejectReason,
 )
 
-STRANGERS: Final = 16
+ANONYMOUS_SLOTS: Final = 16
 """How many who have not signed in are served at once, half of them of one address or /48."""
 SITE_MULTIPLE: Final = 8
 """How many times as many pages an IPv6 /48 may open as an address, before signing in."""
-FILES: Final = 8
-FILES_OF_ONE: Final = 2
+FILE_SLOTS: Final = 8
+FILE_SLOTS_PER_ORGANIZATION: Final = 2
 """How many files are sent at once, and to one organization: each takes as long as its reader."""
-KNOWN_SESSIONS: Final = 10_000
+MAX_KNOWN_SESSIONS: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class PageLimits:
     organization: Rate
     address: Rate
     """Of an address, by whoever has not signed in."""
-    at_once: int
+    max_concurrent: int
     """Of all organizations, half of them of one."""
 
 
@@ -48,13 +48,13 @@ class Client:
     """Whom a request counts for: an organization, or an address (of IPv6 a /64)."""
 
     name: str
-    is_known: bool
+    is_signed_in: bool
     """Whether the name is the organization of a session."""
     site: str = field(default="", compare=False)
     """Of an address: itself, or of IPv6 its /48."""
 
     @property
-    def sharer(self) -> str:
+    def limit_key(self) -> str:
         """The name that slots and memory are counted by: an IPv6 /48 has no share for each /64."""
         return self.site or self.name
 
@@ -73,13 +73,13 @@ class PageLimiter:
         self._tally = tally
         self._organizations = RateLimiter(limits.organization, monotonic)
         self._addresses = RateLimiter(limits.address, monotonic)
-        of_site = Rate(
+        site_rate = Rate(
             limits.address.per_second * SITE_MULTIPLE, limits.address.burst * SITE_MULTIPLE
         )
-        self._sites = RateLimiter(of_site, monotonic)
-        self._pages = FairSemaphore(limits.at_once, _full)
-        self._strangers = FairSemaphore(STRANGERS, _full)
-        self._files = FairSemaphore(FILES, _no_file, share=FILES_OF_ONE)
+        self._sites = RateLimiter(site_rate, monotonic)
+        self._pages = FairSemaphore(limits.max_concurrent, _full)
+        self._anonymous = FairSemaphore(ANONYMOUS_SLOTS, _full)
+        self._files = FairSemaphore(FILE_SLOTS, _no_file, share=FILE_SLOTS_PER_ORGANIZATION)
         self._sessions: OrderedDict[bytes, str] = OrderedDict()
 
     def admit(self, address: str, session_token: str = "") -> Client:
@@ -90,22 +90,22 @@ class PageLimiter:
         """
         organization_id = self._sessions.get(_digest(session_token), "")
         if organization_id:
-            visitor = Client(organization_id, is_known=True)
+            client = Client(organization_id, is_signed_in=True)
         else:
             source = source_of(address)
-            visitor = Client(source.host, is_known=False, site=source.site)
-        self._count(visitor)
-        return visitor
+            client = Client(source.host, is_signed_in=False, site=source.site)
+        self._count(client)
+        return client
 
-    def signed_in(self, session_token: str, organization_id: str, visitor: Client) -> Client:
+    def signed_in(self, session_token: str, organization_id: str, client: Client) -> Client:
         """The session is good: from now on it counts for its organization."""
-        known = Client(organization_id, is_known=True)
-        if visitor != known:
+        known = Client(organization_id, is_signed_in=True)
+        if client != known:
             self._count(known)
         digest = _digest(session_token)
         self._sessions[digest] = organization_id
         self._sessions.move_to_end(digest)
-        if len(self._sessions) > KNOWN_SESSIONS:
+        if len(self._sessions) > MAX_KNOWN_SESSIONS:
             self._sessions.popitem(last=False)
         return known
 
@@ -114,46 +114,44 @@ class PageLimiter:
         self._sessions.pop(_digest(session_token), None)
 
     @contextmanager
-    def body(self, visitor: Client) -> Iterator[Holder]:
+    def body(self, client: Client) -> Iterator[Holder]:
         """Holds what a form has sent so far, until it is answered, in the room of all bodies."""
         try:
-            with self._bodies.of(visitor.sharer) as hold:
+            with self._bodies.of(client.limit_key) as hold:
                 yield hold
         except RejectedError as error:
             if error.why is not RejectReason.FULL:  # it was no body that found no room
                 raise
-            self._note(RejectReason.FORMS_FULL, visitor)
+            self._note(RejectReason.FORMS_FULL, client)
             raise _no_memory() from None
 
     @asynccontextmanager
-    async def place(self, visitor: Client, *, for_file: bool = False) -> AsyncIterator[None]:
+    async def slot(self, client: Client, *, for_file: bool = False) -> AsyncIterator[None]:
         """A place, after a moment's wait at most, for `async with`."""
-        slots = self._pages if visitor.is_known else self._strangers
+        slots = self._pages if client.is_signed_in else self._anonymous
         if for_file:
             slots = self._files
         try:
-            await slots.acquire(visitor.sharer)
+            await slots.acquire(client.limit_key)
         except RejectedError as error:
-            self._note(error.why, visitor)
+            self._note(error.why, client)
             raise
         try:
             yield
         finally:
-            slots.release(visitor.sharer)
+            slots.release(client.limit_key)
 
-    def _count(self, visitor: Client) -> None:
-        if visitor.is_known:
-            wait = self._organizations.try_charge(visitor.name)
+    def _count(self, client: Client) -> None:
+        if client.is_signed_in:
+            wait = self._organizations.try_charge(client.name)
         else:
-            wait = max(
-                self._addresses.try_charge(visitor.name), self._sites.try_charge(visitor.site)
-            )
+            wait = max(self._addresses.try_charge(client.name), self._sites.try_charge(client.site))
         if wait:
-            self._note(RejectReason.PAGES_RATE, visitor)
+            self._note(RejectReason.PAGES_RATE, client)
             raise _too_many(wait)
 
-    def _note(self, why: RejectReason, visitor: Client) -> None:
-        self._tally.note(why, visitor.name if visitor.is_known else "")
+    def _note(self, why: RejectReason, client: Client) -> None:
+        self._tally.note(why, client.name if client.is_signed_in else "")
 
 
 def _digest(session_token: str) -> bytes:

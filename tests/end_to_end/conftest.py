@@ -7,7 +7,7 @@ import pytest
 from tests.support.browser import Browser, browser
 from tests.support.operators import Operator, operator
 from tests.support.scim import Client, client
-from tests.support.single_sign_on import Company
+from tests.support.single_sign_on import SsoOrganization
 from tests.support.stack import Stack, running_stack
 
 
@@ -40,8 +40,8 @@ async def ours(tenant: Stack) -> AsyncIterator[Browser]:
 
 
 @pytest.fixture
-async def company(operate: Operator) -> Company:
+async def sso_org(operate: Operator) -> SsoOrganization:
     """A new organization, whose people sign in through its identity provider."""
-    made = Company(operate, await operate.organization())
+    made = SsoOrganization(operate, await operate.organization())
     await made.activate()
     return made

@@ -32,7 +32,7 @@ async def chromium() -> AsyncIterator[Browser]:
         await browser.close()
 
 
-async def accessible(page: Page) -> None:
+async def assert_accessible(page: Page) -> None:
     """Let axe-core look at a page."""
     results = await Axe().run(page)
     assert results.violations_count == 0, f"{page.url}: {results.generate_report()}"

@@ -23,10 +23,10 @@ from cloudacademy.users.v1 import (
     users_pb2,
 )
 
-from tests.support.office import Office, open_office
 from tests.support.operators import Operator
+from tests.support.portal_organization import PortalOrganization, create_portal_organization
 from tests.support.scim import Client
-from tests.support.single_sign_on import Company
+from tests.support.single_sign_on import SsoOrganization
 from tests.support.stack import Stack
 
 DATABASES = ("users", "keys")
@@ -38,14 +38,14 @@ HERD = "zebra"
 class Neighbour:
     """What an attacker may know of an organization, by what it is; and the mark of its texts."""
 
-    office: Office
+    portal_org: PortalOrganization
     mark: str
     key: keys_pb2.GenerateKeyResponse
     known: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def organization_id(self) -> str:
-        return self.office.organization_id
+        return self.portal_org.organization_id
 
     @property
     def ids(self) -> list[str]:
@@ -57,10 +57,10 @@ async def settle(operate: Operator, stack: Stack, scim: Client) -> Neighbour:
     """A new organization with some of everything."""
     mark = secrets.token_hex(12)
     name, urn = f"{HERD}-{mark}", f"urn:{HERD}:{uuid4().hex}"
-    office = await open_office(operate, stack, name)
-    key = await operate.key(office.organization_id)
+    portal_org = await create_portal_organization(operate, stack, name)
+    key = await operate.key(portal_org.organization_id)
     await operate.register(
-        office.organization_id,
+        portal_org.organization_id,
         schemas_pb2.Schema(
             urn=urn,
             name=name,
@@ -70,7 +70,7 @@ async def settle(operate: Operator, stack: Stack, scim: Client) -> Neighbour:
         ),
     )
     users = [
-        await office.person(
+        await portal_org.person(
             user_name=f"{HERD}-{uuid4().hex}@corp.test",
             display_name=name,
             external_id=name,
@@ -86,15 +86,15 @@ async def settle(operate: Operator, stack: Stack, scim: Client) -> Neighbour:
     ]
     known = {"user": users[0].id, "user_etag": users[0].etag, "user_name": users[0].user_name}
     theirs = Client(scim._session, scim.url, key.token)
-    known |= await _groups(stack, office.organization_id, name, [each.id for each in users])
-    connection = await Company(operate, office.organization_id, f"{name}.test").set_up()
+    known |= await _groups(stack, portal_org.organization_id, name, [each.id for each in users])
+    connection = await SsoOrganization(operate, portal_org.organization_id, f"{name}.test").set_up()
     known |= {"sso_etag": connection.etag}
-    known |= await _tokens(stack, office, theirs)
-    known |= {"key": key.key.id, "organization": office.organization_id}
-    known |= {"schema": urn, "link": await office.link(users[0])}
+    known |= await _tokens(stack, portal_org, theirs)
+    known |= {"key": key.key.id, "organization": portal_org.organization_id}
+    known |= {"schema": urn, "link": await portal_org.link(users[0])}
     await _until_written(operate, key.key)
     assert not any(mark in value for value in known.values())
-    return Neighbour(office, mark, key, known)
+    return Neighbour(portal_org, mark, key, known)
 
 
 async def _until_written(operate: Operator, key: keys_pb2.Key) -> None:
@@ -122,9 +122,9 @@ async def _groups(stack: Stack, organization_id: str, name: str, ids: list[str])
     return {"group": group.id, "group_etag": group.etag}
 
 
-async def _tokens(stack: Stack, office: Office, scim: Client) -> dict[str, str]:
+async def _tokens(stack: Stack, portal_org: PortalOrganization, scim: Client) -> dict[str, str]:
     """Where pages of lists and the feed go on."""
-    organization_id = office.organization_id
+    organization_id = portal_org.organization_id
     cursor = (await scim("GET", "/Users?cursor&count=1")).document["nextCursor"]
     known = {"cursor": cursor}
     async with _channel(stack, "usersvc") as users, _channel(stack, "keysvc") as keys:
@@ -136,7 +136,7 @@ async def _tokens(stack: Stack, office: Office, scim: Client) -> dict[str, str]:
         activities = await activity_pb2_grpc.ActivityServiceStub(users).ListActivities(
             activity_pb2.ListActivitiesRequest(organization_id=organization_id, page_size=1)
         )
-        listed = await office.operate.users.ListUsers(
+        listed = await portal_org.operate.users.ListUsers(
             users_pb2.ListUsersRequest(organization_id=organization_id, page_size=1)
         )
         audit = await audit_pb2_grpc.AuditServiceStub(keys).ListAuditEvents(

@@ -11,14 +11,22 @@ from cloudacademy.users.v1 import sessions_pb2, users_pb2
 
 from tests.support.browser import Browser, Page
 from tests.support.operators import Operator
-from tests.support.saml.idp import Element, KeyPair, Statement, ann, encoded, key_pair, signed
+from tests.support.saml.idp import (
+    Element,
+    KeyPair,
+    Statement,
+    ann_claims,
+    encoded,
+    key_pair,
+    signed,
+)
 from tests.support.saml.requests import AuthnRequest, read_authn_request
 
 ACS_PATH = "/labs/social/complete/saml/"
 
 
 @dataclass(slots=True)
-class Company:
+class SsoOrganization:
     """An organization, its identity provider, and the people it has."""
 
     operate: Operator
@@ -75,10 +83,10 @@ class Company:
         created = (await self.operate.users.CreateUser(request)).user
         return Person(created.id, created.user_name, object_identifier)
 
-    async def begin(self, browser: Browser, query: str = "") -> "Begun":
+    async def start_sign_in(self, browser: Browser, query: str = "") -> "StartedSignIn":
         """Let a browser ask to sign in, as far as the identity provider."""
         page = await browser.get(f"/login/enterprise/?organization={self.organization_id}{query}")
-        return begun(self, browser, page)
+        return started_sign_in(self, browser, page)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +98,7 @@ class Person:
     object_identifier: str
 
     def claims(self, **changes: Sequence[str] | None) -> dict[str, Sequence[str]]:
-        return ann(
+        return ann_claims(
             **{
                 "object_identifier": [self.object_identifier],
                 "email": [self.email],
@@ -100,29 +108,29 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class StartedSignIn:
     """A sign-in that waits for the identity provider's word."""
 
-    company: Company
+    sso_org: SsoOrganization
     browser: Browser
     request: AuthnRequest
     relay_state: str
 
-    def says(self, person: Person, **changes: Any) -> Statement:
+    def statement(self, person: Person, **changes: Any) -> Statement:
         """The identity provider's true word about a person."""
         return Statement(
             acs_url=self.browser.base_url + ACS_PATH,
             request_id=self.request.id,
-            issuer=self.company.entity_id,
+            issuer=self.sso_org.entity_id,
             claims=person.claims(),
             name_id=person.email,
-        ).but(**changes)
+        ).with_changes(**changes)
 
-    def signed(self, person: Person, **changes: Any) -> Element:
+    def signed_response(self, person: Person, **changes: Any) -> Element:
         """The same, signed."""
-        return signed(self.says(person, **changes), self.company.pair)
+        return signed(self.statement(person, **changes), self.sso_org.pair)
 
-    async def end(self, response: Element | bytes | str, **changes: Any) -> Page:
+    async def finish(self, response: Element | bytes | str, **changes: Any) -> Page:
         """Bring a response, perhaps with another relay state or by another browser."""
         browser = changes.get("browser", self.browser)
         fields = {
@@ -132,26 +140,28 @@ class Begun:
         return await browser.post(ACS_PATH, fields, Origin="https://idp.test")
 
 
-def begun(company: Company, browser: Browser, page: Page) -> Begun:
+def started_sign_in(sso_org: SsoOrganization, browser: Browser, page: Page) -> StartedSignIn:
     """The sign-in that a redirect to the identity provider begins."""
     assert page.status == 303, page.text
     query = parse_qs(urlsplit(page.location).query, strict_parsing=True)
     request = read_authn_request(page.location)
-    return Begun(company, browser, request, query["RelayState"][0])
+    return StartedSignIn(sso_org, browser, request, query["RelayState"][0])
 
 
-async def who(operate: Operator, browser: Browser) -> sessions_pb2.Session:
+async def current_session(operate: Operator, browser: Browser) -> sessions_pb2.Session:
     """Who is signed in in a browser."""
     token = browser.cookie("session-us") or ""
     request = sessions_pb2.GetSessionRequest(session_token=token)
     return (await operate.sessions.GetSession(request)).session
 
 
-async def sign_in_by_link(operate: Operator, browser: Browser, company: Company, person: Person):
+async def sign_in_by_link(
+    operate: Operator, browser: Browser, sso_org: SsoOrganization, person: Person
+):
     """Let somebody be signed in already."""
     made = await operate.sessions.CreateSignInLink(
         sessions_pb2.CreateSignInLinkRequest(
-            organization_id=company.organization_id, user_id=person.user_id
+            organization_id=sso_org.organization_id, user_id=person.user_id
         )
     )
     signed_in = await operate.sessions.SignInWithLink(

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from tests.support.saml.idp import signed, xml
-from tests.support.saml.parties import ACME, TRUE
+from tests.support.saml.parties import ACME, VALID
 from tests.support.stack import ROOT
 
 BULK = {
@@ -51,7 +51,7 @@ def corpus(name: str) -> tuple[bytes, ...]:
         "search": [b'{"filter": "active eq true", "count": 5, "attributes": ["userName"]}'],
         "tokens": list(TOKENS),
         "forged tokens": list(POSITIONS),
-        "saml": [xml(signed(TRUE, ACME))],
+        "saml": [xml(signed(VALID, ACME))],
     }[name]
     return tuple(sorted(set(found)))
 

@@ -133,7 +133,7 @@ def read_forged_tokens(data: bytes) -> None:
 
 def read_saml(data: bytes) -> None:
     """A response's form value, and the shape of a document."""
-    _refusing(lambda: shape.decoded(_text(data)))
+    _refusing(lambda: shape.decode_response(_text(data)))
     shape.check_shape(data)
 
 

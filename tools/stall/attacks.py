@@ -6,9 +6,9 @@ from typing import Final
 from gateway.api.app import PREFIX
 from gateway.http.body import MAX_BODY_BYTES
 from gateway.scim.filter import MAX_LENGTH
-from gateway.sso.forms import RESPONSE
+from gateway.sso.forms import RESPONSE_FORM
 from gateway.sso.provider import ACS_PATH
-from gateway.web.csrf import FIELD, MAX_FORM_BYTES
+from gateway.web.csrf import CSRF_FIELD, MAX_FORM_BYTES
 from tools.stall.inputs.bodies import BULKS, LONG_PATCHES, PATCHES, RESOURCES, SEARCHES, Body
 from tools.stall.inputs.filters import FILTERS
 from tools.stall.inputs.forms import FIELDS, FORM_TEXTS, RAW_FORMS, encoded
@@ -125,7 +125,9 @@ class _Aim:
 
     def forms(self) -> Iterator[Attack]:
         """Forms at their limits, with the form's own token where that can do no harm."""
-        token = f"{FIELD}={self._form_token}&" if self._form_token and self._is_harmless else ""
+        token = (
+            f"{CSRF_FIELD}={self._form_token}&" if self._form_token and self._is_harmless else ""
+        )
         before = token.encode()
         fields = FIELDS.get(self._route.path, ("a",))
         for name, text in FORM_TEXTS.items():
@@ -150,7 +152,7 @@ class _Aim:
             )
 
     def _form(self, name: str, body: Callable[[int], bytes]) -> Attack:
-        largest = RESPONSE.max_bytes if self._route.path == ACS_PATH else MAX_FORM_BYTES
+        largest = RESPONSE_FORM.max_bytes if self._route.path == ACS_PATH else MAX_FORM_BYTES
         limit = largest - 1_024
         return self._attack(
             name,

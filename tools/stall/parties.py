@@ -10,11 +10,11 @@ import asyncpg
 import grpc
 from cloudacademy.users.v1 import groups_pb2, groups_pb2_grpc, schemas_pb2
 
-from gateway.web.csrf import FIELD
+from gateway.web.csrf import CSRF_FIELD
 from tests.support.browser import browser
-from tests.support.office import open_office
 from tests.support.operators import Operator, operator
-from tests.support.single_sign_on import ACS_PATH, Company
+from tests.support.portal_organization import create_portal_organization
+from tests.support.single_sign_on import ACS_PATH, SsoOrganization
 from tests.support.stack import Stack
 from tools.benchmarks.service import FILL
 from tools.overload.tenants import tenants
@@ -109,11 +109,11 @@ async def victim(stack: Stack) -> Victim:
 
 
 async def _attacker(operate: Operator, stack: Stack) -> Attacker:
-    office = await open_office(operate, stack, "Attacker")
+    office = await create_portal_organization(operate, stack, "Attacker")
     organization_id = office.organization_id
     key = await operate.key(organization_id)
-    company = Company(operate, organization_id)
-    await company.activate()
+    sso_org = SsoOrganization(operate, organization_id)
+    await sso_org.activate()
     for number in range(SCHEMAS):
         await operate.register(organization_id, _schema(number))
     user_ids = await _people(stack, organization_id)
@@ -121,8 +121,8 @@ async def _attacker(operate: Operator, stack: Stack) -> Attacker:
     async with browser(stack.base_url) as stranger:
         page = await stranger.get("/login/link")
         _, fields = page.form()
-        form_cookie, link_form = stranger.cookie("form-us") or "", fields[FIELD]
-        await company.begin(stranger)
+        form_cookie, link_form = stranger.cookie("form-us") or "", fields[CSRF_FIELD]
+        await sso_org.start_sign_in(stranger)
         pending = stranger.cookie("sign-in-us", ACS_PATH) or ""
     async with browser(stack.base_url) as own:
         await office.sign_in(own)
@@ -144,7 +144,7 @@ async def _attacker(operate: Operator, stack: Stack) -> Attacker:
 
 def _token(text: str) -> str:
     """The token of any form of a page: all that a session is given are one."""
-    return text.split(f'name="{FIELD}" value="', 1)[1].split('"', 1)[0]
+    return text.split(f'name="{CSRF_FIELD}" value="', 1)[1].split('"', 1)[0]
 
 
 async def _people(stack: Stack, organization_id: str) -> list[str]:

@@ -28,7 +28,7 @@ from gateway.http.plain_request import PlainRequests
 from gateway.portal.models import sso_form
 from gateway.portal.models.log.exports import harmless
 from gateway.portal.models.log.query import log_query
-from gateway.portal.models.search import searched
+from gateway.portal.models.search import search_text
 from gateway.provisioning_log import redaction
 from gateway.provisioning_log.entry import Refused, refused_entry
 from gateway.scim import errors, paging, patch, projection, resource, search
@@ -154,7 +154,7 @@ async def _read_form(loop: asyncio.AbstractEventLoop, body: bytes) -> None:
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     request = make_mocked_request("POST", "/", headers, payload=content)
     with Bodies().of("a") as hold:
-        await sso_forms.read_form(request, hold, sso_forms.RESPONSE)
+        await sso_forms.read_form(request, hold, sso_forms.RESPONSE_FORM)
 
 
 def _sso_setup(text: str) -> None:
@@ -259,8 +259,10 @@ READERS: Final[Mapping[str, Reader]] = {
     ),
     "a cell of an export": _of_text(harmless, BODY // 4),
     "former names of a person": _of_text(lambda text: former_names([text]), LINE),
-    "Origin": _of_text(lambda text: portal_forms.is_from_here({"Origin": text}, "a.test"), HEADER),
-    "a portal's form": _of_bytes(portal_forms.parsed, portal_forms.MAX_FORM_BYTES),
+    "Origin": _of_text(
+        lambda text: portal_forms.is_same_origin({"Origin": text}, "a.test"), HEADER
+    ),
+    "a portal's form": _of_bytes(portal_forms.parse_form, portal_forms.MAX_FORM_BYTES),
     "the certificates of a form": _of_text(
         sso_form.split_certificates, portal_forms.MAX_FORM_BYTES
     ),
@@ -274,10 +276,10 @@ READERS: Final[Mapping[str, Reader]] = {
     "a query of the log": _of_text(
         lambda text: log_query({"q": text, "action": text, "page": text}), LINE
     ),
-    "a query of people": _of_text(lambda text: searched({"q": text}), LINE),
+    "a query of people": _of_text(lambda text: search_text({"q": text}), LINE),
     "where a sign-in goes on": _of_text(own_path, LINE),
-    "a sign-in form": _of_bytes(_sign_in_form, sso_forms.RESPONSE.max_bytes),
-    "a SAML response in base64": _of_text(shape.decoded, shape.MAX_RESPONSE_CHARACTERS),
+    "a sign-in form": _of_bytes(_sign_in_form, sso_forms.RESPONSE_FORM.max_bytes),
+    "a SAML response in base64": _of_text(shape.decode_response, shape.MAX_RESPONSE_CHARACTERS),
     "a SAML response": _of_bytes(shape.check_shape, shape.MAX_RESPONSE_CHARACTERS),
     "a connection of keysvc": _of_text(_sso_setup, BODY // 4),
     "a certificate of keysvc": _of_text(

@@ -8,7 +8,7 @@ from typing import Final
 from cloudacademy.keys.v1.audit_pb2 import AuditEvent
 
 from gateway.portal.models.key_rows import key_name
-from gateway.portal.models.moments import moment
+from gateway.portal.models.times import to_datetime
 
 _DID: Final[Mapping[int, str]] = {
     AuditEvent.ACTION_INTEGRATION_ACTIVATED: "activated the integration",
@@ -44,7 +44,7 @@ def audit_rows(events: Sequence[AuditEvent]) -> list[AuditRow]:
     """The events, newest first as they come."""
     return [
         AuditRow(
-            time=moment(event.create_time),
+            time=to_datetime(event.create_time),
             who=event.actor.display_name or event.actor.id or "Somebody",
             user_id=event.actor.id,
             did=_did(event),

@@ -7,7 +7,7 @@ from typing import Final
 
 from cloudacademy.users.v1.activity_pb2 import ActivityCount
 
-from gateway.portal.models.moments import counted, moment
+from gateway.portal.models.times import pluralize, to_datetime
 
 WIDTH: Final = 360
 UP: Final = 62
@@ -107,7 +107,7 @@ def _scale(largest_up: int, largest_down: int) -> float:
 
 
 def _bar(index: int, step: float, count: ActivityCount, scale: float, label: str) -> Bar:
-    start = moment(count.start_time)
+    start = to_datetime(count.start_time)
     up, down = _height(count.succeeded, scale), _height(_refused(count), scale)
     return Bar(
         x=round(index * step + step * _GAP / 2, 2),
@@ -138,7 +138,7 @@ def _summary(unit: str, counts: Sequence[ActivityCount]) -> str:
         return "Nothing was changed or refused."
     busiest = max(counts, key=lambda count: count.succeeded + _refused(count))
     most = busiest.succeeded + _refused(busiest)
-    start = moment(busiest.start_time)
+    start = to_datetime(busiest.start_time)
     when = f"at {start:%H:00} UTC" if unit == "hour" else f"on {start:%-d %b}"
-    made = f"{counted(succeeded, 'change')}, {refused:,} refused"
+    made = f"{pluralize(succeeded, 'change')}, {refused:,} refused"
     return f"{made}. Most {when}: {most:,}."

@@ -5,25 +5,25 @@ from typing import Final
 
 from cloudacademy.users.v1 import filter_pb2 as pb
 
-USER_TEXTS: Final = ("user_name", "display_name", "name.given_name", "name.family_name")
-GROUP_TEXTS: Final = ("display_name",)
+USER_SEARCH_FIELDS: Final = ("user_name", "display_name", "name.given_name", "name.family_name")
+GROUP_SEARCH_FIELDS: Final = ("display_name",)
 
 
-def holding(fields: Iterable[str], text: str) -> pb.Filter:
+def contains_text(fields: Iterable[str], text: str) -> pb.Filter:
     """Any of the fields holds the text."""
     return pb.Filter(
         any_of=pb.AnyOf(filters=[_compared(field, pb.OPERATOR_CONTAINS, text) for field in fields])
     )
 
 
-def having_id(ids: Iterable[str]) -> pb.Filter:
+def id_in(ids: Iterable[str]) -> pb.Filter:
     """The id is one of these."""
     return pb.Filter(
         any_of=pb.AnyOf(filters=[_compared("id", pb.OPERATOR_EQUAL, each) for each in ids])
     )
 
 
-def being(active: bool) -> pb.Filter:
+def is_active(active: bool) -> pb.Filter:
     """`active` is true, or is not."""
     operator = pb.OPERATOR_EQUAL if active else pb.OPERATOR_NOT_EQUAL
     return pb.Filter(comparison=pb.Comparison(field="active", operator=operator, boolean=True))

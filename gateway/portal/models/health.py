@@ -13,7 +13,7 @@ from typing import Final
 from cloudacademy.users.v1.activity_pb2 import ActivityCount
 
 from gateway.portal.models.key_rows import KeyRow
-from gateway.portal.models.moments import ago, counted, duration
+from gateway.portal.models.times import ago, duration, pluralize
 
 INTERVAL_MINUTES: Final = 40
 QUARANTINE_SHARE: Final = 0.4
@@ -51,7 +51,7 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True)
-class Signs:
+class HealthSignals:
     """What health is told from."""
 
     active: bool
@@ -97,13 +97,13 @@ NEW_KEY: Final = ("/settings/integrations/entra/keys/new", "Generate one now")
 
 
 def totals(counts: Sequence[ActivityCount] | None) -> Totals | None:
-    """How many changes succeeded and were refused, if they were counted."""
+    """How many changes succeeded and were refused, if they were pluralize."""
     if counts is None:
         return None
     return Totals(sum(each.succeeded for each in counts), sum(each.refused for each in counts))
 
 
-def health(signs: Signs) -> Health:
+def health(signs: HealthSignals) -> Health:
     """The line: the first that holds, worst first."""
     return (
         _off(signs)
@@ -116,7 +116,7 @@ def health(signs: Signs) -> Health:
     )
 
 
-def contact(signs: Signs) -> str:
+def contact(signs: HealthSignals) -> str:
     """When Entra was last heard: "43 minutes ago; Entra calls about every 40 minutes"."""
     if signs.last_contact is None:
         return "Entra has not called yet."
@@ -125,7 +125,7 @@ def contact(signs: Signs) -> str:
     )
 
 
-def _off(signs: Signs) -> Health | None:
+def _off(signs: HealthSignals) -> Health | None:
     if signs.active:
         return None
     return Health(
@@ -137,7 +137,7 @@ def _off(signs: Signs) -> Health | None:
     )
 
 
-def _rejected(signs: Signs) -> Health | None:
+def _rejected(signs: HealthSignals) -> Health | None:
     rejected, heard = signs.last_rejected, signs.last_contact
     if rejected is None or (heard is not None and heard + NOTED >= rejected):
         return None
@@ -159,7 +159,7 @@ def _rejected(signs: Signs) -> Health | None:
     )
 
 
-def _without_key(signs: Signs) -> Health | None:
+def _without_key(signs: HealthSignals) -> Health | None:
     if any(key.works for key in signs.keys):
         return None
     if not signs.keys:
@@ -175,11 +175,11 @@ def _without_key(signs: Signs) -> Health | None:
     )
 
 
-def _failing(signs: Signs) -> Health | None:
+def _failing(signs: HealthSignals) -> Health | None:
     day = signs.day
     if day is None or signs.share < WARNING_SHARE or day.refused < FEW:
         return None
-    total = counted(day.all, "change")
+    total = pluralize(day.all, "change")
     return Health(
         Level.CRITICAL if signs.share >= QUARANTINE_SHARE else Level.WARNING,
         f"{signs.share:.0%} of changes fail",
@@ -189,7 +189,7 @@ def _failing(signs: Signs) -> Health | None:
     )
 
 
-def _silent(signs: Signs) -> Health | None:
+def _silent(signs: HealthSignals) -> Health | None:
     heard = signs.last_contact
     if heard is None:
         return Health(
@@ -208,7 +208,7 @@ def _silent(signs: Signs) -> Health | None:
     )
 
 
-def _ending(signs: Signs) -> Health | None:
+def _ending(signs: HealthSignals) -> Health | None:
     """The key that Entra uses ends, although nothing else is wrong yet."""
     ends = [key.end for key in signs.keys if key.is_in_use and key.end is not None]
     if not ends:
@@ -221,7 +221,7 @@ def _ending(signs: Signs) -> Health | None:
     )
 
 
-def _good(signs: Signs) -> Health:
+def _good(signs: HealthSignals) -> Health:
     day = signs.day
     if day is None:
         return Health(
@@ -232,7 +232,7 @@ def _good(signs: Signs) -> Health:
         )
     if not day.all:
         return Health(Level.GOOD, "Healthy", "Entra calls; nothing had to change in the last day.")
-    made = f"{counted(day.succeeded, 'change')} of the last day"
+    made = f"{pluralize(day.succeeded, 'change')} of the last day"
     if not day.refused:
         verb = "was" if day.succeeded == 1 else "were"
         return Health(Level.GOOD, "Healthy", f"{made} {verb} made, none was refused.")

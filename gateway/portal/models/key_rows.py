@@ -8,7 +8,7 @@ from typing import Final
 
 from cloudacademy.keys.v1.keys_pb2 import Key
 
-from gateway.portal.models.moments import duration, moment
+from gateway.portal.models.times import duration, to_datetime
 
 GRACE_HOURS: Final = 8
 
@@ -58,7 +58,7 @@ def key_rows(keys: Sequence[Key], names: Mapping[str, str], now: datetime) -> li
 
 def _row(key: Key, names: Mapping[str, str], now: datetime, newest: Key | None) -> KeyRow:
     state, text, end = _state(key, now)
-    last_used = moment(key.last_used_time) if key.HasField("last_used_time") else None
+    last_used = to_datetime(key.last_used_time) if key.HasField("last_used_time") else None
     works = state in (KeyState.ACTIVE, KeyState.ENDING)
     return KeyRow(
         id=key.id,
@@ -66,7 +66,7 @@ def _row(key: Key, names: Mapping[str, str], now: datetime, newest: Key | None) 
         state=state,
         state_text=text,
         end=end,
-        created=moment(key.create_time),
+        created=to_datetime(key.create_time),
         created_by=key.created_by_name or names.get(key.created_by, key.created_by),
         last_used=last_used,
         last_used_from=key.last_used_address,
@@ -79,18 +79,18 @@ def _is_used_instead(key: Key, newest: Key | None) -> bool:
     """Whether somebody goes on with a key although there is a newer one."""
     if newest is None or key.id == newest.id or not key.HasField("last_used_time"):
         return False
-    used = moment(key.last_used_time)
-    if used <= moment(newest.create_time):
+    used = to_datetime(key.last_used_time)
+    if used <= to_datetime(newest.create_time):
         return False
-    return not newest.HasField("last_used_time") or moment(newest.last_used_time) < used
+    return not newest.HasField("last_used_time") or to_datetime(newest.last_used_time) < used
 
 
 def _state(key: Key, now: datetime) -> tuple[KeyState, str, datetime | None]:
     if key.HasField("revoke_time"):
-        return KeyState.REVOKED, "Revoked", moment(key.revoke_time)
+        return KeyState.REVOKED, "Revoked", to_datetime(key.revoke_time)
     if not key.HasField("expire_time"):
         return KeyState.ACTIVE, "Active", None
-    end = moment(key.expire_time)
+    end = to_datetime(key.expire_time)
     if now >= end:
         return KeyState.ENDED, "Ended", end
     return KeyState.ENDING, f"Ends in {duration(end - now)}", end

@@ -24,7 +24,7 @@ class Value:
     value: str
 
 
-def shown_name(user: User) -> str:
+def display_name_of(user: User) -> str:
     """The name to show: the display name, else the parts of the name, else the user name."""
     parts = " ".join(part for part in (user.name.given_name, user.name.family_name) if part)
     return user.display_name or user.name.formatted or parts or user.user_name

@@ -6,6 +6,6 @@ from typing import Final
 MAX_TEXT: Final = 200
 
 
-def searched(parameters: Mapping[str, str]) -> str:
+def search_text(parameters: Mapping[str, str]) -> str:
     """The text in an address, as far as a search can use it."""
     return parameters.get("q", "").replace("\0", "").strip()[:MAX_TEXT]

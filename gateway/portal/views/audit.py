@@ -6,9 +6,9 @@ from urllib.parse import urlencode
 from aiohttp import web
 from cloudacademy.keys.v1 import audit_pb2 as pb
 
+from gateway.portal.context import PageContext, Route
 from gateway.portal.models.audit_rows import audit_rows
 from gateway.portal.views.integration import ENTRA
-from gateway.portal.visit import Route, Visit
 
 AUDIT = f"{ENTRA}audit"
 PAGE_SIZE = 50
@@ -19,22 +19,22 @@ def routes() -> Sequence[Route]:
     return (Route("GET", AUDIT, audit),)
 
 
-async def audit(visit: Visit) -> web.Response:
+async def audit(context: PageContext) -> web.Response:
     """A page of the trail, newest first."""
-    response = await visit.call(
-        visit.portal.clients.audit.ListAuditEvents,
+    response = await context.call(
+        context.portal.clients.audit.ListAuditEvents,
         pb.ListAuditEventsRequest(
-            organization_id=visit.organization_id,
+            organization_id=context.organization_id,
             page_size=PAGE_SIZE,
-            page_token=visit.query.get("page", ""),
+            page_token=context.query.get("page", ""),
         ),
     )
     token = response.next_page_token
-    return visit.page(
+    return context.page(
         "audit.html",
         title="Audit trail",
         tab="audit",
         rows=audit_rows(response.events),
-        is_first_page=not visit.query.get("page"),
+        is_first_page=not context.query.get("page"),
         next_page=f"?{urlencode({'page': token})}" if token else "",
     )

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from aiohttp import web
 from cloudacademy.users.v1 import activity_pb2, groups_pb2, users_pb2
 
+from gateway.portal.context import PageContext, Route
 from gateway.portal.models.log.rows import log_rows
 from gateway.portal.views.names import names_of
 from gateway.portal.views.overview import month, overview
-from gateway.portal.visit import Route, Visit
 
 LATEST = 8
 
@@ -19,13 +19,13 @@ def routes() -> Sequence[Route]:
     return (Route("GET", "/dashboard/", dashboard),)
 
 
-async def dashboard(visit: Visit) -> web.Response:
+async def dashboard(context: PageContext) -> web.Response:
     """How provisioning is, who is here, and what happened last."""
     shown, days, people, groups, latest = await asyncio.gather(
-        overview(visit), month(visit), _people(visit), _groups(visit), _latest(visit)
+        overview(context), month(context), _people(context), _groups(context), _latest(context)
     )
-    names = await names_of(visit, (each.resource_id for each in latest))
-    return visit.page(
+    names = await names_of(context, (each.resource_id for each in latest))
+    return context.page(
         "dashboard.html",
         title="Dashboard",
         overview=shown,
@@ -36,29 +36,31 @@ async def dashboard(visit: Visit) -> web.Response:
     )
 
 
-async def _people(visit: Visit) -> int:
-    response = await visit.call(
-        visit.portal.clients.users.ListUsers,
+async def _people(context: PageContext) -> int:
+    response = await context.call(
+        context.portal.clients.users.ListUsers,
         users_pb2.ListUsersRequest(
-            organization_id=visit.organization_id, count_total=True, omit_users=True
+            organization_id=context.organization_id, count_total=True, omit_users=True
         ),
     )
     return response.total_size
 
 
-async def _groups(visit: Visit) -> int:
-    response = await visit.call(
-        visit.portal.clients.groups.ListGroups,
+async def _groups(context: PageContext) -> int:
+    response = await context.call(
+        context.portal.clients.groups.ListGroups,
         groups_pb2.ListGroupsRequest(
-            organization_id=visit.organization_id, count_total=True, omit_groups=True
+            organization_id=context.organization_id, count_total=True, omit_groups=True
         ),
     )
     return response.total_size
 
 
-async def _latest(visit: Visit) -> Sequence[activity_pb2.Activity]:
-    response = await visit.call(
-        visit.portal.clients.activities.ListActivities,
-        activity_pb2.ListActivitiesRequest(organization_id=visit.organization_id, page_size=LATEST),
+async def _latest(context: PageContext) -> Sequence[activity_pb2.Activity]:
+    response = await context.call(
+        context.portal.clients.activities.ListActivities,
+        activity_pb2.ListActivitiesRequest(
+            organization_id=context.organization_id, page_size=LATEST
+        ),
     )
     return response.activities

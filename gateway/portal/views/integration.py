@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from aiohttp import web
 from cloudacademy.keys.v1 import keys_pb2, sso_pb2
 
+from gateway.portal.context import PageContext, Route
 from gateway.portal.models.notices import notice
 from gateway.portal.views.overview import overview
-from gateway.portal.visit import Route, Visit
 
 ENTRA = "/settings/integrations/entra/"
 
@@ -24,54 +24,56 @@ def routes() -> Sequence[Route]:
     )
 
 
-async def integrations(visit: Visit) -> web.Response:
+async def integrations(context: PageContext) -> web.Response:
     """A card for each integration."""
-    shown, sso = await asyncio.gather(overview(visit), _sso(visit))
-    return visit.page("integrations.html", title="Settings & Integrations", overview=shown, sso=sso)
+    shown, sso = await asyncio.gather(overview(context), _sso(context))
+    return context.page(
+        "integrations.html", title="Settings & Integrations", overview=shown, sso=sso
+    )
 
 
-async def entra(visit: Visit) -> web.Response:
+async def entra(context: PageContext) -> web.Response:
     """State, Tenant URL and keys."""
-    return visit.page(
+    return context.page(
         "entra.html",
         title="Microsoft Entra ID",
         tab="setup",
-        overview=await overview(visit),
-        tenant_url=visit.portal.tenant_url,
-        notice=notice(visit.query),
+        overview=await overview(context),
+        tenant_url=context.portal.tenant_url,
+        notice=notice(context.query),
     )
 
 
-async def activate(visit: Visit) -> web.Response:
+async def activate(context: PageContext) -> web.Response:
     """Let the keys work."""
-    await visit.call(
-        visit.portal.clients.integrations.ActivateIntegration,
+    await context.call(
+        context.portal.clients.integrations.ActivateIntegration,
         keys_pb2.ActivateIntegrationRequest(
-            organization_id=visit.organization_id, actor=visit.actor
+            organization_id=context.organization_id, actor=context.actor
         ),
     )
-    return visit.redirect(f"{ENTRA}?done=activated")
+    return context.redirect(f"{ENTRA}?done=activated")
 
 
-async def confirm_deactivation(visit: Visit) -> web.Response:
+async def confirm_deactivation(context: PageContext) -> web.Response:
     """Ask first: it cuts Entra off."""
-    return visit.page("entra_deactivate.html", title="Deactivate the integration", tab="setup")
+    return context.page("entra_deactivate.html", title="Deactivate the integration", tab="setup")
 
 
-async def deactivate(visit: Visit) -> web.Response:
+async def deactivate(context: PageContext) -> web.Response:
     """Refuse all keys."""
-    await visit.call(
-        visit.portal.clients.integrations.DeactivateIntegration,
+    await context.call(
+        context.portal.clients.integrations.DeactivateIntegration,
         keys_pb2.DeactivateIntegrationRequest(
-            organization_id=visit.organization_id, actor=visit.actor
+            organization_id=context.organization_id, actor=context.actor
         ),
     )
-    return visit.redirect(f"{ENTRA}?done=deactivated")
+    return context.redirect(f"{ENTRA}?done=deactivated")
 
 
-async def _sso(visit: Visit) -> sso_pb2.SsoConnection:
-    response = await visit.call(
-        visit.portal.clients.sso.GetSsoConnection,
-        sso_pb2.GetSsoConnectionRequest(organization_id=visit.organization_id),
+async def _sso(context: PageContext) -> sso_pb2.SsoConnection:
+    response = await context.call(
+        context.portal.clients.sso.GetSsoConnection,
+        sso_pb2.GetSsoConnectionRequest(organization_id=context.organization_id),
     )
     return response.connection

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from aiohttp import web
 from cloudacademy.users.v1 import activity_pb2 as pb
 
+from gateway.portal.context import PageContext, Route
 from gateway.portal.models.log.advice import advice
 from gateway.portal.models.log.checks import checks
 from gateway.portal.models.log.curl import as_curl
@@ -15,7 +16,6 @@ from gateway.portal.models.log.sentences import ACTIONS, is_about_group
 from gateway.portal.views.integration import ENTRA
 from gateway.portal.views.names import names_of
 from gateway.portal.views.overview import month, overview
-from gateway.portal.visit import Route, Visit
 
 LOG = f"{ENTRA}log"
 
@@ -29,16 +29,16 @@ def routes() -> Sequence[Route]:
     )
 
 
-async def log(visit: Visit) -> web.Response:
+async def log(context: PageContext) -> web.Response:
     """A page of the log below what there is to know of Entra's cycles."""
-    query = log_query(visit.query)
+    query = log_query(context.query)
     shown, days, listed = await asyncio.gather(
-        overview(visit),
-        month(visit),
-        find(visit, query.request(visit.organization_id)),
+        overview(context),
+        month(context),
+        find(context, query.request(context.organization_id)),
     )
     rows, next_page = listed
-    return visit.page(
+    return context.page(
         "log.html",
         title="Provisioning log",
         tab="log",
@@ -52,30 +52,30 @@ async def log(visit: Visit) -> web.Response:
     )
 
 
-async def live(visit: Visit) -> web.Response:
+async def live(context: PageContext) -> web.Response:
     """All of the page that changes, for its script: one health, whether old or new.
 
     The month costs most to count and changes least: it comes when it is asked for.
     """
-    query = log_query({**visit.query, "page": ""})
+    query = log_query({**context.query, "page": ""})
     (rows, _), shown = await asyncio.gather(
-        find(visit, query.request(visit.organization_id)), overview(visit)
+        find(context, query.request(context.organization_id)), overview(context)
     )
-    days = await month(visit) if "month" in visit.query else None
-    return visit.page("log_live.html", rows=rows, overview=shown, month=days)
+    days = await month(context) if "month" in context.query else None
+    return context.page("log_live.html", rows=rows, overview=shown, month=days)
 
 
-async def entry(visit: Visit) -> web.Response:
+async def entry(context: PageContext) -> web.Response:
     """One entry with all that is known of it; for the script, that part of the page only."""
-    response = await visit.call(
-        visit.portal.clients.activities.GetActivity,
-        pb.GetActivityRequest(organization_id=visit.organization_id, id=visit.path("id")),
+    response = await context.call(
+        context.portal.clients.activities.GetActivity,
+        pb.GetActivityRequest(organization_id=context.organization_id, id=context.path("id")),
     )
     activity = response.activity
     members = [each.id for each in activity.members]
-    names = await names_of(visit, [*members, activity.resource_id])
-    partial = visit.request.headers.get("X-Requested-With") == "drawer"
-    return visit.page(
+    names = await names_of(context, [*members, activity.resource_id])
+    partial = context.request.headers.get("X-Requested-With") == "drawer"
+    return context.page(
         "log_entry_part.html" if partial else "log_entry.html",
         title="Log entry",
         tab="log",
@@ -85,21 +85,23 @@ async def entry(visit: Visit) -> web.Response:
         member_names=names,
         checks=checks(activity),
         advice=advice(activity.refusal) if activity.refused else "",
-        curl=as_curl(activity.refusal, visit.portal.tenant_url) if activity.refused else "",
+        curl=as_curl(activity.refusal, context.portal.tenant_url) if activity.refused else "",
     )
 
 
-async def find(visit: Visit, request: pb.ListActivitiesRequest) -> tuple[Sequence[LogRow], str]:
+async def find(
+    context: PageContext, request: pb.ListActivitiesRequest
+) -> tuple[Sequence[LogRow], str]:
     """Entries with the names that people have now, and where the next page begins."""
-    response = await visit.call(visit.portal.clients.activities.ListActivities, request)
+    response = await context.call(context.portal.clients.activities.ListActivities, request)
     names = await names_of(
-        visit, (each.resource_id for each in response.activities if not is_about_group(each))
+        context, (each.resource_id for each in response.activities if not is_about_group(each))
     )
     return log_rows(response.activities, names), response.next_page_token
 
 
-async def of_resource(visit: Visit, resource_id: str) -> tuple[Sequence[LogRow], str]:
+async def of_resource(context: PageContext, resource_id: str) -> tuple[Sequence[LogRow], str]:
     """The newest entries of one person or group."""
-    request = LogQuery(page=visit.query.get("page", "")).request(visit.organization_id)
+    request = LogQuery(page=context.query.get("page", "")).request(context.organization_id)
     request.resource_id = resource_id
-    return await find(visit, request)
+    return await find(context, request)

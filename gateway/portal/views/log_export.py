@@ -6,10 +6,10 @@ from typing import Final
 from aiohttp import web
 from cloudacademy.users.v1 import activity_pb2 as pb
 
+from gateway.portal.context import PageContext, Route
 from gateway.portal.models.log.exports import csv_head, csv_line, ndjson_line
 from gateway.portal.models.log.query import log_query
 from gateway.portal.views.log import LOG
-from gateway.portal.visit import Route, Visit
 from gateway.web.download import send
 from gateway.web.headers import SECURITY
 
@@ -27,33 +27,39 @@ def routes() -> Sequence[Route]:
     )
 
 
-async def as_csv(visit: Visit) -> web.StreamResponse:
+async def as_csv(context: PageContext) -> web.StreamResponse:
     """For spreadsheets."""
-    return await _send(visit, "csv", "text/csv; charset=utf-8", csv_head(), csv_line)
+    return await _send(context, "csv", "text/csv; charset=utf-8", csv_head(), csv_line)
 
 
-async def as_ndjson(visit: Visit) -> web.StreamResponse:
+async def as_ndjson(context: PageContext) -> web.StreamResponse:
     """For programs."""
-    return await _send(visit, "ndjson", "application/x-ndjson", "", ndjson_line)
+    return await _send(context, "ndjson", "application/x-ndjson", "", ndjson_line)
 
 
 async def _send(
-    visit: Visit, suffix: str, content_type: str, head: str, line: Callable[[pb.Activity], str]
+    context: PageContext,
+    suffix: str,
+    content_type: str,
+    head: str,
+    line: Callable[[pb.Activity], str],
 ) -> web.StreamResponse:
-    name = f"provisioning-log-{visit.now:%Y-%m-%d}.{suffix}"
+    name = f"provisioning-log-{context.now:%Y-%m-%d}.{suffix}"
     headers = {
         **SECURITY,
         "Content-Type": content_type,
         "Content-Disposition": f'attachment; filename="{name}"',
-        "X-Request-Id": visit.request_id,
+        "X-Request-Id": context.request_id,
     }
-    return await send(visit.request, headers, _parts(visit, head, line))
+    return await send(context.request, headers, _parts(context, head, line))
 
 
-async def _parts(visit: Visit, head: str, line: Callable[[pb.Activity], str]) -> AsyncIterator[str]:
-    request = log_query({**visit.query, "page": ""}).request(visit.organization_id, PAGE)
+async def _parts(
+    context: PageContext, head: str, line: Callable[[pb.Activity], str]
+) -> AsyncIterator[str]:
+    request = log_query({**context.query, "page": ""}).request(context.organization_id, PAGE)
     while True:
-        response = await visit.call(visit.portal.clients.activities.ListActivities, request)
+        response = await context.call(context.portal.clients.activities.ListActivities, request)
         yield head + "".join(map(line, response.activities[:LINES]))
         for start in range(LINES, len(response.activities), LINES):
             yield "".join(map(line, response.activities[start : start + LINES]))

@@ -9,14 +9,14 @@ from aiohttp import web
 from cloudacademy.users.v1 import users_pb2 as pb
 
 from gateway.portal import problems
-from gateway.portal.models.filters import USER_TEXTS, all_of, being, holding
-from gateway.portal.models.moments import moment
-from gateway.portal.models.people_rows import initials, shown_name, values
-from gateway.portal.models.search import searched
+from gateway.portal.context import PageContext, Route
+from gateway.portal.models.filters import USER_SEARCH_FIELDS, all_of, contains_text, is_active
+from gateway.portal.models.people_rows import display_name_of, initials, values
+from gateway.portal.models.search import search_text
+from gateway.portal.models.times import to_datetime
 from gateway.portal.problems import ProblemError
 from gateway.portal.views.log import of_resource
 from gateway.portal.views.names import names_of
-from gateway.portal.visit import Route, Visit
 
 PEOPLE = "/people/"
 PAGE_SIZE = 50
@@ -41,18 +41,18 @@ def routes() -> Sequence[Route]:
     return (Route("GET", PEOPLE, people), Route("GET", f"{PEOPLE}{{id}}", person))
 
 
-async def people(visit: Visit) -> web.Response:
+async def people(context: PageContext) -> web.Response:
     """A page of the list."""
-    text = searched(visit.query)
-    state = visit.query.get("state", "")
-    page = visit.query.get("page", "")
-    filters = [holding(USER_TEXTS, text)] if text else []
+    text = search_text(context.query)
+    state = context.query.get("state", "")
+    page = context.query.get("page", "")
+    filters = [contains_text(USER_SEARCH_FIELDS, text)] if text else []
     if state in ("active", "inactive"):
-        filters.append(being(active=state == "active"))
-    response = await visit.call(
-        visit.portal.clients.users.ListUsers,
+        filters.append(is_active(active=state == "active"))
+    response = await context.call(
+        context.portal.clients.users.ListUsers,
         pb.ListUsersRequest(
-            organization_id=visit.organization_id,
+            organization_id=context.organization_id,
             filter=all_of(filters),
             page_size=PAGE_SIZE,
             page_token=page,
@@ -60,7 +60,7 @@ async def people(visit: Visit) -> web.Response:
         ),
     )
     given = {"q": text, "state": state, "page": response.next_page_token}
-    return visit.page(
+    return context.page(
         "people.html",
         title="People",
         rows=[_row(user) for user in response.users],
@@ -74,42 +74,42 @@ async def people(visit: Visit) -> web.Response:
     )
 
 
-async def person(visit: Visit) -> web.Response:
+async def person(context: PageContext) -> web.Response:
     """All that is known of a person, and what happened to them."""
     request = pb.GetUserRequest(
-        organization_id=visit.organization_id,
-        user_id=visit.path("id"),
+        organization_id=context.organization_id,
+        user_id=context.path("id"),
         view=pb.USER_VIEW_WITH_GROUPS,
         max_bytes=MAX_PERSON_BYTES,
     )
-    response = await visit.call(visit.portal.clients.users.GetUser, request)
+    response = await context.call(context.portal.clients.users.GetUser, request)
     if response.omitted_bytes:
         raise ProblemError(problems.TOO_MUCH_TO_SHOW)
     user = response.user
     (rows, next_page), manager = await asyncio.gather(
-        of_resource(visit, user.id), _manager(visit, user)
+        of_resource(context, user.id), _manager(context, user)
     )
-    return visit.page(
+    return context.page(
         "person.html",
-        title=shown_name(user),
+        title=display_name_of(user),
         user=user,
         row=_row(user),
         values=values(user),
         manager=manager,
-        created=moment(user.create_time),
-        updated=moment(user.update_time),
+        created=to_datetime(user.create_time),
+        updated=to_datetime(user.update_time),
         rows=rows,
-        is_first_page=not visit.query.get("page"),
+        is_first_page=not context.query.get("page"),
         next_page=f"?{urlencode({'page': next_page})}#log" if next_page else "",
     )
 
 
-async def _manager(visit: Visit, user: pb.User) -> str:
+async def _manager(context: PageContext, user: pb.User) -> str:
     manager = user.enterprise.manager.value
-    return (await names_of(visit, [manager])).get(manager, "") if manager else ""
+    return (await names_of(context, [manager])).get(manager, "") if manager else ""
 
 
 def _row(user: pb.User) -> PersonRow:
-    name = shown_name(user)
+    name = display_name_of(user)
     roles = ", ".join(role.display or role.value for role in user.roles)
     return PersonRow(user.id, name, initials(name), user.user_name, user.active, roles)

@@ -7,10 +7,10 @@ from aiohttp import web
 from cloudacademy.keys.v1 import sso_pb2 as pb
 
 from gateway.backend.errors import RefusedError
-from gateway.portal.models.moments import moment
+from gateway.portal.context import PageContext, Route
 from gateway.portal.models.notices import notice
 from gateway.portal.models.sso_form import SsoForm, of_connection, of_fields, thumbprints
-from gateway.portal.visit import Route, Visit
+from gateway.portal.models.times import to_datetime
 
 SSO = "/settings/integrations/sso/"
 ENTITY_ID = "urn:federation:cloudacademy"
@@ -34,76 +34,78 @@ def routes() -> Sequence[Route]:
     )
 
 
-async def sso(visit: Visit) -> web.Response:
+async def sso(context: PageContext) -> web.Response:
     """How it is set up."""
-    connection = await _connection(visit)
-    return _page(visit, connection, of_connection(connection), notice=notice(visit.query))
+    connection = await _connection(context)
+    return _page(context, connection, of_connection(connection), notice=notice(context.query))
 
 
-async def save(visit: Visit) -> web.Response:
+async def save(context: PageContext) -> web.Response:
     """Set it up otherwise."""
-    form = of_fields(visit.fields)
+    form = of_fields(context.fields)
     try:
-        updated = await visit.call(
-            visit.portal.clients.sso.UpdateSsoConnection,
+        updated = await context.call(
+            context.portal.clients.sso.UpdateSsoConnection,
             pb.UpdateSsoConnectionRequest(
-                organization_id=visit.organization_id,
+                organization_id=context.organization_id,
                 connection=form.connection(),
                 etag=form.etag,
-                actor=visit.actor,
+                actor=context.actor,
             ),
         )
     except RefusedError as error:
-        return await _refused(visit, form, error)
+        return await _refused(context, form, error)
     done = "sso-unchanged" if updated.connection.etag == form.etag else "sso-saved"
-    return visit.redirect(f"{SSO}?done={done}")
+    return context.redirect(f"{SSO}?done={done}")
 
 
-async def activate(visit: Visit) -> web.Response:
+async def activate(context: PageContext) -> web.Response:
     """Let people sign in through it."""
     request = pb.ActivateSsoConnectionRequest(
-        organization_id=visit.organization_id, actor=visit.actor
+        organization_id=context.organization_id, actor=context.actor
     )
     try:
-        await visit.call(visit.portal.clients.sso.ActivateSsoConnection, request)
+        await context.call(context.portal.clients.sso.ActivateSsoConnection, request)
     except RefusedError as error:
-        connection = await _connection(visit)
-        return await _refused(visit, of_connection(connection), error)
-    return visit.redirect(f"{SSO}?done=sso-activated")
+        connection = await _connection(context)
+        return await _refused(context, of_connection(connection), error)
+    return context.redirect(f"{SSO}?done=sso-activated")
 
 
-async def confirm_deactivation(visit: Visit) -> web.Response:
+async def confirm_deactivation(context: PageContext) -> web.Response:
     """Ask first: people sign in through it."""
-    return visit.page("sso_deactivate.html", title="Deactivate single sign-on")
+    return context.page("sso_deactivate.html", title="Deactivate single sign-on")
 
 
-async def deactivate(visit: Visit) -> web.Response:
+async def deactivate(context: PageContext) -> web.Response:
     """Let nobody sign in through it."""
-    await visit.call(
-        visit.portal.clients.sso.DeactivateSsoConnection,
-        pb.DeactivateSsoConnectionRequest(organization_id=visit.organization_id, actor=visit.actor),
+    await context.call(
+        context.portal.clients.sso.DeactivateSsoConnection,
+        pb.DeactivateSsoConnectionRequest(
+            organization_id=context.organization_id, actor=context.actor
+        ),
     )
-    return visit.redirect(f"{SSO}?done=sso-deactivated")
+    return context.redirect(f"{SSO}?done=sso-deactivated")
 
 
-async def _connection(visit: Visit) -> pb.SsoConnection:
-    response = await visit.call(
-        visit.portal.clients.sso.GetSsoConnection,
-        pb.GetSsoConnectionRequest(organization_id=visit.organization_id),
+async def _connection(context: PageContext) -> pb.SsoConnection:
+    response = await context.call(
+        context.portal.clients.sso.GetSsoConnection,
+        pb.GetSsoConnectionRequest(organization_id=context.organization_id),
     )
     return response.connection
 
 
-async def _refused(visit: Visit, form: SsoForm, error: RefusedError) -> web.Response:
+async def _refused(context: PageContext, form: SsoForm, error: RefusedError) -> web.Response:
     """The form as it was sent, with what is wrong with it."""
     if error.reason not in _REFUSALS and error.reason != "INVALID_FIELD":
         raise error
     text = _REFUSALS.get(error.reason, error.detail)
-    return _page(visit, await _connection(visit), form, refusal=text, status=error.status)
+    return _page(context, await _connection(context), form, refusal=text, status=error.status)
 
 
 def _page(
-    visit: Visit,
+    context: PageContext,
     connection: pb.SsoConnection,
     form: SsoForm,
     *,
@@ -111,13 +113,13 @@ def _page(
     refusal: str = "",
     status: int = 200,
 ) -> web.Response:
-    origin = "{0.scheme}://{0.netloc}".format(urlsplit(visit.portal.tenant_url))
-    return visit.page(
+    origin = "{0.scheme}://{0.netloc}".format(urlsplit(context.portal.tenant_url))
+    return context.page(
         "sso.html",
         status,
         title="Single sign-on",
         connection=connection,
-        tested=moment(connection.test_time) if connection.HasField("test_time") else None,
+        tested=to_datetime(connection.test_time) if connection.HasField("test_time") else None,
         form=form,
         thumbprints=thumbprints(connection.certificates),
         entity_id=ENTITY_ID,

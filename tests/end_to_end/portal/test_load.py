@@ -11,12 +11,12 @@ import pytest
 from cloudacademy.users.v1 import users_pb2
 
 from gateway.portal.models.charts import TOO_MANY
-from gateway.web.page_limits import STRANGERS
+from gateway.web.page_limits import ANONYMOUS_SLOTS
 from tests.support import raw_http
 from tests.support.browser import Browser, Page, browser
 from tests.support.gateways import Gateway, running_gateway
-from tests.support.office import ENTRA, LOG, open_office
 from tests.support.operators import Operator
+from tests.support.portal_organization import ENTRA, LOG, create_portal_organization
 from tests.support.stack import Stack
 
 BURST, PLACES = 30, 4
@@ -52,7 +52,7 @@ def uncounted(tenant: Stack) -> AbstractAsyncContextManager[None]:
     return locked(tenant, "users", "changes")
 
 
-class Offices:
+class PortalOrganizations:
     """New organizations whose administrators have opened a page of the strict gateway."""
 
     def __init__(self, operate: Operator, tenant: Stack, gateway: Gateway) -> None:
@@ -64,16 +64,16 @@ class Offices:
     @asynccontextmanager
     async def open(self, name: str) -> AsyncIterator[tuple[Browser, str]]:
         """A browser that is signed in, and the organization."""
-        office = await open_office(self._operate, self._tenant, name)
+        portal_org = await create_portal_organization(self._operate, self._tenant, name)
         async with browser(self._gateway.base_url) as opened:
-            await office.sign_in(opened)
+            await portal_org.sign_in(opened)
             assert (await opened.get("/people/")).status == 200
-            yield opened, office.organization_id
+            yield opened, portal_org.organization_id
 
 
 @pytest.fixture
-def offices(operate: Operator, tenant: Stack, strict: Gateway) -> Offices:
-    return Offices(operate, tenant, strict)
+def portal_orgs(operate: Operator, tenant: Stack, strict: Gateway) -> PortalOrganizations:
+    return PortalOrganizations(operate, tenant, strict)
 
 
 async def flood(visitor: Browser, path: str, number: int, **headers: str) -> list[Page]:
@@ -92,8 +92,8 @@ def statuses(pages: list[Page]) -> Counter[int]:
 async def test_a_page_is_shown_without_what_takes_too_long_to_count(
     ours: Browser, operate: Operator, tenant: Stack
 ):
-    office = await open_office(operate, tenant)
-    await office.sign_in(ours)
+    portal_org = await create_portal_organization(operate, tenant)
+    await portal_org.sign_in(ours)
     async with uncounted(tenant):
         page = await ours.get(ENTRA)
 
@@ -142,9 +142,12 @@ async def test_a_form_that_is_bound_to_no_text_is_bound_to_nothing(
 
 
 async def test_who_opens_pages_without_end_is_told_to_wait_and_the_next_organization_is_not(
-    offices: Offices, operate: Operator, strict: Gateway
+    portal_orgs: PortalOrganizations, operate: Operator, strict: Gateway
 ):
-    async with offices.open("Greedy") as (greedy, greedy_id), offices.open("Modest") as (modest, _):
+    async with (
+        portal_orgs.open("Greedy") as (greedy, greedy_id),
+        portal_orgs.open("Modest") as (modest, _),
+    ):
         flooded, served = await asyncio.gather(
             opened(greedy, "/people/?q=x", 3 * BURST), opened(modest, "/people/", BURST // 3)
         )
@@ -163,11 +166,11 @@ async def test_who_opens_pages_without_end_is_told_to_wait_and_the_next_organiza
 
 
 async def test_one_whose_pages_take_long_keeps_no_other_from_theirs(
-    offices: Offices, tenant: Stack, operate: Operator, strict: Gateway
+    portal_orgs: PortalOrganizations, tenant: Stack, operate: Operator, strict: Gateway
 ):
     async with (
-        offices.open("Greedy") as (greedy, greedy_id),
-        offices.open("Modest") as (modest, _),
+        portal_orgs.open("Greedy") as (greedy, greedy_id),
+        portal_orgs.open("Modest") as (modest, _),
         uncounted(tenant),
         aiohttp.ClientSession() as session,
     ):
@@ -189,9 +192,9 @@ async def test_one_whose_pages_take_long_keeps_no_other_from_theirs(
 
 
 async def test_of_files_an_organization_gets_two_at_once(
-    offices: Offices, tenant: Stack, strict: Gateway
+    portal_orgs: PortalOrganizations, tenant: Stack, strict: Gateway
 ):
-    async with offices.open("Greedy") as (greedy, _), uncounted(tenant):
+    async with portal_orgs.open("Greedy") as (greedy, _), uncounted(tenant):
         pages = await flood(greedy, f"{LOG}.csv", 12)
 
     assert statuses(pages)[503] >= 10
@@ -201,10 +204,10 @@ async def test_of_files_an_organization_gets_two_at_once(
 
 
 async def test_before_signing_in_an_address_waits_and_no_other_nor_who_has_signed_in(
-    offices: Offices, strict: Gateway
+    portal_orgs: PortalOrganizations, strict: Gateway
 ):
     here, elsewhere = {"X_Forwarded_For": "192.0.2.1"}, {"X_Forwarded_For": "192.0.2.2"}
-    async with offices.open("Modest") as (modest, _), browser(strict.base_url) as stranger:
+    async with portal_orgs.open("Modest") as (modest, _), browser(strict.base_url) as stranger:
         flooded = await flood(stranger, "/login/", 3 * BURST, **here)
         made_up = await stranger.get("/people/", **here, Cookie="session-us=made-up")
         sign_on = await stranger.get("/login/enterprise/", **here)
@@ -224,7 +227,7 @@ async def test_sign_ins_of_one_address_that_take_long_keep_no_other_from_theirs(
 ):
     """Nor does keysvc, which SCIM's keys are asked of, get more of them at once."""
     here, elsewhere = {"X_Forwarded_For": "192.0.2.3"}, {"X_Forwarded_For": "192.0.2.4"}
-    form, places = {"email": "ann@nobody.test", "next": ""}, STRANGERS // 2
+    form, places = {"email": "ann@nobody.test", "next": ""}, ANONYMOUS_SLOTS // 2
     async with browser(strict.base_url) as stranger:
         async with locked(tenant, "keys", "sso_domains"):
             flood = [
@@ -246,10 +249,10 @@ async def test_sign_ins_of_one_address_that_take_long_keep_no_other_from_theirs(
 async def test_person_too_large_to_show_is_a_problem_page(
     ours: Browser, operate: Operator, tenant: Stack
 ):
-    office = await open_office(operate, tenant)
+    portal_org = await create_portal_organization(operate, tenant)
     values = [users_pb2.TypedValue(value="x" * 4_000) for _ in range(200)]
-    large = await office.person(user_name="large@corp.test", photos=values)
-    await office.sign_in(ours)
+    large = await portal_org.person(user_name="large@corp.test", photos=values)
+    await portal_org.sign_in(ours)
     page = await ours.get(f"/people/{large.id}")
 
     assert page.status == 400  # RFC 7644 section 3.4.2.4: too much to process

@@ -10,8 +10,13 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from gateway.web.csrf import MAX_FORM_BYTES
 from tests.support.browser import Browser, browser
-from tests.support.office import ENTRA, LOG, Office, open_office
 from tests.support.operators import Operator
+from tests.support.portal_organization import (
+    ENTRA,
+    LOG,
+    PortalOrganization,
+    create_portal_organization,
+)
 from tests.support.scim import Client
 from tests.support.stack import Stack
 
@@ -19,17 +24,19 @@ PAGES = ("/dashboard/", "/settings/integrations/", ENTRA, LOG, "/people/", "/gro
 
 
 @pytest.fixture
-async def office(operate: Operator, tenant: Stack) -> Office:
-    return await open_office(operate, tenant)
+async def portal_org(operate: Operator, tenant: Stack) -> PortalOrganization:
+    return await create_portal_organization(operate, tenant)
 
 
-async def update(office: Office, user: users_pb2.User, *paths: str, **fields: object) -> None:
+async def update(
+    portal_org: PortalOrganization, user: users_pb2.User, *paths: str, **fields: object
+) -> None:
     request = users_pb2.UpdateUserRequest(
-        organization_id=office.organization_id,
+        organization_id=portal_org.organization_id,
         user=users_pb2.User(id=user.id, **fields),
         update_mask=FieldMask(paths=paths),
     )
-    await office.operate.users.UpdateUser(request)
+    await portal_org.operate.users.UpdateUser(request)
 
 
 @pytest.mark.parametrize("path", [*PAGES, f"{LOG}.csv", f"{LOG}.ndjson", f"{LOG}/live"])
@@ -40,8 +47,10 @@ async def test_who_is_not_signed_in_is_sent_to_the_sign_in(ours: Browser, path: 
 
 
 @pytest.mark.parametrize("path", PAGES)
-async def test_who_is_no_administrator_sees_nothing(ours: Browser, office: Office, path: str):
-    await office.sign_in(ours, await office.person())
+async def test_who_is_no_administrator_sees_nothing(
+    ours: Browser, portal_org: PortalOrganization, path: str
+):
+    await portal_org.sign_in(ours, await portal_org.person())
     page = await ours.get(path)
     assert page.status == 403
     assert "administrator" in page.text.lower()
@@ -50,29 +59,29 @@ async def test_who_is_no_administrator_sees_nothing(ours: Browser, office: Offic
 
 @pytest.mark.parametrize("how", ["disabled", "demoted", "deleted"])
 async def test_an_administrator_who_is_none_any_more_is_out_with_the_next_page(
-    ours: Browser, office: Office, how: str
+    ours: Browser, portal_org: PortalOrganization, how: str
 ):
-    await office.sign_in(ours)
+    await portal_org.sign_in(ours)
     assert (await ours.get(ENTRA)).status == 200
     if how == "disabled":
-        await update(office, office.administrator, "active", active=False)
+        await update(portal_org, portal_org.administrator, "active", active=False)
     elif how == "demoted":
-        await update(office, office.administrator, "roles")
+        await update(portal_org, portal_org.administrator, "roles")
     else:
         request = users_pb2.DeleteUserRequest(
-            organization_id=office.organization_id, user_id=office.administrator.id
+            organization_id=portal_org.organization_id, user_id=portal_org.administrator.id
         )
-        await office.operate.users.DeleteUser(request)
+        await portal_org.operate.users.DeleteUser(request)
     assert (await ours.get(ENTRA)).status == (403 if how == "demoted" else 303)
 
 
 async def test_no_administrator_sees_what_belongs_to_another_organization(
-    ours: Browser, office: Office, operate: Operator, tenant: Stack
+    ours: Browser, portal_org: PortalOrganization, operate: Operator, tenant: Stack
 ):
-    other = await open_office(operate, tenant, "Globex")
+    other = await create_portal_organization(operate, tenant, "Globex")
     eve = await other.person(user_name="eve@globex.test")
     key = await operate.key(other.organization_id)
-    await office.sign_in(ours)
+    await portal_org.sign_in(ours)
 
     for path in (f"/people/{eve.id}", f"{ENTRA}keys/{key.key.id}/revoke", "/groups/" + eve.id):
         assert (await ours.get(path)).status == 404
@@ -84,8 +93,10 @@ async def test_no_administrator_sees_what_belongs_to_another_organization(
     assert action
 
 
-async def test_a_page_tells_the_browser_to_allow_next_to_nothing(ours: Browser, office: Office):
-    await office.sign_in(ours)
+async def test_a_page_tells_the_browser_to_allow_next_to_nothing(
+    ours: Browser, portal_org: PortalOrganization
+):
+    await portal_org.sign_in(ours)
     page = await ours.get(ENTRA)
     policy = page.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
@@ -98,8 +109,10 @@ async def test_a_page_tells_the_browser_to_allow_next_to_nothing(ours: Browser, 
         assert inline not in page.text
 
 
-async def test_the_session_cookie_is_for_our_server_alone(ours: Browser, office: Office):
-    page = await office.sign_in(ours)
+async def test_the_session_cookie_is_for_our_server_alone(
+    ours: Browser, portal_org: PortalOrganization
+):
+    page = await portal_org.sign_in(ours)
     (cookie,) = [each for each in page.set_cookies if each.startswith("session")]
     assert "HttpOnly" in cookie
     assert "SameSite=Lax" in cookie
@@ -115,8 +128,10 @@ POSTS = (f"{ENTRA}deactivate", f"{ENTRA}activate", f"{ENTRA}keys/new", "/logout"
 
 
 @pytest.mark.parametrize("path", POSTS)
-async def test_a_form_without_our_token_changes_nothing(ours: Browser, office: Office, path: str):
-    await office.sign_in(ours)
+async def test_a_form_without_our_token_changes_nothing(
+    ours: Browser, portal_org: PortalOrganization, path: str
+):
+    await portal_org.sign_in(ours)
     for fields in ({}, {"form_token": "x" * 43}, {"form_token": ""}):
         assert (await ours.post(path, fields)).status == 403
     assert (await ours.get(ENTRA)).status == 200
@@ -133,16 +148,18 @@ async def test_a_form_without_our_token_changes_nothing(ours: Browser, office: O
     ],
 )
 async def test_a_form_that_another_site_sends_changes_nothing(
-    ours: Browser, office: Office, headers: dict[str, str]
+    ours: Browser, portal_org: PortalOrganization, headers: dict[str, str]
 ):
-    await office.sign_in(ours)
+    await portal_org.sign_in(ours)
     fields = await posted(ours, f"{ENTRA}deactivate")
     assert (await ours.post(f"{ENTRA}deactivate", fields, **headers)).status == 403
     assert "is <strong>active</strong>" in (await ours.get(ENTRA)).text
 
 
-async def test_a_form_that_is_too_large_is_answered_by_a_page(ours: Browser, office: Office):
-    await office.sign_in(ours)
+async def test_a_form_that_is_too_large_is_answered_by_a_page(
+    ours: Browser, portal_org: PortalOrganization
+):
+    await portal_org.sign_in(ours)
     fields = await posted(ours, f"{ENTRA}deactivate")
     page = await ours.post(f"{ENTRA}deactivate", {**fields, "more": "x" * MAX_FORM_BYTES})
     assert page.status == 413
@@ -151,17 +168,17 @@ async def test_a_form_that_is_too_large_is_answered_by_a_page(ours: Browser, off
 
 
 async def test_a_form_of_one_session_is_none_of_another(
-    ours: Browser, office: Office, tenant: Stack
+    ours: Browser, portal_org: PortalOrganization, tenant: Stack
 ):
-    await office.sign_in(ours)
+    await portal_org.sign_in(ours)
     fields = await posted(ours, f"{ENTRA}deactivate")
     async with browser(tenant.base_url) as theirs:
-        await office.sign_in(theirs)
+        await portal_org.sign_in(theirs)
         assert (await theirs.post(f"{ENTRA}deactivate", fields)).status == 403
 
 
-async def test_one_form_makes_one_key(ours: Browser, office: Office):
-    await office.sign_in(ours)
+async def test_one_form_makes_one_key(ours: Browser, portal_org: PortalOrganization):
+    await portal_org.sign_in(ours)
     fields = await posted(ours, f"{ENTRA}keys/new")
     first = await ours.post(f"{ENTRA}keys/new", fields)
     again = await ours.post(f"{ENTRA}keys/new", fields)
@@ -171,8 +188,8 @@ async def test_one_form_makes_one_key(ours: Browser, office: Office):
     assert "cak_us_" not in (await ours.get(ENTRA)).text
 
 
-async def test_a_link_lets_in_once(ours: Browser, office: Office, tenant: Stack):
-    token = await office.link()
+async def test_a_link_lets_in_once(ours: Browser, portal_org: PortalOrganization, tenant: Stack):
+    token = await portal_org.link()
     action, fields = (await ours.get("/login/link")).form()
     assert (await ours.post(action, fields | {"token": token})).status == 303
     async with browser(tenant.base_url) as theirs:
@@ -184,9 +201,9 @@ async def test_a_link_lets_in_once(ours: Browser, office: Office, tenant: Stack)
 
 
 async def test_a_session_that_was_ended_is_ended_everywhere(
-    ours: Browser, office: Office, tenant: Stack
+    ours: Browser, portal_org: PortalOrganization, tenant: Stack
 ):
-    await office.sign_in(ours)
+    await portal_org.sign_in(ours)
     name = "session-us"
     token = ours.cookie(name)
     fields = await posted(ours, f"{ENTRA}deactivate")
@@ -202,9 +219,9 @@ async def test_the_sign_in_leads_on_to_pages_of_ours_alone(ours: Browser, target
     assert "evil.example" not in page.text
 
 
-async def test_names_are_shown_and_not_run(ours: Browser, office: Office):
-    await office.person(user_name="<script>alert(1)</script>", display_name="'\"><img src=x>")
-    await office.sign_in(ours)
+async def test_names_are_shown_and_not_run(ours: Browser, portal_org: PortalOrganization):
+    await portal_org.person(user_name="<script>alert(1)</script>", display_name="'\"><img src=x>")
+    await portal_org.sign_in(ours)
     for path in ("/people/", LOG, "/people/?q=<script>alert(2)</script>"):
         page = await ours.get(path)
         assert page.status == 200
@@ -212,10 +229,10 @@ async def test_names_are_shown_and_not_run(ours: Browser, office: Office):
         assert "<img src=x" not in page.text
 
 
-async def test_an_exported_name_is_no_formula(ours: Browser, office: Office):
-    await office.person(user_name="=cmd|' /C calc'!A0")
-    await office.person(user_name="@SUM(1+1)")
-    await office.sign_in(ours)
+async def test_an_exported_name_is_no_formula(ours: Browser, portal_org: PortalOrganization):
+    await portal_org.person(user_name="=cmd|' /C calc'!A0")
+    await portal_org.person(user_name="@SUM(1+1)")
+    await portal_org.sign_in(ours)
     page = await ours.get(f"{LOG}.csv")
     assert page.headers["Content-Type"].startswith("text/csv")
     cells = [cell for row in csv.reader(io.StringIO(page.text)) for cell in row]
@@ -223,10 +240,10 @@ async def test_an_exported_name_is_no_formula(ours: Browser, office: Office):
     assert [cell for cell in cells if cell.startswith(("=", "@", "+", "-", "\t", "\r"))] == []
 
 
-async def test_the_export_has_a_line_for_each_entry(ours: Browser, office: Office):
+async def test_the_export_has_a_line_for_each_entry(ours: Browser, portal_org: PortalOrganization):
     for number in range(60):
-        await office.person(user_name=f"u{number}@corp.test")
-    await office.sign_in(ours)
+        await portal_org.person(user_name=f"u{number}@corp.test")
+    await portal_org.sign_in(ours)
     page = await ours.get(f"{LOG}.ndjson?action=create")
     lines = [json.loads(line) for line in page.text.splitlines()]
     assert len(lines) == 61
@@ -267,23 +284,25 @@ async def test_a_static_file_is_kept_for_long_and_under_its_content_name_only(ou
     ["/people/?q=%00", "/groups/?q=%00", f"{LOG}?q=a%00b", f"{LOG}.csv?q=%00", f"{LOG}?page=x"],
 )
 async def test_what_nobody_can_search_for_is_no_fault_of_ours(
-    ours: Browser, office: Office, path: str
+    ours: Browser, portal_org: PortalOrganization, path: str
 ):
-    await office.sign_in(ours)
+    await portal_org.sign_in(ours)
     assert (await ours.get(path)).status in (200, 404)
 
 
 @pytest.mark.parametrize("path", ["/people/%00", "/people/x", "/groups/%00", f"{LOG}/entries/x"])
-async def test_what_no_id_can_be_is_not_there(ours: Browser, office: Office, path: str):
-    await office.sign_in(ours)
+async def test_what_no_id_can_be_is_not_there(
+    ours: Browser, portal_org: PortalOrganization, path: str
+):
+    await portal_org.sign_in(ours)
     assert (await ours.get(path)).status == 404
 
 
 @pytest.mark.parametrize(
     "kind", ["multipart/form-data", "multipart/form-data; boundary=x", "text/plain; charset=no"]
 )
-async def test_what_is_no_form_is_refused(ours: Browser, office: Office, kind: str):
-    await office.sign_in(ours)
+async def test_what_is_no_form_is_refused(ours: Browser, portal_org: PortalOrganization, kind: str):
+    await portal_org.sign_in(ours)
     page = await ours.post(f"{ENTRA}deactivate", b"nonsense", Content_Type=kind)
     assert page.status == 403
 
@@ -292,9 +311,9 @@ async def test_what_is_no_form_is_refused(ours: Browser, office: Office, kind: s
 
 
 async def test_what_entra_is_refused_is_in_the_log_with_the_answer(
-    ours: Browser, office: Office, operate: Operator, scim: Client
+    ours: Browser, portal_org: PortalOrganization, operate: Operator, scim: Client
 ):
-    key = await operate.key(office.organization_id)
+    key = await operate.key(portal_org.organization_id)
     theirs = Client(scim._session, scim.url, key.token)
     made = (await theirs("POST", "/Users", {"userName": "ann@corp.test"})).document
     refused = [
@@ -304,7 +323,7 @@ async def test_what_entra_is_refused_is_in_the_log_with_the_answer(
         await theirs("POST", "/Groups", b"{"),
     ]
     assert [reply.status for reply in refused] == [409, 400, 404, 400]
-    await office.sign_in(ours)
+    await portal_org.sign_in(ours)
     wanted = {reply.headers["X-Request-Id"]: reply.document["detail"] for reply in refused}
     found: dict[str, str] = {}
     while found.keys() < wanted.keys():
@@ -317,13 +336,13 @@ async def test_what_entra_is_refused_is_in_the_log_with_the_answer(
 
 
 async def test_reads_that_are_refused_are_in_no_log(
-    ours: Browser, office: Office, operate: Operator, scim: Client
+    ours: Browser, portal_org: PortalOrganization, operate: Operator, scim: Client
 ):
-    key = await operate.key(office.organization_id)
+    key = await operate.key(portal_org.organization_id)
     theirs = Client(scim._session, scim.url, key.token)
     assert (await theirs("GET", "/Users/nobody")).status == 404
     await theirs("POST", "/Groups", b"{")
-    await office.sign_in(ours)
+    await portal_org.sign_in(ours)
     lines: list[str] = []
     while not lines:
         lines = (await ours.get(f"{LOG}.ndjson?result=failure")).text.splitlines()
@@ -331,9 +350,9 @@ async def test_reads_that_are_refused_are_in_no_log(
 
 
 async def test_each_operation_of_a_bulk_request_that_is_refused_is_in_the_log(
-    ours: Browser, office: Office, operate: Operator, scim: Client
+    ours: Browser, portal_org: PortalOrganization, operate: Operator, scim: Client
 ):
-    key = await operate.key(office.organization_id)
+    key = await operate.key(portal_org.organization_id)
     theirs = Client(scim._session, scim.url, key.token)
     operations = [
         {"method": "POST", "path": "/Users", "bulkId": name, "data": {"userName": name} | more}
@@ -341,7 +360,7 @@ async def test_each_operation_of_a_bulk_request_that_is_refused_is_in_the_log(
     ]
     operations.append({"method": "DELETE", "path": "/Groups/01999999-0000-7000-8000-000000000000"})
     await theirs("POST", "/Bulk", {"Operations": operations})
-    await office.sign_in(ours)
+    await portal_org.sign_in(ours)
     entries: list[dict[str, object]] = []
     while len(entries) < 2:
         page = await ours.get(f"{LOG}.ndjson?result=failure")

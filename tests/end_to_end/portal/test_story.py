@@ -13,9 +13,14 @@ import aiohttp
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.support.chromium import accessible, chromium
-from tests.support.office import ENTRA, LOG, Office, open_office
+from tests.support.chromium import assert_accessible, chromium
 from tests.support.operators import Operator
+from tests.support.portal_organization import (
+    ENTRA,
+    LOG,
+    PortalOrganization,
+    create_portal_organization,
+)
 from tests.support.scim import Client
 from tests.support.stack import Stack
 from tools.entra.cycle import Options, run
@@ -75,12 +80,12 @@ async def opened(
 
 
 @pytest.fixture
-async def office(operate: Operator, tenant: Stack) -> Office:
-    return await open_office(operate, tenant)
+async def portal_org(operate: Operator, tenant: Stack) -> PortalOrganization:
+    return await create_portal_organization(operate, tenant)
 
 
-async def sign_in(page: Page, office: Office) -> None:
-    await page.goto(f"/login/link#{await office.link()}")
+async def sign_in(page: Page, portal_org: PortalOrganization) -> None:
+    await page.goto(f"/login/link#{await portal_org.link()}")
     await page.get_by_role("heading", name="Dashboard").wait_for()
 
 
@@ -111,10 +116,10 @@ def cycle(tenant: Stack, token: str, people: int) -> Options:
 
 @pytest.mark.timeout(240)
 async def test_an_administrator_connects_entra_watches_it_and_changes_the_key(
-    tenant: Stack, office: Office, operate: Operator
+    tenant: Stack, portal_org: PortalOrganization, operate: Operator
 ):
     async with opened(tenant) as page:
-        await sign_in(page, office)
+        await sign_in(page, portal_org)
         assert "#" not in page.url
 
         # Activate; the integration of a new organization is active, so it is switched off first.
@@ -237,9 +242,9 @@ PAGES = (
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
 async def test_axe_finds_no_fault_on_any_page(
-    tenant: Stack, office: Office, operate: Operator, size: str, scheme: str
+    tenant: Stack, portal_org: PortalOrganization, operate: Operator, size: str, scheme: str
 ):
-    key = await operate.key(office.organization_id)
+    key = await operate.key(portal_org.organization_id)
     async with aiohttp.ClientSession() as session:
         scim = Client(session, tenant.url, key.token)
         ann = (await scim("POST", "/Users", {"userName": "ann@corp.test", "title": "Dr."})).document
@@ -251,35 +256,35 @@ async def test_axe_finds_no_fault_on_any_page(
     async with opened(tenant, size, scheme) as page:
         for path in ("/login/", "/login/link"):
             await page.goto(path)
-            await accessible(page)
-        await sign_in(page, office)
+            await assert_accessible(page)
+        await sign_in(page, portal_org)
         await page.goto(f"{LOG}?result=failure")
         await expect(page.locator("tr.refused")).to_have_count(1)
         entry = await page.locator("tr.refused a").first.get_attribute("href")
         more = (entry, f"/people/{ann['id']}", f"/groups/{staff['id']}")
         for path in (*PAGES, *more, f"{ENTRA}keys/{key.key.id}/revoke"):
             await page.goto(path)
-            await accessible(page)
+            await assert_accessible(page)
             wide = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
             assert wide <= 0, f"{path} is wider than the screen by {wide} pixels"
         await page.goto(LOG)
         await page.locator("tr.refused a").first.click()
         await page.get_by_role("dialog").get_by_text("What to do", exact=True).wait_for()
-        await accessible(page)
+        await assert_accessible(page)
         await page.goto(f"{ENTRA}keys/new")
         await page.get_by_role("button", name="Generate a new API Key").click()
         await page.get_by_label("Secret Token").wait_for()
-        await accessible(page)
+        await assert_accessible(page)
         if scheme == "dark" and size == "phone":
             await page.goto(ENTRA)
             await picture(page, "phone-dark", full=True)
 
 
-async def test_everything_works_without_a_script(tenant: Stack, office: Office):
+async def test_everything_works_without_a_script(tenant: Stack, portal_org: PortalOrganization):
     async with opened(tenant, script=False) as page:
         await page.goto("/login/link")
         await page.get_by_label(re.compile("link", re.IGNORECASE)).fill(
-            f"{tenant.base_url}/login/link#{await office.link()}"
+            f"{tenant.base_url}/login/link#{await portal_org.link()}"
         )
         await page.get_by_role("button", name="Sign in").click()
         await page.get_by_role("heading", name="Dashboard").wait_for()
@@ -293,9 +298,11 @@ async def test_everything_works_without_a_script(tenant: Stack, office: Office):
         await expect(page.get_by_text("Nothing in the log is like that.")).to_be_visible()
 
 
-async def test_the_keyboard_alone_reaches_the_content_and_every_link(tenant: Stack, office: Office):
+async def test_the_keyboard_alone_reaches_the_content_and_every_link(
+    tenant: Stack, portal_org: PortalOrganization
+):
     async with opened(tenant) as page:
-        await sign_in(page, office)
+        await sign_in(page, portal_org)
         await page.keyboard.press("Tab")
         skip = await page.evaluate("document.activeElement.textContent")
         assert "Skip" in skip

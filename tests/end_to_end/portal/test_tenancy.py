@@ -11,12 +11,12 @@ from urllib.parse import quote
 import pytest
 from cloudacademy.keys.v1 import keys_pb2
 
+from gateway.portal.context import Access, Route
 from gateway.portal.routes import all_routes
-from gateway.portal.visit import Access, Route
 from tests.support.browser import Browser, Page, browser
 from tests.support.neighbours import HERD, Neighbour, rows, settle
-from tests.support.office import ENTRA, Office, open_office
 from tests.support.operators import Operator
+from tests.support.portal_organization import ENTRA, PortalOrganization, create_portal_organization
 from tests.support.scim import Client
 from tests.support.stack import Stack
 
@@ -30,8 +30,8 @@ async def theirs(operate: Operator, tenant: Stack, scim: Client) -> Neighbour:
 
 
 @pytest.fixture
-async def office(operate: Operator, tenant: Stack) -> Office:
-    return await open_office(operate, tenant, "Attacker")
+async def portal_org(operate: Operator, tenant: Stack) -> PortalOrganization:
+    return await create_portal_organization(operate, tenant, "Attacker")
 
 
 def paths(route: Route, known) -> list[str]:
@@ -56,10 +56,10 @@ async def opened(visitor: Browser, path: str) -> Page:
 
 
 async def test_no_page_shows_what_belongs_to_another_organization(
-    tenant: Stack, ours: Browser, office: Office, theirs: Neighbour
+    tenant: Stack, ours: Browser, portal_org: PortalOrganization, theirs: Neighbour
 ):
     before = await rows(tenant, theirs.organization_id)
-    await office.sign_in(ours)
+    await portal_org.sign_in(ours)
     pages = [each for each in all_routes() if each.method == "GET"]
     for route in pages:
         for path in paths(route, theirs.known):
@@ -70,7 +70,7 @@ async def test_no_page_shows_what_belongs_to_another_organization(
 
     # Whom it belongs to sees it on nearly every page.
     async with browser(tenant.base_url) as owner:
-        await theirs.office.sign_in(owner)
+        await theirs.portal_org.sign_in(owner)
         telling = {
             route.path
             for route in pages
@@ -82,7 +82,7 @@ async def test_no_page_shows_what_belongs_to_another_organization(
 
 
 async def test_no_form_changes_what_belongs_to_another_organization(
-    tenant: Stack, operate: Operator, office: Office, theirs: Neighbour
+    tenant: Stack, operate: Operator, portal_org: PortalOrganization, theirs: Neighbour
 ):
     before = await rows(tenant, theirs.organization_id)
     known = theirs.known
@@ -92,10 +92,10 @@ async def test_no_form_changes_what_belongs_to_another_organization(
     for route in forms:
         for path in paths(route, known):
             async with browser(tenant.base_url) as visitor:
-                await office.sign_in(visitor)
-                where = "/login/link" if route.access is Access.ANYBODY else f"{ENTRA}keys/new"
+                await portal_org.sign_in(visitor)
+                where = "/login/link" if route.access is Access.PUBLIC else f"{ENTRA}keys/new"
                 await operate.integrations.ActivateIntegration(
-                    keys_pb2.ActivateIntegrationRequest(organization_id=office.organization_id)
+                    keys_pb2.ActivateIntegrationRequest(organization_id=portal_org.organization_id)
                 )
                 _, fields = (await visitor.get(where)).form()
                 for each in hostile:
@@ -106,12 +106,12 @@ async def test_no_form_changes_what_belongs_to_another_organization(
 
 
 async def test_a_session_is_of_one_organization_however_its_cookie_is_mixed(
-    tenant: Stack, ours: Browser, office: Office, theirs: Neighbour
+    tenant: Stack, ours: Browser, portal_org: PortalOrganization, theirs: Neighbour
 ):
-    await office.sign_in(ours)
+    await portal_org.sign_in(ours)
     own = ours.cookie("session-us") or ""
     async with browser(tenant.base_url) as owner:
-        await theirs.office.sign_in(owner)
+        await theirs.portal_org.sign_in(owner)
         foreign = owner.cookie("session-us") or ""
     organization, secret = foreign.partition(".")[0], own.partition(".")[2]
     for mixed in (f"{organization}.{secret}", f"{own.partition('.')[0]}.{foreign[-43:]}"):

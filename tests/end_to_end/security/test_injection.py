@@ -16,8 +16,8 @@ from multidict import CIMultiDict
 from gateway.portal.routes import all_routes
 from tests.support import raw_http
 from tests.support.browser import Browser
-from tests.support.office import LOG, Office, open_office
 from tests.support.operators import Operator
+from tests.support.portal_organization import LOG, PortalOrganization, create_portal_organization
 from tests.support.scim import Client
 from tests.support.stack import Stack
 from tests.support.waiting import pace
@@ -45,12 +45,12 @@ HOSTILE = [
 
 
 @pytest.fixture
-async def office(operate: Operator, tenant: Stack) -> Office:
-    return await open_office(operate, tenant)
+async def office(operate: Operator, tenant: Stack) -> PortalOrganization:
+    return await create_portal_organization(operate, tenant)
 
 
 @pytest.fixture
-async def ours_only(operate: Operator, office: Office, scim: Client) -> Client:
+async def ours_only(operate: Operator, office: PortalOrganization, scim: Client) -> Client:
     """A client of an organization in which nobody else is."""
     key = await operate.key(office.organization_id)
     return Client(scim._session, scim.url, key.token)
@@ -211,7 +211,7 @@ async def test_every_line_of_a_log_is_one_document_whatever_was_sent(
 # Files
 
 
-async def test_no_spreadsheet_takes_a_cell_for_a_formula(ours: Browser, office: Office):
+async def test_no_spreadsheet_takes_a_cell_for_a_formula(ours: Browser, office: PortalOrganization):
     for start in ("=", ";=", "; +", "\t-", "a;@", "a\n=", " @"):
         name = f"{start}cmd|' /C calc'!A0"
         await office.person(user_name=f"{name}{uuid4().hex}", display_name=name, title=name)
@@ -248,7 +248,7 @@ class _Reader(HTMLParser):
 async def test_no_name_becomes_a_part_of_a_page(
     ours: Browser, operate: Operator, tenant: Stack, scim: Client
 ):
-    office = await open_office(operate, tenant, BREAKOUT)
+    office = await create_portal_organization(operate, tenant, BREAKOUT)
     theirs = Client(scim._session, scim.url, (await operate.key(office.organization_id)).token)
     link = f"javascript:alert('{MARK}')"
     person = await office.person(

@@ -11,8 +11,8 @@ import pytest
 
 from keysvc.domain.key_token import ALPHABET
 from tests.support.browser import browser
-from tests.support.office import ENTRA, open_office
 from tests.support.operators import operator
+from tests.support.portal_organization import ENTRA, create_portal_organization
 from tests.support.scim import Client, client
 from tests.support.stack import Stack
 
@@ -160,7 +160,7 @@ async def test_a_session_of_a_region_is_none_in_the_other(tenant: Stack, eu_tena
             browser(stacks[own].base_url) as here,
             browser(stacks[other].base_url) as there,
         ):
-            office = await open_office(operate, stacks[own])
+            office = await create_portal_organization(operate, stacks[own])
             await office.sign_in(here)
             assert (await here.get(ENTRA)).status == 200
 

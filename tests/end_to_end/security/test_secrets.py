@@ -14,11 +14,11 @@ import pytest
 
 from deploy.local.region import HOST
 from tests.support.browser import browser
-from tests.support.office import ENTRA, open_office
 from tests.support.operators import Operator, operator
+from tests.support.portal_organization import ENTRA, create_portal_organization
 from tests.support.saml.idp import encoded
 from tests.support.scim import Client, client
-from tests.support.single_sign_on import Company
+from tests.support.single_sign_on import SsoOrganization
 from tests.support.stack import ROOT, Stack, running_stack
 from tests.support.waiting import wait_until
 
@@ -83,7 +83,7 @@ async def misuse_key(scim: Client, token: str) -> None:
 
 async def use_pages(stack: Stack, operate: Operator) -> list[str]:
     """Sign in, make a key and end it all, as an administrator does; the secrets of it."""
-    office = await open_office(operate, stack)
+    office = await create_portal_organization(operate, stack)
     link = await office.link()
     async with browser(stack.base_url) as ours:
         await ours.get(f"/login/link?token={link}")
@@ -105,20 +105,20 @@ async def use_pages(stack: Stack, operate: Operator) -> list[str]:
 
 async def use_single_sign_on(stack: Stack, operate: Operator) -> list[str]:
     """Sign in by SAML, well, again and badly; the responses are secrets while they are valid."""
-    company = Company(operate, await operate.organization())
-    await company.activate()
-    person = await company.person()
+    sso_org = SsoOrganization(operate, await operate.organization())
+    await sso_org.activate()
+    person = await sso_org.person()
     async with browser(stack.base_url) as ours:
-        begun = await company.begin(ours)
-        response = begun.signed(person)
-        await begun.end(response)
-        await begun.end(response)
-        again = await company.begin(ours)
-        await again.end(begun.signed(person))
-        await again.end(MARK)
+        sign_in = await sso_org.start_sign_in(ours)
+        response = sign_in.signed_response(person)
+        await sign_in.finish(response)
+        await sign_in.finish(response)
+        again = await sso_org.start_sign_in(ours)
+        await again.finish(sign_in.signed_response(person))
+        await again.finish(MARK)
         session = ours.cookie("session-us")
     assert session
-    return [session, encoded(response)[-300:], begun.relay_state]
+    return [session, encoded(response)[-300:], sign_in.relay_state]
 
 
 async def break_tables(stack: Stack, scim: Client, token: str) -> None:

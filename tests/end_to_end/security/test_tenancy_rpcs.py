@@ -28,8 +28,8 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescri
 from google.protobuf.message_factory import GetMessageClass
 
 from tests.support.neighbours import HERD, Neighbour, rows, settle
-from tests.support.office import Office, open_office
 from tests.support.operators import Operator
+from tests.support.portal_organization import PortalOrganization, create_portal_organization
 from tests.support.scim import Client
 from tests.support.stack import Stack
 
@@ -277,7 +277,7 @@ async def caller(stack: Stack):
         yield Caller(users, keys)
 
 
-async def own_things(office: Office, services: Caller) -> Own:
+async def own_things(office: PortalOrganization, services: Caller) -> Own:
     """An organization with a user and a group."""
     user = await office.person()
     made = groups_pb2.CreateGroupRequest(
@@ -336,7 +336,7 @@ async def test_no_rpc_reaches_another_organization(
     before = await rows(tenant, theirs.organization_id)
     async with caller(tenant) as services:
         for method in methods:
-            office = await open_office(operate, tenant, "Attacker")
+            office = await create_portal_organization(operate, tenant, "Attacker")
             own = await own_things(office, services)
             for request in requests(method, theirs.known, own):
                 assert await shown(services, method, [request], theirs) == []
@@ -360,7 +360,7 @@ async def test_no_rpc_reaches_another_organization(
 async def test_a_secret_of_another_organization_opens_nothing_under_ones_own_name(
     tenant: Stack, operate: Operator, theirs: Neighbour
 ):
-    office = await open_office(operate, tenant, "Attacker")
+    office = await create_portal_organization(operate, tenant, "Attacker")
     link = await office.link()
     mixed = f"{link.partition('.')[0]}.{theirs.known['link'].partition('.')[2]}"
     before = await rows(tenant, theirs.organization_id)

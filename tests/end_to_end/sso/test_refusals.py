@@ -9,37 +9,37 @@ import pytest
 from tests.support.browser import Browser, browser
 from tests.support.operators import Operator
 from tests.support.saml.idp import NAMES, assertion, encoded, key_pair, response, signed
-from tests.support.single_sign_on import ACS_PATH, Company, refusal
+from tests.support.single_sign_on import ACS_PATH, SsoOrganization, refusal
 from tests.support.stack import Stack
 
 
-async def test_a_response_that_nobody_asked_for_is_refused(ours: Browser, company: Company):
-    begun = await company.begin(ours)
-    said = begun.signed(await company.person(), request_id=None)
+async def test_a_response_that_nobody_asked_for_is_refused(ours: Browser, sso_org: SsoOrganization):
+    sign_in = await sso_org.start_sign_in(ours)
+    said = sign_in.signed_response(await sso_org.person(), request_id=None)
     async with browser(ours.base_url) as fresh:
-        assert refusal(await begun.end(said, browser=fresh)) == (403, "no_request")
-    assert refusal(await begun.end(said)) == (401, "wrong_request")
+        assert refusal(await sign_in.finish(said, browser=fresh)) == (403, "no_request")
+    assert refusal(await sign_in.finish(said)) == (401, "wrong_request")
 
 
-async def test_another_browsers_response_is_refused(ours: Browser, company: Company):
-    person = await company.person()
-    theirs = await company.begin(ours)
+async def test_another_browsers_response_is_refused(ours: Browser, sso_org: SsoOrganization):
+    person = await sso_org.person()
+    theirs = await sso_org.start_sign_in(ours)
     async with browser(ours.base_url) as mine:
-        own = await company.begin(mine)
-        answer = theirs.signed(person)
-        page = await own.end(answer, relay_state=theirs.relay_state)
+        own = await sso_org.start_sign_in(mine)
+        answer = theirs.signed_response(person)
+        page = await own.finish(answer, relay_state=theirs.relay_state)
         assert refusal(page) == (403, "other_request")
-        assert refusal(await own.end(answer)) == (401, "wrong_request")
+        assert refusal(await own.finish(answer)) == (401, "wrong_request")
 
 
-async def test_a_response_is_taken_once(ours: Browser, company: Company):
-    begun = await company.begin(ours)
-    answer = begun.signed(await company.person())
+async def test_a_response_is_taken_once(ours: Browser, sso_org: SsoOrganization):
+    sign_in = await sso_org.start_sign_in(ours)
+    answer = sign_in.signed_response(await sso_org.person())
     cookie = ours.cookie("sign-in-us", ACS_PATH)
-    assert (await begun.end(answer)).status == 200
-    assert refusal(await begun.end(answer)) == (403, "no_request")
+    assert (await sign_in.finish(answer)).status == 200
+    assert refusal(await sign_in.finish(answer)) == (403, "no_request")
 
-    fields = {"SAMLResponse": encoded(answer), "RelayState": begun.relay_state}
+    fields = {"SAMLResponse": encoded(answer), "RelayState": sign_in.relay_state}
     page = await ours.post(ACS_PATH, fields, Cookie=f"sign-in-us={cookie}")
     assert refusal(page) == (401, "replayed")
 
@@ -51,9 +51,12 @@ def _changed(cookie: str, index: int) -> str:
     return "".join(characters)
 
 
-async def test_a_cookie_that_somebody_changed_is_none(ours: Browser, company: Company):
-    begun = await company.begin(ours)
-    fields = {"SAMLResponse": encoded(begun.signed(await company.person())), "RelayState": "x"}
+async def test_a_cookie_that_somebody_changed_is_none(ours: Browser, sso_org: SsoOrganization):
+    sign_in = await sso_org.start_sign_in(ours)
+    fields = {
+        "SAMLResponse": encoded(sign_in.signed_response(await sso_org.person())),
+        "RelayState": "x",
+    }
     good = ours.cookie("sign-in-us", ACS_PATH) or ""
     for cookie in ("", "x", "A" * 4000, _changed(good, -9), _changed(good, 0)):
         async with browser(ours.base_url) as fresh:
@@ -62,57 +65,65 @@ async def test_a_cookie_that_somebody_changed_is_none(ours: Browser, company: Co
 
 
 async def test_another_organizations_identity_provider_vouches_for_nobody_here(
-    ours: Browser, company: Company, operate: Operator
+    ours: Browser, sso_org: SsoOrganization, operate: Operator
 ):
-    other = Company(operate, await operate.organization(), pair=key_pair("another's"))
+    other = SsoOrganization(operate, await operate.organization(), pair=key_pair("another's"))
     await other.activate()
-    person = await company.person()
-    begun = await company.begin(ours)
+    person = await sso_org.person()
+    sign_in = await sso_org.start_sign_in(ours)
 
-    page = await begun.end(signed(begun.says(person, issuer=other.entity_id), other.pair))
+    page = await sign_in.finish(
+        signed(sign_in.statement(person, issuer=other.entity_id), other.pair)
+    )
     assert refusal(page) == (401, "wrong_issuer")
-    assert refusal(await begun.end(signed(begun.says(person), other.pair))) == (
+    assert refusal(await sign_in.finish(signed(sign_in.statement(person), other.pair))) == (
         401,
         "bad_signature",
     )
 
 
-async def test_an_unsigned_response_is_refused(ours: Browser, company: Company):
-    begun = await company.begin(ours)
-    page = await begun.end(response(begun.says(await company.person())))
+async def test_an_unsigned_response_is_refused(ours: Browser, sso_org: SsoOrganization):
+    sign_in = await sso_org.start_sign_in(ours)
+    page = await sign_in.finish(response(sign_in.statement(await sso_org.person())))
     assert refusal(page) == (401, "not_signed")
 
 
-async def test_a_forged_assertion_beside_a_signed_one_is_refused(ours: Browser, company: Company):
-    person, victim = await company.person(), await company.person(administrator=True)
-    begun = await company.begin(ours)
-    root = begun.signed(person)
+async def test_a_forged_assertion_beside_a_signed_one_is_refused(
+    ours: Browser, sso_org: SsoOrganization
+):
+    person, victim = await sso_org.person(), await sso_org.person(administrator=True)
+    sign_in = await sso_org.start_sign_in(ours)
+    root = sign_in.signed_response(person)
     place = root.index(root.find("saml:Assertion", NAMES))
-    root.insert(place, assertion(begun.says(victim)))
-    assert refusal(await begun.end(root)) == (400, "bad_structure")
+    root.insert(place, assertion(sign_in.statement(victim)))
+    assert refusal(await sign_in.finish(root)) == (400, "bad_structure")
 
 
-async def test_an_identity_provider_that_says_no_is_believed(ours: Browser, company: Company):
-    begun = await company.begin(ours)
-    denied = begun.says(
-        await company.person(), status="urn:oasis:names:tc:SAML:2.0:status:Responder"
+async def test_an_identity_provider_that_says_no_is_believed(
+    ours: Browser, sso_org: SsoOrganization
+):
+    sign_in = await sso_org.start_sign_in(ours)
+    denied = sign_in.statement(
+        await sso_org.person(), status="urn:oasis:names:tc:SAML:2.0:status:Responder"
     )
-    assert refusal(await begun.end(response(denied))) == (401, "status")
+    assert refusal(await sign_in.finish(response(denied))) == (401, "status")
 
 
 async def test_after_a_refusal_the_same_request_may_still_be_answered(
-    ours: Browser, company: Company
+    ours: Browser, sso_org: SsoOrganization
 ):
-    begun = await company.begin(ours)
-    person = await company.person()
-    assert refusal(await begun.end(response(begun.says(person)))) == (401, "not_signed")
-    assert (await begun.end(begun.signed(person))).status == 200
+    sign_in = await sso_org.start_sign_in(ours)
+    person = await sso_org.person()
+    assert refusal(await sign_in.finish(response(sign_in.statement(person)))) == (401, "not_signed")
+    assert (await sign_in.finish(sign_in.signed_response(person))).status == 200
 
 
-async def test_nobody_signs_in_once_the_connection_is_inactive(ours: Browser, company: Company):
-    begun = await company.begin(ours)
-    await company.set_up(sso_url="https://idp.test/changed")
-    page = await begun.end(begun.signed(await company.person()))
+async def test_nobody_signs_in_once_the_connection_is_inactive(
+    ours: Browser, sso_org: SsoOrganization
+):
+    sign_in = await sso_org.start_sign_in(ours)
+    await sso_org.set_up(sso_url="https://idp.test/changed")
+    page = await sign_in.finish(sign_in.signed_response(await sso_org.person()))
     assert refusal(page) == (409, "not_active")
 
 
@@ -128,9 +139,9 @@ async def test_nobody_signs_in_once_the_connection_is_inactive(ours: Browser, co
     ],
 )
 async def test_a_form_that_no_identity_provider_sends_is_refused(
-    ours: Browser, company: Company, fields, expected
+    ours: Browser, sso_org: SsoOrganization, fields, expected
 ):
-    await company.begin(ours)
+    await sso_org.start_sign_in(ours)
     assert refusal(await ours.post(ACS_PATH, fields)) == expected
 
 
@@ -151,23 +162,25 @@ async def test_request_without_a_begun_sign_in_is_refused_before_its_body(
         assert refusal(page) == (403, "no_request")
 
 
-async def test_form_of_more_escapes_than_base64_needs_is_refused(ours: Browser, company: Company):
-    begun = await company.begin(ours)
-    body = f"RelayState={begun.relay_state}&SAMLResponse=" + "%41" * 100_000
+async def test_form_of_more_escapes_than_base64_needs_is_refused(
+    ours: Browser, sso_org: SsoOrganization
+):
+    sign_in = await sso_org.start_sign_in(ours)
+    body = f"RelayState={sign_in.relay_state}&SAMLResponse=" + "%41" * 100_000
     page = await ours.post(
         ACS_PATH, body.encode(), Content_Type="application/x-www-form-urlencoded"
     )
     assert refusal(page) == (400, "bad_form")
 
 
-async def test_a_response_over_the_limit_is_refused(ours: Browser, company: Company):
-    begun = await company.begin(ours)
-    fields = {"SAMLResponse": "A" * (256 * 1024 + 1), "RelayState": begun.relay_state}
+async def test_a_response_over_the_limit_is_refused(ours: Browser, sso_org: SsoOrganization):
+    sign_in = await sso_org.start_sign_in(ours)
+    fields = {"SAMLResponse": "A" * (256 * 1024 + 1), "RelayState": sign_in.relay_state}
     assert refusal(await ours.post(ACS_PATH, fields)) == (413, "too_large")
 
 
-async def test_a_form_of_another_type_is_refused(ours: Browser, company: Company):
-    await company.begin(ours)
+async def test_a_form_of_another_type_is_refused(ours: Browser, sso_org: SsoOrganization):
+    await sso_org.start_sign_in(ours)
     page = await ours.post(ACS_PATH, b"{}", Content_Type="application/json")
     assert refusal(page) == (400, "bad_form")
     page = await ours.post(ACS_PATH, b"SAMLResponse=%FF&RelayState=x\xff",
@@ -180,20 +193,20 @@ async def test_who_opens_the_address_of_responses_is_told_how_to_begin(ours: Bro
 
 
 async def test_the_log_has_the_reason_and_nothing_about_the_person(
-    ours: Browser, company: Company, tenant: Stack
+    ours: Browser, sso_org: SsoOrganization, tenant: Stack
 ):
-    person = await company.person("a-name-to-look-for")
-    begun = await company.begin(ours, "&next=/a-path-to-look-for")
-    answer = signed(begun.says(person), key_pair("mallory"))
-    page = await begun.end(answer)
-    await begun.end(begun.signed(person))
+    person = await sso_org.person("a-name-to-look-for")
+    sign_in = await sso_org.start_sign_in(ours, "&next=/a-path-to-look-for")
+    answer = signed(sign_in.statement(person), key_pair("mallory"))
+    page = await sign_in.finish(answer)
+    await sign_in.finish(sign_in.signed_response(person))
 
     request_id = page.headers["X-Request-Id"]
     log = tenant.log("gateway")
     (line,) = [line for line in log.splitlines() if f'"{request_id}"' in line]
     assert '"bad_signature"' in line
-    assert company.organization_id in line
+    assert sso_org.organization_id in line
     for secret in ("a-name-to-look-for", "a-path-to-look-for", person.object_identifier,
-                   begun.relay_state, encoded(answer)[:40], begun.request.id):  # fmt: skip
+                   sign_in.relay_state, encoded(answer)[:40], sign_in.request.id):  # fmt: skip
         assert secret not in log
     assert str(datetime.now(UTC).year) in line

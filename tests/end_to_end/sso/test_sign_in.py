@@ -14,44 +14,46 @@ from tests.support.saml.idp import key_pair
 from tests.support.saml.requests import AuthnRequest, check_signature
 from tests.support.single_sign_on import (
     ACS_PATH,
-    Company,
     Person,
-    begun,
+    SsoOrganization,
+    current_session,
     refusal,
     sign_in_by_link,
-    who,
+    started_sign_in,
 )
 from tests.support.stack import Stack
 
 
-async def test_somebody_signs_in_and_is_told_so(ours: Browser, company: Company, operate: Operator):
-    person = await company.person()
-    begun = await company.begin(ours)
-    page = await begun.end(begun.signed(person))
+async def test_somebody_signs_in_and_is_told_so(
+    ours: Browser, sso_org: SsoOrganization, operate: Operator
+):
+    person = await sso_org.person()
+    sign_in = await sso_org.start_sign_in(ours)
+    page = await sign_in.finish(sign_in.signed_response(person))
 
     assert (page.status, "You are signed in" in page.text) == (200, True)
-    session = await who(operate, ours)
-    assert (session.organization_id, session.user_id) == (company.organization_id, person.user_id)
+    session = await current_session(operate, ours)
+    assert (session.organization_id, session.user_id) == (sso_org.organization_id, person.user_id)
 
 
-async def test_an_administrator_goes_on_to_the_dashboard(ours: Browser, company: Company):
-    person = await company.person(administrator=True)
-    begun = await company.begin(ours)
-    page = await begun.end(begun.signed(person))
+async def test_an_administrator_goes_on_to_the_dashboard(ours: Browser, sso_org: SsoOrganization):
+    person = await sso_org.person(administrator=True)
+    sign_in = await sso_org.start_sign_in(ours)
+    page = await sign_in.finish(sign_in.signed_response(person))
     assert (page.status, page.location) == (303, "/dashboard/")
 
 
 async def test_the_request_is_signed_and_says_who_asks_and_where_to_answer(
-    ours: Browser, company: Company, tenant: Stack
+    ours: Browser, sso_org: SsoOrganization, tenant: Stack
 ):
-    page = await ours.get(f"/login/enterprise/?organization={company.organization_id}")
-    sign_in = begun(company, ours, page)
+    page = await ours.get(f"/login/enterprise/?organization={sso_org.organization_id}")
+    sign_in = started_sign_in(sso_org, ours, page)
 
-    assert page.location.startswith(f"https://idp.{company.domain}/sso?tenant=1&SAMLRequest=")
+    assert page.location.startswith(f"https://idp.{sso_org.domain}/sso?tenant=1&SAMLRequest=")
     assert sign_in.request == AuthnRequest(
         id=sign_in.request.id,
         issuer=ENTITY_ID,
-        destination=f"https://idp.{company.domain}/sso?tenant=1",
+        destination=f"https://idp.{sso_org.domain}/sso?tenant=1",
         acs_url=tenant.base_url + ACS_PATH,
         binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST",
         name_id_format="urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified",
@@ -61,8 +63,10 @@ async def test_the_request_is_signed_and_says_who_asks_and_where_to_answer(
     assert len(sign_in.relay_state) >= 32
 
 
-async def test_the_cookie_of_a_request_is_for_its_answer_only(ours: Browser, company: Company):
-    page = await ours.get(f"/login/enterprise/?organization={company.organization_id}")
+async def test_the_cookie_of_a_request_is_for_its_answer_only(
+    ours: Browser, sso_org: SsoOrganization
+):
+    page = await ours.get(f"/login/enterprise/?organization={sso_org.organization_id}")
     (cookie,) = page.set_cookies
     assert re.sub(r"=[\w-]{100,}", "=…", cookie) == (
         f"sign-in-us=…; HttpOnly; Max-Age=600; Path={ACS_PATH}; SameSite=None; Secure"
@@ -72,25 +76,25 @@ async def test_the_cookie_of_a_request_is_for_its_answer_only(ours: Browser, com
 
 
 async def test_the_session_has_the_portals_cookie_and_the_requests_one_is_gone(
-    ours: Browser, company: Company
+    ours: Browser, sso_org: SsoOrganization
 ):
-    begun = await company.begin(ours)
-    page = await begun.end(begun.signed(await company.person()))
+    sign_in = await sso_org.start_sign_in(ours)
+    page = await sign_in.finish(sign_in.signed_response(await sso_org.person()))
     session = next(each for each in page.set_cookies if each.startswith("session-us="))
     assert re.sub(r"=[\w.-]{20,}", "=…", session) == "session-us=…; HttpOnly; Path=/; SameSite=Lax"
     assert ours.cookie("sign-in-us", ACS_PATH) is None
 
 
 async def test_the_form_leads_to_the_identity_provider_of_an_address(
-    ours: Browser, company: Company
+    ours: Browser, sso_org: SsoOrganization
 ):
     page = await ours.get("/login/enterprise/")
     action, fields = page.form()
     assert (page.status, fields) == (200, {"email": "", "next": ""})
 
-    answer = await ours.post(action, fields | {"email": f" Ann@{company.domain.upper()} "})
-    sign_in = begun(company, ours, answer)
-    done = await sign_in.end(sign_in.signed(await company.person()))
+    answer = await ours.post(action, fields | {"email": f" Ann@{sso_org.domain.upper()} "})
+    sign_in = started_sign_in(sso_org, ours, answer)
+    done = await sign_in.finish(sign_in.signed_response(await sso_org.person()))
     assert done.status == 200
 
 
@@ -106,8 +110,8 @@ async def test_the_page_of_the_form_lets_browsers_follow_it_to_other_sites(ours:
     assert "frame-ancestors 'none'" in policy
 
 
-async def test_a_form_of_another_site_is_not_ours(ours: Browser, company: Company):
-    fields = {"email": f"ann@{company.domain}", "next": ""}
+async def test_a_form_of_another_site_is_not_ours(ours: Browser, sso_org: SsoOrganization):
+    fields = {"email": f"ann@{sso_org.domain}", "next": ""}
     page = await ours.post("/login/enterprise/", fields, Origin="https://evil.test")
     assert refusal(page) == (400, "bad_form")
 
@@ -127,53 +131,55 @@ async def test_a_form_of_another_site_is_not_ours(ours: Browser, company: Compan
     ],
 )
 async def test_afterwards_people_go_to_a_page_of_ours_only(
-    ours: Browser, company: Company, after: str, location: str
+    ours: Browser, sso_org: SsoOrganization, after: str, location: str
 ):
-    person = await company.person(administrator=True)
-    begun = await company.begin(ours, f"&next={after}")
-    page = await begun.end(begun.signed(person))
+    person = await sso_org.person(administrator=True)
+    sign_in = await sso_org.start_sign_in(ours, f"&next={after}")
+    page = await sign_in.finish(sign_in.signed_response(person))
     assert (page.status, page.location) == (303, location)
 
 
 async def test_somebody_new_is_created_where_the_organization_says_so(
-    ours: Browser, company: Company, operate: Operator
+    ours: Browser, sso_org: SsoOrganization, operate: Operator
 ):
-    new = Person("", f"new@{company.domain}", "9c2d8c1e-new")
-    sign_in = await company.begin(ours)
-    assert refusal(await sign_in.end(sign_in.signed(new))) == (403, "unknown")
+    new = Person("", f"new@{sso_org.domain}", "9c2d8c1e-new")
+    sign_in = await sso_org.start_sign_in(ours)
+    assert refusal(await sign_in.finish(sign_in.signed_response(new))) == (403, "unknown")
 
-    await company.activate(create_missing_users=True)
-    sign_in = await company.begin(ours)
-    assert (await sign_in.end(sign_in.signed(new))).status == 200
-    assert (await who(operate, ours)).user_name == new.email
+    await sso_org.activate(create_missing_users=True)
+    sign_in = await sso_org.start_sign_in(ours)
+    assert (await sign_in.finish(sign_in.signed_response(new))).status == 200
+    assert (await current_session(operate, ours)).user_name == new.email
 
 
-async def test_nobody_takes_over_somebody_with_the_same_address(ours: Browser, company: Company):
-    person = await company.person()
+async def test_nobody_takes_over_somebody_with_the_same_address(
+    ours: Browser, sso_org: SsoOrganization
+):
+    person = await sso_org.person()
     other = replace(person, object_identifier="another-object")
-    begun = await company.begin(ours)
-    assert refusal(await begun.end(begun.signed(other))) == (409, "conflict")
+    sign_in = await sso_org.start_sign_in(ours)
+    assert refusal(await sign_in.finish(sign_in.signed_response(other))) == (409, "conflict")
 
 
 async def test_who_is_deactivated_is_out_and_does_not_come_in_again(
-    ours: Browser, company: Company, operate: Operator
+    ours: Browser, sso_org: SsoOrganization, operate: Operator
 ):
-    person = await company.person()
-    begun = await company.begin(ours)
-    assert (await begun.end(begun.signed(person))).status == 200
+    person = await sso_org.person()
+    sign_in = await sso_org.start_sign_in(ours)
+    assert (await sign_in.finish(sign_in.signed_response(person))).status == 200
 
     request = users_pb2.UpdateUserRequest(
-        organization_id=company.organization_id,
+        organization_id=sso_org.organization_id,
         user=users_pb2.User(id=person.user_id, active=False),
     )
     request.update_mask.paths.append("active")
     await operate.users.UpdateUser(request)
 
     with pytest.raises(grpc.aio.AioRpcError) as ended:
-        await who(operate, ours)
+        await current_session(operate, ours)
     assert ended.value.code() == grpc.StatusCode.UNAUTHENTICATED
-    begun = await company.begin(ours)
-    assert refusal(await begun.end(begun.signed(person))) == (403, "inactive")
+    sign_in = await sso_org.start_sign_in(ours)
+    assert refusal(await sign_in.finish(sign_in.signed_response(person))) == (403, "inactive")
 
 
 async def test_the_metadata_are_to_download(ours: Browser, tenant: Stack):
@@ -195,65 +201,70 @@ async def test_the_metadata_are_to_download(ours: Browser, tenant: Stack):
 
 
 async def test_an_administrator_tests_a_connection_before_it_is_active(
-    ours: Browser, company: Company, operate: Operator
+    ours: Browser, sso_org: SsoOrganization, operate: Operator
 ):
-    administrator = await company.person(administrator=True)
-    await sign_in_by_link(operate, ours, company, administrator)
-    company.pair = key_pair("a new certificate")
-    before = await company.set_up()
+    administrator = await sso_org.person(administrator=True)
+    await sign_in_by_link(operate, ours, sso_org, administrator)
+    sso_org.pair = key_pair("a new certificate")
+    before = await sso_org.set_up()
     assert (before.active, before.HasField("test_time")) == (False, False)
 
-    begun = await company.begin(ours, "&test=1&next=/sso/")
-    stranger = Person("", f"stranger@{company.domain}", "a-stranger")
-    page = await begun.end(begun.signed(stranger))
+    sign_in = await sso_org.start_sign_in(ours, "&test=1&next=/sso/")
+    stranger = Person("", f"stranger@{sso_org.domain}", "a-stranger")
+    page = await sign_in.finish(sign_in.signed_response(stranger))
 
     assert (page.status, "Test was successful" in page.text) == (200, True)
     assert 'href="/sso/"' in page.text
     assert not [each for each in page.set_cookies if each.startswith("session")]
-    assert (await company.connection()).HasField("test_time")
+    assert (await sso_org.connection()).HasField("test_time")
 
 
 async def test_a_test_finds_claims_that_are_missing(
-    ours: Browser, company: Company, operate: Operator
+    ours: Browser, sso_org: SsoOrganization, operate: Operator
 ):
-    administrator = await company.person(administrator=True)
-    await sign_in_by_link(operate, ours, company, administrator)
-    await company.set_up(sso_url="https://idp.test/")
-    begun = await company.begin(ours, "&test=1")
-    page = await begun.end(begun.signed(administrator, claims=administrator.claims(surname=None)))
+    administrator = await sso_org.person(administrator=True)
+    await sign_in_by_link(operate, ours, sso_org, administrator)
+    await sso_org.set_up(sso_url="https://idp.test/")
+    sign_in = await sso_org.start_sign_in(ours, "&test=1")
+    page = await sign_in.finish(
+        sign_in.signed_response(administrator, claims=administrator.claims(surname=None))
+    )
     assert refusal(page) == (422, "missing_claim")
-    assert not (await company.connection()).HasField("test_time")
+    assert not (await sso_org.connection()).HasField("test_time")
 
 
 async def test_a_test_of_what_has_changed_since_counts_for_nothing(
-    ours: Browser, company: Company, operate: Operator
+    ours: Browser, sso_org: SsoOrganization, operate: Operator
 ):
-    administrator = await company.person(administrator=True)
-    await sign_in_by_link(operate, ours, company, administrator)
-    begun = await company.begin(ours, "&test=1")
-    await company.set_up(sso_url="https://idp.test/changed")
-    assert refusal(await begun.end(begun.signed(administrator))) == (409, "changed_since")
+    administrator = await sso_org.person(administrator=True)
+    await sign_in_by_link(operate, ours, sso_org, administrator)
+    sign_in = await sso_org.start_sign_in(ours, "&test=1")
+    await sso_org.set_up(sso_url="https://idp.test/changed")
+    assert refusal(await sign_in.finish(sign_in.signed_response(administrator))) == (
+        409,
+        "changed_since",
+    )
 
 
 async def test_only_an_administrator_of_the_organization_begins_a_test(
-    ours: Browser, company: Company, operate: Operator
+    ours: Browser, sso_org: SsoOrganization, operate: Operator
 ):
-    path = f"/login/enterprise/?organization={company.organization_id}&test=1"
+    path = f"/login/enterprise/?organization={sso_org.organization_id}&test=1"
     assert refusal(await ours.get(path)) == (403, "not_administrator")
 
-    await sign_in_by_link(operate, ours, company, await company.person())
+    await sign_in_by_link(operate, ours, sso_org, await sso_org.person())
     assert refusal(await ours.get(path)) == (403, "not_administrator")
 
-    other = Company(operate, await operate.organization())
+    other = SsoOrganization(operate, await operate.organization())
     await sign_in_by_link(operate, ours, other, await other.person(administrator=True))
     assert refusal(await ours.get(path)) == (403, "not_administrator")
 
 
 async def test_what_is_not_active_or_not_set_up_is_refused(
-    ours: Browser, company: Company, operate: Operator
+    ours: Browser, sso_org: SsoOrganization, operate: Operator
 ):
-    await company.set_up(sso_url="https://idp.test/inactive")
-    path = f"/login/enterprise/?organization={company.organization_id}"
+    await sso_org.set_up(sso_url="https://idp.test/inactive")
+    path = f"/login/enterprise/?organization={sso_org.organization_id}"
     assert refusal(await ours.get(path)) == (409, "not_active")
 
     for unknown in ("0192f0c1-0000-7000-8000-000000000001", "acme", "%00"):
@@ -268,13 +279,13 @@ async def test_what_is_not_active_or_not_set_up_is_refused(
 
 
 async def test_a_response_of_the_other_region_is_refused(
-    ours: Browser, company: Company, eu_tenant: Stack
+    ours: Browser, sso_org: SsoOrganization, eu_tenant: Stack
 ):
-    person = await company.person()
-    begun = await company.begin(ours)
-    theirs = begun.signed(person, acs_url=eu_tenant.base_url + ACS_PATH)
-    assert refusal(await begun.end(theirs)) == (401, "wrong_recipient")
+    person = await sso_org.person()
+    sign_in = await sso_org.start_sign_in(ours)
+    theirs = sign_in.signed_response(person, acs_url=eu_tenant.base_url + ACS_PATH)
+    assert refusal(await sign_in.finish(theirs)) == (401, "wrong_recipient")
 
     async with browser(eu_tenant.base_url) as elsewhere:
-        page = await begun.end(begun.signed(person), browser=elsewhere)
+        page = await sign_in.finish(sign_in.signed_response(person), browser=elsewhere)
         assert refusal(page) == (403, "no_request")

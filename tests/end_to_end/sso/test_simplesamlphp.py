@@ -8,13 +8,13 @@ import grpc
 import pytest
 
 from tests.support.browser import Browser, Page
-from tests.support.chromium import accessible, chromium
+from tests.support.chromium import assert_accessible, chromium
 from tests.support.operators import Operator
-from tests.support.saml.idp import ann
+from tests.support.saml.idp import ann_claims
 from tests.support.saml.simplesamlphp import ENTITY_ID, PASSWORD, SimpleSamlPhp, running
 from tests.support.scim import Client
 from tests.support.scim_documents import person as scim_person
-from tests.support.single_sign_on import ACS_PATH, Company, refusal, who
+from tests.support.single_sign_on import ACS_PATH, SsoOrganization, current_session, refusal
 from tests.support.stack import Stack
 
 OBJECT_IDENTIFIER = "0b1e5f3c-6f2f-4a52-8a51-9e3a0c5d7f10"
@@ -22,9 +22,9 @@ OBJECT_IDENTIFIER = "0b1e5f3c-6f2f-4a52-8a51-9e3a0c5d7f10"
 
 @dataclass(frozen=True, slots=True)
 class Meeting:
-    """A company with that identity provider, and Ann, whom SCIM provisioned."""
+    """A sso_org with that identity provider, and Ann, whom SCIM provisioned."""
 
-    company: Company
+    sso_org: SsoOrganization
     provider: SimpleSamlPhp
     scim: Client
     ann_id: str
@@ -43,23 +43,23 @@ class Meeting:
 
 @pytest.fixture
 async def meeting(
-    tmp_path: Path, tenant: Stack, operate: Operator, company: Company, scim: Client
+    tmp_path: Path, tenant: Stack, operate: Operator, sso_org: SsoOrganization, scim: Client
 ) -> AsyncIterator[Meeting]:
-    email = f"ann@{company.domain}"
-    people = {"ann": ann(object_identifier=[OBJECT_IDENTIFIER], email=[email])}
+    email = f"ann@{sso_org.domain}"
+    people = {"ann": ann_claims(object_identifier=[OBJECT_IDENTIFIER], email=[email])}
     certificate = tenant.places.saml_certificate.read_text()
     with running(tmp_path, tenant.base_url + ACS_PATH, certificate, people) as provider:
-        await company.activate(
+        await sso_org.activate(
             sso_url=provider.sso_url,
             idp_entity_id=ENTITY_ID,
             certificates=[provider.pair.certificate],
         )
-        key = await operate.key(company.organization_id)
+        key = await operate.key(sso_org.organization_id)
         client = Client(scim._session, tenant.url, key.token)
         created = await client(
             "POST", "/Users", scim_person(userName=email, externalId=OBJECT_IDENTIFIER)
         )
-        yield Meeting(company, provider, client, created.document["id"], email)
+        yield Meeting(sso_org, provider, client, created.document["id"], email)
 
 
 async def sign_in(ours: Browser, meeting: Meeting) -> Page:
@@ -82,11 +82,11 @@ async def test_who_signed_in_is_out_once_scim_disables_them(
 ):
     page = await sign_in(ours, meeting)
     assert (page.status, "You are signed in" in page.text) == (200, True)
-    assert (await who(operate, ours)).user_id == meeting.ann_id
+    assert (await current_session(operate, ours)).user_id == meeting.ann_id
 
     await meeting.disable()
     with pytest.raises(grpc.aio.AioRpcError) as ended:
-        await who(operate, ours)
+        await current_session(operate, ours)
     assert ended.value.code() == grpc.StatusCode.UNAUTHENTICATED
     assert refusal(await sign_in(ours, meeting)) == (403, "inactive")
 
@@ -95,9 +95,9 @@ async def test_a_real_browser_signs_in_across_sites(tenant: Stack, meeting: Meet
     async with chromium() as real:
         page = await real.new_page()
         await page.goto(f"{tenant.base_url}{ACS_PATH}")
-        await accessible(page)
+        await assert_accessible(page)
         await page.get_by_role("link", name="Sign in").click()
-        await accessible(page)
+        await assert_accessible(page)
         await page.get_by_label("Work e-mail address").fill(meeting.email)
         await page.get_by_role("button", name="Continue").click()
         await page.locator("input[name=username]").fill("ann")
@@ -105,7 +105,7 @@ async def test_a_real_browser_signs_in_across_sites(tenant: Stack, meeting: Meet
         await page.locator("input[name=password]").press("Enter")
         await page.get_by_role("heading", name="You are signed in").wait_for()
         assert page.url == tenant.base_url + ACS_PATH
-        await accessible(page)
+        await assert_accessible(page)
         cookies = {cookie["name"]: cookie for cookie in await page.context.cookies()}
     assert {name: cookies[name]["sameSite"] for name in cookies if name.endswith("-us")} == {
         "session-us": "Lax"

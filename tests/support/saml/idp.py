@@ -64,7 +64,7 @@ def key_pair(name: str) -> KeyPair:
     )
 
 
-def ann(**changes: Sequence[str] | None) -> dict[str, Sequence[str]]:
+def ann_claims(**changes: Sequence[str] | None) -> dict[str, Sequence[str]]:
     """The claims about Ann, some changed, some (None) left out."""
     claims: dict[str, Sequence[str] | None] = {
         "object_identifier": ["5b6f0f3e-0f6b-4b0e-9c0e-0a4f8a1d2c11"],
@@ -97,12 +97,12 @@ class Statement:
     not_on_or_after: float = 3600
     confirmation_end: float = 3600
     confirmation_request_id: str | None = None
-    claims: Mapping[str, Sequence[str]] = field(default_factory=ann)
+    claims: Mapping[str, Sequence[str]] = field(default_factory=ann_claims)
     name_id: str = "ann@acme.test"
     assertion_id: str = field(default_factory=lambda: f"_{uuid4()}")
     response_id: str = field(default_factory=lambda: f"_{uuid4()}")
 
-    def but(self, **changes: Any) -> "Statement":
+    def with_changes(self, **changes: Any) -> "Statement":
         """The same, with something else."""
         return replace(self, **changes)
 
@@ -178,17 +178,17 @@ def sign(
     context.key.load_cert_from_memory(certificate or pair.certificate, xmlsec.KeyFormat.CERT_PEM)
     xmlsec.tree.add_ids(element, ["ID"])
     context.sign(signature)
-    return element if element.getparent() is not None else read_again(element)
+    return element if element.getparent() is not None else reparsed(element)
 
 
 def signed(said: Statement, pair: KeyPair, **options: Any) -> Element:
     """A response with a signed assertion."""
     root = response(said)
     sign(root.find("saml:Assertion", NAMES), pair, **options)
-    return read_again(root)
+    return reparsed(root)
 
 
-def read_again(element: Element) -> Element:
+def reparsed(element: Element) -> Element:
     """The same, as one that reads its text has it: the signer's nodes are of another library."""
     return etree.fromstring(xml(element))
 

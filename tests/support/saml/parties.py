@@ -22,17 +22,17 @@ IDP = IdentityProvider(
     certificates=(ACME.certificate,),
     create_missing=False,
 )
-TRUE = Statement(US.acs_url, REQUEST_ID, IDP.entity_id)
+VALID = Statement(US.acs_url, REQUEST_ID, IDP.entity_id)
 """What Acme's identity provider rightly says."""
 
 
-def judge(response: Element | bytes | str, idp: IdentityProvider = IDP) -> Assertion:
+def verify_response(response: Element | bytes | str, idp: IdentityProvider = IDP) -> Assertion:
     """Verify a response as the region `US` does now."""
     return verify(US, idp, encoded(response), REQUEST_ID, datetime.now(UTC))
 
 
-def reason(response: Element | bytes | str, idp: IdentityProvider = IDP) -> str:
+def refusal_reason(response: Element | bytes | str, idp: IdentityProvider = IDP) -> str:
     """Why a response is refused."""
     with pytest.raises(SignInError) as refused:
-        judge(response, idp)
+        verify_response(response, idp)
     return refused.value.reason

@@ -7,7 +7,7 @@ from typing import Final
 
 from cloudacademy.users.v1.activity_pb2 import Cycle
 
-from gateway.portal.models.moments import counted, duration, moment
+from gateway.portal.models.times import duration, pluralize, to_datetime
 
 RUNNING: Final = timedelta(minutes=2)
 """A cycle whose last entry is younger goes on."""
@@ -28,7 +28,7 @@ class CycleRow:
     @property
     def summary(self) -> str:
         """412 changes, 3 refused."""
-        made = counted(self.succeeded, "change")
+        made = pluralize(self.succeeded, "change")
         return f"{made}, {self.refused:,} refused" if self.refused else made
 
 
@@ -43,7 +43,7 @@ def running(rows: Sequence[CycleRow]) -> CycleRow | None:
 
 
 def _row(cycle: Cycle, now: datetime, *, is_newest: bool) -> CycleRow:
-    start, end = moment(cycle.start_time), moment(cycle.end_time)
+    start, end = to_datetime(cycle.start_time), to_datetime(cycle.end_time)
     is_running = is_newest and now - end < RUNNING
     span = end - start
     return CycleRow(

@@ -11,7 +11,7 @@ from cloudacademy.users.v1.activity_pb2 import Activity
 
 from gateway.portal.models.log.advice import advice
 from gateway.portal.models.log.sentences import action_label, sentence
-from gateway.portal.models.moments import iso, moment
+from gateway.portal.models.times import iso, to_datetime
 
 COLUMNS: Final = (
     "time",
@@ -75,7 +75,7 @@ def ndjson_line(activity: Activity) -> str:
 def as_document(activity: Activity) -> dict[str, Any]:
     """An entry as both files tell it."""
     document: dict[str, Any] = {
-        "time": iso(moment(activity.time)),
+        "time": iso(to_datetime(activity.time)),
         "sentence": sentence(activity).text,
         "action": action_label(activity),
         "result": "Failure" if activity.refused else "Success",

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from cloudacademy.users.v1 import activity_pb2 as pb
 
 from gateway.portal.models.log.sentences import ACTIONS
-from gateway.portal.models.search import searched
+from gateway.portal.models.search import search_text
 
 PAGE_SIZE: Final = 50
 _RESULTS: Final[Mapping[str, pb.ListActivitiesRequest.Result]] = {
@@ -56,7 +56,7 @@ def log_query(parameters: Mapping[str, str]) -> LogQuery:
     """The search that an address stands for."""
     action, result = parameters.get("action", ""), parameters.get("result", "")
     return LogQuery(
-        text=searched(parameters),
+        text=search_text(parameters),
         action=action if action in ACTIONS else "",
         result=result if result in _RESULTS else "",
         page=parameters.get("page", ""),

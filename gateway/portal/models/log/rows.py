@@ -10,12 +10,12 @@ from cloudacademy.users.v1.activity_pb2 import Activity
 from gateway.portal.models.key_rows import key_name
 from gateway.portal.models.log.sentences import (
     Sentence,
+    action_key,
     action_label,
-    action_word,
     is_about_group,
     sentence,
 )
-from gateway.portal.models.moments import moment
+from gateway.portal.models.times import to_datetime
 
 _FIELDS: Final[Mapping[str, str]] = {
     "user_name": "userName",
@@ -50,7 +50,7 @@ class LogRow:
     time: datetime
     sentence: Sentence
     action: str
-    word: str
+    action_key: str
     refused: bool
     name: str
     link: str
@@ -76,10 +76,10 @@ def log_row(activity: Activity, names: Mapping[str, str]) -> LogRow:
     shown = names.get(activity.resource_id, "")
     return LogRow(
         id=activity.id,
-        time=moment(activity.time),
+        time=to_datetime(activity.time),
         sentence=sentence(activity, shown),
         action=action_label(activity),
-        word=action_word(activity),
+        action_key=action_key(activity),
         refused=activity.refused,
         name=activity.resource_name,
         link=_link(activity, names),

@@ -6,7 +6,7 @@ from typing import Final
 
 from cloudacademy.users.v1.activity_pb2 import Activity
 
-from gateway.portal.models.moments import counted
+from gateway.portal.models.times import pluralize
 
 _DONE: Final[Mapping[int, str]] = {
     Activity.ACTION_CREATE_USER: "was created",
@@ -75,14 +75,14 @@ class Sentence:
         return " ".join(part for part in (self.before, self.subject, self.rest) if part)
 
 
-def action_word(activity: Activity) -> str:
+def action_key(activity: Activity) -> str:
     """The action as `ACTIONS` has it."""
     return _WORDS.get(activity.action, "other")
 
 
 def action_label(activity: Activity) -> str:
     """The action as a label."""
-    return ACTIONS[action_word(activity)][0]
+    return ACTIONS[action_key(activity)][0]
 
 
 def is_about_group(activity: Activity) -> bool:
@@ -90,14 +90,14 @@ def is_about_group(activity: Activity) -> bool:
     return activity.action in GROUP_ACTIONS
 
 
-def sentence(activity: Activity, shown_name: str = "") -> Sentence:
+def sentence(activity: Activity, display_name_of: str = "") -> Sentence:
     """What an entry of the log tells, by the name that people know: "Ann Li was disabled"."""
     if activity.action == Activity.ACTION_AUTHENTICATE:
         return Sentence("", _KEYS.get(activity.refusal.reason, "A request had no working API key"))
-    subject = shown_name or activity.resource_name or _nameless(activity)
+    subject = display_name_of or activity.resource_name or _nameless(activity)
     if activity.refused:
         return Sentence(subject, _FAILED.get(activity.action, "could not be changed"))
-    members = counted(activity.member_count, "member")
+    members = pluralize(activity.member_count, "member")
     verb = "was" if activity.member_count == 1 else "were"
     if activity.action == Activity.ACTION_ADD_MEMBERS:
         return Sentence(subject, "", f"{members} {verb} added to")

@@ -6,14 +6,14 @@ from aiohttp.test_utils import make_mocked_request
 
 from gateway.portal.views.sign_in import local_path
 from gateway.web.cookies import Cookies
-from gateway.web.csrf import Forms, is_from_here
+from gateway.web.csrf import FormTokens, is_same_origin
 
-FORMS = Forms(b"x" * 32)
+FORMS = FormTokens(b"x" * 32)
 
 
 def set_cookie(portal_url: str) -> str:
     response = web.Response()
-    Cookies.of(portal_url, "us").begin_session(response, "t")
+    Cookies.of(portal_url, "us").set_session(response, "t")
     (session,) = [each for name, each in response.cookies.items() if "session" in name]
     return session.OutputString()
 
@@ -36,13 +36,13 @@ def test_the_session_is_read_from_its_own_cookie_alone():
 
 
 def test_a_forms_token_is_for_one_session_one_purpose_and_one_secret():
-    token = FORMS.token("session", "a")
-    assert FORMS.accepts(token, "session", "a")
-    assert not FORMS.accepts(token, "session", "b")
-    assert not FORMS.accepts(token, "another", "a")
-    assert not Forms(b"y" * 32).accepts(token, "session", "a")
-    assert not FORMS.accepts(FORMS.token("", "a"), "", "a")  # bound to nothing
-    assert not FORMS.accepts("ü", "session", "a")
+    token = FORMS.create("session", "a")
+    assert FORMS.verify(token, "session", "a")
+    assert not FORMS.verify(token, "session", "b")
+    assert not FORMS.verify(token, "another", "a")
+    assert not FormTokens(b"y" * 32).verify(token, "session", "a")
+    assert not FORMS.verify(FORMS.create("", "a"), "", "a")  # bound to nothing
+    assert not FORMS.verify("ü", "session", "a")
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_a_forms_token_is_for_one_session_one_purpose_and_one_secret():
     ],
 )
 def test_a_browser_tells_where_a_form_was(headers: dict[str, str], ours: bool):
-    assert is_from_here(headers, "a.test") is ours
+    assert is_same_origin(headers, "a.test") is ours
 
 
 @pytest.mark.parametrize(

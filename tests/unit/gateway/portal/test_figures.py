@@ -17,9 +17,9 @@ from gateway.portal.models import charts
 from gateway.portal.models.log.cycles import cycle_rows, running
 from gateway.portal.models.log.exports import COLUMNS, csv_head, csv_line, harmless, ndjson_line
 from gateway.portal.models.log.query import log_query
-from gateway.portal.models.moments import timestamp
 from gateway.portal.models.notices import notice
 from gateway.portal.models.sso_form import of_connection, of_fields, split_certificates, thumbprints
+from gateway.portal.models.times import to_timestamp
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -27,7 +27,7 @@ NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 def counts(*numbers: tuple[int, int]) -> list[ActivityCount]:
     return [
         ActivityCount(
-            start_time=timestamp(NOW - timedelta(hours=len(numbers) - 1 - index)),
+            start_time=to_timestamp(NOW - timedelta(hours=len(numbers) - 1 - index)),
             succeeded=succeeded,
             refused=refused,
         )
@@ -67,8 +67,8 @@ def test_a_chart_says_in_words_what_it_shows():
 
 def cycle(start: int, end: int, succeeded: int, refused: int = 0) -> Cycle:
     return Cycle(
-        start_time=timestamp(NOW - timedelta(seconds=start)),
-        end_time=timestamp(NOW - timedelta(seconds=end)),
+        start_time=to_timestamp(NOW - timedelta(seconds=start)),
+        end_time=to_timestamp(NOW - timedelta(seconds=end)),
         succeeded=succeeded,
         refused=refused,
     )
@@ -105,7 +105,7 @@ def test_nor_is_there_one_where_semicolons_or_tabs_part_cells(separator: str, fo
 
 def refused() -> Activity:
     return Activity(
-        time=timestamp(NOW),
+        time=to_timestamp(NOW),
         action=Activity.ACTION_CREATE_USER,
         resource_name='=HYPERLINK("x"),\n"',
         refused=True,

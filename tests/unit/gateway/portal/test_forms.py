@@ -6,8 +6,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from gateway.web.cookies import cookie
-from gateway.web.csrf import MAX_ESCAPES, MAX_FIELDS, MAX_FORM_BYTES, is_form, parsed
+from gateway.web.cookies import cookie_value
+from gateway.web.csrf import MAX_ESCAPES, MAX_FIELDS, MAX_FORM_BYTES, is_form, parse_form
 from keysvc.domain.sso import CERTIFICATES_MAXIMUM, DOMAINS_MAXIMUM, ENTITY_ID_MAXIMUM, URL_MAXIMUM
 from keysvc.rpc.certificates import MAXIMUM_CHARACTERS
 from tests.support.growth import LIMIT, ratio
@@ -34,24 +34,24 @@ def test_the_largest_form_fits():
     sent = urlencode(fields).encode()
 
     assert len(sent) < MAX_FORM_BYTES
-    assert parsed(sent) == fields
+    assert parse_form(sent) == fields
 
 
 def test_the_first_of_a_name_counts_and_a_field_may_be_empty():
-    assert parsed(b"a=1&b=&a=2&c=%C3%A4+%FF") == {"a": "1", "b": "", "c": "ä \ufffd"}
+    assert parse_form(b"a=1&b=&a=2&c=%C3%A4+%FF") == {"a": "1", "b": "", "c": "ä \ufffd"}
 
 
 @pytest.mark.parametrize("body", [b"a=\xff", b"&".join([b"a=1"] * (MAX_FIELDS + 1))])
 def test_what_is_no_text_or_has_many_fields_is_no_form(body: bytes):
     with pytest.raises(ValueError, match=r"decode|fields"):
-        parsed(body)
+        parse_form(body)
 
 
 def test_form_with_more_escapes_than_any_of_ours_is_refused():
-    assert parsed(b"a=" + b"%41" * MAX_ESCAPES) == {"a": "A" * MAX_ESCAPES}
+    assert parse_form(b"a=" + b"%41" * MAX_ESCAPES) == {"a": "A" * MAX_ESCAPES}
     for pump in (b"%41", b"%", b"a%"):
         with pytest.raises(ValueError, match="escapes"):
-            parsed(b"a=" + pump * (MAX_ESCAPES + 1))
+            parse_form(b"a=" + pump * (MAX_ESCAPES + 1))
 
 
 @pytest.mark.parametrize(
@@ -85,13 +85,13 @@ def test_request_without_a_media_type_is_no_form():
     ],
 )
 def test_cookie_is_found_by_its_name(header: str, value: str):
-    assert cookie({"Cookie": header}, "session") == value
+    assert cookie_value({"Cookie": header}, "session") == value
 
 
 @pytest.mark.parametrize("pump", ['"', ";", "; ", " ", "a=b;", "=", 'a="', "session=a;", "'\\"])
 def test_reading_headers_of_a_form_grows_no_faster_than_they_do(pump: str):
     def read(text: str) -> None:
         is_form({"Content-Type": text})
-        cookie({"Cookie": text}, "session")
+        cookie_value({"Cookie": text}, "session")
 
     assert ratio(read, pump * 8_000, pump * 32_000) < LIMIT

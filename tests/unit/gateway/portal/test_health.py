@@ -6,9 +6,9 @@ import pytest
 from cloudacademy.keys.v1.keys_pb2 import Key
 from cloudacademy.users.v1.activity_pb2 import ActivityCount
 
-from gateway.portal.models.health import Level, Signs, Totals, contact, health, totals
+from gateway.portal.models.health import HealthSignals, Level, Totals, contact, health, totals
 from gateway.portal.models.key_rows import KeyRow, KeyState, key_name, key_rows
-from gateway.portal.models.moments import timestamp
+from gateway.portal.models.times import to_timestamp
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -16,11 +16,11 @@ MINUTE = timedelta(minutes=1)
 
 def key(number: int, *, ends: timedelta | None = None, used: timedelta | None = None) -> Key:
     made = Key(id=f"0190a5b4-4c7e-7d3a-9a53-00000000000{number}", created_by="ops")
-    made.create_time.CopyFrom(timestamp(NOW - timedelta(days=9)))
+    made.create_time.CopyFrom(to_timestamp(NOW - timedelta(days=9)))
     if ends is not None:
-        made.expire_time.CopyFrom(timestamp(NOW + ends))
+        made.expire_time.CopyFrom(to_timestamp(NOW + ends))
     if used is not None:
-        made.last_used_time.CopyFrom(timestamp(NOW - used))
+        made.last_used_time.CopyFrom(to_timestamp(NOW - used))
     return made
 
 
@@ -28,10 +28,10 @@ def rows(*keys: Key) -> list[KeyRow]:
     return key_rows(keys, {}, NOW)
 
 
-def signs(*keys: Key, **fields: object) -> Signs:
+def signs(*keys: Key, **fields: object) -> HealthSignals:
     day = Totals(fields.pop("succeeded", 0), fields.pop("refused", 0))
     given = {"active": True, "day": day, "last_rejected": None, "now": NOW}
-    return Signs(keys=rows(*keys), **(given | fields))
+    return HealthSignals(keys=rows(*keys), **(given | fields))
 
 
 def line(*keys: Key, **fields: object) -> tuple[Level, str]:
@@ -115,7 +115,7 @@ def test_rejected_keys_are_no_share_of_the_changes():
 
 def test_each_key_has_its_state():
     revoked = key(4)
-    revoked.revoke_time.CopyFrom(timestamp(NOW))
+    revoked.revoke_time.CopyFrom(to_timestamp(NOW))
     shown = rows(key(1), key(2, ends=timedelta(hours=8)), key(3, ends=timedelta()), revoked)
     assert [(row.state, row.state_text) for row in shown] == [
         (KeyState.ACTIVE, "Active"),

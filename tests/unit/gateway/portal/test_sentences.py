@@ -9,13 +9,13 @@ from cloudacademy.users.v1.schemas_pb2 import Extension
 from cloudacademy.users.v1.schemas_pb2 import Value as ExtensionValue
 from cloudacademy.users.v1.users_pb2 import EnterpriseUser, Manager, Name, TypedValue, User
 
-from gateway.portal.models import moments
+from gateway.portal.models import times
 from gateway.portal.models.audit_rows import audit_rows
 from gateway.portal.models.log.advice import advice
 from gateway.portal.models.log.checks import checks
 from gateway.portal.models.log.rows import Change, attribute, log_row
 from gateway.portal.models.log.sentences import ACTIONS, sentence
-from gateway.portal.models.people_rows import Value, initials, shown_name, values
+from gateway.portal.models.people_rows import Value, display_name_of, initials, values
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 USER = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11"
@@ -37,7 +37,7 @@ KEY = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e12"
     ],
 )
 def test_a_duration_is_told_in_two_units_and_never_rounded_up(seconds: int, text: str):
-    assert moments.duration(timedelta(seconds=seconds)) == text
+    assert times.duration(timedelta(seconds=seconds)) == text
 
 
 @pytest.mark.parametrize(
@@ -52,11 +52,11 @@ def test_a_duration_is_told_in_two_units_and_never_rounded_up(seconds: int, text
     ],
 )
 def test_a_time_is_told_by_how_long_ago_it_was(seconds: int, text: str):
-    assert moments.ago(NOW - timedelta(seconds=seconds), NOW) == text
+    assert times.ago(NOW - timedelta(seconds=seconds), NOW) == text
 
 
 def activity(action: str, name: str = "ann", **fields: object) -> Activity:
-    given = {"resource_name": name, "resource_id": USER, "time": moments.timestamp(NOW)} | fields
+    given = {"resource_name": name, "resource_id": USER, "time": times.to_timestamp(NOW)} | fields
     return Activity(action=Activity.Action.Value(f"ACTION_{action}"), **given)
 
 
@@ -154,7 +154,7 @@ def test_the_audit_trail_is_told_in_sentences():
             actor=Actor(id=USER, display_name="ada", address="192.0.2.1"),
             action=AuditEvent.ACTION_KEY_GENERATED,
             key_id=KEY,
-            create_time=moments.timestamp(NOW),
+            create_time=times.to_timestamp(NOW),
         ),
         AuditEvent(actor=Actor(id="ops"), action=AuditEvent.ACTION_SSO_UPDATED, fields=["sso_url"]),
     ]
@@ -166,9 +166,9 @@ def test_the_audit_trail_is_told_in_sentences():
 
 
 def test_a_person_is_called_by_the_first_name_that_there_is():
-    assert shown_name(User(user_name="u", display_name="D", name=Name(given_name="A"))) == "D"
-    assert shown_name(User(user_name="u", name=Name(given_name="A", family_name="L"))) == "A L"
-    assert shown_name(User(user_name="u")) == "u"
+    assert display_name_of(User(user_name="u", display_name="D", name=Name(given_name="A"))) == "D"
+    assert display_name_of(User(user_name="u", name=Name(given_name="A", family_name="L"))) == "A L"
+    assert display_name_of(User(user_name="u")) == "u"
     assert [initials(each) for each in ("Ann Li", "ann.li@x", "李", "--")] == [
         "AL",
         "AL",

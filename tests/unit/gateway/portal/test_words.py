@@ -7,21 +7,21 @@ from cloudacademy.keys.v1.keys_pb2 import Key
 from cloudacademy.users.v1.activity_pb2 import Activity, ActivityCount, Cycle, RefusedRequest
 
 from gateway.portal.models.charts import hours_chart
-from gateway.portal.models.health import Level, Signs, Totals, contact, health
+from gateway.portal.models.health import HealthSignals, Level, Totals, contact, health
 from gateway.portal.models.key_rows import KeyState, key_rows
 from gateway.portal.models.log.advice import advice
 from gateway.portal.models.log.checks import Outcome, checks
 from gateway.portal.models.log.curl import as_curl
 from gateway.portal.models.log.cycles import cycle_rows, running
 from gateway.portal.models.log.sentences import sentence
-from gateway.portal.models.moments import ago, duration, timestamp
+from gateway.portal.models.times import ago, duration, to_timestamp
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 URL = "https://cloudacademy.com/webhooks/ad/v1/scim"
 
 
 def before(**span: float):
-    return timestamp(NOW - timedelta(**span))
+    return to_timestamp(NOW - timedelta(**span))
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_keys_tell_their_states():
         Key(
             id="k3",
             create_time=before(days=1),
-            expire_time=timestamp(NOW + timedelta(hours=7, minutes=12)),
+            expire_time=to_timestamp(NOW + timedelta(hours=7, minutes=12)),
             last_used_time=before(minutes=20),
         ),
         Key(id="k2", create_time=before(days=2), expire_time=before(days=1)),
@@ -106,7 +106,9 @@ def test_an_old_key_is_in_use_if_it_was_used_since_there_is_a_newer_one(
     old_used: dict | None, new_used: dict | None, in_use: bool
 ):
     new = Key(id="k2", create_time=before(hours=1))
-    old = Key(id="k1", create_time=before(days=1), expire_time=timestamp(NOW + timedelta(hours=7)))
+    old = Key(
+        id="k1", create_time=before(days=1), expire_time=to_timestamp(NOW + timedelta(hours=7))
+    )
     for key, used in ((new, new_used), (old, old_used)):
         if used is not None:
             key.last_used_time.CopyFrom(before(**used))
@@ -119,7 +121,7 @@ def test_no_key_is_used_instead_of_a_revoked_one():
     assert [row.is_in_use for row in key_rows([new, old], {}, NOW)] == [False, False]
 
 
-def signs(**changes: object) -> Signs:
+def signs(**changes: object) -> HealthSignals:
     key = Key(id="k1", create_time=before(days=1), last_used_time=before(minutes=20))
     given: dict = {
         "active": True,
@@ -128,7 +130,7 @@ def signs(**changes: object) -> Signs:
         "last_rejected": None,
         "now": NOW,
     }
-    return Signs(**(given | changes))
+    return HealthSignals(**(given | changes))
 
 
 @pytest.mark.parametrize(

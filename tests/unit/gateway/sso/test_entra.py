@@ -8,7 +8,7 @@ import xmlsec
 from lxml import etree
 
 from tests.support.saml.idp import NAMES, encoded
-from tests.support.saml.parties import ACME, IDP, REQUEST_ID, US, judge
+from tests.support.saml.parties import ACME, IDP, REQUEST_ID, US, verify_response
 
 TENANT = "https://sts.windows.net/3a0b7f5e-6d2c-4b8e-9f11-0c5d7a9e4b21/"
 ENTRA = replace(IDP, entity_id=TENANT)
@@ -93,7 +93,7 @@ def entras_response() -> str:
 def test_entras_response_says_who_it_is():
     text = entras_response()
     assert '<Signature xmlns="http://www.w3.org/2000/09/xmldsig#">' in text
-    found = judge(text, ENTRA)
+    found = verify_response(text, ENTRA)
     assert (found.object_identifier, found.email, found.given_name, found.family_name) == (
         "5b6f0f3e",
         "ann@acme.test",

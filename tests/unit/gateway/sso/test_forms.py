@@ -4,7 +4,7 @@ import base64
 import secrets
 from urllib.parse import urlencode
 
-from gateway.sso.forms import MAX_ESCAPES, RESPONSE
+from gateway.sso.forms import MAX_ESCAPES, RESPONSE_FORM
 from gateway.sso.shape import MAX_RESPONSE_CHARACTERS
 
 
@@ -15,4 +15,4 @@ def test_largest_response_fits_in_base64_of_any_line_length():
         response = "\r\n".join(lines)[:MAX_RESPONSE_CHARACTERS]
         form = urlencode({"SAMLResponse": response, "RelayState": secrets.token_urlsafe(24)})
         assert form.count("%") < MAX_ESCAPES * 0.55
-        assert len(form) < RESPONSE.max_bytes
+        assert len(form) < RESPONSE_FORM.max_bytes

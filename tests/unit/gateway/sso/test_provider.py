@@ -13,7 +13,7 @@ from gateway import settings as gateway_settings
 from gateway.backend.errors import ANSWERS
 from gateway.sso.authn_request import authn_request
 from gateway.sso.provider import read_service_provider
-from gateway.sso.refusals import EXPLANATIONS, OF_SERVICES
+from gateway.sso.refusals import EXPLANATIONS, SIGN_IN_REASONS
 from tests.support.saml.idp import key_pair
 from tests.support.saml.parties import IDP, US
 from tests.support.saml.requests import check_signature, read_authn_request
@@ -119,6 +119,6 @@ def test_the_key_is_in_no_representation():
 
 
 def test_what_services_refuse_has_an_explanation():
-    assert set(OF_SERVICES) <= set(ANSWERS)
-    assert set(OF_SERVICES.values()) <= set(EXPLANATIONS)
+    assert set(SIGN_IN_REASONS) <= set(ANSWERS)
+    assert set(SIGN_IN_REASONS.values()) <= set(EXPLANATIONS)
     assert all(400 <= each.status < 600 for each in EXPLANATIONS.values())

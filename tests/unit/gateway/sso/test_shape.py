@@ -10,9 +10,17 @@ from gateway.sso.assertion import verify
 from gateway.sso.refusals import SignInError
 from gateway.sso.shape import MAX_RESPONSE_CHARACTERS
 from tests.support.saml.idp import NAMES, encoded, signed, xml
-from tests.support.saml.parties import ACME, IDP, REQUEST_ID, TRUE, US, judge, reason
+from tests.support.saml.parties import (
+    ACME,
+    IDP,
+    REQUEST_ID,
+    US,
+    VALID,
+    refusal_reason,
+    verify_response,
+)
 
-TEXT = xml(signed(TRUE, ACME)).decode()
+TEXT = xml(signed(VALID, ACME)).decode()
 BOMB = (
     '<!DOCTYPE r [<!ENTITY a "aaaaaaaaaa">'
     + "".join(
@@ -58,17 +66,17 @@ def test_a_response_over_the_limit_is_refused_before_it_is_decoded():
 def test_a_document_type_is_refused_whatever_it_declares(doctype):
     began = time.process_time()
     text = doctype + TEXT.replace("ann@acme.test", "&j;" if doctype is BOMB else "&x;")
-    assert reason(text) == "bad_structure"
+    assert refusal_reason(text) == "bad_structure"
     assert time.process_time() - began < 0.5
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "utf-7", "cp037"])
 def test_an_encoding_that_could_hide_something_is_refused(encoding):
     if encoding != "utf-7":  # in which this text is the same
-        assert reason(TEXT.encode(encoding)) == "bad_xml"
+        assert refusal_reason(TEXT.encode(encoding)) == "bad_xml"
     declared = f'<?xml version="1.0" encoding="{encoding}"?>{TEXT}'
-    assert reason(declared.encode(encoding)) == "bad_xml"
-    assert reason(declared) == "bad_xml"
+    assert refusal_reason(declared.encode(encoding)) == "bad_xml"
+    assert refusal_reason(declared) == "bad_xml"
 
 
 @pytest.mark.parametrize(
@@ -82,7 +90,7 @@ def test_an_encoding_that_could_hide_something_is_refused(encoding):
     ],
 )
 def test_documents_begin_as_identity_providers_begin_them(start):
-    assert judge(start + TEXT).email == "ann@acme.test"
+    assert verify_response(start + TEXT).email == "ann@acme.test"
 
 
 @pytest.mark.parametrize(
@@ -99,7 +107,7 @@ def test_documents_begin_as_identity_providers_begin_them(start):
     ],
 )
 def test_what_is_not_well_formed_is_refused(text):
-    assert reason(text) in ("bad_xml", "bad_structure")
+    assert refusal_reason(text) in ("bad_xml", "bad_structure")
 
 
 @pytest.mark.parametrize(
@@ -119,19 +127,19 @@ def test_a_document_of_another_shape_is_refused(inner):
         "<samlp:Status>", f"<samlp:Extensions>{inner}</samlp:Extensions><samlp:Status>"
     )
     assert text != TEXT
-    assert reason(text) == "bad_structure"
+    assert refusal_reason(text) == "bad_structure"
 
 
 def test_comments_around_the_document_are_refused():
-    assert reason(f"<!-- a -->{TEXT}") == "bad_structure"
-    assert reason(f"{TEXT}<!-- a -->") == "bad_structure"
+    assert refusal_reason(f"<!-- a -->{TEXT}") == "bad_structure"
+    assert refusal_reason(f"{TEXT}<!-- a -->") == "bad_structure"
 
 
 def test_encrypted_assertions_are_refused_and_the_page_says_so():
-    root = signed(TRUE, ACME)
+    root = signed(VALID, ACME)
     assertion = root.find("saml:Assertion", NAMES)
     assertion.tag = "{urn:oasis:names:tc:SAML:2.0:assertion}EncryptedAssertion"
-    assert reason(root) == "encrypted"
+    assert refusal_reason(root) == "encrypted"
 
 
 def test_the_largest_response_takes_no_longer_than_it_may():
@@ -143,7 +151,7 @@ def test_the_largest_response_takes_no_longer_than_it_may():
     )
     assert len(encoded(text)) <= MAX_RESPONSE_CHARACTERS
     began = time.process_time()
-    assert judge(text).email == "ann@acme.test"
+    assert verify_response(text).email == "ann@acme.test"
     assert time.process_time() - began < 1
 
 
@@ -151,4 +159,4 @@ def test_the_largest_response_takes_no_longer_than_it_may():
 def test_an_attribute_with_a_prefix_that_is_not_declared_is_refused(name: str):
     text = TEXT.replace("<samlp:Response ", f'<samlp:Response {name}="a" ', 1)
     assert name in text
-    assert reason(text) == "bad_xml"
+    assert refusal_reason(text) == "bad_xml"

@@ -12,18 +12,18 @@ from tests.support.saml.idp import (
     SAML,
     SAMLP,
     Element,
-    ann,
+    ann_claims,
     assertion,
     response,
     sign,
     signed,
     xml,
 )
-from tests.support.saml.parties import ACME, TRUE, judge
+from tests.support.saml.parties import ACME, VALID, verify_response
 
-GOOD = signed(TRUE, ACME)
-BOTH = sign(signed(TRUE, ACME), ACME)
-EVE = ann(email=["eve@acme.test"], object_identifier=["eve"])
+GOOD = signed(VALID, ACME)
+BOTH = sign(signed(VALID, ACME), ACME)
+EVE = ann_claims(email=["eve@acme.test"], object_identifier=["eve"])
 WRAPPERS = [
     f"{{{SAMLP}}}Extensions",
     f"{{{SAML}}}Advice",
@@ -41,8 +41,8 @@ def elements(root: Element) -> list[Element]:
 
 def forged(root: Element, number: int) -> Element:
     """Something of Eve's under some id: an assertion, a response, or the signed thing changed."""
-    identifiers = [TRUE.assertion_id, TRUE.response_id, "_evil"]
-    said = TRUE.but(
+    identifiers = [VALID.assertion_id, VALID.response_id, "_evil"]
+    said = VALID.with_changes(
         claims=EVE,
         assertion_id=identifiers[number % 3],
         response_id=identifiers[number // 3 % 3],
@@ -80,10 +80,10 @@ def move(root: Element, source: int, target: int) -> None:
 
 def check(content: Element | bytes) -> None:
     try:
-        found = judge(content)
+        found = verify_response(content)
     except SignInError:
         return
-    assert (found.id, found.email) == (TRUE.assertion_id, "ann@acme.test")
+    assert (found.id, found.email) == (VALID.assertion_id, "ann@acme.test")
 
 
 @settings(max_examples=300, deadline=None)

@@ -5,19 +5,19 @@ from collections.abc import Collection
 from aiohttp import web
 
 from gateway.portal import problems
+from gateway.portal.context import PageContext
 from gateway.portal.problems import ProblemError
-from gateway.portal.visit import Visit
 
 
-class Elsewhere:
+class NotFound:
     """Leads to the page of the same address with a slash, if there is one."""
 
     def __init__(self, pages: Collection[str]) -> None:
         self._pages = pages
 
-    async def __call__(self, visit: Visit) -> web.Response:
+    async def __call__(self, context: PageContext) -> web.Response:
         """Redirect, or say that there is nothing."""
-        path = f"{visit.request.path}/"
-        if visit.request.method in ("GET", "HEAD") and path in self._pages:
-            return visit.redirect(path)
+        path = f"{context.request.path}/"
+        if context.request.method in ("GET", "HEAD") and path in self._pages:
+            return context.redirect(path)
         raise ProblemError(problems.NOT_FOUND)

@@ -8,7 +8,7 @@ from typing import Final, ParamSpec, TypeVar
 from gateway.sso.refusals import SignInError
 
 THREADS: Final = 2
-MAX_WAITING: Final = 64
+MAX_QUEUED: Final = 64
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -17,9 +17,9 @@ Result = TypeVar("Result")
 class XmlWorker:
     """Runs functions in threads. Refuses (busy) when too many wait already."""
 
-    def __init__(self, threads: int = THREADS, max_waiting: int = MAX_WAITING) -> None:
+    def __init__(self, threads: int = THREADS, max_queued: int = MAX_QUEUED) -> None:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="saml")
-        self._room = threads + max_waiting
+        self._free = threads + max_queued
 
     async def run(
         self,
@@ -28,12 +28,12 @@ class XmlWorker:
         **named: Arguments.kwargs,
     ) -> Result:
         """The function's result."""
-        if self._room == 0:
+        if self._free == 0:
             raise SignInError("busy")
-        self._room -= 1
+        self._free -= 1
         loop = asyncio.get_running_loop()
         future = self._threads.submit(function, *arguments, **named)
-        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._leave))
+        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._release))
         try:
             return await asyncio.wrap_future(future)
         finally:
@@ -44,5 +44,5 @@ class XmlWorker:
         """Take nothing more."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _leave(self) -> None:
-        self._room += 1
+    def _release(self) -> None:
+        self._free += 1

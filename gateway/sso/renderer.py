@@ -14,7 +14,7 @@ from gateway.web.headers import SECURITY
 FOLDER: Final = Path(__file__).parent / "templates"
 
 
-class Pages:
+class PageRenderer:
     """Fills templates. Every value is escaped, and one that is missing is a fault."""
 
     def __init__(self, form_action: str) -> None:

@@ -14,7 +14,7 @@ LOG = f"{ENTRA}log"
 
 
 @dataclass(frozen=True, slots=True)
-class Office:
+class PortalOrganization:
     """The organization, and how its people come in."""
 
     operate: Operator
@@ -43,7 +43,9 @@ class Office:
         return await browser.post(action, fields | {"token": await self.link(user)})
 
 
-async def open_office(operate: Operator, tenant: Stack, name: str = "Initech") -> Office:
+async def create_portal_organization(
+    operate: Operator, tenant: Stack, name: str = "Initech"
+) -> PortalOrganization:
     """A new organization with an active integration and one administrator."""
     organization_id = await operate.organization(name)
     user = users_pb2.User(
@@ -53,4 +55,4 @@ async def open_office(operate: Operator, tenant: Stack, name: str = "Initech") -
     )
     request = users_pb2.CreateUserRequest(organization_id=organization_id, user=user)
     ada = (await operate.users.CreateUser(request)).user
-    return Office(operate, tenant, organization_id, ada)
+    return PortalOrganization(operate, tenant, organization_id, ada)

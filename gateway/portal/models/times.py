@@ -10,12 +10,12 @@ _HOUR: Final = 60 * _MINUTE
 _DAY: Final = 24 * _HOUR
 
 
-def moment(timestamp: Timestamp) -> datetime:
+def to_datetime(timestamp: Timestamp) -> datetime:
     """A protobuf time as a datetime."""
     return timestamp.ToDatetime(tzinfo=UTC)
 
 
-def timestamp(time: datetime) -> Timestamp:
+def to_timestamp(time: datetime) -> Timestamp:
     """A datetime as a protobuf time."""
     message = Timestamp()
     message.FromDatetime(time)
@@ -56,13 +56,13 @@ def ago(time: datetime, now: datetime) -> str:
     if seconds < _MINUTE:
         return "just now"
     if seconds < _HOUR:
-        return f"{counted(seconds // _MINUTE, 'minute')} ago"
+        return f"{pluralize(seconds // _MINUTE, 'minute')} ago"
     if seconds < _DAY:
-        return f"{counted(seconds // _HOUR, 'hour')} ago"
-    return f"{counted(seconds // _DAY, 'day')} ago"
+        return f"{pluralize(seconds // _HOUR, 'hour')} ago"
+    return f"{pluralize(seconds // _DAY, 'day')} ago"
 
 
-def counted(number: int, noun: str, plural: str = "") -> str:
+def pluralize(number: int, noun: str, plural: str = "") -> str:
     """1 person, 1,204 people."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 

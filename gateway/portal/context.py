@@ -13,13 +13,13 @@ from cloudacademy.users.v1.sessions_pb2 import Session
 
 from gateway.backend.client import Origin, call
 from gateway.backend.portal import PortalClients
-from gateway.portal.pages import Pages
+from gateway.portal.renderer import TemplateRenderer
 from gateway.web.cookies import Cookies
-from gateway.web.csrf import FIELD, Forms
+from gateway.web.csrf import CSRF_FIELD, FormTokens
 from gateway.web.headers import SECURITY
 
 Response = TypeVar("Response")
-View = Callable[["Visit"], Awaitable[web.StreamResponse]]
+View = Callable[["PageContext"], Awaitable[web.StreamResponse]]
 
 NOBODY: Final = Session()
 
@@ -27,7 +27,7 @@ NOBODY: Final = Session()
 class Access(Enum):
     """Who may see a page."""
 
-    ANYBODY = "anybody"
+    PUBLIC = "public"
     SIGNED_IN = "signed in"
     ADMINISTRATORS = "administrators"
 
@@ -49,21 +49,21 @@ class Portal:
     """What all visits share."""
 
     clients: PortalClients
-    pages: Pages
-    forms: Forms
+    renderer: TemplateRenderer
+    form_tokens: FormTokens
     cookies: Cookies
     tenant_url: str
     clock: Callable[[], datetime]
 
 
 @dataclass(slots=True)
-class Visit:
+class PageContext:
     """A request, who makes it, and what it may use."""
 
     portal: Portal
     request: web.Request
     request_id: str
-    bound_to: str = ""
+    form_binding: str = ""
     """What the forms of this browser are bound to."""
     session: Session = field(default_factory=Session)
     fields: Mapping[str, str] = field(default_factory=dict)
@@ -105,11 +105,11 @@ class Visit:
 
     def form_token(self, purpose: str = "") -> str:
         """The token for a form of this browser."""
-        return self.portal.forms.token(self.bound_to, purpose)
+        return self.portal.form_tokens.create(self.form_binding, purpose)
 
     def page(self, template: str, status: int = 200, **values: Any) -> web.Response:  # noqa: ANN401
         """A page of ours."""
-        html = self.portal.pages.render(template, self._common() | values)
+        html = self.portal.renderer.render(template, self._common() | values)
         return web.Response(
             text=html, status=status, content_type="text/html", charset="utf-8", headers=SECURITY
         )
@@ -124,6 +124,6 @@ class Visit:
             "here": self.request.path,
             "now": self.now,
             "request_id": self.request_id,
-            "form_field": FIELD,
-            "form_token": self.form_token() if self.bound_to else "",
+            "form_field": CSRF_FIELD,
+            "form_token": self.form_token() if self.form_binding else "",
         }

@@ -11,7 +11,7 @@ from gateway.web import layout
 FOLDER: Final = Path(__file__).parent / "templates"
 
 
-class Pages:
+class TemplateRenderer:
     """Fills templates. Every value is escaped, and one that is missing is a fault."""
 
     def __init__(self, asset_url: Callable[[str], str], filters: Mapping[str, Any]) -> None:
