@@ -1,4 +1,4 @@
-"""The messages around resources as JSON Schema (RFC 7644, RFC 7643 sections 5 to 7)."""
+"""JSON Schemas of the SCIM messages and discovery documents (RFC 7644, RFC 7643, 5 to 7)."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -31,7 +31,7 @@ SCIM_TYPES: Final = (
 )
 METHODS: Final = ("POST", "PUT", "PATCH", "DELETE")
 
-# Formats beyond those of JSON Schema: RFC 7644 sections 3.10, 3.4.2.2 and 3.5.2 have the grammars.
+# Custom formats. RFC 7644 sections 3.10, 3.4.2.2 and 3.5.2 define their grammars.
 ATTRIBUTE: Final[Json] = {"type": "string", "format": "scim-attribute"}
 FILTER: Final[Json] = {"type": "string", "format": "scim-filter", "maxLength": MAX_LENGTH}
 
@@ -43,20 +43,20 @@ _SUPPORTED: Final[Json] = {"supported": _FLAG}
 
 
 def reference(name: str) -> Json:
-    """A schema of `components`."""
+    """A reference to a schema in `components`."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 
 def list_of(*names: str) -> Json:
-    """A ListResponse of schemas of `components`."""
+    """The schema of a ListResponse whose resources have one of these schemas."""
     items = reference(names[0]) if len(names) == 1 else {"anyOf": [*map(reference, names)]}
     return _closed(
         {
             "schemas": _urn(LIST_RESPONSE_URN),
-            "totalResults": {**_COUNT, "description": "Left out of pages by cursor."},
+            "totalResults": {**_COUNT, "description": "Omitted with cursor-based pagination."},
             "startIndex": {"type": "integer", "minimum": 1},
             "itemsPerPage": _COUNT,
-            "nextCursor": {**_TEXT, "description": "Where the next page begins (RFC 9865)."},
+            "nextCursor": {**_TEXT, "description": "The cursor of the next page (RFC 9865)."},
             "Resources": {"type": "array", "items": items},
         },
         ["schemas", "itemsPerPage", "Resources"],
@@ -64,7 +64,7 @@ def list_of(*names: str) -> Json:
 
 
 def messages(resources: Sequence[str]) -> dict[str, Json]:
-    """All messages but lists; `resources` are the schemas of what may be sent in bulk."""
+    """The schemas of all messages except lists. `resources` can be sent in bulk requests."""
     return {
         "Error": _error(),
         "PatchOp": _patch(),
@@ -78,12 +78,12 @@ def messages(resources: Sequence[str]) -> dict[str, Json]:
 
 
 def _urn(urn: str) -> Json:
-    """The `schemas` of an answer."""
+    """The `schemas` attribute of a response."""
     return {"const": [urn]}
 
 
 def _named(urn: str) -> Json:
-    """The `schemas` of a request."""
+    """The `schemas` attribute of a request."""
     return {**_NAMES, "default": [urn]}
 
 
@@ -114,14 +114,14 @@ def _patch() -> Json:
         "type": "object",
         "required": ["op"],
         "properties": {
-            "op": {"enum": [each.value for each in Op], "description": "In any case."},
+            "op": {"enum": [each.value for each in Op], "description": "Case-insensitive."},
             "path": {
                 **_TEXT,
                 "format": "scim-path",
                 "maxLength": MAX_LENGTH,
                 "description": 'E.g. `name.givenName`, `emails[type eq "work"].value`.',
             },
-            "value": {"description": "Required to add and to replace."},
+            "value": {"description": "Required for add and replace."},
         },
     }
     operations = {"type": "array", "items": operation, "maxItems": MAX_OPERATIONS}
@@ -135,7 +135,7 @@ def _patch() -> Json:
 def _search() -> Json:
     return {
         "type": "object",
-        "description": "A query, as GET has it in its parameters. Either startIndex or cursor.",
+        "description": "A query with the parameters of GET. Use either startIndex or cursor.",
         "properties": {
             "schemas": _named(SEARCH_REQUEST_URN),
             "attributes": {"type": "array", "items": ATTRIBUTE},
@@ -165,10 +165,10 @@ def _bulk_request(resources: Sequence[str]) -> Json:
             "bulkId": {
                 **_TEXT,
                 "format": "scim-bulk-id",
-                "description": "Required for a POST; what others call its resource.",
+                "description": "Required for POST. Other operations can refer to it.",
             },
-            "version": {**_TEXT, "description": "Stands for If-Match."},
-            "data": {**data, "description": "Required but for a DELETE."},
+            "version": {**_TEXT, "description": "Has the meaning of If-Match."},
+            "data": {**data, "description": "Required, except for DELETE."},
         },
     }
     return {

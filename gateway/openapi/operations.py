@@ -1,4 +1,4 @@
-"""What each method of each path does, in the words of OpenAPI 3.1."""
+"""The operations of the SCIM API, and their rendering in OpenAPI 3.1."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,29 +21,30 @@ QUERY: Final = (
 )
 VIEW: Final = ("attributes", "excludedAttributes")
 
-_UNREAD: Final = (400, 413, 415)
-"""How a body is refused that cannot be taken at all."""
+_BODY_ERRORS: Final = (400, 413, 415)
+"""The statuses for a body that cannot be read."""
 _ME: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One method of one path; `refusals` are statuses beyond those of every request."""
+    """One method of one path."""
 
     id: str
     summary: str
     tag: str
     status: int
-    answer: str = ""
-    """The schema of the answer; without one it has no body."""
+    response: str = ""
+    """The schema of the response body, if there is one."""
     request: str = ""
     parameters: Sequence[str] = ()
     headers: Sequence[str] = ()
-    refusals: Iterable[int] = (400,)
+    errors: Iterable[int] = (400,)
+    """Error statuses, in addition to those that every request can get."""
     more: Mapping[int, Json] = field(default_factory=dict)
-    """Other answers that are no refusals."""
-    leads_to: Sequence[str] = ()
-    """Operations on what was answered, by its id."""
+    """Other successful responses, by status."""
+    links: Sequence[str] = ()
+    """Operations on the resource in the response, by its id."""
 
 
 Operations = dict[tuple[str, str], Operation]
@@ -52,13 +53,13 @@ Operations = dict[tuple[str, str], Operation]
 def operations(types: Sequence[ResourceType]) -> Operations:
     """All operations, by method and path."""
     return {
-        **dict(_of_everything()),
-        **dict(each for one in types for each in _of_resources(one)),
-        **dict(_of_discovery()),
+        **dict(_common_operations()),
+        **dict(each for resource_type in types for each in _resource_operations(resource_type)),
+        **dict(_discovery_operations()),
     }
 
 
-def _of_everything() -> Iterator[tuple[tuple[str, str], Operation]]:
+def _common_operations() -> Iterator[tuple[tuple[str, str], Operation]]:
     yield (
         ("GET", "/"),
         Operation(
@@ -75,12 +76,12 @@ def _of_everything() -> Iterator[tuple[tuple[str, str], Operation]]:
         ("POST", "/Bulk"),
         Operation(
             "bulk",
-            "Carry out up to 1,000 operations, each as if it had come alone",
+            "Execute up to 1,000 operations, each like a separate request",
             "All",
             200,
             "BulkResponse",
             "BulkRequest",
-            refusals=_UNREAD,
+            errors=_BODY_ERRORS,
         ),
     )
     for method in _ME:
@@ -88,17 +89,19 @@ def _of_everything() -> Iterator[tuple[tuple[str, str], Operation]]:
             (method, "/Me"),
             Operation(
                 f"{method.lower()}Me",
-                "Refused: an API key is no person",
+                "Not implemented: an API key does not represent a person",
                 "All",
                 501,
                 "Error",
-                refusals=(),
+                errors=(),
             ),
         )
 
 
-def _of_resources(one: ResourceType) -> Iterator[tuple[tuple[str, str], Operation]]:
-    name, path, tag = one.name, one.endpoint, f"{one.name}s"
+def _resource_operations(
+    resource_type: ResourceType,
+) -> Iterator[tuple[tuple[str, str], Operation]]:
+    name, path, tag = resource_type.name, resource_type.endpoint, f"{resource_type.name}s"
     member = f"{path}/{{id}}"
     changes = [f"{verb}{name}" for verb in ("get", "replace", "patch", "delete")]
     yield (
@@ -116,8 +119,8 @@ def _of_resources(one: ResourceType) -> Iterator[tuple[tuple[str, str], Operatio
             f"{name}Request",
             VIEW,
             headers=("Location", "ETag"),
-            refusals=(*_UNREAD, 409),
-            leads_to=changes,
+            errors=(*_BODY_ERRORS, 409),
+            links=changes,
         ),
     )
     yield ("POST", f"{path}/.search"), _search(tag, name)
@@ -131,15 +134,23 @@ def _of_resources(one: ResourceType) -> Iterator[tuple[tuple[str, str], Operatio
             name,
             parameters=("id", *VIEW, "If-None-Match"),
             headers=("Location", "ETag"),
-            refusals=(400, 404),
-            more={304: {"description": "The version of If-None-Match is the current one."}},
+            errors=(400, 404),
+            more={304: {"description": "The version in If-None-Match is the current version."}},
         ),
     )
     yield (
         ("PUT", member),
-        _change(one, "replace", "What is left out is cleared, but for `active`", f"{name}Request"),
+        _change(
+            resource_type,
+            "replace",
+            "Omitted attributes except `active` are cleared",
+            f"{name}Request",
+        ),
     )
-    yield ("PATCH", member), _change(one, "patch", "All operations or none", "PatchOp")
+    yield (
+        ("PATCH", member),
+        _change(resource_type, "patch", "Applies all operations or none", "PatchOp"),
+    )
     yield (
         ("DELETE", member),
         Operation(
@@ -148,28 +159,28 @@ def _of_resources(one: ResourceType) -> Iterator[tuple[tuple[str, str], Operatio
             tag,
             204,
             parameters=("id", "If-Match"),
-            refusals=(400, 404, 412),
+            errors=(400, 404, 412),
         ),
     )
 
 
-def _change(one: ResourceType, verb: str, summary: str, request: str) -> Operation:
+def _change(resource_type: ResourceType, verb: str, summary: str, request: str) -> Operation:
     large = {
-        ("patch", "Group"): "Done; the group has too many members to be answered with.",
-        ("patch", "User"): "Done; the user is in too many groups to be answered with.",
-        ("replace", "User"): "Done; the user is in too many groups to be answered with.",
+        ("patch", "Group"): "Done. The group has too many members to be returned.",
+        ("patch", "User"): "Done. The user is in too many groups to be returned.",
+        ("replace", "User"): "Done. The user is in too many groups to be returned.",
     }
-    description = large.get((verb, one.name))
+    description = large.get((verb, resource_type.name))
     return Operation(
-        f"{verb}{one.name}",
-        f"{verb.capitalize()} a {one.name}. {summary}",
-        f"{one.name}s",
+        f"{verb}{resource_type.name}",
+        f"{verb.capitalize()} a {resource_type.name}. {summary}",
+        f"{resource_type.name}s",
         200,
-        one.name,
+        resource_type.name,
         request,
         ("id", *VIEW, "If-Match"),
         headers=("Location", "ETag"),
-        refusals=(*_UNREAD, 404, 409, 412),
+        errors=(*_BODY_ERRORS, 404, 409, 412),
         more={} if description is None else {204: {"description": description}},
     )
 
@@ -177,25 +188,25 @@ def _change(one: ResourceType, verb: str, summary: str, request: str) -> Operati
 def _search(tag: str, name: str) -> Operation:
     return Operation(
         f"search{name}s",
-        "List, with a SearchRequest for parameters",
+        "List, with the parameters in a SearchRequest",
         tag,
         200,
         f"{name}List",
         "SearchRequest",
-        refusals=_UNREAD,
+        errors=_BODY_ERRORS,
     )
 
 
-def _of_discovery() -> Iterator[tuple[tuple[str, str], Operation]]:
+def _discovery_operations() -> Iterator[tuple[tuple[str, str], Operation]]:
     yield (
         ("GET", "/ServiceProviderConfig"),
         Operation(
             "getServiceProviderConfig",
-            "What the server can do",
+            "Get the features of the server",
             "Discovery",
             200,
             "ServiceProviderConfig",
-            refusals=(400, 403),
+            errors=(400, 403),
         ),
     )
     for name in ("Schema", "ResourceType"):
@@ -203,29 +214,29 @@ def _of_discovery() -> Iterator[tuple[tuple[str, str], Operation]]:
             ("GET", f"/{name}s"),
             Operation(
                 f"list{name}s",
-                f"All {name}s, the organization's own among them",
+                f"List all {name}s, including the organization's own",
                 "Discovery",
                 200,
                 f"{name}List",
-                refusals=(400, 403),
+                errors=(400, 403),
             ),
         )
         yield (
             ("GET", f"/{name}s/{{id}}"),
             Operation(
                 f"get{name}",
-                f"One {name}",
+                f"Get a {name}",
                 "Discovery",
                 200,
                 name,
                 parameters=("id",),
-                refusals=(400, 404),
+                errors=(400, 404),
             ),
         )
 
 
-def rendered(operation: Operation, *, public: bool) -> Json:
-    """An operation as OpenAPI has it."""
+def render(operation: Operation, *, public: bool) -> Json:
+    """The Operation Object of OpenAPI 3.1."""
     document: dict[str, Any] = {
         "operationId": operation.id,
         "summary": operation.summary,
@@ -245,19 +256,19 @@ def rendered(operation: Operation, *, public: bool) -> Json:
 
 
 def _responses(operation: Operation, *, public: bool) -> Json:
-    statuses = {*operation.refusals, 500, 503} | (set() if public else {401, 429})
+    statuses = {*operation.errors, 500, 503} | (set() if public else {401, 429})
     headers = [*operation.headers, "X-Request-Id"]
     headers += [] if public else ["RateLimit-Policy", "RateLimit"]
     success: Json = {
         "description": operation.summary,
         "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in headers},
     }
-    if operation.answer:
-        success["content"] = {MEDIA_TYPE: {"schema": reference(operation.answer)}}
-    if operation.leads_to:
+    if operation.response:
+        success["content"] = {MEDIA_TYPE: {"schema": reference(operation.response)}}
+    if operation.links:
         success["links"] = {
             each: {"operationId": each, "parameters": {"id": "$response.body#/id"}}
-            for each in operation.leads_to
+            for each in operation.links
         }
     return {
         str(operation.status): success,

@@ -1,4 +1,4 @@
-"""Where the description is published: `/openapi.json`, for everybody."""
+"""Serves the OpenAPI document at `/openapi.json`, without authentication."""
 
 from typing import Final
 
@@ -11,7 +11,7 @@ PATH: Final = "/openapi.json"
 
 
 def page(document: Json) -> web.RouteDef:
-    """The route that answers with a description, which is the same for whoever asks."""
+    """The route of the document, which is serialized once."""
     body = dumps(document)
 
     async def answer(_: web.Request) -> web.Response:

@@ -1,9 +1,8 @@
-"""Resources as JSON Schema (2020-12, as OpenAPI 3.1 has it), made from the schemas of SCIM.
+"""JSON Schemas (2020-12, as in OpenAPI 3.1) of resources, generated from the SCIM schemas.
 
-There are two of each type: what is answered, and what may be sent. They differ in what they
-require: an answer has whatever `attributes` and `excludedAttributes` leave, and a client sends no
-read-only attribute. A client may also leave any attribute unassigned by null, and send more than
-we know; that is ignored.
+There are two schemas per resource type. A response contains the attributes that `attributes` and
+`excludedAttributes` select, so few are required. A request has no read-only attributes. In a
+request, null means unassigned, and unknown attributes are ignored.
 """
 
 from collections.abc import Mapping
@@ -26,21 +25,21 @@ _URNS: Final[Json] = {"type": "array", "items": {"type": "string"}}
 _META: Final = "meta"
 
 
-def answered(resource_type: ResourceType) -> Json:
-    """A resource in an answer. An organization's own schemas are objects by their URN."""
+def response_schema(resource_type: ResourceType) -> Json:
+    """The schema of a resource in a response. Custom schemas appear as objects under their URN."""
     common = {"schemas": {**_URNS, "description": "The URNs of its schemas.", "minItems": 1}}
     for path in resource_type.whole:
         if path.extension is None and path.attribute.name in ("id", _META):
-            common[path.attribute.name] = _answered_property(path.attribute, {})
+            common[path.attribute.name] = _response_property(path.attribute, {})
     return {
         "type": "object",
         "description": resource_type.description,
         "required": ["schemas", "id"],
         "properties": {
             **common,
-            **_answered_properties(resource_type.schema),
+            **_response_properties(resource_type.schema),
             **{
-                each.urn: _closed(_answered_properties(each), each.document["description"])
+                each.urn: _closed(_response_properties(each), each.document["description"])
                 for each in resource_type.extensions
             },
         },
@@ -49,34 +48,34 @@ def answered(resource_type: ResourceType) -> Json:
     }
 
 
-def sent(resource_type: ResourceType) -> Json:
-    """A resource as a POST or PUT may have it."""
+def request_schema(resource_type: ResourceType) -> Json:
+    """The schema of a resource in a POST or PUT request."""
     return {
-        **_open(_sent_properties(resource_type.schema), resource_type.description),
+        **_open(_request_properties(resource_type.schema), resource_type.description),
         "required": _required(resource_type.schema),
         "properties": {
             "schemas": {**_URNS, "default": [resource_type.schema.urn]},
-            **_sent_properties(resource_type.schema),
+            **_request_properties(resource_type.schema),
             **{
-                each.urn: _open(_sent_properties(each), each.document["description"])
+                each.urn: _open(_request_properties(each), each.document["description"])
                 for each in resource_type.extensions
             },
         },
     }
 
 
-def _answered_properties(schema: Schema) -> Json:
+def _response_properties(schema: Schema) -> Json:
     return {
-        document["name"]: _answered_property(schema.attributes[document["name"].lower()], document)
+        document["name"]: _response_property(schema.attributes[document["name"].lower()], document)
         for document in schema.document["attributes"]
     }
 
 
-def _answered_property(attribute: Attribute, document: Mapping[str, Any]) -> Json:
+def _response_property(attribute: Attribute, document: Mapping[str, Any]) -> Json:
     if attribute.type is Type.COMPLEX:
         value = _closed(
             {
-                each.name: _answered_property(each, _part(document, each))
+                each.name: _response_property(each, _sub_attribute(document, each))
                 for each in attribute.sub_attributes.values()
             }
         )
@@ -87,20 +86,20 @@ def _answered_property(attribute: Attribute, document: Mapping[str, Any]) -> Jso
     return _described(value, document)
 
 
-def _sent_properties(schema: Schema) -> Json:
+def _request_properties(schema: Schema) -> Json:
     return {
-        document["name"]: _sent_property(schema.attributes[document["name"].lower()], document)
+        document["name"]: _request_property(schema.attributes[document["name"].lower()], document)
         for document in schema.document["attributes"]
         if not schema.attributes[document["name"].lower()].read_only
     }
 
 
-def _sent_property(attribute: Attribute, document: Mapping[str, Any]) -> Json:
+def _request_property(attribute: Attribute, document: Mapping[str, Any]) -> Json:
     if attribute.type is Type.COMPLEX:
         parts = attribute.sub_attributes.values()
         value = _open(
             {
-                each.name: _sent_property(each, _part(document, each))
+                each.name: _request_property(each, _sub_attribute(document, each))
                 for each in parts
                 if not each.read_only
             }
@@ -120,8 +119,8 @@ def _sent_property(attribute: Attribute, document: Mapping[str, Any]) -> Json:
     return _described(value, document)
 
 
-def _part(document: Mapping[str, Any], attribute: Attribute) -> Mapping[str, Any]:
-    """What the schema says of a sub-attribute; it says nothing of the parts of `meta`."""
+def _sub_attribute(document: Mapping[str, Any], attribute: Attribute) -> Mapping[str, Any]:
+    """The definition of a sub-attribute; empty for those of `meta`, which no schema defines."""
     parts: list[Mapping[str, Any]] = document.get("subAttributes", [])
     return next((each for each in parts if each["name"] == attribute.name), {})
 

@@ -1,10 +1,10 @@
-"""One request of a browser, as a view sees it."""
+"""The request context that views receive."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import grpc
 from aiohttp import web
@@ -21,11 +21,9 @@ from gateway.web.headers import SECURITY
 Response = TypeVar("Response")
 View = Callable[["PageContext"], Awaitable[web.StreamResponse]]
 
-NOBODY: Final = Session()
-
 
 class Access(Enum):
-    """Who may see a page."""
+    """Who may open a page."""
 
     PUBLIC = "public"
     SIGNED_IN = "signed in"
@@ -34,19 +32,19 @@ class Access(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A path of the portal: what answers there, and whom."""
+    """A route of the portal: its view, and who may open it."""
 
     method: str
     path: str
     view: View
     access: Access = Access.ADMINISTRATORS
     is_file: bool = False
-    """Whether the answer is sent bit by bit, for as long as somebody reads it."""
+    """Whether the response is a streamed download, which uses a download slot."""
 
 
 @dataclass(frozen=True, slots=True)
 class Portal:
-    """What all visits share."""
+    """What all requests share."""
 
     clients: PortalClients
     renderer: TemplateRenderer
@@ -58,25 +56,25 @@ class Portal:
 
 @dataclass(slots=True)
 class PageContext:
-    """A request, who makes it, and what it may use."""
+    """One request: its session, its form, and access to the services and the renderer."""
 
     portal: Portal
     request: web.Request
     request_id: str
     form_binding: str = ""
-    """What the forms of this browser are bound to."""
+    """The value that form tokens are bound to: the session token, or a cookie before sign-in."""
     session: Session = field(default_factory=Session)
     fields: Mapping[str, str] = field(default_factory=dict)
-    """The form that was sent; its token has been checked."""
+    """The fields of the submitted form. Its CSRF token has been verified."""
 
     @property
     def organization_id(self) -> str:
-        """The organization of the person, as the session says."""
+        """The organization of the session."""
         return self.session.organization_id
 
     @property
     def actor(self) -> Actor:
-        """The person, for audit trails."""
+        """The signed-in user, for the audit trail."""
         return Actor(
             id=self.session.user_id,
             display_name=self.session.user_name,
@@ -85,37 +83,37 @@ class PageContext:
 
     @property
     def now(self) -> datetime:
-        """The time, with a time zone."""
+        """The current time, with a time zone."""
         return self.portal.clock()
 
     @property
     def query(self) -> Mapping[str, str]:
-        """The parameters in the address."""
+        """The query parameters."""
         return self.request.query
 
     def path(self, name: str) -> str:
-        """A part of the path."""
+        """The value of a path parameter."""
         return self.request.match_info[name]
 
     async def call(
         self, method: "grpc.aio.UnaryUnaryMultiCallable[Any, Response]", request: object
     ) -> Response:
-        """Ask a service; what it refuses is raised as RefusedError."""
+        """Call an RPC. Raises RefusedError if the service refuses the request."""
         return await call(method, request, Origin(self.request_id))
 
     def form_token(self, purpose: str = "") -> str:
-        """The token for a form of this browser."""
+        """A CSRF token for a form of this session."""
         return self.portal.form_tokens.create(self.form_binding, purpose)
 
     def page(self, template: str, status: int = 200, **values: Any) -> web.Response:  # noqa: ANN401
-        """A page of ours."""
+        """A response with a rendered template."""
         html = self.portal.renderer.render(template, self._common() | values)
         return web.Response(
             text=html, status=status, content_type="text/html", charset="utf-8", headers=SECURITY
         )
 
     def redirect(self, location: str) -> web.Response:
-        """Show another page, which a reload then asks for (RFC 9110 section 15.4.4)."""
+        """Redirect with 303, so that a reload does not send a form again (RFC 9110, 15.4.4)."""
         return web.Response(status=303, headers={**SECURITY, "Location": location})
 
     def _common(self) -> dict[str, Any]:

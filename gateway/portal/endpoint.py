@@ -1,4 +1,4 @@
-"""What surrounds every page: who asks, whether the form is ours, one log line, an error page."""
+"""What every page shares: limits, authentication, the CSRF check, one log line, error pages."""
 
 import time
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ SESSION_ENDED: Final = "SESSION_ENDED"
 
 
 class PortalEndpoint:
-    """Answers one route of the portal."""
+    """Handles the requests of one route of the portal."""
 
     def __init__(self, portal: Portal, route: Route, limiter: PageLimiter, log: Logger) -> None:
         self._portal = portal
@@ -34,22 +34,22 @@ class PortalEndpoint:
         self._log = log
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
-        """Let the view answer; turn what it refuses into a page."""
+        """Call the view. Errors become error pages."""
         started = time.perf_counter()
         context = PageContext(self._portal, request, uuid4().hex)
         try:
             response = await self._respond(context)
-        except RejectedError as error:  # a line for each would be a load, too
+        except RejectedError as error:  # not logged: that would itself be load
             response = problem_page(context, problems.of_rejection(error), error.headers)
         else:
-            self._tell(context, response.status, started)
+            self._log_request(context, response.status, started)
         if not response.prepared:
             response.headers["X-Request-Id"] = context.request_id
         return response
 
     async def _respond(self, context: PageContext) -> web.StreamResponse:
         try:
-            return await self._answer(context)
+            return await self._handle(context)
         except RejectedError:
             raise
         except ProblemError as error:
@@ -62,26 +62,26 @@ class PortalEndpoint:
             return problem_page(context, problems.of_status(error.status))
         except Exception as fault:  # noqa: BLE001 - the outermost handler
             self._log.error("internal error", request_id=context.request_id, exc_info=fault)
-            return problem_page(context, problems.FAULT)
+            return problem_page(context, problems.INTERNAL_ERROR)
 
-    async def _answer(self, context: PageContext) -> web.StreamResponse:
-        client = await self._recognize(context)
+    async def _handle(self, context: PageContext) -> web.StreamResponse:
+        client = await self._identify(context)
         if self._route.access is not Access.PUBLIC and not context.session.user_id:
             return self._to_sign_in(context)
         if self._route.method != "POST":
-            return await self._show(context, client)
+            return await self._call_view(context, client)
         with self._limiter.body(client) as hold:
-            await self._check_form(context, hold)  # for which nobody keeps a place
-            return await self._show(context, client)
+            await self._check_form(context, hold)  # forms arrive slowly, so without a slot
+            return await self._call_view(context, client)
 
-    async def _show(self, context: PageContext, client: Client) -> web.StreamResponse:
+    async def _call_view(self, context: PageContext, client: Client) -> web.StreamResponse:
         if self._route.access is Access.ADMINISTRATORS and not context.session.administrator:
             return context.page("not_administrator.html", 403, title="For administrators")
         async with self._limiter.slot(client, for_file=self._route.is_file):
             return await self._route.view(context)
 
-    async def _recognize(self, context: PageContext) -> Client:
-        """Ask who it is, each time: somebody who was disabled is out with the next page."""
+    async def _identify(self, context: PageContext) -> Client:
+        """Read the session on every request, so that disabled users lose access at once."""
         cookies, address = self._portal.cookies, context.request.remote or ""
         if self._route.access is Access.PUBLIC:
             context.form_binding = cookies.form_binding(context.request)
@@ -106,12 +106,12 @@ class PortalEndpoint:
 
     async def _check_form(self, context: PageContext, hold: Holder) -> None:
         request = context.request
-        # Our forms have no files, so nothing needs the parser of those.
+        # Our forms have no file uploads, so multipart bodies are refused unparsed.
         if not (is_form(request.headers) and is_same_origin(request.headers, request.host)):
-            raise ProblemError(problems.FORGED)
+            raise ProblemError(problems.INVALID_FORM)
         fields = await _fields(request, hold)
         if not self._portal.form_tokens.verify(fields.get(CSRF_FIELD, ""), context.form_binding):
-            raise ProblemError(problems.FORGED)
+            raise ProblemError(problems.INVALID_FORM)
         context.fields = fields
 
     def _to_sign_in(self, context: PageContext) -> web.Response:
@@ -124,8 +124,8 @@ class PortalEndpoint:
             self._portal.cookies.clear_session(response)
         return response
 
-    def _tell(self, context: PageContext, status: int, started: float) -> None:
-        # The route's own words only: a path or a query may hold names.
+    def _log_request(self, context: PageContext, status: int, started: float) -> None:
+        # The route's template instead of the path or query, which may contain names.
         self._log.info(
             "request",
             method=context.request.method,
@@ -141,7 +141,7 @@ class PortalEndpoint:
 def problem_page(
     context: PageContext, problem: Problem, headers: Mapping[str, str] | None = None
 ) -> web.Response:
-    """The page that says what kept another from is_active shown."""
+    """An error page."""
     page = context.page("problem.html", problem.status, title=problem.title, problem=problem)
     page.headers.update(headers or {})
     return page
@@ -151,11 +151,11 @@ async def _fields(request: web.Request, hold: Holder) -> Mapping[str, str]:
     try:
         return parse_form(await receive(request, hold, MAX_FORM_BYTES))
     except BodyTooLargeError:
-        raise ProblemError(problems.TOO_LARGE) from None
+        raise ProblemError(problems.FORM_TOO_LARGE) from None
     except BodyLostError:
-        raise ProblemError(problems.LOST) from None
-    except ValueError:  # no form, whatever it calls itself
-        raise ProblemError(problems.FORGED) from None
+        raise ProblemError(problems.INCOMPLETE_FORM) from None
+    except ValueError:  # not a form, despite its Content-Type
+        raise ProblemError(problems.INVALID_FORM) from None
 
 
 def _retry_after(error: RefusedError) -> Mapping[str, str]:

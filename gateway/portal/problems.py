@@ -1,4 +1,4 @@
-"""TemplateRenderer that say why there is no page."""
+"""The texts of error pages."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from gateway.limits.rejections import RejectedError, RejectReason
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What kept a page from is_active shown: a heading, and what to do."""
+    """An error page: its HTTP status, its heading, and what to do."""
 
     status: int
     title: str
@@ -18,7 +18,7 @@ class Problem:
 
 
 class ProblemError(Exception):
-    """There is no page, but a problem."""
+    """Raised by a view to show an error page instead of its own page."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.title)
@@ -26,121 +26,133 @@ class ProblemError(Exception):
 
 
 NOT_FOUND: Final = Problem(
-    404, "There is no such page", "The address may be mistyped, or what it led to is gone."
+    404, "Page not found", "Check the address. The page may have been moved or deleted."
 )
 NOT_ALLOWED: Final = Problem(
-    405, "This page cannot be used that way", "Go back and use the page's own links and buttons."
+    405, "This action isn't available", "Go back and use the links and buttons on the page."
 )
-FORGED: Final = Problem(
+INVALID_FORM: Final = Problem(
     403,
-    "This form is out of date",
-    "It was opened in another session, or by another site. Nothing was changed. Go back, reload "
-    "the page and try again.",
+    "This form has expired",
+    "It belongs to another session or was sent from another site. Nothing was changed. Go back, "
+    "reload the page and try again.",
 )
-NO_KEY: Final = Problem(404, "There is no such key", "No API key of your organization has this id.")
-TOO_MANY: Final = Problem(
+KEY_NOT_FOUND: Final = Problem(
+    404, "API key not found", "Your organization has no API key with this ID."
+)
+TOO_MANY_REQUESTS: Final = Problem(
     429,
-    "Too many pages were opened",
-    "Your organization, or this address, opens pages faster than we show them. Nothing was "
-    "changed. Wait a few seconds, then reload.",
+    "Too many requests",
+    "Your organization or your network opened too many pages in a short time. Nothing was "
+    "changed. Wait a few seconds, then reload the page.",
 )
 BUSY: Final = Problem(
     503,
-    "Too many pages are opened at the moment",
-    "Nothing was changed. Wait a few seconds, then reload.",
+    "The portal is busy",
+    "Too many pages are being opened right now. Nothing was changed. Wait a few seconds, then "
+    "reload the page.",
 )
-NO_FILE: Final = Problem(
+TOO_MANY_DOWNLOADS: Final = Problem(
     503,
-    "Too many files are sent at the moment",
-    "An organization gets two files with its log at once, and all together get eight. Wait until "
-    "one of them is here, then ask for it again.",
+    "Too many downloads",
+    "An organization can download two log files at a time, and all organizations together eight. "
+    "Wait until a download has finished, then try again.",
 )
-NO_FORM: Final = Problem(
+TOO_MANY_FORMS: Final = Problem(
     503,
-    "Too many forms are sent at the moment",
+    "Too many forms are being sent",
     "Nothing was changed. Go back, wait a few seconds, then send the form again.",
 )
-TOO_LARGE: Final = Problem(413, "That is too much", "The form holds more than we take.")
+FORM_TOO_LARGE: Final = Problem(
+    413, "The form is too large", "Nothing was changed. Go back, shorten the values and try again."
+)
 # 400, as RFC 7644 section 3.4.2.4 answers a result that is larger than the server is willing to
 # process. Nothing is forbidden (403), no request content is too large (413, RFC 9110 section
 # 15.5.14), and nothing failed (500).
-TOO_MUCH_TO_SHOW: Final = Problem(
+PERSON_TOO_LARGE: Final = Problem(
     400,
-    "This person has too many values to show",
-    "The page would be too large. An API client can read the person with SCIM.",
+    "This person has too much data to show",
+    "The page would be too large. Use an API client to read this person through SCIM.",
 )
-LOST: Final = Problem(
-    400, "The form did not arrive", "The connection ended before the form did. Send it again."
+INCOMPLETE_FORM: Final = Problem(
+    400,
+    "The form was not received completely",
+    "The connection was lost while the form was being sent. Send it again.",
 )
-AWAY: Final = Problem(
+UNAVAILABLE: Final = Problem(
     503,
-    "This page is not available at the moment",
-    "A part of Cloud Academy does not answer. People go on is_active provisioned or wait in Entra; "
-    "nothing is lost. Reload the page in a moment.",
+    "This page is temporarily unavailable",
+    "A Cloud Academy service is not responding. Provisioning continues, or Entra retries it later; "
+    "no data is lost. Reload the page in a moment.",
 )
-FAULT: Final = Problem(
+INTERNAL_ERROR: Final = Problem(
     500,
     "Something went wrong on our side",
-    "It has been noted. If it happens again, tell Cloud Academy's support the request id below.",
+    "We have logged the error. If it happens again, contact Cloud Academy support and include the "
+    "request ID below.",
 )
 
-_BY_WHY: Final[Mapping[RejectReason, Problem]] = {
-    RejectReason.PAGES_RATE: TOO_MANY,
+_BY_REJECTION: Final[Mapping[RejectReason, Problem]] = {
+    RejectReason.PAGES_RATE: TOO_MANY_REQUESTS,
     RejectReason.PAGES_FULL: BUSY,
-    RejectReason.FILES_FULL: NO_FILE,
-    RejectReason.FORMS_FULL: NO_FORM,
+    RejectReason.FILES_FULL: TOO_MANY_DOWNLOADS,
+    RejectReason.FORMS_FULL: TOO_MANY_FORMS,
 }
 
 _BY_STATUS: Final[Mapping[int, Problem]] = {
-    403: FORGED,
+    403: INVALID_FORM,
     404: NOT_FOUND,
     405: NOT_ALLOWED,
-    413: TOO_LARGE,
-    503: AWAY,
+    413: FORM_TOO_LARGE,
+    503: UNAVAILABLE,
 }
 
 _BY_REASON: Final[Mapping[str, Problem]] = {
     "USER_NOT_FOUND": Problem(
-        404, "This person is not here", "Nobody in your organization has this id, or not any more."
+        404,
+        "Person not found",
+        "Nobody in your organization has this ID. The person may have been deleted.",
     ),
     "GROUP_NOT_FOUND": Problem(
-        404, "This group is not here", "No group of your organization has this id, or not any more."
+        404,
+        "Group not found",
+        "No group in your organization has this ID. The group may have been deleted.",
     ),
-    "KEY_NOT_FOUND": NO_KEY,
+    "KEY_NOT_FOUND": KEY_NOT_FOUND,
     "ACTIVITY_NOT_FOUND": Problem(
         404,
-        "This entry is not in the log",
-        "Entries are kept for 30 days. It may have ended with them.",
+        "Log entry not found",
+        "Log entries are deleted after 30 days.",
     ),
     "INVALID_PAGE_TOKEN": Problem(
-        404, "This part of the list is gone", "The list has changed. Begin it anew."
+        404, "This page of the list has expired", "Go back to the first page of the list."
     ),
     "INTEGRATION_NOT_ACTIVE": Problem(
         409,
         "The integration is inactive",
-        "Keys are generated for active integrations only. Activate it first.",
+        "Activate the integration first, then generate a key.",
     ),
     "FILTER_TOO_COSTLY": Problem(
-        400, "That search took too long", "Search for more of the name, or for the whole userName."
+        400, "The search took too long", "Enter more of the name, or the complete userName."
     ),
 }
 
 
 def of_rejection(error: RejectedError) -> Problem:
-    """The problem of whoever has to come again later."""
-    return _BY_WHY.get(error.why, BUSY)
+    """The error page for a request over a rate limit, or one that found no free slot."""
+    return _BY_REJECTION.get(error.why, BUSY)
 
 
 def of_status(status: int) -> Problem:
-    """The problem of an HTTP status."""
-    return _BY_STATUS.get(status) or (FAULT if status >= 500 else NOT_FOUND)
+    """The error page for an HTTP status."""
+    return _BY_STATUS.get(status) or (INTERNAL_ERROR if status >= 500 else NOT_FOUND)
 
 
 def of_refusal(error: RefusedError) -> Problem:
-    """The problem behind what a service refused."""
+    """The error page for a service's refusal."""
     known = _BY_REASON.get(error.reason)
     if known is not None:
         return known
     if error.status == 503:
-        return AWAY
-    return NOT_FOUND if error.status < 500 else FAULT
+        return UNAVAILABLE
+    return NOT_FOUND if error.status < 500 else INTERNAL_ERROR

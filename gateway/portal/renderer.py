@@ -1,4 +1,4 @@
-"""The templates, read once."""
+"""Rendering of the portal's templates, which are compiled once at startup."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,7 +12,7 @@ FOLDER: Final = Path(__file__).parent / "templates"
 
 
 class TemplateRenderer:
-    """Fills templates. Every value is escaped, and one that is missing is a fault."""
+    """Renders templates. Values are escaped; a missing value raises an error."""
 
     def __init__(self, asset_url: Callable[[str], str], filters: Mapping[str, Any]) -> None:
         self._environment = jinja2.Environment(
@@ -30,5 +30,5 @@ class TemplateRenderer:
             self._environment.get_template(name)
 
     def render(self, template: str, values: Mapping[str, Any]) -> str:
-        """A template with its values."""
+        """Render a template with these values to HTML."""
         return self._environment.get_template(template).render(values)

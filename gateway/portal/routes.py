@@ -1,4 +1,4 @@
-"""All pages of the portal."""
+"""The routes of the portal."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -37,7 +37,7 @@ _ROOTS: Final = ("dashboard", "settings", "people", "groups", "login", "logout",
 def portal(
     clients: PortalClients, tenant_url: str, region: str, secret: bytes, clock: Clock
 ) -> Portal:
-    """What the pages share."""
+    """Create the object that all pages share."""
     return Portal(
         clients=clients,
         renderer=TemplateRenderer(Assets().url, filters()),
@@ -49,10 +49,10 @@ def portal(
 
 
 def portal_routes(shared: Portal, limiter: PageLimiter, log: Logger) -> list[web.RouteDef]:
-    """The pages, their files, and a page of its own for what is not there beside them."""
+    """All pages, the static files, and an error page for other paths below the portal's roots."""
     pages = all_routes()
     not_found = NotFound({route.path for route in pages})
-    beside = [
+    unknown = [
         Route("*", path, not_found, Access.PUBLIC)
         for root in _ROOTS
         for path in (f"/{root}", f"/{root}/{{rest:[\\s\\S]*}}")
@@ -60,18 +60,18 @@ def portal_routes(shared: Portal, limiter: PageLimiter, log: Logger) -> list[web
     files = web.get(f"{ASSETS_PATH}{{name}}", Assets().get)
     return [
         files,
-        *(_route(each, PortalEndpoint(shared, each, limiter, log)) for each in (*pages, *beside)),
+        *(_route(each, PortalEndpoint(shared, each, limiter, log)) for each in (*pages, *unknown)),
     ]
 
 
 def _route(route: Route, endpoint: PortalEndpoint) -> web.RouteDef:
     if route.method == "GET":
-        return web.get(route.path, endpoint)  # and HEAD with it
+        return web.get(route.path, endpoint)  # aiohttp adds HEAD
     return web.route(route.method, route.path, endpoint)
 
 
 def all_routes() -> Sequence[Route]:
-    """Every page that there is."""
+    """Every page of the portal."""
     return (
         *sign_in.routes(),
         *dashboard.routes(),
@@ -87,7 +87,7 @@ def all_routes() -> Sequence[Route]:
 
 
 def filters() -> dict[str, Any]:
-    """What templates do with values."""
+    """The filters that templates use to format values."""
     return {
         "iso": times.iso,
         "absolute": times.absolute,

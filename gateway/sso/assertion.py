@@ -1,4 +1,4 @@
-"""From an identity provider's response to whom it vouches for."""
+"""Verification of a SAML response, and the claims in it."""
 
 import base64
 import re
@@ -26,17 +26,17 @@ CLAIMS: Final = (OBJECT_IDENTIFIER, GIVEN_NAME, SURNAME, EMAIL_ADDRESS)
 
 _SUCCESS: Final = "urn:oasis:names:tc:SAML:2.0:status:Success"
 _BEARER: Final = "urn:oasis:names:tc:SAML:2.0:cm:bearer"
-_NAMES: Final = {
+_NAMESPACES: Final = {
     "saml": "urn:oasis:names:tc:SAML:2.0:assertion",
     "samlp": "urn:oasis:names:tc:SAML:2.0:protocol",
 }
 _CONDITIONS: Final = {
-    f"{{{_NAMES['saml']}}}{name}"
+    f"{{{_NAMESPACES['saml']}}}{name}"
     for name in ("AudienceRestriction", "OneTimeUse", "ProxyRestriction")
 }
 _MAX_CHARACTERS: Final = 320
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,12})?Z", re.ASCII)
-_TO_SECONDS: Final = len("2026-11-30T08:00:00")
+_SECONDS_LENGTH: Final = len("2026-11-30T08:00:00")
 
 Element = Any
 
@@ -64,7 +64,7 @@ _REASONS: Final[Mapping[int, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Assertion:
-    """Whom an identity provider vouches for, verified."""
+    """The verified claims of an assertion."""
 
     id: str
     expire_time: datetime
@@ -73,41 +73,42 @@ class Assertion:
     given_name: str
     family_name: str
     missing: tuple[str, ...] = ()
-    """The claims that the identity provider did not send, by their last words."""
+    """The claims that the identity provider did not send, by the last segment of their names."""
 
-    def until(self, time: datetime) -> "Assertion":
-        """The same, of use until then at the latest."""
+    def expiring_by(self, time: datetime) -> "Assertion":
+        """A copy that expires at this time at the latest."""
         return replace(self, expire_time=min(self.expire_time, time))
 
 
 def verify(
     sp: ServiceProvider, idp: IdentityProvider, saml_response: str, request_id: str, now: datetime
 ) -> Assertion:
-    """Whom the response to the request vouches for.
+    """Verify a response, and return its assertion.
 
-    Refuses (SignInError) everything that is not a response of this identity
-    provider, to this request, for us, here and now. The library verifies; what
-    it lets be missing or nearly right is asked for here.
+    Raises SignInError unless the response comes from this identity provider, answers this request,
+    is meant for this service provider and is valid now. The library verifies the signature and the
+    conditions. The checks here require what the library treats as optional, and compare exactly
+    where it is lenient.
     """
     xml = decode_response(saml_response)
     check_shape(xml)
     try:
         response = OneLogin_Saml2_Response(sp.settings(idp), base64.b64encode(xml))
         _check_status(response.get_xml_document())
-        _check_says(response.get_xml_document(), sp, idp, request_id, now)
-        response.is_valid(_here(sp), request_id, raise_exceptions=True)
+        _check_content(response.get_xml_document(), sp, idp, request_id, now)
+        response.is_valid(_request_data(sp), request_id, raise_exceptions=True)
         claims = response.get_attributes()
     except OneLogin_Saml2_ValidationError as error:
         raise SignInError(_REASONS.get(error.code, "bad_structure")) from None
     except SignInError:
         raise
-    except Exception:  # noqa: BLE001 - the library raises bare ones at odd values, quoting them
+    except Exception:  # noqa: BLE001 - the library raises bare exceptions that quote values
         raise SignInError("bad_structure") from None
-    return _vouched(response.get_xml_document(), claims)
+    return _read_claims(response.get_xml_document(), claims)
 
 
-def _vouched(root: Element, claims: Mapping[str, list[Any]]) -> Assertion:
-    assertion = root.find("saml:Assertion", _NAMES)
+def _read_claims(root: Element, claims: Mapping[str, list[Any]]) -> Assertion:
+    assertion = root.find("saml:Assertion", _NAMESPACES)
     names = {name: _claim(claims, name) for name in CLAIMS}
     missing = tuple(name.rpartition("/")[2] for name, value in names.items() if not value)
     if not names[OBJECT_IDENTIFIER] or not names[EMAIL_ADDRESS]:
@@ -116,7 +117,7 @@ def _vouched(root: Element, claims: Mapping[str, list[Any]]) -> Assertion:
         raise SignInError("bad_claim")
     return Assertion(
         id=assertion.get("ID"),
-        expire_time=_end(assertion),
+        expire_time=_expire_time(assertion),
         object_identifier=names[OBJECT_IDENTIFIER],
         email=names[EMAIL_ADDRESS],
         given_name=names[GIVEN_NAME],
@@ -126,7 +127,7 @@ def _vouched(root: Element, claims: Mapping[str, list[Any]]) -> Assertion:
 
 
 def _claim(claims: Mapping[str, list[Any]], name: str) -> str:
-    """The claim's one value, empty when it is missing."""
+    """The single value of a claim, empty if missing. Raises SignInError (bad_claim)."""
     values = claims.get(name) or [""]
     if len(values) > 1 or not isinstance(values[0], str) or len(values[0]) > _MAX_CHARACTERS:
         raise SignInError("bad_claim")
@@ -134,32 +135,32 @@ def _claim(claims: Mapping[str, list[Any]], name: str) -> str:
 
 
 def _check_status(root: Element) -> None:
-    code = root.find("samlp:Status/samlp:StatusCode", _NAMES)
+    code = root.find("samlp:Status/samlp:StatusCode", _NAMESPACES)
     if code is None:
         raise SignInError("bad_structure")
     if code.get("Value") != _SUCCESS:
         raise SignInError("status")
 
 
-def _check_says(
+def _check_content(
     root: Element, sp: ServiceProvider, idp: IdentityProvider, request_id: str, now: datetime
 ) -> None:
-    """Refuse a response that does not say all that it has to, exactly (SAML profiles, 4.1.4)."""
-    assertion = _one(root, "saml:Assertion")
-    issuers = [*root.findall("saml:Issuer", _NAMES), _one(assertion, "saml:Issuer")]
+    """Raise SignInError unless the required elements have exact values (SAML profiles, 4.1.4)."""
+    assertion = _only_child(root, "saml:Assertion")
+    issuers = [*root.findall("saml:Issuer", _NAMESPACES), _only_child(assertion, "saml:Issuer")]
     if any(issuer.text != idp.entity_id for issuer in issuers):
         raise SignInError("wrong_issuer")
     if root.get("Destination") != sp.acs_url:
         raise SignInError("wrong_recipient")
     if root.get("InResponseTo") != request_id:
         raise SignInError("wrong_request")
-    _check_conditions(_one(assertion, "saml:Conditions"), now)
-    _check_subject(_one(assertion, "saml:Subject"), sp, request_id, now)
+    _check_conditions(_only_child(assertion, "saml:Conditions"), now)
+    _check_subject(_only_child(assertion, "saml:Subject"), sp, request_id, now)
     _check_attributes(assertion)
 
 
 def _check_conditions(conditions: Element, now: datetime) -> None:
-    restrictions = conditions.findall("saml:AudienceRestriction", _NAMES)
+    restrictions = conditions.findall("saml:AudienceRestriction", _NAMESPACES)
     audiences = [[each.text for each in restriction] for restriction in restrictions]
     if not audiences or not all(ENTITY_ID in each for each in audiences):
         raise SignInError("wrong_audience")
@@ -173,9 +174,9 @@ def _check_conditions(conditions: Element, now: datetime) -> None:
 
 
 def _check_subject(subject: Element, sp: ServiceProvider, request_id: str, now: datetime) -> None:
-    """One confirmation, by whoever bears it (SAML profiles section 4.1.4.2)."""
-    confirmation = _one(subject, "saml:SubjectConfirmation")
-    data = _one(confirmation, "saml:SubjectConfirmationData")
+    """Require a single bearer confirmation for this request (SAML profiles section 4.1.4.2)."""
+    confirmation = _only_child(subject, "saml:SubjectConfirmation")
+    data = _only_child(confirmation, "saml:SubjectConfirmationData")
     end = _time(data, "NotOnOrAfter")
     if confirmation.get("Method") != _BEARER or end is None or data.get("NotBefore"):
         raise SignInError("bad_assertion")
@@ -183,28 +184,28 @@ def _check_subject(subject: Element, sp: ServiceProvider, request_id: str, now: 
         raise SignInError("wrong_recipient")
     if data.get("InResponseTo") != request_id:
         raise SignInError("wrong_request")
-    if now >= end:  # the library allows this time no skew
+    if now >= end:  # without clock skew, as in the library
         raise SignInError("expired")
 
 
 def _check_attributes(assertion: Element) -> None:
-    for attribute in assertion.iterfind("saml:AttributeStatement/saml:Attribute", _NAMES):
+    for attribute in assertion.iterfind("saml:AttributeStatement/saml:Attribute", _NAMESPACES):
         if attribute.get("Name") in CLAIMS and any(len(value) for value in attribute):
             raise SignInError("bad_claim")
 
 
-def _end(assertion: Element) -> datetime:
-    """From when on the assertion is refused for its age."""
-    data = assertion.find("saml:Subject/saml:SubjectConfirmation/*", _NAMES)
+def _expire_time(assertion: Element) -> datetime:
+    """The time from which the assertion is refused as expired, including clock skew."""
+    data = assertion.find("saml:Subject/saml:SubjectConfirmation/*", _NAMESPACES)
     times = (
         _time(data, "NotOnOrAfter"),
-        _time(_one(assertion, "saml:Conditions"), "NotOnOrAfter"),
+        _time(_only_child(assertion, "saml:Conditions"), "NotOnOrAfter"),
     )
     return min(time for time in times if time is not None) + CLOCK_SKEW
 
 
-def _one(parent: Element, name: str) -> Element:
-    found = parent.findall(name, _NAMES)
+def _only_child(parent: Element, name: str) -> Element:
+    found = parent.findall(name, _NAMESPACES)
     if len(found) != 1:
         raise SignInError("bad_assertion")
     return found[0]
@@ -217,13 +218,13 @@ def _time(element: Element, name: str) -> datetime | None:
     if not _TIME.fullmatch(text):
         raise SignInError("bad_assertion")
     try:
-        return datetime.fromisoformat(text[:_TO_SECONDS]).replace(tzinfo=UTC)
+        return datetime.fromisoformat(text[:_SECONDS_LENGTH]).replace(tzinfo=UTC)
     except ValueError:
         raise SignInError("bad_assertion") from None
 
 
-def _here(sp: ServiceProvider) -> dict[str, str]:
-    """Our address, in the form in which the library asks for it."""
+def _request_data(sp: ServiceProvider) -> dict[str, str]:
+    """Our URL, in the library's format."""
     parts = urlsplit(sp.acs_url)
     return {
         "https": "on" if parts.scheme == "https" else "off",

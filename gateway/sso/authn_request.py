@@ -1,4 +1,4 @@
-"""The request to sign somebody in: an address at the identity provider."""
+"""The AuthnRequest: a signed URL at the identity provider."""
 
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
@@ -13,7 +13,7 @@ from gateway.sso.provider import IdentityProvider, ServiceProvider
 
 @dataclass(frozen=True, slots=True)
 class AuthnRequest:
-    """Where the browser goes, and the id that the response has to answer to."""
+    """The URL to redirect to, and the request id that the response must contain."""
 
     id: str
     url: str
@@ -21,7 +21,7 @@ class AuthnRequest:
 
 def authn_request(sp: ServiceProvider, idp: IdentityProvider, relay_state: str) -> AuthnRequest:
     """A signed AuthnRequest in the HTTP-Redirect binding (SAML bindings section 3.4)."""
-    # The library puts the address into XML as it is.
+    # The library inserts the URL into the XML without escaping it.
     settings = sp.settings(idp, sso_url=escape(idp.sso_url, {'"': "&quot;"}))
     request = OneLogin_Saml2_Authn_Request(settings)
     parameters = {"SAMLRequest": request.get_request(), "RelayState": relay_state}

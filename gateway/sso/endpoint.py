@@ -1,4 +1,4 @@
-"""What surrounds every context of a sign-in: one log line, and a page for whatever is refused."""
+"""What every request of single sign-on shares: limits, the form, one log line, error pages."""
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -16,23 +16,23 @@ from gateway.sso.renderer import PageRenderer
 from gateway.web.headers import SECURITY
 from gateway.web.page_limits import Client, PageLimiter
 
-_FAULT: Final = Explanation(
+_INTERNAL_ERROR: Final = Explanation(
     500,
-    "Cloud Academy failed to answer.",
-    "Begin the sign-in anew. If it happens again, tell Cloud Academy's support the request id.",
+    "Something went wrong on our side.",
+    "Sign in again. If it happens again, contact Cloud Academy support and include the request ID.",
 )
 
 
 @dataclass(slots=True)
 class SignInContext:
-    """One request of a sign-in, and what its log line will tell."""
+    """One request of single sign-on, with the fields of its log line."""
 
     request: web.Request
     request_id: str
     organization_id: str = ""
     reason: str = ""
     fields: Sequence[str] = ()
-    """Those of its form, as `Form` names them."""
+    """The values of the form fields, in the order of `Form.names`."""
 
 
 View = Callable[[SignInContext], Awaitable[web.Response]]
@@ -40,18 +40,18 @@ View = Callable[[SignInContext], Awaitable[web.Response]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """An address of single sign-on: what answers there, and the form that it takes."""
+    """A route of single sign-on: its view, and the form that it accepts."""
 
     method: str
     path: str
     view: View
     form: Form | None = None
     before_form: Callable[[SignInContext], object] | None = None
-    """Refuses (SignInError) a request by its headers, before its body is read."""
+    """Called before the body is read. Raises SignInError to refuse the request by its headers."""
 
 
 class SsoEndpoint:
-    """Answers one route."""
+    """Handles the requests of one route."""
 
     def __init__(
         self, route: Route, renderer: PageRenderer, limiter: PageLimiter, log: Logger
@@ -62,49 +62,51 @@ class SsoEndpoint:
         self._log = log
 
     async def __call__(self, request: web.Request) -> web.Response:
-        """Let the view answer; turn what it refuses into a page."""
+        """Call the view. Errors become error pages."""
         started = time.perf_counter()
         context = SignInContext(request, uuid4().hex)
         try:
-            response = await self._answer(context)
-        except RejectedError as error:  # a line for each would be a load, too
+            response = await self._handle(context)
+        except RejectedError as error:  # not logged: that would itself be load
             context.reason = "busy" if error.status == EXPLANATIONS["busy"].status else "too_many"
-            response = self._refused(context, EXPLANATIONS[context.reason])
+            response = self._error_page(context, EXPLANATIONS[context.reason])
             response.headers.update(error.headers)
         else:
-            self._tell(context, response.status, started)
+            self._log_request(context, response.status, started)
         response.headers["X-Request-Id"] = context.request_id
         return response
 
-    async def _answer(self, context: SignInContext) -> web.Response:
+    async def _handle(self, context: SignInContext) -> web.Response:
         try:
-            return await self._seen(context, self._limiter.admit(context.request.remote or ""))
+            return await self._handle_admitted(
+                context, self._limiter.admit(context.request.remote or "")
+            )
         except RejectedError:
             raise
         except SignInError as error:
             context.reason = error.reason
-            return self._refused(context, error.explanation)
+            return self._error_page(context, error.explanation)
         except Exception as fault:  # noqa: BLE001 - the outermost handler
             context.reason = "internal_error"
             self._log.error("internal error", request_id=context.request_id, exc_info=fault)
-            return self._refused(context, _FAULT)
+            return self._error_page(context, _INTERNAL_ERROR)
 
-    async def _seen(self, context: SignInContext, client: Client) -> web.Response:
+    async def _handle_admitted(self, context: SignInContext, client: Client) -> web.Response:
         if self._route.form is None:
-            return await self._in_place(context, client)
+            return await self._call_view(context, client)
         check_headers(context.request, self._route.form)
         if self._route.before_form is not None:
             self._route.before_form(context)
         with self._limiter.body(client) as hold:
             context.fields = await read_form(context.request, hold, self._route.form)
-            return await self._in_place(context, client)
+            return await self._call_view(context, client)
 
-    async def _in_place(self, context: SignInContext, client: Client) -> web.Response:
+    async def _call_view(self, context: SignInContext, client: Client) -> web.Response:
         async with self._limiter.slot(client):
             return await self._route.view(context)
 
-    def _tell(self, context: SignInContext, status: int, started: float) -> None:
-        # Neither the form nor the query: they hold names, even assertions.
+    def _log_request(self, context: SignInContext, status: int, started: float) -> None:
+        # Without the form and the query, which contain names and assertions.
         self._log.info(
             "request",
             method=context.request.method,
@@ -116,7 +118,7 @@ class SsoEndpoint:
             organization_id=context.organization_id,
         )
 
-    def _refused(self, context: SignInContext, explanation: Explanation) -> web.Response:
+    def _error_page(self, context: SignInContext, explanation: Explanation) -> web.Response:
         return self._renderer.page(
             "refused.html",
             explanation.status,
@@ -127,5 +129,5 @@ class SsoEndpoint:
 
 
 def redirect(location: str) -> web.Response:
-    """Go on elsewhere with GET (RFC 9110 section 15.4.4)."""
+    """Redirect with 303, so that the browser uses GET (RFC 9110 section 15.4.4)."""
     return web.Response(status=303, headers={**SECURITY, "Location": location})

@@ -1,4 +1,4 @@
-"""Reading the small forms of a sign-in, never more of them than is taken."""
+"""Reads the forms of single sign-on, within limits."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -13,10 +13,11 @@ from gateway.web.csrf import check_escapes, is_form
 
 MAX_FIELDS: Final = 16
 MAX_ESCAPES: Final = MAX_RESPONSE_CHARACTERS // 8
-"""How many %XX a form holds at most: each costs a hundred times what a plain character does.
+"""The maximum number of %XX escapes in a form. Decoding one costs as much as 100 plain characters.
 
-A response is base64 of XML. Of random bytes it has an escape (+ or /) in 32 characters, of XML
-fewer; where it comes in lines of 76, two more for each (CR LF): one in 17 in all.
+A response is base64 of XML. In base64 of random bytes, 1 in 32 characters (+ or /) is escaped, and
+in base64 of XML fewer. In lines of 76 characters, each line end (CR LF) adds two escapes. That is
+at most 1 in 17 characters.
 """
 
 
@@ -32,13 +33,13 @@ class Form:
 EMAIL_FORM: Final = Form(("email", "next"), 16 * 1024, "bad_form")
 RESPONSE_FORM: Final = Form(
     ("SAMLResponse", "RelayState"),
-    2 * MAX_RESPONSE_CHARACTERS,  # a little of base64 takes three characters in a form
+    2 * MAX_RESPONSE_CHARACTERS,  # + and / take three characters each in a form
     "too_large",
 )
 
 
 def check_headers(request: web.Request, form: Form) -> None:
-    """Refuse (bad_form, too_large) what its headers show to be no such form."""
+    """Check the headers of a form. Raises SignInError (bad_form, too_large)."""
     if not is_form(request.headers):
         raise SignInError("bad_form")
     if (request.content_length or 0) > form.max_bytes:
@@ -46,7 +47,7 @@ def check_headers(request: web.Request, form: Form) -> None:
 
 
 async def read_form(request: web.Request, hold: Holder, form: Form) -> list[str]:
-    """The fields of a form. Refuses (bad_form, too_large) all but one of each."""
+    """The fields of a form, each exactly once. Raises SignInError (bad_form, too_large)."""
     fields = _parsed(await _body(request, hold, form))
     if any(len(fields.get(name, ())) != 1 for name in form.names):
         raise SignInError("bad_form")

@@ -1,8 +1,7 @@
-"""The sign-in that a browser has begun, sealed into a cookie until its response comes.
+"""A sign-in that waits for the identity provider's response, sealed into a cookie.
 
-The cookie binds a response to the browser that asked for it. It is needed
-when the identity provider's page posts to us from another site, so it cannot
-be SameSite=Lax.
+The cookie binds a response to the browser that started the sign-in. The identity provider's page
+posts the response from another site, so the cookie cannot be SameSite=Lax.
 """
 
 import base64
@@ -25,7 +24,7 @@ _PURPOSE: Final = b"cloudacademy gateway.sso pending sign-in"
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """The administrator who tests a connection, and the version of it that is tested."""
+    """A test sign-in: the administrator who runs it, and the tested version of the connection."""
 
     etag: str
     user_id: str
@@ -34,32 +33,32 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class PendingSignIn:
-    """What has to be known when the response comes."""
+    """The state of a sign-in that is needed when the response arrives."""
 
     organization_id: str
     request_id: str
     relay_state: str
     after: str
-    """The path of ours to go to afterwards, or nothing."""
+    """The local path to redirect to afterwards, or an empty string."""
     expire_time: datetime
     trial: Trial | None = None
 
 
 class PendingSignIns:
-    """Seals and opens pending sign-ins with a key of the region's gateways."""
+    """Seals and opens pending sign-ins with a key that all gateways of the region share."""
 
     def __init__(self, secret: bytes) -> None:
         self._key = hmac.digest(secret, _PURPOSE, "sha256")
 
     def seal(self, pending: PendingSignIn) -> str:
-        """The cookie's value."""
+        """The value of the cookie."""
         content = orjson.dumps(
             asdict(pending) | {"expire_time": int(pending.expire_time.timestamp())}
         )
         return _encoded(self._seal(content) + content)
 
     def open(self, cookie: str, now: datetime) -> PendingSignIn | None:
-        """The pending sign-in of a cookie; None for any that is not ours or is over."""
+        """The pending sign-in in a cookie; None if the seal is invalid or it has expired."""
         sealed = _decoded(cookie)
         seal, content = sealed[:_SEAL_BYTES], sealed[_SEAL_BYTES:]
         if not hmac.compare_digest(seal, self._seal(content)):
@@ -75,10 +74,10 @@ class PendingSignIns:
         return hmac.digest(self._key, content, "sha256")
 
 
-def own_path(text: str) -> str:
-    """The text if it is a path of ours, else nothing: no redirect leads elsewhere.
+def local_path(text: str) -> str:
+    """The text if it is a local path, else an empty string, to prevent open redirects.
 
-    Browsers read `\\` as `/` and skip tabs and newlines, so neither may occur.
+    Browsers read `\\` as `/` and skip tabs and newlines, so these characters are refused.
     """
     parts = urlsplit(text)
     is_plain = text.isascii() and text.isprintable() and not set(text) & set('\\ "<>')

@@ -1,4 +1,4 @@
-"""The two sides of single sign-on: Cloud Academy, and an organization's identity provider."""
+"""The two parties of single sign-on: the service provider and the identity provider."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,12 +18,12 @@ from chassis.startup import StartError, redact
 ENTITY_ID: Final = "urn:federation:cloudacademy"
 ACS_PATH: Final = "/labs/social/complete/saml/"
 
-_PROOF: Final = "one key pair"
+_PROBE: Final = "probe"
 
 
 @dataclass(frozen=True, slots=True)
 class IdentityProvider:
-    """Who vouches for the people of an organization."""
+    """An organization's identity provider, as keysvc stores it."""
 
     organization_id: str
     etag: str
@@ -35,23 +35,23 @@ class IdentityProvider:
 
     @property
     def is_set_up(self) -> bool:
-        """Whether all is known that a sign-in needs."""
+        """Whether all settings that a sign-in needs are present."""
         return bool(self.sso_url and self.entity_id and self.certificates)
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceProvider:
-    """Cloud Academy in one region, with the key that it signs its requests with."""
+    """Cloud Academy in one region, with its signing key."""
 
     base_url: str
     key: str = field(repr=False)
     certificate: str
     next_certificate: str | None = None
-    """Announced in the metadata ahead of a change of the key."""
+    """The certificate of the next key, published in the metadata before the key changes."""
 
     @property
     def acs_url(self) -> str:
-        """Where responses go to: the Reply URL in Entra."""
+        """The assertion consumer service URL; Entra calls it Reply URL."""
         return self.base_url + ACS_PATH
 
     def settings(
@@ -73,7 +73,7 @@ class ServiceProvider:
         )
 
     def metadata(self) -> bytes:
-        """Our metadata, for identity providers to read."""
+        """The service provider's metadata, as XML."""
         settings = OneLogin_Saml2_Settings(self._document(), sp_validation_only=True)
         metadata = settings.get_sp_metadata()
         return metadata if isinstance(metadata, bytes) else metadata.encode()
@@ -102,9 +102,9 @@ class ServiceProvider:
                 "wantAssertionsSigned": True,
                 "wantNameId": True,
                 "rejectDeprecatedAlgorithm": True,
-                "requestedAuthnContext": False,  # how people prove who they are is Entra's affair
+                "requestedAuthnContext": False,  # Entra decides how people authenticate
                 "allowSingleLabelDomains": True,
-                # Never over: Entra reads the file once, when an admin uploads it.
+                # No expiry: Entra reads the file once, when an administrator uploads it.
                 "metadataValidUntil": "",
                 "metadataCacheDuration": "",
             },
@@ -112,39 +112,38 @@ class ServiceProvider:
 
 
 def read_service_provider(base_url: str, key: Path, certificate: Path) -> ServiceProvider:
-    """Read the key and the certificate: one, or two when the key will change.
+    """Read the signing key and its certificate, optionally followed by the next key's certificate.
 
-    Refuses (StartError) files that cannot be read or do not belong together, and a key that was
-    made for development at an address that the public has.
+    Raises StartError if a file cannot be read, if key and certificate do not match, or if a
+    development certificate is used with a public (HTTPS) URL.
     """
     key_text = _read("key", key)
     certificates = _certificates(_read("certificate", certificate))
     if not 1 <= len(certificates) <= 2:
-        raise StartError(f"{certificate} holds {len(certificates)} certificates, not 1 or 2")
-    if not _belong_together(key_text, certificates[0]):
-        raise StartError(
-            f"{key} and the first certificate of {certificate} are no pair of one RSA key"
-        )
+        raise StartError(f"{certificate} contains {len(certificates)} certificates, not 1 or 2")
+    if not _match(key_text, certificates[0]):
+        raise StartError(f"{key} does not match the first certificate in {certificate}")
     if base_url.startswith("https://") and any(map(_is_for_development, certificates)):
-        raise StartError(f"{certificate} was made for development, and its address is public")
+        raise StartError(f"{certificate} is for development only, but the URL is public")
     return ServiceProvider(base_url, key_text, *certificates)
 
 
 def _read(what: str, path: Path) -> str:
-    # What leads to no file may be a secret, and no path; and in the file there is one.
+    # A path that cannot be opened may be the key itself, given by mistake: the message redacts it.
+    # A decoding error would quote the file's content, so it is not included.
     try:
         return path.read_text()
     except OSError as error:
         cause = f"{error.strerror}: {redact(str(path))}"
     except UnicodeDecodeError:
         cause = f"{path} is not text"
-    raise StartError(f"cannot read the key pair for SAML, its {what}: {cause}")
+    raise StartError(f"cannot read the SAML {what}: {cause}")
 
 
 def _certificates(text: str) -> Sequence[str]:
     try:
         certificates = x509.load_pem_x509_certificates(text.encode())
-    except ValueError:  # no certificate in it, or one that cannot be read
+    except ValueError:  # no certificate, or an invalid one
         return ()
     return [each.public_bytes(Encoding.PEM).decode() for each in certificates]
 
@@ -154,9 +153,9 @@ def _is_for_development(certificate: str) -> bool:
     return DEVELOPMENT in name
 
 
-def _belong_together(key: str, certificate: str) -> bool:
+def _match(key: str, certificate: str) -> bool:
     try:
-        proof = OneLogin_Saml2_Utils.sign_binary(_PROOF, key)
+        signature = OneLogin_Saml2_Utils.sign_binary(_PROBE, key)
     except xmlsec.Error:
         return False
-    return bool(OneLogin_Saml2_Utils.validate_binary_sign(_PROOF, proof, certificate))
+    return bool(OneLogin_Saml2_Utils.validate_binary_sign(_PROBE, signature, certificate))

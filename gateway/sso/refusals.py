@@ -1,4 +1,4 @@
-"""Why a sign-in is refused, in words for the person and for who set it up."""
+"""The reasons for which a sign-in is refused, with texts for the user and the administrator."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What the page of a refusal says: what is wrong, and what can be done about it."""
+    """An error page: its HTTP status, what was wrong, and what to do."""
 
     status: int
     wrong: str
@@ -15,7 +15,7 @@ class Explanation:
 
 
 class SignInError(Exception):
-    """A sign-in that is refused; `reason` is one of `EXPLANATIONS`."""
+    """A refused sign-in. `reason` is a key of `EXPLANATIONS`."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -23,188 +23,187 @@ class SignInError(Exception):
 
     @property
     def explanation(self) -> Explanation:
-        """What its page says."""
+        """The texts of the error page."""
         return EXPLANATIONS[self.reason]
 
 
-_BEGIN_ANEW: Final = "Begin the sign-in anew. It has to end in the browser that it began in."
+_SIGN_IN_AGAIN: Final = "Sign in again, and use the same browser for the whole sign-in."
 _NOT_FROM_IDP: Final = (
-    "Begin the sign-in anew. If it happens again, somebody or something between the identity "
-    "provider and Cloud Academy changes responses: tell Cloud Academy's support."
+    "Sign in again. If it happens again, something between the identity provider and Cloud Academy "
+    "is changing responses. Contact Cloud Academy support."
 )
-_CHECK_SET_UP: Final = (
-    "An administrator of your organization can compare the set-up under Settings & Integrations → "
-    "Integrations → Single sign-on in Cloud Academy with the one of the identity provider."
+_CHECK_SETTINGS: Final = (
+    "An administrator of your organization can compare the settings in Cloud Academy (Settings & "
+    "Integrations → Integrations → Single sign-on) with those of the identity provider."
 )
 _CHECK_CLAIMS: Final = (
-    "An administrator can look at Attributes & Claims of the application in the identity "
-    "provider: objectidentifier, givenname, surname and emailaddress have to have one value each."
+    "An administrator can check Attributes & Claims of the application in the identity provider. "
+    "objectidentifier, givenname, surname and emailaddress must have one value each."
 )
 _CHECK_CLOCK: Final = (
-    "Begin the sign-in anew. If it happens again, the identity provider's clock is wrong by more "
-    "than a minute."
+    "Sign in again. If it happens again, the identity provider's clock is wrong by more than a "
+    "minute."
 )
 _CHECK_PEOPLE: Final = (
-    "An administrator can look the person up under People in Cloud Academy, and under "
-    "Provisioning logs in Microsoft Entra ID."
+    "An administrator can check the person under People in Cloud Academy, and in the provisioning "
+    "logs of Microsoft Entra ID."
 )
 
 EXPLANATIONS: Final[Mapping[str, Explanation]] = {
-    # Before the identity provider.
+    # Before the redirect to the identity provider.
     "sso_off": Explanation(
         404,
-        "Single sign-on is switched off in this installation of Cloud Academy.",
-        "Its operator has to set GATEWAY_SAML_KEY and GATEWAY_SAML_CERTIFICATE.",
+        "Single sign-on is turned off in this installation of Cloud Academy.",
+        "The operator must set GATEWAY_SAML_KEY and GATEWAY_SAML_CERTIFICATE.",
     ),
     "no_connection": Explanation(
         404,
-        "No organization signs in this way.",
-        "Check the e-mail address. " + _CHECK_SET_UP,
+        "No organization uses single sign-on with this email domain.",
+        "Check your email address. " + _CHECK_SETTINGS,
     ),
     "not_set_up": Explanation(
         409,
-        "Single sign-on of this organization is not set up yet.",
-        _CHECK_SET_UP,
+        "Single sign-on is not set up for this organization.",
+        _CHECK_SETTINGS,
     ),
     "not_active": Explanation(
         409,
-        "Single sign-on of this organization is not active.",
-        "An administrator has to test and activate it under Settings & Integrations → "
-        "Integrations → Single sign-on in Cloud Academy.",
+        "Single sign-on is not active for this organization.",
+        "An administrator must test and activate it in Cloud Academy under Settings & Integrations "
+        "→ Integrations → Single sign-on.",
     ),
     "not_administrator": Explanation(
         403,
-        "Only a signed-in administrator of the organization can test its single sign-on.",
-        "Sign in first, then begin the test on the page of the set-up.",
+        "Only a signed-in administrator of the organization can test single sign-on.",
+        "Sign in as an administrator, then start the test on the Single sign-on page.",
     ),
     "too_many": Explanation(
         429,
-        "Too many sign-ins were begun from this address.",
-        "Wait a few seconds, then begin the sign-in anew.",
+        "Too many sign-ins were started from your network.",
+        "Wait a few seconds, then sign in again.",
     ),
     "busy": Explanation(
         503,
-        "Too many people sign in at this moment.",
-        "Begin the sign-in anew in a minute.",
+        "Too many people are signing in right now.",
+        "Sign in again in a minute.",
     ),
-    # The form that the browser brings.
-    "bad_form": Explanation(
-        400, "The request is not the form that an identity provider sends.", _BEGIN_ANEW
-    ),
+    # The form that the browser sends.
+    "bad_form": Explanation(400, "The request is not a valid form.", _SIGN_IN_AGAIN),
     "too_large": Explanation(
         413,
         "The identity provider's response is larger than 256 KiB.",
-        "An administrator can let the identity provider send fewer claims: of groups, say, only "
-        "those that are assigned to the application.",
+        "An administrator can reduce the claims that the identity provider sends, for example to "
+        "only the groups that are assigned to the application.",
     ),
     "no_request": Explanation(
         403,
-        "This browser has not asked to sign in, or asked more than 10 minutes ago.",
-        _BEGIN_ANEW,
+        "No sign-in is in progress in this browser, or it was started more than 10 minutes ago.",
+        _SIGN_IN_AGAIN,
     ),
     "other_request": Explanation(
         403,
-        "The response is for another sign-in than the one that this browser began.",
-        _BEGIN_ANEW,
+        "The response belongs to a different sign-in than the one in this browser.",
+        _SIGN_IN_AGAIN,
     ),
     "changed_since": Explanation(
         409,
-        "The set-up of single sign-on has changed since the test began.",
-        "Begin the test anew.",
+        "The single sign-on settings have changed since the test was started.",
+        "Start the test again.",
     ),
-    # What the response is made of.
-    "bad_base64": Explanation(400, "The response is not encoded in base64.", _NOT_FROM_IDP),
-    "bad_xml": Explanation(400, "The response is no well-formed XML in UTF-8.", _NOT_FROM_IDP),
+    # The structure of the response.
+    "bad_base64": Explanation(400, "The response is not valid base64.", _NOT_FROM_IDP),
+    "bad_xml": Explanation(400, "The response is not well-formed XML in UTF-8.", _NOT_FROM_IDP),
     "bad_structure": Explanation(
         400,
-        "The response is not built as SAML 2.0 asks: one assertion, signatures only where they "
-        "belong, no document type, no comments.",
+        "The response does not have the structure that SAML 2.0 requires: a single assertion, "
+        "signatures in the standard places, no document type declaration and no comments.",
         _NOT_FROM_IDP,
     ),
     "encrypted": Explanation(
         400,
-        "The response is encrypted; Cloud Academy takes signed ones over HTTPS.",
-        "An administrator can switch off token encryption of the application in the identity "
+        "The response is encrypted. Cloud Academy only accepts signed, unencrypted responses.",
+        "An administrator can turn off token encryption for the application in the identity "
         "provider.",
     ),
     "weak_algorithm": Explanation(
         400,
         "The response is signed with an algorithm that is not accepted.",
-        "An administrator can set the signing algorithm of the identity provider to RSA with "
-        "SHA-256.",
+        "An administrator can set the signing algorithm in the identity provider to SHA-256.",
     ),
     "not_signed": Explanation(
         401,
         "The assertion in the response is not signed.",
-        "An administrator can set the signing option of the identity provider to Sign SAML "
-        "assertion.",
+        "An administrator can set the signing option in the identity provider to “Sign SAML "
+        "assertion”.",
     ),
     "bad_signature": Explanation(
         401,
-        "The response is not signed with a certificate of this organization's identity provider.",
-        "When the identity provider's certificate was renewed, an administrator has to add the "
-        "new one. " + _CHECK_SET_UP,
+        "The response is not signed with a known certificate of this identity provider.",
+        "If the identity provider's certificate has been renewed, an administrator must add the "
+        "new one. " + _CHECK_SETTINGS,
     ),
-    # What the response says.
+    # The content of the response.
     "status": Explanation(
         401,
-        "The identity provider did not sign the person in.",
-        "Its own page or log says why; often the person is not assigned to the application.",
+        "The identity provider refused the sign-in.",
+        "Its sign-in logs contain the reason. Often the person is not assigned to the application.",
     ),
     "wrong_issuer": Explanation(
         401,
-        "The response comes from another identity provider than this organization's.",
-        "The identifier of the identity provider (Microsoft Entra Identifier) has to be the same "
-        "on both sides. " + _CHECK_SET_UP,
+        "The response comes from a different identity provider than this organization's.",
+        "The identity provider's identifier (Microsoft Entra Identifier) must be the same on both "
+        "sides. " + _CHECK_SETTINGS,
     ),
     "wrong_audience": Explanation(
         401,
-        "The response is made for another application.",
-        "Identifier (Entity ID) in the identity provider has to be urn:federation:cloudacademy.",
+        "The response is for a different application.",
+        "In the identity provider, Identifier (Entity ID) must be urn:federation:cloudacademy.",
     ),
     "wrong_recipient": Explanation(
         401,
-        "The response is made for another address, perhaps that of Cloud Academy's other region.",
-        "Reply URL in the identity provider has to be the address that our metadata names.",
+        "The response is for a different URL, possibly that of Cloud Academy's other region.",
+        "In the identity provider, Reply URL must be the URL in Cloud Academy's metadata.",
     ),
     "wrong_request": Explanation(
-        401, "The response answers another request than the one of this browser.", _BEGIN_ANEW
+        401,
+        "The response belongs to a different sign-in request than the one in this browser.",
+        _SIGN_IN_AGAIN,
     ),
-    "expired": Explanation(401, "The response is not valid any more.", _CHECK_CLOCK),
+    "expired": Explanation(401, "The response has expired.", _CHECK_CLOCK),
     "not_yet_valid": Explanation(401, "The response is not valid yet.", _CHECK_CLOCK),
     "bad_assertion": Explanation(
         400,
-        "The assertion lacks what SAML 2.0's Web Browser SSO profile asks for.",
-        _CHECK_SET_UP,
+        "The assertion does not meet the requirements of SAML 2.0's Web Browser SSO profile.",
+        _CHECK_SETTINGS,
     ),
     "missing_claim": Explanation(
-        422, "A claim that Cloud Academy needs is not in the response.", _CHECK_CLAIMS
+        422, "The response lacks a claim that Cloud Academy requires.", _CHECK_CLAIMS
     ),
     "bad_claim": Explanation(
-        422, "A claim in the response has several values or one that cannot be.", _CHECK_CLAIMS
+        422, "A claim in the response is invalid or has several values.", _CHECK_CLAIMS
     ),
-    # Who the person is.
-    "replayed": Explanation(401, "The response was used before.", _BEGIN_ANEW),
+    # The person in the response.
+    "replayed": Explanation(401, "The response has already been used.", _SIGN_IN_AGAIN),
     "inactive": Explanation(
         403,
-        "This person's access to Cloud Academy is switched off.",
-        "An administrator gives access back by assigning the person to the application again. "
+        "Your access to Cloud Academy is disabled.",
+        "An administrator can restore it by assigning you to the application again. "
         + _CHECK_PEOPLE,
     ),
     "unknown": Explanation(
-        403, "Nobody at Cloud Academy matches the person who signed in.", _CHECK_PEOPLE
+        403, "No Cloud Academy account matches the person who signed in.", _CHECK_PEOPLE
     ),
     "ambiguous": Explanation(
-        409, "Several people at Cloud Academy have this person's object identifier.", _CHECK_PEOPLE
+        409, "Several Cloud Academy accounts have this person's object identifier.", _CHECK_PEOPLE
     ),
     "conflict": Explanation(
         409,
-        "The e-mail address belongs to somebody with another object identifier at Cloud Academy.",
+        "Your email address belongs to a Cloud Academy account with a different object identifier.",
         "An administrator can map externalId to objectId under Provisioning in Microsoft Entra "
         "ID. " + _CHECK_PEOPLE,
     ),
     "away": Explanation(
-        503, "Cloud Academy cannot answer at the moment.", "Begin the sign-in anew in a minute."
+        503, "Cloud Academy is temporarily unavailable.", "Sign in again in a minute."
     ),
 }
 
@@ -219,4 +218,4 @@ SIGN_IN_REASONS: Final[Mapping[str, str]] = {
     "USER_INACTIVE": "inactive",
     "INVALID_FIELD": "bad_claim",
 }
-"""Our reason for each `cloudacademy.errors.v1.Reason` that a sign-in may meet."""
+"""The sign-in reason for each `cloudacademy.errors.v1.Reason` that a sign-in can get."""

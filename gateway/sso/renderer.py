@@ -1,4 +1,4 @@
-"""The pages of a sign-in."""
+"""Rendering of the pages of single sign-on."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +15,7 @@ FOLDER: Final = Path(__file__).parent / "templates"
 
 
 class PageRenderer:
-    """Fills templates. Every value is escaped, and one that is missing is a fault."""
+    """Renders templates. Values are escaped; a missing value raises an error."""
 
     def __init__(self, form_action: str) -> None:
         self._environment = jinja2.Environment(
@@ -42,7 +42,7 @@ class PageRenderer:
         request_id: str,
         **values: Any,  # noqa: ANN401
     ) -> web.Response:
-        """A page."""
+        """A response with a rendered template."""
         html = self._environment.get_template(template).render(values, request_id=request_id)
         return web.Response(
             text=html,
@@ -54,10 +54,9 @@ class PageRenderer:
 
 
 def form_action(public_url: str) -> str:
-    """Where the form for the e-mail address may lead.
+    """The CSP form-action sources for the form with the e-mail address.
 
-    It ends at an identity provider, and browsers apply the policy to the
-    redirects behind a form, too.
+    Submitting it redirects to an identity provider, and browsers apply form-action to redirects.
     """
     loopback = " http://127.0.0.1:* http://localhost:*"
     return "'self' https:" + ("" if public_url.startswith("https:") else loopback)

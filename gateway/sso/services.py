@@ -1,4 +1,4 @@
-"""What a sign-in asks of the services; what they refuse is a `SignInError`."""
+"""The RPCs of a sign-in. Refusals of the services are raised as `SignInError`."""
 
 from typing import Any, Final, TypeVar
 
@@ -16,42 +16,42 @@ from gateway.sso.provider import IdentityProvider
 from gateway.sso.refusals import SIGN_IN_REASONS, SignInError
 
 Response = TypeVar("Response")
-NOBODY: Final = sessions_pb2.Session()
+NO_SESSION: Final = sessions_pb2.Session()
 
 
 class ServiceClient:
-    """The connections of organizations and the sessions of their people."""
+    """Calls keysvc for the connections of organizations, and usersvc for sessions."""
 
     def __init__(self, users: grpc.aio.Channel, keys: grpc.aio.Channel) -> None:
         self._sessions = sessions_pb2_grpc.SessionServiceStub(users)
         self._sso = sso_pb2_grpc.SsoServiceStub(keys)
 
     async def find_by_email(self, email: str, request_id: str) -> IdentityProvider:
-        """The identity provider of an address's domain. Refuses (no_connection)."""
+        """The identity provider for an e-mail domain. Raises SignInError (no_connection)."""
         return await self._find(sso_pb2.FindSsoConnectionRequest(email=email), request_id)
 
     async def find(self, organization_id: str, request_id: str) -> IdentityProvider:
-        """The identity provider of an organization. Refuses (no_connection)."""
+        """The identity provider of an organization. Raises SignInError (no_connection)."""
         request = sso_pb2.FindSsoConnectionRequest(organization_id=organization_id)
         return await self._find(request, request_id)
 
     async def session(self, token: str, request_id: str) -> sessions_pb2.Session:
-        """Who is signed in, if anybody."""
+        """The session of a token, or an empty session. Raises SignInError (away)."""
         if not token:
-            return NOBODY
+            return NO_SESSION
         request = sessions_pb2.GetSessionRequest(session_token=token)
         try:
             response = await call(self._sessions.GetSession, request, Origin(request_id))
         except RefusedError as error:
             if error.reason == "SESSION_ENDED":
-                return NOBODY
+                return NO_SESSION
             raise SignInError("away") from error
         return response.session
 
     async def sign_in(
         self, idp: IdentityProvider, assertion: Assertion, request_id: str
     ) -> sessions_pb2.SignInWithAssertionResponse:
-        """Begin a session for whom the assertion is about."""
+        """Create a session for the person in the assertion. Raises SignInError."""
         end = Timestamp()
         end.FromDatetime(assertion.expire_time)
         return await self._call(
@@ -72,7 +72,7 @@ class ServiceClient:
     async def record_test(
         self, organization_id: str, trial: Trial, address: str, request_id: str
     ) -> None:
-        """Note that a test succeeded. Refuses (changed_since)."""
+        """Record a successful test. Raises SignInError (changed_since)."""
         await self._call(
             self._sso.RecordSsoTest,
             sso_pb2.RecordSsoTestRequest(

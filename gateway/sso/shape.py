@@ -1,9 +1,9 @@
-"""What a response may be made of at all, looked at before any signature is.
+"""Structural checks of a SAML response, before any signature is verified.
 
-Signatures prove what they cover, and libraries differ in what they take to be
-covered. A response that has one assertion, each id once and signatures of one
-form in one place leaves nothing to differ about. Nobody has been verified
-here: what is refused may come from anyone.
+A signature protects only the elements that it covers, and libraries disagree on which element a
+reference means: signature wrapping attacks use that. A response with a single assertion, unique
+ids, and signatures of one form in the standard places is unambiguous. Nothing is verified yet at
+this point, so the response may come from anybody.
 """
 
 import base64
@@ -19,8 +19,8 @@ from gateway.sso.refusals import SignInError
 MAX_RESPONSE_CHARACTERS: Final = 256 * 1024
 MAX_ELEMENTS: Final = 2_000
 MAX_DEPTH: Final = 32
-MAX_PARTS: Final = 32
-"""Of one element: its attributes, and the namespaces in its scope."""
+MAX_ATTRIBUTES: Final = 32
+"""The maximum number of attributes of an element, and of namespaces in its scope."""
 
 _SAMLP: Final = "{urn:oasis:names:tc:SAML:2.0:protocol}"
 _SAML: Final = "{urn:oasis:names:tc:SAML:2.0:assertion}"
@@ -40,7 +40,7 @@ _DIGEST_METHODS: Final = {
     "http://www.w3.org/2001/04/xmlenc#sha512",
 }
 
-# XML says its encoding before anything else, and a parser believes it.
+# The only XML declarations that are accepted: a parser trusts the encoding in it.
 _DECLARATION: Final = re.compile(
     rb"<\?xml\s+version\s*=\s*(?:\"1\.0\"|'1\.0')"
     rb"(?:\s+encoding\s*=\s*[\"'](?i:utf-8|us-ascii)[\"'])?"
@@ -51,7 +51,7 @@ Element = Any
 
 
 def decode_response(saml_response: str) -> bytes:
-    """The XML of a form's SAMLResponse. Refuses (too_large, bad_base64)."""
+    """Decode the SAMLResponse of a form. Raises SignInError (too_large, bad_base64)."""
     if len(saml_response) > MAX_RESPONSE_CHARACTERS:
         raise SignInError("too_large")
     try:
@@ -61,10 +61,10 @@ def decode_response(saml_response: str) -> bytes:
 
 
 def check_shape(xml: bytes) -> None:
-    """Refuse what no identity provider sends and attackers do.
+    """Refuse structures that attackers use and identity providers do not.
 
-    Refuses (bad_xml) what is not well-formed XML in UTF-8, (encrypted) what we
-    would have to decrypt, (weak_algorithm), and (bad_structure) the rest.
+    Raises SignInError: bad_xml if this is not well-formed XML in UTF-8, encrypted, weak_algorithm,
+    or bad_structure for everything else.
     """
     _check_text(xml)
     root = _parsed(xml)
@@ -110,18 +110,18 @@ def _parsed(xml: bytes) -> Element:
 
 
 def _elements(root: Element) -> Iterator[Element]:
-    """Every element; refuses other nodes, too many of them, too deep or too wide."""
+    """All elements. Refuses comments and processing instructions, and trees over the limits."""
     depth = count = 0
     for event, node in etree.iterwalk(root, events=("start", "end", "comment", "pi")):
         if event == "end":
             depth -= 1
             continue
-        if event != "start" or not isinstance(node.tag, str):  # a comment splits the text around it
+        if event != "start" or not isinstance(node.tag, str):  # a comment splits text
             raise SignInError("bad_structure")
         depth, count = depth + 1, count + 1
         if depth > MAX_DEPTH or count > MAX_ELEMENTS:
             raise SignInError("bad_structure")
-        if len(node.attrib) > MAX_PARTS or len(node.nsmap) > MAX_PARTS:
+        if len(node.attrib) > MAX_ATTRIBUTES or len(node.nsmap) > MAX_ATTRIBUTES:
             raise SignInError("bad_structure")
         yield node
 
@@ -140,8 +140,8 @@ def _check_ids(elements: list[Element]) -> None:
 def _local_name(name: str) -> str:
     """An attribute's name without its namespace, in lower case.
 
-    Refuses (bad_xml) a prefix that is not declared, which libxml2 leaves in the name (Namespaces in
-    XML 1.0, section 5): another reader could take it for something else.
+    Refuses (bad_xml) a prefix that is not declared (Namespaces in XML 1.0, section 5). libxml2
+    leaves it in the name, and another parser could read the name differently.
     """
     local = name.rpartition("}")[2].lower()
     if ":" in local:
@@ -162,10 +162,10 @@ def _check_signatures(elements: list[Element], signed: list[Element]) -> None:
 
 
 def _check_signature(signature: Element) -> None:
-    """Refuse (XML Signature section 3.2) references and transforms that SAML does not use.
+    """Refuse references and transforms that SAML does not use.
 
-    They are followed before the signature's value is looked at: a foreign URI
-    would be fetched, a stylesheet run.
+    Validation processes references before it checks the signature value (XML Signature section
+    3.2): an external URI would be fetched, and a stylesheet executed.
     """
     info, value, *rest = _children(signature, "SignedInfo", "SignatureValue", "KeyInfo?")
     if any(each.tag in (f"{_DS}RetrievalMethod", f"{_DS}Object") for each in signature.iter()):
@@ -193,7 +193,7 @@ def _check_signature(signature: Element) -> None:
 
 
 def _children(parent: Element, *names: str) -> list[Element]:
-    """The children, if they are those named, in this order; a `?` says that one may be missing."""
+    """The children, if they have these names in this order. A `?` marks optional names."""
     children = list(parent)
     wanted = [f"{_DS}{name.rstrip('?')}" for name in names]
     tags = [child.tag for child in children]

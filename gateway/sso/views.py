@@ -1,4 +1,4 @@
-"""Single sign-on: from the e-mail address to the identity provider, and back with its word."""
+"""The views of single sign-on: find the identity provider, redirect, and handle its response."""
 
 import hmac
 import secrets
@@ -18,7 +18,7 @@ from gateway.sso.pending import (
     PendingSignIn,
     PendingSignIns,
     Trial,
-    own_path,
+    local_path,
 )
 from gateway.sso.provider import ACS_PATH, IdentityProvider, ServiceProvider
 from gateway.sso.refusals import SignInError
@@ -38,7 +38,7 @@ _METADATA_TYPE: Final = "application/samlmetadata+xml"
 
 
 class SingleSignOn:
-    """The steps of signing in through an identity provider."""
+    """Sign-in through an organization's identity provider."""
 
     def __init__(
         self,
@@ -60,35 +60,35 @@ class SingleSignOn:
         self._clock = clock
         self._cookie = "__Secure-sign-in" if cookies.secure else f"sign-in{cookies.suffix}"
 
-    async def ask(self, context: SignInContext) -> web.Response:
-        """Ask for the e-mail address, or go on to the organization that the address names."""
+    async def show_form(self, context: SignInContext) -> web.Response:
+        """Ask for the e-mail address, or redirect if the query names an organization."""
         query = context.request.query
-        after = own_path(query.get("next", ""))
+        after = local_path(query.get("next", ""))
         organization_id = query.get("organization", "")
         if not organization_id:
             return self._renderer.page("email.html", 200, context.request_id, after=after)
         idp = await self._services.find(organization_id, context.request_id)
         context.organization_id = idp.organization_id
         if query.get("test") == "1":
-            return await self._begin(idp, after, await self._trial(context, idp))
-        return await self._begin(idp, after)
+            return await self._redirect_to_provider(idp, after, await self._trial(context, idp))
+        return await self._redirect_to_provider(idp, after)
 
-    async def stray(self, context: SignInContext) -> web.Response:
-        """Go on to the address as it is written in full."""
+    async def add_slash(self, context: SignInContext) -> web.Response:
+        """Redirect to the path with its slash."""
         query = context.request.rel_url.raw_query_string
         return redirect(LOGIN_PATH + (f"?{query}" if query else ""))
 
-    async def find(self, context: SignInContext) -> web.Response:
-        """Go on to the identity provider of the address in the form."""
+    async def submit_email(self, context: SignInContext) -> web.Response:
+        """Redirect to the identity provider for the e-mail address in the form."""
         if not is_same_origin(context.request.headers, context.request.host):
             raise SignInError("bad_form")
         email, after = context.fields
         idp = await self._services.find_by_email(email.strip(), context.request_id)
         context.organization_id = idp.organization_id
-        return await self._begin(idp, own_path(after))
+        return await self._redirect_to_provider(idp, local_path(after))
 
     async def metadata(self, _: SignInContext) -> web.Response:
-        """What identity providers are told of us."""
+        """Our metadata, as a download for identity providers."""
         disposition = 'attachment; filename="cloudacademy-metadata.xml"'
         return web.Response(
             body=self._sp.metadata(),
@@ -97,7 +97,7 @@ class SingleSignOn:
         )
 
     def pending(self, context: SignInContext) -> PendingSignIn:
-        """The sign-in that this browser has begun; refuses (no_request) a request without one."""
+        """The sign-in that this browser has started. Raises SignInError (no_request)."""
         sealed = cookie_value(context.request.headers, self._cookie)
         pending = self._pending.open(sealed, self._clock())
         if pending is None:
@@ -105,7 +105,7 @@ class SingleSignOn:
         return pending
 
     async def complete(self, context: SignInContext) -> web.Response:
-        """Take the identity provider's response, of this browser's own request only."""
+        """Handle the identity provider's response to this browser's own request."""
         response, relay_state = context.fields
         now = self._clock()
         pending = self.pending(context)
@@ -115,12 +115,12 @@ class SingleSignOn:
         idp = await self._services.find(pending.organization_id, context.request_id)
         _check_usable(idp, pending.trial)
         assertion = await self._worker.run(verify, self._sp, idp, response, pending.request_id, now)
-        answer = await self._welcome(context, pending, idp, assertion)
-        answer.del_cookie(self._cookie, path=ACS_PATH, secure=True, httponly=True, samesite="None")
-        return answer
+        result = await self._finish(context, pending, idp, assertion)
+        result.del_cookie(self._cookie, path=ACS_PATH, secure=True, httponly=True, samesite="None")
+        return result
 
-    async def lost(self, _: SignInContext) -> web.Response:
-        """Somebody opened the address that only identity providers post to."""
+    async def refuse_get(self, _: SignInContext) -> web.Response:
+        """Refuse a GET of the URL that identity providers post to."""
         raise SignInError("no_request")
 
     async def _trial(self, context: SignInContext, idp: IdentityProvider) -> Trial:
@@ -130,7 +130,7 @@ class SingleSignOn:
             raise SignInError("not_administrator")
         return Trial(idp.etag, session.user_id, session.user_name)
 
-    async def _begin(
+    async def _redirect_to_provider(
         self, idp: IdentityProvider, after: str, trial: Trial | None = None
     ) -> web.Response:
         _check_usable(idp, trial)
@@ -145,8 +145,8 @@ class SingleSignOn:
             trial=trial,
         )
         response = redirect(request.url)
-        # Lax cookies do not come with a form of another site. Browsers that know SameSite
-        # take Secure cookies on loopback without TLS, too.
+        # SameSite=None, because browsers do not send Lax cookies with a POST from another site.
+        # It requires Secure, which browsers also accept on loopback without TLS.
         response.set_cookie(
             self._cookie,
             self._pending.seal(pending),
@@ -158,7 +158,7 @@ class SingleSignOn:
         )
         return response
 
-    async def _welcome(
+    async def _finish(
         self,
         context: SignInContext,
         pending: PendingSignIn,
@@ -172,15 +172,15 @@ class SingleSignOn:
                 idp.organization_id, pending.trial, context.request.remote or "", context.request_id
             )
             return self._renderer.page("tested.html", 200, context.request_id, after=pending.after)
-        # Nobody takes the assertion when its request is over.
-        assertion = assertion.until(pending.expire_time)
+        # An expired request accepts no assertion, so usersvc need not remember it for longer.
+        assertion = assertion.expiring_by(pending.expire_time)
         signed_in = await self._services.sign_in(idp, assertion, context.request_id)
         if signed_in.session.administrator:
-            answer = redirect(pending.after or DASHBOARD)
+            result = redirect(pending.after or DASHBOARD)
         else:
-            answer = self._renderer.page("signed_in.html", 200, context.request_id)
-        self._cookies.set_session(answer, signed_in.session_token)
-        return answer
+            result = self._renderer.page("signed_in.html", 200, context.request_id)
+        self._cookies.set_session(result, signed_in.session_token)
+        return result
 
 
 def _check_usable(idp: IdentityProvider, trial: Trial | None) -> None:
@@ -195,29 +195,29 @@ def _check_usable(idp: IdentityProvider, trial: Trial | None) -> None:
 def routes(
     sso: SingleSignOn | None, renderer: PageRenderer, limiter: PageLimiter, log: Logger
 ) -> Sequence[web.RouteDef]:
-    """The addresses of single sign-on; without any they say that it is off."""
-    steps = _steps(sso) if sso else _steps_when_off()
+    """The routes of single sign-on. Without `sso` they show that it is turned off."""
+    all_routes = _routes(sso) if sso else _routes_when_off()
     return [
         web.route(each.method, each.path, SsoEndpoint(each, renderer, limiter, log))
-        for each in steps
+        for each in all_routes
     ]
 
 
-def _steps(sso: SingleSignOn) -> Sequence[Route]:
+def _routes(sso: SingleSignOn) -> Sequence[Route]:
     return (
-        Route("GET", LOGIN_PATH.rstrip("/"), sso.stray),
-        Route("GET", LOGIN_PATH, sso.ask),
-        Route("POST", LOGIN_PATH, sso.find, EMAIL_FORM),
+        Route("GET", LOGIN_PATH.rstrip("/"), sso.add_slash),
+        Route("GET", LOGIN_PATH, sso.show_form),
+        Route("POST", LOGIN_PATH, sso.submit_email, EMAIL_FORM),
         Route("GET", METADATA_PATH, sso.metadata),
-        Route("GET", ACS_PATH, sso.lost),
+        Route("GET", ACS_PATH, sso.refuse_get),
         Route("POST", ACS_PATH, sso.complete, RESPONSE_FORM, before_form=sso.pending),
     )
 
 
-def _steps_when_off() -> Sequence[Route]:
+def _routes_when_off() -> Sequence[Route]:
     async def off(_: SignInContext) -> web.Response:
         raise SignInError("sso_off")
 
-    ways = [("GET", LOGIN_PATH.rstrip("/")), ("GET", METADATA_PATH)]
-    ways += [(method, path) for path in (LOGIN_PATH, ACS_PATH) for method in ("GET", "POST")]
-    return [Route(method, path, off) for method, path in ways]
+    endpoints = [("GET", LOGIN_PATH.rstrip("/")), ("GET", METADATA_PATH)]
+    endpoints += [(method, path) for path in (LOGIN_PATH, ACS_PATH) for method in ("GET", "POST")]
+    return [Route(method, path, off) for method, path in endpoints]

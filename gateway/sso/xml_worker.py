@@ -1,4 +1,4 @@
-"""Threads for XML, few and with a short queue: it blocks, and anybody may send some."""
+"""A small thread pool with a bounded queue for XML, which is CPU work on untrusted input."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Final, ParamSpec, TypeVar
 
 from gateway.sso.refusals import SignInError
 
-THREADS: Final = 2
+MAX_THREADS: Final = 2
 MAX_QUEUED: Final = 64
 
 Arguments = ParamSpec("Arguments")
@@ -15,9 +15,9 @@ Result = TypeVar("Result")
 
 
 class XmlWorker:
-    """Runs functions in threads. Refuses (busy) when too many wait already."""
+    """Runs functions in threads. Raises SignInError (busy) when the queue is full."""
 
-    def __init__(self, threads: int = THREADS, max_queued: int = MAX_QUEUED) -> None:
+    def __init__(self, threads: int = MAX_THREADS, max_queued: int = MAX_QUEUED) -> None:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="saml")
         self._free = threads + max_queued
 
@@ -27,7 +27,7 @@ class XmlWorker:
         *arguments: Arguments.args,
         **named: Arguments.kwargs,
     ) -> Result:
-        """The function's result."""
+        """Run a function, and return its result. Raises SignInError (busy)."""
         if self._free == 0:
             raise SignInError("busy")
         self._free -= 1
@@ -37,11 +37,11 @@ class XmlWorker:
         try:
             return await asyncio.wrap_future(future)
         finally:
-            # It holds the exception whose traceback holds this frame: a cycle.
+            # Break the reference cycle future → exception → traceback → this frame.
             del future
 
     def close(self) -> None:
-        """Take nothing more."""
+        """Stop the threads and cancel queued functions."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _release(self) -> None:

@@ -1,1 +1,1 @@
-"""What the portal and single sign-on share: cookies, CSRF tokens, headers, assets, page limits."""
+"""Shared by the portal and single sign-on: cookies, CSRF, headers, assets, page limits."""

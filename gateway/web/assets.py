@@ -1,4 +1,4 @@
-"""The static files, under names that change with their content."""
+"""Static files. Each URL contains a digest of the content, so browsers can cache it for a year."""
 
 import hashlib
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ _YEAR: Final = "public, max-age=31536000, immutable"
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """One file, ready to be sent."""
+    """One static file, ready to send."""
 
     content: bytes
     content_type: str
@@ -29,7 +29,7 @@ class Asset:
 
 
 class Assets:
-    """All static files of a folder, read once."""
+    """All static files of a folder, read once at startup."""
 
     def __init__(self, folder: Path = FOLDER) -> None:
         self._urls: dict[str, str] = {}
@@ -46,11 +46,11 @@ class Assets:
         self._assets[name] = Asset(content, _TYPES[path.suffix], f'"{digest}"')
 
     def url(self, name: str) -> str:
-        """Where a file is to be had."""
+        """The URL of a file."""
         return self._urls[name]
 
     async def get(self, request: web.Request) -> web.Response:
-        """Send a file; a browser that has this very content is told so."""
+        """Send a file, or 304 for a current copy. Raises HTTPNotFound for unknown names."""
         asset = self._assets.get(request.match_info["name"])
         if asset is None:
             raise web.HTTPNotFound

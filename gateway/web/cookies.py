@@ -1,4 +1,4 @@
-"""The cookies: which session the browser is in, and which forms were given to it."""
+"""The browser's cookies: its session, and the value that its forms are bound to."""
 
 import secrets
 from collections.abc import Mapping
@@ -13,11 +13,10 @@ FORM_SECONDS = 3600
 
 @dataclass(frozen=True, slots=True)
 class Cookies:
-    """The cookies of a portal at one address.
+    """The cookies of the portal at one origin.
 
-    Over https their names begin with `__Host-`, by which browsers let nobody
-    else set them. Over http, which is for loopback only, cookies of all ports
-    are one: there the region is in the name.
+    Over HTTPS the names have the prefix `__Host-`, which stops other hosts from setting them.
+    HTTP is for loopback only. There all ports share their cookies, so the region is in the name.
     """
 
     secure: bool
@@ -25,38 +24,38 @@ class Cookies:
 
     @classmethod
     def of(cls, portal_url: str, region: str) -> "Cookies":
-        """The cookies of a portal by its address."""
+        """The cookies for the portal at this URL."""
         secure = urlsplit(portal_url).scheme == "https"
         return cls(secure, "" if secure else f"-{region}")
 
     def session(self, request: web.Request) -> str:
-        """The session token; empty when the browser has none."""
+        """The session token, or an empty string."""
         return self._value(request, "session")
 
     def set_session(self, response: web.StreamResponse, token: str) -> None:
-        """Give the browser a session; it ends with the browser at the latest."""
+        """Set the session cookie, until the browser closes, and clear the form binding."""
         self._set(response, "session", token, "Lax", None)
         self.clear_form_binding(response)
 
     def clear_session(self, response: web.StreamResponse) -> None:
-        """Take the session from the browser."""
+        """Delete the session cookie."""
         self._clear(response, "session", "Lax")
 
     def form_binding(self, request: web.Request) -> str:
-        """What forms without a session are bound to; empty when there is nothing."""
+        """The value that forms without a session are bound to, or an empty string."""
         return self._value(request, "form")
 
     def set_form_binding(self, response: web.StreamResponse, value: str) -> None:
-        """Bind forms to this browser, before it has a session."""
+        """Set the value that forms are bound to before sign-in. It is valid for an hour."""
         self._set(response, "form", value, "Strict", FORM_SECONDS)
 
     def clear_form_binding(self, response: web.StreamResponse) -> None:
-        """Forget what forms were bound to."""
+        """Delete the cookie that forms were bound to."""
         self._clear(response, "form", "Strict")
 
     def _value(self, request: web.Request, word: str) -> str:
         value = cookie_value(request.headers, self._name(word))
-        # Ours are ASCII. Bytes that are no UTF-8 are surrogates here, which nothing else takes.
+        # Our values are ASCII. Invalid UTF-8 arrives as surrogates, which later code cannot encode.
         return value if value.isascii() else ""
 
     def _name(self, word: str) -> str:
@@ -89,9 +88,10 @@ class Cookies:
 
 
 def cookie_value(headers: Mapping[str, str], name: str) -> str:
-    """The value of a cookie (RFC 6265 section 4.2.1), empty without one; of several, the last.
+    """The value of a cookie (RFC 6265 section 4.2.1), or an empty string.
 
-    aiohttp's `cookies` makes an object of each of the thousands that a header may hold.
+    The last one wins if the name occurs several times. aiohttp's `cookies` is not used because it
+    creates an object for each of the thousands of cookies that a header can contain.
     """
     found = ""
     for pair in headers.get("Cookie", "").split(";"):
@@ -102,5 +102,5 @@ def cookie_value(headers: Mapping[str, str], name: str) -> str:
 
 
 def new_form_binding() -> str:
-    """What forms are bound to before there is a session."""
+    """A random value to bind forms to before sign-in."""
     return secrets.token_urlsafe(24)

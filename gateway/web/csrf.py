@@ -9,62 +9,61 @@ from urllib.parse import parse_qsl, urlsplit
 CSRF_FIELD: Final = "form_token"
 FORM_TYPE: Final = "application/x-www-form-urlencoded"
 MAX_FORM_BYTES: Final = 128 * 1024
-"""Five certificates of 20,000 characters each, which keysvc takes, are 115,000 bytes in a form."""
+"""The five certificates of 20,000 characters that keysvc accepts are 115,000 bytes in a form."""
 MAX_FIELDS: Final = 32
 MAX_ESCAPES: Final = 16 * 1024
-"""How many %XX a form holds at most: each costs a hundred times what a plain character does.
+"""The maximum number of %XX escapes in a form. Decoding one costs as much as 100 plain characters.
 
-In base64 of random bytes, two of 64 characters are escaped, and two more of each line's 66: of
-100,000 characters of certificates not 7,000.
+In base64 of random bytes, 2 in 64 characters are escaped, and with line breaks another 2 in 66.
+For 100,000 characters of certificates that is less than 7,000 escapes.
 """
 
 
 class FormTokens:
-    """Makes and checks the tokens in forms, each bound to a session and to what it is for."""
+    """Creates and verifies form tokens. A token is bound to a session and to a purpose."""
 
     def __init__(self, secret: bytes) -> None:
-        # Derived, so that no seal of another kind passes for one of these.
+        # A derived key, so that no other value sealed with the secret is accepted as a form token.
         self._secret = hmac.digest(secret, b"portal forms", "sha256")
 
     def create(self, binding: str, purpose: str = "") -> str:
-        """The token of a form."""
+        """The token for a form."""
         message = f"{binding}\0{purpose}".encode()
         digest = hmac.digest(self._secret, message, "sha256")
         return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
     def verify(self, token: str, binding: str, purpose: str = "") -> bool:
-        """Whether a token is one that was made for this."""
+        """Whether the token was created for this session and purpose; False without a session."""
         expected = self.create(binding, purpose).encode()
         return bool(binding) and hmac.compare_digest(token.encode(), expected)
 
 
 def parse_form(body: bytes) -> Mapping[str, str]:
-    """The fields of a form, the first of each name. Refuses (ValueError) what is none."""
+    """The fields of a form; the first value wins. Raises ValueError if the body is not a form."""
     check_escapes(body, MAX_ESCAPES)
     fields = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS)
     return dict(reversed(fields))
 
 
 def check_escapes(body: bytes, limit: int) -> None:
-    """Refuse (ValueError) a form with more escapes than our forms have, before it is decoded."""
+    """Raise ValueError, before decoding, if a form has more escapes than our forms need."""
     if body.count(b"%") > limit:
         raise ValueError("The form has too many percent-escapes.")
 
 
 def is_form(headers: Mapping[str, str]) -> bool:
-    """Whether a request says that its body is a form (RFC 9110 section 8.3.1).
+    """Whether the Content-Type is that of a form (RFC 9110 section 8.3.1).
 
-    aiohttp's `content_type` is not asked: it uses the parser of e-mail headers, which takes
-    quadratic time: half a second for 8 KiB of quotation marks.
+    aiohttp's `content_type` is not used: its parser for e-mail headers takes quadratic time, half
+    a second for 8 KiB of quotation marks.
     """
     return headers.get("Content-Type", "").partition(";")[0].strip().lower() == FORM_TYPE
 
 
 def is_same_origin(headers: Mapping[str, str], host: str) -> bool:
-    """Whether a browser sent a request from a page of ours.
+    """Whether a request comes from one of our own pages, by Sec-Fetch-Site and Origin.
 
-    What the browser says of it is believed; browsers that say nothing are left
-    to the form's token.
+    Requests without these headers are accepted here; the form token still protects them.
     """
     site = headers.get("Sec-Fetch-Site", "same-origin")
     if site not in ("same-origin", "none"):
@@ -72,5 +71,5 @@ def is_same_origin(headers: Mapping[str, str], host: str) -> bool:
     origin = headers.get("Origin")
     try:
         return origin is None or urlsplit(origin).netloc == host
-    except ValueError:  # brackets without an address
+    except ValueError:  # unbalanced brackets
         return False

@@ -1,4 +1,4 @@
-"""Files that are sent as they are made: at the pace of whoever reads them, and not for ever."""
+"""Streamed file downloads, as fast as the client reads, in limited time."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -10,8 +10,11 @@ from gateway.backend.errors import RefusedError
 from gateway.http.streaming import BROKEN_OFF, abort, cause, end_with_connection
 
 FILE_SECONDS: Final = 60.0
-"""For all of a file but its first part. Files have few places, which nobody is to keep by reading
-a little now and then. The edge ends every request after 75 seconds."""
+"""The time limit for all parts of a file but the first.
+
+There are few download slots, so a slow client must not hold one for long. The edge ends every
+request after 75 seconds.
+"""
 
 
 async def send(
@@ -20,9 +23,10 @@ async def send(
     parts: AsyncIterator[str],
     seconds: float = FILE_SECONDS,
 ) -> web.StreamResponse:
-    """Send a file. What refuses its first part is raised, as nothing is sent by then.
+    """Send a file in parts.
 
-    It is broken off when a later part is refused, its time is over or its reader leaves.
+    An error in the first part is raised, because nothing has been sent yet. If a later part fails,
+    the time is over or the client leaves, the connection is aborted.
     """
     first = await anext(parts)
     response = web.StreamResponse(headers=headers)
@@ -33,7 +37,7 @@ async def send(
             await response.write(first.encode())
             async for part in parts:
                 await response.write(part.encode())
-                await asyncio.sleep(0)  # a fast reader must not hold up others
+                await asyncio.sleep(0)  # a fast client must not hold up others
             await response.write_eof()
     except (RefusedError, TimeoutError, ConnectionError) as error:
         response[BROKEN_OFF] = cause(error)

@@ -1,4 +1,4 @@
-"""What every page tells the browser to allow: next to nothing."""
+"""Security headers of every page; the Content-Security-Policy blocks all that pages do not use."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -18,14 +18,14 @@ POLICY: Final = "; ".join(
 
 SECURITY: Final[Mapping[str, str]] = {
     "Content-Security-Policy": POLICY,
-    # Not no-referrer: with that, browsers hide the Origin of our own forms from us.
+    # Not no-referrer: browsers would then send "Origin: null" with our own forms.
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=()",
-    # Pages hold people's data, one of them a key: none is kept, by anybody.
+    # Pages contain personal data, and one an API key: no cache may store them.
     "Cache-Control": "no-store",
     "Server": "Cloud Academy",
 }

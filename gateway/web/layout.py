@@ -1,4 +1,4 @@
-"""The template that every page extends: portal and single sign-on share it."""
+"""The folder of the base template, which the portal and single sign-on share."""
 
 from pathlib import Path
 from typing import Final

@@ -1,6 +1,8 @@
-"""Who may open pages: an organization within its rate, an address before it has signed in.
+"""Rate limits and admission control for pages.
 
-Pages have buckets and places of their own, so they and SCIM cannot keep each other out.
+A signed-in request counts for its organization, any other request for its client address. Pages
+have their own rate limiters and slots, so that page traffic and SCIM traffic cannot block each
+other.
 """
 
 import time
@@ -23,44 +25,44 @@ from gateway.limits.rejections import (
 )
 
 ANONYMOUS_SLOTS: Final = 16
-"""How many who have not signed in are served at once, half of them of one address or /48."""
+"""Concurrent requests without a session; one address or IPv6 /48 gets at most half of them."""
 SITE_MULTIPLE: Final = 8
-"""How many times as many pages an IPv6 /48 may open as an address, before signing in."""
+"""The rate of an IPv6 /48 as a multiple of the rate of one address, before sign-in."""
 FILE_SLOTS: Final = 8
 FILE_SLOTS_PER_ORGANIZATION: Final = 2
-"""How many files are sent at once, and to one organization: each takes as long as its reader."""
+"""Concurrent downloads, in total and per organization. Each lasts as long as its client reads."""
 MAX_KNOWN_SESSIONS: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class PageLimits:
-    """How many pages may be opened, and how many at once."""
+    """The rate limits for pages, and the number of concurrent requests."""
 
     organization: Rate
     address: Rate
-    """Of an address, by whoever has not signed in."""
+    """Per client address, for requests without a session."""
     max_concurrent: int
-    """Of all organizations, half of them of one."""
+    """For all organizations together; one organization gets at most half."""
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Whom a request counts for: an organization, or an address (of IPv6 a /64)."""
+    """What a request is counted for: an organization, or an address (IPv6: the /64)."""
 
     name: str
     is_signed_in: bool
-    """Whether the name is the organization of a session."""
+    """Whether `name` is the organization of a session."""
     site: str = field(default="", compare=False)
-    """Of an address: itself, or of IPv6 its /48."""
+    """For an address: the address itself, or the IPv6 /48."""
 
     @property
     def limit_key(self) -> str:
-        """The name that slots and memory are counted by: an IPv6 /48 has no share for each /64."""
+        """The key for slots and memory. The /64s of an IPv6 /48 share one."""
         return self.site or self.name
 
 
 class PageLimiter:
-    """Counts visitors and gives them places. Refuses RejectedError: 429 and 503."""
+    """Rate limits and slots for pages. Raises RejectedError: 429 over the rate, 503 when full."""
 
     def __init__(
         self,
@@ -83,10 +85,10 @@ class PageLimiter:
         self._sessions: OrderedDict[bytes, str] = OrderedDict()
 
     def admit(self, address: str, session_token: str = "") -> Client:
-        """Count a request: for the organization of a session that was seen here, else its address.
+        """Count a request for its organization if the session is known here, else for its address.
 
-        So no neighbour of an address keeps out who has signed in, and whoever has a
-        session of one organization uses up nothing of another's.
+        Thus others at the same address cannot block a signed-in user, and a session of one
+        organization uses up nothing of another's limits. Raises RejectedError (429).
         """
         organization_id = self._sessions.get(_digest(session_token), "")
         if organization_id:
@@ -98,7 +100,7 @@ class PageLimiter:
         return client
 
     def signed_in(self, session_token: str, organization_id: str, client: Client) -> Client:
-        """The session is good: from now on it counts for its organization."""
+        """Record a valid session: its requests count for the organization from now on."""
         known = Client(organization_id, is_signed_in=True)
         if client != known:
             self._count(known)
@@ -110,24 +112,24 @@ class PageLimiter:
         return known
 
     def signed_out(self, session_token: str) -> None:
-        """The session is over: who goes on to send it is a stranger."""
+        """Forget a session that has ended: its requests count for their address again."""
         self._sessions.pop(_digest(session_token), None)
 
     @contextmanager
     def body(self, client: Client) -> Iterator[Holder]:
-        """Holds what a form has sent so far, until it is answered, in the room of all bodies."""
+        """Account for the memory of a form until the response. Raises RejectedError (503)."""
         try:
             with self._bodies.of(client.limit_key) as hold:
                 yield hold
         except RejectedError as error:
-            if error.why is not RejectReason.FULL:  # it was no body that found no room
+            if error.why is not RejectReason.FULL:  # raised by the caller, not here
                 raise
             self._note(RejectReason.FORMS_FULL, client)
             raise _no_memory() from None
 
     @asynccontextmanager
     async def slot(self, client: Client, *, for_file: bool = False) -> AsyncIterator[None]:
-        """A place, after a moment's wait at most, for `async with`."""
+        """Hold a slot, after a short wait at most. Raises RejectedError (503) when full."""
         slots = self._pages if client.is_signed_in else self._anonymous
         if for_file:
             slots = self._files

@@ -1,4 +1,4 @@
-"""A browser without a window or scripts: cookies, forms, links, one step at a time."""
+"""A minimal browser for tests: cookies and forms, without scripts or automatic redirects."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -11,7 +11,7 @@ from yarl import URL
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What came back."""
+    """A response."""
 
     url: str
     status: int
@@ -21,38 +21,38 @@ class Page:
 
     @property
     def location(self) -> str:
-        """Where it sends the browser."""
+        """The URL of a redirect."""
         return self.headers["Location"]
 
     def form(self) -> tuple[str, dict[str, str]]:
-        """Where its one form goes, and the fields that are filled in."""
+        """The action URL of the page's only form, and its field values."""
         reader = _FormReader()
         reader.feed(self.text)
         return str(URL(self.url).join(URL(reader.action))), reader.fields
 
 
 class Browser:
-    """Has cookies, and follows nothing by itself."""
+    """Keeps cookies. Does not follow redirects."""
 
     def __init__(self, session: aiohttp.ClientSession, base_url: str) -> None:
         self._session = session
         self.base_url = base_url
 
     async def get(self, path: str, **headers: str) -> Page:
-        """Open a path of ours or an address elsewhere."""
+        """GET a local path or an absolute URL."""
         return await self._send("GET", path, None, headers)
 
     async def post(self, path: str, fields: object, **headers: str) -> Page:
-        """Send a form."""
+        """POST a form."""
         return await self._send("POST", path, fields, headers)
 
     def cookie(self, name: str, path: str = "/") -> str | None:
-        """The value of a cookie of ours, as it is sent to a path."""
+        """The value of the cookie that is sent to a local path."""
         found = self._session.cookie_jar.filter_cookies(URL(self.base_url + path)).get(name)
         return found.value if found else None
 
     def put_cookie(self, name: str, value: str) -> None:
-        """Have a cookie of ours."""
+        """Set a cookie of the base URL."""
         self._session.cookie_jar.update_cookies({name: value}, URL(self.base_url))
 
     async def _send(self, method: str, path: str, data: object, headers: Mapping[str, str]) -> Page:
@@ -76,8 +76,8 @@ class Browser:
 
 @asynccontextmanager
 async def browser(base_url: str) -> AsyncIterator[Browser]:
-    """A new browser, at home at an address."""
-    # Like a real one, it takes Secure cookies from loopback without TLS.
+    """A new browser for a base URL."""
+    # Like a real browser, it accepts Secure cookies from loopback without TLS.
     jar = aiohttp.CookieJar(unsafe=True, treat_as_secure_origin=[URL(base_url)])
     timeout = aiohttp.ClientTimeout(total=30)
     async with aiohttp.ClientSession(cookie_jar=jar, timeout=timeout) as session:

@@ -1,4 +1,4 @@
-"""A real browser without a window, and axe-core to judge what it shows."""
+"""Headless Chromium, and accessibility checks with axe-core."""
 
 import os
 import shutil
@@ -22,10 +22,10 @@ _OPTIONS = [
 
 @asynccontextmanager
 async def chromium() -> AsyncIterator[Browser]:
-    """Debian's Chromium, or the one at the path that the variable CHROMIUM says."""
+    """Chromium from the PATH, or at the path in the environment variable CHROMIUM."""
     executable = os.environ.get("CHROMIUM") or shutil.which("chromium")
     if executable is None:
-        pytest.skip("needs Chromium, at the path that the variable CHROMIUM says")
+        pytest.skip("needs Chromium on the PATH or at the path in CHROMIUM")
     async with async_playwright() as driver:
         browser = await driver.chromium.launch(executable_path=executable, args=_OPTIONS)
         yield browser
@@ -33,6 +33,6 @@ async def chromium() -> AsyncIterator[Browser]:
 
 
 async def assert_accessible(page: Page) -> None:
-    """Let axe-core look at a page."""
+    """Assert that axe-core finds no violation on a page."""
     results = await Axe().run(page)
     assert results.violations_count == 0, f"{page.url}: {results.generate_report()}"

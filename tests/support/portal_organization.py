@@ -1,4 +1,4 @@
-"""An organization with an administrator, who looks after it in the browser."""
+"""An organization with an administrator who uses the portal."""
 
 from dataclasses import dataclass
 from uuid import uuid4
@@ -15,7 +15,7 @@ LOG = f"{ENTRA}log"
 
 @dataclass(frozen=True, slots=True)
 class PortalOrganization:
-    """The organization, and how its people come in."""
+    """The organization, its administrator, and sign-in by link."""
 
     operate: Operator
     tenant: Stack
@@ -23,13 +23,13 @@ class PortalOrganization:
     administrator: users_pb2.User
 
     async def person(self, **fields: object) -> users_pb2.User:
-        """A new person."""
+        """Create a person."""
         user = users_pb2.User(**({"user_name": f"{uuid4().hex}@corp.test"} | fields))
         request = users_pb2.CreateUserRequest(organization_id=self.organization_id, user=user)
         return (await self.operate.users.CreateUser(request)).user
 
     async def link(self, user: users_pb2.User | None = None) -> str:
-        """The token of a link by which somebody signs in, the administrator if nobody is named."""
+        """The token of a new sign-in link for a user, by default the administrator."""
         who = user or self.administrator
         request = sessions_pb2.CreateSignInLinkRequest(
             organization_id=self.organization_id, user_id=who.id
@@ -37,7 +37,7 @@ class PortalOrganization:
         return (await self.operate.sessions.CreateSignInLink(request)).token
 
     async def sign_in(self, browser: Browser, user: users_pb2.User | None = None) -> Page:
-        """What follows when somebody sends the form that takes a link's token."""
+        """Sign a user in with a link, and return the response. The default is the administrator."""
         page = await browser.get("/login/link")
         action, fields = page.form()
         return await browser.post(action, fields | {"token": await self.link(user)})
@@ -46,7 +46,7 @@ class PortalOrganization:
 async def create_portal_organization(
     operate: Operator, tenant: Stack, name: str = "Initech"
 ) -> PortalOrganization:
-    """A new organization with an active integration and one administrator."""
+    """Create an organization with an active integration and an administrator."""
     organization_id = await operate.organization(name)
     user = users_pb2.User(
         user_name="ada@corp.test",

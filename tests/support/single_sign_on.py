@@ -1,4 +1,4 @@
-"""Organizations that sign in through an identity provider of the tests."""
+"""Organizations with single sign-on, whose identity provider is simulated by the tests."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ ACS_PATH = "/labs/social/complete/saml/"
 
 @dataclass(slots=True)
 class SsoOrganization:
-    """An organization, its identity provider, and the people it has."""
+    """An organization, and the key pair of its simulated identity provider."""
 
     operate: Operator
     organization_id: str
@@ -39,7 +39,7 @@ class SsoOrganization:
         return f"https://idp.{self.domain}/"
 
     async def set_up(self, **changes: Any) -> sso_pb2.SsoConnection:
-        """Set the connection up, not yet tested."""
+        """Save the settings of the connection; this does not activate it."""
         connection = sso_pb2.SsoConnection(
             **{
                 "sso_url": f"https://idp.{self.domain}/sso?tenant=1",
@@ -57,7 +57,7 @@ class SsoOrganization:
         return updated.connection
 
     async def activate(self, **changes: Any) -> None:
-        """Set the connection up, and let people sign in through it."""
+        """Save the settings, record a test, and activate the connection."""
         connection = await self.set_up(**changes)
         await self.operate.sso.RecordSsoTest(
             sso_pb2.RecordSsoTestRequest(organization_id=self.organization_id, etag=connection.etag)
@@ -67,12 +67,12 @@ class SsoOrganization:
         )
 
     async def connection(self) -> sso_pb2.SsoConnection:
-        """The connection as it is."""
+        """Read the connection."""
         request = sso_pb2.GetSsoConnectionRequest(organization_id=self.organization_id)
         return (await self.operate.sso.GetSsoConnection(request)).connection
 
     async def person(self, name: str = "", *, administrator: bool = False) -> "Person":
-        """Somebody who was provisioned."""
+        """Create a provisioned person."""
         object_identifier = str(uuid4())
         user = users_pb2.User(
             user_name=f"{name or uuid4().hex}@{self.domain}",
@@ -84,14 +84,14 @@ class SsoOrganization:
         return Person(created.id, created.user_name, object_identifier)
 
     async def start_sign_in(self, browser: Browser, query: str = "") -> "StartedSignIn":
-        """Let a browser ask to sign in, as far as the identity provider."""
+        """Start a sign-in in a browser, up to the redirect to the identity provider."""
         page = await browser.get(f"/login/enterprise/?organization={self.organization_id}{query}")
         return started_sign_in(self, browser, page)
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody's user, and how the identity provider knows them."""
+    """A user, and the object identifier of the identity provider."""
 
     user_id: str
     email: str
@@ -109,7 +109,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class StartedSignIn:
-    """A sign-in that waits for the identity provider's word."""
+    """A sign-in that waits for the identity provider's response."""
 
     sso_org: SsoOrganization
     browser: Browser
@@ -117,7 +117,7 @@ class StartedSignIn:
     relay_state: str
 
     def statement(self, person: Person, **changes: Any) -> Statement:
-        """The identity provider's true word about a person."""
+        """The identity provider's valid statement about a person, with changes."""
         return Statement(
             acs_url=self.browser.base_url + ACS_PATH,
             request_id=self.request.id,
@@ -127,11 +127,11 @@ class StartedSignIn:
         ).with_changes(**changes)
 
     def signed_response(self, person: Person, **changes: Any) -> Element:
-        """The same, signed."""
+        """A signed response with that statement."""
         return signed(self.statement(person, **changes), self.sso_org.pair)
 
     async def finish(self, response: Element | bytes | str, **changes: Any) -> Page:
-        """Bring a response, perhaps with another relay state or by another browser."""
+        """Post a response, optionally with another `relay_state` or `browser`."""
         browser = changes.get("browser", self.browser)
         fields = {
             "SAMLResponse": encoded(response),
@@ -141,7 +141,7 @@ class StartedSignIn:
 
 
 def started_sign_in(sso_org: SsoOrganization, browser: Browser, page: Page) -> StartedSignIn:
-    """The sign-in that a redirect to the identity provider begins."""
+    """Parse the redirect to the identity provider."""
     assert page.status == 303, page.text
     query = parse_qs(urlsplit(page.location).query, strict_parsing=True)
     request = read_authn_request(page.location)
@@ -149,7 +149,7 @@ def started_sign_in(sso_org: SsoOrganization, browser: Browser, page: Page) -> S
 
 
 async def current_session(operate: Operator, browser: Browser) -> sessions_pb2.Session:
-    """Who is signed in in a browser."""
+    """The session of a browser."""
     token = browser.cookie("session-us") or ""
     request = sessions_pb2.GetSessionRequest(session_token=token)
     return (await operate.sessions.GetSession(request)).session
@@ -158,19 +158,19 @@ async def current_session(operate: Operator, browser: Browser) -> sessions_pb2.S
 async def sign_in_by_link(
     operate: Operator, browser: Browser, sso_org: SsoOrganization, person: Person
 ):
-    """Let somebody be signed in already."""
-    made = await operate.sessions.CreateSignInLink(
+    """Sign a person in with a link."""
+    link = await operate.sessions.CreateSignInLink(
         sessions_pb2.CreateSignInLinkRequest(
             organization_id=sso_org.organization_id, user_id=person.user_id
         )
     )
     signed_in = await operate.sessions.SignInWithLink(
-        sessions_pb2.SignInWithLinkRequest(token=made.token)
+        sessions_pb2.SignInWithLinkRequest(token=link.token)
     )
     browser.put_cookie("session-us", signed_in.session_token)
 
 
 def refusal(page: Page) -> tuple[int, str]:
-    """The status of a page that refuses, and the reason that it names."""
-    assert "You are not signed in" in page.text, page.text
+    """The status of an error page, and the reason on it."""
+    assert "Sign-in failed" in page.text, page.text
     return page.status, page.text.split("Reason <code>")[1].split("<")[0]

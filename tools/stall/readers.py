@@ -26,7 +26,7 @@ from gateway.http.body import Bodies
 from gateway.http.client_address import entry_from_end
 from gateway.http.plain_request import PlainRequests
 from gateway.portal.models import sso_form
-from gateway.portal.models.log.exports import harmless
+from gateway.portal.models.log.exports import escape_formulas
 from gateway.portal.models.log.query import log_query
 from gateway.portal.models.search import search_text
 from gateway.provisioning_log import redaction
@@ -40,7 +40,7 @@ from gateway.scim.filter import simplify as fold
 from gateway.scim.schema import GROUP, USER, ResourceType
 from gateway.sso import forms as sso_forms
 from gateway.sso import shape
-from gateway.sso.pending import PendingSignIns, own_path
+from gateway.sso.pending import PendingSignIns, local_path
 from gateway.sso.refusals import SignInError
 from gateway.web import csrf as portal_forms
 from keysvc.domain import key_token as keys
@@ -257,7 +257,7 @@ READERS: Final[Mapping[str, Reader]] = {
     "a logged body": _of_text(
         lambda text: redaction.body_text(text.encode(errors="replace"), {"a": text}), BODY // 4
     ),
-    "a cell of an export": _of_text(harmless, BODY // 4),
+    "a cell of an export": _of_text(escape_formulas, BODY // 4),
     "former names of a person": _of_text(lambda text: former_names([text]), LINE),
     "Origin": _of_text(
         lambda text: portal_forms.is_same_origin({"Origin": text}, "a.test"), HEADER
@@ -277,7 +277,7 @@ READERS: Final[Mapping[str, Reader]] = {
         lambda text: log_query({"q": text, "action": text, "page": text}), LINE
     ),
     "a query of people": _of_text(lambda text: search_text({"q": text}), LINE),
-    "where a sign-in goes on": _of_text(own_path, LINE),
+    "where a sign-in goes on": _of_text(local_path, LINE),
     "a sign-in form": _of_bytes(_sign_in_form, sso_forms.RESPONSE_FORM.max_bytes),
     "a SAML response in base64": _of_text(shape.decode_response, shape.MAX_RESPONSE_CHARACTERS),
     "a SAML response": _of_bytes(shape.check_shape, shape.MAX_RESPONSE_CHARACTERS),

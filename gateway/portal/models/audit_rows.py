@@ -1,4 +1,4 @@
-"""The audit trail, in sentences."""
+"""Audit events as rows of the audit trail page."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from cloudacademy.keys.v1.audit_pb2 import AuditEvent
 from gateway.portal.models.key_rows import key_name
 from gateway.portal.models.times import to_datetime
 
-_DID: Final[Mapping[int, str]] = {
+_ACTIONS: Final[Mapping[int, str]] = {
     AuditEvent.ACTION_INTEGRATION_ACTIVATED: "activated the integration",
     AuditEvent.ACTION_INTEGRATION_DEACTIVATED: "deactivated the integration",
     AuditEvent.ACTION_KEY_GENERATED: "generated the API key",
     AuditEvent.ACTION_KEY_REVOKED: "revoked the API key",
-    AuditEvent.ACTION_SSO_UPDATED: "changed the set-up of single sign-on",
+    AuditEvent.ACTION_SSO_UPDATED: "changed the single sign-on settings",
     AuditEvent.ACTION_SSO_TESTED: "tested single sign-on",
     AuditEvent.ACTION_SSO_ACTIVATED: "activated single sign-on",
     AuditEvent.ACTION_SSO_DEACTIVATED: "deactivated single sign-on",
@@ -24,38 +24,38 @@ _FIELDS: Final[Mapping[str, str]] = {
     "sso_url": "Login URL",
     "idp_entity_id": "Microsoft Entra Identifier",
     "certificates": "certificates",
-    "create_missing_users": "just-in-time creation",
-    "domains": "e-mail domains",
+    "create_missing_users": "just-in-time provisioning",
+    "domains": "email domains",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class AuditRow:
-    """Who did what, when, from where."""
+    """One row: who did what, when, and from which address."""
 
     time: datetime
     who: str
     user_id: str
-    did: str
+    action: str
     address: str
 
 
 def audit_rows(events: Sequence[AuditEvent]) -> list[AuditRow]:
-    """The events, newest first as they come."""
+    """The rows of these events, in the same order."""
     return [
         AuditRow(
             time=to_datetime(event.create_time),
-            who=event.actor.display_name or event.actor.id or "Somebody",
+            who=event.actor.display_name or event.actor.id or "Unknown user",
             user_id=event.actor.id,
-            did=_did(event),
+            action=_action(event),
             address=event.actor.address,
         )
         for event in events
     ]
 
 
-def _did(event: AuditEvent) -> str:
-    text = _DID.get(event.action, "did something that this page does not know yet")
+def _action(event: AuditEvent) -> str:
+    text = _ACTIONS.get(event.action, "performed an unknown action")
     if event.key_id:
         text = f"{text} {key_name(event.key_id)}"
     fields = [_FIELDS.get(name, name) for name in event.fields]

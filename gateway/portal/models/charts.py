@@ -1,4 +1,4 @@
-"""Bar charts as geometry: what succeeded upwards, what was refused downwards."""
+"""The geometry of bar charts: successful changes upwards, refused changes downwards."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,21 +10,20 @@ from cloudacademy.users.v1.activity_pb2 import ActivityCount
 from gateway.portal.models.times import pluralize, to_datetime
 
 WIDTH: Final = 360
-UP: Final = 62
-"""The height for what succeeded; what was refused has up to DOWN below the line."""
-DOWN: Final = 26
-LABELS: Final = 20
+UP_HEIGHT: Final = 62
+"""The height above the baseline, for successful changes; refused ones use DOWN_HEIGHT below it."""
+DOWN_HEIGHT: Final = 26
+LABEL_HEIGHT: Final = 20
 _GAP: Final = 0.28
-_LEAST: Final = 1.5
-"""One change among thousands is still seen."""
+_MIN_BAR_HEIGHT: Final = 1.5
+"""Keeps one change among thousands visible."""
 
-
-TOO_MANY: Final = "The log has too many entries to count them just now."
+NOT_COUNTED: Final = "The log has too many entries to count right now."
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One hour or day: where its two bars are, and what they stand for."""
+    """One hour or day: the position of its two bars, and its counts."""
 
     x: float
     width: float
@@ -48,7 +47,7 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A chart, ready to be drawn."""
+    """A chart, ready to render."""
 
     title: str
     summary: str
@@ -56,23 +55,23 @@ class Chart:
     ticks: Sequence[Tick]
     largest: int
     width: int = WIDTH
-    baseline: int = UP
-    depth: int = UP + DOWN
-    height: int = UP + DOWN + LABELS
+    baseline: int = UP_HEIGHT
+    depth: int = UP_HEIGHT + DOWN_HEIGHT
+    height: int = UP_HEIGHT + DOWN_HEIGHT + LABEL_HEIGHT
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to see."""
+        """Whether all bars are empty."""
         return self.largest == 0
 
 
 def hours_chart(counts: Sequence[ActivityCount] | None) -> Chart:
-    """The last day by hours; without bars when there was too much to count."""
+    """The last 24 hours, by hour. None (not counted) gives a chart without bars."""
     return _chart("Last 24 hours", "hour", counts, "%-d %b, %H:00", "%H:00", every=6)
 
 
 def days_chart(counts: Sequence[ActivityCount] | None) -> Chart:
-    """The last month by days; without bars when there was too much to count."""
+    """The last 30 days, by day. None (not counted) gives a chart without bars."""
     return _chart("Last 30 days", "day", counts, "%-d %b", "%-d %b", every=7)
 
 
@@ -86,7 +85,7 @@ def _chart(
     every: int,
 ) -> Chart:
     if counts is None:
-        return Chart(title, TOO_MANY, bars=(), ticks=(), largest=0)
+        return Chart(title, NOT_COUNTED, bars=(), ticks=(), largest=0)
     largest_up = max((count.succeeded for count in counts), default=0)
     largest_down = max((_refused(count) for count in counts), default=0)
     largest = max(largest_up, largest_down)
@@ -102,8 +101,8 @@ def _chart(
 
 
 def _scale(largest_up: int, largest_down: int) -> float:
-    """Pixels for one change: the same above and below the line, as long as both fit."""
-    return min(UP / max(1, largest_up), DOWN / max(1, largest_down))
+    """Pixels per change: one scale for both directions, so that both fit."""
+    return min(UP_HEIGHT / max(1, largest_up), DOWN_HEIGHT / max(1, largest_down))
 
 
 def _bar(index: int, step: float, count: ActivityCount, scale: float, label: str) -> Bar:
@@ -112,10 +111,10 @@ def _bar(index: int, step: float, count: ActivityCount, scale: float, label: str
     return Bar(
         x=round(index * step + step * _GAP / 2, 2),
         width=round(step * (1 - _GAP), 2),
-        up_y=round(UP - up, 2),
+        up_y=round(UP_HEIGHT - up, 2),
         up_height=up,
         down_height=down,
-        down_y=UP + 1,
+        down_y=UP_HEIGHT + 1,
         start=start,
         label=start.strftime(label),
         succeeded=count.succeeded,
@@ -124,7 +123,7 @@ def _bar(index: int, step: float, count: ActivityCount, scale: float, label: str
 
 
 def _height(number: int, scale: float) -> float:
-    return round(max(_LEAST, number * scale), 2) if number else 0.0
+    return round(max(_MIN_BAR_HEIGHT, number * scale), 2) if number else 0.0
 
 
 def _refused(count: ActivityCount) -> int:
@@ -135,10 +134,10 @@ def _summary(unit: str, counts: Sequence[ActivityCount]) -> str:
     succeeded = sum(count.succeeded for count in counts)
     refused = sum(_refused(count) for count in counts)
     if not succeeded and not refused:
-        return "Nothing was changed or refused."
+        return "No changes."
     busiest = max(counts, key=lambda count: count.succeeded + _refused(count))
-    most = busiest.succeeded + _refused(busiest)
+    peak = busiest.succeeded + _refused(busiest)
     start = to_datetime(busiest.start_time)
     when = f"at {start:%H:00} UTC" if unit == "hour" else f"on {start:%-d %b}"
-    made = f"{pluralize(succeeded, 'change')}, {refused:,} refused"
-    return f"{made}. Most {when}: {most:,}."
+    totals = f"{pluralize(succeeded, 'change')}, {refused:,} refused"
+    return f"{totals}. Peak {when}: {peak:,}."

@@ -1,4 +1,4 @@
-"""What people type to find others, as filters."""
+"""Filters for the search fields of the people and groups pages."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -10,31 +10,33 @@ GROUP_SEARCH_FIELDS: Final = ("display_name",)
 
 
 def contains_text(fields: Iterable[str], text: str) -> pb.Filter:
-    """Any of the fields holds the text."""
+    """Matches if any of the fields contains the text."""
     return pb.Filter(
-        any_of=pb.AnyOf(filters=[_compared(field, pb.OPERATOR_CONTAINS, text) for field in fields])
+        any_of=pb.AnyOf(
+            filters=[_comparison(field, pb.OPERATOR_CONTAINS, text) for field in fields]
+        )
     )
 
 
 def id_in(ids: Iterable[str]) -> pb.Filter:
-    """The id is one of these."""
+    """Matches if the id is one of these."""
     return pb.Filter(
-        any_of=pb.AnyOf(filters=[_compared("id", pb.OPERATOR_EQUAL, each) for each in ids])
+        any_of=pb.AnyOf(filters=[_comparison("id", pb.OPERATOR_EQUAL, each) for each in ids])
     )
 
 
 def is_active(active: bool) -> pb.Filter:
-    """`active` is true, or is not."""
+    """Matches people who are active, or who are not."""
     operator = pb.OPERATOR_EQUAL if active else pb.OPERATOR_NOT_EQUAL
     return pb.Filter(comparison=pb.Comparison(field="active", operator=operator, boolean=True))
 
 
 def all_of(filters: list[pb.Filter]) -> pb.Filter | None:
-    """All of some filters; None when there is none."""
+    """Matches if all filters match; None without any filter."""
     if len(filters) < 2:
         return filters[0] if filters else None
     return pb.Filter(all_of=pb.AllOf(filters=filters))
 
 
-def _compared(field: str, operator: pb.Operator, text: str) -> pb.Filter:
+def _comparison(field: str, operator: pb.Operator, text: str) -> pb.Filter:
     return pb.Filter(comparison=pb.Comparison(field=field, operator=operator, text=text))

@@ -1,7 +1,7 @@
-"""One line on how provisioning is, which warns before Entra quarantines it.
+"""The health of provisioning, as one line that warns before Entra quarantines the job.
 
-Entra quarantines a job whose key is refused at once, and one of whose changes
-more than 40 % fail; a job in quarantine calls once a day.
+Entra quarantines a job at once if its key is refused, and also if more than 40 % of its changes
+fail. It then retries a quarantined job once a day.
 """
 
 from collections.abc import Sequence
@@ -16,19 +16,19 @@ from gateway.portal.models.key_rows import KeyRow
 from gateway.portal.models.times import ago, duration, pluralize
 
 INTERVAL_MINUTES: Final = 40
-QUARANTINE_SHARE: Final = 0.4
-WARNING_SHARE: Final = 0.1
-FEW: Final = 5
-"""A few refusals are no trend, however few changes there were."""
+QUARANTINE_RATE: Final = 0.4
+WARNING_RATE: Final = 0.1
+MIN_FAILURES: Final = 5
+"""Fewer failures give no warning, however few changes there were."""
 RECENT: Final = timedelta(minutes=90)
-"""Within two of Entra's cycles."""
-LATE: Final = timedelta(hours=3)
-NOTED: Final = timedelta(minutes=1)
-"""A key's last use is known to within a minute."""
+"""About two of Entra's cycles."""
+SILENCE_LIMIT: Final = timedelta(hours=3)
+LAST_USE_ACCURACY: Final = timedelta(minutes=1)
+"""keysvc records the last use of a key at most once a minute."""
 
 
 class Level(StrEnum):
-    """How much it matters."""
+    """The severity of the line."""
 
     GOOD = "good"
     WAITING = "waiting"
@@ -39,50 +39,50 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """How many changes succeeded, and how many were refused."""
+    """The numbers of successful and of refused changes."""
 
     succeeded: int
     refused: int
 
     @property
     def all(self) -> int:
-        """Both together."""
+        """The number of all changes."""
         return self.succeeded + self.refused
 
 
 @dataclass(frozen=True, slots=True)
 class HealthSignals:
-    """What health is told from."""
+    """The data that health is derived from."""
 
     active: bool
     keys: Sequence[KeyRow]
     day: Totals | None
-    """What happened in the last day; None when it was too much to count."""
+    """The changes of the last 24 hours; None if there were too many to count."""
     last_rejected: datetime | None
-    """When a key was last refused."""
+    """When a request with a refused key last arrived."""
     now: datetime
 
     @property
     def last_contact(self) -> datetime | None:
-        """When a key was last used."""
+        """When a working key was last used."""
         return max((key.last_used for key in self.keys if key.last_used), default=None)
 
     @property
     def uses_newest_key(self) -> bool:
-        """Whether the newest key that works was used lately."""
+        """Whether the newest working key was used recently."""
         newest = next((key for key in self.keys if key.works), None)
         used = newest.last_used if newest else None
         return used is not None and self.now - used < RECENT
 
     @property
-    def share(self) -> float:
-        """The share of the day's changes that were refused."""
+    def failure_rate(self) -> float:
+        """The share of the day's changes that were refused, from 0 to 1."""
         return self.day.refused / self.day.all if self.day and self.day.all else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """The line: a word, what it means, and what to do, with a link where that is done."""
+    """The line: a title, an explanation with what to do, and a link to the page for it."""
 
     level: Level
     title: str
@@ -91,149 +91,151 @@ class Health:
     link_text: str = ""
 
 
-FAILURES: Final = ("/settings/integrations/entra/log?result=failure", "See the failures")
-REJECTED: Final = ("/settings/integrations/entra/log?action=key", "See who calls")
-NEW_KEY: Final = ("/settings/integrations/entra/keys/new", "Generate one now")
+FAILURES: Final = ("/settings/integrations/entra/log?result=failure", "View failures")
+REJECTED: Final = ("/settings/integrations/entra/log?action=key", "View refused requests")
+NEW_KEY: Final = ("/settings/integrations/entra/keys/new", "Generate an API key")
 
 
 def totals(counts: Sequence[ActivityCount] | None) -> Totals | None:
-    """How many changes succeeded and were refused, if they were pluralize."""
+    """The sums over all counts; None if the changes were not counted."""
     if counts is None:
         return None
     return Totals(sum(each.succeeded for each in counts), sum(each.refused for each in counts))
 
 
-def health(signs: HealthSignals) -> Health:
-    """The line: the first that holds, worst first."""
+def health(signals: HealthSignals) -> Health:
+    """The most severe condition that applies."""
     return (
-        _off(signs)
-        or _rejected(signs)
-        or _without_key(signs)
-        or _failing(signs)
-        or _silent(signs)
-        or _ending(signs)
-        or _good(signs)
+        _off(signals)
+        or _rejected(signals)
+        or _without_key(signals)
+        or _failing(signals)
+        or _silent(signals)
+        or _expiring(signals)
+        or _good(signals)
     )
 
 
-def contact(signs: HealthSignals) -> str:
-    """When Entra was last heard: "43 minutes ago; Entra calls about every 40 minutes"."""
-    if signs.last_contact is None:
-        return "Entra has not called yet."
-    return (
-        f"{ago(signs.last_contact, signs.now)}; Entra calls about every {INTERVAL_MINUTES} minutes"
-    )
+def contact_text(signals: HealthSignals) -> str:
+    """The last contact, for example "43 minutes ago. Entra syncs about every 40 minutes."."""
+    if signals.last_contact is None:
+        return "Entra has not connected yet."
+    last = ago(signals.last_contact, signals.now).capitalize()
+    return f"{last}. Entra syncs about every {INTERVAL_MINUTES} minutes."
 
 
-def _off(signs: HealthSignals) -> Health | None:
-    if signs.active:
+def _off(signals: HealthSignals) -> Health | None:
+    if signals.active:
         return None
     return Health(
         Level.OFF,
         "Provisioning is off",
-        "All keys are refused until you activate the integration."
-        if signs.keys
-        else "Activate the integration, then generate an API Key for Entra.",
+        "All API keys are refused until you activate the integration."
+        if signals.keys
+        else "Activate the integration, then generate an API key for Entra.",
     )
 
 
-def _rejected(signs: HealthSignals) -> Health | None:
-    rejected, heard = signs.last_rejected, signs.last_contact
-    if rejected is None or (heard is not None and heard + NOTED >= rejected):
+def _rejected(signals: HealthSignals) -> Health | None:
+    rejected, last_contact = signals.last_rejected, signals.last_contact
+    if rejected is None or (
+        last_contact is not None and last_contact + LAST_USE_ACCURACY >= rejected
+    ):
         return None
-    if signs.uses_newest_key:
+    if signals.uses_newest_key:
         return Health(
             Level.WARNING,
-            "An old key is still tried",
-            f"The newest key is in use, but {ago(rejected, signs.now)} a request came with one "
-            "that no longer works. If that was Entra, paste the newest key as Secret Token.",
+            "An old API key is still being used",
+            f"The newest key works, but a request with a key that no longer works arrived "
+            f"{ago(rejected, signals.now)}. If Entra sent it, paste the newest key as Secret Token "
+            "in Entra.",
             *REJECTED,
         )
     return Health(
         Level.CRITICAL,
-        "Entra's key is refused",
-        f"The last request came {ago(rejected, signs.now)} with a key that no longer works. "
-        "Entra quarantines for that at once: paste the newest key as Secret Token and choose "
+        "Entra's API key is refused",
+        f"The last request, {ago(rejected, signals.now)}, used a key that no longer works. Entra "
+        "quarantines the job for this. Paste the newest key as Secret Token in Entra and select "
         "“Test Connection”.",
         *REJECTED,
     )
 
 
-def _without_key(signs: HealthSignals) -> Health | None:
-    if any(key.works for key in signs.keys):
+def _without_key(signals: HealthSignals) -> Health | None:
+    if any(key.works for key in signals.keys):
         return None
-    if not signs.keys:
+    if not signals.keys:
         return Health(
-            Level.WAITING, "Almost there", "Generate an API Key and paste it into Entra.", *NEW_KEY
+            Level.WAITING, "Almost there", "Generate an API key and paste it into Entra.", *NEW_KEY
         )
     return Health(
         Level.CRITICAL,
-        "No key works",
-        "Generate a new API Key and paste it into Entra as Secret Token, before Entra's next "
-        "cycle fails.",
+        "No working API key",
+        "Generate a new API key and paste it as Secret Token in Entra before Entra's next cycle "
+        "fails.",
         *NEW_KEY,
     )
 
 
-def _failing(signs: HealthSignals) -> Health | None:
-    day = signs.day
-    if day is None or signs.share < WARNING_SHARE or day.refused < FEW:
+def _failing(signals: HealthSignals) -> Health | None:
+    day = signals.day
+    if day is None or signals.failure_rate < WARNING_RATE or day.refused < MIN_FAILURES:
         return None
     total = pluralize(day.all, "change")
     return Health(
-        Level.CRITICAL if signs.share >= QUARANTINE_SHARE else Level.WARNING,
-        f"{signs.share:.0%} of changes fail",
-        f"{day.refused:,} of {total} of the last day were refused. Entra quarantines above "
-        f"{QUARANTINE_SHARE:.0%}.",
+        Level.CRITICAL if signals.failure_rate >= QUARANTINE_RATE else Level.WARNING,
+        f"{signals.failure_rate:.0%} of changes fail",
+        f"{day.refused:,} of {total} in the last 24 hours were refused. Entra quarantines the job "
+        f"above {QUARANTINE_RATE:.0%}.",
         *FAILURES,
     )
 
 
-def _silent(signs: HealthSignals) -> Health | None:
-    heard = signs.last_contact
-    if heard is None:
+def _silent(signals: HealthSignals) -> Health | None:
+    last_contact = signals.last_contact
+    if last_contact is None:
         return Health(
             Level.WAITING,
             "Waiting for Entra",
-            "A key is ready. Paste it into Entra as Secret Token and choose “Test Connection”.",
+            "Paste your API key as Secret Token in Entra and select “Test Connection”.",
         )
-    if signs.now - heard < LATE:
+    if signals.now - last_contact < SILENCE_LIMIT:
         return None
     return Health(
         Level.WARNING,
-        "Entra is silent",
-        f"It last called {ago(heard, signs.now)} and usually calls about every "
-        f"{INTERVAL_MINUTES} minutes. Look in Entra whether provisioning is stopped or in "
+        "No contact from Entra",
+        f"Entra last connected {ago(last_contact, signals.now)}. It usually connects about every "
+        f"{INTERVAL_MINUTES} minutes. Check in Entra whether provisioning is stopped or in "
         "quarantine.",
     )
 
 
-def _ending(signs: HealthSignals) -> Health | None:
-    """The key that Entra uses ends, although nothing else is wrong yet."""
-    ends = [key.end for key in signs.keys if key.is_in_use and key.end is not None]
-    if not ends:
+def _expiring(signals: HealthSignals) -> Health | None:
+    """Warns that the key in use expires, although everything else is fine."""
+    end_times = [key.end_time for key in signals.keys if key.is_in_use and key.end_time is not None]
+    if not end_times:
         return None
     return Health(
         Level.WARNING,
-        "The old key is still in use",
-        f"It ends in {duration(max(ends) - signs.now)}. Paste the newest key into Entra as "
-        "Secret Token before that.",
+        "An old API key is still in use",
+        f"It expires in {duration(max(end_times) - signals.now)}. Paste the newest key as Secret "
+        "Token in Entra before then.",
     )
 
 
-def _good(signs: HealthSignals) -> Health:
-    day = signs.day
+def _good(signals: HealthSignals) -> Health:
+    day = signals.day
     if day is None:
         return Health(
             Level.GOOD,
-            "Entra calls",
-            "The last day has too many changes to count them just now: see whether any failed.",
+            "Entra is connected",
+            "The last 24 hours have too many changes to count right now. Check for failures.",
             *FAILURES,
         )
     if not day.all:
-        return Health(Level.GOOD, "Healthy", "Entra calls; nothing had to change in the last day.")
-    made = f"{pluralize(day.succeeded, 'change')} of the last day"
+        return Health(Level.GOOD, "Healthy", "Entra is connected. No changes in the last 24 hours.")
+    changes = pluralize(day.succeeded, "successful change")
     if not day.refused:
-        verb = "was" if day.succeeded == 1 else "were"
-        return Health(Level.GOOD, "Healthy", f"{made} {verb} made, none was refused.")
-    return Health(Level.GOOD, "Healthy", f"{made} made, {day.refused:,} refused.", *FAILURES)
+        return Health(Level.GOOD, "Healthy", f"{changes} in the last 24 hours, none refused.")
+    text = f"{changes} in the last 24 hours, {day.refused:,} refused."
+    return Health(Level.GOOD, "Healthy", text, *FAILURES)

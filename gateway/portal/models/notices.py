@@ -1,20 +1,20 @@
-"""What a page says after something was done; the address holds a word of ours for it."""
+"""Confirmations shown after an action. The query parameter `done` selects the text."""
 
 from collections.abc import Mapping
 from typing import Final
 
 NOTICES: Final[Mapping[str, str]] = {
-    "activated": "The integration is active: its keys work now.",
-    "deactivated": "The integration is inactive: all keys are refused.",
-    "revoked": "The key is revoked: it stops working within a second.",
-    "sso-saved": "The set-up is saved.",
-    "sso-unchanged": "Nothing changed: the set-up is as it was.",
+    "activated": "The integration is active. Its API keys work now.",
+    "deactivated": "The integration is inactive. All API keys are refused.",
+    "revoked": "The API key has been revoked. It stops working within a second.",
+    "sso-saved": "Settings saved.",
+    "sso-unchanged": "No changes to save.",
     "sso-tested": "The test sign-in succeeded. You can activate single sign-on now.",
     "sso-activated": "Single sign-on is active.",
-    "sso-deactivated": "Single sign-on is inactive: nobody signs in through it.",
+    "sso-deactivated": "Single sign-on is inactive. Nobody can sign in through it.",
 }
 
 
 def notice(parameters: Mapping[str, str]) -> str:
-    """The text for the word in an address; nothing for any other word."""
+    """The text for the value of `done`, or an empty string for an unknown value."""
     return NOTICES.get(parameters.get("done", ""), "")

@@ -1,4 +1,4 @@
-"""People as the pages show them."""
+"""Names and attributes of people, as the pages show them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,27 +11,27 @@ from google.protobuf.message import Message
 
 from gateway.portal.models.log.rows import attribute
 
-_LEFT_OUT = frozenset(
+_OMITTED = frozenset(
     {"id", "organization_id", "etag", "create_time", "update_time", "groups", "extensions"}
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """One attribute, named as SCIM does."""
+    """One value of an attribute, under its SCIM name."""
 
     attribute: str
     value: str
 
 
 def display_name_of(user: User) -> str:
-    """The name to show: the display name, else the parts of the name, else the user name."""
+    """The name to show: the displayName, else the name, else the userName."""
     parts = " ".join(part for part in (user.name.given_name, user.name.family_name) if part)
     return user.display_name or user.name.formatted or parts or user.user_name
 
 
 def initials(name: str) -> str:
-    """Up to two letters that stand for a name."""
+    """One or two initials of a name, or a question mark."""
     words = [word for word in name.replace("@", " ").replace(".", " ").split() if word[0].isalnum()]
     if not words:
         return "?"
@@ -39,25 +39,25 @@ def initials(name: str) -> str:
 
 
 def values(user: User) -> list[Value]:
-    """Every attribute that has a value, in the order of the contract."""
+    """All attributes with a value: core attributes in the order of the proto, then extensions."""
     found = [Value(name, text) for name, text in _values(user, "") if text]
     for urn, extension in sorted(user.extensions.items()):
-        found += [Value(f"{urn}:{name}", text) for name, text in _own(extension)]
+        found += [Value(f"{urn}:{name}", text) for name, text in _extension_values(extension)]
     return found
 
 
-def _own(extension: Extension, prefix: str = "") -> Iterator[tuple[str, str]]:
+def _extension_values(extension: Extension, prefix: str = "") -> Iterator[tuple[str, str]]:
     for name, value in sorted(extension.values.items()):
-        yield from _own_value(prefix + name, value)
+        yield from _extension_value(prefix + name, value)
 
 
-def _own_value(name: str, value: ExtensionValue) -> Iterator[tuple[str, str]]:
+def _extension_value(name: str, value: ExtensionValue) -> Iterator[tuple[str, str]]:
     match value.WhichOneof("kind"):
         case "parts":
-            yield from _own(value.parts, f"{name}.")
+            yield from _extension_values(value.parts, f"{name}.")
         case "list":
             for each in value.list.values:
-                yield from _own_value(name, each)
+                yield from _extension_value(name, each)
         case "boolean":
             yield name, "true" if value.boolean else "false"
         case kind if kind is not None:
@@ -66,7 +66,7 @@ def _own_value(name: str, value: ExtensionValue) -> Iterator[tuple[str, str]]:
 
 def _values(message: Message, prefix: str) -> Iterator[tuple[str, str]]:
     for field, value in message.ListFields():
-        if not prefix and field.name in _LEFT_OUT:
+        if not prefix and field.name in _OMITTED:
             continue
         yield from _value(attribute(prefix + field.name), prefix + field.name, field, value)
 
@@ -90,8 +90,8 @@ def _element(element: object) -> str:
     if isinstance(element, TypedValue):
         notes = [element.type, "primary" if element.primary else ""]
         text = element.value or element.display
-        told = ", ".join(note for note in notes if note)
-        return f"{text} ({told})" if told else text
+        joined = ", ".join(note for note in notes if note)
+        return f"{text} ({joined})" if joined else text
     if isinstance(element, Message):
         return ", ".join(str(value) for _, value in element.ListFields() if value is not True)
     return str(element)

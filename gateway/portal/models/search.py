@@ -1,4 +1,4 @@
-"""What people type to search for."""
+"""The text of a search field."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -7,5 +7,5 @@ MAX_TEXT: Final = 200
 
 
 def search_text(parameters: Mapping[str, str]) -> str:
-    """The text in an address, as far as a search can use it."""
+    """The query parameter `q`, without NUL and surrounding space, cut at MAX_TEXT characters."""
     return parameters.get("q", "").replace("\0", "").strip()[:MAX_TEXT]

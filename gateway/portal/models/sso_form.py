@@ -1,4 +1,4 @@
-"""The form of the single sign-on set-up."""
+"""The form with the single sign-on settings."""
 
 import base64
 import binascii
@@ -18,7 +18,7 @@ _SEPARATORS: Final = re.compile(r"[\s,;]+")
 
 @dataclass(frozen=True, slots=True)
 class SsoForm:
-    """The fields as they are shown and sent."""
+    """The fields of the form, as shown and as submitted."""
 
     sso_url: str
     idp_entity_id: str
@@ -28,7 +28,7 @@ class SsoForm:
     etag: str
 
     def connection(self) -> SsoConnection:
-        """The connection that the fields describe."""
+        """The connection with these settings."""
         return SsoConnection(
             sso_url=self.sso_url,
             idp_entity_id=self.idp_entity_id,
@@ -39,7 +39,7 @@ class SsoForm:
 
 
 def of_connection(connection: SsoConnection) -> SsoForm:
-    """The form of a connection as it is."""
+    """The form that shows an existing connection."""
     return SsoForm(
         sso_url=connection.sso_url,
         idp_entity_id=connection.idp_entity_id,
@@ -51,7 +51,7 @@ def of_connection(connection: SsoConnection) -> SsoForm:
 
 
 def of_fields(fields: Mapping[str, object]) -> SsoForm:
-    """The form as it was sent."""
+    """The form as submitted."""
 
     def text(name: str) -> str:
         value = fields.get(name, "")
@@ -68,20 +68,21 @@ def of_fields(fields: Mapping[str, object]) -> SsoForm:
 
 
 def split_certificates(text: str) -> list[str]:
-    """The certificates in a text, one after the other; a text without any stays one, to be refused.
+    """The certificates in a text, as PEM.
 
-    Entra also gives out the base64 alone; it is taken, too.
+    Base64 without PEM lines, which Entra also offers, is accepted as one certificate. A text that
+    contains no certificate is returned unchanged, so that keysvc refuses it with a message.
     """
     bodies = _bodies(text)
     if not bodies and text.strip() and _is_base64(text):
-        bodies = [_without_blanks(text)]
+        bodies = [_without_whitespace(text)]
     if not bodies:
         return [text] if text.strip() else []
     return [_pem(body) for body in bodies]
 
 
 def thumbprints(certificates: Sequence[str]) -> list[str]:
-    """What Entra shows as Thumbprint: SHA-1 of each certificate."""
+    """The SHA-1 digest of each certificate, which Entra shows as Thumbprint."""
     found = []
     for certificate in certificates:
         for body in _bodies(certificate)[:1]:
@@ -92,27 +93,26 @@ def thumbprints(certificates: Sequence[str]) -> list[str]:
 
 
 def _bodies(text: str) -> list[str]:
-    """The base64 of each certificate in PEM (RFC 7468 section 5), without blanks.
+    """The base64 of each PEM certificate (RFC 7468 section 5), without whitespace.
 
-    The certificates come from people, and reading them has to stay linear in the text: each part
-    of it is looked at once.
+    The text is untrusted input. Each part is read once, so that the time stays linear.
     """
     found = []
     for part in text.split(_BEGIN)[1:]:
         body, end, _ = part.partition(_END)
-        body = _without_blanks(body)
+        body = _without_whitespace(body)
         if end and _BASE64.fullmatch(body):
             found.append(body)
     return found
 
 
-def _without_blanks(text: str) -> str:
+def _without_whitespace(text: str) -> str:
     return "".join(text.split())
 
 
 def _is_base64(text: str) -> bool:
     try:
-        base64.b64decode(_without_blanks(text), validate=True)
+        base64.b64decode(_without_whitespace(text), validate=True)
     except (binascii.Error, ValueError):
         return False
     return True

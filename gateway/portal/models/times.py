@@ -1,4 +1,4 @@
-"""Times as people say them."""
+"""Times and durations as texts."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -11,47 +11,47 @@ _DAY: Final = 24 * _HOUR
 
 
 def to_datetime(timestamp: Timestamp) -> datetime:
-    """A protobuf time as a datetime."""
+    """A protobuf Timestamp as a datetime in UTC."""
     return timestamp.ToDatetime(tzinfo=UTC)
 
 
 def to_timestamp(time: datetime) -> Timestamp:
-    """A datetime as a protobuf time."""
+    """A datetime as a protobuf Timestamp."""
     message = Timestamp()
     message.FromDatetime(time)
     return message
 
 
 def iso(time: datetime) -> str:
-    """For machines: the `datetime` of a <time> element."""
+    """RFC 3339, for the `datetime` attribute of a <time> element."""
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def absolute(time: datetime) -> str:
-    """12 Nov 2026, 14:03 UTC."""
+    """For example 12 Nov 2026, 14:03 UTC."""
     return f"{time.astimezone(UTC):%-d %b %Y, %H:%M} UTC"
 
 
 def precise(time: datetime) -> str:
-    """12 Nov 2026, 14:03:27 UTC."""
+    """For example 12 Nov 2026, 14:03:27 UTC."""
     return f"{time.astimezone(UTC):%-d %b %Y, %H:%M:%S} UTC"
 
 
 def duration(span: timedelta) -> str:
-    """7 h 12 min; 3 days 4 h; 40 s. What is smaller than that is left out, not rounded up."""
+    """For example 7 h 12 min, 3 days 4 h or 40 s: the two largest units, rounded down."""
     seconds = max(0, int(span.total_seconds()))
     if seconds < _MINUTE:
         return f"{seconds} s"
     if seconds < _HOUR:
         return f"{seconds // _MINUTE} min"
     if seconds < _DAY:
-        return _two(seconds // _HOUR, "h", seconds % _HOUR // _MINUTE, "min")
+        return _two_units(seconds // _HOUR, "h", seconds % _HOUR // _MINUTE, "min")
     days = seconds // _DAY
-    return _two(days, "day" if days == 1 else "days", seconds % _DAY // _HOUR, "h")
+    return _two_units(days, "day" if days == 1 else "days", seconds % _DAY // _HOUR, "h")
 
 
 def ago(time: datetime, now: datetime) -> str:
-    """43 minutes ago."""
+    """For example 43 minutes ago."""
     seconds = int((now - time).total_seconds())
     if seconds < _MINUTE:
         return "just now"
@@ -63,9 +63,9 @@ def ago(time: datetime, now: datetime) -> str:
 
 
 def pluralize(number: int, noun: str, plural: str = "") -> str:
-    """1 person, 1,204 people."""
+    """A number with its noun, for example 1 person or 1,204 people."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
-def _two(first: int, unit: str, second: int, smaller: str) -> str:
+def _two_units(first: int, unit: str, second: int, smaller: str) -> str:
     return f"{first} {unit} {second} {smaller}" if second else f"{first} {unit}"

@@ -1,4 +1,4 @@
-"""The audit trail of keys and integrations."""
+"""The audit trail of API keys and integrations."""
 
 from collections.abc import Sequence
 from urllib.parse import urlencode
@@ -15,12 +15,12 @@ PAGE_SIZE = 50
 
 
 def routes() -> Sequence[Route]:
-    """The trail."""
+    """The route of the audit trail."""
     return (Route("GET", AUDIT, audit),)
 
 
 async def audit(context: PageContext) -> web.Response:
-    """A page of the trail, newest first."""
+    """One page of the audit trail, newest first."""
     response = await context.call(
         context.portal.clients.audit.ListAuditEvents,
         pb.ListAuditEventsRequest(

@@ -1,4 +1,4 @@
-"""What an administrator sees first."""
+"""The dashboard, which is the administrators' start page."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,20 +11,20 @@ from gateway.portal.models.log.rows import log_rows
 from gateway.portal.views.names import names_of
 from gateway.portal.views.overview import month, overview
 
-LATEST = 8
+RECENT_ENTRIES = 8
 
 
 def routes() -> Sequence[Route]:
-    """The first page."""
+    """The route of the dashboard."""
     return (Route("GET", "/dashboard/", dashboard),)
 
 
 async def dashboard(context: PageContext) -> web.Response:
-    """How provisioning is, who is here, and what happened last."""
-    shown, days, people, groups, latest = await asyncio.gather(
-        overview(context), month(context), _people(context), _groups(context), _latest(context)
+    """The health of provisioning, the numbers of people and groups, and recent activity."""
+    shown, days, people, groups, recent = await asyncio.gather(
+        overview(context), month(context), _people(context), _groups(context), _recent(context)
     )
-    names = await names_of(context, (each.resource_id for each in latest))
+    names = await names_of(context, (each.resource_id for each in recent))
     return context.page(
         "dashboard.html",
         title="Dashboard",
@@ -32,7 +32,7 @@ async def dashboard(context: PageContext) -> web.Response:
         month=days,
         people=people,
         groups=groups,
-        rows=log_rows(latest, names),
+        rows=log_rows(recent, names),
     )
 
 
@@ -56,11 +56,11 @@ async def _groups(context: PageContext) -> int:
     return response.total_size
 
 
-async def _latest(context: PageContext) -> Sequence[activity_pb2.Activity]:
+async def _recent(context: PageContext) -> Sequence[activity_pb2.Activity]:
     response = await context.call(
         context.portal.clients.activities.ListActivities,
         activity_pb2.ListActivitiesRequest(
-            organization_id=context.organization_id, page_size=LATEST
+            organization_id=context.organization_id, page_size=RECENT_ENTRIES
         ),
     )
     return response.activities

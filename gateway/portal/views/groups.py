@@ -1,4 +1,4 @@
-"""The groups of the organization."""
+"""The list of groups, and the page of each group."""
 
 import asyncio
 from collections.abc import Sequence
@@ -16,16 +16,16 @@ from gateway.portal.views.log import of_resource
 from gateway.portal.views.people import PAGE_SIZE
 
 GROUPS = "/groups/"
-MEMBERS = 100
+MEMBERS_PAGE_SIZE = 100
 
 
 def routes() -> Sequence[Route]:
-    """The list and the page of each."""
+    """The routes of the list and of each group."""
     return (Route("GET", GROUPS, groups), Route("GET", f"{GROUPS}{{id}}", group))
 
 
 async def groups(context: PageContext) -> web.Response:
-    """A page of the list."""
+    """One page of the list."""
     text = search_text(context.query)
     page = context.query.get("page", "")
     response = await context.call(
@@ -53,7 +53,7 @@ async def groups(context: PageContext) -> web.Response:
 
 
 async def group(context: PageContext) -> web.Response:
-    """A group, a page of its members, and what happened to it."""
+    """A group, one page of its members, and its latest log entries."""
     group_id = context.path("id")
     found, members, (rows, _) = await asyncio.gather(
         _group(context, group_id), _members(context, group_id), of_resource(context, group_id)
@@ -83,7 +83,7 @@ async def _members(context: PageContext, group_id: str) -> pb.ListMembersRespons
     request = pb.ListMembersRequest(
         organization_id=context.organization_id,
         group_id=group_id,
-        page_size=MEMBERS,
+        page_size=MEMBERS_PAGE_SIZE,
         page_token=context.query.get("members", ""),
     )
     return await context.call(context.portal.clients.groups.ListMembers, request)

@@ -1,4 +1,4 @@
-"""Settings & Integrations, and the page of Microsoft Entra ID in it."""
+"""Settings & Integrations, and the settings of Microsoft Entra ID."""
 
 import asyncio
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ ENTRA = "/settings/integrations/entra/"
 
 
 def routes() -> Sequence[Route]:
-    """The integrations and the switch of the one that we have."""
+    """The routes of the integrations, and of activating and deactivating Entra's."""
     return (
         Route("GET", "/settings/integrations/", integrations),
         Route("GET", ENTRA, entra),
@@ -25,7 +25,7 @@ def routes() -> Sequence[Route]:
 
 
 async def integrations(context: PageContext) -> web.Response:
-    """A card for each integration."""
+    """One card per integration."""
     shown, sso = await asyncio.gather(overview(context), _sso(context))
     return context.page(
         "integrations.html", title="Settings & Integrations", overview=shown, sso=sso
@@ -33,7 +33,7 @@ async def integrations(context: PageContext) -> web.Response:
 
 
 async def entra(context: PageContext) -> web.Response:
-    """State, Tenant URL and keys."""
+    """State, Tenant URL and API keys."""
     return context.page(
         "entra.html",
         title="Microsoft Entra ID",
@@ -45,7 +45,7 @@ async def entra(context: PageContext) -> web.Response:
 
 
 async def activate(context: PageContext) -> web.Response:
-    """Let the keys work."""
+    """Activate the integration, so that its keys are accepted."""
     await context.call(
         context.portal.clients.integrations.ActivateIntegration,
         keys_pb2.ActivateIntegrationRequest(
@@ -56,12 +56,12 @@ async def activate(context: PageContext) -> web.Response:
 
 
 async def confirm_deactivation(context: PageContext) -> web.Response:
-    """Ask first: it cuts Entra off."""
-    return context.page("entra_deactivate.html", title="Deactivate the integration", tab="setup")
+    """Ask for confirmation, because deactivating locks Entra out."""
+    return context.page("entra_deactivate.html", title="Deactivate integration", tab="setup")
 
 
 async def deactivate(context: PageContext) -> web.Response:
-    """Refuse all keys."""
+    """Deactivate the integration, so that all keys are refused."""
     await context.call(
         context.portal.clients.integrations.DeactivateIntegration,
         keys_pb2.DeactivateIntegrationRequest(

@@ -14,31 +14,31 @@ from gateway.portal.views.integration import ENTRA
 from gateway.portal.views.names import names_of
 
 NEW = f"{ENTRA}keys/new"
-_NONE = "none"
+_NO_KEY = "none"
 
 
 class Keys:
-    """The pages that make and end keys.
+    """The pages that generate and revoke keys.
 
-    A form makes one key at most: it names the newest key that there was when
-    it was opened, sealed, and keysvc refuses it once there is a newer one. So
-    neither a reload nor a second click makes another key, whichever gateway
-    answers, and two administrators do not replace each other's key unknowingly.
+    A form generates at most one key. It carries the id of the newest key at the time the form was
+    opened, with a token over that id, and keysvc refuses it if there is a newer key. Thus a reload
+    or a second click generates no second key, whichever gateway replica answers, and two
+    administrators cannot replace each other's key unknowingly.
     """
 
     def routes(self) -> Sequence[Route]:
-        """The pages."""
+        """The routes of these pages."""
         return (
-            Route("GET", NEW, self.ask),
+            Route("GET", NEW, self.show_form),
             Route("POST", NEW, self.generate),
             Route("GET", f"{ENTRA}keys/{{key_id}}/revoke", self.confirm_revocation),
             Route("POST", f"{ENTRA}keys/{{key_id}}/revoke", self.revoke),
         )
 
-    async def ask(self, context: PageContext) -> web.Response:
-        """Say what a new key means for the older ones."""
+    async def show_form(self, context: PageContext) -> web.Response:
+        """Explain what a new key means for older keys, and offer the form."""
         keys = await _keys(context)
-        newest = keys[0].id if keys else _NONE
+        newest = keys[0].id if keys else _NO_KEY
         rows = await _rows(context, keys)
         return context.page(
             "key_new.html",
@@ -52,10 +52,10 @@ class Keys:
         )
 
     async def generate(self, context: PageContext) -> web.Response:
-        """Make the key and show its token, this once."""
+        """Generate a key and show its token, which cannot be shown again."""
         newest, seal = context.fields.get("newest", ""), context.fields.get("seal", "")
         if not context.portal.form_tokens.verify(seal, context.form_binding, _purpose(newest)):
-            raise ProblemError(problems.FORGED)
+            raise ProblemError(problems.INVALID_FORM)
         try:
             generated = await context.call(
                 context.portal.clients.keys.GenerateKey,
@@ -72,27 +72,27 @@ class Keys:
             return await _generated_already(context, await _keys(context))
         return context.page(
             "key_generated.html",
-            title="Your new API Key",
+            title="Your new API key",
             tab="setup",
             token=generated.token,
             tenant_url=context.portal.tenant_url,
             hours=GRACE_HOURS,
-            is_first=newest == _NONE,
+            is_first=newest == _NO_KEY,
         )
 
     async def confirm_revocation(self, context: PageContext) -> web.Response:
-        """Ask first: it cannot be taken back."""
+        """Ask for confirmation, because revoking cannot be undone."""
         rows = await _rows(context, await _keys(context))
         row = next((row for row in rows if row.id == context.path("key_id")), None)
         if row is None:
-            raise ProblemError(problems.NO_KEY)
+            raise ProblemError(problems.KEY_NOT_FOUND)
         others = any(other.works for other in rows if other is not row)
         return context.page(
-            "key_revoke.html", title="Revoke this API Key", tab="setup", key=row, others=others
+            "key_revoke.html", title="Revoke API key", tab="setup", key=row, others=others
         )
 
     async def revoke(self, context: PageContext) -> web.Response:
-        """End a key at once."""
+        """Revoke a key immediately."""
         await context.call(
             context.portal.clients.keys.RevokeKey,
             pb.RevokeKeyRequest(
@@ -110,7 +110,7 @@ async def _generated_already(context: PageContext, keys: Sequence[pb.Key]) -> we
     return context.page(
         "key_generated_already.html",
         409,
-        title="A key was generated already",
+        title="An API key has already been generated",
         tab="setup",
         key=rows[0],
     )
@@ -125,8 +125,8 @@ async def _keys(context: PageContext) -> Sequence[pb.Key]:
 
 
 async def _rows(context: PageContext, keys: Sequence[pb.Key]) -> Sequence[KeyRow]:
-    nameless = [key for key in keys if not key.created_by_name]
-    names = await names_of(context, (key.created_by for key in nameless))
+    unnamed = [key for key in keys if not key.created_by_name]
+    names = await names_of(context, (key.created_by for key in unnamed))
     return key_rows(keys, names, context.now)
 
 

@@ -21,7 +21,7 @@ LOG = f"{ENTRA}log"
 
 
 def routes() -> Sequence[Route]:
-    """The log, what is new in it, and its entries."""
+    """The routes of the log, its live updates, and its entries."""
     return (
         Route("GET", LOG, log),
         Route("GET", f"{LOG}/live", live),
@@ -30,7 +30,7 @@ def routes() -> Sequence[Route]:
 
 
 async def log(context: PageContext) -> web.Response:
-    """A page of the log below what there is to know of Entra's cycles."""
+    """One page of the log, below the health, the cycles and the charts."""
     query = log_query(context.query)
     shown, days, listed = await asyncio.gather(
         overview(context),
@@ -46,16 +46,16 @@ async def log(context: PageContext) -> web.Response:
         month=days,
         query=query,
         rows=rows,
-        next_page=query.page_address(next_page) if next_page else "",
-        actions={word: label for word, (label, _) in ACTIONS.items()},
+        next_page=query.page_query_string(next_page) if next_page else "",
+        actions={key: label for key, (label, _) in ACTIONS.items()},
         page_size=PAGE_SIZE,
     )
 
 
 async def live(context: PageContext) -> web.Response:
-    """All of the page that changes, for its script: one health, whether old or new.
+    """The parts of the log page that change, for its script.
 
-    The month costs most to count and changes least: it comes when it is asked for.
+    The month costs most to count and changes least, so it is included on request only.
     """
     query = log_query({**context.query, "page": ""})
     (rows, _), shown = await asyncio.gather(
@@ -66,7 +66,7 @@ async def live(context: PageContext) -> web.Response:
 
 
 async def entry(context: PageContext) -> web.Response:
-    """One entry with all that is known of it; for the script, that part of the page only."""
+    """One entry in full. The script that opens it in a drawer gets only that part of the page."""
     response = await context.call(
         context.portal.clients.activities.GetActivity,
         pb.GetActivityRequest(organization_id=context.organization_id, id=context.path("id")),
@@ -92,7 +92,7 @@ async def entry(context: PageContext) -> web.Response:
 async def find(
     context: PageContext, request: pb.ListActivitiesRequest
 ) -> tuple[Sequence[LogRow], str]:
-    """Entries with the names that people have now, and where the next page begins."""
+    """Entries with people's current names, and the token of the next page."""
     response = await context.call(context.portal.clients.activities.ListActivities, request)
     names = await names_of(
         context, (each.resource_id for each in response.activities if not is_about_group(each))
@@ -101,7 +101,7 @@ async def find(
 
 
 async def of_resource(context: PageContext, resource_id: str) -> tuple[Sequence[LogRow], str]:
-    """The newest entries of one person or group."""
+    """The entries of one person or group, and the token of the next page."""
     request = LogQuery(page=context.query.get("page", "")).request(context.organization_id)
     request.resource_id = resource_id
     return await find(context, request)

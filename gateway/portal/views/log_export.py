@@ -1,4 +1,4 @@
-"""The log as a file, sent page by page as it is read."""
+"""Downloads of the log, streamed page by page."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
@@ -13,14 +13,14 @@ from gateway.portal.views.log import LOG
 from gateway.web.download import send
 from gateway.web.headers import SECURITY
 
-PAGE: Final = 250
-"""Entries that are read at once: usersvc and the gateway each take some 10 ms for them."""
-LINES: Final = 50
-"""Entries that become lines before others get their turn."""
+PAGE_SIZE: Final = 250
+"""Entries per RPC. usersvc and the gateway each take about 10 ms for a page."""
+LINES_PER_PART: Final = 50
+"""Entries that are formatted before other requests get their turn on the event loop."""
 
 
 def routes() -> Sequence[Route]:
-    """Both kinds of files."""
+    """The routes of the two formats."""
     return (
         Route("GET", f"{LOG}.csv", as_csv, is_file=True),
         Route("GET", f"{LOG}.ndjson", as_ndjson, is_file=True),
@@ -28,12 +28,12 @@ def routes() -> Sequence[Route]:
 
 
 async def as_csv(context: PageContext) -> web.StreamResponse:
-    """For spreadsheets."""
+    """Download the log as CSV."""
     return await _send(context, "csv", "text/csv; charset=utf-8", csv_head(), csv_line)
 
 
 async def as_ndjson(context: PageContext) -> web.StreamResponse:
-    """For programs."""
+    """Download the log as NDJSON."""
     return await _send(context, "ndjson", "application/x-ndjson", "", ndjson_line)
 
 
@@ -57,12 +57,12 @@ async def _send(
 async def _parts(
     context: PageContext, head: str, line: Callable[[pb.Activity], str]
 ) -> AsyncIterator[str]:
-    request = log_query({**context.query, "page": ""}).request(context.organization_id, PAGE)
+    request = log_query({**context.query, "page": ""}).request(context.organization_id, PAGE_SIZE)
     while True:
         response = await context.call(context.portal.clients.activities.ListActivities, request)
-        yield head + "".join(map(line, response.activities[:LINES]))
-        for start in range(LINES, len(response.activities), LINES):
-            yield "".join(map(line, response.activities[start : start + LINES]))
+        yield head + "".join(map(line, response.activities[:LINES_PER_PART]))
+        for start in range(LINES_PER_PART, len(response.activities), LINES_PER_PART):
+            yield "".join(map(line, response.activities[start : start + LINES_PER_PART]))
         if not response.next_page_token:
             return
         head, request.page_token = "", response.next_page_token

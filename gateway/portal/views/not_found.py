@@ -1,4 +1,4 @@
-"""Paths of the portal where nothing is."""
+"""Handling of unknown paths below the portal's roots."""
 
 from collections.abc import Collection
 
@@ -10,13 +10,13 @@ from gateway.portal.problems import ProblemError
 
 
 class NotFound:
-    """Leads to the page of the same address with a slash, if there is one."""
+    """Redirects to the same path with a slash if that is a page; otherwise shows an error page."""
 
     def __init__(self, pages: Collection[str]) -> None:
         self._pages = pages
 
     async def __call__(self, context: PageContext) -> web.Response:
-        """Redirect, or say that there is nothing."""
+        """Redirect, or raise ProblemError (404)."""
         path = f"{context.request.path}/"
         if context.request.method in ("GET", "HEAD") and path in self._pages:
             return context.redirect(path)

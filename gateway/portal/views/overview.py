@@ -1,4 +1,4 @@
-"""How provisioning is: what several pages begin with."""
+"""The state of provisioning, which several pages show."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -20,30 +20,30 @@ from gateway.portal.models.times import to_datetime, to_timestamp
 from gateway.portal.views.names import names_of
 
 DAYS: Final = 30
-_TOO_MUCH: Final = ("COUNT_TOO_COSTLY", "OVERLOADED")
+_TOO_COSTLY: Final = ("COUNT_TOO_COSTLY", "OVERLOADED")
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """The integration, its keys and what was heard of Entra."""
+    """The integration, its keys, and Entra's recent activity."""
 
     active: bool
     since: datetime
     keys: Sequence[KeyRow]
     day: Chart
     cycles: Sequence[CycleRow] | None
-    """None when the log has too many entries to tell them apart in time."""
+    """None if the log has too many entries to find the cycles in time."""
     health: model.Health
     contact: str
 
     @property
     def running(self) -> CycleRow | None:
-        """The cycle that goes on now."""
+        """The cycle that is running now, if any."""
         return running(self.cycles or ())
 
 
 async def overview(context: PageContext) -> Overview:
-    """All of it, asked for side by side."""
+    """Read everything concurrently."""
     integration, keys, counts, cycles, rejected = await asyncio.gather(
         _integration(context),
         _keys(context),
@@ -52,20 +52,20 @@ async def overview(context: PageContext) -> Overview:
         _last_rejected(context),
     )
     active = integration.state == keys_pb2.Integration.STATE_ACTIVE
-    signs = model.HealthSignals(active, keys, model.totals(counts), rejected, context.now)
+    signals = model.HealthSignals(active, keys, model.totals(counts), rejected, context.now)
     return Overview(
         active=active,
         since=to_datetime(integration.update_time),
         keys=keys,
         day=hours_chart(counts),
         cycles=cycles,
-        health=model.health(signs),
-        contact=model.contact(signs),
+        health=model.health(signals),
+        contact=model.contact_text(signals),
     )
 
 
 async def month(context: PageContext) -> Chart:
-    """What happened in the last month, day by day."""
+    """The chart of the last 30 days."""
     span = timedelta(days=DAYS - 1)
     return days_chart(await _count(context, span, pb.CountActivitiesRequest.WIDTH_DAY))
 
@@ -73,8 +73,8 @@ async def month(context: PageContext) -> Chart:
 async def _count(
     context: PageContext, span: timedelta, width: "pb.CountActivitiesRequest.Width"
 ) -> Sequence[pb.ActivityCount] | None:
-    """What the log pluralize in the time before now; None if that is too much to count."""
-    with _unless_too_much():
+    """The counts of the log in the span before now; None if counting is too costly."""
+    with _ignoring_too_costly():
         response = await context.call(
             context.portal.clients.activities.CountActivities,
             pb.CountActivitiesRequest(
@@ -89,12 +89,12 @@ async def _count(
 
 
 @contextmanager
-def _unless_too_much() -> Iterator[None]:
-    """A page is shown without what takes too long to count, or too long to wait for."""
+def _ignoring_too_costly() -> Iterator[None]:
+    """Ignore the refusal of a costly query, so that the page is shown without its result."""
     try:
         yield
     except RefusedError as error:
-        if error.reason not in _TOO_MUCH:
+        if error.reason not in _TOO_COSTLY:
             raise
 
 
@@ -111,8 +111,8 @@ async def _keys(context: PageContext) -> Sequence[KeyRow]:
         context.portal.clients.keys.ListKeys,
         keys_pb2.ListKeysRequest(organization_id=context.organization_id),
     )
-    nameless = [key for key in response.keys if not key.created_by_name]
-    people = {person for key in nameless for person in (key.created_by, key.revoked_by)}
+    unnamed = [key for key in response.keys if not key.created_by_name]
+    people = {person for key in unnamed for person in (key.created_by, key.revoked_by)}
     return key_rows(response.keys, await names_of(context, people), context.now)
 
 
@@ -121,7 +121,7 @@ async def _counts(context: PageContext) -> Sequence[pb.ActivityCount] | None:
 
 
 async def _cycles(context: PageContext) -> Sequence[CycleRow] | None:
-    with _unless_too_much():
+    with _ignoring_too_costly():
         response = await context.call(
             context.portal.clients.activities.ListCycles,
             pb.ListCyclesRequest(organization_id=context.organization_id, page_size=10),
@@ -140,7 +140,7 @@ async def _last_rejected(context: PageContext) -> datetime | None:
         ),
     )
     for entry in response.activities:
-        # While the integration was inactive the key was good: nothing is to be pasted.
+        # The key itself is fine if only the integration was inactive: no new key is needed.
         if entry.refusal.reason != "INTEGRATION_INACTIVE":
             return to_datetime(entry.time)
     return None

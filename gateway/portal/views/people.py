@@ -1,4 +1,4 @@
-"""The people of the organization."""
+"""The list of people, and the page of each person."""
 
 import asyncio
 from collections.abc import Sequence
@@ -21,12 +21,12 @@ from gateway.portal.views.names import names_of
 PEOPLE = "/people/"
 PAGE_SIZE = 50
 MAX_PERSON_BYTES = 512 * 1024
-"""How large a person can be shown: as HTML it is several times as much, and pages are many."""
+"""The largest person that is shown, in bytes of the message; its HTML is several times larger."""
 
 
 @dataclass(frozen=True, slots=True)
 class PersonRow:
-    """A person in the list."""
+    """A row of the list."""
 
     id: str
     name: str
@@ -37,12 +37,12 @@ class PersonRow:
 
 
 def routes() -> Sequence[Route]:
-    """The list and the page of each."""
+    """The routes of the list and of each person."""
     return (Route("GET", PEOPLE, people), Route("GET", f"{PEOPLE}{{id}}", person))
 
 
 async def people(context: PageContext) -> web.Response:
-    """A page of the list."""
+    """One page of the list."""
     text = search_text(context.query)
     state = context.query.get("state", "")
     page = context.query.get("page", "")
@@ -75,7 +75,7 @@ async def people(context: PageContext) -> web.Response:
 
 
 async def person(context: PageContext) -> web.Response:
-    """All that is known of a person, and what happened to them."""
+    """A person with all attributes and groups, and their log entries."""
     request = pb.GetUserRequest(
         organization_id=context.organization_id,
         user_id=context.path("id"),
@@ -84,7 +84,7 @@ async def person(context: PageContext) -> web.Response:
     )
     response = await context.call(context.portal.clients.users.GetUser, request)
     if response.omitted_bytes:
-        raise ProblemError(problems.TOO_MUCH_TO_SHOW)
+        raise ProblemError(problems.PERSON_TOO_LARGE)
     user = response.user
     (rows, next_page), manager = await asyncio.gather(
         of_resource(context, user.id), _manager(context, user)

@@ -12,14 +12,14 @@ from gateway.web.cookies import new_form_binding
 
 HOME = "/dashboard/"
 _REFUSALS = {
-    "SIGN_IN_LINK_INVALID": "This link does not work: it was used, or it is older than 15 minutes. "
-    "Ask for another one.",
-    "USER_INACTIVE": "Your account is not active. Ask your administrator.",
+    "SIGN_IN_LINK_INVALID": "This link is no longer valid. Sign-in links work once and expire "
+    "after 15 minutes. Request a new link.",
+    "USER_INACTIVE": "Your account is disabled. Contact your administrator.",
 }
 
 
 def routes() -> Sequence[Route]:
-    """The pages for those who are not signed in."""
+    """The routes of signing in and out."""
     return (
         Route("GET", "/login/", sign_in, Access.PUBLIC),
         Route("GET", "/login/link", link, Access.PUBLIC),
@@ -29,17 +29,17 @@ def routes() -> Sequence[Route]:
 
 
 async def sign_in(context: PageContext) -> web.Response:
-    """How one signs in."""
+    """Offer the ways to sign in."""
     target = local_path(context.query.get("next", ""))
     enterprise = "/login/enterprise/" + (f"?next={quote(target)}" if target else "")
     return context.page("sign_in.html", title="Sign in", enterprise=enterprise)
 
 
 async def link(context: PageContext) -> web.Response:
-    """The form that takes a link's token.
+    """The form for the token of a sign-in link.
 
-    The token comes behind a # and so is in no log; a script moves it into the
-    form, or the person does.
+    The token is in the URL's fragment, which browsers do not send, so no log contains it. A script
+    moves it into the form; without scripts the user pastes it.
     """
     context.form_binding = context.form_binding or new_form_binding()
     response = context.page("sign_in_link.html", title="Sign in with a link", refusal="")
@@ -48,7 +48,7 @@ async def link(context: PageContext) -> web.Response:
 
 
 async def follow_link(context: PageContext) -> web.Response:
-    """Begin a session."""
+    """Exchange the token for a session."""
     token = context.fields.get("token", "").strip()
     try:
         signed_in = await context.call(
@@ -69,7 +69,7 @@ async def follow_link(context: PageContext) -> web.Response:
 
 
 async def sign_out(context: PageContext) -> web.Response:
-    """End the session, here and in the browser."""
+    """End the session in usersvc, and delete the cookie."""
     await context.call(
         context.portal.clients.sessions.EndSession,
         pb.EndSessionRequest(session_token=context.portal.cookies.session(context.request)),
@@ -80,7 +80,7 @@ async def sign_out(context: PageContext) -> web.Response:
 
 
 def local_path(target: str) -> str:
-    """A path of ours to go on to; nothing if it might lead not_found."""
+    """The path to continue to, or an empty string if it could lead to another site."""
     if not target.startswith("/") or target.startswith("//") or "\\" in target:
         return ""
     return target if target.isprintable() else ""

@@ -1,4 +1,4 @@
-"""Setting single sign-on up."""
+"""The settings of single sign-on."""
 
 from collections.abc import Sequence
 from urllib.parse import urlsplit
@@ -15,16 +15,16 @@ from gateway.portal.models.times import to_datetime
 SSO = "/settings/integrations/sso/"
 ENTITY_ID = "urn:federation:cloudacademy"
 _REFUSALS = {
-    "SSO_DOMAIN_TAKEN": "Another organization has one of these e-mail domains. Ask Cloud Academy's "
-    "support if it is yours.",
-    "ETAG_MISMATCH": "Somebody else changed the set-up since you opened this page. Nothing of "
-    "yours is saved: reload the page and enter it again.",
-    "SSO_NOT_TESTED": "Single sign-on has not been tested as it is set up now. Test it first.",
+    "SSO_DOMAIN_TAKEN": "Another organization already uses one of these email domains. If it is "
+    "yours, contact Cloud Academy support.",
+    "ETAG_MISMATCH": "The settings have changed since you opened this page, so yours were not "
+    "saved. Reload the page and enter them again.",
+    "SSO_NOT_TESTED": "Single sign-on has not been tested with these settings. Test it first.",
 }
 
 
 def routes() -> Sequence[Route]:
-    """The set-up and its switch."""
+    """The routes of the settings, and of activating and deactivating single sign-on."""
     return (
         Route("GET", SSO, sso),
         Route("POST", SSO, save),
@@ -35,13 +35,13 @@ def routes() -> Sequence[Route]:
 
 
 async def sso(context: PageContext) -> web.Response:
-    """How it is set up."""
+    """The current settings."""
     connection = await _connection(context)
     return _page(context, connection, of_connection(connection), notice=notice(context.query))
 
 
 async def save(context: PageContext) -> web.Response:
-    """Set it up otherwise."""
+    """Save the settings."""
     form = of_fields(context.fields)
     try:
         updated = await context.call(
@@ -60,7 +60,7 @@ async def save(context: PageContext) -> web.Response:
 
 
 async def activate(context: PageContext) -> web.Response:
-    """Let people sign in through it."""
+    """Activate single sign-on."""
     request = pb.ActivateSsoConnectionRequest(
         organization_id=context.organization_id, actor=context.actor
     )
@@ -73,12 +73,12 @@ async def activate(context: PageContext) -> web.Response:
 
 
 async def confirm_deactivation(context: PageContext) -> web.Response:
-    """Ask first: people sign in through it."""
+    """Ask for confirmation, because people sign in through it."""
     return context.page("sso_deactivate.html", title="Deactivate single sign-on")
 
 
 async def deactivate(context: PageContext) -> web.Response:
-    """Let nobody sign in through it."""
+    """Deactivate single sign-on."""
     await context.call(
         context.portal.clients.sso.DeactivateSsoConnection,
         pb.DeactivateSsoConnectionRequest(
@@ -97,7 +97,7 @@ async def _connection(context: PageContext) -> pb.SsoConnection:
 
 
 async def _refused(context: PageContext, form: SsoForm, error: RefusedError) -> web.Response:
-    """The form as it was sent, with what is wrong with it."""
+    """The submitted form, with a message. Raises the error again if it is not about the form."""
     if error.reason not in _REFUSALS and error.reason != "INVALID_FIELD":
         raise error
     text = _REFUSALS.get(error.reason, error.detail)

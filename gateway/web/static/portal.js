@@ -1,34 +1,34 @@
-// What makes the pages better; each of them works without.
+// Progressive enhancement: every page also works without this script.
 "use strict";
 
 (() => {
   const POLL_MS = 4000;
-  const MONTH_MS = 15000; // the month takes most to count
-  const QUIET_MS = 15 * 60 * 1000; // a page nobody looks after must not keep its session alive
+  const MONTH_MS = 15000; // counting the month costs most
+  const QUIET_MS = 15 * 60 * 1000; // polling stops, so that an unattended page does not keep its session alive
   const MINUTE = 60;
   const HOUR = 60 * MINUTE;
   const DAY = 24 * HOUR;
 
   const all = (selector, root = document) => root.querySelectorAll(selector);
 
-  // Times: in the reader's own time zone, and growing old.
+  // Times: shown in the user's time zone, relative times updated.
   const long = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
   const short = new Intl.DateTimeFormat(undefined, {
     day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit",
   });
 
-  function counted(number, noun) {
+  function pluralize(number, noun) {
     return `${number} ${noun}${number === 1 ? "" : "s"}`;
   }
 
   function ago(seconds) {
     if (seconds < MINUTE) return "just now";
-    if (seconds < HOUR) return `${counted(Math.floor(seconds / MINUTE), "minute")} ago`;
-    if (seconds < DAY) return `${counted(Math.floor(seconds / HOUR), "hour")} ago`;
-    return `${counted(Math.floor(seconds / DAY), "day")} ago`;
+    if (seconds < HOUR) return `${pluralize(Math.floor(seconds / MINUTE), "minute")} ago`;
+    if (seconds < DAY) return `${pluralize(Math.floor(seconds / HOUR), "hour")} ago`;
+    return `${pluralize(Math.floor(seconds / DAY), "day")} ago`;
   }
 
-  function left(seconds) {
+  function remaining(seconds) {
     if (seconds < MINUTE) return `${seconds} s`;
     const minutes = Math.floor((seconds % HOUR) / MINUTE);
     if (seconds < HOUR) return `${minutes} min`;
@@ -51,18 +51,18 @@
     for (const time of all("time[data-countdown]", root)) {
       const seconds = Math.floor((Date.parse(time.dateTime) - now) / 1000);
       time.textContent = seconds > 0
-        ? `${time.dataset.countdown} ${left(seconds)}`
+        ? `${time.dataset.countdown} ${remaining(seconds)}`
         : time.dataset.over;
     }
   }
 
-  // Copying.
-  function enliven(root) {
+  // Copy buttons, and times in parts that are added later.
+  function enhance(root) {
     localize(root);
     tick(root);
     for (const button of all("button[data-copy]", root)) {
       button.hidden = false;
-      const words = button.innerHTML;
+      const html = button.innerHTML;
       button.addEventListener("click", async () => {
         const field = document.getElementById(button.dataset.copy);
         try {
@@ -73,7 +73,7 @@
           document.execCommand("copy");
         }
         button.textContent = "Copied";
-        setTimeout(() => { button.innerHTML = words; }, 2000);
+        setTimeout(() => { button.innerHTML = html; }, 2000);
       });
     }
     for (const field of all("input[readonly]", root)) {
@@ -81,43 +81,43 @@
     }
   }
 
-  // A form that makes something sends itself once.
+  // Disable the buttons of a form that must be submitted only once.
   for (const form of all("form[data-once]")) {
     form.addEventListener("submit", () => {
       for (const button of all("button", form)) button.disabled = true;
     });
   }
 
-  // A sign-in link: its token comes behind the #, which is sent to nobody.
+  // A sign-in link has its token in the fragment, which browsers do not send.
   const linkForm = document.querySelector("form[data-link-form]");
-  function followLink() {
+  function submitLink() {
     if (location.hash.length < 2) return;
     linkForm.elements.token.value = location.hash.slice(1);
     history.replaceState(null, "", location.pathname);
     linkForm.requestSubmit();
   }
   if (linkForm) {
-    followLink();
-    window.addEventListener("hashchange", followLink); // a link pasted where the page is open
+    submitLink();
+    window.addEventListener("hashchange", submitLink); // a link pasted while the page is open
   }
 
-  // What was done is told once.
+  // Remove ?done=, so that a reload does not show the notice again.
   if (new URLSearchParams(location.search).has("done")) {
     history.replaceState(null, "", location.pathname);
   }
 
   const headers = { "X-Requested-With": "script" };
 
-  async function fetched(address, asker) {
+  async function fetchPage(address, requester) {
     const response = await fetch(address, {
-      headers: { ...headers, "X-Requested-With": asker }, credentials: "same-origin",
+      headers: { ...headers, "X-Requested-With": requester }, credentials: "same-origin",
     });
     if (response.status === 401) location.reload();
     if (!response.ok) throw new Error(String(response.status));
     return new DOMParser().parseFromString(await response.text(), "text/html");
   }
 
-  // An entry beside the list, rather than instead of it.
+  // Show a log entry in a drawer beside the list.
   const drawer = document.querySelector("dialog[data-drawer-dialog]");
   if (drawer && drawer.showModal) {
     document.addEventListener("click", async (event) => {
@@ -125,23 +125,23 @@
       if (!link || event.button || event.metaKey || event.ctrlKey || event.shiftKey) return;
       event.preventDefault();
       try {
-        const page = await fetched(link.href, "drawer");
+        const page = await fetchPage(link.href, "drawer");
         const bar = document.createElement("div");
         bar.className = "drawer-bar";
-        const whole = document.createElement("a");
-        whole.href = link.href;
-        whole.textContent = "Open as a page";
+        const pageLink = document.createElement("a");
+        pageLink.href = link.href;
+        pageLink.textContent = "Open as page";
         const close = document.createElement("button");
         close.type = "button";
         close.className = "small";
         close.textContent = "Close";
         close.addEventListener("click", () => drawer.close());
-        bar.append(whole, close);
+        bar.append(pageLink, close);
         const inner = document.createElement("div");
         inner.className = "drawer-in";
         inner.append(...page.body.childNodes);
         drawer.replaceChildren(bar, inner);
-        enliven(drawer);
+        enhance(drawer);
         drawer.showModal();
         close.focus();
       } catch {
@@ -153,45 +153,45 @@
     });
   }
 
-  // The log, live.
+  // Live updates of the log.
   const log = document.querySelector("[data-live]");
   if (log && log.dataset.live) {
     const rows = log.querySelector("[data-rows]");
     const state = log.querySelector("[data-live-state]");
     const button = log.querySelector("[data-live-switch]");
-    const said = log.querySelector("[data-live-said]");
+    const announcement = log.querySelector("[data-live-announcement]");
     const limit = Number(log.dataset.pageSize);
-    let on = true;
-    let moved = Date.now();
+    let live = true;
+    let lastActivity = Date.now();
     let monthAt = 0;
 
     for (const event of ["pointermove", "keydown", "scroll"]) {
-      addEventListener(event, () => { moved = Date.now(); }, { passive: true });
+      addEventListener(event, () => { lastActivity = Date.now(); }, { passive: true });
     }
 
-    function show(text) {
+    function showState(text) {
       state.hidden = false;
       button.hidden = false;
-      log.querySelector("[data-live-refresh]").hidden = on;
-      state.classList.toggle("on", on && !text);
-      state.textContent = text || (on ? "Live" : "Paused");
-      button.textContent = on ? "Pause" : "Go on";
+      log.querySelector("[data-live-refresh]").hidden = live;
+      state.classList.toggle("on", live && !text);
+      state.textContent = text || (live ? "Live" : "Paused");
+      button.textContent = live ? "Pause" : "Resume";
     }
 
-    // What was fetched last of each part; a part in use is left alone until the next time.
+    // The last HTML of each part. A part that has the focus is updated by a later poll.
     const seen = new Map();
-    function renew(part, newer) {
+    function replacePart(part, newer) {
       const name = part.dataset.part;
-      const words = newer.outerHTML;
-      if (seen.get(name) === words || part.contains(document.activeElement)) return;
-      seen.set(name, words);
+      const html = newer.outerHTML;
+      if (seen.get(name) === html || part.contains(document.activeElement)) return;
+      seen.set(name, html);
       part.className = newer.className;
       part.replaceChildren(...newer.childNodes);
       localize(part);
       tick(part);
     }
 
-    function take(page) {
+    function applyUpdate(page) {
       const known = new Set(Array.from(all("[data-entry]", rows), (row) => row.dataset.entry));
       const fresh = Array.from(all("[data-entry]", page)).filter(
         (row) => !known.has(row.dataset.entry),
@@ -203,18 +203,18 @@
       }
       localize(rows);
       if (rows.children.length) log.querySelector("[data-empty]").hidden = true;
-      if (fresh.length) said.textContent = `${counted(fresh.length, "new entry").replace("entrys", "entries")}`;
+      if (fresh.length) announcement.textContent = `${pluralize(fresh.length, "new entry").replace("entrys", "entries")}`;
       for (const part of all("[data-part]")) {
         const newer = page.querySelector(`[data-part="${part.dataset.part}"]`);
-        if (newer) renew(part, newer);
+        if (newer) replacePart(part, newer);
       }
     }
 
     async function poll() {
-      if (on && !document.hidden) {
-        if (Date.now() - moved > QUIET_MS) {
-          on = false;
-          show("");
+      if (live && !document.hidden) {
+        if (Date.now() - lastActivity > QUIET_MS) {
+          live = false;
+          showState("");
         } else {
           try {
             const address = new URL(log.dataset.live, location.href);
@@ -222,10 +222,10 @@
               monthAt = Date.now();
               address.searchParams.set("month", "1");
             }
-            take(await fetched(address, "live"));
-            if (on) show("");
+            applyUpdate(await fetchPage(address, "live"));
+            if (live) showState("");
           } catch {
-            if (on) show("Not reachable, trying again");
+            if (live) showState("Connection lost. Retrying…");
           }
         }
       }
@@ -233,14 +233,14 @@
     }
 
     button.addEventListener("click", () => {
-      on = !on;
-      moved = Date.now();
-      show("");
+      live = !live;
+      lastActivity = Date.now();
+      showState("");
     });
-    show("");
+    showState("");
     setTimeout(poll, POLL_MS);
   }
 
-  enliven(document);
+  enhance(document);
   setInterval(tick, 15000);
 })();

@@ -1,4 +1,4 @@
-"""Who sees the pages, what a browser is told to allow, and what no form of another can do."""
+"""Security of the portal: access control, security headers, CSRF, sessions, and exports."""
 
 import csv
 import io
@@ -40,14 +40,14 @@ async def update(
 
 
 @pytest.mark.parametrize("path", [*PAGES, f"{LOG}.csv", f"{LOG}.ndjson", f"{LOG}/live"])
-async def test_who_is_not_signed_in_is_sent_to_the_sign_in(ours: Browser, path: str):
+async def test_page_without_a_session_redirects_to_sign_in(ours: Browser, path: str):
     page = await ours.get(path)
     assert page.status == 303
     assert page.location.startswith("/login/?next=")
 
 
 @pytest.mark.parametrize("path", PAGES)
-async def test_who_is_no_administrator_sees_nothing(
+async def test_page_is_403_for_a_user_who_is_no_administrator(
     ours: Browser, portal_org: PortalOrganization, path: str
 ):
     await portal_org.sign_in(ours, await portal_org.person())
@@ -58,7 +58,7 @@ async def test_who_is_no_administrator_sees_nothing(
 
 
 @pytest.mark.parametrize("how", ["disabled", "demoted", "deleted"])
-async def test_an_administrator_who_is_none_any_more_is_out_with_the_next_page(
+async def test_former_administrator_loses_access_with_the_next_page(
     ours: Browser, portal_org: PortalOrganization, how: str
 ):
     await portal_org.sign_in(ours)
@@ -75,7 +75,7 @@ async def test_an_administrator_who_is_none_any_more_is_out_with_the_next_page(
     assert (await ours.get(ENTRA)).status == (403 if how == "demoted" else 303)
 
 
-async def test_no_administrator_sees_what_belongs_to_another_organization(
+async def test_administrator_sees_nothing_of_another_organization(
     ours: Browser, portal_org: PortalOrganization, operate: Operator, tenant: Stack
 ):
     other = await create_portal_organization(operate, tenant, "Globex")
@@ -93,9 +93,7 @@ async def test_no_administrator_sees_what_belongs_to_another_organization(
     assert action
 
 
-async def test_a_page_tells_the_browser_to_allow_next_to_nothing(
-    ours: Browser, portal_org: PortalOrganization
-):
+async def test_page_has_restrictive_security_headers(ours: Browser, portal_org: PortalOrganization):
     await portal_org.sign_in(ours)
     page = await ours.get(ENTRA)
     policy = page.headers["Content-Security-Policy"]
@@ -109,7 +107,7 @@ async def test_a_page_tells_the_browser_to_allow_next_to_nothing(
         assert inline not in page.text
 
 
-async def test_the_session_cookie_is_for_our_server_alone(
+async def test_session_cookie_is_http_only_and_same_site(
     ours: Browser, portal_org: PortalOrganization
 ):
     page = await portal_org.sign_in(ours)
@@ -119,7 +117,7 @@ async def test_the_session_cookie_is_for_our_server_alone(
     assert "Path=/" in cookie
 
 
-async def posted(ours: Browser, path: str) -> dict[str, str]:
+async def form_fields(ours: Browser, path: str) -> dict[str, str]:
     _, fields = (await ours.get(path)).form()
     return fields
 
@@ -128,7 +126,7 @@ POSTS = (f"{ENTRA}deactivate", f"{ENTRA}activate", f"{ENTRA}keys/new", "/logout"
 
 
 @pytest.mark.parametrize("path", POSTS)
-async def test_a_form_without_our_token_changes_nothing(
+async def test_form_without_a_valid_token_is_refused(
     ours: Browser, portal_org: PortalOrganization, path: str
 ):
     await portal_org.sign_in(ours)
@@ -147,39 +145,39 @@ async def test_a_form_without_our_token_changes_nothing(
         {"Sec_Fetch_Site": "same-site"},
     ],
 )
-async def test_a_form_that_another_site_sends_changes_nothing(
+async def test_form_from_another_site_is_refused(
     ours: Browser, portal_org: PortalOrganization, headers: dict[str, str]
 ):
     await portal_org.sign_in(ours)
-    fields = await posted(ours, f"{ENTRA}deactivate")
+    fields = await form_fields(ours, f"{ENTRA}deactivate")
     assert (await ours.post(f"{ENTRA}deactivate", fields, **headers)).status == 403
     assert "is <strong>active</strong>" in (await ours.get(ENTRA)).text
 
 
-async def test_a_form_that_is_too_large_is_answered_by_a_page(
+async def test_form_that_is_too_large_gets_an_error_page(
     ours: Browser, portal_org: PortalOrganization
 ):
     await portal_org.sign_in(ours)
-    fields = await posted(ours, f"{ENTRA}deactivate")
+    fields = await form_fields(ours, f"{ENTRA}deactivate")
     page = await ours.post(f"{ENTRA}deactivate", {**fields, "more": "x" * MAX_FORM_BYTES})
     assert page.status == 413
-    assert "The form holds more than we take" in page.text
+    assert "The form is too large" in page.text
     assert "is <strong>active</strong>" in (await ours.get(ENTRA)).text
 
 
-async def test_a_form_of_one_session_is_none_of_another(
+async def test_form_token_of_another_session_is_refused(
     ours: Browser, portal_org: PortalOrganization, tenant: Stack
 ):
     await portal_org.sign_in(ours)
-    fields = await posted(ours, f"{ENTRA}deactivate")
+    fields = await form_fields(ours, f"{ENTRA}deactivate")
     async with browser(tenant.base_url) as theirs:
         await portal_org.sign_in(theirs)
         assert (await theirs.post(f"{ENTRA}deactivate", fields)).status == 403
 
 
-async def test_one_form_makes_one_key(ours: Browser, portal_org: PortalOrganization):
+async def test_form_generates_one_key_only(ours: Browser, portal_org: PortalOrganization):
     await portal_org.sign_in(ours)
-    fields = await posted(ours, f"{ENTRA}keys/new")
+    fields = await form_fields(ours, f"{ENTRA}keys/new")
     first = await ours.post(f"{ENTRA}keys/new", fields)
     again = await ours.post(f"{ENTRA}keys/new", fields)
     assert (first.status, again.status) == (200, 409)
@@ -188,7 +186,9 @@ async def test_one_form_makes_one_key(ours: Browser, portal_org: PortalOrganizat
     assert "cak_us_" not in (await ours.get(ENTRA)).text
 
 
-async def test_a_link_lets_in_once(ours: Browser, portal_org: PortalOrganization, tenant: Stack):
+async def test_sign_in_link_works_once(
+    ours: Browser, portal_org: PortalOrganization, tenant: Stack
+):
     token = await portal_org.link()
     action, fields = (await ours.get("/login/link")).form()
     assert (await ours.post(action, fields | {"token": token})).status == 303
@@ -196,17 +196,17 @@ async def test_a_link_lets_in_once(ours: Browser, portal_org: PortalOrganization
         action, fields = (await theirs.get("/login/link")).form()
         page = await theirs.post(action, fields | {"token": token})
         assert page.status == 401
-        assert "does not work" in page.text
+        assert "no longer valid" in page.text
     assert token not in tenant.log("gateway") + tenant.log("usersvc")
 
 
-async def test_a_session_that_was_ended_is_ended_everywhere(
+async def test_session_ended_by_signing_out_works_nowhere(
     ours: Browser, portal_org: PortalOrganization, tenant: Stack
 ):
     await portal_org.sign_in(ours)
     name = "session-us"
     token = ours.cookie(name)
-    fields = await posted(ours, f"{ENTRA}deactivate")
+    fields = await form_fields(ours, f"{ENTRA}deactivate")
     assert (await ours.post("/logout", fields)).status == 303
     async with browser(tenant.base_url) as theirs:
         theirs.put_cookie(name, token)
@@ -214,12 +214,12 @@ async def test_a_session_that_was_ended_is_ended_everywhere(
 
 
 @pytest.mark.parametrize("target", ["https://evil.example/", "//evil.example/", "/\\evil.example"])
-async def test_the_sign_in_leads_on_to_pages_of_ours_alone(ours: Browser, target: str):
+async def test_sign_in_page_drops_redirect_targets_on_other_sites(ours: Browser, target: str):
     page = await ours.get(f"/login/?next={target}")
     assert "evil.example" not in page.text
 
 
-async def test_names_are_shown_and_not_run(ours: Browser, portal_org: PortalOrganization):
+async def test_names_with_markup_are_escaped(ours: Browser, portal_org: PortalOrganization):
     await portal_org.person(user_name="<script>alert(1)</script>", display_name="'\"><img src=x>")
     await portal_org.sign_in(ours)
     for path in ("/people/", LOG, "/people/?q=<script>alert(2)</script>"):
@@ -229,7 +229,7 @@ async def test_names_are_shown_and_not_run(ours: Browser, portal_org: PortalOrga
         assert "<img src=x" not in page.text
 
 
-async def test_an_exported_name_is_no_formula(ours: Browser, portal_org: PortalOrganization):
+async def test_csv_export_escapes_formulas(ours: Browser, portal_org: PortalOrganization):
     await portal_org.person(user_name="=cmd|' /C calc'!A0")
     await portal_org.person(user_name="@SUM(1+1)")
     await portal_org.sign_in(ours)
@@ -240,7 +240,7 @@ async def test_an_exported_name_is_no_formula(ours: Browser, portal_org: PortalO
     assert [cell for cell in cells if cell.startswith(("=", "@", "+", "-", "\t", "\r"))] == []
 
 
-async def test_the_export_has_a_line_for_each_entry(ours: Browser, portal_org: PortalOrganization):
+async def test_ndjson_export_has_one_line_per_entry(ours: Browser, portal_org: PortalOrganization):
     for number in range(60):
         await portal_org.person(user_name=f"u{number}@corp.test")
     await portal_org.sign_in(ours)
@@ -254,13 +254,13 @@ def _texts(lines: list[dict[str, object]]) -> list[object]:
     return [value for line in lines for value in line.values()]
 
 
-async def test_a_path_beside_the_pages_is_still_a_mistyped_tenant_url(tenant: Stack, ours: Browser):
+async def test_unknown_path_outside_the_portal_gets_a_scim_error(tenant: Stack, ours: Browser):
     page = await ours.get("/webhooks/ad/v2/scim/Users")
     assert (page.status, page.headers["Content-Type"]) == (404, "application/scim+json")
     assert (await ours.get("/people/../webhooks")).status in (303, 404)
 
 
-async def test_the_bare_address_leads_a_browser_to_the_pages_and_tells_a_client_what_is_wrong(
+async def test_root_path_redirects_browsers_and_is_404_for_clients(
     ours: Browser,
 ):
     person = await ours.get("/", Accept="text/html,*/*;q=0.8")
@@ -269,7 +269,7 @@ async def test_the_bare_address_leads_a_browser_to_the_pages_and_tells_a_client_
     assert (client.status, client.headers["Content-Type"]) == (404, "application/scim+json")
 
 
-async def test_a_static_file_is_kept_for_long_and_under_its_content_name_only(ours: Browser):
+async def test_static_file_is_immutable_under_its_digest_name_only(ours: Browser):
     page = await ours.get("/login/")
     path = page.text.split('href="/portal/assets/')[1].split('"')[0]
     asset = await ours.get(f"/portal/assets/{path}")
@@ -283,7 +283,7 @@ async def test_a_static_file_is_kept_for_long_and_under_its_content_name_only(ou
     "path",
     ["/people/?q=%00", "/groups/?q=%00", f"{LOG}?q=a%00b", f"{LOG}.csv?q=%00", f"{LOG}?page=x"],
 )
-async def test_what_nobody_can_search_for_is_no_fault_of_ours(
+async def test_invalid_search_is_no_internal_error(
     ours: Browser, portal_org: PortalOrganization, path: str
 ):
     await portal_org.sign_in(ours)
@@ -291,9 +291,7 @@ async def test_what_nobody_can_search_for_is_no_fault_of_ours(
 
 
 @pytest.mark.parametrize("path", ["/people/%00", "/people/x", "/groups/%00", f"{LOG}/entries/x"])
-async def test_what_no_id_can_be_is_not_there(
-    ours: Browser, portal_org: PortalOrganization, path: str
-):
+async def test_malformed_id_is_not_found(ours: Browser, portal_org: PortalOrganization, path: str):
     await portal_org.sign_in(ours)
     assert (await ours.get(path)).status == 404
 
@@ -301,24 +299,26 @@ async def test_what_no_id_can_be_is_not_there(
 @pytest.mark.parametrize(
     "kind", ["multipart/form-data", "multipart/form-data; boundary=x", "text/plain; charset=no"]
 )
-async def test_what_is_no_form_is_refused(ours: Browser, portal_org: PortalOrganization, kind: str):
+async def test_body_that_is_no_form_is_refused(
+    ours: Browser, portal_org: PortalOrganization, kind: str
+):
     await portal_org.sign_in(ours)
     page = await ours.post(f"{ENTRA}deactivate", b"nonsense", Content_Type=kind)
     assert page.status == 403
 
 
-# What the log holds.
+# The content of the provisioning log.
 
 
-async def test_what_entra_is_refused_is_in_the_log_with_the_answer(
+async def test_refused_change_is_logged_with_its_detail(
     ours: Browser, portal_org: PortalOrganization, operate: Operator, scim: Client
 ):
     key = await operate.key(portal_org.organization_id)
     theirs = Client(scim._session, scim.url, key.token)
-    made = (await theirs("POST", "/Users", {"userName": "ann@corp.test"})).document
+    created = (await theirs("POST", "/Users", {"userName": "ann@corp.test"})).document
     refused = [
         await theirs("POST", "/Users", {"userName": "ANN@corp.test"}),
-        await theirs("PATCH", f"/Users/{made['id']}", {"Operations": [{"op": "sing"}]}),
+        await theirs("PATCH", f"/Users/{created['id']}", {"Operations": [{"op": "sing"}]}),
         await theirs("DELETE", "/Users/01999999-0000-7000-8000-000000000000"),
         await theirs("POST", "/Groups", b"{"),
     ]
@@ -335,7 +335,7 @@ async def test_what_entra_is_refused_is_in_the_log_with_the_answer(
         assert key.token not in found[request_id]
 
 
-async def test_reads_that_are_refused_are_in_no_log(
+async def test_refused_read_is_not_logged(
     ours: Browser, portal_org: PortalOrganization, operate: Operator, scim: Client
 ):
     key = await operate.key(portal_org.organization_id)
@@ -349,7 +349,7 @@ async def test_reads_that_are_refused_are_in_no_log(
     assert len(lines) == 1
 
 
-async def test_each_operation_of_a_bulk_request_that_is_refused_is_in_the_log(
+async def test_refused_bulk_operations_are_logged_separately(
     ours: Browser, portal_org: PortalOrganization, operate: Operator, scim: Client
 ):
     key = await operate.key(portal_org.organization_id)
@@ -365,6 +365,6 @@ async def test_each_operation_of_a_bulk_request_that_is_refused_is_in_the_log(
     while len(entries) < 2:
         page = await ours.get(f"{LOG}.ndjson?result=failure")
         entries = [json.loads(line) for line in page.text.splitlines()]
-    told = sorted((str(each["action"]), str(each["name"])) for each in entries)
-    assert told == [("Create", "BOB"), ("Delete", "")]
+    logged = sorted((str(each["action"]), str(each["name"])) for each in entries)
+    assert logged == [("Create", "BOB"), ("Delete", "")]
     assert "hunter2" not in page.text

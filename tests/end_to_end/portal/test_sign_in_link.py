@@ -1,4 +1,4 @@
-"""The link that `make run` shows lets the first administrator in."""
+"""The sign-in link that `make run` prints works for the first administrator."""
 
 import re
 
@@ -11,7 +11,7 @@ from chassis.rpc.status import from_rpc_error
 from tests.support.stack import Stack
 
 
-async def test_the_first_administrator_signs_in_once_by_the_link_that_is_shown(tenant: Stack):
+async def test_first_administrator_signs_in_once_with_the_printed_link(tenant: Stack):
     output = (tenant.places.directory / "us.out").read_text()
     token = re.search(r"/login/link#(\S+)", output)[1]
     async with grpc.aio.insecure_channel(f"127.0.0.1:{tenant.service_port('usersvc')}") as channel:

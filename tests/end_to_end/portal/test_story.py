@@ -1,6 +1,6 @@
-"""What an administrator does in the browser, from the sign-in to a revoked key.
+"""The portal in a real browser: connecting Entra, accessibility, and use without scripts.
 
-With PORTAL_SCREENSHOTS set to a folder, as by `make screenshots`, it leaves pictures there.
+If PORTAL_SCREENSHOTS is a folder, as in `make screenshots`, the tests save screenshots there.
 """
 
 import os
@@ -27,17 +27,17 @@ from tools.entra.cycle import Options, run
 from tools.entra.dialects import Dialect
 
 SIZES = {"desktop": (1280, 860), "phone": (360, 740)}
-PICTURES = os.environ.get("PORTAL_SCREENSHOTS")
+SCREENSHOTS = os.environ.get("PORTAL_SCREENSHOTS")
 
 
-async def picture(page: Page, name: str, *, full: bool = False, height: int = 860) -> None:
-    """Keep what is to be seen, when pictures are wanted."""
-    if PICTURES:
+async def screenshot(page: Page, name: str, *, full: bool = False, height: int = 860) -> None:
+    """Save a screenshot, if PORTAL_SCREENSHOTS is set."""
+    if SCREENSHOTS:
         size = page.viewport_size
         assert size is not None
         await page.set_viewport_size(size | {"height": height})
         await page.evaluate("document.activeElement?.blur()")
-        await page.screenshot(path=Path(PICTURES) / f"{name}.png", full_page=full)
+        await page.screenshot(path=Path(SCREENSHOTS) / f"{name}.png", full_page=full)
         await page.set_viewport_size(size)
 
 
@@ -45,7 +45,7 @@ async def picture(page: Page, name: str, *, full: bool = False, height: int = 86
 async def opened(
     tenant: Stack, size: str = "desktop", scheme: str = "light", *, script: bool = True
 ) -> AsyncIterator[Page]:
-    """A page of a new browser; whatever it complains of, or asks of other hosts, is a fault."""
+    """A page in a new browser. Script errors, CSP violations and requests to other hosts fail."""
     width, height = SIZES[size]
     async with chromium() as browser:
         context = await browser.new_context(
@@ -94,7 +94,7 @@ async def copied(page: Page) -> str:
 
 
 async def generate(page: Page) -> str:
-    """Generate a key as one does, and copy it."""
+    """Generate an API key, and copy it."""
     await page.goto(ENTRA)
     await page.get_by_role("link", name="Generate a new API Key").click()
     await page.get_by_role("button", name="Generate a new API Key").click()
@@ -115,14 +115,14 @@ def cycle(tenant: Stack, token: str, people: int) -> Options:
 
 
 @pytest.mark.timeout(240)
-async def test_an_administrator_connects_entra_watches_it_and_changes_the_key(
+async def test_administrator_connects_entra_and_rotates_the_key(
     tenant: Stack, portal_org: PortalOrganization, operate: Operator
 ):
     async with opened(tenant) as page:
         await sign_in(page, portal_org)
         assert "#" not in page.url
 
-        # Activate; the integration of a new organization is active, so it is switched off first.
+        # Deactivate and activate the integration, which is active in a new organization.
         await page.get_by_role("link", name="Settings & Integrations").click()
         await page.get_by_role("link", name=re.compile("View Integration")).first.click()
         await page.get_by_role("link", name="Deactivate").click()
@@ -131,39 +131,39 @@ async def test_an_administrator_connects_entra_watches_it_and_changes_the_key(
         await page.get_by_role("button", name="Activate").click()
         await expect(page.get_by_text("The integration is active").first).to_be_visible()
 
-        # Tenant URL and key.
+        # Copy the Tenant URL, and generate a key.
         await page.get_by_role("button", name="Copy Tenant URL").click()
         assert await copied(page) == tenant.url
         first = await generate(page)
         assert first.startswith("cak_us_")
-        await picture(page, "new-key")
+        await screenshot(page, "new-key")
         await page.reload()  # sends the form again
-        await expect(page.get_by_text("A key was generated already")).to_be_visible()
+        await expect(page.get_by_text("An API key has already been generated")).to_be_visible()
 
-        # Entra provisions, and the log fills while one looks on.
+        # Entra provisions people, and the open log shows the entries.
         await page.goto(LOG)
-        await expect(page.locator("[data-entry]")).to_have_count(1)  # that she was made
+        await expect(page.locator("[data-entry]")).to_have_count(1)  # the administrator
         summary = await run(cycle(tenant, first, 40))
         assert summary.succeeded
         await expect(page.locator("[data-entry]").nth(40)).to_be_attached()
         await expect(page.get_by_text("A cycle is running.")).to_be_visible()
-        # What the page says above the entries is as new as they are.
+        # The health and cycle parts of the page are updated too.
         await expect(page.get_by_text("Waiting for Entra")).to_have_count(0)
-        await expect(page.get_by_text("Entra has not called yet.")).to_have_count(0)
+        await expect(page.get_by_text("Entra has not connected yet.")).to_have_count(0)
         await page.get_by_text("Last 24 hours as a table").click()
         table = page.get_by_role("region", name="Last 24 hours as a table")
         await expect(table.locator("td").get_by_text(re.compile(r"^\d\d+$"))).to_be_visible()
         await page.get_by_text("Last 24 hours as a table").click()
 
-        # A failure: who, why, and what to do.
+        # A failed request, with its reason and advice.
         async with aiohttp.ClientSession() as session:
             scim = Client(session, tenant.url, first)
-            made = await scim("POST", "/Users", {"userName": "ann@corp.test"})
-            assert made.status == 201
+            created = await scim("POST", "/Users", {"userName": "ann@corp.test"})
+            assert created.status == 201
             reply = await scim("POST", "/Users", {"userName": "ANN@corp.test"})
             assert reply.status == 409
         await expect(page.locator("tr.refused").first).to_be_visible()
-        await picture(page, "log", height=1080)
+        await screenshot(page, "log", height=1080)
         await page.get_by_label("Result").select_option("Failure")
         await page.get_by_role("button", name="Search").click()
         row = page.locator("tr.refused")
@@ -172,7 +172,7 @@ async def test_an_administrator_connects_entra_watches_it_and_changes_the_key(
         drawer = page.get_by_role("dialog")
         await expect(drawer.get_by_text(reply.document["detail"])).to_be_visible()
         await expect(drawer.get_by_text("What to do", exact=True)).to_be_visible()
-        await picture(page, "log-entry")
+        await screenshot(page, "log-entry")
         await drawer.get_by_text("Copy as curl").first.click()
         command = await drawer.get_by_label("Command").input_value()
         assert "$SECRET_TOKEN" in command
@@ -180,16 +180,16 @@ async def test_an_administrator_connects_entra_watches_it_and_changes_the_key(
         await page.keyboard.press("Escape")
         await expect(drawer).to_be_hidden()
 
-        # A second key: the old one ends in 8 hours and is seen to be in use.
+        # A second key: the old key expires in 8 hours.
         second = await generate(page)
         async with aiohttp.ClientSession() as session:
             assert (await Client(session, tenant.url, first)("GET", "/Users?count=1")).status == 200
         await page.goto(ENTRA)
         countdown = page.locator("[data-countdown]")
-        await expect(countdown).to_have_text(re.compile(r"Ends in (8 h|7 h 59 min)"))
-        await picture(page, "integration", full=True)
+        await expect(countdown).to_have_text(re.compile(r"Expires in (8 h|7 h 59 min)"))
+        await screenshot(page, "integration", full=True)
 
-        # Revoke it, after a question.
+        # Revoke the old key, after a confirmation.
         row = page.get_by_role("row").filter(has=countdown)
         await row.get_by_role("link", name=re.compile("Revoke")).click()
         await page.get_by_role("button", name=re.compile("Revoke key")).click()
@@ -199,21 +199,21 @@ async def test_an_administrator_connects_entra_watches_it_and_changes_the_key(
             assert (await old("GET", "/Users?count=1")).status == 401
             assert (await new("GET", "/Users?count=1")).status == 200
 
-        # Who did what, and the refused key in the log.
+        # The audit trail, and the refused key in the log.
         await page.get_by_role("link", name="Audit trail").click()
         await expect(page.get_by_text("127.0.0.1").first).to_be_visible()
-        await picture(page, "audit")
+        await screenshot(page, "audit")
         await page.goto(LOG)
-        refused = "A request came with an API key that is revoked"
+        refused = "A request used a revoked API key"
         await expect(page.get_by_text(refused).first).to_be_visible()
 
-        # A person, with everything about them.
+        # The page of a person.
         await page.goto("/people/?q=ann%40corp.test")
         await page.locator("main").get_by_role("link", name="ann@corp.test").first.click()
         await expect(page.get_by_text("was created").first).to_be_visible()
-        await picture(page, "person")
+        await screenshot(page, "person")
 
-        # Out.
+        # Sign out.
         await page.get_by_role("button", name="Sign out").click()
         await page.goto("/dashboard/")
         assert "/login/" in page.url
@@ -241,7 +241,7 @@ PAGES = (
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
-async def test_axe_finds_no_fault_on_any_page(
+async def test_every_page_passes_axe_and_fits_the_screen(
     tenant: Stack, portal_org: PortalOrganization, operate: Operator, size: str, scheme: str
 ):
     key = await operate.key(portal_org.organization_id)
@@ -277,10 +277,10 @@ async def test_axe_finds_no_fault_on_any_page(
         await assert_accessible(page)
         if scheme == "dark" and size == "phone":
             await page.goto(ENTRA)
-            await picture(page, "phone-dark", full=True)
+            await screenshot(page, "phone-dark", full=True)
 
 
-async def test_everything_works_without_a_script(tenant: Stack, portal_org: PortalOrganization):
+async def test_pages_work_without_scripts(tenant: Stack, portal_org: PortalOrganization):
     async with opened(tenant, script=False) as page:
         await page.goto("/login/link")
         await page.get_by_label(re.compile("link", re.IGNORECASE)).fill(
@@ -295,12 +295,10 @@ async def test_everything_works_without_a_script(tenant: Stack, portal_org: Port
         await page.get_by_role("link", name="Refresh").click()
         await page.get_by_label("Person or group").fill("nobody")
         await page.get_by_role("button", name="Search").click()
-        await expect(page.get_by_text("Nothing in the log is like that.")).to_be_visible()
+        await expect(page.get_by_text("No entries match your search.")).to_be_visible()
 
 
-async def test_the_keyboard_alone_reaches_the_content_and_every_link(
-    tenant: Stack, portal_org: PortalOrganization
-):
+async def test_keyboard_skips_to_the_content(tenant: Stack, portal_org: PortalOrganization):
     async with opened(tenant) as page:
         await sign_in(page, portal_org)
         await page.keyboard.press("Tab")

@@ -1,7 +1,6 @@
-"""No page of the portal shows an administrator anything of another organization.
+"""Tenant isolation of the portal: no page or form reaches another organization.
 
-Every page that there is, from the list of routes: with what an attacker knows of the neighbour in
-its path, its query and its form.
+The tests call every route, with the other organization's ids and tokens in path, query and form.
 """
 
 import re
@@ -35,7 +34,7 @@ async def portal_org(operate: Operator, tenant: Stack) -> PortalOrganization:
 
 
 def paths(route: Route, known) -> list[str]:
-    """Where a route leads with each id of the neighbour in it."""
+    """The paths of a route with each id of the other organization."""
     ids = [known[name] for name in IDS] if "{" in route.path else [""]
     return sorted({re.sub(r"{\w+}", quote(each, safe=""), route.path) for each in ids})
 
@@ -49,13 +48,13 @@ def queries(known) -> Iterator[str]:
             yield f"?{name}={quote(known[token])}"
 
 
-async def opened(visitor: Browser, path: str) -> Page:
-    page = await visitor.get(path)
+async def opened(client: Browser, path: str) -> Page:
+    page = await client.get(path)
     assert page.status < 500, path
     return page
 
 
-async def test_no_page_shows_what_belongs_to_another_organization(
+async def test_no_page_shows_data_of_another_organization(
     tenant: Stack, ours: Browser, portal_org: PortalOrganization, theirs: Neighbour
 ):
     before = await rows(tenant, theirs.organization_id)
@@ -68,20 +67,20 @@ async def test_no_page_shows_what_belongs_to_another_organization(
                 assert theirs.mark not in page.text + str(page.headers), path + query
     assert await rows(tenant, theirs.organization_id) == before
 
-    # Whom it belongs to sees it on nearly every page.
+    # The owner sees the data on these pages, so the check above is meaningful.
     async with browser(tenant.base_url) as owner:
         await theirs.portal_org.sign_in(owner)
-        telling = {
+        showing = {
             route.path
             for route in pages
             for path in paths(route, theirs.known)
             if theirs.mark in (await opened(owner, path)).text
         }
-    assert telling >= {"/dashboard/", "/people/", "/people/{id}", "/groups/", "/groups/{id}"}
-    assert telling >= {f"{ENTRA}log", f"{ENTRA}log.csv", f"{ENTRA}log.ndjson", f"{ENTRA}log/live"}
+    assert showing >= {"/dashboard/", "/people/", "/people/{id}", "/groups/", "/groups/{id}"}
+    assert showing >= {f"{ENTRA}log", f"{ENTRA}log.csv", f"{ENTRA}log.ndjson", f"{ENTRA}log/live"}
 
 
-async def test_no_form_changes_what_belongs_to_another_organization(
+async def test_no_form_changes_data_of_another_organization(
     tenant: Stack, operate: Operator, portal_org: PortalOrganization, theirs: Neighbour
 ):
     before = await rows(tenant, theirs.organization_id)
@@ -91,21 +90,21 @@ async def test_no_form_changes_what_belongs_to_another_organization(
     assert len(forms) > 5
     for route in forms:
         for path in paths(route, known):
-            async with browser(tenant.base_url) as visitor:
-                await portal_org.sign_in(visitor)
+            async with browser(tenant.base_url) as client:
+                await portal_org.sign_in(client)
                 where = "/login/link" if route.access is Access.PUBLIC else f"{ENTRA}keys/new"
                 await operate.integrations.ActivateIntegration(
                     keys_pb2.ActivateIntegrationRequest(organization_id=portal_org.organization_id)
                 )
-                _, fields = (await visitor.get(where)).form()
+                _, fields = (await client.get(where)).form()
                 for each in hostile:
-                    page = await visitor.post(path, fields | each)
+                    page = await client.post(path, fields | each)
                     assert page.status < 500, path
                     assert theirs.mark not in page.text + str(page.headers), path
     assert await rows(tenant, theirs.organization_id) == before
 
 
-async def test_a_session_is_of_one_organization_however_its_cookie_is_mixed(
+async def test_session_token_with_another_organization_is_refused(
     tenant: Stack, ours: Browser, portal_org: PortalOrganization, theirs: Neighbour
 ):
     await portal_org.sign_in(ours)
@@ -115,6 +114,6 @@ async def test_a_session_is_of_one_organization_however_its_cookie_is_mixed(
         foreign = owner.cookie("session-us") or ""
     organization, secret = foreign.partition(".")[0], own.partition(".")[2]
     for mixed in (f"{organization}.{secret}", f"{own.partition('.')[0]}.{foreign[-43:]}"):
-        async with browser(tenant.base_url) as visitor:
-            visitor.put_cookie("session-us", mixed)
-            assert (await visitor.get("/people/")).status == 303
+        async with browser(tenant.base_url) as client:
+            client.put_cookie("session-us", mixed)
+            assert (await client.get("/people/")).status == 303

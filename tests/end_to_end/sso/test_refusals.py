@@ -1,4 +1,4 @@
-"""Responses that are not this browser's, not this organization's, or not true."""
+"""Refused responses: of another browser or organization, forged, repeated or malformed."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ from tests.support.single_sign_on import ACS_PATH, SsoOrganization, refusal
 from tests.support.stack import Stack
 
 
-async def test_a_response_that_nobody_asked_for_is_refused(ours: Browser, sso_org: SsoOrganization):
+async def test_unsolicited_response_is_refused(ours: Browser, sso_org: SsoOrganization):
     sign_in = await sso_org.start_sign_in(ours)
     said = sign_in.signed_response(await sso_org.person(), request_id=None)
     async with browser(ours.base_url) as fresh:
@@ -21,7 +21,7 @@ async def test_a_response_that_nobody_asked_for_is_refused(ours: Browser, sso_or
     assert refusal(await sign_in.finish(said)) == (401, "wrong_request")
 
 
-async def test_another_browsers_response_is_refused(ours: Browser, sso_org: SsoOrganization):
+async def test_response_of_another_browser_is_refused(ours: Browser, sso_org: SsoOrganization):
     person = await sso_org.person()
     theirs = await sso_org.start_sign_in(ours)
     async with browser(ours.base_url) as mine:
@@ -32,7 +32,7 @@ async def test_another_browsers_response_is_refused(ours: Browser, sso_org: SsoO
         assert refusal(await own.finish(answer)) == (401, "wrong_request")
 
 
-async def test_a_response_is_taken_once(ours: Browser, sso_org: SsoOrganization):
+async def test_response_is_accepted_once(ours: Browser, sso_org: SsoOrganization):
     sign_in = await sso_org.start_sign_in(ours)
     answer = sign_in.signed_response(await sso_org.person())
     cookie = ours.cookie("sign-in-us", ACS_PATH)
@@ -45,13 +45,13 @@ async def test_a_response_is_taken_once(ours: Browser, sso_org: SsoOrganization)
 
 
 def _changed(cookie: str, index: int) -> str:
-    """The same with another character there."""
+    """The cookie with the character at this index changed."""
     characters = list(cookie)
     characters[index] = "A" if cookie[index] != "A" else "B"
     return "".join(characters)
 
 
-async def test_a_cookie_that_somebody_changed_is_none(ours: Browser, sso_org: SsoOrganization):
+async def test_changed_sign_in_cookie_is_refused(ours: Browser, sso_org: SsoOrganization):
     sign_in = await sso_org.start_sign_in(ours)
     fields = {
         "SAMLResponse": encoded(sign_in.signed_response(await sso_org.person())),
@@ -64,7 +64,7 @@ async def test_a_cookie_that_somebody_changed_is_none(ours: Browser, sso_org: Ss
         assert refusal(page) == (403, "no_request")
 
 
-async def test_another_organizations_identity_provider_vouches_for_nobody_here(
+async def test_identity_provider_of_another_organization_is_refused(
     ours: Browser, sso_org: SsoOrganization, operate: Operator
 ):
     other = SsoOrganization(operate, await operate.organization(), pair=key_pair("another's"))
@@ -82,13 +82,13 @@ async def test_another_organizations_identity_provider_vouches_for_nobody_here(
     )
 
 
-async def test_an_unsigned_response_is_refused(ours: Browser, sso_org: SsoOrganization):
+async def test_unsigned_response_is_refused(ours: Browser, sso_org: SsoOrganization):
     sign_in = await sso_org.start_sign_in(ours)
     page = await sign_in.finish(response(sign_in.statement(await sso_org.person())))
     assert refusal(page) == (401, "not_signed")
 
 
-async def test_a_forged_assertion_beside_a_signed_one_is_refused(
+async def test_forged_assertion_beside_a_signed_one_is_refused(
     ours: Browser, sso_org: SsoOrganization
 ):
     person, victim = await sso_org.person(), await sso_org.person(administrator=True)
@@ -99,7 +99,7 @@ async def test_a_forged_assertion_beside_a_signed_one_is_refused(
     assert refusal(await sign_in.finish(root)) == (400, "bad_structure")
 
 
-async def test_an_identity_provider_that_says_no_is_believed(
+async def test_error_status_of_the_identity_provider_is_shown(
     ours: Browser, sso_org: SsoOrganization
 ):
     sign_in = await sso_org.start_sign_in(ours)
@@ -109,7 +109,7 @@ async def test_an_identity_provider_that_says_no_is_believed(
     assert refusal(await sign_in.finish(response(denied))) == (401, "status")
 
 
-async def test_after_a_refusal_the_same_request_may_still_be_answered(
+async def test_valid_response_is_accepted_after_a_refused_one(
     ours: Browser, sso_org: SsoOrganization
 ):
     sign_in = await sso_org.start_sign_in(ours)
@@ -118,7 +118,7 @@ async def test_after_a_refusal_the_same_request_may_still_be_answered(
     assert (await sign_in.finish(sign_in.signed_response(person))).status == 200
 
 
-async def test_nobody_signs_in_once_the_connection_is_inactive(
+async def test_response_for_an_inactive_connection_is_refused(
     ours: Browser, sso_org: SsoOrganization
 ):
     sign_in = await sso_org.start_sign_in(ours)
@@ -138,21 +138,19 @@ async def test_nobody_signs_in_once_the_connection_is_inactive(
         ({"SAMLResponse": "%" * 100_000, "RelayState": "x"}, (400, "bad_form")),
     ],
 )
-async def test_a_form_that_no_identity_provider_sends_is_refused(
+async def test_malformed_response_form_is_refused(
     ours: Browser, sso_org: SsoOrganization, fields, expected
 ):
     await sso_org.start_sign_in(ours)
     assert refusal(await ours.post(ACS_PATH, fields)) == expected
 
 
-async def test_request_without_a_begun_sign_in_is_refused_before_its_body(
-    ours: Browser, tenant: Stack
-):
+async def test_response_without_a_pending_sign_in_is_refused_unread(ours: Browser, tenant: Stack):
     address = urlsplit(tenant.url)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
     head = f"POST {ACS_PATH} HTTP/1.1\r\nHost: a\r\nContent-Length: 500000\r\n"
     writer.write(f"{head}Content-Type: application/x-www-form-urlencoded\r\n\r\n".encode())
-    line = await asyncio.wait_for(reader.readline(), 30)  # nothing of the body is ever sent
+    line = await asyncio.wait_for(reader.readline(), 30)  # the body is never sent
     writer.close()
     assert line.startswith(b"HTTP/1.1 403 ")
     for body in (b"", b"a=" + b"%41" * 170_000, b"SAMLResponse=%FF"):
@@ -162,9 +160,7 @@ async def test_request_without_a_begun_sign_in_is_refused_before_its_body(
         assert refusal(page) == (403, "no_request")
 
 
-async def test_form_of_more_escapes_than_base64_needs_is_refused(
-    ours: Browser, sso_org: SsoOrganization
-):
+async def test_form_with_too_many_escapes_is_refused(ours: Browser, sso_org: SsoOrganization):
     sign_in = await sso_org.start_sign_in(ours)
     body = f"RelayState={sign_in.relay_state}&SAMLResponse=" + "%41" * 100_000
     page = await ours.post(
@@ -173,13 +169,13 @@ async def test_form_of_more_escapes_than_base64_needs_is_refused(
     assert refusal(page) == (400, "bad_form")
 
 
-async def test_a_response_over_the_limit_is_refused(ours: Browser, sso_org: SsoOrganization):
+async def test_response_over_the_size_limit_is_refused(ours: Browser, sso_org: SsoOrganization):
     sign_in = await sso_org.start_sign_in(ours)
     fields = {"SAMLResponse": "A" * (256 * 1024 + 1), "RelayState": sign_in.relay_state}
     assert refusal(await ours.post(ACS_PATH, fields)) == (413, "too_large")
 
 
-async def test_a_form_of_another_type_is_refused(ours: Browser, sso_org: SsoOrganization):
+async def test_form_with_another_media_type_is_refused(ours: Browser, sso_org: SsoOrganization):
     await sso_org.start_sign_in(ours)
     page = await ours.post(ACS_PATH, b"{}", Content_Type="application/json")
     assert refusal(page) == (400, "bad_form")
@@ -188,11 +184,11 @@ async def test_a_form_of_another_type_is_refused(ours: Browser, sso_org: SsoOrga
     assert refusal(page) == (400, "bad_form")
 
 
-async def test_who_opens_the_address_of_responses_is_told_how_to_begin(ours: Browser):
+async def test_get_of_the_acs_url_shows_how_to_sign_in(ours: Browser):
     assert refusal(await ours.get(ACS_PATH)) == (403, "no_request")
 
 
-async def test_the_log_has_the_reason_and_nothing_about_the_person(
+async def test_log_has_the_reason_and_no_personal_data(
     ours: Browser, sso_org: SsoOrganization, tenant: Stack
 ):
     person = await sso_org.person("a-name-to-look-for")

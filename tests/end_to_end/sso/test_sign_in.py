@@ -24,7 +24,7 @@ from tests.support.single_sign_on import (
 from tests.support.stack import Stack
 
 
-async def test_somebody_signs_in_and_is_told_so(
+async def test_user_signs_in_and_gets_a_session(
     ours: Browser, sso_org: SsoOrganization, operate: Operator
 ):
     person = await sso_org.person()
@@ -36,14 +36,16 @@ async def test_somebody_signs_in_and_is_told_so(
     assert (session.organization_id, session.user_id) == (sso_org.organization_id, person.user_id)
 
 
-async def test_an_administrator_goes_on_to_the_dashboard(ours: Browser, sso_org: SsoOrganization):
+async def test_administrator_is_redirected_to_the_dashboard(
+    ours: Browser, sso_org: SsoOrganization
+):
     person = await sso_org.person(administrator=True)
     sign_in = await sso_org.start_sign_in(ours)
     page = await sign_in.finish(sign_in.signed_response(person))
     assert (page.status, page.location) == (303, "/dashboard/")
 
 
-async def test_the_request_is_signed_and_says_who_asks_and_where_to_answer(
+async def test_authn_request_is_signed_and_names_issuer_and_acs_url(
     ours: Browser, sso_org: SsoOrganization, tenant: Stack
 ):
     page = await ours.get(f"/login/enterprise/?organization={sso_org.organization_id}")
@@ -57,15 +59,13 @@ async def test_the_request_is_signed_and_says_who_asks_and_where_to_answer(
         acs_url=tenant.base_url + ACS_PATH,
         binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST",
         name_id_format="urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified",
-        asks_how=False,
+        has_requested_authn_context=False,
     )
     check_signature(page.location, tenant.places.saml_certificate.read_text())
     assert len(sign_in.relay_state) >= 32
 
 
-async def test_the_cookie_of_a_request_is_for_its_answer_only(
-    ours: Browser, sso_org: SsoOrganization
-):
+async def test_sign_in_cookie_is_sent_to_the_acs_path_only(ours: Browser, sso_org: SsoOrganization):
     page = await ours.get(f"/login/enterprise/?organization={sso_org.organization_id}")
     (cookie,) = page.set_cookies
     assert re.sub(r"=[\w-]{100,}", "=…", cookie) == (
@@ -75,7 +75,7 @@ async def test_the_cookie_of_a_request_is_for_its_answer_only(
     assert ours.cookie("sign-in-us", ACS_PATH) is not None
 
 
-async def test_the_session_has_the_portals_cookie_and_the_requests_one_is_gone(
+async def test_sign_in_sets_session_cookie_and_deletes_its_own(
     ours: Browser, sso_org: SsoOrganization
 ):
     sign_in = await sso_org.start_sign_in(ours)
@@ -85,7 +85,7 @@ async def test_the_session_has_the_portals_cookie_and_the_requests_one_is_gone(
     assert ours.cookie("sign-in-us", ACS_PATH) is None
 
 
-async def test_the_form_leads_to_the_identity_provider_of_an_address(
+async def test_email_form_redirects_to_the_identity_provider(
     ours: Browser, sso_org: SsoOrganization
 ):
     page = await ours.get("/login/enterprise/")
@@ -98,19 +98,19 @@ async def test_the_form_leads_to_the_identity_provider_of_an_address(
     assert done.status == 200
 
 
-async def test_the_address_is_found_without_its_last_slash(ours: Browser):
+async def test_path_without_slash_is_redirected(ours: Browser):
     page = await ours.get("/login/enterprise?next=/a%2520b")
     assert (page.status, page.location) == (303, "/login/enterprise/?next=/a%2520b")
 
 
-async def test_the_page_of_the_form_lets_browsers_follow_it_to_other_sites(ours: Browser):
+async def test_email_page_allows_form_redirects_to_other_sites(ours: Browser):
     policy = (await ours.get("/login/enterprise/")).headers["Content-Security-Policy"]
     assert "form-action 'self' https: http://127.0.0.1:* http://localhost:*" in policy
     assert "default-src 'none'" in policy
     assert "frame-ancestors 'none'" in policy
 
 
-async def test_a_form_of_another_site_is_not_ours(ours: Browser, sso_org: SsoOrganization):
+async def test_email_form_from_another_site_is_refused(ours: Browser, sso_org: SsoOrganization):
     fields = {"email": f"ann@{sso_org.domain}", "next": ""}
     page = await ours.post("/login/enterprise/", fields, Origin="https://evil.test")
     assert refusal(page) == (400, "bad_form")
@@ -130,7 +130,7 @@ async def test_a_form_of_another_site_is_not_ours(ours: Browser, sso_org: SsoOrg
         ("/" + "a" * 501, "/dashboard/"),
     ],
 )
-async def test_afterwards_people_go_to_a_page_of_ours_only(
+async def test_redirect_after_sign_in_stays_on_this_site(
     ours: Browser, sso_org: SsoOrganization, after: str, location: str
 ):
     person = await sso_org.person(administrator=True)
@@ -139,7 +139,7 @@ async def test_afterwards_people_go_to_a_page_of_ours_only(
     assert (page.status, page.location) == (303, location)
 
 
-async def test_somebody_new_is_created_where_the_organization_says_so(
+async def test_unknown_person_is_created_if_the_organization_allows_it(
     ours: Browser, sso_org: SsoOrganization, operate: Operator
 ):
     new = Person("", f"new@{sso_org.domain}", "9c2d8c1e-new")
@@ -152,7 +152,7 @@ async def test_somebody_new_is_created_where_the_organization_says_so(
     assert (await current_session(operate, ours)).user_name == new.email
 
 
-async def test_nobody_takes_over_somebody_with_the_same_address(
+async def test_account_with_the_same_email_is_not_taken_over(
     ours: Browser, sso_org: SsoOrganization
 ):
     person = await sso_org.person()
@@ -161,7 +161,7 @@ async def test_nobody_takes_over_somebody_with_the_same_address(
     assert refusal(await sign_in.finish(sign_in.signed_response(other))) == (409, "conflict")
 
 
-async def test_who_is_deactivated_is_out_and_does_not_come_in_again(
+async def test_disabled_user_loses_session_and_cannot_sign_in(
     ours: Browser, sso_org: SsoOrganization, operate: Operator
 ):
     person = await sso_org.person()
@@ -182,7 +182,7 @@ async def test_who_is_deactivated_is_out_and_does_not_come_in_again(
     assert refusal(await sign_in.finish(sign_in.signed_response(person))) == (403, "inactive")
 
 
-async def test_the_metadata_are_to_download(ours: Browser, tenant: Stack):
+async def test_metadata_can_be_downloaded(ours: Browser, tenant: Stack):
     page = await ours.get("/login/enterprise/metadata.xml")
     certificate = "".join(tenant.places.saml_certificate.read_text().splitlines()[1:-1])
     assert page.headers["Content-Type"].startswith("application/samlmetadata+xml")
@@ -200,7 +200,7 @@ async def test_the_metadata_are_to_download(ours: Browser, tenant: Stack):
     assert "validUntil" not in page.text
 
 
-async def test_an_administrator_tests_a_connection_before_it_is_active(
+async def test_administrator_tests_an_inactive_connection(
     ours: Browser, sso_org: SsoOrganization, operate: Operator
 ):
     administrator = await sso_org.person(administrator=True)
@@ -213,13 +213,13 @@ async def test_an_administrator_tests_a_connection_before_it_is_active(
     stranger = Person("", f"stranger@{sso_org.domain}", "a-stranger")
     page = await sign_in.finish(sign_in.signed_response(stranger))
 
-    assert (page.status, "Test was successful" in page.text) == (200, True)
+    assert (page.status, "Test successful" in page.text) == (200, True)
     assert 'href="/sso/"' in page.text
     assert not [each for each in page.set_cookies if each.startswith("session")]
     assert (await sso_org.connection()).HasField("test_time")
 
 
-async def test_a_test_finds_claims_that_are_missing(
+async def test_test_sign_in_refuses_missing_claims(
     ours: Browser, sso_org: SsoOrganization, operate: Operator
 ):
     administrator = await sso_org.person(administrator=True)
@@ -233,7 +233,7 @@ async def test_a_test_finds_claims_that_are_missing(
     assert not (await sso_org.connection()).HasField("test_time")
 
 
-async def test_a_test_of_what_has_changed_since_counts_for_nothing(
+async def test_test_sign_in_of_changed_settings_is_refused(
     ours: Browser, sso_org: SsoOrganization, operate: Operator
 ):
     administrator = await sso_org.person(administrator=True)
@@ -246,7 +246,7 @@ async def test_a_test_of_what_has_changed_since_counts_for_nothing(
     )
 
 
-async def test_only_an_administrator_of_the_organization_begins_a_test(
+async def test_test_sign_in_needs_an_administrator_of_the_organization(
     ours: Browser, sso_org: SsoOrganization, operate: Operator
 ):
     path = f"/login/enterprise/?organization={sso_org.organization_id}&test=1"
@@ -260,7 +260,7 @@ async def test_only_an_administrator_of_the_organization_begins_a_test(
     assert refusal(await ours.get(path)) == (403, "not_administrator")
 
 
-async def test_what_is_not_active_or_not_set_up_is_refused(
+async def test_sign_in_without_an_active_connection_is_refused(
     ours: Browser, sso_org: SsoOrganization, operate: Operator
 ):
     await sso_org.set_up(sso_url="https://idp.test/inactive")
@@ -278,7 +278,7 @@ async def test_what_is_not_active_or_not_set_up_is_refused(
     assert refusal(page) in ((409, "not_set_up"), (404, "no_connection"))
 
 
-async def test_a_response_of_the_other_region_is_refused(
+async def test_response_for_the_other_region_is_refused(
     ours: Browser, sso_org: SsoOrganization, eu_tenant: Stack
 ):
     person = await sso_org.person()

@@ -1,4 +1,4 @@
-"""Signing in through an identity provider that is not ours, then being disabled by SCIM."""
+"""Sign-in through SimpleSAMLphp, an independent identity provider, then deactivation by SCIM."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ OBJECT_IDENTIFIER = "0b1e5f3c-6f2f-4a52-8a51-9e3a0c5d7f10"
 
 
 @dataclass(frozen=True, slots=True)
-class Meeting:
-    """A sso_org with that identity provider, and Ann, whom SCIM provisioned."""
+class Setup:
+    """An organization with SimpleSAMLphp, and Ann, whom SCIM provisioned."""
 
     sso_org: SsoOrganization
     provider: SimpleSamlPhp
@@ -31,7 +31,7 @@ class Meeting:
     email: str
 
     async def disable(self) -> None:
-        """What Entra sends when Ann is unassigned."""
+        """Disable Ann, as Entra does when she is unassigned."""
         change = {"op": "Replace", "path": "active", "value": "False"}
         document = {
             "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
@@ -42,9 +42,9 @@ class Meeting:
 
 
 @pytest.fixture
-async def meeting(
+async def setup(
     tmp_path: Path, tenant: Stack, operate: Operator, sso_org: SsoOrganization, scim: Client
-) -> AsyncIterator[Meeting]:
+) -> AsyncIterator[Setup]:
     email = f"ann@{sso_org.domain}"
     people = {"ann": ann_claims(object_identifier=[OBJECT_IDENTIFIER], email=[email])}
     certificate = tenant.places.saml_certificate.read_text()
@@ -59,46 +59,46 @@ async def meeting(
         created = await client(
             "POST", "/Users", scim_person(userName=email, externalId=OBJECT_IDENTIFIER)
         )
-        yield Meeting(sso_org, provider, client, created.document["id"], email)
+        yield Setup(sso_org, provider, client, created.document["id"], email)
 
 
-async def sign_in(ours: Browser, meeting: Meeting) -> Page:
-    """Ann signs in, as a browser without scripts has her do it."""
+async def sign_in(ours: Browser, setup: Setup) -> Page:
+    """Sign Ann in with a browser that runs no scripts."""
     page = await ours.get("/login/enterprise/")
     action, fields = page.form()
-    page = await ours.post(action, fields | {"email": meeting.email})
+    page = await ours.post(action, fields | {"email": setup.email})
     while page.status in (302, 303):
         page = await ours.get(page.location)
     action, fields = page.form()
-    if "SAMLResponse" not in fields:  # it does not know this browser yet
+    if "SAMLResponse" not in fields:  # not signed in at the identity provider yet
         page = await ours.post(page.url, fields | {"username": "ann", "password": PASSWORD})
         action, fields = page.form()
     fields = {name: fields[name] for name in ("SAMLResponse", "RelayState")}
-    return await ours.post(action, fields, Origin=meeting.provider.url.rstrip("/"))
+    return await ours.post(action, fields, Origin=setup.provider.url.rstrip("/"))
 
 
-async def test_who_signed_in_is_out_once_scim_disables_them(
-    ours: Browser, meeting: Meeting, operate: Operator
+async def test_user_disabled_by_scim_loses_session_and_cannot_sign_in(
+    ours: Browser, setup: Setup, operate: Operator
 ):
-    page = await sign_in(ours, meeting)
+    page = await sign_in(ours, setup)
     assert (page.status, "You are signed in" in page.text) == (200, True)
-    assert (await current_session(operate, ours)).user_id == meeting.ann_id
+    assert (await current_session(operate, ours)).user_id == setup.ann_id
 
-    await meeting.disable()
+    await setup.disable()
     with pytest.raises(grpc.aio.AioRpcError) as ended:
         await current_session(operate, ours)
     assert ended.value.code() == grpc.StatusCode.UNAUTHENTICATED
-    assert refusal(await sign_in(ours, meeting)) == (403, "inactive")
+    assert refusal(await sign_in(ours, setup)) == (403, "inactive")
 
 
-async def test_a_real_browser_signs_in_across_sites(tenant: Stack, meeting: Meeting):
+async def test_chromium_signs_in_across_sites(tenant: Stack, setup: Setup):
     async with chromium() as real:
         page = await real.new_page()
         await page.goto(f"{tenant.base_url}{ACS_PATH}")
         await assert_accessible(page)
-        await page.get_by_role("link", name="Sign in").click()
+        await page.get_by_role("link", name="Try again").click()
         await assert_accessible(page)
-        await page.get_by_label("Work e-mail address").fill(meeting.email)
+        await page.get_by_label("Work email address").fill(setup.email)
         await page.get_by_role("button", name="Continue").click()
         await page.locator("input[name=username]").fill("ann")
         await page.locator("input[name=password]").fill(PASSWORD)

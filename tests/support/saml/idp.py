@@ -1,4 +1,4 @@
-"""An identity provider of the tests: it says what it is told to, true or not."""
+"""A simulated identity provider, which creates valid and invalid SAML responses."""
 
 import base64
 from collections.abc import Callable, Mapping, Sequence
@@ -40,7 +40,7 @@ class KeyPair:
 
 @cache
 def key_pair(name: str) -> KeyPair:
-    """The key pair of a name: the same one in one run."""
+    """The key pair for a name. Calls with the same name return the same pair."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC)
@@ -65,7 +65,7 @@ def key_pair(name: str) -> KeyPair:
 
 
 def ann_claims(**changes: Sequence[str] | None) -> dict[str, Sequence[str]]:
-    """The claims about Ann, some changed, some (None) left out."""
+    """The claims about Ann, with changes. None omits a claim."""
     claims: dict[str, Sequence[str] | None] = {
         "object_identifier": ["5b6f0f3e-0f6b-4b0e-9c0e-0a4f8a1d2c11"],
         "given_name": ["Ann"],
@@ -84,7 +84,7 @@ def ann_claims(**changes: Sequence[str] | None) -> dict[str, Sequence[str]]:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What a response says. Times are seconds from now."""
+    """The content of a response. Times are in seconds from now."""
 
     acs_url: str
     request_id: str | None
@@ -103,55 +103,58 @@ class Statement:
     response_id: str = field(default_factory=lambda: f"_{uuid4()}")
 
     def with_changes(self, **changes: Any) -> "Statement":
-        """The same, with something else."""
+        """A copy with other values."""
         return replace(self, **changes)
 
 
-def response(said: Statement) -> Element:
+def response(statement: Statement) -> Element:
     """An unsigned response."""
     root = etree.Element(f"{{{SAMLP}}}Response", nsmap={"samlp": SAMLP})
-    _set(root, ID=said.response_id, Version="2.0", IssueInstant=_time(0))
-    _set(root, Destination=said.acs_url if said.destination is None else said.destination)
-    _set(root, InResponseTo=said.request_id)
-    _add(root, SAML, "Issuer", said.issuer)
+    _set(root, ID=statement.response_id, Version="2.0", IssueInstant=_time(0))
+    _set(
+        root,
+        Destination=statement.acs_url if statement.destination is None else statement.destination,
+    )
+    _set(root, InResponseTo=statement.request_id)
+    _add(root, SAML, "Issuer", statement.issuer)
     status = _add(root, SAMLP, "Status")
-    _add(status, SAMLP, "StatusCode", Value=said.status)
-    if said.status == SUCCESS:
-        root.append(assertion(said))
+    _add(status, SAMLP, "StatusCode", Value=statement.status)
+    if statement.status == SUCCESS:
+        root.append(assertion(statement))
     return root
 
 
-def assertion(said: Statement) -> Element:
+def assertion(statement: Statement) -> Element:
     """An unsigned assertion."""
     top = etree.Element(f"{{{SAML}}}Assertion", nsmap={None: SAML})
-    _set(top, ID=said.assertion_id, Version="2.0", IssueInstant=_time(0))
-    _add(top, SAML, "Issuer", said.issuer)
+    _set(top, ID=statement.assertion_id, Version="2.0", IssueInstant=_time(0))
+    _add(top, SAML, "Issuer", statement.issuer)
     subject = _add(top, SAML, "Subject")
-    _add(subject, SAML, "NameID", said.name_id)
+    _add(subject, SAML, "NameID", statement.name_id)
     confirmation = _add(subject, SAML, "SubjectConfirmation", Method=BEARER)
     _add(
         confirmation,
         SAML,
         "SubjectConfirmationData",
-        InResponseTo=said.confirmation_request_id or said.request_id,
-        NotOnOrAfter=_time(said.confirmation_end),
-        Recipient=said.acs_url if said.recipient is None else said.recipient,
+        InResponseTo=statement.confirmation_request_id or statement.request_id,
+        NotOnOrAfter=_time(statement.confirmation_end),
+        Recipient=statement.acs_url if statement.recipient is None else statement.recipient,
     )
     conditions = _add(
         top,
         SAML,
         "Conditions",
-        NotBefore=_time(said.not_before),
-        NotOnOrAfter=_time(said.not_on_or_after),
+        NotBefore=_time(statement.not_before),
+        NotOnOrAfter=_time(statement.not_on_or_after),
     )
-    if said.audience is not None:
-        _add(_add(conditions, SAML, "AudienceRestriction"), SAML, "Audience", said.audience)
+    if statement.audience is not None:
+        _add(_add(conditions, SAML, "AudienceRestriction"), SAML, "Audience", statement.audience)
     authn = _add(top, SAML, "AuthnStatement", AuthnInstant=_time(0))
     context = _add(authn, SAML, "AuthnContext")
     _add(context, SAML, "AuthnContextClassRef", "urn:oasis:names:tc:SAML:2.0:ac:classes:Password")
-    statement = _add(top, SAML, "AttributeStatement")
-    for name, values in said.claims.items():
-        attribute = _add(statement, SAML, "Attribute", Name=name)
+    attributes = _add(top, SAML, "AttributeStatement")
+    for name, values in statement.claims.items():
+        attribute = _add(attributes, SAML, "Attribute", Name=name)
         for value in values:
             _add(attribute, SAML, "AttributeValue", value)
     return top
@@ -166,7 +169,7 @@ def sign(
     transforms: Sequence[Any] = (xmlsec.Transform.ENVELOPED, xmlsec.Transform.EXCL_C14N),
     certificate: str | None = None,
 ) -> Element:
-    """Sign an assertion or a response in place, with a signature behind its issuer."""
+    """Sign an assertion or a response in place. The signature follows the issuer."""
     signature = xmlsec.template.create(element, xmlsec.Transform.EXCL_C14N, method, ns="ds")
     element.insert(1, signature)
     reference = xmlsec.template.add_reference(signature, digest, uri=f"#{element.get('ID')}")
@@ -181,32 +184,32 @@ def sign(
     return element if element.getparent() is not None else reparsed(element)
 
 
-def signed(said: Statement, pair: KeyPair, **options: Any) -> Element:
+def signed(statement: Statement, pair: KeyPair, **options: Any) -> Element:
     """A response with a signed assertion."""
-    root = response(said)
+    root = response(statement)
     sign(root.find("saml:Assertion", NAMES), pair, **options)
     return reparsed(root)
 
 
 def reparsed(element: Element) -> Element:
-    """The same, as one that reads its text has it: the signer's nodes are of another library."""
+    """Serialize and parse an element: lxml cannot compare nodes that xmlsec has created."""
     return etree.fromstring(xml(element))
 
 
 def xml(element: Element) -> bytes:
-    """The text of an element."""
+    """Serialize an element."""
     return etree.tostring(element)
 
 
 def encoded(content: Element | bytes | str) -> str:
-    """What the form has as SAMLResponse."""
+    """The base64 value of the form field SAMLResponse."""
     if isinstance(content, str):
         content = content.encode()
     return base64.b64encode(content if isinstance(content, bytes) else xml(content)).decode()
 
 
 def changed(root: Element, change: Callable[[Element], None]) -> Element:
-    """The response with a change that the signature has not seen."""
+    """Change a response in place, after it was signed."""
     change(root)
     return root
 

@@ -1,4 +1,4 @@
-"""Who meets in tests of single sign-on: us, Acme's identity provider, and others."""
+"""Service providers, identity providers and key pairs for tests of single sign-on."""
 
 from datetime import UTC, datetime
 
@@ -23,16 +23,16 @@ IDP = IdentityProvider(
     create_missing=False,
 )
 VALID = Statement(US.acs_url, REQUEST_ID, IDP.entity_id)
-"""What Acme's identity provider rightly says."""
+"""A valid statement of Acme's identity provider."""
 
 
 def verify_response(response: Element | bytes | str, idp: IdentityProvider = IDP) -> Assertion:
-    """Verify a response as the region `US` does now."""
+    """Verify a response as the service provider of the region us, now."""
     return verify(US, idp, encoded(response), REQUEST_ID, datetime.now(UTC))
 
 
 def refusal_reason(response: Element | bytes | str, idp: IdentityProvider = IDP) -> str:
-    """Why a response is refused."""
+    """The reason for which a response is refused."""
     with pytest.raises(SignInError) as refused:
         verify_response(response, idp)
     return refused.value.reason

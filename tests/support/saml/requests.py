@@ -1,4 +1,4 @@
-"""Reading what we send to identity providers."""
+"""Parses and verifies AuthnRequests."""
 
 import base64
 import zlib
@@ -13,7 +13,7 @@ from tests.support.saml.idp import SAML, SAMLP
 
 @dataclass(frozen=True, slots=True)
 class AuthnRequest:
-    """What an AuthnRequest says."""
+    """The content of an AuthnRequest."""
 
     id: str
     issuer: str
@@ -21,11 +21,11 @@ class AuthnRequest:
     acs_url: str
     binding: str
     name_id_format: str
-    asks_how: bool
+    has_requested_authn_context: bool
 
 
 def read_authn_request(url: str) -> AuthnRequest:
-    """The request in an address of the HTTP-Redirect binding."""
+    """The request in a URL of the HTTP-Redirect binding."""
     query = parse_qs(urlsplit(url).query, strict_parsing=True)
     root = etree.fromstring(zlib.decompress(base64.b64decode(query["SAMLRequest"][0]), -15))
     assert root.tag == f"{{{SAMLP}}}AuthnRequest"
@@ -36,12 +36,12 @@ def read_authn_request(url: str) -> AuthnRequest:
         acs_url=root.get("AssertionConsumerServiceURL"),
         binding=root.get("ProtocolBinding"),
         name_id_format=root.find(f"{{{SAMLP}}}NameIDPolicy").get("Format"),
-        asks_how=root.find(f"{{{SAMLP}}}RequestedAuthnContext") is not None,
+        has_requested_authn_context=root.find(f"{{{SAMLP}}}RequestedAuthnContext") is not None,
     )
 
 
 def check_signature(url: str, certificate: str) -> None:
-    """Verify a request's signature over the query as it was sent (SAML bindings 3.4.4.1)."""
+    """Verify the signature over the query string (SAML bindings section 3.4.4.1)."""
     parts = dict(part.split("=", 1) for part in urlsplit(url).query.split("&"))
     covered = "&".join(f"{name}={parts[name]}" for name in ("SAMLRequest", "RelayState", "SigAlg"))
     query = parse_qs(urlsplit(url).query)

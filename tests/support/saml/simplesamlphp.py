@@ -1,4 +1,4 @@
-"""SimpleSAMLphp, an identity provider that is not ours, run by PHP's own server."""
+"""SimpleSAMLphp, an independent identity provider, in PHP's built-in web server."""
 
 import os
 import re
@@ -41,11 +41,11 @@ def running(
     sp_certificate: str,
     people: Mapping[str, Mapping[str, Sequence[str]]],
 ) -> Iterator[SimpleSamlPhp]:
-    """Start it with the people it knows, each with the claims it makes about them."""
+    """Run SimpleSAMLphp. `people` maps user names to their claims."""
     if not (CODE / "www").is_dir() or not shutil.which("php"):
-        pytest.skip("needs PHP, and SimpleSAMLphp where the variable SIMPLESAMLPHP says")
+        pytest.skip("needs PHP, and SimpleSAMLphp at the path in SIMPLESAMLPHP")
     port, pair = free_port(), key_pair("simplesamlphp")
-    # By name, so that to browsers it is another site than ours.
+    # localhost instead of 127.0.0.1, so that browsers treat it as another site.
     provider = SimpleSamlPhp(f"http://localhost:{port}/", pair)
     _configure(directory, provider, acs_url, sp_certificate, people)
     with (directory / "php.out").open("wb") as output:

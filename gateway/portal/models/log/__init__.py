@@ -1,1 +1,1 @@
-"""The provisioning log as its pages show it."""
+"""View models of the provisioning log."""

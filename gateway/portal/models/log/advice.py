@@ -1,4 +1,4 @@
-"""What to do about a refusal, in the words of Entra's own screens."""
+"""What to do about a refused request, in the terms of Entra's user interface."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -7,41 +7,42 @@ from cloudacademy.users.v1.activity_pb2 import RefusedRequest
 
 _BY_REASON: Final[Mapping[str, str]] = {
     "USER_NAME_TAKEN": (
-        "Two people want the same userName. Search for it under People: if that is the same "
-        "person, let Entra match by userName and choose “Provision on demand” for them; "
-        "if not, give one of them another userPrincipalName in Entra."
+        "Another person already has this userName. Search for it under People. If it is the same "
+        "person, set Entra to match by userName and select “Provision on demand” for them. "
+        "Otherwise, change the userPrincipalName of one of them in Entra."
     ),
     "USER_NOT_FOUND": (
-        "Entra remembers somebody who was deleted here. In Entra choose “Restart "
-        "provisioning”, which makes it look everybody up anew, or “Provision on "
-        "demand” for this person."
+        "Entra still refers to a person who was deleted here. In Entra, select “Restart "
+        "provisioning” to match all people again, or “Provision on demand” for this person."
     ),
     "GROUP_NOT_FOUND": (
-        "Entra remembers a group that was deleted here. In Entra choose “Restart "
-        "provisioning”, which makes it look all groups up anew."
+        "Entra still refers to a group that was deleted here. In Entra, select “Restart "
+        "provisioning” to match all groups again."
     ),
     "MEMBER_NOT_FOUND": (
-        "A member has not been provisioned yet. Assign the person to the application in Entra; "
-        "the group follows with the next cycle, in about 40 minutes."
+        "A member has not been provisioned yet. Assign the person to the application in Entra. "
+        "The group is updated in the next cycle, in about 40 minutes."
     ),
-    "GROUP_CYCLE": "A group would be in itself. Take one of the two out of the other in Entra.",
+    "GROUP_CYCLE": (
+        "The group would become a member of itself. Remove one of the two groups from the other in "
+        "Entra."
+    ),
     "ETAG_MISMATCH": (
-        "Somebody else changed it at the same moment. Nothing to do: Entra tries again with its "
-        "next cycle."
+        "It was changed by another request at the same time. You don't need to do anything: Entra "
+        "tries again in its next cycle."
     ),
     "FIELD_IMMUTABLE": (
-        "This attribute keeps its first value. In Entra, under Mappings, set “Apply this "
+        "This attribute can't be changed once it is set. In Entra, under Mappings, set “Apply this "
         "mapping” to “Only during object creation”."
     ),
     "KEY_EXPIRED": (
-        "Entra still uses an old key. Paste the newest one as Secret Token under Provisioning → "
-        "Admin Credentials in Entra, or generate another one here, and choose “Test "
-        "Connection”."
+        "Entra still uses an expired key. Paste the newest key as Secret Token under Provisioning "
+        "→ Admin Credentials in Entra, or generate a new one here, and select “Test Connection”."
     ),
     "KEY_REVOKED": (
-        "The key was revoked here. Generate a new API Key and paste it as Secret Token under "
-        "Provisioning → Admin Credentials in Entra. If it is not Entra that calls, somebody else "
-        "has the old key: look at the address that it came from."
+        "The key was revoked here. Generate a new API key and paste it as Secret Token under "
+        "Provisioning → Admin Credentials in Entra. If the request did not come from Entra, "
+        "somebody else has the old key: check the address it came from."
     ),
     "INTEGRATION_INACTIVE": "Activate the integration, or stop provisioning in Entra.",
 }
@@ -49,47 +50,47 @@ _BY_SCIM_TYPE: Final[Mapping[str, str]] = {
     "uniqueness": _BY_REASON["USER_NAME_TAKEN"],
     "mutability": _BY_REASON["FIELD_IMMUTABLE"],
     "invalidValue": (
-        "A value cannot be taken. The text above says which one: correct it for this person in "
-        "Entra, or change the attribute mapping that makes it."
+        "A value is not valid. The message above says which one. Correct it for this person in "
+        "Entra, or change the attribute mapping that produces it."
     ),
     "invalidPath": (
-        "The attribute mapping names a target attribute that we do not have. Correct or remove it "
-        "under Mappings in Entra."
+        "The attribute mapping uses a target attribute that doesn't exist here. Correct or remove "
+        "it under Mappings in Entra."
     ),
     "noTarget": (
-        "The attribute mapping changes a value that is not there. Look at the mappings that name "
+        "The attribute mapping changes a value that doesn't exist. Check the mappings that select "
         'one of several values, such as emails[type eq "work"].'
     ),
     "invalidSyntax": (
-        "The request is not SCIM as the standard has it. If Entra sent it, tell Cloud Academy's "
-        "support the request id; if a tool of yours did, correct it there."
+        "The request is not valid SCIM. If Entra sent it, contact Cloud Academy support and "
+        "include the request ID. If one of your tools sent it, correct it there."
     ),
-    "tooMany": "The request asks for too much at once. Make it smaller.",
+    "tooMany": "The request is too large. Split it into smaller requests.",
 }
 _BY_STATUS: Final[Mapping[int, str]] = {
     401: _BY_REASON["KEY_EXPIRED"],
     404: _BY_REASON["USER_NOT_FOUND"],
     409: _BY_REASON["USER_NAME_TAKEN"],
     412: _BY_REASON["ETAG_MISMATCH"],
-    413: "The request is larger than 1 MiB. Shorten the largest values.",
+    413: "The request is larger than 1 MiB. Shorten the longest values.",
 }
-_FAULT: Final = (
-    "This was our fault, not yours. Entra tries again with its next cycle, in about 40 minutes; if "
-    "it goes on, tell Cloud Academy's support the request id."
+_INTERNAL_ERROR: Final = (
+    "Something went wrong on our side. Entra tries again in its next cycle, in about 40 minutes. "
+    "If the error continues, contact Cloud Academy support and include the request ID."
 )
-_OTHER: Final = (
-    "Correct what the text above names, then choose “Provision on demand” in Entra to "
-    "try again at once."
+_DEFAULT: Final = (
+    "Correct the problem described above, then select “Provision on demand” in Entra to try again "
+    "right away."
 )
 
 
 def advice(refusal: RefusedRequest) -> str:
-    """What an administrator can do about a refusal."""
+    """What an administrator can do about a refused request."""
     if refusal.status >= 500:
-        return _FAULT
+        return _INTERNAL_ERROR
     return (
         _BY_REASON.get(refusal.reason)
         or _BY_SCIM_TYPE.get(refusal.error_type)
         or _BY_STATUS.get(refusal.status)
-        or _OTHER
+        or _DEFAULT
     )

@@ -1,4 +1,4 @@
-"""Entra's cycles, as bursts in the log."""
+"""Entra's provisioning cycles, as derived from bursts of log entries."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from cloudacademy.users.v1.activity_pb2 import Cycle
 from gateway.portal.models.times import duration, pluralize, to_datetime
 
 RUNNING: Final = timedelta(minutes=2)
-"""A cycle whose last entry is younger goes on."""
+"""The newest cycle counts as running while its last entry is younger than this."""
 
 
 @dataclass(frozen=True, slots=True)
 class CycleRow:
-    """A cycle, in the words of the page."""
+    """One cycle, with its texts."""
 
     start: datetime
     end: datetime
@@ -27,18 +27,18 @@ class CycleRow:
 
     @property
     def summary(self) -> str:
-        """412 changes, 3 refused."""
-        made = pluralize(self.succeeded, "change")
-        return f"{made}, {self.refused:,} refused" if self.refused else made
+        """For example 412 changes, 3 refused."""
+        changes = pluralize(self.succeeded, "change")
+        return f"{changes}, {self.refused:,} refused" if self.refused else changes
 
 
 def cycle_rows(cycles: Sequence[Cycle], now: datetime) -> list[CycleRow]:
-    """The cycles, newest first as they come."""
+    """The rows of these cycles, which are given newest first."""
     return [_row(cycle, now, is_newest=index == 0) for index, cycle in enumerate(cycles)]
 
 
 def running(rows: Sequence[CycleRow]) -> CycleRow | None:
-    """The cycle that goes on now."""
+    """The cycle that is running now, if any."""
     return rows[0] if rows and rows[0].is_running else None
 
 
@@ -63,5 +63,5 @@ def _rate(entries: int, span: timedelta) -> str:
         return ""
     per_second = entries / seconds
     if per_second >= 1:
-        return f"{per_second:,.0f} a second"
-    return f"{max(1, round(per_second * 60)):,} a minute"
+        return f"{per_second:,.0f} per second"
+    return f"{max(1, round(per_second * 60)):,} per minute"

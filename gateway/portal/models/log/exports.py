@@ -1,4 +1,4 @@
-"""The log as files: CSV for spreadsheets, NDJSON for programs."""
+"""Export formats of the log: CSV for spreadsheets, NDJSON for programs."""
 
 import csv
 import io
@@ -29,19 +29,19 @@ COLUMNS: Final = (
     "key id",
     "from",
 )
-# What spreadsheets take for a formula (OWASP: CSV injection), even behind blanks.
+# Characters that begin a formula in a spreadsheet (OWASP: CSV injection), even after spaces.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
-# Where commas part decimals, semicolons part cells, and a quote amid a cell is a part of it.
+# Some locales separate cells with semicolons or tabs. There, a formula can begin inside a value.
 _INNER_FORMULA: Final = re.compile(r"([;\t\r\n] *)(?=[=+\-@＝＋－＠])")  # noqa: RUF001
 
 
 def csv_head() -> str:
-    """The first line. It begins with the mark by which Excel knows UTF-8."""
+    """The header line, after the byte order mark by which Excel recognizes UTF-8."""
     return "\ufeff" + _line(COLUMNS)
 
 
 def csv_line(activity: Activity) -> str:
-    """One entry."""
+    """One entry as a line of CSV."""
     document = as_document(activity)
     refusal = document.get("refusal", {})
     return _line(
@@ -73,7 +73,7 @@ def ndjson_line(activity: Activity) -> str:
 
 
 def as_document(activity: Activity) -> dict[str, Any]:
-    """An entry as both files tell it."""
+    """One entry, as both formats contain it."""
     document: dict[str, Any] = {
         "time": iso(to_datetime(activity.time)),
         "sentence": sentence(activity).text,
@@ -105,14 +105,14 @@ def as_document(activity: Activity) -> dict[str, Any]:
     return document
 
 
-def harmless(value: str) -> str:
-    """A value that no spreadsheet takes for a formula."""
+def escape_formulas(value: str) -> str:
+    """Escape a value with an apostrophe wherever a spreadsheet would see a formula."""
     value = _INNER_FORMULA.sub(r"\1'", value)
     return f"'{value}" if value.lstrip(" ").startswith(_FORMULA) else value
 
 
 def _line(values: Iterable[str]) -> str:
     text = io.StringIO()
-    cells: Sequence[str] = [harmless(value) for value in values]
+    cells: Sequence[str] = [escape_formulas(value) for value in values]
     csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\r\n").writerow(cells)
     return text.getvalue()

@@ -1,4 +1,4 @@
-"""What somebody looks for in the provisioning log, as it stands in the address."""
+"""Searches of the provisioning log, as query parameters."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _RESULTS: Final[Mapping[str, pb.ListActivitiesRequest.Result]] = {
 
 @dataclass(frozen=True, slots=True)
 class LogQuery:
-    """A search in the log; what the address has wrong counts as not given."""
+    """A search of the log. Invalid parameters are ignored."""
 
     text: str = ""
     action: str = ""
@@ -28,20 +28,20 @@ class LogQuery:
 
     @property
     def is_filtered(self) -> bool:
-        """Whether it looks for less than everything."""
+        """Whether the search has any condition."""
         return bool(self.text or self.action or self.result)
 
     @property
-    def address(self) -> str:
-        """The query part of an address that looks for the same, from the newest on."""
-        return _encoded(q=self.text, action=self.action, result=self.result)
+    def query_string(self) -> str:
+        """The query string of the first page of this search."""
+        return _query_string(q=self.text, action=self.action, result=self.result)
 
-    def page_address(self, page_token: str) -> str:
-        """The query part of the address of another page."""
-        return _encoded(q=self.text, action=self.action, result=self.result, page=page_token)
+    def page_query_string(self, page_token: str) -> str:
+        """The query string of another page of this search."""
+        return _query_string(q=self.text, action=self.action, result=self.result, page=page_token)
 
     def request(self, organization_id: str, page_size: int = PAGE_SIZE) -> pb.ListActivitiesRequest:
-        """The request that finds it."""
+        """The request for this search."""
         return pb.ListActivitiesRequest(
             organization_id=organization_id,
             text=self.text,
@@ -53,7 +53,7 @@ class LogQuery:
 
 
 def log_query(parameters: Mapping[str, str]) -> LogQuery:
-    """The search that an address stands for."""
+    """Parse query parameters."""
     action, result = parameters.get("action", ""), parameters.get("result", "")
     return LogQuery(
         text=search_text(parameters),
@@ -63,6 +63,6 @@ def log_query(parameters: Mapping[str, str]) -> LogQuery:
     )
 
 
-def _encoded(**parameters: str) -> str:
+def _query_string(**parameters: str) -> str:
     given = {name: value for name, value in parameters.items() if value}
     return f"?{urlencode(given)}" if given else ""

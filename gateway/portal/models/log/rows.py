@@ -1,4 +1,4 @@
-"""Entries of the provisioning log as the pages list them."""
+"""Entries of the provisioning log as rows of a table."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ _FIELDS: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A field with its old and new value, named as SCIM and Entra's mappings do."""
+    """A changed attribute, under its SCIM name, with its old and new value."""
 
     field: str
     old: str
@@ -44,7 +44,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class LogRow:
-    """An entry, in the words of the page."""
+    """One entry, with its texts."""
 
     id: str
     time: datetime
@@ -62,17 +62,17 @@ class LogRow:
 
     @property
     def result(self) -> str:
-        """Entra's word for it."""
+        """Success or Failure, as in Entra's provisioning logs."""
         return "Failure" if self.refused else "Success"
 
 
 def log_rows(activities: Sequence[Activity], names: Mapping[str, str]) -> list[LogRow]:
-    """Entries with the names that people have now."""
+    """Rows with the current names of people, by id."""
     return [log_row(activity, names) for activity in activities]
 
 
 def log_row(activity: Activity, names: Mapping[str, str]) -> LogRow:
-    """An entry with the name that the person has now."""
+    """A row with the person's current name, if `names` contains it."""
     shown = names.get(activity.resource_id, "")
     return LogRow(
         id=activity.id,
@@ -95,12 +95,12 @@ def log_row(activity: Activity, names: Mapping[str, str]) -> LogRow:
 
 
 def attribute(field: str) -> str:
-    """A field of ours as SCIM names the attribute: `name.given_name` as name.givenName."""
+    """The SCIM name of a proto field: `name.given_name` is name.givenName."""
     if field.startswith("urn:"):
         return field
     if field in _FIELDS:
         return _FIELDS[field]
-    # Names of the enterprise extension are none of the core, so they need no URN to be told apart.
+    # The enterprise extension and the core schema share no names, so the URN can be omitted.
     field = field.removeprefix("enterprise.")
     return ".".join(_FIELDS.get(part) or _camel(part) for part in field.split("."))
 

@@ -1,4 +1,4 @@
-"""What happened, in a sentence."""
+"""Log entries as sentences, for example "Ann Li was disabled"."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,14 +28,16 @@ _FAILED: Final[Mapping[int, str]] = {
     Activity.ACTION_CREATE_GROUP: "could not be created",
     Activity.ACTION_UPDATE_GROUP: "could not be updated",
     Activity.ACTION_DELETE_GROUP: "could not be deleted",
-    Activity.ACTION_ADD_MEMBERS: "could not take new members",
-    Activity.ACTION_REMOVE_MEMBERS: "could not let members go",
     Activity.ACTION_OTHER: "could not be changed",
 }
-_KEYS: Final[Mapping[str, str]] = {
-    "KEY_EXPIRED": "A request came with an API key that has ended",
-    "KEY_REVOKED": "A request came with an API key that is revoked",
-    "INTEGRATION_INACTIVE": "A request came while the integration was inactive",
+_FAILED_MEMBERS: Final[Mapping[int, str]] = {
+    Activity.ACTION_ADD_MEMBERS: "Members could not be added to",
+    Activity.ACTION_REMOVE_MEMBERS: "Members could not be removed from",
+}
+_REFUSED_KEYS: Final[Mapping[str, str]] = {
+    "KEY_EXPIRED": "A request used an expired API key",
+    "KEY_REVOKED": "A request used a revoked API key",
+    "INTEGRATION_INACTIVE": "A request was refused because the integration is inactive",
 }
 ACTIONS: Final[Mapping[str, tuple[str, "tuple[Activity.Action, ...]"]]] = {
     "create": ("Create", (Activity.ACTION_CREATE_USER, Activity.ACTION_CREATE_GROUP)),
@@ -47,9 +49,9 @@ ACTIONS: Final[Mapping[str, tuple[str, "tuple[Activity.Action, ...]"]]] = {
     "key": ("Rejected key", (Activity.ACTION_AUTHENTICATE,)),
     "other": ("Other", (Activity.ACTION_OTHER, Activity.ACTION_UNSPECIFIED)),
 }
-"""The actions as people filter by them: a word for addresses, a label, what it stands for."""
+"""The action filter: query parameter, label, and the actions that it includes."""
 
-_WORDS: Final = {action: word for word, (_, actions) in ACTIONS.items() for action in actions}
+_KEY_OF_ACTION: Final = {action: key for key, (_, actions) in ACTIONS.items() for action in actions}
 GROUP_ACTIONS: Final = frozenset(
     {
         Activity.ACTION_CREATE_GROUP,
@@ -63,7 +65,7 @@ GROUP_ACTIONS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A sentence whose subject may be a link: `before`, the subject, `after`."""
+    """A sentence in three parts, so that the subject can be emphasized."""
 
     subject: str
     rest: str
@@ -76,26 +78,31 @@ class Sentence:
 
 
 def action_key(activity: Activity) -> str:
-    """The action as `ACTIONS` has it."""
-    return _WORDS.get(activity.action, "other")
+    """The action's key in `ACTIONS`."""
+    return _KEY_OF_ACTION.get(activity.action, "other")
 
 
 def action_label(activity: Activity) -> str:
-    """The action as a label."""
+    """The action's label."""
     return ACTIONS[action_key(activity)][0]
 
 
 def is_about_group(activity: Activity) -> bool:
-    """Whether what it happened to is a group."""
+    """Whether the entry is about a group."""
     return activity.action in GROUP_ACTIONS
 
 
-def sentence(activity: Activity, display_name_of: str = "") -> Sentence:
-    """What an entry of the log tells, by the name that people know: "Ann Li was disabled"."""
+def sentence(activity: Activity, current_name: str = "") -> Sentence:
+    """The sentence for an entry, with the current name of the person or group if known."""
     if activity.action == Activity.ACTION_AUTHENTICATE:
-        return Sentence("", _KEYS.get(activity.refusal.reason, "A request had no working API key"))
-    subject = display_name_of or activity.resource_name or _nameless(activity)
+        return Sentence(
+            "", _REFUSED_KEYS.get(activity.refusal.reason, "A request had no valid API key")
+        )
+    subject = current_name or activity.resource_name or _fallback_name(activity)
     if activity.refused:
+        before = _FAILED_MEMBERS.get(activity.action)
+        if before is not None:
+            return Sentence(subject, "", before)
         return Sentence(subject, _FAILED.get(activity.action, "could not be changed"))
     members = pluralize(activity.member_count, "member")
     verb = "was" if activity.member_count == 1 else "were"
@@ -106,11 +113,11 @@ def sentence(activity: Activity, display_name_of: str = "") -> Sentence:
     return Sentence(subject, _DONE.get(activity.action, "was changed"))
 
 
-def _nameless(activity: Activity) -> str:
+def _fallback_name(activity: Activity) -> str:
     if is_about_group(activity):
         return "A group"
     if activity.action in (Activity.ACTION_OTHER, Activity.ACTION_UNSPECIFIED):
-        return "Something"
+        return "A resource"
     if activity.refused or activity.action == Activity.ACTION_DELETE_USER:
-        return "Somebody"
-    return "Somebody who is deleted now"
+        return "A person"
+    return "A deleted person"

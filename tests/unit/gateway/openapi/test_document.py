@@ -1,4 +1,4 @@
-"""The description of the SCIM surface says what there is: no route less, none more."""
+"""The OpenAPI document describes exactly the routes, attributes and errors of the SCIM API."""
 
 import re
 from typing import Any
@@ -32,11 +32,11 @@ def references(value: object) -> list[str]:
             return []
 
 
-def test_it_is_a_valid_description(document):
+def test_document_is_valid_openapi(document):
     validate(document)
 
 
-def test_every_route_is_in_it_and_nothing_else(document):
+def test_document_has_every_route_and_no_other(document):
     described = {
         Route(method.upper(), path, operation.get("security") == [])
         for path, methods in document["paths"].items()
@@ -46,7 +46,7 @@ def test_every_route_is_in_it_and_nothing_else(document):
     assert {(each.method, each.path) for each in described} == operations(TYPES).keys()
 
 
-def test_every_route_leads_somewhere_and_no_other_method_does():
+def test_route_table_matches_described_methods_only():
     known = {(route.method, route.path) for route in table().routes()}
     for _, path in known:
         segments = [part for part in path.replace("{id}", "x").split("/") if part]
@@ -58,7 +58,7 @@ def test_every_route_leads_somewhere_and_no_other_method_does():
                     table().match(method, segments)
 
 
-def test_a_route_that_nobody_has_described_is_a_fault():
+def test_document_with_an_undescribed_route_raises_key_error():
     async def anything(_: object) -> None: ...
 
     new = Table({"New": Endpoint({"GET": anything})})
@@ -66,17 +66,17 @@ def test_a_route_that_nobody_has_described_is_a_fault():
         openapi.document(new.routes(), TYPES, BASE_URL)
 
 
-def test_nothing_is_described_that_nobody_uses(document):
+def test_every_component_is_referenced(document):
     used = set(references(document))
-    there = {
+    defined = {
         f"#/components/{kind}/{name}"
         for kind in ("schemas", "parameters", "headers", "responses")
         for name in document["components"][kind]
     }
-    assert used == there
+    assert used == defined
 
 
-def test_names_in_a_path_are_parameters_of_it(document):
+def test_path_parameters_are_declared(document):
     for path, methods in document["paths"].items():
         for operation in methods.values():
             given = [each["$ref"].rpartition("/")[2] for each in operation.get("parameters", [])]
@@ -84,25 +84,23 @@ def test_names_in_a_path_are_parameters_of_it(document):
 
 
 @pytest.mark.parametrize("resource_type", TYPES, ids=lambda each: each.name)
-def test_every_attribute_is_described_and_only_those_that_can_be_sent_are_taken(
-    document, resource_type
-):
+def test_request_schema_has_writable_attributes_only(document, resource_type):
     schemas = document["components"]["schemas"]
-    answered = schemas[resource_type.name]["properties"]
-    sent = schemas[f"{resource_type.name}Request"]["properties"]
+    response = schemas[resource_type.name]["properties"]
+    request = schemas[f"{resource_type.name}Request"]["properties"]
     for path in resource_type.whole:
-        places = [answered, sent]
+        properties = [response, request]
         if path.extension:
-            places = [place[path.extension]["properties"] for place in places]
+            properties = [each[path.extension]["properties"] for each in properties]
         name = path.attribute.name
-        assert name in places[0]
-        assert (name in places[1]) is (not path.read_only or name == "schemas")
+        assert name in properties[0]
+        assert (name in properties[1]) is (not path.read_only or name == "schemas")
     assert schemas[f"{resource_type.name}Request"]["required"] == [
         path.attribute.name for path in resource_type.required
     ]
 
 
-def test_every_request_that_needs_a_key_may_be_refused_for_it(document):
+def test_operations_that_need_a_key_have_a_401_response(document):
     for methods in document["paths"].values():
         for operation in methods.values():
             public = operation.get("security") == []

@@ -1,4 +1,4 @@
-"""What a response has to say, each part of it."""
+"""Verification of the content of a SAML response."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -21,7 +21,7 @@ from tests.support.saml.parties import (
 )
 
 
-def test_a_true_response_says_who_it_is():
+def test_verify_valid_response_returns_its_claims():
     found = verify_response(signed(VALID, ACME))
     assert found == Assertion(
         id=VALID.assertion_id,
@@ -34,7 +34,7 @@ def test_a_true_response_says_who_it_is():
     assert timedelta(minutes=59) < found.expire_time - datetime.now(UTC) < timedelta(minutes=62)
 
 
-def test_while_the_identity_provider_changes_its_certificate_both_are_good():
+def test_verify_accepts_each_configured_certificate():
     both = replace(IDP, certificates=(ACME.certificate, NEXT.certificate))
     assert {verify_response(signed(VALID, pair), both).email for pair in (ACME, NEXT)} == {
         "ann@acme.test"
@@ -42,12 +42,12 @@ def test_while_the_identity_provider_changes_its_certificate_both_are_good():
     assert refusal_reason(signed(VALID, NEXT)) == "bad_signature"
 
 
-def test_a_response_may_be_signed_over_its_signed_assertion():
+def test_verify_accepts_signature_over_response_and_assertion():
     assert verify_response(sign(signed(VALID, ACME), ACME)).email == "ann@acme.test"
 
 
 @pytest.mark.parametrize(
-    ("said", "why"),
+    ("statement", "expected"),
     [
         (VALID.with_changes(audience="urn:federation:other"), "wrong_audience"),
         (VALID.with_changes(audience=None), "wrong_audience"),
@@ -80,14 +80,14 @@ def test_a_response_may_be_signed_over_its_signed_assertion():
         (VALID.with_changes(claims=ann_claims(email=["a" * 320 + "@acme.test"])), "bad_claim"),
     ],
 )
-def test_a_signed_response_that_says_something_else_is_refused(said, why):
-    root = response(said)
-    if said.status == VALID.status:
-        root = signed(said, ACME)
-    assert refusal_reason(root) == why
+def test_signed_response_with_wrong_content_is_refused(statement, expected):
+    root = response(statement)
+    if statement.status == VALID.status:
+        root = signed(statement, ACME)
+    assert refusal_reason(root) == expected
 
 
-def test_a_minute_of_skew_is_allowed_for_and_no_more():
+def test_clock_skew_of_a_minute_is_allowed():
     assert verify_response(signed(VALID.with_changes(not_before=57), ACME)).email == "ann@acme.test"
     assert (
         verify_response(signed(VALID.with_changes(not_on_or_after=-57), ACME)).email
@@ -95,7 +95,7 @@ def test_a_minute_of_skew_is_allowed_for_and_no_more():
     )
 
 
-def test_people_may_lack_a_name_and_the_test_of_a_connection_is_told():
+def test_missing_name_claims_are_accepted_and_reported():
     found = verify_response(
         signed(VALID.with_changes(claims=ann_claims(surname=None, given_name=[])), ACME)
     )
@@ -106,14 +106,14 @@ def test_people_may_lack_a_name_and_the_test_of_a_connection_is_told():
     )
 
 
-def test_a_response_for_the_other_region_is_refused_in_this_one():
+def test_response_for_the_other_region_is_refused():
     elsewhere = signed(VALID.with_changes(acs_url=EU.acs_url), ACME)
     assert refusal_reason(elsewhere) == "wrong_recipient"
     now = datetime.now(UTC)
     assert verify(EU, IDP, encoded(elsewhere), REQUEST_ID, now).email == "ann@acme.test"
 
 
-def test_another_organizations_identity_provider_vouches_for_nobody_here():
+def test_response_of_another_organizations_provider_is_refused():
     other = replace(IDP, entity_id="https://idp.other.test/", certificates=(NEXT.certificate,))
     theirs = signed(VALID.with_changes(issuer=other.entity_id), NEXT)
     assert verify_response(theirs, other).email == "ann@acme.test"
@@ -122,7 +122,7 @@ def test_another_organizations_identity_provider_vouches_for_nobody_here():
 
 
 @pytest.mark.parametrize("name", ["Conditions", "Subject", "AuthnStatement", "Issuer"])
-def test_an_assertion_without_one_of_its_parts_is_refused(name):
+def test_assertion_without_a_required_element_is_refused(name):
     def without(root):
         assertion = root.find("{*}Assertion")
         assertion.remove(assertion.find(f"{{*}}{name}"))
@@ -143,14 +143,14 @@ def test_an_assertion_without_one_of_its_parts_is_refused(name):
         lambda data: data.getparent().remove(data),
     ],
 )
-def test_a_confirmation_that_is_not_the_bearers_for_a_while_is_refused(change):
+def test_confirmation_other_than_a_current_bearer_is_refused(change):
     root = response(VALID)
     change(root.find(".//{*}SubjectConfirmationData"))
     sign(root.find("{*}Assertion"), ACME)
     assert refusal_reason(root) == "bad_assertion"
 
 
-def test_a_refusal_says_nothing_of_what_was_in_the_response():
+def test_refusal_contains_nothing_of_the_response():
     with pytest.raises(SignInError) as refused:
         verify_response(signed(VALID.with_changes(issuer="https://secret.test/"), ACME))
     assert "secret" not in str(refused.value)

@@ -1,4 +1,4 @@
-"""A response in the very shape that Microsoft Entra ID sends."""
+"""Verification of a response in the exact form that Microsoft Entra ID sends."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,7 @@ from tests.support.saml.parties import ACME, IDP, REQUEST_ID, US, verify_respons
 
 TENANT = "https://sts.windows.net/3a0b7f5e-6d2c-4b8e-9f11-0c5d7a9e4b21/"
 ENTRA = replace(IDP, entity_id=TENANT)
-# Trailing digits of a second, default namespaces, other claims, and a subject as Entra has them.
+# Fractional seconds, default namespaces, additional claims and the NameID format, as in Entra.
 RESPONSE = Template(
     '<samlp:Response ID="_7b2c9c2e-3d1f-4d57-9e0d-5b9f6a1c2d33" Version="2.0"'
     ' IssueInstant="$now" Destination="$acs" InResponseTo="$request"'
@@ -90,7 +90,7 @@ def entras_response() -> str:
     return etree.tostring(root).decode()
 
 
-def test_entras_response_says_who_it_is():
+def test_verify_accepts_the_response_of_entra():
     text = entras_response()
     assert '<Signature xmlns="http://www.w3.org/2000/09/xmldsig#">' in text
     found = verify_response(text, ENTRA)
@@ -101,6 +101,6 @@ def test_entras_response_says_who_it_is():
         "Li",
     )
     assert found.missing == ()
-    # Longer than the hour that usersvc remembers assertions for: the request's end limits it.
+    # Longer than the hour for which usersvc remembers assertions; the pending sign-in limits it.
     assert found.expire_time - datetime.now(UTC) > timedelta(hours=1)
     assert len(encoded(text)) < 12_000

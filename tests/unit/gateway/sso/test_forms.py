@@ -1,4 +1,4 @@
-"""The form that a browser brings from an identity provider."""
+"""The limits of the form with an identity provider's response."""
 
 import base64
 import secrets

@@ -1,4 +1,4 @@
-"""The cookie of a sign-in that has begun."""
+"""The cookie of a pending sign-in, and local redirect paths."""
 
 import base64
 from dataclasses import replace
@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from gateway.api.query.cursors import Cursors
-from gateway.sso.pending import LIFETIME, PendingSignIn, PendingSignIns, Trial, own_path
+from gateway.sso.pending import LIFETIME, PendingSignIn, PendingSignIns, Trial, local_path
 
 NOW = datetime(2026, 11, 30, 8, tzinfo=UTC)
 SECRET = bytes(range(32))
-BEGUN = PendingSignIn(
+PENDING = PendingSignIn(
     organization_id="0192f0c1-0000-7000-8000-000000000001",
     request_id="ONELOGIN_1",
     relay_state="relay",
@@ -26,16 +26,16 @@ def pending() -> PendingSignIns:
 
 
 @pytest.mark.parametrize("trial", [None, Trial("etag", "id", "Ann Öst")])
-def test_what_is_sealed_is_read_as_it_was_for_ten_minutes(pending, trial):
-    begun = replace(BEGUN, trial=trial)
-    cookie = pending.seal(begun)
-    assert pending.open(cookie, NOW + timedelta(minutes=10, seconds=-1)) == begun
+def test_sealed_sign_in_opens_unchanged_for_ten_minutes(pending, trial):
+    sign_in = replace(PENDING, trial=trial)
+    cookie = pending.seal(sign_in)
+    assert pending.open(cookie, NOW + timedelta(minutes=10, seconds=-1)) == sign_in
     assert pending.open(cookie, NOW + timedelta(minutes=10)) is None
 
 
-def test_the_largest_fits_into_a_cookie(pending):
+def test_largest_sign_in_fits_into_a_cookie(pending):
     largest = replace(
-        BEGUN,
+        PENDING,
         relay_state="r" * 32,
         request_id="ONELOGIN_" + "a" * 40,
         after="/" + "a" * 499,
@@ -46,22 +46,22 @@ def test_the_largest_fits_into_a_cookie(pending):
     assert pending.open(cookie, NOW) == largest
 
 
-def test_one_character_more_or_less_is_no_seal(pending):
-    cookie = pending.seal(BEGUN)
+def test_changed_cookie_does_not_open(pending):
+    cookie = pending.seal(PENDING)
     changed = ["A" + cookie[1:], cookie[:60] + "A" + cookie[61:], cookie[1:], cookie + "AAAA", ""]
     assert [pending.open(each, NOW) for each in changed] == [None] * 5
 
 
-def test_another_regions_seal_is_none_and_neither_is_a_cursors(pending):
-    assert PendingSignIns(bytes(32)).open(pending.seal(BEGUN), NOW) is None
+def test_seal_of_another_region_or_purpose_does_not_open(pending):
+    assert PendingSignIns(bytes(32)).open(pending.seal(PENDING), NOW) is None
     assert pending.open(Cursors(SECRET, lambda: NOW).seal("o", "q", "p"), NOW) is None
     forged = base64.urlsafe_b64encode(bytes(32) + b'{"trial":null}').rstrip(b"=").decode()
     assert pending.open(forged, NOW) is None
 
 
 @pytest.mark.parametrize("path", ["/", "/dashboard/", "/a?b=c&d=/e#f", "/%2F%2Fevil.test", "/a:b"])
-def test_paths_of_ours_are_gone_on_to(path):
-    assert own_path(path) == path
+def test_local_path_is_returned(path):
+    assert local_path(path) == path
 
 
 @pytest.mark.parametrize(
@@ -85,5 +85,5 @@ def test_paths_of_ours_are_gone_on_to(path):
         "/" + "a" * 500,
     ],
 )
-def test_anything_else_is_not(text):
-    assert own_path(text) == ""
+def test_text_that_is_no_local_path_is_dropped(text):
+    assert local_path(text) == ""

@@ -1,4 +1,4 @@
-"""However a signed response is taken apart and put together, it vouches for nobody else."""
+"""Property tests: no rearrangement of a signed response yields another identity."""
 
 import copy
 
@@ -40,35 +40,35 @@ def elements(root: Element) -> list[Element]:
 
 
 def forged(root: Element, number: int) -> Element:
-    """Something of Eve's under some id: an assertion, a response, or the signed thing changed."""
+    """A forged assertion or response, or a changed signed assertion, with Eve's claims."""
     identifiers = [VALID.assertion_id, VALID.response_id, "_evil"]
-    said = VALID.with_changes(
+    statement = VALID.with_changes(
         claims=EVE,
         assertion_id=identifiers[number % 3],
         response_id=identifiers[number // 3 % 3],
     )
     kind = number // 9 % 3
     if kind == 0:
-        return assertion(said)
+        return assertion(statement)
     if kind == 1:
-        return response(said)
+        return response(statement)
     signed = root.find(f".//{{{SAML}}}Assertion")
-    if signed is None:  # it was put where it is lost
-        return assertion(said)
+    if signed is None:  # an earlier step removed it from the tree
+        return assertion(statement)
     changed = copy.deepcopy(signed)
     for value in changed.iter(f"{{{SAML}}}AttributeValue"):
         value.text = "eve@acme.test"
     return changed
 
 
-def put(root: Element, what: Element, place: int, wrapper: int) -> None:
+def put(root: Element, element: Element, position: int, wrapper: int) -> None:
     parents = elements(root)
-    parent = parents[place % len(parents)]
+    parent = parents[position % len(parents)]
     if wrapper % 2:
         around = etree.Element(WRAPPERS[wrapper // 2 % len(WRAPPERS)])
-        around.append(what)
-        what = around
-    parent.insert(place // 7 % (len(parent) + 1), what)
+        around.append(element)
+        element = around
+    parent.insert(position // 7 % (len(parent) + 1), element)
 
 
 def move(root: Element, source: int, target: int) -> None:
@@ -88,19 +88,19 @@ def check(content: Element | bytes) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(st.booleans(), st.lists(st.tuples(numbers, numbers, numbers, numbers), max_size=4))
-def test_forged_parts_and_moved_ones_are_refused_or_change_nothing(both, steps):
+def test_forged_or_moved_elements_do_not_change_the_identity(both, steps):
     root = copy.deepcopy(BOTH if both else GOOD)
-    for number, (what, place, wrapper, target) in enumerate(steps):
+    for number, (element, position, wrapper, target) in enumerate(steps):
         if number % 2:
-            move(root, place, target)
+            move(root, position, target)
         else:
-            put(root, forged(root, what), place, wrapper)
+            put(root, forged(root, element), position, wrapper)
     check(root)
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.data())
-def test_changed_characters_are_refused_or_change_nothing(data):
+def test_changed_bytes_do_not_change_the_identity(data):
     text = bytearray(xml(GOOD))
     for _ in range(data.draw(st.integers(1, 3))):
         place = data.draw(st.integers(0, len(text) - 1))

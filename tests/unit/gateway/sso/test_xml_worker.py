@@ -1,4 +1,4 @@
-"""Threads for XML: few, and not for as many as ask."""
+"""The thread pool for XML has a bounded queue."""
 
 import asyncio
 import threading
@@ -9,7 +9,7 @@ from gateway.sso.refusals import SignInError
 from gateway.sso.xml_worker import XmlWorker
 
 
-async def test_what_runs_is_bounded_and_the_next_is_refused_at_once():
+async def test_worker_refuses_immediately_when_its_queue_is_full():
     worker, go = XmlWorker(threads=1, max_queued=1), threading.Event()
     tasks = [asyncio.create_task(worker.run(go.wait, 10)) for _ in range(2)]
     await asyncio.sleep(0)
@@ -19,11 +19,11 @@ async def test_what_runs_is_bounded_and_the_next_is_refused_at_once():
 
     go.set()
     assert await asyncio.gather(*tasks) == [True, True]
-    assert await worker.run(lambda: "room again") == "room again"
+    assert await worker.run(lambda: "free again") == "free again"
     worker.close()
 
 
-async def test_what_a_function_refuses_is_refused():
+async def test_worker_passes_on_the_error_of_a_function():
     def refuse() -> None:
         raise SignInError("expired")
 
@@ -34,7 +34,7 @@ async def test_what_a_function_refuses_is_refused():
     worker.close()
 
 
-async def test_who_goes_away_makes_room_only_when_the_thread_is_free():
+async def test_cancelled_call_keeps_its_slot_until_the_thread_is_free():
     worker, go = XmlWorker(threads=1, max_queued=0), threading.Event()
     task = asyncio.create_task(worker.run(go.wait, 10))
     await asyncio.sleep(0)

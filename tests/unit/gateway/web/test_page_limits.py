@@ -1,4 +1,4 @@
-"""Whom a request for a page counts for, and whom it keeps out."""
+"""Rate limits and slots for pages: which client a request counts for."""
 
 import asyncio
 
@@ -34,18 +34,18 @@ def signed_in(of: PageLimiter, token: str, organization_id: str, address: str = 
     return of.signed_in(token, organization_id, of.admit(address, token))
 
 
-async def test_a_session_counts_for_its_organization_and_a_stranger_for_the_address():
+async def test_session_counts_for_organization_and_others_for_address():
     limiter = page_limiter(burst=1)
-    stranger = limiter.admit("2001:db8::1")
+    anonymous = limiter.admit("2001:db8::1")
 
     assert signed_in(limiter, "t", ACME) == Client(ACME, is_signed_in=True)
-    assert stranger == Client("2001:db8::/64", is_signed_in=False)
+    assert anonymous == Client("2001:db8::/64", is_signed_in=False)
     with pytest.raises(RejectedError) as refused:
         limiter.admit("2001:db8::2")
     assert (refused.value.status, refused.value.headers) == (429, {"Retry-After": "1"})
 
 
-async def test_an_ipv6_site_opens_a_few_times_as_many_pages_as_a_network():
+async def test_ipv6_site_has_a_multiple_of_the_rate_of_an_address():
     limiter = page_limiter(burst=1)
     for number in range(SITE_MULTIPLE):
         limiter.admit(f"2001:db8:1:{number:x}::1")
@@ -55,25 +55,25 @@ async def test_an_ipv6_site_opens_a_few_times_as_many_pages_as_a_network():
     assert limiter.admit("2001:db8:2::1").name == "2001:db8:2::/64"
 
 
-async def test_the_networks_of_an_ipv6_site_share_its_slots():
+async def test_networks_of_an_ipv6_site_share_its_slots():
     limiter, leave, inside = page_limiter(burst=99), asyncio.Event(), []
 
-    async def stay(address: str) -> None:
+    async def hold(address: str) -> None:
         async with limiter.slot(limiter.admit(address)):
             inside.append(address)
             await leave.wait()
 
-    crowd = [f"2001:db8:1:{number:x}::1" for number in range(ANONYMOUS_SLOTS)]
-    staying = [asyncio.create_task(stay(address)) for address in (*crowd, "2001:db8:2::1")]
+    clients = [f"2001:db8:1:{number:x}::1" for number in range(ANONYMOUS_SLOTS)]
+    tasks = [asyncio.create_task(hold(address)) for address in (*clients, "2001:db8:2::1")]
     await asyncio.sleep(0)
-    taken = list(inside)
+    admitted = list(inside)
     leave.set()
-    await asyncio.wait(staying)
+    await asyncio.wait(tasks)
 
-    assert taken == [*crowd[: ANONYMOUS_SLOTS // 2], "2001:db8:2::1"]
+    assert admitted == [*clients[: ANONYMOUS_SLOTS // 2], "2001:db8:2::1"]
 
 
-async def test_another_session_of_an_organization_does_not_give_it_more():
+async def test_sessions_of_an_organization_share_its_rate():
     limiter = page_limiter(burst=3)
     first, second = (signed_in(limiter, token, ACME) for token in ("one", "two"))
     limiter.admit(HERE, "one")
@@ -84,7 +84,7 @@ async def test_another_session_of_an_organization_does_not_give_it_more():
     assert signed_in(limiter, "three", GLOBEX, ELSEWHERE).name == GLOBEX
 
 
-async def test_a_session_that_is_over_counts_for_the_address_again():
+async def test_ended_session_counts_for_the_address_again():
     limiter = page_limiter()
     signed_in(limiter, "t", ACME)
     before = limiter.admit(HERE, "t")
@@ -94,7 +94,7 @@ async def test_a_session_that_is_over_counts_for_the_address_again():
     assert limiter.admit(HERE, "t") == Client(HERE, is_signed_in=False)
 
 
-async def test_of_too_many_sessions_the_one_seen_longest_ago_is_forgotten(
+async def test_least_recently_used_session_is_forgotten_over_the_limit(
     monkeypatch: pytest.MonkeyPatch,
 ):
     monkeypatch.setattr(limits_module, "MAX_KNOWN_SESSIONS", 2)
@@ -109,7 +109,7 @@ async def test_of_too_many_sessions_the_one_seen_longest_ago_is_forgotten(
     ]
 
 
-async def test_a_token_that_is_no_text_counts_for_the_address():
+async def test_token_that_is_no_utf8_counts_for_the_address():
     limiter = page_limiter(burst=1)
 
     assert limiter.admit(HERE, "\udcff\udcfe") == Client(HERE, is_signed_in=False)
@@ -125,29 +125,29 @@ async def test_a_token_that_is_no_text_counts_for_the_address():
         (Client(ACME, is_signed_in=True), True, FILE_SLOTS_PER_ORGANIZATION, FILE_SLOTS),
     ],
 )
-async def test_nobody_has_all_places_of_a_kind(
+async def test_one_client_gets_a_share_of_the_slots_only(
     client: Client, for_file: bool, of_one: int, in_all: int
 ):
     limiter, leave = page_limiter(), asyncio.Event()
     inside: list[str] = []
 
-    async def stay(who: Client) -> None:
+    async def hold(who: Client) -> None:
         async with limiter.slot(who, for_file=for_file):
             inside.append(who.name)
             await leave.wait()
 
-    crowd = [client] * 9 + [Client(f"other {n}", client.is_signed_in) for n in range(9)]
-    staying = [asyncio.create_task(stay(each)) for each in crowd]
+    clients = [client] * 9 + [Client(f"other {n}", client.is_signed_in) for n in range(9)]
+    tasks = [asyncio.create_task(hold(each)) for each in clients]
     await asyncio.sleep(0)
-    taken = list(inside)
+    admitted = list(inside)
     leave.set()
-    await asyncio.wait(staying)
+    await asyncio.wait(tasks)
 
-    assert (taken.count(client.name), len(taken)) == (of_one, min(in_all, of_one + 9))
-    assert {f"other {n}" for n in range(in_all - of_one)} & set(taken)
+    assert (admitted.count(client.name), len(admitted)) == (of_one, min(in_all, of_one + 9))
+    assert {f"other {n}" for n in range(in_all - of_one)} & set(admitted)
 
 
-async def test_a_form_that_finds_no_memory_is_told_so():
+async def test_form_without_memory_is_rejected_as_forms_full():
     limiter = page_limiter()
 
     with (
@@ -159,10 +159,10 @@ async def test_a_form_that_finds_no_memory_is_told_so():
         RejectReason.FORMS_FULL,
         {"Retry-After": "2"},
     )
-    assert of_rejection(refused.value).title == "Too many forms are sent at the moment"
+    assert of_rejection(refused.value).title == "Too many forms are being sent"
 
 
-async def test_what_else_is_refused_to_who_has_sent_a_form_keeps_its_words():
+async def test_other_rejection_inside_a_form_is_not_changed():
     limiter, no_page = page_limiter(), RejectedError(RejectReason.PAGES_FULL, 503, "", 2)
 
     with pytest.raises(RejectedError) as refused, limiter.body(Client(ACME, is_signed_in=True)):

@@ -1,0 +1,38 @@
+"""Log entries as rows of a table."""
+
+from datetime import UTC, datetime
+
+from cloudacademy.users.v1.activity_pb2 import Activity, FieldChange
+
+from gateway.portal.models import times
+from gateway.portal.models.log.rows import Change, attribute, log_row
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+USER = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11"
+
+
+def activity(action: str, name: str = "ann", **fields: object) -> Activity:
+    given = {"resource_name": name, "resource_id": USER, "time": times.to_timestamp(NOW)} | fields
+    return Activity(action=Activity.Action.Value(f"ACTION_{action}"), **given)
+
+
+def test_deleted_person_is_not_linked():
+    entry = activity("UPDATE_USER")
+    assert log_row(entry, {}).link == ""
+    assert log_row(entry, {USER: "Ann Li"}).link == f"/people/{USER}"
+
+
+def test_changed_fields_have_their_scim_names():
+    change = FieldChange(field="name.family_name", old_value="Li", new_value="Bauer")
+    row = log_row(activity("UPDATE_USER", fields=[change]), {})
+    assert row.changes == [Change("name.familyName", "Li", "Bauer")]
+    names = ("user_name", "emails", "enterprise.cost_center", "enterprise.manager", "urn:a:b_c")
+    assert [attribute(name) for name in names] == [
+        "userName",
+        "emails",
+        "costCenter",
+        "manager",
+        "urn:a:b_c",
+    ]

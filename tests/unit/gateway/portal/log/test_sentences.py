@@ -1,0 +1,78 @@
+"""Log entries as sentences."""
+
+from datetime import UTC, datetime
+
+import pytest
+from cloudacademy.users.v1.activity_pb2 import Activity, RefusedRequest
+
+from gateway.portal.models import times
+from gateway.portal.models.log.sentences import ACTIONS, sentence
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+USER = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11"
+
+
+def activity(action: str, name: str = "ann", **fields: object) -> Activity:
+    given = {"resource_name": name, "resource_id": USER, "time": times.to_timestamp(NOW)} | fields
+    return Activity(action=Activity.Action.Value(f"ACTION_{action}"), **given)
+
+
+@pytest.mark.parametrize(
+    ("entry", "text"),
+    [
+        (activity("CREATE_USER"), "Ann Li was created"),
+        (activity("DISABLE_USER"), "Ann Li was disabled"),
+        (activity("RESTORE_USER"), "Ann Li was enabled again"),
+        (activity("ADD_MEMBERS", member_count=1), "1 member was added to Ann Li"),
+        (activity("REMOVE_MEMBERS", member_count=1200), "1,200 members were removed from Ann Li"),
+        (activity("CREATE_USER", refused=True), "Ann Li could not be created"),
+        (activity("ADD_MEMBERS", refused=True), "Members could not be added to Ann Li"),
+    ],
+)
+def test_sentence_uses_the_current_name(entry: Activity, text: str):
+    assert sentence(entry, "Ann Li").text == text
+
+
+def test_sentence_without_a_name_uses_a_generic_subject():
+    assert sentence(activity("DELETE_USER", "")).text == "A person was deleted"
+    assert sentence(activity("UPDATE_USER", "")).text == "A deleted person was updated"
+    failed = activity("UPDATE_USER", "", refused=True)
+    assert sentence(failed).text == "A person could not be updated"
+    assert sentence(activity("UPDATE_GROUP", "")).text == "A group was updated"
+    expired = activity("AUTHENTICATE", "", refusal=RefusedRequest(reason="KEY_EXPIRED"))
+    assert sentence(expired).text == "A request used an expired API key"
+
+
+def test_every_action_belongs_to_one_filter():
+    listed = [action for _, actions in ACTIONS.values() for action in actions]
+    assert sorted(listed) == sorted(Activity.Action.values())
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"action": Activity.ACTION_DISABLE_USER}, "Ann Li was disabled"),
+        ({"action": Activity.ACTION_DISABLE_USER, "refused": True}, "Ann Li could not be disabled"),
+        (
+            {"action": Activity.ACTION_ADD_MEMBERS, "member_count": 2},
+            "2 members were added to Ann Li",
+        ),
+        (
+            {
+                "action": Activity.ACTION_AUTHENTICATE,
+                "refused": True,
+                "refusal": RefusedRequest(reason="KEY_EXPIRED"),
+            },
+            "A request used an expired API key",
+        ),
+    ],
+)
+def test_sentence_describes_the_entry(fields: dict, text: str):
+    assert sentence(Activity(**fields), "Ann Li").text == text
+
+
+def test_sentence_of_a_deleted_person_has_no_name():
+    entry = Activity(action=Activity.ACTION_DELETE_USER)
+    assert sentence(entry).text == "A person was deleted"

@@ -1,0 +1,95 @@
+"""API keys as rows: state, remaining time, and use of an old key."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cloudacademy.keys.v1.keys_pb2 import Key
+
+from gateway.portal.models.key_rows import KeyRow, KeyState, key_name, key_rows
+from gateway.portal.models.times import to_timestamp
+
+NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
+
+
+def before(**span: float):
+    return to_timestamp(NOW - timedelta(**span))
+
+
+def key(number: int, *, expires: timedelta | None = None, used: timedelta | None = None) -> Key:
+    result = Key(id=f"0190a5b4-4c7e-7d3a-9a53-00000000000{number}", created_by="ops")
+    result.create_time.CopyFrom(to_timestamp(NOW - timedelta(days=9)))
+    if expires is not None:
+        result.expire_time.CopyFrom(to_timestamp(NOW + expires))
+    if used is not None:
+        result.last_used_time.CopyFrom(to_timestamp(NOW - used))
+    return result
+
+
+def rows(*keys: Key) -> list[KeyRow]:
+    return key_rows(keys, {}, NOW)
+
+
+def test_key_rows_show_state_and_remaining_time():
+    keys = [
+        Key(id="k4", create_time=before(hours=1), last_used_time=before(minutes=1)),
+        Key(
+            id="k3",
+            create_time=before(days=1),
+            expire_time=to_timestamp(NOW + timedelta(hours=7, minutes=12)),
+            last_used_time=before(minutes=20),
+        ),
+        Key(id="k2", create_time=before(days=2), expire_time=before(days=1)),
+        Key(id="k1", create_time=before(days=3), revoke_time=before(days=2)),
+    ]
+    rows = key_rows(keys, {}, NOW)
+    assert [row.state for row in rows] == [
+        KeyState.ACTIVE, KeyState.EXPIRING, KeyState.EXPIRED, KeyState.REVOKED,
+    ]  # fmt: skip
+    assert rows[1].state_text == "Expires in 7 h 12 min"
+    assert [row.works for row in rows] == [True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("old_used", "new_used", "in_use"),
+    [
+        ({"minutes": 20}, None, True),
+        ({"minutes": 90}, None, False),  # before the newer key was created
+        ({"minutes": 20}, {"minutes": 5}, False),  # Entra already uses the newer key
+        ({"minutes": 5}, {"minutes": 20}, True),
+        (None, None, False),
+    ],
+)
+def test_old_key_is_in_use_if_used_after_the_newest_was_created(
+    old_used: dict | None, new_used: dict | None, in_use: bool
+):
+    new = Key(id="k2", create_time=before(hours=1))
+    old = Key(
+        id="k1", create_time=before(days=1), expire_time=to_timestamp(NOW + timedelta(hours=7))
+    )
+    for key, used in ((new, new_used), (old, old_used)):
+        if used is not None:
+            key.last_used_time.CopyFrom(before(**used))
+    assert [row.is_in_use for row in key_rows([new, old], {}, NOW)] == [False, in_use]
+
+
+def test_key_older_than_a_revoked_one_is_not_an_old_key_in_use():
+    new = Key(id="k2", create_time=before(hours=1), revoke_time=before(minutes=30))
+    old = Key(id="k1", create_time=before(days=1), last_used_time=before(minutes=5))
+    assert [row.is_in_use for row in key_rows([new, old], {}, NOW)] == [False, False]
+
+
+def test_key_rows_have_their_states():
+    revoked = key(4)
+    revoked.revoke_time.CopyFrom(to_timestamp(NOW))
+    shown = rows(key(1), key(2, expires=timedelta(hours=8)), key(3, expires=timedelta()), revoked)
+    assert [(row.state, row.state_text) for row in shown] == [
+        (KeyState.ACTIVE, "Active"),
+        (KeyState.EXPIRING, "Expires in 8 h"),
+        (KeyState.EXPIRED, "Expired"),
+        (KeyState.REVOKED, "Revoked"),
+    ]
+    assert [row.works for row in shown] == [True, True, False, False]
+
+
+def test_key_name_is_the_end_of_the_id():
+    assert key_name("0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e12") == "…0b8e12"
