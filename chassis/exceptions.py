@@ -5,7 +5,7 @@ from typing import TypeVar
 Error = TypeVar("Error", bound=BaseException)
 
 
-def copy_of(error: Error) -> Error:
+def copy_exception(error: Error) -> Error:
     """A new exception of the same type, arguments, attributes, cause and traceback so far.
 
     Python adds the frames of each caller to the traceback of the object that it raises. One

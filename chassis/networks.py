@@ -22,7 +22,7 @@ class ClientNetwork:
     """The IPv4 address, or the IPv6 /48."""
 
 
-def source_of(address: str) -> ClientNetwork:
+def network_of(address: str) -> ClientNetwork:
     """The source of an address; a text that is no address is its own source."""
     try:
         parsed = ip_address(address)

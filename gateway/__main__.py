@@ -270,7 +270,7 @@ async def _behind_requests(
     watch = tasks.start(
         "key watch", lambda: follow(channels.key_stub, log, guards.cache, guards.guesses)
     )
-    writer = tasks.start("refusal log", lambda: guards.refusals.write(drained), until=drained)
+    writer = tasks.start("refusal log", lambda: guards.refusals.write(drained), drain_event=drained)
     try:
         yield
     finally:

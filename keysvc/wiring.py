@@ -56,7 +56,7 @@ async def serve(
         changes, uses = Changes(listening, log), KeyUses(keys, log)
 
         async def ready() -> bool:
-            return changes.following and await database.answers()
+            return changes.following and await database.is_available()
 
         server = Server(
             settings.server,
@@ -66,7 +66,7 @@ async def serve(
             tasks,
             metrics=metrics,
             tracing=traces,
-            told=("organization_id",),
+            logged_fields=("organization_id",),
         )
         for each in (database, tasks, uses):
             each.observe(metrics)
@@ -99,8 +99,8 @@ async def _background_tasks(
 ) -> AsyncIterator[None]:
     """Follow changes of keys, and write uses of keys until the last call has been answered."""
     drained = asyncio.Event()
-    tasks.start("key changes", lambda: changes.follow(stop), until=stop, is_required=True)
-    writer = tasks.start("key uses", lambda: uses.write(drained), until=drained)
+    tasks.start("key changes", lambda: changes.follow(stop), drain_event=stop, is_required=True)
+    writer = tasks.start("key uses", lambda: uses.write(drained), drain_event=drained)
     try:
         yield
     finally:

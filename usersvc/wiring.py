@@ -83,13 +83,13 @@ async def serve(
         server = Server(
             settings.server,
             CALLERS,
-            database.answers,
+            database.is_available,
             log,
             tasks,
             metrics=metrics,
             tracing=traces,
-            told=("organization_id",),
-            carriers=CARRIERS,
+            logged_fields=("organization_id",),
+            batch_methods=CARRIERS,
             stream_seconds=stream_seconds,
             write_seconds=write_seconds,
         )
@@ -98,9 +98,9 @@ async def serve(
         _add_batched_services(server, stores, clock, stop)
         _add_services(server, stores, feed, clock, random_bytes)
         expired = _expired(stores)
-        tasks.start("change feed", lambda: feed.follow(stop), until=stop)
-        tasks.start("end of change streams", lambda: feed.end(stop), until=stop)
-        tasks.start("retention", lambda: trim(expired, clock, log, stop), until=stop)
+        tasks.start("change feed", lambda: feed.follow(stop), drain_event=stop)
+        tasks.start("end of change streams", lambda: feed.end(stop), drain_event=stop)
+        tasks.start("retention", lambda: trim(expired, clock, log, stop), drain_event=stop)
         await server.run(stop)
 
 

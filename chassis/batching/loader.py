@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from typing import Generic, TypeAlias, TypeVar
 
-from chassis.exceptions import copy_of
+from chassis.exceptions import copy_exception
 
 Partition = TypeVar("Partition", bound=Hashable)
 Key = TypeVar("Key", bound=Hashable)
@@ -64,7 +64,7 @@ class BatchLoader(Generic[Partition, Key, Value]):
         except Exception as error:  # noqa: BLE001 - every caller gets it
             for futures in pending.values():
                 for future in _not_done(futures):
-                    future.set_exception(copy_of(error))  # each copy is raised once
+                    future.set_exception(copy_exception(error))  # each copy is raised once
         else:
             for key, futures in pending.items():
                 for future in _not_done(futures):

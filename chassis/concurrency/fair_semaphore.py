@@ -56,7 +56,7 @@ class FairSemaphore:
         self.waiting = 0
         """The length of the queue."""
 
-    def has_room(self, name: str, arriving: int = 0, arriving_of_name: int = 0) -> bool:
+    def would_admit(self, name: str, arriving: int = 0, arriving_of_name: int = 0) -> bool:
         """Whether one more caller would get a slot or a position in the queue.
 
         `arriving` callers, `arriving_of_name` of them of this name, are counted before it.
@@ -109,7 +109,7 @@ class FairSemaphore:
         return not self._flush_timer.is_lingering and self._held_by(name) + more < self._share
 
     async def _wait(self, name: str) -> None:
-        if not self.has_room(name):
+        if not self.would_admit(name):
             raise self._rejection()
         if self.waiting >= self._queue_size:
             self._displace()

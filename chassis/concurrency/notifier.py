@@ -1,29 +1,32 @@
-"""A bell: somebody rings it, once or often, and somebody else hears that it rang."""
+"""Notifications from several tasks to one that waits."""
 
 import asyncio
 
-from chassis.concurrency.waiting import wait
+from chassis.concurrency.waiting import wait_for_event
 
 
 class Notifier:
-    """Tells a waiter how often it rang since the last time; nobody has to listen all the time."""
+    """Counts notifications for one waiter, which does not have to wait all the time."""
 
     def __init__(self) -> None:
-        self._rings = 0
+        self._notifications = 0
         self._woken = asyncio.Event()
 
-    def ring(self) -> None:
-        """Let whoever waits go on, and know of this ring."""
-        self._rings += 1
+    def notify(self) -> None:
+        """Count a notification and wake the waiter."""
+        self._notifications += 1
         self._woken.set()
 
     def wake(self) -> None:
-        """Let whoever waits go on for another reason."""
+        """Wake the waiter without a notification."""
         self._woken.set()
 
-    async def heard(self, seconds: float) -> int:
-        """Wait until it rings or wakes, for so many seconds at most; how often it rang."""
-        await wait(self._woken, seconds)
+    async def wait(self, seconds: float) -> int:
+        """Wait for `notify` or `wake` for at most `seconds`.
+
+        Returns how many notifications came since the last call.
+        """
+        await wait_for_event(self._woken, seconds)
         self._woken.clear()
-        rings, self._rings = self._rings, 0
-        return rings
+        notifications, self._notifications = self._notifications, 0
+        return notifications

@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine, Hashable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from chassis.exceptions import copy_of
+from chassis.exceptions import copy_exception
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
@@ -36,7 +36,7 @@ class SingleFlight(Generic[Key, Value]):
             task.add_done_callback(lambda _: self._running.pop(key, None))
         outcome = await asyncio.shield(task)
         if isinstance(outcome, _Failed):
-            raise copy_of(outcome.error)
+            raise copy_exception(outcome.error)
         return outcome
 
 

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Final
 
-from chassis.concurrency.waiting import wait
+from chassis.concurrency.waiting import wait_for_event
 from chassis.observability.log import Logger
 from chassis.observability.metrics import Metrics
 
@@ -15,7 +15,7 @@ FIRST_DELAY_SECONDS: Final = 0.1
 MAX_DELAY_SECONDS: Final = 30.0
 HEALTHY_SECONDS: Final = 10.0
 """A run of at least this length is healthy and resets the count of consecutive failures."""
-FAILURES_IN_A_ROW: Final = 3
+MAX_CONSECUTIVE_FAILURES: Final = 3
 """After this many failures of a required task the process is not ready."""
 END_SECONDS: Final = 15.0
 """How long a task may drain: enough for two calls or statements with their own limits."""
@@ -33,7 +33,7 @@ class Task:
         run: Run,
         log: Logger,
         *,
-        until: asyncio.Event | None,
+        drain_event: asyncio.Event | None,
         is_required: bool,
         jitter: Jitter,
     ) -> None:
@@ -44,7 +44,7 @@ class Task:
         self.is_required = is_required
         self._run = run
         self._log = log
-        self._until = until
+        self._drain_event = drain_event
         self._jitter = jitter
         self._in_a_row = 0
         self._is_cancelled = False
@@ -55,15 +55,15 @@ class Task:
     def keeps_failing(self) -> bool:
         """Whether it failed several times in a row, and has not run well since."""
         is_healthy = not self.is_waiting and self._lasted() >= HEALTHY_SECONDS
-        return self._in_a_row >= FAILURES_IN_A_ROW and not is_healthy
+        return self._in_a_row >= MAX_CONSECUTIVE_FAILURES and not is_healthy
 
     async def end(self, seconds: float = END_SECONDS) -> None:
-        """End the task: let it drain for `seconds` if it has `until`; otherwise cancel it at once.
+        """End the task: let it drain for `seconds` if it has `drain_event`, then cancel it.
 
         Its errors are logged, not raised.
         """
-        if self._until is not None:
-            self._until.set()
+        if self._drain_event is not None:
+            self._drain_event.set()
             await asyncio.wait([self._task], timeout=seconds)
             if not self._task.done():
                 self._log.error("task not drained", task=self.name, limit_seconds=seconds)
@@ -96,7 +96,7 @@ class Task:
             return error  # a future that the task awaited was cancelled, not the task
         except Exception as error:  # noqa: BLE001 - whatever it is, the process goes on
             return error
-        if self._until is not None and self._until.is_set():
+        if self._drain_event is not None and self._drain_event.is_set():
             return None
         return RuntimeError("The task returned before it was told to end.")
 
@@ -110,10 +110,10 @@ class Task:
         self._count(error, retry_seconds=round(delay, 3))
         self.is_waiting = True
         try:
-            if self._until is None or self._until.is_set():
+            if self._drain_event is None or self._drain_event.is_set():
                 await asyncio.sleep(delay)
-            else:  # `until` ends the delay, so that the task drains without waiting
-                await wait(self._until, delay)
+            else:  # `drain_event` ends the delay, so that the task drains without waiting
+                await wait_for_event(self._drain_event, delay)
         finally:
             self.is_waiting = False
 
@@ -152,18 +152,25 @@ class Supervisor:
         name: str,
         run: Run,
         *,
-        until: asyncio.Event | None = None,
+        drain_event: asyncio.Event | None = None,
         is_required: bool = False,
     ) -> Task:
         """Start a task; each restart calls `run` again, so keep lasting state outside `run`.
 
-        `until` tells the task to end by itself, after it has drained: only then may it return.
-        A task without it runs until it is cancelled. A process is not ready while a task that
-        `is_required` keeps failing. Names are unique in a process.
+        `drain_event` asks the task to drain and return; a return before that is a failure. A task
+        without it runs until it is cancelled. The process is not ready while a task that
+        `is_required` keeps failing. Raises ValueError for a name that is in use.
         """
         if name in self._tasks:
             raise ValueError(f"There is a task {name} already.")
-        task = Task(name, run, self._log, until=until, is_required=is_required, jitter=self._jitter)
+        task = Task(
+            name,
+            run,
+            self._log,
+            drain_event=drain_event,
+            is_required=is_required,
+            jitter=self._jitter,
+        )
         self._tasks[name] = task
         return task
 

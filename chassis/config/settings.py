@@ -17,7 +17,7 @@ MAX_CALLS: Final = 256
 
 _IS_CONTENT: Final = re.compile(r"[\r\n]|-----BEGIN")
 
-LEAVE_SECONDS: Final = 0.5
+SHUTDOWN_DELAY_SECONDS: Final = 0.5
 """Time for callers to hear that a server is going, and to send their next call to another."""
 
 
@@ -64,7 +64,7 @@ class ServerSettings:
     """How old a connection gets. Callers look for all servers again when it ends."""
     admin: Address | None = None
     """Where metrics and probes are answered, if at all."""
-    leave_seconds: float = LEAVE_SECONDS
+    shutdown_delay_seconds: float = SHUTDOWN_DELAY_SECONDS
     """How long callers have to leave before the server stops."""
 
 

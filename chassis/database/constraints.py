@@ -17,7 +17,7 @@ Constraints: TypeAlias = Mapping[str, Callable[[str], Refusal]]
 
 
 @contextmanager
-def refusing_broken(constraints: Constraints, subject: str = "") -> Iterator[None]:
+def violations_as_refusals(constraints: Constraints, subject: str = "") -> Iterator[None]:
     """Raise the refusal of a constraint that the block breaks.
 
     A constraint that the table does not name is a fault of ours: its error is raised as it is.

@@ -116,18 +116,18 @@ class Database:
             raise DatabaseUnavailable from error
 
     @asynccontextmanager
-    async def transaction(self, *, undo: bool = False) -> AsyncIterator[asyncpg.Connection]:
+    async def transaction(self, *, rollback: bool = False) -> AsyncIterator[asyncpg.Connection]:
         """A connection for statements that happen together or not at all.
 
-        With `undo` they are tried, and then undone.
+        With `rollback` they are tried, and then undone.
         """
         with suppress(_UndoneError):
             async with self.connection() as connection, connection.transaction():
                 yield connection
-                if undo:
+                if rollback:
                     raise _UndoneError
 
-    async def answers(self) -> bool:
+    async def is_available(self) -> bool:
         """Whether the database answers a statement right now."""
         try:
             async with self.connection() as connection:

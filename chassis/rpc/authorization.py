@@ -30,7 +30,7 @@ class CallerAuthorization:
         }
         self._known: Set[str] = frozenset[str]().union(*self._admitted.values())
 
-    def admit(self, method: str, context: Context) -> str:
+    def authorize(self, method: str, context: Context) -> str:
         """The name by which the caller is let in; refuses CALLER_NOT_ADMITTED."""
         admitted = self._admitted.get(method, _NOBODY)
         names = _names(context)

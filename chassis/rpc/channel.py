@@ -18,7 +18,7 @@ from chassis.startup import StartError, redact
 
 MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
 DEADLINE_SECONDS: Final = 10.0
-TAKES_CALLS: Final = "chassis.TakesCalls"
+ACCEPTS_CALLS: Final = "chassis.TakesCalls"
 """What a server's health says under this name: whether callers may begin calls on it."""
 PING_SECONDS: Final = 10.0
 """How long a server that owes something may say nothing until it is pinged."""
@@ -117,7 +117,7 @@ def _service_config(repeatable: Mapping[str, Sequence[str]]) -> dict[str, object
     return {
         "loadBalancingConfig": [{"round_robin": {}}],
         # A server that is about to stop is left before it does.
-        "healthCheckConfig": {"serviceName": TAKES_CALLS},
+        "healthCheckConfig": {"serviceName": ACCEPTS_CALLS},
         "methodConfig": [
             {
                 "name": [

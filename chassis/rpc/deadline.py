@@ -11,22 +11,22 @@ from typing import Final
 from chassis.clock import Clock
 from chassis.errors import InvalidField
 
-END_BY_KEY: Final = "x-end-by"
+DEADLINE_KEY: Final = "x-end-by"
 """The key in a call's metadata. Its value is in milliseconds since 1970, UTC."""
-CLOCKS: Final = timedelta(seconds=1)
+CLOCK_SKEW: Final = timedelta(seconds=1)
 """How much the clocks of caller and server may differ: a caller waits so much longer."""
 _BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
 
-def end_by(seconds: float, clock: Clock) -> tuple[str, str]:
+def deadline_metadata(seconds: float, clock: Clock) -> tuple[str, str]:
     """The metadata of a call whose caller gives up after so many seconds."""
-    moment = clock() + timedelta(seconds=seconds) - CLOCKS
-    return END_BY_KEY, str((moment - _BEGINNING) // _MILLISECOND)
+    moment = clock() + timedelta(seconds=seconds) - CLOCK_SKEW
+    return DEADLINE_KEY, str((moment - _BEGINNING) // _MILLISECOND)
 
 
 def seconds_left(value: str, clock: Clock) -> float:
     """How long a call with this value may still take. Refuses InvalidField."""
     if not (value.isascii() and value.isdigit() and len(value) < 16):
-        raise InvalidField(END_BY_KEY, "is not a number of milliseconds since 1970")
+        raise InvalidField(DEADLINE_KEY, "is not a number of milliseconds since 1970")
     return (_BEGINNING + int(value) * _MILLISECOND - clock()).total_seconds()

@@ -24,7 +24,7 @@ from chassis.observability.log import Logger
 from chassis.observability.metrics import Requests
 from chassis.observability.tracing import Tracing, rpc_attributes
 from chassis.rpc.authorization import CallerAuthorization
-from chassis.rpc.deadline import END_BY_KEY, seconds_left
+from chassis.rpc.deadline import DEADLINE_KEY, seconds_left
 from chassis.rpc.public_calls import PublicCalls
 from chassis.rpc.status import to_trailing_metadata
 
@@ -51,7 +51,7 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
     What is no refusal is a fault of ours: its text goes to the log, and only
     the request id goes out. Without an admission every caller is let in. No
     more than `max_calls` run at once, and no more streams; the next are refused. The line tells the
-    request's fields `told`, which must name ids only. Calls of the `carriers`
+    request's fields `told`, which must name ids only. Calls of the `batch_methods`
     bring others, each told and measured by itself, and are neither unless they are refused. A call
     that says when it must have ended (`chassis.rpc.deadline`) does not begin later, and is
     cancelled then.
@@ -65,28 +65,28 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
     def __init__(
         self,
         log: Logger,
-        admission: CallerAuthorization | None = None,
+        authorization: CallerAuthorization | None = None,
         calls: Requests | None = None,
         tracing: Tracing | None = None,
-        told: Sequence[str] = (),
+        logged_fields: Sequence[str] = (),
         *,
         max_calls: int = MAX_CALLS,
-        carriers: Set[str] = frozenset(),
+        batch_methods: Set[str] = frozenset(),
         stream_seconds: Mapping[str, float] = _NO_LIMITS,
         write_seconds: float = WRITE_SECONDS,
         clock: Clock = system_clock,
     ) -> None:
         self._log = log
         self._clock = clock
-        self._carriers = carriers
-        self._places = _Places(max_calls)
+        self._batch_methods = batch_methods
+        self._unary_slots = _Slots(max_calls)
         # Streams last: with places of their own they take none from calls.
-        self._stream_places = _Places(max_calls)
-        self._told = told
+        self._stream_slots = _Slots(max_calls)
+        self._logged_fields = logged_fields
         self._tracing = tracing
         self._calls = calls
-        self._admission = admission
-        self._open = PublicCalls(admission)
+        self._authorization = authorization
+        self._public_calls = PublicCalls(authorization)
         self._stream_seconds = stream_seconds
         self._write_seconds = write_seconds
         self._wrapped: dict[str, Handler] = {}
@@ -103,10 +103,10 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
             handler = await continuation(handler_call_details)
             if handler is None:
                 return None
-            wrapped = self._wrapped[method] = self.wrapped(method, handler)
+            wrapped = self._wrapped[method] = self.wrap(method, handler)
         return wrapped
 
-    def wrapped(self, method: str, handler: Handler) -> Handler:
+    def wrap(self, method: str, handler: Handler) -> Handler:
         """A handler with all that surrounds its calls."""
         if handler.unary_unary:
             return grpc.unary_unary_rpc_method_handler(
@@ -120,7 +120,9 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
                 handler.request_deserializer,
                 handler.response_serializer,
             )
-        if handler.stream_stream and (method in self._carriers or self._open.includes(method)):
+        if handler.stream_stream and (
+            method in self._batch_methods or self._public_calls.includes(method)
+        ):
             return grpc.stream_stream_rpc_method_handler(
                 self._stream(method, handler.stream_stream),
                 handler.request_deserializer,
@@ -129,18 +131,18 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
         raise NotImplementedError(f"{method}: streams of requests are not taken")
 
     def _unary(self, method: str, behaviour: Handler) -> Handler:
-        is_open = self._open.includes(method)
-        logged = not (is_open or method in self._carriers)
-        slots = self._open.unary_slot if is_open else lambda _: self._places
+        is_public = self._public_calls.includes(method)
+        logged = not (is_public or method in self._batch_methods)
+        slots = self._public_calls.unary_slot if is_public else lambda _: self._unary_slots
 
         async def answer(request: Request, context: Context) -> Response:
             call = _Call(
-                self._log, method, context, self._calls, self._tracing, running=not is_open
+                self._log, method, context, self._calls, self._tracing, running=not is_public
             )
             try:
                 with slots(context):
-                    if not is_open:
-                        self._admit(call, method, request, context)
+                    if not is_public:
+                        self._authorize(call, method, request, context)
                     async with asyncio.timeout(self._seconds_left(context)):
                         response = await behaviour(request, context)
             except asyncio.CancelledError:
@@ -158,20 +160,22 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
         return answer if self._tracing is None else _traced(self._tracing, method, answer)
 
     def _stream(self, method: str, behaviour: Handler) -> Handler:
-        is_open = self._open.includes(method)
-        logged = not (is_open or method in self._carriers)
-        slots = self._open.stream_slot(method) if is_open else lambda _: self._stream_places
+        is_public = self._public_calls.includes(method)
+        logged = not (is_public or method in self._batch_methods)
+        slots = (
+            self._public_calls.stream_slot(method) if is_public else lambda _: self._stream_slots
+        )
 
         # A coroutine, since a timeout around the `yield` of a generator ends nothing while the
         # generator waits for its reader (PEP 789).
         async def answer(request: Request, context: Context) -> None:
             call = _Call(
-                self._log, method, context, self._calls, self._tracing, running=not is_open
+                self._log, method, context, self._calls, self._tracing, running=not is_public
             )
             try:
                 with slots(context):
-                    if not is_open:
-                        self._admit(call, method, request, context)
+                    if not is_public:
+                        self._authorize(call, method, request, context)
                     await self._send(method, behaviour(request, context), call, context)
             except asyncio.CancelledError:
                 call.tell("CANCELLED", logged=logged)
@@ -222,7 +226,7 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
 
     def _seconds_left(self, context: Context) -> float | None:
         """How long a call may take by its caller's clock, None if it does not say."""
-        value = _told(context, END_BY_KEY)
+        value = _metadata_value(context, DEADLINE_KEY)
         if not value:
             return None
         seconds = seconds_left(value, self._clock)
@@ -230,13 +234,13 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
             raise Refusal(DEADLINE_PASSED_BEFORE_CALL)
         return seconds
 
-    def _admit(self, call: "_Call", method: str, request: Request, context: Context) -> None:
-        if self._admission is not None:
-            call.caller = self._admission.admit(method, context)
-        call.note(request, self._told)
+    def _authorize(self, call: "_Call", method: str, request: Request, context: Context) -> None:
+        if self._authorization is not None:
+            call.caller = self._authorization.authorize(method, context)
+        call.note(request, self._logged_fields)
 
 
-class _Places:
+class _Slots:
     """How many calls may run at once."""
 
     __slots__ = ("_left",)
@@ -369,10 +373,10 @@ class _Call:
 
 
 def _request_id(context: Context) -> str:
-    return _told(context, REQUEST_ID_KEY) or uuid4().hex
+    return _metadata_value(context, REQUEST_ID_KEY) or uuid4().hex
 
 
-def _told(context: Context, wanted: str) -> str:
+def _metadata_value(context: Context, wanted: str) -> str:
     """What the metadata have under a key, nothing if they have not."""
     for key, value in context.invocation_metadata() or ():
         if key == wanted:

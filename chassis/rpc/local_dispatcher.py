@@ -62,8 +62,8 @@ class LocalDispatcher:
     authorization, deadline, log line and metrics.
     """
 
-    def __init__(self, envelope: ServerInterceptor) -> None:
-        self._envelope = envelope
+    def __init__(self, interceptor: ServerInterceptor) -> None:
+        self._interceptor = interceptor
         self._handlers: dict[str, Handler] = {}
 
     def add(self, service: ServiceDescriptor, servicer: object) -> None:
@@ -77,7 +77,7 @@ class LocalDispatcher:
                 GetMessageClass(method.input_type).FromString,
                 GetMessageClass(method.output_type).SerializeToString,
             )
-            self._handlers[path] = self._envelope.wrapped(path, handler)
+            self._handlers[path] = self._interceptor.wrap(path, handler)
 
     async def call(
         self,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from chassis.errors import OVERLOADED, Refusal
-from chassis.networks import source_of
+from chassis.networks import network_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,4 +64,4 @@ def host_of(peer: str) -> str:
     kind, _, rest = peer.partition(":")
     if kind not in ("ipv4", "ipv6"):
         return kind  # sockets of this machine: one client
-    return source_of(unquote(rest).rpartition(":")[0].strip("[]")).host
+    return network_of(unquote(rest).rpartition(":")[0].strip("[]")).host

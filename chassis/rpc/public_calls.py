@@ -35,8 +35,8 @@ class PublicCalls:
     TLS every caller counts as known, because only this machine can reach the server.
     """
 
-    def __init__(self, admission: CallerAuthorization | None) -> None:
-        self._admission = admission
+    def __init__(self, authorization: CallerAuthorization | None) -> None:
+        self._authorization = authorization
         self._known, self._others = PeerSlots(KNOWN_WATCHES), PeerSlots(OTHER_WATCHES)
         self._reflections = PeerSlots(REFLECTIONS)
         self._unary = PeerSlots(UNARY)
@@ -55,7 +55,7 @@ class PublicCalls:
         return self._watch_slot if method.startswith(HEALTH) else self._reflection_slot
 
     def _watch_slot(self, context: Context) -> Slot:
-        is_known = self._admission is None or self._admission.knows(context)
+        is_known = self._authorization is None or self._authorization.knows(context)
         return (self._known if is_known else self._others).slot(context.peer())
 
     def _reflection_slot(self, context: Context) -> Slot:

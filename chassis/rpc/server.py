@@ -19,7 +19,7 @@ from chassis.observability.metrics import Metrics, Requests
 from chassis.observability.tracing import Tracing
 from chassis.rpc.authorization import CallerAuthorization, Callers
 from chassis.rpc.certificates import Certificates
-from chassis.rpc.channel import MAX_MESSAGE_BYTES, TAKES_CALLS
+from chassis.rpc.channel import ACCEPTS_CALLS, MAX_MESSAGE_BYTES
 from chassis.rpc.health import HealthServicer
 from chassis.rpc.interceptor import WRITE_SECONDS, ServerInterceptor
 from chassis.rpc.local_dispatcher import LocalDispatcher
@@ -63,7 +63,7 @@ class Server:
     """Serves gRPC services until it is stopped.
 
     `callers` names each service's methods and whom they admit, which holds
-    where TLS is on; `told` names the fields of requests, ids, that go into the
+    where TLS is on; `logged_fields` names the fields of requests, ids, that go into the
     log. `ready` says whether requests can be answered now (the
     database is there, and no task of `tasks` that is required keeps failing);
     `grpc.health.v1` repeats it for the whole server and for each service.
@@ -79,8 +79,8 @@ class Server:
         *,
         metrics: Metrics | None = None,
         tracing: Tracing | None = None,
-        told: Sequence[str] = (),
-        carriers: Set[str] = frozenset(),
+        logged_fields: Sequence[str] = (),
+        batch_methods: Set[str] = frozenset(),
         stream_seconds: Mapping[str, float] = _NO_LIMITS,
         write_seconds: float = WRITE_SECONDS,
     ) -> None:
@@ -94,22 +94,22 @@ class Server:
         self._tasks = tasks
         tls = settings.tls
         self._certificates = Certificates(tls, log) if tls else None
-        self._admission = CallerAuthorization(callers) if tls else None
+        self._authorization = CallerAuthorization(callers) if tls else None
         self._health = HealthServicer()
-        envelope = ServerInterceptor(
+        interceptor = ServerInterceptor(
             log,
-            self._admission,
+            self._authorization,
             self._calls(),
             tracing,
-            told,
+            logged_fields,
             max_calls=settings.max_calls,
-            carriers=carriers,
+            batch_methods=batch_methods,
             stream_seconds={**_STREAM_SECONDS, **stream_seconds},
             write_seconds=write_seconds,
         )
-        self.dispatcher = LocalDispatcher(envelope)
+        self.dispatcher = LocalDispatcher(interceptor)
         """Services that are added here too can be called on a batch stream."""
-        self.grpc: grpc.aio.Server = _grpc_server(settings, envelope)
+        self.grpc: grpc.aio.Server = _grpc_server(settings, interceptor)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Listen, say so in the log, and serve until told to stop; then drain.
@@ -127,7 +127,7 @@ class Server:
     async def _serve(self, listen: Address, stop: asyncio.Event) -> None:
         port = self._bind(listen)
         self._set_health(ready=False)
-        self._health.set(TAKES_CALLS, serving=True)
+        self._health.set(ACCEPTS_CALLS, serving=True)
         await self.grpc.start()
         try:
             await self._serve_until(stop, Address(listen.host, port))
@@ -145,7 +145,7 @@ class Server:
         self._serving = False
         self._health.stop()
         # gRPC cancels a call that arrives once it stops: callers must have left by then.
-        await asyncio.sleep(self._settings.leave_seconds)
+        await asyncio.sleep(self._settings.shutdown_delay_seconds)
         await self.grpc.stop(DRAIN_SECONDS)
         self._log.info("stopped")
 
@@ -211,9 +211,9 @@ class Server:
             self._health.set(name, serving=ready)
 
 
-def _grpc_server(settings: ServerSettings, envelope: ServerInterceptor) -> grpc.aio.Server:
+def _grpc_server(settings: ServerSettings, interceptor: ServerInterceptor) -> grpc.aio.Server:
     return grpc.aio.server(
-        interceptors=[envelope],
+        interceptors=[interceptor],
         maximum_concurrent_rpcs=2 * settings.max_calls + ALL_STREAMS + SPARE_CALLS,
         options=_options(settings),
     )

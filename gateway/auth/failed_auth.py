@@ -16,7 +16,7 @@ from typing import Final
 
 from cloudacademy.keys.v1 import keys_pb2 as pb
 
-from chassis.networks import ClientNetwork, source_of
+from chassis.networks import ClientNetwork, network_of
 from gateway.auth.key_cache import KeyCache
 from gateway.backend.errors import UNUSABLE_KEY_REASONS, Refusal
 from gateway.limits.network_slots import NetworkSlots
@@ -103,7 +103,7 @@ class FailedAuthLimiter:
 
         Refuses RejectedError (503) if too many wait before it, or for too long.
         """
-        source, slots = source_of(address), None
+        source, slots = network_of(address), None
         if digest not in self._known:
             slots = self._suspects if self._is_suspect(source) else self._slots
             await slots.acquire(source)

@@ -16,7 +16,7 @@ from chassis.concurrency.supervisor import Supervisor
 from chassis.observability.tracing import Tracing
 from chassis.rpc.certificates import Certificates
 from chassis.rpc.channel import DEADLINE_SECONDS, connect, may_still_arrive
-from chassis.rpc.deadline import end_by
+from chassis.rpc.deadline import deadline_metadata
 from gateway.backend.batching.dispatcher import BatchChannel, Call
 from gateway.backend.errors import translate
 
@@ -118,7 +118,7 @@ async def call(
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + DEADLINE_SECONDS
-    metadata = (*origin.metadata, end_by(DEADLINE_SECONDS, clock))
+    metadata = (*origin.metadata, deadline_metadata(DEADLINE_SECONDS, clock))
     try:
         return await method(request, timeout=DEADLINE_SECONDS, metadata=metadata)
     except grpc.aio.AioRpcError as error:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final, Protocol
 
-from chassis.networks import source_of
+from chassis.networks import network_of
 from chassis.observability.log import Logger
 from chassis.observability.metrics import Metrics
 from gateway.http.items_by_owner import ItemsByOwner
@@ -191,7 +191,7 @@ class Connections:
     def admit(self, transport: asyncio.Transport, body: Body) -> Connection | None:
         """Take a new connection in; None when there are too many."""
         peer = transport.get_extra_info("peername")
-        source = source_of(peer[0]).host if peer else ""
+        source = network_of(peer[0]).host if peer else ""
         if self._of_source <= self._of.get(source, 0) < self._limit:
             if not self._displace(source):
                 self.limited += 1

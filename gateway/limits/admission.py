@@ -70,7 +70,7 @@ class AdmissionControl:
         wait = self._limiter.retry_after(organization_id, of_it)
         if wait:
             return _too_many(self._limiter.rate, wait)
-        has_room = self._places.has_room(organization_id, self._coming.total(), of_it)
+        has_room = self._places.would_admit(organization_id, self._coming.total(), of_it)
         return None if has_room else self._full
 
     def comes(self, organization_id: str) -> None:
@@ -106,7 +106,7 @@ class AdmissionControl:
 
     def _check_room(self, organization_id: str) -> None:
         """Refuse at once, before anything is done, who would find no place now."""
-        if not self._places.has_room(organization_id):
+        if not self._places.would_admit(organization_id):
             self._limiter.refund(organization_id)
             raise full()
 

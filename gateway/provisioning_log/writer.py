@@ -15,7 +15,7 @@ import grpc
 from cloudacademy.users.v1 import activity_pb2 as pb
 
 from chassis.clock import Clock
-from chassis.concurrency.waiting import wait
+from chassis.concurrency.waiting import wait_for_event
 from chassis.observability.log import Logger
 from chassis.observability.metrics import Metrics
 from chassis.rpc.channel import DEADLINE_SECONDS
@@ -85,7 +85,7 @@ class RejectionLog:
 
         An unexpected error is raised; the next call goes on with what was not sent.
         """
-        while not await wait(stop, SECONDS):
+        while not await wait_for_event(stop, SECONDS):
             await self._send()
         await self._send()
 

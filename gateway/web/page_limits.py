@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import Final
 
 from chassis.concurrency.fair_semaphore import FairSemaphore
-from chassis.networks import source_of
+from chassis.networks import network_of
 from gateway.http.body import Bodies, Holder
 from gateway.limits.rate_limiter import Monotonic, Rate, RateLimiter
 from gateway.limits.rejections import (
@@ -94,7 +94,7 @@ class PageLimiter:
         if organization_id:
             client = Client(organization_id, is_signed_in=True)
         else:
-            source = source_of(address)
+            source = network_of(address)
             client = Client(source.host, is_signed_in=False, site=source.site)
         self._count(client)
         return client

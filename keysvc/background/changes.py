@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from chassis.concurrency.waiting import wait
+from chassis.concurrency.waiting import wait_for_event
 from chassis.database.pool import Database
 from chassis.errors import DatabaseUnavailable
 from chassis.observability.log import Logger
@@ -126,7 +126,7 @@ class Changes:
             except DatabaseUnavailable as error:
                 error_type = type(error.__cause__).__name__
                 self._log.debug("key feed not connected", error_type=error_type)
-            await wait(stop, BACK_OFF_SECONDS)
+            await wait_for_event(stop, BACK_OFF_SECONDS)
 
     async def _listen(self, stop: asyncio.Event) -> None:
         async with self._database.connection() as connection:
@@ -137,7 +137,7 @@ class Changes:
                 while not stop.is_set():
                     await connection.fetchval("SELECT 1", timeout=ANSWER_SECONDS)
                     self._tell(Heartbeat())
-                    await wait(stop, HEARTBEAT_SECONDS)
+                    await wait_for_event(stop, HEARTBEAT_SECONDS)
                 await connection.remove_listener(CHANNEL, self._hear)
             except BaseException:
                 # Giving it back to the pool in order would wait for a server that may be gone.

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final, TypeAlias
 from uuid import UUID
 
-from chassis.concurrency.waiting import wait
+from chassis.concurrency.waiting import wait_for_event
 from chassis.errors import DatabaseUnavailable
 from chassis.observability.log import Logger
 from chassis.observability.metrics import Metrics
@@ -60,7 +60,7 @@ class KeyUses:
         dropped. The errors are raised after the other uses are written, and the next call goes
         on. Without the database all uses are kept.
         """
-        while not await wait(drained, WRITE_SECONDS):
+        while not await wait_for_event(drained, WRITE_SECONDS):
             await self._write_noted()
         await self._write_noted()
         if self._noted:

@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 
 from chassis.clock import Clock
-from chassis.database.constraints import Constraints, refusing_broken
+from chassis.database.constraints import Constraints, violations_as_refusals
 from chassis.database.pool import Database
 from chassis.errors import InvalidField, Refusal
 from keysvc.domain.audit import Action, Actor
@@ -56,7 +56,7 @@ class KeyStore:
             await _end_all_by(db, organization_id, now + GRACE_PERIOD)
             # The clocks of two replicas differ: the key made last is the newest all the same.
             create_time = max(now, newest["create_time"] + _INSTANT) if newest else now
-            with refusing_broken(CONSTRAINTS):
+            with violations_as_refusals(CONSTRAINTS):
                 key = await _insert(db, organization_id, new, create_time)
             action = Action.KEY_GENERATED
             await record_action(db, organization_id, action, new.actor, now, key_id=key.key_id)
@@ -81,7 +81,7 @@ class KeyStore:
         async with self._database.transaction() as db:
             await _lock_for_key(db, organization_id, key_id)
             now = clock()
-            with refusing_broken(CONSTRAINTS):
+            with violations_as_refusals(CONSTRAINTS):
                 row = await db.fetchrow(
                     _REVOKE,
                     *(organization_id, key_id, revoked_by, actor.display_name, now),

@@ -7,7 +7,7 @@ from uuid import UUID
 import asyncpg
 
 from chassis.clock import Clock
-from chassis.database.constraints import Constraints, refusing_broken
+from chassis.database.constraints import Constraints, violations_as_refusals
 from chassis.database.pool import Database
 from chassis.errors import InvalidField, Refusal
 from keysvc.domain.audit import Action, Actor
@@ -36,7 +36,7 @@ class OrganizationStore:
         Refuses ORGANIZATION_EXISTS.
         """
         async with self._database.transaction() as db:
-            with refusing_broken(CONSTRAINTS):
+            with violations_as_refusals(CONSTRAINTS):
                 created = await _insert(db, new, now)
             if created is not None:
                 await _insert_integration(db, created.organization_id, now)

@@ -16,7 +16,7 @@ from aiohttp.base_protocol import BaseProtocol
 from aiohttp.test_utils import make_mocked_request
 
 from chassis.errors import Refusal
-from chassis.networks import source_of
+from chassis.networks import network_of
 from gateway.api import preconditions
 from gateway.api.query.cursors import Cursors
 from gateway.api.query.sorting import order_by
@@ -249,7 +249,7 @@ READERS: Final[Mapping[str, Reader]] = {
     "If-Match": _of_text(preconditions.wanted_etags, HEADER),
     "Authorization": _of_text(auth.bearer_token, HEADER),
     "a token": _of_text(_tokens, HEADER),
-    "a client's address": _of_text(source_of, HEADER),
+    "a client's address": _of_text(network_of, HEADER),
     "the list of proxies": _of_text(lambda text: entry_from_end([text], 3), HEADER),
     "a head": _of_text(_plain_request, HEADER),
     "a logged target": _of_text(redaction.target_text, LINE),

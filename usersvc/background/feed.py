@@ -16,7 +16,7 @@ from uuid import UUID
 
 from chassis.clock import Clock
 from chassis.concurrency.notifier import Notifier
-from chassis.concurrency.waiting import wait
+from chassis.concurrency.waiting import wait_for_event
 from chassis.errors import DatabaseUnavailable
 from chassis.observability.log import Logger
 from chassis.observability.metrics import Metrics
@@ -116,7 +116,7 @@ class ChangeFeed:
                     yield Batch(changes, start, place)
                     due = loop.time() + HEARTBEAT_SECONDS
                 if place.number >= edge.horizon:
-                    await reader.bell.heard(max(0.0, due - loop.time()))
+                    await reader.bell.wait(max(0.0, due - loop.time()))
 
     async def _start(self, organization_id: UUID | None, token: str) -> ChangeCursor:
         edge = await self._store.edge()
@@ -128,7 +128,7 @@ class ChangeFeed:
 
     async def _reached(self) -> Watermark:
         # A moment is enough for a connection that was lost, and at the start.
-        if self._edge is None and not await wait(self._followed, FOLLOWED_SECONDS):
+        if self._edge is None and not await wait_for_event(self._followed, FOLLOWED_SECONDS):
             raise DatabaseUnavailable
         if self._edge is None:  # lost again
             raise DatabaseUnavailable
@@ -152,7 +152,7 @@ class ChangeFeed:
             except DatabaseUnavailable as error:
                 error_type = type(error.__cause__).__name__
                 self._log.debug("change feed disconnected", error_type=error_type)
-            await wait(stop, BACK_OFF_SECONDS)
+            await wait_for_event(stop, BACK_OFF_SECONDS)
 
     async def _look(self, wire: Wire, stop: asyncio.Event) -> None:
         self._log.debug("change feed connected")
@@ -160,7 +160,7 @@ class ChangeFeed:
             while not stop.is_set():
                 edge = await wire.edge()
                 await self._advance(edge)
-                if await self._bell.heard(PENDING_SECONDS if edge.pending else LOOK_SECONDS):
+                if await self._bell.wait(PENDING_SECONDS if edge.pending else LOOK_SECONDS):
                     await wire.announce()
                     await asyncio.sleep(COALESCE_SECONDS)
         finally:
@@ -201,4 +201,4 @@ class ChangeFeed:
 
     def _wake(self, readers: Iterable[_Reader]) -> None:
         for reader in readers:
-            reader.bell.ring()
+            reader.bell.notify()

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final, TypeAlias
 
 from chassis.clock import Clock
-from chassis.concurrency.waiting import wait
+from chassis.concurrency.waiting import wait_for_event
 from chassis.errors import DatabaseUnavailable
 from chassis.observability.log import Logger
 
@@ -30,7 +30,7 @@ async def trim(
     Every replica does, and repeats a minute later what failed. An unexpected error of one thing
     is raised once all others are trimmed.
     """
-    while not await wait(stop, every_seconds):
+    while not await wait_for_event(stop, every_seconds):
         faults: list[Exception] = []
         for what, step in steps.items():
             try:

@@ -44,7 +44,7 @@ class ErasureStore:
         async with self._database.transaction() as db:
             found = await _person(db, organization_id, sought, also)
             erased = await _erase(db, organization_id, found, now, origin)
-        self._bell.ring()
+        self._bell.notify()
         await self._sweep()
         # Not in the transaction, which would hold up the feed for as long.
         async with self._database.transaction() as db:

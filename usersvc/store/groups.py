@@ -11,7 +11,7 @@ import asyncpg
 
 from chassis.concurrency.notifier import Notifier
 from chassis.database import arguments as sql
-from chassis.database.constraints import Constraints, refusing_broken
+from chassis.database.constraints import Constraints, violations_as_refusals
 from chassis.database.pool import Database
 from chassis.errors import ETAG_MISMATCH, InvalidField, Refusal
 from usersvc.domain import changes
@@ -202,10 +202,10 @@ class GroupStore:
     async def _transaction(
         self, group_id: UUID, *, undo: bool
     ) -> AsyncIterator[asyncpg.Connection]:
-        with refusing_broken(CONSTRAINTS, str(group_id)):
-            async with self._database.transaction(undo=undo) as db:
+        with violations_as_refusals(CONSTRAINTS, str(group_id)):
+            async with self._database.transaction(rollback=undo) as db:
                 yield db
-        self._bell.ring()
+        self._bell.notify()
 
 
 async def _get(

@@ -126,7 +126,7 @@ class SessionStore:
             outcome = await _outcome(
                 db, assertion.identity, token, now, origin, create_missing=create_missing
             )
-        self._bell.ring()
+        self._bell.notify()
         if isinstance(outcome, Refusal):
             raise outcome
         return outcome
@@ -160,7 +160,7 @@ class SessionStore:
         """
         async with self._database.transaction() as db:
             appointed = await _appoint(db, organization_id, profile, now, origin)
-        self._bell.ring()
+        self._bell.notify()
         return appointed
 
     async def find(self, organization_id: UUID, user_name: str) -> User | None:

@@ -12,7 +12,7 @@ import asyncpg
 from chassis.batching.loader import BatchLoader
 from chassis.concurrency.notifier import Notifier
 from chassis.database import arguments as sql
-from chassis.database.constraints import Constraints, refusing_broken
+from chassis.database.constraints import Constraints, violations_as_refusals
 from chassis.database.pool import Database
 from chassis.errors import ETAG_MISMATCH, InvalidField, Refusal
 from usersvc.domain import changes, extensions, sessions, users
@@ -253,14 +253,14 @@ class UserStore:
         """A connection for one statement that changes something."""
         async with self._database.connection() as db:
             yield db
-        self._bell.ring()
+        self._bell.notify()
 
     @asynccontextmanager
     async def _changing(self, *, undo: bool) -> AsyncIterator[asyncpg.Connection]:
         """A connection for statements that change something together."""
-        async with self._database.transaction(undo=undo) as db:
+        async with self._database.transaction(rollback=undo) as db:
             yield db
-        self._bell.ring()
+        self._bell.notify()
 
 
 async def _get(db: asyncpg.Connection, organization_id: UUID, user_id: UUID) -> User:
@@ -281,7 +281,7 @@ async def insert(
 
     The caller rings the bell once it has committed.
     """
-    with refusing_broken(CONSTRAINTS, profile.user_name):
+    with violations_as_refusals(CONSTRAINTS, profile.user_name):
         user_id = await db.fetchval(
             _INSERT,
             *_InsertArguments(
@@ -304,7 +304,7 @@ async def write(
     The caller rings the bell once it has committed.
     """
     differing = changes.difference(user.profile, profile)
-    with refusing_broken(CONSTRAINTS, profile.user_name):
+    with violations_as_refusals(CONSTRAINTS, profile.user_name):
         version = await db.fetchval(
             _UPDATE,
             *_UpdateArguments(

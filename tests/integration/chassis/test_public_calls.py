@@ -18,7 +18,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from chassis.config.settings import Address, ServerSettings
 from chassis.rpc.certificates import Certificates
-from chassis.rpc.channel import TAKES_CALLS, connect
+from chassis.rpc.channel import ACCEPTS_CALLS, connect
 from chassis.rpc.health import MAX_NAME
 from chassis.rpc.public_calls import KNOWN_WATCHES, OTHER_WATCHES, REFLECTIONS
 from chassis.rpc.server import MAX_STREAMS
@@ -188,7 +188,7 @@ async def test_a_check_of_an_unknown_service_is_not_found():
             await stub.Check(health_pb2.HealthCheckRequest(service="nobody"), timeout=5)
         every = await stub.List(health_pb2.HealthListRequest(), timeout=5)
     assert caught.value.code() == grpc.StatusCode.NOT_FOUND
-    assert TAKES_CALLS in every.statuses
+    assert ACCEPTS_CALLS in every.statuses
     assert server.logged("internal error") == []
 
 
@@ -268,7 +268,7 @@ async def test_a_health_stream_that_reads_nothing_keeps_no_other_waiting():
     async with echo_server() as server:
         await until(lambda: bool(server.logged("health")))
         mute = await Http2.open(server.port, (INITIAL_WINDOW_SIZE, 0))
-        for number, service in enumerate((b"", TAKES_CALLS.encode())):
+        for number, service in enumerate((b"", ACCEPTS_CALLS.encode())):
             field = b"\x0a" + bytes([len(service)]) + service if service else b""
             mute.call("/grpc.health.v1.Health/Watch", field, stream=2 * number + 1)
         await mute.until(HEADERS)

@@ -11,7 +11,7 @@ import pytest
 
 import gateway.settings
 import usersvc.settings
-from chassis.config.settings import LEAVE_SECONDS
+from chassis.config.settings import SHUTDOWN_DELAY_SECONDS
 from chassis.database.pool import POOL_SIZE, STATEMENT_SECONDS
 from chassis.rpc.server import DRAIN_SECONDS
 from deploy.local.postgres import QUIET, STEADY
@@ -316,7 +316,7 @@ def test_a_pod_gets_the_time_that_its_drain_takes(overlay, namespace, name):
     if name == "gateway":
         drains = http_server.DRAIN_SECONDS
     else:
-        drains = LEAVE_SECONDS + DRAIN_SECONDS + POOLS * STATEMENT_SECONDS
+        drains = SHUTDOWN_DELAY_SECONDS + DRAIN_SECONDS + POOLS * STATEMENT_SECONDS
 
     grace = pod(workload)["spec"]["terminationGracePeriodSeconds"]
 

@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 from cloudacademy.keys.v1 import keys_pb2 as pb
 
-from chassis.database.constraints import refusing_broken
+from chassis.database.constraints import violations_as_refusals
 from chassis.database.pool import Database
 from chassis.errors import InvalidField
 from keysvc.store import keys as key_store
@@ -151,7 +151,10 @@ async def test_a_list_that_cannot_be_is_refused(keysvc: Replica, request_: objec
 
 async def test_the_database_keeps_the_rules_by_itself_and_each_has_its_words(keys_url: str):
     async with Database(keys_url, "test") as database, database.connection() as db:
-        with pytest.raises(InvalidField) as caught, refusing_broken(organization_store.CONSTRAINTS):
+        with (
+            pytest.raises(InvalidField) as caught,
+            violations_as_refusals(organization_store.CONSTRAINTS),
+        ):
             await db.execute(
                 "INSERT INTO organization (display_name, region, create_time)"
                 " VALUES ('', 'us', now())"
@@ -168,7 +171,7 @@ async def test_a_broken_constraint_without_words_is_a_fault_of_ours(keys_url: st
     async with Database(keys_url, "test") as database, database.connection() as db:
         with (
             pytest.raises(asyncpg.CheckViolationError),
-            refusing_broken(organization_store.CONSTRAINTS),
+            violations_as_refusals(organization_store.CONSTRAINTS),
         ):
             await db.execute(
                 "INSERT INTO organization (display_name, region, create_time)"

@@ -79,7 +79,9 @@ async def writer(
     log = structlog.wrap_logger(None, [capture])
     async with Database(keys_url, "test") as database, Supervisor(log) as tasks:
         writer = Writer(KeyUses(KeyStore(database), log), db, capture.entries)
-        tasks.start("key uses", lambda: writer.uses.write(writer.drained), until=writer.drained)
+        tasks.start(
+            "key uses", lambda: writer.uses.write(writer.drained), drain_event=writer.drained
+        )
         yield writer
     await db.close()
 

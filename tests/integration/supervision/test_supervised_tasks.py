@@ -14,7 +14,7 @@ from cloudacademy.users.v1.users_pb2_grpc import UserServiceStub
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 import usersvc.background.retention
-from chassis.concurrency.waiting import wait
+from chassis.concurrency.waiting import wait_for_event
 from chassis.rpc.rotating_channel import RotatingChannel
 from chassis.rpc.server import Server
 from gateway.auth.key_cache import KeyCache
@@ -233,7 +233,9 @@ STARTED_BROKEN = {"end of change streams"}
 
 @pytest.fixture(autouse=True)
 def _retention_is_frequent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(usersvc.background.retention, "wait", lambda event, _: wait(event, 0.05))
+    monkeypatch.setattr(
+        usersvc.background.retention, "wait_for_event", lambda event, _: wait_for_event(event, 0.05)
+    )
 
 
 async def still_answers(region: Region, case: Case) -> None:

@@ -24,7 +24,7 @@ from keysvc.wiring import serve
 from tests.support.waiting import eventually
 
 PATIENCE_SECONDS = 20.0
-OPEN = ServerSettings(Address("127.0.0.1", 0), leave_seconds=0.0)
+OPEN = ServerSettings(Address("127.0.0.1", 0), shutdown_delay_seconds=0.0)
 
 
 class MovableClock:

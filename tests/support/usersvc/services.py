@@ -16,7 +16,7 @@ from usersvc.rpc.changes import STREAM_SECONDS
 from usersvc.settings import Settings
 from usersvc.wiring import serve
 
-_SERVER = ServerSettings(Address("127.0.0.1", 0), leave_seconds=0.0)
+_SERVER = ServerSettings(Address("127.0.0.1", 0), shutdown_delay_seconds=0.0)
 
 
 @asynccontextmanager

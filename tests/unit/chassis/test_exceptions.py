@@ -7,7 +7,7 @@ import grpc
 import pytest
 
 from chassis.errors import DatabaseUnavailable, InvalidField
-from chassis.exceptions import copy_of
+from chassis.exceptions import copy_exception
 
 ERRORS = [
     InvalidField("user_name", "is empty"),
@@ -24,7 +24,7 @@ ERRORS = [
 @pytest.mark.parametrize("error", ERRORS, ids=lambda each: type(each).__name__)
 def test_a_copy_has_the_type_text_attributes_and_cause(error: Exception):
     error.__cause__ = ValueError("why")
-    copied = copy_of(error)
+    copied = copy_exception(error)
 
     assert copied is not error
     assert (type(copied), str(copied), copied.args) == (type(error), str(error), error.args)
@@ -39,6 +39,6 @@ def test_raising_copies_adds_nothing_to_the_original():
     before = len(traceback.extract_tb(error.__traceback__))
     for _ in range(5):
         with pytest.raises(KeyError):
-            raise copy_of(error)
+            raise copy_exception(error)
 
     assert len(traceback.extract_tb(error.__traceback__)) == before

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chassis.networks import ClientNetwork, source_of
+from chassis.networks import ClientNetwork, network_of
 
 
 @pytest.mark.parametrize(
@@ -17,4 +17,4 @@ from chassis.networks import ClientNetwork, source_of
     ],
 )
 def test_an_ipv6_address_counts_for_its_64_and_its_48(address: str, host: str, site: str):
-    assert source_of(address) == ClientNetwork(host, site)
+    assert network_of(address) == ClientNetwork(host, site)

@@ -79,6 +79,6 @@ class Scans:
         except DatabaseUnavailable as away:
             late = began and isinstance(away.__cause__, TimeoutError)
             # A database that is away is late, too, and no fault of the statement.
-            if late and await self._database.answers():
+            if late and await self._database.is_available():
                 raise Refusal(scan.too_costly) from away
             raise

@@ -102,7 +102,9 @@ async def serving(users_url: str, clock) -> AsyncIterator[Region]:
     calls = metrics.requests(
         "call_seconds", "active_calls", "calls", "rpc_method", "status", "error_type"
     )
-    envelope = ServerInterceptor(log, None, calls, told=("organization_id",), carriers=CARRIERS)
+    envelope = ServerInterceptor(
+        log, None, calls, logged_fields=("organization_id",), batch_methods=CARRIERS
+    )
     server, dispatcher = grpc.aio.server(interceptors=[envelope]), LocalDispatcher(envelope)
     async with Database(users_url, "test") as database:
         store = UserStore(database, Lists(database), Notifier())

@@ -51,8 +51,8 @@ async def test_each_batched_call_has_a_log_line_and_the_stream_has_none(users_ur
     capture = LogCapture()
     envelope = ServerInterceptor(
         structlog.wrap_logger(None, processors=[capture]),
-        told=("organization_id",),
-        carriers=CARRIERS,
+        logged_fields=("organization_id",),
+        batch_methods=CARRIERS,
     )
     server, dispatcher = grpc.aio.server(interceptors=[envelope]), LocalDispatcher(envelope)
     async with Database(users_url, "test") as database:

@@ -295,8 +295,8 @@ async def test_a_third_name_displaces_a_waiter_of_a_full_queue():
     room, refused = NUMBER * QUEUE_PER_SLOT, visitors.refused.total()
 
     assert slots.waiting == room
-    assert slots.has_room("three")
-    assert not slots.has_room("one")
+    assert slots.would_admit("three")
+    assert not slots.would_admit("one")
     await visitors.send("three", 2)
 
     assert slots.waiting == room

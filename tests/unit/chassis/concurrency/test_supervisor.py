@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import LogCapture
 
 from chassis.concurrency import supervisor as module
-from chassis.concurrency.supervisor import FAILURES_IN_A_ROW, Supervisor
+from chassis.concurrency.supervisor import MAX_CONSECUTIVE_FAILURES, Supervisor
 from chassis.observability.metrics import Metrics
 from tests.support.chassis.echoes import until
 
@@ -120,9 +120,9 @@ async def test_delays_begin_anew_after_a_healthy_run(
 
 
 async def test_only_a_required_task_that_keeps_failing_is_not_ready(tasks: Recorded):
-    optional, required = Flaky(FAILURES_IN_A_ROW + 1), Flaky(FAILURES_IN_A_ROW)
+    optional, required = Flaky(MAX_CONSECUTIVE_FAILURES + 1), Flaky(MAX_CONSECUTIVE_FAILURES)
     tasks.start("optional", optional.run)
-    await until(lambda: optional.runs > FAILURES_IN_A_ROW)
+    await until(lambda: optional.runs > MAX_CONSECUTIVE_FAILURES)
     assert tasks.ready
 
     tasks.start("required", required.run, is_required=True)
@@ -133,7 +133,7 @@ async def test_only_a_required_task_that_keeps_failing_is_not_ready(tasks: Recor
 async def test_a_required_task_that_runs_well_again_is_ready(
     tasks: Recorded, monkeypatch: pytest.MonkeyPatch
 ):
-    required = Flaky(FAILURES_IN_A_ROW)
+    required = Flaky(MAX_CONSECUTIVE_FAILURES)
     tasks.start("required", required.run, is_required=True)
     await required.running.wait()
     assert not tasks.ready
@@ -163,7 +163,7 @@ async def test_tasks_drain_and_the_last_started_ends_first():
             ended.append("runs")
 
     async with Recorded() as tasks:
-        tasks.start("drains", drains, until=drained)
+        tasks.start("drains", drains, drain_event=drained)
         tasks.start("runs", runs)
         await asyncio.sleep(0)
     assert ended == ["runs", "drains"]
@@ -179,13 +179,13 @@ async def test_a_failure_while_a_task_drains_is_logged_and_tried_again():
             await flaky.run()
 
     async with Recorded() as tasks:
-        task = tasks.start("drains", drains, until=drained)
+        task = tasks.start("drains", drains, drain_event=drained)
         await asyncio.sleep(0)
     assert (task.failures, task.restarts) == (1, 1)
 
 
 async def test_a_task_that_does_not_drain_in_time_is_cancelled_and_logged(tasks: Recorded):
-    task = tasks.start("hangs", Flaky(0).run, until=asyncio.Event())
+    task = tasks.start("hangs", Flaky(0).run, drain_event=asyncio.Event())
     await task.end(0.01)
     assert tasks.capture.entries[-1]["event"] == "task not drained"
 

@@ -2,13 +2,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chassis.rpc.deadline import CLOCKS, end_by, seconds_left
+from chassis.rpc.deadline import CLOCK_SKEW, deadline_metadata, seconds_left
 
 NOON = datetime(2026, 11, 27, 12, 0, 0, 123_456, tzinfo=UTC)
 
 
 def test_a_call_has_to_end_sooner_than_its_caller_gives_up_by_what_clocks_differ():
-    key, value = end_by(10.0, lambda: NOON)
+    key, value = deadline_metadata(10.0, lambda: NOON)
 
     assert key == "x-end-by"
     assert value == "1795780809123"
@@ -16,6 +16,6 @@ def test_a_call_has_to_end_sooner_than_its_caller_gives_up_by_what_clocks_differ
 
 
 def test_with_a_clock_that_is_late_by_as_much_it_ends_when_the_caller_gives_up():
-    _, value = end_by(10.0, lambda: NOON)
+    _, value = deadline_metadata(10.0, lambda: NOON)
 
-    assert seconds_left(value, lambda: NOON + timedelta(seconds=10) - CLOCKS) <= 0
+    assert seconds_left(value, lambda: NOON + timedelta(seconds=10) - CLOCK_SKEW) <= 0

@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 from cloudacademy.users.v1 import filter_pb2, users_pb2
 
-from chassis.database.constraints import refusing_broken
+from chassis.database.constraints import violations_as_refusals
 from usersvc.domain import users
 from usersvc.domain.filters import Operator
 from usersvc.store import groups as group_store
@@ -83,5 +83,8 @@ def test_every_constraint_that_a_caller_can_break_has_its_refusal():
 def test_any_other_constraint_is_a_fault_of_ours(name):
     error = asyncpg.UniqueViolationError("broken")
     error.constraint_name = name
-    with pytest.raises(asyncpg.UniqueViolationError), refusing_broken(user_store.CONSTRAINTS):
+    with (
+        pytest.raises(asyncpg.UniqueViolationError),
+        violations_as_refusals(user_store.CONSTRAINTS),
+    ):
         raise error
