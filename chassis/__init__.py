@@ -1,5 +1,4 @@
-"""What every process needs to start, be observed and stop.
+"""Code that all processes share: gRPC, databases, settings, logs, metrics, traces and tasks.
 
-A short, closed list of modules, each one noun. None of them knows what the
-processes are for.
+It knows nothing of users, keys, organizations or SCIM.
 """

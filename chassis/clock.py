@@ -1,12 +1,12 @@
-"""The time, as a parameter."""
+"""The clock, a parameter of everything that depends on the time."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 Clock = Callable[[], datetime]
-"""Says what time it is, with a time zone."""
+"""Returns the current time, with a time zone."""
 
 
 def system_clock() -> datetime:
-    """The time of this machine in UTC."""
+    """The time of this machine, in UTC."""
     return datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""The one error type that crosses the wire: a request was refused, and why."""
+"""Refusals: the one type of error that services send to their callers."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ Values = TypeVarTuple("Values")
 
 
 class Code(StrEnum):
-    """The gRPC status codes that refusals use, by their names there."""
+    """The gRPC status codes of refusals."""
 
     INVALID_ARGUMENT = "INVALID_ARGUMENT"
     NOT_FOUND = "NOT_FOUND"
@@ -28,7 +28,7 @@ class Code(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FieldViolation:
-    """A field of the request that has a value it cannot have."""
+    """A field of the request with an invalid value."""
 
     field: str
     description: str
@@ -38,28 +38,27 @@ class FieldViolation:
 class RefusalKind(Generic[*Values]):
     """One row of a service's table of refusals.
 
-    The type arguments are the types of the values that a refusal of this kind
-    is raised with, in the order of `values`: mypy refuses a `raise` that lacks
-    one. `detail`, `field` and `description` are templates of `str.format` over
-    these names. A row without a field has no `google.rpc.BadRequest`.
+    `detail`, `field` and `description` are `str.format` templates over the names in `values`. The
+    type arguments are the types of these values, in the same order, so that mypy finds a `raise`
+    with a missing value. A row without a field has no `google.rpc.BadRequest`.
     """
 
     reason: str
     """A name of `cloudacademy.errors.v1.Reason`. Several kinds may share one."""
     code: Code
     detail: str
-    """The text for people; never a secret."""
+    """The text for people, without secrets."""
     values: tuple[str, ...] = ()
     metadata: tuple[str, ...] = ()
-    """Those of `values` that callers get as `ErrorInfo.metadata`; never a secret."""
+    """The `values` that callers get as `ErrorInfo.metadata`; none is secret."""
     field: str = ""
     description: str = ""
-    """What is wrong with the field; the detail if empty."""
+    """What is wrong with the field; by default the detail."""
     retry_after_seconds: float | None = None
 
 
-class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not a fault
-    """A request that is answered with no: a row of a table, and the values for its templates."""
+class Refusal(Exception):  # noqa: N818 - a refusal is a response, not a fault
+    """The error response to a request: a row of a table, with values for its templates."""
 
     def __init__(self, kind: RefusalKind[*Values], *values: *Values) -> None:
         named = dict(zip(kind.values, _in_utc(*values), strict=True))
@@ -90,7 +89,7 @@ def _in_utc(*values: object) -> Iterator[object]:
 
 
 def _text(value: object) -> str:
-    """A value for programs; a time is written as RFC 3339 has it."""
+    """A value for programs; a time has the form of RFC 3339."""
     if isinstance(value, datetime):
         return value.isoformat().replace("+00:00", "Z")
     return str(value)
@@ -124,11 +123,11 @@ CALLER_NOT_ADMITTED: Final = RefusalKind[str, str](
 ETAG_MISMATCH: Final = RefusalKind[str](
     "ETAG_MISMATCH",
     Code.ABORTED,
-    "It has changed since it was read; read it again.",
+    "The resource has changed since it was read. Read it again.",
     values=("etag",),
     metadata=("etag",),
 )
-"""The resource has another etag than the request names. The value is the current one."""
+"""The etag of the request is not the current one of the resource, which is the value."""
 DATABASE_UNAVAILABLE: Final = RefusalKind[()](
     "DATABASE_UNAVAILABLE",
     Code.UNAVAILABLE,
@@ -138,23 +137,23 @@ DATABASE_UNAVAILABLE: Final = RefusalKind[()](
 OVERLOADED: Final = RefusalKind[()](
     "OVERLOADED",
     Code.RESOURCE_EXHAUSTED,
-    "There are too many calls at the moment.",
+    "Too many calls are in progress. Try again later.",
     retry_after_seconds=1.0,
 )
 DEADLINE_EXCEEDED: Final = RefusalKind[()](
     "DEADLINE_EXCEEDED",
     Code.DEADLINE_EXCEEDED,
-    "The deadline passed before the answer was ready.",
+    "The deadline passed before the response was ready.",
 )
 DEADLINE_PASSED_BEFORE_CALL: Final = RefusalKind[()](
     "DEADLINE_EXCEEDED",
     Code.DEADLINE_EXCEEDED,
-    "The deadline passed before the call came; nothing was done.",
+    "The deadline passed before the call arrived. Nothing was done.",
 )
 MESSAGE_NOT_READ: Final = RefusalKind[float](
     "DEADLINE_EXCEEDED",
     Code.DEADLINE_EXCEEDED,
-    "A message was not read for {seconds:g} seconds.",
+    "The caller did not read a message for {seconds:g} seconds.",
     values=("seconds",),
 )
 INTERNAL: Final = RefusalKind[str](
@@ -164,13 +163,13 @@ INTERNAL: Final = RefusalKind[str](
     values=("request_id",),
     metadata=("request_id",),
 )
-"""A fault of ours; what it was is in the log under the request id."""
+"""An internal error. The log has its text under the request id."""
 
 
 class InvalidField(Refusal):
-    """A field of the request has a value it cannot have.
+    """A field of the request has an invalid value.
 
-    It has a class because every check of a request raises it, and tests tell it from others.
+    It has a class of its own because every check of a request raises it, and tests catch it.
     """
 
     def __init__(self, field: str, description: str) -> None:
@@ -178,7 +177,7 @@ class InvalidField(Refusal):
 
 
 class DatabaseUnavailable(Refusal):
-    """The database does not answer. It has a class because callers catch it to try again."""
+    """The database is unavailable. It has a class of its own because callers catch it to retry."""
 
     def __init__(self) -> None:
         super().__init__(DATABASE_UNAVAILABLE)

@@ -1,4 +1,4 @@
-"""Copies of an exception, so that each of several callers raises its own."""
+"""Copies of exceptions, so that each of several callers raises its own."""
 
 from typing import TypeVar
 
@@ -6,11 +6,11 @@ Error = TypeVar("Error", bound=BaseException)
 
 
 def copy_exception(error: Error) -> Error:
-    """A new exception of the same type, arguments, attributes, cause and traceback so far.
+    """A new exception with the same type, arguments, attributes, cause and traceback.
 
-    Python adds the frames of each caller to the traceback of the object that it raises. One
-    object that is raised for several callers therefore grows with each of them, and keeps the
-    local variables of all their frames alive. The traceback of a copy grows by itself.
+    Python adds the frames of the caller to the traceback of an exception that it raises. The
+    traceback of an object that is raised for several callers grows with each of them, and keeps
+    the local variables of all their frames alive. Each copy has a traceback of its own.
     """
     copied = type(error).__new__(type(error), *error.args)
     copied.__dict__.update(error.__dict__)

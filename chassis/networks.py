@@ -1,4 +1,4 @@
-"""The networks that an address belongs to, as limits count them."""
+"""The networks of a client's address, to which limits apply."""
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -10,10 +10,10 @@ SITE_BITS: Final = 48
 
 @dataclass(frozen=True, slots=True)
 class ClientNetwork:
-    """Where a request comes from, at two levels.
+    """The network of a client, at two levels.
 
-    Everybody who has IPv6 has at least a /64, and a site commonly a /48 (RFC 6177), so a limit on
-    single addresses would limit nobody. An IPv4 address is both levels.
+    An IPv6 client has at least a /64, and a site commonly has a /48 (RFC 6177). A limit on single
+    addresses would not limit them. An IPv4 address is its own network at both levels.
     """
 
     host: str
@@ -23,7 +23,7 @@ class ClientNetwork:
 
 
 def network_of(address: str) -> ClientNetwork:
-    """The source of an address; a text that is no address is its own source."""
+    """The network of an address. A text that is not an address is its own network."""
     try:
         parsed = ip_address(address)
     except ValueError:

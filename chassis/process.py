@@ -1,4 +1,4 @@
-"""A process: runs until it is told to stop."""
+"""The life of a process: private memory, signals and exit codes."""
 
 import asyncio
 import ctypes
@@ -14,53 +14,54 @@ import uvloop
 from chassis.startup import StartError
 
 YOUNG_OBJECTS: Final = 10_000
-"""How many more objects there are before the collector looks at the new ones."""
+"""How many new objects trigger a collection of the youngest generation."""
 _PR_SET_DUMPABLE: Final = 4  # prctl(2)
 
 Stop = asyncio.Event
-"""Set once the process is to end."""
+"""An event that is set when the process has to stop."""
 
 
 def keep_memory_private() -> None:
-    """Let no core dump and no process of the same user show what this one has in its memory.
+    """Prevent core dumps, and access to the memory by other processes of the same user.
 
-    Keys and passwords are in it. Root still may look (CAP_SYS_PTRACE), as a profiler has to.
+    The memory has keys and passwords. Root (CAP_SYS_PTRACE) still has access, which profilers need.
+    Refuses (StartError) to start without this protection.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux" and ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
-        raise StartError("prctl(PR_SET_DUMPABLE) was refused: memory could be read")
+        raise StartError("prctl(PR_SET_DUMPABLE) failed: other processes could read the memory")
 
 
 def run(main: Callable[[Stop], Coroutine[Any, Any, None]]) -> None:
-    """Run a process until it ends by itself or SIGTERM or SIGINT asks it to.
+    """Run `main` until it returns; SIGTERM and SIGINT set its `Stop` event.
 
-    One that cannot start (StartError) exits with 1 and its reason.
+    Exits with 1 and prints the reasons if it raises StartError.
     """
-    _collect_garbage_rarely()
+    _tune_garbage_collection()
     reasons: list[str] = []
     try:
-        uvloop.run(_until_told(main))
+        uvloop.run(_run_until_stopped(main))
     except* StartError as errors:
-        reasons += _texts(errors)
+        reasons += _messages(errors)
     if reasons:
         sys.exit("; ".join(reasons))
 
 
-def _collect_garbage_rarely() -> None:
-    """Spare the collector what was imported, which stays: to look at all of it stops the loop."""
+def _tune_garbage_collection() -> None:
+    """Exclude imported objects from garbage collection: they stay, and a scan blocks the loop."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
 
 
-def _texts(errors: BaseExceptionGroup[StartError]) -> list[str]:
-    texts: list[str] = []
+def _messages(errors: BaseExceptionGroup[StartError]) -> list[str]:
+    messages: list[str] = []
     for error in errors.exceptions:
-        texts += _texts(error) if isinstance(error, BaseExceptionGroup) else [str(error)]
-    return texts
+        messages += _messages(error) if isinstance(error, BaseExceptionGroup) else [str(error)]
+    return messages
 
 
-async def _until_told(main: Callable[[Stop], Awaitable[None]]) -> None:
+async def _run_until_stopped(main: Callable[[Stop], Awaitable[None]]) -> None:
     stop = Stop()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

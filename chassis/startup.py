@@ -1,20 +1,20 @@
-"""Why a process cannot start, told to its operator without showing a secret."""
+"""The error of a process that cannot start, and the redaction of secrets in its text."""
 
 import re
 from typing import Final
 
 _MAY_BE_SECRET: Final = re.compile(r"@|-----|[\w+-]{20}|://[^/,\[]*:(?!\d{1,5}(?:[/,]|$))")
-"""Matches a password before a host, with its @ or in a port's place, the head of a private key, or
-a run of letters too long for a name."""
+"""Matches an @ or a text in the place of a port, which may follow or be a password; the header of a
+private key; and a run of characters that is too long for a name."""
 
 
 class StartError(Exception):
-    """A process cannot start; the text gives its operator the reason, in one line."""
+    """A process cannot start. The text is one line for its operator."""
 
 
 def redact(value: str) -> str:
-    """An invalid setting for an error message; replaced where it may be a secret.
+    """An invalid setting, quoted for an error message, or a placeholder if it may be a secret.
 
-    A password in a database address, or a key that was given to the wrong variable, is one.
+    For example, it may be a database URL with a password, or a key in the wrong variable.
     """
     return "(not shown: it may be a secret)" if _MAY_BE_SECRET.search(value) else repr(value)

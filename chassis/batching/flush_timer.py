@@ -1,4 +1,4 @@
-"""When a batch is flushed."""
+"""The timer that flushes a batch."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,7 +17,7 @@ class FlushTimer:
         self._linger_seconds = linger_seconds
         self._timer: asyncio.TimerHandle | None = None
         self.is_lingering = False
-        """Whether the batch waits for more items. Every call reads it: an attribute is cheapest."""
+        """Whether the batch waits for more items. An attribute, because every call reads it."""
 
     def linger(self) -> None:
         """Flush once the first item has lingered for `linger_seconds`."""

@@ -1,4 +1,4 @@
-"""Reads by key that share a statement."""
+"""Reads by key that share an SQL statement."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
@@ -18,9 +18,9 @@ class BatchLoader(Generic[Partition, Key, Value]):
     """Loads values by key; the loads of one turn of the event loop share a call.
 
     `load_one` loads the first key of a turn immediately, so a single load never lingers.
-    `load_many` loads the other keys of the turn, in one call for each partition; its result must
-    have all of these keys. A load never shares a call that began before the load did, so it
-    sees all writes that were committed by then.
+    `load_many` loads the other keys of the turn, in one call for each partition. Its result must
+    have all of these keys. A load never joins a call that is in progress, so it sees every write
+    that was committed before the load.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class BatchLoader(Generic[Partition, Key, Value]):
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def get(self, partition: Partition, key: Key) -> Value:
-        """Load a value. Raises what `load_one` and `load_many` raise."""
+        """Load a value. Raises the exceptions of `load_one` and `load_many`."""
         loop = asyncio.get_running_loop()
         if self._batches is None:
             self._batches = {}
@@ -45,7 +45,7 @@ class BatchLoader(Generic[Partition, Key, Value]):
         try:
             return await value
         finally:
-            del value  # it may hold the exception whose traceback holds this frame: a cycle
+            del value  # breaks a cycle: its exception has a traceback, which has this frame
 
     def _flush(self) -> None:
         batches, self._batches = self._batches or {}, None
@@ -61,10 +61,10 @@ class BatchLoader(Generic[Partition, Key, Value]):
         try:
             found = await self._load_many(partition, list(pending))
             values = {key: found[key] for key in pending}
-        except Exception as error:  # noqa: BLE001 - every caller gets it
+        except Exception as error:  # noqa: BLE001 - every caller gets a copy
             for futures in pending.values():
                 for future in _not_done(futures):
-                    future.set_exception(copy_exception(error))  # each copy is raised once
+                    future.set_exception(copy_exception(error))  # each caller raises its own
         else:
             for key, futures in pending.items():
                 for future in _not_done(futures):
@@ -79,7 +79,7 @@ def _not_done(futures: Sequence[asyncio.Future[Value]]) -> list[asyncio.Future[V
 def _cancel_with_callers(
     task: asyncio.Task[None], futures: Sequence[asyncio.Future[Value]]
 ) -> None:
-    """Cancel a load, and its statement, once all of its callers have been cancelled."""
+    """Cancel a load, and so its statement, once all of its callers are cancelled."""
 
     def check(future: asyncio.Future[Value]) -> None:
         if future.cancelled() and all(each.done() for each in futures):

@@ -1,1 +1,1 @@
-"""Supervised tasks, semaphores and waiting."""
+"""Supervised tasks, semaphores, notifications and shared calls."""

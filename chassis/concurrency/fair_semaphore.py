@@ -1,4 +1,4 @@
-"""A semaphore that shares its slots fairly between names, with a bounded queue."""
+"""A semaphore with a bounded queue that shares its slots fairly between names."""
 
 import asyncio
 from collections import deque
@@ -10,25 +10,25 @@ from chassis.batching.flush_timer import FlushTimer
 from chassis.batching.limits import RELEASE_LINGER_SECONDS
 
 WAIT_SECONDS: Final = 2.0
-"""How long an `acquire` waits for a slot before it is rejected."""
+"""How long `acquire` waits for a slot before it is rejected."""
 QUEUE_PER_SLOT: Final = 4
-"""How many wait for each slot: at the usual pace all of them get one within WAIT_SECONDS."""
+"""Queue positions for each slot: at the usual pace all waiters get a slot within WAIT_SECONDS."""
 
 _Waiter = asyncio.Future[None]
 
 
 class FairSemaphore:
-    """At most `slots` holders at once, and at most `share` of them of one name (half by default).
+    """A semaphore of `slots` slots, of which one name holds at most `share` (by default half).
 
-    At most `queue` callers wait (QUEUE_PER_SLOT for each slot by default), at most half of them of
-    one name. When the queue is full, a caller whose name has less than half as many waiters as
-    another name displaces the newest waiter of the name with the most. A slot that becomes
-    free goes to the name that holds the fewest, and among these to the one that has waited longest
-    for its turn, so a name that sends much waits for itself.
+    At most `queue` callers wait (by default QUEUE_PER_SLOT for each slot), and at most half of them
+    have the same name. When the queue is full, a caller whose name has less than half as many
+    waiters as another name displaces the newest waiter of the name with the most. A slot that
+    becomes free goes to the name that holds the fewest slots, and among these to the name that has
+    waited longest for its turn. So a name with many calls delays only its own.
 
     With `batched_release`, free slots linger until half of the slots that the waiters may hold are
-    free, or for `linger_seconds`: requests that begin together share messages and statements.
-    `rejection` makes the exception that is raised for a caller without a slot.
+    free, or for `linger_seconds`. Requests that begin together then share messages and statements.
+    `rejection` creates the exception that a caller without a slot gets.
     """
 
     def __init__(
@@ -59,9 +59,9 @@ class FairSemaphore:
     def would_admit(self, name: str, arriving: int = 0, arriving_of_name: int = 0) -> bool:
         """Whether one more caller would get a slot or a position in the queue.
 
-        `arriving` callers, `arriving_of_name` of them of this name, are counted before it.
+        `arriving` other callers come before it, and `arriving_of_name` of them have its name.
         """
-        if self._free > arriving and self._is_open(name, arriving_of_name):
+        if self._free > arriving and self._may_take(name, arriving_of_name):
             return True
         slots = min(self._free, self._share - self._held_by(name))
         of_name = len(self._queues.get(name, ())) + max(0, arriving_of_name - slots)
@@ -69,13 +69,16 @@ class FairSemaphore:
             return False
         if self.waiting + max(0, arriving - self._free) < self._queue_size:
             return True
-        # Less than half: names with similar numbers must not displace each other in turns.
+        # Less than half, so that names with similar numbers do not displace each other by turns.
         return of_name < max(map(len, self._queues.values()), default=0) // 2
 
     async def acquire(self, name: str) -> None:
-        """Take a slot, or wait for one for `wait_seconds`; raises the rejection otherwise."""
-        # Waiters may exist while a slot is free: they wait for their share, or for a batch.
-        if self._free and self._is_open(name):
+        """Take a slot.
+
+        Raises the rejection after `wait_seconds`, or immediately if the queue is full.
+        """
+        # A free slot does not mean an empty queue: others may wait for their share or a batch.
+        if self._free and self._may_take(name):
             self._take(name)
             return
         await self._wait(name)
@@ -84,9 +87,9 @@ class FairSemaphore:
         """Return a slot."""
         self._free += 1
         self.in_use -= 1
-        left = self._held[name] - 1
-        if left:
-            self._held[name] = left
+        held = self._held[name] - 1
+        if held:
+            self._held[name] = held
         else:
             del self._held[name]
         if self.waiting:
@@ -97,15 +100,15 @@ class FairSemaphore:
 
     @asynccontextmanager
     async def slot(self, name: str) -> AsyncIterator[None]:
-        """Hold a slot, for `async with`."""
+        """Hold a slot for the duration of an `async with` block."""
         await self.acquire(name)
         try:
             yield
         finally:
             self.release(name)
 
-    def _is_open(self, name: str, more: int = 0) -> bool:
-        """Whether a free slot may be taken immediately."""
+    def _may_take(self, name: str, more: int = 0) -> bool:
+        """Whether a caller may take a free slot without waiting."""
         return not self._flush_timer.is_lingering and self._held_by(name) + more < self._share
 
     async def _wait(self, name: str) -> None:
@@ -126,7 +129,7 @@ class FairSemaphore:
             self._leave(name, waiter)
             raise
         finally:
-            del waiter  # it may hold the exception whose traceback holds this frame: a cycle
+            del waiter  # breaks a cycle: its exception has a traceback, which has this frame
 
     def _displace(self) -> None:
         """Reject the newest waiter of the name with the most waiters."""
@@ -138,7 +141,7 @@ class FairSemaphore:
             waiter.set_exception(self._rejection())
 
     def _leave(self, name: str, waiter: _Waiter) -> None:
-        """Stop waiting; return a slot that was granted in the same turn of the event loop."""
+        """Leave the queue; return a slot that was granted in the same turn of the event loop."""
         if waiter.done() and not waiter.cancelled():
             if waiter.exception() is None:
                 self.release(name)
@@ -149,7 +152,7 @@ class FairSemaphore:
             self._removed(name, queue)
 
     def _is_batch(self) -> bool:
-        """Whether half of the slots that the waiters may hold are free, or enough for all."""
+        """Whether half of the slots that the waiters may hold are free, or one for each waiter."""
         shares = self._share * len(self._queues)
         enough = min(self._slots / 2, shares / 2, self.waiting)
         return self._free >= enough and shares - sum(map(self._held_by, self._queues)) >= enough
@@ -166,7 +169,7 @@ class FairSemaphore:
             name = min(eligible, key=self._held_by)
             queue = self._queues.pop(name)
             waiter = queue.popleft()
-            self._queues[name] = queue  # the name goes to the end: others have their turn
+            self._queues[name] = queue  # the name goes to the end of the round
             self._removed(name, queue)
             if not waiter.done():  # else it was cancelled in the same turn of the event loop
                 self._take(name)

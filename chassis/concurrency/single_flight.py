@@ -17,18 +17,18 @@ class _Failed:
 
 
 class SingleFlight(Generic[Key, Value]):
-    """Makes one call at a time for each key; others with that key wait for its outcome.
+    """Runs one call at a time for each key; callers with the same key share its outcome.
 
-    The call goes on when a caller gives up, since others may wait for it. Each caller gets an
-    exception of its own: the call returns its exception instead of raising it, because a task
-    that raises gives the same object to all who await it.
+    The call continues when a caller is cancelled, because others may wait for it. Each caller
+    raises its own copy of an exception. So the call returns its exception: a task that raises
+    would give the same object to all its callers.
     """
 
     def __init__(self) -> None:
         self._running: dict[Key, asyncio.Task[Value | _Failed]] = {}
 
     async def run(self, key: Key, function: Callable[[], Coroutine[Any, Any, Value]]) -> Value:
-        """The outcome of the running call for a key; `function` starts one if none is running."""
+        """The outcome of the call for a key; starts it with `function` if none is in progress."""
         task = self._running.get(key)
         if task is None:
             task = asyncio.create_task(_outcome(function))
@@ -43,5 +43,5 @@ class SingleFlight(Generic[Key, Value]):
 async def _outcome(function: Callable[[], Coroutine[Any, Any, Value]]) -> Value | _Failed:
     try:
         return await function()
-    except Exception as error:  # noqa: BLE001 - it is raised for each caller
+    except Exception as error:  # noqa: BLE001 - each caller raises a copy
         return _Failed(error)

@@ -1,4 +1,4 @@
-"""The long-lived tasks of a process: restarted when they fail, counted, and ended in order."""
+"""Supervision of a process's long-lived tasks: restarts, metrics and orderly shutdown."""
 
 import asyncio
 import random
@@ -14,18 +14,18 @@ from chassis.observability.metrics import Metrics
 FIRST_DELAY_SECONDS: Final = 0.1
 MAX_DELAY_SECONDS: Final = 30.0
 HEALTHY_SECONDS: Final = 10.0
-"""A run of at least this length is healthy and resets the count of consecutive failures."""
+"""A run of at least this duration is healthy and resets the count of consecutive failures."""
 MAX_CONSECUTIVE_FAILURES: Final = 3
 """After this many failures of a required task the process is not ready."""
 END_SECONDS: Final = 15.0
-"""How long a task may drain: enough for two calls or statements with their own limits."""
+"""How long a task may drain: time for two calls or statements with their own time limits."""
 
 Run = Callable[[], Awaitable[None]]
 Jitter = Callable[[float, float], float]
 
 
 class Task:
-    """One long-lived task. `Supervisor.start` makes it."""
+    """One long-lived task, created by `Supervisor.start`."""
 
     def __init__(
         self,
@@ -46,16 +46,16 @@ class Task:
         self._log = log
         self._drain_event = drain_event
         self._jitter = jitter
-        self._in_a_row = 0
+        self._failure_streak = 0
         self._is_cancelled = False
         self._started = time.monotonic()
         self._task = asyncio.create_task(self._supervise(), name=name)
 
     @property
     def keeps_failing(self) -> bool:
-        """Whether it failed several times in a row, and has not run well since."""
-        is_healthy = not self.is_waiting and self._lasted() >= HEALTHY_SECONDS
-        return self._in_a_row >= MAX_CONSECUTIVE_FAILURES and not is_healthy
+        """Whether it failed MAX_CONSECUTIVE_FAILURES times and has not had a healthy run since."""
+        is_healthy = not self.is_waiting and self._run_seconds() >= HEALTHY_SECONDS
+        return self._failure_streak >= MAX_CONSECUTIVE_FAILURES and not is_healthy
 
     async def end(self, seconds: float = END_SECONDS) -> None:
         """End the task: let it drain for `seconds` if it has `drain_event`, then cancel it.
@@ -79,14 +79,14 @@ class Task:
             error = await self._failure()
             if error is None:
                 return
-            if self._is_cancelled:  # it failed while it ended
-                self._count(error)
+            if self._is_cancelled:  # it failed while it was being ended
+                self._record(error)
                 return
             await self._back_off(error)
             self.restarts += 1
 
     async def _failure(self) -> BaseException | None:
-        """Run it once; its error, or None if it ended as it should."""
+        """Run it once. Returns its error, or None if it drained."""
         try:
             await self._run()
         except asyncio.CancelledError as error:
@@ -94,44 +94,45 @@ class Task:
             if task is not None and task.cancelling():
                 raise
             return error  # a future that the task awaited was cancelled, not the task
-        except Exception as error:  # noqa: BLE001 - whatever it is, the process goes on
+        except Exception as error:  # noqa: BLE001 - no error of a task ends the process
             return error
         if self._drain_event is not None and self._drain_event.is_set():
             return None
-        return RuntimeError("The task returned before it was told to end.")
+        return RuntimeError("The task returned although nobody asked it to drain.")
 
     async def _back_off(self, error: BaseException) -> None:
-        if self._lasted() >= HEALTHY_SECONDS:
-            self._in_a_row = 0
-        self._in_a_row += 1
-        delay = min(MAX_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2.0 ** min(self._in_a_row - 1, 20))
+        if self._run_seconds() >= HEALTHY_SECONDS:
+            self._failure_streak = 0
+        self._failure_streak += 1
+        exponent = min(self._failure_streak - 1, 20)
+        delay = min(MAX_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2.0**exponent)
         # Jitter, so that replicas that failed together do not retry together.
         delay *= self._jitter(0.5, 1.0)
-        self._count(error, retry_seconds=round(delay, 3))
+        self._record(error, retry_seconds=round(delay, 3))
         self.is_waiting = True
         try:
             if self._drain_event is None or self._drain_event.is_set():
                 await asyncio.sleep(delay)
-            else:  # `drain_event` ends the delay, so that the task drains without waiting
+            else:  # the event ends the delay, so that the task drains at once
                 await wait_for_event(self._drain_event, delay)
         finally:
             self.is_waiting = False
 
-    def _count(self, error: BaseException, **more: float) -> None:
+    def _record(self, error: BaseException, **fields: float) -> None:
         self.failures += 1
         self._log.error(
-            "task failed", task=self.name, failures=self.failures, **_fields(error), **more
+            "task failed", task=self.name, failures=self.failures, **_error_fields(error), **fields
         )
 
-    def _lasted(self) -> float:
+    def _run_seconds(self) -> float:
         return time.monotonic() - self._started
 
 
 class Supervisor:
-    """Runs tasks until its `async with` block ends, and restarts each that fails or returns early.
+    """Runs tasks until its `async with` block ends; restarts those that fail or return early.
 
-    It waits before each restart, longer each time up to MAX_DELAY_SECONDS. No failure of a task
-    ends the process or another task.
+    The delay before a restart doubles with each consecutive failure, up to MAX_DELAY_SECONDS. A
+    failure of one task ends neither the process nor another task.
     """
 
     def __init__(self, log: Logger, jitter: Jitter = random.uniform) -> None:
@@ -143,7 +144,7 @@ class Supervisor:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """End the tasks, the one that was started last first."""
+        """End the tasks, in the reverse order of their start."""
         for task in reversed(self._tasks.values()):
             await task.end()
 
@@ -162,7 +163,7 @@ class Supervisor:
         `is_required` keeps failing. Raises ValueError for a name that is in use.
         """
         if name in self._tasks:
-            raise ValueError(f"There is a task {name} already.")
+            raise ValueError(f"A task with the name {name} exists already.")
         task = Task(
             name,
             run,
@@ -181,16 +182,16 @@ class Supervisor:
 
     @property
     def ready(self) -> bool:
-        """Whether no task that is required keeps failing."""
+        """Whether no required task keeps failing."""
         return not any(task.is_required and task.keeps_failing for task in self._tasks.values())
 
     def observe(self, metrics: Metrics) -> None:
-        """Publish how often tasks failed and were restarted, and which wait for a restart."""
-        for name, what, read in (
+        """Publish the failures and restarts of each task, and whether it waits for a restart."""
+        for name, description, read in (
             ("background_task_failures", "Failures of a task.", lambda task: task.failures),
             ("background_task_restarts", "Restarts of a task.", lambda task: task.restarts),
         ):
-            metrics.counts(name, what, "task", self._reader(read))
+            metrics.counts(name, description, "task", self._reader(read))
         metrics.gauges(
             "background_task_waiting",
             "1 while a failed task waits for its restart.",
@@ -199,14 +200,14 @@ class Supervisor:
         )
 
     def _reader(self, read: Callable[[Task], int]) -> Callable[[], Mapping[str, int]]:
-        # A copy: it is read in another thread.
+        # Iterates over a copy, because a scrape reads it in another thread.
         return lambda: {task.name: read(task) for task in list(self._tasks.values())}
 
 
-def _fields(error: BaseException) -> dict[str, str]:
-    """The fields of an error for the log: its type and traceback.
+def _error_fields(error: BaseException) -> dict[str, str]:
+    """The log fields of an error: its type and traceback.
 
-    Error messages are left out, because they may quote personal data such as email addresses.
+    They lack the error's message, because it may quote personal data such as email addresses.
     """
     return {"error_type": type(error).__name__, "traceback": "".join(_lines(error))}
 

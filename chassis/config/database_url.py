@@ -1,4 +1,4 @@
-"""The address of a database: what of it must not be used, told without showing any of it."""
+"""Checks of a database URL. The problems that they report quote no part of it."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,19 +7,19 @@ from typing import Final
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 DEVELOPMENT: Final = "development-"
-"""What the secrets of a run for development begin with; they are refused anywhere else."""
+"""The prefix of development secrets, which are refused where other machines are involved."""
 _WELL_KNOWN: Final = {"", "admin", "changeme", "password", "postgres", "root", "secret", "test"}
-_PLACE: Final = re.compile(r"(?:\[([^\[\]]+)\]|([^\[\]:]+))(?::\d*)?", re.ASCII)
-"""A host, of IPv6 in brackets, and perhaps a port."""
+_HOST_AND_PORT: Final = re.compile(r"(?:\[([^\[\]]+)\]|([^\[\]:]+))(?::\d*)?", re.ASCII)
+"""A host (IPv6 in brackets) with an optional port."""
 _PORTS: Final = re.compile(r"\d+(,\d+)*", re.ASCII)
 _FORM: Final = "is not postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
-_TWO_SIGNS: Final = "has more than one @ before its database: within a password, write %40"
-"""One reader takes the first for the end of the password, another the last: to us asyncpg's hosts
-would not be those that it connects to."""
+_TWO_SIGNS: Final = "has more than one @ before the database name: write %40 in a password"
+"""Parsers disagree on which @ ends the password, so asyncpg could connect to a host that we did not
+check."""
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host's name or address is that of this machine for itself."""
+    """Whether a host name or an address is a loopback one."""
     if host == "localhost":
         return True
     try:
@@ -28,14 +28,15 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def problems(url: str) -> Iterator[str]:
-    """What is wrong with a database's address.
+def find_problems(url: str) -> Iterator[str]:
+    """The problems of a database URL, each as the predicate of a sentence.
 
-    One on another machine has to prove itself, and its password must not be one that others know.
+    A database on another machine needs a verified certificate and a password that is neither well
+    known nor for development.
     """
     try:
         parts = urlsplit(url)
-        # What asyncpg would refuse with a text of its own, which may show a part of a password.
+        # Refuse here what asyncpg would refuse: its error text may quote a part of a password.
         options = parse_qs(parts.query, strict_parsing=bool(parts.query))
         hosts = _hosts(parts, options)
     except ValueError:
@@ -45,48 +46,48 @@ def problems(url: str) -> Iterator[str]:
         yield _FORM
     elif parts.netloc.count("@") > 1:
         yield _TWO_SIGNS
-    elif not all(map(_is_here, hosts)):
-        yield from _problems_elsewhere(parts, options)
+    elif not all(map(_is_local, hosts)):
+        yield from _remote_problems(parts, options)
 
 
-def _problems_elsewhere(parts: SplitResult, options: Mapping[str, Sequence[str]]) -> Iterator[str]:
+def _remote_problems(parts: SplitResult, options: Mapping[str, Sequence[str]]) -> Iterator[str]:
     if options.get("sslmode") != ["verify-full"]:
         yield "names another machine without sslmode=verify-full"
     password = unquote(parts.password or "")
     if password.startswith(DEVELOPMENT):
         yield "has a password that was made for development"
     if password.lower() in _WELL_KNOWN | {unquote(parts.username or "").lower()}:
-        yield "has a password that everybody would try, or none"
+        yield "has no password, or a well-known one"
 
 
 def _hosts(parts: SplitResult, options: Mapping[str, Sequence[str]]) -> Sequence[str]:
-    """All hosts that an address names, in its place for them and in an option.
+    """All hosts of a URL: those before the path and those of the option `host`.
 
-    Of the two, asyncpg connects to the first, libpq to the second: both count. Without any it would
-    be the environment's, which is nobody's name here.
+    Both count, because asyncpg connects to the first and libpq to the second. A URL without a host
+    has an empty one: libraries would take it from the environment.
 
-    Refuses (ValueError) what asyncpg does not read, and a port that is no number: a library would
-    show it, and part of a password may stand there.
+    Refuses (ValueError) a host that asyncpg cannot parse, and a port that is not a number: it may
+    be a part of a password, and a library would quote it in an error.
     """
-    place = parts.netloc.rpartition("@")[2]
+    location = parts.netloc.rpartition("@")[2]
     optional = [_host(host) for each in options.get("host", ()) for host in each.split(",")]
     if not all(_PORTS.fullmatch(each) for each in options.get("port", ())):
         raise ValueError("port")
-    if not place:
+    if not location:
         return optional or [""]
-    return [*(unquote(_host(host)) for host in place.split(",")), *optional]
+    return [*(unquote(_host(host)) for host in location.split(",")), *optional]
 
 
 def _host(address: str) -> str:
-    """A host without its port, as asyncpg reads it."""
+    """A host without its port, as asyncpg parses it."""
     if address.startswith("/"):
         return address
-    found = _PLACE.fullmatch(address)
+    found = _HOST_AND_PORT.fullmatch(address)
     if not found:
         raise ValueError("host or port")
     return found[1] or found[2]
 
 
-def _is_here(host: str) -> bool:
-    """Whether it is this machine, or a socket of its file system."""
+def _is_local(host: str) -> bool:
+    """Whether a host is this machine or a Unix socket."""
     return is_loopback(host) or host.startswith("/")

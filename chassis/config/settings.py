@@ -1,4 +1,4 @@
-"""Settings from environment variables, read once at start."""
+"""Settings from environment variables, read once at startup."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -6,28 +6,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from chassis.config import database_url
-from chassis.config.database_url import DEVELOPMENT, is_loopback
+from chassis.config.database_url import DEVELOPMENT, find_problems, is_loopback
 from chassis.startup import StartError, redact
 
 DISTINCT_BYTES: Final = 16
-"""How many different bytes a secret has at least; of 32 random ones, hardly ever fewer than 24."""
+"""The minimum of different bytes in a secret. 32 random bytes hardly ever have fewer than 24."""
 MAX_CALLS: Final = 256
-"""For 8 connections to a database: more calls would only wait longer for one of them."""
+"""Suits 8 database connections: more concurrent calls would only wait longer for one."""
 
 _IS_CONTENT: Final = re.compile(r"[\r\n]|-----BEGIN")
 
 SHUTDOWN_DELAY_SECONDS: Final = 0.5
-"""Time for callers to hear that a server is going, and to send their next call to another."""
+"""How long a server still accepts calls after it has reported that it is shutting down.
+
+Callers learn of it in this time and send their next calls to other servers."""
 
 
 class SettingsError(StartError):
-    """The environment lacks a variable or has one with a value it cannot have."""
+    """A variable is missing from the environment or has an invalid value."""
 
 
 @dataclass(frozen=True, slots=True)
 class CertificateFiles:
-    """Where the PEM files are: a certificate with its chain, its key, the authority of others."""
+    """Paths of PEM files: a certificate with its chain, its key, and the trusted authority."""
 
     certificate: Path
     key: Path
@@ -36,7 +37,7 @@ class CertificateFiles:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a process listens: a host, and a port or 0 for any free one."""
+    """The address on which a process listens; port 0 is any free port."""
 
     host: str
     port: int
@@ -47,32 +48,32 @@ class Address:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only this machine can reach it."""
+        """Whether only this machine can reach the address."""
         return is_loopback(self.host)
 
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """How a gRPC server is reached, and by whom: with `tls`, by callers with a certificate."""
+    """Settings of a gRPC server. With `tls`, callers need a certificate."""
 
     listen: Address
     tls: CertificateFiles | None = None
     reflection: bool = True
     max_calls: int = MAX_CALLS
-    """How many calls run at once; the next is refused with OVERLOADED."""
+    """The limit of concurrent calls; a call above it is refused (OVERLOADED)."""
     connection_seconds: int = 300
-    """How old a connection gets. Callers look for all servers again when it ends."""
+    """The maximum age of a connection. When it ends, callers resolve the service's name again."""
     admin: Address | None = None
-    """Where metrics and probes are answered, if at all."""
+    """The address of the admin port, which serves metrics and probes; None for no port."""
     shutdown_delay_seconds: float = SHUTDOWN_DELAY_SECONDS
-    """How long callers have to leave before the server stops."""
+    """See SHUTDOWN_DELAY_SECONDS."""
 
 
 class Environment:
-    """Reads the variables of one process and remembers everything wrong with them.
+    """Reads the variables of one process and collects their problems.
 
-    The names are given without the process's prefix. After the last read,
-    `check` refuses with all problems at once.
+    Methods take names without the process's prefix, and return a placeholder for an invalid
+    value. `check` then refuses with all problems at once.
     """
 
     _MISSING: Final = "is not set"
@@ -83,7 +84,7 @@ class Environment:
         self._problems: list[str] = []
 
     def text(self, name: str, default: str | None = None) -> str:
-        """A variable as it is; required when it has no default."""
+        """A variable as it is; required unless there is a default."""
         value = self._variables.get(self._prefix + name, "") or default
         if value is None:
             self._problem(name, self._MISSING)
@@ -91,14 +92,14 @@ class Environment:
         return value
 
     def choice(self, name: str, choices: tuple[str, ...], default: str | None = None) -> str:
-        """One of a few words; another is not shown, for it may be a short password."""
+        """One of a few words. The problem does not quote the value: it may be a short password."""
         value = self.text(name, default)
         if value and value not in choices:
             self._problem(name, f"is not one of {', '.join(choices)}")
         return value
 
     def integer(self, name: str, default: int, minimum: int, maximum: int) -> int:
-        """A whole number within limits; what is none is not shown, either."""
+        """A whole number within limits. The problem does not quote the value: it may be secret."""
         value = self.text(name, str(default))
         try:
             number = int(value)
@@ -110,7 +111,7 @@ class Environment:
         return number
 
     def address(self, name: str, default: str) -> Address:
-        """`host:port`, an IPv6 host in brackets."""
+        """`host:port`, with an IPv6 host in brackets."""
         value = self.text(name, default)
         host, _, port = value.rpartition(":")
         if not _is_host(host) or not port.isdecimal() or int(port) > 65535:
@@ -119,7 +120,7 @@ class Environment:
         return Address(host.removeprefix("[").removesuffix("]"), int(port))
 
     def optional_address(self, name: str) -> Address | None:
-        """`host:port`, or nothing."""
+        """`host:port`, or None if the variable is not set."""
         return self.address(name, "") if self._variables.get(self._prefix + name) else None
 
     def switch(self, name: str, default: bool) -> bool:
@@ -127,15 +128,15 @@ class Environment:
         return self.choice(name, ("on", "off"), "on" if default else "off") == "on"
 
     def certificate_files(self) -> CertificateFiles | None:
-        """`TLS_CERTIFICATE`, `TLS_KEY` and `TLS_AUTHORITY`: all of them or none."""
+        """`TLS_CERTIFICATE`, `TLS_KEY` and `TLS_AUTHORITY`: all of them, or None."""
         paths = self.files("TLS_CERTIFICATE", "TLS_KEY", "TLS_AUTHORITY")
         return CertificateFiles(*paths) if paths else None
 
     def files(self, *names: str) -> Sequence[Path] | None:
-        """The paths of files that belong together: all of them or none.
+        """The paths of files that belong together: all of them, or None.
 
-        What is in such a file is refused in a path's place, unseen: no file's name is like it, and
-        whoever could not open it would tell.
+        The content of a file instead of its path is a problem, and is not quoted. It is found
+        here, because an error of opening such a "path" would quote a private key.
         """
         paths = [self._variables.get(self._prefix + name, "") for name in names]
         if not any(paths):
@@ -148,7 +149,7 @@ class Environment:
         return [Path(path) for path in paths]
 
     def server(self, listen: str) -> ServerSettings:
-        """What a server's variables say; `REFLECTION` is off by itself where TLS is on."""
+        """The settings of a gRPC server. By default `REFLECTION` is off if TLS is on."""
         tls = self.certificate_files()
         return ServerSettings(
             listen=self.address("LISTEN", listen),
@@ -160,23 +161,23 @@ class Environment:
         )
 
     def database(self, name: str) -> str:
-        """`postgresql://…`; required. Never shown in a problem, as it has a password.
+        """A `postgresql://…` URL; required. Problems do not quote it: it has a password.
 
-        A database on another machine has to prove itself, and its password not to be known.
+        See `find_problems` for the rules for a database on another machine.
         """
         url = self.text(name)
-        for what in database_url.problems(url) if url else ():
-            self._problem(name, what)
+        for problem in find_problems(url) if url else ():
+            self._problem(name, problem)
         return url
 
     def optional_database(self, name: str) -> str:
-        """`postgresql://…`, or nothing."""
+        """A `postgresql://…` URL, or an empty string if the variable is not set."""
         return self.database(name) if self._variables.get(self._prefix + name) else ""
 
     def urls(
         self, name: str, default: str, keys: tuple[str, ...], *, https: bool = False
     ) -> Mapping[str, str]:
-        """`key=URL,key=URL` with one URL for each of the keys, with `https` all of that scheme."""
+        """`key=URL,key=URL` with one URL for each key. With `https`, other schemes are refused."""
         value = self.text(name, default)
         pairs = [part.strip().partition("=") for part in value.split(",") if part.strip()]
         urls = {key: url.rstrip("/") for key, _, url in pairs}
@@ -186,14 +187,14 @@ class Environment:
             self._problem(name, f"is {redact(value)}, not {'=URL,'.join(keys)}=URL")
         elif https and not all(url.startswith("https://") for url in urls.values()):
             self._problem(
-                name, f"is {redact(value)}: others reach this process, so https:// it must be"
+                name, f"is {redact(value)}: use https://, as other machines can reach this process"
             )
         return urls
 
     def secret(self, name: str, minimum_bytes: int, *, exposed: bool) -> bytes:
-        """Bytes that nobody else knows, in hexadecimal; required. Never shown in a problem.
+        """Secret bytes in hexadecimal; required. Problems do not quote them.
 
-        `exposed` is a process that others reach: it takes none that was made for development.
+        `exposed` says that other machines can reach the process: development secrets are refused.
         """
         value = self.text(name)
         try:
@@ -206,20 +207,20 @@ class Environment:
         elif value and len(set(secret)) < DISTINCT_BYTES:
             self._problem(name, f"can be guessed: it has only {len(set(secret))} different bytes")
         if exposed and secret.startswith(DEVELOPMENT.encode()):
-            self._problem(name, "was made for development, and others reach this process")
+            self._problem(name, "is for development, but other machines can reach this process")
         return secret
 
     def check(self) -> None:
-        """Refuse with every problem met so far, when there is one."""
+        """Refuse (SettingsError) with all problems so far, if there are any."""
         if self._problems:
             raise SettingsError("; ".join(self._problems))
 
-    def _problem(self, name: str, what: str) -> None:
-        self._problems.append(f"{self._prefix}{name} {what}")
+    def _problem(self, name: str, problem: str) -> None:
+        self._problems.append(f"{self._prefix}{name} {problem}")
 
 
 def _is_host(text: str) -> bool:
-    """Whether it can be looked up; of what cannot, the library's fault is no OSError."""
+    """Whether a text can be resolved. For others getaddrinfo raises an error that is no OSError."""
     try:
         return bool(text.encode("idna"))
     except UnicodeError:

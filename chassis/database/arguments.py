@@ -1,4 +1,4 @@
-"""SQL statements whose arguments have names."""
+"""SQL statements with named arguments."""
 
 import re
 from collections.abc import Iterable
@@ -8,12 +8,11 @@ from typing import Final
 _ARGUMENT: Final = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)")
 
 
-def numbered(text: str, names: Iterable[str]) -> str:
-    """A statement with `$n` for each `:name`, by the name's place in the order of the arguments.
+def number_arguments(text: str, names: Iterable[str]) -> str:
+    """Replace each `:name` of a statement by `$n`, where n is the position of the name in `names`.
 
-    For constants: it runs once, at import, so that asyncpg finds the same text in its cache of
-    prepared statements each time. Refuses (ValueError) a name that the text lacks, or has and is
-    not among the arguments.
+    Call it once, at import: asyncpg caches prepared statements by their text. Raises ValueError
+    unless the text and `names` have the same names.
     """
     numbers = {name: f"${number}" for number, name in enumerate(names, 1)}
     used = set(_ARGUMENT.findall(text))
@@ -22,6 +21,6 @@ def numbered(text: str, names: Iterable[str]) -> str:
     return _ARGUMENT.sub(lambda match: numbers[match[1]], text)
 
 
-def named(columns: Iterable[str]) -> str:
-    """The list of arguments `:a, :b` for columns of the same names."""
+def argument_list(columns: Iterable[str]) -> str:
+    """The arguments `:a, :b` for columns with the same names."""
     return ", ".join(f":{column}" for column in columns)

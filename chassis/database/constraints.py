@@ -1,7 +1,7 @@
-"""Broken constraints of a database, as refusals.
+"""Translation of constraint violations into refusals.
 
-The constraint is a rule's first home. Each store has a table that names the refusal of every
-constraint that a caller can break.
+A rule is enforced by its constraint. Each store has a table with the refusal for every constraint
+that a request can violate.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -13,14 +13,14 @@ import asyncpg
 from chassis.errors import Refusal
 
 Constraints: TypeAlias = Mapping[str, Callable[[str], Refusal]]
-"""Constraint name → a function that makes the refusal for a subject, such as a user name."""
+"""Constraint name → a function that creates the refusal for a subject, such as a user name."""
 
 
 @contextmanager
 def violations_as_refusals(constraints: Constraints, subject: str = "") -> Iterator[None]:
-    """Raise the refusal of a constraint that the block breaks.
+    """Raise the refusal for a constraint that the block violates.
 
-    A constraint that the table does not name is a fault of ours: its error is raised as it is.
+    The error of any other constraint is raised unchanged: it is an internal error.
     """
     try:
         yield

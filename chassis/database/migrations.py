@@ -1,13 +1,12 @@
-"""A database's schema, brought forward by numbered SQL files.
+"""Schema migrations: numbered SQL files, each applied once and in order.
 
-`NNNN_what.sql`, each applied once, in order, in a transaction of its own. A
-file must leave the schema usable by the release before it, which still serves
-while it is applied.
+`NNNN_what.sql` is applied in a transaction of its own. It must leave the schema usable by the
+previous release, which still serves requests while the file is applied.
 
-`NNNN_what.concurrent.sql` is one statement that PostgreSQL allows in no
-transaction: `CREATE [UNIQUE] INDEX CONCURRENTLY name ON …`, which does not block
-writers, or `DROP INDEX CONCURRENTLY IF EXISTS name`. What a run that was
-interrupted has left behind is dropped and built anew by the next run.
+`NNNN_what.concurrent.sql` is one statement that PostgreSQL does not allow in a transaction:
+`CREATE [UNIQUE] INDEX CONCURRENTLY name ON …`, which does not block writers, or
+`DROP INDEX CONCURRENTLY IF EXISTS name`. If a run is interrupted, the next run drops the invalid
+index that it left and builds it again.
 """
 
 import asyncio
@@ -22,11 +21,11 @@ import asyncpg
 
 from chassis.startup import StartError
 
-LOCK: Final = 0x6D696772  # "migr": the same for all, since each database has its own locks
+LOCK: Final = 0x6D696772  # "migr"; one key suffices, because each database has its own locks
 POLL_SECONDS: Final = 0.2
-"""How often a run asks whether another one has ended."""
+"""The interval between two attempts to get the lock of another run."""
 CONCURRENT_LOCK_TIMEOUT: Final = "10min"
-"""How long a concurrent step waits for transactions that began before it; it blocks no writer."""
+"""How long a concurrent migration waits for older transactions. It blocks no writer meanwhile."""
 _NAME: Final = re.compile(r"(\d{4})_[a-z0-9_]+(?:\.concurrent)?\.sql")
 _CONCURRENT: Final = re.compile(
     r"CREATE (?:UNIQUE )?INDEX CONCURRENTLY (?P<created>[a-z_][a-z0-9_]*) ON [^;]+"
@@ -35,12 +34,12 @@ _CONCURRENT: Final = re.compile(
 
 
 class MigrationError(StartError):
-    """The schema cannot be brought forward; the database is as it was before the step."""
+    """A migration is invalid or failed. The schema is as it was before that migration."""
 
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One step of the schema."""
+    """One migration file."""
 
     version: int
     name: str
@@ -48,7 +47,7 @@ class Migration:
 
     @property
     def digest(self) -> str:
-        """What tells whether the file is still the one that was applied."""
+        """The digest of the file, which shows whether an applied file was changed later."""
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
     @property
@@ -58,9 +57,9 @@ class Migration:
 
     @property
     def created_index(self) -> str:
-        """The index that a concurrent migration creates; empty if it drops one.
+        """The name of the index that a concurrent migration creates; empty if it drops one.
 
-        Refuses (MigrationError) SQL that is not exactly one of the two statements.
+        Refuses (MigrationError) SQL that is not exactly one of the two allowed statements.
         """
         lines = [line for line in self.sql.splitlines() if not line.startswith("--")]
         match = _CONCURRENT.fullmatch("\n".join(lines).strip().removesuffix(";"))
@@ -73,9 +72,9 @@ class Migration:
 
 
 def read(directory: Path) -> list[Migration]:
-    """The migrations of a folder in their order.
+    """The migrations of a folder, in order.
 
-    Refuses names that are not `NNNN_what.sql` and numbers with gaps.
+    Refuses (MigrationError) other file names than `NNNN_what.sql`, and gaps in the numbers.
     """
     migrations = [_read_file(path) for path in sorted(directory.glob("*.sql"))]
     if [migration.version for migration in migrations] != list(range(1, len(migrations) + 1)):
@@ -84,10 +83,10 @@ def read(directory: Path) -> list[Migration]:
 
 
 async def apply(dsn: str, migrations: list[Migration]) -> list[Migration]:
-    """Apply what a database lacks and say what that was; safe to run twice at once.
+    """Apply the migrations that a database lacks, and return them. Safe to run concurrently.
 
-    Waits for another run to end, and gives up on a table that is locked for
-    5 seconds rather than queue all its users behind it.
+    Waits for another run to end. Gives up (MigrationError) on a table that stays locked for 5
+    seconds, because all its users would queue behind the migration.
     """
     try:
         connection = await asyncpg.connect(dsn, server_settings={"lock_timeout": "5s"})
@@ -101,13 +100,12 @@ async def apply(dsn: str, migrations: list[Migration]) -> list[Migration]:
 
 
 async def _lock(connection: asyncpg.Connection) -> None:
-    """Wait for another run to end; the lock is the session's, not a transaction's.
+    """Take a session-level advisory lock; wait while another run holds it.
 
-    Each attempt is a statement of its own. One that waited would keep a snapshot meanwhile, and
-    CREATE INDEX CONCURRENTLY waits for all older snapshots: the run that has the lock would wait
-    for the one that wants it.
+    Polls, because a statement that waits for the lock keeps a snapshot, and CREATE INDEX
+    CONCURRENTLY in the run that holds the lock waits for all older snapshots: a deadlock.
     """
-    while not await connection.fetchval(  # noqa: ASYNC110 - another process has the lock
+    while not await connection.fetchval(  # noqa: ASYNC110 - another process holds the lock
         "SELECT pg_try_advisory_lock($1)", LOCK
     ):
         await asyncio.sleep(POLL_SECONDS)
@@ -122,7 +120,7 @@ async def _apply_missing(
             version    integer     NOT NULL,
             name       text        NOT NULL,
             digest     text        NOT NULL,
-            apply_time timestamptz DEFAULT now(),  -- NULL while a concurrent step is not complete
+            apply_time timestamptz DEFAULT now(),  -- NULL until a concurrent migration is complete
             CONSTRAINT schema_migration_pkey PRIMARY KEY (version)
         )
         """
@@ -133,7 +131,7 @@ async def _apply_missing(
     applied = {row["version"]: row["digest"] for row in rows}
     for migration in migrations:
         if applied.get(migration.version, migration.digest) != migration.digest:
-            raise MigrationError(f"{migration.name} was changed after it had been applied")
+            raise MigrationError(f"{migration.name} was changed after it was applied")
     missing = [migration for migration in migrations if migration.version not in applied]
     for migration in missing:
         apply_one = _apply_concurrently if migration.is_concurrent else _apply_one
@@ -156,24 +154,25 @@ async def _apply_one(connection: asyncpg.Connection, migration: Migration) -> No
 
 
 async def _apply_concurrently(connection: asyncpg.Connection, migration: Migration) -> None:
-    """Apply a statement outside a transaction, so that the next run can resume it.
+    """Apply a statement outside a transaction, in a way that the next run can resume.
 
-    Its row says first that it has begun. Only then may an index of its name be one that an
-    interrupted run has left: without the row it is another one, and CREATE INDEX refuses it.
+    A row without `apply_time` records that the migration has begun. With that row, an existing
+    index of its name is the rest of an interrupted run and is dropped. Without it, the index is
+    another one: it stays, and CREATE INDEX fails.
     """
     index = migration.created_index
-    resumed = not await _begin(connection, migration)
+    is_resumed = not await _begin(connection, migration)
     await connection.execute(f"SET lock_timeout = '{CONCURRENT_LOCK_TIMEOUT}'")
     await connection.execute("SET statement_timeout = 0")
-    if index and resumed:
+    if index and is_resumed:
         await connection.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {index}")
     try:
         await connection.execute(migration.sql)
-    except asyncpg.DuplicateTableError:  # another index, which stays
+    except asyncpg.DuplicateTableError:  # another index has this name; it stays
         await _forget(connection, migration)
         raise
     except asyncpg.PostgresError:
-        # An invalid unique index would go on to refuse what it holds twice.
+        # An invalid unique index would still reject duplicates.
         if index:
             with suppress(asyncpg.PostgresError, asyncpg.InterfaceError):
                 await connection.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {index}")
@@ -186,8 +185,8 @@ async def _apply_concurrently(connection: asyncpg.Connection, migration: Migrati
 
 
 async def _begin(connection: asyncpg.Connection, migration: Migration) -> bool:
-    """Record that a concurrent step has begun; whether it had not been begun before."""
-    # Until a table has its first concurrent step, the column is as an older release made it.
+    """Record that a concurrent migration begins. Returns False if it had begun before."""
+    # Older releases created the column as NOT NULL.
     is_required = await connection.fetchval(
         """
         SELECT attnotnull
@@ -223,8 +222,8 @@ async def _forget(connection: asyncpg.Connection, migration: Migration) -> None:
 def _read_file(path: Path) -> Migration:
     match = _NAME.fullmatch(path.name)
     if match is None:
-        raise MigrationError(f"{path.name}: not a name like 0001_what.sql")
+        raise MigrationError(f"{path.name}: the name is not of the form 0001_what.sql")
     migration = Migration(int(match[1]), path.name, path.read_text())
     if migration.is_concurrent:
-        _ = migration.created_index  # refuses other statements before anything is applied
+        _ = migration.created_index  # refuses other statements before any migration is applied
     return migration

@@ -11,15 +11,14 @@ from chassis.errors import DatabaseUnavailable
 from chassis.observability.metrics import Metrics
 from chassis.observability.tracing import Tracing
 
-POOL_SIZE: Final = 8  # more did not help on two cores; a service has several replicas
+POOL_SIZE: Final = 8  # a larger pool did not help on two cores, and a service has replicas
 ACQUIRE_SECONDS: Final = 5.0
 STATEMENT_SECONDS: Final = 10.0
 CONNECT_SECONDS: Final = 5.0
 
-# The database is away, or says that it cannot work now: shutting down, starting,
-# failing over to a standby, out of connections, out of disk; not set up yet, or its
-# password is just being changed.
-_AWAY: Final = (
+# The database cannot be reached or cannot work now: it is starting, shutting down or failing over
+# to a standby, is out of connections or disk space, does not exist yet, or has a new password.
+_UNAVAILABLE: Final = (
     OSError,
     TimeoutError,
     asyncpg.PostgresConnectionError,
@@ -30,28 +29,28 @@ _AWAY: Final = (
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.ReadOnlySQLTransactionError,
-    # A deadlock, with a migration say: nothing was done, and the next try will be well.
+    # A deadlock, for example with a migration: nothing was done, and a retry succeeds.
     asyncpg.TransactionRollbackError,
 )
 
 
-class _UndoneError(Exception):
-    """Ends a transaction that was only tried."""
+class _RollbackError(Exception):
+    """Rolls back a transaction that ran without an error."""
 
 
-async def _as_it_was(_: asyncpg.Connection) -> None:
-    """Spares each statement a second one, RESET ALL and so on, when its connection goes back.
+async def _skip_reset(_: asyncpg.Connection) -> None:
+    """Replaces asyncpg's reset of a returned connection, which costs a statement (RESET ALL, …).
 
-    Nothing that outlives a transaction is ever set: settings, locks and cursors are local to one,
-    and who listens unlistens or ends the connection. What is open is rolled back all the same.
+    There is nothing to reset: settings, locks and cursors are local to a transaction, and a
+    listener unlistens or terminates its connection. asyncpg still rolls back an open transaction.
     """
 
 
 class Database:
-    """A database that may come and go.
+    """A connection pool for a database that may be unavailable at times.
 
-    It opens without the database being there, and connects as it is needed.
-    Everything that means "away" is refused as DatabaseUnavailable.
+    It opens without a database, and connects on demand. Errors that mean that the database is
+    unavailable are refused as DatabaseUnavailable.
     """
 
     def __init__(
@@ -68,9 +67,9 @@ class Database:
             max_size=pool_size,
             timeout=CONNECT_SECONDS,
             command_timeout=STATEMENT_SECONDS,
-            reset=_as_it_was,
+            reset=_skip_reset,
             max_inactive_connection_lifetime=60.0,
-            # Nothing else: poolers refuse connections that ask for more.
+            # No other settings: connection poolers refuse them.
             server_settings={"application_name": application_name},
         )
 
@@ -85,7 +84,7 @@ class Database:
             self._pool.terminate()
 
     def observe(self, metrics: Metrics) -> None:
-        """Let the metrics tell how full the pool is."""
+        """Publish the size and the use of the pool."""
         pool = self._pool
 
         def by_state() -> Mapping[str, int]:
@@ -102,7 +101,7 @@ class Database:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[asyncpg.Connection]:
-        """A connection for statements that each stand alone."""
+        """A connection for statements without a transaction."""
         try:
             async with self._pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
                 if self._tracing is None:
@@ -110,22 +109,22 @@ class Database:
                 else:
                     with connection.query_logger(self._tracing.statement):
                         yield connection
-        except _AWAY as error:
-            if isinstance(error, ValueError):  # an argument of the wrong type: our fault
+        except _UNAVAILABLE as error:
+            if isinstance(error, ValueError):  # an argument of the wrong type: an internal error
                 raise
             raise DatabaseUnavailable from error
 
     @asynccontextmanager
     async def transaction(self, *, rollback: bool = False) -> AsyncIterator[asyncpg.Connection]:
-        """A connection for statements that happen together or not at all.
+        """A connection in a transaction, which ends with the block.
 
-        With `rollback` they are tried, and then undone.
+        With `rollback` the statements are only tried: the transaction is rolled back.
         """
-        with suppress(_UndoneError):
+        with suppress(_RollbackError):
             async with self.connection() as connection, connection.transaction():
                 yield connection
                 if rollback:
-                    raise _UndoneError
+                    raise _RollbackError
 
     async def is_available(self) -> bool:
         """Whether the database answers a statement right now."""

@@ -1,4 +1,4 @@
-"""A port for those who watch over a process: its metrics and its probes."""
+"""The admin port of a process: metrics and probes."""
 
 import asyncio
 import sys
@@ -13,9 +13,9 @@ from chassis.observability.log import Logger
 from chassis.observability.metrics import Metrics
 from chassis.startup import StartError, redact
 
-PATIENCE_SECONDS: Final = 5.0
+CLIENT_TIMEOUT_SECONDS: Final = 5.0
 Probes: TypeAlias = Mapping[str, Callable[[], bool]]
-"""Questions with yes (200) or no (503) as the answer, by path."""
+"""Checks by path. The response has the status 200 if the check returns true, and 503 if not."""
 
 _TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -24,11 +24,11 @@ _TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 def admin_port(
     listen: Address | None, metrics: Metrics, probes: Probes, log: Logger
 ) -> Iterator[None]:
-    """Answer `/metrics` and the probes on the port, if there is one, until the block ends.
+    """Serve `/metrics` and the probes on an address, if there is one, until the block ends.
 
-    From threads of its own, so that a loop that hangs can be seen from outside. It has to be
-    opened on the process's event loop, whose tasks the metrics count.
-    Refuses (StartError) a port that is taken.
+    It has its own threads, so that it can report an event loop that hangs. Open it on the process's
+    event loop: the metrics count the tasks of that loop. Refuses (StartError) an address that
+    cannot be bound.
     """
     if listen is None:
         yield
@@ -59,26 +59,27 @@ class _Server(ThreadingHTTPServer):
         super().__init__(address, handler)
 
     def handle_error(self, *_: object) -> None:
-        """Log what kept a request from being answered; the next one is."""
-        kind = sys.exc_info()[0]
-        if kind is not None and not issubclass(kind, OSError):  # else the client has gone
+        """Log the error of a request. The port goes on to serve others."""
+        error_type = sys.exc_info()[0]
+        # An OSError means that the client has gone.
+        if error_type is not None and not issubclass(error_type, OSError):
             self._log.error("admin request failed", exc_info=True)
 
 
 def _handler(metrics: Metrics, probes: Probes) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        timeout = PATIENCE_SECONDS
+        timeout = CLIENT_TIMEOUT_SECONDS
 
         def do_GET(self) -> None:
             if self.path == "/metrics":
-                self._answer(200, metrics.text())
+                self._respond(200, metrics.text())
             elif probe := probes.get(self.path):
-                well = probe()
-                self._answer(200 if well else 503, b"yes\n" if well else b"no\n")
+                is_ok = probe()
+                self._respond(200 if is_ok else 503, b"yes\n" if is_ok else b"no\n")
             else:
-                self._answer(404, b"Nothing is here; /metrics is.\n")
+                self._respond(404, b"Not found. The metrics are at /metrics.\n")
 
-        def _answer(self, status: int, body: bytes) -> None:
+        def _respond(self, status: int, body: bytes) -> None:
             self.send_response(status)
             self.send_header("Content-Type", _TEXT)
             self.send_header("Content-Length", str(len(body)))
@@ -86,6 +87,6 @@ def _handler(metrics: Metrics, probes: Probes) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Scrapes are not worth a line."""
+            """Do not log requests: a scrape comes every few seconds."""
 
     return Handler

@@ -1,7 +1,7 @@
-"""Deprecated metric names, kept for one release so that dashboards and alerts can be changed.
+"""Deprecated metric names, kept for one release in which dashboards and alerts can change.
 
-Each deprecated metric is derived from its replacement when it is scraped: a request updates the
-replacement only. To remove the deprecated names, delete this module and its use in `metrics.py`.
+Each deprecated metric is derived from its replacement at a scrape: requests update only the
+replacement. To remove the deprecated names, delete this module and its use in `metrics.py`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -25,27 +25,27 @@ _HISTOGRAM_COUNT: Final = MappingProxyType({"_count": "_total"})
 
 @dataclass(frozen=True, slots=True)
 class Deprecated:
-    """One deprecated metric, and how its samples are derived from the replacement's.
+    """One deprecated metric, and how its samples are derived from those of its replacement.
 
-    Samples of the replacement that agree in all `labels` are added up.
+    Samples of the replacement with the same values of all `labels` are added up.
     """
 
     name: str
     replacement: str
     kind: str
     suffixes: Mapping[str, str]
-    """Suffixes of the deprecated samples by those of the replacement's."""
+    """Suffix of the replacement's samples → suffix of the deprecated samples."""
     labels: Mapping[str, Read] = field(default_factory=lambda: _NONE)
     selects: Callable[[Labels], bool] = lambda _: True
 
     @property
     def series(self) -> str:
-        """The deprecated name as queries have it."""
+        """The deprecated name in queries."""
         return self.name + ("_total" if self.kind == "counter" else "")
 
     @property
     def replacement_series(self) -> str:
-        """The replacement's name as queries have it."""
+        """The name of the replacement in queries."""
         return self.replacement + ("_total" if "_total" in self.suffixes else "")
 
     def derive(self, replacement: Metric) -> Metric:

@@ -1,6 +1,6 @@
-"""One line of JSON on standard output for each thing worth telling an operator.
+"""The log: lines of JSON on standard output.
 
-Never a token, never personal data: ids, counts, outcomes and durations only.
+Fields are ids, counts, outcomes and durations; never tokens or personal data.
 """
 
 import logging
@@ -18,7 +18,7 @@ Logger = structlog.typing.FilteringBoundLogger
 
 
 def configure(process: str, level: str = "info") -> Logger:
-    """The logger of a process; libraries' own warnings join its lines."""
+    """The logger of a process. Warnings that libraries log through `logging` go to it, too."""
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[
@@ -29,7 +29,7 @@ def configure(process: str, level: str = "info") -> Logger:
             structlog.processors.JSONRenderer(serializer=_dumps),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        # structlog wants a file; all that it asks of one is to write and flush.
+        # structlog declares a file, and uses only its methods `write` and `flush`.
         logger_factory=structlog.BytesLoggerFactory(
             cast("BinaryIO", BufferedLogWriter(sys.stdout.buffer))
         ),
@@ -41,7 +41,7 @@ def configure(process: str, level: str = "info") -> Logger:
 
 
 class _LibraryHandler(logging.Handler):
-    """Passes what libraries log through `logging` on to our own lines."""
+    """Passes records of `logging` to the process's logger."""
 
     def __init__(self, logger: Logger) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A log writer that writes the lines of a busy moment at once."""
+"""A log writer that batches lines: a write costs as much as formatting several lines."""
 
 import asyncio
 import atexit
@@ -10,10 +10,10 @@ from chassis.batching.limits import LOG_LINGER_SECONDS
 
 
 class BufferedLogWriter:
-    """The file of a logger; lines that follow each other within LOG_LINGER_SECONDS share a write.
+    """The file of a logger. Lines within LOG_LINGER_SECONDS of each other share a write.
 
-    A line that comes alone is written in the next turn of the event loop. A write costs as much as
-    formatting several lines. SIGKILL loses the lines of LOG_LINGER_SECONDS at most.
+    A line after a pause is written at the next turn of the event loop. SIGKILL loses at most the
+    lines of the last LOG_LINGER_SECONDS.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -30,7 +30,7 @@ class BufferedLogWriter:
             self._lines.append(line)
 
     def flush(self) -> None:
-        """Schedule a write; in a thread without an event loop write immediately."""
+        """Schedule a write. In a thread without an event loop, write immediately."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -46,7 +46,7 @@ class BufferedLogWriter:
     def _write_on(self, loop: asyncio.AbstractEventLoop) -> None:
         self._scheduled_on = None
         self._next_write = loop.time() + LOG_LINGER_SECONDS
-        # Lines that cannot be written are lost: the event loop would log the error, and so on.
+        # Drop lines that cannot be written. The event loop would log the error, which fails again.
         with contextlib.suppress(OSError, ValueError):
             self._write()
 
@@ -64,10 +64,10 @@ class BufferedLogWriter:
 
 
 def _write_all(stream: BinaryIO, data: bytes) -> None:
-    """Write all of the data: a signal ends an unbuffered write after a part (POSIX write)."""
-    rest = memoryview(data)
-    while rest:
-        written = stream.write(rest)
+    """Write all data. A signal can end an unbuffered write after a part of it (POSIX write)."""
+    remaining = memoryview(data)
+    while remaining:
+        written = stream.write(remaining)
         if not written:
-            raise BlockingIOError("The log takes no more.")
-        rest = rest[written:]
+            raise BlockingIOError("The log file accepts no more data.")
+        remaining = remaining[written:]

@@ -1,8 +1,8 @@
 """Metrics of a process in Prometheus's text format.
 
-Requests, calls and database connections have the names of OpenTelemetry's semantic conventions,
-with `_` for `.`, the unit as a suffix, and `_total` on counters. Label values are methods, routes,
-statuses and other words from the code: never an id or personal data.
+The metrics of requests, calls and database connections have the names of OpenTelemetry's semantic
+conventions, with `_` for `.`, the unit as a suffix, and `_total` for counters. Label values are
+methods, routes, statuses and other words from the code; never ids or personal data.
 """
 
 import asyncio
@@ -28,15 +28,14 @@ class Metrics:
         ProcessCollector(registry=self.registry)
 
     def text(self) -> bytes:
-        """The response to a scrape: all metrics, and those with deprecated names."""
+        """The response to a scrape: all metrics, with their deprecated names as well."""
         return generate_latest(_Scrape(self.registry))
 
     def observe_tasks(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Report how many asyncio tasks a loop has, from any thread.
+        """Publish the number of asyncio tasks of an event loop.
 
-        Tasks that have ended stay in memory while something refers to them, such as a stored
-        exception whose traceback holds their frames. They are a leak, so they have a metric of
-        their own.
+        A finished task stays in memory while something refers to it, such as a stored exception
+        whose traceback holds its frame. Many of them mean a leak, so they have their own metric.
         """
         self.gauge("asyncio_tasks", "Unfinished asyncio tasks.", lambda: _unfinished(loop))
         self.gauge(
@@ -45,45 +44,45 @@ class Metrics:
             lambda: max(0, _in_memory() - _unfinished(loop)),
         )
 
-    def gauge(self, name: str, what: str, read: Callable[[], float]) -> None:
-        """A value that is read when somebody asks."""
-        Gauge(name, what, registry=self.registry).set_function(read)
+    def gauge(self, name: str, description: str, read: Callable[[], float]) -> None:
+        """Publish a value that is read at each scrape."""
+        Gauge(name, description, registry=self.registry).set_function(read)
 
-    def count(self, name: str, what: str, read: Callable[[], int]) -> None:
-        """A number that only grows and is counted elsewhere."""
-        self.registry.register(_Count(name, what, read))
+    def count(self, name: str, description: str, read: Callable[[], int]) -> None:
+        """Publish a counter that is kept elsewhere and read at each scrape."""
+        self.registry.register(_Count(name, description, read))
 
     def counts(
-        self, name: str, what: str, label: str, read: Callable[[], Mapping[str, int]]
+        self, name: str, description: str, label: str, read: Callable[[], Mapping[str, int]]
     ) -> None:
-        """Numbers that only grow and are counted elsewhere, by the values of a label."""
-        self.registry.register(_Labelled(CounterMetricFamily, name, what, label, read))
+        """Publish counters that are kept elsewhere, one for each value of a label."""
+        self.registry.register(_Labelled(CounterMetricFamily, name, description, label, read))
 
     def gauges(
-        self, name: str, what: str, label: str, read: Callable[[], Mapping[str, int]]
+        self, name: str, description: str, label: str, read: Callable[[], Mapping[str, int]]
     ) -> None:
-        """Values that are read when somebody asks, by the values of a label."""
-        self.registry.register(_Labelled(GaugeMetricFamily, name, what, label, read))
+        """Publish values that are read at each scrape, one for each value of a label."""
+        self.registry.register(_Labelled(GaugeMetricFamily, name, description, label, read))
 
-    def requests(self, duration: str, active: str, what: str, *labels: str) -> "Requests":
-        """A histogram of durations with the given labels, and a gauge of those under way."""
-        return Requests(self.registry, duration, active, what, labels)
+    def requests(self, duration: str, active: str, description: str, *labels: str) -> "Requests":
+        """Publish a histogram of durations with labels, and a gauge of active requests."""
+        return Requests(self.registry, duration, active, description, labels)
 
 
 def _unfinished(loop: asyncio.AbstractEventLoop) -> int:
-    return len(asyncio.all_tasks(loop))  # copies the set first, again if it changed meanwhile
+    return len(asyncio.all_tasks(loop))  # safe in another thread: it copies the set first
 
 
 def _in_memory() -> int:
-    """How many task objects there are, ended or not; there is no public way to ask.
+    """The number of task objects, finished or not. Python has no public API for it.
 
-    It is 0, so that none count as retained, in a Python that keeps no such set.
+    It is 0 in a Python without this private set; then no tasks count as retained.
     """
     return len(getattr(asyncio.tasks, "_all_tasks", ()))
 
 
 class _Scrape(Collector):
-    """All metrics of a registry, read once, and those with deprecated names."""
+    """All metrics of a registry, each read once, and their deprecated names."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
@@ -95,13 +94,13 @@ class _Scrape(Collector):
 
 
 class _Count(Collector):
-    def __init__(self, name: str, what: str, read: Callable[[], int]) -> None:
+    def __init__(self, name: str, description: str, read: Callable[[], int]) -> None:
         self._name = name
-        self._what = what
+        self._description = description
         self._read = read
 
     def collect(self) -> Iterable[CounterMetricFamily]:
-        yield CounterMetricFamily(self._name, self._what, value=self._read())
+        yield CounterMetricFamily(self._name, self._description, value=self._read())
 
 
 class _Labelled(Collector):
@@ -109,27 +108,27 @@ class _Labelled(Collector):
         self,
         family: type[CounterMetricFamily] | type[GaugeMetricFamily],
         name: str,
-        what: str,
+        description: str,
         label: str,
         read: Callable[[], Mapping[str, int]],
     ) -> None:
         self._family = family
         self._name = name
-        self._what = what
+        self._description = description
         self._label = label
         self._read = read
 
     def collect(self) -> Iterable[CounterMetricFamily | GaugeMetricFamily]:
-        family = self._family(self._name, self._what, labels=[self._label])
+        family = self._family(self._name, self._description, labels=[self._label])
         for value, number in self._read().items():
             family.add_metric([value], number)
         yield family
 
 
 class Requests:
-    """Requests of one kind: how many, how long they took, and how many are under way.
+    """The duration and the number of active requests of one kind.
 
-    The histogram counts them, too, so that one observation for each request is enough.
+    The histogram counts the requests as well, so each request needs only one observation.
     """
 
     def __init__(
@@ -137,32 +136,32 @@ class Requests:
         registry: CollectorRegistry,
         duration: str,
         active: str,
-        what: str,
+        description: str,
         labels: tuple[str, ...],
     ) -> None:
         self._durations = Histogram(
-            duration, f"Duration of {what}.", labels, registry=registry, buckets=SECONDS
+            duration, f"Duration of {description}.", labels, registry=registry, buckets=SECONDS
         )
         self._active = 0
-        Gauge(active, f"Number of active {what}.", registry=registry).set_function(
+        Gauge(active, f"Number of active {description}.", registry=registry).set_function(
             lambda: self._active
         )
-        # `labels()` checks and locks each time; there are few of these, and they stay.
+        # Caches the few children, because `labels()` validates and locks at each call.
         self._children: dict[tuple[str, ...], Histogram] = {}
 
     def begin(self) -> float:
-        """Count the beginning of a request; returns the time to pass to `end`."""
+        """Count a request as active. Returns its start time, for `end`."""
         self._active += 1
         return time.perf_counter()
 
-    def leave(self) -> None:
-        """Count the end of a request that is not measured."""
+    def end_unmeasured(self) -> None:
+        """Count the end of a request without an observation of its duration."""
         self._active -= 1
 
-    def end(self, began: float, *values: str) -> None:
-        """Count and measure the end of a request, with the values of the labels."""
-        self.leave()
+    def end(self, start_time: float, *values: str) -> None:
+        """Count the end of a request and observe its duration, with the values of the labels."""
+        self.end_unmeasured()
         child = self._children.get(values)
         if child is None:
             child = self._children[values] = self._durations.labels(*values)
-        child.observe(time.perf_counter() - began)
+        child.observe(time.perf_counter() - start_time)

@@ -1,8 +1,8 @@
-"""Traces of OpenTelemetry, propagated between processes by W3C trace context.
+"""OpenTelemetry traces, propagated between processes by W3C Trace Context.
 
-Off, and nothing of OpenTelemetry loaded, unless OTEL_EXPORTER_OTLP_ENDPOINT is set. Names and
-attributes are those of OpenTelemetry's semantic conventions. A span names a route, a method, or a
-statement's operation and table; never a value.
+Unless OTEL_EXPORTER_OTLP_ENDPOINT is set, tracing is off and no OpenTelemetry module is loaded.
+Names and attributes follow OpenTelemetry's semantic conventions. A span names a route, a method, or
+the operation and table of a statement; never a value.
 """
 
 import asyncio
@@ -27,14 +27,14 @@ _STATEMENT: Final = re.compile(
 )
 _UPDATE: Final = re.compile(r"\bUPDATE\s+(\w+)")
 _HEADER: Final = re.compile(r"[\w!#$%&'*+.^`|~-]++[ \t]*+=[ \t]*+[ !#-+\--:<-\[\]-~]*+", re.ASCII)
-"""As OpenTelemetry reads one, without the blanks around it: W3C's baggage."""
+"""A header as OpenTelemetry parses it, without surrounding blanks (W3C Baggage)."""
 
 
 class Tracing:
-    """Makes the spans of one process."""
+    """Creates the spans of one process."""
 
     def __init__(self, provider: "TracerProvider", process: str) -> None:
-        from opentelemetry.trace import (  # noqa: PLC0415 - only if on
+        from opentelemetry.trace import (  # noqa: PLC0415 - only if tracing is on
             SpanKind,
             Status,
             StatusCode,
@@ -53,9 +53,9 @@ class Tracing:
     def serving(
         self, name: str, headers: Iterable[tuple[str, Any]], attributes: Mapping[str, str]
     ) -> Iterator["Span"]:
-        """The span of an incoming request, which continues its caller's trace.
+        """The span of an incoming request, in its caller's trace.
 
-        An exception is recorded as `error.type`, unless that is set already.
+        Records an exception as `error.type`, unless that attribute is set already.
         """
         carrier = {key.lower(): value for key, value in headers if key.lower() in _HEADERS}
         parent = self._context.extract(carrier)
@@ -76,14 +76,14 @@ class Tracing:
                 raise
 
     def fail(self, span: "Span", error_type: str) -> None:
-        """Mark a span as failed, without the error's text: it may hold values."""
+        """Mark a span as failed. The error's text is left out: it may contain values."""
         span.set_attribute("error.type", error_type)
         span.set_status(self._failed)
 
     def rpc_ended(self, status_code: str, reason: str) -> None:
-        """Set the outcome of a call on its span; the reason is empty for a success.
+        """Set the outcome of a call on its span. The reason is empty for a success.
 
-        Only statuses that are the server's fault make the span of a server an error.
+        Only status codes that are errors of the server mark its span as failed.
         """
         span = self._current_span()
         span.set_attribute("rpc.response.status_code", status_code)
@@ -94,7 +94,7 @@ class Tracing:
 
     @contextmanager
     def calling(self, method: str) -> Iterator[tuple["Span", Mapping[str, str]]]:
-        """The span of an outgoing call, and the metadata that propagates its trace."""
+        """The span of an outgoing call, and the call metadata that propagates the trace."""
         with self._tracer.start_as_current_span(
             method, kind=self._kinds.CLIENT, attributes=rpc_attributes(method)
         ) as span:
@@ -103,7 +103,7 @@ class Tracing:
             yield span, carrier
 
     def statement(self, record: Any) -> None:  # noqa: ANN401 - asyncpg.connection.LoggedQuery
-        """Record the span of a statement that has just ended."""
+        """Record the span of an SQL statement that has just ended."""
         end = time_ns()
         summary = statement_name(record.query)
         operation, _, table = summary.partition(" ")
@@ -125,30 +125,30 @@ class Tracing:
         span.end(end)
 
     def close(self) -> None:
-        """Send what is left; for a few seconds at most."""
+        """Export the remaining spans, within a few seconds."""
         self._provider.shutdown()
 
 
 def rpc_attributes(method: str) -> dict[str, str]:
-    """The attributes of a call's span; the method is `package.Service/Method`."""
+    """The attributes of a call's span. `method` is `package.Service/Method`."""
     return {"rpc.system.name": "grpc", "rpc.method": method}
 
 
 _SERVER_ERRORS: Final = frozenset(
     {"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
 )
-"""Status codes that are errors of the server, by the semantic conventions for gRPC."""
+"""The status codes that the semantic conventions for gRPC call errors of the server."""
 _HEADERS: Final = frozenset({"traceparent", "tracestate"})
 
 
 class TracedCalls(grpc.aio.UnaryUnaryClientInterceptor):
-    """Gives each call of a channel its span, and the server the trace."""
+    """Creates a span for each call of a channel, and propagates the trace to the server."""
 
     def __init__(self, tracing: Tracing) -> None:
         self._tracing = tracing
 
     async def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:  # noqa: ANN401
-        """Make the call inside a span that lasts until its answer."""
+        """Make the call in a span that ends with its response."""
         method = details.method
         name = method.decode() if isinstance(method, bytes) else method
         with self._tracing.calling(name.lstrip("/")) as (span, carrier):
@@ -163,26 +163,26 @@ class TracedCalls(grpc.aio.UnaryUnaryClientInterceptor):
 
 @asynccontextmanager
 async def tracing(process: str) -> AsyncIterator[Tracing | None]:
-    """The traces of a process until the end of the block; None where they are off.
+    """The tracing of a process until the end of the block; None if tracing is off.
 
-    Refuses (StartError) settings that OpenTelemetry would log with a secret in them.
+    Refuses (StartError) settings with a secret that OpenTelemetry would log.
     """
     if not os.environ.get(ENDPOINT):
         yield None
         return
-    _refuse_what_would_be_logged()
-    traces = _open(process)
+    _refuse_secrets_in_log()
+    opened = _open(process)
     try:
-        yield traces
+        yield opened
     finally:
-        await asyncio.to_thread(traces.close)
+        await asyncio.to_thread(opened.close)
 
 
 def trace_context(
     _logger: object, _method: str, entry: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
-    """Add the ids of the current trace and span to a log line, if there are any."""
-    from opentelemetry.trace import get_current_span  # noqa: PLC0415 - only where it is on
+    """Add the ids of the current trace and span, if any, to a log entry."""
+    from opentelemetry.trace import get_current_span  # noqa: PLC0415 - only if tracing is on
 
     context = get_current_span().get_span_context()
     if context.is_valid:
@@ -192,7 +192,7 @@ def trace_context(
 
 
 def statement_name(query: str) -> str:
-    """A statement's verb and table; no value is in either."""
+    """The operation and table of an SQL statement, without values."""
     match = _STATEMENT.search(query)
     if match is None:
         return "statement"
@@ -201,16 +201,16 @@ def statement_name(query: str) -> str:
     return f"{match[1]} {match[2]}" if match[2] else match[1]
 
 
-def _refuse_what_would_be_logged() -> None:
-    """It tells the endpoint whenever nobody answers there, and headers that it cannot read."""
+def _refuse_secrets_in_log() -> None:
+    """OpenTelemetry logs the endpoint if it is unreachable, and headers that it cannot parse."""
     for name in (ENDPOINT, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"):
         if "@" in os.environ.get(name, ""):
-            raise StartError(f"{name} has a user in it: send a header instead")
+            raise StartError(f"{name} contains a user: set a header instead")
     for name in ("OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"):
         value = os.environ.get(name, "")
         parts = filter(None, (part.strip(" \t") for part in value.split(",")))
         if value.isspace() or not all(map(_HEADER.fullmatch, parts)):
-            raise StartError(f"{name} is not NAME=VALUE,NAME=VALUE with values as in an address")
+            raise StartError(f"{name} is not NAME=VALUE,NAME=VALUE with URL-encoded values")
 
 
 def _open(process: str) -> Tracing:

@@ -1,4 +1,4 @@
-"""The certificate that a process is known by, and the authority that it believes."""
+"""The TLS certificate of a process and the authority that it trusts, reloaded at rotation."""
 
 import ssl
 from dataclasses import asdict, astuple, dataclass
@@ -23,35 +23,36 @@ _Versions: TypeAlias = tuple[tuple[int, int, int], ...]
 
 
 class Certificates:
-    """What the files hold, read anew once they have changed.
+    """The content of the TLS files, reloaded when they change.
 
-    Files that do not belong together, as in the middle of a rotation, are left
-    alone until they do. Refuses (StartError) to begin with such.
+    Files that do not match, as in the middle of a rotation, are ignored until they do. Refuses
+    (StartError) files that cannot be used at startup.
     """
 
     def __init__(self, files: CertificateFiles, log: Logger) -> None:
         self._files = files
         self.log = log
         try:
-            self._versions = self._look()
+            self._versions = self._stat_files()
             self._content = self._read()
             self.generation = 0
         except OSError as error:  # SSLError is one
-            raise StartError(f"the TLS files cannot be used: {_told(error, files)}") from error
+            raise StartError(f"the TLS files cannot be used: {_describe(error, files)}") from error
 
-    def renew(self) -> int:
-        """Read the files if they have changed; a number that grows with each new content."""
+    def reload(self) -> int:
+        """Reload files that have changed. Returns a number that grows with each new content."""
         try:
-            versions = self._look()
+            versions = self._stat_files()
             if versions != self._versions:
                 content = self._read()
-                if self._look() == versions:  # else they changed meanwhile: next time
-                    self._take(versions, content)
+                # Otherwise they changed while they were read: reload next time.
+                if self._stat_files() == versions:
+                    self._replace(versions, content)
         except OSError as error:
-            self.log.warning("certificate reload failed", error=_told(error, self._files))
+            self.log.warning("certificate reload failed", error=_describe(error, self._files))
         return self.generation
 
-    def _take(self, versions: _Versions, content: _Content) -> None:
+    def _replace(self, versions: _Versions, content: _Content) -> None:
         self._versions = versions
         if content != self._content:
             self._content = content
@@ -59,29 +60,29 @@ class Certificates:
             self.log.info("certificate reloaded")
 
     def for_server(self) -> grpc.ServerCredentials:
-        """Credentials that every new connection takes the files' latest content from.
+        """Server credentials that use the latest content of the files for each new connection.
 
-        A caller must show a certificate of the authority.
+        They require a certificate of the authority from the caller.
         """
-        given = self.generation
+        last = self.generation
 
-        def newest() -> grpc.ServerCertificateConfiguration | None:
-            """The content if it has changed. A thread of gRPC asks before each handshake."""
-            # A new configuration makes gRPC free the old one while other threads begin handshakes
-            # with it, which can end the process (grpc/grpc#36693). So it is returned only when the
-            # certificate changed, not at each connection that somebody opens.
-            nonlocal given
-            before, given = given, self.renew()
-            return self._server_configuration() if given != before else None
+        def changed_configuration() -> grpc.ServerCertificateConfiguration | None:
+            """The content if it has changed. Threads of gRPC call this before each handshake."""
+            # At a new configuration gRPC frees the old one, while other threads begin handshakes
+            # with it. That can end the process (grpc/grpc#36693), so return one only after a
+            # change of the certificate, and not for each new connection.
+            nonlocal last
+            previous, last = last, self.reload()
+            return self._server_configuration() if last != previous else None
 
         return grpc.dynamic_ssl_server_credentials(
             self._server_configuration(),
-            newest,  # type: ignore[arg-type] # None is allowed, though the types lack it
+            changed_configuration,  # type: ignore[arg-type] # the types lack None, which is allowed
             require_client_authentication=True,
         )
 
     def for_channel(self) -> grpc.ChannelCredentials:
-        """Credentials of what the files hold now: a channel's cannot be changed later."""
+        """Channel credentials with the current content. A channel cannot change them later."""
         content = self._content
         return grpc.ssl_channel_credentials(content.authority, content.key, content.certificate)
 
@@ -91,14 +92,14 @@ class Certificates:
             [(content.key, content.certificate)], content.authority
         )
 
-    def _look(self) -> _Versions:
+    def _stat_files(self) -> _Versions:
         files: tuple[Path, ...] = astuple(self._files)
         stats = [file.stat() for file in files]
         return tuple((stat.st_ino, stat.st_mtime_ns, stat.st_size) for stat in stats)
 
     def _read(self) -> _Content:
         files = self._files
-        # gRPC would take anything and fail at each handshake; OpenSSL says what is wrong.
+        # gRPC accepts any content and fails at each handshake. OpenSSL reports what is wrong.
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(files.certificate, files.key, password=_no_password)
         context.load_verify_locations(files.authority)
@@ -108,15 +109,15 @@ class Certificates:
 
 
 def _no_password() -> str:
-    """Instead of OpenSSL's question on the terminal."""
+    """Prevents that OpenSSL prompts for a password on the terminal."""
     return ""
 
 
-def _told(error: OSError, files: CertificateFiles) -> str:
-    """What is wrong, and with which file; what leads to none may be a secret, and no path."""
+def _describe(error: OSError, files: CertificateFiles) -> str:
+    """The problem and the file. A path that leads to no file may be a secret, and is redacted."""
     if isinstance(error, ssl.SSLError):
-        what = (error.reason or "not PEM").replace("_", " ").lower()
-        return f"{what} ({files.certificate}, {files.key}, {files.authority})"
+        reason = (error.reason or "not PEM").replace("_", " ").lower()
+        return f"{reason} ({files.certificate}, {files.key}, {files.authority})"
     named = [name for name, path in asdict(files).items() if str(path) == str(error.filename)]
     if not named:  # OpenSSL does not say which
         return str(error.strerror)

@@ -1,4 +1,4 @@
-"""A gRPC channel to a service of ours."""
+"""gRPC channels to our services."""
 
 import errno
 import json
@@ -19,16 +19,16 @@ from chassis.startup import StartError, redact
 MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
 DEADLINE_SECONDS: Final = 10.0
 ACCEPTS_CALLS: Final = "chassis.TakesCalls"
-"""What a server's health says under this name: whether callers may begin calls on it."""
+"""The health service name whose status says whether a server accepts new calls."""
 PING_SECONDS: Final = 10.0
-"""How long a server that owes something may say nothing until it is pinged."""
+"""How long a server with active calls may send nothing before it is pinged."""
 SILENCE_SECONDS: Final = 3.0
-"""How long a server may leave a ping unanswered before its connection is given up."""
+"""How long a server may leave a ping unanswered before its connection is closed."""
 _SILENT_PEER: Final = (
     "ping timeout",
     *(f"{call}:{os.strerror(errno.ETIMEDOUT)}" for call in ("recvmsg", "sendmsg")),
 )
-"""gRPC's texts for that, and for TCP_USER_TIMEOUT, which it sets to SILENCE_SECONDS as well."""
+"""gRPC's error texts for that, and for TCP_USER_TIMEOUT, which gRPC sets to SILENCE_SECONDS."""
 
 
 def connect(
@@ -38,22 +38,22 @@ def connect(
     tracing: Tracing | None = None,
     tasks: Supervisor | None = None,
 ) -> grpc.aio.Channel:
-    """A channel that finds the service again by itself, within a second.
+    """A channel that reconnects to its service within a second.
 
-    `target` is a gRPC name such as `dns:///usersvc:50051`; all addresses
-    behind it get their share of the calls. Calls of the `repeatable` methods,
-    given by service, that no server has taken are tried again; all others fail
-    at once. With `certificates` it speaks TLS and shows ours, renewed by one of `tasks`.
+    `target` is a gRPC name such as `dns:///usersvc:50051`. Calls are spread over all of its
+    addresses. `repeatable` lists methods by service: their calls are retried if the service is
+    unavailable; calls of other methods fail at once. With `certificates` the channel uses TLS, and
+    one of `tasks` rotates the certificate.
 
-    Refuses (StartError) a target on another machine without them.
+    Refuses (StartError) a target on another machine without certificates.
     """
     options = _options(repeatable)
     interceptors = [TracedCalls(tracing)] if tracing else None
     if certificates is not None:
         return RotatingChannel(
             certificates,
-            lambda renewed: grpc.aio.secure_channel(
-                target, renewed.for_channel(), options, interceptors=interceptors
+            lambda current: grpc.aio.secure_channel(
+                target, current.for_channel(), options, interceptors=interceptors
             ),
             tasks or Supervisor(certificates.log),
             target,
@@ -67,12 +67,12 @@ def connect(
 
 
 def may_still_arrive(error: grpc.aio.AioRpcError) -> bool:
-    """Whether a call failed because its server went silent, so that the network may yet deliver it.
+    """Whether the network may still deliver a failed call, because its server stopped responding.
 
-    A call on a connection that was reset or closed cannot arrive. gRPC tells the two apart only by
-    its English text: code, metadata and channel state are the same. The tests of this function
-    compare the text of the pinned version. A status that a server of ours sent has details, and
-    its text, which may hold what a user typed, is never looked at.
+    A call on a connection that was reset or closed cannot arrive. gRPC distinguishes the two only
+    by its English text: code, metadata and channel state are the same. The tests compare this text
+    with the pinned version of gRPC. A status of our servers has details. Its text is not compared,
+    because it may contain user input.
     """
     if error.code() is not grpc.StatusCode.UNAVAILABLE or from_rpc_error(error).reason:
         return False
@@ -81,7 +81,7 @@ def may_still_arrive(error: grpc.aio.AioRpcError) -> bool:
 
 
 def is_loopback_target(target: str) -> bool:
-    """Whether a gRPC name leads to this machine only."""
+    """Whether all addresses of a gRPC name are on this machine."""
     scheme, colon, rest = target.partition(":")
     if colon and scheme in ("unix", "unix-abstract"):
         return True
@@ -103,9 +103,9 @@ def _options(repeatable: Mapping[str, Sequence[str]]) -> list[tuple[str, str | i
         ("grpc.min_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 1000),
         ("grpc.dns_min_time_between_resolutions_ms", 1_000),
-        ("grpc.enable_http_proxy", 0),  # services are neighbours
+        ("grpc.enable_http_proxy", 0),  # services are in the same network
         ("grpc.keepalive_time_ms", round(PING_SECONDS * 1_000)),
-        # The former alone is not obeyed: a ping has a minute.
+        # keepalive_timeout_ms alone has no effect: the default ping timeout is a minute.
         ("grpc.keepalive_timeout_ms", round(SILENCE_SECONDS * 1_000)),
         ("grpc.http2.ping_timeout_ms", round(SILENCE_SECONDS * 1_000)),
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -116,7 +116,7 @@ def _options(repeatable: Mapping[str, Sequence[str]]) -> list[tuple[str, str | i
 def _service_config(repeatable: Mapping[str, Sequence[str]]) -> dict[str, object]:
     return {
         "loadBalancingConfig": [{"round_robin": {}}],
-        # A server that is about to stop is left before it does.
+        # Callers leave a server before it stops.
         "healthCheckConfig": {"serviceName": ACCEPTS_CALLS},
         "methodConfig": [
             {

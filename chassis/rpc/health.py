@@ -1,8 +1,7 @@
-"""`grpc.health.v1` without locks: a client that reads slowly keeps no other waiting.
+"""`grpc.health.v1` without locks, so that a slow client does not block others.
 
 The servicer of grpcio-health-checking holds a lock while it writes to a stream. A client that
-opens no flow-control window would keep the lock, and with it every other stream and the task
-that sets the status.
+opens no flow-control window would block every other stream, and the task that sets the status.
 """
 
 import asyncio
@@ -15,13 +14,13 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from chassis.errors import InvalidField
 
 MAX_NAME: Final = 256
-"""The most characters in the name of a watched service, which stays in memory meanwhile."""
+"""The maximum length of a watched service's name, which stays in memory during the stream."""
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc] # untyped
-    """Reports the status of each service, and each change of it."""
+    """Reports the status of each service and its changes."""
 
     def __init__(self) -> None:
         self._serving: dict[str, bool] = {}
@@ -29,7 +28,7 @@ class HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc] # un
         self._is_final = False
 
     def set(self, service: str, *, serving: bool) -> None:
-        """Set the status of a service; an empty name is the whole server."""
+        """Set the status of a service. The empty name is the whole server."""
         if self._is_final:
             return
         self._serving[service] = serving
@@ -37,15 +36,15 @@ class HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc] # un
             changed.set()
 
     def stop(self) -> None:
-        """Set every service to NOT_SERVING for good."""
+        """Set every service to NOT_SERVING. Later changes have no effect."""
         for service in self._serving:
             self.set(service, serving=False)
         self._is_final = True
 
-    async def Check(  # noqa: N802 - the contract's name
+    async def Check(  # noqa: N802 - a name of the contract
         self, request: health_pb2.HealthCheckRequest, context: Context
     ) -> health_pb2.HealthCheckResponse:
-        """Return the status of one service; NOT_FOUND for an unknown name."""
+        """Return the status of one service. Ends with NOT_FOUND for an unknown name."""
         if request.service not in self._serving:
             await context.abort(grpc.StatusCode.NOT_FOUND)
         return self._response(request.service)
@@ -61,7 +60,7 @@ class HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc] # un
     async def Watch(  # noqa: N802
         self, request: health_pb2.HealthCheckRequest, context: Context
     ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
-        """Stream the status of one service and each change of it; SERVICE_UNKNOWN is a status.
+        """Stream the status of one service and its changes. An unknown one has SERVICE_UNKNOWN.
 
         Refuses (InvalidField) a name with more than MAX_NAME characters.
         """

@@ -1,4 +1,4 @@
-"""What surrounds every call that a server answers: refusals and the log line."""
+"""The server interceptor: authorization, limits, refusals, metrics and the log line of calls."""
 
 import asyncio
 import re
@@ -33,33 +33,32 @@ REQUEST_ID_KEY: Final = "x-request-id"
 _ID: Final = re.compile(r"[0-9a-fA-F-]{36}")
 _CODES: Final = {code.name: code for code in grpc.StatusCode}
 WRITE_SECONDS: Final = 30.0
-"""How long a caller may take for reading one message of a stream."""
+"""How long a caller may take to read one message of a stream."""
 _NO_LIMITS: Final[Mapping[str, float]] = MappingProxyType({})
 
-# grpc's method handlers and the messages they pass on are untyped.
+# gRPC's method handlers and messages are untyped.
 Handler = Any
 Request = Any
 Response = Any
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Slots: TypeAlias = Callable[[Context], AbstractContextManager[None]]
-"""Takes a slot for a call, or refuses it (OVERLOADED)."""
+"""Takes a slot for a call. Refuses OVERLOADED."""
 
 
 class ServerInterceptor(grpc.aio.ServerInterceptor):
-    """Asks who calls, turns refusals into gRPC statuses, counts and logs each call once.
+    """Authorizes calls, limits their number, translates errors, and measures and logs each call.
 
-    What is no refusal is a fault of ours: its text goes to the log, and only
-    the request id goes out. Without an admission every caller is let in. No
-    more than `max_calls` run at once, and no more streams; the next are refused. The line tells the
-    request's fields `told`, which must name ids only. Calls of the `batch_methods`
-    bring others, each told and measured by itself, and are neither unless they are refused. A call
-    that says when it must have ended (`chassis.rpc.deadline`) does not begin later, and is
-    cancelled then.
+    A refusal becomes a gRPC status with details. Any other exception is an internal error: its text
+    goes to the log, and the caller gets the request id. Without `authorization` every caller may
+    call every method. At most `max_calls` unary calls and as many streams run at once; others are
+    refused (OVERLOADED). The log line has the `logged_fields` of the request, which must be ids.
+    Calls of `batch_methods` carry other calls, which are logged and measured one by one. A batch
+    call itself is logged and measured only if it is refused. A call with an absolute deadline
+    (`chassis.rpc.deadline`) is refused after it, and cancelled at it.
 
-    A stream ends with DEADLINE_EXCEEDED when its caller does not take a message for
-    `write_seconds`, or when all of it takes longer than the seconds that `stream_seconds` has for
-    its method. Health and reflection are open to every caller. They have slots of their own
-    (`chassis.rpc.public_calls`), and are logged only if they are refused.
+    A stream ends with DEADLINE_EXCEEDED if its caller does not read a message for `write_seconds`,
+    or after the `stream_seconds` of its method. Every caller may call health and reflection. They
+    have slots of their own (`chassis.rpc.public_calls`) and are logged only if they are refused.
     """
 
     def __init__(
@@ -80,7 +79,7 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
         self._clock = clock
         self._batch_methods = batch_methods
         self._unary_slots = _Slots(max_calls)
-        # Streams last: with places of their own they take none from calls.
+        # Streams last long: slots of their own leave those of unary calls free.
         self._stream_slots = _Slots(max_calls)
         self._logged_fields = logged_fields
         self._tracing = tracing
@@ -96,7 +95,7 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler:
-        """Wrap the method's handler, once for all its calls."""
+        """Wrap the handler of a method, once for all its calls."""
         method = handler_call_details.method
         wrapped = self._wrapped.get(method)
         if wrapped is None:
@@ -107,7 +106,7 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
         return wrapped
 
     def wrap(self, method: str, handler: Handler) -> Handler:
-        """A handler with all that surrounds its calls."""
+        """The handler of a method with this interceptor around its calls."""
         if handler.unary_unary:
             return grpc.unary_unary_rpc_method_handler(
                 self._unary(method, handler.unary_unary),
@@ -128,16 +127,16 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
                 handler.request_deserializer,
                 handler.response_serializer,
             )
-        raise NotImplementedError(f"{method}: streams of requests are not taken")
+        raise NotImplementedError(f"{method}: request streams are not supported")
 
     def _unary(self, method: str, behaviour: Handler) -> Handler:
         is_public = self._public_calls.includes(method)
-        logged = not (is_public or method in self._batch_methods)
+        is_logged = not (is_public or method in self._batch_methods)
         slots = self._public_calls.unary_slot if is_public else lambda _: self._unary_slots
 
-        async def answer(request: Request, context: Context) -> Response:
+        async def handle(request: Request, context: Context) -> Response:
             call = _Call(
-                self._log, method, context, self._calls, self._tracing, running=not is_public
+                self._log, method, context, self._calls, self._tracing, is_active=not is_public
             )
             try:
                 with slots(context):
@@ -146,31 +145,31 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
                     async with asyncio.timeout(self._seconds_left(context)):
                         response = await behaviour(request, context)
             except asyncio.CancelledError:
-                call.tell("CANCELLED")
+                call.finish("CANCELLED")
                 raise
-            except grpc.aio.AbortError:  # answered already
-                call.tell("ABORTED", logged=False)
+            except grpc.aio.AbortError:  # the status is sent already
+                call.finish("ABORTED", logged=False)
                 raise
             except Exception as error:  # noqa: BLE001 - the outermost handler
                 await call.refuse(error)
             else:
-                call.tell("OK", logged=logged)
+                call.finish("OK", logged=is_logged)
                 return response
 
-        return answer if self._tracing is None else _traced(self._tracing, method, answer)
+        return handle if self._tracing is None else _traced(self._tracing, method, handle)
 
     def _stream(self, method: str, behaviour: Handler) -> Handler:
         is_public = self._public_calls.includes(method)
-        logged = not (is_public or method in self._batch_methods)
+        is_logged = not (is_public or method in self._batch_methods)
         slots = (
             self._public_calls.stream_slot(method) if is_public else lambda _: self._stream_slots
         )
 
-        # A coroutine, since a timeout around the `yield` of a generator ends nothing while the
-        # generator waits for its reader (PEP 789).
-        async def answer(request: Request, context: Context) -> None:
+        # A coroutine: a timeout around the `yield` of a generator has no effect while the generator
+        # waits for its consumer (PEP 789).
+        async def handle(request: Request, context: Context) -> None:
             call = _Call(
-                self._log, method, context, self._calls, self._tracing, running=not is_public
+                self._log, method, context, self._calls, self._tracing, is_active=not is_public
             )
             try:
                 with slots(context):
@@ -178,16 +177,16 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
                         self._authorize(call, method, request, context)
                     await self._send(method, behaviour(request, context), call, context)
             except asyncio.CancelledError:
-                call.tell("CANCELLED", logged=logged)
+                call.finish("CANCELLED", logged=is_logged)
                 raise
-            except grpc.aio.AbortError:  # answered already
+            except grpc.aio.AbortError:  # the status is sent already
                 raise
             except Exception as error:  # noqa: BLE001 - the outermost handler
                 await call.refuse(error)
             else:
-                call.tell("OK", logged=logged)
+                call.finish("OK", logged=is_logged)
 
-        return answer
+        return handle
 
     async def _send(
         self,
@@ -196,7 +195,7 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
         call: "_Call",
         context: Context,
     ) -> None:
-        """Send what a stream has to say, within its limits."""
+        """Send the responses of a stream within its time limits."""
         try:
             async with (
                 asyncio.timeout(self._stream_seconds.get(method)),
@@ -204,18 +203,18 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
             ):
                 async for response in responses:
                     await self._write(response, context)
-        except grpc.aio.AbortError:  # answered already
-            call.tell("ABORTED", logged=False)
+        except grpc.aio.AbortError:  # the status is sent already
+            call.finish("ABORTED", logged=False)
             raise
         except grpc.aio.BaseError as error:  # the caller has gone, or the server has stopped
             raise asyncio.CancelledError from error
         except Exception as error:  # noqa: BLE001 - the outermost handler
-            # The slot stays taken until the status is sent: a caller that reads nothing keeps
-            # what it waits for in memory.
+            # Hold the slot until the status is sent: for a caller that reads nothing, unsent
+            # messages stay in memory.
             await call.refuse(error)
 
     async def _write(self, response: Response, context: Context) -> None:
-        # Until then the caller's flow control may hold the message back.
+        # The flow control of the caller may delay the message.
         try:
             async with asyncio.timeout(self._write_seconds) as limit:
                 await context.write(response)
@@ -225,7 +224,7 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
             raise Refusal(MESSAGE_NOT_READ, self._write_seconds) from None
 
     def _seconds_left(self, context: Context) -> float | None:
-        """How long a call may take by its caller's clock, None if it does not say."""
+        """The time until the absolute deadline of a call; None if it has none."""
         value = _metadata_value(context, DEADLINE_KEY)
         if not value:
             return None
@@ -237,49 +236,49 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
     def _authorize(self, call: "_Call", method: str, request: Request, context: Context) -> None:
         if self._authorization is not None:
             call.caller = self._authorization.authorize(method, context)
-        call.note(request, self._logged_fields)
+        call.add_fields(request, self._logged_fields)
 
 
 class _Slots:
-    """How many calls may run at once."""
+    """The slots of concurrent calls."""
 
-    __slots__ = ("_left",)
+    __slots__ = ("_free",)
 
     def __init__(self, number: int) -> None:
-        self._left = number
+        self._free = number
 
     def __enter__(self) -> None:
-        if not self._left:
+        if not self._free:
             raise Refusal(OVERLOADED)
-        self._left -= 1
+        self._free -= 1
 
     def __exit__(self, *_: object) -> None:
-        self._left += 1
+        self._free += 1
 
 
 def _traced(tracing: Tracing, method: str, behaviour: Handler) -> Handler:
     name = method.lstrip("/")
     attributes = rpc_attributes(name)
 
-    async def answer(request: Request, context: Context) -> Response:
+    async def handle(request: Request, context: Context) -> Response:
         with tracing.serving(name, context.invocation_metadata() or (), attributes):
             return await behaviour(request, context)
 
-    return answer
+    return handle
 
 
 class _Call:
-    """One call from its arrival to its log line."""
+    """One call, from its arrival to its log line."""
 
     __slots__ = (
         "_calls",
         "_context",
         "_ended",
+        "_fields",
+        "_is_active",
         "_log",
         "_method",
-        "_noted",
         "_request_id",
-        "_running",
         "_started",
         "_tracing",
         "caller",
@@ -293,7 +292,7 @@ class _Call:
         calls: Requests | None,
         tracing: Tracing | None,
         *,
-        running: bool,
+        is_active: bool,
     ) -> None:
         self._log = log
         self._calls = calls
@@ -301,31 +300,31 @@ class _Call:
         self._method = method
         self._context = context
         self._ended = False
-        self._running = calls is not None and running
+        self._is_active = calls is not None and is_active
         self._started = time.perf_counter()
-        if self._running and calls is not None:
+        if self._is_active and calls is not None:
             calls.begin()
         self._request_id = _request_id(context)
-        self._noted: dict[str, str] = {}
+        self._fields: dict[str, str] = {}
         self.caller = "anonymous"
 
-    def note(self, request: Request, fields: Sequence[str]) -> None:
-        """Keep the ids that the line shall tell of the request; what is no id is not told."""
+    def add_fields(self, request: Request, fields: Sequence[str]) -> None:
+        """Add fields of the request to the log line. A value that is not an id is left out."""
         for name in fields:
             value = getattr(request, name, "")
             if _ID.fullmatch(value):
-                self._noted[name] = value
+                self._fields[name] = value
 
-    def tell(
-        self, outcome: str, status_code: str = "", *, logged: bool = True, **more: str
+    def finish(
+        self, outcome: str, status_code: str = "", *, logged: bool = True, **fields: str
     ) -> None:
-        """Log and measure the end of the call; the outcome is its status code, or a reason."""
-        if self._ended:  # the caller has left while it was refused
+        """Log and measure the end of the call. The outcome is a status code or a reason."""
+        if self._ended:  # cancelled while it was refused
             return
         self._ended = True
         if not logged:
-            if self._running and self._calls is not None:
-                self._calls.leave()
+            if self._is_active and self._calls is not None:
+                self._calls.end_unmeasured()
             return
         self._measure(status_code or outcome, "" if outcome == "OK" else outcome)
         self._log.info(
@@ -335,13 +334,13 @@ class _Call:
             duration_ms=round((time.perf_counter() - self._started) * 1000, 2),
             request_id=self._request_id,
             caller=self.caller,
-            **self._noted,
-            **more,
+            **self._fields,
+            **fields,
         )
 
     def _measure(self, status_code: str, error_type: str) -> None:
         if self._calls is not None:
-            if not self._running:  # `end` takes it for one that runs
+            if not self._is_active:  # `end` expects an active call
                 self._calls.begin()
             self._calls.end(self._started, self._method[1:], status_code, error_type)
         if self._tracing is not None:
@@ -351,15 +350,15 @@ class _Call:
         refusal = self._as_refusal(error)
         cause = error.__cause__
         if cause is None:
-            self.tell(refusal.reason, refusal.code.value)
+            self.finish(refusal.reason, refusal.code.value)
         else:
-            self.tell(refusal.reason, refusal.code.value, error_type=type(cause).__name__)
+            self.finish(refusal.reason, refusal.code.value, error_type=type(cause).__name__)
         try:
             await self._context.abort(
                 _CODES[refusal.code.value], refusal.detail, to_trailing_metadata(refusal)
             )
-        except grpc.aio.InternalError as gone:  # the caller left without waiting for the status
-            raise asyncio.CancelledError from gone
+        except grpc.aio.InternalError as left:  # the caller left before the status
+            raise asyncio.CancelledError from left
 
     def _as_refusal(self, error: Exception) -> Refusal:
         if isinstance(error, Refusal):
@@ -376,9 +375,9 @@ def _request_id(context: Context) -> str:
     return _metadata_value(context, REQUEST_ID_KEY) or uuid4().hex
 
 
-def _metadata_value(context: Context, wanted: str) -> str:
-    """What the metadata have under a key, nothing if they have not."""
-    for key, value in context.invocation_metadata() or ():
-        if key == wanted:
+def _metadata_value(context: Context, key: str) -> str:
+    """The value of a metadata key; empty if the call does not have it."""
+    for each, value in context.invocation_metadata() or ():
+        if each == key:
             return str(value)
     return ""

@@ -1,4 +1,4 @@
-"""Calls of this process's own services, without a stream of gRPC for each."""
+"""Calls of this process's own services, without a gRPC stream for each call."""
 
 import logging
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ Handler = Any  # grpc's method handlers are untyped
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How a call ended: the serialized response, or a status code with message and details."""
+    """The result of a call: a serialized response, or a status code with message and details."""
 
     response: bytes = b""
     code: int = 0
@@ -33,7 +33,7 @@ class _AbortedError(Exception):
 
 
 class _LocalContext:
-    """The servicer context of a local call; the caller is that of the call that brought it."""
+    """The servicer context of a local call. Its caller is the caller of the outer call."""
 
     def __init__(self, outer: Any, metadata: Mapping[str, str]) -> None:  # noqa: ANN401
         self._outer = outer
@@ -56,9 +56,9 @@ class _LocalContext:
 
 
 class LocalDispatcher:
-    """Calls methods of services of this process.
+    """Calls methods of this process's services.
 
-    Each call passes the same interceptor as a call from the network: it has its own
+    A local call passes through the same interceptor as a call from the network. It has its own
     authorization, deadline, log line and metrics.
     """
 
@@ -67,7 +67,7 @@ class LocalDispatcher:
         self._handlers: dict[str, Handler] = {}
 
     def add(self, service: ServiceDescriptor, servicer: object) -> None:
-        """Add the methods of a service that have one request and one response."""
+        """Add the unary methods of a service."""
         for method in service.methods:
             if method.client_streaming or method.server_streaming:
                 continue
@@ -86,25 +86,25 @@ class LocalDispatcher:
         metadata: Mapping[str, str],
         outer: Any,  # noqa: ANN401
     ) -> Result:
-        """Carry out a call; errors are returned, never raised.
+        """Call a method. Errors are returned and not raised.
 
-        `outer` is the context of the call that brought this one. The caller keeps the time limit,
-        and cancels this coroutine then.
+        `outer` is the context of the call that carried this one. The caller enforces the time
+        limit by cancelling this coroutine.
         """
         handler = self._handlers.get(method)
         if handler is None:
-            return _failure(grpc.StatusCode.UNIMPLEMENTED, "There is no such method here.")
+            return _failure(grpc.StatusCode.UNIMPLEMENTED, "This server has no such method.")
         context = _LocalContext(outer, metadata)
         try:
             message = handler.request_deserializer(request)
             response = await handler.unary_unary(message, context)
             return Result(handler.response_serializer(response))
         except DecodeError:
-            return _failure(grpc.StatusCode.INVALID_ARGUMENT, "The request cannot be read.")
+            return _failure(grpc.StatusCode.INVALID_ARGUMENT, "The request is not a valid message.")
         except _AbortedError as aborted:
             return aborted.result
-        except Exception as fault:
-            logging.getLogger(__name__).error("internal error", exc_info=fault)
+        except Exception as error:
+            logging.getLogger(__name__).error("internal error", exc_info=error)
             return _failure(grpc.StatusCode.INTERNAL, "internal error")
 
 

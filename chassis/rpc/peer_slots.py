@@ -1,4 +1,4 @@
-"""Limits on concurrent calls that need no permission: in total and for each client."""
+"""Limits on concurrent calls: in total, for each host and for each connection."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from chassis.networks import network_of
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many calls run at once: of all clients, of one host, and on one connection."""
+    """The maximum of concurrent calls: of all clients, of one host, and on one connection."""
 
     total: int
     host: int
@@ -20,27 +20,27 @@ class Limits:
 
 
 class PeerSlots:
-    """Slots of which one client can take only a share.
+    """Slots for calls, of which one client gets only a share.
 
-    The address identifies a client, and address and port its connection. An IPv6 host is
-    its /64 network.
+    The address identifies the host of a client, and address and port its connection. An IPv6 host
+    is its /64 network.
     """
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._hosts: Counter[str] = Counter()
         self._connections: Counter[str] = Counter()
-        self._taken = 0
+        self._in_use = 0
 
     @contextmanager
     def slot(self, peer: str) -> Iterator[None]:
-        """Take a slot for a call; refuses OVERLOADED.
+        """Take a slot for a call. Refuses OVERLOADED.
 
-        `peer` is the client as gRPC names it: `ipv4:192.0.2.1:5000`.
+        `peer` identifies the client in gRPC's form: `ipv4:192.0.2.1:5000`.
         """
         host = host_of(peer)
         if (
-            self._taken >= self._limits.total
+            self._in_use >= self._limits.total
             or self._hosts[host] >= self._limits.host
             or self._connections[peer] >= self._limits.connection
         ):
@@ -52,7 +52,7 @@ class PeerSlots:
             self._count(host, peer, -1)
 
     def _count(self, host: str, peer: str, number: int) -> None:
-        self._taken += number
+        self._in_use += number
         for counts, name in ((self._hosts, host), (self._connections, peer)):
             counts[name] += number
             if not counts[name]:
@@ -60,8 +60,8 @@ class PeerSlots:
 
 
 def host_of(peer: str) -> str:
-    """The host of a client as gRPC names it; of IPv6 its /64 network."""
+    """The host of a client in gRPC's form; for IPv6, its /64 network."""
     kind, _, rest = peer.partition(":")
     if kind not in ("ipv4", "ipv6"):
-        return kind  # sockets of this machine: one client
+        return kind  # Unix sockets: one client
     return network_of(unquote(rest).rpartition(":")[0].strip("[]")).host

@@ -1,4 +1,4 @@
-"""CallerAuthorization control for the calls that need no permission: health and reflection."""
+"""Admission control for calls without authorization: health and reflection."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -13,9 +13,9 @@ HEALTH: Final = "/grpc.health.v1.Health/"
 REFLECTION: Final = "/grpc.reflection."
 
 KNOWN_WATCHES: Final = Limits(total=512, host=128, connection=4)
-"""Limits of Health.Watch streams for callers that `CallerAuthorization` lists.
+"""Limits of Health.Watch streams of callers that `CallerAuthorization` knows.
 
-Every connection of a gateway has one (`chassis.rpc.channel`).
+Each connection of a gateway has one such stream (`chassis.rpc.channel`).
 """
 OTHER_WATCHES: Final = Limits(total=64, host=32, connection=4)
 REFLECTIONS: Final = Limits(total=16, host=8, connection=2)
@@ -28,11 +28,11 @@ Slot: TypeAlias = AbstractContextManager[None]
 
 
 class PublicCalls:
-    """Gives slots to calls of health and reflection, whose number is limited for each client.
+    """Limits the calls of health and reflection, in total and for each client.
 
     Known callers have their own limits, so that other clients with a certificate cannot use up the
-    health streams of a gateway: a gateway sends calls only to servers that it can watch. Without
-    TLS every caller counts as known, because only this machine can reach the server.
+    health streams of gateways. A gateway sends calls only to servers whose health it can watch.
+    Without TLS every caller counts as known, because only this machine can reach the server.
     """
 
     def __init__(self, authorization: CallerAuthorization | None) -> None:
@@ -43,15 +43,15 @@ class PublicCalls:
 
     @staticmethod
     def includes(method: str) -> bool:
-        """Whether a method is open to every caller."""
+        """Whether every caller may call a method."""
         return method.startswith((HEALTH, REFLECTION))
 
     def unary_slot(self, context: Context) -> Slot:
-        """A slot for a unary call; raises OVERLOADED if there is none."""
+        """A slot for a unary call. Refuses OVERLOADED."""
         return self._unary.slot(context.peer())
 
     def stream_slot(self, method: str) -> Callable[[Context], Slot]:
-        """Return the function that gives slots to streams of a method; it raises OVERLOADED."""
+        """The function that gives slots to streams of a method. It refuses OVERLOADED."""
         return self._watch_slot if method.startswith(HEALTH) else self._reflection_slot
 
     def _watch_slot(self, context: Context) -> Slot:

@@ -1,7 +1,7 @@
-"""A channel that outlives the certificate it began with.
+"""A channel whose TLS certificate can be replaced.
 
-gRPC's Python channels keep the credentials they were made with for good
-(grpc/grpc#41779), so a new certificate needs a new channel.
+A channel of gRPC for Python never changes its credentials (grpc/grpc#41779), so a new certificate
+needs a new channel.
 """
 
 import asyncio
@@ -14,99 +14,103 @@ import grpc
 from chassis.concurrency.supervisor import Supervisor, Task
 from chassis.rpc.certificates import Certificates
 
-LOOK_SECONDS: Final = 1.0
+CHECK_SECONDS: Final = 1.0
+"""The interval of the checks for a new certificate."""
 READY_SECONDS: Final = 2.0
+"""How long a new channel may take to connect."""
 
-# grpc's multicallables and calls are untyped where they are passed on unseen.
+# gRPC's multicallables and calls, which are passed on unchanged.
 Method = Any
 Call = Any
 
 
 class RotatingChannel(grpc.aio.Channel):
-    """Made anew when the certificate is; callers and their stubs do not notice.
+    """A channel that replaces its inner channel when the certificate changes.
 
-    The new channel is taken once it is connected, so a certificate that no
-    server takes breaks nothing that works. Calls end on the channel that they
-    began on, which is closed after the last of them.
+    Callers and their stubs do not notice. A new inner channel is used only after it has connected,
+    so a certificate that servers refuse does no harm. Calls stay on the inner channel on which
+    they began. It is closed after its last call.
     """
 
     def __init__(
         self,
         certificates: Certificates,
-        make: Callable[[Certificates], grpc.aio.Channel],
+        create_channel: Callable[[Certificates], grpc.aio.Channel],
         tasks: Supervisor,
         name: str,
     ) -> None:
         self._certificates = certificates
-        self._make = make
-        self._used = certificates.generation
-        self._generation = _Generation(make(certificates))
+        self._create_channel = create_channel
+        self._certificate_generation = certificates.generation
+        self._inner = _InnerChannel(create_channel(certificates))
         self._tasks = tasks
         self._name = name
-        self._watch: Task | None = None
+        self._rotation: Task | None = None
 
     async def __aenter__(self) -> "RotatingChannel":
-        self._watch = self._tasks.start(f"certificate renewal for {self._name}", self._follow)
+        self._rotation = self._tasks.start(
+            f"certificate renewal for {self._name}", self._rotate_when_changed
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def close(self, grace: float | None = None) -> None:
-        """Close the channel; calls that run have so many seconds to end."""
-        if self._watch is not None:
-            await self._watch.end()
-        await self._generation.channel.close(grace)
+        """Close the channel. Active calls have `grace` seconds to end."""
+        if self._rotation is not None:
+            await self._rotation.end()
+        await self._inner.channel.close(grace)
 
     def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
-        """How the connection stands."""
-        return self._generation.channel.get_state(try_to_connect)
+        """The state of the connection."""
+        return self._inner.channel.get_state(try_to_connect)
 
     async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
-        """Wait until it stands otherwise."""
-        await self._generation.channel.wait_for_state_change(last_observed_state)
+        """Wait for another state of the connection."""
+        await self._inner.channel.wait_for_state_change(last_observed_state)
 
     async def channel_ready(self) -> None:
-        """Wait until it is connected."""
-        await self._generation.channel.channel_ready()
+        """Wait until the channel is connected."""
+        await self._inner.channel.channel_ready()
 
     def unary_unary(self, *arguments: Any, **named: Any) -> Method:  # noqa: ANN401
-        """A method with one request and one response."""
+        """A callable for a unary method."""
         return self._method("unary_unary", arguments, named)
 
     def unary_stream(self, *arguments: Any, **named: Any) -> Method:  # noqa: ANN401
-        """A method with one request and a stream of responses."""
+        """A callable for a method with a stream of responses."""
         return self._method("unary_stream", arguments, named)
 
     def stream_unary(self, *arguments: Any, **named: Any) -> Method:  # noqa: ANN401
-        """A method with a stream of requests and one response."""
+        """A callable for a method with a stream of requests."""
         return self._method("stream_unary", arguments, named)
 
     def stream_stream(self, *arguments: Any, **named: Any) -> Method:  # noqa: ANN401
-        """A method with streams both ways."""
+        """A callable for a method with streams of requests and responses."""
         return self._method("stream_stream", arguments, named)
 
     def _method(self, kind: str, arguments: Any, named: Any) -> Method:  # noqa: ANN401
-        generation, method = self._generation, None
+        inner, method = self._inner, None
 
         def call(*request: Any, **options: Any) -> Call:  # noqa: ANN401
-            nonlocal generation, method
-            if method is None or generation is not self._generation:
-                generation = self._generation
-                method = getattr(generation.channel, kind)(*arguments, **named)
-            return generation.count(method(*request, **options))
+            nonlocal inner, method
+            if method is None or inner is not self._inner:
+                inner = self._inner
+                method = getattr(inner.channel, kind)(*arguments, **named)
+            return inner.track(method(*request, **options))
 
         return call
 
-    async def _follow(self) -> None:
+    async def _rotate_when_changed(self) -> None:
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            newest = self._certificates.renew()
-            if newest != self._used and await self._renew():
-                self._used = newest
+            await asyncio.sleep(CHECK_SECONDS)
+            newest = self._certificates.reload()
+            if newest != self._certificate_generation and await self._rotate():
+                self._certificate_generation = newest
 
-    async def _renew(self) -> bool:
-        channel = self._make(self._certificates)
+    async def _rotate(self) -> bool:
+        channel = self._create_channel(self._certificates)
         try:
             async with asyncio.timeout(READY_SECONDS):
                 await channel.channel_ready()
@@ -116,24 +120,24 @@ class RotatingChannel(grpc.aio.Channel):
         except BaseException:
             await channel.close()
             raise
-        before, self._generation = self._generation, _Generation(channel)
-        before.retire()
+        previous, self._inner = self._inner, _InnerChannel(channel)
+        previous.retire()
         return True
 
 
-class _Generation:
-    """One channel and how many calls it has."""
+class _InnerChannel:
+    """A channel that is closed after its last call once it is retired."""
 
-    __slots__ = ("_calls", "_closing", "_retired", "channel")
+    __slots__ = ("_active_calls", "_closing", "_retired", "channel")
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self.channel = channel
-        self._calls = 0
+        self._active_calls = 0
         self._retired = False
         self._closing: asyncio.Task[None] | None = None
 
-    def count(self, call: Call) -> Call:
-        self._calls += 1
+    def track(self, call: Call) -> Call:
+        self._active_calls += 1
         call.add_done_callback(self._ended)
         return call
 
@@ -142,10 +146,10 @@ class _Generation:
         self._close_if_idle()
 
     def _ended(self, _call: Call) -> None:
-        self._calls -= 1
+        self._active_calls -= 1
         self._close_if_idle()
 
     def _close_if_idle(self) -> None:
-        if self._retired and self._calls == 0 and self._closing is None:
-            with contextlib.suppress(RuntimeError):  # the loop has ended, and all with it
+        if self._retired and self._active_calls == 0 and self._closing is None:
+            with contextlib.suppress(RuntimeError):  # the event loop has ended
                 self._closing = asyncio.get_running_loop().create_task(self.channel.close())

@@ -1,4 +1,4 @@
-"""A gRPC server: its health, its limits, its end."""
+"""A gRPC server with health, limits, an admin port and graceful shutdown."""
 
 import asyncio
 import socket
@@ -28,31 +28,32 @@ from chassis.startup import StartError, redact
 
 DRAIN_SECONDS: Final = 10.0
 AGE_GRACE_SECONDS: Final = 20.0
-"""What is left of a connection once it is too old for new calls."""
+"""How long the calls of a connection may go on once it has reached its maximum age."""
 HEALTH_SECONDS: Final = 1.0
-HEALTH_PATIENCE_SECONDS: Final = 3.0
-ALIVE_SECONDS: Final = 15.0  # longer than it drains
+HEALTH_TIMEOUT_SECONDS: Final = 3.0
+ALIVE_SECONDS: Final = 15.0  # longer than draining takes
 SPARE_CALLS: Final = 4_000
-"""Room for calls that are being refused with a reason, and for those whose request has not come.
+"""Additional calls: those that are being refused with a reason, or have not sent their request.
 
-gRPC counts both beside the calls that have slots, and refuses further calls without a reason. The
-number is that of the streams of 20 connections, so that one connection cannot use it up.
+gRPC counts them as concurrent calls, and refuses calls above its limit without a reason. The number
+is that of the streams of 20 connections, so that one connection cannot use it up.
 """
 MAX_STREAMS: Final = 200
-"""Calls and streams of one connection; further ones wait in the caller's own process.
+"""The maximum of concurrent streams on a connection; further calls wait in the caller's process.
 
-RFC 9113 section 6.5.2 recommends 100 at least. A gateway needs 64 for requests, 16 for pages, and
+RFC 9113 section 6.5.2 recommends at least 100. A gateway needs 64 for requests, 16 for pages, and
 a few for batches, watches and health.
 """
 MAX_CONNECTIONS: Final = 2_000
-"""Connections that are open or being opened; further ones are closed without an answer.
+"""The maximum of connections, including those in a handshake; further ones are closed.
 
-One host can take all of them: gRPC cannot limit a host, so the network has to (docs/operations.md).
+One host can use all of them. gRPC has no limit for a host, so the network must limit it
+(docs/operations.md).
 """
 IDLE_SECONDS: Final = 60.0
-"""How long a connection without any call stays open. A gateway's has its health stream."""
+"""How long a connection without calls stays open. A gateway's connection has a health stream."""
 HANDSHAKE_SECONDS: Final = 5.0
-"""How long a client may take for TLS and for the first frame of HTTP/2."""
+"""How long a client may take for the TLS handshake and the first HTTP/2 frame."""
 _STREAM_SECONDS: Final = {
     f"/{reflection.SERVICE_NAME}/ServerReflectionInfo": 60.0,
 }
@@ -62,11 +63,11 @@ _NO_LIMITS: Final[Mapping[str, float]] = MappingProxyType({})
 class Server:
     """Serves gRPC services until it is stopped.
 
-    `callers` names each service's methods and whom they admit, which holds
-    where TLS is on; `logged_fields` names the fields of requests, ids, that go into the
-    log. `ready` says whether requests can be answered now (the
-    database is there, and no task of `tasks` that is required keeps failing);
-    `grpc.health.v1` repeats it for the whole server and for each service.
+    `callers` lists the callers of each method; it applies if TLS is on. `ready` says whether the
+    process can serve requests, for example whether its database is available. The server is ready
+    if `ready` says so and no required task of `tasks` keeps failing. `grpc.health.v1` reports that
+    for the whole server and for each service. The other arguments are those of
+    `ServerInterceptor`.
     """
 
     def __init__(
@@ -87,7 +88,7 @@ class Server:
         self._settings = settings
         self._metrics = metrics or Metrics()
         self._serving = False
-        self._asked = 0.0
+        self._last_check = 0.0
         self._services = tuple(callers)
         self._ready = ready
         self._log = log
@@ -108,13 +109,13 @@ class Server:
             write_seconds=write_seconds,
         )
         self.dispatcher = LocalDispatcher(interceptor)
-        """Services that are added here too can be called on a batch stream."""
+        """Services that are also added here can be called on a batch stream."""
         self.grpc: grpc.aio.Server = _grpc_server(settings, interceptor)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Listen, say so in the log, and serve until told to stop; then drain.
+        """Listen, log the address, serve until `stop` is set, and drain.
 
-        Refuses (StartError) to listen where others can reach it without TLS.
+        Refuses (StartError) an address that other machines can reach if TLS is off.
         """
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
         if self._settings.reflection:
@@ -144,7 +145,7 @@ class Server:
         await watch.end()
         self._serving = False
         self._health.stop()
-        # gRPC cancels a call that arrives once it stops: callers must have left by then.
+        # gRPC cancels calls that arrive once it stops, so callers need time to leave before.
         await asyncio.sleep(self._settings.shutdown_delay_seconds)
         await self.grpc.stop(DRAIN_SECONDS)
         self._log.info("stopped")
@@ -162,8 +163,8 @@ class Server:
         )
 
     def _is_alive(self) -> bool:
-        """Whether the loop still turns; it is asked from another thread."""
-        return time.monotonic() - self._asked < ALIVE_SECONDS
+        """Whether the event loop still runs. The admin port calls this in another thread."""
+        return time.monotonic() - self._last_check < ALIVE_SECONDS
 
     def _is_serving(self) -> bool:
         return self._serving and self._tasks.ready and self._is_alive()
@@ -171,39 +172,39 @@ class Server:
     def _bind(self, listen: Address) -> int:
         if self._certificates is None and not listen.is_loopback:
             raise StartError(
-                f"{redact(str(listen))} can be reached from elsewhere: set TLS_CERTIFICATE, "
+                f"other machines can reach {redact(str(listen))}: set TLS_CERTIFICATE, "
                 "TLS_KEY and TLS_AUTHORITY (docs/operations.md), or listen on 127.0.0.1"
             )
         try:
-            # gRPC would print a host that is none, whatever it is.
+            # Check the host first: gRPC would print an invalid one, which may be a secret.
             socket.getaddrinfo(listen.host, listen.port)
             if self._certificates is None:
                 return self.grpc.add_insecure_port(str(listen))
             return self.grpc.add_secure_port(str(listen), self._certificates.for_server())
         except OSError as error:
             raise StartError(f"cannot listen on {redact(str(listen))}: {error.strerror}") from error
-        except RuntimeError as error:  # its text has the address; the cause, gRPC has printed
+        except RuntimeError as error:  # its text has the address; gRPC has logged the cause
             raise StartError(f"cannot listen on {redact(str(listen))}") from error
 
     async def _watch_health(self) -> None:
-        before = None
+        last = None
         while True:
             ready = self._serving = await self._is_ready()
-            self._asked = time.monotonic()
-            if ready is not before:
+            self._last_check = time.monotonic()
+            if ready is not last:
                 self._log.info("health", ready=ready)
                 self._set_health(ready=ready)
-                before = ready
+                last = ready
             await asyncio.sleep(HEALTH_SECONDS)
 
     async def _is_ready(self) -> bool:
         try:
-            async with asyncio.timeout(HEALTH_PATIENCE_SECONDS):
+            async with asyncio.timeout(HEALTH_TIMEOUT_SECONDS):
                 return self._tasks.ready and await self._ready()
         except TimeoutError:
             return False
-        except Exception as fault:  # noqa: BLE001 - what cannot be told is not well
-            self._log.error("internal error", exc_info=fault)
+        except Exception as error:  # noqa: BLE001 - a check that fails means not ready
+            self._log.error("internal error", exc_info=error)
             return False
 
     def _set_health(self, *, ready: bool) -> None:
@@ -221,7 +222,7 @@ def _grpc_server(settings: ServerSettings, interceptor: ServerInterceptor) -> gr
 
 def _options(settings: ServerSettings) -> list[tuple[str, int]]:
     return [
-        # Two processes on one port would share its calls at random.
+        # Otherwise two processes could listen on one port and share its calls at random.
         ("grpc.so_reuseport", 0),
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
@@ -231,11 +232,11 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
         ("grpc.server_handshake_timeout_ms", round(HANDSHAKE_SECONDS * 1000)),
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
-        # Callers are services of ours: none is sent away for asking too often whether we are there.
+        # Callers are our own services: never close a connection because of its pings.
         ("grpc.http2.max_ping_strikes", 0),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.max_connection_age_ms", settings.connection_seconds * 1000),
-        # Calls have their deadline, and batch streams a lifetime
-        # (gateway.backend.batching.dispatcher). Other streams begin anew on another connection.
+        # Calls have deadlines, and batch streams have a lifetime
+        # (gateway.backend.batching.dispatcher). Callers reopen other streams on a new connection.
         ("grpc.max_connection_age_grace_ms", round(AGE_GRACE_SECONDS * 1000)),
     ]

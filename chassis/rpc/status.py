@@ -1,4 +1,4 @@
-"""Refusals as `google.rpc.Status`, in both directions (aip.dev/193)."""
+"""Conversion of refusals to and from `google.rpc.Status` (aip.dev/193)."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -17,10 +17,10 @@ DETAILS_KEY: Final = "grpc-status-details-bin"
 
 @dataclass(frozen=True, slots=True)
 class RemoteRefusal:
-    """What a service refused, as its caller sees it.
+    """A failed call as its caller sees it.
 
-    `reason` is empty when the refusal did not come from a service of ours but
-    from the transport: nobody listens, the deadline passed.
+    `reason` is empty if the error did not come from one of our services but from the transport:
+    the server cannot be reached, or the deadline passed.
     """
 
     code: grpc.StatusCode
@@ -30,14 +30,14 @@ class RemoteRefusal:
 
 
 def to_trailing_metadata(refusal: Refusal) -> tuple[tuple[str, bytes], ...]:
-    """The details of a refusal for the trailer that gRPC libraries read them from."""
+    """The details of a refusal, in the trailer that gRPC libraries read."""
     status = status_pb2.Status(code=code_pb2.Code.Value(refusal.code.value), message=refusal.detail)
     status.details.extend(_packed(detail) for detail in _details(refusal))
     return ((DETAILS_KEY, status.SerializeToString()),)
 
 
 def from_rpc_error(error: grpc.aio.AioRpcError) -> RemoteRefusal:
-    """What a failed call was refused for."""
+    """The refusal in the error of a call."""
     info = _error_info(error)
     return RemoteRefusal(
         code=error.code(),

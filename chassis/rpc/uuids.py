@@ -1,4 +1,4 @@
-"""UUIDs in the text of requests."""
+"""Parsing of UUIDs in requests."""
 
 import re
 from typing import Final
@@ -11,7 +11,7 @@ _EXAMPLE: Final = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11"
 
 
 def is_uuid(text: str) -> bool:
-    """Whether a text is a UUID in its usual form (RFC 9562 section 4), in either case.
+    """Whether a text is a UUID in the form of RFC 9562 section 4, in upper or lower case.
 
     `uuid.UUID` also accepts braces, a URN and a text without hyphens.
     """
@@ -19,7 +19,7 @@ def is_uuid(text: str) -> bool:
 
 
 def read_uuid(field: str, text: str) -> UUID:
-    """The UUID that a field of a request holds; refuses (InvalidField) every other form."""
+    """The UUID in a field of a request. Refuses (InvalidField) every other form."""
     if not is_uuid(text):
         raise InvalidField(field, f"must be a UUID such as {_EXAMPLE}")
     return UUID(text)

@@ -293,7 +293,7 @@ _NAMES: Final = """
 """
 
 # Of somebody who is deleted, or deleted since, nothing personal is kept.
-_RECORD: Final = sql.numbered(
+_RECORD: Final = sql.number_arguments(
     """
     WITH about (name) AS (
         SELECT user_name

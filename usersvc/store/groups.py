@@ -372,7 +372,7 @@ class _UpdateArguments(NamedTuple):
 
 def _update(user: str, group: str) -> str:
     """One statement for a group and its members, which writes only what differs."""
-    return sql.numbered(
+    return sql.number_arguments(
         f"""
         WITH removed_users AS (
             DELETE FROM group_users

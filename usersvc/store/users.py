@@ -486,11 +486,11 @@ class _UpdateArguments(NamedTuple):
     loses_administrator: bool
 
 
-_INSERT: Final = sql.numbered(
+_INSERT: Final = sql.number_arguments(
     f"""
     WITH created AS (
         INSERT INTO users (organization_id, create_time, update_time, {PROFILE_COLUMNS})
-        VALUES (:organization_id, :now, :now, {sql.named(ProfileRow._fields)})
+        VALUES (:organization_id, :now, :now, {sql.argument_list(ProfileRow._fields)})
         RETURNING user_id
     ), told AS (
         INSERT INTO changes
@@ -505,12 +505,12 @@ _INSERT: Final = sql.numbered(
     (*_InsertArguments._fields, *ProfileRow._fields),
 )
 
-_UPDATE: Final = sql.numbered(
+_UPDATE: Final = sql.number_arguments(
     f"""
     WITH written AS (
         UPDATE users
            SET version = version + 1, update_time = :now,
-               ({PROFILE_COLUMNS}) = ROW ({sql.named(ProfileRow._fields)})
+               ({PROFILE_COLUMNS}) = ROW ({sql.argument_list(ProfileRow._fields)})
          WHERE organization_id = :organization_id AND user_id = :user_id AND version = :version
         RETURNING version
     ), told AS (

@@ -68,7 +68,7 @@ async def test_a_stream_that_is_not_read_ends_with_deadline_exceeded():
                 status = error
 
     assert status.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert "was not read" in status.details()
+    assert "did not read" in status.details()
     assert (endless.outcomes, endless.faults) == (["DEADLINE_EXCEEDED"], [])
 
 

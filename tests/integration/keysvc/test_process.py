@@ -162,7 +162,7 @@ def test_a_process_that_others_can_reach_does_not_start_without_tls(keysvc: Keys
     code, _, errors = keysvc.run("serve")
     assert code == 1
     assert errors == (
-        "'0.0.0.0:0' can be reached from elsewhere: set TLS_CERTIFICATE, TLS_KEY and TLS_AUTHORITY "
+        "other machines can reach '0.0.0.0:0': set TLS_CERTIFICATE, TLS_KEY and TLS_AUTHORITY "
         "(docs/operations.md), or listen on 127.0.0.1\n"
     )
 

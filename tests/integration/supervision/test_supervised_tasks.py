@@ -173,14 +173,14 @@ RENEWED: list[bool] = []
 
 def count_renewals(monkeypatch: pytest.MonkeyPatch) -> None:
     RENEWED.clear()
-    whole = RotatingChannel._renew
+    whole = RotatingChannel._rotate
 
     async def renew(channel: RotatingChannel) -> bool:
         done = await whole(channel)
         RENEWED.append(done)
         return done
 
-    monkeypatch.setattr(RotatingChannel, "_renew", renew)
+    monkeypatch.setattr(RotatingChannel, "_rotate", renew)
 
 
 async def is_ready(region: Region, service: Service) -> bool:
@@ -219,11 +219,11 @@ CASES = [
     Case("gateway", "refusal log", RejectionLog, "_record", refusals_are_kept, refuse_request),
     Case("gateway", "slow clients", Connections, "sweep"),
     Case(
-        "gateway", "certificate renewal for usersvc", RotatingChannel, "_renew",
+        "gateway", "certificate renewal for usersvc", RotatingChannel, "_rotate",
         both_channels_are_renewed, rotate_certificate,
     ),
     Case(
-        "gateway", "certificate renewal for keysvc", RotatingChannel, "_renew",
+        "gateway", "certificate renewal for keysvc", RotatingChannel, "_rotate",
         both_channels_are_renewed, rotate_certificate,
     ),
 ]  # fmt: skip
@@ -317,14 +317,14 @@ async def eventually_ready(region: Region, case: Case) -> None:
 def break_renewal(monkeypatch: pytest.MonkeyPatch, region: Region, case: Case) -> None:
     """Let the renewal fail once, of the channel to one service only."""
     target = f"localhost:{region.services[case.task.rpartition(' ')[2]].port}"
-    whole, left = RotatingChannel._renew, [RuntimeError("unexpected")]
+    whole, left = RotatingChannel._rotate, [RuntimeError("unexpected")]
 
     def renew(channel: RotatingChannel) -> Awaitable[bool]:
         if channel._name == target and left:
             raise left.pop()
         return whole(channel)
 
-    monkeypatch.setattr(RotatingChannel, "_renew", renew)
+    monkeypatch.setattr(RotatingChannel, "_rotate", renew)
 
 
 async def failed(service: Service, case: Case) -> str:

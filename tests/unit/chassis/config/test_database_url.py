@@ -12,10 +12,10 @@ from asyncpg.connect_utils import (  # type: ignore[import-untyped]
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from chassis.config.database_url import is_loopback, problems
+from chassis.config.database_url import find_problems, is_loopback
 from tests.support.chassis.authorities import Authority
 
-TWO_SIGNS = "has more than one @ before its database: within a password, write %40"
+TWO_SIGNS = "has more than one @ before the database name: write %40 in a password"
 REST = ("host", "port", "user", "password", "passfile", "database", "ssl", "service", "servicefile")
 REST += ("direct_tls", "server_settings", "target_session_attrs", "krbsrvname", "gsslib")
 REFUSED = (asyncpg.ClientConfigurationError, ValueError, IndexError)
@@ -80,7 +80,7 @@ def asyncpgs_reading(url: str) -> tuple[list[tuple[str, int] | str], _Connection
 @example("postgresql://keys:ab12cd@evil.test/keys?sslmode=verify-full")
 @example("postgresql://keys:ab12cd@evil.test/keys?sslmode=verify-full&sslmode=disable")
 def test_asyncpg_connects_to_this_machine_or_to_one_that_proves_itself(url: str):
-    if [*problems(url)]:
+    if [*find_problems(url)]:
         return
     try:
         places, parameters = asyncpgs_reading(url)
@@ -104,7 +104,7 @@ def test_asyncpg_has_no_password_to_complain_of(url: str):
     """It tells what it cannot read to whoever starts the process."""
     said = ""
     try:
-        if not [*problems(url)]:
+        if not [*find_problems(url)]:
             asyncpgs_reading(url)
     except REFUSED as error:
         said = str(error)
@@ -121,7 +121,7 @@ def test_asyncpg_has_no_password_to_complain_of(url: str):
     ],
 )
 def test_what_this_machine_has_many_names_for_is_taken(url: str, hosts: int):
-    assert [*problems(url)] == []
+    assert [*find_problems(url)] == []
     places, _ = asyncpgs_reading(url)
     assert len(places) == hosts
     assert all(map(is_here, places))
@@ -129,7 +129,9 @@ def test_what_this_machine_has_many_names_for_is_taken(url: str, hosts: int):
 
 @pytest.mark.parametrize("place", ["localhost", "evil.test", "evil.test@localhost", ""])
 def test_a_second_at_sign_is_refused_and_nothing_of_a_password_told(place: str):
-    assert [*problems(f"postgresql://keys:s3cr@t@{place}/keys?sslmode=verify-full")] == [TWO_SIGNS]
+    assert [*find_problems(f"postgresql://keys:s3cr@t@{place}/keys?sslmode=verify-full")] == [
+        TWO_SIGNS
+    ]
 
 
 @pytest.mark.parametrize(
@@ -145,6 +147,6 @@ def test_a_second_at_sign_is_refused_and_nothing_of_a_password_told(place: str):
     ],
 )
 def test_a_password_that_is_not_escaped_is_refused_and_not_told(url: str):
-    told = " ".join(problems(url))
+    told = " ".join(find_problems(url))
     assert told
     assert "s3cr" not in told

@@ -75,9 +75,9 @@ def test_a_database_elsewhere_has_to_prove_itself(url: str):
     [
         (f"{DEVELOPMENT}ab12cd", "has a password that was made for development"),
         ("development%2Dab12cd", "has a password that was made for development"),
-        ("keys", "has a password that everybody would try, or none"),
-        ("Postgres", "has a password that everybody would try, or none"),
-        ("", "has a password that everybody would try, or none"),
+        ("keys", "has no password, or a well-known one"),
+        ("Postgres", "has no password, or a well-known one"),
+        ("", "has no password, or a well-known one"),
     ],
 )
 def test_a_password_that_others_know_opens_no_database_elsewhere(password: str, problem: str):
@@ -105,13 +105,13 @@ def test_a_secret_of_development_is_taken_where_nobody_else_comes():
     made = {"GATEWAY_CURSOR_SECRET": DEVELOPMENT.encode().hex() + RANDOM.hex()}
     assert gateway_problem(HERE, made) == ""
     assert gateway_problem(EVERYWHERE, made) == (
-        "GATEWAY_CURSOR_SECRET was made for development, and others reach this process"
+        "GATEWAY_CURSOR_SECRET is for development, but other machines can reach this process"
     )
 
 
 def test_plain_http_is_told_to_customers_only_where_nobody_else_comes():
     assert gateway_problem(HERE, PLAIN_URLS) == ""
     assert gateway_problem(EVERYWHERE, PLAIN_URLS).endswith(
-        ": others reach this process, so https:// it must be"
+        ": use https://, as other machines can reach this process"
     )
     assert gateway_problem(EVERYWHERE) == ""

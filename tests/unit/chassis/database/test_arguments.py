@@ -2,26 +2,28 @@
 
 import pytest
 
-from chassis.database.arguments import named, numbered
+from chassis.database.arguments import argument_list, number_arguments
 
 
 def test_each_name_gets_the_number_of_its_place():
     text = "UPDATE t SET a = :a, b = :b::uuid[] WHERE id = :id AND :a <> 'x'::text"
 
-    assert numbered(text, ("id", "a", "b")) == (
+    assert number_arguments(text, ("id", "a", "b")) == (
         "UPDATE t SET a = $2, b = $3::uuid[] WHERE id = $1 AND $2 <> 'x'::text"
     )
 
 
 def test_a_name_that_begins_like_another_is_not_it():
-    assert numbered(":user_id :user", ("user", "user_id")) == "$2 $1"
+    assert number_arguments(":user_id :user", ("user", "user_id")) == "$2 $1"
 
 
 @pytest.mark.parametrize("names", [("a",), ("a", "b", "c"), ()])
 def test_names_that_differ_from_those_in_the_text_are_refused(names):
     with pytest.raises(ValueError, match=r"c|b|a"):
-        numbered("SELECT :a, :b", names)
+        number_arguments("SELECT :a, :b", names)
 
 
 def test_columns_become_arguments_of_their_names():
-    assert numbered(f"VALUES ({named(('a', 'b'))})", ("b", "a")) == "VALUES ($2, $1)"
+    assert (
+        number_arguments(f"VALUES ({argument_list(('a', 'b'))})", ("b", "a")) == "VALUES ($2, $1)"
+    )
