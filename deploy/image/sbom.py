@@ -1,10 +1,10 @@
-"""What is in the image, as CycloneDX in JSON: the locked requirements, and what its base has.
+"""The image's bill of materials as CycloneDX JSON: locked requirements and packages of its base.
 
     python -m cyclonedx_py requirements --no-validate --output-reproducible runtime.txt |
         python sbom.py VERSION [DPKG]
 
 `DPKG` is the base's /var/lib/dpkg. Debian keeps all packages in one file, `status`; distroless has
-a file for each, in `status.d`. The same image gives the same text, byte for byte.
+a file for each, in `status.d`. The output is reproducible: the same image gives the same bytes.
 """
 
 import json
@@ -19,24 +19,24 @@ NAME = "cloudacademy-provisioning"
 
 
 def main(version: str, dpkg: Path | None = None) -> str:
-    """The whole document, from the requirements' on standard input."""
+    """The complete document; reads the one of the requirements from standard input."""
     document = json.load(sys.stdin)
     for component in document["components"]:
-        component.pop("description", None)  # the line of the lock once more
+        component.pop("description", None)  # it only repeats the line of the lock file
     base = sorted(_packages(dpkg), key=lambda package: package["bom-ref"]) if dpkg else []
     document["components"] += base
     image = {"bom-ref": NAME, "type": "container", "name": NAME, "version": version}
     document.setdefault("metadata", {})["component"] = image
-    held = [component["bom-ref"] for component in document["components"]]
+    refs = [component["bom-ref"] for component in document["components"]]
     document["dependencies"] = [
-        {"ref": NAME, "dependsOn": sorted(held)},
-        *({"ref": each} for each in sorted(held)),
+        {"ref": NAME, "dependsOn": sorted(refs)},
+        *({"ref": each} for each in sorted(refs)),
     ]
     return json.dumps(document, indent=1, sort_keys=True) + "\n"
 
 
 def _packages(dpkg: Path) -> Iterator[dict[str, Any]]:
-    """The base's packages. Refuses a base without any: it would be one that nobody looked into."""
+    """The packages of the base. Exits if there are none: the base would be missing unnoticed."""
     files = [path for path in (dpkg / "status", *dpkg.glob("status.d/*")) if path.is_file()]
     paragraphs = [
         HeaderParser().parsestr(paragraph)
@@ -45,7 +45,7 @@ def _packages(dpkg: Path) -> Iterator[dict[str, Any]]:
         if paragraph.startswith("Package:")
     ]
     if not paragraphs:
-        raise SystemExit(f"sbom: {dpkg} names no package")
+        raise SystemExit(f"sbom: {dpkg} lists no package")
     for fields in paragraphs:
         name, version, architecture = (
             str(fields[field]) for field in ("Package", "Version", "Architecture")

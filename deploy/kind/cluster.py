@@ -1,4 +1,4 @@
-"""The steps from nothing to two regions in a cluster of one machine."""
+"""The steps that create a cluster on one machine and roll out both regions in it."""
 
 import base64
 import json
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.local.connection import Connection, read_connection, write_connection
+from deploy.local.client_settings import ClientSettings, read_client_settings, write_client_settings
 from deploy.local.files import write_private
 from deploy.local.terminal import say
 
@@ -18,13 +18,13 @@ KUBECTL = ("kubectl", "--context", f"kind-{CLUSTER}")
 MIGRATIONS = ("usersvc-migrate", "keysvc-migrate")
 IMAGE = "provisioning:kind"
 CREATED_BY = "make up"
-TAKEN_SECONDS = 120
-"""An operator that is available may still refuse objects until its admission webhook answers."""
+ACCEPTED_SECONDS = 120
+"""An available operator may still reject objects until its admission webhook answers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """A part of others that has to be in the cluster, at one version."""
+    """A third-party operator that the cluster needs, at one version."""
 
     name: str
     namespace: str
@@ -52,7 +52,7 @@ OPERATORS = (
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A namespace of the cluster, and where its edge is reached."""
+    """A namespace of the cluster, and the port of its edge on this machine."""
 
     name: str
     port: int
@@ -70,35 +70,35 @@ REGIONS = (Region("us", 8443), Region("eu", 8543))
 
 
 class StepFailedError(Exception):
-    """A command ended badly; what it said has been shown."""
+    """A command failed; its output has been printed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A cluster made from the checkout at `root`, with what is to be kept in `directory`."""
+    """A cluster built from the checkout at `root`; tokens and certificates go to `directory`."""
 
     root: Path
     directory: Path
 
     def exists(self) -> bool:
-        """Whether it was made before."""
+        """Whether the cluster exists."""
         return CLUSTER in _read("kind", "get", "clusters").split()
 
     def create(self) -> None:
-        """Make it, where there is none yet."""
+        """Create the cluster unless it exists."""
         if not self.exists():
-            self._forget()  # the keys of a cluster that is no more
+            self._delete_local_files()  # tokens of a deleted cluster are invalid
             config = str(self.root / "deploy/kind/cluster.yaml")
             _run("kind", "create", "cluster", "--config", config, "--wait", "180s")
 
     def load_image(self) -> None:
-        """Build the image and put it into the cluster, which asks no registry for it."""
+        """Build the image and load it into the cluster, which pulls it from no registry."""
         dockerfile = str(self.root / "deploy/image/Dockerfile")
         _run("docker", "build", "--tag", IMAGE, "--file", dockerfile, str(self.root))
         _run("kind", "load", "docker-image", IMAGE, "--name", CLUSTER)
 
     def install_operators(self) -> None:
-        """Bring the parts of others, and wait for them."""
+        """Install the third-party operators and wait until they are available."""
         for operator in OPERATORS:
             say(f"  {operator.name}")
             _run(*KUBECTL, "apply", "--server-side", "--filename", operator.manifest)
@@ -107,17 +107,17 @@ class Cluster:
             _wait("condition=Available", "deployment", *everything)
 
     def deploy(self) -> None:
-        """Roll the regions out: databases and migrations first, then what uses them."""
+        """Roll out the regions: databases and migrations first, then the services."""
         overlay = str(self.root / "deploy/k8s/overlays/kind")
         for region in REGIONS:
-            self._make_secrets(region)
+            self._create_secrets(region)
             _run(
                 *(*KUBECTL, "delete", "job", "--namespace", region.namespace),
                 *MIGRATIONS,
                 "--ignore-not-found",
             )
         processes = "app.kubernetes.io/component notin (gateway, usersvc, keysvc)"
-        _run_until_taken(*KUBECTL, "apply", "--kustomize", overlay, "--selector", processes)
+        _run_until_accepted(*KUBECTL, "apply", "--kustomize", overlay, "--selector", processes)
         for region in REGIONS:
             there = ("--all", "--namespace", region.namespace)
             _wait("condition=Ready", "certificates.cert-manager.io", *there)
@@ -130,37 +130,37 @@ class Cluster:
             _wait("condition=Available", "deployment", *there)
             _wait("condition=Programmed", "gateways.gateway.networking.k8s.io", *there)
 
-    def connect(self, region: Region) -> Connection:
-        """The Tenant URL and key of a region's first organization, which is made once."""
+    def connect(self, region: Region) -> ClientSettings:
+        """The Tenant URL and key of a region's first organization, which is created once."""
         file = self.directory / f"kind-{region.name}.env"
-        kept = read_connection(file)
-        if kept is None:
-            kept = Connection(region.tenant_url, self._first_token(region))
-            write_connection(file, kept)
+        settings = read_client_settings(file)
+        if settings is None:
+            settings = ClientSettings(region.tenant_url, self._first_token(region))
+            write_client_settings(file, settings)
         certificate = _read(
             *(*KUBECTL, "get", "secret", "edge-certificate", "--namespace", region.namespace),
             *("--output", r"jsonpath={.data.ca\.crt}"),
         )
         write_private(self.authority(region), base64.b64decode(certificate).decode())
-        return kept
+        return settings
 
     def authority(self, region: Region) -> Path:
-        """Whom a client of the region has to trust."""
+        """The file with the CA certificate that a client of the region must trust."""
         return self.directory / f"kind-{region.name}.pem"
 
     def remove(self) -> None:
-        """Take away the cluster and all that was kept of it."""
+        """Delete the cluster and the local files about it."""
         _run("kind", "delete", "cluster", "--name", CLUSTER)
-        self._forget()
+        self._delete_local_files()
 
-    def _forget(self) -> None:
-        """Nothing that was kept of a cluster is good for the next."""
+    def _delete_local_files(self) -> None:
+        """Tokens and certificates of one cluster are not valid in the next."""
         for region in REGIONS:
             for kind in ("env", "pem"):
                 (self.directory / f"kind-{region.name}.{kind}").unlink(missing_ok=True)
 
-    def _make_secrets(self, region: Region) -> None:
-        """Secrets that production has from its store; they outlive a second `make up`."""
+    def _create_secrets(self, region: Region) -> None:
+        """Create the secrets that production reads from its store, unless they exist."""
         names = _read(*KUBECTL, "get", "namespaces", "--output", "name")
         if f"namespace/{region.namespace}" not in names.split():
             _run(*KUBECTL, "create", "namespace", region.namespace)
@@ -169,14 +169,14 @@ class Cluster:
             *KUBECTL, "get", "secrets", *there, "--output", "name"
         ):
             return
-        # By the standard input: arguments are everybody's to read.
+        # On standard input: other users can read command-line arguments.
         secret = {
             "apiVersion": "v1",
             "kind": "Secret",
             "metadata": {"name": "gateway-secrets", "namespace": region.namespace},
             "stringData": {"CURSOR_SECRET": secrets.token_hex(32)},
         }
-        _run(*KUBECTL, "create", "--filename", "-", given=json.dumps(secret))
+        _run(*KUBECTL, "create", "--filename", "-", stdin=json.dumps(secret))
 
     def _first_token(self, region: Region) -> str:
         def operate(*command: str) -> dict[str, dict[str, str]]:
@@ -185,8 +185,8 @@ class Cluster:
             read: dict[str, dict[str, str]] = json.loads(answer)
             return read
 
-        made = operate("create-organization", "--display-name", f"Acme {region.name.upper()}")
-        organization = made["organization"]["id"]
+        created = operate("create-organization", "--display-name", f"Acme {region.name.upper()}")
+        organization = created["organization"]["id"]
         operate("activate-integration", organization)
         return str(operate("generate-key", organization, "--created-by", CREATED_BY)["token"])
 
@@ -203,31 +203,31 @@ def _wait_for_job(job: str, namespace: str) -> None:
         raise
 
 
-def _run_until_taken(*command: str) -> None:
-    end = time.monotonic() + TAKEN_SECONDS
+def _run_until_accepted(*command: str) -> None:
+    end = time.monotonic() + ACCEPTED_SECONDS
     while True:
         try:
             _run(*command)
         except StepFailedError:
             if time.monotonic() > end:
                 raise
-            say("  not taken yet, once more")
+            say("  not accepted yet, trying again")
             time.sleep(1)
         else:
             return
 
 
-def _run(*command: str, given: str | None = None) -> None:
-    if subprocess.run(command, input=given, text=True, check=False).returncode != 0:
-        raise StepFailedError(_shown(command))
+def _run(*command: str, stdin: str | None = None) -> None:
+    if subprocess.run(command, input=stdin, text=True, check=False).returncode != 0:
+        raise StepFailedError(_failure(command))
 
 
 def _read(*command: str) -> str:
     result = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if result.returncode != 0:
-        raise StepFailedError(_shown(command))
+        raise StepFailedError(_failure(command))
     return result.stdout
 
 
-def _shown(command: Sequence[str]) -> str:
-    return f"`{' '.join(command)}` failed; what it said is above."
+def _failure(command: Sequence[str]) -> str:
+    return f"`{' '.join(command)}` failed; its output is above."

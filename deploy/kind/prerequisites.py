@@ -1,11 +1,11 @@
-"""What `make up` needs of a machine, and what to say where it is not there."""
+"""The programs that `make up` needs, and the message when one is missing."""
 
 import shutil
 import subprocess
 from dataclasses import dataclass
 
-INSTEAD = (
-    "Both regions also run without any of this, as processes on this machine:\n"
+ALTERNATIVE = (
+    "Both regions also run without Kubernetes, as processes on this machine:\n"
     "  make run\n"
     "  make run REGION=eu"
 )
@@ -14,7 +14,7 @@ ENGINE_SECONDS = 30
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A program, and where it comes from."""
+    """A program and the page with its installation."""
 
     name: str
     where: str
@@ -28,26 +28,26 @@ TOOLS = (
 
 
 def missing() -> list[str]:
-    """What keeps a cluster from running here, a line each; nothing when all is there."""
+    """One line for each missing prerequisite; empty if the cluster can run here."""
     lines = [
         f"{tool.name} is not installed: {tool.where}"
         for tool in TOOLS
         if shutil.which(tool.name) is None
     ]
-    if shutil.which("docker") is not None and (trouble := _engine_trouble()):
-        lines.append(f"docker is installed, but no engine answers it: {trouble}")
+    if shutil.which("docker") is not None and (error := _engine_error()):
+        lines.append(f"docker is installed, but its engine does not answer: {error}")
     return lines
 
 
-def _engine_trouble() -> str:
+def _engine_error() -> str:
     command = ["docker", "version", "--format", "{{.Server.Version}}"]
     try:
         result = subprocess.run(
             command, capture_output=True, text=True, check=False, timeout=ENGINE_SECONDS
         )
     except subprocess.TimeoutExpired:
-        return f"nothing for {ENGINE_SECONDS} seconds"
+        return f"no answer within {ENGINE_SECONDS} seconds"
     if result.returncode == 0:
         return ""
-    told = result.stderr.strip().splitlines()
-    return told[-1] if told else f"exit code {result.returncode}"
+    lines = result.stderr.strip().splitlines()
+    return lines[-1] if lines else f"exit code {result.returncode}"

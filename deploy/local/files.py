@@ -1,4 +1,4 @@
-"""Small files that hold secrets or settings: private, and never seen half-written."""
+"""Small files with secrets or settings: private, and written atomically."""
 
 import os
 import secrets
@@ -9,7 +9,7 @@ from chassis.config.database_url import DEVELOPMENT
 
 
 def write_private(path: Path, text: str) -> None:
-    """Put `text` at `path`, mode 0600, replacing what was there in one step."""
+    """Write `text` to `path` with mode 0600; an existing file is replaced atomically."""
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "w") as file:
@@ -22,10 +22,11 @@ def write_private(path: Path, text: str) -> None:
         raise
 
 
-def read_or_make_secret(path: Path) -> str:
-    """The secret kept at `path`; a new random one the first time.
+def read_or_create_secret(path: Path) -> str:
+    """The secret stored at `path`; creates a random one on first use.
 
-    It says that it is for development, so that no process takes it which others can reach.
+    Its prefix marks it as a development secret, which no process that is reachable from other
+    machines accepts.
     """
     if not path.exists():
         write_private(path, f"{DEVELOPMENT}{secrets.token_urlsafe(32)}\n")

@@ -1,9 +1,9 @@
-"""The few lines that tell how to use what was started."""
+"""The panel that tells how to use a region that has started."""
 
 import textwrap
 from pathlib import Path
 
-from deploy.local.connection import Connection
+from deploy.local.client_settings import ClientSettings
 from deploy.local.region import Region
 from deploy.local.setup.first_administrator import USER_NAME
 
@@ -12,14 +12,14 @@ _BOLD, _CYAN, _DIM, _END = "\033[1m", "\033[36m", "\033[2m", "\033[0m"
 
 def render_panel(
     region: Region,
-    connection: Connection,
+    client_settings: ClientSettings,
     link: str | None,
-    connection_file: Path,
+    client_settings_file: Path,
     logs: Path,
     *,
     colour: bool,
 ) -> str:
-    """Tenant URL, Secret Token, how to sign in, what to try next, where the logs are."""
+    """The text of the panel: Tenant URL, Secret Token, sign-in link, next steps, logs."""
     bold, cyan, dim, end = (_BOLD, _CYAN, _DIM, _END) if colour else ("", "", "", "")
     demo = "make demo" if region.name == "us" else f"make demo REGION={region.name}"
     line = "─" * 78
@@ -28,29 +28,29 @@ def render_panel(
         {dim}{line}{end}
         {bold}Cloud Academy provisioning, region {region.name}, is running{end}
 
-          Tenant URL     {cyan}{connection.tenant_url}{end}
-          Secret Token   {cyan}{connection.secret_token}{end}
+          Tenant URL     {cyan}{client_settings.tenant_url}{end}
+          Secret Token   {cyan}{client_settings.secret_token}{end}
 
-        Sign in as {USER_NAME}, once, within 15 minutes
-          {cyan}{link or "not possible: somebody deactivated this user"}{end}
+        Sign in as {USER_NAME} (link works once, for 15 minutes)
+          {cyan}{link or "not possible: this user was deactivated"}{end}
 
         Try next, in another terminal
           {demo:<28}  {dim}provision 1,000 generated people{end}
-          . {_sourced(connection_file)}
+          . {_sourced(client_settings_file)}
           curl -H "Authorization: Bearer $SECRET_TOKEN" "$TENANT_URL/Users?count=3"
 
-        Logs in {logs}/    Ctrl-C stops everything; nothing is lost
+        Logs in {logs}/    Ctrl-C stops everything and keeps the data
         {dim}{line}{end}
         """
     ).strip("\n")
 
 
-def shown(path: Path) -> Path:
-    """The path as one would type it here."""
+def relative_to_cwd(path: Path) -> Path:
+    """The path relative to the working directory, if it lies below it."""
     here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def _sourced(path: Path) -> str:
-    # A shell looks for a name without a slash on the PATH.
+    # A shell searches the PATH for a name without a slash.
     return str(path) if "/" in str(path) else f"./{path}"

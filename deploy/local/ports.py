@@ -1,4 +1,4 @@
-"""Which port the gateway listens on: never one that somebody else answers on."""
+"""Chooses the gateway's port: never one on which another program listens."""
 
 import errno
 import secrets
@@ -9,33 +9,33 @@ from deploy.local.region import HOST
 
 CONNECT_SECONDS: Final = 0.5
 PORTS: Final = range(10_000, 32_768)
-"""Below those that Linux, and also macOS and IANA (from 49152 on), give to whoever asks for any."""
+"""Below the ephemeral ports of Linux (from 32768 on), and of macOS and IANA (from 49152 on)."""
 TRIES: Final = 50
 
 
 class PortError(Exception):
-    """The port that was asked for cannot be had."""
+    """The requested port cannot be used, or no port is free."""
 
 
-def choose_port(wanted: int | None, usual: int) -> int:
-    """The port that was asked for, else the usual one if it is free, else a free one.
+def choose_port(requested: int | None, default: int) -> int:
+    """The requested port, else the default one if it is free, else a free one.
 
-    Refuses a port that was asked for and is taken: whoever names one wants no other.
+    Refuses (PortError) a requested port that is in use: its user wants no other.
     """
-    if wanted is not None:
-        problem = _problem(wanted)
+    if requested is not None:
+        problem = _problem(requested)
         if problem:
             raise PortError(
-                f"Port {wanted} {problem}. Give another with PORT=, or none for a free one."
+                f"Port {requested} {problem}. Choose another with PORT=, or leave PORT out."
             )
-        return wanted
-    return free_port() if _problem(usual) else usual
+        return requested
+    return free_port() if _problem(default) else default
 
 
 def free_port() -> int:
-    """A port that nobody had a moment ago.
+    """A port that was free a moment ago. Refuses (PortError) if it finds none.
 
-    Not one that the system gives to whoever asks for any: between now and its use, somebody would.
+    It is outside the ephemeral range: the system could give such a port to another program first.
     """
     for _ in range(TRIES):
         port = secrets.choice(PORTS)
@@ -45,11 +45,11 @@ def free_port() -> int:
 
 
 def _problem(port: int) -> str:
-    """What keeps us from listening on the port; empty if nothing does."""
-    if _answers(port):  # some systems let two bind one port, one by name and one by wildcard
-        return "is taken by another program"
+    """Why the port cannot be listened on; empty if it can."""
+    if _answers(port):  # some systems let a wildcard and a named address share a port
+        return "is in use by another program"
     with socket.socket() as probe:
-        # As servers do: connections that linger from before are no reason to move.
+        # As servers do: connections in TIME_WAIT must not block the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
@@ -57,7 +57,7 @@ def _problem(port: int) -> str:
             return "may not be used by this account"
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                return "is taken by another program"
+                return "is in use by another program"
             return f"cannot be used: {error.strerror}"
     return ""
 

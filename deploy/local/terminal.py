@@ -1,16 +1,16 @@
-"""What the person at the terminal reads; a terminal that is gone is no error."""
+"""Output for the person at the terminal; a closed terminal is not an error."""
 
 import os
 import sys
 
 
 def say(text: str = "") -> None:
-    """Print a line; what the terminal cannot show becomes a question mark."""
+    """Print a line; characters that the terminal cannot show become question marks."""
     encoding = sys.stdout.encoding or "utf-8"
     text = text.encode(encoding, "replace").decode(encoding)
     try:
         print(text, flush=True)
-    except OSError:  # the terminal was closed: go on, and quietly
+    except OSError:  # the terminal was closed: continue without output
         with open(os.devnull, "w") as nowhere:
             os.dup2(nowhere.fileno(), sys.stdout.fileno())
 

@@ -1,9 +1,9 @@
--- Remove all that a database holds of one organization:
+-- Delete all rows of one organization from a database:
 --
 --     psql --set organization=UUID --file forget_organization.sql
 --
--- Every table that has an organization_id, whatever migrations have added. A table whose rows others
--- still refer to is tried again after those.
+-- Covers every table with an organization_id, so also tables that later migrations add. A table whose
+-- rows are still referenced is tried again after the tables that refer to it.
 \set ON_ERROR_STOP on
 BEGIN;
 SELECT set_config('forget.organization', :'organization', true);
@@ -31,7 +31,7 @@ BEGIN
             END;
         END LOOP;
         IF cardinality(later) = cardinality(left_over) THEN
-            RAISE EXCEPTION 'these tables refer to each other in a circle: %', later;
+            RAISE EXCEPTION 'these tables have circular foreign keys: %', later;
         END IF;
         left_over := later;
     END LOOP;

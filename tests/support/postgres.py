@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deploy.local.postgres import THROW_AWAY, Cluster
+from deploy.local.postgres import NOT_DURABLE, Cluster
 
 _SHARED_MEMORY: Final = Path("/dev/shm")
 _ROOM_BYTES: Final = 4 * 2**30
@@ -84,7 +84,7 @@ def throw_away_postgres() -> Iterator[TestPostgres]:
     """
     folder = Path(tempfile.mkdtemp(prefix="pg-test-", dir=_memory()))
     folder.chmod(0o711)
-    cluster = Cluster(folder, settings=THROW_AWAY)
+    cluster = Cluster(folder, settings=NOT_DURABLE)
     try:
         cluster.start()
         yield TestPostgres(cluster)

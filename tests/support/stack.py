@@ -11,10 +11,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 from chassis.batching.limits import LOG_LINGER_SECONDS
-from deploy.local.connection import read_connection
+from deploy.local.client_settings import read_client_settings
 from deploy.local.ports import free_port
 from deploy.local.processes.child import listening_port
-from deploy.local.region import HOST, REGIONS, TENANT_PATH, Places
+from deploy.local.region import HOST, REGIONS, TENANT_PATH, RegionPaths
 from tests.support.processes import stop
 from tests.support.waiting import wait_until, wait_until_quiet
 
@@ -29,7 +29,7 @@ class Stack:
 
     url: str
     token: str
-    places: Places
+    paths: RegionPaths
     supervisor: subprocess.Popen[bytes]
 
     @property
@@ -39,7 +39,7 @@ class Stack:
 
     def log(self, name: str) -> str:
         """All that a process has logged so far, lines that it gathers at the moment included."""
-        file = self.places.log(name)
+        file = self.paths.log(name)
         wait_until_quiet(lambda: file.stat().st_size, QUIET_SECONDS)
         return file.read_text()
 
@@ -54,8 +54,8 @@ class Stack:
         It is put together anew: no process shows the settings that it was started with.
         """
         role = {"users": "usersvc", "keys": "keysvc"}[database]
-        password = quote(self.places.password(role).read_text().strip(), safe="")
-        output = self.places.directory.joinpath(f"{self.places.region.name}.out").read_text()
+        password = quote(self.paths.password(role).read_text().strip(), safe="")
+        output = self.paths.directory.joinpath(f"{self.paths.region.name}.out").read_text()
         port = re.findall(rf"PostgreSQL +{HOST}:(\d+)", output)[-1]
         return f"postgresql://{role}:{password}@{HOST}:{port}/{database}"
 
@@ -76,7 +76,7 @@ def running_stack(
 
     `settings` are variables for its processes, where the region itself decides nothing.
     """
-    places = Places(directory, REGIONS[region])
+    paths = RegionPaths(directory, REGIONS[region])
     output = directory / f"{region}.out"
     command = [sys.executable, "-m", "deploy.local", "run", "--region", region]
     command += ["--port", str(free_port()), "--directory", str(directory)]
@@ -91,9 +91,9 @@ def running_stack(
         )
     try:
         _wait_until_running(supervisor, output)
-        connection = read_connection(places.connection)
+        connection = read_client_settings(paths.client_settings)
         assert connection is not None
-        yield Stack(connection.tenant_url, connection.secret_token, places, supervisor)
+        yield Stack(connection.tenant_url, connection.secret_token, paths, supervisor)
     finally:
         stop(supervisor)
 

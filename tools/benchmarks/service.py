@@ -63,7 +63,7 @@ async def without_hop(region: Region) -> AsyncIterator[Server]:
     }
     work = region.server.work.at(f"127.0.0.1:{port}")
     command = (sys.executable, "-m", "tools.benchmarks.baselines.single_process")
-    log = region.stack.places.log("hopless")
+    log = region.stack.paths.log("hopless")
     with running(command, ROOT, given, log) as process:
         await listening(process, port)
         pids = [process.pid, region.stack.pid("keysvc"), region.postgres]

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import psutil
 
-from deploy.local.files import read_or_make_secret
+from deploy.local.files import read_or_create_secret
 from deploy.local.ports import free_port
 from deploy.local.postgres import Cluster
 from deploy.local.processes.child import Child
 from deploy.local.processes.programs import Programs
-from deploy.local.region import US, Places
-from deploy.local.setup.first_key import working_token
+from deploy.local.region import US, RegionPaths
+from deploy.local.setup.first_key import valid_token
 from tools.chaos.proxy import Proxy
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,9 +56,9 @@ class Region:
             for each in (*psutil.Process(child.pid).children(recursive=True), child):
                 with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
                     os.kill(each.pid, signal.SIGKILL)
-        hurry = asyncio.Event()
-        hurry.set()
-        await asyncio.gather(*(self._restart(child, hurry) for child in children))
+        force = asyncio.Event()
+        force.set()
+        await asyncio.gather(*(self._restart(child, force) for child in children))
 
     async def roll(self) -> None:
         """Restart everything, one replica after the other, as a rollout does."""
@@ -71,9 +71,9 @@ class Region:
                 self.in_balance.append(child)
             await asyncio.sleep(1.0)
 
-    async def _restart(self, child: Child, hurry: asyncio.Event) -> None:
+    async def _restart(self, child: Child, force: asyncio.Event) -> None:
         serve = () if child in self.gateways else ("serve",)
-        await child.stop(hurry)
+        await child.stop(force)
         await child.start(*serve)
 
     def freeze(self, signal_number: int) -> None:
@@ -106,17 +106,17 @@ class Region:
 @asynccontextmanager
 async def running_region(folder: Path) -> AsyncIterator[Region]:
     """Start a region below a folder, its database on a small disk where one may be mounted."""
-    places = Places(folder, US)
-    places.make()
-    disk = places.postgres
+    paths = RegionPaths(folder, US)
+    paths.create_directories()
+    disk = paths.postgres
     disk.mkdir(mode=0o711, exist_ok=True)
     mounted = _mount(disk)
     # Where a full disk must not be able to stop the server for good, WAL stays small.
-    cluster = Cluster(disk, log=places.log("postgres"), settings={"max_wal_size": "64MB"})
+    cluster = Cluster(disk, log=paths.log("postgres"), settings={"max_wal_size": "64MB"})
     region: Region | None = None
     try:
         cluster.start()
-        region = await _start(places, cluster)
+        region = await _start(paths, cluster)
         yield region
     finally:
         if region is not None:
@@ -128,17 +128,17 @@ async def running_region(folder: Path) -> AsyncIterator[Region]:
             await asyncio.to_thread(subprocess.run, ["umount", str(disk)], check=False)
 
 
-async def _start(places: Places, cluster: Cluster) -> Region:
-    programs = Programs(ROOT, places)
+async def _start(paths: RegionPaths, cluster: Cluster) -> Region:
+    programs = Programs(ROOT, paths)
 
     def database(name: str, role: str) -> str:
-        password = read_or_make_secret(places.password(role))
+        password = read_or_create_secret(paths.password(role))
         return cluster.create_role_and_database(name, role, password)
 
     users = programs.usersvc(database("users", "usersvc"))
     keys = programs.keysvc(database("keys", "keysvc"))
-    usersvc = [Child(replace(users, log=places.log(f"usersvc{n}"))) for n in range(REPLICAS)]
-    keysvc = [Child(replace(keys, log=places.log(f"keysvc{n}"))) for n in range(REPLICAS)]
+    usersvc = [Child(replace(users, log=paths.log(f"usersvc{n}"))) for n in range(REPLICAS)]
+    keysvc = [Child(replace(keys, log=paths.log(f"keysvc{n}"))) for n in range(REPLICAS)]
     proxies = []
     for first, *others in (usersvc, keysvc):
         await first.run_to_end("migrate")
@@ -154,12 +154,12 @@ async def _start(places: Places, cluster: Cluster) -> Region:
     for number in range(REPLICAS):
         port = free_port()
         program = programs.gateway(target["usersvc"], target["keysvc"], port)
-        child = Child(replace(program, log=places.log(f"gateway{number}")), port)
+        child = Child(replace(program, log=paths.log(f"gateway{number}")), port)
         await child.start()
         gateways.append(child)
-    token = await working_token(keysvc[0].address, None)
+    token = await valid_token(keysvc[0].address, None)
     return Region(
-        cluster, places.postgres, usersvc, keysvc, gateways, proxies, token, list(gateways)
+        cluster, paths.postgres, usersvc, keysvc, gateways, proxies, token, list(gateways)
     )
 
 

@@ -1,4 +1,4 @@
-"""One process of the run: started, listened to, restarted when it dies, stopped."""
+"""One child process: start, log, restart after a crash, stop."""
 
 import asyncio
 import contextlib
@@ -20,8 +20,8 @@ START_SECONDS = 60.0
 STOP_SECONDS = 15.0
 FIRST_DELAY_SECONDS = 0.25
 LONGEST_DELAY_SECONDS = 10.0
-# A child that has lived this long is well: its next death starts from the shortest delay.
-WELL_SECONDS = 30.0
+# After this uptime a child counts as healthy: the next restart begins with the shortest delay.
+HEALTHY_SECONDS = 30.0
 LOG_BYTES = 10 * 1024 * 1024
 TAIL_LINES = 15
 CHUNK_BYTES = 64 * 1024
@@ -29,7 +29,7 @@ CHUNK_BYTES = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What to run: `listen_variable` names the setting that tells it where to listen."""
+    """A command to run; `listen_variable` is the setting with the address it listens on."""
 
     name: str
     command: tuple[str, ...]
@@ -40,7 +40,7 @@ class Program:
 
 
 class ChildFailedError(Exception):
-    """A process of the run did not come up; `tail` is the last that it logged."""
+    """A child process did not start; `tail` has the last lines of its log."""
 
     def __init__(self, name: str, what: str, log: Path, tail: str) -> None:
         super().__init__(f"{name} {what}")
@@ -49,7 +49,7 @@ class ChildFailedError(Exception):
 
 
 class Child:
-    """A running program, and the port that it said it listens on."""
+    """A running program and the port that it reported."""
 
     def __init__(self, program: Program, port: int = 0) -> None:
         self.program = program
@@ -72,32 +72,34 @@ class Child:
         return self._process.pid if self._process else None
 
     async def run_to_end(self, *arguments: str) -> None:
-        """Run the program with these arguments and wait for it; refuses an exit code but 0."""
+        """Run the program until it ends. Raises ChildFailedError unless the exit code is 0."""
         await self._spawn(arguments)
         if await self._ended() != 0:
             raise self._failed("ended with an error")
 
     async def start(self, *arguments: str, seconds: float = START_SECONDS) -> None:
-        """Start the program; returns once it says that it listens, and learns where.
+        """Start the program; returns once it has logged its port.
 
-        Refuses a program that ends before it does, or that takes too long.
+        Raises ChildFailedError if the program ends first or is not ready within `seconds`.
         """
         await self._spawn(arguments)
-        assert self._listening is not None  # noqa: S101 - made by _spawn
-        await first_of(_settled(self._listening), self._ended(), seconds=seconds)
+        assert self._listening is not None  # noqa: S101 - set by _spawn
+        await wait_for_first(_settled(self._listening), self._ended(), seconds=seconds)
         if not self._listening.done():
             raise self._failed(
-                f"did not listen within {seconds:.0f} seconds" if self._lives else "did not start"
+                f"did not listen within {seconds:.0f} seconds"
+                if self._is_running
+                else "did not start"
             )
         self.port = self._listening.result()
 
     async def keep_running(self, *arguments: str) -> None:
-        """Start the program again whenever it ends, on the port it had, with growing delays."""
+        """Restart the program whenever it ends, on the same port, with growing delays."""
         started = time.monotonic()
         delays = _delays()
         while True:
             code = await self._ended()
-            if time.monotonic() - started > WELL_SECONDS:
+            if time.monotonic() - started > HEALTHY_SECONDS:
                 delays = _delays()
             delay = next(delays)
             say(f"  {self.name} ended ({describe_exit(code)}); restarting in {delay:g} s")
@@ -111,20 +113,20 @@ class Child:
             else:
                 say(f"  {self.name} is back (process {self.pid})")
 
-    async def stop(self, hurry: asyncio.Event, seconds: float = STOP_SECONDS) -> None:
-        """Ask the program to end and wait; after the limit, or when told to hurry, kill it."""
+    async def stop(self, force: asyncio.Event, seconds: float = STOP_SECONDS) -> None:
+        """Send SIGTERM and wait; after `seconds`, or once `force` is set, kill the program."""
         if self._process is None:
             return
-        if self._lives and not hurry.is_set():
+        if self._is_running and not force.is_set():
             self._process.terminate()
-            await first_of(self._ended(), hurry.wait(), seconds=seconds)
-        if self._lives:
+            await wait_for_first(self._ended(), force.wait(), seconds=seconds)
+        if self._is_running:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
         await self._ended()
 
     @property
-    def _lives(self) -> bool:
+    def _is_running(self) -> bool:
         return self._process is not None and self._process.returncode is None
 
     async def _spawn(self, arguments: tuple[str, ...]) -> None:
@@ -132,21 +134,21 @@ class Child:
         self._listening = asyncio.get_running_loop().create_future()
         self._tail.clear()
         self._process = await asyncio.create_subprocess_exec(
-            # Nothing acknowledged is held in a process alone, so to be killed loses nothing.
+            # SIGKILL loses nothing: no acknowledged data exists only in a process.
             *with_parent_death_signal((*self.program.command, *arguments), signal.SIGKILL),
             cwd=self.program.folder,
             env={**os.environ, **self.program.environment, **listen},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            # A session of its own: Ctrl-C in the terminal is for the supervisor alone.
+            # A session of its own: Ctrl-C in the terminal goes only to the supervisor.
             start_new_session=True,
         )
-        assert self._process.stdout is not None  # noqa: S101 - a pipe was asked for
+        assert self._process.stdout is not None  # noqa: S101 - stdout is a pipe
         self._reader = asyncio.create_task(self._read(self._process.stdout, self._listening))
 
     async def _read(self, output: asyncio.StreamReader, listening: asyncio.Future[int]) -> None:
-        """Copy what the program says to its log, and find in it where it listens."""
+        """Copy the program's output to its log and find the port in it."""
         rest = b""
         with open_log(self.program.log) as log:
             while chunk := await output.read(CHUNK_BYTES):
@@ -162,8 +164,8 @@ class Child:
             self._tail.append(rest)
 
     async def _ended(self) -> int:
-        """The exit code, once the program has ended and all it said is read."""
-        assert self._process is not None  # noqa: S101 - only asked of what was started
+        """The exit code, once the program has ended and its output is read."""
+        assert self._process is not None  # noqa: S101 - called after _spawn
         code = await self._process.wait()
         if self._reader is not None:
             await asyncio.wait((self._reader,), timeout=1.0)
@@ -175,7 +177,7 @@ class Child:
 
 
 def listening_port(line: bytes) -> int | None:
-    """The port in a log line that says where a process listens; None for any other line."""
+    """The port in a 'listening' log line; None for any other line."""
     try:
         entry = json.loads(line)
     except ValueError:
@@ -187,19 +189,19 @@ def listening_port(line: bytes) -> int | None:
 
 
 def rotate_log(path: Path) -> None:
-    """Put a log that has grown large aside, in the place of the one before it."""
+    """Rename a large log to `.1`, replacing the previous one."""
     if path.exists() and path.stat().st_size > LOG_BYTES:
         path.replace(path.with_name(path.name + ".1"))
 
 
 def open_log(path: Path) -> BinaryIO:
-    """The log for appending, readable by us alone; each write is in the file at once."""
+    """Open a log for appending, unbuffered and readable only by this account."""
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     return cast("BinaryIO", open(descriptor, "ab", buffering=0))
 
 
 def describe_exit(code: int) -> str:
-    """An exit code in words."""
+    """An exit code as text, for example SIGKILL."""
     if code >= 0:
         return f"exit code {code}"
     with contextlib.suppress(ValueError):
@@ -214,8 +216,8 @@ def _delays() -> Iterator[float]:
         delay = min(delay * 2, LONGEST_DELAY_SECONDS)
 
 
-async def first_of(*waits: Coroutine[Any, Any, object], seconds: float | None = None) -> None:
-    """Wait until one of these is done or the time is over; the others are given up."""
+async def wait_for_first(*waits: Coroutine[Any, Any, object], seconds: float | None = None) -> None:
+    """Wait until one coroutine is done or `seconds` are over; cancel the others."""
     tasks = [asyncio.ensure_future(wait) for wait in waits]
     try:
         await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)

@@ -16,10 +16,10 @@ class AlreadyRunningError(Exception):
 
 
 @contextmanager
-def held(path: Path) -> Iterator[None]:
-    """Hold the lock; the kernel gives it back however this process ends.
+def hold_lock(path: Path) -> Iterator[None]:
+    """Hold the lock; the kernel releases it when this process ends for any reason.
 
-    Refuses at once when another process holds it.
+    Raises AlreadyRunningError at once if another process holds it.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:

@@ -1,8 +1,8 @@
-"""Run a command that ends when its parent does, however the parent ends.
+"""Runs a command that ends when its parent process ends for any reason.
 
-Started as a script, so that it works for any account and any Python, without the checkout on
-the path: ``python -I -S leash.py PARENT_PID SIGNAL COMMAND [ARGUMENT ...]``. A parent that is
-killed cannot tidy up, so the tie has to be made on the child's side.
+This module runs as a script, so that it works for any account and any Python, without the checkout
+on the path: ``python -I -S parent_death_signal.py PARENT_PID SIGNAL COMMAND [ARGUMENT ...]``. A
+killed parent cannot stop its children, so the child has to arrange its own end.
 """
 
 import ctypes
@@ -19,31 +19,31 @@ POLL_SECONDS = 0.25
 
 
 def with_parent_death_signal(command: Sequence[str], on_parent_death: signal.Signals) -> list[str]:
-    """The command line that runs `command` as a child of this process, tied to its life.
+    """The command line that runs `command` as a child that ends with this process.
 
-    Linux ties a child to the thread that started it: start it from a thread that lives as long
-    as the process does.
+    Linux sends the signal when the thread that started the child ends, so start it from a thread
+    that lives as long as the process.
     """
     script = str(Path(__file__).resolve())
     return [sys.executable, "-I", "-S", script, str(os.getpid()), on_parent_death.name, *command]
 
 
 def run(parent: int, on_parent_death: signal.Signals, command: Sequence[str]) -> int:
-    """Become the command (Linux) or watch over it (elsewhere); returns its exit code."""
+    """Execute the command (Linux) or monitor it (elsewhere); returns its exit code."""
     if sys.platform != "linux":
         return watch(parent, on_parent_death, command)
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(PR_SET_PDEATHSIG, int(on_parent_death), 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
-    if os.getppid() != parent:  # it ended before the line above took hold
+    if os.getppid() != parent:  # the parent ended before prctl took effect
         return 1
-    return os.execvp(command[0], list(command))  # noqa: S606 - no shell is wanted
+    return os.execvp(command[0], list(command))  # noqa: S606 - no shell is needed
 
 
 def watch(parent: int, on_parent_death: signal.Signals, command: Sequence[str]) -> int:
-    """Stay beside the command, pass signals on to it and stop it when the parent is gone.
+    """Run the command, forward signals to it and stop it when the parent has ended.
 
-    SIGKILL cannot be passed on: send it to the process group, which the command shares.
+    SIGKILL cannot be forwarded: send it to the process group, which the command shares.
     """
     child = subprocess.Popen(command)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
@@ -53,7 +53,7 @@ def watch(parent: int, on_parent_death: signal.Signals, command: Sequence[str]) 
     if child.poll() is None:
         child.send_signal(on_parent_death)
     code = child.wait()
-    if code < 0:  # end as it did, so that our parent sees the same
+    if code < 0:  # end by the same signal, for our parent to see
         if -code != signal.SIGKILL:
             signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)

@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chassis.config.database_url import DEVELOPMENT
-from deploy.local.connection import read_connection
-from deploy.local.files import read_or_make_secret
+from deploy.local.client_settings import read_client_settings
+from deploy.local.files import read_or_create_secret
 from deploy.local.processes.child import Program
-from deploy.local.region import HOST, REGIONS, Places, connection_file, tenant_url
-from deploy.local.setup.key_pair import make_key_pair
+from deploy.local.region import HOST, REGIONS, RegionPaths, client_settings_file, tenant_url
+from deploy.local.setup.key_pair import create_key_pair
 
 
 @dataclass(frozen=True, slots=True)
 class Programs:
-    """Makes the programs of one region from the checkout at `root`."""
+    """Builds the programs of one region from the checkout at `root`."""
 
     root: Path
-    places: Places
+    paths: RegionPaths
 
     def usersvc(self, database_url: str) -> Program:
         return self._program("usersvc", {"USERSVC_DATABASE_URL": database_url})
@@ -27,20 +27,20 @@ class Programs:
     def keysvc(self, database_url: str) -> Program:
         return self._program(
             "keysvc",
-            {"KEYSVC_DATABASE_URL": database_url, "KEYSVC_REGION": self.places.region.name},
+            {"KEYSVC_DATABASE_URL": database_url, "KEYSVC_REGION": self.paths.region.name},
         )
 
     def gateway(self, usersvc: str, keysvc: str, port: int) -> Program:
         name = f"{DEVELOPMENT}Cloud Academy SAML"
-        make_key_pair(self.places.saml_key, self.places.saml_certificate, name)
+        create_key_pair(self.paths.saml_key, self.paths.saml_certificate, name)
         return self._program(
             "gateway",
             {
                 "GATEWAY_USERSVC": usersvc,
                 "GATEWAY_KEYSVC": keysvc,
-                "GATEWAY_REGION": self.places.region.name,
+                "GATEWAY_REGION": self.paths.region.name,
                 "GATEWAY_TENANT_URLS": self._tenant_urls(port),
-                # One organization has this machine to itself, and whoever tries keys is its owner.
+                # Only one organization uses this machine, and only its owner can try keys.
                 "GATEWAY_ORGANIZATION_RATE": "100000",
                 "GATEWAY_ORGANIZATION_BURST": "100000",
                 "GATEWAY_UNKNOWN_KEYS": "10000",
@@ -49,10 +49,10 @@ class Programs:
                 "GATEWAY_PAGE_BURST": "100000",
                 "GATEWAY_SIGN_IN_RATE": "100000",
                 "GATEWAY_SIGN_IN_BURST": "100000",
-                "GATEWAY_SAML_KEY": str(self.places.saml_key),
-                "GATEWAY_SAML_CERTIFICATE": str(self.places.saml_certificate),
-                # Kept, so that cursors outlive a restart.
-                "GATEWAY_CURSOR_SECRET": read_or_make_secret(self.places.cursor_secret)
+                "GATEWAY_SAML_KEY": str(self.paths.saml_key),
+                "GATEWAY_SAML_CERTIFICATE": str(self.paths.saml_certificate),
+                # Stored, so that cursors survive a restart.
+                "GATEWAY_CURSOR_SECRET": read_or_create_secret(self.paths.cursor_secret)
                 .encode()
                 .hex(),
             },
@@ -64,7 +64,7 @@ class Programs:
             command=(sys.executable, "-m", name),
             environment={**self._environment(), **settings},
             folder=self.root,
-            log=self.places.log(name),
+            log=self.paths.log(name),
             listen_variable=f"{name.upper()}_LISTEN",
         )
 
@@ -74,17 +74,18 @@ class Programs:
         return {
             "PYTHONPATH": os.pathsep.join(paths),
             "PYTHONUNBUFFERED": "1",
-            "GRPC_VERBOSITY": "ERROR",  # its lines are no documents, as ours are
-            # gRPC would ask a company's proxy even for this machine.
+            "GRPC_VERBOSITY": "ERROR",  # its log lines are not JSON
+            # gRPC would use an HTTP proxy even for this machine.
             "no_grpc_proxy": f"{HOST},localhost",
         }
 
     def _tenant_urls(self, port: int) -> str:
-        """Every region's Tenant URL, so that a key of the other one can be sent to its place."""
-        own = self.places.region
+        """The Tenant URLs of all regions: the gateway names the right one for a key of another."""
+        own = self.paths.region
         urls = {
-            name: tenant_url(region.usual_port)
-            if (known := read_connection(connection_file(self.places.directory, region))) is None
+            name: tenant_url(region.default_port)
+            if (known := read_client_settings(client_settings_file(self.paths.directory, region)))
+            is None
             else known.tenant_url
             for name, region in REGIONS.items()
         } | {own.name: tenant_url(port)}

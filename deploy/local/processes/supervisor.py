@@ -1,12 +1,12 @@
-"""Starts a region's PostgreSQL and processes, keeps them running, and stops them all."""
+"""Starts PostgreSQL and the processes of a region, keeps them running, and stops them."""
 
 import asyncio
 import time
 from collections.abc import Coroutine
 
-from deploy.local.connection import Connection, read_connection, write_connection
-from deploy.local.files import read_or_make_secret, write_private
-from deploy.local.panel import render_panel, shown
+from deploy.local.client_settings import ClientSettings, read_client_settings, write_client_settings
+from deploy.local.files import read_or_create_secret, write_private
+from deploy.local.panel import relative_to_cwd, render_panel
 from deploy.local.postgres import Cluster, PostgresError
 from deploy.local.processes.child import (
     FIRST_DELAY_SECONDS,
@@ -15,9 +15,9 @@ from deploy.local.processes.child import (
     rotate_log,
 )
 from deploy.local.processes.programs import Programs
-from deploy.local.region import HOST, Places, sign_in_link, tenant_url
+from deploy.local.region import HOST, RegionPaths, sign_in_link, tenant_url
 from deploy.local.setup.first_administrator import sign_in_token
-from deploy.local.setup.first_key import first_organization, working_token
+from deploy.local.setup.first_key import first_organization, valid_token
 from deploy.local.terminal import is_colourful, say
 
 WATCH_SECONDS = 0.2
@@ -26,43 +26,44 @@ WATCH_SECONDS = 0.2
 class Supervisor:
     """One region's run, from start to stop."""
 
-    def __init__(self, places: Places, programs: Programs, port: int) -> None:
-        self._places = places
+    def __init__(self, paths: RegionPaths, programs: Programs, port: int) -> None:
+        self._paths = paths
         self._programs = programs
         self._port = port
-        self._cluster = Cluster(places.postgres, log=places.log("postgres"))
+        self._cluster = Cluster(paths.postgres, log=paths.log("postgres"))
         self._gateway: Child | None = None
         self._services: list[Child] = []
 
-    async def run(self, stop: asyncio.Event, hurry: asyncio.Event) -> None:
-        """Start everything and keep it running until `stop`; then, in any case, stop it all.
+    async def run(self, stop: asyncio.Event, force: asyncio.Event) -> None:
+        """Start all processes, keep them running until `stop` is set, then stop them.
 
-        Raises what kept a part from starting. `hurry` cuts the waiting at the end short.
+        Raises the error that kept a process from starting; the others are stopped first. Setting
+        `force` ends the graceful shutdown early.
         """
         work = asyncio.create_task(self._start_and_watch())
-        told = asyncio.create_task(stop.wait())
+        stop_requested = asyncio.create_task(stop.wait())
         try:
-            await asyncio.wait((work, told), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((work, stop_requested), return_when=asyncio.FIRST_COMPLETED)
             if stop.is_set():
                 say("\nStopping ...")
         finally:
-            for task in (work, told):
+            for task in (work, stop_requested):
                 task.cancel()
-            results = await asyncio.gather(work, told, return_exceptions=True)
-            await self._stop(hurry)
+            results = await asyncio.gather(work, stop_requested, return_exceptions=True)
+            await self._stop(force)
         if isinstance(results[0], Exception):
             raise results[0]
 
     async def _start_and_watch(self) -> None:
         began = time.monotonic()
-        say(f"Starting region {self._places.region.name} ...")
+        say(f"Starting region {self._paths.region.name} ...")
         self._start_postgres()
         usersvc, keysvc = await self._start_services()
         gateway = await self._start_gateway(usersvc, keysvc)
-        connection = await self._connection(keysvc)
+        client_settings = await self._client_settings(keysvc)
         link = await self._sign_in_link(usersvc, keysvc)
-        say(f"  everything runs after {time.monotonic() - began:.1f} s\n")
-        say(self._panel(connection, link))
+        say(f"  all processes run after {time.monotonic() - began:.1f} s\n")
+        say(self._panel(client_settings, link))
         await asyncio.gather(
             self._keep_postgres_running(),
             usersvc.keep_running("serve"),
@@ -71,22 +72,22 @@ class Supervisor:
         )
 
     def _start_postgres(self) -> None:
-        # Not in a thread: the server is tied to the life of the thread that starts it.
+        # Not in a worker thread: the server ends when the thread that started it ends.
         rotate_log(self._cluster.log)
-        made = not self._cluster.data.exists()
+        is_new = not self._cluster.data.exists()
         self._cluster.start()
-        say(f"  PostgreSQL   {HOST}:{self._cluster.port}{', a new cluster' if made else ''}")
+        say(f"  PostgreSQL   {HOST}:{self._cluster.port}{', a new cluster' if is_new else ''}")
 
     async def _start_services(self) -> tuple[Child, Child]:
         usersvc = Child(self._programs.usersvc(self._database("users", "usersvc")))
         keysvc = Child(self._programs.keysvc(self._database("keys", "keysvc")))
         self._services = [usersvc, keysvc]
-        await _together(self._start_service(usersvc), self._start_service(keysvc))
-        write_private(self._places.usersvc, f"{usersvc.address}\n")
+        await _run_concurrently(self._start_service(usersvc), self._start_service(keysvc))
+        write_private(self._paths.usersvc, f"{usersvc.address}\n")
         return usersvc, keysvc
 
     def _database(self, name: str, role: str) -> str:
-        password = read_or_make_secret(self._places.password(role))
+        password = read_or_create_secret(self._paths.password(role))
         return self._cluster.create_role_and_database(name, role, password)
 
     async def _start_service(self, service: Child) -> None:
@@ -103,26 +104,26 @@ class Supervisor:
         say(f"  {self._gateway.name:<12} {self._gateway.address}")
         return self._gateway
 
-    async def _connection(self, keysvc: Child) -> Connection:
-        kept = read_connection(self._places.connection)
-        token = await working_token(keysvc.address, kept.secret_token if kept else None)
-        connection = Connection(tenant_url(self._port), token)
-        write_connection(self._places.connection, connection)
-        return connection
+    async def _client_settings(self, keysvc: Child) -> ClientSettings:
+        stored = read_client_settings(self._paths.client_settings)
+        token = await valid_token(keysvc.address, stored.secret_token if stored else None)
+        client_settings = ClientSettings(tenant_url(self._port), token)
+        write_client_settings(self._paths.client_settings, client_settings)
+        return client_settings
 
     async def _sign_in_link(self, usersvc: Child, keysvc: Child) -> str | None:
-        """Shown and kept nowhere: it signs in an administrator, once."""
+        """A link that signs in the administrator once; it is printed and stored nowhere."""
         organization_id = await first_organization(keysvc.address)
         token = await sign_in_token(usersvc.address, organization_id)
         return None if token is None else sign_in_link(self._port, token)
 
-    def _panel(self, connection: Connection, link: str | None) -> str:
+    def _panel(self, client_settings: ClientSettings, link: str | None) -> str:
         return render_panel(
-            self._places.region,
-            connection,
+            self._paths.region,
+            client_settings,
             link,
-            shown(self._places.connection),
-            shown(self._places.logs),
+            relative_to_cwd(self._paths.client_settings),
+            relative_to_cwd(self._paths.logs),
             colour=is_colourful(),
         )
 
@@ -143,17 +144,17 @@ class Supervisor:
             else:
                 say(f"  PostgreSQL is back (process {self._cluster.pid})")
 
-    async def _stop(self, hurry: asyncio.Event) -> None:
-        """Those who ask before those who answer, so that nobody is cut off in mid-request."""
+    async def _stop(self, force: asyncio.Event) -> None:
+        """Stop clients before servers, so that no request is cut off."""
         if self._gateway is not None:
-            await self._gateway.stop(hurry)
-        self._places.usersvc.unlink(missing_ok=True)
-        await asyncio.gather(*(service.stop(hurry) for service in self._services))
+            await self._gateway.stop(force)
+        self._paths.usersvc.unlink(missing_ok=True)
+        await asyncio.gather(*(service.stop(force) for service in self._services))
         self._cluster.stop()
 
 
-async def _together(*steps: Coroutine[None, None, None]) -> None:
-    """Take these steps side by side; the first that fails ends the others and is raised."""
+async def _run_concurrently(*steps: Coroutine[None, None, None]) -> None:
+    """Run coroutines concurrently; the first error cancels the others and is raised."""
     tasks = [asyncio.ensure_future(step) for step in steps]
     try:
         await asyncio.gather(*tasks)

@@ -1,4 +1,4 @@
-"""Which account PostgreSQL runs as: it refuses root, so root hands it to an unprivileged one."""
+"""Chooses the account for PostgreSQL, which refuses root: root runs it as an unprivileged one."""
 
 import os
 import pwd
@@ -21,17 +21,17 @@ class AccountError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The user that owns the data and runs the server; `prefix` is what turns a command into it."""
+    """The user that owns the data and runs the server; `prefix` switches a command to that user."""
 
     uid: int
     gid: int
     prefix: tuple[str, ...] = ()
 
     def command(self, arguments: Sequence[str], on_parent_death: signal.Signals) -> list[str]:
-        """The command line that runs this as the account, as a child that ends when we do."""
+        """The command line that runs a program as this account; it ends when this process ends."""
         if not self.prefix:
             return with_parent_death_signal(arguments, on_parent_death)
-        # A change of user cuts the kernel's tie to the parent, so setpriv ties it, afterwards.
+        # A change of user clears the parent-death signal, so setpriv sets it afterwards.
         return [*self.prefix, "--pdeathsig", on_parent_death.name, *arguments]
 
     def own(self, path: Path) -> None:
@@ -40,10 +40,10 @@ class Account:
 
 
 def choose_account(data: Path, needed: Sequence[Path]) -> Account:
-    """Ourselves; for root the owner of existing data, else `nobody`.
+    """The current account; for root the owner of existing data, else `nobody`.
 
     `needed` are the directories and files that the account must be able to enter and read.
-    Refuses root where setpriv (util-linux) is missing.
+    Raises AccountError for root where setpriv (util-linux) is missing.
     """
     if os.geteuid() != 0:
         return Account(os.geteuid(), os.getegid())
@@ -65,8 +65,8 @@ def choose_account(data: Path, needed: Sequence[Path]) -> Account:
 
 
 # For a checkout or an environment below a directory that only root may enter: the account keeps
-# the one capability that opens it. access(2) would look past it for any user id but 0 unless
-# no_setuid_fixup is set, and PostgreSQL asks access(2) whether its own binary may be executed.
+# CAP_DAC_OVERRIDE. PostgreSQL checks with access(2) whether it may execute its own binary, and
+# access(2) ignores the capability for any user id but 0 unless no_setuid_fixup is set.
 _ENTER_ANYWHERE = (
     "--inh-caps=-all,+dac_override",
     "--ambient-caps=+dac_override",
@@ -87,7 +87,7 @@ def _unprivileged(data: Path) -> tuple[int, int]:
 
 
 def _can_enter(prefix: Sequence[str], needed: Sequence[Path]) -> bool:
-    """Whether the account itself can use all of `needed`; asked of the kernel, not guessed."""
+    """Whether the account can use all of `needed`; tested by running as that account."""
     check = 'for p do test -r "$p" || test -d "$p" -a -x "$p" || exit 1; done'
     paths = [str(path) for path in needed]
     return subprocess.run([*prefix, "sh", "-c", check, "sh", *paths], check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""A first administrator of the first organization, and a link to sign in by."""
+"""The first administrator of the first organization, and a sign-in link."""
 
 import grpc
 from cloudacademy.users.v1 import (
@@ -17,16 +17,16 @@ DEADLINE_SECONDS = 15.0
 
 
 async def sign_in_token(usersvc: str, organization_id: str) -> str | None:
-    """The token of a new sign-in link for the administrator, who is made if not there.
+    """The token of a new sign-in link for the administrator, who is created if missing.
 
-    None if somebody deactivated the administrator: that was on purpose.
+    None if the administrator was deactivated: that was intended and is not undone.
     """
-    # gRPC would ask a company's proxy even for this machine.
+    # gRPC would use an HTTP proxy even for this machine.
     options = [("grpc.enable_http_proxy", 0)]
     async with grpc.aio.insecure_channel(usersvc, options=options) as channel:
         user_id = await _administrator(channel, organization_id)
         try:
-            made = await sessions_pb2_grpc.SessionServiceStub(channel).CreateSignInLink(
+            created = await sessions_pb2_grpc.SessionServiceStub(channel).CreateSignInLink(
                 sessions_pb2.CreateSignInLinkRequest(
                     organization_id=organization_id, user_id=user_id
                 ),
@@ -36,17 +36,17 @@ async def sign_in_token(usersvc: str, organization_id: str) -> str | None:
             if from_rpc_error(error).reason != "USER_INACTIVE":
                 raise
             return None
-        return made.token
+        return created.token
 
 
 async def _administrator(channel: grpc.aio.Channel, organization_id: str) -> str:
     stub = users_pb2_grpc.UserServiceStub(channel)
-    has_the_name = filter_pb2.Comparison(
+    by_user_name = filter_pb2.Comparison(
         field="user_name", operator=filter_pb2.OPERATOR_EQUAL, text=USER_NAME
     )
     listed = await stub.ListUsers(
         users_pb2.ListUsersRequest(
-            organization_id=organization_id, filter=filter_pb2.Filter(comparison=has_the_name)
+            organization_id=organization_id, filter=filter_pb2.Filter(comparison=by_user_name)
         ),
         timeout=DEADLINE_SECONDS,
         wait_for_ready=True,

@@ -1,4 +1,4 @@
-"""A first organization with an active integration, and a key that works."""
+"""The first organization with an active integration, and a valid key."""
 
 import grpc
 from cloudacademy.keys.v1 import keys_pb2, keys_pb2_grpc
@@ -12,29 +12,29 @@ DEADLINE_SECONDS = 15.0
 
 
 async def first_organization(keysvc: str) -> str:
-    """The id of the oldest organization, which is made if there is none."""
+    """The id of the oldest organization; one is created if there is none."""
     async with _channel(keysvc) as channel:
         return await _first_organization(channel)
 
 
-async def working_token(keysvc: str, kept: str | None) -> str:
-    """The token that was kept, as long as its key works; else that of a new key.
+async def valid_token(keysvc: str, stored: str | None) -> str:
+    """The stored token while its key is valid, else the token of a new key.
 
-    The new key belongs to the oldest organization; it is made if there is none. A key that is
-    only refused because somebody deactivated its integration is kept: that was on purpose.
+    The new key belongs to the oldest organization; one is created if there is none. A key that is
+    refused only because its integration was deactivated is kept: that was intended.
     """
     async with _channel(keysvc) as channel:
-        if kept is not None and await _works(channel, kept):
-            return kept
+        if stored is not None and await _is_valid(channel, stored):
+            return stored
         return await _generate_key(channel, await _first_organization(channel))
 
 
 def _channel(keysvc: str) -> grpc.aio.Channel:
-    # gRPC would ask a company's proxy even for this machine.
+    # gRPC would use an HTTP proxy even for this machine.
     return grpc.aio.insecure_channel(keysvc, options=[("grpc.enable_http_proxy", 0)])
 
 
-async def _works(channel: grpc.aio.Channel, token: str) -> bool:
+async def _is_valid(channel: grpc.aio.Channel, token: str) -> bool:
     request = keys_pb2.AuthenticateRequest(token=token, client_address=HOST)
     try:
         await keys_pb2_grpc.KeyServiceStub(channel).Authenticate(

@@ -1,4 +1,4 @@
-"""A key and a certificate that vouches for itself, as SAML wants them."""
+"""A private key and a self-signed certificate for SAML."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,8 +14,8 @@ BITS = 3072
 LIFETIME = timedelta(days=3650)
 
 
-def make_key_pair(key_path: Path, certificate_path: Path, name: str) -> None:
-    """Write a key and its certificate, unless they are there."""
+def create_key_pair(key_path: Path, certificate_path: Path, name: str) -> None:
+    """Write a key and its certificate, unless both exist."""
     if key_path.exists() and certificate_path.exists():
         return
     key = rsa.generate_private_key(public_exponent=65537, key_size=BITS)

@@ -20,7 +20,7 @@ async def watching(tenant: Stack) -> AsyncIterator[asyncio.subprocess.Process]:
     """`make watch` of the running region, after its first line."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "deploy.local", "watch"),
-        *("--directory", str(tenant.places.directory)),
+        *("--directory", str(tenant.paths.directory)),
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'build'}"},
         stdout=asyncio.subprocess.PIPE,

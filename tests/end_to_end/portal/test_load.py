@@ -27,8 +27,8 @@ def strict(tenant: Stack) -> Iterator[Gateway]:
     """A gateway with low limits per organization and per address."""
     limits = {"page_rate": 1, "page_burst": BURST, "sign_in_rate": 1, "sign_in_burst": BURST}
     single_sign_on = {
-        "saml_key": tenant.places.saml_key,
-        "saml_certificate": tenant.places.saml_certificate,
+        "saml_key": tenant.paths.saml_key,
+        "saml_certificate": tenant.paths.saml_certificate,
         "tenant_urls": f"us={tenant.url},eu={tenant.url}",
     }
     with running_gateway(tenant, proxies=1, max_pages=SLOTS, **limits, **single_sign_on) as gateway:

@@ -12,7 +12,7 @@ from tests.support.stack import Stack
 
 
 async def test_first_administrator_signs_in_once_with_the_printed_link(tenant: Stack):
-    output = (tenant.places.directory / "us.out").read_text()
+    output = (tenant.paths.directory / "us.out").read_text()
     token = re.search(r"/login/link#(\S+)", output)[1]
     async with grpc.aio.insecure_channel(f"127.0.0.1:{tenant.service_port('usersvc')}") as channel:
         sessions = SessionServiceStub(channel)

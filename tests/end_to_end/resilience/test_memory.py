@@ -189,7 +189,7 @@ NOTHING = "/portal/nothing"
 @pytest.fixture
 def with_sso(tenant: Stack) -> Iterator[Gateway]:
     """A gateway where people can sign in in any way."""
-    places = tenant.places
+    places = tenant.paths
     pair = {"saml_key": places.saml_key, "saml_certificate": places.saml_certificate}
     urls = f"us={tenant.url},eu={tenant.url}"  # a pair for development is for loopback only
     with running_gateway(tenant, tenant_urls=urls, cursor_secret=SECRET.hex(), **pair) as one:

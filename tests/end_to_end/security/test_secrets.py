@@ -43,7 +43,7 @@ def logged(stack: Stack) -> str:
 
 def kept_secrets(stack: Stack) -> list[str]:
     """What the region was given at its start."""
-    places = stack.places
+    places = stack.paths
     key = "".join(places.saml_key.read_text().splitlines()[1:-1])
     cursor = places.cursor_secret.read_text().strip()
     passwords = [places.password(role).read_text().strip() for role in ("usersvc", "keysvc")]
@@ -232,7 +232,7 @@ def test_a_process_that_crashes_leaves_no_core_dump(talkative: Stack, process: s
     os.kill(pid, signal.SIGABRT)
     wait_until(lambda: not Path(f"/proc/{pid}").exists())
 
-    cores = [*ROOT.glob("core*"), *talkative.places.folder.rglob("core*")]
+    cores = [*ROOT.glob("core*"), *talkative.paths.folder.rglob("core*")]
     assert [path for path in cores if path.is_file()] == []
 
 

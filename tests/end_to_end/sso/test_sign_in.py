@@ -61,7 +61,7 @@ async def test_authn_request_is_signed_and_names_issuer_and_acs_url(
         name_id_format="urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified",
         has_requested_authn_context=False,
     )
-    check_signature(page.location, tenant.places.saml_certificate.read_text())
+    check_signature(page.location, tenant.paths.saml_certificate.read_text())
     assert len(sign_in.relay_state) >= 32
 
 
@@ -184,7 +184,7 @@ async def test_disabled_user_loses_session_and_cannot_sign_in(
 
 async def test_metadata_can_be_downloaded(ours: Browser, tenant: Stack):
     page = await ours.get("/login/enterprise/metadata.xml")
-    certificate = "".join(tenant.places.saml_certificate.read_text().splitlines()[1:-1])
+    certificate = "".join(tenant.paths.saml_certificate.read_text().splitlines()[1:-1])
     assert page.headers["Content-Type"].startswith("application/samlmetadata+xml")
     assert page.headers["Content-Disposition"] == (
         'attachment; filename="cloudacademy-metadata.xml"'

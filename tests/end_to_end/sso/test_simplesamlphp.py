@@ -47,7 +47,7 @@ async def setup(
 ) -> AsyncIterator[Setup]:
     email = f"ann@{sso_org.domain}"
     people = {"ann": ann_claims(object_identifier=[OBJECT_IDENTIFIER], email=[email])}
-    certificate = tenant.places.saml_certificate.read_text()
+    certificate = tenant.paths.saml_certificate.read_text()
     with running(tmp_path, tenant.base_url + ACS_PATH, certificate, people) as provider:
         await sso_org.activate(
             sso_url=provider.sso_url,

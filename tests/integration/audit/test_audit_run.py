@@ -1,4 +1,4 @@
-"""`.ci/audit` with pip-audit itself: what is known fails, what cannot be learned is said aloud."""
+"""`.ci/audit` with pip-audit itself: vulnerabilities fail, missing advisories give a warning."""
 
 import subprocess
 import sys
@@ -24,39 +24,39 @@ FOUND = {
 
 @pytest.fixture
 def lock(tmp_path: Path) -> Path:
-    """Two packages, locked."""
+    """A lock file of two packages."""
     if not TOOL.exists():
-        pytest.skip("pip-audit is not there: `make audit-tools` installs it")
+        pytest.skip("pip-audit is not installed: run `make audit-tools`")
     path = tmp_path / "lock.txt"
     path.write_text(LOCK)
     return path
 
 
 def audit(lock: Path, environment: dict[str, str]) -> tuple[int, list[str]]:
-    """The exit code of `.ci/audit`, and what it says."""
+    """The exit code and output lines of `.ci/audit`."""
     command = [str(ROOT / ".ci" / "audit"), str(lock)]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert result.stderr == ""
     return result.returncode, result.stdout.splitlines()
 
 
-def test_a_vulnerability_fails(lock: Path, tmp_path: Path):
+def test_audit_with_vulnerability_fails(lock: Path, tmp_path: Path):
     with reached(Advisories({"aiohttp": [FOUND], "yarl": []}), tmp_path) as variables:
         code, lines = audit(lock, variables)
 
     assert code == 1
     assert lines == [
-        "aiohttp 1.0: PYSEC-2026-1, mended in 1.1",
-        "1 known vulnerabilities in 2 packages.",
+        "aiohttp 1.0: PYSEC-2026-1, fixed in 1.1",
+        "Known vulnerabilities: 1; packages scanned: 2.",
     ]
 
 
-def test_packages_that_nothing_is_known_against_are_fine(lock: Path, tmp_path: Path):
+def test_audit_without_vulnerabilities_passes(lock: Path, tmp_path: Path):
     with reached(Advisories({"aiohttp": [], "yarl": []}), tmp_path) as variables:
-        assert audit(lock, variables) == (0, ["Nothing is known against 2 packages."])
+        assert audit(lock, variables) == (0, ["No known vulnerabilities; packages scanned: 2."])
 
 
-def test_advisories_that_know_no_package_are_said_to_be_out_of_reach(lock: Path, tmp_path: Path):
+def test_audit_warns_when_advisories_know_no_package(lock: Path, tmp_path: Path):
     with reached(Advisories({}), tmp_path) as variables:
         code, lines = audit(lock, variables)
 
@@ -64,9 +64,7 @@ def test_advisories_that_know_no_package_are_said_to_be_out_of_reach(lock: Path,
     assert lines[-1].startswith(WARNING)
 
 
-def test_a_vulnerability_fails_also_where_of_another_package_nothing_is_learned(
-    lock: Path, tmp_path: Path
-):
+def test_audit_with_vulnerability_and_unknown_package_fails(lock: Path, tmp_path: Path):
     with reached(Advisories({"aiohttp": [FOUND]}), tmp_path) as variables:
         code, lines = audit(lock, variables)
 
@@ -74,15 +72,15 @@ def test_a_vulnerability_fails_also_where_of_another_package_nothing_is_learned(
     assert "NOT audited" in lines[-1]
 
 
-def test_where_nobody_listens_it_is_said_and_the_change_goes_on(lock: Path, tmp_path: Path):
+def test_audit_warns_when_advisories_are_unreachable(lock: Path, tmp_path: Path):
     code, lines = audit(lock, environment(free_port(), None, tmp_path))
 
     assert code == 0
-    assert lines[0].startswith("pip-audit could not ask about lock.txt: ")
+    assert lines[0].startswith("pip-audit could not scan lock.txt: ")
     assert lines[-1].startswith(WARNING)
 
 
-def test_advisories_that_do_not_answer_are_not_waited_for(lock: Path, tmp_path: Path):
+def test_audit_stops_waiting_for_advisories_after_time_limit(lock: Path, tmp_path: Path):
     with reached(Advisories({}, silent=True), tmp_path) as variables:
         command = [sys.executable, "-m", "deploy.audit", str(TOOL), str(lock), "--seconds", "3"]
         result = subprocess.run(

@@ -14,7 +14,7 @@ import usersvc.settings
 from chassis.config.settings import SHUTDOWN_DELAY_SECONDS
 from chassis.database.pool import POOL_SIZE, STATEMENT_SECONDS
 from chassis.rpc.server import DRAIN_SECONDS
-from deploy.local.postgres import QUIET, STEADY
+from deploy.local.postgres import LOG_SETTINGS, REQUIRED_SETTINGS
 from gateway.api import bulk
 from gateway.api.app import PREFIX
 from gateway.backend.errors import ANSWERS
@@ -361,7 +361,7 @@ def test_a_database_logs_nobodys_data(overlay, namespace):
     for database in DATABASES.values():
         cluster = the(overlay, "Cluster", database, namespace)["spec"]
         parameters = cluster["postgresql"]["parameters"]
-        assert parameters.items() >= {**QUIET, **STEADY}.items()
+        assert parameters.items() >= {**LOG_SETTINGS, **REQUIRED_SETTINGS}.items()
         assert parameters["log_min_duration_statement"] == "-1"
         assert parameters["log_parameter_max_length"] == "0"
         assert parameters["log_parameter_max_length_on_error"] == "0"

@@ -14,7 +14,7 @@ import asyncpg
 import psutil
 import pytest
 
-from deploy.local.postgres import THROW_AWAY, Cluster, PostgresError
+from deploy.local.postgres import NOT_DURABLE, Cluster, PostgresError
 from deploy.local.setup.account import choose_account
 from tests.support.local.running import descendants, environment, lives
 from tests.support.postgres import Template, TestPostgres
@@ -26,7 +26,7 @@ DAC_OVERRIDE = 1 << 1
 @pytest.fixture
 def cluster(folder: Path) -> Iterator[Cluster]:
     """A cluster that is not started yet."""
-    cluster = Cluster(folder / "postgres", settings=THROW_AWAY)
+    cluster = Cluster(folder / "postgres", settings=NOT_DURABLE)
     yield cluster
     cluster.stop()
 
@@ -101,7 +101,7 @@ def test_root_hands_the_server_to_an_unprivileged_account(cluster: Cluster) -> N
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root is given another account")
 def test_root_can_keep_it_below_a_directory_that_only_root_may_enter() -> None:
     with tempfile.TemporaryDirectory(prefix="closed-") as closed:  # mode 0700
-        cluster = Cluster(Path(closed) / "run" / "postgres", settings=THROW_AWAY)
+        cluster = Cluster(Path(closed) / "run" / "postgres", settings=NOT_DURABLE)
         try:
             cluster.start()
             assert psutil.Process(cluster.pid).uids().real != 0
@@ -118,7 +118,7 @@ def capabilities(pid: int | None) -> int:
 
 
 def test_a_folder_too_long_for_a_socket_is_fine(folder: Path) -> None:
-    cluster = Cluster(folder / ("long" * 30) / "postgres", settings=THROW_AWAY)
+    cluster = Cluster(folder / ("long" * 30) / "postgres", settings=NOT_DURABLE)
     try:
         cluster.start()
         assert cluster.query("SELECT 1;") == "1"
@@ -179,7 +179,7 @@ async def test_a_second_launcher_finds_the_data_of_the_first(cluster: Cluster) -
     cluster.query("CREATE TABLE note AS SELECT 'kept' AS body;")
     cluster.stop()
 
-    second = Cluster(cluster.folder, settings=THROW_AWAY)
+    second = Cluster(cluster.folder, settings=NOT_DURABLE)
     second.start()
 
     assert second.query("SELECT body FROM note;") == "kept"
@@ -211,7 +211,7 @@ def test_it_starts_while_the_server_of_a_killed_parent_is_still_ending(folder: P
     parent.kill()
     parent.wait()
 
-    cluster = Cluster(folder / "postgres", settings=THROW_AWAY)
+    cluster = Cluster(folder / "postgres", settings=NOT_DURABLE)
     cluster.start()
 
     assert cluster.query("SELECT 1;") == "1"
@@ -222,7 +222,7 @@ def test_a_second_server_on_the_same_data_is_refused(cluster: Cluster) -> None:
     cluster.start()
 
     with pytest.raises(PostgresError, match=f"process {cluster.pid}"):
-        Cluster(cluster.folder, settings=THROW_AWAY).start(patience=0)
+        Cluster(cluster.folder, settings=NOT_DURABLE).start(patience=0)
 
     assert cluster.query("SELECT 1;") == "1"
 
@@ -280,7 +280,7 @@ def test_an_initdb_that_was_killed_half_way_leaves_nothing_behind(folder: Path) 
     wait_until(lambda: not any(lives(p) for p in processes), seconds=5)
     assert not (folder / "postgres" / "data").exists()
 
-    cluster = Cluster(folder / "postgres", settings=THROW_AWAY)
+    cluster = Cluster(folder / "postgres", settings=NOT_DURABLE)
     cluster.start()
 
     assert cluster.query("SELECT 1;") == "1"
@@ -309,8 +309,8 @@ def launch(folder: Path) -> subprocess.Popen[str]:
     script = (
         "import signal, sys\n"
         "from pathlib import Path\n"
-        "from deploy.local.postgres import THROW_AWAY, Cluster\n"
-        "cluster = Cluster(Path(sys.argv[1]), settings=THROW_AWAY)\n"
+        "from deploy.local.postgres import NOT_DURABLE, Cluster\n"
+        "cluster = Cluster(Path(sys.argv[1]), settings=NOT_DURABLE)\n"
         "cluster.start()\n"
         "print(cluster.pid, flush=True)\n"
         "signal.pause()\n"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from deploy.local.connection import Connection, read_connection
+from deploy.local.client_settings import ClientSettings, read_client_settings
 from tests.support.waiting import wait_until
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -71,8 +71,8 @@ class Running:
         return self
 
     @property
-    def connection(self) -> Connection:
-        connection = read_connection(self.directory / f"{self.region}.env")
+    def connection(self) -> ClientSettings:
+        connection = read_client_settings(self.directory / f"{self.region}.env")
         assert connection is not None
         return connection
 

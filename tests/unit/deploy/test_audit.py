@@ -1,6 +1,6 @@
-"""What `make audit` says of what pip-audit reports."""
+"""The lines and the exit code of `make audit` for reports of pip-audit."""
 
-from deploy.audit import FINE, UNKNOWN, VULNERABLE, judge
+from deploy.audit import CLEAN, UNKNOWN, VULNERABLE, summarize
 
 SAFE = {"name": "yarl", "version": "1.0", "vulns": []}
 SKIPPED = {"name": "lxml", "skip_reason": "Dependency not found on PyPI: lxml (6.1.3)"}
@@ -15,24 +15,25 @@ def report(*dependencies):
     return {"dependencies": list(dependencies), "fixes": []}
 
 
-def test_packages_without_vulnerabilities_are_fine():
-    assert judge([report(SAFE), report(SAFE)]) == (["Nothing is known against 1 packages."], FINE)
+def test_audit_without_vulnerabilities_is_clean():
+    lines, code = summarize([report(SAFE), report(SAFE)])
+
+    assert (lines, code) == (["No known vulnerabilities; packages scanned: 1."], CLEAN)
 
 
-def test_a_package_that_nobody_tells_about_is_not_fine():
-    lines, code = judge([report(SAFE, SKIPPED)])
+def test_audit_with_skipped_package_is_unknown():
+    lines, code = summarize([report(SAFE, SKIPPED)])
 
     assert code == UNKNOWN
-    assert "Of 1 packages nothing could be learned" in lines[-1]
-    assert "NOT audited" in lines[-1]
+    assert "Packages NOT audited: 1." in lines[-1]
 
 
-def test_a_vulnerability_outweighs_what_is_not_known():
-    lines, code = judge([report(BAD, SKIPPED)])
+def test_audit_with_vulnerability_and_skipped_package_fails():
+    lines, code = summarize([report(BAD, SKIPPED)])
 
     assert code == VULNERABLE
-    assert lines[0] == "aiohttp 3.0: PYSEC-2026-1, mended in 3.1"
+    assert lines[0] == "aiohttp 3.0: PYSEC-2026-1, fixed in 3.1"
 
 
-def test_no_packages_at_all_are_not_fine():
-    assert judge([report()]) == ([], UNKNOWN)
+def test_audit_without_packages_is_unknown():
+    assert summarize([report()]) == ([], UNKNOWN)

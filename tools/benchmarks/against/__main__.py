@@ -16,7 +16,7 @@ from typing import cast
 
 import uvloop
 
-from deploy.local.processes.lock import AlreadyRunningError, held
+from deploy.local.processes.lock import AlreadyRunningError, hold_lock
 from tests.support.stack import ROOT
 from tools.benchmarks.against import checkout, report
 from tools.benchmarks.against.cpu import ProcessEndedError
@@ -36,7 +36,7 @@ def main() -> int:
     options.folder.mkdir(parents=True, exist_ok=True)
     try:
         with (
-            held(options.folder / "lock"),
+            hold_lock(options.folder / "lock"),
             tempfile.TemporaryDirectory(prefix="bench-against-") as data,
         ):
             Path(data).chmod(0o711)  # PostgreSQL's account passes through

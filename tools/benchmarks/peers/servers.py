@@ -128,7 +128,7 @@ async def _once(*command: str, **given: str) -> None:
 async def _database(region: Region, name: str) -> str:
     """A database of its own on the region's PostgreSQL server, and the role that owns it."""
     parts, secret = urlsplit(region.database), secrets.token_hex(16)
-    superuser = region.stack.places.postgres / "superuser.password"
+    superuser = region.stack.paths.postgres / "superuser.password"
     connection = await asyncpg.connect(
         host=parts.hostname,
         port=parts.port,

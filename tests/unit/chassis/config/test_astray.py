@@ -17,7 +17,7 @@ from chassis.rpc.certificates import Certificates
 from chassis.rpc.channel import connect
 from chassis.rpc.server import Server
 from chassis.startup import StartError, redact
-from deploy.local.setup.key_pair import make_key_pair
+from deploy.local.setup.key_pair import create_key_pair
 from gateway.http.server import Runner
 
 LOG = structlog.wrap_logger(structlog.ReturnLogger())
@@ -92,7 +92,7 @@ def test_it_is_hidden_where_a_file_should_be(tmp_path: Path, secret: str):
 async def test_it_is_hidden_where_a_host_to_listen_on_should_be(
     tmp_path: Path, secret: str, capfd: pytest.CaptureFixture[str]
 ):
-    make_key_pair(tmp_path / "key", tmp_path / "crt", "here")
+    create_key_pair(tmp_path / "key", tmp_path / "crt", "here")
     tls = CertificateFiles(tmp_path / "crt", tmp_path / "key", tmp_path / "crt")
     with pytest.raises(StartError, match="cannot listen on") as of_gateway:
         await Runner(web.Application(), LOG).listen(Address(secret, 1))

@@ -8,7 +8,7 @@ import pytest
 from chassis.config.database_url import DEVELOPMENT
 from chassis.config.settings import SettingsError
 from chassis.startup import StartError
-from deploy.local.setup.key_pair import make_key_pair
+from deploy.local.setup.key_pair import create_key_pair
 from gateway import settings as gateway_settings
 from gateway.backend.errors import ANSWERS
 from gateway.sso.authn_request import authn_request
@@ -51,7 +51,7 @@ def test_key_and_certificate_that_do_not_match_are_refused(tmp_path, key, certif
 
 def test_development_key_pair_is_refused_at_a_public_url(tmp_path):
     key, certificate = tmp_path / "key", tmp_path / "certificate"
-    make_key_pair(key, certificate, f"{DEVELOPMENT}anything")
+    create_key_pair(key, certificate, f"{DEVELOPMENT}anything")
     assert read_service_provider("http://127.0.0.1:1", key, certificate).certificate
     with pytest.raises(StartError, match="is for development only"):
         read_service_provider(US.base_url, key, certificate)
