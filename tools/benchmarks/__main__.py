@@ -1,4 +1,4 @@
-"""`make bench`: the service beside its limits and its peers, and the goals."""
+"""`make bench`: measure the service, its lower bounds and its peers, and judge the goals."""
 
 import argparse
 import tempfile
@@ -20,25 +20,25 @@ PARTS = ("1000", "100000", "scale", "memory")
 
 
 async def main(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Measure the parts, each in a region of its own; parts that are left out stay as they were."""
+    """Measure the chosen parts, each in a region of its own; figures of other parts are kept."""
     known = figures.read(options.report)
     for part in options.parts:
         own = folder / part
         own.mkdir()
         stamp = figures.stamp()
         if part == "scale":
-            # Many short rounds: what else goes on here changes, and shall meet both sizes alike.
+            # Many short rounds, so that changing load on this machine affects both sizes alike.
             often = (4 * options.rounds, options.seconds / 2)
             plan = scale.Plan(options.scale_people, options.group, *often)
-            known[part] = {**await scale.measure(own, plan, tell), **stamp}
+            known[part] = {**await scale.measure(own, plan, log), **stamp}
         elif part == "memory":
-            known[part] = {**await memory.measure(own, options.memory_seconds, tell), **stamp}
+            known[part] = {**await memory.measure(own, options.memory_seconds, log), **stamp}
         else:
-            result = await comparison.compare(own, _plan(options, int(part)), tell)
+            result = await comparison.compare(own, _plan(options, int(part)), log)
             known.setdefault("comparisons", {})[part] = {**result.as_json(), **stamp}
             _ratios(result.rows)
             for each in result.left_out:
-                tell(each)
+                log(each)
         figures.write(known, options.report)
     return known
 
@@ -48,33 +48,33 @@ def _plan(options: argparse.Namespace, people: int) -> comparison.Plan:
     return comparison.Plan(people, options.rounds, bound, options.operations, options.peers)
 
 
-def tell(text: str) -> None:
+def log(text: str) -> None:
     print(text, flush=True)
 
 
 def _ratios(rows: Sequence[Row]) -> None:
-    """What the service does of what the others do."""
+    """Print the ratio of the service to each other subject."""
     found = {(row.operation, row.connections, row.subject): row for row in rows}
-    tell(f"\n{'the service and':<37} {'requests/s':>10} {'p50':>8} {'CPU':>8}")
+    log(f"\n{'the service and':<37} {'requests/s':>10} {'p50':>8} {'CPU':>8}")
     for (operation, connections, subject), row in found.items():
         service = found.get((operation, connections, "service"))
         if service is None or subject == "service" or not (row.rate and row.p50 and row.cpu):
             continue
-        tell(
+        log(
             f"{operation:<9} {connections:>4}  {subject:<21} {service.rate / row.rate:>10.2f}"
             f" {service.p50 / row.p50:>8.2f} {service.cpu / row.cpu:>8.2f}"
         )
 
 
 def _goals(known: Mapping[str, Any]) -> None:
-    tell("")
+    log("")
     for goal in goals(known):
         verdict = {True: "met", False: "NOT MET", None: "-"}[goal.met]
-        tell(f"{verdict:<8} {goal.what}: {goal.wanted}; {goal.measured}")
+        log(f"{verdict:<8} {goal.what}: {goal.wanted}; {goal.measured}")
 
 
 def _wrong(known: Mapping[str, Any]) -> int:
-    """How many answers of the service were wrong."""
+    """The number of wrong responses of the service."""
     rows = [row for part in known.get("comparisons", {}).values() for row in part["rows"]]
     wrong = sum(row["wrong"] for row in rows if row["subject"] == "service")
     wrong += sum(growth["wrong"] for growth in known.get("scale", {}).get("growths", []))
@@ -82,21 +82,19 @@ def _wrong(known: Mapping[str, Any]) -> int:
 
 
 def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """The options of a command line; by default nothing below docs/ is written."""
+    """Parse the options; by default nothing below docs/ is written."""
     parser = argparse.ArgumentParser(prog="python -m tools.benchmarks", description=__doc__)
-    parser.add_argument("--full", action="store_true", help="all parts, in longer rounds")
+    parser.add_argument("--full", action="store_true", help="measure all parts, in longer rounds")
     parser.add_argument("--parts", nargs="+", choices=PARTS)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, help="of a round of one subject, at most")
-    parser.add_argument("--requests", type=int, default=20_000, help="of a round, at most")
+    parser.add_argument("--seconds", type=float, help="time limit of a round")
+    parser.add_argument("--requests", type=int, default=20_000, help="request limit of a round")
     parser.add_argument("--operations", nargs="+", choices=OPERATIONS, default=OPERATIONS)
     parser.add_argument("--peers", nargs="*", choices=list(PEERS), default=list(PEERS))
     parser.add_argument("--scale-people", type=int, default=1_000_000)
     parser.add_argument("--group", type=int, default=100_000)
     parser.add_argument("--memory-seconds", type=float, default=600)
-    parser.add_argument(
-        "--report", type=Path, default=figures.BUILD, help="a folder for the report"
-    )
+    parser.add_argument("--report", type=Path, default=figures.BUILD, help="folder for the report")
     parser.add_argument(
         "--update-docs",
         dest="report",
@@ -114,8 +112,8 @@ if __name__ == "__main__":
     options = parse_options()
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
-        folder.chmod(0o711)  # PostgreSQL's account passes through
+        folder.chmod(0o711)  # PostgreSQL's account must be able to pass
         known = uvloop.run(main(options, folder))
     _goals(known)
-    tell(f"\nThe report is {document.write(known, options.report)}.")
+    log(f"\nThe report is {document.write(known, options.report)}.")
     raise SystemExit(1 if _wrong(known) else 0)

@@ -1,4 +1,4 @@
-"""A lean HTTP/1.1 client: it must not be what is measured."""
+"""A small HTTP/1.1 client: its own cost must not dominate the measurement."""
 
 import asyncio
 import itertools
@@ -13,7 +13,7 @@ Item = tuple[Request, Check]
 
 @dataclass(frozen=True)
 class Bound:
-    """Where a run ends: at so many requests, or after so many seconds, whatever comes first."""
+    """The end of a run: a number of requests or of seconds, whichever comes first."""
 
     requests: int
     seconds: float
@@ -21,27 +21,27 @@ class Bound:
 
 @dataclass
 class Sample:
-    """What one run of requests took."""
+    """The measurements of one run."""
 
     seconds: float = 0.0
     latencies: list[float] = field(default_factory=list)
     wrong: int = 0
     first_wrong: str = ""
     client_seconds: float = 0.0
-    """CPU of the client itself."""
+    """CPU seconds of the client itself."""
 
     @property
     def rate(self) -> float:
-        """Requests a second that were answered rightly."""
+        """Correct responses per second."""
         return (len(self.latencies) - self.wrong) / self.seconds
 
     def percentile(self, percent: float) -> float:
-        """A latency in milliseconds."""
+        """A latency percentile in milliseconds."""
         ordered = sorted(self.latencies)
         return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))] * 1_000
 
-    def take(self, seconds: float, right: bool, answer: Callable[[], str]) -> None:
-        """Count an answer, and remember the first wrong one."""
+    def record(self, seconds: float, right: bool, answer: Callable[[], str]) -> None:
+        """Count a response and keep the text of the first wrong one."""
         self.latencies.append(seconds)
         if not right:
             self.first_wrong = self.first_wrong or answer()
@@ -49,7 +49,7 @@ class Sample:
 
 
 def request(method: str, path: str, host: str, token: str, body: bytes = b"") -> Request:
-    """A request as it goes over the wire."""
+    """The bytes of an HTTP request."""
     lines = [
         f"{method} {path} HTTP/1.1",
         f"Host: {host}",
@@ -67,15 +67,15 @@ async def drive(
     bound: Bound,
     sources: Sequence[str] = ("",),
 ) -> Sample:
-    """Send requests over so many connections up to a bound, and check each answer.
+    """Send requests over `connections` connections up to a bound and check each response.
 
-    The connections come from the addresses `sources` in turn; the system chooses for an empty one.
+    Connections use the local addresses `sources` in turn; the system chooses for an empty one.
     """
     sample = Sample()
     began, cpu = time.perf_counter(), time.process_time()
     bounded = _bounded(requests, bound, began)
     hosts = itertools.islice(itertools.cycle(sources), connections)
-    await asyncio.gather(*(_converse(address, host, bounded, sample) for host in hosts))
+    await asyncio.gather(*(_run_connection(address, host, bounded, sample) for host in hosts))
     sample.seconds = time.perf_counter() - began
     sample.client_seconds = time.process_time() - cpu
     return sample
@@ -88,16 +88,16 @@ def _bounded(requests: Iterator[Item], bound: Bound, began: float) -> Iterator[I
         yield next(requests)
 
 
-async def _converse(
+async def _run_connection(
     address: tuple[str, int], source: str, requests: Iterator[Item], sample: Sample
 ) -> None:
-    """One connection, made anew as often as the other side closes it."""
+    """Keep one connection busy; reconnect whenever the server closes it."""
     loop = asyncio.get_running_loop()
     more = True
     while more:
         ended = loop.create_future()
         transport, _ = await loop.create_connection(
-            lambda ended=ended: _Conversation(requests, sample, ended),
+            lambda ended=ended: _ClientConnection(requests, sample, ended),
             *address,
             local_addr=(source, 0) if source else None,
         )
@@ -107,7 +107,7 @@ async def _converse(
             transport.close()
 
 
-class _Conversation(asyncio.Protocol):
+class _ClientConnection(asyncio.Protocol):
     """Sends one request after the other over a connection."""
 
     def __init__(
@@ -133,7 +133,7 @@ class _Conversation(asyncio.Protocol):
         status, body, stays = answer
         self._buffer = b""
         check, self._check = self._check, None
-        self._sample.take(seconds, check(status, body), lambda: f"{status} {body[:200]!r}")
+        self._sample.record(seconds, check(status, body), lambda: f"{status} {body[:200]!r}")
         if stays:
             self._next()
         else:
@@ -142,7 +142,7 @@ class _Conversation(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         if self._check is not None:
             seconds = time.perf_counter() - self._began
-            self._sample.take(seconds, False, lambda: f"the connection was lost: {error}")
+            self._sample.record(seconds, False, lambda: f"the connection was lost: {error}")
         self._end(more=True)
 
     def _next(self) -> None:
@@ -160,9 +160,9 @@ class _Conversation(asyncio.Protocol):
 
 
 def parse(buffer: bytes) -> tuple[int, bytes, bool] | None:
-    """Status, body and whether the connection stays; None as long as the answer is not whole.
+    """Status, body and whether the connection stays open; None while the response is incomplete.
 
-    Nothing is sent before the answer to what was sent last, so the buffer ends with the answer.
+    The client sends a request only after the previous response, so the buffer ends with it.
     """
     end = buffer.find(b"\r\n\r\n")
     if end < 0:

@@ -1,4 +1,4 @@
-"""All subjects at the same work, on the same machine, in turns."""
+"""Compares all subjects at the same work on the same machine, in turns."""
 
 import statistics
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -12,27 +12,27 @@ from tools.benchmarks.baselines.pgbench import pgbench
 from tools.benchmarks.client import Bound, Sample
 from tools.benchmarks.peers.servers import PEERS
 from tools.benchmarks.service import service, without_hop
-from tools.benchmarks.subjects import MissingError, Server, Subject
+from tools.benchmarks.subjects import UnavailableError, Server, Subject
 
 CONNECTIONS = (1, 32)
 
 
 @dataclass(frozen=True)
 class Row:
-    """What a subject did, by the medians of its rounds."""
+    """The medians of a subject's rounds."""
 
     operation: str
     connections: int
     subject: str
     rate: float
-    """Requests a second that were answered rightly."""
+    """Correct responses per second."""
     p50: float
     """Milliseconds."""
     p99: float
     cpu: float
-    """Microseconds of all processes and the database for a request."""
+    """CPU microseconds per request, of all processes and the database."""
     client: float
-    """Microseconds of the load client for a request; 0 where the subject is its own client."""
+    """CPU microseconds of the load client per request; 0 if the subject is its own client."""
     wrong: int
     requests: int
     first_wrong: str = ""
@@ -40,7 +40,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is measured, and for how long."""
+    """What to measure, and for how long."""
 
     people: int
     rounds: int
@@ -52,7 +52,7 @@ class Plan:
 
 @dataclass
 class Comparison:
-    """What came of a plan."""
+    """The results of a plan."""
 
     people: int
     rounds: int
@@ -64,28 +64,30 @@ class Comparison:
         return asdict(self)
 
 
-async def compare(folder: Path, plan: Plan, tell: Callable[[str], None]) -> Comparison:
-    """Measure as a plan says; what cannot be measured is told and left out."""
+async def compare(folder: Path, plan: Plan, log: Callable[[str], None]) -> Comparison:
+    """Measure a plan; subjects that cannot be measured are logged and left out."""
     result = Comparison(plan.people, plan.rounds, plan.bound.seconds)
-    async with _subjects(folder, plan, result, tell) as subjects:
-        able = {
-            operation: [each for each in subjects if await _able(each, operation, result.left_out)]
+    async with _subjects(folder, plan, result, log) as subjects:
+        supporting = {
+            operation: [
+                each for each in subjects if await _supports(each, operation, result.left_out)
+            ]
             for operation in plan.operations
         }
         for operation in plan.operations:
             for connections in plan.connections:
-                for row in await _rounds(able[operation], operation, connections, plan):
+                for row in await _rounds(supporting[operation], operation, connections, plan):
                     result.rows.append(row)
-                    tell(line(row))
+                    log(line(row))
     return result
 
 
 @asynccontextmanager
 async def _subjects(
-    folder: Path, plan: Plan, result: Comparison, tell: Callable[[str], None]
+    folder: Path, plan: Plan, result: Comparison, log: Callable[[str], None]
 ) -> AsyncIterator[list[Subject]]:
     async with AsyncExitStack() as open_:
-        tell(f"starting the service with {plan.people:,} people")
+        log(f"starting the service with {plan.people:,} people")
         region = await open_.enter_async_context(service(folder, plan.people))
         subjects: list[Subject] = [
             region.server,
@@ -95,25 +97,25 @@ async def _subjects(
             *pgbench(region),
         ]
         for name in plan.peers:
-            tell(f"starting {name}")
+            log(f"starting {name}")
             try:
                 subjects.append(await open_.enter_async_context(PEERS[name](region, plan.people)))
-            except MissingError as missing:
+            except UnavailableError as missing:
                 result.left_out.append(f"{name} is left out: {missing}.")
-                tell(result.left_out[-1])
-        tell(HEADER)
+                log(result.left_out[-1])
+        log(HEADER)
         yield subjects
 
 
-async def _able(subject: Subject, operation: str, left_out: list[str]) -> bool:
-    """Whether a subject does the work at all. Servers are asked once, before time is taken."""
+async def _supports(subject: Subject, operation: str, left_out: list[str]) -> bool:
+    """Whether a subject supports an operation. Servers are tested with three requests."""
     if operation not in subject.operations:
         return False
     if isinstance(subject, Server):
         sample = await subject.run(operation, 1, Bound(3, 60))
         if sample.wrong:
-            said = sample.first_wrong
-            left_out.append(f"{subject.name} does not do {operation}: it answered {said}.")
+            response = sample.first_wrong
+            left_out.append(f"{subject.name} does not support {operation}: it answered {response}.")
             return False
     return True
 
@@ -121,8 +123,8 @@ async def _able(subject: Subject, operation: str, left_out: list[str]) -> bool:
 async def _rounds(
     subjects: Sequence[Subject], operation: str, connections: int, plan: Plan
 ) -> list[Row]:
-    """Each subject in turn, again and again; the first round warms up."""
-    taken: dict[str, list[tuple[Sample, float]]] = {subject.name: [] for subject in subjects}
+    """Measure the subjects in turns; the first round warms up."""
+    measured: dict[str, list[tuple[Sample, float]]] = {subject.name: [] for subject in subjects}
     for round_ in range(plan.rounds + 1):
         seconds = plan.bound.seconds if round_ else plan.bound.seconds / 2
         for subject in subjects:
@@ -130,14 +132,14 @@ async def _rounds(
             sample = await subject.run(operation, connections, Bound(plan.bound.requests, seconds))
             cpu = (subject.cpu() - before) / len(sample.latencies) * 1e6
             if round_:
-                taken[subject.name].append((sample, cpu))
-    return [row(operation, connections, name, rounds) for name, rounds in taken.items()]
+                measured[subject.name].append((sample, cpu))
+    return [row(operation, connections, name, rounds) for name, rounds in measured.items()]
 
 
 def row(
     operation: str, connections: int, subject: str, rounds: Sequence[tuple[Sample, float]]
 ) -> Row:
-    """The medians of some rounds."""
+    """The row with the medians of the rounds."""
 
     def median(value: Callable[[Sample], float]) -> float:
         return round(statistics.median(value(sample) for sample, _ in rounds), 3)
@@ -164,7 +166,7 @@ HEADER = (
 
 
 def line(row: Row) -> str:
-    """A row as it is printed."""
+    """A row as text."""
     wrong = f"  {row.first_wrong}" if row.first_wrong else ""
     return (
         f"{row.operation:<9} {row.connections:>11}  {row.subject:<20} {row.rate:>10,.0f}"

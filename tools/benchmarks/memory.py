@@ -1,4 +1,4 @@
-"""What the processes of the service hold under load, second by second."""
+"""Measures the memory of the service's processes under load, once a second."""
 
 import asyncio
 import time
@@ -15,29 +15,29 @@ CONNECTIONS = 32
 
 
 @dataclass(frozen=True)
-class Held:
-    """What a process held, in megabytes of 10^6 bytes."""
+class MemoryUse:
+    """The resident memory of a process, in megabytes of 10^6 bytes."""
 
     process: str
     least: float
     most: float
     last: float
     growth: float
-    """Of the second half, by least squares, for ten minutes."""
+    """Megabytes in ten minutes: the least-squares slope of the second half."""
     series: list[float]
-    """About every ten seconds."""
+    """One value about every ten seconds."""
 
 
-async def measure(folder: Path, seconds: float, tell: Callable[[str], None]) -> dict[str, object]:
-    """An Entra mix over 32 connections for so long."""
+async def measure(folder: Path, seconds: float, log: Callable[[str], None]) -> dict[str, object]:
+    """Measure an Entra mix over 32 connections for `seconds`."""
     async with service(folder, 1_000) as region:
-        tell(f"an Entra mix over {CONNECTIONS} connections for {seconds:.0f} s")
+        log(f"an Entra mix over {CONNECTIONS} connections for {seconds:.0f} s")
         watching = asyncio.create_task(_watch(region, seconds))
         bound = Bound(1_000_000_000, seconds)
         sample = await region.server.run("mix", CONNECTIONS, bound)
-        held = [_held(name, taken) for name, taken in (await watching).items()]
+        held = [_memory_use(name, measured) for name, measured in (await watching).items()]
     for each in held:
-        tell(line(each))
+        log(line(each))
     return {
         "seconds": seconds,
         "rate": round(sample.rate, 1),
@@ -46,42 +46,42 @@ async def measure(folder: Path, seconds: float, tell: Callable[[str], None]) -> 
     }
 
 
-def line(held: Held) -> str:
-    """What a process held, as it is printed."""
+def line(held: MemoryUse) -> str:
+    """A process's memory as text."""
     return (
         f"{held.process:<8} {held.least:>6.1f} to {held.most:.1f} MB, {held.last:.1f} at the end,"
         f" {held.growth:+.2f} MB in 10 minutes"
     )
 
 
-Taken = Sequence[tuple[float, float]]
+Points = Sequence[tuple[float, float]]
 
 
-async def _watch(region: Region, seconds: float) -> dict[str, Taken]:
+async def _watch(region: Region, seconds: float) -> dict[str, Points]:
     pids = {name: region.stack.pid(name) for name in PROCESSES}
-    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in PROCESSES}
+    measured: dict[str, list[tuple[float, float]]] = {name: [] for name in PROCESSES}
     began = time.monotonic()
     while (now := time.monotonic() - began) < seconds:
         for name, pid in pids.items():
-            taken[name].append((now, resident_bytes(pid) / 1e6))
+            measured[name].append((now, resident_bytes(pid) / 1e6))
         await asyncio.sleep(1)
-    return taken
+    return measured
 
 
-def _held(process: str, taken: Taken) -> Held:
-    sizes = [size for _, size in taken]
-    return Held(
+def _memory_use(process: str, measured: Points) -> MemoryUse:
+    sizes = [size for _, size in measured]
+    return MemoryUse(
         process,
         least=round(min(sizes), 1),
         most=round(max(sizes), 1),
         last=round(sizes[-1], 1),
-        growth=round(slope(taken[len(taken) // 2 :]) * 600, 2),
+        growth=round(slope(measured[len(measured) // 2 :]) * 600, 2),
         series=[round(size, 1) for size in sizes[::10]],
     )
 
 
-def slope(points: Taken) -> float:
-    """The rise of the line that lies closest to some points."""
+def slope(points: Points) -> float:
+    """The slope of the least-squares line through points."""
     count = len(points)
     middle = sum(x for x, _ in points) / count
     level = sum(y for _, y in points) / count

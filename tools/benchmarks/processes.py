@@ -1,4 +1,4 @@
-"""What processes cost: their CPU and memory, from /proc."""
+"""CPU time and memory of processes, from /proc."""
 
 import os
 from collections.abc import Iterable
@@ -11,18 +11,18 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def family(pid: int) -> list[int]:
-    """A process and all that came of it."""
+    """The ids of a process and all its descendants."""
     process = psutil.Process(pid)
     return [pid, *(child.pid for child in process.children(recursive=True))]
 
 
 def cpu_of_families(pids: Iterable[int]) -> float:
-    """User and system time so far of processes and all that came of them, in seconds."""
+    """User and system time so far of processes and their descendants, in seconds."""
     return cpu_seconds({member for pid in pids for member in family(pid)})
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
-    """User and system time so far, that of ended children of theirs included."""
+    """User and system time so far in seconds, ended children included."""
     total = 0
     for pid in pids:
         try:
@@ -34,5 +34,5 @@ def cpu_seconds(pids: Iterable[int]) -> float:
 
 
 def resident_bytes(pid: int) -> int:
-    """Memory that a process holds now."""
+    """The resident memory of a process, in bytes."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE

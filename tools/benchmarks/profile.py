@@ -1,4 +1,4 @@
-"""`make profile`: where gateway and usersvc spend their time under GETs, as flame graphs."""
+"""`make profile`: flame graphs of gateway and usersvc under GET requests."""
 
 import argparse
 import asyncio
@@ -22,26 +22,26 @@ PROCESSES = ("gateway", "usersvc")
 CONNECTIONS = 32
 WARM_SECONDS = 3.0
 RATE = 250
-"""Looks a second."""
+"""Samples a second."""
 
 _NEEDS = (
-    "py-spy reads the memory of another process and may not here. It needs ptrace: run this as"
+    "py-spy may not read the memory of other processes here. It needs ptrace: run this as"
     " root, or set /proc/sys/kernel/yama/ptrace_scope to 0; in a container, add the capability"
     " SYS_PTRACE. On macOS it needs root."
 )
 
 _TITLE = re.compile(r'(<text id="title"[^>]*>)[^<]*(</text>)')
-"""Of the drawing; py-spy puts its own command line there."""
+"""The title of the SVG, which py-spy sets to its own command line."""
 
 
 class NotAllowedError(Exception):
-    """The profiler may not look; the text says what it needs."""
+    """The profiler lacks a permission; the text says which."""
 
 
 async def main(folder: Path, into: Path, name: str, seconds: int) -> list[Path]:
-    """One flame graph for each process, of so many seconds under load."""
+    """Record one flame graph per process, each over `seconds` under load."""
     async with service(folder, 1_000) as region:
-        # Longer than all recordings take: it is cancelled at the end.
+        # Longer than all recordings; it is cancelled at the end.
         bound = Bound(1_000_000_000, WARM_SECONDS + len(PROCESSES) * (seconds + 60))
         load = asyncio.create_task(region.server.run("get", CONNECTIONS, bound))
         await asyncio.sleep(WARM_SECONDS)
@@ -58,7 +58,7 @@ async def _record(region: Region, process: str, into: Path, name: str, seconds: 
         str(Path(sys.executable).with_name("py-spy")),
         *("record", "--pid", str(region.stack.pid(process)), "--output", str(target)),
         *("--format", "flamegraph", "--function"),
-        # Stopped for each look, gRPC's waiting thread would seem to be at work.
+        # If py-spy paused the process for each sample, gRPC's idle thread would seem busy.
         "--nonblocking",
         *("--duration", str(seconds), "--rate", str(RATE)),
         stdout=asyncio.subprocess.PIPE,
@@ -74,11 +74,11 @@ async def _record(region: Region, process: str, into: Path, name: str, seconds: 
 
 
 def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """The options of a command line; by default nothing below docs/ is written."""
+    """Parse the options; by default nothing below docs/ is written."""
     parser = argparse.ArgumentParser(prog="python -m tools.benchmarks.profile", description=__doc__)
     parser.add_argument("--name", default="after")
     parser.add_argument("--seconds", type=int, default=20)
-    parser.add_argument("--into", type=Path, default=BUILD, help="a folder for the flame graphs")
+    parser.add_argument("--into", type=Path, default=BUILD, help="folder for the flame graphs")
     parser.add_argument(
         "--update-docs",
         dest="into",
@@ -94,7 +94,7 @@ if __name__ == "__main__":
     given.into.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="profile-") as temporary:
         place = Path(temporary)
-        place.chmod(0o711)  # PostgreSQL's account passes through
+        place.chmod(0o711)  # PostgreSQL's account must be able to pass
         try:
             for path in uvloop.run(main(place, given.into, given.name, given.seconds)):
                 print(path)

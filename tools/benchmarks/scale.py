@@ -1,4 +1,4 @@
-"""What growth costs: the same request to a small organization and to a large one, in turns."""
+"""Measures the cost of growth: the same requests to a small and a large organization, in turns."""
 
 import re
 import statistics
@@ -13,7 +13,7 @@ import aiohttp
 import asyncpg
 
 from tools.benchmarks.client import Bound, Check, Item, drive, request
-from tools.benchmarks.service import SOME, Region, service
+from tools.benchmarks.service import SAMPLE_USERS, Region, service
 from tools.benchmarks.work import Work
 
 SMALL_PEOPLE, SMALL_GROUP = 1_000, 10
@@ -22,7 +22,7 @@ PAGE = 100
 
 @dataclass(frozen=True)
 class Growth:
-    """One request at two sizes."""
+    """The measurements of one request at two sizes."""
 
     what: str
     small: str
@@ -31,19 +31,19 @@ class Growth:
     small_rate: float
     large_rate: float
     small_cpu: float
-    """Microseconds of all processes and the database for a request."""
+    """CPU microseconds per request, of all processes and the database."""
     large_cpu: float
     wrong: int
 
     @property
     def ratio(self) -> float:
-        """How much of the small one's rate is left."""
+        """The rate at the large size relative to the small one."""
         return self.large_rate / self.small_rate
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How large the large ones are, and for how long they are measured."""
+    """The large sizes, and how long to measure."""
 
     people: int
     group: int
@@ -51,21 +51,21 @@ class Plan:
     seconds: float
 
 
-async def measure(folder: Path, plan: Plan, tell: Callable[[str], None]) -> dict[str, object]:
-    """Filter, the pages of a list and a change of members, at two sizes each."""
+async def measure(folder: Path, plan: Plan, log: Callable[[str], None]) -> dict[str, object]:
+    """Measure a filter, pages of a list and a change of members, each at two sizes."""
     async with _service(folder / "small", SMALL_PEOPLE) as small:
-        tell(f"starting the service with {plan.people:,} people")
+        log(f"starting the service with {plan.people:,} people")
         async with _service(folder / "large", plan.people) as large:
             growths = [await _filter(small, large, plan)]
-            tell(line(growths[-1]))
-            tell(f"walking through {plan.people:,} people, {PAGE} at a time")
+            log(line(growths[-1]))
+            log(f"walking through {plan.people:,} people, {PAGE} at a time")
             walk = await _walk(large, plan.people)
-            tell(f"{walk.pages:,} pages in {walk.seconds:.0f} s")
+            log(f"{walk.pages:,} pages in {walk.seconds:.0f} s")
             growths.append(await _page(large, walk, plan))
-            tell(line(growths[-1]))
+            log(line(growths[-1]))
             for connections in (1, 32):
                 growths.append(await _member(large, connections, plan))
-                tell(line(growths[-1]))
+                log(line(growths[-1]))
     return {
         "people": plan.people,
         "group": plan.group,
@@ -76,7 +76,7 @@ async def measure(folder: Path, plan: Plan, tell: Callable[[str], None]) -> dict
 
 
 def line(growth: Growth) -> str:
-    """A growth as it is printed."""
+    """A measurement as text."""
     return (
         f"{growth.what:<12} {growth.connections:>3}"
         f"  {growth.small:>20} {growth.small_rate:>8,.0f}/s {growth.small_cpu:>8,.0f} µs"
@@ -87,7 +87,7 @@ def line(growth: Growth) -> str:
 
 @asynccontextmanager
 async def _service(folder: Path, people: int) -> AsyncIterator[Region]:
-    folder.mkdir()  # noqa: ASYNC240 - nothing else happens meanwhile
+    folder.mkdir()  # noqa: ASYNC240 - nothing else runs
     async with service(folder, people) as region:
         yield region
 
@@ -136,10 +136,10 @@ async def _turns(
     plan: Plan,
     connections: int,
 ) -> Growth:
-    taken: tuple[list[tuple[float, float]], list[tuple[float, float]]] = ([], [])
+    measured: tuple[list[tuple[float, float]], list[tuple[float, float]]] = ([], [])
     wrong = 0
-    for round_ in range(plan.rounds + 1):  # the first one warms up
-        for (region, work), rounds in zip((small, large), taken, strict=True):
+    for round_ in range(plan.rounds + 1):  # the first round warms up
+        for (region, work), rounds in zip((small, large), measured, strict=True):
             server, before = region.server, region.server.cpu()
             bound = Bound(1_000_000, plan.seconds)
             sample = await drive(server.address, connections, work(), bound)
@@ -147,8 +147,8 @@ async def _turns(
             if round_:
                 cpu = (server.cpu() - before) / len(sample.latencies) * 1e6
                 rounds.append((sample.rate, cpu))
-    rates = [round(statistics.median(rate for rate, _ in rounds), 2) for rounds in taken]
-    cpus = [round(statistics.median(cpu for _, cpu in rounds), 1) for rounds in taken]
+    rates = [round(statistics.median(rate for rate, _ in rounds), 2) for rounds in measured]
+    cpus = [round(statistics.median(cpu for _, cpu in rounds), 1) for rounds in measured]
     return Growth(*names, connections, *rates, *cpus, wrong)
 
 
@@ -163,7 +163,7 @@ class _Walk:
 
 
 async def _walk(region: Region, people: int) -> _Walk:
-    """Through the whole list, as a client would; refuses when somebody is missing."""
+    """Read the whole list by cursor. Fails if a person is missing."""
     work, began = region.server.work, time.perf_counter()
     headers = {"Authorization": f"Bearer {work.token}"}
     cursor, pages, found = "", 0, 0
@@ -177,7 +177,7 @@ async def _walk(region: Region, people: int) -> _Walk:
             if following is None:
                 break
             cursor = following[1].decode()
-    assert found == people, f"{found} of {people} people came: {body[:300]!r}"
+    assert found == people, f"{found} of {people} people were returned: {body[:300]!r}"
     return _Walk(pages, time.perf_counter() - began, cursor)
 
 
@@ -203,7 +203,7 @@ def _last_page(status: int, body: bytes) -> bool:
 
 
 async def _group(region: Region, size: int, waiting: int) -> Work:
-    """A group of so many, and the work of adding and removing others."""
+    """Create a group of `size` members; returns the requests that add and remove others."""
     work = region.server.work
     headers = {"Authorization": f"Bearer {work.token}"}
     async with (
@@ -226,7 +226,7 @@ async def _group(region: Region, size: int, waiting: int) -> Work:
         "SELECT user_id, user_name FROM users WHERE organization_id = $1"
         " ORDER BY user_id DESC LIMIT $2",
         region.organization_id,
-        SOME,
+        SAMPLE_USERS,
     )
     await connection.close()
     people = [(str(user_id), name) for user_id, name in others]

@@ -1,4 +1,4 @@
-"""The service with people in it, and the same code without the hop between its processes."""
+"""Starts the service with people in it, and the same code in one process."""
 
 import sys
 from collections.abc import AsyncIterator
@@ -17,8 +17,8 @@ from tools.benchmarks.started import listening, running
 from tools.benchmarks.subjects import Server
 from tools.benchmarks.work import Work, person
 
-SOME = 2_000
-"""How many of the people requests are about; they are chosen by chance."""
+SAMPLE_USERS = 2_000
+"""The number of users that requests refer to, chosen at random."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Region:
     stack: Stack
     server: Server
     database: str
-    """The address of the users' database."""
+    """The URL of the users' database."""
     organization_id: UUID
 
     @property
@@ -38,7 +38,7 @@ class Region:
 
 @asynccontextmanager
 async def service(folder: Path, people: int) -> AsyncIterator[Region]:
-    """The whole service with so many people in one organization.
+    """Start the whole service with `people` people in one organization.
 
     PostgreSQL's account must be able to pass through the folder.
     """
@@ -80,26 +80,26 @@ async def _filled(stack: Stack, database: str, people: int) -> tuple[UUID, Work]
     work = Work(parts.netloc, parts.path, stack.token)
     headers = {"Authorization": f"Bearer {stack.token}"}
     async with aiohttp.ClientSession(headers=headers) as session:
-        made = await session.post(stack.url + "/Users", json=person("first@bench.test"))
-        first = (await made.json(content_type=None))["id"]
+        created = await session.post(stack.url + "/Users", json=person("first@bench.test"))
+        first = (await created.json(content_type=None))["id"]
         group = await session.post(stack.url + "/Groups", json={"displayName": "Staff"})
         work.group = (await group.json(content_type=None))["id"]
     connection = await asyncpg.connect(database)
     organization_id: UUID = await connection.fetchval(
         "SELECT organization_id FROM users WHERE user_id = $1", first
     )
-    there = await connection.fetchval("SELECT count(*) FROM users")
-    for start in range(there, people, 50_000):
+    existing = await connection.fetchval("SELECT count(*) FROM users")
+    for start in range(existing, people, 50_000):
         end = min(people, start + 50_000)
-        await connection.execute(FILL, organization_id, start + 1, end, timeout=600)
+        await connection.execute(INSERT_USERS, organization_id, start + 1, end, timeout=600)
     await connection.execute("VACUUM ANALYZE", timeout=600)
-    rows = await connection.fetch(_CHOSEN, organization_id, SOME)
+    rows = await connection.fetch(_CHOSEN, organization_id, SAMPLE_USERS)
     await connection.close()
     work.people = [(str(user_id), name) for user_id, name in rows]
     return organization_id, work
 
 
-FILL = """
+INSERT_USERS = """
     INSERT INTO users (organization_id, create_time, update_time, user_name, external_id, active,
                        given_name, family_name, name_formatted, emails)
     SELECT $1, now(), now(), 'u' || n || '@bench.test', 'u' || n, true, 'Ann', 'Li', 'Ann Li',

@@ -1,4 +1,4 @@
-"""Processes that are started to be measured."""
+"""Starts processes to measure."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ STOP_SECONDS = 30.0
 def running(
     command: Sequence[str], folder: Path, given: Mapping[str, str], log: Path | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A process as long as the context lasts; of our environment it sees only what is usual."""
+    """Run a process during the context, with only PATH, HOME and LANG of our environment."""
     with (log or Path(os.devnull)).open("ab") as output:
         process = subprocess.Popen(command, cwd=folder, env=environment(given), stdout=output)
     try:
@@ -30,13 +30,13 @@ def running(
 
 
 def environment(given: Mapping[str, str]) -> dict[str, str]:
-    """What a process sees."""
+    """The environment of a process: PATH, HOME, LANG and the given variables."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     return {**kept, **given}
 
 
 async def listening(process: subprocess.Popen[bytes], port: int, seconds: float = 20.0) -> None:
-    """Until the process takes connections. Refuses (TimeoutError) when it does not, or ended."""
+    """Wait until the process accepts connections. Raises TimeoutError if it does not, or ended."""
     deadline = time.monotonic() + seconds
     while True:
         try:

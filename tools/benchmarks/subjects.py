@@ -1,4 +1,4 @@
-"""What is measured, and what it costs."""
+"""The subjects of a comparison."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -10,25 +10,25 @@ from tools.benchmarks.work import OPERATIONS, Work
 
 
 class Subject(Protocol):
-    """Something that does the work."""
+    """A program that executes operations and is measured."""
 
     name: str
     operations: Collection[str]
 
     async def run(self, operation: str, connections: int, bound: Bound) -> Sample:
-        """Do the work and check what comes of it."""
+        """Execute an operation repeatedly and check the results."""
 
     def cpu(self) -> float:
-        """Seconds of all its processes so far, those of its database included."""
+        """CPU seconds so far of all its processes, the database included."""
 
 
-class MissingError(Exception):
-    """A subject that cannot be measured here; the text says why."""
+class UnavailableError(Exception):
+    """A subject cannot be measured here; the text says why."""
 
 
 @dataclass(frozen=True)
 class Server:
-    """A subject that answers over HTTP."""
+    """A subject with an HTTP API."""
 
     name: str
     address: tuple[str, int]

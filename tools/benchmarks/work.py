@@ -1,4 +1,4 @@
-"""The requests that are measured: what is sent, and what has to come back."""
+"""The measured requests and their expected responses."""
 
 import itertools
 import json
@@ -12,76 +12,75 @@ from uuid import uuid4
 from tools.benchmarks.client import Check, Item, Request, request
 
 OPERATIONS = ("get", "filter", "patch", "member", "mix", "create")
-"""In the order in which they are measured: what makes the tenant grow comes last."""
+"""In the order of measuring: operations that make the tenant grow come last."""
 
 Removal = Callable[[str], dict[str, object]]
 
 
 def by_value(user_id: str) -> dict[str, object]:
-    """Take a member out as Entra does."""
+    """Remove a member as Entra does."""
     return {"op": "Remove", "path": "members", "value": [{"value": user_id}]}
 
 
 def by_path(user_id: str) -> dict[str, object]:
-    """Take a member out as RFC 7644 section 3.5.2.2 has it, where Entra's way is refused."""
+    """Remove a member by a value path (RFC 7644 section 3.5.2.2), where Entra's form is refused."""
     return {"op": "Remove", "path": f'members[value eq "{user_id}"]'}
 
 
 @dataclass
 class Work:
-    """A tenant with people in it, and the requests about them."""
+    """A tenant with people, and requests about them."""
 
     host: str
     prefix: str
     token: str
     people: list[tuple[str, str]] = field(default_factory=list)
-    """Ids and user names of some of them."""
+    """Ids and user names of a sample of the people."""
     group: str = ""
     removal: Removal = by_value
     in_group: int = 64
-    """How many of `people` are in the group at a time; more than there are connections, so that
-    nobody is taken out before the answer that they are in."""
+    """Number of `people` in the group at a time. It exceeds the number of connections, so that no
+    member is removed before the response to its addition."""
     random: Random = field(default_factory=lambda: Random(7))
     _members: deque[str] = field(default_factory=deque)
     _active: dict[str, bool] = field(default_factory=dict)
 
     def at(self, host: str) -> "Work":
-        """The same about the same people, where something else answers; who is active and who is
-        in the group is known to both."""
+        """The same requests at another address; both share the state of users and the group."""
         return replace(self, host=host)
 
     def operation(self, name: str) -> Iterator[Item]:
-        """Requests of a kind, without end."""
+        """An endless iterator of an operation's requests."""
         return getattr(self, name)()
 
     def create(self) -> Iterator[Item]:
-        """POST a person as Entra does."""
+        """POST a user as Entra does."""
         while True:
             name = f"{uuid4().hex}@bench.test"
             yield self._send("POST", "/Users", person(name)), _is(201, name)
 
     def get(self) -> Iterator[Item]:
-        """GET somebody by id."""
+        """GET a user by id."""
         while True:
             user_id, name = self.random.choice(self.people)
             yield self._send("GET", f"/Users/{user_id}"), _is(200, name)
 
     def filter(self) -> Iterator[Item]:
-        """GET somebody by userName."""
+        """GET a user by userName."""
         while True:
             _, name = self.random.choice(self.people)
             query = f"userName+eq+%22{quote(name)}%22"
             yield self._send("GET", f"/Users?filter={query}"), _is(200, name)
 
     def patch(self) -> Iterator[Item]:
-        """PATCH active, each time to what it was not before."""
+        """PATCH `active`, each time to the opposite value."""
         for user_id, _ in itertools.cycle(self.people):
             state = self._active[user_id] = not self._active.get(user_id, True)
             operation = {"op": "Replace", "path": "active", "value": state}
             yield self._patch(f"/Users/{user_id}", operation), _active(state)
 
     def mix(self) -> Iterator[Item]:
-        """What a cycle of Entra's is made of: mostly looking, sometimes changing."""
+        """A mix as in an Entra cycle: mostly reads, some changes."""
         kinds = {"filter": self.filter(), "get": self.get(), "patch": self.patch()}
         kinds["create"] = self.create()
         while True:
@@ -89,7 +88,7 @@ class Work:
             yield next(kinds[kind])
 
     def member(self) -> Iterator[Item]:
-        """Add somebody to the group, or take out who has been in it the longest."""
+        """Add a member to the group, or remove the one that has been in it longest."""
         path = f"/Groups/{self.group}"
         for user_id, _ in itertools.cycle(self.people):
             if user_id in self._members:
@@ -128,7 +127,7 @@ _PATCH = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 
 
 def _is(status: int, name: str) -> Check:
-    """Whether an answer is about one person, and about whom."""
+    """Whether a response has exactly one user, and the expected one."""
     quoted = f'"{name}"'.encode()
 
     def check(answered: int, body: bytes) -> bool:
@@ -142,7 +141,7 @@ def _active(state: bool) -> Check:
     wide = tight.replace(b":", b": ")
 
     def check(status: int, body: bytes) -> bool:
-        # RFC 7644 section 3.5.2: 200 with the resource, or 204 with nothing.
+        # RFC 7644 section 3.5.2: 200 with the resource, or 204 without a body.
         return status == 204 or (status == 200 and (tight in body or wide in body))
 
     return check

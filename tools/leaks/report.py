@@ -58,8 +58,8 @@ def drawing(samples: Samples) -> str:
     """A line for each value of each process, from zero up to the most that it was."""
     panels = [
         panel
-        for place, ((process, what), points) in enumerate(samples.taken.items())
-        for panel in _panel(f"{process}: {what}", points, place)
+        for index, ((process, what), points) in enumerate(samples.taken.items())
+        for panel in _panel(f"{process}: {what}", points, index)
     ]
     rows = -(-len(samples.taken) // 2)
     size = f"0 0 {2 * (_WIDTH + _LEFT)} {rows * (_HEIGHT + _GAP)}"
@@ -67,9 +67,9 @@ def drawing(samples: Samples) -> str:
     return "\n".join([head, f"  <style>{_STYLE}  </style>", *panels, "</svg>", ""])
 
 
-def _panel(title: str, points: Sequence[Point], place: int) -> list[str]:
-    left = _LEFT + place % 2 * (_WIDTH + _LEFT)
-    top = _GAP // 2 + place // 2 * (_HEIGHT + _GAP)
+def _panel(title: str, points: Sequence[Point], index: int) -> list[str]:
+    left = _LEFT + index % 2 * (_WIDTH + _LEFT)
+    top = _GAP // 2 + index // 2 * (_HEIGHT + _GAP)
     most = max((y for _, y in points), default=0.0) or 1.0
     end = points[-1][0] or 1.0
     line = " ".join(

@@ -8,7 +8,7 @@ import asyncpg
 
 from tests.support.operators import operator
 from tests.support.stack import Stack
-from tools.benchmarks.service import FILL
+from tools.benchmarks.service import INSERT_USERS
 from tools.benchmarks.work import Work
 
 PEOPLE = 500
@@ -23,7 +23,7 @@ async def tenants(stack: Stack, number: int, people: int = PEOPLE) -> list[Work]
         for _ in range(number):
             organization_id = await services.organization()
             key = await services.key(organization_id)
-            await connection.execute(FILL, organization_id, 1, people)
+            await connection.execute(INSERT_USERS, organization_id, 1, people)
             rows = await connection.fetch(
                 "SELECT user_id, user_name FROM users WHERE organization_id = $1", organization_id
             )

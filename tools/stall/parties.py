@@ -16,7 +16,7 @@ from tests.support.operators import Operator, operator
 from tests.support.portal_organization import create_portal_organization
 from tests.support.single_sign_on import ACS_PATH, SsoOrganization
 from tests.support.stack import Stack
-from tools.benchmarks.service import FILL
+from tools.benchmarks.service import INSERT_USERS
 from tools.overload.tenants import tenants
 from tools.stall.prober import HttpProbe
 from tools.stall.routes import Kind, Route
@@ -150,7 +150,7 @@ def _token(text: str) -> str:
 async def _people(stack: Stack, organization_id: str) -> list[str]:
     connection = await asyncpg.connect(stack.database_url("users"))
     try:
-        await connection.execute(FILL, organization_id, 1, PEOPLE, timeout=300)
+        await connection.execute(INSERT_USERS, organization_id, 1, PEOPLE, timeout=300)
         await connection.execute("VACUUM ANALYZE users", timeout=300)
         rows = await connection.fetch(
             "SELECT user_id FROM users WHERE organization_id = $1", organization_id

@@ -1,7 +1,7 @@
 """`make bench-against REF=…`: does a request cost more CPU time here than at another commit?
 
-The exit code is 1 when the 95 % interval of an operation's cost ratio lies wholly above the limit,
-2 when an interval is too wide to tell, 3 when nothing could be measured, else 0.
+The exit code is 1 if the 95 % interval of an operation's cost ratio is above the limit, 2 if an
+interval is too wide to decide, 3 if nothing could be measured, else 0.
 """
 
 import argparse
@@ -39,20 +39,20 @@ def main() -> int:
             hold_lock(options.folder / "lock"),
             tempfile.TemporaryDirectory(prefix="bench-against-") as data,
         ):
-            Path(data).chmod(0o711)  # PostgreSQL's account passes through
+            Path(data).chmod(0o711)  # PostgreSQL's account must be able to pass
             return uvloop.run(_compare(options, Path(data)))
     except AlreadyRunningError as error:
-        return _refused(f"Another comparison uses {options.folder} ({error}).")
+        return _fail(f"Another comparison uses {options.folder} ({error}).")
     except checkout.CheckoutError as error:
-        return _refused(str(error))
+        return _fail(str(error))
     except (ProcessEndedError, RegionError, WrongResponseError) as error:
-        return _refused(f"Nothing can be compared: {error}")
+        return _fail(f"Nothing can be compared: {error}")
     except (asyncio.CancelledError, KeyboardInterrupt):
-        return _refused("Stopped before the end.")
+        return _fail("Stopped before the end.")
 
 
 async def _compare(options: argparse.Namespace, data: Path) -> int:
-    # Without this, SIGTERM would leave the regions' data behind.
+    # Without this handler SIGTERM would leave the data of the regions behind.
     stop = cast("asyncio.Task[int]", asyncio.current_task()).cancel
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
     trees = {
@@ -83,11 +83,11 @@ async def _compare(options: argparse.Namespace, data: Path) -> int:
 
 
 async def _rounds(
-    sessions: Sessions, options: argparse.Namespace, keep: Callable[[Sequence[Round]], object]
+    sessions: Sessions, options: argparse.Namespace, save: Callable[[Sequence[Round]], object]
 ) -> list[Round]:
-    """Sessions until every interval is narrow enough or the time is over; one at least.
+    """Run sessions until every interval is narrow enough or the time is over; at least one.
 
-    All rounds so far are kept after each session.
+    After each session all rounds so far are written to the result file.
     """
     began = time.monotonic()
     await sessions.prepare(options.operations)
@@ -97,7 +97,7 @@ async def _rounds(
     while wanted:
         started = time.monotonic()
         rounds += await sessions.run(wanted)
-        keep(rounds)
+        save(rounds)
         longest = max(longest, time.monotonic() - started)
         minutes = (time.monotonic() - began) / 60
         lines = report.rows(rounds, options.operations, report.PARTS[report.SERVICES])
@@ -112,7 +112,7 @@ def _print(text: str) -> None:
     print(text, flush=True)
 
 
-def _refused(text: str) -> int:
+def _fail(text: str) -> int:
     print(text, file=sys.stderr)
     return NOT_MEASURED
 
@@ -126,15 +126,23 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--operations", type=_operations, default=OPERATIONS, help="separated by commas"
     )
-    parser.add_argument("--minutes", type=float, default=30.0, help="at most, preparation included")
-    parser.add_argument("--half-width", type=float, default=HALF_WIDTH, help="of an interval")
-    parser.add_argument("--limit", type=float, default=LIMIT, help="of a cost ratio")
+    parser.add_argument(
+        "--minutes", type=float, default=30.0, help="time limit, preparation included"
+    )
+    parser.add_argument(
+        "--half-width", type=float, default=HALF_WIDTH, help="half width of an interval to reach"
+    )
+    parser.add_argument("--limit", type=float, default=LIMIT, help="largest accepted cost ratio")
     parser.add_argument("--users", type=int, default=plan.users)
     parser.add_argument("--connections", type=int, default=plan.connections)
-    parser.add_argument("--rounds", type=int, default=plan.rounds, help="of a session")
+    parser.add_argument(
+        "--rounds", type=int, default=plan.rounds, help="rounds per operation in a session"
+    )
     parser.add_argument("--round-seconds", type=float, default=plan.round_seconds)
     parser.add_argument("--analyze-seconds", type=float, default=plan.analyze_seconds)
-    parser.add_argument("--folder", type=Path, default=FOLDER, help="for the trees and the result")
+    parser.add_argument(
+        "--folder", type=Path, default=FOLDER, help="folder for the trees and the result"
+    )
     return parser.parse_args()
 
 

@@ -1,7 +1,7 @@
-"""The two trees that are compared, each as a folder that can be started.
+"""Prepares the two trees to compare, each as a folder from which a region can start.
 
-Both are copies below one folder, with names of equal length, so that neither an edit of the working
-tree nor the length of a path changes the outcome.
+Both are copies with paths of equal length, so that neither an edit of the working tree nor the
+length of a path affects the result.
 """
 
 import hashlib
@@ -19,21 +19,21 @@ LOCK = Path("requirements/dev.txt")
 
 
 class CheckoutError(Exception):
-    """A tree that cannot be made ready; the text says why."""
+    """A tree cannot be prepared; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """A checkout with its generated code, and the Python that has what it requires."""
+    """A checkout with its generated code, and a Python with its requirements."""
 
     name: str
-    """The commit, or that it is the working tree."""
+    """The commit, or 'working tree' and the commit below it."""
     folder: Path
     python: Path
 
 
 def working_tree(folder: Path) -> Tree:
-    """Copy the working tree with its changes: what git tracks, and what it does not ignore."""
+    """Copy the working tree with its changes: tracked files and untracked ones not ignored."""
     listed = _git("ls-files", "-z", "--cached", "--others", "--exclude-standard").split(b"\0")
     _remove(folder)
     for name in (each.decode() for each in listed if each):
@@ -47,7 +47,7 @@ def working_tree(folder: Path) -> Tree:
 
 
 def commit(ref: str, folder: Path) -> Tree:
-    """Unpack a commit. Refuses (CheckoutError) a name that git does not know."""
+    """Unpack a commit. Raises CheckoutError for a name that git does not know."""
     found = _git("rev-parse", "--short", "--verify", "--end-of-options", f"{ref}^{{commit}}")
     revision = found.decode().strip()
     _remove(folder)
@@ -63,9 +63,9 @@ def _ready(name: str, folder: Path) -> Tree:
 
 
 def _environment(folder: Path) -> Path:
-    """The Python of this run when the locks are equal, else one with what the tree's lock names.
+    """This Python if the lock files are equal, else one with the requirements of the tree.
 
-    Environments are kept beside the trees, one for each lock.
+    Environments are stored beside the trees, one per lock file.
     """
     lock = folder / LOCK
     if not lock.is_file():
@@ -110,6 +110,6 @@ def _run(*command: str) -> bytes:
     except FileNotFoundError:
         raise CheckoutError(f"{command[0]} is not installed") from None
     if done.returncode != 0:
-        said = done.stderr.decode(errors="replace").strip()
-        raise CheckoutError(f"{' '.join(command[:4])} … failed: {said}")
+        output = done.stderr.decode(errors="replace").strip()
+        raise CheckoutError(f"{' '.join(command[:4])} … failed: {output}")
     return done.stdout

@@ -1,4 +1,4 @@
-"""The CPU time of a region's processes, found in its process tree."""
+"""The CPU time of the processes of a region."""
 
 import itertools
 import time
@@ -12,7 +12,7 @@ from tools.benchmarks.processes import family
 SERVICES = ("gateway", "usersvc", "keysvc")
 POSTGRES = "postgres"
 _CPUCLOCK_SCHED = 2
-"""The clock of Linux's scheduler, of a process with all its threads."""
+"""Linux's scheduler clock of a process, summed over its threads."""
 
 
 class ProcessEndedError(Exception):
@@ -37,7 +37,7 @@ class RegionProcesses:
     """
 
     def __init__(self, supervisor: int) -> None:
-        """Find the processes. Refuses (ProcessEndedError) when one of them is not there."""
+        """Find the processes. Raises ProcessEndedError if one is missing."""
         self._services: dict[str, int] = {}
         for child in psutil.Process(supervisor).children(recursive=True):
             for name in _names(child):
@@ -48,13 +48,13 @@ class RegionProcesses:
         self._postgres = self._services.pop(POSTGRES)
 
     def cpu_time(self) -> CpuTime:
-        """CPU time so far. Refuses (ProcessEndedError) when a service has ended."""
+        """CPU time so far. Raises ProcessEndedError if a service has ended."""
         services = sum(_process_seconds(pid, name) for name, pid in self._services.items())
         return CpuTime(services, _postgres_seconds(self._postgres))
 
 
 def _names(process: psutil.Process) -> Iterator[str]:
-    """Which of the names a process has: `python -m NAME …`, or PostgreSQL's program."""
+    """The names that a process matches: `python -m NAME …`, or PostgreSQL's program."""
     try:
         words, program = process.cmdline(), process.name()
     except psutil.NoSuchProcess:
@@ -67,7 +67,7 @@ def _names(process: psutil.Process) -> Iterator[str]:
 
 
 def _process_seconds(pid: int, name: str) -> float:
-    """What a process used, in nanoseconds' resolution; /proc/PID/stat has ticks of 10 ms."""
+    """CPU seconds of a process, in nanosecond resolution; /proc/PID/stat has ticks of 10 ms."""
     try:
         return time.clock_gettime((~pid << 3) | _CPUCLOCK_SCHED)
     except OSError:
@@ -75,7 +75,7 @@ def _process_seconds(pid: int, name: str) -> float:
 
 
 def _postgres_seconds(postmaster: int) -> float:
-    """What PostgreSQL's processes used, those that have ended included."""
+    """CPU seconds of PostgreSQL's processes, including ended ones."""
     try:
         ended = psutil.Process(postmaster).cpu_times()
         total = float(ended.children_user + ended.children_system)
@@ -85,6 +85,6 @@ def _postgres_seconds(postmaster: int) -> float:
     for pid in members:
         try:
             total += time.clock_gettime((~pid << 3) | _CPUCLOCK_SCHED)
-        except OSError:  # a backend that ended just now; the next reading has it
+        except OSError:  # a backend that has just ended; the next reading includes it
             continue
     return total

@@ -33,7 +33,7 @@ class Estimate:
 
 
 def estimate(log_ratios: Sequence[float]) -> Estimate:
-    """Estimate the ratio that the observations scatter around. Refuses (ValueError) none at all."""
+    """Estimate the ratio from its log-ratios. Raises ValueError if there are none."""
     if not log_ratios:
         raise ValueError("an estimate needs at least one observation")
     means = _pair_means(log_ratios)
@@ -56,7 +56,7 @@ def _pair_means(observations: Sequence[float]) -> list[float]:
 
 @cache
 def means_outside_interval(count: int) -> int | None:
-    """How many of the sorted pair means lie below the interval, and as many above it.
+    """The number of sorted pair means below the interval, equal to the number above it.
 
     The largest number k such that the signed-rank statistic of `count` observations is at most k
     with a probability of at most 2.5 %. None when there is no such number: with fewer than six

@@ -1,8 +1,8 @@
-"""Requests in waves: one over each connection at once, and the next when all responses have come.
+"""Requests in waves: one on each connection, and the next wave when all responses have arrived.
 
-When each connection goes on as soon as its own response has come, how many requests the service can
-batch depends on which of them happen to coincide, and stays so for minutes; on a busy machine this
-alone changed the CPU time of a GET by a quarter. Waves let every round batch alike.
+If each connection continued after its own response, the number of requests that the service can
+batch would depend on which requests coincide. Such a pattern lasts for minutes; on a busy machine
+it changed the CPU time of a GET by a quarter. With waves every round batches alike.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from tools.benchmarks.client import Item, parse
 
 
 class WrongResponseError(Exception):
-    """A response that was wrong, or did not come; the text says which."""
+    """A response is wrong or missing; the text says which."""
 
 
 class Connection(asyncio.Protocol):
@@ -26,7 +26,7 @@ class Connection(asyncio.Protocol):
         self._response: asyncio.Future[tuple[int, bytes]] | None = None
 
     async def send(self, item: Item) -> None:
-        """Send a request and wait for its response. Refuses (WrongResponseError) a wrong one."""
+        """Send a request and wait for its response. Raises WrongResponseError for a wrong one."""
         sent, check = item
         self._response = asyncio.get_running_loop().create_future()
         self._transport.write(sent)
@@ -54,7 +54,7 @@ class Connection(asyncio.Protocol):
 
 @asynccontextmanager
 async def connected(address: tuple[str, int], number: int) -> AsyncIterator[list[Connection]]:
-    """So many connections."""
+    """Open `number` connections; they are closed at the end."""
     loop = asyncio.get_running_loop()
     connections: list[Connection] = []
     try:
@@ -69,9 +69,9 @@ async def connected(address: tuple[str, int], number: int) -> AsyncIterator[list
 async def send_in_waves(
     connections: Sequence[Connection], items: Iterator[Item], requests: int, seconds: float = 120.0
 ) -> None:
-    """Send so many requests; the last wave may be smaller.
+    """Send `requests` requests; the last wave may be smaller.
 
-    Refuses (WrongResponseError) a wrong response, and to wait longer than `seconds` for all.
+    Raises WrongResponseError for a wrong response, or if all take longer than `seconds`.
     """
     chosen = itertools.islice(items, requests)
     try:

@@ -1,6 +1,6 @@
-"""A region of one of the trees, started as `make run` starts it.
+"""Starts a region of one of the trees as `make run` does.
 
-The other tree may be laid out differently, so this relies only on what users rely on: the command
+The other tree may have another layout, so this uses only interfaces that users have: the command
 line of `deploy.local run`, the file with the Tenant URL and the token, and the HTTP API.
 """
 
@@ -28,12 +28,12 @@ POLL_SECONDS = 0.1
 
 
 class RegionError(Exception):
-    """A region that does not start; the text has the end of what it printed."""
+    """A region did not start; the text has the end of its output."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a region answers, and with which token."""
+    """The address of a region's SCIM API, and a token for it."""
 
     host: str
     port: int
@@ -47,7 +47,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class RunningRegion:
-    """A region whose gateway answers."""
+    """A region whose gateway has answered."""
 
     address: Address
     processes: RegionProcesses
@@ -59,8 +59,8 @@ async def running(
 ) -> AsyncIterator[RunningRegion]:
     """Start a region with its data in `directory`, and stop it at the end.
 
-    The data stays, so the next start finds it. Refuses (RegionError) a region that ends or does not
-    answer in time.
+    The data stays for the next start. Raises RegionError if the region ends or does not answer in
+    time.
     """
     port = free_port()
     output = directory / "supervisor.out"
@@ -73,7 +73,7 @@ async def running(
         try:
             await asyncio.to_thread(supervisor.wait, STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            supervisor.kill()  # its children end with it
+            supervisor.kill()  # its children get a parent-death signal
             supervisor.wait()
 
 
@@ -85,7 +85,7 @@ def _start(
     paths = f"{tree.folder}:{tree.folder / 'build'}"
     with output.open("wb") as file:
         return subprocess.Popen(
-            # However this process ends, the region ends, too.
+            # The region must end when this process ends for any reason.
             with_parent_death_signal(command, signal.SIGTERM),
             cwd=tree.folder,
             env={**os.environ, **environment, "PYTHONPATH": paths},
@@ -98,7 +98,7 @@ def _start(
 async def _answering(
     supervisor: "subprocess.Popen[bytes]", file: Path, port: int, output: Path
 ) -> Address:
-    """Wait until the gateway answers with 200 at the address that the region has left in a file."""
+    """Wait until the gateway answers 200 at the address in the region's file."""
     deadline = time.monotonic() + START_SECONDS
     while supervisor.poll() is None and time.monotonic() < deadline:
         address = read_address(file)
@@ -113,7 +113,7 @@ def _tail(output: Path) -> str:
 
 
 def read_address(file: Path) -> Address | None:
-    """TENANT_URL and SECRET_TOKEN of a region; None while one of them is missing."""
+    """Read TENANT_URL and SECRET_TOKEN of a region; None while one of them is missing."""
     try:
         lines = file.read_text().splitlines()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What a comparison prints and keeps."""
+"""The tables, the conclusion and the result file of a comparison."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ class Row:
 
 
 def rows(rounds: Sequence[Round], operations: Sequence[str], part: Part) -> list[Row]:
-    """A row for each operation that has been measured."""
+    """One row per measured operation."""
     found = {each.operation for each in rounds}
     return [
         Row(
@@ -44,7 +44,7 @@ def rows(rounds: Sequence[Round], operations: Sequence[str], part: Part) -> list
 
 
 def table(title: str, lines: Sequence[Row], limit: float, half_width: float) -> str:
-    """The rows as text."""
+    """The rows as a table with a title."""
     head = (
         f"{title}\n{'operation':<14} {'before µs':>10} {'after µs':>10} {'ratio':>7}"
         f" {'95 % interval':>18} {'sessions':>9}"
@@ -62,7 +62,7 @@ def _line(row: Row, title: str, limit: float, half_width: float) -> str:
 
 
 def conclusion(lines: Sequence[Row], limit: float, half_width: float) -> tuple[int, list[str]]:
-    """The exit code, and the sentences that say why.
+    """The exit code, and sentences with its reason.
 
     1 when an operation is above the limit, 2 when none is and one is undecided, else 0.
     """
@@ -70,33 +70,33 @@ def conclusion(lines: Sequence[Row], limit: float, half_width: float) -> tuple[i
     for row in lines:
         by_verdict[verdict(row.estimate, limit, half_width)].append(row.operation)
     wide = [row.operation for row in lines if row.estimate.half_width > half_width]
-    said = []
+    sentences = []
     if wide:
-        said.append(
-            f"Not measured to ± {half_width:.1%}: {', '.join(wide)}. Give it more time (MINUTES=)"
-            " or a quieter machine."
+        sentences.append(
+            f"Not measured to ± {half_width:.1%}: {', '.join(wide)}. Set a larger MINUTES= or use"
+            " a less busy machine."
         )
     if by_verdict[Verdict.UNDECIDED]:
         undecided = ", ".join(by_verdict[Verdict.UNDECIDED])
-        said.append(f"Undecided: a ratio above {limit} cannot be ruled out for {undecided}.")
+        sentences.append(f"Undecided: a ratio above {limit} cannot be ruled out for {undecided}.")
     if by_verdict[Verdict.ABOVE]:
-        said.append(
-            f"Dearer: the ratio is above {limit} for {', '.join(by_verdict[Verdict.ABOVE])}."
+        sentences.append(
+            f"Too expensive: the ratio is above {limit} for {', '.join(by_verdict[Verdict.ABOVE])}."
         )
-        return 1, said
+        return 1, sentences
     if by_verdict[Verdict.UNDECIDED]:
-        return 2, said
-    return 0, [*said, f"No operation's cost ratio is shown to be above {limit}."]
+        return 2, sentences
+    return 0, [*sentences, f"No operation's cost ratio is shown to be above {limit}."]
 
 
 def write(file: Path, names: Mapping[str, str], rounds: Sequence[Round]) -> None:
-    """Keep every round, and which trees were compared."""
+    """Write every round and the names of the trees to a JSON file."""
     kept = {"trees": dict(names), "rounds": [asdict(each) for each in rounds]}
     file.write_bytes(orjson.dumps(kept, option=orjson.OPT_INDENT_2) + b"\n")
 
 
 def progress(minutes: float, lines: Sequence[Row]) -> str:
-    """How far the measuring is."""
+    """A progress line: minutes so far and the precision of each operation."""
     found = ", ".join(f"{row.operation} {_precision(row.estimate)}" for row in lines)
     return f"{minutes:5.1f} min: {found}"
 

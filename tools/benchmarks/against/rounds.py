@@ -12,8 +12,8 @@ from tools.benchmarks.against.estimate import hodges_lehmann
 BASE, HEAD = "base", "head"
 """The other commit, and the working tree."""
 SIDES = (BASE, HEAD)
-_MOST_PADDING = 4_096
-"""Bytes of a page of memory."""
+_MAX_PADDING = 4_096
+"""Bytes; one memory page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What the same requests cost on both sides at the same time."""
+    """The cost of the same requests on both sides, measured at the same time."""
 
     session: int
     operation: str
@@ -40,24 +40,24 @@ Part = Callable[[Cost], float]
 
 
 def order(number: int) -> tuple[str, str]:
-    """Which side is first; they take turns."""
+    """The order of the sides in a round; they alternate."""
     return (BASE, HEAD) if number % 2 == 0 else (HEAD, BASE)
 
 
 def process_environment(session: int) -> dict[str, str]:
-    """What the processes of a session get, on both sides alike.
+    """Environment variables for the processes of a session, the same on both sides.
 
-    The seed of hashes decides on collisions in sets and dicts, and the size of the environment
-    moves the stack. Both are equal on the two sides, so that they cause no difference, and change
-    from session to session, so that the outcome does not depend on one value (Mytkowicz et al.,
+    The hash seed decides on collisions in sets and dicts, and the size of the environment moves
+    the stack. Both are equal on the two sides, so that they cause no difference. They change from
+    session to session, so that the result does not depend on one value (Mytkowicz et al.,
     "Producing Wrong Data Without Doing Anything Obviously Wrong!", 2009).
     """
-    padding = random.Random(session).randrange(_MOST_PADDING)
+    padding = random.Random(session).randrange(_MAX_PADDING)
     return {"PYTHONHASHSEED": str(session + 1), "BENCHMARK_PADDING": "x" * padding}
 
 
 def log_ratios(rounds: Iterable[Round], operation: str, part: Part) -> list[float]:
-    """The log-ratio of head to base of each session, from all its rounds of an operation."""
+    """One log-ratio of head to base per session, from all its rounds of an operation."""
     sessions: dict[int, list[float]] = defaultdict(list)
     for each in rounds:
         if each.operation == operation:
@@ -66,7 +66,7 @@ def log_ratios(rounds: Iterable[Round], operation: str, part: Part) -> list[floa
 
 
 def median_costs(rounds: Iterable[Round], operation: str, part: Part) -> tuple[float, float]:
-    """What a request of an operation costs on each side, base first."""
+    """The median costs of an operation, base first."""
     found = [each for each in rounds if each.operation == operation]
     return (
         statistics.median(part(each.base) for each in found),

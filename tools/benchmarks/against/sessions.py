@@ -1,15 +1,15 @@
-"""Loads two regions with the same requests at the same time, and records what each round cost.
+"""Sends two regions the same requests at the same time and records the cost of each round.
 
-Both sides run at once: other programs on a shared machine make CPU time dearer, as they take
-caches, cores and clock rate, and this way they do so for both sides alike. The CPU time of each
-process is counted apart. Alternating rounds of half a second needed four to nine times as long for
-the same precision, on two cores with a load of 13 (Bulej et al., "Duet Benchmarking: Improving
+Both sides run at once, because other programs on a shared machine raise the CPU time of a request:
+they take caches, cores and clock rate. This way they affect both sides alike. The CPU time of each
+process is counted separately. Alternating rounds of half a second needed four to nine times as long
+for the same precision, on two cores with a load of 13 (Bulej et al., "Duet Benchmarking: Improving
 Measurement Accuracy in the Cloud", 2020).
 
-A session starts both regions, warms them up and runs a few rounds of each operation. The layout of
-memory and the seed of hashes differ from process to process and stay for its life, so a session
-gives one observation: a long run of one pair of processes would be precise about that pair and say
-little about the code (Kalibera and Jones, "Rigorous Benchmarking in Reasonable Time", 2013).
+A session starts both regions, warms them up and runs a few rounds of each operation. The memory
+layout and the hash seed of a process are fixed at its start, so a session gives one observation: a
+long run of one pair of processes would measure that pair precisely and say little about the code
+(Kalibera and Jones, "Rigorous Benchmarking in Reasonable Time", 2013).
 """
 
 import asyncio
@@ -36,26 +36,26 @@ from tools.benchmarks.against.workload import UNDOES, Workload, with_counterpart
 
 Result = TypeVar("Result")
 SETTLE_SECONDS = 0.05
-"""After the last response logs are still written; their cost belongs to the round."""
+"""Wait after the last response: logs are still written, and their cost belongs to the round."""
 
 
 PROBE_REQUESTS = 4
-"""Of each connection, to find out what an operation costs; no round has fewer."""
+"""Requests per connection to estimate an operation's cost; no round has fewer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a session is made up."""
+    """The size of a session."""
 
     users: int = 1_000
     connections: int = 32
-    """Of each side."""
+    """Per side."""
     rounds: int = 2
-    """Of each operation."""
+    """Per operation."""
     round_seconds: float = 0.5
-    """CPU time that a round takes of one side."""
+    """CPU time of a round on one side."""
     analyze_seconds: float = 75.0
-    """Until PostgreSQL has statistics of the new tables: autovacuum visits a database once a
+    """Wait until PostgreSQL has statistics of the new tables: autovacuum visits a database once a
     minute. Without them the two sides may plan the same statement differently."""
 
 
@@ -68,11 +68,11 @@ class _Region:
 
 
 class Sessions:
-    """Runs sessions one after the other. Each side keeps its data from session to session."""
+    """Runs sessions one after the other. Each side keeps its data between sessions."""
 
     def __init__(self, trees: Mapping[str, Tree], folder: Path, plan: Plan) -> None:
-        """`trees` has one for each side; `folder` takes their data, and PostgreSQL's account must
-        be able to pass through it."""
+        """`trees` has one tree per side. Data goes to `folder`, through which PostgreSQL's account
+        must be able to pass."""
         self._trees = trees
         self._folder = folder
         self._plan = plan
@@ -81,7 +81,7 @@ class Sessions:
         self._count = 0
 
     async def prepare(self, operations: Iterable[str]) -> None:
-        """Create the users on both sides, and find out how many requests make a round."""
+        """Create the users on both sides and choose the number of requests of a round."""
         for side in SIDES:
             (self._folder / side).mkdir()
         async with self._regions() as regions:
@@ -92,7 +92,7 @@ class Sessions:
             await asyncio.sleep(self._plan.analyze_seconds - (time.monotonic() - filled))
 
     async def run(self, operations: Iterable[str]) -> list[Round]:
-        """The rounds of one session; what operations leave behind is undone without counting."""
+        """The rounds of one session; counterparts that undo operations run but are not counted."""
         measured = set(operations)
         needed = with_counterparts(measured)
         self._count += 1
@@ -107,10 +107,10 @@ class Sessions:
 
     @asynccontextmanager
     async def _regions(self) -> AsyncIterator[dict[str, _Region]]:
-        """Both sides in fresh processes, with the data of the session before."""
+        """Both sides in new processes, with the data of the previous session."""
         sides = order(self._count)
         async with AsyncExitStack() as stack:
-            regions = await _together(self._started(side, stack) for side in sides)
+            regions = await _run_concurrently(self._started(side, stack) for side in sides)
             yield dict(zip(sides, regions, strict=True))
 
     async def _started(self, side: str, stack: AsyncExitStack) -> _Region:
@@ -121,7 +121,7 @@ class Sessions:
         return _Region(self._workloads[side], region.processes)
 
     async def _calibrate(self, operations: Sequence[str], regions: Mapping[str, _Region]) -> None:
-        """Find out how many requests make a round, by CPU time: it depends little on other load."""
+        """Choose the number of requests of a round by CPU time, which other load affects little."""
         probe = PROBE_REQUESTS * self._plan.connections
         self._requests = dict.fromkeys(operations, min(probe, self._plan.users // 2))
         for _ in range(2):  # the first warms up
@@ -134,13 +134,13 @@ class Sessions:
 
     def _requests_of_round(self, probe: Round) -> int:
         wanted = max(probe.requests, int(self._plan.round_seconds * 1e6 / probe.base.services))
-        # All that a round adds to the group has to be outside before.
+        # All users that a round adds must not be members before it.
         return min(wanted, self._plan.users) if probe.operation == "member-add" else wanted
 
     async def _round(
         self, operation: str, regions: Mapping[str, _Region], sides: Iterable[str]
     ) -> Round:
-        """Send both sides the same requests at the same time; `sides` says which begins."""
+        """Send both sides the same requests at the same time; `sides` has the order of starting."""
         requests = self._requests[operation]
         async with AsyncExitStack() as stack:
             connections = {
@@ -150,7 +150,7 @@ class Sessions:
                 for side, region in regions.items()
             }
             before = {side: region.processes.cpu_time() for side, region in regions.items()}
-            await _together(
+            await _run_concurrently(
                 regions[side].workload.run(operation, requests, connections[side]) for side in sides
             )
             await asyncio.sleep(SETTLE_SECONDS)
@@ -161,8 +161,8 @@ class Sessions:
         return Round(self._count, operation, requests, costs[BASE], costs[HEAD])
 
 
-async def _together(work: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
-    """The results of all; the first error ends the others and is raised as it is."""
+async def _run_concurrently(work: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
+    """Run coroutines concurrently; the first error cancels the others and is raised itself."""
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(each) for each in work]

@@ -1,24 +1,24 @@
-"""Whether an operation has become dearer: what an interval says about the limit."""
+"""Whether an operation has become more expensive: compares an interval with the limit."""
 
 from enum import StrEnum
 
 from tools.benchmarks.against.estimate import Estimate
 
 LIMIT = 1.03
-"""A cost ratio that is shown to be above this fails the comparison."""
+"""A comparison fails if a cost ratio is significantly above this."""
 HALF_WIDTH = 0.015
-"""The precision that is measured for, as a part of the ratio."""
+"""The precision to reach, as a part of the ratio."""
 
 
 class Verdict(StrEnum):
-    """What the interval of an operation says."""
+    """The position of an operation's interval relative to the limit."""
 
     WITHIN = "within the limit"
     """The whole interval is at or below the limit."""
     AT_LIMIT = "about the limit"
-    """The interval is narrow enough and contains the limit: dearer, not shown to be too dear."""
+    """The interval is narrow enough and contains the limit: not significantly above it."""
     UNDECIDED = "undecided"
-    """The interval contains the limit because it is too wide."""
+    """The interval contains the limit and is too wide to decide."""
     ABOVE = "above the limit"
     """The whole interval is above the limit."""
 

@@ -1,7 +1,7 @@
-"""The operations that are compared: what is sent, what has to come back, and in which order.
+"""The operations that are compared: their requests, the expected responses, and their order.
 
-What a round creates the next operation deletes, and what it adds to the group the next removes, so
-the tenant has the same size in every round.
+The users that one operation creates the next one deletes, and the members that one adds the next
+one removes, so the tenant has the same size in every round.
 """
 
 import itertools
@@ -26,16 +26,16 @@ OPERATIONS = (
     "member-add",
     "member-remove",
 )
-"""In the order in which they run: what undoes an operation follows it."""
+"""In the order of execution: an operation is followed by the one that undoes it."""
 UNDOES = {"delete": "create", "member-remove": "member-add"}
 PAGE = 100
-"""Users of a page of a list."""
+"""Users per page of a list."""
 _PATCH = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 _FILL_CONNECTIONS = 16
 
 
 def with_counterparts(operations: Iterable[str]) -> list[str]:
-    """The operations and those that they undo or that undo them, in the order in which they run."""
+    """The operations and their counterparts, in the order of execution."""
     wanted = set(operations)
     for undoing, undone in UNDOES.items():
         if wanted & {undoing, undone}:
@@ -44,7 +44,7 @@ def with_counterparts(operations: Iterable[str]) -> list[str]:
 
 
 class Workload:
-    """Requests to one region, and what is known of its users; kept as long as the region's data.
+    """Requests to one region and the users created so far; lives as long as the region's data.
 
     Two regions with the same number of users get the same requests in the same order.
     """
@@ -56,31 +56,31 @@ class Workload:
         self._members: deque[str] = deque()
 
     def moved_to(self, address: Address) -> None:
-        """Send what follows to another address: the region was started again."""
+        """Send later requests to another address, after a restart of the region."""
         self._address = address
         self._work = self._work.at(address.netloc)
         self._work.prefix, self._work.token = address.path, address.token
 
     async def fill(self, users: int) -> None:
-        """Create the users that requests are about, and the group."""
+        """Create the users and the group that requests refer to."""
         names = [f"user-{number}@bench.test" for number in range(users)]
         items = (self._create(name, self._keep_user) for name in names)
         group = self._request("POST", "/Groups", {"displayName": "Staff"}), self._keep_group
         async with self.connected(_FILL_CONNECTIONS) as connections:
             await send_in_waves(connections, items, users)
             await send_in_waves(connections, iter([group]), 1)
-        self._work.people.sort(key=lambda each: each[1])  # they came in any order
+        self._work.people.sort(key=lambda each: each[1])  # responses arrive in any order
 
     def connected(self, number: int) -> AbstractAsyncContextManager[list[Connection]]:
-        """So many connections to the region."""
+        """Open `number` connections to the region."""
         return connected((self._address.host, self._address.port), number)
 
     async def run(self, operation: str, requests: int, connections: Sequence[Connection]) -> None:
-        """Send so many requests. Refuses (WrongResponseError) any other response than expected."""
+        """Send `requests` requests. Raises WrongResponseError for an unexpected response."""
         await send_in_waves(connections, self.items(operation), requests)
 
     def items(self, operation: str) -> Iterator[Item]:
-        """Requests of an operation; those that undo another end with what there is to undo."""
+        """Requests of an operation; one that undoes another ends when nothing is left to undo."""
         match operation:
             case "get" | "filter" | "patch":
                 return self._work.operation(operation)
@@ -95,24 +95,24 @@ class Workload:
             case "member-remove":
                 return self._member_removes()
             case _:
-                raise ValueError(f"there is no operation {operation}")
+                raise ValueError(f"unknown operation {operation}")
 
     def _list(self) -> Iterator[Item]:
         item = self._request("GET", f"/Users?count={PAGE}"), self._page
         return itertools.repeat(item)
 
     def _page(self, status: int, body: bytes) -> bool:
-        least = min(PAGE, len(self._work.people))  # the first administrator is a user, too
+        least = min(PAGE, len(self._work.people))  # the list also has the first administrator
         return status == 200 and least <= body.count(b'"userName"') <= PAGE
 
     def _creates(self) -> Iterator[Item]:
         while True:
             yield self._create(f"{uuid4().hex}@bench.test", self._keep_created)
 
-    def _create(self, name: str, keep: Callable[[str, str], None]) -> Item:
+    def _create(self, name: str, save: Callable[[str, str], None]) -> Item:
         def check(status: int, body: bytes) -> bool:
             if status == 201:
-                keep(json.loads(body)["id"], name)
+                save(json.loads(body)["id"], name)
             return status == 201
 
         return self._request("POST", "/Users", person(name)), check

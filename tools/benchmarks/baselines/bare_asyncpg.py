@@ -1,4 +1,4 @@
-"""A limit: the same statements over asyncpg, with a pool as large as the service's."""
+"""A lower bound: the same statements over asyncpg, with a pool of the service's size."""
 
 import asyncio
 import time
@@ -18,7 +18,7 @@ from tools.benchmarks.service import Region
 
 @dataclass(frozen=True)
 class BareAsyncpg:
-    """Runs in this very process, so what it costs is counted with its database."""
+    """Runs in this process; its cost is the CPU of this process and of the database."""
 
     name: str
     operations: Mapping[str, Statement]
@@ -28,15 +28,15 @@ class BareAsyncpg:
     async def run(self, operation: str, connections: int, bound: Bound) -> Sample:
         statement, sample = self.operations[operation], Sample()
         began = time.perf_counter()
-        places = iter(range(bound.requests))
+        remaining = iter(range(bound.requests))
 
-        async def one_after_the_other() -> None:
-            for _ in places:
+        async def run_connection() -> None:
+            for _ in remaining:
                 if time.perf_counter() - began > bound.seconds:
                     return
                 await self._once(statement, sample)
 
-        await asyncio.gather(*(one_after_the_other() for _ in range(connections)))
+        await asyncio.gather(*(run_connection() for _ in range(connections)))
         sample.seconds = time.perf_counter() - began
         return sample
 
@@ -46,26 +46,26 @@ class BareAsyncpg:
         async with self.pool.acquire() as connection:
             row = await connection.fetchrow(statement.sql, *given)
         right = statement.right(given, row)
-        sample.take(time.perf_counter() - began, right, lambda: f"{given} {row}")
+        sample.record(time.perf_counter() - began, right, lambda: f"{given} {row}")
 
     def cpu(self) -> float:
         return time.process_time() + cpu_of_families([self.database_pid])
 
 
 async def _nothing(_: asyncpg.Connection) -> None:
-    """As the service's pool: a connection goes back as it is."""
+    """As in the service's pool, a connection is returned without a reset."""
 
 
 @asynccontextmanager
 async def bare_asyncpg(region: Region) -> AsyncIterator[list[BareAsyncpg]]:
-    """The statements of the service; and once more the create, as the service's whole one."""
-    about = (region.organization_id, region.server.work)
+    """The statements of the service; `create` once without and once with the change log."""
+    context = (region.organization_id, region.server.work)
     plain = {
-        "get": statements.get(*about),
-        "filter": statements.filter_(*about),
-        "create": statements.create(*about),
+        "get": statements.get(*context),
+        "filter": statements.filter_(*context),
+        "create": statements.create(*context),
     }
-    whole = {"create": statements.create_and_tell(*about)}
+    whole = {"create": statements.create_with_change(*context)}
     async with asyncpg.create_pool(
         region.database, min_size=POOL_SIZE, max_size=POOL_SIZE, reset=_nothing
     ) as pool:

@@ -1,6 +1,6 @@
-"""A limit: aiohttp that answers every GET with the same bytes, and does nothing else.
+"""A lower bound: an aiohttp server that answers every GET with the same bytes.
 
-`python -m tools.benchmarks.baselines.bare_http PORT FILE` answers with what is in the file.
+`python -m tools.benchmarks.baselines.bare_http PORT FILE` answers with the content of the file.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from tools.benchmarks.subjects import Server
 
 @asynccontextmanager
 async def bare_http(region: Region, folder: Path) -> AsyncIterator[Server]:
-    """An answer that the service gave to GET of somebody, again and again."""
+    """A server that always returns one response of the service to GET of a user."""
     work, answer, port = region.server.work, folder / "answer.json", free_port()
     url = f"{region.stack.url}/Users/{work.people[0][0]}"
     headers = {"Authorization": f"Bearer {work.token}"}

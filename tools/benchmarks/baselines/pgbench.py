@@ -1,6 +1,6 @@
-"""A limit: the same statements by pgbench, PostgreSQL's own load client.
+"""A lower bound: the same statements by pgbench, PostgreSQL's load generator.
 
-It does not look at answers; a statement that fails ends it, and that is an error here.
+pgbench does not check results. A failed statement ends it, which is an error here.
 """
 
 import asyncio
@@ -20,15 +20,15 @@ from tools.benchmarks.client import Bound, Sample
 from tools.benchmarks.processes import cpu_of_families
 from tools.benchmarks.service import Region
 
-FEW = 1_000
-"""So many requests are counted; more are timed, by whole seconds."""
+COUNTED_REQUESTS = 1_000
+"""Up to this number pgbench gets a count of requests, above it a time in whole seconds."""
 SCRIPTS = 100
-"""With so many different arguments a statement is run: pgbench takes 128 scripts at most."""
+"""Number of different arguments per statement: pgbench accepts at most 128 scripts."""
 
 
 @dataclass(frozen=True)
 class Pgbench:
-    """A process that runs for a moment, over as many connections as the service has at most."""
+    """Runs pgbench with at most as many connections as the service's pool."""
 
     name: str
     operations: Mapping[str, Statement]
@@ -48,7 +48,7 @@ class Pgbench:
             )
             output, errors = await process.communicate()
             if process.returncode != 0:
-                raise RuntimeError(f"pgbench refused: {errors.decode()[-2_000:]}")
+                raise RuntimeError(f"pgbench failed: {errors.decode()[-2_000:]}")
             return _sample(output.decode(), folder)
 
     def cpu(self) -> float:
@@ -59,7 +59,7 @@ class Pgbench:
         parts = urlsplit(self.database)
         command = [find_binaries().path("pgbench"), "--no-vacuum", "--protocol=prepared", "--log"]
         command += [f"--client={connections}", "--jobs=1"]
-        if bound.requests <= FEW:
+        if bound.requests <= COUNTED_REQUESTS:
             command += [f"--transactions={-(-bound.requests // connections)}"]
         else:
             command += [f"--time={max(1, round(bound.seconds))}"]
@@ -77,10 +77,10 @@ class Pgbench:
 
 
 def _script(statement: Statement, script: int, *, fresh: bool) -> tuple[str, dict[str, str]]:
-    """A statement in pgbench's words: `$3` becomes `:s0_3`, a variable whose value is text.
+    """A statement as a pgbench script: `$3` becomes `:s0_3`, a variable with a text value.
 
-    A variable is never NULL, so that is written out. With `fresh`, names of people are numbers
-    that are drawn anew each time; their e-mail address stays the same.
+    A variable cannot be NULL, so NULL is written into the script. With `fresh` each execution
+    draws a random number as user name; the e-mail address stays the same.
     """
     variables: dict[str, str] = {}
     given = statement.arguments()
@@ -123,14 +123,14 @@ def _sample(output: str, folder: Path) -> Sample:
 
 
 def pgbench(region: Region) -> list[Pgbench]:
-    """The statements of the service; and once more the create, as the service's whole one."""
-    about = (region.organization_id, region.server.work)
+    """The statements of the service; `create` once without and once with the change log."""
+    context = (region.organization_id, region.server.work)
     plain = {
-        "get": statements.get(*about),
-        "filter": statements.filter_(*about),
-        "create": statements.create(*about),
+        "get": statements.get(*context),
+        "filter": statements.filter_(*context),
+        "create": statements.create(*context),
     }
-    whole = {"create": statements.create_and_tell(*about)}
+    whole = {"create": statements.create_with_change(*context)}
     database = (region.database, region.postgres)
     return [
         Pgbench("pgbench", plain, *database),

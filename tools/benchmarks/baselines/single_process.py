@@ -1,4 +1,4 @@
-"""The gateway with usersvc inside it: the same code without the gRPC hop, as a limit.
+"""A lower bound: the gateway with usersvc in one process, so without the gRPC hop.
 
 `python -m tools.benchmarks.baselines.single_process` reads the gateway's settings and
 USERSVC_DATABASE_URL.
@@ -57,7 +57,7 @@ class _Context:
 
 
 class Direct:
-    """A stub whose calls are calls of the servicer itself."""
+    """A stub that calls the servicer directly."""
 
     def __init__(self, servicer: object) -> None:
         self._servicer = servicer

@@ -1,4 +1,4 @@
-"""The statements that the service runs for a request, for those who run nothing else."""
+"""The SQL statements that the service runs for a request, for the lower bounds."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ Row = Any  # asyncpg is untyped
 
 @dataclass(frozen=True)
 class Statement:
-    """A statement, what it is run with, and whether its row is right."""
+    """A statement, its arguments, and the check of its row."""
 
     sql: str
     arguments: Callable[[], tuple[object, ...]]
@@ -30,7 +30,7 @@ class Statement:
 
 
 def get(organization_id: UUID, work: Work) -> Statement:
-    """What GET of a user runs."""
+    """The statement of GET of a user."""
 
     def arguments() -> tuple[object, ...]:
         return organization_id, UUID(work.random.choice(work.people)[0])
@@ -43,22 +43,22 @@ def get(organization_id: UUID, work: Work) -> Statement:
 
 
 def filter_(organization_id: UUID, work: Work) -> Statement:
-    """What a filter by userName runs."""
+    """The statement of a filter by userName."""
 
-    def made(name: str) -> tuple[str, tuple[object, ...]]:
+    def page_query(name: str) -> tuple[str, tuple[object, ...]]:
         where = Where(organization_id)
         query = Query(organization_id, 100, Comparison("user_name", Operator.EQUAL, name))
         return list_sql.page_statement(where, query, USERS), tuple(where.arguments)
 
     return Statement(
-        made("")[0],
-        lambda: made(work.random.choice(work.people)[1])[1],
+        page_query("")[0],
+        lambda: page_query(work.random.choice(work.people)[1])[1],
         lambda given, row: row is not None and row["user_name"] in given,
     )
 
 
 def create(organization_id: UUID, _: Work) -> Statement:
-    """The row of a user, with what triggers keep beside it, and no word of it in the change log."""
+    """INSERT of a user, with the work of triggers but without an entry in the change log."""
     columns = len(user_rows.columns(_profile("")))
     values = ", ".join(f"${number}" for number in range(3, columns + 3))
     return Statement(
@@ -69,8 +69,8 @@ def create(organization_id: UUID, _: Work) -> Statement:
     )
 
 
-def create_and_tell(organization_id: UUID, _: Work) -> Statement:
-    """What POST of a user runs: the row, and its change in the log."""
+def create_with_change(organization_id: UUID, _: Work) -> Statement:
+    """The statement of POST of a user: the row and its entry in the change log."""
 
     def arguments() -> tuple[object, ...]:
         name = f"{uuid4().hex}@bench.test"
@@ -85,7 +85,7 @@ def _row(organization_id: UUID, name: str) -> tuple[object, ...]:
 
 
 def _profile(name: str) -> Profile:
-    """The person of `work.person`."""
+    """The same person as `work.person`."""
     return Profile(
         user_name=name,
         external_id=name.partition("@")[0],

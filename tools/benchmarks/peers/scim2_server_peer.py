@@ -12,7 +12,7 @@ _WANTED = f"Bearer {os.environ['PEER_TOKEN']}"
 
 
 class Application(ASGIApplication):
-    """Knows one token."""
+    """Accepts a single token."""
 
     def check_auth(self, request: ScimRequest) -> None:
         if request.header("Authorization") != _WANTED:

@@ -1,7 +1,7 @@
 // scimmy on express, as its documentation shows it, with the people in memory.
 //
-// A filter `userName eq "…"` is answered from a map: whoever takes scimmy in earnest has an index,
-// and scimmy's own way would match everybody. It writes the port to its output once it listens.
+// A filter `userName eq "…"` is answered from a map: a real user of scimmy has an index, while
+// scimmy's own matching would test every user.
 
 import { randomUUID } from "node:crypto";
 import { createRequire } from "node:module";
@@ -26,20 +26,20 @@ class Store {
     write(id, data) {
         const name = data[this.#key].toLowerCase();
         const other = this.#idByName.get(name);
-        if (other !== undefined && other !== id) throw new SCIMMY.Types.Error(409, "uniqueness", "It is taken.");
+        if (other !== undefined && other !== id) throw new SCIMMY.Types.Error(409, "uniqueness", "It is already in use.");
         const now = new Date();
         const old = this.#byId.get(id);
         if (old) this.#idByName.delete(old[this.#key].toLowerCase());
-        const made = id ?? randomUUID();
-        const stored = { ...data, id: made, meta: { created: old?.meta.created ?? now, lastModified: now } };
-        this.#byId.set(made, stored);
-        this.#idByName.set(name, made);
+        const newId = id ?? randomUUID();
+        const stored = { ...data, id: newId, meta: { created: old?.meta.created ?? now, lastModified: now } };
+        this.#byId.set(newId, stored);
+        this.#idByName.set(name, newId);
         return stored;
     }
 
     read({ id, filter }) {
         if (id) {
-            if (!this.#byId.has(id)) throw new SCIMMY.Types.Error(404, null, `${id} is not there.`);
+            if (!this.#byId.has(id)) throw new SCIMMY.Types.Error(404, null, `${id} does not exist.`);
             return this.#byId.get(id);
         }
         const wanted = equal(filter, this.#key);
@@ -82,7 +82,7 @@ for (let n = 1; n <= Number(PEER_PEOPLE); n++) {
 
 const wanted = `Bearer ${PEER_TOKEN}`;
 const handler = (request) => {
-    if (request.header("Authorization") !== wanted) throw new Error("The token is not known.");
+    if (request.header("Authorization") !== wanted) throw new Error("Unknown token.");
 };
 const app = express();
 app.use("/scim/v2", new SCIMMYRouters({ type: "bearer", handler }));

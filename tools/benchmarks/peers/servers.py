@@ -1,8 +1,8 @@
-"""Other SCIM servers, each from its registry in an environment of its own, as its users run it.
+"""Other SCIM servers, each in an environment of its own, configured as their users do.
 
-`make peers` installs them; what they are run with is in `peers/`. django-scim2 stands on the
-PostgreSQL server of the service, in a database of its own; the others keep people in memory, and so
-have one process. None of them logs requests, and all they do about keys is to compare one text.
+`make peers` installs them; their configuration is in `peers/`. django-scim2 uses the service's
+PostgreSQL server with a database of its own. The others keep people in memory, so each has one
+process. None of them logs requests, and each compares the token with a single value.
 """
 
 import asyncio
@@ -18,9 +18,9 @@ import asyncpg
 
 from deploy.local.ports import free_port
 from tests.support.stack import ROOT
-from tools.benchmarks.service import SOME, Region
+from tools.benchmarks.service import SAMPLE_USERS, Region
 from tools.benchmarks.started import environment, listening, running
-from tools.benchmarks.subjects import MissingError, Server
+from tools.benchmarks.subjects import UnavailableError, Server
 from tools.benchmarks.work import Removal, Work, by_path, by_value
 
 PROJECTS = ROOT / "tools" / "benchmarks" / "peers"
@@ -28,14 +28,14 @@ ENVIRONMENTS = ROOT / ".venv-peers"
 NODE_MODULES = ROOT / "requirements" / "peers" / "scimmy" / "node_modules"
 
 START_SECONDS = 240.0
-"""To start with all people in memory."""
+"""Time limit to start with all people in memory."""
 
 Peer = Callable[[Region, int], AbstractAsyncContextManager[Server]]
 
 
 @asynccontextmanager
 async def django_scim2(region: Region, people: int) -> AsyncIterator[Server]:
-    """Under gunicorn: two processes with four threads each, which keep their connections."""
+    """django-scim2 under gunicorn: two processes with four threads, persistent connections."""
     python = _environment("django-scim2")
     port, token = free_port(), secrets.token_urlsafe(16)
     database = await _database(region, "django_scim2")
@@ -59,7 +59,7 @@ async def django_scim2(region: Region, people: int) -> AsyncIterator[Server]:
 
 @asynccontextmanager
 async def scim2_server(_: Region, people: int) -> AsyncIterator[Server]:
-    """Its ASGI application and its storage in memory, under uvicorn with uvloop and httptools."""
+    """scim2-server with in-memory storage, under uvicorn with uvloop and httptools."""
     command = [_environment("scim2-server"), "-m", "uvicorn", "scim2_server_peer:application"]
     command += ["--host=127.0.0.1", "--loop=uvloop", "--http=httptools", "--no-access-log"]
     command += ["--log-level=warning", "--port={port}"]
@@ -72,9 +72,9 @@ async def scimmy(_: Region, people: int) -> AsyncIterator[Server]:
     """scimmy-routers on express, under Node.js."""
     node = shutil.which("node")
     if node is None:
-        raise MissingError("Node.js is not here")
+        raise UnavailableError("Node.js is not installed")
     if not (NODE_MODULES / ".complete").exists():
-        raise MissingError("its packages are not installed; `make peers` says why")
+        raise UnavailableError("its packages are not installed; run `make peers`")
     command = [node, str(PROJECTS / "scimmy.mjs")]
     async with _in_memory("scimmy", command, "/scim/v2", people, by_value) as server:
         yield server
@@ -99,11 +99,11 @@ async def _in_memory(
         try:
             await listening(process, port, START_SECONDS)
         except TimeoutError:
-            raise MissingError(
+            raise UnavailableError(
                 f"it did not start with {people:,} people within {START_SECONDS:.0f} s"
             ) from None
         work = Work(f"127.0.0.1:{port}", prefix, token, removal=removal)
-        work.people = await _met(work, people)
+        work.people = await _find_people(work, people)
         work.group = await _group(work)
         yield Server(name, ("127.0.0.1", port), work, [process.pid])
 
@@ -112,21 +112,21 @@ def _environment(name: str) -> str:
     """The Python of a peer's environment."""
     folder = ENVIRONMENTS / name
     if not (folder / ".complete").exists():
-        raise MissingError("its packages are not installed; `make peers` says why")
+        raise UnavailableError("its packages are not installed; run `make peers`")
     return str(folder / "bin" / "python")
 
 
 async def _once(*command: str, **given: str) -> None:
     process = await asyncio.create_subprocess_exec(*command, cwd=PROJECTS, env=environment(given))
     if await process.wait() != 0:
-        raise MissingError(f"`{' '.join(command[1:])}` failed")
+        raise UnavailableError(f"`{' '.join(command[1:])}` failed")
 
 
 # --- people -----------------------------------------------------------------------------
 
 
 async def _database(region: Region, name: str) -> str:
-    """A database of its own on the region's PostgreSQL server, and the role that owns it."""
+    """Create a database and its owner on the region's PostgreSQL server; returns its URL."""
     parts, secret = urlsplit(region.database), secrets.token_hex(16)
     superuser = region.stack.paths.postgres / "superuser.password"
     connection = await asyncpg.connect(
@@ -138,7 +138,7 @@ async def _database(region: Region, name: str) -> str:
     )
     await connection.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{secret}'")
     await connection.execute(f"CREATE DATABASE {name} OWNER {name}")
-    # As a server has it; ours is set to keep its plans.
+    # PostgreSQL's default; the service's cluster forces generic plans.
     await connection.execute(f"ALTER DATABASE {name} SET plan_cache_mode = auto")
     await connection.close()
     return f"postgresql://{name}:{secret}@{parts.hostname}:{parts.port}/{name}"
@@ -146,20 +146,20 @@ async def _database(region: Region, name: str) -> str:
 
 async def _fill_django(database: str, people: int) -> list[tuple[str, str]]:
     connection = await asyncpg.connect(database)
-    await connection.execute(_FILL, people, timeout=600)
+    await connection.execute(_INSERT_USERS, people, timeout=600)
     await connection.execute(
         "SELECT setval(pg_get_serial_sequence('django_peer_user', 'id'), max(id))"
         " FROM django_peer_user"
     )
     await connection.execute("VACUUM ANALYZE", timeout=600)
     rows = await connection.fetch(
-        "SELECT scim_id, username FROM django_peer_user ORDER BY random() LIMIT $1", SOME
+        "SELECT scim_id, username FROM django_peer_user ORDER BY random() LIMIT $1", SAMPLE_USERS
     )
     await connection.close()
     return [tuple(row) for row in rows]
 
 
-_FILL = """
+_INSERT_USERS = """
     INSERT INTO django_peer_user
         (id, scim_id, scim_external_id, username, scim_username, email, first_name, last_name,
          password, is_superuser, is_staff, is_active, date_joined)
@@ -169,9 +169,9 @@ _FILL = """
 """
 
 
-async def _met(work: Work, people: int) -> list[tuple[str, str]]:
-    """Some of the people, found by their names."""
-    numbers = Random(7).sample(range(1, people + 1), min(SOME, people))
+async def _find_people(work: Work, people: int) -> list[tuple[str, str]]:
+    """Look up a sample of the people by name."""
+    numbers = Random(7).sample(range(1, people + 1), min(SAMPLE_USERS, people))
     async with _session(work) as session:
 
         async def found(number: int) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""The figures of the comparison as a drawing, to be read by light and by dark."""
+"""Draws the figures of a comparison as an SVG, for light and dark mode."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -34,7 +34,7 @@ _STYLE = """
 
 
 def chart(comparison: Mapping[str, Any]) -> str:
-    """Requests a second of each operation, the service's bars in colour."""
+    """A bar chart of requests a second per operation; the service's bars are coloured."""
     panels = [
         (title, _bars(comparison["rows"], operation)) for operation, title in OPERATIONS.items()
     ]
@@ -44,12 +44,12 @@ def chart(comparison: Mapping[str, Any]) -> str:
     column = (_WIDTH - _MARGIN) // _COLUMNS
     drawn = [
         line
-        for place, (title, bars) in enumerate(panels)
+        for index, (title, bars) in enumerate(panels)
         for line in _panel(
             title,
             bars,
-            _MARGIN + place % _COLUMNS * column,
-            44 + place // _COLUMNS * height,
+            _MARGIN + index % _COLUMNS * column,
+            44 + index // _COLUMNS * height,
             column - _MARGIN,
         )
     ]
@@ -83,8 +83,8 @@ def _panel(
     yield f'  <text class="title" x="{left}" y="{top + 16}">{escape(title)}</text>'
     most = max(rate for _, rate in bars)
     room = width - _NAME - 52
-    for place, (subject, rate) in enumerate(bars):
-        y = top + _HEAD + place * (_BAR + _GAP)
+    for index, (subject, rate) in enumerate(bars):
+        y = top + _HEAD + index * (_BAR + _GAP)
         length = max(1, round(rate / most * room))
         kind = "bar ours" if subject == "service" else "bar"
         yield f'  <text class="note" x="{left}" y="{y + 12}">{escape(subject)}</text>'

@@ -1,6 +1,6 @@
-"""performance.md, made of the figures and of the prose that is written by hand.
+"""Generates performance.md from the figures and from hand-written prose.
 
-`python -m tools.benchmarks.report.document` writes docs/performance.md again without measuring.
+`python -m tools.benchmarks.report.document` regenerates docs/performance.md without measuring.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +23,7 @@ _LIMITS = ("asyncpg", "asyncpg, and the log", "pgbench", "pgbench, and the log",
 
 
 def document(prose: str, figures: Figures) -> str:
-    """The prose with a table in place of each `{{name}}`."""
+    """The prose with a table in index of each `{{name}}`."""
     for name, table in TABLES.items():
         prose = prose.replace(f"{{{{{name}}}}}", table(figures))
     return _HEAD + prose
@@ -39,12 +39,12 @@ def write(figures: Figures, folder: Path) -> Path:
 
 
 def document_file(folder: Path) -> Path:
-    """Where a folder's document is."""
+    """The path of the document in a folder."""
     return folder / "performance.md"
 
 
 def chart_file(folder: Path) -> Path:
-    """Where the document's chart is."""
+    """The path of the document's chart in a folder."""
     return folder / "performance" / "chart.svg"
 
 
@@ -72,7 +72,7 @@ def _comparison(people: str) -> Callable[[Figures], str]:
                 f"{row['cpu']:,.0f}",
                 row["wrong"],
             )
-            for row in sorted(comparison["rows"], key=_place)
+            for row in sorted(comparison["rows"], key=_sort_key)
         ]
         heads = ("", "connections", "", "requests/s", "p50 ms", "p99 ms", "CPU µs", "wrong")
         left_out = "".join(f"\n{each}\n" for each in comparison["left_out"])
@@ -81,7 +81,7 @@ def _comparison(people: str) -> Callable[[Figures], str]:
     return table
 
 
-def _place(row: Mapping[str, Any]) -> tuple[int, int, int]:
+def _sort_key(row: Mapping[str, Any]) -> tuple[int, int, int]:
     operations, subjects = list(OPERATIONS), [*SUBJECTS, *_LIMITS]
     return (
         operations.index(row["operation"]),
@@ -142,13 +142,13 @@ def _memory(figures: Figures) -> str:
     heads = ("", "least MB", "most MB", "at the end", "growth of the second half, in 10 minutes")
     return (
         f"An Entra mix over 32 connections for {memory['seconds']:,.0f} s,"
-        f" {memory['rate']:,.0f} requests/s, {memory['wrong']} wrong answers;"
+        f" {memory['rate']:,.0f} requests/s, {memory['wrong']} wrong responses;"
         f" {_stamp(memory)}.\n\n{_table(heads, rows)}"
     )
 
 
 def _client(figures: Figures) -> str:
-    """What the load client itself can do: its rate against the server that does nothing."""
+    """The maximum rate of the load client: its rate against the bare HTTP server."""
     rows = figures.get("comparisons", {}).get("1000", {}).get("rows", [])
     for row in rows:
         if (row["operation"], row["connections"], row["subject"]) == ("get", 32, "aiohttp"):

@@ -1,7 +1,7 @@
 """The figures of a report: the last measurement of each part, with its day and machine.
 
-The report below `docs/` is the published one. A measurement writes the one below `build/bench/`
-unless it is asked to update the documents, so that a checkout stays clean.
+The published report is below `docs/`. A measurement writes to `build/bench/`, so that the checkout
+stays clean, unless `--update-docs` is given.
 """
 
 import os
@@ -20,17 +20,17 @@ DOCUMENTS = ROOT / "docs"
 BUILD = ROOT / "build" / "bench"
 
 _CHANGED = ("diff", "HEAD", "--", ":!docs")
-"""What was changed since the revision, figures of the parts before aside."""
+"""Shows local changes, except those of the figures in docs/."""
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """The figures of the report in a folder; none if there are none yet."""
+    """The figures of the report in a folder; empty if there are none yet."""
     path = _file(folder)
     return orjson.loads(path.read_bytes()) if path.exists() else {}
 
 
 def write(figures: Mapping[str, Any], folder: Path) -> None:
-    """Keep the figures of the report in a folder."""
+    """Write the figures of the report in a folder."""
     path = _file(folder)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(orjson.dumps(figures, option=orjson.OPT_INDENT_2) + b"\n")
@@ -41,7 +41,7 @@ def _file(folder: Path) -> Path:
 
 
 def stamp() -> dict[str, str]:
-    """Of which day, revision and machine figures are."""
+    """The day, revision and machine of a measurement."""
     return {
         "day": datetime.now(UTC).date().isoformat(),
         "revision": _git("rev-parse", "--short", "HEAD") + ("+" if _git(*_CHANGED) else ""),

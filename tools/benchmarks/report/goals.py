@@ -1,4 +1,4 @@
-"""The goals, and how far what was measured is from them."""
+"""The performance goals, and whether the figures meet them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from tools.benchmarks.work import OPERATIONS
 Figures = Mapping[str, Any]
 
 FLAT = 2.0
-"""Megabytes in ten minutes: less is what any process wanders by."""
+"""Megabytes in ten minutes; smaller growth is normal fluctuation."""
 NOT_MEASURED = "not measured"
 
 
 @dataclass(frozen=True)
 class Goal:
-    """A goal, what was measured, and whether it is met; None is not measured."""
+    """A goal, the measured value, and whether it is met; None: not measured."""
 
     what: str
     wanted: str
@@ -25,7 +25,7 @@ class Goal:
 
 
 def goals(figures: Figures) -> list[Goal]:
-    """All goals, with what the figures say of them."""
+    """All goals, judged by the figures."""
     return [*_of_comparisons(figures), *_of_growth(figures), _of_memory(figures)]
 
 
@@ -81,7 +81,7 @@ def _of_growth(figures: Figures) -> Iterator[Goal]:
         ("member add to a group of 100,000 vs of 10", "member"),
     ):
         found = [each for each in growths if each["what"] == kind]
-        # At 32 connections all wait for the one group, whatever its size.
+        # With 32 connections all wait for the lock of the one group, whatever its size.
         first = found[0]["large_rate"] / found[0]["small_rate"] if found else None
         yield _goal(what, "≥ 0.9", [("", first)], lambda ratio: ratio >= 0.9)
 
@@ -102,7 +102,7 @@ def _of_memory(figures: Figures) -> Goal:
 _READ_AND_WRITTEN = ("get", "create", "patch")
 
 Work = tuple[str, int]
-"""An operation, over so many connections."""
+"""An operation and a number of connections."""
 Table = Mapping[tuple[str, int, str], Mapping[str, float]]
 
 
@@ -112,7 +112,7 @@ def _table(figures: Figures, people: str) -> Table:
 
 
 def _ratio(table: Table, work: Work, value: str, other: str) -> float | None:
-    """A value of the service by that of another subject."""
+    """The ratio of the service's value to another subject's."""
     ours, theirs = table.get((*work, "service")), table.get((*work, other))
     return ours[value] / theirs[value] if ours and theirs and theirs[value] else None
 
@@ -130,6 +130,6 @@ def _goal(
 ) -> Goal:
     found = [(name, ratio) for name, ratio in ratios if ratio is not None]
     measured = ", ".join(f"{name} {ratio:.2f}".strip() for name, ratio in found)
-    # Of several, each has to be there and good enough.
+    # With several ratios, each must be measured and meet the goal.
     verdict = all(met(ratio) for _, ratio in found) if len(found) == len(ratios) else None
     return Goal(what, wanted, measured or NOT_MEASURED, verdict)

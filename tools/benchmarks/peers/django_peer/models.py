@@ -1,4 +1,4 @@
-"""Users and groups as django-scim2's documentation makes them: its mixins and Django's own user."""
+"""Users and groups as in django-scim2's documentation: its mixins and Django's own user."""
 
 from django.contrib.auth.models import AbstractUser
 from django.db import models
@@ -10,7 +10,7 @@ class Group(AbstractSCIMGroupMixin):
 
 
 class User(AbstractSCIMUserMixin, AbstractUser):
-    user_permissions = None  # SCIM knows none
+    user_permissions = None  # SCIM has no permissions
     groups = models.ManyToManyField(Group, related_name="user_set")
 
     @property

@@ -1,4 +1,4 @@
-"""A Django project with django-scim2 and nothing else: its own database, persistent connections."""
+"""A Django project with only django-scim2: its own database, persistent connections."""
 
 import os
 from urllib.parse import unquote, urlsplit

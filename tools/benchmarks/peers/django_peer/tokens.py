@@ -1,4 +1,4 @@
-"""Who asks: whoever has the one token. A real project would look into its database here."""
+"""Authenticates a single token. A real project would query its database here."""
 
 import hmac
 import os

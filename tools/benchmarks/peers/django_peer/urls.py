@@ -1,4 +1,4 @@
-"""Where django-scim2 answers."""
+"""The URLs of django-scim2."""
 
 from django.urls import include, path
 

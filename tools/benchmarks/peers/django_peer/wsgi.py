@@ -1,4 +1,4 @@
-"""What gunicorn runs."""
+"""The WSGI application for gunicorn."""
 
 from django.core.wsgi import get_wsgi_application
 
