@@ -12,7 +12,7 @@ from tools.benchmarks.baselines.pgbench import pgbench
 from tools.benchmarks.client import Bound, Sample
 from tools.benchmarks.peers.servers import PEERS
 from tools.benchmarks.service import service, without_hop
-from tools.benchmarks.subjects import UnavailableError, Server, Subject
+from tools.benchmarks.subjects import Server, Subject, UnavailableError
 
 CONNECTIONS = (1, 32)
 

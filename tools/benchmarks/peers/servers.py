@@ -20,7 +20,7 @@ from deploy.local.ports import free_port
 from tests.support.stack import ROOT
 from tools.benchmarks.service import SAMPLE_USERS, Region
 from tools.benchmarks.started import environment, listening, running
-from tools.benchmarks.subjects import UnavailableError, Server
+from tools.benchmarks.subjects import Server, UnavailableError
 from tools.benchmarks.work import Removal, Work, by_path, by_value
 
 PROJECTS = ROOT / "tools" / "benchmarks" / "peers"
