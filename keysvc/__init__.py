@@ -1,4 +1,4 @@
-"""Organizations, their integrations, and the API keys that open these.
+"""The key service: organizations, their integrations, API keys, single sign-on, the audit trail.
 
-Knows its own domain and SQL, and nothing of the protocol that the keys are for.
+It knows its domain and SQL, and nothing of SCIM or HTTP.
 """

@@ -1,4 +1,4 @@
-"""The process: `serve`, `migrate`, and the operator's commands."""
+"""The command line of keysvc: `serve`, `migrate` and the commands for operators."""
 
 import argparse
 import asyncio
@@ -35,15 +35,15 @@ MIGRATIONS: Final = Path(__file__).parent / "store" / "migrations"
 
 
 async def migrate(settings: Settings) -> dict[str, object]:
-    """Bring the database's schema forward."""
+    """Apply the missing migrations."""
     applied = await migrations.apply(settings.database_url, migrations.read(MIGRATIONS))
     return {"applied": [migration.name for migration in applied]}
 
 
 async def operate(settings: Settings, arguments: argparse.Namespace) -> dict[str, object]:
-    """Carry out an operator's command."""
+    """Run a command for operators."""
     async with Database(settings.database_url, f"{NAME}-operator", pool_size=1) as database:
-        desk = CommandContext(
+        context = CommandContext(
             OrganizationStore(database),
             KeyStore(database),
             AuditStore(database),
@@ -53,15 +53,15 @@ async def operate(settings: Settings, arguments: argparse.Namespace) -> dict[str
             system_clock,
             secrets.token_bytes,
         )
-        answer = await COMMANDS[arguments.command](desk, arguments)
-    if not isinstance(answer, Message):
-        return {**answer}
-    shown: dict[str, object] = MessageToDict(answer, preserving_proto_field_name=True)
-    return shown
+        result = await COMMANDS[arguments.command](context, arguments)
+    if not isinstance(result, Message):
+        return {**result}
+    fields: dict[str, object] = MessageToDict(result, preserving_proto_field_name=True)
+    return fields
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 1 refused, 2 called wrongly."""
+    """Run one command. Returns its exit code: 1 if refused, 2 for invalid settings or arguments."""
     arguments = _parser().parse_args(argv)
     try:
         process.keep_memory_private()
@@ -73,13 +73,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         work = migrate(settings) if arguments.command == "migrate" else operate(settings, arguments)
         print(orjson.dumps(asyncio.run(work)).decode())
     except SettingsError as error:
-        return _complain(error, 2)
+        return _print_error(error, 2)
     except (Refusal, StartError, OSError) as error:
-        return _complain(error, 1)
+        return _print_error(error, 1)
     return 0
 
 
-def _complain(error: Exception, code: int) -> int:
+def _print_error(error: Exception, code: int) -> int:
     print(f"{NAME}: {error}", file=sys.stderr)
     return code
 
@@ -88,25 +88,29 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"python -m {NAME}", description=__doc__)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     commands.add_parser("serve", help="serve until SIGTERM or SIGINT")
-    commands.add_parser("migrate", help="bring the database's schema forward")
+    commands.add_parser("migrate", help="apply the missing schema migrations")
 
-    create = commands.add_parser("create-organization", help="add an organization")
+    create = commands.add_parser("create-organization", help="create an organization")
     create.add_argument("--display-name", required=True, metavar="NAME")
-    create.add_argument("--id", metavar="UUID", help="repeating it with the same id is harmless")
-    for name, what in (
-        ("activate-integration", "let an organization's keys work"),
-        ("deactivate-integration", "refuse all of an organization's keys"),
-        ("generate-key", "make a key and show its token, once; older ones end in 8 hours"),
-        ("list-keys", "show an organization's keys, newest first"),
-        ("revoke-key", "end a key at once and for good"),
-        ("list-audit-events", "show who did what with keys and sign-in, newest first"),
-        ("erase-person", "take a person's names and addresses out of the audit trail"),
-        ("get-sso-connection", "show how an organization's people sign in"),
-        ("deactivate-sso-connection", "let nobody sign in by single sign-on; its set-up stays"),
+    create.add_argument(
+        "--id", metavar="UUID", help="a repetition with the same id changes nothing"
+    )
+    for name, description in (
+        ("activate-integration", "accept the keys of an organization"),
+        ("deactivate-integration", "refuse all keys of an organization"),
+        ("generate-key", "create a key and print its token once; older keys expire in 8 hours"),
+        ("list-keys", "list the keys of an organization, newest first"),
+        ("revoke-key", "revoke a key immediately and permanently"),
+        ("list-audit-events", "list changes of keys and sign-in with their actors, newest first"),
+        ("erase-person", "erase the names and addresses of a person from audit trail and keys"),
+        ("get-sso-connection", "print the single sign-on connection of an organization"),
+        ("deactivate-sso-connection", "switch single sign-on off and keep its setup"),
     ):
-        commands.add_parser(name, help=what).add_argument("organization", metavar="ORGANIZATION")
+        commands.add_parser(name, help=description).add_argument(
+            "organization", metavar="ORGANIZATION"
+        )
     release = commands.add_parser(
-        "release-sso-domain", help="take an e-mail domain from its holder"
+        "release-sso-domain", help="remove an e-mail domain from its organization"
     )
     release.add_argument("domain", metavar="DOMAIN")
     for name in (
@@ -116,21 +120,25 @@ def _parser() -> argparse.ArgumentParser:
         "release-sso-domain",
     ):
         commands.choices[name].add_argument(
-            "--by", default=OPERATOR, metavar="WHO", help="`operator` if not given"
+            "--by", default=OPERATOR, metavar="WHO", help="the default is `operator`"
         )
     commands.choices["erase-person"].add_argument(
-        "person", metavar="PERSON", help="user id or name"
+        "person", metavar="PERSON", help="id or name of the user"
     )
     commands.choices["erase-person"].add_argument(
-        "--also", action="append", default=[], metavar="NAME", help="another name or id of theirs"
+        "--also",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="another name or id of the same person",
     )
     commands.choices["erase-person"].add_argument(
-        "--dry-run", action="store_true", help="only count what it would be"
+        "--dry-run", action="store_true", help="only count the rows that would be erased"
     )
     commands.choices["generate-key"].add_argument("--created-by", required=True, metavar="WHO")
     commands.choices["revoke-key"].add_argument("key", metavar="KEY")
     commands.choices["revoke-key"].add_argument(
-        "--revoked-by", default=OPERATOR, metavar="WHO", help="`operator` if not given"
+        "--revoked-by", default=OPERATOR, metavar="WHO", help="the default is `operator`"
     )
     return parser
 

@@ -1,6 +1,6 @@
-"""The operator's commands: the methods of the services, straight on the database.
+"""Commands for operators: the methods of the services, directly on the database.
 
-Each answers with the response message of the method that it stands for, if there is one.
+A command that corresponds to a method returns the response message of that method.
 """
 
 from argparse import Namespace
@@ -14,24 +14,24 @@ from google.protobuf.message import Message
 from chassis.clock import Clock
 from chassis.errors import InvalidField
 from chassis.rpc.uuids import read_uuid
-from keysvc.domain import key_token as token
-from keysvc.domain.audit import OPERATOR, check_author, name_of, operator
+from keysvc.domain import key_token
+from keysvc.domain.audit import OPERATOR, check_author, operator, without_operator_prefix
 from keysvc.domain.keys import NewKey
 from keysvc.domain.organizations import NewOrganization, Region
 from keysvc.domain.pages import AFTER_ALL
-from keysvc.rpc import convert as wire
+from keysvc.rpc import convert
 from keysvc.store.audit import AuditStore
 from keysvc.store.erasure import ERASED, ErasureStore
 from keysvc.store.keys import KeyStore
 from keysvc.store.organizations import OrganizationStore
 from keysvc.store.sso import SsoStore
 
-Answer: TypeAlias = Message | Mapping[str, object]
+CommandResult: TypeAlias = Message | Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
 class CommandContext:
-    """What an operator's command works with."""
+    """The collaborators of commands."""
 
     organizations: OrganizationStore
     keys: KeyStore
@@ -40,113 +40,121 @@ class CommandContext:
     sso: SsoStore
     region: Region
     clock: Clock
-    random_bytes: token.RandomBytes
+    random_bytes: key_token.RandomBytes
 
 
-async def create_organization(desk: CommandContext, arguments: Namespace) -> Message:
+async def create_organization(context: CommandContext, arguments: Namespace) -> Message:
     organization_id = read_uuid("--id", arguments.id) if arguments.id else None
-    new = NewOrganization(organization_id, arguments.display_name, desk.region)
-    organization = await desk.organizations.create(new, desk.clock())
-    return keys_pb2.CreateOrganizationResponse(organization=wire.organization_message(organization))
+    new = NewOrganization(organization_id, arguments.display_name, context.region)
+    organization = await context.organizations.create(new, context.clock())
+    return keys_pb2.CreateOrganizationResponse(
+        organization=convert.organization_message(organization)
+    )
 
 
-async def activate_integration(desk: CommandContext, arguments: Namespace) -> Message:
-    integration = await _switch_integration(desk, arguments, True)
+async def activate_integration(context: CommandContext, arguments: Namespace) -> Message:
+    integration = await _set_integration_active(context, arguments, True)
     return keys_pb2.ActivateIntegrationResponse(integration=integration)
 
 
-async def deactivate_integration(desk: CommandContext, arguments: Namespace) -> Message:
-    integration = await _switch_integration(desk, arguments, False)
+async def deactivate_integration(context: CommandContext, arguments: Namespace) -> Message:
+    integration = await _set_integration_active(context, arguments, False)
     return keys_pb2.DeactivateIntegrationResponse(integration=integration)
 
 
-async def generate_key(desk: CommandContext, arguments: Namespace) -> Message:
+async def generate_key(context: CommandContext, arguments: Namespace) -> Message:
     organization_id = read_uuid("ORGANIZATION", arguments.organization)
     check_author("--created-by", arguments.created_by)
-    made = token.generate(desk.region, desk.random_bytes)
+    token = key_token.generate(context.region, context.random_bytes)
     author = arguments.created_by
-    new = NewKey(made.key_id, made.secret_digest, author, operator(author))
-    key = await desk.keys.generate(organization_id, new, desk.clock)
-    return keys_pb2.GenerateKeyResponse(key=wire.key_message(key), token=made.text)
+    new = NewKey(token.key_id, token.secret_digest, author, operator(author))
+    key = await context.keys.generate(organization_id, new, context.clock)
+    return keys_pb2.GenerateKeyResponse(key=convert.key_message(key), token=token.text)
 
 
-async def list_keys(desk: CommandContext, arguments: Namespace) -> Message:
-    """The newest keys, as many as a page can have."""
+async def list_keys(context: CommandContext, arguments: Namespace) -> Message:
+    """List the newest keys, at most one page."""
     organization_id = read_uuid("ORGANIZATION", arguments.organization)
-    keys = await desk.keys.list_before(organization_id, AFTER_ALL, wire.PAGE_SIZE_MAXIMUM)
-    return keys_pb2.ListKeysResponse(keys=[wire.key_message(key) for key in keys])
+    keys = await context.keys.list_before(organization_id, AFTER_ALL, convert.PAGE_SIZE_MAXIMUM)
+    return keys_pb2.ListKeysResponse(keys=[convert.key_message(key) for key in keys])
 
 
-async def revoke_key(desk: CommandContext, arguments: Namespace) -> Message:
+async def revoke_key(context: CommandContext, arguments: Namespace) -> Message:
     organization_id = read_uuid("ORGANIZATION", arguments.organization)
     key_id = read_uuid("KEY", arguments.key)
     author = arguments.revoked_by
     check_author("--revoked-by", author)
-    key = await desk.keys.revoke(organization_id, key_id, author, operator(author), desk.clock)
-    return keys_pb2.RevokeKeyResponse(key=wire.key_message(key))
+    key = await context.keys.revoke(
+        organization_id, key_id, author, operator(author), context.clock
+    )
+    return keys_pb2.RevokeKeyResponse(key=convert.key_message(key))
 
 
-async def list_audit_events(desk: CommandContext, arguments: Namespace) -> Message:
-    """The newest events, as many as a page can have."""
+async def list_audit_events(context: CommandContext, arguments: Namespace) -> Message:
+    """List the newest events, at most one page."""
     organization_id = read_uuid("ORGANIZATION", arguments.organization)
-    events = await desk.audit.list_before(organization_id, AFTER_ALL, wire.PAGE_SIZE_MAXIMUM)
+    events = await context.audit.list_before(organization_id, AFTER_ALL, convert.PAGE_SIZE_MAXIMUM)
     return audit_pb2.ListAuditEventsResponse(
-        events=[wire.audit_event_message(event) for event in events]
+        events=[convert.audit_event_message(event) for event in events]
     )
 
 
-async def erase_person(desk: CommandContext, arguments: Namespace) -> Answer:
-    """The person's names and addresses; that something was done, and when, stays.
+async def erase_person(context: CommandContext, arguments: Namespace) -> CommandResult:
+    """Erase the names and addresses of a person. Actions and their times stay.
 
-    Tells ids and numbers alone: whoever keeps the answer keeps no name.
+    The result has only ids and numbers, so that an archive of it has no names.
     """
     organization_id = read_uuid("ORGANIZATION", arguments.organization)
     for name in (names := [arguments.person, *arguments.also]):
-        if name_of(name.strip()).strip().lower() in ("", OPERATOR, ERASED):
-            raise InvalidField("PERSON", f"is nobody's name: {name!r}")
-    done = await desk.erasures.erase(organization_id, names, dry_run=arguments.dry_run)
+        if without_operator_prefix(name.strip()).strip().lower() in ("", OPERATOR, ERASED):
+            raise InvalidField("PERSON", f"must not be {name!r}: that is not the name of a person")
+    erasure = await context.erasures.erase(organization_id, names, dry_run=arguments.dry_run)
     return {
         "dry_run": arguments.dry_run,
-        "erased": done.erased,
-        "by_name": done.by_name,
-        "same_name": done.same_name,
+        "erased": erasure.erased,
+        "by_name": erasure.by_name,
+        "same_name": erasure.same_name,
     }
 
 
-async def get_sso_connection(desk: CommandContext, arguments: Namespace) -> Message:
+async def get_sso_connection(context: CommandContext, arguments: Namespace) -> Message:
     organization_id = read_uuid("ORGANIZATION", arguments.organization)
-    connection = await desk.sso.get(organization_id)
-    return sso_pb2.GetSsoConnectionResponse(connection=wire.sso_connection_message(connection))
+    connection = await context.sso.get(organization_id)
+    return sso_pb2.GetSsoConnectionResponse(connection=convert.sso_connection_message(connection))
 
 
-async def deactivate_sso_connection(desk: CommandContext, arguments: Namespace) -> Message:
+async def deactivate_sso_connection(context: CommandContext, arguments: Namespace) -> Message:
     organization_id = read_uuid("ORGANIZATION", arguments.organization)
     check_author("--by", arguments.by)
-    connection = await desk.sso.switch(organization_id, False, operator(arguments.by), desk.clock)
+    connection = await context.sso.set_active(
+        organization_id, False, operator(arguments.by), context.clock
+    )
     return sso_pb2.DeactivateSsoConnectionResponse(
-        connection=wire.sso_connection_message(connection)
+        connection=convert.sso_connection_message(connection)
     )
 
 
-async def release_sso_domain(desk: CommandContext, arguments: Namespace) -> Message:
+async def release_sso_domain(context: CommandContext, arguments: Namespace) -> Message:
     check_author("--by", arguments.by)
     domain = arguments.domain.lower()
-    connection = await desk.sso.release_domain(domain, operator(arguments.by), desk.clock)
-    return sso_pb2.UpdateSsoConnectionResponse(connection=wire.sso_connection_message(connection))
+    connection = await context.sso.release_domain(domain, operator(arguments.by), context.clock)
+    return sso_pb2.UpdateSsoConnectionResponse(
+        connection=convert.sso_connection_message(connection)
+    )
 
 
-async def _switch_integration(
-    desk: CommandContext, arguments: Namespace, active: bool
+async def _set_integration_active(
+    context: CommandContext, arguments: Namespace, active: bool
 ) -> keys_pb2.Integration:
     organization_id = read_uuid("ORGANIZATION", arguments.organization)
     check_author("--by", arguments.by)
-    integration = await desk.organizations.switch_integration(
-        organization_id, active, operator(arguments.by), desk.clock
+    integration = await context.organizations.set_integration_active(
+        organization_id, active, operator(arguments.by), context.clock
     )
-    return wire.integration_message(integration)
+    return convert.integration_message(integration)
 
 
-COMMANDS: Final[Mapping[str, Callable[[CommandContext, Namespace], Awaitable[Answer]]]] = {
+COMMANDS: Final[Mapping[str, Callable[[CommandContext, Namespace], Awaitable[CommandResult]]]] = {
     "create-organization": create_organization,
     "activate-integration": activate_integration,
     "deactivate-integration": deactivate_integration,

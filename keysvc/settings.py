@@ -1,4 +1,4 @@
-"""Settings of this process, from the environment."""
+"""Settings of keysvc, from environment variables."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,18 +9,18 @@ from keysvc.domain.organizations import Region
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What may differ between deployments."""
+    """The settings of a deployment."""
 
-    database_url: str = field(repr=False)  # has a password
+    database_url: str = field(repr=False)  # contains a password
     server: ServerSettings
     region: Region
     log_level: str
     listen_url: str = field(default="", repr=False)
-    """The database for LISTEN, where `database_url` is a pooler in transaction mode."""
+    """The URL for LISTEN, if `database_url` is that of a pooler in transaction mode."""
 
     @classmethod
     def read(cls, variables: Mapping[str, str]) -> "Settings":
-        """Read the variables; refuses (SettingsError) with all that is wrong at once."""
+        """Read the variables. Refuses (SettingsError) with all problems at once."""
         environment = Environment(variables, "KEYSVC_")
         database_url = environment.database("DATABASE_URL")
         server = environment.server("127.0.0.1:50052")

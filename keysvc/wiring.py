@@ -1,4 +1,4 @@
-"""Puts keysvc together: the stores, the gRPC services and the background tasks of one process."""
+"""Wiring of keysvc: the stores, the gRPC services and the background tasks of one process."""
 
 import asyncio
 import secrets
@@ -42,10 +42,10 @@ async def serve(
     clock: Clock = system_clock,
     random_bytes: RandomBytes = secrets.token_bytes,
 ) -> None:
-    """Serve until told to stop."""
+    """Serve until `stop` is set."""
     async with (
-        tracing(NAME) as traces,
-        Database(settings.database_url, NAME, tracing=traces) as database,
+        tracing(NAME) as process_tracing,
+        Database(settings.database_url, NAME, tracing=process_tracing) as database,
         Database(
             settings.listen_url or settings.database_url, f"{NAME}-changes", pool_size=1
         ) as listening,
@@ -56,7 +56,7 @@ async def serve(
         changes, uses = Changes(listening, log), KeyUses(keys, log)
 
         async def ready() -> bool:
-            return changes.following and await database.is_available()
+            return changes.is_listening and await database.is_available()
 
         server = Server(
             settings.server,
@@ -65,7 +65,7 @@ async def serve(
             log,
             tasks,
             metrics=metrics,
-            tracing=traces,
+            tracing=process_tracing,
             logged_fields=("organization_id",),
         )
         for each in (database, tasks, uses):
@@ -81,7 +81,7 @@ async def serve(
 
 
 def _add_services(server: Server, database: Database, region: Region, clock: Clock) -> None:
-    """Add the services that need nothing but the database."""
+    """Add the services that need only the database."""
     store = OrganizationStore(database)
     organizations = OrganizationServicer(store, region, clock)
     keys_pb2_grpc.add_OrganizationServiceServicer_to_server(organizations, server.grpc)
@@ -97,7 +97,7 @@ def _add_services(server: Server, database: Database, region: Region, clock: Clo
 async def _background_tasks(
     tasks: Supervisor, changes: Changes, uses: KeyUses, stop: Stop
 ) -> AsyncIterator[None]:
-    """Follow changes of keys, and write uses of keys until the last call has been answered."""
+    """Run the change feed, and write key uses until the last call has ended."""
     drained = asyncio.Event()
     tasks.start("key changes", lambda: changes.follow(stop), drain_event=stop, is_required=True)
     writer = tasks.start("key uses", lambda: uses.write(drained), drain_event=drained)

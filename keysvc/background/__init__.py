@@ -1,1 +1,1 @@
-"""Tasks that run for as long as the process: change streams and uses of keys."""
+"""Background tasks: the change feed and the recording of key uses."""

@@ -1,4 +1,4 @@
-"""When and from where keys were last used, written behind the requests' backs."""
+"""Background recording of the last use of keys: time and address."""
 
 import asyncio
 from collections import Counter
@@ -15,11 +15,11 @@ from keysvc.domain.keys import Key
 from keysvc.store.keys import KeyStore
 
 WRITE_SECONDS: Final = 0.5
-TRIES: Final = 5
-"""How often a use is written that fails with an unexpected error."""
+MAX_ATTEMPTS: Final = 5
+"""How often the write of a use is tried that fails with an unexpected error."""
 
-_Whose: TypeAlias = tuple[UUID, UUID]
-"""The ids of an organization and of its key."""
+_KeyReference: TypeAlias = tuple[UUID, UUID]
+"""The ids of an organization and one of its keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,68 +29,67 @@ class _Use:
 
 
 class KeyUses:
-    """Notes uses at once and writes them soon, at most once a minute for each key.
+    """Queues uses of keys and writes them later, at most once a minute for each key.
 
-    What a database that is away cannot take is kept, one use for each key,
-    until it is back.
+    While the database is unavailable, the last use of each key stays in the queue.
     """
 
     def __init__(self, store: KeyStore, log: Logger) -> None:
         self._store = store
         self._log = log
-        self._noted: dict[_Whose, _Use] = {}
-        self._tries: Counter[_Whose] = Counter()
+        self._pending: dict[_KeyReference, _Use] = {}
+        self._attempts: Counter[_KeyReference] = Counter()
         self.dropped = 0
 
     def observe(self, metrics: Metrics) -> None:
-        """Publish how many could not be written."""
+        """Publish the number of uses that were dropped."""
         metrics.count(
             "key_uses_dropped", "Uses of keys that were not written.", lambda: self.dropped
         )
 
-    def note(self, key: Key, now: datetime, address: str) -> None:
-        """Remember that a key was used, when that is news."""
-        if key.use_is_news(now):
-            self._noted[key.organization_id, key.key_id] = _Use(now, address)
+    def add(self, key: Key, now: datetime, address: str) -> None:
+        """Queue a use of a key, unless its last use was recorded recently."""
+        if key.should_record_use(now):
+            self._pending[key.organization_id, key.key_id] = _Use(now, address)
 
     async def write(self, drained: asyncio.Event) -> None:
-        """Write what is noted, until no more requests come; then the rest, and end.
+        """Write the queue at intervals until `drained` is set; then write the rest and return.
 
-        A use whose write fails with an unexpected error is tried TRIES times in all and then
-        dropped. The errors are raised after the other uses are written, and the next call goes
-        on. Without the database all uses are kept.
+        A use reference write fails with an unexpected error is tried MAX_ATTEMPTS times and then
+        dropped. Such errors are raised after the other uses are written; the next call continues.
+        While the database is unavailable all uses are kept.
         """
         while not await wait_for_event(drained, WRITE_SECONDS):
-            await self._write_noted()
-        await self._write_noted()
-        if self._noted:
-            self._log.error("key uses lost", count=len(self._noted))
+            await self._write_pending()
+        await self._write_pending()
+        if self._pending:
+            self._log.error("key uses lost", count=len(self._pending))
 
-    async def _write_noted(self) -> None:
-        faults: list[Exception] = []
-        for whose in list(self._noted):
-            use = self._noted[whose]
+    async def _write_pending(self) -> None:
+        errors: list[Exception] = []
+        for reference in list(self._pending):
+            use = self._pending[reference]
             try:
-                await self._store.record_use(*whose, use.time, use.address)
+                await self._store.record_use(*reference, use.time, use.address)
             except DatabaseUnavailable:
                 break
-            except Exception as error:  # noqa: BLE001 - it is raised below
-                faults.append(error)
-                if not self._is_last_try(whose):
+            except Exception as error:  # noqa: BLE001 - raised below
+                errors.append(error)
+                if not self._is_last_attempt(reference):
                     continue
-            self._forget(whose, use)
-        if faults:
-            raise ExceptionGroup("key uses not written", faults)
+            self._remove(reference, use)
+        if errors:
+            raise ExceptionGroup("key uses not written", errors)
 
-    def _is_last_try(self, whose: _Whose) -> bool:
-        self._tries[whose] += 1
-        if self._tries[whose] < TRIES:
+    def _is_last_attempt(self, reference: _KeyReference) -> bool:
+        self._attempts[reference] += 1
+        if self._attempts[reference] < MAX_ATTEMPTS:
             return False
         self.dropped += 1
-        self._log.error("key use dropped", key_id=str(whose[1]), attempts=TRIES)
+        self._log.error("key use dropped", key_id=str(reference[1]), attempts=MAX_ATTEMPTS)
         return True
 
-    def _forget(self, whose: _Whose, use: _Use) -> None:
-        del self._tries[whose]
-        if self._noted[whose] is use:  # else the key was used again meanwhile
-            del self._noted[whose]
+    def _remove(self, reference: _KeyReference, use: _Use) -> None:
+        del self._attempts[reference]
+        if self._pending[reference] is use:  # otherwise the key was used again meanwhile
+            del self._pending[reference]

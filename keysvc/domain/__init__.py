@@ -1,1 +1,1 @@
-"""Organizations, integrations, keys and SSO connections: values and rules."""
+"""Values and rules of organizations, integrations, keys, SSO connections and the audit trail."""

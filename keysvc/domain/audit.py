@@ -1,4 +1,4 @@
-"""The audit trail: who did what, and what is kept of it."""
+"""The audit trail: actions and their actors."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ OPERATOR: Final = "operator"
 
 
 class Action(StrEnum):
-    """What is done."""
+    """An action that the audit trail records."""
 
     INTEGRATION_ACTIVATED = "integration_activated"
     INTEGRATION_DEACTIVATED = "integration_deactivated"
@@ -31,9 +31,9 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who acts, as the caller has verified it; the address is empty when it told none.
+    """The person who acts, verified by the caller. The address is empty if the caller sent none.
 
-    Refuses (InvalidField) what cannot be kept or shown.
+    Refuses (InvalidField) texts that are too long or have control characters.
     """
 
     actor_id: str
@@ -49,7 +49,7 @@ class Actor:
 
 @dataclass(frozen=True, slots=True)
 class AuditEvent:
-    """One action."""
+    """One recorded action."""
 
     organization_id: UUID
     event_id: UUID
@@ -61,18 +61,18 @@ class AuditEvent:
 
 
 def operator(name: str) -> Actor:
-    """Whoever runs a command at the database itself, by the name that they tell."""
+    """The actor of a command, with the name that the operator gave."""
     return Actor(OPERATOR, OPERATOR if name in ("", OPERATOR) else f"{OPERATOR} {name}")
 
 
-def name_of(operator_name: str) -> str:
-    """The name that an operator told, of the one that the trail shows; any other name as it is."""
-    first, _, told = operator_name.partition(" ")
-    return told if told and first.lower() == OPERATOR else operator_name
+def without_operator_prefix(display_name: str) -> str:
+    """The name that an operator gave, from a display name of the trail; other names unchanged."""
+    first, _, given = display_name.partition(" ")
+    return given if given and first.lower() == OPERATOR else display_name
 
 
 def check_author(field_name: str, author: str) -> None:
-    """Refuse (InvalidField) what cannot be kept as the one who did something."""
+    """Refuse (InvalidField) an author that is too long or has control characters."""
     if len(author) > ID_MAXIMUM:
         raise InvalidField(field_name, TOO_LONG)
     refuse_control_characters(field_name, author)

@@ -1,7 +1,7 @@
-"""The table of this service's refusals, with the words that the customer's admin reads.
+"""The table of this service's refusals.
 
-The details of the UNAUTHENTICATED ones are shown word for word in Entra: they
-say what is wrong and what to do.
+Entra shows the details of UNAUTHENTICATED ones word for word to the customer's admin: they say
+what is wrong and what to do.
 """
 
 from datetime import datetime
@@ -24,7 +24,7 @@ ORGANIZATION_NOT_FOUND: Final = RefusalKind[UUID](
 ORGANIZATION_EXISTS: Final = RefusalKind[UUID](
     "ORGANIZATION_EXISTS",
     Code.ALREADY_EXISTS,
-    "There is an organization {organization_id} with another name.",
+    "The organization {organization_id} exists already with another name.",
     values=("organization_id",),
 )
 KEY_NOT_FOUND: Final = RefusalKind[UUID, UUID](
@@ -36,12 +36,12 @@ KEY_NOT_FOUND: Final = RefusalKind[UUID, UUID](
 INTEGRATION_NOT_ACTIVE: Final = RefusalKind[()](
     "INTEGRATION_NOT_ACTIVE",
     Code.FAILED_PRECONDITION,
-    f"The integration is not active. Activate it under {PAGE}; then generate a key.",
+    f"The integration is not active. Activate it under {PAGE}, then generate a key.",
 )
 NEWER_KEY_EXISTS: Final = RefusalKind[()](
     "NEWER_KEY_EXISTS",
     Code.FAILED_PRECONDITION,
-    "A newer key was generated since. Look at the keys before you make one.",
+    "A newer key was generated meanwhile. Check the list of keys before you generate another one.",
 )
 
 # --- authentication ---------------------------------------------------------------------
@@ -50,18 +50,18 @@ KEY_MALFORMED: Final = RefusalKind[()](
     "KEY_MALFORMED",
     Code.UNAUTHENTICATED,
     "This is not a complete API key: it is something else, or a character was lost or "
-    "changed in copying. Paste the whole key as Secret Token in Entra; if you no longer "
+    "changed when it was copied. Paste the whole key as Secret Token in Entra. If you no longer "
     f"have it, generate a new one under {PAGE}.",
 )
 KEY_UNKNOWN: Final = RefusalKind[()](
-    "KEY_UNKNOWN", Code.UNAUTHENTICATED, f"This API key is not known. {_RENEW}"
+    "KEY_UNKNOWN", Code.UNAUTHENTICATED, f"This API key does not exist. {_RENEW}"
 )
 KEY_EXPIRED: Final = RefusalKind[UUID, UUID, datetime](
     "KEY_EXPIRED",
     Code.UNAUTHENTICATED,
-    "This API key ended on {expire_time:%Y-%m-%d at %H:%M} UTC, because a newer key was "
-    "generated 8 hours before. Paste the newer key as Secret Token in Entra; if you do not "
-    f"have it, generate another one under {PAGE}.",
+    "This API key expired on {expire_time:%Y-%m-%d at %H:%M} UTC, 8 hours after a newer key was "
+    "generated. Paste the newer key as Secret Token in Entra. If you do not have it, generate "
+    f"another one under {PAGE}.",
     values=("organization_id", "key_id", "expire_time"),
     metadata=("organization_id", "key_id", "expire_time"),
 )
@@ -83,7 +83,7 @@ KEY_OF_OTHER_REGION: Final = RefusalKind[str, str](
 INTEGRATION_INACTIVE: Final = RefusalKind[UUID, UUID](
     "INTEGRATION_INACTIVE",
     Code.UNAUTHENTICATED,
-    f"The integration is switched off. Activate it under {PAGE}; this API key then works again.",
+    f"The integration is switched off. Activate it under {PAGE}. This API key then works again.",
     values=("organization_id", "key_id"),
     metadata=("organization_id", "key_id"),
 )
@@ -93,16 +93,16 @@ INTEGRATION_INACTIVE: Final = RefusalKind[UUID, UUID](
 SSO_NOT_TESTED: Final = RefusalKind[()](
     "SSO_NOT_TESTED",
     Code.FAILED_PRECONDITION,
-    "Single sign-on has not been tested as it is set up now. Test it first.",
+    "The current setup of single sign-on has not been tested. Test it first.",
 )
 SSO_CONNECTION_NOT_FOUND: Final = RefusalKind[()](
-    "SSO_CONNECTION_NOT_FOUND", Code.NOT_FOUND, "No organization signs in that way."
+    "SSO_CONNECTION_NOT_FOUND", Code.NOT_FOUND, "No single sign-on connection was found."
 )
 SSO_DOMAIN_TAKEN: Final = RefusalKind[str](
     "SSO_DOMAIN_TAKEN",
     Code.ALREADY_EXISTS,
-    "Another organization signs in by addresses of {domain}. If the domain is yours, "
-    "tell Cloud Academy's support.",
+    "Another organization uses the domain {domain} for single sign-on. If the domain is yours, "
+    "contact Cloud Academy's support.",
     values=("domain",),
     metadata=("domain",),
 )

@@ -3,10 +3,9 @@ r"""The text form of an API key.
     cak_us_ 22 characters  43 characters  6 characters
             key id         secret         checksum
 
-Key id (128 bits) and secret (256 bits) are numbers in base 62, most significant
-digit first, padded with `0`. The checksum is the CRC-32 of everything before it
-in the same notation: a mistyped token is told from a real one without a
-database, and a secret scanner finds real ones only, by
+Key id (128 bits) and secret (256 bits) are numbers in base 62, most significant digit first,
+padded with `0`. The checksum is the CRC-32 of everything before it, in the same notation. It
+detects a mistyped token without a database, and lets a secret scanner find only real tokens, by
 
     \bcak_(us|eu)_[0-9A-Za-z]{71}\b
 """
@@ -25,7 +24,7 @@ from keysvc.domain.errors import KEY_MALFORMED
 from keysvc.domain.organizations import Region
 
 RandomBytes = Callable[[int], bytes]
-"""Makes so many bytes that nobody can guess."""
+"""Returns a number of cryptographically secure random bytes."""
 
 ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 SECRET_BYTES: Final = 32
@@ -42,7 +41,7 @@ _VALUES: Final = {digit: value for value, digit in enumerate(ALPHABET)}
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What an API key's text says. Only `text` shows the secret."""
+    """The content of an API key's text. Only `text` shows the secret."""
 
     region: Region
     key_id: UUID
@@ -50,7 +49,7 @@ class Token:
 
     @property
     def text(self) -> str:
-        """The token as clients send it."""
+        """The text that clients send."""
         key_id = _to_base62(self.key_id.int, _KEY_ID_DIGITS)
         secret = _to_base62(int.from_bytes(self.secret), _SECRET_DIGITS)
         body = f"cak_{self.region}_{key_id}{secret}"
@@ -58,23 +57,23 @@ class Token:
 
     @property
     def secret_digest(self) -> bytes:
-        """What is kept of the secret.
+        """The digest of the secret, which is stored instead of it.
 
-        SHA-256 is enough: it is 256 random bits, which no dictionary holds.
+        SHA-256 without a salt suffices: a secret of 256 random bits is in no dictionary.
         """
         return hashlib.sha256(self.secret).digest()
 
 
 def generate(region: Region, random_bytes: RandomBytes) -> Token:
-    """A token that never was before."""
+    """Create a new token."""
     return Token(region, UUID(bytes=random_bytes(16), version=4), random_bytes(SECRET_BYTES))
 
 
 def parse(text: str) -> Token:
-    """Read a token.
+    """Parse the text of a token.
 
-    Refuses (KEY_MALFORMED) any text that `Token.text` cannot have made; the
-    length is looked at first, so that an over-long one costs nothing.
+    Refuses (KEY_MALFORMED) every text that is not the `text` of a token. The length is checked
+    first, so that a long text costs nothing.
     """
     match = _FORM.fullmatch(text) if len(text) == LENGTH else None
     if match is None:

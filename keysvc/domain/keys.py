@@ -11,10 +11,10 @@ from keysvc.domain.audit import Actor, check_author
 from keysvc.domain.errors import INTEGRATION_INACTIVE, KEY_EXPIRED, KEY_REVOKED, KEY_UNKNOWN
 
 GRACE_PERIOD: Final = timedelta(hours=8)
-"""How long older keys work after a new one: Entra calls every 40 minutes, and people paste late."""
+"""How long older keys work after a new one. Entra calls every 40 minutes, and people paste late."""
 
 USE_PRECISION: Final = timedelta(minutes=1)
-"""How exactly a key's last use is known; finer would make every request a write."""
+"""The precision of a key's last use. A finer one would make every request a write."""
 
 _NO_DIGEST: Final = bytes(32)
 
@@ -35,11 +35,11 @@ class Key:
     last_used_time: datetime | None
     last_used_address: str
 
-    def use_is_news(self, now: datetime) -> bool:
-        """Whether a use now is worth writing down.
+    def should_record_use(self, now: datetime) -> bool:
+        """Whether a use at this time has to be recorded.
 
-        The first one after a newer key came always is: it tells that the old one
-        is still in use.
+        The first use after a newer key was generated always is: it shows that the old key is still
+        in use.
         """
         used = self.last_used_time
         if used is None or now - used >= USE_PRECISION:
@@ -48,19 +48,19 @@ class Key:
 
 
 NO_KEY: Final = "none"
-"""How a caller says that there is no key yet."""
+"""The value of `newest_key_id` for an organization without keys."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
-    """A key to be, and who has it made."""
+    """A key that is to be created, and its author."""
 
     key_id: UUID
     secret_digest: bytes = field(repr=False)
     created_by: str
     actor: Actor
-    after: str = ""
-    """The newest key that there may be, by its id, or NO_KEY; any when empty."""
+    newest_key_id: str = ""
+    """The expected newest key, or NO_KEY; empty if any is allowed."""
 
     def __post_init__(self) -> None:
         check_author("created_by", self.created_by)
@@ -68,23 +68,22 @@ class NewKey:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """The key that a token names, and what decides whether the token may use it."""
+    """The key with the id of a token, and the data that authentication needs."""
 
     key: Key
     secret_digest: bytes = field(repr=False)
     integration_active: bool
 
 
-def admit(candidate: Candidate | None, secret_digest: bytes, now: datetime) -> Key:
-    """The key whose secret was shown.
+def authenticate(candidate: Candidate | None, secret_digest: bytes, now: datetime) -> Key:
+    """Check the secret and the state of a key. A key has expired at exactly `expire_time`.
 
-    At exactly `expire_time` a key has ended. Refuses, in this order:
-    KEY_UNKNOWN, which does not tell a wrong secret from a key that is not
-    there; KEY_REVOKED, KEY_EXPIRED, INTEGRATION_INACTIVE. These three say whose
-    key it is, since the one who shows its secret may know.
+    Refuses, in this order: KEY_UNKNOWN, KEY_REVOKED, KEY_EXPIRED, INTEGRATION_INACTIVE. KEY_UNKNOWN
+    does not distinguish a wrong secret from a missing key. The others name the organization: a
+    caller with the secret may know it.
     """
-    known = candidate.secret_digest if candidate else _NO_DIGEST
-    if not hmac.compare_digest(known, secret_digest) or candidate is None:
+    stored = candidate.secret_digest if candidate else _NO_DIGEST
+    if not hmac.compare_digest(stored, secret_digest) or candidate is None:
         raise Refusal(KEY_UNKNOWN)
     key = candidate.key
     if key.revoke_time is not None:

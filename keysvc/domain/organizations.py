@@ -1,4 +1,4 @@
-"""Organizations and their integrations: values and rules."""
+"""Values and rules of organizations and their integrations."""
 
 import unicodedata
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ NAME_MAXIMUM: Final = 200
 
 
 class Region(StrEnum):
-    """A deployment that shares nothing with the others."""
+    """A deployment. Regions share no data."""
 
     US = "us"
     EU = "eu"
 
     @property
     def site(self) -> str:
-        """The host name that customers of the region know."""
+        """The host name of the region's website."""
         return {Region.US: "cloudacademy.com", Region.EU: "app.qa.com"}[self]
 
 
@@ -46,7 +46,7 @@ class Integration:
 
 @dataclass(frozen=True, slots=True)
 class NewOrganization:
-    """An organization to be; without an id the database makes one."""
+    """An organization that is to be created. Without an id the database generates one."""
 
     organization_id: UUID | None
     display_name: str
@@ -60,6 +60,9 @@ class NewOrganization:
 
 
 def refuse_control_characters(field: str, text: str) -> None:
-    """Refuse text that would break a log line, a page or a terminal (Unicode category Cc)."""
+    """Refuse (InvalidField) text with characters of the Unicode category Cc.
+
+    They would break log lines, pages and terminals.
+    """
     if any(unicodedata.category(character) == "Cc" for character in text):
         raise InvalidField(field, "must not have control characters")

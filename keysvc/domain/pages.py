@@ -8,7 +8,7 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """An element's place in the order of creation; a page begins behind one."""
+    """The position of an element in the order of creation. A page begins after a position."""
 
     create_time: datetime
     element_id: UUID

@@ -1,4 +1,4 @@
-"""Single sign-on: what a connection is, and what it may be."""
+"""Values and rules of single sign-on connections."""
 
 import re
 from collections.abc import Sequence
@@ -21,13 +21,13 @@ DOMAINS_MAXIMUM: Final = 5
 _LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN: Final = re.compile(rf"(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})+")
 _NOT_IN_URLS: Final = '"<>\\^`{|} #'  # no fragment: a query is appended
-_VOUCHES: Final = ("sso_url", "idp_entity_id", "certificates")
-"""What a test has shown to work, and no longer does once it is another."""
+_TESTED_FIELDS: Final = ("sso_url", "idp_entity_id", "certificates")
+"""A change of these fields invalidates an earlier test."""
 
 
 @dataclass(frozen=True, slots=True)
-class Setup:
-    """What an organization decides of its connection; the certificates are PEM."""
+class SsoSetup:
+    """The part of a connection that the organization sets. The certificates are PEM."""
 
     sso_url: str = ""
     idp_entity_id: str = ""
@@ -37,24 +37,24 @@ class Setup:
 
 
 @dataclass(frozen=True, slots=True)
-class Connection:
-    """How an organization's people sign in."""
+class SsoConnection:
+    """The single sign-on connection of an organization."""
 
     organization_id: UUID
     version: int
     active: bool
     test_time: datetime | None
     update_time: datetime
-    setup: Setup
+    setup: SsoSetup
 
     @property
     def etag(self) -> str:
-        """The version as callers know it: it grows with what is set up."""
+        """The version for callers. It grows with each change of the setup."""
         return str(self.version)
 
 
-def checked(setup: Setup) -> Setup:
-    """The set-up with its domains as they are compared; refuses (InvalidField) what cannot be."""
+def normalize_setup(setup: SsoSetup) -> SsoSetup:
+    """Validate a setup and normalize its domains. Refuses InvalidField."""
     _check_url(setup.sso_url)
     if not 1 <= len(setup.idp_entity_id) <= ENTITY_ID_MAXIMUM:
         raise InvalidField("connection.idp_entity_id", "must have 1 to 1,024 characters")
@@ -70,30 +70,30 @@ def checked(setup: Setup) -> Setup:
     return replace(setup, domains=tuple(sorted(domains)))
 
 
-def without_domain(setup: Setup, domain: str) -> Setup:
-    """The set-up of an organization that lets go of a domain."""
+def without_domain(setup: SsoSetup, domain: str) -> SsoSetup:
+    """The setup without a domain."""
     return replace(setup, domains=tuple(each for each in setup.domains if each != domain))
 
 
-def changed_fields(before: Setup, after: Setup) -> list[str]:
-    """The fields that have other values."""
-    names = [each.name for each in fields(Setup)]
+def changed_fields(before: SsoSetup, after: SsoSetup) -> list[str]:
+    """The names of the fields with different values."""
+    names = [each.name for each in fields(SsoSetup)]
     return [name for name in names if getattr(before, name) != getattr(after, name)]
 
 
-def is_tested_no_longer(changed: Sequence[str]) -> bool:
-    """Whether a change of these fields makes a test before it say nothing."""
-    return any(name in _VOUCHES for name in changed)
+def invalidates_test(changed: Sequence[str]) -> bool:
+    """Whether a change of these fields makes a new test necessary."""
+    return any(name in _TESTED_FIELDS for name in changed)
 
 
-def check_tested(connection: Connection) -> None:
-    """Refuse (SSO_NOT_TESTED) to let people in through what nobody has tried."""
+def check_tested(connection: SsoConnection) -> None:
+    """Refuse (SSO_NOT_TESTED) a connection whose current setup has not been tested."""
     if connection.test_time is None:
         raise Refusal(SSO_NOT_TESTED)
 
 
 def domain_of(email: str) -> str:
-    """What stands behind the last @, as domains are compared; empty when there is none."""
+    """The domain after the last @, in lower case; empty without an @."""
     return email.strip().rpartition("@")[2].lower() if "@" in email else ""
 
 

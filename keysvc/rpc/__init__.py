@@ -1,1 +1,1 @@
-"""The servicers of the contract, and who may call them."""
+"""The gRPC servicers, conversion, page tokens and the authorized callers."""

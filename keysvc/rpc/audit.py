@@ -1,5 +1,5 @@
-"""AuditService over the store."""
-# ruff: noqa: N802 - the contract names the methods
+"""The servicer of AuditService."""
+# ruff: noqa: N802 - names of the contract
 
 from typing import TypeAlias
 from uuid import uuid5
@@ -10,8 +10,7 @@ from cloudacademy.keys.v1 import audit_pb2, audit_pb2_grpc
 from chassis.rpc.uuids import read_uuid
 from keysvc.domain.audit import AuditEvent
 from keysvc.domain.pages import AFTER_ALL, Position
-from keysvc.rpc import convert as wire
-from keysvc.rpc import page_tokens as pages
+from keysvc.rpc import convert, page_tokens
 from keysvc.store.audit import AuditStore
 
 Context: TypeAlias = "grpc.aio.ServicerContext[object, object]"
@@ -27,13 +26,13 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
         self, request: audit_pb2.ListAuditEventsRequest, context: Context
     ) -> audit_pb2.ListAuditEventsResponse:
         organization_id = read_uuid("organization_id", request.organization_id)
-        size = wire.read_page_size(request.page_size)
-        scope = uuid5(organization_id, "audit")  # a token of the list of keys is none of this one
-        start = pages.from_token(scope, request.page_token, AFTER_ALL)
+        size = convert.read_page_size(request.page_size)
+        scope = uuid5(organization_id, "audit")  # refuses page tokens of the list of keys
+        start = page_tokens.from_token(scope, request.page_token, AFTER_ALL)
         found = await self._store.list_before(organization_id, start, size + 1)
-        page, next_page_token = wire.cut_page(scope, found, size, _position)
+        page, next_page_token = convert.cut_page(scope, found, size, _position)
         return audit_pb2.ListAuditEventsResponse(
-            events=[wire.audit_event_message(event) for event in page],
+            events=[convert.audit_event_message(event) for event in page],
             next_page_token=next_page_token,
         )
 

@@ -1,4 +1,4 @@
-"""Who may call what, by the name in a caller's certificate."""
+"""The callers of each method, by the names in their certificates."""
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
@@ -6,36 +6,36 @@ from typing import Final
 
 _GATEWAY: Final = frozenset({"gateway"})
 _OPERATOR: Final = frozenset({"operator"})
-_OPERATED: Final = _GATEWAY | _OPERATOR
-"""People by the pages that the gateway serves, operators by their tools."""
+_GATEWAY_AND_OPERATOR: Final = _GATEWAY | _OPERATOR
+"""The gateway calls for users of its pages, and operators call with their tools."""
 
 CALLERS: Final[Mapping[str, Mapping[str, AbstractSet[str]]]] = {
     "cloudacademy.keys.v1.OrganizationService": {
         "CreateOrganization": _OPERATOR,
-        "GetOrganization": _OPERATED | {"billing"},
+        "GetOrganization": _GATEWAY_AND_OPERATOR | {"billing"},
         "ListOrganizations": _OPERATOR | {"billing"},
     },
     "cloudacademy.keys.v1.IntegrationService": {
-        "GetIntegration": _OPERATED,
-        "ActivateIntegration": _OPERATED,
-        "DeactivateIntegration": _OPERATED,
+        "GetIntegration": _GATEWAY_AND_OPERATOR,
+        "ActivateIntegration": _GATEWAY_AND_OPERATOR,
+        "DeactivateIntegration": _GATEWAY_AND_OPERATOR,
     },
     "cloudacademy.keys.v1.KeyService": {
-        "GenerateKey": _OPERATED,
-        "ListKeys": _OPERATED,
-        "RevokeKey": _OPERATED,
+        "GenerateKey": _GATEWAY_AND_OPERATOR,
+        "ListKeys": _GATEWAY_AND_OPERATOR,
+        "RevokeKey": _GATEWAY_AND_OPERATOR,
         "Authenticate": _GATEWAY,
         "WatchKeys": _GATEWAY,
     },
     "cloudacademy.keys.v1.AuditService": {
-        "ListAuditEvents": _OPERATED,
+        "ListAuditEvents": _GATEWAY_AND_OPERATOR,
     },
     "cloudacademy.keys.v1.SsoService": {
-        "GetSsoConnection": _OPERATED,
-        "UpdateSsoConnection": _OPERATED,
-        "RecordSsoTest": _OPERATED,
-        "ActivateSsoConnection": _OPERATED,
-        "DeactivateSsoConnection": _OPERATED,
-        "FindSsoConnection": _OPERATED,
+        "GetSsoConnection": _GATEWAY_AND_OPERATOR,
+        "UpdateSsoConnection": _GATEWAY_AND_OPERATOR,
+        "RecordSsoTest": _GATEWAY_AND_OPERATOR,
+        "ActivateSsoConnection": _GATEWAY_AND_OPERATOR,
+        "DeactivateSsoConnection": _GATEWAY_AND_OPERATOR,
+        "FindSsoConnection": _GATEWAY_AND_OPERATOR,
     },
 }

@@ -1,4 +1,4 @@
-"""The certificates of identity providers, which people paste."""
+"""Validation of identity providers' certificates."""
 
 from datetime import datetime
 from typing import Final
@@ -17,11 +17,11 @@ RSA_BITS: Final = 2_048
 EC_BITS: Final = 256
 
 
-def normalized(pem: str, now: datetime) -> str:
-    """One certificate in the usual form of PEM.
+def normalize_certificate(pem: str, now: datetime) -> str:
+    """Normalize the PEM of one X.509 certificate.
 
-    Refuses (InvalidField) what is no X.509 certificate, or several, one that is over, and one
-    whose key is too weak to vouch for anybody.
+    Refuses (InvalidField) other texts, several certificates, an expired certificate, and one with a
+    weak key.
     """
     try:
         if len(pem) > MAXIMUM_CHARACTERS:
@@ -31,10 +31,14 @@ def normalized(pem: str, now: datetime) -> str:
     except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion):
         raise InvalidField(FIELD, "must each be one X.509 certificate in PEM") from None
     if end <= now:
-        name = certificate.fingerprint(hashes.SHA1()).hex().upper()  # noqa: S303 - as Entra shows it
-        raise InvalidField(FIELD, f"the one with the thumbprint {name} ended on {end:%Y-%m-%d}")
+        thumbprint = certificate.fingerprint(hashes.SHA1()).hex().upper()  # noqa: S303 - the thumbprint that Entra shows
+        raise InvalidField(
+            FIELD, f"the one with the thumbprint {thumbprint} expired on {end:%Y-%m-%d}"
+        )
     if not strong:
-        raise InvalidField(FIELD, "must have RSA keys of 2,048 bits, or EC keys of 256, or more")
+        raise InvalidField(
+            FIELD, "must have RSA keys of at least 2,048 bits, or EC keys of at least 256 bits"
+        )
     return certificate.public_bytes(Encoding.PEM).decode()
 
 

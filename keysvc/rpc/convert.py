@@ -1,4 +1,4 @@
-"""Domain values to messages, and the fields of requests to domain values; no decisions."""
+"""Conversion of domain values to messages, and of request fields to domain values."""
 
 import ipaddress
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from keysvc.domain.audit import Actor, AuditEvent
 from keysvc.domain.keys import Key
 from keysvc.domain.organizations import Integration, Organization, Region
 from keysvc.domain.pages import Position
-from keysvc.domain.sso import Connection, Setup
+from keysvc.domain.sso import SsoConnection, SsoSetup
 from keysvc.rpc.page_tokens import to_token
 
 PAGE_SIZE: Final = 100
@@ -27,25 +27,25 @@ Element = TypeVar("Element")
 
 
 def read_region(field: str, region: keys_pb2.Region, own: Region) -> Region:
-    """The service's own region, named or not; refuses (InvalidField) any other."""
+    """The service's own region, which a request may omit. Refuses (InvalidField) any other."""
     if region not in (keys_pb2.REGION_UNSPECIFIED, _REGIONS[own]):
         raise InvalidField(field, f"must be {keys_pb2.Region.Name(_REGIONS[own])} here")
     return own
 
 
 def read_page_size(size: int) -> int:
-    """How many elements a page has; refuses (InvalidField) a negative size."""
+    """The number of elements of a page. Refuses (InvalidField) a negative size."""
     if size < 0:
         raise InvalidField("page_size", "must not be negative")
     return min(size or PAGE_SIZE, PAGE_SIZE_MAXIMUM)
 
 
 def read_address(field: str, text: str) -> str:
-    """An IP address in its shortest form, or nothing; refuses (InvalidField) all others."""
+    """An IP address in its shortest form, or an empty text. Refuses (InvalidField) other texts."""
     if not text:
         return ""
     try:
-        # A zone such as %eth0 means something on one machine only.
+        # Drop a zone such as %eth0: it has a meaning on one machine only.
         address = ipaddress.ip_address(text[: _ADDRESS_MAXIMUM + 1].partition("%")[0])
     except ValueError:
         address = None
@@ -55,17 +55,20 @@ def read_address(field: str, text: str) -> str:
     return str(mapped or address)
 
 
-def read_actor(given: audit_pb2.Actor, author: str = "") -> Actor:
-    """Who acts; `author` stands in for one who is not told. Refuses InvalidField."""
-    if given == audit_pb2.Actor():
+def read_actor(message: audit_pb2.Actor, author: str = "") -> Actor:
+    """The actor of a request; `author` if the request has none. Refuses InvalidField."""
+    if message == audit_pb2.Actor():
         return Actor(author, author)
-    return Actor(given.id, given.display_name, read_address("actor.address", given.address))
+    return Actor(message.id, message.display_name, read_address("actor.address", message.address))
 
 
 def cut_page(
     scope: UUID, elements: Sequence[Element], size: int, position: Callable[[Element], Position]
 ) -> tuple[Sequence[Element], str]:
-    """A page of at most `size` elements and the token of the next, given one more to see it."""
+    """A page of at most `size` elements and the token of the next page.
+
+    `elements` has one element more than the page if there is a next one.
+    """
     if len(elements) <= size:
         return elements, ""
     page = elements[:size]
@@ -121,8 +124,8 @@ def audit_event_message(event: AuditEvent) -> audit_pb2.AuditEvent:
     )
 
 
-def read_sso_setup(connection: sso_pb2.SsoConnection) -> Setup:
-    return Setup(
+def read_sso_setup(connection: sso_pb2.SsoConnection) -> SsoSetup:
+    return SsoSetup(
         connection.sso_url,
         connection.idp_entity_id,
         tuple(connection.certificates),
@@ -131,7 +134,7 @@ def read_sso_setup(connection: sso_pb2.SsoConnection) -> Setup:
     )
 
 
-def sso_connection_message(connection: Connection) -> sso_pb2.SsoConnection:
+def sso_connection_message(connection: SsoConnection) -> sso_pb2.SsoConnection:
     setup = connection.setup
     return sso_pb2.SsoConnection(
         organization_id=str(connection.organization_id),

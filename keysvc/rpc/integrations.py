@@ -1,5 +1,5 @@
-"""IntegrationService over the store."""
-# ruff: noqa: N802 - the contract names the methods
+"""The servicer of IntegrationService."""
+# ruff: noqa: N802 - names of the contract
 
 from typing import TypeAlias
 
@@ -8,12 +8,14 @@ from cloudacademy.keys.v1 import keys_pb2, keys_pb2_grpc
 
 from chassis.clock import Clock
 from chassis.rpc.uuids import read_uuid
-from keysvc.rpc import convert as wire
+from keysvc.rpc import convert
 from keysvc.store.organizations import OrganizationStore
 
 Context: TypeAlias = "grpc.aio.ServicerContext[object, object]"
 
-Switch: TypeAlias = keys_pb2.ActivateIntegrationRequest | keys_pb2.DeactivateIntegrationRequest
+SetActiveRequest: TypeAlias = (
+    keys_pb2.ActivateIntegrationRequest | keys_pb2.DeactivateIntegrationRequest
+)
 
 
 class IntegrationServicer(keys_pb2_grpc.IntegrationServiceServicer):
@@ -28,24 +30,26 @@ class IntegrationServicer(keys_pb2_grpc.IntegrationServiceServicer):
     ) -> keys_pb2.GetIntegrationResponse:
         organization_id = read_uuid("organization_id", request.organization_id)
         integration = await self._store.get_integration(organization_id)
-        return keys_pb2.GetIntegrationResponse(integration=wire.integration_message(integration))
+        return keys_pb2.GetIntegrationResponse(integration=convert.integration_message(integration))
 
     async def ActivateIntegration(
         self, request: keys_pb2.ActivateIntegrationRequest, context: Context
     ) -> keys_pb2.ActivateIntegrationResponse:
-        return keys_pb2.ActivateIntegrationResponse(integration=await self._switch(request, True))
+        return keys_pb2.ActivateIntegrationResponse(
+            integration=await self._set_active(request, True)
+        )
 
     async def DeactivateIntegration(
         self, request: keys_pb2.DeactivateIntegrationRequest, context: Context
     ) -> keys_pb2.DeactivateIntegrationResponse:
         return keys_pb2.DeactivateIntegrationResponse(
-            integration=await self._switch(request, False)
+            integration=await self._set_active(request, False)
         )
 
-    async def _switch(self, request: Switch, active: bool) -> keys_pb2.Integration:
+    async def _set_active(self, request: SetActiveRequest, active: bool) -> keys_pb2.Integration:
         organization_id = read_uuid("organization_id", request.organization_id)
-        actor = wire.read_actor(request.actor)
-        integration = await self._store.switch_integration(
+        actor = convert.read_actor(request.actor)
+        integration = await self._store.set_integration_active(
             organization_id, active, actor, self._clock
         )
-        return wire.integration_message(integration)
+        return convert.integration_message(integration)

@@ -1,5 +1,5 @@
-"""OrganizationService over the store."""
-# ruff: noqa: N802 - the contract names the methods
+"""The servicer of OrganizationService."""
+# ruff: noqa: N802 - names of the contract
 
 from typing import TypeAlias
 
@@ -10,8 +10,7 @@ from chassis.clock import Clock
 from chassis.rpc.uuids import read_uuid
 from keysvc.domain.organizations import NewOrganization, Organization, Region
 from keysvc.domain.pages import BEFORE_ALL, Position
-from keysvc.rpc import convert as wire
-from keysvc.rpc import page_tokens as pages
+from keysvc.rpc import convert, page_tokens
 from keysvc.store.organizations import OrganizationStore
 
 Context: TypeAlias = "grpc.aio.ServicerContext[object, object]"
@@ -32,11 +31,11 @@ class OrganizationServicer(keys_pb2_grpc.OrganizationServiceServicer):
         new = NewOrganization(
             read_uuid("organization.id", given.id) if given.id else None,
             given.display_name,
-            wire.read_region("organization.region", given.region, self._region),
+            convert.read_region("organization.region", given.region, self._region),
         )
         organization = await self._store.create(new, self._clock())
         return keys_pb2.CreateOrganizationResponse(
-            organization=wire.organization_message(organization)
+            organization=convert.organization_message(organization)
         )
 
     async def GetOrganization(
@@ -45,18 +44,22 @@ class OrganizationServicer(keys_pb2_grpc.OrganizationServiceServicer):
         organization_id = read_uuid("organization_id", request.organization_id)
         organization = await self._store.get(organization_id)
         return keys_pb2.GetOrganizationResponse(
-            organization=wire.organization_message(organization)
+            organization=convert.organization_message(organization)
         )
 
     async def ListOrganizations(
         self, request: keys_pb2.ListOrganizationsRequest, context: Context
     ) -> keys_pb2.ListOrganizationsResponse:
-        size = wire.read_page_size(request.page_size)
-        start = pages.from_token(pages.EVERYTHING, request.page_token, BEFORE_ALL)
+        size = convert.read_page_size(request.page_size)
+        start = page_tokens.from_token(
+            page_tokens.ALL_ORGANIZATIONS, request.page_token, BEFORE_ALL
+        )
         found = await self._store.list_after(start, size + 1)
-        page, next_page_token = wire.cut_page(pages.EVERYTHING, found, size, _position)
+        page, next_page_token = convert.cut_page(
+            page_tokens.ALL_ORGANIZATIONS, found, size, _position
+        )
         return keys_pb2.ListOrganizationsResponse(
-            organizations=[wire.organization_message(organization) for organization in page],
+            organizations=[convert.organization_message(organization) for organization in page],
             next_page_token=next_page_token,
         )
 

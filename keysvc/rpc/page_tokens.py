@@ -1,4 +1,4 @@
-"""Pages of a list that is read in the order of creation."""
+"""Page tokens of lists in the order of creation."""
 
 import base64
 import struct
@@ -12,12 +12,12 @@ from keysvc.domain.pages import Position
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LAYOUT: Final = struct.Struct(">q16sI")
-EVERYTHING: Final = UUID(int=0)
-"""The scope of a list that is not of one organization."""
+ALL_ORGANIZATIONS: Final = UUID(int=0)
+"""The scope of a list that does not belong to one organization."""
 
 
 def to_token(scope: UUID, position: Position) -> str:
-    """A token that `from_token` takes for the same scope only."""
+    """A token that `from_token` accepts only for the same scope."""
     micros = (position.create_time - _EPOCH) // timedelta(microseconds=1)
     checksum = _checksum(scope, micros, position.element_id)
     packed = _LAYOUT.pack(micros, position.element_id.bytes, checksum)
@@ -25,7 +25,7 @@ def to_token(scope: UUID, position: Position) -> str:
 
 
 def from_token(scope: UUID, token: str, first: Position) -> Position:
-    """Where the page begins: `first` without a token. Refuses INVALID_PAGE_TOKEN."""
+    """The position before the page; `first` without a token. Refuses INVALID_PAGE_TOKEN."""
     if not token:
         return first
     try:
@@ -33,15 +33,15 @@ def from_token(scope: UUID, token: str, first: Position) -> Position:
         micros, element_id, _ = _LAYOUT.unpack(packed)
         position = Position(_EPOCH + timedelta(microseconds=micros), UUID(bytes=element_id))
     except (ValueError, struct.error, OverflowError):
-        raise _not_ours() from None
-    # Its checksum tells the token of another list: it has nothing to hide and needs no signature.
+        raise _invalid_token() from None
+    # The checksum detects tokens of other lists. A token has no secrets and needs no signature.
     if token != to_token(scope, position):
-        raise _not_ours()
+        raise _invalid_token()
     return position
 
 
-def _not_ours() -> Refusal:
-    return Refusal(INVALID_PAGE_TOKEN, "page_token: not a token of this list; begin without one")
+def _invalid_token() -> Refusal:
+    return Refusal(INVALID_PAGE_TOKEN, "page_token: not a token of this list. Begin without one.")
 
 
 def _checksum(scope: UUID, micros: int, element_id: UUID) -> int:

@@ -1,5 +1,5 @@
-"""SsoService over the store."""
-# ruff: noqa: N802 - the contract names the methods
+"""The servicer of SsoService."""
+# ruff: noqa: N802 - names of the contract
 
 from dataclasses import replace
 from typing import TypeAlias
@@ -12,14 +12,15 @@ from chassis.errors import InvalidField, Refusal
 from chassis.rpc.uuids import read_uuid
 from keysvc.domain import sso
 from keysvc.domain.errors import ORGANIZATION_NOT_FOUND, SSO_CONNECTION_NOT_FOUND
-from keysvc.domain.sso import Connection, Setup
-from keysvc.rpc import certificates
-from keysvc.rpc import convert as wire
+from keysvc.domain.sso import SsoConnection, SsoSetup
+from keysvc.rpc import certificates, convert
 from keysvc.store.sso import SsoStore
 
 Context: TypeAlias = "grpc.aio.ServicerContext[object, object]"
 
-Switch: TypeAlias = sso_pb2.ActivateSsoConnectionRequest | sso_pb2.DeactivateSsoConnectionRequest
+SetActiveRequest: TypeAlias = (
+    sso_pb2.ActivateSsoConnectionRequest | sso_pb2.DeactivateSsoConnectionRequest
+)
 
 
 class SsoServicer(sso_pb2_grpc.SsoServiceServicer):
@@ -34,41 +35,45 @@ class SsoServicer(sso_pb2_grpc.SsoServiceServicer):
     ) -> sso_pb2.GetSsoConnectionResponse:
         organization_id = read_uuid("organization_id", request.organization_id)
         connection = await self._store.get(organization_id)
-        return sso_pb2.GetSsoConnectionResponse(connection=wire.sso_connection_message(connection))
+        return sso_pb2.GetSsoConnectionResponse(
+            connection=convert.sso_connection_message(connection)
+        )
 
     async def UpdateSsoConnection(
         self, request: sso_pb2.UpdateSsoConnectionRequest, context: Context
     ) -> sso_pb2.UpdateSsoConnectionResponse:
         organization_id = read_uuid("organization_id", request.organization_id)
-        actor = wire.read_actor(request.actor)
-        setup = self._setup(request.connection)
+        actor = convert.read_actor(request.actor)
+        setup = self._read_setup(request.connection)
         connection = await self._store.update(
             organization_id, setup, request.etag, actor, self._clock
         )
         return sso_pb2.UpdateSsoConnectionResponse(
-            connection=wire.sso_connection_message(connection)
+            connection=convert.sso_connection_message(connection)
         )
 
     async def RecordSsoTest(
         self, request: sso_pb2.RecordSsoTestRequest, context: Context
     ) -> sso_pb2.RecordSsoTestResponse:
         organization_id = read_uuid("organization_id", request.organization_id)
-        actor = wire.read_actor(request.actor)
+        actor = convert.read_actor(request.actor)
         connection = await self._store.record_test(
             organization_id, request.etag, actor, self._clock
         )
-        return sso_pb2.RecordSsoTestResponse(connection=wire.sso_connection_message(connection))
+        return sso_pb2.RecordSsoTestResponse(connection=convert.sso_connection_message(connection))
 
     async def ActivateSsoConnection(
         self, request: sso_pb2.ActivateSsoConnectionRequest, context: Context
     ) -> sso_pb2.ActivateSsoConnectionResponse:
-        return sso_pb2.ActivateSsoConnectionResponse(connection=await self._switch(request, True))
+        return sso_pb2.ActivateSsoConnectionResponse(
+            connection=await self._set_active(request, True)
+        )
 
     async def DeactivateSsoConnection(
         self, request: sso_pb2.DeactivateSsoConnectionRequest, context: Context
     ) -> sso_pb2.DeactivateSsoConnectionResponse:
         return sso_pb2.DeactivateSsoConnectionResponse(
-            connection=await self._switch(request, False)
+            connection=await self._set_active(request, False)
         )
 
     async def FindSsoConnection(
@@ -78,12 +83,14 @@ class SsoServicer(sso_pb2_grpc.SsoServiceServicer):
             case "email":
                 connection = await self._store.find_by_domain(sso.domain_of(request.email))
             case "organization_id":
-                connection = await self._of_organization(request.organization_id)
+                connection = await self._find_by_organization(request.organization_id)
             case _:
                 raise InvalidField("of", "must be set")
-        return sso_pb2.FindSsoConnectionResponse(connection=wire.sso_connection_message(connection))
+        return sso_pb2.FindSsoConnectionResponse(
+            connection=convert.sso_connection_message(connection)
+        )
 
-    async def _of_organization(self, text: str) -> Connection:
+    async def _find_by_organization(self, text: str) -> SsoConnection:
         try:
             connection = await self._store.get(read_uuid("organization_id", text))
         except Refusal as refusal:
@@ -94,15 +101,17 @@ class SsoServicer(sso_pb2_grpc.SsoServiceServicer):
             raise Refusal(SSO_CONNECTION_NOT_FOUND)
         return connection
 
-    async def _switch(self, request: Switch, active: bool) -> sso_pb2.SsoConnection:
+    async def _set_active(self, request: SetActiveRequest, active: bool) -> sso_pb2.SsoConnection:
         organization_id = read_uuid("organization_id", request.organization_id)
-        actor = wire.read_actor(request.actor)
-        return wire.sso_connection_message(
-            await self._store.switch(organization_id, active, actor, self._clock)
+        actor = convert.read_actor(request.actor)
+        return convert.sso_connection_message(
+            await self._store.set_active(organization_id, active, actor, self._clock)
         )
 
-    def _setup(self, message: sso_pb2.SsoConnection) -> Setup:
-        setup = sso.checked(wire.read_sso_setup(message))
+    def _read_setup(self, message: sso_pb2.SsoConnection) -> SsoSetup:
+        setup = sso.normalize_setup(convert.read_sso_setup(message))
         now = self._clock()
-        given = dict.fromkeys(certificates.normalized(each, now) for each in setup.certificates)
-        return replace(setup, certificates=tuple(given))
+        unique = dict.fromkeys(
+            certificates.normalize_certificate(each, now) for each in setup.certificates
+        )
+        return replace(setup, certificates=tuple(unique))

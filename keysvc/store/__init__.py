@@ -1,1 +1,1 @@
-"""The SQL of each table, beside its call."""
+"""The stores: the SQL of each table, next to its call."""

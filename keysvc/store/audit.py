@@ -13,7 +13,7 @@ from keysvc.store.common import check_organization
 
 
 class AuditStore:
-    """The audit trail in the database, to be read; what acts writes it."""
+    """Reads the audit trail. The stores that change something write it (`record_action`)."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -21,7 +21,7 @@ class AuditStore:
     async def list_before(
         self, organization_id: UUID, position: Position, limit: int
     ) -> list[AuditEvent]:
-        """The next events of an organization, newest first; refuses ORGANIZATION_NOT_FOUND."""
+        """List events before a position, newest first. Refuses ORGANIZATION_NOT_FOUND."""
         async with self._database.connection() as db:
             rows = await db.fetch(
                 """
@@ -49,7 +49,7 @@ async def record_action(
     key_id: UUID | None = None,
     fields: Sequence[str] = (),
 ) -> None:
-    """Write an action down, in the transaction that does it."""
+    """Record an action in its own transaction."""
     await db.execute(
         """
         INSERT INTO audit_events (organization_id, create_time, actor_id, actor_display_name,

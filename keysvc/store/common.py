@@ -1,4 +1,4 @@
-"""What all stores do alike: wait for a turn and tell of a change."""
+"""Statements that all stores share: the lock of an organization and notifications."""
 
 from typing import Final
 from uuid import UUID
@@ -9,15 +9,14 @@ from chassis.errors import Refusal
 from keysvc.domain.errors import ORGANIZATION_NOT_FOUND
 
 CHANNEL: Final = "keysvc_change"
-"""Where changes are announced to all replicas of this service."""
+"""The NOTIFY channel of changes, for all replicas of this service."""
 
 
 async def lock_organization(db: asyncpg.Connection, organization_id: UUID) -> None:
-    """Wait for our turn to change what the organization has; refuses ORGANIZATION_NOT_FOUND.
+    """Lock an organization, so that its changes happen one by one. Refuses ORGANIZATION_NOT_FOUND.
 
-    A statement of its own: what the following ones read is then what the one
-    before us left. The clock is read after it: what is told newest first then
-    comes in the order in which it happened.
+    The lock is a statement of its own: later statements then see the previous change. Callers read
+    the clock after the lock, so the times of actions have the order of the actions.
     """
     found = await db.fetchval(
         "SELECT 1 FROM organization WHERE organization_id = $1 FOR NO KEY UPDATE",
@@ -28,7 +27,7 @@ async def lock_organization(db: asyncpg.Connection, organization_id: UUID) -> No
 
 
 async def check_organization(db: asyncpg.Connection, organization_id: UUID) -> None:
-    """Refuse (ORGANIZATION_NOT_FOUND) an organization that is not there."""
+    """Refuse (ORGANIZATION_NOT_FOUND) an organization that does not exist."""
     found = await db.fetchval(
         "SELECT 1 FROM organization WHERE organization_id = $1", organization_id
     )
@@ -37,8 +36,8 @@ async def check_organization(db: asyncpg.Connection, organization_id: UUID) -> N
 
 
 async def announce_change(db: asyncpg.Connection, organization_id: UUID) -> None:
-    """Tell every replica once the transaction is committed, and not otherwise.
+    """Notify every replica when the transaction is committed.
 
-    NOTIFY makes commits wait for one another, which these rare writes can bear.
+    NOTIFY serializes commits, which is acceptable for these rare writes.
     """
     await db.execute("SELECT pg_notify($1, $2)", CHANNEL, str(organization_id))

@@ -26,7 +26,7 @@ from keysvc.store.common import announce_change, check_organization, lock_organi
 from keysvc.store.organizations import select_integration
 
 _INSTANT: Final = timedelta(microseconds=1)
-"""The least by which PostgreSQL tells two times apart."""
+"""The resolution of times in PostgreSQL."""
 
 CONSTRAINTS: Final[Constraints] = {
     "api_key_created_by_length": lambda _: InvalidField("created_by", TOO_LONG),
@@ -35,13 +35,13 @@ CONSTRAINTS: Final[Constraints] = {
 
 
 class KeyStore:
-    """API keys in the database; every method is one transaction."""
+    """Stores API keys. Every method is one transaction."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def generate(self, organization_id: UUID, new: NewKey, clock: Clock) -> Key:
-        """Add a key; every older one that would outlive the grace period now ends with it.
+        """Add a key. Older keys expire after the grace period, or earlier if they already would.
 
         Refuses ORGANIZATION_NOT_FOUND, INTEGRATION_NOT_ACTIVE, NEWER_KEY_EXISTS.
         """
@@ -50,11 +50,13 @@ class KeyStore:
             if not (await select_integration(db, organization_id)).active:
                 raise Refusal(INTEGRATION_NOT_ACTIVE)
             newest = await _newest(db, organization_id)
-            if new.after and new.after != (str(newest["key_id"]) if newest else NO_KEY):
+            if new.newest_key_id and new.newest_key_id != (
+                str(newest["key_id"]) if newest else NO_KEY
+            ):
                 raise Refusal(NEWER_KEY_EXISTS)
             now = clock()
-            await _end_all_by(db, organization_id, now + GRACE_PERIOD)
-            # The clocks of two replicas differ: the key made last is the newest all the same.
+            await _limit_expiry(db, organization_id, now + GRACE_PERIOD)
+            # The clocks of replicas differ: the last key must be the newest one nevertheless.
             create_time = max(now, newest["create_time"] + _INSTANT) if newest else now
             with violations_as_refusals(CONSTRAINTS):
                 key = await _insert(db, organization_id, new, create_time)
@@ -64,7 +66,7 @@ class KeyStore:
         return key
 
     async def list_before(self, organization_id: UUID, position: Position, limit: int) -> list[Key]:
-        """The next keys of an organization, newest first; refuses ORGANIZATION_NOT_FOUND."""
+        """List keys before a position, newest first. Refuses ORGANIZATION_NOT_FOUND."""
         async with self._database.connection() as db:
             rows = await db.fetch(
                 _LIST,
@@ -77,7 +79,7 @@ class KeyStore:
     async def revoke(
         self, organization_id: UUID, key_id: UUID, revoked_by: str, actor: Actor, clock: Clock
     ) -> Key:
-        """End a key at once and for good; refuses KEY_NOT_FOUND."""
+        """Revoke a key immediately and permanently. Refuses KEY_NOT_FOUND."""
         async with self._database.transaction() as db:
             await _lock_for_key(db, organization_id, key_id)
             now = clock()
@@ -86,14 +88,14 @@ class KeyStore:
                     _REVOKE,
                     *(organization_id, key_id, revoked_by, actor.display_name, now),
                 )
-            if row is None:  # revoked already, or no such key
+            if row is None:  # revoked before, or no such key
                 return await _select(db, organization_id, key_id)
             await record_action(db, organization_id, Action.KEY_REVOKED, actor, now, key_id=key_id)
             await announce_change(db, organization_id)
         return Key(**row)
 
     async def find(self, key_id: UUID) -> Candidate | None:
-        """The key that a token names: the one look-up that knows no organization yet."""
+        """Find a key by its id: the only lookup that does not know the organization yet."""
         async with self._database.connection() as db:
             row = await db.fetchrow(
                 _FIND,
@@ -101,13 +103,13 @@ class KeyStore:
             )
         if row is None:
             return None
-        *of_key, secret_digest, active = row
-        return Candidate(Key(*of_key), secret_digest, active)
+        *key_fields, secret_digest, active = row
+        return Candidate(Key(*key_fields), secret_digest, active)
 
     async def record_use(
         self, organization_id: UUID, key_id: UUID, now: datetime, address: str
     ) -> None:
-        """Write down a key's use, unless another replica has just done so."""
+        """Record a use of a key, unless another replica has recorded one recently."""
         async with self._database.connection() as db:
             await db.execute(
                 """
@@ -144,7 +146,7 @@ async def _lock_for_key(db: asyncpg.Connection, organization_id: UUID, key_id: U
         raise Refusal(KEY_NOT_FOUND, organization_id, key_id) from None
 
 
-async def _end_all_by(db: asyncpg.Connection, organization_id: UUID, end: datetime) -> None:
+async def _limit_expiry(db: asyncpg.Connection, organization_id: UUID, end: datetime) -> None:
     await db.execute(
         """
         UPDATE api_key

@@ -25,15 +25,15 @@ CONSTRAINTS: Final[Constraints] = {
 
 
 class OrganizationStore:
-    """Organizations in the database; every method is one transaction."""
+    """Stores organizations and their integrations. Every method is one transaction."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def create(self, new: NewOrganization, now: datetime) -> Organization:
-        """Add an organization with an inactive integration; repeating it changes nothing.
+        """Add an organization with an inactive integration. A repetition changes nothing.
 
-        Refuses ORGANIZATION_EXISTS.
+        Refuses ORGANIZATION_EXISTS: the id is in use with another name.
         """
         async with self._database.transaction() as db:
             with violations_as_refusals(CONSTRAINTS):
@@ -41,14 +41,14 @@ class OrganizationStore:
             if created is not None:
                 await _insert_integration(db, created.organization_id, now)
                 return created
-            # Not inserted: the id was given, and it is taken.
-            there = await _select(db, new.organization_id)
-            if there is None or there.display_name != new.display_name:
+            # Not inserted: the request has an id that is in use.
+            existing = await _select(db, new.organization_id)
+            if existing is None or existing.display_name != new.display_name:
                 raise Refusal(ORGANIZATION_EXISTS, new.organization_id or UUID(int=0))
-            return there
+            return existing
 
     async def get(self, organization_id: UUID) -> Organization:
-        """Read one organization; refuses ORGANIZATION_NOT_FOUND."""
+        """Read one organization. Refuses ORGANIZATION_NOT_FOUND."""
         async with self._database.connection() as db:
             found = await _select(db, organization_id)
         if found is None:
@@ -56,7 +56,7 @@ class OrganizationStore:
         return found
 
     async def list_after(self, position: Position, limit: int) -> list[Organization]:
-        """The next organizations in the order of their creation."""
+        """List organizations after a position, in the order of creation."""
         async with self._database.connection() as db:
             rows = await db.fetch(
                 """
@@ -71,14 +71,14 @@ class OrganizationStore:
         return [_organization(row) for row in rows]
 
     async def get_integration(self, organization_id: UUID) -> Integration:
-        """Read the integration; refuses ORGANIZATION_NOT_FOUND."""
+        """Read the integration of an organization. Refuses ORGANIZATION_NOT_FOUND."""
         async with self._database.connection() as db:
             return await select_integration(db, organization_id)
 
-    async def switch_integration(
+    async def set_integration_active(
         self, organization_id: UUID, active: bool, actor: Actor, clock: Clock
     ) -> Integration:
-        """Make the integration active or inactive; refuses ORGANIZATION_NOT_FOUND."""
+        """Activate or deactivate the integration. Refuses ORGANIZATION_NOT_FOUND."""
         async with self._database.transaction() as db:
             await lock_organization(db, organization_id)
             now = clock()
@@ -91,7 +91,7 @@ class OrganizationStore:
                 """,
                 *(organization_id, active, now),
             )
-            if row is None:  # as it was
+            if row is None:  # no change
                 return await select_integration(db, organization_id)
             action = Action.INTEGRATION_ACTIVATED if active else Action.INTEGRATION_DEACTIVATED
             await record_action(db, organization_id, action, actor, now)
@@ -100,7 +100,7 @@ class OrganizationStore:
 
 
 async def select_integration(db: asyncpg.Connection, organization_id: UUID) -> Integration:
-    """Read the integration; refuses ORGANIZATION_NOT_FOUND."""
+    """Read the integration of an organization. Refuses ORGANIZATION_NOT_FOUND."""
     row = await db.fetchrow(
         "SELECT organization_id, active, update_time FROM integration WHERE organization_id = $1",
         organization_id,

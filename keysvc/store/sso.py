@@ -1,4 +1,4 @@
-"""The SQL of single sign-on."""
+"""The SQL of single sign-on connections."""
 
 from typing import Final
 from uuid import UUID
@@ -11,32 +11,32 @@ from chassis.errors import ETAG_MISMATCH, Refusal
 from keysvc.domain import sso
 from keysvc.domain.audit import Action, Actor
 from keysvc.domain.errors import ORGANIZATION_NOT_FOUND, SSO_CONNECTION_NOT_FOUND, SSO_DOMAIN_TAKEN
-from keysvc.domain.sso import Connection, Setup
+from keysvc.domain.sso import SsoConnection, SsoSetup
 from keysvc.store.audit import record_action
 from keysvc.store.common import lock_organization
 
 
 class SsoStore:
-    """Connections in the database; every method is one transaction."""
+    """Stores single sign-on connections. Every method is one transaction."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def get(self, organization_id: UUID) -> Connection:
-        """Read the connection, empty if nothing is set up; refuses ORGANIZATION_NOT_FOUND."""
+    async def get(self, organization_id: UUID) -> SsoConnection:
+        """Read a connection; it is empty before its setup. Refuses ORGANIZATION_NOT_FOUND."""
         async with self._database.connection() as db:
             return await _select(db, organization_id)
 
-    async def find_by_domain(self, domain: str) -> Connection:
-        """The active connection that a domain leads to; refuses SSO_CONNECTION_NOT_FOUND."""
+    async def find_by_domain(self, domain: str) -> SsoConnection:
+        """Find the active connection of a domain. Refuses SSO_CONNECTION_NOT_FOUND."""
         async with self._database.connection() as db:
             organization_id = await db.fetchval(_FIND, domain)
             if organization_id is None:
                 raise Refusal(SSO_CONNECTION_NOT_FOUND)
             return await _select(db, organization_id)
 
-    async def release_domain(self, domain: str, actor: Actor, clock: Clock) -> Connection:
-        """Take a domain from whichever organization has it; refuses SSO_CONNECTION_NOT_FOUND."""
+    async def release_domain(self, domain: str, actor: Actor, clock: Clock) -> SsoConnection:
+        """Remove a domain from its organization. Refuses SSO_CONNECTION_NOT_FOUND."""
         async with self._database.connection() as db:
             organization_id = await db.fetchval(
                 "SELECT organization_id FROM sso_domains WHERE domain = $1", domain
@@ -48,11 +48,12 @@ class SsoStore:
         return await self.update(organization_id, setup, before.etag, actor, clock)
 
     async def update(
-        self, organization_id: UUID, setup: Setup, etag: str, actor: Actor, clock: Clock
-    ) -> Connection:
-        """Set the connection up; what changes nothing keeps it as it is.
+        self, organization_id: UUID, setup: SsoSetup, etag: str, actor: Actor, clock: Clock
+    ) -> SsoConnection:
+        """Set up the connection. An equal setup changes nothing.
 
-        Refuses ORGANIZATION_NOT_FOUND, ETAG_MISMATCH and SSO_DOMAIN_TAKEN.
+        A change that invalidates the last test deactivates the connection. Refuses
+        ORGANIZATION_NOT_FOUND, ETAG_MISMATCH and SSO_DOMAIN_TAKEN.
         """
         async with self._database.transaction() as db:
             await lock_organization(db, organization_id)
@@ -62,24 +63,24 @@ class SsoStore:
             changed = sso.changed_fields(before.setup, setup)
             if not changed:
                 return before
-            now, untested = clock(), sso.is_tested_no_longer(changed)
+            now, needs_test = clock(), sso.invalidates_test(changed)
             await db.execute(
                 _WRITE,
-                *(organization_id, untested, now, setup.sso_url, setup.idp_entity_id),
+                *(organization_id, needs_test, now, setup.sso_url, setup.idp_entity_id),
                 *(setup.certificates, setup.create_missing_users),
             )
             if "domains" in changed:
                 await _write_domains(db, organization_id, setup.domains)
                 await _remove_other_domains(db, organization_id, setup.domains)
             await record_action(db, organization_id, Action.SSO_UPDATED, actor, now, fields=changed)
-            if before.active and untested:
+            if before.active and needs_test:
                 await record_action(db, organization_id, Action.SSO_DEACTIVATED, actor, now)
             return await _select(db, organization_id)
 
     async def record_test(
         self, organization_id: UUID, etag: str, actor: Actor, clock: Clock
-    ) -> Connection:
-        """Note that what is set up works; refuses ORGANIZATION_NOT_FOUND and ETAG_MISMATCH."""
+    ) -> SsoConnection:
+        """Record a successful test of a setup. Refuses ORGANIZATION_NOT_FOUND and ETAG_MISMATCH."""
         async with self._database.transaction() as db:
             await lock_organization(db, organization_id)
             before = await _select(db, organization_id)
@@ -93,10 +94,10 @@ class SsoStore:
             await record_action(db, organization_id, Action.SSO_TESTED, actor, now)
             return await _select(db, organization_id)
 
-    async def switch(
+    async def set_active(
         self, organization_id: UUID, active: bool, actor: Actor, clock: Clock
-    ) -> Connection:
-        """Let people sign in or not; refuses ORGANIZATION_NOT_FOUND and SSO_NOT_TESTED."""
+    ) -> SsoConnection:
+        """Activate or deactivate. Refuses ORGANIZATION_NOT_FOUND and SSO_NOT_TESTED."""
         async with self._database.transaction() as db:
             await lock_organization(db, organization_id)
             before = await _select(db, organization_id)
@@ -115,17 +116,17 @@ class SsoStore:
             return await _select(db, organization_id)
 
 
-async def _select(db: asyncpg.Connection, organization_id: UUID) -> Connection:
+async def _select(db: asyncpg.Connection, organization_id: UUID) -> SsoConnection:
     row = await db.fetchrow(_SELECT, organization_id)
     if row is None:
         raise Refusal(ORGANIZATION_NOT_FOUND, organization_id)
-    return Connection(
+    return SsoConnection(
         organization_id=organization_id,
         version=row["version"],
         active=row["active"],
         test_time=row["test_time"],
         update_time=row["update_time"],
-        setup=Setup(
+        setup=SsoSetup(
             row["sso_url"],
             row["idp_entity_id"],
             tuple(row["certificates"]),
@@ -138,10 +139,10 @@ async def _select(db: asyncpg.Connection, organization_id: UUID) -> Connection:
 async def _write_domains(
     db: asyncpg.Connection, organization_id: UUID, domains: tuple[str, ...]
 ) -> None:
-    """Add them in their order, and before any is removed.
+    """Add domains in sorted order, before others are removed.
 
-    Whoever wants what another organization is just letting go of, or taking,
-    waits for it; in this order nobody waits in a circle.
+    An insert waits for a transaction that adds or removes the same domain. This order prevents
+    deadlocks between organizations.
     """
     for domain in domains:
         try:
@@ -183,14 +184,14 @@ _FIND: Final = """
      WHERE domain = $1 AND active
 """
 
-# The conflict that is none is the organization's own row.
+# Ignores a conflict with the organization's own row.
 _ADD_DOMAIN: Final = """
     INSERT INTO sso_domains (organization_id, domain)
     VALUES ($1, $2)
     ON CONFLICT ON CONSTRAINT sso_domains_pkey DO NOTHING
 """
 
-# $2: what was tested is no longer what is set up.
+# $2: whether the change invalidates the last test.
 _WRITE: Final = """
     INSERT INTO sso_connections AS known
         (organization_id, version, active, test_time, update_time, sso_url, idp_entity_id,

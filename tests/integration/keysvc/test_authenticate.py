@@ -6,7 +6,7 @@ import grpc
 from cloudacademy.keys.v1 import keys_pb2 as pb
 
 from chassis.rpc.status import RemoteRefusal
-from keysvc.domain import key_token as tokens
+from keysvc.domain import key_token
 from keysvc.domain.key_token import Token
 from keysvc.domain.organizations import Region
 from tests.support.keysvc.replicas import MovableClock, Replica, refused, stamp
@@ -46,9 +46,9 @@ async def test_an_old_key_works_for_eight_hours_after_a_new_one_and_not_a_second
         await keysvc.authenticate(old.token)
     assert refusal() == unauthenticated(
         "KEY_EXPIRED",
-        "This API key ended on 2026-03-01 at 20:00 UTC, because a newer key was generated 8 hours "
-        "before. Paste the newer key as Secret Token in Entra; if you do not have it, generate "
-        f"another one under {PAGE}.",
+        "This API key expired on 2026-03-01 at 20:00 UTC, 8 hours after a newer key was generated. "
+        "Paste the newer key as Secret Token in Entra. If you do not have it, generate another one "
+        f"under {PAGE}.",
         organization_id=acme,
         key_id=old.key.id,
         expire_time="2026-03-01T20:00:00.123456Z",
@@ -77,9 +77,9 @@ async def test_a_revoked_key_is_refused_at_once_and_for_good(keysvc: Replica, cl
 
 
 async def test_a_wrong_secret_and_an_unknown_key_are_refused_alike(keysvc: Replica):
-    made = tokens.parse((await keysvc.generate(await keysvc.create())).token)
+    made = key_token.parse((await keysvc.generate(await keysvc.create())).token)
     wrong = Token(made.region, made.key_id, bytes(32))
-    unknown = tokens.generate(Region.US, bytes)
+    unknown = key_token.generate(Region.US, bytes)
     refusals = []
 
     for token in (wrong, unknown):
@@ -89,8 +89,8 @@ async def test_a_wrong_secret_and_an_unknown_key_are_refused_alike(keysvc: Repli
 
     expected = unauthenticated(
         "KEY_UNKNOWN",
-        f"This API key is not known. Generate a new key under {PAGE} and paste it as Secret Token "
-        "in Entra.",
+        f"This API key does not exist. Generate a new key under {PAGE} and paste it as Secret "
+        "Token in Entra.",
     )
     assert refusals == [expected, expected]
 
@@ -104,7 +104,7 @@ async def test_an_inactive_integration_refuses_its_keys_until_it_is_active_again
         await keysvc.authenticate(made.token)
     assert refusal() == unauthenticated(
         "INTEGRATION_INACTIVE",
-        f"The integration is switched off. Activate it under {PAGE}; this API key then works "
+        f"The integration is switched off. Activate it under {PAGE}. This API key then works "
         "again.",
         organization_id=acme,
         key_id=made.key.id,

@@ -8,7 +8,7 @@ import pytest
 from cloudacademy.keys.v1 import keys_pb2 as pb
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from keysvc.domain import key_token as tokens
+from keysvc.domain import key_token
 from keysvc.domain.organizations import Region
 from tests.support.databases import migrate_keysvc
 from tests.support.keysvc.replicas import (
@@ -62,7 +62,7 @@ async def test_only_a_token_that_may_be_good_needs_the_database(
     reason: str,
     metadata: dict[str, str],
 ):
-    token = tokens.generate(region, bytes).text
+    token = key_token.generate(region, bytes).text
     async with running_replica(NOWHERE, clock, follows=False) as replica:
         with refused(reason) as refusal:
             await replica.authenticate(change(token))
@@ -71,7 +71,7 @@ async def test_only_a_token_that_may_be_good_needs_the_database(
 
 
 async def test_a_key_of_the_other_region_is_told_where_it_belongs(clock: MovableClock):
-    token = tokens.generate(Region.US, bytes).text
+    token = key_token.generate(Region.US, bytes).text
     async with running_replica(NOWHERE, clock, Region.EU, follows=False) as replica:
         with refused("KEY_OF_OTHER_REGION") as refusal:
             await replica.authenticate(token)

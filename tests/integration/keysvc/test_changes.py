@@ -34,7 +34,7 @@ async def other(keys_url: str, clock: MovableClock) -> AsyncIterator[Replica]:
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A busy machine's database that answers late is not taken for one that is away."""
-    monkeypatch.setattr("keysvc.background.changes.ANSWER_SECONDS", 15.0)
+    monkeypatch.setattr("keysvc.background.changes.STATEMENT_TIMEOUT_SECONDS", 15.0)
 
 
 @pytest.mark.usefixtures("patient")

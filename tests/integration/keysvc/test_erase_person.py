@@ -214,4 +214,4 @@ async def test_a_name_is_found_in_any_alphabet(
 def test_what_is_no_persons_name_is_refused(keys_url: str, name: str):
     code, output, complaint = Keysvc(keys_url).run("erase-person", USER_ID, name)
     assert (code, output) == (1, "")
-    assert complaint == f"keysvc: PERSON: is nobody's name: {name!r}\n"
+    assert complaint == f"keysvc: PERSON: must not be {name!r}: that is not the name of a person\n"

@@ -8,7 +8,7 @@ import pytest
 from cloudacademy.keys.v1 import keys_pb2 as pb
 
 from chassis.rpc.status import from_rpc_error
-from keysvc.domain import key_token as tokens
+from keysvc.domain import key_token
 from tests.support.keysvc.replicas import MovableClock, Replica, refused, running_replica, stamp
 
 NOBODY = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11"
@@ -36,7 +36,7 @@ async def test_a_new_key_is_told_with_its_token_and_listed_without(
         created_by_name="ann",
     )
     assert made.key == key
-    assert str(tokens.parse(made.token).key_id) == key.id
+    assert str(key_token.parse(made.token).key_id) == key.id
     assert await keysvc.list(acme) == [key]
 
 

@@ -96,7 +96,7 @@ async def test_an_operator_takes_a_domain_from_its_holder_and_switches_sign_in_o
 
     assert (before["active"], before["domains"]) == (True, ["acme.test"])
     assert (released["active"], "domains" in released, released["etag"]) == (True, False, "2")
-    assert again == (1, "", "keysvc: No organization signs in that way.\n")
+    assert again == (1, "", "keysvc: No single sign-on connection was found.\n")
     assert "active" not in inactive
     assert [(event["action"], event["actor"]["display_name"]) for event in events] == [
         ("ACTION_SSO_DEACTIVATED", "operator"),

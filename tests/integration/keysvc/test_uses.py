@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import asyncpg
 from cloudacademy.keys.v1 import keys_pb2 as pb
 
-from keysvc.domain import key_token as tokens
+from keysvc.domain import key_token
 from tests.support.keysvc.replicas import MovableClock, Replica, refused, running_replica, until
 from tests.support.waiting import eventually
 
@@ -73,7 +73,7 @@ async def test_the_first_use_of_an_old_key_after_a_new_one_is_written_at_once(
 async def test_the_database_never_sees_a_secret(keysvc: Replica, keys_url: str):
     made = await keysvc.generate(await keysvc.create())
     await keysvc.authenticate(made.token)
-    secret = tokens.parse(made.token).secret
+    secret = key_token.parse(made.token).secret
 
     database = await asyncpg.connect(keys_url)
     rows = await database.fetch("SELECT api_key::text FROM api_key")

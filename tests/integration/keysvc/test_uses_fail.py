@@ -14,7 +14,7 @@ from chassis.concurrency import supervisor
 from chassis.concurrency.supervisor import Supervisor
 from chassis.database.pool import Database
 from keysvc.background import key_uses
-from keysvc.background.key_uses import TRIES, KeyUses
+from keysvc.background.key_uses import MAX_ATTEMPTS, KeyUses
 from keysvc.domain.keys import Key
 from keysvc.store.keys import KeyStore
 from tests.support.keysvc.replicas import MovableClock, Replica, running_replica, until
@@ -90,16 +90,16 @@ async def test_a_use_that_always_fails_is_dropped_and_others_are_written(
     writer: Writer, keys: list[Key], clock: MovableClock
 ):
     first, second, third = keys
-    writer.uses.note(first, clock(), POISONOUS)
-    writer.uses.note(second, clock(), "192.0.2.1")
+    writer.uses.add(first, clock(), POISONOUS)
+    writer.uses.add(second, clock(), "192.0.2.1")
     await writer.comes("192.0.2.1")
     await until(lambda: writer.uses.dropped == 1)
-    writer.uses.note(third, clock(), "192.0.2.2")
+    writer.uses.add(third, clock(), "192.0.2.2")
     await writer.comes("192.0.2.2")
 
     failed = [entry for entry in writer.log if entry["event"] == "task failed"]
     (dropped,) = [entry for entry in writer.log if entry["event"] == "key use dropped"]
-    assert len(failed) == TRIES
+    assert len(failed) == MAX_ATTEMPTS
     assert dropped["key_id"] == str(first.key_id)
     assert POISONOUS not in str(writer.log)
 
@@ -107,7 +107,7 @@ async def test_a_use_that_always_fails_is_dropped_and_others_are_written(
 async def test_a_use_that_failed_is_written_once_its_cause_is_gone(
     writer: Writer, keys: list[Key], clock: MovableClock
 ):
-    writer.uses.note(keys[0], clock(), POISONOUS)
+    writer.uses.add(keys[0], clock(), POISONOUS)
     await until(lambda: any(entry["event"] == "task failed" for entry in writer.log))
     await writer.db.execute("DROP TRIGGER refuse ON api_key")
     await writer.comes(POISONOUS)
@@ -117,8 +117,8 @@ async def test_a_use_that_failed_is_written_once_its_cause_is_gone(
 async def test_uses_that_fail_at_the_end_are_tried_until_they_are_dropped(
     writer: Writer, keys: list[Key], clock: MovableClock
 ):
-    writer.uses.note(keys[0], clock(), POISONOUS)
-    writer.uses.note(keys[1], clock(), "192.0.2.1")
+    writer.uses.add(keys[0], clock(), POISONOUS)
+    writer.uses.add(keys[1], clock(), "192.0.2.1")
     writer.drained.set()
     await writer.comes("192.0.2.1")
     await until(lambda: writer.uses.dropped == 1)

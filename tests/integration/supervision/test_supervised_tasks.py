@@ -204,7 +204,7 @@ class Case:
 KEYSVC, USERSVC = ("keysvc",), ("usersvc",)
 CASES = [
     Case("keysvc", "health", Server, "_is_ready", services=KEYSVC),
-    Case("keysvc", "key changes", Changes, "_tell", revocation_reaches_a_watch, services=KEYSVC),
+    Case("keysvc", "key changes", Changes, "_publish", revocation_reaches_a_watch, services=KEYSVC),
     Case("keysvc", "key uses", KeyStore, "record_use", use_is_written, use_key, KEYSVC),
     Case("usersvc", "health", Server, "_is_ready", services=USERSVC),
     Case("usersvc", "change feed", Wire, "edge", changes_are_followed, create_user, USERSVC),

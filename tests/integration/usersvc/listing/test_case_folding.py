@@ -99,7 +99,7 @@ def test_pair_is_compared_alike_by_filters_and_patch_in_the_gateway(one, other, 
 async def test_text_folds_alike_in_every_service_and_in_the_database(db: asyncpg.Connection):
     texts = [f"{one}{other}{one}" for one, other, _ in PAIRS]
     in_database = [await db.fetchval("SELECT fold($1)", text) for text in texts]
-    of_keys = f"SELECT {of_keysvc._fold('$1::text')}"
+    of_keys = f"SELECT {of_keysvc._casefolded_sql('$1::text')}"
 
     assert [await db.fetchval(of_keys, text) for text in texts] == in_database
     for side, fold in FOLDS.items():

@@ -3,7 +3,13 @@
 import pytest
 
 from chassis.errors import DatabaseUnavailable
-from keysvc.background.changes import BACKLOG, Event, Heartbeat, OrganizationChanged, Subscription
+from keysvc.background.changes import (
+    QUEUE_SIZE,
+    Event,
+    Heartbeat,
+    OrganizationChanged,
+    Subscription,
+)
 
 ACME, INITECH = OrganizationChanged("acme"), OrganizationChanged("initech")
 
@@ -35,7 +41,7 @@ async def test_heartbeats_do_not_queue():
 
 async def test_a_stream_that_falls_too_far_behind_ends_without_a_gap():
     subscription = Subscription()
-    for _ in range(BACKLOG + 1):
+    for _ in range(QUEUE_SIZE + 1):
         subscription.offer(ACME)
     subscription.offer(INITECH)
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chassis.errors import Refusal
-from keysvc.domain import key_token as token
+from keysvc.domain import key_token
 from keysvc.domain.errors import KEY_MALFORMED
 from keysvc.domain.key_token import ALPHABET, LENGTH, Token
 from keysvc.domain.organizations import Region
@@ -21,7 +21,7 @@ EXAMPLE = Token(Region.US, UUID(int=1), bytes(31) + b"\x01")
 
 def refused(text: str) -> bool:
     try:
-        token.parse(text)
+        key_token.parse(text)
     except Refusal:
         return True
     return False
@@ -29,12 +29,12 @@ def refused(text: str) -> bool:
 
 @given(TOKENS)
 def test_a_token_reads_back_as_what_it_was_made_of(made: Token):
-    assert token.parse(made.text) == made
+    assert key_token.parse(made.text) == made
 
 
 @given(TOKENS)
 def test_a_token_has_the_form_that_secret_scanners_look_for(made: Token):
-    expression = next(line.strip() for line in token.__doc__.splitlines() if "(us|eu)" in line)
+    expression = next(line.strip() for line in key_token.__doc__.splitlines() if "(us|eu)" in line)
     assert re.findall(expression, f"token={made.text},") == [made.text[4:6]]
     assert re.fullmatch(expression, made.text)
     assert len(made.text) == LENGTH < 200
@@ -88,12 +88,12 @@ def test_text_that_only_resembles_a_token_is_refused(text: str):
 def test_numbers_beyond_their_bits_are_refused_even_with_the_right_checksum():
     for key_id, secret in (("z" * 22, "0" * 43), ("0" * 22, "z" * 43)):
         body = f"cak_us_{key_id}{secret}"
-        assert refused(body + token._checksum(body))
+        assert refused(body + key_token._checksum(body))
 
 
 def test_a_region_that_is_none_of_ours_is_refused_even_with_the_right_checksum():
     body = EXAMPLE.text.replace("us", "zz")[:-6]
-    assert refused(body + token._checksum(body))
+    assert refused(body + key_token._checksum(body))
 
 
 def test_the_form_of_a_token_never_changes():
@@ -109,7 +109,7 @@ def test_a_token_shows_its_secret_nowhere_but_in_its_text():
 
 def test_a_refused_token_is_not_in_the_refusal():
     with refusing(KEY_MALFORMED) as caught:
-        token.parse(EXAMPLE.text[:-1])
+        key_token.parse(EXAMPLE.text[:-1])
     assert "cak_" not in caught.value.detail
     assert caught.value.metadata == {}
 
@@ -117,6 +117,6 @@ def test_a_refused_token_is_not_in_the_refusal():
 def test_a_new_token_has_the_random_bytes_that_it_was_given():
     given_bytes = {16: bytes(range(16)), 32: bytes(range(32))}
 
-    made = token.generate(Region.EU, given_bytes.__getitem__)
+    made = key_token.generate(Region.EU, given_bytes.__getitem__)
 
     assert made == Token(Region.EU, UUID("00010203-0405-4607-8809-0a0b0c0d0e0f"), given_bytes[32])

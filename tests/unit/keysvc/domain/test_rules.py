@@ -9,7 +9,7 @@ import pytest
 from chassis.errors import InvalidField, Refusal
 from keysvc.domain.audit import Actor, operator
 from keysvc.domain.errors import INTEGRATION_INACTIVE, KEY_EXPIRED, KEY_REVOKED, KEY_UNKNOWN
-from keysvc.domain.keys import GRACE_PERIOD, Candidate, Key, NewKey, admit
+from keysvc.domain.keys import GRACE_PERIOD, Candidate, Key, NewKey, authenticate
 from keysvc.domain.organizations import NewOrganization, Region
 from tests.support.error_forms import refusing
 
@@ -27,7 +27,7 @@ def candidate(active: bool = True, **changes: datetime) -> Candidate:
 
 
 def test_a_key_is_admitted_by_its_secret():
-    assert admit(GOOD, DIGEST, NOW) == KEY
+    assert authenticate(GOOD, DIGEST, NOW) == KEY
 
 
 @pytest.mark.parametrize(
@@ -53,23 +53,23 @@ def test_a_key_is_admitted_by_its_secret():
 )
 def test_refusals_come_in_their_order(named: Candidate | None, digest: bytes, refusal: Refusal):
     with refusing(refusal.kind) as caught:
-        admit(named, digest, NOW)
+        authenticate(named, digest, NOW)
     assert caught.value.detail == refusal.detail
     assert caught.value.metadata == refusal.metadata
 
 
 def test_a_key_works_until_the_moment_that_it_ends_and_not_in_it():
     ending = candidate(expire_time=NOW)
-    assert admit(ending, DIGEST, NOW - MOMENT) == ending.key
+    assert authenticate(ending, DIGEST, NOW - MOMENT) == ending.key
     with refusing(KEY_EXPIRED):
-        admit(ending, DIGEST, NOW)
+        authenticate(ending, DIGEST, NOW)
 
 
-def test_a_use_is_news_once_a_minute():
+def test_a_should_record_use_once_a_minute():
     used = replace(KEY, last_used_time=NOW)
     minute = timedelta(minutes=1)
-    assert [key.use_is_news(NOW) for key in (KEY, used)] == [True, False]
-    assert [used.use_is_news(time) for time in (NOW + minute - MOMENT, NOW + minute)] == [
+    assert [key.should_record_use(NOW) for key in (KEY, used)] == [True, False]
+    assert [used.should_record_use(time) for time in (NOW + minute - MOMENT, NOW + minute)] == [
         False,
         True,
     ]
@@ -79,7 +79,7 @@ def test_the_first_use_after_a_newer_key_is_news_at_once():
     replaced = replace(KEY, last_used_time=NOW, expire_time=NOW + MOMENT + GRACE_PERIOD)
     used_since = replace(replaced, last_used_time=NOW + MOMENT)
     later = NOW + 2 * MOMENT
-    assert [key.use_is_news(later) for key in (replaced, used_since)] == [True, False]
+    assert [key.should_record_use(later) for key in (replaced, used_since)] == [True, False]
 
 
 def test_digests_are_in_no_representation():

@@ -11,17 +11,17 @@ from hypothesis import strategies as st
 from chassis.errors import InvalidField
 from keysvc.domain import sso
 from keysvc.domain.errors import SSO_NOT_TESTED
-from keysvc.domain.sso import Connection, Setup
+from keysvc.domain.sso import SsoConnection, SsoSetup
 from tests.support.error_forms import refusing
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
-SETUP = Setup("https://login.example/saml2", "urn:idp", ("PEM",), False, ("acme.test",))
+SETUP = SsoSetup("https://login.example/saml2", "urn:idp", ("PEM",), False, ("acme.test",))
 LIMITED = ("sso_url", "idp_entity_id", "certificates", "domains")
 
 
-def refused_field(setup: Setup) -> str:
+def refused_field(setup: SsoSetup) -> str:
     with pytest.raises(InvalidField) as caught:
-        sso.checked(setup)
+        sso.normalize_setup(setup)
     return caught.value.metadata["field"]
 
 
@@ -37,7 +37,7 @@ def refused_field(setup: Setup) -> str:
     ],
 )
 def test_an_address_of_an_identity_provider_is_https_or_here(url: str):
-    assert sso.checked(replace(SETUP, sso_url=url)).sso_url == url
+    assert sso.normalize_setup(replace(SETUP, sso_url=url)).sso_url == url
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_any_other_address_is_refused(url: str):
 @given(st.text(max_size=50))
 def test_whatever_is_typed_as_an_address_is_taken_or_refused(text: str):
     try:
-        taken = sso.checked(replace(SETUP, sso_url=f"https://login.example/{text}")).sso_url
+        taken = sso.normalize_setup(replace(SETUP, sso_url=f"https://login.example/{text}")).sso_url
     except InvalidField:
         return
     assert taken.isascii()
@@ -77,7 +77,7 @@ def test_whatever_is_typed_as_an_address_is_taken_or_refused(text: str):
 
 def test_domains_are_compared_in_lower_case_each_once_and_in_order():
     given_ = ("Initech.test", " acme.test ", "ACME.test", "xn--bcher-kva.example")
-    assert sso.checked(replace(SETUP, domains=given_)).domains == (
+    assert sso.normalize_setup(replace(SETUP, domains=given_)).domains == (
         "acme.test",
         "initech.test",
         "xn--bcher-kva.example",
@@ -101,7 +101,7 @@ def test_each_text_and_list_has_its_most():
         certificates=("PEM",) * 5,
         domains=tuple(f"{number}.test" for number in range(5)),
     )
-    assert sso.checked(most) == most
+    assert sso.normalize_setup(most) == most
     assert [
         refused_field(replace(most, **{name: value}))
         for name, value in (
@@ -128,11 +128,11 @@ def test_only_a_change_of_who_vouches_has_to_be_tested_anew(
 ):
     changed = sso.changed_fields(SETUP, replace(SETUP, **change))
     assert changed == list(change)
-    assert sso.is_tested_no_longer(changed) is tested_no_longer
+    assert sso.invalidates_test(changed) is tested_no_longer
 
 
 def test_what_nobody_has_tried_lets_nobody_in():
-    untried = Connection(UUID(int=1), 1, False, None, NOW, SETUP)
+    untried = SsoConnection(UUID(int=1), 1, False, None, NOW, SETUP)
     with refusing(SSO_NOT_TESTED):
         sso.check_tested(untried)
     sso.check_tested(replace(untried, test_time=NOW))

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from chassis.errors import InvalidField
-from keysvc.rpc.certificates import normalized
+from keysvc.rpc.certificates import normalize_certificate
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -46,12 +46,12 @@ PEM = certificate()
     ids=["as it is", "from Windows", "with blank lines", "with words before it"],
 )
 def test_one_certificate_has_one_form(pasted: str):
-    assert normalized(pasted, NOW) == PEM
+    assert normalize_certificate(pasted, NOW) == PEM
 
 
 def test_of_a_key_that_was_pasted_along_nothing_is_kept():
     secret = KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-    assert normalized(secret + PEM, NOW) == PEM
+    assert normalize_certificate(secret + PEM, NOW) == PEM
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_of_a_key_that_was_pasted_along_nothing_is_kept():
 )
 def test_what_is_not_one_certificate_is_refused(pasted: str):
     with pytest.raises(InvalidField) as caught:
-        normalized(pasted, NOW)
+        normalize_certificate(pasted, NOW)
     assert caught.value.detail == (
         "connection.certificates: must each be one X.509 certificate in PEM"
     )
@@ -80,12 +80,12 @@ def test_a_certificate_that_is_over_is_named_as_the_identity_provider_names_it()
     over = certificate(end=NOW)
     thumbprint = x509.load_pem_x509_certificate(over.encode()).fingerprint(hashes.SHA1())
     with pytest.raises(InvalidField) as caught:
-        normalized(over, NOW)
+        normalize_certificate(over, NOW)
     assert caught.value.detail == (
         f"connection.certificates: the one with the thumbprint {thumbprint.hex().upper()} "
-        "ended on 2026-03-01"
+        "expired on 2026-03-01"
     )
-    assert normalized(over, NOW - SECOND) == over
+    assert normalize_certificate(over, NOW - SECOND) == over
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_a_certificate_that_is_over_is_named_as_the_identity_provider_names_it()
 def test_only_keys_that_nobody_can_guess_vouch_for_people(public_key: object, good: bool):
     pem = certificate(public_key)
     if good:
-        assert normalized(pem, NOW) == pem
+        assert normalize_certificate(pem, NOW) == pem
     else:
         with pytest.raises(InvalidField):
-            normalized(pem, NOW)
+            normalize_certificate(pem, NOW)

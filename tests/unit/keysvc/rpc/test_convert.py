@@ -10,7 +10,7 @@ from cloudacademy.keys.v1 import keys_pb2
 from chassis.config.settings import Address, ServerSettings, SettingsError
 from chassis.errors import InvalidField
 from keysvc.domain.organizations import Region
-from keysvc.rpc import convert as wire
+from keysvc.rpc import convert
 from keysvc.settings import Settings
 
 ID = UUID("0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11")
@@ -27,7 +27,7 @@ ID = UUID("0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11")
     ],
 )
 def test_an_address_is_kept_in_its_shortest_form(text: str, address: str):
-    assert wire.read_address("client_address", text) == address
+    assert convert.read_address("client_address", text) == address
 
 
 @pytest.mark.parametrize(
@@ -35,20 +35,20 @@ def test_an_address_is_kept_in_its_shortest_form(text: str, address: str):
 )
 def test_what_is_no_address_is_refused(text: str):
     with pytest.raises(InvalidField):
-        wire.read_address("client_address", text)
+        convert.read_address("client_address", text)
 
 
 def test_a_page_has_100_elements_unless_told_and_1000_at_most():
-    sizes = [wire.read_page_size(size) for size in (0, 1, 1_000, 1_001, 2**31 - 1)]
+    sizes = [convert.read_page_size(size) for size in (0, 1, 1_000, 1_001, 2**31 - 1)]
     assert sizes == [100, 1, 1_000, 1_000, 1_000]
 
 
 @pytest.mark.parametrize(
     "read",
     [
-        lambda: wire.read_page_size(-1),
-        lambda: wire.read_region("region", keys_pb2.REGION_EU, Region.US),
-        lambda: wire.read_region("region", 99, Region.US),
+        lambda: convert.read_page_size(-1),
+        lambda: convert.read_region("region", keys_pb2.REGION_EU, Region.US),
+        lambda: convert.read_region("region", 99, Region.US),
     ],
     ids=["negative size", "other region", "unknown region"],
 )
@@ -59,8 +59,8 @@ def test_values_that_a_field_cannot_have_are_refused(read: Callable[[], object])
 
 def test_times_keep_their_microseconds():
     time = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
-    assert wire.timestamp(time).ToDatetime(UTC) == time
-    assert wire.timestamp(None) is None
+    assert convert.timestamp(time).ToDatetime(UTC) == time
+    assert convert.timestamp(None) is None
 
 
 def test_settings_are_read_from_the_environment_and_hide_the_password():
