@@ -1,4 +1,4 @@
-"""docs/security.md: what it claims has a test, and each test that it names is there."""
+"""docs/security.md: each claim names a test, and each named test exists."""
 
 import re
 from pathlib import Path
@@ -11,11 +11,11 @@ DOCUMENT = Path(__file__).parents[2] / "docs/security.md"
 TEXT = DOCUMENT.read_text()
 PROOFS = sorted(set(PROOF.findall(TEXT)))
 PARTS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", TEXT, re.MULTILINE | re.DOTALL))
-CLAIMS = ("Who attacks, and how we answer", "A person's data")
+CLAIMS = ("Attacks and defenses", "Personal data")
 
 
 def rows(part: str) -> list[str]:
-    """The rows of the tables in a part of the document, without their heads."""
+    """The rows of the tables in a section of the document, without the header rows."""
     table = re.compile(r"^\|.*\|\n\|[-| ]+\|\n((?:\|.*\|\n)+)", re.MULTILINE)
     return [row for rows in table.findall(part) for row in rows.splitlines()]
 
