@@ -26,7 +26,7 @@ async def test_every_subject_does_its_work_and_no_answer_is_wrong(passable: Path
         connections=(8,),
     )
 
-    result = await compare(passable, plan, tell=lambda _: None)
+    result = await compare(passable, plan, log=lambda _: None)
 
     done: dict[str, set[str]] = {}
     for row in result.rows:

@@ -15,7 +15,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from gateway.api.app import PREFIX
-from gateway.api.request import MAX_BODY_BYTES
+from gateway.http.body import MAX_BODY_BYTES
 from tests.support.edge.edges import answering_late, us
 from tests.support.edge.envoys import Edge, running_edge
 from tests.support.k8s.edge import Objects, Place, bootstrap

@@ -107,18 +107,15 @@ async def echo_server(settings: ServerSettings = OPEN) -> AsyncIterator[Running]
     server = Server(settings, CALLERS, is_ready, log, tasks)
     server.grpc.add_generic_rpc_handlers((service.handler(),))
     task = asyncio.create_task(server.run(stop))
-    await until(
-        lambda: task.done() or any(entry["event"] == "listening" for entry in capture.entries)
-    )
-    if task.done():
-        await task
-    address = next(entry["address"] for entry in capture.entries if entry["event"] == "listening")
-    running.port, running.task = int(address.rpartition(":")[2]), task
     try:
-        await until(lambda: task.done() or any("address" in entry for entry in capture.entries))
+        await until(
+            lambda: task.done() or any(entry["event"] == "listening" for entry in capture.entries)
+        )
         if task.done():
             await task
-        address = next(entry["address"] for entry in capture.entries if "address" in entry)
+        address = next(
+            entry["address"] for entry in capture.entries if entry["event"] == "listening"
+        )
         running.port, running.task = int(address.rpartition(":")[2]), task
         yield running
     finally:

@@ -89,7 +89,7 @@ def _script(statement: Statement, script: int, *, fresh: bool) -> tuple[str, dic
         value = given[int(match[1]) - 1]
         if value is None:
             return "NULL"
-        if fresh and match[1] in ("3", "4"):
+        if fresh and int(match[1]) in statement.unique:
             return ":name"
         variable = f"s{script}_{match[1]}"
         variables[variable] = _text(value)

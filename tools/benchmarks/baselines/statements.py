@@ -1,6 +1,6 @@
 """The SQL statements that the service runs for a request, for the lower bounds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -27,6 +27,8 @@ class Statement:
     sql: str
     arguments: Callable[[], tuple[object, ...]]
     right: Callable[[tuple[object, ...], Row], bool]
+    unique: frozenset[int] = frozenset()
+    """Numbers of the arguments that differ in each execution: the names of the person."""
 
 
 def get(organization_id: UUID, work: Work) -> Statement:
@@ -66,6 +68,7 @@ def create(organization_id: UUID, _: Work) -> Statement:
         f" VALUES ($1, $2, $2, {values}) RETURNING user_id",
         lambda: _row(organization_id, f"{uuid4().hex}@bench.test"),
         lambda _, row: row is not None,
+        _names(("organization_id", "now")),
     )
 
 
@@ -74,10 +77,24 @@ def create_with_change(organization_id: UUID, _: Work) -> Statement:
 
     def arguments() -> tuple[object, ...]:
         name = f"{uuid4().hex}@bench.test"
-        fields = changes.given_fields(_profile(name))
-        return *_row(organization_id, name), fields, str(uuid4()), uuid4()
+        profile = _profile(name)
+        first = user_store._InsertArguments(
+            organization_id=organization_id,
+            now=datetime.now(UTC),
+            given_fields=changes.given_fields(profile),
+            request_id=str(uuid4()),
+            key_id=uuid4(),
+        )
+        return *first, *user_rows.columns(profile)
 
-    return Statement(user_store._INSERT, arguments, lambda _, row: row is not None)
+    unique = _names(user_store._InsertArguments._fields)
+    return Statement(user_store._INSERT, arguments, lambda _, row: row is not None, unique)
+
+
+def _names(first: Sequence[str]) -> frozenset[int]:
+    """The numbers of the person's names among the arguments, with others before the columns."""
+    arguments = (*first, *user_rows.ProfileRow._fields)
+    return frozenset(arguments.index(name) + 1 for name in ("user_name", "external_id"))
 
 
 def _row(organization_id: UUID, name: str) -> tuple[object, ...]:
