@@ -40,11 +40,11 @@ class Sample:
         ordered = sorted(self.latencies)
         return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))] * 1_000
 
-    def record(self, seconds: float, right: bool, answer: Callable[[], str]) -> None:
+    def record(self, seconds: float, right: bool, response: Callable[[], str]) -> None:
         """Count a response and keep the text of the first wrong one."""
         self.latencies.append(seconds)
         if not right:
-            self.first_wrong = self.first_wrong or answer()
+            self.first_wrong = self.first_wrong or response()
             self.wrong += 1
 
 
@@ -126,11 +126,11 @@ class _ClientConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._buffer = self._buffer + data if self._buffer else data
-        answer = parse(self._buffer)
-        if answer is None:
+        response = parse(self._buffer)
+        if response is None:
             return
         seconds = time.perf_counter() - self._began
-        status, body, stays = answer
+        status, body, stays = response
         self._buffer = b""
         check, self._check = self._check, None
         self._sample.record(seconds, check(status, body), lambda: f"{status} {body[:200]!r}")

@@ -169,8 +169,8 @@ async def _walk(region: Region, people: int) -> _Walk:
     cursor, pages, found = "", 0, 0
     async with aiohttp.ClientSession(f"http://{work.host}", headers=headers) as session:
         while True:
-            async with session.get(_path(work, cursor)) as answer:
-                body = await answer.read()
+            async with session.get(_path(work, cursor)) as response:
+                body = await response.read()
             pages += 1
             found += body.count(b'"userName"')
             following = re.search(rb'"nextCursor":"([^"]+)"', body)
@@ -208,9 +208,9 @@ async def _group(region: Region, size: int, waiting: int) -> Work:
     headers = {"Authorization": f"Bearer {work.token}"}
     async with (
         aiohttp.ClientSession(headers=headers) as session,
-        session.post(region.stack.url + "/Groups", json={"displayName": f"{size}"}) as answer,
+        session.post(region.stack.url + "/Groups", json={"displayName": f"{size}"}) as response,
     ):
-        group = (await answer.json(content_type=None))["id"]
+        group = (await response.json(content_type=None))["id"]
     connection = await asyncpg.connect(region.database)
     await connection.execute(
         "INSERT INTO group_users (organization_id, group_id, user_id)"

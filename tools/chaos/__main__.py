@@ -1,4 +1,4 @@
-"""`make chaos`: the whole list of faults against a region of two replicas each, and a table."""
+"""`make chaos`: inject every fault into a region with two replicas each, and print a table."""
 
 import argparse
 import asyncio
@@ -11,12 +11,12 @@ from tools.chaos.run import HEADER, region_under_load
 
 
 def main() -> int:
-    """0 when nothing was lost, done twice, answered wrongly or slow to come back; else 1."""
+    """Exit code 0 if nothing was lost, duplicated or wrong and recovery was fast enough; else 1."""
     parser = argparse.ArgumentParser(prog="python -m tools.chaos", description=__doc__)
     parser.add_argument("--rate", type=float, default=60.0, help="requests a second")
-    parser.add_argument("--broken", type=float, default=10.0, help="seconds that a fault lasts")
-    parser.add_argument("--calm", type=float, default=25.0, help="seconds after each")
-    parser.add_argument("--only", default="", help="faults with this in their names")
+    parser.add_argument("--broken", type=float, default=10.0, help="duration of a fault in seconds")
+    parser.add_argument("--calm", type=float, default=25.0, help="seconds between faults")
+    parser.add_argument("--only", default="", help="only faults whose names contain this")
     options = parser.parse_args()
     chosen = [fault for fault in FAULTS if options.only in fault.name]
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
@@ -34,19 +34,19 @@ async def _break_all(
     print(HEADER, flush=True)
     async with region_under_load(folder, rate) as chaos:
         for fault in faults:
-            outcome = await chaos.suffer(fault, broken, calm)
+            outcome = await chaos.inject(fault, broken, calm)
             print(outcome.row(), flush=True)
-            for complaint in outcome.complaints:
+            for complaint in outcome.violations:
                 print(f"    {complaint}", flush=True)
-            good = good and not outcome.complaints
+            good = good and not outcome.violations
         found = await chaos.read_each()
-    unlike = found.lost + found.wrong
+    mismatches = found.lost + found.wrong
     print(
-        f"{found.asked} people read by id, there or deleted: {unlike.total()} not as acknowledged"
+        f"{found.checked} people read by id, existing or deleted: {mismatches.total()} mismatches"
     )
-    for what, count in unlike.items():
+    for what, count in mismatches.items():
         print(f"    {what} ({count})")
-    return good and not unlike
+    return good and not mismatches
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Plays Entra at a steady rate through whatever breaks, and judges each answer."""
+"""Sends requests as Entra does at a steady rate during faults, and checks each response."""
 
 import asyncio
 import itertools
@@ -11,37 +11,37 @@ from typing import TypeAlias, TypeVar
 
 import aiohttp
 
-from tools.chaos.ledger import Account, Ledger, Life, Team
+from tools.chaos.counts import RETRYABLE, FaultCounts
+from tools.chaos.ledger import Account, Existence, Ledger, Team
 from tools.chaos.region import Region
-from tools.chaos.tally import BUSY, Tally
-from tools.entra.client import EntraClient, Exchange, RequestError, Resource, Retries, connect
-from tools.entra.dialects import Dialect, membership, patch, spoken
+from tools.entra.client import EntraClient, RequestError, RequestRecord, Resource, Retries, connect
+from tools.entra.dialects import Dialect, dialect_for, membership, patch
 from tools.entra.groups import creation as group_creation
 from tools.entra.mapping import Value, creation
 
-PATIENCE_SECONDS = 20.0
+TIMEOUT_SECONDS = 20.0
 REPEAT_SECONDS = 2.0
-"""How long the driver waits before it repeats; what we say in Retry-After, or more."""
+"""Delay before a repetition; at least the Retry-After that the gateway sends."""
 FREE = 30
-"""So many people, who are there and whom nothing happens to, are kept to choose from."""
+"""Minimum number of existing, idle people to choose from."""
 _ID = re.compile("[0-9a-f]{8}-[0-9a-f-]{27}")
 CONFLICT = 409
 NOT_FOUND = 404
 
-Act: TypeAlias = Callable[[], Awaitable[None]]
-Answered = TypeVar("Answered")
+Action: TypeAlias = Callable[[], Awaitable[None]]
+Result = TypeVar("Result")
 
 
-class BusyError(Exception):
-    """Nothing is known of what became of a request; it is to be repeated."""
+class OutcomeUnknownError(Exception):
+    """The outcome of a request is unknown; it has to be repeated."""
 
 
 class Driver:
-    """An identity provider: one request at a time for each person, and what failed is repeated.
+    """An identity provider: one request at a time per person; failed requests are repeated.
 
-    What is repeated is not sent again as it was. A create looks for what it makes first, as Entra's
-    next cycle does; in place of a change comes the opposite one, so that the first one must not
-    arrive any more once that is acknowledged.
+    A repetition is not the same request. A create first looks for the resource, as Entra's next
+    cycle does. A change is replaced by the opposite change: once that is acknowledged, the first
+    one must not take effect any more.
     """
 
     def __init__(self, region: Region, rate: float) -> None:
@@ -52,13 +52,13 @@ class Driver:
         self._clients: Mapping[str, EntraClient] = {}
         self._free: list[Account] = []
         self._teams: list[Team] = []
-        self._again: list[tuple[Act, Account | None]] = []
+        self._retries: list[tuple[Action, Account | None]] = []
         self.ledger = Ledger()
-        self.tally = Tally()
+        self.counts = FaultCounts()
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator["Driver"]:
-        """With connections to each gateway, which repeat nothing by themselves."""
+        """Open clients to each gateway; they do not repeat requests themselves."""
         async with AsyncExitStack() as stack:
             self._clients = {
                 url: await stack.enter_async_context(
@@ -68,7 +68,7 @@ class Driver:
                         connections=500,
                         retries=Retries(times=0),
                         observe=self._observe,
-                        timeout=PATIENCE_SECONDS,
+                        timeout=TIMEOUT_SECONDS,
                     )
                 )
                 for url in self._region.urls()
@@ -77,23 +77,23 @@ class Driver:
 
     @property
     def client(self) -> EntraClient:
-        """That of the gateway whose turn it is."""
+        """The client of the next gateway, in turn."""
         urls = self._region.urls()
         return self._clients[urls[next(self._turns) % len(urls)]]
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Send requests until told to stop; wait for those that are under way."""
+        """Send requests until `stop` is set, then wait for the pending ones."""
         loop = asyncio.get_running_loop()
         due = loop.time()
         async with asyncio.TaskGroup() as tasks:
             while not stop.is_set():
-                tasks.create_task(self._one())
+                tasks.create_task(self._send_next())
                 due = max(due + self._interval, loop.time() - 1.0)
                 await asyncio.sleep(max(0.0, due - loop.time()))
 
-    async def _one(self) -> None:
-        if self._again:
-            act, account = self._again.pop(0)
+    async def _send_next(self) -> None:
+        if self._retries:
+            act, account = self._retries.pop(0)
             await self._attempt(act, act, account)
         elif not self._teams or self._random.random() < 0.04:
             act = partial(self._provision_team, self.ledger.new_team())
@@ -104,10 +104,10 @@ class Driver:
             await self._attempt(act, act, account)
         else:
             account = self._free.pop(self._random.randrange(len(self._free)))
-            await self._attempt(*self._something(account), account)
+            await self._attempt(*self._choose_action(account), account)
 
-    def _something(self, account: Account) -> tuple[Act, Act]:
-        """What happens to a person who is there, and what does if that fails."""
+    def _choose_action(self, account: Account) -> tuple[Action, Action]:
+        """A random action on an existing person, and the one to take if it fails."""
         what = self._random.choices(
             ("get", "find", "switch", "retitle", "join", "delete"), (4, 3, 4, 2, 4, 1)
         )[0]
@@ -136,116 +136,118 @@ class Driver:
                 act = partial(self._get, account)
         return act, act
 
-    async def _attempt(self, act: Act, otherwise: Act, account: Account | None = None) -> None:
+    async def _attempt(
+        self, act: Action, otherwise: Action, account: Account | None = None
+    ) -> None:
         try:
             await act()
-        except BusyError:
+        except OutcomeUnknownError:
             asyncio.get_running_loop().call_later(
-                REPEAT_SECONDS, self._again.append, (otherwise, account)
+                REPEAT_SECONDS, self._retries.append, (otherwise, account)
             )
         except RequestError as error:
-            self._wrong(_told(error))
+            self._wrong(_without_names(error))
         else:
-            if account is not None and account.life is Life.THERE:
+            if account is not None and account.existence is Existence.EXISTS:
                 self._free.append(account)
 
     async def _provision(self, account: Account) -> None:
-        """Match, and create if nobody is found."""
+        """Match the person; create them if there is no match."""
         name = account.person.user_name
-        resource = await self._answer(self.client.find("userName", name))
+        resource = await self._result(self.client.find("userName", name))
         if resource is None:
             was_sent, account.was_sent = account.was_sent, True
             try:
-                resource = await self._answer(self.client.create(creation(account.person)))
+                resource = await self._result(self.client.create(creation(account.person)))
             except RequestError as error:
-                if error.status == CONFLICT and was_sent:  # it has come through after all
-                    raise BusyError from error
+                if error.status == CONFLICT and was_sent:  # the earlier request took effect
+                    raise OutcomeUnknownError from error
                 raise
         elif not account.was_sent:
-            self._wrong("somebody was found whom nobody had created")
-        account.user_id, account.life = str(resource["id"]), Life.THERE
-        self._judge(account, resource)
+            self._wrong("a person was found that was never created")
+        account.user_id, account.existence = str(resource["id"]), Existence.EXISTS
+        self._check(account, resource)
 
     async def _provision_team(self, team: Team) -> None:
-        resource = await self._answer(self.client.find_group(team.group.display_name))
+        resource = await self._result(self.client.find_group(team.group.display_name))
         if resource is None:
             team.was_sent = True
             body = group_creation(team.group)
-            resource = await self._answer(self.client.create_group(body))
+            resource = await self._result(self.client.create_group(body))
         elif not team.was_sent:
-            self._wrong("a group was found that nobody had created")
+            self._wrong("a group was found that was never created")
         if resource["displayName"] != team.group.display_name:
-            self._wrong("another group was answered")
-        team.group_id, team.life = str(resource["id"]), Life.THERE
+            self._wrong("the response has another group")
+        team.group_id, team.existence = str(resource["id"]), Existence.EXISTS
         self._teams.append(team)
 
     async def _get(self, account: Account) -> None:
-        resource = await self._answer(self.client.get(account.user_id))
+        resource = await self._result(self.client.get(account.user_id))
         if resource is None:
-            self._wrong("404 for somebody who is there")
+            self._wrong("404 for an existing person")
         else:
-            self._judge(account, resource)
+            self._check(account, resource)
 
     async def _find(self, account: Account) -> None:
         name = account.person.user_name
-        resource = await self._answer(self.client.find("userName", name))
+        resource = await self._result(self.client.find("userName", name))
         if resource is None:
-            self._wrong("a filter did not find somebody who is there")
+            self._wrong("a filter did not find an existing person")
         else:
-            self._judge(account, resource)
+            self._check(account, resource)
 
     async def _change(self, account: Account, values: Mapping[str, Value]) -> None:
         for path, value in values.items():
             account.values[path] = account.values[path] | {value}
-        dialect = spoken(Dialect.MIXED, account.person.number)
+        dialect = dialect_for(Dialect.MIXED, account.person.number)
         body = patch(dialect, values, present={"active"})
-        resource = await self._answer(self.client.patch(account.user_id, body))
+        resource = await self._result(self.client.patch(account.user_id, body))
         for path, value in values.items():
             account.values[path] = {value}
         if resource is not None:
-            self._judge(account, resource)
+            self._check(account, resource)
 
     async def _join(self, account: Account, team: Team, *, joins: bool) -> None:
         before = team.members.get(account.user_id, {False})
         team.members[account.user_id] = before | {joins}
-        dialect = spoken(Dialect.MIXED, account.person.number)
+        dialect = dialect_for(Dialect.MIXED, account.person.number)
         body = membership(dialect, account.user_id, joins=joins)
-        await self._answer(self.client.patch_group(team.group_id, body))
+        await self._result(self.client.patch_group(team.group_id, body))
         team.members[account.user_id] = {joins}
 
     async def _delete(self, account: Account) -> None:
-        account.life = Life.UNKNOWN
+        account.existence = Existence.UNKNOWN
         left, account.leaves = account.leaves, True
         try:
-            await self._answer(self.client.delete(account.user_id))
+            await self._result(self.client.delete(account.user_id))
         except RequestError as error:
             if error.status != NOT_FOUND or not left:
                 raise
-        account.life = Life.GONE
+        account.existence = Existence.DELETED
 
-    async def _answer(self, answer: Awaitable[Answered]) -> Answered:
-        """What was answered. Refuses BusyError when nobody knows what became of the request."""
+    async def _result(self, request: Awaitable[Result]) -> Result:
+        """The response. Raises OutcomeUnknownError if the outcome of the request is unknown."""
         try:
-            return await answer
+            return await request
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise BusyError from error
+            raise OutcomeUnknownError from error
         except RequestError as error:
-            if error.status in BUSY:
-                raise BusyError from error
+            if error.status in RETRYABLE:
+                raise OutcomeUnknownError from error
             raise
 
-    def _judge(self, account: Account, resource: Resource) -> None:
+    def _check(self, account: Account, resource: Resource) -> None:
         for fault in account.faults(resource):
             self._wrong(fault)
 
-    def _observe(self, exchange: Exchange) -> None:
-        self.tally.observe(exchange)
+    def _observe(self, record: RequestRecord) -> None:
+        self.counts.observe(record)
 
     def _wrong(self, what: str) -> None:
-        self.tally.wrong[what] += 1
+        self.counts.wrong[what] += 1
 
 
-def _told(error: RequestError) -> str:
-    """The error without the ids, paths and names that make each one different."""
+def _without_names(error: RequestError) -> str:
+    """The error text without ids, paths and names, so that equal errors are counted together."""
     words = _ID.sub("…", str(error)).split()
     return " ".join(word for word in words if "/" not in word and "@" not in word)[:200]

@@ -1,4 +1,4 @@
-"""The faults: each breaks something and mends it, while requests go on."""
+"""The faults: each breaks something and repairs it while requests continue."""
 
 import asyncio
 import signal
@@ -7,33 +7,33 @@ from dataclasses import dataclass
 
 from tools.chaos.region import REPLICAS, Region
 
-Break = Callable[[Region, float], Awaitable[bool]]
-"""Breaks for so many seconds and mends; whether it could be done here."""
+Injection = Callable[[Region, float], Awaitable[bool]]
+"""Injects a fault for a number of seconds; returns whether that is possible here."""
 
 
 RECOVERY_SECONDS = 5.0
-"""How long after a fault's end requests may still fail, unless it is said otherwise."""
+"""Default time after a fault's end during which requests may still fail."""
 DEADLINE_SECONDS = 10.0
-"""How long the gateway waits for what it has sent and cannot know the fate of."""
+"""The gateway's deadline for a call whose outcome it does not know."""
 LOOK_SECONDS = 0.5
 LONG_SECONDS = DEADLINE_SECONDS + 5.0
-"""What has been told to have failed by then is repeated, and acknowledged where that can be."""
+"""Long enough for calls to fail at their deadline and to be repeated."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What is done, and what may come of it."""
+    """A fault and its permitted effects."""
 
     name: str
-    act: Break
-    harmless: bool = False
-    """Not one request may fail."""
-    silent: bool = False
-    """A request may get no answer at all: the process that took it is gone."""
-    at_least: float = 0.0
-    """Seconds below which the fault would show nothing."""
+    inject: Injection
+    must_not_fail: bool = False
+    """No request may fail."""
+    may_drop_requests: bool = False
+    """Requests may get no response, because their process was killed."""
+    min_seconds: float = 0.0
+    """Minimum duration in seconds; a shorter fault would have no effect."""
     recovery: float = RECOVERY_SECONDS
-    """Seconds after the fault's end from which on no request may fail or be slow."""
+    """Seconds after the fault's end after which no request may fail or be slow."""
 
 
 async def _kill_usersvc(region: Region, _: float) -> bool:
@@ -90,7 +90,7 @@ async def _fill_disk(region: Region, seconds: float) -> bool:
     if not region.fill_disk():
         return False
     await asyncio.sleep(seconds)
-    region.ballast.unlink()
+    region.fill_file.unlink()
     if not region.cluster.running:
         region.cluster.start()
     return True
@@ -106,14 +106,14 @@ async def _cut_network(region: Region, seconds: float) -> bool:
 
 
 async def _hold_network(region: Region, seconds: float) -> bool:
-    """Of one replica of usersvc only: what the gateway gave up is repeated at the other one.
+    """Hold the traffic of one usersvc replica: timed-out calls are repeated at the other.
 
-    It is the one that has the more to do: the gateways' streams may all lead to the other.
+    It is the busier replica, because the gateways' streams may all lead to one of them.
     """
-    ways = region.proxies[:REPLICAS]
-    before = [way.passed for way in ways]
+    proxies = region.proxies[:REPLICAS]
+    before = [proxy.passed for proxy in proxies]
     await asyncio.sleep(LOOK_SECONDS)
-    held = max(zip(ways, before, strict=True), key=lambda each: each[0].passed - each[1])[0]
+    held = max(zip(proxies, before, strict=True), key=lambda each: each[0].passed - each[1])[0]
     held.hold()
     await asyncio.sleep(seconds)
     held.deliver()
@@ -137,20 +137,20 @@ async def _roll(region: Region, _: float) -> bool:
 FAULTS = (
     Fault("usersvc killed, both replicas", _kill_usersvc),
     Fault("keysvc killed, both replicas", _kill_keysvc),
-    Fault("gateways killed, both replicas", _kill_gateways, silent=True),
-    Fault("each process killed in turn", _kill_one_after_the_other, silent=True),
-    Fault("everything killed at once", _kill_everything, silent=True),
+    Fault("gateways killed, both replicas", _kill_gateways, may_drop_requests=True),
+    Fault("each process killed in turn", _kill_one_after_the_other, may_drop_requests=True),
+    Fault("everything killed at once", _kill_everything, may_drop_requests=True),
     Fault("PostgreSQL stopped", _stop_database),
     Fault("PostgreSQL killed", _kill_database),
-    Fault("PostgreSQL frozen", _freeze_database, at_least=LONG_SECONDS),
-    Fault("disk of PostgreSQL full", _fill_disk),
-    Fault("network cut between gateways and services", _cut_network, at_least=LONG_SECONDS),
+    Fault("PostgreSQL frozen", _freeze_database, min_seconds=LONG_SECONDS),
+    Fault("PostgreSQL's disk full", _fill_disk),
+    Fault("network cut between gateways and services", _cut_network, min_seconds=LONG_SECONDS),
     Fault(
-        "network to a usersvc held, then delivering",
+        "network to one usersvc held, then released",
         _hold_network,
-        at_least=LONG_SECONDS + 3.0,
+        min_seconds=LONG_SECONDS + 3.0,
         recovery=DEADLINE_SECONDS,
     ),
     Fault("network 200 ms slower each way", _slow_network),
-    Fault("rolling restart of everything", _roll, harmless=True, recovery=0.0),
+    Fault("rolling restart of everything", _roll, must_not_fail=True, recovery=0.0),
 )

@@ -1,4 +1,4 @@
-"""What was acknowledged, and so must be; what may be; and what must not."""
+"""The ledger: which state acknowledged and pending requests require or allow."""
 
 import itertools
 from collections.abc import Iterator
@@ -14,35 +14,35 @@ from tools.entra.people import Person, person
 SEED = 1
 
 
-class Life(Enum):
-    """Whether something is there, as far as answers tell."""
+class Existence(Enum):
+    """Whether a resource exists, as far as responses tell."""
 
-    THERE = "there"
-    GONE = "gone"
+    EXISTS = "exists"
+    DELETED = "deleted"
     UNKNOWN = "unknown"
 
 
 @dataclass
 class Account:
-    """One person, and every state of theirs that the answers so far allow."""
+    """One person, and every state that the responses so far allow."""
 
     person: Person
     user_id: str = ""
-    life: Life = Life.UNKNOWN
+    existence: Existence = Existence.UNKNOWN
     was_sent: bool = False
-    """Whether a POST was sent that nobody has acknowledged."""
+    """Whether an unacknowledged POST was sent."""
     leaves: bool = False
-    """Whether a DELETE was sent that nobody has acknowledged."""
+    """Whether an unacknowledged DELETE was sent."""
     values: dict[str, set[Value | None]] = field(default_factory=dict)
-    """The values that may be there, of the attributes that change."""
+    """The permitted values of each attribute that changes."""
 
     def __post_init__(self) -> None:
         self.values = {"active": {True}, "title": {self.person.title}}
 
     def faults(self, resource: Resource) -> Iterator[str]:
-        """What is wrong with an answer that shall be this person."""
+        """The errors in a response that should have this person."""
         if resource["id"] != self.user_id or resource["userName"] != self.person.user_name:
-            yield "another's data was answered"
+            yield "the response has another person's data"
             return
         for path in differences(self.person, resource).keys() - self.values.keys():
             yield f"{path} is not what was sent"
@@ -54,18 +54,18 @@ class Account:
 
 @dataclass
 class Team:
-    """One group, and who may be in it."""
+    """One group and its permitted members."""
 
     group: Group
     group_id: str = ""
-    life: Life = Life.UNKNOWN
+    existence: Existence = Existence.UNKNOWN
     was_sent: bool = False
     members: dict[str, set[bool]] = field(default_factory=dict)
-    """Whether a user is in it, by id: every answer that is allowed. Others are not in it."""
+    """The permitted membership states by user id. Other users must not be members."""
 
 
 class Ledger:
-    """Everybody and everything that was ever sent; names are never used again."""
+    """All people and groups ever sent; names are never reused."""
 
     def __init__(self) -> None:
         self._numbers = itertools.count()
@@ -73,7 +73,7 @@ class Ledger:
         self.teams: list[Team] = []
 
     def new_account(self) -> Account:
-        """Somebody new in the directory."""
+        """A new person in the directory."""
         self.accounts.append(Account(person(next(self._numbers), SEED)))
         return self.accounts[-1]
 

@@ -1,21 +1,21 @@
-"""A network between two processes that can be cut, made slow, and made to deliver late."""
+"""A TCP proxy between two processes that can be cut, slowed down or held."""
 
 import asyncio
 import contextlib
 from dataclasses import dataclass, field
 
 CHUNK = 64 * 1024
-AGAIN_SECONDS = 0.02
-"""Between pieces that were held: whoever sends lost ones again begins with one at a time."""
+RESEND_SECONDS = 0.02
+"""Pause between held chunks: TCP also resends lost segments slowly at first."""
 
 
 @dataclass
 class Proxy:
-    """Passes bytes on to `target`; `delay` seconds keep each way waiting.
+    """Forwards bytes to `target`, delayed by `delay` seconds each way.
 
-    While it is `cut`, what is sent is lost, and with it the connection: TCP leaves no gaps. While
-    it is `held`, what is sent waits, both ways, and arrives when that is over, even if whoever sent
-    it has given up meanwhile.
+    While it is `cut`, bytes are lost; the connection is then aborted, as TCP leaves no gaps. While
+    it is held, bytes wait in both directions. They arrive when `deliver` is called, even if their
+    sender has timed out meanwhile.
     """
 
     target: tuple[str, int]
@@ -23,7 +23,7 @@ class Proxy:
     cut: bool = False
     port: int = 0
     passed: int = 0
-    """How many bytes it has passed on, both ways."""
+    """Bytes forwarded in both directions."""
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _open: asyncio.Event = field(default_factory=asyncio.Event)
     _opened: float = 0.0
@@ -40,11 +40,11 @@ class Proxy:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def hold(self) -> None:
-        """Keep whatever is sent."""
+        """Hold all bytes back."""
         self._open.clear()
 
     def deliver(self) -> None:
-        """Let what was kept arrive, in its order, and pass on what comes then."""
+        """Forward the held bytes in order, then later ones."""
         self._opened = asyncio.get_running_loop().time()
         self._open.set()
 
@@ -60,12 +60,12 @@ class Proxy:
             task.add_done_callback(self._tasks.discard)
 
     async def _pass_on(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        """Bytes in their order, each chunk after its delay, so that the delay adds no queue."""
+        """Forward chunks in order, each after its own delay, so that delays do not add up."""
         waiting: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(maxsize=1_000)
         reading = asyncio.create_task(self._read(source, waiting))
         try:
             await self._write(waiting, sink)
-        except OSError:  # nobody takes it any more
+        except OSError:  # the receiver is gone
             pass
         finally:
             reading.cancel()
@@ -75,9 +75,7 @@ class Proxy:
         self, source: asyncio.StreamReader, waiting: asyncio.Queue[tuple[float, bytes]]
     ) -> None:
         loop = asyncio.get_running_loop()
-        with contextlib.suppress(
-            OSError
-        ):  # what was sent before a reset is on its way all the same
+        with contextlib.suppress(OSError):  # bytes sent before a reset still arrive
             while chunk := await source.read(CHUNK):
                 await waiting.put((loop.time() + self.delay, chunk))
         await waiting.put((loop.time() + self.delay, b""))
@@ -91,7 +89,7 @@ class Proxy:
             await asyncio.sleep(max(0.0, due - loop.time()))
             if not self._open.is_set() or due < self._opened:
                 await self._open.wait()
-                await asyncio.sleep(AGAIN_SECONDS)
+                await asyncio.sleep(RESEND_SECONDS)
             lost = lost or self.cut
             if lost and not self.cut:
                 sink.transport.abort()

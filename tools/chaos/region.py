@@ -1,4 +1,4 @@
-"""A region with two replicas of each process, which can be broken piece by piece."""
+"""A region with two replicas of each process, into which faults can be injected."""
 
 import asyncio
 import contextlib
@@ -24,13 +24,13 @@ from tools.chaos.proxy import Proxy
 ROOT = Path(__file__).resolve().parents[2]
 REPLICAS = 2
 DISK_MIB = 400
-LEAVE_SECONDS = 0.5
-"""How long a balancer still sends requests to a gateway that was taken out of it."""
+BALANCER_DELAY_SECONDS = 0.5
+"""Time during which a load balancer still sends requests to a removed gateway."""
 
 
 @dataclass
 class Region:
-    """What runs, and the gateways that requests are sent to now."""
+    """The running processes, and the gateways in the load balancer (`balanced`)."""
 
     cluster: Cluster
     disk: Path
@@ -39,18 +39,18 @@ class Region:
     gateways: list[Child]
     proxies: list[Proxy]
     token: str
-    in_balance: list[Child]
+    balanced: list[Child]
 
     @property
     def processes(self) -> list[Child]:
         return [*self.gateways, *self.usersvc, *self.keysvc]
 
     def urls(self) -> list[str]:
-        """The gateways that a balancer would choose from."""
-        return [f"http://{each.address}/webhooks/ad/v1/scim" for each in self.in_balance]
+        """The URLs of the gateways in the load balancer."""
+        return [f"http://{each.address}/webhooks/ad/v1/scim" for each in self.balanced]
 
     async def kill(self, children: Sequence[Child]) -> None:
-        """End processes without a word, and start them again."""
+        """Kill processes with SIGKILL and restart them."""
         for child in children:
             assert child.pid is not None
             for each in (*psutil.Process(child.pid).children(recursive=True), child):
@@ -61,14 +61,14 @@ class Region:
         await asyncio.gather(*(self._restart(child, force) for child in children))
 
     async def roll(self) -> None:
-        """Restart everything, one replica after the other, as a rollout does."""
+        """Restart all replicas one after the other, as a rolling update does."""
         for child in self.processes:
             if child in self.gateways:
-                self.in_balance.remove(child)
-                await asyncio.sleep(LEAVE_SECONDS)
+                self.balanced.remove(child)
+                await asyncio.sleep(BALANCER_DELAY_SECONDS)
             await self._restart(child, asyncio.Event())
             if child in self.gateways:
-                self.in_balance.append(child)
+                self.balanced.append(child)
             await asyncio.sleep(1.0)
 
     async def _restart(self, child: Child, force: asyncio.Event) -> None:
@@ -77,7 +77,7 @@ class Region:
         await child.start(*serve)
 
     def freeze(self, signal_number: int) -> None:
-        """Stop or continue every process of the database server."""
+        """Send SIGSTOP or SIGCONT to every process of the database server."""
         assert self.cluster.pid is not None
         server = psutil.Process(self.cluster.pid)
         for process in (server, *server.children(recursive=True)):
@@ -89,14 +89,14 @@ class Region:
         os.kill(self.cluster.pid, signal.SIGKILL)
 
     @property
-    def ballast(self) -> Path:
+    def fill_file(self) -> Path:
         return self.disk / "ballast"
 
     def fill_disk(self) -> bool:
-        """Leave no room on the database's disk; whether it is one of our own that can be filled."""
+        """Fill the database's disk. False if the disk is not a file system of its own."""
         if not os.path.ismount(self.disk):
             return False
-        with self.ballast.open("wb") as file, contextlib.suppress(OSError):
+        with self.fill_file.open("wb") as file, contextlib.suppress(OSError):
             while True:
                 file.write(b"\0" * 65_536)
                 file.flush()
@@ -105,13 +105,13 @@ class Region:
 
 @asynccontextmanager
 async def running_region(folder: Path) -> AsyncIterator[Region]:
-    """Start a region below a folder, its database on a small disk where one may be mounted."""
+    """Start a region in a folder, with its database on a small tmpfs if that can be mounted."""
     paths = RegionPaths(folder, US)
     paths.create_directories()
     disk = paths.postgres
     disk.mkdir(mode=0o711, exist_ok=True)
     mounted = _mount(disk)
-    # Where a full disk must not be able to stop the server for good, WAL stays small.
+    # WAL stays small, so that the server can start again after the disk was full.
     cluster = Cluster(disk, log=paths.log("postgres"), settings={"max_wal_size": "64MB"})
     region: Region | None = None
     try:
@@ -164,7 +164,7 @@ async def _start(paths: RegionPaths, cluster: Cluster) -> Region:
 
 
 def _mount(disk: Path) -> bool:
-    """A disk of the database's own, which can be filled; not everybody may mount one."""
+    """Mount a small tmpfs for the database; False without the permission."""
     command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m,mode=711", "tmpfs", str(disk)]
     try:
         return subprocess.run(command, check=False, capture_output=True).returncode == 0

@@ -16,7 +16,7 @@ COMPACT_FLAG = "aadOptscim062020"
 
 
 def main() -> int:
-    """0 when everybody is as they should be, 1 when anything failed, 2 for wrong arguments."""
+    """Exit code 0 if all people are correct at the end, 1 after a failure, 2 for wrong usage."""
     arguments = parser().parse_args()
     options = Options(
         url=arguments.url,
@@ -39,8 +39,10 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--url", default=url, required=url is None, help="or TENANT_URL")
     result.add_argument("--token", default=token, required=token is None, help="or SECRET_TOKEN")
     result.add_argument("--people", type=at_least_one, default=1000, metavar="N")
-    result.add_argument("--seed", type=int, default=1, metavar="N", help="another company")
-    result.add_argument("--rate", type=float, metavar="N", help="requests a second, at most")
+    result.add_argument(
+        "--seed", type=int, default=1, metavar="N", help="seed of the generated people"
+    )
+    result.add_argument("--rate", type=float, metavar="N", help="maximum requests a second")
     result.add_argument("--connections", type=at_least_one, default=16, metavar="N")
     result.add_argument("--dialect", type=Dialect, choices=list(Dialect), help="form of PATCH")
     result.add_argument("--json", action="store_true", help="print the summary as JSON")
@@ -48,14 +50,14 @@ def parser() -> argparse.ArgumentParser:
 
 
 def default_dialect(url: str) -> Dialect:
-    """The flag in a Tenant URL asks Entra for the compact form; without it, a bit of both."""
+    """Compact if the flag is in the Tenant URL, as with Entra; else both forms in turn."""
     return Dialect.COMPACT if COMPACT_FLAG in url else Dialect.MIXED
 
 
 def at_least_one(text: str) -> int:
     number = int(text)
     if number < 1:
-        raise argparse.ArgumentTypeError("at least 1, please")
+        raise argparse.ArgumentTypeError("must be at least 1")
     return number
 
 

@@ -15,21 +15,21 @@ from tools.entra.client import (
     UnauthorizedError,
     connect,
 )
-from tools.entra.dialects import Dialect, patch, spoken
+from tools.entra.dialects import Dialect, dialect_for, patch
 from tools.entra.mapping import creation, differences, found
 from tools.entra.people import Changes, Person, after, changes, directory
-from tools.entra.report import Progress, Summary, Tally
+from tools.entra.report import Progress, RunCounts, Summary
 
 PROBES = 3
-# Matching precedence: the first attribute that finds somebody decides. The second one finds people
-# who were renamed since, so that they are linked again and not created twice.
+# Matching precedence: the first attribute with a match decides. The second one matches renamed
+# people, so that they are linked again instead of created a second time.
 MATCHING = ("userName", "externalId")
-PATIENT = Retries()
+DEFAULT_RETRIES = Retries()
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """One run: whom to provision, where to, and how hard."""
+    """The settings of a run: people, tenant and load."""
 
     url: str
     token: str
@@ -38,15 +38,15 @@ class Options:
     rate: float | None = None
     connections: int = 16
     dialect: Dialect = Dialect.MIXED
-    retries: Retries = PATIENT
+    retries: Retries = DEFAULT_RETRIES
 
 
 async def run(options: Options, progress: Progress | None = None) -> Summary:
-    """Provision a generated directory, change it, and read everybody back.
+    """Provision a generated directory, change it, and read all people back.
 
-    What goes wrong with a person is counted; a refused token or a failed probe ends the run.
+    Errors of a person are counted. A rejected token or a failed probe ends the run.
     """
-    tally = Tally()
+    run_counts = RunCounts()
     people = directory(options.people, options.seed)
     happened = changes(people, options.seed)
     expected = len(people) + len(happened.joined)
@@ -56,30 +56,30 @@ async def run(options: Options, progress: Progress | None = None) -> Summary:
         connections=options.connections,
         rate=options.rate,
         retries=options.retries,
-        observe=tally.observe,
+        observe=run_counts.observe,
     ) as client:
-        job = Job(client, options, tally, progress or Progress(None))
+        job = Job(client, options, run_counts, progress or Progress(None))
         try:
-            await job.everything(people, happened)
+            await job.run_all_phases(people, happened)
         except (RequestError, aiohttp.ClientError, TimeoutError) as error:
-            return tally.summary(expected, stopped=_reason(error))
-    return tally.summary(expected)
+            return run_counts.summary(expected, stopped=_reason(error))
+    return run_counts.summary(expected)
 
 
 class Job:
-    """One provisioning job: the ids it has cached are how it knows people ever after."""
+    """One provisioning job; it caches the id of each person after matching."""
 
     def __init__(
-        self, client: EntraClient, options: Options, tally: Tally, progress: Progress
+        self, client: EntraClient, options: Options, run_counts: RunCounts, progress: Progress
     ) -> None:
         self._client = client
         self._options = options
-        self._tally = tally
+        self._run_counts = run_counts
         self._progress = progress
         self._ids: dict[int, str] = {}
 
-    async def everything(self, people: Sequence[Person], happened: Changes) -> None:
-        """Every phase in Entra's order; each cycle begins with its probes."""
+    async def run_all_phases(self, people: Sequence[Person], happened: Changes) -> None:
+        """Run all phases in Entra's order; each cycle begins with probes."""
         await self.test_connection()
         await self._each("Initial cycle", people, self.provision)
         await self.test_connection()
@@ -92,60 +92,60 @@ class Job:
         await self._verify(people, happened)
 
     async def test_connection(self) -> None:
-        """Several queries for random GUIDs; a refusal ends the run, as it ends Test Connection."""
+        """Search for random GUIDs, as Test Connection does; an error ends the run."""
         for _ in range(PROBES):
             await self._client.probe()
 
     async def provision(self, person: Person) -> None:
-        """Match the person; create them when nobody is found, else send what differs."""
+        """Match the person; create them without a match, else send the differences."""
         resource = await self._match(person)
         if resource is None:
             resource = await self._client.create(creation(person))
-            _must_agree(person, resource)
-            self._tally.counts["created"] += 1
+            _check_values(person, resource)
+            self._run_counts.counts["created"] += 1
         else:
-            self._tally.counts["matched"] += 1
+            self._run_counts.counts["matched"] += 1
             await self._send_differences(person, resource)
         self._ids[person.number] = str(resource["id"])
 
     async def update(self, person: Person) -> None:
-        """Read the person by the cached id and send what differs."""
+        """Read the person by the cached id and send the differences."""
         await self._send_differences(person, await self._anchor(person))
 
     async def delete(self, person: Person) -> None:
-        """Delete the person and see that neither the id nor the userName finds them any more."""
+        """Delete the person and check that neither id nor userName finds them any more."""
         user_id = str((await self._anchor(person))["id"])
         await self._client.delete(user_id)
         if await self._client.get(user_id) is not None:
-            raise ServiceIncompatibleError(200, f"{user_id} is still there after its DELETE")
-        await self.nobody(person.user_name)
-        self._tally.counts["deleted"] += 1
+            raise ServiceIncompatibleError(200, f"{user_id} still exists after its DELETE")
+        await self.check_absent(person.user_name)
+        self._run_counts.counts["deleted"] += 1
 
-    async def nobody(self, user_name: str) -> None:
-        """Refuse a user who still answers to this name."""
+    async def check_absent(self, user_name: str) -> None:
+        """Raise if a user with this name still exists."""
         if await self._client.find("userName", user_name) is not None:
             raise ServiceIncompatibleError(200, f"{user_name} is still found")
 
     async def verify(self, person: Person) -> None:
-        """Refuse a person who is not found by userName under the cached id with every value."""
+        """Raise unless userName finds the person with the cached id and every value."""
         resource = await self._client.find("userName", person.user_name)
         if resource is None:
             raise ServiceIncompatibleError(200, f"{person.user_name} is not found")
         if resource["id"] != self._ids.get(person.number):
             raise ServiceIncompatibleError(200, f"{person.user_name} has another id now")
-        _must_agree(person, resource)
-        self._tally.counts["verified"] += 1
+        _check_values(person, resource)
+        self._run_counts.counts["verified"] += 1
 
     async def _verify(self, people: Sequence[Person], happened: Changes) -> None:
         now = after(people, happened)
         before = {each.number: each.user_name for each in people}
 
         async def renamed(person: Person) -> None:
-            await self.nobody(before[person.number])
+            await self.check_absent(before[person.number])
 
         async def gone(person: Person) -> None:
-            await self.nobody(person.user_name)
-            self._tally.counts["verified"] += 1
+            await self.check_absent(person.user_name)
+            self._run_counts.counts["verified"] += 1
 
         await self._each("Verify people", list(now.values()), self.verify)
         await self._each("Verify deleted", happened.deleted, gone)
@@ -163,25 +163,27 @@ class Job:
         return None
 
     async def _anchor(self, person: Person) -> Resource:
-        """The person under the cached id; refuse one who is gone (Entra's InvalidAnchor)."""
+        """The person with the cached id; raises if they no longer exist (Entra's InvalidAnchor)."""
         user_id = self._ids.get(person.number)
         if user_id is None:
-            raise RequestError(0, "never provisioned, see the initial cycle")
+            raise RequestError(0, "not provisioned; see the error of the initial cycle")
         resource = await self._client.get(user_id)
         if resource is None:
-            raise RequestError(404, f"GET /Users/{user_id}: a user matched before is gone")
+            raise RequestError(
+                404, f"GET /Users/{user_id}: a previously matched user no longer exists"
+            )
         return resource
 
     async def _send_differences(self, person: Person, resource: Resource) -> None:
         values = differences(person, resource)
         if not values:
             return
-        dialect = spoken(self._options.dialect, person.number)
+        dialect = dialect_for(self._options.dialect, person.number)
         body = patch(dialect, values, found(resource).keys())
-        answered = await self._client.patch(str(resource["id"]), body)
-        if answered is not None:
-            _must_agree(person, answered)
-        self._tally.counts[_outcome(person, "active" in values)] += 1
+        updated = await self._client.patch(str(resource["id"]), body)
+        if updated is not None:
+            _check_values(person, updated)
+        self._run_counts.counts[_outcome(person, "active" in values)] += 1
 
     async def _each(
         self,
@@ -189,7 +191,7 @@ class Job:
         people: Sequence[Person],
         work: Callable[[Person], Awaitable[None]],
     ) -> None:
-        """Do the work for everybody, as many at a time as there are connections."""
+        """Run `work` for all people, with one worker per connection."""
         waiting = iter(people)
         self._progress.begin(title, len(people))
 
@@ -213,11 +215,11 @@ class Job:
         except UnauthorizedError:
             raise
         except (RequestError, aiohttp.ClientError, TimeoutError) as error:
-            self._tally.failed(person.number, f"{person.user_name}: {_reason(error)}")
+            self._run_counts.failed(person.number, f"{person.user_name}: {_reason(error)}")
 
 
-def _must_agree(person: Person, resource: Resource) -> None:
-    """Refuse a resource whose values are not the ones that were sent, letter for letter."""
+def _check_values(person: Person, resource: Resource) -> None:
+    """Raise if a resource does not have exactly the values that were sent."""
     wrong = differences(person, resource)
     if wrong:
         actual = {path: found(resource).get(path) for path in wrong}

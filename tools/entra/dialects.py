@@ -10,7 +10,7 @@ PATCH_OP = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 
 
 class Dialect(StrEnum):
-    """Verbose is what Entra sends by default, compact what the flag aadOptscim062020 asks for."""
+    """Verbose is Entra's default; compact is sent with the flag aadOptscim062020."""
 
     VERBOSE = "verbose"
     COMPACT = "compact"
@@ -18,13 +18,13 @@ class Dialect(StrEnum):
 
 
 def patch(dialect: Dialect, values: Mapping[str, Value], present: Container[str]) -> dict[str, Any]:
-    """The body that sets these values; `present` are the paths that have some value already."""
+    """The PATCH body that sets these values; `present` are the paths with a current value."""
     operations = verbose if dialect is Dialect.VERBOSE else compact
     return {"schemas": [PATCH_OP], "Operations": operations(values, present)}
 
 
 def verbose(values: Mapping[str, Value], present: Container[str]) -> list[dict[str, Any]]:
-    """One capitalized operation an attribute; booleans are the strings "True" and "False"."""
+    """One capitalized operation per attribute; booleans are the strings "True" and "False"."""
     return [
         {
             "op": "Replace" if path in present else "Add",
@@ -50,9 +50,10 @@ def compact(values: Mapping[str, Value], present: Container[str]) -> list[dict[s
 
 
 def membership(dialect: Dialect, user_id: str, *, joins: bool) -> dict[str, Any]:
-    """The body that adds a member to a group or removes one; the value of a removal is who leaves.
+    """The PATCH body that adds a member to a group or removes one.
 
-    RFC 7644 reads the verbose removal as that of all members; Entra never means that.
+    The verbose removal names the member in `value`. RFC 7644 would read it as the removal of all
+    members, which Entra never means.
     """
     if dialect is Dialect.VERBOSE:
         member = [{"$ref": None, "value": user_id}]
@@ -64,8 +65,8 @@ def membership(dialect: Dialect, user_id: str, *, joins: bool) -> dict[str, Any]
     return {"schemas": [PATCH_OP], "Operations": [operation]}
 
 
-def spoken(dialect: Dialect, number: int) -> Dialect:
-    """The form used for one person: mixed takes turns."""
+def dialect_for(dialect: Dialect, number: int) -> Dialect:
+    """The form for one person: MIXED alternates by number."""
     if dialect is not Dialect.MIXED:
         return dialect
     return Dialect.COMPACT if number % 2 else Dialect.VERBOSE

@@ -1,16 +1,16 @@
-"""Groups as Entra has them, and how it creates them: by name first, their members later."""
+"""Groups as Entra creates them: first without members, which are added later."""
 
 from dataclasses import dataclass
 from typing import Any
 
 GROUP = "urn:ietf:params:scim:schemas:core:2.0:Group"
-# What Entra names besides in each POST; nobody has its schema.
+# Entra also names this URN in each POST; no such schema is published.
 ADSCIM = "http://schemas.microsoft.com/2006/11/ResourceManagement/ADSCIM/2.0/Group"
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A group as the directory knows it."""
+    """A group in the directory."""
 
     display_name: str
     external_id: str

@@ -14,7 +14,7 @@ Value = str | bool
 
 
 def wanted(person: Person) -> dict[str, Value]:
-    """The values the target should have; an empty one is not there, for Entra skips nulls."""
+    """The values that the target should have; empty ones are omitted, as Entra skips nulls."""
     values: dict[str, Value | None] = {
         "userName": person.user_name,
         "externalId": person.external_id,
@@ -30,7 +30,7 @@ def wanted(person: Person) -> dict[str, Value]:
 
 
 def found(resource: Mapping[str, Any]) -> dict[str, Any]:
-    """The same values as the target returned them."""
+    """The values that the target returned, by the same paths."""
     name = resource.get("name") or {}
     emails = resource.get("emails") or []
     values = {
@@ -50,13 +50,13 @@ def found(resource: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def differences(person: Person, resource: Mapping[str, Any]) -> dict[str, Value]:
-    """The wanted values that the target does not have, exactly as sent."""
+    """The wanted values that differ from those of the target."""
     actual = found(resource)
     return {path: value for path, value in wanted(person).items() if actual.get(path) != value}
 
 
 def creation(person: Person) -> dict[str, Any]:
-    """The body of Entra's POST: both schemas are named whether or not an extension is sent."""
+    """The body of Entra's POST; it names both schemas even without extension values."""
     body: dict[str, Any] = {
         "schemas": [USER, ENTERPRISE],
         "externalId": person.external_id,

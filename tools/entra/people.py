@@ -1,4 +1,4 @@
-"""A made-up company: the same seed gives the same people, and the same changes to them."""
+"""Generates people and changes to them; the same seed gives the same ones."""
 
 import random
 import re
@@ -22,7 +22,7 @@ TITLES = ("Engineer", "Head of Learning", 'Consultant "DevOps"', "Analyst", "Cha
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A person as the directory knows them; None is an attribute that is not filled in."""
+    """A person in the directory; None is an empty attribute."""
 
     number: int
     user_name: str
@@ -37,9 +37,9 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What happens to a directory after its initial cycle; people are given as they are afterwards.
+    """The changes of a directory after its initial cycle; people have their new values.
 
-    The restored and the deleted are among the disabled: Entra purges only whom it soft-deleted.
+    Restored and deleted people are among the disabled: Entra purges only soft-deleted people.
     """
 
     updated: tuple[Person, ...]
@@ -50,12 +50,12 @@ class Changes:
 
 
 def directory(count: int, seed: int) -> tuple[Person, ...]:
-    """The people numbered 0 to count - 1, all of them active."""
+    """The people numbered 0 to count - 1, all active."""
     return tuple(person(number, seed) for number in range(count))
 
 
 def person(number: int, seed: int) -> Person:
-    """One person; their names depend on nothing but the number and the seed."""
+    """One person; all values depend only on the number and the seed."""
     rng = random.Random(f"person {seed} {number}")
     given_name, family_name = rng.choice(GIVEN_NAMES), rng.choice(FAMILY_NAMES)
     user_name = _user_name(given_name, family_name, number, seed, rng)
@@ -88,7 +88,7 @@ def changes(people: Sequence[Person], seed: int) -> Changes:
 
 
 def after(people: Sequence[Person], happened: Changes) -> dict[int, Person]:
-    """Who is in the directory once the changes have happened, by number."""
+    """The people in the directory after the changes, by number."""
     now = {each.number: each for each in people}
     for each in (*happened.updated, *happened.disabled, *happened.restored, *happened.joined):
         now[each.number] = each
@@ -112,7 +112,7 @@ def _changed(before: Person, seed: int, rng: random.Random) -> Person:
 def _user_name(
     given_name: str, family_name: str, number: int, seed: int, rng: random.Random
 ) -> str:
-    """A user principal name: ASCII, with the signs that are easily lost in a query kept in some."""
+    """A user principal name: ASCII; some have characters that a query easily loses, such as +."""
     family = _ascii(family_name) if rng.random() < 0.5 else _letters(family_name)
     separator = "+" if rng.random() < 0.1 else ""
     local = f"{_letters(given_name)}.{family}{separator}{number}"

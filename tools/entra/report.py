@@ -1,4 +1,4 @@
-"""What a run did: counted while it runs, shown as a bar, summed up at the end."""
+"""The counts of a run, its progress bar and its summary."""
 
 import json
 import sys
@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import TextIO
 
-from tools.entra.client import Exchange
+from tools.entra.client import RequestRecord
 
 REASONS_SHOWN = 5
 BAR_WIDTH = 30
@@ -16,7 +16,7 @@ BAR_WIDTH = 30
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The closing account; `failed` counts people, each with the first thing that went wrong."""
+    """The result of a run; `failed` counts people, `reasons` has the first error of each."""
 
     people: int
     created: int
@@ -42,8 +42,8 @@ class Summary:
 
 
 @dataclass(slots=True)
-class Tally:
-    """Counts of a run in progress."""
+class RunCounts:
+    """The counts of a run in progress."""
 
     counts: Counter[str] = field(default_factory=Counter)
     failures: dict[int, str] = field(default_factory=dict)
@@ -51,9 +51,9 @@ class Tally:
     retried: int = 0
     started: float = field(default_factory=time.monotonic)
 
-    def observe(self, exchange: Exchange) -> None:
-        self.durations.append(exchange.seconds)
-        self.retried += exchange.status in (429, 503)
+    def observe(self, record: RequestRecord) -> None:
+        self.durations.append(record.seconds)
+        self.retried += record.status in (429, 503)
 
     def failed(self, number: int, reason: str) -> None:
         self.failures.setdefault(number, reason)
@@ -83,7 +83,7 @@ class Tally:
 
 
 class Progress:
-    """A bar that redraws itself on a terminal, and one plain line a phase anywhere else."""
+    """A progress bar on a terminal, else one line per phase."""
 
     def __init__(self, out: TextIO | None) -> None:
         self._out = out
@@ -125,7 +125,7 @@ def as_json(summary: Summary) -> str:
 
 
 def as_text(summary: Summary) -> str:
-    """The closing summary, with the first few reasons of what failed."""
+    """The summary as text, with the first few errors."""
     counted = ("created", "matched", "updated", "disabled", "restored", "deleted", "failed")
     lines = ["", *(f"  {name:<10}{getattr(summary, name):>8,}" for name in counted)]
     lines.append(
@@ -138,7 +138,7 @@ def as_text(summary: Summary) -> str:
         f"p99 {summary.p99_ms:.1f} ms, {summary.retried} retried"
     )
     if summary.reasons:
-        lines += ["", "  What failed first:"]
+        lines += ["", "  First errors:"]
         lines += [f"  - {reason}" for reason in summary.reasons[:REASONS_SHOWN]]
     if summary.failed > REASONS_SHOWN:
         lines.append(f"  - and {summary.failed - REASONS_SHOWN} more")

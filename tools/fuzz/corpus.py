@@ -1,4 +1,4 @@
-"""What fuzzing begins with: what our tests send, by the parser that reads it."""
+"""The initial inputs of fuzzing, taken from our tests, by the parser that reads them."""
 
 import ast
 import json
@@ -37,7 +37,7 @@ POSITIONS = (
 
 @cache
 def corpus(name: str) -> tuple[bytes, ...]:
-    """The inputs of a target; none is empty."""
+    """The inputs of a target; none of the sets is empty."""
     bodies = [json.dumps(each).encode() for each in _bodies()]
     found = {
         "filter": _filters(),
@@ -58,15 +58,15 @@ def corpus(name: str) -> tuple[bytes, ...]:
 
 def _transcripts() -> Iterator[Any]:
     for path in sorted((ROOT / "tests/conformance/entra").glob("*.json")):
-        yield from _all_of(json.loads(path.read_text()))
+        yield from _walk(json.loads(path.read_text()))
 
 
-def _all_of(value: Any) -> Iterator[Any]:
-    """A document and everything in it."""
+def _walk(value: Any) -> Iterator[Any]:
+    """A document and all values in it, recursively."""
     yield value
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     for each in inner:
-        yield from _all_of(each)
+        yield from _walk(each)
 
 
 def _bodies() -> Iterator[Any]:
@@ -88,7 +88,7 @@ def _paths() -> Iterator[bytes]:
 
 
 def _filters() -> list[bytes]:
-    """Of transcripts, and what the tests of the parser have as texts."""
+    """Filters of the transcripts, and string literals of the parser's tests."""
     found = [
         text
         for each in _transcripts()

@@ -1,8 +1,9 @@
-"""One parser under atheris, which looks for inputs that lead where no input has led before.
+"""Fuzzes one parser under atheris, which looks for inputs that reach new code.
 
     python -m tools.fuzz.guided TARGET FOLDER SECONDS
 
-Runs in the environment of requirements/fuzz.txt. The folder has the corpus and takes what is found.
+Runs in the environment of requirements/fuzz.txt. The folder has the corpus and gets the
+findings.
 """
 
 import sys
@@ -15,7 +16,7 @@ with atheris.instrument_imports(include=["gateway.scim", "gateway.sso", "usersvc
 
 
 def main(name: str, folder: Path, seconds: str) -> None:
-    """Feed the target until the time is over or it raises what it must not."""
+    """Feed the target until the time is over or it raises an unexpected exception."""
     atheris.Setup(
         [
             sys.argv[0],

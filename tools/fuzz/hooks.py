@@ -1,17 +1,17 @@
-"""What schemathesis loads: how to make texts of the formats that our description names."""
+"""Hooks of schemathesis: strategies for the string formats of our OpenAPI document."""
 
 import schemathesis
 
-from tools.fuzz import texts
+from tools.fuzz import strategies
 
 FORMATS = {
-    "scim-attribute": texts.attributes(),
-    "scim-attributes": texts.attribute_lists(),
-    "scim-filter": texts.filters(),
-    "scim-path": texts.patch_paths(),
-    "scim-versions": texts.versions(),
-    "scim-bulk-id": texts.bulk_ids(),
-    "scim-bulk-path": texts.bulk_paths(),
+    "scim-attribute": strategies.attributes(),
+    "scim-attributes": strategies.attribute_lists(),
+    "scim-filter": strategies.filters(),
+    "scim-path": strategies.patch_paths(),
+    "scim-versions": strategies.versions(),
+    "scim-bulk-id": strategies.bulk_ids(),
+    "scim-bulk-path": strategies.bulk_paths(),
 }
 
 for name, strategy in FORMATS.items():

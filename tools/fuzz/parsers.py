@@ -1,7 +1,6 @@
-"""Everything that reads texts from outside, as functions that may only refuse.
+"""All parsers of external input, as functions that may raise only expected errors.
 
-A function takes bytes as anybody may send them. What it raises beyond the refusals that it is
-meant for is a fault.
+A function takes arbitrary bytes. Any exception other than the expected rejections is a bug.
 """
 
 import base64
@@ -34,7 +33,7 @@ from usersvc.store.listing.fields import Kind
 
 Target = Callable[[bytes], object]
 
-NOBODY: Final = UUID(int=0)
+NIL_ID: Final = UUID(int=0)
 SECRET: Final = b"s" * 32
 EXPECTED: Final = (ScimError, SignInError, Refusal)
 
@@ -48,7 +47,7 @@ def _text(data: bytes) -> str:
 
 
 def read_filter(data: bytes) -> None:
-    """A filter that is read is the same when it is written out and read again."""
+    """A parsed filter is the same after writing and parsing it again."""
     text = _text(data)
     for each in (USER, GROUP):
         try:
@@ -61,7 +60,7 @@ def read_filter(data: bytes) -> None:
 
 
 def read_patch(data: bytes) -> None:
-    """A resource that was patched is one that a client could have sent."""
+    """A patched resource is one that a client could have sent."""
     document = resource.loads(data)
     operations = patch.parse(document)
     patch.member_changes(GROUP, operations)
@@ -71,7 +70,7 @@ def read_patch(data: bytes) -> None:
 
 
 def read_path(data: bytes) -> None:
-    """A path of a PATCH, a list of attributes, and what pages are asked for by."""
+    """A PATCH path, a list of attributes, paging parameters and ETags."""
     text = _text(data)
     for call in (
         lambda: paths.parse(USER, text),
@@ -80,11 +79,11 @@ def read_path(data: bytes) -> None:
         lambda: paging.parse(text, text),
         lambda: preconditions.wanted_etags(text),
     ):
-        _refusing(call)
+        _expect_rejection(call)
 
 
 def read_resource(data: bytes) -> None:
-    """A canonical resource reads as itself."""
+    """Reading a canonical resource does not change it."""
     document = resource.loads(data)
     for each in (USER, GROUP):
         try:
@@ -95,49 +94,49 @@ def read_resource(data: bytes) -> None:
 
 
 def read_bulk(data: bytes) -> None:
-    """Every operation of a bulk request has its place in the plan, once."""
+    """The plan of a bulk request has every operation exactly once."""
     request = bulk.parse(resource.loads(data))
     steps = bulk_plan.plan(request.operations)
-    begun = [step.index for step in steps if isinstance(step, bulk_plan.Run)]
-    assert sorted(begun) == list(range(len(request.operations)))
+    planned = [step.index for step in steps if isinstance(step, bulk_plan.Run)]
+    assert sorted(planned) == list(range(len(request.operations)))
 
 
 def read_search(data: bytes) -> None:
-    """A query as a document."""
+    """A search request as a document."""
     request = search.from_document(resource.loads(data))
-    _refusing(request.size)
+    _expect_rejection(request.size)
     json.dumps(request.identity())
 
 
 def read_tokens(data: bytes) -> None:
-    """Cursors, page tokens, the tokens of the feed, of sessions and of keys."""
+    """Cursors, page tokens, and the tokens of the feed, of sessions and of keys."""
     text = _text(data)
     for call in (
-        lambda: Cursors(SECRET, _clock).open(str(NOBODY), "", text),
+        lambda: Cursors(SECRET, _clock).open(str(NIL_ID), "", text),
         lambda: PendingSignIns(SECRET).open(text, _clock()),
-        lambda: pages.from_token(NOBODY, text, BEFORE_ALL),
-        lambda: ChangeCursor.of_token(text, NOBODY),
+        lambda: pages.from_token(NIL_ID, text, BEFORE_ALL),
+        lambda: ChangeCursor.of_token(text, NIL_ID),
         lambda: session_token.parse(text),
         lambda: keys.parse(text),
         *(lambda kind=kind: page_token.decode(text, "q", kind) for kind in Kind),
         lambda: page_token.decode_time(text, "q"),
     ):
-        _refusing(call)
+        _expect_rejection(call)
 
 
 def read_forged_tokens(data: bytes) -> None:
-    """The same, of tokens whose outermost wrapping is right."""
+    """The same for tokens with a valid outer encoding."""
     read_tokens(base64.urlsafe_b64encode(data))
     read_tokens(base64.urlsafe_b64encode(b'["q",' + data + b"]"))
 
 
 def read_saml(data: bytes) -> None:
-    """A response's form value, and the shape of a document."""
-    _refusing(lambda: shape.decode_response(_text(data)))
+    """The form value of a SAML response, and the structure of its document."""
+    _expect_rejection(lambda: shape.decode_response(_text(data)))
     shape.check_shape(data)
 
 
-def _refusing(call: Callable[[], object]) -> None:
+def _expect_rejection(call: Callable[[], object]) -> None:
     try:
         call()
     except EXPECTED:
@@ -158,5 +157,5 @@ TARGETS: Final[dict[str, Target]] = {
 
 
 def feed(name: str, data: bytes) -> None:
-    """Let a target read something; whatever is no refusal is raised."""
-    _refusing(lambda: TARGETS[name](data))
+    """Run a target on an input; unexpected exceptions are raised."""
+    _expect_rejection(lambda: TARGETS[name](data))

@@ -1,4 +1,4 @@
-"""The table, the file and the drawing of `make leaks`."""
+"""The table, the CSV file and the chart of `make leaks`."""
 
 import csv
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ _STYLE: Final = """
 
 
 def table(growth: Sequence[Growth]) -> str:
-    """How much each value grows in an hour, the leaks marked."""
+    """The growth per hour of each value; leaks are marked."""
     head = (
         f"{'process':<9} {'what':<17} {'first':>9} {'last':>9} {'per hour':>10} {'95 %':>18} bound"
     )
@@ -37,31 +37,31 @@ def _line(each: Growth) -> str:
 
 
 def traffic_line(sample: Sample) -> str:
-    """The requests that were sent."""
+    """A summary of the requests."""
     wrong = f"; the first wrong one: {sample.first_wrong}" if sample.wrong else ""
     return (
         f"{len(sample.latencies):,} requests in {sample.seconds:.0f} s, {sample.rate:.0f} a second,"
-        f" {sample.wrong} answered wrongly{wrong}"
+        f" {sample.wrong} wrong responses{wrong}"
     )
 
 
 def write_csv(samples: Samples, file: Path) -> None:
-    """Every sample."""
+    """Write every sample."""
     with file.open("w", newline="") as opened:
         writer = csv.writer(opened)
         writer.writerow(("seconds", "process", "what", "value"))
-        for (process, what), points in samples.taken.items():
+        for (process, what), points in samples.series.items():
             writer.writerows((f"{x:.1f}", process, what, f"{y:.3f}") for x, y in points)
 
 
 def drawing(samples: Samples) -> str:
-    """A line for each value of each process, from zero up to the most that it was."""
+    """An SVG with a line for each value of each process, scaled to its maximum."""
     panels = [
         panel
-        for index, ((process, what), points) in enumerate(samples.taken.items())
+        for index, ((process, what), points) in enumerate(samples.series.items())
         for panel in _panel(f"{process}: {what}", points, index)
     ]
-    rows = -(-len(samples.taken) // 2)
+    rows = -(-len(samples.series) // 2)
     size = f"0 0 {2 * (_WIDTH + _LEFT)} {rows * (_HEIGHT + _GAP)}"
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{size}" role="img">'
     return "\n".join([head, f"  <style>{_STYLE}  </style>", *panels, "</svg>", ""])

@@ -1,4 +1,4 @@
-"""A region under ordinary traffic for a while, and what its processes held meanwhile."""
+"""Runs a region under ordinary traffic and samples the resources of its processes."""
 
 import asyncio
 from dataclasses import dataclass
@@ -18,33 +18,37 @@ from tools.overload.tenants import tenants
 CONNECTIONS: Final = 32
 ORGANIZATIONS: Final = 8
 SOURCES: Final = tuple(f"127.0.0.{number}" for number in range(2, 2 + CONNECTIONS))
-"""Addresses that the connections come from: one that sends many made-up keys is slowed down."""
-MADE_UP: Final = 0.01
+"""Local addresses of the connections: an address that sends many unknown keys is limited."""
+UNKNOWN_KEY_SHARE: Final = 0.01
 _SETTLE_SECONDS: Final = 1.0
 _UNBOUNDED: Final = 10**12
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """The requests that were sent, and the resources that the processes held."""
+    """The requests sent and the resources sampled."""
 
     sample: Sample
     samples: Samples
 
 
-async def run(folder: Path, seconds: float, interval: float, made_up: float = MADE_UP) -> Run:
-    """Start a region below a folder and send it traffic for so long.
+async def run(
+    folder: Path, seconds: float, interval: float, unknown_key_share: float = UNKNOWN_KEY_SHARE
+) -> Run:
+    """Start a region in a folder and send it traffic for `seconds`.
 
     PostgreSQL's account must be able to pass through the folder.
     """
     with running_stack(folder, settings=ADMIN_PORTS) as stack:
-        return await _under_traffic(stack, seconds, interval, made_up)
+        return await _under_traffic(stack, seconds, interval, unknown_key_share)
 
 
-async def _under_traffic(stack: Stack, seconds: float, interval: float, made_up: float) -> Run:
+async def _under_traffic(
+    stack: Stack, seconds: float, interval: float, unknown_key_share: float
+) -> Run:
     parts = urlsplit(stack.url)
     works = [await with_group(work) for work in await tenants(stack, ORGANIZATIONS)]
-    requests = traffic(works, made_up, Random(7))
+    requests = traffic(works, unknown_key_share, Random(7))
     samples = Samples()
     async with aiohttp.ClientSession() as session:
         watching = asyncio.create_task(

@@ -1,4 +1,4 @@
-"""What each process of a region holds, moment by moment."""
+"""Samples the resources of each process of a region."""
 
 import asyncio
 import json
@@ -18,12 +18,12 @@ MIB: Final = 2**20
 SERVICES: Final = ("gateway", "usersvc", "keysvc")
 DATABASE: Final = "postgres"
 ADMIN_PORTS: Final = {f"{name.upper()}_ADMIN_LISTEN": "127.0.0.1:0" for name in SERVICES}
-"""Settings with which the processes of a region tell their metrics."""
+"""Settings that open the metrics port of each process."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """Growth that is no leak: so much an hour, or so much in the whole run."""
+    """Permitted growth: per hour, or in the whole run."""
 
     per_hour: float
     in_all: float
@@ -36,9 +36,9 @@ BOUNDS: Final[Mapping[str, Bound]] = {
     "open files": Bound(10.0, 5.0),
     "threads": Bound(5.0, 3.0),
 }
-"""Caches fill and allocators keep a little for later; one more thread is a step, not a slope."""
+"""Caches fill and allocators keep free memory; a single additional thread is not a leak."""
 DATABASE_BOUND: Final = Bound(50.0, 30.0)
-"""Of PostgreSQL's own memory, in MiB: its backends learn the statements of each connection."""
+"""PostgreSQL's private memory in MiB: its backends cache the statements of each connection."""
 
 _METRICS: Final = {
     "process_resident_memory_bytes": ("memory MiB", MIB),
@@ -51,7 +51,7 @@ _STARTED: Final = "process_start_time_seconds"
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """How one value of one process grew."""
+    """The growth of one value of one process."""
 
     process: str
     what: str
@@ -63,33 +63,33 @@ class Growth:
 
     @property
     def is_leak(self) -> bool:
-        """Whether it clearly grows by more than both bounds."""
+        """Whether it grows significantly by more than both bounds."""
         in_all = self.slope.per_hour * self.hours
         return self.slope.exceeds(self.bound.per_hour) and in_all > self.bound.in_all
 
 
 @dataclass(slots=True)
 class Samples:
-    """Values by process and name, in the order of time."""
+    """Values by process and name, in time order."""
 
-    taken: dict[tuple[str, str], list[Point]] = field(default_factory=dict)
+    series: dict[tuple[str, str], list[Point]] = field(default_factory=dict)
     restarted: set[str] = field(default_factory=set)
-    """Processes that are no longer those that were there at the beginning."""
+    """Processes that restarted during the run."""
     _started: dict[str, float] = field(default_factory=dict)
 
     def add(self, process: str, seconds: float, values: Mapping[str, float]) -> None:
-        """Take what a process told; its start tells whether it is still the same one."""
+        """Add the values of a process; a changed start time shows a restart."""
         for name, value in values.items():
             if name == _STARTED:
                 if self._started.setdefault(process, value) != value:
                     self.restarted.add(process)
             else:
-                self.taken.setdefault((process, name), []).append((seconds, value))
+                self.series.setdefault((process, name), []).append((seconds, value))
 
     def growth(self, warm_up: float) -> list[Growth]:
-        """How each value grew once the warm-up was over."""
+        """The growth of each value after the warm-up."""
         found = []
-        for (process, what), points in self.taken.items():
+        for (process, what), points in self.series.items():
             warm = [point for point in points if point[0] >= warm_up]
             bound = DATABASE_BOUND if process == DATABASE else BOUNDS[what]
             if warm:
@@ -100,7 +100,7 @@ class Samples:
 
 
 class Sampler:
-    """Reads the admin ports of a region's processes, and /proc."""
+    """Reads the metrics of a region's processes, and /proc."""
 
     def __init__(self, stack: Stack, session: aiohttp.ClientSession) -> None:
         self._session = session
@@ -108,7 +108,7 @@ class Sampler:
         self._pids = {name: stack.pid(name) for name in (*SERVICES, DATABASE)}
 
     async def watch(self, samples: Samples, seconds: float, interval: float) -> None:
-        """Sample every so often, for so long."""
+        """Sample every `interval` seconds, for `seconds`."""
         began = time.monotonic()
         while (now := time.monotonic() - began) < seconds:
             for name in SERVICES:
@@ -120,8 +120,8 @@ class Sampler:
             await asyncio.sleep(interval)
 
     async def _service(self, name: str) -> dict[str, float]:
-        async with self._session.get(f"http://{self._ports[name]}/metrics") as answer:
-            text = await answer.text()
+        async with self._session.get(f"http://{self._ports[name]}/metrics") as response:
+            text = await response.text()
         values = {}
         for metric in text_string_to_metric_families(text):
             for sample in metric.samples:
@@ -142,13 +142,13 @@ def _admin_port(stack: Stack, name: str) -> str:
 
 
 def _private_bytes(pid: int) -> int:
-    """What the processes of a server have for themselves: what they share would count for each."""
+    """The private memory of a server's processes; shared memory would be counted repeatedly."""
     total = 0
     for each in family(pid):
         try:
             _, resident, shared, *_ = _proc(each, "statm").split()
         except FileNotFoundError:
-            continue  # it ended meanwhile
+            continue  # the process has ended
         total += (int(resident) - int(shared)) * 4_096
     return total
 

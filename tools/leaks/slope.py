@@ -1,4 +1,4 @@
-"""How fast something grows, and how sure that is."""
+"""The growth rate of a series and its confidence interval."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import Final
 
 HOUR: Final = 3_600.0
 BLOCKS: Final = 24
-"""Samples are averaged in so many blocks: neighbours are alike, and would count as independent."""
+"""Number of blocks over which samples are averaged, because neighbouring samples are correlated."""
 _NORMAL: Final = NormalDist().inv_cdf(0.975)
 
 Point = tuple[float, float]
@@ -17,23 +17,23 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Slope:
-    """Growth per hour, and the half of its 95 % confidence interval."""
+    """Growth per hour, and half the width of its 95 % confidence interval."""
 
     per_hour: float
     margin: float
 
     @property
     def low(self) -> float:
-        """The least growth that the samples agree with."""
+        """The lower end of the confidence interval."""
         return self.per_hour - self.margin
 
     def exceeds(self, bound: float) -> bool:
-        """Whether the growth is more than a bound, whatever chance did."""
+        """Whether the growth is significantly above a bound."""
         return self.low > bound
 
 
 def slope(points: Sequence[Point], blocks: int = BLOCKS) -> Slope:
-    """The least-squares line through the means of blocks of points, in the order of time."""
+    """The slope of the least-squares line through the means of blocks of points."""
     means = _means(points, blocks)
     if len(means) < 3:
         return Slope(0.0, math.inf)

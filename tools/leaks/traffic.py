@@ -1,4 +1,4 @@
-"""Ordinary SCIM traffic that leaves as much as it finds, and some made-up keys."""
+"""Ordinary SCIM traffic that keeps the number of resources constant, and some unknown keys."""
 
 import json
 from collections import deque
@@ -16,29 +16,29 @@ from keysvc.domain.organizations import Region
 from tools.benchmarks.client import Item, request
 from tools.benchmarks.work import Work, person
 
-MADE: Final = 20
-"""So many people of each organization come and go."""
+CREATED_PEOPLE: Final = 20
+"""Number of created people per organization; older ones are deleted."""
 WEIGHTS: Final = {"get": 4, "filter": 4, "patch": 2, "member": 1, "turnover": 1}
 
 
 @dataclass(slots=True)
 class Turnover:
-    """Creates somebody, and deletes whoever was created long before: the number stays."""
+    """Creates people and deletes older ones, so that their number stays constant."""
 
     work: Work
-    _made: deque[str] = field(default_factory=deque)
+    _created_ids: deque[str] = field(default_factory=deque)
 
     def __iter__(self) -> Iterator[Item]:
         while True:
             name = f"{uuid4().hex}@leaks.test"
             yield self._send("POST", "/Users", json.dumps(person(name)).encode()), self._created
-            if len(self._made) > MADE:
-                yield self._send("DELETE", f"/Users/{self._made.popleft()}"), _gone
+            if len(self._created_ids) > CREATED_PEOPLE:
+                yield self._send("DELETE", f"/Users/{self._created_ids.popleft()}"), _is_deleted
 
     def _created(self, status: int, body: bytes) -> bool:
         if status != 201:
             return False
-        self._made.append(json.loads(body)["id"])
+        self._created_ids.append(json.loads(body)["id"])
         return True
 
     def _send(self, method: str, path: str, body: bytes = b"") -> bytes:
@@ -46,8 +46,8 @@ class Turnover:
         return request(method, work.prefix + path, work.host, work.token, body)
 
 
-def traffic(works: Sequence[Work], made_up: float, random: Random) -> Iterator[Item]:
-    """Requests of each organization in turn; a share of them has a made-up key."""
+def traffic(works: Sequence[Work], unknown_key_share: float, random: Random) -> Iterator[Item]:
+    """Requests of each organization in turn; a share of them has an unknown key."""
     kinds = [
         {name: work.operation(name) for name in ("get", "filter", "patch", "member")}
         | {"turnover": iter(Turnover(work))}
@@ -55,27 +55,27 @@ def traffic(works: Sequence[Work], made_up: float, random: Random) -> Iterator[I
     ]
     while True:
         for work, operations in zip(works, kinds, strict=True):
-            if random.random() < made_up:
-                yield _with_made_up_key(work)
+            if random.random() < unknown_key_share:
+                yield _with_unknown_key(work)
             else:
                 (kind,) = random.choices(list(WEIGHTS), list(WEIGHTS.values()))
                 yield next(operations[kind])
 
 
 async def with_group(work: Work) -> Work:
-    """An organization with a group, for its members to change."""
+    """Create a group in an organization, for member changes."""
     headers = {"Authorization": f"Bearer {work.token}"}
     url = f"http://{work.host}{work.prefix}/Groups"
     async with (
         aiohttp.ClientSession(headers=headers) as session,
-        session.post(url, json={"displayName": "Staff"}) as made,
+        session.post(url, json={"displayName": "Staff"}) as created,
     ):
-        work.group = (await made.json(content_type=None))["id"]
+        work.group = (await created.json(content_type=None))["id"]
     return work
 
 
-def _with_made_up_key(work: Work) -> Item:
-    """A key of the right form, so that keysvc has to look for it."""
+def _with_unknown_key(work: Work) -> Item:
+    """A request with a well-formed unknown key, so that keysvc has to look it up."""
     key = generate(Region.US, token_bytes).text
     return request("GET", f"{work.prefix}/Users", work.host, key), _refused
 
@@ -84,5 +84,5 @@ def _refused(status: int, _: bytes) -> bool:
     return status in (401, 429)
 
 
-def _gone(status: int, _: bytes) -> bool:
+def _is_deleted(status: int, _: bytes) -> bool:
     return status == 204

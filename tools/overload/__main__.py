@@ -1,6 +1,6 @@
-"""`make overload`: how much is answered at one, two and four times what can be, and a table.
+"""`make overload`: measures throughput at one, two and four times the peak, and prints a table.
 
-It fails when an answer is wrong, or when too little is answered at the greatest load.
+Fails if a response is wrong, or if throughput at the highest load is below the goal.
 """
 
 import argparse
@@ -28,11 +28,11 @@ LOADS = (1, 2, 4)
 PROCESSES = ("gateway", "usersvc", "keysvc")
 SERVICE = (*PROCESSES, "postgres")
 CLIENT = "client"
-MADE = 20_000
+PREPARED_REQUESTS = 20_000
 GOAL = 0.9
-"""The share of the peak that is still answered a second at the greatest load."""
+"""The required throughput at the highest load, as a share of the peak."""
 HEADER = (
-    f"{'load':<15} {'offered/s':>9} {'right/s':>8} {'503/s':>7} {'429/s':>6} {'wrong':>6}"
+    f"{'load':<15} {'offered/s':>9} {'ok/s':>8} {'503/s':>7} {'429/s':>6} {'wrong':>6}"
     f" {'unsent':>7} {'p50 ms':>7} {'p99 ms':>7} {'CPU µs':>7}"
     f" {' '.join(f'{each:>8}' for each in (CLIENT, *SERVICE))}"
     f"  MiB: {', '.join(PROCESSES)}"
@@ -41,23 +41,23 @@ HEADER = (
 
 @dataclass(frozen=True)
 class Measured:
-    """One load and what came of it."""
+    """The measurements of one load."""
 
     name: str
     outcome: Outcome
     cpus: dict[str, float]
-    """Seconds of CPU, of each process of the service, its database, and of who makes the load."""
+    """CPU seconds of each process of the service, of its database, and of the load client."""
     memory: list[int]
 
     @property
     def cpu(self) -> float:
-        """Seconds of CPU of the service and its database."""
+        """CPU seconds of the service and its database."""
         return sum(seconds for name, seconds in self.cpus.items() if name != CLIENT)
 
     @property
     def cost(self) -> float:
-        """CPU in microseconds for each right answer, those turned away included."""
-        return self.cpu / max(1, self.outcome.right) * 1e6
+        """CPU microseconds per correct response; the cost of rejected requests is included."""
+        return self.cpu / max(1, self.outcome.correct) * 1e6
 
     def row(self) -> str:
         o = self.outcome
@@ -72,7 +72,7 @@ class Measured:
 
 
 class Bench:
-    """A running region with organizations in it, and what was measured on it."""
+    """Measures loads on a running region."""
 
     def __init__(self, stack: Stack, works: list[Work], operation: str) -> None:
         parts = urlsplit(stack.url)
@@ -81,13 +81,13 @@ class Bench:
         self._requests = in_turn([getattr(work, operation)() for work in works])
 
     async def keep_busy(self, number: int, seconds: float) -> Measured:
-        """So many connections, each with one request at a time."""
+        """Measure `number` connections with one request at a time each."""
         return await self._measured(
             f"{number} connections", number, lambda on, requests: on.keep_busy(requests, seconds)
         )
 
     async def offer(self, name: str, rate: float, number: int, seconds: float) -> Measured:
-        """So many requests a second, over so many connections."""
+        """Measure `rate` requests a second over `number` connections."""
         return await self._measured(
             name, number, lambda on, requests: on.offer(requests, rate, seconds)
         )
@@ -98,11 +98,11 @@ class Bench:
         number: int,
         run: Callable[[Connections, Iterator[Item]], Awaitable[Outcome]],
     ) -> Measured:
-        # Made before: what is measured shall not wait for who measures.
-        made = iter(list(itertools.islice(self._requests, MADE)))
+        # Prepared in advance, so that the service does not wait for the client.
+        prepared = iter(list(itertools.islice(self._requests, PREPARED_REQUESTS)))
         async with connected(self._address, number) as connections:
             before = self._cpus()
-            outcome = await run(connections, itertools.chain(made, self._requests))
+            outcome = await run(connections, itertools.chain(prepared, self._requests))
             cpus = {name: seconds - before[name] for name, seconds in self._cpus().items()}
         memory = [resident_bytes(self._stack.pid(process)) for process in PROCESSES]
         measured = Measured(name, outcome, cpus, memory)
@@ -116,19 +116,19 @@ class Bench:
 
 @dataclass(frozen=True)
 class Share:
-    """What is answered at the greatest load, as a share of the peak just before and after it."""
+    """Throughput at the highest load, as a share of the peak just before and after it."""
 
     of_time: float
-    """Answers a second."""
+    """Correct responses per second."""
     of_cpu: float
-    """Answers for the same CPU: who makes the load, and others, have no part in it."""
+    """Correct responses per CPU second of the service, so independent of other programs."""
 
 
 async def measure(stack: Stack, options: argparse.Namespace) -> tuple[list[str], list[Share]]:
-    """What was answered wrongly, and the shares of the peak that each round found."""
+    """Measure all loads; returns the wrong responses and the share of the peak of each round."""
     bench = Bench(stack, await tenants(stack, options.organizations), options.operation)
     print(HEADER)
-    for number in CONCURRENCIES:  # nothing is warm yet
+    for number in CONCURRENCIES:  # warm up
         await bench.keep_busy(number, options.seconds)
     steps = [await bench.keep_busy(number, options.seconds) for number in CONCURRENCIES]
     number = max(zip(CONCURRENCIES, steps, strict=True), key=lambda it: it[1].outcome.rate)[0]
@@ -150,18 +150,18 @@ async def measure(stack: Stack, options: argparse.Namespace) -> tuple[list[str],
 
 
 def share(loaded: Measured, peaks: list[Measured]) -> Share:
-    """Machines get faster and slower as others use them: neighbours are compared."""
+    """Compare a load with the peaks next to it, because the speed of a shared machine changes."""
     return Share(
         loaded.outcome.rate / statistics.mean(each.outcome.rate for each in peaks),
         statistics.mean(each.cost for each in peaks) / loaded.cost,
     )
 
 
-def cores_apart() -> tuple[set[int], set[int]]:
-    """The cores of the service and those of who makes the load, who shall not take from it.
+def split_cores() -> tuple[set[int], set[int]]:
+    """The cores of the service and the core of the load client, so that they do not compete.
 
-    Of two the service has both, and so has who makes the load: on a single core four processes
-    interrupt each other all the time, as they do nowhere else.
+    With two cores both share them: the four processes of the service would preempt each other all
+    the time on a single core, which is not realistic.
     """
     cores = sorted(os.sched_getaffinity(0))
     return (set(cores[:-1]), {cores[-1]}) if len(cores) > 2 else (set(cores), set(cores))
@@ -169,27 +169,30 @@ def cores_apart() -> tuple[set[int], set[int]]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.overload", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=5.0, help="of each load")
+    parser.add_argument("--seconds", type=float, default=5.0, help="duration of each load")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--connections", type=int, default=512, help="of the multiples")
+    parser.add_argument(
+        "--connections", type=int, default=512, help="connections of the multiples of the peak"
+    )
     parser.add_argument("--organizations", type=int, default=4)
     parser.add_argument("--operation", choices=("mix", "get", "filter", "create"), default="mix")
     options = parser.parse_args()
-    of_service, of_client = cores_apart()
-    shared = ", and so has who makes the load" if of_client <= of_service else ""
+    of_service, of_client = split_cores()
+    shared = ", shared with the load client" if of_client <= of_service else ""
     print(f"the service has {len(of_service)} of {len(of_service | of_client)} cores{shared}")
     os.sched_setaffinity(0, of_service)
     with tempfile.TemporaryDirectory(prefix="overload-") as name:
-        Path(name).chmod(0o711)  # PostgreSQL's account passes through
+        Path(name).chmod(0o711)  # PostgreSQL's account must be able to pass
         with running_stack(Path(name)) as stack:
             os.sched_setaffinity(0, of_client)
             wrong, shares = uvloop.run(measure(stack, options))
     of_time = statistics.median(share.of_time for share in shares)
     of_cpu = statistics.median(share.of_cpu for share in shares)
     print(
-        f"\nat {LOADS[-1]} times the peak's load {of_time:.0%} of the peak is answered a second, "
-        f"{of_cpu:.0%} for the same CPU (medians of {len(shares)} rounds; the goal is {GOAL:.0%} "
-        "a second)"
+        f"\nat {LOADS[-1]} times the peak's load: {of_time:.0%} of the peak's throughput, "
+        f"{of_cpu:.0%} of its responses per CPU second "
+        f"(medians of {len(shares)} rounds; the goal is {GOAL:.0%} "
+        "of the throughput)"
     )
     for what in sorted(set(wrong)):
         print(f"    wrong: {what} ({wrong.count(what)})")

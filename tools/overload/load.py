@@ -1,4 +1,4 @@
-"""Requests at a rate that does not depend on the answers, and what became of each."""
+"""An open-loop load client: the request rate does not depend on the responses."""
 
 import asyncio
 import itertools
@@ -10,43 +10,43 @@ from dataclasses import dataclass, field
 from tools.benchmarks.client import Check, Request
 
 Item = tuple[Request, Check]
-BUSY = (429, 503)
-PATIENCE_SECONDS = 20.0
-"""How long an answer may take; one that takes longer counts as wrong."""
+SHEDDING = (429, 503)
+TIMEOUT_SECONDS = 20.0
+"""Timeout of a response; a later one counts as wrong."""
 TICK_SECONDS = 0.002
-"""How often what is due is sent: uvloop takes less than a millisecond for none, and spins."""
+"""Interval of sending due requests; uvloop busy-waits for timers below a millisecond."""
 
 
 @dataclass
 class Outcome:
-    """What became of requests."""
+    """The results of a load."""
 
     offered: int = 0
     seconds: float = 0.0
-    """For how long there were requests."""
+    """Duration of sending."""
     in_time: int = 0
-    """Right answers that came within these."""
+    """Correct responses that arrived within `seconds`."""
     latencies: list[float] = field(default_factory=list)
-    """Of right answers, from the moment at which the request was due."""
-    shed: dict[int, int] = field(default_factory=lambda: dict.fromkeys(BUSY, 0))
+    """Seconds of correct responses, from the time at which the request was due."""
+    shed: dict[int, int] = field(default_factory=lambda: dict.fromkeys(SHEDDING, 0))
     wrong: list[str] = field(default_factory=list)
 
     @property
-    def right(self) -> int:
+    def correct(self) -> int:
         return len(self.latencies)
 
     @property
     def rate(self) -> float:
-        """Right answers a second, without those that came when nothing was asked any more."""
+        """Correct responses per second, without those after the end of sending."""
         return self.in_time / self.seconds
 
     @property
     def unsent(self) -> int:
-        """What never found a connection: the client's own limit."""
-        return self.offered - self.right - sum(self.shed.values()) - len(self.wrong)
+        """Requests that were never sent because all connections were busy."""
+        return self.offered - self.correct - sum(self.shed.values()) - len(self.wrong)
 
     def percentile(self, percent: float) -> float:
-        """A latency of right answers in milliseconds."""
+        """A latency percentile of correct responses, in milliseconds."""
         ordered = sorted(self.latencies) or [0.0]
         return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))] * 1_000
 
@@ -56,49 +56,49 @@ class Connections:
 
     def __init__(self, address: tuple[str, int]) -> None:
         self._address = address
-        self._free: deque[_Wire] = deque()
+        self._free: deque[_Connection] = deque()
         self._waiting: deque[tuple[float, Item]] = deque()
-        self._open: set[_Wire] = set()
+        self._open: set[_Connection] = set()
         self._more: Iterator[Item] | None = None
         self.outcome = Outcome()
         self._ends = 0.0
 
     async def open(self, number: int) -> None:
-        """Have so many."""
+        """Open `number` connections."""
         loop = asyncio.get_running_loop()
         for _ in range(number):
-            _, wire = await loop.create_connection(lambda: _Wire(self), *self._address)
-            self._open.add(wire)
-            self._free.append(wire)
+            _, connection = await loop.create_connection(lambda: _Connection(self), *self._address)
+            self._open.add(connection)
+            self._free.append(connection)
 
     def close(self) -> None:
-        for wire in self._open:
-            wire.close()
+        for connection in self._open:
+            connection.close()
 
     async def keep_busy(self, requests: Iterator[Item], seconds: float) -> Outcome:
-        """Send the next request over a connection as soon as the one before it is answered."""
+        """Send the next request on a connection as soon as the previous one is answered."""
         outcome = self._begin(seconds)
         self._more = requests
         while self._free:
             self._send_more(self._free.popleft())
         await asyncio.sleep(seconds)
         self._more = None
-        await self._answers()
+        await self._wait_for_responses()
         return outcome
 
     async def offer(self, requests: Iterator[Item], rate: float, seconds: float) -> Outcome:
-        """Send so many requests a second, whatever becomes of them."""
+        """Send `rate` requests a second, regardless of their responses."""
         loop = asyncio.get_running_loop()
         outcome = self._begin(seconds)
         due = loop.time()
         while (now := loop.time()) < self._ends:
             while due <= now:
                 outcome.offered += 1
-                self._give((due, next(requests)))
+                self._send_or_queue((due, next(requests)))
                 due += 1 / rate
             await asyncio.sleep(TICK_SECONDS)
         self._waiting.clear()
-        await self._answers()
+        await self._wait_for_responses()
         return outcome
 
     def _begin(self, seconds: float) -> Outcome:
@@ -106,44 +106,44 @@ class Connections:
         self.outcome = Outcome(seconds=seconds)
         return self.outcome
 
-    async def _answers(self) -> None:
+    async def _wait_for_responses(self) -> None:
         loop = asyncio.get_running_loop()
-        while any(wire.due for wire in self._open):
+        while any(connection.due for connection in self._open):
             await asyncio.sleep(0.01)
-            for wire in self._open:
-                wire.give_up(loop.time() - PATIENCE_SECONDS)
+            for connection in self._open:
+                connection.time_out(loop.time() - TIMEOUT_SECONDS)
 
-    def _send_more(self, wire: "_Wire") -> None:
+    def _send_more(self, connection: "_Connection") -> None:
         assert self._more is not None
         self.outcome.offered += 1
-        wire.send(asyncio.get_running_loop().time(), next(self._more))
+        connection.send(asyncio.get_running_loop().time(), next(self._more))
 
-    def _give(self, waiting: tuple[float, Item]) -> None:
+    def _send_or_queue(self, waiting: tuple[float, Item]) -> None:
         if self._free:
             self._free.popleft().send(*waiting)
         else:
             self._waiting.append(waiting)
 
-    def judge(self, wire: "_Wire", status: int, head: bytes, body: bytes) -> None:
-        """Note an answer; status 0 when there was none."""
+    def record(self, connection: "_Connection", status: int, head: bytes, body: bytes) -> None:
+        """Record a response."""
         now, outcome = asyncio.get_running_loop().time(), self.outcome
-        if wire.check(status, body):
-            outcome.latencies.append(now - wire.due)
+        if connection.check(status, body):
+            outcome.latencies.append(now - connection.due)
             outcome.in_time += now <= self._ends
-        elif status in BUSY and b"\r\nretry-after:" in head:
+        elif status in SHEDDING and b"\r\nretry-after:" in head:
             outcome.shed[status] += 1
         else:
             outcome.wrong.append(f"{status} {body[:200]!r}")
         if self._more is not None:
-            self._send_more(wire)
+            self._send_more(connection)
         elif self._waiting:
-            wire.send(*self._waiting.popleft())
+            connection.send(*self._waiting.popleft())
         else:
-            wire.due = 0.0
-            self._free.append(wire)
+            connection.due = 0.0
+            self._free.append(connection)
 
 
-class _Wire(asyncio.Protocol):
+class _Connection(asyncio.Protocol):
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
         self._buffer = b""
@@ -167,17 +167,17 @@ class _Wire(asyncio.Protocol):
         length = int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
         if len(body) >= length:
             self._buffer = body[length:]
-            self._connections.judge(self, int(head[9:12]), head, body[:length])
+            self._connections.record(self, int(head[9:12]), head, body[:length])
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.due:
             self._connections.outcome.wrong.append("the connection was lost")
             self.due = 0.0
 
-    def give_up(self, before: float) -> None:
-        """Wait no longer for an answer to what was sent before a moment."""
+    def time_out(self, before: float) -> None:
+        """Fail a pending request that was due before the given time."""
         if self.due and self.due < before:
-            self._connections.outcome.wrong.append("no answer")
+            self._connections.outcome.wrong.append("no response")
             self.due = 0.0
             self._transport.abort()
 
@@ -186,13 +186,13 @@ class _Wire(asyncio.Protocol):
 
 
 def in_turn(sources: list[Iterator[Item]]) -> Iterator[Item]:
-    """One of each, again and again."""
+    """Take one item of each source in turn, endlessly."""
     return (next(source) for source in itertools.cycle(sources))
 
 
 @asynccontextmanager
 async def connected(address: tuple[str, int], number: int):
-    """So many connections."""
+    """Open `number` connections; they are closed at the end."""
     connections = Connections(address)
     await connections.open(number)
     try:

@@ -15,7 +15,7 @@ PEOPLE = 500
 
 
 async def tenants(stack: Stack, number: int, people: int = PEOPLE) -> list[Work]:
-    """New organizations of a running region, each with so many people."""
+    """Create `number` organizations in a running region, each with `people` people."""
     parts = urlsplit(stack.url)
     found = []
     connection = await asyncpg.connect(_database(stack))
@@ -35,12 +35,12 @@ async def tenants(stack: Stack, number: int, people: int = PEOPLE) -> list[Work]
 
 
 def at(work: Work, address: tuple[str, int]) -> Work:
-    """The same organization, by way of another gateway."""
+    """The same organization through another gateway."""
     return replace(work, host=f"{address[0]}:{address[1]}")
 
 
 def _database(stack: Stack) -> str:
-    """The address of the users' database, as usersvc was told it."""
+    """The URL of the users' database, from the environment of usersvc."""
     environment = Path(f"/proc/{stack.pid('usersvc')}/environ").read_bytes().split(b"\0")
     (url,) = [each for each in environment if each.startswith(b"USERSVC_DATABASE_URL=")]
     return url.partition(b"=")[2].decode()

@@ -1,4 +1,4 @@
-"""What is sent to each route: every shape that it may get, with a key or a session and without."""
+"""The attacks on each route: every shape of input, with and without a key or session."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
@@ -9,18 +9,18 @@ from gateway.scim.filter import MAX_LENGTH
 from gateway.sso.forms import RESPONSE_FORM
 from gateway.sso.provider import ACS_PATH
 from gateway.web.csrf import CSRF_FIELD, MAX_FORM_BYTES
+from tools.stall.inputs.attack import Attack, Header, RawRequest
 from tools.stall.inputs.bodies import BULKS, LONG_PATCHES, PATCHES, RESOURCES, SEARCHES, Body
 from tools.stall.inputs.filters import FILTERS
 from tools.stall.inputs.forms import FIELDS, FORM_TEXTS, RAW_FORMS, encoded
 from tools.stall.inputs.headers import HEAD_BYTES, HEADERS, PATHS, SCIM
 from tools.stall.inputs.queries import ANY_QUERIES, LINE_BYTES, PAGE_QUERIES, SCIM_QUERIES
-from tools.stall.inputs.sent import Attack, Header, Sent
 from tools.stall.inputs.valid import VALID
 from tools.stall.parties import Attacker
 from tools.stall.routes import Kind, Route
 
 _LITTLE: Final = {Kind.SCIM: "count=1&attributes=id", Kind.PAGE: "q=nobody-has-this-name"}
-"""Queries for as little as can be asked for."""
+"""Queries with the smallest possible response."""
 _BODY_LIMIT: Final = MAX_BODY_BYTES - 4_096
 FORM: Final = "application/x-www-form-urlencoded"
 _FEW: Final = (
@@ -31,49 +31,49 @@ _FEW: Final = (
     "unknown members",
     "a deep password around unassigned text",
 )
-"""Bodies for routes that do not read any."""
+"""Bodies for routes that do not read one."""
 
 
 def attacks(route: Route, attacker: Attacker) -> Iterator[Attack]:
-    """Everything that is sent to a route."""
+    """All attacks on a route."""
     for has_key in (True, False):
-        aim = _Aim(route, attacker, has_key)
-        yield from aim.heads()
-        yield from aim.queries()
+        route_attacks = _RouteAttacks(route, attacker, has_key)
+        yield from route_attacks.heads()
+        yield from route_attacks.queries()
         if route.takes_body:
-            yield from aim.bodies() if route.kind is Kind.SCIM else aim.forms()
+            yield from route_attacks.bodies() if route.kind is Kind.SCIM else route_attacks.forms()
 
 
-class _Aim:
-    """One route, and who attacks it."""
+class _RouteAttacks:
+    """Builds the attacks on one route, with or without credentials."""
 
     def __init__(self, route: Route, attacker: Attacker, has_key: bool) -> None:
         self._route = route
         self._attacker = attacker
         self._has_key = has_key
         self._path = attacker.path(route)
-        self._own = tuple(attacker.headers(route) if has_key else ())
+        self._credentials = tuple(attacker.headers(route) if has_key else ())
         self._form_token = attacker.form_token(route) if has_key else ""
         self._is_harmless = attacker.is_harmless(route)
 
     def heads(self) -> Iterator[Attack]:
-        """Headers and paths at their limits; and nothing hostile, which may be much to answer."""
-        yield self._attack("the plain request", 1, lambda _: self._sent(()))
+        """Headers and paths at their limits, and a plain request, whose response may be large."""
+        yield self._attack("the plain request", 1, lambda _: self._request(()))
         for name, make in HEADERS.items():
             yield self._attack(
                 name,
                 HEAD_BYTES,
-                lambda size, make=make: self._sent(make(size), target=self._target(little=True)),
+                lambda size, make=make: self._request(make(size), target=self._target(little=True)),
             )
         for name, text in PATHS.items():
             yield self._attack(
                 f"a path of {name}",
                 LINE_BYTES,
-                lambda size, text=text: self._sent((), target=self._path + text(size)),
+                lambda size, text=text: self._request((), target=self._path + text(size)),
             )
 
     def queries(self) -> Iterator[Attack]:
-        """Parameters at their limits; pages take others than SCIM does, and none by POST."""
+        """Query parameters at their limits; pages and SCIM have different ones, POST has none."""
         queries = SCIM_QUERIES if self._route.kind is Kind.SCIM else PAGE_QUERIES
         if self._route.method != "GET":
             queries = ANY_QUERIES
@@ -81,14 +81,14 @@ class _Aim:
             yield self._attack(
                 name,
                 LINE_BYTES,
-                lambda size, name=name, query=query: self._sent(
+                lambda size, name=name, query=query: self._request(
                     (),
                     target=self._target(query(size), little=name in ANY_QUERIES),
                 ),
             )
 
     def bodies(self) -> Iterator[Attack]:
-        """JSON at its limit. Nobody reads what comes without a key: a few are enough."""
+        """JSON bodies at their limit; a few without a key, because those are not read."""
         chosen = self._chosen_bodies()
         if self._has_key:
             valid = VALID.get((self._route.method, self._route.path.removeprefix(PREFIX)), {})
@@ -97,7 +97,7 @@ class _Aim:
             yield self._attack(
                 name,
                 limit,
-                lambda size, body=body: self._sent(
+                lambda size, body=body: self._request(
                     (("Content-Type", SCIM.encode()),), body=body(size)[:MAX_BODY_BYTES]
                 ),
             )
@@ -124,7 +124,7 @@ class _Aim:
         }
 
     def forms(self) -> Iterator[Attack]:
-        """Forms at their limits, with the form's own token where that can do no harm."""
+        """Forms at their limits, with the form's valid token where that has no side effects."""
         token = (
             f"{CSRF_FIELD}={self._form_token}&" if self._form_token and self._is_harmless else ""
         )
@@ -144,7 +144,7 @@ class _Aim:
         for name, unit in RAW_FORMS.items():
             yield self._form(name, lambda size, unit=unit: before + unit * (size // len(unit)))
             *others, last = (each.encode() for each in fields)
-            # A form is refused early that has not all of its fields.
+            # A form without all of its fields is rejected early.
             begin = before + b"".join(b"%s=a&" % each for each in others) + last + b"="
             yield self._form(
                 f"{name}, in a field",
@@ -157,22 +157,26 @@ class _Aim:
         return self._attack(
             name,
             limit,
-            lambda size: self._sent((("Content-Type", FORM.encode()),), body=body(size)[:limit]),
+            lambda size: self._request((("Content-Type", FORM.encode()),), body=body(size)[:limit]),
         )
 
     def _target(self, query: str = "", *, little: bool = False) -> str:
-        """The path with a query; what is answered to a header alone shall not cost more than it."""
+        """The path with a query; `little` keeps the response small, to measure the header alone."""
         if little and self._route.method == "GET":
             query = "&".join(filter(None, (_LITTLE[self._route.kind], query)))
         return (f"{self._path}?{query}" if query else self._path)[:LINE_BYTES]
 
-    def _attack(self, name: str, limit: int, make: Callable[[int], Sent]) -> Attack:
+    def _attack(self, name: str, limit: int, make: Callable[[int], RawRequest]) -> Attack:
         return Attack(self._route, name, self._has_key, make, limit)
 
-    def _sent(self, headers: tuple[Header, ...], *, target: str = "", body: bytes = b"") -> Sent:
-        # Cookies beside those of the session; any other header takes the place of its own.
+    def _request(
+        self, headers: tuple[Header, ...], *, target: str = "", body: bytes = b""
+    ) -> RawRequest:
+        # Cookies are added to those of the session; other headers replace those of the same name.
         named = {name.lower() for name, _ in headers}
-        own = tuple(
-            each for each in self._own if each[0].lower() not in named or named == {"cookie"}
+        credentials = tuple(
+            each
+            for each in self._credentials
+            if each[0].lower() not in named or named == {"cookie"}
         )
-        return Sent(self._route.method, target or self._path, (*own, *headers), body)
+        return RawRequest(self._route.method, target or self._path, (*credentials, *headers), body)

@@ -1,4 +1,4 @@
-"""Measures how long the prober's requests wait while something hostile is processed."""
+"""Measures how long the prober's requests wait while a hostile request is processed."""
 
 import contextlib
 import socket
@@ -7,27 +7,27 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from tools.stall.inputs.sent import Attack
-from tools.stall.prober import PATIENCE_SECONDS, Prober
+from tools.stall.inputs.attack import Attack
+from tools.stall.prober import TIMEOUT_SECONDS, Prober
 
 GOAL_SECONDS: Final = 0.05
 CLEAR_SECONDS: Final = 0.015
-"""A longer stall is measured again: noise of a shared machine only ever adds."""
+"""A longer stall is measured again: noise of a shared machine only increases it."""
 REPEATS: Final = 4
 LIMITED: Final = ("429", "503")
-"""Statuses of what a rate or a full queue refused: the code that was meant was not reached."""
+"""Statuses of a limit: the request was rejected before it reached the attacked code."""
 LIMITED_SECONDS: Final = 2.0
-"""What an organization may send comes back meanwhile."""
+"""Pause after a rate limit, until the organization may send again."""
 LARGE_SECONDS: Final = 5 * GOAL_SECONDS
 LONG_SECONDS: Final = 2.0
-"""What stalls others for so long, or takes so long itself, is measured twice."""
+"""A trial that stalls others this long, or takes this long itself, is repeated only once."""
 TAIL_SECONDS: Final = 0.04
-"""What goes on behind an answer counts, too: the log of what was refused."""
+"""Seconds after the response that still count: rejected requests are logged afterwards."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What a hostile request did to others."""
+    """The effect of a hostile request on others."""
 
     target: str
     shape: str
@@ -35,11 +35,11 @@ class Row:
     status: str
     size: int
     seconds: float
-    """The longest wait of another's request, beyond what it takes while nobody else asks."""
+    """The longest wait of the other organization, less the idle median, in seconds."""
     answered: float
-    """How long the hostile request itself took."""
+    """Seconds until the response to the hostile request."""
     lost: int
-    """How many of another's requests were refused or had no answer."""
+    """Number of the other organization's requests that failed."""
 
     @property
     def is_limited(self) -> bool:
@@ -51,26 +51,26 @@ class Row:
 
 
 Run = Callable[[], str]
-"""Does something hostile; returns the status that it had."""
+"""Runs an attack; returns its status."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """Something hostile, and how it is named in the table."""
+    """An attack and its names in the table."""
 
     target: str
     shape: str
     run: Callable[[], str]
-    """Does it; returns the status that it had."""
+    """Runs the attack; returns its status."""
     key: str = ""
     size: int = 0
     tail: float = TAIL_SECONDS
 
 
 def of_attack(attack: Attack, address: tuple[str, int], prober: Prober) -> Row:
-    """The row of an attack over HTTP, at the first size that stalls others or at its limit."""
+    """Measure an HTTP attack at growing sizes, up to the first one that stalls others."""
     host, has_body = f"{address[0]}:{address[1]}", attack.route.takes_body
-    # Some shapes reach a number of operations, and stay as they are, before they reach their size.
+    # Some shapes reach their maximum count before their size, so several sizes may be equal.
     requests = list(dict.fromkeys(attack.make(size).raw(host) for size in attack.sizes))
     for raw in requests:
         trial = Trial(
@@ -88,7 +88,7 @@ def of_attack(attack: Attack, address: tuple[str, int], prober: Prober) -> Row:
 
 
 def of_trial(prober: Prober, trial: Trial) -> Row:
-    """The least of the stalls of a few runs; of one run, where the first says enough."""
+    """The smallest stall of up to REPEATS runs; the first clear run ends the trial."""
     rows = (_once(prober, trial) for _ in range(REPEATS))
     return min(_until_clear(rows), key=lambda row: (row.is_limited, row.lost, row.seconds))
 
@@ -106,22 +106,22 @@ def _until_clear(rows: Iterator[Row]) -> Iterator[Row]:
 
 
 def _once(prober: Prober, trial: Trial) -> Row:
-    prober.take()
+    prober.collect()
     began = time.monotonic()
     status = trial.run()
     answered = time.monotonic() - began
     time.sleep(trial.tail)
-    waits = prober.take()
+    waits = prober.collect()
     stall = prober.stall(waits, began, time.monotonic())
-    lost = sum(not each.right for each in waits)
+    lost = sum(not each.correct for each in waits)
     return Row(trial.target, trial.shape, trial.key, status, trial.size, stall, answered, lost)
 
 
 def send(address: tuple[str, int], raw: bytes) -> str:
-    """Send a request on a connection of its own; the status of its answer."""
-    with socket.create_connection(address, timeout=PATIENCE_SECONDS) as connection:
+    """Send a request on a new connection; returns the status of its response."""
+    with socket.create_connection(address, timeout=TIMEOUT_SECONDS) as connection:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            connection.sendall(raw)  # it may be refused before it is all there
+            connection.sendall(raw)  # it may be rejected before all of it is sent
         begin = b""
         with contextlib.suppress(ConnectionResetError, TimeoutError):
             while part := connection.recv(2**18):

@@ -1,4 +1,4 @@
-"""Who attacks and whom it must not disturb: two organizations of a running region."""
+"""The attacking organization and the one that it must not delay."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -26,13 +26,13 @@ MEMBERS: Final = 25_000
 SCHEMAS: Final = 4
 ATTRIBUTES: Final = 100
 _HARMFUL: Final = ("deactivate", "logout")
-"""Routes that would end what the attacks go on with."""
+"""Routes that would end the session or integration that later attacks need."""
 NOBODY_ID: Final = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11"
 
 
 @dataclass(frozen=True, slots=True)
 class Attacker:
-    """An organization with everything that a hostile customer has."""
+    """An organization with the credentials of a hostile customer."""
 
     organization_id: str
     token: str
@@ -45,7 +45,7 @@ class Attacker:
     pending: str
 
     def path(self, route: Route) -> str:
-        """The path with an id; nothing is deleted, so that there is something to attack."""
+        """The path with an id; an unknown one for DELETE, as later attacks need the resource."""
         found = self.group_id if "/Groups" in route.path else self.user_ids[0]
         if route.method == "DELETE" or "keys/" in route.path:
             found = NOBODY_ID
@@ -56,7 +56,7 @@ class Attacker:
         return route.path
 
     def headers(self, route: Route) -> Sequence[tuple[str, bytes]]:
-        """The key, or the cookies of somebody who has signed in."""
+        """The API key, or the cookies of a signed-in user."""
         if route.kind is Kind.SCIM:
             return (("Authorization", f"Bearer {self.token}".encode()),)
         if route.path == "/login/link":
@@ -66,18 +66,18 @@ class Attacker:
         return (("Cookie", f"session-us={self.session}".encode()),)
 
     def form_token(self, route: Route) -> str:
-        """What shows that a form was given out by a page of ours."""
+        """The CSRF token of a form."""
         return self.link_form if route.path == "/login/link" else self.form
 
     @staticmethod
     def is_harmless(route: Route) -> bool:
-        """Whether a form that is taken leaves the session and the integration as they are."""
+        """Whether an accepted form leaves the session and the integration unchanged."""
         return not route.path.endswith(_HARMFUL)
 
 
 @dataclass(frozen=True, slots=True)
 class Victim:
-    """Another organization, of which somebody is read again and again."""
+    """The organization whose requests are measured."""
 
     organization_id: str
     user_id: str
@@ -86,7 +86,7 @@ class Victim:
 
 @asynccontextmanager
 async def parties(stack: Stack) -> AsyncIterator[tuple[Attacker, Victim, Operator]]:
-    """Both, and the operator who made them."""
+    """Both organizations, and the operator that created them."""
     async with operator(stack) as operate:
         yield await _attacker(operate, stack), await victim(stack), operate
 
@@ -143,7 +143,7 @@ async def _attacker(operate: Operator, stack: Stack) -> Attacker:
 
 
 def _token(text: str) -> str:
-    """The token of any form of a page: all that a session is given are one."""
+    """The CSRF token of a page; it is the same for all forms of a session."""
     return text.split(f'name="{CSRF_FIELD}" value="', 1)[1].split('"', 1)[0]
 
 
@@ -173,7 +173,7 @@ async def _group(stack: Stack, organization_id: str, user_ids: Sequence[str]) ->
 
 
 def _schema(number: int) -> schemas_pb2.Schema:
-    """One with as many attributes as it may have."""
+    """A schema with the maximum number of attributes."""
     return schemas_pb2.Schema(
         urn=f"urn:attacker:{number}",
         name="Attacker",

@@ -1,6 +1,6 @@
-"""Sends one cheap request after another, from a process of its own, and tells how long each took.
+"""Sends cheap requests one after the other and records the duration of each.
 
-The process makes nothing else: what the attacker's own client costs does not show in its figures.
+It runs in a process of its own, so that the cost of the attacking client does not affect it.
 """
 
 import gc
@@ -17,20 +17,20 @@ from typing import Final
 import grpc
 
 PAUSE_SECONDS: Final = 0.001
-"""Between two requests: without any the prober alone would use up a core."""
-PATIENCE_SECONDS: Final = 120.0
+"""Pause between requests; without it the prober would use a whole core."""
+TIMEOUT_SECONDS: Final = 120.0
 
 Probe = Callable[[], bool]
-"""Sends the request; says whether the answer was the right one."""
+"""Sends the request; returns whether the response is correct."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """One request: when it was sent and when it was answered, by the clock of the machine."""
+    """The start and end of one request, in monotonic seconds."""
 
     began: float
     ended: float
-    right: bool
+    correct: bool
 
     @property
     def seconds(self) -> float:
@@ -39,7 +39,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class HttpProbe:
-    """A GET of somebody of one organization."""
+    """A GET of a user."""
 
     host: str
     port: int
@@ -47,10 +47,10 @@ class HttpProbe:
     token: str
 
     def __call__(self) -> Probe:
-        connection = HTTPConnection(self.host, self.port, timeout=PATIENCE_SECONDS)
+        connection = HTTPConnection(self.host, self.port, timeout=TIMEOUT_SECONDS)
         headers = {"Authorization": f"Bearer {self.token}"}
 
-        def ask() -> bool:
+        def send_probe() -> bool:
             try:
                 connection.request("GET", self.path, headers=headers)
                 response = connection.getresponse()
@@ -60,12 +60,12 @@ class HttpProbe:
                 return False
             return response.status == 200
 
-        return ask
+        return send_probe
 
 
 @dataclass(frozen=True, slots=True)
 class RpcProbe:
-    """A call of a service with the same request each time."""
+    """A call of a service, always with the same request."""
 
     target: str
     method: str
@@ -74,47 +74,47 @@ class RpcProbe:
     def __call__(self) -> Probe:
         call = grpc.insecure_channel(self.target).unary_unary(self.method)
 
-        def ask() -> bool:
+        def send_probe() -> bool:
             try:
-                call(self.request, timeout=PATIENCE_SECONDS)
+                call(self.request, timeout=TIMEOUT_SECONDS)
             except grpc.RpcError:
                 return False
             return True
 
-        return ask
+        return send_probe
 
 
 class Prober:
-    """The process, as others see it."""
+    """The interface to the prober process."""
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe
         self.idle = 0.0
-        """The median wait while nobody else asks, in seconds."""
+        """The median duration on the idle service, in seconds."""
 
-    def rest(self, seconds: float) -> list[Wait]:
-        """Learn how long a request takes while nobody else asks."""
-        self.take()
+    def measure_idle(self, seconds: float) -> list[Wait]:
+        """Measure the duration of requests on the idle service."""
+        self.collect()
         time.sleep(seconds)
-        waits = self.take()
+        waits = self.collect()
         self.idle = statistics.median(each.seconds for each in waits)
         return waits
 
-    def take(self) -> list[Wait]:
-        """Every request that was answered since the last time, the one under way included."""
+    def collect(self) -> list[Wait]:
+        """The requests finished since the last call, including the pending one."""
         self._pipe.send(None)
         waits: list[Wait] = self._pipe.recv()
         return waits
 
     def stall(self, waits: Sequence[Wait], began: float, ended: float) -> float:
-        """The longest wait of a request that was under way in a time, beyond the idle median."""
+        """The longest duration of requests pending between two times, less the idle median."""
         within = [each.seconds for each in waits if each.ended >= began and each.began <= ended]
         return max(0.0, max(within, default=0.0) - self.idle)
 
 
 @contextmanager
 def probing(probe: HttpProbe | RpcProbe, pause: float = PAUSE_SECONDS) -> Iterator[Prober]:
-    """A prober at work until the block ends."""
+    """Run a prober until the block ends."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_run, args=(probe, theirs, pause), daemon=True)
@@ -130,12 +130,12 @@ def probing(probe: HttpProbe | RpcProbe, pause: float = PAUSE_SECONDS) -> Iterat
 
 def _run(probe: HttpProbe | RpcProbe, pipe: Connection, pause: float) -> None:
     gc.disable()
-    ask, waits = probe(), list[Wait]()
+    send_probe, waits = probe(), list[Wait]()
     try:
         while True:
             began = time.monotonic()
-            right = ask()
-            waits.append(Wait(began, time.monotonic(), right))
+            correct = send_probe()
+            waits.append(Wait(began, time.monotonic(), correct))
             if pipe.poll(pause):
                 pipe.recv()
                 pipe.send(waits)

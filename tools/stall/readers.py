@@ -1,7 +1,7 @@
-"""Every function of the service that reads what comes from outside, with the most it may get.
+"""All functions that read external input, each with the maximum size of its input.
 
-Each takes one input and may refuse it. Limits are those of the caller: a header is at most 16 KiB,
-a body 1 MiB, a form 128 KiB.
+Each takes one input and may reject it. Sizes are the limits of its caller: a header has at most
+16 KiB, a body 1 MiB, a form 128 KiB.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ from gateway.scim import filter as filters
 from gateway.scim import path as paths
 from gateway.scim.bulk import plan as bulk_plan
 from gateway.scim.bulk import request as bulk
-from gateway.scim.filter import simplify as fold
+from gateway.scim.filter import simplify
 from gateway.scim.schema import GROUP, USER, ResourceType
 from gateway.sso import forms as sso_forms
 from gateway.sso import shape
@@ -62,7 +62,7 @@ Makes = Mapping[str, Callable[[int], Any]]
 KIB: Final = 1024
 HEADER: Final = 16 * KIB
 LINE: Final = 8 * KIB
-"""Of a request line: a path with its query."""
+"""Maximum request line: a path with its query."""
 BODY: Final = 1024 * KIB
 NOW: Final = datetime(2026, 11, 27, tzinfo=UTC)
 NOBODY: Final = UUID(int=0)
@@ -73,14 +73,14 @@ EMAILS: Final = [{"value": f"{n}@corp.test", "type": "work"} for n in range(250)
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """A function, the inputs that it is given, and the size up to which it may get them."""
+    """A function, its hostile inputs, and their maximum size."""
 
     read: Read
     inputs: Makes
     limit: int
 
     def __call__(self, given: Any) -> None:
-        """Read something; a refusal is as good as an answer."""
+        """Read an input; a rejection is accepted as well."""
         try:
             self.read(given)
         except REFUSALS:
@@ -139,7 +139,7 @@ def _refused(**given: Any) -> None:
 
 
 def _sign_in_form(body: bytes) -> None:
-    """The form of a request, which has come in whole."""
+    """Read a form that has arrived completely."""
     loop = asyncio.new_event_loop()
     try:
         loop.run_until_complete(_read_form(loop, body))
@@ -232,7 +232,7 @@ READERS: Final[Mapping[str, Reader]] = {
     "a refusal's detail": _of_text(
         lambda text: _refused(error=errors.invalid_value(text)), 64 * KIB
     ),
-    "a filter": _of_text(lambda text: fold.parse((USER, GROUP), text), filters.MAX_LENGTH),
+    "a filter": _of_text(lambda text: simplify.parse((USER, GROUP), text), filters.MAX_LENGTH),
     "a value path": _of_text(
         lambda text: filters.parse_value_path(USER, f"emails[{text}"), filters.MAX_LENGTH
     ),
@@ -287,4 +287,4 @@ READERS: Final[Mapping[str, Reader]] = {
     ),
     "a domain of keysvc": _of_text(sso.domain_of, BODY // 4),
 }
-"""All of them, by what they read."""
+"""All readers, by the input that they read."""

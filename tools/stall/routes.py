@@ -1,4 +1,4 @@
-"""Every route of the gateway, as the application itself names them: a new one is attacked, too."""
+"""All routes of the gateway, read from the application, so that new ones are attacked as well."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _WRITES: Final = ("POST", "PUT", "PATCH")
 
 
 class Kind(Enum):
-    """What a route speaks, and so what it may be sent."""
+    """The kind of a route, which decides its input."""
 
     SCIM = "SCIM"
     PAGE = "page"
@@ -28,7 +28,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A method of a path, in which `{…}` stands for an id."""
+    """A method and a path, in which `{…}` stands for an id."""
 
     kind: Kind
     method: str
@@ -43,7 +43,7 @@ class Route:
 
 
 def all_routes() -> list[Route]:
-    """What can be asked, and some paths at which there is nothing."""
+    """All routes, and some unknown paths."""
     return list(dict.fromkeys((*_scim(), *_pages(), *_nothing())))
 
 
@@ -69,7 +69,7 @@ def _pages() -> Iterator[Route]:
 
 
 def _nothing() -> Iterator[Route]:
-    """What is unknown is answered by the SCIM endpoint, wherever it is."""
+    """Unknown paths, which the SCIM endpoint answers."""
     for path in ("/nowhere", f"{PREFIX}/Nothing", f"{PREFIX}/Users/{{id}}/more"):
         for method in ("GET", "POST"):
             yield Route(Kind.SCIM, method, path)

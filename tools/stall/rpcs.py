@@ -1,4 +1,4 @@
-"""Calls of usersvc and keysvc at their limits, as services inside the region may send them."""
+"""Calls of usersvc and keysvc at their limits, as services inside the region can send them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ from cloudacademy.users.v1 import (
 
 from tools.stall.inputs.bodies import ID
 from tools.stall.parties import Attacker, Victim
-from tools.stall.prober import PATIENCE_SECONDS, RpcProbe
+from tools.stall.prober import TIMEOUT_SECONDS, RpcProbe
 from usersvc.domain.activities import MAX_RECORDED
 from usersvc.domain.groups import MAX_CHANGED_MEMBERS
 from usersvc.rpc.batching.stream import MAX_PENDING
@@ -47,7 +47,7 @@ class RpcAttack:
 
     def __call__(self) -> str:
         try:
-            answer = self.call(self.request, timeout=PATIENCE_SECONDS)
+            answer = self.call(self.request, timeout=TIMEOUT_SECONDS)
             if isinstance(answer, Iterator):
                 for _ in answer:
                     pass
@@ -76,7 +76,7 @@ def key_probe(target: str, victim: Victim) -> RpcProbe:
 
 
 def of_usersvc(target: str, attacker: Attacker) -> Iterator[RpcAttack]:
-    """Everything that usersvc may be sent much of."""
+    """The large calls of usersvc."""
     with grpc.insecure_channel(target, OPTIONS) as channel:
         yield from _of_usersvc(channel, attacker)
 
@@ -184,7 +184,7 @@ def _conditions(field: str) -> filter_pb2.Filter:
 
 
 def of_keysvc(target: str, attacker: Attacker) -> Iterator[RpcAttack]:
-    """Everything that keysvc may be sent much of."""
+    """The large calls of keysvc."""
     with grpc.insecure_channel(target, OPTIONS) as channel:
         yield from _of_keysvc(channel, attacker)
 

@@ -31,12 +31,12 @@ async def test_whatever_breaks_nothing_is_lost_repeated_or_answered_wrongly(open
     assert len(chosen) == len(SHORT)
 
     async with region_under_load(open_folder, rate=30) as chaos:
-        outcomes = [await chaos.suffer(fault, broken=2.0, calm=5.0) for fault in chosen]
+        outcomes = [await chaos.inject(fault, broken=2.0, calm=5.0) for fault in chosen]
         read = await chaos.read_each()
 
     assert all(outcome.tally.sent > 50 for outcome in outcomes)
-    complaints = {outcome.fault.name: outcome.complaints for outcome in outcomes}
-    assert {name: told for name, told in complaints.items() if told} == {}
+    violations = {outcome.fault.name: outcome.violations for outcome in outcomes}
+    assert {name: told for name, told in violations.items() if told} == {}
     assert read.asked > 50
     assert read.lost + read.wrong == {}
     left_out = [outcome.row() for outcome in outcomes if not outcome.done]

@@ -75,7 +75,7 @@ async def test_what_is_too_much_is_refused_with_retry_after_and_nothing_is_answe
         small.url + "/Users?count=1", headers={"Authorization": f"Bearer {works[0].token}"}
     )
     assert outcome.wrong == []
-    assert outcome.right > 50
+    assert outcome.correct > 50
     assert outcome.shed[503] > 50
     assert outcome.shed[429] == 0
     assert [page.status for page in pages] == [200, 200]

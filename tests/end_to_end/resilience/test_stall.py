@@ -9,7 +9,7 @@ import pytest
 from gateway.api.app import PREFIX
 from tests.support.stack import Stack
 from tests.support.waiting import pause, wait_until
-from tools.stall.inputs.sent import Sent
+from tools.stall.inputs.attack import RawRequest
 from tools.stall.measure import Trial, of_trial, send
 from tools.stall.parties import Victim, victim
 from tools.stall.prober import Prober, probing
@@ -28,11 +28,11 @@ def ready(prober: Prober) -> Prober:
     answered = Counter[str]()
 
     def has_twenty() -> bool:
-        answered["right"] += sum(wait.right for wait in prober.take())
+        answered["right"] += sum(wait.correct for wait in prober.collect())
         return answered["right"] >= 20
 
     wait_until(has_twenty)
-    prober.rest(0.2)
+    prober.measure_idle(0.2)
     return prober
 
 
@@ -56,7 +56,7 @@ def test_a_gateway_that_stands_still_is_a_stall(tenant: Stack, other: Victim):
 
 def test_a_request_of_another_is_answered_beside_a_cheap_one(tenant: Stack, other: Victim):
     address = (other.probe.host, other.probe.port)
-    raw = Sent("GET", f"{PREFIX}/ServiceProviderConfig").raw(f"{address[0]}:{address[1]}")
+    raw = RawRequest("GET", f"{PREFIX}/ServiceProviderConfig").raw(f"{address[0]}:{address[1]}")
 
     with probing(other.probe) as prober:
         row = of_trial(ready(prober), Trial("gateway", "cheap", lambda: send(address, raw)))
@@ -67,5 +67,5 @@ def test_a_request_of_another_is_answered_beside_a_cheap_one(tenant: Stack, othe
 def test_a_prober_tells_requests_that_were_refused(other: Victim):
     stranger = type(other.probe)(other.probe.host, other.probe.port, other.probe.path, "none")
     with probing(stranger) as prober:
-        waits = wait_until(prober.take)
-    assert not any(wait.right for wait in waits)
+        waits = wait_until(prober.collect)
+    assert not any(wait.correct for wait in waits)

@@ -8,7 +8,7 @@ from openapi_spec_validator import validate
 
 from tests.support.browser import Browser
 from tests.support.stack import Stack
-from tools.fuzz.described import drive
+from tools.fuzz.openapi import drive
 
 EXAMPLES = 10
 """Of each operation, besides those at the bounds of what it takes."""

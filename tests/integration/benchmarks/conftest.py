@@ -1,4 +1,4 @@
-"""Where a region for a benchmark lives."""
+"""A folder for the region of a benchmark."""
 
 import tempfile
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture
 def passable() -> Iterator[Path]:
-    """A folder that PostgreSQL's account passes through."""
+    """A folder that PostgreSQL's account can pass through."""
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         folder.chmod(0o711)

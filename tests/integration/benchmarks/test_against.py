@@ -1,4 +1,4 @@
-"""`make bench-against`: the working tree beside its own commit, in a few very short rounds."""
+"""`make bench-against`: the working tree against its own commit, in a few very short rounds."""
 
 import json
 import os
@@ -17,7 +17,7 @@ ROW = re.compile(r"(\S+) +([\d.]+) +([\d.]+) +([\d.]+) +0\.000 to inf +1( +undec
 
 
 def compared(ref: str, folder: Path) -> "subprocess.CompletedProcess[str]":
-    """One session: the time is over after it."""
+    """Run one session; the time limit is reached after it."""
     bounds = ("--minutes", "0", "--analyze-seconds", "0", "--folder", str(folder))
     return subprocess.run(
         (sys.executable, "-m", "tools.benchmarks.against", ref, *SMALL, *bounds),
@@ -30,7 +30,7 @@ def compared(ref: str, folder: Path) -> "subprocess.CompletedProcess[str]":
 
 
 @pytest.mark.timeout(300)  # four starts of a region, two at a time
-def test_one_session_prints_each_operation_and_decides_nothing(tmp_path: Path):
+def test_one_session_prints_operations_and_is_undecided(tmp_path: Path):
     done = compared("HEAD", tmp_path)
 
     assert (done.returncode, done.stderr) == (2, ""), done.stdout
@@ -44,7 +44,7 @@ def test_one_session_prints_each_operation_and_decides_nothing(tmp_path: Path):
     assert set(kept["trees"]) == {"base", "head"}
 
 
-def test_an_unknown_commit_is_refused_before_anything_starts(tmp_path: Path):
+def test_unknown_commit_fails_before_regions_start(tmp_path: Path):
     done = compared("no-such-commit", tmp_path)
 
     assert (done.returncode, done.stdout) == (3, "")

@@ -16,7 +16,7 @@ LIMITS = {
 }
 
 
-async def test_every_subject_does_its_work_and_no_answer_is_wrong(passable: Path):
+async def test_every_subject_gives_only_correct_responses(passable: Path):
     plan = Plan(
         people=100,
         rounds=1,
@@ -38,7 +38,7 @@ async def test_every_subject_does_its_work_and_no_answer_is_wrong(passable: Path
     assert result.left_out == []
 
 
-async def test_answers_of_the_service_that_are_not_as_expected_are_counted(passable: Path):
+async def test_wrong_responses_of_service_are_counted(passable: Path):
     async with service(passable, people=20) as region:
         work = region.server.work
         right = await region.server.run("get", 4, Bound(20, 10))

@@ -23,24 +23,30 @@ from tools.benchmarks.subjects import Server
 @asynccontextmanager
 async def bare_http(region: Region, folder: Path) -> AsyncIterator[Server]:
     """A server that always returns one response of the service to GET of a user."""
-    work, answer, port = region.server.work, folder / "answer.json", free_port()
+    work, response, port = region.server.work, folder / "response.json", free_port()
     url = f"{region.stack.url}/Users/{work.people[0][0]}"
     headers = {"Authorization": f"Bearer {work.token}"}
     async with aiohttp.request("GET", url, headers=headers) as given:
-        answer.write_bytes(await given.read())
+        response.write_bytes(await given.read())
     alone = work.at(f"127.0.0.1:{port}")
     alone.people = work.people[:1]
-    command = (sys.executable, "-m", "tools.benchmarks.baselines.bare_http", str(port), str(answer))
+    command = (
+        sys.executable,
+        "-m",
+        "tools.benchmarks.baselines.bare_http",
+        str(port),
+        str(response),
+    )
     with running(command, ROOT, {"PYTHONPATH": f"{ROOT}:{ROOT / 'build'}"}) as process:
         await listening(process, port)
         yield Server("aiohttp", ("127.0.0.1", port), alone, [process.pid], ["get"])
 
 
 async def _serve(port: int, body: bytes) -> None:
-    async def answer(_: web.BaseRequest) -> web.Response:
+    async def response(_: web.BaseRequest) -> web.Response:
         return web.Response(body=body, content_type="application/scim+json")
 
-    runner = web.ServerRunner(web.Server(answer, access_log=None))
+    runner = web.ServerRunner(web.Server(response, access_log=None))
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()
     await asyncio.Event().wait()

@@ -79,26 +79,26 @@ async def serve(stop: process.Stop) -> None:
         grpc.aio.insecure_channel("127.0.0.1:1") as nowhere,
         key_channel(settings.keysvc) as keys,
     ):
-        lists, schemas, bell = Lists(database), SchemaStore(database), Notifier()
+        lists, schemas, notifier = Lists(database), SchemaStore(database), Notifier()
         users, groups = UserClient(nowhere), GroupClient(nowhere)
-        own = SchemaClient(nowhere)
-        direct = Direct(UsersServicer(UserStore(database, lists, bell), schemas, system_clock))
+        schema_client = SchemaClient(nowhere)
+        direct = Direct(UsersServicer(UserStore(database, lists, notifier), schemas, system_clock))
         users._stub = users._alone = direct
         groups._stub = groups._alone = Direct(
-            GroupsServicer(GroupStore(database, lists, bell), system_clock)
+            GroupsServicer(GroupStore(database, lists, notifier), system_clock)
         )
-        own._stub = Direct(SchemasServicer(schemas, system_clock))
+        schema_client._stub = Direct(SchemasServicer(schemas, system_clock))
         key_stub = keys_pb2_grpc.KeyServiceStub(keys)
         cache: KeyCache[Caller] = KeyCache()
-        guesses = FailedAuthLimiter(settings.unknown_keys)
+        failed_auth_limiter = FailedAuthLimiter(settings.unknown_keys)
         endpoint = ScimEndpoint(
             endpoints(
                 {"Users": Users(users), "Groups": Groups(groups)},
                 Cursors(settings.cursor_secret, system_clock),
                 logger,
             ),
-            Authenticator(key_stub, cache, guesses, settings.tenant_urls, system_clock),
-            ResourceTypes(own),
+            Authenticator(key_stub, cache, failed_auth_limiter, settings.tenant_urls, system_clock),
+            ResourceTypes(schema_client),
             settings.tenant_url,
             log=logger,
             refusals=RejectionLog(
@@ -113,7 +113,9 @@ async def serve(stop: process.Stop) -> None:
             worker=ComputeWorker(),
             memory=ResponseMemory(),
         )
-        following = process.asyncio.create_task(follow(key_stub, logger, cache, guesses))
+        following = process.asyncio.create_task(
+            follow(key_stub, logger, cache, failed_auth_limiter)
+        )
 
         async def ready() -> bool:
             return True

@@ -177,8 +177,8 @@ async def _find_people(work: Work, people: int) -> list[tuple[str, str]]:
         async def found(number: int) -> tuple[str, str]:
             name = f"u{number}@bench.test"
             query = {"filter": f'userName eq "{name}"'}
-            async with session.get(f"{work.prefix}/Users", params=query) as answer:
-                (resource,) = (await answer.json(content_type=None))["Resources"]
+            async with session.get(f"{work.prefix}/Users", params=query) as response:
+                (resource,) = (await response.json(content_type=None))["Resources"]
                 return resource["id"], name
 
         return [await found(number) for number in numbers]
@@ -188,9 +188,9 @@ async def _group(work: Work) -> str:
     body = {"schemas": ["urn:ietf:params:scim:schemas:core:2.0:Group"], "displayName": "Staff"}
     async with (
         _session(work) as session,
-        session.post(f"{work.prefix}/Groups", json=body) as answer,
+        session.post(f"{work.prefix}/Groups", json=body) as response,
     ):
-        group = await answer.json(content_type=None)
+        group = await response.json(content_type=None)
         return str(group.get("id", ""))
 
 

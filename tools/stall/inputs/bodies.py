@@ -1,4 +1,4 @@
-"""Hostile JSON bodies: each is a function from a size to a body of about so many bytes."""
+"""Hostile JSON bodies: each is a function from a size to a body of about that many bytes."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -9,9 +9,9 @@ from tools.stall.inputs.texts import UNASSIGNED
 Body = Callable[[int], bytes]
 
 ID: Final = "0190a5b4-4c7e-7d3a-9a53-%012x"
-"""A UUIDv7, with a number in it."""
+"""A UUIDv7 that contains a number."""
 DEPTH: Final = 30
-"""As deep as a SCIM body may be nested, and a little less."""
+"""Slightly less than the maximum nesting of a SCIM body."""
 
 
 def _json(document: Any) -> bytes:
@@ -23,12 +23,12 @@ def _raw(unit: bytes, before: bytes, after: bytes) -> Body:
 
 
 def _many(unit: bytes, before: bytes, after: bytes) -> Body:
-    """Elements of an array, with commas between them."""
+    """Array elements separated by commas."""
     return lambda size: before + b",".join([unit] * max(1, size // (len(unit) + 1))) + after
 
 
 def _numbered(unit: str, before: str, after: str, most: int = 1_000_000) -> Body:
-    """Units with a number in them, with commas between them."""
+    """Numbered units separated by commas."""
 
     def body(size: int) -> bytes:
         count = max(1, min(most, size // (len(unit % 0) + 5)))
@@ -43,13 +43,13 @@ def _members(size: int, **more: Any) -> bytes:
 
 
 def _nested_password(size: int) -> bytes:
-    """As many levels as the size allows: what is refused for its depth is redacted, too."""
+    """As many levels as the size allows: bodies rejected for their depth are also redacted."""
     levels = max(1, size // 9)
     return b'{"password":1,"path":' + b'{"path":' * levels + b"1" + b"}" * levels + b"}"
 
 
 def _deep_password(size: int) -> bytes:
-    """As deep as is taken, around a text that takes long to be judged."""
+    """The maximum depth around a string that is slow to check."""
     inner = b'"' + UNASSIGNED.encode() * max(1, size // 2) + b'"'
     return b'{"password":1,"path":' + b'{"path":' * DEPTH + inner + b"}" * DEPTH + b"}"
 
@@ -159,7 +159,7 @@ LONG_PATCHES: Final[Mapping[str, Body]] = {
 
 
 def _bulk(unit: str) -> Body:
-    """Operations with their own number and the next one's, at most as many as are taken."""
+    """Operations with their own and the next number, at most the permitted 1,000."""
 
     def body(size: int) -> bytes:
         count = max(1, min(1_000, size // (len(unit) + 8)))
@@ -170,7 +170,7 @@ def _bulk(unit: str) -> Body:
 
 
 def _bulk_that_names_all(size: int) -> bytes:
-    """Every group has all others as its members: the references are the square of the groups."""
+    """Every group has all others as members: the number of references is quadratic."""
     count = max(1, int((size / 24) ** 0.5))
     members = [{"value": f"bulkId:{n}"} for n in range(count)]
     operations = [
@@ -228,4 +228,4 @@ SEARCHES: Final[Mapping[str, Body]] = {
     "a sortBy of dots": _search("sortBy", b"a."),
     "a sortOrder": _search("sortOrder", "İ".encode()),
 }
-"""Bodies of `/.search`, but for filters."""
+"""Bodies of `/.search`, except filters."""

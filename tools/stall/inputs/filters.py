@@ -14,7 +14,7 @@ def _filter(text: Text) -> Body:
 
 
 def _filter_of(unit: str, join: str, most: int) -> Body:
-    """A filter that is valid, with as many conditions as it may have nodes for: 200 in all."""
+    """A valid filter with the maximum number of conditions: 200 nodes in all."""
 
     def body(size: int) -> bytes:
         count = max(1, min(most, (size - 64) // (len(unit) + len(join))))
@@ -34,4 +34,4 @@ FILTERS: Final[Mapping[str, Body]] = {
     **{f"a filter of {name}": _filter(text) for name, text in TEXTS.items()},
     **COSTLY,
 }
-"""All of them."""
+"""All of the above."""

@@ -1,4 +1,4 @@
-"""Forms at their limits: texts for the fields that something is done with, and raw forms."""
+"""Forms at their limits: values for fields that are parsed, and raw forms."""
 
 import base64
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from tools.stall.inputs.texts import PEM_BEGIN, PEM_END, TEXTS, Text, repeated
 
 
 def encoded(text: str) -> bytes:
-    """A value as a form has it."""
+    """A form-encoded value."""
     return quote_plus(text.encode(errors="surrogateescape"), safe="-!/").encode()
 
 
@@ -50,4 +50,4 @@ FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "/login/enterprise/": ("email", "next"),
     "/labs/social/complete/saml/": ("RelayState", "SAMLResponse"),
 }
-"""What the forms are made of that do something with their fields."""
+"""The parsed fields of forms, by path."""

@@ -1,9 +1,9 @@
-"""Headers and paths at their limits: the parser takes 100 fields of 8 KiB, and a line of 32 KiB."""
+"""Headers and paths at their limits: the parser accepts 100 fields of 8 KiB and a 32 KiB line."""
 
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from tools.stall.inputs.sent import Header
+from tools.stall.inputs.attack import Header
 from tools.stall.inputs.texts import Text, repeated
 
 Headers = Callable[[int], tuple[Header, ...]]
@@ -51,7 +51,7 @@ HEADERS: Final = {
     "many Cookie headers": _fields(lambda _: "Cookie", "; ".join(f"c{n}=1" for n in range(80))),
     "many Accept headers": _fields(lambda _: "Accept", "text/html;q=0.1," * 30),
 }
-"""Headers that every route is sent."""
+"""Headers sent to every route."""
 
 PATHS: Final[Mapping[str, Text]] = {
     "slashes": repeated("/"),

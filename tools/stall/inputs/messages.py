@@ -1,4 +1,4 @@
-"""Messages to the services at their limits, and what reads them."""
+"""Messages to the services at their limits, and the functions that read them."""
 
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -11,12 +11,12 @@ from tools.stall.inputs.texts import TEXTS
 from tools.stall.readers import Reader
 from usersvc.domain import activities, users
 from usersvc.domain.groups import MAX_CHANGED_MEMBERS
-from usersvc.rpc.convert import activity as wire_activity
-from usersvc.rpc.convert import filter as wire_filter
-from usersvc.rpc.convert import group as wire_group
-from usersvc.rpc.convert import user as wire
+from usersvc.rpc.convert.activity import to_refused
+from usersvc.rpc.convert.filter import MAX_NODES, names_extension, to_filter
+from usersvc.rpc.convert.group import to_change
+from usersvc.rpc.convert.user import to_profile
 
-FILTERS: Final = wire_filter.MAX_NODES * 20
+FILTERS: Final = MAX_NODES * 20
 VALUES: Final = 4_000
 TEXT: Final = 256 * 1024
 
@@ -60,14 +60,14 @@ def _deep(size: int) -> filter_pb2.Filter:
 
 
 def _bushy(size: int) -> filter_pb2.Filter:
-    """Two levels of conditions, so that each level is within its own limit."""
+    """Two levels of conditions, so that each level stays within its own limit."""
     width = max(1, int(size**0.5))
     return filter_pb2.Filter(any_of=filter_pb2.AnyOf(filters=[_wide(width)] * width))
 
 
 def _read_filter(message: filter_pb2.Filter) -> None:
-    wire_filter.names_extension(message)
-    wire_filter.to_filter(message)
+    names_extension(message)
+    to_filter(message)
 
 
 def _user(size: int) -> users_pb2.User:
@@ -76,7 +76,7 @@ def _user(size: int) -> users_pb2.User:
 
 
 def _read_user(message: users_pb2.User) -> None:
-    users.check(wire.to_profile(message))
+    users.check(to_profile(message))
 
 
 def _refusal(text: str) -> None:
@@ -85,12 +85,12 @@ def _refusal(text: str) -> None:
         organization_id=ID % 0,
         refusal=activity_pb2.RefusedRequest(body=text, target=text, detail=text),
     )
-    activities.mentions(wire_activity.to_refused(message))
+    activities.mentions(to_refused(message))
 
 
 MESSAGES: Final[Mapping[str, Reader]] = {
     "members": Reader(
-        wire_group.to_change,
+        to_change,
         {
             f"{what} {name}": make(text)
             for name, text in _IDS.items()
@@ -105,4 +105,4 @@ MESSAGES: Final[Mapping[str, Reader]] = {
     "a refusal of usersvc": Reader(_refusal, TEXTS, TEXT),
     "an id of usersvc": Reader(lambda text: read_uuid("id", text), TEXTS, TEXT),
 }
-"""All of them, by what they are."""
+"""All readers of messages, by name."""

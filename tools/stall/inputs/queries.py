@@ -1,4 +1,4 @@
-"""Queries at their limits: a value is percent-encoded, and so is shorter than the line."""
+"""Queries at their limits. Values are percent-encoded, so shorter than the line."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -11,7 +11,7 @@ LINE_BYTES: Final = 30_000
 
 
 def _query(name: str, text: Text) -> Text:
-    """A parameter whose value is percent-encoded, and so is shorter than the line."""
+    """A parameter with a percent-encoded value."""
     return lambda size: (
         f"{name}="
         + quote(text(min(size // 3, MAX_LENGTH)).encode(errors="surrogateescape"), safe="")
@@ -19,7 +19,7 @@ def _query(name: str, text: Text) -> Text:
 
 
 def _conditions(unit: str) -> Text:
-    """A filter that is valid, with as many conditions as it may have."""
+    """A valid filter with the maximum number of conditions."""
     return lambda size: " or ".join([unit] * min(90, size // (len(unit) + 4)))
 
 

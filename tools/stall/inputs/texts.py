@@ -1,6 +1,6 @@
-"""Hostile texts: each is a function from a size to a text of about so many characters.
+"""Hostile strings: each is a function from a size to a string of about that many characters.
 
-They are built from what a backtracking pattern, a recursive parser or a case fold does badly with.
+They target backtracking patterns, recursive parsers and case folding.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,11 +11,11 @@ Text = Callable[[int], str]
 PEM_BEGIN: Final = "-----BEGIN CERTIFICATE-----"
 PEM_END: Final = "-----END CERTIFICATE-----"
 UNASSIGNED: Final = "\u0378"
-"""A code point without a character; `str.isprintable` is false for it."""
+"""An unassigned code point; `str.isprintable` is false for it."""
 
 
 def repeated(unit: str, before: str = "", after: str = "") -> Text:
-    """The unit as often as fits, between two other texts."""
+    """The unit repeated up to the size, between `before` and `after`."""
     return lambda size: before + unit * max(1, size // len(unit)) + after
 
 
@@ -63,7 +63,7 @@ UNITS: Final[Mapping[str, str]] = {
     "passwords": "password",
     "addresses": "1.1.1.1, ",
 }
-"""What a text repeats, by name."""
+"""Units to repeat, by name."""
 
 ENDED: Final[Mapping[str, Text]] = {
     "an unclosed string of escaped quotes": repeated('\\"', '"'),
@@ -83,10 +83,10 @@ ENDED: Final[Mapping[str, Text]] = {
     "letters and one quote": repeated("a", after='"'),
     "spaces and one letter": repeated(" ", after="a"),
 }
-"""Texts whose end decides late that they match nothing."""
+"""Strings that a pattern can reject only at their end."""
 
 TEXTS: Final[Mapping[str, Text]] = {
     **{name: repeated(unit) for name, unit in UNITS.items()},
     **ENDED,
 }
-"""All of them."""
+"""All of the above."""

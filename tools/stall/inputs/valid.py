@@ -1,4 +1,4 @@
-"""Requests that are valid, and as large as they may be: these may not stall anybody either."""
+"""Valid requests of the maximum size, which must not stall others either."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -27,7 +27,7 @@ def _operation(**operation: Any) -> dict[str, Any]:
 
 
 def _person(size: int) -> bytes:
-    """250 e-mail addresses, and as much as fits of the organization's own attributes."""
+    """250 e-mail addresses, and as many custom attributes as fit."""
     left = max(0, size - 40_000)
     values = ["v" * 20] * 20
     extensions = {}

@@ -1,4 +1,4 @@
-"""The load client over real sockets: what it counts, and how it takes an answer apart."""
+"""The load client over real sockets: its counts and its parser of responses."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -16,7 +16,7 @@ ERROR = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"
 
 @asynccontextmanager
 async def answering(*answers: bytes | None) -> AsyncIterator[tuple[str, int]]:
-    """A server that gives these answers in turn, and hangs up where there is none."""
+    """A server that gives these responses in turn and closes the connection for None."""
     left = iter(answers)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -47,7 +47,7 @@ async def run(address: tuple[str, int], count: int, seconds: float = 10) -> Samp
     return await drive(address, 1, greetings(), Bound(count, seconds))
 
 
-async def test_wrong_answers_are_counted_and_no_part_of_the_rate():
+async def test_wrong_responses_are_counted_but_not_in_rate():
     async with answering(HELLO, ERROR, HELLO, ERROR) as address:
         sample = await run(address, 4)
 
@@ -56,7 +56,7 @@ async def test_wrong_answers_are_counted_and_no_part_of_the_rate():
     assert sample.rate == 2 / sample.seconds
 
 
-async def test_a_lost_connection_is_a_wrong_answer_and_the_next_one_goes_on():
+async def test_lost_connection_counts_as_wrong_and_is_reopened():
     async with answering(HELLO, None, HELLO) as address:
         sample = await run(address, 3)
 
@@ -64,14 +64,14 @@ async def test_a_lost_connection_is_a_wrong_answer_and_the_next_one_goes_on():
     assert sample.first_wrong.startswith("the connection was lost")
 
 
-async def test_a_server_that_closes_after_an_answer_is_connected_to_again():
+async def test_client_reconnects_after_server_closes_connection():
     async with answering(BYE, HELLO, BYE) as address:
         sample = await run(address, 3)
 
     assert (len(sample.latencies), sample.wrong) == (3, 0)
 
 
-async def test_a_run_ends_in_time():
+async def test_run_ends_at_time_limit():
     async with answering(*[HELLO] * 1_000_000) as address:
         sample = await run(address, 1_000_000, seconds=0.05)
 
@@ -93,8 +93,6 @@ NOTHING = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"
         (NOTHING, (204, b"", False)),
     ],
 )
-def test_an_answer_is_taken_when_it_is_whole_and_not_before(
-    answer: bytes, parsed: tuple[int, bytes, bool]
-):
+def test_response_is_parsed_only_when_complete(answer: bytes, parsed: tuple[int, bytes, bool]):
     assert parse(answer) == parsed
     assert {parse(answer[:end]) for end in range(len(answer))} == {None}

@@ -1,4 +1,4 @@
-"""docs/performance.md and its drawing are what the stored figures say."""
+"""docs/performance.md and its chart agree with the stored figures."""
 
 from xml.etree import ElementTree
 
@@ -9,20 +9,20 @@ from tools.benchmarks.report.document import PROSE, TABLES, chart_file, document
 DOCUMENT = document_file(figures.DOCUMENTS)
 
 
-def test_the_document_is_made_of_the_prose_and_the_stored_figures():
+def test_document_equals_prose_with_stored_figures():
     assert DOCUMENT.read_text() == document(PROSE.read_text(), figures.read(figures.DOCUMENTS)), (
-        "make it anew: python -m tools.benchmarks.report.document"
+        "regenerate it: python -m tools.benchmarks.report.document"
     )
 
 
-def test_every_table_has_its_place_in_the_prose():
+def test_prose_has_placeholder_for_every_table():
     prose = PROSE.read_text()
 
     assert [name for name in TABLES if f"{{{{{name}}}}}" not in prose] == []
     assert "{{" not in DOCUMENT.read_text()
 
 
-def test_the_drawing_is_made_of_the_stored_figures():
+def test_chart_equals_stored_figures():
     stored = figures.read(figures.DOCUMENTS)
 
     drawing = chart_file(figures.DOCUMENTS).read_text()
@@ -30,7 +30,7 @@ def test_the_drawing_is_made_of_the_stored_figures():
     assert drawing == chart(stored["comparisons"]["1000"])
 
 
-def test_the_drawing_has_a_bar_for_each_subject_of_each_operation():
+def test_chart_has_bar_for_each_subject_and_operation():
     rows = [
         {"operation": operation, "connections": 32, "subject": subject, "rate": rate}
         for operation, subject, rate in (

@@ -1,4 +1,4 @@
-"""What the goals make of figures."""
+"""The verdicts of the goals for given figures."""
 
 from typing import Any
 
@@ -28,17 +28,17 @@ def verdict(figures: dict[str, Any], what: str) -> tuple[str, bool | None]:
     return goal.measured, goal.met
 
 
-def test_nothing_is_met_that_was_not_measured():
+def test_unmeasured_goals_are_not_met():
     assert {goal.met for goal in goals({})} == {None}
 
 
-def test_a_ratio_is_the_service_by_the_other():
+def test_ratio_divides_service_by_other_subject():
     figures = few(row("get", "service", rate=90), row("get", "without the hop", rate=100))
 
     assert verdict(figures, "get: requests/s") == ("0.90", True)
 
 
-def test_the_best_in_memory_peer_counts_and_each_operation_has_to_win():
+def test_each_operation_is_compared_with_best_in_memory_peer():
     figures = few(
         *(row(each, "service", rate=300) for each in OPERATIONS),
         *(row(each, "scimmy", rate=100) for each in OPERATIONS),
@@ -53,7 +53,7 @@ def test_the_best_in_memory_peer_counts_and_each_operation_has_to_win():
     assert measured.endswith("create 1.50")
 
 
-def test_an_operation_that_is_missing_leaves_the_goal_open():
+def test_goal_with_missing_operation_is_undecided():
     figures = few(
         row("get", "service", cpu=10), row("get", "django-scim2", cpu=100), row("patch", "service")
     )
@@ -61,7 +61,7 @@ def test_an_operation_that_is_missing_leaves_the_goal_open():
     assert verdict(figures, "CPU per request vs django-scim2 (get") == ("get 0.10", None)
 
 
-def test_growth_counts_at_full_size_only():
+def test_growth_is_judged_only_at_full_size():
     growth = {"what": "filter", "small_rate": 100.0, "large_rate": 95.0}
 
     def at(people: int) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def test_growth_counts_at_full_size_only():
     assert verdict(at(20_000), "filter at") == ("not measured", None)
 
 
-def test_memory_has_to_be_small_and_flat():
+def test_memory_goal_needs_small_and_flat_memory():
     def held(most: float, growth: float) -> dict[str, Any]:
         processes = [{"process": "gateway", "most": most, "growth": growth}]
         return {"memory": {"seconds": 600, "processes": processes}}
@@ -82,6 +82,6 @@ def test_memory_has_to_be_small_and_flat():
     assert verdict(held(110, 9.0), what)[1] is False
 
 
-def test_the_slope_is_that_of_the_closest_line():
+def test_slope_is_that_of_least_squares_line():
     assert slope([(0, 5), (1, 7), (2, 9)]) == 2
     assert slope([(0, 5), (1, 6), (2, 5)]) == 0

@@ -1,4 +1,4 @@
-"""What `make chaos` would complain of: each complaint is shown to come."""
+"""The checks of `make chaos`: each kind of violation is reported."""
 
 from collections import Counter
 from typing import Any
@@ -6,23 +6,23 @@ from typing import Any
 import pytest
 
 from tools.chaos.audit import Audit, compare
+from tools.chaos.counts import NO_RESPONSE, FaultCounts
 from tools.chaos.faults import Fault
-from tools.chaos.ledger import Account, Ledger, Life, Team
+from tools.chaos.ledger import Account, Existence, Ledger, Team
 from tools.chaos.run import Outcome
-from tools.chaos.tally import NO_ANSWER, Tally
-from tools.entra.client import Exchange
+from tools.entra.client import RequestRecord
 from tools.entra.groups import creation as group_creation
 from tools.entra.mapping import creation
 
 
 @pytest.fixture
 def ledger() -> Ledger:
-    """Ann, who is in a group, and Bob, who was deleted; all of it acknowledged."""
+    """Ann is in a group and Bob was deleted; all of it is acknowledged."""
     result = Ledger()
     ann, bob, team = result.new_account(), result.new_account(), result.new_team()
-    ann.user_id, ann.life, ann.was_sent = "ann", Life.THERE, True
-    bob.user_id, bob.life, bob.was_sent = "bob", Life.GONE, True
-    team.group_id, team.life, team.was_sent = "team", Life.THERE, True
+    ann.user_id, ann.existence, ann.was_sent = "ann", Existence.EXISTS, True
+    bob.user_id, bob.existence, bob.was_sent = "bob", Existence.DELETED, True
+    team.group_id, team.existence, team.was_sent = "team", Existence.EXISTS, True
     team.members = {"ann": {True}, "bob": {True, False}}
     return result
 
@@ -39,27 +39,28 @@ def group(team: Team, *members: str) -> dict[str, Any]:
     }
 
 
-def test_what_is_as_it_was_acknowledged_is_not_complained_of(ledger: Ledger):
+def test_audit_of_acknowledged_state_finds_nothing(ledger: Ledger):
     (ann, _), (team,) = ledger.accounts, ledger.teams
     assert compare(ledger, [user(ann)], [group(team, "ann")]) == Audit()
 
 
-def test_what_nobody_acknowledged_may_be_there_or_not_but_once(ledger: Ledger):
+def test_audit_permits_unacknowledged_resources_at_most_once(ledger: Ledger):
     (ann, _), (team,) = ledger.accounts, ledger.teams
     eve, other = ledger.new_account(), ledger.new_team()
     eve.was_sent = other.was_sent = True
     users, groups = [user(ann)], [group(team, "ann")]
-    made, told = user(eve, id="eve"), group(other)
+    eve_user, other_group = user(eve, id="eve"), group(other)
 
     assert compare(ledger, users, groups) == Audit()
-    assert compare(ledger, [*users, made], [*groups, told]) == Audit()
-    assert compare(ledger, [*users, made, made], [*groups, told, told]).twice == {
+    assert compare(ledger, [*users, eve_user], [*groups, other_group]) == Audit()
+    found = compare(ledger, [*users, eve_user, eve_user], [*groups, other_group, other_group])
+    assert found.duplicated == {
         "people": 1,
         "groups": 1,
     }
 
 
-def test_whatever_is_lost_is_counted(ledger: Ledger):
+def test_audit_counts_lost_resources_and_changes(ledger: Ledger):
     (ann, bob), (team,) = ledger.accounts, ledger.teams
     ann.values["active"] = {False}
 
@@ -72,7 +73,7 @@ def test_whatever_is_lost_is_counted(ledger: Ledger):
     }
 
 
-def test_whatever_nobody_sent_is_counted(ledger: Ledger):
+def test_audit_counts_resources_that_were_never_sent(ledger: Ledger):
     (ann, _), (team,) = ledger.accounts, ledger.teams
     stranger = {**user(ann, id="eve"), "userName": "eve@corp.test"}
     strange_group = {**group(team), "displayName": "Strangers"}
@@ -83,50 +84,52 @@ def test_whatever_nobody_sent_is_counted(ledger: Ledger):
     )
 
     assert found.wrong == {
-        "people whom nobody sent": 1,
-        "groups that nobody sent": 1,
-        "members whom nobody sent": 1,
+        "people that were never sent": 1,
+        "groups that were never sent": 1,
+        "members that were never sent": 1,
     }
-    assert found.twice == {"members": 1}
+    assert found.duplicated == {"members": 1}
 
 
-def test_somebody_else_under_the_name_and_a_value_that_was_never_sent_are_seen(ledger: Ledger):
+def test_account_reports_another_id_and_unsent_value(ledger: Ledger):
     ann = ledger.accounts[0]
-    assert list(ann.faults(user(ann, id="eve"))) == ["another's data was answered"]
+    assert list(ann.faults(user(ann, id="eve"))) == ["the response has another person's data"]
     assert list(ann.faults(user(ann, externalId="x"))) == ["externalId is not what was sent"]
 
 
 def outcome(fault: Fault, *, recovery: float = 0.0, **busy: int) -> Outcome:
-    tally = Tally(busy=Counter({kind.replace("_", " "): count for kind, count in busy.items()}))
-    return Outcome(fault, True, tally, Audit(), recovery)
+    counts = FaultCounts(
+        busy=Counter({kind.replace("_", " "): count for kind, count in busy.items()})
+    )
+    return Outcome(fault, True, counts, Audit(), recovery)
 
 
-def test_an_error_is_complained_of_where_none_may_be():
-    assert outcome(Fault("any", None), **{"503": 7}).complaints == []
-    assert outcome(Fault("any", None, harmless=True), **{"503": 7}).complaints == [
-        "failed: 7 requests, of which none may"
+def test_outcome_reports_errors_that_fault_does_not_permit():
+    assert outcome(Fault("any", None), **{"503": 7}).violations == []
+    assert outcome(Fault("any", None, must_not_fail=True), **{"503": 7}).violations == [
+        "failed: 7 requests; none is permitted"
     ]
-    assert outcome(Fault("any", None), no_answer=1).complaints == [
-        "silent: 1 requests got no answer"
+    assert outcome(Fault("any", None), no_response=1).violations == [
+        "no response: 1 requests, without a killed gateway"
     ]
-    assert outcome(Fault("any", None, silent=True), no_answer=1).complaints == []
+    assert outcome(Fault("any", None, may_drop_requests=True), no_response=1).violations == []
 
 
-def test_a_service_that_takes_too_long_to_come_back_is_complained_of():
+def test_outcome_reports_slow_recovery():
     fault = Fault("any", None, recovery=3.0)
-    assert outcome(fault, recovery=3.0).complaints == []
-    assert outcome(fault, recovery=3.1).complaints == ["recovery: 3.1 s, not 3"]
+    assert outcome(fault, recovery=3.0).violations == []
+    assert outcome(fault, recovery=3.1).violations == ["recovery: 3.1 s, not 3"]
 
 
-def test_an_error_or_a_slow_answer_is_trouble_and_one_without_retry_after_is_wrong():
-    tally = Tally()
-    tally.observe(Exchange("GET", "/Users", 200, 0.1))
-    assert tally == Tally(sent=1)
-    tally.observe(Exchange("GET", "/Users", 503, 0.1, "2"))
-    tally.observe(Exchange("GET", "/Users", 0, 0.1))
-    tally.observe(Exchange("GET", "/Users", 504, 0.1))
-    tally.observe(Exchange("GET", "/Users", 200, 5.1))
-    assert tally.busy == {"503": 1, NO_ANSWER: 1, "504": 1}
-    assert tally.wrong == {"504 without Retry-After": 1}
-    assert tally.slow == 1
-    assert tally.last_trouble > 0
+def test_fault_counts_tell_slow_failed_and_wrong_responses_apart():
+    counts = FaultCounts()
+    counts.observe(RequestRecord("GET", "/Users", 200, 0.1))
+    assert counts == FaultCounts(sent=1)
+    counts.observe(RequestRecord("GET", "/Users", 503, 0.1, "2"))
+    counts.observe(RequestRecord("GET", "/Users", 0, 0.1))
+    counts.observe(RequestRecord("GET", "/Users", 504, 0.1))
+    counts.observe(RequestRecord("GET", "/Users", 200, 5.1))
+    assert counts.busy == {"503": 1, NO_RESPONSE: 1, "504": 1}
+    assert counts.wrong == {"504 without Retry-After": 1}
+    assert counts.slow == 1
+    assert counts.last_failure > 0

@@ -1,4 +1,4 @@
-from tools.entra.dialects import Dialect, membership, patch, spoken
+from tools.entra.dialects import Dialect, dialect_for, membership, patch
 from tools.entra.groups import Group
 from tools.entra.groups import creation as group_creation
 from tools.entra.mapping import DEPARTMENT, WORK_EMAIL, creation, differences, found, wanted
@@ -16,7 +16,7 @@ ANN = Person(
 VALUES = {"userName": "ann2@corp.test", WORK_EMAIL: "ann2@corp.test", DEPARTMENT: "Sales"}
 
 
-def test_the_verbose_form_is_one_capitalized_operation_an_attribute():
+def test_verbose_patch_has_one_operation_per_attribute():
     assert patch(Dialect.VERBOSE, VALUES, present={"userName"}) == {
         "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
         "Operations": [
@@ -31,7 +31,7 @@ def test_the_verbose_form_is_one_capitalized_operation_an_attribute():
     }
 
 
-def test_the_compact_form_is_flat_and_without_a_path_but_for_value_paths():
+def test_compact_patch_has_paths_only_for_value_paths():
     assert patch(Dialect.COMPACT, VALUES, present={"userName", DEPARTMENT}) == {
         "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
         "Operations": [
@@ -49,7 +49,7 @@ def test_the_compact_form_is_flat_and_without_a_path_but_for_value_paths():
     }
 
 
-def test_active_is_a_string_in_the_verbose_form_and_a_boolean_in_the_compact_one():
+def test_active_is_string_in_verbose_and_boolean_in_compact():
     verbose = patch(Dialect.VERBOSE, {"active": False}, present={"active"})
     compact = patch(Dialect.COMPACT, {"active": False}, present={"active"})
 
@@ -57,7 +57,7 @@ def test_active_is_a_string_in_the_verbose_form_and_a_boolean_in_the_compact_one
     assert compact["Operations"] == [{"op": "replace", "value": {"active": False}}]
 
 
-def test_a_member_is_named_by_value_in_the_verbose_form_and_by_path_when_a_compact_one_leaves():
+def test_member_removal_uses_value_if_verbose_and_path_if_compact():
     bodies = [
         membership(dialect, "u1", joins=joins)["Operations"]
         for dialect in (Dialect.VERBOSE, Dialect.COMPACT)
@@ -72,7 +72,7 @@ def test_a_member_is_named_by_value_in_the_verbose_form_and_by_path_when_a_compa
     ]
 
 
-def test_a_group_is_created_with_its_name_and_without_members():
+def test_group_creation_has_name_and_no_members():
     assert group_creation(Group("Team", "g-1")) == {
         "schemas": [
             "urn:ietf:params:scim:schemas:core:2.0:Group",
@@ -84,26 +84,26 @@ def test_a_group_is_created_with_its_name_and_without_members():
     }
 
 
-def test_the_mixed_dialect_takes_turns():
-    assert [spoken(Dialect.MIXED, number) for number in range(3)] == [
+def test_mixed_dialect_alternates():
+    assert [dialect_for(Dialect.MIXED, number) for number in range(3)] == [
         Dialect.VERBOSE,
         Dialect.COMPACT,
         Dialect.VERBOSE,
     ]
 
 
-def test_a_created_person_has_every_wanted_value():
+def test_creation_has_every_wanted_value():
     assert found(creation(ANN)) == wanted(ANN)
     assert differences(ANN, creation(ANN)) == {}
 
 
-def test_a_value_in_another_case_is_a_difference():
+def test_differences_are_case_sensitive():
     resource = {**creation(ANN), "userName": "ANN@corp.test"}
 
     assert differences(ANN, resource) == {"userName": "ann@corp.test"}
 
 
-def test_an_attribute_that_is_not_filled_in_is_never_sent():
+def test_empty_attributes_are_never_sent():
     resource = {**creation(ANN), "title": "Engineer"}
 
     assert differences(ANN, resource) == {}

@@ -1,7 +1,7 @@
 from tools.entra.people import after, changes, directory
 
 
-def test_the_same_seed_gives_the_same_people_and_the_same_changes():
+def test_same_seed_gives_same_people_and_changes():
     people = directory(200, seed=7)
 
     assert people == directory(200, seed=7)
@@ -9,11 +9,11 @@ def test_the_same_seed_gives_the_same_people_and_the_same_changes():
     assert people != directory(200, seed=8)
 
 
-def test_a_larger_directory_begins_with_the_people_of_the_smaller_one():
+def test_larger_directory_starts_with_people_of_smaller_one():
     assert directory(50, seed=7) == directory(200, seed=7)[:50]
 
 
-def test_nobody_shares_a_user_name_or_an_external_id_not_even_after_the_changes():
+def test_user_names_and_external_ids_stay_unique_after_changes():
     people = directory(2000, seed=7)
     now = after(people, changes(people, seed=7)).values()
 
@@ -22,7 +22,7 @@ def test_nobody_shares_a_user_name_or_an_external_id_not_even_after_the_changes(
         assert len({each.external_id.lower() for each in company}) == len(company)
 
 
-def test_names_hold_the_letters_and_signs_that_are_easily_lost():
+def test_names_contain_characters_that_are_easily_lost():
     people = directory(1000, seed=7)
 
     assert any("+" in each.user_name for each in people)
@@ -31,7 +31,7 @@ def test_names_hold_the_letters_and_signs_that_are_easily_lost():
     assert all(each.user_name.isascii() for each in people)
 
 
-def test_the_restored_and_the_deleted_are_different_people_who_were_disabled_before():
+def test_restored_and_deleted_people_are_distinct_and_were_disabled():
     happened = changes(directory(1000, seed=7), seed=7)
     disabled = {each.number for each in happened.disabled}
     restored = {each.number for each in happened.restored}
@@ -43,7 +43,7 @@ def test_the_restored_and_the_deleted_are_different_people_who_were_disabled_bef
     assert not disabled & {each.number for each in happened.updated}
 
 
-def test_an_update_changes_something_and_keeps_the_external_id():
+def test_update_changes_a_value_and_keeps_external_id():
     people = directory(1000, seed=7)
     before = {each.number: each for each in people}
 
@@ -52,7 +52,7 @@ def test_an_update_changes_something_and_keeps_the_external_id():
         assert each.external_id == before[each.number].external_id
 
 
-def test_after_the_changes_the_deleted_are_gone_and_the_newcomers_are_there():
+def test_changed_directory_lacks_deleted_and_has_joined_people():
     people = directory(100, seed=7)
     happened = changes(people, seed=7)
     now = after(people, happened)
@@ -62,7 +62,7 @@ def test_after_the_changes_the_deleted_are_gone_and_the_newcomers_are_there():
     assert len(now) == 100 - len(happened.deleted) + len(happened.joined)
 
 
-def test_the_smallest_directory_has_changes_too():
+def test_smallest_directory_has_changes():
     people = directory(1, seed=7)
 
     assert len(after(people, changes(people, seed=7))) == 2

@@ -1,4 +1,4 @@
-"""What the client puts on the wire, and what it makes of odd answers."""
+"""The requests that the client sends, and its checks of unusual responses."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -38,7 +38,7 @@ async def client_of(*answers: web.Response) -> AsyncIterator[tuple[EntraClient, 
         yield client, requests
 
 
-async def test_a_query_goes_out_as_entra_sends_it():
+async def test_query_is_sent_as_entra_sends_it():
     async with client_of(answer(200, NOBODY)) as (client, requests):
         await client.find("userName", "ann+1@corp.test")
 
@@ -47,7 +47,7 @@ async def test_a_query_goes_out_as_entra_sends_it():
     assert "User-Agent" not in requests[0].headers
 
 
-async def test_a_503_is_sent_again_after_retry_after():
+async def test_client_repeats_503_after_retry_after():
     away = answer(503, ERROR % 503, **{"Retry-After": "0"})
     async with client_of(away, answer(200, NOBODY)) as (client, requests):
         assert await client.find("userName", "ann") is None
@@ -55,7 +55,7 @@ async def test_a_503_is_sent_again_after_retry_after():
     assert len(requests) == 2
 
 
-async def test_a_401_stops_with_the_servers_detail():
+async def test_client_stops_at_401_with_detail_of_server():
     async with client_of(answer(401, ERROR % 401)) as (client, _):
         with pytest.raises(UnauthorizedError, match=r"401: No\."):
             await client.probe()
@@ -71,7 +71,7 @@ async def test_a_401_stops_with_the_servers_detail():
         lambda: answer(500, "{}"),
     ],
 )
-async def test_an_answer_that_is_not_scim_is_refused(odd):
+async def test_client_rejects_response_that_is_not_scim(odd):
     async with client_of(odd()) as (client, _):
         with pytest.raises(ServiceIncompatibleError):
             await client.probe()

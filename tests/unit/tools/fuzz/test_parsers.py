@@ -1,19 +1,24 @@
-"""Nothing that reads texts from outside does anything but read them or refuse."""
+"""Every parser of external input either reads it or rejects it."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tools.fuzz import texts
+from tools.fuzz import strategies
 from tools.fuzz.corpus import corpus
 from tools.fuzz.parsers import TARGETS, feed
 
-WORDS = st.one_of(texts.filters(), texts.patch_paths(), texts.attribute_lists(), texts.versions())
+WORDS = st.one_of(
+    strategies.filters(),
+    strategies.patch_paths(),
+    strategies.attribute_lists(),
+    strategies.versions(),
+)
 
 
 @st.composite
 def changed(draw: st.DrawFn, name: str) -> bytes:
-    """An input of the corpus with some bytes cut out, put in, or doubled."""
+    """An input of the corpus with some bytes removed, inserted or doubled."""
     data = draw(st.sampled_from(corpus(name)))
     for _ in range(draw(st.integers(0, 4))):
         start = draw(st.integers(0, len(data)))
@@ -32,7 +37,7 @@ def changed(draw: st.DrawFn, name: str) -> bytes:
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_what_the_tests_send_is_read(name: str):
+def test_parser_accepts_or_rejects_corpus(name: str):
     assert corpus(name)
     for each in corpus(name):
         feed(name, each)
@@ -40,6 +45,6 @@ def test_what_the_tests_send_is_read(name: str):
 
 @pytest.mark.parametrize("name", TARGETS)
 @given(data=st.data())
-def test_whatever_is_sent_is_read_or_refused(name: str, data: st.DataObject):
+def test_parser_accepts_or_rejects_any_input(name: str, data: st.DataObject):
     written = WORDS.map(lambda text: text.encode(errors="surrogatepass"))
     feed(name, data.draw(st.one_of(st.binary(max_size=80), written, changed(name))))

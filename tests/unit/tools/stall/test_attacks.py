@@ -1,4 +1,4 @@
-"""Every route is attacked, with a key or a session and without."""
+"""The attacks on each route, with and without credentials."""
 
 import pytest
 
@@ -24,7 +24,7 @@ ATTACKER = Attacker(
 SSO = Route(Kind.PAGE, "POST", sso.SSO)
 
 
-def test_routes_of_every_part_of_the_gateway_are_known():
+def test_all_routes_cover_every_part_of_gateway():
     known = {(route.method, route.path) for route in all_routes()}
     assert known >= {
         ("PATCH", f"{PREFIX}/Groups/{{id}}"),
@@ -39,7 +39,7 @@ def test_routes_of_every_part_of_the_gateway_are_known():
 
 
 @pytest.mark.parametrize("route", all_routes(), ids=str)
-def test_a_route_is_attacked_with_and_without_a_key_at_a_whole_path(route: Route):
+def test_route_is_attacked_with_and_without_key(route: Route):
     found = list(attacks(route, ATTACKER))
     assert {attack.has_key for attack in found} == {True, False}
     for attack in found:
@@ -48,7 +48,7 @@ def test_a_route_is_attacked_with_and_without_a_key_at_a_whole_path(route: Route
         assert "{" not in sent.target.partition("?")[0]
 
 
-def test_forms_have_a_token_except_where_they_would_end_the_session():
+def test_forms_have_token_unless_they_would_end_session():
     harmful = Route(Kind.PAGE, "POST", f"{sso.SSO}deactivate")
     bodies = {
         route: [each.make(4_096).body for each in attacks(route, ATTACKER) if each.has_key]
@@ -59,10 +59,10 @@ def test_forms_have_a_token_except_where_they_would_end_the_session():
 
 
 @pytest.mark.parametrize("route", all_routes(), ids=str)
-def test_no_request_is_larger_than_what_it_means_to_reach(route: Route):
-    """What is beyond a limit is refused by its length, and the code behind it is not reached."""
+def test_attack_stays_within_limit_of_attacked_code(route: Route):
+    """Input beyond a limit is rejected by its length, so it would not reach the attacked code."""
     for attack in attacks(route, ATTACKER):
-        if attack.limit < 64 * 1024:  # the others take long to make
+        if attack.limit < 64 * 1024:  # larger ones are slow to build
             sent = attack.make(attack.limit)
             assert len(sent.target) <= 32 * 1024
             assert all(len(value) <= 8_190 for _, value in sent.headers)

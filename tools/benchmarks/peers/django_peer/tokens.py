@@ -13,10 +13,10 @@ class _Known:
     is_authenticated = True
 
 
-def authenticated(answer: Callable[[HttpRequest], HttpResponse]):
+def authenticated(response: Callable[[HttpRequest], HttpResponse]):
     def answered(request: HttpRequest) -> HttpResponse:
         if hmac.compare_digest(request.headers.get("Authorization", ""), _WANTED):
             request.user = _Known()
-        return answer(request)
+        return response(request)
 
     return answered

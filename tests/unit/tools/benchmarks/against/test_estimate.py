@@ -1,4 +1,4 @@
-"""The interval of a cost ratio: exact quantiles, coverage, and what outliers do to it."""
+"""The interval of a cost ratio: exact quantiles, coverage, and robustness to outliers."""
 
 import math
 from random import Random
@@ -15,33 +15,33 @@ TRIALS = 400
     # Wilcoxon's table of the signed-rank test, two-sided 5 %.
     [(5, None), (6, 0), (8, 3), (10, 8), (15, 25), (20, 52), (25, 89)],
 )
-def test_the_critical_value_is_that_of_the_published_table(observations: int, critical: int | None):
+def test_critical_value_equals_published_table(observations: int, critical: int | None):
     assert means_outside_interval(observations) == critical
 
 
-def test_equal_observations_give_their_ratio_and_an_interval_of_one_point():
+def test_equal_observations_give_interval_of_one_point():
     found = estimate([math.log(1.25)] * 6)
 
     assert (found.ratio, found.low, found.high) == pytest.approx((1.25, 1.25, 1.25))
     assert found.half_width == pytest.approx(0)
 
 
-def test_fewer_than_six_observations_have_an_interval_of_all_ratios():
+def test_fewer_than_six_observations_give_unbounded_interval():
     assert estimate([0.0] * 5) == Estimate(1.0, 0.0, math.inf, 5)
     assert estimate([0.0] * 5).half_width == math.inf
 
 
-def test_no_observation_is_refused():
+def test_estimate_without_observations_raises():
     with pytest.raises(ValueError, match="at least one"):
         estimate([])
 
 
-def test_the_half_width_is_the_larger_side_as_a_part_of_the_ratio():
+def test_half_width_is_larger_side_relative_to_ratio():
     assert Estimate(2.0, 1.9, 2.5, 10).half_width == pytest.approx(0.25)
     assert Estimate(2.0, 1.2, 2.5, 10).half_width == pytest.approx(0.4)
 
 
-def test_swapped_sides_give_the_reciprocal_interval():
+def test_swapped_sides_give_reciprocal_interval():
     random = Random(3)
     logs = [random.gauss(0.1, 0.05) for _ in range(12)]
 
@@ -52,7 +52,7 @@ def test_swapped_sides_give_the_reciprocal_interval():
     )
 
 
-def test_one_session_in_ten_that_went_wrong_moves_the_ratio_little():
+def test_one_outlier_in_ten_sessions_moves_ratio_little():
     random = Random(5)
     logs = [random.gauss(0.0, 0.01) for _ in range(18)]
 
@@ -63,11 +63,11 @@ def test_one_session_in_ten_that_went_wrong_moves_the_ratio_little():
 
 
 @pytest.mark.parametrize("observations", [6, 12, 24])
-def test_nineteen_intervals_of_twenty_contain_the_true_ratio(observations: int):
+def test_interval_contains_true_ratio_in_95_percent(observations: int):
     random = Random(observations)
     covered = 0
     for _ in range(TRIALS):
-        # Mostly quiet, sometimes ten times as noisy: what a shared machine does.
+        # Mostly quiet, sometimes ten times as noisy, as on a shared machine.
         logs = [
             math.log(1.03) + random.gauss(0, 0.2 if random.random() < 0.1 else 0.02)
             for _ in range(observations)
@@ -78,7 +78,7 @@ def test_nineteen_intervals_of_twenty_contain_the_true_ratio(observations: int):
     assert covered / TRIALS >= 0.93
 
 
-def test_stopping_as_soon_as_the_interval_is_narrow_keeps_its_coverage():
+def test_stopping_at_narrow_interval_keeps_coverage():
     random = Random(11)
     covered = 0
     for _ in range(TRIALS):

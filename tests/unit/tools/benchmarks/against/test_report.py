@@ -25,7 +25,9 @@ def row(operation: str, ratio: float, low: float, high: float) -> Row:
         (1.00, 0.0, math.inf, Verdict.UNDECIDED),
     ],
 )
-def test_the_interval_decides(ratio: float, low: float, high: float, expected: Verdict):
+def test_verdict_follows_from_interval_and_limit(
+    ratio: float, low: float, high: float, expected: Verdict
+):
     assert verdict(Estimate(ratio, low, high, 10)) is expected
 
 
@@ -39,18 +41,18 @@ def concluded(*rows: Row) -> tuple[int, str]:
     return code, " ".join(sentences)
 
 
-def test_narrow_intervals_below_the_limit_pass():
+def test_conclusion_passes_for_narrow_intervals_below_limit():
     assert concluded(CHEAP) == (0, "No operation's cost ratio is shown to be above 1.03.")
 
 
-def test_one_operation_above_the_limit_fails_whatever_the_others_are():
+def test_conclusion_fails_for_one_operation_above_limit():
     code, text = concluded(CHEAP, WIDE, DEAR)
 
     assert code == 1
-    assert text.endswith("Dearer: the ratio is above 1.03 for create.")
+    assert text.endswith("Too expensive: the ratio is above 1.03 for create.")
 
 
-def test_an_interval_too_wide_to_tell_is_no_success():
+def test_conclusion_is_undecided_for_too_wide_interval():
     code, text = concluded(CHEAP, WIDE)
 
     assert code == 2
@@ -58,14 +60,14 @@ def test_an_interval_too_wide_to_tell_is_no_success():
     assert "Undecided: a ratio above 1.03 cannot be ruled out for list." in text
 
 
-def test_a_wide_interval_below_the_limit_passes_and_is_named():
+def test_conclusion_names_wide_interval_below_limit():
     code, text = concluded(row("get", 0.9, 0.8, 1.0))
 
     assert code == 0
     assert "Not measured to ± 1.5%: get." in text
 
 
-def test_the_table_has_costs_ratio_interval_and_verdict():
+def test_table_has_costs_ratio_interval_and_verdict():
     (_, heads, line) = table(SERVICES, [DEAR], LIMIT, HALF_WIDTH).splitlines()
 
     assert " ".join(heads.split()) == "operation before µs after µs ratio 95 % interval sessions"

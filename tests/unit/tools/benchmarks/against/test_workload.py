@@ -1,4 +1,4 @@
-"""Which operations run together, and how a region's address is read."""
+"""The order of operations, and the reading of a region's address."""
 
 from pathlib import Path
 
@@ -17,16 +17,16 @@ from tools.benchmarks.against.workload import OPERATIONS, UNDOES, with_counterpa
         (OPERATIONS, list(OPERATIONS)),
     ],
 )
-def test_what_an_operation_leaves_behind_is_undone(measured: list[str], needed: list[str]):
+def test_operations_run_with_their_counterparts(measured: list[str], needed: list[str]):
     assert with_counterparts(measured) == needed
 
 
-def test_each_operation_that_undoes_another_follows_it():
+def test_undoing_operation_follows_the_undone_one():
     for undoing, undone in UNDOES.items():
         assert OPERATIONS.index(undoing) > OPERATIONS.index(undone)
 
 
-def test_an_address_is_read_when_its_file_is_whole(tmp_path: Path):
+def test_address_is_read_only_from_complete_file(tmp_path: Path):
     file = tmp_path / "us.env"
     assert read_address(file) is None
 

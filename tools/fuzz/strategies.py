@@ -1,4 +1,4 @@
-"""Texts that look like those of SCIM clients, now and then with something wrong in them."""
+"""Strategies for strings as SCIM clients send them, some with errors."""
 
 from hypothesis import strategies as st
 
@@ -16,18 +16,18 @@ LITERALS = [
 
 
 def attributes() -> st.SearchStrategy[str]:
-    """One path of an attribute, whole or in part."""
+    """An attribute path, with or without a sub-attribute."""
     whole = st.sampled_from(PATHS)
     return st.one_of(whole, st.tuples(whole, st.sampled_from(PARTS)).map(".".join))
 
 
 def attribute_lists() -> st.SearchStrategy[str]:
-    """As `attributes` and `excludedAttributes` have it."""
+    """A value of `attributes` or `excludedAttributes`."""
     return st.lists(st.one_of(attributes(), st.text(max_size=5)), max_size=4).map(",".join)
 
 
 def filters() -> st.SearchStrategy[str]:
-    """A filter, most often one that parses."""
+    """A filter, mostly a valid one."""
     value = st.one_of(st.sampled_from(LITERALS), st.text(max_size=4))
     comparison = st.tuples(attributes(), st.sampled_from(OPERATORS), value).map(" ".join)
     presence = attributes().map("{} pr".format)
@@ -51,18 +51,18 @@ def patch_paths() -> st.SearchStrategy[str]:
 
 
 def versions() -> st.SearchStrategy[str]:
-    """If-Match and If-None-Match."""
+    """A value of If-Match or If-None-Match."""
     tag = st.sampled_from(['W/"1"', '"1"', 'W/""', "W/1", '"a b"', 'W/"' + "a" * 40 + '"'])
     return st.one_of(st.just("*"), st.lists(tag, min_size=1, max_size=3).map(", ".join))
 
 
 def bulk_ids() -> st.SearchStrategy[str]:
-    """Few, so that operations refer to each other, in circles, too."""
+    """Few ids, so that operations refer to each other, also in cycles."""
     return st.sampled_from(["a", "b", "c", ""])
 
 
 def bulk_paths() -> st.SearchStrategy[str]:
-    """Where the operation of a bulk request leads."""
+    """The path of a bulk operation."""
     first = st.sampled_from(["/Users", "/Groups", "/Bulk", "/Me", "/", "Users", "//Users/"])
     second = st.sampled_from(["/bulkId:a", "/bulkId:b", "/bulkId:", "/.search", "/nobody", "/%00"])
     return st.one_of(first, st.tuples(first, second).map("".join))

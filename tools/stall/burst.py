@@ -1,4 +1,4 @@
-"""Sixteen large bodies at once from one organization, at the default rates: who else waits?"""
+"""Sixteen large bodies at once from one organization: the delay of another, at default rates."""
 
 import dataclasses
 import statistics
@@ -11,8 +11,8 @@ from typing import Final
 from gateway.api.app import PREFIX
 from tests.support.gateways import running_gateway
 from tests.support.stack import Stack
+from tools.stall.inputs.attack import RawRequest
 from tools.stall.inputs.bodies import RESOURCES
-from tools.stall.inputs.sent import Sent
 from tools.stall.measure import GOAL_SECONDS, send
 from tools.stall.parties import Attacker, Victim
 from tools.stall.prober import Wait, probing
@@ -23,8 +23,8 @@ SHAPE: Final = "numbers"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Crowd:
-    """What another organization's requests took before and during, and what the crowd was told."""
+class Burst:
+    """Seconds of another organization's requests before and during the burst; its statuses."""
 
     before: Sequence[float]
     during: Sequence[float]
@@ -37,19 +37,21 @@ class Crowd:
         return more <= GOAL_SECONDS and not self.lost
 
     def __str__(self) -> str:
-        told = ", ".join(f"{count} x {status}" for status, count in sorted(self.statuses.items()))
+        answered = ", ".join(
+            f"{count} x {status}" for status, count in sorted(self.statuses.items())
+        )
         figures = " to ".join(
             f"p50 {_percentile(each, 50) * 1e3:.0f} p99 {_percentile(each, 99) * 1e3:.0f} ms"
             for each in (self.before, self.during)
         )
         return (
             f"{AT_ONCE} bodies of 1 MB at once at the default rates: another organization's GET "
-            f"from {figures}; {self.lost} lost; the bodies were answered {told}"
+            f"from {figures}; {self.lost} lost; the bodies were answered {answered}"
         )
 
 
-def crowd(stack: Stack, attacker: Attacker, victim: Victim, seconds: float = 6.0) -> Crowd:
-    """Send them again and again for so long, by a gateway that has the default limits."""
+def send_burst(stack: Stack, attacker: Attacker, victim: Victim, seconds: float = 6.0) -> Burst:
+    """Send the bodies repeatedly for `seconds` to a gateway with the default limits."""
     with running_gateway(stack) as gateway:
         host, port = gateway.address
         probe = dataclasses.replace(victim.probe, host=host, port=port)
@@ -58,14 +60,14 @@ def crowd(stack: Stack, attacker: Attacker, victim: Victim, seconds: float = 6.0
             ("Content-Type", b"application/scim+json"),
         )
         body = RESOURCES[SHAPE](BYTES)
-        raw = Sent("POST", f"{PREFIX}/Users", headers, body).raw(f"{host}:{port}")
-        with probing(probe, pause=0.02) as prober:  # within its own organization's rate
+        raw = RawRequest("POST", f"{PREFIX}/Users", headers, body).raw(f"{host}:{port}")
+        with probing(probe, pause=0.02) as prober:  # within the organization's rate limit
             time.sleep(1.0)
-            before = prober.rest(2.0)
+            before = prober.measure_idle(2.0)
             statuses = _send_all((host, port), raw, seconds)
-            during = prober.take()
-    return Crowd(
-        _seconds(before), _seconds(during), sum(not each.right for each in during), statuses
+            during = prober.collect()
+    return Burst(
+        _seconds(before), _seconds(during), sum(not each.correct for each in during), statuses
     )
 
 
@@ -73,11 +75,11 @@ def _send_all(address: tuple[str, int], raw: bytes, seconds: float) -> Counter[s
     statuses: Counter[str] = Counter()
     ends = time.monotonic() + seconds
 
-    def again_and_again() -> None:
+    def send_repeatedly() -> None:
         while time.monotonic() < ends:
             statuses[send(address, raw)] += 1
 
-    threads = [threading.Thread(target=again_and_again) for _ in range(AT_ONCE)]
+    threads = [threading.Thread(target=send_repeatedly) for _ in range(AT_ONCE)]
     for thread in threads:
         thread.start()
     for thread in threads:

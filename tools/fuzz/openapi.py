@@ -1,4 +1,4 @@
-"""schemathesis against a running region, by the description that it publishes."""
+"""Runs schemathesis against a running region by its OpenAPI document."""
 
 import os
 import subprocess
@@ -20,25 +20,25 @@ CHECKS = (
     "use_after_free",
     "ensure_resource_availability",
 )
-"""Not among them: that what breaks the schema is refused. SCIM ignores what it does not know."""
+"""Excluded: the check that input outside the schema is rejected. SCIM ignores unknown input."""
 
 
-PATIENCE_SECONDS = 600
+EXTRA_SECONDS = 600
 
 
 def drive(
     stack: Stack, folder: Path, seed: int, *, examples: int = 0, seconds: int = 0
 ) -> subprocess.CompletedProcess[str]:
-    """Send what the description lets one send, and what it does not; no failure is exit code 0.
+    """Send requests that the document permits and ones that it does not; exit code 0 is success.
 
-    As many examples of each operation, or for as many seconds.
+    Sends `examples` per operation if given, else runs for `seconds`.
     """
     folder.mkdir(exist_ok=True)
     command = [Path(sys.executable).with_name("schemathesis"), "run", stack.base_url + PATH]
     command += ["--url", stack.url, "--header", f"Authorization: Bearer {stack.token}"]
     command += ["--checks", ",".join(CHECKS), "--seed", str(seed)]
     command += ["--max-examples", str(examples)] if examples else ["--max-time", str(seconds)]
-    # RFC 7644 section 3.11 has 501 for /Me, which is no fault.
+    # RFC 7644 section 3.11 permits 501 for /Me, which is not a failure.
     command += ["--exclude-path", "/Me", "--no-color", "--warnings", "off"]
     return subprocess.run(
         [str(word) for word in command],
@@ -51,6 +51,6 @@ def drive(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=seconds + PATIENCE_SECONDS,
+        timeout=seconds + EXTRA_SECONDS,
         check=False,
     )

@@ -1,4 +1,4 @@
-"""A request as it goes over the wire, and an attack: a shape of requests at a route."""
+"""A raw HTTP request, and an attack: a shape of requests at a route."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,13 +10,14 @@ Header = tuple[str, bytes]
 
 SMALL_BYTES: Final = 64 * 1024
 STEPS: Final = (64, 8, 1)
-"""A shape that may be larger than that is sent at these parts of its limit; once one stalls, larger
-ones are left out. A shape that takes quadratic time would keep the gateway for hours."""
+"""Larger shapes are sent at these fractions of their limit. Once one stalls others, larger sizes
+are
+left out: a shape with quadratic cost would block the gateway for hours."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """A request, ready to be sent."""
+class RawRequest:
+    """A request ready to send."""
 
     method: str
     target: str
@@ -24,7 +25,7 @@ class Sent:
     body: bytes = b""
 
     def raw(self, host: str) -> bytes:
-        """The bytes; the connection ends with the answer."""
+        """The bytes of the request; the connection closes after the response."""
         lines = [f"{self.method} {self.target} HTTP/1.1".encode(), f"Host: {host}".encode()]
         lines += [name.encode() + b": " + value for name, value in self.headers]
         lines += [b"Connection: close"]
@@ -35,13 +36,13 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Attack:
-    """A shape at a route."""
+    """A shape of requests at a route."""
 
     route: Route
     shape: str
     has_key: bool
-    make: Callable[[int], Sent]
-    """The request of a size."""
+    make: Callable[[int], RawRequest]
+    """Builds the request of a given size."""
     limit: int
 
     @property
