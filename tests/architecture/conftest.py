@@ -1,6 +1,6 @@
-"""What can be judged here."""
+"""Fixtures of the architecture tests."""
 
 import shutil
 
-# On a machine without git `make lint` says that it does not compare contracts.
+# Without git `make lint` prints that it does not compare the contracts.
 collect_ignore = [] if shutil.which("git") else ["test_breaking.py"]

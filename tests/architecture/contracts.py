@@ -9,9 +9,9 @@ from importlinter import Contract, ContractCheck, fields, output
 class PureContract(Contract):
     """The packages import themselves, the standard library and the allowed modules; nothing else.
 
-    import-linter's `forbidden` contract needs a list of what is forbidden; this one needs no
-    change when a dependency is added. Modules of the standard library that do I/O or tell the
-    time may be forbidden by name.
+    import-linter's `forbidden` contract needs a list of forbidden modules; this one needs no change
+    when a dependency is added. Modules of the standard library that do I/O or read the clock may
+    be forbidden by name.
     """
 
     type_name = "pure"

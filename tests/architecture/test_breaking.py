@@ -1,4 +1,4 @@
-"""`make lint` compares the contracts with what main had before, wherever it runs."""
+"""`make lint` compares the proto contracts with those of main, in any kind of checkout."""
 
 import os
 import shutil
@@ -30,7 +30,7 @@ SHORTENED = PROTO.replace("  rpc FindAnn(Ann) returns (Ann);\n", "")
 
 @dataclass
 class Checkout:
-    """A checkout of a repository of its own."""
+    """A checkout of a test repository."""
 
     folder: Path
 
@@ -59,7 +59,7 @@ class Checkout:
         return Checkout(folder)
 
     def judge(self, **environment: str) -> tuple[int, str]:
-        """The exit code, and what was said."""
+        """The exit code and the output."""
         done = subprocess.run(
             (self.folder / ".ci/breaking", BUF),
             env={**os.environ, **environment},
@@ -97,7 +97,7 @@ def breaks(verdict: tuple[int, str]) -> bool:
     return code != 0
 
 
-def test_a_branch_is_compared_with_main(main: Checkout):
+def test_branch_is_compared_with_main(main: Checkout):
     main.git("checkout", "-q", "-b", "mine")
     main.commit(EXTENDED)
     assert not breaks(main.judge())
@@ -107,7 +107,7 @@ def test_a_branch_is_compared_with_main(main: Checkout):
     assert breaks(main.judge())
 
 
-def test_what_main_has_got_since_is_not_missed_on_a_branch(main: Checkout):
+def test_later_additions_of_main_are_not_missed_on_branch(main: Checkout):
     main.git("branch", "mine")
     main.commit(EXTENDED)
     main.git("checkout", "-q", "mine")
@@ -115,20 +115,20 @@ def test_what_main_has_got_since_is_not_missed_on_a_branch(main: Checkout):
     assert not breaks(main.judge())
 
 
-def test_a_change_that_is_not_committed_is_compared_with_the_last_commit(main: Checkout):
+def test_uncommitted_change_is_compared_with_last_commit(main: Checkout):
     main.commit(EXTENDED)
     main.write(PROTO)
     assert breaks(main.judge())
 
 
-def test_the_tip_of_main_is_compared_with_the_commit_before(main: Checkout):
+def test_tip_of_main_is_compared_with_previous_commit(main: Checkout):
     main.commit(EXTENDED)
     assert not breaks(main.judge())
     main.commit(PROTO)
     assert breaks(main.judge())
 
 
-def test_a_merge_is_compared_with_main_before_it(main: Checkout):
+def test_merge_is_compared_with_main_before_it(main: Checkout):
     main.git("checkout", "-q", "-b", "mine")
     main.commit(BROKEN)
     main.commit(BROKEN)
@@ -137,12 +137,12 @@ def test_a_merge_is_compared_with_main_before_it(main: Checkout):
     assert breaks(main.judge())
 
 
-def test_a_method_that_is_taken_away_breaks_its_callers(main: Checkout):
+def test_removed_method_breaks_callers(main: Checkout):
     main.commit(SHORTENED)
     assert breaks(main.judge())
 
 
-def test_a_clone_of_a_branch_knows_main_by_its_origin(main: Checkout):
+def test_clone_of_branch_finds_main_at_origin(main: Checkout):
     main.git("checkout", "-q", "-b", "mine")
     main.commit(BROKEN)
     main.commit(BROKEN)
@@ -150,7 +150,7 @@ def test_a_clone_of_a_branch_knows_main_by_its_origin(main: Checkout):
     assert breaks(clone.judge())
 
 
-def test_a_worktree_is_compared_like_a_checkout(main: Checkout):
+def test_worktree_is_compared_like_checkout(main: Checkout):
     folder = main.folder.parent / "worktree"
     main.git("worktree", "add", "-q", "-b", "mine", str(folder))
     worktree = Checkout(folder)
@@ -159,13 +159,13 @@ def test_a_worktree_is_compared_like_a_checkout(main: Checkout):
     assert breaks(worktree.judge())
 
 
-def test_a_shallow_clone_that_reaches_back_far_enough_is_compared(main: Checkout):
+def test_shallow_clone_with_common_ancestor_is_compared(main: Checkout):
     main.commit(EXTENDED)
     main.commit(PROTO)
     assert breaks(main.clone("shallow", "--depth=2").judge())
 
 
-def test_a_shallow_clone_that_does_not_says_so(main: Checkout):
+def test_shallow_clone_without_common_ancestor_is_skipped_aloud(main: Checkout):
     main.commit(EXTENDED)
     code, said = main.clone("shallow", "--depth=1").judge()
     assert (code, said.partition(" to a commit")[0]) == (
@@ -174,7 +174,7 @@ def test_a_shallow_clone_that_does_not_says_so(main: Checkout):
     )
 
 
-def test_a_shallow_clone_of_a_branch_and_of_main_compares_the_two(main: Checkout):
+def test_shallow_clone_of_branch_and_main_compares_both(main: Checkout):
     main.git("checkout", "-q", "-b", "mine")
     main.commit(PROTO)
     main.commit(BROKEN)
@@ -182,23 +182,23 @@ def test_a_shallow_clone_of_a_branch_and_of_main_compares_the_two(main: Checkout
     assert breaks(clone.judge())
 
 
-def test_a_commit_without_a_branch_is_compared_with_the_one_before(main: Checkout):
+def test_detached_commit_is_compared_with_previous_one(main: Checkout):
     main.commit(BROKEN)
     main.git("checkout", "-q", "--detach")
     main.git("branch", "-q", "-D", "main")
     assert breaks(main.judge())
 
 
-def test_the_first_commit_has_nothing_to_be_compared_with(main: Checkout):
+def test_first_commit_is_not_compared(main: Checkout):
     assert main.judge() == (0, "buf breaking: skipped, this is the first commit.\n")
 
 
-def test_files_without_history_are_not_compared_and_it_is_said(files: Checkout):
+def test_files_without_history_are_skipped_aloud(files: Checkout):
     code, said = files.judge(GIT_CEILING_DIRECTORIES=str(files.folder.parent))
     assert (code, said[:56]) == (0, "buf breaking: skipped, there is no git history here (fat")
 
 
-def test_files_within_a_strange_checkout_are_not_compared_with_that(main: Checkout):
+def test_files_in_foreign_checkout_are_not_compared_with_it(main: Checkout):
     inner = Checkout(main.folder / "inner")
     shutil.copytree(main.folder / "protos", inner.folder / "protos")
     shutil.copytree(main.folder / ".ci", inner.folder / ".ci")

@@ -1,4 +1,4 @@
-"""Every method of every service says whom it admits."""
+"""Every method of every service declares the callers that it admits."""
 
 from importlib import import_module
 from pathlib import Path
@@ -31,13 +31,13 @@ def methods(package: str) -> set[tuple[str, str]]:
         (("cloudacademy/keys/v1",), KEYSVC),
     ],
 )
-def test_each_method_has_an_entry_that_admits_somebody(packages, callers):
+def test_each_method_admits_at_least_one_caller(packages, callers):
     listed = {(service, method) for service, table in callers.items() for method in table}
     assert listed == {each for package in packages for each in methods(package)}
     assert all(names for table in callers.values() for names in table.values())
 
 
-def test_only_the_gateway_and_the_operator_may_change_anything():
+def test_only_gateway_and_operator_may_change_data():
     tables = [*USERSVC.values(), *KEYSVC.values()]
     writers = {
         name
@@ -49,7 +49,7 @@ def test_only_the_gateway_and_the_operator_may_change_anything():
     assert writers == {"gateway", "operator"}
 
 
-def test_only_the_gateway_authenticates_and_writes_users_and_groups():
+def test_only_gateway_authenticates_and_writes_users_and_groups():
     keys = KEYSVC["cloudacademy.keys.v1.KeyService"]
     written = {
         method: names

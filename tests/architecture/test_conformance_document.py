@@ -1,4 +1,4 @@
-"""docs/conformance.md leaves no section out and names only tests that exist."""
+"""docs/conformance.md covers every section and names only existing tests."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.support.documents import PROOF, names
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "conformance.md"
 
-# The normative sections, as the tables of contents of the three have them.
+# The normative sections in the tables of contents of the three RFCs.
 SECTIONS = {
     "7643": """
         2 SCIM Schema
@@ -149,7 +149,7 @@ def proofs() -> list[tuple[str, str, str]]:
     return sorted(set(PROOF.findall(DOCUMENT.read_text())))
 
 
-def test_every_section_has_its_row_and_no_row_is_without_a_test():
+def test_every_section_has_row_and_every_row_has_test():
     wanted = {
         rfc: [tuple(line.strip().split(" ", 1)) for line in lines.strip().splitlines()]
         for rfc, lines in SECTIONS.items()

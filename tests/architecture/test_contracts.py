@@ -1,4 +1,4 @@
-"""The contract type of tests/architecture/contracts.py finds what it has to find."""
+"""The contract type of tests/architecture/contracts.py finds forbidden imports."""
 
 from grimp import ImportGraph
 

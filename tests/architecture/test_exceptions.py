@@ -1,4 +1,4 @@
-"""Exceptions are made where they are raised, and kept nowhere."""
+"""Exceptions are created where they are raised and are not stored."""
 
 import ast
 from collections.abc import Iterator
@@ -19,8 +19,8 @@ SHORT_LIVED = {
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_no_exception_is_raised_that_a_variable_keeps(package: str):
-    """A kept exception grows with each raise, and keeps the frames that it passed."""
+def test_no_stored_exception_is_raised(package: str):
+    """A stored exception grows with each raise and keeps the frames that it passed."""
     found = {
         str(path.relative_to(ROOT)): raised
         for path in sorted((ROOT / package).rglob("*.py"))

@@ -1,7 +1,7 @@
 """No timeout or task group spans the `yield` of an async generator (PEP 789).
 
-While a generator is suspended its timeout cancels whatever its task does then, and nothing at all
-while the task waits for a reader. A limit belongs around the code that consumes the generator.
+While a generator is suspended, its timeout cancels whatever its task then does, or nothing while
+the task waits for a reader. A limit belongs around the code that consumes the generator.
 """
 
 import ast
@@ -26,7 +26,7 @@ def own_nodes(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def called(node: ast.expr) -> str:
-    """The last part of the name that is called."""
+    """The last part of the called name."""
     function = node.func if isinstance(node, ast.Call) else node
     return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
 
@@ -34,8 +34,8 @@ def called(node: ast.expr) -> str:
 def spanning_scopes(source: str) -> list[int]:
     """The lines of scopes around a `yield` of an async generator, context managers included.
 
-    Those that are decorated as context managers count, too: entered by a generator, they would
-    span its `yield`.
+    Generators decorated as context managers are included: if a generator entered one, it would span
+    that generator's `yield`.
     """
     return [
         block.lineno
@@ -67,13 +67,13 @@ def test_no_timeout_or_task_group_spans_a_yield(path: Path):
     ],
 )
 @pytest.mark.parametrize("decorator", ["", "@asynccontextmanager\n"])
-def test_a_scope_around_a_yield_is_found(scope: str, decorator: str):
+def test_scope_around_yield_is_found(scope: str, decorator: str):
     source = (
         f"{decorator}async def numbers():\n  async with {scope}:\n    if True:\n      yield 1\n"
     )
     assert len(spanning_scopes(source)) == 1
 
 
-def test_a_scope_beside_a_yield_is_allowed():
+def test_scope_beside_yield_is_allowed():
     source = "async def numbers():\n  async with timeout(1):\n    await one()\n  yield 1\n"
     assert spanning_scopes(source) == []

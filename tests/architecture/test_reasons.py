@@ -1,4 +1,4 @@
-"""Every refusal of a service has one wire form and a row in the gateway's table."""
+"""Every error of a service has one wire form and a row in the gateway's table."""
 
 import json
 import re
@@ -26,7 +26,7 @@ from usersvc.domain import errors as users
 
 CONTRACT: Final = Path(__file__).parents[2] / "protos/cloudacademy/errors/v1/errors.proto"
 RECORDED: Final = Path(__file__).parent / "data/refusals.json"
-"""The wire form of each refusal, recorded when each kind was a class of its own."""
+"""The wire form of each error, recorded when each reason was a class of its own."""
 TABLES: Final = (chassis.errors, usersvc.domain.errors, keysvc.domain.errors)
 A, B = UUID("00000000-0000-7000-8000-00000000000a"), UUID("00000000-0000-7000-8000-00000000000b")
 TIME: Final = datetime(2026, 3, 1, 12, 30, 15, 250_000, tzinfo=UTC)
@@ -94,18 +94,18 @@ def wire_form(refusal: Refusal) -> dict[str, object]:
     return {"code": refusal.code.value, "detail": refusal.detail, key: status}
 
 
-def test_each_reason_has_its_row_and_no_row_is_without_a_reason():
+def test_reasons_and_rows_match_one_to_one():
     reasons = {name.removeprefix("REASON_") for name, _ in errors_pb2.Reason.items()}
     assert ANSWERS.keys() == reasons - {"UNSPECIFIED"}
     assert {kind.reason for kind in KINDS.values()} == reasons - {"UNSPECIFIED"}
 
 
-def test_every_refusal_has_the_wire_form_that_was_recorded():
+def test_every_error_keeps_recorded_wire_form():
     recorded = json.loads(RECORDED.read_text())
     assert {name: wire_form(each) for name, each in EXAMPLES.items()} == recorded
 
 
-def test_a_time_of_another_zone_is_written_in_utc():
+def test_time_of_other_zone_is_written_in_utc():
     local = TIME.astimezone(datetime.fromisoformat("2026-01-01T00:00:00+05:30").tzinfo)
     refusals = [Refusal(keys.KEY_EXPIRED, A, B, each) for each in (TIME, local)]
     assert wire_form(refusals[0]) == wire_form(refusals[1])
@@ -125,19 +125,19 @@ def test_templates_and_metadata_use_only_the_values_of_their_row(name: str, kind
     assert used | set(kind.metadata) == set(kind.values)
 
 
-def test_a_refusal_with_too_few_values_is_not_made():
+def test_error_with_missing_values_is_not_created():
     with pytest.raises(ValueError, match="zip"):
         Refusal(users.USER_NOT_FOUND)  # type: ignore[misc]
 
 
-def test_each_refusal_has_the_code_that_the_contract_says():
+def test_each_error_has_code_of_contract():
     told = re.findall(r"// ([A-Z_]+): (?:.+\n(?:  //.+\n)*)  REASON_(\w+) =", CONTRACT.read_text())
     codes = {reason: code for code, reason in told}
     found = {kind.reason: kind.code.value for kind in KINDS.values()}
     assert found == {reason: codes[reason] for reason in found}
 
 
-def test_each_refusal_has_the_metadata_that_the_contract_says():
+def test_each_error_has_metadata_of_contract():
     comments = re.findall(r"((?:  //.+\n)+)  REASON_(\w+) =", CONTRACT.read_text())
     texts = {reason: comment for comment, reason in comments}
     undocumented = {
@@ -151,12 +151,12 @@ def test_each_refusal_has_the_metadata_that_the_contract_says():
 
 
 @pytest.mark.parametrize(("name", "refusal"), EXAMPLES.items(), ids=EXAMPLES)
-def test_an_invalid_argument_names_its_field(name: str, refusal: Refusal):
+def test_invalid_argument_names_its_field(name: str, refusal: Refusal):
     named = [bool(each.field and each.description) for each in refusal.violations]
     assert named == ([True] if refusal.code is Code.INVALID_ARGUMENT else [])
 
 
 @pytest.mark.parametrize(("name", "kind"), KINDS.items(), ids=KINDS)
-def test_what_passes_by_itself_says_when_to_come_again(name: str, kind: Kind):
+def test_transient_error_has_retry_delay(name: str, kind: Kind):
     passes = kind.code in (Code.UNAVAILABLE, Code.RESOURCE_EXHAUSTED)
     assert bool(kind.retry_after_seconds) == passes

@@ -1,4 +1,4 @@
-"""Regular expressions: compiled on import, and linear in the texts that they are used on."""
+"""Regular expressions are compiled on import and take linear time on their inputs."""
 
 import re
 
@@ -20,11 +20,11 @@ USES = uses()
 
 @pytest.mark.parametrize("module", trees())
 def test_patterns_are_compiled_as_module_constants_only(module: str):
-    """Ruff (TID251) refuses the functions of `re` that take a pattern as a text."""
+    """Ruff (TID251) forbids the functions of `re` that take a pattern as a string."""
     assert list(misplaced(trees()[module])) == []
 
 
-def test_every_pattern_in_memory_is_one_that_is_tested():
+def test_every_pattern_in_memory_is_tested():
     known = {f"{module}.{name}" for module, tree in trees().items() for name in compiled(tree)}
     assert patterns_in_memory() == known
     assert len(known) > 30

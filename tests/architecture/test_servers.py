@@ -1,4 +1,4 @@
-"""A gRPC server that a test starts is stopped, whatever happens to the test."""
+"""Every gRPC server that a test starts is stopped, also when the test fails."""
 
 import ast
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 STAND_INS = "stand_ins"
-"""Programs of their own: a signal ends them."""
+"""Separate programs, which a signal ends."""
 FAILING_TEST = """
 import asyncio, gc, grpc
 from tests.support.servers import listening
@@ -30,7 +30,7 @@ gc.collect()
 """
 
 
-def test_a_process_ends_although_a_test_with_a_server_failed():
+def test_process_ends_after_failed_test_with_server():
     subprocess.run(
         [sys.executable, "-c", FAILING_TEST],
         env={"PYTHONPATH": str(ROOT)},
@@ -56,7 +56,7 @@ def unguarded_starts(source: str) -> Iterator[int]:
                 yield node.lineno
 
 
-def test_every_test_stops_the_servers_that_it_starts():
+def test_every_test_stops_its_servers():
     found = [
         f"{path.relative_to(ROOT)}:{line}"
         for path in sorted((ROOT / "tests").rglob("*.py"))
@@ -66,6 +66,6 @@ def test_every_test_stops_the_servers_that_it_starts():
     assert found == [], "use listening() of tests/support/servers.py"
 
 
-def test_a_server_without_finally_is_found():
+def test_server_without_finally_is_found():
     source = "async def serving():\n    await server.start()\n    await server.stop(None)"
     assert list(unguarded_starts(source)) == [2]

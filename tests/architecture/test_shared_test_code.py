@@ -1,4 +1,4 @@
-"""What tests share is in modules of its own: pytest alone imports test modules and conftests."""
+"""Shared test code has its own modules: only pytest imports test modules and conftests."""
 
 import ast
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ def imported(path: Path) -> Iterator[str]:
 
 
 def is_for_pytest_alone(path: Path, module: str) -> bool:
-    """Whether a module, as this file imports it, is a test module or a conftest."""
+    """Whether an imported module is a test module or a conftest."""
     name = module.rpartition(".")[2]
     if name == "conftest":
         return True
@@ -29,7 +29,7 @@ def is_for_pytest_alone(path: Path, module: str) -> bool:
     return (ROOT / relative).is_file() or (path.parent / relative).is_file()
 
 
-def test_no_module_imports_from_a_test_module_or_a_conftest():
+def test_no_module_imports_from_test_module_or_conftest():
     found = [
         f"{path.relative_to(ROOT)}: {module}"
         for path in sorted((ROOT / "tests").rglob("*.py"))

@@ -15,7 +15,7 @@ def modules() -> Iterator[Path]:
 
 
 def fixed_sleeps(source: str) -> Iterator[int]:
-    """Lines that call `sleep` with anything but a literal zero, which only turns the event loop."""
+    """Lines that call `sleep` except with a literal zero, which only yields to the event loop."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "sleep":
             seconds = node.args[0] if node.args else None
@@ -23,7 +23,7 @@ def fixed_sleeps(source: str) -> Iterator[int]:
                 yield node.lineno
 
 
-def test_no_test_sleeps_for_a_fixed_time():
+def test_no_test_sleeps_for_fixed_time():
     found = [
         f"{path.relative_to(ROOT)}:{line}"
         for path in modules()
@@ -32,6 +32,6 @@ def test_no_test_sleeps_for_a_fixed_time():
     assert found == [], "use eventually(), quiescent() or pace() of tests/support/waiting.py"
 
 
-def test_a_sleep_is_found_in_either_module():
+def test_sleep_is_found_in_either_module():
     source = "import asyncio, time\nasyncio.sleep(0)\nasyncio.sleep(0.1)\ntime.sleep(seconds)"
     assert list(fixed_sleeps(source)) == [3, 4]

@@ -1,4 +1,4 @@
-"""Long-lived tasks run under the supervisor; others name why they need none."""
+"""Long-lived tasks run under the supervisor; other tasks are listed with a reason."""
 
 import ast
 from pathlib import Path
@@ -15,7 +15,7 @@ ALLOWED = {
     "gateway/backend/batching/stream.py": "reads, writes and ends one short-lived stream",
     "usersvc/rpc/batching/stream.py": "calls of one stream, which end with it",
 }
-"""Where tasks are made, and why each of them ends with a request or a stream."""
+"""Modules that create tasks, with the reason why each task ends with a request or stream."""
 
 
 def makes_tasks(path: Path) -> bool:
@@ -26,7 +26,7 @@ def makes_tasks(path: Path) -> bool:
     )
 
 
-def test_tasks_are_made_by_the_supervisor_or_for_one_request():
+def test_tasks_are_created_by_supervisor_or_for_one_request():
     found = {
         str(path.relative_to(ROOT))
         for package in PACKAGES

@@ -1,4 +1,4 @@
-"""Each package keeps to its own vocabulary; pyproject.toml has the contracts on imports."""
+"""Each package uses only its own vocabulary; pyproject.toml has the import contracts."""
 
 import re
 from pathlib import Path
@@ -17,7 +17,7 @@ def name(path: Path) -> str:
 
 
 @pytest.mark.parametrize("path", modules("chassis"), ids=name)
-def test_chassis_does_not_mention_what_services_do(path: Path):
+def test_chassis_does_not_mention_domain_of_services(path: Path):
     words = ("scim", "organization", "api_key", "user_name", "integration")
     assert [word for word in words if word in path.read_text().lower()] == []
 

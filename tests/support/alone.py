@@ -1,7 +1,8 @@
 """Tests that need the machine for themselves, among tests that run in parallel.
 
 Every test holds a lock while it runs: a shared one, or with the marker `alone` an exclusive one. So
-a test that is `alone` waits until the other workers have ended their tests, and they wait for it.
+a test that is `alone` waits until the other workers have finished their tests, and they wait for
+it.
 """
 
 import fcntl
@@ -22,10 +23,10 @@ def _locked(path: Path, how: int) -> Iterator[None]:
 
 @contextmanager
 def turn(folder: Path, *, alone: bool) -> Iterator[None]:
-    """Wait for a turn, with others or alone; it lasts for the block.
+    """Hold the lock during the block, shared or exclusive.
 
-    The door stays locked while a test waits for the room. So no other test enters before one that
-    waits to be alone, which waits only for the tests that run already.
+    A second lock is held while a test waits for the first. So no other test starts before a waiting
+    exclusive one, which waits only for the tests that already run.
     """
     with ExitStack() as stack:
         with _locked(folder / "door", fcntl.LOCK_EX):
@@ -35,10 +36,10 @@ def turn(folder: Path, *, alone: bool) -> Iterator[None]:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Run the test in its turn; time spent waiting does not count against its timeout."""
-    if "PYTEST_XDIST_WORKER" not in os.environ:  # no test runs beside it
+    """Run the test under the lock; time spent waiting does not count against its timeout."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:  # no other test runs
         return (yield)
     factory: pytest.TempPathFactory = item.config._tmp_path_factory
-    folder = factory.getbasetemp().parent  # the workers' folders are in one of the whole run
+    folder = factory.getbasetemp().parent  # the folders of the workers are below that of the run
     with turn(folder, alone=item.get_closest_marker("alone") is not None):
         return (yield)

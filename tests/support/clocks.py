@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 @dataclass
 class StoppedClock:
-    """A clock that moves when it is told to."""
+    """A clock that only moves by `advance`."""
 
     now: datetime = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)
 
@@ -18,7 +18,7 @@ class StoppedClock:
 
 
 class Clock:
-    """The seconds that have passed."""
+    """Seconds since the start, moved by the test."""
 
     def __init__(self) -> None:
         self.seconds = 1_000.0

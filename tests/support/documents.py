@@ -11,7 +11,7 @@ PROOF = re.compile(r"\[`([^`]+)::([^`]+)`\]\(([^)]+)\)")
 
 @cache
 def names(path: Path) -> set[str]:
-    """The tests, or the recorded shapes, that a file holds."""
+    """The names of the tests or recorded requests in a file."""
     if path.suffix == ".json":
         return {case["name"] for case in json.loads(path.read_text())}
     functions = (ast.FunctionDef, ast.AsyncFunctionDef)

@@ -1,4 +1,4 @@
-"""Gateways of a running region beside its own, with settings of their own."""
+"""Additional gateways of a running region, with their own settings."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from tests.support.stack import ROOT, Stack
 
 @dataclass
 class Gateway:
-    """A gateway that runs: where it is reached, and what it has logged."""
+    """A running gateway: its address and its log."""
 
     process: subprocess.Popen[str]
     log: list[dict[str, Any]] = field(default_factory=list)
@@ -40,11 +40,11 @@ class Gateway:
         return self.base_url + TENANT_PATH
 
     def client(self, session: Any, token: str) -> Client:
-        """A client of an organization, by way of this gateway."""
+        """A client of an organization through this gateway."""
         return Client(session, self.url, token)
 
     def told(self, event: str) -> list[dict[str, Any]]:
-        """The lines of the log with an event."""
+        """The log lines with an event."""
         return [line for line in list(self.log) if line["event"] == event]
 
     def _address(self, event: str, name: str) -> tuple[str, int]:
@@ -54,7 +54,7 @@ class Gateway:
 
 @contextmanager
 def running_gateway(stack: Stack, **settings: object) -> Iterator[Gateway]:
-    """A gateway with the default settings, apart from those given: `max_requests=4`."""
+    """Run a gateway with default settings except the given ones, for example `max_requests=4`."""
     given = {f"GATEWAY_{name.upper()}": str(value) for name, value in settings.items()}
     process = subprocess.Popen(
         [sys.executable, "-m", "gateway"],
@@ -67,7 +67,7 @@ def running_gateway(stack: Stack, **settings: object) -> Iterator[Gateway]:
             "GATEWAY_USERSVC": f"127.0.0.1:{stack.service_port('usersvc')}",
             "GATEWAY_KEYSVC": f"127.0.0.1:{stack.service_port('keysvc')}",
             "GATEWAY_CURSOR_SECRET": secrets.token_hex(32),
-            "GATEWAY_ADDRESS_CONNECTIONS": "2000",  # all clients of tests have one address
+            "GATEWAY_ADDRESS_CONNECTIONS": "2000",  # all test clients have the same address
             **given,
         },
         stdout=subprocess.PIPE,

@@ -14,12 +14,12 @@ from typing import Any, Final
 FACTOR: Final = 4
 """The larger input is this many times the size of the smaller one."""
 LIMIT: Final = 9.0
-"""How often the smaller input's time the larger one may take: linear work takes 4, quadratic 16."""
+"""The largest permitted ratio of times: linear work has 4, quadratic work 16."""
 _CLEAR_NANOSECONDS: Final = 3_000_000
 """Ratios of shorter times are mostly noise."""
 _READINGS: Final = 3
 _ATTEMPTS: Final = 12
-"""How often a ratio over the limit is measured again: other processes use the machine, too."""
+"""Repetitions of a ratio above the limit: other processes also use the machine."""
 _STEPS: Final = 5
 """The first size that is tried is FACTOR ** _STEPS times smaller than the largest one."""
 
@@ -45,8 +45,8 @@ class Growth:
 def growth(run: Run, make: Make, limit: int) -> Growth:
     """How the time of `run` grows with the inputs that `make` makes, up to the size `limit`.
 
-    A function whose time at the limit is too short to be measured has the ratio 0: it cannot keep
-    anybody waiting.
+    A function whose time at the limit is too short to measure has the ratio 0: it cannot delay
+    other requests.
     """
     with _without_collector():
         size = _clear_size(run, make, limit)

@@ -1,7 +1,7 @@
-"""Two organizations side by side: one that attacks, and one with things of its own to find.
+"""Two organizations: an attacker, and a neighbour whose data must stay hidden.
 
-Every text of the neighbour's holds a mark that nobody can guess. Its ids are no secret, nor are the
-names of its schema and of one of its users: the attacker knows them all.
+Every text of the neighbour contains an unguessable mark. The attacker knows all its ids, and the
+names of its schema and of one of its users, because these are not secret.
 """
 
 import secrets
@@ -31,12 +31,12 @@ from tests.support.stack import Stack
 
 DATABASES = ("users", "keys")
 HERD = "zebra"
-"""What all names of the neighbour begin with, so that one can search for them without the mark."""
+"""The prefix of all the neighbour's names, to search for them without the mark."""
 
 
 @dataclass(frozen=True)
 class Neighbour:
-    """What an attacker may know of an organization, by what it is; and the mark of its texts."""
+    """The ids that an attacker may know of an organization, and the mark of its texts."""
 
     portal_org: PortalOrganization
     mark: str
@@ -49,12 +49,12 @@ class Neighbour:
 
     @property
     def ids(self) -> list[str]:
-        """Of the organization and of what it has."""
+        """The ids of the organization and its resources."""
         return [self.known[name] for name in ("organization", "user", "group", "key")]
 
 
 async def settle(operate: Operator, stack: Stack, scim: Client) -> Neighbour:
-    """A new organization with some of everything."""
+    """Create an organization with resources of every kind."""
     mark = secrets.token_hex(12)
     name, urn = f"{HERD}-{mark}", f"urn:{HERD}:{uuid4().hex}"
     portal_org = await create_portal_organization(operate, stack, name)
@@ -98,7 +98,7 @@ async def settle(operate: Operator, stack: Stack, scim: Client) -> Neighbour:
 
 
 async def _until_written(operate: Operator, key: keys_pb2.Key) -> None:
-    """That a key was used is written behind the request's back."""
+    """Wait for the key use, which is written in the background."""
     request = keys_pb2.ListKeysRequest(organization_id=key.organization_id)
     listed = [key]
     while not listed[0].HasField("last_used_time"):
@@ -123,7 +123,7 @@ async def _groups(stack: Stack, organization_id: str, name: str, ids: list[str])
 
 
 async def _tokens(stack: Stack, portal_org: PortalOrganization, scim: Client) -> dict[str, str]:
-    """Where pages of lists and the feed go on."""
+    """Page tokens and feed tokens."""
     organization_id = portal_org.organization_id
     cursor = (await scim("GET", "/Users?cursor&count=1")).document["nextCursor"]
     known = {"cursor": cursor}
@@ -156,7 +156,7 @@ def _channel(stack: Stack, service: str) -> grpc.aio.Channel:
 
 
 async def rows(stack: Stack, organization_id: str) -> dict[str, list[str]]:
-    """All that the databases hold of an organization, by table, byte for byte."""
+    """All rows of an organization, by table."""
     found: dict[str, list[str]] = {}
     for database in DATABASES:
         connection = await asyncpg.connect(stack.database_url(database))

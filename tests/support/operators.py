@@ -1,4 +1,4 @@
-"""What operators and admins do through keysvc, for tests that need more organizations."""
+"""Operations of operators and admins, for tests that need more organizations."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -51,7 +51,7 @@ class Operator:
         )
 
     async def revoke(self, key: pb.Key) -> None:
-        """End a key at once."""
+        """Revoke a key."""
         await self.keys.RevokeKey(
             pb.RevokeKeyRequest(
                 organization_id=key.organization_id, key_id=key.id, revoked_by="a test"

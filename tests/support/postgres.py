@@ -1,7 +1,7 @@
-"""PostgreSQL for tests: one throw-away cluster per session, one fresh database per test.
+"""PostgreSQL for tests: one temporary cluster per session, one fresh database per test.
 
 The session fixture `postgres_cluster` (tests/conftest.py) is a `TestPostgres`. A service's tests
-make their template once per session and then take a copy per test::
+create their template once per session and a copy per test::
 
     @pytest.fixture(scope="session")
     def users_template(postgres_cluster: TestPostgres) -> Template:
@@ -39,14 +39,14 @@ class Template:
     password: str
 
     def fresh(self) -> str:
-        """The address of a new copy, for the role that owns it and is no superuser."""
+        """The URL of a new copy, for its owner, which is not a superuser."""
         copy = f"{self.name}_{secrets.token_hex(6)}"
         self.cluster.clone_database(self.name, copy, self.owner)
         return self.cluster.url(copy, self.owner, self.password)
 
     @contextmanager
     def database(self) -> Iterator[str]:
-        """The address of a new copy that is dropped at the end, with any connection to it."""
+        """The URL of a new copy, which is dropped at the end together with connections to it."""
         url = self.fresh()
         try:
             yield url
@@ -55,16 +55,16 @@ class Template:
 
 
 class TestPostgres:
-    """The throw-away cluster of one test session; sessions side by side never meet."""
+    """The temporary cluster of one test session; each session has its own."""
 
-    __test__ = False  # a helper, whatever pytest makes of its name
+    __test__ = False  # not a test class, despite its name
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
         self._templates: dict[str, Template] = {}
 
     def template(self, name: str, migrate: Callable[[str], object]) -> Template:
-        """The template `name`; the first call makes it and has `migrate(url)` fill it.
+        """The template `name`; the first call creates it and runs `migrate(url)`.
 
         `migrate` runs as the role that owns the database, as in production, and must have closed
         its connections when it returns.
@@ -78,9 +78,9 @@ class TestPostgres:
 
 @contextmanager
 def throw_away_postgres() -> Iterator[TestPostgres]:
-    """A running cluster in a temporary directory, without the care for power cuts.
+    """A running cluster in a temporary directory, not safe against power failure.
 
-    In memory where there is room: a fresh database then takes 25 ms instead of up to 300.
+    It is in memory if there is space: a fresh database then takes 25 ms instead of up to 300.
     """
     folder = Path(tempfile.mkdtemp(prefix="pg-test-", dir=_memory()))
     folder.chmod(0o711)
@@ -94,7 +94,7 @@ def throw_away_postgres() -> Iterator[TestPostgres]:
 
 
 def _memory() -> Path | None:
-    """A file system in memory with room for a session's databases, if there is one."""
+    """A file system in memory with space for a session's databases, if there is one."""
     if not os.access(_SHARED_MEMORY, os.W_OK):
         return None
     return _SHARED_MEMORY if shutil.disk_usage(_SHARED_MEMORY).free >= _ROOM_BYTES else None

@@ -47,11 +47,11 @@ class Connection:
         return Response(status, headers, body)
 
     def close(self) -> None:
-        """Close after all that was sent has gone out."""
+        """Close after all sent bytes are transmitted."""
         self.writer.close()
 
     def abort(self) -> None:
-        """Close at once."""
+        """Abort the connection."""
         self.writer.transport.abort()
 
 
@@ -71,7 +71,7 @@ async def connect(
 ) -> Connection:
     """Connect, from the local address `source` if one is given.
 
-    `receive_buffer` bounds the bytes that are taken from the server before the test reads them.
+    `receive_buffer` limits the bytes received before the test reads them.
     """
     client = socket.socket()
     if receive_buffer is not None:

@@ -1,4 +1,4 @@
-"""What became of calls that ran at the same time."""
+"""The outcomes of concurrent calls."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from chassis.rpc.status import from_rpc_error
 
 
 async def outcomes(*calls) -> list[str]:
-    """OK or the reason, sorted, for calls that run at once."""
+    """Run calls concurrently; returns OK or the reason of each, sorted."""
     results = await asyncio.gather(*calls, return_exceptions=True)
     return sorted(
         from_rpc_error(result).reason if isinstance(result, grpc.aio.AioRpcError) else "OK"

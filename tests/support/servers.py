@@ -11,8 +11,8 @@ async def listening(server: grpc.aio.Server) -> AsyncIterator[int]:
     """Start the server on a free port, and stop it at the end, also when the test fails.
 
     gRPC requires it: a server that is still started when its event loop closes waits for calls
-    in gRPC's completion queue, so that the queue never drains, and whoever drops the last object
-    of grpc.aio in the process, maybe at its exit, joins the polling thread for ever.
+    in gRPC's completion queue, so that the queue never drains, and dropping the last object of
+    grpc.aio, possibly at process exit, joins the polling thread and hangs.
     """
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

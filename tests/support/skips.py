@@ -10,7 +10,7 @@ import pytest
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say why the run fails; pytest itself lists what was skipped and the reasons."""
+    """Print why the run fails; pytest itself lists the skipped tests with reasons."""
     if os.environ.get("CI") and terminalreporter.stats.get("skipped"):
         terminalreporter.write_line("CI is set, and tests were skipped: the run fails.")
 

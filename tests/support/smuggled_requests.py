@@ -1,8 +1,8 @@
-"""HTTP requests that two readers could read in two ways."""
+"""HTTP requests that two parsers could interpret differently."""
 
 PATH = b"/webhooks/ad/v1/scim"
 QUIET_SECONDS = 0.3
-"""How long nothing may come for an answer to be the last."""
+"""Silence after which a response counts as the last one."""
 
 
 BODY = b'{"userName": "smuggler@corp.test"}'
@@ -86,7 +86,7 @@ REFUSED = {
 GET = b"GET %s/ServiceProviderConfig HTTP/1.1\r\nHost: a\r\n" % PATH
 
 
-# Shapes that can be read in one way only, and the answers to them and to the second request.
+# Unambiguous requests, with the responses to them and to the second request.
 TAKEN = {
     "one after the other": (GET + b"\r\n" + SECOND, [200, 200, 200]),
     "a request in a body": (GET + b"Content-Length: %d\r\n\r\n" % len(SECOND), [200]),

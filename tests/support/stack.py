@@ -1,4 +1,4 @@
-"""The whole system as `make run` starts it, for tests that come from outside."""
+"""The whole system as started by `make run`, for end-to-end tests."""
 
 import os
 import re
@@ -25,7 +25,7 @@ QUIET_SECONDS = 5 * LOG_LINGER_SECONDS
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """A running region: where its customers reach it, and where it keeps its things."""
+    """A running region: its Tenant URL, token and files."""
 
     url: str
     token: str
@@ -34,24 +34,24 @@ class Stack:
 
     @property
     def base_url(self) -> str:
-        """Where its people find it."""
+        """The URL of the portal."""
         return self.url.removesuffix(TENANT_PATH)
 
     def log(self, name: str) -> str:
-        """All that a process has logged so far, lines that it gathers at the moment included."""
+        """The complete log of a process, including lines that are still buffered."""
         file = self.paths.log(name)
         wait_until_quiet(lambda: file.stat().st_size, QUIET_SECONDS)
         return file.read_text()
 
     def service_port(self, name: str) -> int:
-        """The port that a service last said it listens on."""
+        """The port that a service last logged."""
         ports = [listening_port(line.encode()) for line in self.log(name).splitlines()]
         return [port for port in ports if port is not None][-1]
 
     def database_url(self, database: str) -> str:
-        """The address of `users` or `keys` for the role that owns it.
+        """The URL of the database `users` or `keys` for its owner.
 
-        It is put together anew: no process shows the settings that it was started with.
+        It is built from files, because no process reveals its settings.
         """
         role = {"users": "usersvc", "keys": "keysvc"}[database]
         password = quote(self.paths.password(role).read_text().strip(), safe="")
@@ -60,7 +60,7 @@ class Stack:
         return f"postgresql://{role}:{password}@{HOST}:{port}/{database}"
 
     def pid(self, word: str) -> int:
-        """The process of the run whose command line has the word: `usersvc`, `postgres`, …"""
+        """The id of the process with the word in its command line: `usersvc`, `postgres`, …"""
         own = Path(f"/proc/{self.supervisor.pid}")
         children = (own / "task" / own.name / "children").read_text().split()
         found = [pid for pid in children if word in Path(f"/proc/{pid}/cmdline").read_text()]
@@ -74,7 +74,7 @@ def running_stack(
 ) -> Iterator[Stack]:
     """Start a region on free ports with its data below `directory`; stop it at the end.
 
-    `settings` are variables for its processes, where the region itself decides nothing.
+    `settings` are environment variables for its processes, unless the region sets them itself.
     """
     paths = RegionPaths(directory, REGIONS[region])
     output = directory / f"{region}.out"

@@ -1,4 +1,4 @@
-"""Somebody has decided of every column whether it can hold what is a person's."""
+"""Every column is classified by whether it can contain personal data."""
 
 from pathlib import Path
 
@@ -13,7 +13,9 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.mark.parametrize("service", PERSONAL)
-async def test_each_column_is_a_persons_or_not(service: str, postgres_cluster: TestPostgres):
+async def test_each_column_is_classified_as_personal_or_not(
+    service: str, postgres_cluster: TestPostgres
+):
     personal, impersonal = pairs(PERSONAL[service]), pairs(IMPERSONAL[service])
     with postgres_cluster.template(f"columns_{service}", lambda _: None).database() as url:
         await migrations.apply(url, migrations.read(ROOT / service / "store" / "migrations"))

@@ -1,4 +1,4 @@
-"""The rules of docs/scale.md, asked of the catalogue of real databases."""
+"""The rules of docs/scale.md, checked against the catalogue of real databases."""
 
 import asyncio
 from collections.abc import Iterator
@@ -17,15 +17,15 @@ OF_THE_WHOLE_DATABASE = {
     "schema_migration": "which migrations were applied",
     "change_feed": "one row: the feed's name and what was trimmed",
 }
-"""Tables that no organization has rows in: each node would have a copy."""
+"""Tables without rows of organizations: each node would have a copy."""
 
 EXCEPTIONS = {
-    # A token names its key and not its organization: this is how the organization is found.
+    # A token names its key, not its organization: this index finds the organization.
     "api_key_by_key_id": ["key_id"],
-    # Who signs in names an e-mail address: its domain leads to the organization.
+    # A sign-in starts with an e-mail address: its domain determines the organization.
     "sso_domains_by_domain": ["domain"],
 }
-"""Unique indexes that the organization does not lead. Distributed, each is a table of its own."""
+"""Unique indexes without the organization first. When distributed, each becomes its own table."""
 
 KEYS = """
     SELECT c.relname AS table, i.relname AS index,
@@ -92,7 +92,7 @@ async def ask(url: str, question: str) -> list[asyncpg.Record]:
     return rows
 
 
-async def test_every_table_belongs_to_organizations_or_is_known_not_to(database):
+async def test_every_table_belongs_to_organizations_or_is_exempt(database):
     tables = {row["name"]: row for row in await ask(database, TABLES)}
     distributed = {name: row for name, row in tables.items() if name not in OF_THE_WHOLE_DATABASE}
 
@@ -103,7 +103,7 @@ async def test_every_table_belongs_to_organizations_or_is_known_not_to(database)
     } == dict.fromkeys(distributed, ("uuid", True, True))
 
 
-async def test_the_organization_leads_every_primary_key_and_unique_index(database):
+async def test_organization_leads_every_unique_index(database):
     rows = [row for row in await ask(database, KEYS) if row["table"] not in OF_THE_WHOLE_DATABASE]
 
     others = {
@@ -114,7 +114,7 @@ async def test_the_organization_leads_every_primary_key_and_unique_index(databas
     assert others == {name: columns for name, columns in EXCEPTIONS.items() if name in others}
 
 
-async def test_the_organization_leads_both_sides_of_every_foreign_key(database):
+async def test_organization_leads_both_sides_of_every_foreign_key(database):
     rows = await ask(database, REFERENCES)
 
     assert rows
@@ -126,8 +126,8 @@ async def test_the_organization_leads_both_sides_of_every_foreign_key(database):
     assert {row["referenced"] for row in rows} & OF_THE_WHOLE_DATABASE.keys() == set()
 
 
-async def test_the_exceptions_are_still_there(keysvc_database):
-    """A name that no index has any more is to leave the list."""
+async def test_exempt_indexes_exist(keysvc_database):
+    """A name without an index must be removed from the list."""
     found = {row["index"] for row in await ask(keysvc_database, KEYS)}
 
     assert EXCEPTIONS.keys() <= found

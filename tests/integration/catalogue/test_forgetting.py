@@ -1,4 +1,4 @@
-"""deploy/sql/forget_organization.sql: all of one organization goes, and nothing of another."""
+"""deploy/sql/forget_organization.sql deletes all rows of one organization and no others."""
 
 import asyncio
 import subprocess
@@ -63,7 +63,7 @@ async def fill(url: str, statements: str, *organizations: UUID) -> None:
 
 
 async def rows_of(url: str, organization: UUID) -> dict[str, int]:
-    """How many rows each table has of an organization."""
+    """The number of rows per table of an organization."""
     connection = await asyncpg.connect(url)
     tables = await connection.fetch(
         """
@@ -83,7 +83,7 @@ async def rows_of(url: str, organization: UUID) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("service", FILL)
-def test_an_organization_is_forgotten_and_no_other(service, postgres_cluster: TestPostgres):
+def test_forget_organization_deletes_only_its_rows(service, postgres_cluster: TestPostgres):
     with filled(service, postgres_cluster) as (url, gone, kept):
         before = asyncio.run(rows_of(url, kept))
         psql = postgres_cluster.cluster.programs.path("psql")

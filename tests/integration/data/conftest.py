@@ -1,4 +1,4 @@
-"""Databases without a schema, for migrations to begin with."""
+"""Databases without a schema, as input of migrations."""
 
 from collections.abc import Iterator
 

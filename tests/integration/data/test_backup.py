@@ -1,4 +1,4 @@
-"""A backup is taken while people write, the cluster is destroyed, and another one made of it."""
+"""A backup is taken under writes, the cluster is destroyed, and a new one restored from it."""
 
 import asyncio
 import os
@@ -38,7 +38,7 @@ PASSWORD = "of the test"
 
 @dataclass
 class Region:
-    """The databases of a region and who writes into them."""
+    """The databases of a region and their writers."""
 
     cluster: Cluster
     written: int = 0
@@ -48,7 +48,7 @@ class Region:
         return self.cluster.url(database, f"{database}_owner", PASSWORD)
 
     async def write_people(self, organization_id: str, name: str) -> None:
-        """Create people, make them members, change and delete some, until told to stop."""
+        """Create people, add them to groups, change and delete some, until `stop` is set."""
         async with open_channel(self.url("users"), system_clock) as channel:
             users, groups = UserServiceStub(channel), GroupServiceStub(channel)
             while not self.stop.is_set():
@@ -61,7 +61,7 @@ class Region:
                 assert group.id
 
     async def write_keys(self) -> None:
-        """Generate and revoke keys, until told to stop."""
+        """Generate and revoke keys until `stop` is set."""
         async with running_replica(self.url("keys"), MovableClock()) as keysvc:
             acme = await keysvc.create()
             while not self.stop.is_set():
@@ -70,7 +70,7 @@ class Region:
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[None]:
-        """Writers of every kind at work; all they wrote is acknowledged at the end."""
+        """Run writers of every kind during the block; at its end all writes are acknowledged."""
         self.stop.clear()
         async with asyncio.TaskGroup() as tasks:
             for organization_id in (ACME, GLOBEX):
@@ -82,7 +82,7 @@ class Region:
 
 
 async def digests(cluster: Cluster) -> dict[str, str]:
-    """What stands in each table of each database."""
+    """A digest of each table of each database."""
     found = {}
     for database in DATABASES:
         db = await asyncpg.connect(cluster.url(database, f"{database}_owner", PASSWORD))
@@ -101,13 +101,13 @@ async def digests(cluster: Cluster) -> dict[str, str]:
 @pytest.fixture
 def vault(tmp_path: Path) -> Vault:
     for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o711)  # PostgreSQL's account passes through
+        folder.chmod(0o711)  # PostgreSQL's account must be able to pass
     return Vault(tmp_path / "vault")
 
 
 @pytest.fixture
 def clusters() -> Iterator[list[Cluster]]:
-    """Whatever is put into it is stopped at the end."""
+    """A list of clusters, which are stopped at the end."""
     started: list[Cluster] = []
     yield started
     for cluster in started:
@@ -127,7 +127,7 @@ async def region(tmp_path: Path, vault: Vault, clusters: list[Cluster]) -> Regio
 
 
 def forget(cluster: Cluster, url: str, organization_id: str) -> None:
-    """The mistake: what an operator forgets by the wrong id."""
+    """Delete the wrong organization: the mistake that a restore undoes."""
     script = ROOT / "deploy/sql/forget_organization.sql"
     psql = [cluster.programs.path("psql"), "--quiet", "--no-psqlrc", "--file", str(script)]
     command = [*psql, "--set", f"organization={organization_id}", url]
@@ -135,14 +135,14 @@ def forget(cluster: Cluster, url: str, organization_id: str) -> None:
 
 
 def destroy(cluster: Cluster) -> None:
-    """As a machine that burns: no time to write anything, and its disk is gone."""
+    """Kill the server and delete its data, as if the machine were lost."""
     assert cluster.pid is not None
     os.killpg(cluster.pid, signal.SIGKILL)
     cluster.stop()
     shutil.rmtree(cluster.data)
 
 
-async def test_a_cluster_that_is_destroyed_comes_back_with_all_that_was_archived(
+async def test_destroyed_cluster_is_restored_with_archived_data(
     region: Region, vault: Vault, clusters: list[Cluster], tmp_path: Path
 ):
     first = region.cluster
@@ -153,7 +153,7 @@ async def test_a_cluster_that_is_destroyed_comes_back_with_all_that_was_archived
     moment = first.query("SELECT clock_timestamp();")
     await asyncio.to_thread(forget, first, region.url("users"), GLOBEX)
     async with region.writing():
-        await pace(0.5)  # writes that the archive must contain
+        await pace(0.5)  # for writes that the archive must contain
     at_the_end = await digests(first)
     await asyncio.to_thread(vault.archive, first)
     async with open_channel(region.url("users"), system_clock) as channel:
@@ -174,7 +174,7 @@ async def test_a_cluster_that_is_destroyed_comes_back_with_all_that_was_archived
 
 
 async def followers_begin_anew(url: str, token: str) -> None:
-    """What was told of what is gone leads nowhere, and a snapshot has what is there."""
+    """Old feed tokens are rejected, and a snapshot has the restored data."""
     async with Database(url, "operator", pool_size=1) as database:
         await ChangeStore(database).renew()
     async with open_channel(url, system_clock) as channel:

@@ -1,4 +1,4 @@
-"""The release before serves on while the newest migrations run, and after them beside today's."""
+"""The previous release keeps serving while migrations run, and afterwards beside the new one."""
 
 import asyncio
 import json
@@ -26,14 +26,14 @@ from tests.support.waiting import eventually
 START_SECONDS = 30
 WRITERS = 4
 BEFORE, AFTER = 60, 60
-"""How many rounds of writes there are at least before the migrations and after."""
+"""Minimum number of write rounds before and after the migrations."""
 
 Round = Callable[[grpc.aio.Channel, int], Awaitable[None]]
 
 
 @asynccontextmanager
 async def serving(service: str, url: str, folder: Path) -> AsyncIterator[grpc.aio.Channel]:
-    """A process of the service whose code is in the folder, and a channel to it."""
+    """A process of the service with its code in `folder`, and a channel to it."""
     prefix = service.upper()
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", service, "serve"),
@@ -70,7 +70,7 @@ async def _address(output: asyncio.StreamReader) -> str:
 
 @dataclass
 class Load:
-    """Writers that go on until told to stop; one whose call fails ends them all."""
+    """Writers that run until `stop` is set; a failed call ends all of them."""
 
     channel: grpc.aio.Channel
     round_: Round
@@ -84,8 +84,8 @@ class Load:
             try:
                 await self.round_(self.channel, next(self.numbers))
             except grpc.aio.AioRpcError as error:
-                # The victim of a deadlock with a migration: nothing was done. The releases up to
-                # migration 0007 call it a fault of theirs, later ones say UNAVAILABLE.
+                # The victim of a deadlock with a migration: it was rolled back. Releases up to
+                # migration 0007 report an internal error, later ones UNAVAILABLE.
                 if error.code() not in (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAVAILABLE):
                     raise
                 self.cut_short += 1
@@ -93,12 +93,12 @@ class Load:
                 self.done += 1
 
     async def reached(self, rounds: int) -> None:
-        """Wait until so many rounds are done."""
+        """Wait until `rounds` rounds are done."""
         await eventually(lambda: self.done >= rounds)
 
 
 async def users_round(channel: grpc.aio.Channel, number: int) -> None:
-    """Everything that provisioning does to a person and a group."""
+    """All writes of provisioning on a person and a group."""
     users, groups = UserServiceStub(channel), GroupServiceStub(channel)
     user = await create(users, f"user{number}", roles=[{"value": "Administrator"}])
     group = await create_group(groups, f"group{number}", [user.id])
@@ -125,7 +125,7 @@ ROUNDS: dict[str, Round] = {"usersvc": users_round, "keysvc": keys_round}
 
 
 @pytest.mark.parametrize("service", ROUNDS)
-async def test_the_release_before_serves_while_migrations_run_and_beside_the_new_one(
+async def test_previous_release_serves_during_and_after_migrations(
     service: str, url: str, tmp_path: Path
 ):
     before = await asyncio.to_thread(release_before, service, tmp_path)
@@ -144,7 +144,7 @@ async def test_the_release_before_serves_while_migrations_run_and_beside_the_new
             await both.reached(AFTER)
             both.stop.set()
             load.stop.set()
-            await writing  # its channel ends with the block
+            await writing  # its channel closes with the block
     assert applied == before.new != []
     assert both.cut_short == 0
-    assert load.cut_short <= WRITERS  # a migration has each of them as its victim once at most
+    assert load.cut_short <= WRITERS  # each can be the deadlock victim of a migration at most once

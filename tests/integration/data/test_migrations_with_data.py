@@ -1,4 +1,4 @@
-"""A database of any version comes forward with all its rows, and the code of today reads them."""
+"""A database of any version is migrated with all its rows, and today's code reads them."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -39,7 +39,7 @@ async def db(url: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 async def columns(db: asyncpg.Connection) -> dict[str, list[str]]:
-    """The columns of each table but the migrations' own."""
+    """The columns of each table except those of the migrations."""
     rows = await db.fetch(
         """
         SELECT c.relname, array_agg(a.attname::text ORDER BY a.attnum)
@@ -53,7 +53,7 @@ async def columns(db: asyncpg.Connection) -> dict[str, list[str]]:
 
 
 async def stored(db: asyncpg.Connection, of: dict[str, list[str]]) -> Rows:
-    """What stands in some columns."""
+    """The values of some columns."""
     return {
         table: sorted(
             str(tuple(row)) for row in await db.fetch(f"SELECT {', '.join(names)} FROM {table}")
@@ -72,7 +72,7 @@ async def without_value(db: asyncpg.Connection, of: dict[str, list[str]]) -> lis
 
 
 async def filled(url: str, db: asyncpg.Connection, service: str, version: int) -> None:
-    """A database at a version, with rows that were written at each version up to there."""
+    """A database at a version, with rows written at each earlier version."""
     for step in range(1, version + 1):
         await migrations.apply(url, STEPS[service][:step])
         if step in ROWS[service]:
@@ -83,7 +83,7 @@ VERSIONS = [(service, step.version) for service, steps in STEPS.items() for step
 
 
 @pytest.mark.parametrize(("service", "version"), VERSIONS)
-async def test_a_database_of_any_version_comes_forward_with_its_rows(service, version, url, db):
+async def test_database_of_any_version_is_migrated_with_its_rows(service, version, url, db):
     await filled(url, db, service, version)
     there = await columns(db)
     before = await stored(db, there)
@@ -98,7 +98,7 @@ async def test_a_database_of_any_version_comes_forward_with_its_rows(service, ve
 
 
 async def usersvc_reads(url: str, version: int) -> None:
-    """The service of today reads what was written then, and changes it."""
+    """Today's service reads and changes the old rows."""
     async with open_channel(url, system_clock) as channel:
         users, groups = UserServiceStub(channel), GroupServiceStub(channel)
         found = {user.id: user for user in (await list_users(users)).users}

@@ -1,4 +1,4 @@
-"""What is in the image and what is not."""
+"""The content of the image."""
 
 import json
 import subprocess
@@ -28,13 +28,13 @@ print(json.dumps({
 """
 
 
-def test_the_dockerfile_has_no_fault_that_hadolint_knows():
+def test_dockerfile_passes_hadolint():
     command = [locked("hadolint"), str(ROOT / "deploy/image/Dockerfile")]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (result.returncode, result.stdout) == (0, "")
 
 
-def test_the_image_holds_what_runs_and_nothing_to_build_or_install_with(image: Image):
+def test_image_has_no_build_tools_or_installers(image: Image):
     looked = image.store.run(image.name, "-c", _INSIDE, options=("--entrypoint", "python3"))
 
     assert looked.stderr == ""
@@ -47,7 +47,7 @@ def test_the_image_holds_what_runs_and_nothing_to_build_or_install_with(image: I
     }
 
 
-def test_the_image_says_what_it_is(image: Image):
+def test_image_has_labels(image: Image):
     found = json.loads(image.store.buildah("inspect", "--type", "image", image.name))
 
     config = found["OCIv1"]["config"]
@@ -67,7 +67,7 @@ def test_the_image_says_what_it_is(image: Image):
     assert config["Entrypoint"] == ["/usr/bin/python3", "-m"]
 
 
-def test_the_same_sources_make_the_same_layers(image: Image):
+def test_same_sources_give_same_layers(image: Image):
     again = build(image.store, image.wheelhouse, "localhost/provisioning:again", "--no-cache")
 
     first, second = (

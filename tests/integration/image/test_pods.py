@@ -1,4 +1,4 @@
-"""What can be run of production's manifests without a cluster: every container, behind Envoy."""
+"""Production's manifests without a cluster: every container runs, behind Envoy."""
 
 import json
 import re
@@ -22,7 +22,7 @@ def region(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
     """Production's US region."""
     folder: Path = tmp_path_factory.mktemp("region")
     for parent in (folder, folder.parent, folder.parent.parent):
-        parent.chmod(0o755)  # containers' users look in
+        parent.chmod(0o755)  # other users must be able to read it
     with (
         throw_away_postgres() as postgres,
         running_region(
@@ -39,7 +39,7 @@ def region(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
 
 @pytest.fixture(scope="module")
 def token(region: Region) -> str:
-    """Of a first organization, created as docs/entra.md says."""
+    """The token of a first organization, created as in docs/entra.md."""
     keysvc = ("python3", "-m", "keysvc")
     made = region.execute("keysvc", *keysvc, "create-organization", "--display-name", "Acme")
     organization = made["organization"]["id"]
@@ -49,15 +49,15 @@ def token(region: Region) -> str:
     return str(key["token"])
 
 
-def test_a_migration_may_be_repeated_beside_the_release_that_runs(region: Region):
+def test_migration_is_repeatable_beside_running_release(region: Region):
     finished = [region.run_job(f"{name}-migrate") for name in ("usersvc", "keysvc")]
 
     assert [one.returncode for one in finished] == [0, 0]
-    assert "000" not in "".join(one.stdout for one in finished)  # nothing was left to apply
+    assert "000" not in "".join(one.stdout for one in finished)  # no migration was pending
     assert region.probe("usersvc", "readinessProbe") == 200
 
 
-def test_entra_provisions_people_over_the_edge(region: Region, token: str):
+def test_entra_provisions_people_through_edge(region: Region, token: str):
     url = tenant_url(region)
     assert url == "https://cloudacademy.com/webhooks/ad/v1/scim"
     python = str(ROOT / ".venv/bin/python")
@@ -75,9 +75,7 @@ def test_entra_provisions_people_over_the_edge(region: Region, token: str):
     assert token not in (region.folder / "access.log").read_text()
 
 
-def test_a_key_was_last_used_from_the_clients_address_and_not_from_the_edges(
-    region: Region, token: str
-):
+def test_key_use_records_address_of_client_not_of_edge(region: Region, token: str):
     client(
         region, "curl", "--header", f"Authorization: Bearer {token}", f"{tenant_url(region)}/Users"
     )
@@ -92,7 +90,7 @@ def test_a_key_was_last_used_from_the_clients_address_and_not_from_the_edges(
     assert uses() == [region.hosts.address]
 
 
-def test_every_metric_of_alerts_and_dashboard_is_one_that_a_pod_has(region: Region, token: str):
+def test_pods_have_every_metric_of_alerts_and_dashboard(region: Region, token: str):
     found = {
         match[1]
         for name in SERVICES
@@ -104,14 +102,14 @@ def test_every_metric_of_alerts_and_dashboard_is_one_that_a_pod_has(region: Regi
     assert {name for name in metrics_in_use() if family(name) not in found} == set()
 
 
-def test_a_log_line_of_a_pod_is_json(region: Region, token: str):
+def test_log_line_of_pod_is_json(region: Region, token: str):
     for name in SERVICES:
         lines = region.log(name).splitlines()
         assert lines
         assert {type(json.loads(line)) for line in lines} == {dict}
 
 
-def test_a_gateway_without_its_services_is_alive_and_not_ready(region: Region, token: str):
+def test_gateway_without_services_is_alive_but_not_ready(region: Region, token: str):
     stopped = [region.stop(name) for name in ("usersvc", "keysvc")]
 
     assert [code for code, _ in stopped] == [0, 0]

@@ -1,4 +1,4 @@
-"""The list of what is in the image: complete, valid, and the same for the same image."""
+"""The image's bill of materials is complete, valid and reproducible."""
 
 import json
 import re
@@ -31,7 +31,7 @@ Architecture: all
 
 
 def locked() -> dict[tuple[str, str], set[str]]:
-    """The hashes of each locked requirement, by its name and version."""
+    """The hashes of each locked requirement by name and version."""
     entry = re.compile(r"^([\w.-]+)(?:\[.*\])?==([^ ;]+)(.*(?:\n    .*)*)", re.MULTILINE)
     entries = entry.findall(LOCK.read_text())
     return {
@@ -41,7 +41,7 @@ def locked() -> dict[tuple[str, str], set[str]]:
 
 
 def listed(document: dict[str, Any]) -> dict[tuple[str, str], set[str]]:
-    """The same, as a list has it."""
+    """The hashes in a bill of materials, by name and version."""
     return {
         (component["name"], component["version"]): {
             digest["content"]
@@ -62,7 +62,7 @@ def debian(document: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def check(text: str) -> dict[str, Any]:
-    """The document, which is valid and names every locked requirement with its hashes."""
+    """Check that a document is valid and has every locked requirement with its hashes."""
     document = json.loads(text)
     validator = make_schemabased_validator(OutputFormat.JSON, SchemaVersion.V1_6)
     assert validator.validate_str(text) is None
@@ -72,7 +72,7 @@ def check(text: str) -> dict[str, Any]:
 
 
 def requirements() -> str:
-    """What the tool makes of the lock."""
+    """The output of cyclonedx-py for the lock file."""
     command = [sys.executable, "-m", "cyclonedx_py", "requirements", "--no-validate"]
     command.append("--output-reproducible")
     return subprocess.run([*command, str(LOCK)], capture_output=True, text=True, check=True).stdout
@@ -82,12 +82,12 @@ once = cache(requirements)
 
 
 def made(*arguments: str, of: str = "") -> subprocess.CompletedProcess[str]:
-    """What the Dockerfile's step makes of that."""
+    """The output of the Dockerfile's step for it."""
     script = [sys.executable, str(ROOT / "deploy/image/sbom.py"), *arguments]
     return subprocess.run(script, input=of or once(), capture_output=True, text=True, check=False)
 
 
-def test_every_locked_requirement_is_in_it_with_its_hashes():
+def test_sbom_has_every_locked_requirement_with_hashes():
     first = made("1.2.3")
     document = check(first.stdout)
     assert document["metadata"]["component"]["version"] == "1.2.3"
@@ -95,7 +95,7 @@ def test_every_locked_requirement_is_in_it_with_its_hashes():
 
 
 @pytest.mark.parametrize("form", ["debian", "distroless"])
-def test_the_packages_of_either_kind_of_base_are_in_it(form: str, tmp_path: Path):
+def test_sbom_has_packages_of_either_kind_of_base(form: str, tmp_path: Path):
     if form == "debian":
         (tmp_path / "status").write_text(STATUS)
     else:
@@ -106,14 +106,14 @@ def test_the_packages_of_either_kind_of_base_are_in_it(form: str, tmp_path: Path
     assert debian(document) == [("libc6", "2.36-9+deb12u13"), ("tzdata", "2026b-0+deb12u1")]
 
 
-def test_a_base_that_names_nothing_is_refused(tmp_path: Path):
+def test_sbom_rejects_base_without_packages(tmp_path: Path):
     done = made("1.2.3", str(tmp_path))
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"sbom: {tmp_path} names no package\n"
 
 
 @pytest.mark.timeout(600)
-def test_the_image_carries_its_list(image: Image):
+def test_image_contains_its_sbom(image: Image):
     found = json.loads(image.store.buildah("inspect", "--type", "image", image.name))
     place = found["OCIv1"]["config"]["Labels"]["com.cloudacademy.sbom"]
     read = image.store.run(

@@ -1,4 +1,4 @@
-"""What the manifests say of each other and of the processes: names, ports, probes, limits."""
+"""The manifests agree with each other and with the processes: names, ports, probes, limits."""
 
 import json
 import math
@@ -55,22 +55,23 @@ READERS = {
 DATABASES = {"usersvc": "users", "keysvc": "keys"}
 KUBELET_RESERVE_SECONDS = 5
 POOLS = 2
-"""A service's own, and the one that listens; each waits at its end for the statements that run."""
+"""The two pools of a service; each waits for running statements when it closes."""
 ENTRAS_REQUESTS_PER_SECOND = 25
 CUSTOMERS_OF_AN_ADDRESS = 120
-"""Who may send all that Entra sends, by one address and one proxy at the same moment."""
+"""Customers whose Entra requests may come from one address through one proxy at the same time."""
 BURSTS_OF_AN_ADDRESS = 6
-"""How many customers, after a rest, may send all at once that one of them may."""
+"""Customers that may use their whole burst at the same time."""
 REFUSAL_CPU_SECONDS = 113e-6
-"""What the dearest refusal takes of a gateway: no key, or a path that is nobody's, and its line in
-the log, over 300 connections (a known key over its rate: 65e-6, docs/performance.md)."""
+"""CPU seconds of the most expensive rejection (no key or an unknown path, with its log line, over
+300
+connections). A known key over its rate takes 65e-6 (docs/performance.md)."""
 IDLE_CONNECTION = 14 * 2**10
-"""Bytes that Envoy 1.40 takes for a connection with TLS that does nothing (measured with 2,000)."""
+"""Bytes that Envoy 1.40 needs for an idle TLS connection (measured with 2,000)."""
 SIGN_ON_PATHS = ("/login/enterprise/", "/labs/social/complete/saml/")
 
 
 def most_at_once(deployment: Manifest) -> int:
-    """How many replicas serve in a rollout, at most; without a word on it Kubernetes adds 25 %."""
+    """The maximum number of replicas in a rollout; Kubernetes adds 25 % by default."""
     replicas: int = deployment["replicas"]
     surge = deployment.get("strategy", {}).get("rollingUpdate", {}).get("maxSurge", "25%")
     if isinstance(surge, str):
@@ -79,7 +80,7 @@ def most_at_once(deployment: Manifest) -> int:
 
 
 def regions() -> Iterator[tuple[str, str]]:
-    """Every overlay with every region in it."""
+    """Every region of every overlay."""
     for overlay in OVERLAYS:
         for namespace in namespaces(overlay):
             yield overlay, namespace
@@ -90,7 +91,7 @@ each_service = pytest.mark.parametrize("name", SERVICES)
 
 
 class Recorded(Mapping[str, str]):
-    """Variables that remember which of them were asked for."""
+    """Environment variables that record which of them were read."""
 
     def __init__(self, values: Mapping[str, str]) -> None:
         self._values = values
@@ -108,7 +109,7 @@ class Recorded(Mapping[str, str]):
 
 
 @everywhere
-def test_the_namespace_is_named_after_its_region_and_holds_everything(overlay, namespace):
+def test_namespace_is_named_after_region_and_holds_all_objects(overlay, namespace):
     cluster_wide = {"Namespace", "GatewayClass"}
     region = the(overlay, "Namespace", namespace)["metadata"]["name"].removeprefix("cloudacademy-")
 
@@ -122,7 +123,7 @@ def test_the_namespace_is_named_after_its_region_and_holds_everything(overlay, n
 
 @everywhere
 @each_service
-def test_the_process_takes_every_variable_it_is_given(overlay, namespace, name):
+def test_process_reads_every_variable_of_its_manifest(overlay, namespace, name):
     workload = the(overlay, "Deployment", name, namespace)
     variables = Recorded(environment(workload, overlay, namespace))
 
@@ -143,7 +144,7 @@ def test_the_process_takes_every_variable_it_is_given(overlay, namespace, name):
 
 
 @everywhere
-def test_services_and_others_find_the_pods_they_mean(overlay, namespace):
+def test_selectors_match_intended_pods(overlay, namespace):
     labels = {
         one["metadata"]["name"]: pod(one)["metadata"]["labels"]
         for one in workloads(overlay, namespace)
@@ -167,7 +168,7 @@ def test_services_and_others_find_the_pods_they_mean(overlay, namespace):
         ]
         for spread in spreads:
             assert found(spread["labelSelector"]) == [name]
-        assert budget["maxUnavailable"] >= 1  # or no node can be drained
+        assert budget["maxUnavailable"] >= 1  # otherwise no node could be drained
         assert scaler["scaleTargetRef"]["name"] == name
         assert "replicas" not in deployment
     for monitor in of_kind(overlay, "PodMonitor", namespace):
@@ -177,7 +178,7 @@ def test_services_and_others_find_the_pods_they_mean(overlay, namespace):
 
 @pytest.mark.parametrize("overlay", ["us", "eu"])
 @each_service
-def test_a_zone_may_fail_and_a_node_be_drained(overlay, name):
+def test_deployments_survive_zone_failure_and_node_drain(overlay, name):
     replicas = the(overlay, "HorizontalPodAutoscaler", name)["spec"]["minReplicas"]
     budget = the(overlay, "PodDisruptionBudget", name)["spec"]
 
@@ -186,7 +187,7 @@ def test_a_zone_may_fail_and_a_node_be_drained(overlay, name):
 
 
 @everywhere
-def test_the_gateway_takes_the_clients_address_from_the_one_proxy_before_it(overlay, namespace):
+def test_gateway_trusts_exactly_one_proxy_for_client_address(overlay, namespace):
     variables = environment(the(overlay, "Deployment", "gateway", namespace), overlay, namespace)
 
     assert gateway.settings.read(variables).proxies == 1
@@ -194,7 +195,7 @@ def test_the_gateway_takes_the_clients_address_from_the_one_proxy_before_it(over
 
 @everywhere
 @each_service
-def test_ports_and_probes_are_those_that_the_container_has(overlay, namespace, name):
+def test_ports_and_probes_match_container(overlay, namespace, name):
     workload = the(overlay, "Deployment", name, namespace)
     ports = {port["name"] for port in container(workload)["ports"]}
     service = the(overlay, "Service", name, namespace)["spec"]
@@ -209,14 +210,12 @@ def test_ports_and_probes_are_those_that_the_container_has(overlay, namespace, n
         "readiness": {"path": "/readyz", "port": probed},
         "liveness": {"path": "/healthz", "port": probed},
     }
-    if name != "gateway":  # its clients balance, so they must see every pod
+    if name != "gateway":  # clients balance calls, so they must see every pod
         assert service["clusterIP"] == "None"
 
 
 @everywhere
-def test_the_gateway_calls_services_that_are_there_by_names_that_their_certificates_have(
-    overlay, namespace
-):
+def test_gateway_calls_services_by_names_of_their_certificates(overlay, namespace):
     variables = environment(the(overlay, "Deployment", "gateway", namespace), overlay, namespace)
 
     for name in DATABASES:
@@ -229,7 +228,7 @@ def test_the_gateway_calls_services_that_are_there_by_names_that_their_certifica
 
 @everywhere
 @each_service
-def test_each_process_shows_its_own_certificate_of_the_regions_authority(overlay, namespace, name):
+def test_each_process_has_certificate_of_regional_authority(overlay, namespace, name):
     workload = the(overlay, "Deployment", name, namespace)
     volumes = {volume["name"]: volume for volume in pod(workload)["spec"]["volumes"]}
     certificate = the(overlay, "Certificate", name, namespace)["spec"]
@@ -245,7 +244,7 @@ def test_each_process_shows_its_own_certificate_of_the_regions_authority(overlay
 
 
 @everywhere
-def test_the_key_that_signs_for_single_sign_on_is_there(overlay, namespace):
+def test_saml_signing_key_is_mounted(overlay, namespace):
     workload = the(overlay, "Deployment", "gateway", namespace)
     volumes = {volume["name"]: volume for volume in pod(workload)["spec"]["volumes"]}
     settings = gateway.settings.read(environment(workload, overlay, namespace))
@@ -258,8 +257,8 @@ def test_the_key_that_signs_for_single_sign_on_is_there(overlay, namespace):
 
 
 @pytest.mark.parametrize("overlay", ["us", "eu"])
-def test_the_key_that_signs_for_single_sign_on_outlives_the_cluster(overlay):
-    """Identity providers have its certificate from people: a cluster must not make another."""
+def test_saml_signing_key_outlives_cluster(overlay):
+    """Identity providers store its certificate, so a new cluster must not create another one."""
     secret = the(overlay, "ExternalSecret", "gateway-saml")["spec"]
 
     assert "gateway-saml" not in {
@@ -274,7 +273,7 @@ def test_the_key_that_signs_for_single_sign_on_outlives_the_cluster(overlay):
 
 
 @pytest.mark.parametrize("namespace", namespaces("kind"))
-def test_on_a_laptop_the_key_that_signs_for_single_sign_on_is_made_once(namespace):
+def test_saml_signing_key_on_laptop_is_created_once(namespace):
     certificate = the("kind", "Certificate", "saml", namespace)["spec"]
 
     assert certificate["secretName"] == "gateway-saml"
@@ -286,7 +285,7 @@ def test_on_a_laptop_the_key_that_signs_for_single_sign_on_is_made_once(namespac
 
 
 @everywhere
-def test_pods_are_restricted_and_cannot_reach_the_cluster(overlay, namespace):
+def test_pods_are_restricted_and_have_no_cluster_access(overlay, namespace):
     for workload in workloads(overlay, namespace):
         spec, only = pod(workload)["spec"], container(workload)
         account = the(overlay, "ServiceAccount", spec["serviceAccountName"], namespace)
@@ -310,7 +309,7 @@ def test_pods_are_restricted_and_cannot_reach_the_cluster(overlay, namespace):
 
 @everywhere
 @each_service
-def test_a_pod_gets_the_time_that_its_drain_takes(overlay, namespace, name):
+def test_termination_grace_period_covers_drain(overlay, namespace, name):
     workload = the(overlay, "Deployment", name, namespace)
     waits = container(workload)["lifecycle"]["preStop"]["sleep"]["seconds"]
     if name == "gateway":
@@ -324,7 +323,7 @@ def test_a_pod_gets_the_time_that_its_drain_takes(overlay, namespace, name):
 
 
 @everywhere
-def test_a_migration_runs_the_image_of_the_service_past_the_pooler(overlay, namespace):
+def test_migration_runs_service_image_and_bypasses_pooler(overlay, namespace):
     for name, database in DATABASES.items():
         job, deployment = (
             the(overlay, "Job", f"{name}-migrate", namespace),
@@ -332,14 +331,14 @@ def test_a_migration_runs_the_image_of_the_service_past_the_pooler(overlay, name
         )
         url = urlsplit(environment(job, overlay, namespace)[f"{name.upper()}_DATABASE_URL"])
         assert container(job)["args"] == [name, "migrate"]
-        assert pod(job)["spec"]["restartPolicy"] == "Never"  # what failed keeps its log
+        assert pod(job)["spec"]["restartPolicy"] == "Never"  # a failed pod keeps its log
         assert container(job)["image"] == container(deployment)["image"]
         assert (url.hostname, url.path) == (f"{database}-rw", f"/{database}")
         READERS[name](environment(job, overlay, namespace))
 
 
 @everywhere
-def test_databases_are_called_by_names_that_exist_and_prove_themselves(overlay, namespace):
+def test_database_urls_use_existing_names_and_verify_certificates(overlay, namespace):
     for name, database in DATABASES.items():
         cluster = the(overlay, "Cluster", database, namespace)["spec"]
         pooler = the(overlay, "Pooler", f"{database}-pooler", namespace)
@@ -357,7 +356,7 @@ def test_databases_are_called_by_names_that_exist_and_prove_themselves(overlay, 
 
 
 @everywhere
-def test_a_database_logs_nobodys_data(overlay, namespace):
+def test_database_logs_no_personal_data(overlay, namespace):
     for database in DATABASES.values():
         cluster = the(overlay, "Cluster", database, namespace)["spec"]
         parameters = cluster["postgresql"]["parameters"]
@@ -368,16 +367,16 @@ def test_a_database_logs_nobodys_data(overlay, namespace):
 
 
 @everywhere
-def test_a_database_stays_open_to_the_roles_of_its_operator(overlay, namespace):
-    """CloudNativePG's replication and metrics connect by what PUBLIC may."""
+def test_database_stays_open_to_roles_of_its_operator(overlay, namespace):
+    """CloudNativePG's replication and metrics connect with the privileges of PUBLIC."""
     for database in DATABASES.values():
         cluster = the(overlay, "Cluster", database, namespace)["spec"]
         assert "REVOKE" not in json.dumps(cluster["bootstrap"]["initdb"]).upper()
 
 
 @pytest.mark.parametrize("name", DATABASES)
-def test_what_listens_goes_past_the_pooler(name):
-    """LISTEN through a pooler in transaction mode is taken and never answered."""
+def test_listen_connections_bypass_pooler(name):
+    """A pooler in transaction mode accepts LISTEN but never delivers notifications."""
     sources = "".join(path.read_text() for path in (ROOT / name).rglob("*.py"))
     variables = environment(the("us", "Deployment", name, REGIONS["us"]), "us", REGIONS["us"])
 
@@ -385,7 +384,7 @@ def test_what_listens_goes_past_the_pooler(name):
 
 
 @pytest.mark.parametrize("overlay", ["us", "eu"])
-def test_all_replicas_together_take_no_more_connections_than_there_are(overlay):
+def test_all_replicas_together_fit_connections_of_database(overlay):
     beside_the_pool = {"usersvc": FEED_CONNECTIONS, "keysvc": 1}
     for name, database in DATABASES.items():
         replicas = the(overlay, "HorizontalPodAutoscaler", name)["spec"]["maxReplicas"]
@@ -401,11 +400,11 @@ def test_all_replicas_together_take_no_more_connections_than_there_are(overlay):
         assert pooled + direct + operators <= allowed
         assert (replicas + surge) * POOL_SIZE <= int(parameters["max_client_conn"])
         assert pooler["pgbouncer"]["poolMode"] == "transaction"
-        assert int(parameters["max_prepared_statements"]) >= 100  # what asyncpg keeps
+        assert int(parameters["max_prepared_statements"]) >= 100  # asyncpg's statement cache
 
 
 @everywhere
-def test_the_edge_leads_the_regions_host_to_the_gateway(overlay, namespace):
+def test_edge_routes_host_of_region_to_gateway(overlay, namespace):
     region = namespace.removeprefix("cloudacademy-")
     listener = the(overlay, "Gateway", "edge", namespace)["spec"]["listeners"][0]
     variables = environment(the(overlay, "Deployment", "gateway", namespace), overlay, namespace)
@@ -429,7 +428,7 @@ def test_the_edge_leads_the_regions_host_to_the_gateway(overlay, namespace):
 
 
 @everywhere
-def test_the_edge_leads_every_page_to_the_gateway(overlay, namespace):
+def test_edge_routes_every_page_to_gateway(overlay, namespace):
     (pages,) = the(overlay, "HTTPRoute", "portal", namespace)["spec"]["rules"]
     matches = [match["path"] for match in pages["matches"]]
     for path in (*(route.path for route in all_routes()), ASSETS, *SIGN_ON_PATHS, OPENAPI):
@@ -437,14 +436,14 @@ def test_the_edge_leads_every_page_to_the_gateway(overlay, namespace):
 
 
 def _leads_on(match: Mapping[str, str], path: str) -> bool:
-    """As Gateway API has it: a prefix ends with a segment."""
+    """As in the Gateway API: a prefix matches whole segments."""
     if match["type"] == "Exact":
         return path == match["value"]
     return f"{path}/".startswith(f"{match['value']}/")
 
 
 @everywhere
-def test_the_edge_gives_a_request_what_the_gateway_gives_it(overlay, namespace):
+def test_edge_timeouts_cover_gateway_timeouts(overlay, namespace):
     (scim,) = the(overlay, "HTTPRoute", "scim", namespace)["spec"]["rules"]
     policy = the(overlay, "BackendTrafficPolicy", "scim", namespace)["spec"]
 
@@ -453,16 +452,16 @@ def test_the_edge_gives_a_request_what_the_gateway_gives_it(overlay, namespace):
 
 
 @everywhere
-def test_the_edge_ends_idle_connections_before_the_gateway_does(overlay, namespace):
-    """Or a request goes out on one that is being closed, and is lost."""
+def test_edge_closes_idle_connections_before_gateway(overlay, namespace):
+    """Otherwise a request could be sent on a connection that the gateway is closing."""
     for policy in of_kind(overlay, "BackendTrafficPolicy", namespace):
         idle = policy["spec"]["timeout"]["http"]["connectionIdleTimeout"]
         assert float(idle.removesuffix("s")) < http_server.KEEPALIVE_SECONDS
 
 
 @everywhere
-def test_bodies_come_to_the_gateway_at_once_however_slowly_a_client_sends(overlay, namespace):
-    """Or a slow one would hold its room for bodies: the edge buffers, and waits for longer."""
+def test_edge_buffers_bodies_of_slow_clients(overlay, namespace):
+    """Otherwise a slow client would occupy the gateway's body memory: the edge buffers bodies."""
     client = the(overlay, "ClientTrafficPolicy", "edge", namespace)["spec"]["timeout"]["http"]
     for policy in of_kind(overlay, "BackendTrafficPolicy", namespace):
         assert policy["spec"]["requestBuffer"]["limit"]
@@ -470,8 +469,8 @@ def test_bodies_come_to_the_gateway_at_once_however_slowly_a_client_sends(overla
 
 
 @everywhere
-def test_the_edge_opens_no_more_connections_than_a_gateway_takes(overlay, namespace):
-    """Even if all of them go to the same one in a rollout; the probes find room beside them."""
+def test_edge_opens_at_most_connections_that_gateway_accepts(overlay, namespace):
+    """Even if all connections go to one gateway in a rollout, probes must still connect."""
     proxy = the(overlay, "EnvoyProxy", "edge", namespace)["spec"]["provider"]["kubernetes"]
     proxies = most_at_once(proxy["envoyDeployment"])
     breakers = [
@@ -483,12 +482,12 @@ def test_the_edge_opens_no_more_connections_than_a_gateway_takes(overlay, namesp
     allowed = gateway.settings.read(variables).max_connections
 
     assert proxies * sum(breaker["maxConnections"] for breaker in breakers) + 20 <= allowed
-    for breaker in breakers:  # over HTTP/1.1 a connection carries one request
+    for breaker in breakers:  # an HTTP/1.1 connection carries one request
         assert breaker["maxParallelRequests"] <= breaker["maxConnections"]
 
 
 @everywhere
-def test_who_is_over_its_rate_hears_it_from_the_gateway_and_not_from_the_edge(overlay, namespace):
+def test_customer_over_its_rate_is_rejected_by_gateway_not_edge(overlay, namespace):
     local = the(overlay, "BackendTrafficPolicy", "scim", namespace)["spec"]["rateLimit"]["local"]
     variables = environment(the(overlay, "Deployment", "gateway", namespace), overlay, namespace)
 
@@ -501,9 +500,7 @@ def test_who_is_over_its_rate_hears_it_from_the_gateway_and_not_from_the_edge(ov
 
 
 @everywhere
-def test_what_the_edge_lets_through_from_an_address_costs_gateways_little_to_refuse(
-    overlay, namespace
-):
+def test_edge_rate_per_address_is_cheap_for_gateways_to_reject(overlay, namespace):
     local = the(overlay, "BackendTrafficPolicy", "scim", namespace)["spec"]["rateLimit"]["local"]
     replicas = the(overlay, "HorizontalPodAutoscaler", "gateway", namespace)["spec"]["minReplicas"]
     pods = container(the(overlay, "Deployment", "gateway", namespace))
@@ -519,20 +516,20 @@ def test_what_the_edge_lets_through_from_an_address_costs_gateways_little_to_ref
 
 
 @everywhere
-def test_the_edges_own_refusals_are_the_gateways_words(overlay, namespace):
+def test_edge_errors_use_wording_of_gateway(overlay, namespace):
     words = {answer.detail for answer in ANSWERS.values()}
     policy = the(overlay, "BackendTrafficPolicy", "scim", namespace)["spec"]
     for rule in policy["responseOverride"]:
         (status,) = (code["value"] for code in rule["match"]["statusCodes"])
         told = json.loads(rule["response"]["body"]["inline"])
-        assert rule["source"] == "Local"  # the gateway's own go out as they are
+        assert rule["source"] == "Local"  # responses of the gateway pass unchanged
         assert (told["status"], told["schemas"]) == (str(status), [ERROR_URN])
         assert status not in (503, 504) or told["detail"] in words
 
 
 @everywhere
-def test_the_edge_has_the_memory_for_its_connections(overlay, namespace):
-    """Envoy Gateway derives the heap's limit from the container's: without it there is none."""
+def test_edge_has_memory_for_its_connections(overlay, namespace):
+    """Envoy Gateway derives the heap limit from the container's limit, so that must be set."""
     edge = Objects.of(overlay, namespace)
     connection = edge.client["spec"]["connection"]
 
@@ -543,8 +540,8 @@ def test_the_edge_has_the_memory_for_its_connections(overlay, namespace):
 
 
 @everywhere
-def test_all_gateways_together_ask_for_no_more_than_the_services_take_at_once(overlay, namespace):
-    """With as many of each as there are at least, and half of the services gone."""
+def test_gateways_together_stay_within_service_concurrency(overlay, namespace):
+    """With the minimum number of replicas, and half of the services unavailable."""
     calls = 0
     for name in ("gateway", "usersvc"):
         replicas = the(overlay, "HorizontalPodAutoscaler", name, namespace)["spec"]["minReplicas"]
@@ -557,7 +554,7 @@ def test_all_gateways_together_ask_for_no_more_than_the_services_take_at_once(ov
 
 
 @everywhere
-def test_the_edge_lets_entra_go_at_its_pace(overlay, namespace):
+def test_edge_rate_is_above_rate_of_entra(overlay, namespace):
     local = the(overlay, "BackendTrafficPolicy", "scim", namespace)["spec"]["rateLimit"]["local"]
 
     selected = [rule["clientSelectors"][0]["sourceCIDR"] for rule in local["rules"]]
@@ -571,7 +568,7 @@ def test_the_edge_lets_entra_go_at_its_pace(overlay, namespace):
 
 
 @everywhere
-def test_the_edge_speaks_no_tls_before_1_2(overlay, namespace):
+def test_edge_requires_tls_1_2(overlay, namespace):
     tls = the(overlay, "ClientTrafficPolicy", "edge", namespace)["spec"]["tls"]
 
     assert tls["minVersion"] in {"1.2", "1.3"}
@@ -579,7 +576,7 @@ def test_the_edge_speaks_no_tls_before_1_2(overlay, namespace):
 
 
 @everywhere
-def test_the_access_log_has_no_header_of_the_client_but_its_host(overlay, namespace):
+def test_access_log_has_no_client_header_except_host(overlay, namespace):
     (setting,) = the(overlay, "EnvoyProxy", "edge", namespace)["spec"]["telemetry"]["accessLog"][
         "settings"
     ]
@@ -591,7 +588,7 @@ def test_the_access_log_has_no_header_of_the_client_but_its_host(overlay, namesp
 
 
 @pytest.mark.parametrize(("overlay", "other"), [("us", "eu"), ("eu", "us")])
-def test_nothing_of_the_other_region_is_in_a_region_but_its_address(overlay, other):
+def test_region_contains_only_address_of_other_region(overlay, other):
     hosts = {"us": "cloudacademy.com", "eu": "app.qa.com"}
     own = json.dumps(
         [one for one in rendered(overlay) if not one["metadata"]["name"].startswith("region-")]
@@ -603,7 +600,7 @@ def test_nothing_of_the_other_region_is_in_a_region_but_its_address(overlay, oth
 
 
 @pytest.mark.parametrize(("overlay", "place"), [("us", "us-east-1"), ("eu", "eu-central-1")])
-def test_secrets_and_backups_stay_in_the_region(overlay, place):
+def test_secrets_and_backups_stay_in_region(overlay, place):
     store = the(overlay, "SecretStore", "region")["spec"]["provider"]["aws"]
     assert store["region"] == place
     for database in DATABASES.values():
@@ -618,8 +615,8 @@ def test_secrets_and_backups_stay_in_the_region(overlay, place):
 
 
 @pytest.mark.parametrize(("overlay", "place"), [("us", "us-east-1"), ("eu", "eu-central-1")])
-def test_cert_manager_may_prove_the_hosts_name_by_dns(overlay, place):
-    """By a role of the region's own: an Issuer of a namespace has no rights of its operator's."""
+def test_cert_manager_may_solve_dns_challenge(overlay, place):
+    """With a role of its region: a namespaced Issuer cannot use the operator's credentials."""
     (solver,) = the(overlay, "Issuer", "web")["spec"]["acme"]["solvers"]
     role = the(overlay, "Role", "dns-token")
     binding = the(overlay, "RoleBinding", "dns-token")
@@ -645,13 +642,13 @@ def test_cert_manager_may_prove_the_hosts_name_by_dns(overlay, place):
 
 
 @pytest.mark.parametrize("overlay", REGIONS)
-def test_backups_are_kept_for_as_long_as_who_erases_a_person_is_told(overlay):
+def test_backup_retention_matches_documented_erasure_period(overlay):
     stores = of_kind(overlay, "ObjectStore")
     kept = f"{BACKUPS_KEPT.days}d"
     assert [store["spec"]["retentionPolicy"] for store in stores] == [kept] * len(DATABASES)
 
 
-def test_every_file_of_the_tree_is_named_after_what_it_holds():
+def test_every_manifest_is_named_after_its_kind():
     for path in (ROOT / "deploy/k8s/base").glob("*/*.yaml"):
         kinds = {line.split()[1].lower() for line in _lines(path) if line.startswith("kind:")}
         assert kinds == {path.stem}, path

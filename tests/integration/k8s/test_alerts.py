@@ -1,4 +1,4 @@
-"""The alerts: that they fire when they are to, as Prometheus's own tool judges them."""
+"""Alerts fire on their conditions and stay quiet otherwise, as promtool evaluates them."""
 
 import json
 import re
@@ -58,11 +58,11 @@ SERIES = {
     },
     "ReplicationLags": {'cnpg_pg_replication_lag{pod="users-2"}': "31x90"},
     "BackupIsOld": {
-        f'{BACKUP}{{cluster="users"}}': "0x90",  # a fresh one hides no old one
+        f'{BACKUP}{{cluster="users"}}': "0x90",  # a recent backup must not hide an old one
         f'{BACKUP}{{cluster="keys"}}': "-100000x90",
     },
 }
-"""For each alert what it has to see to fire."""
+"""For each alert the series that make it fire."""
 
 QUIET = {
     'http_server_request_duration_seconds_count{http_response_status_code="200"}': "0+1000x90",
@@ -92,7 +92,7 @@ QUIET = {
     f'{BACKUP}{{cluster="users"}}': "0x90",
     f'{BACKUP}{{cluster="keys"}}': "0x90",
 }
-"""A day like any other: a few clients have the wrong key, a bulk request takes long."""
+"""An ordinary day: a few clients have a wrong key, and a bulk request takes long."""
 
 
 def names() -> list[str]:
@@ -101,7 +101,7 @@ def names() -> list[str]:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """A folder with the rules as Prometheus reads them."""
+    """A folder with the rules in Prometheus's format."""
     groups = {"groups": [{"name": "provisioning", "rules": rules()}]}
     (tmp_path / "rules.json").write_text(json.dumps(groups))
     return tmp_path
@@ -113,7 +113,7 @@ def promtool(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def judge(place: Path, series: dict[str, str], alert: str, *, fires: bool) -> str:
-    """What promtool finds wrong with an alert over given series; nothing if it is right."""
+    """The errors of promtool for an alert over given series; empty if there are none."""
     firing = f'alertname="{alert}",alertstate="firing"'
     test = {
         "rule_files": ["rules.json"],
@@ -137,39 +137,39 @@ def judge(place: Path, series: dict[str, str], alert: str, *, fires: bool) -> st
     return "" if result.returncode == 0 else result.stdout + result.stderr
 
 
-def test_what_is_grouped_by_is_on_the_metrics_that_are_grouped():
-    """A label that nobody gives puts everything into one group, and the best hides the worst."""
+def test_alerts_group_only_by_existing_labels():
+    """A missing label puts all series into one group, in which the best hides the worst."""
     for expression in expressions():
         for metric in metrics(expression):
             assert labels_grouped_by(expression) - labels(metric) == set(), (metric, expression)
 
 
-def test_prometheus_takes_the_rules(place):
+def test_prometheus_accepts_rules(place):
     result = promtool(place, "check", "rules", "rules.json")
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_every_alert_is_tried():
+def test_every_alert_has_test_series():
     assert sorted(SERIES) == sorted(names())
 
 
 @pytest.mark.parametrize("alert", sorted(SERIES))
-def test_an_alert_fires_when_it_is_to(alert, place):
+def test_alert_fires_on_its_series(alert, place):
     assert judge(place, SERIES[alert], alert, fires=True) == ""
 
 
 @pytest.mark.parametrize("alert", sorted(SERIES))
-def test_no_alert_fires_on_a_day_like_any_other(alert, place):
+def test_no_alert_fires_on_ordinary_day(alert, place):
     assert judge(place, QUIET, alert, fires=False) == ""
 
 
-def test_every_alert_has_a_line_on_what_to_do():
+def test_every_alert_is_documented():
     text = OPERATIONS.read_text()
     told = re.findall(r"^\| `([A-Z][a-z]\w+)` \| \S.* \|$", text, re.MULTILINE)
     assert sorted(told) == sorted(names())
 
 
-def test_prometheus_can_read_every_question_of_the_dashboard(place):
+def test_prometheus_accepts_every_query_of_dashboard(place):
     questions = [
         x.replace("$namespace", "x").replace("$__rate_interval", "5m") for x in expressions()
     ]
@@ -184,7 +184,7 @@ def test_prometheus_can_read_every_question_of_the_dashboard(place):
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_the_panels_of_the_dashboard_lie_beside_each_other():
+def test_panels_of_dashboard_do_not_overlap():
     places = [panel["gridPos"] for panel in json.loads(DASHBOARD.read_text())["panels"]]
     taken = [
         (place["x"] + across, place["y"] + down)

@@ -1,8 +1,8 @@
-"""Custom resources against the schemas that their projects publish, as far as a package has them.
+"""Custom resources match the schemas of their projects, as far as a package publishes them.
 
-The schemas come as TypeScript types and as validators. The compiler finds names that do not exist
-and values of the wrong type; the validators find what a type cannot say (lengths, patterns).
-CloudNativePG, its backup plugin and Envoy Gateway have no package: nothing here judges those.
+The schemas are TypeScript types and validators. The compiler finds unknown names and values of the
+wrong type; the validators check what types cannot express (lengths, patterns). CloudNativePG, its
+backup plugin and Envoy Gateway have no package and are not checked here.
 """
 
 import json
@@ -29,7 +29,7 @@ OPTIONS += ["--module", "nodenext", "--moduleResolution", "nodenext"]
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """A folder from which the packages are found."""
+    """A folder in which Node.js finds the packages."""
     if not MODULES.exists():
         installed("npm")
         pytest.skip("the schemas are not there: `make deploy-tools` installs them")
@@ -48,7 +48,7 @@ def module(one: Manifest) -> str:
 
 
 def compiled(place: Path, objects: list[Manifest]) -> str:
-    """What the compiler has against the objects."""
+    """The errors of the compiler."""
     lines = []
     for number, one in enumerate(objects):
         kind = f"Kind{number}"
@@ -60,7 +60,7 @@ def compiled(place: Path, objects: list[Manifest]) -> str:
 
 
 def validated(place: Path, objects: list[Manifest]) -> str:
-    """What the validators have against the objects."""
+    """The errors of the validators."""
     lines = []
     for number, one in enumerate(objects):
         lines.append(f'import {{ {one["kind"]} as Kind{number} }} from "{module(one)}";')
@@ -77,12 +77,12 @@ def _output(command: list[str], place: Path) -> str:
     return result.stdout + result.stderr
 
 
-def test_every_group_is_judged_or_known_not_to_be():
+def test_every_api_group_is_checked_or_exempt():
     assert set(PACKAGES) | UNJUDGED == SCHEMALESS
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_custom_resources_are_what_their_schemas_say(overlay, place):
+def test_custom_resources_match_their_schemas(overlay, place):
     objects = judged(overlay)
 
     assert len(objects) >= 10
@@ -90,7 +90,7 @@ def test_custom_resources_are_what_their_schemas_say(overlay, place):
     assert validated(place, objects) == ""
 
 
-def test_a_misspelt_name_and_a_wrong_value_are_found(place):
+def test_misspelt_name_and_wrong_value_are_found(place):
     (gateway,) = (one for one in judged("us") if one["kind"] == "Gateway")
     misspelt = json.loads(json.dumps(gateway).replace('"gatewayClassName"', '"gatewayclassname"'))
     wrong = json.loads(json.dumps(gateway).replace('"hostname": "', '"hostname": "https://'))

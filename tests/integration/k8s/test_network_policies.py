@@ -1,4 +1,4 @@
-"""Who can reach whom."""
+"""The connections that the network policies permit."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.support.k8s.network import Port, graph
 
 
 def expected(namespace: str) -> set[tuple[str, str, Port]]:
-    """Every connection of a region that there is to be."""
+    """All intended connections of a region."""
     asking = ("gateway", "usersvc", "keysvc", "usersvc-migrate", "keysvc-migrate")
     databases = ("users", "keys", "users-pooler", "keys-pooler")
     return {(source, target, ("TCP", port)) for source, target, port in _by_tcp(namespace)} | {
@@ -47,14 +47,14 @@ def _by_tcp(namespace: str) -> set[tuple[str, str, int]]:
             ("monitoring/prometheus", inside(f"{database}-pooler"), 9127),
         }
         wanted.add(("monitoring/prometheus", inside(service), 9090))
-        # The cluster's API, and the backup's object storage.
+        # The Kubernetes API and the backup's object storage.
         wanted |= {(one, "outside/internet", port) for one in cluster for port in (443, 6443)}
     wanted.add(("monitoring/prometheus", inside("gateway"), 9090))
     return wanted
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_these_connections_come_about_and_no_others(overlay):
+def test_policies_permit_exactly_expected_connections(overlay):
     ours = namespaces(overlay)
 
     found = {
@@ -64,7 +64,7 @@ def test_these_connections_come_about_and_no_others(overlay):
     assert found == set().union(*(expected(namespace) for namespace in ours))
 
 
-def test_regions_that_share_a_cluster_cannot_reach_each_other():
+def test_regions_in_one_cluster_cannot_reach_each_other():
     us, eu = "cloudacademy-us", "cloudacademy-eu"
     assert {us, eu} == set(namespaces("kind"))
 

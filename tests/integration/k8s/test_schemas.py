@@ -1,4 +1,4 @@
-"""Each object is one that Kubernetes knows, and follows its policies."""
+"""Each object matches its Kubernetes schema and passes the policies of checkov."""
 
 import json
 import subprocess
@@ -9,16 +9,16 @@ from tests.support.k8s.manifests import OVERLAYS, SCHEMALESS, rendered, text
 from tests.support.k8s.tools import locked
 
 VERSIONS = ("1.34", "1.37")
-"""The oldest Kubernetes that has all we use in its stable form, and the newest."""
+"""The oldest Kubernetes with all features that we use in stable form, and the newest."""
 
 BUILT_IN = {"networking.k8s.io", "rbac.authorization.k8s.io"}
 
 SKIPPED = {
-    # Settings come from the environment alone; they are in no command line and no log.
+    # Settings come only from the environment, so they are in no command line and no log.
     "CKV_K8S_35": "secrets as files",
 }
 SKIPPED_ON_A_LAPTOP = {
-    # The image was just built and loaded; no registry has it.
+    # The image is built and loaded locally; no registry has it.
     "CKV_K8S_15": "image pull policy Always",
     "CKV_K8S_43": "image by digest",
 }
@@ -26,7 +26,7 @@ SKIPPED_ON_A_LAPTOP = {
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_every_built_in_object_fits_its_schema_strictly(overlay, version, tmp_path):
+def test_every_built_in_object_matches_its_schema_strictly(overlay, version, tmp_path):
     own = [one for one in rendered(overlay) if not _is_custom(one)]
     file = tmp_path / "objects.json"
     file.write_text("\n---\n".join(json.dumps(one) for one in own))
@@ -43,13 +43,13 @@ def test_every_built_in_object_fits_its_schema_strictly(overlay, version, tmp_pa
     assert len([line for line in told if "passed for resource" in line]) == len(own)
 
 
-def test_the_groups_without_a_schema_are_those_that_are_known():
+def test_api_groups_without_schema_are_known():
     found = {one["apiVersion"].split("/")[0] for one in _all() if _is_custom(one)}
     assert found == SCHEMALESS
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_no_policy_of_checkov_is_broken(overlay, tmp_path):
+def test_manifests_pass_checkov(overlay, tmp_path):
     file = tmp_path / "rendered.yaml"
     file.write_text(text(overlay))
     skipped = SKIPPED | (SKIPPED_ON_A_LAPTOP if overlay == "kind" else {})
@@ -69,7 +69,7 @@ def test_no_policy_of_checkov_is_broken(overlay, tmp_path):
     assert report["summary"]["parsing_errors"] == 0
 
 
-def test_no_secret_is_in_the_tree():
+def test_manifests_contain_no_secret():
     assert [one for one in _all() if one["kind"] == "Secret"] == []
 
 

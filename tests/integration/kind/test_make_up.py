@@ -1,7 +1,7 @@
-"""`make up`: what it asks for, and what it does in which order.
+"""`make up`: its prerequisites and the order of its steps.
 
-No cluster runs here. The programs that it calls are stood in for by one that notes how it was
-called and answers as they do; so this shows the steps, and not that a cluster takes them.
+No cluster runs here. A stand-in replaces the programs that `make up` calls: it records the calls
+and gives typical answers. So this tests the steps, not that a cluster accepts them.
 """
 
 import base64
@@ -42,7 +42,7 @@ CERTIFICATE = "-----BEGIN CERTIFICATE-----"
 
 @dataclass
 class Machine:
-    """A machine with these programs and no others."""
+    """A machine with only the given programs."""
 
     folder: Path
 
@@ -50,7 +50,7 @@ class Machine:
     def log(self) -> Path:
         return self.folder / "calls"
 
-    def have(
+    def install(
         self,
         *programs: str,
         clusters: str = "true",
@@ -74,7 +74,7 @@ class Machine:
 
     def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         (self.folder / "bin").mkdir(exist_ok=True)
-        for name in ("sh", "basename", "cat", "echo", "printf"):  # what the stand-ins need
+        for name in ("sh", "basename", "cat", "echo", "printf"):  # needed by the stand-ins
             link = self.folder / "bin" / name
             if not link.exists():
                 link.symlink_to(f"/bin/{name}")
@@ -103,7 +103,7 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
 
 
-def test_on_a_bare_machine_it_says_what_is_missing_and_what_runs_all_the_same(machine: Machine):
+def test_make_up_without_tools_names_them_and_alternative(machine: Machine):
     finished = machine.call("up")
 
     assert finished.returncode == 1
@@ -113,19 +113,19 @@ def test_on_a_bare_machine_it_says_what_is_missing_and_what_runs_all_the_same(ma
     assert not machine.log.exists()
 
 
-def test_without_an_engine_it_says_so_and_begins_nothing(machine: Machine):
-    machine.have("docker", "kind", "kubectl", failing='"docker version"*')
+def test_make_up_without_docker_engine_does_nothing(machine: Machine):
+    machine.install("docker", "kind", "kubectl", failing='"docker version"*')
 
     finished = machine.call("up")
 
     assert finished.returncode == 1
-    assert "no engine answers it: it broke" in finished.stdout
+    assert "its engine does not answer: it broke" in finished.stdout
     assert "make run" in finished.stdout
     assert [call for call in machine.calls() if not call.startswith("docker version")] == []
 
 
-def test_it_makes_both_regions_in_order_and_tells_how_to_reach_them(machine: Machine):
-    machine.have("docker", "kind", "kubectl")
+def test_make_up_creates_both_regions_and_prints_their_access(machine: Machine):
+    machine.install("docker", "kind", "kubectl")
 
     finished = machine.call("up", "--people", "0")
 
@@ -138,30 +138,30 @@ def test_it_makes_both_regions_in_order_and_tells_how_to_reach_them(machine: Mac
         "kubectl wait --for=condition=Available --timeout=600s deployment --all",
         "kubectl create namespace cloudacademy-us",
         "kubectl delete job --namespace cloudacademy-us usersvc-migrate keysvc-migrate",
-        r"kubectl apply --kustomize \S+ --selector",  # all but the processes
+        r"kubectl apply --kustomize \S+ --selector",  # everything except the processes
         "kubectl wait --for=condition=Ready --timeout=600s clusters.postgresql.cnpg.io --all",
         "kubectl wait --for=condition=Complete --timeout=600s job/usersvc-migrate --namespace",
         "kubectl wait --for=condition=Complete --timeout=600s job/keysvc-migrate --namespace",
         r"kubectl apply --kustomize \S+$",
         "kubectl exec --namespace cloudacademy-us deployment/keysvc",
     )
-    places = [place(machine.calls(), step) for step in steps]
-    assert places == sorted(places)
+    positions = [index_of(machine.calls(), step) for step in steps]
+    assert positions == sorted(positions)
     for port in (8443, 8543):
         assert f"https://localhost:{port}/webhooks/ad/v1/scim" in finished.stdout
     assert (machine.kept / "kind-us.pem").read_text() == CERTIFICATE
     assert "SECRET_TOKEN=cak_xx_secret" in (machine.kept / "kind-eu.env").read_text()
 
 
-def place(calls: list[str], step: str) -> int:
-    """Where among the calls the step is first."""
+def index_of(calls: list[str], step: str) -> int:
+    """The index of the first call of a step."""
     found = [number for number, call in enumerate(calls) if re.match(step, call)]
     assert found, (step, calls)
     return found[0]
 
 
-def test_the_secrets_it_makes_are_in_no_command_line(machine: Machine):
-    machine.have("docker", "kind", "kubectl")
+def test_make_up_puts_no_secret_on_command_line(machine: Machine):
+    machine.install("docker", "kind", "kubectl")
     machine.call("up", "--people", "0")
 
     given = machine.log.with_suffix(".given").read_text()
@@ -170,11 +170,11 @@ def test_the_secrets_it_makes_are_in_no_command_line(machine: Machine):
     assert "CURSOR_SECRET" not in machine.log.read_text()
 
 
-def test_a_second_time_it_makes_no_second_cluster_and_no_second_key(machine: Machine):
-    machine.have("docker", "kind", "kubectl")
+def test_second_make_up_reuses_cluster_and_key(machine: Machine):
+    machine.install("docker", "kind", "kubectl")
     machine.call("up", "--people", "0")
     machine.log.unlink()
-    machine.have("docker", "kind", "kubectl", clusters="echo provisioning")
+    machine.install("docker", "kind", "kubectl", clusters="echo provisioning")
 
     finished = machine.call("up", "--people", "0")
 
@@ -185,8 +185,8 @@ def test_a_second_time_it_makes_no_second_cluster_and_no_second_key(machine: Mac
     assert "cak_xx_secret" in finished.stdout
 
 
-def test_a_step_that_fails_ends_it(machine: Machine):
-    machine.have("docker", "kind", "kubectl", failing='"docker build"*')
+def test_make_up_stops_at_failed_step(machine: Machine):
+    machine.install("docker", "kind", "kubectl", failing='"docker build"*')
 
     finished = machine.call("up", "--people", "0")
 
@@ -196,8 +196,8 @@ def test_a_step_that_fails_ends_it(machine: Machine):
     assert [call for call in machine.calls() if call.startswith("kubectl apply")] == []
 
 
-def test_a_migration_that_fails_says_why(machine: Machine):
-    machine.have("docker", "kind", "kubectl", failing='"kubectl wait"*job/keysvc-migrate*')
+def test_make_up_prints_log_of_failed_migration(machine: Machine):
+    machine.install("docker", "kind", "kubectl", failing='"kubectl wait"*job/keysvc-migrate*')
 
     finished = machine.call("up", "--people", "0")
 
@@ -208,8 +208,8 @@ def test_a_migration_that_fails_says_why(machine: Machine):
     )
 
 
-def test_an_operator_that_is_not_ready_to_judge_is_asked_again(machine: Machine):
-    machine.have("docker", "kind", "kubectl", failing_once='"kubectl apply --kustomize"*')
+def test_make_up_retries_while_admission_webhook_is_unavailable(machine: Machine):
+    machine.install("docker", "kind", "kubectl", failing_once='"kubectl apply --kustomize"*')
 
     finished = machine.call("up", "--people", "0")
 
@@ -218,8 +218,8 @@ def test_an_operator_that_is_not_ready_to_judge_is_asked_again(machine: Machine)
     assert ["--selector" in call for call in applied] == [True, True, False]
 
 
-def test_a_key_of_a_cluster_that_is_no_more_is_not_shown(machine: Machine):
-    machine.have("docker", "kind", "kubectl")
+def test_make_up_ignores_key_of_deleted_cluster(machine: Machine):
+    machine.install("docker", "kind", "kubectl")
     machine.kept.mkdir()
     old = "TENANT_URL=https://localhost:8443/webhooks/ad/v1/scim\nSECRET_TOKEN=cak_old\n"
     (machine.kept / "kind-us.env").write_text(old)
@@ -230,8 +230,8 @@ def test_a_key_of_a_cluster_that_is_no_more_is_not_shown(machine: Machine):
     assert "cak_xx_secret" in (machine.kept / "kind-us.env").read_text()
 
 
-def test_no_cluster_but_its_own_is_touched(machine: Machine):
-    machine.have("docker", "kind", "kubectl")
+def test_make_up_touches_only_its_own_cluster(machine: Machine):
+    machine.install("docker", "kind", "kubectl")
 
     machine.call("up", "--people", "0")
 
@@ -240,8 +240,8 @@ def test_no_cluster_but_its_own_is_touched(machine: Machine):
     assert [call for call in machine.calls() if call.startswith("kubectl config")] == []
 
 
-def test_down_removes_all_of_it(machine: Machine):
-    machine.have("docker", "kind", "kubectl")
+def test_make_down_removes_cluster_and_local_files(machine: Machine):
+    machine.install("docker", "kind", "kubectl")
     machine.call("up", "--people", "0")
 
     finished = machine.call("down")
@@ -251,7 +251,7 @@ def test_down_removes_all_of_it(machine: Machine):
     assert list(machine.kept.iterdir()) == []
 
 
-def test_the_ports_of_this_machine_lead_to_the_edges():
+def test_host_ports_map_to_edges():
     config = (ROOT / "deploy/kind/cluster.yaml").read_text()
 
     for region, port in (("us", 8443), ("eu", 8543)):

@@ -1,4 +1,4 @@
-"""Directories as short as sockets need them, and supervisors that end with their test."""
+"""Short directories for sockets, and supervisors that end with their test."""
 
 import shutil
 import tempfile
@@ -12,7 +12,7 @@ from tests.support.local.running import Running
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A directory that every account may pass through."""
+    """A directory through which every account can pass."""
     path = Path(tempfile.mkdtemp(prefix="local-"))
     path.chmod(0o711)
     yield path
@@ -21,7 +21,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 def start(folder: Path) -> Iterator[Callable[..., Running]]:
-    """Starts supervisors, all over one run directory; what still runs at the end is stopped."""
+    """Starts supervisors in one run directory; running ones are stopped at the end."""
     started: list[Running] = []
 
     def start(*options: str, **settings: str) -> Running:

@@ -1,4 +1,4 @@
-"""The tie between a child and its parent, as Linux makes it and as other systems have it made."""
+"""The parent-death signal, on Linux and as emulated on other systems."""
 
 import signal
 import subprocess
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from tests.support.local.running import descendants, environment, lives
+from tests.support.local.running import descendants, environment, is_alive
 from tests.support.waiting import wait_until
 
 SLEEP = "[sys.executable, '-c', 'import time; time.sleep(60)']"
@@ -35,7 +35,7 @@ print(child.wait(), flush=True)
 
 @pytest.fixture(params=[STARTS_LEASHED, STARTS_WATCHED], ids=["tied by the kernel", "watched"])
 def parent(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
-    """A process that has started a child on a leash, and says how that ended."""
+    """A process that starts a child with a parent-death signal and prints its exit code."""
     with subprocess.Popen(
         [sys.executable, "-c", request.param],
         env=environment(),
@@ -47,7 +47,7 @@ def parent(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
 
 
 def child_of(parent: subprocess.Popen[str]) -> psutil.Process:
-    """The child, once it is what it was to become and nothing is started any more."""
+    """The child process, once it has executed its command."""
     assert parent.stdout is not None
     child = psutil.Process(int(parent.stdout.readline()))
     sleeping = "import time; time.sleep(60)"
@@ -55,16 +55,16 @@ def child_of(parent: subprocess.Popen[str]) -> psutil.Process:
     return child
 
 
-def test_a_child_ends_with_its_killed_parent(parent: subprocess.Popen[str]) -> None:
+def test_child_ends_with_killed_parent(parent: subprocess.Popen[str]) -> None:
     child_of(parent)
     processes = descendants(parent.pid)
 
     parent.kill()
 
-    wait_until(lambda: not any(lives(p) for p in processes), seconds=5)
+    wait_until(lambda: not any(is_alive(p) for p in processes), seconds=5)
 
 
-def test_a_signal_reaches_the_child_and_its_end_is_told(parent: subprocess.Popen[str]) -> None:
+def test_signal_is_forwarded_and_exit_reported(parent: subprocess.Popen[str]) -> None:
     child = child_of(parent)
 
     child.send_signal(signal.SIGTERM)

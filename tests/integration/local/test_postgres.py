@@ -16,7 +16,7 @@ import pytest
 
 from deploy.local.postgres import NOT_DURABLE, Cluster, PostgresError
 from deploy.local.setup.account import choose_account
-from tests.support.local.running import descendants, environment, lives
+from tests.support.local.running import descendants, environment, is_alive
 from tests.support.postgres import Template, TestPostgres
 from tests.support.waiting import wait_until
 
@@ -25,7 +25,7 @@ DAC_OVERRIDE = 1 << 1
 
 @pytest.fixture
 def cluster(folder: Path) -> Iterator[Cluster]:
-    """A cluster that is not started yet."""
+    """A cluster that is not started."""
     cluster = Cluster(folder / "postgres", settings=NOT_DURABLE)
     yield cluster
     cluster.stop()
@@ -33,7 +33,7 @@ def cluster(folder: Path) -> Iterator[Cluster]:
 
 @pytest.fixture
 def template(postgres_cluster: TestPostgres) -> Template:
-    """A database with one table, made by the role that owns it."""
+    """A database with one table, created by its owner."""
 
     def migrate(url: str) -> None:
         psql(postgres_cluster.cluster, url, "CREATE TABLE note (body text);")
@@ -42,7 +42,7 @@ def template(postgres_cluster: TestPostgres) -> Template:
 
 
 def psql(cluster: Cluster, url: str, statement: str) -> str:
-    """The answer to a statement as the role that the address names; fails when refused."""
+    """The result of a statement, run as the role in the URL; fails if rejected."""
     program = cluster.programs.path("psql")
     command = [program, "-X", "-At", "-v", "ON_ERROR_STOP=1", "-c", statement, url]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
@@ -56,10 +56,10 @@ async def query(url: str, statement: str) -> object:
         await connection.close()
 
 
-# --- what it is ---------------------------------------------------------------------------
+# --- data and accounts ---------------------------------------------------------------------------
 
 
-async def test_every_way_in_asks_for_a_password(cluster: Cluster) -> None:
+async def test_every_connection_requires_password(cluster: Cluster) -> None:
     cluster.start()
     url = cluster.create_role_and_database("notes", "writer", "right")
 
@@ -73,7 +73,7 @@ async def test_every_way_in_asks_for_a_password(cluster: Cluster) -> None:
         await asyncpg.connect(url.replace("right", "wrong"))
 
 
-def test_data_has_checksums_and_a_locale_that_no_system_library_changes(cluster: Cluster) -> None:
+def test_data_has_checksums_and_builtin_locale(cluster: Cluster) -> None:
     cluster.start()
 
     assert cluster.query("SHOW data_checksums;") == "on"
@@ -81,25 +81,25 @@ def test_data_has_checksums_and_a_locale_that_no_system_library_changes(cluster:
     assert cluster.query(f"{locale} WHERE datname = 'template1';") == "b|C.UTF-8|UTF8"
 
 
-def test_the_superuser_password_is_for_us_alone(cluster: Cluster) -> None:
+def test_superuser_password_is_private(cluster: Cluster) -> None:
     cluster.start()
 
     assert (cluster.folder / "superuser.password").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root is given another account")
-def test_root_hands_the_server_to_an_unprivileged_account(cluster: Cluster) -> None:
+def test_root_runs_server_as_unprivileged_account(cluster: Cluster) -> None:
     cluster.start()
 
     assert psutil.Process(cluster.pid).uids().real not in {0, None}
-    # Where only root may enter the directory of the programs themselves, it keeps that one right.
+    # The account keeps one capability if only root may enter the directory of the programs.
     programs = cluster.programs.folder
     is_open = all(each.stat().st_mode & stat.S_IXOTH for each in (programs, *programs.parents))
     assert capabilities(cluster.pid) == (0 if is_open else DAC_OVERRIDE)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root is given another account")
-def test_root_can_keep_it_below_a_directory_that_only_root_may_enter() -> None:
+def test_root_can_run_server_below_private_directory() -> None:
     with tempfile.TemporaryDirectory(prefix="closed-") as closed:  # mode 0700
         cluster = Cluster(Path(closed) / "run" / "postgres", settings=NOT_DURABLE)
         try:
@@ -112,12 +112,12 @@ def test_root_can_keep_it_below_a_directory_that_only_root_may_enter() -> None:
 
 
 def capabilities(pid: int | None) -> int:
-    """The effective capabilities of a process, as the kernel's bit set."""
+    """The effective capabilities of a process, as a bit set."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.partition("CapEff:")[2].split()[0], 16)
 
 
-def test_a_folder_too_long_for_a_socket_is_fine(folder: Path) -> None:
+def test_folder_with_too_long_socket_path_works(folder: Path) -> None:
     cluster = Cluster(folder / ("long" * 30) / "postgres", settings=NOT_DURABLE)
     try:
         cluster.start()
@@ -126,10 +126,10 @@ def test_a_folder_too_long_for_a_socket_is_fine(folder: Path) -> None:
         cluster.stop()
 
 
-# --- who may enter what -------------------------------------------------------------------
+# --- privileges -------------------------------------------------------------------
 
 
-async def test_a_role_cannot_enter_another_roles_database(cluster: Cluster) -> None:
+async def test_role_cannot_connect_to_database_of_another(cluster: Cluster) -> None:
     cluster.start()
     users = cluster.create_role_and_database("users", "usersvc", "one")
     keys = cluster.create_role_and_database("keys", "keysvc", "two")
@@ -140,7 +140,7 @@ async def test_a_role_cannot_enter_another_roles_database(cluster: Cluster) -> N
     assert await query(users, "SELECT current_database()") == "users"
 
 
-def test_a_role_is_plain_and_stays_so(cluster: Cluster) -> None:
+def test_role_is_unprivileged_and_stays_so(cluster: Cluster) -> None:
     cluster.start()
     cluster.create_role_and_database("users", "usersvc", "one")
     cluster.query("ALTER ROLE usersvc SUPERUSER CREATEDB;")
@@ -151,7 +151,7 @@ def test_a_role_is_plain_and_stays_so(cluster: Cluster) -> None:
     assert cluster.query(f"SELECT {rights} FROM pg_roles WHERE rolname = 'usersvc';") == "f|f|f|f|f"
 
 
-async def test_names_and_passwords_may_hold_any_character(cluster: Cluster) -> None:
+async def test_names_and_passwords_may_contain_any_character(cluster: Cluster) -> None:
     cluster.start()
     password = 'it\'s \\ "quoted" % / @ : ü'
 
@@ -163,7 +163,7 @@ async def test_names_and_passwords_may_hold_any_character(cluster: Cluster) -> N
 # --- start and stop -----------------------------------------------------------------------
 
 
-async def test_data_and_port_survive_a_restart(cluster: Cluster) -> None:
+async def test_data_and_port_survive_restart(cluster: Cluster) -> None:
     cluster.start()
     url = cluster.create_role_and_database("notes", "writer", "pw")
     await query(url, "CREATE TABLE note AS SELECT 'kept' AS body")
@@ -174,7 +174,7 @@ async def test_data_and_port_survive_a_restart(cluster: Cluster) -> None:
     assert await query(url, "SELECT body FROM note") == "kept"
 
 
-async def test_a_second_launcher_finds_the_data_of_the_first(cluster: Cluster) -> None:
+async def test_second_launcher_finds_data_of_first(cluster: Cluster) -> None:
     cluster.start()
     cluster.query("CREATE TABLE note AS SELECT 'kept' AS body;")
     cluster.stop()
@@ -186,7 +186,7 @@ async def test_a_second_launcher_finds_the_data_of_the_first(cluster: Cluster) -
     second.stop()
 
 
-def test_after_a_stop_no_process_is_left(cluster: Cluster) -> None:
+def test_stop_leaves_no_process(cluster: Cluster) -> None:
     cluster.start()
     server = psutil.Process(cluster.pid)
     processes = [server, *server.children(recursive=True)]
@@ -194,19 +194,19 @@ def test_after_a_stop_no_process_is_left(cluster: Cluster) -> None:
 
     cluster.stop()
 
-    assert [p for p in processes if lives(p)] == []
+    assert [p for p in processes if is_alive(p)] == []
 
 
-def test_when_its_parent_is_killed_no_process_is_left(folder: Path) -> None:
+def test_killed_parent_leaves_no_process(folder: Path) -> None:
     parent, processes = start_in_another_process(folder / "postgres")
 
     parent.kill()
     parent.wait()
 
-    wait_until(lambda: not any(lives(p) for p in processes), seconds=5)
+    wait_until(lambda: not any(is_alive(p) for p in processes), seconds=5)
 
 
-def test_it_starts_while_the_server_of_a_killed_parent_is_still_ending(folder: Path) -> None:
+def test_start_waits_for_ending_server_of_killed_parent(folder: Path) -> None:
     parent, _ = start_in_another_process(folder / "postgres")
     parent.kill()
     parent.wait()
@@ -218,7 +218,7 @@ def test_it_starts_while_the_server_of_a_killed_parent_is_still_ending(folder: P
     cluster.stop()
 
 
-def test_a_second_server_on_the_same_data_is_refused(cluster: Cluster) -> None:
+def test_second_server_on_same_data_is_rejected(cluster: Cluster) -> None:
     cluster.start()
 
     with pytest.raises(PostgresError, match=f"process {cluster.pid}"):
@@ -227,20 +227,20 @@ def test_a_second_server_on_the_same_data_is_refused(cluster: Cluster) -> None:
     assert cluster.query("SELECT 1;") == "1"
 
 
-def test_it_recovers_from_a_crash(cluster: Cluster) -> None:
+def test_server_recovers_from_crash(cluster: Cluster) -> None:
     cluster.start()
     cluster.query("CREATE TABLE note AS SELECT 'kept' AS body;")
     server = psutil.Process(cluster.pid)
     processes = server.children(recursive=True)
     server.kill()
-    wait_until(lambda: not cluster.running and not any(lives(p) for p in processes))
+    wait_until(lambda: not cluster.running and not any(is_alive(p) for p in processes))
 
     cluster.start()
 
     assert cluster.query("SELECT body FROM note;") == "kept"
 
 
-def test_a_stale_lock_file_that_names_another_living_process_does_not_hinder(
+def test_stale_lock_file_of_other_process_is_ignored(
     cluster: Cluster,
 ) -> None:
     cluster.start()
@@ -259,7 +259,7 @@ def test_a_stale_lock_file_that_names_another_living_process_does_not_hinder(
     other.wait()
 
 
-def test_a_foreign_server_on_its_port_is_avoided(cluster: Cluster) -> None:
+def test_port_of_other_server_is_avoided(cluster: Cluster) -> None:
     cluster.start()
     port = cluster.port
     cluster.stop()
@@ -271,13 +271,13 @@ def test_a_foreign_server_on_its_port_is_avoided(cluster: Cluster) -> None:
     assert cluster.query("SHOW data_directory;") == str(cluster.data)
 
 
-def test_an_initdb_that_was_killed_half_way_leaves_nothing_behind(folder: Path) -> None:
+def test_killed_initdb_leaves_no_data(folder: Path) -> None:
     parent = launch(folder / "postgres")
     wait_until(lambda: list((folder / "postgres").glob("data.new-*/data/base")), seconds=30)
     processes = descendants(parent.pid)
     parent.kill()
     parent.wait()
-    wait_until(lambda: not any(lives(p) for p in processes), seconds=5)
+    wait_until(lambda: not any(is_alive(p) for p in processes), seconds=5)
     assert not (folder / "postgres" / "data").exists()
 
     cluster = Cluster(folder / "postgres", settings=NOT_DURABLE)
@@ -288,14 +288,14 @@ def test_an_initdb_that_was_killed_half_way_leaves_nothing_behind(folder: Path) 
     cluster.stop()
 
 
-def test_what_the_server_says_is_passed_on_when_it_does_not_start(cluster: Cluster) -> None:
+def test_failed_start_reports_log_of_server(cluster: Cluster) -> None:
     bad = Cluster(cluster.folder, settings={"work_mem": "plenty"})
 
     with pytest.raises(PostgresError, match="work_mem"):
         bad.start()
 
 
-def test_data_without_their_password_are_refused(cluster: Cluster) -> None:
+def test_data_without_password_file_is_rejected(cluster: Cluster) -> None:
     cluster.start()
     cluster.stop()
     (cluster.folder / "superuser.password").unlink()
@@ -305,7 +305,7 @@ def test_data_without_their_password_are_refused(cluster: Cluster) -> None:
 
 
 def launch(folder: Path) -> subprocess.Popen[str]:
-    """Another process that starts a cluster, prints its process id and waits."""
+    """The code of a process that starts a cluster, prints its process id and waits."""
     script = (
         "import signal, sys\n"
         "from pathlib import Path\n"
@@ -334,10 +334,10 @@ def start_in_another_process(
     return parent, processes
 
 
-# --- what tests get -----------------------------------------------------------------------
+# --- databases of tests -----------------------------------------------------------------------
 
 
-async def test_every_test_gets_a_migrated_database_of_its_own(template: Template) -> None:
+async def test_every_test_gets_its_own_migrated_database(template: Template) -> None:
     with template.database() as one, template.database() as two:
         await query(one, "INSERT INTO note VALUES ('in one')")
 
@@ -345,7 +345,7 @@ async def test_every_test_gets_a_migrated_database_of_its_own(template: Template
         assert await query(two, "SELECT count(*) FROM note") == 0
 
 
-def test_a_template_is_migrated_once(postgres_cluster: TestPostgres) -> None:
+def test_template_is_migrated_once(postgres_cluster: TestPostgres) -> None:
     urls: list[str] = []
     name = f"once_{secrets.token_hex(4)}"
 

@@ -1,4 +1,4 @@
-"""`python -m deploy.local run` with real processes in the place of the services."""
+"""`python -m deploy.local run` with stand-in processes instead of the services."""
 
 import signal
 import socket
@@ -13,31 +13,31 @@ import pytest
 from deploy.local.ports import free_port
 from deploy.local.processes.child import STOP_SECONDS
 from deploy.local.setup.first_administrator import USER_NAME
-from tests.support.local.running import Running, descendants, lives
+from tests.support.local.running import Running, descendants, is_alive
 from tests.support.waiting import wait_until
 
 Start = Callable[..., Running]
 
 
 def usual(*options: str) -> tuple[str, ...]:
-    """Options with a port of our own: the usual one may be in use on this machine."""
+    """Options with a port of our own: the default port may be in use on this machine."""
     return ("--port", str(free_port()), *options)
 
 
 def listening_ports(process: psutil.Process) -> list[int]:
-    """Where the process listens; exactly one place, for the programs of these tests."""
+    """The ports on which the process listens; the programs of these tests have exactly one."""
     connections = process.net_connections(kind="tcp")
     ports = [c.laddr.port for c in connections if c.status == psutil.CONN_LISTEN]
     assert len(ports) == 1
     return ports
 
 
-def test_it_prints_and_keeps_what_a_client_needs(start: Start) -> None:
+def test_run_prints_and_stores_client_settings(start: Start) -> None:
     running = start(*usual()).ready()
 
     connection = running.connection
-    assert connection.tenant_url in running.said
-    assert connection.secret_token in running.said
+    assert connection.tenant_url in running.printed
+    assert connection.secret_token in running.printed
     kept = running.directory / "us.env"
     assert kept.read_text().splitlines() == [
         f"TENANT_URL={connection.tenant_url}",
@@ -46,10 +46,10 @@ def test_it_prints_and_keeps_what_a_client_needs(start: Start) -> None:
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
 
 
-async def test_it_shows_a_new_link_for_the_same_administrator_at_each_start(start: Start) -> None:
+async def test_each_start_prints_new_link_for_same_administrator(start: Start) -> None:
     options = usual()
     first = start(*options).ready()
-    assert f"Sign in as {USER_NAME}" in first.said
+    assert f"Sign in as {USER_NAME}" in first.printed
     assert first.link.startswith(f"http://127.0.0.1:{options[1]}/login/link#")
     assert first.stop() == 0
     kept = [path for path in first.directory.rglob("*.*") if path.is_file()]
@@ -66,13 +66,13 @@ async def test_it_shows_a_new_link_for_the_same_administrator_at_each_start(star
     await connection.execute("UPDATE person SET active = false")
     await connection.close()
     second.stop()
-    # Somebody deactivated the administrator on purpose: no start undoes that.
+    # A deactivated administrator stays deactivated at the next start.
     third = start(*options).ready()
     assert third.link is None
-    assert "somebody deactivated this user" in third.said
+    assert "this user was deactivated" in third.printed
 
 
-def test_the_gateway_is_told_the_services_and_every_tenant_url(start: Start) -> None:
+def test_gateway_gets_services_and_every_tenant_url(start: Start) -> None:
     running = start(*usual()).ready()
 
     settings = running.gateway()
@@ -84,7 +84,7 @@ def test_the_gateway_is_told_the_services_and_every_tenant_url(start: Start) -> 
     assert not settings["GATEWAY_KEYSVC"].endswith(":0")
 
 
-def test_a_second_start_finds_the_same_key(start: Start) -> None:
+def test_second_start_keeps_key(start: Start) -> None:
     options = usual()
     first = start(*options).ready()
     connection = first.connection
@@ -93,7 +93,7 @@ def test_a_second_start_finds_the_same_key(start: Start) -> None:
     assert start(*options).ready().connection == connection
 
 
-async def test_a_key_that_no_longer_works_is_replaced(start: Start) -> None:
+async def test_invalid_key_is_replaced(start: Start) -> None:
     options = usual()
     first = start(*options).ready()
     before = first.connection
@@ -110,63 +110,59 @@ async def test_a_key_that_no_longer_works_is_replaced(start: Start) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_ctrl_c_and_a_closed_terminal_leave_nothing_running(
-    start: Start, number: signal.Signals
-) -> None:
+def test_ctrl_c_and_closed_terminal_leave_no_process(start: Start, number: signal.Signals) -> None:
     running = start(*usual()).ready()
     processes = descendants(running.process.pid)
     assert len(processes) > 4
 
     assert running.stop(number) == 0
 
-    assert [p for p in processes if lives(p)] == []
-    assert running.said.endswith("Stopped.\n")
+    assert [p for p in processes if is_alive(p)] == []
+    assert running.printed.endswith("Stopped.\n")
 
 
-def test_ctrl_c_stops_a_region_that_a_shell_started_in_the_background(
-    start: Start, sigint_ignored: None
-) -> None:
+def test_ctrl_c_stops_region_started_in_background(start: Start, sigint_ignored: None) -> None:
     running = start(*usual()).ready()
 
     assert running.stop(signal.SIGINT) == 0
 
 
-def test_ctrl_c_during_the_start_leaves_nothing_running(start: Start) -> None:
+def test_ctrl_c_during_start_leaves_no_process(start: Start) -> None:
     running = start(*usual())
-    wait_until(lambda: "PostgreSQL" in running.said)
+    wait_until(lambda: "PostgreSQL" in running.printed)
     processes = descendants(running.process.pid)
 
     assert running.stop() == 0
 
-    assert [p for p in processes if lives(p)] == []
+    assert [p for p in processes if is_alive(p)] == []
 
 
-def test_a_second_ctrl_c_ends_what_does_not_want_to(start: Start) -> None:
+def test_second_ctrl_c_kills_hanging_process(start: Start) -> None:
     running = start(*usual(), STAND_IN_STUBBORN="yes").ready()
     processes = descendants(running.process.pid)
     gateway, stubborn = running.child("gateway"), running.child("usersvc")
     running.process.send_signal(signal.SIGINT)
-    wait_until(lambda: not lives(gateway))
-    assert lives(stubborn)
+    wait_until(lambda: not is_alive(gateway))
+    assert is_alive(stubborn)
 
     began = time.monotonic()
     assert running.stop() == 0
 
-    # What does not want to end was not waited for: it would have taken all of its time.
+    # The hanging process was not waited for: it would have used up the time limit.
     assert time.monotonic() - began < 0.8 * STOP_SECONDS
-    assert [p for p in processes if lives(p)] == []
+    assert [p for p in processes if is_alive(p)] == []
 
 
-def test_a_killed_supervisor_takes_everything_with_it(start: Start) -> None:
+def test_killed_supervisor_leaves_no_process(start: Start) -> None:
     running = start(*usual()).ready()
     processes = descendants(running.process.pid)
 
     running.stop(signal.SIGKILL)
 
-    wait_until(lambda: not any(lives(p) for p in processes), seconds=5)
+    wait_until(lambda: not any(is_alive(p) for p in processes), seconds=5)
 
 
-def test_after_a_kill_the_next_start_finds_the_same_key(start: Start) -> None:
+def test_start_after_kill_keeps_key(start: Start) -> None:
     options = usual()
     running = start(*options).ready()
     connection = running.connection
@@ -176,25 +172,25 @@ def test_after_a_kill_the_next_start_finds_the_same_key(start: Start) -> None:
 
 
 @pytest.mark.parametrize("name", ["usersvc", "keysvc", "gateway"])
-def test_a_killed_child_is_back_at_the_same_address(start: Start, name: str) -> None:
+def test_killed_child_restarts_at_same_address(start: Start, name: str) -> None:
     running = start(*usual()).ready()
     victim = running.child(name)
     ports = listening_ports(victim)
 
     victim.kill()
 
-    wait_until(lambda: f"{name} is back" in running.said)
-    assert f"{name} ended (SIGKILL); restarting in 0.25 s" in running.said
+    wait_until(lambda: f"{name} is back" in running.printed)
+    assert f"{name} ended (SIGKILL); restarting in 0.25 s" in running.printed
     assert listening_ports(running.child(name)) == ports
 
 
-async def test_a_killed_postgresql_is_back_with_its_data(start: Start) -> None:
+async def test_killed_postgresql_restarts_with_its_data(start: Start) -> None:
     running = start(*usual()).ready()
     url = running.child("keysvc").environ()["KEYSVC_DATABASE_URL"]
 
     running.postgres().kill()
 
-    wait_until(lambda: "PostgreSQL is back" in running.said)
+    wait_until(lambda: "PostgreSQL is back" in running.printed)
     connection = await asyncpg.connect(url)
     assert await connection.fetchval("SELECT token FROM api_key") == (
         running.connection.secret_token
@@ -202,23 +198,23 @@ async def test_a_killed_postgresql_is_back_with_its_data(start: Start) -> None:
     await connection.close()
 
 
-def test_a_child_that_cannot_start_is_shown_and_stops_everything(start: Start) -> None:
+def test_child_that_cannot_start_stops_all_processes(start: Start) -> None:
     running = start(*usual(), STAND_IN_FAILS="yes")
 
     assert running.ended() == 1
 
-    assert "usersvc did not start" in running.said
-    assert "USERSVC_SOMETHING is 'x', not a number" in running.said
+    assert "usersvc did not start" in running.printed
+    assert "USERSVC_SOMETHING is 'x', not a number" in running.printed
     assert not (running.directory / "us" / "postgres" / "data" / "postmaster.pid").exists()
 
 
-def test_the_same_region_is_not_started_twice(start: Start) -> None:
+def test_second_start_of_running_region_is_rejected(start: Start) -> None:
     first = start(*usual()).ready()
 
     second = start(*usual())
 
     assert second.ended() == 1
-    assert f"Region us already runs here (held by process {first.process.pid})" in second.said
+    assert f"Region us already runs here (held by process {first.process.pid})" in second.printed
     assert first.gateway()
 
 
@@ -232,17 +228,17 @@ def test_two_regions_run_side_by_side(start: Start) -> None:
     )
 
 
-def test_a_port_that_was_asked_for_and_is_taken_is_refused(start: Start) -> None:
+def test_requested_port_in_use_is_rejected(start: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as foreign:
         port = foreign.getsockname()[1]
         running = start("--port", str(port))
 
         assert running.ended() == 1
 
-    assert f"Port {port} is taken by another program" in running.said
+    assert f"Port {port} is in use by another program" in running.printed
 
 
-def test_logs_are_kept_per_process(start: Start) -> None:
+def test_each_process_has_its_own_log(start: Start) -> None:
     running = start(*usual()).ready()
     logs = running.directory / "us" / "log"
 

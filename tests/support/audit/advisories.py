@@ -1,7 +1,7 @@
 """A stand-in for PyPI's advisories: a server that the client reaches as it would reach PyPI.
 
-pip-audit asks one host, by https. Here a proxy leads there, with a certificate of an authority that
-the client is told to trust.
+pip-audit connects to one host by https. Here it does so through a proxy, whose certificate is
+signed by an authority that the client trusts.
 """
 
 import json
@@ -25,16 +25,16 @@ Vulnerabilities = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Advisories:
-    """What is known of each package; a package that is not among them is not found."""
+    """The advisories by package; other packages are not found."""
 
     known: Mapping[str, Vulnerabilities]
     silent: bool = False
-    """Whether it takes requests and answers none."""
+    """Accept requests but never answer."""
 
 
 @contextmanager
 def reached(advisories: Advisories, folder: Path) -> Iterator[dict[str, str]]:
-    """The environment of a client that finds these advisories in PyPI's place."""
+    """The environment of a client that reads these advisories instead of PyPI's."""
     files = Authority().issue(folder / "certificate", HOST)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(files.certificate, files.key)
@@ -65,7 +65,7 @@ def reached(advisories: Advisories, folder: Path) -> Iterator[dict[str, str]]:
             self.wfile.write(text)
 
         def log_message(self, *_: object) -> None:
-            """The client says what was wrong."""
+            """No log: the client reports errors."""
 
     Proxy.protocol_version = "HTTP/1.1"
     with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as server:
@@ -79,7 +79,7 @@ def reached(advisories: Advisories, folder: Path) -> Iterator[dict[str, str]]:
 
 
 def environment(port: int, authority: Path | None, folder: Path) -> dict[str, str]:
-    """That of a client which asks by a proxy at the port, and remembers nothing of before."""
+    """The environment of a client with a proxy at the port and an empty cache."""
     return {
         **os.environ,
         "HTTPS_PROXY": f"http://127.0.0.1:{port}",

@@ -1,7 +1,7 @@
-"""Every column that can hold a text, and whether a person's data can be in it.
+"""Every column that can contain text, classified by whether it can contain personal data.
 
-A column that a migration adds fails test_columns until somebody has decided, and a personal one
-then fails test_erase_person until the tests put something into it and see it erased.
+A new column fails test_columns until it is classified. A personal one then fails test_erase_person
+until the tests fill it and check that it is erased.
 """
 
 from typing import Final
@@ -21,7 +21,7 @@ PERSONAL: Final = {
         "changes": "resource_name old_values new_values",
         "refusals": "resource_name target body detail mentions",
         "linked_identities": "object_identifier",
-        # Digests, which tell who somebody was to whoever guesses it.
+        # Digests, by which a guess of the person can be confirmed.
         "deleted_identities": "digest",
         "create_requests": "digest",
         "sessions": "secret_digest",
@@ -35,12 +35,12 @@ PERSONAL: Final = {
 
 IMPERSONAL: Final = {
     "usersvc": {
-        # What an organization calls its teams; `still_named_by` tells of one that names a person.
+        # Names of teams; `still_named_by` reports one that names a person.
         "groups": "display_name external_id",
         "schemas": "urn folded_urn name description attributes",
         # Names of fields, and ids of requests that the gateway makes.
         "changes": "fields request_id",
-        # Words of ours. The address is that of Entra, or of whoever tries a key.
+        # Our own words. The address is that of Entra or of a client that tries keys.
         "refusals": "request_id method error_type reason client_address",
         "taken_assertions": "assertion_digest",  # of a random id, for 70 minutes
         "schema_migration": "name digest",
@@ -62,7 +62,7 @@ def pairs(listed: dict[str, str]) -> set[tuple[str, str]]:
 
 
 async def columns(db: asyncpg.Connection) -> set[tuple[str, str]]:
-    """The columns of a database that are no numbers, times, ids or switches."""
+    """The columns of a database except numbers, times, ids and booleans."""
     rows = await db.fetch(
         """
         SELECT c.relname, a.attname
@@ -77,7 +77,7 @@ async def columns(db: asyncpg.Connection) -> set[tuple[str, str]]:
 
 
 async def holding(db: asyncpg.Connection, table: str, column: str, marker: str) -> int:
-    """How many rows have the marker in a column, or any bytes if it has bytes."""
+    """The number of rows with the marker in a column, or with any value in a bytea column."""
     text = f"{column}::text"
     holds = f"{text} ~* $1 OR {text} LIKE '\\\\x%'"
     return await db.fetchval(f"SELECT count(*) FROM {table} WHERE {holds}", marker)

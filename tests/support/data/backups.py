@@ -1,4 +1,4 @@
-"""A backup as production takes it: the cluster's files while it works, and its WAL all the time."""
+"""A backup as in production: a base backup of the running cluster, and continuous WAL archiving."""
 
 import shutil
 import signal
@@ -16,7 +16,7 @@ PATIENCE_SECONDS = 30
 
 @dataclass(frozen=True)
 class Vault:
-    """Where backups lie, apart from the cluster: `base` its files, `wal` what happened since."""
+    """Storage of backups outside the cluster: `base` has its files, `wal` the archived WAL."""
 
     folder: Path
 
@@ -30,7 +30,7 @@ class Vault:
 
     @property
     def archiving(self) -> Mapping[str, str]:
-        """The settings of a cluster whose WAL comes here; a file that is there is not replaced."""
+        """The settings of a cluster that archives its WAL here; existing files are not replaced."""
         command = f"test ! -f '{self.wal}/%f' && cp '%p' '{self.wal}/%f'"
         return {"archive_mode": "on", "archive_command": command, "fsync": "off"}
 
@@ -39,14 +39,14 @@ class Vault:
         return f"cp '{self.wal}/%f' '%p'"
 
     def make(self, like: Cluster) -> None:
-        """The folder for the WAL, for the account that the cluster runs as."""
+        """Create the WAL folder for the account of the cluster."""
         self.wal.mkdir(parents=True)
         account = like._account()
         for folder in (self.folder, self.wal):
             account.own(folder)
 
     def take(self, cluster: Cluster) -> None:
-        """Copy the cluster's files while it works."""
+        """Take a base backup while the cluster runs."""
         account = cluster._account()
         command = [
             cluster.programs.path("pg_basebackup"),
@@ -54,7 +54,7 @@ class Vault:
             f"--pgdata={self.base}",
             "--wal-method=none",  # the archive has it
             "--checkpoint=fast",
-            "--max-rate=16M",  # slow enough for much to happen meanwhile
+            "--max-rate=16M",  # slow, so that writes happen meanwhile
         ]
         environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
         for again in (True, False):
@@ -64,19 +64,20 @@ class Vault:
             )  # fmt: skip
             if taken.returncode == 0:
                 return
-            # A page that is written while it is read looks broken; an operator tries again, too.
+            # A page that is written while it is read looks corrupt; an operator would retry as
+            # well.
             assert again, taken.stderr.decode()
             warnings.warn(f"the backup is taken again: {taken.stderr.decode()}", stacklevel=2)
             shutil.rmtree(self.base, ignore_errors=True)
 
     def archive(self, cluster: Cluster) -> None:
-        """Let the archive have all that was committed until now."""
+        """Archive everything committed so far."""
         name = cluster.query("SELECT pg_walfile_name(pg_switch_wal());")
         script = f"SELECT last_archived_wal >= '{name}' FROM pg_stat_archiver;"
         wait_until(lambda: cluster.query(script) == "t", PATIENCE_SECONDS, f"{name} in the archive")
 
     def restore(self, folder: Path, password: str, until: str = "") -> Cluster:
-        """Another cluster of the backup and all of the archive, or of it up to a moment."""
+        """A new cluster from the backup and the archive, optionally only up to a point in time."""
         settings = {**self.archiving, "archive_mode": "off", "restore_command": self.fetching}
         if until:
             settings |= {"recovery_target_time": until, "recovery_target_action": "promote"}

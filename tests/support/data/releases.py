@@ -1,4 +1,4 @@
-"""The release before: the code as it was before the newest migration, from git's history."""
+"""The previous release: the code before the newest migration, from git's history."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @dataclass(frozen=True)
 class Release:
-    """A commit's code in a folder; `known` are the migrations that it knew, `new` those since."""
+    """The code of a commit; `known` are its migrations, `new` the later ones."""
 
     commit: str
     folder: Path
@@ -34,9 +34,9 @@ def git(*arguments: str) -> bytes:
 
 
 def release_before(service: str, folder: Path) -> Release:
-    """The code of the commit before the one that brought the newest migration of a service."""
+    """The code of the commit before the newest migration of a service."""
     steps = migrations.read(ROOT / service / "store" / "migrations")
-    # Before the packages of 2026-11 migrations lay in the service's own folder.
+    # Until 2026-11 migrations were in the service's own folder.
     newest = steps[-1].name
     commit = _before(f"{service}/store/migrations/{newest}", f"{service}/migrations/{newest}")
     archive = git("archive", commit, service, "chassis", "protos")
@@ -49,7 +49,7 @@ def release_before(service: str, folder: Path) -> Release:
 
 
 def _before(*paths: str) -> str:
-    """The commit of main's line before the first with one of the files; HEAD if it has none."""
+    """The first-parent commit before the first one with any of the files; HEAD if none has them."""
     if not git("ls-tree", "HEAD", *paths):
         return "HEAD"
     added = git(

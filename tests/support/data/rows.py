@@ -1,7 +1,7 @@
-"""Rows as each version of the schema had them: a statement for each migration, at its version.
+"""Rows as each schema version had them: a statement for each migration, at its version.
 
-Together they give every column of every table a value, which a test asserts: a migration that adds
-a column needs a statement here.
+Together they give every column of every table a value, which a test asserts. So a migration that
+adds a column needs a statement here.
 """
 
 from collections.abc import Mapping

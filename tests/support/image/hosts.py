@@ -1,4 +1,4 @@
-"""Hosts of our own: network namespaces on one bridge, which nothing else can reach."""
+"""Test hosts: network namespaces on one isolated bridge."""
 
 import secrets
 import subprocess
@@ -20,14 +20,14 @@ class Hosts:
 
     @property
     def address(self) -> str:
-        """Of the bridge itself."""
+        """The address of the bridge."""
         return f"{NET}.1"
 
     def namespace(self, name: str) -> str:
         return f"{self.node}-{name}"
 
     def add(self, name: str) -> str:
-        """A new host; returns its address."""
+        """Add a host; returns its address."""
         number = len(self.addresses) + 2
         address, namespace, link = f"{NET}.{number}", self.namespace(name), f"veth{number}"
         output(["ip", "netns", "add", namespace])
@@ -41,11 +41,11 @@ class Hosts:
         return address
 
     def at_the_node(self, *command: str) -> list[str]:
-        """The command line that runs a program beside the bridge."""
+        """The command line that runs a program in the bridge's namespace."""
         return ["ip", "netns", "exec", self.node, *command]
 
     def knowing(self, names: dict[str, str], command: Sequence[str]) -> list[str]:
-        """The same, with names in its hosts file; namespaces of mounts keep that to itself."""
+        """The same with names in /etc/hosts, which a mount namespace limits to the program."""
         lines = "".join(f"{address} {name}\\n" for name, address in names.items())
         script = f'f=$(mktemp) && printf "{lines}" > "$f" && mount --bind "$f" /etc/hosts'
         return self.at_the_node("sh", "-c", f'{script} && rm "$f" && exec "$@"', "sh", *command)
@@ -53,7 +53,7 @@ class Hosts:
 
 @contextmanager
 def hosts() -> Iterator[Hosts]:
-    """A bridge, and at the end none."""
+    """Create a bridge; it is deleted at the end."""
     node = f"c{secrets.token_hex(3)}"
     output(["ip", "netns", "add", node])
     made = Hosts(node)

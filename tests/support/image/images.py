@@ -1,7 +1,7 @@
-"""The image, really built: from deploy/image/Dockerfile, over a stand-in for its bases.
+"""Builds the image from deploy/image/Dockerfile, with a stand-in for its bases.
 
-The bases come from registries, which tests do without: a small Debian takes their names. Wheels
-are fetched with their hashes beforehand, so that the build itself reaches nothing.
+The real bases come from registries, which tests do not use: a small Debian is tagged with their
+names. Wheels are downloaded by hash in advance, so the build itself needs no network.
 """
 
 import os
@@ -21,7 +21,7 @@ BASES = (
     "gcr.io/distroless/python3-debian12:nonroot",
 )
 DEBIAN = Path("/var/tmp/provisioning-stand-in")
-"""Kept from run to run: it takes most of a minute to make, and nothing of ours is in it."""
+"""Cached between runs: it takes most of a minute to build and contains nothing of ours."""
 BUILD_SECONDS = 300
 
 Finished = subprocess.CompletedProcess[str]
@@ -29,7 +29,7 @@ Finished = subprocess.CompletedProcess[str]
 
 @dataclass(frozen=True)
 class Store:
-    """Images and containers of one test session, apart from all others on the machine."""
+    """The images and containers of one test session, separate from all others on the machine."""
 
     folder: Path
     driver: str
@@ -40,31 +40,31 @@ class Store:
         return ("--root", str(root), "--runroot", str(run), "--storage-driver", self.driver)
 
     def buildah(self, *arguments: str) -> str:
-        """Carry out a command of buildah."""
+        """Run a buildah command."""
         return output([installed("buildah"), *self.place, *arguments])
 
     @property
     def podman(self) -> list[str]:
-        """How commands of podman begin."""
+        """The start of podman commands."""
         engine = ("--runtime", "runc", "--cgroup-manager", "cgroupfs", "--log-level", "error")
         return [installed("podman"), *self.place, *engine]
 
     def run(self, image: str, *command: str, options: Sequence[str] = ()) -> Finished:
-        """Run a program in the image to its end, without a network."""
+        """Run a program in the image until it ends, without network."""
         line = [*self.podman, "run", "--rm", "--network", "none", *HARDENED, *options]
         return subprocess.run(
             [*line, image, *command], capture_output=True, text=True, check=False, timeout=120
         )
 
 
-# podman would raise the limits of a process, which a sandbox may refuse.
+# podman would raise process limits, which a sandbox may forbid.
 HARDENED = ("--read-only", "--read-only-tmpfs=false", "--cap-drop", "ALL")
 HARDENED += ("--security-opt", "no-new-privileges")
 HARDENED += ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024")
 
 
 def driver(folder: Path) -> str:
-    """How layers are laid over each other: by the kernel where it may, else by copies."""
+    """The storage driver: overlay if the kernel permits it, else copies."""
     below, above, work, merged = (folder / name for name in ("below", "above", "work", "merged"))
     for place in (below, above, work, merged):
         place.mkdir(parents=True)
@@ -77,7 +77,7 @@ def driver(folder: Path) -> str:
 
 
 def need_tools() -> None:
-    """Skip where an image cannot be built."""
+    """Skip the test if images cannot be built here."""
     for name in ("buildah", "podman", "runc", "debootstrap", "ip"):
         installed(name)
     if os.geteuid() != 0:
@@ -85,7 +85,7 @@ def need_tools() -> None:
 
 
 def stand_in_bases(store: Store, folder: Path) -> None:
-    """Give a small Debian the names of the bases: with pip for the build, without for the rest."""
+    """Tag a small Debian with the names of the bases, with pip only for the build."""
     if not DEBIAN.exists():
         _make_debian()
     build, runtime = BASES
@@ -112,7 +112,7 @@ def _make_debian() -> None:
 
 
 def wheels(folder: Path) -> Path:
-    """All that the locks of the image name, checked by hash."""
+    """Download all wheels of the image's lock files, checked by hash."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--require-hashes"]
     command += ["--only-binary", ":all:", "--dest", str(folder)]
     for lock in ("runtime", "image"):
@@ -121,7 +121,7 @@ def wheels(folder: Path) -> Path:
 
 
 def build(store: Store, wheelhouse: Path, tag: str, *options: str) -> str:
-    """Build the image as a release does, without a network."""
+    """Build the image as a release does, without network."""
     configuration = wheelhouse.with_name("pip.conf")
     configuration.write_text("[global]\nno-index = true\nfind-links = /wheels\n")
     store.buildah(
@@ -136,7 +136,7 @@ def build(store: Store, wheelhouse: Path, tag: str, *options: str) -> str:
 
 
 def output(command: Sequence[str]) -> str:
-    """What a command prints; its failure is a failure of the test."""
+    """The output of a command; its failure fails the test."""
     result = subprocess.run(
         command, capture_output=True, text=True, check=False, timeout=BUILD_SECONDS
     )

@@ -1,7 +1,7 @@
 """A region from its rendered manifests, without a cluster: one container for each workload.
 
-Commands, variables, users, read-only roots, volumes and probes are the manifests'. Made up are the
-secrets, and what operators would make: certificates, databases, the edge's Envoy.
+Commands, variables, users, read-only roots, volumes and probes come from the manifests. Secrets are
+generated, as is what operators would create: certificates, databases, the edge's Envoy.
 """
 
 import json
@@ -46,12 +46,12 @@ class Region:
     hosts: Hosts
     secrets: dict[tuple[str, str], str] = field(default_factory=dict)
     organization: str = ""
-    """The first one, once a test has made it."""
+    """The first organization, once a test has created it."""
 
-    # --- what a cluster does ---------------------------------------------------------------
+    # --- actions of a cluster ---------------------------------------------------------------
 
     def run_job(self, name: str) -> Finished:
-        """Run a Job's container to its end."""
+        """Run a Job's container until it ends."""
         workload = the(self.overlay, "Job", name, self.namespace)
         if name not in self.hosts.addresses:
             self.hosts.add(name)
@@ -67,14 +67,14 @@ class Region:
             eventually(lambda probe=probe: self.probe(name, probe) == 200, lambda: self.log(name))
 
     def probe(self, name: str, probe: str) -> int:
-        """The status that a probe gets; 0 when nobody answers."""
+        """The status of a probe; 0 without a response."""
         only = container(the(self.overlay, "Deployment", name, self.namespace))
         asked = only[probe]["httpGet"]
         (port,) = (x["containerPort"] for x in only["ports"] if x["name"] == asked["port"])
         return self.get(name, port, asked["path"])[0]
 
     def get(self, name: str, port: int, path: str) -> tuple[int, str]:
-        """What a pod answers to somebody beside it."""
+        """The response of a pod to a GET from the bridge."""
         script = (
             "import sys, urllib.request, urllib.error\n"
             "try:\n"
@@ -94,11 +94,11 @@ class Region:
         return int(status), body
 
     def execute(self, name: str, *command: str) -> Any:
-        """What an operator's command in a pod answers."""
+        """The output of an operator's command in a pod."""
         return json.loads(output([*self.store.podman, "exec", name, *command]))
 
     def stop(self, name: str) -> tuple[int, float]:
-        """End a pod as the kubelet does, after preStop; its exit code and how long it took."""
+        """Stop a pod as the kubelet does, after preStop; returns exit code and seconds."""
         workload = the(self.overlay, "Deployment", name, self.namespace)
         waits = container(workload)["lifecycle"]["preStop"]["sleep"]["seconds"]
         left = pod(workload)["spec"]["terminationGracePeriodSeconds"] - waits
@@ -109,7 +109,7 @@ class Region:
         return int(state), took
 
     def log(self, name: str) -> str:
-        """All that a pod has printed."""
+        """The output of a pod."""
         result = subprocess.run(
             [*self.store.podman, "logs", name], capture_output=True, text=True, check=False
         )
@@ -132,7 +132,7 @@ class Region:
         return [*options, self.image, *only["args"]]
 
     def _names(self) -> dict[str, str]:
-        """What the cluster's DNS would answer."""
+        """The names that the cluster's DNS would resolve."""
         services = {one["metadata"]["name"] for one in of_kind(self.overlay, "Service")}
         pods = {name: at for name, at in self.hosts.addresses.items() if name in services}
         kinds = (f"{database}-{kind}" for database in DATABASES for kind in ("rw", "pooler"))
@@ -143,7 +143,7 @@ class Region:
 def running_region(
     overlay: str, *, namespace: str, store: Store, image: str, folder: Path, postgres: TestPostgres
 ) -> Iterator[Region]:
-    """The whole region, from its migrations to its edge."""
+    """Run a whole region, from migrations to the edge."""
     with ExitStack() as ends:
         region = Region(overlay, namespace, store, image, folder, ends.enter_context(hosts()))
         ends.callback(_remove_pods, region)
@@ -165,7 +165,7 @@ def _remove_pods(region: Region) -> None:
 
 
 def _write_certificates(region: Region) -> None:
-    """As cert-manager fills the secrets that Certificates name, and a store those that it has."""
+    """Fill the secrets as cert-manager and the secret store would."""
     authority = Authority()
     for one in of_kind(region.overlay, "Certificate", region.namespace):
         spec = one["spec"]
@@ -197,11 +197,11 @@ def _issue(
 
 @contextmanager
 def _databases(region: Region, postgres: TestPostgres) -> Iterator[None]:
-    """As CloudNativePG makes a database, its owner, and a server that proves itself."""
+    """Create databases, owners and a server with TLS, as CloudNativePG does."""
     authority = Authority("cnpg")
     cluster = postgres.cluster
     for database, service in DATABASES.items():
-        # CloudNativePG's clusters are apart; here one server has both, so names must not meet.
+        # CloudNativePG has two clusters; here one server has both databases, so names must differ.
         owner, password = f"{service}_{region.namespace}", os.urandom(16).hex()
         cluster.create_role_and_database(database, owner, password)
         region.secrets[f"{database}-app", "username"] = owner
@@ -210,7 +210,10 @@ def _databases(region: Region, postgres: TestPostgres) -> Iterator[None]:
     names = [f"{database}-{kind}" for database in DATABASES for kind in ("rw", "pooler")]
     files = _issue(authority, region.folder / "door", names)
     sockets = Path(cluster.query("SHOW unix_socket_directories;").strip())
-    command = [str(ROOT / ".venv/bin/python"), str(Path(__file__).with_name("postgres_door.py"))]
+    command = [
+        str(ROOT / ".venv/bin/python"),
+        str(Path(__file__).with_name("postgres_tls_proxy.py")),
+    ]
     command += [f"{region.hosts.address}:5432", str(files.certificate), str(files.key)]
     command += [str(sockets / f".s.PGSQL.{cluster.port}")]
     door = subprocess.Popen(region.hosts.at_the_node(*command))
@@ -223,7 +226,7 @@ def _databases(region: Region, postgres: TestPostgres) -> Iterator[None]:
 
 @contextmanager
 def _edge(region: Region) -> Iterator[None]:
-    """As Envoy Gateway runs Envoy."""
+    """Run Envoy as Envoy Gateway does."""
     objects = Objects.of(region.overlay, region.namespace)
     folder = region.folder / "edge-certificate"
     files = CertificateFiles(folder / "tls.crt", folder / "tls.key", folder / "ca.crt")
@@ -244,7 +247,7 @@ def _edge(region: Region) -> Iterator[None]:
 
 
 def client(region: Region, *command: str, **variables: str) -> Finished:
-    """Run a program that reaches the region as its customers do, by name and over TLS."""
+    """Run a program that connects to the region as customers do, by name and over TLS."""
     host = Objects.of(region.overlay, region.namespace).host
     trusted = str(region.folder / "edge-certificate" / "ca.crt")
     return subprocess.run(
@@ -259,7 +262,7 @@ def client(region: Region, *command: str, **variables: str) -> Finished:
 
 
 def tenant_url(region: Region) -> str:
-    """The Tenant URL that customers of the region have."""
+    """The region's Tenant URL."""
     name = region.namespace.removeprefix("cloudacademy-")
     gateway = the(region.overlay, "Deployment", "gateway", region.namespace)
     urls = environment(gateway, region.overlay, region.namespace, region.secrets)[

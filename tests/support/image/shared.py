@@ -8,7 +8,7 @@ from tests.support.image.images import Store
 
 @dataclass(frozen=True)
 class Image:
-    """A built image, and what it was built with."""
+    """A built image and its build arguments."""
 
     store: Store
     name: str

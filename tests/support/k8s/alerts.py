@@ -1,4 +1,4 @@
-"""What alerts and the dashboard ask Prometheus for."""
+"""The Prometheus queries of alerts and the dashboard."""
 
 import json
 import re
@@ -10,21 +10,21 @@ from tests.support.k8s.tools import ROOT
 DASHBOARD = ROOT / "deploy/k8s/components/production/dashboard.json"
 OPERATIONS = ROOT / "docs/operations.md"
 OF_OTHERS = ("cnpg_", "certmanager_", "barman_cloud_")
-"""Metrics of operators start with these."""
+"""Prefixes of the operators' metrics."""
 
 _METRIC = re.compile(r"\b([a-z]+(?:_[a-z0-9]+)+)\b(?=\s*(?:\{|\[|\)|==|>|<|$|or\b|-))")
 
 
 @cache
 def rules() -> tuple[Manifest, ...]:
-    """The alerts of production."""
+    """Production's alert rules."""
     (group,) = the("us", "PrometheusRule", "provisioning")["spec"]["groups"]
     return tuple(group["rules"])
 
 
 @cache
 def expressions() -> tuple[str, ...]:
-    """All that is asked."""
+    """All PromQL expressions."""
     panels = json.loads(DASHBOARD.read_text())["panels"]
     return (
         *(rule["expr"] for rule in rules()),
@@ -33,26 +33,26 @@ def expressions() -> tuple[str, ...]:
 
 
 def metrics_in_use() -> set[str]:
-    """The metrics of our own processes that are asked for."""
+    """The queried metrics of our own processes."""
     names = set().union(*(metrics(expression) for expression in expressions()))
     return {name for name in names if not name.startswith(OF_OTHERS)}
 
 
 def metrics(expression: str) -> set[str]:
-    """The metrics that are asked for."""
-    # Neither labels, nor what to sum by.
+    """All queried metrics."""
+    # Without labels and `by` clauses.
     bare = re.sub(r"\{[^}]*\}|\b(?:by|without|ignoring)\s*\([^)]*\)", "{", expression)
     return set(_METRIC.findall(bare + " ")) - _FUNCTIONS
 
 
 def labels_grouped_by(expression: str) -> set[str]:
-    """The labels that results are told apart by."""
+    """The labels in `by` clauses."""
     grouped = re.findall(r"\bby\s*\(([^)]*)\)", expression)
     return {label.strip() for one in grouped for label in one.split(",")}
 
 
 def labels(metric: str) -> set[str]:
-    """The labels that a metric has: its own, the scraped pod's, and those that are put on it."""
+    """The labels of a metric: its own, those of the pod, and those of relabeling."""
     own = {"le"} if metric.endswith("_bucket") else set()
     of_databases = metric.startswith(("cnpg_", "barman_cloud_"))
     monitors = ("users", "keys") if of_databases else ("processes",)
@@ -60,12 +60,12 @@ def labels(metric: str) -> set[str]:
 
 
 def family(series: str) -> str:
-    """The name of the metric that a series belongs to, without the suffixes of a histogram."""
+    """The metric of a series, without histogram suffixes."""
     return re.sub(r"(?<=_seconds)_(?:bucket|count|sum)$", "", series)
 
 
 def _told(metric: str) -> set[str]:
-    """The labels that operators are told of."""
+    """The labels in alert annotations."""
     line = rf"^\|[^|]*`{metric}`[^|]*\|[^|]*\|([^|]*)\|"
     row = re.search(line, OPERATIONS.read_text(), re.MULTILINE)
     return set(re.findall(r"`(\w+)`", row[1])) if row else set()

@@ -1,7 +1,7 @@
-"""What Envoy Gateway makes of our objects, as far as we use it: a configuration for Envoy.
+"""Translates our edge objects into an Envoy configuration, as Envoy Gateway does.
 
-Envoy Gateway itself runs in a cluster only. This reads the same objects, so that the limits that
-are tested are the limits that are deployed; edge_http has what a request goes through.
+Envoy Gateway itself runs only in a cluster. This reads the same objects, so that the tested limits
+are the deployed ones; edge_http has the HTTP filters and routes.
 """
 
 from collections.abc import Sequence
@@ -15,16 +15,16 @@ from tests.support.k8s.manifests import parsed
 __all__ = ["Objects", "Place", "bootstrap"]
 
 CONNECTIONS = 50_000
-"""What Envoy Gateway lets a proxy have, whatever the objects say."""
+"""Envoy Gateway's fixed limits of a proxy."""
 HEAP_SHARE = 0.8
-"""Of a container's memory, what Envoy Gateway lets Envoy's heap grow to."""
+"""Envoy's heap limit as a fraction of the container's memory limit."""
 _FILTERS = "type.googleapis.com/envoy.extensions.filters"
 _MONITORS = "type.googleapis.com/envoy.extensions.resource_monitors"
 _HEAP = "envoy.resource_monitors.fixed_heap"
 
 
 def bootstrap(objects: Objects, place: Place) -> Config:
-    """A configuration that Envoy takes as a file."""
+    """The configuration file of Envoy."""
     ours = parsed(objects.proxy["spec"]["bootstrap"]["value"])
     assert objects.proxy["spec"]["bootstrap"]["type"] == "Merge"
     return merged(
@@ -41,7 +41,7 @@ def bootstrap(objects: Objects, place: Place) -> Config:
 
 
 def merged(first: Any, second: Any) -> Any:
-    """Two messages as protobuf merges them: maps by key, lists one behind the other."""
+    """Merge two messages as protobuf does: maps by key, lists concatenated."""
     if isinstance(first, dict) and isinstance(second, dict):
         both = {**first, **second}
         return both | {key: merged(first[key], second[key]) for key in first.keys() & second.keys()}
@@ -49,13 +49,13 @@ def merged(first: Any, second: Any) -> Any:
 
 
 def heap(objects: Objects) -> int:
-    """How many bytes Envoy's heap may have."""
+    """The limit of Envoy's heap, in bytes."""
     container = objects.proxy["spec"]["provider"]["kubernetes"]["envoyDeployment"]["container"]
     return int(bytes_of(container["resources"]["limits"]["memory"]) * HEAP_SHARE)
 
 
 def _overload_manager(objects: Objects) -> Config:
-    """Envoy Gateway's own; the monitor of the heap is there because the memory has a limit."""
+    """Envoy Gateway's overload manager; it monitors the heap because memory is limited."""
     return {
         "refresh_interval": "0.25s",
         "resource_monitors": [

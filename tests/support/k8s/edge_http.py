@@ -1,4 +1,4 @@
-"""What a request goes through at the edge: filters and routes, as Envoy Gateway has them."""
+"""The HTTP filters and routes of the edge, as Envoy Gateway generates them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,11 +14,11 @@ _BUFFER = "envoy.filters.http.buffer"
 _OVERRIDE = "envoy.filters.http.custom_response"
 _ROUTER = "envoy.filters.http.router"
 _ORDER = (_OVERRIDE, _BUFFER, _RATE, _ROUTER)
-"""Envoy Gateway's own, from the client's side."""
+"""Envoy Gateway's defaults for client connections."""
 
 
 def connection_manager(objects: Objects, place: Place) -> Config:
-    """What makes requests of the bytes of a connection, and leads them on."""
+    """The HTTP connection manager."""
     policy = objects.client["spec"]
     timeouts, http2 = policy["timeout"]["http"], policy["http2"]
     escaped = {"KeepUnchanged": "KEEP_UNCHANGED"}[policy["path"]["escapedSlashesAction"]]
@@ -54,7 +54,7 @@ def connection_manager(objects: Objects, place: Place) -> Config:
 
 
 def _filters(objects: Objects) -> list[Config]:
-    """Each is off until a route asks for it, or does nothing until then."""
+    """The filters; each is inactive until a route configures it."""
     overrides = [
         {**_override(name, policy), "disabled": True} for name, policy in objects.policies.items()
     ]
@@ -78,7 +78,7 @@ def _order(objects: Objects) -> list[str]:
 
 
 def _override(route: str, policy: Config) -> Config:
-    """What goes out in the place of Envoy's own answers."""
+    """Replacements of Envoy's own responses."""
     matchers = [
         {
             "predicate": {"and_matcher": {"predicate": _matches(rule)}},
@@ -161,7 +161,7 @@ def _routes(objects: Objects) -> list[Config]:
 
 
 def _headers(filters: Sequence[Config]) -> list[Config]:
-    """What a rule adds to answers."""
+    """Response headers added by a rule."""
     assert all(one["type"] == "ResponseHeaderModifier" for one in filters)
     return [_header(header) for one in filters for header in one["responseHeaderModifier"]["set"]]
 

@@ -1,4 +1,4 @@
-"""The objects that make a region's edge, and the place of one in a test."""
+"""The objects of a region's edge, and the addresses of an edge in a test."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ class Objects:
 
     @classmethod
     def of(cls, overlay: str, namespace: str) -> "Objects":
-        """Those of a region of an overlay."""
+        """Read the objects of a region from an overlay."""
 
         def every(kind: str) -> tuple[Manifest, ...]:
             return tuple(of_kind(overlay, kind, namespace))
@@ -38,19 +38,19 @@ class Objects:
 
     @property
     def host(self) -> str:
-        """What the certificate is for and what is asked for."""
+        """The host name of the listener and of its certificate."""
         host: str = self.gateway["spec"]["listeners"][0]["hostname"]
         return host
 
     @property
     def policies(self) -> dict[str, Config]:
-        """What is said of the way to the gateway, by the route that it is said of."""
+        """The BackendTrafficPolicies by route."""
         return {one["spec"]["targetRefs"][0]["name"]: one["spec"] for one in self.backend}
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where the edge stands in a test."""
+    """The addresses and files of the edge in a test."""
 
     host: str
     port: int
@@ -58,7 +58,7 @@ class Place:
     certificate: CertificateFiles
     access_log: Path
     grpc: tuple[str, int] | None = None
-    """A gRPC server behind the same listener, which only a test has."""
+    """A gRPC server behind the same listener, only in tests."""
 
 
 def typed(name: str, kind: str, **fields: object) -> Config:
@@ -67,5 +67,5 @@ def typed(name: str, kind: str, **fields: object) -> Config:
 
 
 def bytes_of(quantity: str) -> int:
-    """What Kubernetes means by 64Ki."""
+    """The bytes of a Kubernetes quantity such as 64Ki."""
     return int(quantity[:-2]) * _BYTES[quantity[-2:]]

@@ -1,4 +1,4 @@
-"""The manifests as a cluster would get them: rendered by kubectl, read back."""
+"""The manifests as applied to a cluster: rendered by kubectl and parsed."""
 
 import json
 import re
@@ -21,7 +21,7 @@ _TO_JSON = "import json, sys, yaml; json.dump(list(yaml.safe_load_all(sys.stdin)
 
 @cache
 def text(overlay: str) -> str:
-    """What `kubectl kustomize` makes of an overlay."""
+    """The output of `kubectl kustomize` for an overlay."""
     return _output(installed("kubectl"), "kustomize", str(ROOT / "deploy/k8s/overlays" / overlay))
 
 
@@ -32,7 +32,7 @@ def rendered(overlay: str) -> tuple[Manifest, ...]:
 
 
 def parsed(yaml: str) -> Manifest:
-    """A document of YAML that an object has as a text."""
+    """Parse a YAML string inside an object."""
     (document,) = _documents(yaml)
     return document
 
@@ -43,7 +43,7 @@ def _documents(yaml: str) -> list[Manifest]:
 
 
 def namespaces(overlay: str) -> list[str]:
-    """The regions that an overlay holds, by namespace."""
+    """The namespaces of an overlay's regions."""
     return [one["metadata"]["name"] for one in rendered(overlay) if one["kind"] == "Namespace"]
 
 
@@ -57,20 +57,20 @@ def of_kind(overlay: str, kind: str, namespace: str | None = None) -> list[Manif
 
 
 def the(overlay: str, kind: str, name: str, namespace: str | None = None) -> Manifest:
-    """The one object of that kind and name."""
+    """The object of a kind and name."""
     found = [one for one in of_kind(overlay, kind, namespace) if one["metadata"]["name"] == name]
     assert len(found) == 1, f"{kind}/{name}: {len(found)}"
     return found[0]
 
 
 def workloads(overlay: str, namespace: str | None = None) -> Iterator[Manifest]:
-    """Everything that makes pods of our image."""
+    """All workloads that run our image."""
     for kind in ("Deployment", "Job"):
         yield from of_kind(overlay, kind, namespace)
 
 
 def pod(workload: Manifest) -> Manifest:
-    """The pod that a workload makes."""
+    """The pod template of a workload."""
     return workload["spec"]["template"]
 
 
@@ -86,7 +86,7 @@ def environment(
     namespace: str,
     secrets: Mapping[tuple[str, str], str] | None = None,
 ) -> dict[str, str]:
-    """The variables that a container gets; the secrets are given, or made up."""
+    """The environment of a container; secrets are given or generated."""
     configuration = {
         one["metadata"]["name"]: one["data"] for one in of_kind(overlay, "ConfigMap", namespace)
     }
@@ -105,12 +105,12 @@ def environment(
 
 
 def _made_up(place: tuple[str, str]) -> str:
-    """A secret that looks like one."""
+    """A generated secret of the right form."""
     return sha256("/".join(place).encode()).hexdigest()
 
 
 def selects(selector: Manifest, labels: dict[str, str]) -> bool:
-    """Whether a label selector takes these labels, as Kubernetes decides it."""
+    """Whether a label selector matches labels, as in Kubernetes."""
     wanted = selector.get("matchLabels", {}).items()
     return all(labels.get(name) == value for name, value in wanted) and all(
         _expression_holds(expression, labels) for expression in selector.get("matchExpressions", ())

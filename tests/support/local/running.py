@@ -1,4 +1,4 @@
-"""Processes as tests see them: wait for a condition, find descendants, start a supervisor."""
+"""Starts supervisors and inspects their processes."""
 
 import json
 import os
@@ -21,8 +21,8 @@ STAND_INS = Path(__file__).parent / "stand_ins"
 SECONDS = 60.0
 
 
-def lives(process: psutil.Process) -> bool:
-    """Whether the process does anything; one that nobody has collected yet does not."""
+def is_alive(process: psutil.Process) -> bool:
+    """Whether the process runs; a zombie does not."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -39,7 +39,7 @@ def environment(**variables: str) -> dict[str, str]:
 
 
 class Running:
-    """A supervisor with stand-in programs, started as a person would start it."""
+    """A supervisor with stand-in programs, started from the command line."""
 
     def __init__(self, directory: Path, *options: str, settings: Mapping[str, str] = {}) -> None:
         self.directory = directory
@@ -58,16 +58,16 @@ class Running:
             )
 
     @property
-    def said(self) -> str:
+    def printed(self) -> str:
         return self.output.read_text()
 
     def ready(self) -> "Running":
-        """This, once the panel is printed."""
+        """Wait until the panel is printed; returns self."""
         wait_until(
-            lambda: "Ctrl-C stops" in self.said or self.process.poll() is not None,
+            lambda: "Ctrl-C stops" in self.printed or self.process.poll() is not None,
             what="the panel",
         )
-        assert self.process.poll() is None, self.said
+        assert self.process.poll() is None, self.printed
         return self
 
     @property
@@ -78,12 +78,12 @@ class Running:
 
     @property
     def link(self) -> str | None:
-        """The sign-in link that the panel shows."""
-        found = re.search(r"http://\S+/login/link#\S+", self.said)
+        """The sign-in link in the panel."""
+        found = re.search(r"http://\S+/login/link#\S+", self.printed)
         return None if found is None else found[0]
 
     def gateway(self) -> dict[str, str]:
-        """The settings that the gateway runs with, as itself says."""
+        """The settings that the stand-in gateway reports."""
         with urllib.request.urlopen(self.connection.tenant_url, timeout=5) as answer:
             return json.load(answer)
 
@@ -104,7 +104,7 @@ class Running:
         try:
             return self.process.wait(SECONDS)
         except subprocess.TimeoutExpired:
-            self.process.kill()  # its children end with it
+            self.process.kill()  # its children get a parent-death signal
             raise
 
     def ended(self) -> int:

@@ -1,10 +1,9 @@
-"""Texts that make a regular expression slow, built from the structure of its own pattern.
+"""Strings that make a regular expression slow, built from the structure of its pattern.
 
-A backtracking engine is slow where it can read the same characters in several ways: in two
-neighbouring repeats, in a repeat within a repeat, in alternatives that overlap, and from each
-position at which a search begins anew. Each attack repeats a text that such a place accepts
-(the pump) behind a text that leads there (the prefix), and ends with a text that lets the whole
-pattern fail (the suffix).
+A backtracking engine is slow where it can match the same characters in several ways: in two
+adjacent repeats, in nested repeats, in overlapping alternatives, and from each start position of a
+search. Each attack repeats a string that such a place accepts (the pump) after a string that leads
+there (the prefix), and ends with a string that makes the whole pattern fail (the suffix).
 """
 
 import re
@@ -19,9 +18,9 @@ Tree = Sequence[tuple[Any, Any]]
 
 _REPEATS: Final = (codes.MAX_REPEAT, codes.MIN_REPEAT, codes.POSSESSIVE_REPEAT)
 _LONG: Final = 16
-"""A repeat with a lower maximum costs a constant at most."""
+"""Repeats with a lower maximum have constant cost."""
 _VARIANTS: Final = 3
-"""How many of the alternatives and characters at a place are tried."""
+"""Maximum number of alternatives and characters tried at a place."""
 _CATEGORIES: Final = {
     codes.CATEGORY_DIGIT: "07",
     codes.CATEGORY_SPACE: " \t\n",
@@ -43,7 +42,7 @@ class Attack:
     suffix: str
     second_pump: str = ""
     whole: bool = False
-    """Whether the prefix is repeated with the pump, so that a search begins anew everywhere."""
+    """Whether the prefix is repeated with the pump, to restart a search everywhere."""
 
     def text(self, n: int) -> str:
         """The text with `n` pumps."""
@@ -52,7 +51,7 @@ class Attack:
 
 
 def attacks(pattern: re.Pattern[Any]) -> list[Attack]:
-    """The attacks on a pattern, each once."""
+    """The distinct attacks on a pattern."""
     source = pattern.pattern
     tree = _parser.parse(source, pattern.flags & ~re.UNICODE if isinstance(source, bytes) else
                          pattern.flags)  # fmt: skip
@@ -82,7 +81,7 @@ def _attacks(tree: Tree) -> Iterator[Attack]:
 
 
 def _sites(tree: Tree, before: str = "", after: str = "") -> Iterator[tuple[str, str, str]]:
-    """Each long repeat: a text that leads to it, one that it repeats, one that completes it."""
+    """For each long repeat: strings that lead to it, that it repeats, and that complete it."""
     for index, (code, argument) in enumerate(tree):
         prefix = before + _sample(tree[:index])
         rest = _sample(tree[index + 1 :]) + after
@@ -106,7 +105,7 @@ def _inner(code: Any, argument: Any) -> list[Tree]:
 
 
 def _wholes(tree: Tree) -> Iterator[str]:
-    """Texts that the whole pattern accepts, all of them and all but their ends."""
+    """Strings that the whole pattern accepts, complete and without their ends."""
     for variant in range(_VARIANTS):
         text = _sample(tree, variant)
         yield from (text, text[:-1], text[1:])
@@ -124,7 +123,7 @@ def _letters(tree: Tree) -> list[str]:
 
 
 def _sample(tree: Tree, variant: int = 0) -> str:
-    """A text that a pattern accepts; others with other variants."""
+    """A string that a pattern accepts, depending on the variant."""
     return "".join(_sample_of(code, argument, variant) for code, argument in tree)
 
 

@@ -15,13 +15,13 @@ PACKAGES: Final = ("chassis", "gateway", "usersvc", "keysvc", "deploy")
 METHODS: Final = frozenset(
     ("match", "fullmatch", "search", "findall", "finditer", "split", "sub", "subn")
 )
-# These go on behind a match until the text ends; one of them stands for all.
+# These continue after a match until the end of the text; one represents all.
 _REPEATING: Final = frozenset(("findall", "finditer", "split", "sub", "subn"))
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A pattern, and the method that stands for how the code uses it."""
+    """A pattern and the method that represents its use."""
 
     name: str
     pattern: re.Pattern[Any]
@@ -44,7 +44,7 @@ def _module(path: Path) -> str:
 
 
 def compiled(tree: ast.Module) -> Iterator[str]:
-    """The names that a module gives to the patterns which it compiles on import."""
+    """The names of the patterns that a module compiles on import."""
     for node in tree.body:
         if isinstance(node, ast.Assign | ast.AnnAssign) and _compiles(node.value):
             target = node.targets[0] if isinstance(node, ast.Assign) else node.target
@@ -53,7 +53,7 @@ def compiled(tree: ast.Module) -> Iterator[str]:
 
 
 def misplaced(tree: ast.Module) -> Iterator[int]:
-    """The lines that compile a pattern elsewhere than as the value of a module's name."""
+    """The lines that compile a pattern other than as a module constant."""
     here = {id(node.value) for node in tree.body if isinstance(node, ast.Assign | ast.AnnAssign)}
     for node in ast.walk(tree):
         if _compiles(node) and id(node) not in here:
@@ -87,7 +87,7 @@ def _standing(method: str) -> str:
 
 
 def _methods() -> Mapping[tuple[str, str], set[str]]:
-    """The methods of each pattern, by the module and the name that it was compiled under."""
+    """The methods used on each pattern, by module and name."""
     found: dict[tuple[str, str], set[str]] = defaultdict(set)
     for module, tree in trees().items():
         origins = {
@@ -108,7 +108,7 @@ def _methods() -> Mapping[tuple[str, str], set[str]]:
 
 
 def patterns_in_memory() -> set[str]:
-    """The names under which imported modules hold compiled patterns that they did not import."""
+    """The names of compiled patterns in imported modules, except imported names."""
     found = set()
     for module, tree in trees().items():
         imported = {

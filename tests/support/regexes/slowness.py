@@ -10,7 +10,7 @@ from tests.support.regexes.attacks import Attack, attacks
 _SMALLEST: Final = 8
 _LARGEST: Final = 2_048
 _READABLE: Final = 200_000
-"""The nanoseconds from which a reading is compared at all: the clock's noise is far below it."""
+"""The smallest reading that is compared, in nanoseconds; far above the clock's noise."""
 
 
 def slow_attacks(pattern: re.Pattern[Any], method: str) -> Iterator[Attack]:
@@ -30,7 +30,7 @@ def _run(pattern: re.Pattern[Any], method: str) -> Run:
 
 
 def _is_slow(run: Run, attack: Attack, as_bytes: bool) -> bool:
-    # The text grows step by step: an exponential pattern is found before it takes for ever.
+    # The text grows step by step: an exponential pattern is found before it hangs.
     known: dict[int, int] = {}
     n = _SMALLEST
     while n <= _LARGEST:

@@ -1,4 +1,4 @@
-"""Answers every request with its own settings."""
+"""A stand-in gateway: answers every request with its settings."""
 
 import json
 import os

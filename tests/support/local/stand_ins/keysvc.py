@@ -1,4 +1,4 @@
-"""Organizations and tokens in plain text, behind the real contract and in a real database."""
+"""A stand-in keysvc with plain-text tokens; it uses the real contract and a real database."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ def log(entry):
     sys.stdout.flush()
 
 
-# ruff: noqa: N802 - the methods have the names of the contract
+# ruff: noqa: N802 - the contract names the methods
 class StandIn(
     keys_pb2_grpc.OrganizationServiceServicer,
     keys_pb2_grpc.IntegrationServiceServicer,

@@ -1,4 +1,4 @@
-"""The supervisor, with the programs of this folder in the place of the real ones."""
+"""The supervisor with the programs of this folder instead of the real ones."""
 
 import sys
 from pathlib import Path

@@ -1,6 +1,6 @@
-"""Users by their names, behind the real contract and in a real database.
+"""A stand-in usersvc with user names only; it uses the real contract and a real database.
 
-It can be told to fail or to stay: all that a supervisor sees of the real one.
+Settings make it fail or ignore signals, to test the supervisor.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ def log(entry):
     sys.stdout.flush()
 
 
-# ruff: noqa: N802 - the methods have the names of the contract
+# ruff: noqa: N802 - the contract names the methods
 class StandIn(users_pb2_grpc.UserServiceServicer, sessions_pb2_grpc.SessionServiceServicer):
     def __init__(self, pool):
         self._pool = pool

@@ -1,9 +1,9 @@
-"""PostgreSQL's TLS, for a PostgreSQL that was built without it.
+"""A TLS proxy for a PostgreSQL that was built without TLS.
 
-python postgres_door.py HOST:PORT CERTIFICATE KEY SOCKET
+python postgres_tls_proxy.py HOST:PORT CERTIFICATE KEY SOCKET
 
-Answers the request for TLS (protocol-message-formats, SSLRequest), and hands all else over as it
-is. It goes by a socket in the file system, so that it can stand in another network.
+Answers SSLRequest (protocol-message-formats) and forwards everything else unchanged. It connects by
+a Unix socket, so that it can run in another network namespace.
 """
 
 import asyncio
@@ -14,14 +14,14 @@ SSL_REQUEST = (8).to_bytes(4, "big") + (80877103).to_bytes(4, "big")
 
 
 async def serve(listen: str, certificate: str, key: str, server: str) -> None:
-    """Open the door until the process is ended."""
+    """Serve until the process ends."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate, key)
     host, _, port = listen.rpartition(":")
 
     async def visit(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         asked = await reader.readexactly(8)
-        if asked != SSL_REQUEST:  # whoever does not ask for TLS is not let in
+        if asked != SSL_REQUEST:  # reject connections without TLS
             writer.close()
             return
         writer.write(b"S")
