@@ -8,7 +8,7 @@ PROTOS := $(shell find protos -name '*.proto')
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# pip installs only what the lock names, byte for byte; a changed lock makes the environment anew.
+# pip installs exactly the locked files, checked by hash. A changed lock file rebuilds the environment.
 $(VENV)/.complete: requirements/dev.txt
 	@echo "Installing the locked requirements into $(VENV) ..."
 	@$(PYTHON) -m venv $(VENV)
@@ -32,21 +32,21 @@ PYTHONPATH := $(CURDIR):$(CURDIR)/build
 RUN := PYTHONPATH=$(PYTHONPATH) $(BIN)/python
 
 .PHONY: run
-run: protos ## Run a region here: make run [REGION=us|eu] [PORT=8080]
+run: protos ## Run a region on this machine: make run [REGION=us|eu] [PORT=8080]
 	@exec env $(RUN) -m deploy.local run --region $(REGION) $(if $(PORT),--port $(PORT))
 
 .PHONY: demo
-demo: protos ## Provision made-up people into the running region: make demo [PEOPLE=1000]
-	@test -f .run/$(REGION).env || { echo "Nothing runs yet: start 'make run REGION=$(REGION)' first."; exit 1; }
+demo: protos ## Provision generated people into the running region, as Entra does: make demo [PEOPLE=1000]
+	@test -f .run/$(REGION).env || { echo "No region runs: start 'make run REGION=$(REGION)' first."; exit 1; }
 	@set -a && . ./.run/$(REGION).env && exec env $(RUN) -m tools.entra --people $(PEOPLE)
 
 .PHONY: watch
-watch: protos ## Print the changes of the running region as they happen: make watch [REGION=us]
+watch: protos ## Print the live change feed of the running region: make watch [REGION=us]
 	@exec env $(RUN) -m deploy.local watch --region $(REGION)
 
-# Parts that run side by side do not mix their lines, where make can do that (4.0 and later).
+# make 4.0 and later can keep the output of parallel targets apart.
 SIDE_BY_SIDE = $(MAKE) --no-print-directory --jobs 2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
-# Tests wait more than they compute, so more of them run at once than there are cores.
+# Tests wait more than they compute, so there are more workers than cores.
 WORKERS ?= 4
 PYTEST := $(BIN)/pytest -q
 
@@ -63,10 +63,10 @@ test: protos deploy-tools ## Check style, types and contracts, then run all test
 unit: protos ## Run the unit tests
 	@$(PYTEST) --numprocesses 2 tests/unit
 
-# Left out are tests that measure time, memory or load, which coverage falsifies, and those of images.
+# Excluded: tests that measure time, memory or load, which coverage distorts, and tests of images.
 UNMEASURED := chaos leaks large_responses memory unknown_keys overload refused_memory short_comparison stall growth
 .PHONY: coverage
-coverage: protos deploy-tools ## Run the tests that do not measure, and print which lines they run
+coverage: protos deploy-tools ## Run the tests except measurements, and print the coverage
 	@$(BIN)/coverage erase
 	@$(PYTEST) --numprocesses $(WORKERS) --ignore tests/integration/image --ignore tests/integration/k8s \
 		$(UNMEASURED:%=--ignore-glob '*/test_%.py') \
@@ -80,7 +80,7 @@ lint: protos ## Check style (ruff) and contracts (buf)
 	@.ci/breaking $(BIN)/buf
 
 .PHONY: contracts
-contracts: protos ## Check who imports whom (import-linter; the contracts are in pyproject.toml)
+contracts: protos ## Check the import contracts of pyproject.toml (import-linter)
 	@PYTHONPATH=$(PYTHONPATH) $(BIN)/lint-imports
 
 .PHONY: types
@@ -88,7 +88,7 @@ types: protos ## Check types (mypy, strict)
 	@$(BIN)/mypy
 
 .PHONY: lock
-lock: ## Lock the requirements anew, with hashes (needs uv)
+lock: ## Update the lock files, with hashes (needs uv)
 	uv pip compile -q pyproject.toml --upgrade --generate-hashes --universal \
 		--python-version 3.11 --no-strip-extras --no-annotate --no-header -o requirements/runtime.txt
 	uv pip compile -q pyproject.toml --upgrade --group dev --generate-hashes --universal \
@@ -110,7 +110,7 @@ lock: ## Lock the requirements anew, with hashes (needs uv)
 release: protos ## Move the unreleased changes of CHANGELOG.md to a version: make release VERSION=1.2.0
 	@$(RUN) -m tools.release "$(VERSION)"
 
-# pip-audit drags in what we would not have beside our own.
+# An environment of its own: pip-audit has many dependencies that ours must not depend on.
 AUDIT := .venv-audit
 $(AUDIT)/.complete: requirements/audit.txt
 	@$(PYTHON) -m venv $(AUDIT)
@@ -122,34 +122,34 @@ $(AUDIT)/.complete: requirements/audit.txt
 audit-tools: $(AUDIT)/.complete
 
 .PHONY: audit
-audit: protos audit-tools ## Ask PyPI what is known against the packages that we lock
+audit: protos audit-tools ## Scan the locked dependencies for known vulnerabilities
 	@$(RUN) -m deploy.audit $(AUDIT)/bin/pip-audit requirements/*.txt
 
 .PHONY: conformance
-conformance: protos ## Let the field's own suites judge the service, and print a table
+conformance: protos ## Run third-party SCIM test suites against the service, and print a table
 	@$(RUN) -m tests.conformance
 
 .PHONY: soak
-soak: protos ## Follow changes for 60 s while writers write and processes are killed: make soak [SECONDS=60]
+soak: protos ## Follow the change feed for 60 s under writes and process kills: make soak [SECONDS=60]
 	@SOAK_SECONDS=$(or $(SECONDS),60) $(BIN)/pytest -q -s tests/integration/usersvc/changes/test_endurance.py
 
 .PHONY: chaos
-chaos: protos ## Break everything that can break while Entra provisions, and print what it cost (10 minutes)
+chaos: protos ## Inject faults while Entra provisions, and print their effects (10 minutes)
 	@PYTHONPATH=$(PYTHONPATH) $(BIN)/python -m tools.chaos
 
 .PHONY: overload
-overload: protos ## Offer up to four times what the service can answer, and print what it answers
+overload: protos ## Measure throughput at up to four times the peak load
 	@PYTHONPATH=$(PYTHONPATH) $(BIN)/python -m tools.overload
 
 .PHONY: stall
-stall: protos ## Send every route hostile requests and print how long others wait meanwhile (10 minutes)
+stall: protos ## Send hostile requests to every route, and print the delay of others (10 minutes)
 	@$(RUN) -m tools.stall $(if $(ONLY),--only "$(ONLY)")
 
 .PHONY: leaks
-leaks: protos ## Look for growing memory, tasks and files under ordinary traffic: make leaks [MINUTES=60]
+leaks: protos ## Detect growth of memory, tasks and files under ordinary traffic: make leaks [MINUTES=60]
 	@$(RUN) -m tools.leaks --minutes $(or $(MINUTES),60)
 
-# atheris goes with our own requirements: what it runs is our code.
+# atheris is installed with our own requirements, because it runs our code.
 FUZZ := .venv-fuzz
 $(FUZZ)/.complete: requirements/fuzz.txt
 	@$(PYTHON) -m venv $(FUZZ)
@@ -158,10 +158,10 @@ $(FUZZ)/.complete: requirements/fuzz.txt
 	@touch $@
 
 .PHONY: fuzz
-fuzz: protos $(FUZZ)/.complete ## Look for inputs that break something: make fuzz [MINUTES=10]
+fuzz: protos $(FUZZ)/.complete ## Fuzz the service and its parsers: make fuzz [MINUTES=10]
 	@$(RUN) -m tools.fuzz $(FUZZ)/bin/python --minutes $(or $(MINUTES),10)
 
-# Kubernetes. Its tools have an environment of their own: checkov needs other versions than we do.
+# The tools for Kubernetes have an environment of their own: checkov needs other versions than we do.
 TOOLS := .venv-deploy
 $(TOOLS)/.complete: requirements/deploy.txt
 	@echo "Installing the locked tools of deploy/ into $(TOOLS) ..."
@@ -172,7 +172,7 @@ $(TOOLS)/.complete: requirements/deploy.txt
 
 CRDS := requirements/crds
 $(CRDS)/node_modules/.complete: $(CRDS)/package-lock.json
-	@command -v npm >/dev/null || { echo "npm is not here: custom resources are not checked."; exit 0; }; \
+	@command -v npm >/dev/null || { echo "npm is not installed: custom resources are not checked."; exit 0; }; \
 		cd $(CRDS) && npm ci --silent --no-audit --no-fund --ignore-scripts && touch node_modules/.complete
 
 .PHONY: deploy-tools
@@ -188,20 +188,20 @@ image: ## Build the image with docker: make image [TAG=provisioning:local]
 		--build-arg REVISION=$$(git rev-parse HEAD) .
 
 .PHONY: sbom
-sbom: protos ## Write what the image holds of ours, with hashes, to build/sbom.cdx.json (CycloneDX)
+sbom: protos ## Write the bill of materials of our packages to build/sbom.cdx.json (CycloneDX)
 	@$(BIN)/python -m cyclonedx_py requirements --no-validate --output-reproducible requirements/runtime.txt \
 		| $(BIN)/python deploy/image/sbom.py $$(git rev-parse --short HEAD) > build/sbom.cdx.json
-	@echo "build/sbom.cdx.json; with the packages of its base it is in the image, /app/sbom.cdx.json."
+	@echo "Wrote build/sbom.cdx.json. The image has it with the packages of its base as /app/sbom.cdx.json."
 
 .PHONY: up
-up: protos ## Run both regions in a Kubernetes on this machine (docker, kind, kubectl)
+up: protos ## Run both regions in a local Kubernetes cluster (needs docker, kind, kubectl)
 	@$(RUN) -m deploy.kind up
 
 .PHONY: down
-down: protos ## Remove that Kubernetes
+down: protos ## Delete that cluster
 	@$(RUN) -m deploy.kind down
 
-# What is measured or drawn goes to build/; with UPDATE_DOCS=1 it replaces what docs/ shows.
+# Measurements and pictures are written to build/; UPDATE_DOCS=1 replaces those in docs/.
 UPDATE_OPTION := $(if $(UPDATE_DOCS),--update-docs)
 PICTURES := $(if $(UPDATE_DOCS),docs,build)/portal
 
@@ -210,7 +210,7 @@ screenshots: protos ## Take the pictures of docs/portal.md (needs Chromium): mak
 	@mkdir -p $(PICTURES)
 	@PORTAL_SCREENSHOTS=$(PICTURES) $(BIN)/pytest -q tests/end_to_end/portal/test_story.py -k "connects or (phone and dark)"
 
-# The peers that the service is measured beside. What cannot be installed is left out, and said so.
+# Peers for the comparison. A peer that cannot be installed is skipped with a message.
 PEERS := django-scim2 scim2-server
 SCIMMY := requirements/peers/scimmy
 .venv-peers/%/.complete: requirements/peers/%.txt
@@ -220,7 +220,7 @@ SCIMMY := requirements/peers/scimmy
 		--only-binary :all: --requirement $< && touch $@ || echo "$* cannot be installed."
 
 $(SCIMMY)/node_modules/.complete: $(SCIMMY)/package-lock.json
-	@command -v npm >/dev/null || { echo "npm is not here: scimmy is not measured."; exit 0; }; \
+	@command -v npm >/dev/null || { echo "npm is not installed: scimmy is not measured."; exit 0; }; \
 		cd $(SCIMMY) && npm ci --silent --no-audit --no-fund --ignore-scripts \
 		&& touch node_modules/.complete || echo "scimmy cannot be installed."
 
@@ -228,19 +228,19 @@ $(SCIMMY)/node_modules/.complete: $(SCIMMY)/package-lock.json
 peers: $(PEERS:%=.venv-peers/%/.complete) $(SCIMMY)/node_modules/.complete
 
 .PHONY: bench
-bench: protos peers ## Measure the service beside its limits and its peers, with 1,000 users (6 minutes): make bench [UPDATE_DOCS=1]
+bench: protos peers ## Measure the service, its lower bounds and its peers with 1,000 users (6 minutes): make bench [UPDATE_DOCS=1]
 	@$(RUN) -m tools.benchmarks $(UPDATE_OPTION)
 
 .PHONY: bench-against
 bench-against: protos ## Compare the CPU cost of requests with another commit: make bench-against REF=main [OPS=get,create] [MINUTES=30]
-	@test -n "$(REF)" || { echo "Say which commit to compare with: make bench-against REF=main"; exit 1; }
+	@test -n "$(REF)" || { echo "Name the commit to compare with: make bench-against REF=main"; exit 1; }
 	@$(RUN) -m tools.benchmarks.against "$(REF)" $(if $(OPS),--operations "$(OPS)") \
 		$(if $(MINUTES),--minutes $(MINUTES))
 
 .PHONY: bench-full
-bench-full: protos peers ## The same with 100,000 people, too; growth to 1,000,000; memory (35 minutes)
+bench-full: protos peers ## Like bench, also with 100,000 and 1,000,000 users, and memory (35 minutes)
 	@$(RUN) -m tools.benchmarks --full $(UPDATE_OPTION)
 
 .PHONY: profile
-profile: protos ## Draw where gateway and usersvc spend their time under GETs: make profile [NAME=after] [UPDATE_DOCS=1]
+profile: protos ## Draw flame graphs of gateway and usersvc under GET requests: make profile [NAME=after] [UPDATE_DOCS=1]
 	@$(RUN) -m tools.benchmarks.profile --name $(or $(NAME),after) $(UPDATE_OPTION)

@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 
-# Never seconds: a machine that does other work, too, is no failure.
+# No deadlines: a busy machine must not fail a test.
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
 
@@ -39,10 +39,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _logging_stays_as_it_was() -> Iterator[None]:
-    """`chassis.observability.log.configure` is for a whole process; here it ends with the test.
+def _restore_logging() -> Iterator[None]:
+    """Undo `chassis.observability.log.configure`, which configures the whole process.
 
-    Else loggers of later tests drop what is below the level that it was given.
+    Otherwise the loggers of later tests would drop lines below its level.
     """
     before, root = structlog.get_config(), logging.getLogger()
     level = root.level
@@ -58,7 +58,7 @@ def _logging_stays_as_it_was() -> Iterator[None]:
 
 @pytest.fixture
 def sigint_ignored() -> Iterator[None]:
-    """Children start with SIGINT ignored, as in the background of a shell without job control."""
+    """Start children with SIGINT ignored, as a shell without job control does in the background."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     yield
     signal.signal(signal.SIGINT, before)

@@ -161,7 +161,7 @@ def _sso_setup(text: str) -> None:
     for each in ({"domains": (text,)}, {"sso_url": text}, {"idp_entity_id": text}):
         standard = {"sso_url": "https://a.test/", "idp_entity_id": "a", "certificates": ("a",)}
         try:
-            sso.checked(sso.Setup(**standard | each))
+            sso.normalize_setup(sso.SsoSetup(**standard | each))
         except Refusal:
             continue
 
@@ -283,7 +283,8 @@ READERS: Final[Mapping[str, Reader]] = {
     "a SAML response": _of_bytes(shape.check_shape, shape.MAX_RESPONSE_CHARACTERS),
     "a connection of keysvc": _of_text(_sso_setup, BODY // 4),
     "a certificate of keysvc": _of_text(
-        lambda text: certificates.normalized(text, NOW), 4 * certificates.MAXIMUM_CHARACTERS
+        lambda text: certificates.normalize_certificate(text, NOW),
+        4 * certificates.MAXIMUM_CHARACTERS,
     ),
     "a domain of keysvc": _of_text(sso.domain_of, BODY // 4),
 }

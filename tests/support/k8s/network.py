@@ -1,21 +1,21 @@
-"""Who can reach whom, decided from NetworkPolicies as a cluster's network does."""
+"""Evaluates NetworkPolicies: which pods can connect to which."""
 
 from dataclasses import dataclass, field
 
 from tests.support.k8s.manifests import Manifest, namespaces, of_kind, pod, selects, workloads
 
 Port = tuple[str, int]
-"""A protocol and a number."""
+"""A protocol and a port number."""
 
 
 def tcp(*numbers: int) -> tuple[Port, ...]:
-    """Ports of TCP."""
+    """TCP ports."""
     return tuple(("TCP", number) for number in numbers)
 
 
 @dataclass(frozen=True)
 class Pod:
-    """What policies look at."""
+    """The properties of a pod that policies select by."""
 
     name: str
     namespace: str
@@ -27,7 +27,7 @@ class Pod:
 
 
 def pods(overlay: str) -> list[Pod]:
-    """The pods of every region of an overlay, and those of operators and others around them."""
+    """The pods of every region of an overlay, and those of operators and other namespaces."""
     return [one for name in namespaces(overlay) for one in _of_region(overlay, name)] + _OTHERS
 
 
@@ -77,7 +77,7 @@ def _port(entry: Manifest, number: str) -> Port:
 
 
 INTERNET = Pod("internet", "outside", {}, tcp(443, 6443))
-"""What is no pod of the cluster: object storage, and the API server."""
+"""Targets outside the pod network: object storage and the API server."""
 
 _OTHERS = [
     INTERNET,
@@ -95,7 +95,7 @@ class Network:
     policies: tuple[Manifest, ...]
 
     def admits(self, source: Pod, target: Pod, port: Port) -> bool:
-        """Whether a connection comes about: the source may go out and the target may take it."""
+        """Whether a connection is permitted by the source's egress and the target's ingress policies."""
         return self._lets(source, target, port, "egress") and self._lets(
             target, source, port, "ingress"
         )
@@ -140,7 +140,7 @@ def _is_peer(entry: Manifest, own: Pod, peer: Pod) -> bool:
 
 
 def graph(overlay: str) -> set[tuple[str, str, Port]]:
-    """Every connection that can come about, as (from, to, port)."""
+    """All permitted connections, as (from, to, port)."""
     network = Network(tuple(of_kind(overlay, "NetworkPolicy")))
     everybody = pods(overlay)
     return {

@@ -1,4 +1,4 @@
-"""The tools of deploy/: from an environment of their own, and from the machine."""
+"""The tools that check deploy/: from their own environment or from the machine."""
 
 import shutil
 from pathlib import Path
@@ -10,7 +10,7 @@ ENVIRONMENT = ROOT / ".venv-deploy" / "bin"
 
 
 def locked(name: str) -> str:
-    """A program that requirements/deploy.txt brings."""
+    """A program of requirements/deploy.txt; skips the test without it."""
     path = ENVIRONMENT / name
     if not path.exists():
         pytest.skip(
@@ -20,7 +20,7 @@ def locked(name: str) -> str:
 
 
 def installed(name: str) -> str:
-    """A program that the machine must bring itself."""
+    """A program of the machine; skips the test without it."""
     path = shutil.which(name)
     if path is None:
         pytest.skip(f"{name} is not installed on this machine", allow_module_level=True)
