@@ -40,9 +40,7 @@ def read(gateway: Gateway) -> tuple[str, dict[tuple[str, ...], float]]:
     }
 
 
-def test_requests_are_counted_by_route_and_keys_by_whether_they_were_kept(
-    gateway: Gateway, tenant: Stack
-):
+def test_requests_are_counted_by_route_and_cache_lookups_by_result(gateway: Gateway, tenant: Stack):
     base = gateway.url
     # Before that no key is kept.
     wait_until(lambda: read(gateway)[1]["key_watch_connected",] == 1)

@@ -62,9 +62,7 @@ def ask(stack: Stack, **headers: str) -> None:
         assert answer.status == 200
 
 
-def test_a_trace_goes_from_http_through_grpc_to_sql_and_into_one_line_of_each_log(
-    receiver: Receiver, tmp_path: Path
-):
+def test_trace_spans_http_grpc_and_sql_and_is_in_each_log(receiver: Receiver, tmp_path: Path):
     with running_stack(tmp_path) as stack:
         ask(stack)  # from here on the gateway knows the organization's schemas
         ask(stack, traceparent=f"00-{TRACE}-{PARENT}-01")

@@ -35,7 +35,7 @@ async def watching(tenant: Stack) -> AsyncIterator[asyncio.subprocess.Process]:
         await process.wait()
 
 
-async def test_it_prints_what_happens_also_after_usersvc_was_killed(tenant: Stack, scim: Client):
+async def test_watch_prints_changes_also_after_usersvc_was_killed(tenant: Stack, scim: Client):
     async with watching(tenant) as process:
         first = await _seen(process, scim)
         assert " USER_CREATED " in first
@@ -44,9 +44,7 @@ async def test_it_prints_what_happens_also_after_usersvc_was_killed(tenant: Stac
         assert " USER_CREATED " in await _seen(process, scim)
 
 
-async def test_ctrl_c_ends_it_also_where_a_shell_told_it_to_ignore_sigint(
-    tenant: Stack, sigint_ignored: None
-):
+async def test_sigint_ends_watch_although_shell_ignored_it(tenant: Stack, sigint_ignored: None):
     async with watching(tenant) as process:
         process.send_signal(signal.SIGINT)
         assert await process.wait() == 0
@@ -68,7 +66,7 @@ async def _seen(process: asyncio.subprocess.Process, scim: Client) -> str:
             reading = asyncio.ensure_future(process.stdout.readline())
 
 
-def test_a_line_tells_how_many_members_came():
+def test_watch_line_shows_number_of_members():
     change = changes_pb2.Change(
         type=changes_pb2.Change.TYPE_MEMBERS_ADDED, resource_id="g1", user_ids=["a", "b"]
     )

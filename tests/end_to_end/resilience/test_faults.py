@@ -26,7 +26,7 @@ async def until_healed(scim: Client, path: str) -> list[Reply]:
 
 
 @pytest.mark.parametrize("name", ["usersvc", "keysvc", "postgres"])
-async def test_a_killed_part_comes_back_and_all_that_was_acknowledged_is_there(
+async def test_killed_process_restarts_with_acknowledged_data(
     tenant: Stack, scim: Client, name: str
 ):
     created = await scim("POST", "/Users", {"userName": f"{uuid4().hex}@corp.test"})
@@ -41,7 +41,7 @@ async def test_a_killed_part_comes_back_and_all_that_was_acknowledged_is_there(
     assert healed.document == created.document
 
 
-async def test_a_service_that_is_away_is_503_with_retry_after(tenant: Stack, scim: Client):
+async def test_unavailable_service_is_503_with_retry_after(tenant: Stack, scim: Client):
     pid = tenant.pid("usersvc")
     os.kill(pid, signal.SIGSTOP)
     try:

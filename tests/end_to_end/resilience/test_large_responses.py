@@ -170,7 +170,7 @@ async def test_concurrent_reads_of_large_groups_fit_into_memory(
     assert peak_bytes(gateway.process.pid) < MAX_BYTES
 
 
-async def test_a_group_of_very_many_members_is_read_whole(
+async def test_group_of_250000_members_is_returned_in_full(
     organizations: Organizations, gateway: Gateway, ask: Ask
 ):
     of = await organizations.with_members(VERY_MANY)
@@ -182,7 +182,7 @@ async def test_a_group_of_very_many_members_is_read_whole(
     assert peak_bytes(gateway.process.pid) < MAX_BYTES
 
 
-async def test_a_large_group_has_the_headers_and_projections_of_a_small_one(
+async def test_large_group_has_headers_and_projections_of_a_small_one(
     organizations: Organizations, gateway: Gateway, ask: Ask
 ):
     of = await organizations.with_members(3_000)
@@ -218,7 +218,7 @@ async def unread(
         connection.abort()
 
 
-async def test_a_failure_amid_a_large_group_ends_the_connection(
+async def test_failure_during_streamed_group_closes_connection(
     tenant: Stack, organizations: Organizations, session: aiohttp.ClientSession
 ):
     of = await organizations.with_members(UNREAD)
@@ -255,7 +255,7 @@ async def _all(reader: asyncio.StreamReader) -> bytes:
     return b"".join(parts)
 
 
-async def test_a_large_group_that_is_deleted_meanwhile_ends_the_connection(
+async def test_deletion_of_streamed_group_closes_connection(
     organizations: Organizations, gateway: Gateway, ask: Ask
 ):
     of = await organizations.with_members(UNREAD)
@@ -268,7 +268,7 @@ async def test_a_large_group_that_is_deleted_meanwhile_ends_the_connection(
     assert not rest.endswith(b"0\r\n\r\n")
 
 
-async def test_readers_that_never_read_keep_nobody_from_being_answered(
+async def test_clients_that_never_read_do_not_block_others(
     organizations: Organizations, gateway: Gateway, ask: Ask
 ):
     slow, quick = await organizations.with_members(UNREAD), await organizations.with_members(5_000)
@@ -329,7 +329,7 @@ async def test_concurrent_reads_of_large_users_fit_into_memory(
         assert users[0]["emails"] == large_user("")["emails"]
 
 
-async def test_a_patch_of_a_large_user_returns_all_of_it(
+async def test_patch_of_large_user_returns_it_in_full(
     organizations: Organizations, gateway: Gateway, ask: Ask
 ):
     of = await organizations.with_members(0)
@@ -344,7 +344,7 @@ async def test_a_patch_of_a_large_user_returns_all_of_it(
     assert document["emails"] == large_user("")["emails"]
 
 
-async def test_a_patch_that_depends_on_very_many_members_says_what_to_send(
+async def test_patch_that_needs_too_many_members_says_what_to_send(
     organizations: Organizations, gateway: Gateway, ask: Ask
 ):
     of = await organizations.with_members(MAX_PATCHED_MEMBERS + 1)

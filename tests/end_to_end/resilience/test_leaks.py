@@ -17,7 +17,7 @@ def open_folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.timeout(180)
-async def test_every_process_is_sampled_under_traffic_that_is_answered_rightly(open_folder: Path):
+async def test_every_process_is_sampled_and_no_response_is_wrong(open_folder: Path):
     done = await run(open_folder, seconds=6.0, interval=0.5, unknown_key_share=0.05)
 
     assert done.sample.wrong == 0, done.sample.first_wrong

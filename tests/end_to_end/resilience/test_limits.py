@@ -82,7 +82,7 @@ def made_up() -> str:
     return token.generate(Region.US, os.urandom).text
 
 
-async def test_each_answer_tells_the_policy_and_what_is_left(organizations: Organizations):
+async def test_response_has_rate_limit_policy_and_remaining_quota(organizations: Organizations):
     scim = await organizations.client()
     first = await scim("GET", "/Users?count=0")
     second = await scim("GET", "/Users/none")
@@ -97,7 +97,7 @@ async def test_each_answer_tells_the_policy_and_what_is_left(organizations: Orga
     assert all(int(each[1]) / int(each[2]) <= RATE for each in left)
 
 
-async def test_over_the_rate_requests_are_429_in_scim_s_form_and_the_next_organization_is_served(
+async def test_organization_over_rate_is_429_and_another_is_served(
     organizations: Organizations,
 ):
     greedy, modest = await organizations.client(), await organizations.client()
@@ -129,7 +129,7 @@ async def test_large_refused_bodies_count_as_several_requests(organizations: Org
     assert served.status == 200
 
 
-async def test_an_answer_over_the_rate_has_a_body_only_where_one_may_be(
+async def test_429_response_to_head_has_no_body(
     organizations: Organizations,
 ):
     scim = await organizations.client()
@@ -140,7 +140,7 @@ async def test_an_answer_over_the_rate_has_a_body_only_where_one_may_be(
     assert [reply.document is None for reply in replies] == [True, False, True]
 
 
-async def test_who_waits_as_it_is_told_is_served(organizations: Organizations):
+async def test_client_that_waits_for_retry_after_is_served(organizations: Organizations):
     scim = await organizations.client()
     replies = await flood(scim, BURST * 3)
     (wait,) = {reply.headers["Retry-After"] for reply in replies if reply.status == 429}
@@ -150,7 +150,7 @@ async def test_who_waits_as_it_is_told_is_served(organizations: Organizations):
     assert (await scim("GET", "/Users?count=0")).status == 200
 
 
-async def test_another_key_does_not_give_an_organization_more(organizations: Organizations):
+async def test_second_key_does_not_raise_organization_rate(organizations: Organizations):
     organization_id = await organizations.operate.organization()
     first = await organizations.client(organization_id)
     second = await organizations.client(organization_id)
@@ -160,7 +160,7 @@ async def test_another_key_does_not_give_an_organization_more(organizations: Org
     assert statuses(replies)[200] < BURST * 2
 
 
-async def test_a_bulk_request_counts_as_many_as_it_has_operations(organizations: Organizations):
+async def test_bulk_request_is_charged_per_operation(organizations: Organizations):
     scim = await organizations.client()
     operations = [
         {"method": "POST", "path": "/Users", "bulkId": str(n), "data": {"userName": f"{n}@b.test"}}
@@ -177,7 +177,7 @@ async def test_a_bulk_request_counts_as_many_as_it_has_operations(organizations:
     assert int(after.headers["Retry-After"]) > 1
 
 
-async def test_many_unknown_keys_from_an_address_are_429_and_known_keys_of_it_still_work(
+async def test_unknown_keys_over_limit_are_429_and_known_keys_work(
     organizations: Organizations, strict: Gateway
 ):
     good = await organizations.client()
@@ -205,7 +205,7 @@ async def test_many_unknown_keys_from_an_address_are_429_and_known_keys_of_it_st
     assert good.token not in str(strict.log)
 
 
-async def test_a_new_key_works_at_once_while_its_address_is_over_what_it_may_guess(
+async def test_new_key_works_while_its_address_is_over_limit(
     organizations: Organizations,
 ):
     """Entra's addresses are of many customers, and a gateway that restarted has seen no key."""
@@ -223,7 +223,7 @@ async def test_a_new_key_works_at_once_while_its_address_is_over_what_it_may_gue
     assert int(over.headers["Retry-After"]) >= 1
 
 
-async def test_forty_new_keys_at_once_from_an_address_all_work(organizations: Organizations):
+async def test_forty_new_keys_from_one_address_work_at_once(organizations: Organizations):
     address = {"X_Forwarded_For": "203.0.113.13"}
     organization_ids = [await organizations.operate.organization() for _ in range(8)]
     clients = [await organizations.client(each) for each in organization_ids for _ in range(5)]
@@ -232,7 +232,7 @@ async def test_forty_new_keys_at_once_from_an_address_all_work(organizations: Or
     assert statuses(replies) == {200: 40}
 
 
-async def test_a_known_key_works_even_if_the_gateway_has_to_ask_for_it_anew(
+async def test_known_key_works_after_cache_invalidation(
     organizations: Organizations, operate: Operator
 ):
     """A change makes the gateway forget what it kept of an organization's keys."""
@@ -248,7 +248,7 @@ async def test_a_known_key_works_even_if_the_gateway_has_to_ask_for_it_anew(
     assert (await good("GET", "/Users?count=0", **address)).status == 200
 
 
-async def test_one_wrong_key_that_is_sent_again_and_again_uses_up_one_guess_and_one_question(
+async def test_repeated_wrong_key_is_counted_and_looked_up_once(
     organizations: Organizations, tenant: Stack
 ):
     """As Entra does with a key that was mistyped: its neighbours' keys must not suffer."""
@@ -262,7 +262,7 @@ async def test_one_wrong_key_that_is_sent_again_and_again_uses_up_one_guess_and_
     assert asked < 5
 
 
-async def test_an_integration_that_is_switched_on_again_takes_its_key_at_once(
+async def test_key_works_once_integration_is_switched_on_again(
     organizations: Organizations, operate: Operator
 ):
     """A remembered refusal must not outlive its reason."""
@@ -283,7 +283,7 @@ async def test_an_integration_that_is_switched_on_again_takes_its_key_at_once(
     assert on.status == 200
 
 
-async def test_when_a_service_does_not_answer_requests_do_not_pile_up(
+async def test_requests_are_rejected_while_a_service_hangs(
     tenant: Stack, session: aiohttp.ClientSession
 ):
     """Beyond those that have a place and those that wait for one, all are told at once."""

@@ -82,7 +82,7 @@ async def tokens(operate: Operator) -> list[str]:
     return [(await operate.key(await operate.organization())).token for _ in range(4)]
 
 
-async def test_large_bodies_that_nobody_can_work_on_fit_into_the_pod(
+async def test_large_bodies_fit_into_memory_while_usersvc_hangs(
     tenant: Stack, tokens: list[str], session: aiohttp.ClientSession
 ):
     with _open_gateway(tenant) as gateway, frozen(tenant.pid("usersvc")):
@@ -93,7 +93,7 @@ async def test_large_bodies_that_nobody_can_work_on_fit_into_the_pod(
     assert peak < pod_bytes() * 3 / 4
 
 
-async def test_so_do_those_that_nobody_reads_while_their_keys_are_asked_for(
+async def test_unread_bodies_fit_into_memory_while_keysvc_hangs(
     tenant: Stack, tokens: list[str], session: aiohttp.ClientSession
 ):
     with _open_gateway(tenant) as gateway, frozen(tenant.pid("keysvc")):
@@ -126,7 +126,7 @@ def _flood(
     return [send(session, gateway, next(turns), body) for _ in range(CONNECTIONS)]
 
 
-async def test_whoever_sends_slowly_takes_no_place(
+async def test_slow_senders_occupy_no_slot(
     tenant: Stack, operate: Operator, session: aiohttp.ClientSession
 ):
     with running_gateway(tenant, max_requests=PLACES) as gateway:
@@ -162,7 +162,7 @@ def _head(gateway: Gateway, token: str, user_name: str) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-async def test_a_body_beyond_what_is_held_is_refused_and_others_are_answered(
+async def test_body_over_memory_limit_is_refused_and_others_are_served(
     tenant: Stack, operate: Operator, session: aiohttp.ClientSession
 ):
     """Half of the bytes are for others, however much one organization sends."""
@@ -259,7 +259,7 @@ async def begin_many(
     return statuses
 
 
-async def test_pages_and_sign_ins_keep_nothing_of_what_is_more_than_they_take(with_sso: Gateway):
+async def test_oversized_forms_are_refused_without_buffering(with_sso: Gateway):
     sizes = {NOTHING: MAX_BODY_BYTES, FORM: MAX_BODY_BYTES, ACS_PATH: MAX_BODY_BYTES}
     for path in sizes:
         (await begin(with_sso, path, 1_000)).leave()
@@ -271,7 +271,7 @@ async def test_pages_and_sign_ins_keep_nothing_of_what_is_more_than_they_take(wi
     assert grown < len(statuses) * MAX_BODY_BYTES / 4
 
 
-async def test_forms_that_never_end_share_one_room_with_all_other_bodies(with_sso: Gateway):
+async def test_unfinished_forms_share_memory_limit_of_bodies(with_sso: Gateway):
     """Nobody has signed in: all of them are one address's, which has half of it."""
     sizes = {FORM: 120 * 1024, ACS_PATH: 500 * 1024}
     statuses = await begin_many(with_sso, sizes)
@@ -282,14 +282,14 @@ async def test_forms_that_never_end_share_one_room_with_all_other_bodies(with_ss
     assert waiting > 0
 
 
-async def test_an_address_has_so_many_small_ones_on_their_way_at_most(with_sso: Gateway):
+async def test_unfinished_small_forms_are_limited_per_address(with_sso: Gateway):
     statuses = await begin_many(with_sso, {FORM: 1_000}, RECEIVED_OF_ONE + 10)
 
     assert Counter(statuses) == {0: RECEIVED_OF_ONE, 503: 10}
 
 
 @pytest.mark.parametrize("path", [FORM, ACS_PATH])
-async def test_who_leaves_amid_a_form_is_no_fault_of_ours(with_sso: Gateway, path: str):
+async def test_client_that_aborts_a_form_causes_no_internal_error(with_sso: Gateway, path: str):
     (await begin(with_sso, path, 1_000)).leave()
     told = await eventually(lambda: with_sso.told("request"), WAIT_SECONDS)
 

@@ -58,7 +58,7 @@ async def metric(
     )
 
 
-async def test_what_is_too_much_is_refused_with_retry_after_and_nothing_is_answered_wrongly(
+async def test_overload_is_503_with_retry_after_and_no_wrong_response(
     small: Gateway, works: list[Work], session: aiohttp.ClientSession
 ):
     before = resident_bytes(small.process.pid)
@@ -91,7 +91,7 @@ async def test_what_is_too_much_is_refused_with_retry_after_and_nothing_is_answe
     assert len(lines) < 30  # not one for each
 
 
-async def test_one_that_floods_takes_no_answer_from_another(small: Gateway, works: list[Work]):
+async def test_flooding_organization_does_not_starve_another(small: Gateway, works: list[Work]):
     """Whoever sends one request after the other finds a place for each, beside hundreds at once."""
     greedy, modest, _ = works
     async with connected(small.address, CONNECTIONS) as many, connected(small.address, 1) as one:
@@ -106,7 +106,7 @@ async def test_one_that_floods_takes_no_answer_from_another(small: Gateway, work
     assert served.right > 10
 
 
-async def test_a_refused_change_was_not_made(small: Gateway, works: list[Work]):
+async def test_refused_change_is_not_applied(small: Gateway, works: list[Work]):
     """Who reads 503 here may send the change again without looking first."""
     work = works[0]
     async with connected(small.address, CONNECTIONS) as connections:

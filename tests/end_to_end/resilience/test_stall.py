@@ -36,7 +36,7 @@ def ready(prober: Prober) -> Prober:
     return prober
 
 
-def test_a_gateway_that_stands_still_is_a_stall(tenant: Stack, other: Victim):
+def test_stopped_gateway_is_measured_as_stall(tenant: Stack, other: Victim):
     pid = tenant.pid("gateway")
 
     def stop() -> str:
@@ -54,7 +54,7 @@ def test_a_gateway_that_stands_still_is_a_stall(tenant: Stack, other: Victim):
     assert row.status == "stopped"
 
 
-def test_a_request_of_another_is_answered_beside_a_cheap_one(tenant: Stack, other: Victim):
+def test_cheap_request_loses_no_probe(tenant: Stack, other: Victim):
     address = (other.probe.host, other.probe.port)
     raw = RawRequest("GET", f"{PREFIX}/ServiceProviderConfig").raw(f"{address[0]}:{address[1]}")
 
@@ -64,7 +64,7 @@ def test_a_request_of_another_is_answered_beside_a_cheap_one(tenant: Stack, othe
     assert (row.status, row.lost) == ("200", 0)
 
 
-def test_a_prober_tells_requests_that_were_refused(other: Victim):
+def test_prober_reports_refused_requests(other: Victim):
     stranger = type(other.probe)(other.probe.host, other.probe.port, other.probe.path, "none")
     with probing(stranger) as prober:
         waits = wait_until(prober.collect)

@@ -48,7 +48,7 @@ async def _send(gateway: Gateway, numbers: Iterator[int]) -> Counter[int]:
 
 
 @pytest.mark.parametrize("unknown_keys", [10_000, 3])
-async def test_made_up_keys_with_large_heads_leave_no_memory(tenant: Stack, unknown_keys: int):
+async def test_unknown_keys_with_large_headers_leave_no_memory(tenant: Stack, unknown_keys: int):
     with running_gateway(tenant, proxies=1, unknown_keys=unknown_keys) as gateway:
         pid = gateway.process.pid
         first = await send_made_up_keys(gateway, 0)
@@ -62,9 +62,7 @@ async def test_made_up_keys_with_large_heads_leave_no_memory(tenant: Stack, unkn
     assert grown < 24 * MEBIBYTE
 
 
-async def test_keys_that_are_new_to_a_gateway_work_while_made_up_ones_come(
-    tenant: Stack, operate: Operator
-):
+async def test_uncached_keys_work_during_unknown_key_attack(tenant: Stack, operate: Operator):
     """After a restart each key is new: it has to be asked about beside those of the attacker."""
     keys = [await operate.key(await operate.organization()) for _ in range(10)]
     with running_gateway(tenant, proxies=1, unknown_keys=2) as gateway:
@@ -83,7 +81,7 @@ async def test_keys_that_are_new_to_a_gateway_work_while_made_up_ones_come(
     assert [reply.status for reply in replies] == [200] * 10
 
 
-async def test_half_sent_heads_from_many_addresses_keep_nobody_out(tenant: Stack):
+async def test_half_sent_headers_do_not_exhaust_connections(tenant: Stack):
     with running_gateway(tenant, max_connections=40, address_connections=10) as gateway:
         half_sent = []
         for number in range(80):

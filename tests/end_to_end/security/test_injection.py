@@ -65,7 +65,7 @@ def filtered(path: str, operator: str, value: str) -> str:
 
 
 @pytest.mark.parametrize("path", ["externalId", "title"])
-async def test_a_text_is_found_by_itself_and_by_no_other(ours_only: Client, path: str):
+async def test_filter_finds_only_matching_hostile_text(ours_only: Client, path: str):
     for value in HOSTILE:
         body = {"userName": f"{uuid4().hex}@corp.test", path: value}
         assert (await ours_only("POST", "/Users", body)).status == 201
@@ -83,7 +83,7 @@ async def test_a_text_is_found_by_itself_and_by_no_other(ours_only: Client, path
 
 
 @pytest.mark.parametrize("value", HOSTILE)
-async def test_no_name_and_no_id_becomes_a_part_of_a_statement(ours_only: Client, value: str):
+async def test_hostile_names_and_ids_are_not_executed_as_sql(ours_only: Client, value: str):
     text = quote(value, safe="")
     replies = {
         path: (await ours_only("GET", path)).status
@@ -133,7 +133,7 @@ async def raw_head(stack: Stack, request: bytes) -> tuple[int, CIMultiDict[str]]
         "/portal/assets/%0d%0aX-Injected:%201",
     ],
 )
-async def test_no_part_of_an_address_becomes_a_header(tenant: Stack, path: str):
+async def test_url_injects_no_response_header(tenant: Stack, path: str):
     request = f"GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {tenant.token}\r\n\r\n"
 
     _, headers = await raw_head(tenant, request.encode())
@@ -142,7 +142,7 @@ async def test_no_part_of_an_address_becomes_a_header(tenant: Stack, path: str):
     assert not any(re.search(r"[\r\n\0]", text) for field in headers.items() for text in field)
 
 
-async def test_nothing_that_a_client_says_of_itself_comes_back_in_a_header(tenant: Stack):
+async def test_request_headers_are_not_echoed_in_response_headers(tenant: Stack):
     said = ("X-Request-Id", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded", "Via", "Origin")
     request = "GET /webhooks/ad/v1/scim/Users?count=0 HTTP/1.1\r\nHost: zz-said\r\n"
     request += "".join(f"{name}: zz-said\r\n" for name in said)
@@ -154,7 +154,7 @@ async def test_nothing_that_a_client_says_of_itself_comes_back_in_a_header(tenan
     assert "zz-said" not in str(headers)
 
 
-async def test_what_a_bulk_request_names_comes_back_as_json_alone(ours_only: Client):
+async def test_bulk_path_is_not_echoed_in_response_headers(ours_only: Client):
     path = "/Users/a\r\nX-Injected: 1"
     reply = await ours_only("POST", "/Bulk", {"Operations": [{"method": "DELETE", "path": path}]})
 
@@ -181,7 +181,7 @@ async def leave_rudely(port: int) -> None:
     writer.close()
 
 
-async def test_every_line_of_a_log_is_one_document_whatever_was_sent(
+async def test_hostile_input_leaves_each_log_line_one_json_document(
     tenant: Stack, ours_only: Client
 ):
     for value in HOSTILE:
@@ -211,7 +211,7 @@ async def test_every_line_of_a_log_is_one_document_whatever_was_sent(
 # Files
 
 
-async def test_no_spreadsheet_takes_a_cell_for_a_formula(ours: Browser, office: PortalOrganization):
+async def test_csv_export_cells_are_not_formulas(ours: Browser, office: PortalOrganization):
     for start in ("=", ";=", "; +", "\t-", "a;@", "a\n=", " @"):
         name = f"{start}cmd|' /C calc'!A0"
         await office.person(user_name=f"{name}{uuid4().hex}", display_name=name, title=name)
@@ -245,7 +245,7 @@ class _Reader(HTMLParser):
         self.attributes += [(name, value or "") for name, value in attrs]
 
 
-async def test_no_name_becomes_a_part_of_a_page(
+async def test_hostile_names_add_no_markup_to_pages(
     ours: Browser, operate: Operator, tenant: Stack, scim: Client
 ):
     office = await create_portal_organization(operate, tenant, BREAKOUT)

@@ -44,7 +44,7 @@ def both(regions: Regions) -> list[tuple[Client, Client]]:
     return [(regions.us, regions.eu), (regions.eu, regions.us)]
 
 
-async def test_a_key_opens_its_own_region_alone(regions: Regions):
+async def test_key_works_only_in_its_region(regions: Regions):
     for own, other in both(regions):
         with_key = {"Authorization": f"Bearer {own.token}"}
         replies = [await place("GET", "/Users?count=0", **with_key) for place in (own, other)]
@@ -53,7 +53,7 @@ async def test_a_key_opens_its_own_region_alone(regions: Regions):
         assert "belongs to another region" in replies[1].document["detail"]
 
 
-async def test_a_key_that_was_made_to_look_like_the_other_regions_opens_neither(regions: Regions):
+async def test_key_with_forged_region_works_in_neither(regions: Regions):
     for own, other in both(regions):
         forged = _with_region_of(own.token, other.token)
         assert _with_region_of(own.token, own.token) == own.token  # its checksum fits
@@ -75,7 +75,7 @@ def _with_region_of(token: str, other: str) -> str:
     return text + checksum
 
 
-async def test_a_person_is_found_in_one_region_only(regions: Regions):
+async def test_user_is_found_in_one_region_only(regions: Regions):
     for own, other in both(regions):
         person = somebody()
         created = await own("POST", "/Users", person)
@@ -88,7 +88,7 @@ async def test_a_person_is_found_in_one_region_only(regions: Regions):
         assert by_id.status == 404
 
 
-async def test_a_cursor_leads_nowhere_in_the_other_region(regions: Regions):
+async def test_cursor_is_refused_in_other_region(regions: Regions):
     for place in (regions.us, regions.eu):
         for _ in range(3):
             await place("POST", "/Users", somebody())
@@ -102,7 +102,7 @@ async def test_a_cursor_leads_nowhere_in_the_other_region(regions: Regions):
         assert replies[1].document["scimType"] == "invalidCursor"
 
 
-async def test_a_host_header_of_the_other_region_changes_nothing(regions: Regions):
+async def test_host_header_of_other_region_is_ignored(regions: Regions):
     for own, other in both(regions):
         person = somebody()
         host = urlsplit(other.url).netloc
@@ -118,9 +118,7 @@ async def test_a_host_header_of_the_other_region_changes_nothing(regions: Region
         assert refused.status == 401
 
 
-async def test_what_a_region_logs_is_of_its_own_requests_alone(
-    regions: Regions, tenant: Stack, eu_tenant: Stack
-):
+async def test_region_logs_only_its_own_requests(regions: Regions, tenant: Stack, eu_tenant: Stack):
     stacks = {regions.us: tenant, regions.eu: eu_tenant}
     for own, other in both(regions):
         person = somebody()
@@ -140,7 +138,7 @@ async def test_what_a_region_logs_is_of_its_own_requests_alone(
         assert created.document["id"] not in logs[other]
 
 
-async def test_operators_of_a_region_see_its_organizations_alone(tenant: Stack, eu_tenant: Stack):
+async def test_operator_sees_only_organizations_of_own_region(tenant: Stack, eu_tenant: Stack):
     async with operator(tenant) as us, operator(eu_tenant) as eu:
         ours = await us.organization("Only here")
 
@@ -152,7 +150,9 @@ def _logs(stack: Stack) -> str:
     return "".join(stack.log(name) for name in LOGS)
 
 
-async def test_a_session_of_a_region_is_none_in_the_other(tenant: Stack, eu_tenant: Stack):
+async def test_session_and_sign_in_link_are_refused_in_other_region(
+    tenant: Stack, eu_tenant: Stack
+):
     stacks = {"us": tenant, "eu": eu_tenant}
     for own, other in (("us", "eu"), ("eu", "us")):
         async with (

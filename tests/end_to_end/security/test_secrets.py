@@ -132,7 +132,7 @@ async def break_tables(stack: Stack, scim: Client, token: str) -> None:
         await db.close()
 
 
-async def test_no_process_logs_a_secret_whatever_is_done_with_it(talkative: Stack):
+async def test_misused_secrets_are_not_logged(talkative: Stack):
     stack = talkative
     async with client(stack) as scim, operator(stack) as operate:
         fresh = (await operate.key(await operate.organization())).token
@@ -189,20 +189,20 @@ def refused(program: str, *arguments: str, **variables: str) -> str:
 
 
 @pytest.mark.parametrize("url", BAD_URLS)
-def test_a_database_that_cannot_be_reached_is_told_without_its_password(url: str):
+def test_unreachable_database_error_omits_password(url: str):
     said = refused("keysvc", "migrate", KEYSVC_REGION="us", KEYSVC_DATABASE_URL=url)
     assert MARK not in said
     assert said.startswith("keysvc: ")
     assert said.count("\n") == 1
 
 
-def test_a_wrong_password_is_told_without_it(talkative: Stack):
+def test_wrong_password_error_omits_password(talkative: Stack):
     url = f"postgresql://keysvc:{MARK}@{HOST}:{talkative.service_port('keysvc')}/keys"
     said = refused("keysvc", "migrate", KEYSVC_REGION="us", KEYSVC_DATABASE_URL=url)
     assert MARK not in said
 
 
-def test_what_a_process_was_given_as_a_secret_is_not_told(tmp_path: Path):
+def test_configuration_error_omits_secret(tmp_path: Path):
     pem = tmp_path / "key.pem"
     pem.write_text(PEM)
     common = {"GATEWAY_REGION": "us", "GATEWAY_LISTEN": f"{HOST}:0"}
@@ -223,7 +223,7 @@ def test_what_a_process_was_given_as_a_secret_is_not_told(tmp_path: Path):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel of Linux")
 @pytest.mark.parametrize("process", PROCESSES)
-def test_a_process_that_crashes_leaves_no_core_dump(talkative: Stack, process: str):
+def test_crashed_process_leaves_no_core_dump(talkative: Stack, process: str):
     pid = talkative.pid(process)
     limits = Path(f"/proc/{pid}/limits").read_text()
     assert re.search(r"^Max core file size +0 +0 ", limits, re.MULTILINE)
@@ -237,7 +237,7 @@ def test_a_process_that_crashes_leaves_no_core_dump(talkative: Stack, process: s
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel of Linux")
-def test_no_process_of_the_same_user_may_look_into_the_memory(tmp_path: Path):
+def test_process_memory_is_not_readable_by_same_user(tmp_path: Path):
     script = """
 import os, subprocess, sys
 from chassis.process import keep_memory_private

@@ -35,7 +35,7 @@ async def conversation(stack: Stack, sent: bytes) -> tuple[list[int], bytes, boo
 
 
 @pytest.mark.parametrize("shape", REFUSED.values(), ids=REFUSED)
-async def test_what_can_be_read_in_two_ways_is_refused_and_ends_the_connection(
+async def test_ambiguous_request_is_refused_and_connection_closed(
     tenant: Stack, scim: Client, shape: bytes
 ):
     sent = shape.replace(b"KEY", tenant.token.encode()) + SECOND
@@ -49,7 +49,7 @@ async def test_what_can_be_read_in_two_ways_is_refused_and_ends_the_connection(
 
 
 @pytest.mark.parametrize(("shape", "statuses"), TAKEN.values(), ids=TAKEN)
-async def test_what_is_taken_is_answered_once_and_so_is_what_follows(
+async def test_accepted_request_and_its_follower_are_answered_once(
     tenant: Stack, shape: bytes, statuses: list[int]
 ):
     found, _, ended = await conversation(tenant, shape + SECOND)

@@ -197,7 +197,7 @@ async def shown(client: Client, all_of: Iterable[Sending], mark: str) -> list[tu
 
 
 @pytest.mark.timeout(300)
-async def test_no_request_of_any_route_reaches_another_organization(
+async def test_no_route_reaches_another_organization(
     tenant: Stack, theirs: Neighbour, attacker: Client, scim: Client
 ):
     before = await rows(tenant, theirs.organization_id)

@@ -313,12 +313,12 @@ async def theirs(operate: Operator, tenant: Stack, scim: Client) -> Neighbour:
     return await settle(operate, tenant, scim)
 
 
-def test_every_method_is_asked_for_one_organization_or_has_a_reason_not_to_be():
+def test_methods_across_organizations_are_listed_with_reason():
     found = {name(each) for each in METHODS if not _is_of_one(each)}
     assert found == ACROSS.keys()
 
 
-def test_of_every_field_it_is_known_whether_it_can_name_anything():
+def test_text_fields_are_classified():
     fields = {path[-1] for each in METHODS if _is_of_one(each) for path in texts(each.input_type)}
     assert fields - {*NAMING, *PLAIN} == set()
 
@@ -357,7 +357,7 @@ async def test_no_rpc_reaches_another_organization(
     assert found == {name(each) for each in reads} - WITHOUT_TEXT
 
 
-async def test_a_secret_of_another_organization_opens_nothing_under_ones_own_name(
+async def test_secret_with_wrong_organization_id_is_refused(
     tenant: Stack, operate: Operator, theirs: Neighbour
 ):
     office = await create_portal_organization(operate, tenant, "Attacker")
