@@ -1,7 +1,7 @@
 """`make audit`: scan the locked dependencies for known vulnerabilities.
 
 Runs pip-audit, which reads the advisories of PyPI. pip-audit reports a package without advisories
-as safe even if PyPI could not be asked; here such a package is unknown, with its own exit code.
+as safe even if PyPI could not be reached; here such a package is unknown, with its own exit code.
 """
 
 import argparse

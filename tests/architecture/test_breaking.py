@@ -35,12 +35,14 @@ class Checkout:
     folder: Path
 
     def git(self, *arguments: str) -> None:
-        ours = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-        nobody = ("-c", "user.name=ann", "-c", "user.email=ann@acme.test")
+        inherited = {
+            name: value for name, value in os.environ.items() if not name.startswith("GIT_")
+        }
+        author = ("-c", "user.name=ann", "-c", "user.email=ann@acme.test")
         subprocess.run(
-            ("git", *nobody, *arguments),
+            ("git", *author, *arguments),
             cwd=self.folder,
-            env=ours | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull},
+            env=inherited | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull},
             check=True,
             capture_output=True,
         )
@@ -58,7 +60,7 @@ class Checkout:
         self.git("clone", "-q", *options, self.folder.as_uri(), str(folder))
         return Checkout(folder)
 
-    def judge(self, **environment: str) -> tuple[int, str]:
+    def check(self, **environment: str) -> tuple[int, str]:
         """The exit code and the output."""
         done = subprocess.run(
             (self.folder / ".ci/breaking", BUF),
@@ -91,20 +93,20 @@ def main(files: Checkout) -> Checkout:
 
 
 def breaks(verdict: tuple[int, str]) -> bool:
-    code, said = verdict
-    assert "skipped" not in said
-    assert (code != 0) == ("on message" in said or "was deleted" in said), said
+    code, output = verdict
+    assert "skipped" not in output
+    assert (code != 0) == ("on message" in output or "was deleted" in output), output
     return code != 0
 
 
 def test_branch_is_compared_with_main(main: Checkout):
     main.git("checkout", "-q", "-b", "mine")
     main.commit(EXTENDED)
-    assert not breaks(main.judge())
+    assert not breaks(main.check())
     main.commit(BROKEN)
-    assert breaks(main.judge())
+    assert breaks(main.check())
     main.commit(BROKEN)
-    assert breaks(main.judge())
+    assert breaks(main.check())
 
 
 def test_later_additions_of_main_are_not_missed_on_branch(main: Checkout):
@@ -112,20 +114,20 @@ def test_later_additions_of_main_are_not_missed_on_branch(main: Checkout):
     main.commit(EXTENDED)
     main.git("checkout", "-q", "mine")
     main.commit(PROTO)
-    assert not breaks(main.judge())
+    assert not breaks(main.check())
 
 
 def test_uncommitted_change_is_compared_with_last_commit(main: Checkout):
     main.commit(EXTENDED)
     main.write(PROTO)
-    assert breaks(main.judge())
+    assert breaks(main.check())
 
 
 def test_tip_of_main_is_compared_with_previous_commit(main: Checkout):
     main.commit(EXTENDED)
-    assert not breaks(main.judge())
+    assert not breaks(main.check())
     main.commit(PROTO)
-    assert breaks(main.judge())
+    assert breaks(main.check())
 
 
 def test_merge_is_compared_with_main_before_it(main: Checkout):
@@ -134,12 +136,12 @@ def test_merge_is_compared_with_main_before_it(main: Checkout):
     main.commit(BROKEN)
     main.git("checkout", "-q", "main")
     main.git("merge", "-q", "--no-ff", "-m", "merge", "mine")
-    assert breaks(main.judge())
+    assert breaks(main.check())
 
 
 def test_removed_method_breaks_callers(main: Checkout):
     main.commit(SHORTENED)
-    assert breaks(main.judge())
+    assert breaks(main.check())
 
 
 def test_clone_of_branch_finds_main_at_origin(main: Checkout):
@@ -147,7 +149,7 @@ def test_clone_of_branch_finds_main_at_origin(main: Checkout):
     main.commit(BROKEN)
     main.commit(BROKEN)
     clone = main.clone("clone", "--branch", "mine")
-    assert breaks(clone.judge())
+    assert breaks(clone.check())
 
 
 def test_worktree_is_compared_like_checkout(main: Checkout):
@@ -156,19 +158,19 @@ def test_worktree_is_compared_like_checkout(main: Checkout):
     worktree = Checkout(folder)
     worktree.commit(BROKEN)
     worktree.commit(BROKEN)
-    assert breaks(worktree.judge())
+    assert breaks(worktree.check())
 
 
 def test_shallow_clone_with_common_ancestor_is_compared(main: Checkout):
     main.commit(EXTENDED)
     main.commit(PROTO)
-    assert breaks(main.clone("shallow", "--depth=2").judge())
+    assert breaks(main.clone("shallow", "--depth=2").check())
 
 
-def test_shallow_clone_without_common_ancestor_is_skipped_aloud(main: Checkout):
+def test_shallow_clone_without_common_ancestor_is_skipped(main: Checkout):
     main.commit(EXTENDED)
-    code, said = main.clone("shallow", "--depth=1").judge()
-    assert (code, said.partition(" to a commit")[0]) == (
+    code, output = main.clone("shallow", "--depth=1").check()
+    assert (code, output.partition(" to a commit")[0]) == (
         0,
         "buf breaking: skipped, this shallow clone does not reach back",
     )
@@ -179,30 +181,30 @@ def test_shallow_clone_of_branch_and_main_compares_both(main: Checkout):
     main.commit(PROTO)
     main.commit(BROKEN)
     clone = main.clone("shallow", "--depth=1", "--no-single-branch", "--branch", "mine")
-    assert breaks(clone.judge())
+    assert breaks(clone.check())
 
 
 def test_detached_commit_is_compared_with_previous_one(main: Checkout):
     main.commit(BROKEN)
     main.git("checkout", "-q", "--detach")
     main.git("branch", "-q", "-D", "main")
-    assert breaks(main.judge())
+    assert breaks(main.check())
 
 
 def test_first_commit_is_not_compared(main: Checkout):
-    assert main.judge() == (0, "buf breaking: skipped, this is the first commit.\n")
+    assert main.check() == (0, "buf breaking: skipped, this is the first commit.\n")
 
 
-def test_files_without_history_are_skipped_aloud(files: Checkout):
-    code, said = files.judge(GIT_CEILING_DIRECTORIES=str(files.folder.parent))
-    assert (code, said[:56]) == (0, "buf breaking: skipped, there is no git history here (fat")
+def test_files_without_history_are_skipped(files: Checkout):
+    code, output = files.check(GIT_CEILING_DIRECTORIES=str(files.folder.parent))
+    assert (code, output[:56]) == (0, "buf breaking: skipped, there is no git history here (fat")
 
 
 def test_files_in_foreign_checkout_are_not_compared_with_it(main: Checkout):
     inner = Checkout(main.folder / "inner")
     shutil.copytree(main.folder / "protos", inner.folder / "protos")
     shutil.copytree(main.folder / ".ci", inner.folder / ".ci")
-    assert inner.judge() == (
+    assert inner.check() == (
         0,
         "buf breaking: skipped, these files are not the root of a git checkout.\n",
     )

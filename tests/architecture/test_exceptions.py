@@ -24,13 +24,13 @@ def test_no_stored_exception_is_raised(package: str):
     found = {
         str(path.relative_to(ROOT)): raised
         for path in sorted((ROOT / package).rglob("*.py"))
-        if (raised := set(kept(ast.parse(path.read_text()))))
+        if (raised := set(stored_exceptions(ast.parse(path.read_text()))))
     }
 
     assert found == {name: set_ for name, set_ in SHORT_LIVED.items() if name.startswith(package)}
 
 
-def kept(tree: ast.AST) -> Iterator[str]:
+def stored_exceptions(tree: ast.AST) -> Iterator[str]:
     """The raised variables that hold neither a new exception nor the one being handled."""
     for node in ast.walk(tree):
         if not isinstance(node, ast.Raise) or node.exc is None:

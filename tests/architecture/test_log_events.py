@@ -13,7 +13,7 @@ LOGGERS = {"log", "_log"}
 
 
 def log_calls() -> Iterator[tuple[str, ast.Call]]:
-    """Each call of a structured logger, with its place in the code."""
+    """Each call of a structured logger, with its location in the code."""
     for package in ("gateway", "usersvc", "keysvc", "chassis"):
         for path in sorted((ROOT / package).rglob("*.py")):
             for node in ast.walk(ast.parse(path.read_text())):
@@ -39,11 +39,11 @@ def event(call: ast.Call) -> str:
 
 
 def test_log_events_are_short_and_in_lower_case():
-    events = {place: event(call) for place, call in log_calls()}
+    events = {location: event(call) for location, call in log_calls()}
     assert len(events) > 20
     assert {
-        place: text
-        for place, text in events.items()
+        location: text
+        for location, text in events.items()
         if not re.fullmatch(r"[a-z][a-z -]{3,29}", text)
     } == {}
 

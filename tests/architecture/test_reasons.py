@@ -131,8 +131,10 @@ def test_error_with_missing_values_is_not_created():
 
 
 def test_each_error_has_code_of_contract():
-    told = re.findall(r"// ([A-Z_]+): (?:.+\n(?:  //.+\n)*)  REASON_(\w+) =", CONTRACT.read_text())
-    codes = {reason: code for code, reason in told}
+    documented = re.findall(
+        r"// ([A-Z_]+): (?:.+\n(?:  //.+\n)*)  REASON_(\w+) =", CONTRACT.read_text()
+    )
+    codes = {reason: code for code, reason in documented}
     found = {kind.reason: kind.code.value for kind in KINDS.values()}
     assert found == {reason: codes[reason] for reason in found}
 

@@ -13,11 +13,11 @@ FAILING_TEST = """
 import asyncio, gc, grpc
 from tests.support.servers import listening
 
-kept = []  # as pytest keeps the frames of a test that failed
+stored = []  # as pytest keeps the frames of a test that failed
 
 async def fail():
     server = grpc.aio.server()
-    kept.append(server)
+    stored.append(server)
     async with listening(server):
         raise ValueError
 
@@ -25,7 +25,7 @@ try:
     asyncio.run(fail())
 except ValueError:
     pass
-kept.clear()
+stored.clear()
 gc.collect()
 """
 

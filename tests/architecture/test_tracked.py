@@ -7,6 +7,6 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_no_ignored_file_is_tracked():
-    asked = ("git", "ls-files", "--cached", "--ignored", "--exclude-standard")
-    done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True)
+    command = ("git", "ls-files", "--cached", "--ignored", "--exclude-standard")
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == []

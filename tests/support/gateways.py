@@ -43,12 +43,12 @@ class Gateway:
         """A client of an organization through this gateway."""
         return Client(session, self.url, token)
 
-    def told(self, event: str) -> list[dict[str, Any]]:
+    def log_lines(self, event: str) -> list[dict[str, Any]]:
         """The log lines with an event."""
         return [line for line in list(self.log) if line["event"] == event]
 
     def _address(self, event: str, name: str) -> tuple[str, int]:
-        host, _, port = self.told(event)[0][name].rpartition(":")
+        host, _, port = self.log_lines(event)[0][name].rpartition(":")
         return host, int(port)
 
 

@@ -93,10 +93,10 @@ if __name__ == "__main__":
     given = parse_options()
     given.into.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="profile-") as temporary:
-        place = Path(temporary)
-        place.chmod(0o711)  # PostgreSQL's account must be able to pass
+        folder = Path(temporary)
+        folder.chmod(0o711)  # PostgreSQL's account must be able to pass
         try:
-            for path in uvloop.run(main(place, given.into, given.name, given.seconds)):
+            for path in uvloop.run(main(folder, given.into, given.name, given.seconds)):
                 print(path)
         except NotAllowedError as error:
             raise SystemExit(str(error)) from None

@@ -140,19 +140,19 @@ class Job:
         now = after(people, happened)
         before = {each.number: each.user_name for each in people}
 
-        async def renamed(person: Person) -> None:
+        async def check_renamed(person: Person) -> None:
             await self.check_absent(before[person.number])
 
-        async def gone(person: Person) -> None:
+        async def check_deleted(person: Person) -> None:
             await self.check_absent(person.user_name)
             self._run_counts.counts["verified"] += 1
 
         await self._each("Verify people", list(now.values()), self.verify)
-        await self._each("Verify deleted", happened.deleted, gone)
+        await self._each("Verify deleted", happened.deleted, check_deleted)
         await self._each(
             "Verify former names",
             [each for each in happened.updated if each.user_name != before[each.number]],
-            renamed,
+            check_renamed,
         )
 
     async def _match(self, person: Person) -> Resource | None:

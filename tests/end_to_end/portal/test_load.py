@@ -111,13 +111,13 @@ async def raw_status(gateway: Gateway, *lines: str) -> int:
 
 
 async def test_session_cookie_that_is_no_utf8_counts_and_is_ignored(strict: Gateway):
-    faults = len(strict.told("internal error"))
+    faults = len(strict.log_lines("internal error"))
     cookie = "Cookie: session-us=\xff\xfe"
     head = ("GET /people/ HTTP/1.1", "X-Forwarded-For: 192.0.2.9", cookie)
     answers = [await raw_status(strict, *head) for _ in range(2 * BURST)]
 
     assert Counter(answers).keys() == {303, 429}
-    assert len(strict.told("internal error")) == faults
+    assert len(strict.log_lines("internal error")) == faults
 
 
 @pytest.mark.parametrize(
@@ -130,11 +130,11 @@ async def test_session_cookie_that_is_no_utf8_counts_and_is_ignored(strict: Gate
     ],
 )
 async def test_form_cookie_that_is_no_utf8_is_ignored(strict: Gateway, line: str, status: int):
-    faults = len(strict.told("internal error"))
+    faults = len(strict.log_lines("internal error"))
     head = (f"{line} HTTP/1.1", "X-Forwarded-For: 192.0.2.8")
 
     assert await raw_status(strict, *head, "Cookie: form-us=\xff\xfe") == status
-    assert len(strict.told("internal error")) == faults
+    assert len(strict.log_lines("internal error")) == faults
 
 
 async def test_organization_over_its_page_rate_is_429_and_others_are_not(

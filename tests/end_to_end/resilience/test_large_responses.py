@@ -230,7 +230,7 @@ async def test_failure_during_streamed_group_closes_connection(
             proxy.cut = True
             await proxy.stop()
             rest = await _all(reader)
-        told = await eventually(lambda: gateway.told("request"))
+        told = await eventually(lambda: gateway.log_lines("request"))
         async with session.get(gateway.metrics_url) as reply:
             metrics = await reply.text()
 

@@ -291,7 +291,7 @@ async def test_unfinished_small_forms_are_limited_per_address(with_sso: Gateway)
 @pytest.mark.parametrize("path", [FORM, ACS_PATH])
 async def test_client_that_aborts_a_form_causes_no_internal_error(with_sso: Gateway, path: str):
     (await begin(with_sso, path, 1_000)).leave()
-    told = await eventually(lambda: with_sso.told("request"), WAIT_SECONDS)
+    told = await eventually(lambda: with_sso.log_lines("request"), WAIT_SECONDS)
 
     assert [(line["endpoint"], line["status"]) for line in told] == [(path, 400)]
-    assert with_sso.told("internal error") == []
+    assert with_sso.log_lines("internal error") == []

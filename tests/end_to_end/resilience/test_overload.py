@@ -86,7 +86,7 @@ async def test_overload_is_503_with_retry_after_and_no_wrong_response(
     assert await metric(session, small, "admission_control_slots_in_use") == 0
     assert await metric(session, small, "admission_control_queue_depth") == 0
     assert resident_bytes(small.process.pid) - before < 64 * MEBIBYTE
-    lines = small.told("requests rejected")
+    lines = small.log_lines("requests rejected")
     assert sum(line["no_slot"] for line in lines) > 0
     assert len(lines) < 30  # not one for each
 

@@ -34,14 +34,14 @@ def test_one_session_prints_operations_and_is_undecided(tmp_path: Path):
     done = compared("HEAD", tmp_path)
 
     assert (done.returncode, done.stderr) == (2, ""), done.stdout
-    judged, reported = done.stdout.split("PostgreSQL (not judged)")
+    judged, reported = done.stdout.split("PostgreSQL (not compared with the limit)")
     assert [line[1] for line in ROW.finditer(judged)] == list(OPERATIONS)
     assert [line[1] for line in ROW.finditer(reported)] == list(OPERATIONS)
     assert all(float(cost) > 0 for line in ROW.finditer(judged) for cost in line.group(2, 3, 4))
     assert f"Not measured to ± 1.5%: {', '.join(OPERATIONS)}." in reported
-    kept = json.loads((tmp_path / "rounds.json").read_text())
-    assert [each["operation"] for each in kept["rounds"]] == list(OPERATIONS)
-    assert set(kept["trees"]) == {"base", "head"}
+    stored = json.loads((tmp_path / "rounds.json").read_text())
+    assert [each["operation"] for each in stored["rounds"]] == list(OPERATIONS)
+    assert set(stored["trees"]) == {"base", "head"}
 
 
 def test_unknown_commit_fails_before_regions_start(tmp_path: Path):

@@ -46,9 +46,9 @@ def filled(service: str, postgres: TestPostgres) -> Iterator[tuple[str, UUID, UU
         asyncio.run(migrations.apply(url, steps))
 
     with postgres.template(f"forgetting_{service}", migrate).database() as url:
-        gone, kept = uuid4(), uuid4()
-        asyncio.run(fill(url, FILL[service], gone, kept))
-        yield url, gone, kept
+        deleted, other = uuid4(), uuid4()
+        asyncio.run(fill(url, FILL[service], deleted, other))
+        yield url, deleted, other
 
 
 async def fill(url: str, statements: str, *organizations: UUID) -> None:
@@ -84,13 +84,13 @@ async def rows_of(url: str, organization: UUID) -> dict[str, int]:
 
 @pytest.mark.parametrize("service", FILL)
 def test_forget_organization_deletes_only_its_rows(service, postgres_cluster: TestPostgres):
-    with filled(service, postgres_cluster) as (url, gone, kept):
-        before = asyncio.run(rows_of(url, kept))
+    with filled(service, postgres_cluster) as (url, deleted, other):
+        before = asyncio.run(rows_of(url, other))
         psql = postgres_cluster.cluster.programs.path("psql")
-        command = [psql, "--no-psqlrc", "--quiet", "--set", f"organization={gone}"]
+        command = [psql, "--no-psqlrc", "--quiet", "--set", f"organization={deleted}"]
 
         subprocess.run([*command, "--file", str(SCRIPT), url], check=True, capture_output=True)
 
         assert len([name for name, rows in before.items() if rows]) >= 3
-        assert set(asyncio.run(rows_of(url, gone)).values()) == {0}
-        assert asyncio.run(rows_of(url, kept)) == before
+        assert set(asyncio.run(rows_of(url, deleted)).values()) == {0}
+        assert asyncio.run(rows_of(url, other)) == before

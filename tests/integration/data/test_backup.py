@@ -185,9 +185,9 @@ async def followers_begin_anew(url: str, token: str) -> None:
         seen = await snapshot(changes)
         async with watching(changes, seen.token) as reader:
             ann = await create(users, "ann")
-            told = await reader.until(1)
+            changes = await reader.until(1)
     db = await asyncpg.connect(url)
     rows = await db.fetch("SELECT user_id FROM users WHERE organization_id = $1", ACME)
     await db.close()
     assert {*seen.users, ann.id} == {str(row["user_id"]) for row in rows}
-    assert [change.resource_id for change in told] == [ann.id]
+    assert [change.resource_id for change in changes] == [ann.id]

@@ -115,9 +115,9 @@ async def users_round(channel: grpc.aio.Channel, number: int) -> None:
 async def keys_round(channel: grpc.aio.Channel, _: int) -> None:
     keysvc = Replica("", channel, [], asyncio.Event(), asyncio.current_task())
     acme = await keysvc.create()
-    made = await keysvc.generate(acme)
-    assert (await keysvc.authenticate(made.token)).organization_id == acme
-    await keysvc.revoke(made.key)
+    generated = await keysvc.generate(acme)
+    assert (await keysvc.authenticate(generated.token)).organization_id == acme
+    await keysvc.revoke(generated.key)
     await keysvc.deactivate(acme)
 
 

@@ -139,8 +139,8 @@ async def keysvc_reads(url: str, version: int) -> None:
             request = GetSsoConnectionRequest(organization_id=ACME)
             connection = (await keysvc.sso.GetSsoConnection(request)).connection
             assert (connection.active, list(connection.domains)) == (True, ["corp.test"])
-        made = await keysvc.generate(ACME)
-        assert UUID((await keysvc.authenticate(made.token)).organization_id) == UUID(ACME)
+        generated = await keysvc.generate(ACME)
+        assert UUID((await keysvc.authenticate(generated.token)).organization_id) == UUID(ACME)
 
 
 READS = {"usersvc": usersvc_reads, "keysvc": keysvc_reads}

@@ -18,7 +18,7 @@ from gateway.api.app import PREFIX
 from gateway.http.body import MAX_BODY_BYTES
 from tests.support.edge.edges import answering_late, us
 from tests.support.edge.envoys import Edge, running_edge
-from tests.support.k8s.edge import Objects, Place, bootstrap
+from tests.support.k8s.edge import EdgeSetup, Objects, bootstrap
 from tests.support.k8s.manifests import OVERLAYS, namespaces
 from tests.support.k8s.tools import installed, locked
 from tests.support.stack import Stack
@@ -45,9 +45,9 @@ def test_envoy_takes_the_configuration_of_every_region(overlay, tmp_path, edge: 
         certificate = type(
             "Files", (), {"certificate": files / "tls.crt", "key": files / "tls.key"}
         )
-        place = Place("127.0.0.1", 1, ("127.0.0.1", 2), certificate, tmp_path / "log")
+        setup = EdgeSetup("127.0.0.1", 1, ("127.0.0.1", 2), certificate, tmp_path / "log")
         config = tmp_path / "envoy.json"
-        config.write_text(json.dumps(bootstrap(objects, place)))
+        config.write_text(json.dumps(bootstrap(objects, setup)))
 
         result = subprocess.run(
             [locked("envoy"), "--mode", "validate", "--config-path", str(config)],

@@ -41,8 +41,8 @@ def region(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
 def token(region: Region) -> str:
     """The token of a first organization, created as in docs/entra.md."""
     keysvc = ("python3", "-m", "keysvc")
-    made = region.execute("keysvc", *keysvc, "create-organization", "--display-name", "Acme")
-    organization = made["organization"]["id"]
+    created = region.execute("keysvc", *keysvc, "create-organization", "--display-name", "Acme")
+    organization = created["organization"]["id"]
     region.organization = organization
     region.execute("keysvc", *keysvc, "activate-integration", organization)
     key = region.execute("keysvc", *keysvc, "generate-key", organization, "--created-by", "me")

@@ -45,8 +45,8 @@ def listed(document: dict[str, Any]) -> dict[tuple[str, str], set[str]]:
     return {
         (component["name"], component["version"]): {
             digest["content"]
-            for place in component["externalReferences"]
-            for digest in place["hashes"]
+            for reference in component["externalReferences"]
+            for digest in reference["hashes"]
         }
         for component in document["components"]
         if component["purl"].startswith("pkg:pypi/")
@@ -81,17 +81,17 @@ def requirements() -> str:
 once = cache(requirements)
 
 
-def made(*arguments: str, of: str = "") -> subprocess.CompletedProcess[str]:
+def run_sbom(*arguments: str, of: str = "") -> subprocess.CompletedProcess[str]:
     """The output of the Dockerfile's step for it."""
     script = [sys.executable, str(ROOT / "deploy/image/sbom.py"), *arguments]
     return subprocess.run(script, input=of or once(), capture_output=True, text=True, check=False)
 
 
 def test_sbom_has_every_locked_requirement_with_hashes():
-    first = made("1.2.3")
+    first = run_sbom("1.2.3")
     document = check(first.stdout)
     assert document["metadata"]["component"]["version"] == "1.2.3"
-    assert first.stdout == made("1.2.3", of=requirements()).stdout
+    assert first.stdout == run_sbom("1.2.3", of=requirements()).stdout
 
 
 @pytest.mark.parametrize("form", ["debian", "distroless"])
@@ -102,12 +102,12 @@ def test_sbom_has_packages_of_either_kind_of_base(form: str, tmp_path: Path):
         (tmp_path / "status.d").mkdir()
         for paragraph in STATUS.split("\n\n"):
             (tmp_path / "status.d" / paragraph.split()[1]).write_text(paragraph)
-    document = check(made("1.2.3", str(tmp_path)).stdout)
+    document = check(run_sbom("1.2.3", str(tmp_path)).stdout)
     assert debian(document) == [("libc6", "2.36-9+deb12u13"), ("tzdata", "2026b-0+deb12u1")]
 
 
 def test_sbom_rejects_base_without_packages(tmp_path: Path):
-    done = made("1.2.3", str(tmp_path))
+    done = run_sbom("1.2.3", str(tmp_path))
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"sbom: {tmp_path} names no package\n"
 
@@ -115,9 +115,9 @@ def test_sbom_rejects_base_without_packages(tmp_path: Path):
 @pytest.mark.timeout(600)
 def test_image_contains_its_sbom(image: Image):
     found = json.loads(image.store.buildah("inspect", "--type", "image", image.name))
-    place = found["OCIv1"]["config"]["Labels"]["com.cloudacademy.sbom"]
+    reference = found["OCIv1"]["config"]["Labels"]["com.cloudacademy.sbom"]
     read = image.store.run(
-        image.name, "-c", f"print(open({place!r}).read())", options=("--entrypoint", "python3")
+        image.name, "-c", f"print(open({reference!r}).read())", options=("--entrypoint", "python3")
     )
     document = check(read.stdout)
     status = (DEBIAN / "var/lib/dpkg/status").read_text()

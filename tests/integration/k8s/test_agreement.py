@@ -265,10 +265,10 @@ def test_saml_signing_key_outlives_cluster(overlay):
         one["spec"]["secretName"] for one in of_kind(overlay, "Certificate")
     }
     assert secret["target"]["name"] == "gateway-saml"
-    place = f"provisioning/{overlay}/gateway"
+    secret = f"provisioning/{overlay}/gateway"
     assert {one["secretKey"]: one["remoteRef"] for one in secret["data"]} == {
-        "tls.key": {"key": place, "property": "SAML_KEY"},
-        "tls.crt": {"key": place, "property": "SAML_CERTIFICATE"},
+        "tls.key": {"key": secret, "property": "SAML_KEY"},
+        "tls.crt": {"key": secret, "property": "SAML_CERTIFICATE"},
     }
 
 
@@ -521,10 +521,10 @@ def test_edge_errors_use_wording_of_gateway(overlay, namespace):
     policy = the(overlay, "BackendTrafficPolicy", "scim", namespace)["spec"]
     for rule in policy["responseOverride"]:
         (status,) = (code["value"] for code in rule["match"]["statusCodes"])
-        told = json.loads(rule["response"]["body"]["inline"])
+        error = json.loads(rule["response"]["body"]["inline"])
         assert rule["source"] == "Local"  # responses of the gateway pass unchanged
-        assert (told["status"], told["schemas"]) == (str(status), [ERROR_URN])
-        assert status not in (503, 504) or told["detail"] in words
+        assert (error["status"], error["schemas"]) == (str(status), [ERROR_URN])
+        assert status not in (503, 504) or error["detail"] in words
 
 
 @everywhere
@@ -580,11 +580,11 @@ def test_access_log_has_no_client_header_except_host(overlay, namespace):
     (setting,) = the(overlay, "EnvoyProxy", "edge", namespace)["spec"]["telemetry"]["accessLog"][
         "settings"
     ]
-    told = json.dumps(setting["format"])
+    access_log = json.dumps(setting["format"])
 
-    assert re.findall(r"%REQ\(([^)]*)\)", told) == [":AUTHORITY", ":METHOD"]
-    assert "%PATH" not in told
-    assert "QUERY" not in told
+    assert re.findall(r"%REQ\(([^)]*)\)", access_log) == [":AUTHORITY", ":METHOD"]
+    assert "%PATH" not in access_log
+    assert "QUERY" not in access_log
 
 
 @pytest.mark.parametrize(("overlay", "other"), [("us", "eu"), ("eu", "us")])
@@ -599,10 +599,10 @@ def test_region_contains_only_address_of_other_region(overlay, other):
     assert {word for word in words if word in own} == set()
 
 
-@pytest.mark.parametrize(("overlay", "place"), [("us", "us-east-1"), ("eu", "eu-central-1")])
-def test_secrets_and_backups_stay_in_region(overlay, place):
+@pytest.mark.parametrize(("overlay", "aws_region"), [("us", "us-east-1"), ("eu", "eu-central-1")])
+def test_secrets_and_backups_stay_in_region(overlay, aws_region):
     store = the(overlay, "SecretStore", "region")["spec"]["provider"]["aws"]
-    assert store["region"] == place
+    assert store["region"] == aws_region
     for database in DATABASES.values():
         bucket = the(overlay, "ObjectStore", database)["spec"]["configuration"]["destinationPath"]
         cluster = the(overlay, "Cluster", database)["spec"]
@@ -614,15 +614,15 @@ def test_secrets_and_backups_stay_in_region(overlay, place):
         assert backup["cluster"]["name"] == database
 
 
-@pytest.mark.parametrize(("overlay", "place"), [("us", "us-east-1"), ("eu", "eu-central-1")])
-def test_cert_manager_may_solve_dns_challenge(overlay, place):
+@pytest.mark.parametrize(("overlay", "aws_region"), [("us", "us-east-1"), ("eu", "eu-central-1")])
+def test_cert_manager_may_solve_dns_challenge(overlay, aws_region):
     """With a role of its region: a namespaced Issuer cannot use the operator's credentials."""
     (solver,) = the(overlay, "Issuer", "web")["spec"]["acme"]["solvers"]
     role = the(overlay, "Role", "dns-token")
     binding = the(overlay, "RoleBinding", "dns-token")
 
     assert solver["dns01"]["route53"] == {
-        "region": place,
+        "region": aws_region,
         "role": f"arn:aws:iam::000000000000:role/provisioning-{overlay}-dns",
         "auth": {"kubernetes": {"serviceAccountRef": {"name": "dns"}}},
     }
@@ -644,8 +644,8 @@ def test_cert_manager_may_solve_dns_challenge(overlay, place):
 @pytest.mark.parametrize("overlay", REGIONS)
 def test_backup_retention_matches_documented_erasure_period(overlay):
     stores = of_kind(overlay, "ObjectStore")
-    kept = f"{BACKUPS_KEPT.days}d"
-    assert [store["spec"]["retentionPolicy"] for store in stores] == [kept] * len(DATABASES)
+    retention = f"{BACKUPS_KEPT.days}d"
+    assert [store["spec"]["retentionPolicy"] for store in stores] == [retention] * len(DATABASES)
 
 
 def test_every_manifest_is_named_after_its_kind():

@@ -64,7 +64,7 @@ SERIES = {
 }
 """For each alert the series that make it fire."""
 
-QUIET = {
+ORDINARY_DAY = {
     'http_server_request_duration_seconds_count{http_response_status_code="200"}': "0+1000x90",
     'http_server_request_duration_seconds_count{http_response_status_code="401"}': "0+50x90",
     'http_server_request_duration_seconds_count{http_response_status_code="503"}': "0+5x90",
@@ -100,19 +100,19 @@ def names() -> list[str]:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
+def rules_folder(tmp_path: Path) -> Path:
     """A folder with the rules in Prometheus's format."""
     groups = {"groups": [{"name": "provisioning", "rules": rules()}]}
     (tmp_path / "rules.json").write_text(json.dumps(groups))
     return tmp_path
 
 
-def promtool(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def promtool(rules_folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [installed("promtool"), *arguments]
-    return subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
+    return subprocess.run(command, cwd=rules_folder, capture_output=True, text=True, check=False)
 
 
-def judge(place: Path, series: dict[str, str], alert: str, *, fires: bool) -> str:
+def promtool_errors(rules_folder: Path, series: dict[str, str], alert: str, *, fires: bool) -> str:
     """The errors of promtool for an alert over given series; empty if there are none."""
     firing = f'alertname="{alert}",alertstate="firing"'
     test = {
@@ -132,8 +132,8 @@ def judge(place: Path, series: dict[str, str], alert: str, *, fires: bool) -> st
             }
         ],
     }
-    (place / "test.json").write_text(json.dumps(test))
-    result = promtool(place, "test", "rules", "test.json")
+    (rules_folder / "test.json").write_text(json.dumps(test))
+    result = promtool(rules_folder, "test", "rules", "test.json")
     return "" if result.returncode == 0 else result.stdout + result.stderr
 
 
@@ -144,8 +144,8 @@ def test_alerts_group_only_by_existing_labels():
             assert labels_grouped_by(expression) - labels(metric) == set(), (metric, expression)
 
 
-def test_prometheus_accepts_rules(place):
-    result = promtool(place, "check", "rules", "rules.json")
+def test_prometheus_accepts_rules(rules_folder):
+    result = promtool(rules_folder, "check", "rules", "rules.json")
     assert result.returncode == 0, result.stdout + result.stderr
 
 
@@ -154,22 +154,22 @@ def test_every_alert_has_test_series():
 
 
 @pytest.mark.parametrize("alert", sorted(SERIES))
-def test_alert_fires_on_its_series(alert, place):
-    assert judge(place, SERIES[alert], alert, fires=True) == ""
+def test_alert_fires_on_its_series(alert, rules_folder):
+    assert promtool_errors(rules_folder, SERIES[alert], alert, fires=True) == ""
 
 
 @pytest.mark.parametrize("alert", sorted(SERIES))
-def test_no_alert_fires_on_ordinary_day(alert, place):
-    assert judge(place, QUIET, alert, fires=False) == ""
+def test_no_alert_fires_on_ordinary_day(alert, rules_folder):
+    assert promtool_errors(rules_folder, ORDINARY_DAY, alert, fires=False) == ""
 
 
 def test_every_alert_is_documented():
     text = OPERATIONS.read_text()
-    told = re.findall(r"^\| `([A-Z][a-z]\w+)` \| \S.* \|$", text, re.MULTILINE)
-    assert sorted(told) == sorted(names())
+    documented = re.findall(r"^\| `([A-Z][a-z]\w+)` \| \S.* \|$", text, re.MULTILINE)
+    assert sorted(documented) == sorted(names())
 
 
-def test_prometheus_accepts_every_query_of_dashboard(place):
+def test_prometheus_accepts_every_query_of_dashboard(rules_folder):
     questions = [
         x.replace("$namespace", "x").replace("$__rate_interval", "5m") for x in expressions()
     ]
@@ -177,20 +177,20 @@ def test_prometheus_accepts_every_query_of_dashboard(place):
         "name": "dashboard",
         "rules": [{"record": f"q:{n}", "expr": expr} for n, expr in enumerate(questions)],
     }
-    (place / "dashboard.json").write_text(json.dumps({"groups": [group]}))
+    (rules_folder / "dashboard.json").write_text(json.dumps({"groups": [group]}))
 
-    result = promtool(place, "check", "rules", "dashboard.json")
+    result = promtool(rules_folder, "check", "rules", "dashboard.json")
 
     assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_panels_of_dashboard_do_not_overlap():
     places = [panel["gridPos"] for panel in json.loads(DASHBOARD.read_text())["panels"]]
-    taken = [
-        (place["x"] + across, place["y"] + down)
-        for place in places
-        for across in range(place["w"])
-        for down in range(place["h"])
+    cells = [
+        (rules_folder["x"] + across, rules_folder["y"] + down)
+        for rules_folder in places
+        for across in range(rules_folder["w"])
+        for down in range(rules_folder["h"])
     ]
-    assert len(taken) == len(set(taken))
-    assert max(x for x, _ in taken) < 24
+    assert len(cells) == len(set(cells))
+    assert max(x for x, _ in cells) < 24

@@ -28,7 +28,7 @@ OPTIONS += ["--module", "nodenext", "--moduleResolution", "nodenext"]
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
+def folder(tmp_path: Path) -> Path:
     """A folder in which Node.js finds the packages."""
     if not MODULES.exists():
         installed("npm")
@@ -38,7 +38,7 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def judged(overlay: str) -> list[Manifest]:
+def checked_objects(overlay: str) -> list[Manifest]:
     return [one for one in rendered(overlay) if one["apiVersion"].split("/")[0] in PACKAGES]
 
 
@@ -47,19 +47,19 @@ def module(one: Manifest) -> str:
     return f"@kubernetes-models/{PACKAGES[group]}/{one['apiVersion']}/{one['kind']}"
 
 
-def compiled(place: Path, objects: list[Manifest]) -> str:
+def compiler_errors(folder: Path, objects: list[Manifest]) -> str:
     """The errors of the compiler."""
     lines = []
     for number, one in enumerate(objects):
         kind = f"Kind{number}"
         lines.append(f'import type {{ I{one["kind"]} as {kind} }} from "{module(one)}";')
         lines.append(f"export const one{number}: {kind} = {json.dumps(one)};")
-    (place / "objects.ts").write_text("\n".join(lines))
+    (folder / "objects.ts").write_text("\n".join(lines))
     compiler = str(MODULES / ".bin" / "tsc")
-    return _output([compiler, *OPTIONS, "objects.ts"], place)
+    return _output([compiler, *OPTIONS, "objects.ts"], folder)
 
 
-def validated(place: Path, objects: list[Manifest]) -> str:
+def validator_errors(folder: Path, objects: list[Manifest]) -> str:
     """The errors of the validators."""
     lines = []
     for number, one in enumerate(objects):
@@ -68,12 +68,12 @@ def validated(place: Path, objects: list[Manifest]) -> str:
             f"try {{ new Kind{number}({json.dumps(one)}).validate(); }} "
             f'catch (error) {{ console.log("{one["kind"]}: " + error.message); }}'
         )
-    (place / "objects.mjs").write_text("\n".join(lines))
-    return _output([installed("node"), "objects.mjs"], place)
+    (folder / "objects.mjs").write_text("\n".join(lines))
+    return _output([installed("node"), "objects.mjs"], folder)
 
 
-def _output(command: list[str], place: Path) -> str:
-    result = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
+def _output(command: list[str], folder: Path) -> str:
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     return result.stdout + result.stderr
 
 
@@ -82,18 +82,18 @@ def test_every_api_group_is_checked_or_exempt():
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_custom_resources_match_their_schemas(overlay, place):
-    objects = judged(overlay)
+def test_custom_resources_match_their_schemas(overlay, folder):
+    objects = checked_objects(overlay)
 
     assert len(objects) >= 10
-    assert compiled(place, objects) == ""
-    assert validated(place, objects) == ""
+    assert compiler_errors(folder, objects) == ""
+    assert validator_errors(folder, objects) == ""
 
 
-def test_misspelt_name_and_wrong_value_are_found(place):
-    (gateway,) = (one for one in judged("us") if one["kind"] == "Gateway")
+def test_misspelt_name_and_wrong_value_are_found(folder):
+    (gateway,) = (one for one in checked_objects("us") if one["kind"] == "Gateway")
     misspelt = json.loads(json.dumps(gateway).replace('"gatewayClassName"', '"gatewayclassname"'))
     wrong = json.loads(json.dumps(gateway).replace('"hostname": "', '"hostname": "https://'))
 
-    assert "gatewayclassname" in compiled(place, [misspelt])
-    assert "hostname" in validated(place, [wrong])
+    assert "gatewayclassname" in compiler_errors(folder, [misspelt])
+    assert "hostname" in validator_errors(folder, [wrong])

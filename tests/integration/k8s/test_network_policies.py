@@ -55,13 +55,13 @@ def _by_tcp(namespace: str) -> set[tuple[str, str, int]]:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_policies_permit_exactly_expected_connections(overlay):
-    ours = namespaces(overlay)
+    regions = namespaces(overlay)
 
     found = {
-        edge for edge in graph(overlay) if any(end.startswith(tuple(ours)) for end in edge[:2])
+        edge for edge in graph(overlay) if any(end.startswith(tuple(regions)) for end in edge[:2])
     }
 
-    assert found == set().union(*(expected(namespace) for namespace in ours))
+    assert found == set().union(*(expected(namespace) for namespace in regions))
 
 
 def test_regions_in_one_cluster_cannot_reach_each_other():

@@ -38,9 +38,9 @@ def test_every_built_in_object_matches_its_schema_strictly(overlay, version, tmp
         check=False,
     )
 
-    told = (result.stdout + result.stderr).splitlines()
-    assert result.returncode == 0, told
-    assert len([line for line in told if "passed for resource" in line]) == len(own)
+    lines = (result.stdout + result.stderr).splitlines()
+    assert result.returncode == 0, lines
+    assert len([line for line in lines if "passed for resource" in line]) == len(own)
 
 
 def test_api_groups_without_schema_are_known():

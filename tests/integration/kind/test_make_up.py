@@ -32,7 +32,7 @@ case "$(basename "$0") $*" in
   *activate-integration*) echo '{{}}' ;;
   *generate-key*) echo '{{"token": "cak_xx_secret"}}' ;;
   "kubectl create --filename -") cat >> "{log}.given" ;;
-  "kubectl logs"*) echo "what the Job said" ;;
+  "kubectl logs"*) echo "output of the Job" ;;
   {failing_once}) [ -e "{log}.failed" ] || {{ : > "{log}.failed"; exit 1; }} ;;
   {failing}) echo "it broke" >&2; exit 1 ;;
 esac
@@ -79,7 +79,7 @@ class Machine:
             if not link.exists():
                 link.symlink_to(f"/bin/{name}")
         return subprocess.run(
-            [sys.executable, "-m", "deploy.kind", *arguments, "--directory", str(self.kept)],
+            [sys.executable, "-m", "deploy.kind", *arguments, "--directory", str(self.directory)],
             cwd=ROOT,
             env={
                 "PATH": str(self.folder / "bin"),
@@ -91,7 +91,7 @@ class Machine:
         )
 
     @property
-    def kept(self) -> Path:
+    def directory(self) -> Path:
         return self.folder / "run"
 
     def calls(self) -> list[str]:
@@ -149,8 +149,8 @@ def test_make_up_creates_both_regions_and_prints_their_access(machine: Machine):
     assert positions == sorted(positions)
     for port in (8443, 8543):
         assert f"https://localhost:{port}/webhooks/ad/v1/scim" in finished.stdout
-    assert (machine.kept / "kind-us.pem").read_text() == CERTIFICATE
-    assert "SECRET_TOKEN=cak_xx_secret" in (machine.kept / "kind-eu.env").read_text()
+    assert (machine.directory / "kind-us.pem").read_text() == CERTIFICATE
+    assert "SECRET_TOKEN=cak_xx_secret" in (machine.directory / "kind-eu.env").read_text()
 
 
 def index_of(calls: list[str], step: str) -> int:
@@ -202,7 +202,7 @@ def test_make_up_prints_log_of_failed_migration(machine: Machine):
     finished = machine.call("up", "--people", "0")
 
     assert finished.returncode == 1
-    assert "what the Job said" in finished.stdout
+    assert "output of the Job" in finished.stdout
     assert machine.calls()[-1] == (
         "kubectl logs job/keysvc-migrate --namespace cloudacademy-us --all-pods"
     )
@@ -220,14 +220,14 @@ def test_make_up_retries_while_admission_webhook_is_unavailable(machine: Machine
 
 def test_make_up_ignores_key_of_deleted_cluster(machine: Machine):
     machine.install("docker", "kind", "kubectl")
-    machine.kept.mkdir()
+    machine.directory.mkdir()
     old = "TENANT_URL=https://localhost:8443/webhooks/ad/v1/scim\nSECRET_TOKEN=cak_old\n"
-    (machine.kept / "kind-us.env").write_text(old)
+    (machine.directory / "kind-us.env").write_text(old)
 
     finished = machine.call("up", "--people", "0")
 
     assert "cak_old" not in finished.stdout
-    assert "cak_xx_secret" in (machine.kept / "kind-us.env").read_text()
+    assert "cak_xx_secret" in (machine.directory / "kind-us.env").read_text()
 
 
 def test_make_up_touches_only_its_own_cluster(machine: Machine):
@@ -248,7 +248,7 @@ def test_make_down_removes_cluster_and_local_files(machine: Machine):
 
     assert finished.returncode == 0
     assert machine.calls()[-1] == "kind delete cluster --name provisioning"
-    assert list(machine.kept.iterdir()) == []
+    assert list(machine.directory.iterdir()) == []
 
 
 def test_host_ports_map_to_edges():

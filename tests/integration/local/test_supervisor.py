@@ -38,12 +38,12 @@ def test_run_prints_and_stores_client_settings(start: Start) -> None:
     connection = running.connection
     assert connection.tenant_url in running.printed
     assert connection.secret_token in running.printed
-    kept = running.directory / "us.env"
-    assert kept.read_text().splitlines() == [
+    stored = running.directory / "us.env"
+    assert stored.read_text().splitlines() == [
         f"TENANT_URL={connection.tenant_url}",
         f"SECRET_TOKEN={connection.secret_token}",
     ]
-    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert stat.S_IMODE(stored.stat().st_mode) == 0o600
 
 
 async def test_each_start_prints_new_link_for_same_administrator(start: Start) -> None:
@@ -52,9 +52,9 @@ async def test_each_start_prints_new_link_for_same_administrator(start: Start) -
     assert f"Sign in as {USER_NAME}" in first.printed
     assert first.link.startswith(f"http://127.0.0.1:{options[1]}/login/link#")
     assert first.stop() == 0
-    kept = [path for path in first.directory.rglob("*.*") if path.is_file()]
+    stored = [path for path in first.directory.rglob("*.*") if path.is_file()]
     token = first.link.partition("#")[2].encode()
-    assert [path for path in kept if token in path.read_bytes()] == []
+    assert [path for path in stored if token in path.read_bytes()] == []
 
     second = start(*options).ready()
 

@@ -58,16 +58,16 @@ class Vault:
         ]
         environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
         for again in (True, False):
-            taken = subprocess.run(
+            backup = subprocess.run(
                 account.command(command, signal.SIGTERM),
                 check=False, capture_output=True, cwd="/", env=environment, timeout=120,
             )  # fmt: skip
-            if taken.returncode == 0:
+            if backup.returncode == 0:
                 return
             # A page that is written while it is read looks corrupt; an operator would retry as
             # well.
-            assert again, taken.stderr.decode()
-            warnings.warn(f"the backup is taken again: {taken.stderr.decode()}", stacklevel=2)
+            assert again, backup.stderr.decode()
+            warnings.warn(f"the backup is repeated: {backup.stderr.decode()}", stacklevel=2)
             shutil.rmtree(self.base, ignore_errors=True)
 
     def archive(self, cluster: Cluster) -> None:

@@ -14,7 +14,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from deploy.local.ports import free_port
 from tests.support.chassis.authorities import Authority
-from tests.support.k8s.edge import Objects, Place, bootstrap
+from tests.support.k8s.edge import EdgeSetup, Objects, bootstrap
 from tests.support.k8s.tools import locked
 from tests.support.process_memory import peak_bytes
 from tests.support.waiting import wait_until
@@ -61,9 +61,9 @@ def running_edge(
     """Start an edge in front of a gateway; stop it at the end."""
     folder.mkdir(exist_ok=True)
     files = Authority().issue(folder / "certificate", objects.host)
-    place = Place("127.0.0.1", free_port(), gateway, files, folder / "access.log", grpc)
+    setup = EdgeSetup("127.0.0.1", free_port(), gateway, files, folder / "access.log", grpc)
     config = folder / "envoy.json"
-    config.write_text(json.dumps(bootstrap(objects, place)))
+    config.write_text(json.dumps(bootstrap(objects, setup)))
     log = folder / "envoy.log"
     command = [locked("envoy"), "--config-path", str(config), "--concurrency", "1"]
     with log.open("wb") as output:
@@ -73,8 +73,8 @@ def running_edge(
             stderr=subprocess.STDOUT,
         )
     try:
-        _wait_until_listening(envoy, place.port, log)
-        yield Edge(objects.host, place.port, files.authority, place.access_log, envoy.pid)
+        _wait_until_listening(envoy, setup.port, log)
+        yield Edge(objects.host, setup.port, files.authority, setup.access_log, envoy.pid)
     finally:
         envoy.terminate()
         envoy.wait(START_SECONDS)

@@ -56,14 +56,14 @@ def hosts() -> Iterator[Hosts]:
     """Create a bridge; it is deleted at the end."""
     node = f"c{secrets.token_hex(3)}"
     output(["ip", "netns", "add", node])
-    made = Hosts(node)
+    hosts_ = Hosts(node)
     try:
         output(["ip", "-n", node, "link", "add", "br0", "type", "bridge"])
-        output(["ip", "-n", node, "addr", "add", f"{made.address}/24", "dev", "br0"])
+        output(["ip", "-n", node, "addr", "add", f"{hosts_.address}/24", "dev", "br0"])
         for device in ("lo", "br0"):
             output(["ip", "-n", node, "link", "set", device, "up"])
-        yield made
+        yield hosts_
     finally:
-        for name in made.addresses:
-            subprocess.run(["ip", "netns", "del", made.namespace(name)], check=False)
+        for name in hosts_.addresses:
+            subprocess.run(["ip", "netns", "del", hosts_.namespace(name)], check=False)
         output(["ip", "netns", "del", node])

@@ -35,19 +35,19 @@ class Store:
     driver: str
 
     @property
-    def place(self) -> tuple[str, ...]:
+    def options(self) -> tuple[str, ...]:
         root, run = self.folder / "storage", self.folder / "run"
         return ("--root", str(root), "--runroot", str(run), "--storage-driver", self.driver)
 
     def buildah(self, *arguments: str) -> str:
         """Run a buildah command."""
-        return output([installed("buildah"), *self.place, *arguments])
+        return output([installed("buildah"), *self.options, *arguments])
 
     @property
     def podman(self) -> list[str]:
         """The start of podman commands."""
         engine = ("--runtime", "runc", "--cgroup-manager", "cgroupfs", "--log-level", "error")
-        return [installed("podman"), *self.place, *engine]
+        return [installed("podman"), *self.options, *engine]
 
     def run(self, image: str, *command: str, options: Sequence[str] = ()) -> Finished:
         """Run a program in the image until it ends, without network."""
@@ -66,8 +66,8 @@ HARDENED += ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024")
 def driver(folder: Path) -> str:
     """The storage driver: overlay if the kernel permits it, else copies."""
     below, above, work, merged = (folder / name for name in ("below", "above", "work", "merged"))
-    for place in (below, above, work, merged):
-        place.mkdir(parents=True)
+    for layer in (below, above, work, merged):
+        layer.mkdir(parents=True)
     layers = f"lowerdir={below},upperdir={above},workdir={work}"
     mount = ["mount", "-t", "overlay", "overlay", "-o", layers, str(merged)]
     if subprocess.run(mount, capture_output=True, check=False).returncode != 0:

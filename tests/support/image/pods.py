@@ -23,7 +23,7 @@ from chassis.config.settings import CertificateFiles
 from tests.support.chassis.authorities import DAY, Authority, new_key
 from tests.support.image.hosts import Hosts, hosts
 from tests.support.image.images import HARDENED, Finished, Store, output
-from tests.support.k8s.edge import Objects, Place, bootstrap
+from tests.support.k8s.edge import EdgeSetup, Objects, bootstrap
 from tests.support.k8s.manifests import Manifest, container, environment, of_kind, pod, the
 from tests.support.k8s.tools import ROOT, locked
 from tests.support.postgres import TestPostgres
@@ -69,9 +69,9 @@ class Region:
     def probe(self, name: str, probe: str) -> int:
         """The status of a probe; 0 without a response."""
         only = container(the(self.overlay, "Deployment", name, self.namespace))
-        asked = only[probe]["httpGet"]
-        (port,) = (x["containerPort"] for x in only["ports"] if x["name"] == asked["port"])
-        return self.get(name, port, asked["path"])[0]
+        request = only[probe]["httpGet"]
+        (port,) = (x["containerPort"] for x in only["ports"] if x["name"] == request["port"])
+        return self.get(name, port, request["path"])[0]
 
     def get(self, name: str, port: int, path: str) -> tuple[int, str]:
         """The response of a pod to a GET from the bridge."""
@@ -232,9 +232,9 @@ def _edge(region: Region) -> Iterator[None]:
     files = CertificateFiles(folder / "tls.crt", folder / "tls.key", folder / "ca.crt")
     gateway = (region.hosts.addresses["gateway"], 8080)
     log = region.folder / "access.log"
-    place = Place(region.hosts.address, 443, gateway, files, log)
+    setup = EdgeSetup(region.hosts.address, 443, gateway, files, log)
     config = region.folder / "envoy.json"
-    config.write_text(json.dumps(bootstrap(objects, place)))
+    config.write_text(json.dumps(bootstrap(objects, setup)))
     command = [locked("envoy"), "--config-path", str(config), "--concurrency", "1"]
     envoy = subprocess.Popen(
         region.hosts.at_the_node(*command, "--use-dynamic-base-id", "--log-level", "error")
@@ -271,6 +271,6 @@ def tenant_url(region: Region) -> str:
     return dict(one.split("=", 1) for one in urls.split(","))[name]
 
 
-def eventually(condition: Callable[[], bool], told: Callable[[], str]) -> None:
-    """Wait for a condition of the cluster; fail with `told()` when it does not become true."""
-    wait_until(condition, WAIT_SECONDS, told)
+def eventually(condition: Callable[[], bool], describe: Callable[[], str]) -> None:
+    """Wait for a condition of the cluster; fail with `describe()` when it does not become true."""
+    wait_until(condition, WAIT_SECONDS, describe)

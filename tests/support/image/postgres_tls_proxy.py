@@ -20,8 +20,8 @@ async def serve(listen: str, certificate: str, key: str, server: str) -> None:
     host, _, port = listen.rpartition(":")
 
     async def visit(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked = await reader.readexactly(8)
-        if asked != SSL_REQUEST:  # reject connections without TLS
+        request = await reader.readexactly(8)
+        if request != SSL_REQUEST:  # reject connections without TLS
             writer.close()
             return
         writer.write(b"S")

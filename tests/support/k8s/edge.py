@@ -9,10 +9,10 @@ from typing import Any
 
 from chassis.config.settings import CertificateFiles
 from tests.support.k8s.edge_http import connection_manager
-from tests.support.k8s.edge_objects import Config, Objects, Place, bytes_of, typed
+from tests.support.k8s.edge_objects import Config, EdgeSetup, Objects, bytes_of, typed
 from tests.support.k8s.manifests import parsed
 
-__all__ = ["Objects", "Place", "bootstrap"]
+__all__ = ["EdgeSetup", "Objects", "bootstrap"]
 
 CONNECTIONS = 50_000
 """Envoy Gateway's fixed limits of a proxy."""
@@ -23,15 +23,15 @@ _MONITORS = "type.googleapis.com/envoy.extensions.resource_monitors"
 _HEAP = "envoy.resource_monitors.fixed_heap"
 
 
-def bootstrap(objects: Objects, place: Place) -> Config:
+def bootstrap(objects: Objects, setup: EdgeSetup) -> Config:
     """The configuration file of Envoy."""
     ours = parsed(objects.proxy["spec"]["bootstrap"]["value"])
     assert objects.proxy["spec"]["bootstrap"]["type"] == "Merge"
     return merged(
         {
             "static_resources": {
-                "listeners": [_listener(objects, place)],
-                "clusters": _clusters(objects, place),
+                "listeners": [_listener(objects, setup)],
+                "clusters": _clusters(objects, setup),
             },
             "layered_runtime": {"layers": [{"name": "static", "static_layer": {}}]},
             "overload_manager": _overload_manager(objects),
@@ -81,11 +81,11 @@ def _above(share: float) -> Config:
     return {"name": _HEAP, "threshold": {"value": share}}
 
 
-def _listener(objects: Objects, place: Place) -> Config:
+def _listener(objects: Objects, setup: EdgeSetup) -> Config:
     policy = objects.client["spec"]
     return {
         "name": "https",
-        "address": _address((place.host, place.port)),
+        "address": _address((setup.host, setup.port)),
         "per_connection_buffer_limit_bytes": bytes_of(policy["connection"]["bufferLimit"]),
         "listener_filters": [
             typed(
@@ -96,10 +96,10 @@ def _listener(objects: Objects, place: Place) -> Config:
         "filter_chains": [
             {
                 "filter_chain_match": {"server_names": [objects.host]},
-                "transport_socket": _tls(policy["tls"], place.certificate),
+                "transport_socket": _tls(policy["tls"], setup.certificate),
                 "filters": [
                     _connection_limit(policy["connection"]["connectionLimit"]),
-                    connection_manager(objects, place),
+                    connection_manager(objects, setup),
                 ],
             }
         ],
@@ -136,16 +136,16 @@ def _tls(tls: Config, files: CertificateFiles) -> Config:
     )
 
 
-def _clusters(objects: Objects, place: Place) -> list[Config]:
+def _clusters(objects: Objects, setup: EdgeSetup) -> list[Config]:
     backend = objects.backend[0]["spec"]
     breaker, timeouts = backend["circuitBreaker"], backend["timeout"]["http"]
     idle = {"idle_timeout": timeouts["connectionIdleTimeout"]}
     clusters = [
-        {**_cluster("gateway", place.gateway, breaker), **_upstream("http_protocol_options", idle)}
+        {**_cluster("gateway", setup.gateway, breaker), **_upstream("http_protocol_options", idle)}
     ]
-    if place.grpc:
+    if setup.grpc:
         clusters.append(
-            {**_cluster("grpc", place.grpc, breaker), **_upstream("http2_protocol_options", {})}
+            {**_cluster("grpc", setup.grpc, breaker), **_upstream("http2_protocol_options", {})}
         )
     return clusters
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.support.k8s.edge_objects import Config, Objects, Place, bytes_of, typed
+from tests.support.k8s.edge_objects import Config, EdgeSetup, Objects, bytes_of, typed
 from tests.support.k8s.manifests import Manifest
 
 _SECONDS = {"Second": "1s", "Minute": "60s", "Hour": "3600s"}
@@ -17,7 +17,7 @@ _ORDER = (_OVERRIDE, _BUFFER, _RATE, _ROUTER)
 """Envoy Gateway's defaults for client connections."""
 
 
-def connection_manager(objects: Objects, place: Place) -> Config:
+def connection_manager(objects: Objects, setup: EdgeSetup) -> Config:
     """The HTTP connection manager."""
     policy = objects.client["spec"]
     timeouts, http2 = policy["timeout"]["http"], policy["http2"]
@@ -39,14 +39,14 @@ def connection_manager(objects: Objects, place: Place) -> Config:
             "initial_stream_window_size": bytes_of(http2["initialStreamWindowSize"]),
             "initial_connection_window_size": bytes_of(http2["initialConnectionWindowSize"]),
         },
-        access_log=[_access_log(objects.proxy, place.access_log)],
+        access_log=[_access_log(objects.proxy, setup.access_log)],
         http_filters=_filters(objects),
         route_config={
             "virtual_hosts": [
                 {
                     "name": objects.host,
                     "domains": [objects.host],
-                    "routes": [*_grpc_routes(place), *_routes(objects)],
+                    "routes": [*_grpc_routes(setup), *_routes(objects)],
                 }
             ]
         },
@@ -204,7 +204,7 @@ def _limits(policy: Config, headers: Config) -> Config:
     }
 
 
-def _grpc_routes(place: Place) -> list[Config]:
-    if place.grpc is None:
+def _grpc_routes(setup: EdgeSetup) -> list[Config]:
+    if setup.grpc is None:
         return []
     return [{"match": {"prefix": "/grpc.health.v1.Health/"}, "route": {"cluster": "grpc"}}]

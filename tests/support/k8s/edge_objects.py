@@ -49,7 +49,7 @@ class Objects:
 
 
 @dataclass(frozen=True)
-class Place:
+class EdgeSetup:
     """The addresses and files of the edge in a test."""
 
     host: str

@@ -96,17 +96,17 @@ def environment(
         if reference := source.get("configMapKeyRef"):
             value = configuration[reference["name"]][reference["key"]]
         elif reference := source.get("secretKeyRef"):
-            place = (reference["name"], reference["key"])
-            value = secrets[place] if secrets is not None else _made_up(place)
+            key = (reference["name"], reference["key"])
+            value = secrets[key] if secrets is not None else _generate_secret(key)
         else:
             value = re.sub(r"\$\((\w+)\)", lambda found: values[found[1]], variable["value"])
         values[variable["name"]] = value
     return values
 
 
-def _made_up(place: tuple[str, str]) -> str:
+def _generate_secret(reference_key: tuple[str, str]) -> str:
     """A generated secret of the right form."""
-    return sha256("/".join(place).encode()).hexdigest()
+    return sha256("/".join(reference_key).encode()).hexdigest()
 
 
 def selects(selector: Manifest, labels: dict[str, str]) -> bool:

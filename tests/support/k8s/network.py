@@ -95,7 +95,7 @@ class Network:
     policies: tuple[Manifest, ...]
 
     def admits(self, source: Pod, target: Pod, port: Port) -> bool:
-        """Whether a connection is permitted by the source's egress and the target's ingress policies."""
+        """Whether the source's egress and the target's ingress policies permit a connection."""
         return self._lets(source, target, port, "egress") and self._lets(
             target, source, port, "ingress"
         )
