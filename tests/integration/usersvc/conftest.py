@@ -1,4 +1,4 @@
-"""A running user service on a socket of its own, with a database of its own."""
+"""A user service on its own socket and its own database."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -65,37 +65,37 @@ def users(channel: grpc.aio.Channel) -> UserServiceStub:
 
 @pytest.fixture
 def groups(channel: grpc.aio.Channel) -> GroupServiceStub:
-    """The service of groups, in the same process and on the same database as `users`."""
+    """The GroupService in the same process and on the same database as `users`."""
     return GroupServiceStub(channel)
 
 
 @pytest.fixture
 def changes(channel: grpc.aio.Channel) -> ChangeServiceStub:
-    """The feed of what `users` and `groups` do."""
+    """The feed of changes made through `users` and `groups`."""
     return ChangeServiceStub(channel)
 
 
 @pytest.fixture
 def activities(channel: grpc.aio.Channel) -> ActivityServiceStub:
-    """The log of what `users` and `groups` do."""
+    """The provisioning log of `users` and `groups`."""
     return ActivityServiceStub(channel)
 
 
 @pytest.fixture
 def schemas(channel: grpc.aio.Channel) -> SchemaServiceStub:
-    """The service of schemas, in the same process and on the same database as `users`."""
+    """The SchemaService in the same process and on the same database as `users`."""
     return SchemaServiceStub(channel)
 
 
 @pytest.fixture
 def sessions(channel: grpc.aio.Channel) -> SessionServiceStub:
-    """The service of sessions, in the same process and on the same database as `users`."""
+    """The SessionService in the same process and on the same database as `users`."""
     return SessionServiceStub(channel)
 
 
 @pytest.fixture
 async def db(users_url: str) -> AsyncIterator[asyncpg.Connection]:
-    """A look at the tables beside the service."""
+    """A direct connection to the service's database."""
     connection = await asyncpg.connect(users_url)
     yield connection
     await connection.close()
@@ -103,5 +103,5 @@ async def db(users_url: str) -> AsyncIterator[asyncpg.Connection]:
 
 @pytest.fixture
 def run(users_url: str) -> Run:
-    """Run a command of usersvc: its exit code, its standard output and its standard error."""
+    """Run a command of usersvc; returns its exit code, standard output and standard error."""
     return lambda *arguments: asyncio.to_thread(run_command, users_url, *arguments)

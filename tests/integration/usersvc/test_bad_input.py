@@ -1,4 +1,4 @@
-"""What callers get wrong, over the wire and with TLS: each has its own status and reason."""
+"""Invalid requests over TLS: each has its own status and reason."""
 
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
@@ -56,14 +56,14 @@ def service(users_template: Template, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture
 async def channel(service: Served) -> AsyncIterator[grpc.aio.Channel]:
-    """The gateway's, which may call everything."""
+    """The gateway's channel, which may call every method."""
     async with service.channel("gateway") as channel:
         yield channel
 
 
 @pytest.fixture
 def organization() -> str:
-    """One of the test's own."""
+    """A new organization for the test."""
     return str(uuid4())
 
 
@@ -76,7 +76,7 @@ def stale(current: str):
 
 
 def violations(caught: Caught) -> list[str]:
-    """The fields that the refusal names."""
+    """The fields that the refusal lists."""
     bad = error_details_pb2.BadRequest()
     for detail in rpc_status.from_call(caught.error).details:
         detail.Unpack(bad)
@@ -84,7 +84,7 @@ def violations(caught: Caught) -> list[str]:
 
 
 async def ended_by_transport(call) -> StatusCode:
-    """The status of a call that the service itself did not get to see: it has no reason."""
+    """The status of a call that ended in the transport, before the service; it has no reason."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
     assert from_rpc_error(caught.value).reason == ""
@@ -95,7 +95,7 @@ async def ended_by_transport(call) -> StatusCode:
 
 
 @pytest.mark.parametrize("text", ["", "acme", "018f6d2e00007000800000000000000a"])
-async def test_an_organization_that_is_missing_or_no_uuid_is_refused(users, groups, text):
+async def test_missing_or_invalid_organization_id_is_refused(users, groups, text):
     calls = [
         get(users, str(uuid4()), organization_id=text),
         list_users(users, organization_id=text),
@@ -109,7 +109,7 @@ async def test_an_organization_that_is_missing_or_no_uuid_is_refused(users, grou
         assert violations(caught) == ["organization_id"]
 
 
-async def test_in_another_organization_nothing_is_found(users, organization):
+async def test_other_organization_finds_nothing(users, organization):
     ann = await create(users, "ann", organization)
     with refused(Reason.REASON_USER_NOT_FOUND, StatusCode.NOT_FOUND, user_id=ann.id):
         await get(users, ann.id, organization_id=str(uuid4()))
@@ -119,7 +119,7 @@ async def test_in_another_organization_nothing_is_found(users, organization):
 
 
 @pytest.mark.parametrize("path", ["titel", "userName", "id", "name.given_name.first"])
-async def test_a_path_of_a_mask_that_no_user_has_is_refused(users, organization, path):
+async def test_user_mask_with_unknown_path_is_refused(users, organization, path):
     ann = await create(users, "ann", organization)
     with refused(Reason.REASON_UNKNOWN_FIELD, StatusCode.INVALID_ARGUMENT, field=path) as caught:
         await update(users, ann.id, "title", path, organization_id=organization, title="x")
@@ -127,7 +127,7 @@ async def test_a_path_of_a_mask_that_no_user_has_is_refused(users, organization,
     assert await get(users, ann.id, organization) == ann
 
 
-async def test_a_path_of_a_mask_that_no_group_has_is_refused(groups, organization):
+async def test_group_mask_with_unknown_path_is_refused(groups, organization):
     team = await create_group(groups, "team", organization_id=organization)
     with refused(
         Reason.REASON_UNKNOWN_FIELD, StatusCode.INVALID_ARGUMENT, field="members"
@@ -140,7 +140,7 @@ async def test_a_path_of_a_mask_that_no_group_has_is_refused(groups, organizatio
 
 
 @pytest.mark.parametrize("token", GARBAGE)
-async def test_a_page_token_that_is_none_is_refused(users, groups, organization, token):
+async def test_malformed_page_token_is_refused(users, groups, organization, token):
     team = await create_group(groups, "team", organization_id=organization)
     calls = [
         list_users(users, organization_id=organization, page_token=token),
@@ -153,7 +153,7 @@ async def test_a_page_token_that_is_none_is_refused(users, groups, organization,
         assert violations(caught) == ["page_token"]
 
 
-async def test_a_page_token_of_another_organization_is_refused(users, organization):
+async def test_page_token_of_another_organization_is_refused(users, organization):
     theirs = str(uuid4())
     for each in (organization, theirs):
         await create(users, "ann", each)
@@ -165,7 +165,7 @@ async def test_a_page_token_of_another_organization_is_refused(users, organizati
         )
 
 
-async def test_a_page_token_of_another_query_is_refused(users, organization):
+async def test_page_token_of_another_query_is_refused(users, organization):
     for name in ("ann", "bob"):
         await create(users, name, organization)
     page = await list_users(users, organization_id=organization, page_size=1)
@@ -184,14 +184,14 @@ async def test_a_page_token_of_another_query_is_refused(users, organization):
             )
 
 
-async def test_a_page_that_is_too_long_is_as_long_as_it_may_be(users, organization):
+async def test_page_size_above_maximum_is_capped(users, organization):
     for name in ("ann", "bob"):
         await create(users, name, organization)
     page = await list_users(users, organization_id=organization, page_size=2**31 - 1)
     assert [user.user_name for user in page.users] == ["ann", "bob"]
 
 
-async def test_a_page_of_less_than_nothing_is_refused(users, groups, organization):
+async def test_negative_page_size_is_refused(users, groups, organization):
     calls = [
         list_users(users, organization_id=organization, page_size=-1),
         list_groups(groups, organization_id=organization, page_size=-1),
@@ -203,9 +203,7 @@ async def test_a_page_of_less_than_nothing_is_refused(users, groups, organizatio
         assert violations(caught) == ["page_size"]
 
 
-async def test_a_walk_of_groups_and_members_outlives_what_comes_and_goes(
-    users, groups, organization
-):
+async def test_group_and_member_walks_survive_creates_and_deletes(users, groups, organization):
     teams = [await create_group(groups, f"t{n}", organization_id=organization) for n in range(4)]
     page = await list_groups(groups, organization_id=organization, page_size=2)
     await delete_group(groups, teams[1].id, organization_id=organization)
@@ -226,7 +224,7 @@ async def test_a_walk_of_groups_and_members_outlives_what_comes_and_goes(
 # --- etags --------------------------------------------------------------------------------
 
 
-async def test_a_stale_etag_of_a_user_is_refused_with_the_one_it_has(users, organization):
+async def test_stale_user_etag_is_refused_with_the_current_etag(users, organization):
     ann = await create(users, "ann", organization)
     await update(users, ann.id, organization_id=organization, title="x")
     with stale("2"):
@@ -235,7 +233,7 @@ async def test_a_stale_etag_of_a_user_is_refused_with_the_one_it_has(users, orga
         await delete(users, ann.id, ann.etag, organization)
 
 
-async def test_a_stale_etag_of_a_group_is_refused_with_the_one_it_has(groups, organization):
+async def test_stale_group_etag_is_refused_with_the_current_etag(groups, organization):
     team = await create_group(groups, "team", organization_id=organization)
     await update_group(groups, team.id, organization_id=organization, display_name="crew")
     with stale("2"):
@@ -249,7 +247,7 @@ async def test_a_stale_etag_of_a_group_is_refused_with_the_one_it_has(groups, or
 # --- callers ------------------------------------------------------------------------------
 
 
-async def test_a_caller_without_the_permission_is_refused_by_name(service, users, organization):
+async def test_caller_without_permission_is_refused_by_name(service, users, organization):
     ann = await create(users, "ann", organization)
     async with service.channel("billing") as channel:
         theirs = UserServiceStub(channel)
@@ -265,7 +263,7 @@ async def test_a_caller_without_the_permission_is_refused_by_name(service, users
 
 
 @pytest.mark.parametrize("name", ["billing", "entitlement", "search", "email"])
-async def test_who_may_read_users_may_read_many_by_one_call(service, users, organization, name):
+async def test_reader_of_users_may_also_batch_read_users(service, users, organization, name):
     ann = await create(users, "ann", organization)
     async with service.channel(name) as channel:
         theirs = UserServiceStub(channel)
@@ -278,7 +276,7 @@ async def test_who_may_read_users_may_read_many_by_one_call(service, users, orga
     assert (list(batch.users), list(found.matches[0].users)) == ([ann], [ann])
 
 
-async def test_who_may_follow_one_organization_may_not_follow_all_of_them(service, organization):
+async def test_follower_of_one_organization_may_not_follow_all(service, organization):
     async with service.channel("billing") as channel:
         stub = ChangeServiceStub(channel)
         one = stub.WatchChanges(changes_pb2.WatchChangesRequest(organization_id=organization))
@@ -296,19 +294,19 @@ async def test_who_may_follow_one_organization_may_not_follow_all_of_them(servic
         assert (await every.read()).token
 
 
-async def test_an_expired_certificate_gets_no_connection(service, organization):
+async def test_expired_certificate_gets_no_connection(service, organization):
     async with service.channel("gateway", life=-timedelta(seconds=1)) as channel:
         call = list_users(UserServiceStub(channel), organization_id=organization)
         assert await ended_by_transport(call) == StatusCode.UNAVAILABLE
 
 
-async def test_a_certificate_of_a_foreign_authority_gets_no_connection(service, organization):
+async def test_certificate_of_unknown_authority_gets_no_connection(service, organization):
     async with service.channel("gateway", Authority("elsewhere")) as channel:
         call = list_users(UserServiceStub(channel), organization_id=organization)
         assert await ended_by_transport(call) == StatusCode.UNAVAILABLE
 
 
-async def test_a_caller_without_a_certificate_gets_no_connection(service, organization):
+async def test_caller_without_certificate_gets_no_connection(service, organization):
     believing = grpc.ssl_channel_credentials(service.authority.pem)
     async with grpc.aio.secure_channel(service.target, believing) as channel:
         call = list_users(UserServiceStub(channel), organization_id=organization)
@@ -318,9 +316,7 @@ async def test_a_caller_without_a_certificate_gets_no_connection(service, organi
 # --- messages -----------------------------------------------------------------------------
 
 
-async def test_a_request_over_the_size_limit_is_refused_and_the_connection_lives(
-    service, organization
-):
+async def test_request_over_size_limit_is_refused_without_disconnect(service, organization):
     async with service.plain_channel("gateway", UNLIMITED) as channel:
         users = UserServiceStub(channel)
         call = create(users, "ann", organization, title="x" * (MAX_MESSAGE_BYTES + 1))
@@ -328,10 +324,8 @@ async def test_a_request_over_the_size_limit_is_refused_and_the_connection_lives
         assert list((await list_users(users, organization_id=organization)).users) == []
 
 
-async def test_an_answer_over_the_callers_own_limit_is_refused_by_its_library(
-    service, users, organization
-):
-    # As large as a user may be: characters outside ASCII take up to four bytes.
+async def test_response_over_client_limit_is_refused_by_client(service, users, organization):
+    # The largest possible user: characters outside ASCII take up to four bytes.
     large = [TypedValue(display="\U0001f600" * 2_040)] * 514
     ann = await create(users, "ann", organization, emails=large)
     assert (await get(users, ann.id, organization)).ByteSize() > 4 * 1024 * 1024
@@ -342,6 +336,6 @@ async def test_an_answer_over_the_callers_own_limit_is_refused_by_its_library(
         assert await get(UserServiceStub(channel), ann.id, organization) == ann
 
 
-async def test_a_method_that_there_is_not_is_unimplemented(channel):
+async def test_unknown_method_is_unimplemented(channel):
     call = channel.unary_unary("/cloudacademy.users.v1.UserService/Nothing")(b"", timeout=5)
     assert await ended_by_transport(call) == StatusCode.UNIMPLEMENTED

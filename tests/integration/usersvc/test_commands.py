@@ -1,4 +1,4 @@
-"""The operator's commands, as an operator types them."""
+"""The operator commands of usersvc."""
 
 import json
 import re
@@ -18,7 +18,7 @@ from tests.support.usersvc.session_calls import end, ended, follow, session, unk
 from tests.support.usersvc.user_calls import ACME, GLOBEX, create, get, list_users, refused, update
 
 
-async def test_the_first_administrator_is_created_and_gets_a_link(run, users):
+async def test_add_administrator_creates_user_with_sign_in_link(run, users):
     name = "admin@acme.example"
     made = await answer(
         run, "create-administrator", ACME, "--user-name", name,
@@ -38,14 +38,14 @@ async def test_the_first_administrator_is_created_and_gets_a_link(run, users):
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", link["expire_time"])
 
 
-async def test_to_make_an_administrator_twice_changes_nothing(run, users):
+async def test_add_administrator_twice_changes_nothing(run, users):
     first = await answer(run, "create-administrator", ACME, "--user-name", "ada")
     again = await answer(run, "create-administrator", ACME, "--user-name", "ADA")
     assert again == first | {"created": False}
     assert [user.etag for user in (await list_users(users)).users] == ["1"]
 
 
-async def test_a_user_who_is_there_gets_the_role_beside_the_others(run, users):
+async def test_add_administrator_keeps_other_roles_of_existing_user(run, users):
     learner = TypedValue(value="Learner")
     ann = await create(users, "ann", title="Engineer", roles=[learner])
     made = await answer(run, "create-administrator", ACME, "--user-name", "Ann")
@@ -62,7 +62,7 @@ async def test_a_user_who_is_there_gets_the_role_beside_the_others(run, users):
         ("sign-in-link", ACME, "ann", "--base-url", "https://x.test"),
     ],
 )
-async def test_who_is_not_active_becomes_nothing_in_silence(run, users, arguments):
+async def test_command_for_inactive_user_is_refused_with_message(run, users, arguments):
     ann = await create(users, "ann", active=False)
     assert await run(*arguments) == (
         *(1, ""),
@@ -71,7 +71,7 @@ async def test_who_is_not_active_becomes_nothing_in_silence(run, users, argument
     assert await get(users, ann.id) == ann
 
 
-async def test_an_operators_mistake_is_answered_in_one_line(run, users):
+async def test_operator_mistake_is_reported_in_one_line(run, users):
     await create(users, "ann")
     assert await run("sign-in-link", GLOBEX, "ann", "--base-url", "https://x.test") == (
         *(1, ""),
@@ -86,7 +86,7 @@ async def test_an_operators_mistake_is_answered_in_one_line(run, users):
     assert complaint.startswith("usage: python -m usersvc create-administrator")
 
 
-async def test_no_token_and_no_name_is_in_the_log(run, users_url):
+async def test_command_log_has_no_token_and_no_name(run, users_url):
     async with running_process(users_url) as (process, address):
         await run("create-administrator", ACME, "--user-name", "ada-the-secret")
         base = ("--base-url", "https://x.test")
@@ -114,7 +114,7 @@ async def test_no_token_and_no_name_is_in_the_log(run, users_url):
     )
 
 
-async def test_a_renewed_feed_sends_everybody_to_a_snapshot(run, changes):
+async def test_renewed_feed_requires_a_new_snapshot(run, changes):
     async with watching(changes) as reader:
         token = reader.token
     assert (await answer(run, "renew-feed")).keys() == {"feed_id"}

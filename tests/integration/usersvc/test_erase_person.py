@@ -1,4 +1,4 @@
-"""`erase-person`: nothing of the person is in the database, however it had come there."""
+"""`erase-person` deletes every trace of a person from the database."""
 
 import asyncio
 import json
@@ -60,7 +60,7 @@ TARGETS = (
 
 
 def filled(message: Message, prefix: str = "") -> Message:
-    """A message with the marker in every text of it."""
+    """A message with the marker in each of its text fields."""
     for field in message.DESCRIPTOR.fields:
         name = f"{prefix}{field.name}"
         if field.type == FieldDescriptor.TYPE_STRING and not field.is_repeated:
@@ -74,7 +74,7 @@ def filled(message: Message, prefix: str = "") -> Message:
 
 
 def whole_user(**fields: object) -> dict[str, object]:
-    """What a user can have."""
+    """Values for every field of a user."""
     user = filled(User())
     values = {field.name: value for field, value in user.ListFields()}
     for output in ("id", "organization_id", "etag"):
@@ -84,7 +84,7 @@ def whole_user(**fields: object) -> dict[str, object]:
 
 @dataclass
 class Service:
-    """All that a person can be put into, by its contracts."""
+    """Every way in which personal data enters the service, by its contracts."""
 
     users: UserServiceStub
     groups: GroupServiceStub
@@ -93,7 +93,7 @@ class Service:
     clock: StoppedClock
 
     async def group(self, name: str, *members: str) -> str:
-        """The id of a new group; a member that nobody is, is kept as it was given."""
+        """Create a group and return its id; unknown members are kept as they were given."""
         request = groups_pb2.CreateGroupRequest(
             organization_id=ACME,
             group=groups_pb2.Group(display_name=name),
@@ -109,7 +109,7 @@ class Service:
         await record(self.activities, self.clock, refusal=refusal, **fields)
 
     async def refusals(self) -> list[str]:
-        """What is still known of the bodies of refused requests, newest first."""
+        """The bodies that are still stored of refused requests, newest first."""
         found = [entry.refusal for entry in await listed(self.activities)]
         return [refusal.body for refusal in found if refusal.body]
 
@@ -122,7 +122,7 @@ def service(channel: grpc.aio.Channel, clock: StoppedClock) -> Service:
 
 @pytest.fixture
 async def planted(service: Service, schemas: SchemaServiceStub) -> str:
-    """A person who is wherever one can be: the user's id."""
+    """A person with data in every possible place; returns the user's id."""
     users, sessions = service.users, service.sessions
     await register(schemas, attribute("nickname"))
     person = await create_repeatably(users, extensions=badge(nickname=f"{MARKER} badge"))
@@ -153,12 +153,12 @@ async def planted(service: Service, schemas: SchemaServiceStub) -> str:
 
 
 async def own_log(service: Service, user: User) -> list[Activity]:
-    """What the log tells of a user."""
+    """The log entries of a user."""
     return [each for each in await listed(service.activities) if each.resource_id == user.id]
 
 
 async def create_repeatably(stub, **fields: object) -> User:
-    """A create that its caller may repeat: its digest is kept."""
+    """Create with a request id, so that a digest of the request is stored."""
     request = users_pb2.CreateUserRequest(
         organization_id=ACME, request_id=str(uuid4()), user=User(**whole_user(**fields))
     )
@@ -167,7 +167,7 @@ async def create_repeatably(stub, **fields: object) -> User:
 
 @pytest.fixture
 def dumped(users_url: str, postgres_cluster: TestPostgres) -> Dump:
-    """The whole database as text, in lower case."""
+    """Returns a function that dumps the whole database as text, in lower case."""
 
     def dump() -> str:
         pg_dump = postgres_cluster.cluster.programs.path("pg_dump")
@@ -178,7 +178,7 @@ def dumped(users_url: str, postgres_cluster: TestPostgres) -> Dump:
 
 
 async def samples(db: asyncpg.Connection) -> str:
-    """What the planner has kept of the tables' values."""
+    """The column values that the planner's statistics contain."""
     rows = await db.fetch(
         "SELECT to_jsonb(s)::text FROM pg_stats AS s WHERE schemaname = 'public'"
         " UNION ALL SELECT to_jsonb(s)::text FROM pg_stats_ext_exprs AS s"
@@ -186,14 +186,14 @@ async def samples(db: asyncpg.Connection) -> str:
     return " ".join(row[0] for row in rows).lower()
 
 
-async def test_nothing_of_a_person_is_left_anywhere(planted, run, db, dumped):
+async def test_erase_leaves_no_trace_of_the_person(planted, run, db, dumped):
     await db.execute("ANALYZE")
     assert MARKER in await samples(db)
     before = {
         (table, column): await holding(db, table, column, MARKER)
         for table, column in pairs(PERSONAL["usersvc"])
     }
-    # A deletion's digests come with the deletion; all else is there to be erased.
+    # A deletion writes its digests itself; all other data must exist before the erasure.
     assert [where for where, rows in before.items() if not rows] == [
         ("deleted_identities", "digest")
     ]
@@ -208,7 +208,7 @@ async def test_nothing_of_a_person_is_left_anywhere(planted, run, db, dumped):
     assert [await db.fetchval(f"SELECT count(*) FROM {table}") for table in digests] == [0] * 4
 
 
-async def test_what_was_erased_is_told_by_what_it_was(planted, run):
+async def test_erase_prints_what_was_erased_by_kind(planted, run):
     done = await answer(run, "erase-person", ACME, planted)
 
     assert done["erased"] == {
@@ -225,7 +225,7 @@ async def test_what_was_erased_is_told_by_what_it_was(planted, run):
     }
 
 
-async def test_others_keep_what_is_theirs_and_their_changes_are_told(
+async def test_erase_keeps_data_of_others_and_reports_their_changes(
     planted: str, service: Service, run: Run, changes: ChangeServiceStub
 ):
     users = service.users
@@ -248,7 +248,7 @@ async def test_others_keep_what_is_theirs_and_their_changes_are_told(
     ]
 
 
-async def test_records_of_others_that_still_name_the_person_are_told(users, service, run):
+async def test_erase_reports_records_of_others_that_name_the_person(users, service, run):
     ann = await create(users, "ann@corp.test")
     bob = await create(users, "bob", title="assistant of Ann@Corp.test")
     await create(users, "joann@corp.test")
@@ -259,7 +259,7 @@ async def test_records_of_others_that_still_name_the_person_are_told(users, serv
     assert done["still_named_by"] == {"users": [bob.id], "groups": [team]}
 
 
-async def test_who_was_deleted_before_is_erased_by_what_the_operator_knows(
+async def test_deleted_person_is_erased_by_identifiers_from_operator(
     service: Service, run: Run, dumped: Dump
 ):
     users, sessions, now = service.users, service.sessions, service.clock.now
@@ -275,12 +275,12 @@ async def test_who_was_deleted_before_is_erased_by_what_the_operator_knows(
     assert (done["user_id"], done["erased"]["deleted_identities"]) == (ann.id, 2)
     assert "ann@corp.test" not in await dumped()
     assert set((await answer(run, *again))["erased"].values()) == {0}
-    # Nothing tells any more that the person was deleted.
+    # No record of the deletion is left.
     assert (await vouch(sessions, now, OID, "ann@corp.test", create_missing=True)).created
 
 
 @pytest.mark.parametrize("named", [["ann@corp.test"], ["ann@corp.test", OID]])
-async def test_who_inherited_a_name_is_not_erased_with_who_had_it(service, run, named):
+async def test_new_holder_of_a_name_is_not_erased_with_the_former(service, run, named):
     users = service.users
     old = await create(users, "ann@corp.test", external_id=OID)
     await delete(users, old.id)
@@ -302,7 +302,7 @@ async def test_who_inherited_a_name_is_not_erased_with_who_had_it(service, run, 
 
 
 @pytest.mark.parametrize("kept", [{"external_id": OID}, {"emails": [TypedValue(value=OID)]}])
-async def test_who_has_a_name_of_before_keeps_their_own_log(service, run, kept):
+async def test_user_with_an_identifier_of_the_erased_keeps_own_log(service, run, kept):
     users = service.users
     ann = await create(users, "ann@corp.test")
     await update(users, ann.id, user_name="ann.b@corp.test")
@@ -318,7 +318,7 @@ async def test_who_has_a_name_of_before_keeps_their_own_log(service, run, kept):
     assert list((await list_users(users)).users) == [heir, other]
 
 
-async def test_another_organizations_person_is_not_erased(users, run):
+async def test_erase_does_not_touch_another_organization(users, run):
     ann = await create(users, "ann@corp.test")
     done = await answer(run, "erase-person", GLOBEX, ann.id, "--also", "ann@corp.test")
     assert set(done["erased"].values()) == {0}
@@ -326,7 +326,7 @@ async def test_another_organizations_person_is_not_erased(users, run):
 
 
 @pytest.mark.parametrize("name", ["a", ".*", "a|b", "(", "ann[", "\\", "a{2}", "^$", "ü", "%_"])
-async def test_a_name_of_any_form_is_that_name_alone(users, service, run, name):
+async def test_erase_matches_a_name_literally(users, service, run, name):
     await create(users, name)
     bob = await create(users, "bob@corp.test", title="x")
     await record(service.activities, service.clock, refusal={"body": BOB})
@@ -337,7 +337,7 @@ async def test_a_name_of_any_form_is_that_name_alone(users, service, run, name):
     assert await service.refusals() == [BOB]
 
 
-async def test_a_name_that_would_fit_everybody_is_refused(run):
+async def test_erase_refuses_a_name_that_would_match_everyone(run):
     assert await run("erase-person", ACME, "ann", "--also", "x") == (
         *(1, ""),
         "usersvc: --also: has fewer than 3 characters\n",

@@ -1,4 +1,4 @@
-"""Creates that are safe to repeat, by their request ids."""
+"""Creates with request ids are safe to repeat."""
 
 import asyncio
 from uuid import uuid4
@@ -61,21 +61,21 @@ def reused(request_id: str):
     )
 
 
-async def test_a_create_that_is_repeated_answers_with_what_the_first_made(users):
+async def test_repeated_create_returns_the_first_user(users):
     request = a_user("ann", str(uuid4()), title="Engineer")
     first = await users.CreateUser(request)
     assert await users.CreateUser(request) == first
     assert list((await list_users(users)).users) == [first.user]
 
 
-async def test_a_repeat_tells_what_became_of_the_user(users):
+async def test_repeated_create_returns_the_current_state_of_the_user(users):
     request = a_user("ann", str(uuid4()))
     first = await users.CreateUser(request)
     changed = await update(users, first.user.id, user_name="anna")
     assert (await users.CreateUser(request)).user == changed
 
 
-async def test_a_repeat_after_the_user_is_gone_makes_no_other(users):
+async def test_repeated_create_of_deleted_user_creates_no_other(users):
     request = a_user("ann", str(uuid4()))
     first = await users.CreateUser(request)
     await delete(users, first.user.id)
@@ -84,7 +84,7 @@ async def test_a_repeat_after_the_user_is_gone_makes_no_other(users):
     assert list((await list_users(users)).users) == []
 
 
-async def test_the_same_id_with_another_request_is_refused(users):
+async def test_request_id_with_another_request_is_refused(users):
     request_id = str(uuid4())
     await users.CreateUser(a_user("ann", request_id))
     with reused(request_id):
@@ -93,21 +93,21 @@ async def test_the_same_id_with_another_request_is_refused(users):
         await users.CreateUser(a_user("ann", request_id, title="Engineer"))
 
 
-async def test_the_id_of_a_users_request_is_none_for_a_group(users, groups):
+async def test_request_id_of_user_create_is_refused_for_a_group(users, groups):
     request_id = str(uuid4())
     await users.CreateUser(a_user("ann", request_id))
     with reused(request_id):
         await groups.CreateGroup(a_group("team", request_id))
 
 
-async def test_organizations_do_not_see_each_others_request_ids(users):
+async def test_request_ids_are_separate_per_organization(users):
     request_id = str(uuid4())
     ours = await users.CreateUser(a_user("ann", request_id))
     theirs = await users.CreateUser(a_user("ann", request_id, organization_id=GLOBEX))
     assert ours.user.id != theirs.user.id
 
 
-async def test_a_request_that_was_refused_may_come_again_with_its_id(users):
+async def test_refused_create_may_be_repeated_with_its_request_id(users):
     ann = await create(users, "ann")
     request = a_user("ann", str(uuid4()))
     with refused(Reason.REASON_USER_NAME_TAKEN, StatusCode.ALREADY_EXISTS, user_name="ann"):
@@ -116,14 +116,14 @@ async def test_a_request_that_was_refused_may_come_again_with_its_id(users):
     assert (await users.CreateUser(request)).user.user_name == "ann"
 
 
-async def test_a_request_id_is_a_uuid(users, groups):
+async def test_request_id_that_is_not_a_uuid_is_refused(users, groups):
     with invalid_field("request_id"):
         await users.CreateUser(a_user("ann", "once"))
     with invalid_field("request_id"):
         await groups.CreateGroup(a_group("team", "once"))
 
 
-async def test_of_repeats_at_once_one_makes_the_user_and_all_tell_it(users):
+async def test_concurrent_repeats_create_one_user_and_all_return_it(users):
     request = a_user("ann", str(uuid4()))
     answers = await asyncio.gather(*[users.CreateUser(request) for _ in range(8)])
     page = await list_users(users)
@@ -131,7 +131,7 @@ async def test_of_repeats_at_once_one_makes_the_user_and_all_tell_it(users):
     assert answers == [answers[0]] * 8
 
 
-async def test_of_other_requests_at_once_with_one_id_one_succeeds(users):
+async def test_of_concurrent_different_requests_with_one_id_one_succeeds(users):
     request_id = str(uuid4())
     calls = [users.CreateUser(a_user(f"user{number}", request_id)) for number in range(6)]
     outcomes = await asyncio.gather(*calls, return_exceptions=True)
@@ -139,7 +139,7 @@ async def test_of_other_requests_at_once_with_one_id_one_succeeds(users):
     assert len((await list_users(users)).users) == 1
 
 
-async def test_of_group_creates_at_once_one_makes_the_group_and_all_tell_it(users, groups):
+async def test_concurrent_repeats_create_one_group_and_all_return_it(users, groups):
     ann = await create(users, "ann")
     request = a_group("team", str(uuid4()), (ann.id,))
     answers = await asyncio.gather(*[groups.CreateGroup(request) for _ in range(8)])
@@ -149,7 +149,7 @@ async def test_of_group_creates_at_once_one_makes_the_group_and_all_tell_it(user
     assert await members(groups, answers[0].group.id) == [ann.id]
 
 
-async def test_a_repeat_tells_what_became_of_the_group(groups):
+async def test_repeated_create_returns_the_current_state_of_the_group(groups):
     request = a_group("team", str(uuid4()))
     first = await groups.CreateGroup(request)
     changed = await update_group(groups, first.group.id, display_name="crew")
@@ -159,7 +159,7 @@ async def test_a_repeat_tells_what_became_of_the_group(groups):
         await groups.CreateGroup(request)
 
 
-async def test_what_was_checked_only_is_not_remembered(users):
+async def test_validated_create_does_not_store_its_request_id(users):
     request = a_user("ann", str(uuid4()))
     request.validate_only = True
     await users.CreateUser(request)
@@ -169,13 +169,13 @@ async def test_what_was_checked_only_is_not_remembered(users):
     assert (await users.CreateUser(request)).user.create_time == first.user.create_time
 
 
-async def test_a_create_without_an_id_is_not_remembered(users, groups, db):
+async def test_create_without_request_id_stores_no_digest(users, groups, db):
     await create(users, "ann")
     await groups.CreateGroup(a_group("team", ""))
     assert await db.fetch("SELECT request_id FROM create_requests") == []
 
 
-async def test_no_personal_data_outlives_the_user(users, db):
+async def test_request_digest_is_deleted_with_its_user(users, db):
     request = a_user("ann-the-secret", str(uuid4()))
     first = await users.CreateUser(request)
     await delete(users, first.user.id)
@@ -186,38 +186,40 @@ async def test_no_personal_data_outlives_the_user(users, db):
 
 @pytest.fixture
 async def requests(users) -> list[users_pb2.CreateUserRequest]:
-    """One that was answered, for each of two organizations."""
-    made = [a_user("ann", str(uuid4()), each) for each in (ACME, GLOBEX)]
-    for request in made:
+    """One completed request in each of two organizations."""
+    created = [a_user("ann", str(uuid4()), each) for each in (ACME, GLOBEX)]
+    for request in created:
         await users.CreateUser(request)
-    return made
+    return created
 
 
 def steps(database: Database) -> dict[str, Step]:
     return {"create requests": RequestStore(database).trim}
 
 
-async def trimmed(users_url: str, clock: Clock) -> int:
+async def delete_expired(users_url: str, clock: Clock) -> int:
     async with Database(users_url, "test") as database:
         return await RequestStore(database).trim(clock())
 
 
-async def test_requests_are_remembered_for_a_day(users, users_url, clock, requests):
+async def test_request_ids_are_kept_for_a_day(users, users_url, clock, requests):
     clock.advance(hours=24)
-    assert await trimmed(users_url, clock) == 0
+    assert await delete_expired(users_url, clock) == 0
     for request in requests:
         assert (await users.CreateUser(request)).user.user_name == "ann"
 
 
-async def test_requests_are_then_forgotten_in_every_organization(users, users_url, clock, requests):
+async def test_expired_request_ids_are_deleted_in_every_organization(
+    users, users_url, clock, requests
+):
     clock.advance(hours=24, seconds=1)
-    assert await trimmed(users_url, clock) == 2
+    assert await delete_expired(users_url, clock) == 2
     for request in requests:
         with refused(Reason.REASON_USER_NAME_TAKEN, StatusCode.ALREADY_EXISTS, user_name="ann"):
             await users.CreateUser(request)
 
 
-async def test_old_requests_are_trimmed_again_and_again_until_the_process_ends(
+async def test_expired_requests_are_deleted_until_the_process_stops(
     users, users_url, clock, requests, db
 ):
     clock.advance(hours=25)
@@ -229,7 +231,7 @@ async def test_old_requests_are_trimmed_again_and_again_until_the_process_ends(
         await task
 
 
-async def test_a_database_that_is_away_does_not_end_the_trimming(clock):
+async def test_retention_continues_after_database_failure(clock):
     stop, capture = asyncio.Event(), LogCapture()
     log = structlog.wrap_logger(None, processors=[capture])
     async with Database("postgresql://x:y@127.0.0.1:1/z", "test") as database:

@@ -1,4 +1,4 @@
-"""docs/internal-api.md does what it says, and leaves no refusal out."""
+"""The examples of docs/internal-api.md work, and its table of refusals is complete."""
 
 import asyncio
 import os
@@ -27,7 +27,7 @@ FILL = """
 
 
 async def run_example(users_url: str, folder: Path, organization_id: str) -> list[str]:
-    """What the document's Python example prints as the service `billing`."""
+    """The output of the document's Python example, run as the service `billing`."""
     example, _ = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)
     with served(users_url, folder) as service:
         files = service.files("billing")
@@ -49,7 +49,7 @@ async def run_example(users_url: str, folder: Path, organization_id: str) -> lis
     return output.decode().splitlines()
 
 
-async def test_the_python_example_walks_through_all_users(
+async def test_python_example_lists_all_users(
     users_url: str, db: asyncpg.Connection, tmp_path: Path
 ):
     await db.execute(FILL, ACME)
@@ -57,13 +57,13 @@ async def test_the_python_example_walks_through_all_users(
     assert [line.split()[1] for line in lines] == [f"user{number}" for number in range(1, 251)]
 
 
-async def test_the_python_example_reads_the_reason_of_a_refusal(users_url: str, tmp_path: Path):
+async def test_python_example_reads_the_reason_of_a_refusal(users_url: str, tmp_path: Path):
     lines = await run_example(users_url, tmp_path, "acme")
     assert lines == ["refused: INVALID_FIELD {'field': 'organization_id'}"]
 
 
 class Copy:
-    """What a service keeps, as the document has it do."""
+    """A consumer's copy of the data, with the methods that the document's example calls."""
 
     def __init__(self) -> None:
         self.users: set[str] = set()
@@ -84,19 +84,19 @@ class Copy:
             self.done.set()
 
 
-async def test_the_example_of_following_keeps_a_copy_whatever_happens_to_the_feed(
+async def test_follow_example_keeps_its_copy_through_feed_renewal(
     users: UserServiceStub, changes: ChangeServiceStub, db: asyncpg.Connection
 ):
     _, example = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)
     names = {"asyncio": asyncio, "grpc": grpc, "pb": changes_pb2, "ACME": ACME}
     names["reason"] = lambda error: from_rpc_error(error).reason
-    exec(example, names)  # the document's own words
+    exec(example, names)  # runs the document's own example
     ann, copy = await create(users, "ann"), Copy()
 
     following = asyncio.create_task(names["follow"](copy, changes))
     await eventually(lambda: copy.users == {ann.id})
     async with asyncio.timeout(20):
-        await db.execute("UPDATE change_feed SET feed_id = gen_random_uuid()")  # as if restored
+        await db.execute("UPDATE change_feed SET feed_id = gen_random_uuid()")  # as after a restore
         bob = await create(users, "bob")
         await copy.done.wait()
     following.cancel()
@@ -104,7 +104,7 @@ async def test_the_example_of_following_keeps_a_copy_whatever_happens_to_the_fee
     assert copy.users == {ann.id, bob.id}
 
 
-def test_the_table_of_refusals_has_each_reason_beside_its_status():
+def test_table_of_refusals_has_each_reason_with_its_status():
     told = {
         reason: status
         for status, reasons in re.findall(r"^\| `(\w+)` \| (`.+?`) \| ", DOCUMENT, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""The process as it runs: its start, its health, its database that is away, its end."""
+"""The usersvc process: start, health, lost database, shutdown."""
 
 import asyncio
 import json
@@ -43,7 +43,7 @@ def away():
     return refused(Reason.REASON_DATABASE_UNAVAILABLE, StatusCode.UNAVAILABLE)
 
 
-async def test_a_database_that_is_away_is_refused_and_found_again():
+async def test_lost_database_is_reported_and_recovery_is_noticed():
     with throw_away_postgres() as postgres:
         cluster = postgres.cluster
         url = cluster.create_role_and_database("users", "users_owner", "secret")
@@ -75,7 +75,7 @@ async def test_a_database_that_is_away_is_refused_and_found_again():
     ]
 
 
-async def test_the_process_ends_when_it_is_told_to(users_url):
+async def test_process_ends_on_signal(users_url):
     async with running_process(users_url) as (process, address):
         async with grpc.aio.insecure_channel(address) as channel:
             await create(UserServiceStub(channel), "ann")
@@ -85,7 +85,7 @@ async def test_the_process_ends_when_it_is_told_to(users_url):
         assert process.returncode == 0
 
 
-async def test_the_log_holds_no_personal_data(users_url):
+async def test_log_holds_no_personal_data(users_url):
     async with running_process(users_url) as (process, address):
         async with grpc.aio.insecure_channel(address) as channel:
             users = UserServiceStub(channel)
@@ -99,7 +99,7 @@ async def test_the_log_holds_no_personal_data(users_url):
     assert b"secret" not in output.lower()
 
 
-async def test_the_statement_of_a_caller_that_is_gone_ends(users, db, users_url):
+async def test_statement_is_cancelled_when_its_caller_disconnects(users, db, users_url):
     ann = await create(users, "ann")
 
     async def waiting() -> bool:
@@ -137,7 +137,7 @@ async def test_migrating_twice_changes_nothing(users_url, capsys):
         ("nonsense", 2, b"usersvc: USERSVC_DATABASE_URL "),
     ],
 )
-async def test_migrating_a_database_that_is_not_there_says_so_in_one_line(url, code, words):
+async def test_migration_of_unreachable_database_fails_in_one_line(url, code, words):
     migration = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "usersvc", "migrate"),

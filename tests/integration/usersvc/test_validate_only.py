@@ -1,4 +1,4 @@
-"""Writes that are checked only."""
+"""Writes with `validate_only`."""
 
 from cloudacademy.errors.v1.errors_pb2 import Reason
 from cloudacademy.users.v1 import groups_pb2, users_pb2
@@ -95,7 +95,7 @@ def unknown(path: str):
     return refused(Reason.REASON_UNKNOWN_FIELD, StatusCode.INVALID_ARGUMENT, field=path)
 
 
-async def test_a_create_tells_the_user_without_id_and_writes_nothing(users):
+async def test_validated_create_returns_user_without_id_and_writes_nothing(users):
     checked = await check_create(users, "ann", title="Engineer")
     assert (checked.id, checked.etag) == ("", "")
     assert list((await list_users(users)).users) == []
@@ -105,7 +105,7 @@ async def test_a_create_tells_the_user_without_id_and_writes_nothing(users):
     assert checked == made
 
 
-async def test_a_create_is_refused_as_if_it_were_one(users):
+async def test_validated_create_is_refused_like_a_create(users):
     await create(users, "ann")
     with refused(Reason.REASON_USER_NAME_TAKEN, StatusCode.ALREADY_EXISTS, user_name="Ann"):
         await check_create(users, "Ann")
@@ -115,7 +115,7 @@ async def test_a_create_is_refused_as_if_it_were_one(users):
         await check_create(users, "bob", extensions=badge(number="7"))
 
 
-async def test_an_update_tells_the_user_as_it_would_be_and_writes_nothing(users, clock):
+async def test_validated_update_returns_result_and_writes_nothing(users, clock):
     ann = await create(users, "ann", title="Engineer")
     clock.advance(minutes=1)
     checked = await check_update(users, ann.id, title="Chief", etag=ann.etag)
@@ -123,7 +123,7 @@ async def test_an_update_tells_the_user_as_it_would_be_and_writes_nothing(users,
     assert (checked.id, checked.etag, checked.title) == (ann.id, "", "Chief")
 
 
-async def test_an_update_is_refused_as_if_it_were_one(users):
+async def test_validated_update_is_refused_like_an_update(users):
     await create(users, "ann")
     bob = await create(users, "bob")
     with refused(Reason.REASON_USER_NAME_TAKEN, StatusCode.ALREADY_EXISTS, user_name="Ann"):
@@ -136,7 +136,7 @@ async def test_an_update_is_refused_as_if_it_were_one(users):
         await check_update(users, NOBODY, title="x")
 
 
-async def test_a_delete_is_refused_as_if_it_were_one_and_deletes_nobody(users, groups):
+async def test_validated_delete_is_refused_like_a_delete_and_deletes_none(users, groups):
     ann = await create(users, "ann")
     team = await create_group(groups, "team", [ann.id])
     with stale("1"):
@@ -148,21 +148,21 @@ async def test_a_delete_is_refused_as_if_it_were_one_and_deletes_nobody(users, g
     assert (await members(groups, team.id), await get_group(groups, team.id)) == ([ann.id], team)
 
 
-async def test_a_create_of_a_group_tells_it_without_id_and_writes_nothing(users, groups):
+async def test_validated_group_create_returns_no_id_and_writes_nothing(users, groups):
     ann = await create(users, "ann")
     checked = await check_create_group(groups, "team", (ann.id,))
     assert (checked.id, checked.etag, checked.display_name) == ("", "", "team")
     assert list((await list_groups(groups)).groups) == []
 
 
-async def test_a_create_of_a_group_is_refused_as_if_it_were_one(groups):
+async def test_validated_group_create_is_refused_like_a_create(groups):
     with member_not_found(NOBODY):
         await check_create_group(groups, "team", (NOBODY,))
     with invalid_field("display_name"):
         await check_create_group(groups, "")
 
 
-async def test_an_update_of_a_group_tells_it_as_it_would_be_and_writes_nothing(users, groups):
+async def test_validated_group_update_returns_result_and_writes_nothing(users, groups):
     ann = await create(users, "ann")
     team = await create_group(groups, "team")
     checked = await check_update_group(
@@ -172,7 +172,7 @@ async def test_an_update_of_a_group_tells_it_as_it_would_be_and_writes_nothing(u
     assert (await members(groups, team.id), await get_group(groups, team.id)) == ([], team)
 
 
-async def test_an_update_of_a_group_is_refused_as_if_it_were_one(groups):
+async def test_validated_group_update_is_refused_like_an_update(groups):
     team = await create_group(groups, "team")
     outer = await create_group(groups, "outer", [team.id])
     with stale("1"):
@@ -187,7 +187,7 @@ async def test_an_update_of_a_group_is_refused_as_if_it_were_one(groups):
         await check_update_group(groups, NOBODY, display_name="x")
 
 
-async def test_a_delete_of_a_group_is_refused_as_if_it_were_one_and_deletes_none(groups):
+async def test_validated_group_delete_is_refused_like_a_delete(groups):
     team = await create_group(groups, "team")
     with stale("1"):
         await check_delete_group(groups, team.id, etag="7")
@@ -197,7 +197,7 @@ async def test_a_delete_of_a_group_is_refused_as_if_it_were_one_and_deletes_none
     assert await get_group(groups, team.id) == team
 
 
-async def test_what_was_checked_only_is_no_change(users, groups, db):
+async def test_validated_write_is_not_in_the_feed(users, groups, db):
     ann = await create(users, "ann")
     team = await create_group(groups, "team", [ann.id])
     before = await db.fetch("SELECT number FROM changes")
@@ -210,8 +210,8 @@ async def test_what_was_checked_only_is_no_change(users, groups, db):
     assert await db.fetch("SELECT number FROM changes") == before
 
 
-async def test_what_was_checked_holds_no_lock_and_no_connection(users):
+async def test_validated_write_holds_no_lock_and_no_connection(users):
     ann = await create(users, "ann")
-    for _ in range(20):  # more than there are connections
+    for _ in range(20):  # more than the pool has connections
         await check_update(users, ann.id, title="x")
     assert await get(users, ann.id) == ann

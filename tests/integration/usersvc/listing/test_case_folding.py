@@ -1,4 +1,4 @@
-"""Text is compared without regard to case by one rule, wherever that is done."""
+"""Case-insensitive comparison follows one rule in the gateway, the services and the database."""
 
 import asyncpg
 import pytest
@@ -64,7 +64,7 @@ def found_by(comparison: bool, name: str) -> list[str]:
     return [name] if comparison else []
 
 
-async def test_characters_fold_in_python_as_in_the_database(db: asyncpg.Connection):
+async def test_python_and_database_fold_every_character_alike(db: asyncpg.Connection):
     rows = await db.fetch(
         """
         SELECT code, ascii(fold(chr(code))) AS folded
@@ -81,7 +81,7 @@ async def test_characters_fold_in_python_as_in_the_database(db: asyncpg.Connecti
 
 
 def is_removed(value: str, by: str) -> bool:
-    """Whether a PATCH that removes the role with one value removes a role with another."""
+    """Whether a PATCH that removes the role `by` removes the role `value`."""
     resource = {"userName": "ann", "roles": [{"value": value}, {"value": "kept"}]}
     removal = {"op": "remove", "path": f'roles[value eq "{by}"]'}
     after = patch.apply(USER, resource, patch.parse({"Operations": [removal]}))
@@ -89,14 +89,14 @@ def is_removed(value: str, by: str) -> bool:
 
 
 @pytest.mark.parametrize(("one", "other", "same"), PAIRS, ids=PAIR_IDS)
-def test_pair_is_compared_alike_by_filters_and_patch_in_the_gateway(one, other, same):
+def test_gateway_filter_and_patch_compare_pair_alike(one, other, same):
     for operator in ("eq", "co", "sw", "ew"):
         tree = filters.parse(USER, f'userName {operator} "x{other}y"')
         assert filters.matches(tree, {"userName": f"x{one}y"}) is same
     assert is_removed(f"x{one}y", by=f"x{other}y") is same
 
 
-async def test_text_folds_alike_in_every_service_and_in_the_database(db: asyncpg.Connection):
+async def test_services_and_database_fold_text_alike(db: asyncpg.Connection):
     texts = [f"{one}{other}{one}" for one, other, _ in PAIRS]
     in_database = [await db.fetchval("SELECT fold($1)", text) for text in texts]
     of_keys = f"SELECT {of_keysvc._casefolded_sql('$1::text')}"
@@ -106,14 +106,14 @@ async def test_text_folds_alike_in_every_service_and_in_the_database(db: asyncpg
         assert [fold(text) for text in texts] == in_database, side
 
 
-async def test_user_names_are_unique_without_regard_to_case(users):
+async def test_user_name_in_other_case_is_not_unique(users):
     for number, (one, other, same) in enumerate(PAIRS):
         await create(users, address(one, number))
         expected = ["USER_NAME_TAKEN"] if same else ["OK"]
         assert await outcomes(create(users, address(other, number))) == expected, PAIR_IDS[number]
 
 
-async def test_filters_of_users_and_groups_disregard_case(users, groups):
+async def test_user_and_group_filters_ignore_case(users, groups):
     for number, (one, other, same) in enumerate(PAIRS):
         name, wanted = address(one, number), address(other, number)
         await create(users, name, emails=[TypedValue(value=name)])
@@ -125,10 +125,10 @@ async def test_filters_of_users_and_groups_disregard_case(users, groups):
             assert by_name == by_address == of_groups == found_by(same, name), PAIR_IDS[number]
 
 
-async def test_sign_in_by_e_mail_address_disregards_case(sessions, users, clock):
+async def test_sign_in_by_email_address_ignores_case(sessions, users, clock):
     for number, (one, other, same) in enumerate(PAIRS):
         if not address(other, number).isprintable():
-            continue  # a sign-in refuses characters that Python does not know, whatever their case
+            continue  # a sign-in refuses unassigned characters, in any case
         await create(users, address(one, number))
         call = vouch(sessions, clock.now, f"oid-{number}", address(other, number))
         expected = ["OK"] if same else ["SIGN_IN_UNKNOWN"]
@@ -139,7 +139,7 @@ async def test_sign_in_by_e_mail_address_disregards_case(sessions, users, clock)
     ("role", "same"),
     [("ADMINISTRATOR", True), ("admini\u017ftrator", True), ("adm\u0131nistrator", False)],
 )
-async def test_administrators_role_disregards_case_in_sessions_and_the_log(
+async def test_administrator_role_ignores_case_in_sessions_and_log(
     users, sessions, activities, clock, *, role, same
 ):
     ann = await create(users, "ann@acme.test", active=True, roles=[TypedValue(value=role)])

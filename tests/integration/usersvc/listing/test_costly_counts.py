@@ -1,4 +1,4 @@
-"""What has to go through the whole log gets little time, and an organization not all places."""
+"""Queries that read the whole log get a short time limit and few slots per organization."""
 
 import asyncio
 from collections import Counter
@@ -61,7 +61,7 @@ async def database(users_url: str) -> AsyncIterator[Database]:
         (latest, FILTER_TOO_COSTLY),
     ],
 )
-async def test_what_does_not_end_in_time_is_refused_as_too_costly(
+async def test_log_query_over_time_limit_is_refused_as_too_costly(
     database: Database, users_url: str, ask: Ask, refusal: RefusalKind[()]
 ):
     store = ActivityStore(database, Scans(database, seconds=0.05))
@@ -70,10 +70,10 @@ async def test_what_does_not_end_in_time_is_refused_as_too_costly(
             await ask(store, UUID(ACME))
 
 
-async def test_one_that_counts_without_end_keeps_no_other_from_its_turn(
+async def test_endless_count_of_one_organization_does_not_block_another(
     database: Database, users_url: str
 ):
-    """No count of changes comes to an end while they are locked; refused requests are not."""
+    """Counts of changes cannot finish while the table is locked; refused requests can be read."""
     store = ActivityStore(database)
     failures = Query(UUID(GLOBEX), 10, text="ann", result=Result.REFUSED)
 
@@ -95,10 +95,10 @@ async def test_one_that_counts_without_end_keeps_no_other_from_its_turn(
     assert outcomes == {"": COUNTS_OF_ONE + room, "OVERLOADED": 200 - COUNTS_OF_ONE - room}
 
 
-async def test_what_only_a_refused_request_can_be_is_not_looked_for_among_the_changes(
+async def test_search_for_refused_requests_does_not_read_changes(
     database: Database, users_url: str
 ):
-    """A page asks for the last refused key each time it is shown."""
+    """A portal page looks up the last refused key each time it is displayed."""
     store = ActivityStore(database)
     keys = frozenset({Action.AUTHENTICATE})
     async with locked(users_url, "changes"):

@@ -1,4 +1,4 @@
-"""A filter that has to look at everything gets little time, and few connections."""
+"""A filter that needs a full scan gets a short time limit and few connections."""
 
 import asyncio
 from collections import Counter
@@ -52,7 +52,7 @@ async def database(users, users_url):
 
 
 @pytest.mark.parametrize("ask", ["page", "count"])
-async def test_what_does_not_end_in_time_is_refused_as_too_costly(database, ask):
+async def test_filter_over_time_limit_is_refused_as_too_costly(database, ask):
     costly = AnyOf(tuple(Comparison("title", Operator.CONTAINS, f"x{i}") for i in range(190)))
     lists = limited(database, seconds=0.002)
     asked = {
@@ -64,7 +64,7 @@ async def test_what_does_not_end_in_time_is_refused_as_too_costly(database, ask)
         await asked[ask]()
 
 
-async def test_what_an_index_finds_has_all_the_time_it_needs(database):
+async def test_filter_served_by_index_has_no_scan_time_limit(database):
     lists = limited(database, number=0, seconds=0.0)
 
     page = await lists.page(Query(UUID(ACME), 10, filter=equal("user_name", "user7")), USERS, dict)
@@ -72,7 +72,7 @@ async def test_what_an_index_finds_has_all_the_time_it_needs(database):
     assert [row["user_name"] for row in page.items] == ["user7"]
 
 
-async def test_whoever_finds_no_place_among_the_scans_is_told_to_try_again(database):
+async def test_scan_without_free_slot_is_refused_as_overloaded(database):
     lists = limited(database, number=0)
 
     with refusing(OVERLOADED) as refused:
@@ -81,8 +81,8 @@ async def test_whoever_finds_no_place_among_the_scans_is_told_to_try_again(datab
     assert refused.value.retry_after_seconds == 1.0
 
 
-async def test_one_that_scans_without_end_keeps_no_other_from_its_turn(database, users_url):
-    """No scan of users comes to an end while they are locked."""
+async def test_endless_scan_of_one_organization_does_not_block_another(database, users_url):
+    """No scan of users finishes while the table is locked."""
     lists = Lists(database)
 
     async def scan() -> int | str:
@@ -102,7 +102,7 @@ async def test_one_that_scans_without_end_keeps_no_other_from_its_turn(database,
     assert outcomes == {0: SHARE + room, "OVERLOADED": 50 - SHARE - room}
 
 
-async def test_a_place_is_free_again_after_each_scan(database):
+async def test_slot_is_released_after_each_scan(database):
     lists = limited(database, number=1)
 
     found = [await lists.count(UUID(ACME), SCAN, USERS) for _ in range(5)]
@@ -110,7 +110,7 @@ async def test_a_place_is_free_again_after_each_scan(database):
     assert found == [0] * 5
 
 
-async def test_to_sort_everybody_by_what_no_index_has_is_a_scan(database):
+async def test_sorting_all_users_without_index_is_a_scan(database):
     lists = limited(database, number=0)
     served = [
         await lists.page(Query(UUID(ACME), 3, order=Order(field)), USERS, dict)
@@ -147,5 +147,5 @@ async def test_to_sort_everybody_by_what_no_index_has_is_a_scan(database):
         (Comparison("user_name", Operator.NOT_EQUAL, "x"), USERS, False),
     ],
 )
-def test_few_satisfy_what_names_the_value_of_a_key(filter_, resource, few):
+def test_filter_on_key_value_is_known_to_find_few_rows(filter_, resource, few):
     assert finds_few(filter_, resource.scope) is few

@@ -1,4 +1,4 @@
-"""Every filter and every order means in PostgreSQL what it means in the contract."""
+"""Every filter and order returns from PostgreSQL what the contract defines."""
 
 import asyncio
 import random
@@ -16,7 +16,7 @@ from tests.support.usersvc import filter_model
 from tests.support.usersvc.services import running_service
 from tests.support.usersvc.user_calls import ACME, list_users, walk
 
-# Few texts, so that they meet; among them what SQL, LIKE and case folding may trip over.
+# Few texts, so that values coincide; some of them are special for SQL, LIKE or case folding.
 TEXTS = [
     *("a", "A", "ab", "aB", "b", "Ba", "%", "a%b", "_", "a_b", "\\", "'", '"', "ß", "ss", "SS"),
     *("É", "é", "e\u0301", "Σ", "ς", "\u03c3\u03b1", "İ", "i", "\u0131", "ﬃ", "ffi", "Z", "z", "~"),
@@ -39,7 +39,7 @@ TIME_OPERATORS = [1, 2, 6, 7, 8, 9]
 
 
 def population(count: int) -> list[users_pb2.User]:
-    """Users with some of everything; the same ones every time."""
+    """Users with values in every field; the same users in every run."""
     dice = random.Random(3)
     return [_user(dice, number) for number in range(count)]
 
@@ -76,7 +76,7 @@ Directory = tuple[list[users_pb2.User], Ask, Walk]
 def directory(
     users_template: Template,
 ) -> Iterator[Directory]:
-    """A service with 80 users of one organization, created a second and a bit apart."""
+    """A service with 80 users of one organization, created just over a second apart."""
     clock = StoppedClock()
     with users_template.database() as url, asyncio.Runner() as runner:
         service = running_service(url, clock)
@@ -107,7 +107,7 @@ STEP = 1_000_007_000
 texts = st.sampled_from([*TEXTS, ""]) | st.text(
     st.sampled_from("aAbBß%_\\\u03c3ς\U0010ffff"), max_size=3
 )
-# Close to the times of users, and between two microseconds as often as not.
+# Close to the users' create times; about half of them lie between two microseconds.
 times = st.builds(
     lambda steps, offset: Timestamp(
         seconds=(START + steps * STEP + offset) // 10**9,
@@ -188,7 +188,7 @@ filters = trees(
 
 @settings(max_examples=600, deadline=None, derandomize=True)
 @given(filter_=filters)
-def test_a_filter_finds_exactly_the_users_that_satisfy_it(directory, filter_):
+def test_filter_finds_exactly_the_users_that_match(directory, filter_):
     users, ask, _ = directory
     expected = [user.id for user in users if filter_model.satisfies(user, filter_)]
     assert sorted(ask(filter_)) == sorted(expected)
@@ -196,7 +196,7 @@ def test_a_filter_finds_exactly_the_users_that_satisfy_it(directory, filter_):
 
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(data=st.data())
-def test_an_id_is_compared_as_text_and_exactly(directory, data):
+def test_id_filter_compares_exact_text(directory, data):
     users, ask, _ = directory
     user_id = data.draw(st.sampled_from(users)).id
     text = data.draw(st.sampled_from([user_id, user_id.upper(), user_id[:8], user_id[-3:], "x"]))
@@ -215,7 +215,7 @@ def test_an_id_is_compared_as_text_and_exactly(directory, data):
         *("emails.value", "emails.type", "addresses.locality"),
     ],
 )
-def test_a_walk_in_an_order_gives_all_users_once_in_that_order(directory, field, direction):
+def test_ordered_pages_return_every_user_once_in_order(directory, field, direction):
     users, _, walk_in = directory
     pages = walk_in(field + direction)
     walked = [user.id for page in pages for user in page]

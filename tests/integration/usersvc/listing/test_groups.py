@@ -1,4 +1,4 @@
-"""ListGroups, and the filters that go from groups to members and back."""
+"""ListGroups, and the filters from groups to members and from users to groups."""
 
 import itertools
 
@@ -32,7 +32,7 @@ async def people(users):
 
 @pytest.fixture
 async def four(groups, people, clock):
-    """Groups with none, one, two and three members, the last of them the first group."""
+    """Groups with no, one, two and three members; the last group contains the first group."""
     made = []
     for name, count in (("Zero", 0), ("one", 1), ("Two", 2), ("three", 2)):
         clock.advance(seconds=1)
@@ -45,15 +45,15 @@ async def four(groups, people, clock):
     return made
 
 
-async def test_groups_come_in_the_order_of_their_creation(groups, four):
+async def test_groups_are_listed_in_order_of_creation(groups, four):
     assert await list_groups(groups) == ListGroupsResponse(groups=four)
 
 
-async def test_an_organization_without_groups_has_an_empty_page(groups):
+async def test_list_of_organization_without_groups_is_empty(groups):
     assert await list_groups(groups, count_total=True) == ListGroupsResponse()
 
 
-async def test_a_walk_by_tokens_gives_each_group_once(groups, four):
+async def test_walk_by_page_tokens_returns_each_group_once(groups, four):
     first = await list_groups(groups, page_size=3, count_total=True)
     await delete_group(groups, four[1].id)
     rest = await list_groups(groups, page_size=3, page_token=first.next_page_token)
@@ -61,7 +61,7 @@ async def test_a_walk_by_tokens_gives_each_group_once(groups, four):
     assert rest == ListGroupsResponse(groups=four[3:])
 
 
-async def test_skipped_and_unwanted_groups_are_counted(groups, four):
+async def test_total_counts_skipped_and_unrequested_groups(groups, four):
     page = await list_groups(groups, skip=3, count_total=True)
     assert page == ListGroupsResponse(groups=four[3:], total_size=4)
     page = await list_groups(groups, omit_groups=True, count_total=True)
@@ -80,7 +80,7 @@ async def test_skipped_and_unwanted_groups_are_counted(groups, four):
         ("id desc", ["three", "Two", "one", "Zero"]),
     ],
 )
-async def test_groups_are_sorted_page_by_page(groups, four, order, expected):
+async def test_groups_are_sorted_across_pages(groups, four, order, expected):
     found, token = [], ""
     while not found or token:
         page = await list_groups(groups, page_size=2, order_by=order, page_token=token)
@@ -154,11 +154,11 @@ def at(group, seconds: int = 0) -> Timestamp:
     ],
     ids=itertools.count(),
 )
-async def test_a_filter_finds_the_groups_that_satisfy_it(groups, people, four, filter_of, expected):
+async def test_group_filter_finds_matching_groups(groups, people, four, filter_of, expected):
     assert await group_names(groups, filter_of(four, people)) == expected
 
 
-async def test_whether_someone_is_a_member_of_a_group_is_asked_by_a_filter(groups, people, four):
+async def test_filter_on_group_and_member_tests_membership(groups, people, four):
     is_two = compare("id", "EQUAL", four[2].id)
     found = [
         await group_names(groups, all_of(is_two, compare("members.value", "EQUAL", user_id)))
@@ -167,7 +167,7 @@ async def test_whether_someone_is_a_member_of_a_group_is_asked_by_a_filter(group
     assert found == [["Two"], ["Two"], []]
 
 
-async def test_users_are_found_by_the_groups_that_have_them_as_members(users, people, four):
+async def test_users_are_found_by_the_groups_they_belong_to(users, people, four):
     in_two = compare("groups.value", "EQUAL", four[2].id)
     assert await names(users, in_two) == ["ann", "bob"]
     assert await names(users, negation(in_two)) == ["cat"]
@@ -188,24 +188,24 @@ async def test_users_are_found_by_the_groups_that_have_them_as_members(users, pe
         ("id", element("members", present("id"))),
     ],
 )
-async def test_a_filter_on_another_field_is_refused(groups, field, filter_):
+async def test_group_filter_on_unsupported_field_is_refused(groups, field, filter_):
     with refused(Reason.REASON_UNKNOWN_FIELD, StatusCode.INVALID_ARGUMENT, field=field):
         await list_groups(groups, filter_)
 
 
 @pytest.mark.parametrize("operator", ["CONTAINS", "STARTS_WITH", "GREATER_THAN", "LESS_OR_EQUAL"])
-async def test_members_are_the_same_or_not_and_in_no_order(groups, operator):
+async def test_members_filter_with_ordering_operator_is_refused(groups, operator):
     with refused(Reason.REASON_INVALID_FILTER, StatusCode.INVALID_ARGUMENT):
         await list_groups(groups, compare("members.value", operator, NOBODY))
 
 
 @pytest.mark.parametrize("order", ["members", "members.value", "user_name"])
-async def test_an_order_by_something_else_is_refused(groups, order):
+async def test_group_order_by_unsupported_field_is_refused(groups, order):
     with refused(Reason.REASON_UNKNOWN_FIELD, StatusCode.INVALID_ARGUMENT, field=order):
         await list_groups(groups, order_by=order)
 
 
 @pytest.mark.parametrize("name", ["page_size", "skip"])
-async def test_negative_numbers_are_refused(groups, name):
+async def test_negative_page_size_or_skip_is_refused(groups, name):
     with invalid_field(name):
         await list_groups(groups, **{name: -1})

@@ -1,4 +1,4 @@
-"""What must be fast is served by an index, whether or not the plan knows the arguments."""
+"""Frequent queries use an index, with custom plans and with generic plans."""
 
 import asyncio
 import json
@@ -32,8 +32,8 @@ from usersvc.store.lookups import OF_IDS, OF_KEYS
 USER_ID = UUID("018f6d2e-0000-7000-8000-000000020000")
 LATE = datetime(2026, 1, 1, 5, 33, tzinfo=UTC)
 
-# One organization with 20,000 users and 100 others with 100 each. An hour of the large one's
-# history has 3,600 changes.
+# One organization with 20,000 users and 100 others with 100 each. One hour of the large
+# organization's history has 3,600 changes.
 FILL = f"""
 INSERT INTO users (organization_id, user_id, create_time, update_time, user_name, external_id,
                    active, display_name, emails, employee_number)
@@ -111,7 +111,7 @@ SERVED = {
 
 @pytest.mark.parametrize("plan", ["custom", "generic"])
 @pytest.mark.parametrize("name", SERVED)
-async def test_an_index_serves_what_must_be_fast(crowded_url, name, plan):
+async def test_frequent_query_is_served_by_index(crowded_url, name, plan):
     filter_, order, index = SERVED[name]
     query = Query(UUID(ACME), 100, filter=filter_, order=order)
     nodes = await explain(crowded_url, query, plan)
@@ -131,7 +131,7 @@ async def test_an_index_serves_what_must_be_fast(crowded_url, name, plan):
         (Order("update_time", descending=True), LATE),
     ],
 )
-async def test_a_page_in_the_middle_begins_where_the_index_has_it(crowded_url, order, key, plan):
+async def test_page_in_the_middle_starts_from_an_index_condition(crowded_url, order, key, plan):
     query = Query(UUID(ACME), 100, order=order, after=Position(key, USER_ID))
     nodes = await explain(crowded_url, query, plan)
     scans = [node for node in nodes if "Index Name" in node]
@@ -141,13 +141,13 @@ async def test_a_page_in_the_middle_begins_where_the_index_has_it(crowded_url, o
     assert "Sort" not in {node["Node Type"] for node in nodes}
 
 
-async def test_an_e_mail_is_found_by_reading_few_rows(crowded_url):
+async def test_email_filter_reads_few_rows(crowded_url):
     nodes = await explain(crowded_url, Query(UUID(ACME), 100, filter=EMAIL), "analyze")
     assert max(node["Actual Rows"] for node in nodes) == 1
 
 
 @pytest.mark.parametrize("number", [0, 10_000, 19_800])
-async def test_a_page_reads_as_many_rows_wherever_it_begins(crowded_url, number):
+async def test_page_reads_the_same_number_of_rows_at_any_position(crowded_url, number):
     after = Position(None, UUID(f"018f6d2e-0000-7000-8000-{number:012}"))
     nodes = await explain(crowded_url, Query(UUID(ACME), 100, after=after), "analyze")
     assert {node["Actual Rows"] for node in nodes} == {101}
@@ -161,7 +161,7 @@ async def test_a_page_reads_as_many_rows_wherever_it_begins(crowded_url, number)
         (KeyKind.EXTERNAL_ID, [f"external-{n}" for n in range(1000)], "users_external_id_idx"),
     ],
 )
-async def test_each_key_is_looked_up_in_an_index(crowded_url, kind, texts, index, plan):
+async def test_each_lookup_key_uses_an_index(crowded_url, kind, texts, index, plan):
     nodes = await explain_statement(crowded_url, OF_KEYS[kind], [UUID(ACME), texts, 11], plan)
     conditions = {node["Index Name"]: node["Index Cond"] for node in nodes if "Index Name" in node}
     assert conditions.keys() == {index}
@@ -170,7 +170,7 @@ async def test_each_key_is_looked_up_in_an_index(crowded_url, kind, texts, index
 
 
 @pytest.mark.parametrize("plan", ["custom", "generic"])
-async def test_each_id_of_a_batch_is_looked_up_in_an_index(crowded_url, plan):
+async def test_each_id_of_a_batch_read_uses_an_index(crowded_url, plan):
     ids = [UUID(f"018f6d2e-0000-7000-8000-{n:012}") for n in range(1000)]
     nodes = await explain_statement(crowded_url, OF_IDS, [UUID(ACME), ids], plan)
     (condition,) = [node["Index Cond"] for node in nodes if "Index Name" in node]
@@ -178,7 +178,7 @@ async def test_each_id_of_a_batch_is_looked_up_in_an_index(crowded_url, plan):
 
 
 async def explain(url: str, query: Query, plan: str) -> list[dict[str, Any]]:
-    """The nodes of the plan for a list."""
+    """The plan nodes of a list query."""
     where = Where(query.organization_id)
     statement = page_statement(where, query, USERS)
     return await explain_statement(url, statement, where.arguments, plan)
@@ -187,13 +187,13 @@ async def explain(url: str, query: Query, plan: str) -> list[dict[str, Any]]:
 async def explain_statement(
     url: str, statement: str, arguments: list[Any], plan: str
 ) -> list[dict[str, Any]]:
-    """The nodes of a statement's plan."""
+    """The plan nodes of a statement."""
     options = {"generic": "GENERIC_PLAN, ", "analyze": "ANALYZE, "}.get(plan, "")
     connection = await asyncpg.connect(url)
     try:
         explained = f"EXPLAIN ({options}FORMAT JSON) {statement}"
         if plan == "generic":
-            # Without arguments: asyncpg would ask for them.
+            # Without arguments, because asyncpg would ask for their values.
             rows = await explain_generic(connection, explained)
         else:
             rows = await connection.fetchval(explained, *arguments)
@@ -203,7 +203,7 @@ async def explain_statement(
 
 
 async def explain_generic(connection: asyncpg.Connection, explained: str) -> str:
-    """By way of a function, as the protocol for arguments would want to have them."""
+    """Explain inside a function, because the protocol would ask for argument values."""
     await connection.execute("CREATE TEMP TABLE plan (text json)")
     quoted = await connection.fetchval("SELECT quote_literal($1)", explained)
     await connection.execute(
@@ -219,8 +219,8 @@ def nodes_of(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from nodes_of(inner)
 
 
-async def test_what_is_found_by_keys_is_planned_once(crowded_url: str):
-    """Planning costs more than running, and by itself the planner would go on for ever."""
+async def test_keyed_query_is_planned_once(crowded_url: str):
+    """Planning costs more than running, but PostgreSQL would replan at each call by default."""
     connection = await asyncpg.connect(crowded_url)
     try:
         for _ in range(7):
@@ -234,7 +234,7 @@ async def test_what_is_found_by_keys_is_planned_once(crowded_url: str):
     assert tuple(plans) == (7, 0)
 
 
-async def test_a_plan_made_for_an_empty_table_reads_no_whole_table_later(users_url: str):
+async def test_plan_made_for_empty_table_stays_an_index_scan(users_url: str):
     connection = await asyncpg.connect(users_url)
     try:
         await connection.execute(

@@ -1,4 +1,4 @@
-"""ListUsers: pages, counts and what it refuses. What filters mean: test_users_filter_model."""
+"""ListUsers: pages, counts and refused requests. test_filter_model.py tests the filters."""
 
 import base64
 import json
@@ -39,16 +39,16 @@ async def five(users):
     return [await create(users, name) for name in ("Eve", "dan", "Cat", "bob", "Ann")]
 
 
-async def test_users_come_in_the_order_of_their_creation(users, five):
+async def test_users_are_listed_in_order_of_creation(users, five):
     assert await list_users(users) == ListUsersResponse(users=five)
 
 
-async def test_an_organization_without_users_has_an_empty_page(users):
+async def test_list_of_organization_without_users_is_empty(users):
     assert await list_users(users, count_total=True) == ListUsersResponse()
 
 
-async def test_an_employee_number_finds_its_user_however_long_it_is(users, five):
-    """An index of texts would refuse it."""
+async def test_filter_on_very_long_employee_number_finds_user(users, five):
+    """A plain text index would refuse a value of this length."""
     number = "".join(sha256(bytes([n])).hexdigest() for n in range(128))
     long = await create(users, "long", enterprise=EnterpriseUser(employee_number=number))
     found = await list_users(
@@ -57,15 +57,15 @@ async def test_an_employee_number_finds_its_user_however_long_it_is(users, five)
     assert list(found.users) == [long]
 
 
-async def test_a_walk_by_tokens_gives_each_user_once(users, five):
+async def test_walk_by_page_tokens_returns_each_user_once(users, five):
     assert await walk(users, 2) == [five[:2], five[2:4], five[4:]]
 
 
-async def test_a_page_that_holds_all_users_is_the_last(users, five):
+async def test_page_that_holds_all_users_is_the_last(users, five):
     assert await walk(users, 5) == [five]
 
 
-async def test_a_walk_misses_nobody_when_users_come_and_go(users, five):
+async def test_walk_returns_every_user_despite_creates_and_deletes(users, five):
     page = await list_users(users, page_size=2)
     await delete(users, five[0].id)
     await delete(users, five[1].id)
@@ -74,18 +74,18 @@ async def test_a_walk_misses_nobody_when_users_come_and_go(users, five):
     assert list(rest.users) == [*five[2:], late]
 
 
-async def test_the_size_of_pages_may_change_during_a_walk(users, five):
+async def test_page_size_may_change_during_a_walk(users, five):
     page = await list_users(users, page_size=1)
     rest = await list_users(users, page_size=9, page_token=page.next_page_token)
     assert list(rest.users) == five[1:]
 
 
-async def test_skipped_users_are_counted_and_not_returned(users, five):
+async def test_total_counts_skipped_users(users, five):
     page = await list_users(users, skip=3, count_total=True)
     assert page == ListUsersResponse(users=five[3:], total_size=5)
 
 
-async def test_a_walk_skips_only_once(users, five):
+async def test_skip_applies_only_to_the_first_page(users, five):
     assert await walk(users, 2, skip=2) == [five[2:4], five[4:]]
 
 
@@ -99,29 +99,29 @@ async def test_a_walk_skips_only_once(users, five):
         ({"omit_users": True}, 0),
     ],
 )
-async def test_the_count_is_of_all_pages(users, five, fields, size):
+async def test_total_counts_the_users_of_all_pages(users, five, fields, size):
     page = await list_users(users, count_total=True, **fields)
     assert (len(page.users), page.total_size) == (size, 5)
 
 
-async def test_the_count_is_the_same_on_every_page(users, five):
+async def test_total_is_the_same_on_every_page(users, five):
     first = await list_users(users, page_size=3, count_total=True)
     token = first.next_page_token
     last = await list_users(users, page_size=3, count_total=True, page_token=token)
     assert (first.total_size, last.total_size) == (5, 5)
 
 
-async def test_users_that_are_not_wanted_are_not_read(users, five):
+async def test_page_size_zero_returns_only_the_total(users, five):
     assert await list_users(users, omit_users=True) == ListUsersResponse()
 
 
-async def test_only_what_satisfies_the_filter_is_counted(users, five):
+async def test_total_counts_only_users_that_match_the_filter(users, five):
     wanted = any_of(compare("user_name", "EQUAL", "ANN"), compare("user_name", "EQUAL", "Bob"))
     page = await list_users(users, wanted, page_size=1, count_total=True)
     assert ([user.user_name for user in page.users], page.total_size) == (["bob"], 2)
 
 
-async def test_a_page_has_at_most_1000_users_and_100_when_nothing_is_said(users, db):
+async def test_page_size_is_capped_at_1000_and_defaults_to_100(users, db):
     await db.execute(
         """
         INSERT INTO users (organization_id, create_time, update_time, user_name, active)
@@ -133,7 +133,7 @@ async def test_a_page_has_at_most_1000_users_and_100_when_nothing_is_said(users,
     assert sizes == [100, 1000]
 
 
-async def test_conditions_of_an_element_match_hold_for_one_element(users):
+async def test_element_filter_needs_one_element_that_matches_all(users):
     await create(users, "ann", emails=[TypedValue(value="a", type="work"), TypedValue(value="b")])
     await create(users, "bob", emails=[TypedValue(value="b", type="work")])
     work = compare("type", "EQUAL", "work")
@@ -143,12 +143,12 @@ async def test_conditions_of_an_element_match_hold_for_one_element(users):
 
 
 @pytest.mark.parametrize("name", ["page_size", "skip"])
-async def test_negative_numbers_are_refused(users, name):
+async def test_negative_page_size_or_skip_is_refused(users, name):
     with invalid_field(name):
         await list_users(users, **{name: -1})
 
 
-async def test_a_token_works_for_its_own_filter_and_order_only(users, five):
+async def test_page_token_with_another_filter_or_order_is_refused(users, five):
     filter_ = compare("active", "EQUAL", True)
     page = await list_users(users, filter_, page_size=2, order_by="user_name")
     for other in (
@@ -161,7 +161,7 @@ async def test_a_token_works_for_its_own_filter_and_order_only(users, five):
             await list_users(users, page_token=page.next_page_token, **other)
 
 
-async def test_a_token_that_was_tampered_with_is_refused(users, five):
+async def test_tampered_page_token_is_refused(users, five):
     token = (await list_users(users, page_size=2, order_by="create_time")).next_page_token
     digest, user_id, key = json.loads(base64.urlsafe_b64decode(token))
     contents = [
@@ -176,7 +176,7 @@ async def test_a_token_that_was_tampered_with_is_refused(users, five):
 
 
 @pytest.mark.parametrize("key", ["a\0b", "\ud800", ["a"], 7, True])
-async def test_a_token_with_a_key_that_is_no_text_is_refused(users, five, key):
+async def test_page_token_with_invalid_key_is_refused(users, five, key):
     token = (await list_users(users, page_size=2, order_by="user_name")).next_page_token
     digest, user_id, _ = json.loads(base64.urlsafe_b64decode(token))
     forged = base64.urlsafe_b64encode(json.dumps([digest, user_id, key]).encode()).decode()
@@ -191,7 +191,7 @@ async def test_a_token_with_a_key_that_is_no_text_is_refused(users, five, key):
         *(" desc", "addresses", "emails.nothing", "organization_id", "'", "user_name;--"),
     ],
 )
-async def test_an_order_by_something_else_is_refused(users, order):
+async def test_user_order_by_unsupported_field_is_refused(users, order):
     field = order.removesuffix(" desc")
     with refused(Reason.REASON_UNKNOWN_FIELD, StatusCode.INVALID_ARGUMENT, field=field):
         await list_users(users, order_by=order)
@@ -217,7 +217,7 @@ async def test_an_order_by_something_else_is_refused(users, order):
         ("user_name' OR true --", present("user_name' OR true --")),
     ],
 )
-async def test_a_filter_on_another_field_is_refused(users, field, filter_):
+async def test_user_filter_on_unsupported_field_is_refused(users, field, filter_):
     with refused(Reason.REASON_UNKNOWN_FIELD, StatusCode.INVALID_ARGUMENT, field=field):
         await list_users(users, filter_)
 
@@ -261,18 +261,18 @@ def deep(levels: int) -> filter_pb2.Filter:
     ],
     ids=lambda filter_: str(filter_).replace("\n", " ")[:60],
 )
-async def test_a_filter_that_makes_no_sense_is_refused(users, filter_):
+async def test_malformed_filter_is_refused(users, filter_):
     with refused(Reason.REASON_INVALID_FILTER, StatusCode.INVALID_ARGUMENT):
         await list_users(users, filter_)
 
 
-async def test_a_filter_may_be_as_deep_and_as_large_as_the_contract_says(users, five):
+async def test_filter_at_depth_and_size_limits_is_accepted(users, five):
     wide = any_of(*[compare("user_name", "EQUAL", "ann")] * 199)
     assert await names(users, wide) == ["Ann"]
     assert await names(users, deep(30)) == ["Eve", "dan", "Cat", "bob", "Ann"]  # 29 negations
 
 
-async def test_a_page_of_large_users_ends_early_and_hides_nobody(users):
+async def test_page_of_large_users_is_cut_short_and_walk_is_complete(users):
     photos = [TypedValue(value=str(number) + "x" * 8_000) for number in range(120)]
     made = [await create(users, f"user{number}", photos=photos) for number in range(12)]
 
@@ -284,13 +284,13 @@ async def test_a_page_of_large_users_ends_early_and_hides_nobody(users):
 
 
 def large(name: str, **fields: object) -> ListUsersRequest:
-    """A list of users by the name of which there is a large one."""
+    """A list request for the one large user with this name."""
     return ListUsersRequest(
         organization_id=ACME, filter=compare("user_name", "STARTS_WITH", name), **fields
     )
 
 
-async def test_page_ends_before_it_is_larger_than_max_bytes(users):
+async def test_page_ends_before_it_exceeds_max_bytes(users):
     photos = [TypedValue(value="x" * 8_000)]
     made = [await create(users, f"user{number}", photos=photos) for number in range(5)]
 
@@ -301,7 +301,7 @@ async def test_page_ends_before_it_is_larger_than_max_bytes(users):
     assert [user.id for user in [*page.users, *rest.users]] == [user.id for user in made]
 
 
-async def test_page_whose_first_user_exceeds_max_bytes_tells_its_size(users):
+async def test_page_whose_first_user_exceeds_max_bytes_returns_its_size(users):
     ann = await create(users, "ann", photos=[TypedValue(value="x" * 8_000)])
     await create(users, "anna")
 
@@ -313,7 +313,7 @@ async def test_page_whose_first_user_exceeds_max_bytes_tells_its_size(users):
     assert list(again.users) == [ann]
 
 
-async def test_a_user_whose_lists_do_not_fit_into_a_message_is_refused(users):
+async def test_user_whose_lists_exceed_message_size_is_refused(users):
     photos = [TypedValue(value=str(number) + "x" * 8_000) for number in range(140)]
     with invalid_field("user"):
         await create(users, "ann", photos=photos)

@@ -1,4 +1,4 @@
-"""What users have for the schemas of their organization: kept, checked, changed."""
+"""Extension values of users: stored, validated and updated."""
 
 import pytest
 
@@ -34,7 +34,7 @@ async def schema(schemas):
     return await register(schemas, *EVERYTHING)
 
 
-async def test_values_of_every_type_come_back_as_they_were_given(users):
+async def test_extension_values_of_every_type_are_returned_unchanged(users):
     ann = await create(users, "ann", extensions=badge(**WHOLE))
 
     assert dict(ann.extensions) == badge(**WHOLE)
@@ -43,14 +43,14 @@ async def test_values_of_every_type_come_back_as_they_were_given(users):
 
 
 @pytest.mark.parametrize("number", [0.0, 1.5, 5e-324, 1e15, 1e16, 2.0**60, -1.7976931348623157e308])
-async def test_a_number_stays_one_of_double_precision_however_large(users, number):
+async def test_decimal_keeps_double_precision_at_any_magnitude(users, number):
     ann = await create(users, "ann", extensions=badge(ratio=number))
 
     assert (await get(users, ann.id)).extensions[BADGE].values["ratio"].decimal == number
     assert (await get(users, ann.id)).extensions[BADGE].values["ratio"].HasField("decimal")
 
 
-async def test_what_is_empty_is_not_there(users):
+async def test_empty_extension_values_are_dropped(users):
     ann = await create(
         users, "ann", extensions=badge(nickname="", tags=["", "a"], office={"city": ""}, doors=[])
     )
@@ -60,7 +60,7 @@ async def test_what_is_empty_is_not_there(users):
     assert dict((await get(users, bob.id)).extensions) == {}
 
 
-async def test_a_change_that_changes_nothing_keeps_the_version(users, clock):
+async def test_update_without_a_difference_keeps_the_version(users, clock):
     ann = await create(users, "ann", extensions=badge(**WHOLE))
     clock.advance(seconds=1)
 
@@ -69,7 +69,7 @@ async def test_a_change_that_changes_nothing_keeps_the_version(users, clock):
                             extensions=badge(**WHOLE)) == ann  # fmt: skip
 
 
-async def test_a_mask_names_one_extension_or_all_and_leaves_the_rest(users, schemas):
+async def test_update_mask_of_one_extension_keeps_the_others(users, schemas):
     await register(schemas, urn="urn:acme:parking")
     parking = extension(number="p1")
     ann = await create(users, "ann", extensions={**badge(number="7"), "urn:acme:parking": parking})
@@ -84,13 +84,13 @@ async def test_a_mask_names_one_extension_or_all_and_leaves_the_rest(users, sche
     assert int(none.etag) == 4
 
 
-async def test_a_mask_that_names_everything_clears_extensions_too(users):
+async def test_update_with_asterisk_mask_clears_extensions(users):
     ann = await create(users, "ann", extensions=badge(number="7"))
 
     assert dict((await update(users, ann.id, "*", user_name="ann")).extensions) == {}
 
 
-async def test_what_is_immutable_keeps_its_first_value(users):
+async def test_immutable_attribute_keeps_its_first_value(users):
     ann = await create(users, "ann", extensions=badge(number="7"))
     first = badge(serial="s1", office={"city": "Oslo", "since": "May"})
     await update(users, ann.id, "extensions", extensions=first)
@@ -104,7 +104,7 @@ async def test_what_is_immutable_keeps_its_first_value(users):
     assert dict(left_out.extensions) == badge(serial="s1", office={"city": "Rome", "since": "May"})
 
 
-async def test_what_is_required_is_so_once_the_extension_is_there(users, schemas):
+async def test_required_attribute_is_required_with_its_extension(users, schemas):
     await register(schemas, attribute("plate", required=True), attribute("lot"), urn="urn:acme:car")
     ann = await create(users, "ann")
 
@@ -146,25 +146,25 @@ async def test_what_is_required_is_so_once_the_extension_is_there(users, schemas
         ("nickname", {"value": "north"}),
     ],
 )
-async def test_a_value_that_the_schema_has_no_place_for_is_refused(users, name, value):
+async def test_value_not_allowed_by_the_schema_is_refused(users, name, value):
     with invalid_field(f"{BADGE}:{name}"):
         await create(users, "ann", extensions=badge(**{name: value}))
 
     assert list((await list_users(users)).users) == []
 
 
-async def test_the_values_of_a_user_fit_into_a_message(users):
+async def test_extension_values_over_message_size_are_refused(users):
     with invalid_field("extensions"):
         await create(users, "ann", extensions=badge(tags=["x" * 8_000] * 70))
     await create(users, "ann", extensions=badge(tags=["x" * 8_000] * 60))
 
 
-async def test_an_extension_is_spelt_as_its_schema(users):
+async def test_extension_is_returned_with_the_schema_urn_spelling(users):
     with invalid_field("extensions"):
         await create(users, "ann", extensions={BADGE.lower(): extension(number="7")})
 
 
-async def test_users_without_extensions_cost_no_look_at_schemas(users, db):
+async def test_users_without_extensions_read_no_schemas(users, db):
     await db.execute("DROP TABLE schemas")
 
     ann = await create(users, "ann")

@@ -1,4 +1,4 @@
-"""Filters and orders by the attributes that an organization added to its users."""
+"""Filters and orders by the extension attributes of an organization."""
 
 from datetime import UTC, datetime
 
@@ -104,7 +104,7 @@ CASES = {
 
 
 @pytest.mark.parametrize(("filter_", "expected"), CASES.values(), ids=CASES)
-async def test_a_filter_finds(users, filter_, expected):
+async def test_extension_filter_finds_matching_users(users, filter_, expected):
     assert await names(users, filter_) == expected.split()
     assert (await list_users(users, filter_, count_total=True, omit_users=True)).total_size == len(
         expected.split()
@@ -124,7 +124,7 @@ async def test_a_filter_finds(users, filter_, expected):
         ("issued", "EQUAL", "2026-01-31T09:30:00Z"),
     ],
 )
-async def test_a_value_of_another_type_is_refused(users, name, operator, value):
+async def test_extension_filter_with_value_of_another_type_is_refused(users, name, operator, value):
     with refused(Reason.REASON_INVALID_FILTER, StatusCode.INVALID_ARGUMENT):
         await names(users, badge_is(name, operator, value))
 
@@ -133,12 +133,12 @@ async def test_a_value_of_another_type_is_refused(users, name, operator, value):
     "field",
     [f"{BADGE}:nobody", f"{BADGE}:office", f"{BADGE}:office.nobody", BADGE, "urn:acme:no:number"],
 )
-async def test_a_name_that_no_schema_has_is_refused(users, field):
+async def test_extension_filter_on_unknown_attribute_is_refused(users, field):
     with refused(Reason.REASON_UNKNOWN_FIELD, StatusCode.INVALID_ARGUMENT, field=field):
         await names(users, compare(field, "EQUAL", "x"))
 
 
-async def test_another_organization_has_neither_the_name_nor_the_values(users, schemas):
+async def test_extension_filter_is_limited_to_the_organization(users, schemas):
     condition = badge_is("floor", "EQUAL", 3)
     with refused(Reason.REASON_UNKNOWN_FIELD, StatusCode.INVALID_ARGUMENT, field=f"{BADGE}:floor"):
         await names(users, condition, organization_id=GLOBEX)
@@ -149,7 +149,7 @@ async def test_another_organization_has_neither_the_name_nor_the_values(users, s
     assert await names(users, condition) == ["ann"]
 
 
-async def test_one_name_may_have_another_type_in_another_organization(users, schemas):
+async def test_attribute_may_have_another_type_in_another_organization(users, schemas):
     await register(schemas, attribute("floor"), organization_id=GLOBEX)
     await create(users, "zoe", GLOBEX, extensions=badge(floor="ground"))
 
@@ -169,13 +169,13 @@ async def test_one_name_may_have_another_type_in_another_organization(users, sch
         ("office.city", "ann bob eve"),
     ],
 )
-async def test_a_list_is_sorted_by_a_single_value_and_walked_in_that_order(users, name, expected):
+async def test_list_is_sorted_and_paged_by_extension_attribute(users, name, expected):
     pages = await walk(users, 1, order_by=f"{BADGE}:{name}")
 
     assert [user.user_name for page in pages for user in page] == expected.split()
 
 
-async def test_a_urn_may_hold_dots(users, schemas):
+async def test_extension_filter_accepts_urn_with_dots(users, schemas):
     urn = "urn:acme:badge.v2"
     await register(schemas, *EVERYTHING, urn=urn)
     await create(users, "kim", extensions={urn: extension(tags=["x"], office={"city": "Bonn"})})

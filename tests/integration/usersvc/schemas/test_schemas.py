@@ -1,4 +1,4 @@
-"""Schemas of organizations: registered, read, removed."""
+"""CreateSchema, GetSchema, ListSchemas and DeleteSchema."""
 
 import asyncio
 
@@ -21,7 +21,7 @@ from tests.support.usersvc.user_calls import ACME, GLOBEX, create, delete, inval
 from tests.support.waiting import eventually
 
 
-async def test_a_schema_is_kept_and_returned_as_it_was_registered(schemas, clock):
+async def test_schema_is_returned_as_it_was_created(schemas, clock):
     sent = [*EVERYTHING, attribute("color", canonical_values=["red"], description="Of the strap")]
 
     created = await register(schemas, *sent, description="What people wear")
@@ -42,7 +42,7 @@ async def test_a_schema_is_kept_and_returned_as_it_was_registered(schemas, clock
 
 
 def _settle(each: pb.Attribute) -> None:
-    """What the contract says of attributes that leave something out."""
+    """The defaults that the contract defines for omitted fields of an attribute."""
     each.mutability = each.mutability or pb.Attribute.MUTABILITY_READ_WRITE
     each.returned = each.returned or pb.Attribute.RETURNED_DEFAULT
     each.case_exact |= each.type in (pb.Attribute.TYPE_REFERENCE, pb.Attribute.TYPE_BINARY)
@@ -50,7 +50,7 @@ def _settle(each: pb.Attribute) -> None:
         _settle(part)
 
 
-async def test_schemas_are_listed_in_the_order_of_their_creation(schemas, clock):
+async def test_schemas_are_listed_in_order_of_creation(schemas, clock):
     for urn in ("urn:acme:b", "urn:acme:c", "urn:acme:a"):
         await register(schemas, urn=urn)
         clock.advance(seconds=1)
@@ -59,14 +59,14 @@ async def test_schemas_are_listed_in_the_order_of_their_creation(schemas, clock)
     assert found == ["urn:acme:b", "urn:acme:c", "urn:acme:a"]
 
 
-async def test_a_urn_is_one_schema_whatever_its_case(schemas):
+async def test_schema_urn_ignores_case(schemas):
     await register(schemas)
 
     with schema_exists(BADGE.upper()):
         await register(schemas, urn=BADGE.upper())
 
 
-async def test_an_organization_has_twenty_schemas_even_when_they_come_at_once(schemas):
+async def test_concurrent_creates_stop_at_twenty_schemas(schemas):
     outcomes = await asyncio.gather(
         *(register(schemas, urn=f"urn:acme:s{number}") for number in range(24)),
         return_exceptions=True,
@@ -78,7 +78,7 @@ async def test_an_organization_has_twenty_schemas_even_when_they_come_at_once(sc
         await register(schemas)
 
 
-async def test_a_schema_of_another_organization_is_not_there(schemas, users):
+async def test_schema_of_another_organization_is_not_found(schemas, users):
     await register(schemas)
 
     assert await registered(schemas, GLOBEX) == []
@@ -92,7 +92,7 @@ async def test_a_schema_of_another_organization_is_not_there(schemas, users):
     assert (await get_schema(schemas)).attributes[0].type == pb.Attribute.TYPE_STRING
 
 
-async def test_a_schema_is_removed_once_nobody_has_values_for_it(schemas, users):
+async def test_schema_is_deleted_only_when_no_user_has_values(schemas, users):
     await register(schemas)
     await register(schemas, organization_id=GLOBEX)
     ann = await create(users, "ann", extensions=badge(number="7"))
@@ -114,10 +114,10 @@ async def test_a_schema_is_removed_once_nobody_has_values_for_it(schemas, users)
         await update(users, ann.id, "extensions", extensions=badge(number="7"))
 
 
-async def test_values_that_are_just_being_written_keep_their_schema(schemas, users, db):
+async def test_delete_of_schema_waits_for_concurrent_write_of_values(schemas, users, db):
     await register(schemas)
     async with db.transaction():
-        await db.execute("LOCK TABLE users IN SHARE MODE")  # who writes a user has to wait
+        await db.execute("LOCK TABLE users IN SHARE MODE")  # writers of users have to wait
         writing = asyncio.create_task(create(users, "ann", extensions=badge(number="7")))
         await _waits_for_a_lock(db)
         removing = asyncio.create_task(unregister(schemas))
@@ -128,7 +128,7 @@ async def test_values_that_are_just_being_written_keep_their_schema(schemas, use
         await removing
 
 
-async def test_a_schema_that_is_just_being_removed_takes_no_more_values(schemas, users, db):
+async def test_write_of_values_waits_for_concurrent_schema_delete(schemas, users, db):
     await register(schemas)
     async with db.transaction():
         await db.execute("SELECT FROM schemas FOR UPDATE")

@@ -1,4 +1,4 @@
-"""Whether a user may sign in can be left open: then the user may not."""
+"""`active` may be left without a value; the user may then not sign in."""
 
 from tests.support.usersvc.user_calls import (
     compare,
@@ -12,26 +12,26 @@ from tests.support.usersvc.user_calls import (
 )
 
 
-async def test_a_new_user_is_active_unless_it_says_otherwise(users):
+async def test_new_user_is_active_by_default(users):
     ann = await create(users, "ann")
     bob = await create(users, "bob", active=False)
     assert (ann.active, bob.active) == (True, False)
 
 
-async def test_an_update_that_names_active_and_does_not_give_it_leaves_no_value(users):
+async def test_update_with_active_in_mask_and_no_value_clears_it(users):
     ann = await create(users, "ann")
     updated = await update(users, ann.id, "active")
     assert (updated.HasField("active"), updated.etag) == (False, "2")
     assert await get(users, ann.id) == updated
 
 
-async def test_an_update_that_does_not_name_active_leaves_it_alone(users):
+async def test_update_without_active_in_mask_keeps_it(users):
     ann = await create(users, "ann", active=False)
     updated = await update(users, ann.id, "title", title="Engineer", active=True)
     assert (updated.HasField("active"), updated.active) == (True, False)
 
 
-async def test_who_has_no_value_is_neither_active_nor_inactive(users):
+async def test_user_without_active_matches_neither_true_nor_false(users):
     people = [await create(users, name, active=name != "bob") for name in ("ann", "bob", "cat")]
     await update(users, people[2].id, "active")
     assert await names(users, compare("active", "EQUAL", True)) == ["ann"]
@@ -40,7 +40,7 @@ async def test_who_has_no_value_is_neither_active_nor_inactive(users):
     assert await names(users, negation(present("active"))) == ["cat"]
 
 
-async def test_who_has_no_value_is_sorted_last_or_downwards_first_on_pages_of_any_size(users):
+async def test_users_without_active_sort_last_or_first_when_descending(users):
     people = [await create(users, name, active=name != "bob") for name in ("ann", "bob", "cat")]
     await update(users, people[0].id, "active")
     for order, expected in (

@@ -35,18 +35,18 @@ def external(external_id: str) -> UserKey:
 
 
 async def large(users, user_name: str, **fields: object) -> users_pb2.User:
-    """A user of about a megabyte."""
+    """A user of about one megabyte."""
     return await create(users, user_name, emails=[TypedValue(display="x" * 8000)] * 130, **fields)
 
 
-async def test_users_come_in_the_order_of_the_request(users):
+async def test_batch_returns_users_in_request_order(users):
     made = [await create(users, f"user{number}") for number in range(5)]
     wanted = [made[3], made[0], made[4]]
     response = await batch_get(users, *[user.id for user in wanted])
     assert response == users_pb2.BatchGetUsersResponse(users=wanted)
 
 
-async def test_ids_that_nobody_has_are_told_and_do_not_keep_the_others(users):
+async def test_batch_reports_unknown_ids_and_returns_the_others(users):
     ann = await create(users, "ann")
     theirs = await create(users, "ann", organization_id=GLOBEX)
     response = await batch_get(users, NOBODY, ann.id, theirs.id)
@@ -55,36 +55,36 @@ async def test_ids_that_nobody_has_are_told_and_do_not_keep_the_others(users):
     )
 
 
-async def test_an_id_that_is_named_twice_counts_once(users):
+async def test_batch_returns_a_repeated_id_once(users):
     ann = await create(users, "ann")
     response = await batch_get(users, ann.id, ann.id.upper(), NOBODY, NOBODY)
     assert response == users_pb2.BatchGetUsersResponse(users=[ann], missing_user_ids=[NOBODY])
 
 
-async def test_no_ids_are_no_users(users):
+async def test_batch_without_ids_returns_no_users(users):
     assert await batch_get(users) == users_pb2.BatchGetUsersResponse()
 
 
-async def test_a_batch_has_up_to_1000_ids(users):
+async def test_batch_accepts_1000_ids_and_refuses_more(users):
     ids = [f"018f6d2e-0000-7000-8000-{number:012}" for number in range(1001)]
     assert len((await batch_get(users, *ids[:1000])).missing_user_ids) == 1000
     with invalid_field("user_ids"):
         await batch_get(users, *ids)
 
 
-async def test_an_id_of_a_batch_that_is_no_uuid_is_named_by_its_place(users):
+async def test_batch_names_the_position_of_an_invalid_id(users):
     with invalid_field("user_ids[1]"):
         await batch_get(users, NOBODY, "ann")
 
 
-async def test_a_batch_tells_groups_when_asked(users, groups):
+async def test_batch_returns_groups_on_request(users, groups):
     ann = await create(users, "ann")
     team = await create_group(groups, "team", [ann.id])
     response = await batch_get(users, ann.id, view=users_pb2.USER_VIEW_WITH_GROUPS)
     assert [group.group_id for group in response.users[0].groups] == [team.id]
 
 
-async def test_a_batch_that_does_not_fit_says_what_is_left_to_ask_for(users):
+async def test_batch_over_message_size_reports_remaining_ids(users):
     made = [await large(users, f"user{number}") for number in range(4)]
     small = await create(users, "small")
     ids = [user.id for user in (*made, small)]
@@ -100,14 +100,14 @@ async def test_a_batch_that_does_not_fit_says_what_is_left_to_ask_for(users):
     assert list(response.users) + list(rest.users) == [*made, small]
 
 
-async def test_a_user_is_found_by_its_name_without_regard_to_case(users):
+async def test_lookup_by_user_name_ignores_case(users):
     ann = await create(users, "Ann@Acme.test")
     key = named("aNN@ACME.test")
     response = await look_up(users, key)
     assert response.matches == [users_pb2.UserMatch(key=key, users=[ann])]
 
 
-async def test_users_are_found_by_an_external_id_exactly_and_in_the_order_of_creation(users):
+async def test_lookup_by_external_id_is_exact_and_in_order_of_creation(users):
     made = [await create(users, f"user{number}", external_id="E-7") for number in range(3)]
     await update(users, made[0].id, title="moved in its table")
     response = await look_up(users, external("E-7"), external("e-7"))
@@ -115,7 +115,7 @@ async def test_users_are_found_by_an_external_id_exactly_and_in_the_order_of_cre
     assert found == [["user0", "user1", "user2"], []]
 
 
-async def test_there_is_a_match_for_each_key_in_the_order_of_the_request(users):
+async def test_lookup_returns_one_match_per_key_in_request_order(users):
     ann = await create(users, "ann", external_id="1")
     bob = await create(users, "bob", external_id="2")
     keys = [external("2"), named("nobody"), named("ann"), named("ANN"), external("ann")]
@@ -129,13 +129,13 @@ async def test_there_is_a_match_for_each_key_in_the_order_of_the_request(users):
     )
 
 
-async def test_no_key_finds_the_users_of_another_organization(users):
+async def test_lookup_never_finds_users_of_another_organization(users):
     await create(users, "ann", external_id="1")
     response = await look_up(users, named("ann"), external("1"), organization_id=GLOBEX)
     assert [list(match.users) for match in response.matches] == [[], []]
 
 
-async def test_of_many_users_with_one_external_id_ten_are_told(users):
+async def test_lookup_returns_at_most_ten_users_per_external_id(users):
     for number in range(11):
         await create(users, f"user{number}", external_id="same" if number else "other")
     (match,) = (await look_up(users, external("same"))).matches
@@ -145,7 +145,7 @@ async def test_of_many_users_with_one_external_id_ten_are_told(users):
     assert (len(match.users), match.more_users) == (10, True)
 
 
-async def test_a_lookup_tells_groups_when_asked(users, groups):
+async def test_lookup_returns_groups_on_request(users, groups):
     ann = await create(users, "ann", external_id="1")
     team = await create_group(groups, "team", [ann.id])
     response = await look_up(
@@ -155,7 +155,7 @@ async def test_a_lookup_tells_groups_when_asked(users, groups):
     assert told == [[team.id], [team.id]]
 
 
-async def test_a_lookup_that_does_not_fit_says_what_is_left_to_ask_for(users):
+async def test_lookup_over_message_size_reports_remaining_keys(users):
     made = [await large(users, f"user{number}") for number in range(4)]
     keys = [named(user.user_name) for user in made] + [named("nobody")]
     response = await look_up(users, *keys)
@@ -169,7 +169,7 @@ async def test_a_lookup_that_does_not_fit_says_what_is_left_to_ask_for(users):
     ]
 
 
-async def test_users_with_one_external_id_that_do_not_fit_are_more_users(users):
+async def test_lookup_marks_external_id_whose_users_do_not_all_fit(users):
     for number in range(4):
         await large(users, f"user{number}", external_id="same")
     (match,) = (await look_up(users, external("same"))).matches
@@ -187,12 +187,12 @@ async def test_users_with_one_external_id_that_do_not_fit_are_more_users(users):
         (UserKey(external_id="a\0b"), "keys[1].external_id"),
     ],
 )
-async def test_a_key_that_nobody_can_have_is_refused(users, key, field):
+async def test_lookup_refuses_a_key_no_user_can_have(users, key, field):
     with invalid_field(field):
         await look_up(users, named("ann"), key)
 
 
-async def test_a_lookup_has_up_to_1000_keys(users):
+async def test_lookup_accepts_1000_keys_and_refuses_more(users):
     keys = [named(f"user{number}") for number in range(1001)]
     assert len((await look_up(users, *keys[:1000])).matches) == 1000
     with invalid_field("keys"):

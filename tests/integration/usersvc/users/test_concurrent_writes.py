@@ -1,4 +1,4 @@
-"""Callers who want something at the same time."""
+"""Concurrent writes of users."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from tests.support.rpc_outcomes import outcomes
 from tests.support.usersvc.user_calls import compare, create, delete, get, list_users, names, update
 
 
-async def test_writers_of_different_fields_lose_nothing(users):
+async def test_concurrent_updates_of_different_fields_all_persist(users):
     user = await create(users, "ann")
     texts = ("external_id", "display_name", "nick_name", "title", "user_type", "locale", "timezone")
 
@@ -29,26 +29,26 @@ async def test_writers_of_different_fields_lose_nothing(users):
     assert found.etag == "91"
 
 
-async def test_of_writers_with_the_same_etag_one_succeeds(users):
+async def test_of_concurrent_updates_with_one_etag_one_succeeds(users):
     user = await create(users, "ann")
     calls = [update(users, user.id, title=f"{number}", etag=user.etag) for number in range(8)]
     assert await outcomes(*calls) == ["ETAG_MISMATCH"] * 7 + ["OK"]
     assert (await get(users, user.id)).etag == "2"
 
 
-async def test_of_creates_of_one_name_one_succeeds(users):
+async def test_of_concurrent_creates_of_one_name_one_succeeds(users):
     calls = [create(users, name) for name in ("ann", "ANN", "Ann", "aNN")]
     assert await outcomes(*calls) == ["OK"] + ["USER_NAME_TAKEN"] * 3
     assert len((await list_users(users)).users) == 1
 
 
-async def test_of_deletes_of_one_user_one_succeeds(users):
+async def test_of_concurrent_deletes_of_one_user_one_succeeds(users):
     user = await create(users, "ann")
     calls = [delete(users, user.id) for _ in range(4)]
     assert await outcomes(*calls) == ["OK"] + ["USER_NOT_FOUND"] * 3
 
 
-async def test_a_delete_beside_changes_leaves_no_e_mail_address_behind(users, db):
+async def test_delete_concurrent_with_updates_removes_email_addresses(users, db):
     for round_ in range(10):
         user = await create(users, f"ann{round_}", emails=[TypedValue(value="first")])
         changes = [
@@ -58,7 +58,7 @@ async def test_a_delete_beside_changes_leaves_no_e_mail_address_behind(users, db
     assert await db.fetch("SELECT user_id FROM user_email") == []
 
 
-async def test_e_mail_addresses_that_are_changed_at_once_are_found_as_the_last_one_left_them(users):
+async def test_concurrent_email_updates_leave_index_of_the_last_one(users):
     user = await create(users, "ann", emails=[TypedValue(value="first")])
     addresses = [f"{number}@acme.test" for number in range(12)]
     await asyncio.gather(

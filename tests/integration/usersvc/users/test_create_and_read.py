@@ -73,7 +73,7 @@ NOW = Timestamp(seconds=1795435200, nanos=123456000)
 
 
 def stored(user: User, user_id: str) -> User:
-    """A user as it is after its creation."""
+    """The user as it is stored by its creation."""
     output = User(
         id=user_id, organization_id=ACME, etag="1", create_time=NOW, update_time=NOW, active=True
     )
@@ -81,24 +81,24 @@ def stored(user: User, user_id: str) -> User:
     return output
 
 
-async def test_a_user_is_returned_as_it_was_given(users):
+async def test_created_user_is_returned_with_all_its_values(users):
     request = CreateUserRequest(organization_id=ACME, user=EVERYTHING)
     user = (await users.CreateUser(request)).user
     assert user == stored(EVERYTHING, user.id)
     assert await get(users, user.id) == user
 
 
-async def test_a_user_needs_no_more_than_a_name(users):
+async def test_create_requires_only_a_user_name(users):
     user = await create(users, "ann")
     assert user == stored(User(user_name="ann"), user.id)
     assert await get(users, user.id) == user
 
 
-async def test_an_id_is_a_uuid_of_version_7(users):
+async def test_new_user_id_is_a_uuid_of_version_7(users):
     assert (await create(users, "ann")).id[14] == "7"
 
 
-async def test_output_only_fields_are_ignored(users):
+async def test_create_ignores_output_only_fields(users):
     given = User(user_name="ann", id=NOBODY, organization_id=NOBODY, etag="77", create_time=NOW)
     given.create_time.seconds = 1
     user = (await users.CreateUser(CreateUserRequest(organization_id=ACME, user=given))).user
@@ -106,7 +106,7 @@ async def test_output_only_fields_are_ignored(users):
     assert user.id != NOBODY
 
 
-async def test_an_empty_element_of_a_list_is_kept(users):
+async def test_empty_list_element_is_kept(users):
     user = await create(users, "ann", emails=[TypedValue()])
     assert list((await get(users, user.id)).emails) == [TypedValue()]
 
@@ -114,7 +114,7 @@ async def test_an_empty_element_of_a_list_is_kept(users):
 @pytest.mark.parametrize(
     ("first", "second"), [("ann", "ANN"), ("Élan", "éLAN"), ("ΟΔΟΣ", "οδος"), ("Straẞe", "STRAße")]
 )
-async def test_a_name_is_taken_whatever_its_case(users, first, second):
+async def test_create_of_user_name_in_other_case_is_refused(users, first, second):
     await create(users, first)
     with refused(Reason.REASON_USER_NAME_TAKEN, StatusCode.ALREADY_EXISTS, user_name=second):
         await create(users, second)
@@ -123,12 +123,12 @@ async def test_a_name_is_taken_whatever_its_case(users, first, second):
 @pytest.mark.parametrize(
     ("first", "second"), [("straße", "strasse"), ("ﬁn", "fin"), ("\u0131", "i")]
 )
-async def test_names_that_differ_by_more_than_case_are_of_different_people(users, first, second):
+async def test_user_names_that_differ_by_more_than_case_are_distinct(users, first, second):
     names = [(await create(users, name)).user_name for name in (first, second)]
     assert names == [first, second]
 
 
-async def test_texts_may_be_as_long_as_the_contract_says(users):
+async def test_texts_of_maximum_length_are_accepted(users):
     texts = {
         "external_id": "é" * 512,
         "display_name": "\U0001f600" * 256,
@@ -163,23 +163,23 @@ async def test_texts_may_be_as_long_as_the_contract_says(users):
         ("addresses", {"addresses": [Address(primary=True), Address(primary=True)]}),
     ],
 )
-async def test_a_value_that_cannot_be_is_refused_by_its_field(users, field, fields):
+async def test_create_with_invalid_value_is_refused_by_field(users, field, fields):
     with invalid_field(field):
         await create(users, **({"user_name": "ann"} | fields))
 
 
-async def test_a_user_that_is_not_there_is_not_found(users):
+async def test_get_of_missing_user_is_not_found(users):
     with refused(Reason.REASON_USER_NOT_FOUND, StatusCode.NOT_FOUND, user_id=NOBODY):
         await get(users, NOBODY)
 
 
-async def test_an_id_is_found_in_upper_case_too(users):
+async def test_get_by_upper_case_id_finds_user(users):
     user = await create(users, "ann")
     assert await get(users, user.id.upper()) == user
 
 
 @pytest.mark.parametrize("text", ["", "7", "x" * 36, NOBODY.replace("-", ""), f"{{{NOBODY}}}"])
-async def test_what_is_no_uuid_is_refused(users, text):
+async def test_get_by_id_that_is_not_a_uuid_is_refused(users, text):
     with invalid_field("user_id"):
         await users.GetUser(GetUserRequest(organization_id=ACME, user_id=text))
     with invalid_field("organization_id"):

@@ -1,4 +1,4 @@
-"""What the log tells of a call."""
+"""The log entry of a call."""
 
 import json
 
@@ -12,7 +12,7 @@ from tests.support.usersvc.process import running_process
 ACME = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11"
 
 
-async def test_a_calls_line_tells_its_organization_and_nothing_that_is_no_id(users_url):
+async def test_call_log_entry_has_organization_and_only_ids(users_url):
     async with running_process(users_url) as (process, address):
         async with grpc.aio.insecure_channel(address) as channel:
             users = UserServiceStub(channel)

@@ -1,4 +1,4 @@
-"""What belongs to one organization does not exist for another."""
+"""Users of one organization do not exist for another organization."""
 
 from cloudacademy.errors.v1.errors_pb2 import Reason
 from cloudacademy.users.v1.users_pb2 import ListUsersResponse, TypedValue
@@ -22,7 +22,7 @@ def not_found(user_id: str):
     return refused(Reason.REASON_USER_NOT_FOUND, StatusCode.NOT_FOUND, user_id=user_id)
 
 
-async def test_the_user_of_another_organization_is_not_found(users):
+async def test_user_of_another_organization_is_not_found(users):
     ann = await create(users, "ann")
     with not_found(ann.id):
         await get(users, ann.id, organization_id=GLOBEX)
@@ -37,12 +37,12 @@ async def test_the_user_of_another_organization_is_not_found(users):
     assert await get(users, ann.id) == ann
 
 
-async def test_the_same_name_may_be_used_in_every_organization(users):
+async def test_user_name_may_be_used_in_every_organization(users):
     await create(users, "ann")
     assert (await create(users, "ann", organization_id=GLOBEX)).organization_id == GLOBEX
 
 
-async def test_no_filter_finds_the_users_of_another_organization(users):
+async def test_filter_never_finds_users_of_another_organization(users):
     ann = await create(users, "ann", external_id="x", emails=[TypedValue(value="a", type="work")])
     filters = [
         None,
@@ -61,7 +61,7 @@ async def test_no_filter_finds_the_users_of_another_organization(users):
         assert page == ListUsersResponse(users=[ann], total_size=1)
 
 
-async def test_a_page_token_opens_no_other_organization(users):
+async def test_page_token_of_another_organization_is_refused(users):
     for name in ("ann", "bob"):
         await create(users, name)
         await create(users, name, organization_id=GLOBEX)

@@ -31,7 +31,7 @@ LATER = Timestamp(seconds=1795435260, nanos=123456000)
 
 
 def changed(user: User, **fields: object) -> User:
-    """A user after its first change, a minute after its creation."""
+    """The user after its first change, one minute after its creation."""
     after = User()
     after.CopyFrom(user)
     for field in fields:
@@ -40,7 +40,7 @@ def changed(user: User, **fields: object) -> User:
     return after
 
 
-async def test_a_mask_changes_what_it_names_and_nothing_else(users, clock):
+async def test_update_changes_only_the_fields_in_the_mask(users, clock):
     user = await create(users, "ann", title="Engineer", name=Name(given_name="Ann"))
     clock.advance(minutes=1)
     updated = await update(
@@ -51,7 +51,7 @@ async def test_a_mask_changes_what_it_names_and_nothing_else(users, clock):
     assert await get(users, user.id) == updated
 
 
-async def test_a_field_that_is_named_and_empty_is_cleared(users, clock):
+async def test_update_clears_an_empty_field_in_the_mask(users, clock):
     user = await create(
         users, "ann", title="Engineer", name=Name(given_name="Ann"), emails=[TypedValue(value="a")],
         enterprise=EnterpriseUser(department="Rockets", manager=Manager(value="boss")),
@@ -65,7 +65,7 @@ async def test_a_field_that_is_named_and_empty_is_cleared(users, clock):
     assert await get(users, user.id) == updated
 
 
-async def test_an_asterisk_replaces_everything(users, clock):
+async def test_update_with_asterisk_mask_replaces_all_fields(users, clock):
     user = await create(users, "ann", title="Engineer", emails=[TypedValue(value="a")])
     clock.advance(minutes=1)
     updated = await update(users, user.id, "*", user_name="Ann", nick_name="A")
@@ -76,13 +76,13 @@ async def test_an_asterisk_replaces_everything(users, clock):
     assert updated == expected
 
 
-async def test_a_list_is_replaced_as_a_whole(users):
+async def test_update_replaces_a_list_as_a_whole(users):
     user = await create(users, "ann", emails=[TypedValue(value="a"), TypedValue(value="b")])
     updated = await update(users, user.id, emails=[TypedValue(value="c", type="work")])
     assert list(updated.emails) == [TypedValue(value="c", type="work")]
 
 
-async def test_a_new_e_mail_address_is_found_and_the_old_one_is_not(users):
+async def test_update_of_email_is_found_by_new_address_only(users):
     user = await create(users, "ann", emails=[TypedValue(value="old"), TypedValue(value="Kept")])
     await update(users, user.id, emails=[TypedValue(value="KEPT"), TypedValue(value="new")])
     found = [
@@ -91,19 +91,19 @@ async def test_a_new_e_mail_address_is_found_and_the_old_one_is_not(users):
     assert found == [[], ["ann"], ["ann"]]
 
 
-async def test_a_change_that_changes_nothing_keeps_the_version(users, clock):
+async def test_update_without_a_difference_keeps_the_version(users, clock):
     user = await create(users, "ann", title="Engineer")
     clock.advance(minutes=1)
     assert await update(users, user.id, title="Engineer", active=True) == user
     assert await get(users, user.id) == user
 
 
-async def test_a_user_may_change_the_case_of_its_own_name(users):
+async def test_update_may_change_the_case_of_the_own_user_name(users):
     user = await create(users, "ann")
     assert (await update(users, user.id, user_name="ANN")).user_name == "ANN"
 
 
-async def test_a_user_cannot_take_the_name_of_another(users):
+async def test_update_to_user_name_of_another_user_is_refused(users):
     await create(users, "ann")
     bob = await create(users, "bob")
     with refused(Reason.REASON_USER_NAME_TAKEN, StatusCode.ALREADY_EXISTS, user_name="Ann"):
@@ -118,14 +118,14 @@ async def test_a_user_cannot_take_the_name_of_another(users):
         *("emails.value", "name.nothing", "displayName", "", "enterprise.manager.display", "**"),
     ],
 )
-async def test_a_mask_with_another_path_is_refused(users, path):
+async def test_update_mask_with_unsupported_path_is_refused(users, path):
     user = await create(users, "ann")
     with refused(Reason.REASON_UNKNOWN_FIELD, StatusCode.INVALID_ARGUMENT, field=path):
         await update(users, user.id, "title", path, title="Engineer")
     assert await get(users, user.id) == user
 
 
-async def test_a_mask_is_required(users):
+async def test_update_without_mask_is_refused(users):
     user = await create(users, "ann")
     with invalid_field("update_mask"):
         await update(users, user.id)
@@ -139,20 +139,20 @@ async def test_a_mask_is_required(users):
         ("emails", {"emails": [TypedValue(primary=True)] * 2}),
     ],
 )
-async def test_a_value_that_cannot_be_changes_nothing(users, field, fields):
+async def test_update_with_invalid_value_changes_nothing(users, field, fields):
     user = await create(users, "ann")
     with invalid_field(field):
         await update(users, user.id, "nick_name", *fields, nick_name="A", **fields)
     assert await get(users, user.id) == user
 
 
-async def test_what_the_mask_does_not_name_may_hold_anything(users):
+async def test_update_does_not_validate_fields_outside_the_mask(users):
     user = await create(users, "ann")
     updated = await update(users, user.id, "nick_name", nick_name="A", title="x" * 9000)
     assert (updated.nick_name, updated.title) == ("A", "")
 
 
-async def test_an_etag_lets_a_change_happen_once(users):
+async def test_update_with_current_etag_succeeds_once(users):
     user = await create(users, "ann")
     await update(users, user.id, title="first", etag=user.etag)
     with refused(Reason.REASON_ETAG_MISMATCH, StatusCode.ABORTED, etag="2"):
@@ -161,7 +161,7 @@ async def test_an_etag_lets_a_change_happen_once(users):
 
 
 @pytest.mark.parametrize("etag", ["0", "2", "x", "-1", "9" * 40, "\u0661"])
-async def test_an_etag_that_was_never_given_out_matches_nothing(users, etag):
+async def test_update_with_unknown_etag_is_refused(users, etag):
     user = await create(users, "ann")
     with refused(Reason.REASON_ETAG_MISMATCH, StatusCode.ABORTED, etag="1"):
         await update(users, user.id, title="x", etag=etag)
@@ -169,7 +169,7 @@ async def test_an_etag_that_was_never_given_out_matches_nothing(users, etag):
         await delete(users, user.id, etag=etag)
 
 
-async def test_only_a_user_that_is_there_can_be_changed(users):
+async def test_update_or_delete_of_missing_user_is_not_found(users):
     for call in (update(users, NOBODY, title="x"), delete(users, NOBODY)):
         with refused(Reason.REASON_USER_NOT_FOUND, StatusCode.NOT_FOUND, user_id=NOBODY):
             await call
@@ -177,7 +177,7 @@ async def test_only_a_user_that_is_there_can_be_changed(users):
         await delete(users, NOBODY, etag="1")
 
 
-async def test_a_deleted_user_is_gone(users):
+async def test_deleted_user_is_not_found(users):
     user = await create(users, "ann", emails=[TypedValue(value="a")])
     await delete(users, user.id)
     with refused(Reason.REASON_USER_NOT_FOUND, StatusCode.NOT_FOUND, user_id=user.id):
@@ -186,13 +186,13 @@ async def test_a_deleted_user_is_gone(users):
         await delete(users, user.id)
 
 
-async def test_a_deleted_user_leaves_nothing_behind(users, db):
+async def test_delete_removes_every_row_of_the_user(users, db):
     user = await create(users, "ann", emails=[TypedValue(value="a"), TypedValue(value="b")])
     await delete(users, user.id, etag=user.etag)
     assert await db.fetch("SELECT user_id FROM user_email") == []
 
 
-async def test_the_name_of_a_deleted_user_is_free_again_and_the_id_is_not_reused(users):
+async def test_deleted_user_name_is_free_and_its_id_is_not_reused(users):
     user = await create(users, "ann")
     await delete(users, user.id)
     assert (await create(users, "ann")).id != user.id
@@ -221,7 +221,7 @@ async def test_user_larger_than_max_bytes_is_returned_as_a_reference(users, max_
 
 
 def reference(user: User) -> User:
-    """The user without the fields that make it too large."""
+    """The user reduced to the fields that a reference keeps."""
     return User(
         id=user.id,
         organization_id=user.organization_id,
