@@ -1,4 +1,4 @@
-"""The provisioning log: what was done, what was refused, and what leaves it with a person."""
+"""The provisioning log: changes, refused requests, and the deletion of personal data."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -34,9 +34,7 @@ def name(activity: Activity) -> str:
     return Activity.Action.Name(activity.action).removeprefix("ACTION_")
 
 
-async def test_an_update_tells_what_the_values_were_and_are_and_which_key_it_came_with(
-    activities, users, clock
-):
+async def test_update_is_logged_with_old_and_new_values_and_its_key(activities, users, clock):
     ann = await create(users, "ann@corp.test", title="Dr.")
     await users.UpdateUser(
         users_pb2.UpdateUserRequest(
@@ -68,7 +66,7 @@ async def test_an_update_tells_what_the_values_were_and_are_and_which_key_it_cam
     )
 
 
-async def test_what_happens_is_listed_newest_first(activities, users, groups, clock):
+async def test_log_lists_newest_entries_first(activities, users, groups, clock):
     ann = await create(users, "ann@corp.test")
     steps = [
         update(users, ann.id, "active", active=False),
@@ -86,7 +84,7 @@ async def test_what_happens_is_listed_newest_first(activities, users, groups, cl
     ]  # fmt: skip
 
 
-async def test_members_have_their_names_and_a_hundred_of_them_are_shown(activities, users, groups):
+async def test_logged_members_have_names_and_are_limited_to_100(activities, users, groups):
     staff = await create_group(groups, "Staff")
     ids = [(await create(users, f"u{number:03}@corp.test")).id for number in range(120)]
     await change_members(groups, staff.id, add=ids)
@@ -98,7 +96,7 @@ async def test_members_have_their_names_and_a_hundred_of_them_are_shown(activiti
     assert {member.name for member in entry.members} <= {f"u{n:03}@corp.test" for n in range(120)}
 
 
-async def test_what_was_refused_stands_between_what_was_done(activities, users, clock):
+async def test_refused_requests_are_listed_among_changes_by_time(activities, users, clock):
     await create(users, "ann@corp.test")
     clock.advance(seconds=1)
     await record(activities, clock, resource_name="ann@corp.test", key_id=KEY, request_id="77")
@@ -128,7 +126,7 @@ async def test_what_was_refused_stands_between_what_was_done(activities, users, 
         ({"actions": [Activity.ACTION_OTHER], "result": SUCCESS}, []),
     ],
 )  # fmt: skip
-async def test_the_log_can_be_searched(activities, users, clock, wanted, found):
+async def test_log_search_finds_matching_entries(activities, users, clock, wanted, found):
     ann = await create(users, "ann@corp.test")
     await create(users, "bob@corp.test")
     await update(users, ann.id, title="Dr.")
@@ -138,7 +136,7 @@ async def test_the_log_can_be_searched(activities, users, clock, wanted, found):
     assert [name(each) for each in await listed(activities, **wanted)] == found
 
 
-async def test_one_persons_history_is_told_by_the_id(activities, users):
+async def test_log_of_one_user_is_found_by_id(activities, users):
     ann, bob = [await create(users, f"{each}@corp.test") for each in ("ann", "bob")]
     await update(users, ann.id, title="Dr.")
     await update(users, bob.id, title="Dr.")
@@ -148,7 +146,7 @@ async def test_one_persons_history_is_told_by_the_id(activities, users):
     assert [name(each) for each in entries] == ["UPDATE_USER", "CREATE_USER"]
 
 
-async def test_somebody_who_was_renamed_is_found_by_both_names(activities, users):
+async def test_renamed_user_is_found_by_both_names(activities, users):
     ann = await create(users, "ann@corp.test")
     await update(users, ann.id, user_name="ann.li@corp.test")
 
@@ -159,7 +157,7 @@ async def test_somebody_who_was_renamed_is_found_by_both_names(activities, users
     ]  # fmt: skip
 
 
-async def test_times_bound_a_list(activities, users, clock):
+async def test_log_list_is_limited_to_a_time_range(activities, users, clock):
     for each in range(4):
         await create(users, f"u{each}@corp.test")
         clock.advance(hours=1)
@@ -170,7 +168,7 @@ async def test_times_bound_a_list(activities, users, clock):
     assert [each.resource_name for each in entries] == ["u2@corp.test", "u1@corp.test"]
 
 
-async def test_the_log_is_walked_page_by_page_while_it_grows(activities, users, clock):
+async def test_log_pages_are_stable_while_the_log_grows(activities, users, clock):
     for each in range(5):
         await create(users, f"u{each}@corp.test")
         await record(activities, clock, action=Activity.ACTION_OTHER)
@@ -190,7 +188,7 @@ async def test_the_log_is_walked_page_by_page_while_it_grows(activities, users, 
     assert len(seen) == len(set(seen)) == 10
 
 
-async def test_a_page_token_of_another_search_is_refused(activities, users):
+async def test_log_page_token_of_another_search_is_refused(activities, users):
     for each in range(3):
         await create(users, f"u{each}@corp.test")
     request = activity_pb2.ListActivitiesRequest(organization_id=ACME, page_size=1)
@@ -201,7 +199,7 @@ async def test_a_page_token_of_another_search_is_refused(activities, users):
             await listed(activities, **{"page_token": token, **other})
 
 
-async def test_no_organization_sees_anothers_log(activities, users, clock):
+async def test_log_excludes_other_organizations(activities, users, clock):
     await create(users, "ann@corp.test")
     await record(activities, clock)
     (entry, _) = await listed(activities)
@@ -213,7 +211,7 @@ async def test_no_organization_sees_anothers_log(activities, users, clock):
         )
 
 
-async def test_a_deleted_persons_names_and_values_leave_the_log(activities, users, clock, db):
+async def test_user_deletion_removes_names_and_values_from_log(activities, users, clock, db):
     ann = await create(users, "Ann@corp.test", title="Secret title")
     await update(users, ann.id, title="Secret name")
     await record(activities, clock, resource_name="ANN@corp.test")
@@ -232,9 +230,7 @@ async def test_a_deleted_persons_names_and_values_leave_the_log(activities, user
         assert "secret" not in kept
 
 
-async def test_refusals_that_only_name_a_deleted_person_forget_the_name(
-    activities, users, clock, db
-):
+async def test_user_deletion_removes_names_from_refused_requests(activities, users, clock, db):
     first = [users_pb2.TypedValue(value="Li@corp.test")]
     ann = await create(users, "ann@corp.test", emails=first)
     bob = await create(users, "bob@corp.test")
@@ -244,7 +240,7 @@ async def test_refusals_that_only_name_a_deleted_person_forget_the_name(
     await update(users, ann.id, user_name="ann.li@corp.test")
     await record(activities, clock, refusal={"body": '{"userName":"carl@corp.test"}'})
     await delete(users, ann.id)
-    # What comes only now: a refusal takes a moment on its way.
+    # This refusal is reported after the deletion, as reports may arrive late.
     late = {"body": '{"title":"ann of old"}'}
     await record(activities, clock, resource_id=ann.id, resource_name="ann", refusal=late)
 
@@ -263,7 +259,7 @@ async def lost(activities) -> list[bool]:
 
 
 @pytest.mark.parametrize("how", ["disabled", "demoted", "deleted"])
-async def test_the_log_says_when_the_last_administrator_goes(activities, users, how):
+async def test_log_marks_the_loss_of_the_last_administrator(activities, users, how):
     await create(users, "bob@corp.test", roles=ADMINISTRATOR, active=False)
     ann, cem = [
         await create(users, f"{each}@corp.test", roles=ADMINISTRATOR) for each in ("ann", "cem")
@@ -279,7 +275,7 @@ async def test_the_log_says_when_the_last_administrator_goes(activities, users, 
     assert await lost(activities) == [True, False, False, False, False]
 
 
-async def test_an_administrator_elsewhere_does_not_count(activities, users):
+async def test_administrator_of_another_organization_does_not_count(activities, users):
     await create(users, "eve@corp.test", GLOBEX, roles=ADMINISTRATOR)
     ann = await create(users, "ann@corp.test", roles=ADMINISTRATOR)
     await update(users, ann.id, "active", active=False)
@@ -287,10 +283,10 @@ async def test_an_administrator_elsewhere_does_not_count(activities, users):
     assert await lost(activities) == [True, False]
 
 
-# Counts and cycles.
+# Counts and provisioning cycles.
 
 
-async def test_hours_are_counted_those_without_anything_too(activities, users, clock):
+async def test_hourly_counts_include_hours_without_entries(activities, users, clock):
     clock.now = datetime(2026, 11, 23, 10, 30, tzinfo=UTC)
     await create(users, "ann@corp.test")
     await record(activities, clock)
@@ -310,7 +306,7 @@ async def test_hours_are_counted_those_without_anything_too(activities, users, c
     ]  # fmt: skip
 
 
-async def test_too_many_hours_are_refused(activities, clock):
+async def test_count_of_too_many_hours_is_refused(activities, clock):
     request = activity_pb2.CountActivitiesRequest(
         organization_id=ACME,
         start_time=at(clock.now - timedelta(days=32)),
@@ -320,7 +316,7 @@ async def test_too_many_hours_are_refused(activities, clock):
         await activities.CountActivities(request)
 
 
-async def test_a_pause_of_ten_minutes_ends_a_cycle(activities, users, clock):
+async def test_ten_minutes_without_entries_end_a_cycle(activities, users, clock):
     began = clock.now
     for each in range(3):
         await create(users, f"u{each}@corp.test")
@@ -351,12 +347,12 @@ async def test_a_pause_of_ten_minutes_ends_a_cycle(activities, users, clock):
         ({"resource_name": "x" * 1_025}, "resource_name"),
     ],
 )
-async def test_what_cannot_be_recorded_is_refused(activities, clock, fields, field):
+async def test_invalid_refusal_is_not_recorded(activities, clock, fields, field):
     with invalid_field(field):
         await record(activities, clock, **fields)
 
 
-async def test_a_refusal_that_is_reported_again_is_in_the_log_once(activities, clock):
+async def test_refusal_reported_again_is_logged_once(activities, clock):
     report, other = str(uuid4()), str(uuid4())
     for request_id, report_id in (
         ("1", report),
@@ -373,7 +369,7 @@ async def test_a_refusal_that_is_reported_again_is_in_the_log_once(activities, c
     assert {each.report_id for each in await listed(activities)} == {""}
 
 
-async def test_a_report_that_runs_twice_at_once_is_kept_once(activities, clock):
+async def test_concurrent_reports_of_one_refusal_are_logged_once(activities, clock):
     whose = {"request_id": "1", "report_id": str(uuid4())}
 
     await asyncio.gather(*(record(activities, clock, **whose) for _ in range(8)))
@@ -381,13 +377,13 @@ async def test_a_report_that_runs_twice_at_once_is_kept_once(activities, clock):
     assert [each.request_id for each in await listed(activities)] == ["1"]
 
 
-async def test_more_than_a_hundred_refusals_at_once_are_refused(activities):
+async def test_more_than_100_refusals_in_one_report_are_refused(activities):
     request = activity_pb2.RecordRefusalsRequest(activities=[Activity()] * 101)
     with invalid_field("activities"):
         await activities.RecordRefusals(request)
 
 
-async def test_old_refusals_are_dropped_and_of_too_many_the_oldest(
+async def test_retention_deletes_old_refusals_and_the_oldest_over_limit(
     activities, users_url, clock, monkeypatch
 ):
     for each in range(5):

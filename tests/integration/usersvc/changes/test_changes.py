@@ -1,4 +1,4 @@
-"""The feed: what each change tells, in which order, and from where one can go on."""
+"""The feed: the content of each change, the order of changes, and tokens to continue from."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -41,7 +41,7 @@ INVALID = (Reason.REASON_INVALID_CHANGE_TOKEN, grpc.StatusCode.INVALID_ARGUMENT)
 TRIMMED = (Reason.REASON_CHANGES_TRIMMED, grpc.StatusCode.OUT_OF_RANGE)
 
 
-async def test_a_created_user_is_told_with_the_fields_it_was_given(changes, users, clock):
+async def test_created_user_is_reported_with_its_assigned_fields(changes, users, clock):
     async with watching(changes) as reader:
         ann = await create(
             users, "ann@corp.test", name=users_pb2.Name(given_name="Ann"), title="Dr."
@@ -63,7 +63,7 @@ async def test_a_created_user_is_told_with_the_fields_it_was_given(changes, user
     assert change == expected
 
 
-async def test_an_update_tells_which_fields_have_other_values(changes, users):
+async def test_update_reports_the_fields_whose_values_changed(changes, users):
     ann = await create(users, "ann@corp.test", title="Dr.", nick_name="A")
     async with watching(changes) as reader:
         after = await update(
@@ -86,7 +86,9 @@ async def test_an_update_tells_which_fields_have_other_values(changes, users):
         (False, None, "USER_UPDATED"),
     ],
 )
-async def test_whether_a_user_may_sign_in_is_told_first(changes, users, before, after, expected):
+async def test_change_of_active_is_reported_before_the_update(
+    changes, users, before, after, expected
+):
     ann = await create(users, "ann@corp.test")
     if before is not True:
         await update(users, ann.id, "active", active=before)
@@ -99,7 +101,7 @@ async def test_whether_a_user_may_sign_in_is_told_first(changes, users, before, 
     assert list(change.fields) == ["active", "title"]
 
 
-async def test_a_change_that_changes_nothing_is_none(changes, users, groups):
+async def test_write_without_a_difference_is_not_reported(changes, users, groups):
     ann = await create(users, "ann@corp.test", title="Dr.")
     staff = await create_group(groups, "Staff", [ann.id])
     async with watching(changes) as reader:
@@ -113,7 +115,7 @@ async def test_a_change_that_changes_nothing_is_none(changes, users, groups):
     assert kind(change) == "USER_CREATED"
 
 
-async def test_what_is_refused_is_not_told(changes, users):
+async def test_refused_write_is_not_reported(changes, users):
     await create(users, "ann@corp.test")
     async with watching(changes) as reader:
         with pytest.raises(grpc.aio.AioRpcError):
@@ -125,7 +127,7 @@ async def test_what_is_refused_is_not_told(changes, users):
     assert change.resource_id == bob.id
 
 
-async def test_a_deleted_user_leaves_its_groups_first(changes, users, groups):
+async def test_user_deletion_reports_removal_from_groups_first(changes, users, groups):
     ann = await create(users, "ann@corp.test")
     staff = await create_group(groups, "Staff", [ann.id])
     async with watching(changes) as reader:
@@ -139,7 +141,7 @@ async def test_a_deleted_user_leaves_its_groups_first(changes, users, groups):
     assert (kind(gone), gone.resource_id, gone.etag) == ("USER_DELETED", ann.id, "")
 
 
-async def test_a_group_is_told_with_its_first_members_behind_it(changes, users, groups):
+async def test_group_creation_is_reported_before_its_first_members(changes, users, groups):
     ann = await create(users, "ann@corp.test")
     inner = await create_group(groups, "Inner")
     async with watching(changes) as reader:
@@ -155,7 +157,7 @@ async def test_a_group_is_told_with_its_first_members_behind_it(changes, users, 
     )  # fmt: skip
 
 
-async def test_members_that_come_and_go_are_told_and_only_these(changes, users, groups):
+async def test_only_members_added_or_removed_are_reported(changes, users, groups):
     ann, bob, cem = [await create(users, f"{name}@corp.test") for name in ("ann", "bob", "cem")]
     staff = await create_group(groups, "Staff", [ann.id, bob.id])
     async with watching(changes) as reader:
@@ -176,7 +178,7 @@ async def test_members_that_come_and_go_are_told_and_only_these(changes, users, 
     assert {each.etag for each in (renamed, removed, added)} == {after.etag}
 
 
-async def test_many_members_are_told_in_parts_of_a_thousand(changes, users, groups):
+async def test_many_members_are_reported_in_parts_of_1000(changes, users, groups):
     ids = [(await create(users, f"u{number}@corp.test")).id for number in range(1_201)]
     async with watching(changes) as reader:
         staff = await create_group(groups, "Staff", ids)
@@ -191,7 +193,7 @@ async def test_many_members_are_told_in_parts_of_a_thousand(changes, users, grou
     assert sorted([*told[1].user_ids, *told[2].user_ids]) == sorted(ids)
 
 
-async def test_a_deleted_group_leaves_the_groups_above_it_first(changes, groups):
+async def test_group_deletion_reports_removal_from_parents_first(changes, groups):
     inner = await create_group(groups, "Inner")
     outer = await create_group(groups, "Outer", [inner.id])
     async with watching(changes) as reader:
@@ -205,7 +207,7 @@ async def test_a_deleted_group_leaves_the_groups_above_it_first(changes, groups)
     assert (kind(gone), gone.resource_id) == ("GROUP_DELETED", inner.id)
 
 
-async def test_a_change_names_the_request_that_made_it(changes, users):
+async def test_change_carries_the_id_of_its_request(changes, users):
     async with watching(changes) as reader:
         user = users_pb2.User(user_name="ann@corp.test")
         await users.CreateUser(
@@ -218,10 +220,10 @@ async def test_a_change_names_the_request_that_made_it(changes, users):
     assert change.request_id == "4f1d"
 
 
-# Whose changes.
+# Organizations.
 
 
-async def test_one_organization_never_hears_of_another(changes, users):
+async def test_feed_of_one_organization_excludes_others(changes, users):
     async with watching(changes, organization_id=GLOBEX) as reader:
         await create(users, "ann@corp.test", organization_id=ACME)
         bob = await create(users, "bob@corp.test", organization_id=GLOBEX)
@@ -231,7 +233,7 @@ async def test_one_organization_never_hears_of_another(changes, users):
     assert change.resource_id == bob.id
 
 
-async def test_all_organizations_are_heard_together_in_order(changes, users):
+async def test_feed_of_all_organizations_is_in_one_order(changes, users):
     async with watching(changes, organization_id=None) as reader:
         made = [
             await create(users, "ann@corp.test", organization_id=ACME),
@@ -245,10 +247,10 @@ async def test_all_organizations_are_heard_together_in_order(changes, users):
     assert [each.organization_id for each in told] == [ACME, GLOBEX, ACME]
 
 
-# Going on.
+# Continuing from a token.
 
 
-async def test_a_token_goes_on_where_it_was_given(changes, users):
+async def test_feed_continues_after_the_given_token(changes, users):
     async with watching(changes) as reader:
         await create(users, "ann@corp.test")
         await reader.until(1)
@@ -259,7 +261,7 @@ async def test_a_token_goes_on_where_it_was_given(changes, users):
         assert [each.resource_id for each in await reader.until(2)] == later
 
 
-async def test_a_long_way_behind_is_told_in_several_messages(changes, users):
+async def test_reader_far_behind_receives_several_messages(changes, users):
     async with watching(changes) as reader:
         token = reader.token
     made = [(await create(users, f"u{number}@corp.test")).id for number in range(450)]
@@ -269,10 +271,8 @@ async def test_a_long_way_behind_is_told_in_several_messages(changes, users):
         assert [each.resource_id for each in await reader.until(450)] == made
 
 
-async def test_a_higher_number_that_commits_first_is_not_told_before_the_lower_one(
-    changes, users, users_url, db
-):
-    """What a number alone gets wrong: a transaction takes one and commits late."""
+async def test_higher_number_committed_first_waits_for_the_lower_one(changes, users, users_url, db):
+    """Numbers alone would lose changes: a transaction may take a number early and commit late."""
     late = await asyncpg.connect(users_url)
     async with watching(changes) as reader:
         transaction = late.transaction()
@@ -301,7 +301,7 @@ async def test_a_higher_number_that_commits_first_is_not_told_before_the_lower_o
     assert second.resource_id == ann.id
 
 
-async def test_a_number_that_is_never_used_holds_up_nothing(changes, users, users_url):
+async def test_unused_number_does_not_delay_later_changes(changes, users, users_url):
     doomed = await asyncpg.connect(users_url)
     async with watching(changes) as reader:
         transaction = doomed.transaction()
@@ -314,7 +314,7 @@ async def test_a_number_that_is_never_used_holds_up_nothing(changes, users, user
     await doomed.close()
 
 
-async def test_a_transaction_that_takes_many_numbers_holds_one_lock(db):
+async def test_transaction_with_many_numbers_holds_one_lock(db):
     async with db.transaction():
         await db.fetch("SELECT next_change() FROM generate_series(1, 1000)")
         held = await db.fetchval(
@@ -323,27 +323,27 @@ async def test_a_transaction_that_takes_many_numbers_holds_one_lock(db):
     assert held == 1
 
 
-async def test_another_replica_hears_within_a_moment(users_url, clock, changes):
+async def test_other_replica_reports_a_change_without_polling_delay(users_url, clock, changes):
     async with running_service(users_url, clock) as other, watching(changes) as reader:
         began = asyncio.get_running_loop().time()
         for number in range(3):
             await create(other, f"u{number}@corp.test")
             await reader.until(number + 1)
-        # The safety net alone would take up to a second for each.
+        # Polling alone would take up to a second for each change.
         assert asyncio.get_running_loop().time() - began < 2.5
 
 
-# Tokens that lead nowhere.
+# Invalid tokens.
 
 
 @pytest.mark.parametrize("token", ["nonsense", "W10=", "WzEsMl0=", "é"])
-async def test_a_token_that_is_none_is_refused(changes, token):
+async def test_malformed_change_token_is_refused(changes, token):
     with refused(*INVALID):
         async with watching(changes, token):
             pass
 
 
-async def test_a_token_of_another_organization_is_refused(changes):
+async def test_change_token_of_another_organization_is_refused(changes):
     async with watching(changes, organization_id=GLOBEX) as reader:
         token = reader.token
     for organization_id in (ACME, None):
@@ -352,7 +352,7 @@ async def test_a_token_of_another_organization_is_refused(changes):
                 pass
 
 
-async def test_a_token_of_a_feed_that_began_anew_is_refused(changes, db):
+async def test_change_token_of_a_replaced_feed_is_refused(changes, db):
     async with watching(changes) as reader:
         token = reader.token
     await db.execute("UPDATE change_feed SET feed_id = gen_random_uuid()")
@@ -361,8 +361,8 @@ async def test_a_token_of_a_feed_that_began_anew_is_refused(changes, db):
             pass
 
 
-async def test_a_token_from_the_future_is_refused(changes, users, db):
-    """As after a database was restored from before the token was given."""
+async def test_change_token_from_the_future_is_refused(changes, users, db):
+    """As after the restore of a backup that is older than the token."""
     async with watching(changes) as reader:
         for name in ("ann", "bob"):
             await create(users, f"{name}@corp.test")
@@ -374,7 +374,7 @@ async def test_a_token_from_the_future_is_refused(changes, users, db):
             pass
 
 
-async def test_a_token_behind_what_was_dropped_is_refused(changes, users, users_url, clock, db):
+async def test_change_token_older_than_retention_is_refused(changes, users, users_url, clock, db):
     async with watching(changes) as reader:
         old = reader.token
         await create(users, "ann@corp.test")
@@ -395,7 +395,7 @@ async def test_a_token_behind_what_was_dropped_is_refused(changes, users, users_
         assert [each.resource_id for each in await reader.until(1)] == [bob.id]
 
 
-async def test_who_follows_no_organization_is_told_which_field_lacks_it(changes):
+async def test_watch_without_organization_is_refused_by_field(changes):
     with invalid_field("organization_id"):
         async with watching(changes, organization_id=""):
             pass
@@ -404,7 +404,7 @@ async def test_who_follows_no_organization_is_told_which_field_lacks_it(changes)
 # Snapshots.
 
 
-async def test_a_snapshot_holds_everything_and_its_token_goes_on_behind_it(changes, users, groups):
+async def test_snapshot_is_complete_and_its_token_continues_after_it(changes, users, groups):
     ann, bob = [await create(users, f"{name}@corp.test") for name in ("ann", "bob")]
     await create(users, "eve@corp.test", organization_id=GLOBEX)
     inner = await create_group(groups, "Inner", [bob.id])
@@ -420,7 +420,7 @@ async def test_a_snapshot_holds_everything_and_its_token_goes_on_behind_it(chang
         assert [each.resource_id for each in await reader.until(1)] == [cem.id]
 
 
-async def test_a_full_snapshot_holds_every_organization(changes, users):
+async def test_full_snapshot_contains_every_organization(changes, users):
     ann = await create(users, "ann@corp.test", organization_id=ACME)
     bob = await create(users, "bob@corp.test", organization_id=GLOBEX)
 
@@ -431,9 +431,7 @@ async def test_a_full_snapshot_holds_every_organization(changes, users):
         pass
 
 
-async def test_a_snapshot_amid_writers_and_what_follows_it_are_all_there_is(
-    changes, users, groups, db
-):
+async def test_snapshot_during_writes_misses_and_repeats_nothing(changes, users, groups, db):
     read = asyncio.Event()
 
     async def write(writer: int) -> None:
@@ -453,10 +451,10 @@ async def test_a_snapshot_amid_writers_and_what_follows_it_are_all_there_is(
         states = []
         while len(states) < 3:
             state = await snapshot(changes)
-            if state.users:  # the writers have begun, and go on until all are read
+            if state.users:  # the writers have started, and continue until all snapshots are read
                 states.append(state)
         read.set()
-    await create(users, "last@corp.test")  # so that each snapshot has something behind it
+    await create(users, "last@corp.test")  # so that changes follow each snapshot
     end = await db.fetchval("SELECT last_value FROM change_number")
 
     final = await snapshot(changes)
@@ -470,10 +468,10 @@ async def test_a_snapshot_amid_writers_and_what_follows_it_are_all_there_is(
         assert _contents(state) == _contents(final)
 
 
-async def test_too_many_snapshots_at_once_are_told_to_come_back(changes, users, db):
+async def test_snapshots_over_the_limit_are_refused_with_retry(changes, users, db):
     await create(users, "ann@corp.test")
     async with db.transaction():
-        await db.execute("LOCK TABLE users")  # whoever reads them waits
+        await db.execute("LOCK TABLE users")  # readers of users have to wait
         running = [asyncio.create_task(snapshot(changes)) for _ in range(2)]
         reading = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 
@@ -496,16 +494,16 @@ def _contents(state: Everything) -> tuple[object, ...]:
     return state.users, state.groups, state.members
 
 
-# The bell.
+# Notifications.
 
 
 @pytest.fixture
-def no_safety_net(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is told but by the bell."""
+def no_polling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Disable polling, so that changes are reported only after a notification."""
     monkeypatch.setattr("usersvc.background.feed.LOOK_SECONDS", 600.0)
 
 
-async def test_whatever_is_written_rings(no_safety_net, changes, users, groups):
+async def test_every_kind_of_write_sends_a_notification(no_polling, changes, users, groups):
     async with watching(changes) as reader:
         ann = await create(users, "ann@corp.test")
         await reader.until(1)
@@ -521,8 +519,8 @@ async def test_whatever_is_written_rings(no_safety_net, changes, users, groups):
         await reader.until(6)
 
 
-async def test_a_token_is_the_number_of_a_change_that_is_there(changes, users, db):
-    """What the sequence gave out and nobody committed is given out again after a crash."""
+async def test_change_token_has_the_number_of_an_existing_change(changes, users, db):
+    """After a crash the sequence repeats numbers whose transactions did not commit."""
     ann = await create(users, "ann@corp.test")
     for _ in range(3):
         with pytest.raises(grpc.aio.AioRpcError):
@@ -530,14 +528,14 @@ async def test_a_token_is_the_number_of_a_change_that_is_there(changes, users, d
     last = await db.fetchval("SELECT max(number) FROM changes")
     await db.execute("SELECT nextval('change_number') FROM generate_series(1, 5)")
     async with watching(changes) as reader:
-        place = ChangeCursor.of_token(reader.token, UUID(ACME))
-    assert place.number == last
+        cursor = ChangeCursor.of_token(reader.token, UUID(ACME))
+    assert cursor.number == last
     assert ann.id
 
 
-def test_a_batch_in_parts_keeps_what_a_snapshot_knew_behind_each_part():
+def test_split_batch_keeps_the_snapshot_state_after_each_part():
     start = ChangeCursor(uuid4(), UUID(ACME), 0, frozenset({150, 190}))
-    told = [
+    batch = [
         Change(
             UUID(ACME), number, ChangeType.MEMBERS_ADDED, uuid4(), 1, (), False,
             tuple(uuid4() for _ in range(1_000)), (), datetime.now(UTC), "",
@@ -545,9 +543,9 @@ def test_a_batch_in_parts_keeps_what_a_snapshot_knew_behind_each_part():
         for number in range(1, 201)
         if number not in start.known
     ]  # fmt: skip
-    parts = list(from_batch(Batch(told, start, start.after(200))))
+    parts = list(from_batch(Batch(batch, start, start.after(200))))
     first, token = parts[0]
     assert len(parts) > 1
-    place = ChangeCursor.of_token(token, UUID(ACME))
-    assert place.number == first[-1].number
-    assert place.known == {number for number in (150, 190) if number > place.number}
+    cursor = ChangeCursor.of_token(token, UUID(ACME))
+    assert cursor.number == first[-1].number
+    assert cursor.known == {number for number in (150, 190) if number > cursor.number}

@@ -1,6 +1,6 @@
-"""Writers that overlap, consumers that are killed, a service that is restarted: nothing is lost.
+"""Concurrent writers, killed consumers and a restarted service: the feed loses nothing.
 
-`make soak` runs it for 60 seconds; here it takes a tenth of that.
+`make soak` runs this test for 60 seconds; the normal run takes a tenth of that.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'build'}"
 
 
 class Service:
-    """usersvc on a port that it keeps when it is restarted."""
+    """A usersvc process that keeps its port across restarts."""
 
     def __init__(self, url: str) -> None:
         self.target = f"127.0.0.1:{free_port()}"
@@ -68,7 +68,7 @@ class Service:
 
 
 class Writer:
-    """Makes changes that overlap with those of others, on users and groups that all share."""
+    """Changes users and groups that all writers share, so that changes overlap."""
 
     def __init__(self, channel: grpc.aio.Channel, seed: int, shared: "Shared") -> None:
         self._users = UserServiceStub(channel)
@@ -80,7 +80,7 @@ class Writer:
         self.done = 0
 
     async def write(self) -> None:
-        """One change; what others made impossible or a restart cut short is no fault."""
+        """Make one change; conflicts and calls cut short by a restart are expected."""
         act = self._random.choices(
             (self._create, self._update, self._switch, self._delete, self._group, self._members),
             (5, 6, 3, 2, 1, 6),
@@ -90,7 +90,7 @@ class Writer:
             self.done += 1
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.UNAVAILABLE:
-                await pace(0.05)  # a restart is under way; a client backs off
+                await pace(0.05)  # the service restarts; back off as a client does
             elif error.code() not in IMPOSSIBLE:
                 raise
 
@@ -129,7 +129,7 @@ class Writer:
 
 
 class Shared:
-    """What all writers write to."""
+    """The users and groups that all writers change."""
 
     def __init__(self) -> None:
         self.users: list[str] = []
@@ -137,7 +137,7 @@ class Shared:
 
 
 @pytest.mark.timeout(SECONDS + 120)
-async def test_whoever_is_killed_nothing_is_missed_repeated_or_out_of_order(
+async def test_feed_loses_and_repeats_nothing_when_processes_are_killed(
     users_url: str, db: asyncpg.Connection, tmp_path: Path
 ):
     service = Service(users_url)
@@ -147,7 +147,7 @@ async def test_whoever_is_killed_nothing_is_missed_repeated_or_out_of_order(
     options = [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 100)]
     async with grpc.aio.insecure_channel(service.target, options=options) as channel:
         await channel.channel_ready()
-        shared = await first_of_all(channel)
+        shared = await create_shared(channel)
         writers = [Writer(channel, seed, shared) for seed in range(WRITERS)]
 
         async def kill_consumers() -> None:
@@ -163,8 +163,8 @@ async def test_whoever_is_killed_nothing_is_missed_repeated_or_out_of_order(
                 await pace(SECONDS / (RESTARTS + 1))  # spread over the run
                 await service.restart(end)
 
-        await together(writers, kill_consumers(), restart_service())
-        await channel.channel_ready()  # the restart may have been the last thing that happened
+        await run_until_disturbed(writers, kill_consumers(), restart_service())
+        await channel.channel_ready()  # the last event may have been a restart
         last = await create(UserServiceStub(channel), "last@corp.test")
     try:
         await eventually(lambda: all(last.id.encode() in file.read_bytes() for file in files))
@@ -175,14 +175,16 @@ async def test_whoever_is_killed_nothing_is_missed_repeated_or_out_of_order(
             await process.wait()
 
     expected = await tables(db)
-    told = [replay(file) for file in files]
-    assert all(state == expected for state, _ in told)
-    assert all(count > WRITERS for _, count in told)
+    replayed = [replay(file) for file in files]
+    assert all(state == expected for state, _ in replayed)
+    assert all(count > WRITERS for _, count in replayed)
     writes = sum(writer.done for writer in writers)
-    sys.stdout.write(f"{writes} writes in {SECONDS:g} s; told {[count for _, count in told]}\n")
+    sys.stdout.write(
+        f"{writes} writes in {SECONDS:g} s; received {[count for _, count in replayed]}\n"
+    )
 
 
-async def first_of_all(channel: grpc.aio.Channel) -> Shared:
+async def create_shared(channel: grpc.aio.Channel) -> Shared:
     shared = Shared()
     for number in range(10):
         user = await create(UserServiceStub(channel), f"first{number}@corp.test")
@@ -192,19 +194,21 @@ async def first_of_all(channel: grpc.aio.Channel) -> Shared:
     return shared
 
 
-async def together(writers: list[Writer], *disturbers: Coroutine[Any, Any, None]) -> None:
-    """Let the writers write as long as they are disturbed."""
-    over = asyncio.Event()
+async def run_until_disturbed(
+    writers: list[Writer], *disturbers: Coroutine[Any, Any, None]
+) -> None:
+    """Run the writers until all disturbers have finished."""
+    done = asyncio.Event()
 
     async def run(writer: Writer) -> None:
-        while not over.is_set():
+        while not done.is_set():
             await writer.write()
 
     async with asyncio.TaskGroup() as tasks:
         for writer in writers:
             tasks.create_task(run(writer))
         await asyncio.gather(*disturbers)
-        over.set()
+        done.set()
 
 
 async def consume(target: str, file: Path) -> asyncio.subprocess.Process:
@@ -216,7 +220,7 @@ async def consume(target: str, file: Path) -> asyncio.subprocess.Process:
 
 
 async def tables(db: asyncpg.Connection) -> Everything:
-    """The state as the tables have it."""
+    """The state according to the tables."""
     state = Everything()
     for user_id, version in await db.fetch("SELECT user_id, version FROM users"):
         state.users[str(user_id)] = str(version)
@@ -228,7 +232,7 @@ async def tables(db: asyncpg.Connection) -> Everything:
 
 
 def replay(file: Path) -> tuple[Everything, int]:
-    """What a consumer knows in the end, and how many changes it was told; each once, in order."""
+    """The consumer's final state and its number of changes; each must come once and in order."""
     first, *lines = [json.loads(line) for line in file.read_bytes().splitlines()]
     state = Everything(users=first["users"], groups=first["groups"])
     state.members = {group: set(ids) for group, ids in first["members"].items()}

@@ -1,4 +1,4 @@
-"""Readers of snapshots that stop reading, over real connections with gRPC's flow control."""
+"""Snapshot readers that stop reading, over real connections with gRPC's flow control."""
 
 import asyncio
 
@@ -26,7 +26,7 @@ READING = "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transact
 
 @pytest.fixture
 async def many_users(db: asyncpg.Connection) -> None:
-    """So many that a snapshot does not fit into the buffers of a connection."""
+    """Create enough users that a snapshot does not fit into the buffers of a connection."""
     await db.execute(
         """
         INSERT INTO users (organization_id, create_time, update_time, user_name, title)
@@ -38,7 +38,7 @@ async def many_users(db: asyncpg.Connection) -> None:
 
 
 async def ended_as(call: grpc.aio.UnaryStreamCall) -> grpc.StatusCode:
-    """How a stream ends, when it is read on."""
+    """The final status of a stream that is read to its end."""
     try:
         async with asyncio.timeout(20):
             while await call.read() is not grpc.aio.EOF:
@@ -74,7 +74,7 @@ async def test_stalled_snapshots_end_at_the_limit_and_free_their_slots(
 
         await eventually(nobody_reads)
 
-        found = await snapshot(stub)  # the readers have not read on yet
+        found = await snapshot(stub)  # the stalled readers have not resumed reading
 
         assert len(found.users) == USERS
         for call in calls:

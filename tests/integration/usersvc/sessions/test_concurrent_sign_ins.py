@@ -1,4 +1,4 @@
-"""Sign-ins for which an identity provider vouches, at the same time as something else."""
+"""Sign-ins with an assertion, concurrent with other writes."""
 
 import asyncio
 
@@ -27,7 +27,7 @@ from tests.support.usersvc.user_calls import (
 from tests.support.waiting import eventually
 
 
-async def test_many_first_sign_ins_at_once_make_one_user(sessions, users, clock):
+async def test_concurrent_first_sign_ins_create_one_user(sessions, users, clock):
     for number in range(4):
         found = await asyncio.gather(
             *(
@@ -35,7 +35,7 @@ async def test_many_first_sign_ins_at_once_make_one_user(sessions, users, clock)
                     sessions,
                     clock.now,
                     f"oid-{number}",
-                    # The second address would be free for a second user.
+                    # The second e-mail address would allow a second user.
                     f"{'ab'[which % 2]}{number}@acme.test",
                     create_missing=True,
                 )
@@ -47,9 +47,7 @@ async def test_many_first_sign_ins_at_once_make_one_user(sessions, users, clock)
     assert len(await everybody(users)) == 4
 
 
-async def test_of_two_who_sign_in_to_one_user_for_the_first_time_at_once_one_is_linked(
-    sessions, users, clock, db
-):
+async def test_of_concurrent_first_sign_ins_to_one_user_one_is_linked(sessions, users, clock, db):
     for number in range(6):
         name = f"ann{number}@acme.test"
         await create(users, name)
@@ -58,7 +56,7 @@ async def test_of_two_who_sign_in_to_one_user_for_the_first_time_at_once_one_is_
         assert len(await links(db)) == number + 1
 
 
-async def test_of_two_users_whom_one_may_be_at_once_one_is_linked(sessions, users, clock, db):
+async def test_concurrent_sign_ins_matching_two_users_link_one(sessions, users, clock, db):
     for number in range(6):
         names = [f"{which}{number}@acme.test" for which in "abab"]
         for name in names[:2]:
@@ -70,7 +68,7 @@ async def test_of_two_users_whom_one_may_be_at_once_one_is_linked(sessions, user
 
 
 @pytest.mark.parametrize("external_id", ["ann", "", OID_OTHER])
-async def test_a_first_sign_in_beside_a_create_of_the_same_name_makes_one_user(
+async def test_sign_in_concurrent_with_create_of_same_name_adds_one_user(
     sessions, users, clock, db, external_id
 ):
     for number in range(8):
@@ -90,9 +88,7 @@ async def test_a_first_sign_in_beside_a_create_of_the_same_name_makes_one_user(
     assert len(await everybody(users)) == 8
 
 
-async def test_a_first_sign_in_beside_a_create_of_another_name_is_refused_later_at_worst(
-    sessions, users, clock
-):
+async def test_sign_in_concurrent_with_create_of_other_name_may_be_refused(sessions, users, clock):
     for number in range(8):
         identifier = f"{OID_ANN[:-1]}{number}"
         calls = (
@@ -107,9 +103,7 @@ async def test_a_first_sign_in_beside_a_create_of_another_name_is_refused_later_
         assert (count, again) in ((1, ["OK"]), (2, ["SIGN_IN_AMBIGUOUS"]))
 
 
-async def test_a_first_sign_in_beside_a_new_external_id_obeys_it_or_the_next_one_does(
-    sessions, users, clock
-):
+async def test_sign_in_concurrent_with_new_external_id_respects_it(sessions, users, clock):
     for number in range(8):
         name = f"ann{number}@acme.test"
         ann = await create(users, name, external_id="ann")
@@ -136,7 +130,7 @@ async def insert(connection: asyncpg.Connection, user_name: str, external_id: st
     )
 
 
-async def test_a_first_sign_in_waits_for_a_create_of_its_name_and_no_create_for_a_sign_in(
+async def test_sign_in_waits_for_create_of_its_name_but_not_vice_versa(
     sessions, users, clock, db, users_url
 ):
     creating = await asyncpg.connect(users_url)
@@ -156,7 +150,7 @@ async def test_a_first_sign_in_waits_for_a_create_of_its_name_and_no_create_for_
     assert not (await call).created
 
 
-async def test_a_create_takes_no_lock_for_the_sake_of_sign_ins(db):
+async def test_create_takes_no_advisory_lock(db):
     async with db.transaction():
         await insert(db, "ann@acme.test", "oid-ann")
         locks = "SELECT mode FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
@@ -164,7 +158,7 @@ async def test_a_create_takes_no_lock_for_the_sake_of_sign_ins(db):
 
 
 @pytest.mark.parametrize("committed", [True, False], ids=["committed", "undone"])
-async def test_a_first_sign_in_waits_for_another_one_that_has_not_committed(
+async def test_first_sign_in_waits_for_uncommitted_link(
     sessions, users, clock, *, db, users_url, committed
 ):
     ann = await create(users, "ann@corp.test", external_id="ann")
@@ -192,7 +186,7 @@ async def test_a_first_sign_in_waits_for_another_one_that_has_not_committed(
     assert len(await everybody(users)) == (1 if committed else 2)
 
 
-async def test_a_name_taken_by_a_create_that_has_not_committed_is_looked_at_again(
+async def test_sign_in_rechecks_a_name_taken_by_uncommitted_create(
     sessions, users, clock, db, users_url
 ):
     async def somebody_waits() -> bool:
@@ -211,7 +205,7 @@ async def test_a_name_taken_by_a_create_that_has_not_committed_is_looked_at_agai
     assert await everybody(users) == [("ann@acme.test", OID_OTHER)]
 
 
-async def test_sign_ins_beside_changes_of_their_user_lose_nothing(sessions, users, clock):
+async def test_sign_ins_concurrent_with_updates_lose_nothing(sessions, users, clock):
     for number in range(6):
         name = f"ann{number}@acme.test"
         ann = await create(users, name)
@@ -226,9 +220,7 @@ async def test_sign_ins_beside_changes_of_their_user_lose_nothing(sessions, user
         )
 
 
-async def test_sign_ins_beside_deactivations_and_deletions_leave_no_session(
-    sessions, users, clock, db
-):
+async def test_sign_in_concurrent_with_deactivation_leaves_no_session(sessions, users, clock, db):
     for number in range(6):
         identity = (f"oid-{number}", f"ann{number}@acme.test")
         ann = await create(users, identity[1], external_id=identity[0])

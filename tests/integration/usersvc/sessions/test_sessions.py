@@ -1,4 +1,4 @@
-"""Sessions and the links that begin them."""
+"""Sessions, and the sign-in links that start them."""
 
 import asyncio
 from datetime import timedelta
@@ -42,7 +42,7 @@ from usersvc.store import sessions as session_store
 from usersvc.store.sessions import SessionStore
 
 
-async def test_a_link_begins_a_session_of_its_user(sessions, users, clock):
+async def test_link_starts_a_session_of_its_user(sessions, users, clock):
     ann = await create(users, "ann", display_name="Ann Li", roles=ADMINISTRATOR)
 
     response = await follow(sessions, await link(sessions, ann.id))
@@ -59,7 +59,7 @@ async def test_a_link_begins_a_session_of_its_user(sessions, users, clock):
     assert await session(sessions, response.session_token) == response.session
 
 
-async def test_a_link_works_once(sessions, users):
+async def test_link_works_once(sessions, users):
     ann = await create(users, "ann")
     token = await link(sessions, ann.id)
     await follow(sessions, token)
@@ -67,7 +67,7 @@ async def test_a_link_works_once(sessions, users):
         await follow(sessions, token)
 
 
-async def test_of_many_who_follow_a_link_at_once_one_is_let_in(sessions, users):
+async def test_of_concurrent_uses_of_one_link_one_succeeds(sessions, users):
     ann = await create(users, "ann")
     token = await link(sessions, ann.id)
     assert await outcomes(*(follow(sessions, token) for _ in range(6))) == (
@@ -75,7 +75,7 @@ async def test_of_many_who_follow_a_link_at_once_one_is_let_in(sessions, users):
     )
 
 
-async def test_a_link_works_for_15_minutes_and_not_a_second_longer(sessions, users, clock):
+async def test_link_expires_after_15_minutes(sessions, users, clock):
     ann = await create(users, "ann")
     request = pb.CreateSignInLinkRequest(organization_id=ACME, user_id=ann.id)
     early, late = [await sessions.CreateSignInLink(request) for _ in range(2)]
@@ -87,7 +87,7 @@ async def test_a_link_works_for_15_minutes_and_not_a_second_longer(sessions, use
         await follow(sessions, late.token)
 
 
-async def test_nobody_who_is_not_there_or_not_active_gets_a_link(sessions, users):
+async def test_link_for_missing_or_inactive_user_is_refused(sessions, users):
     ann = await create(users, "ann", active=False)
     with inactive():
         await link(sessions, ann.id)
@@ -100,7 +100,7 @@ async def test_nobody_who_is_not_there_or_not_active_gets_a_link(sessions, users
         await link(sessions, ann.id, "acme")
 
 
-async def test_a_link_lets_nobody_in_whose_user_is_no_longer_active_or_there(sessions, users):
+async def test_link_is_refused_after_deactivation_or_deletion(sessions, users):
     ann = await create(users, "ann")
     token = await link(sessions, ann.id)
     await update(users, ann.id, active=False)
@@ -111,7 +111,7 @@ async def test_a_link_lets_nobody_in_whose_user_is_no_longer_active_or_there(ses
         await follow(sessions, token)
 
 
-async def test_a_session_ends_30_minutes_after_its_last_use(sessions, users, clock):
+async def test_session_expires_30_minutes_after_last_use(sessions, users, clock):
     token = await signed_in(sessions, (await create(users, "ann")).id)
     for _ in range(3):
         clock.advance(minutes=30, seconds=-1)
@@ -123,9 +123,7 @@ async def test_a_session_ends_30_minutes_after_its_last_use(sessions, users, clo
         await session(sessions, token)
 
 
-async def test_a_session_ends_8_hours_after_its_beginning_however_it_is_used(
-    sessions, users, clock
-):
+async def test_session_expires_8_hours_after_its_start(sessions, users, clock):
     token = await signed_in(sessions, (await create(users, "ann")).id)
     end_time = clock.now + timedelta(hours=8)
     while clock.now + timedelta(minutes=25) < end_time:
@@ -139,7 +137,7 @@ async def test_a_session_ends_8_hours_after_its_beginning_however_it_is_used(
         await session(sessions, token)
 
 
-async def test_use_is_written_at_most_once_a_minute(sessions, users, clock, db):
+async def test_last_use_is_written_at_most_once_a_minute(sessions, users, clock, db):
     token = await signed_in(sessions, (await create(users, "ann")).id)
     rows = []
     for _ in range(8):
@@ -150,9 +148,7 @@ async def test_use_is_written_at_most_once_a_minute(sessions, users, clock, db):
 
 
 @pytest.mark.parametrize("fields", [{"active": False}, {}], ids=["false", "unassigned"])
-async def test_who_is_deactivated_is_out_at_once_and_not_in_again_by_being_restored(
-    sessions, users, fields
-):
+async def test_deactivation_ends_sessions_for_good(sessions, users, fields):
     ann = await create(users, "ann")
     token = await signed_in(sessions, ann.id)
     await update(users, ann.id, "active", **fields)
@@ -163,7 +159,7 @@ async def test_who_is_deactivated_is_out_at_once_and_not_in_again_by_being_resto
         await session(sessions, token)
 
 
-async def test_who_is_deleted_is_out_at_once(sessions, users, db):
+async def test_deletion_ends_sessions_at_once(sessions, users, db):
     ann = await create(users, "ann")
     token, spare = await signed_in(sessions, ann.id), await link(sessions, ann.id)
     await delete(users, ann.id)
@@ -183,13 +179,13 @@ async def test_who_is_deleted_is_out_at_once(sessions, users, db):
         ([TypedValue(value="Administrators"), TypedValue(type="Administrator")], False),
     ],
 )
-async def test_administrators_are_told_by_their_roles(sessions, users, roles, administrator):
+async def test_session_is_administrator_by_role(sessions, users, roles, administrator):
     ann = await create(users, "ann", roles=roles)
     token = await signed_in(sessions, ann.id)
     assert (await session(sessions, token)).administrator is administrator
 
 
-async def test_an_administrator_who_loses_the_role_loses_it_in_the_running_session(sessions, users):
+async def test_session_loses_administrator_with_the_role(sessions, users):
     ann = await create(users, "ann", roles=ADMINISTRATOR)
     token = await signed_in(sessions, ann.id)
     await update(users, ann.id, "roles", roles=[TypedValue(value="Learner")])
@@ -208,12 +204,12 @@ async def test_an_administrator_who_loses_the_role_loses_it_in_the_running_sessi
         ({}, "ann"),
     ],
 )
-async def test_a_session_tells_a_name_to_show(sessions, users, fields, shown):
+async def test_session_has_a_display_name(sessions, users, fields, shown):
     token = await signed_in(sessions, (await create(users, "ann", **fields)).id)
     assert (await session(sessions, token)).display_name == shown
 
 
-async def test_a_session_that_was_ended_is_over_and_the_others_go_on(sessions, users):
+async def test_ended_session_is_over_and_other_sessions_continue(sessions, users):
     ann = await create(users, "ann")
     first, second = [await signed_in(sessions, ann.id) for _ in range(2)]
     await end(sessions, first)
@@ -223,7 +219,7 @@ async def test_a_session_that_was_ended_is_over_and_the_others_go_on(sessions, u
     assert (await session(sessions, second)).user_id == ann.id
 
 
-async def test_a_token_never_leads_into_another_organization(sessions, users):
+async def test_token_is_valid_only_in_its_own_organization(sessions, users):
     ann, bob = await create(users, "ann"), await create(users, "bob", GLOBEX)
     token, foreign = await signed_in(sessions, ann.id), await signed_in(sessions, bob.id, GLOBEX)
     crossed = f"{foreign.partition('.')[0]}.{token.partition('.')[2]}"
@@ -240,7 +236,7 @@ async def test_a_token_never_leads_into_another_organization(sessions, users):
 
 
 @pytest.mark.parametrize("text", ["", "x", "." * 66, "a" * 22 + "." + "a" * 43, "\u0661" * 66])
-async def test_what_is_no_token_is_refused_like_one_that_is_over(sessions, text):
+async def test_malformed_session_token_is_refused_like_an_expired_one(sessions, text):
     with ended():
         await session(sessions, text)
     with link_invalid():
@@ -248,7 +244,7 @@ async def test_what_is_no_token_is_refused_like_one_that_is_over(sessions, text)
     await end(sessions, text)
 
 
-async def test_a_links_token_is_no_sessions_and_a_sessions_no_links(sessions, users):
+async def test_link_tokens_and_session_tokens_are_not_interchangeable(sessions, users):
     ann = await create(users, "ann")
     token, spare = await signed_in(sessions, ann.id), await link(sessions, ann.id)
     with ended():
@@ -257,7 +253,7 @@ async def test_a_links_token_is_no_sessions_and_a_sessions_no_links(sessions, us
         await follow(sessions, token)
 
 
-async def test_only_digests_are_kept(sessions, users, db):
+async def test_only_token_digests_are_stored(sessions, users, db):
     ann = await create(users, "ann")
     tokens = [await signed_in(sessions, ann.id), await link(sessions, ann.id)]
     kept = [await db.fetchrow(f"SELECT * FROM {name}") for name in ("sessions", "sign_in_links")]
@@ -268,7 +264,7 @@ async def test_only_digests_are_kept(sessions, users, db):
         assert not any(token.secret in value for value in row.values() if isinstance(value, bytes))
 
 
-async def test_a_sign_in_beside_a_deactivation_leaves_no_session(sessions, users, db):
+async def test_sign_in_concurrent_with_deactivation_leaves_no_session(sessions, users, db):
     for number in range(8):
         ann = await create(users, f"ann{number}")
         token = await link(sessions, ann.id)
@@ -276,7 +272,7 @@ async def test_a_sign_in_beside_a_deactivation_leaves_no_session(sessions, users
     assert await db.fetch("SELECT FROM sessions") == []
 
 
-async def test_a_sign_in_beside_a_deletion_waits_for_nobody_in_a_circle(sessions, users, db):
+async def test_sign_in_concurrent_with_deletion_does_not_deadlock(sessions, users, db):
     for number in range(8):
         ann = await create(users, f"ann{number}")
         token = await link(sessions, ann.id)
@@ -285,7 +281,7 @@ async def test_a_sign_in_beside_a_deletion_waits_for_nobody_in_a_circle(sessions
     assert await db.fetch("SELECT FROM sessions") == []
 
 
-async def test_uses_beside_each_other_and_beside_the_end_do_no_harm(sessions, users, clock):
+async def test_concurrent_uses_and_end_of_session_do_not_fail(sessions, users, clock):
     token = await signed_in(sessions, (await create(users, "ann")).id)
     clock.advance(minutes=5)
     found = await asyncio.gather(*(session(sessions, token) for _ in range(8)))
@@ -298,42 +294,46 @@ async def test_uses_beside_each_other_and_beside_the_end_do_no_harm(sessions, us
         await session(sessions, token)
 
 
-async def kept(db) -> list[int]:
+async def count_rows(db) -> list[int]:
     tables = ("sessions", "sign_in_links", "taken_assertions")
     return [await db.fetchval(f"SELECT count(*) FROM {table}") for table in tables]
 
 
 @pytest.fixture
-async def trimmed(users_url, clock, db, monkeypatch):
-    """Lets time pass, trims in small batches, and tells how much is kept."""
+async def delete_expired(users_url, clock, db, monkeypatch):
+    """Advance the clock, delete expired rows in small batches, and count the remaining rows."""
     monkeypatch.setattr(session_store, "BATCH", 2)
 
-    async def trimmed(**by: float) -> list[int]:
+    async def delete_expired(**by: float) -> list[int]:
         clock.advance(**by)
         async with Database(users_url, "usersvc") as database:
             await trimming.trim_once(SessionStore(database, Notifier()).trim, clock)
-        return await kept(db)
+        return await count_rows(db)
 
-    return trimmed
+    return delete_expired
 
 
-async def test_what_is_over_is_trimmed_and_nothing_else(sessions, users, clock, trimmed):
+async def test_retention_deletes_only_expired_sessions_and_links(
+    sessions, users, clock, delete_expired
+):
     ann = await create(users, "ann")
     for _ in range(5):
         await vouch(sessions, clock.now, email="ann")
         await link(sessions, ann.id)
-    assert await trimmed() == [5, 5, 5]
-    assert await trimmed(minutes=14) == [5, 5, 5]
-    assert await trimmed(minutes=1) == [5, 0, 0]
+    assert await delete_expired() == [5, 5, 5]
+    assert await delete_expired(minutes=14) == [5, 5, 5]
+    assert await delete_expired(minutes=1) == [5, 0, 0]
     await signed_in(sessions, ann.id)
-    assert await trimmed(minutes=15) == [1, 0, 0]
-    assert await trimmed(minutes=15) == [0, 0, 0]
+    assert await delete_expired(minutes=15) == [1, 0, 0]
+    assert await delete_expired(minutes=15) == [0, 0, 0]
 
 
-async def test_a_pass_of_trimming_is_bounded(sessions, users, trimmed, monkeypatch):
+async def test_retention_pass_deletes_a_limited_number(
+    sessions, users, delete_expired, monkeypatch
+):
     monkeypatch.setattr(trimming, "BATCHES", 2)
     ann = await create(users, "ann")
     for _ in range(5):
         await link(sessions, ann.id)
-    assert await trimmed(hours=1) == [0, 1, 0]
-    assert await trimmed() == [0, 0, 0]
+    assert await delete_expired(hours=1) == [0, 1, 0]
+    assert await delete_expired() == [0, 0, 0]

@@ -1,4 +1,4 @@
-"""Sign-ins for which an identity provider vouches: who is whom, and who is nobody."""
+"""Sign-ins with an assertion: which user an assertion matches, and when it is refused."""
 
 import secrets
 from datetime import timedelta
@@ -39,9 +39,7 @@ from tests.support.usersvc.user_calls import (
 from usersvc.domain.changes import ChangeType
 
 
-async def test_the_object_identifier_finds_its_user_whatever_the_e_mail_address(
-    sessions, users, clock
-):
+async def test_object_identifier_finds_user_at_any_email_address(sessions, users, clock):
     ann = await create(users, "ann@corp.test", external_id="oid-ann", roles=ADMINISTRATOR)
     await create(users, "ann@acme.test", external_id="oid-other")
 
@@ -54,9 +52,7 @@ async def test_the_object_identifier_finds_its_user_whatever_the_e_mail_address(
 
 
 @pytest.mark.parametrize("external_id", ["", "ann", "oid-other"])
-async def test_the_e_mail_address_finds_a_user_whom_the_object_identifier_then_finds(
-    sessions, users, clock, db, external_id
-):
+async def test_email_match_links_the_object_identifier(sessions, users, clock, db, external_id):
     ann = await create(users, "Ann@Acme.Test", title="Engineer", external_id=external_id)
     clock.advance(minutes=1)
 
@@ -64,7 +60,7 @@ async def test_the_e_mail_address_finds_a_user_whom_the_object_identifier_then_f
 
     assert (response.session.user_id, response.created) == (ann.id, False)
     assert await links(db) == [(ACME, "oid-ann", ann.id)]
-    # From now on another address makes no difference, and another person with this one does.
+    # The link now decides: another address still finds the user, another person does not.
     assert (await vouch(sessions, clock.now, "oid-ann", "li@acme.test")).session.user_id == ann.id
     with conflict():
         await vouch(sessions, clock.now, "oid-other", "ann@acme.test", create_missing=True)
@@ -72,7 +68,7 @@ async def test_the_e_mail_address_finds_a_user_whom_the_object_identifier_then_f
     assert await links(db) == [(ACME, "oid-ann", ann.id)]
 
 
-async def test_who_is_provisioned_by_entras_default_mapping_signs_in(sessions, users, clock, db):
+async def test_user_with_entra_default_mapping_signs_in(sessions, users, clock, db):
     ann = await create(users, "ann@acme.test", external_id="ann")
     for _ in range(2):
         response = await vouch(sessions, clock.now, OID_ANN, create_missing=True)
@@ -80,9 +76,7 @@ async def test_who_is_provisioned_by_entras_default_mapping_signs_in(sessions, u
     assert await get(users, ann.id) == ann
 
 
-async def test_who_changes_the_address_and_the_nickname_is_found_by_the_link(
-    sessions, users, clock
-):
+async def test_linked_user_with_new_address_and_nickname_signs_in(sessions, users, clock):
     ann = await create(users, "ann@acme.test", external_id="ann")
     await vouch(sessions, clock.now, OID_ANN)
     await update(users, ann.id, user_name="ann.wu@acme.test", external_id="ann.wu")
@@ -93,7 +87,7 @@ async def test_who_changes_the_address_and_the_nickname_is_found_by_the_link(
 
 @pytest.mark.parametrize("external_id", [OID_OTHER, OID_OTHER.upper()])
 @pytest.mark.parametrize("identifier", [OID_ANN, "oid-ann"])
-async def test_a_user_who_is_somebody_else_is_never_taken_over(
+async def test_user_with_another_object_identifier_is_never_linked(
     sessions, users, clock, db, *, external_id, identifier
 ):
     ann = await create(users, "ann@acme.test", external_id=external_id)
@@ -104,9 +98,7 @@ async def test_a_user_who_is_somebody_else_is_never_taken_over(
     assert await links(db) == []
 
 
-async def test_case_makes_no_difference_between_object_identifiers_and_in_no_other_text(
-    sessions, users, clock
-):
+async def test_case_is_ignored_only_in_uuid_object_identifiers(sessions, users, clock):
     ann = await create(users, "ann@acme.test", external_id=OID_ANN.upper())
     for identifier in (OID_ANN, OID_ANN.upper(), OID_ANN):
         assert (await vouch(sessions, clock.now, identifier)).session.user_id == ann.id
@@ -116,7 +108,7 @@ async def test_case_makes_no_difference_between_object_identifiers_and_in_no_oth
         await vouch(sessions, clock.now, "OID-BOB", "bob@acme.test")
 
 
-async def test_provisioning_is_the_authority_for_who_is_linked(sessions, users, clock, db):
+async def test_external_id_from_provisioning_overrides_a_link(sessions, users, clock, db):
     ann = await create(users, "ann@acme.test", external_id="ann")
     await vouch(sessions, clock.now, OID_ANN)
     await update(users, ann.id, external_id=OID_OTHER)
@@ -124,7 +116,7 @@ async def test_provisioning_is_the_authority_for_who_is_linked(sessions, users, 
         await vouch(sessions, clock.now, OID_ANN, create_missing=True)
     assert await links(db) == [(ACME, OID_ANN, ann.id)]
 
-    # The account is the other one's, and goes on to be so if only a nickname is sent.
+    # The account belongs to the other person, also when an update sends only a nickname.
     response = await vouch(sessions, clock.now, OID_OTHER, "li@acme.test", create_missing=True)
     assert (response.session.user_id, response.created) == (ann.id, False)
     assert await links(db) == [(ACME, OID_OTHER, ann.id)]
@@ -134,9 +126,7 @@ async def test_provisioning_is_the_authority_for_who_is_linked(sessions, users, 
     assert (await vouch(sessions, clock.now, OID_OTHER)).session.user_id == ann.id
 
 
-async def test_an_external_id_of_another_form_is_no_authority_over_a_link(
-    sessions, users, clock, db
-):
+async def test_external_id_in_another_format_keeps_the_link(sessions, users, clock, db):
     ann = await create(users, "ann@acme.test", external_id="ann")
     await vouch(sessions, clock.now, OID_ANN)
     with conflict():
@@ -144,9 +134,7 @@ async def test_an_external_id_of_another_form_is_no_authority_over_a_link(
     assert await links(db) == [(ACME, OID_ANN, ann.id)]
 
 
-async def test_who_is_linked_while_somebody_else_is_given_the_object_identifier_is_not_chosen(
-    sessions, users, clock
-):
+async def test_object_identifier_given_to_another_user_is_ambiguous(sessions, users, clock):
     await create(users, "ann@acme.test", external_id="ann")
     await vouch(sessions, clock.now, OID_ANN)
     twin = await create(users, "ann@corp.test", external_id=OID_ANN, active=False)
@@ -156,14 +144,14 @@ async def test_who_is_linked_while_somebody_else_is_given_the_object_identifier_
     await vouch(sessions, clock.now, OID_ANN, create_missing=True)
 
 
-async def test_two_users_with_the_object_identifier_are_not_chosen_from(sessions, users, clock):
+async def test_object_identifier_of_two_users_is_ambiguous(sessions, users, clock):
     await create(users, "ann@acme.test", external_id="oid-ann")
     await create(users, "ann.li@acme.test", external_id="oid-ann", active=False)
     with ambiguous():
         await vouch(sessions, clock.now, create_missing=True)
 
 
-async def test_who_is_not_there_is_created_if_that_is_wanted(sessions, users, clock):
+async def test_missing_user_is_created_on_request(sessions, users, clock):
     with unknown():
         await vouch(sessions, clock.now)
     assert await everybody(users) == []
@@ -194,14 +182,14 @@ async def test_who_is_not_there_is_created_if_that_is_wanted(sessions, users, cl
 @pytest.mark.parametrize(
     ("field", "value"), [("user_name", "ANN@acme.test"), ("external_id", "oid-ann")]
 )
-async def test_provisioning_finds_who_was_created_by_either_name(
+async def test_provisioning_finds_created_user_by_either_identifier(
     sessions, users, clock, field, value
 ):
     await vouch(sessions, clock.now, create_missing=True)
     assert await names(users, compare(field, "EQUAL", value)) == ["ann@acme.test"]
 
 
-async def test_who_was_created_and_then_provisioned_stays_the_same_user(sessions, users, clock):
+async def test_user_created_by_sign_in_stays_after_provisioning(sessions, users, clock):
     ann = (await vouch(sessions, clock.now, OID_ANN, create_missing=True)).session.user_id
     await update(users, ann, external_id="ann", user_name="ann@corp.test")
     response = await vouch(sessions, clock.now, OID_ANN, create_missing=True)
@@ -210,7 +198,7 @@ async def test_who_was_created_and_then_provisioned_stays_the_same_user(sessions
 
 @pytest.mark.parametrize("active", [False, None], ids=["false", "unassigned"])
 @pytest.mark.parametrize("found_by", ["external id", "e-mail", "link"])
-async def test_who_is_not_active_is_refused_however_found(
+async def test_inactive_user_is_refused_by_every_match(
     sessions, users, clock, db, *, found_by, active
 ):
     external_id = "oid-ann" if found_by == "external id" else ""
@@ -226,7 +214,7 @@ async def test_who_is_not_active_is_refused_however_found(
     assert len(await everybody(users)) == 1
 
 
-async def test_an_assertion_is_taken_once_in_its_organization(sessions, users, clock):
+async def test_assertion_is_accepted_once_per_organization(sessions, users, clock):
     await create(users, "ann@acme.test")
     await create(users, "ann@acme.test", GLOBEX)
     await vouch(sessions, clock.now, assertion_id="a1")
@@ -236,7 +224,7 @@ async def test_an_assertion_is_taken_once_in_its_organization(sessions, users, c
     await vouch(sessions, clock.now, assertion_id="a1", organization_id=GLOBEX)
 
 
-async def test_an_assertion_that_let_nobody_in_is_taken_too(sessions, users, clock):
+async def test_assertion_of_a_refused_sign_in_is_used_up(sessions, users, clock):
     with unknown():
         await vouch(sessions, clock.now, assertion_id="a1")
     await create(users, "ann@acme.test")
@@ -244,7 +232,7 @@ async def test_an_assertion_that_let_nobody_in_is_taken_too(sessions, users, clo
         await vouch(sessions, clock.now, assertion_id="a1")
 
 
-async def test_of_one_assertion_shown_many_times_at_once_one_is_taken(sessions, users, clock):
+async def test_of_concurrent_uses_of_one_assertion_one_succeeds(sessions, users, clock):
     calls = [vouch(sessions, clock.now, assertion_id="a1", create_missing=True) for _ in range(6)]
     assert await outcomes(*calls) == ["ASSERTION_REPLAYED"] * 5 + ["OK"]
     assert await everybody(users) == [("ann@acme.test", "oid-ann")]
@@ -260,9 +248,7 @@ async def test_of_one_assertion_shown_many_times_at_once_one_is_taken(sessions, 
         ("name.given_name", ["x" * 8_193]),
     ],
 )
-async def test_an_assertion_that_says_too_little_or_too_much_is_refused(
-    sessions, users, clock, field, values
-):
+async def test_invalid_assertion_field_is_refused(sessions, users, clock, field, values):
     for value in values:
         with invalid_field(field):
             request = {field.removeprefix("name."): value}
@@ -270,7 +256,7 @@ async def test_an_assertion_that_says_too_little_or_too_much_is_refused(
     assert await everybody(users) == []
 
 
-async def test_an_assertion_is_for_an_hour_at_most_and_not_over(sessions, clock):
+async def test_assertion_lifetime_is_one_hour_at_most(sessions, clock):
     for by in (timedelta(hours=1, seconds=1), timedelta(minutes=-5, seconds=-1)):
         with invalid_field("assertion_expire_time"):
             await vouch(sessions, clock.now, assertion_expire_time=timestamp(clock.now + by))
@@ -281,7 +267,7 @@ async def test_an_assertion_is_for_an_hour_at_most_and_not_over(sessions, clock)
             await vouch(sessions, clock.now, assertion_expire_time=timestamp(clock.now + by))
 
 
-async def test_an_organization_never_signs_in_anothers_user(sessions, users, clock, db):
+async def test_sign_in_never_finds_user_of_another_organization(sessions, users, clock, db):
     other = await create(users, "ann@acme.test", GLOBEX, external_id="oid-ann")
     await vouch(sessions, clock.now, organization_id=GLOBEX)
     with unknown():
@@ -294,7 +280,7 @@ async def test_an_organization_never_signs_in_anothers_user(sessions, users, clo
     )
 
 
-async def test_each_organization_has_links_of_its_own(sessions, users, clock):
+async def test_identity_links_are_separate_per_organization(sessions, users, clock):
     organizations = (ACME, GLOBEX)
     own = {
         each: await create(users, "ann@acme.test", each, external_id="ann")
@@ -306,7 +292,7 @@ async def test_each_organization_has_links_of_its_own(sessions, users, clock):
             assert response.session.user_id == own[each].id
 
 
-async def test_a_repeated_sign_in_writes_its_session_and_nothing_else(sessions, users, clock, db):
+async def test_repeated_sign_in_writes_only_its_session(sessions, users, clock, db):
     await create(users, "ann@acme.test", external_id="ann")
     await vouch(sessions, clock.now)
     written = "SELECT ctid::text, xmin::text FROM {}"
@@ -317,14 +303,14 @@ async def test_a_repeated_sign_in_writes_its_session_and_nothing_else(sessions, 
     assert await db.fetchval("SELECT count(*) FROM sessions") == 2
 
 
-async def test_a_link_ends_with_its_user(sessions, users, clock, db):
+async def test_identity_link_is_deleted_with_its_user(sessions, users, clock, db):
     ann = await create(users, "ann@acme.test")
     await vouch(sessions, clock.now)
     await delete(users, ann.id)
     assert await links(db) == []
 
 
-async def test_a_person_may_be_signed_in_by_several_ways_at_once(sessions, users, clock):
+async def test_person_may_have_sessions_by_link_and_assertion(sessions, users, clock):
     ann = await create(users, "ann@acme.test")
     tokens = [
         (await vouch(sessions, clock.now)).session_token,
@@ -338,7 +324,7 @@ async def test_a_person_may_be_signed_in_by_several_ways_at_once(sessions, users
             await session(sessions, token)
 
 
-async def test_an_assertions_id_may_be_what_an_identity_provider_likes(sessions, users, clock):
+async def test_assertion_id_may_contain_any_text(sessions, users, clock):
     await create(users, "ann@acme.test")
     identifier = f"_{secrets.token_hex(500)}"
     await vouch(sessions, clock.now, assertion_id=identifier)
@@ -346,9 +332,7 @@ async def test_an_assertions_id_may_be_what_an_identity_provider_likes(sessions,
         await vouch(sessions, clock.now, assertion_id=identifier)
 
 
-async def test_followers_of_changes_hear_of_who_is_created_and_of_nobody_who_is_linked(
-    sessions, users, clock, db
-):
+async def test_feed_reports_user_created_by_sign_in_and_no_link(sessions, users, clock, db):
     bob = await create(users, "bob@acme.test")
     await vouch(sessions, clock.now, "oid-bob", "bob@acme.test")
     created = await vouch(sessions, clock.now, create_missing=True)

@@ -1,4 +1,4 @@
-"""Whom provisioning deleted, and who would be created again by signing in."""
+"""Sign-ins of people whom provisioning deleted: they must not be created again."""
 
 import asyncio
 from hashlib import sha256
@@ -39,7 +39,7 @@ async def digests(db: asyncpg.Connection) -> set[bytes]:
     ("identifier", "email"),
     [(OID_ANN, "li@acme.test"), (OID_ANN.upper(), "li@acme.test"), ("oid", "ANN@acme.test")],
 )
-async def test_who_was_deleted_is_not_created_again_by_object_identifier_or_address(
+async def test_deleted_user_is_not_created_by_identifier_or_address(
     sessions, users, clock, identifier, email
 ):
     ann = await create(users, "Ann@Acme.Test", external_id=OID_ANN.upper())
@@ -52,9 +52,7 @@ async def test_who_was_deleted_is_not_created_again_by_object_identifier_or_addr
     assert (await vouch(sessions, clock.now, "x", "bob@acme.test", create_missing=True)).created
 
 
-async def test_who_was_linked_and_deleted_is_not_created_again_with_another_address(
-    sessions, users, clock
-):
+async def test_deleted_linked_user_is_not_created_with_another_address(sessions, users, clock):
     ann = await create(users, "ann@acme.test", external_id="ann")
     await vouch(sessions, clock.now, "oid-ann")
     await delete(users, ann.id)
@@ -62,16 +60,14 @@ async def test_who_was_linked_and_deleted_is_not_created_again_with_another_addr
         await vouch(sessions, clock.now, "oid-ann", "li@acme.test", create_missing=True)
 
 
-async def test_who_was_created_by_a_sign_in_and_deleted_is_not_created_again(
-    sessions, users, clock
-):
+async def test_user_created_by_sign_in_and_deleted_is_not_recreated(sessions, users, clock):
     ann = await vouch(sessions, clock.now, create_missing=True)
     await delete(users, ann.session.user_id)
     with inactive():
         await vouch(sessions, clock.now, create_missing=True)
 
 
-async def test_the_refusal_says_what_to_do(sessions, users, clock):
+async def test_refusal_for_deleted_user_says_what_to_do(sessions, users, clock):
     ann = await create(users, "ann@acme.test")
     await delete(users, ann.id)
     with pytest.raises(grpc.aio.AioRpcError) as error:
@@ -82,7 +78,7 @@ async def test_the_refusal_says_what_to_do(sessions, users, clock):
     )
 
 
-async def test_who_is_provisioned_again_signs_in_again(sessions, users, clock):
+async def test_user_provisioned_again_signs_in_again(sessions, users, clock):
     ann = await create(users, "ann@acme.test", external_id="ann")
     await vouch(sessions, clock.now, OID_ANN)
     await delete(users, ann.id)
@@ -91,14 +87,14 @@ async def test_who_is_provisioned_again_signs_in_again(sessions, users, clock):
     assert (response.session.user_id, response.created) == (again.id, False)
 
 
-async def test_a_nickname_and_a_name_that_was_given_up_belong_to_others(sessions, users, clock):
+async def test_nickname_and_former_name_do_not_block_other_people(sessions, users, clock):
     ann = await create(users, "ann@acme.test", external_id="ann")
     await update(users, ann.id, user_name="ann.wu@acme.test")
     await delete(users, ann.id)
     assert (await vouch(sessions, clock.now, "ann", create_missing=True)).created
 
 
-async def test_an_organization_knows_nothing_of_whom_another_deleted(sessions, users, clock, db):
+async def test_deletion_in_one_organization_does_not_affect_another(sessions, users, clock, db):
     ann = await create(users, "ann@acme.test", external_id=OID_ANN)
     await delete(users, ann.id)
     response = await vouch(
@@ -110,7 +106,7 @@ async def test_an_organization_knows_nothing_of_whom_another_deleted(sessions, u
     assert await digests(db) == {digest(name, each) for name in names for each in (ACME, GLOBEX)}
 
 
-async def test_a_deletion_that_is_undone_or_refused_leaves_nothing(users, db):
+async def test_undone_or_refused_deletion_leaves_no_digest(users, db):
     ann = await create(users, "ann@acme.test")
     await users.DeleteUser(
         users_pb2.DeleteUserRequest(organization_id=ACME, user_id=ann.id, validate_only=True)
@@ -120,7 +116,7 @@ async def test_a_deletion_that_is_undone_or_refused_leaves_nothing(users, db):
     assert await digests(db) == set()
 
 
-async def test_a_first_sign_in_beside_a_deletion_brings_nobody_back(sessions, users, clock, db):
+async def test_first_sign_in_concurrent_with_deletion_recreates_nobody(sessions, users, clock, db):
     for number in range(8):
         identifier, name = f"{OID_OTHER[:-1]}{number}", f"ann{number}@acme.test"
         ann = await create(users, name, external_id=identifier if number % 2 else "ann")
@@ -133,7 +129,7 @@ async def test_a_first_sign_in_beside_a_deletion_brings_nobody_back(sessions, us
     assert await db.fetch("SELECT FROM sessions") == []
 
 
-async def test_a_sign_in_that_waits_for_a_deletion_creates_nobody(
+async def test_sign_in_that_waits_for_deletion_creates_no_user(
     sessions, users, clock, db, users_url
 ):
     ann = await create(users, "ann@acme.test")
@@ -157,9 +153,7 @@ async def test_a_sign_in_that_waits_for_a_deletion_creates_nobody(
     assert await everybody(users) == []
 
 
-async def test_deletions_of_one_person_by_several_names_wait_for_nobody_in_a_circle(
-    sessions, users, clock
-):
+async def test_concurrent_deletions_of_one_person_do_not_deadlock(sessions, users, clock):
     for number in range(6):
         names = [f"{OID_ANN[:-1]}{number}", f"{OID_OTHER[:-1]}{number}"]
         pair = [
@@ -168,12 +162,12 @@ async def test_deletions_of_one_person_by_several_names_wait_for_nobody_in_a_cir
         assert await outcomes(*(delete(users, each.id) for each in pair)) == ["OK", "OK"]
 
 
-async def test_who_was_deleted_is_remembered_for_90_days_and_not_a_second_longer(
+async def test_deletion_is_remembered_for_90_days(
     sessions, users, clock, *, db, users_url, monkeypatch
 ):
     monkeypatch.setattr(identity_store, "BATCH", 2)
 
-    async def trimmed(**by: float) -> int:
+    async def delete_expired(**by: float) -> int:
         clock.advance(**by)
         async with Database(users_url, "usersvc") as database:
             await trimming.trim_once(IdentityStore(database).trim, clock)
@@ -181,12 +175,12 @@ async def test_who_was_deleted_is_remembered_for_90_days_and_not_a_second_longer
 
     for number in range(5):
         await delete(users, (await create(users, f"ann{number}")).id)
-    assert await trimmed(days=90, seconds=-1) == 5
+    assert await delete_expired(days=90, seconds=-1) == 5
     with inactive():
         await vouch(sessions, clock.now, email="ann0", create_missing=True)
-    await delete(users, (await create(users, "ann1")).id)  # the time is counted anew
+    await delete(users, (await create(users, "ann1")).id)  # a second deletion restarts the period
     clock.advance(seconds=1)
     assert (await vouch(sessions, clock.now, email="ann0", create_missing=True)).created
-    assert await trimmed() == 1
+    assert await delete_expired() == 1
     with inactive():
         await vouch(sessions, clock.now, "oid-1", "ann1", create_missing=True)
