@@ -1,4 +1,4 @@
-"""Additional gateways of a running region, with their own settings."""
+"""Additional gateways for a running region, each with its own settings."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from tests.support.stack import ROOT, Stack
 
 @dataclass
 class Gateway:
-    """A running gateway: its address and its log."""
+    """A running gateway: its addresses and its log."""
 
     process: subprocess.Popen[str]
     log: list[dict[str, Any]] = field(default_factory=list)
@@ -40,7 +40,7 @@ class Gateway:
         return self.base_url + TENANT_PATH
 
     def client(self, session: Any, token: str) -> Client:
-        """A client of an organization through this gateway."""
+        """A client that sends the requests of an organization to this gateway."""
         return Client(session, self.url, token)
 
     def log_lines(self, event: str) -> list[dict[str, Any]]:
@@ -54,7 +54,7 @@ class Gateway:
 
 @contextmanager
 def running_gateway(stack: Stack, **settings: object) -> Iterator[Gateway]:
-    """Run a gateway with default settings except the given ones, for example `max_requests=4`."""
+    """Start a gateway with default settings, changed by keyword: `max_requests=4`."""
     given = {f"GATEWAY_{name.upper()}": str(value) for name, value in settings.items()}
     process = subprocess.Popen(
         [sys.executable, "-m", "gateway"],

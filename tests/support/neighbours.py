@@ -1,7 +1,7 @@
-"""Two organizations: an attacker, and a neighbour whose data must stay hidden.
+"""An organization with data of every kind, for tests in which another organization attacks it.
 
-Every text of the neighbour contains an unguessable mark. The attacker knows all its ids, and the
-names of its schema and of one of its users, because these are not secret.
+Every text of the neighbour contains a random mark; a response with the mark leaks its data. The
+attacker knows the neighbour's ids and the names of its schema and of one of its users.
 """
 
 import secrets
@@ -30,13 +30,13 @@ from tests.support.single_sign_on import SsoOrganization
 from tests.support.stack import Stack
 
 DATABASES = ("users", "keys")
-HERD = "zebra"
-"""The prefix of all the neighbour's names, to search for them without the mark."""
+NAME_PREFIX = "zebra"
+"""The prefix of all names of the neighbour, so that filters match them without the mark."""
 
 
 @dataclass(frozen=True)
 class Neighbour:
-    """The ids that an attacker may know of an organization, and the mark of its texts."""
+    """An organization, the mark in its texts, and by kind the values that an attacker knows."""
 
     portal_org: PortalOrganization
     mark: str
@@ -49,14 +49,14 @@ class Neighbour:
 
     @property
     def ids(self) -> list[str]:
-        """The ids of the organization and its resources."""
+        """The ids of the organization and of its user, group and key."""
         return [self.known[name] for name in ("organization", "user", "group", "key")]
 
 
-async def settle(operate: Operator, stack: Stack, scim: Client) -> Neighbour:
-    """Create an organization with resources of every kind."""
+async def create_neighbour(operate: Operator, stack: Stack, scim: Client) -> Neighbour:
+    """Create an organization with data of every kind."""
     mark = secrets.token_hex(12)
-    name, urn = f"{HERD}-{mark}", f"urn:{HERD}:{uuid4().hex}"
+    name, urn = f"{NAME_PREFIX}-{mark}", f"urn:{NAME_PREFIX}:{uuid4().hex}"
     portal_org = await create_portal_organization(operate, stack, name)
     key = await operate.key(portal_org.organization_id)
     await operate.register(
@@ -71,7 +71,7 @@ async def settle(operate: Operator, stack: Stack, scim: Client) -> Neighbour:
     )
     users = [
         await portal_org.person(
-            user_name=f"{HERD}-{uuid4().hex}@corp.test",
+            user_name=f"{NAME_PREFIX}-{uuid4().hex}@corp.test",
             display_name=name,
             external_id=name,
             title=name,
@@ -92,13 +92,13 @@ async def settle(operate: Operator, stack: Stack, scim: Client) -> Neighbour:
     known |= await _tokens(stack, portal_org, theirs)
     known |= {"key": key.key.id, "organization": portal_org.organization_id}
     known |= {"schema": urn, "link": await portal_org.link(users[0])}
-    await _until_written(operate, key.key)
+    await _wait_until_use_is_written(operate, key.key)
     assert not any(mark in value for value in known.values())
     return Neighbour(portal_org, mark, key, known)
 
 
-async def _until_written(operate: Operator, key: keys_pb2.Key) -> None:
-    """Wait for the key use, which is written in the background."""
+async def _wait_until_use_is_written(operate: Operator, key: keys_pb2.Key) -> None:
+    """Wait until keysvc has written the use of a key, which it does in the background."""
     request = keys_pb2.ListKeysRequest(organization_id=key.organization_id)
     listed = [key]
     while not listed[0].HasField("last_used_time"):
@@ -123,7 +123,7 @@ async def _groups(stack: Stack, organization_id: str, name: str, ids: list[str])
 
 
 async def _tokens(stack: Stack, portal_org: PortalOrganization, scim: Client) -> dict[str, str]:
-    """Page tokens and feed tokens."""
+    """Page tokens, a cursor and a change token of the organization."""
     organization_id = portal_org.organization_id
     cursor = (await scim("GET", "/Users?cursor&count=1")).document["nextCursor"]
     known = {"cursor": cursor}
@@ -155,8 +155,8 @@ def _channel(stack: Stack, service: str) -> grpc.aio.Channel:
     return grpc.aio.insecure_channel(f"127.0.0.1:{stack.service_port(service)}")
 
 
-async def rows(stack: Stack, organization_id: str) -> dict[str, list[str]]:
-    """All rows of an organization, by table."""
+async def stored_rows(stack: Stack, organization_id: str) -> dict[str, list[str]]:
+    """All rows of an organization in both databases, as text, by table."""
     found: dict[str, list[str]] = {}
     for database in DATABASES:
         connection = await asyncpg.connect(stack.database_url(database))

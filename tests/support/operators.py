@@ -1,4 +1,4 @@
-"""Operations of operators and admins, for tests that need more organizations."""
+"""Calls of the services' gRPC API by operators and administrators, for tests that need them."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,7 +19,7 @@ from tests.support.stack import Stack
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """The services of keysvc, and the schemas, users and sessions of usersvc."""
+    """Stubs of all services of keysvc, and of the schema, user and session services of usersvc."""
 
     organizations: "keys_pb2_grpc.OrganizationServiceAsyncStub"
     integrations: "keys_pb2_grpc.IntegrationServiceAsyncStub"
@@ -30,7 +30,7 @@ class Operator:
     sessions: "sessions_pb2_grpc.SessionServiceAsyncStub"
 
     async def organization(self, name: str = "Initech") -> str:
-        """The id of a new organization with an active integration."""
+        """Create an organization with an active integration; returns its id."""
         request = pb.CreateOrganizationRequest(organization=pb.Organization(display_name=name))
         created = await self.organizations.CreateOrganization(request)
         await self.integrations.ActivateIntegration(
@@ -39,13 +39,13 @@ class Operator:
         return created.organization.id
 
     async def key(self, organization_id: str) -> pb.GenerateKeyResponse:
-        """A new key of an organization."""
+        """Generate a key for an organization."""
         return await self.keys.GenerateKey(
             pb.GenerateKeyRequest(organization_id=organization_id, created_by="a test")
         )
 
     async def register(self, organization_id: str, schema: schemas_pb2.Schema) -> None:
-        """Add attributes to the users of an organization."""
+        """Register a schema, which adds attributes to the users of an organization."""
         await self.schemas.CreateSchema(
             schemas_pb2.CreateSchemaRequest(organization_id=organization_id, schema=schema)
         )

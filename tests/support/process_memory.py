@@ -7,12 +7,12 @@ MEBIBYTE = 1024 * 1024
 
 
 def peak_bytes(pid: int) -> int:
-    """The most memory that the process has had since it started (VmHWM)."""
+    """The peak resident memory of the process since its start (VmHWM)."""
     return _status_bytes(pid, "VmHWM")
 
 
 def resident_bytes(pid: int) -> int:
-    """The memory that the process has now (VmRSS)."""
+    """The current resident memory of the process (VmRSS)."""
     return _status_bytes(pid, "VmRSS")
 
 

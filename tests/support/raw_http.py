@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 from multidict import CIMultiDict
 
 SECONDS = 30.0
-"""How long a response may take; a test that waits longer has failed."""
+"""The time limit for a response; a test that waits longer fails."""
 
 
 class Response(NamedTuple):
-    """A response whose body has a Content-Length."""
+    """A response with a Content-Length."""
 
     status: int
     headers: CIMultiDict[str]
@@ -27,11 +27,11 @@ class Connection:
         self.writer = writer
 
     def send(self, data: bytes) -> None:
-        """Send these bytes as they are."""
+        """Send these bytes unchanged."""
         self.writer.write(data)
 
     async def head(self) -> tuple[int, CIMultiDict[str]]:
-        """The status and the headers of the next response; its body stays unread."""
+        """Read the status and headers of the next response, but not its body."""
         async with asyncio.timeout(SECONDS):
             head = await self.reader.readuntil(b"\r\n\r\n")
         first, *lines = head.decode("latin-1").rstrip("\r\n").split("\r\n")
@@ -40,14 +40,14 @@ class Connection:
         return int(first.split()[1]), headers
 
     async def response(self) -> Response:
-        """The next response."""
+        """Read the next response."""
         status, headers = await self.head()
         async with asyncio.timeout(SECONDS):
             body = await self.reader.readexactly(int(headers["Content-Length"]))
         return Response(status, headers, body)
 
     def close(self) -> None:
-        """Close after all sent bytes are transmitted."""
+        """Close after the bytes that were sent have left."""
         self.writer.close()
 
     def abort(self) -> None:
@@ -56,7 +56,7 @@ class Connection:
 
 
 def address_of(url: str) -> tuple[str, int]:
-    """The host and the port of a URL that has both."""
+    """The host and port of a URL with an explicit port."""
     parts = urlsplit(url)
     assert parts.hostname is not None
     assert parts.port is not None
@@ -71,7 +71,7 @@ async def connect(
 ) -> Connection:
     """Connect, from the local address `source` if one is given.
 
-    `receive_buffer` limits the bytes received before the test reads them.
+    `receive_buffer` limits the bytes that are received before the test reads them.
     """
     client = socket.socket()
     if receive_buffer is not None:

@@ -13,7 +13,7 @@ from cloudacademy.keys.v1 import keys_pb2
 from gateway.portal.context import Access, Route
 from gateway.portal.routes import all_routes
 from tests.support.browser import Browser, Page, browser
-from tests.support.neighbours import HERD, Neighbour, rows, settle
+from tests.support.neighbours import NAME_PREFIX, Neighbour, create_neighbour, stored_rows
 from tests.support.operators import Operator
 from tests.support.portal_organization import ENTRA, PortalOrganization, create_portal_organization
 from tests.support.scim import Client
@@ -25,7 +25,7 @@ FORM = ("newest", "key_id", "user_id", "organization_id", "domains", "sso_url", 
 
 @pytest.fixture
 async def theirs(operate: Operator, tenant: Stack, scim: Client) -> Neighbour:
-    return await settle(operate, tenant, scim)
+    return await create_neighbour(operate, tenant, scim)
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def paths(route: Route, known) -> list[str]:
 
 def queries(known) -> Iterator[str]:
     yield ""
-    for value in (HERD, known["user"], known["user_name"], known["request"]):
+    for value in (NAME_PREFIX, known["user"], known["user_name"], known["request"]):
         yield f"?q={quote(value)}"
     for name in ("page", "members"):
         for token in ("users_page", "activities_page", "audit_page", "group"):
@@ -57,7 +57,7 @@ async def opened(client: Browser, path: str) -> Page:
 async def test_no_page_shows_data_of_another_organization(
     tenant: Stack, ours: Browser, portal_org: PortalOrganization, theirs: Neighbour
 ):
-    before = await rows(tenant, theirs.organization_id)
+    before = await stored_rows(tenant, theirs.organization_id)
     await portal_org.sign_in(ours)
     pages = [each for each in all_routes() if each.method == "GET"]
     for route in pages:
@@ -65,7 +65,7 @@ async def test_no_page_shows_data_of_another_organization(
             for query in queries(theirs.known):
                 page = await opened(ours, path + query)
                 assert theirs.mark not in page.text + str(page.headers), path + query
-    assert await rows(tenant, theirs.organization_id) == before
+    assert await stored_rows(tenant, theirs.organization_id) == before
 
     # The owner sees the data on these pages, so the check above is meaningful.
     async with browser(tenant.base_url) as owner:
@@ -83,7 +83,7 @@ async def test_no_page_shows_data_of_another_organization(
 async def test_no_form_changes_data_of_another_organization(
     tenant: Stack, operate: Operator, portal_org: PortalOrganization, theirs: Neighbour
 ):
-    before = await rows(tenant, theirs.organization_id)
+    before = await stored_rows(tenant, theirs.organization_id)
     known = theirs.known
     hostile = [dict.fromkeys(FORM, known[each]) for each in IDS]
     forms = [each for each in all_routes() if each.method == "POST"]
@@ -101,7 +101,7 @@ async def test_no_form_changes_data_of_another_organization(
                     page = await client.post(path, fields | each)
                     assert page.status < 500, path
                     assert theirs.mark not in page.text + str(page.headers), path
-    assert await rows(tenant, theirs.organization_id) == before
+    assert await stored_rows(tenant, theirs.organization_id) == before
 
 
 async def test_session_token_with_another_organization_is_refused(

@@ -15,7 +15,7 @@ import pytest
 
 from gateway.api.routing import Route
 from gateway.scim.filter import Operator
-from tests.support.neighbours import HERD, Neighbour, rows, settle
+from tests.support.neighbours import NAME_PREFIX, Neighbour, create_neighbour, stored_rows
 from tests.support.operators import Operator as Services
 from tests.support.scim import Client, Reply
 from tests.support.scim_routes import table
@@ -91,9 +91,9 @@ def filters(known) -> Iterator[str]:
         "externalId",
         "name.formatted",
     ):
-        yield from (f'{path} {operator} "{HERD}"' for operator in ("sw", "co", "ge"))
-    yield f'emails[value co "{HERD}"]'
-    yield f'not (userName eq "{HERD}")'
+        yield from (f'{path} {operator} "{NAME_PREFIX}"' for operator in ("sw", "co", "ge"))
+    yield f'emails[value co "{NAME_PREFIX}"]'
+    yield f'not (userName eq "{NAME_PREFIX}")'
     yield f'userName eq "{known["user_name"]}"'
     yield f"{known['schema']}:stripe pr"
     yield 'meta.created gt "2000-01-01T00:00:00Z"'
@@ -161,7 +161,7 @@ def operations(known) -> Iterator[dict[str, Any]]:
 
 @pytest.fixture
 async def theirs(operate: Services, tenant: Stack, scim: Client) -> Neighbour:
-    return await settle(operate, tenant, scim)
+    return await create_neighbour(operate, tenant, scim)
 
 
 @pytest.fixture
@@ -200,14 +200,14 @@ async def shown(client: Client, all_of: Iterable[Sending], mark: str) -> list[tu
 async def test_no_route_reaches_another_organization(
     tenant: Stack, theirs: Neighbour, attacker: Client, scim: Client
 ):
-    before = await rows(tenant, theirs.organization_id)
+    before = await stored_rows(tenant, theirs.organization_id)
     assert sum(map(len, before.values())) > 30
 
     for route in ROUTES:
         own = await own_things(attacker)
         assert await shown(attacker, sendings(route, theirs, own), theirs.mark) == []
         assert await shown(attacker, looking_back(own), theirs.mark) == []
-    assert await rows(tenant, theirs.organization_id) == before
+    assert await stored_rows(tenant, theirs.organization_id) == before
 
     # The same requests, sent by whom it belongs to, show it: what is above can fail.
     owner = Client(scim._session, scim.url, theirs.key.token)

@@ -27,7 +27,7 @@ from cloudacademy.users.v1 import (
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
 from google.protobuf.message_factory import GetMessageClass
 
-from tests.support.neighbours import HERD, Neighbour, rows, settle
+from tests.support.neighbours import NAME_PREFIX, Neighbour, create_neighbour, stored_rows
 from tests.support.operators import Operator
 from tests.support.portal_organization import PortalOrganization, create_portal_organization
 from tests.support.scim import Client
@@ -165,7 +165,9 @@ def filters(known) -> Iterator[filter_pb2.Filter]:
             yield filter_pb2.Filter(comparison=compared)
             yield filter_pb2.Filter(negation=filter_pb2.Filter(comparison=compared))
     for field in ("user_name", "display_name", "title", "emails.value"):
-        compared = filter_pb2.Comparison(field=field, operator="OPERATOR_CONTAINS", text=HERD)
+        compared = filter_pb2.Comparison(
+            field=field, operator="OPERATOR_CONTAINS", text=NAME_PREFIX
+        )
         yield filter_pb2.Filter(comparison=compared)
 
 
@@ -310,7 +312,7 @@ async def shown(
 
 @pytest.fixture
 async def theirs(operate: Operator, tenant: Stack, scim: Client) -> Neighbour:
-    return await settle(operate, tenant, scim)
+    return await create_neighbour(operate, tenant, scim)
 
 
 def test_methods_across_organizations_are_listed_with_reason():
@@ -333,7 +335,7 @@ async def test_no_rpc_reaches_another_organization(
     tenant: Stack, operate: Operator, theirs: Neighbour
 ):
     methods = [each for each in METHODS if _is_of_one(each)]
-    before = await rows(tenant, theirs.organization_id)
+    before = await stored_rows(tenant, theirs.organization_id)
     async with caller(tenant) as services:
         for method in methods:
             office = await create_portal_organization(operate, tenant, "Attacker")
@@ -343,7 +345,7 @@ async def test_no_rpc_reaches_another_organization(
                 if method.name.startswith(WRITES):
                     members = await services.answers(*looking_back(own))
                     assert theirs.mark not in str(members), request
-        assert await rows(tenant, theirs.organization_id) == before
+        assert await stored_rows(tenant, theirs.organization_id) == before
 
         # The same requests, for whom it belongs to, show it: what is above can fail.
         known = theirs.known
@@ -363,7 +365,7 @@ async def test_secret_with_wrong_organization_id_is_refused(
     office = await create_portal_organization(operate, tenant, "Attacker")
     link = await office.link()
     mixed = f"{link.partition('.')[0]}.{theirs.known['link'].partition('.')[2]}"
-    before = await rows(tenant, theirs.organization_id)
+    before = await stored_rows(tenant, theirs.organization_id)
 
     for token in (mixed, f"{uuid4()}.{link.partition('.')[2]}"):
         for call, request in (
@@ -374,4 +376,4 @@ async def test_secret_with_wrong_organization_id_is_refused(
                 await call(request)
             assert theirs.mark not in str(refused.value)
         await operate.sessions.EndSession(sessions_pb2.EndSessionRequest(session_token=token))
-    assert await rows(tenant, theirs.organization_id) == before
+    assert await stored_rows(tenant, theirs.organization_id) == before
