@@ -1,4 +1,4 @@
-"""What is sent stays what it is, text: in statements, headers, logs, files and pages."""
+"""Hostile text is never interpreted: in SQL, headers, logs, CSV files and pages."""
 
 import asyncio
 import csv
@@ -45,14 +45,14 @@ HOSTILE = [
 
 
 @pytest.fixture
-async def office(operate: Operator, tenant: Stack) -> PortalOrganization:
+async def portal_org(operate: Operator, tenant: Stack) -> PortalOrganization:
     return await create_portal_organization(operate, tenant)
 
 
 @pytest.fixture
-async def ours_only(operate: Operator, office: PortalOrganization, scim: Client) -> Client:
-    """A client of an organization in which nobody else is."""
-    key = await operate.key(office.organization_id)
+async def own_client(operate: Operator, portal_org: PortalOrganization, scim: Client) -> Client:
+    """A client of a new organization, whose only user is the administrator."""
+    key = await operate.key(portal_org.organization_id)
     return Client(scim._session, scim.url, key.token)
 
 
@@ -65,13 +65,13 @@ def filtered(path: str, operator: str, value: str) -> str:
 
 
 @pytest.mark.parametrize("path", ["externalId", "title"])
-async def test_filter_finds_only_matching_hostile_text(ours_only: Client, path: str):
+async def test_filter_finds_only_matching_hostile_text(own_client: Client, path: str):
     for value in HOSTILE:
         body = {"userName": f"{uuid4().hex}@corp.test", path: value}
-        assert (await ours_only("POST", "/Users", body)).status == 201
+        assert (await own_client("POST", "/Users", body)).status == 201
     for value in HOSTILE:
         for operator in ("eq", "co", "sw", "ew"):
-            reply = await ours_only("GET", filtered(path, operator, value))
+            reply = await own_client("GET", filtered(path, operator, value))
             found = [each[path] for each in reply.document["Resources"]]
             holds = {"eq": str.__eq__, "co": str.__contains__, "sw": str.startswith}
             expected = [
@@ -83,10 +83,10 @@ async def test_filter_finds_only_matching_hostile_text(ours_only: Client, path: 
 
 
 @pytest.mark.parametrize("value", HOSTILE)
-async def test_hostile_names_and_ids_are_not_executed_as_sql(ours_only: Client, value: str):
+async def test_hostile_names_and_ids_are_not_executed_as_sql(own_client: Client, value: str):
     text = quote(value, safe="")
     replies = {
-        path: (await ours_only("GET", path)).status
+        path: (await own_client("GET", path)).status
         for path in (
             f"/Users/{text}",
             f"/Groups/{text}",
@@ -101,11 +101,11 @@ async def test_hostile_names_and_ids_are_not_executed_as_sql(ours_only: Client, 
         )
     }
     assert {status for path, status in replies.items() if "attributes" not in path} <= {400, 404}
-    removed = await ours_only(
+    removed = await own_client(
         "PATCH", f"/Users/{text}", {"Operations": [{"op": "remove", "path": value}]}
     )
     assert removed.status in {400, 404}
-    assert (await ours_only("GET", "/Users?count=0")).document["totalResults"] == 1
+    assert (await own_client("GET", "/Users?count=0")).document["totalResults"] == 1
 
 
 # Headers
@@ -143,20 +143,20 @@ async def test_url_injects_no_response_header(tenant: Stack, path: str):
 
 
 async def test_request_headers_are_not_echoed_in_response_headers(tenant: Stack):
-    said = ("X-Request-Id", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded", "Via", "Origin")
-    request = "GET /webhooks/ad/v1/scim/Users?count=0 HTTP/1.1\r\nHost: zz-said\r\n"
-    request += "".join(f"{name}: zz-said\r\n" for name in said)
+    names = ("X-Request-Id", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded", "Via", "Origin")
+    request = "GET /webhooks/ad/v1/scim/Users?count=0 HTTP/1.1\r\nHost: zz-echo\r\n"
+    request += "".join(f"{name}: zz-echo\r\n" for name in names)
     request += f"Authorization: Bearer {tenant.token}\r\n\r\n"
 
     status, headers = await raw_head(tenant, request.encode())
 
     assert status == 200
-    assert "zz-said" not in str(headers)
+    assert "zz-echo" not in str(headers)
 
 
-async def test_bulk_path_is_not_echoed_in_response_headers(ours_only: Client):
+async def test_bulk_path_is_not_echoed_in_response_headers(own_client: Client):
     path = "/Users/a\r\nX-Injected: 1"
-    reply = await ours_only("POST", "/Bulk", {"Operations": [{"method": "DELETE", "path": path}]})
+    reply = await own_client("POST", "/Bulk", {"Operations": [{"method": "DELETE", "path": path}]})
 
     assert "X-Injected" not in reply.headers
     (result,) = reply.document["Operations"]
@@ -166,8 +166,8 @@ async def test_bulk_path_is_not_echoed_in_response_headers(ours_only: Client):
 # Logs
 
 
-async def leave_rudely(port: int) -> None:
-    """End an HTTP/2 connection with an error, of which gRPC's core would tell in its own way."""
+async def send_goaway(port: int) -> None:
+    """Close an HTTP/2 connection with an error, which gRPC's core would log in its own format."""
 
     def frame(kind: int, payload: bytes) -> bytes:
         return len(payload).to_bytes(3) + bytes([kind, 0]) + bytes(4) + payload
@@ -182,19 +182,19 @@ async def leave_rudely(port: int) -> None:
 
 
 async def test_hostile_input_leaves_each_log_line_one_json_document(
-    tenant: Stack, ours_only: Client
+    tenant: Stack, own_client: Client
 ):
     for value in HOSTILE:
         text = quote(value, safe="")
-        await ours_only("POST", "/Users", {"userName": value, "displayName": value})
-        await ours_only("POST", "/Users", {"userName": value, "active": value})
-        await ours_only("GET", f"/Users/{text}?filter={text}")
-        await ours_only("GET", f"/{text}/{text}")
-        await ours_only("POST", "/Bulk", {"Operations": [{"method": value, "path": f"/{value}"}]})
-        await ours_only("GET", "/Users", User_Agent="forged", Authorization="Bearer forged")
+        await own_client("POST", "/Users", {"userName": value, "displayName": value})
+        await own_client("POST", "/Users", {"userName": value, "active": value})
+        await own_client("GET", f"/Users/{text}?filter={text}")
+        await own_client("GET", f"/{text}/{text}")
+        await own_client("POST", "/Bulk", {"Operations": [{"method": value, "path": f"/{value}"}]})
+        await own_client("GET", "/Users", User_Agent="forged", Authorization="Bearer forged")
 
     for service in ("usersvc", "keysvc"):
-        await leave_rudely(tenant.service_port(service))
+        await send_goaway(tenant.service_port(service))
 
     for process in ("gateway", "usersvc", "keysvc"):
         lines = [
@@ -204,26 +204,26 @@ async def test_hostile_input_leaves_each_log_line_one_json_document(
         events = [json.loads(line)["event"] for line in lines if "applied" not in line]
         assert "forged" not in events
         assert ESCAPE[0] not in "".join(lines)
-        assert ours_only.token not in "".join(lines)
-        assert ours_only.token[8:40] not in "".join(lines)
+        assert own_client.token not in "".join(lines)
+        assert own_client.token[8:40] not in "".join(lines)
 
 
 # Files
 
 
-async def test_csv_export_cells_are_not_formulas(ours: Browser, office: PortalOrganization):
+async def test_csv_export_cells_are_not_formulas(ours: Browser, portal_org: PortalOrganization):
     for start in ("=", ";=", "; +", "\t-", "a;@", "a\n=", " @"):
         name = f"{start}cmd|' /C calc'!A0"
-        await office.person(user_name=f"{name}{uuid4().hex}", display_name=name, title=name)
-    await office.sign_in(ours)
+        await portal_org.person(user_name=f"{name}{uuid4().hex}", display_name=name, title=name)
+    await portal_org.sign_in(ours)
 
     page = await ours.get(f"{LOG}.csv")
 
     cells = [cell for row in csv.reader(io.StringIO(page.text)) for cell in row]
     assert sum("cmd|" in cell for cell in cells) > 10
-    # As a spreadsheet reads it where cells are parted by commas, by semicolons or by tabs.
-    parted = [part for cell in cells for part in (cell, *re.split(r"[;\t\r\n]", cell)[1:])]
-    assert [each for each in parted if each.lstrip(" ").startswith(tuple("=+-@"))] == []
+    # Spreadsheets separate cells by commas, semicolons or tabs, depending on the locale.
+    parts = [part for cell in cells for part in (cell, *re.split(r"[;\t\r\n]", cell)[1:])]
+    assert [each for each in parts if each.lstrip(" ").startswith(tuple("=+-@"))] == []
 
 
 # Pages
@@ -232,8 +232,8 @@ MARK, ATTRIBUTE = "zz-mark", "zz-attribute"
 BREAKOUT = f"'\"></script></title></textarea><{MARK}><img src=x {ATTRIBUTE}=1 \" {ATTRIBUTE}=1 '"
 
 
-class _Reader(HTMLParser):
-    """Every element and attribute of a page."""
+class _Elements(HTMLParser):
+    """Collects the elements and attributes of a page."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -248,10 +248,12 @@ class _Reader(HTMLParser):
 async def test_hostile_names_add_no_markup_to_pages(
     ours: Browser, operate: Operator, tenant: Stack, scim: Client
 ):
-    office = await create_portal_organization(operate, tenant, BREAKOUT)
-    theirs = Client(scim._session, scim.url, (await operate.key(office.organization_id)).token)
+    portal_org = await create_portal_organization(operate, tenant, BREAKOUT)
+    own_client = Client(
+        scim._session, scim.url, (await operate.key(portal_org.organization_id)).token
+    )
     link = f"javascript:alert('{MARK}')"
-    person = await office.person(
+    person = await portal_org.person(
         user_name=BREAKOUT,
         display_name=BREAKOUT,
         title=BREAKOUT,
@@ -261,20 +263,20 @@ async def test_hostile_names_add_no_markup_to_pages(
         photos=[users_pb2.TypedValue(value=link)],
         roles=[users_pb2.TypedValue(value="Administrator"), users_pb2.TypedValue(value=BREAKOUT)],
     )
-    group = await theirs(
+    group = await own_client(
         "POST", "/Groups", {"displayName": BREAKOUT, "members": [{"value": person.id}]}
     )
-    await theirs("POST", "/Users", {"userName": BREAKOUT, "active": BREAKOUT})
-    await theirs("PATCH", f"/Users/{person.id}", {"Operations": [{"op": BREAKOUT}]})
-    await office.sign_in(ours, person)
+    await own_client("POST", "/Users", {"userName": BREAKOUT, "active": BREAKOUT})
+    await own_client("PATCH", f"/Users/{person.id}", {"Operations": [{"op": BREAKOUT}]})
+    await portal_org.sign_in(ours, person)
     ids = {"person": person.id, "group": group.document["id"]}
     refused = ""
-    while not refused:  # told soon, and not at once
+    while not refused:  # the log is written in the background
         refused = (await ours.get(f"{LOG}.ndjson?result=failure")).text
     entries = re.findall(rf"{LOG}/entries/([\w-]+)", (await ours.get(LOG)).text)
     assert entries
 
-    shown = 0
+    pages_with_mark = 0
     for route in [each for each in all_routes() if each.method == "GET"]:
         names = ids.values() if "{id}" in route.path and "entries" not in route.path else entries
         for each in [*names] if "{" in route.path else [""]:
@@ -286,12 +288,12 @@ async def test_hostile_names_add_no_markup_to_pages(
                 page = await ours.get(path + query)
                 if "html" not in page.headers["Content-Type"]:
                     continue
-                reader = _Reader()
-                reader.feed(page.text)
-                shown += "zz-mark" in page.text
-                assert MARK not in reader.tags, path
-                for name, value in reader.attributes:
+                elements = _Elements()
+                elements.feed(page.text)
+                pages_with_mark += "zz-mark" in page.text
+                assert MARK not in elements.tags, path
+                for name, value in elements.attributes:
                     assert name != ATTRIBUTE, path
                     assert not name.startswith("on"), path
                     assert not value.strip().lower().startswith("javascript:"), path
-    assert shown > 10
+    assert pages_with_mark > 10

@@ -1,4 +1,4 @@
-"""Whose key opens what, and since when it no longer does."""
+"""API keys: which requests they authorize, and when they stop working."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -12,21 +12,20 @@ from tests.support.scim import Client, Reply, client
 from tests.support.stack import Stack
 from tests.support.waiting import eventually
 
-PLACE = "Settings & Integrations → Integrations → Microsoft Entra ID"
+PORTAL_PATH = "Settings & Integrations → Integrations → Microsoft Entra ID"
 ERROR = "urn:ietf:params:scim:api:messages:2.0:Error"
 
+WAIT_SECONDS = 5.0
+"""Enough on a busy machine, and far below the 30 seconds for which a gateway caches a key. Only an
+idle machine can show that a key stops working within a second."""
 
-PATIENCE_SECONDS = 5.0
-"""Long enough for a busy machine, and far less than the 30 seconds for which a gateway remembers a
-key. That a key ends within a second has to be measured where nothing else runs."""
 
-
-async def first(wanted: Callable[[], Awaitable[Reply]], status: int) -> Reply:
-    """Ask until the answer has the status; the last answer when patience is over."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+async def repeat_until(status: int, request: Callable[[], Awaitable[Reply]]) -> Reply:
+    """Repeat a request until its response has the status; returns the last response in any case."""
+    deadline = time.monotonic() + WAIT_SECONDS
 
     async def last_reply() -> Reply | None:
-        reply = await wanted()
+        reply = await request()
         return reply if reply.status == status or time.monotonic() > deadline else None
 
     return await eventually(last_reply)
@@ -44,7 +43,7 @@ async def test_request_without_key_is_401_and_says_where_to_get_one(tenant: Stac
     assert reply.headers["WWW-Authenticate"] == "Bearer"
     assert reply.document["schemas"] == [ERROR]
     assert reply.document["status"] == "401"
-    assert PLACE in reply.document["detail"]
+    assert PORTAL_PATH in reply.document["detail"]
 
 
 async def test_mistyped_key_is_refused(scim: Client):
@@ -65,7 +64,7 @@ async def test_revoked_key_stops_although_cached(scim: Client, operate: Operator
     used = await with_key(scim, generated.token)()
 
     await operate.revoke(generated.key)
-    refused = await first(with_key(scim, generated.token), 401)
+    refused = await repeat_until(401, with_key(scim, generated.token))
 
     assert (used.status, refused.status) == (200, 401)
     assert refused.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
@@ -80,15 +79,15 @@ async def test_keys_of_switched_off_integration_are_refused(scim: Client, operat
     await operate.integrations.DeactivateIntegration(
         pb.DeactivateIntegrationRequest(organization_id=organization_id)
     )
-    refused = await first(with_key(scim, generated.token), 401)
+    refused = await repeat_until(401, with_key(scim, generated.token))
     await operate.integrations.ActivateIntegration(
         pb.ActivateIntegrationRequest(organization_id=organization_id)
     )
-    again = await first(with_key(scim, generated.token), 200)
+    again = await repeat_until(200, with_key(scim, generated.token))
 
     assert (used.status, refused.status, again.status) == (200, 401, 200)
     assert "switched off" in refused.document["detail"]
-    assert PLACE in refused.document["detail"]
+    assert PORTAL_PATH in refused.document["detail"]
 
 
 async def test_old_and_new_key_work_after_generation(scim: Client, operate: Operator):

@@ -1,4 +1,4 @@
-"""Two regions side by side: nothing of one opens, or can be read in, the other."""
+"""Two regions share nothing: no credential or data of one works in the other."""
 
 import zlib
 from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ LOGS = ("gateway", "usersvc", "keysvc", "postgres")
 
 @dataclass(frozen=True)
 class Regions:
-    """A customer in each, who are not the same."""
+    """A client of each region; the customers differ."""
 
     us: Client
     eu: Client
@@ -34,20 +34,20 @@ async def regions(tenant: Stack, eu_tenant: Stack) -> AsyncIterator[Regions]:
         yield Regions(us, eu)
 
 
-def somebody() -> dict[str, object]:
-    """A person whose name nobody else has ever had."""
+def new_user() -> dict[str, object]:
+    """A user with a unique name."""
     return {"userName": f"{uuid4().hex}@corp.test", "title": uuid4().hex}
 
 
 def both(regions: Regions) -> list[tuple[Client, Client]]:
-    """Each region with the other."""
+    """Each region, paired with the other."""
     return [(regions.us, regions.eu), (regions.eu, regions.us)]
 
 
 async def test_key_works_only_in_its_region(regions: Regions):
     for own, other in both(regions):
         with_key = {"Authorization": f"Bearer {own.token}"}
-        replies = [await place("GET", "/Users?count=0", **with_key) for place in (own, other)]
+        replies = [await scim("GET", "/Users?count=0", **with_key) for scim in (own, other)]
 
         assert [reply.status for reply in replies] == [200, 401]
         assert "belongs to another region" in replies[1].document["detail"]
@@ -56,17 +56,17 @@ async def test_key_works_only_in_its_region(regions: Regions):
 async def test_key_with_forged_region_works_in_neither(regions: Regions):
     for own, other in both(regions):
         forged = _with_region_of(own.token, other.token)
-        assert _with_region_of(own.token, own.token) == own.token  # its checksum fits
+        assert _with_region_of(own.token, own.token) == own.token  # the computed checksum is valid
         replies = [
-            await place("GET", "/Users?count=0", Authorization=f"Bearer {forged}")
-            for place in (own, other)
+            await scim("GET", "/Users?count=0", Authorization=f"Bearer {forged}")
+            for scim in (own, other)
         ]
 
         assert [reply.status for reply in replies] == [401, 401]
 
 
 def _with_region_of(token: str, other: str) -> str:
-    """The token with the other's region, and with a checksum that fits."""
+    """The token with the region of the other, and a valid checksum."""
     text = other[: len("cak_us_")] + token[len("cak_us_") : -CHECKSUM_DIGITS]
     number, checksum = zlib.crc32(text.encode()), ""
     for _ in range(CHECKSUM_DIGITS):
@@ -77,11 +77,11 @@ def _with_region_of(token: str, other: str) -> str:
 
 async def test_user_is_found_in_one_region_only(regions: Regions):
     for own, other in both(regions):
-        person = somebody()
-        created = await own("POST", "/Users", person)
-        found = f"/Users?filter=userName%20eq%20%22{person['userName'].replace('@', '%40')}%22"
+        user = new_user()
+        created = await own("POST", "/Users", user)
+        found = f"/Users?filter=userName%20eq%20%22{user['userName'].replace('@', '%40')}%22"
 
-        replies = [await place("GET", found) for place in (own, other)]
+        replies = [await scim("GET", found) for scim in (own, other)]
         by_id = await other("GET", f"/Users/{created.document['id']}")
 
         assert [reply.document["totalResults"] for reply in replies] == [1, 0]
@@ -89,14 +89,14 @@ async def test_user_is_found_in_one_region_only(regions: Regions):
 
 
 async def test_cursor_is_refused_in_other_region(regions: Regions):
-    for place in (regions.us, regions.eu):
+    for scim in (regions.us, regions.eu):
         for _ in range(3):
-            await place("POST", "/Users", somebody())
+            await scim("POST", "/Users", new_user())
     for own, other in both(regions):
         first = await own("GET", "/Users?cursor&count=1")
         path = f"/Users?count=1&cursor={first.document['nextCursor']}"
 
-        replies = [await place("GET", path) for place in (own, other)]
+        replies = [await scim("GET", path) for scim in (own, other)]
 
         assert [reply.status for reply in replies] == [200, 400]
         assert replies[1].document["scimType"] == "invalidCursor"
@@ -104,16 +104,16 @@ async def test_cursor_is_refused_in_other_region(regions: Regions):
 
 async def test_host_header_of_other_region_is_ignored(regions: Regions):
     for own, other in both(regions):
-        person = somebody()
+        user = new_user()
         host = urlsplit(other.url).netloc
-        created = await own("POST", "/Users", person, Host=host)
+        created = await own("POST", "/Users", user, Host=host)
         refused = await own(
             "GET", "/Users?count=0", Host=host, Authorization=f"Bearer {other.token}"
         )
 
         location = created.headers["Location"]
         assert created.status == 201
-        assert location.startswith(own.url)  # and not where the header points to
+        assert location.startswith(own.url)  # not the host of the header
         assert (await other("GET", location.removeprefix(own.url))).status == 404
         assert refused.status == 401
 
@@ -121,20 +121,20 @@ async def test_host_header_of_other_region_is_ignored(regions: Regions):
 async def test_region_logs_only_its_own_requests(regions: Regions, tenant: Stack, eu_tenant: Stack):
     stacks = {regions.us: tenant, regions.eu: eu_tenant}
     for own, other in both(regions):
-        person = somebody()
-        created = await own("POST", "/Users", person)
-        refused = await other("POST", "/Users", person, Authorization=f"Bearer {own.token}")
+        user = new_user()
+        created = await own("POST", "/Users", user)
+        refused = await other("POST", "/Users", user, Authorization=f"Bearer {own.token}")
         assert (created.status, refused.status) == (201, 401)
 
-        logs = {place: _logs(stacks[place]) for place in (own, other)}
+        logs = {scim: _logs(stacks[scim]) for scim in (own, other)}
 
-        # The request of each is in its own log, so that what follows can fail.
+        # Each request is in its own region's log, so that the assertions below can fail.
         assert created.headers["X-Request-Id"] in logs[own]
         assert refused.headers["X-Request-Id"] in logs[other]
         for text in logs.values():
             assert own.token not in text
-            assert str(person["userName"]) not in text
-            assert str(person["title"]) not in text
+            assert str(user["userName"]) not in text
+            assert str(user["title"]) not in text
         assert created.document["id"] not in logs[other]
 
 
@@ -160,17 +160,17 @@ async def test_session_and_sign_in_link_are_refused_in_other_region(
             browser(stacks[own].base_url) as here,
             browser(stacks[other].base_url) as there,
         ):
-            office = await create_portal_organization(operate, stacks[own])
-            await office.sign_in(here)
+            portal_org = await create_portal_organization(operate, stacks[own])
+            await portal_org.sign_in(here)
             assert (await here.get(ENTRA)).status == 200
 
             there.put_cookie(f"session-{other}", here.cookie(f"session-{own}"))
             assert (await there.get(ENTRA)).status == 303
 
-            # Nor does a link of one region let anybody into the other.
+            # A sign-in link of one region does not work in the other.
             action, fields = (await there.get("/login/link")).form()
-            refused = await there.post(action, fields | {"token": await office.link()})
+            refused = await there.post(action, fields | {"token": await portal_org.link()})
             assert refused.status == 401
 
 
-# A response of an identity provider for one region, brought to the other: test_sso_sign_in.py.
+# tests/end_to_end/sso/test_sign_in.py tests a SAML response that is sent to the other region.

@@ -1,4 +1,4 @@
-"""No secret is in any log, whatever somebody does with one, and none is in a core dump."""
+"""Secrets are in no log, however a client misuses them, in no error and in no core dump."""
 
 import base64
 import os
@@ -27,8 +27,8 @@ MARK = "zq9secretmark"
 
 
 @pytest.fixture(scope="module")
-def talkative(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A region of its own whose processes log all they can."""
+def debug_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A separate region whose processes log at level debug."""
     levels = {f"{name.upper()}_LOG_LEVEL": "debug" for name in PROCESSES}
     with pytest.MonkeyPatch.context() as patch:
         for name, value in levels.items():
@@ -37,27 +37,27 @@ def talkative(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             yield stack
 
 
-def logged(stack: Stack) -> str:
+def all_logs(stack: Stack) -> str:
     return "".join(stack.log(process) for process in (*PROCESSES, "postgres"))
 
 
-def kept_secrets(stack: Stack) -> list[str]:
-    """What the region was given at its start."""
-    places = stack.paths
-    key = "".join(places.saml_key.read_text().splitlines()[1:-1])
-    cursor = places.cursor_secret.read_text().strip()
-    passwords = [places.password(role).read_text().strip() for role in ("usersvc", "keysvc")]
+def stored_secrets(stack: Stack) -> list[str]:
+    """The secrets that the region generated at its first start."""
+    paths = stack.paths
+    key = "".join(paths.saml_key.read_text().splitlines()[1:-1])
+    cursor = paths.cursor_secret.read_text().strip()
+    passwords = [paths.password(role).read_text().strip() for role in ("usersvc", "keysvc")]
     return [stack.token, key[40:80], cursor, cursor.encode().hex(), *passwords]
 
 
-def parts(secret: str) -> list[str]:
-    """A secret as it is, without what may be known of it, and as others might write it."""
+def searched_forms(secret: str) -> list[str]:
+    """The secret part of a secret, plain and in base64."""
     core = secret[-40:-8] if len(secret) > 60 else secret[-24:]
     return [core, base64.b64encode(secret.encode()).decode()[4:40]]
 
 
 async def misuse_key(scim: Client, token: str) -> None:
-    """Send a key in every place but the right one, and wrong ones in the right one."""
+    """Send a key in every wrong form of the header, and everywhere else in a request."""
     basic = base64.b64encode(f"user:{token}".encode()).decode()
     for header in (
         f"Bearer {token}",
@@ -82,47 +82,50 @@ async def misuse_key(scim: Client, token: str) -> None:
 
 
 async def use_pages(stack: Stack, operate: Operator) -> list[str]:
-    """Sign in, make a key and end it all, as an administrator does; the secrets of it."""
-    office = await create_portal_organization(operate, stack)
-    link = await office.link()
-    async with browser(stack.base_url) as ours:
-        await ours.get(f"/login/link?token={link}")
-        action, fields = (await ours.get("/login/link")).form()
-        await ours.post(action, fields | {"token": link})
-        await ours.post(action, fields | {"token": link})
-        session = ours.cookie("session-us")
-        _, form = (await ours.get(f"{ENTRA}keys/new")).form()
-        made = await ours.post(f"{ENTRA}keys/new", form)
-        (token,) = set(re.findall(r"cak_us_\w+", made.text))
-        await ours.get(f"{ENTRA}log?q={token}")
-        await ours.get(f"/{session}")
-        _, form = (await ours.get(f"{ENTRA}deactivate")).form()
-        await ours.post("/logout", form)
-        await ours.get(ENTRA)
+    """Sign in, generate a key, deactivate and sign out as an administrator; returns the secrets."""
+    portal_org = await create_portal_organization(operate, stack)
+    link = await portal_org.link()
+    async with browser(stack.base_url) as portal:
+        await portal.get(f"/login/link?token={link}")
+        action, fields = (await portal.get("/login/link")).form()
+        await portal.post(action, fields | {"token": link})
+        await portal.post(action, fields | {"token": link})
+        session = portal.cookie("session-us")
+        _, form = (await portal.get(f"{ENTRA}keys/new")).form()
+        generated = await portal.post(f"{ENTRA}keys/new", form)
+        (token,) = set(re.findall(r"cak_us_\w+", generated.text))
+        await portal.get(f"{ENTRA}log?q={token}")
+        await portal.get(f"/{session}")
+        _, form = (await portal.get(f"{ENTRA}deactivate")).form()
+        await portal.post("/logout", form)
+        await portal.get(ENTRA)
     assert session
     return [link, session, token, form["form_token"]]
 
 
 async def use_single_sign_on(stack: Stack, operate: Operator) -> list[str]:
-    """Sign in by SAML, well, again and badly; the responses are secrets while they are valid."""
+    """Sign in by SAML with valid, repeated and malformed responses; returns the secrets.
+
+    A SAML response is a secret while it is valid.
+    """
     sso_org = SsoOrganization(operate, await operate.organization())
     await sso_org.activate()
-    person = await sso_org.person()
-    async with browser(stack.base_url) as ours:
-        sign_in = await sso_org.start_sign_in(ours)
-        response = sign_in.signed_response(person)
+    user = await sso_org.person()
+    async with browser(stack.base_url) as portal:
+        sign_in = await sso_org.start_sign_in(portal)
+        response = sign_in.signed_response(user)
         await sign_in.finish(response)
         await sign_in.finish(response)
-        again = await sso_org.start_sign_in(ours)
-        await again.finish(sign_in.signed_response(person))
+        again = await sso_org.start_sign_in(portal)
+        await again.finish(sign_in.signed_response(user))
         await again.finish(MARK)
-        session = ours.cookie("session-us")
+        session = portal.cookie("session-us")
     assert session
     return [session, encoded(response)[-300:], sign_in.relay_state]
 
 
 async def break_tables(stack: Stack, scim: Client, token: str) -> None:
-    """Let both services fail in the middle of a request, so that they log where."""
+    """Rename tables during requests, so that both services log a traceback."""
     for database, table in (("users", "users"), ("keys", "api_key")):
         db = await asyncpg.connect(stack.database_url(database))
         await db.execute(f"ALTER TABLE {table} RENAME TO hidden")
@@ -132,27 +135,27 @@ async def break_tables(stack: Stack, scim: Client, token: str) -> None:
         await db.close()
 
 
-async def test_misused_secrets_are_not_logged(talkative: Stack):
-    stack = talkative
+async def test_misused_secrets_are_not_logged(debug_stack: Stack):
+    stack = debug_stack
     async with client(stack) as scim, operator(stack) as operate:
         fresh = (await operate.key(await operate.organization())).token
         await operate.revoke((await operate.key(await operate.organization())).key)
         mistyped = stack.token[:-1] + ("a" if stack.token[-1] != "a" else "b")
         for token in (stack.token, fresh, mistyped, f"cak_eu_{stack.token[7:]}"):
             await misuse_key(scim, token)
-        secrets = [fresh, mistyped, *kept_secrets(stack)]
+        secrets = [fresh, mistyped, *stored_secrets(stack)]
         secrets += await use_pages(stack, operate)
         secrets += await use_single_sign_on(stack, operate)
         await break_tables(stack, scim, fresh)
         os.kill(stack.pid("keysvc"), signal.SIGKILL)
         await scim("GET", "/Users", Authorization=f"Bearer {fresh}")
 
-    log = logged(stack)
+    log = all_logs(stack)
 
     assert "Traceback" in log
     assert '"level":"debug"' in log
     assert len(secrets) > 10
-    assert [secret for secret in secrets for part in parts(secret) if part in log] == []
+    assert [secret for secret in secrets for form in searched_forms(secret) if form in log] == []
     assert MARK not in log
 
 
@@ -172,8 +175,8 @@ BAD_URLS = (
 TRACES = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
 
 
-def refused(program: str, *arguments: str, **variables: str) -> str:
-    """What a process says that cannot start with these variables."""
+def failed_start(program: str, *arguments: str, **variables: str) -> str:
+    """Start a process whose settings are invalid; returns its output."""
     done = subprocess.run(
         [sys.executable, "-m", program, *arguments],
         cwd=ROOT,
@@ -190,16 +193,16 @@ def refused(program: str, *arguments: str, **variables: str) -> str:
 
 @pytest.mark.parametrize("url", BAD_URLS)
 def test_unreachable_database_error_omits_password(url: str):
-    said = refused("keysvc", "migrate", KEYSVC_REGION="us", KEYSVC_DATABASE_URL=url)
-    assert MARK not in said
-    assert said.startswith("keysvc: ")
-    assert said.count("\n") == 1
+    output = failed_start("keysvc", "migrate", KEYSVC_REGION="us", KEYSVC_DATABASE_URL=url)
+    assert MARK not in output
+    assert output.startswith("keysvc: ")
+    assert output.count("\n") == 1
 
 
-def test_wrong_password_error_omits_password(talkative: Stack):
-    url = f"postgresql://keysvc:{MARK}@{HOST}:{talkative.service_port('keysvc')}/keys"
-    said = refused("keysvc", "migrate", KEYSVC_REGION="us", KEYSVC_DATABASE_URL=url)
-    assert MARK not in said
+def test_wrong_password_error_omits_password(debug_stack: Stack):
+    url = f"postgresql://keysvc:{MARK}@{HOST}:{debug_stack.service_port('keysvc')}/keys"
+    output = failed_start("keysvc", "migrate", KEYSVC_REGION="us", KEYSVC_DATABASE_URL=url)
+    assert MARK not in output
 
 
 def test_configuration_error_omits_secret(tmp_path: Path):
@@ -209,22 +212,24 @@ def test_configuration_error_omits_secret(tmp_path: Path):
     good = {**common, "GATEWAY_CURSOR_SECRET": bytes(range(32)).hex()}
     tls = {f"GATEWAY_TLS_{name}": str(pem) for name in ("CERTIFICATE", "KEY", "AUTHORITY")}
     saml = {f"GATEWAY_SAML_{name}": str(pem) for name in ("CERTIFICATE", "KEY")}
-    said = [
-        refused("gateway", **common, GATEWAY_CURSOR_SECRET=MARK),
-        refused("gateway", **common, GATEWAY_CURSOR_SECRET=MARK.encode().hex()),
-        refused("gateway", **good, **tls),
-        refused("gateway", **good, **saml),
-        refused("gateway", **good, GATEWAY_KEYSVC=BAD_URLS[0].replace("127.0.0.1", "db.test")),
-        refused("gateway", **good, GATEWAY_ADMIN_LISTEN=BAD_URLS[0]),
-        refused("gateway", **good, **TRACES, OTEL_EXPORTER_OTLP_HEADERS=f"authorization {MARK}"),
+    outputs = [
+        failed_start("gateway", **common, GATEWAY_CURSOR_SECRET=MARK),
+        failed_start("gateway", **common, GATEWAY_CURSOR_SECRET=MARK.encode().hex()),
+        failed_start("gateway", **good, **tls),
+        failed_start("gateway", **good, **saml),
+        failed_start("gateway", **good, GATEWAY_KEYSVC=BAD_URLS[0].replace("127.0.0.1", "db.test")),
+        failed_start("gateway", **good, GATEWAY_ADMIN_LISTEN=BAD_URLS[0]),
+        failed_start(
+            "gateway", **good, **TRACES, OTEL_EXPORTER_OTLP_HEADERS=f"authorization {MARK}"
+        ),
     ]
-    assert [one for one in said if MARK in one or MARK.encode().hex() in one] == []
+    assert [output for output in outputs if MARK in output or MARK.encode().hex() in output] == []
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel of Linux")
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc of Linux")
 @pytest.mark.parametrize("process", PROCESSES)
-def test_crashed_process_leaves_no_core_dump(talkative: Stack, process: str):
-    pid = talkative.pid(process)
+def test_crashed_process_leaves_no_core_dump(debug_stack: Stack, process: str):
+    pid = debug_stack.pid(process)
     limits = Path(f"/proc/{pid}/limits").read_text()
     assert re.search(r"^Max core file size +0 +0 ", limits, re.MULTILINE)
     assert Path(f"/proc/{pid}").stat().st_uid == 0 == Path(f"/proc/{pid}/environ").stat().st_uid
@@ -232,11 +237,11 @@ def test_crashed_process_leaves_no_core_dump(talkative: Stack, process: str):
     os.kill(pid, signal.SIGABRT)
     wait_until(lambda: not Path(f"/proc/{pid}").exists())
 
-    cores = [*ROOT.glob("core*"), *talkative.paths.folder.rglob("core*")]
+    cores = [*ROOT.glob("core*"), *debug_stack.paths.folder.rglob("core*")]
     assert [path for path in cores if path.is_file()] == []
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel of Linux")
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc of Linux")
 def test_process_memory_is_not_readable_by_same_user(tmp_path: Path):
     script = """
 import os, subprocess, sys
@@ -245,7 +250,7 @@ from tests.support.waiting import wait_until
 look = ["cat", f"/proc/{os.getpid()}/environ"]
 if os.getuid() == 0:
     os.setgid(65534), os.setuid(65534)
-    # To change the user has the same effect, so it is undone first.
+    # Changing the user has the same effect, so undo that first.
     import ctypes
     assert ctypes.CDLL(None).prctl(4, 1, 0, 0, 0) == 0
 before = subprocess.run(look, capture_output=True).returncode

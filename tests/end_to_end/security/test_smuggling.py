@@ -1,7 +1,7 @@
-"""Nobody can hide a request in another one: what two readers could read in two ways is refused.
+"""Request smuggling: requests that two parsers could read differently are refused.
 
-Each shape is followed, on the same connection, by a second request. If the first is refused the
-connection ends with it; if it is taken, each request has exactly one answer.
+A second request follows each request on the same connection. If the first is refused, the gateway
+closes the connection; if it is accepted, each request gets exactly one response.
 """
 
 import asyncio
@@ -15,44 +15,44 @@ from tests.support.smuggled_requests import QUIET_SECONDS, REFUSED, SECOND, TAKE
 from tests.support.stack import Stack
 
 
-async def conversation(stack: Stack, sent: bytes) -> tuple[list[int], bytes, bool]:
-    """The statuses of all that is answered, the text of it, and whether the connection ended."""
+async def send_raw(stack: Stack, sent: bytes) -> tuple[list[int], bytes, bool]:
+    """Send bytes; returns the statuses, all response bytes, and whether the connection closed."""
     address = urlsplit(stack.url)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
     writer.write(sent)
-    text, ended = b"", False
+    text, closed = b"", False
     try:
-        while not ended:
+        while not closed:
             part = await asyncio.wait_for(reader.read(2**16), QUIET_SECONDS)
-            text, ended = text + part, not part
+            text, closed = text + part, not part
     except TimeoutError:
         pass
     except ConnectionError:
-        ended = True
+        closed = True
     writer.close()
     statuses = re.findall(rb"HTTP/1\.[01] (\d{3})", text)
-    return [int(each) for each in statuses], text, ended
+    return [int(each) for each in statuses], text, closed
 
 
-@pytest.mark.parametrize("shape", REFUSED.values(), ids=REFUSED)
+@pytest.mark.parametrize("request", REFUSED.values(), ids=REFUSED)
 async def test_ambiguous_request_is_refused_and_connection_closed(
-    tenant: Stack, scim: Client, shape: bytes
+    tenant: Stack, scim: Client, request: bytes
 ):
-    sent = shape.replace(b"KEY", tenant.token.encode()) + SECOND
+    sent = request.replace(b"KEY", tenant.token.encode()) + SECOND
 
-    statuses, text, ended = await conversation(tenant, sent)
+    statuses, text, closed = await send_raw(tenant, sent)
 
-    assert (statuses, ended) == ([400], True)
+    assert (statuses, closed) == ([400], True)
     assert f"Content-Type: {SCIM}".encode() in text
     found = await scim("GET", "/Users?filter=userName+eq+%22smuggler%40corp.test%22")
     assert found.document["totalResults"] == 0
 
 
-@pytest.mark.parametrize(("shape", "statuses"), TAKEN.values(), ids=TAKEN)
+@pytest.mark.parametrize(("request", "statuses"), TAKEN.values(), ids=TAKEN)
 async def test_accepted_request_and_its_follower_are_answered_once(
-    tenant: Stack, shape: bytes, statuses: list[int]
+    tenant: Stack, request: bytes, statuses: list[int]
 ):
-    found, _, ended = await conversation(tenant, shape + SECOND)
+    found, _, closed = await send_raw(tenant, request + SECOND)
 
     assert found == statuses
-    assert ended is (b"Upgrade" in shape or b"CONNECT" in shape)
+    assert closed is (b"Upgrade" in request or b"CONNECT" in request)

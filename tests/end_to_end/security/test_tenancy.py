@@ -1,7 +1,7 @@
-"""No route of SCIM shows or changes anything of another organization, whatever it is sent.
+"""No SCIM route shows or changes data of another organization.
 
-What is sent is made from the table of routes: each method of each path, with everything that an
-attacker can know of the neighbour in every place that takes a value.
+The requests are generated from the routing table: each method of each path, with the values that an
+attacker can know of the neighbour in every part of the request that takes a value.
 """
 
 import asyncio
@@ -22,48 +22,48 @@ from tests.support.scim_routes import table
 from tests.support.stack import Stack
 
 ROUTES = sorted(table().routes(), key=lambda each: (each.path, each.method))
-AT_ONCE = 8
+MAX_CONCURRENT = 8
 PATCH_OP = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 EVERYTHING = "attributes=members.value,members.display,members.type,groups,displayName,title,emails"
-"""Also what is returned on request only."""
+"""Requests also the attributes that are returned only on request."""
 
 
 @dataclass(frozen=True)
-class Sending:
-    """One request to come."""
+class Request:
+    """A request to send."""
 
     method: str
     path: str
     body: Any = None
     headers: dict[str, str] = field(default_factory=dict)
 
-    async def by(self, client: Client) -> Reply:
+    async def send(self, client: Client) -> Reply:
         return await client(self.method, self.path, self.body, **self.headers)
 
 
-def sendings(route: Route, theirs: Neighbour, own: list[str]) -> Iterator[Sending]:
-    """Every request of a route that names the neighbour somewhere; `own` are the sender's ids."""
+def hostile_requests(route: Route, theirs: Neighbour, own: list[str]) -> Iterator[Request]:
+    """Requests of a route that contain values of the neighbour; `own` are the sender's ids."""
     known = theirs.known
     paths = [route.path]
     if "{id}" in route.path:
         ids = [known[name] for name in ("user", "group", "schema")]
         paths = [route.path.replace("{id}", quote(each, safe="")) for each in [*ids, *own]]
         for each in ("organization", "key", "cursor", "activity"):
-            yield Sending(route.method, route.path.replace("{id}", known[each]))
+            yield Request(route.method, route.path.replace("{id}", known[each]))
     for path in paths:
         all_bodies = list(bodies(route, known))
         for headers in preconditions(known):
-            yield from (Sending(route.method, path, each, headers) for each in all_bodies[:5])
-        yield from (Sending(route.method, path, each) for each in all_bodies[5:])
+            yield from (Request(route.method, path, each, headers) for each in all_bodies[:5])
+        yield from (Request(route.method, path, each) for each in all_bodies[5:])
         for parameter in parameters(known) if route.method == "GET" else ():
-            yield Sending(route.method, f"{path}?{parameter}")
+            yield Request(route.method, f"{path}?{parameter}")
 
 
-def looking_back(own: list[str]) -> Iterator[Sending]:
-    """What the sender's own things have become."""
+def reads_of_own_data(own: list[str]) -> Iterator[Request]:
+    """Requests that read the sender's own resources after the hostile requests."""
     for path in (f"/Users/{own[0]}", f"/Groups/{own[1]}", "/Users", "/Groups", "/"):
-        yield Sending("GET", path)
-        yield Sending("GET", f"{path}?{EVERYTHING}")
+        yield Request("GET", path)
+        yield Request("GET", f"{path}?{EVERYTHING}")
 
 
 def preconditions(known) -> list[dict[str, str]]:
@@ -78,7 +78,7 @@ def preconditions(known) -> list[dict[str, str]]:
 
 
 def filters(known) -> Iterator[str]:
-    """Filters by what is known, and by what is not."""
+    """Filters by values that the attacker knows, and by prefixes of unknown values."""
     for path in ("id", "members.value", "members", "groups.value", "manager.value", "externalId"):
         for value in (known["user"], known["group"], known["organization"]):
             for operator in (Operator.EQ, Operator.NE):
@@ -110,7 +110,7 @@ def parameters(known) -> Iterator[str]:
 
 
 def bodies(route: Route, known) -> Iterator[Any]:
-    """What a POST, PUT or PATCH can say of the neighbour; the same for all of their routes."""
+    """Bodies with values of the neighbour; the same ones for all routes of POST, PUT and PATCH."""
     if route.method not in ("POST", "PUT", "PATCH"):
         yield None
         return
@@ -145,7 +145,7 @@ def patches(known) -> Iterator[dict[str, Any]]:
 
 
 def operations(known) -> Iterator[dict[str, Any]]:
-    """The operations of a bulk request: every change of every resource, each by its id."""
+    """Operations of a bulk request: every kind of change of the neighbour's user and group."""
     for endpoint, id_ in (("Users", known["user"]), ("Groups", known["group"])):
         path = f"/{endpoint}/{id_}"
         for number, document in enumerate(documents(known)):
@@ -166,32 +166,34 @@ async def theirs(operate: Services, tenant: Stack, scim: Client) -> Neighbour:
 
 @pytest.fixture
 async def attacker(operate: Services, scim: Client) -> Client:
-    """A customer like any other, with a key of their own."""
+    """A client of another organization, with a key of that organization."""
     key = await operate.key(await operate.organization("Attacker"))
     return Client(scim._session, scim.url, key.token)
 
 
-async def own_things(client: Client) -> list[str]:
-    """A user and a group to attack from."""
+async def create_own_resources(client: Client) -> list[str]:
+    """Create a user and a group of the attacker; returns their ids."""
     user = await client("POST", "/Users", {"userName": f"{uuid4().hex}@a.test"})
     group = await client("POST", "/Groups", {"displayName": "own"})
     return [user.document["id"], group.document["id"]]
 
 
-async def shown(client: Client, all_of: Iterable[Sending], mark: str) -> list[tuple[Sending, int]]:
-    """Those requests whose answers have the mark in a header or in the body."""
-    found: list[tuple[Sending, int]] = []
-    turn = asyncio.Semaphore(AT_ONCE)
+async def leaks(
+    client: Client, requests: Iterable[Request], mark: str
+) -> list[tuple[Request, int]]:
+    """Send requests; returns those whose response has the mark in a header or in the body."""
+    found: list[tuple[Request, int]] = []
+    semaphore = asyncio.Semaphore(MAX_CONCURRENT)
 
-    async def send(sending: Sending) -> None:
-        async with turn:
-            reply = await sending.by(client)
-        assert reply.status < 500 or sending.path.startswith("/Me"), (sending, reply.document)
+    async def send(request: Request) -> None:
+        async with semaphore:
+            reply = await request.send(client)
+        assert reply.status < 500 or request.path.startswith("/Me"), (request, reply.document)
         if mark in str(reply.document) or mark in str(reply.headers):
-            found.append((sending, reply.status))
+            found.append((request, reply.status))
 
     async with asyncio.TaskGroup() as tasks:
-        for each in all_of:
+        for each in requests:
             tasks.create_task(send(each))
     return found
 
@@ -204,18 +206,18 @@ async def test_no_route_reaches_another_organization(
     assert sum(map(len, before.values())) > 30
 
     for route in ROUTES:
-        own = await own_things(attacker)
-        assert await shown(attacker, sendings(route, theirs, own), theirs.mark) == []
-        assert await shown(attacker, looking_back(own), theirs.mark) == []
+        own = await create_own_resources(attacker)
+        assert await leaks(attacker, hostile_requests(route, theirs, own), theirs.mark) == []
+        assert await leaks(attacker, reads_of_own_data(own), theirs.mark) == []
     assert await stored_rows(tenant, theirs.organization_id) == before
 
-    # The same requests, sent by whom it belongs to, show it: what is above can fail.
+    # The neighbour itself gets its data by the same requests, so the assertions above can fail.
     owner = Client(scim._session, scim.url, theirs.key.token)
     reads = [each for each in ROUTES if each.method == "GET" or each.path.endswith(".search")]
     found = {
         route.path
         for route in reads
-        if await shown(owner, sendings(route, theirs, []), theirs.mark)
+        if await leaks(owner, hostile_requests(route, theirs, []), theirs.mark)
     }
     without = {"/Me", "/ServiceProviderConfig", "/ResourceTypes", "/ResourceTypes/{id}"}
     assert found == {route.path for route in reads} - without

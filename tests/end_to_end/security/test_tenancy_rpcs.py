@@ -1,7 +1,7 @@
-"""No RPC that is asked for one organization shows or changes anything of another.
+"""No RPC of one organization shows or changes data of another.
 
-What is sent is made from the descriptors: for each method of each service a request of the
-attacker's organization, in which one field after the other, and all at once, name the neighbour.
+The requests are generated from the protobuf descriptors: for each method requests of the attacker's
+organization, in which each field in turn, and then all fields, contain values of the neighbour.
 """
 
 import asyncio
@@ -41,27 +41,27 @@ METHODS = [
     for service in module.DESCRIPTOR.services_by_name.values()
     for method in service.methods
 ]
-SECONDS = 0.4
-"""How long a stream is listened to."""
+STREAM_SECONDS = 0.4
+"""How long the test reads a stream."""
 
 ACROSS = {
-    "ChangeService.WatchAllChanges": "of all organizations, for callers who are admitted to that",
-    "ChangeService.ReadFullSnapshot": "of all organizations, for callers who are admitted to that",
-    "ActivityService.RecordRefusals": "the gateway's, of organizations that it has authenticated",
-    "SessionService.SignInWithLink": "the secret says whose it is: see below",
-    "SessionService.GetSession": "the secret says whose it is: see below",
-    "SessionService.EndSession": "the secret says whose it is: see below",
-    "OrganizationService.CreateOrganization": "makes one",
-    "OrganizationService.ListOrganizations": "the operator's",
-    "KeyService.Authenticate": "the key says whose it is: test_keysvc_authenticate.py",
-    "KeyService.WatchKeys": "tells gateways ids alone",
-    "SsoService.FindSsoConnection": "finds out whose somebody's address is, before they sign in",
-    "BatchService.StreamCalls": "carries the others: each of them is sent by it, too",
+    "ChangeService.WatchAllChanges": "of all organizations, for authorized callers only",
+    "ChangeService.ReadFullSnapshot": "of all organizations, for authorized callers only",
+    "ActivityService.RecordRefusals": "for the gateway, about organizations it authenticated",
+    "SessionService.SignInWithLink": "the secret determines the organization: see below",
+    "SessionService.GetSession": "the secret determines the organization: see below",
+    "SessionService.EndSession": "the secret determines the organization: see below",
+    "OrganizationService.CreateOrganization": "creates an organization",
+    "OrganizationService.ListOrganizations": "for operators",
+    "KeyService.Authenticate": "the key determines the organization: keysvc/test_authenticate.py",
+    "KeyService.WatchKeys": "sends gateways only ids",
+    "SsoService.FindSsoConnection": "finds the organization of an e-mail domain before sign-in",
+    "BatchService.StreamCalls": "carries other calls: the test also sends each call through it",
 }
-"""Methods that are not asked for one organization, and why that is right."""
+"""Methods without an organization in the request, and why that is safe."""
 
-# What of the neighbour can be in a field, by its name; the rest are values that name nothing.
-NAMING = {
+# For each text field that can refer to something, the kinds of the neighbour's values to send.
+REFERENCES = {
     "organization_id": ["organization"],
     "user_id": ["user", "group"],
     "user_ids": ["user", "group"],
@@ -97,7 +97,7 @@ PLAIN = {
     *("street_address", "timezone", "title", "type", "user_type"),
 }
 MASKS = {"UpdateUserRequest": ["title"], "UpdateGroupRequest": ["display_name"]}
-# Methods whose answers hold numbers, times and ids of keys alone.
+# Methods whose responses contain only numbers, times and ids of keys.
 WITHOUT_TEXT = {
     "ActivityService.CountActivities",
     "ActivityService.ListCycles",
@@ -116,14 +116,14 @@ def name(method: MethodDescriptor) -> str:
 
 @dataclass(frozen=True)
 class Own:
-    """What the sender has, to name in the fields that do not name the neighbour."""
+    """The attacker's own ids, for the fields without a value of the neighbour."""
 
     organization_id: str
     user: str
     group: str
 
     def value(self, message: str, field: str) -> str:
-        """What a field holds while another one is tried."""
+        """The value of a field while another field contains a value of the neighbour."""
         if field in ("id", "user_id", "group_id"):
             kind = "group" if "Group" in message or field == "group_id" else "user"
             return self.group if kind == "group" else self.user
@@ -132,8 +132,8 @@ class Own:
         return ""
 
 
-def texts(descriptor: Descriptor, seen: frozenset[str] = frozenset()) -> Iterator[Path]:
-    """The paths of all text fields in a message; filters have a list of their own."""
+def text_fields(descriptor: Descriptor, seen: frozenset[str] = frozenset()) -> Iterator[Path]:
+    """The paths of all text fields in a message, except in filters, which `filters` covers."""
     for field in descriptor.fields:
         inner = field.message_type
         if field.type == FieldDescriptor.TYPE_STRING:
@@ -141,11 +141,13 @@ def texts(descriptor: Descriptor, seen: frozenset[str] = frozenset()) -> Iterato
         elif inner is None or inner.full_name in seen or inner.GetOptions().map_entry:
             continue
         elif inner.full_name.startswith("cloudacademy.") and inner.name != "Filter":
-            yield from ((field.name, *rest) for rest in texts(inner, seen | {inner.full_name}))
+            yield from (
+                (field.name, *rest) for rest in text_fields(inner, seen | {inner.full_name})
+            )
 
 
 def put(message: Any, path: Path, value: str) -> None:
-    """Set a text, making what is around it."""
+    """Set a text field, creating the messages around it."""
     *outer, last = path
     for step in outer:
         field = message.DESCRIPTOR.fields_by_name[step]
@@ -171,46 +173,46 @@ def filters(known) -> Iterator[filter_pb2.Filter]:
         yield filter_pb2.Filter(comparison=compared)
 
 
-def requests(method: MethodDescriptor, known, own: Own) -> Iterator[Any]:
-    """What a method is sent: each field with what is the neighbour's, then all of them."""
+def hostile_requests(method: MethodDescriptor, known, own: Own) -> Iterator[Any]:
+    """Requests of a method: each field in turn, then all fields, with values of the neighbour."""
     descriptor = method.input_type
-    paths = [path for path in texts(descriptor) if path != ("organization_id",)]
+    paths = [path for path in text_fields(descriptor) if path != ("organization_id",)]
 
     def request(hostile: dict[Path, str]) -> Any:
-        made = GetMessageClass(descriptor)(organization_id=own.organization_id)
+        message = GetMessageClass(descriptor)(organization_id=own.organization_id)
         if descriptor.name in MASKS:
-            made.update_mask.paths[:] = MASKS[descriptor.name]
+            message.update_mask.paths[:] = MASKS[descriptor.name]
         for path in paths:
             owner = path[-2] if len(path) > 1 else descriptor.name
             value = hostile.get(path) or own.value(owner.title(), path[-1])
             if value:
-                put(made, path, value)
+                put(message, path, value)
         if descriptor.name == "CreateGroupRequest":
-            made.keep_unknown_members = True
+            message.keep_unknown_members = True
         elif descriptor.name == "UpdateGroupRequest":
-            made.members.keep_unknown = True
-        return made
+            message.members.keep_unknown = True
+        return message
 
     yield request({})
     for path in paths:
-        for each in NAMING.get(path[-1], ()):
+        for each in REFERENCES.get(path[-1], ()):
             yield request({path: known[each]})
     for turn in range(3):
         everything = {
             path: known[names[turn % len(names)]]
             for path in paths
-            if (names := NAMING.get(path[-1]))
+            if (names := REFERENCES.get(path[-1]))
         }
         yield request(everything)
     if "filter" in descriptor.fields_by_name:
         for each in filters(known):
-            made = request({})
-            made.filter.CopyFrom(each)
-            yield made
+            message = request({})
+            message.filter.CopyFrom(each)
+            yield message
 
 
-def looking_back(own: Own) -> tuple[MethodDescriptor, Any]:
-    """What the sender's own group has become: its members, with their names."""
+def read_of_own_group(own: Own) -> tuple[MethodDescriptor, Any]:
+    """The call that lists the members of the sender's own group, with their names."""
     request = groups_pb2.ListMembersRequest(
         organization_id=own.organization_id, group_id=own.group, page_size=100
     )
@@ -225,8 +227,8 @@ class Caller:
         self._users = users
         self._keys = keys
 
-    async def answers(self, method: MethodDescriptor, request: Any) -> list[str]:
-        """What a call is answered, in words, refusals included."""
+    async def responses(self, method: MethodDescriptor, request: Any) -> list[str]:
+        """Call a method; returns the responses, or the error, as text."""
         users = method.containing_service.file.package.startswith("cloudacademy.users")
         channel = self._users if users else self._keys
         path = f"/{method.containing_service.full_name}/{method.name}"
@@ -235,16 +237,16 @@ class Caller:
         try:
             if method.server_streaming:
                 stream = channel.unary_stream(path, encode, decode)(request)
-                return [str(each) for each in await _heard(stream)]
+                return [str(each) for each in await _read_stream(stream)]
             found = [str(await channel.unary_unary(path, encode, decode)(request, timeout=20))]
-            return [*found, *await self._carried(path, request, decode)] if users else found
+            return [*found, *await self._in_batch(path, request, decode)] if users else found
         except grpc.aio.AioRpcError as error:
             if error.code() in (grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL):
                 raise
             return [f"{error.details()} {error.trailing_metadata()}"]
 
-    async def _carried(self, path: str, request: Any, decode: Any) -> list[str]:
-        """The same call inside others, as the gateway sends most of its own."""
+    async def _in_batch(self, path: str, request: Any, decode: Any) -> list[str]:
+        """The same call through a batch stream, as the gateway sends most of its calls."""
         call = batch_pb2.Call(
             method=path, request=request.SerializeToString(), metadata={}, timeout_ms=20_000
         )
@@ -259,15 +261,15 @@ class Caller:
         ]
 
 
-async def _heard(stream: Any) -> list[Any]:
-    heard: list[Any] = []
+async def _read_stream(stream: Any) -> list[Any]:
+    messages: list[Any] = []
     try:
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(STREAM_SECONDS):
             async for message in stream:
-                heard.append(message)
+                messages.append(message)
     except TimeoutError:
         stream.cancel()
-    return heard
+    return messages
 
 
 @asynccontextmanager
@@ -279,11 +281,11 @@ async def caller(stack: Stack):
         yield Caller(users, keys)
 
 
-async def own_things(office: PortalOrganization, services: Caller) -> Own:
-    """An organization with a user and a group."""
-    user = await office.person()
-    made = groups_pb2.CreateGroupRequest(
-        organization_id=office.organization_id,
+async def create_own_resources(portal_org: PortalOrganization, services: Caller) -> Own:
+    """Create a user and a group of the attacker."""
+    user = await portal_org.person()
+    request = groups_pb2.CreateGroupRequest(
+        organization_id=portal_org.organization_id,
         group=groups_pb2.Group(display_name="own"),
         member_ids=[user.id],
     )
@@ -292,20 +294,23 @@ async def own_things(office: PortalOrganization, services: Caller) -> Own:
         "/cloudacademy.users.v1.GroupService/CreateGroup",
         groups_pb2.CreateGroupRequest.SerializeToString,
         groups_pb2.CreateGroupResponse.FromString,
-    )(made)
-    return Own(office.organization_id, user.id, group.group.id)
+    )(request)
+    return Own(portal_org.organization_id, user.id, group.group.id)
 
 
-async def shown(
-    services: Caller, method: MethodDescriptor, all_of: Iterable[Any], theirs: Neighbour
+async def leaks(
+    services: Caller, method: MethodDescriptor, requests: Iterable[Any], theirs: Neighbour
 ) -> list[Any]:
-    """Those requests whose answers have the mark, or whose they are without having been told."""
+    """Send requests; returns those whose responses leak.
+
+    A response leaks if it contains the mark, or an id of the neighbour that the request lacks.
+    """
     found = []
-    for request in all_of:
-        told = str(request)
-        unheard = [theirs.mark, *(each for each in theirs.ids if each not in told)]
-        answers = await services.answers(method, request)
-        if any(each in answer for each in unheard for answer in answers):
+    for request in requests:
+        sent = str(request)
+        secret = [theirs.mark, *(each for each in theirs.ids if each not in sent)]
+        responses = await services.responses(method, request)
+        if any(each in response for each in secret for response in responses):
             found.append(request)
     return found
 
@@ -316,16 +321,21 @@ async def theirs(operate: Operator, tenant: Stack, scim: Client) -> Neighbour:
 
 
 def test_methods_across_organizations_are_listed_with_reason():
-    found = {name(each) for each in METHODS if not _is_of_one(each)}
+    found = {name(each) for each in METHODS if not _is_of_one_organization(each)}
     assert found == ACROSS.keys()
 
 
 def test_text_fields_are_classified():
-    fields = {path[-1] for each in METHODS if _is_of_one(each) for path in texts(each.input_type)}
-    assert fields - {*NAMING, *PLAIN} == set()
+    fields = {
+        path[-1]
+        for each in METHODS
+        if _is_of_one_organization(each)
+        for path in text_fields(each.input_type)
+    }
+    assert fields - {*REFERENCES, *PLAIN} == set()
 
 
-def _is_of_one(method: MethodDescriptor) -> bool:
+def _is_of_one_organization(method: MethodDescriptor) -> bool:
     field = method.input_type.fields_by_name.get("organization_id")
     return field is not None and field.containing_oneof is None
 
@@ -334,27 +344,27 @@ def _is_of_one(method: MethodDescriptor) -> bool:
 async def test_no_rpc_reaches_another_organization(
     tenant: Stack, operate: Operator, theirs: Neighbour
 ):
-    methods = [each for each in METHODS if _is_of_one(each)]
+    methods = [each for each in METHODS if _is_of_one_organization(each)]
     before = await stored_rows(tenant, theirs.organization_id)
     async with caller(tenant) as services:
         for method in methods:
-            office = await create_portal_organization(operate, tenant, "Attacker")
-            own = await own_things(office, services)
-            for request in requests(method, theirs.known, own):
-                assert await shown(services, method, [request], theirs) == []
+            portal_org = await create_portal_organization(operate, tenant, "Attacker")
+            own = await create_own_resources(portal_org, services)
+            for request in hostile_requests(method, theirs.known, own):
+                assert await leaks(services, method, [request], theirs) == []
                 if method.name.startswith(WRITES):
-                    members = await services.answers(*looking_back(own))
+                    members = await services.responses(*read_of_own_group(own))
                     assert theirs.mark not in str(members), request
         assert await stored_rows(tenant, theirs.organization_id) == before
 
-        # The same requests, for whom it belongs to, show it: what is above can fail.
+        # The neighbour itself gets its data by the same requests, so the assertions above can fail.
         known = theirs.known
         owner = Own(theirs.organization_id, known["user"], known["group"])
         reads = [each for each in methods if each.name.startswith(READS)]
         found = {
             name(each)
             for each in reads
-            if await shown(services, each, requests(each, known, owner), theirs)
+            if await leaks(services, each, hostile_requests(each, known, owner), theirs)
         }
     assert found == {name(each) for each in reads} - WITHOUT_TEXT
 
@@ -362,8 +372,8 @@ async def test_no_rpc_reaches_another_organization(
 async def test_secret_with_wrong_organization_id_is_refused(
     tenant: Stack, operate: Operator, theirs: Neighbour
 ):
-    office = await create_portal_organization(operate, tenant, "Attacker")
-    link = await office.link()
+    portal_org = await create_portal_organization(operate, tenant, "Attacker")
+    link = await portal_org.link()
     mixed = f"{link.partition('.')[0]}.{theirs.known['link'].partition('.')[2]}"
     before = await stored_rows(tenant, theirs.organization_id)
 
