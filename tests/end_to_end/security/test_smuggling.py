@@ -34,11 +34,11 @@ async def send_raw(stack: Stack, sent: bytes) -> tuple[list[int], bytes, bool]:
     return [int(each) for each in statuses], text, closed
 
 
-@pytest.mark.parametrize("request", REFUSED.values(), ids=REFUSED)
+@pytest.mark.parametrize("raw", REFUSED.values(), ids=REFUSED)
 async def test_ambiguous_request_is_refused_and_connection_closed(
-    tenant: Stack, scim: Client, request: bytes
+    tenant: Stack, scim: Client, raw: bytes
 ):
-    sent = request.replace(b"KEY", tenant.token.encode()) + SECOND
+    sent = raw.replace(b"KEY", tenant.token.encode()) + SECOND
 
     statuses, text, closed = await send_raw(tenant, sent)
 
@@ -48,11 +48,11 @@ async def test_ambiguous_request_is_refused_and_connection_closed(
     assert found.document["totalResults"] == 0
 
 
-@pytest.mark.parametrize(("request", "statuses"), TAKEN.values(), ids=TAKEN)
+@pytest.mark.parametrize(("raw", "statuses"), TAKEN.values(), ids=TAKEN)
 async def test_accepted_request_and_its_follower_are_answered_once(
-    tenant: Stack, request: bytes, statuses: list[int]
+    tenant: Stack, raw: bytes, statuses: list[int]
 ):
-    found, _, closed = await send_raw(tenant, request + SECOND)
+    found, _, closed = await send_raw(tenant, raw + SECOND)
 
     assert found == statuses
-    assert closed is (b"Upgrade" in request or b"CONNECT" in request)
+    assert closed is (b"Upgrade" in raw or b"CONNECT" in raw)
