@@ -1,4 +1,4 @@
-"""What the gateway's admin port tells of the requests that it answered."""
+"""The metrics of requests on the gateway's admin port."""
 
 import urllib.error
 import urllib.request
@@ -14,16 +14,16 @@ from tests.support.waiting import wait_until
 
 @pytest.fixture
 def gateway(tenant: Stack) -> Iterator[Gateway]:
-    """A second gateway of the region, that has counted nothing yet."""
+    """A second gateway of the region, whose counters are zero."""
     with running_gateway(tenant) as running:
         yield running
 
 
-def ask(url: str, token: str) -> int:
+def send(url: str, token: str) -> int:
     request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            status: int = answer.status
+        with urllib.request.urlopen(request, timeout=10) as response:
+            status: int = response.status
             return status
     except urllib.error.HTTPError as error:
         return error.code
@@ -31,8 +31,8 @@ def ask(url: str, token: str) -> int:
 
 def read(gateway: Gateway) -> tuple[str, dict[tuple[str, ...], float]]:
     """The metrics as text, and their values by name and labels."""
-    with urllib.request.urlopen(gateway.metrics_url, timeout=10) as answer:
-        text = answer.read().decode()
+    with urllib.request.urlopen(gateway.metrics_url, timeout=10) as response:
+        text = response.read().decode()
     return text, {
         (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
         for family in text_string_to_metric_families(text)
@@ -42,10 +42,10 @@ def read(gateway: Gateway) -> tuple[str, dict[tuple[str, ...], float]]:
 
 def test_requests_are_counted_by_route_and_cache_lookups_by_result(gateway: Gateway, tenant: Stack):
     base = gateway.url
-    # Before that no key is kept.
+    # The gateway caches keys only while it watches for revocations.
     wait_until(lambda: read(gateway)[1]["key_watch_connected",] == 1)
-    statuses = [ask(f"{base}/Users?count={number}", tenant.token) for number in range(3)]
-    statuses.append(ask(f"{base}/Users/0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11", tenant.token))
+    statuses = [send(f"{base}/Users?count={number}", tenant.token) for number in range(3)]
+    statuses.append(send(f"{base}/Users/0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11", tenant.token))
     wait_until(lambda: read(gateway)[1]["http_requests_running",] == 0)
     text, samples = read(gateway)
 

@@ -1,4 +1,4 @@
-"""One trace from the client's request to the statements that it led to."""
+"""One trace from the client's request to its SQL statements."""
 
 import json
 import urllib.request
@@ -21,7 +21,7 @@ PARENT = "b7ad6b7169203331"
 
 @dataclass
 class Receiver(trace_service_pb2_grpc.TraceServiceServicer):
-    """Takes the spans of every process."""
+    """Collects the spans of all processes."""
 
     spans: list[tuple[str, Span]] = field(default_factory=list)
     text: str = ""
@@ -53,21 +53,21 @@ def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
     server.stop(None).wait()
 
 
-def ask(stack: Stack, **headers: str) -> None:
+def send(stack: Stack, **headers: str) -> None:
     request = urllib.request.Request(
         f"{stack.url}/Users?filter=userName+eq+%22ann-the-secret%22",
         headers={"Authorization": f"Bearer {stack.token}", **headers},
     )
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        assert answer.status == 200
+    with urllib.request.urlopen(request, timeout=10) as response:
+        assert response.status == 200
 
 
 def test_trace_spans_http_grpc_and_sql_and_is_in_each_log(receiver: Receiver, tmp_path: Path):
     with running_stack(tmp_path) as stack:
-        ask(stack)  # from here on the gateway knows the organization's schemas
-        ask(stack, traceparent=f"00-{TRACE}-{PARENT}-01")
+        send(stack)  # afterwards the gateway has cached the organization's schemas
+        send(stack, traceparent=f"00-{TRACE}-{PARENT}-01")
         token = stack.token
-    # Each process sends what it has left before it ends.
+    # Each process exports its remaining spans before it exits.
     spans = {span.span_id.hex(): (name, span) for name, span in receiver.of_trace()}
 
     statement = next(
@@ -94,8 +94,8 @@ def test_trace_spans_http_grpc_and_sql_and_is_in_each_log(receiver: Receiver, tm
     assert token not in receiver.text
     requests = set()
     for process in ("gateway", "usersvc"):
-        told = [line for line in stack.log(process).splitlines() if line.startswith("{")]
-        lines = [json.loads(line) for line in told]
+        json_lines = [line for line in stack.log(process).splitlines() if line.startswith("{")]
+        lines = [json.loads(line) for line in json_lines]
         of_trace = [line for line in lines if line.get("trace_id") == TRACE]
         assert len(of_trace) == 1
         assert of_trace[0]["organization_id"]

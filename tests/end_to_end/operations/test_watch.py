@@ -1,4 +1,4 @@
-"""`make watch` beside a running region."""
+"""`make watch` of a running region."""
 
 import asyncio
 import os
@@ -17,7 +17,7 @@ from tests.support.stack import ROOT, Stack
 
 @asynccontextmanager
 async def watching(tenant: Stack) -> AsyncIterator[asyncio.subprocess.Process]:
-    """`make watch` of the running region, after its first line."""
+    """Start `make watch` and wait for its first line."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "deploy.local", "watch"),
         *("--directory", str(tenant.paths.directory)),
@@ -37,11 +37,11 @@ async def watching(tenant: Stack) -> AsyncIterator[asyncio.subprocess.Process]:
 
 async def test_watch_prints_changes_also_after_usersvc_was_killed(tenant: Stack, scim: Client):
     async with watching(tenant) as process:
-        first = await _seen(process, scim)
+        first = await _printed_change(process, scim)
         assert " USER_CREATED " in first
         assert first.endswith("  user_name, active\n")
         os.kill(tenant.pid("usersvc"), signal.SIGKILL)
-        assert " USER_CREATED " in await _seen(process, scim)
+        assert " USER_CREATED " in await _printed_change(process, scim)
 
 
 async def test_sigint_ends_watch_although_shell_ignored_it(tenant: Stack, sigint_ignored: None):
@@ -50,18 +50,18 @@ async def test_sigint_ends_watch_although_shell_ignored_it(tenant: Stack, sigint
         assert await process.wait() == 0
 
 
-async def _seen(process: asyncio.subprocess.Process, scim: Client) -> str:
-    """The line about one of the users that are created until one is told."""
-    made: list[str] = []
+async def _printed_change(process: asyncio.subprocess.Process, scim: Client) -> str:
+    """Create users until `make watch` prints one of them; returns that line."""
+    created: list[str] = []
     reading = asyncio.ensure_future(process.stdout.readline())
     while True:
         reply = await scim("POST", "/Users", {"userName": f"{uuid4().hex}@watch.test"})
         if reply.status == 201:
-            made.append(reply.document["id"])
+            created.append(reply.document["id"])
         await asyncio.wait({reading}, timeout=0.3)
         if reading.done():
             line = reading.result().decode()
-            if any(user_id in line for user_id in made):
+            if any(user_id in line for user_id in created):
                 return line
             reading = asyncio.ensure_future(process.stdout.readline())
 

@@ -1,4 +1,4 @@
-"""What is made to cost us more than it costs to send is refused, and keeps nobody else waiting."""
+"""Requests that are cheap to send and costly to process are refused without delaying others."""
 
 import asyncio
 import json
@@ -15,10 +15,10 @@ from tests.support.stack import Stack
 
 PATH = b"/webhooks/ad/v1/scim"
 DEEP = 100_000
-PATIENCE_SECONDS = 5.0
-"""How long a stranger's request may take beside a bomb: it is there, however loaded the machine."""
+WAIT_SECONDS = 5.0
+"""The time limit for a request of another client meanwhile, enough on a busy machine."""
 GROWTH_BYTES = 256 * MEBIBYTE
-"""What all bombs together may let the gateway grow by."""
+"""The most memory by which the gateway may grow during all tests of this module."""
 
 SCIM = b"Host: a\r\nAuthorization: Bearer KEY\r\nContent-Type: application/scim+json\r\n"
 FORM = b"Host: a\r\nContent-Type: application/x-www-form-urlencoded\r\n"
@@ -61,25 +61,25 @@ def in_bulk(data: bytes) -> bytes:
 
 
 def packed(size: int) -> bytes:
-    """Blanks, as gzip has them."""
+    """Spaces, compressed by gzip; `size` is in MiB."""
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     return b"".join(packer.compress(b" " * MEBIBYTE) for _ in range(size)) + packer.flush()
 
 
 def passwords(depth: int) -> bytes:
-    """Names of passwords around a text that takes long to fold."""
+    """Nested objects named as passwords, around a text that is costly to case-fold."""
     text = "\u0378".encode() * (400_000 - 20 * depth)
     return b'{"password":1,"path":' * depth + b'"%s"' % text + b"}" * depth
 
 
 HIDDEN_PASSWORDS = b'{"userName":[],"a":[%s1]}' % (b'{"p\\u0061ssword":1},' * 40_000)
-BULK_OF_NOBODIES = [
+BULK_OF_UNKNOWN_IDS = [
     {"method": "PUT", "path": f"/Users/bulkId:{n}", "data": {"x": f"bulkId:{n}"}}
     for n in range(2_000)
 ]
 
-# What is sent, and the status of the refusal.
-BOMBS = {
+# Each request and the status of its refusal.
+COSTLY_REQUESTS = {
     "arrays in arrays": (post(b"/Users", nested(b"[", b"]")), 400),
     "arrays without an end": (post(b"/Users", b"[" * 500_000), 413),
     "objects in objects": (post(b"/Users", nested(b'{"a":', b"}")), 400),
@@ -105,7 +105,7 @@ BOMBS = {
         200,
     ),
     "20,000 operations": (patch({"Operations": [{"op": "add", "value": {}}] * 20_000}), 413),
-    "2,000 operations in bulk": (post(b"/Bulk", {"Operations": BULK_OF_NOBODIES}), 413),
+    "2,000 operations in bulk": (post(b"/Bulk", {"Operations": BULK_OF_UNKNOWN_IDS}), 413),
     "a body that is too large": (post(b"/Users", b'{"userName": "%s"}' % (b"a" * MEBIBYTE)), 413),
     "parentheses": (post(b"/.search", {"filter": "(" * 8_000}), 400),
     "negations": (post(b"/.search", {"filter": "not (" * 1_600}), 400),
@@ -157,50 +157,50 @@ async def status_of(stack: Stack, request: bytes) -> int:
 
 
 @asynccontextmanager
-async def somebody_else(stack: Stack) -> AsyncIterator[None]:
-    """Asks all the time, and is answered each time; the bomb is over at the end of the block."""
+async def another_client(stack: Stack) -> AsyncIterator[None]:
+    """Send requests during the block, and once more after it; assert that each gets 200."""
     done = asyncio.Event()
 
-    async def ask() -> None:
-        timeout = aiohttp.ClientTimeout(total=PATIENCE_SECONDS)
+    async def send_requests() -> None:
+        timeout = aiohttp.ClientTimeout(total=WAIT_SECONDS)
         async with aiohttp.ClientSession(timeout=timeout) as session:
             while True:
                 last = done.is_set()
-                async with session.get(f"{stack.base_url}/healthz") as answer:
-                    assert answer.status == 200
+                async with session.get(f"{stack.base_url}/healthz") as response:
+                    assert response.status == 200
                 if last:
                     return
 
-    asking = asyncio.create_task(ask())
+    sending = asyncio.create_task(send_requests())
     yield
     done.set()
-    await asking
+    await sending
 
 
 @pytest.fixture(scope="module", autouse=True)
 def bounded_memory(tenant: Stack) -> Iterator[None]:
-    """However many bombs there were, the gateway has not grown by more than a little."""
+    """Assert that the gateway grows by less than GROWTH_BYTES during all tests of this module."""
     pid = tenant.pid("gateway")
     before = peak_bytes(pid)
     yield
     assert peak_bytes(pid) - before < GROWTH_BYTES
 
 
-@pytest.mark.parametrize(("bomb", "status"), BOMBS.values(), ids=BOMBS)
+@pytest.mark.parametrize(("costly", "status"), COSTLY_REQUESTS.values(), ids=COSTLY_REQUESTS)
 async def test_costly_request_is_refused_and_others_are_answered(
-    tenant: Stack, bomb: bytes, status: int
+    tenant: Stack, costly: bytes, status: int
 ):
-    async with somebody_else(tenant):
-        assert await status_of(tenant, bomb) == status
+    async with another_client(tenant):
+        assert await status_of(tenant, costly) == status
 
 
 @pytest.mark.parametrize("key", ["KEY", "nonsense"])
 async def test_compressed_body_is_refused_without_unpacking(tenant: Stack, key: str):
-    bomb = packed(1_000)
+    body = packed(1_000)
     head = SCIM.replace(b"KEY", key.encode()) + b"Content-Encoding: gzip\r\n"
-    request = sent(b"POST " + PATH + b"/Users", head, bomb)
-    assert len(bomb) < MEBIBYTE
-    async with somebody_else(tenant):
+    request = sent(b"POST " + PATH + b"/Users", head, body)
+    assert len(body) < MEBIBYTE
+    async with another_client(tenant):
         statuses = await asyncio.gather(*(status_of(tenant, request) for _ in range(10)))
     assert set(statuses) == {415 if key == "KEY" else 401}
 

@@ -1,4 +1,4 @@
-"""What breaks is told as 503, heals by itself, and loses nothing."""
+"""While a process is down, requests get 503; then it recovers without losing data."""
 
 import os
 import signal
@@ -10,18 +10,18 @@ from tests.support.scim import Client, Reply
 from tests.support.stack import Stack
 from tests.support.waiting import eventually
 
-HEALED_SECONDS = 20.0
+RECOVERY_SECONDS = 20.0
 
 
-async def until_healed(scim: Client, path: str) -> list[Reply]:
-    """Every answer up to the first success, which is the last."""
+async def repeat_until_recovery(scim: Client, path: str) -> list[Reply]:
+    """Repeat a request until it succeeds; returns all responses, the successful one last."""
     replies: list[Reply] = []
 
-    async def is_healed() -> bool:
+    async def has_recovered() -> bool:
         replies.append(await scim("GET", path))
         return replies[-1].status == 200
 
-    await eventually(is_healed, HEALED_SECONDS)
+    await eventually(has_recovered, RECOVERY_SECONDS)
     return replies
 
 
@@ -33,12 +33,12 @@ async def test_killed_process_restarts_with_acknowledged_data(
     path = f"/Users/{created.document['id']}"
 
     os.kill(tenant.pid(name), signal.SIGKILL)
-    replies = await until_healed(scim, path)
+    replies = await repeat_until_recovery(scim, path)
 
-    *refused, healed = replies
-    assert {reply.status for reply in refused} <= {503}
-    assert all(int(reply.headers["Retry-After"]) > 0 for reply in refused)
-    assert healed.document == created.document
+    *failed, recovered = replies
+    assert {reply.status for reply in failed} <= {503}
+    assert all(int(reply.headers["Retry-After"]) > 0 for reply in failed)
+    assert recovered.document == created.document
 
 
 async def test_unavailable_service_is_503_with_retry_after(tenant: Stack, scim: Client):
@@ -48,9 +48,9 @@ async def test_unavailable_service_is_503_with_retry_after(tenant: Stack, scim: 
         reply = await scim("GET", "/Users?count=1")
     finally:
         os.kill(pid, signal.SIGCONT)
-    healed = await until_healed(scim, "/Users?count=1")
+    recovered = await repeat_until_recovery(scim, "/Users?count=1")
 
     assert reply.status == 503
     assert reply.headers["Retry-After"] == "2"
     assert reply.document["schemas"] == ["urn:ietf:params:scim:api:messages:2.0:Error"]
-    assert healed[-1].status == 200
+    assert recovered[-1].status == 200

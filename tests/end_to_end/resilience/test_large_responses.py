@@ -1,4 +1,4 @@
-"""Whatever is read, a gateway needs little memory for it, and other organizations are answered."""
+"""Large responses: bounded memory in the gateway, and service for other organizations."""
 
 import asyncio
 import re
@@ -24,9 +24,9 @@ from tests.support.waiting import eventually
 from tools.chaos.proxy import Proxy
 
 MAX_BYTES = 300 * MEBIBYTE
-MEMBERS, VERY_MANY = 50_000, 250_000
+MEMBERS, MANY_MEMBERS = 50_000, 250_000
 UNREAD = 20_000
-"""Members of a group that do not fit into the buffers between gateway and client."""
+"""Number of members of a group that exceeds the buffers between gateway and client."""
 CONCURRENT = 24
 PATCH_URN = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 _ID = re.compile(rb'"value":"([0-9a-f-]{36})"')
@@ -34,7 +34,7 @@ _ID = re.compile(rb'"value":"([0-9a-f-]{36})"')
 
 @dataclass(frozen=True, slots=True)
 class Organization:
-    """An organization, the key that it reads with, and a group of all its users."""
+    """An organization, its key, and a group of all its users."""
 
     id: str
     token: str
@@ -56,13 +56,13 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 
 @pytest.fixture
 def gateway(tenant: Stack) -> Iterator[Gateway]:
-    with running_gateway(tenant) as one:
-        yield one
+    with running_gateway(tenant) as running:
+        yield running
 
 
 @dataclass(frozen=True, slots=True)
 class Organizations:
-    """Makes organizations with many users, straight in the database."""
+    """Creates organizations with many users directly in the database."""
 
     operate: Operator
     tenant: Stack
@@ -124,7 +124,7 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class GatewayClient:
     """Sends requests to a gateway."""
 
     session: aiohttp.ClientSession
@@ -141,12 +141,12 @@ class Ask:
 
 
 @pytest.fixture
-def ask(session: aiohttp.ClientSession, gateway: Gateway) -> Ask:
-    return Ask(session, gateway)
+def send(session: aiohttp.ClientSession, gateway: Gateway) -> GatewayClient:
+    return GatewayClient(session, gateway)
 
 
 def assert_complete_or_refused(replies: Sequence[Reply], members: int) -> None:
-    """Each complete answer is a document with each member once; others say when to come back."""
+    """Assert that each response is 200 with each member once, or 503 with Retry-After."""
     statuses = Counter(reply.status for reply in replies)
     assert statuses[200] > 0
     assert statuses.keys() <= {200, 503}
@@ -159,37 +159,37 @@ def assert_complete_or_refused(replies: Sequence[Reply], members: int) -> None:
 
 
 async def test_concurrent_reads_of_large_groups_fit_into_memory(
-    organizations: Organizations, gateway: Gateway, ask: Ask
+    organizations: Organizations, gateway: Gateway, send: GatewayClient
 ):
-    of = await organizations.with_members(MEMBERS)
-    listed = f"/Groups?filter=id%20eq%20%22{of.group_id}%22"
-    paths = [of.group] * CONCURRENT + [listed] * 4
-    replies = await asyncio.gather(*(ask(of.token, path) for path in paths))
+    org = await organizations.with_members(MEMBERS)
+    listed = f"/Groups?filter=id%20eq%20%22{org.group_id}%22"
+    paths = [org.group] * CONCURRENT + [listed] * 4
+    replies = await asyncio.gather(*(send(org.token, path) for path in paths))
 
     assert_complete_or_refused(replies, MEMBERS)
     assert peak_bytes(gateway.process.pid) < MAX_BYTES
 
 
 async def test_group_of_250000_members_is_returned_in_full(
-    organizations: Organizations, gateway: Gateway, ask: Ask
+    organizations: Organizations, gateway: Gateway, send: GatewayClient
 ):
-    of = await organizations.with_members(VERY_MANY)
-    read = await ask(of.token, of.group)
+    org = await organizations.with_members(MANY_MEMBERS)
+    read = await send(org.token, org.group)
     document = orjson.loads(read.body)
 
-    assert len({member["value"] for member in document["members"]}) == VERY_MANY
+    assert len({member["value"] for member in document["members"]}) == MANY_MEMBERS
     assert document["meta"]["version"] == read.headers["ETag"]
     assert peak_bytes(gateway.process.pid) < MAX_BYTES
 
 
 async def test_large_group_has_headers_and_projections_of_a_small_one(
-    organizations: Organizations, gateway: Gateway, ask: Ask
+    organizations: Organizations, gateway: Gateway, send: GatewayClient
 ):
-    of = await organizations.with_members(3_000)
-    whole = await ask(of.token, of.group)
-    names = f"{of.group}?attributes=members.display"
-    named = await ask(of.token, names)
-    head = await ask(of.token, of.group, "HEAD")
+    org = await organizations.with_members(3_000)
+    whole = await send(org.token, org.group)
+    names = f"{org.group}?attributes=members.display"
+    named = await send(org.token, names)
+    head = await send(org.token, org.group, "HEAD")
     location = whole.headers["Location"]
 
     document = orjson.loads(whole.body)
@@ -206,7 +206,7 @@ async def test_large_group_has_headers_and_projections_of_a_small_one(
 async def unread(
     gateway: Gateway, token: str, path: str
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A request whose answer is read no further than its reader asks for."""
+    """GatewayClient a request over a connection with small buffers, and leave its response unread."""
     connection = await raw_http.connect(gateway.address, receive_buffer=4_096)
     target = gateway.url.removeprefix(gateway.base_url) + path
     connection.send(
@@ -221,16 +221,16 @@ async def unread(
 async def test_failure_during_streamed_group_closes_connection(
     tenant: Stack, organizations: Organizations, session: aiohttp.ClientSession
 ):
-    of = await organizations.with_members(UNREAD)
+    org = await organizations.with_members(UNREAD)
     proxy = Proxy(("127.0.0.1", tenant.service_port("usersvc")))
     await proxy.start()
     with running_gateway(tenant, usersvc=f"127.0.0.1:{proxy.port}") as gateway:
-        async with unread(gateway, of.token, of.group) as (reader, _):
+        async with unread(gateway, org.token, org.group) as (reader, _):
             assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
             proxy.cut = True
             await proxy.stop()
-            rest = await _all(reader)
-        told = await eventually(lambda: gateway.log_lines("request"))
+            rest = await _read_to_end(reader)
+        lines = await eventually(lambda: gateway.log_lines("request"))
         async with session.get(gateway.metrics_url) as reply:
             metrics = await reply.text()
 
@@ -240,11 +240,11 @@ async def test_failure_during_streamed_group_closes_connection(
     )
     assert f"http_server_request_duration_seconds_count{{{labels}}} 1.0" in metrics
     assert not rest.endswith(b"0\r\n\r\n")
-    assert [(line["status"], line["abort_reason"]) for line in told] == [(200, "backend_error")]
+    assert [(line["status"], line["abort_reason"]) for line in lines] == [(200, "backend_error")]
 
 
-async def _all(reader: asyncio.StreamReader) -> bytes:
-    """Read until the connection ends, normally or by an abort."""
+async def _read_to_end(reader: asyncio.StreamReader) -> bytes:
+    """Read until the connection is closed or aborted."""
     parts = []
     try:
         async with asyncio.timeout(60):
@@ -256,27 +256,27 @@ async def _all(reader: asyncio.StreamReader) -> bytes:
 
 
 async def test_deletion_of_streamed_group_closes_connection(
-    organizations: Organizations, gateway: Gateway, ask: Ask
+    organizations: Organizations, gateway: Gateway, send: GatewayClient
 ):
-    of = await organizations.with_members(UNREAD)
-    async with unread(gateway, of.token, of.group) as (reader, _):
+    org = await organizations.with_members(UNREAD)
+    async with unread(gateway, org.token, org.group) as (reader, _):
         assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
-        deleted = await ask(of.token, of.group, "DELETE")
-        rest = await _all(reader)
+        deleted = await send(org.token, org.group, "DELETE")
+        rest = await _read_to_end(reader)
 
     assert deleted.status == 204
     assert not rest.endswith(b"0\r\n\r\n")
 
 
 async def test_clients_that_never_read_do_not_block_others(
-    organizations: Organizations, gateway: Gateway, ask: Ask
+    organizations: Organizations, gateway: Gateway, send: GatewayClient
 ):
     slow, quick = await organizations.with_members(UNREAD), await organizations.with_members(5_000)
     readers = [unread(gateway, slow.token, slow.group) for _ in range(2 * CONCURRENT)]
     opened = [await each.__aenter__() for each in readers]
     began = [await reader.readline() for reader, _ in opened]
-    replies = [await ask(quick.token, quick.group) for _ in range(5)]
-    own = await ask(slow.token, "/Users?count=0")
+    replies = [await send(quick.token, quick.group) for _ in range(5)]
+    own = await send(slow.token, "/Users?count=0")
     peak = peak_bytes(gateway.process.pid)
     for each in readers:
         await each.__aexit__(None, None, None)
@@ -290,38 +290,38 @@ async def test_clients_that_never_read_do_not_block_others(
 
 
 def large_user(name: str) -> dict[str, Any]:
-    """A user who becomes six times as large as JSON: each character of it is escaped."""
+    """A user whose JSON is six times as large as its values, because each character is escaped."""
     values = [{"value": f"{n}" + "\x01" * 150, "type": "work"} for n in range(240)]
     names = ("emails", "ims", "roles", "entitlements")
     return {"userName": name, **dict.fromkeys(names, values)}
 
 
-async def make_large_users(ask: Ask, token: str, number: int) -> list[str]:
-    made = []
+async def create_large_users(send: GatewayClient, token: str, number: int) -> list[str]:
+    ids = []
     for index in range(number):
-        reply = await ask(token, "/Users", "POST", large_user(f"{index}@x.test"))
+        reply = await send(token, "/Users", "POST", large_user(f"{index}@x.test"))
         assert reply.status == 201, reply.body
-        made.append(orjson.loads(reply.body)["id"])
-    return made
+        ids.append(orjson.loads(reply.body)["id"])
+    return ids
 
 
 async def test_concurrent_reads_of_large_users_fit_into_memory(
-    organizations: Organizations, gateway: Gateway, ask: Ask
+    organizations: Organizations, gateway: Gateway, send: GatewayClient
 ):
     both = [await organizations.with_members(0) for _ in range(2)]
-    large = [await make_large_users(ask, each.token, 6) for each in both]
+    large = [await create_large_users(send, each.token, 6) for each in both]
     paths = [
         (each.token, path)
         for each, ids in zip(both, large, strict=True)
         for path in (f"/Users/{ids[0]}", "/Users?count=1000", "/Users?cursor=&count=1000")
         for _ in range(CONCURRENT // 3)
     ]
-    replies = await asyncio.gather(*(ask(*each) for each in paths))
+    replies = await asyncio.gather(*(send(*each) for each in paths))
 
     assert {reply.status for reply in replies} <= {200, 503}
     assert peak_bytes(gateway.process.pid) < MAX_BYTES
     for token, path in paths[:: CONCURRENT // 3]:
-        reply = await ask(token, path)
+        reply = await send(token, path)
         assert reply.status == 200
         document = orjson.loads(reply.body)
         users = document.get("Resources", [document])
@@ -330,13 +330,13 @@ async def test_concurrent_reads_of_large_users_fit_into_memory(
 
 
 async def test_patch_of_large_user_returns_it_in_full(
-    organizations: Organizations, gateway: Gateway, ask: Ask
+    organizations: Organizations, gateway: Gateway, send: GatewayClient
 ):
-    of = await organizations.with_members(0)
-    (user_id,) = await make_large_users(ask, of.token, 1)
+    org = await organizations.with_members(0)
+    (user_id,) = await create_large_users(send, org.token, 1)
     operation = {"op": "replace", "path": "title", "value": "Dr."}
     body = {"schemas": [PATCH_URN], "Operations": [operation]}
-    reply = await ask(of.token, f"/Users/{user_id}", "PATCH", body)
+    reply = await send(org.token, f"/Users/{user_id}", "PATCH", body)
     document = orjson.loads(reply.body)
 
     assert reply.status == 200
@@ -345,15 +345,15 @@ async def test_patch_of_large_user_returns_it_in_full(
 
 
 async def test_patch_that_needs_too_many_members_says_what_to_send(
-    organizations: Organizations, gateway: Gateway, ask: Ask
+    organizations: Organizations, gateway: Gateway, send: GatewayClient
 ):
-    of = await organizations.with_members(MAX_PATCHED_MEMBERS + 1)
+    org = await organizations.with_members(MAX_PATCHED_MEMBERS + 1)
     operation = {"op": "remove", "path": 'members[display eq "1@corp.test"]'}
     body = {"schemas": [PATCH_URN], "Operations": [operation]}
-    refused = await ask(of.token, of.group, "PATCH", body)
+    refused = await send(org.token, org.group, "PATCH", body)
     fewer = await organizations.with_members(1_200)
-    patched = await ask(fewer.token, fewer.group, "PATCH", body)
-    left = await ask(fewer.token, fewer.group)
+    patched = await send(fewer.token, fewer.group, "PATCH", body)
+    left = await send(fewer.token, fewer.group)
 
     assert (refused.status, orjson.loads(refused.body)["scimType"]) == (400, "tooMany")
     assert "members[value eq" in orjson.loads(refused.body)["detail"]

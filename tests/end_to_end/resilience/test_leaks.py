@@ -1,4 +1,4 @@
-"""A short form of `make leaks`: every process is sampled, and no answer is wrong."""
+"""A short version of `make leaks`: every process is sampled, and no response is wrong."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from tools.leaks.samples import BOUNDS, DATABASE, SERVICES
 
 @pytest.fixture
 def open_folder(tmp_path: Path) -> Path:
-    """A folder that PostgreSQL's account may pass through."""
+    """A folder that PostgreSQL's account may traverse."""
     tmp_path.chmod(0o711)
     return tmp_path
 

@@ -1,4 +1,4 @@
-"""What an organization may send, and what an address may try: refused in SCIM's form, and told."""
+"""Limits of organizations and addresses: responses in SCIM's error format, with Retry-After."""
 
 import asyncio
 import itertools
@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 from cloudacademy.keys.v1 import keys_pb2 as pb
 
-from keysvc.domain import key_token as token
+from keysvc.domain.key_token import generate
 from keysvc.domain.organizations import Region
 from tests.support.gateways import Gateway, running_gateway
 from tests.support.operators import Operator
@@ -22,18 +22,18 @@ from tests.support.waiting import eventually, pace
 
 ERROR = "urn:ietf:params:scim:api:messages:2.0:Error"
 RATE, BURST = 5, 20
-GUESSES = 5
+UNKNOWN_KEYS = 5
 PROXIED = {"X_Forwarded_For": "203.0.113.7"}
 
 
 @pytest.fixture(scope="module")
 def strict(tenant: Stack) -> Iterator[Gateway]:
-    """A gateway that takes little of an organization, and few unknown keys of an address."""
+    """A gateway with low limits on organizations and on unknown keys of an address."""
     with running_gateway(
         tenant,
         organization_rate=RATE,
         organization_burst=BURST,
-        unknown_keys=GUESSES,
+        unknown_keys=UNKNOWN_KEYS,
         proxies=1,
     ) as gateway:
         yield gateway
@@ -46,7 +46,7 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 class Organizations:
-    """New organizations, whose requests go to the strict gateway."""
+    """Creates organizations and clients that use the strict gateway."""
 
     def __init__(self, operate: Operator, gateway: Gateway, session: aiohttp.ClientSession) -> None:
         self.operate = operate
@@ -54,7 +54,7 @@ class Organizations:
         self._session = session
 
     async def client(self, organization_id: str = "") -> Client:
-        """A client with a new key, of a new organization if none is named."""
+        """A client with a new key, by default of a new organization."""
         key = await self.operate.key(organization_id or await self.operate.organization())
         return self.with_token(key.token)
 
@@ -77,9 +77,9 @@ def statuses(replies: list[Reply]) -> Counter[int]:
     return Counter(reply.status for reply in replies)
 
 
-def made_up() -> str:
-    """A token that nobody knows, of the right form."""
-    return token.generate(Region.US, os.urandom).text
+def unknown_key() -> str:
+    """A well-formed key that does not exist."""
+    return generate(Region.US, os.urandom).text
 
 
 async def test_response_has_rate_limit_policy_and_remaining_quota(organizations: Organizations):
@@ -182,20 +182,20 @@ async def test_unknown_keys_over_limit_are_429_and_known_keys_work(
 ):
     good = await organizations.client()
     before = await good("GET", "/Users?count=0", **PROXIED)
-    guesses = [
-        await organizations.with_token(made_up())("GET", "/Users", **PROXIED)
-        for number in range(GUESSES * 4)
+    attempts = [
+        await organizations.with_token(unknown_key())("GET", "/Users", **PROXIED)
+        for number in range(UNKNOWN_KEYS * 4)
     ]
     after = await good("GET", "/Users?count=0", **PROXIED)
-    elsewhere = await organizations.with_token(made_up())(
+    elsewhere = await organizations.with_token(unknown_key())(
         "GET", "/Users", X_Forwarded_For="203.0.113.8"
     )
 
     assert (before.status, after.status) == (200, 200)
-    assert statuses(guesses[:GUESSES]) == {401: GUESSES}
-    assert statuses(guesses).keys() == {401, 429}
-    assert statuses(guesses)[429] > GUESSES
-    for reply in guesses:
+    assert statuses(attempts[:UNKNOWN_KEYS]) == {401: UNKNOWN_KEYS}
+    assert statuses(attempts).keys() == {401, 429}
+    assert statuses(attempts)[429] > UNKNOWN_KEYS
+    for reply in attempts:
         if reply.status == 429:
             assert reply.document["schemas"] == [ERROR]
             assert "Too many API keys" in reply.document["detail"]
@@ -208,12 +208,12 @@ async def test_unknown_keys_over_limit_are_429_and_known_keys_work(
 async def test_new_key_works_while_its_address_is_over_limit(
     organizations: Organizations,
 ):
-    """Entra's addresses are of many customers, and a gateway that restarted has seen no key."""
+    """Many customers share Entra's addresses, and a restarted gateway has an empty key cache."""
     address = {"X_Forwarded_For": "203.0.113.12"}
     good = await organizations.client()
-    for _ in range(GUESSES):
-        await organizations.with_token(made_up())("GET", "/Users", **address)
-    wrong = organizations.with_token(made_up())
+    for _ in range(UNKNOWN_KEYS):
+        await organizations.with_token(unknown_key())("GET", "/Users", **address)
+    wrong = organizations.with_token(unknown_key())
     over, fresh = await asyncio.gather(
         wrong("GET", "/Users", **address), good("GET", "/Users?count=0", **address)
     )
@@ -235,13 +235,13 @@ async def test_forty_new_keys_from_one_address_work_at_once(organizations: Organ
 async def test_known_key_works_after_cache_invalidation(
     organizations: Organizations, operate: Operator
 ):
-    """A change makes the gateway forget what it kept of an organization's keys."""
+    """A change of an organization's keys invalidates the gateway's cache of them."""
     organization_id = await operate.organization()
     good = await organizations.client(organization_id)
     address = {"X_Forwarded_For": "203.0.113.9"}
     await good("GET", "/Users?count=0", **address)
-    for _ in range(GUESSES * 2):
-        await organizations.with_token(made_up())("GET", "/Users", **address)
+    for _ in range(UNKNOWN_KEYS * 2):
+        await organizations.with_token(unknown_key())("GET", "/Users", **address)
     spare = await operate.key(organization_id)
     await operate.revoke(spare.key)
 
@@ -251,32 +251,32 @@ async def test_known_key_works_after_cache_invalidation(
 async def test_repeated_wrong_key_is_counted_and_looked_up_once(
     organizations: Organizations, tenant: Stack
 ):
-    """As Entra does with a key that was mistyped: its neighbours' keys must not suffer."""
-    wrong = organizations.with_token(made_up())
+    """Entra repeats a mistyped key; valid keys from its addresses must still work."""
+    wrong = organizations.with_token(unknown_key())
     address = {"X_Forwarded_For": "203.0.113.10"}
     before = tenant.log("keysvc").count("Authenticate")
-    replies = [await wrong("GET", "/Users", **address) for _ in range(GUESSES * 10)]
-    asked = tenant.log("keysvc").count("Authenticate") - before
+    replies = [await wrong("GET", "/Users", **address) for _ in range(UNKNOWN_KEYS * 10)]
+    lookups = tenant.log("keysvc").count("Authenticate") - before
 
-    assert statuses(replies) == {401: GUESSES * 10}
-    assert asked < 5
+    assert statuses(replies) == {401: UNKNOWN_KEYS * 10}
+    assert lookups < 5
 
 
 async def test_key_works_once_integration_is_switched_on_again(
     organizations: Organizations, operate: Operator
 ):
-    """A remembered refusal must not outlive its reason."""
+    """A cached refusal must not outlive its reason."""
     organization_id = await operate.organization()
     scim = await organizations.client(organization_id)
     address = {"X_Forwarded_For": "203.0.113.11"}
     request = pb.DeactivateIntegrationRequest(organization_id=organization_id)
     await operate.integrations.DeactivateIntegration(request)
-    off = await until(scim, 401, address)
+    off = await repeat_until(401, scim, address)
     again = await scim("GET", "/Users?count=0", **address)
     await operate.integrations.ActivateIntegration(
         pb.ActivateIntegrationRequest(organization_id=organization_id)
     )
-    on = await until(scim, 200, address)
+    on = await repeat_until(200, scim, address)
 
     assert "switched off" in off.document["detail"]
     assert again.document["detail"] == off.document["detail"]
@@ -286,7 +286,7 @@ async def test_key_works_once_integration_is_switched_on_again(
 async def test_requests_are_rejected_while_a_service_hangs(
     tenant: Stack, session: aiohttp.ClientSession
 ):
-    """Beyond those that have a place and those that wait for one, all are told at once."""
+    """Requests beyond those with a slot and those in the queue are rejected at once."""
     pid = tenant.pid("usersvc")
     with running_gateway(tenant, max_requests=4) as gateway:
         scim = gateway.client(session, tenant.token)
@@ -295,22 +295,22 @@ async def test_requests_are_rejected_while_a_service_hangs(
         try:
             requests = [asyncio.create_task(scim("GET", "/Users?count=0")) for _ in range(60)]
             first = itertools.islice(asyncio.as_completed(requests), 58)
-            async with asyncio.timeout(9):  # before the deadline of those that have a place
-                turned_away = [await each for each in first]
+            async with asyncio.timeout(9):  # less than the deadline of the requests with a slot
+                rejected = [await each for each in first]
             page = await session.get(gateway.base_url + "/healthz")
         finally:
             os.kill(pid, signal.SIGCONT)
         others = [await each for each in requests]
 
-    assert statuses(turned_away) == {503: 58}
-    assert all(reply.headers["Retry-After"] == "2" for reply in turned_away)
-    assert all("too many requests" in reply.document["detail"] for reply in turned_away)
+    assert statuses(rejected) == {503: 58}
+    assert all(reply.headers["Retry-After"] == "2" for reply in rejected)
+    assert all("too many requests" in reply.document["detail"] for reply in rejected)
     assert page.status == 200
     assert statuses(others) == {503: 58, 200: 2}
 
 
-async def until(scim: Client, status: int, headers: dict[str, str]) -> Reply:
-    """The first answer with a status."""
+async def repeat_until(status: int, scim: Client, headers: dict[str, str]) -> Reply:
+    """Repeat a request until its response has the status; returns that response."""
 
     async def wanted() -> Reply | None:
         reply = await scim("GET", "/Users?count=0", **headers)

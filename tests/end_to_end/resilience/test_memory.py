@@ -1,4 +1,4 @@
-"""What clients send takes little memory, and no place, until there is somebody to work on it."""
+"""Request bodies that wait for processing: bounded memory, and no slot."""
 
 import asyncio
 import itertools
@@ -30,7 +30,7 @@ from tests.support.waiting import eventually
 
 CONNECTIONS = 700
 WAIT_SECONDS = 3.0
-PLACES = 4
+SLOTS = 4
 POD = ROOT / "deploy/k8s/base/gateway/deployment.yaml"
 
 
@@ -43,7 +43,7 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 def pod_bytes() -> int:
-    """How much a pod of the gateway may take."""
+    """The memory limit of the gateway's pod."""
     (container,) = yaml.safe_load(POD.read_text())["spec"]["template"]["spec"]["containers"]
     found = re.fullmatch(r"(\d+)Mi", container["resources"]["limits"]["memory"])
     assert found is not None
@@ -51,7 +51,7 @@ def pod_bytes() -> int:
 
 
 def large_group() -> bytes:
-    """A group whose members take as much memory as a body can: each is an object with an id."""
+    """A body that takes the most memory when parsed: each member is an object with an id."""
     document = {"displayName": "Everybody", "members": [{"value": str(uuid4())}]}
     each = len(json.dumps(document["members"], separators=(",", ":"))) - 1
     number = (MAX_BODY_BYTES - 100) // each
@@ -85,7 +85,7 @@ async def tokens(operate: Operator) -> list[str]:
 async def test_large_bodies_fit_into_memory_while_usersvc_hangs(
     tenant: Stack, tokens: list[str], session: aiohttp.ClientSession
 ):
-    with _open_gateway(tenant) as gateway, frozen(tenant.pid("usersvc")):
+    with _gateway_without_rate_limits(tenant) as gateway, frozen(tenant.pid("usersvc")):
         statuses = await asyncio.gather(*_flood(session, gateway, tokens))
         peak = peak_bytes(gateway.process.pid)
 
@@ -96,7 +96,7 @@ async def test_large_bodies_fit_into_memory_while_usersvc_hangs(
 async def test_unread_bodies_fit_into_memory_while_keysvc_hangs(
     tenant: Stack, tokens: list[str], session: aiohttp.ClientSession
 ):
-    with _open_gateway(tenant) as gateway, frozen(tenant.pid("keysvc")):
+    with _gateway_without_rate_limits(tenant) as gateway, frozen(tenant.pid("keysvc")):
         before = peak_bytes(gateway.process.pid)
         requests = [asyncio.create_task(each) for each in _flood(session, gateway, tokens)]
         await asyncio.wait(requests, timeout=WAIT_SECONDS)
@@ -104,15 +104,15 @@ async def test_unread_bodies_fit_into_memory_while_keysvc_hangs(
         waiting = sum(not request.done() for request in requests)
         for request in requests:
             request.cancel()
-        gateway.process.kill()  # it would go on until the keys' deadline
+        gateway.process.kill()  # otherwise it would run until the deadline of the key lookups
 
     assert waiting == CONNECTIONS
-    of_one = (peak - before) / CONNECTIONS
-    assert of_one * MAX_CONNECTIONS < pod_bytes() / 2
+    bytes_each = (peak - before) / CONNECTIONS
+    assert bytes_each * MAX_CONNECTIONS < pod_bytes() / 2
 
 
-def _open_gateway(stack: Stack) -> AbstractContextManager[Gateway]:
-    """A gateway that takes whatever comes of whomever."""
+def _gateway_without_rate_limits(stack: Stack) -> AbstractContextManager[Gateway]:
+    """A gateway whose rate limits no test reaches."""
     return running_gateway(
         stack, organization_rate=100_000, organization_burst=100_000, unknown_keys=100_000
     )
@@ -121,7 +121,7 @@ def _open_gateway(stack: Stack) -> AbstractContextManager[Gateway]:
 def _flood(
     session: aiohttp.ClientSession, gateway: Gateway, tokens: list[str]
 ) -> list[Coroutine[None, None, int]]:
-    """As large a body as there can be on each of many connections."""
+    """Requests with a body of the maximum size, each for a connection of its own."""
     body, turns = large_group(), itertools.cycle(tokens)
     return [send(session, gateway, next(turns), body) for _ in range(CONNECTIONS)]
 
@@ -129,10 +129,10 @@ def _flood(
 async def test_slow_senders_occupy_no_slot(
     tenant: Stack, operate: Operator, session: aiohttp.ClientSession
 ):
-    with running_gateway(tenant, max_requests=PLACES) as gateway:
+    with running_gateway(tenant, max_requests=SLOTS) as gateway:
         key = await operate.key(await operate.organization())
         host, port = gateway.address
-        senders = [await asyncio.open_connection(host, port) for _ in range(2 * PLACES)]
+        senders = [await asyncio.open_connection(host, port) for _ in range(2 * SLOTS)]
         for number, (_, writer) in enumerate(senders):
             writer.write(_head(gateway, key.token, f"slow-{number}@corp.test"))
         scim = gateway.client(session, key.token)
@@ -150,7 +150,7 @@ async def test_slow_senders_occupy_no_slot(
 
 
 def _head(gateway: Gateway, token: str, user_name: str) -> bytes:
-    """The head of a request, and all but the end of its body."""
+    """The headers of a request, and its body without the last two bytes."""
     body = b'{"userName": "' + user_name.encode()
     lines = [
         f"POST {gateway.url.removeprefix(gateway.base_url)}/Users HTTP/1.1",
@@ -165,106 +165,110 @@ def _head(gateway: Gateway, token: str, user_name: str) -> bytes:
 async def test_body_over_memory_limit_is_refused_and_others_are_served(
     tenant: Stack, operate: Operator, session: aiohttp.ClientSession
 ):
-    """Half of the bytes are for others, however much one organization sends."""
+    """One organization can use only half of the memory for bodies."""
     greedy, modest = [await operate.key(await operate.organization()) for _ in range(2)]
     body = large_group()
     with running_gateway(tenant) as gateway:
         flood = asyncio.gather(*(send(session, gateway, greedy.token, body) for _ in range(60)))
         scim: Client = gateway.client(session, modest.token)
-        made = [await scim("POST", "/Users", {"userName": f"{n}@corp.test"}) for n in range(20)]
+        created = [await scim("POST", "/Users", {"userName": f"{n}@corp.test"}) for n in range(20)]
         flooded = Counter(await flood)
 
-    assert [reply.status for reply in made] == [201] * 20
+    assert [reply.status for reply in created] == [201] * 20
     assert flooded[503] > 0
-    assert flooded.keys() <= {400, 503}  # more ids of nobody than are kept
+    assert flooded.keys() <= {400, 503}  # 400: too many ids of members that do not exist
 
 
 SECRET = secrets.token_bytes(32)
 UNFINISHED = 40
-"""Forms that are begun at each of some addresses."""
+"""Number of unfinished forms for each path."""
 FORM = "/login/link"
-NOTHING = "/portal/nothing"
+NOT_FOUND = "/portal/nothing"
 
 
 @pytest.fixture
 def with_sso(tenant: Stack) -> Iterator[Gateway]:
-    """A gateway where people can sign in in any way."""
-    places = tenant.paths
-    pair = {"saml_key": places.saml_key, "saml_certificate": places.saml_certificate}
-    urls = f"us={tenant.url},eu={tenant.url}"  # a pair for development is for loopback only
-    with running_gateway(tenant, tenant_urls=urls, cursor_secret=SECRET.hex(), **pair) as one:
-        yield one
-        one.process.kill()  # it would wait for those who are amid a form
+    """A gateway with single sign-on."""
+    paths = tenant.paths
+    pair = {"saml_key": paths.saml_key, "saml_certificate": paths.saml_certificate}
+    urls = f"us={tenant.url},eu={tenant.url}"  # a development key pair is accepted on loopback only
+    with running_gateway(tenant, tenant_urls=urls, cursor_secret=SECRET.hex(), **pair) as running:
+        yield running
+        running.process.kill()  # otherwise it would wait for the unfinished forms
 
 
-class Unfinished:
-    """A form on a connection of its own that never ends."""
+class UnfinishedForm:
+    """A form whose body is never complete, on its own connection."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
-        self._status = asyncio.create_task(self._answered())
+        self._status = asyncio.create_task(self._read_status())
 
     async def status(self) -> int:
-        """What it is answered before its end; 0 if we go on to wait for that."""
+        """The status of an early response; 0 if the gateway still waits for the body."""
         await asyncio.wait([self._status], timeout=WAIT_SECONDS)
         return self._status.result() if self._status.done() else 0
 
-    def leave(self) -> None:
-        """End the connection once what was begun has arrived."""
+    def close(self) -> None:
+        """Close the connection after the bytes that were sent have left."""
         self._status.cancel()
         self._writer.close()
 
-    def cut(self) -> None:
-        """End the connection at once."""
+    def abort(self) -> None:
+        """Abort the connection."""
         self._status.cancel()
         self._writer.transport.abort()
 
-    async def _answered(self) -> int:
+    async def _read_status(self) -> int:
         return int((await self._reader.readline()).split()[1])
 
 
-def begun_sign_in() -> str:
-    """The cookie without which no response of an identity provider is read."""
+def pending_sign_in_cookie() -> str:
+    """The cookie that the gateway requires before it reads a SAML response."""
     end = datetime.now(UTC) + LIFETIME
     sealed = PendingSignIns(SECRET).seal(PendingSignIn(str(uuid4()), "_1", "state", "", end))
     return f"sign-in-us={sealed}"
 
 
-async def begin(gateway: Gateway, path: str, size: int) -> Unfinished:
-    """Send all but the last bytes of a form of so many."""
+async def send_unfinished_form(gateway: Gateway, path: str, size: int) -> UnfinishedForm:
+    """Send a form of a size without its last bytes."""
     reader, writer = await asyncio.open_connection(*gateway.address)
     head = (
         f"POST {path} HTTP/1.1",
         "Host: a",
         "Content-Type: application/x-www-form-urlencoded",
-        f"Cookie: {begun_sign_in()}",
+        f"Cookie: {pending_sign_in_cookie()}",
         f"Content-Length: {size}",
     )
     writer.write("\r\n".join([*head, "", ""]).encode() + b"a=" + b"x" * (size - 4))
-    begun = Unfinished(reader, writer)
+    form = UnfinishedForm(reader, writer)
     await writer.drain()
-    return begun
+    return form
 
 
-async def begin_many(
+async def send_unfinished_forms(
     gateway: Gateway, sizes: dict[str, int], number: int = UNFINISHED
 ) -> list[int]:
-    """What each of so many unfinished forms at some addresses is answered."""
-    each = [begin(gateway, path, size) for path, size in sizes.items() for _ in range(number)]
+    """Send unfinished forms to each path; returns their statuses, 0 without a response."""
+    each = [
+        send_unfinished_form(gateway, path, size)
+        for path, size in sizes.items()
+        for _ in range(number)
+    ]
     forms = await asyncio.gather(*each)
     statuses = await asyncio.gather(*(form.status() for form in forms))
     for form in forms:
-        form.cut()
+        form.abort()
     return statuses
 
 
 async def test_oversized_forms_are_refused_without_buffering(with_sso: Gateway):
-    sizes = {NOTHING: MAX_BODY_BYTES, FORM: MAX_BODY_BYTES, ACS_PATH: MAX_BODY_BYTES}
+    sizes = {NOT_FOUND: MAX_BODY_BYTES, FORM: MAX_BODY_BYTES, ACS_PATH: MAX_BODY_BYTES}
     for path in sizes:
-        (await begin(with_sso, path, 1_000)).leave()
+        (await send_unfinished_form(with_sso, path, 1_000)).close()
     before = peak_bytes(with_sso.process.pid)
-    statuses = await begin_many(with_sso, sizes)
+    statuses = await send_unfinished_forms(with_sso, sizes)
     grown = peak_bytes(with_sso.process.pid) - before
 
     assert Counter(statuses) == {404: UNFINISHED, 413: 2 * UNFINISHED}
@@ -272,9 +276,9 @@ async def test_oversized_forms_are_refused_without_buffering(with_sso: Gateway):
 
 
 async def test_unfinished_forms_share_memory_limit_of_bodies(with_sso: Gateway):
-    """Nobody has signed in: all of them are one address's, which has half of it."""
+    """Without a session all forms count for their address, which has half of the memory."""
     sizes = {FORM: 120 * 1024, ACS_PATH: 500 * 1024}
-    statuses = await begin_many(with_sso, sizes)
+    statuses = await send_unfinished_forms(with_sso, sizes)
 
     waiting, refused = statuses.count(0), statuses.count(503)
     assert waiting + refused == len(statuses)
@@ -283,15 +287,15 @@ async def test_unfinished_forms_share_memory_limit_of_bodies(with_sso: Gateway):
 
 
 async def test_unfinished_small_forms_are_limited_per_address(with_sso: Gateway):
-    statuses = await begin_many(with_sso, {FORM: 1_000}, RECEIVED_OF_ONE + 10)
+    statuses = await send_unfinished_forms(with_sso, {FORM: 1_000}, RECEIVED_OF_ONE + 10)
 
     assert Counter(statuses) == {0: RECEIVED_OF_ONE, 503: 10}
 
 
 @pytest.mark.parametrize("path", [FORM, ACS_PATH])
 async def test_client_that_aborts_a_form_causes_no_internal_error(with_sso: Gateway, path: str):
-    (await begin(with_sso, path, 1_000)).leave()
-    told = await eventually(lambda: with_sso.log_lines("request"), WAIT_SECONDS)
+    (await send_unfinished_form(with_sso, path, 1_000)).close()
+    lines = await eventually(lambda: with_sso.log_lines("request"), WAIT_SECONDS)
 
-    assert [(line["endpoint"], line["status"]) for line in told] == [(path, 400)]
+    assert [(line["endpoint"], line["status"]) for line in lines] == [(path, 400)]
     assert with_sso.log_lines("internal error") == []

@@ -1,6 +1,6 @@
-"""Beyond what it can do the gateway turns requests away, and answers nothing wrongly.
+"""Under overload the gateway rejects requests and sends no wrong response.
 
-`make overload` measures how much it still answers then.
+`make overload` measures its throughput under overload.
 """
 
 import asyncio
@@ -19,16 +19,16 @@ from tools.overload.load import connected, in_turn
 from tools.overload.tenants import at, tenants
 
 pytestmark = pytest.mark.alone
-PLACES = 4
+SLOTS = 4
 CONNECTIONS = 300
 MEBIBYTE = 1024 * 1024
 
 
 @pytest.fixture(scope="module")
 def small(tenant: Stack) -> Iterator[Gateway]:
-    """A gateway with room for few requests, whatever their rate."""
+    """A gateway with few slots and without effective rate limits."""
     with running_gateway(
-        tenant, max_requests=PLACES, organization_rate=100_000, organization_burst=100_000
+        tenant, max_requests=SLOTS, organization_rate=100_000, organization_burst=100_000
     ) as gateway:
         yield gateway
 
@@ -41,7 +41,7 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 
 @pytest.fixture
 async def works(tenant: Stack, small: Gateway) -> list[Work]:
-    """Three organizations that send their requests to the small gateway."""
+    """Work of three organizations, sent to the small gateway."""
     return [at(work, small.address) for work in await tenants(tenant, 3, people=50)]
 
 
@@ -66,7 +66,7 @@ async def test_overload_is_503_with_retry_after_and_no_wrong_response(
         flood = asyncio.create_task(
             connections.offer(in_turn([work.mix() for work in works]), rate=3_000, seconds=4.0)
         )
-        await pace(1.0)  # amid the flood
+        await pace(1.0)  # during the flood
         pages = [await session.get(small.base_url + path) for path in ("/healthz", "/readyz")]
         sign_in = await session.get(small.base_url + "/login/")
         outcome = await flood
@@ -88,15 +88,15 @@ async def test_overload_is_503_with_retry_after_and_no_wrong_response(
     assert resident_bytes(small.process.pid) - before < 64 * MEBIBYTE
     lines = small.log_lines("requests rejected")
     assert sum(line["no_slot"] for line in lines) > 0
-    assert len(lines) < 30  # not one for each
+    assert len(lines) < 30  # rejections are logged in summaries
 
 
 async def test_flooding_organization_does_not_starve_another(small: Gateway, works: list[Work]):
-    """Whoever sends one request after the other finds a place for each, beside hundreds at once."""
+    """An organization with sequential requests gets a slot for each beside hundreds at once."""
     greedy, modest, _ = works
     async with connected(small.address, CONNECTIONS) as many, connected(small.address, 1) as one:
         flood = asyncio.create_task(many.offer(greedy.get(), rate=2_000, seconds=4.0))
-        await pace(0.5)  # amid the flood
+        await pace(0.5)  # during the flood
         served = await one.keep_busy(modest.get(), seconds=2.5)
         flooded = await flood
 
@@ -107,14 +107,14 @@ async def test_flooding_organization_does_not_starve_another(small: Gateway, wor
 
 
 async def test_refused_change_is_not_applied(small: Gateway, works: list[Work]):
-    """Who reads 503 here may send the change again without looking first."""
+    """A client may repeat a change after this 503 without reading first."""
     work = works[0]
     async with connected(small.address, CONNECTIONS) as connections:
-        made = await connections.offer(work.create(), rate=1_500, seconds=2.0)
+        outcome = await connections.offer(work.create(), rate=1_500, seconds=2.0)
     async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {work.token}"}) as reader:
         reply = await reader.get(f"http://{work.host}{work.prefix}/Users?count=0")
         total = (await reply.json(content_type=None))["totalResults"]
 
-    assert made.wrong == []
-    assert made.shed[503] > 20
-    assert total == len(work.people) + made.right
+    assert outcome.wrong == []
+    assert outcome.shed[503] > 20
+    assert total == len(work.people) + outcome.right

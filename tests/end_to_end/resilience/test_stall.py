@@ -1,4 +1,4 @@
-"""A short form of `make stall`: its prober notices whatever keeps a gateway from answering."""
+"""A short version of `make stall`: its prober measures how long the gateway does not respond."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ async def other(tenant: Stack) -> Victim:
 
 
 def ready(prober: Prober) -> Prober:
-    """The prober once it has had a few right answers."""
+    """Wait for twenty correct responses, then let the prober measure the idle latency."""
     answered = Counter[str]()
 
     def has_twenty() -> bool:

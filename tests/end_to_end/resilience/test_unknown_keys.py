@@ -1,4 +1,4 @@
-"""A gateway keeps nothing of clients that send keys which do not exist."""
+"""Unknown keys and half-sent headers exhaust neither memory, lookups nor connections."""
 
 import asyncio
 import os
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import aiohttp
 import pytest
 
-from keysvc.domain import key_token as token
+from keysvc.domain.key_token import generate
 from keysvc.domain.organizations import Region
 from tests.support import raw_http
 from tests.support.gateways import Gateway, running_gateway
@@ -18,14 +18,14 @@ from tests.support.process_memory import MEBIBYTE, resident_bytes
 from tests.support.stack import Stack
 
 KEYS = 1_200
-"""In each half."""
+"""Number of keys in each half of the test."""
 CONNECTIONS = 12
 LARGE = "".join(f"X-{number}: {'x' * 7_000}\r\n" for number in range(7))
 SECONDS = 30.0
 
 
-async def send_made_up_keys(gateway: Gateway, first: int) -> Counter[int]:
-    """Send keys with large heads, as if each came from another IPv6 /64."""
+async def send_unknown_keys(gateway: Gateway, first: int) -> Counter[int]:
+    """Send keys with large headers, each from another IPv6 /64 by X-Forwarded-For."""
     numbers = iter(range(first, first + KEYS))
     counts = await asyncio.gather(*(_send(gateway, numbers) for _ in range(CONNECTIONS)))
     return sum(counts, Counter())
@@ -38,7 +38,7 @@ async def _send(gateway: Gateway, numbers: Iterator[int]) -> Counter[int]:
     for number in numbers:
         connection.send(
             f"GET {path}/Users HTTP/1.1\r\nHost: a\r\n"
-            f"Authorization: Bearer {token.generate(Region.US, os.urandom).text}\r\n"
+            f"Authorization: Bearer {generate(Region.US, os.urandom).text}\r\n"
             f"X-Forwarded-For: 2001:db8:{number >> 3:x}:{number & 7:x}::1\r\n"
             f"{LARGE}\r\n".encode()
         )
@@ -51,22 +51,22 @@ async def _send(gateway: Gateway, numbers: Iterator[int]) -> Counter[int]:
 async def test_unknown_keys_with_large_headers_leave_no_memory(tenant: Stack, unknown_keys: int):
     with running_gateway(tenant, proxies=1, unknown_keys=unknown_keys) as gateway:
         pid = gateway.process.pid
-        first = await send_made_up_keys(gateway, 0)
-        half_way = resident_bytes(pid)
-        second = await send_made_up_keys(gateway, KEYS)
-        grown = resident_bytes(pid) - half_way
+        first = await send_unknown_keys(gateway, 0)
+        after_first = resident_bytes(pid)
+        second = await send_unknown_keys(gateway, KEYS)
+        growth = resident_bytes(pid) - after_first
 
     assert (first + second).total() == 2 * KEYS
     assert (first + second).keys() <= {401, 429, 503}
     assert first[401] > 0
-    assert grown < 24 * MEBIBYTE
+    assert growth < 24 * MEBIBYTE
 
 
 async def test_uncached_keys_work_during_unknown_key_attack(tenant: Stack, operate: Operator):
-    """After a restart each key is new: it has to be asked about beside those of the attacker."""
+    """After a restart the cache is empty: each key is looked up beside those of the attacker."""
     keys = [await operate.key(await operate.organization()) for _ in range(10)]
     with running_gateway(tenant, proxies=1, unknown_keys=2) as gateway:
-        attack = asyncio.create_task(send_made_up_keys(gateway, 0))
+        attack = asyncio.create_task(send_unknown_keys(gateway, 0))
         async with aiohttp.ClientSession() as session:
             replies = [
                 await gateway.client(session, key.token)(
