@@ -206,7 +206,7 @@ async def test_large_group_has_headers_and_projections_of_a_small_one(
 async def unread(
     gateway: Gateway, token: str, path: str
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """GatewayClient a request over a connection with small buffers, and leave its response unread."""
+    """Send a request over a connection with small buffers, and leave its response unread."""
     connection = await raw_http.connect(gateway.address, receive_buffer=4_096)
     target = gateway.url.removeprefix(gateway.base_url) + path
     connection.send(
