@@ -24,8 +24,8 @@ async def test_every_process_is_sampled_and_no_response_is_wrong(open_folder: Pa
     assert len(done.sample.latencies) > 100
     assert done.samples.restarted == set()
     expected = {(process, what) for process in SERVICES for what in BOUNDS}
-    assert done.samples.taken.keys() == expected | {(DATABASE, "memory MiB")}
-    assert all(len(points) >= 5 for points in done.samples.taken.values())
+    assert done.samples.series.keys() == expected | {(DATABASE, "memory MiB")}
+    assert all(len(points) >= 5 for points in done.samples.series.values())
     growth = done.samples.growth(warm_up=0.0)
     assert traffic_line(done.sample)
     assert table(growth).count("\n") == len(growth)
