@@ -45,7 +45,7 @@ async def echo(channel: grpc.aio.Channel) -> bytes:
     return answer
 
 
-async def test_a_caller_with_a_certificate_is_known_by_its_name(
+async def test_caller_is_logged_by_the_name_in_its_certificate(
     authority: Authority, server: Running, tmp_path: Path
 ):
     async with caller(server, authority.issue(tmp_path / "c", "search")) as channel:
@@ -55,7 +55,7 @@ async def test_a_caller_with_a_certificate_is_known_by_its_name(
     assert (call["caller"], call["outcome"]) == ("search", "OK")
 
 
-async def test_a_caller_may_be_named_by_a_uri(
+async def test_caller_is_identified_by_a_uri_in_its_certificate(
     authority: Authority, server: Running, tmp_path: Path
 ):
     files = authority.issue(tmp_path / "c", "gateway", uri="spiffe://test/gateway")
@@ -68,7 +68,7 @@ async def test_a_caller_may_be_named_by_a_uri(
 
 
 @pytest.mark.parametrize("name", ["search", "unheard-of"])
-async def test_a_caller_that_a_method_does_not_list_is_refused_by_name(
+async def test_caller_that_a_method_does_not_list_is_refused(
     authority: Authority, server: Running, tmp_path: Path, name: str
 ):
     async with caller(server, authority.issue(tmp_path / "c", name)) as channel:
@@ -88,7 +88,7 @@ async def test_a_caller_that_a_method_does_not_list_is_refused_by_name(
     ]
 
 
-async def test_a_caller_without_a_certificate_is_not_connected(
+async def test_caller_without_a_certificate_cannot_connect(
     server: Running, server_files: CertificateFiles
 ):
     believing = grpc.ssl_channel_credentials(server_files.authority.read_bytes())
@@ -103,7 +103,7 @@ async def test_a_caller_without_a_certificate_is_not_connected(
     assert server.service.answered == 0
 
 
-async def test_a_caller_of_another_authority_is_not_connected(
+async def test_caller_with_a_certificate_of_another_authority_cannot_connect(
     authority: Authority, server: Running, tmp_path: Path
 ):
     files = Authority("elsewhere").issue(tmp_path / "c", "gateway", believes=authority)
@@ -115,7 +115,7 @@ async def test_a_caller_of_another_authority_is_not_connected(
     assert server.service.answered == 0
 
 
-async def test_a_caller_with_an_expired_certificate_is_not_connected(
+async def test_caller_with_an_expired_certificate_cannot_connect(
     authority: Authority, server: Running, tmp_path: Path
 ):
     files = authority.issue(tmp_path / "c", "gateway", life=-timedelta(seconds=1))
@@ -131,7 +131,7 @@ async def test_a_caller_with_an_expired_certificate_is_not_connected(
     ("issuer", "life"),
     [("elsewhere", DAY), ("", -timedelta(seconds=1))],
 )
-async def test_a_server_with_a_certificate_that_proves_nothing_is_told_nothing(
+async def test_server_with_an_invalid_certificate_gets_no_call(
     authority: Authority, tmp_path: Path, issuer: str, life: timedelta
 ):
     signer = Authority(issuer) if issuer else authority

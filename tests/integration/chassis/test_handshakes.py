@@ -26,7 +26,7 @@ def begin_and_leave(port: int) -> None:
         client.close()
 
 
-async def test_handshakes_that_are_left_do_not_end_the_process(tmp_path: Path):
+async def test_abandoned_handshakes_do_not_end_the_process(tmp_path: Path):
     with served(NOWHERE, tmp_path) as usersvc:
         port = int(usersvc.target.rpartition(":")[2])
         async with usersvc.channel("gateway") as channel:

@@ -36,7 +36,7 @@ async def says(channel: grpc.aio.Channel, status: str) -> None:
 
 
 @pytest.mark.parametrize("trouble", ["no", "a fault", "silence"])
-async def test_health_follows_what_is_behind_the_server(trouble: str):
+async def test_health_follows_the_readiness_of_the_service(trouble: str):
     async with echo_server() as server, connect(server.target, {}) as channel:
         await says(channel, "SERVING")
         server.trouble = trouble
@@ -45,7 +45,7 @@ async def test_health_follows_what_is_behind_the_server(trouble: str):
         await says(channel, "SERVING")
 
 
-async def test_a_server_that_is_told_to_stop_says_so_to_those_who_watch():
+async def test_health_watchers_are_notified_when_the_server_stops():
     async with echo_server() as server, connect(server.target, {}) as channel:
         await says(channel, "SERVING")
         watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
@@ -56,7 +56,7 @@ async def test_a_server_that_is_told_to_stop_says_so_to_those_who_watch():
     assert (first.status, second.status) == (Status.SERVING, Status.NOT_SERVING)
 
 
-async def test_more_calls_than_a_server_takes_are_refused_and_the_edge_says_when_to_come_again():
+async def test_excess_calls_are_refused_and_mapped_to_503_with_retry_after():
     settings = ServerSettings(OPEN.listen, max_calls=2)
     async with echo_server(settings) as server, connect(server.target, {}) as channel:
         held = [asyncio.ensure_future(channel.unary_unary(HOLD)(b"x")) for _ in range(2)]

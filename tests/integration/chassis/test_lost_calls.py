@@ -81,7 +81,7 @@ async def held_failure(channel: grpc.aio.Channel, server: Running) -> "asyncio.T
     return task
 
 
-async def test_call_on_a_connection_held_up_may_arrive(server: Running, network: BlackHole):
+async def test_call_on_a_stalled_connection_may_arrive(server: Running, network: BlackHole):
     async with connected(network) as channel:
         network.hold()
         error = await failure(channel)
@@ -97,7 +97,7 @@ async def test_call_whose_packets_are_lost_may_arrive(server: Running, network: 
     assert (error.code(), may_still_arrive(error)) == (grpc.StatusCode.UNAVAILABLE, True)
 
 
-async def test_call_that_tcp_gives_up_before_the_ping_may_arrive(
+async def test_call_ended_by_tcp_timeout_before_the_ping_may_arrive(
     server: Running, network: BlackHole, monkeypatch: pytest.MonkeyPatch
 ):
     """TCP_USER_TIMEOUT, which gRPC sets as well, ends the connection when it is first."""
@@ -122,9 +122,7 @@ async def test_call_on_a_connection_that_was_closed_cannot_arrive(
     assert (error.code(), may_still_arrive(error)) == (grpc.StatusCode.UNAVAILABLE, False)
 
 
-async def test_call_to_a_port_where_nobody_listens_cannot_arrive(
-    server: Running, network: BlackHole
-):
+async def test_call_to_a_closed_port_cannot_arrive(server: Running, network: BlackHole):
     await network.stop()
     async with channels.connect(f"127.0.0.1:{network.port}", {}) as channel:
         error = await failure(channel)
@@ -137,7 +135,7 @@ async def test_call_to_a_port_where_nobody_listens_cannot_arrive(
     [Refusal(INTERNAL, "ping timeout"), Refusal(DATABASE_UNAVAILABLE)],
     ids=lambda refusal: refusal.reason,
 )
-def test_call_that_was_answered_cannot_arrive_whatever_its_text(refusal: Refusal):
+def test_refused_call_cannot_arrive_whatever_its_text(refusal: Refusal):
     """The text of a refusal may hold what a user typed: a name, an attribute, an id."""
     trailing = grpc.aio.Metadata(*to_trailing_metadata(refusal))
     code = grpc.StatusCode.UNAVAILABLE

@@ -59,7 +59,7 @@ async def test_calls_are_counted_by_method_and_outcome_and_timed():
     assert samples["process_resident_memory_bytes",] > 0
 
 
-async def test_running_tasks_and_ended_tasks_that_are_kept_are_counted_apart():
+async def test_active_and_retained_tasks_are_counted_separately():
     async def fail() -> None:
         raise ValueError
 
@@ -89,7 +89,7 @@ def _growth(
     return {name: after[name,] - before[name,] for name in names}
 
 
-async def test_the_probes_tell_a_process_that_lives_from_one_that_can_answer():
+async def test_probes_distinguish_liveness_from_readiness():
     async with echo_server(WATCHED) as server:
         await until(lambda: bool(server.logged("health")))
         well = [await ask(server, path) for path in ("/healthz", "/readyz")]
@@ -103,7 +103,7 @@ async def test_the_probes_tell_a_process_that_lives_from_one_that_can_answer():
     assert nothing == 404
 
 
-async def test_an_admin_port_that_is_taken_keeps_the_process_from_starting():
+async def test_process_does_not_start_if_its_admin_port_is_in_use():
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -113,6 +113,6 @@ async def test_an_admin_port_that_is_taken_keeps_the_process_from_starting():
                 pytest.fail("it started")
 
 
-async def test_nothing_is_open_when_no_admin_port_is_set():
+async def test_admin_port_is_closed_by_default():
     async with echo_server() as server:
         assert server.logged("admin listening") == []

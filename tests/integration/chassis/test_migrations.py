@@ -109,7 +109,7 @@ async def test_concurrent_steps_are_applied_once_and_in_order(url, db):
     assert await recorded(db) == {1: True, 2: True, 3: True}
 
 
-async def test_writers_go_on_while_a_concurrent_index_waits(url, db):
+async def test_writers_are_not_blocked_by_a_concurrent_index(url, db):
     async with open_write(url):
         run = asyncio.create_task(migrations.apply(url, [TABLE, INDEX]))
         await until_building(db)
@@ -125,7 +125,7 @@ async def test_writers_go_on_while_a_concurrent_index_waits(url, db):
     assert await db.fetchval("SELECT count(*) FROM item WHERE name >= ''") == 101
 
 
-async def test_index_of_an_interrupted_run_is_built_anew(url, db):
+async def test_index_of_an_interrupted_run_is_rebuilt(url, db):
     async with open_write(url):
         run = asyncio.create_task(migrations.apply(url, [TABLE, INDEX]))
         await db.execute("SELECT pg_terminate_backend($1)", await until_building(db))
@@ -141,7 +141,7 @@ async def test_index_of_an_interrupted_run_is_built_anew(url, db):
     assert await recorded(db) == {1: True, 2: True}
 
 
-async def test_index_that_was_built_and_not_recorded_is_built_anew(url, db):
+async def test_index_that_was_built_and_not_recorded_is_rebuilt(url, db):
     await migrations.apply(url, [TABLE, INDEX])
     built = await db.fetchval("SELECT 'item_name'::regclass::oid")
     # As a run leaves it that ends between the two.
@@ -182,7 +182,7 @@ async def test_unique_index_that_fails_is_removed_and_can_be_tried_again(url, db
     assert await index_is_valid(db)
 
 
-async def test_another_index_of_the_same_name_stays(url, db):
+async def test_unrelated_index_of_the_same_name_stays(url, db):
     await db.execute("CREATE INDEX item_name ON item (id)")
     before = await db.fetchval("SELECT 'item_name'::regclass::oid")
     for _ in range(2):
@@ -193,7 +193,7 @@ async def test_another_index_of_the_same_name_stays(url, db):
     assert await recorded(db) == {1: True}
 
 
-async def test_table_of_an_older_release_takes_its_first_concurrent_step(url, db):
+async def test_table_of_an_older_release_accepts_a_concurrent_step(url, db):
     await db.execute("ALTER TABLE schema_migration ALTER COLUMN apply_time SET NOT NULL")
 
     assert await migrations.apply(url, [TABLE, INDEX]) == [INDEX]
@@ -212,7 +212,7 @@ async def test_table_of_an_older_release_takes_its_first_concurrent_step(url, db
         "VACUUM item;",
     ],
 )
-def test_concurrent_file_with_another_statement_is_not_read(tmp_path: Path, sql: str):
+def test_concurrent_file_with_another_statement_is_refused(tmp_path: Path, sql: str):
     (tmp_path / "0001_index.concurrent.sql").write_text(sql)
 
     with pytest.raises(MigrationError, match="0001_index"):

@@ -101,7 +101,7 @@ async def is_answered(channel: grpc.aio.Channel) -> None:
     assert response.status == health_pb2.HealthCheckResponse.SERVING
 
 
-async def test_thousands_of_health_streams_leave_calls_and_checks_answered():
+async def test_thousands_of_health_streams_do_not_block_calls():
     async with echo_server() as server, strangers(server, number=10) as channels:
         await until(lambda: bool(server.logged("health")))
         async with (
@@ -116,7 +116,7 @@ async def test_thousands_of_health_streams_leave_calls_and_checks_answered():
     assert outcomes["OVERLOADED"] == opened.outcomes["OVERLOADED"] > WATCHES / 2
 
 
-async def test_strangers_health_streams_do_not_starve_many_gateways(tmp_path: Path):
+async def test_health_streams_of_strangers_do_not_starve_gateways(tmp_path: Path):
     authority = Authority()
     tls = authority.issue(tmp_path / "server", "usersvc")
     gateway = Certificates(authority.issue(tmp_path / "gateway", "gateway"), LOG)
@@ -134,7 +134,7 @@ async def test_strangers_health_streams_do_not_starve_many_gateways(tmp_path: Pa
             await is_answered(channel)
 
 
-async def test_a_slot_is_free_again_once_a_health_stream_has_ended():
+async def test_ended_health_stream_releases_its_slot():
     async with echo_server() as server, strangers(server, number=1) as channels:
         for _ in range(3):
             async with watches(channels, 2 * KNOWN_WATCHES.connection) as opened:
@@ -152,7 +152,7 @@ async def watch_opens(stub: health_pb2_grpc.HealthStub) -> bool:
         call.cancel()
 
 
-async def test_reflection_streams_have_a_share_of_their_own():
+async def test_reflection_streams_have_their_own_limit():
     async with echo_server() as server, strangers(server, number=20) as channels:
         request = reflection_pb2.ServerReflectionRequest(list_services="")
         calls = []
@@ -181,7 +181,7 @@ async def test_a_watched_service_with_a_long_name_is_refused():
     assert from_rpc_error(caught.value).reason == "INVALID_FIELD"
 
 
-async def test_a_check_of_an_unknown_service_is_not_found():
+async def test_health_check_of_an_unknown_service_is_not_found():
     async with echo_server() as server, connect(server.target, {}) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -263,7 +263,7 @@ class Http2:
         self._writer.close()
 
 
-async def test_a_health_stream_that_reads_nothing_keeps_no_other_waiting():
+async def test_health_stream_without_a_reader_does_not_block_others():
     """The servicer of grpcio-health-checking writes under a lock."""
     async with echo_server() as server:
         await until(lambda: bool(server.logged("health")))
@@ -282,7 +282,7 @@ async def test_a_health_stream_that_reads_nothing_keeps_no_other_waiting():
         mute.close()
 
 
-async def test_a_server_tells_how_many_streams_a_connection_may_have():
+async def test_server_announces_its_limit_of_streams():
     async with echo_server() as server:
         client = await Http2.open(server.port)
         settings = dict(struct.iter_unpack(">HI", await client.until(SETTINGS)))
@@ -290,7 +290,7 @@ async def test_a_server_tells_how_many_streams_a_connection_may_have():
     assert settings[MAX_CONCURRENT_STREAMS] == MAX_STREAMS
 
 
-async def test_calls_whose_requests_never_come_leave_others_answered():
+async def test_calls_without_requests_do_not_block_other_calls():
     """They are no calls of the application yet, and gRPC counts them."""
     async with echo_server() as server:
         await until(lambda: bool(server.logged("health")))
@@ -311,7 +311,7 @@ async def test_calls_whose_requests_never_come_leave_others_answered():
 
 
 @pytest.mark.parametrize("first", [b"", PREFACE[:8]], ids=["nothing", "half a preface"])
-async def test_a_connection_that_does_not_begin_is_closed(first: bytes, monkeypatch):
+async def test_connection_without_a_handshake_is_closed(first: bytes, monkeypatch):
     monkeypatch.setattr("chassis.rpc.server.HANDSHAKE_SECONDS", 0.5)
     async with echo_server() as server:
         client = Http2(*await asyncio.open_connection("127.0.0.1", server.port))
@@ -337,7 +337,7 @@ def is_refused(client: socket.socket) -> bool:
         return True
 
 
-async def test_connections_too_many_are_closed_and_established_ones_answered(monkeypatch):
+async def test_excess_connections_are_closed_and_established_ones_served(monkeypatch):
     monkeypatch.setattr("chassis.rpc.server.MAX_CONNECTIONS", 20)
     async with echo_server() as server, connect(server.target, {}) as channel:
         await until(lambda: bool(server.logged("health")))
@@ -350,6 +350,6 @@ async def test_connections_too_many_are_closed_and_established_ones_answered(mon
     assert refused >= 40
 
 
-def test_known_callers_have_the_larger_share():
+def test_known_callers_have_more_health_streams_than_others():
     assert KNOWN_WATCHES.total > OTHER_WATCHES.total
     assert OPEN.reflection

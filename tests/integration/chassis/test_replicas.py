@@ -43,7 +43,7 @@ async def test_both_replicas_get_their_share():
     assert 0.35 < share < 0.65
 
 
-async def test_a_replica_that_is_told_to_stop_loses_no_call():
+async def test_stopping_replica_loses_no_call():
     async with two_replicas() as (one, two, caller):
         one.stop.set()
         await one.task
@@ -52,7 +52,7 @@ async def test_a_replica_that_is_told_to_stop_loses_no_call():
         assert two.service.answered >= before + 50
 
 
-async def test_each_replica_in_turn_stops_and_comes_back_and_no_call_is_lost():
+async def test_rolling_restart_of_replicas_loses_no_call():
     async with AsyncExitStack() as ends:
         one = await ends.enter_async_context(replica("127.0.0.1"))
         running = {"127.0.0.1": one}
@@ -68,7 +68,7 @@ async def test_each_replica_in_turn_stops_and_comes_back_and_no_call_is_lost():
                 await until(lambda new=new: new.service.answered > 20)
 
 
-async def test_a_call_that_runs_when_the_server_is_told_to_stop_is_answered():
+async def test_active_call_gets_its_response_when_the_server_stops():
     async with replica("127.0.0.1") as server, connect(server.target, {}) as channel:
         held = asyncio.ensure_future(channel.unary_unary(HOLD)(b"held", timeout=10))
         await until(lambda: server.service.held == 1)
@@ -78,7 +78,7 @@ async def test_a_call_that_runs_when_the_server_is_told_to_stop_is_answered():
         assert await held == b"held"
 
 
-async def test_a_connection_grows_only_so_old_and_no_call_is_lost():
+async def test_connection_ends_at_its_maximum_age_without_a_lost_call():
     async with (
         replica("127.0.0.1", connection_seconds=1) as server,
         connect(server.target, {}) as channel,
@@ -88,7 +88,7 @@ async def test_a_connection_grows_only_so_old_and_no_call_is_lost():
         await caller.some_more_answers()
 
 
-async def test_a_replica_that_is_new_to_the_name_server_gets_its_share(tmp_path: Path):
+async def test_new_replica_gets_its_share_of_calls(tmp_path: Path):
     authority = Authority()
     tls = authority.issue(tmp_path / "server", "usersvc.test")
     ours = Certificates(authority.issue(tmp_path / "caller", "gateway"), LOG)
@@ -107,7 +107,7 @@ async def test_a_replica_that_is_new_to_the_name_server_gets_its_share(tmp_path:
             await until(lambda: two.service.answered > 20)
 
 
-async def test_a_call_whose_deadline_passes_or_whose_caller_is_gone_ends_on_the_server():
+async def test_server_cancels_a_call_after_its_deadline_or_its_callers_exit():
     async with replica("127.0.0.1") as server:
         async with connect(server.target, {}) as channel:
             late = channel.unary_unary(HOLD)(b"", timeout=0.2)

@@ -61,7 +61,7 @@ async def answers(server: Running, files: CertificateFiles) -> bool:
     return True
 
 
-async def test_a_callers_new_certificate_is_shown_and_no_call_is_lost(
+async def test_channel_uses_the_callers_new_certificate_without_a_lost_call(
     authority: Authority, server: Running, tmp_path: Path
 ):
     files = authority.issue(tmp_path / "caller", "gateway")
@@ -76,7 +76,7 @@ async def test_a_callers_new_certificate_is_shown_and_no_call_is_lost(
     assert (first, second) == (b"0", b"1")
 
 
-async def test_every_channel_of_a_process_takes_the_new_certificate(
+async def test_every_channel_of_a_process_uses_the_new_certificate(
     authority: Authority, server: Running, tmp_path: Path
 ):
     files = authority.issue(tmp_path / "caller", "gateway")
@@ -90,7 +90,7 @@ async def test_every_channel_of_a_process_takes_the_new_certificate(
             server.log.clear()
 
 
-async def test_a_new_certificate_that_no_server_takes_breaks_nothing(
+async def test_new_certificate_that_servers_refuse_is_not_used(
     authority: Authority, server: Running, tmp_path: Path
 ):
     files = authority.issue(tmp_path / "caller", "gateway")
@@ -105,7 +105,7 @@ async def test_a_new_certificate_that_no_server_takes_breaks_nothing(
     assert refused > 0
 
 
-async def test_a_servers_new_certificate_is_shown_to_the_next_who_connects(
+async def test_new_connections_get_the_servers_new_certificate(
     authority: Authority, server: Running, tmp_path: Path
 ):
     after = Authority("after")
@@ -118,7 +118,7 @@ async def test_a_servers_new_certificate_is_shown_to_the_next_who_connects(
         assert not await answers(server, early)
 
 
-async def test_an_authority_that_is_taken_away_lets_nobody_in_any_more(
+async def test_caller_of_a_removed_authority_cannot_connect(
     authority: Authority, server: Running, server_files: CertificateFiles, tmp_path: Path
 ):
     after = Authority("after")
@@ -133,7 +133,7 @@ async def test_an_authority_that_is_taken_away_lets_nobody_in_any_more(
 
 
 @pytest.mark.parametrize("half", ["tls.key", "tls.crt"])
-async def test_half_a_new_pair_is_left_alone_until_the_rest_is_there(
+async def test_certificate_without_its_key_is_ignored_until_both_changed(
     authority: Authority, server: Running, tmp_path: Path, half: str
 ):
     mine = authority.issue(tmp_path / "caller", "gateway")

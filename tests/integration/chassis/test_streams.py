@@ -54,7 +54,7 @@ class Endless:
         return [entry for entry in self.capture.entries if entry["event"] == "internal error"]
 
 
-async def test_a_stream_that_is_not_read_ends_with_deadline_exceeded():
+async def test_unread_stream_ends_with_deadline_exceeded():
     endless = Endless(write_seconds=0.3)
     async with endless.channel() as channel:
         call = channel.unary_stream(METHOD)(b"")
@@ -94,7 +94,7 @@ async def test_a_stalled_stream_keeps_its_slot_until_its_caller_is_gone():
     assert endless.faults == []
 
 
-async def test_a_stream_that_is_read_slower_than_its_limit_ends_with_it():
+async def test_slowly_read_stream_ends_at_its_time_limit():
     endless = Endless(stream_seconds={METHOD: 0.5})
     async with endless.channel() as channel:
         call = channel.unary_stream(METHOD)(b"")
@@ -110,7 +110,7 @@ async def test_a_stream_that_is_read_slower_than_its_limit_ends_with_it():
     assert endless.closed == 1
 
 
-async def test_a_caller_that_leaves_a_stalled_stream_is_no_fault(caplog):
+async def test_cancelled_stalled_stream_is_not_logged_as_an_error(caplog):
     endless = Endless(write_seconds=600.0)
     async with endless.channel() as channel:
         call = channel.unary_stream(METHOD)(b"")

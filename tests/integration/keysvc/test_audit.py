@@ -20,7 +20,7 @@ def actions(events: Sequence[audit_pb2.AuditEvent]) -> list[str]:
     return [Event.Action.Name(event.action).removeprefix("ACTION_") for event in reversed(events)]
 
 
-async def test_each_action_is_told_with_who_and_from_where(keysvc: Replica, clock: MovableClock):
+async def test_audit_event_has_actor_and_address(keysvc: Replica, clock: MovableClock):
     acme = await keysvc.create()
     clock.advance(seconds=1)
     switch = {"organization_id": acme, "actor": ANN}
@@ -52,7 +52,7 @@ async def test_each_action_is_told_with_who_and_from_where(keysvc: Replica, cloc
     assert (revoked.revoked_by, revoked.revoked_by_name) == ("u1", "ann@acme.test")
 
 
-async def test_who_is_not_told_is_whom_the_key_names(keysvc: Replica):
+async def test_missing_actor_is_replaced_by_the_author_of_the_key(keysvc: Replica):
     acme = await keysvc.create()
     await keysvc.revoke((await keysvc.generate(acme, created_by="ann")).key)
 
@@ -63,7 +63,7 @@ async def test_who_is_not_told_is_whom_the_key_names(keysvc: Replica):
     ]
 
 
-async def test_what_changes_nothing_or_is_refused_is_not_in_it(keysvc: Replica):
+async def test_audit_trail_omits_refused_and_ineffective_requests(keysvc: Replica):
     acme = await keysvc.create()
     made = await keysvc.generate(acme)
     await keysvc.activate(acme)
@@ -84,7 +84,7 @@ async def test_what_changes_nothing_or_is_refused_is_not_in_it(keysvc: Replica):
     ]
 
 
-async def test_of_actions_at_once_each_is_told_in_its_turn(
+async def test_concurrent_actions_are_recorded_in_their_order(
     keysvc: Replica, keys_url: str, clock: MovableClock
 ):
     acme = await keysvc.create()
@@ -105,7 +105,7 @@ async def test_of_actions_at_once_each_is_told_in_its_turn(
     assert switches == turns[: len(switches)]
 
 
-async def test_no_organization_sees_what_another_one_did(keysvc: Replica):
+async def test_audit_events_are_invisible_to_other_organizations(keysvc: Replica):
     acme, initech = await keysvc.create("Acme"), await keysvc.create("Initech")
     await keysvc.generate(initech)
 
@@ -113,7 +113,7 @@ async def test_no_organization_sees_what_another_one_did(keysvc: Replica):
     assert {event.organization_id for event in await keysvc.trail(initech)} == {initech}
 
 
-async def test_the_trail_is_read_newest_first_page_by_page(keysvc: Replica, clock: MovableClock):
+async def test_audit_events_are_listed_newest_first_in_pages(keysvc: Replica, clock: MovableClock):
     acme = await keysvc.create()
     for _ in range(2):
         await keysvc.deactivate(acme)
@@ -168,7 +168,7 @@ async def test_a_page_token_of_another_list_is_refused(keysvc: Replica):
         ),
     ],
 )
-async def test_a_list_that_cannot_be_is_refused(keysvc: Replica, request_: object, reason: str):
+async def test_invalid_list_request_is_refused(keysvc: Replica, request_: object, reason: str):
     with refused(reason):
         await keysvc.audit.ListAuditEvents(request_)
 
@@ -181,7 +181,7 @@ async def test_a_list_that_cannot_be_is_refused(keysvc: Replica, request_: objec
         audit_pb2.Actor(address="here"),
     ],
 )
-async def test_an_actor_that_cannot_be_kept_is_refused_and_nothing_happens(
+async def test_request_with_an_invalid_actor_is_refused_without_effect(
     keysvc: Replica, actor: audit_pb2.Actor
 ):
     acme = await keysvc.create()

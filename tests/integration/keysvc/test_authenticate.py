@@ -18,7 +18,7 @@ def unauthenticated(reason: str, detail: str, **metadata: str) -> RemoteRefusal:
     return RemoteRefusal(grpc.StatusCode.UNAUTHENTICATED, reason, detail, metadata)
 
 
-async def test_a_key_speaks_for_its_organization(keysvc: Replica):
+async def test_authenticated_key_identifies_its_organization(keysvc: Replica):
     acme = await keysvc.create()
     made = await keysvc.generate(acme)
 
@@ -27,9 +27,7 @@ async def test_a_key_speaks_for_its_organization(keysvc: Replica):
     assert answer == pb.AuthenticateResponse(organization_id=acme, key_id=made.key.id)
 
 
-async def test_an_old_key_works_for_eight_hours_after_a_new_one_and_not_a_second_longer(
-    keysvc: Replica, clock: MovableClock
-):
+async def test_old_key_expires_eight_hours_after_a_new_one(keysvc: Replica, clock: MovableClock):
     acme = await keysvc.create()
     old = await keysvc.generate(acme)
     new = await keysvc.generate(acme)
@@ -56,7 +54,7 @@ async def test_an_old_key_works_for_eight_hours_after_a_new_one_and_not_a_second
     assert (await keysvc.authenticate(new.token)).key_id == new.key.id
 
 
-async def test_a_revoked_key_is_refused_at_once_and_for_good(keysvc: Replica, clock: MovableClock):
+async def test_revoked_key_is_refused_immediately(keysvc: Replica, clock: MovableClock):
     made = await keysvc.generate(await keysvc.create())
 
     key = await keysvc.revoke(made.key)
@@ -76,7 +74,7 @@ async def test_a_revoked_key_is_refused_at_once_and_for_good(keysvc: Replica, cl
     )
 
 
-async def test_a_wrong_secret_and_an_unknown_key_are_refused_alike(keysvc: Replica):
+async def test_wrong_secret_and_unknown_key_get_the_same_refusal(keysvc: Replica):
     made = key_token.parse((await keysvc.generate(await keysvc.create())).token)
     wrong = Token(made.region, made.key_id, bytes(32))
     unknown = key_token.generate(Region.US, bytes)
@@ -95,7 +93,7 @@ async def test_a_wrong_secret_and_an_unknown_key_are_refused_alike(keysvc: Repli
     assert refusals == [expected, expected]
 
 
-async def test_an_inactive_integration_refuses_its_keys_until_it_is_active_again(keysvc: Replica):
+async def test_key_is_refused_while_the_integration_is_inactive(keysvc: Replica):
     acme = await keysvc.create()
     made = await keysvc.generate(acme)
 

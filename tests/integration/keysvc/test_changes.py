@@ -38,7 +38,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("patient")
-async def test_a_revocation_at_one_replica_is_told_by_the_other_at_once(
+async def test_revocation_reaches_streams_of_another_replica_immediately(
     keysvc: Replica, other: Replica
 ):
     made = await keysvc.generate(await keysvc.create())
@@ -53,7 +53,7 @@ async def test_a_revocation_at_one_replica_is_told_by_the_other_at_once(
 
 
 @pytest.mark.usefixtures("patient")
-async def test_everything_that_ends_answers_is_told_once_and_nothing_else(
+async def test_each_invalidating_change_is_sent_once_and_nothing_else(
     keysvc: Replica, other: Replica
 ):
     async with watching(other) as watcher:
@@ -78,7 +78,7 @@ async def test_everything_that_ends_answers_is_told_once_and_nothing_else(
 
 
 @pytest.mark.usefixtures("patient")
-async def test_an_operators_command_is_told_as_well(
+async def test_change_by_a_command_reaches_streams(
     keysvc: Replica, keys_url: str, monkeypatch: pytest.MonkeyPatch
 ):
     acme = await keysvc.create()
@@ -93,7 +93,7 @@ async def test_an_operators_command_is_told_as_well(
 
 
 @pytest.mark.usefixtures("patient")
-async def test_a_quiet_stream_has_a_heartbeat_four_times_a_second(keysvc: Replica):
+async def test_idle_stream_gets_four_heartbeats_a_second(keysvc: Replica):
     async with watching(keysvc) as watcher:
         await until(lambda: len(watcher.times) >= 20)
 
@@ -103,7 +103,7 @@ async def test_a_quiet_stream_has_a_heartbeat_four_times_a_second(keysvc: Replic
     assert min(gaps) <= 0.25
 
 
-async def test_a_caller_that_goes_leaves_nothing_behind(keysvc: Replica):
+async def test_stream_is_removed_when_its_caller_leaves(keysvc: Replica):
     async with watching(keysvc):
         pass
 
@@ -114,7 +114,7 @@ async def test_a_caller_that_goes_leaves_nothing_behind(keysvc: Replica):
     assert [entry["streams"] for entry in ends] == [0]
 
 
-async def test_a_graceful_stop_ends_streams_at_once_and_well(keysvc: Replica):
+async def test_graceful_stop_ends_streams_immediately_without_an_error(keysvc: Replica):
     async with watching(keysvc) as watcher:
         started = time.monotonic()
         keysvc.stop.set()
@@ -126,7 +126,7 @@ async def test_a_graceful_stop_ends_streams_at_once_and_well(keysvc: Replica):
     assert passed < DRAIN_SECONDS
 
 
-async def test_a_connection_that_dies_unnoticed_silences_the_streams_and_then_ends_them(
+async def test_dead_database_connection_stops_heartbeats_and_ends_streams(
     keys_url: str, clock: MovableClock
 ):
     async with proxy_before(keys_url) as (proxy, url), running_replica(url, clock) as replica:
@@ -151,7 +151,7 @@ async def test_a_connection_that_dies_unnoticed_silences_the_streams_and_then_en
     assert again.events == [RESET, ("organization_change", acme)]
 
 
-async def test_a_stream_begins_anew_only_once_changes_are_heard(clock: MovableClock):
+async def test_stream_is_refused_while_the_feed_is_not_connected(clock: MovableClock):
     nowhere = "postgresql://nobody@127.0.0.1:1/nothing"
     async with running_replica(nowhere, clock, follows=False) as replica:
         watcher = Watcher(replica)

@@ -43,7 +43,7 @@ async def shown(keysvc: Replica, organization_id: str) -> list[audit_pb2.Actor]:
     return [event.actor for event in await keysvc.trail(organization_id)]
 
 
-async def test_nothing_of_a_person_is_left_but_that_somebody_acted(
+async def test_erasure_removes_a_person_and_keeps_the_actions(
     keysvc: Replica, keys_url: str, postgres_cluster: TestPostgres
 ):
     acme = await keysvc.create()
@@ -84,7 +84,7 @@ async def test_nothing_of_a_person_is_left_but_that_somebody_acted(
     assert (await asyncio.to_thread(operator.answer, *arguments))["erased"] == rows(0, 0)
 
 
-async def test_a_namesake_keeps_everything_and_is_told_of(keysvc: Replica, keys_url: str):
+async def test_erasure_keeps_and_reports_a_user_with_the_same_name(keysvc: Replica, keys_url: str):
     acme, namesake = await keysvc.create(), str(uuid4())
     for user in (USER_ID, namesake):
         await act(keysvc, acme, audit_pb2.Actor(id=user, display_name=NAME, address=ADDRESS))
@@ -100,7 +100,7 @@ async def test_a_namesake_keeps_everything_and_is_told_of(keysvc: Replica, keys_
     assert keys == {(USER_ID, "erased"), (namesake, NAME)}
 
 
-async def test_a_key_that_two_had_a_part_in_keeps_the_other_one(keysvc: Replica, keys_url: str):
+async def test_erasure_keeps_the_other_person_of_a_key(keysvc: Replica, keys_url: str):
     acme, namesake = await keysvc.create(), audit_pb2.Actor(id=str(uuid4()), display_name=NAME)
     person = audit_pb2.Actor(id=USER_ID, display_name=NAME)
     request = pb.GenerateKeyRequest(organization_id=acme, actor=namesake)
@@ -116,7 +116,7 @@ async def test_a_key_that_two_had_a_part_in_keeps_the_other_one(keysvc: Replica,
     assert (key.revoked_by, key.revoked_by_name) == (USER_ID, "erased")
 
 
-async def test_a_name_alone_finds_whose_it_is_and_erases_no_user(keysvc: Replica, keys_url: str):
+async def test_erasure_by_name_reports_the_user_and_erases_nothing(keysvc: Replica, keys_url: str):
     acme = await keysvc.create()
     await act(keysvc, acme, audit_pb2.Actor(id=USER_ID, display_name=NAME, address=ADDRESS))
     before = await shown(keysvc, acme)
@@ -128,7 +128,7 @@ async def test_a_name_alone_finds_whose_it_is_and_erases_no_user(keysvc: Replica
     assert await shown(keysvc, acme) == before
 
 
-async def test_a_former_name_goes_with_the_id(keysvc: Replica, keys_url: str):
+async def test_former_name_beside_an_erased_id_is_erased(keysvc: Replica, keys_url: str):
     acme = await keysvc.create()
     await act(keysvc, acme, audit_pb2.Actor(id=USER_ID.upper(), display_name="former@acme.test"))
 
@@ -150,7 +150,7 @@ async def test_a_dry_run_counts_and_changes_nothing(keysvc: Replica, keys_url: s
     assert told == {**done, "dry_run": True}
 
 
-async def test_another_organizations_trail_is_not_touched(keysvc: Replica, keys_url: str):
+async def test_erasure_leaves_other_organizations_unchanged(keysvc: Replica, keys_url: str):
     acme, globex = await keysvc.create("Acme"), await keysvc.create("Globex")
     await act(keysvc, acme, audit_pb2.Actor(id=USER_ID, display_name=NAME))
     before = await shown(keysvc, acme)
@@ -161,7 +161,7 @@ async def test_another_organizations_trail_is_not_touched(keysvc: Replica, keys_
 
 
 @pytest.mark.parametrize("shown", ["operator Ann", "Operator ANN", "ann"])
-async def test_an_operator_goes_by_the_name_that_is_shown_and_by_the_one_told(
+async def test_erasure_finds_operators_by_displayed_and_given_name(
     keysvc: Replica, keys_url: str, shown: str
 ):
     acme = await keysvc.create()
@@ -173,9 +173,7 @@ async def test_an_operator_goes_by_the_name_that_is_shown_and_by_the_one_told(
     assert (key.created_by, key.created_by_name) == ("erased", "erased")
 
 
-async def test_an_id_that_was_left_when_its_name_went_is_found_and_goes(
-    keysvc: Replica, keys_url: str
-):
+async def test_id_whose_name_was_erased_earlier_is_erased(keysvc: Replica, keys_url: str):
     acme = await keysvc.create()
     await act(keysvc, acme, audit_pb2.Actor(id="Ann", display_name="erased"))
 
@@ -199,7 +197,7 @@ async def test_an_id_that_was_left_when_its_name_went_is_found_and_goes(
         ("Ipek", "ipek"),
     ],
 )
-async def test_a_name_is_found_in_any_alphabet(
+async def test_erasure_finds_names_without_regard_to_case_in_any_alphabet(
     keysvc: Replica, keys_url: str, kept: str, asked: str
 ):
     acme = await keysvc.create()
@@ -211,7 +209,7 @@ async def test_a_name_is_found_in_any_alphabet(
 @pytest.mark.parametrize(
     "name", ["operator", "Erased", " ", "operator operator", " operator  Erased"]
 )
-def test_what_is_no_persons_name_is_refused(keys_url: str, name: str):
+def test_erasure_of_a_reserved_name_is_refused(keys_url: str, name: str):
     code, output, complaint = Keysvc(keys_url).run("erase-person", USER_ID, name)
     assert (code, output) == (1, "")
     assert complaint == f"keysvc: PERSON: must not be {name!r}: that is not the name of a person\n"

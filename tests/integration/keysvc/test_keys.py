@@ -21,7 +21,7 @@ def ends(keys: Sequence[pb.Key]) -> list[datetime | None]:
     ]
 
 
-async def test_a_new_key_is_told_with_its_token_and_listed_without(
+async def test_new_key_is_returned_with_its_token_and_listed_without_it(
     keysvc: Replica, clock: MovableClock
 ):
     acme = await keysvc.create()
@@ -40,7 +40,9 @@ async def test_a_new_key_is_told_with_its_token_and_listed_without(
     assert await keysvc.list(acme) == [key]
 
 
-async def test_a_third_key_gives_the_first_no_more_time(keysvc: Replica, clock: MovableClock):
+async def test_third_key_does_not_extend_the_expiry_of_the_first(
+    keysvc: Replica, clock: MovableClock
+):
     acme = await keysvc.create()
     start = clock()
     for hours in (0, 1, 5):
@@ -54,7 +56,7 @@ async def test_a_third_key_gives_the_first_no_more_time(keysvc: Replica, clock: 
     ]
 
 
-async def test_a_key_touches_neither_revoked_keys_nor_those_of_others(
+async def test_new_key_changes_neither_revoked_nor_other_organizations_keys(
     keysvc: Replica, clock: MovableClock
 ):
     acme, initech = await keysvc.create("Acme"), await keysvc.create("Initech")
@@ -68,7 +70,7 @@ async def test_a_key_touches_neither_revoked_keys_nor_those_of_others(
     assert await keysvc.list(initech) == [theirs.key]
 
 
-async def test_of_keys_generated_at_once_only_one_stays(
+async def test_only_one_of_concurrently_generated_keys_does_not_expire(
     keysvc: Replica, keys_url: str, clock: MovableClock
 ):
     acme = await keysvc.create()
@@ -114,7 +116,7 @@ async def test_no_key_is_generated_for_an_inactive_integration(keysvc: Replica):
     assert await keysvc.list(acme) == [made.key]
 
 
-async def test_keys_are_listed_newest_first_page_by_page(keysvc: Replica, clock: MovableClock):
+async def test_keys_are_listed_newest_first_in_pages(keysvc: Replica, clock: MovableClock):
     acme, listed, request = await keysvc.create(), [], None
     made = []
     for _ in range(5):
@@ -176,14 +178,14 @@ async def test_a_page_token_of_another_organization_is_refused(keysvc: Replica):
         ("Authenticate", pb.AuthenticateRequest(token="é" * 78), "KEY_MALFORMED"),
     ],
 )
-async def test_bad_requests_are_refused_with_their_reason(
+async def test_invalid_request_is_refused_with_its_reason(
     keysvc: Replica, method: str, request_: object, reason: str
 ):
     with refused(reason):
         await getattr(keysvc.keys, method)(request_)
 
 
-async def test_of_requests_that_know_the_same_newest_key_one_makes_another(
+async def test_one_of_requests_with_the_same_newest_key_creates_a_key(
     keysvc: Replica, keys_url: str, clock: MovableClock
 ):
     acme = await keysvc.create()
@@ -203,9 +205,7 @@ async def test_of_requests_that_know_the_same_newest_key_one_makes_another(
     assert len(await keysvc.list(acme)) == 2
 
 
-async def test_the_key_made_last_is_the_newest_whatever_the_clocks_say(
-    keysvc: Replica, keys_url: str
-):
+async def test_last_created_key_is_the_newest_despite_clock_skew(keysvc: Replica, keys_url: str):
     behind, acme, made = MovableClock(), await keysvc.create(), []
     behind.advance(seconds=-2)
     async with running_replica(keys_url, behind) as other:

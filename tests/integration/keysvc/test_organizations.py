@@ -27,7 +27,7 @@ async def integration(keysvc: Replica, organization_id: str) -> pb.Integration:
     return (await keysvc.integrations.GetIntegration(request)).integration
 
 
-async def test_an_organization_gets_an_id_the_region_and_an_inactive_integration(
+async def test_new_organization_has_id_region_and_inactive_integration(
     keysvc: Replica, clock: MovableClock
 ):
     made = await create(keysvc, display_name="Ácme 集团")
@@ -43,7 +43,9 @@ async def test_an_organization_gets_an_id_the_region_and_an_inactive_integration
     )
 
 
-async def test_creating_it_again_changes_nothing(keysvc: Replica, clock: MovableClock):
+async def test_repeated_creation_of_an_organization_changes_nothing(
+    keysvc: Replica, clock: MovableClock
+):
     first = await create(keysvc, id=ID, display_name="Acme", region=pb.REGION_US)
     await keysvc.activate(ID)
     before = await integration(keysvc, ID)
@@ -53,7 +55,7 @@ async def test_creating_it_again_changes_nothing(keysvc: Replica, clock: Movable
     assert await integration(keysvc, ID) == before
 
 
-async def test_an_id_that_is_taken_by_another_name_is_refused(keysvc: Replica):
+async def test_organization_id_in_use_with_another_name_is_refused(keysvc: Replica):
     await create(keysvc, id=ID, display_name="Acme")
 
     with refused("ORGANIZATION_EXISTS"):
@@ -70,16 +72,12 @@ async def test_an_id_that_is_taken_by_another_name_is_refused(keysvc: Replica):
         {"display_name": "Acme", "region": pb.REGION_EU},
     ],
 )
-async def test_an_organization_that_cannot_be_is_refused(
-    keysvc: Replica, fields: dict[str, object]
-):
+async def test_invalid_organization_is_refused(keysvc: Replica, fields: dict[str, object]):
     with refused("INVALID_FIELD"):
         await create(keysvc, **fields)
 
 
-async def test_switching_an_integration_says_when_and_repeating_it_changes_nothing(
-    keysvc: Replica, clock: MovableClock
-):
+async def test_repeated_activation_keeps_the_update_time(keysvc: Replica, clock: MovableClock):
     await create(keysvc, id=ID, display_name="Acme")
     clock.advance(hours=1)
     active = pb.Integration(
@@ -111,7 +109,7 @@ async def test_switching_an_integration_says_when_and_repeating_it_changes_nothi
     ("organization_id", "reason"),
     [(NOBODY, "ORGANIZATION_NOT_FOUND"), ("", "INVALID_FIELD"), ("acme", "INVALID_FIELD")],
 )
-async def test_an_id_that_is_not_there_is_refused(
+async def test_unknown_or_invalid_organization_id_is_refused(
     keysvc: Replica, service: str, method: str, organization_id: str, reason: str
 ):
     request = getattr(pb, f"{method}Request")(organization_id=organization_id)
@@ -144,12 +142,12 @@ async def test_organizations_are_listed_in_the_order_of_creation(
         (pb.ListOrganizationsRequest(page_token="begin"), "INVALID_PAGE_TOKEN"),
     ],
 )
-async def test_a_list_that_cannot_be_is_refused(keysvc: Replica, request_: object, reason: str):
+async def test_invalid_list_request_is_refused(keysvc: Replica, request_: object, reason: str):
     with refused(reason):
         await keysvc.organizations.ListOrganizations(request_)
 
 
-async def test_the_database_keeps_the_rules_by_itself_and_each_has_its_words(keys_url: str):
+async def test_violation_of_a_constraint_becomes_its_refusal(keys_url: str):
     async with Database(keys_url, "test") as database, database.connection() as db:
         with (
             pytest.raises(InvalidField) as caught,
@@ -167,7 +165,7 @@ async def test_the_database_keeps_the_rules_by_itself_and_each_has_its_words(key
     }
 
 
-async def test_a_broken_constraint_without_words_is_a_fault_of_ours(keys_url: str):
+async def test_violation_of_an_unlisted_constraint_is_an_internal_error(keys_url: str):
     async with Database(keys_url, "test") as database, database.connection() as db:
         with (
             pytest.raises(asyncpg.CheckViolationError),

@@ -22,7 +22,7 @@ def keysvc(keys_url: str) -> Iterator[Keysvc]:
     return Keysvc(keys_url)
 
 
-def test_an_operator_makes_an_organization_and_a_key_and_ends_it(keysvc: Keysvc):
+def test_operator_creates_an_organization_and_a_key_and_revokes_it(keysvc: Keysvc):
     created = keysvc.answer("create-organization", "--display-name", "Acme", "--id", ID)
     active = keysvc.answer("activate-integration", ID)
     made = keysvc.answer("generate-key", ID, "--created-by", "ops")
@@ -53,7 +53,7 @@ def test_an_operator_makes_an_organization_and_a_key_and_ends_it(keysvc: Keysvc)
     assert inactive["integration"]["state"] == "STATE_INACTIVE"
 
 
-def test_an_operators_commands_are_in_the_audit_trail(keysvc: Keysvc):
+def test_audit_trail_contains_commands_of_operators(keysvc: Keysvc):
     keysvc.answer("create-organization", "--display-name", "Acme", "--id", ID)
     keysvc.answer("activate-integration", ID, "--by", "Ann of support")
     keysvc.answer("activate-integration", ID)
@@ -75,9 +75,7 @@ def test_an_operators_commands_are_in_the_audit_trail(keysvc: Keysvc):
     ]
 
 
-async def test_an_operator_takes_a_domain_from_its_holder_and_switches_sign_in_off(
-    keysvc: Keysvc, keys_url: str
-):
+async def test_operator_releases_a_domain_and_deactivates_sign_in(keysvc: Keysvc, keys_url: str):
     keysvc.answer("create-organization", "--display-name", "Acme", "--id", ID)
     database = await asyncpg.connect(keys_url)
     await database.execute(
@@ -129,35 +127,37 @@ async def test_an_operator_takes_a_domain_from_its_holder_and_switches_sign_in_o
         ),
     ],
 )
-def test_an_operators_mistake_is_answered_in_one_line(
+def test_refused_command_prints_one_line(
     keysvc: Keysvc, arguments: tuple[str, ...], code: int, complaint: str
 ):
     assert keysvc.run(*arguments) == (code, "", complaint)
 
 
 @pytest.mark.parametrize("arguments", [(), ("serve", "now"), ("generate-key", ID), ("list-keys",)])
-def test_a_command_called_wrongly_is_explained(keysvc: Keysvc, arguments: tuple[str, ...]):
+def test_command_with_invalid_arguments_prints_its_usage(
+    keysvc: Keysvc, arguments: tuple[str, ...]
+):
     code, output, errors = keysvc.run(*arguments)
     assert (code, output) == (2, "")
     assert errors.startswith("usage: python -m keysvc")
 
 
 @pytest.mark.parametrize("command", ["serve", "migrate", "list-keys"])
-def test_missing_settings_are_named(keysvc: Keysvc, command: str):
+def test_missing_setting_is_reported_by_name(keysvc: Keysvc, command: str):
     del keysvc.environment["KEYSVC_REGION"]
     arguments = [command, ID] if command == "list-keys" else [command]
     assert keysvc.run(*arguments) == (2, "", "keysvc: KEYSVC_REGION is not set\n")
 
 
 @pytest.mark.parametrize("command", ["migrate", "list-keys"])
-def test_a_command_without_its_database_ends_in_one_line(keysvc: Keysvc, command: str):
+def test_command_without_a_database_prints_one_line(keysvc: Keysvc, command: str):
     keysvc.environment["KEYSVC_DATABASE_URL"] = "postgresql://nobody@127.0.0.1:1/nothing"
     arguments = [command, ID] if command == "list-keys" else [command]
     code, output, errors = keysvc.run(*arguments)
     assert (code, output, errors.count("\n")) == (1, "", 1)
 
 
-def test_a_process_that_others_can_reach_does_not_start_without_tls(keysvc: Keysvc):
+def test_process_on_a_public_address_does_not_start_without_tls(keysvc: Keysvc):
     keysvc.environment["KEYSVC_LISTEN"] = "0.0.0.0:0"
     code, _, errors = keysvc.run("serve")
     assert code == 1
@@ -171,7 +171,7 @@ def test_migrating_twice_changes_nothing(keysvc: Keysvc):
     assert keysvc.answer("migrate") == {"applied": []}
 
 
-def test_the_process_serves_logs_no_token_and_ends_when_told(keysvc: Keysvc):
+def test_process_serves_without_logging_tokens_and_stops_on_sigterm(keysvc: Keysvc):
     keysvc.answer("create-organization", "--display-name", "Acme", "--id", ID)
     keysvc.answer("activate-integration", ID)
     token = keysvc.answer("generate-key", ID, "--created-by", "ops")["token"]

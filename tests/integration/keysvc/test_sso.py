@@ -91,7 +91,7 @@ async def trail(keysvc: Replica, organization_id: str) -> list[tuple[str, list[s
     return [each for each in names if each[0].startswith("SSO")]
 
 
-async def test_a_connection_begins_empty_and_inactive(keysvc: Replica):
+async def test_new_connection_is_empty_and_inactive(keysvc: Replica):
     acme = await keysvc.create()
     found = await get(keysvc, acme)
     assert (found.etag, found.active, found.sso_url, list(found.certificates)) == (
@@ -102,7 +102,7 @@ async def test_a_connection_begins_empty_and_inactive(keysvc: Replica):
     )
 
 
-async def test_what_is_set_up_is_kept_and_told_to_the_trail(keysvc: Replica):
+async def test_setup_is_stored_and_recorded_in_the_audit_trail(keysvc: Replica):
     acme = await keysvc.create()
 
     made = await update(keysvc, acme)
@@ -118,7 +118,7 @@ async def test_what_is_set_up_is_kept_and_told_to_the_trail(keysvc: Replica):
     ]
 
 
-async def test_nothing_is_active_before_it_was_tested(keysvc: Replica):
+async def test_connection_cannot_be_activated_before_a_test(keysvc: Replica):
     acme = await keysvc.create()
     made = await update(keysvc, acme)
     with refused("SSO_NOT_TESTED"):
@@ -137,7 +137,7 @@ async def test_nothing_is_active_before_it_was_tested(keysvc: Replica):
         {"certificates": [PEM, OTHER]},
     ],
 )
-async def test_a_change_of_who_vouches_has_to_be_tested_anew(keysvc: Replica, change: dict):
+async def test_change_of_the_identity_provider_invalidates_the_test(keysvc: Replica, change: dict):
     acme = await keysvc.create()
     await active(keysvc, acme)
 
@@ -150,7 +150,7 @@ async def test_a_change_of_who_vouches_has_to_be_tested_anew(keysvc: Replica, ch
     ]  # fmt: skip
 
 
-async def test_other_changes_leave_it_active(keysvc: Replica):
+async def test_other_changes_leave_a_connection_active(keysvc: Replica):
     acme = await keysvc.create()
     await active(keysvc, acme)
     changed = await update(keysvc, acme, create_missing_users=True, domains=["acme.example"])
@@ -159,7 +159,7 @@ async def test_other_changes_leave_it_active(keysvc: Replica):
     assert list(changed.domains) == ["acme.example"]
 
 
-async def test_what_changes_nothing_is_no_change(keysvc: Replica):
+async def test_equal_setup_changes_nothing(keysvc: Replica):
     acme = await keysvc.create()
     made = await active(keysvc, acme)
     assert await update(keysvc, acme) == made
@@ -167,7 +167,7 @@ async def test_what_changes_nothing_is_no_change(keysvc: Replica):
     assert len(await trail(keysvc, acme)) == 3
 
 
-async def test_of_two_admins_at_once_the_slower_one_is_refused(keysvc: Replica):
+async def test_concurrent_update_with_the_same_etag_is_refused(keysvc: Replica):
     acme = await keysvc.create()
     made = await update(keysvc, acme)
     outcomes = await asyncio.gather(
@@ -182,7 +182,7 @@ async def test_of_two_admins_at_once_the_slower_one_is_refused(keysvc: Replica):
         await update(keysvc, acme, made.etag, idp_entity_id="urn:late")
 
 
-async def test_a_test_of_what_is_no_longer_set_up_says_nothing(keysvc: Replica):
+async def test_test_of_an_outdated_setup_is_refused(keysvc: Replica):
     acme = await keysvc.create()
     made = await update(keysvc, acme)
     await update(keysvc, acme, idp_entity_id="urn:other")
@@ -193,7 +193,7 @@ async def test_a_test_of_what_is_no_longer_set_up_says_nothing(keysvc: Replica):
         await record_test(keysvc, initech, "0")
 
 
-async def test_an_address_leads_to_the_active_connection_of_its_domain(keysvc: Replica):
+async def test_email_finds_the_active_connection_of_its_domain(keysvc: Replica):
     acme = await keysvc.create()
     made = await active(keysvc, acme)
     for email in ("ann@acme.test", "Ann@ACME.test", "odd@name@acme.test"):
@@ -203,7 +203,7 @@ async def test_an_address_leads_to_the_active_connection_of_its_domain(keysvc: R
             await find(keysvc, email=email)
 
 
-async def test_an_inactive_connection_is_found_by_its_organization_alone(keysvc: Replica):
+async def test_inactive_connection_is_found_only_by_its_organization(keysvc: Replica):
     acme = await keysvc.create()
     made = await active(keysvc, acme)
     request = pb.DeactivateSsoConnectionRequest(organization_id=acme, actor=ANN)
@@ -218,7 +218,7 @@ async def test_an_inactive_connection_is_found_by_its_organization_alone(keysvc:
             await find(keysvc, organization_id=nobody)
 
 
-async def test_a_domain_belongs_to_one_organization_until_it_lets_go(keysvc: Replica):
+async def test_domain_belongs_to_one_organization_until_it_is_released(keysvc: Replica):
     acme, initech = await keysvc.create("Acme"), await keysvc.create("Initech")
     await update(keysvc, acme)
     with refused("SSO_DOMAIN_TAKEN"):
@@ -229,7 +229,7 @@ async def test_a_domain_belongs_to_one_organization_until_it_lets_go(keysvc: Rep
     assert list((await update(keysvc, initech)).domains) == ["acme.test"]
 
 
-async def test_organizations_that_want_each_others_domains_are_refused_and_not_stuck(
+async def test_organizations_that_swap_domains_do_not_deadlock(
     keysvc: Replica,
 ):
     acme, initech = await keysvc.create("Acme"), await keysvc.create("Initech")
@@ -249,7 +249,7 @@ async def test_organizations_that_want_each_others_domains_are_refused_and_not_s
     assert list((await get(keysvc, initech)).domains) == ["initech.test"]
 
 
-async def test_of_organizations_that_want_a_domain_at_once_one_gets_it(keysvc: Replica):
+async def test_one_of_concurrent_organizations_gets_a_domain(keysvc: Replica):
     organizations = [await keysvc.create(name) for name in ("Acme", "Initech", "Globex")]
 
     outcomes = await asyncio.gather(
@@ -265,7 +265,7 @@ async def test_of_organizations_that_want_a_domain_at_once_one_gets_it(keysvc: R
     assert sorted(held) == [[], [], ["a.test", "z.test"]]
 
 
-async def test_no_organization_sees_anothers_connection(keysvc: Replica):
+async def test_connection_is_invisible_to_other_organizations(keysvc: Replica):
     acme, initech = await keysvc.create("Acme"), await keysvc.create("Initech")
     await active(keysvc, acme)
     assert (await get(keysvc, initech)).sso_url == ""
@@ -300,20 +300,20 @@ async def test_no_organization_sees_anothers_connection(keysvc: Replica):
         {"domains": [f"{number}.test" for number in range(6)]},
     ],
 )
-async def test_what_cannot_be_set_up_is_refused(keysvc: Replica, changes: dict):
+async def test_invalid_sso_setup_is_refused(keysvc: Replica, changes: dict):
     acme = await keysvc.create()
     with refused("INVALID_FIELD"):
         await update(keysvc, acme, **changes)
     assert (await get(keysvc, acme)).etag == "0"
 
 
-async def test_a_certificate_that_is_over_or_weak_is_refused(keysvc: Replica, clock: MovableClock):
+async def test_expired_or_weak_certificate_is_refused(keysvc: Replica, clock: MovableClock):
     acme = await keysvc.create()
     for pem in (certificate(end=clock()), certificate(bits=1_024)):
         with refused("INVALID_FIELD"):
             await update(keysvc, acme, certificates=[pem])
 
 
-async def test_on_loopback_an_identity_provider_may_do_without_tls(keysvc: Replica):
+async def test_identity_provider_on_loopback_needs_no_tls(keysvc: Replica):
     acme = await keysvc.create()
     assert (await update(keysvc, acme, sso_url="http://127.0.0.1:8443/sso")).sso_url

@@ -63,7 +63,7 @@ BEFORE = {
 """Metric names of the release before OpenTelemetry's names, by service."""
 
 
-async def test_services_still_have_every_metric_name_of_the_release_before(
+async def test_services_keep_every_metric_name_of_the_previous_release(
     tmp_path: Path, keys_url: str, users_url: str, monkeypatch: pytest.MonkeyPatch
 ):
     missing = {}

@@ -264,7 +264,7 @@ def names(region: Region, service: Service) -> set[str]:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.service}: {case.task}")
-async def test_a_task_that_fails_works_again_and_the_process_answers(
+async def test_failed_task_recovers_and_its_process_still_responds(
     case: Case,
     tmp_path: Path,
     keys_url: str,
@@ -333,7 +333,7 @@ async def failed(service: Service, case: Case) -> str:
     return str(service.logged("task failed")[0]["task"])
 
 
-async def test_every_task_of_every_service_is_tried(
+async def test_cases_cover_every_task_of_every_service(
     tmp_path: Path, keys_url: str, users_url: str, monkeypatch: pytest.MonkeyPatch
 ):
     async with running_region(tmp_path, keys_url, users_url, monkeypatch) as region:

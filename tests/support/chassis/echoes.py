@@ -108,14 +108,10 @@ async def echo_server(settings: ServerSettings = OPEN) -> AsyncIterator[Running]
     server.grpc.add_generic_rpc_handlers((service.handler(),))
     task = asyncio.create_task(server.run(stop))
     try:
-        await until(
-            lambda: task.done() or any(entry["event"] == "listening" for entry in capture.entries)
-        )
+        await until(lambda: task.done() or bool(running.logged("listening")))
         if task.done():
             await task
-        address = next(
-            entry["address"] for entry in capture.entries if entry["event"] == "listening"
-        )
+        address = running.logged("listening")[0]["address"]
         running.port, running.task = int(address.rpartition(":")[2]), task
         yield running
     finally:

@@ -22,7 +22,7 @@ ERRORS = [
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda each: type(each).__name__)
-def test_a_copy_has_the_type_text_attributes_and_cause(error: Exception):
+def test_copy_has_the_type_text_attributes_and_cause(error: Exception):
     error.__cause__ = ValueError("why")
     copied = copy_exception(error)
 

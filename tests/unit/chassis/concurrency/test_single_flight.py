@@ -34,7 +34,7 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-async def test_calls_at_once_for_one_key_share_one_call(service: Service):
+async def test_concurrent_calls_for_one_key_share_one_call(service: Service):
     flight: SingleFlight[str, str] = SingleFlight()
     waiting = [asyncio.create_task(flight.run("key", service)) for _ in range(20)]
     other = asyncio.create_task(flight.run("other", service))
@@ -45,7 +45,7 @@ async def test_calls_at_once_for_one_key_share_one_call(service: Service):
     assert service.calls == 2
 
 
-async def test_each_caller_gets_an_exception_of_its_own(service: Service):
+async def test_each_caller_gets_its_own_exception(service: Service):
     flight: SingleFlight[str, str] = SingleFlight()
     service.error = ValueError("no")
     waiting = [asyncio.create_task(flight.run("key", service)) for _ in range(50)]
@@ -59,7 +59,7 @@ async def test_each_caller_gets_an_exception_of_its_own(service: Service):
     assert len(lengths) == 1
 
 
-async def test_the_call_goes_on_when_one_caller_gives_up(service: Service):
+async def test_shared_call_continues_when_one_caller_is_cancelled(service: Service):
     flight: SingleFlight[str, str] = SingleFlight()
     first, second = (asyncio.create_task(flight.run("key", service)) for _ in range(2))
     await settle()
@@ -71,7 +71,7 @@ async def test_the_call_goes_on_when_one_caller_gives_up(service: Service):
     assert first.cancelled()
 
 
-async def test_a_key_is_asked_about_anew_once_a_call_has_ended(service: Service):
+async def test_call_after_the_end_of_another_one_is_made_again(service: Service):
     flight: SingleFlight[str, str] = SingleFlight()
     service.end.set()
     for _ in range(3):

@@ -62,7 +62,7 @@ def returns_at_once() -> Callable[[], Awaitable[None]]:
     return run
 
 
-async def test_a_task_that_fails_runs_again(tasks: Recorded):
+async def test_failed_task_is_restarted(tasks: Recorded):
     flaky = Flaky(2)
     task = tasks.start("flaky", flaky.run)
     await flaky.running.wait()
@@ -70,7 +70,7 @@ async def test_a_task_that_fails_runs_again(tasks: Recorded):
     assert (task.failures, task.restarts, flaky.runs) == (2, 2, 3)
 
 
-async def test_a_failure_is_logged_with_its_place_and_not_its_text(tasks: Recorded):
+async def test_failure_is_logged_with_its_traceback_without_its_text(tasks: Recorded):
     flaky = Flaky(1, ExceptionGroup("a secret", [KeyError("another secret")]))
     tasks.start("flaky", flaky.run)
     await flaky.running.wait()
@@ -86,20 +86,22 @@ async def test_a_failure_is_logged_with_its_place_and_not_its_text(tasks: Record
     assert "secret" not in str(logged).replace("self.error = error or", "")
 
 
-async def test_a_task_that_returns_before_its_end_has_failed(tasks: Recorded):
+async def test_early_return_of_a_task_is_a_failure(tasks: Recorded):
     task = tasks.start("short", returns_at_once())
     await until(lambda: task.restarts == 1)
     assert tasks.failures[0]["error_type"] == "RuntimeError"
 
 
-async def test_a_cancelled_wait_inside_a_task_is_a_failure(tasks: Recorded):
+async def test_cancelled_future_inside_a_task_is_a_failure(tasks: Recorded):
     flaky = Flaky(1, asyncio.CancelledError())
     task = tasks.start("flaky", flaky.run)
     await flaky.running.wait()
     assert task.failures == 1
 
 
-async def test_delays_grow_up_to_their_limit(tasks: Recorded, monkeypatch: pytest.MonkeyPatch):
+async def test_restart_delays_double_up_to_their_limit(
+    tasks: Recorded, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(module, "FIRST_DELAY_SECONDS", 0.001)
     monkeypatch.setattr(module, "MAX_DELAY_SECONDS", 0.004)
     flaky = Flaky(4)
@@ -108,7 +110,7 @@ async def test_delays_grow_up_to_their_limit(tasks: Recorded, monkeypatch: pytes
     assert [entry["retry_seconds"] for entry in tasks.failures] == [0.001, 0.002, 0.004, 0.004]
 
 
-async def test_delays_begin_anew_after_a_healthy_run(
+async def test_restart_delay_is_reset_after_a_healthy_run(
     tasks: Recorded, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(module, "HEALTHY_SECONDS", 0.0)
@@ -119,7 +121,7 @@ async def test_delays_begin_anew_after_a_healthy_run(
     assert [entry["retry_seconds"] for entry in tasks.failures] == [0.001] * 3
 
 
-async def test_only_a_required_task_that_keeps_failing_is_not_ready(tasks: Recorded):
+async def test_only_a_failing_required_task_makes_the_process_not_ready(tasks: Recorded):
     optional, required = Flaky(MAX_CONSECUTIVE_FAILURES + 1), Flaky(MAX_CONSECUTIVE_FAILURES)
     tasks.start("optional", optional.run)
     await until(lambda: optional.runs > MAX_CONSECUTIVE_FAILURES)
@@ -130,7 +132,7 @@ async def test_only_a_required_task_that_keeps_failing_is_not_ready(tasks: Recor
     assert not tasks.ready
 
 
-async def test_a_required_task_that_runs_well_again_is_ready(
+async def test_process_is_ready_after_a_healthy_run_of_a_required_task(
     tasks: Recorded, monkeypatch: pytest.MonkeyPatch
 ):
     required = Flaky(MAX_CONSECUTIVE_FAILURES)
@@ -141,7 +143,7 @@ async def test_a_required_task_that_runs_well_again_is_ready(
     assert tasks.ready
 
 
-async def test_a_name_is_taken_once(tasks: Recorded):
+async def test_second_task_with_the_same_name_is_refused(tasks: Recorded):
     tasks.start("one", Flaky(0).run)
     with pytest.raises(ValueError, match="one"):
         tasks.start("one", Flaky(0).run)
@@ -169,7 +171,7 @@ async def test_tasks_drain_and_the_last_started_ends_first():
     assert ended == ["runs", "drains"]
 
 
-async def test_a_failure_while_a_task_drains_is_logged_and_tried_again():
+async def test_failure_of_a_draining_task_is_logged_and_the_task_restarted():
     drained = asyncio.Event()
     flaky = Flaky(1)
 
@@ -184,13 +186,13 @@ async def test_a_failure_while_a_task_drains_is_logged_and_tried_again():
     assert (task.failures, task.restarts) == (1, 1)
 
 
-async def test_a_task_that_does_not_drain_in_time_is_cancelled_and_logged(tasks: Recorded):
+async def test_task_that_does_not_drain_in_time_is_cancelled_and_logged(tasks: Recorded):
     task = tasks.start("hangs", Flaky(0).run, drain_event=asyncio.Event())
     await task.end(0.01)
     assert tasks.capture.entries[-1]["event"] == "task not drained"
 
 
-async def test_an_error_at_the_end_of_a_task_is_logged(tasks: Recorded):
+async def test_error_of_a_cancelled_task_is_logged(tasks: Recorded):
     async def fails_at_its_end() -> None:
         try:
             await asyncio.Event().wait()

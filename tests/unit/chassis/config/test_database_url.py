@@ -79,7 +79,7 @@ def asyncpgs_reading(url: str) -> tuple[list[tuple[str, int] | str], _Connection
 @example("postgresql://keys:x@%2Frun%2Fpostgresql/keys")
 @example("postgresql://keys:ab12cd@evil.test/keys?sslmode=verify-full")
 @example("postgresql://keys:ab12cd@evil.test/keys?sslmode=verify-full&sslmode=disable")
-def test_asyncpg_connects_to_this_machine_or_to_one_that_proves_itself(url: str):
+def test_asyncpg_connects_only_to_local_or_verified_hosts(url: str):
     if [*find_problems(url)]:
         return
     try:
@@ -100,7 +100,7 @@ def is_here(place: tuple[str, int] | str) -> bool:
 @given(addresses())
 @example("postgresql://keys:x@localhost/keys?port=ab12cd")
 @example("postgresql://keys:x@[ab12cd/keys")
-def test_asyncpg_has_no_password_to_complain_of(url: str):
+def test_asyncpg_error_for_an_accepted_url_has_no_password(url: str):
     """It tells what it cannot read to whoever starts the process."""
     said = ""
     try:
@@ -120,7 +120,7 @@ def test_asyncpg_has_no_password_to_complain_of(url: str):
         ("postgresql://keys:p%40ss%2F%3F%23@%2Frun%2Fpostgresql/keys", 1),
     ],
 )
-def test_what_this_machine_has_many_names_for_is_taken(url: str, hosts: int):
+def test_all_names_of_this_machine_are_accepted(url: str, hosts: int):
     assert [*find_problems(url)] == []
     places, _ = asyncpgs_reading(url)
     assert len(places) == hosts
@@ -128,7 +128,7 @@ def test_what_this_machine_has_many_names_for_is_taken(url: str, hosts: int):
 
 
 @pytest.mark.parametrize("place", ["localhost", "evil.test", "evil.test@localhost", ""])
-def test_a_second_at_sign_is_refused_and_nothing_of_a_password_told(place: str):
+def test_second_at_sign_is_refused_without_quoting_the_password(place: str):
     assert [*find_problems(f"postgresql://keys:s3cr@t@{place}/keys?sslmode=verify-full")] == [
         TWO_SIGNS
     ]
@@ -146,7 +146,7 @@ def test_a_second_at_sign_is_refused_and_nothing_of_a_password_told(place: str):
         "postgresql://keys:x@localhost/keys?port=s3cr",
     ],
 )
-def test_a_password_that_is_not_escaped_is_refused_and_not_told(url: str):
+def test_unescaped_password_is_refused_unquoted(url: str):
     told = " ".join(find_problems(url))
     assert told
     assert "s3cr" not in told

@@ -45,7 +45,7 @@ def gateway_problem(*variables: dict[str, str]) -> str:
         f"postgresql://keys:{RANDOM.hex()}@one:1,two:2/keys{VERIFIED}",
     ],
 )
-def test_a_database_here_or_one_that_proves_itself_is_taken(url: str):
+def test_local_or_verified_database_is_accepted(url: str):
     assert database_problem(url) == ""
 
 
@@ -64,7 +64,7 @@ def test_a_database_here_or_one_that_proves_itself_is_taken(url: str):
         "postgresql://keys:ab12cd@127.0.0.1.evil.test/keys",
     ],
 )
-def test_a_database_elsewhere_has_to_prove_itself(url: str):
+def test_remote_database_requires_a_verified_certificate(url: str):
     problem = "X_DATABASE_URL names another machine without sslmode=verify-full"
     assert database_problem(url) == problem
     assert "ab12cd" not in problem
@@ -80,20 +80,20 @@ def test_a_database_elsewhere_has_to_prove_itself(url: str):
         ("", "has no password, or a well-known one"),
     ],
 )
-def test_a_password_that_others_know_opens_no_database_elsewhere(password: str, problem: str):
+def test_well_known_password_of_a_remote_database_is_refused(password: str, problem: str):
     url = f"postgresql://keys:{password}@keys-rw/keys{VERIFIED}"
     assert database_problem(url) == f"X_DATABASE_URL {problem}"
     assert database_problem(url.replace("keys-rw", "127.0.0.1")) == ""
 
 
-def test_what_is_no_database_is_not_shown():
+def test_url_that_is_not_postgresql_is_refused_unquoted():
     assert database_problem("mysql://keys:ab12cd@db/keys") == (
         "X_DATABASE_URL is not postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
     )
 
 
 @pytest.mark.parametrize("secret", [bytes(32), b"\x01\x02" * 16, b"0123456789abcde" * 3])
-def test_a_secret_that_can_be_guessed_is_refused_anywhere(secret: bytes):
+def test_secret_with_few_different_bytes_is_refused(secret: bytes):
     problem = gateway_problem(HERE, {"GATEWAY_CURSOR_SECRET": secret.hex()})
     different = len(set(secret))
     assert problem == (
@@ -101,7 +101,7 @@ def test_a_secret_that_can_be_guessed_is_refused_anywhere(secret: bytes):
     )
 
 
-def test_a_secret_of_development_is_taken_where_nobody_else_comes():
+def test_development_secret_is_accepted_on_loopback_only():
     made = {"GATEWAY_CURSOR_SECRET": DEVELOPMENT.encode().hex() + RANDOM.hex()}
     assert gateway_problem(HERE, made) == ""
     assert gateway_problem(EVERYWHERE, made) == (
@@ -109,7 +109,7 @@ def test_a_secret_of_development_is_taken_where_nobody_else_comes():
     )
 
 
-def test_plain_http_is_told_to_customers_only_where_nobody_else_comes():
+def test_http_tenant_url_is_accepted_on_loopback_only():
     assert gateway_problem(HERE, PLAIN_URLS) == ""
     assert gateway_problem(EVERYWHERE, PLAIN_URLS).endswith(
         ": use https://, as other machines can reach this process"

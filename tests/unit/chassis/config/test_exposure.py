@@ -27,7 +27,7 @@ async def ready() -> bool:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "usersvc"])
-async def test_a_server_that_others_can_reach_does_not_start_without_tls(host: str):
+async def test_server_on_a_public_address_does_not_start_without_tls(host: str):
     server = Server(ServerSettings(Address(host, 0)), {}, ready, LOG, Supervisor(LOG))
     with pytest.raises(StartError, match="set TLS_CERTIFICATE, TLS_KEY and TLS_AUTHORITY") as said:
         await server.run(asyncio.Event())
@@ -38,7 +38,7 @@ async def test_a_server_that_others_can_reach_does_not_start_without_tls(host: s
     "target",
     ["usersvc:50051", "dns:///usersvc:50051", "192.0.2.1:1", "ipv4:127.0.0.1:1,192.0.2.1:1"],
 )
-def test_a_channel_to_another_machine_is_not_made_without_tls(target: str):
+def test_channel_to_another_machine_is_refused_without_tls(target: str):
     with pytest.raises(StartError, match="is on another machine"):
         connect(target, {})
 
@@ -57,11 +57,11 @@ def test_a_channel_to_another_machine_is_not_made_without_tls(target: str):
         "unix:/run/usersvc",
     ],
 )
-def test_this_machine_is_known_under_its_names(target: str):
+def test_targets_on_this_machine_are_recognized(target: str):
     assert is_loopback_target(target)
 
 
-def test_the_certificate_the_key_and_the_authority_come_together_or_not_at_all():
+def test_incomplete_tls_settings_are_refused():
     environment = Environment({"X_TLS_KEY": "/k"}, "X_")
     environment.certificate_files()
     with pytest.raises(SettingsError) as said:
@@ -77,14 +77,14 @@ def test_the_certificate_the_key_and_the_authority_come_together_or_not_at_all()
         ({"X_TLS_CERTIFICATE": "c", "X_TLS_KEY": "k", "X_TLS_AUTHORITY": "a"}, False),
     ],
 )
-def test_reflection_is_off_by_itself_where_tls_is_on(variables: dict[str, str], reflection: bool):
+def test_reflection_is_off_by_default_with_tls(variables: dict[str, str], reflection: bool):
     tls = CertificateFiles(Path("c"), Path("k"), Path("a")) if len(variables) == 3 else None
     read = Environment(variables, "X_").server("127.0.0.1:1")
     assert read == ServerSettings(Address("127.0.0.1", 1), tls, reflection)
 
 
 @pytest.mark.parametrize("content", [b"", b"no certificate"])
-def test_files_that_cannot_be_used_are_told_in_one_line(tmp_path: Path, content: bytes):
+def test_invalid_tls_files_are_reported_in_one_line(tmp_path: Path, content: bytes):
     files = CertificateFiles(tmp_path / "c", tmp_path / "k", tmp_path / "a")
     for file in (files.certificate, files.key, files.authority):
         file.write_bytes(content)
@@ -94,7 +94,7 @@ def test_files_that_cannot_be_used_are_told_in_one_line(tmp_path: Path, content:
     assert "\n" not in str(said.value)
 
 
-def test_a_file_that_is_not_there_is_told_by_what_it_should_be(tmp_path: Path):
+def test_missing_tls_file_is_reported_with_its_setting(tmp_path: Path):
     (tmp_path / "c").touch()
     files = CertificateFiles(tmp_path / "c", Path("/nowhere/tls.key"), tmp_path / "a")
     with pytest.raises(StartError) as said:

@@ -35,7 +35,7 @@ def tell(lines: BufferedLogWriter, *texts: bytes) -> None:
         lines.flush()
 
 
-async def test_a_line_that_comes_alone_is_written_when_the_loop_turns():
+async def test_single_line_is_written_at_the_next_turn_of_the_loop():
     stream = Written()
     tell(BufferedLogWriter(stream), b"one\n")
     await asyncio.sleep(0)
@@ -43,7 +43,7 @@ async def test_a_line_that_comes_alone_is_written_when_the_loop_turns():
     assert stream.writes == [b"one\n"]
 
 
-async def test_lines_that_come_fast_share_a_write():
+async def test_lines_in_quick_succession_share_a_write():
     stream = Written()
     lines = BufferedLogWriter(stream)
     tell(lines, b"one\n", b"two\n")
@@ -55,7 +55,7 @@ async def test_lines_that_come_fast_share_a_write():
     assert stream.writes == [b"one\ntwo\n", b"three\nfour\n"]
 
 
-async def test_another_thread_writes_at_once_with_all_that_waits():
+async def test_line_of_another_thread_is_written_at_once_with_pending_ones():
     stream = Written()
     lines = BufferedLogWriter(stream)
     tell(lines, b"one\n")
@@ -65,7 +65,7 @@ async def test_another_thread_writes_at_once_with_all_that_waits():
     assert stream.writes == [b"one\ntwo\n"]
 
 
-async def test_what_cannot_be_written_is_no_fault_that_tells_of_itself():
+async def test_failed_write_is_not_reported_to_the_event_loop():
     stream, told = Written(), []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
     lines = BufferedLogWriter(stream)
@@ -79,7 +79,7 @@ async def test_what_cannot_be_written_is_no_fault_that_tells_of_itself():
     assert (stream.writes, told) == ([b"two\n"], [])
 
 
-def test_what_waits_when_the_process_ends_is_written():
+def test_pending_lines_are_written_at_exit():
     program = """
 import asyncio, sys
 from chassis.observability.log_writer import BufferedLogWriter
@@ -98,7 +98,7 @@ asyncio.run(main())
     assert (done.returncode, done.stdout) == (3, b"one\ntwo\n")
 
 
-def test_lines_for_a_stream_that_was_closed_are_dropped_quietly_at_exit():
+def test_lines_for_a_closed_stream_are_dropped_silently_at_exit():
     program = """
 import io, sys
 from chassis.observability.log_writer import BufferedLogWriter
@@ -112,7 +112,7 @@ stream.close()
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-async def test_a_write_that_ends_in_the_middle_goes_on():
+async def test_partial_write_is_continued():
     class Narrow(Written):
         def write(self, data: bytes) -> int:
             return super().write(data[:4])
@@ -124,7 +124,7 @@ async def test_a_write_that_ends_in_the_middle_goes_on():
     assert len(stream.writes) > 1
 
 
-def test_a_signal_in_the_middle_of_a_long_write_takes_no_line():
+def test_signal_during_a_long_write_loses_no_line():
     """A pipe that is full takes a part; the signal comes while the rest waits."""
     program = """
 import os, signal, sys

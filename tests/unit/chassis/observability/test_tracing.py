@@ -36,11 +36,11 @@ from chassis.startup import StartError
         ("BEGIN;", "statement"),
     ],
 )
-def test_a_statement_is_named_without_its_values(query: str, name: str):
+def test_statement_name_contains_no_value(query: str, name: str):
     assert statement_name(query) == name
 
 
-def test_nothing_of_opentelemetry_is_loaded_while_it_is_off():
+def test_opentelemetry_is_not_loaded_if_tracing_is_off():
     code = (
         "import sys, gateway.__main__, keysvc.__main__; "
         "print([name for name in sys.modules if name.startswith('opentelemetry')])"
@@ -87,7 +87,9 @@ async def trouble(variables: dict[str, str]) -> str:
         ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", 'authorization="s3cr"'),
     ],
 )
-async def test_what_would_be_logged_with_a_secret_in_it_is_refused_without(name: str, value: str):
+async def test_setting_with_a_secret_that_would_be_logged_is_refused_unquoted(
+    name: str, value: str
+):
     told = await trouble({name: value})
     assert told.startswith(f"{name} ")
     assert "s3cr" not in told
@@ -96,7 +98,7 @@ async def test_what_would_be_logged_with_a_secret_in_it_is_refused_without(name:
 @given(st.text(st.sampled_from('ab= \t,;:"\\%20@é\n'), max_size=12))
 @example("authorization=Bearer%20s3cr, tenant=us")
 @example("authorization=Bearer s3cr")
-async def test_headers_that_are_taken_are_logged_by_nobody(headers: str):
+async def test_accepted_headers_are_not_logged_by_opentelemetry(headers: str):
     if await trouble({HEADERS: headers}):
         return
     lines: list[logging.LogRecord] = []

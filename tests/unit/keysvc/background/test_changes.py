@@ -23,7 +23,7 @@ async def told(subscription: Subscription, count: int) -> list[Event]:
     return events
 
 
-async def test_events_come_in_their_order():
+async def test_stream_sends_events_in_order():
     subscription = Subscription()
     for event in (ACME, INITECH, ACME):
         subscription.offer(event)
@@ -39,7 +39,7 @@ async def test_heartbeats_do_not_queue():
     assert await told(subscription, 3) == [Heartbeat(), ACME, INITECH]
 
 
-async def test_a_stream_that_falls_too_far_behind_ends_without_a_gap():
+async def test_stream_with_a_full_queue_ends_without_a_gap():
     subscription = Subscription()
     for _ in range(QUEUE_SIZE + 1):
         subscription.offer(ACME)
@@ -48,7 +48,7 @@ async def test_a_stream_that_falls_too_far_behind_ends_without_a_gap():
     assert await told(subscription, 1) == []
 
 
-async def test_a_stream_that_can_no_longer_be_told_is_refused():
+async def test_stream_is_refused_when_the_feed_loses_its_connection():
     subscription = Subscription()
     subscription.offer(ACME)
     subscription.end(refused=True)
@@ -57,7 +57,7 @@ async def test_a_stream_that_can_no_longer_be_told_is_refused():
         await told(subscription, 1)
 
 
-async def test_a_stream_that_has_ended_stays_as_it_ended():
+async def test_second_end_of_a_stream_has_no_effect():
     subscription = Subscription()
     subscription.end(refused=False)
     subscription.end(refused=True)

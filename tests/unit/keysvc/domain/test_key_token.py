@@ -28,12 +28,12 @@ def refused(text: str) -> bool:
 
 
 @given(TOKENS)
-def test_a_token_reads_back_as_what_it_was_made_of(made: Token):
+def test_parsed_token_equals_the_original(made: Token):
     assert key_token.parse(made.text) == made
 
 
 @given(TOKENS)
-def test_a_token_has_the_form_that_secret_scanners_look_for(made: Token):
+def test_token_matches_the_pattern_for_secret_scanners(made: Token):
     expression = next(line.strip() for line in key_token.__doc__.splitlines() if "(us|eu)" in line)
     assert re.findall(expression, f"token={made.text},") == [made.text[4:6]]
     assert re.fullmatch(expression, made.text)
@@ -47,24 +47,24 @@ def test_a_token_with_one_changed_character_is_refused(made: Token, place: int, 
 
 
 @given(TOKENS, st.integers(0, LENGTH - 2))
-def test_a_token_with_two_neighbours_swapped_is_refused(made: Token, place: int):
+def test_token_with_two_adjacent_characters_swapped_is_refused(made: Token, place: int):
     text = made.text
     swapped = text[:place] + text[place + 1] + text[place] + text[place + 2 :]
     assert refused(swapped) == (swapped != text)
 
 
 @given(TOKENS, PLACES)
-def test_a_token_that_lost_a_character_is_refused(made: Token, place: int):
+def test_token_without_one_character_is_refused(made: Token, place: int):
     assert refused(made.text[:place] + made.text[place + 1 :])
 
 
 @given(TOKENS, st.text(min_size=1), st.booleans())
-def test_a_token_with_anything_around_it_is_refused(made: Token, extra: str, before: bool):
+def test_token_with_surrounding_text_is_refused(made: Token, extra: str, before: bool):
     assert refused(extra + made.text if before else made.text + extra)
 
 
 @given(st.text(max_size=200))
-def test_text_that_is_no_token_is_refused(text: str):
+def test_text_that_is_not_a_token_is_refused(text: str):
     assert refused(text)
 
 
@@ -85,36 +85,36 @@ def test_text_that_only_resembles_a_token_is_refused(text: str):
     assert refused(text)
 
 
-def test_numbers_beyond_their_bits_are_refused_even_with_the_right_checksum():
+def test_number_overflow_is_refused_despite_a_valid_checksum():
     for key_id, secret in (("z" * 22, "0" * 43), ("0" * 22, "z" * 43)):
         body = f"cak_us_{key_id}{secret}"
         assert refused(body + key_token._checksum(body))
 
 
-def test_a_region_that_is_none_of_ours_is_refused_even_with_the_right_checksum():
+def test_unknown_region_is_refused_despite_a_valid_checksum():
     body = EXAMPLE.text.replace("us", "zz")[:-6]
     assert refused(body + key_token._checksum(body))
 
 
-def test_the_form_of_a_token_never_changes():
+def test_format_of_a_token_is_stable():
     assert EXAMPLE.text == "cak_us_" + "0" * 21 + "1" + "0" * 42 + "1" + "0RbYBQ"
 
 
-def test_a_token_shows_its_secret_nowhere_but_in_its_text():
+def test_repr_of_a_token_hides_its_secret():
     assert repr(EXAMPLE) == (
         "Token(region=<Region.US: 'us'>, key_id=UUID('00000000-0000-0000-0000-000000000001'))"
     )
     assert str(EXAMPLE) == repr(EXAMPLE)
 
 
-def test_a_refused_token_is_not_in_the_refusal():
+def test_refusal_of_a_token_does_not_quote_it():
     with refusing(KEY_MALFORMED) as caught:
         key_token.parse(EXAMPLE.text[:-1])
     assert "cak_" not in caught.value.detail
     assert caught.value.metadata == {}
 
 
-def test_a_new_token_has_the_random_bytes_that_it_was_given():
+def test_new_token_consists_of_the_given_random_bytes():
     given_bytes = {16: bytes(range(16)), 32: bytes(range(32))}
 
     made = key_token.generate(Region.EU, given_bytes.__getitem__)

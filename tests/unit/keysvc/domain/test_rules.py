@@ -26,7 +26,7 @@ def candidate(active: bool = True, **changes: datetime) -> Candidate:
     return Candidate(replace(KEY, **changes), DIGEST, active)
 
 
-def test_a_key_is_admitted_by_its_secret():
+def test_key_with_its_secret_is_authenticated():
     assert authenticate(GOOD, DIGEST, NOW) == KEY
 
 
@@ -51,21 +51,23 @@ def test_a_key_is_admitted_by_its_secret():
         ),
     ],
 )
-def test_refusals_come_in_their_order(named: Candidate | None, digest: bytes, refusal: Refusal):
+def test_authentication_refuses_in_the_documented_order(
+    named: Candidate | None, digest: bytes, refusal: Refusal
+):
     with refusing(refusal.kind) as caught:
         authenticate(named, digest, NOW)
     assert caught.value.detail == refusal.detail
     assert caught.value.metadata == refusal.metadata
 
 
-def test_a_key_works_until_the_moment_that_it_ends_and_not_in_it():
+def test_key_expires_at_exactly_its_expire_time():
     ending = candidate(expire_time=NOW)
     assert authenticate(ending, DIGEST, NOW - MOMENT) == ending.key
     with refusing(KEY_EXPIRED):
         authenticate(ending, DIGEST, NOW)
 
 
-def test_a_should_record_use_once_a_minute():
+def test_use_is_recorded_once_a_minute():
     used = replace(KEY, last_used_time=NOW)
     minute = timedelta(minutes=1)
     assert [key.should_record_use(NOW) for key in (KEY, used)] == [True, False]
@@ -75,33 +77,33 @@ def test_a_should_record_use_once_a_minute():
     ]
 
 
-def test_the_first_use_after_a_newer_key_is_news_at_once():
+def test_first_use_after_a_newer_key_is_recorded():
     replaced = replace(KEY, last_used_time=NOW, expire_time=NOW + MOMENT + GRACE_PERIOD)
     used_since = replace(replaced, last_used_time=NOW + MOMENT)
     later = NOW + 2 * MOMENT
     assert [key.should_record_use(later) for key in (replaced, used_since)] == [True, False]
 
 
-def test_digests_are_in_no_representation():
+def test_repr_of_keys_hides_digests():
     shown = repr(GOOD) + repr(NewKey(UUID(int=2), DIGEST, "ann", ANN))
     assert "digest" not in shown
     assert "ddd" not in shown
 
 
 @pytest.mark.parametrize("name", ["A", "ÄÖÜ 集团", "x" * 200, " Acme ", "🦊" * 200])
-def test_a_name_has_1_to_200_characters(name: str):
+def test_organization_name_has_1_to_200_characters(name: str):
     assert NewOrganization(None, name, Region.US).display_name == name
 
 
 @pytest.mark.parametrize("name", ["", "x" * 201, "a\x00b", "a\nb", "a\x1b[31m", "a\x7f", "a\x85b"])
-def test_other_names_are_refused(name: str):
+def test_invalid_organization_name_is_refused(name: str):
     with pytest.raises(InvalidField) as caught:
         NewOrganization(None, name, Region.US)
     assert caught.value.metadata == {"field": "organization.display_name"}
 
 
 @pytest.mark.parametrize("author", ["x" * 201, "a\nb"])
-def test_an_author_that_cannot_be_shown_is_refused(author: str):
+def test_invalid_author_is_refused(author: str):
     with pytest.raises(InvalidField) as caught:
         NewKey(UUID(int=2), DIGEST, author, ANN)
     assert caught.value.metadata == {"field": "created_by"}
@@ -116,12 +118,12 @@ def test_an_author_that_cannot_be_shown_is_refused(author: str):
         ("", "a\x1bb", "actor.display_name"),
     ],
 )
-def test_an_actor_that_cannot_be_shown_is_refused(actor_id: str, name: str, field: str):
+def test_invalid_actor_is_refused(actor_id: str, name: str, field: str):
     with pytest.raises(InvalidField) as caught:
         Actor(actor_id, name)
     assert caught.value.metadata == {"field": field}
 
 
-def test_an_operator_is_shown_as_one_by_whatever_name():
+def test_display_name_of_an_operator_has_a_prefix():
     names = [operator(name).display_name for name in ("", "operator", "ann")]
     assert names == ["operator", "operator", "operator ann"]

@@ -36,7 +36,7 @@ def refused_field(setup: SsoSetup) -> str:
         "http://[::1]:8080/",
     ],
 )
-def test_an_address_of_an_identity_provider_is_https_or_here(url: str):
+def test_https_or_loopback_sso_url_is_accepted(url: str):
     assert sso.normalize_setup(replace(SETUP, sso_url=url)).sso_url == url
 
 
@@ -61,12 +61,12 @@ def test_an_address_of_an_identity_provider_is_https_or_here(url: str):
         "https://login.example/\\evil",
     ],
 )
-def test_any_other_address_is_refused(url: str):
+def test_other_sso_url_is_refused(url: str):
     assert refused_field(replace(SETUP, sso_url=url)) == "connection.sso_url"
 
 
 @given(st.text(max_size=50))
-def test_whatever_is_typed_as_an_address_is_taken_or_refused(text: str):
+def test_accepted_sso_url_is_printable_ascii(text: str):
     try:
         taken = sso.normalize_setup(replace(SETUP, sso_url=f"https://login.example/{text}")).sso_url
     except InvalidField:
@@ -75,7 +75,7 @@ def test_whatever_is_typed_as_an_address_is_taken_or_refused(text: str):
     assert taken.isprintable()
 
 
-def test_domains_are_compared_in_lower_case_each_once_and_in_order():
+def test_domains_are_lower_case_unique_and_sorted():
     given_ = ("Initech.test", " acme.test ", "ACME.test", "xn--bcher-kva.example")
     assert sso.normalize_setup(replace(SETUP, domains=given_)).domains == (
         "acme.test",
@@ -89,11 +89,11 @@ def test_domains_are_compared_in_lower_case_each_once_and_in_order():
     ["", "acme", "acme.", ".test", "a..test", "acme-.test", "ann@acme.test", "bücher.example",
      f"{'x' * 64}.test", ".".join(["x" * 60] * 5), "acme.test\nx"],
 )  # fmt: skip
-def test_what_is_no_domain_is_refused(domain: str):
+def test_invalid_domain_is_refused(domain: str):
     assert refused_field(replace(SETUP, domains=(domain,))) == "connection.domains"
 
 
-def test_each_text_and_list_has_its_most():
+def test_sso_fields_above_their_maximum_are_refused():
     most = replace(
         SETUP,
         sso_url="https://login.example/".ljust(2_000, "x"),
@@ -123,7 +123,7 @@ def test_each_text_and_list_has_its_most():
         ({"domains": ()}, False),
     ],
 )
-def test_only_a_change_of_who_vouches_has_to_be_tested_anew(
+def test_only_a_change_of_the_identity_provider_needs_a_new_test(
     change: dict[str, object], tested_no_longer: bool
 ):
     changed = sso.changed_fields(SETUP, replace(SETUP, **change))
@@ -131,7 +131,7 @@ def test_only_a_change_of_who_vouches_has_to_be_tested_anew(
     assert sso.invalidates_test(changed) is tested_no_longer
 
 
-def test_what_nobody_has_tried_lets_nobody_in():
+def test_untested_connection_is_refused():
     untried = SsoConnection(UUID(int=1), 1, False, None, NOW, SETUP)
     with refusing(SSO_NOT_TESTED):
         sso.check_tested(untried)
@@ -149,5 +149,5 @@ def test_what_nobody_has_tried_lets_nobody_in():
         ("", ""),
     ],
 )
-def test_an_address_is_of_the_domain_behind_its_last_at(email: str, domain: str):
+def test_domain_of_an_email_follows_its_last_at(email: str, domain: str):
     assert sso.domain_of(email) == domain

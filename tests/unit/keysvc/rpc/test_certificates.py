@@ -45,11 +45,11 @@ PEM = certificate()
     ],
     ids=["as it is", "from Windows", "with blank lines", "with words before it"],
 )
-def test_one_certificate_has_one_form(pasted: str):
+def test_certificate_is_normalized_to_one_form(pasted: str):
     assert normalize_certificate(pasted, NOW) == PEM
 
 
-def test_of_a_key_that_was_pasted_along_nothing_is_kept():
+def test_private_key_beside_a_certificate_is_dropped():
     secret = KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
     assert normalize_certificate(secret + PEM, NOW) == PEM
 
@@ -68,7 +68,7 @@ def test_of_a_key_that_was_pasted_along_nothing_is_kept():
     ],
     ids=["nothing", "nonsense", "cut", "two", "key", "empty", "endless", "not ASCII"],
 )
-def test_what_is_not_one_certificate_is_refused(pasted: str):
+def test_text_that_is_not_one_certificate_is_refused(pasted: str):
     with pytest.raises(InvalidField) as caught:
         normalize_certificate(pasted, NOW)
     assert caught.value.detail == (
@@ -76,7 +76,7 @@ def test_what_is_not_one_certificate_is_refused(pasted: str):
     )
 
 
-def test_a_certificate_that_is_over_is_named_as_the_identity_provider_names_it():
+def test_expired_certificate_is_refused_with_its_thumbprint():
     over = certificate(end=NOW)
     thumbprint = x509.load_pem_x509_certificate(over.encode()).fingerprint(hashes.SHA1())
     with pytest.raises(InvalidField) as caught:
@@ -100,7 +100,7 @@ def test_a_certificate_that_is_over_is_named_as_the_identity_provider_names_it()
     ],
     ids=["RSA 2048", "RSA 1024", "EC 256", "EC 192", "DSA", "Ed25519"],
 )
-def test_only_keys_that_nobody_can_guess_vouch_for_people(public_key: object, good: bool):
+def test_certificate_with_a_weak_key_is_refused(public_key: object, good: bool):
     pem = certificate(public_key)
     if good:
         assert normalize_certificate(pem, NOW) == pem

@@ -26,19 +26,19 @@ ID = UUID("0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11")
         ("fe80::1%eth0", "fe80::1"),
     ],
 )
-def test_an_address_is_kept_in_its_shortest_form(text: str, address: str):
+def test_ip_address_is_stored_in_its_shortest_form(text: str, address: str):
     assert convert.read_address("client_address", text) == address
 
 
 @pytest.mark.parametrize(
     "text", ["here", "192.0.2.7:80", "192.0.2.256", "fe80::1%" + "x" * 100, "1" * 1_000_000]
 )
-def test_what_is_no_address_is_refused(text: str):
+def test_text_that_is_not_an_ip_address_is_refused(text: str):
     with pytest.raises(InvalidField):
         convert.read_address("client_address", text)
 
 
-def test_a_page_has_100_elements_unless_told_and_1000_at_most():
+def test_page_size_is_100_by_default_and_at_most_1000():
     sizes = [convert.read_page_size(size) for size in (0, 1, 1_000, 1_001, 2**31 - 1)]
     assert sizes == [100, 1, 1_000, 1_000, 1_000]
 
@@ -52,7 +52,7 @@ def test_a_page_has_100_elements_unless_told_and_1000_at_most():
     ],
     ids=["negative size", "other region", "unknown region"],
 )
-def test_values_that_a_field_cannot_have_are_refused(read: Callable[[], object]):
+def test_invalid_page_size_or_region_is_refused(read: Callable[[], object]):
     with pytest.raises(InvalidField):
         read()
 
@@ -70,7 +70,7 @@ def test_settings_are_read_from_the_environment_and_hide_the_password():
     assert "secret" not in repr(settings)
 
 
-def test_wrong_settings_are_told_all_at_once():
+def test_all_invalid_settings_are_reported_at_once():
     with pytest.raises(SettingsError) as caught:
         Settings.read({"KEYSVC_REGION": "mars", "KEYSVC_LISTEN": "here"})
     assert str(caught.value) == (

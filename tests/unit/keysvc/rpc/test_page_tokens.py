@@ -18,16 +18,16 @@ EXAMPLE = to_token(SCOPE, Position(datetime(2026, 3, 1, tzinfo=UTC), UUID(int=3)
 
 
 @given(st.uuids(), POSITIONS)
-def test_a_token_leads_back_to_its_place(scope: UUID, position: Position):
+def test_page_token_restores_its_position(scope: UUID, position: Position):
     assert from_token(scope, to_token(scope, position), BEFORE_ALL) == position
 
 
-def test_without_a_token_a_list_begins_at_its_beginning():
+def test_list_without_a_page_token_starts_at_the_first_element():
     assert from_token(SCOPE, "", AFTER_ALL) == AFTER_ALL
 
 
 @given(st.text())
-def test_a_text_that_is_no_token_is_refused(text: str):
+def test_invalid_page_token_is_refused(text: str):
     if text:
         with refusing(INVALID_PAGE_TOKEN):
             from_token(SCOPE, text, BEFORE_ALL)
@@ -46,6 +46,6 @@ def test_a_text_that_is_no_token_is_refused(text: str):
     ],
     ids=["other list", "cut", "longer", "padded", "changed", "not ASCII", "endless"],
 )
-def test_a_token_that_was_not_given_out_for_the_list_is_refused(scope: UUID, token: str):
+def test_page_token_of_another_list_or_changed_one_is_refused(scope: UUID, token: str):
     with refusing(INVALID_PAGE_TOKEN):
         from_token(scope, token, BEFORE_ALL)

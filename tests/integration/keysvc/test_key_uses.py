@@ -14,7 +14,7 @@ def last_use(key: pb.Key) -> tuple[datetime, str]:
     return key.last_used_time.ToDatetime(UTC), key.last_used_address
 
 
-async def test_a_use_is_written_behind_the_request(keysvc: Replica, clock: MovableClock):
+async def test_use_of_a_key_is_recorded_in_the_background(keysvc: Replica, clock: MovableClock):
     acme = await keysvc.create()
     made = await keysvc.generate(acme)
     await keysvc.authenticate(made.token, "192.0.2.1")
@@ -27,7 +27,7 @@ async def test_a_use_is_written_behind_the_request(keysvc: Replica, clock: Movab
     assert last_use((await keysvc.list(acme))[0]) == (clock(), "192.0.2.1")
 
 
-async def test_a_use_is_written_once_a_minute_and_never_lost_at_the_end(
+async def test_use_is_recorded_once_a_minute_and_also_at_shutdown(
     keys_url: str, clock: MovableClock
 ):
     start = clock()
@@ -50,7 +50,7 @@ async def test_a_use_is_written_once_a_minute_and_never_lost_at_the_end(
     ]
 
 
-async def test_the_first_use_of_an_old_key_after_a_new_one_is_written_at_once(
+async def test_first_use_of_an_old_key_after_a_new_one_is_written(
     keys_url: str, clock: MovableClock
 ):
     start = clock()
@@ -70,7 +70,7 @@ async def test_the_first_use_of_an_old_key_after_a_new_one_is_written_at_once(
     assert kept.last_used_time.ToDatetime(UTC) > new.create_time.ToDatetime(UTC)
 
 
-async def test_the_database_never_sees_a_secret(keysvc: Replica, keys_url: str):
+async def test_database_never_sees_a_secret(keysvc: Replica, keys_url: str):
     made = await keysvc.generate(await keysvc.create())
     await keysvc.authenticate(made.token)
     secret = key_token.parse(made.token).secret
@@ -87,7 +87,7 @@ async def test_the_database_never_sees_a_secret(keysvc: Replica, keys_url: str):
     assert secret.hex() not in everything
 
 
-async def test_a_token_is_in_no_line_of_the_log(keysvc: Replica):
+async def test_log_contains_no_token(keysvc: Replica):
     made = await keysvc.generate(await keysvc.create())
     await keysvc.authenticate(made.token)
     with refused("KEY_MALFORMED"):

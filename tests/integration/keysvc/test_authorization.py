@@ -28,7 +28,7 @@ REFUSED = "CALLER_NOT_ADMITTED"
         ("search", (REFUSED, REFUSED, REFUSED)),
     ],
 )
-async def test_the_gateway_verifies_keys_and_others_see_what_their_entry_says(
+async def test_each_caller_may_call_only_its_listed_methods(
     keys_url: str, clock: MovableClock, tmp_path: Path, name: str, outcomes: tuple[str, ...]
 ):
     authority = Authority()

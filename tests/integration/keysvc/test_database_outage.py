@@ -55,7 +55,7 @@ def changed(token: str) -> str:
         (Region.US, str, "DATABASE_UNAVAILABLE", {}),
     ],
 )
-async def test_only_a_token_that_may_be_good_needs_the_database(
+async def test_only_a_well_formed_token_of_the_region_needs_the_database(
     clock: MovableClock,
     region: Region,
     change: Callable[[str], str],
@@ -70,7 +70,7 @@ async def test_only_a_token_that_may_be_good_needs_the_database(
     assert refusal().metadata == metadata
 
 
-async def test_a_key_of_the_other_region_is_told_where_it_belongs(clock: MovableClock):
+async def test_key_of_another_region_is_refused_with_the_site_of_its_region(clock: MovableClock):
     token = key_token.generate(Region.US, bytes).text
     async with running_replica(NOWHERE, clock, Region.EU, follows=False) as replica:
         with refused("KEY_OF_OTHER_REGION") as refusal:
@@ -84,7 +84,7 @@ async def test_a_key_of_the_other_region_is_told_where_it_belongs(clock: Movable
     )
 
 
-async def test_a_service_without_its_database_says_so_and_refuses(clock: MovableClock):
+async def test_service_without_a_database_is_not_serving_and_refuses(clock: MovableClock):
     async with running_replica(NOWHERE, clock, follows=False) as replica:
         assert await health(replica) == NOT_SERVING
         with refused("DATABASE_UNAVAILABLE") as refusal:
@@ -95,7 +95,7 @@ async def test_a_service_without_its_database_says_so_and_refuses(clock: Movable
     assert refusal().code == grpc.StatusCode.UNAVAILABLE
 
 
-async def test_a_database_that_comes_back_finds_the_service_as_it_was(clock: MovableClock):
+async def test_service_recovers_when_its_database_returns(clock: MovableClock):
     with throw_away_postgres() as postgres:
         url = postgres.cluster.create_role_and_database("keys", "keys_owner", "secret")
         await asyncio.to_thread(migrate_keysvc, url)
@@ -125,7 +125,7 @@ async def test_a_database_that_comes_back_finds_the_service_as_it_was(clock: Mov
     ]
 
 
-async def test_a_use_that_the_database_missed_is_written_once_it_is_back(clock: MovableClock):
+async def test_use_during_a_database_outage_is_written_afterwards(clock: MovableClock):
     with throw_away_postgres() as postgres:
         url = postgres.cluster.create_role_and_database("keys", "keys_owner", "secret")
         await asyncio.to_thread(migrate_keysvc, url)

@@ -86,7 +86,7 @@ async def writer(
     await db.close()
 
 
-async def test_a_use_that_always_fails_is_dropped_and_others_are_written(
+async def test_use_whose_write_always_fails_is_dropped_and_others_written(
     writer: Writer, keys: list[Key], clock: MovableClock
 ):
     first, second, third = keys
@@ -104,7 +104,7 @@ async def test_a_use_that_always_fails_is_dropped_and_others_are_written(
     assert POISONOUS not in str(writer.log)
 
 
-async def test_a_use_that_failed_is_written_once_its_cause_is_gone(
+async def test_failed_use_is_written_when_its_cause_is_gone(
     writer: Writer, keys: list[Key], clock: MovableClock
 ):
     writer.uses.add(keys[0], clock(), POISONOUS)
@@ -114,7 +114,7 @@ async def test_a_use_that_failed_is_written_once_its_cause_is_gone(
     assert writer.uses.dropped == 0
 
 
-async def test_uses_that_fail_at_the_end_are_tried_until_they_are_dropped(
+async def test_failing_uses_at_shutdown_are_retried_until_dropped(
     writer: Writer, keys: list[Key], clock: MovableClock
 ):
     writer.uses.add(keys[0], clock(), POISONOUS)

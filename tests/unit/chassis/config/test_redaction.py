@@ -37,19 +37,19 @@ def problem(name: str, value: str) -> str:
 
 @pytest.mark.parametrize("secret", [URL, KEY, RANDOM])
 @pytest.mark.parametrize("name", ["LISTEN", "TENANT_URLS"])
-def test_it_is_hidden_where_an_address_should_be(name: str, secret: str):
+def test_secret_instead_of_an_address_is_redacted(name: str, secret: str):
     assert problem(name, secret).startswith(f"GATEWAY_{name} is {HIDDEN}, not ")
 
 
 @pytest.mark.parametrize("secret", [URL, KEY, RANDOM, "hunter2pw", "31337"])
 @pytest.mark.parametrize("name", ["REGION", "LOG_LEVEL", "PROXIES", "MAX_PAGES"])
-def test_not_even_a_short_one_is_told_where_a_word_or_a_number_should_be(name: str, secret: str):
+def test_short_secret_instead_of_a_word_or_number_is_not_quoted(name: str, secret: str):
     if name != "PROXIES" or not secret.isdecimal():
         assert secret not in problem(name, secret)
 
 
 @pytest.mark.parametrize("secret", [URL, KEY, RANDOM, "postgresql://u:hunter2pw/db"])
-def test_it_is_hidden_where_a_service_should_be(secret: str):
+def test_secret_instead_of_a_target_is_redacted(secret: str):
     with pytest.raises(StartError) as said:
         connect(secret, {})
     assert str(said.value).startswith(f"{HIDDEN} is on another machine")
@@ -58,30 +58,30 @@ def test_it_is_hidden_where_a_service_should_be(secret: str):
 @pytest.mark.parametrize(
     "value", ["dns:///usersvc:50051", "https://a.test:8443,https://b.test:80/x", "https://[::1]:80"]
 )
-def test_an_address_with_a_port_is_told(value: str):
+def test_address_with_a_port_is_quoted(value: str):
     assert redact(value) == repr(value)
 
 
 @pytest.mark.parametrize("name", ["LISTEN", "ADMIN_LISTEN"])
-def test_one_that_is_too_long_for_a_host_is_refused_by_the_settings(name: str):
+def test_too_long_host_is_refused_and_redacted(name: str):
     said = problem(name, f"{secrets.token_hex(32)}:1")
     assert said == f"GATEWAY_{name} is {HIDDEN}, not host:port"
 
 
-def test_what_is_plainly_no_address_is_told():
+def test_short_invalid_address_is_quoted():
     assert problem("LISTEN", "here") == "GATEWAY_LISTEN is 'here', not host:port"
 
 
 @pytest.mark.parametrize("content", [PEM, PEM.replace("\n", " "), "MIIE\nvQIB", "MIIE\rvQIB"])
 @pytest.mark.parametrize("name", ["SAML_KEY", "SAML_CERTIFICATE", "TLS_KEY", "TLS_CERTIFICATE"])
-def test_a_key_instead_of_its_path_is_refused_unseen(name: str, content: str):
+def test_file_content_instead_of_a_path_is_refused_unquoted(name: str, content: str):
     said = problem(name, content)
     assert f"GATEWAY_{name} is the content of a file: give its path" in said
     assert "MII" not in said
 
 
 @pytest.mark.parametrize("secret", [KEY, RANDOM, PEM])
-def test_it_is_hidden_where_a_file_should_be(tmp_path: Path, secret: str):
+def test_secret_instead_of_a_file_is_redacted(tmp_path: Path, secret: str):
     (tmp_path / "c").touch()
     with pytest.raises(StartError) as said:
         Certificates(CertificateFiles(tmp_path / "c", Path(secret), tmp_path / "a"), LOG)
@@ -89,7 +89,7 @@ def test_it_is_hidden_where_a_file_should_be(tmp_path: Path, secret: str):
 
 
 @pytest.mark.parametrize("secret", [KEY, RANDOM])
-async def test_it_is_hidden_where_a_host_to_listen_on_should_be(
+async def test_secret_instead_of_a_listen_host_is_redacted(
     tmp_path: Path, secret: str, capfd: pytest.CaptureFixture[str]
 ):
     create_key_pair(tmp_path / "key", tmp_path / "crt", "here")
