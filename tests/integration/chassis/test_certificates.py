@@ -1,4 +1,4 @@
-"""Services and their callers know each other by certificates."""
+"""Mutual TLS between services and their callers."""
 
 import asyncio
 from collections.abc import AsyncIterator

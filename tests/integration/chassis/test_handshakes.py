@@ -1,4 +1,4 @@
-"""Clients that begin TLS and go away, before a process of its own."""
+"""Abandoned TLS handshakes with a server in a process of its own."""
 
 import asyncio
 import socket
@@ -15,8 +15,8 @@ CLIENT_HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc"
 """The first bytes of a TLS handshake (RFC 8446 section 5.1); the rest never comes."""
 
 
-def begin_and_leave(port: int) -> None:
-    """Begin many handshakes at once, and leave them."""
+def abandon_handshakes(port: int) -> None:
+    """Begin many handshakes and close their connections."""
     clients = []
     for _ in range(CLIENTS):
         client = socket.create_connection(("127.0.0.1", port), timeout=10)
@@ -32,5 +32,5 @@ async def test_abandoned_handshakes_do_not_end_the_process(tmp_path: Path):
         async with usersvc.channel("gateway") as channel:
             check = health_pb2_grpc.HealthStub(channel).Check
             for _ in range(ROUNDS):
-                await asyncio.to_thread(begin_and_leave, port)
+                await asyncio.to_thread(abandon_handshakes, port)
                 await check(health_pb2.HealthCheckRequest(), timeout=20, wait_for_ready=True)

@@ -1,4 +1,4 @@
-"""A server says how it is, and takes no more than it can carry."""
+"""Health, overload and reflection of a server."""
 
 import asyncio
 
@@ -28,7 +28,7 @@ async def statuses(channel: grpc.aio.Channel) -> set[str]:
     return {Status.ServingStatus.Name(answer.status) for answer in answers}
 
 
-async def says(channel: grpc.aio.Channel, status: str) -> None:
+async def wait_for_status(channel: grpc.aio.Channel, status: str) -> None:
     async def has_status() -> bool:
         return await statuses(channel) == {status}
 
@@ -38,16 +38,16 @@ async def says(channel: grpc.aio.Channel, status: str) -> None:
 @pytest.mark.parametrize("trouble", ["no", "a fault", "silence"])
 async def test_health_follows_the_readiness_of_the_service(trouble: str):
     async with echo_server() as server, connect(server.target, {}) as channel:
-        await says(channel, "SERVING")
+        await wait_for_status(channel, "SERVING")
         server.trouble = trouble
-        await says(channel, "NOT_SERVING")
+        await wait_for_status(channel, "NOT_SERVING")
         server.trouble = ""
-        await says(channel, "SERVING")
+        await wait_for_status(channel, "SERVING")
 
 
 async def test_health_watchers_are_notified_when_the_server_stops():
     async with echo_server() as server, connect(server.target, {}) as channel:
-        await says(channel, "SERVING")
+        await wait_for_status(channel, "SERVING")
         watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
         first = await anext(aiter(watch))
         server.stop.set()
@@ -63,9 +63,9 @@ async def test_excess_calls_are_refused_and_mapped_to_503_with_retry_after():
         await until(lambda: server.service.held == 2)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await channel.unary_unary(ECHO)(b"", timeout=5)
-        # Streams have places of their own.
+        # Streams have slots of their own.
         assert await anext(aiter(channel.unary_stream(COUNT)(b"", timeout=5))) is not None
-        await says(channel, "SERVING")
+        await wait_for_status(channel, "SERVING")
         server.service.let_go.set()
         assert await asyncio.gather(*held) == [b"x", b"x"]
         assert await channel.unary_unary(ECHO)(b"y", timeout=5) == b"y"

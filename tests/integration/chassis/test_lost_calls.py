@@ -1,4 +1,4 @@
-"""Which failed calls may still arrive: gRPC says so only by its English text.
+"""Failed calls that may still arrive: gRPC distinguishes them only by its English text.
 
 These tests fail when a version of gRPC changes that text.
 """
@@ -100,7 +100,7 @@ async def test_call_whose_packets_are_lost_may_arrive(server: Running, network: 
 async def test_call_ended_by_tcp_timeout_before_the_ping_may_arrive(
     server: Running, network: BlackHole, monkeypatch: pytest.MonkeyPatch
 ):
-    """TCP_USER_TIMEOUT, which gRPC sets as well, ends the connection when it is first."""
+    """TCP_USER_TIMEOUT, which gRPC sets as well, may end the connection before the ping does."""
     options = [each for each in channels._options({}) if each[0] != "grpc.http2.ping_timeout_ms"]
     options += [("grpc.http2.ping_timeout_ms", 60_000)]
     monkeypatch.setattr(channels, "_options", lambda _: options)
@@ -136,7 +136,7 @@ async def test_call_to_a_closed_port_cannot_arrive(server: Running, network: Bla
     ids=lambda refusal: refusal.reason,
 )
 def test_refused_call_cannot_arrive_whatever_its_text(refusal: Refusal):
-    """The text of a refusal may hold what a user typed: a name, an attribute, an id."""
+    """The text of a refusal may contain user input: a name, an attribute, an id."""
     trailing = grpc.aio.Metadata(*to_trailing_metadata(refusal))
     code = grpc.StatusCode.UNAVAILABLE
     error = grpc.aio.AioRpcError(code, grpc.aio.Metadata(), trailing, "ping timeout")

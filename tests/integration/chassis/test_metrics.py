@@ -1,4 +1,4 @@
-"""What a scrape of the admin port reads."""
+"""The admin port: metrics and probes."""
 
 import asyncio
 import socket

@@ -46,7 +46,7 @@ async def db(url: str) -> AsyncIterator[asyncpg.Connection]:
 
 @asynccontextmanager
 async def open_write(url: str) -> AsyncIterator[None]:
-    """A transaction that has written and is open until the end of the block."""
+    """A transaction with a write, open until the end of the block."""
     connection = await asyncpg.connect(url)
     try:
         async with connection.transaction():
@@ -68,7 +68,7 @@ async def index_is_valid(db: asyncpg.Connection) -> bool | None:
 
 
 async def recorded(db: asyncpg.Connection) -> dict[int, bool]:
-    """The steps with a row, and whether each is complete."""
+    """The recorded migrations, and whether each is complete."""
     rows = await db.fetch("SELECT version, apply_time IS NOT NULL FROM schema_migration")
     return dict(rows)
 
@@ -144,7 +144,7 @@ async def test_index_of_an_interrupted_run_is_rebuilt(url, db):
 async def test_index_that_was_built_and_not_recorded_is_rebuilt(url, db):
     await migrations.apply(url, [TABLE, INDEX])
     built = await db.fetchval("SELECT 'item_name'::regclass::oid")
-    # As a run leaves it that ends between the two.
+    # The state after a run that ended between the two.
     await db.execute("UPDATE schema_migration SET apply_time = NULL WHERE version = 2")
 
     applied = await migrations.apply(url, [TABLE, UNIQUE])  # corrected meanwhile
@@ -159,7 +159,7 @@ async def test_index_that_was_built_and_not_recorded_is_rebuilt(url, db):
 
 
 async def test_two_runs_at_once_apply_a_concurrent_step_once(url, db):
-    """The one that waits must not keep a snapshot: the index would wait for it in turn."""
+    """The waiting run must not keep a snapshot: the index build would wait for it (a deadlock)."""
     async with open_write(url):
         first = asyncio.create_task(migrations.apply(url, [TABLE, INDEX]))
         await until_building(db)

@@ -66,7 +66,7 @@ class Watches:
 
 @asynccontextmanager
 async def watches(channels: list[grpc.aio.Channel], number: int) -> AsyncIterator[Watches]:
-    """Open so many health streams over the channels, until each is open or refused."""
+    """Open `number` health streams over the channels; each is open or refused at the start."""
     opened = Watches()
     for channel in channels:
         opened.open(channel, number // len(channels))
@@ -81,7 +81,7 @@ async def watches(channels: list[grpc.aio.Channel], number: int) -> AsyncIterato
 async def strangers(
     server: Running, credentials: grpc.ChannelCredentials | None = None, number: int = CONNECTIONS
 ) -> AsyncIterator[list[grpc.aio.Channel]]:
-    """Connections of a client that is no service of ours."""
+    """Connections of a client that is not one of our services."""
     async with AsyncExitStack() as ends:
         yield [
             await ends.enter_async_context(
@@ -94,7 +94,7 @@ async def strangers(
 
 
 async def is_answered(channel: grpc.aio.Channel) -> None:
-    """An ordinary call and a health check are answered."""
+    """Assert that an ordinary call and a health check get responses."""
     assert await channel.unary_unary(ECHO)(b"hello", timeout=5) == b"hello"
     stub = health_pb2_grpc.HealthStub(channel)
     response = await stub.Check(CHECK, timeout=5)
@@ -110,7 +110,7 @@ async def test_thousands_of_health_streams_do_not_block_calls():
         ):
             await is_answered(channel)
 
-    # gRPC itself refuses some that come faster than others are gone from the connection.
+    # gRPC itself refuses streams that begin before others have left the connection.
     assert opened.outcomes["open"] == 10 * KNOWN_WATCHES.connection
     outcomes = Counter(call["outcome"] for call in server.logged("call"))
     assert outcomes["OVERLOADED"] == opened.outcomes["OVERLOADED"] > WATCHES / 2
@@ -192,7 +192,7 @@ async def test_health_check_of_an_unknown_service_is_not_found():
     assert server.logged("internal error") == []
 
 
-# HTTP/2 by hand: what no gRPC client does.
+# HTTP/2 frames that no gRPC client sends.
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, SETTINGS = 0, 1, 4
@@ -234,7 +234,7 @@ class Http2:
         self._writer.write(b"".join(frames))
 
     def call(self, method: str, message: bytes | None, stream: int = 1) -> None:
-        """Begin a call; without a message its request never comes."""
+        """Begin a call; without a message it sends no request."""
         self.send(frame(HEADERS, call_headers(method), flags=4, stream=stream))
         if message is not None:
             data = b"\0" + struct.pack(">I", len(message)) + message
@@ -274,7 +274,7 @@ async def test_health_stream_without_a_reader_does_not_block_others():
         await mute.until(HEADERS)
         await mute.until(HEADERS)
         async with connect(server.target, {}) as channel:
-            await is_answered(channel)  # its channel watches the health, too
+            await is_answered(channel)  # its channel watches the health as well
             for trouble in ("no", ""):
                 server.trouble = trouble
                 await until(lambda ready=not trouble: server.logged("health")[-1]["ready"] is ready)
@@ -291,7 +291,7 @@ async def test_server_announces_its_limit_of_streams():
 
 
 async def test_calls_without_requests_do_not_block_other_calls():
-    """They are no calls of the application yet, and gRPC counts them."""
+    """gRPC counts these calls, although the application has not received them."""
     async with echo_server() as server:
         await until(lambda: bool(server.logged("health")))
         clients = [await Http2.open(server.port) for _ in range(13)]
@@ -300,7 +300,7 @@ async def test_calls_without_requests_do_not_block_other_calls():
             for number in range(MAX_STREAMS):
                 client.call(ECHO, None, stream=2 * number + 1)
         async with connect(server.target, {}) as channel, asyncio.timeout(30):
-            # gRPC refuses some at random until all of the flood are under way.
+            # gRPC refuses calls at random until all calls of the flood are active.
             answered = 0
             while answered < 5:
                 with contextlib.suppress(grpc.aio.AioRpcError):

@@ -1,4 +1,4 @@
-"""Replicas come and go; their callers notice only that they are there."""
+"""Replicas start and stop without lost calls."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -28,7 +28,7 @@ async def replica(host: str, port: int = 0, **more: int) -> AsyncIterator[Runnin
 
 @asynccontextmanager
 async def two_replicas() -> AsyncIterator[tuple[Running, Running, Caller]]:
-    """Two of them under load."""
+    """Two replicas under load."""
     async with replica("127.0.0.1") as one, replica("127.0.0.2", one.port) as two:
         target = f"ipv4:127.0.0.1:{one.port},127.0.0.2:{one.port}"
         async with connect(target, {}) as channel, calling_on(channel) as caller:

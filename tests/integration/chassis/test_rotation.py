@@ -1,4 +1,4 @@
-"""Certificates are replaced while calls run."""
+"""Rotation of certificates during calls."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -38,7 +38,7 @@ async def server(server_files: CertificateFiles) -> AsyncIterator[Running]:
 
 @asynccontextmanager
 async def calling(server: Running, files: CertificateFiles) -> AsyncIterator[Caller]:
-    """Call on with a certificate."""
+    """Call continuously with a certificate."""
     async with (
         connect(server.target, {}, Certificates(files, LOG)) as channel,
         calling_on(channel) as caller,
@@ -47,12 +47,12 @@ async def calling(server: Running, files: CertificateFiles) -> AsyncIterator[Cal
 
 
 async def is_called(server: Running, name: str) -> None:
-    """Wait until the server knows its caller by this name."""
+    """Wait until the server logs its caller by this name."""
     await until(lambda: server.logged("call")[-1]["caller"] == name)
 
 
-async def answers(server: Running, files: CertificateFiles) -> bool:
-    """Whether a new connection comes about."""
+async def can_connect(server: Running, files: CertificateFiles) -> bool:
+    """Whether a new connection succeeds."""
     async with connect(server.target, {}, Certificates(files, LOG)) as channel:
         try:
             await channel.unary_unary(ECHO)(b"", timeout=5)
@@ -98,7 +98,7 @@ async def test_new_certificate_that_servers_refuse_is_not_used(
         refused = len(server.logged("call"))
         Authority("elsewhere").issue(tmp_path / "caller", "gateway", believes=authority)
         await caller.some_more_answers()
-        assert not await answers(server, files)
+        assert not await can_connect(server, files)
         authority.issue(tmp_path / "caller", "search")
         await is_called(server, "search")
 
@@ -112,10 +112,10 @@ async def test_new_connections_get_the_servers_new_certificate(
     early = authority.issue(tmp_path / "early", "gateway")
     late = authority.issue(tmp_path / "late", "gateway", believes=after)
     async with calling(server, early):
-        before = await answers(server, late)
+        before = await can_connect(server, late)
         after.issue(tmp_path / "server", "usersvc", believes=authority)
-        assert (before, await answers(server, late)) == (False, True)
-        assert not await answers(server, early)
+        assert (before, await can_connect(server, late)) == (False, True)
+        assert not await can_connect(server, early)
 
 
 async def test_caller_of_a_removed_authority_cannot_connect(
@@ -124,9 +124,9 @@ async def test_caller_of_a_removed_authority_cannot_connect(
     after = Authority("after")
     early = authority.issue(tmp_path / "early", "gateway")
     late = after.issue(tmp_path / "late", "gateway", believes=authority)
-    before = [await answers(server, files) for files in (early, late)]
+    before = [await can_connect(server, files) for files in (early, late)]
     replace(server_files.authority, after.pem)
-    assert [before, [await answers(server, files) for files in (early, late)]] == [
+    assert [before, [await can_connect(server, files) for files in (early, late)]] == [
         [True, False],
         [False, True],
     ]
@@ -139,10 +139,10 @@ async def test_certificate_without_its_key_is_ignored_until_both_changed(
     mine = authority.issue(tmp_path / "caller", "gateway")
     authority.issue(tmp_path / "next", "usersvc")
     (tmp_path / "next" / half).replace(tmp_path / "server" / half)
-    assert await answers(server, mine)
+    assert await can_connect(server, mine)
     assert len(server.logged("certificate reload failed")) == 1
 
     for rest in (tmp_path / "next").iterdir():
         rest.replace(tmp_path / "server" / rest.name)
-    assert await answers(server, mine)
+    assert await can_connect(server, mine)
     assert len(server.logged("certificate reloaded")) == 1

@@ -1,4 +1,4 @@
-"""What a stream does whose caller reads nothing, and how it ends."""
+"""Streams whose caller reads slowly or not at all."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,12 +18,12 @@ MESSAGE = b"x" * 500_000
 
 
 class Endless:
-    """A stream without an end, behind an envelope with short limits."""
+    """An endless stream behind an interceptor with short limits."""
 
     def __init__(self, **limits: Any) -> None:
         self.capture = LogCapture()
         self.closed = 0
-        self.envelope = ServerInterceptor(structlog.wrap_logger(None, [self.capture]), **limits)
+        self.interceptor = ServerInterceptor(structlog.wrap_logger(None, [self.capture]), **limits)
 
     async def read(self, _request: bytes, _: Any) -> AsyncIterator[bytes]:
         try:
@@ -35,7 +35,7 @@ class Endless:
     @asynccontextmanager
     async def channel(self) -> AsyncIterator[grpc.aio.Channel]:
         """A channel to a server of this stream."""
-        server = grpc.aio.server(interceptors=[self.envelope])
+        server = grpc.aio.server(interceptors=[self.interceptor])
         handler = grpc.unary_stream_rpc_method_handler(self.read)
         service = grpc.method_handlers_generic_handler("test.Stream", {"Read": handler})
         server.add_generic_rpc_handlers((service,))
@@ -73,7 +73,7 @@ async def test_unread_stream_ends_with_deadline_exceeded():
 
 
 async def test_a_stalled_stream_keeps_its_slot_until_its_caller_is_gone():
-    """What waits for the caller is in memory as long."""
+    """Unsent messages stay in memory until then."""
     endless = Endless(write_seconds=0.3, max_calls=1)
     async with endless.channel() as channel:
         stalled = channel.unary_stream(METHOD)(b"")

@@ -1,4 +1,4 @@
-"""Who did what: the audit trail."""
+"""The audit trail."""
 
 import asyncio
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ Event = audit_pb2.AuditEvent
 
 
 def actions(events: Sequence[audit_pb2.AuditEvent]) -> list[str]:
-    """What was done, oldest first."""
+    """The actions, oldest first."""
     return [Event.Action.Name(event.action).removeprefix("ACTION_") for event in reversed(events)]
 
 

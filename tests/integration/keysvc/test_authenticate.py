@@ -1,4 +1,4 @@
-"""Whom a token speaks for, and the words of every refusal."""
+"""Authentication by token, and the detail of every refusal."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""Whom keysvc lets in, by certificate, over the wire."""
+"""Authorization of callers by certificate, over real connections."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Changes, from the transaction that makes them to every stream of every replica."""
+"""The change feed, from a transaction to every stream of every replica."""
 
 import asyncio
 import time
@@ -33,7 +33,7 @@ async def other(keys_url: str, clock: MovableClock) -> AsyncIterator[Replica]:
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A busy machine's database that answers late is not taken for one that is away."""
+    """A long timeout, so that a slow database on a busy machine counts as available."""
     monkeypatch.setattr("keysvc.background.changes.STATEMENT_TIMEOUT_SECONDS", 15.0)
 
 
@@ -44,12 +44,12 @@ async def test_revocation_reaches_streams_of_another_replica_immediately(
     made = await keysvc.generate(await keysvc.create())
     async with watching(other) as watcher:
         await keysvc.revoke(made.key)
-        told = len(watcher.signs)
+        sent = len(watcher.signs)
         await until(lambda: len(watcher.events) == 2)
 
     assert watcher.events == [RESET, ("organization_change", made.key.organization_id)]
-    # A heartbeat that was under way when the key ended, but none that was asked for later.
-    assert watcher.signs.index("organization_change") <= told + 1
+    # At most one heartbeat in between, which was under way at the revocation.
+    assert watcher.signs.index("organization_change") <= sent + 1
 
 
 @pytest.mark.usefixtures("patient")
@@ -99,7 +99,7 @@ async def test_idle_stream_gets_four_heartbeats_a_second(keysvc: Replica):
 
     gaps = [after - before for before, after in zip(watcher.times, watcher.times[1:], strict=False)]
     assert watcher.events == [RESET]
-    # A busy machine delays some of them, but does not bring them sooner than they are sent.
+    # A busy machine can delay heartbeats but not advance them.
     assert min(gaps) <= 0.25
 
 
@@ -133,7 +133,7 @@ async def test_dead_database_connection_stops_heartbeats_and_ends_streams(
         async with watching(replica) as watcher:
             await until(lambda: len(watcher.signs) >= 4)
             proxy.partition()
-            told = len(watcher.signs)
+            sent = len(watcher.signs)
             await until(watcher.task.done)
             with refused("DATABASE_UNAVAILABLE"):
                 await replica.keys.WatchKeys(pb.WatchKeysRequest()).read()
@@ -144,8 +144,8 @@ async def test_dead_database_connection_stops_heartbeats_and_ends_streams(
             acme = await replica.create()
             await until(lambda: len(again.events) == 2)
 
-    # Nothing was told but for the last answers of the database: the caller knew it was deaf.
-    assert len(watcher.signs) <= told + 2
+    # No heartbeats came after the last responses of the database, so the caller knew.
+    assert len(watcher.signs) <= sent + 2
     assert watcher.end is not None
     assert watcher.end.reason == "DATABASE_UNAVAILABLE"
     assert again.events == [RESET, ("organization_change", acme)]

@@ -1,4 +1,4 @@
-"""A database that is away, from the start or for a while."""
+"""Behaviour without a database, from the start or for a while."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""`erase-person`: what was done stays, who did it goes."""
+"""`erase-person`: actions stay, names and addresses are erased."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ USER_ID = str(uuid4())
 
 
 async def act(keysvc: Replica, organization_id: str, actor: audit_pb2.Actor) -> None:
-    """Do something that leaves one's name."""
+    """Perform actions that record the actor."""
     whose = {"organization_id": organization_id, "actor": actor}
     made = await keysvc.keys.GenerateKey(pb.GenerateKeyRequest(**whose))
     await keysvc.keys.RevokeKey(pb.RevokeKeyRequest(key_id=made.key.id, **whose))
@@ -31,7 +31,7 @@ async def act(keysvc: Replica, organization_id: str, actor: audit_pb2.Actor) -> 
 
 async def erase(keys_url: str, *arguments: str) -> dict[str, Any]:
     answer = await asyncio.to_thread(Keysvc(keys_url).answer, "erase-person", *arguments)
-    assert MARKER not in json.dumps(answer)  # it is kept, so it has no names
+    assert MARKER not in json.dumps(answer)  # the result is archived, so it must not have names
     return answer
 
 

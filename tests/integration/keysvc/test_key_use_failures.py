@@ -1,4 +1,4 @@
-"""Uses of keys that cannot be written for an unexpected reason."""
+"""Key uses whose write fails with an unexpected error."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ from keysvc.store.keys import KeyStore
 from tests.support.keysvc.replicas import MovableClock, Replica, running_replica, until
 from tests.support.waiting import eventually
 
-POISONOUS = "192.0.2.66"
+FAILING = "192.0.2.66"
 USED = "SELECT key_id FROM api_key WHERE last_used_address = $1"
 
 
@@ -36,7 +36,7 @@ class Writer:
     async def written(self, address: str) -> list[UUID]:
         return [row["key_id"] for row in await self.db.fetch(USED, address)]
 
-    async def comes(self, address: str) -> None:
+    async def wait_for(self, address: str) -> None:
         await eventually(lambda: self.written(address))
 
 
@@ -69,7 +69,7 @@ async def writer(
         f"""
         CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN
-            IF NEW.last_used_address = '{POISONOUS}' THEN RAISE EXCEPTION 'poison'; END IF;
+            IF NEW.last_used_address = '{FAILING}' THEN RAISE EXCEPTION 'poison'; END IF;
             RETURN NEW;
         END $$;
         CREATE TRIGGER refuse BEFORE UPDATE ON api_key FOR EACH ROW EXECUTE FUNCTION refuse();
@@ -90,35 +90,35 @@ async def test_use_whose_write_always_fails_is_dropped_and_others_written(
     writer: Writer, keys: list[Key], clock: MovableClock
 ):
     first, second, third = keys
-    writer.uses.add(first, clock(), POISONOUS)
+    writer.uses.add(first, clock(), FAILING)
     writer.uses.add(second, clock(), "192.0.2.1")
-    await writer.comes("192.0.2.1")
+    await writer.wait_for("192.0.2.1")
     await until(lambda: writer.uses.dropped == 1)
     writer.uses.add(third, clock(), "192.0.2.2")
-    await writer.comes("192.0.2.2")
+    await writer.wait_for("192.0.2.2")
 
     failed = [entry for entry in writer.log if entry["event"] == "task failed"]
     (dropped,) = [entry for entry in writer.log if entry["event"] == "key use dropped"]
     assert len(failed) == MAX_ATTEMPTS
     assert dropped["key_id"] == str(first.key_id)
-    assert POISONOUS not in str(writer.log)
+    assert FAILING not in str(writer.log)
 
 
 async def test_failed_use_is_written_when_its_cause_is_gone(
     writer: Writer, keys: list[Key], clock: MovableClock
 ):
-    writer.uses.add(keys[0], clock(), POISONOUS)
+    writer.uses.add(keys[0], clock(), FAILING)
     await until(lambda: any(entry["event"] == "task failed" for entry in writer.log))
     await writer.db.execute("DROP TRIGGER refuse ON api_key")
-    await writer.comes(POISONOUS)
+    await writer.wait_for(FAILING)
     assert writer.uses.dropped == 0
 
 
 async def test_failing_uses_at_shutdown_are_retried_until_dropped(
     writer: Writer, keys: list[Key], clock: MovableClock
 ):
-    writer.uses.add(keys[0], clock(), POISONOUS)
+    writer.uses.add(keys[0], clock(), FAILING)
     writer.uses.add(keys[1], clock(), "192.0.2.1")
     writer.drained.set()
-    await writer.comes("192.0.2.1")
+    await writer.wait_for("192.0.2.1")
     await until(lambda: writer.uses.dropped == 1)

@@ -1,4 +1,4 @@
-"""What is kept of a key and its uses, and what never is."""
+"""Recording of key uses, and the secrecy of keys."""
 
 from datetime import UTC, datetime
 

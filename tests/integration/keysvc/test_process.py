@@ -1,4 +1,4 @@
-"""The process itself: its commands, its log, its end."""
+"""The process: commands, log and shutdown."""
 
 import json
 import signal

@@ -1,4 +1,4 @@
-"""Single sign-on connections: set up, tested, switched, found, and nobody else's."""
+"""Single sign-on connections: setup, test, activation, lookup and isolation."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""The metrics of the three services: every name of the release before is still there."""
+"""The services still have every metric name of the previous release."""
 
 import re
 from pathlib import Path
@@ -60,7 +60,7 @@ BEFORE = {
         "refusals_dropped_total",
     },
 }
-"""Metric names of the release before OpenTelemetry's names, by service."""
+"""The metric names of the previous release, by service."""
 
 
 async def test_services_keep_every_metric_name_of_the_previous_release(

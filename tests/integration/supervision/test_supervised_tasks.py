@@ -33,7 +33,7 @@ SERVING = health_pb2.HealthCheckResponse.SERVING
 
 
 class Broken:
-    """A collaborator's method that fails once it is armed, the next time that it is called."""
+    """Replaces a method of a collaborator: when armed, its next call fails."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, owner: type, method: str) -> None:
         self.is_armed = False
@@ -52,10 +52,10 @@ class Broken:
 
 
 async def nothing(_: Region) -> None:
-    """The task comes upon the error by itself."""
+    """Nothing to do: the task calls the method by itself."""
 
 
-# What leads a task to its error.
+# Actions that make a task call the failing method.
 
 
 async def use_key(region: Region) -> None:
@@ -83,7 +83,7 @@ async def rotate_certificate(region: Region) -> None:
 ORGANIZATION = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e12"
 
 
-# Whether a task does its work again.
+# Checks that a task works again.
 
 
 async def revocation_reaches_a_watch(region: Region) -> None:
@@ -160,24 +160,24 @@ async def refusals_are_kept(region: Region) -> None:
     await eventually(kept)
 
 
-async def both_channels_are_renewed(region: Region) -> None:
+async def both_channels_are_rotated(region: Region) -> None:
     async def renewed() -> bool:
         assert await region.request("GET", "/Users") == 200
-        return RENEWED == [True, True]
+        return ROTATED == [True, True]
 
     await eventually(renewed)
 
 
-RENEWED: list[bool] = []
+ROTATED: list[bool] = []
 
 
-def count_renewals(monkeypatch: pytest.MonkeyPatch) -> None:
-    RENEWED.clear()
+def count_rotations(monkeypatch: pytest.MonkeyPatch) -> None:
+    ROTATED.clear()
     whole = RotatingChannel._rotate
 
     async def renew(channel: RotatingChannel) -> bool:
         done = await whole(channel)
-        RENEWED.append(done)
+        ROTATED.append(done)
         return done
 
     monkeypatch.setattr(RotatingChannel, "_rotate", renew)
@@ -189,7 +189,7 @@ async def is_ready(region: Region, service: Service) -> bool:
 
 @dataclass(frozen=True)
 class Case:
-    """A task, which method of its collaborators fails, and what tells that it works again."""
+    """A task, the method that fails, and the check that the task works again."""
 
     service: str
     task: str
@@ -220,11 +220,11 @@ CASES = [
     Case("gateway", "slow clients", Connections, "sweep"),
     Case(
         "gateway", "certificate renewal for usersvc", RotatingChannel, "_rotate",
-        both_channels_are_renewed, rotate_certificate,
+        both_channels_are_rotated, rotate_certificate,
     ),
     Case(
         "gateway", "certificate renewal for keysvc", RotatingChannel, "_rotate",
-        both_channels_are_renewed, rotate_certificate,
+        both_channels_are_rotated, rotate_certificate,
     ),
 ]  # fmt: skip
 STARTED_BROKEN = {"end of change streams"}
@@ -253,7 +253,7 @@ async def still_answers(region: Region, case: Case) -> None:
 
 
 def names(region: Region, service: Service) -> set[str]:
-    """The names of a service's tasks; each address is replaced by whose it is."""
+    """The names of a service's tasks, with service names instead of addresses."""
     addresses = {each.port: each.name for each in (region.keysvc, region.usersvc)}
     return {
         name.replace(f"localhost:{name.rpartition(':')[2]}", addresses[name.rpartition(":")[2]])
@@ -271,7 +271,7 @@ async def test_failed_task_recovers_and_its_process_still_responds(
     users_url: str,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    count_renewals(monkeypatch)
+    count_rotations(monkeypatch)
     broken = Broken(monkeypatch, case.owner, case.method)
     broken.is_armed = case.task in STARTED_BROKEN
     async with running_region(tmp_path, keys_url, users_url, monkeypatch, case.services) as region:
@@ -279,7 +279,7 @@ async def test_failed_task_recovers_and_its_process_still_responds(
         await eventually_ready(region, case)
         if case.task not in STARTED_BROKEN:
             if case.task.startswith("certificate"):
-                break_renewal(monkeypatch, region, case)
+                break_rotation(monkeypatch, region, case)
             else:
                 broken.is_armed = True
         await case.provoke(region)
@@ -314,8 +314,8 @@ async def eventually_ready(region: Region, case: Case) -> None:
         await eventually(answers)
 
 
-def break_renewal(monkeypatch: pytest.MonkeyPatch, region: Region, case: Case) -> None:
-    """Let the renewal fail once, of the channel to one service only."""
+def break_rotation(monkeypatch: pytest.MonkeyPatch, region: Region, case: Case) -> None:
+    """Let the rotation of the channel to one service fail once."""
     target = f"localhost:{region.services[case.task.rpartition(' ')[2]].port}"
     whole, left = RotatingChannel._rotate, [RuntimeError("unexpected")]
 

@@ -1,4 +1,4 @@
-"""Certificate authorities that last as long as a test."""
+"""Certificate authorities for tests."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -78,7 +78,7 @@ class Authority:
 
 
 def replace(path: Path, content: bytes) -> None:
-    """In one step, as rotation tools do."""
+    """Replace a file atomically, as rotation tools do."""
     beside = path.with_suffix(".new")
     beside.write_bytes(content)
     beside.replace(path)

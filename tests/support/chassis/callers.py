@@ -1,4 +1,4 @@
-"""Callers that call on and on, and take no failure."""
+"""Callers that call continuously and fail the test on any error."""
 
 import asyncio
 from collections.abc import AsyncIterator

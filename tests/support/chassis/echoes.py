@@ -1,4 +1,4 @@
-"""A server of the chassis with a service of the tests' own: it answers what it was sent."""
+"""A server of the chassis with a test service that echoes requests."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -26,7 +26,7 @@ Handler = Callable[[bytes, Any], Awaitable[bytes]]
 
 
 class EchoService:
-    """Echoes, counts without end, and holds calls until it is told to let them go."""
+    """Echoes requests, streams numbers without end, and holds calls until `let_go` is set."""
 
     def __init__(self) -> None:
         self.let_go = asyncio.Event()
@@ -101,7 +101,7 @@ async def echo_server(settings: ServerSettings = OPEN) -> AsyncIterator[Running]
             raise RuntimeError(running.trouble)
         return not running.trouble
 
-    # Whatever level this process's own log is at, all is captured.
+    # Captures all levels, independent of the log level of this process.
     log = structlog.wrap_logger(None, [capture], structlog.make_filtering_bound_logger(0))
     tasks = Supervisor(log)
     server = Server(settings, CALLERS, is_ready, log, tasks)
@@ -123,5 +123,5 @@ async def echo_server(settings: ServerSettings = OPEN) -> AsyncIterator[Running]
 
 
 async def until(condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
-    """Wait for something to become true."""
+    """Wait until a condition is true."""
     await eventually(condition, seconds)

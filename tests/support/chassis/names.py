@@ -1,4 +1,4 @@
-"""A name server that knows one name, whose addresses change when a test says so."""
+"""A DNS server with one name whose addresses a test can change."""
 
 import asyncio
 import socket

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 
 class Proxy:
-    """Passes bytes on, until it is told to hold them back without a word."""
+    """Forwards bytes; `partition` holds them back without closing connections."""
 
     def __init__(self, host: str, port: int) -> None:
         self._host, self._port = host, port
@@ -45,7 +45,7 @@ class Proxy:
 
 @asynccontextmanager
 async def proxy_before(url: str) -> AsyncIterator[tuple[Proxy, str]]:
-    """A proxy before a database, and the database's address through it."""
+    """A proxy before a database, and the URL of the database through it."""
     parts = urlsplit(url)
     proxy = Proxy(parts.hostname or "", parts.port or 0)
     server = await asyncio.start_server(proxy.connect, "127.0.0.1", 0)

@@ -42,7 +42,7 @@ class MovableClock:
 
 @dataclass
 class Replica:
-    """One server and a client of it."""
+    """A server and a client of it."""
 
     address: str
     channel: grpc.aio.Channel
@@ -106,7 +106,7 @@ class Replica:
         return list((await self.keys.ListKeys(request)).keys)
 
     async def trail(self, organization_id: str) -> Sequence[audit_pb2.AuditEvent]:
-        """What was done, newest first."""
+        """The audit events, newest first."""
         request = audit_pb2.ListAuditEventsRequest(organization_id=organization_id)
         return [*(await self.audit.ListAuditEvents(request)).events]
 
@@ -120,7 +120,7 @@ async def running_replica(
     follows: bool = True,
     server: ServerSettings = OPEN,
 ) -> AsyncIterator[Replica]:
-    """Start a server; with `follows`, wait until it hears of changes."""
+    """Start a server. With `follows`, wait until its change feed is connected."""
     capture, stop = LogCapture(), asyncio.Event()
     log = structlog.wrap_logger(None, processors=[capture])
     settings = Settings(url, server, region, "debug")
@@ -143,12 +143,12 @@ async def running_replica(
 
 
 class Watcher:
-    """A caller that follows the changes."""
+    """A caller with a WatchKeys stream."""
 
     def __init__(self, replica: Replica) -> None:
         self.times: list[float] = []
         self.signs: list[str] = []
-        """What was told, heartbeats included."""
+        """All received events, including heartbeats."""
         self.events: list[tuple[str, str]] = []
         self.end: RemoteRefusal | None = None
         self._call = replica.keys.WatchKeys(pb.WatchKeysRequest())
@@ -171,9 +171,9 @@ class Watcher:
 
 @asynccontextmanager
 async def watching(replica: Replica) -> AsyncIterator[Watcher]:
-    """Follow the changes, from the stream's `reset` on.
+    """Watch changes, from the `reset` of the stream on.
 
-    What was changed before may be told a little later; with the first heartbeat all of it is.
+    Earlier changes may arrive after `reset`, but before the first heartbeat; they are dropped.
     """
     watcher = Watcher(replica)
     await until(lambda: "heartbeat" in watcher.signs)
@@ -187,7 +187,7 @@ async def watching(replica: Replica) -> AsyncIterator[Watcher]:
 
 @contextmanager
 def refused(reason: str) -> Iterator[Callable[[], RemoteRefusal]]:
-    """Expect a refusal; it can be asked for afterwards."""
+    """Expect a refusal, which the yielded function returns afterwards."""
     refusals: list[RemoteRefusal] = []
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         yield lambda: refusals[0]
@@ -196,12 +196,12 @@ def refused(reason: str) -> Iterator[Callable[[], RemoteRefusal]]:
 
 
 def stamp(time: datetime) -> Timestamp:
-    """A time as messages have it."""
+    """A time as a protobuf timestamp."""
     timestamp = Timestamp()
     timestamp.FromDatetime(time)
     return timestamp
 
 
 async def until(condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
-    """Wait for something to become true."""
+    """Wait until a condition is true."""
     await eventually(condition, seconds)

@@ -34,7 +34,7 @@ SERVICES = ("keysvc", "usersvc", "gateway")
 
 @dataclass
 class Service:
-    """One service that runs."""
+    """A running service."""
 
     name: str
     capture: LogCapture = field(default_factory=LogCapture)
@@ -69,7 +69,7 @@ class Service:
 
 
 class Region:
-    """The services, and what tests need of them."""
+    """The services with helpers for tests."""
 
     def __init__(self, folder: Path, keys_url: str, users_url: str) -> None:
         self.folder = folder
@@ -84,7 +84,7 @@ class Region:
         return {each.name: each for each in (self.keysvc, self.usersvc, self.gateway)}
 
     def issue(self, name: str) -> dict[str, str]:
-        """A new certificate of a service, and the settings that lead to it."""
+        """Issue a certificate for a service; returns the settings for it."""
         files = self.authority.issue(self.folder / name, name)
         prefix = f"{name.upper()}_TLS_"
         return {

@@ -1,4 +1,4 @@
-"""Copies of exceptions say the same and grow apart."""
+"""Copies of exceptions are equal to the original and have their own traceback."""
 
 import traceback
 

@@ -1,4 +1,4 @@
-"""The networks that limits count an address for."""
+"""The networks of an address, to which limits apply."""
 
 import pytest
 

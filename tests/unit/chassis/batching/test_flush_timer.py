@@ -1,4 +1,4 @@
-"""FlushTimer: a batch is flushed once, at once or after it has lingered."""
+"""FlushTimer: a batch is flushed once, immediately or after it has lingered."""
 
 import asyncio
 

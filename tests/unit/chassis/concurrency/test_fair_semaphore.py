@@ -1,4 +1,4 @@
-"""FairSemaphore: a bounded number of slots, a bounded queue, and no name takes all."""
+"""FairSemaphore: limits on slots and queue, fairness between names, batched release."""
 
 import asyncio
 from collections import Counter
@@ -13,12 +13,12 @@ NUMBER = 8
 LONG = 30.0
 
 
-class Full(Exception):  # noqa: N818 - an answer, not a fault
-    """There is no place."""
+class Full(Exception):  # noqa: N818 - a rejection, not a fault
+    """The rejection of a caller without a slot."""
 
 
-class Visitors:
-    """Requests that take a place and keep it until they are told to go."""
+class Holders:
+    """Callers that acquire a slot and hold it until the test ends them."""
 
     def __init__(self, slots: FairSemaphore) -> None:
         self._slots = slots
@@ -30,30 +30,30 @@ class Visitors:
         self._admitted = asyncio.Event()
 
     async def send(self, organization_id: str, number: int) -> list[asyncio.Task[None]]:
-        """So many come at once."""
-        tasks = [asyncio.create_task(self._visit(organization_id)) for _ in range(number)]
+        """Start `number` callers at once."""
+        tasks = [asyncio.create_task(self._hold(organization_id)) for _ in range(number)]
         self.tasks.update(tasks)
         await self._settle()
         return tasks
 
     async def end(self, number: int) -> None:
-        """Those that came in first go."""
+        """End the holders that were admitted first."""
         for _ in range(number):
             self._leave.pop(0)[1].set()
             await self._settle()
 
     async def end_all(self) -> None:
-        """All go, and those who get their slots."""
+        """End all holders, including those that are admitted meanwhile."""
         while self._leave:
             await self.end(1)
 
     async def admitted(self, number: int) -> None:
-        """Wait until so many have got a slot."""
+        """Wait until `number` callers have been admitted."""
         while len(self.order) < number:
             self._admitted.clear()
             await self._admitted.wait()
 
-    async def _visit(self, organization_id: str) -> None:
+    async def _hold(self, organization_id: str) -> None:
         leave = asyncio.Event()
         try:
             await self._slots.acquire(organization_id)
@@ -77,91 +77,91 @@ class Visitors:
 
 async def test_one_name_holds_at_most_half_of_the_slots():
     slots = FairSemaphore(NUMBER, Full, LONG)
-    visitors = Visitors(slots)
+    holders = Holders(slots)
 
-    await visitors.send("greedy", 100)
-    await visitors.send("modest", 2)
+    await holders.send("greedy", 100)
+    await holders.send("modest", 2)
 
-    assert (visitors.inside["greedy"], visitors.inside["modest"]) == (NUMBER // 2, 2)
+    assert (holders.inside["greedy"], holders.inside["modest"]) == (NUMBER // 2, 2)
 
 
 async def test_a_full_queue_rejects_further_callers_immediately():
     slots = FairSemaphore(NUMBER, Full, LONG)
-    visitors = Visitors(slots)
+    holders = Holders(slots)
 
-    await visitors.send("greedy", 100)
+    await holders.send("greedy", 100)
 
     waiting = NUMBER * QUEUE_PER_SLOT // 2
     assert slots.waiting == waiting
-    assert visitors.refused["greedy"] == 100 - NUMBER // 2 - waiting
+    assert holders.refused["greedy"] == 100 - NUMBER // 2 - waiting
 
 
 async def test_a_free_slot_goes_to_the_name_that_holds_the_fewest():
     slots = FairSemaphore(NUMBER, Full, LONG)
-    visitors = Visitors(slots)
-    await visitors.send("greedy", 10)
-    await visitors.send("other", 10)
-    await visitors.send("modest", 3)
-    before = len(visitors.order)
+    holders = Holders(slots)
+    await holders.send("greedy", 10)
+    await holders.send("other", 10)
+    await holders.send("modest", 3)
+    before = len(holders.order)
 
-    await visitors.end(2)
+    await holders.end(2)
 
-    assert visitors.order[before:] == ["modest", "modest"]
+    assert holders.order[before:] == ["modest", "modest"]
 
 
 async def test_a_flood_of_one_name_delays_another_by_one_turn():
-    """The modest one is served as many times as the greedy one, though that sends 50 times more."""
+    """Both names are served equally often, although one sends 50 times more calls."""
     slots = FairSemaphore(2, Full, LONG)
-    visitors = Visitors(slots)
+    holders = Holders(slots)
     for _ in range(20):
-        await visitors.send("greedy", 50)
-        await visitors.send("modest", 1)
-        await visitors.end(2)
+        await holders.send("greedy", 50)
+        await holders.send("modest", 1)
+        await holders.end(2)
 
-    assert visitors.refused["modest"] == 0
-    assert visitors.order.count("modest") == 20
-    assert visitors.refused["greedy"] > 900
+    assert holders.refused["modest"] == 0
+    assert holders.order.count("modest") == 20
+    assert holders.refused["greedy"] > 900
 
 
 async def test_a_waiter_is_rejected_after_wait_seconds_and_leaves_no_state():
     slots = FairSemaphore(NUMBER, Full, 0.02)
-    visitors = Visitors(slots)
-    tasks = await visitors.send("acme", NUMBER)
+    holders = Holders(slots)
+    tasks = await holders.send("acme", NUMBER)
 
     await asyncio.wait(tasks[NUMBER // 2 :])
 
-    assert visitors.refused["acme"] == NUMBER // 2
+    assert holders.refused["acme"] == NUMBER // 2
     assert (slots.waiting, slots.in_use) == (0, NUMBER // 2)
 
 
 async def test_a_cancelled_waiter_leaves_no_state():
     slots = FairSemaphore(2, Full, LONG)
-    visitors = Visitors(slots)
-    _, waiting, next_one = await visitors.send("acme", 3)
+    holders = Holders(slots)
+    _, waiting, next_one = await holders.send("acme", 3)
 
     waiting.cancel()
-    await visitors.end(1)
+    await holders.end(1)
 
-    assert visitors.order == ["acme", "acme"]
+    assert holders.order == ["acme", "acme"]
     assert not next_one.done()
     assert (slots.waiting, slots.in_use) == (0, 1)
 
 
 async def test_a_waiter_cancelled_as_its_slot_is_granted_returns_the_slot():
     slots = FairSemaphore(2, Full, LONG)
-    visitors = Visitors(slots)
-    _, waiting, next_one = await visitors.send("acme", 3)
+    holders = Holders(slots)
+    _, waiting, next_one = await holders.send("acme", 3)
 
-    visitors._leave.pop(0)[1].set()
+    holders._leave.pop(0)[1].set()
     for _ in range(10):
-        if slots.waiting == 1:  # its turn has come, and it does not know yet
+        if slots.waiting == 1:  # the slot is granted, and the waiter has not run yet
             break
         await asyncio.sleep(0)
     waiting.cancel()
-    await visitors._settle()
+    await holders._settle()
 
     assert waiting.cancelled()
-    assert visitors.inside["acme"] == 1
+    assert holders.inside["acme"] == 1
     assert not next_one.done()
     assert (slots.waiting, slots.in_use) == (0, 1)
 
@@ -184,18 +184,18 @@ async def test_a_slot_released_as_a_waiter_is_cancelled_goes_to_the_next():
 @pytest.mark.parametrize("batched", [False, True])
 async def test_slots_are_neither_lost_nor_added_by_random_use(batched: bool):
     slots = FairSemaphore(NUMBER, Full, 0.01, batched_release=batched)
-    visitors = Visitors(slots)
+    holders = Holders(slots)
     for number in range(200):
-        tasks = await visitors.send(f"organization {number % 5}", 1 + number % 7)
+        tasks = await holders.send(f"organization {number % 5}", 1 + number % 7)
         assert slots.in_use <= NUMBER
         if number % 3 == 0:
             tasks[0].cancel()
-        if number % 2 and visitors._leave:
-            await visitors.end(1)
+        if number % 2 and holders._leave:
+            await holders.end(1)
         if number % 10 == 0:
             await pace(0.012)  # longer than the longest wait
-    while any(not task.done() for task in visitors.tasks):
-        await visitors.end(len(visitors._leave))
+    while any(not task.done() for task in holders.tasks):
+        await holders.end(len(holders._leave))
         await pace(0.002)  # a part of the longest wait
 
     assert (slots.in_use, slots.waiting) == (0, 0)
@@ -208,122 +208,122 @@ def batching(linger_seconds: float = LONG) -> FairSemaphore:
     return FairSemaphore(NUMBER, Full, LONG, batched_release=True, linger_seconds=linger_seconds)
 
 
-async def crowded(linger_seconds: float = LONG) -> tuple[FairSemaphore, Visitors]:
+async def crowded(linger_seconds: float = LONG) -> tuple[FairSemaphore, Holders]:
     """A semaphore with batched release whose slots two names hold, with more waiters of both."""
     slots = batching(linger_seconds)
-    visitors = Visitors(slots)
-    await visitors.send("acme", 10)
-    await visitors.send("initech", 10)
-    return slots, visitors
+    holders = Holders(slots)
+    await holders.send("acme", 10)
+    await holders.send("initech", 10)
+    return slots, holders
 
 
 async def test_batched_release_waits_until_half_of_the_slots_are_free():
-    """Half of the slots that they may have are free then."""
-    slots, visitors = await crowded()
+    """At that time half of the slots that the waiters may hold are free."""
+    slots, holders = await crowded()
 
-    await visitors.end(NUMBER // 2 - 1)
-    assert (len(visitors.order), slots.in_use) == (NUMBER, NUMBER // 2 + 1)
-    await visitors.end(1)
-    assert (len(visitors.order), slots.in_use) == (NUMBER + NUMBER // 2, NUMBER)
+    await holders.end(NUMBER // 2 - 1)
+    assert (len(holders.order), slots.in_use) == (NUMBER, NUMBER // 2 + 1)
+    await holders.end(1)
+    assert (len(holders.order), slots.in_use) == (NUMBER + NUMBER // 2, NUMBER)
 
 
 async def test_batched_release_of_one_name_waits_for_half_of_its_share():
     slots = batching()
-    visitors = Visitors(slots)
-    await visitors.send("acme", 20)
+    holders = Holders(slots)
+    await holders.send("acme", 20)
 
-    await visitors.end(1)
+    await holders.end(1)
     assert slots.in_use == NUMBER // 2 - 1
-    await visitors.end(1)
+    await holders.end(1)
     assert slots.in_use == NUMBER // 2
 
 
 async def test_batched_release_hands_out_slots_after_linger_time():
-    slots, visitors = await crowded(RELEASE_LINGER_SECONDS)
+    slots, holders = await crowded(RELEASE_LINGER_SECONDS)
 
-    await visitors.end(1)
-    assert (len(visitors.order), slots.in_use) == (NUMBER, NUMBER - 1)
+    await holders.end(1)
+    assert (len(holders.order), slots.in_use) == (NUMBER, NUMBER - 1)
     async with asyncio.timeout(LONG):
-        await visitors.admitted(NUMBER + 1)
-    assert (len(visitors.order), slots.in_use) == (NUMBER + 1, NUMBER)
+        await holders.admitted(NUMBER + 1)
+    assert (len(holders.order), slots.in_use) == (NUMBER + 1, NUMBER)
 
 
 async def test_batched_release_is_immediate_with_slots_for_all_waiters():
     slots = batching()
-    visitors = Visitors(slots)
-    await visitors.send("acme", 4)
-    await visitors.send("initech", 4)
-    await visitors.send("modest", 1)
+    holders = Holders(slots)
+    await holders.send("acme", 4)
+    await holders.send("initech", 4)
+    await holders.send("modest", 1)
 
-    await visitors.end(1)
+    await holders.end(1)
 
-    assert visitors.order[-1] == "modest"
+    assert holders.order[-1] == "modest"
 
 
 async def test_a_newcomer_does_not_overtake_waiters_while_slots_linger():
     slots = batching()
-    visitors = Visitors(slots)
+    holders = Holders(slots)
     for name in ("acme", "initech"):
-        await visitors.send(name, 4)
+        await holders.send(name, 4)
     for name in ("acme", "initech", "umbrella"):
-        await visitors.send(name, 2)
-    await visitors.end(2)
-    before = len(visitors.order)
+        await holders.send(name, 2)
+    await holders.end(2)
+    before = len(holders.order)
     assert slots.in_use == NUMBER - 2
 
-    await visitors.send("late", 1)
-    assert len(visitors.order) == before
-    await visitors.end(2)
-    assert visitors.order[before:].index("umbrella") < visitors.order[before:].index("late")
+    await holders.send("late", 1)
+    assert len(holders.order) == before
+    await holders.end(2)
+    assert holders.order[before:].index("umbrella") < holders.order[before:].index("late")
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
 async def test_a_semaphore_of_few_slots_admits_a_caller(number: int):
-    visitors = Visitors(FairSemaphore(number, Full, LONG))
+    holders = Holders(FairSemaphore(number, Full, LONG))
 
-    await visitors.send("acme", 1)
+    await holders.send("acme", 1)
 
-    assert visitors.inside["acme"] == 1
+    assert holders.inside["acme"] == 1
 
 
 async def test_a_third_name_displaces_a_waiter_of_a_full_queue():
-    """It takes the turn of the newest of whoever has the most, not of those that wait longest."""
+    """The displaced waiter is the newest one of the name with the most waiters."""
     slots = FairSemaphore(NUMBER, Full, LONG)
-    visitors = Visitors(slots)
-    first = await visitors.send("one", 100)
-    await visitors.send("two", 100)
-    room, refused = NUMBER * QUEUE_PER_SLOT, visitors.refused.total()
+    holders = Holders(slots)
+    first = await holders.send("one", 100)
+    await holders.send("two", 100)
+    queue_size, refused = NUMBER * QUEUE_PER_SLOT, holders.refused.total()
 
-    assert slots.waiting == room
+    assert slots.waiting == queue_size
     assert slots.would_admit("three")
     assert not slots.would_admit("one")
-    await visitors.send("three", 2)
+    await holders.send("three", 2)
 
-    assert slots.waiting == room
-    assert visitors.refused["three"] == 0
-    assert visitors.refused.total() == refused + 2
-    assert not first[NUMBER // 2].done()  # the one that has waited longest
-    await visitors.end(2)
-    assert visitors.inside["three"] > 0
-    await visitors.end_all()
+    assert slots.waiting == queue_size
+    assert holders.refused["three"] == 0
+    assert holders.refused.total() == refused + 2
+    assert not first[NUMBER // 2].done()  # the waiter that has waited longest
+    await holders.end(2)
+    assert holders.inside["three"] > 0
+    await holders.end_all()
     assert (slots.in_use, slots.waiting) == (0, 0)
 
 
 @pytest.mark.parametrize("turns", range(5))
 async def test_a_waiter_cancelled_as_it_is_displaced_adds_no_slot(turns: int):
     slots = FairSemaphore(1, Full, LONG, queue=6)
-    visitors = Visitors(slots)
-    newest = (await visitors.send("one", 4))[-1]
-    await visitors.send("two", 3)
+    holders = Holders(slots)
+    newest = (await holders.send("one", 4))[-1]
+    await holders.send("two", 3)
 
-    third = asyncio.create_task(visitors.send("three", 1))
+    third = asyncio.create_task(holders.send("three", 1))
     for _ in range(turns):
         await asyncio.sleep(0)
     newest.cancel()
     await third
 
     assert (slots.in_use, slots.waiting) == (1, 6)
-    await visitors.end_all()
+    await holders.end_all()
     assert (slots.in_use, slots.waiting) == (0, 0)
-    assert visitors.order.count("one") == 3
-    assert visitors.order.count("three") == 1
+    assert holders.order.count("one") == 3
+    assert holders.order.count("three") == 1

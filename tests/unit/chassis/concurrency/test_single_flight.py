@@ -1,4 +1,4 @@
-"""Concurrent calls for one key share a call, and nothing that grows with their number."""
+"""SingleFlight: concurrent calls for one key share a call, but not their exceptions."""
 
 import asyncio
 import traceback
@@ -9,7 +9,7 @@ from chassis.concurrency.single_flight import SingleFlight
 
 
 class Service:
-    """A call that a test ends."""
+    """A call that ends when the test says so."""
 
     def __init__(self) -> None:
         self.calls = 0

@@ -1,4 +1,4 @@
-"""The supervisor: what it restarts, when it waits, and how it ends."""
+"""Supervisor: restarts, delays, readiness and shutdown."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -15,7 +15,7 @@ from tests.support.chassis.echoes import until
 
 
 class Recorded(Supervisor):
-    """A supervisor that does not spread its delays, and its log."""
+    """A supervisor without jitter whose log is captured."""
 
     def __init__(self) -> None:
         self.capture = LogCapture()
@@ -33,7 +33,7 @@ async def tasks() -> AsyncIterator[Recorded]:
 
 
 class Flaky:
-    """Fails so often, then runs."""
+    """Fails a number of times, then runs."""
 
     def __init__(self, failures: int, error: BaseException | None = None) -> None:
         self.left = failures

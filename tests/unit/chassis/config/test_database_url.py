@@ -1,4 +1,4 @@
-"""An address that is taken leads asyncpg to where we looked, whatever is in it."""
+"""For every accepted URL, asyncpg connects to the hosts that we checked."""
 
 import ssl
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ HERE = ["localhost", "127.0.0.1", "[::1]", "%2Frun%2Fpostgresql", "127%2E0.0.1"]
 ELSEWHERE = ["evil.test", "%65vil.test", "[2001:db8::1]", "127.0.0.1.evil.test"]
 ODD = ["", "::1", "[::1", "localhost]", "[::1]evil.test", "[127.0.0.1]", "localhost%2Cevil.test"]
 
-# Signs that mean something in an address, and a few that do not.
+# Characters with a meaning in a URL, and a few others.
 texts = st.text(st.sampled_from("@:/?#[]%,&=;\\ \tab%40%2F0"), max_size=8)
 hosts = st.lists(
     st.sampled_from([*HERE, *ELSEWHERE, *HERE, *ELSEWHERE, *ODD, "localhost:5432", "evil.test:x"]),
@@ -45,7 +45,7 @@ options = st.lists(
 
 @st.composite
 def addresses(draw: st.DrawFn) -> str:
-    """What an operator may write, and what somebody may make of it."""
+    """URLs that an operator may write, with mistakes and manipulations."""
     user, password = "keys", "ab12cd" + draw(st.just("") | texts)
     sign = draw(st.sampled_from(["@", "@", "@", "@localhost@", "@evil.test@", ""]))
     query = "&".join([*draw(st.sampled_from([["sslmode=verify-full"], []])), *draw(options)])
@@ -54,7 +54,7 @@ def addresses(draw: st.DrawFn) -> str:
 
 @pytest.fixture(scope="module", autouse=True)
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """One that leads elsewhere whoever asks it, and has an authority to verify databases by."""
+    """An environment with another default host and an authority that verifies databases."""
     home = tmp_path_factory.mktemp("home")
     authority = Authority().issue(home / "certificate", "keys-rw").authority
     (home / ".postgresql").mkdir()
@@ -65,7 +65,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-def asyncpgs_reading(url: str) -> tuple[list[tuple[str, int] | str], _ConnectionParameters]:
+def parsed_by_asyncpg(url: str) -> tuple[list[tuple[str, int] | str], _ConnectionParameters]:
     return _parse_connect_dsn_and_args(dsn=url, **dict.fromkeys(REST))  # type: ignore[no-any-return]
 
 
@@ -83,17 +83,17 @@ def test_asyncpg_connects_only_to_local_or_verified_hosts(url: str):
     if [*find_problems(url)]:
         return
     try:
-        places, parameters = asyncpgs_reading(url)
+        places, parameters = parsed_by_asyncpg(url)
     except REFUSED:
         return
 
-    elsewhere = [place for place in places if not is_here(place)]
+    elsewhere = [place for place in places if not is_local(place)]
     tls = parameters.ssl
     assert not elsewhere or (tls.check_hostname and tls.verify_mode is ssl.CERT_REQUIRED)
     assert not elsewhere or parameters.password not in (None, "", "keys", "password")
 
 
-def is_here(place: tuple[str, int] | str) -> bool:
+def is_local(place: tuple[str, int] | str) -> bool:
     return isinstance(place, str) or is_loopback(place[0])
 
 
@@ -101,11 +101,11 @@ def is_here(place: tuple[str, int] | str) -> bool:
 @example("postgresql://keys:x@localhost/keys?port=ab12cd")
 @example("postgresql://keys:x@[ab12cd/keys")
 def test_asyncpg_error_for_an_accepted_url_has_no_password(url: str):
-    """It tells what it cannot read to whoever starts the process."""
+    """asyncpg's error text is printed when the process starts."""
     said = ""
     try:
         if not [*find_problems(url)]:
-            asyncpgs_reading(url)
+            parsed_by_asyncpg(url)
     except REFUSED as error:
         said = str(error)
 
@@ -122,9 +122,9 @@ def test_asyncpg_error_for_an_accepted_url_has_no_password(url: str):
 )
 def test_all_names_of_this_machine_are_accepted(url: str, hosts: int):
     assert [*find_problems(url)] == []
-    places, _ = asyncpgs_reading(url)
+    places, _ = parsed_by_asyncpg(url)
     assert len(places) == hosts
-    assert all(map(is_here, places))
+    assert all(map(is_local, places))
 
 
 @pytest.mark.parametrize("place", ["localhost", "evil.test", "evil.test@localhost", ""])

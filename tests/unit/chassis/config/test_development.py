@@ -1,4 +1,4 @@
-"""What is for development does not start where others can reach it."""
+"""Development secrets and plain HTTP are refused where other machines are involved."""
 
 import secrets
 

@@ -1,4 +1,4 @@
-"""A process that others can reach speaks TLS, or does not start."""
+"""A process that other machines can reach uses TLS or does not start."""
 
 import asyncio
 from pathlib import Path

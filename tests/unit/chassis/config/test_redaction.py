@@ -1,4 +1,4 @@
-"""A secret that was given to the wrong variable is in no complaint."""
+"""Error messages do not quote a secret that was given to the wrong variable."""
 
 import asyncio
 import secrets

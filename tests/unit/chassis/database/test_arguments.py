@@ -1,4 +1,4 @@
-"""Names of arguments in SQL become the numbers that PostgreSQL knows."""
+"""Named arguments in SQL become the numbered ones of PostgreSQL."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Deprecated metric names tell what their replacements tell."""
+"""Deprecated metrics have the values of their replacements."""
 
 import re
 from pathlib import Path
@@ -89,7 +89,7 @@ def test_help_text_of_a_deprecated_metric_names_its_replacement():
 
 
 def test_scrape_reads_each_value_once():
-    """Deprecated names cost nothing where the values come from."""
+    """Deprecated names need no second reading of a value."""
     metrics, reads = Metrics(), []
     metrics.gauge("db_client_connection_max", "Limit.", lambda: reads.append(1) or 8.0)
     metrics.text()

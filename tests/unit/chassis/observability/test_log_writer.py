@@ -1,4 +1,4 @@
-"""Lines of a busy moment share a write, and none is lost."""
+"""BufferedLogWriter: lines share writes, and none is lost."""
 
 import asyncio
 import io
@@ -15,7 +15,7 @@ from tests.support.waiting import eventually, wait_until
 
 
 class Written(io.BytesIO):
-    """A stream that remembers each write."""
+    """A stream that records each write."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class Written(io.BytesIO):
         return len(data)
 
 
-def tell(lines: BufferedLogWriter, *texts: bytes) -> None:
+def log(lines: BufferedLogWriter, *texts: bytes) -> None:
     for text in texts:
         lines.write(text)
         lines.flush()
@@ -37,7 +37,7 @@ def tell(lines: BufferedLogWriter, *texts: bytes) -> None:
 
 async def test_single_line_is_written_at_the_next_turn_of_the_loop():
     stream = Written()
-    tell(BufferedLogWriter(stream), b"one\n")
+    log(BufferedLogWriter(stream), b"one\n")
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert stream.writes == [b"one\n"]
@@ -46,11 +46,11 @@ async def test_single_line_is_written_at_the_next_turn_of_the_loop():
 async def test_lines_in_quick_succession_share_a_write():
     stream = Written()
     lines = BufferedLogWriter(stream)
-    tell(lines, b"one\n", b"two\n")
+    log(lines, b"one\n", b"two\n")
     await asyncio.sleep(0)
-    tell(lines, b"three\n")
+    log(lines, b"three\n")
     await asyncio.sleep(0)
-    tell(lines, b"four\n")
+    log(lines, b"four\n")
     await eventually(lambda: len(stream.writes) >= 2)
     assert stream.writes == [b"one\ntwo\n", b"three\nfour\n"]
 
@@ -58,8 +58,8 @@ async def test_lines_in_quick_succession_share_a_write():
 async def test_line_of_another_thread_is_written_at_once_with_pending_ones():
     stream = Written()
     lines = BufferedLogWriter(stream)
-    tell(lines, b"one\n")
-    thread = threading.Thread(target=tell, args=(lines, b"two\n"))
+    log(lines, b"one\n")
+    thread = threading.Thread(target=log, args=(lines, b"two\n"))
     thread.start()
     thread.join()
     assert stream.writes == [b"one\ntwo\n"]
@@ -71,10 +71,10 @@ async def test_failed_write_is_not_reported_to_the_event_loop():
     lines = BufferedLogWriter(stream)
     stream.close()
     stream.write = lambda data: (_ for _ in ()).throw(BrokenPipeError())
-    tell(lines, b"one\n")
+    log(lines, b"one\n")
     await eventually(lambda: not lines._lines)
     del stream.write
-    tell(lines, b"two\n")
+    log(lines, b"two\n")
     await eventually(lambda: not lines._lines)
     assert (stream.writes, told) == ([b"two\n"], [])
 
@@ -118,14 +118,14 @@ async def test_partial_write_is_continued():
             return super().write(data[:4])
 
     stream = Narrow()
-    tell(BufferedLogWriter(stream), b"one\n", b"two three\n")
+    log(BufferedLogWriter(stream), b"one\n", b"two three\n")
     await eventually(lambda: b"".join(stream.writes).endswith(b"three\n"))
     assert b"".join(stream.writes) == b"one\ntwo three\n"
     assert len(stream.writes) > 1
 
 
 def test_signal_during_a_long_write_loses_no_line():
-    """A pipe that is full takes a part; the signal comes while the rest waits."""
+    """A full pipe accepts a part of the data. The signal comes while the rest waits."""
     program = """
 import os, signal, sys
 from chassis.observability.log_writer import BufferedLogWriter

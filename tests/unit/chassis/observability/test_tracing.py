@@ -1,4 +1,4 @@
-"""Names and attributes of spans, and what is refused because it would be logged."""
+"""Tracing: names and attributes of spans, and settings that would leak secrets to the log."""
 
 import asyncio
 import logging
@@ -60,12 +60,12 @@ HEADERS = "OTEL_EXPORTER_OTLP_HEADERS"
 
 @pytest.fixture(autouse=True, scope="module")
 def loaded() -> None:
-    """Load the SDK once, so that the time that it takes counts for no example of hypothesis."""
-    asyncio.run(trouble({}))
+    """Load the SDK once, so that its load time does not count for a hypothesis example."""
+    asyncio.run(start_error({}))
 
 
-async def trouble(variables: dict[str, str]) -> str:
-    """Why a process with these variables does not start; empty if it does."""
+async def start_error(variables: dict[str, str]) -> str:
+    """The error of a process that starts with these variables; empty if it starts."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(ENDPOINT, "http://127.0.0.1:1")
         for name, value in variables.items():
@@ -90,7 +90,7 @@ async def trouble(variables: dict[str, str]) -> str:
 async def test_setting_with_a_secret_that_would_be_logged_is_refused_unquoted(
     name: str, value: str
 ):
-    told = await trouble({name: value})
+    told = await start_error({name: value})
     assert told.startswith(f"{name} ")
     assert "s3cr" not in told
 
@@ -99,7 +99,7 @@ async def test_setting_with_a_secret_that_would_be_logged_is_refused_unquoted(
 @example("authorization=Bearer%20s3cr, tenant=us")
 @example("authorization=Bearer s3cr")
 async def test_accepted_headers_are_not_logged_by_opentelemetry(headers: str):
-    if await trouble({HEADERS: headers}):
+    if await start_error({HEADERS: headers}):
         return
     lines: list[logging.LogRecord] = []
     logger = logging.getLogger("opentelemetry.util.re")
@@ -113,7 +113,7 @@ METHOD = "example.v1.EchoService/Echo"
 
 
 class Spans:
-    """A real tracer, whose spans stay in memory."""
+    """A real tracer with an in-memory exporter."""
 
     def __init__(self) -> None:
         self._exporter = InMemorySpanExporter()

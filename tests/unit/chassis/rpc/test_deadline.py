@@ -1,3 +1,5 @@
+"""Absolute deadlines in call metadata."""
+
 from datetime import UTC, datetime, timedelta
 
 import pytest

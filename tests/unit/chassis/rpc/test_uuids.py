@@ -1,4 +1,4 @@
-"""UUIDs in the text of requests."""
+"""Parsing of UUIDs in requests."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""What one stream has still to tell."""
+"""The queue of one WatchKeys stream."""
 
 import pytest
 
@@ -14,7 +14,7 @@ from keysvc.background.changes import (
 ACME, INITECH = OrganizationChanged("acme"), OrganizationChanged("initech")
 
 
-async def told(subscription: Subscription, count: int) -> list[Event]:
+async def received(subscription: Subscription, count: int) -> list[Event]:
     events = []
     async for event in subscription.events():
         events.append(event)
@@ -28,7 +28,7 @@ async def test_stream_sends_events_in_order():
     for event in (ACME, INITECH, ACME):
         subscription.offer(event)
 
-    assert await told(subscription, 3) == [ACME, INITECH, ACME]
+    assert await received(subscription, 3) == [ACME, INITECH, ACME]
 
 
 async def test_heartbeats_do_not_queue():
@@ -36,7 +36,7 @@ async def test_heartbeats_do_not_queue():
     for event in (Heartbeat(), Heartbeat(), ACME, Heartbeat(), INITECH):
         subscription.offer(event)
 
-    assert await told(subscription, 3) == [Heartbeat(), ACME, INITECH]
+    assert await received(subscription, 3) == [Heartbeat(), ACME, INITECH]
 
 
 async def test_stream_with_a_full_queue_ends_without_a_gap():
@@ -45,7 +45,7 @@ async def test_stream_with_a_full_queue_ends_without_a_gap():
         subscription.offer(ACME)
     subscription.offer(INITECH)
 
-    assert await told(subscription, 1) == []
+    assert await received(subscription, 1) == []
 
 
 async def test_stream_is_refused_when_the_feed_loses_its_connection():
@@ -54,7 +54,7 @@ async def test_stream_is_refused_when_the_feed_loses_its_connection():
     subscription.end(refused=True)
 
     with pytest.raises(DatabaseUnavailable):
-        await told(subscription, 1)
+        await received(subscription, 1)
 
 
 async def test_second_end_of_a_stream_has_no_effect():
@@ -63,4 +63,4 @@ async def test_second_end_of_a_stream_has_no_effect():
     subscription.end(refused=True)
     subscription.offer(ACME)
 
-    assert await told(subscription, 1) == []
+    assert await received(subscription, 1) == []

@@ -1,4 +1,4 @@
-"""The text form of an API key, without anything around it."""
+"""The text form of API keys."""
 
 import re
 from uuid import UUID
@@ -28,39 +28,39 @@ def refused(text: str) -> bool:
 
 
 @given(TOKENS)
-def test_parsed_token_equals_the_original(made: Token):
-    assert key_token.parse(made.text) == made
+def test_parsed_token_equals_the_original(token: Token):
+    assert key_token.parse(token.text) == token
 
 
 @given(TOKENS)
-def test_token_matches_the_pattern_for_secret_scanners(made: Token):
+def test_token_matches_the_pattern_for_secret_scanners(token: Token):
     expression = next(line.strip() for line in key_token.__doc__.splitlines() if "(us|eu)" in line)
-    assert re.findall(expression, f"token={made.text},") == [made.text[4:6]]
-    assert re.fullmatch(expression, made.text)
-    assert len(made.text) == LENGTH < 200
+    assert re.findall(expression, f"token={token.text},") == [token.text[4:6]]
+    assert re.fullmatch(expression, token.text)
+    assert len(token.text) == LENGTH < 200
 
 
 @given(TOKENS, PLACES, st.sampled_from(ALPHABET + "_-. \x00é"))
-def test_a_token_with_one_changed_character_is_refused(made: Token, place: int, other: str):
-    changed = made.text[:place] + other + made.text[place + 1 :]
-    assert refused(changed) == (changed != made.text)
+def test_a_token_with_one_changed_character_is_refused(token: Token, place: int, other: str):
+    changed = token.text[:place] + other + token.text[place + 1 :]
+    assert refused(changed) == (changed != token.text)
 
 
 @given(TOKENS, st.integers(0, LENGTH - 2))
-def test_token_with_two_adjacent_characters_swapped_is_refused(made: Token, place: int):
-    text = made.text
+def test_token_with_two_adjacent_characters_swapped_is_refused(token: Token, place: int):
+    text = token.text
     swapped = text[:place] + text[place + 1] + text[place] + text[place + 2 :]
     assert refused(swapped) == (swapped != text)
 
 
 @given(TOKENS, PLACES)
-def test_token_without_one_character_is_refused(made: Token, place: int):
-    assert refused(made.text[:place] + made.text[place + 1 :])
+def test_token_without_one_character_is_refused(token: Token, place: int):
+    assert refused(token.text[:place] + token.text[place + 1 :])
 
 
 @given(TOKENS, st.text(min_size=1), st.booleans())
-def test_token_with_surrounding_text_is_refused(made: Token, extra: str, before: bool):
-    assert refused(extra + made.text if before else made.text + extra)
+def test_token_with_surrounding_text_is_refused(token: Token, extra: str, before: bool):
+    assert refused(extra + token.text if before else token.text + extra)
 
 
 @given(st.text(max_size=200))
@@ -117,6 +117,6 @@ def test_refusal_of_a_token_does_not_quote_it():
 def test_new_token_consists_of_the_given_random_bytes():
     given_bytes = {16: bytes(range(16)), 32: bytes(range(32))}
 
-    made = key_token.generate(Region.EU, given_bytes.__getitem__)
+    token = key_token.generate(Region.EU, given_bytes.__getitem__)
 
-    assert made == Token(Region.EU, UUID("00010203-0405-4607-8809-0a0b0c0d0e0f"), given_bytes[32])
+    assert token == Token(Region.EU, UUID("00010203-0405-4607-8809-0a0b0c0d0e0f"), given_bytes[32])

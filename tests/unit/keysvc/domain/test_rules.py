@@ -1,4 +1,4 @@
-"""Who is admitted, what may be stored, and what every refusal says."""
+"""Authentication of keys and the rules for names, authors and actors."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""What a single sign-on connection may be."""
+"""Rules of single sign-on connections."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -114,7 +114,7 @@ def test_sso_fields_above_their_maximum_are_refused():
 
 
 @pytest.mark.parametrize(
-    ("change", "tested_no_longer"),
+    ("change", "needs_test"),
     [
         ({"sso_url": "https://other.example/"}, True),
         ({"idp_entity_id": "urn:other"}, True),
@@ -124,11 +124,11 @@ def test_sso_fields_above_their_maximum_are_refused():
     ],
 )
 def test_only_a_change_of_the_identity_provider_needs_a_new_test(
-    change: dict[str, object], tested_no_longer: bool
+    change: dict[str, object], needs_test: bool
 ):
     changed = sso.changed_fields(SETUP, replace(SETUP, **change))
     assert changed == list(change)
-    assert sso.invalidates_test(changed) is tested_no_longer
+    assert sso.invalidates_test(changed) is needs_test
 
 
 def test_untested_connection_is_refused():

@@ -1,4 +1,4 @@
-"""Certificates as people paste them."""
+"""Validation of pasted certificates."""
 
 from datetime import UTC, datetime, timedelta
 

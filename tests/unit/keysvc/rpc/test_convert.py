@@ -1,4 +1,4 @@
-"""Fields of requests to domain values."""
+"""Conversion of request fields, and settings."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
