@@ -30,27 +30,26 @@ from gateway.api.endpoints import Resources, endpoints
 from gateway.api.groups import Groups
 from gateway.api.query.cursors import Cursors
 from gateway.api.resource_types import ResourceTypes
-from gateway.api.routing import Table
+from gateway.api.routing import RouteTable
 from gateway.api.users import Users
 from gateway.auth.authenticator import Authenticator, Caller
 from gateway.auth.failed_auth import FailedAuthLimiter
-from gateway.auth.key_cache import KeyCache, follow
+from gateway.auth.key_cache import KeyCache, watch_keys
 from gateway.backend.client import UserClient, all_serving, batched, key_channel, user_channel
 from gateway.backend.groups import GroupClient
 from gateway.backend.portal import portal_clients
 from gateway.backend.schemas import SchemaClient
-from gateway.http.body import Bodies
-from gateway.http.client_address import behind
-from gateway.http.compute_worker import SWITCH_SECONDS
-from gateway.http.compute_worker import ComputeWorker as ParsingWorker
+from gateway.http.body import BodyMemory
+from gateway.http.client_address import trust_proxies
+from gateway.http.compute_worker import SWITCH_SECONDS, ComputeWorker
 from gateway.http.connections import Connections
-from gateway.http.heads import Heads
+from gateway.http.heads import HeadMemory
 from gateway.http.response_memory import ResponseMemory
 from gateway.http.server import DRAIN_SECONDS, Runner
 from gateway.http.telemetry import measure, trace
 from gateway.limits.admission import AdmissionControl
 from gateway.limits.rate_limiter import RateLimiter
-from gateway.limits.rejections import RejectionStats, full
+from gateway.limits.rejections import RejectionStats, no_slot
 from gateway.openapi.document import document
 from gateway.openapi.page import page
 from gateway.portal.routes import portal, portal_routes
@@ -67,7 +66,7 @@ from gateway.web.page_limits import PageLimiter
 
 
 def main() -> None:
-    """Read the settings and serve until told to stop."""
+    """Read the settings, and serve until a signal to stop."""
     try:
         process.keep_memory_private()
         sys.setswitchinterval(SWITCH_SECONDS)
@@ -78,7 +77,7 @@ def main() -> None:
 
 
 async def serve(settings: Settings, stop: process.Stop) -> None:
-    """Make all collaborators, listen, and drain at the end."""
+    """Create all objects, listen, and drain at the end."""
     logger = log.configure("gateway", settings.log_level)
     certificates = Certificates(settings.tls, logger) if settings.tls else None
     async with (
@@ -86,18 +85,18 @@ async def serve(settings: Settings, stop: process.Stop) -> None:
         Supervisor(logger) as tasks,
         user_channel(settings.usersvc, certificates, traces, tasks) as users,
         key_channel(settings.keysvc, certificates, traces, tasks) as keys,
-        AsyncExitStack() as ends,
+        AsyncExitStack() as exit_stack,
     ):
         channels, metrics = Channels(users, keys, traces), Metrics()
         guards = Guards(settings, channels, logger)
-        ends.callback(guards.worker.close)
-        app = Assembly(settings, channels, guards, ends, logger).application(metrics)
+        exit_stack.callback(guards.worker.close)
+        app = Assembly(settings, channels, guards, exit_stack, logger).application(metrics)
         tasks.observe(metrics)
-        ends.enter_context(admin_port(settings.admin, metrics, {}, logger))
+        exit_stack.enter_context(admin_port(settings.admin, metrics, {}, logger))
         runner = Runner(
-            app, logger, guards.connections, guards.doorman, heads=guards.heads, tasks=tasks
+            app, logger, guards.connections, guards.early_rejector, heads=guards.heads, tasks=tasks
         )
-        async with _behind_requests(channels, guards, logger, tasks):
+        async with _background_tasks(channels, guards, logger, tasks):
             try:
                 await runner.listen(settings.listen)
                 await stop.wait()
@@ -109,7 +108,7 @@ async def serve(settings: Settings, stop: process.Stop) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Channels:
-    """The ways to the services."""
+    """The gRPC channels to the services."""
 
     users: grpc.aio.Channel
     keys: grpc.aio.Channel
@@ -117,45 +116,45 @@ class Channels:
 
     @property
     def key_stub(self) -> "keys_pb2_grpc.KeyServiceAsyncStub":
-        """What verifies keys and tells of their changes."""
+        """The client of KeyService, which verifies keys and streams their changes."""
         return keys_pb2_grpc.KeyServiceStub(self.keys)
 
     def shared(self) -> grpc.aio.Channel:
-        """To usersvc, for small calls. With traces on, each call has a span and is not batched."""
+        """The channel to usersvc for small calls. With tracing, calls are not batched."""
         return batched(self.users) if self.traces is None else self.users
 
 
 class Guards:
-    """Who may come in, how much of them, and what is remembered of those who may not."""
+    """What protects the gateway: authentication, limits, and the log of refused requests."""
 
     def __init__(self, settings: Settings, channels: Channels, log: Logger) -> None:
-        tally = RejectionStats(log)
+        stats = RejectionStats(log)
         self.cache: KeyCache[Caller] = KeyCache()
-        self.guesses = FailedAuthLimiter(settings.unknown_keys)
-        self.gate = AdmissionControl(
+        self.failed_auth = FailedAuthLimiter(settings.unknown_keys)
+        self.admission = AdmissionControl(
             RateLimiter(settings.rate),
-            FairSemaphore(settings.max_requests, full, batched_release=True),
-            tally,
+            FairSemaphore(settings.max_requests, no_slot, batched_release=True),
+            stats,
         )
-        self.bodies = Bodies()
-        self.worker = ParsingWorker()
+        self.bodies = BodyMemory()
+        self.worker = ComputeWorker()
         self.memory = ResponseMemory()
-        self.pages = PageLimiter(settings.pages, self.bodies, tally)
+        self.pages = PageLimiter(settings.pages, self.bodies, stats)
         self.connections = Connections(
-            log, limit=settings.max_connections, of_source=settings.address_connections
+            log, limit=settings.max_connections, per_source=settings.address_connections
         )
-        self.heads = Heads()
-        self.refusals = RejectionLog(ActivityServiceStub(channels.users), system_clock, log)
+        self.heads = HeadMemory()
+        self.rejection_log = RejectionLog(ActivityServiceStub(channels.users), system_clock, log)
         self.authenticator = Authenticator(
-            channels.key_stub, self.cache, self.guesses, settings.tenant_urls, system_clock
+            channels.key_stub, self.cache, self.failed_auth, settings.tenant_urls, system_clock
         )
-        self.doorman = EarlyRejector(PREFIX, self.authenticator, self.gate)
+        self.early_rejector = EarlyRejector(PREFIX, self.authenticator, self.admission)
 
     def observe(self, metrics: Metrics) -> None:
-        """Let the metrics tell of them."""
+        """Publish the metrics."""
         for each in (
-            self.refusals,
-            self.gate,
+            self.rejection_log,
+            self.admission,
             self.bodies,
             self.heads,
             self.worker,
@@ -166,24 +165,24 @@ class Guards:
 
 
 class Assembly:
-    """Puts the application together, from the settings and the ways to the services."""
+    """Builds the application from the settings and the channels."""
 
     def __init__(
         self,
         settings: Settings,
         channels: Channels,
         guards: Guards,
-        ends: AsyncExitStack,
+        exit_stack: AsyncExitStack,
         log: Logger,
     ) -> None:
         self._settings = settings
         self._channels = channels
         self._guards = guards
-        self._ends = ends
+        self._exit_stack = exit_stack
         self._log = log
 
     def application(self, metrics: Metrics) -> web.Application:
-        """All that is answered over HTTP, and what of it is counted and traced."""
+        """The HTTP application, with metrics and traces if they are enabled."""
         settings, channels = self._settings, self._channels
         resources = self._resources()
         cursors = Cursors(settings.cursor_secret, system_clock)
@@ -199,7 +198,7 @@ class Assembly:
             ],
         )
         if settings.proxies:
-            behind(app, settings.proxies)
+            trust_proxies(app, settings.proxies)
         if settings.admin is not None:
             measure(app, PREFIX, metrics)
             self._guards.cache.observe(metrics)
@@ -215,15 +214,15 @@ class Assembly:
             "Groups": Groups(GroupClient(users, shared)),
         }
 
-    def _scim(self, table: Table) -> ScimEndpoint:
+    def _scim(self, table: RouteTable) -> ScimEndpoint:
         return ScimEndpoint(
             table,
             self._guards.authenticator,
             ResourceTypes(SchemaClient(self._channels.users)),
             self._settings.tenant_url,
             log=self._log,
-            refusals=self._guards.refusals,
-            gate=self._guards.gate,
+            rejection_log=self._guards.rejection_log,
+            admission=self._guards.admission,
             bodies=self._guards.bodies,
             worker=self._guards.worker,
             memory=self._guards.memory,
@@ -242,13 +241,13 @@ class Assembly:
         return PageRenderer(form_action(self._settings.public_url))
 
     def _single_sign_on(self) -> SingleSignOn | None:
-        """Single sign-on, where there is a key for it."""
+        """Single sign-on; None if the settings have no key for it."""
         settings, channels = self._settings, self._channels
         if settings.saml is None:
             self._log.info("single sign-on disabled", missing_setting="GATEWAY_SAML_KEY")
             return None
         worker = XmlWorker()
-        self._ends.callback(worker.close)
+        self._exit_stack.callback(worker.close)
         saml = settings.saml
         return SingleSignOn(
             read_service_provider(settings.public_url, saml.key, saml.certificate),
@@ -262,19 +261,21 @@ class Assembly:
 
 
 @asynccontextmanager
-async def _behind_requests(
+async def _background_tasks(
     channels: Channels, guards: Guards, log: Logger, tasks: Supervisor
 ) -> AsyncIterator[None]:
-    """What goes on beside the requests, and after the last of them: the log of what was refused."""
+    """Run the key watch and the log of refused requests until the last request is done."""
     drained = asyncio.Event()
-    watch = tasks.start(
-        "key watch", lambda: follow(channels.key_stub, log, guards.cache, guards.guesses)
+    key_watch = tasks.start(
+        "key watch", lambda: watch_keys(channels.key_stub, log, guards.cache, guards.failed_auth)
     )
-    writer = tasks.start("refusal log", lambda: guards.refusals.write(drained), drain_event=drained)
+    writer = tasks.start(
+        "refusal log", lambda: guards.rejection_log.write(drained), drain_event=drained
+    )
     try:
         yield
     finally:
-        await watch.end()
+        await key_watch.end()
         await writer.end()
 
 

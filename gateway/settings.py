@@ -1,4 +1,4 @@
-"""What the gateway is told at its start."""
+"""The settings of the gateway, from environment variables."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,16 +17,16 @@ TENANT_URLS: Final = (
 REGIONS: Final = ("us", "eu")
 SECRET_BYTES: Final = 32
 RATE: Final = Rate(100, 500)
-"""Requests of an organization: four times what Entra expects of a SCIM endpoint."""
+"""The requests of one organization: four times the rate that Entra requires of a SCIM endpoint."""
 MAX_REQUESTS: Final = 64
 UNKNOWN_KEYS: Final = 30
 PAGES: Final = PageLimits(organization=Rate(20, 200), address=Rate(50, 500), max_concurrent=16)
-"""A page that is open on the log asks for what is new every 4 seconds."""
+"""An open page of the log requests new entries every 4 seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class SamlFiles:
-    """The key that requests to identity providers are signed with, and its certificate."""
+    """The key that signs requests to identity providers, and its certificate."""
 
     key: Path
     certificate: Path
@@ -45,42 +45,42 @@ class Settings:
     tls: CertificateFiles | None
     admin: Address | None
     saml: SamlFiles | None
-    """Without it there is no single sign-on."""
+    """None disables single sign-on."""
     rate: Rate
-    """How much one organization may send to this gateway."""
+    """The requests that one organization may send to this gateway."""
     cursor_secret: bytes = field(repr=False)
-    """Seals cursors: the same for all gateways of a region, and theirs alone."""
+    """The key that signs cursors; all gateways of a region share it, and nobody else has it."""
     proxies: int = 0
-    """How many proxies of ours each request comes through."""
+    """The number of our proxies that each request passes."""
     max_requests: int = MAX_REQUESTS
-    """How many requests of SCIM are under way at once."""
+    """The most SCIM requests that are handled concurrently."""
     max_connections: int = MAX_CONNECTIONS
     address_connections: int = MAX_CONNECTIONS // ADDRESS_DIVISOR
-    """How many of these one address may have; behind our own proxies, all."""
+    """The most connections of one address; behind our proxies, the same as `max_connections`."""
     unknown_keys: int = UNKNOWN_KEYS
-    """How many different keys that do not exist an address may send in a row."""
+    """How many different unknown keys an address may send in a burst."""
     pages: PageLimits = PAGES
 
     @property
     def tenant_url(self) -> str:
-        """The address that this region's customers give to Entra."""
+        """The Tenant URL that customers of this region enter in Entra."""
         return self.tenant_urls[self.region]
 
     @property
     def public_url(self) -> str:
-        """Where this region's people find us, without a path."""
+        """The public URL of this region, without a path."""
         parts = urlsplit(self.tenant_url)
         return f"{parts.scheme}://{parts.netloc}"
 
 
 def read(variables: Mapping[str, str]) -> Settings:
-    """The settings of the environment. Refuses (SettingsError) what cannot be."""
+    """Read the settings from environment variables; raises SettingsError for invalid values."""
     environment = Environment(variables, "GATEWAY_")
     saml = environment.files("SAML_KEY", "SAML_CERTIFICATE")
     listen = environment.address("LISTEN", "127.0.0.1:8080")
     proxies = environment.integer("PROXIES", 0, 0, 10)
     max_connections = environment.integer("MAX_CONNECTIONS", MAX_CONNECTIONS, 1, 100_000)
-    # All connections come from the proxies, which are few.
+    # Behind proxies, all connections come from a few addresses.
     share = max_connections if proxies else max(1, max_connections // ADDRESS_DIVISOR)
     exposed = not listen.is_loopback
     settings = Settings(
@@ -111,7 +111,7 @@ def read(variables: Mapping[str, str]) -> Settings:
 
 
 def _rate(environment: Environment, name: str, default: Rate) -> Rate:
-    """What `…_RATE` says, a second, and `…_BURST`, at once."""
+    """The rate from the variables `…_RATE` (requests per second) and `…_BURST`."""
     return Rate(
         environment.integer(f"{name}_RATE", int(default.per_second), 1, 1_000_000),
         environment.integer(f"{name}_BURST", default.burst, 1, 1_000_000),

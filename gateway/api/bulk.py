@@ -1,4 +1,4 @@
-"""The endpoint /Bulk (RFC 7644 section 3.7): each operation as the single request it stands for."""
+"""The endpoint /Bulk (RFC 7644 section 3.7): runs each operation like a single request."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -7,54 +7,54 @@ from typing import Any, Final, TypeVar
 
 from chassis.observability.log import Logger
 from gateway.api.request import MAX_INLINE_BYTES, RefusedPart, ScimRequest
-from gateway.api.routing import Table, path_segments
-from gateway.http.responses import Document, ScimResponse, answer
-from gateway.scim.bulk import plan as bulk_plan
+from gateway.api.routing import RouteTable, path_segments
+from gateway.http.responses import Document, ScimResponse, document_response
 from gateway.scim.bulk import references
-from gateway.scim.bulk import request as bulk
 from gateway.scim.bulk.plan import Complete, Referrers, Run, Step
+from gateway.scim.bulk.plan import plan as plan_steps
 from gateway.scim.bulk.request import BulkRequest, Operation
+from gateway.scim.bulk.request import parse as parse_bulk
 from gateway.scim.bulk.response import Result, bulk_response
 from gateway.scim.errors import ScimError, invalid_value, shown
 from gateway.scim.patch import PATCH_OP_URN
 from gateway.scim.responses import dumps
 
 SECONDS: Final = 60.0
-"""After this time no further operation of a bulk request is begun."""
+"""After this time, no further operation of a bulk request is started."""
 
 Computed = TypeVar("Computed")
 Seconds = Callable[[], float]
-"""A clock that only ever goes forward."""
+"""A monotonic clock, in seconds."""
 
 
 class Bulk:
-    """Carries out bulk requests on the resources of a table, one operation after the other."""
+    """Executes bulk requests on the resources of a route table, one operation after another."""
 
-    def __init__(self, resources: Table, log: Logger, seconds: Seconds) -> None:
+    def __init__(self, resources: RouteTable, log: Logger, seconds: Seconds) -> None:
         self._resources = resources
         self._log = log
         self._seconds = seconds
 
-    async def post(self, exchange: ScimRequest) -> ScimResponse:
-        """POST /Bulk: 200 with a result for each operation that was carried out or refused."""
-        plan = await exchange.parsed(_Plan.of)
-        exchange.count_more(max(0, len(plan.request.operations) - 1))
-        execution = _Execution(self, exchange, plan, self._seconds() + SECONDS)
+    async def post(self, request: ScimRequest) -> ScimResponse:
+        """POST /Bulk: 200 with a result for each operation that was executed or refused."""
+        plan = await request.parsed(_Plan.of)
+        request.charge_requests(max(0, len(plan.bulk_request.operations) - 1))
+        execution = _Execution(self, request, plan, self._seconds() + SECONDS)
         results = await execution.results()
-        exchange.refused.extend(
+        request.refused.extend(
             RefusedPart(each.operation.method, each.operation.path, each.operation.data, each.error)
             for each in results
             if each.error is not None
         )
-        return answer(bulk_response(results))
+        return document_response(bulk_response(results))
 
     def is_over(self, end: float) -> bool:
-        """Whether a moment has passed."""
+        """Whether the time `end` has passed."""
         return self._seconds() >= end
 
-    async def send(
+    async def execute(
         self,
-        exchange: ScimRequest,
+        request: ScimRequest,
         method: str,
         path: str,
         data: Document,
@@ -62,15 +62,15 @@ class Bulk:
         version: str | None = None,
         size: int = 0,
     ) -> ScimResponse:
-        """Answer one operation, with data of about `size` bytes, as if it had come alone.
+        """Execute one operation, with data of about `size` bytes, like a single request.
 
-        All that fails is a ScimError.
+        Every failure is raised as a ScimError.
         """
         match = self._resources.match(method, path_segments(path))
         try:
-            async with exchange.memory.for_part() as memory:
+            async with request.memory.for_part() as memory:
                 part = dataclasses.replace(
-                    exchange,
+                    request,
                     resource_id=match.resource_id,
                     parameters={},
                     headers={} if version is None else {"If-Match": version},
@@ -82,46 +82,46 @@ class Bulk:
                 return await match.handler(part)
         except ScimError:
             raise
-        except Exception as fault:  # noqa: BLE001 - what the other operations did must be told
-            self._log.error("internal error", request_id=exchange.request_id, exc_info=fault)
+        except Exception as fault:  # noqa: BLE001 - the response must report the other operations
+            self._log.error("internal error", request_id=request.request_id, exc_info=fault)
             raise ScimError(
                 500,
                 None,
-                "Cloud Academy failed to answer; tell its support the id "
-                f"{exchange.request_id}. The operation may have happened.",
+                "Cloud Academy had an internal error. The operation may have been executed. "
+                f"Contact its support with the id {request.request_id}.",
             ) from None
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """A bulk request, and all of its execution that can be computed before it begins."""
+    """A bulk request, and everything about its execution that can be computed in advance."""
 
-    request: BulkRequest
+    bulk_request: BulkRequest
     steps: Sequence[Step]
     referrers: Referrers
     sizes: Sequence[int]
-    """The bytes of each operation's data, as JSON."""
+    """The size of each operation's data, in bytes of JSON."""
 
     @classmethod
     def of(cls, document: Document) -> "_Plan":
-        """Parse and plan a request; refuses what `bulk.parse` refuses."""
-        request = bulk.parse(document)
-        operations = request.operations
+        """Parse and plan a bulk request; refuses what `gateway.scim.bulk.request.parse` refuses."""
+        bulk_request = parse_bulk(document)
+        operations = bulk_request.operations
         return cls(
-            request,
-            bulk_plan.plan(operations),
+            bulk_request,
+            plan_steps(operations),
             Referrers(operations),
             [len(dumps(each.data)) for each in operations],
         )
 
 
 class _Execution:
-    """One bulk request while it is carried out."""
+    """The execution of one bulk request."""
 
-    def __init__(self, sender: Bulk, exchange: ScimRequest, plan: _Plan, end: float) -> None:
-        self._sender = sender
-        self._exchange = exchange
-        self._request = plan.request
+    def __init__(self, bulk: Bulk, request: ScimRequest, plan: _Plan, end: float) -> None:
+        self._bulk = bulk
+        self._request = request
+        self._bulk_request = plan.bulk_request
         self._steps = plan.steps
         self._sizes = plan.sizes
         self._end = end
@@ -130,11 +130,11 @@ class _Execution:
         self._incomplete: set[int] = set()
         self._failed: set[int] = set()
         self._referrers = plan.referrers
-        # Operations that may not leave anything, and the bulkId whose circle stays open.
-        self._lost: dict[int, str | None] = {}
+        # Operations whose effect is removed, and the bulkId of the circle that could not be closed.
+        self._undone: dict[int, str | None] = {}
 
     async def results(self) -> list[Result]:
-        """Carry out the plan until it ends or too much failed; results in the request's order."""
+        """Execute the plan, at most until failOnErrors; results in the order of the request."""
         for step in self._steps:
             if self._has_failed_enough():
                 break
@@ -144,27 +144,27 @@ class _Execution:
                 case Complete():
                     await self._complete(step)
         for index in await self._undo(self._incomplete, None):
-            # What the limit kept from being completed counts as not begun.
+            # Operations that failOnErrors left incomplete count as not started.
             del self._results[index]
         return [result for _, result in sorted(self._results.items())]
 
     def _has_failed_enough(self) -> bool:
-        limit = self._request.fail_on_errors
+        limit = self._bulk_request.fail_on_errors
         return limit is not None and len(self._failed) >= limit
 
     async def _run(self, step: Run) -> None:
-        operation = self._request.operations[step.index]
-        location = self._told_location(operation)
+        operation = self._bulk_request.operations[step.index]
+        location = self._expected_location(operation)
         try:
             if operation.refusal is not None:
                 raise operation.refusal
-            if step.index in self._lost:
-                raise _refers_to_open(self._lost[step.index])
+            if step.index in self._undone:
+                raise _refers_to_broken_circle(self._undone[step.index])
             self._check_time()
-            path, data = await self._resolved(step)
-            location = self._exchange.base_url + path
-            reply = await self._sender.send(
-                self._exchange,
+            path, data = await self._resolve(step)
+            location = self._request.base_url + path
+            response = await self._bulk.execute(
+                self._request,
                 operation.method,
                 path,
                 data,
@@ -174,11 +174,11 @@ class _Execution:
         except ScimError as error:
             self._fail(step.index, error, None if operation.method == "POST" else location)
             return
-        self._succeed(step, reply, location)
+        self._succeed(step, response, location)
 
-    async def _resolved(self, step: Run) -> tuple[str, Document]:
-        """The path and the data of an operation, with ids in the place of its references."""
-        operation = self._request.operations[step.index]
+    async def _resolve(self, step: Run) -> tuple[str, Document]:
+        """The path and the data of an operation, with its bulkId references replaced by ids."""
+        operation = self._bulk_request.operations[step.index]
         if not operation.references:
             return operation.path, dict(operation.data or {})
 
@@ -188,24 +188,24 @@ class _Execution:
             path = references.resolved_path(operation.path, self._ids)
             return path, references.resolved(data, self._ids)
 
-        return await self._computed(self._sizes[step.index], resolve)
+        return await self._compute(self._sizes[step.index], resolve)
 
-    async def _computed(self, size: int, function: Callable[[], Computed]) -> Computed:
-        """The result of a function that reads `size` bytes of data, in the worker if many."""
-        return function() if size <= MAX_INLINE_BYTES else await self._exchange.offload(function)
+    async def _compute(self, size: int, function: Callable[[], Computed]) -> Computed:
+        """The result of a function of `size` bytes of data; large data goes to the worker."""
+        return function() if size <= MAX_INLINE_BYTES else await self._request.offload(function)
 
-    def _told_location(self, operation: Operation) -> str | None:
-        """Where an operation was to be; section 3.7 wants it of one that failed, too."""
+    def _expected_location(self, operation: Operation) -> str | None:
+        """The location that an operation addresses; section 3.7 requires it even on failure."""
         path = operation.path
         if not path.startswith("/") or any(references.of_path(path)):
             return None
-        return self._exchange.base_url + path
+        return self._request.base_url + path
 
-    def _succeed(self, step: Run, reply: ScimResponse, location: str) -> None:
-        operation = self._request.operations[step.index]
-        location = reply.headers.get("Location", location)
+    def _succeed(self, step: Run, response: ScimResponse, location: str) -> None:
+        operation = self._bulk_request.operations[step.index]
+        location = response.headers.get("Location", location)
         self._results[step.index] = Result(
-            operation, reply.status, location, reply.headers.get("ETag")
+            operation, response.status, location, response.headers.get("ETag")
         )
         if operation.creates is not None:
             self._ids[operation.creates] = location.rpartition("/")[2]
@@ -214,83 +214,83 @@ class _Execution:
 
     async def _complete(self, step: Complete) -> None:
         if step.index not in self._incomplete:
-            return  # it was not even created
-        data = _only(self._request.operations[step.index], step.members)
+            return  # it was not created
+        data = _only(self._bulk_request.operations[step.index], step.members)
         created = self._results[step.index]
         size = self._sizes[step.index]
 
         def resolve() -> Document:
             self._check_references(references.of_data(data))
-            return _adding(references.resolved(data, self._ids))
+            return _add_members(references.resolved(data, self._ids))
 
         try:
-            addition = await self._computed(size, resolve)
-            reply = await self._sender.send(
-                self._exchange, "PATCH", self._path(created), addition, size=size
+            addition = await self._compute(size, resolve)
+            response = await self._bulk.execute(
+                self._request, "PATCH", self._path(created), addition, size=size
             )
         except ScimError as error:
-            await self._give_up(step.index, error)
+            await self._fail_circle(step.index, error)
         else:
-            version = reply.headers.get("ETag", created.version)
+            version = response.headers.get("ETag", created.version)
             self._results[step.index] = dataclasses.replace(created, version=version)
         self._incomplete.discard(step.index)
 
-    async def _give_up(self, index: int, error: ScimError) -> None:
-        """Fail an operation whose circle cannot be closed, and with it all that refer to it.
+    async def _fail_circle(self, index: int, error: ScimError) -> None:
+        """Fail an operation whose circle of references cannot be closed, and all that refer to it.
 
-        Section 3.7.1 has the 409 for a circle: its members were sent to refer
-        to each other, so without one of them none is what the client asked for.
+        Section 3.7.1 defines the status 409 for a circle. Its resources were sent to refer to each
+        other, so none of them is as requested if one is missing.
         """
-        bulk_id = self._request.operations[index].creates
+        bulk_id = self._bulk_request.operations[index].creates
         for each in await self._undo([index], bulk_id):
-            self._fail(each, _refers_to_open(bulk_id), None)
-        self._fail(index, _unresolved(error), None)
+            self._fail(each, _refers_to_broken_circle(bulk_id), None)
+        self._fail(index, _unresolvable_circle(error), None)
 
     async def _undo(self, indexes: Iterable[int], bulk_id: str | None) -> list[int]:
-        """Take back what operations and all that refer to them created; which those were."""
-        lost = self._referrers.closure(indexes, self._lost)
-        self._lost.update(dict.fromkeys(lost, bulk_id))
-        done = [
+        """Remove what operations, and all that refer to them, created; return their indexes."""
+        affected = self._referrers.closure(indexes, self._undone)
+        self._undone.update(dict.fromkeys(affected, bulk_id))
+        undone = [
             index
-            for index in sorted(lost & self._results.keys())
+            for index in sorted(affected & self._results.keys())
             if self._results[index].error is None
         ]
-        for index in done:
+        for index in undone:
             await self._remove(self._results[index])
             self._incomplete.discard(index)
-        return done
+        return undone
 
     async def _remove(self, result: Result) -> None:
-        """Take back what was created: an operation that is told to have failed leaves nothing."""
+        """Remove a created resource: an operation that is reported as failed must leave nothing."""
         if result.operation.creates is not None:
             self._ids.pop(result.operation.creates, None)
         try:
-            await self._sender.send(self._exchange, "DELETE", self._path(result), {})
+            await self._bulk.execute(self._request, "DELETE", self._path(result), {})
         except ScimError:
-            return  # gone already, or the service is: the client reads before it repeats
+            return  # already deleted, or usersvc is unavailable: clients read before they repeat
 
     def _path(self, result: Result) -> str:
-        return (result.location or "").removeprefix(self._exchange.base_url)
+        return (result.location or "").removeprefix(self._request.base_url)
 
     def _fail(self, index: int, error: ScimError, location: str | None) -> None:
-        operation = self._request.operations[index]
+        operation = self._bulk_request.operations[index]
         self._failed.add(index)
         self._results[index] = Result(operation, error.status, location, error=error)
 
     def _check_time(self) -> None:
-        if self._sender.is_over(self._end):
+        if self._bulk.is_over(self._end):
             raise ScimError(
                 503,
                 None,
-                f"The bulk request took {SECONDS:.0f} seconds before this operation was begun. "
-                "It was not carried out; send it again, with fewer others.",
+                f"The bulk request reached its limit of {SECONDS:.0f} seconds before this "
+                "operation. It was not executed; send it again in a smaller bulk request.",
             )
 
     def _check_references(self, bulk_ids: set[str]) -> None:
         for bulk_id in sorted(bulk_ids - self._ids.keys()):
             raise invalid_value(
-                f"The operation with the bulkId {shown(bulk_id)}, which this one refers to, "
-                "created nothing. Mend that one and send both again."
+                f"This operation refers to the bulkId {shown(bulk_id)}, whose operation created "
+                "nothing. Correct that operation and send both again."
             )
 
 
@@ -304,29 +304,29 @@ def _only(operation: Operation, members: frozenset[str]) -> Mapping[str, Any]:
     return {key: value for key, value in data.items() if key in members}
 
 
-def _adding(members: Document) -> Document:
-    """A PATCH that adds members which a resource was created without."""
+def _add_members(members: Document) -> Document:
+    """A PATCH that adds the JSON members that a resource was created without."""
     return {"schemas": [PATCH_OP_URN], "Operations": [{"op": "add", "value": members}]}
 
 
-def _refers_to_open(bulk_id: str | None) -> ScimError:
-    """Section 3.7.1 as well: the refusal of what cannot be without a circle that stays open."""
+def _refers_to_broken_circle(bulk_id: str | None) -> ScimError:
+    """The error for an operation that refers to a circle that could not be closed (3.7.1)."""
     return ScimError(
         409,
         None,
-        f"The operation with the bulkId {shown(bulk_id)}, which this one refers to, directly or "
-        "through others, is part of a circle of references that could not be closed. Nothing of "
-        "either was kept; mend that one and send both again.",
+        f"This operation refers, directly or through others, to the bulkId {shown(bulk_id)}, which "
+        "is part of a circle of references that could not be closed. Neither operation had an "
+        "effect; correct that operation and send both again.",
     )
 
 
-def _unresolved(error: ScimError) -> ScimError:
-    """Section 3.7.1: a circle that cannot be resolved is a conflict; a fault of ours is not."""
+def _unresolvable_circle(error: ScimError) -> ScimError:
+    """The error for a circle that cannot be closed: 409 (3.7.1), except for internal errors."""
     if error.status >= 500:
         return error
     return ScimError(
         409,
         None,
         "Resources of this bulk request refer to each other in a circle that could not be "
-        f"closed: {error.detail}",
+        f"closed. Correct this and send them again: {error.detail}",
     )

@@ -1,4 +1,4 @@
-"""What the server says of itself (RFC 7644 section 4, RFC 7643 sections 5 to 7)."""
+"""The discovery endpoints (RFC 7644 section 4, RFC 7643 sections 5 to 7)."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -6,7 +6,7 @@ from typing import Any, Final
 from gateway.api.query.cursors import LIFETIME
 from gateway.api.request import ScimRequest
 from gateway.http.body import MAX_BODY_BYTES
-from gateway.http.responses import ScimResponse, answer
+from gateway.http.responses import ScimResponse, document_response
 from gateway.scim import schema
 from gateway.scim.bulk.request import MAX_OPERATIONS
 from gateway.scim.errors import ScimError
@@ -23,10 +23,10 @@ Documents = list[dict[str, Any]]
 Describe = Callable[[Sequence[ResourceType], str], Documents]
 
 
-async def service_provider_config(exchange: ScimRequest) -> ScimResponse:
-    """GET /ServiceProviderConfig, the one document that is readable without a key."""
-    refuse_filter(exchange, "ServiceProviderConfig")
-    return answer(
+async def service_provider_config(request: ScimRequest) -> ScimResponse:
+    """GET /ServiceProviderConfig, the only endpoint that needs no key."""
+    refuse_filter(request, "ServiceProviderConfig")
+    return document_response(
         {
             "schemas": [SERVICE_PROVIDER_CONFIG],
             "documentationUri": DOCUMENTATION,
@@ -61,43 +61,43 @@ async def service_provider_config(exchange: ScimRequest) -> ScimResponse:
             ],
             "meta": {
                 "resourceType": "ServiceProviderConfig",
-                "location": f"{exchange.base_url}/ServiceProviderConfig",
+                "location": f"{request.base_url}/ServiceProviderConfig",
             },
         }
     )
 
 
-def refuse_filter(exchange: ScimRequest, name: str) -> None:
-    """Refuse (403) a filter, as RFC 7644 section 4 demands of discovery."""
-    if exchange.parameter("filter") is not None:
-        raise ScimError(403, None, f"/{name} cannot be filtered; ask for all of it.")
+def refuse_filter(request: ScimRequest, name: str) -> None:
+    """Refuse (403) a filter, as RFC 7644 section 4 requires for discovery."""
+    if request.parameter("filter") is not None:
+        raise ScimError(403, None, f"/{name} cannot be filtered. Send the request without filter.")
 
 
 class Collection:
-    """A list of documents about the types of resources: all of them, or one by its id."""
+    """A collection of documents about resource types: all documents, or one by its id."""
 
     def __init__(self, name: str, types: Sequence[ResourceType], describe: Describe) -> None:
         self._name = name
         self._types = types
         self._describe = describe
 
-    async def list(self, exchange: ScimRequest) -> ScimResponse:
-        """All documents; a filter is refused, as RFC 7644 section 4 demands."""
-        refuse_filter(exchange, self._name)
-        documents = self._documents(exchange)
-        return answer(list_response(documents, len(documents), 1))
+    async def list(self, request: ScimRequest) -> ScimResponse:
+        """All documents; refuses (403) a filter."""
+        refuse_filter(request, self._name)
+        documents = self._documents(request)
+        return document_response(list_response(documents, len(documents), 1))
 
-    async def get(self, exchange: ScimRequest) -> ScimResponse:
-        """One document."""
-        wanted = exchange.resource_id.lower()
-        for document in self._documents(exchange):
+    async def get(self, request: ScimRequest) -> ScimResponse:
+        """One document; refuses (404) an unknown id."""
+        wanted = request.resource_id.lower()
+        for document in self._documents(request):
             if document["id"].lower() == wanted:
-                return answer(document)
-        raise ScimError(404, None, f"/{self._name} has no entry {exchange.resource_id[:80]}.")
+                return document_response(document)
+        raise ScimError(404, None, f"/{self._name} has no entry {request.resource_id[:80]}.")
 
-    def _documents(self, exchange: ScimRequest) -> Documents:
-        types = [exchange.own(each) for each in self._types]
-        return self._describe(types, exchange.base_url)
+    def _documents(self, request: ScimRequest) -> Documents:
+        types = [request.own(each) for each in self._types]
+        return self._describe(types, request.base_url)
 
 
 def schemas(types: Sequence[ResourceType]) -> Collection:

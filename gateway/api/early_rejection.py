@@ -1,130 +1,139 @@
-"""Turns requests away before they are parsed, when there are too many.
+"""Rejects requests before they are parsed while the gateway is overloaded.
 
-The endpoint refuses them just the same (gateway.limits.admission); here it costs a fifth. It
-matters when most of what comes is turned away, and only then is it looked at.
+The endpoint would reject the same requests (gateway.limits.admission); here a rejection costs a
+fifth as much. Under overload most requests are rejected, and only then are requests inspected here.
 """
 
 from typing import Final
 
 from gateway.auth.authenticator import Authenticator, Caller
 from gateway.http.plain_request import MAX_HEAD_BYTES, PlainRequests
-from gateway.http.responses import as_http
+from gateway.http.responses import raw_error_response
 from gateway.limits.admission import AdmissionControl
 from gateway.limits.rejections import RejectedError, RejectReason
 
-MAX_ANSWERS: Final = 100
+MAX_RESPONSES: Final = 100
 _RESOURCES: Final = ("/Users", "/Groups", "/Bulk")
 _END_OF_HEAD: Final = b"\r\n\r\n"
-_NEVER: Final = 2**63
-"""Farther than any request goes."""
+_UNKNOWN: Final = 2**63
+"""A position after the end of any request."""
 
 
 class EarlyRejector:
-    """Stands before the parser, and looks at requests for resources that come with a key."""
+    """Inspects unparsed requests for resources that have an API key."""
 
-    def __init__(self, prefix: str, authenticator: Authenticator, gate: AdmissionControl) -> None:
+    def __init__(
+        self, prefix: str, authenticator: Authenticator, admission: AdmissionControl
+    ) -> None:
         self._requests = PlainRequests(tuple(prefix + each for each in _RESOURCES))
         self._authenticator = authenticator
-        self._gate = gate
-        self._answers: dict[tuple[RejectReason, str], bytes] = {}
+        self._admission = admission
+        self._responses: dict[tuple[RejectReason, str], bytes] = {}
 
-    def visitor(self) -> "WatchedConnection":
-        """Whoever is at the other end of a new connection."""
-        return WatchedConnection(self, self._gate)
+    def watch(self) -> "WatchedConnection":
+        """Start to watch a new connection."""
+        return WatchedConnection(self, self._admission)
 
     def caller(self, data: bytes) -> Caller | None:
-        """Who sent a request, if it is one to look at and that can be told at once."""
+        """The caller of a plain request with a cached key; None for all other bytes."""
         authorization = self._requests.authorization(data)
-        return None if authorization is None else self._authenticator.known(authorization)
+        return None if authorization is None else self._authenticator.cached_caller(authorization)
 
-    def ready(self, error: RejectedError) -> bytes:
-        """The answer as bytes; there are few, apart from the seconds to wait."""
-        kind = (error.why, error.headers["Retry-After"])
-        ready = self._answers.get(kind)
-        if ready is None:
-            if len(self._answers) >= MAX_ANSWERS:
-                self._answers.clear()
-            more = self._gate.nothing_left if error.why is RejectReason.RATE else {}
-            ready = self._answers[kind] = as_http(error, **more)
-        return ready
+    def response(self, error: RejectedError) -> bytes:
+        """The rejection as bytes; cached, because only Retry-After differs."""
+        kind = (error.reason, error.headers["Retry-After"])
+        response = self._responses.get(kind)
+        if response is None:
+            if len(self._responses) >= MAX_RESPONSES:
+                self._responses.clear()
+            is_rate = error.reason is RejectReason.RATE_LIMIT
+            headers = self._admission.exhausted_headers if is_rate else {}
+            response = self._responses[kind] = raw_error_response(error, **headers)
+        return response
 
 
 class WatchedConnection:
-    """One connection, as the doorman sees it: who asks, and whether it is at rest.
+    """Tracks whether a connection is idle: all bytes received belong to answered requests.
 
-    It is while all that has come are requests that have their answers. Each of them has
-    to end where what came ended; after one that did not, nobody knows any more what
-    belongs to what, and the connection is never looked at again.
+    Only the bytes that an idle connection receives are inspected, because they are the start of a
+    request. To become idle again, a parsed request must end where the received bytes end. Otherwise
+    the next bytes may belong to any request, and the connection is never inspected again.
     """
 
-    def __init__(self, doorman: EarlyRejector, gate: AdmissionControl) -> None:
-        self._doorman = doorman
-        self._gate = gate
-        self._let_in = ""
-        self._rests = True
-        self._begin = b""
-        self._came = self._head = self._ends = 0
-        self._written = False
+    def __init__(self, rejector: EarlyRejector, admission: AdmissionControl) -> None:
+        self._rejector = rejector
+        self._admission = admission
+        self._pending = ""
+        """The organization of an admitted request that has not reached its handler."""
+        self._is_idle = True
+        self._incomplete_head = b""
+        self._received = self._end_of_head = self._end_of_request = 0
+        self._is_answered = False
 
-    def turned_away(self, data: bytes, *, may_answer: bool = True) -> bytes | None:
-        """The whole answer to what came; None has it parsed."""
-        if not self._rests:
-            self._came += len(data)
-            self._find_head(self._begin + data if self._begin else b"")
+    def reject(self, data: bytes, *, may_respond: bool = True) -> bytes | None:
+        """The whole response to a rejected request; None if the bytes are to be parsed."""
+        if not self._is_idle:
+            self._received += len(data)
+            self._find_end_of_head(self._incomplete_head + data if self._incomplete_head else b"")
             return None
-        answer = self._answer(data) if may_answer and self._gate.is_pressed else None
-        if answer is None:
-            self._came = len(data)
-            self._rests = self._written = False
-            self._find_head(data)
-        return answer
+        is_inspected = may_respond and self._admission.is_overloaded
+        response = self._inspect(data) if is_inspected else None
+        if response is None:
+            self._received = len(data)
+            self._is_idle = self._is_answered = False
+            self._find_end_of_head(data)
+        return response
 
-    def _find_head(self, begin: bytes) -> None:
-        """Find where the head of a request ends, in all that has come of it."""
-        if not begin:
+    def _find_end_of_head(self, received: bytes) -> None:
+        """Find the end of the head in all bytes received of a request."""
+        if not received:
             return
-        end = begin.find(_END_OF_HEAD)
-        # The parser passes over empty lines before a request (RFC 9112 section 2.2).
-        self._head = end + len(_END_OF_HEAD) if end > 0 and begin[0] not in b"\r\n" else _NEVER
-        self._begin = begin if end < 0 and len(begin) < MAX_HEAD_BYTES else b""
+        end = received.find(_END_OF_HEAD)
+        # The parser skips empty lines before a request (RFC 9112 section 2.2).
+        is_usual = end > 0 and received[0] not in b"\r\n"
+        self._end_of_head = end + len(_END_OF_HEAD) if is_usual else _UNKNOWN
+        is_incomplete = end < 0 and len(received) < MAX_HEAD_BYTES
+        self._incomplete_head = received if is_incomplete else b""
 
-    def _answer(self, data: bytes) -> bytes | None:
-        caller = self._doorman.caller(data)
+    def _inspect(self, data: bytes) -> bytes | None:
+        caller = self._rejector.caller(data)
         if caller is None:
             return None
-        error = self._gate.refusal(caller.organization_id)
+        error = self._admission.rejection(caller.organization_id)
         if error is None:
-            self._let_in = caller.organization_id
-            self._gate.comes(self._let_in)
+            self._pending = caller.organization_id
+            self._admission.add_pending(self._pending)
             return None
-        self._gate.turned_away(error, caller.organization_id)
-        return self._doorman.ready(error)
+        self._admission.count_rejection(error, caller.organization_id)
+        return self._rejector.response(error)
 
-    def asked(self, length: int | None) -> None:
-        """The parser has read a head; the length of the body is what it says, None if nothing."""
-        self._ends = self._head + (_NEVER if length is None else length)
-        self._written = False
+    def head_parsed(self, body_length: int | None) -> None:
+        """The parser has read a head; `body_length` is None if the head does not say it."""
+        self._end_of_request = self._end_of_head + (
+            _UNKNOWN if body_length is None else body_length
+        )
+        self._is_answered = False
 
-    def came(self) -> None:
-        """What was let in is where it is answered, or never will be."""
-        if self._let_in:
-            self._gate.came(self._let_in)
-            self._let_in = ""
+    def request_started(self) -> None:
+        """An admitted request has reached its handler, or never will."""
+        if self._pending:
+            self._admission.remove_pending(self._pending)
+            self._pending = ""
 
-    def answered(self) -> None:
-        """An answer is written; `settle` follows."""
-        self._written = True
+    def response_written(self) -> None:
+        """A response is written; `settle` is called next."""
+        self._is_answered = True
 
     def settle(self, *, nothing_left: bool) -> None:
-        """See whether it rests, when the parser has read what came or an answer is written.
+        """Check whether the connection is idle, after the parser ran or a response was written.
 
-        `nothing_left` tells whether the body of the last request is all there, and no
-        request waits that was read.
+        `nothing_left` says that the body of the last request is complete, and that no parsed
+        request waits for its handler.
         """
         if not nothing_left:
             return
-        self.came()  # what was let in and became no request never will be answered
-        if self._written and not self._rests:
-            self._rests = self._came == self._ends
-            if not self._rests:
-                self._head, self._begin = _NEVER, b""
+        self.request_started()  # admitted bytes that became no request will never reach a handler
+        if self._is_answered and not self._is_idle:
+            self._is_idle = self._received == self._end_of_request
+            if not self._is_idle:
+                self._end_of_head, self._incomplete_head = _UNKNOWN, b""

@@ -10,9 +10,9 @@ METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
 async def not_implemented(_: ScimRequest) -> ScimResponse:
-    """Every method: an API key speaks for an organization, so that nobody is "me"."""
+    """Refuse (501) every method: an API key acts for an organization, not for a user."""
     raise ScimError(
         501,
         None,
-        "/Me stands for the person who asks, and an API key is no person. Use /Users/{id}.",
+        "/Me is the user who sends the request, but an API key has no user. Use /Users/{id}.",
     )

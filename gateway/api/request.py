@@ -1,4 +1,4 @@
-"""One SCIM request as a route sees it, and the answers that routes give."""
+"""A SCIM request as routes receive it."""
 
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from aiohttp import web
 
 from gateway.auth.authenticator import Caller
 from gateway.backend.client import Origin
-from gateway.http.response_memory import MEBIBYTE, Reservation
+from gateway.http.response_memory import MEBIBYTE, ResponseReservation
 from gateway.http.responses import EAGER_BYTES, Document, ScimResponse
 from gateway.scim.errors import ScimError, invalid_syntax
 from gateway.scim.projection import Projection
@@ -16,7 +16,7 @@ from gateway.scim.projection import parse as parse_projection
 from gateway.scim.schema import USER, ResourceType
 
 STREAM_BYTES: Final = 1 * MEBIBYTE
-"""The memory that is reserved for a response that is built while it is sent."""
+"""The memory to reserve for a response that is built while it is sent."""
 _PARAMETERS: Final = (
     "filter",
     "attributes",
@@ -35,21 +35,21 @@ Result = TypeVar("Result")
 
 
 class Offload(Protocol):
-    """Runs a pure function in the worker thread, at the expense of the caller's organization."""
+    """Runs a pure function in the worker thread and charges its CPU time to the organization."""
 
     async def __call__(self, function: Callable[[], Result]) -> Result:
-        """The function's result. Refuses (503) more computations than may wait."""
+        """Return the result of the function. Refuses RejectedError (503) if the queue is full."""
         ...
 
 
 async def inline(function: Callable[[], Result]) -> Result:
-    """Run a function at once, where there is no worker."""
+    """Run a function immediately, in the event loop."""
     return function()
 
 
 @dataclass(frozen=True, slots=True)
 class RefusedPart:
-    """An operation of a bulk request that was refused."""
+    """A refused operation of a bulk request."""
 
     method: str
     path: str
@@ -59,9 +59,9 @@ class RefusedPart:
 
 @dataclass(frozen=True, slots=True)
 class ScimRequest:
-    """A request with what is known of it: who calls, what id the path names.
+    """A request with its caller and the resource id of its path.
 
-    It does not say how the request came: alone, or as a part of another.
+    A route need not know whether the request is part of a bulk request.
     """
 
     request_id: str
@@ -71,51 +71,51 @@ class ScimRequest:
     parameters: Mapping[str, str]
     headers: Mapping[str, str]
     load: Callable[[], Document]
-    """Loads the JSON object of the body, or of this part of a bulk request."""
-    memory: Reservation
-    """What it reserves for a large response; released when that is sent."""
+    """Parses the JSON object of the body, or of this part of a bulk request."""
+    memory: ResponseReservation
+    """The memory for a large response; released once the response is sent."""
     omits_body: bool = False
-    """Whether only the status and the headers of the answer are used."""
+    """Whether the sender uses only the status and the headers of the response."""
     user_type: ResourceType = USER
-    """The User of the caller's organization, with the attributes that it added."""
+    """The User type of the caller's organization, with its custom attributes."""
     refused: list[RefusedPart] = field(default_factory=list)
-    """What was refused of a request that was answered."""
-    count_more: Callable[[int], None] = lambda _: None
-    """Charges further requests that came inside this one."""
+    """Operations of a bulk request that were refused, although the request itself was answered."""
+    charge_requests: Callable[[int], None] = lambda _: None
+    """Charges the further operations of a bulk request to the rate limit."""
     body_bytes: int = 0
-    """The size of the whole request's body."""
+    """The size of the body, or of this part of a bulk request."""
     offload: Offload = inline
 
     @property
     def organization_id(self) -> str:
-        """The organization that the verified key speaks for."""
+        """The organization that the verified key acts for."""
         return self.caller.organization_id
 
     @property
     def origin(self) -> Origin:
-        """What services are told of the request."""
+        """The request id and key id, which are sent to the services."""
         return Origin(self.request_id, self.caller.key_id)
 
     def own(self, resource_type: ResourceType) -> ResourceType:
-        """A type of resources as the caller's organization has it."""
+        """A resource type as the caller's organization has it."""
         return self.user_type if resource_type is USER else resource_type
 
     def parameter(self, name: str) -> str | None:
-        """A query parameter, None when it is absent. Unknown ones are ignored."""
+        """A query parameter, None if it is absent. Unknown parameters are ignored."""
         return self.parameters.get(name)
 
     def header(self, name: str) -> str | None:
-        """A header, None when it is absent."""
+        """A header, None if it is absent."""
         return self.headers.get(name)
 
     def projection(self, resource_type: ResourceType) -> Projection:
-        """The attributes that the request asks for (RFC 7644 section 3.9)."""
+        """The attributes that the response has (RFC 7644 section 3.9)."""
         return parse_projection(
             resource_type, self.parameter("attributes"), self.parameter("excludedAttributes")
         )
 
     async def parsed(self, parse: Callable[[Document], Result]) -> Result:
-        """What a pure function makes of the body, in the worker thread if the body is large.
+        """The result of a pure function of the body; a large body is parsed in the worker thread.
 
         Refuses (400 invalidSyntax) a body that is not a JSON object, and what `parse` refuses.
         """
@@ -125,37 +125,37 @@ class ScimRequest:
 
 
 def parameters(request: web.Request) -> Mapping[str, str]:
-    """The query parameters. Refuses (400 invalidSyntax) one of ours that is given twice."""
+    """The query parameters. Refuses (400 invalidSyntax) a known parameter that is given twice."""
     query = request.query
     for name in _PARAMETERS:
         if len(query.getall(name, ())) > 1:
-            raise invalid_syntax(f"The parameter {name} is given twice; send it once.")
+            raise invalid_syntax(f"The query parameter {name} is given twice; send it once.")
     return query
 
 
-async def streamed_answer(
-    exchange: ScimRequest,
+async def streamed_response(
+    request: ScimRequest,
     parts: AsyncGenerator[bytes, None],
     headers: Mapping[str, str],
     status: int = 200,
 ) -> ScimResponse:
-    """A document in parts: a small one is built at once, a large one while it is sent.
+    """A response in parts: a small one is built before it is sent, a large one while it is sent.
 
-    Raises what the first EAGER_BYTES raise, and RejectedError (503) when there is no memory for
-    the rest.
+    Raises errors of the parts within the first EAGER_BYTES, and RejectedError (503) if there is no
+    memory for the rest.
     """
-    if exchange.omits_body:
+    if request.omits_body:
         await parts.aclose()
         return ScimResponse(status, headers=headers)
-    made, size = [], 0
+    built, size = [], 0
     try:
         async for part in parts:
-            made.append(part)
+            built.append(part)
             size += len(part)
             if size > EAGER_BYTES:
-                await exchange.memory.grow(max(0, STREAM_BYTES - exchange.memory.size))
-                return ScimResponse(status, b"".join(made), headers, parts)
+                await request.memory.acquire(max(0, STREAM_BYTES - request.memory.size))
+                return ScimResponse(status, b"".join(built), headers, parts)
     except BaseException:
         await parts.aclose()
         raise
-    return ScimResponse(status, b"".join(made), headers)
+    return ScimResponse(status, b"".join(built), headers)

@@ -1,4 +1,4 @@
-"""The types of resources as each organization has them."""
+"""The resource types of each organization, with its custom attributes."""
 
 import time
 from collections import OrderedDict
@@ -15,24 +15,24 @@ from gateway.convert.schema import to_user_type
 from gateway.scim.schema import ResourceType
 
 LIFETIME_SECONDS: Final = 10.0
-"""How long a schema may be registered before requests know of it."""
+"""How long requests may use a cached schema after it was changed."""
 MAX_ORGANIZATIONS: Final = 1_000
 
 Monotonic = Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class _CachedType:
     schemas: Sequence[pb.Schema]
     user_type: ResourceType
-    asked: float
+    fetched_at: float
 
 
 class ResourceTypes:
-    """Asks usersvc for an organization's schemas and keeps what they make of its users.
+    """Caches the User type of each organization, built from its schemas in usersvc.
 
-    As long as they stay the same the type is the same object: what is derived
-    of a type, such as projections, is kept by it.
+    While the schemas stay the same, the type stays the same object: projections and other values
+    derived from a type are cached by its identity.
     """
 
     def __init__(
@@ -44,27 +44,27 @@ class ResourceTypes:
         self._client = client
         self._lifetime_seconds = lifetime_seconds
         self._monotonic = monotonic
-        self._kept: OrderedDict[str, _Kept] = OrderedDict()
-        self._asking: SingleFlight[str, ResourceType] = SingleFlight()
+        self._cache: OrderedDict[str, _CachedType] = OrderedDict()
+        self._fetches: SingleFlight[str, ResourceType] = SingleFlight()
 
     async def user(self, organization_id: str, request_id: str) -> ResourceType:
-        """The User of an organization. Refuses (503) when usersvc is away."""
-        kept = self._kept.get(organization_id)
-        if kept is not None and self._monotonic() - kept.asked < self._lifetime_seconds:
-            return kept.user_type
-        return await self._asking.run(
-            organization_id, lambda: self._ask(organization_id, request_id)
+        """The User type of an organization. Refuses (503) while usersvc is unavailable."""
+        cached = self._cache.get(organization_id)
+        if cached is not None and self._monotonic() - cached.fetched_at < self._lifetime_seconds:
+            return cached.user_type
+        return await self._fetches.run(
+            organization_id, lambda: self._fetch(organization_id, request_id)
         )
 
-    async def _ask(self, organization_id: str, request_id: str) -> ResourceType:
-        asked = self._monotonic()
+    async def _fetch(self, organization_id: str, request_id: str) -> ResourceType:
+        fetched_at = self._monotonic()
         request = pb.ListSchemasRequest(organization_id=organization_id)
         schemas = await self._client.list(request, Origin(request_id))
-        known = self._kept.get(organization_id)
-        unchanged = known is not None and known.schemas == schemas
-        user_type = known.user_type if known and unchanged else to_user_type(schemas)
-        self._kept[organization_id] = _Kept(schemas, user_type, asked)
-        self._kept.move_to_end(organization_id)
-        if len(self._kept) > MAX_ORGANIZATIONS:
-            self._kept.popitem(last=False)
+        cached = self._cache.get(organization_id)
+        unchanged = cached is not None and cached.schemas == schemas
+        user_type = cached.user_type if cached and unchanged else to_user_type(schemas)
+        self._cache[organization_id] = _CachedType(schemas, user_type, fetched_at)
+        self._cache.move_to_end(organization_id)
+        if len(self._cache) > MAX_ORGANIZATIONS:
+            self._cache.popitem(last=False)
         return user_type

@@ -1,4 +1,4 @@
-"""Which path and method lead where."""
+"""Maps methods and paths to handlers."""
 
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,9 +15,9 @@ Methods = Mapping[str, Handler]
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A first segment of the path: what it answers by itself and with an id behind it.
+    """The handlers of a first path segment: by itself (collection), and followed by an id (member).
 
-    `actions` are second segments that are no ids, such as `.search`.
+    `actions` are second segments that are not ids, such as `.search`.
     """
 
     collection: Methods
@@ -26,7 +26,7 @@ class Endpoint:
     public: bool = False
 
     def methods(self, rest: Sequence[str]) -> Methods:
-        """What is answered to the segments behind the first; nothing if there is nothing."""
+        """The handlers for the segments after the first; empty if the path does not exist."""
         match rest:
             case []:
                 return self.collection
@@ -38,7 +38,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Where a request leads."""
+    """The handler of a request, and the parts of its path."""
 
     handler: Handler
     endpoint: str
@@ -48,7 +48,7 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A method of a path, in which `{id}` stands for the id of a resource."""
+    """A method and a path template, in which `{id}` is the id of a resource."""
 
     method: str
     path: str
@@ -56,35 +56,35 @@ class Route:
 
 
 class MethodNotAllowedError(ScimError):
-    """A path that exists, asked with a method that it does not know."""
+    """The path exists, but does not support the method (405)."""
 
     def __init__(self, method: str, methods: Methods) -> None:
         allowed = ", ".join(sorted(methods))
-        detail = f"{method} is not possible here; allowed: {allowed}."
+        detail = f"{method} is not supported here; allowed: {allowed}."
         super().__init__(405, None, detail, {"Allow": allowed})
 
 
-class Table:
-    """The endpoints by their names."""
+class RouteTable:
+    """The endpoints by name."""
 
     def __init__(self, endpoints: Mapping[str, Endpoint]) -> None:
         self._endpoints = endpoints
 
     def routes(self) -> Iterator[Route]:
-        """Everything that can be asked; HEAD goes without saying where GET is."""
+        """All routes, without HEAD, which every GET route supports."""
         for first, endpoint in self._endpoints.items():
             path = f"/{first}"
-            places = {path: endpoint.collection, f"{path}/{{id}}": endpoint.member}
-            places |= {f"{path}/{name}": methods for name, methods in endpoint.actions.items()}
-            for place, methods in places.items():
+            paths = {path: endpoint.collection, f"{path}/{{id}}": endpoint.member}
+            paths |= {f"{path}/{name}": methods for name, methods in endpoint.actions.items()}
+            for full_path, methods in paths.items():
                 for method in methods:
-                    yield Route(method, place, endpoint.public)
+                    yield Route(method, full_path, endpoint.public)
 
     def match(self, method: str, segments: Sequence[str]) -> Match:
-        """Where the segments of a path below the Tenant URL lead.
+        """The handler for a path below the Tenant URL; GET handlers serve HEAD, too.
 
-        Refuses (404) paths and (405) methods that do not exist. HEAD is asked
-        wherever GET is (RFC 9110 section 9.3.2).
+        Refuses (404) unknown paths and (405) methods that a path does not support. For HEAD see
+        RFC 9110 section 9.3.2.
         """
         first, *rest = segments or [""]
         endpoint = self._endpoints.get(first)
@@ -98,10 +98,9 @@ class Table:
 
 
 def path_segments(path: str) -> list[str]:
-    """The segments of a path as it was sent.
+    """The decoded segments of a path.
 
-    Slashes that are doubled or trail are no mistake: Tenant URLs are typed by
-    people.
+    Double and trailing slashes are ignored, because people type Tenant URLs by hand.
     """
     return [unquote(segment) for segment in path.split("/") if segment]
 
@@ -111,6 +110,6 @@ def _no_such_path(segments: Sequence[str]) -> ScimError:
         404,
         None,
         f"There is nothing at {shown('/' + '/'.join(segments))}. The Tenant URL in Entra ends "
-        "with /webhooks/ad/v1/scim; what follows is /Users, /Groups, /Bulk, /.search, "
+        "with /webhooks/ad/v1/scim, followed by /Users, /Groups, /Bulk, /.search, "
         "/Schemas, /ResourceTypes or /ServiceProviderConfig.",
     )

@@ -7,30 +7,39 @@ from typing import Any, Final
 from cloudacademy.users.v1 import users_pb2 as pb
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from gateway.api.patching import patched
-from gateway.api.query.search import Found, Part
+from gateway.api.patching import apply_patch
+from gateway.api.query.search import PageQuery, ResultPage
 from gateway.api.request import ScimRequest
 from gateway.api.versions import (
+    no_content,
     not_modified,
     require_version,
-    unraced,
+    retry_on_conflict,
     wanted_etag,
-    without_content,
 )
 from gateway.backend.client import SMALL_BYTES, UserClient, finds_one
-from gateway.convert import user as wire
 from gateway.convert.extension import is_own
+from gateway.convert.user import (
+    Resource,
+    clearable_fields,
+    from_assignments,
+    from_user,
+    to_user,
+    user_fields,
+)
 from gateway.http.response_memory import MEBIBYTE, MEMORY_PER_LISTED_BYTE
-from gateway.http.responses import ScimResponse, resource_answer
+from gateway.http.responses import ScimResponse, resource_response
 from gateway.limits.rejections import RejectedError
-from gateway.scim import patch as scim_patch
-from gateway.scim import projection, resource
+from gateway.scim import resource
 from gateway.scim.errors import too_many
+from gateway.scim.patch import Operation, assignments
+from gateway.scim.patch import parse as parse_patch
+from gateway.scim.projection import Projection
 from gateway.scim.responses import dumps
 from gateway.scim.schema import USER, AttributePath, ResourceType
 
 LIST_BYTES: Final = 1 * MEBIBYTE
-"""How large the message of a list may be: with large users a page holds fewer than were asked."""
+"""The size limit of a list message: a page of large users has fewer users than requested."""
 MEMORY_PER_BYTE: Final = 10
 """Bytes of memory for each byte of a user, counting the message, its values and the JSON."""
 
@@ -43,260 +52,265 @@ class Users:
     def __init__(self, client: UserClient) -> None:
         self._client = client
 
-    async def create(self, exchange: ScimRequest) -> ScimResponse:
+    async def create(self, request: ScimRequest) -> ScimResponse:
         """POST /Users (section 3.3)."""
-        view = exchange.projection(exchange.user_type)
-        document = await exchange.parsed(partial(resource.read, exchange.user_type))
+        projection = request.projection(request.user_type)
+        document = await request.parsed(partial(resource.read, request.user_type))
         created = await self._client.create(
             pb.CreateUserRequest(
-                organization_id=exchange.organization_id,
-                user=wire.to_user(document, exchange.user_type),
+                organization_id=request.organization_id,
+                user=to_user(document, request.user_type),
             ),
-            exchange.origin,
+            request.origin,
         )
-        return _answer(exchange, view, created, 201)
+        return _response(request, projection, created, 201)
 
-    async def get(self, exchange: ScimRequest) -> ScimResponse:
+    async def get(self, request: ScimRequest) -> ScimResponse:
         """GET /Users/{id} (section 3.4.1)."""
-        view = exchange.projection(exchange.user_type)
-        request = _get_request(exchange, _user_view(view))
-        response = await self._client.get(request, exchange.origin)
-        if unmodified := not_modified(exchange, response.user.etag):
+        projection = request.projection(request.user_type)
+        message = _get_request(request, _user_view(projection))
+        response = await self._client.get(message, request.origin)
+        if unmodified := not_modified(request, response.user.etag):
             return unmodified
-        return _answer(exchange, view, await self._whole(exchange, request, response))
+        return _response(request, projection, await self._read_whole(request, message, response))
 
-    async def page(self, exchange: ScimRequest, view: projection.Projection, part: Part) -> Found:
-        """A part of the list of users, for queries (section 3.4.2)."""
-        request = pb.ListUsersRequest(
-            organization_id=exchange.organization_id,
-            filter=part.filter,
-            order_by=part.order_by,
-            page_size=part.size,
-            page_token=part.page_token,
-            skip=part.skip,
-            count_total=part.count_total,
-            omit_users=part.size == 0,
-            view=_user_view(view),
+    async def page(
+        self, request: ScimRequest, projection: Projection, query: PageQuery
+    ) -> ResultPage:
+        """One page of a query (section 3.4.2)."""
+        message = pb.ListUsersRequest(
+            organization_id=request.organization_id,
+            filter=query.filter,
+            order_by=query.order_by,
+            page_size=query.size,
+            page_token=query.page_token,
+            skip=query.skip,
+            count_total=query.count_total,
+            omit_users=query.size == 0,
+            view=_user_view(projection),
         )
-        response = await self._list(exchange, request)
-        return Found(
+        response = await self._list(request, message)
+        return ResultPage(
             len(response.users),
-            _json(exchange, view, response.users),
+            _json(request, projection, response.users),
             response.total_size,
             response.next_page_token,
         )
 
-    async def replace(self, exchange: ScimRequest) -> ScimResponse:
+    async def replace(self, request: ScimRequest) -> ScimResponse:
         """PUT /Users/{id} (section 3.5.1).
 
-        What the client leaves out is cleared, but for `active`: nobody gets
-        access back because a client did not mention it.
+        Attributes that the client omits are cleared, except `active`: an omission must not give a
+        deactivated user access again.
         """
-        view = exchange.projection(exchange.user_type)
-        document = await exchange.parsed(partial(resource.read, exchange.user_type))
-        fields = wire.user_fields(exchange.user_type)
+        projection = request.projection(request.user_type)
+        document = await request.parsed(partial(resource.read, request.user_type))
+        fields = user_fields(request.user_type)
         if "active" not in document:
             fields.remove("active")
         updated = await self._update(
-            exchange,
-            wire.to_user(document, exchange.user_type),
+            request,
+            to_user(document, request.user_type),
             fields,
-            await self._etag(exchange),
-            _user_view(view),
+            await self._etag(request),
+            _user_view(projection),
         )
-        return await self._changed(exchange, view, updated)
+        return await self._write_response(request, projection, updated)
 
-    async def patch(self, exchange: ScimRequest) -> ScimResponse:
-        """PATCH /Users/{id} (section 3.5.2), all operations or none.
+    async def patch(self, request: ScimRequest) -> ScimResponse:
+        """PATCH /Users/{id} (section 3.5.2): all operations or none.
 
-        Answered with 200 and the resource: clients of Entra's kind read it.
+        The response is 200 with the resource, which clients such as Entra read.
         """
-        view = exchange.projection(exchange.user_type)
-        operations, assignments = await exchange.parsed(partial(_read_patch, exchange.user_type))
-        etag = await self._etag(exchange)
-        if assignments and not any(map(is_own, assignments)):
-            values, fields = wire.from_assignments(assignments)
-            response = await self._update(exchange, values, fields, etag, _user_view(view))
+        projection = request.projection(request.user_type)
+        operations, assigned = await request.parsed(partial(_read_patch, request.user_type))
+        etag = await self._etag(request)
+        if assigned and not any(map(is_own, assigned)):
+            values, fields = from_assignments(assigned)
+            response = await self._update(request, values, fields, etag, _user_view(projection))
         else:
-            response = await unraced(lambda: self._patch_read(exchange, operations, etag), etag)
-        return await self._changed(exchange, view, response)
+            response = await retry_on_conflict(
+                lambda: self._patch_by_reading(request, operations, etag), etag
+            )
+        return await self._write_response(request, projection, response)
 
-    async def delete(self, exchange: ScimRequest) -> ScimResponse:
+    async def delete(self, request: ScimRequest) -> ScimResponse:
         """DELETE /Users/{id} (section 3.6)."""
         await self._client.delete(
             pb.DeleteUserRequest(
-                organization_id=exchange.organization_id,
-                user_id=exchange.resource_id,
-                etag=await self._etag(exchange),
+                organization_id=request.organization_id,
+                user_id=request.resource_id,
+                etag=await self._etag(request),
             ),
-            exchange.origin,
+            request.origin,
         )
         return ScimResponse(204)
 
-    async def _patch_read(
-        self, exchange: ScimRequest, operations: tuple[scim_patch.Operation, ...], etag: str
+    async def _patch_by_reading(
+        self, request: ScimRequest, operations: tuple[Operation, ...], etag: str
     ) -> pb.UpdateUserResponse:
-        """Read, apply, and write if that changes anything."""
-        request = _get_request(exchange, pb.USER_VIEW_WITH_GROUPS)
-        response = await self._client.get(request, exchange.origin)
-        user = await self._whole(exchange, request, response)
+        """Read the user, apply the operations, and write the user if it changed."""
+        message = _get_request(request, pb.USER_VIEW_WITH_GROUPS)
+        response = await self._client.get(message, request.origin)
+        user = await self._read_whole(request, message, response)
         require_version(etag, user.etag)
-        before = _document(exchange, user)
-        after = await patched(exchange, exchange.user_type, before, operations)
-        fields = _changed_fields(before, after, exchange.user_type)
+        before = _to_document(request, user)
+        after = await apply_patch(request, request.user_type, before, operations)
+        fields = _changed_fields(before, after, request.user_type)
         if not fields:
             return pb.UpdateUserResponse(user=user)
-        values = wire.to_user(after, exchange.user_type)
-        return await self._update(exchange, values, fields, user.etag)
+        values = to_user(after, request.user_type)
+        return await self._update(request, values, fields, user.etag)
 
     async def _update(
         self,
-        exchange: ScimRequest,
+        request: ScimRequest,
         user: pb.User,
         fields: Sequence[str],
         etag: str,
-        view: pb.UserView = pb.USER_VIEW_WITH_GROUPS,
+        user_view: pb.UserView = pb.USER_VIEW_WITH_GROUPS,
     ) -> pb.UpdateUserResponse:
-        user.id = exchange.resource_id
+        user.id = request.resource_id
         return await self._client.update(
             pb.UpdateUserRequest(
-                organization_id=exchange.organization_id,
+                organization_id=request.organization_id,
                 user=user,
                 update_mask=FieldMask(paths=fields),
                 etag=etag,
-                view=view,
+                view=user_view,
                 max_bytes=SMALL_BYTES,
             ),
-            exchange.origin,
+            request.origin,
         )
 
-    async def _changed(
-        self, exchange: ScimRequest, view: projection.Projection, updated: pb.UpdateUserResponse
+    async def _write_response(
+        self, request: ScimRequest, projection: Projection, updated: pb.UpdateUserResponse
     ) -> ScimResponse:
-        """The answer to a change, for which a large user is read once more.
+        """The response to a write; a large user is read once more for it.
 
-        A user for whom there is no memory, now or ever, is left out (204): the change was made, so
-        a refusal would be wrong, and lead clients to repeat it.
+        If there is no memory for the user, the response is 204 without it. The write succeeded, so
+        an error would be wrong, and clients would repeat the write.
         """
         user = updated.user
-        unreturned = without_content(user.etag)
-        if updated.omitted_bytes and not exchange.omits_body:
-            if _never_fits(exchange, updated.omitted_bytes):
-                return unreturned
-            request = _get_request(exchange, _user_view(view))
+        without_user = no_content(user.etag)
+        if updated.omitted_bytes and not request.omits_body:
+            if _is_too_large(request, updated.omitted_bytes):
+                return without_user
+            message = _get_request(request, _user_view(projection))
             response = pb.GetUserResponse(user=user, omitted_bytes=updated.omitted_bytes)
             try:
-                user = await self._whole(exchange, request, response)
+                user = await self._read_whole(request, message, response)
             except RejectedError:
-                return unreturned
-        return _answer(exchange, view, user)
+                return without_user
+        return _response(request, projection, user)
 
-    async def _whole(
-        self, exchange: ScimRequest, request: pb.GetUserRequest, response: pb.GetUserResponse
+    async def _read_whole(
+        self, request: ScimRequest, message: pb.GetUserRequest, response: pb.GetUserResponse
     ) -> pb.User:
-        """The user of a response, read once there is memory for it if it is large."""
+        """The user of a response; a large user is read again once there is memory for it."""
         while response.omitted_bytes:
-            await _reserve(exchange, response.omitted_bytes)
-            request.max_bytes = response.omitted_bytes
-            response = await self._client.get(request, exchange.origin)
+            await _reserve(request, response.omitted_bytes)
+            message.max_bytes = response.omitted_bytes
+            response = await self._client.get(message, request.origin)
         return response.user
 
     async def _list(
-        self, exchange: ScimRequest, request: pb.ListUsersRequest
+        self, request: ScimRequest, message: pb.ListUsersRequest
     ) -> pb.ListUsersResponse:
-        """A page of users, with memory for as many as come at most."""
-        if request.omit_users or finds_one(request):
-            request.max_bytes = SMALL_BYTES
+        """A page of users; memory for the largest possible page is reserved before it is read."""
+        if message.omit_users or finds_one(message):
+            message.max_bytes = SMALL_BYTES
         else:
-            request.max_bytes = LIST_BYTES
-            await exchange.memory.grow(LIST_BYTES * MEMORY_PER_LISTED_BYTE)
-        response = await self._client.list(request, exchange.origin)
+            message.max_bytes = LIST_BYTES
+            await request.memory.acquire(LIST_BYTES * MEMORY_PER_LISTED_BYTE)
+        response = await self._client.list(message, request.origin)
         while response.omitted_bytes:
-            await _reserve(exchange, response.omitted_bytes)
-            request.max_bytes, request.page_size = response.omitted_bytes, 1
-            response = await self._client.list(request, exchange.origin)
-        if request.max_bytes == LIST_BYTES:
+            await _reserve(request, response.omitted_bytes)
+            message.max_bytes, message.page_size = response.omitted_bytes, 1
+            response = await self._client.list(message, request.origin)
+        if message.max_bytes == LIST_BYTES:
             unused = LIST_BYTES - response.ByteSize()
-            exchange.memory.shrink(max(0, unused) * MEMORY_PER_LISTED_BYTE)
+            request.memory.release(max(0, unused) * MEMORY_PER_LISTED_BYTE)
         return response
 
-    async def _etag(self, exchange: ScimRequest) -> str:
+    async def _etag(self, request: ScimRequest) -> str:
         async def current() -> str:
-            response = await self._client.get(_get_request(exchange), exchange.origin)
+            response = await self._client.get(_get_request(request), request.origin)
             return response.user.etag
 
-        return await wanted_etag(exchange, current)
+        return await wanted_etag(request, current)
 
 
 def _read_patch(
     user_type: ResourceType, document: Mapping[str, Any]
-) -> tuple[tuple[scim_patch.Operation, ...], Mapping[AttributePath, Any] | None]:
-    """The operations of a PATCH, and the assignments that they come down to, if they do."""
-    operations = scim_patch.parse(document)
-    return operations, scim_patch.assignments(user_type, operations)
+) -> tuple[tuple[Operation, ...], Mapping[AttributePath, Any] | None]:
+    """The operations of a PATCH, and the equivalent assignments, if there are any."""
+    operations = parse_patch(document)
+    return operations, assignments(user_type, operations)
 
 
 def _get_request(
-    exchange: ScimRequest, view: pb.UserView = pb.USER_VIEW_BASIC
+    request: ScimRequest, user_view: pb.UserView = pb.USER_VIEW_BASIC
 ) -> pb.GetUserRequest:
     return pb.GetUserRequest(
-        organization_id=exchange.organization_id,
-        user_id=exchange.resource_id,
-        view=view,
+        organization_id=request.organization_id,
+        user_id=request.resource_id,
+        view=user_view,
         max_bytes=SMALL_BYTES,
     )
 
 
-async def _reserve(exchange: ScimRequest, size: int) -> None:
-    """Reserve memory for a user of so many bytes.
+async def _reserve(request: ScimRequest, size: int) -> None:
+    """Reserve memory for a user of `size` bytes.
 
-    Refuses (400 tooMany) what never fits: no user is that large without its groups.
+    Refuses (400 tooMany) a user over the limit of one organization: only groups make a user that
+    large.
     """
-    if _never_fits(exchange, size):
+    if _is_too_large(request, size):
         raise too_many(
-            f"This user has {size} bytes, most of them for groups. Ask with "
+            f"The user has {size} bytes, most of them for groups. Send the request with "
             "excludedAttributes=groups."
         )
-    memory = exchange.memory
-    await memory.grow(max(0, size * MEMORY_PER_BYTE - memory.size))
+    memory = request.memory
+    await memory.acquire(max(0, size * MEMORY_PER_BYTE - memory.size))
 
 
-def _never_fits(exchange: ScimRequest, size: int) -> bool:
-    """Whether a user of so many bytes takes more memory than can be reserved at all."""
-    return size * MEMORY_PER_BYTE > exchange.memory.largest
+def _is_too_large(request: ScimRequest, size: int) -> bool:
+    """Whether a user of `size` bytes takes more memory than one organization can reserve."""
+    return size * MEMORY_PER_BYTE > request.memory.largest
 
 
-def _user_view(view: projection.Projection) -> pb.UserView:
-    """Groups are read when the answer holds them."""
-    return pb.USER_VIEW_WITH_GROUPS if view.includes("groups") else pb.USER_VIEW_BASIC
+def _user_view(projection: Projection) -> pb.UserView:
+    """The view that has groups only if the response has them."""
+    return pb.USER_VIEW_WITH_GROUPS if projection.includes("groups") else pb.USER_VIEW_BASIC
 
 
-def _document(exchange: ScimRequest, user: pb.User) -> wire.Resource:
-    return wire.from_user(user, exchange.base_url, exchange.user_type)
+def _to_document(request: ScimRequest, user: pb.User) -> Resource:
+    return from_user(user, request.base_url, request.user_type)
 
 
-def _answer(
-    exchange: ScimRequest, view: projection.Projection, user: pb.User, status: int = 200
+def _response(
+    request: ScimRequest, projection: Projection, user: pb.User, status: int = 200
 ) -> ScimResponse:
-    document = _document(exchange, user)
-    return resource_answer(view.apply(document), document, status)
+    document = _to_document(request, user)
+    return resource_response(projection.apply(document), document, status)
 
 
 def _json(
-    exchange: ScimRequest, view: projection.Projection, users: Sequence[pb.User]
+    request: ScimRequest, projection: Projection, users: Sequence[pb.User]
 ) -> bytes | AsyncGenerator[bytes, None]:
-    """Users as JSON with commas between them; a single one is built at once."""
+    """Users as JSON, separated by commas; a single user is serialized immediately."""
     if len(users) <= 1:
-        return b"".join(dumps(view.apply(_document(exchange, user))) for user in users)
-    return _many_json(exchange, view, users)
+        return b"".join(dumps(projection.apply(_to_document(request, user))) for user in users)
+    return _many_json(request, projection, users)
 
 
 async def _many_json(
-    exchange: ScimRequest, view: projection.Projection, users: Iterable[pb.User]
+    request: ScimRequest, projection: Projection, users: Iterable[pb.User]
 ) -> AsyncGenerator[bytes, None]:
     comma = b""
     for user in users:
-        yield comma + dumps(view.apply(_document(exchange, user)))
+        yield comma + dumps(projection.apply(_to_document(request, user)))
         comma = b","
 
 
@@ -305,4 +319,4 @@ def _changed_fields(
 ) -> list[str]:
     names = before.keys() | after.keys()
     changed_names = sorted(name for name in names if before.get(name) != after.get(name))
-    return wire.clearable_fields(changed_names, user_type)
+    return clearable_fields(changed_names, user_type)

@@ -1,11 +1,11 @@
-"""Versions of a resource that others may change meanwhile (RFC 7644 section 3.14)."""
+"""Optimistic concurrency with resource versions (RFC 7644 section 3.14)."""
 
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-from gateway.api.preconditions import is_known, wanted_etags
+from gateway.api.preconditions import client_has, wanted_etags
 from gateway.api.request import ScimRequest
 from gateway.backend.errors import RefusedError
 from gateway.convert.user import etag_header
@@ -13,80 +13,82 @@ from gateway.http.responses import ScimResponse
 from gateway.limits.rejections import RETRY_AFTER_SECONDS
 from gateway.scim.errors import ScimError
 
-LOST_RACES: Final = 10
-"""How often a change without If-Match is tried anew on a resource that others change."""
+MAX_ATTEMPTS: Final = 10
+"""How often a write without If-Match is attempted while other writes change the resource."""
 _PAUSE_SECONDS: Final = 0.005
-"""The first pause between tries is up to this long, each later one up to twice the one before."""
+"""The longest first pause between attempts; it doubles with each attempt."""
 
 Outcome = TypeVar("Outcome")
 
 
-async def wanted_etag(exchange: ScimRequest, current: Callable[[], Awaitable[str]]) -> str:
-    """The version that If-Match asks for, empty for any; of several, the current one.
+async def wanted_etag(request: ScimRequest, current: Callable[[], Awaitable[str]]) -> str:
+    """The version that If-Match requires, or an empty string for any version.
 
-    Refuses (412) several of which none is current.
+    Of several versions, the result is the current one; refuses (412) if none of them is current.
     """
-    etags = wanted_etags(exchange.header("If-Match"))
+    etags = wanted_etags(request.header("If-Match"))
     if etags is None:
         return ""
     if len(etags) == 1:
         return etags[0]
     etag = await current()
     if etag not in etags:
-        raise changed()
+        raise etag_mismatch()
     return etag
 
 
-def not_modified(exchange: ScimRequest, etag: str) -> ScimResponse | None:
-    """The answer 304 to a client that has this version already, by its If-None-Match."""
-    if not is_known(exchange.header("If-None-Match"), etag):
+def not_modified(request: ScimRequest, etag: str) -> ScimResponse | None:
+    """The response 304 if the client has this version already (If-None-Match); otherwise None."""
+    if not client_has(request.header("If-None-Match"), etag):
         return None
     return ScimResponse(304, headers={"ETag": etag_header(etag)})
 
 
-def without_content(etag: str) -> ScimResponse:
-    """The answer 204 to a change; its version tells the client what to read next."""
+def no_content(etag: str) -> ScimResponse:
+    """The response 204 to a write, with the new version of the resource."""
     return ScimResponse(204, headers={"ETag": etag_header(etag)})
 
 
 def require_version(wanted: str, current: str) -> None:
-    """Refuse (412) a change that asks for another version than the current one."""
+    """Refuse (412) a write that requires another version than the current one."""
     if wanted and wanted != current:
-        raise changed()
+        raise etag_mismatch()
 
 
-async def unraced(attempt: Callable[[], Awaitable[Outcome]], etag: str) -> Outcome:
-    """The outcome of an attempt to read, change and write that nobody else came between.
+async def retry_on_conflict(attempt: Callable[[], Awaitable[Outcome]], etag: str) -> Outcome:
+    """Repeat a read-modify-write while other writes change the resource in between.
 
-    With an etag a lost race is the client's to know of (412). Without one the attempt is made
-    LOST_RACES times, with a pause before each but the first, and then refused (503).
+    With an etag, a conflict is an error for the client (412). Without one, up to MAX_ATTEMPTS are
+    made, with a pause before each but the first; then the request is refused (503).
     """
-    for lost in range(LOST_RACES):
-        if lost:
-            # Random, because those who race would meet again if all waited for as long.
-            await asyncio.sleep(random.uniform(0, _PAUSE_SECONDS * 2 ** (lost - 1)))  # noqa: S311
+    for failures in range(MAX_ATTEMPTS):
+        if failures:
+            # A random pause: equal pauses would make the same requests collide again.
+            await asyncio.sleep(random.uniform(0, _PAUSE_SECONDS * 2 ** (failures - 1)))  # noqa: S311
         try:
             return await attempt()
-        except RefusedError as refused:
-            if refused.reason != "ETAG_MISMATCH" or etag:
+        except RefusedError as error:
+            if error.reason != "ETAG_MISMATCH" or etag:
                 raise
     raise ContendedError
 
 
 class ContendedError(ScimError):
-    """A resource that others changed between each of our reads and writes."""
+    """Other writes changed the resource in every attempt."""
 
     def __init__(self) -> None:
         super().__init__(
             503,
             None,
-            "Others keep changing this resource. Nothing was changed; try again.",
+            "Other requests keep changing this resource. Nothing was changed; send this one again.",
             {"Retry-After": str(RETRY_AFTER_SECONDS)},
         )
 
 
-def changed() -> ScimError:
-    """The refusal of a change to a version that is no longer current."""
+def etag_mismatch() -> ScimError:
+    """The error for a write to a version that is no longer current."""
     return ScimError(
-        412, None, "The resource has changed since the version in If-Match. Read it again."
+        412,
+        None,
+        "The resource has changed since the version in If-Match. Read it and try again.",
     )

@@ -1,1 +1,1 @@
-"""Which organization a request acts for: bearer tokens, verified once and cached."""
+"""Authentication: bearer tokens, verified by keysvc and cached."""

@@ -1,4 +1,4 @@
-"""Whom a request speaks for: the bearer token, and nothing else, says it (RFC 6750)."""
+"""Authenticates requests by their bearer token (RFC 6750), and by nothing else."""
 
 import hashlib
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from gateway.auth.key_cache import KeyCache
 from gateway.backend.errors import Refusal, refusal_of
 from gateway.scim.errors import ScimError
 
-_HOW: Final = (
+_HOW_TO_FIX: Final = (
     "Set the Secret Token in Entra to an API key from Settings & Integrations → Integrations → "
     "Microsoft Entra ID in Cloud Academy."
 )
@@ -30,40 +30,40 @@ _OTHER_REGION: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whom a verified key speaks for."""
+    """The organization of a verified key, and the id of the key."""
 
     organization_id: str
     key_id: str
 
 
 class UnauthorizedError(ScimError):
-    """A request without a usable token."""
+    """A request without a well-formed token (401)."""
 
     def __init__(self, detail: str, challenge: str = "Bearer") -> None:
-        # RFC 6750 section 3: no error code when no token came at all.
-        super().__init__(401, None, f"{detail} {_HOW}", {"WWW-Authenticate": challenge})
+        # RFC 6750 section 3: no error code for a request without a token.
+        super().__init__(401, None, f"{detail} {_HOW_TO_FIX}", {"WWW-Authenticate": challenge})
 
 
 class Authenticator:
-    """Asks keysvc whom a token speaks for, once, and remembers the answer in a KeyCache."""
+    """Verifies tokens with keysvc, and caches the callers in a KeyCache."""
 
     def __init__(
         self,
         stub: "keys_pb2_grpc.KeyServiceAsyncStub",
         cache: KeyCache[Caller],
-        guesses: FailedAuthLimiter,
+        failed_auth: FailedAuthLimiter,
         tenant_urls: Mapping[str, str],
         clock: Clock,
     ) -> None:
         self._stub = stub
         self._cache = cache
-        self._guesses = guesses
+        self._failed_auth = failed_auth
         self._tenant_urls = tenant_urls
         self._clock = clock
-        self._asking: SingleFlight[tuple[bytes, int], Caller] = SingleFlight()
+        self._lookups: SingleFlight[tuple[bytes, int], Caller] = SingleFlight()
 
-    def known(self, authorization: str) -> Caller | None:
-        """The caller that a header speaks for, if that can be told at once."""
+    def cached_caller(self, authorization: str) -> Caller | None:
+        """The caller of an Authorization header if its key is cached, without a lookup."""
         scheme, _, token = authorization.partition(" ")
         if scheme != "Bearer":
             return None
@@ -72,11 +72,11 @@ class Authenticator:
     async def authenticate(
         self, authorization: str | None, client_address: str, request_id: str
     ) -> Caller:
-        """The caller that an Authorization header speaks for.
+        """The caller of an Authorization header.
 
-        Refuses (401) a missing header, another scheme and every key that keysvc
-        refuses; (503) when keysvc is away, or too many keys wait to be asked about;
-        (429) a key that is none when many of these came from its address.
+        Refuses (401) a missing header, another scheme and every key that keysvc refuses; (503)
+        while keysvc is unavailable, or too many lookups wait; (429) an unknown key whose address
+        sent too many of them.
         """
         token = bearer_token(authorization)
         digest = _digest(token)
@@ -84,24 +84,24 @@ class Authenticator:
         caller = self._cache.get(digest, now)
         if caller is not None:
             return caller
-        refusal = self._guesses.remembered(digest, now)
+        refusal = self._failed_auth.cached_refusal(digest, now)
         if refusal is not None:
             raise refusal.error()
-        # Unless a change came in since it was asked, requests with one key share one question.
-        question = (digest, self._cache.mark())
-        return await self._asking.run(
-            question, lambda: self._ask(token, question, client_address, request_id)
+        # Concurrent requests with the same key share a lookup, unless a key changed since it began.
+        lookup_key = (digest, self._cache.generation())
+        return await self._lookups.run(
+            lookup_key, lambda: self._look_up(token, lookup_key, client_address, request_id)
         )
 
-    async def _ask(
+    async def _look_up(
         self,
         token: str,
-        question: tuple[bytes, int],
+        lookup_key: tuple[bytes, int],
         client_address: str,
         request_id: str,
     ) -> Caller:
-        digest, mark = question
-        asked = await self._guesses.begin(digest, client_address)
+        digest, generation = lookup_key
+        lookup = await self._failed_auth.begin_lookup(digest, client_address)
         try:
             response = await self._stub.Authenticate(
                 pb.AuthenticateRequest(token=token, client_address=client_address),
@@ -109,18 +109,18 @@ class Authenticator:
                 metadata=(("x-request-id", request_id),),
             )
         except grpc.aio.AioRpcError as error:
-            refusal = self._naming_tenant_url(refusal_of(error))
-            raise self._guesses.refused(asked, refusal) from error
+            refusal = self._with_tenant_url(refusal_of(error))
+            raise self._failed_auth.record_refusal(lookup, refusal) from error
         except BaseException:
-            self._guesses.end_lookup(asked)
+            self._failed_auth.end_lookup(lookup)
             raise
-        self._guesses.verified(asked)
+        self._failed_auth.record_verified(lookup)
         caller = Caller(response.organization_id, response.key_id)
-        self._cache.put(digest, caller, caller.organization_id, _end(response), mark)
+        self._cache.put(digest, caller, caller.organization_id, _expire_time(response), generation)
         return caller
 
-    def _naming_tenant_url(self, refusal: Refusal) -> Refusal:
-        """The refusal; that of another region's key tells the Tenant URL of that region."""
+    def _with_tenant_url(self, refusal: Refusal) -> Refusal:
+        """The refusal; for a key of another region, with the Tenant URL of that region."""
         if refusal.reason != "KEY_OF_OTHER_REGION":
             return refusal
         url = self._tenant_urls.get(refusal.metadata.get("region", ""), "that of its region")
@@ -134,8 +134,8 @@ def _digest(token: str) -> bytes:
 def bearer_token(authorization: str | None) -> str:
     """The token of an Authorization header.
 
-    People paste the token with `Bearer ` before it, which Entra then sends
-    twice: all of them are taken off.
+    Some people paste the token with `Bearer ` before it, so Entra sends the scheme twice: repeated
+    schemes are ignored. Refuses UnauthorizedError (401) any other form.
     """
     if not authorization:
         raise UnauthorizedError("The request has no Authorization header.")
@@ -144,12 +144,13 @@ def bearer_token(authorization: str | None) -> str:
         raise UnauthorizedError("The Authorization header is not of the form: Bearer <API key>.")
     if not token.isascii():
         raise UnauthorizedError(
-            "The Authorization header holds what no API key does.", 'Bearer error="invalid_token"'
+            "The Authorization header has characters that no API key contains.",
+            'Bearer error="invalid_token"',
         )
     return token
 
 
-def _end(response: pb.AuthenticateResponse) -> datetime | None:
+def _expire_time(response: pb.AuthenticateResponse) -> datetime | None:
     if not response.HasField("expire_time"):
         return None
     return response.expire_time.ToDatetime(tzinfo=UTC)

@@ -21,19 +21,19 @@ from gateway.auth.key_cache import KeyCache
 from gateway.backend.errors import UNUSABLE_KEY_REASONS, Refusal
 from gateway.limits.network_slots import NetworkSlots
 from gateway.limits.rate_limiter import Rate, RateLimiter
-from gateway.limits.rejections import RejectedError, RejectReason, full
+from gateway.limits.rejections import RejectedError, RejectReason, no_slot
 from gateway.scim.errors import ScimError
 
-REFUSALS: Final = 2_000
-KNOWN: Final = 10_000
+MAX_REFUSALS: Final = 2_000
+MAX_VERIFIED: Final = 10_000
 MAX_LOOKUPS: Final = 64
-"""Concurrent questions to keysvc about tokens that this gateway never verified."""
+"""The most concurrent lookups of tokens that this gateway never verified."""
 MAX_LOOKUPS_OF_SITE: Final = 16
 """The most of these from one IPv6 /48."""
 MAX_LOOKUPS_OF_ADDRESS: Final = 4
 """The most of these from one IPv4 address or IPv6 /64."""
 MAX_LOOKUPS_OF_SUSPECTS: Final = 16
-"""Separate slots for sources over their limit; one IPv6 /48 has at most half of them."""
+"""Separate slots for networks over their limit; one IPv6 /48 has at most half of them."""
 PACE_SECONDS: Final = 0.1
 """How long a refused token over a limit keeps its slot, so a slot serves at most 10 a second."""
 RECOVERY_SECONDS: Final = 2.0
@@ -50,123 +50,123 @@ Monotonic = Callable[[], float]
 
 @dataclass(frozen=True, slots=True)
 class KeyLookup:
-    """A token that keysvc is asked about."""
+    """A lookup of a token in keysvc."""
 
     digest: bytes
-    source: ClientNetwork
+    network: ClientNetwork
     slots: NetworkSlots | None
-    """The slots that it took one of; None for a token that was verified before."""
-    mark: int
+    """Where the lookup has a slot; None for a token that was verified before."""
+    generation: int
 
 
 class FailedAuthLimiter:
     """Remembers refused tokens, and limits how many each network may send.
 
-    `at_once` distinct ones may come from an IPv4 address or IPv6 /64 after a rest, then one
-    each RECOVERY_SECONDS, SITE_MULTIPLE as many from a /48, and TOTAL_MULTIPLE as many from all
-    together; more are answered 429. A token that was refused is answered from memory for half
-    a minute, or until its organization changes something.
+    An IPv4 address or IPv6 /64 may send `burst` different refused tokens, and one more each
+    RECOVERY_SECONDS. A /48 may send SITE_MULTIPLE times as many, and all networks together
+    TOTAL_MULTIPLE times as many. Further refused tokens get 429. The refusal of a token is cached
+    for half a minute, or until its organization changes a key.
 
-    A 429 is decided after the lookup, so slots bound the load on keysvc. Sources over their limit
+    A 429 is decided after the lookup, so slots bound the load on keysvc. Networks over their limit
     share a few separate slots, and each refused token keeps its slot for PACE_SECONDS. Other
-    sources use the remaining slots.
+    networks use the remaining slots.
     """
 
-    def __init__(self, at_once: int, monotonic: Monotonic = time.monotonic) -> None:
-        self._refusals: KeyCache[Refusal] = KeyCache(monotonic, max_keys=REFUSALS)
-        self._known: OrderedDict[bytes, None] = OrderedDict()
+    def __init__(self, burst: int, monotonic: Monotonic = time.monotonic) -> None:
+        self._refusals: KeyCache[Refusal] = KeyCache(monotonic, max_keys=MAX_REFUSALS)
+        self._verified: OrderedDict[bytes, None] = OrderedDict()
         self._charged: OrderedDict[bytes, None] = OrderedDict()
         self._hosts, self._sites, self._all = (
-            RateLimiter(Rate(times / RECOVERY_SECONDS, times * at_once), monotonic)
+            RateLimiter(Rate(times / RECOVERY_SECONDS, times * burst), monotonic)
             for times in (1, SITE_MULTIPLE, TOTAL_MULTIPLE)
         )
         self._slots = NetworkSlots(
-            MAX_LOOKUPS, full, of_site=MAX_LOOKUPS_OF_SITE, of_host=MAX_LOOKUPS_OF_ADDRESS
+            MAX_LOOKUPS, no_slot, per_site=MAX_LOOKUPS_OF_SITE, per_host=MAX_LOOKUPS_OF_ADDRESS
         )
-        self._suspects = NetworkSlots(
+        self._suspect_slots = NetworkSlots(
             MAX_LOOKUPS_OF_SUSPECTS,
-            full,
-            of_site=MAX_LOOKUPS_OF_SUSPECTS // 2,
-            of_host=MAX_LOOKUPS_OF_ADDRESS,
+            no_slot,
+            per_site=MAX_LOOKUPS_OF_SUSPECTS // 2,
+            per_host=MAX_LOOKUPS_OF_ADDRESS,
         )
 
     def apply(self, event: pb.WatchKeysResponse) -> None:
         """Apply a change of keys: a token that was refused before it may be valid now."""
         self._refusals.apply(event)
 
-    def remembered(self, digest: bytes, now: datetime) -> Refusal | None:
+    def cached_refusal(self, digest: bytes, now: datetime) -> Refusal | None:
         """The cached refusal of a token."""
         return self._refusals.get(digest, now)
 
-    async def begin(self, digest: bytes, address: str) -> KeyLookup:
-        """Begin a question about a token; this may wait for a slot.
+    async def begin_lookup(self, digest: bytes, address: str) -> KeyLookup:
+        """Begin the lookup of a token; this may wait for a slot.
 
-        Refuses RejectedError (503) if too many wait before it, or for too long.
+        Refuses RejectedError (503) if the queue is full or no slot becomes free in time.
         """
-        source, slots = network_of(address), None
-        if digest not in self._known:
-            slots = self._suspects if self._is_suspect(source) else self._slots
-            await slots.acquire(source)
-        return KeyLookup(digest, source, slots, self._refusals.mark())
+        network, slots = network_of(address), None
+        if digest not in self._verified:
+            slots = self._suspect_slots if self._is_suspect(network) else self._slots
+            await slots.acquire(network)
+        return KeyLookup(digest, network, slots, self._refusals.generation())
 
-    def verified(self, question: KeyLookup) -> None:
-        """The token is a key."""
-        self.end_lookup(question)
-        _remember(self._known, question.digest, KNOWN)
+    def record_verified(self, lookup: KeyLookup) -> None:
+        """End a lookup whose token is a valid key."""
+        self.end_lookup(lookup)
+        _remember(self._verified, lookup.digest, MAX_VERIFIED)
 
-    def refused(self, question: KeyLookup, refusal: Refusal) -> ScimError:
+    def record_refusal(self, lookup: KeyLookup, refusal: Refusal) -> ScimError:
         """End a lookup whose token was refused; return the error to raise (429 if over a limit).
 
-        The refusal is remembered, not this error: the same token sent again gets the refusal.
+        The cache stores the refusal, not the 429: the same token sent again gets the refusal.
         """
         if refusal.status != 401:
-            self.end_lookup(question)
+            self.end_lookup(lookup)
             return refusal.error()
         organization_id = refusal.metadata.get("organization_id", "")
-        self._refusals.put(question.digest, refusal, organization_id, None, question.mark)
-        wait = 0.0 if refusal.reason in UNUSABLE_KEY_REASONS else self._charge(question)
+        self._refusals.put(lookup.digest, refusal, organization_id, None, lookup.generation)
+        wait = 0.0 if refusal.reason in UNUSABLE_KEY_REASONS else self._charge(lookup)
         if not wait:
-            self.end_lookup(question)
+            self.end_lookup(lookup)
             return refusal.error()
-        asyncio.get_running_loop().call_later(PACE_SECONDS, self.end_lookup, question)
-        return _too_many(wait)
+        asyncio.get_running_loop().call_later(PACE_SECONDS, self.end_lookup, lookup)
+        return _over_limit(wait)
 
-    def end_lookup(self, question: KeyLookup) -> None:
-        """End a question without an answer; it does not count against the source."""
-        if question.slots is not None:
-            question.slots.release(question.source)
+    def end_lookup(self, lookup: KeyLookup) -> None:
+        """End a lookup without a result; it does not count against the network."""
+        if lookup.slots is not None:
+            lookup.slots.release(lookup.network)
 
-    def _is_suspect(self, source: ClientNetwork) -> bool:
-        """Whether a source is over its limit, or sent any while the total is exceeded."""
-        if self._hosts.retry_after(source.host) or self._sites.retry_after(source.site):
+    def _is_suspect(self, network: ClientNetwork) -> bool:
+        """Whether a network is over its limit, or failed recently while the total is exceeded."""
+        if self._hosts.retry_after(network.host) or self._sites.retry_after(network.site):
             return True
-        has_guessed = not (self._hosts.is_full(source.host) and self._sites.is_full(source.site))
-        return has_guessed and self._all.retry_after(_ALL) > 0.0
+        has_failed = not (self._hosts.is_full(network.host) and self._sites.is_full(network.site))
+        return has_failed and self._all.retry_after(_ALL) > 0.0
 
-    def _charge(self, question: KeyLookup) -> float:
-        """Count a token once against its address, /48 and the total; return the seconds to wait."""
-        if question.slots is None or question.digest in self._charged:
+    def _charge(self, lookup: KeyLookup) -> float:
+        """Charge a token once to its address, its /48 and the total; return the seconds to wait."""
+        if lookup.slots is None or lookup.digest in self._charged:
             return 0.0
-        source = question.source
-        of_source = max(self._hosts.try_charge(source.host), self._sites.try_charge(source.site))
-        if not of_source:
-            _remember(self._charged, question.digest, REFUSALS)
-        return max(of_source, self._all.try_charge(_ALL))
+        network = lookup.network
+        of_network = max(self._hosts.try_charge(network.host), self._sites.try_charge(network.site))
+        if not of_network:
+            _remember(self._charged, lookup.digest, MAX_REFUSALS)
+        return max(of_network, self._all.try_charge(_ALL))
 
 
-def _remember(digests: OrderedDict[bytes, None], digest: bytes, most: int) -> None:
+def _remember(digests: OrderedDict[bytes, None], digest: bytes, limit: int) -> None:
     digests[digest] = None
     digests.move_to_end(digest)
-    if len(digests) > most:
+    if len(digests) > limit:
         digests.popitem(last=False)
 
 
-def _too_many(seconds: float) -> RejectedError:
+def _over_limit(seconds: float) -> RejectedError:
     return RejectedError(
-        RejectReason.GUESSES,
+        RejectReason.FAILED_AUTH_LIMIT,
         429,
-        "Too many API keys that do not exist were sent from this address or others, and this is "
-        "one of them. Check the Secret Token in Entra, wait for the seconds in Retry-After, and "
-        "try again.",
+        "This API key does not exist, and too many such keys were sent from this address or "
+        "others. Check the Secret Token in Entra, wait for the seconds in Retry-After, and try "
+        "again.",
         seconds,
     )

@@ -1,4 +1,4 @@
-"""Verified keys, kept for as long as nobody can have ended them."""
+"""Cache of verified keys; valid only while the stream of key changes is live."""
 
 import asyncio
 import time
@@ -15,13 +15,13 @@ from cloudacademy.keys.v1 import keys_pb2_grpc
 from chassis.observability.log import Logger
 from chassis.observability.metrics import Metrics
 
-SILENCE_SECONDS: Final = 0.75
-"""How long the watch may be silent before nothing kept is used any more.
+MAX_SILENCE_SECONDS: Final = 0.75
+"""The longest time without an event of the watch for which cached keys are used.
 
-keysvc sends a heartbeat every 250 ms. A revocation that does not reach us is
-so noticed within a second, whatever broke on the way.
+keysvc sends a heartbeat every 250 ms. So a revoked key stops working within a second, even if the
+connection to keysvc is broken.
 """
-KEEP_SECONDS: Final = 30.0  # so that keysvc learns of a key's use about every half minute
+TTL_SECONDS: Final = 30.0  # keysvc thus sees the use of a key about every half minute
 MAX_KEYS: Final = 10_000
 RECONNECT_SECONDS: Final = 0.2
 
@@ -34,32 +34,32 @@ class _Entry(Generic[Value]):
     value: Value
     organization_id: str
     expire_time: datetime | None
-    put: float
+    stored_at: float
 
 
 class KeyCache(Generic[Value]):
-    """Answers of `KeyService.Authenticate` by the digest of the token.
+    """Caches results of `KeyService.Authenticate` by the digest of the token.
 
-    Fed by `KeyService.WatchKeys`; without a living watch it holds nothing, and
-    each request is asked for anew.
+    Events of `KeyService.WatchKeys` evict entries. While the watch is not live, every lookup is a
+    miss.
     """
 
     def __init__(self, monotonic: Monotonic = time.monotonic, *, max_keys: int = MAX_KEYS) -> None:
         self._monotonic = monotonic
         self._max_keys = max_keys
         self._entries: OrderedDict[bytes, _Entry[Value]] = OrderedDict()
-        self._heard = -SILENCE_SECONDS
-        self._changes = 0
+        self._last_event = -MAX_SILENCE_SECONDS
+        self._generation = 0
         self.hits = 0
         self.misses = 0
 
     @property
     def connected(self) -> bool:
-        """Whether the watch was heard so lately that what is kept may be used."""
-        return self._monotonic() - self._heard < SILENCE_SECONDS
+        """Whether the watch is live, so that cached entries may be used."""
+        return self._monotonic() - self._last_event < MAX_SILENCE_SECONDS
 
     def observe(self, metrics: Metrics) -> None:
-        """Register the metrics of the cache."""
+        """Publish the metrics."""
         metrics.counts(
             "key_cache_lookups",
             "Lookups in the key cache; a miss calls keysvc.",
@@ -71,7 +71,7 @@ class KeyCache(Generic[Value]):
         )
 
     def get(self, digest: bytes, now: datetime) -> Value | None:
-        """What is kept for a token and still holds; a miss will be asked for."""
+        """The valid entry of a token; counts a hit, or a miss that leads to a lookup in keysvc."""
         value = self.peek(digest, now)
         if value is None:
             self.misses += 1
@@ -80,13 +80,13 @@ class KeyCache(Generic[Value]):
         return value
 
     def peek(self, digest: bytes, now: datetime) -> Value | None:
-        """The same, if nobody will be asked."""
+        """The valid entry of a token, without counting a hit or a miss."""
         entry = self._entries.get(digest)
         return entry.value if entry is not None and self._is_current(entry, now) else None
 
-    def mark(self) -> int:
-        """A mark to take before asking keysvc, to give to `put` with the answer."""
-        return self._changes
+    def generation(self) -> int:
+        """The number of evictions so far; read before asking keysvc and passed to `put`."""
+        return self._generation
 
     def put(
         self,
@@ -94,10 +94,10 @@ class KeyCache(Generic[Value]):
         value: Value,
         organization_id: str,
         expire_time: datetime | None,
-        mark: int,
+        generation: int,
     ) -> None:
-        """Keep an answer, unless something changed while it was on its way."""
-        if mark != self._changes:
+        """Store a result of keysvc, unless keys changed after `generation` was read."""
+        if generation != self._generation:
             return
         self._entries[digest] = _Entry(value, organization_id, expire_time, self._monotonic())
         self._entries.move_to_end(digest)
@@ -105,39 +105,42 @@ class KeyCache(Generic[Value]):
             self._entries.popitem(last=False)
 
     def apply(self, event: pb.WatchKeysResponse) -> None:
-        """Take note of an event of the watch."""
-        self._heard = self._monotonic()
+        """Apply an event of the watch: evict the entries that it may have changed."""
+        self._last_event = self._monotonic()
         if event.HasField("reset"):
-            self._forget(lambda _: True)
+            self._evict(lambda _: True)
         elif event.HasField("organization_change"):
             changed = event.organization_change.organization_id
-            self._forget(lambda entry: entry.organization_id == changed)
+            self._evict(lambda entry: entry.organization_id == changed)
 
     def _is_current(self, entry: _Entry[Value], now: datetime) -> bool:
-        moment = self._monotonic()
+        monotonic_now = self._monotonic()
         return (
-            moment - self._heard < SILENCE_SECONDS
-            and moment - entry.put < KEEP_SECONDS
+            monotonic_now - self._last_event < MAX_SILENCE_SECONDS
+            and monotonic_now - entry.stored_at < TTL_SECONDS
             and (entry.expire_time is None or now < entry.expire_time)
         )
 
-    def _forget(self, ended: Callable[[_Entry[Value]], bool]) -> None:
-        self._changes += 1
-        for digest in [digest for digest, entry in self._entries.items() if ended(entry)]:
+    def _evict(self, is_evicted: Callable[[_Entry[Value]], bool]) -> None:
+        self._generation += 1
+        for digest in [digest for digest, entry in self._entries.items() if is_evicted(entry)]:
             del self._entries[digest]
 
 
 class Listener(Protocol):
-    """Whoever has to hear what happens to keys."""
+    """Receives the events of the key watch."""
 
     def apply(self, event: pb.WatchKeysResponse) -> None:
-        """Take note of an event of the watch."""
+        """Apply an event of the watch."""
 
 
-async def follow(
+async def watch_keys(
     stub: "keys_pb2_grpc.KeyServiceAsyncStub", log: Logger, *listeners: Listener
 ) -> None:
-    """Tell the watch to all for ever, beginning anew whenever it breaks."""
+    """Pass the events of the key watch to all listeners, and reconnect when the stream breaks.
+
+    Runs until it is cancelled.
+    """
     connected = None
     while True:
         watch = stub.WatchKeys(pb.WatchKeysRequest())

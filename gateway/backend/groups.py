@@ -9,7 +9,7 @@ from cloudacademy.users.v1 import groups_pb2_grpc
 
 from chassis.concurrency.fair_semaphore import FairSemaphore
 from gateway.backend.client import Origin, call
-from gateway.limits.rejections import full
+from gateway.limits.rejections import no_slot
 
 MEMBERS_PAGE: Final = 1_000
 NAMED_MEMBERS_PAGE: Final = 500
@@ -36,7 +36,7 @@ class GroupClient:
         self._stub = groups_pb2_grpc.GroupServiceStub(batched or channel)
         # A page of groups or members is large: other calls of its stream would wait behind it.
         self._alone = groups_pb2_grpc.GroupServiceStub(channel)
-        self._page_slots = FairSemaphore(PAGES_AT_ONCE, full, PAGE_SECONDS, queue=PAGES_WAITING)
+        self._page_slots = FairSemaphore(PAGES_AT_ONCE, no_slot, PAGE_SECONDS, queue=PAGES_WAITING)
 
     async def create(
         self, request: pb.CreateGroupRequest, origin: Origin

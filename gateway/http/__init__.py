@@ -1,1 +1,1 @@
-"""The HTTP server, and what all requests share: connections, heads, bodies, telemetry."""
+"""The HTTP server and the parts that all requests share: connections, heads, bodies, telemetry."""

@@ -1,7 +1,7 @@
-"""A bounded worker thread for computations that would hold up the event loop.
+"""A worker thread with a bounded queue, for computations that would block the event loop.
 
-Python threads share one interpreter lock, so a thread does not add speed. It lets the event loop
-take the lock back every SWITCH_SECONDS and answer other requests during a long computation.
+Python threads share the interpreter lock, so the thread adds no speed. But the event loop gets the
+lock back every SWITCH_SECONDS, so other requests are handled during a long computation.
 """
 
 import asyncio
@@ -13,16 +13,16 @@ from typing import Final, TypeVar
 from chassis.concurrency.fair_semaphore import FairSemaphore
 from chassis.observability.metrics import Metrics
 from gateway.http.cpu_meter import CpuMeter
-from gateway.limits.rejections import full
+from gateway.limits.rejections import no_slot
 
 SWITCH_SECONDS: Final = 0.001
 """How long a thread may keep the interpreter lock while another waits (`sys.setswitchinterval`).
 
 A request takes the lock about eight times. With Python's default of 5 ms, a busy worker would add
-up to 40 ms to each request of everybody else.
+up to 40 ms to each other request.
 """
 WAIT_SECONDS: Final = 5.0
-MAX_WAITING: Final = 64
+MAX_QUEUE: Final = 64
 
 Result = TypeVar("Result")
 
@@ -30,18 +30,18 @@ Result = TypeVar("Result")
 class ComputeWorker:
     """Runs pure functions one at a time, in a thread; organizations take turns.
 
-    At most MAX_WAITING computations wait, and one organization has at most half of them. A
-    computation that finds the queue full, or waits longer than WAIT_SECONDS, is refused
+    At most MAX_QUEUE computations wait, and one organization has at most half of them. A
+    computation that finds the queue no_slot, or waits longer than WAIT_SECONDS, is refused
     (RejectedError, 503).
     """
 
     def __init__(self) -> None:
-        self._slots = FairSemaphore(1, full, WAIT_SECONDS, queue=MAX_WAITING)
+        self._slots = FairSemaphore(1, no_slot, WAIT_SECONDS, queue=MAX_QUEUE)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="worker")
         self._computations = 0
 
     def observe(self, metrics: Metrics) -> None:
-        """Report how many computations there were, and how many wait."""
+        """Publish the metrics."""
         metrics.count(
             "compute_worker_tasks", "Tasks of the worker thread.", lambda: self._computations
         )
@@ -61,24 +61,24 @@ class ComputeWorker:
         future = self._thread.submit(_timed, function, meter)
 
         def release(_: "Future[Result]") -> None:
-            # The slot is free once the thread is, even if the request was cancelled before.
+            # The slot is free once the thread is, even if the request was cancelled earlier.
             loop.call_soon_threadsafe(self._slots.release, organization_id)
 
         future.add_done_callback(release)
         try:
             return await asyncio.wrap_future(future)
         finally:
-            # Break the cycle: both may hold an exception whose traceback holds this frame.
+            # Break the cycle: both may refer to an exception whose traceback refers to this frame.
             del future, function
 
     def close(self) -> None:
-        """Accept no more computations, and cancel those that have not begun."""
+        """Accept no more computations, and cancel those in the queue."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 
 def _timed(function: Callable[[], Result], meter: CpuMeter) -> Result:
-    began = thread_time()
+    start = thread_time()
     try:
         return function()
     finally:
-        meter.seconds += thread_time() - began
+        meter.seconds += thread_time() - start

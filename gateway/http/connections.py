@@ -14,7 +14,7 @@ from gateway.http.items_by_owner import ItemsByOwner
 
 MAX_CONNECTIONS: Final = 2_000
 ADDRESS_DIVISOR: Final = 4
-"""By default one address may hold a quarter of the connections."""
+"""By default one address has at most a quarter of the connections."""
 TRANSFERS_PER_REQUEST: Final = 8
 """Transfers are displaced first when one source has this many times the most idle connections."""
 MAX_UNSENT_BYTES: Final = 64 * 1024 * 1024
@@ -26,32 +26,32 @@ MAX_SMALL_READS: Final = 3
 Monotonic = Callable[[], float]
 
 
-class Body(Protocol):
-    """The body of a request while it comes in."""
+class BodyStream(Protocol):
+    """The body of a request while it arrives."""
 
     total_bytes: int
-    """How many bytes of it came, without their framing."""
+    """The bytes that arrived, without their framing."""
 
     def is_eof(self) -> bool:
-        """Whether all of it is here."""
+        """Whether the body is complete."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClientTimeouts:
-    """For how many seconds a client may keep us waiting."""
+    """The timeouts for slow clients, in seconds."""
 
     head: float = 10.0
     """From the first byte of a request to the end of its headers."""
     body: float = 20.0
-    """From there to the end of the body: 1 MiB at 50 KiB/s."""
-    answer: float = 30.0
-    """For taking what is written: a page of 3 MiB at 100 KiB/s."""
-    goodbye: float = 10.0
-    """For taking the rest once the connection is to be closed."""
+    """From the end of the headers to the end of the body: 1 MiB at 50 KiB/s."""
+    response: float = 30.0
+    """For reading what is written: a page of 3 MiB at 100 KiB/s."""
+    closing: float = 10.0
+    """For reading the rest once the connection is being closed."""
 
 
 class Wait(IntEnum):
-    """What a connection waits for its client to do."""
+    """What the gateway waits for the client of a connection to do."""
 
     NOTHING = 0
     REQUEST = 1
@@ -60,27 +60,27 @@ class Wait(IntEnum):
     """To send the rest of a body, or to read a response."""
 
 
-_NOTHING, _REQUEST, _TRANSFER = Wait  # looking up a member costs more than the rest here
+_NOTHING, _REQUEST, _TRANSFER = Wait  # an enum lookup costs more than the code that uses it
 
 
 @dataclass(eq=False, slots=True)
 class Connection:
-    """An open connection, and since when the gateway waits for its client; 0.0 is not waiting."""
+    """An open connection, and since when the gateway waits for its client (0.0: not waiting)."""
 
     transport: asyncio.Transport
-    body: Body
+    body: BodyStream
     source: str = ""
-    """The IPv4 address or the IPv6 /64 at its other end."""
+    """The IPv4 address or the IPv6 /64 of the client."""
     head_since: float = 0.0
     body_since: float = 0.0
-    answer_since: float = 0.0
-    goodbye_since: float = 0.0
+    response_since: float = 0.0
+    closing_since: float = 0.0
     idle_since: float = field(default_factory=time.monotonic)
     is_chunked: bool = False
     small_reads: int = 0
     """How often the parser stopped in a chunked body after reading fewer than SMALL_READ_BYTES."""
-    counted: Wait = _NOTHING
-    """What `Connections` has sorted it by."""
+    group: Wait = _NOTHING
+    """The group that `Connections` has put it into."""
     is_open: bool = True
 
     def received(self, now: float) -> bool:
@@ -90,13 +90,13 @@ class Connection:
             self.head_since, self.idle_since = now, 0.0
         return begins
 
-    def asked(self, body: Body, now: float, *, chunked: bool = False) -> None:
+    def head_parsed(self, body: BodyStream, now: float, *, chunked: bool = False) -> None:
         """Record that the headers of a request are complete."""
         self.is_chunked, self.small_reads = chunked, 0
         self.head_since = self.idle_since = 0.0
         self.body, self.body_since = body, now
 
-    def answered(self, now: float) -> None:
+    def response_written(self, now: float) -> None:
         """Record that the response is written or in the transport's buffer."""
         self.idle_since = now
 
@@ -116,26 +116,26 @@ class Connection:
 
     @property
     def wait(self) -> Wait:
-        """What it waits for its client to do."""
-        if self.answer_since or not self.body.is_eof():
+        """What the gateway waits for the client to do."""
+        if self.response_since or not self.body.is_eof():
             return _TRANSFER
         return _REQUEST if self.head_since or self.idle_since else _NOTHING
 
-    def late(self, now: float, patience: ClientTimeouts) -> str:
+    def exceeded_timeout(self, now: float, timeouts: ClientTimeouts) -> str:
         """The name of the timeout that the client exceeded, or an empty string."""
         if self.transport.is_closing():
-            self.goodbye_since = self.goodbye_since or now
+            self.closing_since = self.closing_since or now
         waits = (
-            ("head", self.head_since, patience.head),
-            ("body", 0.0 if self.body.is_eof() else self.body_since, patience.body),
-            ("answer", self.answer_since, patience.answer),
-            ("goodbye", self.goodbye_since, patience.goodbye),
+            ("head", self.head_since, timeouts.head),
+            ("body", 0.0 if self.body.is_eof() else self.body_since, timeouts.body),
+            ("response", self.response_since, timeouts.response),
+            ("closing", self.closing_since, timeouts.closing),
         )
         return next((what for what, since, limit in waits if since and now - since > limit), "")
 
 
 class Connections:
-    """All open connections: at most `limit`, and at most `of_source` of one address or IPv6 /64.
+    """All open connections: at most `limit`, and at most `per_source` of one address or IPv6 /64.
 
     At the limit, a new connection closes the oldest connection that waits for a request or its
     head, of the source with the most of these. If there is none, or if one source has very many
@@ -150,105 +150,105 @@ class Connections:
         log: Logger,
         *,
         limit: int = MAX_CONNECTIONS,
-        of_source: int | None = None,
-        patience: ClientTimeouts | None = None,
+        per_source: int | None = None,
+        timeouts: ClientTimeouts | None = None,
         max_unsent_bytes: int = MAX_UNSENT_BYTES,
         monotonic: Monotonic = time.monotonic,
     ) -> None:
         self._log = log
         self._limit = limit
-        self._of_source = limit if of_source is None else of_source
-        self._patience = patience or ClientTimeouts()
+        self._per_source = limit if per_source is None else per_source
+        self._timeouts = timeouts or ClientTimeouts()
         self._max_unsent_bytes = max_unsent_bytes
         self.now = monotonic
         self._open: set[Connection] = set()
-        self._of: dict[str, int] = {}
+        self._by_source: dict[str, int] = {}
         self._waits: dict[Wait, ItemsByOwner[Connection]] = {
             _REQUEST: ItemsByOwner(),
             _TRANSFER: ItemsByOwner(),
         }
-        self.refused = 0
-        self.limited = 0
+        self.rejected = 0
+        self.rejected_by_source = 0
         self.displaced = 0
-        self.cut = 0
+        self.aborted = 0
 
     def observe(self, metrics: Metrics) -> None:
-        """Let the metrics tell of them."""
+        """Publish the metrics."""
         metrics.gauge("http_server_open_connections", "Open connections.", lambda: len(self._open))
         metrics.counts(
             "http_server_connections_rejected",
             "Connections rejected at the limit of all, or of their address.",
             "reason",
-            lambda: {"total_limit": self.refused, "address_limit": self.limited},
+            lambda: {"total_limit": self.rejected, "address_limit": self.rejected_by_source},
         )
         metrics.counts(
             "http_server_connections_aborted",
             "Connections aborted for a new one, or because their client was too slow.",
             "reason",
-            lambda: {"displaced": self.displaced, "slow_client": self.cut},
+            lambda: {"displaced": self.displaced, "slow_client": self.aborted},
         )
 
-    def admit(self, transport: asyncio.Transport, body: Body) -> Connection | None:
-        """Take a new connection in; None when there are too many."""
+    def admit(self, transport: asyncio.Transport, body: BodyStream) -> Connection | None:
+        """Add a new connection; None if it is rejected because there are too many."""
         peer = transport.get_extra_info("peername")
         source = network_of(peer[0]).host if peer else ""
-        if self._of_source <= self._of.get(source, 0) < self._limit:
+        if self._per_source <= self._by_source.get(source, 0) < self._limit:
             if not self._displace(source):
-                self.limited += 1
+                self.rejected_by_source += 1
                 return None
         elif len(self._open) >= self._limit and not self._displace():
-            self.refused += 1
+            self.rejected += 1
             return None
         connection = Connection(transport, body, source, idle_since=self.now())
         self._open.add(connection)
-        self._of[source] = self._of.get(source, 0) + 1
+        self._by_source[source] = self._by_source.get(source, 0) + 1
         self.sort(connection)
         return connection
 
-    def forget(self, connection: Connection) -> None:
-        """A connection has ended; it may be forgotten already."""
+    def remove(self, connection: Connection) -> None:
+        """Remove a connection that has ended; it may be removed already."""
         if not connection.is_open:
             return
         connection.is_open = False
         self._open.discard(connection)
-        left = self._of[connection.source] - 1
+        left = self._by_source[connection.source] - 1
         if left:
-            self._of[connection.source] = left
+            self._by_source[connection.source] = left
         else:
-            del self._of[connection.source]
-        self._keep(connection, _NOTHING)
+            del self._by_source[connection.source]
+        self._move(connection, _NOTHING)
 
     def received(self, connection: Connection) -> None:
-        """Bytes came in."""
-        if connection.received(self.now()) and connection.counted is _REQUEST:
-            self._waits[_REQUEST].renew(connection.source, connection)
+        """Record that bytes arrived on a connection."""
+        if connection.received(self.now()) and connection.group is _REQUEST:
+            self._waits[_REQUEST].move_to_end(connection.source, connection)
 
     def parsed(self, connection: Connection) -> None:
-        """Sort a connection again after parsing, which may have ended a body."""
-        if connection.counted is _TRANSFER:
+        """Update the group of a connection after parsing, which may have completed a body."""
+        if connection.group is _TRANSFER:
             self.sort(connection)
 
     def sort(self, connection: Connection) -> None:
-        """Sort a connection by what it waits for now."""
+        """Update the group of a connection by what it waits for now."""
         wait = connection.wait
-        if wait is not connection.counted and connection.is_open:
-            self._keep(connection, wait)
+        if wait is not connection.group and connection.is_open:
+            self._move(connection, wait)
 
-    def _keep(self, connection: Connection, wait: Wait) -> None:
-        if connection.counted is not _NOTHING:
-            self._waits[connection.counted].discard(connection.source, connection)
+    def _move(self, connection: Connection, wait: Wait) -> None:
+        if connection.group is not _NOTHING:
+            self._waits[connection.group].discard(connection.source, connection)
         if wait is not _NOTHING:
             self._waits[wait].add(connection.source, connection)
-        connection.counted = wait
+        connection.group = wait
 
     def _displace(self, source: str | None = None) -> bool:
-        """Close one for a new one; with a source, one of its own."""
+        """Abort a waiting connection to make room; with a source, one of that source."""
         for waits in self._by_preference():
-            connection = waits.first(source)
+            connection = waits.oldest(source)
             if connection is not None:
                 self.displaced += 1
                 connection.transport.abort()
-                self.forget(connection)
+                self.remove(connection)
                 return True
         return False
 
@@ -260,7 +260,7 @@ class Connections:
         a request.
         """
         requests, transfers = self._waits[_REQUEST], self._waits[_TRANSFER]
-        if transfers.most > TRANSFERS_PER_REQUEST * requests.most:
+        if transfers.largest_count > TRANSFERS_PER_REQUEST * requests.largest_count:
             return transfers, requests
         return requests, transfers
 
@@ -270,26 +270,32 @@ class Connections:
             await asyncio.sleep(SWEEP_SECONDS)
             self.sweep()
 
-    def cut_off_tiny_chunks(self, connection: Connection) -> None:
-        """Cut off a client that sends a body in tiny chunks."""
+    def abort_tiny_chunks(self, connection: Connection) -> None:
+        """Abort a connection whose client sends a body in tiny chunks."""
         if connection.has_tiny_chunks:
-            self._cut([(connection, "chunks")])
+            self._abort([(connection, "chunks")])
 
     def sweep(self) -> None:
-        """Cut off clients over a timeout and, if too much is unsent, those with the most unsent."""
+        """Abort connections over a timeout; over the limit of unsent bytes, those with the most."""
         now = self.now()
-        self._cut((each, what) for each in self._open if (what := each.late(now, self._patience)))
+        self._abort(
+            (each, what)
+            for each in self._open
+            if (what := each.exceeded_timeout(now, self._timeouts))
+        )
         unsent = {each: each.transport.get_write_buffer_size() for each in self._open}
         total = sum(unsent.values())
         if total > self._max_unsent_bytes:
-            self._cut((each, "memory") for each in _largest(unsent, total - self._max_unsent_bytes))
+            self._abort(
+                (each, "memory") for each in _largest(unsent, total - self._max_unsent_bytes)
+            )
 
-    def _cut(self, late: Iterable[tuple[Connection, str]]) -> None:
-        for connection, what in list(late):
-            self.cut += 1
+    def _abort(self, slow: Iterable[tuple[Connection, str]]) -> None:
+        for connection, what in list(slow):
+            self.aborted += 1
             self._log.info("connection aborted", reason=what)
             connection.transport.abort()
-            self.forget(connection)
+            self.remove(connection)
 
 
 def _largest(sizes: dict[Connection, int], excess: int) -> Iterable[Connection]:

@@ -1,4 +1,4 @@
-"""The CPU time that one request takes."""
+"""Measures the CPU time of one request."""
 
 from collections.abc import Coroutine, Generator
 from time import thread_time
@@ -9,7 +9,7 @@ Result = TypeVar("Result")
 
 
 class CpuMeter:
-    """Adds up the CPU seconds of the steps of a coroutine, and those of a worker on its behalf."""
+    """Adds up the CPU seconds of a coroutine, and those of the worker thread on its behalf."""
 
     __slots__ = ("seconds",)
 
@@ -18,23 +18,23 @@ class CpuMeter:
 
     @coroutine
     def measure(self, measured: Coroutine[Any, Any, Result]) -> Generator[Any, Any, Result]:
-        """Await a coroutine, and count the CPU time between its suspensions.
+        """Await a coroutine and count the CPU time between its suspensions.
 
-        An event loop runs one step of one task at a time, so the thread's CPU clock before and
-        after a step tells what the step took. Time in which the coroutine waits is not counted.
+        An event loop runs one step of one task at a time, so the CPU clock of the thread measures
+        each step. Time in which the coroutine waits is not counted.
         """
         resume: Any = measured.send
         value: Any = None
         while True:
-            began = thread_time()
+            start = thread_time()
             try:
                 awaited = resume(value)
             except StopIteration as stop:
                 result: Result = stop.value
                 return result
             finally:
-                self.seconds += thread_time() - began
-                # Break the cycle: an exception in it has a traceback that holds this frame.
+                self.seconds += thread_time() - start
+                # Break the cycle: the traceback of an exception refers to this frame.
                 value = None
             try:
                 value = yield awaited
@@ -42,4 +42,4 @@ class CpuMeter:
             except BaseException as error:  # noqa: BLE001 - also cancellation
                 value, resume = error, measured.throw
             finally:
-                del awaited  # same cycle: a future may hold an exception
+                del awaited  # same cycle: a future may refer to an exception

@@ -1,15 +1,16 @@
-"""The heads of requests in memory: bounded for each request, for each source and in total."""
+"""Request heads: bounded in memory for each request, for each source and in total."""
 
 from typing import Final
 
 from chassis.observability.metrics import Metrics
+from gateway.limits.byte_budget import ByteBudget
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 """The size limit of a request line with its header fields. The edge accepts 60 KiB."""
-HELD_BYTES: Final = 16 * 1024 * 1024
+LIMIT_BYTES: Final = 16 * 1024 * 1024
 """The limit for all heads over SMALL_BYTES; one source has half. Parsing triples the size."""
 SMALL_BYTES: Final = 4 * 1024
-"""Smaller heads are always accepted: all connections together have 8 MiB of them at most."""
+"""Smaller heads are always accepted: all connections together have at most 8 MiB of them."""
 
 TOO_LARGE: Final = 431
 FULL: Final = 503
@@ -17,98 +18,78 @@ FULL: Final = 503
 _END: Final = b"\r\n\r\n"
 
 
-class Heads:
-    """The bytes of heads over SMALL_BYTES, from their first byte until they are answered.
+class HeadMemory:
+    """Limits the memory of heads over SMALL_BYTES; one source has at most half of it.
 
-    A request keeps its head in memory until it is answered, and anybody can send one. The limits
-    on connections and slots bound the number of heads, but not their bytes.
+    A request keeps its head in memory until it is answered, and clients without a key can send one.
+    The limits on connections and slots bound the number of heads, but not their bytes.
     """
 
-    def __init__(self, limit: int = HELD_BYTES) -> None:
-        self._limit = limit
-        self._of: dict[str, int] = {}
-        self.held = 0
-        self.refused = 0
+    def __init__(self, limit: int = LIMIT_BYTES) -> None:
+        self.budget = ByteBudget(limit)
+        self.rejected = 0
 
     def observe(self, metrics: Metrics) -> None:
         """Publish the metrics."""
         metrics.gauge(
             "http_server_buffered_header_bytes",
             "Request headers over 4 KiB in memory.",
-            lambda: self.held,
+            lambda: self.budget.in_use,
         )
         metrics.count(
             "http_server_headers_rejected",
             "Requests rejected because of the size of their headers (431), or of all (503).",
-            lambda: self.refused,
+            lambda: self.rejected,
         )
 
-    def hold(self, source: str, size: int) -> bool:
-        """Count more bytes of a source, if there is room for them."""
-        of_source = self._of.get(source, 0) + size
-        if self.held + size > self._limit or of_source > self._limit // 2:
-            return False
-        self.held += size
-        self._of[source] = of_source
-        return True
 
-    def release(self, source: str, size: int) -> None:
-        """Release bytes of a source."""
-        self.held -= size
-        left = self._of[source] - size
-        if left:
-            self._of[source] = left
-        else:
-            del self._of[source]
+class HeadReservation:
+    """The memory that the heads of one connection use."""
 
+    __slots__ = ("_acquired", "_end_of_last", "_memory", "_size", "_source")
 
-class Head:
-    """The bytes of heads that one connection has in memory."""
-
-    __slots__ = ("_end_of_last", "_heads", "_held", "_size", "_source")
-
-    def __init__(self, heads: Heads, source: str) -> None:
-        self._heads = heads
+    def __init__(self, memory: HeadMemory, source: str) -> None:
+        self._memory = memory
         self._source = source
         self._size = 0
-        self._held = 0
+        self._acquired = 0
         self._end_of_last = b""
 
     def receive(self, data: bytes) -> int:
-        """Count bytes that belong to no body; the status of the refusal, or 0.
+        """Count bytes that belong to no body; return 0, or the status of a rejection.
 
-        Bytes that were read in one piece are not refused as too large: the parser may have a
-        better reason to refuse them, and the head may end in them.
+        The size is checked before the new bytes are counted: the head may end in them, or the
+        parser may have a better reason to refuse them.
         """
         if self._size > MAX_HEAD_BYTES:
-            self._heads.refused += 1
+            self._memory.rejected += 1
             return TOO_LARGE
         self._size += len(data) if len(data) <= SMALL_BYTES else self._up_to_end(data)
         self._end_of_last = data[-3:]
         if self._size <= SMALL_BYTES:
             return 0
-        return self._hold()
+        return self._acquire()
 
-    def pipelined(self, data: bytes) -> int:
-        """Count bytes that hold several requests; the status of the refusal, or 0."""
+    def receive_pipelined(self, data: bytes) -> int:
+        """Count bytes with several requests in them; return 0, or the status of a rejection."""
         self._size = max(self._size, len(data))
-        return self._hold() if self._size > SMALL_BYTES else 0
+        return self._acquire() if self._size > SMALL_BYTES else 0
 
     def release(self) -> None:
         """Release all bytes: every request is answered, or the connection has ended."""
         self._size = 0
-        if self._held:
-            self._heads.release(self._source, self._held)
-            self._held = 0
+        if self._acquired:
+            self._memory.budget.release(self._source, self._acquired)
+            self._acquired = 0
 
-    def _hold(self) -> int:
-        if not self._heads.hold(self._source, self._size - self._held):
-            self._heads.refused += 1
+    def _acquire(self) -> int:
+        if not self._memory.budget.acquire(self._source, self._size - self._acquired):
+            self._memory.rejected += 1
             return FULL
-        self._held = self._size
+        self._acquired = self._size
         return 0
 
     def _up_to_end(self, data: bytes) -> int:
-        """How many bytes belong to the head, as a body may follow."""
+        """The number of bytes that belong to the head; a body may follow it."""
         end = (self._end_of_last + data).find(_END)
         return len(data) if end < 0 else end

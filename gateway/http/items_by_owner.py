@@ -6,60 +6,60 @@ Item = TypeVar("Item")
 
 
 class ItemsByOwner(Generic[Item]):
-    """Items by name. Each operation takes the same time, however many items there are.
+    """Items by owner. The time of each operation does not depend on the number of items.
 
-    Names are kept by how many items they have, so the name with the most is known without a
-    search: a count changes by one at a time, so the highest count does, too.
+    Owners are grouped by their number of items, so the owner with the most is known without a
+    search: each operation changes a count, and so the largest count, by at most one.
     """
 
     def __init__(self) -> None:
         self._items: dict[str, dict[Item, None]] = {}
-        self._names: list[dict[str, None]] = [{}]
-        """The names, by how many items they have."""
-        self._most = 0
+        self._by_count: list[dict[str, None]] = [{}]
+        """The owners, by their number of items."""
+        self._largest_count = 0
 
     @property
-    def most(self) -> int:
-        """How many items the name with the most has."""
-        return self._most
+    def largest_count(self) -> int:
+        """The number of items of the owner with the most."""
+        return self._largest_count
 
-    def add(self, name: str, item: Item) -> None:
-        """Put an item behind the others of its name."""
-        items = self._items.get(name)
+    def add(self, owner: str, item: Item) -> None:
+        """Add an item as the newest of its owner."""
+        items = self._items.get(owner)
         if items is None:
-            items = self._items[name] = {}
+            items = self._items[owner] = {}
         items[item] = None
-        number = len(items)
-        if number == len(self._names):
-            self._names.append({})
-        if number > 1:
-            del self._names[number - 1][name]
-        self._names[number][name] = None
-        self._most = max(self._most, number)
+        count = len(items)
+        if count == len(self._by_count):
+            self._by_count.append({})
+        if count > 1:
+            del self._by_count[count - 1][owner]
+        self._by_count[count][owner] = None
+        self._largest_count = max(self._largest_count, count)
 
-    def discard(self, name: str, item: Item) -> None:
+    def discard(self, owner: str, item: Item) -> None:
         """Remove an item, which must be present."""
-        items = self._items[name]
-        number = len(items)
+        items = self._items[owner]
+        count = len(items)
         del items[item]
-        del self._names[number][name]
-        if number > 1:
-            self._names[number - 1][name] = None
+        del self._by_count[count][owner]
+        if count > 1:
+            self._by_count[count - 1][owner] = None
         else:
-            del self._items[name]
-        if number == self._most and not self._names[number]:
-            self._most = number - 1
+            del self._items[owner]
+        if count == self._largest_count and not self._by_count[count]:
+            self._largest_count = count - 1
 
-    def renew(self, name: str, item: Item) -> None:
-        """Put an item that is there behind the others of its name."""
-        items = self._items[name]
+    def move_to_end(self, owner: str, item: Item) -> None:
+        """Make a present item the newest of its owner."""
+        items = self._items[owner]
         del items[item]
         items[item] = None
 
-    def first(self, name: str | None = None) -> Item | None:
-        """The oldest item of a name, of the one that has the most if none is given."""
-        if name is None:
-            if not self._most:
+    def oldest(self, owner: str | None = None) -> Item | None:
+        """The oldest item of an owner; by default of the owner with the most items."""
+        if owner is None:
+            if not self._largest_count:
                 return None
-            name = next(iter(self._names[self._most]))
-        return next(iter(self._items.get(name, ())), None)
+            owner = next(iter(self._by_count[self._largest_count]))
+        return next(iter(self._items.get(owner, ())), None)

@@ -1,20 +1,20 @@
-"""Requests that can be read without the HTTP parser, as most can: a pattern tells where they end.
+"""Reads plain requests with one regular expression instead of the HTTP parser.
 
-A request that is refused costs little then. What is read so begins, ends and speaks for
-the same caller as the parser has it (RFC 9112 sections 3, 5 and 6); whatever the parser
-might read in another way, or answer by ending the connection, is none of these.
+Most requests are plain, so rejecting them is cheap. For a plain request, the expression and the
+parser agree on the start, the end and the caller (RFC 9112 sections 3, 5 and 6). A request that the
+parser might read differently, or answer by closing the connection, is not plain.
 """
 
 import re
 from typing import Final
 
 MAX_BYTES: Final = 16 * 1024
-"""Of a request; longer ones go to the parser."""
+"""The size limit of a plain request."""
 MAX_HEAD_BYTES: Final = 8_000
 MAX_LINES: Final = 100
-"""With these, no name and no value is too long for the parser, and no head has too many."""
+"""Within these two limits, no header is too long for the parser, and no head has too many."""
 
-_WITH_CARE: Final = (
+_SPECIAL: Final = (
     rb"authorization|connection|content-length|expect|proxy-connection|transfer-encoding|upgrade"
     rb"|content-(?:location|range)|etag|max-forwards|sec-websocket-[a-z0-9-]+|server"
 )
@@ -22,7 +22,7 @@ _ONCE: Final = (b"\r\ncontent-type:", b"\r\nuser-agent:")
 _HOST: Final = b"\r\nhost:"
 _OTHERS: Final = (
     rb"(?:(?i:connection): ?(?i:keep-alive)\r\n"
-    rb"|(?!(?i:%s):)[!#$%%&'*+.^_`|~0-9A-Za-z-]++:[\t -~]*+\r\n)*+" % _WITH_CARE
+    rb"|(?!(?i:%s):)[!#$%%&'*+.^_`|~0-9A-Za-z-]++:[\t -~]*+\r\n)*+" % _SPECIAL
 )
 _LENGTH: Final = rb"(?:(?i:content-length): ?(?P<%s>[0-9]{1,7}+)\r\n%s)?+"
 _HEAD: Final = re.compile(
@@ -37,16 +37,15 @@ _HEAD: Final = re.compile(
 
 
 class PlainRequests:
-    """Those with an Authorization header whose target begins with one of `paths`."""
+    """Reads plain requests with an Authorization header and a target below one of `paths`."""
 
     def __init__(self, paths: tuple[str, ...]) -> None:
         self._paths = tuple(each.encode() for each in paths)
 
     def authorization(self, data: bytes) -> str | None:
-        """The header, if the bytes are one whole request of these.
+        """The Authorization header, if the bytes are exactly one whole plain request.
 
-        None as well for a part of a request, more than one, and one that is to be
-        read with more care.
+        None for a part of a request, for several requests, and for a request that is not plain.
         """
         if len(data) > MAX_BYTES:
             return None
@@ -56,11 +55,11 @@ class PlainRequests:
         authorization, before, after = head["authorization"], head["length"], head["length_after"]
         if (before and after) or head.end() + int(before or after or 0) != len(data):
             return None
-        return authorization.decode() if _is_usual(head[0]) else None
+        return authorization.decode() if _is_unambiguous(head[0]) else None
 
 
-def _is_usual(head: bytes) -> bool:
-    """Whether nothing is there twice or too large that the parser refuses then."""
+def _is_unambiguous(head: bytes) -> bool:
+    """Whether a head has no repeated or oversized header that the parser refuses."""
     if len(head) > MAX_HEAD_BYTES or head.count(b"\r\n") > MAX_LINES:
         return False
     lowered = head.lower()

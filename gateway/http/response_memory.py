@@ -1,13 +1,13 @@
 """Memory for large responses: reserved before it is needed, shared fairly by organization."""
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
 from chassis.observability.metrics import Metrics
+from gateway.limits.byte_budget import ByteBudget
 from gateway.limits.rejections import RETRY_AFTER_SECONDS, RejectedError, RejectReason
 
 MEBIBYTE: Final = 1024 * 1024
@@ -31,9 +31,8 @@ class _Waiter:
 class ResponseMemory:
     """Limits the memory of large responses; one organization has at most half of it.
 
-    Small responses reserve nothing and are not counted. An organization with FLOOR_BYTES or less
-    may take them from an extra quarter when everything is reserved. A reservation that does not
-    fit waits up to `wait_seconds`; freed memory goes to the organization that has the least.
+    Small responses reserve nothing and are not counted. A reservation that does not fit waits up to
+    `wait_seconds`; released memory goes to the organization that has the least.
     """
 
     def __init__(
@@ -43,34 +42,36 @@ class ResponseMemory:
         floor: int = FLOOR_BYTES,
         wait_seconds: float = WAIT_SECONDS,
     ) -> None:
-        self._limit = limit
-        self._floor = floor
+        self._budget = ByteBudget(limit, floor)
         self._wait_seconds = wait_seconds
-        self._reserved_by: Counter[str] = Counter()
         self._waiters: list[_Waiter] = []
-        self.reserved = 0
+
+    @property
+    def in_use(self) -> int:
+        """The bytes that all organizations have reserved."""
+        return self._budget.in_use
 
     @property
     def largest(self) -> int:
         """The most bytes that one organization can reserve."""
-        return self._limit // 2
+        return self._budget.largest
 
     def observe(self, metrics: Metrics) -> None:
         """Publish the metrics."""
         metrics.gauge(
             "http_server_reserved_response_bytes",
             "Memory reserved for large responses.",
-            lambda: self.reserved,
+            lambda: self.in_use,
         )
 
-    def reservation(self, organization_id: str) -> "Reservation":
-        """A reservation of an organization, which holds nothing yet."""
-        return Reservation(self, organization_id)
+    def reservation(self, organization_id: str) -> "ResponseReservation":
+        """An empty reservation of an organization."""
+        return ResponseReservation(self, organization_id)
 
-    async def take(self, name: str, size: int) -> None:
+    async def acquire(self, name: str, size: int) -> None:
         """Reserve bytes; raises RejectedError (503) if none become free in time."""
-        if self._fits(name, size) and not any(each.name == name for each in self._waiters):
-            self._grant(name, size)
+        is_next = not any(each.name == name for each in self._waiters)
+        if is_next and self._budget.acquire(name, size):
             return
         waiter = _Waiter(name, size)
         self._waiters.append(waiter)
@@ -83,18 +84,15 @@ class ResponseMemory:
                 raise _no_memory() from None
             raise
 
-    def give_back(self, name: str, size: int) -> None:
-        """Free bytes, and grant them to those that wait."""
-        self.reserved -= size
-        self._reserved_by[name] -= size
-        if not self._reserved_by[name]:
-            del self._reserved_by[name]
+    def release(self, name: str, size: int) -> None:
+        """Release bytes, and grant them to waiting requests."""
+        self._budget.release(name, size)
         self._wake()
 
     def _wake(self) -> None:
         while (waiter := self._next()) is not None:
             self._waiters.remove(waiter)
-            self._grant(waiter.name, waiter.size)
+            self._budget.acquire(waiter.name, waiter.size)
             waiter.granted.set_result(None)
 
     def _next(self) -> _Waiter | None:
@@ -103,27 +101,18 @@ class ResponseMemory:
         for each in self._waiters:
             if not each.granted.done():
                 first.setdefault(each.name, each)
-        fitting = [each for each in first.values() if self._fits(each.name, each.size)]
-        return min(fitting, key=lambda each: self._reserved_by[each.name], default=None)
-
-    def _fits(self, name: str, size: int) -> bool:
-        of_one = self._reserved_by[name] + size
-        room = self._limit if of_one > self._floor else self._limit + self._limit // 4
-        return self.reserved + size <= room and of_one <= self.largest
-
-    def _grant(self, name: str, size: int) -> None:
-        self.reserved += size
-        self._reserved_by[name] += size
+        fitting = [each for each in first.values() if self._budget.fits(each.name, each.size)]
+        return min(fitting, key=lambda each: self._budget.used_by(each.name), default=None)
 
     def _give_up(self, waiter: _Waiter) -> None:
         if waiter in self._waiters:
             self._waiters.remove(waiter)
-            self._wake()  # a smaller one of the same organization may have waited behind it
+            self._wake()  # a smaller reservation of the same organization may fit
         elif waiter.granted.done() and not waiter.granted.cancelled():
-            self.give_back(waiter.name, waiter.size)  # granted in the same moment
+            self.release(waiter.name, waiter.size)  # granted in the same moment
 
 
-class Reservation:
+class ResponseReservation:
     """The memory that one request has reserved for its response."""
 
     __slots__ = ("_memory", "_organization_id", "size")
@@ -138,41 +127,41 @@ class Reservation:
         """The most bytes that can be reserved at all."""
         return self._memory.largest
 
-    async def grow(self, size: int) -> None:
+    async def acquire(self, size: int) -> None:
         """Reserve more bytes; raises RejectedError (503) if none become free in time."""
         if not size:
             return
-        await self._memory.take(self._organization_id, size)
+        await self._memory.acquire(self._organization_id, size)
         self.size += size
 
-    def shrink(self, size: int) -> None:
-        """Give back `size` bytes, at most all that are reserved; a negative size does nothing."""
+    def release(self, size: int) -> None:
+        """Release `size` bytes, at most all that are reserved; a negative size does nothing."""
         size = min(size, self.size)
         if size > 0:
             self.size -= size
-            self._memory.give_back(self._organization_id, size)
+            self._memory.release(self._organization_id, size)
 
-    def keep(self, size: int) -> None:
-        """Give back all but `size` bytes."""
-        self.shrink(self.size - size)
+    def release_all_but(self, size: int) -> None:
+        """Release all but `size` bytes."""
+        self.release(self.size - size)
 
-    def release(self) -> None:
-        """Give back everything."""
-        self.shrink(self.size)
+    def release_all(self) -> None:
+        """Release all bytes."""
+        self.release(self.size)
 
     @asynccontextmanager
-    async def for_part(self) -> AsyncIterator["Reservation"]:
-        """A reservation of the same organization for one part of the request."""
-        part = Reservation(self._memory, self._organization_id)
+    async def for_part(self) -> AsyncIterator["ResponseReservation"]:
+        """A reservation of the same organization for one part of the request, released with it."""
+        part = ResponseReservation(self._memory, self._organization_id)
         try:
             yield part
         finally:
-            part.release()
+            part.release_all()
 
 
 def _no_memory() -> RejectedError:
     return RejectedError(
-        RejectReason.RESPONSES,
+        RejectReason.NO_RESPONSE_MEMORY,
         503,
         "Too many large responses are in progress. Nothing was done for this request; "
         "send it again, with a smaller count or fewer attributes.",

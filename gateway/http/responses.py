@@ -1,4 +1,4 @@
-"""Responses as routes give them, and as they go over the wire."""
+"""Responses: as handlers return them, and as HTTP."""
 
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field, replace
@@ -19,23 +19,23 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class ScimResponse:
-    """What a route answers."""
+    """The response of a handler."""
 
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     rest: AsyncGenerator[bytes, None] | None = None
-    """What follows the body, built while it is sent (`gateway.http.streaming`)."""
+    """The parts after the body, built while they are sent (`gateway.http.streaming`)."""
 
     def streamed(self) -> "ScimResponse":
-        """The same answer, sent in parts if it is large: its memory stays counted meanwhile."""
+        """The same response, sent in parts if it is large, so its memory stays reserved."""
         if self.rest is not None or len(self.body) <= EAGER_BYTES:
             return self
         headers = {**self.headers, "Content-Length": str(len(self.body))}
         return replace(self, headers=headers, rest=_nothing())
 
-    def response(self, request_id: str) -> web.StreamResponse:
-        """The answer as HTTP; always of SCIM's media type (RFC 7644 section 3.1)."""
+    def to_http(self, request_id: str) -> web.StreamResponse:
+        """The response as HTTP; always with SCIM's media type (RFC 7644 section 3.1)."""
         headers = {
             "Content-Type": MEDIA_TYPE,
             "X-Request-Id": request_id,
@@ -54,43 +54,43 @@ async def _nothing() -> AsyncGenerator[bytes, None]:
     yield b""
 
 
-def answer(document: object, status: int = 200, **headers: str) -> ScimResponse:
-    """A JSON document."""
+def document_response(document: object, status: int = 200, **headers: str) -> ScimResponse:
+    """A response with a JSON document."""
     return ScimResponse(status, dumps(document), headers)
 
 
-def resource_answer(
+def resource_response(
     document: Mapping[str, Any], resource: Document, status: int = 200
 ) -> ScimResponse:
-    """A resource, as projected into `document`, with the headers that say what its `meta` does."""
+    """A response with a resource, projected into `document`; its `meta` is also in the headers."""
     return ScimResponse(status, dumps(document), resource_headers(resource))
 
 
 def resource_headers(resource: Document) -> Mapping[str, str]:
-    """The headers that say what the `meta` of a resource does."""
+    """The `meta` of a resource as headers."""
     meta = resource["meta"]
     location = meta["location"]
     # RFC 7643 section 3.1 has the location in Content-Location, RFC 7644 section 3.3 in Location.
     return {"ETag": meta["version"], "Location": location, "Content-Location": location}
 
 
-def error_answer(error: ScimError) -> ScimResponse:
-    """A refusal as SCIM's error document (RFC 7644 section 3.12)."""
+def error_response(error: ScimError) -> ScimResponse:
+    """A response with an error document (RFC 7644 section 3.12)."""
     return ScimResponse(error.status, dumps(error_body(error)), error.headers)
 
 
-def as_http(error: ScimError, **more: str) -> bytes:
-    """The whole answer to somebody who is turned away, as it goes over the wire."""
-    answer = error_answer(error)
+def raw_error_response(error: ScimError, **more_headers: str) -> bytes:
+    """A whole HTTP response as bytes, for a request that is rejected before it is parsed."""
+    response = error_response(error)
     headers = {
         "Content-Type": MEDIA_TYPE,
-        "Content-Length": str(len(answer.body)),
+        "Content-Length": str(len(response.body)),
         "Cache-Control": "no-store",
         "X-Content-Type-Options": "nosniff",
         "Server": "Cloud Academy",
-        **answer.headers,
-        **more,
+        **response.headers,
+        **more_headers,
     }
-    lines = [f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}"]
+    lines = [f"HTTP/1.1 {response.status} {HTTPStatus(response.status).phrase}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
-    return "\r\n".join([*lines, "", ""]).encode() + answer.body
+    return "\r\n".join([*lines, "", ""]).encode() + response.body

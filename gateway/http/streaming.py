@@ -1,4 +1,4 @@
-"""Responses that are built while they are sent, as fast as the client reads, in limited time."""
+"""Sends responses in parts, which are built as fast as the client reads, within a time limit."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -18,23 +18,23 @@ The edge ends every request after 75 seconds.
 """
 WRITE_BYTES: Final = 64 * 1024
 """The most bytes in one write. aiohttp pauses while about this much is still unsent."""
-BROKEN_OFF: Final = web.ResponseKey("abort_reason", str)
-"""Why a response was cut off; the client sees an aborted connection."""
+ABORT_REASON: Final = web.ResponseKey("abort_reason", str)
+"""Why a response was aborted; the client sees an aborted connection."""
 
 
 async def send(
     request: web.Request,
     response: web.StreamResponse,
-    answer: ScimResponse,
+    scim_response: ScimResponse,
     seconds: float = STREAM_SECONDS,
 ) -> None:
-    """Send an answer in parts.
+    """Send a response in parts.
 
-    When a later part fails, the time is over or the client leaves, the connection is aborted, so
-    that no client takes a part for the whole document; BROKEN_OFF then says why. An unexpected
-    exception is raised once the connection is aborted.
+    If a later part fails, the time limit is exceeded or the client disconnects, the connection is
+    aborted, so that no client takes a part for the whole document; ABORT_REASON then says why.
+    An unexpected exception is raised after the connection is aborted.
     """
-    parts = _parts(answer)
+    parts = _parts(scim_response)
     try:
         async with asyncio.timeout(seconds):
             end_with_connection(request, response)
@@ -43,17 +43,17 @@ async def send(
                 async with aclosing(_chunks(parts)) as chunks:
                     async for chunk in chunks:
                         await response.write(chunk)
-                        await asyncio.sleep(0)  # fast clients must not hold up others
+                        await asyncio.sleep(0)  # a fast client must not delay others
             await response.write_eof()
     except BaseException as error:
         abort(request)
-        response[BROKEN_OFF] = cause(error)
+        response[ABORT_REASON] = abort_reason(error)
         if not isinstance(error, ScimError | TimeoutError | ConnectionError):
             raise
     finally:
         await parts.aclose()
-        if answer.rest is not None:
-            await answer.rest.aclose()
+        if scim_response.rest is not None:
+            await scim_response.rest.aclose()
 
 
 def end_with_connection(request: web.Request, response: web.StreamResponse) -> None:
@@ -62,10 +62,10 @@ def end_with_connection(request: web.Request, response: web.StreamResponse) -> N
         response.force_close()
 
 
-async def _parts(answer: ScimResponse) -> AsyncGenerator[bytes, None]:
-    yield answer.body
-    if answer.rest is not None:
-        async for part in answer.rest:
+async def _parts(scim_response: ScimResponse) -> AsyncGenerator[bytes, None]:
+    yield scim_response.body
+    if scim_response.rest is not None:
+        async for part in scim_response.rest:
             yield part
 
 
@@ -80,15 +80,15 @@ async def _chunks(
         if size < WRITE_BYTES:
             continue
         whole = memoryview(b"".join(small) if len(small) > 1 else part)
-        for begin in range(0, size, WRITE_BYTES):
-            yield whole[begin : begin + WRITE_BYTES]
+        for start in range(0, size, WRITE_BYTES):
+            yield whole[start : start + WRITE_BYTES]
         small, size = [], 0
     if small:
         yield b"".join(small)
 
 
-def cause(error: BaseException) -> str:
-    """Why a response is broken off, for its line in the log."""
+def abort_reason(error: BaseException) -> str:
+    """The reason for aborting a response, as in the log."""
     match error:
         case ScimError():
             return "backend_error"

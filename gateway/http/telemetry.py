@@ -1,4 +1,4 @@
-"""Metrics and spans of requests, by route."""
+"""Metrics and spans of HTTP requests, by route."""
 
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -7,18 +7,18 @@ from aiohttp import web
 
 from chassis.observability.metrics import Metrics
 from chassis.observability.tracing import Tracing
-from gateway.http.streaming import BROKEN_OFF
+from gateway.http.streaming import ABORT_REASON
 
 _NAMES: Final = frozenset(
     {"Users", "Groups", "Bulk", "Me", ".search", "Schemas", "ResourceTypes"}
     | {"ServiceProviderConfig", "healthz", "readyz"}
 )
-_EVERYTHING: Final = "/{path}"
-"""The template of what leads to SCIM, whose paths have templates of their own."""
+_CATCH_ALL: Final = "/{path}"
+"""The path template of the SCIM endpoint, whose paths have templates of their own."""
 OTHER_METHOD: Final = "_OTHER"
-"""What the semantic conventions call a method that is none of HTTP's."""
+"""The name of an unknown method (OpenTelemetry semantic conventions)."""
 ABORTED: Final = "aborted"
-"""The error type of a response that was not sent to its end."""
+"""The error type of a response that was not sent completely."""
 FIRST_SERVER_ERROR: Final = 500
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -26,7 +26,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def measure(app: web.Application, prefix: str, metrics: Metrics) -> None:
-    """Count and time every request of an application that does not run yet."""
+    """Count and time every request; call this before the application runs."""
     requests = metrics.requests(
         "http_server_request_duration_seconds",
         "http_server_active_requests",
@@ -42,7 +42,7 @@ def measure(app: web.Application, prefix: str, metrics: Metrics) -> None:
         began, status, is_aborted = requests.begin(), 0, True
         try:
             response = await handler(request)
-            status, is_aborted = response.status, BROKEN_OFF in response
+            status, is_aborted = response.status, ABORT_REASON in response
         except web.HTTPException as error:
             status, is_aborted = error.status, False
             raise
@@ -61,7 +61,7 @@ def measure(app: web.Application, prefix: str, metrics: Metrics) -> None:
 
 
 def trace(app: web.Application, prefix: str, tracing: Tracing) -> None:
-    """Give every request of an application that does not run yet its span."""
+    """Create a span for every request; call this before the application runs."""
 
     @web.middleware
     async def traced(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -85,15 +85,15 @@ def _method(request: web.Request) -> str:
 
 
 def label(request: web.Request, prefix: str) -> str:
-    """The template of a request's path, of a page or of SCIM; empty if no route matches."""
+    """The path template of a page or of the SCIM endpoint; empty if no route matches."""
     resource = request.match_info.route.resource
-    if resource is None or resource.canonical == _EVERYTHING:
+    if resource is None or resource.canonical == _CATCH_ALL:
         return route(request.path, prefix)
     return resource.canonical
 
 
 def route(path: str, prefix: str) -> str:
-    """The template of a SCIM path, empty if there is none: few values, whatever is requested."""
+    """The template of a SCIM path, or an empty string: unknown paths must not add label values."""
     segments = [part for part in path.removeprefix(prefix).split("/") if part]
     if not segments:
         return "/"

@@ -1,1 +1,1 @@
-"""Decisions on how much is admitted: admission control, rate limits, rejections."""
+"""Limits: admission control, rate limiter, byte budgets, rejections."""

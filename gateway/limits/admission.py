@@ -1,4 +1,4 @@
-"""Who may come in: an organization within its rate, and as many at once as there are places."""
+"""Admission control: the rate of each organization, and the number of concurrent requests."""
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
@@ -8,172 +8,175 @@ from typing import Final
 from chassis.concurrency.fair_semaphore import FairSemaphore
 from chassis.observability.metrics import Metrics
 from gateway.limits.rate_limiter import Rate, RateLimiter
-from gateway.limits.rejections import RejectedError, RejectionStats, RejectReason, full
+from gateway.limits.rejections import RejectedError, RejectionStats, RejectReason, no_slot
 
 BYTES_PER_REQUEST: Final = 32 * 1024
 """Each full 32 KiB of a body counts as one more request. Entra's bodies are smaller."""
 CPU_SECONDS_PER_REQUEST: Final = 0.0025
-"""Each full 2.5 ms of CPU time after the first counts as one more request; an ordinary one takes
-0.3 ms. An organization so has a quarter of a gateway's event loop at most in the long run."""
+"""Each full 2.5 ms of CPU time after the first counts as one more request; an ordinary request
+takes 0.3 ms. So in the long run, one organization has at most a quarter of the event loop."""
 
 _POLICY: Final = "organization"
 
-Before = Callable[[], Awaitable[None]]
-"""What a request waits for before it needs a place."""
+Prepare = Callable[[], Awaitable[None]]
+"""Work of a request that needs no slot, such as receiving its body."""
 
 
 class AdmissionControl:
-    """Lets requests of organizations in, and tells them how many more may come.
+    """Admits requests within the rate and the slots of their organization.
 
-    The headers are those of draft-ietf-httpapi-ratelimit-headers-11.
+    `headers` tells clients how many more requests they may send
+    (draft-ietf-httpapi-ratelimit-headers-11).
     """
 
-    def __init__(self, limiter: RateLimiter, places: FairSemaphore, tally: RejectionStats) -> None:
+    def __init__(self, limiter: RateLimiter, slots: FairSemaphore, stats: RejectionStats) -> None:
         self._limiter = limiter
-        self._places = places
-        self._tally = tally
-        self._coming: Counter[str] = Counter()
-        self._full = full()  # told to many, raised to nobody
+        self._slots = slots
+        self._stats = stats
+        self._pending: Counter[str] = Counter()
+        self._no_slot = no_slot()  # sent often and never raised, so one object suffices
         rate = limiter.rate
         self._policy = f'"{_POLICY}";q={rate.burst};w={ceil(rate.window)}'
 
     def observe(self, metrics: Metrics) -> None:
-        """Let the metrics tell who is in, who waits and who was turned away."""
-        places = self._places
+        """Publish the metrics."""
+        slots = self._slots
         metrics.gauge(
-            "admission_control_slots_in_use", "Requests with a slot.", lambda: places.in_use
+            "admission_control_slots_in_use", "Requests with a slot.", lambda: slots.in_use
         )
         metrics.gauge(
             "admission_control_queue_depth",
             "Requests that wait for a slot.",
-            lambda: places.waiting,
+            lambda: slots.waiting,
         )
-        self._tally.observe(metrics)
+        self._stats.observe(metrics)
 
     @property
-    def nothing_left(self) -> Mapping[str, str]:
-        """The headers for an organization that is over its rate."""
+    def exhausted_headers(self) -> Mapping[str, str]:
+        """The headers for an organization without remaining requests."""
         return self._headers(0)
 
     @property
-    def is_pressed(self) -> bool:
-        """Whether somebody waits, or was over a rate a moment ago."""
-        return bool(self._places.waiting) or self._limiter.is_pressed
+    def is_overloaded(self) -> bool:
+        """Whether a request waits for a slot, or a rate was exceeded a moment ago."""
+        return bool(self._slots.waiting) or self._limiter.has_rejected_recently
 
-    def refusal(self, organization_id: str) -> RejectedError | None:
-        """Why a request would be turned away at once, if it would.
+    def rejection(self, organization_id: str) -> RejectedError | None:
+        """The rejection that a request would get now; None if it would be admitted or queued.
 
-        Those who are coming count as if they were here: of a hundred that are read in
-        one moment, while one place is free, only one is to come.
+        Pending requests count like those with a slot: if a hundred requests are read at once while
+        one slot is free, only one of them is admitted.
         """
-        of_it = self._coming[organization_id]
-        wait = self._limiter.retry_after(organization_id, of_it)
+        pending = self._pending[organization_id]
+        wait = self._limiter.retry_after(organization_id, pending)
         if wait:
-            return _too_many(self._limiter.rate, wait)
-        has_room = self._places.would_admit(organization_id, self._coming.total(), of_it)
-        return None if has_room else self._full
+            return _over_rate(self._limiter.rate, wait)
+        has_room = self._slots.would_admit(organization_id, self._pending.total(), pending)
+        return None if has_room else self._no_slot
 
-    def comes(self, organization_id: str) -> None:
-        """Count a request that will ask to enter."""
-        self._coming[organization_id] += 1
+    def add_pending(self, organization_id: str) -> None:
+        """Count a request that will call `acquire`."""
+        self._pending[organization_id] += 1
 
-    def came(self, organization_id: str) -> None:
-        """It does, or never will."""
-        self._coming[organization_id] -= 1
-        if not self._coming[organization_id]:
-            del self._coming[organization_id]
+    def remove_pending(self, organization_id: str) -> None:
+        """Stop counting a pending request: it calls `acquire` now, or never will."""
+        self._pending[organization_id] -= 1
+        if not self._pending[organization_id]:
+            del self._pending[organization_id]
 
-    def entered(self, organization_id: str, first: Before | None = None) -> "_Entered":
-        """Count a request and give it a place once `first` is done, for `async with`.
+    def slot(self, organization_id: str, prepare: Prepare | None = None) -> "_Slot":
+        """An async context manager that acquires a slot and releases it; see `acquire`."""
+        return _Slot(self, organization_id, prepare)
 
-        Refuses RejectedError: 429 over the organization's rate, 503 when there is no place.
+    async def acquire(self, organization_id: str, prepare: Prepare | None = None) -> None:
+        """Charge a request to the rate, await `prepare`, and acquire a slot.
+
+        Refuses RejectedError: 429 over the organization's rate, 503 if there is no slot.
         """
-        return _Entered(self, organization_id, first)
-
-    async def enter(self, organization_id: str, first: Before | None = None) -> None:
-        """Count a request, do what takes no place, and give it one."""
         wait = self._limiter.try_charge(organization_id)
         if wait:
-            raise _too_many(self._limiter.rate, wait)
-        if first is not None:
+            raise _over_rate(self._limiter.rate, wait)
+        if prepare is not None:
             self._check_room(organization_id)
-            await first()  # whatever comes of it, it was work: it counts
+            await prepare()  # if it fails, the request stays charged: it was work
         try:
-            await self._places.acquire(organization_id)
+            await self._slots.acquire(organization_id)
         except BaseException:
             self._limiter.refund(organization_id)
             raise
 
     def _check_room(self, organization_id: str) -> None:
-        """Refuse at once, before anything is done, who would find no place now."""
-        if not self._places.would_admit(organization_id):
+        """Refuse a request before its preparation if there is no slot and no room in the queue."""
+        if not self._slots.would_admit(organization_id):
             self._limiter.refund(organization_id)
-            raise full()
+            raise no_slot()
 
-    def leave(self, organization_id: str) -> None:
-        """Give the place back."""
-        self._places.release(organization_id)
+    def release(self, organization_id: str) -> None:
+        """Release the slot of a request."""
+        self._slots.release(organization_id)
 
-    def count_more(self, organization_id: str, requests: int) -> None:
-        """Count what came inside another request; what is too much is held against later ones."""
+    def charge_requests(self, organization_id: str, requests: int) -> None:
+        """Charge further operations of a request; an excess delays later requests."""
         self._limiter.charge(organization_id, requests)
 
     def charge_bytes(self, organization_id: str, size: int) -> None:
-        """Charge what a body cost to receive, even one that is refused."""
+        """Charge the cost of receiving a body, also of a refused one."""
         self._charge(organization_id, size // BYTES_PER_REQUEST)
 
     def charge_cpu(self, organization_id: str, seconds: float) -> None:
-        """Charge the CPU time that a request took, even one that is refused."""
+        """Charge the CPU time of a request, also of a refused one."""
         self._charge(organization_id, max(0, int(seconds / CPU_SECONDS_PER_REQUEST) - 1))
 
     def _charge(self, organization_id: str, requests: int) -> None:
         if requests:
             self._limiter.charge(organization_id, requests)
 
-    def turned_away(self, error: RejectedError, organization_id: str) -> None:
+    def count_rejection(self, error: RejectedError, organization_id: str) -> None:
         """Count a rejected request of an organization."""
-        if error.why is RejectReason.RATE:
+        if error.reason is RejectReason.RATE_LIMIT:
             self._limiter.note_rejection()
-        self._tally.note(error.why, organization_id)
+        self._stats.count(error.reason, organization_id)
 
     def headers(self, organization_id: str) -> Mapping[str, str]:
-        """The policy, and what is left of it.
+        """The rate policy, and the remaining requests.
 
-        `t` is the time in which `r` is used up at the policy's rate: whoever
-        sends no more than `r` within it never has to wait.
+        `t` is the time in which `r` requests may be sent at the rate of the policy: a client that
+        sends no more than `r` requests in this time is never rejected.
         """
         return self._headers(self._limiter.remaining(organization_id))
 
-    def _headers(self, left: int) -> Mapping[str, str]:
-        seconds = max(1, ceil(left / self._limiter.rate.per_second))
+    def _headers(self, remaining: int) -> Mapping[str, str]:
+        seconds = max(1, ceil(remaining / self._limiter.rate.per_second))
         return {
             "RateLimit-Policy": self._policy,
-            "RateLimit": f'"{_POLICY}";r={left};t={seconds}',
+            "RateLimit": f'"{_POLICY}";r={remaining};t={seconds}',
         }
 
 
-class _Entered:
-    """A request that is in, until it is answered."""
+class _Slot:
+    """The slot of a request; a class, because it is cheaper than a generator."""
 
-    __slots__ = ("_first", "_gate", "_organization_id")
+    __slots__ = ("_admission", "_organization_id", "_prepare")
 
-    def __init__(self, gate: AdmissionControl, organization_id: str, first: Before | None) -> None:
-        self._gate = gate
+    def __init__(
+        self, admission: AdmissionControl, organization_id: str, prepare: Prepare | None
+    ) -> None:
+        self._admission = admission
         self._organization_id = organization_id
-        self._first = first
+        self._prepare = prepare
 
     async def __aenter__(self) -> None:
-        await self._gate.enter(self._organization_id, self._first)
+        await self._admission.acquire(self._organization_id, self._prepare)
 
     async def __aexit__(self, *_: object) -> None:
-        self._gate.leave(self._organization_id)
+        self._admission.release(self._organization_id)
 
 
-def _too_many(rate: Rate, seconds: float) -> RejectedError:
+def _over_rate(rate: Rate, seconds: float) -> RejectedError:
     return RejectedError(
-        RejectReason.RATE,
+        RejectReason.RATE_LIMIT,
         429,
-        f"Your organization sends more than {rate.per_second:g} requests a second; a large one "
+        f"Your organization sends more than {rate.per_second:g} requests a second; a large request "
         "counts as several. Nothing was done for this one; send it again after the seconds in "
         "Retry-After.",
         seconds,

@@ -1,4 +1,4 @@
-"""Slots that are shared fairly between the networks that requests come from."""
+"""Slots that client networks share fairly."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,8 +7,8 @@ from typing import Final
 from chassis.concurrency.fair_semaphore import FairSemaphore
 from chassis.networks import ClientNetwork
 
-WAITING_OF_SITE: Final = 256
-"""The most callers of one site that wait; one host has half at most."""
+QUEUE_PER_SITE: Final = 256
+"""The most callers of one site that wait; one host has at most half of them."""
 
 
 @dataclass(slots=True)
@@ -18,62 +18,61 @@ class _Site:
 
 
 class NetworkSlots:
-    """Holds `number` slots; a site takes at most `of_site`, and a host at most `of_host`.
+    """`number` slots, of which a site has at most `per_site`, and a host at most `per_host`.
 
     A site is an IPv6 /48, a host an IPv6 /64; an IPv4 address is both.
 
-    A free slot goes to the site that has the fewest, and within a site to the host that has
-    the fewest: an IPv6 /48 cannot take more than its share by using many /64 networks, and one
-    of these cannot keep out the others of its /48. At each level a caller waits for at most the
-    WAIT_SECONDS of `chassis.concurrency.fair_semaphore`; `refusal` makes the exception that is
-    raised then.
+    A free slot goes to the site that has the fewest, and within a site to the host that has the
+    fewest. So an IPv6 /48 cannot get more than its share by using many /64 networks, and one /64
+    cannot keep out the others of its /48. At each level a caller waits for up to WAIT_SECONDS of
+    `chassis.concurrency.fair_semaphore`; then the exception that `rejection` creates is raised.
     """
 
     def __init__(
-        self, number: int, refusal: Callable[[], Exception], *, of_site: int, of_host: int
+        self, number: int, rejection: Callable[[], Exception], *, per_site: int, per_host: int
     ) -> None:
-        self._refusal = refusal
-        self._of_site = of_site
-        self._of_host = of_host
-        self._slots = FairSemaphore(number, refusal, share=of_site)
+        self._rejection = rejection
+        self._per_site = per_site
+        self._per_host = per_host
+        self._slots = FairSemaphore(number, rejection, share=per_site)
         self._sites: dict[str, _Site] = {}
 
     def __len__(self) -> int:
         """How many sites hold a slot or wait for one."""
         return len(self._sites)
 
-    async def acquire(self, source: ClientNetwork) -> None:
-        """Take a slot; raises the refusal if there is none in time, or too many wait."""
-        site = self._site(source.site)
+    async def acquire(self, network: ClientNetwork) -> None:
+        """Acquire a slot; raises the rejection if there is none in time, or the queue is full."""
+        site = self._acquire_site(network.site)
         try:
-            await site.slots.acquire(source.host)
+            await site.slots.acquire(network.host)
         except BaseException:
-            self._leave(source.site)
+            self._release_site(network.site)
             raise
         try:
-            await self._slots.acquire(source.site)
+            await self._slots.acquire(network.site)
         except BaseException:
-            site.slots.release(source.host)
-            self._leave(source.site)
+            site.slots.release(network.host)
+            self._release_site(network.site)
             raise
 
-    def release(self, source: ClientNetwork) -> None:
+    def release(self, network: ClientNetwork) -> None:
         """Release a slot."""
-        self._slots.release(source.site)
-        self._sites[source.site].slots.release(source.host)
-        self._leave(source.site)
+        self._slots.release(network.site)
+        self._sites[network.site].slots.release(network.host)
+        self._release_site(network.site)
 
-    def _site(self, name: str) -> _Site:
+    def _acquire_site(self, name: str) -> _Site:
         site = self._sites.get(name)
         if site is None:
             slots = FairSemaphore(
-                self._of_site, self._refusal, share=self._of_host, queue=WAITING_OF_SITE
+                self._per_site, self._rejection, share=self._per_host, queue=QUEUE_PER_SITE
             )
             site = self._sites[name] = _Site(slots)
         site.users += 1
         return site
 
-    def _leave(self, name: str) -> None:
+    def _release_site(self, name: str) -> None:
         site = self._sites[name]
         site.users -= 1
         if not site.users:

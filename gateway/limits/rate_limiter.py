@@ -7,40 +7,39 @@ from typing import Final
 
 MAX_BUCKETS: Final = 10_000
 SWEEP_SECONDS: Final = 1.0
-PRESSED_SECONDS: Final = 1.0
-"""How long a rejection counts as pressure."""
+RECENT_SECONDS: Final = 1.0
+"""How long a rejection counts as recent."""
 
 Monotonic = Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """So many a second in the long run, and `burst` of them at once after a rest."""
+    """A rate in tokens per second; a full bucket has `burst` tokens."""
 
     per_second: float
     burst: int
 
     @property
     def window(self) -> float:
-        """The seconds in which an empty bucket fills up."""
+        """The seconds in which an empty bucket becomes full."""
         return self.burst / self.per_second
 
 
 class RateLimiter:
-    """A token bucket for each name; a token comes back each `1 / per_second` seconds.
+    """A token bucket for each name; a token is added each `1 / per_second` seconds.
 
-    A bucket is kept as the moment at which it will be full again, and forgotten
-    once it is. Of more than MAX_BUCKETS the oldest is forgotten before: memory is
-    bounded, whoever invents names.
+    A bucket is stored as the time at which it will be full, and removed once it is full. Over
+    MAX_BUCKETS the oldest bucket is removed earlier, so that invented names cannot fill the memory.
     """
 
     def __init__(self, rate: Rate, monotonic: Monotonic = time.monotonic) -> None:
         self.rate = rate
         self._monotonic = monotonic
         self._interval = 1.0 / rate.per_second
-        # Moments are sums of many intervals: a millionth of a token is rounding.
-        self._most_missing = rate.window - self._interval * (1 - 1e-6)
-        self._pressed_until = 0.0
+        # Times are sums of many intervals: a millionth of a token is a rounding error.
+        self._max_missing = rate.window - self._interval * (1 - 1e-6)
+        self._recent_until = 0.0
         self._full_at: dict[str, float] = {}
         self._swept = monotonic()
 
@@ -48,23 +47,23 @@ class RateLimiter:
         return len(self._full_at)
 
     @property
-    def is_pressed(self) -> bool:
-        """Whether a request was rejected within the last PRESSED_SECONDS."""
-        return self._monotonic() < self._pressed_until
+    def has_rejected_recently(self) -> bool:
+        """Whether a request was rejected within the last RECENT_SECONDS."""
+        return self._monotonic() < self._recent_until
 
     def retry_after(self, name: str, pending: int = 0) -> float:
         """The seconds until `name` has a token after `pending` others; 0 if it has one now.
 
-        A query: it changes nothing. A caller that rejects a request by it calls `note_rejection`.
+        This changes nothing. A caller that rejects a request because of it calls `note_rejection`.
         """
         now = self._monotonic()
         missing = max(self._full_at.get(name, now), now) - now + pending * self._interval
-        return max(0.0, missing - self._most_missing)
+        return max(0.0, missing - self._max_missing)
 
     def try_charge(self, name: str) -> float:
-        """Charge one token if there is one and return 0; else return the seconds until there is.
+        """Charge one token and return 0, or return the seconds until there is a token.
 
-        The latter is a rejection: nothing is charged.
+        In the second case nothing is charged, and it counts as a rejection.
         """
         seconds = self.retry_after(name)
         if seconds:
@@ -74,19 +73,19 @@ class RateLimiter:
         return seconds
 
     def charge(self, name: str, tokens: int) -> None:
-        """Charge tokens whether or not there are any: what is missing has to come back first."""
+        """Charge tokens even if the bucket is empty: later requests wait for the missing tokens."""
         now = self._monotonic()
         full_at = max(self._full_at.get(name, now), now) + tokens * self._interval
-        self._put(name, full_at, now)
+        self._store(name, full_at, now)
 
     def refund(self, name: str) -> None:
-        """Give a charged token back."""
+        """Return one charged token."""
         if name in self._full_at:
             self._full_at[name] -= self._interval
 
     def note_rejection(self) -> None:
-        """Count a rejected request as pressure."""
-        self._pressed_until = self._monotonic() + PRESSED_SECONDS
+        """Remember that a request was rejected now; see `has_rejected_recently`."""
+        self._recent_until = self._monotonic() + RECENT_SECONDS
 
     def remaining(self, name: str) -> int:
         """The number of tokens that `name` has."""
@@ -95,15 +94,15 @@ class RateLimiter:
         return max(0, int(self.rate.burst - missing + 1e-6))
 
     def is_full(self, name: str) -> bool:
-        """Whether every charged token has come back."""
+        """Whether the bucket of `name` is full."""
         return self._full_at.get(name, 0.0) <= self._monotonic()
 
-    def _put(self, name: str, full_at: float, now: float) -> None:
+    def _store(self, name: str, full_at: float, now: float) -> None:
         if name not in self._full_at and len(self._full_at) >= MAX_BUCKETS:
-            self._make_room(now)
+            self._evict(now)
         self._full_at[name] = full_at
 
-    def _make_room(self, now: float) -> None:
+    def _evict(self, now: float) -> None:
         if now - self._swept >= SWEEP_SECONDS:
             self._swept = now
             self._full_at = {name: at for name, at in self._full_at.items() if at > now}

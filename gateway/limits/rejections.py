@@ -1,4 +1,4 @@
-"""Requests that are turned away before anything is done for them: 429 and 503 with Retry-After."""
+"""Rejections: 429 and 503 with Retry-After, before any work is done for a request."""
 
 import asyncio
 import math
@@ -11,55 +11,55 @@ from chassis.observability.metrics import Metrics
 from gateway.scim.errors import ScimError
 
 RETRY_AFTER_SECONDS: Final = 2
-"""How long a client shall wait when a service or its database is away."""
+"""Retry-After while a service or its database is unavailable."""
 
-TELL_SECONDS: Final = 1.0
-"""How often at most the log tells how many were turned away: a line each would be a load, too."""
+LOG_SECONDS: Final = 1.0
+"""The log has one line for all rejections in this time: a line for each would be a load."""
 
 
 class RejectReason(StrEnum):
-    """The reason for which a request is rejected, as metrics and the log name it."""
+    """The reason of a rejection, as in the metrics and the log."""
 
-    FULL = "no_slot"
-    RATE = "rate_limit"
-    RESPONSES = "no_response_memory"
-    GUESSES = "failed_auth_limit"
-    PAGES_FULL = "no_page_slot"
-    FILES_FULL = "no_export_slot"
-    FORMS_FULL = "no_form_memory"
-    PAGES_RATE = "page_rate_limit"
+    NO_SLOT = "no_slot"
+    RATE_LIMIT = "rate_limit"
+    NO_RESPONSE_MEMORY = "no_response_memory"
+    FAILED_AUTH_LIMIT = "failed_auth_limit"
+    NO_PAGE_SLOT = "no_page_slot"
+    NO_EXPORT_SLOT = "no_export_slot"
+    NO_FORM_MEMORY = "no_form_memory"
+    PAGE_RATE_LIMIT = "page_rate_limit"
 
 
 class RejectedError(ScimError):
-    """Nothing was done for a request; it can be sent again after `seconds`."""
+    """A request was rejected before any work; it can be sent again after `seconds`."""
 
-    def __init__(self, why: RejectReason, status: int, detail: str, seconds: float) -> None:
+    def __init__(self, reason: RejectReason, status: int, detail: str, seconds: float) -> None:
         super().__init__(status, None, detail, {"Retry-After": str(max(1, math.ceil(seconds)))})
-        self.why = why
+        self.reason = reason
 
 
-def full() -> RejectedError:
-    """As many requests are under way as the gateway takes at once, and as many wait."""
+def no_slot() -> RejectedError:
+    """The rejection (503) of a request for which there is no slot, queue position or memory."""
     return RejectedError(
-        RejectReason.FULL,
+        RejectReason.NO_SLOT,
         503,
         "Cloud Academy has too many requests at the moment. Nothing was done for this one; send "
-        "it again.",
+        "it again after the seconds in Retry-After.",
         RETRY_AFTER_SECONDS,
     )
 
 
 class RejectionStats:
-    """Counts who is turned away, and tells the log the sums."""
+    """Counts rejections by reason, and logs the totals."""
 
     def __init__(self, log: Logger) -> None:
         self._log = log
         self._counts: Counter[RejectReason] = Counter()
-        self._untold: Counter[RejectReason] = Counter()
-        self._whose: Counter[str] = Counter()
+        self._unlogged: Counter[RejectReason] = Counter()
+        self._by_organization: Counter[str] = Counter()
 
     def observe(self, metrics: Metrics) -> None:
-        """Let the metrics tell the counts."""
+        """Publish the metrics."""
         metrics.counts(
             "http_server_requests_rejected",
             "Requests rejected with 429 or 503, by reason.",
@@ -67,21 +67,21 @@ class RejectionStats:
             lambda: {reason: self._counts[reason] for reason in RejectReason},
         )
 
-    def note(self, why: RejectReason, organization_id: str) -> None:
-        """Count one; the organization is empty where nobody knows it."""
-        if not self._untold:
-            asyncio.get_running_loop().call_later(TELL_SECONDS, self._tell)
-        self._counts[why] += 1
-        self._untold[why] += 1
+    def count(self, reason: RejectReason, organization_id: str) -> None:
+        """Count a rejection; `organization_id` is empty if it is unknown."""
+        if not self._unlogged:
+            asyncio.get_running_loop().call_later(LOG_SECONDS, self._log_totals)
+        self._counts[reason] += 1
+        self._unlogged[reason] += 1
         if organization_id:
-            self._whose[organization_id] += 1
+            self._by_organization[organization_id] += 1
 
-    def _tell(self) -> None:
-        most = self._whose.most_common(1)
+    def _log_totals(self) -> None:
+        most = self._by_organization.most_common(1)
         self._log.warning(
             "requests rejected",
-            **{str(why): number for why, number in self._untold.items()},
+            **{str(reason): number for reason, number in self._unlogged.items()},
             top_organization_id=most[0][0] if most else "",
         )
-        self._untold.clear()
-        self._whose.clear()
+        self._unlogged.clear()
+        self._by_organization.clear()

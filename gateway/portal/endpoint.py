@@ -11,7 +11,7 @@ from cloudacademy.users.v1 import sessions_pb2 as pb
 
 from chassis.observability.log import Logger
 from gateway.backend.errors import RefusedError
-from gateway.http.body import BodyLostError, BodyTooLargeError, Holder, receive
+from gateway.http.body import BodyReservation, BodyTooLargeError, IncompleteBodyError, receive
 from gateway.limits.rejections import RejectedError
 from gateway.portal import problems
 from gateway.portal.context import Access, PageContext, Portal, Route
@@ -70,8 +70,8 @@ class PortalEndpoint:
             return self._to_sign_in(context)
         if self._route.method != "POST":
             return await self._call_view(context, client)
-        with self._limiter.body(client) as hold:
-            await self._check_form(context, hold)  # forms arrive slowly, so without a slot
+        with self._limiter.body(client) as reservation:
+            await self._check_form(context, reservation)  # forms arrive slowly, so without a slot
             return await self._call_view(context, client)
 
     async def _call_view(self, context: PageContext, client: Client) -> web.StreamResponse:
@@ -104,12 +104,12 @@ class PortalEndpoint:
             raise
         return response.session
 
-    async def _check_form(self, context: PageContext, hold: Holder) -> None:
+    async def _check_form(self, context: PageContext, reservation: BodyReservation) -> None:
         request = context.request
         # Our forms have no file uploads, so multipart bodies are refused unparsed.
         if not (is_form(request.headers) and is_same_origin(request.headers, request.host)):
             raise ProblemError(problems.INVALID_FORM)
-        fields = await _fields(request, hold)
+        fields = await _fields(request, reservation)
         if not self._portal.form_tokens.verify(fields.get(CSRF_FIELD, ""), context.form_binding):
             raise ProblemError(problems.INVALID_FORM)
         context.fields = fields
@@ -147,12 +147,12 @@ def problem_page(
     return page
 
 
-async def _fields(request: web.Request, hold: Holder) -> Mapping[str, str]:
+async def _fields(request: web.Request, reservation: BodyReservation) -> Mapping[str, str]:
     try:
-        return parse_form(await receive(request, hold, MAX_FORM_BYTES))
+        return parse_form(await receive(request, reservation, MAX_FORM_BYTES))
     except BodyTooLargeError:
         raise ProblemError(problems.FORM_TOO_LARGE) from None
-    except BodyLostError:
+    except IncompleteBodyError:
         raise ProblemError(problems.INCOMPLETE_FORM) from None
     except ValueError:  # not a form, despite its Content-Type
         raise ProblemError(problems.INVALID_FORM) from None

@@ -93,10 +93,10 @@ INTERNAL_ERROR: Final = Problem(
 )
 
 _BY_REJECTION: Final[Mapping[RejectReason, Problem]] = {
-    RejectReason.PAGES_RATE: TOO_MANY_REQUESTS,
-    RejectReason.PAGES_FULL: BUSY,
-    RejectReason.FILES_FULL: TOO_MANY_DOWNLOADS,
-    RejectReason.FORMS_FULL: TOO_MANY_FORMS,
+    RejectReason.PAGE_RATE_LIMIT: TOO_MANY_REQUESTS,
+    RejectReason.NO_PAGE_SLOT: BUSY,
+    RejectReason.NO_EXPORT_SLOT: TOO_MANY_DOWNLOADS,
+    RejectReason.NO_FORM_MEMORY: TOO_MANY_FORMS,
 }
 
 _BY_STATUS: Final[Mapping[int, Problem]] = {
@@ -140,7 +140,7 @@ _BY_REASON: Final[Mapping[str, Problem]] = {
 
 def of_rejection(error: RejectedError) -> Problem:
     """The error page for a request over a rate limit, or one that found no free slot."""
-    return _BY_REJECTION.get(error.why, BUSY)
+    return _BY_REJECTION.get(error.reason, BUSY)
 
 
 def of_status(status: int) -> Problem:

@@ -97,8 +97,8 @@ class SsoEndpoint:
         check_headers(context.request, self._route.form)
         if self._route.before_form is not None:
             self._route.before_form(context)
-        with self._limiter.body(client) as hold:
-            context.fields = await read_form(context.request, hold, self._route.form)
+        with self._limiter.body(client) as reservation:
+            context.fields = await read_form(context.request, reservation, self._route.form)
             return await self._call_view(context, client)
 
     async def _call_view(self, context: SignInContext, client: Client) -> web.Response:

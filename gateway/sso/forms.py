@@ -6,7 +6,7 @@ from urllib.parse import parse_qs
 
 from aiohttp import web
 
-from gateway.http.body import BodyLostError, BodyTooLargeError, Holder, receive
+from gateway.http.body import BodyReservation, BodyTooLargeError, IncompleteBodyError, receive
 from gateway.sso.refusals import SignInError
 from gateway.sso.shape import MAX_RESPONSE_CHARACTERS
 from gateway.web.csrf import check_escapes, is_form
@@ -46,20 +46,20 @@ def check_headers(request: web.Request, form: Form) -> None:
         raise SignInError(form.too_large_reason)
 
 
-async def read_form(request: web.Request, hold: Holder, form: Form) -> list[str]:
+async def read_form(request: web.Request, reservation: BodyReservation, form: Form) -> list[str]:
     """The fields of a form, each exactly once. Raises SignInError (bad_form, too_large)."""
-    fields = _parsed(await _body(request, hold, form))
+    fields = _parsed(await _body(request, reservation, form))
     if any(len(fields.get(name, ())) != 1 for name in form.names):
         raise SignInError("bad_form")
     return [fields[name][0] for name in form.names]
 
 
-async def _body(request: web.Request, hold: Holder, form: Form) -> bytes:
+async def _body(request: web.Request, reservation: BodyReservation, form: Form) -> bytes:
     try:
-        return await receive(request, hold, form.max_bytes)
+        return await receive(request, reservation, form.max_bytes)
     except BodyTooLargeError:
         raise SignInError(form.too_large_reason) from None
-    except BodyLostError:
+    except IncompleteBodyError:
         raise SignInError("bad_form") from None
 
 

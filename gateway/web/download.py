@@ -7,7 +7,7 @@ from typing import Final
 from aiohttp import web
 
 from gateway.backend.errors import RefusedError
-from gateway.http.streaming import BROKEN_OFF, abort, cause, end_with_connection
+from gateway.http.streaming import ABORT_REASON, abort, abort_reason, end_with_connection
 
 FILE_SECONDS: Final = 60.0
 """The time limit for all parts of a file but the first.
@@ -40,6 +40,6 @@ async def send(
                 await asyncio.sleep(0)  # a fast client must not hold up others
             await response.write_eof()
     except (RefusedError, TimeoutError, ConnectionError) as error:
-        response[BROKEN_OFF] = cause(error)
+        response[ABORT_REASON] = abort_reason(error)
         abort(request)
     return response

@@ -15,7 +15,7 @@ from typing import Final
 
 from chassis.concurrency.fair_semaphore import FairSemaphore
 from chassis.networks import network_of
-from gateway.http.body import Bodies, Holder
+from gateway.http.body import BodyMemory, BodyReservation
 from gateway.limits.rate_limiter import Monotonic, Rate, RateLimiter
 from gateway.limits.rejections import (
     RETRY_AFTER_SECONDS,
@@ -67,7 +67,7 @@ class PageLimiter:
     def __init__(
         self,
         limits: PageLimits,
-        bodies: Bodies,
+        bodies: BodyMemory,
         tally: RejectionStats,
         monotonic: Monotonic = time.monotonic,
     ) -> None:
@@ -116,15 +116,15 @@ class PageLimiter:
         self._sessions.pop(_digest(session_token), None)
 
     @contextmanager
-    def body(self, client: Client) -> Iterator[Holder]:
+    def body(self, client: Client) -> Iterator[BodyReservation]:
         """Account for the memory of a form until the response. Raises RejectedError (503)."""
         try:
-            with self._bodies.of(client.limit_key) as hold:
-                yield hold
+            with self._bodies.reservation(client.limit_key) as reservation:
+                yield reservation
         except RejectedError as error:
-            if error.why is not RejectReason.FULL:  # raised by the caller, not here
+            if error.reason is not RejectReason.NO_SLOT:  # raised by the caller, not here
                 raise
-            self._note(RejectReason.FORMS_FULL, client)
+            self._note(RejectReason.NO_FORM_MEMORY, client)
             raise _no_memory() from None
 
     @asynccontextmanager
@@ -136,7 +136,7 @@ class PageLimiter:
         try:
             await slots.acquire(client.limit_key)
         except RejectedError as error:
-            self._note(error.why, client)
+            self._note(error.reason, client)
             raise
         try:
             yield
@@ -149,11 +149,11 @@ class PageLimiter:
         else:
             wait = max(self._addresses.try_charge(client.name), self._sites.try_charge(client.site))
         if wait:
-            self._note(RejectReason.PAGES_RATE, client)
+            self._note(RejectReason.PAGE_RATE_LIMIT, client)
             raise _too_many(wait)
 
-    def _note(self, why: RejectReason, client: Client) -> None:
-        self._tally.note(why, client.name if client.is_signed_in else "")
+    def _note(self, reason: RejectReason, client: Client) -> None:
+        self._tally.count(reason, client.name if client.is_signed_in else "")
 
 
 def _digest(session_token: str) -> bytes:
@@ -161,20 +161,20 @@ def _digest(session_token: str) -> bytes:
 
 
 def _too_many(seconds: float) -> RejectedError:
-    return RejectedError(RejectReason.PAGES_RATE, 429, "Too many pages were opened.", seconds)
+    return RejectedError(RejectReason.PAGE_RATE_LIMIT, 429, "Too many pages were opened.", seconds)
 
 
 def _full() -> RejectedError:
-    return _later(RejectReason.PAGES_FULL, "Too many pages are opened at the moment.")
+    return _later(RejectReason.NO_PAGE_SLOT, "Too many pages are opened at the moment.")
 
 
 def _no_file() -> RejectedError:
-    return _later(RejectReason.FILES_FULL, "Too many files are sent at the moment.")
+    return _later(RejectReason.NO_EXPORT_SLOT, "Too many files are sent at the moment.")
 
 
 def _no_memory() -> RejectedError:
-    return _later(RejectReason.FORMS_FULL, "Too many forms are sent at the moment.")
+    return _later(RejectReason.NO_FORM_MEMORY, "Too many forms are sent at the moment.")
 
 
-def _later(why: RejectReason, detail: str) -> RejectedError:
-    return RejectedError(why, 503, detail, RETRY_AFTER_SECONDS)
+def _later(reason: RejectReason, detail: str) -> RejectedError:
+    return RejectedError(reason, 503, detail, RETRY_AFTER_SECONDS)

@@ -10,16 +10,16 @@ from chassis.config.settings import Address
 from chassis.observability.log import Logger
 from gateway.api.app import ScimEndpoint, application
 from gateway.api.resource_types import ResourceTypes
-from gateway.api.routing import Table
+from gateway.api.routing import RouteTable
 from gateway.auth.authenticator import Authenticator
 from gateway.backend.schemas import SchemaClient
-from gateway.http.body import Bodies
+from gateway.http.body import BodyMemory
 from gateway.http.compute_worker import ComputeWorker
 from gateway.http.response_memory import ResponseMemory
 from gateway.http.server import Runner
 from gateway.limits.admission import AdmissionControl
 from gateway.limits.rate_limiter import Rate, RateLimiter
-from gateway.limits.rejections import RejectionStats, full
+from gateway.limits.rejections import RejectionStats, no_slot
 from gateway.provisioning_log.writer import RejectionLog
 
 _UNLIMITED = Rate(1e6, 10**6)
@@ -28,7 +28,7 @@ _CONCURRENT_REQUESTS = 64
 
 @asynccontextmanager
 async def serving(
-    table: Table,
+    table: RouteTable,
     authenticator: Authenticator,
     usersvc: grpc.aio.Channel,
     *,
@@ -36,16 +36,16 @@ async def serving(
     refusals: RejectionLog,
 ) -> AsyncIterator[tuple[str, int]]:
     """Serve these routes as `gateway.__main__` does; yields the host and the port."""
-    slots = FairSemaphore(_CONCURRENT_REQUESTS, full, batched_release=True)
+    slots = FairSemaphore(_CONCURRENT_REQUESTS, no_slot, batched_release=True)
     endpoint = ScimEndpoint(
         table,
         authenticator,
         ResourceTypes(SchemaClient(usersvc)),
         "http://127.0.0.1",
         log=log,
-        refusals=refusals,
-        gate=AdmissionControl(RateLimiter(_UNLIMITED), slots, RejectionStats(log)),
-        bodies=Bodies(),
+        rejection_log=refusals,
+        admission=AdmissionControl(RateLimiter(_UNLIMITED), slots, RejectionStats(log)),
+        bodies=BodyMemory(),
         worker=ComputeWorker(),
         memory=ResponseMemory(),
     )

@@ -22,7 +22,7 @@ from gateway.api.query.cursors import Cursors
 from gateway.api.query.sorting import order_by
 from gateway.api.routing import path_segments
 from gateway.auth import authenticator as auth
-from gateway.http.body import Bodies
+from gateway.http.body import BodyMemory
 from gateway.http.client_address import entry_from_end
 from gateway.http.plain_request import PlainRequests
 from gateway.portal.models import sso_form
@@ -153,8 +153,8 @@ async def _read_form(loop: asyncio.AbstractEventLoop, body: bytes) -> None:
     content.feed_eof()
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     request = make_mocked_request("POST", "/", headers, payload=content)
-    with Bodies().of("a") as hold:
-        await sso_forms.read_form(request, hold, sso_forms.RESPONSE_FORM)
+    with BodyMemory().reservation("a") as reservation:
+        await sso_forms.read_form(request, reservation, sso_forms.RESPONSE_FORM)
 
 
 def _sso_setup(text: str) -> None:

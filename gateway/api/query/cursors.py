@@ -1,7 +1,7 @@
-"""Cursors of RFC 9865: opaque, signed, ending.
+"""Cursors (RFC 9865): opaque, signed, and valid for an hour.
 
-A cursor wraps a position in a list, so that it works for the organization and
-the query it was given to, for an hour, and only as it was given.
+A cursor is a position in a list with a signature, so that it is valid only for the organization and
+the query that it was issued for, and only unchanged.
 """
 
 import base64
@@ -16,21 +16,21 @@ from gateway.scim.errors import ScimError
 
 LIFETIME: Final = timedelta(hours=1)
 MAX_LENGTH: Final = 24_576
-"""Room for the position behind the longest text that a list can be sorted by."""
+"""Enough for a position after the longest text that a list can be sorted by."""
 
 _TIME_BYTES: Final = 6
 _SEAL_BYTES: Final = 16
 
 
 class Cursors:
-    """Seals and opens cursors with a secret that all gateways of a region share."""
+    """Creates and opens cursors with a secret that all gateways of a region share."""
 
     def __init__(self, secret: bytes, clock: Clock) -> None:
         self._secret = secret
         self._clock = clock
 
     def seal(self, organization_id: str, query: str, position: str) -> str:
-        """A cursor that leads back to a position; only characters that a URL leaves alone."""
+        """A cursor for a position; it needs no escaping in a URL."""
         end = int((self._clock() + LIFETIME).timestamp()).to_bytes(_TIME_BYTES, "big")
         rest = end + position.encode()
         return _encoded(self._seal(organization_id, query, rest) + rest)
@@ -38,9 +38,8 @@ class Cursors:
     def open(self, organization_id: str, query: str, cursor: str) -> str:
         """The position in a cursor.
 
-        Refuses (invalidCursor) what this region did not give to the
-        organization for this query, and (expiredCursor) what it gave too long
-        ago.
+        Refuses (invalidCursor) a cursor that this region did not issue to the organization for this
+        query, and (expiredCursor) one that is older than LIFETIME.
         """
         content = _decoded(cursor)
         seal, rest = content[:_SEAL_BYTES], content[_SEAL_BYTES:]
@@ -51,8 +50,8 @@ class Cursors:
             raise ScimError(
                 400,
                 "expiredCursor",
-                f"The cursor ended; it works for {LIFETIME.seconds // 60} minutes. Begin the "
-                "list anew with an empty cursor.",
+                f"The cursor expired after {LIFETIME.seconds // 60} minutes. Start the list again "
+                "with an empty cursor.",
             )
         return rest[_TIME_BYTES:].decode()
 
@@ -63,12 +62,12 @@ class Cursors:
 
 
 def invalid_cursor() -> ScimError:
-    """The refusal of a cursor that leads nowhere (RFC 9865 section 2.1)."""
+    """The error for a cursor that was not issued for this list (RFC 9865 section 2.1)."""
     return ScimError(
         400,
         "invalidCursor",
-        "The cursor is none that was given for this list. Use nextCursor of the page before with "
-        "all other parameters unchanged, or begin anew with an empty cursor.",
+        "The cursor was not issued for this list. Send nextCursor of the previous page with all "
+        "other parameters unchanged, or start again with an empty cursor.",
     )
 
 
@@ -85,6 +84,6 @@ def _decoded(cursor: str) -> bytes:
         content = base64.b64decode(padded, altchars=b"-_", validate=True)
     except (UnicodeEncodeError, binascii.Error):
         raise invalid_cursor() from None
-    if _encoded(content) != cursor:  # another spelling of the same bytes
+    if _encoded(content) != cursor:  # another encoding of the same bytes
         raise invalid_cursor()
     return content

@@ -1,4 +1,4 @@
-"""sortBy and sortOrder (RFC 7644 section 3.4.2.3) as the contract's `order_by`."""
+"""sortBy and sortOrder (RFC 7644 section 3.4.2.3) as `order_by` of the protos."""
 
 from typing import Final
 
@@ -9,54 +9,56 @@ from gateway.scim.filter import And, Compare, Filter, Operator
 from gateway.scim.schema import AttributePath, ResourceType, Type, value_path
 
 NEWEST_FIRST: Final = "id desc"
-"""The order of a list that nobody asked to sort: what was just provisioned is on its first page."""
+"""The default order: the first page has the resources that were provisioned last."""
 LATEST_FIRST: Final = "update_time desc"
-"""The order of a list of what changed in a time: an index holds both, the order and the time."""
+"""The default order of a filter by lastModified: one index serves both."""
 
-_RANGES: Final = {Operator.GT, Operator.GE, Operator.LT, Operator.LE}
-_NO_ORDER: Final = {"groups", "members", "schemas"}
+_RANGE_OPERATORS: Final = {Operator.GT, Operator.GE, Operator.LT, Operator.LE}
+_UNSORTABLE: Final = {"groups", "members", "schemas"}
 
 
 def order_by(resource_type: ResourceType, sort_by: str | None, sort_order: str | None) -> str:
     """The order of a list.
 
-    Refuses (invalidValue) an attribute that does not exist or has no order,
-    and an order that is neither ascending nor descending.
+    Refuses (invalidValue) an attribute that does not exist or cannot be sorted by, and a sort order
+    other than ascending and descending.
     """
     direction = (sort_order or "ascending").lower()
     if direction not in ("ascending", "descending"):
-        raise invalid_value("sortOrder is ascending or descending.")
+        raise invalid_value("sortOrder must be ascending or descending.")
     if not sort_by:
         return NEWEST_FIRST
     path = resource_type.find(sort_by)
-    # "If the attribute is complex, the attribute name must be a path to a
-    # sub-attribute"; of several values it is the primary's or else the first's.
+    # "If the attribute is complex, the attribute name must be a path to a sub-attribute".
+    # Of several values, the primary value counts, or else the first.
     path = value_path(path) if path is not None else None
     field = None
-    if path is not None and path.target.type is not Type.COMPLEX and _has_order(path):
+    if path is not None and path.target.type is not Type.COMPLEX and _is_sortable(path):
         field = field_name(path)
     if field is None:
-        raise invalid_value(f"sortBy names no attribute that has an order: {shown(sort_by)}.")
+        raise invalid_value(
+            f"Lists cannot be sorted by {shown(sort_by)}. Choose another attribute for sortBy."
+        )
     return field if direction == "ascending" else f"{field} desc"
 
 
-def usual_order(meaning: Filter | bool) -> str:
-    """The order of a list that nobody asked to sort, by what it is filtered for."""
-    return LATEST_FIRST if _asks_for_a_time(meaning) else NEWEST_FIRST
+def default_order(meaning: Filter | bool) -> str:
+    """The order of a list without sortBy; it depends on the filter."""
+    return LATEST_FIRST if _is_time_range(meaning) else NEWEST_FIRST
 
 
-def _asks_for_a_time(meaning: Filter | bool) -> bool:
+def _is_time_range(meaning: Filter | bool) -> bool:
     match meaning:
         case And(operands):
-            return any(_asks_for_a_time(operand) for operand in operands)
+            return any(_is_time_range(operand) for operand in operands)
         case Compare(path, operator, _):
-            return path.text == "meta.lastModified" and operator in _RANGES
+            return path.text == "meta.lastModified" and operator in _RANGE_OPERATORS
         case _:
             return False
 
 
-def _has_order(path: AttributePath) -> bool:
-    """Of several values that an organization added none is the one to sort by."""
-    if path.attribute.name in _NO_ORDER:
+def _is_sortable(path: AttributePath) -> bool:
+    """Whether an attribute has an order; multi-valued custom attributes have no primary value."""
+    if path.attribute.name in _UNSORTABLE:
         return False
     return not (is_own(path) and path.attribute.multi_valued)

@@ -17,7 +17,7 @@ import aiohttp
 import pytest
 import yaml
 
-from gateway.http.body import MAX_BODY_BYTES, RECEIVED_OF_ONE
+from gateway.http.body import MAX_BODY_BYTES, MAX_RECEIVING
 from gateway.http.connections import MAX_CONNECTIONS
 from gateway.sso.pending import LIFETIME, PendingSignIn, PendingSignIns
 from tests.support.gateways import Gateway, running_gateway
@@ -287,9 +287,9 @@ async def test_unfinished_forms_share_memory_limit_of_bodies(with_sso: Gateway):
 
 
 async def test_unfinished_small_forms_are_limited_per_address(with_sso: Gateway):
-    statuses = await send_unfinished_forms(with_sso, {FORM: 1_000}, RECEIVED_OF_ONE + 10)
+    statuses = await send_unfinished_forms(with_sso, {FORM: 1_000}, MAX_RECEIVING + 10)
 
-    assert Counter(statuses) == {0: RECEIVED_OF_ONE, 503: 10}
+    assert Counter(statuses) == {0: MAX_RECEIVING, 503: 10}
 
 
 @pytest.mark.parametrize("path", [FORM, ACS_PATH])

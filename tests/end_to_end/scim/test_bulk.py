@@ -29,9 +29,9 @@ def group(bulk_id: str, *members: str) -> dict[str, Any]:
 def undone(bulk_id: str, culprit: str) -> dict[str, Any]:
     """The result of a creation that refers to one whose circle could not be closed."""
     detail = (
-        f'The operation with the bulkId "{culprit}", which this one refers to, directly or '
-        "through others, is part of a circle of references that could not be closed. Nothing of "
-        "either was kept; mend that one and send both again."
+        f'This operation refers, directly or through others, to the bulkId "{culprit}", which '
+        "is part of a circle of references that could not be closed. Neither operation had an "
+        "effect; correct that operation and send both again."
     )
     response = {"schemas": [ERROR], "status": "409", "detail": detail}
     return {"method": "POST", "bulkId": bulk_id, "status": "409", "response": response}

@@ -24,7 +24,7 @@ from gateway.http.connections import ClientTimeouts, Connections
 from gateway.http.server import Runner
 from gateway.limits.admission import AdmissionControl
 from gateway.limits.rate_limiter import Rate, RateLimiter
-from gateway.limits.rejections import RETRY_AFTER_SECONDS, RejectedError, RejectionStats, full
+from gateway.limits.rejections import RETRY_AFTER_SECONDS, RejectedError, RejectionStats, no_slot
 from tests.support import raw_http
 from tests.support.waiting import eventually, pace, quiescent
 
@@ -50,7 +50,7 @@ class Server:
     def __init__(self, rate: Rate) -> None:
         logger = log.configure("gateway", "error")
         self.gate = AdmissionControl(
-            RateLimiter(rate), FairSemaphore(PLACES, full, 60.0), RejectionStats(logger)
+            RateLimiter(rate), FairSemaphore(PLACES, no_slot, 60.0), RejectionStats(logger)
         )
         self.open = asyncio.Event()
         self.asked: list[str] = []
@@ -58,11 +58,11 @@ class Server:
         self.cache.apply(keys_pb2.WatchKeysResponse())
         for name in ("acme", "initech"):
             digest = hashlib.sha256(name.encode()).digest()
-            self.cache.put(digest, Caller(name, "key"), name, None, self.cache.mark())
+            self.cache.put(digest, Caller(name, "key"), name, None, self.cache.generation())
         keys = Authenticator(None, self.cache, FailedAuthLimiter(1), {}, system_clock)
         app = web.Application()
         app.router.add_route("*", "/scim/{path:.*}", self._answer)
-        self.connections = Connections(logger, patience=ClientTimeouts(answer=1.0))
+        self.connections = Connections(logger, timeouts=ClientTimeouts(response=1.0))
         doorman = EarlyRejector("/scim", keys, self.gate)
         self.runner = Runner(app, logger, self.connections, doorman)
 
@@ -75,7 +75,7 @@ class Server:
         await request.read()
         headers = {"Answered-By": "the application"}
         try:
-            async with self.gate.entered(request.headers["Authorization"].split()[1]):
+            async with self.gate.slot(request.headers["Authorization"].split()[1]):
                 await self.open.wait()
                 return web.Response(text=request.path, headers=headers)
         except RejectedError as error:
@@ -97,7 +97,7 @@ async def serving(rate: Rate = Rate(1e6, 10**6)) -> AsyncIterator[Server]:  # no
 @pytest.fixture(autouse=True)
 def _keys_last(monkeypatch: pytest.MonkeyPatch):
     """There is no keysvc here that tells again and again that nothing has changed."""
-    monkeypatch.setattr(key_cache, "SILENCE_SECONDS", 600.0)
+    monkeypatch.setattr(key_cache, "MAX_SILENCE_SECONDS", 600.0)
 
 
 @pytest.fixture
@@ -170,7 +170,7 @@ async def test_of_those_who_are_read_in_one_moment_no_more_reach_the_application
     clients = [await connect(server) for _ in range(5 * ROOM)]
     for client in clients:
         client.writer.write(get())
-    await quiescent(lambda: (len(server.asked), dict(server.gate._coming)))
+    await quiescent(lambda: (len(server.asked), dict(server.gate._pending)))
     server.open.set()
 
     got = Counter([each for client in clients for each in await client.answers(1)])
@@ -178,7 +178,7 @@ async def test_of_those_who_are_read_in_one_moment_no_more_reach_the_application
     # A displaced one of initech's makes room for one of acme's more.
     assert set(got) == {SERVED, FROM_DOORMAN}
     assert len(server.asked) - before == got[SERVED] <= ROOM
-    assert server.gate._coming == {}
+    assert server.gate._pending == {}
 
 
 async def test_over_the_rate_the_doorman_says_what_is_left():
@@ -204,7 +204,7 @@ async def test_a_pipelined_request_is_answered_in_its_turn(server: Server):
     await client.send_apart(get("/Users/first", "initech"))
     await filled(server)
     await client.send_apart(get())
-    await quiescent(lambda: (len(server.asked), dict(server.gate._coming)))
+    await quiescent(lambda: (len(server.asked), dict(server.gate._pending)))
     server.open.set()
 
     status, _, body = await client.response()
@@ -242,7 +242,7 @@ async def test_a_body_that_was_not_waited_for_belongs_to_its_request(server: Ser
     assert await client.answers(1) == [(404, True)]
     await client.send_apart(body[10:], get())
     assert await client.answers(1) == [FROM_DOORMAN]
-    assert server.gate._coming == {}
+    assert server.gate._pending == {}
 
 
 @pytest.mark.parametrize("empty", [b"\r\n", b"\r\n\r\n", b"\n"])
@@ -256,7 +256,7 @@ async def test_empty_lines_before_a_request_are_not_its_head(server: Server, emp
     await client.send_apart(begin + b"x" * (len(b"\r\n\r\n") + length - len(begin)))
     assert await client.answers(1) == [(404, True)]
     await client.send_apart(get())
-    assert server.gate._coming == {}
+    assert server.gate._pending == {}
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.2):
             await client.response()
@@ -316,7 +316,7 @@ async def test_refusals_that_nobody_reads_do_not_pile_up(server: Server):
             await asyncio.sleep(0)
 
     assert 0 < largest < 256 * 1024
-    assert server.connections.cut == 1
+    assert server.connections.aborted == 1
 
 
 async def test_a_connection_whose_requests_are_refused_is_not_idle(
@@ -341,7 +341,7 @@ async def test_who_goes_away_before_the_application_has_heard_of_it_counts_no_mo
     (watched,) = server.connections._open - before
     protocol = watched.transport.get_protocol()
     protocol.data_received(get())
-    assert server.gate._coming == {"acme": 1}
+    assert server.gate._pending == {"acme": 1}
     protocol.connection_lost(None)
-    assert server.gate._coming == {}
+    assert server.gate._pending == {}
     client.writer.close()

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from chassis.config.settings import Address
 from chassis.observability import log
-from gateway.http.heads import HELD_BYTES, MAX_HEAD_BYTES, SMALL_BYTES, Heads
+from gateway.http.heads import LIMIT_BYTES, MAX_HEAD_BYTES, SMALL_BYTES, HeadMemory
 from gateway.http.server import Runner
 from tests.support import raw_http
 from tests.support.waiting import eventually, pace
@@ -26,7 +26,7 @@ class Server:
     """A gateway's HTTP server that answers with the length of the body, once it may."""
 
     def __init__(self, limit: int) -> None:
-        self.heads = Heads(limit)
+        self.heads = HeadMemory(limit)
         self.open = asyncio.Event()
         self.open.set()
         self.asked = 0
@@ -41,7 +41,7 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(limit: int = HELD_BYTES) -> AsyncIterator[Server]:
+async def serving(limit: int = LIMIT_BYTES) -> AsyncIterator[Server]:
     server = Server(limit)
     await server.runner.listen(Address("127.0.0.1", 0))
     try:
@@ -70,7 +70,7 @@ async def client(server: Server, sent: bytes = b"", address: str = "127.0.0.1") 
 
 
 async def until_held(server: Server, size: int) -> None:
-    await eventually(lambda: server.heads.held == size, SECONDS)
+    await eventually(lambda: server.heads.budget.in_use == size, SECONDS)
 
 
 async def test_a_head_of_many_fields_is_refused_over_its_limit():
@@ -92,7 +92,7 @@ async def test_a_large_head_below_the_limit_is_taken_again_and_again():
             one.writer.write(FIRST + FIELD * (FIELDS_OF_ALL - 1) + b"Content-Length: 0\r\n\r\n")
             assert await one.answer() == (200, b"0")
 
-        assert server.heads.held == 0
+        assert server.heads.budget.in_use == 0
 
 
 @pytest.mark.parametrize("split", [0, 1, 2, 3, 4, len(WITH_BODY)])
@@ -105,15 +105,15 @@ async def test_a_body_does_not_count_wherever_its_head_is_cut(split: int):
             one.writer.write(WITH_BODY[len(WITH_BODY) - split :] + BODY)
             assert await one.answer() == (200, b"%d" % len(BODY))
 
-        assert (server.heads.held, server.heads.refused) == (0, 0)
+        assert (server.heads.budget.in_use, server.heads.rejected) == (0, 0)
 
 
 async def test_large_heads_have_a_bounded_room_and_small_ones_always_pass():
     async with serving(limit=1024 * 1024) as server:
         greedy = [await client(server, FIRST + FIELD * 15) for _ in range(60)]
         other = [await client(server, FIRST + FIELD * 15, "127.0.0.2") for _ in range(60)]
-        await eventually(lambda: server.heads.refused >= 60, SECONDS)
-        held = server.heads.held
+        await eventually(lambda: server.heads.rejected >= 60, SECONDS)
+        held = server.heads.budget.in_use
         small = await client(server, FIRST + b"X: %s\r\n" % (b"x" * 1_000))
         small.writer.write(b"Content-Length: 0\r\n\r\n")
 
@@ -127,7 +127,7 @@ async def test_large_heads_have_a_bounded_room_and_small_ones_always_pass():
 async def test_one_source_leaves_half_of_the_room_to_others():
     async with serving(limit=256 * 1024) as server:
         greedy = [await client(server, FIRST + FIELD * 15) for _ in range(10)]
-        await eventually(lambda: server.heads.refused >= 5, SECONDS)
+        await eventually(lambda: server.heads.rejected >= 5, SECONDS)
         large = FIRST + FIELD * 5 + b"Content-Length: 0\r\n\r\n"
 
         assert (await (await client(server, large)).answer())[0] == 503
@@ -150,8 +150,8 @@ async def test_a_few_small_requests_may_come_at_once():
         one = await client(server, (FIRST + b"Content-Length: 0\r\n\r\n") * 30)
 
         assert [await one.answer() for _ in range(30)] == [(200, b"0")] * 30
-        assert server.heads.held == 0
+        assert server.heads.budget.in_use == 0
 
 
 def test_small_heads_of_all_connections_fit():
-    assert SMALL_BYTES * 2_000 <= HELD_BYTES
+    assert SMALL_BYTES * 2_000 <= LIMIT_BYTES

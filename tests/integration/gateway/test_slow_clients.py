@@ -18,8 +18,8 @@ from tests.support.waiting import eventually, pace, quiescent
 
 MEBIBYTE = 1024 * 1024
 PAGE = b"x" * 3 * MEBIBYTE
-SHORT = ClientTimeouts(head=0.3, body=0.3, answer=0.3, goodbye=0.3)
-LONG = ClientTimeouts(head=60, body=60, answer=60, goodbye=60)
+SHORT = ClientTimeouts(head=0.3, body=0.3, response=0.3, closing=0.3)
+LONG = ClientTimeouts(head=60, body=60, response=60, closing=60)
 SECONDS = 10.0
 BODY = b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n"
 HEAD = b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n"
@@ -63,9 +63,9 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(patience: ClientTimeouts = SHORT, **limits: int) -> AsyncIterator[Server]:
+async def serving(timeouts: ClientTimeouts = SHORT, **limits: int) -> AsyncIterator[Server]:
     logger = log.configure("gateway", "warning")
-    server = Server(Connections(logger, patience=patience, **limits))
+    server = Server(Connections(logger, timeouts=timeouts, **limits))
     await server.runner.listen(Address("127.0.0.1", 0))
     try:
         yield server
@@ -162,7 +162,7 @@ async def test_who_sends_byte_by_byte_is_cut_off(begin: bytes, slowly: bytes):
 
         dripping.cancel()
         assert received.count(b" 200 ") == (begin == GET)
-        assert server.connections.cut == 1
+        assert server.connections.aborted == 1
 
 
 async def test_who_stops_in_the_middle_of_a_request_is_cut_off():
@@ -172,14 +172,14 @@ async def test_who_stops_in_the_middle_of_a_request_is_cut_off():
             writer.write(begin)
             assert await ended(reader) == b""
 
-        assert server.connections.cut == 3
+        assert server.connections.aborted == 3
 
 
 async def test_who_does_not_read_a_page_is_cut_off_and_what_it_did_not_read_is_dropped():
     async with serving() as server:
         with never_reading(server) as client:
             client.sendall(b"GET /page HTTP/1.1\r\nHost: a\r\n\r\n")
-            await until(lambda: server.connections.cut == 1)
+            await until(lambda: server.connections.aborted == 1)
 
         assert server.pages == 1
         assert not server.connections._open
@@ -205,8 +205,8 @@ async def test_what_lies_unread_on_all_connections_together_is_bounded():
         clients = [never_reading(server) for _ in range(12)]
         for client in clients:
             client.sendall(b"GET /page HTTP/1.1\r\nHost: a\r\n\r\n" * 4)
-        await until(lambda: server.connections.cut > 0)
-        await quiescent(lambda: (server.pages, server.connections.cut))
+        await until(lambda: server.connections.aborted > 0)
+        await quiescent(lambda: (server.pages, server.connections.aborted))
         open_ones = server.connections._open
         unsent = sum(each.transport.get_write_buffer_size() for each in open_ones)
 
@@ -225,7 +225,7 @@ async def test_who_waits_for_a_slow_answer_is_not_cut_off_nor_is_who_idles():
             assert await reader.readexactly(len(answer)) == answer
             await pace(1.0)  # an idle connection, for longer than a body may take
 
-        assert server.connections.cut == 0
+        assert server.connections.aborted == 0
         assert not reader.at_eof()
         writer.close()
 
@@ -240,7 +240,7 @@ async def test_who_asks_again_while_an_answer_is_made_is_not_cut_off():
         for answer in (b"slow", b"quick"):
             await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), SECONDS)
             assert await reader.readexactly(len(answer)) == answer
-        assert server.connections.cut == 0
+        assert server.connections.aborted == 0
         writer.close()
 
 
@@ -256,7 +256,7 @@ async def test_a_body_that_comes_in_time_is_read_and_the_connection_goes_on():
             assert await reader.readexactly(10) == b"1234567890"
             await pace(0.6)  # an idle connection, for longer than a body may take
 
-        assert server.connections.cut == 0
+        assert server.connections.aborted == 0
         writer.close()
 
 
@@ -288,7 +288,7 @@ async def test_when_all_are_busy_one_too_many_is_told_to_come_back():
 
         assert refused.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
         assert b"\r\nRetry-After: 2\r\n" in refused
-        assert server.connections.refused == 1
+        assert server.connections.rejected == 1
         for reader, _ in busy:
             assert b" 200 " in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), SECONDS)
 
@@ -300,7 +300,7 @@ async def test_half_sent_heads_from_many_addresses_keep_nobody_out():
         for _ in range(5):
             assert b" 200 " in await answered(server)
 
-        assert server.connections.refused == 0
+        assert server.connections.rejected == 0
         assert server.connections.displaced >= 60
 
 
@@ -324,7 +324,7 @@ async def test_slow_bodies_and_readers_give_way_when_nobody_else_does(begun: byt
         await until(lambda: [each.wait for each in opened] == [Wait.TRANSFER] * 3)
         assert b" 200 " in await answered(server)
 
-        assert (server.connections.refused, server.connections.displaced) == (0, 1)
+        assert (server.connections.rejected, server.connections.displaced) == (0, 1)
         for client in slow:
             client.close()
 
@@ -340,7 +340,7 @@ async def test_many_slow_bodies_of_one_address_are_closed_before_idle_others():
 
 
 async def test_one_address_has_only_its_share_of_the_connections():
-    async with serving(LONG, limit=8, of_source=2) as server:
+    async with serving(LONG, limit=8, per_source=2) as server:
         for _ in range(2):
             await begin(server, "127.0.0.1", SLOW)
         refused = await answered(server)
@@ -349,11 +349,11 @@ async def test_one_address_has_only_its_share_of_the_connections():
         assert refused.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
         assert b"\r\nRetry-After: 2\r\n" in refused
         assert b" 200 " in other
-        assert (server.connections.limited, server.connections.refused) == (1, 0)
+        assert (server.connections.rejected_by_source, server.connections.rejected) == (1, 0)
 
 
 async def test_an_address_with_its_share_gives_up_a_connection_that_waits():
-    async with serving(LONG, limit=8, of_source=2) as server:
+    async with serving(LONG, limit=8, per_source=2) as server:
         other = await begin(server, "127.0.0.2", PART)
         first = await begin(server, "127.0.0.1", PART)
         await begin(server, "127.0.0.1", PART)
@@ -372,7 +372,7 @@ async def test_a_connection_without_any_request_is_closed(monkeypatch: pytest.Mo
 
 
 async def test_connections_that_end_are_forgotten():
-    async with serving(LONG, limit=8, of_source=4) as server:
+    async with serving(LONG, limit=8, per_source=4) as server:
         for sent in (b"", PART, BODY, GET):
             _, writer = await connect(server)
             writer.write(sent)
@@ -381,8 +381,8 @@ async def test_connections_that_end_are_forgotten():
         connections = server.connections
         await until(lambda: not connections._open)
 
-        assert connections._of == {}
-        assert [waits.first() for waits in connections._waits.values()] == [None, None]
+        assert connections._by_source == {}
+        assert [waits.oldest() for waits in connections._waits.values()] == [None, None]
 
 
 @pytest.mark.parametrize(
@@ -420,7 +420,7 @@ async def test_a_body_in_tiny_chunks_is_cut_off(path: str, chunk: bytes):
             while await reader.read(65_536):
                 pass
 
-        assert (server.connections.cut, len(server.connections._open)) == (1, 0)
+        assert (server.connections.aborted, len(server.connections._open)) == (1, 0)
 
 
 @pytest.mark.parametrize("size", [8, 100, 5_000])
@@ -436,4 +436,4 @@ async def test_a_body_in_chunks_of_some_bytes_is_read_whole(size: int):
         writer.close()
 
         assert answer.startswith(b"HTTP/1.1 200 ")
-        assert (body, server.connections.cut) == (b"a" * size * number, 0)
+        assert (body, server.connections.aborted) == (b"a" * size * number, 0)

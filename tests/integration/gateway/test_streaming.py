@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from gateway.http.responses import ScimResponse
-from gateway.http.streaming import BROKEN_OFF, send
+from gateway.http.streaming import ABORT_REASON, send
 from gateway.scim.errors import ScimError
 from tests.support import raw_http
 
@@ -29,11 +29,11 @@ class Server:
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         answer = ScimResponse(200, b"begin ", rest=self._parts())
-        response = answer.response("r")
+        response = answer.to_http("r")
         try:
             await send(request, response, answer, self._seconds)
         finally:
-            self.outcomes.put_nowait(response.get(BROKEN_OFF))
+            self.outcomes.put_nowait(response.get(ABORT_REASON))
         return response
 
     async def outcome(self) -> str | None:

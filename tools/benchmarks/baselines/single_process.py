@@ -27,17 +27,17 @@ from gateway.api.resource_types import ResourceTypes
 from gateway.api.users import Users
 from gateway.auth.authenticator import Authenticator, Caller
 from gateway.auth.failed_auth import FailedAuthLimiter
-from gateway.auth.key_cache import KeyCache, follow
+from gateway.auth.key_cache import KeyCache, watch_keys
 from gateway.backend.client import UserClient, key_channel
 from gateway.backend.groups import GroupClient
 from gateway.backend.schemas import SchemaClient
-from gateway.http.body import Bodies
+from gateway.http.body import BodyMemory
 from gateway.http.compute_worker import ComputeWorker
 from gateway.http.response_memory import ResponseMemory
 from gateway.http.server import Runner
 from gateway.limits.admission import AdmissionControl
 from gateway.limits.rate_limiter import RateLimiter
-from gateway.limits.rejections import RejectionStats, full
+from gateway.limits.rejections import RejectionStats, no_slot
 from gateway.provisioning_log.writer import RejectionLog
 from usersvc.rpc.groups import GroupsServicer
 from usersvc.rpc.schemas import SchemasServicer
@@ -101,20 +101,20 @@ async def serve(stop: process.Stop) -> None:
             ResourceTypes(schema_client),
             settings.tenant_url,
             log=logger,
-            refusals=RejectionLog(
+            rejection_log=RejectionLog(
                 activity_pb2_grpc.ActivityServiceStub(nowhere), system_clock, logger
             ),
-            gate=AdmissionControl(
+            admission=AdmissionControl(
                 RateLimiter(settings.rate),
-                FairSemaphore(settings.max_requests, full, batched_release=True),
+                FairSemaphore(settings.max_requests, no_slot, batched_release=True),
                 RejectionStats(logger),
             ),
-            bodies=Bodies(),
+            bodies=BodyMemory(),
             worker=ComputeWorker(),
             memory=ResponseMemory(),
         )
         following = process.asyncio.create_task(
-            follow(key_stub, logger, cache, failed_auth_limiter)
+            watch_keys(key_stub, logger, cache, failed_auth_limiter)
         )
 
         async def ready() -> bool:

@@ -6,7 +6,7 @@ import grpc
 import pytest
 from cloudacademy.users.v1 import groups_pb2, groups_pb2_grpc
 
-from gateway.api.groups import SMALL_ANSWER, Groups
+from gateway.api.groups import SMALL_RESPONSE, Groups
 from gateway.api.request import ScimRequest
 from gateway.auth.authenticator import Caller
 from gateway.backend.groups import GroupClient
@@ -51,7 +51,7 @@ async def service() -> AsyncIterator[tuple[Counted, Groups]]:
 async def exchange_of(members: int) -> ScimRequest:
     """A request with so many members, of an organization that has reserved all it may."""
     memory = ResponseMemory(wait_seconds=0.0)
-    await memory.reservation(ACME).grow(memory.largest)
+    await memory.reservation(ACME).acquire(memory.largest)
     listed = [{"value": f"unknown {number}"} for number in range(members)]
     document = {"schemas": [GROUP], "displayName": "Staff", "members": listed}
     return ScimRequest(
@@ -72,8 +72,8 @@ async def test_large_group_without_memory_to_return_it_is_not_changed(
 ):
     servicer, groups = service
     with pytest.raises(RejectedError):
-        await getattr(groups, method)(await exchange_of(SMALL_ANSWER + 1))
+        await getattr(groups, method)(await exchange_of(SMALL_RESPONSE + 1))
     assert servicer.changes == 0
 
-    answer = await getattr(groups, method)(await exchange_of(SMALL_ANSWER))
+    answer = await getattr(groups, method)(await exchange_of(SMALL_RESPONSE))
     assert (answer.status, servicer.changes) == (201 if method == "create" else 200, 1)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.api.preconditions import is_known, wanted_etags
+from gateway.api.preconditions import client_has, wanted_etags
 from gateway.scim.errors import ScimError
 
 
@@ -35,4 +35,4 @@ def test_what_is_no_list_of_versions_is_refused(header):
     [(None, False), ("*", True), ('W/"1"', True), ('"2", "1"', True), ('W/"2"', False)],
 )
 def test_a_client_knows_the_version_that_it_names(header, known):
-    assert is_known(header, "1") is known
+    assert client_has(header, "1") is known

@@ -16,7 +16,7 @@ from cloudacademy.users.v1 import activity_pb2, activity_pb2_grpc, schemas_pb2, 
 
 from gateway.api.app import PREFIX
 from gateway.api.request import RefusedPart, ScimRequest
-from gateway.api.routing import Endpoint, Table
+from gateway.api.routing import Endpoint, RouteTable
 from gateway.auth.authenticator import Authenticator, Caller
 from gateway.auth.failed_auth import FailedAuthLimiter
 from gateway.auth.key_cache import KeyCache
@@ -114,9 +114,9 @@ async def gateway(clock: Callable[[], datetime] = now) -> AsyncIterator[Gateway]
         cache: KeyCache[Caller] = KeyCache(lambda: 0.0)
         cache.apply(keys_pb2.WatchKeysResponse())
         digest = hashlib.sha256(TOKEN.encode()).digest()
-        cache.put(digest, Caller(ACME, KEY_ID), ACME, None, cache.mark())
+        cache.put(digest, Caller(ACME, KEY_ID), ACME, None, cache.generation())
         guesses = FailedAuthLimiter(10)
-        table = Table(
+        table = RouteTable(
             {"Users": Endpoint({"POST": refuse}), "Bulk": Endpoint({"POST": refuse_parts})}
         )
         authenticator = Authenticator(KeyServiceStub(channel), cache, guesses, {}, now)

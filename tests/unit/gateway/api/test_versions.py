@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.api.versions import LOST_RACES, ContendedError, unraced
+from gateway.api.versions import MAX_ATTEMPTS, ContendedError, retry_on_conflict
 from gateway.backend.errors import Refusal
 from gateway.scim.errors import ScimError
 
@@ -32,19 +32,19 @@ class Race:
 
 
 async def test_a_change_that_loses_every_race_pauses_only_between_attempts(monkeypatch):
-    race = Race(monkeypatch, LOST_RACES)
+    race = Race(monkeypatch, MAX_ATTEMPTS)
 
     with pytest.raises(ContendedError) as contended:
-        await unraced(race.attempt, "")
+        await retry_on_conflict(race.attempt, "")
 
-    assert race.events == ["attempt", *["pause", "attempt"] * (LOST_RACES - 1)]
+    assert race.events == ["attempt", *["pause", "attempt"] * (MAX_ATTEMPTS - 1)]
     assert (contended.value.status, dict(contended.value.headers)) == (503, {"Retry-After": "2"})
 
 
 async def test_a_change_that_loses_one_race_is_attempted_again(monkeypatch):
     race = Race(monkeypatch, 1)
 
-    assert await unraced(race.attempt, "") == "written"
+    assert await retry_on_conflict(race.attempt, "") == "written"
     assert race.events == ["attempt", "pause", "attempt"]
 
 
@@ -52,6 +52,6 @@ async def test_a_change_with_an_etag_is_attempted_once(monkeypatch):
     race = Race(monkeypatch, 1)
 
     with pytest.raises(ScimError) as lost:
-        await unraced(race.attempt, "7")
+        await retry_on_conflict(race.attempt, "7")
 
     assert (lost.value.status, race.events) == (412, ["attempt"])

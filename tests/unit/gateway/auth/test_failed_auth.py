@@ -16,7 +16,7 @@ from gateway.auth.failed_auth import (
     FailedAuthLimiter,
     KeyLookup,
 )
-from gateway.auth.key_cache import KEEP_SECONDS, SILENCE_SECONDS
+from gateway.auth.key_cache import MAX_SILENCE_SECONDS, TTL_SECONDS
 from gateway.backend.errors import ANSWERS, Refusal
 from gateway.limits.rejections import RejectedError
 from gateway.scim.errors import ScimError
@@ -30,7 +30,7 @@ AT_ONCE = 5
 
 
 @pytest.fixture
-def guesses(clock: Clock) -> FailedAuthLimiter:
+def limiter(clock: Clock) -> FailedAuthLimiter:
     made = FailedAuthLimiter(AT_ONCE, clock)
     made.apply(RESET)
     return made
@@ -41,15 +41,15 @@ def refusal(reason: str = "KEY_UNKNOWN", organization_id: str = "") -> Refusal:
     return Refusal(answer.status, answer.scim_type, "no", answer.headers, reason, whose)
 
 
-async def guess(guesses: FailedAuthLimiter, token: bytes, address: str = ADDRESS) -> ScimError:
+async def guess(limiter: FailedAuthLimiter, token: bytes, address: str = ADDRESS) -> ScimError:
     """What who sends a made-up token is told."""
-    return guesses.refused(await guesses.begin(token, address), refusal())
+    return limiter.record_refusal(await limiter.begin_lookup(token, address), refusal())
 
 
-async def exhaust(guesses: FailedAuthLimiter, address: str = ADDRESS) -> None:
+async def exhaust(limiter: FailedAuthLimiter, address: str = ADDRESS) -> None:
     for number in range(AT_ONCE):
         assert (
-            await guess(guesses, b"wrong %s %d" % (address.encode(), number), address)
+            await guess(limiter, b"wrong %s %d" % (address.encode(), number), address)
         ).status == 401
 
 
@@ -60,12 +60,12 @@ async def started(*tasks: asyncio.Task[KeyLookup]) -> list[bool]:
     return [task.done() for task in tasks]
 
 
-async def test_after_so_many_unknown_keys_an_address_has_to_wait(guesses, clock):
-    await exhaust(guesses)
+async def test_after_so_many_unknown_keys_an_address_has_to_wait(limiter, clock):
+    await exhaust(limiter)
 
-    over = await guess(guesses, b"next")
+    over = await guess(limiter, b"next")
     clock.seconds += RECOVERY_SECONDS
-    rested = await guess(guesses, b"another")
+    rested = await guess(limiter, b"another")
 
     assert isinstance(over, RejectedError)
     assert over.status == 429
@@ -73,104 +73,109 @@ async def test_after_so_many_unknown_keys_an_address_has_to_wait(guesses, clock)
     assert rested.status == 401
 
 
-async def test_other_addresses_do_not_wait(guesses):
-    await exhaust(guesses)
+async def test_other_addresses_do_not_wait(limiter):
+    await exhaust(limiter)
 
-    assert (await guess(guesses, b"next", "192.0.2.2")).status == 401
+    assert (await guess(limiter, b"next", "192.0.2.2")).status == 401
 
 
-async def test_a_key_that_was_never_seen_passes_however_many_unknown_ones_its_address_sent(guesses):
+async def test_a_key_that_was_never_seen_passes_however_many_unknown_ones_its_address_sent(limiter):
     """After a restart each key of a customer is one of these."""
-    await exhaust(guesses)
+    await exhaust(limiter)
     for number in range(40):
-        assert (await guess(guesses, b"%d" % number)).status == 429
-        guesses.verified(await guesses.begin(b"right %d" % number, ADDRESS))
+        assert (await guess(limiter, b"%d" % number)).status == 429
+        limiter.record_verified(await limiter.begin_lookup(b"right %d" % number, ADDRESS))
 
 
-async def test_who_sends_a_key_again_that_got_429_is_told_that_it_does_not_exist(guesses):
-    await exhaust(guesses)
-    await guess(guesses, b"next")
+async def test_who_sends_a_key_again_that_got_429_is_told_that_it_does_not_exist(limiter):
+    await exhaust(limiter)
+    await guess(limiter, b"next")
 
-    assert guesses.remembered(b"next", NOW).status == 401
+    assert limiter.cached_refusal(b"next", NOW).status == 401
 
 
-async def test_one_unknown_key_uses_up_one_guess_even_if_nothing_is_remembered(guesses, clock):
+async def test_one_unknown_key_uses_up_one_guess_even_if_nothing_is_remembered(limiter, clock):
     """As while the watch is silent."""
-    clock.seconds += SILENCE_SECONDS
+    clock.seconds += MAX_SILENCE_SECONDS
     for _ in range(AT_ONCE * 3):
-        assert guesses.remembered(b"wrong", NOW) is None
-        assert (await guess(guesses, b"wrong")).status == 401
+        assert limiter.cached_refusal(b"wrong", NOW) is None
+        assert (await guess(limiter, b"wrong")).status == 401
     for number in range(AT_ONCE - 1):
-        assert (await guess(guesses, b"%d" % number)).status == 401
+        assert (await guess(limiter, b"%d" % number)).status == 401
 
-    assert (await guess(guesses, b"next")).status == 429
+    assert (await guess(limiter, b"next")).status == 429
 
 
-async def test_keys_that_work_use_nothing_up(guesses):
+async def test_keys_that_work_use_nothing_up(limiter):
     for number in range(AT_ONCE * 3):
-        guesses.verified(await guesses.begin(b"right %d" % number, ADDRESS))
+        limiter.record_verified(await limiter.begin_lookup(b"right %d" % number, ADDRESS))
 
-    await exhaust(guesses)
+    await exhaust(limiter)
 
 
 @pytest.mark.parametrize("reason", ["KEY_EXPIRED", "KEY_REVOKED", "INTEGRATION_INACTIVE"])
-async def test_who_shows_a_secret_that_was_good_has_not_guessed(guesses, reason):
+async def test_who_shows_a_secret_that_was_good_has_not_guessed(limiter, reason):
     for number in range(AT_ONCE * 3):
         answer = refusal(reason, "acme")
-        question = await guesses.begin(b"old %d" % number, ADDRESS)
-        assert guesses.refused(question, answer).refusal is answer
+        lookup = await limiter.begin_lookup(b"old %d" % number, ADDRESS)
+        assert limiter.record_refusal(lookup, answer).refusal is answer
 
-    await exhaust(guesses)
+    await exhaust(limiter)
 
 
-async def test_a_question_without_an_answer_uses_nothing_up(guesses):
+async def test_a_question_without_an_answer_uses_nothing_up(limiter):
     away = refusal("DATABASE_UNAVAILABLE")
     for number in range(AT_ONCE * 3):
-        guesses.end_lookup(await guesses.begin(b"%d" % number, ADDRESS))
-        question = await guesses.begin(b"%d" % number, ADDRESS)
-        assert guesses.refused(question, away).refusal is away
+        limiter.end_lookup(await limiter.begin_lookup(b"%d" % number, ADDRESS))
+        lookup = await limiter.begin_lookup(b"%d" % number, ADDRESS)
+        assert limiter.record_refusal(lookup, away).refusal is away
 
-    await exhaust(guesses)
+    await exhaust(limiter)
 
 
-async def test_of_an_address_a_few_are_asked_about_at_once_and_others_wait_for_their_turn(guesses):
-    guesses.verified(await guesses.begin(b"right", "198.51.100.7"))
-    under_way = [await guesses.begin(b"%d" % n, ADDRESS) for n in range(MAX_LOOKUPS_OF_ADDRESS)]
-    first, second = (asyncio.create_task(guesses.begin(key, ADDRESS)) for key in (b"a", b"b"))
+async def test_of_an_address_a_few_are_asked_about_at_once_and_others_wait_for_their_turn(limiter):
+    limiter.record_verified(await limiter.begin_lookup(b"right", "198.51.100.7"))
+    under_way = [
+        await limiter.begin_lookup(b"%d" % n, ADDRESS) for n in range(MAX_LOOKUPS_OF_ADDRESS)
+    ]
+    first, second = (
+        asyncio.create_task(limiter.begin_lookup(key, ADDRESS)) for key in (b"a", b"b")
+    )
     waiting = await started(first, second)
-    await guesses.begin(b"right", ADDRESS)  # worked before: waits for nobody
-    await guesses.begin(b"c", "192.0.2.2")
-    guesses.refused(under_way[0], refusal())
+    await limiter.begin_lookup(b"right", ADDRESS)  # worked before: waits for nobody
+    await limiter.begin_lookup(b"c", "192.0.2.2")
+    limiter.record_refusal(under_way[0], refusal())
 
     assert waiting == [False, False]
     assert await started(first, second) == [True, False]
-    guesses.end_lookup(under_way[1])
+    limiter.end_lookup(under_way[1])
     await second
 
 
-async def test_who_waits_too_long_for_a_turn_is_told_to_come_again(guesses):
+async def test_who_waits_too_long_for_a_turn_is_told_to_come_again(limiter):
     for number in range(MAX_LOOKUPS_OF_ADDRESS):
-        await guesses.begin(b"%d" % number, ADDRESS)
+        await limiter.begin_lookup(b"%d" % number, ADDRESS)
 
     with pytest.raises(RejectedError) as turned_away:
-        await guesses.begin(b"next", ADDRESS)
+        await limiter.begin_lookup(b"next", ADDRESS)
 
     assert turned_away.value.status == 503
 
 
-async def test_from_all_addresses_together_only_so_many_are_asked_about_at_once(guesses):
-    questions = [
-        await guesses.begin(b"%d" % number, f"10.0.{number}.1") for number in range(MAX_LOOKUPS)
+async def test_from_all_addresses_together_only_so_many_are_asked_about_at_once(limiter):
+    lookup = [
+        await limiter.begin_lookup(b"%d" % number, f"10.0.{number}.1")
+        for number in range(MAX_LOOKUPS)
     ]
-    waits = asyncio.create_task(guesses.begin(b"next", "10.1.0.1"))
+    waits = asyncio.create_task(limiter.begin_lookup(b"next", "10.1.0.1"))
 
     assert await started(waits) == [False]
-    guesses.refused(questions[0], refusal())
+    limiter.record_refusal(lookup[0], refusal())
     await waits
 
 
-async def test_more_than_so_many_do_not_even_wait(guesses):
-    waiting = [asyncio.create_task(guesses.begin(b"%d" % n, ADDRESS)) for n in range(1_000)]
+async def test_more_than_so_many_do_not_even_wait(limiter):
+    waiting = [asyncio.create_task(limiter.begin_lookup(b"%d" % n, ADDRESS)) for n in range(1_000)]
     done = await started(*waiting)
     for task in waiting:
         task.cancel()
@@ -179,132 +184,142 @@ async def test_more_than_so_many_do_not_even_wait(guesses):
     assert 0 < done.count(False) <= MAX_LOOKUPS * 2
 
 
-async def test_a_refusal_is_remembered_for_half_a_minute(guesses, clock):
-    await guess(guesses, b"wrong")
-    remembered = guesses.remembered(b"wrong", NOW)
-    for _ in range(int(KEEP_SECONDS / SILENCE_SECONDS * 2) + 2):
-        clock.seconds += SILENCE_SECONDS / 2
-        guesses.apply(HEARTBEAT)
+async def test_a_refusal_is_remembered_for_half_a_minute(limiter, clock):
+    await guess(limiter, b"wrong")
+    remembered = limiter.cached_refusal(b"wrong", NOW)
+    for _ in range(int(TTL_SECONDS / MAX_SILENCE_SECONDS * 2) + 2):
+        clock.seconds += MAX_SILENCE_SECONDS / 2
+        limiter.apply(HEARTBEAT)
 
     assert remembered is not None
     assert remembered.reason == "KEY_UNKNOWN"
-    assert guesses.remembered(b"wrong", NOW) is None
-    assert guesses.remembered(b"another", NOW) is None
+    assert limiter.cached_refusal(b"wrong", NOW) is None
+    assert limiter.cached_refusal(b"another", NOW) is None
 
 
-async def test_a_refusal_is_forgotten_when_its_organization_changes_something(guesses):
+async def test_a_refusal_is_forgotten_when_its_organization_changes_something(limiter):
     """An integration that is switched on again takes its keys at once."""
-    guesses.refused(await guesses.begin(b"off", ADDRESS), refusal("INTEGRATION_INACTIVE", "acme"))
-    before = guesses.remembered(b"off", NOW)
+    limiter.record_refusal(
+        await limiter.begin_lookup(b"off", ADDRESS), refusal("INTEGRATION_INACTIVE", "acme")
+    )
+    before = limiter.cached_refusal(b"off", NOW)
     change = pb.WatchKeysResponse.OrganizationChange(organization_id="acme")
-    guesses.apply(pb.WatchKeysResponse(organization_change=change))
+    limiter.apply(pb.WatchKeysResponse(organization_change=change))
 
     assert before is not None
-    assert guesses.remembered(b"off", NOW) is None
+    assert limiter.cached_refusal(b"off", NOW) is None
 
 
-async def test_nothing_is_remembered_while_nobody_tells_of_changes(guesses, clock):
-    await guess(guesses, b"wrong")
-    clock.seconds += SILENCE_SECONDS
+async def test_nothing_is_remembered_while_nobody_tells_of_changes(limiter, clock):
+    await guess(limiter, b"wrong")
+    clock.seconds += MAX_SILENCE_SECONDS
 
-    assert guesses.remembered(b"wrong", NOW) is None
-
-
-async def test_a_service_that_is_away_is_not_remembered(guesses):
-    guesses.refused(await guesses.begin(b"right", ADDRESS), refusal("DATABASE_UNAVAILABLE"))
-
-    assert guesses.remembered(b"right", NOW) is None
+    assert limiter.cached_refusal(b"wrong", NOW) is None
 
 
-async def test_each_refused_request_gets_an_exception_of_its_own(guesses):
+async def test_a_service_that_is_away_is_not_remembered(limiter):
+    limiter.record_refusal(
+        await limiter.begin_lookup(b"right", ADDRESS), refusal("DATABASE_UNAVAILABLE")
+    )
+
+    assert limiter.cached_refusal(b"right", NOW) is None
+
+
+async def test_each_refused_request_gets_an_exception_of_its_own(limiter):
     """An exception that was raised keeps the frames that it passed, and so the request."""
     answer = refusal()
     first, second = [
-        guesses.refused(await guesses.begin(b"%d" % number, ADDRESS), answer) for number in range(2)
+        limiter.record_refusal(await limiter.begin_lookup(b"%d" % number, ADDRESS), answer)
+        for number in range(2)
     ]
 
     assert first is not second
-    assert guesses.remembered(b"0", NOW) is answer
+    assert limiter.cached_refusal(b"0", NOW) is answer
 
 
-async def test_an_ipv6_site_may_guess_more_than_a_network_and_not_without_end(guesses):
+async def test_an_ipv6_site_may_guess_more_than_a_network_and_not_without_end(limiter):
     statuses = [
-        (await guess(guesses, b"%d" % number, f"2001:db8:1:{number:x}::1")).status
+        (await guess(limiter, b"%d" % number, f"2001:db8:1:{number:x}::1")).status
         for number in range(AT_ONCE * SITE_MULTIPLE + 5)
     ]
 
     assert statuses == [401] * (AT_ONCE * SITE_MULTIPLE) + [429] * 5
-    assert (await guess(guesses, b"next", "2001:db8:2::1")).status == 401
+    assert (await guess(limiter, b"next", "2001:db8:2::1")).status == 401
 
 
-async def test_all_sources_together_may_guess_so_many_keys(guesses):
+async def test_all_sources_together_may_guess_so_many_keys(limiter):
     number = AT_ONCE * TOTAL_MULTIPLE
-    statuses = [(await guess(guesses, b"%d" % n, spread(n))).status for n in range(number)]
-    over = await guess(guesses, b"next", "198.51.100.7")
+    statuses = [(await guess(limiter, b"%d" % n, spread(n))).status for n in range(number)]
+    over = await guess(limiter, b"next", "198.51.100.7")
 
     assert statuses == [401] * number
     assert over.status == 429
 
 
-async def test_an_unknown_key_over_a_limit_keeps_its_slot_for_a_while(guesses):
+async def test_an_unknown_key_over_a_limit_keeps_its_slot_for_a_while(limiter):
     """The answer 429 alone would not slow the questions to keysvc."""
-    await exhaust(guesses)
+    await exhaust(limiter)
     for number in range(MAX_LOOKUPS_OF_ADDRESS):
-        await guess(guesses, b"over %d" % number)
-    waits = asyncio.create_task(guesses.begin(b"next", ADDRESS))
+        await guess(limiter, b"over %d" % number)
+    waits = asyncio.create_task(limiter.begin_lookup(b"next", ADDRESS))
 
     assert await started(waits) == [False]
     await waits
 
 
-async def test_sources_over_their_limit_leave_the_slots_of_others_alone(guesses):
+async def test_sources_over_their_limit_leave_the_slots_of_others_alone(limiter):
     sites = [f"10.0.0.{number}" for number in range(MAX_LOOKUPS)]
     for address in sites:
-        await exhaust(guesses, address)
+        await exhaust(limiter, address)
     tasks = [
-        asyncio.create_task(guesses.begin(b"%s %d" % (address.encode(), n), address))
+        asyncio.create_task(limiter.begin_lookup(b"%s %d" % (address.encode(), n), address))
         for address in sites
         for n in range(4)
     ]
     await started(*tasks)
-    fresh = asyncio.create_task(guesses.begin(b"fresh", "198.51.100.7"))
+    fresh = asyncio.create_task(limiter.begin_lookup(b"fresh", "198.51.100.7"))
 
     assert await started(fresh) == [True]
     await end(tasks)
 
 
-async def test_sources_that_guessed_count_as_over_once_all_together_are(guesses):
+async def test_sources_that_guessed_count_as_over_once_all_together_are(limiter):
     for n in range(AT_ONCE * TOTAL_MULTIPLE):
-        await guess(guesses, b"%d" % n, spread(n))
+        await guess(limiter, b"%d" % n, spread(n))
     tasks = [
-        asyncio.create_task(guesses.begin(b"more %d" % n, spread(n)))
+        asyncio.create_task(limiter.begin_lookup(b"more %d" % n, spread(n)))
         for n in range(MAX_LOOKUPS * 2)
     ]
     await started(*tasks)
-    fresh = asyncio.create_task(guesses.begin(b"fresh", "198.51.100.7"))
+    fresh = asyncio.create_task(limiter.begin_lookup(b"fresh", "198.51.100.7"))
 
     assert await started(fresh) == [True]
     await end(tasks)
 
 
-async def test_a_site_has_a_share_of_the_slots_and_its_networks_share_that(guesses):
+async def test_a_site_has_a_share_of_the_slots_and_its_networks_share_that(limiter):
     crowd = [
-        asyncio.create_task(guesses.begin(b"%d" % n, f"2001:db8:1:{n:x}::1")) for n in range(200)
+        asyncio.create_task(limiter.begin_lookup(b"%d" % n, f"2001:db8:1:{n:x}::1"))
+        for n in range(200)
     ]
-    greedy = [asyncio.create_task(guesses.begin(b"g%d" % n, "2001:db8:1::1")) for n in range(9)]
+    greedy = [
+        asyncio.create_task(limiter.begin_lookup(b"g%d" % n, "2001:db8:1::1")) for n in range(9)
+    ]
     asked = await started(*crowd)
-    other = asyncio.create_task(guesses.begin(b"other", "2001:db8:2::1"))
+    other = asyncio.create_task(limiter.begin_lookup(b"other", "2001:db8:2::1"))
 
     assert asked.count(True) == MAX_LOOKUPS_OF_SITE
     assert await started(other) == [True]
     await end([*crowd, *greedy])
 
 
-async def test_nothing_is_kept_of_sources_whose_questions_are_answered(guesses):
+async def test_nothing_is_kept_of_sources_whose_questions_are_answered(limiter):
     for number in range(50):
-        guesses.verified(await guesses.begin(b"right %d" % number, f"2001:db8:{number:x}::1"))
+        limiter.record_verified(
+            await limiter.begin_lookup(b"right %d" % number, f"2001:db8:{number:x}::1")
+        )
 
-    assert len(guesses._slots) == 0
+    assert len(limiter._slots) == 0
 
 
 def spread(number: int) -> str:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cloudacademy.keys.v1 import keys_pb2 as pb
 
-from gateway.auth.key_cache import KEEP_SECONDS, MAX_KEYS, SILENCE_SECONDS, KeyCache
+from gateway.auth.key_cache import MAX_KEYS, MAX_SILENCE_SECONDS, TTL_SECONDS, KeyCache
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 HEARTBEAT = pb.WatchKeysResponse(heartbeat=pb.WatchKeysResponse.Heartbeat())
@@ -40,14 +40,14 @@ def cache(watch: Watch) -> KeyCache[str]:
 
 
 def keep(cache: KeyCache[str], expire_time: datetime | None = None) -> None:
-    cache.put(b"digest", "caller", "acme", expire_time, cache.mark())
+    cache.put(b"digest", "caller", "acme", expire_time, cache.generation())
 
 
 def test_an_answer_is_kept_while_the_watch_is_heard(cache, watch):
     keep(cache)
-    watch.seconds += SILENCE_SECONDS / 2
+    watch.seconds += MAX_SILENCE_SECONDS / 2
     cache.apply(HEARTBEAT)
-    watch.seconds += SILENCE_SECONDS / 2
+    watch.seconds += MAX_SILENCE_SECONDS / 2
 
     assert cache.get(b"digest", NOW) == "caller"
 
@@ -55,7 +55,7 @@ def test_an_answer_is_kept_while_the_watch_is_heard(cache, watch):
 def test_a_silent_watch_ends_the_use_of_every_answer_and_its_return_brings_them_back(cache, watch):
     keep(cache)
 
-    watch.seconds += SILENCE_SECONDS
+    watch.seconds += MAX_SILENCE_SECONDS
     silent = cache.get(b"digest", NOW)
     cache.apply(HEARTBEAT)
 
@@ -88,7 +88,7 @@ def test_a_watch_that_begins_anew_ends_every_answer(cache):
 
 
 def test_an_answer_that_was_asked_for_before_a_change_is_not_kept(cache):
-    mark = cache.mark()
+    mark = cache.generation()
     cache.apply(change("acme"))
 
     cache.put(b"digest", "caller", "acme", None, mark)
@@ -106,7 +106,7 @@ def test_an_answer_is_not_used_from_the_moment_its_key_ends(cache):
 def test_an_answer_is_asked_for_anew_after_half_a_minute_so_that_use_is_noticed(cache, watch):
     keep(cache)
 
-    watch.seconds += KEEP_SECONDS
+    watch.seconds += TTL_SECONDS
     cache.apply(HEARTBEAT)
 
     assert cache.get(b"digest", NOW) is None
@@ -115,7 +115,7 @@ def test_an_answer_is_asked_for_anew_after_half_a_minute_so_that_use_is_noticed(
 def test_the_oldest_answer_makes_room_when_there_are_too_many(cache):
     keep(cache)
     for number in range(MAX_KEYS):
-        cache.put(str(number).encode(), "other", "initech", None, cache.mark())
+        cache.put(str(number).encode(), "other", "initech", None, cache.generation())
 
     assert cache.get(b"digest", NOW) is None
     assert cache.get(b"0", NOW) == "other"

@@ -4,79 +4,91 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
-from gateway.http.body import RECEIVED_OF_ONE, Bodies
+from gateway.http.body import MAX_RECEIVING, BodyMemory
 from gateway.limits.rejections import RejectedError
 
 
 def test_what_is_answered_is_held_no_longer():
-    bodies = Bodies(100, floor=0)
+    bodies = BodyMemory(100, floor=0)
     for _ in range(5):
-        with bodies.of("acme") as hold:
-            hold(20)
-            hold(20)
-            assert bodies.held == 40
-    assert bodies.held == 0
+        with bodies.reservation("acme") as hold:
+            hold.acquire(20)
+            hold.acquire(20)
+            assert bodies.in_use == 40
+    assert bodies.in_use == 0
 
 
 def test_one_organization_holds_half_at_most_and_leaves_the_other_half_to_others():
-    bodies = Bodies(100, floor=0)
-    with bodies.of("acme") as hold, bodies.of("acme") as hold_more, bodies.of("initech") as other:
-        hold(30)
-        hold_more(20)
+    bodies = BodyMemory(100, floor=0)
+    with (
+        bodies.reservation("acme") as hold,
+        bodies.reservation("acme") as hold_more,
+        bodies.reservation("initech") as other,
+    ):
+        hold.acquire(30)
+        hold_more.acquire(20)
         with pytest.raises(RejectedError) as turned_away:
-            hold(1)
-        other(50)
+            hold.acquire(1)
+        other.acquire(50)
 
     assert turned_away.value.status == 503
     assert turned_away.value.headers == {"Retry-After": "2"}
-    assert bodies.held == 0
+    assert bodies.in_use == 0
 
 
 def test_all_together_hold_no_more_than_there_is():
-    bodies = Bodies(100, floor=0)
-    with bodies.of("acme") as one, bodies.of("initech") as two, bodies.of("globex") as three:
-        one(40)
-        two(40)
+    bodies = BodyMemory(100, floor=0)
+    with (
+        bodies.reservation("acme") as one,
+        bodies.reservation("initech") as two,
+        bodies.reservation("globex") as three,
+    ):
+        one.acquire(40)
+        two.acquire(40)
         with pytest.raises(RejectedError):
-            three(21)
-        three(20)  # what was refused is not counted
+            three.acquire(21)
+        three.acquire(20)  # what was refused is not counted
 
 
 def test_a_request_that_failed_gives_back_what_it_held():
-    bodies = Bodies(100, floor=0)
-    with suppress(ValueError), bodies.of("acme") as hold:
-        hold(50)
+    bodies = BodyMemory(100, floor=0)
+    with suppress(ValueError), bodies.reservation("acme") as hold:
+        hold.acquire(50)
         raise ValueError
 
-    with bodies.of("acme") as hold:
-        hold(50)
+    with bodies.reservation("acme") as hold:
+        hold.acquire(50)
 
 
 def test_who_holds_little_may_though_others_hold_all():
-    bodies = Bodies(100, floor=10)
-    with bodies.of("acme") as one, bodies.of("initech") as two:
-        one(50)
-        two(50)
+    bodies = BodyMemory(100, floor=10)
+    with bodies.reservation("acme") as one, bodies.reservation("initech") as two:
+        one.acquire(50)
+        two.acquire(50)
         for name in ("globex", "umbrella"):
-            with bodies.of(name) as little:
-                little(10)
+            with bodies.reservation(name) as little:
+                little.acquire(10)
                 with pytest.raises(RejectedError):
-                    little(1)
-        with bodies.of("a") as a, bodies.of("b") as b, bodies.of("c") as c:
-            a(10)
-            b(10)
+                    little.acquire(1)
+        with (
+            bodies.reservation("a") as a,
+            bodies.reservation("b") as b,
+            bodies.reservation("c") as c,
+        ):
+            a.acquire(10)
+            b.acquire(10)
             with pytest.raises(RejectedError):  # the reserve, too, has an end
-                c(10)
+                c.acquire(10)
 
 
 def test_only_so_many_bodies_of_one_organization_are_on_their_way_at_once():
-    bodies = Bodies()
+    bodies = BodyMemory()
     with ExitStack() as coming:
-        for _ in range(RECEIVED_OF_ONE):
-            coming.enter_context(coming.enter_context(bodies.of("acme")).receiving())
-        with bodies.of("acme") as one_more, pytest.raises(RejectedError):
+        for _ in range(MAX_RECEIVING):
+            coming.enter_context(coming.enter_context(bodies.reservation("acme")).receiving())
+        with bodies.reservation("acme") as one_more, pytest.raises(RejectedError):
             coming.enter_context(one_more.receiving())
-        with bodies.of("initech") as other, other.receiving():
+        with bodies.reservation("initech") as other, other.receiving():
             pass
-    with bodies.of("acme") as later, later.receiving():
+    with bodies.reservation("acme") as later, later.receiving():
         pass

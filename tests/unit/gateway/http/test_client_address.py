@@ -4,7 +4,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from gateway.http.client_address import behind, entry_from_end
+from gateway.http.client_address import entry_from_end, trust_proxies
 from tests.support.growth import reading
 
 
@@ -16,7 +16,7 @@ async def seen(proxies: int, *headers: str) -> str:
 
     app = web.Application()
     app.router.add_post("/", handler)
-    behind(app, proxies)
+    trust_proxies(app, proxies)
     async with TestClient(TestServer(app)) as client:
         sent = [("X-Forwarded-For", header) for header in headers]
         answer = await client.post("/", headers=sent, data="whole")

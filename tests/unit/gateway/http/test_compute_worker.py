@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.http.compute_worker import MAX_WAITING, ComputeWorker
+from gateway.http.compute_worker import MAX_QUEUE, ComputeWorker
 from gateway.http.cpu_meter import CpuMeter
 from gateway.limits.rejections import RejectedError
 from gateway.scim.errors import ScimError, invalid_value
@@ -79,7 +79,7 @@ async def test_one_organization_fills_half_of_the_queue_at_most(worker: ComputeW
     await first.is_running()
     waiting = [
         asyncio.create_task(worker.run("acme", lambda: None, CpuMeter()))
-        for _ in range(MAX_WAITING // 2)
+        for _ in range(MAX_QUEUE // 2)
     ]
     await asyncio.sleep(0)
 

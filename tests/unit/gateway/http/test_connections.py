@@ -74,18 +74,18 @@ def test_the_first_is_the_oldest_of_the_name_with_the_most(steps: list[tuple[str
             for most in counts
             if counts[most] == max(counts.values())
         }
-        assert ours.first() in (firsts or {None})
+        assert ours.oldest() in (firsts or {None})
         for name in "abc":
-            assert ours.first(name) == next((item for each, item in kept if each == name), None)
+            assert ours.oldest(name) == next((item for each, item in kept if each == name), None)
 
 
 def test_an_item_that_is_renewed_is_the_newest_of_its_name():
     ours: ItemsByOwner[int] = ItemsByOwner()
     for item in range(3):
         ours.add("a", item)
-    ours.renew("a", 0)
+    ours.move_to_end("a", 0)
 
-    assert ours.first() == 1
+    assert ours.oldest() == 1
 
 
 @pytest.mark.parametrize(

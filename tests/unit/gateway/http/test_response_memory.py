@@ -23,59 +23,59 @@ async def begun(reserving: asyncio.Task[None]) -> None:
 
 async def test_memory_one_organization_reserves_half_at_most():
     shared = memory()
-    await shared.reservation("a").grow(LIMIT // 2)
+    await shared.reservation("a").acquire(LIMIT // 2)
 
     with pytest.raises(RejectedError) as refused:
-        await shared.reservation("a").grow(1)
+        await shared.reservation("a").acquire(1)
 
     assert (refused.value.status, refused.value.headers["Retry-After"]) == (503, "2")
-    assert shared.reserved == LIMIT // 2
+    assert shared.in_use == LIMIT // 2
 
 
 async def test_memory_small_organizations_have_a_quarter_when_all_is_reserved():
     shared = memory()
     for name in "ab":
-        await shared.reservation(name).grow(LIMIT // 2)
+        await shared.reservation(name).acquire(LIMIT // 2)
     small = [shared.reservation(str(number)) for number in range(LIMIT // 4 // FLOOR)]
     for each in small:
-        await each.grow(FLOOR)
+        await each.acquire(FLOOR)
 
     with pytest.raises(RejectedError):
-        await shared.reservation("one more").grow(1)
+        await shared.reservation("one more").acquire(1)
     with pytest.raises(RejectedError):
-        await small[0].grow(1)
+        await small[0].acquire(1)
 
 
 async def test_memory_that_is_released_goes_to_who_waits():
     shared = memory(LONG)
     first, second = shared.reservation("a"), shared.reservation("a")
-    await first.grow(LIMIT // 2)
-    reserving = asyncio.create_task(second.grow(10))
+    await first.acquire(LIMIT // 2)
+    reserving = asyncio.create_task(second.acquire(10))
     await begun(reserving)
 
-    first.shrink(10)
+    first.release(10)
     await reserving
 
-    assert (first.size, second.size, shared.reserved) == (30, 10, 40)
+    assert (first.size, second.size, shared.in_use) == (30, 10, 40)
 
 
 async def test_memory_goes_to_the_organization_with_the_least_first():
     shared = memory(LONG)
     greedy, other, modest = (shared.reservation(name) for name in ("a", "b", "c"))
-    await greedy.grow(LIMIT // 2 - 10)
-    await other.grow(LIMIT // 2)
-    await modest.grow(10)
+    await greedy.acquire(LIMIT // 2 - 10)
+    await other.acquire(LIMIT // 2)
+    await modest.acquire(10)
     order: list[str] = []
 
     async def reserve(name: str) -> None:
-        await shared.reservation(name).grow(10)
+        await shared.reservation(name).acquire(10)
         order.append(name)
 
     waiting = [asyncio.create_task(reserve(name)) for name in "ac"]
     await begun(waiting[-1])
-    other.shrink(10)
+    other.release(10)
     await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    other.shrink(10)
+    other.release(10)
     await asyncio.gather(*waiting)
 
     assert order == ["c", "a"]
@@ -84,38 +84,38 @@ async def test_memory_goes_to_the_organization_with_the_least_first():
 async def test_memory_a_request_that_gives_up_lets_the_next_have_it():
     shared = memory(LONG)
     held = shared.reservation("a")
-    await held.grow(LIMIT // 2 - 5)
-    large = asyncio.create_task(shared.reservation("a").grow(10))
+    await held.acquire(LIMIT // 2 - 5)
+    large = asyncio.create_task(shared.reservation("a").acquire(10))
     await begun(large)
-    small = asyncio.create_task(shared.reservation("a").grow(5))
+    small = asyncio.create_task(shared.reservation("a").acquire(5))
     await begun(small)
 
     large.cancel()
     await small
 
-    assert shared.reserved == LIMIT // 2
+    assert shared.in_use == LIMIT // 2
 
 
 async def test_memory_of_a_request_that_ends_as_it_is_granted_is_free_again():
     shared = memory(LONG)
     held = shared.reservation("a")
-    await held.grow(LIMIT // 2)
-    waiting = asyncio.create_task(shared.reservation("a").grow(10))
+    await held.acquire(LIMIT // 2)
+    waiting = asyncio.create_task(shared.reservation("a").acquire(10))
     await begun(waiting)
 
-    held.release()
+    held.release_all()
     waiting.cancel()
     await asyncio.wait([waiting])
 
-    assert shared.reserved == 0
+    assert shared.in_use == 0
 
 
 async def test_memory_of_a_part_is_released_with_the_part():
     shared = memory()
     whole = shared.reservation("a")
-    await whole.grow(3)
+    await whole.acquire(3)
     async with whole.for_part() as part:
-        await part.grow(7)
-        assert shared.reserved == 10
+        await part.acquire(7)
+        assert shared.in_use == 10
 
-    assert (whole.size, shared.reserved) == (3, 3)
+    assert (whole.size, shared.in_use) == (3, 3)

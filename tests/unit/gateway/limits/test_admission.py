@@ -8,13 +8,13 @@ import structlog
 from chassis.concurrency.fair_semaphore import QUEUE_PER_SLOT, FairSemaphore
 from gateway.limits.admission import BYTES_PER_REQUEST, CPU_SECONDS_PER_REQUEST, AdmissionControl
 from gateway.limits.rate_limiter import Rate, RateLimiter
-from gateway.limits.rejections import RejectedError, RejectionStats, full
+from gateway.limits.rejections import RejectedError, RejectionStats, no_slot
 
 
 def gate(rate: Rate, places: int = 4) -> AdmissionControl:
     stopped = RateLimiter(rate, lambda: 1_000.0)
     return AdmissionControl(
-        stopped, FairSemaphore(places, full, 30.0), RejectionStats(structlog.get_logger())
+        stopped, FairSemaphore(places, no_slot, 30.0), RejectionStats(structlog.get_logger())
     )
 
 
@@ -26,7 +26,7 @@ async def test_the_headers_tell_the_policy_and_what_is_left_of_it():
     ours = gate(Rate(per_second=10, burst=50))
     before = remaining(ours)
     for _ in range(3):
-        async with ours.entered("acme"):
+        async with ours.slot("acme"):
             pass
 
     assert ours.headers("acme")["RateLimit-Policy"] == '"organization";q=50;w=5'
@@ -35,38 +35,38 @@ async def test_the_headers_tell_the_policy_and_what_is_left_of_it():
 
 async def test_one_over_the_rate_is_429_and_told_when_to_come_back():
     ours = gate(Rate(per_second=0.2, burst=1))
-    async with ours.entered("acme"):
+    async with ours.slot("acme"):
         pass
 
     with pytest.raises(RejectedError) as turned_away:
-        await ours.enter("acme")
+        await ours.acquire("acme")
 
     assert turned_away.value.status == 429
     assert turned_away.value.headers == {"Retry-After": "5"}
     assert "0.2 requests a second" in turned_away.value.detail
     assert remaining(ours) == '"organization";r=0;t=1'
-    async with ours.entered("initech"):
+    async with ours.slot("initech"):
         pass
 
 
 async def test_what_a_bulk_request_brings_is_held_against_later_requests():
     ours = gate(Rate(per_second=10, burst=50))
-    async with ours.entered("acme"):
-        ours.count_more("acme", 99)
+    async with ours.slot("acme"):
+        ours.charge_requests("acme", 99)
 
     with pytest.raises(RejectedError) as turned_away:
-        await ours.enter("acme")
+        await ours.acquire("acme")
 
     assert turned_away.value.headers == {"Retry-After": "6"}  # 51 requests too many
 
 
 async def test_who_finds_no_place_has_not_used_up_anything():
     ours = gate(Rate(per_second=1, burst=50), places=1)
-    await ours.enter("acme")
-    waiting = [asyncio.create_task(ours.enter("acme")) for _ in range(2)]
+    await ours.acquire("acme")
+    waiting = [asyncio.create_task(ours.acquire("acme")) for _ in range(2)]
     await asyncio.sleep(0)
     with pytest.raises(RejectedError) as turned_away:
-        await ours.enter("acme")
+        await ours.acquire("acme")
     refused = remaining(ours)
     for each in waiting:
         each.cancel()
@@ -78,31 +78,31 @@ async def test_who_finds_no_place_has_not_used_up_anything():
 
 async def test_what_is_refused_at_once_is_known_before():
     ours = gate(Rate(per_second=1, burst=2), places=2)
-    before = ours.refusal("acme")
-    await ours.enter("acme")
-    await ours.enter("initech")
-    after = ours.refusal("acme")
-    ours.leave("acme")
-    await ours.enter("acme")
+    before = ours.rejection("acme")
+    await ours.acquire("acme")
+    await ours.acquire("initech")
+    after = ours.rejection("acme")
+    ours.release("acme")
+    await ours.acquire("acme")
     with pytest.raises(RejectedError):
-        await ours.enter("acme")
+        await ours.acquire("acme")
 
     assert (before, after) == (None, None)
-    refusal = ours.refusal("acme")
+    refusal = ours.rejection("acme")
     assert refusal is not None
     assert refusal.status == 429
-    assert ours.is_pressed
+    assert ours.is_overloaded
 
 
 async def test_only_a_request_that_is_turned_away_is_pressure():
     ours = gate(Rate(per_second=1, burst=1))
-    await ours.enter("acme")
-    refusal = ours.refusal("acme")
-    asked = ours.is_pressed
+    await ours.acquire("acme")
+    refusal = ours.rejection("acme")
+    asked = ours.is_overloaded
     assert refusal is not None
-    ours.turned_away(refusal, "acme")
+    ours.count_rejection(refusal, "acme")
 
-    assert (asked, ours.is_pressed) == (False, True)
+    assert (asked, ours.is_overloaded) == (False, True)
 
 
 async def test_what_was_done_before_a_place_counts_and_what_was_refused_before_does_not():
@@ -111,16 +111,16 @@ async def test_what_was_done_before_a_place_counts_and_what_was_refused_before_d
     async def read() -> None:
         done.append(True)
         if len(done) == 2:
-            raise full()
+            raise no_slot()
 
-    async with ours.entered("acme", read):
+    async with ours.slot("acme", read):
         with pytest.raises(RejectedError):
-            await ours.enter("acme", read)
+            await ours.acquire("acme", read)
         assert remaining(ours) == '"organization";r=48;t=5'
-        waiting = [asyncio.create_task(ours.enter("acme")) for _ in range(2)]
+        waiting = [asyncio.create_task(ours.acquire("acme")) for _ in range(2)]
         await asyncio.sleep(0)
         with pytest.raises(RejectedError):  # at once: nothing is read for whom there is no room
-            await ours.enter("acme", read)
+            await ours.acquire("acme", read)
         assert len(done) == 2
         assert remaining(ours) == '"organization";r=46;t=5'
         for each in waiting:
@@ -134,28 +134,28 @@ async def test_those_who_come_count_as_if_they_were_there():
     names = [f"organization {number}" for number in range(room + 2)]
     refused = 0
     for name in names:
-        if ours.refusal(name) is None:
-            ours.comes(name)
+        if ours.rejection(name) is None:
+            ours.add_pending(name)
         else:
             refused += 1
 
     assert refused == 2
     for name in names[:room]:
-        ours.came(name)
-    assert ours.refusal("acme") is None
+        ours.remove_pending(name)
+    assert ours.rejection("acme") is None
 
 
 async def test_those_who_come_have_taken_what_is_left_of_a_rate():
     ours = gate(Rate(per_second=10, burst=2))
-    assert ours.refusal("acme") is None
-    ours.comes("acme")
-    ours.comes("acme")
+    assert ours.rejection("acme") is None
+    ours.add_pending("acme")
+    ours.add_pending("acme")
 
-    refusal = ours.refusal("acme")
+    refusal = ours.rejection("acme")
 
     assert refusal is not None
     assert refusal.status == 429
-    assert ours.refusal("initech") is None
+    assert ours.rejection("initech") is None
 
 
 @pytest.mark.parametrize("requests", [0, 1, 20])
@@ -174,8 +174,8 @@ async def test_a_charge_beyond_the_rate_keeps_out_its_organization_alone():
     ours.charge_bytes("acme", 60 * BYTES_PER_REQUEST)
 
     with pytest.raises(RejectedError) as turned_away:
-        await ours.enter("acme")
-    async with ours.entered("initech"):
+        await ours.acquire("acme")
+    async with ours.slot("initech"):
         pass
 
     assert (turned_away.value.status, turned_away.value.headers) == (429, {"Retry-After": "2"})

@@ -87,12 +87,12 @@ def test_it_tells_how_many_are_left(limiter, clock):
 
 def test_pressure_is_felt_for_a_second(limiter, clock):
     taken(limiter, "acme", 5)
-    calm = limiter.is_pressed
+    calm = limiter.has_rejected_recently
     limiter.try_charge("acme")
-    pressed = limiter.is_pressed
+    pressed = limiter.has_rejected_recently
     clock.seconds += 1.1
 
-    assert (calm, pressed, limiter.is_pressed) == (False, True, False)
+    assert (calm, pressed, limiter.has_rejected_recently) == (False, True, False)
 
 
 def test_asking_for_the_wait_changes_nothing(limiter):
@@ -101,16 +101,16 @@ def test_asking_for_the_wait_changes_nothing(limiter):
     waits.append(limiter.retry_after("initech", pending=5))
 
     assert waits == pytest.approx([0.1] * 4)
-    assert not limiter.is_pressed
+    assert not limiter.has_rejected_recently
     assert (limiter.remaining("acme"), limiter.remaining("initech"), len(limiter)) == (0, 5, 1)
 
 
 def test_a_noted_rejection_is_pressure_for_a_second(limiter, clock):
     limiter.note_rejection()
-    pressed = limiter.is_pressed
+    pressed = limiter.has_rejected_recently
     clock.seconds += 1.1
 
-    assert (pressed, limiter.is_pressed) == (True, False)
+    assert (pressed, limiter.has_rejected_recently) == (True, False)
 
 
 def test_full_buckets_are_forgotten_and_there_are_never_too_many(limiter, clock):

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from openapi_spec_validator import validate
 
-from gateway.api.routing import Endpoint, Route, Table
+from gateway.api.routing import Endpoint, Route, RouteTable
 from gateway.openapi import document as openapi
 from gateway.openapi.operations import operations
 from gateway.scim.schema import GROUP, USER
@@ -54,14 +54,14 @@ def test_route_table_matches_described_methods_only():
             if (method, path) in known:
                 assert table().match(method, segments)
             else:
-                with pytest.raises(Exception, match="not possible here"):
+                with pytest.raises(Exception, match="not supported here"):
                     table().match(method, segments)
 
 
 def test_document_with_an_undescribed_route_raises_key_error():
     async def anything(_: object) -> None: ...
 
-    new = Table({"New": Endpoint({"GET": anything})})
+    new = RouteTable({"New": Endpoint({"GET": anything})})
     with pytest.raises(KeyError, match="/New"):
         openapi.document(new.routes(), TYPES, BASE_URL)
 

@@ -16,7 +16,7 @@ from cloudacademy.users.v1.activity_pb2_grpc import (
     add_ActivityServiceServicer_to_server,
 )
 
-from gateway.api.app import NOBODY
+from gateway.api.app import ANONYMOUS
 from gateway.auth.authenticator import Caller
 from gateway.backend.errors import Refusal, RefusedError
 from gateway.provisioning_log.entry import Refused
@@ -214,7 +214,7 @@ async def test_all_bodies_that_wait_have_no_more_bytes_than_there_is_room_for():
     assert WAITING_BYTES * 0.99 < waiting * len(body) < WAITING_BYTES
 
 
-@pytest.mark.parametrize("fields", [{"method": "GET"}, {"caller": NOBODY}])
+@pytest.mark.parametrize("fields", [{"method": "GET"}, {"caller": ANONYMOUS}])
 async def test_reads_and_strangers_are_not_noted(fields: dict):
     server_log = Log()
     async with running(server_log, Clock()) as refusals:
@@ -228,9 +228,9 @@ async def test_a_key_that_has_ended_is_noted_once_a_minute():
     fields = {"method": "GET", "error": ended(KEY), "target": "/Users?filter=ann"}
     async with running(server_log, clock) as refusals:
         for number in range(3):
-            refusals.note(refused(str(number), caller=NOBODY, **fields))
+            refusals.note(refused(str(number), caller=ANONYMOUS, **fields))
         clock.now += timedelta(seconds=61)
-        refusals.note(refused("later", caller=NOBODY, **fields))
+        refusals.note(refused("later", caller=ANONYMOUS, **fields))
         await sent(refusals)
     assert server_log.kept == ["0", "later"]
 
@@ -242,7 +242,7 @@ async def test_of_too_many_ended_keys_the_one_noted_longest_ago_is_forgotten():
         def note(number: int) -> int:
             """How many more are noted by a request with a key."""
             before = refusals._waiting.waiting + refusals.dropped
-            refusals.note(refused("1", caller=NOBODY, error=ended(f"key {number}")))
+            refusals.note(refused("1", caller=ANONYMOUS, error=ended(f"key {number}")))
             return refusals._waiting.waiting + refusals.dropped - before
 
         first = [note(number) for number in range(KEYS + 1)]

@@ -5,9 +5,9 @@ import pytest
 from gateway.api.routing import MethodNotAllowedError
 from gateway.api.versions import ContendedError
 from gateway.auth.authenticator import UnauthorizedError
-from gateway.http.body import EncodedError
-from gateway.http.responses import error_answer
-from gateway.limits.rejections import full
+from gateway.http.body import CompressedBodyError
+from gateway.http.responses import error_response
+from gateway.limits.rejections import no_slot
 from gateway.scim.errors import ScimError, invalid_value
 
 
@@ -17,12 +17,12 @@ from gateway.scim.errors import ScimError, invalid_value
         (invalid_value("No."), {}),
         (ScimError(503, None, "Later.", {"Retry-After": "2"}), {"Retry-After": "2"}),
         (UnauthorizedError("No."), {"WWW-Authenticate": "Bearer"}),
-        (EncodedError(), {"Accept-Encoding": "identity"}),
+        (CompressedBodyError(), {"Accept-Encoding": "identity"}),
         (MethodNotAllowedError("PUT", {"GET": None, "POST": None}), {"Allow": "GET, POST"}),
         (ContendedError(), {"Retry-After": "2"}),
-        (full(), {"Retry-After": "2"}),
+        (no_slot(), {"Retry-After": "2"}),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, ScimError) else "",
 )
 def test_an_error_is_answered_with_the_headers_of_its_status(error, headers):
-    assert dict(error.headers) == dict(error_answer(error).headers) == headers
+    assert dict(error.headers) == dict(error_response(error).headers) == headers

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 import structlog
 
-from gateway.http.body import Bodies
+from gateway.http.body import BodyMemory
 from gateway.limits.rate_limiter import Rate
 from gateway.limits.rejections import RejectedError, RejectionStats, RejectReason
 from gateway.portal.problems import of_rejection
@@ -27,7 +27,7 @@ ACME, GLOBEX = "acme", "globex"
 def page_limiter(*, burst: int = 3, max_concurrent: int = 4) -> PageLimiter:
     rate = Rate(1.0, burst)
     limits, tally = PageLimits(rate, rate, max_concurrent), RejectionStats(structlog.get_logger())
-    return PageLimiter(limits, Bodies(100), tally, lambda: 1_000.0)
+    return PageLimiter(limits, BodyMemory(100), tally, lambda: 1_000.0)
 
 
 def signed_in(of: PageLimiter, token: str, organization_id: str, address: str = HERE) -> Client:
@@ -152,18 +152,18 @@ async def test_form_without_memory_is_rejected_as_forms_full():
 
     with (
         pytest.raises(RejectedError) as refused,
-        limiter.body(Client(ACME, is_signed_in=True)) as hold,
+        limiter.body(Client(ACME, is_signed_in=True)) as reservation,
     ):
-        hold(51)
-    assert (refused.value.why, refused.value.headers) == (
-        RejectReason.FORMS_FULL,
+        reservation.acquire(51)
+    assert (refused.value.reason, refused.value.headers) == (
+        RejectReason.NO_FORM_MEMORY,
         {"Retry-After": "2"},
     )
     assert of_rejection(refused.value).title == "Too many forms are being sent"
 
 
 async def test_other_rejection_inside_a_form_is_not_changed():
-    limiter, no_page = page_limiter(), RejectedError(RejectReason.PAGES_FULL, 503, "", 2)
+    limiter, no_page = page_limiter(), RejectedError(RejectReason.NO_PAGE_SLOT, 503, "", 2)
 
     with pytest.raises(RejectedError) as refused, limiter.body(Client(ACME, is_signed_in=True)):
         raise no_page

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.api.query.cursors import Cursors
-from gateway.api.query.search import Found, Part, Search
+from gateway.api.query.search import PageQuery, ResultPage, Search
 from gateway.api.request import ScimRequest
 from gateway.auth.authenticator import Caller
 from gateway.http.response_memory import ResponseMemory
@@ -26,14 +26,14 @@ class Listed:
     def __init__(self, resource_type: ResourceType, length: int) -> None:
         self.resource_type = resource_type
         self.resources = [{"id": f"{resource_type.name}{n}"} for n in range(length)]
-        self.parts: list[Part] = []
+        self.parts: list[PageQuery] = []
 
-    async def page(self, exchange: ScimRequest, view: Projection, part: Part) -> Found:
+    async def page(self, exchange: ScimRequest, view: Projection, part: PageQuery) -> ResultPage:
         self.parts.append(part)
         start = int(part.page_token or part.skip)
         end = start + part.size
         shown = [view.apply(each) for each in self.resources[start:end]]
-        return Found(
+        return ResultPage(
             len(shown),
             _json(shown),
             len(self.resources) if part.count_total else 0,
@@ -97,7 +97,7 @@ async def test_a_type_that_a_filter_rules_out_is_not_asked():
     page = await ask([users, groups], filter='meta.resourceType eq "Group"')
     assert (ids(page), page["totalResults"]) == (["Group0", "Group1"], 2)
     assert users.parts == []
-    assert groups.parts == [Part(None, "id desc", 100, 0, "", count_total=True)]
+    assert groups.parts == [PageQuery(None, "id desc", 100, 0, "", count_total=True)]
 
 
 async def test_a_type_without_the_attribute_keeps_its_usual_order():

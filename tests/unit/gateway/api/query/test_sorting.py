@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.api.query.sorting import LATEST_FIRST, NEWEST_FIRST, order_by, usual_order
+from gateway.api.query.sorting import LATEST_FIRST, NEWEST_FIRST, default_order, order_by
 from gateway.scim import filter as filters
 from gateway.scim.errors import ScimError
 from gateway.scim.schema import USER
@@ -44,4 +44,4 @@ def test_an_attribute_that_has_none_is_refused(sort_by):
     ],
 )
 def test_what_changed_in_a_time_comes_in_the_order_of_the_index_that_knows_it(text, order):
-    assert usual_order(filters.parse(USER, text)) == order
+    assert default_order(filters.parse(USER, text)) == order
