@@ -265,10 +265,10 @@ def test_saml_signing_key_outlives_cluster(overlay):
         one["spec"]["secretName"] for one in of_kind(overlay, "Certificate")
     }
     assert secret["target"]["name"] == "gateway-saml"
-    secret = f"provisioning/{overlay}/gateway"
+    remote_key = f"provisioning/{overlay}/gateway"
     assert {one["secretKey"]: one["remoteRef"] for one in secret["data"]} == {
-        "tls.key": {"key": secret, "property": "SAML_KEY"},
-        "tls.crt": {"key": secret, "property": "SAML_CERTIFICATE"},
+        "tls.key": {"key": remote_key, "property": "SAML_KEY"},
+        "tls.crt": {"key": remote_key, "property": "SAML_CERTIFICATE"},
     }
 
 
