@@ -1,4 +1,4 @@
-"""Calls on a batch stream: as independent as if each had a stream of its own."""
+"""BatchStream: each call behaves as if it had its own stream."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -45,7 +45,7 @@ READS = frozenset({f"{SERVICE}/GetUser"})
 
 @dataclass
 class Region:
-    """A service with the shared way to it, that a test can stop."""
+    """A service and a client with batching; a test can stop the service."""
 
     server: grpc.aio.Server
     channel: grpc.aio.Channel
@@ -57,7 +57,7 @@ class Region:
 
     @property
     def users(self) -> UserServiceStub:
-        """The service, each call by itself."""
+        """The service without batching."""
         return UserServiceStub(self.channel)
 
     @property
@@ -65,21 +65,21 @@ class Region:
         return BatchServiceStub(self.channel)
 
     def batched(self, linger_seconds: float = STREAM_LINGER_SECONDS) -> UserServiceStub:
-        """The service with batched calls; their messages are recorded."""
+        """The service with batched calls; the sizes of the messages are recorded."""
         return UserServiceStub(
             BatchChannel(self, self.channel, READS, linger_seconds=linger_seconds)
         )
 
-    def StreamCalls(self) -> Any:  # noqa: N802 - as the stub has it
+    def StreamCalls(self) -> Any:  # noqa: N802 - the stub's name
         stream = self.batch.StreamCalls()
         write = stream.write
 
-        async def noted(message: pb.StreamCallsRequest) -> None:
+        async def recorded(message: pb.StreamCallsRequest) -> None:
             self.messages.append(message)
-            stream.brought += len(message.calls)
+            stream.call_count += len(message.calls)
             await write(message)
 
-        stream.write, stream.brought = noted, 0
+        stream.write, stream.call_count = recorded, 0
         self.streams.append(stream)
         return stream
 
@@ -102,10 +102,10 @@ async def serving(users_url: str, clock) -> AsyncIterator[Region]:
     calls = metrics.requests(
         "call_seconds", "active_calls", "calls", "rpc_method", "status", "error_type"
     )
-    envelope = ServerInterceptor(
+    interceptor = ServerInterceptor(
         log, None, calls, logged_fields=("organization_id",), batch_methods=CARRIERS
     )
-    server, dispatcher = grpc.aio.server(interceptors=[envelope]), LocalDispatcher(envelope)
+    server, dispatcher = grpc.aio.server(interceptors=[interceptor]), LocalDispatcher(interceptor)
     async with Database(users_url, "test") as database:
         store = UserStore(database, Lists(database), Notifier())
         users = UsersServicer(store, SchemaStore(database), clock)
@@ -126,7 +126,7 @@ def reading(number: int, user_id: str, **fields: Any) -> pb.Call:
 
 
 async def outcomes(stream: Any, count: int) -> dict[int, pb.Outcome]:
-    """So many outcomes of a stream, by their numbers."""
+    """The next `count` outcomes of a stream, by call number."""
     found: dict[int, pb.Outcome] = {}
     while len(found) < count:
         response = await stream.read()
@@ -166,7 +166,7 @@ async def test_each_call_has_its_own_outcome_under_its_number(region: Region):
     }
 
 
-async def test_batched_calls_are_logged_and_measured_and_their_stream_is_not(region: Region):
+async def test_batched_calls_are_logged_and_measured_but_not_their_stream(region: Region):
     ann = await create(region.users, "ann@corp.test")
     stream = region.batch.StreamCalls()
     await stream.write(pb.StreamCallsRequest(calls=[reading(1, ann.id), reading(2, ann.id)]))
@@ -185,7 +185,7 @@ async def test_batched_calls_are_logged_and_measured_and_their_stream_is_not(reg
     ]
 
 
-async def test_a_quick_call_does_not_wait_for_a_slow_one_whose_deadline_ends_it(region: Region, db):
+async def test_slow_call_does_not_delay_a_quick_one_and_meets_its_deadline(region: Region, db):
     ann, bob = [await create(region.users, f"{name}@corp.test") for name in ("ann", "bob")]
     change = users_pb2.UpdateUserRequest(
         organization_id=ACME,
@@ -208,10 +208,10 @@ async def test_a_quick_call_does_not_wait_for_a_slow_one_whose_deadline_ends_it(
     assert (await get(region.users, ann.id)).title == ""
 
 
-async def test_a_call_given_up_is_cancelled_and_has_no_outcome(region: Region, db):
+async def test_cancelled_call_ends_without_an_outcome(region: Region, db):
     ann = await create(region.users, "ann@corp.test")
     stream = region.batch.StreamCalls()
-    async with held_up(db, stream, reading(1, ann.id)):
+    async with blocked_call(db, stream, reading(1, ann.id)):
         await stream.write(pb.StreamCallsRequest(given_up=[1, 99]))
         await until(db, waiting=0)
     await stream.write(pb.StreamCallsRequest(calls=[reading(2, ann.id)]))
@@ -219,15 +219,15 @@ async def test_a_call_given_up_is_cancelled_and_has_no_outcome(region: Region, d
     assert [line["outcome"] for line in region.lines][1:] == ["CANCELLED", "OK"]
 
 
-async def test_calls_end_with_their_stream(region: Region, db):
+async def test_calls_are_cancelled_when_their_stream_ends(region: Region, db):
     ann = await create(region.users, "ann@corp.test")
     stream = region.batch.StreamCalls()
-    async with held_up(db, stream, reading(1, ann.id)):
+    async with blocked_call(db, stream, reading(1, ann.id)):
         stream.cancel()
         await until(db, waiting=0)
 
 
-async def test_a_number_that_is_in_use_ends_the_stream_with_a_reason(region: Region, db):
+async def test_call_number_in_use_ends_the_stream_with_a_reason(region: Region, db):
     ann = await create(region.users, "ann@corp.test")
     stream = region.batch.StreamCalls()
     with invalid_field("calls.number"):
@@ -243,7 +243,7 @@ async def test_a_number_that_is_in_use_ends_the_stream_with_a_reason(region: Reg
         ("given_up", pb.StreamCallsRequest(given_up=range(MAX_PENDING + 1))),
     ],
 )
-async def test_a_message_of_too_many_calls_is_refused_and_none_begins(
+async def test_message_with_too_many_calls_is_refused_before_any_starts(
     region: Region, field: str, message: pb.StreamCallsRequest
 ):
     stream = region.batch.StreamCalls()
@@ -254,7 +254,7 @@ async def test_a_message_of_too_many_calls_is_refused_and_none_begins(
     assert [line["outcome"] for line in region.lines] == ["INVALID_FIELD"]
 
 
-async def test_a_caller_that_does_not_read_is_not_read_either(region: Region, db):
+async def test_server_stops_reading_from_a_client_that_does_not_read(region: Region, db):
     ann = await create(region.users, "ann@corp.test", title="x" * 8_000)
     stream = region.batch.StreamCalls()
     sent = 0
@@ -271,14 +271,14 @@ async def test_a_caller_that_does_not_read_is_not_read_either(region: Region, db
     ended = len(region.lines)
     assert await quiescent(lambda: len(region.lines)) == ended
     assert ended <= sent
-    assert await get(region.users, ann.id) == ann  # others are served
+    assert await get(region.users, ann.id) == ann  # other clients are served
     stream.cancel()
 
 
-async def test_a_server_about_to_stop_says_so_and_carries_out_what_it_was_given(region: Region, db):
+async def test_stopping_server_announces_it_and_completes_its_calls(region: Region, db):
     ann = await create(region.users, "ann@corp.test")
     stream = region.batch.StreamCalls()
-    async with held_up(db, stream, reading(1, ann.id)):
+    async with blocked_call(db, stream, reading(1, ann.id)):
         region.stop.set()
         assert (await stream.read()) == pb.StreamCallsResponse(leaving=True)
         await stream.done_writing()
@@ -287,8 +287,8 @@ async def test_a_server_about_to_stop_says_so_and_carries_out_what_it_was_given(
 
 
 @asynccontextmanager
-async def held_up(db, stream: Any, call: pb.Call) -> AsyncIterator[None]:
-    """Send a call, and keep its statement waiting for the length of the block."""
+async def blocked_call(db, stream: Any, call: pb.Call) -> AsyncIterator[None]:
+    """Send a call, and block its statement until the block ends."""
     async with db.transaction():
         await db.execute("LOCK TABLE users")
         await stream.write(pb.StreamCallsRequest(calls=[call]))
@@ -297,11 +297,11 @@ async def held_up(db, stream: Any, call: pb.Call) -> AsyncIterator[None]:
 
 
 async def until(db, *, waiting: int) -> None:
-    """Wait until so many statements, or more, wait for a lock; or none does."""
+    """Wait until `waiting` or more statements wait for a lock, or, for 0, until none does."""
 
     async def has_count() -> bool:
         found = await db.fetchval(
-            # Not pg_stat_activity: in a transaction that knows no backend that came later.
+            # Not pg_stat_activity: inside a transaction it omits backends that started later.
             "SELECT count(DISTINCT pid) FROM pg_locks JOIN pg_database ON oid = database"
             " WHERE NOT granted AND datname = current_database()"
         )
@@ -326,7 +326,7 @@ def unlike(found: Iterable[Any], kind: type) -> list[Any]:
     return [each for each in found if not isinstance(each, kind)]
 
 
-async def test_a_batch_channel_is_a_channel_for_streams_too(region: Region):
+async def test_batch_channel_carries_streaming_calls_too(region: Region):
     ann = await create(region.users, "ann@corp.test")
     channel = BatchChannel(region, region.channel)
     assert isinstance(channel, grpc.aio.Channel)
@@ -338,7 +338,7 @@ async def test_a_batch_channel_is_a_channel_for_streams_too(region: Region):
     stream.cancel()
 
 
-async def test_a_closed_batch_channel_ends_its_streams_after_their_calls(region: Region, db):
+async def test_closed_batch_channel_ends_its_streams_after_their_calls(region: Region, db):
     ann = await create(region.users, "ann@corp.test")
     channel = BatchChannel(region, region.channel)
     call = getter(UserServiceStub(channel))
@@ -351,38 +351,38 @@ async def test_a_closed_batch_channel_ends_its_streams_after_their_calls(region:
     assert await region.streams[0].code() is StatusCode.OK
 
 
-async def test_concurrent_calls_share_messages_and_get_their_own_responses(region: Region):
-    made = [await create(region.users, f"u{number}@corp.test") for number in range(60)]
+async def test_concurrent_calls_share_messages_and_get_own_responses(region: Region):
+    created = [await create(region.users, f"u{number}@corp.test") for number in range(60)]
     call = getter(region.batched())
-    assert await asyncio.gather(*(call(user.id) for user in made)) == made
+    assert await asyncio.gather(*(call(user.id) for user in created)) == created
     assert sum(region.sizes) == 60
     assert len(region.streams) == 2
     assert max(region.sizes) <= STREAM_BATCH_SIZE
     assert len(region.sizes) < 60 / STREAM_MIN_CONCURRENCY
 
 
-async def test_many_calls_at_once_are_spread_over_streams_and_few_share_one(region: Region, db):
-    made = [await create(region.users, f"u{number}@corp.test") for number in range(10)]
+async def test_many_concurrent_calls_use_several_streams_and_few_use_one(region: Region, db):
+    created = [await create(region.users, f"u{number}@corp.test") for number in range(10)]
     call = getter(region.batched())
 
-    async def at_once(number: int) -> list[int]:
-        """How many calls each stream brings when so many wait for a database that is busy."""
+    async def calls_per_stream(number: int) -> list[int]:
+        """The number of calls on each stream while `number` calls wait for a locked table."""
         before = len(region.messages)
         async with db.transaction():
             await db.execute("LOCK TABLE users")
-            calls = [asyncio.create_task(call(made[each % 10].id)) for each in range(number)]
+            calls = [asyncio.create_task(call(created[each % 10].id)) for each in range(number)]
             await quiescent(lambda: sum(len(each.calls) for each in region.messages[before:]), 0.1)
         await asyncio.gather(*calls)
         assert sum(len(each.calls) for each in region.messages[before:]) == number
-        return [stream.brought for stream in region.streams]
+        return [stream.call_count for stream in region.streams]
 
     full, others = CALLS_PER_STREAM, MAX_STREAMS - 1
-    assert await at_once(full) == [full]
-    assert await at_once(MAX_STREAMS * full + 8) == [2 * full + 2, *[full + 2] * others]
-    assert await at_once(2) == [2 * full + 4, *[full + 2] * others]
+    assert await calls_per_stream(full) == [full]
+    assert await calls_per_stream(MAX_STREAMS * full + 8) == [2 * full + 2, *[full + 2] * others]
+    assert await calls_per_stream(2) == [2 * full + 4, *[full + 2] * others]
 
 
-async def test_concurrent_calls_share_a_message_whichever_streams_have_room(region: Region, db):
+async def test_concurrent_calls_share_a_message_across_stream_capacity(region: Region, db):
     """The second stream has few calls, but the service has many: more calls will join the batch."""
     ann = await create(region.users, "ann@corp.test")
     call = getter(region.batched(linger_seconds=0.5))
@@ -392,28 +392,28 @@ async def test_concurrent_calls_share_a_message_whichever_streams_have_room(regi
         await until(db, waiting=1)
         more = [asyncio.create_task(call(ann.id))]
         await pace(0.01)  # within the linger time
-        for given_up in first[:10]:  # room on the first stream
-            given_up.cancel()
+        for read in first[:10]:  # the first stream has capacity again
+            read.cancel()
         for _ in range(4):
             await pace(0.01)  # within the linger time
             more.append(asyncio.create_task(call(ann.id)))
         await pace(0.6)
     assert await asyncio.gather(*first[10:], *more) == [ann] * (CALLS_PER_STREAM - 10 + 5)
     assert region.sizes == [CALLS_PER_STREAM, 5]
-    assert [stream.brought for stream in region.streams] == [CALLS_PER_STREAM, 5]
+    assert [stream.call_count for stream in region.streams] == [CALLS_PER_STREAM, 5]
 
 
-async def test_a_stream_that_cannot_write_gets_at_most_calls_per_stream(region: Region):
+async def test_stream_that_cannot_write_gets_at_most_calls_per_stream(region: Region):
     """Its unsent calls wait for the stream, and do not linger."""
     ann = await create(region.users, "ann@corp.test")
     channel = BatchChannel(region, region.channel, READS)
     call = getter(UserServiceStub(channel))
     assert await call(ann.id) == ann
-    (slow,), takes = region.streams, asyncio.Event()
+    (slow,), writable = region.streams, asyncio.Event()
     write = slow.write
 
     async def held(message: pb.StreamCallsRequest) -> None:
-        await takes.wait()
+        await writable.wait()
         await write(message)
 
     slow.write = held
@@ -423,11 +423,11 @@ async def test_a_stream_that_cannot_write_gets_at_most_calls_per_stream(region: 
         await pace(0.001)
     assert channel._streams[0].pending == CALLS_PER_STREAM
     assert len(region.streams) == 2
-    takes.set()
+    writable.set()
     assert await asyncio.gather(*calls) == [ann] * len(calls)
 
 
-async def test_a_failed_call_has_its_own_status_and_details(region: Region):
+async def test_failed_call_has_its_own_status_and_details(region: Region):
     ann = await create(region.users, "ann@corp.test")
     call = getter(region.batched())
     ids = [ann.id, NOBODY, ann.id, "nonsense", ann.id]
@@ -438,7 +438,7 @@ async def test_a_failed_call_has_its_own_status_and_details(region: Region):
     assert refusals[0].metadata == {"user_id": NOBODY}
 
 
-async def test_calls_given_up_delay_no_other_and_are_reported(region: Region, db):
+async def test_cancelled_calls_delay_no_others_and_are_reported(region: Region, db):
     ann, bob = [await create(region.users, f"{name}@corp.test") for name in ("ann", "bob")]
     call = getter(region.batched())
     async with db.transaction():
@@ -455,7 +455,7 @@ async def test_calls_given_up_delay_no_other_and_are_reported(region: Region, db
     assert sorted(n for message in region.messages for n in message.given_up) == [1, 2]
 
 
-async def test_reads_whose_stream_is_lost_are_made_again_and_writes_are_not(region: Region, db):
+async def test_lost_stream_retries_reads_and_not_writes(region: Region, db):
     ann = await create(region.users, "ann@corp.test")
     stub = region.batched()
     call = getter(stub)
@@ -476,7 +476,7 @@ async def test_reads_whose_stream_is_lost_are_made_again_and_writes_are_not(regi
     assert len(region.streams) == 2
 
 
-async def test_a_silent_server_gets_no_further_calls(region: Region, db):
+async def test_silent_server_gets_no_further_calls(region: Region, db):
     ann = await create(region.users, "ann@corp.test")
     call = getter(region.batched())
     async with db.transaction():
@@ -488,7 +488,7 @@ async def test_a_silent_server_gets_no_further_calls(region: Region, db):
     assert await asyncio.gather(first, second) == [ann, ann]
 
 
-async def test_a_stream_is_followed_by_another_and_no_call_is_lost(region: Region, monkeypatch):
+async def test_replaced_stream_loses_no_call(region: Region, monkeypatch):
     monkeypatch.setattr(coalescing, "LIFETIME_SECONDS", 0.05)
     ann = await create(region.users, "ann@corp.test")
     call = getter(region.batched())
@@ -503,26 +503,26 @@ async def test_a_stream_is_followed_by_another_and_no_call_is_lost(region: Regio
         assert await stream.code() is StatusCode.OK
 
 
-async def test_a_server_that_leaves_is_left_at_once(region: Region):
+async def test_server_that_announces_shutdown_gets_no_further_calls(region: Region):
     ann = await create(region.users, "ann@corp.test")
     call = getter(region.batched())
     assert await call(ann.id) == ann
     region.stop.set()
     assert await region.streams[0].code() is StatusCode.OK
-    assert await call(ann.id) == ann  # it still takes calls, on another stream
+    assert await call(ann.id) == ann  # the server still accepts calls on another stream
     assert len(region.streams) == 2
 
 
-async def test_batched_writes_are_each_made_once(region: Region, db):
+async def test_batched_writes_run_once_each(region: Region, db):
     stub = region.batched()
 
-    async def make(name: str) -> users_pb2.User:
+    async def create_named(name: str) -> users_pb2.User:
         user = users_pb2.User(user_name=name)
         request = users_pb2.CreateUserRequest(organization_id=ACME, user=user)
         return (await stub.CreateUser(request, timeout=5)).user
 
     names = [f"u{number % 20}@corp.test" for number in range(40)]
-    ended = await asyncio.gather(*(make(name) for name in names), return_exceptions=True)
+    ended = await asyncio.gather(*(create_named(name) for name in names), return_exceptions=True)
     assert sum(isinstance(each, users_pb2.User) for each in ended) == 20
     assert await db.fetchval("SELECT count(*) FROM users") == 20
     assert {from_rpc_error(each).reason for each in unlike(ended, users_pb2.User)} == {
@@ -533,7 +533,7 @@ async def test_batched_writes_are_each_made_once(region: Region, db):
 async def test_large_requests_are_not_batched_with_small_ones(region: Region):
     stub = region.batched()
 
-    async def make(name: str, title: str) -> str:
+    async def create_named(name: str, title: str) -> str:
         user = users_pb2.User(user_name=name, title=title)
         request = users_pb2.CreateUserRequest(organization_id=ACME, user=user)
         try:
@@ -541,17 +541,17 @@ async def test_large_requests_are_not_batched_with_small_ones(region: Region):
         except grpc.aio.AioRpcError as error:
             return from_rpc_error(error).reason
 
-    large = [make(f"large{number}@corp.test", "x" * 1_000_000) for number in range(20)]
-    small = [make(f"small{number}@corp.test", "Dr.") for number in range(5)]
+    large = [create_named(f"large{number}@corp.test", "x" * 1_000_000) for number in range(20)]
+    small = [create_named(f"small{number}@corp.test", "Dr.") for number in range(5)]
     ended = await asyncio.gather(*large, *small)
     assert ended[:20] == ["INVALID_FIELD"] * 20
     assert ended[20:] == [f"small{number}@corp.test" for number in range(5)]
 
 
-async def test_a_call_given_up_before_it_is_sent_is_never_sent(region: Region):
+async def test_call_cancelled_before_it_is_sent_is_never_sent(region: Region):
     stub = region.batched()
 
-    async def make(number: int) -> None:
+    async def create_named(number: int) -> None:
         user = users_pb2.User(user_name=f"u{number}@corp.test")
         request = users_pb2.CreateUserRequest(organization_id=ACME, user=user)
         await stub.CreateUser(request, timeout=0.3)
@@ -571,15 +571,16 @@ async def test_a_call_given_up_before_it_is_sent_is_never_sent(region: Region):
         return stream
 
     region.StreamCalls = slow
-    ended = await asyncio.gather(*(make(n) for n in range(400)), return_exceptions=True)
+    ended = await asyncio.gather(*(create_named(n) for n in range(400)), return_exceptions=True)
     assert {each.code() for each in ended} == {StatusCode.DEADLINE_EXCEEDED}
     held.set()
     last = users_pb2.CreateUserRequest(organization_id=ACME, user={"user_name": "last@corp.test"})
-    await stub.CreateUser(last, timeout=5)  # behind whatever its stream still had to send
-    assert sum(region.sizes) <= MAX_STREAMS * STREAM_BATCH_SIZE + 1  # what was being written
+    await stub.CreateUser(last, timeout=5)  # the stream sends its earlier messages first
+    # At most the messages that were being written, and the last call.
+    assert sum(region.sizes) <= MAX_STREAMS * STREAM_BATCH_SIZE + 1
 
 
-async def test_a_read_that_a_replica_cannot_answer_is_made_again(region: Region, monkeypatch):
+async def test_read_refused_by_a_replica_is_retried(region: Region, monkeypatch):
     ann = await create(region.users, "ann@corp.test")
     get_user, failed = UserStore.get, []
 
@@ -594,7 +595,7 @@ async def test_a_read_that_a_replica_cannot_answer_is_made_again(region: Region,
     assert len(region.lines) == 3
 
 
-async def test_a_call_that_expires_before_it_begins_is_deadline_exceeded():
+async def test_call_that_expires_before_it_starts_is_deadline_exceeded():
     dispatcher = LocalDispatcher(
         ServerInterceptor(structlog.wrap_logger(None, processors=[LogCapture()]))
     )
@@ -607,7 +608,7 @@ async def test_a_call_that_expires_before_it_begins_is_deadline_exceeded():
     assert [each.code for each in stream._outcomes] == [StatusCode.DEADLINE_EXCEEDED.value[0]]
 
 
-async def test_a_shared_read_is_cancelled_with_its_last_caller(region: Region, db):
+async def test_shared_read_is_cancelled_with_its_last_caller(region: Region, db):
     ann = await create(region.users, "ann@corp.test")
     stream = region.batch.StreamCalls()
     async with db.transaction():

@@ -1,4 +1,4 @@
-"""Batched calls are logged and authorized one by one."""
+"""Each batched call is logged and authorized separately."""
 
 import asyncio
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ def reading(number: int, organization_id: str = ACME, **fields: Any) -> pb.Call:
 
 
 async def outcomes(channel: grpc.aio.Channel, *calls: pb.Call) -> Sequence[pb.Outcome]:
-    """The outcomes of calls that share a message, by their numbers."""
+    """The outcomes of calls that share a message, in the order of their numbers."""
     stream = BatchServiceStub(channel).StreamCalls()
     await stream.write(pb.StreamCallsRequest(calls=calls))
     await stream.done_writing()
@@ -47,7 +47,7 @@ async def outcomes(channel: grpc.aio.Channel, *calls: pb.Call) -> Sequence[pb.Ou
     return sorted(ended, key=lambda outcome: outcome.number)
 
 
-async def test_each_batched_call_has_a_log_line_and_the_stream_has_none(users_url, clock):
+async def test_each_batched_call_has_a_log_entry_and_the_stream_has_none(users_url, clock):
     capture = LogCapture()
     envelope = ServerInterceptor(
         structlog.wrap_logger(None, processors=[capture]),
@@ -76,7 +76,7 @@ async def test_each_batched_call_has_a_log_line_and_the_stream_has_none(users_ur
     assert sorted(logged) == [(GET, ACME[-1], ACME), (GET, GLOBEX[-1], GLOBEX)]
 
 
-async def test_each_batched_call_is_authorized_by_itself(users_url, tmp_path):
+async def test_each_batched_call_is_authorized_separately(users_url, tmp_path):
     link = sessions_pb2.CreateSignInLinkRequest(organization_id=ACME, user_id=NOBODY)
     forbidden = pb.Call(
         number=1,

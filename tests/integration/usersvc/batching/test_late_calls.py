@@ -1,4 +1,4 @@
-"""Calls that the network brings after their callers have given up."""
+"""Calls that arrive after their callers' deadlines."""
 
 import asyncio
 import time
@@ -39,7 +39,7 @@ def deactivation(user: users_pb2.User) -> users_pb2.UpdateUserRequest:
     )
 
 
-async def alone(channel: grpc.aio.Channel, request: Any, metadata: Mapping[str, str]) -> Ended:
+async def unbatched(channel: grpc.aio.Channel, request: Any, metadata: Mapping[str, str]) -> Ended:
     try:
         await UserServiceStub(channel).UpdateUser(
             request, timeout=10, metadata=tuple(metadata.items())
@@ -70,11 +70,11 @@ def ended(outcome: batch_pb2.Outcome) -> Ended:
     return outcome.code, info.reason
 
 
-ways = pytest.mark.parametrize("way", [alone, on_a_stream])
+ways = pytest.mark.parametrize("way", [unbatched, on_a_stream])
 
 
 @ways
-async def test_what_comes_too_late_is_refused_and_not_done(channel, users, way: Way):
+async def test_call_after_its_deadline_is_refused_without_effect(channel, users, way: Way):
     ann = await create(users, "ann@corp.test", active=True)
 
     assert await way(channel, deactivation(ann), in_seconds(-0.1)) == LATE
@@ -85,7 +85,7 @@ async def test_what_comes_too_late_is_refused_and_not_done(channel, users, way: 
 
 
 @ways
-async def test_what_came_in_time_ends_when_its_caller_gives_up(channel, users, db, way: Way):
+async def test_running_call_is_cancelled_at_its_deadline(channel, users, db, way: Way):
     ann = await create(users, "ann@corp.test", active=True)
     async with db.transaction():
         await db.execute("SELECT FROM users FOR UPDATE")
@@ -94,7 +94,7 @@ async def test_what_came_in_time_ends_when_its_caller_gives_up(channel, users, d
 
 
 @pytest.mark.parametrize("value", ["soon", "-1", "1.5", "9" * 16, "1\u0663"])
-async def test_a_moment_that_is_none_is_refused(channel, users, value):
+async def test_malformed_deadline_metadata_is_refused(channel, users, value):
     ann = await create(users, "ann@corp.test", active=True)
 
     found = await on_a_stream(channel, deactivation(ann), {"x-end-by": value})
@@ -105,7 +105,7 @@ async def test_a_moment_that_is_none_is_refused(channel, users, value):
 
 @pytest.fixture
 async def held(users_port: int, monkeypatch) -> AsyncIterator[Proxy]:
-    """A way to the service that can be held up, and callers who notice soon."""
+    """A proxy in front of the service that can hold data back, and clients with short timeouts."""
     monkeypatch.setattr(channels, "PING_SECONDS", 0.5)
     monkeypatch.setattr(channels, "SILENCE_SECONDS", 0.5)
     monkeypatch.setattr(clients, "DEADLINE_SECONDS", 4.0)
@@ -116,22 +116,22 @@ async def held(users_port: int, monkeypatch) -> AsyncIterator[Proxy]:
 
 
 @pytest.mark.parametrize("shared", [False, True])
-async def test_who_is_told_of_a_failure_need_not_fear_that_it_is_done_later(users, held, shared):
+async def test_call_reported_as_failed_is_never_carried_out_later(users, held, shared):
     ann = await create(users, "ann@corp.test", active=True)
     async with channels.connect(f"127.0.0.1:{held.port}", {}) as channel:
         client = UserClient(channel, clients.batched(channel) if shared else None)
-        asked = users_pb2.GetUserRequest(organization_id=ACME, user_id=ann.id)
-        assert (await client.get(asked, Origin("1"))).user == ann
+        request = users_pb2.GetUserRequest(organization_id=ACME, user_id=ann.id)
+        assert (await client.get(request, Origin("1"))).user == ann
         held.hold()
         change = asyncio.create_task(client.update(deactivation(ann), Origin("2")))
         await until_lost(channel)
-        # The connection has been given up, and what it carried has not: nobody is told yet.
+        # The connection is lost but its data is still held: the call has not failed yet.
         assert not change.done()
         held.deliver()
         with pytest.raises(RefusedError) as caught:
             await change
     assert caught.value.status == 503
-    # Done or not, that is over.
+    # From here on, nothing may change whether the call was carried out.
     again = await update(users, ann.id, active=True, title="Dr.")
     assert await get(users, ann.id) == again
 

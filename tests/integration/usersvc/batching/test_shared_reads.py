@@ -1,4 +1,4 @@
-"""Reads of the same moment share a statement, and nobody notices."""
+"""Concurrent reads share one statement, without a visible difference to their callers."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -23,41 +23,43 @@ from usersvc.store.users import UserStore
 
 
 @dataclass
-class Heard:
-    """Hears the statements of a database, as tracing does."""
+class StatementRecorder:
+    """Records the statements of a database, as tracing does."""
 
     statements: list[str] = field(default_factory=list)
 
     def statement(self, record: Any) -> None:
-        if "organization_id" in record.query:  # asyncpg itself asks about types
+        if "organization_id" in record.query:  # asyncpg's own statements look up types
             self.statements.append(record.query)
 
 
 @pytest.fixture
-def heard() -> Heard:
-    return Heard()
+def recorder() -> StatementRecorder:
+    return StatementRecorder()
 
 
 @pytest.fixture
-async def store(users_url: str, heard: Heard) -> AsyncIterator[UserStore]:
-    async with Database(users_url, "test", tracing=heard) as database:
+async def store(users_url: str, recorder: StatementRecorder) -> AsyncIterator[UserStore]:
+    async with Database(users_url, "test", tracing=recorder) as database:
         yield UserStore(database, Lists(database), Notifier())
 
 
-async def names(store: UserStore, *asked: tuple[str, str], with_groups: bool = False) -> list[Any]:
-    """What becomes of reads that begin at the same moment."""
+async def names(
+    store: UserStore, *requests: tuple[str, str], with_groups: bool = False
+) -> list[Any]:
+    """The user names, or exceptions, that concurrent reads return."""
     reads = (
         store.get(UUID(organization_id), UUID(user_id), with_groups=with_groups)
-        for organization_id, user_id in asked
+        for organization_id, user_id in requests
     )
     found = await asyncio.gather(*reads, return_exceptions=True)
     return [each if isinstance(each, Exception) else each.profile.user_name for each in found]
 
 
-async def test_each_gets_its_own_and_nobody_another_organizations(users, store, heard):
+async def test_shared_reads_return_own_results_per_organization(users, store, recorder):
     ann, bob = [await create(users, f"{name}@corp.test") for name in ("ann", "bob")]
     eve = await create(users, "eve@globex.test", GLOBEX)
-    asked = [
+    requests = [
         (ACME, ann.id),
         (ACME, bob.id),
         (GLOBEX, eve.id),
@@ -66,7 +68,7 @@ async def test_each_gets_its_own_and_nobody_another_organizations(users, store, 
         (ACME, NOBODY),
         (ACME, bob.id),
     ]
-    found = await names(store, *asked)
+    found = await names(store, *requests)
     assert [each for each in found if isinstance(each, str)] == [
         "ann@corp.test",
         "bob@corp.test",
@@ -74,10 +76,12 @@ async def test_each_gets_its_own_and_nobody_another_organizations(users, store, 
         "bob@corp.test",
     ]
     assert [each.kind for each in found if not isinstance(each, str)] == [USER_NOT_FOUND] * 3
-    assert len(heard.statements) == 3  # the first, then one for each organization
+    assert len(recorder.statements) == 3  # the first read, then one statement for each organization
 
 
-async def test_with_groups_those_who_are_in_any_are_read_together(users, channel, store, heard):
+async def test_shared_reads_with_groups_load_all_groups_in_one_statement(
+    users, channel, store, recorder
+):
     people = [await create(users, f"u{number}@corp.test") for number in range(5)]
     groups = GroupServiceStub(channel)
     await create_group(groups, "Staff", [people[3].id, people[4].id])
@@ -90,18 +94,18 @@ async def test_with_groups_those_who_are_in_any_are_read_together(users, channel
         ["Staff"],
         ["Staff"],
     ]
-    assert len(heard.statements) == 3
+    assert len(recorder.statements) == 3
 
 
-async def test_one_by_one_each_has_its_own_statement(users, store, heard):
+async def test_sequential_reads_use_one_statement_each(users, store, recorder):
     ann = await create(users, "ann@corp.test")
     for _ in range(3):
         assert await names(store, (ACME, ann.id)) == ["ann@corp.test"]
-    assert len(heard.statements) == 3
-    assert not any("ANY" in statement for statement in heard.statements)
+    assert len(recorder.statements) == 3
+    assert not any("ANY" in statement for statement in recorder.statements)
 
 
-async def test_who_gives_up_takes_nobody_along(users, store, db):
+async def test_cancelled_reader_does_not_cancel_the_shared_read(users, store, db):
     ann = await create(users, "ann@corp.test")
     async with db.transaction():
         await db.execute("LOCK TABLE users")
@@ -113,15 +117,15 @@ async def test_who_gives_up_takes_nobody_along(users, store, db):
     assert [user.profile.user_name for user in found] == ["ann@corp.test"] * 3
 
 
-async def test_what_goes_wrong_is_told_to_all_of_them():
+async def test_failure_of_a_shared_read_reaches_every_reader():
     async with Database("postgresql://nobody@127.0.0.1:1/nothing", "test") as nowhere:
         store = UserStore(nowhere, Lists(nowhere), Notifier())
         found = await names(store, *[(ACME, NOBODY)] * 3)
     assert [type(each) for each in found] == [DatabaseUnavailable] * 3
 
 
-async def test_each_reader_of_a_failed_statement_gets_an_exception_of_its_own():
-    """One object for all would keep the frames of each of them."""
+async def test_each_reader_of_a_failed_read_gets_its_own_exception():
+    """A shared exception object would collect the stack frames of all readers."""
     reader = BatchLoader(_fails, _fails)
     errors = await asyncio.gather(
         *(reader.get(UUID(ACME), number) for number in range(20)), return_exceptions=True

@@ -1,4 +1,4 @@
-"""Callers who want something of groups at the same time."""
+"""Concurrent writes of groups."""
 
 import asyncio
 
@@ -18,7 +18,7 @@ from tests.support.usersvc.user_calls import create, delete
 
 
 async def outcomes(*calls) -> list[str]:
-    """OK or the reason, in the order of calls that run at once."""
+    """OK or the reason of each of several concurrent calls, in the order of the calls."""
     results = await asyncio.gather(*calls, return_exceptions=True)
     for result in results:
         assert not isinstance(result, Exception) or isinstance(result, grpc.aio.AioRpcError)
@@ -28,7 +28,7 @@ async def outcomes(*calls) -> list[str]:
     ]
 
 
-async def test_writers_of_different_members_lose_nothing(users, groups):
+async def test_concurrent_changes_of_different_members_all_persist(users, groups):
     people = [(await create(users, f"user{n}")).id for n in range(40)]
     stay, go = people[:20], people[20:]
     group = await create_group(groups, "Team", go)
@@ -41,14 +41,14 @@ async def test_writers_of_different_members_lose_nothing(users, groups):
     assert (await get_group(groups, group.id)).etag == "51"
 
 
-async def test_writers_of_the_same_member_change_the_group_once(users, groups):
+async def test_concurrent_adds_of_one_member_make_one_new_version(users, groups):
     ann = await create(users, "ann")
     group = await create_group(groups, "Team")
     await asyncio.gather(*(change_members(groups, group.id, add=[ann.id]) for _ in range(16)))
     assert (await get_group(groups, group.id)).etag == "2"
 
 
-async def test_of_writers_with_the_same_etag_one_succeeds(users, groups):
+async def test_of_concurrent_updates_with_one_etag_one_succeeds(users, groups):
     people = [(await create(users, f"user{n}")).id for n in range(8)]
     group = await create_group(groups, "Team")
     calls = [change_members(groups, group.id, add=[each], etag=group.etag) for each in people]
@@ -56,7 +56,7 @@ async def test_of_writers_with_the_same_etag_one_succeeds(users, groups):
     assert len(await members(groups, group.id)) == 1
 
 
-async def test_two_nestings_that_would_close_a_circle_never_both_happen(groups):
+async def test_two_concurrent_nestings_never_form_a_cycle(groups):
     for _ in range(20):
         one = await create_group(groups, "One")
         two = await create_group(groups, "Two")
@@ -67,14 +67,14 @@ async def test_two_nestings_that_would_close_a_circle_never_both_happen(groups):
         assert sorted(done) == ["GROUP_CYCLE", "OK"]
 
 
-async def test_nestings_that_would_close_a_long_circle_never_all_happen(groups):
+async def test_many_concurrent_nestings_never_form_a_long_cycle(groups):
     ring = [await create_group(groups, f"Group {n}") for n in range(6)]
     pairs = zip(ring, [*ring[1:], ring[0]], strict=True)
     calls = [change_members(groups, outer.id, add=[inner.id]) for outer, inner in pairs]
     assert sorted(await outcomes(*calls)) == ["GROUP_CYCLE", *["OK"] * 5]
 
 
-async def test_a_user_who_is_deleted_while_it_joins_is_in_no_group(users, groups, db):
+async def test_user_deleted_while_joining_a_group_is_in_no_group(users, groups, db):
     teams = [await create_group(groups, f"Team {n}") for n in range(4)]
     for number in range(20):
         user = await create(users, f"user{number}")
@@ -87,7 +87,7 @@ async def test_a_user_who_is_deleted_while_it_joins_is_in_no_group(users, groups
     assert [await members(groups, team.id) for team in teams] == [[]] * 4
 
 
-async def test_members_who_are_replaced_and_deleted_at_once_are_in_no_group(users, groups):
+async def test_members_deleted_while_replaced_are_in_no_group(users, groups):
     team = await create_group(groups, "Team")
     for number in range(10):
         people = [(await create(users, f"user{number}-{n}")).id for n in range(6)]
@@ -101,7 +101,7 @@ async def test_members_who_are_replaced_and_deleted_at_once_are_in_no_group(user
         assert await members(groups, team.id) == []
 
 
-async def test_users_of_many_groups_can_be_deleted_at_once(users, groups):
+async def test_members_of_many_groups_can_be_deleted_concurrently(users, groups):
     people = [(await create(users, f"user{n}")).id for n in range(12)]
     teams = [await create_group(groups, f"Team {n}", people) for n in range(6)]
     assert {*await outcomes(*(delete(users, user_id) for user_id in people))} == {"OK"}
@@ -109,7 +109,7 @@ async def test_users_of_many_groups_can_be_deleted_at_once(users, groups):
     assert [team.etag for team in after] == ["13"] * 6
 
 
-async def test_groups_are_deleted_and_nested_at_once_without_a_trace(users, groups, db):
+async def test_concurrent_group_deletes_and_nestings_leave_no_rows(users, groups, db):
     ann = await create(users, "ann")
     for _ in range(10):
         inner = await create_group(groups, "Inner", [ann.id])
@@ -126,7 +126,7 @@ async def test_groups_are_deleted_and_nested_at_once_without_a_trace(users, grou
     assert await db.fetchval("SELECT count(*) FROM group_groups") == 0
 
 
-async def test_a_user_and_its_groups_can_be_deleted_at_once(users, groups, db):
+async def test_user_and_its_groups_can_be_deleted_concurrently(users, groups, db):
     for number in range(10):
         user = await create(users, f"user{number}")
         inner = await create_group(groups, "Inner", [user.id])
@@ -138,7 +138,7 @@ async def test_a_user_and_its_groups_can_be_deleted_at_once(users, groups, db):
     assert await db.fetchval("SELECT count(*) FROM group_members") == 0
 
 
-async def test_a_walk_up_sees_a_nesting_or_does_not(users, groups):
+async def test_walk_up_the_groups_sees_a_whole_nesting_or_none(users, groups):
     ann = await create(users, "ann")
     inner = await create_group(groups, "Inner", [ann.id])
     outer = await create_group(groups, "Outer")

@@ -21,7 +21,7 @@ from tests.support.usersvc.user_calls import ACME, NOBODY, create, invalid_field
 NOW = Timestamp(seconds=1795435200, nanos=123456000)
 
 
-async def test_a_group_is_read_as_it_was_created(groups):
+async def test_created_group_is_returned_unchanged(groups):
     created = await create_group(groups, "Engineers", external_id="e-1")
     assert created == Group(
         id=created.id,
@@ -41,7 +41,7 @@ async def test_groups_may_share_names_and_external_ids(groups):
     assert first.id < second.id
 
 
-async def test_a_group_begins_with_the_members_it_is_created_with(users, groups):
+async def test_group_is_created_with_its_members(users, groups):
     ann = await create(users, "ann", display_name="Ann")
     bob = await create(users, "bob")
     inner = await create_group(groups, "Inner")
@@ -58,21 +58,21 @@ async def test_a_group_begins_with_the_members_it_is_created_with(users, groups)
     )
 
 
-async def test_nothing_is_created_with_a_member_who_is_not_there(users, groups, db):
+async def test_create_with_missing_member_creates_nothing(users, groups, db):
     ann = await create(users, "ann")
     with member_not_found(NOBODY):
         await create_group(groups, "Engineers", [ann.id, NOBODY])
     assert await db.fetchval("SELECT count(*) FROM groups") == 0
 
 
-async def test_the_first_member_who_is_not_there_is_named(users, groups):
+async def test_create_names_the_first_missing_member(users, groups):
     missing = [f"018f6d2e-0000-7000-8000-00000000000{n}" for n in (9, 1, 5)]
     with member_not_found(missing[0]):
         await create_group(groups, "Engineers", [(await create(users, "ann")).id, *missing])
 
 
 @pytest.mark.parametrize("member_id", ["", "ann", "{018f6d2e-0000-7000-8000-00000000000a}", "\0"])
-async def test_what_is_no_uuid_is_nobodys_id(groups, member_id):
+async def test_member_id_that_is_not_a_uuid_is_not_found(groups, member_id):
     with member_not_found(member_id):
         await create_group(groups, "Engineers", [member_id])
 
@@ -87,31 +87,31 @@ async def test_what_is_no_uuid_is_nobodys_id(groups, member_id):
         ("external_id", {"display_name": "x", "external_id": "\0"}),
     ],
 )
-async def test_a_group_that_breaks_a_rule_is_refused(groups, field, values):
+async def test_create_group_with_invalid_value_is_refused(groups, field, values):
     with invalid_field(field):
         await create_group(groups, **values)
 
 
-async def test_more_than_100000_members_at_once_are_refused(groups):
+async def test_create_with_more_than_100000_members_is_refused(groups):
     with invalid_field("member_ids"):
         await create_group(groups, "Everybody", [NOBODY] * 100_001)
 
 
-async def test_a_group_that_was_never_there_is_not_found(groups):
+async def test_get_of_missing_group_is_not_found(groups):
     with group_not_found(NOBODY):
         await get_group(groups, NOBODY)
     with group_not_found(NOBODY):
         await list_members(groups, NOBODY)
 
 
-async def test_an_id_that_is_no_uuid_is_refused(groups):
+async def test_group_id_that_is_not_a_uuid_is_refused(groups):
     with invalid_field("group_id"):
         await get_group(groups, "engineers")
     with invalid_field("organization_id"):
         await create_group(groups, "Engineers", organization_id="acme")
 
 
-async def test_an_empty_group_has_an_empty_page_of_members(groups):
+async def test_member_list_of_empty_group_is_empty(groups):
     group = await create_group(groups, "Nobody")
     assert await list_members(groups, group.id) == ListMembersResponse()
 
@@ -125,7 +125,7 @@ async def seven(users, groups):
     return (await create_group(groups, "Seven", ids)).id, ids
 
 
-async def test_a_walk_by_tokens_gives_each_member_once(groups, seven):
+async def test_walk_by_page_tokens_returns_each_member_once(groups, seven):
     group_id, ids = seven
     pages, token = [], ""
     while not pages or token:
@@ -135,13 +135,13 @@ async def test_a_walk_by_tokens_gives_each_member_once(groups, seven):
     assert pages == [ids[:3], ids[3:6], ids[6:]]
 
 
-async def test_a_page_that_holds_all_members_is_the_last(groups, seven):
+async def test_page_that_holds_all_members_is_the_last(groups, seven):
     group_id, ids = seven
     assert (await list_members(groups, group_id, page_size=7)).next_page_token == ""
     assert await members(groups, group_id) == ids
 
 
-async def test_a_token_works_for_the_members_of_its_own_group_only(groups, seven):
+async def test_member_page_token_of_another_group_is_refused(groups, seven):
     group_id, ids = seven
     other = await create_group(groups, "Other", ids)
     token = (await list_members(groups, group_id, page_size=2)).next_page_token
@@ -150,6 +150,6 @@ async def test_a_token_works_for_the_members_of_its_own_group_only(groups, seven
             await list_members(groups, other.id, page_token=wrong)
 
 
-async def test_a_negative_page_size_is_refused(groups, seven):
+async def test_negative_page_size_of_members_is_refused(groups, seven):
     with invalid_field("page_size"):
         await list_members(groups, seven[0], page_size=-1)

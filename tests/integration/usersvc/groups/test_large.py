@@ -1,4 +1,4 @@
-"""A group of 100,000 members: what concerns one of them reads no others."""
+"""A group of 100,000 members: an operation on one member reads no other members."""
 
 import asyncio
 import json
@@ -41,8 +41,8 @@ def user_id(number: int) -> str:
     return f"018f6d2e-0000-7000-8000-{number:012}"
 
 
-# 100,000 users who are all in one group, and in one of 1,000 small ones each; 10 more in none. All
-# small groups are in the first of them.
+# 100,000 users are members of one group, and each also of one of 1,000 small groups; 10 users
+# are in no group. The first small group contains all other small groups.
 FILL = f"""
 INSERT INTO users (organization_id, user_id, create_time, update_time, user_name, active)
 SELECT '{ACME}', ('018f6d2e-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid,
@@ -65,7 +65,7 @@ SELECT organization_id, '{SMALL}', group_id FROM groups WHERE group_id > '{SMALL
 
 @pytest.fixture(scope="module")
 def crowded(users_template: Template) -> Iterator[Template]:
-    """A template with the large group in it."""
+    """A template with the large group."""
     url = users_template.fresh()
     asyncio.run(_fill(url))
     name = url.rpartition("/")[2]
@@ -100,7 +100,7 @@ async def crowded_db(crowded_url):
     await connection.close()
 
 
-async def test_the_whole_group_is_walked_in_pages(crowd):
+async def test_large_group_is_walked_in_pages(crowd):
     found, token = [], ""
     while not found or token:
         page = await list_members(crowd, LARGE, page_size=10_000, page_token=token)
@@ -109,7 +109,7 @@ async def test_the_whole_group_is_walked_in_pages(crowd):
     assert found == [f"user{number}" for number in range(1, SIZE + 1)]
 
 
-async def test_a_thousand_members_are_added_and_removed_by_one_request_each(crowd, crowded_db):
+async def test_1000_members_are_added_and_removed_by_one_request(crowd, crowded_db):
     some = [user_id(number) for number in range(501, 1501)]
     await change_members(crowd, LARGE, remove=some)
     count = "SELECT count(*) FROM group_users WHERE group_id = $1"
@@ -118,7 +118,7 @@ async def test_a_thousand_members_are_added_and_removed_by_one_request_each(crow
     assert await crowded_db.fetchval(count, LARGE) == SIZE
 
 
-async def test_a_replacement_by_nearly_the_same_writes_only_the_difference(crowd, crowded_db):
+async def test_replacement_of_members_writes_only_the_difference(crowd, crowded_db):
     wanted = [user_id(number) for number in range(2, SIZE + 2)]
     rows = "SELECT user_id::text, xmin::text FROM group_users WHERE group_id = $1"
     before = dict(await crowded_db.fetch(rows, LARGE))
@@ -129,7 +129,7 @@ async def test_a_replacement_by_nearly_the_same_writes_only_the_difference(crowd
     assert changed == {user_id(1), user_id(SIZE + 1)}
 
 
-async def test_a_group_is_created_with_100000_members_and_deleted(crowd, crowded_db):
+async def test_group_with_100000_members_is_created_and_deleted(crowd, crowded_db):
     everybody = [user_id(number) for number in range(1, SIZE + 1)]
     group = await create_group(crowd, "Copy", everybody)
     count = "SELECT count(*) FROM group_users WHERE group_id = $1"
@@ -193,7 +193,7 @@ STATEMENTS = {
 
 @pytest.mark.parametrize("plan", ["force_custom_plan", "force_generic_plan"])
 @pytest.mark.parametrize("name", STATEMENTS)
-async def test_what_concerns_one_member_reads_no_others(crowded_db, name, plan):
+async def test_statement_about_one_member_reads_no_others(crowded_db, name, plan):
     statement, arguments, most = STATEMENTS[name]
     nodes = await analyze(crowded_db, statement, arguments, plan)
     scanned = [node for node in nodes if "Relation Name" in node and node["Actual Loops"]]
@@ -207,7 +207,7 @@ async def test_what_concerns_one_member_reads_no_others(crowded_db, name, plan):
     assert "Seq Scan" not in {node["Node Type"] for node in nodes}
 
 
-async def test_whether_one_is_a_member_of_the_group_takes_one_probe_of_each_table(crowded_db):
+async def test_membership_test_probes_each_table_once(crowded_db):
     statement, arguments, _ = STATEMENTS["is a member of the group"]
     nodes = await analyze(crowded_db, statement, arguments, "force_custom_plan")
     probes = {
@@ -221,7 +221,7 @@ async def test_whether_one_is_a_member_of_the_group_takes_one_probe_of_each_tabl
 async def analyze(
     connection: asyncpg.Connection, statement: str, arguments: list[Any], plan: str
 ) -> list[dict[str, Any]]:
-    """The nodes of the plan of a statement that is run and undone."""
+    """The plan nodes of a statement that runs and is rolled back."""
     transaction = connection.transaction()
     await transaction.start()
     try:

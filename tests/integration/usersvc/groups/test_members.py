@@ -1,4 +1,4 @@
-"""UpdateGroup: members change as sets, and only what differs is written."""
+"""UpdateGroup: members are changed as sets, and only differences are written."""
 
 import pytest
 from cloudacademy.errors.v1.errors_pb2 import Reason
@@ -27,7 +27,7 @@ async def people(users):
 
 @pytest.fixture
 async def team(groups, people):
-    """A group of the first three."""
+    """A group of the first three users."""
     return await create_group(groups, "Team", people[:3])
 
 
@@ -42,14 +42,14 @@ def later(group: Group, clock, **fields: str) -> Group:
     return after
 
 
-async def test_members_are_added_to_those_who_are_there(groups, people, team, clock):
+async def test_add_keeps_existing_members(groups, people, team, clock):
     clock.advance(minutes=1)
     updated = await change_members(groups, team.id, add=people[3:])
     assert updated == later(team, clock) == await get_group(groups, team.id)
     assert await members(groups, team.id) == people
 
 
-async def test_only_the_members_who_are_named_are_removed(groups, people, team, clock):
+async def test_remove_removes_only_the_named_members(groups, people, team, clock):
     clock.advance(minutes=1)
     updated = await change_members(groups, team.id, remove=[people[1]])
     assert (updated, await members(groups, team.id)) == (
@@ -64,12 +64,12 @@ async def test_clear_removes_all_members(groups, people, team, clock):
     assert await members(groups, team.id) == []
 
 
-async def test_clear_and_add_leave_exactly_those_who_are_added(groups, people, team):
+async def test_clear_and_add_replace_all_members(groups, people, team):
     await change_members(groups, team.id, clear=True, add=[people[4], people[1]])
     assert await members(groups, team.id) == [people[1], people[4]]
 
 
-async def test_clear_and_add_rewrite_only_what_differs(groups, people, team, db):
+async def test_clear_and_add_write_only_the_difference(groups, people, team, db):
     rows = "SELECT user_id::text, xmin::text FROM group_users ORDER BY user_id"
     before = dict(await db.fetch(rows))
     await change_members(groups, team.id, clear=True, add=people[1:4])
@@ -79,7 +79,7 @@ async def test_clear_and_add_rewrite_only_what_differs(groups, people, team, db)
     assert list(after) == people[1:4]
 
 
-async def test_who_is_removed_and_added_at_once_is_a_member(groups, people, team):
+async def test_member_removed_and_added_in_one_change_is_a_member(groups, people, team):
     await change_members(groups, team.id, remove=people[:2], add=[people[0], people[3]])
     assert await members(groups, team.id) == [people[0], people[2], people[3]]
 
@@ -96,14 +96,14 @@ async def test_who_is_removed_and_added_at_once_is_a_member(groups, people, team
     ],
     ids=["add", "remove", "remove nobody", "replace", "remove and add", "nothing"],
 )
-async def test_a_change_that_changes_nothing_writes_nothing(groups, people, team, db, change):
+async def test_member_change_without_a_difference_writes_nothing(groups, people, team, db, change):
     rows = "SELECT xmin::text FROM groups UNION ALL SELECT xmin::text FROM group_users"
     before = await db.fetch(rows)
     assert await update_group(groups, team.id, members=change(people)) == team
     assert await db.fetch(rows) == before
 
 
-async def test_fields_and_members_change_together_as_one_version(groups, people, team, clock):
+async def test_fields_and_members_change_in_one_version(groups, people, team, clock):
     clock.advance(minutes=1)
     updated = await update_group(
         groups,
@@ -116,7 +116,7 @@ async def test_fields_and_members_change_together_as_one_version(groups, people,
     assert await members(groups, team.id) == people[:4]
 
 
-async def test_a_member_who_is_not_there_leaves_all_as_it_was(groups, people, team):
+async def test_change_with_missing_member_changes_nothing(groups, people, team):
     change = MemberChange(clear=True, add_member_ids=[people[4], NOBODY])
     with member_not_found(NOBODY):
         await update_group(groups, team.id, display_name="Crew", members=change)
@@ -124,7 +124,7 @@ async def test_a_member_who_is_not_there_leaves_all_as_it_was(groups, people, te
     assert await members(groups, team.id) == people[:3]
 
 
-async def test_the_mask_decides_which_fields_change(groups, team, clock):
+async def test_group_update_changes_only_the_fields_in_the_mask(groups, team, clock):
     clock.advance(minutes=1)
     updated = await update_group(
         groups, team.id, "external_id", display_name="ignored", external_id="e-1"
@@ -132,7 +132,7 @@ async def test_the_mask_decides_which_fields_change(groups, team, clock):
     assert updated == later(team, clock, external_id="e-1")
 
 
-async def test_an_asterisk_replaces_all_fields_and_no_members(groups, people, clock):
+async def test_group_asterisk_mask_replaces_all_fields_and_no_members(groups, people, clock):
     group = await create_group(groups, "Team", people[:1], external_id="e-1")
     clock.advance(minutes=1)
     updated = await update_group(groups, group.id, "*", display_name="Crew")
@@ -141,50 +141,50 @@ async def test_an_asterisk_replaces_all_fields_and_no_members(groups, people, cl
 
 
 @pytest.mark.parametrize("path", ["members", "id", "etag", "displayName", ""])
-async def test_a_mask_that_names_something_else_is_refused(groups, team, path):
+async def test_group_mask_with_unsupported_path_is_refused(groups, team, path):
     with refused(Reason.REASON_UNKNOWN_FIELD, StatusCode.INVALID_ARGUMENT, field=path):
         await update_group(groups, team.id, path)
 
 
-async def test_a_group_keeps_a_display_name(groups, team):
+async def test_update_that_clears_the_display_name_is_refused(groups, team):
     with invalid_field("display_name"):
         await update_group(groups, team.id, "display_name")
 
 
-async def test_an_etag_of_the_past_is_refused(groups, people, team):
+async def test_stale_group_etag_is_refused(groups, people, team):
     changed = await change_members(groups, team.id, add=people[3:4])
     with refused(Reason.REASON_ETAG_MISMATCH, StatusCode.ABORTED, etag=changed.etag):
         await change_members(groups, team.id, add=people[4:], etag=team.etag)
     assert await members(groups, team.id) == people[:4]
 
 
-async def test_an_etag_that_is_still_true_is_accepted(groups, people, team):
+async def test_current_group_etag_is_accepted(groups, people, team):
     changed = await change_members(groups, team.id, add=people[3:], etag=team.etag)
     assert changed.etag == "2"
 
 
-async def test_an_etag_is_refused_even_if_nothing_would_change(groups, people, team):
+async def test_stale_etag_is_refused_even_without_a_difference(groups, people, team):
     with refused(Reason.REASON_ETAG_MISMATCH, StatusCode.ABORTED, etag="1"):
         await change_members(groups, team.id, add=people[:1], etag="7")
 
 
-async def test_a_group_that_is_not_there_is_not_found_whatever_the_members(groups, people):
+async def test_update_of_missing_group_is_not_found_despite_bad_members(groups, people):
     for change in ({"add": people}, {"add": [NOBODY]}, {"remove": people}, {"clear": True}):
         with group_not_found(NOBODY):
             await change_members(groups, NOBODY, **change)
 
 
 @pytest.mark.parametrize("kind", ["add", "remove"])
-async def test_more_than_100000_members_at_once_are_refused(groups, team, kind):
+async def test_change_of_more_than_100000_members_is_refused(groups, team, kind):
     with invalid_field(f"members.{kind}_member_ids"):
         await change_members(groups, team.id, **{kind: [NOBODY] * 100_001})
 
 
-async def test_ids_in_upper_case_name_the_same_members(groups, people, team):
+async def test_member_ids_in_upper_case_name_the_same_members(groups, people, team):
     assert await change_members(groups, team.id, add=[people[0].upper()]) == team
 
 
-async def test_a_deleted_group_is_gone_and_its_members_are_not(groups, users, people, team):
+async def test_deleted_group_is_not_found_and_its_members_remain(groups, users, people, team):
     await delete_group(groups, team.id)
     with group_not_found(team.id):
         await get_group(groups, team.id)
@@ -192,12 +192,12 @@ async def test_a_deleted_group_is_gone_and_its_members_are_not(groups, users, pe
     assert await members(groups, again.id) == people[:3]
 
 
-async def test_a_group_that_is_not_there_cannot_be_deleted(groups):
+async def test_delete_of_missing_group_is_not_found(groups):
     with group_not_found(NOBODY):
         await delete_group(groups, NOBODY)
 
 
-async def test_a_group_is_deleted_with_the_etag_it_has_only(groups, people, team):
+async def test_delete_of_group_requires_the_current_etag(groups, people, team):
     with refused(Reason.REASON_ETAG_MISMATCH, StatusCode.ABORTED, etag="1"):
         await delete_group(groups, team.id, etag="2")
     await delete_group(groups, team.id, etag="1")
@@ -205,7 +205,7 @@ async def test_a_group_is_deleted_with_the_etag_it_has_only(groups, people, team
         await get_group(groups, team.id)
 
 
-async def test_members_come_without_their_names_when_nobody_wants_them(groups, people, team):
+async def test_members_are_listed_without_names_on_request(groups, people, team):
     nested = await create_group(groups, "Nested")
     await change_members(groups, team.id, add=[nested.id])
 

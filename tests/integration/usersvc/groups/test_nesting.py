@@ -1,4 +1,4 @@
-"""Groups in groups, the groups of users, and what a deletion leaves behind."""
+"""Nested groups, the groups of users, and the effects of deletions."""
 
 from cloudacademy.users.v1 import users_pb2
 from cloudacademy.users.v1.users_pb2 import GroupMembership
@@ -17,14 +17,14 @@ from tests.support.usersvc.user_calls import create, delete, get, list_users
 WITH_GROUPS = users_pb2.USER_VIEW_WITH_GROUPS
 
 
-async def test_a_group_cannot_become_a_member_of_itself(groups):
+async def test_group_as_member_of_itself_is_refused(groups):
     group = await create_group(groups, "Team")
     with group_cycle(group.id, group.id):
         await change_members(groups, group.id, add=[group.id])
     assert await members(groups, group.id) == []
 
 
-async def test_a_longer_way_back_to_a_group_is_refused_as_well(groups):
+async def test_nesting_that_closes_a_longer_cycle_is_refused(groups):
     inner = await create_group(groups, "Inner")
     middle = await create_group(groups, "Middle", [inner.id])
     outer = await create_group(groups, "Outer", [middle.id])
@@ -34,7 +34,7 @@ async def test_a_longer_way_back_to_a_group_is_refused_as_well(groups):
     assert await members(groups, inner.id) == []
 
 
-async def test_a_group_may_be_reached_on_two_ways(users, groups):
+async def test_group_may_be_reached_by_two_paths(users, groups):
     ann = await create(users, "ann")
     inner = await create_group(groups, "Inner", [ann.id])
     left = await create_group(groups, "Left", [inner.id])
@@ -48,7 +48,7 @@ async def test_a_group_may_be_reached_on_two_ways(users, groups):
     ]
 
 
-async def test_what_was_taken_apart_may_be_nested_the_other_way_round(groups):
+async def test_nesting_may_be_reversed_after_its_removal(groups):
     inner = await create_group(groups, "Inner")
     outer = await create_group(groups, "Outer", [inner.id])
     await change_members(groups, outer.id, remove=[inner.id])
@@ -56,13 +56,13 @@ async def test_what_was_taken_apart_may_be_nested_the_other_way_round(groups):
     assert await members(groups, inner.id) == [outer.id]
 
 
-async def test_a_nested_group_that_is_replaced_by_itself_changes_nothing(groups):
+async def test_replacing_a_nested_group_by_itself_changes_nothing(groups):
     inner = await create_group(groups, "Inner")
     outer = await create_group(groups, "Outer", [inner.id])
     assert await change_members(groups, outer.id, clear=True, add=[inner.id]) == outer
 
 
-async def test_a_direct_membership_counts_for_more_than_an_indirect_one(users, groups):
+async def test_direct_membership_takes_precedence_over_indirect(users, groups):
     ann = await create(users, "ann")
     inner = await create_group(groups, "Inner", [ann.id])
     outer = await create_group(groups, "Outer", [inner.id, ann.id])
@@ -72,7 +72,7 @@ async def test_a_direct_membership_counts_for_more_than_an_indirect_one(users, g
     ]
 
 
-async def test_groups_are_told_only_when_they_are_asked_for(users, groups):
+async def test_groups_of_a_user_are_returned_only_on_request(users, groups):
     ann = await create(users, "ann")
     bob = await create(users, "bob")
     await create_group(groups, "Team", [ann.id])
@@ -81,7 +81,7 @@ async def test_groups_are_told_only_when_they_are_asked_for(users, groups):
     assert await groups_of(users, bob.id) == []
 
 
-async def test_a_page_of_users_tells_the_groups_of_each(users, groups):
+async def test_page_of_users_returns_the_groups_of_each(users, groups):
     ann, bob, cat = [await create(users, name) for name in ("ann", "bob", "cat")]
     team = await create_group(groups, "Team", [ann.id, cat.id])
     other = await create_group(groups, "Other", [cat.id])
@@ -93,7 +93,7 @@ async def test_a_page_of_users_tells_the_groups_of_each(users, groups):
     assert list(page.users) == [ann, bob, cat]
 
 
-async def test_an_update_of_a_user_tells_its_groups(users, groups):
+async def test_update_of_user_returns_its_groups(users, groups):
     ann = await create(users, "ann")
     team = await create_group(groups, "Team", [ann.id])
     request = users_pb2.UpdateUserRequest(
@@ -108,13 +108,13 @@ async def test_an_update_of_a_user_tells_its_groups(users, groups):
     ]
 
 
-async def test_who_joins_a_group_stays_the_same_version(users, groups):
+async def test_joining_a_group_keeps_the_version_of_the_user(users, groups):
     ann = await create(users, "ann")
     await create_group(groups, "Team", [ann.id])
     assert await get(users, ann.id) == ann
 
 
-async def test_a_deleted_user_leaves_its_groups_and_they_change(users, groups, clock):
+async def test_deleted_user_is_removed_from_groups_with_new_versions(users, groups, clock):
     ann = await create(users, "ann")
     bob = await create(users, "bob")
     left = [await create_group(groups, name, [ann.id, bob.id]) for name in ("One", "Two")]
@@ -129,7 +129,7 @@ async def test_a_deleted_user_leaves_its_groups_and_they_change(users, groups, c
     assert await get_group(groups, untouched.id) == untouched
 
 
-async def test_a_deleted_group_leaves_its_groups_and_they_change(users, groups, clock):
+async def test_deleted_group_is_removed_from_groups_with_new_versions(users, groups, clock):
     ann = await create(users, "ann")
     inner = await create_group(groups, "Inner", [ann.id])
     middle = await create_group(groups, "Middle", [inner.id])

@@ -56,12 +56,12 @@ async def test_writes_return_members_as_they_are_listed(users, groups):
 
     page = await list_members(groups, updated.group.id)
     last = await list_members(groups, updated.group.id, page_token=page.next_page_token)
-    found = [*page.members, *last.members]  # unknown members have a page of their own
+    found = [*page.members, *last.members]  # unknown members have their own page
     assert list(updated.all_members.members) == found
     assert updated.group == await get_group(groups, updated.group.id)
 
 
-async def test_a_write_that_changes_nothing_returns_members_too(users, groups):
+async def test_write_without_a_difference_returns_members_too(users, groups):
     ann = await create(users, "ann@corp.test")
     group = await create_group(groups, "Team", [ann.id])
 
@@ -71,14 +71,14 @@ async def test_a_write_that_changes_nothing_returns_members_too(users, groups):
     assert [each.id for each in unchanged.all_members.members] == [ann.id]
 
 
-async def test_names_are_left_out_of_returned_members_on_request(users, groups):
+async def test_returned_members_omit_names_on_request(users, groups):
     ann = await create(users, "ann@corp.test", display_name="Ann")
     created = await create_with(groups, ann.id, member_view=view(20, omit_display_names=True))
     assert list(created.all_members.members) == [pb.Member(id=ann.id, kind=pb.Member.KIND_USER)]
 
 
 @pytest.mark.parametrize("unknown", [0, 1, 3])
-async def test_members_are_returned_up_to_the_limit_and_never_in_part(users, groups, unknown: int):
+async def test_members_over_the_limit_are_not_returned_at_all(users, groups, unknown: int):
     people = [(await create(users, f"user{n}")).id for n in range(3 - unknown)]
     ids = [*people, *(f"nobody {n}" for n in range(unknown))]
 
@@ -89,13 +89,13 @@ async def test_members_are_returned_up_to_the_limit_and_never_in_part(users, gro
     assert not above.HasField("all_members")
 
 
-async def test_an_empty_group_returns_an_empty_list(groups):
+async def test_write_of_empty_group_returns_an_empty_list(groups):
     created = await create_with(groups, member_view=view(0))
     assert created.HasField("all_members")
     assert list(created.all_members.members) == []
 
 
-async def test_without_a_member_view_a_write_returns_no_members(users, groups):
+async def test_write_without_member_view_returns_no_members(users, groups):
     ann = await create(users, "ann@corp.test")
     created = await create_with(groups, ann.id)
     updated = await update(groups, created.group.id)
@@ -103,12 +103,12 @@ async def test_without_a_member_view_a_write_returns_no_members(users, groups):
     assert not updated.HasField("all_members")
 
 
-async def test_a_negative_limit_of_members_is_refused(groups):
+async def test_negative_member_limit_is_refused(groups):
     with invalid_field("member_view.max_members"):
         await create_with(groups, member_view=view(-1))
 
 
-async def test_a_checked_write_returns_the_members_it_would_have(users, groups):
+async def test_validated_write_returns_the_members_it_would_have(users, groups):
     ann = await create(users, "ann@corp.test")
     group = await create_group(groups, "Team")
 
@@ -118,7 +118,7 @@ async def test_a_checked_write_returns_the_members_it_would_have(users, groups):
     assert list((await list_members(groups, group.id)).members) == []
 
 
-async def test_a_repeated_create_returns_the_members_of_now(users, groups):
+async def test_repeated_create_returns_the_current_members(users, groups):
     ann, bob = [(await create(users, name)).id for name in ("ann", "bob")]
     first = await create_with(groups, ann, request_id=REQUEST, member_view=view(20))
     await update(groups, first.group.id, bob)

@@ -1,4 +1,4 @@
-"""What belongs to one organization does not exist for another."""
+"""Groups and members of one organization do not exist for another organization."""
 
 import pytest
 from cloudacademy.errors.v1.errors_pb2 import Reason
@@ -33,7 +33,7 @@ async def team(groups, ann):
     return await create_group(groups, "Team", [ann.id])
 
 
-async def test_the_group_of_another_organization_is_not_found(groups, ann, team):
+async def test_group_of_another_organization_is_not_found(groups, ann, team):
     with group_not_found(team.id):
         await get_group(groups, team.id, organization_id=GLOBEX)
     with group_not_found(team.id):
@@ -50,7 +50,7 @@ async def test_the_group_of_another_organization_is_not_found(groups, ann, team)
     assert await members(groups, team.id) == [ann.id]
 
 
-async def test_users_and_groups_of_another_organization_cannot_become_members(groups, ann, team):
+async def test_members_of_another_organization_are_not_found(groups, ann, team):
     foreign = await create_group(groups, "Foreign", organization_id=GLOBEX)
     for member_id in (ann.id, team.id):
         with member_not_found(member_id):
@@ -61,7 +61,7 @@ async def test_users_and_groups_of_another_organization_cannot_become_members(gr
     assert listed == ListGroupsResponse(groups=[foreign], total_size=1)
 
 
-async def test_filters_see_nothing_beyond_the_organization(users, groups, ann, team):
+async def test_filter_finds_nothing_of_another_organization(users, groups, ann, team):
     found = await list_groups(groups, compare("members.value", "EQUAL", ann.id), GLOBEX)
     assert found == ListGroupsResponse()
     assert (
@@ -70,12 +70,12 @@ async def test_filters_see_nothing_beyond_the_organization(users, groups, ann, t
     )
 
 
-async def test_a_user_is_in_the_groups_of_its_own_organization_only(users, groups, ann, team):
+async def test_user_is_only_in_groups_of_its_own_organization(users, groups, ann, team):
     twin = await create(users, "ann", organization_id=GLOBEX)
     assert await groups_of(users, twin.id, organization_id=GLOBEX) == []
 
 
-async def test_page_tokens_of_another_organization_are_refused(groups, users, team):
+async def test_page_token_of_another_organization_is_refused(groups, users, team):
     await create_group(groups, "Second")
     bob = await create(users, "bob")
     await change_members(groups, team.id, add=[bob.id])
@@ -87,7 +87,7 @@ async def test_page_tokens_of_another_organization_are_refused(groups, users, te
         await list_members(groups, team.id, GLOBEX, page_token=of_members)
 
 
-async def test_a_token_of_users_is_none_of_groups(groups, users, ann, team):
+async def test_page_token_of_users_is_refused_for_groups(groups, users, ann, team):
     await create(users, "bob")
     token = (await list_users(users, page_size=1)).next_page_token
     with refused(Reason.REASON_INVALID_PAGE_TOKEN, StatusCode.INVALID_ARGUMENT):

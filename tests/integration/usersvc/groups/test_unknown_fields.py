@@ -1,4 +1,4 @@
-"""Members that nobody is: refused, or kept as they were given when the caller says so."""
+"""Members with unknown ids: refused, or stored as given when the caller requests it."""
 
 import pytest
 from cloudacademy.users.v1.groups_pb2 import CreateGroupRequest, Group, Member, MemberChange
@@ -14,7 +14,7 @@ async def ann(users):
 
 @pytest.fixture
 async def team(groups, ann):
-    """A group of one."""
+    """A group of one user."""
     return await create_group(groups, "Team", [ann])
 
 
@@ -33,14 +33,14 @@ async def shown(groups, team: Group) -> list[tuple[str, int]]:
             return found
 
 
-async def test_an_id_that_nobody_has_is_kept_beside_those_that_somebody_has(groups, ann, team):
+async def test_unknown_member_is_stored_beside_known_ones(groups, ann, team):
     await change(groups, team, add_member_ids=["no uuid", NOBODY])
 
     unknown = [(text, Member.KIND_UNKNOWN) for text in sorted(["no uuid", NOBODY])]
     assert await shown(groups, team) == [(ann, Member.KIND_USER), *unknown]
 
 
-async def test_a_new_group_keeps_them_too(groups):
+async def test_create_stores_unknown_members(groups):
     created = await groups.CreateGroup(
         CreateGroupRequest(
             organization_id=ACME,
@@ -53,28 +53,28 @@ async def test_a_new_group_keeps_them_too(groups):
     assert await shown(groups, created.group) == [("nobody", Member.KIND_UNKNOWN)]
 
 
-async def test_they_are_removed_like_others(groups, ann, team):
+async def test_unknown_member_is_removed_by_its_id(groups, ann, team):
     await change(groups, team, add_member_ids=["nobody", NOBODY])
     await change(groups, team, remove_member_ids=[NOBODY, "nobody"])
 
     assert await shown(groups, team) == [(ann, Member.KIND_USER)]
 
 
-async def test_clear_removes_them_with_the_others(groups, team):
+async def test_clear_removes_unknown_members_too(groups, team):
     await change(groups, team, add_member_ids=["nobody"])
     await change(groups, team, clear=True)
 
     assert await shown(groups, team) == []
 
 
-async def test_adding_one_again_changes_nothing(groups, team):
+async def test_adding_a_stored_unknown_member_changes_nothing(groups, team):
     before = await change(groups, team, add_member_ids=["nobody"])
     after = await change(groups, team, add_member_ids=["nobody"])
 
     assert after == before == await get_group(groups, team.id)
 
 
-async def test_they_come_last_on_a_page_of_their_own(groups, ann, team):
+async def test_unknown_members_are_listed_last_on_their_own_page(groups, ann, team):
     await change(groups, team, add_member_ids=["a", "b"])
 
     first = await list_members(groups, team.id, page_size=1)
@@ -90,6 +90,6 @@ async def test_they_come_last_on_a_page_of_their_own(groups, ann, team):
     [[f"x{number}" for number in range(1_001)], ["x" * 201], ["a\0b"]],
     ids=["too many", "too long", "NUL"],
 )
-async def test_too_many_or_too_long_ones_are_refused(groups, team, ids):
+async def test_too_many_or_too_long_unknown_members_are_refused(groups, team, ids):
     with invalid_field("members"):
         await change(groups, team, add_member_ids=ids)
