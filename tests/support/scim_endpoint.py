@@ -35,7 +35,7 @@ async def serving(
     log: Logger,
     refusals: RejectionLog,
 ) -> AsyncIterator[tuple[str, int]]:
-    """Serve these routes as `gateway.__main__` does; yields the host and the port."""
+    """Serve these routes as `gateway.wiring` does; yields the host and the port."""
     slots = FairSemaphore(_CONCURRENT_REQUESTS, no_slot, batched_release=True)
     endpoint = ScimEndpoint(
         table,

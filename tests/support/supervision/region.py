@@ -17,7 +17,7 @@ from structlog.testing import LogCapture
 
 import chassis.concurrency.supervisor
 import chassis.observability.log
-import gateway.__main__
+import gateway.wiring
 import gateway.settings
 import keysvc.settings
 import keysvc.wiring
@@ -131,7 +131,7 @@ class Region:
                 "GATEWAY_REGION": "us",
                 "GATEWAY_CURSOR_SECRET": bytes(range(32)).hex(),
             }
-            return gateway.__main__.serve(gateway.settings.read(variables), service.stop)
+            return gateway.wiring.serve(gateway.settings.read(variables), service.stop)
         variables[f"{prefix}_DATABASE_URL"] = self.urls[name]
         if name == "usersvc":
             settings = usersvc.settings.read(variables)
@@ -225,7 +225,7 @@ async def running_region(
     for module, service in (
         (keysvc.wiring, region.keysvc),
         (usersvc.wiring, region.usersvc),
-        (gateway.__main__, region.gateway),
+        (gateway.wiring, region.gateway),
     ):
         monkeypatch.setattr(module, "Supervisor", _remembered(service))
     async with AsyncExitStack() as ends:

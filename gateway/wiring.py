@@ -1,0 +1,264 @@
+"""Assembles the gateway: channels, limits, the application and its background tasks."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import grpc
+from aiohttp import web
+from cloudacademy.keys.v1 import keys_pb2_grpc
+from cloudacademy.users.v1.activity_pb2_grpc import ActivityServiceStub
+
+from chassis import process
+from chassis.clock import system_clock
+from chassis.concurrency.fair_semaphore import FairSemaphore
+from chassis.concurrency.supervisor import Supervisor
+from chassis.observability import log
+from chassis.observability.admin import admin_port
+from chassis.observability.log import Logger
+from chassis.observability.metrics import Metrics
+from chassis.observability.tracing import Tracing, tracing
+from chassis.rpc.certificates import Certificates
+from gateway.api.app import PREFIX, ScimEndpoint, application
+from gateway.api.early_rejection import EarlyRejector
+from gateway.api.endpoints import Resources, endpoints
+from gateway.api.groups import Groups
+from gateway.api.query.cursors import Cursors
+from gateway.api.resource_types import ResourceTypes
+from gateway.api.routing import RouteTable
+from gateway.api.users import Users
+from gateway.auth.authenticator import Authenticator, Caller
+from gateway.auth.failed_auth import FailedAuthLimiter
+from gateway.auth.key_cache import KeyCache, watch_keys
+from gateway.backend.client import UserClient, all_serving, batched, key_channel, user_channel
+from gateway.backend.groups import GroupClient
+from gateway.backend.portal import portal_clients
+from gateway.backend.schemas import SchemaClient
+from gateway.http.body import BodyMemory
+from gateway.http.client_address import trust_proxies
+from gateway.http.compute_worker import ComputeWorker
+from gateway.http.connections import Connections
+from gateway.http.heads import HeadMemory
+from gateway.http.response_memory import ResponseMemory
+from gateway.http.server import DRAIN_SECONDS, Runner
+from gateway.http.telemetry import measure, trace
+from gateway.limits.admission import AdmissionControl
+from gateway.limits.rate_limiter import RateLimiter
+from gateway.limits.rejections import RejectionStats, no_slot
+from gateway.openapi.document import document
+from gateway.openapi.page import page
+from gateway.portal.routes import portal, portal_routes
+from gateway.provisioning_log.writer import RejectionLog
+from gateway.settings import Settings
+from gateway.sso.pending import PendingSignIns
+from gateway.sso.provider import read_service_provider
+from gateway.sso.renderer import PageRenderer, form_action
+from gateway.sso.services import ServiceClient
+from gateway.sso.views import SingleSignOn, routes
+from gateway.sso.xml_worker import XmlWorker
+from gateway.web.cookies import Cookies
+from gateway.web.page_limits import PageLimiter
+
+
+async def serve(settings: Settings, stop: process.Stop) -> None:
+    """Create all objects, listen, and drain at the end."""
+    logger = log.configure("gateway", settings.log_level)
+    certificates = Certificates(settings.tls, logger) if settings.tls else None
+    async with (
+        tracing("gateway") as traces,
+        Supervisor(logger) as tasks,
+        user_channel(settings.usersvc, certificates, traces, tasks) as users,
+        key_channel(settings.keysvc, certificates, traces, tasks) as keys,
+        AsyncExitStack() as exit_stack,
+    ):
+        channels, metrics = Channels(users, keys, traces), Metrics()
+        guards = Guards(settings, channels, logger)
+        exit_stack.callback(guards.worker.close)
+        app = Assembly(settings, channels, guards, exit_stack, logger).application(metrics)
+        tasks.observe(metrics)
+        exit_stack.enter_context(admin_port(settings.admin, metrics, {}, logger))
+        runner = Runner(
+            app, logger, guards.connections, guards.early_rejector, heads=guards.heads, tasks=tasks
+        )
+        async with _background_tasks(channels, guards, logger, tasks):
+            try:
+                await runner.listen(settings.listen)
+                await stop.wait()
+            finally:
+                logger.info("draining", limit_seconds=DRAIN_SECONDS)
+                await runner.cleanup()
+    logger.info("stopped")
+
+
+@dataclass(frozen=True, slots=True)
+class Channels:
+    """The gRPC channels to the services."""
+
+    users: grpc.aio.Channel
+    keys: grpc.aio.Channel
+    traces: Tracing | None
+
+    @property
+    def key_stub(self) -> "keys_pb2_grpc.KeyServiceAsyncStub":
+        """The client of KeyService, which verifies keys and streams their changes."""
+        return keys_pb2_grpc.KeyServiceStub(self.keys)
+
+    def shared(self) -> grpc.aio.Channel:
+        """The channel to usersvc for small calls. With tracing, calls are not batched."""
+        return batched(self.users) if self.traces is None else self.users
+
+
+class Guards:
+    """What protects the gateway: authentication, limits, and the log of refused requests."""
+
+    def __init__(self, settings: Settings, channels: Channels, log: Logger) -> None:
+        stats = RejectionStats(log)
+        self.cache: KeyCache[Caller] = KeyCache()
+        self.failed_auth = FailedAuthLimiter(settings.unknown_keys)
+        self.admission = AdmissionControl(
+            RateLimiter(settings.rate),
+            FairSemaphore(settings.max_requests, no_slot, batched_release=True),
+            stats,
+        )
+        self.bodies = BodyMemory()
+        self.worker = ComputeWorker()
+        self.memory = ResponseMemory()
+        self.pages = PageLimiter(settings.pages, self.bodies, stats)
+        self.connections = Connections(
+            log, limit=settings.max_connections, per_source=settings.address_connections
+        )
+        self.heads = HeadMemory()
+        self.rejection_log = RejectionLog(ActivityServiceStub(channels.users), system_clock, log)
+        self.authenticator = Authenticator(
+            channels.key_stub, self.cache, self.failed_auth, settings.tenant_urls, system_clock
+        )
+        self.early_rejector = EarlyRejector(PREFIX, self.authenticator, self.admission)
+
+    def observe(self, metrics: Metrics) -> None:
+        """Publish the metrics."""
+        for each in (
+            self.rejection_log,
+            self.admission,
+            self.bodies,
+            self.heads,
+            self.worker,
+            self.memory,
+            self.connections,
+        ):
+            each.observe(metrics)
+
+
+class Assembly:
+    """Builds the application from the settings and the channels."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        channels: Channels,
+        guards: Guards,
+        exit_stack: AsyncExitStack,
+        log: Logger,
+    ) -> None:
+        self._settings = settings
+        self._channels = channels
+        self._guards = guards
+        self._exit_stack = exit_stack
+        self._log = log
+
+    def application(self, metrics: Metrics) -> web.Application:
+        """The HTTP application, with metrics and traces if they are enabled."""
+        settings, channels = self._settings, self._channels
+        resources = self._resources()
+        cursors = Cursors(settings.cursor_secret, system_clock)
+        table = endpoints(resources, cursors, self._log)
+        types = [each.resource_type for each in resources.values()]
+        app = application(
+            self._scim(table),
+            lambda: all_serving(channels.users, channels.keys),
+            [
+                page(document(table.routes(), types, settings.tenant_url)),
+                *routes(self._single_sign_on(), self._sign_in, self._guards.pages, self._log),
+                *self._portal(),
+            ],
+        )
+        if settings.proxies:
+            trust_proxies(app, settings.proxies)
+        if settings.admin is not None:
+            measure(app, PREFIX, metrics)
+            self._guards.cache.observe(metrics)
+            self._guards.observe(metrics)
+        if channels.traces is not None:
+            trace(app, PREFIX, channels.traces)
+        return app
+
+    def _resources(self) -> Mapping[str, Resources]:
+        users, shared = self._channels.users, self._channels.shared()
+        return {
+            "Users": Users(UserClient(users, shared)),
+            "Groups": Groups(GroupClient(users, shared)),
+        }
+
+    def _scim(self, table: RouteTable) -> ScimEndpoint:
+        return ScimEndpoint(
+            table,
+            self._guards.authenticator,
+            ResourceTypes(SchemaClient(self._channels.users)),
+            self._settings.tenant_url,
+            log=self._log,
+            rejection_log=self._guards.rejection_log,
+            admission=self._guards.admission,
+            bodies=self._guards.bodies,
+            worker=self._guards.worker,
+            memory=self._guards.memory,
+        )
+
+    def _portal(self) -> list[web.RouteDef]:
+        settings, channels = self._settings, self._channels
+        clients = portal_clients(channels.users, channels.keys)
+        pages = portal(
+            clients, settings.tenant_url, settings.region, settings.cursor_secret, system_clock
+        )
+        return portal_routes(pages, self._guards.pages, self._log)
+
+    @property
+    def _sign_in(self) -> PageRenderer:
+        return PageRenderer(form_action(self._settings.public_url))
+
+    def _single_sign_on(self) -> SingleSignOn | None:
+        """Single sign-on; None if the settings have no key for it."""
+        settings, channels = self._settings, self._channels
+        if settings.saml is None:
+            self._log.info("single sign-on disabled", missing_setting="GATEWAY_SAML_KEY")
+            return None
+        worker = XmlWorker()
+        self._exit_stack.callback(worker.close)
+        saml = settings.saml
+        return SingleSignOn(
+            read_service_provider(settings.public_url, saml.key, saml.certificate),
+            ServiceClient(channels.users, channels.keys),
+            pending=PendingSignIns(settings.cursor_secret),
+            cookies=Cookies.of(settings.public_url, settings.region),
+            renderer=self._sign_in,
+            worker=worker,
+            clock=system_clock,
+        )
+
+
+@asynccontextmanager
+async def _background_tasks(
+    channels: Channels, guards: Guards, log: Logger, tasks: Supervisor
+) -> AsyncIterator[None]:
+    """Run the key watch and the log of refused requests until the last request is done."""
+    drained = asyncio.Event()
+    key_watch = tasks.start(
+        "key watch", lambda: watch_keys(channels.key_stub, log, guards.cache, guards.failed_auth)
+    )
+    writer = tasks.start(
+        "refusal log", lambda: guards.rejection_log.write(drained), drain_event=drained
+    )
+    try:
+        yield
+    finally:
+        await key_watch.end()
+        await writer.end()
