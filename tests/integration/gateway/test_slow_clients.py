@@ -151,7 +151,7 @@ async def drip(writer: asyncio.StreamWriter, data: bytes) -> None:
     ],
     ids=["a first line", "a header", "a body", "another request"],
 )
-async def test_who_sends_byte_by_byte_is_cut_off(begin: bytes, slowly: bytes):
+async def test_client_that_sends_byte_by_byte_is_aborted(begin: bytes, slowly: bytes):
     async with serving() as server:
         assert type(asyncio.get_running_loop()).__module__.startswith("uvloop")
         reader, writer = await connect(server)
@@ -165,7 +165,7 @@ async def test_who_sends_byte_by_byte_is_cut_off(begin: bytes, slowly: bytes):
         assert server.connections.aborted == 1
 
 
-async def test_who_stops_in_the_middle_of_a_request_is_cut_off():
+async def test_client_that_stops_within_a_request_is_aborted():
     async with serving() as server:
         for begin in (b"GET /qui", HEAD, HEAD + b"12345"):
             reader, writer = await connect(server)
@@ -175,7 +175,7 @@ async def test_who_stops_in_the_middle_of_a_request_is_cut_off():
         assert server.connections.aborted == 3
 
 
-async def test_who_does_not_read_a_page_is_cut_off_and_what_it_did_not_read_is_dropped():
+async def test_client_that_does_not_read_a_page_is_aborted():
     async with serving() as server:
         with never_reading(server) as client:
             client.sendall(b"GET /page HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -216,7 +216,7 @@ async def test_what_lies_unread_on_all_connections_together_is_bounded():
             client.close()
 
 
-async def test_who_waits_for_a_slow_answer_is_not_cut_off_nor_is_who_idles():
+async def test_waiting_and_idle_clients_are_not_aborted():
     async with serving() as server:
         reader, writer = await connect(server)
         for path, answer in (("slow", b"slow"), ("quick", b"quick")):
@@ -230,7 +230,7 @@ async def test_who_waits_for_a_slow_answer_is_not_cut_off_nor_is_who_idles():
         writer.close()
 
 
-async def test_who_asks_again_while_an_answer_is_made_is_not_cut_off():
+async def test_client_that_pipelines_a_request_is_not_aborted():
     async with serving() as server:
         reader, writer = await connect(server)
         writer.write(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -411,7 +411,7 @@ CHUNKS = {"bytes": b"1\r\na\r\n", "seven bytes": b"7\r\naaaaaaa\r\n"}
 
 @pytest.mark.parametrize("chunk", CHUNKS.values(), ids=list(CHUNKS))
 @pytest.mark.parametrize("path", ["/echo", "/quick"], ids=["read", "refused"])
-async def test_a_body_in_tiny_chunks_is_cut_off(path: str, chunk: bytes):
+async def test_body_in_tiny_chunks_is_aborted(path: str, chunk: bytes):
     async with serving(ClientTimeouts()) as server:
         reader, writer = await asyncio.open_connection(*server.address)
         head = f"POST {path} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -60,7 +60,7 @@ async def started(*tasks: asyncio.Task[KeyLookup]) -> list[bool]:
     return [task.done() for task in tasks]
 
 
-async def test_after_so_many_unknown_keys_an_address_has_to_wait(limiter, clock):
+async def test_address_over_its_limit_of_unknown_keys_gets_429(limiter, clock):
     await exhaust(limiter)
 
     over = await guess(limiter, b"next")
@@ -79,7 +79,7 @@ async def test_other_addresses_do_not_wait(limiter):
     assert (await guess(limiter, b"next", "192.0.2.2")).status == 401
 
 
-async def test_a_key_that_was_never_seen_passes_however_many_unknown_ones_its_address_sent(limiter):
+async def test_valid_key_passes_from_an_address_over_its_limit(limiter):
     """After a restart each key of a customer is one of these."""
     await exhaust(limiter)
     for number in range(40):
@@ -87,14 +87,14 @@ async def test_a_key_that_was_never_seen_passes_however_many_unknown_ones_its_ad
         limiter.record_verified(await limiter.begin_lookup(b"right %d" % number, ADDRESS))
 
 
-async def test_who_sends_a_key_again_that_got_429_is_told_that_it_does_not_exist(limiter):
+async def test_unknown_key_sent_again_after_429_gets_401(limiter):
     await exhaust(limiter)
     await guess(limiter, b"next")
 
     assert limiter.cached_refusal(b"next", NOW).status == 401
 
 
-async def test_one_unknown_key_uses_up_one_guess_even_if_nothing_is_remembered(limiter, clock):
+async def test_unknown_key_is_charged_once_without_a_cached_refusal(limiter, clock):
     """As while the watch is silent."""
     clock.seconds += MAX_SILENCE_SECONDS
     for _ in range(AT_ONCE * 3):
@@ -106,7 +106,7 @@ async def test_one_unknown_key_uses_up_one_guess_even_if_nothing_is_remembered(l
     assert (await guess(limiter, b"next")).status == 429
 
 
-async def test_keys_that_work_use_nothing_up(limiter):
+async def test_valid_keys_are_not_charged(limiter):
     for number in range(AT_ONCE * 3):
         limiter.record_verified(await limiter.begin_lookup(b"right %d" % number, ADDRESS))
 
@@ -114,7 +114,7 @@ async def test_keys_that_work_use_nothing_up(limiter):
 
 
 @pytest.mark.parametrize("reason", ["KEY_EXPIRED", "KEY_REVOKED", "INTEGRATION_INACTIVE"])
-async def test_who_shows_a_secret_that_was_good_has_not_guessed(limiter, reason):
+async def test_formerly_valid_keys_are_not_charged(limiter, reason):
     for number in range(AT_ONCE * 3):
         answer = refusal(reason, "acme")
         lookup = await limiter.begin_lookup(b"old %d" % number, ADDRESS)
@@ -123,7 +123,7 @@ async def test_who_shows_a_secret_that_was_good_has_not_guessed(limiter, reason)
     await exhaust(limiter)
 
 
-async def test_a_question_without_an_answer_uses_nothing_up(limiter):
+async def test_lookup_without_a_result_is_not_charged(limiter):
     away = refusal("DATABASE_UNAVAILABLE")
     for number in range(AT_ONCE * 3):
         limiter.end_lookup(await limiter.begin_lookup(b"%d" % number, ADDRESS))
@@ -133,7 +133,7 @@ async def test_a_question_without_an_answer_uses_nothing_up(limiter):
     await exhaust(limiter)
 
 
-async def test_of_an_address_a_few_are_asked_about_at_once_and_others_wait_for_their_turn(limiter):
+async def test_lookups_over_the_slots_of_an_address_wait(limiter):
     limiter.record_verified(await limiter.begin_lookup(b"right", "198.51.100.7"))
     under_way = [
         await limiter.begin_lookup(b"%d" % n, ADDRESS) for n in range(MAX_LOOKUPS_OF_ADDRESS)
@@ -152,7 +152,7 @@ async def test_of_an_address_a_few_are_asked_about_at_once_and_others_wait_for_t
     await second
 
 
-async def test_who_waits_too_long_for_a_turn_is_told_to_come_again(limiter):
+async def test_lookup_without_a_slot_in_time_gets_503(limiter):
     for number in range(MAX_LOOKUPS_OF_ADDRESS):
         await limiter.begin_lookup(b"%d" % number, ADDRESS)
 
@@ -162,7 +162,7 @@ async def test_who_waits_too_long_for_a_turn_is_told_to_come_again(limiter):
     assert turned_away.value.status == 503
 
 
-async def test_from_all_addresses_together_only_so_many_are_asked_about_at_once(limiter):
+async def test_lookups_over_the_slots_of_all_addresses_wait(limiter):
     lookup = [
         await limiter.begin_lookup(b"%d" % number, f"10.0.{number}.1")
         for number in range(MAX_LOOKUPS)
@@ -174,7 +174,7 @@ async def test_from_all_addresses_together_only_so_many_are_asked_about_at_once(
     await waits
 
 
-async def test_more_than_so_many_do_not_even_wait(limiter):
+async def test_lookups_over_the_queue_are_rejected_immediately(limiter):
     waiting = [asyncio.create_task(limiter.begin_lookup(b"%d" % n, ADDRESS)) for n in range(1_000)]
     done = await started(*waiting)
     for task in waiting:

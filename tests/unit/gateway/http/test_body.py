@@ -1,4 +1,4 @@
-"""The bytes of bodies: how many are held at once, and whose."""
+"""Memory of request bodies: limits in total and by organization."""
 
 from contextlib import ExitStack, suppress
 
@@ -8,7 +8,7 @@ from gateway.http.body import MAX_RECEIVING, BodyMemory
 from gateway.limits.rejections import RejectedError
 
 
-def test_what_is_answered_is_held_no_longer():
+def test_body_memory_is_released_after_the_response():
     bodies = BodyMemory(100, floor=0)
     for _ in range(5):
         with bodies.reservation("acme") as hold:
@@ -18,7 +18,7 @@ def test_what_is_answered_is_held_no_longer():
     assert bodies.in_use == 0
 
 
-def test_one_organization_holds_half_at_most_and_leaves_the_other_half_to_others():
+def test_body_memory_gives_one_organization_at_most_half():
     bodies = BodyMemory(100, floor=0)
     with (
         bodies.reservation("acme") as hold,
@@ -36,7 +36,7 @@ def test_one_organization_holds_half_at_most_and_leaves_the_other_half_to_others
     assert bodies.in_use == 0
 
 
-def test_all_together_hold_no_more_than_there_is():
+def test_body_memory_refuses_bytes_over_the_total():
     bodies = BodyMemory(100, floor=0)
     with (
         bodies.reservation("acme") as one,
@@ -50,7 +50,7 @@ def test_all_together_hold_no_more_than_there_is():
         three.acquire(20)  # what was refused is not counted
 
 
-def test_a_request_that_failed_gives_back_what_it_held():
+def test_body_memory_is_released_when_the_request_fails():
     bodies = BodyMemory(100, floor=0)
     with suppress(ValueError), bodies.reservation("acme") as hold:
         hold.acquire(50)
@@ -60,7 +60,7 @@ def test_a_request_that_failed_gives_back_what_it_held():
         hold.acquire(50)
 
 
-def test_who_holds_little_may_though_others_hold_all():
+def test_body_memory_below_the_floor_may_use_the_extra_quarter():
     bodies = BodyMemory(100, floor=10)
     with bodies.reservation("acme") as one, bodies.reservation("initech") as two:
         one.acquire(50)
@@ -81,7 +81,7 @@ def test_who_holds_little_may_though_others_hold_all():
                 c.acquire(10)
 
 
-def test_only_so_many_bodies_of_one_organization_are_on_their_way_at_once():
+def test_bodies_arriving_at_once_are_limited_by_organization():
     bodies = BodyMemory()
     with ExitStack() as coming:
         for _ in range(MAX_RECEIVING):

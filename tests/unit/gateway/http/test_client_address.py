@@ -1,4 +1,4 @@
-"""Whose address a request has behind proxies."""
+"""The client address of a request that passes our proxies."""
 
 import pytest
 from aiohttp import web

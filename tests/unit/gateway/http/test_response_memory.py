@@ -21,7 +21,7 @@ async def begun(reserving: asyncio.Task[None]) -> None:
     assert not reserving.done()
 
 
-async def test_memory_one_organization_reserves_half_at_most():
+async def test_response_memory_gives_one_organization_at_most_half():
     shared = memory()
     await shared.reservation("a").acquire(LIMIT // 2)
 

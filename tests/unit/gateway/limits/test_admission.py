@@ -1,4 +1,4 @@
-"""The gate: what is refused, and what the headers tell."""
+"""Admission control: rejections and rate limit headers."""
 
 import asyncio
 
@@ -76,7 +76,7 @@ async def test_who_finds_no_place_has_not_used_up_anything():
     assert (refused, remaining(ours)) == ('"organization";r=47;t=47', '"organization";r=49;t=49')
 
 
-async def test_what_is_refused_at_once_is_known_before():
+async def test_rejection_predicts_what_acquire_refuses():
     ours = gate(Rate(per_second=1, burst=2), places=2)
     before = ours.rejection("acme")
     await ours.acquire("acme")
