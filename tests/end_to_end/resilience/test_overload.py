@@ -92,7 +92,7 @@ async def test_overload_is_503_with_retry_after_and_no_wrong_response(
 
 
 async def test_flooding_organization_does_not_starve_another(small: Gateway, works: list[Work]):
-    """An organization with sequential requests gets a slot for each beside hundreds at once."""
+    """An organization that sends one request at a time always gets a slot during the flood."""
     greedy, modest, _ = works
     async with connected(small.address, CONNECTIONS) as many, connected(small.address, 1) as one:
         flood = asyncio.create_task(many.offer(greedy.get(), rate=2_000, seconds=4.0))
