@@ -1,1 +1,1 @@
-"""The people of organizations: their values, their rules and their tables."""
+"""The users and groups of organizations: gRPC services, rules and tables."""

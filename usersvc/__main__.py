@@ -1,4 +1,4 @@
-"""The process: `serve`, `migrate`, and the operator's commands."""
+"""The command line of usersvc: `serve`, `migrate` and the operator's commands."""
 
 import argparse
 import asyncio
@@ -31,27 +31,27 @@ MIGRATIONS: Final = Path(__file__).parent / "store" / "migrations"
 
 
 async def migrate(database_url: str) -> None:
-    """Bring the database's schema up to this release's."""
+    """Apply the migrations that the database lacks, and print the name of each."""
     for migration in await migrations.apply(database_url, migrations.read(MIGRATIONS)):
         print(f"applied {migration.name}")
 
 
-async def operate(database_url: str, arguments: argparse.Namespace) -> None:
-    """Carry out an operator's command."""
+async def run_command(database_url: str, arguments: argparse.Namespace) -> None:
+    """Run an operator's command on the database and print its result as JSON."""
     async with Database(database_url, "usersvc-operator", pool_size=1) as database:
-        desk = CommandContext(
+        context = CommandContext(
             SessionStore(database, Notifier()),
             ChangeStore(database),
             ErasureStore(database, Notifier()),
             system_clock,
             secrets.token_bytes,
         )
-        done = await COMMANDS[arguments.command](desk, arguments)
-    print(orjson.dumps(done).decode())
+        result = await COMMANDS[arguments.command](context, arguments)
+    print(orjson.dumps(result).decode())
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Do what the command line asks for; returns the exit code: 1 refused, 2 called wrongly."""
+    """Run the command line. Exit codes: 0 success, 1 refused, 2 wrong settings or arguments."""
     arguments = _parser().parse_args(argv)
     try:
         keep_memory_private()
@@ -62,15 +62,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         elif arguments.command == "migrate":
             asyncio.run(migrate(config.database_url))
         else:
-            asyncio.run(operate(config.database_url, arguments))
+            asyncio.run(run_command(config.database_url, arguments))
     except SettingsError as error:
-        return _complain(error, 2)
+        return _fail(error, 2)
     except (StartError, Refusal) as error:
-        return _complain(error, 1)
+        return _fail(error, 1)
     return 0
 
 
-def _complain(error: Exception, code: int) -> int:
+def _fail(error: Exception, code: int) -> int:
     print(f"usersvc: {error}", file=sys.stderr)
     return code
 
@@ -79,31 +79,31 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m usersvc", description=__doc__)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     commands.add_parser("serve", help="serve until SIGTERM or SIGINT")
-    commands.add_parser("migrate", help="bring the database's schema forward")
+    commands.add_parser("migrate", help="apply the migrations that the database lacks")
 
     commands.add_parser(
-        "renew-feed", help="make all tokens of the change feed invalid, as after a restore"
+        "renew-feed", help="invalidate all tokens of the change feed, needed after a restore"
     )
 
     create = commands.add_parser(
-        "create-administrator", help="make an administrator of a new user, or of one that is there"
+        "create-administrator", help="give a new or an existing user the administrator role"
     )
     create.add_argument("organization", metavar="ORGANIZATION")
     create.add_argument("--user-name", required=True, metavar="NAME")
-    create.add_argument("--given-name", default="", metavar="NAME", help="of a new user")
-    create.add_argument("--family-name", default="", metavar="NAME", help="of a new user")
+    create.add_argument("--given-name", default="", metavar="NAME", help="for a new user")
+    create.add_argument("--family-name", default="", metavar="NAME", help="for a new user")
 
     link = commands.add_parser(
-        "sign-in-link", help="make a link by which a person signs in once, within 15 minutes"
+        "sign-in-link", help="create a link that signs a user in once, within 15 minutes"
     )
     link.add_argument("organization", metavar="ORGANIZATION")
     link.add_argument("user_name", metavar="USER_NAME")
     link.add_argument(
-        "--base-url", required=True, metavar="URL", help="where the person's browser reaches us"
+        "--base-url", required=True, metavar="URL", help="the portal's URL in the user's browser"
     )
 
     erase = commands.add_parser(
-        "erase-person", help="remove all that is a person's, also of one who was deleted before"
+        "erase-person", help="erase all personal data of a user, even of one deleted before"
     )
     erase.add_argument("organization", metavar="ORGANIZATION")
     erase.add_argument("user", metavar="USER", help="the user's id or user name")
@@ -112,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME",
-        help="another id, name or address of the person, above all of one who was deleted",
+        help="another id, name or address of the person, needed most for a deleted user",
     )
     return parser
 

@@ -1,4 +1,4 @@
-"""The operator's commands, straight on the database."""
+"""The operator's commands. They work on the database without the gRPC services."""
 
 from argparse import Namespace
 from collections.abc import Awaitable, Callable, Mapping
@@ -11,20 +11,20 @@ from chassis.clock import Clock
 from chassis.errors import InvalidField
 from chassis.rpc.uuids import read_uuid
 from usersvc.domain import erasure, session_token, users
-from usersvc.domain.changes import KEPT, Origin
+from usersvc.domain.changes import RETENTION, Origin
 from usersvc.domain.session_token import RandomBytes
 from usersvc.domain.users import Name, Profile
 from usersvc.store.changes import ChangeStore
 from usersvc.store.erasure import ErasureStore
 from usersvc.store.sessions import SessionStore
 
-LINK_PATH: Final = "/login/link"
+SIGN_IN_LINK_PATH: Final = "/login/link"
 OPERATOR: Final = Origin("operator")
 
 
 @dataclass(frozen=True, slots=True)
 class CommandContext:
-    """What an operator's command works with."""
+    """The stores, the clock and the random source of an operator's command."""
 
     sessions: SessionStore
     changes: ChangeStore
@@ -33,8 +33,8 @@ class CommandContext:
     random_bytes: RandomBytes
 
 
-async def create_administrator(desk: CommandContext, arguments: Namespace) -> dict[str, object]:
-    """Make an administrator of a new user, or of the one that has the name."""
+async def create_administrator(context: CommandContext, arguments: Namespace) -> dict[str, object]:
+    """Give the user with the user name the administrator role; create the user if missing."""
     organization_id = read_uuid("ORGANIZATION", arguments.organization)
     profile = Profile(
         user_name=arguments.user_name,
@@ -42,44 +42,46 @@ async def create_administrator(desk: CommandContext, arguments: Namespace) -> di
         name=Name(given_name=arguments.given_name, family_name=arguments.family_name),
     )
     users.check(profile)
-    appointed = await desk.sessions.appoint(organization_id, profile, desk.clock(), OPERATOR)
+    administrator = await context.sessions.make_administrator(
+        organization_id, profile, context.clock(), OPERATOR
+    )
     return {
-        "user_id": str(appointed.user.user_id),
-        "user_name": appointed.user.profile.user_name,
-        "created": appointed.created,
+        "user_id": str(administrator.user.user_id),
+        "user_name": administrator.user.profile.user_name,
+        "created": administrator.created,
     }
 
 
-async def sign_in_link(desk: CommandContext, arguments: Namespace) -> dict[str, object]:
-    """Make a link by which a person signs in once.
+async def sign_in_link(context: CommandContext, arguments: Namespace) -> dict[str, object]:
+    """Create a link that signs a user in once.
 
-    The token is the link's fragment, which browsers send to nobody: no log and no other page
-    comes to know it.
+    The token is the fragment of the URL. Browsers never send a fragment, so the token reaches no
+    log and no other site. Refuses (InvalidField) an unknown user name.
     """
     organization_id = read_uuid("ORGANIZATION", arguments.organization)
-    user = await desk.sessions.find(organization_id, arguments.user_name)
+    user = await context.sessions.find(organization_id, arguments.user_name)
     if user is None:
-        raise InvalidField("USER_NAME", "is no user's of this organization")
-    token = session_token.generate(organization_id, desk.random_bytes)
-    expire_time = await desk.sessions.create_link(token, user.user_id, desk.clock())
+        raise InvalidField("USER_NAME", "matches no user of this organization")
+    token = session_token.generate(organization_id, context.random_bytes)
+    expire_time = await context.sessions.create_link(token, user.user_id, context.clock())
     return {
-        "link": f"{arguments.base_url.rstrip('/')}{LINK_PATH}#{token.text}",
+        "link": f"{arguments.base_url.rstrip('/')}{SIGN_IN_LINK_PATH}#{token.text}",
         "expire_time": expire_time.isoformat(timespec="seconds"),
     }
 
 
-async def erase_person(desk: CommandContext, arguments: Namespace) -> dict[str, object]:
-    """Erase a person, and tell what went, who still names the person, and what is kept till when.
+async def erase_person(context: CommandContext, arguments: Namespace) -> dict[str, object]:
+    """Erase a person. Report the erased rows, the remaining mentions and the data kept for a time.
 
-    Refuses (InvalidField) another name that is too short to tell people apart.
+    Refuses (InvalidField) an `--also` name that is too short to identify one person.
     """
     organization_id = read_uuid("ORGANIZATION", arguments.organization)
     for name in arguments.also:
-        if len(name) < erasure.SHORTEST:
-            raise InvalidField("--also", f"has fewer than {erasure.SHORTEST} characters")
-    now = desk.clock()
-    done = await desk.erasures.erase(
-        organization_id, _sought(arguments.user), arguments.also, now, OPERATOR
+        if len(name) < erasure.MIN_WORD_LENGTH:
+            raise InvalidField("--also", f"is shorter than {erasure.MIN_WORD_LENGTH} characters")
+    now = context.clock()
+    done = await context.erasures.erase(
+        organization_id, _id_or_user_name(arguments.user), arguments.also, now, OPERATOR
     )
     return {
         "user_id": str(done.user_id or ""),
@@ -89,15 +91,15 @@ async def erase_person(desk: CommandContext, arguments: Namespace) -> dict[str, 
             "groups": [str(group_id) for group_id in done.named_by_groups],
         },
         "kept": {
-            "feed": {"what": "the user id", "until": _day(now + KEPT)},
-            "backups": {"what": "all of it", "until": _day(now + erasure.BACKUPS_KEPT)},
+            "feed": {"what": "the user id", "until": _day(now + RETENTION)},
+            "backups": {"what": "all of it", "until": _day(now + erasure.BACKUP_RETENTION)},
             "keysvc": {"what": "the audit trail", "until": "python -m keysvc erase-person"},
         },
     }
 
 
-def _sought(text: str) -> UUID | str:
-    """An id, or else a user name."""
+def _id_or_user_name(text: str) -> UUID | str:
+    """Read the argument as a user id, else as a user name."""
     try:
         return UUID(text)
     except ValueError:
@@ -108,10 +110,10 @@ def _day(time: datetime) -> str:
     return time.date().isoformat()
 
 
-async def renew_feed(desk: CommandContext, arguments: Namespace) -> dict[str, object]:
-    """Make every token of the change feed invalid: what it stands for may be gone."""
+async def renew_feed(context: CommandContext, arguments: Namespace) -> dict[str, object]:
+    """Invalidate every token of the change feed: after a restore, its changes may be gone."""
     del arguments
-    return {"feed_id": str(await desk.changes.renew())}
+    return {"feed_id": str(await context.changes.renew())}
 
 
 COMMANDS: Final[

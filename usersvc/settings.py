@@ -1,4 +1,4 @@
-"""The settings of this process, from variables that begin with USERSVC_."""
+"""The settings of usersvc, from environment variables that begin with USERSVC_."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,17 +11,17 @@ LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What an operator decides."""
+    """The settings that an operator chooses."""
 
-    database_url: str = field(repr=False)  # has a password
+    database_url: str = field(repr=False)  # contains a password
     server: ServerSettings
     log_level: str
     listen_url: str = field(default="", repr=False)
-    """The database for LISTEN, where `database_url` is a pooler in transaction mode."""
+    """The database URL for LISTEN. Needed if `database_url` is a pooler in transaction mode."""
 
 
 def read(variables: Mapping[str, str]) -> Settings:
-    """The settings; refuses with all that is wrong with them at once."""
+    """Read the settings. Refuses (SettingsError) with all errors at once."""
     environment = Environment(variables, "USERSVC_")
     settings = Settings(
         database_url=environment.database("DATABASE_URL"),

@@ -1,4 +1,4 @@
-"""Puts usersvc together: the stores, the gRPC services and the background tasks of one process."""
+"""Wires usersvc: the stores, the gRPC services and the background tasks of one process."""
 
 import secrets
 from collections.abc import Mapping
@@ -51,7 +51,8 @@ from usersvc.store.users import UserStore
 
 NAME: Final = "usersvc"
 FEED_CONNECTIONS: Final = 4
-"""One listens; the others read for streams and snapshots, which keep nobody else waiting."""
+"""One connection for LISTEN. The others serve change streams and snapshots, so that these cannot
+exhaust the pool that serves all other calls."""
 
 
 async def serve(
@@ -64,10 +65,10 @@ async def serve(
     stream_seconds: Mapping[str, float] = STREAM_SECONDS,
     write_seconds: float = WRITE_SECONDS,
 ) -> None:
-    """Serve until told to stop.
+    """Serve until `stop` is set.
 
-    `stream_seconds` limits whole streams, by method; `write_seconds` limits how long a message of
-    a stream may wait for its reader.
+    `stream_seconds` limits the duration of streams, by method. `write_seconds` limits how long a
+    streamed message may wait for its reader.
     """
     async with (
         tracing(NAME) as traces,
@@ -77,9 +78,9 @@ async def serve(
         ) as feed_database,
         Supervisor(log) as tasks,
     ):
-        metrics, bell = Metrics(), Notifier()
-        stores = Stores.on(database, feed_database, bell)
-        feed = ChangeFeed(stores.changes, Listener(feed_database), bell, clock, log)
+        metrics, notifier = Metrics(), Notifier()
+        stores = Stores.on(database, feed_database, notifier)
+        feed = ChangeFeed(stores.changes, Listener(feed_database), notifier, clock, log)
         server = Server(
             settings.server,
             CALLERS,
@@ -93,20 +94,20 @@ async def serve(
             stream_seconds=stream_seconds,
             write_seconds=write_seconds,
         )
-        for each in (database, tasks, feed):
-            each.observe(metrics)
+        for component in (database, tasks, feed):
+            component.observe(metrics)
         _add_batched_services(server, stores, clock, stop)
         _add_services(server, stores, feed, clock, random_bytes)
-        expired = _expired(stores)
+        retention_steps = _retention_steps(stores)
         tasks.start("change feed", lambda: feed.follow(stop), drain_event=stop)
         tasks.start("end of change streams", lambda: feed.end(stop), drain_event=stop)
-        tasks.start("retention", lambda: trim(expired, clock, log, stop), drain_event=stop)
+        tasks.start("retention", lambda: trim(retention_steps, clock, log, stop), drain_event=stop)
         await server.run(stop)
 
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """All that usersvc keeps in its database."""
+    """The stores of all tables of usersvc."""
 
     users: UserStore
     groups: GroupStore
@@ -118,14 +119,14 @@ class Stores:
     deleted_identities: IdentityStore
 
     @classmethod
-    def on(cls, database: Database, feed_database: Database, bell: Notifier) -> "Stores":
-        """The stores on a database; the feed of changes has connections of its own."""
+    def on(cls, database: Database, feed_database: Database, notifier: Notifier) -> "Stores":
+        """Create the stores on a database. The change feed has its own connections."""
         lists = Lists(database)
         return cls(
-            users=UserStore(database, lists, bell),
-            groups=GroupStore(database, lists, bell),
+            users=UserStore(database, lists, notifier),
+            groups=GroupStore(database, lists, notifier),
             schemas=SchemaStore(database),
-            sessions=SessionStore(database, bell),
+            sessions=SessionStore(database, notifier),
             changes=ChangeStore(feed_database),
             activities=ActivityStore(database),
             create_requests=RequestStore(database),
@@ -134,7 +135,7 @@ class Stores:
 
 
 def _add_batched_services(server: Server, stores: Stores, clock: Clock, stop: Stop) -> None:
-    """Add the services whose calls also come in batches, and the service that carries batches."""
+    """Add the services whose calls may come in batches, and the batch service."""
     users = UsersServicer(stores.users, stores.schemas, clock)
     groups = GroupsServicer(stores.groups, clock)
     users_pb2_grpc.add_UserServiceServicer_to_server(users, server.grpc)
@@ -158,8 +159,8 @@ def _add_services(
     activity_pb2_grpc.add_ActivityServiceServicer_to_server(activities, server.grpc)
 
 
-def _expired(stores: Stores) -> Mapping[str, Step]:
-    """What is deleted once it is older than it is kept, and the step that deletes it."""
+def _retention_steps(stores: Stores) -> Mapping[str, Step]:
+    """The steps that delete expired rows, by the kind of row."""
     return {
         "changes": stores.changes.trim,
         "refusals": stores.activities.trim,

@@ -28,7 +28,7 @@ from keysvc.domain.pages import BEFORE_ALL
 from keysvc.rpc import page_tokens as pages
 from usersvc.domain import session_token
 from usersvc.domain.changes import ChangeCursor
-from usersvc.rpc import page_tokens as page_token
+from usersvc.rpc import page_tokens
 from usersvc.store.listing.fields import Kind
 
 Target = Callable[[bytes], object]
@@ -115,11 +115,11 @@ def read_tokens(data: bytes) -> None:
         lambda: Cursors(SECRET, _clock).open(str(NIL_ID), "", text),
         lambda: PendingSignIns(SECRET).open(text, _clock()),
         lambda: pages.from_token(NIL_ID, text, BEFORE_ALL),
-        lambda: ChangeCursor.of_token(text, NIL_ID),
+        lambda: ChangeCursor.from_token(text, NIL_ID),
         lambda: session_token.parse(text),
         lambda: keys.parse(text),
-        *(lambda kind=kind: page_token.decode(text, "q", kind) for kind in Kind),
-        lambda: page_token.decode_time(text, "q"),
+        *(lambda kind=kind: page_tokens.decode(text, "q", kind) for kind in Kind),
+        lambda: page_tokens.decode_time(text, "q"),
     ):
         _expect_rejection(call)
 

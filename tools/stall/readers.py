@@ -53,7 +53,7 @@ from tools.stall.inputs.texts import TEXTS
 from usersvc.domain import session_token
 from usersvc.domain.changes import ChangeCursor
 from usersvc.domain.erasure import former_names
-from usersvc.rpc import page_tokens as page_token
+from usersvc.rpc import page_tokens
 from usersvc.store.listing.fields import Kind
 
 Read = Callable[[Any], object]
@@ -171,11 +171,11 @@ def _tokens(text: str) -> None:
         lambda: Cursors(SECRET, lambda: NOW).open(str(NOBODY), "", text),
         lambda: PendingSignIns(SECRET).open(text, NOW),
         lambda: key_pages.from_token(NOBODY, text, BEFORE_ALL),
-        lambda: ChangeCursor.of_token(text, NOBODY),
+        lambda: ChangeCursor.from_token(text, NOBODY),
         lambda: session_token.parse(text),
         lambda: keys.parse(text),
-        lambda: page_token.decode(text, "q", Kind.TEXT),
-        lambda: page_token.decode_time(text, "q"),
+        lambda: page_tokens.decode(text, "q", Kind.TEXT),
+        lambda: page_tokens.decode_time(text, "q"),
     ):
         try:
             read()

@@ -1,1 +1,1 @@
-"""Tasks that run for as long as the process: the change feed and retention."""
+"""Background tasks of the process: the change feed and retention."""

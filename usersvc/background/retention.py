@@ -1,4 +1,4 @@
-"""Forgetting, behind the requests' backs, what has been kept for long enough."""
+"""Background deletion of expired rows."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -12,10 +12,10 @@ from chassis.observability.log import Logger
 
 EVERY_SECONDS: Final = 60.0
 BATCHES: Final = 50
-"""How often in a row a pass goes on with one thing: what is over by then waits for the next one."""
+"""The most batches of one step in a pass. Further expired rows wait for the next pass."""
 
 Step: TypeAlias = Callable[[datetime], Awaitable[int]]
-"""Removes some of what is over at a time; 0 when nothing is left of it."""
+"""Deletes a batch of expired rows. Returns the number deleted, 0 when none is left."""
 
 
 async def trim(
@@ -25,10 +25,10 @@ async def trim(
     stop: asyncio.Event,
     every_seconds: float = EVERY_SECONDS,
 ) -> None:
-    """Trim each of the things every minute, until told to stop.
+    """Run every step each minute until `stop` is set.
 
-    Every replica does, and repeats a minute later what failed. An unexpected error of one thing
-    is raised once all others are trimmed.
+    Every replica runs this. A step that fails is repeated a minute later. An unexpected error is
+    raised after all other steps have run.
     """
     while not await wait_for_event(stop, every_seconds):
         faults: list[Exception] = []
@@ -47,7 +47,7 @@ async def trim(
 
 
 async def trim_once(step: Step, clock: Clock) -> None:
-    """Remove what is over of one thing, in batches, up to a limit."""
+    """Run one step until no expired row is left, at most BATCHES times."""
     for _ in range(BATCHES):
         if not await step(clock()):
             return

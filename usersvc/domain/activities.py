@@ -1,4 +1,7 @@
-"""Activities: what was done or tried with users and groups, as an administrator reads of it."""
+"""Activities: the entries of the provisioning log, which administrators read in the portal.
+
+An entry is a change of a user or group, or a request that was refused.
+"""
 
 import re
 from collections.abc import Sequence
@@ -10,18 +13,18 @@ from urllib.parse import unquote_plus
 from uuid import UUID
 
 from chassis.errors import InvalidField
-from usersvc.domain import limits as texts
+from usersvc.domain import limits
 from usersvc.domain.changes import ChangeType
 
 MAX_RECORDED: Final = 100
-MAX_SHOWN_MEMBERS: Final = 100
+MAX_RETURNED_MEMBERS: Final = 100
 MAX_TEXT: Final = 200
 MAX_HOURS: Final = 31 * 24
 MAX_DAYS: Final = 400
 
 
 class Action(IntEnum):
-    """What is done or tried, by the numbers that the table of refusals has for it."""
+    """What a request did or tried to do. The numbers are those of the `refusals` table."""
 
     CREATE_USER = 1
     UPDATE_USER = 2
@@ -37,7 +40,7 @@ class Action(IntEnum):
     OTHER = 12
 
 
-OF_CHANGE: Final = {
+ACTION_OF_CHANGE: Final = {
     ChangeType.USER_CREATED: Action.CREATE_USER,
     ChangeType.USER_UPDATED: Action.UPDATE_USER,
     ChangeType.USER_ACTIVATED: Action.RESTORE_USER,
@@ -49,11 +52,11 @@ OF_CHANGE: Final = {
     ChangeType.MEMBERS_ADDED: Action.ADD_MEMBERS,
     ChangeType.MEMBERS_REMOVED: Action.REMOVE_MEMBERS,
 }
-"""What a change is as an action."""
+"""The action that the log shows for each type of change."""
 
 
 class Result(Enum):
-    """Which results are wanted."""
+    """The results that a query asks for."""
 
     ANY = 0
     SUCCESS = 1
@@ -62,7 +65,7 @@ class Result(Enum):
 
 @dataclass(frozen=True, slots=True)
 class FieldChange:
-    """A field with its value before and after; None is unassigned, or no longer known."""
+    """A changed field with its old and new value. None means unassigned, or erased."""
 
     field: str
     old: str | None
@@ -71,7 +74,7 @@ class FieldChange:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A user or group; without a name when nobody has the id anymore."""
+    """A user or group. The name is empty if the user or group no longer exists."""
 
     resource_id: UUID
     name: str = ""
@@ -80,7 +83,7 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class RefusedRequest:
-    """A request that was refused: what was sent, and what was answered."""
+    """A request that was refused, with the error response that it got."""
 
     method: str
     target: str
@@ -94,7 +97,7 @@ class RefusedRequest:
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """One entry of the log."""
+    """One entry of the provisioning log."""
 
     organization_id: UUID
     number: int
@@ -110,7 +113,7 @@ class Activity:
     last_administrator_lost: bool = False
     refusal: RefusedRequest | None = None
     report_id: UUID | None = None
-    """What a refusal is recognized by when it is reported again."""
+    """The idempotency key of a reported refusal: a repeated report adds no entry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,18 +130,18 @@ class Query:
     start_time: datetime | None = None
     end_time: datetime | None = None
     after: tuple[datetime, int] | None = None
-    """The last one of the page before."""
+    """The time and number of the last activity of the previous page."""
 
     @property
     def is_scan(self) -> bool:
-        """Whether no index leads to what it looks for."""
-        changes = self.actions.intersection(OF_CHANGE.values())
+        """Whether no index serves this query."""
+        changes = self.actions.intersection(ACTION_OF_CHANGE.values())
         return bool(self.text or self.request_id or changes)
 
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """What happened in an hour or a day."""
+    """The number of activities in one hour or day."""
 
     start_time: datetime
     succeeded: int = 0
@@ -148,7 +151,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Cycle:
-    """A run of entries."""
+    """A provisioning cycle: a run of activities without a pause of ten minutes."""
 
     start_time: datetime
     end_time: datetime
@@ -157,14 +160,14 @@ class Cycle:
 
 
 class Width(Enum):
-    """How wide a count is, by the name that PostgreSQL has for it."""
+    """The interval of a count. The values are PostgreSQL's names for `date_trunc`."""
 
     HOUR = "hour"
     DAY = "day"
 
     @property
     def duration(self) -> timedelta:
-        """How long it is."""
+        """The length of the interval."""
         return timedelta(hours=1) if self is Width.HOUR else timedelta(days=1)
 
 
@@ -179,7 +182,10 @@ MAX_MENTIONS: Final = 100
 
 
 def mentions(activity: Activity) -> list[str]:
-    """The texts that a refused request names, and the name that it is about."""
+    """The quoted texts of a refused request, and the name of its resource.
+
+    An erasure of a person finds refusals by these texts.
+    """
     if activity.refusal is None:
         return []
     refusal = activity.refusal
@@ -190,31 +196,33 @@ def mentions(activity: Activity) -> list[str]:
 def check(activity: Activity) -> None:
     """Refuse (InvalidField) a refused request that cannot be recorded."""
     if activity.refusal is None:
-        raise InvalidField("activities", "holds one without a refusal")
+        raise InvalidField("activities", "contains an activity without a refusal")
     for name, limit in _LIMITS.items():
         text = getattr(activity.refusal, name)
-        texts.check(f"refusal.{name}", text, limit * 4)
+        limits.check(f"refusal.{name}", text, limit * 4)
         if len(text) > limit:
             raise InvalidField(f"refusal.{name}", f"is longer than {limit:,} characters")
-    texts.check("resource_name", activity.resource_name, texts.MAX_KEY_BYTES)
-    texts.check("request_id", activity.request_id, 100)
+    limits.check("resource_name", activity.resource_name, limits.MAX_KEY_BYTES)
+    limits.check("request_id", activity.request_id, 100)
 
 
 def check_span(start: datetime, end: datetime, width: Width) -> None:
-    """Refuse (InvalidField) a span that holds too many counts, or none."""
+    """Refuse (InvalidField) a time span that is empty, negative, or has too many intervals."""
     limit = MAX_HOURS if width is Width.HOUR else MAX_DAYS
     if not timedelta() < end - start <= limit * width.duration:
-        raise InvalidField("end_time", f"is not up to {limit} {width.value}s behind start_time")
+        raise InvalidField(
+            "end_time", f"must be after start_time, by at most {limit} {width.value}s"
+        )
 
 
-def filled(counts: Sequence[Count], start: datetime, end: datetime, width: Width) -> list[Count]:
-    """Counts for every hour or day of a span, those in which nothing happened, too."""
-    known = {count.start_time: count for count in counts}
+def fill_gaps(counts: Sequence[Count], start: datetime, end: datetime, width: Width) -> list[Count]:
+    """Add a zero count for every hour or day of the span that has none."""
+    by_time = {count.start_time: count for count in counts}
     time = start.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     if width is Width.DAY:
         time = time.replace(hour=0)
-    found = []
+    complete = []
     while time < end:
-        found.append(known.get(time) or Count(time))
+        complete.append(by_time.get(time) or Count(time))
         time += width.duration
-    return found
+    return complete

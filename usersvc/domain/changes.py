@@ -1,4 +1,4 @@
-"""Changes: what happened to users, groups and members, and where a reader of them is."""
+"""Changes of users, groups and memberships, and the cursor of a change feed's reader."""
 
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -15,14 +15,14 @@ from usersvc.domain.errors import INVALID_CHANGE_TOKEN
 from usersvc.domain.groups import GroupProfile
 from usersvc.domain.users import EnterpriseUser, Name, Profile
 
-KEPT: Final = timedelta(days=30)
-"""How long a change is told, and shown in the log."""
-MAX_SHOWN: Final = 256
-"""How many characters of a value the log shows."""
+RETENTION: Final = timedelta(days=30)
+"""How long the change feed and the provisioning log keep a change."""
+MAX_LOGGED_CHARACTERS: Final = 256
+"""The log keeps this many characters of a value."""
 
 
 class ChangeType(IntEnum):
-    """The kinds of changes, by the numbers that the table has for them."""
+    """The types of changes. The numbers are those of the `changes` table."""
 
     USER_CREATED = 1
     USER_UPDATED = 2
@@ -38,7 +38,7 @@ class ChangeType(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What led to a change: a request, and the API key that it came with, if any."""
+    """The cause of a change: a request, and the API key that authenticated it, if any."""
 
     request_id: str
     key_id: UUID | None = None
@@ -46,7 +46,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One thing that happened to a user or group, or to the members of a group."""
+    """One change of a user, of a group, or of a group's members."""
 
     organization_id: UUID
     number: int
@@ -63,7 +63,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The fields that an update gives other values, and these values as the log shows them."""
+    """The fields that an update changes, with their old and new values as the log shows them."""
 
     fields: tuple[str, ...]
     old: tuple[str | None, ...] = ()
@@ -72,37 +72,37 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class ChangeCursor:
-    """Up to where a reader of a feed has read.
+    """The position of a reader in a change feed.
 
-    All up to `number` is dealt with, and of what comes behind it also what is `known`: a snapshot
-    can show changes whose predecessors were not committed yet.
+    The reader has every change up to `number`. Of the later changes it has those in `seen`: a
+    snapshot can contain changes whose predecessors were not committed yet.
     """
 
     feed_id: UUID
     organization_id: UUID | None
-    """None is all of them."""
+    """None stands for all organizations."""
     number: int
-    known: frozenset[int] = frozenset()
+    seen: frozenset[int] = frozenset()
 
     def after(self, number: int) -> "ChangeCursor":
-        """The place behind a number, when all up to it is dealt with."""
-        known = frozenset(each for each in self.known if each > number)
-        return ChangeCursor(self.feed_id, self.organization_id, number, known)
+        """The cursor of a reader that has every change up to `number`."""
+        seen = frozenset(later for later in self.seen if later > number)
+        return ChangeCursor(self.feed_id, self.organization_id, number, seen)
 
     def token(self) -> str:
-        """The place as callers keep it."""
-        whole = [
+        """Encode the cursor as an opaque text for callers."""
+        parts = [
             str(self.feed_id),
             str(self.organization_id or ""),
             self.number,
-            *sorted(self.known),
+            *sorted(self.seen),
         ]
-        text = json.dumps(whole, separators=(",", ":"))
+        text = json.dumps(parts, separators=(",", ":"))
         return urlsafe_b64encode(text.encode()).decode()
 
     @classmethod
-    def of_token(cls, token: str, organization_id: UUID | None) -> "ChangeCursor":
-        """The place that a token of this organization names; refuses INVALID_CHANGE_TOKEN."""
+    def from_token(cls, token: str, organization_id: UUID | None) -> "ChangeCursor":
+        """Decode a token. Refuses INVALID_CHANGE_TOKEN, also for another organization's token."""
         try:
             feed_id, organization, *numbers = json.loads(urlsafe_b64decode(token.encode("ascii")))
             if organization != str(organization_id or "") or not all(map(_is_number, numbers)):
@@ -118,40 +118,40 @@ def _is_number(value: object) -> bool:
     return type(value) is int and 0 <= value < 2**63
 
 
-# What changes in a user.
+# --- changes of users -------------------------------------------------------------------
 
 _SIMPLE: Final = tuple(
     each.name for each in fields(Profile) if each.name not in ("name", "enterprise", "extensions")
 )
 _NAME: Final = tuple(each.name for each in fields(Name))
 _ENTERPRISE: Final = tuple(each.name for each in fields(EnterpriseUser))
-_NOTHING: Final = Profile()
+_EMPTY: Final = Profile()
 
 
-def given_fields(profile: Profile) -> tuple[str, ...]:
+def assigned_fields(profile: Profile) -> tuple[str, ...]:
     """The fields of a new user that have a value."""
-    return tuple(_differing(_NOTHING, profile))
+    return tuple(_changed_fields(_EMPTY, profile))
 
 
 def difference(old: Profile, new: Profile) -> Difference:
     """The fields in which two profiles of a user differ."""
-    names = tuple(_differing(old, new))
+    names = tuple(_changed_fields(old, new))
     return Difference(
         names,
-        tuple([_shown(old, name) for name in names]),
-        tuple([_shown(new, name) for name in names]),
+        tuple([_logged_value(old, name) for name in names]),
+        tuple([_logged_value(new, name) for name in names]),
     )
 
 
 def update_type(old: Profile, new: Profile) -> ChangeType:
-    """What an update of a user is: whether the user may sign in says it first."""
+    """The type of an update. A changed `active` outranks all other fields."""
     before, after = old.active is True, new.active is True
     if before is after:
         return ChangeType.USER_UPDATED
     return ChangeType.USER_ACTIVATED if after else ChangeType.USER_DEACTIVATED
 
 
-def _differing(old: Profile, new: Profile) -> Iterator[str]:
+def _changed_fields(old: Profile, new: Profile) -> Iterator[str]:
     yield from _names(old, new, _SIMPLE)
     if old.name != new.name:
         yield from (f"name.{name}" for name in _names(old.name, new.name, _NAME))
@@ -168,13 +168,15 @@ def _names(old: object, new: object, names: Iterable[str]) -> Iterator[str]:
     return (name for name in names if getattr(old, name) != getattr(new, name))
 
 
-def _shown(profile: Profile, field: str) -> str | None:
+def _logged_value(profile: Profile, field: str) -> str | None:
     value = profile.extensions.get(field) if ":" in field else _value(profile, field)
     if value is None or value in ("", ()):
         return None
     if not isinstance(value, str):
-        value = json.dumps(value, default=_assigned, ensure_ascii=False)
-    return value if len(value) <= MAX_SHOWN else value[: MAX_SHOWN - 1] + "…"
+        value = json.dumps(value, default=_assigned_parts, ensure_ascii=False)
+    return (
+        value if len(value) <= MAX_LOGGED_CHARACTERS else value[: MAX_LOGGED_CHARACTERS - 1] + "…"
+    )
 
 
 def _value(profile: Profile, field: str) -> object:
@@ -183,16 +185,16 @@ def _value(profile: Profile, field: str) -> object:
     return getattr(value, inner) if inner else value
 
 
-def _assigned(element: object) -> dict[str, object]:
-    """An element of a list as what is assigned in it."""
+def _assigned_parts(element: object) -> dict[str, object]:
+    """The assigned parts of a list element."""
     values = {each.name: getattr(element, each.name) for each in fields(element)}  # type: ignore[arg-type]
     return {name: value for name, value in values.items() if value not in ("", None)}
 
 
-# What changes in a group.
+# --- changes of groups ------------------------------------------------------------------
 
 
-def given_group_fields(profile: GroupProfile, unknown: tuple[str, ...]) -> tuple[str, ...]:
+def assigned_group_fields(profile: GroupProfile, unknown: tuple[str, ...]) -> tuple[str, ...]:
     """The fields of a new group that have a value."""
     return group_difference(GroupProfile(), (), profile, unknown).fields
 
@@ -200,7 +202,7 @@ def given_group_fields(profile: GroupProfile, unknown: tuple[str, ...]) -> tuple
 def group_difference(
     old: GroupProfile, old_unknown: tuple[str, ...], new: GroupProfile, unknown: tuple[str, ...]
 ) -> Difference:
-    """What differs in a group, apart from its members that are users and groups."""
+    """The fields in which two states of a group differ. Of the members, only unknown ones count."""
     pairs = [
         (each.name, getattr(old, each.name), getattr(new, each.name))
         for each in fields(GroupProfile)
@@ -209,6 +211,6 @@ def group_difference(
     differing = [pair for pair in pairs if pair[1] != pair[2]]
     return Difference(
         tuple([name for name, _, _ in differing]),
-        tuple([before[:MAX_SHOWN] or None for _, before, _ in differing]),
-        tuple([after[:MAX_SHOWN] or None for _, _, after in differing]),
+        tuple([before[:MAX_LOGGED_CHARACTERS] or None for _, before, _ in differing]),
+        tuple([after[:MAX_LOGGED_CHARACTERS] or None for _, _, after in differing]),
     )

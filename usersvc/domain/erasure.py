@@ -1,4 +1,4 @@
-"""Erasing a person: by what they are recognized, and how that is spelt in what was sent to us."""
+"""Erasure of a person: the texts that identify the person, and how to find them in stored data."""
 
 import json
 import re
@@ -12,10 +12,10 @@ from uuid import UUID
 from usersvc.domain.case_folding import fold
 from usersvc.domain.users import User
 
-BACKUPS_KEPT: Final = timedelta(days=30)
-"""How long a backup holds what was erased since; deploy/k8s keeps backups for as long."""
-SHORTEST: Final = 3
-"""A shorter name is looked for as a whole text only: inside others it would be everywhere."""
+BACKUP_RETENTION: Final = timedelta(days=30)
+"""How long backups still contain erased data. The retention of backups in deploy/k8s is equal."""
+MIN_WORD_LENGTH: Final = 3
+"""A shorter name must match a whole text. Inside longer texts it would match too often."""
 
 _BETWEEN_ADDRESSES: Final = re.compile(r'[\s"<>,]+')
 _ESCAPE: Final = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|(.))", re.DOTALL)
@@ -23,10 +23,11 @@ _ESCAPE: Final = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|(.))", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Who is to be erased.
+    """The person to erase.
 
-    `names` are this person's alone: ids, user names and addresses, those of before, too. `labels`
-    others may share, as a full name; they count only where nothing is lost by one erased too many.
+    `names` identify only this person: current and former ids, user names and addresses. Other
+    people may share the `labels`, such as a full name. Labels are used only where erasing one text
+    too many does no harm.
     """
 
     user_id: UUID | None
@@ -34,16 +35,16 @@ class Person:
     labels: frozenset[str] = field(repr=False, default=frozenset())
 
 
-def stranger(user_id: UUID | None, names: Iterable[str]) -> Person:
-    """A person whose user is not there, or no more: known by what the operator says."""
-    known = {*names, str(user_id) if user_id else ""}
-    return Person(user_id, frozenset(filter(None, known)))
+def unknown_person(user_id: UUID | None, names: Iterable[str]) -> Person:
+    """A person who has no user, or no longer has one; the operator supplies the names."""
+    identifiers = {*names, str(user_id) if user_id else ""}
+    return Person(user_id, frozenset(filter(None, identifiers)))
 
 
 def person(user: User, linked_to: str, former: Iterable[str], names: Iterable[str]) -> Person:
-    """A user, with the values of before that the log has, and what the operator knows beside."""
+    """The person of a user, with former values from the log and names from the operator."""
     profile = user.profile
-    known = {
+    identifiers = {
         str(user.user_id), profile.user_name, profile.external_id, linked_to,
         *(email.value for email in profile.emails), *former_names(former), *names,
     }  # fmt: skip
@@ -51,43 +52,48 @@ def person(user: User, linked_to: str, former: Iterable[str], names: Iterable[st
         profile.display_name, profile.name.formatted,
         *(number.value for number in profile.phone_numbers),
     }  # fmt: skip
-    return Person(user.user_id, frozenset(filter(None, known)), frozenset(filter(None, labels)))
+    return Person(
+        user.user_id, frozenset(filter(None, identifiers)), frozenset(filter(None, labels))
+    )
 
 
 def former_names(values: Iterable[str]) -> set[str]:
-    """The names in logged values: an address wherever it stands, or the whole value."""
+    """The names in logged values: the addresses in a value, or else the whole value."""
     return {name for value in values for name in _addresses(value) or [value]}
 
 
 def _addresses(text: str) -> list[str]:
-    """The words of a text that have an @ inside."""
+    """The words of a text that contain an @ between other characters."""
     return [word for word in _BETWEEN_ADDRESSES.split(text) if "@" in word[1:-1]]
 
 
 def spellings(names: Iterable[str]) -> list[str]:
-    """How names that are long enough stand in JSON of ours, which escapes as little as it may."""
-    long = [name for name in names if len(name) >= SHORTEST]
+    """The names that are long enough, as plain text and escaped as in our own JSON.
+
+    Our JSON escapes only the characters that it must.
+    """
+    long = [name for name in names if len(name) >= MIN_WORD_LENGTH]
     return sorted({*long, *(json.dumps(name, ensure_ascii=False)[1:-1] for name in long)})
 
 
 def is_named(text: str, names: Iterable[str]) -> bool:
-    """Whether a text has one of the names as a word, or is it, however it was written."""
+    """Whether a text equals a name or contains it as a word, without regard to case and escapes."""
     folded = {fold(name) for name in names}
     return any(
-        reading == name or (len(name) >= SHORTEST and _has_word(reading, name))
-        for reading in _readings(text)
+        decoding == name or (len(name) >= MIN_WORD_LENGTH and _has_word(decoding, name))
+        for decoding in _decodings(text)
         for name in folded
     )
 
 
-def _readings(text: str) -> set[str]:
-    """A text as it is, as JSON and as a part of an address (URL), in one case."""
-    readings = {text, unquote(text), unquote_plus(text), _unescaped(text)}
-    return {fold(reading) for reading in readings}
+def _decodings(text: str) -> set[str]:
+    """The text as it is, decoded from JSON and decoded from a URL, all case-folded."""
+    decodings = {text, unquote(text), unquote_plus(text), _unescaped(text)}
+    return {fold(decoding) for decoding in decodings}
 
 
 def _unescaped(text: str) -> str:
-    """What escapes of JSON stand for, pairs of surrogates included."""
+    """Decode the JSON escapes in a text, including surrogate pairs."""
     units = _ESCAPE.sub(lambda found: chr(int(found[1], 16)) if found[1] else found[2], text)
     return units.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
@@ -104,7 +110,7 @@ def _has_word(text: str, name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """What was done: rows by what they are, and whose other records still name the person."""
+    """The result of an erasure: erased rows by kind, and the records that still name the person."""
 
     user_id: UUID | None
     erased: dict[str, int]

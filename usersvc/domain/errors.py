@@ -1,4 +1,7 @@
-"""The table of this service's refusals, with the texts that people read."""
+"""The reasons for which usersvc refuses a request, with their gRPC codes and texts.
+
+People read the texts: they say what was wrong and what to do.
+"""
 
 from dataclasses import replace
 from typing import Final
@@ -18,7 +21,7 @@ USER_NOT_FOUND: Final = RefusalKind[UUID](
 USER_NAME_TAKEN: Final = RefusalKind[str](
     "USER_NAME_TAKEN",
     Code.ALREADY_EXISTS,
-    "Another user has the user name {user_name!r}; case makes no difference.",
+    "Another user has the user name {user_name!r}. User names are compared without regard to case.",
     values=("user_name",),
     metadata=("user_name",),
 )
@@ -32,7 +35,7 @@ GROUP_NOT_FOUND: Final = RefusalKind[UUID](
 MEMBER_NOT_FOUND: Final = RefusalKind[UUID | str](
     "MEMBER_NOT_FOUND",
     Code.INVALID_ARGUMENT,
-    "There is no user and no group with the id {member_id} to become a member.",
+    "No user and no group has the id {member_id}, so it cannot become a member.",
     values=("member_id",),
     metadata=("member_id",),
     field="members",
@@ -41,7 +44,7 @@ GROUP_CYCLE: Final = RefusalKind[UUID | str, UUID | str](
     "GROUP_CYCLE",
     Code.INVALID_ARGUMENT,
     "The group {member_id} cannot become a member of the group {group_id}:"
-    " a group would be a member of itself.",
+    " the group would become a member of itself.",
     values=("group_id", "member_id"),
     metadata=("group_id", "member_id"),
     field="members",
@@ -49,7 +52,7 @@ GROUP_CYCLE: Final = RefusalKind[UUID | str, UUID | str](
 REQUEST_ID_REUSED: Final = RefusalKind[UUID](
     "REQUEST_ID_REUSED",
     Code.ALREADY_EXISTS,
-    "Another request had the request id {request_id}; make a new one for each.",
+    "The request id {request_id} was used for another request. Use a new id for each request.",
     values=("request_id",),
     metadata=("request_id",),
 )
@@ -59,7 +62,7 @@ REQUEST_ID_REUSED: Final = RefusalKind[UUID](
 UNKNOWN_FIELD: Final = RefusalKind[str, str, str](
     "UNKNOWN_FIELD",
     Code.INVALID_ARGUMENT,
-    "{field!r} is no field that {where} can name.",
+    "{field!r} is not a field that {where} can name.",
     values=("field", "where", "request_field"),
     metadata=("field",),
     field="{request_field}",
@@ -74,13 +77,13 @@ INVALID_FILTER: Final = RefusalKind[str](
 FILTER_TOO_COSTLY: Final = RefusalKind[()](
     "FILTER_TOO_COSTLY",
     Code.INVALID_ARGUMENT,
-    "The filter looks at everything and did not end in time; ask for less.",
+    "The filter reads all resources and took too long. Use a narrower filter.",
     field="filter",
 )
 COUNT_TOO_COSTLY: Final = RefusalKind[()](
     "COUNT_TOO_COSTLY",
     Code.RESOURCE_EXHAUSTED,
-    "The log has too many entries to count them in time.",
+    "The log has too many entries to count in time. Try again later or with a shorter time span.",
     retry_after_seconds=60.0,
 )
 
@@ -89,11 +92,11 @@ COUNT_TOO_COSTLY: Final = RefusalKind[()](
 FIELD_IMMUTABLE: Final = RefusalKind[str](
     "FIELD_IMMUTABLE",
     Code.INVALID_ARGUMENT,
-    "{field} has a value and keeps it.",
+    "{field} is immutable and already has a value.",
     values=("field",),
     metadata=("field",),
     field="{field}",
-    description="has a value and keeps it",
+    description="is immutable and already has a value",
 )
 SCHEMA_NOT_FOUND: Final = RefusalKind[str](
     "SCHEMA_NOT_FOUND",
@@ -105,14 +108,14 @@ SCHEMA_NOT_FOUND: Final = RefusalKind[str](
 SCHEMA_EXISTS: Final = RefusalKind[str](
     "SCHEMA_EXISTS",
     Code.ALREADY_EXISTS,
-    "There is a schema {urn}; case makes no difference.",
+    "The schema {urn} already exists. URNs are compared without regard to case.",
     values=("urn",),
     metadata=("urn",),
 )
 SCHEMA_IN_USE: Final = RefusalKind[str](
     "SCHEMA_IN_USE",
     Code.FAILED_PRECONDITION,
-    "Users have values for the schema {urn}.",
+    "Users have values for the schema {urn}. Remove these values first.",
     values=("urn",),
     metadata=("urn",),
 )
@@ -122,24 +125,24 @@ SCHEMA_IN_USE: Final = RefusalKind[str](
 ACTIVITY_NOT_FOUND: Final = RefusalKind[()](
     "ACTIVITY_NOT_FOUND",
     Code.NOT_FOUND,
-    "The log has no entry with this id; entries are kept for 30 days.",
+    "The log has no entry with this id. Entries are kept for 30 days.",
 )
 INVALID_CHANGE_TOKEN: Final = RefusalKind[()](
     "INVALID_CHANGE_TOKEN",
     Code.INVALID_ARGUMENT,
-    "The token leads nowhere here; take a snapshot and go on from its token.",
+    "The token does not belong to this feed. Read a snapshot and continue from its token.",
     field="token",
-    description="is none of this feed",
+    description="does not belong to this feed",
 )
 CHANGES_TRIMMED: Final = RefusalKind[()](
     "CHANGES_TRIMMED",
     Code.OUT_OF_RANGE,
-    "The changes since this token are no longer kept; take a snapshot and go on from its token.",
+    "The changes since this token are no longer kept. Read a snapshot and continue from its token.",
 )
 SNAPSHOTS_BUSY: Final = RefusalKind[()](
     "SNAPSHOTS_BUSY",
     Code.UNAVAILABLE,
-    "Too many snapshots are being read; try again.",
+    "Too many snapshots are being read. Try again.",
     retry_after_seconds=5.0,
 )
 
@@ -151,8 +154,8 @@ SESSION_ENDED: Final = RefusalKind[()](
 SIGN_IN_LINK_INVALID: Final = RefusalKind[()](
     "SIGN_IN_LINK_INVALID",
     Code.UNAUTHENTICATED,
-    "This sign-in link does not work: it was used before, or is older than 15 minutes. "
-    "Ask for a new one.",
+    "This sign-in link is invalid: it was already used, or it is older than 15 minutes. "
+    "Ask for a new link.",
 )
 USER_INACTIVE: Final = RefusalKind[()](
     "USER_INACTIVE",
@@ -162,29 +165,28 @@ USER_INACTIVE: Final = RefusalKind[()](
 USER_DELETED: Final = RefusalKind[()](
     "USER_INACTIVE",
     Code.PERMISSION_DENIED,
-    "This person may not sign in: the account was removed by provisioning. Provision the "
-    "person again.",
+    "This person may not sign in: provisioning removed the account. Provision the person again.",
 )
 ASSERTION_REPLAYED: Final = RefusalKind[()](
     "ASSERTION_REPLAYED",
     Code.UNAUTHENTICATED,
-    "This sign-in was used before. Sign in again.",
+    "This sign-in was already used. Sign in again.",
 )
 SIGN_IN_AMBIGUOUS: Final = RefusalKind[()](
     "SIGN_IN_AMBIGUOUS",
     Code.FAILED_PRECONDITION,
-    "Several users have this object identifier as external id. Remove all but the one "
-    "that shall sign in.",
+    "Several users have this object identifier as their external id. Remove all of them but the "
+    "one that should sign in.",
 )
 SIGN_IN_CONFLICT: Final = RefusalKind[()](
     "SIGN_IN_CONFLICT",
     Code.FAILED_PRECONDITION,
-    "The user with this e-mail address or link has another object identifier than the one "
-    "that signs in, and may be somebody else. Provision the object identifier as external "
-    "id, or remove the user.",
+    "The user with this e-mail address or link has a different object identifier, so it may be "
+    "another person. Provision the object identifier as the user's external id, or remove the "
+    "user.",
 )
 LINKED_MEANWHILE: Final = replace(SIGN_IN_CONFLICT)
-"""Another user was linked to the object identifier during the sign-in: match again."""
+"""Another transaction linked the object identifier to a user during the sign-in: match again."""
 SIGN_IN_UNKNOWN: Final = RefusalKind[()](
     "SIGN_IN_UNKNOWN",
     Code.PERMISSION_DENIED,

@@ -1,4 +1,4 @@
-"""Extensions: a user's values for the schemas of its organization, and their rules."""
+"""Extensions: a user's values for its organization's schemas, and the rules for the values."""
 
 import base64
 import binascii
@@ -9,15 +9,15 @@ from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
 from chassis.errors import InvalidField, Refusal
-from usersvc.domain import limits as texts
+from usersvc.domain import limits
 from usersvc.domain.errors import FIELD_IMMUTABLE
 from usersvc.domain.schemas import Attribute, Mutability, Schema, Type
 
 MAX_VALUES: Final = 250
 MAX_SIZE: Final = 512 * 1024
-"""How many characters all values of a user may hold, each counted as 16 more."""
+"""The limit of all extension values of a user, in characters; each value counts 16 more."""
 ALL: Final = "extensions"
-"""What a mask calls all extensions together."""
+"""The path of all extensions in an update mask."""
 EVERYTHING: Final = "*"
 
 Scalar: TypeAlias = str | bool | int | float
@@ -26,47 +26,48 @@ Single: TypeAlias = Scalar | Parts
 Value: TypeAlias = Single | tuple[Single, ...]
 Extension: TypeAlias = Mapping[str, Value]
 Extensions: TypeAlias = Mapping[str, Extension]
-"""By the schemas' URNs; neither a value nor an extension is ever empty."""
+"""Extensions by schema URN. Empty values and empty extensions are left out."""
 
-# RFC 3339 section 5.6, with the offsets of xsd:dateTime: PostgreSQL has none beyond 15:59.
+# RFC 3339 section 5.6, limited to the offsets of xsd:dateTime: PostgreSQL allows none beyond 15:59.
 _DATE_TIME: Final = re.compile(
     r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,12})?([Zz]|[+-](0\d|1[0-3]):[0-5]\d|[+-]14:00)",
     re.ASCII,
 )
-# What RFC 3986 makes a URI, absolute or relative, of.
+# The characters of an absolute or relative URI (RFC 3986 section 2).
 _URI: Final = re.compile(r"([A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+", re.ASCII)
 
 
 def is_urn(name: str) -> bool:
-    """Whether a field is one of an extension rather than one that all users have."""
+    """Whether a field name belongs to an extension."""
     return name[:4].lower() == "urn:"
 
 
-def are_named(mask: Iterable[str]) -> bool:
-    """Whether a change by this mask is one of extensions, too."""
+def are_in_mask(mask: Iterable[str]) -> bool:
+    """Whether an update mask names extensions."""
     return any(path in (ALL, EVERYTHING) or is_urn(path) for path in mask)
 
 
 def apply(
     before: Extensions, new: Extensions, mask: Iterable[str], schemas: Iterable[Schema]
 ) -> Extensions:
-    """The extensions with those that the mask names as they are in `new`.
+    """Replace the extensions that the mask names by those in `new`.
 
-    What is immutable stays when `new` leaves it out. Refuses (InvalidField)
-    what a schema does not allow and (FIELD_IMMUTABLE) another value for what is
-    immutable.
+    An immutable value stays if `new` leaves it out. Refuses (InvalidField) values that a schema
+    does not allow, and (FIELD_IMMUTABLE) a different value for an immutable attribute.
     """
-    known = {schema.urn: schema for schema in schemas}
+    by_urn = {schema.urn: schema for schema in schemas}
     named = _named(before.keys() | new.keys(), tuple(mask))
     after: dict[str, Extension] = {}
     for urn in sorted(before.keys() | new.keys()):
         extension = before.get(urn, {})
         if urn in named:
-            extension = _replaced(known.get(urn), urn, extension, new.get(urn, {}))
+            extension = _replaced(by_urn.get(urn), urn, extension, new.get(urn, {}))
         if extension:
             after[urn] = extension
     if named and sum(_size(extension) for extension in after.values()) > MAX_SIZE:
-        raise InvalidField(ALL, f"have more than {MAX_SIZE:,} characters, counting a value as 16")
+        raise InvalidField(
+            ALL, f"have more than {MAX_SIZE:,} characters; each value counts 16 more"
+        )
     return after
 
 
@@ -93,16 +94,19 @@ def _replaced(schema: Schema | None, urn: str, before: Extension, new: Extension
     extension = dict(new)
     for attribute in schema.attributes:
         if attribute.name in before:
-            _keep(f"{urn}:{attribute.name}", attribute, before[attribute.name], extension)
+            _keep_immutable(f"{urn}:{attribute.name}", attribute, before[attribute.name], extension)
     if extension != before:
         check(schema, extension)
     return extension
 
 
-def _keep(field: str, attribute: Attribute, known: Value, extension: dict[str, Value]) -> None:
-    """What is immutable keeps its first value (RFC 7643 section 7).
+def _keep_immutable(
+    field: str, attribute: Attribute, known: Value, extension: dict[str, Value]
+) -> None:
+    """Keep the first value of an immutable attribute in `extension` (RFC 7643 section 7).
 
-    The elements of a list come and go as a whole; the parts of a single value have their own say.
+    For a single complex value, each immutable sub-attribute is kept by itself. The elements of a
+    list are added and removed as a whole. Refuses FIELD_IMMUTABLE.
     """
     if attribute.mutability is Mutability.IMMUTABLE:
         if extension.setdefault(attribute.name, known) != known:
@@ -118,11 +122,11 @@ def _keep(field: str, attribute: Attribute, known: Value, extension: dict[str, V
                 extension[attribute.name] = parts
 
 
-# What a value may be.
+# --- rules for values -------------------------------------------------------------------
 
 
 def check(schema: Schema, extension: Extension) -> None:
-    """Refuse (InvalidField) values that the schema has no place for, or lacks."""
+    """Refuse (InvalidField) unknown attributes, missing required ones and invalid values."""
     _check_names(schema.urn + ":", schema.attributes, extension)
     for attribute in schema.attributes:
         value = extension.get(attribute.name)
@@ -137,7 +141,7 @@ def _check_names(
     prefix: str, attributes: tuple[Attribute, ...], values: Mapping[str, object]
 ) -> None:
     for name in values.keys() - {attribute.name for attribute in attributes}:
-        raise InvalidField(prefix + name, "is no attribute of its schema")
+        raise InvalidField(prefix + name, "is not an attribute of its schema")
     for attribute in attributes:
         if attribute.required and attribute.name not in values:
             raise InvalidField(prefix + attribute.name, "is required")
@@ -146,7 +150,7 @@ def _check_names(
 def _singles(field: str, attribute: Attribute, value: Value) -> Iterator[Single]:
     if isinstance(value, tuple) != attribute.multi_valued:
         raise InvalidField(
-            field, "has several values" if attribute.multi_valued else "has one value"
+            field, "must be a list of values" if attribute.multi_valued else "must be one value"
         )
     if not isinstance(value, tuple):
         yield value
@@ -187,22 +191,22 @@ def _check_scalar(field: str, type_: Type, value: Scalar) -> None:
     if not fits:
         raise _wrong_type(field, type_)
     if isinstance(value, str):
-        texts.check(field, value, texts.MAX_TEXT_BYTES)
+        limits.check(field, value, limits.MAX_TEXT_BYTES)
 
 
 def _wrong_type(field: str, type_: Type) -> InvalidField:
-    return InvalidField(field, f"is no {_WANTED[type_]}")
+    return InvalidField(field, f"must be {_TYPE_NAMES[type_]}")
 
 
-_WANTED: Final = {
+_TYPE_NAMES: Final = {
     Type.STRING: "text",
-    Type.BOOLEAN: "boolean",
-    Type.INTEGER: "whole number",
-    Type.DECIMAL: "number",
-    Type.DATE_TIME: "moment in the form of RFC 3339",
-    Type.REFERENCE: "URI",
-    Type.BINARY: "base64",
-    Type.COMPLEX: "object with sub-attributes",
+    Type.BOOLEAN: "true or false",
+    Type.INTEGER: "a whole number",
+    Type.DECIMAL: "a number",
+    Type.DATE_TIME: "a date and time as in RFC 3339",
+    Type.REFERENCE: "a URI",
+    Type.BINARY: "base64 text",
+    Type.COMPLEX: "an object with sub-attributes",
 }
 
 

@@ -1,4 +1,4 @@
-"""What to list: conditions, an order, and where a page begins."""
+"""Queries of lists: filter, order and the position of a page."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +24,10 @@ class Operator(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A time to the nanosecond: `time`, or `later` than it by less than a microsecond."""
+    """A time with nanoseconds: `time` in microseconds, and whether the moment is `later`.
+
+    `later` means that the moment is after `time` by less than a microsecond.
+    """
 
     time: datetime
     later: bool = False
@@ -44,14 +47,14 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Present:
-    """A field that has a value, or a repeated one with elements."""
+    """The field has a value; a repeated field has an element."""
 
     field: str
 
 
 @dataclass(frozen=True, slots=True)
 class ElementMatch:
-    """One and the same element of a repeated field satisfies the filter."""
+    """A single element of the repeated field satisfies the whole filter."""
 
     field: str
     filter: "Filter"
@@ -85,7 +88,7 @@ OrderKey: TypeAlias = str | bool | int | float | datetime | UUID | None
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """The last one of the page before: its key in the order, and its id."""
+    """The sort key and the id of the last item of the previous page."""
 
     key: OrderKey
     id: UUID
@@ -93,7 +96,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """The field to sort by."""
+    """The field and direction of a sort."""
 
     field: str = "id"
     descending: bool = False
@@ -101,7 +104,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One page of what an organization has of a resource."""
+    """A request for one page of an organization's resources."""
 
     organization_id: UUID
     size: int
@@ -116,15 +119,15 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[Item]):
-    """Some of a list in its order, and where the next page begins, if there is one."""
+    """The items of a page, and the position of the next page, if there is one."""
 
     items: list[Item]
     next: Position | None
     position: Callable[[int], Position] | None = None
-    """The position of the n-th item, for lists that can be cut short."""
+    """Gives the position of the n-th item; None for a page that cannot be cut."""
 
     def first(self, count: int) -> "Page[Item]":
-        """The page cut short to its first items."""
+        """The page with only its first `count` items."""
         if self.position is None or count >= len(self.items):
             return self
         return Page(self.items[:count], self.position(count - 1))

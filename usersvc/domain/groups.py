@@ -1,4 +1,4 @@
-"""Groups: their values and their rules."""
+"""Groups and their members: values and rules."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
@@ -8,20 +8,20 @@ from typing import Final
 from uuid import UUID
 
 from chassis.errors import InvalidField, Refusal
-from usersvc.domain import limits as texts
+from usersvc.domain import limits
 from usersvc.domain.errors import UNKNOWN_FIELD
 
 MAX_CHANGED_MEMBERS: Final = 100_000
-"""How many members one request may name."""
+"""The most members that one request may name."""
 MAX_UNKNOWN_MEMBERS: Final = 1_000
-"""How many ids that nobody has a group keeps."""
+"""The most unknown members of a group: ids that belong to no user and no group."""
 MAX_UNKNOWN_BYTES: Final = 200
 EVERYTHING: Final = "*"
 
 
 @dataclass(frozen=True, slots=True)
 class GroupProfile:
-    """All of a group that its organization decides, apart from its members."""
+    """The fields of a group that its organization sets, without the members."""
 
     display_name: str = ""
     external_id: str = ""
@@ -29,9 +29,9 @@ class GroupProfile:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A set of users and groups; `version` grows with every change of it or of its members.
+    """A set of users and groups. `version` grows with every change of the group or its members.
 
-    `unknown` are the ids of members that nobody has, sorted.
+    `unknown` holds the sorted ids of members that belong to no user and no group.
     """
 
     organization_id: UUID
@@ -44,12 +44,12 @@ class Group:
 
     @property
     def etag(self) -> str:
-        """The version as callers know it."""
+        """The version as an opaque text for callers."""
         return str(self.version)
 
 
 class MemberKind(Enum):
-    """What a member is."""
+    """The kind of a member."""
 
     USER = "user"
     GROUP = "group"
@@ -58,7 +58,7 @@ class MemberKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A direct member of a group; of a user without a display name, the user name is shown."""
+    """A direct member of a group. A user without a display name shows the user name."""
 
     member_id: str
     kind: MemberKind
@@ -67,7 +67,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class MemberView:
-    """Which members a write returns: all of them, if they are at most `max_members`."""
+    """A request to return the members after a write, unless there are more than `max_members`."""
 
     max_members: int
     named: bool
@@ -75,7 +75,7 @@ class MemberView:
 
 @dataclass(frozen=True, slots=True)
 class WrittenGroup:
-    """A group after a write, and its members in this version, if they were asked for."""
+    """A group after a write, and the members of this version, if they were requested."""
 
     group: Group
     members: tuple[Member, ...] | None = None
@@ -83,12 +83,12 @@ class WrittenGroup:
 
 @dataclass(frozen=True, slots=True)
 class MemberChange:
-    """Members to remove, then members to add; `clear` removes all that are not added.
+    """Members to remove, then members to add. `clear` removes all members that are not added.
 
-    `remove` and `add` are UUIDs in their usual form in lower case. They stay text, because a
-    change may name 100,000 of them, and `UUID` objects take ten times the time to make, compare
-    and write. `remove_texts` and `add_texts` are ids that can be nobody's. With `keep_unknown`
-    they are added as they are, and so is an id to add that nobody has.
+    `remove` and `add` are UUIDs in canonical lower-case form. They stay text, because a change may
+    name 100,000 of them, and `UUID` objects take ten times as long to create, compare and write.
+    `remove_texts` and `add_texts` are ids that are no UUIDs. With `keep_unknown`, ids to add that
+    belong to no user and no group become unknown members; otherwise they are refused.
     """
 
     clear: bool = False
@@ -103,9 +103,9 @@ MASK_PATHS: Final = frozenset({*(field.name for field in fields(GroupProfile)), 
 
 
 def apply(profile: GroupProfile, new: GroupProfile, mask: Iterable[str]) -> GroupProfile:
-    """The profile with the fields that the mask names as they are in `new`.
+    """Replace the fields that the mask names by those in `new`.
 
-    Refuses (UNKNOWN_FIELD) a path that names nothing that may be changed.
+    Refuses (UNKNOWN_FIELD) a path that names no writable field.
     """
     paths = tuple(mask)
     for path in paths:
@@ -117,32 +117,32 @@ def apply(profile: GroupProfile, new: GroupProfile, mask: Iterable[str]) -> Grou
 
 
 def check(profile: GroupProfile) -> None:
-    """Refuse (InvalidField) a profile that lacks a display name or passes a limit."""
+    """Refuse (InvalidField) a profile that lacks a display name or exceeds a limit."""
     if not profile.display_name:
         raise InvalidField("display_name", "is required")
-    texts.check("display_name", profile.display_name, texts.MAX_KEY_BYTES)
-    texts.check("external_id", profile.external_id, texts.MAX_KEY_BYTES)
+    limits.check("display_name", profile.display_name, limits.MAX_KEY_BYTES)
+    limits.check("external_id", profile.external_id, limits.MAX_KEY_BYTES)
 
 
-def unknown_after(
-    unknown: tuple[str, ...], change: MemberChange, nobodies: Iterable[str]
+def unknown_members_after(
+    unknown: tuple[str, ...], change: MemberChange, unknown_ids: Iterable[str]
 ) -> tuple[str, ...]:
-    """The unknown members after a change, of whose ids to add some turned out to be nobody's.
+    """The unknown members after a change. `unknown_ids` are the added ids that match nothing.
 
-    Refuses (InvalidField) too many of them, and too long ones.
+    Refuses (InvalidField) too many unknown members, and ids that are too long.
     """
     kept = set() if change.clear else {*unknown}
     if kept:
         kept.difference_update(change.remove_texts, change.remove)
-    kept.update(change.add_texts, nobodies)
+    kept.update(change.add_texts, unknown_ids)
     if len(kept) > MAX_UNKNOWN_MEMBERS:
-        raise InvalidField("members", f"names more than {MAX_UNKNOWN_MEMBERS:,} ids of nobody")
+        raise InvalidField("members", f"names more than {MAX_UNKNOWN_MEMBERS:,} unknown ids")
     for text in kept:
-        texts.check("members", text, MAX_UNKNOWN_BYTES)
+        limits.check("members", text, MAX_UNKNOWN_BYTES)
     return tuple(sorted(kept))
 
 
 def check_count(field: str, count: int) -> None:
-    """Refuse (InvalidField) to change too many members at once."""
+    """Refuse (InvalidField) a change of too many members at once."""
     if count > MAX_CHANGED_MEMBERS:
         raise InvalidField(field, f"names more than {MAX_CHANGED_MEMBERS:,} members")

@@ -1,17 +1,17 @@
-"""Create requests that are safe to repeat."""
+"""Idempotent create requests (aip.dev/155)."""
 
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
-KEPT: Final = timedelta(hours=24)
-"""How long what a request made is remembered."""
+RETENTION: Final = timedelta(hours=24)
+"""How long a repeated create request returns the resource that the first one created."""
 
 
 @dataclass(frozen=True, slots=True)
 class CreateRequest:
-    """A create that its caller may repeat; the digest tells it from others."""
+    """A create request with an id. The digest shows whether a repetition has the same content."""
 
     organization_id: UUID
     request_id: UUID

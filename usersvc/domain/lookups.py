@@ -1,4 +1,4 @@
-"""What users are found by, several at once."""
+"""Lookups of several users at once, by user names and external ids."""
 
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -8,22 +8,22 @@ from usersvc.domain.filters import Comparison, Operator, Query
 from usersvc.domain.users import User
 
 MAX_USERS: Final = 1_000
-"""How many ids or keys one request may name."""
+"""The most ids or keys that one request may name."""
 MAX_MATCHES: Final = 10
-"""How many users with one external id are told."""
+"""The most users that are returned for one external id."""
 
 
 class KeyKind(Enum):
-    """What a key is compared with."""
+    """The field that a key is compared with."""
 
     USER_NAME = auto()
-    """Without regard to case."""
+    """Compared without regard to case."""
     EXTERNAL_ID = auto()
 
 
 @dataclass(frozen=True, slots=True)
 class UserKey:
-    """What users are found by."""
+    """A value of a unique or selective field, by which users are found."""
 
     kind: KeyKind
     text: str
@@ -31,7 +31,7 @@ class UserKey:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The users that a key finds; `more` when they are not all of them."""
+    """The users that match a key. `more` is true if further users match."""
 
     key: UserKey
     users: tuple[User, ...] = ()
@@ -41,10 +41,10 @@ class Match:
 _KINDS: Final = {"user_name": KeyKind.USER_NAME, "external_id": KeyKind.EXTERNAL_ID}
 
 
-def key_of(query: Query) -> UserKey | None:
-    """The key that a query asks for, as identity providers do to find somebody, if it does.
+def key_in_query(query: Query) -> UserKey | None:
+    """The key of a query that only compares one key field for equality, else None.
 
-    Whatever its order: those that it finds are few.
+    Identity providers look up users like this. The order is ignored, because few users match.
     """
     match query:
         case Query(

@@ -1,4 +1,4 @@
-"""Schemas: the attributes that an organization adds to its users, and their rules."""
+"""Extension schemas: the attributes that an organization adds to its users, and their rules."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -18,7 +18,7 @@ MAX_URN: Final = 200
 MAX_LABEL: Final = 200
 MAX_DESCRIPTION: Final = 1_000
 
-# RFC 8141 section 2, but for what would need escapes in an address or a filter.
+# RFC 8141 section 2, without characters that a URL or a filter would have to escape.
 _URN: Final = re.compile(
     r"urn:[a-z0-9][a-z0-9-]{0,30}[a-z0-9]:[a-z0-9._~-]+(:[a-z0-9._~-]+)*", re.ASCII | re.IGNORECASE
 )
@@ -27,7 +27,7 @@ _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}", re.ASCII)
 
 
 class Type(Enum):
-    """What a value is."""
+    """The data type of an attribute (RFC 7643 section 2.3)."""
 
     STRING = auto()
     BOOLEAN = auto()
@@ -40,14 +40,14 @@ class Type(Enum):
 
 
 class Mutability(Enum):
-    """Who may change a value."""
+    """Whether an assigned value may change (RFC 7643 section 7)."""
 
     READ_WRITE = auto()
     IMMUTABLE = auto()
 
 
 class Returned(Enum):
-    """When a value is returned to an identity provider."""
+    """When a value is returned to an identity provider (RFC 7643 section 7)."""
 
     DEFAULT = auto()
     ALWAYS = auto()
@@ -57,7 +57,7 @@ class Returned(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """One attribute of a schema, or one part of a complex attribute."""
+    """An attribute of a schema, or a sub-attribute of a complex attribute."""
 
     name: str
     type: Type
@@ -73,7 +73,7 @@ class Attribute:
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """A set of attributes under a URN."""
+    """A set of attributes that a URN identifies."""
 
     urn: str
     name: str
@@ -83,27 +83,30 @@ class Schema:
 
 @dataclass(frozen=True, slots=True)
 class OwnedSchema:
-    """A schema of an organization, as it was registered."""
+    """A schema with the organization that registered it."""
 
     organization_id: UUID
     schema: Schema
     create_time: datetime
 
 
-def settled(schema: Schema) -> Schema:
-    """The schema as it is kept: URIs and bytes are compared as they are (RFC 7643 section 2.3)."""
-    return replace(schema, attributes=tuple(map(_settled, schema.attributes)))
+def normalized(schema: Schema) -> Schema:
+    """The schema as it is stored: references and binary values become case-exact.
+
+    RFC 7643 sections 2.3.6 and 2.3.7 require this.
+    """
+    return replace(schema, attributes=tuple(map(_normalized, schema.attributes)))
 
 
-def _settled(attribute: Attribute) -> Attribute:
+def _normalized(attribute: Attribute) -> Attribute:
     return replace(
         attribute,
         case_exact=attribute.case_exact or attribute.type in (Type.REFERENCE, Type.BINARY),
-        sub_attributes=tuple(map(_settled, attribute.sub_attributes)),
+        sub_attributes=tuple(map(_normalized, attribute.sub_attributes)),
     )
 
 
-# What a schema may be.
+# --- rules for schemas ------------------------------------------------------------------
 
 
 def check(schema: Schema) -> None:
@@ -111,34 +114,40 @@ def check(schema: Schema) -> None:
     if len(schema.urn) > MAX_URN or not _URN.fullmatch(schema.urn):
         raise InvalidField(
             "schema.urn",
-            f"is no URN of up to {MAX_URN} letters, digits and any of - . _ ~ between its colons",
+            f"must be a URN of at most {MAX_URN} characters; between colons it may have letters,"
+            " digits and - . _ ~",
         )
     if schema.urn.lower().startswith(_STANDARD):
-        raise InvalidField("schema.urn", f"begins with {_STANDARD}, which is for standards")
+        raise InvalidField(
+            "schema.urn", f"begins with {_STANDARD}, which is reserved for standards"
+        )
     _check_text("schema.name", schema.name, MAX_LABEL, required=True)
     _check_text("schema.description", schema.description, MAX_DESCRIPTION)
     if not schema.attributes:
-        raise InvalidField("schema.attributes", "has no element")
+        raise InvalidField("schema.attributes", "is empty")
     if sum(1 for _ in _all(schema.attributes)) > MAX_ATTRIBUTES:
         raise InvalidField(
-            "schema.attributes", f"has more than {MAX_ATTRIBUTES} elements and parts of elements"
+            "schema.attributes", f"has more than {MAX_ATTRIBUTES} attributes and sub-attributes"
         )
     _check_attributes("schema.attributes", schema.attributes)
 
 
-def check_beside(schema: Schema, others: Iterable[Schema]) -> None:
-    """Refuse a schema that the organization's others leave no room for.
+def check_with_others(schema: Schema, others: Iterable[Schema]) -> None:
+    """Refuse a schema that conflicts with the organization's other schemas.
 
-    SCHEMA_EXISTS; InvalidField when they are too many, or a name would mean two things.
+    Refuses SCHEMA_EXISTS. Refuses (InvalidField) one schema too many, and a URN that equals an
+    attribute path, because a filter could then mean either.
     """
-    known = tuple(others)
-    if any(other.urn.lower() == schema.urn.lower() for other in known):
+    existing = tuple(others)
+    if any(other.urn.lower() == schema.urn.lower() for other in existing):
         raise Refusal(SCHEMA_EXISTS, schema.urn)
-    if len(known) >= MAX_SCHEMAS:
-        raise InvalidField("schema", f"is one more than {MAX_SCHEMAS} of one organization")
-    for other in known:
+    if len(existing) >= MAX_SCHEMAS:
+        raise InvalidField("schema", f"exceeds the limit of {MAX_SCHEMAS} for one organization")
+    for other in existing:
         if schema.urn.lower() in _paths(other) or other.urn.lower() in _paths(schema):
-            raise InvalidField("schema.urn", f"is mistakable for an attribute beside {other.urn}")
+            raise InvalidField(
+                "schema.urn", f"is ambiguous with an attribute of {other.urn}, or the reverse"
+            )
 
 
 def _all(attributes: Iterable[Attribute]) -> Iterator[Attribute]:
@@ -161,14 +170,15 @@ def _check_attributes(field: str, attributes: tuple[Attribute, ...]) -> None:
     for attribute in attributes:
         _check_attribute(f"{field}.{attribute.name}", attribute)
         if attribute.name.lower() in names:
-            raise InvalidField(f"{field}.{attribute.name}", "is there twice; case is no difference")
+            raise InvalidField(f"{field}.{attribute.name}", "is a duplicate; case is ignored")
         names.add(attribute.name.lower())
 
 
 def _check_attribute(field: str, attribute: Attribute) -> None:
     if not _NAME.fullmatch(attribute.name):
         raise InvalidField(
-            field, "is no name: a letter, then letters, digits, - and _, up to 100 in all"
+            field,
+            "must be a letter, then letters, digits, - and _, at most 100 characters in all",
         )
     _check_text(f"{field}.description", attribute.description, MAX_DESCRIPTION)
     if len(attribute.canonical_values) > MAX_CANONICAL_VALUES:
@@ -177,13 +187,16 @@ def _check_attribute(field: str, attribute: Attribute) -> None:
         _check_text(f"{field}.canonical_values", value, MAX_LABEL, required=True)
     if attribute.type is not Type.COMPLEX:
         if attribute.sub_attributes:
-            raise InvalidField(field, "has sub-attributes and is not complex")
+            raise InvalidField(field, "has sub-attributes, but is not complex")
         return
     if not attribute.sub_attributes:
-        raise InvalidField(field, "is complex and has no sub-attributes")
+        raise InvalidField(field, "is complex, but has no sub-attributes")
     for part in attribute.sub_attributes:
         if part.multi_valued or part.type is Type.COMPLEX:
-            raise InvalidField(f"{field}.{part.name}", "has several values or parts itself")
+            raise InvalidField(
+                f"{field}.{part.name}",
+                "is multi-valued or complex, which a sub-attribute cannot be",
+            )
     _check_attributes(field, attribute.sub_attributes)
 
 

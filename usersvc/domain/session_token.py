@@ -1,11 +1,11 @@
-"""The text form of what lets somebody in: the token of a session or of a sign-in link.
+"""The text form of bearer tokens: the token of a session or of a sign-in link.
 
     22 characters    .  43 characters
     organization id     secret
 
-Both are URL-safe base64 without padding. The organization's id lets each look-up
-begin with it; it is no secret. The secret has 256 random bits, so that SHA-256
-is enough for what is kept of it: no dictionary holds them.
+Both parts are URL-safe base64 without padding. Every lookup begins with the organization id, which
+is not secret. The secret has 256 random bits, so no dictionary attack is possible and a plain
+SHA-256 digest is safe to store.
 """
 
 import base64
@@ -17,7 +17,7 @@ from typing import Final
 from uuid import UUID
 
 RandomBytes = Callable[[int], bytes]
-"""Makes so many bytes that nobody can guess."""
+"""Returns the given number of unpredictable bytes."""
 
 SECRET_BYTES: Final = 32
 _FORM: Final = re.compile("(?P<organization>[0-9A-Za-z_-]{22})[.](?P<secret>[0-9A-Za-z_-]{43})")
@@ -25,7 +25,7 @@ _FORM: Final = re.compile("(?P<organization>[0-9A-Za-z_-]{22})[.](?P<secret>[0-9
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What a token's text says. Only `text` shows the secret."""
+    """The content of a token. Only `text` reveals the secret."""
 
     organization_id: UUID
     secret: bytes = field(repr=False)
@@ -37,22 +37,22 @@ class Token:
 
     @property
     def secret_digest(self) -> bytes:
-        """What is kept of the secret."""
+        """The digest that the database stores instead of the secret."""
         return hashlib.sha256(self.secret).digest()
 
 
 def generate(organization_id: UUID, random_bytes: RandomBytes) -> Token:
-    """A token that never was before."""
+    """Create a new, unique token."""
     return Token(organization_id, random_bytes(SECRET_BYTES))
 
 
 def parse(text: str) -> Token | None:
-    """Read a token; None for any text that `Token.text` cannot have made."""
+    """Parse a token. Returns None for any text that `Token.text` cannot produce."""
     match = _FORM.fullmatch(text)
     if match is None:
         return None
     token = Token(UUID(bytes=_to_bytes(match["organization"])), _to_bytes(match["secret"]))
-    # The last character of each part has bits to spare: only one spelling is ours.
+    # The last base64 character of each part has unused bits: accept only the canonical spelling.
     return token if token.text == text else None
 
 

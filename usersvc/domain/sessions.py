@@ -1,4 +1,4 @@
-"""Sessions: who is signed in, and whom an identity provider's word lets in."""
+"""Sessions, and the rules by which an identity provider's assertion signs a user in."""
 
 import hashlib
 import re
@@ -9,8 +9,7 @@ from typing import Final
 from uuid import UUID
 
 from chassis.errors import InvalidField, Refusal
-from usersvc.domain import limits as texts
-from usersvc.domain import users
+from usersvc.domain import limits, users
 from usersvc.domain.errors import (
     SIGN_IN_AMBIGUOUS,
     SIGN_IN_CONFLICT,
@@ -20,29 +19,28 @@ from usersvc.domain.errors import (
 )
 from usersvc.domain.users import Name, Profile, TypedValue, User
 
-"""The role whose holders may see and change their organization's settings."""
-
 LINK_LIFETIME: Final = timedelta(minutes=15)
-IDLE: Final = timedelta(minutes=30)
-LIFETIME: Final = timedelta(hours=8)
-STEP: Final = timedelta(minutes=1)
-"""A use moves a session's end only when it moves it this far: not every request writes."""
+IDLE_TIMEOUT: Final = timedelta(minutes=30)
+SESSION_LIFETIME: Final = timedelta(hours=8)
+MIN_EXTENSION: Final = timedelta(minutes=1)
+"""A request extends a session only by at least this much, so that few requests write."""
 
 ASSERTION_LIFETIME: Final = timedelta(hours=1)
 ASSERTION_SKEW: Final = timedelta(minutes=5)
-"""How long after its end a caller whose clock is behind may still take an assertion for good."""
-ASSERTION_KEPT: Final = timedelta(minutes=10)
-"""How long after its end an assertion's id stays taken: longer than anybody takes it for good."""
+"""How long after its expiry an assertion is still accepted, because clocks differ."""
+ASSERTION_RETENTION: Final = timedelta(minutes=10)
+"""How long after its expiry an assertion's id is stored against replays: longer than
+ASSERTION_SKEW, after which the assertion is refused anyway."""
 
-DELETED_KEPT: Final = timedelta(days=90)
-"""How long no sign-in creates a person again who was deleted."""
+DELETED_IDENTITY_RETENTION: Final = timedelta(days=90)
+"""How long a sign-in cannot create a deleted user again."""
 
 _OBJECT_IDENTIFIER: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A signed-in person; `expire_time` is when the session ends if it is not used before."""
+    """A signed-in user. The session ends at `expire_time` unless a request extends it before."""
 
     organization_id: UUID
     user_id: UUID
@@ -55,7 +53,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Whom an identity provider vouches for."""
+    """The person that an identity provider's assertion names."""
 
     object_identifier: str
     email: str
@@ -64,7 +62,7 @@ class Identity:
 
     @property
     def profile(self) -> Profile:
-        """The profile of a user that is created for it."""
+        """The profile of a user that is created for this identity."""
         return Profile(
             user_name=self.email,
             external_id=self.object_identifier,
@@ -76,7 +74,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Assertion:
-    """An identity provider's word, which its receiver has verified."""
+    """An identity provider's assertion. The caller has verified its signature."""
 
     organization_id: UUID
     assertion_id: str = field(repr=False)
@@ -85,12 +83,12 @@ class Assertion:
 
     @property
     def digest(self) -> bytes:
-        """What is remembered of its id."""
+        """The digest of the id, stored to detect replays."""
         return hashlib.sha256(self.assertion_id.encode()).digest()
 
 
 def check(assertion: Assertion, now: datetime) -> None:
-    """Refuse (InvalidField) an assertion that says too little, too much, or not for now."""
+    """Refuse (InvalidField) an assertion with missing or invalid fields, or expired."""
     identity = assertion.identity
     required = (
         ("assertion_id", assertion.assertion_id),
@@ -101,12 +99,12 @@ def check(assertion: Assertion, now: datetime) -> None:
         if not text.strip():
             raise InvalidField(name, "is required")
         if text != text.strip() or not text.isprintable():
-            raise InvalidField(name, "has characters that nobody sees")
-        texts.check(name, text, texts.MAX_KEY_BYTES)
+            raise InvalidField(name, "has invisible characters or surrounding spaces")
+        limits.check(name, text, limits.MAX_KEY_BYTES)
     if assertion.expire_time > now + ASSERTION_LIFETIME:
         raise InvalidField("assertion_expire_time", "is more than an hour ahead")
     if assertion.expire_time < now - ASSERTION_SKEW:
-        raise InvalidField("assertion_expire_time", "is over")
+        raise InvalidField("assertion_expire_time", "has passed")
     users.check(identity.profile)
 
 
@@ -115,57 +113,62 @@ def check(assertion: Assertion, now: datetime) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A user who may be whom an identity stands for, and the object identifier it is linked to."""
+    """A user who may match an identity, and the object identifier that the user is linked to."""
 
     user: User
     linked_to: str = ""
 
 
-def matched(
-    identity: Identity, holders: Sequence[Candidate], namesake: Candidate | None
+def match_user(
+    identity: Identity, holders: Sequence[Candidate], same_name: Candidate | None
 ) -> Candidate | None:
-    """Whom an identity stands for, if there is somebody.
+    """The user that an identity matches, or None.
 
-    `holders` are linked to the object identifier or have it as `external_id`; `namesake` has the
-    e-mail address as `user_name`. A namesake who is somebody else to the identity provider is never
-    taken over. Refuses SIGN_IN_AMBIGUOUS, SIGN_IN_CONFLICT and USER_INACTIVE.
+    `holders` are linked to the object identifier or have it as `external_id`. `same_name` has the
+    e-mail address as its `user_name`; it does not match if it has a different object identifier.
+    Refuses SIGN_IN_AMBIGUOUS, SIGN_IN_CONFLICT and USER_INACTIVE.
     """
     if len(holders) > 1:
         raise Refusal(SIGN_IN_AMBIGUOUS)
-    candidate = holders[0] if holders else namesake
+    candidate = holders[0] if holders else same_name
     if candidate is None:
         return None
-    if _is_somebody_else(candidate, identity.object_identifier):
+    if _is_another_person(candidate, identity.object_identifier):
         raise Refusal(SIGN_IN_CONFLICT)
     check_active(candidate.user)
     return candidate
 
 
-def _is_somebody_else(candidate: Candidate, object_identifier: str) -> bool:
-    """An object identifier that provisioning has given counts, and then one that signed in."""
+def _is_another_person(candidate: Candidate, object_identifier: str) -> bool:
+    """Whether the candidate has a different object identifier.
+
+    The identifier from provisioning (`external_id`) outranks the one from an earlier sign-in.
+    """
     external_id = candidate.user.profile.external_id
     if is_object_identifier(external_id):
-        return not _same(external_id, object_identifier)
-    return bool(candidate.linked_to) and not _same(candidate.linked_to, object_identifier)
+        return not _same_identifier(external_id, object_identifier)
+    return bool(candidate.linked_to) and not _same_identifier(
+        candidate.linked_to, object_identifier
+    )
 
 
 def is_object_identifier(text: str) -> bool:
-    """Whether a text has the form of Entra's object identifiers, a UUID; not so `mailNickname`."""
+    """Whether a text is a UUID, like Entra's object identifiers and unlike its `mailNickname`."""
     return _OBJECT_IDENTIFIER.fullmatch(text) is not None
 
 
-def _same(one: str, other: str) -> bool:
-    """Whether two object identifiers are one: in UUIDs case makes no difference."""
+def _same_identifier(one: str, other: str) -> bool:
+    """Whether two object identifiers are equal. UUIDs are compared without regard to case."""
     if is_object_identifier(one):
         return one.lower() == other.lower()
     return one == other
 
 
-def created(identity: Identity, *, create_missing: bool, deleted: bool) -> Profile:
-    """The profile for whom nobody matches.
+def profile_to_create(identity: Identity, *, create_missing: bool, deleted: bool) -> Profile:
+    """The profile of the user to create for an identity that matches no user.
 
-    Refuses SIGN_IN_UNKNOWN unless one may be created, and USER_DELETED whom provisioning deleted:
-    only provisioning brings such a person back.
+    Refuses SIGN_IN_UNKNOWN unless `create_missing`. Refuses USER_DELETED if provisioning deleted
+    the user: only provisioning may create that user again.
     """
     if not create_missing:
         raise Refusal(SIGN_IN_UNKNOWN)
@@ -174,13 +177,13 @@ def created(identity: Identity, *, create_missing: bool, deleted: bool) -> Profi
     return identity.profile
 
 
-def names_of_deleted(user_name: str, external_id: str) -> Sequence[str]:
-    """By what a sign-in would recognize a deleted user, beside the link."""
+def identifiers_of_deleted(user_name: str, external_id: str) -> Sequence[str]:
+    """The identifiers by which a later sign-in would match a deleted user, besides the link."""
     return (user_name, external_id) if is_object_identifier(external_id) else (user_name,)
 
 
 def check_active(user: User) -> None:
-    """Refuse (USER_INACTIVE) whom `active` does not let in."""
+    """Refuse (USER_INACTIVE) a user whose `active` is not true."""
     if user.profile.active is not True:
         raise Refusal(USER_INACTIVE)
 
@@ -189,10 +192,10 @@ def check_active(user: User) -> None:
 
 
 def with_administrator(profile: Profile) -> Profile:
-    """The profile with the role of an administrator, beside its other roles."""
+    """The profile with the administrator role added."""
     return replace(profile, roles=(*profile.roles, TypedValue(value=users.ADMINISTRATOR)))
 
 
-def shown_name(display_name: str, given_name: str, family_name: str, user_name: str) -> str:
-    """The name to show of a person."""
+def display_name_of(display_name: str, given_name: str, family_name: str, user_name: str) -> str:
+    """The name to display: the display name, else the full name, else the user name."""
     return display_name or " ".join(filter(None, (given_name, family_name))) or user_name

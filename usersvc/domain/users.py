@@ -1,4 +1,4 @@
-"""Users: their values and their rules."""
+"""Users: values and rules."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator
@@ -8,14 +8,14 @@ from typing import Final
 from uuid import UUID
 
 from chassis.errors import InvalidField, Refusal
-from usersvc.domain import limits as texts
+from usersvc.domain import limits
 from usersvc.domain.case_folding import fold
 from usersvc.domain.errors import UNKNOWN_FIELD
 from usersvc.domain.extensions import ALL, EVERYTHING, Extensions, is_urn
 
 MAX_ELEMENTS: Final = 1_000
 MAX_ELEMENTS_SIZE: Final = 1024 * 1024
-"""How many characters all elements of a user may hold: a user fits into one message."""
+"""The limit of all list elements of a user, in characters, so that a user fits into a message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class TypedValue:
-    """One of several values of the same kind."""
+    """An element of a multi-valued attribute (RFC 7643 section 2.4)."""
 
     value: str = ""
     display: str = ""
@@ -56,7 +56,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class EnterpriseUser:
-    """What an employer knows of a person; `manager` is the manager's id as it was given."""
+    """The enterprise extension (RFC 7643 section 4.3). `manager` holds the id as received."""
 
     employee_number: str = ""
     cost_center: str = ""
@@ -72,12 +72,12 @@ NO_ENTERPRISE: Final = EnterpriseUser()
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """All of a user that its organization decides. Empty is what is not assigned."""
+    """The fields of a user that its organization sets. An empty field is unassigned."""
 
     user_name: str = ""
     external_id: str = ""
     active: bool | None = None
-    """Whether the user may sign in; who has no value may not."""
+    """Whether the user may sign in. A user without a value may not."""
     name: Name = NO_NAME
     display_name: str = ""
     nick_name: str = ""
@@ -101,7 +101,7 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class GroupMembership:
-    """A group that has a user as a member, itself (`direct`) or through other groups."""
+    """A group that contains a user, directly (`direct`) or through other groups."""
 
     group_id: UUID
     display_name: str
@@ -110,7 +110,7 @@ class GroupMembership:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A person of an organization; `version` grows with every change."""
+    """A user of an organization. `version` grows with every change."""
 
     organization_id: UUID
     user_id: UUID
@@ -119,36 +119,36 @@ class User:
     update_time: datetime
     profile: Profile
     groups: tuple[GroupMembership, ...] = ()
-    """Empty, too, when nobody asked for them."""
+    """The user's groups. Empty unless the caller asked for groups."""
 
     @property
     def etag(self) -> str:
-        """The version as callers know it."""
+        """The version as an opaque text for callers."""
         return str(self.version)
 
 
 ADMINISTRATOR: Final = "Administrator"
-"""The role, by its value or its name, that opens an organization's settings."""
+"""The role that may change an organization's settings, by its `value` or `display`."""
 
 
 def administers(profile: Profile) -> bool:
-    """Whether a user may look after the organization's settings."""
+    """Whether a user is an active administrator."""
     return profile.active is True and any(
         fold(ADMINISTRATOR) in (fold(role.value), fold(role.display)) for role in profile.roles
     )
 
 
-def version_of(etag: str) -> int:
-    """The version that an etag names; one that no user has if it is none of ours."""
+def parse_etag(etag: str) -> int:
+    """The version in an etag, or -1, which matches no user, for an invalid etag."""
     return int(etag) if etag.isascii() and etag.isdigit() and len(etag) <= 18 else -1
 
 
-def as_created(profile: Profile) -> Profile:
-    """The profile of a new user, who may sign in unless it says otherwise."""
+def with_creation_defaults(profile: Profile) -> Profile:
+    """The profile of a new user. `active` defaults to true."""
     return replace(profile, active=True) if profile.active is None else profile
 
 
-# What a mask may name.
+# --- update masks -----------------------------------------------------------------------
 
 _TEXTS: Final = (
     *("user_name", "external_id", "display_name", "nick_name", "profile_url", "title"),
@@ -173,10 +173,10 @@ MASK_PATHS: Final = frozenset(
 
 
 def apply(profile: Profile, new: Profile, mask: Iterable[str]) -> Profile:
-    """The profile with the fields that the mask names as they are in `new`.
+    """Replace the fields that the mask names by those in `new`, except extensions.
 
-    Extensions stay, as they have rules of their own. Refuses (UNKNOWN_FIELD) a
-    path that names nothing that may be changed.
+    `extensions.apply` handles extensions, which have their own rules. Refuses (UNKNOWN_FIELD) a
+    path that names no writable field.
     """
     paths = tuple(mask)
     for path in paths:
@@ -198,11 +198,11 @@ def _with_field(profile: Profile, new: Profile, path: str) -> Profile:
     return replace(profile, **{field: value})
 
 
-# What a profile may hold.
+# --- rules for profiles -----------------------------------------------------------------
 
 
 def check(profile: Profile) -> None:
-    """Refuse (InvalidField) a profile that lacks a user name or passes a limit."""
+    """Refuse (InvalidField) a profile that lacks a user name or exceeds a limit."""
     if not profile.user_name:
         raise InvalidField("user_name", "is required")
     for field in _TEXTS:
@@ -226,13 +226,16 @@ _KEYS: Final = frozenset(
 
 
 def _check_text(field: str, text: str) -> None:
-    texts.check(field, text, texts.MAX_KEY_BYTES if field in _KEYS else texts.MAX_TEXT_BYTES)
+    limits.check(field, text, limits.MAX_KEY_BYTES if field in _KEYS else limits.MAX_TEXT_BYTES)
 
 
 def _check_elements(
     field: str, elements: tuple[TypedValue, ...] | tuple[Address, ...], names: tuple[str, ...]
 ) -> int:
-    """Refuse what no repeated field may hold; tell how many characters this one holds."""
+    """Check the elements of a repeated field and return their size in characters.
+
+    Refuses (InvalidField) too many elements, a second primary element, and texts that are too long.
+    """
     if not elements:
         return 0
     if len(elements) > MAX_ELEMENTS:

@@ -1,1 +1,1 @@
-"""The servicers of the contract, and who may call them."""
+"""The gRPC servicers and the authorization of their callers."""

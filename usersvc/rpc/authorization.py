@@ -1,4 +1,4 @@
-"""Who may call what, by the name in a caller's certificate."""
+"""The methods that each caller may call, by the name in the caller's certificate."""
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet

@@ -12,10 +12,10 @@ from chassis.errors import Refusal
 from chassis.rpc.uuids import read_uuid
 from usersvc.background.feed import ChangeFeed
 from usersvc.domain.errors import SNAPSHOTS_BUSY
-from usersvc.rpc.convert import change as wire_change
-from usersvc.rpc.convert import group as wire_group
-from usersvc.rpc.convert import listing as wire_list
-from usersvc.rpc.convert import user as wire
+from usersvc.rpc.convert.change import from_batch, from_membership
+from usersvc.rpc.convert.group import from_group
+from usersvc.rpc.convert.listing import fitting
+from usersvc.rpc.convert.user import from_user
 from usersvc.store.changes import ChangeStore, Snapshot
 
 SNAPSHOTS: Final = 2
@@ -47,7 +47,7 @@ class ChangesServicer(changes_pb2_grpc.ChangeServiceServicer):
         organization_id = read_uuid("organization_id", request.organization_id)
         async with aclosing(self._feed.read(organization_id, request.token)) as batches:
             async for batch in batches:
-                for changes, token in wire_change.from_batch(batch):
+                for changes, token in from_batch(batch):
                     yield changes_pb2.WatchChangesResponse(changes=changes, token=token)
 
     async def WatchAllChanges(  # noqa: N802
@@ -56,7 +56,7 @@ class ChangesServicer(changes_pb2_grpc.ChangeServiceServicer):
         """Follow all organizations."""
         async with aclosing(self._feed.read(None, request.token)) as batches:
             async for batch in batches:
-                for changes, token in wire_change.from_batch(batch):
+                for changes, token in from_batch(batch):
                     yield changes_pb2.WatchAllChangesResponse(changes=changes, token=token)
 
     async def ReadSnapshot(  # noqa: N802
@@ -84,7 +84,7 @@ class ChangesServicer(changes_pb2_grpc.ChangeServiceServicer):
             ):
                 async for piece in pieces:
                     yield piece
-                yield {"token": snapshot.place.token()}
+                yield {"token": snapshot.cursor.token()}
 
     @contextmanager
     def _slot(self) -> Iterator[None]:
@@ -100,14 +100,14 @@ class ChangesServicer(changes_pb2_grpc.ChangeServiceServicer):
 async def _contents(snapshot: Snapshot) -> AsyncGenerator[Piece, None]:
     async with aclosing(snapshot.users()) as pages:
         async for users in pages:
-            messages = [wire.from_user(user) for user in users]
+            messages = [from_user(user) for user in users]
             while messages:
-                count = wire_list.fitting(messages)
+                count = fitting(messages)
                 yield {"users": messages[:count]}
                 messages = messages[count:]
     async with aclosing(snapshot.groups()) as pages:
         async for groups in pages:
-            yield {"groups": [wire_group.from_group(group) for group in groups]}
+            yield {"groups": [from_group(group) for group in groups]}
     async with aclosing(snapshot.members()) as pages:
         async for memberships in pages:
-            yield {"memberships": [wire_change.from_membership(each) for each in memberships]}
+            yield {"memberships": [from_membership(each) for each in memberships]}

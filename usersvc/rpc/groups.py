@@ -11,11 +11,19 @@ from chassis.errors import ETAG_MISMATCH, Refusal
 from chassis.rpc.uuids import read_uuid
 from usersvc.domain import groups
 from usersvc.domain.groups import Group, GroupProfile
-from usersvc.rpc import page_tokens as page_token
-from usersvc.rpc.convert import group as wire_group
-from usersvc.rpc.convert import listing as wire_list
-from usersvc.rpc.convert import request as wire_request
-from usersvc.rpc.convert import user as wire
+from usersvc.rpc import page_tokens
+from usersvc.rpc.convert.group import (
+    from_group,
+    from_member,
+    from_members,
+    to_change,
+    to_first_members,
+    to_profile,
+    to_view,
+)
+from usersvc.rpc.convert.listing import fitting, known_total, not_negative, to_query
+from usersvc.rpc.convert.request import clear_fields, to_create_request
+from usersvc.rpc.convert.user import to_origin
 from usersvc.store.groups import GroupStore
 from usersvc.store.listing.fields import Kind
 from usersvc.store.listing.group_fields import GROUPS
@@ -27,7 +35,7 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class GroupsServicer(groups_pb2_grpc.GroupServiceServicer):
-    """Turns requests into values, has the store do the work, and turns the outcome back."""
+    """Converts requests to domain values, calls the store, and converts the results to messages."""
 
     def __init__(self, store: GroupStore, clock: Clock) -> None:
         self._store = store
@@ -38,24 +46,24 @@ class GroupsServicer(groups_pb2_grpc.GroupServiceServicer):
     ) -> groups_pb2.CreateGroupResponse:
         """Add a group with its first members."""
         organization_id = read_uuid("organization_id", request.organization_id)
-        profile = wire_group.to_profile(request.group)
+        profile = to_profile(request.group)
         groups.check(profile)
-        members = await wire_group.to_first_members(request)
+        members = await to_first_members(request)
         written = await self._store.create(
             organization_id,
             profile,
             members,
             self._clock(),
-            wire.to_origin(context),
-            request=wire_request.to_create_request(organization_id, request),
-            view=wire_group.to_view(request),
+            to_origin(context),
+            request=to_create_request(organization_id, request),
+            view=to_view(request),
             validate_only=request.validate_only,
         )
-        message = wire_group.from_group(written.group)
+        message = from_group(written.group)
         if request.validate_only:
-            wire_request.forget(message, "id", "etag")
+            clear_fields(message, "id", "etag")
         return groups_pb2.CreateGroupResponse(
-            group=message, all_members=wire_group.from_members(written.members)
+            group=message, all_members=from_members(written.members)
         )
 
     async def GetGroup(  # noqa: N802
@@ -66,21 +74,21 @@ class GroupsServicer(groups_pb2_grpc.GroupServiceServicer):
             read_uuid("organization_id", request.organization_id),
             read_uuid("group_id", request.group_id),
         )
-        return groups_pb2.GetGroupResponse(group=wire_group.from_group(group))
+        return groups_pb2.GetGroupResponse(group=from_group(group))
 
     async def ListGroups(  # noqa: N802
         self, request: groups_pb2.ListGroupsRequest, context: Context
     ) -> groups_pb2.ListGroupsResponse:
         """Read a page of groups."""
-        query, digest = wire_list.to_query(request, GROUPS)
+        query, digest = to_query(request, GROUPS)
         response = groups_pb2.ListGroupsResponse()
         total = None
         if not request.omit_groups:
             page = await self._store.list(query)
-            response.groups.extend([wire_group.from_group(group) for group in page.items])
+            response.groups.extend([from_group(group) for group in page.items])
             if page.next is not None:
-                response.next_page_token = page_token.encode(digest, page.next)
-            total = wire_list.known_total(query, page)
+                response.next_page_token = page_tokens.encode(digest, page.next)
+            total = known_total(query, page)
         if request.count_total:
             if total is None:
                 total = await self._store.count(query.organization_id, query.filter)
@@ -92,7 +100,7 @@ class GroupsServicer(groups_pb2_grpc.GroupServiceServicer):
     ) -> groups_pb2.UpdateGroupResponse:
         """Change the fields that the mask names, and the members."""
         mask = tuple(request.update_mask.paths)
-        new = wire_group.to_profile(request.group)
+        new = to_profile(request.group)
 
         def decide(group: Group) -> GroupProfile:
             if request.etag and request.etag != group.etag:
@@ -105,17 +113,17 @@ class GroupsServicer(groups_pb2_grpc.GroupServiceServicer):
             read_uuid("organization_id", request.organization_id),
             read_uuid("group.id", request.group.id),
             decide,
-            await wire_group.to_change(request.members),
+            await to_change(request.members),
             now=self._clock(),
-            origin=wire.to_origin(context),
-            view=wire_group.to_view(request),
+            origin=to_origin(context),
+            view=to_view(request),
             validate_only=request.validate_only,
         )
-        message = wire_group.from_group(written.group)
+        message = from_group(written.group)
         if request.validate_only:
-            wire_request.forget(message, "etag")
+            clear_fields(message, "etag")
         return groups_pb2.UpdateGroupResponse(
-            group=message, all_members=wire_group.from_members(written.members)
+            group=message, all_members=from_members(written.members)
         )
 
     async def DeleteGroup(  # noqa: N802
@@ -127,7 +135,7 @@ class GroupsServicer(groups_pb2_grpc.GroupServiceServicer):
             read_uuid("group_id", request.group_id),
             request.etag,
             now=self._clock(),
-            origin=wire.to_origin(context),
+            origin=to_origin(context),
             validate_only=request.validate_only,
         )
         return groups_pb2.DeleteGroupResponse()
@@ -138,8 +146,8 @@ class GroupsServicer(groups_pb2_grpc.GroupServiceServicer):
         """Read a page of a group's direct members."""
         organization_id = read_uuid("organization_id", request.organization_id)
         group_id = read_uuid("group_id", request.group_id)
-        size = wire_list.not_negative("page_size", request.page_size) or DEFAULT_MEMBERS_SIZE
-        digest = page_token.digest(b"members", organization_id.bytes, group_id.bytes)
+        size = not_negative("page_size", request.page_size) or DEFAULT_MEMBERS_SIZE
+        digest = page_tokens.digest(b"members", organization_id.bytes, group_id.bytes)
         page = await self._store.members(
             organization_id,
             group_id,
@@ -147,15 +155,15 @@ class GroupsServicer(groups_pb2_grpc.GroupServiceServicer):
             min(size, MAX_MEMBERS_SIZE),
             named=not request.omit_display_names,
         )
-        messages = [wire_group.from_member(member) for member in page.items]
-        page = page.first(wire_list.fitting(messages))
+        messages = [from_member(member) for member in page.items]
+        page = page.first(fitting(messages))
         response = groups_pb2.ListMembersResponse(members=messages[: len(page.items)])
         if page.next is not None:
-            response.next_page_token = page_token.encode(digest, page.next)
+            response.next_page_token = page_tokens.encode(digest, page.next)
         return response
 
 
 def _after(request: groups_pb2.ListMembersRequest, digest: str) -> UUID | None:
     if not request.page_token:
         return None
-    return page_token.decode(request.page_token, digest, Kind.ID).id
+    return page_tokens.decode(request.page_token, digest, Kind.ID).id

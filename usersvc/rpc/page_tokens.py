@@ -1,7 +1,7 @@
-"""Page tokens: where the next page of one very query begins.
+"""Page tokens: the position of a query's next page.
 
-Opaque to callers, and not secret: a token holds the last one's place in the
-order, and works for no other organization, filter or order than its own.
+A token is opaque to callers, but not secret. It contains the position of the last item and is valid
+only for the organization, filter and order of its query.
 """
 
 import json
@@ -20,7 +20,7 @@ from usersvc.store.listing.fields import Kind
 
 
 def digest(*parts: bytes) -> str:
-    """What a query is recognized by."""
+    """The digest that identifies a query in its page tokens."""
     whole = blake2b(digest_size=12)
     for part in parts:
         whole.update(len(part).to_bytes(8, "big") + part)
@@ -39,7 +39,7 @@ def encode(query: str, position: Position) -> str:
 
 
 def decode(token: str, query: str, kind: Kind) -> Position:
-    """The position in a token; refuses (INVALID_PAGE_TOKEN) one of another query or of nobody's."""
+    """The position in a token. Refuses (INVALID_PAGE_TOKEN) another query's token."""
     with _refusing():
         found, last_id, key = json.loads(urlsafe_b64decode(token.encode("ascii")))
         if found != query:

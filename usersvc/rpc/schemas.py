@@ -8,14 +8,14 @@ from cloudacademy.users.v1 import schemas_pb2, schemas_pb2_grpc
 from chassis.clock import Clock
 from chassis.rpc.uuids import read_uuid
 from usersvc.domain import schemas
-from usersvc.rpc.convert import schema as wire_schema
+from usersvc.rpc.convert.schema import from_schema, to_schema
 from usersvc.store.schemas import SchemaStore
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class SchemasServicer(schemas_pb2_grpc.SchemaServiceServicer):
-    """Turns requests into values, has the store do the work, and turns the outcome back."""
+    """Converts requests to domain values, calls the store, and converts the results to messages."""
 
     def __init__(self, store: SchemaStore, clock: Clock) -> None:
         self._store = store
@@ -26,10 +26,10 @@ class SchemasServicer(schemas_pb2_grpc.SchemaServiceServicer):
     ) -> schemas_pb2.CreateSchemaResponse:
         """Add a schema."""
         organization_id = read_uuid("organization_id", request.organization_id)
-        schema = schemas.settled(wire_schema.to_schema(request.schema))
+        schema = schemas.normalized(to_schema(request.schema))
         schemas.check(schema)
         owned = await self._store.create(organization_id, schema, self._clock())
-        return schemas_pb2.CreateSchemaResponse(schema=wire_schema.from_schema(owned))
+        return schemas_pb2.CreateSchemaResponse(schema=from_schema(owned))
 
     async def GetSchema(  # noqa: N802
         self, request: schemas_pb2.GetSchemaRequest, context: Context
@@ -37,16 +37,14 @@ class SchemasServicer(schemas_pb2_grpc.SchemaServiceServicer):
         """Read one schema."""
         organization_id = read_uuid("organization_id", request.organization_id)
         owned = await self._store.get(organization_id, _urn(request.urn))
-        return schemas_pb2.GetSchemaResponse(schema=wire_schema.from_schema(owned))
+        return schemas_pb2.GetSchemaResponse(schema=from_schema(owned))
 
     async def ListSchemas(  # noqa: N802
         self, request: schemas_pb2.ListSchemasRequest, context: Context
     ) -> schemas_pb2.ListSchemasResponse:
         """Read all schemas of an organization."""
         owned = await self._store.list(read_uuid("organization_id", request.organization_id))
-        return schemas_pb2.ListSchemasResponse(
-            schemas=[wire_schema.from_schema(each) for each in owned]
-        )
+        return schemas_pb2.ListSchemasResponse(schemas=[from_schema(each) for each in owned])
 
     async def DeleteSchema(  # noqa: N802
         self, request: schemas_pb2.DeleteSchemaRequest, context: Context

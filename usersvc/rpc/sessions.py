@@ -11,8 +11,8 @@ from chassis.rpc.uuids import read_uuid
 from usersvc.domain import session_token, sessions
 from usersvc.domain.errors import SESSION_ENDED, SIGN_IN_LINK_INVALID
 from usersvc.domain.session_token import RandomBytes
-from usersvc.rpc.convert import session as wire_session
-from usersvc.rpc.convert import user as wire
+from usersvc.rpc.convert.session import from_session, to_assertion
+from usersvc.rpc.convert.user import from_time, to_origin
 from usersvc.store.sessions import SessionStore
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -35,7 +35,7 @@ class SessionsServicer(sessions_pb2_grpc.SessionServiceServicer):
         link = session_token.generate(organization_id, self._random_bytes)
         expire_time = await self._store.create_link(link, user_id, self._clock())
         return sessions_pb2.CreateSignInLinkResponse(
-            token=link.text, expire_time=wire.from_time(expire_time)
+            token=link.text, expire_time=from_time(expire_time)
         )
 
     async def SignInWithLink(  # noqa: N802
@@ -48,7 +48,7 @@ class SessionsServicer(sessions_pb2_grpc.SessionServiceServicer):
         token = session_token.generate(link.organization_id, self._random_bytes)
         session = await self._store.sign_in_with_link(link, token, self._clock())
         return sessions_pb2.SignInWithLinkResponse(
-            session=wire_session.from_session(session), session_token=token.text
+            session=from_session(session), session_token=token.text
         )
 
     async def SignInWithAssertion(  # noqa: N802
@@ -56,18 +56,18 @@ class SessionsServicer(sessions_pb2_grpc.SessionServiceServicer):
     ) -> sessions_pb2.SignInWithAssertionResponse:
         """Begin a session for whom an identity provider vouches."""
         now = self._clock()
-        assertion = wire_session.to_assertion(request)
+        assertion = to_assertion(request)
         sessions.check(assertion, now)
         token = session_token.generate(assertion.organization_id, self._random_bytes)
         signed_in = await self._store.sign_in_with_assertion(
             assertion,
             token,
             now,
-            wire.to_origin(context),
+            to_origin(context),
             create_missing=request.create_missing,
         )
         return sessions_pb2.SignInWithAssertionResponse(
-            session=wire_session.from_session(signed_in.session),
+            session=from_session(signed_in.session),
             session_token=token.text,
             created=signed_in.created,
         )
@@ -80,7 +80,7 @@ class SessionsServicer(sessions_pb2_grpc.SessionServiceServicer):
         if token is None:
             raise Refusal(SESSION_ENDED)
         session = await self._store.use(token, self._clock())
-        return sessions_pb2.GetSessionResponse(session=wire_session.from_session(session))
+        return sessions_pb2.GetSessionResponse(session=from_session(session))
 
     async def EndSession(  # noqa: N802
         self, request: sessions_pb2.EndSessionRequest, context: Context

@@ -14,13 +14,20 @@ from usersvc.domain import extensions, users
 from usersvc.domain.changes import Origin
 from usersvc.domain.schemas import Schema
 from usersvc.domain.users import Profile, User
-from usersvc.rpc import page_tokens as page_token
-from usersvc.rpc.convert import filter as wire_filter
-from usersvc.rpc.convert import listing as wire_list
-from usersvc.rpc.convert import lookup as wire_lookup
-from usersvc.rpc.convert import request as wire_request
-from usersvc.rpc.convert import user as wire
-from usersvc.store.listing.extension_fields import extended
+from usersvc.rpc import page_tokens
+from usersvc.rpc.convert.filter import names_extension
+from usersvc.rpc.convert.listing import (
+    fitting,
+    known_total,
+    not_negative,
+    omitted_bytes,
+    page_limit,
+    to_query,
+)
+from usersvc.rpc.convert.lookup import from_batch, from_matches, to_ids, to_keys
+from usersvc.rpc.convert.request import clear_fields, to_create_request
+from usersvc.rpc.convert.user import from_user, reference, to_origin, to_profile
+from usersvc.store.listing.extension_fields import with_extension_fields
 from usersvc.store.listing.fields import Resource
 from usersvc.store.listing.user_fields import USERS
 from usersvc.store.schemas import SchemaStore
@@ -32,7 +39,7 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class UsersServicer(users_pb2_grpc.UserServiceServicer):
-    """Turns requests into values, has the store do the work, and turns the outcome back."""
+    """Converts requests to domain values, calls the store, and converts the results to messages."""
 
     def __init__(self, store: UserStore, schemas: SchemaStore, clock: Clock) -> None:
         self._store = store
@@ -44,19 +51,19 @@ class UsersServicer(users_pb2_grpc.UserServiceServicer):
     ) -> users_pb2.CreateUserResponse:
         """Add a user."""
         organization_id = read_uuid("organization_id", request.organization_id)
-        profile = users.as_created(wire.to_profile(request.user))
+        profile = users.with_creation_defaults(to_profile(request.user))
         users.check(profile)
         user = await self._store.create(
             organization_id,
             profile,
             self._clock(),
-            wire.to_origin(context),
-            request=wire_request.to_create_request(organization_id, request),
+            to_origin(context),
+            request=to_create_request(organization_id, request),
             validate_only=request.validate_only,
         )
-        message = wire.from_user(user)
+        message = from_user(user)
         if request.validate_only:
-            wire_request.forget(message, "id", "etag")
+            clear_fields(message, "id", "etag")
         return users_pb2.CreateUserResponse(user=message)
 
     async def GetUser(  # noqa: N802
@@ -68,10 +75,10 @@ class UsersServicer(users_pb2_grpc.UserServiceServicer):
         user = await self._store.get(
             organization_id, user_id, with_groups=request.view == WITH_GROUPS
         )
-        message = wire.from_user(user)
-        omitted = wire_list.omitted_bytes(message, _max_bytes(request))
+        message = from_user(user)
+        omitted = omitted_bytes(message, _max_bytes(request))
         return users_pb2.GetUserResponse(
-            user=wire.reference(message) if omitted else message, omitted_bytes=omitted
+            user=reference(message) if omitted else message, omitted_bytes=omitted
         )
 
     async def BatchGetUsers(  # noqa: N802
@@ -79,34 +86,34 @@ class UsersServicer(users_pb2_grpc.UserServiceServicer):
     ) -> users_pb2.BatchGetUsersResponse:
         """Read several users by their ids."""
         organization_id = read_uuid("organization_id", request.organization_id)
-        ids = wire_lookup.to_ids(request)
-        found = await self._store.of_ids(organization_id, ids)
+        ids = to_ids(request)
+        found = await self._store.by_ids(organization_id, ids)
         if request.view == WITH_GROUPS:
             found = await self._store.with_groups(found)
-        return wire_lookup.from_batch(ids, found)
+        return from_batch(ids, found)
 
     async def LookupUsers(  # noqa: N802
         self, request: users_pb2.LookupUsersRequest, context: Context
     ) -> users_pb2.LookupUsersResponse:
         """Find users by their user names and external ids."""
         organization_id = read_uuid("organization_id", request.organization_id)
-        keys = wire_lookup.to_keys(request)
-        matches = await self._store.of_keys(organization_id, keys)
+        keys = to_keys(request)
+        matches = await self._store.by_keys(organization_id, keys)
         if request.view == WITH_GROUPS:
             users = [user for match in matches for user in match.users]
-            told = {user.user_id: user for user in await self._store.with_groups(users)}
+            with_groups = {user.user_id: user for user in await self._store.with_groups(users)}
             matches = [
-                replace(match, users=tuple([told[user.user_id] for user in match.users]))
+                replace(match, users=tuple([with_groups[user.user_id] for user in match.users]))
                 for match in matches
             ]
-        return wire_lookup.from_matches(request.keys, matches)
+        return from_matches(request.keys, matches)
 
     async def ListUsers(  # noqa: N802
         self, request: users_pb2.ListUsersRequest, context: Context
     ) -> users_pb2.ListUsersResponse:
         """Read a page of users."""
         resource = await self._resource(request)
-        query, digest = wire_list.to_query(request, resource)
+        query, digest = to_query(request, resource)
         response = users_pb2.ListUsersResponse()
         total = None
         if not request.omit_users:
@@ -114,17 +121,17 @@ class UsersServicer(users_pb2_grpc.UserServiceServicer):
             found: Sequence[User] = page.items
             if request.view == WITH_GROUPS:
                 found = await self._store.with_groups(found)
-            messages = [wire.from_user(user) for user in found]
+            messages = [from_user(user) for user in found]
             limit = _max_bytes(request)
-            omitted = wire_list.omitted_bytes(messages[0], limit) if messages else 0
-            page = page.first(wire_list.fitting(messages, wire_list.page_limit(limit)))
+            omitted = omitted_bytes(messages[0], limit) if messages else 0
+            page = page.first(fitting(messages, page_limit(limit)))
             if omitted:
                 response.omitted_bytes = omitted
             else:
                 response.users.extend(messages[: len(page.items)])
             if page.next is not None:
-                response.next_page_token = page_token.encode(digest, page.next)
-            total = wire_list.known_total(query, page)
+                response.next_page_token = page_tokens.encode(digest, page.next)
+            total = known_total(query, page)
         if request.count_total:
             if total is None:
                 total = await self._store.count(query.organization_id, query.filter, resource)
@@ -140,17 +147,19 @@ class UsersServicer(users_pb2_grpc.UserServiceServicer):
         if not request.update_mask.paths:
             raise InvalidField("update_mask", "names no field")
         change = _Change(
-            new=wire.to_profile(request.user),
+            new=to_profile(request.user),
             mask=tuple(request.update_mask.paths),
             etag=request.etag,
         )
-        origin = wire.to_origin(context)
+        origin = to_origin(context)
         user = await self._store.get(organization_id, user_id)
-        written = await self._written(user, change, origin, validate_only=request.validate_only)
+        written = await self._write_unlocked(
+            user, change, origin, validate_only=request.validate_only
+        )
         user = written or await self._store.change(
             organization_id,
             user_id,
-            change.applied,
+            change.apply,
             change.new.extensions,
             now=self._clock(),
             origin=origin,
@@ -160,7 +169,7 @@ class UsersServicer(users_pb2_grpc.UserServiceServicer):
             (user,) = await self._store.with_groups([user])
         return _update_response(request, user)
 
-    async def _written(
+    async def _write_unlocked(
         self, user: User, change: "_Change", origin: Origin, *, validate_only: bool
     ) -> User | None:
         """The user after the change; None if another writer came between, or schemas are needed.
@@ -170,7 +179,7 @@ class UsersServicer(users_pb2_grpc.UserServiceServicer):
         """
         if change.needs_schemas(user):
             return None
-        profile = change.applied(user)
+        profile = change.apply(user)
         if profile == user.profile:
             return user
         return await self._store.write(
@@ -183,24 +192,24 @@ class UsersServicer(users_pb2_grpc.UserServiceServicer):
         """Remove a user for good."""
         organization_id = read_uuid("organization_id", request.organization_id)
         user_id = read_uuid("user_id", request.user_id)
-        version = users.version_of(request.etag) if request.etag else None
+        version = users.parse_etag(request.etag) if request.etag else None
         await self._store.delete(
             organization_id,
             user_id,
             version,
             now=self._clock(),
-            origin=wire.to_origin(context),
+            origin=to_origin(context),
             validate_only=request.validate_only,
         )
         return users_pb2.DeleteUserResponse()
 
     async def _resource(self, request: users_pb2.ListUsersRequest) -> Resource:
         """The users with all that a list of them may name; most name nothing of their own."""
-        if not (extensions.is_urn(request.order_by) or wire_filter.names_extension(request.filter)):
+        if not (extensions.is_urn(request.order_by) or names_extension(request.filter)):
             return USERS
         organization_id = read_uuid("organization_id", request.organization_id)
         owned = await self._schemas.list(organization_id)
-        return extended(USERS, [each.schema for each in owned])
+        return with_extension_fields(USERS, [each.schema for each in owned])
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,9 +224,9 @@ class _Change:
     def needs_schemas(self, user: User) -> bool:
         """Whether it touches values of extensions, which only their schemas can judge."""
         has_extensions = bool(user.profile.extensions or self.new.extensions)
-        return has_extensions and extensions.are_named(self.mask)
+        return has_extensions and extensions.are_in_mask(self.mask)
 
-    def applied(self, user: User, schemas: Sequence[Schema] = ()) -> Profile:
+    def apply(self, user: User, schemas: Sequence[Schema] = ()) -> Profile:
         """The user's profile after the change. Refuses ETAG_MISMATCH, InvalidField and others."""
         if self.etag and self.etag != user.etag:
             raise Refusal(ETAG_MISMATCH, user.etag)
@@ -232,12 +241,12 @@ def _update_response(
     request: users_pb2.UpdateUserRequest, user: User
 ) -> users_pb2.UpdateUserResponse:
     """The user, or no more than a reference where the caller has no memory for all of it."""
-    message = wire.from_user(user)
-    omitted = wire_list.omitted_bytes(message, _max_bytes(request))
+    message = from_user(user)
+    omitted = omitted_bytes(message, _max_bytes(request))
     if omitted:
-        message = wire.reference(message)
+        message = reference(message)
     if request.validate_only:
-        wire_request.forget(message, "etag")
+        clear_fields(message, "etag")
     return users_pb2.UpdateUserResponse(user=message, omitted_bytes=omitted)
 
 
@@ -245,4 +254,4 @@ def _max_bytes(
     request: users_pb2.GetUserRequest | users_pb2.ListUsersRequest | users_pb2.UpdateUserRequest,
 ) -> int:
     """How large a message the caller has memory for; 0 for any."""
-    return wire_list.not_negative("max_bytes", request.max_bytes)
+    return not_negative("max_bytes", request.max_bytes)

@@ -1,1 +1,1 @@
-"""The SQL of each table, beside its call."""
+"""The SQL statements of each table, next to the code that runs them."""

@@ -1,4 +1,4 @@
-"""The log: the changes of an organization, and the requests that were refused."""
+"""The provisioning log: the changes of an organization and its refused requests."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,8 +11,8 @@ from chassis.database.pool import Database
 from chassis.errors import Refusal
 from usersvc.domain import activities
 from usersvc.domain.activities import (
-    MAX_SHOWN_MEMBERS,
-    OF_CHANGE,
+    ACTION_OF_CHANGE,
+    MAX_RETURNED_MEMBERS,
     Action,
     Activity,
     Count,
@@ -24,45 +24,49 @@ from usersvc.domain.activities import (
     Result,
     Width,
 )
-from usersvc.domain.changes import KEPT, ChangeType
+from usersvc.domain.changes import RETENTION, ChangeType
 from usersvc.domain.errors import ACTIVITY_NOT_FOUND, COUNT_TOO_COSTLY
 from usersvc.store.listing.filter_sql import Where
 from usersvc.store.listing.scans import Scan, Scans
 
 COUNTS: Final = 2
-COUNTS_OF_ONE: Final = 1
-"""With the scans of lists they leave three of a replica's eight connections to everything else."""
+COUNTS_PER_ORGANIZATION: Final = 1
+"""Together, these counts and the scans of lists leave three of a replica's eight connections to all
+other calls."""
 QUEUE_PER_SLOT: Final = 32
-"""A page asks for several counts at once, each of which takes milliseconds as a rule."""
-KEPT_REFUSALS: Final = 20_000
+"""A portal page requests several counts at once. Most counts take milliseconds."""
+MAX_REFUSALS: Final = 20_000
 TRIM_ROWS: Final = 5_000
 
 Row = Any  # asyncpg is untyped
 
 
 class ActivityStore:
-    """Reads and writes the log. An organization never sees another's."""
+    """Reads and writes the log. Every statement is limited to one organization, except `trim`."""
 
     def __init__(self, database: Database, scans: Scans | None = None) -> None:
         self._database = database
         self._scans = scans or Scans(
-            database, number=COUNTS, share=COUNTS_OF_ONE, queue_per_slot=QUEUE_PER_SLOT
+            database, number=COUNTS, share=COUNTS_PER_ORGANIZATION, queue_per_slot=QUEUE_PER_SLOT
         )
 
     async def record(self, refused: Sequence[Activity]) -> None:
-        """Add requests that were refused; those that were reported before stay as they are."""
+        """Add refused requests. A request that was reported before is left as it is."""
         rows = [_record_arguments(activity) for activity in refused]
         async with self._database.connection() as db:
             await db.executemany(_RECORD, rows)
 
     async def page(self, query: Query) -> list[Activity]:
-        """Up to one more activity than asked for, newest first. Refuses FILTER_TOO_COSTLY."""
+        """A page of activities, newest first, and one more activity if there is another page.
+
+        Refuses FILTER_TOO_COSTLY.
+        """
         where = Where(query.organization_id)
         statement = _page_statement(where, query)
         scan = Scan(query.organization_id, statement, where.arguments)
-        fetch = self._scans.fetch if query.is_scan else self._scans.fetch_served
+        fetch = self._scans.fetch if query.is_scan else self._scans.fetch_indexed
         rows = await fetch(scan, self._database.connection())
-        return await self._named([_activity(row) for row in rows])
+        return await self._with_member_names([_activity(row) for row in rows])
 
     async def get(self, organization_id: UUID, number: int) -> Activity:
         """One activity. Refuses ACTIVITY_NOT_FOUND."""
@@ -70,20 +74,20 @@ class ActivityStore:
             row = await db.fetchrow(_GET, organization_id, number)
         if row is None:
             raise Refusal(ACTIVITY_NOT_FOUND)
-        (activity,) = await self._named([_activity(row)])
+        (activity,) = await self._with_member_names([_activity(row)])
         return activity
 
     async def count(
         self, organization_id: UUID, start: datetime, end: datetime, width: Width
     ) -> list[Count]:
-        """What happened in each hour or day in which anything did. Refuses COUNT_TOO_COSTLY."""
+        """Count the activities per hour or day, without empty ones. Refuses COUNT_TOO_COSTLY."""
         arguments = (organization_id, start, end, width.value)
         scan = Scan(organization_id, _COUNT, arguments, COUNT_TOO_COSTLY)
         rows = await self._scans.fetch(scan, self._database.connection())
         return [Count(*row) for row in rows]
 
     async def cycles(self, organization_id: UUID, since: datetime, size: int) -> list[Cycle]:
-        """The runs of entries without a pause of ten minutes, newest first.
+        """The latest provisioning cycles, newest first: runs without a pause of ten minutes.
 
         Refuses COUNT_TOO_COSTLY.
         """
@@ -92,14 +96,14 @@ class ActivityStore:
         return [Cycle(*row) for row in rows]
 
     async def trim(self, now: datetime) -> int:
-        """Drop some refusals that are too old, or too many; how many it were."""
+        """Delete some refusals that are too old or too many. Returns the number deleted."""
         async with self._database.connection() as db:
-            dropped: int = await db.fetchval(_TRIM, now - KEPT, TRIM_ROWS)
-            dropped += await db.fetchval(_TRIM_FULL, KEPT_REFUSALS, TRIM_ROWS)
+            dropped: int = await db.fetchval(_TRIM, now - RETENTION, TRIM_ROWS)
+            dropped += await db.fetchval(_TRIM_FULL, MAX_REFUSALS, TRIM_ROWS)
         return dropped
 
-    async def _named(self, found: list[Activity]) -> list[Activity]:
-        """Activities whose members have their names."""
+    async def _with_member_names(self, found: list[Activity]) -> list[Activity]:
+        """Add the current names to the members of activities."""
         ids = {member.resource_id for each in found for member in each.members}
         if not ids:
             return found
@@ -118,7 +122,7 @@ class ActivityStore:
 
 
 class _RecordArguments(NamedTuple):
-    """A refused request; named as the columns of `refusals` that they fill."""
+    """The arguments of _RECORD, named like the columns of `refusals`."""
 
     organization_id: UUID
     action: Action
@@ -142,7 +146,7 @@ class _RecordArguments(NamedTuple):
 def _record_arguments(activity: Activity) -> _RecordArguments:
     refusal = activity.refusal
     if refusal is None:
-        raise AssertionError("only what was refused is recorded")
+        raise AssertionError("record() takes refused requests only")
     return _RecordArguments(
         organization_id=activity.organization_id,
         action=activity.action,
@@ -170,7 +174,7 @@ def _activity(row: Row) -> Activity:
         organization_id=row["organization_id"],
         number=row["number"],
         time=row["create_time"],
-        action=Action(row["kind"]) if refused else OF_CHANGE[ChangeType(row["kind"])],
+        action=Action(row["kind"]) if refused else ACTION_OF_CHANGE[ChangeType(row["kind"])],
         resource_id=row["resource_id"],
         resource_name=row["resource_name"] or "",
         request_id=row["request_id"],
@@ -179,7 +183,7 @@ def _activity(row: Row) -> Activity:
         members=(
             *(Reference(each) for each in row["user_ids"]),
             *(Reference(each, is_group=True) for each in row["group_ids"]),
-        )[:MAX_SHOWN_MEMBERS],
+        )[:MAX_RETURNED_MEMBERS],
         member_count=row["member_count"],
         last_administrator_lost=row["last_administrator_lost"],
         refusal=_refusal(row) if refused else None,
@@ -209,7 +213,8 @@ def _refusal(row: Row) -> RefusedRequest:
 _CHANGES: Final = f"""
     SELECT organization_id, number, create_time, type AS kind, resource_id, resource_name,
            request_id, key_id, fields, old_values, new_values, last_administrator_lost,
-           user_ids[:{MAX_SHOWN_MEMBERS}] AS user_ids, group_ids[:{MAX_SHOWN_MEMBERS}] AS group_ids,
+           user_ids[:{MAX_RETURNED_MEMBERS}] AS user_ids,
+           group_ids[:{MAX_RETURNED_MEMBERS}] AS group_ids,
            cardinality(user_ids) + cardinality(group_ids) AS member_count,
            NULL AS method, NULL AS target, NULL AS body, NULL::integer AS status,
            NULL AS error_type, NULL AS detail, NULL AS reason, NULL AS client_address
@@ -233,26 +238,30 @@ _GET: Final = f"""
 
 
 def _page_statement(where: Where, query: Query) -> str:
-    both = _conditions(where, query)
+    conditions = _conditions(where, query)
     order = "ORDER BY create_time DESC, number DESC"
     limit = f"LIMIT {where.argument(query.size + 1)}"
     parts = []
-    types = [each for each, action in OF_CHANGE.items() if action in query.actions]
-    # What only a refused request can be is not looked for among all that was done.
+    types = [each for each, action in ACTION_OF_CHANGE.items() if action in query.actions]
+    # Some actions occur only in refused requests: for these, skip the table of changes.
     if query.result is Result.SUCCESS or (
         query.result is Result.ANY and (types or not query.actions)
     ):
-        of_types = f" AND type = ANY({where.argument(types)}::smallint[])" if query.actions else ""
-        parts.append(f"({_CHANGES} WHERE {both}{of_types} {order} {limit})")
+        type_condition = (
+            f" AND type = ANY({where.argument(types)}::smallint[])" if query.actions else ""
+        )
+        parts.append(f"({_CHANGES} WHERE {conditions}{type_condition} {order} {limit})")
     if query.result is not Result.SUCCESS:
         actions = list(query.actions)
-        of_actions = f" AND action = ANY({where.argument(actions)}::smallint[])" if actions else ""
-        parts.append(f"({_REFUSALS} WHERE {both}{of_actions} {order} {limit})")
+        action_condition = (
+            f" AND action = ANY({where.argument(actions)}::smallint[])" if actions else ""
+        )
+        parts.append(f"({_REFUSALS} WHERE {conditions}{action_condition} {order} {limit})")
     return f"SELECT * FROM ({' UNION ALL '.join(parts)}) AS activity {order} {limit}"  # noqa: S608
 
 
 def _conditions(where: Where, query: Query) -> str:
-    """What holds for both halves of the log; each branch is there only when it is asked for."""
+    """The conditions for both tables of the log; only those that the query needs."""
     conditions = ["organization_id = $1"]
     if query.resource_id:
         conditions.append(f"resource_id = {where.argument(query.resource_id)}")
@@ -268,12 +277,12 @@ def _conditions(where: Where, query: Query) -> str:
             f"(create_time, number) < ({where.argument(time)}, {where.argument(number)}::bigint)"
         )
     if query.text:
-        conditions.append(_NAMED.format(text=f"fold({where.argument(query.text)}::text)"))
+        conditions.append(_NAME_CONTAINS.format(text=f"fold({where.argument(query.text)}::text)"))
     return " AND ".join(conditions)
 
 
-# By the name of that time, or by the name that somebody has now.
-_NAMED: Final = """
+# Matches the name at the time of the entry, or the current name of a user.
+_NAME_CONTAINS: Final = """
     (position({text} IN fold(resource_name)) > 0
      OR resource_id = ANY(ARRAY(SELECT user_id
                                   FROM users
@@ -292,7 +301,7 @@ _NAMES: Final = """
      WHERE organization_id = $1 AND group_id = ANY($2::uuid[])
 """
 
-# Of somebody who is deleted, or deleted since, nothing personal is kept.
+# If the user or group no longer exists, no personal data is stored.
 _RECORD: Final = sql.number_arguments(
     """
     WITH about (name) AS (
@@ -342,7 +351,7 @@ _COUNT: Final = f"""
      ORDER BY start_time
 """  # noqa: S608
 
-# Counted by minutes first, so that a large first cycle is not sorted entry by entry.
+# Entries are grouped by minute first, so that a large first cycle is not sorted entry by entry.
 _CYCLES: Final = """
     WITH minute AS (
         SELECT date_trunc('minute', create_time) AS minute, min(create_time) AS first,

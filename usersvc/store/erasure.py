@@ -1,4 +1,4 @@
-"""The SQL that erases a person from every table. Each statement names the organization first."""
+"""The SQL that erases a person from every table. Each statement is limited to one organization."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,57 +16,60 @@ from usersvc.store import users as user_store
 from usersvc.store.rows import user as user_rows
 from usersvc.store.rows.user import COLUMNS
 
-PATIENCE_SECONDS: Final = 3_600.0
-"""A log of a month is read whole."""
+STATEMENT_SECONDS: Final = 3_600.0
+"""A statement reads the whole log of a month."""
 MAX_NAMED: Final = 100
 
 
 class ErasureStore:
-    """Erases people. `bell` rings once a user who was there has gone."""
+    """Erases people. `notifier` is notified once the deletion of a user has committed."""
 
-    def __init__(self, database: Database, bell: Notifier) -> None:
+    def __init__(self, database: Database, notifier: Notifier) -> None:
         self._database = database
-        self._bell = bell
+        self._notifier = notifier
 
     async def erase(
         self,
         organization_id: UUID,
-        sought: UUID | str,
+        id_or_user_name: UUID | str,
         also: Sequence[str],
         now: datetime,
         origin: Origin,
     ) -> Erasure:
-        """Erase the user who has the id, or the user name, and all that names the person.
+        """Erase the user with the id or user name, and every mention of the person.
 
-        What the person is called `also` finds no user: another may have inherited the name.
-        All or nothing, so it can be repeated; also of somebody who was deleted before.
+        The names in `also` are used for mentions only, never to find the user: another person may
+        have inherited the name. The erasure is one transaction and can be repeated. It also erases
+        a person whose user was deleted before.
         """
         async with self._database.transaction() as db:
-            found = await _person(db, organization_id, sought, also)
+            found = await _person(db, organization_id, id_or_user_name, also)
             erased = await _erase(db, organization_id, found, now, origin)
-        self._bell.notify()
-        await self._sweep()
-        # Not in the transaction, which would hold up the feed for as long.
+        self._notifier.notify()
+        await self._vacuum()
+        # In a separate transaction, because a long one would delay the change feed.
         async with self._database.transaction() as db:
             users = await _named_by(db, _USERS, organization_id, found)
             groups = await _named_by(db, _GROUPS, organization_id, found)
         return Erasure(found.user_id, erased, users, groups)
 
-    async def _sweep(self) -> None:
-        """Take what was erased out of the tables' pages, and out of the planner's samples."""
+    async def _vacuum(self) -> None:
+        """Remove erased data from the tables' pages and from the planner's statistics."""
         async with self._database.connection() as db:
-            await db.execute(f"VACUUM (ANALYZE) {', '.join(_TABLES)}", timeout=PATIENCE_SECONDS)
+            await db.execute(f"VACUUM (ANALYZE) {', '.join(_TABLES)}", timeout=STATEMENT_SECONDS)
 
 
 async def _person(
-    db: asyncpg.Connection, organization_id: UUID, sought: UUID | str, also: Sequence[str]
+    db: asyncpg.Connection, organization_id: UUID, id_or_user_name: UUID | str, also: Sequence[str]
 ) -> Person:
-    """Who is meant, with the user locked: from here on nobody makes it a member of anything."""
-    by_id = isinstance(sought, UUID)
-    row = await db.fetchrow(_LOCK_ID if by_id else _LOCK_NAME, organization_id, sought)
-    names = [str(sought), *also]
+    """Find the person and lock the user, so that no transaction adds the user to a group."""
+    is_id = isinstance(id_or_user_name, UUID)
+    row = await db.fetchrow(_LOCK_ID if is_id else _LOCK_NAME, organization_id, id_or_user_name)
+    names = [str(id_or_user_name), *also]
     if row is None:
-        return erasure.stranger(sought if isinstance(sought, UUID) else None, names)
+        return erasure.unknown_person(
+            id_or_user_name if isinstance(id_or_user_name, UUID) else None, names
+        )
     user = user_rows.user(row)
     linked_to = await db.fetchval(_LINKED_TO, organization_id, user.user_id)
     former = await db.fetch(_FORMER, organization_id, user.user_id)
@@ -76,25 +79,25 @@ async def _person(
 async def _erase(
     db: asyncpg.Connection, organization_id: UUID, person: Person, now: datetime, origin: Origin
 ) -> dict[str, int]:
-    whose = (organization_id, person.user_id)
+    keys = (organization_id, person.user_id)
     names = await _folded(db, person.names)
-    holders = [row[0] for row in await _run(db, _HOLDERS, *whose, names)]
-    told = (now, origin.request_id)
-    # What takes long comes first: from the first change that is told on, the feed waits for us.
+    holders = [row[0] for row in await _run(db, _HOLDERS, *keys, names)]
+    change_values = (now, origin.request_id)
+    # The slow statements come first: the change feed waits from the first change that is written.
     erased = {
         "refusals": await _erase_refusals(db, organization_id, person, names, holders),
         "log_of_others": await _erase_log_of_others(db, organization_id, person, names, holders),
-        "log": await _count(db, _LOG, *whose),
-        "managers": await _count(db, _MANAGERS, *whose, names, *told),
-        "unknown_members": await _count(db, _UNKNOWN_MEMBERS, *whose, names, *told),
-        "create_requests": await _count(db, _CREATE_REQUESTS, *whose),
-        **{what: await _count(db, statement, *whose) for what, statement in _WITH_THE_USER.items()},
+        "log": await _count(db, _LOG, *keys),
+        "managers": await _count(db, _MANAGERS, *keys, names, *change_values),
+        "unknown_members": await _count(db, _UNKNOWN_MEMBERS, *keys, names, *change_values),
+        "create_requests": await _count(db, _CREATE_REQUESTS, *keys),
+        **{what: await _count(db, statement, *keys) for what, statement in _WITH_THE_USER.items()},
     }
     if erased["users"]:
         user_id = person.user_id
-        assert user_id is not None  # noqa: S101 - somebody was found
+        assert user_id is not None  # noqa: S101 - a user was found
         await user_store.delete(db, organization_id, user_id, None, now=now, origin=origin)
-    # Last, since deleting leaves them.
+    # Last, because the deletion of the user adds such digests.
     erased["deleted_identities"] = await _count(db, _DIGESTS, organization_id, names)
     return erased
 
@@ -106,9 +109,9 @@ async def _erase_refusals(
     names: Sequence[str],
     holders: Sequence[UUID],
 ) -> int:
-    """Empty what was refused about the person, and what names the person; how many it was.
+    """Empty the refusals about the person or with the person's name. Returns their number.
 
-    What was refused about one of the holders of a name is theirs.
+    Refusals about a `holder`, another user who has one of the names today, are kept.
     """
     known = person.names | person.labels
     arguments = (organization_id, person.user_id, names, holders)
@@ -127,31 +130,31 @@ async def _erase_log_of_others(
     names: Sequence[str],
     holders: Sequence[UUID],
 ) -> int:
-    """Empty the values that name the person in what is told of others; how many rows it was.
+    """Empty values with the person's name in changes of other resources. Returns the row count.
 
-    What is told of one of the holders of a name is theirs.
+    Changes of a `holder`, another user who has one of the names today, are kept.
     """
     arguments = (organization_id, person.user_id, names, erasure.spellings(names), holders)
-    name_goes: dict[int, bool] = {}
+    clear_name: dict[int, bool] = {}
     async for number, name, values in db.cursor(
-        _LOG_OF_OTHERS, *arguments, timeout=PATIENCE_SECONDS
+        _LOG_OF_OTHERS, *arguments, timeout=STATEMENT_SECONDS
     ):
         by_name = erasure.is_named(name, person.names)
         if by_name or any(erasure.is_named(value, person.names) for value in values if value):
-            name_goes[number] = by_name
+            clear_name[number] = by_name
     return await _count(
-        db, _EMPTY_LOG_OF_OTHERS, organization_id, [*name_goes], [*name_goes.values()]
+        db, _EMPTY_LOG_OF_OTHERS, organization_id, [*clear_name], [*clear_name.values()]
     )
 
 
 async def _named_by(
     db: asyncpg.Connection, statement: str, organization_id: UUID, person: Person
 ) -> Sequence[UUID]:
-    """Whose record still names the person: the first of them."""
+    """The first MAX_NAMED records that still name the person."""
     spellings = erasure.spellings(await _folded(db, person.names))
     found: list[UUID] = []
     async for each, record in db.cursor(
-        statement, organization_id, spellings, timeout=PATIENCE_SECONDS
+        statement, organization_id, spellings, timeout=STATEMENT_SECONDS
     ):
         if erasure.is_named(record, person.names):
             found.append(each)
@@ -166,12 +169,12 @@ async def _folded(db: asyncpg.Connection, names: frozenset[str]) -> list[str]:
 
 
 async def _run(db: asyncpg.Connection, statement: str, *arguments: object) -> list[asyncpg.Record]:
-    rows: list[asyncpg.Record] = await db.fetch(statement, *arguments, timeout=PATIENCE_SECONDS)
+    rows: list[asyncpg.Record] = await db.fetch(statement, *arguments, timeout=STATEMENT_SECONDS)
     return rows
 
 
 async def _count(db: asyncpg.Connection, statement: str, *arguments: object) -> int:
-    """How many rows a statement changed or found: each returns one row for one."""
+    """The number of rows that a statement changed or found. It must return one row for each."""
     return len(await _run(db, statement, *arguments))
 
 
@@ -186,7 +189,7 @@ _LOCK: Final = f"SELECT {COLUMNS} FROM users WHERE organization_id = $1 AND"  # 
 _LOCK_ID: Final = f"{_LOCK} user_id = $2 FOR UPDATE"
 _LOCK_NAME: Final = f"{_LOCK} fold(user_name) = fold($2) FOR UPDATE"
 
-# Who lives and has one of the names: as a rule somebody who came after the person.
+# Other users with one of the names: usually a successor who inherited the name.
 _HOLDERS: Final = """
     SELECT user_id
       FROM users
@@ -238,7 +241,7 @@ _LOG: Final = """
     RETURNING number
 """
 
-# As the manager of somebody, as a member that was not there, as the name of a group.
+# The person as another user's manager, as an unknown member, or in the name of a group.
 _LOG_OF_OTHERS: Final = """
     SELECT number, coalesce(resource_name, ''), coalesce(old_values || new_values, '{}')
       FROM changes,
@@ -254,14 +257,14 @@ _LOG_OF_OTHERS: Final = """
 
 _EMPTY_LOG_OF_OTHERS: Final = """
     UPDATE changes
-       SET resource_name = CASE WHEN name_goes THEN NULL ELSE resource_name END,
+       SET resource_name = CASE WHEN clear_name THEN NULL ELSE resource_name END,
            old_values = NULL, new_values = NULL
-      FROM unnest($2::bigint[], $3::boolean[]) AS found (found_number, name_goes)
+      FROM unnest($2::bigint[], $3::boolean[]) AS found (found_number, clear_name)
      WHERE organization_id = $1 AND number = found_number
     RETURNING number
 """
 
-# Other people's records, changed and told like any other change.
+# Updates of other users' records are written to the change feed like any other change.
 _MANAGERS: Final = """
     WITH locked AS MATERIALIZED (
         SELECT user_id
@@ -285,7 +288,7 @@ _MANAGERS: Final = """
     RETURNING number
 """
 
-# The groups that the user is in are locked as well, in the one order of all groups.
+# The user's groups are locked as well, in the order in which every transaction locks groups.
 _UNKNOWN_MEMBERS: Final = """
     WITH locked AS MATERIALIZED (
         SELECT group_id, display_name, unknown_members,
@@ -322,7 +325,7 @@ _CREATE_REQUESTS: Final = """
     RETURNING request_id
 """
 
-# What goes with the user, counted.
+# Counts the rows that the deletion of the user also deletes.
 _WITH_THE_USER: Final = {
     table: f"SELECT user_id FROM {table} WHERE organization_id = $1 AND user_id = $2"  # noqa: S608
     for table in ("users", "group_users", "sessions", "sign_in_links", "linked_identities")

@@ -1,4 +1,4 @@
-"""The table of groups. Each of its statements names the organization first."""
+"""The table of groups. Each statement is limited to one organization."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -14,8 +14,7 @@ from chassis.database import arguments as sql
 from chassis.database.constraints import Constraints, violations_as_refusals
 from chassis.database.pool import Database
 from chassis.errors import ETAG_MISMATCH, InvalidField, Refusal
-from usersvc.domain import changes
-from usersvc.domain import limits as texts
+from usersvc.domain import changes, limits
 from usersvc.domain.changes import Difference, Origin
 from usersvc.domain.errors import GROUP_CYCLE, GROUP_NOT_FOUND
 from usersvc.domain.filters import Filter, Page, Position, Query
@@ -27,10 +26,10 @@ from usersvc.domain.groups import (
     MemberKind,
     MemberView,
     WrittenGroup,
-    unknown_after,
+    unknown_members_after,
 )
 from usersvc.domain.idempotency import CreateRequest
-from usersvc.store import idempotency as request_store
+from usersvc.store import idempotency
 from usersvc.store import members as member_store
 from usersvc.store.listing.group_fields import COLUMNS, GROUPS
 from usersvc.store.listing.lists import Lists
@@ -38,28 +37,29 @@ from usersvc.store.members import Found
 
 Row = Any  # asyncpg is untyped
 _LAST: Final = UUID(int=2**128 - 1)
-"""Is behind every id that somebody has."""
+"""Sorts after every id in use."""
 _NEW: Final = UUID(int=0)
-"""Stands for a group that has no id yet; ids are UUIDv7, and none of those is nil."""
+"""Stands for a group without an id yet. Ids are UUIDv7, which is never nil."""
 
 CONSTRAINTS: Final[Constraints] = {
-    "groups_external_id_size": lambda _: InvalidField("external_id", texts.TOO_LONG_FOLDED),
-    "groups_display_name_size": lambda _: InvalidField("display_name", texts.TOO_LONG_FOLDED),
+    "groups_external_id_size": lambda _: InvalidField("external_id", limits.TOO_LONG_FOLDED),
+    "groups_display_name_size": lambda _: InvalidField("display_name", limits.TOO_LONG_FOLDED),
     "group_groups_self": lambda group_id: Refusal(GROUP_CYCLE, group_id, group_id),
 }
 """The subject is the group's id."""
 
 
 class GroupStore:
-    """Reads and writes groups and their members. An organization never sees another's.
+    """Reads and writes the groups of one organization at a time, and their members.
 
-    Each change is told in the transaction that makes it; `bell` rings once it has committed.
+    Each change is written to the change feed in its own transaction. `notifier` is notified after
+    the commit.
     """
 
-    def __init__(self, database: Database, lists: Lists, bell: Notifier) -> None:
+    def __init__(self, database: Database, lists: Lists, notifier: Notifier) -> None:
         self._database = database
         self._lists = lists
-        self._bell = bell
+        self._notifier = notifier
 
     async def create(
         self,
@@ -73,26 +73,26 @@ class GroupStore:
         view: MemberView | None = None,
         validate_only: bool = False,
     ) -> WrittenGroup:
-        """Add a group with its first members, or find the one that the same request has added.
+        """Create a group with its first members, or return the one that the same request created.
 
         Refuses MEMBER_NOT_FOUND and InvalidField, REQUEST_ID_REUSED and GROUP_NOT_FOUND.
         """
         async with self._transaction(_NEW, undo=validate_only) as db:
-            made = await request_store.begin(db, request, now) if request else None
-            if made is not None:
-                group = await _get(db, organization_id, made, locked=view is not None)
+            existing_id = await idempotency.begin(db, request, now) if request else None
+            if existing_id is not None:
+                group = await _get(db, organization_id, existing_id, locked=view is not None)
                 return await _written(db, group, view)
             found = await member_store.find(db, organization_id, _NEW, members.add)
-            nobodies = await member_store.check(db, organization_id, _NEW, members, found)
-            unknown = unknown_after((), members, nobodies)
+            unknown_ids = await member_store.check(db, organization_id, _NEW, members, found)
+            unknown = unknown_members_after((), members, unknown_ids)
             group_id = await db.fetchval(
                 _INSERT,
                 organization_id, now, profile.display_name, profile.external_id or None,
                 found.newcomers, found.groups, unknown,
-                changes.given_group_fields(profile, unknown), origin.request_id, origin.key_id,
+                changes.assigned_group_fields(profile, unknown), origin.request_id, origin.key_id,
             )  # fmt: skip
             if request is not None:
-                await request_store.end(db, request, group_id)
+                await idempotency.end(db, request, group_id)
             group = Group(organization_id, group_id, 1, now, now, profile, unknown)
             return await _written(db, group, view)
 
@@ -113,7 +113,7 @@ class GroupStore:
         view: MemberView | None = None,
         validate_only: bool = False,
     ) -> WrittenGroup:
-        """Give a group the profile that is decided on, and change its members.
+        """Set the profile that `decide` returns for the locked group, and change the members.
 
         Refuses GROUP_NOT_FOUND, MEMBER_NOT_FOUND, GROUP_CYCLE and InvalidField.
         """
@@ -125,22 +125,24 @@ class GroupStore:
                 row = await db.fetchrow(_SELECT_LOCKED, organization_id, group_id)
                 if row is None:
                     raise Refusal(GROUP_NOT_FOUND, group_id)
-                group = group_of(row)
+                group = group_from_row(row)
                 profile = decide(group)
-                nobodies = await member_store.check(db, organization_id, group_id, members, found)
+                unknown_ids = await member_store.check(
+                    db, organization_id, group_id, members, found
+                )
                 wanted = replace(
                     group,
                     profile=profile,
-                    unknown=unknown_after(group.unknown, members, nobodies),
+                    unknown=unknown_members_after(group.unknown, members, unknown_ids),
                 )
                 if await member_store.are_members(db, organization_id, group_id, found.members):
                     group = await _write(
                         db, group, wanted, members, found=found, now=now, origin=origin
                     )
                     return await _written(db, group, view)
-            # Others removed one just before the group was locked. To lock that user now could
-            # make two wait for each other: begin anew, and lock all of them first.
-        raise AssertionError("nobody is taken for a member who was not locked")
+            # Another transaction removed a member just before the group was locked. Locking that
+            # user now could deadlock: start again and lock all users first.
+        raise AssertionError("the second attempt locks all users")
 
     async def delete(
         self,
@@ -155,19 +157,19 @@ class GroupStore:
         """Remove a group that has an etag, or any. Refuses GROUP_NOT_FOUND and ETAG_MISMATCH."""
         async with self._transaction(group_id, undo=validate_only) as db:
             await member_store.serialize_nesting(db, organization_id)
-            rows = await db.fetch(_LOCK_WITH_HOLDERS, organization_id, group_id)
+            rows = await db.fetch(_LOCK_WITH_PARENTS, organization_id, group_id)
             version = dict(rows).get(group_id)
             if version is None:
                 raise Refusal(GROUP_NOT_FOUND, group_id)
             if etag and etag != str(version):
                 raise Refusal(ETAG_MISMATCH, str(version))
-            about = (organization_id, group_id, now, origin.request_id, origin.key_id)
-            await db.execute(_LEAVE_HOLDERS, *about)
-            await db.execute(_DELETE, *about)
+            arguments = (organization_id, group_id, now, origin.request_id, origin.key_id)
+            await db.execute(_LEAVE_PARENTS, *arguments)
+            await db.execute(_DELETE, *arguments)
 
     async def list(self, query: Query) -> Page[Group]:
         """A page of the groups that satisfy a filter. Refuses as `Lists.page` does."""
-        return await self._lists.page(query, GROUPS, group_of)
+        return await self._lists.page(query, GROUPS, group_from_row)
 
     async def count(self, organization_id: UUID, filter_: Filter | None) -> int:
         """How many groups satisfy a filter. Refuses as `Lists.count` does."""
@@ -188,11 +190,11 @@ class GroupStore:
                 db, organization_id, group_id, after or _NEW, size + 1, named=named
             )
             if len(members) > size:
-                return Page(members[:size], _behind(members[size - 1]), _positions(members))
+                return Page(members[:size], _position_of(members[size - 1]), _positions(members))
             row = await db.fetchrow(_SELECT_ONE, organization_id, group_id)
         if row is None:
             raise Refusal(GROUP_NOT_FOUND, group_id)
-        unknown = _unknown_members(group_of(row))
+        unknown = _unknown_members(group_from_row(row))
         if members and unknown:
             # On a page of their own, whatever part of the others fits into an answer.
             return Page(members, Position(None, _LAST), _positions(members))
@@ -205,7 +207,7 @@ class GroupStore:
         with violations_as_refusals(CONSTRAINTS, str(group_id)):
             async with self._database.transaction(rollback=undo) as db:
                 yield db
-        self._bell.notify()
+        self._notifier.notify()
 
 
 async def _get(
@@ -214,7 +216,7 @@ async def _get(
     row = await db.fetchrow(_SELECT_LOCKED if locked else _SELECT_ONE, organization_id, group_id)
     if row is None:
         raise Refusal(GROUP_NOT_FOUND, group_id)
-    return group_of(row)
+    return group_from_row(row)
 
 
 async def _written(db: asyncpg.Connection, group: Group, view: MemberView | None) -> WrittenGroup:
@@ -232,12 +234,12 @@ def _unknown_members(group: Group) -> list[Member]:
     return [Member(text, MemberKind.UNKNOWN, "") for text in group.unknown]
 
 
-def _behind(member: Member) -> Position:
+def _position_of(member: Member) -> Position:
     return Position(None, UUID(member.member_id))
 
 
 def _positions(members: Sequence[Member]) -> Callable[[int], Position]:
-    return lambda index: _behind(members[index])
+    return lambda index: _position_of(members[index])
 
 
 async def _write(
@@ -262,7 +264,7 @@ async def _write(
             is_changed=changed != group,
             users=found.newcomers,
             groups=found.groups,
-            compared=found.members if members.clear else _leaving(members),
+            compared=found.members if members.clear else _ids_to_remove(members),
             unknown_members=changed.unknown,
             fields=differing.fields,
             old_values=differing.old,
@@ -276,7 +278,7 @@ async def _write(
     return replace(changed, version=version, update_time=now)
 
 
-def _leaving(members: MemberChange) -> Sequence[str]:
+def _ids_to_remove(members: MemberChange) -> Sequence[str]:
     """The ids to remove that are not added again; no set, which asyncpg takes twice as long for."""
     if not members.add:
         return members.remove
@@ -287,7 +289,7 @@ def _difference(old: Group, new: Group) -> Difference:
     return changes.group_difference(old.profile, old.unknown, new.profile, new.unknown)
 
 
-def group_of(row: Row) -> Group:
+def group_from_row(row: Row) -> Group:
     """The group in a row of `COLUMNS`."""
     return Group(
         organization_id=row["organization_id"],
@@ -311,7 +313,7 @@ _MEMBER_CHANGES: Final = """
     SELECT type, '{}'::text[] AS fields,
            coalesce(array_agg(member_id) FILTER (WHERE NOT is_group), '{}') AS user_ids,
            coalesce(array_agg(member_id) FILTER (WHERE is_group), '{}') AS group_ids,
-           20 - type AS place
+           20 - type AS ordinal
       FROM (SELECT *, (row_number() OVER (PARTITION BY type ORDER BY member_id) - 1) / 1000 AS part
               FROM member_change)
      GROUP BY type, part
@@ -335,16 +337,16 @@ _INSERT: Final = f"""
         SELECT 9::smallint, member_id, true FROM unnest($6::uuid[]) AS member_id
     ), change AS (
         SELECT 6::smallint AS type, $8::text[] AS fields, '{{}}'::uuid[] AS user_ids,
-               '{{}}'::uuid[] AS group_ids, 0 AS place
+               '{{}}'::uuid[] AS group_ids, 0 AS ordinal
         UNION ALL
         {_MEMBER_CHANGES}
-    ), told AS (
+    ), logged AS (
         INSERT INTO changes
             (organization_id, number, type, resource_id, version, fields, user_ids, group_ids,
              create_time, request_id, key_id, resource_name)
         SELECT $1, next_change(), type, (SELECT group_id FROM new_group), 1, fields, user_ids,
                group_ids, $2, $9, $10, $3
-          FROM (SELECT * FROM change ORDER BY place) AS change
+          FROM (SELECT * FROM change ORDER BY ordinal) AS change
     )
     SELECT group_id FROM new_group
 """  # noqa: S608
@@ -410,11 +412,11 @@ def _update(user: str, group: str) -> str:
             RETURNING version
         ), change AS (
             SELECT 7::smallint AS type, :fields::text[] AS fields, '{{}}'::uuid[] AS user_ids,
-                   '{{}}'::uuid[] AS group_ids, 0 AS place
+                   '{{}}'::uuid[] AS group_ids, 0 AS ordinal
              WHERE :is_changed
             UNION ALL
             {_MEMBER_CHANGES}
-        ), told AS (
+        ), logged AS (
             INSERT INTO changes
                 (organization_id, number, type, resource_id, version, fields, user_ids, group_ids,
                  create_time, request_id, key_id, resource_name, old_values, new_values)
@@ -423,7 +425,7 @@ def _update(user: str, group: str) -> str:
                    :request_id, :key_id, :display_name,
                    CASE type WHEN 7 THEN :old_values::text[] END,
                    CASE type WHEN 7 THEN :new_values::text[] END
-              FROM (SELECT * FROM change ORDER BY place) AS change
+              FROM (SELECT * FROM change ORDER BY ordinal) AS change
         )
         SELECT version FROM written
         """,  # noqa: S608
@@ -442,7 +444,7 @@ _REPLACE: Final = _update(
 )
 
 # The group and those that have it as a member.
-_LOCK_WITH_HOLDERS: Final = """
+_LOCK_WITH_PARENTS: Final = """
     SELECT group_id, version
       FROM groups
      WHERE organization_id = $1
@@ -455,15 +457,15 @@ _LOCK_WITH_HOLDERS: Final = """
        FOR UPDATE
 """
 
-_LEAVE_HOLDERS: Final = """
-    WITH holder AS (
+_LEAVE_PARENTS: Final = """
+    WITH parent AS (
         DELETE FROM group_groups
          WHERE organization_id = $1 AND member_group_id = $2
         RETURNING group_id
     ), changed AS (
         UPDATE groups
            SET version = version + 1, update_time = $3
-         WHERE organization_id = $1 AND group_id = ANY(ARRAY(SELECT group_id FROM holder))
+         WHERE organization_id = $1 AND group_id = ANY(ARRAY(SELECT group_id FROM parent))
         RETURNING group_id, version, display_name
     )
     INSERT INTO changes

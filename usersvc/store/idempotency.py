@@ -1,7 +1,7 @@
-"""The table of create requests that are safe to repeat (aip.dev/155).
+"""The table of idempotent create requests (aip.dev/155).
 
-The row is written in the transaction of the create, first of all: whoever
-repeats the request meanwhile waits for how it ends.
+The row is the first statement of the create's transaction, so a concurrent repetition of the
+request waits for the result.
 """
 
 from datetime import datetime
@@ -13,22 +13,22 @@ import asyncpg
 from chassis.database.pool import Database
 from chassis.errors import Refusal
 from usersvc.domain.errors import REQUEST_ID_REUSED
-from usersvc.domain.idempotency import KEPT, CreateRequest
+from usersvc.domain.idempotency import RETENTION, CreateRequest
 
 BATCH: Final = 1_000
-"""How many are trimmed by one statement."""
+"""The number of rows that one statement deletes."""
 _FIRST: Final = UUID(int=0)
 
 
 class RequestStore:
-    """Forgets what is old enough."""
+    """Deletes expired create requests."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def trim(self, now: datetime) -> int:
-        """Forget the requests that are too old; tells how many they were."""
-        organization_id, trimmed, before = _FIRST, 0, now - KEPT
+        """Delete the expired requests. Returns the number deleted."""
+        organization_id, trimmed, before = _FIRST, 0, now - RETENTION
         async with self._database.connection() as db:
             while organization_id := await db.fetchval(_NEXT_ORGANIZATION, organization_id):
                 while count := await db.fetchval(_TRIM, organization_id, before, BATCH):
@@ -37,9 +37,9 @@ class RequestStore:
 
 
 async def begin(db: asyncpg.Connection, request: CreateRequest, now: datetime) -> UUID | None:
-    """The id of what the same request has made before; None to make it now.
+    """Begin a create. Returns the id that the same request created before, or None.
 
-    Refuses REQUEST_ID_REUSED.
+    Refuses REQUEST_ID_REUSED if a different request had the id.
     """
     digest, resource_id = await db.fetchrow(
         _BEGIN,
@@ -47,12 +47,12 @@ async def begin(db: asyncpg.Connection, request: CreateRequest, now: datetime) -
     )  # fmt: skip
     if digest != request.digest:
         raise Refusal(REQUEST_ID_REUSED, request.request_id)
-    made: UUID | None = resource_id
-    return made
+    existing_id: UUID | None = resource_id
+    return existing_id
 
 
 async def end(db: asyncpg.Connection, request: CreateRequest, resource_id: UUID) -> None:
-    """Keep what a request has made."""
+    """Store the id of the resource that a request created."""
     await db.execute(
         """
         UPDATE create_requests
@@ -65,7 +65,7 @@ async def end(db: asyncpg.Connection, request: CreateRequest, resource_id: UUID)
 
 # --- statements -------------------------------------------------------------------------
 
-# The update changes nothing: it waits for the one who is just making it, and returns what is there.
+# The update changes nothing. It waits for a concurrent create with the same id.
 _BEGIN: Final = """
     INSERT INTO create_requests AS known (organization_id, request_id, digest, create_time)
     VALUES ($1, $2, $3, $4)

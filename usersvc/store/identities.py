@@ -1,7 +1,7 @@
-"""Which user an identity provider knows by which object identifier, and who was deleted.
+"""The tables of linked identities (object identifier to user) and of deleted identities.
 
-Each statement but the one that trims names the organization first. Whoever links or deletes a user
-has it locked.
+Each statement except `trim` is limited to one organization. Callers that link or delete a user must
+hold the lock of the user.
 """
 
 from collections.abc import Sequence
@@ -24,36 +24,38 @@ BATCH: Final = 1_000
 
 
 class IdentityStore:
-    """Forgets who was deleted long ago."""
+    """Deletes expired rows of deleted identities."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def trim(self, now: datetime) -> int:
-        """Forget some of what is old enough; how much it was."""
+        """Delete some expired rows. Returns the number deleted."""
         async with self._database.connection() as db:
-            trimmed: int = await db.fetchval(_TRIM, now - sessions.DELETED_KEPT, BATCH)
+            trimmed: int = await db.fetchval(
+                _TRIM, now - sessions.DELETED_IDENTITY_RETENTION, BATCH
+            )
         return trimmed
 
 
-async def locked_candidates(
+async def lock_candidates(
     db: asyncpg.Connection, organization_id: UUID, identity: Identity
 ) -> tuple[Sequence[Candidate], Candidate | None]:
-    """Whom the object identifier finds; only if nobody, whom the e-mail address finds."""
+    """Lock and return the users that match by object identifier, else by e-mail address."""
     rows = await db.fetch(_LOCK_HOLDERS, organization_id, identity.object_identifier)
     if rows:
         holders = [user_rows.user(row) for row in rows]
         return [await _candidate(db, holder) for holder in holders], None
-    row = await db.fetchrow(_LOCK_NAMESAKE, organization_id, identity.email)
+    row = await db.fetchrow(_LOCK_SAME_NAME, organization_id, identity.email)
     return (), None if row is None else await _candidate(db, user_rows.user(row))
 
 
 async def link(
     db: asyncpg.Connection, organization_id: UUID, object_identifier: str, user_id: UUID
 ) -> None:
-    """Let an object identifier find a user, and no other one any longer.
+    """Link a user to an object identifier, in place of any earlier link of the user.
 
-    Refuses LINKED_MEANWHILE.
+    Refuses LINKED_MEANWHILE if another user has the object identifier.
     """
     try:
         await db.execute(
@@ -76,14 +78,14 @@ async def remember_deleted(
     names: Sequence[str],
     now: datetime,
 ) -> None:
-    """Remember a user who is about to be deleted, by some names and by the link."""
+    """Store the digests of a user's names and link before the user is deleted."""
     await db.execute(_REMEMBER_DELETED, organization_id, user_id, names, now)
 
 
 async def is_deleted(
     db: asyncpg.Connection, organization_id: UUID, identity: Identity, now: datetime
 ) -> bool:
-    """Whether somebody was deleted, not too long ago, who would sign in like this."""
+    """Whether a user with this identity was deleted within the retention period."""
     found: bool = await db.fetchval(
         """
         SELECT EXISTS (SELECT
@@ -92,13 +94,14 @@ async def is_deleted(
                           AND digest IN (identity_digest($1, $2), identity_digest($1, $3))
                           AND delete_time > $4)
         """,
-        organization_id, identity.object_identifier, identity.email, now - sessions.DELETED_KEPT,
+        organization_id, identity.object_identifier, identity.email,
+        now - sessions.DELETED_IDENTITY_RETENTION,
     )  # fmt: skip
     return found
 
 
 async def _candidate(db: asyncpg.Connection, user: User) -> Candidate:
-    """A locked user with what it is linked to: read now, as it may have changed before the lock."""
+    """A locked user with its link, read after the lock because the link may have changed before."""
     linked_to = await db.fetchval(
         """
         SELECT object_identifier
@@ -112,7 +115,7 @@ async def _candidate(db: asyncpg.Connection, user: User) -> Candidate:
 
 # --- statements -------------------------------------------------------------------------
 
-# More than one is refused, however many there are.
+# Two rows suffice: more than one match is refused.
 _LOCK_HOLDERS: Final = f"""
     SELECT {COLUMNS}
       FROM users
@@ -126,14 +129,14 @@ _LOCK_HOLDERS: Final = f"""
        FOR NO KEY UPDATE
 """  # noqa: S608
 
-_LOCK_NAMESAKE: Final = f"""
+_LOCK_SAME_NAME: Final = f"""
     SELECT {COLUMNS}
       FROM users
      WHERE organization_id = $1 AND fold(user_name) = fold($2)
        FOR NO KEY UPDATE
 """  # noqa: S608
 
-# In one order, so that of two deletions at once none waits for the other in a circle.
+# Sorted, so that concurrent deletions lock rows in the same order and cannot deadlock.
 _REMEMBER_DELETED: Final = """
     INSERT INTO deleted_identities (organization_id, digest, delete_time)
     SELECT DISTINCT $1::uuid, identity_digest($1, identity), $4::timestamptz
@@ -147,7 +150,7 @@ _REMEMBER_DELETED: Final = """
        DO UPDATE SET delete_time = excluded.delete_time
 """
 
-# Replicas that trim at the same time take different rows.
+# SKIP LOCKED: replicas that trim at the same time delete different rows.
 _TRIM: Final = """
     WITH trimmed AS (
         DELETE FROM deleted_identities

@@ -12,19 +12,19 @@ from usersvc.store.rows import user as user_rows
 from usersvc.store.rows.user import COLUMNS
 
 
-async def of_ids(
+async def by_ids(
     db: asyncpg.Connection, organization_id: UUID, user_ids: Sequence[UUID]
 ) -> list[User]:
-    """Those of some users that are there, in any order."""
-    return [user_rows.user(row) for row in await db.fetch(OF_IDS, organization_id, user_ids)]
+    """The existing users among the ids, in any order."""
+    return [user_rows.user(row) for row in await db.fetch(BY_IDS, organization_id, user_ids)]
 
 
-async def of_keys(
+async def by_keys(
     db: asyncpg.Connection, organization_id: UUID, keys: Sequence[UserKey]
 ) -> list[Match]:
-    """The users that each of some keys finds, in the order of their creation."""
+    """The users that match each key, in the order of creation."""
     found: dict[UserKey, list[User]] = {}
-    for kind, statement in OF_KEYS.items():
+    for kind, statement in BY_KEYS.items():
         texts = list({key.text for key in keys if key.kind is kind})
         if not texts:
             continue
@@ -40,13 +40,13 @@ def _match(key: UserKey, users: list[User]) -> Match:
 
 # --- statements -------------------------------------------------------------------------
 
-OF_IDS: Final = f"""
+BY_IDS: Final = f"""
     SELECT {COLUMNS} FROM users WHERE organization_id = $1 AND user_id = ANY($2::uuid[])
 """  # noqa: S608
 
 
-def _of_keys(condition: str) -> str:
-    """Under LIMIT each key is looked up by itself; the planner would rather read all users."""
+def _by_keys(condition: str) -> str:
+    """LIMIT makes the planner look up each key by index; without it, it would read all users."""
     return f"""
         SELECT found.*, wanted.key
           FROM unnest($2::text[]) AS wanted (key)
@@ -57,7 +57,7 @@ def _of_keys(condition: str) -> str:
     """  # noqa: S608
 
 
-OF_KEYS: Final = {
-    KeyKind.USER_NAME: _of_keys("fold(user_name) = fold(wanted.key)"),
-    KeyKind.EXTERNAL_ID: _of_keys("external_id = wanted.key"),
+BY_KEYS: Final = {
+    KeyKind.USER_NAME: _by_keys("fold(user_name) = fold(wanted.key)"),
+    KeyKind.EXTERNAL_ID: _by_keys("external_id = wanted.key"),
 }

@@ -1,8 +1,8 @@
-"""The tables of who is a member of which group.
+"""The tables of group members.
 
-Statements that wait for each other go in one order, so that none waits in a
-circle: members that are users, then the nestings of the organization, then
-groups by their ids. See also `group_store` and `user_store.delete`.
+All transactions take locks in the same order, so that they cannot deadlock: first users that become
+members, then the nesting lock of the organization, then groups by id. `store.groups` and
+`store.users.delete` keep to this order too.
 """
 
 from collections.abc import Sequence
@@ -19,13 +19,13 @@ from usersvc.domain.groups import Member, MemberChange, MemberKind
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Which of the ids of a request are users, and which are groups.
+    """The ids of a request that are users or groups.
 
-    Newcomers and groups cannot be deleted before the transaction ends.
+    `newcomers` and `groups` are locked: they cannot be deleted before the transaction ends.
     """
 
     members: Sequence[str] = ()
-    """Users that were members when the group was not locked yet."""
+    """Users that were already members, read before the group was locked."""
     newcomers: Sequence[str] = ()
     groups: Sequence[str] = ()
 
@@ -38,9 +38,9 @@ async def find(
     *,
     all_as_newcomers: bool = False,
 ) -> Found:
-    """Tell users and groups among ids, and lock them, but for users who are members already.
+    """Find and lock the users and groups among ids. Users that are already members stay unlocked.
 
-    Those would be many when a group is replaced by nearly the same.
+    These would be many when a replacement changes few members of a large group.
     """
     if not ids:
         return Found()
@@ -63,7 +63,7 @@ async def are_members(
 
 
 async def serialize_nesting(db: asyncpg.Connection, organization_id: UUID) -> None:
-    """Until the transaction ends, nobody else nests or deletes groups of the organization."""
+    """Lock the nesting of the organization's groups, and their deletion, for this transaction."""
     await db.execute(
         "SELECT pg_advisory_xact_lock(uuid_hash_extended($1, $2))",
         organization_id, _NESTING,
@@ -77,22 +77,22 @@ async def check(
     change: MemberChange,
     found: Found,
 ) -> list[str]:
-    """The ids to add that are nobody's.
+    """The ids to add that belong to no user and no group.
 
-    Refuses the first of them (MEMBER_NOT_FOUND) unless they are to be kept, and one that closes a
-    circle (GROUP_CYCLE).
+    Refuses MEMBER_NOT_FOUND for the first of them unless `keep_unknown`, and GROUP_CYCLE for a
+    group that contains this one.
     """
     ids = change.add
     known = {*found.members, *found.newcomers, *found.groups}
-    nobodies = [member_id for member_id in ids if member_id not in known]
-    if nobodies and not change.keep_unknown:
-        raise Refusal(MEMBER_NOT_FOUND, nobodies[0])
+    unknown_ids = [member_id for member_id in ids if member_id not in known]
+    if unknown_ids and not change.keep_unknown:
+        raise Refusal(MEMBER_NOT_FOUND, unknown_ids[0])
     if found.groups:
-        above = set(await db.fetchval(_ABOVE, organization_id, group_id))
+        ancestors = set(await db.fetchval(_ANCESTORS, organization_id, group_id))
         for member_id in ids:
-            if member_id in above:
+            if member_id in ancestors:
                 raise Refusal(GROUP_CYCLE, group_id, member_id)
-    return nobodies
+    return unknown_ids
 
 
 async def page(
@@ -104,8 +104,8 @@ async def page(
     *,
     named: bool,
 ) -> list[Member]:
-    """Members behind an id, in the order of their ids; their names are looked up if wanted."""
-    statement = _PAGE if named else _NAMELESS_PAGE
+    """The members after an id, ordered by id. Names are looked up only if `named`."""
+    statement = _PAGE if named else _PAGE_WITHOUT_NAMES
     rows = await db.fetch(statement, organization_id, group_id, after, size)
     return [Member(str(member_id), MemberKind(kind), name) for member_id, kind, name in rows]
 
@@ -144,19 +144,19 @@ _COUNT: Final = """
 
 # The group and all groups that it is a member of, directly or through others. With OFFSET 0 they
 # are looked up one by one; the planner would rather read all nestings of the organization.
-_ABOVE: Final = """
-    WITH RECURSIVE above (group_id) AS (
+_ANCESTORS: Final = """
+    WITH RECURSIVE ancestors (group_id) AS (
         SELECT $2::uuid
         UNION
-        SELECT holder.group_id
-          FROM above
+        SELECT parent.group_id
+          FROM ancestors
          CROSS JOIN LATERAL (SELECT group_id
                                FROM group_groups
                               WHERE organization_id = $1
-                                AND member_group_id = above.group_id
-                             OFFSET 0) AS holder
+                                AND member_group_id = ancestors.group_id
+                             OFFSET 0) AS parent
     )
-    SELECT ARRAY(SELECT group_id::text FROM above)
+    SELECT ARRAY(SELECT group_id::text FROM ancestors)
 """
 
 # A name is looked up for each member of the page, never for more.
@@ -176,7 +176,7 @@ _PAGE: Final = """
      LIMIT $4
 """
 
-_NAMELESS_PAGE: Final = """
+_PAGE_WITHOUT_NAMES: Final = """
     SELECT member_id, kind, ''
       FROM group_members
      WHERE organization_id = $1 AND group_id = $2 AND member_id > $3

@@ -9,11 +9,11 @@ import asyncpg
 from usersvc.domain.users import GroupMembership
 
 
-async def of_users(
+async def by_users(
     db: asyncpg.Connection, organization_id: UUID, user_ids: Sequence[UUID]
 ) -> dict[UUID, tuple[GroupMembership, ...]]:
     """The groups of each user that is in any, in the order of their creation."""
-    rows = await db.fetch(_OF_USERS, organization_id, user_ids)
+    rows = await db.fetch(_BY_USERS, organization_id, user_ids)
     found: dict[UUID, list[GroupMembership]] = {}
     for user_id, group_id, display_name, direct in rows:
         found.setdefault(user_id, []).append(GroupMembership(group_id, display_name, direct))
@@ -23,19 +23,19 @@ async def of_users(
 # Groups of groups never form a circle, so this ends; UNION drops what is reached twice. For want of
 # a figure on how many are found, the planner would read all groups and nestings: OFFSET 0 and the
 # array make it look up the few that are needed.
-_OF_USERS: Final = """
+_BY_USERS: Final = """
     WITH RECURSIVE membership (user_id, group_id, direct) AS (
         SELECT user_id, group_id, true
           FROM group_users
          WHERE organization_id = $1 AND user_id = ANY($2::uuid[])
         UNION
-        SELECT membership.user_id, holder.group_id, false
+        SELECT membership.user_id, parent.group_id, false
           FROM membership
          CROSS JOIN LATERAL (SELECT group_id
                                FROM group_groups
                               WHERE organization_id = $1
                                 AND member_group_id = membership.group_id
-                             OFFSET 0) AS holder
+                             OFFSET 0) AS parent
     ), named AS MATERIALIZED (
         SELECT group_id, display_name
           FROM groups

@@ -18,7 +18,7 @@ Row = Any  # asyncpg is untyped
 
 
 class SchemaStore:
-    """Reads and writes schemas. An organization never sees another's."""
+    """Reads and writes schemas. Each statement is limited to one organization."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -28,7 +28,7 @@ class SchemaStore:
         async with self._database.transaction() as db:
             await db.execute(_LOCK_ORGANIZATION, organization_id)
             others = [_schema(row) for row in await db.fetch(_SELECT_ALL, organization_id)]
-            schemas.check_beside(schema, others)
+            schemas.check_with_others(schema, others)
             await db.execute(
                 """
                 INSERT INTO schemas
@@ -46,18 +46,17 @@ class SchemaStore:
             row = await db.fetchrow(_SELECT_ONE, organization_id, urn)
         if row is None:
             raise Refusal(SCHEMA_NOT_FOUND, urn)
-        return _owned(row)
+        return _owned_schema(row)
 
     async def list(self, organization_id: UUID) -> list[OwnedSchema]:
         """Read all schemas of an organization in the order of their creation."""
         async with self._database.connection() as db:
-            return [_owned(row) for row in await db.fetch(_SELECT_ALL, organization_id)]
+            return [_owned_schema(row) for row in await db.fetch(_SELECT_ALL, organization_id)]
 
     async def delete(self, organization_id: UUID, urn: str) -> None:
         """Remove a schema. Refuses SCHEMA_NOT_FOUND and SCHEMA_IN_USE."""
         async with self._database.transaction() as db:
-            # Whoever is just writing values has finished once we have the lock, and whoever comes
-            # after us finds no schema.
+            # The lock waits for transactions that write values now. Later ones find no schema.
             row = await db.fetchrow(f"{_SELECT_ONE} FOR UPDATE", organization_id, urn)
             if row is None:
                 raise Refusal(SCHEMA_NOT_FOUND, urn)
@@ -70,17 +69,17 @@ class SchemaStore:
             )  # fmt: skip
 
 
-async def held(
+async def lock(
     db: asyncpg.Connection, organization_id: UUID, urns: Collection[str]
 ) -> list[Schema]:
-    """Those of some schemas that there are; they stay until the transaction has ended."""
-    return [_schema(row) for row in await db.fetch(_HOLD, organization_id, list(urns))]
+    """The existing ones of some schemas, locked against deletion for this transaction."""
+    return [_schema(row) for row in await db.fetch(_LOCK, organization_id, list(urns))]
 
 
 # --- rows -------------------------------------------------------------------------------
 
 
-def _owned(row: Row) -> OwnedSchema:
+def _owned_schema(row: Row) -> OwnedSchema:
     return OwnedSchema(row["organization_id"], _schema(row), row["create_time"])
 
 
@@ -135,7 +134,7 @@ _SELECT_ALL: Final = f"""
     SELECT {_COLUMNS} FROM schemas WHERE organization_id = $1 ORDER BY create_time, folded_urn
 """  # noqa: S608
 
-_HOLD: Final = f"""
+_LOCK: Final = f"""
     SELECT {_COLUMNS}
       FROM schemas
      WHERE organization_id = $1 AND urn = ANY($2::text[])
@@ -143,7 +142,7 @@ _HOLD: Final = f"""
        FOR KEY SHARE
 """  # noqa: S608
 
-# Schemas of one organization are created one after the other, so that they can be counted.
+# Serializes the creation of an organization's schemas, so that their number can be limited.
 _LOCK_ORGANIZATION: Final = "SELECT pg_advisory_xact_lock(hashtextextended($1::uuid::text, 0))"
 
 _IS_IN_USE: Final = """

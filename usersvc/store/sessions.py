@@ -1,7 +1,7 @@
-"""The tables of sessions, sign-in links and taken assertions.
+"""The tables of sessions, sign-in links and accepted assertions.
 
-Each of its statements but those that trim names the organization first. Whoever needs both locks a
-user before a session or a link, as deleting and deactivating do.
+Each statement except those of `trim` is limited to one organization. A transaction locks a user
+before a session or link, in the same order as deletion and deactivation, to avoid deadlocks.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from usersvc.domain.errors import (
 from usersvc.domain.session_token import Token
 from usersvc.domain.sessions import Assertion, Identity, Session
 from usersvc.domain.users import Profile, User
-from usersvc.store import identities as identity_store
+from usersvc.store import identities
 from usersvc.store import users as user_store
 from usersvc.store.rows import user as user_rows
 from usersvc.store.rows.user import COLUMNS
@@ -38,33 +38,33 @@ _ATTEMPTS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Appointed:
-    """An administrator, and whether the user was created for it."""
+class MadeAdministrator:
+    """An administrator, and whether the user was created."""
 
     user: User
     created: bool
 
 
 @dataclass(frozen=True, slots=True)
-class SignedIn:
-    """A session that began, and whether its user was created for it."""
+class SignInResult:
+    """A new session, and whether its user was created."""
 
     session: Session
     created: bool
 
 
 class SessionStore:
-    """Begins, finds and ends sessions. A token leads nowhere but into its own organization.
+    """Creates, finds and ends sessions. A token is valid in its own organization only.
 
-    `bell` rings once a user who was created or changed has been committed.
+    `notifier` is notified after the commit of a new or changed user.
     """
 
-    def __init__(self, database: Database, bell: Notifier) -> None:
+    def __init__(self, database: Database, notifier: Notifier) -> None:
         self._database = database
-        self._bell = bell
+        self._notifier = notifier
 
     async def create_link(self, token: Token, user_id: UUID, now: datetime) -> datetime:
-        """Keep a link by which a user can sign in; until when it works.
+        """Store a sign-in link of a user. Returns its expiry.
 
         Refuses USER_NOT_FOUND and USER_INACTIVE.
         """
@@ -102,9 +102,9 @@ class SessionStore:
                 """,
                 link.organization_id, link.secret_digest,
             )  # fmt: skip
-            if used is None:  # by somebody else, while this one waited for the user
+            if used is None:  # another request used the link while this one waited for the user
                 raise Refusal(SIGN_IN_LINK_INVALID)
-            return await _begin(db, token, user.user_id, now)
+            return await _create_session(db, token, user.user_id, now)
 
     async def sign_in_with_assertion(
         self,
@@ -114,30 +114,30 @@ class SessionStore:
         origin: Origin,
         *,
         create_missing: bool,
-    ) -> SignedIn:
-        """Begin a session for whom an assertion vouches, linking or creating the user.
+    ) -> SignInResult:
+        """Create a session for the identity of an assertion; link or create the user.
 
-        An assertion that was shown is taken even if nobody gets in by it. Refuses
-        ASSERTION_REPLAYED, under constant contention USER_NAME_TAKEN and SIGN_IN_CONFLICT, and
-        what the linking rule refuses.
+        The assertion is used up even if the sign-in is refused. Refuses ASSERTION_REPLAYED, the
+        refusals of the linking rule, and after repeated conflicts with other transactions
+        USER_NAME_TAKEN and SIGN_IN_CONFLICT.
         """
         async with self._database.transaction() as db:
-            await _take(db, assertion)
+            await _accept(db, assertion)
             outcome = await _outcome(
                 db, assertion.identity, token, now, origin, create_missing=create_missing
             )
-        self._bell.notify()
+        self._notifier.notify()
         if isinstance(outcome, Refusal):
             raise outcome
         return outcome
 
     async def use(self, token: Token, now: datetime) -> Session:
-        """Who is signed in with a token, whose session goes on. Refuses SESSION_ENDED."""
+        """Find the session of a token and extend it. Refuses SESSION_ENDED."""
         async with self._database.connection() as db:
             row = await db.fetchrow(
                 _USE,
-                token.organization_id, token.secret_digest, now, now + sessions.IDLE,
-                sessions.STEP, users.ADMINISTRATOR,
+                token.organization_id, token.secret_digest, now, now + sessions.IDLE_TIMEOUT,
+                sessions.MIN_EXTENSION, users.ADMINISTRATOR,
             )  # fmt: skip
         if row is None:
             raise Refusal(SESSION_ENDED)
@@ -151,37 +151,37 @@ class SessionStore:
                 token.organization_id, token.secret_digest,
             )  # fmt: skip
 
-    async def appoint(
+    async def make_administrator(
         self, organization_id: UUID, profile: Profile, now: datetime, origin: Origin
-    ) -> Appointed:
+    ) -> MadeAdministrator:
         """Make the user of that name an administrator, creating the user if there is none.
 
         Refuses USER_INACTIVE, and as `UserStore.create` does.
         """
         async with self._database.transaction() as db:
-            appointed = await _appoint(db, organization_id, profile, now, origin)
-        self._bell.notify()
-        return appointed
+            administrator = await _make_administrator(db, organization_id, profile, now, origin)
+        self._notifier.notify()
+        return administrator
 
     async def find(self, organization_id: UUID, user_name: str) -> User | None:
         """The user of that name, compared without regard to case."""
         async with self._database.connection() as db:
-            row = await db.fetchrow(_SELECT_NAMESAKE, organization_id, user_name)
+            row = await db.fetchrow(_SELECT_SAME_NAME, organization_id, user_name)
         return None if row is None else user_rows.user(row)
 
     async def trim(self, now: datetime) -> int:
-        """Remove some of what is over; how much it was."""
+        """Delete some expired rows. Returns the number deleted."""
         async with self._database.connection() as db:
             removed = [
                 await db.fetchval(_TRIM_SESSIONS, now, BATCH),
                 await db.fetchval(_TRIM_LINKS, now, BATCH),
-                await db.fetchval(_TRIM_ASSERTIONS, now - sessions.ASSERTION_KEPT, BATCH),
+                await db.fetchval(_TRIM_ASSERTIONS, now - sessions.ASSERTION_RETENTION, BATCH),
             ]
         return sum(removed)
 
 
-async def _take(db: asyncpg.Connection, assertion: Assertion) -> None:
-    taken = await db.fetchval(
+async def _accept(db: asyncpg.Connection, assertion: Assertion) -> None:
+    accepted = await db.fetchval(
         """
         INSERT INTO taken_assertions (organization_id, assertion_digest, expire_time)
         VALUES ($1, $2, $3)
@@ -190,7 +190,7 @@ async def _take(db: asyncpg.Connection, assertion: Assertion) -> None:
         """,
         assertion.organization_id, assertion.digest, assertion.expire_time,
     )  # fmt: skip
-    if taken is None:
+    if accepted is None:
         raise Refusal(ASSERTION_REPLAYED)
 
 
@@ -202,9 +202,9 @@ async def _outcome(
     origin: Origin,
     *,
     create_missing: bool,
-) -> SignedIn | Refusal:
-    """The session that begins, or why none does; then nothing of it is written."""
-    outcome: SignedIn | Refusal | None = None
+) -> SignInResult | Refusal:
+    """The new session, or the refusal; a refused sign-in writes nothing."""
+    outcome: SignInResult | Refusal | None = None
     for _ in range(_ATTEMPTS):
         try:
             async with db.transaction():
@@ -228,40 +228,40 @@ async def _sign_in(
     origin: Origin,
     *,
     create_missing: bool,
-) -> SignedIn:
+) -> SignInResult:
     organization_id = token.organization_id
-    candidates = await identity_store.locked_candidates(db, organization_id, identity)
-    found = sessions.matched(identity, *candidates)
+    candidates = await identities.lock_candidates(db, organization_id, identity)
+    found = sessions.match_user(identity, *candidates)
     if found is None:
-        deleted = create_missing and await identity_store.is_deleted(
-            db, organization_id, identity, now
+        deleted = create_missing and await identities.is_deleted(db, organization_id, identity, now)
+        profile = sessions.profile_to_create(
+            identity, create_missing=create_missing, deleted=deleted
         )
-        profile = sessions.created(identity, create_missing=create_missing, deleted=deleted)
         user = await user_store.insert(db, organization_id, profile, now, origin)
     else:
         user = found.user
     if found is None or found.linked_to != identity.object_identifier:
-        await identity_store.link(db, organization_id, identity.object_identifier, user.user_id)
-    return SignedIn(await _begin(db, token, user.user_id, now), created=found is None)
+        await identities.link(db, organization_id, identity.object_identifier, user.user_id)
+    return SignInResult(await _create_session(db, token, user.user_id, now), created=found is None)
 
 
-async def _appoint(
+async def _make_administrator(
     db: asyncpg.Connection, organization_id: UUID, profile: Profile, now: datetime, origin: Origin
-) -> Appointed:
+) -> MadeAdministrator:
     row = await db.fetchrow(
-        _LOCK_NAMESAKE,
+        _LOCK_SAME_NAME,
         organization_id, profile.user_name, users.ADMINISTRATOR,
     )  # fmt: skip
     if row is None:
         profile = sessions.with_administrator(profile)
         user = await user_store.insert(db, organization_id, profile, now, origin)
-        return Appointed(user, created=True)
+        return MadeAdministrator(user, created=True)
     user = user_rows.user(row)
     sessions.check_active(user)
     if not row["administrator"]:
         profile = sessions.with_administrator(user.profile)
         user = await _write(db, user, profile, now, origin)
-    return Appointed(user, created=False)
+    return MadeAdministrator(user, created=False)
 
 
 async def _write(
@@ -278,12 +278,14 @@ async def _locked(db: asyncpg.Connection, organization_id: UUID, user_id: UUID) 
     return None if row is None else user_rows.user(row)
 
 
-async def _begin(db: asyncpg.Connection, token: Token, user_id: UUID, now: datetime) -> Session:
+async def _create_session(
+    db: asyncpg.Connection, token: Token, user_id: UUID, now: datetime
+) -> Session:
     """Begin the session of a user that is locked and active."""
     row = await db.fetchrow(
-        _BEGIN,
-        token.organization_id, token.secret_digest, user_id, now, now + sessions.IDLE,
-        now + sessions.LIFETIME, users.ADMINISTRATOR,
+        _CREATE_SESSION,
+        token.organization_id, token.secret_digest, user_id, now, now + sessions.IDLE_TIMEOUT,
+        now + sessions.SESSION_LIFETIME, users.ADMINISTRATOR,
     )  # fmt: skip
     return _session(row)
 
@@ -293,7 +295,7 @@ def _session(row: Row) -> Session:
         organization_id, user_id, user_name, display_name, given_name, family_name, administrator,
         create_time, expire_time,
     ) = row  # fmt: skip
-    name = sessions.shown_name(display_name, given_name, family_name, user_name)
+    name = sessions.display_name_of(display_name, given_name, family_name, user_name)
     return Session(
         organization_id, user_id, user_name, name, administrator, create_time, expire_time
     )
@@ -315,19 +317,19 @@ _LOCK_USER_OF_LINK: Final = f"""
        FOR NO KEY UPDATE
 """  # noqa: S608
 
-_SELECT_NAMESAKE: Final = f"""
+_SELECT_SAME_NAME: Final = f"""
     SELECT {COLUMNS} FROM users WHERE organization_id = $1 AND fold(user_name) = fold($2)
 """  # noqa: S608
 
-_LOCK_NAMESAKE: Final = f"""
+_LOCK_SAME_NAME: Final = f"""
     SELECT {COLUMNS}, has_role(roles, $3) AS administrator
       FROM users
      WHERE organization_id = $1 AND fold(user_name) = fold($2)
        FOR NO KEY UPDATE
 """  # noqa: S608
 
-_BEGIN: Final = """
-    WITH begun AS (
+_CREATE_SESSION: Final = """
+    WITH created AS (
         INSERT INTO sessions
             (organization_id, secret_digest, user_id, create_time, expire_time, end_time)
         VALUES ($1, $2, $3, $4, $5, $6)
@@ -335,8 +337,8 @@ _BEGIN: Final = """
     )
     SELECT organization_id, user_id, user_name, coalesce(display_name, ''),
            coalesce(given_name, ''), coalesce(family_name, ''), has_role(roles, $7),
-           begun.create_time, expire_time
-      FROM users, begun
+           created.create_time, expire_time
+      FROM users, created
      WHERE organization_id = $1 AND user_id = $3
 """
 
@@ -348,7 +350,7 @@ _USE: Final = """
           FROM sessions
           JOIN users USING (organization_id, user_id)
          WHERE organization_id = $1 AND secret_digest = $2 AND expire_time > $3 AND active
-    ), moved AS (
+    ), extended AS (
         UPDATE sessions
            SET expire_time = least($4, end_time)
          WHERE organization_id = $1 AND secret_digest = $2
@@ -357,8 +359,8 @@ _USE: Final = """
         RETURNING expire_time
     )
     SELECT organization_id, user_id, user_name, display_name, given_name, family_name,
-           administrator, create_time, coalesce(moved.expire_time, found.expire_time)
-      FROM found LEFT JOIN moved ON true
+           administrator, create_time, coalesce(extended.expire_time, found.expire_time)
+      FROM found LEFT JOIN extended ON true
 """
 
 # Replicas that trim at the same time take different rows.

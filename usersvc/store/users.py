@@ -1,4 +1,4 @@
-"""The table of users. Each of its statements names the organization first."""
+"""The table of users. Each statement is limited to one organization."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -15,50 +15,47 @@ from chassis.database import arguments as sql
 from chassis.database.constraints import Constraints, violations_as_refusals
 from chassis.database.pool import Database
 from chassis.errors import ETAG_MISMATCH, InvalidField, Refusal
-from usersvc.domain import changes, extensions, sessions, users
-from usersvc.domain import limits as texts
+from usersvc.domain import changes, extensions, limits, sessions, users
 from usersvc.domain.changes import ChangeType, Origin
 from usersvc.domain.errors import USER_NAME_TAKEN, USER_NOT_FOUND
 from usersvc.domain.extensions import Extensions
 from usersvc.domain.filters import Filter, Page, Query
 from usersvc.domain.idempotency import CreateRequest
-from usersvc.domain.lookups import Match, UserKey, key_of
+from usersvc.domain.lookups import Match, UserKey, key_in_query
 from usersvc.domain.schemas import Schema
 from usersvc.domain.users import GroupMembership, Profile, User
-from usersvc.store import idempotency as request_store
-from usersvc.store import identities as identity_store
-from usersvc.store import lookups as lookup_store
-from usersvc.store import memberships as membership_store
+from usersvc.store import idempotency, identities, lookups, memberships
 from usersvc.store import schemas as schema_store
 from usersvc.store.listing.fields import Resource
 from usersvc.store.listing.lists import Lists
 from usersvc.store.rows import user as user_rows
 from usersvc.store.rows.user import COLUMNS, PROFILE_COLUMNS, ProfileRow
 
-Decide: TypeAlias = Callable[[User, Sequence[Schema]], Profile]
+DecideProfile: TypeAlias = Callable[[User, Sequence[Schema]], Profile]
 """What a user becomes, given the schemas of its extensions."""
 Groups: TypeAlias = tuple[GroupMembership, ...]
 
 CONSTRAINTS: Final[Constraints] = {
     "users_user_name_key": lambda user_name: Refusal(USER_NAME_TAKEN, user_name),
-    "users_user_name_size": lambda _: InvalidField("user_name", texts.TOO_LONG_FOLDED),
-    "users_external_id_size": lambda _: InvalidField("external_id", texts.TOO_LONG_FOLDED),
-    "users_display_name_size": lambda _: InvalidField("display_name", texts.TOO_LONG_FOLDED),
+    "users_user_name_size": lambda _: InvalidField("user_name", limits.TOO_LONG_FOLDED),
+    "users_external_id_size": lambda _: InvalidField("external_id", limits.TOO_LONG_FOLDED),
+    "users_display_name_size": lambda _: InvalidField("display_name", limits.TOO_LONG_FOLDED),
 }
 """The subject is the user name."""
 
 
 class UserStore:
-    """Reads and writes users. An organization never sees another's.
+    """Reads and writes the users of one organization at a time.
 
-    Each change is told in the transaction that makes it; `bell` rings once it has committed.
+    Each change is written to the change feed in its own transaction. `notifier` is notified after
+    the commit.
     """
 
-    def __init__(self, database: Database, lists: Lists, bell: Notifier) -> None:
+    def __init__(self, database: Database, lists: Lists, notifier: Notifier) -> None:
         self._database = database
         self._lists = lists
-        self._bell = bell
-        self._alone = BatchLoader(self._one, self._many)
+        self._notifier = notifier
+        self._users = BatchLoader(self._one, self._many)
         self._groups = BatchLoader(self._groups_of_one, self._groups_of)
         self._by_key = BatchLoader(self._match, self._matches)
         self._with_groups = BatchLoader(self._one_with_groups, self._many_with_groups)
@@ -73,38 +70,38 @@ class UserStore:
         request: CreateRequest | None = None,
         validate_only: bool = False,
     ) -> User:
-        """Add a user, or find the one that the same request has added.
+        """Create a user, or return the one that the same request created.
 
         Refuses USER_NAME_TAKEN and InvalidField, REQUEST_ID_REUSED and USER_NOT_FOUND.
         """
         if not (profile.extensions or request or validate_only):
-            async with self._writing() as db:
+            async with self._statement() as db:
                 return await insert(db, organization_id, profile, now, origin)
-        async with self._changing(undo=validate_only) as db:
-            made = await request_store.begin(db, request, now) if request else None
-            if made is not None:
-                return await _get(db, organization_id, made)
+        async with self._transaction(undo=validate_only) as db:
+            existing_id = await idempotency.begin(db, request, now) if request else None
+            if existing_id is not None:
+                return await _get(db, organization_id, existing_id)
             if urns := profile.extensions.keys():
-                schemas = await schema_store.held(db, organization_id, urns)
+                schemas = await schema_store.lock(db, organization_id, urns)
                 extensions.apply({}, profile.extensions, (extensions.ALL,), schemas)
             user = await insert(db, organization_id, profile, now, origin)
             if request is not None:
-                await request_store.end(db, request, user.user_id)
+                await idempotency.end(db, request, user.user_id)
             return user
 
-    async def of_ids(self, organization_id: UUID, user_ids: Sequence[UUID]) -> Sequence[User]:
+    async def by_ids(self, organization_id: UUID, user_ids: Sequence[UUID]) -> Sequence[User]:
         """Those of some users that are there, in any order."""
         async with self._database.connection() as db:
-            return await lookup_store.of_ids(db, organization_id, user_ids)
+            return await lookups.by_ids(db, organization_id, user_ids)
 
-    async def of_keys(self, organization_id: UUID, keys: Sequence[UserKey]) -> Sequence[Match]:
+    async def by_keys(self, organization_id: UUID, keys: Sequence[UserKey]) -> Sequence[Match]:
         """The users that each of some keys finds."""
         async with self._database.connection() as db:
-            return await lookup_store.of_keys(db, organization_id, keys)
+            return await lookups.by_keys(db, organization_id, keys)
 
     async def get(self, organization_id: UUID, user_id: UUID, *, with_groups: bool = False) -> User:
         """Read a user. Refuses USER_NOT_FOUND."""
-        reads = self._with_groups if with_groups else self._alone
+        reads = self._with_groups if with_groups else self._users
         user = await reads.get(organization_id, user_id)
         if user is None:
             raise Refusal(USER_NOT_FOUND, user_id)
@@ -119,17 +116,17 @@ class UserStore:
         self, organization_id: UUID, user_ids: Sequence[UUID]
     ) -> Mapping[UUID, User | None]:
         async with self._database.connection() as db:
-            found = await lookup_store.of_ids(db, organization_id, user_ids)
+            found = await lookups.by_ids(db, organization_id, user_ids)
         return dict.fromkeys(user_ids) | {user.user_id: user for user in found}
 
     async def _match(self, organization_id: UUID, key: UserKey) -> Match:
-        (match,) = await self.of_keys(organization_id, [key])
+        (match,) = await self.by_keys(organization_id, [key])
         return match
 
     async def _matches(
         self, organization_id: UUID, keys: Sequence[UserKey]
     ) -> Mapping[UserKey, Match]:
-        return {match.key: match for match in await self.of_keys(organization_id, keys)}
+        return {match.key: match for match in await self.by_keys(organization_id, keys)}
 
     async def _one_with_groups(self, organization_id: UUID, user_id: UUID) -> User | None:
         async with self._database.connection() as db:
@@ -168,7 +165,7 @@ class UserStore:
         self, organization_id: UUID, user_ids: Sequence[UUID]
     ) -> Mapping[UUID, Groups]:
         async with self._database.connection() as db:
-            found = await membership_store.of_users(db, organization_id, user_ids)
+            found = await memberships.by_users(db, organization_id, user_ids)
         return {user_id: found.get(user_id, ()) for user_id in user_ids}
 
     async def write(
@@ -184,32 +181,32 @@ class UserStore:
 
         Refuses USER_NAME_TAKEN and InvalidField.
         """
-        async with self._changing(undo=True) if validate_only else self._writing() as db:
+        async with self._transaction(undo=True) if validate_only else self._statement() as db:
             return await write(db, user, profile, now, origin)
 
     async def change(
         self,
         organization_id: UUID,
         user_id: UUID,
-        decide: Decide,
+        decide: DecideProfile,
         new: Extensions,
         *,
         now: datetime,
         origin: Origin,
         validate_only: bool = False,
     ) -> User:
-        """Read, decide and write with the user locked: nobody else can be in between.
+        """Read, decide and write while the user is locked, so that no other writer interferes.
 
-        The schemas of the extensions that the user has, or is about to have by `new`, stay until
-        then. Refuses USER_NOT_FOUND, USER_NAME_TAKEN, InvalidField and what `decide` refuses.
+        The schemas of the user's extensions, old and `new`, are locked too. Refuses
+        USER_NOT_FOUND, USER_NAME_TAKEN, InvalidField and all refusals of `decide`.
         """
-        async with self._changing(undo=validate_only) as db:
+        async with self._transaction(undo=validate_only) as db:
             row = await db.fetchrow(_SELECT_LOCKED, organization_id, user_id)
             if row is None:
                 raise Refusal(USER_NOT_FOUND, user_id)
             user = user_rows.user(row)
             urns = user.profile.extensions.keys() | new.keys()
-            schemas = await schema_store.held(db, organization_id, urns) if urns else []
+            schemas = await schema_store.lock(db, organization_id, urns) if urns else []
             profile = decide(user, schemas)
             if profile == user.profile:
                 return user
@@ -225,19 +222,19 @@ class UserStore:
         origin: Origin,
         validate_only: bool = False,
     ) -> None:
-        """Remove a user that has a version, or any, and take it out of its groups.
+        """Delete a user of a version (None for any) and remove the user from all groups.
 
-        What the log holds of the person goes, too. Digests stay, so that no sign-in creates the
-        person again.
+        The user's personal data in the log is erased. Digests remain, so that no sign-in creates
+        the user again.
 
         Refuses USER_NOT_FOUND and ETAG_MISMATCH.
         """
-        async with self._changing(undo=validate_only) as db:
+        async with self._transaction(undo=validate_only) as db:
             await delete(db, organization_id, user_id, version, now=now, origin=origin)
 
     async def list(self, query: Query, users: Resource) -> Page[User]:
         """A page of the users that satisfy a filter. Refuses as `Lists.page` does."""
-        key = key_of(query)
+        key = key_in_query(query)
         if key is not None:
             match = await self._by_key.get(query.organization_id, key)
             if len(match.users) <= 1:
@@ -249,18 +246,18 @@ class UserStore:
         return await self._lists.count(organization_id, filter_, users)
 
     @asynccontextmanager
-    async def _writing(self) -> AsyncIterator[asyncpg.Connection]:
+    async def _statement(self) -> AsyncIterator[asyncpg.Connection]:
         """A connection for one statement that changes something."""
         async with self._database.connection() as db:
             yield db
-        self._bell.notify()
+        self._notifier.notify()
 
     @asynccontextmanager
-    async def _changing(self, *, undo: bool) -> AsyncIterator[asyncpg.Connection]:
+    async def _transaction(self, *, undo: bool) -> AsyncIterator[asyncpg.Connection]:
         """A connection for statements that change something together."""
         async with self._database.transaction(rollback=undo) as db:
             yield db
-        self._bell.notify()
+        self._notifier.notify()
 
 
 async def _get(db: asyncpg.Connection, organization_id: UUID, user_id: UUID) -> User:
@@ -279,7 +276,7 @@ async def insert(
 ) -> User:
     """Add a user without extensions, in the caller's transaction. Refuses as `create` does.
 
-    The caller rings the bell once it has committed.
+    The caller notifies the notifier after the commit.
     """
     with violations_as_refusals(CONSTRAINTS, profile.user_name):
         user_id = await db.fetchval(
@@ -287,7 +284,7 @@ async def insert(
             *_InsertArguments(
                 organization_id=organization_id,
                 now=now,
-                given_fields=changes.given_fields(profile),
+                assigned_fields=changes.assigned_fields(profile),
                 request_id=origin.request_id,
                 key_id=origin.key_id,
             ),
@@ -301,7 +298,7 @@ async def write(
 ) -> User | None:
     """Give a user a new profile, in the caller's transaction. Refuses as `UserStore.write` does.
 
-    The caller rings the bell once it has committed.
+    The caller notifies the notifier after the commit.
     """
     differing = changes.difference(user.profile, profile)
     with violations_as_refusals(CONSTRAINTS, profile.user_name):
@@ -339,21 +336,21 @@ async def delete(
 ) -> None:
     """Remove a user, in the caller's transaction. Refuses as `UserStore.delete` does.
 
-    The caller rings the bell once it has committed.
+    The caller notifies the notifier after the commit.
     """
-    # From here on nobody can make the user a member of anything.
+    # From here on, no transaction can add the user to a group.
     row = await db.fetchrow(_LOCK_TO_DELETE, organization_id, user_id)
     if row is None:
         raise Refusal(USER_NOT_FOUND, user_id)
     if version not in (None, row["version"]):
         raise Refusal(ETAG_MISMATCH, str(row["version"]))
-    about = (organization_id, user_id, now, origin.request_id, origin.key_id)
-    await db.execute(_FORGET_REFUSALS, organization_id, user_id)
-    await db.execute(_FORGET, organization_id, user_id)
-    names = sessions.names_of_deleted(row["user_name"], row["external_id"] or "")
-    await identity_store.remember_deleted(db, organization_id, user_id, names, now)
-    await db.execute(_LEAVE_GROUPS, *about)
-    await db.execute(_DELETE, *about, row["administrator"])
+    arguments = (organization_id, user_id, now, origin.request_id, origin.key_id)
+    await db.execute(_ERASE_REFUSALS, organization_id, user_id)
+    await db.execute(_ERASE_LOG, organization_id, user_id)
+    names = sessions.identifiers_of_deleted(row["user_name"], row["external_id"] or "")
+    await identities.remember_deleted(db, organization_id, user_id, names, now)
+    await db.execute(_LEAVE_GROUPS, *arguments)
+    await db.execute(_DELETE, *arguments, row["administrator"])
 
 
 # --- statements -------------------------------------------------------------------------
@@ -373,7 +370,7 @@ _SELECT_SOME_AND_WHETHER_IN_GROUPS: Final = (
     f"{_AND_WHETHER_IN_GROUPS} AND user_id = ANY($2::uuid[])"
 )
 
-# Whoever makes the user a member of a group need not wait.
+# This lock does not block transactions that add the user to a group.
 _SELECT_LOCKED: Final = f"{_SELECT_ONE} FOR NO KEY UPDATE"
 
 _LOCK_TO_DELETE: Final = """
@@ -384,7 +381,7 @@ _LOCK_TO_DELETE: Final = """
        FOR UPDATE
 """
 
-# Nobody else could look after the organization's settings.
+# True if no other active administrator exists.
 _LAST_ADMINISTRATOR: Final = """
     NOT EXISTS (SELECT
                   FROM users
@@ -392,15 +389,15 @@ _LAST_ADMINISTRATOR: Final = """
                    AND roles IS NOT NULL AND has_role(roles, 'Administrator'))
 """
 
-# What is the person's in the log of what happened to the person.
-_FORGET: Final = """
+# Erases the personal data in the changes of this user.
+_ERASE_LOG: Final = """
     UPDATE changes
        SET resource_name = NULL, old_values = NULL, new_values = NULL
      WHERE organization_id = $1 AND resource_id = $2
 """
 
-# By the id, and by every name and address that the person had.
-_FORGET_REFUSALS: Final = """
+# Matches by the id and by every name and address of the person, current or former.
+_ERASE_REFUSALS: Final = """
     UPDATE refusals
        SET resource_name = NULL, target = '', body = '', detail = '', mentions = '{}'
      WHERE organization_id = $1
@@ -465,7 +462,7 @@ class _InsertArguments(NamedTuple):
 
     organization_id: UUID
     now: datetime
-    given_fields: Sequence[str]
+    assigned_fields: Sequence[str]
     request_id: str
     key_id: UUID | None
 
@@ -492,12 +489,12 @@ _INSERT: Final = sql.number_arguments(
         INSERT INTO users (organization_id, create_time, update_time, {PROFILE_COLUMNS})
         VALUES (:organization_id, :now, :now, {sql.argument_list(ProfileRow._fields)})
         RETURNING user_id
-    ), told AS (
+    ), logged AS (
         INSERT INTO changes
             (organization_id, number, type, resource_id, version, fields, active, create_time,
              request_id, key_id, resource_name)
-        SELECT :organization_id, next_change(), 1, user_id, 1, :given_fields, :active IS TRUE, :now,
-               :request_id, :key_id, :user_name
+        SELECT :organization_id, next_change(), 1, user_id, 1, :assigned_fields, :active IS TRUE,
+               :now, :request_id, :key_id, :user_name
           FROM created
     )
     SELECT user_id FROM created
@@ -513,7 +510,7 @@ _UPDATE: Final = sql.number_arguments(
                ({PROFILE_COLUMNS}) = ROW ({sql.argument_list(ProfileRow._fields)})
          WHERE organization_id = :organization_id AND user_id = :user_id AND version = :version
         RETURNING version
-    ), told AS (
+    ), logged AS (
         INSERT INTO changes
             (organization_id, number, type, resource_id, version, fields, active, create_time,
              request_id, key_id, resource_name, old_values, new_values, last_administrator_lost)

@@ -44,7 +44,7 @@ from tests.support.k8s.manifests import (
     workloads,
 )
 from tests.support.k8s.tools import ROOT
-from usersvc.domain.erasure import BACKUPS_KEPT
+from usersvc.domain.erasure import BACKUP_RETENTION
 from usersvc.wiring import FEED_CONNECTIONS
 
 READERS = {
@@ -644,7 +644,7 @@ def test_cert_manager_may_solve_dns_challenge(overlay, aws_region):
 @pytest.mark.parametrize("overlay", REGIONS)
 def test_backup_retention_matches_documented_erasure_period(overlay):
     stores = of_kind(overlay, "ObjectStore")
-    retention = f"{BACKUPS_KEPT.days}d"
+    retention = f"{BACKUP_RETENTION.days}d"
     assert [store["spec"]["retentionPolicy"] for store in stores] == [retention] * len(DATABASES)
 
 

@@ -26,7 +26,7 @@ from tests.support.chassis.echoes import until
 from tests.support.supervision.region import SERVICES, Region, Service, running_region
 from tests.support.waiting import eventually
 from usersvc.background.feed import ChangeFeed
-from usersvc.store.changes import Wire
+from usersvc.store.changes import ListenConnection
 from usersvc.store.sessions import SessionStore
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -207,7 +207,7 @@ CASES = [
     Case("keysvc", "key changes", Changes, "_publish", revocation_reaches_a_watch, services=KEYSVC),
     Case("keysvc", "key uses", KeyStore, "record_use", use_is_written, use_key, KEYSVC),
     Case("usersvc", "health", Server, "_is_ready", services=USERSVC),
-    Case("usersvc", "change feed", Wire, "edge", changes_are_followed, create_user, USERSVC),
+    Case("usersvc", "change feed", ListenConnection, "watermark", changes_are_followed, create_user, USERSVC),
     Case(
         "usersvc", "end of change streams", ChangeFeed, "end",
         streams_end_with_the_process, services=USERSVC,

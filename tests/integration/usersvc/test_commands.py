@@ -75,7 +75,7 @@ async def test_operator_mistake_is_reported_in_one_line(run, users):
     await create(users, "ann")
     assert await run("sign-in-link", GLOBEX, "ann", "--base-url", "https://x.test") == (
         *(1, ""),
-        "usersvc: USER_NAME: is no user's of this organization\n",
+        "usersvc: USER_NAME: matches no user of this organization\n",
     )
     assert await run("create-administrator", "acme", "--user-name", "ann") == (
         *(1, ""),

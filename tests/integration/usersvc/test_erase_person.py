@@ -340,5 +340,5 @@ async def test_erase_matches_a_name_literally(users, service, run, name):
 async def test_erase_refuses_a_name_that_would_match_everyone(run):
     assert await run("erase-person", ACME, "ann", "--also", "x") == (
         *(1, ""),
-        "usersvc: --also: has fewer than 3 characters\n",
+        "usersvc: --also: is shorter than 3 characters\n",
     )

@@ -17,8 +17,8 @@ from structlog.testing import LogCapture
 
 import chassis.concurrency.supervisor
 import chassis.observability.log
-import gateway.wiring
 import gateway.settings
+import gateway.wiring
 import keysvc.settings
 import keysvc.wiring
 import usersvc.settings

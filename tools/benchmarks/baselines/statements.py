@@ -81,7 +81,7 @@ def create_with_change(organization_id: UUID, _: Work) -> Statement:
         first = user_store._InsertArguments(
             organization_id=organization_id,
             now=datetime.now(UTC),
-            given_fields=changes.given_fields(profile),
+            assigned_fields=changes.assigned_fields(profile),
             request_id=str(uuid4()),
             key_id=uuid4(),
         )

@@ -1,1 +1,1 @@
-"""Many calls on one stream, each answered as if it had come alone."""
+"""Batch streams: many calls on one stream."""

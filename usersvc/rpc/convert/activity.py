@@ -11,8 +11,8 @@ from chassis.rpc.uuids import read_uuid
 from usersvc.domain import activities
 from usersvc.domain.activities import Action, Activity, Count, Cycle, Query, RefusedRequest, Result
 from usersvc.domain.errors import ACTIVITY_NOT_FOUND
-from usersvc.rpc.convert import listing as wire_list
-from usersvc.rpc.convert import user as wire
+from usersvc.rpc.convert.listing import not_negative
+from usersvc.rpc.convert.user import MAX_REQUEST_ID, from_time
 
 DEFAULT_PAGE_SIZE: Final = 50
 MAX_PAGE_SIZE: Final = 1_000
@@ -66,9 +66,9 @@ def to_query(
     """Which entries a request asks for."""
     if len(request.text) > activities.MAX_TEXT or "\0" in request.text:
         raise InvalidField("text", f"is longer than {activities.MAX_TEXT} characters, or holds NUL")
-    if len(request.request_id) > wire.MAX_REQUEST_ID or "\0" in request.request_id:
+    if len(request.request_id) > MAX_REQUEST_ID or "\0" in request.request_id:
         raise InvalidField("request_id", "is none")
-    size = wire_list.not_negative("page_size", request.page_size) or DEFAULT_PAGE_SIZE
+    size = not_negative("page_size", request.page_size) or DEFAULT_PAGE_SIZE
     return Query(
         organization_id=read_uuid("organization_id", request.organization_id),
         size=min(size, MAX_PAGE_SIZE),
@@ -109,7 +109,7 @@ def from_activity(activity: Activity) -> activity_pb2.Activity:
     message = activity_pb2.Activity(
         id=str(activity.number),
         organization_id=str(activity.organization_id),
-        time=wire.from_time(activity.time),
+        time=from_time(activity.time),
         action=_ACTIONS[activity.action],
         refused=activity.refusal is not None,
         resource_id=str(activity.resource_id or ""),
@@ -150,7 +150,7 @@ def _from_refusal(refusal: RefusedRequest) -> activity_pb2.RefusedRequest:
 def from_count(count: Count) -> activity_pb2.ActivityCount:
     """A count as a message."""
     return activity_pb2.ActivityCount(
-        start_time=wire.from_time(count.start_time),
+        start_time=from_time(count.start_time),
         succeeded=count.succeeded,
         refused=count.refused,
         rejected_keys=count.rejected_keys,
@@ -160,8 +160,8 @@ def from_count(count: Count) -> activity_pb2.ActivityCount:
 def from_cycle(cycle: Cycle) -> activity_pb2.Cycle:
     """A cycle as a message."""
     return activity_pb2.Cycle(
-        start_time=wire.from_time(cycle.start_time),
-        end_time=wire.from_time(cycle.end_time),
+        start_time=from_time(cycle.start_time),
+        end_time=from_time(cycle.end_time),
         succeeded=cycle.succeeded,
         refused=cycle.refused,
     )

@@ -7,8 +7,8 @@ from cloudacademy.users.v1 import changes_pb2
 
 from usersvc.background.feed import Batch
 from usersvc.domain.changes import Change, ChangeType
-from usersvc.rpc.convert import listing as wire_list
-from usersvc.rpc.convert import user as wire
+from usersvc.rpc.convert.listing import fitting
+from usersvc.rpc.convert.user import from_time
 from usersvc.store.changes import Membership
 
 _TYPES: Final[dict[ChangeType, Any]] = {
@@ -19,10 +19,10 @@ _TYPES: Final[dict[ChangeType, Any]] = {
 def from_batch(batch: Batch) -> Iterator[tuple[list[changes_pb2.Change], str]]:
     """The changes of a batch in messages that are not too large, each with its token."""
     messages = [from_change(change) for change in batch.changes]
-    while (count := wire_list.fitting(messages)) < len(messages):
+    while (count := fitting(messages)) < len(messages):
         yield messages[:count], batch.start.after(messages[count - 1].number).token()
         messages = messages[count:]
-    yield messages, batch.place.token()
+    yield messages, batch.cursor.token()
 
 
 def from_change(change: Change) -> changes_pb2.Change:
@@ -37,7 +37,7 @@ def from_change(change: Change) -> changes_pb2.Change:
         active=change.active,
         user_ids=map(str, change.user_ids),
         group_ids=map(str, change.group_ids),
-        change_time=wire.from_time(change.create_time),
+        change_time=from_time(change.create_time),
         request_id=change.request_id,
     )
 

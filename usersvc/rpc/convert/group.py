@@ -11,8 +11,8 @@ from chassis.rpc.uuids import is_uuid
 from usersvc.domain import groups
 from usersvc.domain.errors import MEMBER_NOT_FOUND
 from usersvc.domain.groups import Group, GroupProfile, Member, MemberChange, MemberKind, MemberView
-from usersvc.rpc.convert import listing as wire_list
-from usersvc.rpc.convert import user as wire
+from usersvc.rpc.convert.listing import not_negative
+from usersvc.rpc.convert.user import from_time
 
 MAX_RETURNED_MEMBERS: Final = 100
 """The most members that a write returns."""
@@ -37,8 +37,8 @@ def from_group(group: Group) -> groups_pb2.Group:
         id=str(group.group_id),
         organization_id=str(group.organization_id),
         etag=group.etag,
-        create_time=wire.from_time(group.create_time),
-        update_time=wire.from_time(group.update_time),
+        create_time=from_time(group.create_time),
+        update_time=from_time(group.update_time),
         display_name=group.profile.display_name,
         external_id=group.profile.external_id,
     )
@@ -57,7 +57,7 @@ def to_view(
     """The members that a write returns. Refuses InvalidField."""
     if not request.HasField("member_view"):
         return None
-    size = wire_list.not_negative("member_view.max_members", request.member_view.max_members)
+    size = not_negative("member_view.max_members", request.member_view.max_members)
     return MemberView(
         min(size, MAX_RETURNED_MEMBERS), named=not request.member_view.omit_display_names
     )

@@ -1,4 +1,4 @@
-"""What the lists of users and of groups have in common: queries in, totals out."""
+"""Conversion that the lists of users and groups share: queries, page sizes and totals."""
 
 from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
@@ -9,27 +9,27 @@ from google.protobuf.message import Message
 from chassis.errors import InvalidField
 from chassis.rpc.uuids import read_uuid
 from usersvc.domain.filters import Order, Page, Query
-from usersvc.rpc import page_tokens as page_token
-from usersvc.rpc.convert import filter as wire_filter
+from usersvc.rpc import page_tokens
+from usersvc.rpc.convert.filter import to_filter
 from usersvc.store.listing import list_sql
 from usersvc.store.listing.fields import Resource
 
 DEFAULT_PAGE_SIZE: Final = 100
 MAX_PAGE_SIZE: Final = 1_000
 MAX_PAGE_BYTES: Final = 3 * 1024 * 1024
-"""How much a page holds: callers take messages of up to 4 MiB unless they say otherwise."""
+"""The size limit of a page. gRPC clients accept messages of up to 4 MiB by default."""
 
 ListRequest: TypeAlias = users_pb2.ListUsersRequest | groups_pb2.ListGroupsRequest
 
 
 def to_query(request: ListRequest, resource: Resource) -> tuple[Query, str]:
-    """What to list, and what page tokens of this very list are recognized by."""
+    """The query of a list request, and the digest that its page tokens must contain."""
     organization_id = read_uuid("organization_id", request.organization_id)
     size = not_negative("page_size", request.page_size) or DEFAULT_PAGE_SIZE
     skip = not_negative("skip", request.skip)
     order = _to_order(request.order_by)
     kind = list_sql.order_field(order, resource).kind
-    digest = page_token.digest(
+    digest = page_tokens.digest(
         resource.table.encode(),
         organization_id.bytes,
         request.filter.SerializeToString(deterministic=True),
@@ -37,12 +37,12 @@ def to_query(request: ListRequest, resource: Resource) -> tuple[Query, str]:
     )
     after = None
     if request.page_token:
-        # What to skip is in front of the first page, so it is behind us.
-        after, skip = page_token.decode(request.page_token, digest, kind), 0
+        # `skip` applies to the first page only.
+        after, skip = page_tokens.decode(request.page_token, digest, kind), 0
     query = Query(
         organization_id=organization_id,
         size=min(size, MAX_PAGE_SIZE),
-        filter=wire_filter.to_filter(request.filter) if request.HasField("filter") else None,
+        filter=to_filter(request.filter) if request.HasField("filter") else None,
         order=order,
         after=after,
         skip=skip,
@@ -51,7 +51,7 @@ def to_query(request: ListRequest, resource: Resource) -> tuple[Query, str]:
 
 
 def fitting(messages: Sequence[Message], limit: int = MAX_PAGE_BYTES) -> int:
-    """How many of the messages of a page go into one answer; the first does in any case."""
+    """The number of messages that fit into one response. The first one always fits."""
     size = 0
     for index, message in enumerate(messages):
         size += message.ByteSize()
@@ -61,18 +61,18 @@ def fitting(messages: Sequence[Message], limit: int = MAX_PAGE_BYTES) -> int:
 
 
 def page_limit(max_bytes: int) -> int:
-    """How large a page may be for a caller with memory for `max_bytes`; 0 is for any."""
+    """The size limit of a page for a caller that accepts `max_bytes`; 0 means no limit."""
     return min(max_bytes or MAX_PAGE_BYTES, MAX_PAGE_BYTES)
 
 
 def omitted_bytes(message: Message, max_bytes: int) -> int:
-    """The size of a message that is larger than its caller has memory for, else 0."""
+    """The size of a message that exceeds the caller's limit, else 0."""
     size = message.ByteSize() if max_bytes else 0
     return size if size > max_bytes else 0
 
 
 def known_total(query: Query, page: Page[Any]) -> int | None:
-    """How many there are, when a list that ends on its first page has told."""
+    """The total number of items if the list ends on its first page, else None."""
     if query.after is None and page.next is None and (page.items or not query.skip):
         return query.skip + len(page.items)
     return None

@@ -8,11 +8,11 @@ from cloudacademy.users.v1 import users_pb2
 
 from chassis.errors import InvalidField
 from chassis.rpc.uuids import read_uuid
-from usersvc.domain import limits as texts
+from usersvc.domain import limits
 from usersvc.domain.lookups import MAX_USERS, KeyKind, Match, UserKey
 from usersvc.domain.users import User
-from usersvc.rpc.convert import user as wire
 from usersvc.rpc.convert.listing import MAX_PAGE_BYTES
+from usersvc.rpc.convert.user import from_user
 
 _KINDS: Final = {"user_name": KeyKind.USER_NAME, "external_id": KeyKind.EXTERNAL_ID}
 
@@ -40,7 +40,7 @@ def _to_key(field: str, key: users_pb2.UserKey) -> UserKey:
     text: str = getattr(key, name) if name else ""
     if not text:
         raise InvalidField(field, "is empty")
-    texts.check(f"{field}.{name}", text, texts.MAX_KEY_BYTES)
+    limits.check(f"{field}.{name}", text, limits.MAX_KEY_BYTES)
     return UserKey(_KINDS[name], text)
 
 
@@ -48,12 +48,12 @@ def from_batch(ids: Iterable[UUID], users: Iterable[User]) -> users_pb2.BatchGet
     """Users in the order of their ids, as many as fit; and whom there is no user for."""
     found = {user.user_id: user for user in users}
     response = users_pb2.BatchGetUsersResponse()
-    room = _Room()
+    space = _ResponseSpace()
     for user_id in ids:
         user = found.get(user_id)
         if user is None:
             response.missing_user_ids.append(str(user_id))
-        elif (message := room.take(user)) is not None:
+        elif (message := space.add(user)) is not None:
             response.users.append(message)
         else:
             response.remaining_user_ids.append(str(user_id))
@@ -65,11 +65,11 @@ def from_matches(
 ) -> users_pb2.LookupUsersResponse:
     """Matches in the order of their keys, as many as fit."""
     response = users_pb2.LookupUsersResponse()
-    room = _Room()
+    space = _ResponseSpace()
     for key, match in zip(keys, matches, strict=True):
-        taken = [room.take(user) for user in match.users] if not room.full else []
-        users = [message for message in taken if message is not None]
-        if room.full and not users:
+        added = [space.add(user) for user in match.users] if not space.full else []
+        users = [message for message in added if message is not None]
+        if space.full and not users:
             response.remaining_keys.append(key)
         else:
             more = match.more or len(users) < len(match.users)
@@ -77,19 +77,19 @@ def from_matches(
     return response
 
 
-class _Room:
-    """What is left of an answer. The first user goes in, whatever its size; none follows one that
-    did not, so that what is left off is the end of the request."""
+class _ResponseSpace:
+    """The space left in a response. The first user always fits. After the first user that does not
+    fit, no other is added, so that only the end of the request is left out."""
 
     def __init__(self) -> None:
         self._size = 0
         self.full = False
 
-    def take(self, user: User) -> users_pb2.User | None:
-        """A user as a message, if there is room for it."""
+    def add(self, user: User) -> users_pb2.User | None:
+        """A user as a message, if there is space for it."""
         if self.full:
             return None
-        message = wire.from_user(user)
+        message = from_user(user)
         size = message.ByteSize()
         self.full = self._size > 0 and self._size + size > MAX_PAGE_BYTES
         self._size += size

@@ -25,7 +25,7 @@ def to_create_request(organization_id: UUID, request: Request) -> CreateRequest 
     return CreateRequest(organization_id, request_id, digest.digest())
 
 
-def forget(message: users_pb2.User | groups_pb2.Group, *fields: str) -> None:
-    """Leave out what only a write would have given: it would name something else later on."""
+def clear_fields(message: users_pb2.User | groups_pb2.Group, *fields: str) -> None:
+    """Clear fields that only a real write assigns: a validated request must not return them."""
     for field in fields:
         message.ClearField(field)

@@ -6,7 +6,7 @@ from cloudacademy.users.v1 import schemas_pb2
 
 from chassis.errors import InvalidField
 from usersvc.domain.schemas import Attribute, Mutability, OwnedSchema, Returned, Schema, Type
-from usersvc.rpc.convert import user as wire
+from usersvc.rpc.convert.user import from_time
 
 Message = schemas_pb2.Attribute
 
@@ -60,7 +60,7 @@ def from_schema(owned: OwnedSchema) -> schemas_pb2.Schema:
         name=owned.schema.name,
         description=owned.schema.description,
         attributes=[_from_attribute(each) for each in owned.schema.attributes],
-        create_time=wire.from_time(owned.create_time),
+        create_time=from_time(owned.create_time),
     )
 
 

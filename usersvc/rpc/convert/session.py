@@ -8,7 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from chassis.errors import InvalidField
 from chassis.rpc.uuids import read_uuid
 from usersvc.domain.sessions import Assertion, Identity, Session
-from usersvc.rpc.convert import user as wire
+from usersvc.rpc.convert.user import from_time
 
 
 def to_assertion(request: sessions_pb2.SignInWithAssertionRequest) -> Assertion:
@@ -38,6 +38,6 @@ def from_session(session: Session) -> sessions_pb2.Session:
         user_name=session.user_name,
         display_name=session.display_name,
         administrator=session.administrator,
-        create_time=wire.from_time(session.create_time),
-        expire_time=wire.from_time(session.expire_time),
+        create_time=from_time(session.create_time),
+        expire_time=from_time(session.expire_time),
     )

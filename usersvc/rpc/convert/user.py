@@ -22,7 +22,7 @@ from usersvc.domain.users import (
     TypedValue,
     User,
 )
-from usersvc.rpc.convert import extension as wire_extension
+from usersvc.rpc.convert.extension import from_extensions, to_extensions
 
 KEY_ID_KEY: Final = "x-key-id"
 MAX_REQUEST_ID: Final = 100
@@ -31,10 +31,10 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 def to_origin(context: "grpc.aio.ServicerContext[Any, Any]") -> Origin:
     """What led to a call, as its metadata say: the request, and the API key that it came with."""
-    said = dict(context.invocation_metadata() or ())
-    key_id = str(said.get(KEY_ID_KEY, ""))
+    metadata = dict(context.invocation_metadata() or ())
+    key_id = str(metadata.get(KEY_ID_KEY, ""))
     return Origin(
-        request_id=str(said.get(REQUEST_ID_KEY, ""))[:MAX_REQUEST_ID],
+        request_id=str(metadata.get(REQUEST_ID_KEY, ""))[:MAX_REQUEST_ID],
         key_id=UUID(key_id) if is_uuid(key_id) else None,
     )
 
@@ -65,7 +65,7 @@ def to_profile(user: users_pb2.User) -> Profile:
         enterprise=_to_enterprise(user.enterprise)
         if user.HasField("enterprise")
         else NO_ENTERPRISE,
-        extensions=wire_extension.to_extensions(user.extensions) if user.extensions else {},
+        extensions=to_extensions(user.extensions) if user.extensions else {},
     )
 
 
@@ -159,7 +159,7 @@ def from_user(user: User) -> users_pb2.User:
         roles=_from_values(profile.roles),
         x509_certificates=_from_values(profile.x509_certificates),
         enterprise=_from_enterprise(profile.enterprise),
-        extensions=wire_extension.from_extensions(profile.extensions),
+        extensions=from_extensions(profile.extensions),
         groups=[
             users_pb2.GroupMembership(
                 group_id=str(group.group_id), display_name=group.display_name, direct=group.direct

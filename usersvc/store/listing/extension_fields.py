@@ -25,7 +25,7 @@ _KINDS: Final = {
 }
 
 
-def extended(resource: Resource, schemas: Iterable[Schema]) -> Resource:
+def with_extension_fields(resource: Resource, schemas: Iterable[Schema]) -> Resource:
     """The resource with an organization's own fields beside those that all have."""
     fields = dict(resource.scope.fields)
     repeated = dict(resource.scope.repeated)

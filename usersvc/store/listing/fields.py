@@ -1,4 +1,4 @@
-"""What a filter or an order may name, and where the database has it."""
+"""The fields that a filter or an order may name, and their SQL expressions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from enum import Enum, auto
 
 
 class Kind(Enum):
-    """What a field holds and how it is compared."""
+    """The type of a field, which decides how it is compared."""
 
     TEXT = auto()
     """Without regard to case."""
@@ -17,7 +17,7 @@ class Kind(Enum):
     TIME = auto()
     ID = auto()
     REFERENCE = auto()
-    """The id of something else: the same or not the same, and in no order."""
+    """The id of another resource. It has equality, but no order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +63,11 @@ class Repeated:
 
     fields: Mapping[str, Field]
     rows: str
-    """What stands behind FROM."""
+    """The FROM item that yields the elements."""
     present: str
     """The condition that there is an element."""
     condition: str = ""
-    """What tells an element of the resource at hand from others, if `rows` does not."""
+    """The join condition to the resource's own elements, if `rows` does not limit to them."""
     key: str = ""
     """A condition that an index serves, for a `value` that equals `{}`."""
     first: str = ""
@@ -103,7 +103,7 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """What can be listed: a table, the columns that are read of it, and what its fields are."""
+    """A kind of resource that can be listed: its table, columns and fields."""
 
     table: str
     id: str

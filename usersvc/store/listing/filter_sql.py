@@ -1,11 +1,10 @@
 """Filters as SQL conditions.
 
-Names come from the lists of fields alone and values travel as arguments, so
-nothing that a caller sends becomes part of a statement's text.
+Field names come from fixed lists and values are passed as arguments, so no text from a caller
+becomes part of a statement.
 
-An unassigned field is NULL, and a condition on NULL neither holds nor fails.
-WHERE, AND and OR take that for "does not hold", so only a negation has to make
-it so: `IS NOT TRUE`.
+An unassigned field is NULL, and a condition on NULL is neither true nor false. WHERE, AND and OR
+treat it as false. Only a negation needs `IS NOT TRUE` for that.
 """
 
 from math import isfinite
@@ -44,7 +43,7 @@ _ESCAPES: Final = str.maketrans({character: "\\" + character for character in "\
 
 # Behind every text that begins with a prefix and before every other that is behind the prefix:
 # the last code point, more often than it fits into an indexed text (2,000 bytes, 4 each).
-_BEHIND_PREFIX: Final = "\U0010ffff" * 501
+_PREFIX_END: Final = "\U0010ffff" * 501
 
 
 class Where:
@@ -63,7 +62,7 @@ class Where:
         return f"${len(self.arguments)}"
 
     def condition(self, filter_: Filter, scope: Scope, *, one: bool = False) -> str:
-        """A filter as an SQL condition; `one` when it is asked of one resource that is known.
+        """A filter as an SQL condition. `one` is true if an id already limits it to one resource.
 
         Refuses UNKNOWN_FIELD and INVALID_FILTER.
         """
@@ -112,7 +111,7 @@ class Where:
         exists = repeated.exists(self.condition(match.filter, Scope(repeated.fields)))
         if one or not repeated.key:
             return exists
-        keys = [self._key(repeated, value) for value in _wanted_values(match.filter)]
+        keys = [self._key(repeated, value) for value in _required_values(match.filter)]
         return f"({' AND '.join([*keys, exists])})"
 
     def _key(self, repeated: Repeated, value: str) -> str:
@@ -127,7 +126,7 @@ class Where:
             raise _incomparable(comparison)
         return (
             f"({field.compared} >= fold({self.argument(value)})"
-            f" AND {field.compared} < fold({self.argument(value + _BEHIND_PREFIX)}))"
+            f" AND {field.compared} < fold({self.argument(value + _PREFIX_END)}))"
         )
 
     def _compare(self, field: Field, comparison: Comparison) -> str:
@@ -188,13 +187,13 @@ class Where:
         return f"{field.sql} {_sql_operator(operator)} {self.argument(moment.time)}"
 
 
-def finds_few(filter_: Filter, scope: Scope) -> bool:
-    """Whether an index leads to the few that can satisfy a filter."""
+def is_selective(filter_: Filter, scope: Scope) -> bool:
+    """Whether an index finds the few resources that can match a filter."""
     match filter_:
         case AllOf(filters):
-            return any(finds_few(each, scope) for each in filters)
+            return any(is_selective(each, scope) for each in filters)
         case AnyOf(filters):
-            return all(finds_few(each, scope) for each in filters)
+            return all(is_selective(each, scope) for each in filters)
         case Comparison(name, Operator.EQUAL):
             field = scope.fields.get(name)
             outer, inner = split(name)
@@ -202,7 +201,7 @@ def finds_few(filter_: Filter, scope: Scope) -> bool:
             return bool(field and field.is_key) or bool(repeated and repeated.key)
         case ElementMatch(name, inner_filter):
             repeated = scope.repeated.get(name)
-            return bool(repeated and repeated.key) and bool(_wanted_values(inner_filter))
+            return bool(repeated and repeated.key) and bool(_required_values(inner_filter))
         case _:
             return False
 
@@ -229,7 +228,7 @@ def _names_one(filter_: Filter) -> bool:
             return False
 
 
-def _wanted_values(filter_: Filter) -> list[str]:
+def _required_values(filter_: Filter) -> list[str]:
     """The values of which an element must have each to satisfy a filter."""
     conditions = filter_.filters if isinstance(filter_, AllOf) else (filter_,)
     return [

@@ -11,7 +11,7 @@ def page_statement(where: Where, query: Query, resource: Resource) -> str:
     """One row more than the page holds tells whether there is another page."""
     conditions = _conditions(where, query.filter, resource)
     if query.after is not None:
-        conditions += f" AND {_behind(where, query.order, query.after, resource)}"
+        conditions += f" AND {_after(where, query.order, query.after, resource)}"
     return f"""
         SELECT {resource.columns}, {order_field(query.order, resource).compared} AS order_key
           FROM {resource.table}
@@ -41,7 +41,7 @@ def _conditions(where: Where, filter_: Filter | None, resource: Resource) -> str
     return f"organization_id = $1 AND {where.condition(filter_, resource.scope)}"
 
 
-def _behind(where: Where, order: Order, position: Position, resource: Resource) -> str:
+def _after(where: Where, order: Order, position: Position, resource: Resource) -> str:
     """The condition for what comes after a position in an order.
 
     What lacks the field is behind all that has it; in the opposite order before it.

@@ -11,7 +11,7 @@ from chassis.database.pool import Database
 from usersvc.domain.filters import Filter, Order, Page, Position, Query
 from usersvc.store.listing import list_sql
 from usersvc.store.listing.fields import Resource
-from usersvc.store.listing.filter_sql import Where, finds_few
+from usersvc.store.listing.filter_sql import Where, is_selective
 from usersvc.store.listing.scans import Scan, Scans
 
 Row = Any  # asyncpg is untyped
@@ -19,7 +19,7 @@ Item = TypeVar("Item")
 
 
 class Lists:
-    """Reads lists of resources; a costly filter or order is a scan."""
+    """Reads pages and counts. A filter or order that no index serves runs as a scan."""
 
     def __init__(self, database: Database, scans: Scans | None = None) -> None:
         self._database = database
@@ -28,7 +28,7 @@ class Lists:
     async def page(
         self, query: Query, resource: Resource, read: Callable[[Row], Item]
     ) -> Page[Item]:
-        """What a query asks for. Refuses UNKNOWN_FIELD, INVALID_FILTER, FILTER_TOO_COSTLY."""
+        """Read a page. Refuses UNKNOWN_FIELD, INVALID_FILTER and FILTER_TOO_COSTLY."""
         where = Where(query.organization_id)
         statement = list_sql.page_statement(where, query, resource)
         rows = await self._fetch(statement, where, query.filter, resource, query.order)
@@ -41,7 +41,7 @@ class Lists:
         return Page(items, position(query.size - 1) if more else None, position)
 
     async def count(self, organization_id: UUID, filter_: Filter | None, resource: Resource) -> int:
-        """How many satisfy a filter. Refuses UNKNOWN_FIELD, INVALID_FILTER, FILTER_TOO_COSTLY."""
+        """Count matches of a filter. Refuses UNKNOWN_FIELD, INVALID_FILTER, FILTER_TOO_COSTLY."""
         where = Where(organization_id)
         statement = list_sql.count_statement(where, filter_, resource)
         rows = await self._fetch(statement, where, filter_, resource)
@@ -56,22 +56,22 @@ class Lists:
         resource: Resource,
         order: Order | None = None,
     ) -> list[Row]:
-        """The rows of a count, or of a page in an order."""
-        few = filter_ is not None and finds_few(filter_, resource.scope)
-        if few or (filter_ is None and order is not None and order.field == "id"):
+        """The rows of a count (`order` is None), or of a page."""
+        selective = filter_ is not None and is_selective(filter_, resource.scope)
+        if selective or (filter_ is None and order is not None and order.field == "id"):
             async with self._database.connection() as db:
                 return await _rows(db, statement, where)
         if filter_ is None and (order is None or list_sql.order_field(order, resource).in_order):
-            async with self._planning() as db:
+            async with self._custom_plans() as db:
                 return await _rows(db, statement, where)
         scan = Scan(where.organization_id, statement, where.arguments)
-        return await self._scans.fetch(scan, self._planning())
+        return await self._scans.fetch(scan, self._custom_plans())
 
     @asynccontextmanager
-    async def _planning(self) -> AsyncIterator[asyncpg.Connection]:
-        """A connection that plans for the very values: the best way depends on how many there are.
+    async def _custom_plans(self) -> AsyncIterator[asyncpg.Connection]:
+        """A connection that plans for the given values: the best plan depends on how many match.
 
-        Elsewhere a statement is planned once (`plan_cache_mode`, docs/operations.md).
+        All other statements are planned once (`plan_cache_mode`, docs/operations.md).
         """
         async with self._database.transaction() as db:
             await db.execute(

@@ -1,4 +1,4 @@
-"""Statements that may have to look at everything: little time, and few at once."""
+"""Scans: statements that may read all rows. They get little time, and few run at once."""
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
@@ -13,9 +13,9 @@ from chassis.errors import OVERLOADED, DatabaseUnavailable, Refusal, RefusalKind
 from usersvc.domain.errors import FILTER_TOO_COSTLY
 
 SCANS: Final = 3
-"""How many run at once; the other connections stay for the rest."""
+"""The number of concurrent scans. All other calls have the remaining connections."""
 SHARE: Final = 2
-"""How many of these are of one organization at most."""
+"""The most concurrent scans of one organization."""
 SCAN_SECONDS: Final = 3.0
 
 Connection = Any  # asyncpg is untyped
@@ -24,7 +24,7 @@ Row = Any
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """A statement, whose it is, and how it is refused when it does not end in time."""
+    """A statement, its organization, and the refusal when it does not end in time."""
 
     organization_id: UUID
     statement: str
@@ -33,7 +33,7 @@ class Scan:
 
 
 class Scans:
-    """Runs scans of one purpose; an organization never has all places, nor all of the queue."""
+    """Runs scans of one kind. No organization can occupy all slots or the whole queue."""
 
     def __init__(
         self,
@@ -57,17 +57,17 @@ class Scans:
     async def fetch(
         self, scan: Scan, connection: AbstractAsyncContextManager[Connection]
     ) -> list[Row]:
-        """The rows; refuses a scan that does not end in time as it says.
+        """Fetch the rows of a scan. Refuses `scan.too_costly` if it does not end in time.
 
-        Refuses OVERLOADED when too many wait already, or for longer than a scan takes.
+        Refuses OVERLOADED if the queue is full, or after waiting as long as a scan may take.
         """
         async with self._slots.slot(str(scan.organization_id)):
-            return await self.fetch_served(scan, connection)
+            return await self.fetch_indexed(scan, connection)
 
-    async def fetch_served(
+    async def fetch_indexed(
         self, scan: Scan, connection: AbstractAsyncContextManager[Connection]
     ) -> list[Row]:
-        """The same without a place, for what an index serves as a rule."""
+        """Fetch the rows without a slot, for statements that an index usually serves."""
         began = False
         try:
             async with connection as db:
@@ -78,7 +78,7 @@ class Scans:
                 return rows
         except DatabaseUnavailable as away:
             late = began and isinstance(away.__cause__, TimeoutError)
-            # A database that is away is late, too, and no fault of the statement.
+            # An unreachable database also causes a timeout, which is not the statement's fault.
             if late and await self._database.is_available():
                 raise Refusal(scan.too_costly) from away
             raise

@@ -500,7 +500,7 @@ def _contents(state: Everything) -> tuple[object, ...]:
 @pytest.fixture
 def no_polling(monkeypatch: pytest.MonkeyPatch) -> None:
     """Disable polling, so that changes are reported only after a notification."""
-    monkeypatch.setattr("usersvc.background.feed.LOOK_SECONDS", 600.0)
+    monkeypatch.setattr("usersvc.background.feed.POLL_SECONDS", 600.0)
 
 
 async def test_every_kind_of_write_sends_a_notification(no_polling, changes, users, groups):
@@ -528,7 +528,7 @@ async def test_change_token_has_the_number_of_an_existing_change(changes, users,
     last = await db.fetchval("SELECT max(number) FROM changes")
     await db.execute("SELECT nextval('change_number') FROM generate_series(1, 5)")
     async with watching(changes) as reader:
-        cursor = ChangeCursor.of_token(reader.token, UUID(ACME))
+        cursor = ChangeCursor.from_token(reader.token, UUID(ACME))
     assert cursor.number == last
     assert ann.id
 
@@ -541,11 +541,11 @@ def test_split_batch_keeps_the_snapshot_state_after_each_part():
             tuple(uuid4() for _ in range(1_000)), (), datetime.now(UTC), "",
         )
         for number in range(1, 201)
-        if number not in start.known
+        if number not in start.seen
     ]  # fmt: skip
     parts = list(from_batch(Batch(batch, start, start.after(200))))
     first, token = parts[0]
     assert len(parts) > 1
-    cursor = ChangeCursor.of_token(token, UUID(ACME))
+    cursor = ChangeCursor.from_token(token, UUID(ACME))
     assert cursor.number == first[-1].number
-    assert cursor.known == {number for number in (150, 190) if number > cursor.number}
+    assert cursor.seen == {number for number in (150, 190) if number > cursor.number}

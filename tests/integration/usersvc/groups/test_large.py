@@ -23,7 +23,7 @@ from tests.support.usersvc.user_calls import ACME
 from usersvc.domain.filters import AllOf, Comparison, Filter, Operator, Query
 from usersvc.store import groups as group_store
 from usersvc.store import members as member_store
-from usersvc.store import memberships as membership_store
+from usersvc.store import memberships
 from usersvc.store import users as user_store
 from usersvc.store.listing import list_sql
 from usersvc.store.listing.fields import Resource
@@ -185,8 +185,8 @@ STATEMENTS = {
         1,
     ),
     "page of members": (member_store._PAGE, [ACME, LARGE, user_id(50_000), 101], 101),
-    "groups of a user": (membership_store._OF_USERS, [ACME, [user_id(7)]], 3),
-    "groups of a group": (member_store._ABOVE, [ACME, NESTED], 1),
+    "groups of a user": (memberships._BY_USERS, [ACME, [user_id(7)]], 3),
+    "groups of a group": (member_store._ANCESTORS, [ACME, NESTED], 1),
     "leave all groups": (user_store._LEAVE_GROUPS, [ACME, user_id(7), NOW, "", None], 2),
 }
 

@@ -20,7 +20,7 @@ from usersvc.domain.errors import (
 )
 from usersvc.store.activities import (
     COUNTS,
-    COUNTS_OF_ONE,
+    COUNTS_PER_ORGANIZATION,
     QUEUE_PER_SLOT,
     ActivityStore,
 )
@@ -86,13 +86,16 @@ async def test_endless_count_of_one_organization_does_not_block_another(
 
     async with locked(users_url, "changes"):
         greedy = [asyncio.create_task(counting()) for _ in range(200)]
-        await until_waiting(users_url, COUNTS_OF_ONE)
+        await until_waiting(users_url, COUNTS_PER_ORGANIZATION)
         modest = await store.page(failures)
     outcomes = Counter(await asyncio.gather(*greedy))
 
     room = COUNTS * QUEUE_PER_SLOT // 2
     assert modest == []
-    assert outcomes == {"": COUNTS_OF_ONE + room, "OVERLOADED": 200 - COUNTS_OF_ONE - room}
+    assert outcomes == {
+        "": COUNTS_PER_ORGANIZATION + room,
+        "OVERLOADED": 200 - COUNTS_PER_ORGANIZATION - room,
+    }
 
 
 async def test_search_for_refused_requests_does_not_read_changes(

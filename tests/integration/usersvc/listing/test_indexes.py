@@ -27,7 +27,7 @@ from usersvc.domain.lookups import KeyKind
 from usersvc.store.listing.filter_sql import Where
 from usersvc.store.listing.list_sql import page_statement
 from usersvc.store.listing.user_fields import USERS
-from usersvc.store.lookups import OF_IDS, OF_KEYS
+from usersvc.store.lookups import BY_IDS, BY_KEYS
 
 USER_ID = UUID("018f6d2e-0000-7000-8000-000000020000")
 LATE = datetime(2026, 1, 1, 5, 33, tzinfo=UTC)
@@ -162,7 +162,7 @@ async def test_page_reads_the_same_number_of_rows_at_any_position(crowded_url, n
     ],
 )
 async def test_each_lookup_key_uses_an_index(crowded_url, kind, texts, index, plan):
-    nodes = await explain_statement(crowded_url, OF_KEYS[kind], [UUID(ACME), texts, 11], plan)
+    nodes = await explain_statement(crowded_url, BY_KEYS[kind], [UUID(ACME), texts, 11], plan)
     conditions = {node["Index Name"]: node["Index Cond"] for node in nodes if "Index Name" in node}
     assert conditions.keys() == {index}
     assert "organization_id" in conditions[index]
@@ -172,7 +172,7 @@ async def test_each_lookup_key_uses_an_index(crowded_url, kind, texts, index, pl
 @pytest.mark.parametrize("plan", ["custom", "generic"])
 async def test_each_id_of_a_batch_read_uses_an_index(crowded_url, plan):
     ids = [UUID(f"018f6d2e-0000-7000-8000-{n:012}") for n in range(1000)]
-    nodes = await explain_statement(crowded_url, OF_IDS, [UUID(ACME), ids], plan)
+    nodes = await explain_statement(crowded_url, BY_IDS, [UUID(ACME), ids], plan)
     (condition,) = [node["Index Cond"] for node in nodes if "Index Name" in node]
     assert "user_id = ANY" in condition
 
@@ -224,10 +224,10 @@ async def test_keyed_query_is_planned_once(crowded_url: str):
     connection = await asyncpg.connect(crowded_url)
     try:
         for _ in range(7):
-            await connection.fetch(OF_IDS, UUID(ACME), [USER_ID])
+            await connection.fetch(BY_IDS, UUID(ACME), [USER_ID])
         plans = await connection.fetchrow(
             "SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE statement = $1",
-            OF_IDS,
+            BY_IDS,
         )
     finally:
         await connection.close()

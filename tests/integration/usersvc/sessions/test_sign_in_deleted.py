@@ -23,7 +23,7 @@ from tests.support.usersvc.session_calls import (
 from tests.support.usersvc.user_calls import ACME, GLOBEX, create, delete, everybody, update
 from tests.support.waiting import eventually
 from usersvc.background import retention as trimming
-from usersvc.store import identities as identity_store
+from usersvc.store import identities
 from usersvc.store.identities import IdentityStore
 
 
@@ -73,8 +73,7 @@ async def test_refusal_for_deleted_user_says_what_to_do(sessions, users, clock):
     with pytest.raises(grpc.aio.AioRpcError) as error:
         await vouch(sessions, clock.now, create_missing=True)
     assert from_rpc_error(error.value).detail == (
-        "This person may not sign in: the account was removed by provisioning. Provision the "
-        "person again."
+        "This person may not sign in: provisioning removed the account. Provision the person again."
     )
 
 
@@ -165,7 +164,7 @@ async def test_concurrent_deletions_of_one_person_do_not_deadlock(sessions, user
 async def test_deletion_is_remembered_for_90_days(
     sessions, users, clock, *, db, users_url, monkeypatch
 ):
-    monkeypatch.setattr(identity_store, "BATCH", 2)
+    monkeypatch.setattr(identities, "BATCH", 2)
 
     async def delete_expired(**by: float) -> int:
         clock.advance(**by)

@@ -5,7 +5,7 @@ import pytest
 from chassis.errors import InvalidField
 from tests.support.error_forms import refusing
 from usersvc.domain.errors import SCHEMA_EXISTS
-from usersvc.domain.schemas import Attribute, Schema, Type, check, check_beside, settled
+from usersvc.domain.schemas import Attribute, Schema, Type, check, check_with_others, normalized
 
 NUMBER = Attribute("number", Type.STRING)
 URN = "urn:acme:badge"
@@ -121,18 +121,18 @@ def test_a_hundred_attributes_are_not_too_many():
 def test_an_organization_has_a_schema_once_and_not_more_than_twenty():
     others = [schema(urn=f"urn:acme:s{number}") for number in range(20)]
 
-    check_beside(schema(), others[:19])
-    assert refusal(check_beside, schema(), others) == "schema"
+    check_with_others(schema(), others[:19])
+    assert refusal(check_with_others, schema(), others) == "schema"
     with refusing(SCHEMA_EXISTS):
-        check_beside(schema(urn="URN:acme:S3"), others)
+        check_with_others(schema(urn="URN:acme:S3"), others)
 
 
 @pytest.mark.parametrize("urn", [f"{URN}:number", f"{URN}:OFFICE.number"])
 def test_no_schema_reads_as_an_attribute_of_another(urn):
     whole, nested = schema(NUMBER, part_of(NUMBER)), schema(urn=urn)
 
-    assert refusal(check_beside, nested, [whole]) == "schema.urn"
-    assert refusal(check_beside, whole, [nested]) == "schema.urn"
+    assert refusal(check_with_others, nested, [whole]) == "schema.urn"
+    assert refusal(check_with_others, whole, [nested]) == "schema.urn"
 
 
 def test_uris_and_bytes_are_compared_as_they_are():
@@ -140,7 +140,7 @@ def test_uris_and_bytes_are_compared_as_they_are():
         Attribute("photo", Type.REFERENCE), part_of(Attribute("seal", Type.BINARY)), NUMBER
     )
 
-    photo, office, number = settled(loose).attributes
+    photo, office, number = normalized(loose).attributes
     assert (photo.case_exact, office.sub_attributes[0].case_exact, number.case_exact) == (
         True,
         True,

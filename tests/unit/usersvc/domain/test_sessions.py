@@ -70,25 +70,25 @@ def test_a_token_that_is_shown_by_accident_hides_its_secret():
 
 
 @given(st.lists(CANDIDATES, max_size=3), st.none() | CANDIDATES)
-def test_who_is_matched_is_active_and_nobody_else_to_the_identity_provider(holders, namesake):
+def test_who_is_matched_is_active_and_nobody_else_to_the_identity_provider(holders, same_name):
     holders = [each for each in holders if OID in (each.linked_to, each.user.profile.external_id)]
     try:
-        found = sessions.matched(ANN, holders, namesake)
+        found = sessions.match_user(ANN, holders, same_name)
     except Refusal:
         return
     if found is None:
-        assert (holders, namesake) == ([], None)
+        assert (holders, same_name) == ([], None)
         return
     external_id = found.user.profile.external_id
     assert found.user.profile.active is True
     assert external_id in ("", "ann", OID, OID.upper())
     assert found.linked_to in ("", OID) or external_id.lower() == OID
-    assert found == (holders[0] if holders else namesake)
+    assert found == (holders[0] if holders else same_name)
     assert len(holders) < 2
 
 
 @pytest.mark.parametrize(
-    ("holders", "namesake", "refusal"),
+    ("holders", "same_name", "refusal"),
     [
         ([candidate(OID), candidate("", OID)], None, SIGN_IN_AMBIGUOUS),
         ([candidate(OID, active=None)], candidate(""), USER_INACTIVE),
@@ -102,13 +102,13 @@ def test_who_is_matched_is_active_and_nobody_else_to_the_identity_provider(holde
         ([], candidate("ann", "somebody"), SIGN_IN_CONFLICT),
     ],
 )
-def test_the_linking_rule_refuses_rather_than_choose(holders, namesake, refusal):
+def test_the_linking_rule_refuses_rather_than_choose(holders, same_name, refusal):
     with refusing(refusal):
-        sessions.matched(ANN, holders, namesake)
+        sessions.match_user(ANN, holders, same_name)
 
 
 @pytest.mark.parametrize(
-    ("holders", "namesake"),
+    ("holders", "same_name"),
     [
         ([candidate("ann", OID)], None),
         ([candidate(OID, OTHER)], None),
@@ -117,8 +117,8 @@ def test_the_linking_rule_refuses_rather_than_choose(holders, namesake, refusal)
         ([], candidate(OID.upper(), OTHER)),
     ],
 )
-def test_the_linking_rule_finds_whom_provisioning_or_an_earlier_sign_in_names(holders, namesake):
-    assert sessions.matched(ANN, holders, namesake) == (holders[0] if holders else namesake)
+def test_the_linking_rule_finds_whom_provisioning_or_an_earlier_sign_in_names(holders, same_name):
+    assert sessions.match_user(ANN, holders, same_name) == (holders[0] if holders else same_name)
 
 
 @pytest.mark.parametrize(
@@ -132,17 +132,17 @@ def test_only_a_uuid_as_entra_writes_it_has_the_form_of_an_object_identifier(tex
 @pytest.mark.parametrize("deleted", [False, True])
 def test_nobody_is_created_unless_that_is_wanted_and_provisioning_did_not_delete(deleted):
     with refusing(SIGN_IN_UNKNOWN):
-        sessions.created(ANN, create_missing=False, deleted=deleted)
+        sessions.profile_to_create(ANN, create_missing=False, deleted=deleted)
     with refusing(USER_DELETED) if deleted else nullcontext():
-        assert sessions.created(ANN, create_missing=True, deleted=deleted) == ANN.profile
+        assert sessions.profile_to_create(ANN, create_missing=True, deleted=deleted) == ANN.profile
 
 
 def test_a_nickname_is_nothing_by_which_somebody_deleted_is_recognized():
-    assert sessions.names_of_deleted("ann@acme.test", "ann") == ("ann@acme.test",)
-    assert sessions.names_of_deleted("ann@acme.test", OID) == ("ann@acme.test", OID)
+    assert sessions.identifiers_of_deleted("ann@acme.test", "ann") == ("ann@acme.test",)
+    assert sessions.identifiers_of_deleted("ann@acme.test", OID) == ("ann@acme.test", OID)
 
 
 def test_a_new_administrator_keeps_other_roles():
     roles = (TypedValue(value="Learner"),)
-    appointed = sessions.with_administrator(Profile("ann", roles=roles))
-    assert appointed == Profile("ann", roles=(*roles, TypedValue(value="Administrator")))
+    administrator = sessions.with_administrator(Profile("ann", roles=roles))
+    assert administrator == Profile("ann", roles=(*roles, TypedValue(value="Administrator")))

@@ -14,7 +14,7 @@ from usersvc.domain.users import (
     TypedValue,
     apply,
     check,
-    version_of,
+    parse_etag,
 )
 
 OLD = Profile(
@@ -140,4 +140,4 @@ def test_elements_that_are_expressly_not_primary_count_for_nothing():
     ],
 )
 def test_an_etag_is_a_version_or_matches_none(etag, version):
-    assert version_of(etag) == version
+    assert parse_etag(etag) == version

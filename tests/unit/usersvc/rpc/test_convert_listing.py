@@ -2,7 +2,7 @@
 
 from cloudacademy.users.v1.groups_pb2 import Member
 
-from usersvc.rpc.convert import listing as wire_list
+from usersvc.rpc.convert.listing import MAX_PAGE_BYTES, fitting
 
 
 def members(count: int, size: int) -> list[Member]:
@@ -10,16 +10,16 @@ def members(count: int, size: int) -> list[Member]:
 
 
 def test_a_page_that_fits_is_whole():
-    assert wire_list.fitting(members(1_000, 1_000)) == 1_000
+    assert fitting(members(1_000, 1_000)) == 1_000
 
 
 def test_a_page_ends_before_it_is_larger_than_callers_take():
     page = members(10_000, 1_000)
-    fitting = wire_list.fitting(page)
+    count = fitting(page)
 
-    sizes = [sum(each.ByteSize() for each in page[:count]) for count in (fitting, fitting + 1)]
-    assert sizes[0] <= wire_list.MAX_PAGE_BYTES < sizes[1]
+    sizes = [sum(each.ByteSize() for each in page[:count]) for count in (count, count + 1)]
+    assert sizes[0] <= MAX_PAGE_BYTES < sizes[1]
 
 
 def test_the_first_of_a_page_goes_out_however_large_it_is():
-    assert wire_list.fitting(members(2, wire_list.MAX_PAGE_BYTES)) == 1
+    assert fitting(members(2, MAX_PAGE_BYTES)) == 1
