@@ -207,7 +207,10 @@ CASES = [
     Case("keysvc", "key changes", Changes, "_publish", revocation_reaches_a_watch, services=KEYSVC),
     Case("keysvc", "key uses", KeyStore, "record_use", use_is_written, use_key, KEYSVC),
     Case("usersvc", "health", Server, "_is_ready", services=USERSVC),
-    Case("usersvc", "change feed", ListenConnection, "watermark", changes_are_followed, create_user, USERSVC),
+    Case(
+        "usersvc", "change feed", ListenConnection, "watermark",
+        changes_are_followed, create_user, USERSVC,
+    ),
     Case(
         "usersvc", "end of change streams", ChangeFeed, "end",
         streams_end_with_the_process, services=USERSVC,

@@ -390,7 +390,7 @@ async def test_retention_deletes_old_refusals_and_the_oldest_over_limit(
         await record(activities, clock, request_id=str(each))
         clock.advance(days=1)
     await record(activities, clock, GLOBEX)
-    monkeypatch.setattr("usersvc.store.activities.KEPT_REFUSALS", 2)
+    monkeypatch.setattr("usersvc.store.activities.MAX_REFUSALS", 2)
 
     async with Database(users_url, "test") as database:
         store = ActivityStore(database)
