@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 OF_THE_WHOLE_DATABASE = {
     "schema_migration": "which migrations were applied",
-    "change_feed": "one row: the feed's name and what was trimmed",
+    "change_feed": "one row: the feed's id and the last change that retention deleted",
 }
 """Tables without rows of organizations: each node would have a copy."""
 

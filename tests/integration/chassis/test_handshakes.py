@@ -6,7 +6,7 @@ from pathlib import Path
 
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from tests.support.usersvc.serving import served
+from tests.support.usersvc.serving import usersvc_process
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
 CLIENTS = 1_000
@@ -27,7 +27,7 @@ def abandon_handshakes(port: int) -> None:
 
 
 async def test_abandoned_handshakes_do_not_end_the_process(tmp_path: Path):
-    with served(NOWHERE, tmp_path) as usersvc:
+    with usersvc_process(NOWHERE, tmp_path) as usersvc:
         port = int(usersvc.target.rpartition(":")[2])
         async with usersvc.channel("gateway") as channel:
             check = health_pb2_grpc.HealthStub(channel).Check

@@ -24,7 +24,7 @@ from chassis.database.pool import Database
 from deploy.local.postgres import Cluster
 from tests.support.data.backups import Vault
 from tests.support.keysvc.replicas import MovableClock, running_replica
-from tests.support.usersvc.change_calls import snapshot, watching
+from tests.support.usersvc.change_calls import read_snapshot, watch_changes
 from tests.support.usersvc.group_calls import create_group
 from tests.support.usersvc.services import open_channel
 from tests.support.usersvc.user_calls import ACME, GLOBEX, create, delete, refused, update
@@ -158,7 +158,7 @@ async def test_destroyed_cluster_is_restored_with_archived_data(
     await asyncio.to_thread(vault.archive, first)
     async with open_channel(region.url("users"), system_clock) as channel:
         await create(UserServiceStub(channel), "too-late-for-the-archive")
-        async with watching(ChangeServiceStub(channel)) as reader:
+        async with watch_changes(ChangeServiceStub(channel)) as reader:
             token = reader.token
     await asyncio.to_thread(destroy, first)
 
@@ -170,24 +170,24 @@ async def test_destroyed_cluster_is_restored_with_archived_data(
     assert region.written > 50
     assert await digests(again) == at_the_end
     assert await digests(earlier) == before_the_mistake != at_the_end
-    await followers_begin_anew(Region(again).url("users"), token)
+    await assert_followers_must_restart(Region(again).url("users"), token)
 
 
-async def followers_begin_anew(url: str, token: str) -> None:
+async def assert_followers_must_restart(url: str, token: str) -> None:
     """Old feed tokens are rejected, and a snapshot has the restored data."""
     async with Database(url, "operator", pool_size=1) as database:
         await ChangeStore(database).renew()
     async with open_channel(url, system_clock) as channel:
         changes, users = ChangeServiceStub(channel), UserServiceStub(channel)
         with refused(Reason.REASON_INVALID_CHANGE_TOKEN, grpc.StatusCode.INVALID_ARGUMENT):
-            async with watching(changes, token):
+            async with watch_changes(changes, token):
                 pass
-        seen = await snapshot(changes)
-        async with watching(changes, seen.token) as reader:
+        seen = await read_snapshot(changes)
+        async with watch_changes(changes, seen.token) as reader:
             ann = await create(users, "ann")
-            changes = await reader.until(1)
+            reported = await reader.until(1)
     db = await asyncpg.connect(url)
     rows = await db.fetch("SELECT user_id FROM users WHERE organization_id = $1", ACME)
     await db.close()
     assert {*seen.users, ann.id} == {str(row["user_id"]) for row in rows}
-    assert [change.resource_id for change in changes] == [ann.id]
+    assert [change.resource_id for change in reported] == [ann.id]

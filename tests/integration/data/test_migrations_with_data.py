@@ -18,12 +18,12 @@ from chassis.clock import system_clock
 from chassis.database import migrations
 from tests.support.data.rows import ACME, ANN, BOB, KEY, OID, ROWS, SESSION, TEAM
 from tests.support.keysvc.replicas import MovableClock, running_replica
-from tests.support.usersvc.activity_calls import listed
-from tests.support.usersvc.change_calls import snapshot
+from tests.support.usersvc.activity_calls import list_activities
+from tests.support.usersvc.change_calls import read_snapshot
 from tests.support.usersvc.group_calls import get_group, members
-from tests.support.usersvc.schema_calls import registered
+from tests.support.usersvc.schema_calls import list_schemas
 from tests.support.usersvc.services import open_channel
-from tests.support.usersvc.session_calls import session, vouch
+from tests.support.usersvc.session_calls import get_session, sign_in_with_assertion
 from tests.support.usersvc.user_calls import delete, get, list_users, update
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -110,18 +110,20 @@ async def usersvc_reads(url: str, version: int) -> None:
             assert (await get_group(groups, TEAM)).external_id == "team"
             assert await members(groups, TEAM) == [ANN]
         if version >= 3:
-            schemas = await registered(SchemaServiceStub(channel))
+            schemas = await list_schemas(SchemaServiceStub(channel))
             assert [schema.name for schema in schemas] == ["Badge"]
             assert ann.extensions["urn:acme:2.0:Badge"].values["number"].text == "7-A"
         if version >= 4:
-            entries = await listed(ActivityServiceStub(channel))
+            entries = await list_activities(ActivityServiceStub(channel))
             assert [entry.resource_id for entry in entries if entry.request_id == "r1"] == [ANN]
         if version >= 6:
             sessions = SessionServiceStub(channel)
-            assert (await session(sessions, SESSION.text)).user_id == ANN
-            signed_in = await vouch(sessions, system_clock(), OID, "other@corp.test")
+            assert (await get_session(sessions, SESSION.text)).user_id == ANN
+            signed_in = await sign_in_with_assertion(
+                sessions, system_clock(), OID, "other@corp.test"
+            )
             assert signed_in.session.user_id == ANN
-        seen = await snapshot(ChangeServiceStub(channel))
+        seen = await read_snapshot(ChangeServiceStub(channel))
         assert seen.users.keys() == {ANN, BOB}
         assert (await update(users, BOB, title="New")).title == "New"
         await delete(users, ANN)

@@ -32,7 +32,7 @@ from tests.support.usersvc.group_calls import (
     list_members,
     update_group,
 )
-from tests.support.usersvc.serving import UNLIMITED, Served, served
+from tests.support.usersvc.serving import UNLIMITED, UsersvcProcess, usersvc_process
 from tests.support.usersvc.user_calls import (
     Caught,
     compare,
@@ -49,13 +49,18 @@ GARBAGE = ("x", "AAAA", "\u00e9", "a" * 10_000)
 
 
 @pytest.fixture(scope="module")
-def service(users_template: Template, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with users_template.database() as url, served(url, tmp_path_factory.mktemp("tls")) as running:
+def service(
+    users_template: Template, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[UsersvcProcess]:
+    with (
+        users_template.database() as url,
+        usersvc_process(url, tmp_path_factory.mktemp("tls")) as running,
+    ):
         yield running
 
 
 @pytest.fixture
-async def channel(service: Served) -> AsyncIterator[grpc.aio.Channel]:
+async def channel(service: UsersvcProcess) -> AsyncIterator[grpc.aio.Channel]:
     """The gateway's channel, which may call every method."""
     async with service.channel("gateway") as channel:
         yield channel

@@ -11,16 +11,23 @@ from cloudacademy.users.v1.users_pb2 import Name, TypedValue
 from cloudacademy.users.v1.users_pb2_grpc import UserServiceStub
 
 from chassis.clock import system_clock
-from tests.support.usersvc.change_calls import watching
-from tests.support.usersvc.commands import answer
+from tests.support.usersvc.change_calls import watch_changes
+from tests.support.usersvc.commands import run_json
 from tests.support.usersvc.process import running_process
-from tests.support.usersvc.session_calls import end, ended, follow, session, unknown, vouch
+from tests.support.usersvc.session_calls import (
+    end_session,
+    follow_link,
+    get_session,
+    session_ended,
+    sign_in_unknown,
+    sign_in_with_assertion,
+)
 from tests.support.usersvc.user_calls import ACME, GLOBEX, create, get, list_users, refused, update
 
 
 async def test_add_administrator_creates_user_with_sign_in_link(run, users):
     name = "admin@acme.example"
-    made = await answer(
+    made = await run_json(
         run, "create-administrator", ACME, "--user-name", name,
         "--given-name", "Ada", "--family-name", "Min",
     )  # fmt: skip
@@ -31,7 +38,7 @@ async def test_add_administrator_creates_user_with_sign_in_link(run, users):
         [TypedValue(value="Administrator")],
     )
 
-    link = await answer(run, "sign-in-link", ACME, name.upper(), "--base-url", "https://x.test/")
+    link = await run_json(run, "sign-in-link", ACME, name.upper(), "--base-url", "https://x.test/")
 
     form = r"https://x\.test/login/link#[\w-]{22}\.[\w-]{43}"
     assert re.fullmatch(form, link["link"])
@@ -39,8 +46,8 @@ async def test_add_administrator_creates_user_with_sign_in_link(run, users):
 
 
 async def test_add_administrator_twice_changes_nothing(run, users):
-    first = await answer(run, "create-administrator", ACME, "--user-name", "ada")
-    again = await answer(run, "create-administrator", ACME, "--user-name", "ADA")
+    first = await run_json(run, "create-administrator", ACME, "--user-name", "ada")
+    again = await run_json(run, "create-administrator", ACME, "--user-name", "ADA")
     assert again == first | {"created": False}
     assert [user.etag for user in (await list_users(users)).users] == ["1"]
 
@@ -48,7 +55,7 @@ async def test_add_administrator_twice_changes_nothing(run, users):
 async def test_add_administrator_keeps_other_roles_of_existing_user(run, users):
     learner = TypedValue(value="Learner")
     ann = await create(users, "ann", title="Engineer", roles=[learner])
-    made = await answer(run, "create-administrator", ACME, "--user-name", "Ann")
+    made = await run_json(run, "create-administrator", ACME, "--user-name", "Ann")
     assert made == {"user_id": ann.id, "user_name": "ann", "created": False}
     after = await get(users, ann.id)
     assert (after.title, after.etag) == ("Engineer", "2")
@@ -90,19 +97,21 @@ async def test_command_log_has_no_token_and_no_name(run, users_url):
     async with running_process(users_url) as (process, address):
         await run("create-administrator", ACME, "--user-name", "ada-the-secret")
         base = ("--base-url", "https://x.test")
-        link = await answer(run, "sign-in-link", ACME, "ada-the-secret", *base)
+        link = await run_json(run, "sign-in-link", ACME, "ada-the-secret", *base)
         token = link["link"].partition("#")[2]
         async with grpc.aio.insecure_channel(address) as channel:
             sessions = SessionServiceStub(channel)
-            signed_in = await follow(sessions, token)
+            signed_in = await follow_link(sessions, token)
             assert signed_in.session.administrator
-            assert await session(sessions, signed_in.session_token) == signed_in.session
+            assert await get_session(sessions, signed_in.session_token) == signed_in.session
             await update(UserServiceStub(channel), signed_in.session.user_id, active=False)
-            with ended():
-                await session(sessions, signed_in.session_token)
-            await end(sessions, signed_in.session_token)
-            with unknown():
-                await vouch(sessions, system_clock(), "oid-the-secret", "eve-the-secret")
+            with session_ended():
+                await get_session(sessions, signed_in.session_token)
+            await end_session(sessions, signed_in.session_token)
+            with sign_in_unknown():
+                await sign_in_with_assertion(
+                    sessions, system_clock(), "oid-the-secret", "eve-the-secret"
+                )
         process.terminate()
         output, _ = await process.communicate()
     assert process.returncode == 0
@@ -115,9 +124,9 @@ async def test_command_log_has_no_token_and_no_name(run, users_url):
 
 
 async def test_renewed_feed_requires_a_new_snapshot(run, changes):
-    async with watching(changes) as reader:
+    async with watch_changes(changes) as reader:
         token = reader.token
-    assert (await answer(run, "renew-feed")).keys() == {"feed_id"}
+    assert (await run_json(run, "renew-feed")).keys() == {"feed_id"}
     with refused(Reason.REASON_INVALID_CHANGE_TOKEN, grpc.StatusCode.INVALID_ARGUMENT):
-        async with watching(changes, token):
+        async with watch_changes(changes, token):
             pass

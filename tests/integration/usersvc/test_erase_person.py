@@ -27,12 +27,16 @@ from google.protobuf.message import Message
 from tests.support.catalogue.columns import PERSONAL, holding, pairs
 from tests.support.clocks import StoppedClock
 from tests.support.postgres import TestPostgres
-from tests.support.usersvc.activity_calls import listed, record
-from tests.support.usersvc.change_calls import kind, watching
-from tests.support.usersvc.commands import Run, answer
+from tests.support.usersvc.activity_calls import list_activities, record_refusal
+from tests.support.usersvc.change_calls import kind, watch_changes
+from tests.support.usersvc.commands import Run, run_json
 from tests.support.usersvc.group_calls import get_group, update_group
-from tests.support.usersvc.schema_calls import attribute, badge, register
-from tests.support.usersvc.session_calls import link, signed_in, vouch
+from tests.support.usersvc.schema_calls import attribute, badge, create_schema
+from tests.support.usersvc.session_calls import (
+    create_link,
+    sign_in_with_assertion,
+    sign_in_with_link,
+)
 from tests.support.usersvc.user_calls import ACME, GLOBEX, create, delete, get, list_users, update
 
 MARKER = "zyxmark"
@@ -106,11 +110,11 @@ class Service:
         """Record a refused request."""
         texts = {"target": "/Users", "detail": "Taken."}
         refusal = {name: fields.pop(name, text) for name, text in texts.items()} | {"body": body}
-        await record(self.activities, self.clock, refusal=refusal, **fields)
+        await record_refusal(self.activities, self.clock, refusal=refusal, **fields)
 
     async def refusals(self) -> list[str]:
         """The bodies that are still stored of refused requests, newest first."""
-        found = [entry.refusal for entry in await listed(self.activities)]
+        found = [entry.refusal for entry in await list_activities(self.activities)]
         return [refusal.body for refusal in found if refusal.body]
 
 
@@ -124,7 +128,7 @@ def service(channel: grpc.aio.Channel, clock: StoppedClock) -> Service:
 async def planted(service: Service, schemas: SchemaServiceStub) -> str:
     """A person with data in every possible place; returns the user's id."""
     users, sessions = service.users, service.sessions
-    await register(schemas, attribute("nickname"))
+    await create_schema(schemas, attribute("nickname"))
     person = await create_repeatably(users, extensions=badge(nickname=f"{MARKER} badge"))
     await update(
         users, person.id, user_name=f"{MARKER}2@corp.test", title=f"{MARKER} other",
@@ -132,9 +136,9 @@ async def planted(service: Service, schemas: SchemaServiceStub) -> str:
     )  # fmt: skip
     await update(users, person.id, user_name=NAME, active=False)
     await update(users, person.id, active=True)
-    await vouch(sessions, service.clock.now, f"{MARKER}-oid", NAME)
-    await link(sessions, person.id)
-    await signed_in(sessions, person.id)
+    await sign_in_with_assertion(sessions, service.clock.now, f"{MARKER}-oid", NAME)
+    await create_link(sessions, person.id)
+    await sign_in_with_link(sessions, person.id)
     await service.group("hers", person.id, NAME.upper(), f"new.{MARKER}@corp.test")
     empty = await service.group("nobody's", "nobody")
     unknown = MemberChange(add_member_ids=[person.external_id], keep_unknown=True)
@@ -154,7 +158,9 @@ async def planted(service: Service, schemas: SchemaServiceStub) -> str:
 
 async def own_log(service: Service, user: User) -> list[Activity]:
     """The log entries of a user."""
-    return [each for each in await listed(service.activities) if each.resource_id == user.id]
+    return [
+        each for each in await list_activities(service.activities) if each.resource_id == user.id
+    ]
 
 
 async def create_repeatably(stub, **fields: object) -> User:
@@ -198,7 +204,7 @@ async def test_erase_leaves_no_trace_of_the_person(planted, run, db, dumped):
         ("deleted_identities", "digest")
     ]
 
-    done = await answer(run, "erase-person", ACME, NAME.upper())
+    done = await run_json(run, "erase-person", ACME, NAME.upper())
 
     assert done["user_id"] == planted
     assert done["still_named_by"] == {"users": [], "groups": []}
@@ -209,7 +215,7 @@ async def test_erase_leaves_no_trace_of_the_person(planted, run, db, dumped):
 
 
 async def test_erase_prints_what_was_erased_by_kind(planted, run):
-    done = await answer(run, "erase-person", ACME, planted)
+    done = await run_json(run, "erase-person", ACME, planted)
 
     assert done["erased"] == {
         "users": 1, "group_users": 1, "sessions": 2, "sign_in_links": 1, "linked_identities": 1,
@@ -231,11 +237,11 @@ async def test_erase_keeps_data_of_others_and_reports_their_changes(
     users = service.users
     bob = await create(users, "bob", title="somebody")
     crew = await get_group(service.groups, await service.group("crew", bob.id, "nobody"))
-    await record(service.activities, service.clock, refusal={"body": BOB})
+    await record_refusal(service.activities, service.clock, refusal={"body": BOB})
     twin = await create(users, NAME, GLOBEX)
 
-    async with watching(changes, organization_id=ACME) as reader:
-        await answer(run, "erase-person", ACME, NAME)
+    async with watch_changes(changes, organization_id=ACME) as reader:
+        await run_json(run, "erase-person", ACME, NAME)
         told = [kind(change) for change in await reader.until(6)]
 
     assert await get(users, bob.id) == bob
@@ -254,7 +260,7 @@ async def test_erase_reports_records_of_others_that_name_the_person(users, servi
     await create(users, "joann@corp.test")
     team = await service.group("team of ann@corp.test")
 
-    done = await answer(run, "erase-person", ACME, ann.id)
+    done = await run_json(run, "erase-person", ACME, ann.id)
 
     assert done["still_named_by"] == {"users": [bob.id], "groups": [team]}
 
@@ -270,13 +276,15 @@ async def test_deleted_person_is_erased_by_identifiers_from_operator(
     await service.refused(resource_id=ann.id, target=f"/Users/{ann.id}?x=ann@corp.test")
     again = ("erase-person", ACME, ann.id, "--also", "ANN@corp.test", "--also", OID.upper())
 
-    done = await answer(run, *again)
+    done = await run_json(run, *again)
 
     assert (done["user_id"], done["erased"]["deleted_identities"]) == (ann.id, 2)
     assert "ann@corp.test" not in await dumped()
-    assert set((await answer(run, *again))["erased"].values()) == {0}
+    assert set((await run_json(run, *again))["erased"].values()) == {0}
     # No record of the deletion is left.
-    assert (await vouch(sessions, now, OID, "ann@corp.test", create_missing=True)).created
+    assert (
+        await sign_in_with_assertion(sessions, now, OID, "ann@corp.test", create_missing=True)
+    ).created
 
 
 @pytest.mark.parametrize("named", [["ann@corp.test"], ["ann@corp.test", OID]])
@@ -292,7 +300,7 @@ async def test_new_holder_of_a_name_is_not_erased_with_the_former(service, run, 
     also = [word for name in named for word in ("--also", name)]
 
     for sought in (old.id, OID, "nobody@corp.test"):
-        done = await answer(run, "erase-person", ACME, sought, *also)
+        done = await run_json(run, "erase-person", ACME, sought, *also)
 
         assert done["erased"]["users"] == 0
         assert done["still_named_by"] == {"users": [heir.id], "groups": []}
@@ -310,7 +318,7 @@ async def test_user_with_an_identifier_of_the_erased_keeps_own_log(service, run,
     other = await create(users, "other@corp.test", **kept)
     logs = [await own_log(service, each) for each in (heir, other)]
 
-    done = await answer(run, "erase-person", ACME, "ann.b@corp.test", "--also", OID)
+    done = await run_json(run, "erase-person", ACME, "ann.b@corp.test", "--also", OID)
 
     assert (done["user_id"], done["erased"]["users"]) == (ann.id, 1)
     assert set(done["still_named_by"]["users"]) == {heir.id, other.id}
@@ -320,7 +328,7 @@ async def test_user_with_an_identifier_of_the_erased_keeps_own_log(service, run,
 
 async def test_erase_does_not_touch_another_organization(users, run):
     ann = await create(users, "ann@corp.test")
-    done = await answer(run, "erase-person", GLOBEX, ann.id, "--also", "ann@corp.test")
+    done = await run_json(run, "erase-person", GLOBEX, ann.id, "--also", "ann@corp.test")
     assert set(done["erased"].values()) == {0}
     assert await get(users, ann.id) == ann
 
@@ -329,9 +337,9 @@ async def test_erase_does_not_touch_another_organization(users, run):
 async def test_erase_matches_a_name_literally(users, service, run, name):
     await create(users, name)
     bob = await create(users, "bob@corp.test", title="x")
-    await record(service.activities, service.clock, refusal={"body": BOB})
+    await record_refusal(service.activities, service.clock, refusal={"body": BOB})
 
-    await answer(run, "erase-person", ACME, name)
+    await run_json(run, "erase-person", ACME, name)
 
     assert list((await list_users(users)).users) == [bob]
     assert await service.refusals() == [BOB]

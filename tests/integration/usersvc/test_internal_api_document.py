@@ -14,7 +14,7 @@ from cloudacademy.users.v1.changes_pb2_grpc import ChangeServiceStub
 from cloudacademy.users.v1.users_pb2_grpc import UserServiceStub
 
 from chassis.rpc.status import from_rpc_error
-from tests.support.usersvc.serving import ROOT, served
+from tests.support.usersvc.serving import ROOT, usersvc_process
 from tests.support.usersvc.user_calls import ACME, create
 from tests.support.waiting import eventually
 
@@ -29,7 +29,7 @@ FILL = """
 async def run_example(users_url: str, folder: Path, organization_id: str) -> list[str]:
     """The output of the document's Python example, run as the service `billing`."""
     example, _ = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)
-    with served(users_url, folder) as service:
+    with usersvc_process(users_url, folder) as service:
         files = service.files("billing")
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", example),

@@ -1,4 +1,4 @@
-"""Calls of the ActivityService."""
+"""Short forms of the calls of the ActivityService."""
 
 from datetime import datetime
 
@@ -9,25 +9,25 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from tests.support.usersvc.user_calls import ACME
 
 
-def at(time: datetime) -> Timestamp:
+def to_timestamp(time: datetime) -> Timestamp:
     stamp = Timestamp()
     stamp.FromDatetime(time)
     return stamp
 
 
-async def listed(stub, organization_id: str = ACME, **fields: object) -> list[Activity]:
+async def list_activities(stub, organization_id: str = ACME, **fields: object) -> list[Activity]:
     request = activity_pb2.ListActivitiesRequest(organization_id=organization_id, **fields)
     return list((await stub.ListActivities(request)).activities)
 
 
-async def record(stub, clock, organization_id: str = ACME, **fields: object) -> None:
+async def record_refusal(stub, clock, organization_id: str = ACME, **fields: object) -> None:
     fields.setdefault("action", Activity.ACTION_CREATE_USER)
     refusal = {"method": "POST", "target": "/Users", "status": 409, "error_type": "uniqueness"}
     refusal |= {"detail": "Taken.", "reason": "USER_NAME_TAKEN", "body": '{"userName":"ann"}'}
     refusal |= fields.pop("refusal", {})
     activity = Activity(
         organization_id=organization_id,
-        time=at(clock.now),
+        time=to_timestamp(clock.now),
         refusal=activity_pb2.RefusedRequest(**refusal),
         **fields,
     )

@@ -1,4 +1,4 @@
-"""Short forms for tests of the feed."""
+"""Short forms of the calls of the ChangeService, and a model of its state."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,25 +11,25 @@ from cloudacademy.users.v1.changes_pb2_grpc import ChangeServiceStub
 from tests.support.usersvc.user_calls import ACME
 
 Change = changes_pb2.Change
-PATIENCE_SECONDS = 20.0
+TIMEOUT_SECONDS = 20.0
 
 
 def kind(change: Change) -> str:
-    """`USER_CREATED`, …"""
+    """The type of a change without its prefix, such as `USER_CREATED`."""
     return Change.Type.Name(change.type).removeprefix("TYPE_")
 
 
 @dataclass
 class Reader:
-    """A stream of changes, and what it told so far."""
+    """A stream of changes; `seen` has all changes received so far."""
 
     call: object
     token: str = ""
     seen: list[Change] = field(default_factory=list)
 
     async def more(self) -> list[Change]:
-        """The changes of the next message."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        """Read the next message and return its changes."""
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             message = await self.call.read()
         assert message, "the stream ended"
         self.token = message.token
@@ -37,17 +37,17 @@ class Reader:
         return list(message.changes)
 
     async def until(self, count: int) -> list[Change]:
-        """All changes so far, once there are so many."""
+        """Read until at least `count` changes were received, and return all of them."""
         while len(self.seen) < count:
             await self.more()
         return self.seen
 
 
 @asynccontextmanager
-async def watching(
+async def watch_changes(
     stub: ChangeServiceStub, token: str = "", organization_id: str | None = ACME
 ) -> AsyncIterator[Reader]:
-    """Follow an organization, or all of them, from a token or from now on."""
+    """Follow an organization, or all for None, from a token or, without one, from now on."""
     if organization_id is None:
         call = stub.WatchAllChanges(changes_pb2.WatchAllChangesRequest(token=token))
     else:
@@ -63,8 +63,8 @@ async def watching(
 
 
 @dataclass
-class Everything:
-    """What a snapshot holds."""
+class SnapshotState:
+    """The content of a snapshot: etags of users and groups, and members of groups, all by id."""
 
     token: str = ""
     users: dict[str, str] = field(default_factory=dict)
@@ -72,15 +72,17 @@ class Everything:
     members: dict[str, set[str]] = field(default_factory=dict)
 
 
-async def snapshot(stub: ChangeServiceStub, organization_id: str | None = ACME) -> Everything:
-    """The etags of all users and groups and the members of groups, by id, and the token."""
+async def read_snapshot(
+    stub: ChangeServiceStub, organization_id: str | None = ACME
+) -> SnapshotState:
+    """Read a snapshot of an organization, or of all for None; the token comes last."""
     if organization_id is None:
         call = stub.ReadFullSnapshot(changes_pb2.ReadFullSnapshotRequest())
     else:
         call = stub.ReadSnapshot(changes_pb2.ReadSnapshotRequest(organization_id=organization_id))
-    found = Everything()
+    found = SnapshotState()
     async for message in call:
-        assert not found.token, "something came behind the token"
+        assert not found.token, "a message followed the token"
         found.token = message.token
         found.users |= {user.id: user.etag for user in message.users}
         found.groups |= {group.id: group.etag for group in message.groups}
@@ -90,8 +92,8 @@ async def snapshot(stub: ChangeServiceStub, organization_id: str | None = ACME) 
     return found
 
 
-def apply(change: Change, state: Everything) -> None:
-    """Let a state follow a change."""
+def apply(change: Change, state: SnapshotState) -> None:
+    """Apply a change to a state."""
     match kind(change):
         case "USER_DELETED":
             del state.users[change.resource_id]
@@ -105,9 +107,9 @@ def apply(change: Change, state: Everything) -> None:
             members = state.members.setdefault(change.resource_id, set())
             ids = {*change.user_ids, *change.group_ids}
             if name == "MEMBERS_ADDED":
-                assert not members & ids, "somebody became a member who was one"
+                assert not members & ids, "a member was added twice"
                 members |= ids
             elif name == "MEMBERS_REMOVED":
-                assert ids <= members, "somebody left who was no member"
+                assert ids <= members, "a removed member was not in the group"
                 members -= ids
     state.members = {group: ids for group, ids in state.members.items() if ids}

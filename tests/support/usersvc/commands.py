@@ -29,8 +29,8 @@ def run_command(database_url: str, *arguments: str) -> Outcome:
     return done.returncode, done.stdout, done.stderr
 
 
-async def answer(run: Run, *arguments: str) -> dict[str, object]:
+async def run_json(run: Run, *arguments: str) -> dict[str, object]:
     """Run a command that must succeed, and return the JSON document that it prints."""
-    code, output, complaint = await run(*arguments)
-    assert (code, complaint) == (0, "")
+    code, output, error_output = await run(*arguments)
+    assert (code, error_output) == (0, "")
     return json.loads(output)

@@ -1,8 +1,8 @@
-"""A consumer as another service would have it, in a process of its own that can be killed.
+"""A consumer of the feed, as in another service, in its own process so that it can be killed.
 
-`python -m tests.support.usersvc.feed_consumer TARGET ORGANIZATION FILE` takes a snapshot, then
-follows the changes, and writes each message as one line to the file: what it has dealt with. It
-goes on behind the last whole line, whatever it was killed in.
+`python -m tests.support.usersvc.feed_consumer TARGET ORGANIZATION FILE` reads a snapshot, then
+follows the changes, and appends each processed message as one line to the file. After a restart it
+continues after the last complete line.
 """
 
 import asyncio
@@ -16,14 +16,14 @@ from cloudacademy.users.v1 import changes_pb2
 from cloudacademy.users.v1.changes_pb2_grpc import ChangeServiceStub
 from google.protobuf.json_format import MessageToDict
 
-from tests.support.usersvc.change_calls import snapshot
+from tests.support.usersvc.change_calls import read_snapshot
 from tests.support.waiting import pace
 
 BACK_OFF_SECONDS = 0.1
 
 
 class Journal:
-    """The lines of the file; only whole ones count."""
+    """The lines of the file; an incomplete last line is discarded."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -42,13 +42,13 @@ async def follow(target: str, organization_id: str, journal: Journal) -> None:
     async with grpc.aio.insecure_channel(target) as channel:
         stub = ChangeServiceStub(channel)
         if not journal.lines:
-            found = await snapshot(stub, organization_id)
-            members = {group: sorted(ids) for group, ids in found.members.items()}
+            state = await read_snapshot(stub, organization_id)
+            members = {group: sorted(ids) for group, ids in state.members.items()}
             journal.write(
                 {
-                    "token": found.token,
-                    "users": found.users,
-                    "groups": found.groups,
+                    "token": state.token,
+                    "users": state.users,
+                    "groups": state.groups,
                     "members": members,
                 }
             )

@@ -1,6 +1,6 @@
-"""What a filter means, written down a second time, from the contract and in plain Python.
+"""A second implementation of filters and orders, in plain Python from the contract.
 
-It works on messages alone and shares nothing with the service.
+It reads only messages. It shares only case folding with the service.
 """
 
 from collections.abc import Callable
@@ -56,7 +56,7 @@ def _holds(filter_: filter_pb2.Filter, item: Any, prefix: str) -> bool:
 
 
 def _values(item: Any, path: str) -> list[Any]:
-    """What a path leads to: None for what is not assigned, one value for each element."""
+    """The values at a path: one for each element of a list, and None for an unassigned value."""
     head, _, rest = path.partition(".")
     if head in REPEATED and isinstance(item, users_pb2.User):
         elements = getattr(item, head)
@@ -101,7 +101,7 @@ def _compares(comparison: filter_pb2.Comparison, left: Any, name: str) -> bool:
 
 
 def sort_key(user: users_pb2.User, field: str) -> Any:
-    """What a user is sorted by; None for a user without the field."""
+    """The sort key of a user; None for a user without the field."""
     head, _, rest = field.partition(".")
     if head in REPEATED:
         elements = list(getattr(user, head))
@@ -116,7 +116,7 @@ def sort_key(user: users_pb2.User, field: str) -> Any:
 
 
 def sort(users: list[users_pb2.User], field: str, descending: bool) -> list[users_pb2.User]:
-    """Users in an order, those without the field last, equal ones by id; or the opposite."""
+    """Sorted users: those without the field last, ties by id; `descending` reverses all of it."""
     assigned = [user for user in users if sort_key(user, field) is not None]
     rest = [user for user in users if sort_key(user, field) is None]
     assigned.sort(key=lambda user: (sort_key(user, field), user.id))

@@ -1,4 +1,4 @@
-"""Short forms of the calls that tests of groups make, and of what they expect."""
+"""Short forms of the calls of the GroupService, and of the refusals that tests expect."""
 
 from collections.abc import Iterable
 
@@ -95,7 +95,7 @@ async def group_names(
     filter: filter_pb2.Filter,  # noqa: A002
     **fields: object,
 ) -> list[str]:
-    """The names of the groups that a filter finds, in the order of creation."""
+    """The names of the groups that match a filter, in the order of creation."""
     response = await list_groups(stub, filter, **fields)
     return [group.display_name for group in response.groups]
 

@@ -1,4 +1,4 @@
-"""A table that nobody reads: whatever asks for it meanwhile comes to no end."""
+"""Table locks, which block every statement that uses the table."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,8 +8,8 @@ import asyncpg
 
 
 @asynccontextmanager
-async def locked(url: str, table: str) -> AsyncIterator[None]:
-    """The table is locked meanwhile."""
+async def table_locked(url: str, table: str) -> AsyncIterator[None]:
+    """Lock the table exclusively during the block."""
     connection = await asyncpg.connect(url)
     async with connection.transaction():
         await connection.execute(f"LOCK TABLE {table}")
@@ -17,8 +17,8 @@ async def locked(url: str, table: str) -> AsyncIterator[None]:
     await connection.close()
 
 
-async def until_waiting(url: str, number: int) -> None:
-    """Until so many statements of the database wait for a lock."""
+async def wait_for_lock_waiters(url: str, number: int) -> None:
+    """Wait until at least `number` statements of the database wait for a lock."""
     connection = await asyncpg.connect(url)
     statement = """
         SELECT count(*) FROM pg_stat_activity

@@ -1,4 +1,4 @@
-"""A usersvc that runs as a process of its own."""
+"""usersvc as a separate process."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[3]
 
 @asynccontextmanager
 async def running_process(url: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
-    """`python -m usersvc serve` and the address that it listens on."""
+    """Run `python -m usersvc serve`; yields the process and the address that it listens on."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "usersvc", "serve"),
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""Short forms of the calls that tests of schemas make, and a schema with one of everything."""
+"""Short forms of the calls of the SchemaService, and attributes of every type."""
 
 from cloudacademy.errors.v1.errors_pb2 import Reason
 from cloudacademy.users.v1 import schemas_pb2 as pb
@@ -15,7 +15,7 @@ def attribute(name: str, type_: str = "STRING", **fields: object) -> pb.Attribut
     return pb.Attribute(name=name, type=f"TYPE_{type_}", **fields)
 
 
-EVERYTHING = [
+ALL_TYPES = [
     attribute("nickname"),
     attribute("number", case_exact=True),
     attribute("valid", "BOOLEAN"),
@@ -36,7 +36,7 @@ EVERYTHING = [
 ]  # fmt: skip
 
 
-async def register(
+async def create_schema(
     stub: SchemaServiceStub,
     *attributes: pb.Attribute,
     urn: str = BADGE,
@@ -50,7 +50,7 @@ async def register(
     return (await stub.CreateSchema(request)).schema
 
 
-async def registered(stub: SchemaServiceStub, organization_id: str = ACME) -> list[pb.Schema]:
+async def list_schemas(stub: SchemaServiceStub, organization_id: str = ACME) -> list[pb.Schema]:
     request = pb.ListSchemasRequest(organization_id=organization_id)
     return list((await stub.ListSchemas(request)).schemas)
 
@@ -62,13 +62,13 @@ async def get_schema(
     return (await stub.GetSchema(request)).schema
 
 
-async def unregister(
+async def delete_schema(
     stub: SchemaServiceStub, urn: str = BADGE, organization_id: str = ACME
 ) -> None:
     await stub.DeleteSchema(pb.DeleteSchemaRequest(organization_id=organization_id, urn=urn))
 
 
-def value(value: object) -> pb.Value:
+def to_value(value: object) -> pb.Value:
     match value:
         case list():
             return pb.Value(list=pb.ValueList(values=[to_value(each) for each in value]))
@@ -84,11 +84,8 @@ def value(value: object) -> pb.Value:
             return pb.Value(text=value)
 
 
-to_value = value
-
-
 def extension(**values: object) -> pb.Extension:
-    return pb.Extension(values={name: value(each) for name, each in values.items()})
+    return pb.Extension(values={name: to_value(each) for name, each in values.items()})
 
 
 def badge(**values: object) -> dict[str, pb.Extension]:

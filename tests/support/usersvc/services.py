@@ -1,4 +1,4 @@
-"""The services of usersvc in this process, behind a real socket."""
+"""The services of usersvc in this process, on a real socket."""
 
 import asyncio
 import sys
@@ -27,7 +27,7 @@ async def open_port(
     stream_seconds: Mapping[str, float] = STREAM_SECONDS,
     write_seconds: float = WRITE_SECONDS,
 ) -> AsyncIterator[int]:
-    """Serve as production does, on a database; yields the port."""
+    """Serve on a database, wired as in production; yields the port."""
     stop, listening = asyncio.Event(), asyncio.get_running_loop().create_future()
 
     def find_port(_: object, __: str, entry: structlog.typing.EventDict) -> str:
@@ -35,7 +35,7 @@ async def open_port(
             listening.set_result(int(entry["address"].rpartition(":")[2]))
         return str(entry)
 
-    # pytest shows what goes to standard error for tests that fail.
+    # pytest displays the standard error of failed tests.
     log = structlog.wrap_logger(structlog.PrintLogger(sys.stderr), processors=[find_port])
     task = asyncio.create_task(
         serve(

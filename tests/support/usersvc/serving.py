@@ -1,4 +1,4 @@
-"""The process of the user service with TLS, as other services meet it."""
+"""usersvc as a separate process with TLS, and channels to it for any caller."""
 
 import json
 import os
@@ -24,15 +24,15 @@ UNLIMITED = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_le
 
 
 @dataclass(frozen=True)
-class Served:
-    """A running process, and the authority that it believes."""
+class UsersvcProcess:
+    """A running process, and the certificate authority that it trusts."""
 
     target: str
     authority: Authority
     folder: Path
 
     def files(self, name: str, authority: Authority | None = None, life: timedelta = DAY):
-        """A new certificate for a caller."""
+        """Issue a new certificate to a caller."""
         issuer = authority or self.authority
         folder = self.folder / f"{name}-{issuer.name}-{life.days}"
         return issuer.issue(folder, name, life=life, believes=self.authority)
@@ -40,13 +40,13 @@ class Served:
     def channel(
         self, name: str, authority: Authority | None = None, life: timedelta = DAY
     ) -> grpc.aio.Channel:
-        """A channel as our services make it, for a caller of that name."""
+        """A channel as our services create it, for a caller of that name."""
         return connect(self.target, {}, Certificates(self.files(name, authority, life), LOG))
 
     def plain_channel(
         self, name: str, options: list[tuple[str, int]] | None = None
     ) -> grpc.aio.Channel:
-        """A channel as somebody else makes it, with gRPC's own limits or with these."""
+        """A channel as a foreign client creates it, with gRPC's default options or with these."""
         credentials = credentials_of(self.files(name))
         return grpc.aio.secure_channel(self.target, credentials, options)
 
@@ -56,8 +56,8 @@ def credentials_of(files: CertificateFiles) -> grpc.ChannelCredentials:
 
 
 @contextmanager
-def served(url: str, folder: Path) -> Iterator[Served]:
-    """Run `python -m usersvc serve` with a certificate of its own."""
+def usersvc_process(url: str, folder: Path) -> Iterator[UsersvcProcess]:
+    """Run `python -m usersvc serve` with its own certificate."""
     authority = Authority()
     files = authority.issue(folder / "server", "usersvc")
     process = subprocess.Popen(
@@ -78,7 +78,7 @@ def served(url: str, folder: Path) -> Iterator[Served]:
         line = json.loads(process.stdout.readline())
         assert line["event"] == "listening"
         port = line["address"].rpartition(":")[2]
-        yield Served(f"localhost:{port}", authority, folder)
+        yield UsersvcProcess(f"localhost:{port}", authority, folder)
     finally:
         process.kill()
         process.communicate()

@@ -1,4 +1,4 @@
-"""Short forms of the calls about sessions."""
+"""Short forms of the calls of the SessionService, and of the refusals that tests expect."""
 
 import itertools
 from datetime import datetime, timedelta
@@ -26,36 +26,40 @@ def timestamp(time: datetime) -> Timestamp:
     return message
 
 
-async def link(stub: SessionServiceStub, user_id: str, organization_id: str = ACME) -> str:
+async def create_link(stub: SessionServiceStub, user_id: str, organization_id: str = ACME) -> str:
     request = pb.CreateSignInLinkRequest(organization_id=organization_id, user_id=user_id)
     return (await stub.CreateSignInLink(request)).token
 
 
-async def follow(stub: SessionServiceStub, token: str) -> pb.SignInWithLinkResponse:
+async def follow_link(stub: SessionServiceStub, token: str) -> pb.SignInWithLinkResponse:
     return await stub.SignInWithLink(pb.SignInWithLinkRequest(token=token))
 
 
-async def signed_in(stub: SessionServiceStub, user_id: str, organization_id: str = ACME) -> str:
-    """The token of a session that a link began."""
-    return (await follow(stub, await link(stub, user_id, organization_id))).session_token
+async def sign_in_with_link(
+    stub: SessionServiceStub, user_id: str, organization_id: str = ACME
+) -> str:
+    """Sign in with a new link and return the session token."""
+    return (
+        await follow_link(stub, await create_link(stub, user_id, organization_id))
+    ).session_token
 
 
-async def session(stub: SessionServiceStub, token: str) -> pb.Session:
+async def get_session(stub: SessionServiceStub, token: str) -> pb.Session:
     return (await stub.GetSession(pb.GetSessionRequest(session_token=token))).session
 
 
-async def end(stub: SessionServiceStub, token: str) -> None:
+async def end_session(stub: SessionServiceStub, token: str) -> None:
     await stub.EndSession(pb.EndSessionRequest(session_token=token))
 
 
-async def vouch(
+async def sign_in_with_assertion(
     stub: SessionServiceStub,
     now: datetime,
     object_identifier: str = "oid-ann",
     email: str = "ann@acme.test",
     **fields: object,
 ) -> pb.SignInWithAssertionResponse:
-    """Sign in with an assertion that nobody has shown before, unless told otherwise."""
+    """Sign in with an assertion whose id is new, unless `fields` say otherwise."""
     request = {
         "organization_id": ACME,
         "assertion_id": f"assertion-{next(_numbers)}",
@@ -66,8 +70,8 @@ async def vouch(
     return await stub.SignInWithAssertion(pb.SignInWithAssertionRequest(**request))
 
 
-async def links(db: asyncpg.Connection) -> list[tuple[str, str, str]]:
-    """The organization, object identifier and user of each link."""
+async def identity_links(db: asyncpg.Connection) -> list[tuple[str, str, str]]:
+    """The organization id, object identifier and user id of each identity link."""
     rows = await db.fetch(
         """
         SELECT organization_id::text, object_identifier, user_id::text
@@ -78,7 +82,7 @@ async def links(db: asyncpg.Connection) -> list[tuple[str, str, str]]:
     return [tuple(row) for row in rows]
 
 
-def ended():
+def session_ended():
     return refused(Reason.REASON_SESSION_ENDED, grpc.StatusCode.UNAUTHENTICATED)
 
 
@@ -86,27 +90,27 @@ def link_invalid():
     return refused(Reason.REASON_SIGN_IN_LINK_INVALID, grpc.StatusCode.UNAUTHENTICATED)
 
 
-def inactive():
+def user_inactive():
     return refused(Reason.REASON_USER_INACTIVE, grpc.StatusCode.PERMISSION_DENIED)
 
 
-def replayed():
+def assertion_replayed():
     return refused(Reason.REASON_ASSERTION_REPLAYED, grpc.StatusCode.UNAUTHENTICATED)
 
 
-def ambiguous():
+def sign_in_ambiguous():
     return refused(Reason.REASON_SIGN_IN_AMBIGUOUS, grpc.StatusCode.FAILED_PRECONDITION)
 
 
-def conflict():
+def sign_in_conflict():
     return refused(Reason.REASON_SIGN_IN_CONFLICT, grpc.StatusCode.FAILED_PRECONDITION)
 
 
-def unknown():
+def sign_in_unknown():
     return refused(Reason.REASON_SIGN_IN_UNKNOWN, grpc.StatusCode.PERMISSION_DENIED)
 
 
-async def waiters(db: asyncpg.Connection) -> int:
+async def count_lock_waiters(db: asyncpg.Connection) -> int:
     return await db.fetchval(
         """
         SELECT count(*) FROM pg_stat_activity

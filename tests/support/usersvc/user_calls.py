@@ -1,4 +1,4 @@
-"""Short forms of the calls that these tests make, and of what they expect."""
+"""Short forms of the calls of the UserService, and of the refusals that tests expect."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,13 +65,17 @@ async def list_users(
     return await stub.ListUsers(request)
 
 
-async def names(stub: UserServiceStub, filter: filter_pb2.Filter, **fields: object) -> list[str]:  # noqa: A002
-    """The names of the users that a filter finds, in the order of creation."""
+async def user_names(
+    stub: UserServiceStub,
+    filter: filter_pb2.Filter,  # noqa: A002
+    **fields: object,
+) -> list[str]:
+    """The names of the users that match a filter, in the order of creation."""
     response = await list_users(stub, filter, **fields)
     return [user.user_name for user in response.users]
 
 
-async def walk(
+async def list_pages(
     stub: UserServiceStub, page_size: int, **fields: object
 ) -> list[list[users_pb2.User]]:
     """All pages of a list."""
@@ -85,7 +89,7 @@ async def walk(
 
 
 def compare(field: str, operator: str, value: str | bool | object = None) -> filter_pb2.Filter:
-    """`compare("user_name", "EQUAL", "ann")`; the value's type picks the operand's."""
+    """`compare("user_name", "EQUAL", "ann")`; the type of the value selects the operand's field."""
     kinds = {str: "text", bool: "boolean", int: "integer", float: "decimal"}
     kind = kinds.get(type(value), "time")
     return filter_pb2.Filter(
@@ -119,7 +123,7 @@ def element(field: str, inner: filter_pb2.Filter) -> filter_pb2.Filter:
 
 @dataclass
 class Caught:
-    """The refusal that a block ended with."""
+    """The refusal that ended a block, and its gRPC error."""
 
     refusal: RemoteRefusal = field(init=False)
     error: grpc.aio.AioRpcError = field(init=False)
@@ -127,7 +131,7 @@ class Caught:
 
 @contextmanager
 def refused(reason: Reason, code: grpc.StatusCode, **metadata: str) -> Iterator[Caught]:
-    """The block ends with exactly this refusal."""
+    """Assert that the block ends with exactly this refusal."""
     caught = Caught()
     try:
         yield caught
@@ -137,18 +141,19 @@ def refused(reason: Reason, code: grpc.StatusCode, **metadata: str) -> Iterator[
         found = (error.code(), caught.refusal.reason, caught.refusal.metadata)
         assert found == expected, caught.refusal
         return
-    raise AssertionError("nothing was refused")
+    raise AssertionError("the call was not refused")
 
 
 @contextmanager
 def invalid_field(name: str) -> Iterator[Caught]:
-    """The block is refused for one field of the request."""
+    """Assert that the block is refused because of one field of the request."""
     with refused(
         Reason.REASON_INVALID_FIELD, grpc.StatusCode.INVALID_ARGUMENT, field=name
     ) as caught:
         yield caught
 
 
-async def everybody(users) -> list[tuple[str, str]]:
+async def list_identities(users) -> list[tuple[str, str]]:
+    """The user name and external id of each user."""
     found = (await list_users(users)).users
     return [(user.user_name, user.external_id) for user in found]

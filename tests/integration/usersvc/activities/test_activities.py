@@ -11,7 +11,7 @@ from cloudacademy.users.v1 import activity_pb2, users_pb2
 from cloudacademy.users.v1.activity_pb2 import Activity, FieldChange
 
 from chassis.database.pool import Database
-from tests.support.usersvc.activity_calls import at, listed, record
+from tests.support.usersvc.activity_calls import list_activities, record_refusal, to_timestamp
 from tests.support.usersvc.group_calls import change_members, create_group
 from tests.support.usersvc.user_calls import (
     ACME,
@@ -47,13 +47,13 @@ async def test_update_is_logged_with_old_and_new_values_and_its_key(activities, 
         metadata=(("x-request-id", "4f1d"), ("x-key-id", KEY)),
     )
 
-    first, _ = await listed(activities)
+    first, _ = await list_activities(activities)
 
     assert first.id
     first.ClearField("id")
     assert first == Activity(
         organization_id=ACME,
-        time=at(clock.now),
+        time=to_timestamp(clock.now),
         action=Activity.ACTION_UPDATE_USER,
         resource_id=ann.id,
         resource_name="ann@corp.test",
@@ -78,7 +78,7 @@ async def test_log_lists_newest_entries_first(activities, users, groups, clock):
         clock.advance(seconds=1)
         await step
 
-    assert [name(each) for each in await listed(activities)] == [
+    assert [name(each) for each in await list_activities(activities)] == [
         "DELETE_USER", "REMOVE_MEMBERS", "ADD_MEMBERS", "CREATE_GROUP", "RESTORE_USER",
         "DISABLE_USER", "CREATE_USER",
     ]  # fmt: skip
@@ -89,7 +89,7 @@ async def test_logged_members_have_names_and_are_limited_to_100(activities, user
     ids = [(await create(users, f"u{number:03}@corp.test")).id for number in range(120)]
     await change_members(groups, staff.id, add=ids)
 
-    (entry,) = await listed(activities, actions=[Activity.ACTION_ADD_MEMBERS])
+    (entry,) = await list_activities(activities, actions=[Activity.ACTION_ADD_MEMBERS])
 
     assert (entry.member_count, len(entry.members)) == (120, 100)
     assert entry.resource_name == "Staff"
@@ -99,11 +99,13 @@ async def test_logged_members_have_names_and_are_limited_to_100(activities, user
 async def test_refused_requests_are_listed_among_changes_by_time(activities, users, clock):
     await create(users, "ann@corp.test")
     clock.advance(seconds=1)
-    await record(activities, clock, resource_name="ann@corp.test", key_id=KEY, request_id="77")
+    await record_refusal(
+        activities, clock, resource_name="ann@corp.test", key_id=KEY, request_id="77"
+    )
     clock.advance(seconds=1)
     await create(users, "bob@corp.test")
 
-    _, entry, _ = await listed(activities)
+    _, entry, _ = await list_activities(activities)
 
     assert entry.refused
     assert (name(entry), entry.resource_name, entry.key_id) == (
@@ -131,9 +133,9 @@ async def test_log_search_finds_matching_entries(activities, users, clock, wante
     await create(users, "bob@corp.test")
     await update(users, ann.id, title="Dr.")
     clock.advance(seconds=1)
-    await record(activities, clock, action=Activity.ACTION_OTHER, request_id="77")
+    await record_refusal(activities, clock, action=Activity.ACTION_OTHER, request_id="77")
 
-    assert [name(each) for each in await listed(activities, **wanted)] == found
+    assert [name(each) for each in await list_activities(activities, **wanted)] == found
 
 
 async def test_log_of_one_user_is_found_by_id(activities, users):
@@ -141,7 +143,7 @@ async def test_log_of_one_user_is_found_by_id(activities, users):
     await update(users, ann.id, title="Dr.")
     await update(users, bob.id, title="Dr.")
 
-    entries = await listed(activities, resource_id=ann.id)
+    entries = await list_activities(activities, resource_id=ann.id)
 
     assert [name(each) for each in entries] == ["UPDATE_USER", "CREATE_USER"]
 
@@ -150,9 +152,12 @@ async def test_renamed_user_is_found_by_both_names(activities, users):
     ann = await create(users, "ann@corp.test")
     await update(users, ann.id, user_name="ann.li@corp.test")
 
-    assert [name(each) for each in await listed(activities, text="ann@")] == ["CREATE_USER"]
-    assert len(await listed(activities, text="ann.li@")) == 2
-    assert [name(each) for each in await listed(activities, text="ann.l", result=SUCCESS)] == [
+    assert [name(each) for each in await list_activities(activities, text="ann@")] == [
+        "CREATE_USER"
+    ]
+    assert len(await list_activities(activities, text="ann.li@")) == 2
+    found = await list_activities(activities, text="ann.l", result=SUCCESS)
+    assert [name(each) for each in found] == [
         "UPDATE_USER", "CREATE_USER",
     ]  # fmt: skip
 
@@ -163,7 +168,9 @@ async def test_log_list_is_limited_to_a_time_range(activities, users, clock):
         clock.advance(hours=1)
     start, end = clock.now - timedelta(hours=3), clock.now - timedelta(hours=1)
 
-    entries = await listed(activities, start_time=at(start), end_time=at(end))
+    entries = await list_activities(
+        activities, start_time=to_timestamp(start), end_time=to_timestamp(end)
+    )
 
     assert [each.resource_name for each in entries] == ["u2@corp.test", "u1@corp.test"]
 
@@ -171,7 +178,7 @@ async def test_log_list_is_limited_to_a_time_range(activities, users, clock):
 async def test_log_pages_are_stable_while_the_log_grows(activities, users, clock):
     for each in range(5):
         await create(users, f"u{each}@corp.test")
-        await record(activities, clock, action=Activity.ACTION_OTHER)
+        await record_refusal(activities, clock, action=Activity.ACTION_OTHER)
         clock.advance(seconds=each % 2)
     seen, token = [], ""
     while True:
@@ -196,15 +203,15 @@ async def test_log_page_token_of_another_search_is_refused(activities, users):
 
     for other in ({"text": "u"}, {"organization_id": GLOBEX}):
         with refused(Reason.REASON_INVALID_PAGE_TOKEN, grpc.StatusCode.INVALID_ARGUMENT):
-            await listed(activities, **{"page_token": token, **other})
+            await list_activities(activities, **{"page_token": token, **other})
 
 
 async def test_log_excludes_other_organizations(activities, users, clock):
     await create(users, "ann@corp.test")
-    await record(activities, clock)
-    (entry, _) = await listed(activities)
+    await record_refusal(activities, clock)
+    (entry, _) = await list_activities(activities)
 
-    assert await listed(activities, GLOBEX) == []
+    assert await list_activities(activities, GLOBEX) == []
     with refused(Reason.REASON_ACTIVITY_NOT_FOUND, grpc.StatusCode.NOT_FOUND):
         await activities.GetActivity(
             activity_pb2.GetActivityRequest(organization_id=GLOBEX, id=entry.id)
@@ -214,12 +221,12 @@ async def test_log_excludes_other_organizations(activities, users, clock):
 async def test_user_deletion_removes_names_and_values_from_log(activities, users, clock, db):
     ann = await create(users, "Ann@corp.test", title="Secret title")
     await update(users, ann.id, title="Secret name")
-    await record(activities, clock, resource_name="ANN@corp.test")
-    await record(activities, clock, resource_id=ann.id)
+    await record_refusal(activities, clock, resource_name="ANN@corp.test")
+    await record_refusal(activities, clock, resource_id=ann.id)
     await create(users, "bob@corp.test")
     await delete(users, ann.id)
 
-    entries = await listed(activities, resource_id=ann.id)
+    entries = await list_activities(activities, resource_id=ann.id)
 
     assert [name(each) for each in entries if not each.refused] == [
         "DELETE_USER", "UPDATE_USER", "CREATE_USER",
@@ -235,14 +242,16 @@ async def test_user_deletion_removes_names_from_refused_requests(activities, use
     ann = await create(users, "ann@corp.test", emails=first)
     bob = await create(users, "bob@corp.test")
     renamed = {"body": '{"value": "ANN@corp.test"}', "detail": "ann@corp.test is taken."}
-    await record(activities, clock, resource_id=bob.id, refusal=renamed)
-    await record(activities, clock, refusal={"body": '{"emails":[{"value":"li@CORP.test"}]}'})
+    await record_refusal(activities, clock, resource_id=bob.id, refusal=renamed)
+    await record_refusal(
+        activities, clock, refusal={"body": '{"emails":[{"value":"li@CORP.test"}]}'}
+    )
     await update(users, ann.id, user_name="ann.li@corp.test")
-    await record(activities, clock, refusal={"body": '{"userName":"carl@corp.test"}'})
+    await record_refusal(activities, clock, refusal={"body": '{"userName":"carl@corp.test"}'})
     await delete(users, ann.id)
     # This refusal is reported after the deletion, as reports may arrive late.
     late = {"body": '{"title":"ann of old"}'}
-    await record(activities, clock, resource_id=ann.id, resource_name="ann", refusal=late)
+    await record_refusal(activities, clock, resource_id=ann.id, resource_name="ann", refusal=late)
 
     kept = str(await db.fetch("SELECT * FROM refusals") + await db.fetch("SELECT * FROM changes"))
 
@@ -255,7 +264,7 @@ async def test_user_deletion_removes_names_from_refused_requests(activities, use
 
 
 async def lost(activities) -> list[bool]:
-    return [each.last_administrator_lost for each in await listed(activities)]
+    return [each.last_administrator_lost for each in await list_activities(activities)]
 
 
 @pytest.mark.parametrize("how", ["disabled", "demoted", "deleted"])
@@ -289,14 +298,14 @@ async def test_administrator_of_another_organization_does_not_count(activities, 
 async def test_hourly_counts_include_hours_without_entries(activities, users, clock):
     clock.now = datetime(2026, 11, 23, 10, 30, tzinfo=UTC)
     await create(users, "ann@corp.test")
-    await record(activities, clock)
+    await record_refusal(activities, clock)
     clock.advance(hours=2)
-    await record(activities, clock, action=Activity.ACTION_AUTHENTICATE)
+    await record_refusal(activities, clock, action=Activity.ACTION_AUTHENTICATE)
 
     request = activity_pb2.CountActivitiesRequest(
         organization_id=ACME,
-        start_time=at(datetime(2026, 11, 23, 10, tzinfo=UTC)),
-        end_time=at(datetime(2026, 11, 23, 13, tzinfo=UTC)),
+        start_time=to_timestamp(datetime(2026, 11, 23, 10, tzinfo=UTC)),
+        end_time=to_timestamp(datetime(2026, 11, 23, 13, tzinfo=UTC)),
         width=activity_pb2.CountActivitiesRequest.WIDTH_HOUR,
     )
     counts = (await activities.CountActivities(request)).counts
@@ -309,8 +318,8 @@ async def test_hourly_counts_include_hours_without_entries(activities, users, cl
 async def test_count_of_too_many_hours_is_refused(activities, clock):
     request = activity_pb2.CountActivitiesRequest(
         organization_id=ACME,
-        start_time=at(clock.now - timedelta(days=32)),
-        end_time=at(clock.now),
+        start_time=to_timestamp(clock.now - timedelta(days=32)),
+        end_time=to_timestamp(clock.now),
     )
     with invalid_field("end_time"):
         await activities.CountActivities(request)
@@ -321,7 +330,7 @@ async def test_ten_minutes_without_entries_end_a_cycle(activities, users, clock)
     for each in range(3):
         await create(users, f"u{each}@corp.test")
         clock.advance(minutes=8)
-    await record(activities, clock)
+    await record_refusal(activities, clock)
     first_ended = clock.now
     clock.advance(minutes=40)
     await create(users, "last@corp.test")
@@ -329,9 +338,9 @@ async def test_ten_minutes_without_entries_end_a_cycle(activities, users, clock)
     request = activity_pb2.ListCyclesRequest(organization_id=ACME)
     latest, first = (await activities.ListCycles(request)).cycles
 
-    assert (first.start_time, first.end_time) == (at(began), at(first_ended))
+    assert (first.start_time, first.end_time) == (to_timestamp(began), to_timestamp(first_ended))
     assert (first.succeeded, first.refused) == (3, 1)
-    assert (latest.start_time, latest.succeeded, latest.refused) == (at(clock.now), 1, 0)
+    assert (latest.start_time, latest.succeeded, latest.refused) == (to_timestamp(clock.now), 1, 0)
 
 
 # Limits.
@@ -349,7 +358,7 @@ async def test_ten_minutes_without_entries_end_a_cycle(activities, users, clock)
 )
 async def test_invalid_refusal_is_not_recorded(activities, clock, fields, field):
     with invalid_field(field):
-        await record(activities, clock, **fields)
+        await record_refusal(activities, clock, **fields)
 
 
 async def test_refusal_reported_again_is_logged_once(activities, clock):
@@ -361,20 +370,20 @@ async def test_refusal_reported_again_is_logged_once(activities, clock):
         ("", ""),
         ("", ""),
     ):
-        await record(activities, clock, request_id=request_id, report_id=report_id)
-    await record(activities, clock, GLOBEX, request_id="theirs", report_id=report)
+        await record_refusal(activities, clock, request_id=request_id, report_id=report_id)
+    await record_refusal(activities, clock, GLOBEX, request_id="theirs", report_id=report)
 
-    assert [each.request_id for each in await listed(activities)] == ["", "", "2", "1"]
-    assert [each.request_id for each in await listed(activities, GLOBEX)] == ["theirs"]
-    assert {each.report_id for each in await listed(activities)} == {""}
+    assert [each.request_id for each in await list_activities(activities)] == ["", "", "2", "1"]
+    assert [each.request_id for each in await list_activities(activities, GLOBEX)] == ["theirs"]
+    assert {each.report_id for each in await list_activities(activities)} == {""}
 
 
 async def test_concurrent_reports_of_one_refusal_are_logged_once(activities, clock):
     whose = {"request_id": "1", "report_id": str(uuid4())}
 
-    await asyncio.gather(*(record(activities, clock, **whose) for _ in range(8)))
+    await asyncio.gather(*(record_refusal(activities, clock, **whose) for _ in range(8)))
 
-    assert [each.request_id for each in await listed(activities)] == ["1"]
+    assert [each.request_id for each in await list_activities(activities)] == ["1"]
 
 
 async def test_more_than_100_refusals_in_one_report_are_refused(activities):
@@ -387,9 +396,9 @@ async def test_retention_deletes_old_refusals_and_the_oldest_over_limit(
     activities, users_url, clock, monkeypatch
 ):
     for each in range(5):
-        await record(activities, clock, request_id=str(each))
+        await record_refusal(activities, clock, request_id=str(each))
         clock.advance(days=1)
-    await record(activities, clock, GLOBEX)
+    await record_refusal(activities, clock, GLOBEX)
     monkeypatch.setattr("usersvc.store.activities.MAX_REFUSALS", 2)
 
     async with Database(users_url, "test") as database:
@@ -397,5 +406,5 @@ async def test_retention_deletes_old_refusals_and_the_oldest_over_limit(
         assert await store.trim(clock.now + timedelta(days=26)) == 3
         assert await store.trim(clock.now) == 0
 
-    assert [each.request_id for each in await listed(activities)] == ["4", "3"]
-    assert len(await listed(activities, GLOBEX)) == 1
+    assert [each.request_id for each in await list_activities(activities)] == ["4", "3"]
+    assert len(await list_activities(activities, GLOBEX)) == 1

@@ -21,7 +21,7 @@ from chassis.database.pool import Database
 from chassis.rpc.interceptor import ServerInterceptor
 from chassis.rpc.local_dispatcher import LocalDispatcher
 from tests.support.servers import listening
-from tests.support.usersvc.serving import served
+from tests.support.usersvc.serving import usersvc_process
 from tests.support.usersvc.user_calls import ACME, GLOBEX, NOBODY
 from usersvc.rpc.batching.servicer import CARRIERS, BatchServicer
 from usersvc.rpc.users import UsersServicer
@@ -84,7 +84,7 @@ async def test_each_batched_call_is_authorized_separately(users_url, tmp_path):
         request=link.SerializeToString(),
         timeout_ms=1_000,
     )
-    with served(users_url, tmp_path) as service:
+    with usersvc_process(users_url, tmp_path) as service:
         async with service.channel("billing") as channel:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await outcomes(channel, reading(1))

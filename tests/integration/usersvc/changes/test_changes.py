@@ -14,7 +14,13 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from chassis.database.pool import Database
-from tests.support.usersvc.change_calls import Everything, apply, kind, snapshot, watching
+from tests.support.usersvc.change_calls import (
+    SnapshotState,
+    apply,
+    kind,
+    read_snapshot,
+    watch_changes,
+)
 from tests.support.usersvc.group_calls import (
     change_members,
     create_group,
@@ -42,7 +48,7 @@ TRIMMED = (Reason.REASON_CHANGES_TRIMMED, grpc.StatusCode.OUT_OF_RANGE)
 
 
 async def test_created_user_is_reported_with_its_assigned_fields(changes, users, clock):
-    async with watching(changes) as reader:
+    async with watch_changes(changes) as reader:
         ann = await create(
             users, "ann@corp.test", name=users_pb2.Name(given_name="Ann"), title="Dr."
         )
@@ -65,7 +71,7 @@ async def test_created_user_is_reported_with_its_assigned_fields(changes, users,
 
 async def test_update_reports_the_fields_whose_values_changed(changes, users):
     ann = await create(users, "ann@corp.test", title="Dr.", nick_name="A")
-    async with watching(changes) as reader:
+    async with watch_changes(changes) as reader:
         after = await update(
             users, ann.id, title="Prof.", nick_name="A", name=users_pb2.Name(family_name="Li")
         )
@@ -92,7 +98,7 @@ async def test_change_of_active_is_reported_before_the_update(
     ann = await create(users, "ann@corp.test")
     if before is not True:
         await update(users, ann.id, "active", active=before)
-    async with watching(changes) as reader:
+    async with watch_changes(changes) as reader:
         await update(users, ann.id, "active", "title", active=after, title="Dr.")
 
         (change,) = await reader.until(1)
@@ -104,7 +110,7 @@ async def test_change_of_active_is_reported_before_the_update(
 async def test_write_without_a_difference_is_not_reported(changes, users, groups):
     ann = await create(users, "ann@corp.test", title="Dr.")
     staff = await create_group(groups, "Staff", [ann.id])
-    async with watching(changes) as reader:
+    async with watch_changes(changes) as reader:
         await update(users, ann.id, title="Dr.")
         await update_group(groups, staff.id, display_name="Staff")
         await change_members(groups, staff.id, add=[ann.id])
@@ -117,7 +123,7 @@ async def test_write_without_a_difference_is_not_reported(changes, users, groups
 
 async def test_refused_write_is_not_reported(changes, users):
     await create(users, "ann@corp.test")
-    async with watching(changes) as reader:
+    async with watch_changes(changes) as reader:
         with pytest.raises(grpc.aio.AioRpcError):
             await create(users, "ANN@corp.test")
         bob = await create(users, "bob@corp.test")
@@ -130,7 +136,7 @@ async def test_refused_write_is_not_reported(changes, users):
 async def test_user_deletion_reports_removal_from_groups_first(changes, users, groups):
     ann = await create(users, "ann@corp.test")
     staff = await create_group(groups, "Staff", [ann.id])
-    async with watching(changes) as reader:
+    async with watch_changes(changes) as reader:
         await delete(users, ann.id)
 
         left, gone = await reader.until(2)
@@ -144,7 +150,7 @@ async def test_user_deletion_reports_removal_from_groups_first(changes, users, g
 async def test_group_creation_is_reported_before_its_first_members(changes, users, groups):
     ann = await create(users, "ann@corp.test")
     inner = await create_group(groups, "Inner")
-    async with watching(changes) as reader:
+    async with watch_changes(changes) as reader:
         staff = await create_group(groups, "Staff", [ann.id, inner.id])
 
         made, added = await reader.until(2)
@@ -160,7 +166,7 @@ async def test_group_creation_is_reported_before_its_first_members(changes, user
 async def test_only_members_added_or_removed_are_reported(changes, users, groups):
     ann, bob, cem = [await create(users, f"{name}@corp.test") for name in ("ann", "bob", "cem")]
     staff = await create_group(groups, "Staff", [ann.id, bob.id])
-    async with watching(changes) as reader:
+    async with watch_changes(changes) as reader:
         after = await update_group(
             groups,
             staff.id,
@@ -180,7 +186,7 @@ async def test_only_members_added_or_removed_are_reported(changes, users, groups
 
 async def test_many_members_are_reported_in_parts_of_1000(changes, users, groups):
     ids = [(await create(users, f"u{number}@corp.test")).id for number in range(1_201)]
-    async with watching(changes) as reader:
+    async with watch_changes(changes) as reader:
         staff = await create_group(groups, "Staff", ids)
         await delete_group(groups, staff.id)
 
@@ -196,7 +202,7 @@ async def test_many_members_are_reported_in_parts_of_1000(changes, users, groups
 async def test_group_deletion_reports_removal_from_parents_first(changes, groups):
     inner = await create_group(groups, "Inner")
     outer = await create_group(groups, "Outer", [inner.id])
-    async with watching(changes) as reader:
+    async with watch_changes(changes) as reader:
         await delete_group(groups, inner.id)
 
         left, gone = await reader.until(2)
@@ -208,7 +214,7 @@ async def test_group_deletion_reports_removal_from_parents_first(changes, groups
 
 
 async def test_change_carries_the_id_of_its_request(changes, users):
-    async with watching(changes) as reader:
+    async with watch_changes(changes) as reader:
         user = users_pb2.User(user_name="ann@corp.test")
         await users.CreateUser(
             users_pb2.CreateUserRequest(organization_id=ACME, user=user),
@@ -224,7 +230,7 @@ async def test_change_carries_the_id_of_its_request(changes, users):
 
 
 async def test_feed_of_one_organization_excludes_others(changes, users):
-    async with watching(changes, organization_id=GLOBEX) as reader:
+    async with watch_changes(changes, organization_id=GLOBEX) as reader:
         await create(users, "ann@corp.test", organization_id=ACME)
         bob = await create(users, "bob@corp.test", organization_id=GLOBEX)
 
@@ -234,7 +240,7 @@ async def test_feed_of_one_organization_excludes_others(changes, users):
 
 
 async def test_feed_of_all_organizations_is_in_one_order(changes, users):
-    async with watching(changes, organization_id=None) as reader:
+    async with watch_changes(changes, organization_id=None) as reader:
         made = [
             await create(users, "ann@corp.test", organization_id=ACME),
             await create(users, "bob@corp.test", organization_id=GLOBEX),
@@ -251,22 +257,22 @@ async def test_feed_of_all_organizations_is_in_one_order(changes, users):
 
 
 async def test_feed_continues_after_the_given_token(changes, users):
-    async with watching(changes) as reader:
+    async with watch_changes(changes) as reader:
         await create(users, "ann@corp.test")
         await reader.until(1)
         token = reader.token
     later = [(await create(users, f"{name}@corp.test")).id for name in ("bob", "cem")]
 
-    async with watching(changes, token) as reader:
+    async with watch_changes(changes, token) as reader:
         assert [each.resource_id for each in await reader.until(2)] == later
 
 
 async def test_reader_far_behind_receives_several_messages(changes, users):
-    async with watching(changes) as reader:
+    async with watch_changes(changes) as reader:
         token = reader.token
     made = [(await create(users, f"u{number}@corp.test")).id for number in range(450)]
 
-    async with watching(changes, token) as reader:
+    async with watch_changes(changes, token) as reader:
         assert len(reader.seen) == 200
         assert [each.resource_id for each in await reader.until(450)] == made
 
@@ -274,7 +280,7 @@ async def test_reader_far_behind_receives_several_messages(changes, users):
 async def test_higher_number_committed_first_waits_for_the_lower_one(changes, users, users_url, db):
     """Numbers alone would lose changes: a transaction may take a number early and commit late."""
     late = await asyncpg.connect(users_url)
-    async with watching(changes) as reader:
+    async with watch_changes(changes) as reader:
         transaction = late.transaction()
         await transaction.start()
         slow = await late.fetchval(
@@ -303,7 +309,7 @@ async def test_higher_number_committed_first_waits_for_the_lower_one(changes, us
 
 async def test_unused_number_does_not_delay_later_changes(changes, users, users_url):
     doomed = await asyncpg.connect(users_url)
-    async with watching(changes) as reader:
+    async with watch_changes(changes) as reader:
         transaction = doomed.transaction()
         await transaction.start()
         await doomed.fetchval("SELECT next_change()")
@@ -324,7 +330,7 @@ async def test_transaction_with_many_numbers_holds_one_lock(db):
 
 
 async def test_other_replica_reports_a_change_without_polling_delay(users_url, clock, changes):
-    async with running_service(users_url, clock) as other, watching(changes) as reader:
+    async with running_service(users_url, clock) as other, watch_changes(changes) as reader:
         began = asyncio.get_running_loop().time()
         for number in range(3):
             await create(other, f"u{number}@corp.test")
@@ -339,43 +345,43 @@ async def test_other_replica_reports_a_change_without_polling_delay(users_url, c
 @pytest.mark.parametrize("token", ["nonsense", "W10=", "WzEsMl0=", "é"])
 async def test_malformed_change_token_is_refused(changes, token):
     with refused(*INVALID):
-        async with watching(changes, token):
+        async with watch_changes(changes, token):
             pass
 
 
 async def test_change_token_of_another_organization_is_refused(changes):
-    async with watching(changes, organization_id=GLOBEX) as reader:
+    async with watch_changes(changes, organization_id=GLOBEX) as reader:
         token = reader.token
     for organization_id in (ACME, None):
         with refused(*INVALID):
-            async with watching(changes, token, organization_id):
+            async with watch_changes(changes, token, organization_id):
                 pass
 
 
 async def test_change_token_of_a_replaced_feed_is_refused(changes, db):
-    async with watching(changes) as reader:
+    async with watch_changes(changes) as reader:
         token = reader.token
     await db.execute("UPDATE change_feed SET feed_id = gen_random_uuid()")
     with refused(*INVALID):
-        async with watching(changes, token):
+        async with watch_changes(changes, token):
             pass
 
 
 async def test_change_token_from_the_future_is_refused(changes, users, db):
     """As after the restore of a backup that is older than the token."""
-    async with watching(changes) as reader:
+    async with watch_changes(changes) as reader:
         for name in ("ann", "bob"):
             await create(users, f"{name}@corp.test")
         await reader.until(2)
         ahead = reader.token
     await db.execute("SELECT setval('change_number', 1)")
     with refused(*INVALID):
-        async with watching(changes, ahead):
+        async with watch_changes(changes, ahead):
             pass
 
 
 async def test_change_token_older_than_retention_is_refused(changes, users, users_url, clock, db):
-    async with watching(changes) as reader:
+    async with watch_changes(changes) as reader:
         old = reader.token
         await create(users, "ann@corp.test")
         await reader.until(1)
@@ -389,15 +395,15 @@ async def test_change_token_older_than_retention_is_refused(changes, users, user
         assert await ChangeStore(database).trim(later) == 0
 
     with refused(*TRIMMED):
-        async with watching(changes, old):
+        async with watch_changes(changes, old):
             pass
-    async with watching(changes, kept) as reader:
+    async with watch_changes(changes, kept) as reader:
         assert [each.resource_id for each in await reader.until(1)] == [bob.id]
 
 
 async def test_watch_without_organization_is_refused_by_field(changes):
     with invalid_field("organization_id"):
-        async with watching(changes, organization_id=""):
+        async with watch_changes(changes, organization_id=""):
             pass
 
 
@@ -410,13 +416,13 @@ async def test_snapshot_is_complete_and_its_token_continues_after_it(changes, us
     inner = await create_group(groups, "Inner", [bob.id])
     staff = await create_group(groups, "Staff", [ann.id, inner.id])
 
-    found = await snapshot(changes)
+    found = await read_snapshot(changes)
     cem = await create(users, "cem@corp.test")
 
     assert found.users == {ann.id: ann.etag, bob.id: bob.etag}
     assert found.groups == {inner.id: inner.etag, staff.id: staff.etag}
     assert found.members == {inner.id: {bob.id}, staff.id: {ann.id, inner.id}}
-    async with watching(changes, found.token) as reader:
+    async with watch_changes(changes, found.token) as reader:
         assert [each.resource_id for each in await reader.until(1)] == [cem.id]
 
 
@@ -424,10 +430,10 @@ async def test_full_snapshot_contains_every_organization(changes, users):
     ann = await create(users, "ann@corp.test", organization_id=ACME)
     bob = await create(users, "bob@corp.test", organization_id=GLOBEX)
 
-    found = await snapshot(changes, None)
+    found = await read_snapshot(changes, None)
 
     assert found.users.keys() == {ann.id, bob.id}
-    async with watching(changes, found.token, None):
+    async with watch_changes(changes, found.token, None):
         pass
 
 
@@ -450,17 +456,17 @@ async def test_snapshot_during_writes_misses_and_repeats_nothing(changes, users,
             writers.create_task(write(writer))
         states = []
         while len(states) < 3:
-            state = await snapshot(changes)
+            state = await read_snapshot(changes)
             if state.users:  # the writers have started, and continue until all snapshots are read
                 states.append(state)
         read.set()
     await create(users, "last@corp.test")  # so that changes follow each snapshot
     end = await db.fetchval("SELECT last_value FROM change_number")
 
-    final = await snapshot(changes)
+    final = await read_snapshot(changes)
     for state in states:
         assert state.users
-        async with watching(changes, state.token) as reader:
+        async with watch_changes(changes, state.token) as reader:
             while not reader.seen or reader.seen[-1].number < end:
                 await reader.more()
         for change in reader.seen:
@@ -472,7 +478,7 @@ async def test_snapshots_over_the_limit_are_refused_with_retry(changes, users, d
     await create(users, "ann@corp.test")
     async with db.transaction():
         await db.execute("LOCK TABLE users")  # readers of users have to wait
-        running = [asyncio.create_task(snapshot(changes)) for _ in range(2)]
+        running = [asyncio.create_task(read_snapshot(changes)) for _ in range(2)]
         reading = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 
         async def both_wait() -> bool:
@@ -481,16 +487,16 @@ async def test_snapshots_over_the_limit_are_refused_with_retry(changes, users, d
         await eventually(both_wait)
 
         with refused(Reason.REASON_SNAPSHOTS_BUSY, grpc.StatusCode.UNAVAILABLE) as caught:
-            await snapshot(changes)
+            await read_snapshot(changes)
 
     details = rpc_status.from_call(caught.error).details
     assert any(detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR) for detail in details)
     for found in await asyncio.gather(*running):
         assert len(found.users) == 1
-    assert await snapshot(changes)
+    assert await read_snapshot(changes)
 
 
-def _contents(state: Everything) -> tuple[object, ...]:
+def _contents(state: SnapshotState) -> tuple[object, ...]:
     return state.users, state.groups, state.members
 
 
@@ -504,7 +510,7 @@ def no_polling(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_every_kind_of_write_sends_a_notification(no_polling, changes, users, groups):
-    async with watching(changes) as reader:
+    async with watch_changes(changes) as reader:
         ann = await create(users, "ann@corp.test")
         await reader.until(1)
         await update(users, ann.id, title="Dr.")
@@ -527,7 +533,7 @@ async def test_change_token_has_the_number_of_an_existing_change(changes, users,
             await create(users, "ANN@corp.test")
     last = await db.fetchval("SELECT max(number) FROM changes")
     await db.execute("SELECT nextval('change_number') FROM generate_series(1, 5)")
-    async with watching(changes) as reader:
+    async with watch_changes(changes) as reader:
         cursor = ChangeCursor.from_token(reader.token, UUID(ACME))
     assert cursor.number == last
     assert ann.id

@@ -22,7 +22,7 @@ from cloudacademy.users.v1.users_pb2_grpc import UserServiceStub
 from google.protobuf.json_format import ParseDict
 
 from deploy.local.ports import free_port
-from tests.support.usersvc.change_calls import Everything, apply
+from tests.support.usersvc.change_calls import SnapshotState, apply
 from tests.support.usersvc.group_calls import change_members, create_group, delete_group
 from tests.support.usersvc.user_calls import ACME, create, delete, update
 from tests.support.waiting import eventually, pace
@@ -219,9 +219,9 @@ async def consume(target: str, file: Path) -> asyncio.subprocess.Process:
     )
 
 
-async def tables(db: asyncpg.Connection) -> Everything:
+async def tables(db: asyncpg.Connection) -> SnapshotState:
     """The state according to the tables."""
-    state = Everything()
+    state = SnapshotState()
     for user_id, version in await db.fetch("SELECT user_id, version FROM users"):
         state.users[str(user_id)] = str(version)
     for group_id, version in await db.fetch("SELECT group_id, version FROM groups"):
@@ -231,10 +231,10 @@ async def tables(db: asyncpg.Connection) -> Everything:
     return state
 
 
-def replay(file: Path) -> tuple[Everything, int]:
+def replay(file: Path) -> tuple[SnapshotState, int]:
     """The consumer's final state and its number of changes; each must come once and in order."""
     first, *lines = [json.loads(line) for line in file.read_bytes().splitlines()]
-    state = Everything(users=first["users"], groups=first["groups"])
+    state = SnapshotState(users=first["users"], groups=first["groups"])
     state.members = {group: set(ids) for group, ids in first["members"].items()}
     number, count = 0, 0
     for line in lines:

@@ -10,7 +10,7 @@ from cloudacademy.users.v1 import changes_pb2
 from cloudacademy.users.v1.changes_pb2_grpc import ChangeServiceStub
 
 from tests.support.clocks import StoppedClock
-from tests.support.usersvc.change_calls import snapshot
+from tests.support.usersvc.change_calls import read_snapshot
 from tests.support.usersvc.services import open_port
 from tests.support.usersvc.user_calls import ACME, refused
 from tests.support.waiting import eventually
@@ -67,14 +67,14 @@ async def test_stalled_snapshots_end_at_the_limit_and_free_their_slots(
             await call.read()
         assert await db.fetchval(READING) == SNAPSHOTS
         with refused(Reason.REASON_SNAPSHOTS_BUSY, grpc.StatusCode.UNAVAILABLE):
-            await snapshot(stub)
+            await read_snapshot(stub)
 
         async def nobody_reads() -> bool:
             return await db.fetchval(READING) == 0
 
         await eventually(nobody_reads)
 
-        found = await snapshot(stub)  # the stalled readers have not resumed reading
+        found = await read_snapshot(stub)  # the stalled readers have not resumed reading
 
         assert len(found.users) == USERS
         for call in calls:

@@ -10,10 +10,10 @@ from gateway.scim import patch
 from gateway.scim.schema import USER
 from keysvc.store import erasure as of_keysvc
 from tests.support.rpc_outcomes import outcomes
-from tests.support.usersvc.activity_calls import listed
+from tests.support.usersvc.activity_calls import list_activities
 from tests.support.usersvc.group_calls import create_group, group_names
-from tests.support.usersvc.session_calls import vouch
-from tests.support.usersvc.user_calls import compare, create, names, update
+from tests.support.usersvc.session_calls import sign_in_with_assertion
+from tests.support.usersvc.user_calls import compare, create, update, user_names
 from usersvc.domain import case_folding as of_usersvc
 
 FOLDS = {"gateway": of_gateway.fold, "usersvc": of_usersvc.fold}
@@ -119,8 +119,8 @@ async def test_user_and_group_filters_ignore_case(users, groups):
         await create(users, name, emails=[TypedValue(value=name)])
         await create_group(groups, name)
         for operator in ("EQUAL", "STARTS_WITH", "CONTAINS", "ENDS_WITH"):
-            by_name = await names(users, compare("user_name", operator, wanted))
-            by_address = await names(users, compare("emails.value", operator, wanted))
+            by_name = await user_names(users, compare("user_name", operator, wanted))
+            by_address = await user_names(users, compare("emails.value", operator, wanted))
             of_groups = await group_names(groups, compare("display_name", operator, wanted))
             assert by_name == by_address == of_groups == found_by(same, name), PAIR_IDS[number]
 
@@ -130,7 +130,7 @@ async def test_sign_in_by_email_address_ignores_case(sessions, users, clock):
         if not address(other, number).isprintable():
             continue  # a sign-in refuses unassigned characters, in any case
         await create(users, address(one, number))
-        call = vouch(sessions, clock.now, f"oid-{number}", address(other, number))
+        call = sign_in_with_assertion(sessions, clock.now, f"oid-{number}", address(other, number))
         expected = ["OK"] if same else ["SIGN_IN_UNKNOWN"]
         assert await outcomes(call) == expected, PAIR_IDS[number]
 
@@ -143,8 +143,8 @@ async def test_administrator_role_ignores_case_in_sessions_and_log(
     users, sessions, activities, clock, *, role, same
 ):
     ann = await create(users, "ann@acme.test", active=True, roles=[TypedValue(value=role)])
-    session = (await vouch(sessions, clock.now, email="ann@acme.test")).session
+    session = (await sign_in_with_assertion(sessions, clock.now, email="ann@acme.test")).session
     await update(users, ann.id, "active", active=False)
-    disabled, *_ = await listed(activities)
+    disabled, *_ = await list_activities(activities)
 
     assert (session.administrator, disabled.last_administrator_lost) == (same, same)

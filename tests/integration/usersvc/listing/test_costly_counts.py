@@ -11,7 +11,7 @@ import pytest
 from chassis.database.pool import Database
 from chassis.errors import Refusal, RefusalKind
 from tests.support.error_forms import refusing
-from tests.support.usersvc.locks import locked, until_waiting
+from tests.support.usersvc.locks import table_locked, wait_for_lock_waiters
 from tests.support.usersvc.user_calls import ACME, GLOBEX
 from usersvc.domain.activities import Action, Query, Result, Width
 from usersvc.domain.errors import (
@@ -65,7 +65,7 @@ async def test_log_query_over_time_limit_is_refused_as_too_costly(
     database: Database, users_url: str, ask: Ask, refusal: RefusalKind[()]
 ):
     store = ActivityStore(database, Scans(database, seconds=0.05))
-    async with locked(users_url, "changes"):
+    async with table_locked(users_url, "changes"):
         with refusing(refusal):
             await ask(store, UUID(ACME))
 
@@ -84,9 +84,9 @@ async def test_endless_count_of_one_organization_does_not_block_another(
             return refusal.reason
         return ""
 
-    async with locked(users_url, "changes"):
+    async with table_locked(users_url, "changes"):
         greedy = [asyncio.create_task(counting()) for _ in range(200)]
-        await until_waiting(users_url, COUNTS_PER_ORGANIZATION)
+        await wait_for_lock_waiters(users_url, COUNTS_PER_ORGANIZATION)
         modest = await store.page(failures)
     outcomes = Counter(await asyncio.gather(*greedy))
 
@@ -104,6 +104,6 @@ async def test_search_for_refused_requests_does_not_read_changes(
     """A portal page looks up the last refused key each time it is displayed."""
     store = ActivityStore(database)
     keys = frozenset({Action.AUTHENTICATE})
-    async with locked(users_url, "changes"):
+    async with table_locked(users_url, "changes"):
         assert await store.page(Query(UUID(ACME), 1, actions=keys)) == []
     assert await store.page(Query(UUID(ACME), 1, actions=keys, result=Result.SUCCESS)) == []

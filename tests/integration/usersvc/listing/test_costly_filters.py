@@ -10,7 +10,7 @@ from chassis.concurrency.fair_semaphore import QUEUE_PER_SLOT
 from chassis.database.pool import Database
 from chassis.errors import OVERLOADED, Refusal
 from tests.support.error_forms import refusing
-from tests.support.usersvc.locks import locked, until_waiting
+from tests.support.usersvc.locks import table_locked, wait_for_lock_waiters
 from tests.support.usersvc.user_calls import ACME, GLOBEX, create
 from usersvc.domain.errors import FILTER_TOO_COSTLY
 from usersvc.domain.filters import (
@@ -91,9 +91,9 @@ async def test_endless_scan_of_one_organization_does_not_block_another(database,
         except Refusal as refusal:
             return refusal.reason
 
-    async with locked(users_url, "users"):
+    async with table_locked(users_url, "users"):
         greedy = [asyncio.create_task(scan()) for _ in range(50)]
-        await until_waiting(users_url, SHARE)
+        await wait_for_lock_waiters(users_url, SHARE)
         modest = await lists.count(UUID(GLOBEX), Present("external_id"), GROUPS)
     outcomes = Counter(await asyncio.gather(*greedy))
 

@@ -14,7 +14,7 @@ from tests.support.clocks import StoppedClock
 from tests.support.postgres import Template
 from tests.support.usersvc import filter_model
 from tests.support.usersvc.services import running_service
-from tests.support.usersvc.user_calls import ACME, list_users, walk
+from tests.support.usersvc.user_calls import ACME, list_pages, list_users
 
 # Few texts, so that values coincide; some of them are special for SQL, LIKE or case folding.
 TEXTS = [
@@ -97,7 +97,7 @@ def directory(
         yield (
             users,
             lambda filter_: runner.run(ask(filter_)),
-            lambda order_by: runner.run(walk(stub, 7, order_by=order_by)),
+            lambda order_by: runner.run(list_pages(stub, 7, order_by=order_by)),
         )
         runner.run(service.__aexit__(None, None, None))
 

@@ -17,10 +17,10 @@ from tests.support.usersvc.user_calls import (
     create,
     element,
     invalid_field,
-    names,
     negation,
     present,
     refused,
+    user_names,
 )
 
 
@@ -169,12 +169,14 @@ async def test_filter_on_group_and_member_tests_membership(groups, people, four)
 
 async def test_users_are_found_by_the_groups_they_belong_to(users, people, four):
     in_two = compare("groups.value", "EQUAL", four[2].id)
-    assert await names(users, in_two) == ["ann", "bob"]
-    assert await names(users, negation(in_two)) == ["cat"]
-    assert await names(users, all_of(in_two, compare("id", "EQUAL", people[1]))) == ["bob"]
-    assert await names(users, element("groups", compare("value", "EQUAL", four[1].id))) == ["ann"]
-    assert await names(users, present("groups")) == ["ann", "bob"]
-    assert await names(users, compare("groups.value", "EQUAL", NOBODY)) == []
+    assert await user_names(users, in_two) == ["ann", "bob"]
+    assert await user_names(users, negation(in_two)) == ["cat"]
+    assert await user_names(users, all_of(in_two, compare("id", "EQUAL", people[1]))) == ["bob"]
+    assert await user_names(users, element("groups", compare("value", "EQUAL", four[1].id))) == [
+        "ann"
+    ]
+    assert await user_names(users, present("groups")) == ["ann", "bob"]
+    assert await user_names(users, compare("groups.value", "EQUAL", NOBODY)) == []
 
 
 @pytest.mark.parametrize(

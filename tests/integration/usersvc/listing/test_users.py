@@ -25,12 +25,12 @@ from tests.support.usersvc.user_calls import (
     delete,
     element,
     invalid_field,
+    list_pages,
     list_users,
-    names,
     negation,
     present,
     refused,
-    walk,
+    user_names,
 )
 
 
@@ -58,11 +58,11 @@ async def test_filter_on_very_long_employee_number_finds_user(users, five):
 
 
 async def test_walk_by_page_tokens_returns_each_user_once(users, five):
-    assert await walk(users, 2) == [five[:2], five[2:4], five[4:]]
+    assert await list_pages(users, 2) == [five[:2], five[2:4], five[4:]]
 
 
 async def test_page_that_holds_all_users_is_the_last(users, five):
-    assert await walk(users, 5) == [five]
+    assert await list_pages(users, 5) == [five]
 
 
 async def test_walk_returns_every_user_despite_creates_and_deletes(users, five):
@@ -86,7 +86,7 @@ async def test_total_counts_skipped_users(users, five):
 
 
 async def test_skip_applies_only_to_the_first_page(users, five):
-    assert await walk(users, 2, skip=2) == [five[2:4], five[4:]]
+    assert await list_pages(users, 2, skip=2) == [five[2:4], five[4:]]
 
 
 @pytest.mark.parametrize(
@@ -138,8 +138,8 @@ async def test_element_filter_needs_one_element_that_matches_all(users):
     await create(users, "bob", emails=[TypedValue(value="b", type="work")])
     work = compare("type", "EQUAL", "work")
     is_b = compare("value", "EQUAL", "B")
-    assert await names(users, element("emails", all_of(work, is_b))) == ["bob"]
-    assert await names(users, element("emails", all_of(is_b, negation(work)))) == ["ann"]
+    assert await user_names(users, element("emails", all_of(work, is_b))) == ["bob"]
+    assert await user_names(users, element("emails", all_of(is_b, negation(work)))) == ["ann"]
 
 
 @pytest.mark.parametrize("name", ["page_size", "skip"])
@@ -268,8 +268,8 @@ async def test_malformed_filter_is_refused(users, filter_):
 
 async def test_filter_at_depth_and_size_limits_is_accepted(users, five):
     wide = any_of(*[compare("user_name", "EQUAL", "ann")] * 199)
-    assert await names(users, wide) == ["Ann"]
-    assert await names(users, deep(30)) == ["Eve", "dan", "Cat", "bob", "Ann"]  # 29 negations
+    assert await user_names(users, wide) == ["Ann"]
+    assert await user_names(users, deep(30)) == ["Eve", "dan", "Cat", "bob", "Ann"]  # 29 negations
 
 
 async def test_page_of_large_users_is_cut_short_and_walk_is_complete(users):
@@ -277,7 +277,7 @@ async def test_page_of_large_users_is_cut_short_and_walk_is_complete(users):
     made = [await create(users, f"user{number}", photos=photos) for number in range(12)]
 
     first = await list_users(users, page_size=100, count_total=True)
-    pages = await walk(users, 100)
+    pages = await list_pages(users, 100)
 
     assert (0 < len(first.users) < len(made), first.total_size) == (True, len(made))
     assert [user.id for page in pages for user in page] == [user.id for user in made]

@@ -3,13 +3,13 @@
 import pytest
 
 from tests.support.usersvc.schema_calls import (
+    ALL_TYPES,
     BADGE,
-    EVERYTHING,
     attribute,
     badge,
+    create_schema,
     extension,
     immutable,
-    register,
 )
 from tests.support.usersvc.user_calls import create, get, invalid_field, list_users, update
 
@@ -31,7 +31,7 @@ WHOLE = {
 
 @pytest.fixture(autouse=True)
 async def schema(schemas):
-    return await register(schemas, *EVERYTHING)
+    return await create_schema(schemas, *ALL_TYPES)
 
 
 async def test_extension_values_of_every_type_are_returned_unchanged(users):
@@ -70,7 +70,7 @@ async def test_update_without_a_difference_keeps_the_version(users, clock):
 
 
 async def test_update_mask_of_one_extension_keeps_the_others(users, schemas):
-    await register(schemas, urn="urn:acme:parking")
+    await create_schema(schemas, urn="urn:acme:parking")
     parking = extension(number="p1")
     ann = await create(users, "ann", extensions={**badge(number="7"), "urn:acme:parking": parking})
 
@@ -105,7 +105,9 @@ async def test_immutable_attribute_keeps_its_first_value(users):
 
 
 async def test_required_attribute_is_required_with_its_extension(users, schemas):
-    await register(schemas, attribute("plate", required=True), attribute("lot"), urn="urn:acme:car")
+    await create_schema(
+        schemas, attribute("plate", required=True), attribute("lot"), urn="urn:acme:car"
+    )
     ann = await create(users, "ann")
 
     with invalid_field("urn:acme:car:plate"):

@@ -8,12 +8,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import StatusCode
 
 from tests.support.usersvc.schema_calls import (
+    ALL_TYPES,
     BADGE,
-    EVERYTHING,
     attribute,
     badge,
+    create_schema,
     extension,
-    register,
 )
 from tests.support.usersvc.user_calls import (
     GLOBEX,
@@ -22,12 +22,12 @@ from tests.support.usersvc.user_calls import (
     compare,
     create,
     element,
+    list_pages,
     list_users,
-    names,
     negation,
     present,
     refused,
-    walk,
+    user_names,
 )
 
 PEOPLE = {
@@ -49,7 +49,7 @@ PEOPLE = {
 
 @pytest.fixture(autouse=True)
 async def people(schemas, users):
-    await register(schemas, *EVERYTHING)
+    await create_schema(schemas, *ALL_TYPES)
     for name, values in PEOPLE.items():
         await create(users, name, extensions=badge(**values) if values else {})
 
@@ -105,7 +105,7 @@ CASES = {
 
 @pytest.mark.parametrize(("filter_", "expected"), CASES.values(), ids=CASES)
 async def test_extension_filter_finds_matching_users(users, filter_, expected):
-    assert await names(users, filter_) == expected.split()
+    assert await user_names(users, filter_) == expected.split()
     assert (await list_users(users, filter_, count_total=True, omit_users=True)).total_size == len(
         expected.split()
     )
@@ -126,7 +126,7 @@ async def test_extension_filter_finds_matching_users(users, filter_, expected):
 )
 async def test_extension_filter_with_value_of_another_type_is_refused(users, name, operator, value):
     with refused(Reason.REASON_INVALID_FILTER, StatusCode.INVALID_ARGUMENT):
-        await names(users, badge_is(name, operator, value))
+        await user_names(users, badge_is(name, operator, value))
 
 
 @pytest.mark.parametrize(
@@ -135,28 +135,28 @@ async def test_extension_filter_with_value_of_another_type_is_refused(users, nam
 )
 async def test_extension_filter_on_unknown_attribute_is_refused(users, field):
     with refused(Reason.REASON_UNKNOWN_FIELD, StatusCode.INVALID_ARGUMENT, field=field):
-        await names(users, compare(field, "EQUAL", "x"))
+        await user_names(users, compare(field, "EQUAL", "x"))
 
 
 async def test_extension_filter_is_limited_to_the_organization(users, schemas):
     condition = badge_is("floor", "EQUAL", 3)
     with refused(Reason.REASON_UNKNOWN_FIELD, StatusCode.INVALID_ARGUMENT, field=f"{BADGE}:floor"):
-        await names(users, condition, organization_id=GLOBEX)
+        await user_names(users, condition, organization_id=GLOBEX)
 
-    await register(schemas, attribute("floor", "INTEGER"), organization_id=GLOBEX)
+    await create_schema(schemas, attribute("floor", "INTEGER"), organization_id=GLOBEX)
     await create(users, "zoe", GLOBEX, extensions=badge(floor=3))
-    assert await names(users, condition, organization_id=GLOBEX) == ["zoe"]
-    assert await names(users, condition) == ["ann"]
+    assert await user_names(users, condition, organization_id=GLOBEX) == ["zoe"]
+    assert await user_names(users, condition) == ["ann"]
 
 
 async def test_attribute_may_have_another_type_in_another_organization(users, schemas):
-    await register(schemas, attribute("floor"), organization_id=GLOBEX)
+    await create_schema(schemas, attribute("floor"), organization_id=GLOBEX)
     await create(users, "zoe", GLOBEX, extensions=badge(floor="ground"))
 
-    assert await names(users, badge_is("floor", "EQUAL", 3)) == ["ann"]
-    assert await names(users, badge_is("floor", "EQUAL", "Ground"), organization_id=GLOBEX) == [
-        "zoe"
-    ]
+    assert await user_names(users, badge_is("floor", "EQUAL", 3)) == ["ann"]
+    assert await user_names(
+        users, badge_is("floor", "EQUAL", "Ground"), organization_id=GLOBEX
+    ) == ["zoe"]
 
 
 @pytest.mark.parametrize(
@@ -170,16 +170,16 @@ async def test_attribute_may_have_another_type_in_another_organization(users, sc
     ],
 )
 async def test_list_is_sorted_and_paged_by_extension_attribute(users, name, expected):
-    pages = await walk(users, 1, order_by=f"{BADGE}:{name}")
+    pages = await list_pages(users, 1, order_by=f"{BADGE}:{name}")
 
     assert [user.user_name for page in pages for user in page] == expected.split()
 
 
 async def test_extension_filter_accepts_urn_with_dots(users, schemas):
     urn = "urn:acme:badge.v2"
-    await register(schemas, *EVERYTHING, urn=urn)
+    await create_schema(schemas, *ALL_TYPES, urn=urn)
     await create(users, "kim", extensions={urn: extension(tags=["x"], office={"city": "Bonn"})})
 
-    assert await names(users, compare(f"{urn}:tags", "EQUAL", "x")) == ["kim"]
-    assert await names(users, compare(f"{urn}:office.city", "EQUAL", "bonn")) == ["kim"]
-    assert await names(users, present(f"{urn}:tags")) == ["kim"]
+    assert await user_names(users, compare(f"{urn}:tags", "EQUAL", "x")) == ["kim"]
+    assert await user_names(users, compare(f"{urn}:office.city", "EQUAL", "bonn")) == ["kim"]
+    assert await user_names(users, present(f"{urn}:tags")) == ["kim"]

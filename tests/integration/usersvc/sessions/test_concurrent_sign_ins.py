@@ -10,17 +10,17 @@ from tests.support.usersvc.session_calls import (
     ADMINISTRATOR,
     OID_ANN,
     OID_OTHER,
-    conflict,
-    links,
-    vouch,
-    waiters,
+    count_lock_waiters,
+    identity_links,
+    sign_in_conflict,
+    sign_in_with_assertion,
 )
 from tests.support.usersvc.user_calls import (
     ACME,
     create,
     delete,
-    everybody,
     get,
+    list_identities,
     list_users,
     update,
 )
@@ -31,7 +31,7 @@ async def test_concurrent_first_sign_ins_create_one_user(sessions, users, clock)
     for number in range(4):
         found = await asyncio.gather(
             *(
-                vouch(
+                sign_in_with_assertion(
                     sessions,
                     clock.now,
                     f"oid-{number}",
@@ -44,16 +44,19 @@ async def test_concurrent_first_sign_ins_create_one_user(sessions, users, clock)
         )
         assert len({each.session.user_id for each in found}) == 1
         assert sorted(each.created for each in found) == [False] * 5 + [True]
-    assert len(await everybody(users)) == 4
+    assert len(await list_identities(users)) == 4
 
 
 async def test_of_concurrent_first_sign_ins_to_one_user_one_is_linked(sessions, users, clock, db):
     for number in range(6):
         name = f"ann{number}@acme.test"
         await create(users, name)
-        calls = [vouch(sessions, clock.now, f"{which}-{number}", name) for which in "abab"]
+        calls = [
+            sign_in_with_assertion(sessions, clock.now, f"{which}-{number}", name)
+            for which in "abab"
+        ]
         assert await outcomes(*calls) == ["OK", "OK", "SIGN_IN_CONFLICT", "SIGN_IN_CONFLICT"]
-        assert len(await links(db)) == number + 1
+        assert len(await identity_links(db)) == number + 1
 
 
 async def test_concurrent_sign_ins_matching_two_users_link_one(sessions, users, clock, db):
@@ -61,10 +64,12 @@ async def test_concurrent_sign_ins_matching_two_users_link_one(sessions, users, 
         names = [f"{which}{number}@acme.test" for which in "abab"]
         for name in names[:2]:
             await create(users, name)
-        calls = [vouch(sessions, clock.now, f"oid-{number}", name) for name in names]
+        calls = [
+            sign_in_with_assertion(sessions, clock.now, f"oid-{number}", name) for name in names
+        ]
         found = await asyncio.gather(*calls)
         assert len({each.session.user_id for each in found}) == 1
-        assert len(await links(db)) == number + 1
+        assert len(await identity_links(db)) == number + 1
 
 
 @pytest.mark.parametrize("external_id", ["ann", "", OID_OTHER])
@@ -75,7 +80,7 @@ async def test_sign_in_concurrent_with_create_of_same_name_adds_one_user(
         name, identifier = f"ann{number}@acme.test", f"oid-{number}"
         found = await outcomes(
             create(users, name.upper(), external_id=external_id),
-            vouch(sessions, clock.now, identifier, name, create_missing=True),
+            sign_in_with_assertion(sessions, clock.now, identifier, name, create_missing=True),
         )
         allowed = [["OK", "USER_NAME_TAKEN"]]
         allowed += [["OK", "SIGN_IN_CONFLICT"]] if external_id == OID_OTHER else [["OK", "OK"]]
@@ -83,9 +88,9 @@ async def test_sign_in_concurrent_with_create_of_same_name_adds_one_user(
         (user_id,) = [
             each.id for each in (await list_users(users)).users if each.user_name.lower() == name
         ]
-        linked = (ACME, identifier, user_id) in await links(db)
+        linked = (ACME, identifier, user_id) in await identity_links(db)
         assert linked is ("SIGN_IN_CONFLICT" not in found)
-    assert len(await everybody(users)) == 8
+    assert len(await list_identities(users)) == 8
 
 
 async def test_sign_in_concurrent_with_create_of_other_name_may_be_refused(sessions, users, clock):
@@ -93,12 +98,16 @@ async def test_sign_in_concurrent_with_create_of_other_name_may_be_refused(sessi
         identifier = f"{OID_ANN[:-1]}{number}"
         calls = (
             create(users, f"ann{number}@corp.test", external_id=identifier),
-            vouch(sessions, clock.now, identifier, f"ann{number}@acme.test", create_missing=True),
+            sign_in_with_assertion(
+                sessions, clock.now, identifier, f"ann{number}@acme.test", create_missing=True
+            ),
         )
         assert await outcomes(*calls) == ["OK", "OK"]
-        count = [each[1] for each in await everybody(users)].count(identifier)
+        count = [each[1] for each in await list_identities(users)].count(identifier)
         again = await outcomes(
-            vouch(sessions, clock.now, identifier, f"ann{number}@acme.test", create_missing=True)
+            sign_in_with_assertion(
+                sessions, clock.now, identifier, f"ann{number}@acme.test", create_missing=True
+            )
         )
         assert (count, again) in ((1, ["OK"]), (2, ["SIGN_IN_AMBIGUOUS"]))
 
@@ -108,15 +117,19 @@ async def test_sign_in_concurrent_with_new_external_id_respects_it(sessions, use
         name = f"ann{number}@acme.test"
         ann = await create(users, name, external_id="ann")
         found = await outcomes(
-            vouch(sessions, clock.now, f"{OID_ANN[:-1]}{number}", name, create_missing=True),
+            sign_in_with_assertion(
+                sessions, clock.now, f"{OID_ANN[:-1]}{number}", name, create_missing=True
+            ),
             update(users, ann.id, external_id=f"{OID_OTHER[:-1]}{number}"),
         )
         assert found in (["OK", "OK"], ["OK", "SIGN_IN_CONFLICT"])
-        with conflict():
-            await vouch(sessions, clock.now, f"{OID_ANN[:-1]}{number}", name)
-        response = await vouch(sessions, clock.now, f"{OID_OTHER[:-1]}{number}", name)
+        with sign_in_conflict():
+            await sign_in_with_assertion(sessions, clock.now, f"{OID_ANN[:-1]}{number}", name)
+        response = await sign_in_with_assertion(
+            sessions, clock.now, f"{OID_OTHER[:-1]}{number}", name
+        )
         assert response.session.user_id == ann.id
-    assert len(await everybody(users)) == 8
+    assert len(await list_identities(users)) == 8
 
 
 async def insert(connection: asyncpg.Connection, user_name: str, external_id: str) -> None:
@@ -138,13 +151,17 @@ async def test_sign_in_waits_for_create_of_its_name_but_not_vice_versa(
     await transaction.start()
     await insert(creating, "ann@acme.test", "ann")
     await insert(creating, "bob@corp.test", "oid-bob")
-    call = asyncio.create_task(vouch(sessions, clock.now, create_missing=True))
+    call = asyncio.create_task(sign_in_with_assertion(sessions, clock.now, create_missing=True))
 
     async def somebody_waits() -> bool:
-        return await waiters(db) == 1
+        return await count_lock_waiters(db) == 1
 
     await eventually(somebody_waits)
-    assert (await vouch(sessions, clock.now, "oid-li", "li@acme.test", create_missing=True)).created
+    assert (
+        await sign_in_with_assertion(
+            sessions, clock.now, "oid-li", "li@acme.test", create_missing=True
+        )
+    ).created
     await transaction.commit()
     await creating.close()
     assert not (await call).created
@@ -172,10 +189,10 @@ async def test_first_sign_in_waits_for_uncommitted_link(
         """,
         *(ACME, ann.id),
     )
-    call = asyncio.create_task(vouch(sessions, clock.now, create_missing=True))
+    call = asyncio.create_task(sign_in_with_assertion(sessions, clock.now, create_missing=True))
 
     async def somebody_waits() -> bool:
-        return await waiters(db) == 1
+        return await count_lock_waiters(db) == 1
 
     await eventually(somebody_waits)
     await (transaction.commit if committed else transaction.rollback)()
@@ -183,26 +200,26 @@ async def test_first_sign_in_waits_for_uncommitted_link(
     response = await call
     assert response.created is not committed
     assert (response.session.user_id == ann.id) is committed
-    assert len(await everybody(users)) == (1 if committed else 2)
+    assert len(await list_identities(users)) == (1 if committed else 2)
 
 
 async def test_sign_in_rechecks_a_name_taken_by_uncommitted_create(
     sessions, users, clock, db, users_url
 ):
     async def somebody_waits() -> bool:
-        return await waiters(db) == 1
+        return await count_lock_waiters(db) == 1
 
     creating = await asyncpg.connect(users_url)
     transaction = creating.transaction()
     await transaction.start()
     await insert(creating, "ann@acme.test", OID_OTHER)
-    call = asyncio.create_task(vouch(sessions, clock.now, create_missing=True))
+    call = asyncio.create_task(sign_in_with_assertion(sessions, clock.now, create_missing=True))
     await eventually(somebody_waits)
     await transaction.commit()
     await creating.close()
-    with conflict():
+    with sign_in_conflict():
         await call
-    assert await everybody(users) == [("ann@acme.test", OID_OTHER)]
+    assert await list_identities(users) == [("ann@acme.test", OID_OTHER)]
 
 
 async def test_sign_ins_concurrent_with_updates_lose_nothing(sessions, users, clock):
@@ -210,7 +227,7 @@ async def test_sign_ins_concurrent_with_updates_lose_nothing(sessions, users, cl
         name = f"ann{number}@acme.test"
         ann = await create(users, name)
         await asyncio.gather(
-            *(vouch(sessions, clock.now, f"oid-{number}", name) for _ in range(3)),
+            *(sign_in_with_assertion(sessions, clock.now, f"oid-{number}", name) for _ in range(3)),
             update(users, ann.id, title="Engineer"),
             update(users, ann.id, "roles", roles=ADMINISTRATOR),
         )
@@ -225,10 +242,13 @@ async def test_sign_in_concurrent_with_deactivation_leaves_no_session(sessions, 
         identity = (f"oid-{number}", f"ann{number}@acme.test")
         ann = await create(users, identity[1], external_id=identity[0])
         found = await outcomes(
-            vouch(sessions, clock.now, *identity), update(users, ann.id, active=False)
+            sign_in_with_assertion(sessions, clock.now, *identity),
+            update(users, ann.id, active=False),
         )
         assert found in (["OK", "OK"], ["OK", "USER_INACTIVE"])
         await update(users, ann.id, active=True)
-        found = await outcomes(vouch(sessions, clock.now, *identity), delete(users, ann.id))
+        found = await outcomes(
+            sign_in_with_assertion(sessions, clock.now, *identity), delete(users, ann.id)
+        )
         assert found in (["OK", "OK"], ["OK", "SIGN_IN_UNKNOWN"])
     assert await db.fetch("SELECT FROM sessions") == []

@@ -15,16 +15,16 @@ from chassis.database.pool import Database
 from tests.support.rpc_outcomes import outcomes
 from tests.support.usersvc.session_calls import (
     ADMINISTRATOR,
-    end,
-    ended,
-    follow,
-    inactive,
-    link,
+    create_link,
+    end_session,
+    follow_link,
+    get_session,
     link_invalid,
-    session,
-    signed_in,
+    session_ended,
+    sign_in_with_assertion,
+    sign_in_with_link,
     timestamp,
-    vouch,
+    user_inactive,
 )
 from tests.support.usersvc.user_calls import (
     ACME,
@@ -45,7 +45,7 @@ from usersvc.store.sessions import SessionStore
 async def test_link_starts_a_session_of_its_user(sessions, users, clock):
     ann = await create(users, "ann", display_name="Ann Li", roles=ADMINISTRATOR)
 
-    response = await follow(sessions, await link(sessions, ann.id))
+    response = await follow_link(sessions, await create_link(sessions, ann.id))
 
     assert response.session == pb.Session(
         organization_id=ACME,
@@ -56,21 +56,21 @@ async def test_link_starts_a_session_of_its_user(sessions, users, clock):
         create_time=timestamp(clock.now),
         expire_time=timestamp(clock.now + timedelta(minutes=30)),
     )
-    assert await session(sessions, response.session_token) == response.session
+    assert await get_session(sessions, response.session_token) == response.session
 
 
 async def test_link_works_once(sessions, users):
     ann = await create(users, "ann")
-    token = await link(sessions, ann.id)
-    await follow(sessions, token)
+    token = await create_link(sessions, ann.id)
+    await follow_link(sessions, token)
     with link_invalid():
-        await follow(sessions, token)
+        await follow_link(sessions, token)
 
 
 async def test_of_concurrent_uses_of_one_link_one_succeeds(sessions, users):
     ann = await create(users, "ann")
-    token = await link(sessions, ann.id)
-    assert await outcomes(*(follow(sessions, token) for _ in range(6))) == (
+    token = await create_link(sessions, ann.id)
+    assert await outcomes(*(follow_link(sessions, token) for _ in range(6))) == (
         ["OK"] + ["SIGN_IN_LINK_INVALID"] * 5
     )
 
@@ -81,68 +81,68 @@ async def test_link_expires_after_15_minutes(sessions, users, clock):
     early, late = [await sessions.CreateSignInLink(request) for _ in range(2)]
     assert late.expire_time == timestamp(clock.now + timedelta(minutes=15))
     clock.advance(minutes=15, seconds=-1)
-    await follow(sessions, early.token)
+    await follow_link(sessions, early.token)
     clock.advance(seconds=1)
     with link_invalid():
-        await follow(sessions, late.token)
+        await follow_link(sessions, late.token)
 
 
 async def test_link_for_missing_or_inactive_user_is_refused(sessions, users):
     ann = await create(users, "ann", active=False)
-    with inactive():
-        await link(sessions, ann.id)
+    with user_inactive():
+        await create_link(sessions, ann.id)
     for user_id, organization_id in ((NOBODY, ACME), (ann.id, GLOBEX)):
         with refused(Reason.REASON_USER_NOT_FOUND, StatusCode.NOT_FOUND, user_id=user_id):
-            await link(sessions, user_id, organization_id)
+            await create_link(sessions, user_id, organization_id)
     with invalid_field("user_id"):
-        await link(sessions, "ann")
+        await create_link(sessions, "ann")
     with invalid_field("organization_id"):
-        await link(sessions, ann.id, "acme")
+        await create_link(sessions, ann.id, "acme")
 
 
 async def test_link_is_refused_after_deactivation_or_deletion(sessions, users):
     ann = await create(users, "ann")
-    token = await link(sessions, ann.id)
+    token = await create_link(sessions, ann.id)
     await update(users, ann.id, active=False)
-    with inactive():
-        await follow(sessions, token)
+    with user_inactive():
+        await follow_link(sessions, token)
     await delete(users, ann.id)
     with link_invalid():
-        await follow(sessions, token)
+        await follow_link(sessions, token)
 
 
 async def test_session_expires_30_minutes_after_last_use(sessions, users, clock):
-    token = await signed_in(sessions, (await create(users, "ann")).id)
+    token = await sign_in_with_link(sessions, (await create(users, "ann")).id)
     for _ in range(3):
         clock.advance(minutes=30, seconds=-1)
-        assert (await session(sessions, token)).expire_time == timestamp(
+        assert (await get_session(sessions, token)).expire_time == timestamp(
             clock.now + timedelta(minutes=30)
         )
     clock.advance(minutes=30)
-    with ended():
-        await session(sessions, token)
+    with session_ended():
+        await get_session(sessions, token)
 
 
 async def test_session_expires_8_hours_after_its_start(sessions, users, clock):
-    token = await signed_in(sessions, (await create(users, "ann")).id)
+    token = await sign_in_with_link(sessions, (await create(users, "ann")).id)
     end_time = clock.now + timedelta(hours=8)
     while clock.now + timedelta(minutes=25) < end_time:
         clock.advance(minutes=25)
-        found = await session(sessions, token)
+        found = await get_session(sessions, token)
         assert found.expire_time == timestamp(min(clock.now + timedelta(minutes=30), end_time))
     clock.now = end_time - timedelta(seconds=1)
-    await session(sessions, token)
+    await get_session(sessions, token)
     clock.advance(seconds=1)
-    with ended():
-        await session(sessions, token)
+    with session_ended():
+        await get_session(sessions, token)
 
 
 async def test_last_use_is_written_at_most_once_a_minute(sessions, users, clock, db):
-    token = await signed_in(sessions, (await create(users, "ann")).id)
+    token = await sign_in_with_link(sessions, (await create(users, "ann")).id)
     rows = []
     for _ in range(8):
         clock.advance(seconds=20)
-        await session(sessions, token)
+        await get_session(sessions, token)
         rows.append(await db.fetchval("SELECT ctid::text FROM sessions"))
     assert len(set(rows)) == 3
 
@@ -150,23 +150,23 @@ async def test_last_use_is_written_at_most_once_a_minute(sessions, users, clock,
 @pytest.mark.parametrize("fields", [{"active": False}, {}], ids=["false", "unassigned"])
 async def test_deactivation_ends_sessions_for_good(sessions, users, fields):
     ann = await create(users, "ann")
-    token = await signed_in(sessions, ann.id)
+    token = await sign_in_with_link(sessions, ann.id)
     await update(users, ann.id, "active", **fields)
-    with ended():
-        await session(sessions, token)
+    with session_ended():
+        await get_session(sessions, token)
     await update(users, ann.id, active=True)
-    with ended():
-        await session(sessions, token)
+    with session_ended():
+        await get_session(sessions, token)
 
 
 async def test_deletion_ends_sessions_at_once(sessions, users, db):
     ann = await create(users, "ann")
-    token, spare = await signed_in(sessions, ann.id), await link(sessions, ann.id)
+    token, spare = await sign_in_with_link(sessions, ann.id), await create_link(sessions, ann.id)
     await delete(users, ann.id)
-    with ended():
-        await session(sessions, token)
+    with session_ended():
+        await get_session(sessions, token)
     with link_invalid():
-        await follow(sessions, spare)
+        await follow_link(sessions, spare)
     assert await db.fetch("SELECT FROM sessions") == await db.fetch("SELECT FROM sign_in_links")
 
 
@@ -181,17 +181,17 @@ async def test_deletion_ends_sessions_at_once(sessions, users, db):
 )
 async def test_session_is_administrator_by_role(sessions, users, roles, administrator):
     ann = await create(users, "ann", roles=roles)
-    token = await signed_in(sessions, ann.id)
-    assert (await session(sessions, token)).administrator is administrator
+    token = await sign_in_with_link(sessions, ann.id)
+    assert (await get_session(sessions, token)).administrator is administrator
 
 
 async def test_session_loses_administrator_with_the_role(sessions, users):
     ann = await create(users, "ann", roles=ADMINISTRATOR)
-    token = await signed_in(sessions, ann.id)
+    token = await sign_in_with_link(sessions, ann.id)
     await update(users, ann.id, "roles", roles=[TypedValue(value="Learner")])
-    assert (await session(sessions, token)).administrator is False
+    assert (await get_session(sessions, token)).administrator is False
     await update(users, ann.id, roles=ADMINISTRATOR)
-    assert (await session(sessions, token)).administrator is True
+    assert (await get_session(sessions, token)).administrator is True
 
 
 @pytest.mark.parametrize(
@@ -205,57 +205,60 @@ async def test_session_loses_administrator_with_the_role(sessions, users):
     ],
 )
 async def test_session_has_a_display_name(sessions, users, fields, shown):
-    token = await signed_in(sessions, (await create(users, "ann", **fields)).id)
-    assert (await session(sessions, token)).display_name == shown
+    token = await sign_in_with_link(sessions, (await create(users, "ann", **fields)).id)
+    assert (await get_session(sessions, token)).display_name == shown
 
 
 async def test_ended_session_is_over_and_other_sessions_continue(sessions, users):
     ann = await create(users, "ann")
-    first, second = [await signed_in(sessions, ann.id) for _ in range(2)]
-    await end(sessions, first)
-    await end(sessions, first)
-    with ended():
-        await session(sessions, first)
-    assert (await session(sessions, second)).user_id == ann.id
+    first, second = [await sign_in_with_link(sessions, ann.id) for _ in range(2)]
+    await end_session(sessions, first)
+    await end_session(sessions, first)
+    with session_ended():
+        await get_session(sessions, first)
+    assert (await get_session(sessions, second)).user_id == ann.id
 
 
 async def test_token_is_valid_only_in_its_own_organization(sessions, users):
     ann, bob = await create(users, "ann"), await create(users, "bob", GLOBEX)
-    token, foreign = await signed_in(sessions, ann.id), await signed_in(sessions, bob.id, GLOBEX)
+    token, foreign = (
+        await sign_in_with_link(sessions, ann.id),
+        await sign_in_with_link(sessions, bob.id, GLOBEX),
+    )
     crossed = f"{foreign.partition('.')[0]}.{token.partition('.')[2]}"
-    with ended():
-        await session(sessions, crossed)
-    await end(sessions, crossed)
-    assert (await session(sessions, token)).organization_id == ACME
-    assert (await session(sessions, foreign)).organization_id == GLOBEX
+    with session_ended():
+        await get_session(sessions, crossed)
+    await end_session(sessions, crossed)
+    assert (await get_session(sessions, token)).organization_id == ACME
+    assert (await get_session(sessions, foreign)).organization_id == GLOBEX
 
-    spare = await link(sessions, ann.id)
+    spare = await create_link(sessions, ann.id)
     with link_invalid():
-        await follow(sessions, f"{foreign.partition('.')[0]}.{spare.partition('.')[2]}")
-    await follow(sessions, spare)
+        await follow_link(sessions, f"{foreign.partition('.')[0]}.{spare.partition('.')[2]}")
+    await follow_link(sessions, spare)
 
 
 @pytest.mark.parametrize("text", ["", "x", "." * 66, "a" * 22 + "." + "a" * 43, "\u0661" * 66])
 async def test_malformed_session_token_is_refused_like_an_expired_one(sessions, text):
-    with ended():
-        await session(sessions, text)
+    with session_ended():
+        await get_session(sessions, text)
     with link_invalid():
-        await follow(sessions, text)
-    await end(sessions, text)
+        await follow_link(sessions, text)
+    await end_session(sessions, text)
 
 
 async def test_link_tokens_and_session_tokens_are_not_interchangeable(sessions, users):
     ann = await create(users, "ann")
-    token, spare = await signed_in(sessions, ann.id), await link(sessions, ann.id)
-    with ended():
-        await session(sessions, spare)
+    token, spare = await sign_in_with_link(sessions, ann.id), await create_link(sessions, ann.id)
+    with session_ended():
+        await get_session(sessions, spare)
     with link_invalid():
-        await follow(sessions, token)
+        await follow_link(sessions, token)
 
 
 async def test_only_token_digests_are_stored(sessions, users, db):
     ann = await create(users, "ann")
-    tokens = [await signed_in(sessions, ann.id), await link(sessions, ann.id)]
+    tokens = [await sign_in_with_link(sessions, ann.id), await create_link(sessions, ann.id)]
     kept = [await db.fetchrow(f"SELECT * FROM {name}") for name in ("sessions", "sign_in_links")]
     for text, row in zip(tokens, kept, strict=True):
         assert len(text) < 100
@@ -267,31 +270,33 @@ async def test_only_token_digests_are_stored(sessions, users, db):
 async def test_sign_in_concurrent_with_deactivation_leaves_no_session(sessions, users, db):
     for number in range(8):
         ann = await create(users, f"ann{number}")
-        token = await link(sessions, ann.id)
-        await outcomes(follow(sessions, token), update(users, ann.id, active=False))
+        token = await create_link(sessions, ann.id)
+        await outcomes(follow_link(sessions, token), update(users, ann.id, active=False))
     assert await db.fetch("SELECT FROM sessions") == []
 
 
 async def test_sign_in_concurrent_with_deletion_does_not_deadlock(sessions, users, db):
     for number in range(8):
         ann = await create(users, f"ann{number}")
-        token = await link(sessions, ann.id)
-        found = await outcomes(follow(sessions, token), delete(users, ann.id))
+        token = await create_link(sessions, ann.id)
+        found = await outcomes(follow_link(sessions, token), delete(users, ann.id))
         assert found in (["OK", "OK"], ["OK", "SIGN_IN_LINK_INVALID"])
     assert await db.fetch("SELECT FROM sessions") == []
 
 
 async def test_concurrent_uses_and_end_of_session_do_not_fail(sessions, users, clock):
-    token = await signed_in(sessions, (await create(users, "ann")).id)
+    token = await sign_in_with_link(sessions, (await create(users, "ann")).id)
     clock.advance(minutes=5)
-    found = await asyncio.gather(*(session(sessions, token) for _ in range(8)))
+    found = await asyncio.gather(*(get_session(sessions, token) for _ in range(8)))
     assert {each.expire_time.seconds for each in found} <= {
         timestamp(clock.now + timedelta(minutes=minutes)).seconds for minutes in (25, 30)
     }
     clock.advance(minutes=5)
-    await outcomes(session(sessions, token), end(sessions, token), session(sessions, token))
-    with ended():
-        await session(sessions, token)
+    await outcomes(
+        get_session(sessions, token), end_session(sessions, token), get_session(sessions, token)
+    )
+    with session_ended():
+        await get_session(sessions, token)
 
 
 async def count_rows(db) -> list[int]:
@@ -318,12 +323,12 @@ async def test_retention_deletes_only_expired_sessions_and_links(
 ):
     ann = await create(users, "ann")
     for _ in range(5):
-        await vouch(sessions, clock.now, email="ann")
-        await link(sessions, ann.id)
+        await sign_in_with_assertion(sessions, clock.now, email="ann")
+        await create_link(sessions, ann.id)
     assert await delete_expired() == [5, 5, 5]
     assert await delete_expired(minutes=14) == [5, 5, 5]
     assert await delete_expired(minutes=1) == [5, 0, 0]
-    await signed_in(sessions, ann.id)
+    await sign_in_with_link(sessions, ann.id)
     assert await delete_expired(minutes=15) == [1, 0, 0]
     assert await delete_expired(minutes=15) == [0, 0, 0]
 
@@ -334,6 +339,6 @@ async def test_retention_pass_deletes_a_limited_number(
     monkeypatch.setattr(trimming, "BATCHES", 2)
     ann = await create(users, "ann")
     for _ in range(5):
-        await link(sessions, ann.id)
+        await create_link(sessions, ann.id)
     assert await delete_expired(hours=1) == [0, 1, 0]
     assert await delete_expired() == [0, 0, 0]

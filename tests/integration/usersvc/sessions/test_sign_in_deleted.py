@@ -15,12 +15,12 @@ from tests.support.rpc_outcomes import outcomes
 from tests.support.usersvc.session_calls import (
     OID_ANN,
     OID_OTHER,
-    inactive,
-    unknown,
-    vouch,
-    waiters,
+    count_lock_waiters,
+    sign_in_unknown,
+    sign_in_with_assertion,
+    user_inactive,
 )
-from tests.support.usersvc.user_calls import ACME, GLOBEX, create, delete, everybody, update
+from tests.support.usersvc.user_calls import ACME, GLOBEX, create, delete, list_identities, update
 from tests.support.waiting import eventually
 from usersvc.background import retention as trimming
 from usersvc.store import identities
@@ -44,34 +44,38 @@ async def test_deleted_user_is_not_created_by_identifier_or_address(
 ):
     ann = await create(users, "Ann@Acme.Test", external_id=OID_ANN.upper())
     await delete(users, ann.id)
-    with inactive():
-        await vouch(sessions, clock.now, identifier, email, create_missing=True)
-    with unknown():
-        await vouch(sessions, clock.now, identifier, email)
-    assert await everybody(users) == []
-    assert (await vouch(sessions, clock.now, "x", "bob@acme.test", create_missing=True)).created
+    with user_inactive():
+        await sign_in_with_assertion(sessions, clock.now, identifier, email, create_missing=True)
+    with sign_in_unknown():
+        await sign_in_with_assertion(sessions, clock.now, identifier, email)
+    assert await list_identities(users) == []
+    assert (
+        await sign_in_with_assertion(sessions, clock.now, "x", "bob@acme.test", create_missing=True)
+    ).created
 
 
 async def test_deleted_linked_user_is_not_created_with_another_address(sessions, users, clock):
     ann = await create(users, "ann@acme.test", external_id="ann")
-    await vouch(sessions, clock.now, "oid-ann")
+    await sign_in_with_assertion(sessions, clock.now, "oid-ann")
     await delete(users, ann.id)
-    with inactive():
-        await vouch(sessions, clock.now, "oid-ann", "li@acme.test", create_missing=True)
+    with user_inactive():
+        await sign_in_with_assertion(
+            sessions, clock.now, "oid-ann", "li@acme.test", create_missing=True
+        )
 
 
 async def test_user_created_by_sign_in_and_deleted_is_not_recreated(sessions, users, clock):
-    ann = await vouch(sessions, clock.now, create_missing=True)
+    ann = await sign_in_with_assertion(sessions, clock.now, create_missing=True)
     await delete(users, ann.session.user_id)
-    with inactive():
-        await vouch(sessions, clock.now, create_missing=True)
+    with user_inactive():
+        await sign_in_with_assertion(sessions, clock.now, create_missing=True)
 
 
 async def test_refusal_for_deleted_user_says_what_to_do(sessions, users, clock):
     ann = await create(users, "ann@acme.test")
     await delete(users, ann.id)
     with pytest.raises(grpc.aio.AioRpcError) as error:
-        await vouch(sessions, clock.now, create_missing=True)
+        await sign_in_with_assertion(sessions, clock.now, create_missing=True)
     assert from_rpc_error(error.value).detail == (
         "This person may not sign in: provisioning removed the account. Provision the person again."
     )
@@ -79,10 +83,10 @@ async def test_refusal_for_deleted_user_says_what_to_do(sessions, users, clock):
 
 async def test_user_provisioned_again_signs_in_again(sessions, users, clock):
     ann = await create(users, "ann@acme.test", external_id="ann")
-    await vouch(sessions, clock.now, OID_ANN)
+    await sign_in_with_assertion(sessions, clock.now, OID_ANN)
     await delete(users, ann.id)
     again = await create(users, "ann@acme.test", external_id="ann")
-    response = await vouch(sessions, clock.now, OID_ANN, create_missing=True)
+    response = await sign_in_with_assertion(sessions, clock.now, OID_ANN, create_missing=True)
     assert (response.session.user_id, response.created) == (again.id, False)
 
 
@@ -90,13 +94,13 @@ async def test_nickname_and_former_name_do_not_block_other_people(sessions, user
     ann = await create(users, "ann@acme.test", external_id="ann")
     await update(users, ann.id, user_name="ann.wu@acme.test")
     await delete(users, ann.id)
-    assert (await vouch(sessions, clock.now, "ann", create_missing=True)).created
+    assert (await sign_in_with_assertion(sessions, clock.now, "ann", create_missing=True)).created
 
 
 async def test_deletion_in_one_organization_does_not_affect_another(sessions, users, clock, db):
     ann = await create(users, "ann@acme.test", external_id=OID_ANN)
     await delete(users, ann.id)
-    response = await vouch(
+    response = await sign_in_with_assertion(
         sessions, clock.now, OID_ANN, create_missing=True, organization_id=GLOBEX
     )
     assert response.created
@@ -119,12 +123,15 @@ async def test_first_sign_in_concurrent_with_deletion_recreates_nobody(sessions,
     for number in range(8):
         identifier, name = f"{OID_OTHER[:-1]}{number}", f"ann{number}@acme.test"
         ann = await create(users, name, external_id=identifier if number % 2 else "ann")
-        calls = [vouch(sessions, clock.now, identifier, name, create_missing=True) for _ in "abc"]
+        calls = [
+            sign_in_with_assertion(sessions, clock.now, identifier, name, create_missing=True)
+            for _ in "abc"
+        ]
         found = await outcomes(*calls, delete(users, ann.id))
         assert set(found) <= {"OK", "USER_INACTIVE"}
-        with inactive():
-            await vouch(sessions, clock.now, identifier, name, create_missing=True)
-    assert await everybody(users) == []
+        with user_inactive():
+            await sign_in_with_assertion(sessions, clock.now, identifier, name, create_missing=True)
+    assert await list_identities(users) == []
     assert await db.fetch("SELECT FROM sessions") == []
 
 
@@ -139,17 +146,20 @@ async def test_sign_in_that_waits_for_deletion_creates_no_user(
     calls = []
 
     async def all_wait() -> bool:
-        return await waiters(db) == len(calls)
+        return await count_lock_waiters(db) == len(calls)
 
-    for call in (delete(users, ann.id), vouch(sessions, clock.now, create_missing=True)):
+    for call in (
+        delete(users, ann.id),
+        sign_in_with_assertion(sessions, clock.now, create_missing=True),
+    ):
         calls.append(asyncio.create_task(call))
         await eventually(all_wait)
     await transaction.rollback()
     await deleting.close()
     await calls[0]
-    with inactive():
+    with user_inactive():
         await calls[1]
-    assert await everybody(users) == []
+    assert await list_identities(users) == []
 
 
 async def test_concurrent_deletions_of_one_person_do_not_deadlock(sessions, users, clock):
@@ -175,11 +185,13 @@ async def test_deletion_is_remembered_for_90_days(
     for number in range(5):
         await delete(users, (await create(users, f"ann{number}")).id)
     assert await delete_expired(days=90, seconds=-1) == 5
-    with inactive():
-        await vouch(sessions, clock.now, email="ann0", create_missing=True)
+    with user_inactive():
+        await sign_in_with_assertion(sessions, clock.now, email="ann0", create_missing=True)
     await delete(users, (await create(users, "ann1")).id)  # a second deletion restarts the period
     clock.advance(seconds=1)
-    assert (await vouch(sessions, clock.now, email="ann0", create_missing=True)).created
+    assert (
+        await sign_in_with_assertion(sessions, clock.now, email="ann0", create_missing=True)
+    ).created
     assert await delete_expired() == 1
-    with inactive():
-        await vouch(sessions, clock.now, "oid-1", "ann1", create_missing=True)
+    with user_inactive():
+        await sign_in_with_assertion(sessions, clock.now, "oid-1", "ann1", create_missing=True)

@@ -5,10 +5,10 @@ from tests.support.usersvc.user_calls import (
     create,
     get,
     list_users,
-    names,
     negation,
     present,
     update,
+    user_names,
 )
 
 
@@ -34,10 +34,10 @@ async def test_update_without_active_in_mask_keeps_it(users):
 async def test_user_without_active_matches_neither_true_nor_false(users):
     people = [await create(users, name, active=name != "bob") for name in ("ann", "bob", "cat")]
     await update(users, people[2].id, "active")
-    assert await names(users, compare("active", "EQUAL", True)) == ["ann"]
-    assert await names(users, compare("active", "EQUAL", False)) == ["bob"]
-    assert await names(users, compare("active", "NOT_EQUAL", True)) == ["bob", "cat"]
-    assert await names(users, negation(present("active"))) == ["cat"]
+    assert await user_names(users, compare("active", "EQUAL", True)) == ["ann"]
+    assert await user_names(users, compare("active", "EQUAL", False)) == ["bob"]
+    assert await user_names(users, compare("active", "NOT_EQUAL", True)) == ["bob", "cat"]
+    assert await user_names(users, negation(present("active"))) == ["cat"]
 
 
 async def test_users_without_active_sort_last_or_first_when_descending(users):

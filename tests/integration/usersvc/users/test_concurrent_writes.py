@@ -5,7 +5,15 @@ import asyncio
 from cloudacademy.users.v1.users_pb2 import Name, TypedValue
 
 from tests.support.rpc_outcomes import outcomes
-from tests.support.usersvc.user_calls import compare, create, delete, get, list_users, names, update
+from tests.support.usersvc.user_calls import (
+    compare,
+    create,
+    delete,
+    get,
+    list_users,
+    update,
+    user_names,
+)
 
 
 async def test_concurrent_updates_of_different_fields_all_persist(users):
@@ -68,6 +76,6 @@ async def test_concurrent_email_updates_leave_index_of_the_last_one(users):
     found = [
         address
         for address in ["first", *addresses]
-        if await names(users, compare("emails.value", "EQUAL", address))
+        if await user_names(users, compare("emails.value", "EQUAL", address))
     ]
     assert found == [last]

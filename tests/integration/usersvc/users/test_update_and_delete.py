@@ -22,9 +22,9 @@ from tests.support.usersvc.user_calls import (
     delete,
     get,
     invalid_field,
-    names,
     refused,
     update,
+    user_names,
 )
 
 LATER = Timestamp(seconds=1795435260, nanos=123456000)
@@ -86,7 +86,7 @@ async def test_update_of_email_is_found_by_new_address_only(users):
     user = await create(users, "ann", emails=[TypedValue(value="old"), TypedValue(value="Kept")])
     await update(users, user.id, emails=[TypedValue(value="KEPT"), TypedValue(value="new")])
     found = [
-        await names(users, compare("emails.value", "EQUAL", v)) for v in ("old", "kept", "NEW")
+        await user_names(users, compare("emails.value", "EQUAL", v)) for v in ("old", "kept", "NEW")
     ]
     assert found == [[], ["ann"], ["ann"]]
 
