@@ -31,7 +31,7 @@ from gateway.api.users import Users
 from gateway.auth.authenticator import Authenticator, Caller
 from gateway.auth.failed_auth import FailedAuthLimiter
 from gateway.auth.key_cache import KeyCache, watch_keys
-from gateway.backend.client import UserClient, all_serving, batched, key_channel, user_channel
+from gateway.backend.client import UserClient, all_serving, batch_channel, key_channel, user_channel
 from gateway.backend.groups import GroupClient
 from gateway.backend.portal import portal_clients
 from gateway.backend.schemas import SchemaClient
@@ -106,7 +106,7 @@ class Channels:
 
     def shared(self) -> grpc.aio.Channel:
         """The channel to usersvc for small calls. With tracing, calls are not batched."""
-        return batched(self.users) if self.traces is None else self.users
+        return batch_channel(self.users) if self.traces is None else self.users
 
 
 class Guards:

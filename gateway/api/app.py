@@ -24,7 +24,7 @@ from gateway.http.responses import Document, ScimResponse, error_response
 from gateway.http.streaming import ABORT_REASON, send
 from gateway.limits.admission import AdmissionControl
 from gateway.limits.rejections import RejectedError
-from gateway.provisioning_log.entry import Refused
+from gateway.provisioning_log.entry import RejectedRequest
 from gateway.provisioning_log.writer import RejectionLog
 from gateway.scim.errors import ScimError
 from gateway.scim.responses import dumps
@@ -206,11 +206,11 @@ class ScimEndpoint:
         """
         try:
             for number, refused in enumerate(_refused(request, state), 1):
-                self._rejection_log.note(refused)
+                self._rejection_log.record(refused)
                 if number % _RECORDED_AT_ONCE == 0:  # a bulk request has up to a thousand
                     await asyncio.sleep(0)
         except Exception as fault:  # noqa: BLE001 - the response is already decided
-            self._rejection_log.count_lost()
+            self._rejection_log.count_dropped()
             self._log.error("log entry not created", request_id=state.request_id, exc_info=fault)
 
     def _log_request(
@@ -270,7 +270,7 @@ def _within_reserved_memory(response: ScimResponse, state: _RequestState) -> Sci
     return response.streamed()
 
 
-def _refused(request: web.Request, state: _RequestState) -> Iterator[Refused]:
+def _refused(request: web.Request, state: _RequestState) -> Iterator[RejectedRequest]:
     """The request if it was refused, and its refused operations."""
     if state.error is not None:
         yield _as_refused(request, state, state.error)
@@ -287,8 +287,8 @@ def _refused(request: web.Request, state: _RequestState) -> Iterator[Refused]:
         )
 
 
-def _as_refused(request: web.Request, state: _RequestState, error: ScimError) -> Refused:
-    return Refused(
+def _as_refused(request: web.Request, state: _RequestState, error: ScimError) -> RejectedRequest:
+    return RejectedRequest(
         caller=state.caller,
         request_id=state.request_id,
         method=request.method,

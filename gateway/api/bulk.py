@@ -15,7 +15,7 @@ from gateway.scim.bulk.plan import plan as plan_steps
 from gateway.scim.bulk.request import BulkRequest, Operation
 from gateway.scim.bulk.request import parse as parse_bulk
 from gateway.scim.bulk.response import Result, bulk_response
-from gateway.scim.errors import ScimError, invalid_value, shown
+from gateway.scim.errors import ScimError, describe, invalid_value
 from gateway.scim.patch import PATCH_OP_URN
 from gateway.scim.responses import dumps
 
@@ -184,9 +184,9 @@ class _Execution:
 
         def resolve() -> tuple[str, Document]:
             data = _without(operation, step.without)
-            self._check_references({*references.of_path(operation.path), *references.of_data(data)})
-            path = references.resolved_path(operation.path, self._ids)
-            return path, references.resolved(data, self._ids)
+            self._check_references({*references.in_path(operation.path), *references.in_data(data)})
+            path = references.resolve_path(operation.path, self._ids)
+            return path, references.resolve(data, self._ids)
 
         return await self._compute(self._sizes[step.index], resolve)
 
@@ -197,7 +197,7 @@ class _Execution:
     def _expected_location(self, operation: Operation) -> str | None:
         """The location that an operation addresses; section 3.7 requires it even on failure."""
         path = operation.path
-        if not path.startswith("/") or any(references.of_path(path)):
+        if not path.startswith("/") or any(references.in_path(path)):
             return None
         return self._request.base_url + path
 
@@ -220,8 +220,8 @@ class _Execution:
         size = self._sizes[step.index]
 
         def resolve() -> Document:
-            self._check_references(references.of_data(data))
-            return _add_members(references.resolved(data, self._ids))
+            self._check_references(references.in_data(data))
+            return _add_members(references.resolve(data, self._ids))
 
         try:
             addition = await self._compute(size, resolve)
@@ -289,7 +289,7 @@ class _Execution:
     def _check_references(self, bulk_ids: set[str]) -> None:
         for bulk_id in sorted(bulk_ids - self._ids.keys()):
             raise invalid_value(
-                f"This operation refers to the bulkId {shown(bulk_id)}, whose operation created "
+                f"This operation refers to the bulkId {describe(bulk_id)}, whose operation created "
                 "nothing. Correct that operation and send both again."
             )
 
@@ -314,8 +314,8 @@ def _refers_to_broken_circle(bulk_id: str | None) -> ScimError:
     return ScimError(
         409,
         None,
-        f"This operation refers, directly or through others, to the bulkId {shown(bulk_id)}, which "
-        "is part of a circle of references that could not be closed. Neither operation had an "
+        f"This operation refers, directly or through others, to the bulkId {describe(bulk_id)}, "
+        "which is part of a circle of references that could not be closed. Neither operation had an "
         "effect; correct that operation and send both again.",
     )
 

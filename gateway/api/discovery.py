@@ -10,7 +10,7 @@ from gateway.http.responses import ScimResponse, document_response
 from gateway.scim import schema
 from gateway.scim.bulk.request import MAX_OPERATIONS
 from gateway.scim.errors import ScimError
-from gateway.scim.paging import DEFAULT_PAGE, MAX_PAGE
+from gateway.scim.paging import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from gateway.scim.responses import list_response
 from gateway.scim.schema import ResourceType
 
@@ -36,14 +36,14 @@ async def service_provider_config(request: ScimRequest) -> ScimResponse:
                 "maxOperations": MAX_OPERATIONS,
                 "maxPayloadSize": MAX_BODY_BYTES,
             },
-            "filter": {"supported": True, "maxResults": MAX_PAGE},
+            "filter": {"supported": True, "maxResults": MAX_PAGE_SIZE},
             # RFC 9865 section 4.
             "pagination": {
                 "cursor": True,
                 "index": True,
                 "defaultPaginationMethod": "index",
-                "defaultPageSize": DEFAULT_PAGE,
-                "maxPageSize": MAX_PAGE,
+                "defaultPageSize": DEFAULT_PAGE_SIZE,
+                "maxPageSize": MAX_PAGE_SIZE,
                 "cursorTimeout": int(LIFETIME.total_seconds()),
             },
             "changePassword": {"supported": False},

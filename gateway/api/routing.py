@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 from gateway.api.request import ScimRequest
 from gateway.http.responses import ScimResponse
-from gateway.scim.errors import ScimError, shown
+from gateway.scim.errors import ScimError, describe
 
 Handler = Callable[[ScimRequest], Coroutine[Any, Any, ScimResponse]]
 Methods = Mapping[str, Handler]
@@ -109,7 +109,7 @@ def _no_such_path(segments: Sequence[str]) -> ScimError:
     return ScimError(
         404,
         None,
-        f"There is nothing at {shown('/' + '/'.join(segments))}. The Tenant URL in Entra ends "
+        f"There is nothing at {describe('/' + '/'.join(segments))}. The Tenant URL in Entra ends "
         "with /webhooks/ad/v1/scim, followed by /Users, /Groups, /Bulk, /.search, "
         "/Schemas, /ResourceTypes or /ServiceProviderConfig.",
     )

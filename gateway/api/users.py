@@ -17,8 +17,8 @@ from gateway.api.versions import (
     retry_on_conflict,
     wanted_etag,
 )
-from gateway.backend.client import SMALL_BYTES, UserClient, finds_one
-from gateway.convert.extension import is_own
+from gateway.backend.client import MAX_BATCHED_RESPONSE_BYTES, UserClient, is_unique_lookup
+from gateway.convert.extension import is_custom
 from gateway.convert.user import (
     Resource,
     clearable_fields,
@@ -125,7 +125,7 @@ class Users:
         projection = request.projection(request.user_type)
         operations, assigned = await request.parsed(partial(_read_patch, request.user_type))
         etag = await self._etag(request)
-        if assigned and not any(map(is_own, assigned)):
+        if assigned and not any(map(is_custom, assigned)):
             values, fields = from_assignments(assigned)
             response = await self._update(request, values, fields, etag, _user_view(projection))
         else:
@@ -178,7 +178,7 @@ class Users:
                 update_mask=FieldMask(paths=fields),
                 etag=etag,
                 view=user_view,
-                max_bytes=SMALL_BYTES,
+                max_bytes=MAX_BATCHED_RESPONSE_BYTES,
             ),
             request.origin,
         )
@@ -218,8 +218,8 @@ class Users:
         self, request: ScimRequest, message: pb.ListUsersRequest
     ) -> pb.ListUsersResponse:
         """A page of users; memory for the largest possible page is reserved before it is read."""
-        if message.omit_users or finds_one(message):
-            message.max_bytes = SMALL_BYTES
+        if message.omit_users or is_unique_lookup(message):
+            message.max_bytes = MAX_BATCHED_RESPONSE_BYTES
         else:
             message.max_bytes = LIST_BYTES
             await request.memory.acquire(LIST_BYTES * MEMORY_PER_LISTED_BYTE)
@@ -256,7 +256,7 @@ def _get_request(
         organization_id=request.organization_id,
         user_id=request.resource_id,
         view=user_view,
-        max_bytes=SMALL_BYTES,
+        max_bytes=MAX_BATCHED_RESPONSE_BYTES,
     )
 
 

@@ -1,1 +1,1 @@
-"""usersvc and keysvc as the gateway calls them."""
+"""Clients of usersvc and keysvc."""

@@ -1,8 +1,8 @@
-"""The services as the gateway calls them: each call with a deadline and a request id."""
+"""Calls to usersvc and keysvc: each has a deadline and carries the request id."""
 
 import asyncio
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import grpc
 from cloudacademy.batch.v1.batch_pb2_grpc import BatchServiceStub
@@ -20,6 +20,9 @@ from chassis.rpc.deadline import deadline_metadata
 from gateway.backend.batching.dispatcher import BatchChannel, Call
 from gateway.backend.errors import translate
 
+if TYPE_CHECKING:
+    from cloudacademy.users.v1.users_pb2_grpc import UserServiceAsyncStub
+
 USER_SERVICE: Final = "cloudacademy.users.v1.UserService"
 USER_READS: Final = ("GetUser", "ListUsers")
 GROUP_SERVICE: Final = "cloudacademy.users.v1.GroupService"
@@ -36,30 +39,30 @@ KEYSVC_READS: Final = {
     "cloudacademy.keys.v1.SsoService": ("GetSsoConnection", "FindSsoConnection"),
 }
 HEALTH_SECONDS: Final = 2.0
-SMALL_BYTES: Final = STREAM_ITEM_BYTES
-"""The largest response of a batched call; only larger ones reserve memory."""
+MAX_BATCHED_RESPONSE_BYTES: Final = STREAM_ITEM_BYTES
+"""The largest response of a batched call, in bytes; only a larger one reserves memory."""
 
 Response = TypeVar("Response")
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What leads to a call: a request, and the API key that it came with, if any."""
+    """The HTTP request that causes a call, and the API key that authenticated it, if any."""
 
     request_id: str
     key_id: str = ""
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
-        """What is told of it with each call."""
-        told = (("x-request-id", self.request_id),)
-        return (*told, ("x-key-id", self.key_id)) if self.key_id else told
+        """The gRPC metadata that each call carries."""
+        metadata = (("x-request-id", self.request_id),)
+        return (*metadata, ("x-key-id", self.key_id)) if self.key_id else metadata
 
 
 class UserClient:
-    """The users of an organization, kept by usersvc.
+    """Reads and changes the users of an organization in usersvc.
 
-    What the service refuses is raised as `gateway.backend.errors.RefusedError`.
+    An error of the service is raised as `gateway.backend.errors.RefusedError`.
     """
 
     def __init__(
@@ -68,35 +71,36 @@ class UserClient:
         batched: grpc.aio.Channel | None = None,
     ) -> None:
         self._stub = users_pb2_grpc.UserServiceStub(batched or channel)
-        # A page of users is large: other calls of its stream would wait behind it.
-        self._alone = users_pb2_grpc.UserServiceStub(channel)
+        # A page of users is large: other calls on the same stream would wait behind it.
+        self._unbatched_stub = users_pb2_grpc.UserServiceStub(channel)
 
     async def create(self, request: pb.CreateUserRequest, origin: Origin) -> pb.User:
-        """Add a user."""
+        """Create a user."""
         response = await call(self._stub.CreateUser, request, origin)
         return response.user
 
     async def get(self, request: pb.GetUserRequest, origin: Origin) -> pb.GetUserResponse:
-        """Read a user of up to `max_bytes`."""
-        stub = self._stub if request.max_bytes <= SMALL_BYTES else self._alone
-        return await call(stub.GetUser, request, origin)
+        """Read a user; `max_bytes` of the request limits the response."""
+        return await call(self._stub_for(request.max_bytes).GetUser, request, origin)
 
     async def list(self, request: pb.ListUsersRequest, origin: Origin) -> pb.ListUsersResponse:
-        """Read a page of users of up to `max_bytes`."""
-        stub = self._stub if request.max_bytes <= SMALL_BYTES else self._alone
-        return await call(stub.ListUsers, request, origin)
+        """Read a page of users; `max_bytes` of the request limits the response."""
+        return await call(self._stub_for(request.max_bytes).ListUsers, request, origin)
 
     async def update(self, request: pb.UpdateUserRequest, origin: Origin) -> pb.UpdateUserResponse:
-        """Change a user."""
+        """Update a user."""
         return await call(self._stub.UpdateUser, request, origin)
 
     async def delete(self, request: pb.DeleteUserRequest, origin: Origin) -> None:
-        """Remove a user."""
+        """Delete a user."""
         await call(self._stub.DeleteUser, request, origin)
 
+    def _stub_for(self, max_bytes: int) -> "UserServiceAsyncStub":
+        return self._stub if max_bytes <= MAX_BATCHED_RESPONSE_BYTES else self._unbatched_stub
 
-def finds_one(request: pb.ListUsersRequest) -> bool:
-    """Whether it asks for somebody by a name or an id, as identity providers do."""
+
+def is_unique_lookup(request: pb.ListUsersRequest) -> bool:
+    """Whether the filter compares one identifier with eq, as identity providers do to match."""
     comparison = request.filter.comparison
     return comparison.operator == filter_pb2.OPERATOR_EQUAL and comparison.field in (
         "user_name",
@@ -111,10 +115,11 @@ async def call(
     origin: Origin,
     clock: Clock = system_clock,
 ) -> Response:
-    """The answer of one call; what was refused is raised as RefusedError.
+    """Call a method and return its response; any gRPC error is raised as RefusedError.
 
-    What failed is not carried out later: what the network may still deliver is waited for until the
-    service would not begin it any more, since the client may do the opposite once it is told.
+    A failed call is never executed later. If the network may still deliver it, the error is raised
+    only after the deadline, from which on the service does not start the call: once the client
+    reads the error, it may send the opposite change.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + DEADLINE_SECONDS
@@ -133,7 +138,7 @@ def user_channel(
     tracing: Tracing | None = None,
     tasks: Supervisor | None = None,
 ) -> grpc.aio.Channel:
-    """A channel to usersvc. Only reads are repeated by themselves."""
+    """A channel to usersvc. gRPC retries only reads."""
     reads = {
         USER_SERVICE: USER_READS,
         GROUP_SERVICE: GROUP_READS,
@@ -144,7 +149,7 @@ def user_channel(
     return connect(target, reads, certificates, tracing, tasks)
 
 
-def batched(channel: grpc.aio.Channel) -> BatchChannel:
+def batch_channel(channel: grpc.aio.Channel) -> BatchChannel:
     """A channel to usersvc whose small calls share streams."""
     services = {USER_SERVICE: USER_READS, GROUP_SERVICE: GROUP_READS}
     reads = {f"/{service}/{name}" for service, names in services.items() for name in names}
@@ -157,14 +162,13 @@ def key_channel(
     tracing: Tracing | None = None,
     tasks: Supervisor | None = None,
 ) -> grpc.aio.Channel:
-    """A channel to keysvc."""
+    """A channel to keysvc. gRPC retries only reads."""
     return connect(target, KEYSVC_READS, certificates, tracing, tasks)
 
 
 async def all_serving(*channels: grpc.aio.Channel) -> bool:
-    """Whether every service behind the channels says that it can answer."""
-    answers = await asyncio.gather(*(_is_serving(channel) for channel in channels))
-    return all(answers)
+    """Whether the health service behind every channel reports SERVING."""
+    return all(await asyncio.gather(*(_is_serving(channel) for channel in channels)))
 
 
 async def _is_serving(channel: grpc.aio.Channel) -> bool:

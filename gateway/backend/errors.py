@@ -1,4 +1,4 @@
-"""What a service refused, in the words of HTTP and SCIM (RFC 7644 section 3.12)."""
+"""Maps gRPC errors of the backend services to HTTP and SCIM errors (RFC 7644 section 3.12)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,10 +13,10 @@ from gateway.scim.errors import ScimError
 
 @dataclass(frozen=True, slots=True)
 class HttpError:
-    """How one reason is answered: the status, the scimType, and a text of our own.
+    """The HTTP status, scimType, `detail` and headers for one reason.
 
-    Without a text the service's own goes out; `{…}` in it is filled from the
-    refusal's metadata.
+    `{name}` in `detail` is replaced by that entry of ErrorInfo.metadata. Without a `detail` the
+    service's own message is sent.
     """
 
     status: int
@@ -28,66 +28,74 @@ class HttpError:
 _KEY_PAGE: Final = "Settings & Integrations → Integrations → Microsoft Entra ID in Cloud Academy"
 _INVALID_TOKEN: Final = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
 _RETRY: Final = {"Retry-After": str(RETRY_AFTER_SECONDS)}
-_AWAY: Final = HttpError(
+_UNAVAILABLE: Final = HttpError(
     503,
-    detail="Cloud Academy cannot answer at the moment. Try again; if this was a change, read the "
-    "resource first, since it may have been made.",
+    detail="Cloud Academy is temporarily unavailable. Try again. If the request was a change, read "
+    "the resource first, because the change may have been carried out.",
     headers=_RETRY,
 )  # fmt: skip
-_LATE: Final = HttpError(
+_TIMED_OUT: Final = HttpError(
     503,
-    detail="Cloud Academy did not answer in time. Read the resource before repeating a change.",
+    detail="Cloud Academy did not answer in time. Try again. If the request was a change, read the "
+    "resource first, because the change may have been carried out.",
     headers=_RETRY,
 )
 
-ANSWERS: Final[Mapping[str, HttpError]] = {
+HTTP_ERRORS: Final[Mapping[str, HttpError]] = {
     "INVALID_FIELD": HttpError(400, "invalidValue"),
     "UNKNOWN_FIELD": HttpError(
         400,
         "invalidFilter",
-        "The filter or sortBy names an attribute that cannot be used there.",
+        "The filter or sortBy names an attribute that cannot be filtered or sorted by. Use another "
+        "attribute.",
     ),
-    # SCIM's clients only ever send page tokens inside cursors.
+    # SCIM clients send page tokens only inside cursors.
     "INVALID_PAGE_TOKEN": HttpError(
-        400, "invalidCursor", "The cursor leads nowhere anymore. Begin anew with an empty cursor."
+        400,
+        "invalidCursor",
+        "The cursor is not valid anymore. Start again from the first page, with an empty cursor.",
     ),
     "INVALID_FILTER": HttpError(400, "invalidFilter"),
     # RFC 7644 section 3.5.1: another value for an immutable attribute that has one.
     "FIELD_IMMUTABLE": HttpError(
-        400, "mutability", "{field} is immutable: it has a value and keeps it."
+        400,
+        "mutability",
+        "{field} is immutable: its value cannot be changed. Leave it out of the request.",
     ),
     "FILTER_TOO_COSTLY": HttpError(
         400,
         "tooMany",
-        "The filter or sortBy has to look at everything and did not end in time. Ask for less: "
-        "with eq on id, userName, externalId, displayName, emails.value or employeeNumber, or with "
-        "fewer conditions.",
+        "The filter or sortBy needs to read every resource and did not finish in time. Filter with "
+        "eq on id, userName, externalId, displayName, emails.value or employeeNumber, or use fewer "
+        "conditions.",
     ),
-    "COUNT_TOO_COSTLY": _AWAY,
-    "USER_NOT_FOUND": HttpError(404, detail="No user has the id {user_id} in this organization."),
+    "COUNT_TOO_COSTLY": _UNAVAILABLE,
+    "USER_NOT_FOUND": HttpError(404, detail="This organization has no user with the id {user_id}."),
     "USER_NAME_TAKEN": HttpError(
         409,
         "uniqueness",
-        "Another user of the organization has the userName {user_name} already; userName is "
-        "compared without regard to case. Match that user, or give this one another userName.",
+        "Another user of this organization already has the userName {user_name}. Upper and lower "
+        "case make no difference. Match that user, or give this one another userName.",
     ),
     "ETAG_MISMATCH": HttpError(
-        412, detail="The resource has changed since the version in If-Match. Read it again."
+        412,
+        detail="The resource has changed since the version in If-Match. Read it again, then repeat "
+        "the change with its new version.",
     ),
     "GROUP_NOT_FOUND": HttpError(
-        404, detail="No group has the id {group_id} in this organization."
+        404, detail="This organization has no group with the id {group_id}."
     ),
     "MEMBER_NOT_FOUND": HttpError(
         400,
         "invalidValue",
-        "No user and no group of this organization has the id {member_id}, so it cannot become a "
+        "This organization has no user or group with the id {member_id}, so it cannot become a "
         "member. Provision it first.",
     ),
     "GROUP_CYCLE": HttpError(
         400,
         "invalidValue",
-        "The group {member_id} has the group {group_id} among its members, directly or through "
-        "others, so it cannot become a member of it.",
+        "The group {member_id} already contains the group {group_id}, directly or through other "
+        "groups, so it cannot become its member. Remove one of the two from the other first.",
     ),
     "SCHEMA_NOT_FOUND": HttpError(404),
     "SCHEMA_EXISTS": HttpError(409, "uniqueness"),
@@ -100,7 +108,7 @@ ANSWERS: Final[Mapping[str, HttpError]] = {
     "KEY_UNKNOWN": HttpError(401, headers=_INVALID_TOKEN),
     "KEY_EXPIRED": HttpError(401, headers=_INVALID_TOKEN),
     "KEY_REVOKED": HttpError(401, headers=_INVALID_TOKEN),
-    # gateway.auth.authenticator, which alone gets this, names the Tenant URL of the key's region.
+    # Only gateway.auth.authenticator gets this; it adds the Tenant URL of the key's region.
     "KEY_OF_OTHER_REGION": HttpError(401, headers=_INVALID_TOKEN),
     "INTEGRATION_INACTIVE": HttpError(
         401,
@@ -111,11 +119,13 @@ ANSWERS: Final[Mapping[str, HttpError]] = {
     "INTEGRATION_NOT_ACTIVE": HttpError(409),
     "NEWER_KEY_EXISTS": HttpError(409),
     "CALLER_NOT_ADMITTED": HttpError(
-        500, detail="Cloud Academy failed to answer: one of its services refused another one."
+        500,
+        detail="Cloud Academy could not process the request because one of its services denied "
+        "access to another. Contact Cloud Academy support with the X-Request-Id header.",
     ),
     "INVALID_CHANGE_TOKEN": HttpError(400, "invalidValue"),
     "CHANGES_TRIMMED": HttpError(410),
-    "SNAPSHOTS_BUSY": _AWAY,
+    "SNAPSHOTS_BUSY": _UNAVAILABLE,
     "ACTIVITY_NOT_FOUND": HttpError(404),
     "SESSION_ENDED": HttpError(401),
     "SIGN_IN_LINK_INVALID": HttpError(401),
@@ -127,36 +137,39 @@ ANSWERS: Final[Mapping[str, HttpError]] = {
     "SSO_NOT_TESTED": HttpError(409),
     "SSO_CONNECTION_NOT_FOUND": HttpError(404),
     "SSO_DOMAIN_TAKEN": HttpError(409),
-    "DATABASE_UNAVAILABLE": _AWAY,
-    "DEADLINE_EXCEEDED": _LATE,
+    "DATABASE_UNAVAILABLE": _UNAVAILABLE,
+    "DEADLINE_EXCEEDED": _TIMED_OUT,
     "INTERNAL": HttpError(500),
-    "OVERLOADED": _AWAY,
+    "OVERLOADED": _UNAVAILABLE,
 }
-"""The answer to each `cloudacademy.errors.v1.Reason`; a test walks them all."""
+"""The error for each `cloudacademy.errors.v1.Reason`; a test checks that each has a row."""
 
 UNUSABLE_KEY_REASONS: Final = frozenset({"KEY_EXPIRED", "KEY_REVOKED", "INTEGRATION_INACTIVE"})
-"""The refusals of a token whose secret is right, so that its metadata name the organization."""
+"""The reasons for a token with a correct secret; their metadata name the organization."""
 
-# The path of a request names the resource: an id that none can have is one that none has.
+# These ids come from the path of the request: a malformed one is an unknown resource (404).
 _ID_FIELDS: Final = frozenset({"user_id", "user.id", "group_id", "group.id"})
-_NO_SUCH_ID: Final = HttpError(404, detail="Nothing has this id in this organization.")
+_NO_SUCH_ID: Final = HttpError(404, detail="This organization has no resource with this id.")
 
 _TRANSPORT: Final[Mapping[grpc.StatusCode, HttpError]] = {
-    grpc.StatusCode.UNAVAILABLE: _AWAY,
-    grpc.StatusCode.DEADLINE_EXCEEDED: _LATE,
-    grpc.StatusCode.RESOURCE_EXHAUSTED: _AWAY,
-    grpc.StatusCode.CANCELLED: _AWAY,
+    grpc.StatusCode.UNAVAILABLE: _UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED: _TIMED_OUT,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: _UNAVAILABLE,
+    grpc.StatusCode.CANCELLED: _UNAVAILABLE,
 }
-_FAULT: Final = HttpError(
-    500, detail="Cloud Academy failed to answer. The request id is in the X-Request-Id header."
+_INTERNAL: Final = HttpError(
+    500,
+    detail="Cloud Academy could not process the request because of an internal error. Contact "
+    "Cloud Academy support with the request id in the X-Request-Id header.",
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What a service refused, ready to be answered: a value that can be kept.
+    """The error of a service, converted for the client, as a value that can be cached.
 
-    An exception cannot: once raised, it keeps the frames that it passed, and so the request.
+    An exception must not be cached: once raised, it references the frames that it passed through,
+    and with them the request.
     """
 
     status: int
@@ -169,12 +182,12 @@ class Refusal:
     """The service's ErrorInfo.metadata; never sent to clients."""
 
     def error(self) -> "RefusedError":
-        """A new exception, for one request."""
+        """Create an exception for one request."""
         return RefusedError(self)
 
 
 class RefusedError(ScimError):
-    """A refusal of a service, raised for one request."""
+    """The error of a service, raised for one request."""
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.status, refusal.scim_type, refusal.detail, refusal.headers)
@@ -184,38 +197,38 @@ class RefusedError(ScimError):
 
 
 def translate(error: grpc.aio.AioRpcError) -> RefusedError:
-    """The answer to a call that failed, to be raised."""
+    """Convert the error of a failed call to an exception for the client."""
     return refusal_of(error).error()
 
 
 def refusal_of(error: grpc.aio.AioRpcError) -> Refusal:
-    """The answer to a call that failed."""
+    """Convert the error of a failed call to a value that can be cached."""
     remote = from_rpc_error(error)
-    answer = _answer_to(remote)
+    http_error = _http_error(remote)
     return Refusal(
-        answer.status,
-        answer.scim_type,
-        _detail(answer, remote),
-        answer.headers,
+        http_error.status,
+        http_error.scim_type,
+        _detail(http_error, remote),
+        http_error.headers,
         remote.reason,
         remote.metadata,
     )
 
 
-def _answer_to(refusal: RemoteRefusal) -> HttpError:
+def _http_error(refusal: RemoteRefusal) -> HttpError:
     if refusal.reason == "INVALID_FIELD" and refusal.metadata.get("field") in _ID_FIELDS:
         return _NO_SUCH_ID
-    return ANSWERS.get(refusal.reason) or _TRANSPORT.get(refusal.code) or _FAULT
+    return HTTP_ERRORS.get(refusal.reason) or _TRANSPORT.get(refusal.code) or _INTERNAL
 
 
-def _detail(answer: HttpError, refusal: RemoteRefusal) -> str:
-    if not answer.detail:
+def _detail(http_error: HttpError, refusal: RemoteRefusal) -> str:
+    if not http_error.detail:
         return refusal.detail
-    return answer.detail.format_map(_Metadata(refusal.metadata))
+    return http_error.detail.format_map(_Metadata(refusal.metadata))
 
 
 class _Metadata(dict[str, str]):
-    """Metadata whose missing entries read as nothing rather than fail."""
+    """Metadata whose missing entries are empty strings."""
 
     def __missing__(self, key: str) -> str:
         return ""

@@ -1,4 +1,4 @@
-"""The groups of an organization, as the gateway calls usersvc for them."""
+"""The client of usersvc for groups."""
 
 from collections.abc import AsyncGenerator, Sequence
 from typing import Final
@@ -13,19 +13,21 @@ from gateway.limits.rejections import no_slot
 
 MEMBERS_PAGE: Final = 1_000
 NAMED_MEMBERS_PAGE: Final = 500
-"""Half a MiB with the longest names that are allowed."""
-PAGES_AT_ONCE: Final = 4
-"""How many further pages of members are read at once, half of them for one organization: reading
-and converting one is the work of a few requests."""
-PAGE_SECONDS: Final = 60.0
-"""How long a further page waits for its turn; a response that is sent takes no longer."""
-PAGES_WAITING: Final = 4_096
+"""A page with the longest allowed names has half a MiB."""
+MAX_CONCURRENT_PAGES: Final = 4
+"""How many further pages of members are read at once, at most half of them for one organization.
+
+Reading and converting a page costs as much as a few requests.
+"""
+PAGE_QUEUE_SECONDS: Final = 60.0
+"""How long a further page waits for a slot: as long as sending a response may take."""
+MAX_QUEUED_PAGES: Final = 4_096
 
 
 class GroupClient:
-    """The groups of an organization, kept by usersvc.
+    """Reads and changes the groups of an organization in usersvc.
 
-    What the service refuses is raised as `gateway.backend.errors.RefusedError`.
+    An error of the service is raised as `gateway.backend.errors.RefusedError`.
     """
 
     def __init__(
@@ -34,14 +36,16 @@ class GroupClient:
         batched: grpc.aio.Channel | None = None,
     ) -> None:
         self._stub = groups_pb2_grpc.GroupServiceStub(batched or channel)
-        # A page of groups or members is large: other calls of its stream would wait behind it.
-        self._alone = groups_pb2_grpc.GroupServiceStub(channel)
-        self._page_slots = FairSemaphore(PAGES_AT_ONCE, no_slot, PAGE_SECONDS, queue=PAGES_WAITING)
+        # A page of groups or members is large: other calls on its stream would wait behind it.
+        self._unbatched_stub = groups_pb2_grpc.GroupServiceStub(channel)
+        self._page_slots = FairSemaphore(
+            MAX_CONCURRENT_PAGES, no_slot, PAGE_QUEUE_SECONDS, queue=MAX_QUEUED_PAGES
+        )
 
     async def create(
         self, request: pb.CreateGroupRequest, origin: Origin
     ) -> pb.CreateGroupResponse:
-        """Add a group with its first members."""
+        """Create a group with its first members."""
         return await call(self._stub.CreateGroup, request, origin)
 
     async def get(self, request: pb.GetGroupRequest, origin: Origin) -> pb.Group:
@@ -51,32 +55,33 @@ class GroupClient:
 
     async def list(self, request: pb.ListGroupsRequest, origin: Origin) -> pb.ListGroupsResponse:
         """Read a page of groups."""
-        return await call(self._alone.ListGroups, request, origin)
+        return await call(self._unbatched_stub.ListGroups, request, origin)
 
     async def update(
         self, request: pb.UpdateGroupRequest, origin: Origin
     ) -> pb.UpdateGroupResponse:
-        """Change a group and its members."""
+        """Update a group and its members."""
         return await call(self._stub.UpdateGroup, request, origin)
 
     async def delete(self, request: pb.DeleteGroupRequest, origin: Origin) -> None:
-        """Remove a group."""
+        """Delete a group."""
         await call(self._stub.DeleteGroup, request, origin)
 
     async def members(
         self, request: pb.ListMembersRequest, origin: Origin
     ) -> AsyncGenerator[Sequence[pb.Member], None]:
-        """Every direct member of a group, page by page.
+        """Yield every direct member of a group, page by page.
 
-        A member that stays meanwhile comes exactly once; each page is of the moment when it is
-        read.
+        Each page is the state at the time when it is read. A member that stays in the group
+        during the whole listing is returned exactly once.
         """
         request.page_size = MEMBERS_PAGE if request.omit_display_names else NAMED_MEMBERS_PAGE
-        page = await call(self._alone.ListMembers, request, origin)
+        page = await call(self._unbatched_stub.ListMembers, request, origin)
         yield page.members
         while page.next_page_token:
             request.page_token = page.next_page_token
-            # Further pages may be read outside of a request's slot (`gateway.http.streaming`).
+            # A further page may be read after the request released its admission slot
+            # (`gateway.http.streaming`).
             async with self._page_slots.slot(request.organization_id):
-                page = await call(self._alone.ListMembers, request, origin)
+                page = await call(self._unbatched_stub.ListMembers, request, origin)
             yield page.members

@@ -1,4 +1,4 @@
-"""The services as the pages call them."""
+"""The gRPC stubs that the portal uses."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PortalClients:
-    """The stubs that the pages need; call them by `gateway.backend.client.call`."""
+    """The stubs that the portal needs; call them with `gateway.backend.client.call`."""
 
     sessions: "SessionServiceAsyncStub"
     activities: "ActivityServiceAsyncStub"
@@ -42,7 +42,7 @@ class PortalClients:
 
 
 def portal_clients(users: grpc.aio.Channel, keys: grpc.aio.Channel) -> PortalClients:
-    """The clients behind the two channels."""
+    """The stubs on the channels to usersvc and keysvc."""
     return PortalClients(
         sessions=sessions_pb2_grpc.SessionServiceStub(users),
         activities=activity_pb2_grpc.ActivityServiceStub(users),

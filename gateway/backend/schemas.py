@@ -1,4 +1,4 @@
-"""The schemas of an organization, as the gateway calls usersvc for them."""
+"""The client of usersvc for an organization's custom schemas."""
 
 from collections.abc import Sequence
 
@@ -10,9 +10,9 @@ from gateway.backend.client import Origin, call
 
 
 class SchemaClient:
-    """The schemas of an organization, kept by usersvc.
+    """Reads the custom schemas of an organization from usersvc.
 
-    What the service refuses is raised as `gateway.backend.errors.RefusedError`.
+    An error of the service is raised as `gateway.backend.errors.RefusedError`.
     """
 
     def __init__(self, channel: grpc.aio.Channel) -> None:

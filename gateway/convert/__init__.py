@@ -1,1 +1,1 @@
-"""SCIM values to messages of the contract and back; no decisions."""
+"""Converts between SCIM values and protobuf messages; decides nothing."""

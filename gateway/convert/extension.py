@@ -1,4 +1,7 @@
-"""A user's values for its organization's own schemas ↔ proto messages."""
+"""Converts a user's values of custom schemas to protobuf messages and back.
+
+A custom schema is an extension that an organization defined for itself.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,21 +14,21 @@ from gateway.scim.values import Json, date_time
 Attributes = Mapping[str, Attribute]
 
 
-def own(user_type: ResourceType) -> tuple[Schema, ...]:
-    """The schemas that an organization added to those that all users have."""
+def custom_schemas(user_type: ResourceType) -> tuple[Schema, ...]:
+    """The extensions of the type that the organization defined itself."""
     return user_type.extensions[len(USER.extensions) :]
 
 
-def is_own(path: AttributePath) -> bool:
-    """Whether an attribute is one that an organization added."""
+def is_custom(path: AttributePath) -> bool:
+    """Whether an attribute belongs to a custom schema."""
     return path.extension is not None and USER.extension_urn(path.extension) is None
 
 
 def to_extensions(resource: Mapping[str, Any], user_type: ResourceType) -> dict[str, pb.Extension]:
-    """What a canonical SCIM User has for its organization's own schemas."""
+    """The values of a canonical SCIM User for custom schemas, by the URN of the schema."""
     return {
         schema.urn: _to_extension(schema.attributes, resource[schema.urn])
-        for schema in own(user_type)
+        for schema in custom_schemas(user_type)
         if resource.get(schema.urn)
     }
 
@@ -59,7 +62,7 @@ def _to_single(attribute: Attribute, value: Json) -> pb.Value:
 
 
 def _zoned(text: str) -> str:
-    """xsd:dateTime leaves the zone open, and we take it for UTC; RFC 3339 has it said."""
+    """Add a Z to a time without a zone: xsd:dateTime may omit it (we assume UTC), RFC 3339 not."""
     moment = date_time(f"{text}Z")
     return text if moment is None else f"{text}Z"
 
@@ -67,10 +70,13 @@ def _zoned(text: str) -> str:
 def from_extensions(
     extensions: Mapping[str, pb.Extension], user_type: ResourceType
 ) -> dict[str, Any]:
-    """The values by their schemas' URNs; of schemas that the type has, in their order."""
+    """The values by the URN of their schema, in the order of the type's schemas.
+
+    Values of schemas that the type does not have are left out.
+    """
     return {
         schema.urn: found
-        for schema in own(user_type)
+        for schema in custom_schemas(user_type)
         if schema.urn in extensions
         and (found := _from_extension(schema.attributes, extensions[schema.urn]))
     }

@@ -1,4 +1,4 @@
-"""A SCIM filter as the contract's tree of conditions."""
+"""Converts a SCIM filter to a protobuf filter."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -6,9 +6,9 @@ from typing import Final
 
 from cloudacademy.users.v1 import filter_pb2 as pb
 
-from gateway.convert.extension import is_own
+from gateway.convert.extension import is_custom
 from gateway.convert.user import field_name, to_timestamp
-from gateway.scim.errors import invalid_filter
+from gateway.scim.errors import ScimError, invalid_filter
 from gateway.scim.filter import And, Compare, ElementMatch, Filter, Not, Or, Present
 from gateway.scim.schema import AttributePath
 
@@ -28,10 +28,9 @@ _Name = Callable[[AttributePath], str]
 
 
 def to_filter(filter_: Filter) -> pb.Filter:
-    """The contract's form of a filter.
+    """Convert a filter to the message of the internal API.
 
-    Refuses (invalidFilter) attributes that are served but not kept, such as
-    `meta.location`.
+    Refuses (invalidFilter) an attribute that is returned but not stored, such as `meta.location`.
     """
     return _convert(filter_, _field)
 
@@ -79,15 +78,19 @@ def _comparison(compare: Compare, name: _Name) -> pb.Comparison:
 def _field(path: AttributePath) -> str:
     name = field_name(path)
     if name is None:
-        raise invalid_filter(f"{path} cannot be used in a filter.")
+        raise _not_filterable(path)
     return name
 
 
 def _sub_field(path: AttributePath) -> str:
-    """Inside `emails[…]` an attribute is named from the element on."""
-    if is_own(path):
+    """The name of an attribute within `emails[…]`, which is relative to the element."""
+    if is_custom(path):
         return path.sub_attribute.name if path.sub_attribute else "value"
     name = field_name(path)
     if name is None:
-        raise invalid_filter(f"{path} cannot be used in a filter.")
+        raise _not_filterable(path)
     return name.rpartition(".")[2]
+
+
+def _not_filterable(path: AttributePath) -> ScimError:
+    return invalid_filter(f"{path} cannot be used in a filter. Filter by another attribute.")

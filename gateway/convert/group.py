@@ -1,4 +1,7 @@
-"""SCIM groups ↔ proto messages. Members travel apart from their group, as sets and in pages."""
+"""Converts SCIM groups to protobuf messages and back.
+
+Members are sent separately from their group: written as sets of ids, read in pages.
+"""
 
 from collections.abc import Iterable
 from typing import Any, Final
@@ -9,13 +12,13 @@ from gateway.convert.user import Resource, etag_header, timestamp_text
 from gateway.scim.schema import GROUP
 
 GROUP_FIELDS: Final = ("display_name", "external_id")
-"""Every field of a group that a client may write, apart from the members."""
+"""Every field of a group that a client may write, except the members."""
 
 _KINDS: Final = {pb.Member.KIND_USER: ("User", "Users"), pb.Member.KIND_GROUP: ("Group", "Groups")}
 
 
 def to_group(resource: Resource) -> pb.Group:
-    """A canonical SCIM Group as a message, without its members."""
+    """Convert a canonical SCIM Group to a message without its members."""
     return pb.Group(
         display_name=resource.get("displayName", ""), external_id=resource.get("externalId", "")
     )
@@ -27,7 +30,7 @@ def member_ids(resource: Resource) -> list[str]:
 
 
 def from_group(group: pb.Group, members: Iterable[pb.Member], base_url: str) -> Resource:
-    """A message as a canonical SCIM Group; `members` is absent when there are none."""
+    """Convert a message to a canonical SCIM Group; without members it has no `members`."""
     resource: dict[str, Any] = {
         "schemas": [GROUP.schema.urn],
         "id": group.id,
@@ -49,7 +52,7 @@ def from_group(group: pb.Group, members: Iterable[pb.Member], base_url: str) -> 
 
 
 def from_members(members: Iterable[pb.Member], base_url: str) -> list[Resource]:
-    """Messages as canonical members of a SCIM Group."""
+    """Convert messages to canonical members of a SCIM Group."""
     return [_member(member, base_url) for member in members]
 
 

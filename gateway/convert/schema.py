@@ -1,4 +1,4 @@
-"""Schemas of organizations as schema documents (RFC 7643 section 7)."""
+"""Converts an organization's custom schemas to schema documents (RFC 7643 section 7)."""
 
 from collections.abc import Iterable
 from typing import Any, Final
@@ -30,13 +30,13 @@ _RETURNED: Final = {
 
 
 def to_user_type(schemas: Iterable[pb.Schema]) -> ResourceType:
-    """The User of an organization: USER itself when it added nothing."""
-    own = [Schema.from_document(to_document(each), f"{each.urn}:") for each in schemas]
-    return USER.with_extension(*own) if own else USER
+    """The User type of an organization: USER itself if it has no custom schemas."""
+    custom = [Schema.from_document(to_document(each), f"{each.urn}:") for each in schemas]
+    return USER.with_extension(*custom) if custom else USER
 
 
 def to_document(schema: pb.Schema) -> dict[str, Any]:
-    """A schema as its document."""
+    """Convert a schema message to its JSON document."""
     return {
         "id": schema.urn,
         "name": schema.name,

@@ -1,7 +1,7 @@
-"""SCIM values ↔ proto messages: renames and converts, decides nothing.
+"""Converts SCIM users to protobuf messages and back; decides nothing.
 
-A field of the contract is the SCIM attribute in snake_case; the tables below
-are made from the messages and the schemas once, at start.
+A protobuf field has the name of the SCIM attribute in snake_case. The tables below are built from
+the messages and the schemas when the module is imported.
 """
 
 import re
@@ -13,7 +13,7 @@ from cloudacademy.users.v1 import users_pb2 as pb
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from gateway.convert.extension import from_extensions, own, to_extensions
+from gateway.convert.extension import custom_schemas, from_extensions, to_extensions
 from gateway.scim.schema import ENTERPRISE_USER_URN, REFERENCE, USER, AttributePath, ResourceType
 
 Resource = dict[str, Any]
@@ -26,14 +26,14 @@ _COMMON_FIELDS: Final = {
 }
 
 
-def snake(name: str) -> str:
+def snake_case(name: str) -> str:
     """`phoneNumbers` → `phone_numbers`, `x509Certificates` → `x509_certificates`."""
     return _WORD_START.sub("_", name).lower()
 
 
 def field_name(path: AttributePath) -> str | None:
-    """The contract's name of an attribute: `name.given_name`; none if it has no such field."""
-    if path.target.name == REFERENCE:  # follows from the value
+    """The protobuf field of an attribute, such as `name.given_name`; None if there is none."""
+    if path.target.name == REFERENCE:  # derived from the value
         return None
     if path.text == "members.type":
         return "members.kind"
@@ -45,26 +45,26 @@ def field_name(path: AttributePath) -> str | None:
     if path.extension is not None:
         extension = _EXTENSION_FIELDS.get(path.extension)
         if extension is None:
-            return path.text  # an organization's own, whose names the contract has as they are
-        return ".".join([extension, *map(snake, names)])
-    return ".".join(map(snake, names))
+            return path.text  # custom attribute: same name in protobuf
+        return ".".join([extension, *map(snake_case, names)])
+    return ".".join(map(snake_case, names))
 
 
-# SCIM → proto. Protobuf's constructors take nested dicts, so only names change.
+# SCIM → protobuf. The constructors of messages accept nested dicts, so only names change.
 
 
 def to_user(resource: Resource, user_type: ResourceType) -> pb.User:
-    """A canonical SCIM User as a message; what the contract has no field for is left out."""
+    """Convert a canonical SCIM User to a message; attributes without a field are left out."""
     extensions = to_extensions(resource, user_type)
     return pb.User(**_renamed(resource, _TO_USER), extensions=extensions)
 
 
-Descriptor = Any  # its types differ between protobuf's implementations
+Descriptor = Any  # its type differs between the implementations of protobuf
 _Table = Mapping[str, tuple[str, Any]]
 
 
 def _to_table(descriptor: Descriptor, names: Mapping[str, str]) -> _Table:
-    """SCIM name → (field name, the table of its message or None)."""
+    """SCIM name → (field name, the table of its message, or None for a scalar)."""
     return {
         scim: (field, _nested_to_table(descriptor, field))
         for scim, field in names.items()
@@ -101,7 +101,7 @@ def _renamed(resource: Resource, table: _Table) -> dict[str, Any]:
 
 
 _USER_NAMES: Final = {
-    attribute.name: snake(attribute.name)
+    attribute.name: snake_case(attribute.name)
     for attribute in USER.schema.attributes.values()
     if attribute.name != "groups"
 } | {ENTERPRISE_USER_URN: "enterprise"}
@@ -111,15 +111,18 @@ _TO_USER: Final = _to_table(pb.User.DESCRIPTOR, _USER_NAMES)
 def from_assignments(
     assignments: Mapping[AttributePath, object],
 ) -> tuple[pb.User, list[str]]:
-    """New values of single-valued attributes, None to clear, as a message and its mask."""
+    """Convert assignments to single-valued attributes to a message and its update mask.
+
+    A value of None clears the attribute.
+    """
     resource: Resource = {}
     for path, value in assignments.items():
         if value is not None:
-            _place(resource, path, value)
-    return to_user(resource, USER), [_kept_field(path) for path in assignments]
+            _set(resource, path, value)
+    return to_user(resource, USER), [_stored_field(path) for path in assignments]
 
 
-def _place(resource: Resource, path: AttributePath, value: object) -> None:
+def _set(resource: Resource, path: AttributePath, value: object) -> None:
     holder = resource
     if path.extension is not None:
         holder = holder.setdefault(path.extension, {})
@@ -128,32 +131,35 @@ def _place(resource: Resource, path: AttributePath, value: object) -> None:
     holder[path.target.name] = value
 
 
-def _kept_field(path: AttributePath) -> str:
+def _stored_field(path: AttributePath) -> str:
     name = field_name(path)
-    if name is None:  # an attribute of a schema that the contract knows nothing of
+    if name is None:  # an attribute that the internal API does not have
         raise LookupError(f"{path} has no field")
     return name
 
 
 def clearable_fields(scim_names: Iterable[str], user_type: ResourceType) -> list[str]:
-    """The contract's fields for top-level SCIM names; names without a field are left out."""
+    """The protobuf fields of top-level SCIM names; names without a field are left out."""
     fields = {name: field for name, (field, _) in _TO_USER.items()}
-    fields.update({schema.urn: schema.urn for schema in own(user_type)})
+    fields.update({schema.urn: schema.urn for schema in custom_schemas(user_type)})
     return [fields[name] for name in scim_names if name in fields]
 
 
 def user_fields(user_type: ResourceType) -> list[str]:
     """Every field of a user that a client may write."""
-    return [*(field for field, _ in _TO_USER.values()), *(each.urn for each in own(user_type))]
+    return [
+        *(field for field, _ in _TO_USER.values()),
+        *(each.urn for each in custom_schemas(user_type)),
+    ]
 
 
-# Proto → SCIM. Only fields that have a value are visited.
+# Protobuf → SCIM. Only fields that have a value are visited.
 
 _Reader = Callable[[Any], Any]
 
 
 def from_user(user: pb.User, base_url: str, user_type: ResourceType) -> Resource:
-    """A message as a canonical SCIM User with `id`, `schemas` and `meta`."""
+    """Convert a message to a canonical SCIM User with `id`, `schemas` and `meta`."""
     resource: Resource = {"schemas": [USER.schema.urn], "id": user.id}
     for descriptor, value in user.ListFields():
         entry = _FROM_USER.get(descriptor.name)
@@ -189,18 +195,18 @@ def _membership(group: pb.GroupMembership, base_url: str) -> Resource:
 
 
 def etag_header(etag: str) -> str:
-    """An etag of the contract as HTTP writes it; weak, since two answers may differ in form."""
+    """An etag as an HTTP header value. It is weak: two responses may differ in their bytes."""
     return f'W/"{etag}"'
 
 
 def timestamp_text(timestamp: Timestamp) -> str:
-    """A moment as RFC 7643 section 2.3.5 wants it, to the microsecond that is stored."""
+    """A timestamp in the form of RFC 7643 section 2.3.5, with the stored microseconds."""
     moment = datetime.fromtimestamp(timestamp.seconds, UTC)
     return f"{moment.isoformat()[:19]}.{timestamp.nanos // 1000:06d}Z"
 
 
 def to_timestamp(moment: datetime) -> Timestamp:
-    """A moment for the contract."""
+    """Convert a time to a protobuf timestamp."""
     timestamp = Timestamp()
     timestamp.FromDatetime(moment)
     return timestamp

@@ -10,7 +10,7 @@ from gateway.openapi.messages import ATTRIBUTE, FILTER, list_of, messages, refer
 from gateway.openapi.operations import MEDIA_TYPE, operations, render
 from gateway.openapi.schemas import Json, request_schema, response_schema
 from gateway.scim import projection
-from gateway.scim.paging import DEFAULT_PAGE, MAX_PAGE
+from gateway.scim.paging import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from gateway.scim.schema import ResourceType
 
 VERSION: Final = "1.0.0"
@@ -101,8 +101,9 @@ def _parameters() -> Json:
         "count": _in(
             "query",
             "count",
-            {**_NUMBER, "default": DEFAULT_PAGE},
-            f"Up to {MAX_PAGE}. A larger value means {MAX_PAGE}; with cursor it is refused",
+            {**_NUMBER, "default": DEFAULT_PAGE_SIZE},
+            f"Up to {MAX_PAGE_SIZE}. A larger value means {MAX_PAGE_SIZE}; "
+            "with cursor it is refused",
         ),
         "cursor": _in("query", "cursor", _TEXT, "Empty for the first page (RFC 9865)"),
         "attributes": _in("query", "attributes", names, "Attribute paths, separated by commas"),

@@ -8,7 +8,7 @@ from gateway.openapi.schemas import Json
 from gateway.scim.bulk.request import BULK_RESPONSE_URN
 from gateway.scim.bulk.request import MAX_OPERATIONS as MAX_BULK_OPERATIONS
 from gateway.scim.filter import MAX_LENGTH
-from gateway.scim.paging import MAX_PAGE
+from gateway.scim.paging import MAX_PAGE_SIZE
 from gateway.scim.patch import PATCH_OP_URN, Op
 from gateway.scim.patch.message import MAX_OPERATIONS
 from gateway.scim.responses import ERROR_URN, LIST_RESPONSE_URN
@@ -144,7 +144,7 @@ def _search() -> Json:
             "sortBy": ATTRIBUTE,
             "sortOrder": {"enum": ["ascending", "descending"]},
             "startIndex": {"type": "integer"},
-            "count": {"type": "integer", "maximum": MAX_PAGE},
+            "count": {"type": "integer", "maximum": MAX_PAGE_SIZE},
             "cursor": _TEXT,
         },
     }

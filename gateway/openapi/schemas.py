@@ -28,7 +28,7 @@ _META: Final = "meta"
 def response_schema(resource_type: ResourceType) -> Json:
     """The schema of a resource in a response. Custom schemas appear as objects under their URN."""
     common = {"schemas": {**_URNS, "description": "The URNs of its schemas.", "minItems": 1}}
-    for path in resource_type.whole:
+    for path in resource_type.top_level:
         if path.extension is None and path.attribute.name in ("id", _META):
             common[path.attribute.name] = _response_property(path.attribute, {})
     return {

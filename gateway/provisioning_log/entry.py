@@ -1,4 +1,4 @@
-"""A refused request as the provisioning log tells it. Pure: no clock, no wire."""
+"""A rejected request as an entry of the provisioning log. Pure: no clock, no I/O."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -16,9 +16,12 @@ from gateway.scim.errors import ScimError
 WRITES: Final = ("POST", "PUT", "PATCH", "DELETE")
 NAME_BYTES: Final = 1_024
 PARSED_BYTES: Final = 32 * 1024
-"""The largest body that is parsed here when the route did not: a larger one would delay others."""
+"""The largest body that is parsed here if the route has not parsed it.
+
+Parsing a larger one would delay other requests.
+"""
 MAX_CHANGES: Final = 1_000
-"""How many of the changes in a request are read to find out its action."""
+"""How many changes of a request are read to determine its action."""
 
 _ACTIONS: Final[Mapping[tuple[str, str], "pb.Activity.Action"]] = {
     ("POST", "Users"): pb.Activity.ACTION_CREATE_USER,
@@ -32,12 +35,12 @@ _ACTIONS: Final[Mapping[tuple[str, str], "pb.Activity.Action"]] = {
 }
 _NAMES: Final = ("username", "displayname")
 _WORD_CHARACTERS: Final = 100
-"""How much of a name, operation or path is compared with the known ones, which are shorter."""
+"""How many characters of a name, operation or path are compared; the known ones are shorter."""
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """A request that was refused, and why."""
+class RejectedRequest:
+    """A request that was rejected, and the error."""
 
     caller: Caller
     request_id: str
@@ -53,36 +56,38 @@ class Refused:
 
     @property
     def reason(self) -> str:
-        """The reason of the service that refused; empty when the gateway did itself."""
+        """The ErrorInfo.reason of the backend; empty if the gateway itself rejected the request."""
         return self.error.reason if isinstance(self.error, RefusedError) else ""
 
     @property
-    def ended_key(self) -> Mapping[str, str]:
-        """Whose key it came with, when that is why it was refused."""
+    def unusable_key(self) -> Mapping[str, str]:
+        """The ids of the key and its organization, if the key is why the request was rejected."""
         if self.reason in UNUSABLE_KEY_REASONS and isinstance(self.error, RefusedError):
             return self.error.metadata
         return {}
 
     @property
     def is_write(self) -> bool:
-        """Whether it was to change something; a search is sent by POST and changes nothing."""
+        """Whether the request would change a resource. A search is a POST that changes nothing."""
         path = self.target.partition("?")[0].rstrip("/")
         return self.method in WRITES and not path.endswith("/.search")
 
 
-def ended_key_entry(refused: Refused) -> pb.Activity:
-    """The entry of a request that came with a key that no longer works."""
-    key = refused.ended_key
+def unusable_key_entry(refused: RejectedRequest) -> pb.Activity:
+    """The entry of a request whose key no longer works."""
+    key = refused.unusable_key
     return _entry(
-        replace(refused, target=refused.target.partition("?")[0]),  # a query may name people
+        replace(
+            refused, target=refused.target.partition("?")[0]
+        ),  # the query may contain personal data
         organization_id=key.get("organization_id", ""),
         key_id=key.get("key_id", ""),
         action=pb.Activity.ACTION_AUTHENTICATE,
     )
 
 
-def refused_entry(refused: Refused) -> pb.Activity:
-    """The entry of a change that was refused."""
+def rejected_write_entry(refused: RejectedRequest) -> pb.Activity:
+    """The entry of a rejected write."""
     document = _document(refused)
     known: Mapping[str, Any] = {} if document is None else document
     return _entry(
@@ -95,7 +100,7 @@ def refused_entry(refused: Refused) -> pb.Activity:
     )
 
 
-def _entry(refused: Refused, **fields: Any) -> pb.Activity:  # noqa: ANN401
+def _entry(refused: RejectedRequest, **fields: Any) -> pb.Activity:  # noqa: ANN401
     error = refused.error
     return pb.Activity(
         request_id=refused.request_id,
@@ -114,11 +119,10 @@ def _entry(refused: Refused, **fields: Any) -> pb.Activity:  # noqa: ANN401
     )
 
 
-def _document(refused: Refused) -> Mapping[str, Any] | None:
-    """The parsed body; None if the routes would refuse to parse it, or if it is large.
+def _document(refused: RejectedRequest) -> Mapping[str, Any] | None:
+    """The parsed body; None if it is invalid or larger than PARSED_BYTES.
 
-    The routes also refuse an object with two members of one name: a parser keeps only one of
-    them.
+    A body with two members of one name is invalid, because a parser keeps only one of them.
     """
     if refused.document is not None or len(refused.body) > PARSED_BYTES:
         return refused.document
@@ -129,7 +133,7 @@ def _document(refused: Refused) -> Mapping[str, Any] | None:
 
 
 def _name(document: Mapping[str, Any]) -> str:
-    """The name that was tried to give somebody."""
+    """The userName or displayName in the request; empty if there is none of valid length."""
     named = {_word(key): value for key, value in islice(document.items(), MAX_CHANGES)}
     for each in _NAMES:
         name = named.get(each)
@@ -141,13 +145,13 @@ def _name(document: Mapping[str, Any]) -> str:
 
 
 def _word(value: object) -> str:
-    """The beginning of a text or boolean in lower case, to be compared; empty for other values."""
+    """The beginning of a string or boolean in lower case, for comparison; else empty."""
     if isinstance(value, bool):
         return str(value).lower()
     return value[:_WORD_CHARACTERS].lower() if isinstance(value, str) else ""
 
 
-def _action(refused: Refused, document: Mapping[str, Any]) -> "pb.Activity.Action":
+def _action(refused: RejectedRequest, document: Mapping[str, Any]) -> "pb.Activity.Action":
     action = _ACTIONS.get((refused.method, refused.endpoint), pb.Activity.ACTION_OTHER)
     changes = list(islice(_changes(document), MAX_CHANGES))
     if action == pb.Activity.ACTION_UPDATE_USER:
@@ -158,7 +162,7 @@ def _action(refused: Refused, document: Mapping[str, Any]) -> "pb.Activity.Actio
 
 
 def _user_action(method: str, changes: list[tuple[str, str, Any]]) -> "pb.Activity.Action":
-    """Disabling is told before all else; enabling only when it is all that was asked for."""
+    """Any change that disables counts as disabling; enabling counts only if it stands alone."""
     active = [_word(value) for _, path, value in changes if path == "active"]
     if "false" in active:
         return pb.Activity.ACTION_DISABLE_USER
@@ -178,7 +182,7 @@ def _group_action(changes: list[tuple[str, str, Any]]) -> "pb.Activity.Action":
 
 
 def _changes(document: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
-    """What a PATCH, or a whole resource, says: operation, path in lower case, value."""
+    """The changes in a PATCH or a whole resource: operation, path in lower case, value."""
     operations = document.get("Operations")
     if not isinstance(operations, list):
         yield from (("replace", _word(path), value) for path, value in document.items())

@@ -1,4 +1,4 @@
-"""A bounded queue that many share: taken from in turns, and full for whoever fills it."""
+"""A bounded queue with fair shares: owners are served in turns, and none can use it up."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -10,87 +10,90 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True)
 class Entry(Generic[Item]):
-    """Something that waits: whose it is, and how many bytes it takes."""
+    """A queued item, its owner, and its size in bytes."""
 
-    name: str
+    owner: str
     item: Item
     size: int
 
 
 @dataclass(slots=True)
-class _Line(Generic[Item]):
-    """What waits of one name."""
+class _OwnerQueue(Generic[Item]):
+    """The queued entries of one owner."""
 
     entries: deque[Entry[Item]] = field(default_factory=deque)
     size: int = 0
 
 
 class FairQueue(Generic[Item]):
-    """Up to `number` entries with `size` bytes in all, and of one name half of each at most.
+    """Holds up to `max_entries` entries and `max_bytes` bytes; one owner may use half of each.
 
-    Whoever is over its half loses its newest entry; when all together are too many, the
-    name that has the most loses its newest.
+    An owner that exceeds its half loses its newest entry. When the whole queue is too long, the
+    owner with the largest share loses its newest entry.
     """
 
-    def __init__(self, number: int, size: int) -> None:
-        self._number = number
-        self._size = size
-        self._lines: dict[str, _Line[Item]] = {}
-        self.waiting = 0
+    def __init__(self, max_entries: int, max_bytes: int) -> None:
+        self._max_entries = max_entries
+        self._max_bytes = max_bytes
+        self._queues: dict[str, _OwnerQueue[Item]] = {}
+        self.length = 0
         self.bytes = 0
         self.dropped = 0
 
-    def put(self, name: str, item: Item, size: int) -> None:
-        """Let something wait behind what waits of the same name."""
-        line = self._lines.setdefault(name, _Line())
-        line.entries.append(Entry(name, item, size))
-        self._count(line, 1, size)
-        self._fit(name)
+    def put(self, owner: str, item: Item, size: int) -> None:
+        """Append an item of `size` bytes behind the owner's other items."""
+        queue = self._queues.setdefault(owner, _OwnerQueue())
+        queue.entries.append(Entry(owner, item, size))
+        self._count(queue, 1, size)
+        self._fit(owner)
 
     def put_back(self, entries: Sequence[Entry[Item]]) -> None:
-        """Let what was taken wait again, before what waits of the same names."""
+        """Return taken entries to the front of their owners' queues."""
         for entry in reversed(entries):
-            line = self._lines.setdefault(entry.name, _Line())
-            line.entries.appendleft(entry)
-            self._count(line, 1, entry.size)
-        for name in {entry.name for entry in entries}:
-            self._fit(name)
+            queue = self._queues.setdefault(entry.owner, _OwnerQueue())
+            queue.entries.appendleft(entry)
+            self._count(queue, 1, entry.size)
+        for owner in {entry.owner for entry in entries}:
+            self._fit(owner)
 
-    def take(self, number: int, size: int) -> list[Entry[Item]]:
-        """Up to so many of the oldest, with so many bytes unless it is one alone; in turns."""
+    def take(self, max_entries: int, max_bytes: int) -> list[Entry[Item]]:
+        """Remove the oldest entries, one of each owner in turn.
+
+        At most `max_entries`, and at most `max_bytes` bytes unless the first entry alone has more.
+        """
         taken: list[Entry[Item]] = []
-        room = size
-        while self._lines and len(taken) < number:
-            name, line = next(iter(self._lines.items()))
-            room -= line.entries[0].size
-            if taken and room < 0:
+        left = max_bytes
+        while self._queues and len(taken) < max_entries:
+            owner, queue = next(iter(self._queues.items()))
+            left -= queue.entries[0].size
+            if taken and left < 0:
                 break
-            taken.append(line.entries.popleft())
-            self._count(line, -1, -taken[-1].size)
-            del self._lines[name]
-            if line.entries:
-                self._lines[name] = line  # to the end: others are next
+            taken.append(queue.entries.popleft())
+            self._count(queue, -1, -taken[-1].size)
+            del self._queues[owner]
+            if queue.entries:
+                self._queues[owner] = queue  # to the end: other owners are next
         return taken
 
-    def _fit(self, name: str) -> None:
-        """Drop what is too much, of a name and in all."""
-        while name in self._lines and self._share(name) > 0.5:
-            self._drop(name)
-        while self.waiting > self._number or self.bytes > self._size:
-            self._drop(max(self._lines, key=self._share))
+    def _fit(self, owner: str) -> None:
+        """Drop the entries above the limits, first of this owner, then of all owners."""
+        while owner in self._queues and self._share(owner) > 0.5:
+            self._drop(owner)
+        while self.length > self._max_entries or self.bytes > self._max_bytes:
+            self._drop(max(self._queues, key=self._share))
 
-    def _share(self, name: str) -> float:
-        line = self._lines[name]
-        return max(len(line.entries) / self._number, line.size / self._size)
+    def _share(self, owner: str) -> float:
+        queue = self._queues[owner]
+        return max(len(queue.entries) / self._max_entries, queue.size / self._max_bytes)
 
-    def _drop(self, name: str) -> None:
-        line = self._lines[name]
-        self._count(line, -1, -line.entries.pop().size)
+    def _drop(self, owner: str) -> None:
+        queue = self._queues[owner]
+        self._count(queue, -1, -queue.entries.pop().size)
         self.dropped += 1
-        if not line.entries:
-            del self._lines[name]
+        if not queue.entries:
+            del self._queues[owner]
 
-    def _count(self, line: _Line[Item], number: int, size: int) -> None:
-        line.size += size
+    def _count(self, queue: _OwnerQueue[Item], entries: int, size: int) -> None:
+        queue.size += size
         self.bytes += size
-        self.waiting += number
+        self.length += entries

@@ -1,11 +1,11 @@
-"""The text of a refused request without the secrets in it. Pure: no clock, no I/O.
+"""Removes secrets from the text of a rejected request. Pure: no clock, no I/O.
 
 No resource of this service has a password, yet some identity providers send one, and people
 paste API keys where none belong. JSON lets a client spell a name in many ways ("p\\u0061ssword"),
-so a text that may hold a password is serialized again from the parsed document, or not kept.
+so a body that may contain a password is serialized again from the parsed document, or not kept.
 
-All work is linear in the request, and small: only the beginning of a text is kept, and no more of
-a document is written than that.
+The work is linear in the size of the request. Only the beginning of a text is kept, and no more
+of a document than that is serialized.
 """
 
 import re
@@ -24,25 +24,25 @@ DETAIL_CHARACTERS: Final = 4_000
 HIDDEN: Final = "not kept"
 
 _MAX_MEMBERS: Final = 1_000
-"""An object with more members cannot be a resource or an operation; it is not kept."""
+"""An object with more members is no valid resource or operation; it is not kept."""
 _PASSWORD: Final = "password"  # noqa: S105 - the name of the attribute
 _UTF8_BYTES: Final = 4
-"""The most bytes of a character in UTF-8."""
+"""The largest number of bytes of a character in UTF-8."""
 _API_KEY: Final = re.compile(r"(cak_(?:us|eu)_)[0-9A-Za-z_]++")
 _ESCAPED: Final = "\\u"
 # Any letter may be written as an escape (RFC 8259 section 7).
 _ASCII_SPELLINGS: Final = (_PASSWORD.encode(), _ESCAPED.encode())
 _OTHER_SPELLINGS: Final = tuple(each.encode() for each in "ſßẞ")
-"""These are s or ss when case is folded."""
+"""Case folding turns these into s or ss."""
 
 
 def body_text(body: bytes, document: Mapping[str, Any] | None) -> str:
-    """The beginning of a body: as it was sent, or as JSON without the passwords in it.
+    """The beginning of a body: as it was sent, or as JSON with its passwords replaced.
 
-    `document` is the parsed body, None if it could not be parsed; then a text that may hold a
-    password is not kept.
+    `document` is the parsed body, or None if it could not be parsed; then a body that may contain
+    a password is not kept.
     """
-    # JSON has no NUL. A client that sends UTF-16 would hide names between them.
+    # JSON contains no NUL. UTF-16 puts one between the letters of a name and would hide it.
     body = body.translate(None, b"\0") if b"\0" in body else body
     if not _may_hold_password(body):
         return clean(
@@ -56,7 +56,7 @@ def body_text(body: bytes, document: Mapping[str, Any] | None) -> str:
 
 
 def target_text(target: str) -> str:
-    """The path and query; a part that names a password or has an encoded API key is not kept."""
+    """The path and query; a part with the word password or an encoded API key is not kept."""
     kept = clean(target[:TARGET_CHARACTERS], TARGET_CHARACTERS)
     if not _hides_secret(kept):
         return kept
@@ -65,13 +65,13 @@ def target_text(target: str) -> str:
 
 
 def detail_text(detail: str) -> str:
-    """The `detail` that the client got, unless it names a password, whose value it may quote."""
+    """The error `detail`; not kept if it names a password, because it may quote the value."""
     kept = clean(detail[:DETAIL_CHARACTERS], DETAIL_CHARACTERS)
     return HIDDEN if _mentions_password(kept) else kept
 
 
 def clean(text: str, limit: int) -> str:
-    """The beginning of a text as a database can keep it, without API keys."""
+    """The first `limit` characters, without API keys and what PostgreSQL cannot store."""
     kept = text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
     return _API_KEY.sub(r"\1…", kept)[:limit]
 
@@ -89,31 +89,31 @@ def _hides_secret(text: str) -> bool:
 
 
 def _mentions_password(text: str) -> bool:
-    """Whether a text names a password, or may: in escapes of JSON within JSON."""
+    """Whether a text contains the word password, or may hide it in escapes of nested JSON."""
     if len(text) > BODY_CHARACTERS and not text.isascii():
-        return True  # to fold the case of a long one would take long
+        return True  # folding the case of a long text would take too long
     return _PASSWORD in text.casefold() or _ESCAPED in text
 
 
 def _is_password(path: str) -> bool:
-    """Whether a text is the path of a password and nothing else."""
+    """Whether a text is exactly the attribute path of a password."""
     lowered = path.lower()
     return lowered == _PASSWORD or (lowered.startswith("urn:") and lowered.endswith(":password"))
 
 
 class _Writer:
-    """Writes a document as compact JSON, until there is as much of it as is kept."""
+    """Serializes a document as compact JSON, up to BODY_CHARACTERS."""
 
     def __init__(self) -> None:
         self._parts: list[str] = []
         self._left = BODY_CHARACTERS
 
     def text(self) -> str:
-        """What has been written."""
+        """The JSON so far."""
         return "".join(self._parts)
 
     def write(self, value: object, depth: int = 1) -> None:
-        """Write a value; with HIDDEN in the place of what may be a password."""
+        """Write a value, with HIDDEN in place of anything that may be a password."""
         if depth > MAX_DEPTH:
             self._put_text(HIDDEN)
         elif isinstance(value, dict):
@@ -166,7 +166,7 @@ class _Writer:
 
 
 def _hidden_members(members: Mapping[str, Any]) -> frozenset[str]:
-    """The names of the members whose values may be a password, or hold one."""
+    """The names of the members whose values may be or contain a password."""
     paths = [value for name, value in members.items() if name.lower() == "path"]
     if any(value is not None and _may_lead_to_password(value) for value in paths):
         # Hide all but `op`: a malformed PATCH operation may hold the password in any member.

@@ -1,19 +1,19 @@
-"""Text without regard to case, as filters and PATCH compare it in the gateway.
+"""Case folding for comparisons that filters and PATCH make in the gateway.
 
-The rule is Unicode's simple case folding (CaseFolding.txt, statuses C and S) of Unicode 16, one
-character for one; usersvc's SQL function `fold()` states it for all that the
-database compares. A capital sharp s is a small one, which is not "ss". Every sigma is
-alike, wherever it stands. The Turkish dotted capital and dotless small i are not "i". The Kelvin
-sign is "k" and the long s is "s". Text is not normalized.
+The rule is Unicode 16's simple case folding (CaseFolding.txt, statuses C and S): each character
+folds to exactly one. The SQL function `fold()` of usersvc does the same for comparisons in the
+database. Capital sharp s folds to small sharp s, not to "ss". All forms of sigma are equal. The
+Turkish dotted capital I and dotless small i do not fold to "i". The Kelvin sign folds to "k" and
+the long s to "s". Text is not normalized.
 
-tests/integration/usersvc/listing/test_case_folding.py compares the two over all characters.
+tests/integration/usersvc/listing/test_case_folding.py compares both over all characters.
 """
 
 from collections.abc import Iterator
 from typing import Final
 
 _LAST_FOLDED: Final = 0x1E921
-"""The last character that Python folds to another one, if it knows no later Unicode than 16."""
+"""The last character that Python folds to another one, in Unicode versions up to 16."""
 _BEYOND_PYTHON: Final = {
     # Simple foldings that Python's full folding hides.
     0x1FD3: 0x0390,
@@ -30,12 +30,12 @@ _BEYOND_PYTHON: Final = {
 
 
 def fold(text: str) -> str:
-    """The text in the form in which it is compared: two texts are equal if their forms are."""
+    """The case-folded text: two texts are equal without regard to case if these are equal."""
     return text.lower() if text.isascii() else text.translate(_FOLDS)
 
 
 def _simple_folds() -> Iterator[tuple[int, int]]:
-    """The characters that Python folds to others, where one character replaces one."""
+    """The simple foldings that Python knows: code point → code point."""
     for code in range(_LAST_FOLDED + 1):
         character = chr(code)
         if character.casefold() != character:

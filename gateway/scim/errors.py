@@ -1,4 +1,4 @@
-"""What a SCIM client is told when a request is refused (RFC 7644 section 3.12)."""
+"""SCIM errors (RFC 7644 section 3.12)."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -9,9 +9,9 @@ _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class ScimError(Exception):
-    """A refusal, as the client will read it: HTTP status, scimType and a detail for its admin.
+    """An error response: HTTP status, scimType, and a `detail` that the customer's admin reads.
 
-    `headers` are the response headers that belong to the status, such as `Retry-After`.
+    `headers` are response headers that belong to the status, such as `Retry-After`.
     """
 
     def __init__(
@@ -28,8 +28,8 @@ class ScimError(Exception):
         self.headers = headers
 
 
-def shown(value: object) -> str:
-    """A value from outside, fit for a detail text: one line, shortened, never a whole document."""
+def describe(value: object) -> str:
+    """A client's value for use in `detail`: one printable line, shortened, never a document."""
     match value:
         case str():
             return f'"{_printable(value)}"'

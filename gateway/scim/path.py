@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.scim import filter as filters
-from gateway.scim.errors import invalid_path, shown
+from gateway.scim.errors import describe, invalid_path
 from gateway.scim.filter import Filter
 from gateway.scim.schema import AttributePath, ResourceType
 
@@ -16,18 +16,17 @@ MAX_LENGTH: Final = filters.MAX_LENGTH
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """What an operation is about; with a filter, only the elements that satisfy it."""
+    """The target of an operation; with a filter, only the elements that satisfy it."""
 
     target: AttributePath
     filter: Filter | None = None
 
 
 def parse(resource_type: ResourceType, text: str) -> Path:
-    """The path that a text describes.
+    """Parse the path of a PATCH operation.
 
-    An attribute the type does not have and a malformed path are refused as invalidPath, whether
-    before or behind brackets; a fault within them is an invalidFilter (RFC 7644 table 9 has it for
-    the path of a PATCH).
+    Refuses an unknown attribute or a malformed path, before or behind brackets (invalidPath), and
+    a fault within the brackets (invalidFilter; RFC 7644 table 9 lists it for PATCH).
     """
     target = resource_type.find(text)
     if target is not None:
@@ -35,7 +34,7 @@ def parse(resource_type: ResourceType, text: str) -> Path:
     name, bracket, _ = text.partition("[")
     if not bracket or resource_type.find(name.strip()) is None:
         raise invalid_path(
-            f"The path {shown(text)} names no attribute of {resource_type.name};"
+            f"The path {describe(text)} names no attribute of {resource_type.name};"
             " see /Schemas for the names, or remove this attribute from the mapping."
         )
     found = filters.parse_value_path(resource_type, text)

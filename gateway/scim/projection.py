@@ -1,4 +1,4 @@
-"""Which attributes an answer holds (RFC 7644 section 3.9): attributes and excludedAttributes."""
+"""Selects the attributes of a response: `attributes`, `excludedAttributes` (RFC 7644 3.9)."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -13,25 +13,25 @@ MAX_LENGTH: Final = 8192
 
 _ALWAYS: Final = ("schemas", "id")
 
-# For a name: None keeps (or drops) it whole, a tree only those parts of it.
+# Attribute name → None for the complete attribute, or a tree of its sub-attributes.
 _Tree = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """A choice of attributes: `keep` alone if there is one, else all but `drop`."""
+    """A selection of attributes: those in `keep` (None: all) without those in `drop`."""
 
     keep: Mapping[str, Any] | None
     drop: Mapping[str, Any]
 
     def apply(self, resource: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The part of a resource that the client asked for; the resource itself if that is all."""
+        """The selected part of a resource; the same object if everything is selected."""
         if self.keep is not None:
             resource = _kept(resource, self.keep)
         return _dropped(resource, self.drop) if self.drop else resource
 
     def includes(self, name: str, part: str | None = None) -> bool:
-        """Whether an answer holds a core attribute such as "members", or this part of it."""
+        """Whether a response has a core attribute such as "members", or its sub-attribute."""
         if self.keep is not None and not _holds(self.keep, name, part):
             return False
         dropped = self.drop.get(name, _MISSING)
@@ -46,13 +46,13 @@ def _holds(tree: Mapping[str, Any], name: str, part: str | None) -> bool:
     return parts is None or (parts is not _MISSING and (part is None or part in parts))
 
 
-@lru_cache(maxsize=256)  # clients ask for the same few all the time
+@lru_cache(maxsize=256)  # clients repeat the same few parameters
 def parse(
     resource_type: ResourceType, attributes: str | None, excluded_attributes: str | None
 ) -> Projection:
-    """The projection that the two parameters ask for; names that no schema has are ignored.
+    """Parse the two parameters; names that no schema has are ignored.
 
-    Giving both is refused (section 3.9: they are mutually exclusive).
+    Refuses both together (invalidValue; section 3.9: they are mutually exclusive).
     """
     if attributes and excluded_attributes:
         raise invalid_value("Send either attributes or excludedAttributes, not both.")
@@ -81,15 +81,15 @@ def _named(resource_type: ResourceType, name: str) -> Iterable[AttributePath]:
     if path is not None:
         return [path]
     if urn := resource_type.extension_urn(name):
-        return [path for path in resource_type.whole if path.extension == urn]
+        return [path for path in resource_type.top_level if path.extension == urn]
     if resource_type.is_core_urn(name):
-        return [path for path in resource_type.whole if path.extension is None]
+        return [path for path in resource_type.top_level if path.extension is None]
     return []
 
 
 def _asked_for(resource_type: ResourceType, paths: list[AttributePath]) -> tuple[_Tree, _Tree]:
     keep: _Tree = dict.fromkeys(_ALWAYS)
-    for path in resource_type.whole:
+    for path in resource_type.top_level:
         if path.attribute.returned is Returned.ALWAYS:
             _mark(keep, path)
     for path in paths:
@@ -107,14 +107,14 @@ def _asked_for(resource_type: ResourceType, paths: list[AttributePath]) -> tuple
 
 
 def _mark_always(keep: _Tree, path: AttributePath) -> None:
-    """A part of an attribute comes with those parts that are always returned."""
+    """Add the sub-attributes that are always returned with any other one."""
     for each in path.attribute.sub_attributes.values():
         if each.returned is Returned.ALWAYS:
             _mark(keep, AttributePath(path.extension, path.attribute, each))
 
 
 def _hidden(resource_type: ResourceType) -> _Tree:
-    """What is not returned unless a client asks for it, or ever (RFC 7643 section 7)."""
+    """Attributes that are returned only on request, or never (RFC 7643 section 7)."""
     hidden: _Tree = {}
     for path in _paths(resource_type):
         if path.target.returned in {Returned.NEVER, Returned.REQUEST}:
@@ -123,7 +123,7 @@ def _hidden(resource_type: ResourceType) -> _Tree:
 
 
 def _paths(resource_type: ResourceType) -> Iterable[AttributePath]:
-    for path in resource_type.whole:
+    for path in resource_type.top_level:
         yield path
         for each in path.attribute.sub_attributes.values():
             yield AttributePath(path.extension, path.attribute, each)

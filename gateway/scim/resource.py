@@ -1,7 +1,7 @@
-"""Resources as they come in a POST or PUT, made canonical (RFC 7643 section 3).
+"""Parses the resource in a POST or PUT to its canonical form (RFC 7643 section 3).
 
-A canonical resource is a dict with names as the schema spells them, values as `values.read` gives
-them, one object per extension that has values, and nothing that is unassigned.
+A canonical resource is a dict with names as the schema spells them, values as `values.read`
+returns them, one object per extension that has values, and no unassigned attributes.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,15 +10,15 @@ from typing import Any, Final
 import orjson
 
 from gateway.scim import values
-from gateway.scim.errors import ScimError, invalid_syntax, invalid_value, shown
+from gateway.scim.errors import ScimError, describe, invalid_syntax, invalid_value
 from gateway.scim.schema import AttributePath, ResourceType, Type
 from gateway.scim.values import Json
 
 MAX_DEPTH: Final = 32
 MAX_CONTAINERS: Final = 120_000
-"""How many objects and arrays a body has at most; that is a group with all its members."""
+"""The most objects and arrays in a body: enough for a group of 100,000 members."""
 MAX_STRINGS: Final = 200_000
-"""How many strings, names included; a group with as many members as 1 MiB holds has 160,000."""
+"""The most strings in a body, names included. A group that fills 1 MiB with members has 160,000."""
 
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
@@ -26,11 +26,11 @@ Resource = dict[str, Any]
 
 
 def loads(body: bytes) -> dict[str, Any]:
-    """The JSON object in a request's body.
+    """Parse the JSON object in a request body.
 
-    Refused as invalidSyntax: what is not JSON or not an object, nesting deeper than any SCIM
-    message, and a member given twice in one object, of which a parser would keep either. More
-    objects, arrays and strings than any message needs are too large (413).
+    Refuses invalid JSON, another type than an object, nesting deeper than MAX_DEPTH, and an object
+    that has the same member twice, because a parser keeps only one of them (invalidSyntax).
+    Refuses more than MAX_CONTAINERS objects and arrays or MAX_STRINGS strings (413).
     """
     frame = _outside_strings(body)
     if frame.count(b"{") + frame.count(b"[") > MAX_CONTAINERS:
@@ -42,19 +42,19 @@ def loads(body: bytes) -> dict[str, Any]:
     except orjson.JSONDecodeError as error:
         raise invalid_syntax(f"The body is not valid JSON: {error}.") from None
     if not isinstance(document, dict):
-        raise invalid_syntax(f"The body is {shown(document)}; send a JSON object.")
-    if _members(document) != frame.count(b":"):
+        raise invalid_syntax(f"The body is {describe(document)}; send a JSON object.")
+    if _count_members(document) != frame.count(b":"):
         raise invalid_syntax("The body has an object that gives the same member twice.")
     return document
 
 
 def _outside_strings(body: bytes) -> bytes:
-    """A JSON text without its strings, in linear time, whether or not the text is valid.
+    """The JSON text without its strings; takes linear time, also for invalid text.
 
-    In JSON a backslash occurs in strings only and always begins an escape of two characters, so
-    that escaped backslashes and then escaped quotes can be taken out. The other quotes delimit
-    strings: every second piece between them is outside. What follows a quote that nothing closes
-    counts as a string. Refuses (413) more than MAX_STRINGS.
+    In JSON a backslash occurs only in strings and always starts an escape, so escaped backslashes
+    and then escaped quotes can be removed. The remaining quotes delimit strings: every second
+    piece between them is outside. Text behind an unclosed quote counts as a string. Refuses (413)
+    more than MAX_STRINGS.
     """
     if b"\\" in body:
         body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
@@ -63,7 +63,7 @@ def _outside_strings(body: bytes) -> bytes:
     return b"".join(body.split(b'"')[::2])
 
 
-def _members(document: dict[str, Any]) -> int:
+def _count_members(document: dict[str, Any]) -> int:
     """How many members the objects of a document have together."""
     count, level, depth = 0, [document], 0
     while level:
@@ -82,16 +82,16 @@ def _members(document: dict[str, Any]) -> int:
 
 
 def read(resource_type: ResourceType, document: Mapping[str, Any]) -> Resource:
-    """The canonical resource that a client's document describes.
+    """Convert a client's document to a canonical resource.
 
-    Names may come in any case, qualified by their URN or dotted. Unknown attributes, unknown
-    URNs and readOnly attributes are ignored. A value of the wrong type, a missing required
-    attribute and a second primary are refused (400 invalidValue), an attribute given twice under
-    two spellings too (400 invalidSyntax).
+    Names may be in any case, qualified by their URN or dotted. Unknown attributes, unknown URNs
+    and readOnly attributes are ignored. Refuses a value of the wrong type, a missing required
+    attribute and a second primary value (invalidValue), and an attribute that is given twice in
+    two spellings (invalidSyntax).
     """
     check_schemas(document)
     resource: Resource = {}
-    for path, value in members(resource_type, document):
+    for path, value in attribute_values(resource_type, document):
         canonical = values.read(path.target, value)
         if canonical is not None:
             _place(resource, path, canonical)
@@ -111,25 +111,25 @@ def lower_keys(document: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def check_schemas(document: Mapping[str, Any]) -> None:
-    """Refuse a `schemas` that is no array of strings; which ones it names changes nothing here."""
+    """Refuse a `schemas` that is no array of strings (invalidValue); its URNs are not checked."""
     for key, value in document.items():
         if key.lower() != "schemas" or value is None:
             continue
         if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-            raise invalid_value(f"schemas is {shown(value)}; send an array of schema URNs.")
+            raise invalid_value(f"schemas is {describe(value)}; send an array of schema URNs.")
 
 
-def members(
+def attribute_values(
     resource_type: ResourceType, document: Mapping[str, Any]
 ) -> Iterator[tuple[AttributePath, Any]]:
-    """What a document says of which attribute, whatever way it is written; once for each."""
+    """The attribute paths and values of a document, in any notation; refuses duplicates."""
     seen: set[str] = set()
     for path, value in _spread(resource_type, document):
         if path.text in seen:
-            raise values.named_twice(path.text)
+            raise values.duplicate_attribute(path.text)
         seen.add(path.text)
         if not path.read_only:
-            yield values.by_value(path, value)
+            yield values.reference_to_value(path, value)
 
 
 def _spread(
@@ -149,9 +149,11 @@ def _spread_schema(
     resource_type: ResourceType, urn: str, value: object
 ) -> Iterator[tuple[AttributePath, Any]]:
     if value is None or value == "":
-        value = {path.attribute.name: None for path in resource_type.whole if path.extension == urn}
+        value = {
+            path.attribute.name: None for path in resource_type.top_level if path.extension == urn
+        }
     if not isinstance(value, dict):
-        raise invalid_value(f"{urn} is {shown(value)}; send an object with its attributes.")
+        raise invalid_value(f"{urn} is {describe(value)}; send an object with its attributes.")
     for key, inner in value.items():
         path = resource_type.find(f"{urn}:{key}")
         if path is not None:
@@ -176,13 +178,13 @@ def _place(resource: Resource, path: AttributePath, value: Json) -> None:
 
 
 def check_required(resource_type: ResourceType, resource: Resource) -> None:
-    """Refuse a resource that lacks an attribute its schemas require."""
+    """Refuse a resource without a required attribute (invalidValue)."""
     for path in missing(resource_type, resource):
         raise invalid_value(f"{path.text} is required; send a value for it.")
 
 
 def missing(resource_type: ResourceType, resource: Mapping[str, Any]) -> Iterator[AttributePath]:
-    """The required attributes without a value; an extension requires its own once it is there."""
+    """The required attributes without a value; those of an extension only if it has values."""
     for path in resource_type.required:
         if path.attribute.name not in resource:
             yield path
@@ -193,6 +195,6 @@ def missing(resource_type: ResourceType, resource: Mapping[str, Any]) -> Iterato
 
 
 def schemas(resource_type: ResourceType, resource: Mapping[str, Any]) -> list[str]:
-    """The `schemas` of a resource: its own, and those of the extensions that have values."""
+    """The `schemas` of a resource: its core schema, and the extensions that have values."""
     extensions = (each.urn for each in resource_type.extensions if resource.get(each.urn))
     return [resource_type.schema.urn, *extensions]

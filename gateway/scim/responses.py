@@ -1,4 +1,4 @@
-"""The messages around resources: lists and errors (RFC 7644 sections 3.4.2 and 3.12)."""
+"""The ListResponse and Error messages (RFC 7644 sections 3.4.2 and 3.12)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -27,11 +27,11 @@ def list_head(
     *,
     next_cursor: str | None = None,
 ) -> dict[str, Any]:
-    """A ListResponse of so many resources without them.
+    """A ListResponse for `items` resources, without its Resources.
 
-    `start_index` is None where the client pages by cursor (RFC 9865). `total` is None where it
-    would cost a count of all: providers "that are unable to estimate totalResults MAY choose to
-    omit" it (RFC 9865 section 2).
+    `start_index` is None with cursor pagination (RFC 9865). `total` is None if counting would be
+    too expensive: providers "that are unable to estimate totalResults MAY choose to omit" it
+    (RFC 9865 section 2).
     """
     body: dict[str, Any] = {"schemas": [LIST_RESPONSE_URN]}
     if total is not None:

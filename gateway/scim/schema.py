@@ -1,7 +1,7 @@
 """The resource types and their attributes, compiled once from the schema documents.
 
-RFC 7643 section 7 defines the documents; `schemas/*.json` are ours. Everything a request needs to
-know about an attribute name is one dictionary look-up away: `ResourceType.find`.
+RFC 7643 section 7 defines the documents; `schemas/*.json` are ours. `ResourceType.find` resolves
+an attribute name with one dictionary look-up.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,15 +18,15 @@ USER_URN: Final = "urn:ietf:params:scim:schemas:core:2.0:User"
 ENTERPRISE_USER_URN: Final = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
 GROUP_URN: Final = "urn:ietf:params:scim:schemas:core:2.0:Group"
 
-# What a string may hold, in bytes of UTF-8. Names and keys are found through an index, whose
-# entries PostgreSQL limits to about 2,700 bytes; the rest is only ever read back.
+# The limits of a string, in bytes of UTF-8. Names and keys are indexed, and PostgreSQL limits an
+# index entry to about 2,700 bytes; other strings are not indexed.
 MAX_KEY_BYTES: Final = 1024
 MAX_TEXT_BYTES: Final = 8192
 _KEYS: Final = frozenset(
     {"userName", "externalId", "displayName", "emails.value", "members.value", "manager.value"}
 )
 
-REFERENCE: Final = "$ref"  # RFC 7643 section 2.4: the address of what `value` is the id of
+REFERENCE: Final = "$ref"  # RFC 7643 section 2.4: the URI of the resource whose id is `value`
 
 MAX_VALUES: Final = 250
 MAX_MEMBERS: Final = 100_000
@@ -81,16 +81,16 @@ class Attribute:
     max_values: int = MAX_VALUES
     value: "Attribute | None" = field(init=False)  # RFC 7643 section 2.4
     is_reference: bool = field(init=False)  # its value is the id of another resource
-    must_show: bool = field(init=False)  # a text that shows nothing is none
+    must_be_visible: bool = field(init=False)  # blank or invisible text is refused
     required_parts: tuple["Attribute", ...] = field(init=False)
     read_only: bool = field(init=False)
-    derived: bool = field(init=False, repr=False)  # said of a value rather than kept
+    derived: bool = field(init=False, repr=False)  # computed from the value, not stored
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "value", self.sub_attributes.get("value"))
         object.__setattr__(self, "is_reference", REFERENCE in self.sub_attributes)
-        must_show = self.required or self.uniqueness is not Uniqueness.NONE
-        object.__setattr__(self, "must_show", must_show)
+        must_be_visible = self.required or self.uniqueness is not Uniqueness.NONE
+        object.__setattr__(self, "must_be_visible", must_be_visible)
         parts = tuple(each for each in self.sub_attributes.values() if each.required)
         object.__setattr__(self, "required_parts", parts)
         object.__setattr__(self, "read_only", self.mutability is Mutability.READ_ONLY)
@@ -102,7 +102,7 @@ class Attribute:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class AttributePath:
-    """Where a value lives in a resource: `extension` is the URN of the object that holds it."""
+    """The path of a value in a resource; `extension` is the URN of the object that contains it."""
 
     extension: str | None
     attribute: Attribute
@@ -116,7 +116,7 @@ class AttributePath:
 
     @property
     def target(self) -> Attribute:
-        """The attribute that is finally named: the sub-attribute if there is one."""
+        """The last attribute of the path: the sub-attribute if there is one."""
         return self.sub_attribute or self.attribute
 
     @property
@@ -141,10 +141,10 @@ class Schema:
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any], label_prefix: str = "") -> "Schema":
-        """Compile a schema document; a KeyError or ValueError means that it is not one.
+        """Compile a schema document; raises KeyError or ValueError if it is invalid.
 
-        What refusals call its attributes begins with the prefix. Of what RFC 7643 allows, a
-        sub-attribute with several values is refused, too.
+        `label_prefix` precedes the names of its attributes in error messages. A multi-valued or
+        complex sub-attribute is refused, although RFC 7643 allows the former.
         """
         attributes = (_attribute(each, label_prefix) for each in document["attributes"])
         return cls(
@@ -213,34 +213,34 @@ class ResourceType:
     extensions: tuple[Schema, ...] = ()
     required: tuple[AttributePath, ...] = field(init=False, repr=False)  # of the core schema
     extension_required: Mapping[str, tuple[AttributePath, ...]] = field(init=False, repr=False)
-    whole: tuple[AttributePath, ...] = field(init=False, repr=False)  # every attribute, no subs
+    top_level: tuple[AttributePath, ...] = field(init=False, repr=False)  # every attribute, no subs
     _paths: Mapping[str, AttributePath] = field(init=False, repr=False)
     _urns: Mapping[str, str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        whole = tuple(_whole_paths(self))
-        required = [each for each in whole if each.attribute.required]
+        top_level = tuple(_top_level_paths(self))
+        required = [each for each in top_level if each.attribute.required]
         urns = [each.urn for each in self.extensions]
-        object.__setattr__(self, "whole", whole)
+        object.__setattr__(self, "top_level", top_level)
         object.__setattr__(self, "required", tuple(p for p in required if p.extension is None))
         object.__setattr__(
             self,
             "extension_required",
             {urn: tuple(each for each in required if each.extension == urn) for urn in urns},
         )
-        object.__setattr__(self, "_paths", _spellings(self.schema.urn, whole))
+        object.__setattr__(self, "_paths", _spellings(self.schema.urn, top_level))
         object.__setattr__(self, "_urns", {urn.lower(): urn for urn in urns})
 
     def find(self, text: str) -> AttributePath | None:
-        """The attribute that a name or dotted name means, in any case, with or without its URN.
+        """Find an attribute by its name or dotted name, in any case, with or without its URN.
 
-        An extension's attribute is found by its bare name too, where the core schema has none of
-        that name: Entra's documents write "manager". None if there is no such attribute.
+        An attribute of an extension is also found without its URN, unless the core schema has one
+        of the same name: Entra's documents write "manager". None if there is no such attribute.
         """
         return self._paths.get(text.lower())
 
     def extension_urn(self, text: str) -> str | None:
-        """The URN of an extension as its schema spells it; None if the type has none such."""
+        """The URN of an extension as its schema spells it; None if the type does not have it."""
         return self._urns.get(text.lower())
 
     def is_core_urn(self, text: str) -> bool:
@@ -253,7 +253,7 @@ class ResourceType:
         )
 
 
-def _whole_paths(resource_type: ResourceType) -> Iterator[AttributePath]:
+def _top_level_paths(resource_type: ResourceType) -> Iterator[AttributePath]:
     for attribute in (*_COMMON, *resource_type.schema.attributes.values()):
         yield AttributePath(None, attribute)
     for extension in resource_type.extensions:
@@ -261,10 +261,10 @@ def _whole_paths(resource_type: ResourceType) -> Iterator[AttributePath]:
             yield AttributePath(extension.urn, attribute)
 
 
-def _spellings(core_urn: str, whole: Sequence[AttributePath]) -> dict[str, AttributePath]:
-    """Every way to write every attribute path, in lower case; whoever comes first keeps a name."""
+def _spellings(core_urn: str, top_level: Sequence[AttributePath]) -> dict[str, AttributePath]:
+    """All spellings of all attribute paths, in lower case; the first path keeps a spelling."""
     paths: dict[str, AttributePath] = {}
-    for path in whole:
+    for path in top_level:
         name = path.attribute.name
         qualifier = path.extension or core_urn
         for spelling in (name, f"{qualifier}:{name}", f"{qualifier}.{name}"):
@@ -282,7 +282,7 @@ def _spell(paths: dict[str, AttributePath], spelling: str, path: AttributePath) 
 
 
 def value_path(path: AttributePath) -> AttributePath:
-    """The path itself, or where it names a complex attribute as a whole, that of its `value`."""
+    """The path itself; for a complex attribute that has a `value`, the path of that `value`."""
     if path.sub_attribute is None and path.attribute.value is not None:
         return AttributePath(path.extension, path.attribute, path.attribute.value)
     return path
@@ -309,7 +309,7 @@ GROUP: Final = ResourceType(
 
 
 def schema_documents(resource_types: Sequence[ResourceType], base_url: str) -> list[dict[str, Any]]:
-    """What GET /Schemas lists (RFC 7643 section 7), each schema once."""
+    """The documents of GET /Schemas (RFC 7643 section 7), each schema once."""
     schemas = {
         schema.urn: schema for each in resource_types for schema in (each.schema, *each.extensions)
     }
@@ -325,7 +325,7 @@ def _schema_document(schema: Schema, base_url: str) -> dict[str, Any]:
 def resource_type_documents(
     resource_types: Sequence[ResourceType], base_url: str
 ) -> list[dict[str, Any]]:
-    """What GET /ResourceTypes lists (RFC 7643 section 6)."""
+    """The documents of GET /ResourceTypes (RFC 7643 section 6)."""
     return [_resource_type_document(each, base_url) for each in resource_types]
 
 

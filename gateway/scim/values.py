@@ -1,7 +1,7 @@
-"""Values from outside, read by the type of their attribute (RFC 7643 sections 2.3 to 2.5).
+"""Reads a client's values by the type of their attribute (RFC 7643 sections 2.3 to 2.5).
 
-Unassigned is one thing however it is written: null, an empty string, an empty array, an object
-without values (RFC 7643 section 2.5; the empty string is Entra's way to clear). All read as None.
+null, an empty string, an empty array and an object without values all mean unassigned (RFC 7643
+section 2.5; Entra clears with the empty string). All are read as None.
 """
 
 import base64
@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from gateway.scim.case_folding import fold
-from gateway.scim.errors import ScimError, invalid_syntax, invalid_value, shown
+from gateway.scim.errors import ScimError, describe, invalid_syntax, invalid_value
 from gateway.scim.schema import REFERENCE, Attribute, AttributePath, Type, Uniqueness
 
 _BOOLEANS: Final = {"true": True, "false": False}
@@ -27,25 +27,25 @@ _DATE_TIME: Final = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 
-# Control, format and surrogate characters, which no screen shows.
+# Control, format and surrogate characters, which are invisible.
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Cs"})
 
-Json = Any  # a value as orjson gives it; `object` would want a cast at every step
+Json = Any  # a value as orjson returns it; `object` would need a cast at every step
 Element = Mapping[str, Any]
 
 
 def boolean(text: str) -> bool | None:
-    """The boolean that Entra wrote as a string, "True" or "False"; None if it is neither."""
+    """The boolean that Entra sends as a string, "True" or "False"; None if it is neither."""
     return _BOOLEANS.get(text.strip().lower())
 
 
 def date_time(text: str) -> datetime | None:
-    """The moment that an xsd:dateTime names, in UTC if it names no zone; None if it is none."""
+    """Parse an xsd:dateTime; without a zone it is in UTC. None if it is invalid."""
     if not _DATE_TIME.fullmatch(text):
         return None
     try:
         moment = datetime.fromisoformat(text.upper())
-        # A moment that has no place in the calendar of UTC cannot be compared to others.
+        # A time outside the years 1 to 9999 in UTC cannot be compared with others.
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
@@ -66,7 +66,7 @@ def decimal(text: str) -> float | None:
 
 
 def text_fault(text: str) -> str | None:
-    """What makes a text unfit to be kept, as the end of a sentence; None if nothing does."""
+    """Why a text cannot be stored, as the end of a sentence; None if it can."""
     if "\x00" in text:
         return "contains a NUL character"
     if not text.isascii():
@@ -78,24 +78,24 @@ def text_fault(text: str) -> str | None:
 
 
 def read(attribute: Attribute, value: object) -> Json:
-    """The canonical form of a value as a client sent it, None if that means unassigned.
+    """The canonical form of a client's value; None if it is unassigned.
 
-    A value of another type than the attribute's is refused (400 invalidValue), as is one that is
-    too long, too many, or misses a required sub-attribute.
+    Refuses (invalidValue) a value of another type, a value that is too long, too many values, and
+    a complex value without a required sub-attribute.
     """
     if value is None or value == "":
         return None
     if attribute.multi_valued:
         return read_elements(attribute, value) or None
     if isinstance(value, list):
-        value = _only(attribute, value)
+        value = _unwrap_single(attribute, value)
     return None if value is None else read_element(attribute, value)
 
 
 def read_elements(attribute: Attribute, value: object) -> list[Any]:
     """The elements of a multi-valued attribute; a single one needs no array around it."""
     values = value if isinstance(value, list) else [value]
-    check_number(attribute, len(values))
+    check_count(attribute, len(values))
     elements = [each for each in (read_element(attribute, v) for v in values) if each is not None]
     if len(elements) > 1:
         elements = distinct(attribute, elements)
@@ -110,8 +110,8 @@ def read_element(attribute: Attribute, value: object) -> Json:
     return _READERS[attribute.type](attribute, value)
 
 
-def check_number(attribute: Attribute, number: int) -> None:
-    """Refuse more values than we keep, before they are read: they may be a hundred thousand."""
+def check_count(attribute: Attribute, number: int) -> None:
+    """Refuse more values than the attribute allows, before any of them is read."""
     if number > attribute.max_values:
         raise invalid_value(
             f"{attribute.label} has {number} values; at most {attribute.max_values} are kept."
@@ -119,8 +119,8 @@ def check_number(attribute: Attribute, number: int) -> None:
 
 
 def check_elements(attribute: Attribute, elements: list[Any]) -> None:
-    """Refuse more values than we keep and more than one that is primary."""
-    check_number(attribute, len(elements))
+    """Refuse more values than the attribute allows, and more than one primary value."""
+    check_count(attribute, len(elements))
     if "primary" in attribute.sub_attributes:
         primaries = sum(1 for each in elements if each.get("primary") is True)
         if primaries > 1:
@@ -132,10 +132,10 @@ def check_elements(attribute: Attribute, elements: list[Any]) -> None:
 
 
 def identity(attribute: Attribute, element: Json) -> object:
-    """What tells one element of a multi-valued attribute from another.
+    """The key by which elements of a multi-valued attribute are distinguished.
 
-    RFC 7643 section 2.4: the same (type, value) should not be returned twice. A reference is one
-    thing whatever its type is said to be.
+    RFC 7643 section 2.4: the same (type, value) should not be returned twice. A reference to a
+    resource is identified by its id alone.
     """
     if attribute.type is not Type.COMPLEX:
         return folded(attribute, element)
@@ -146,7 +146,7 @@ def identity(attribute: Attribute, element: Json) -> object:
 
 
 def distinct(attribute: Attribute, elements: Iterable[Any]) -> list[Any]:
-    """The elements without repetitions; what only a repetition says is kept."""
+    """The elements without duplicates; sub-attributes that only a duplicate has are merged in."""
     kept: dict[object, Any] = {}
     for element in elements:
         key = identity(attribute, element)
@@ -157,11 +157,11 @@ def distinct(attribute: Attribute, elements: Iterable[Any]) -> list[Any]:
 
 
 def folded(attribute: Attribute, value: Json) -> Json:
-    """A value as it is compared: without regard to case unless the attribute is caseExact."""
+    """A value for comparison: case-folded unless the attribute is caseExact."""
     return fold(value) if isinstance(value, str) and not attribute.case_exact else value
 
 
-def _only(attribute: Attribute, values: list[object]) -> object:
+def _unwrap_single(attribute: Attribute, values: list[object]) -> object:
     """Entra's documents send the manager as an array of one object."""
     if not values:
         return None
@@ -172,7 +172,7 @@ def _only(attribute: Attribute, values: list[object]) -> object:
 
 def wrong_type(attribute: Attribute, value: object) -> ScimError:
     return invalid_value(
-        f"{attribute.label} cannot be {shown(value)}; send {_WANTED[attribute.type]}."
+        f"{attribute.label} cannot be {describe(value)}; send {_EXPECTED[attribute.type]}."
     )
 
 
@@ -180,26 +180,26 @@ def _read_string(attribute: Attribute, value: object) -> str:
     if not isinstance(value, str):
         raise wrong_type(attribute, value)
     if fault := text_fault(value):
-        raise invalid_value(f"{attribute.label} {fault}: {shown(value)}. Remove it.")
-    # No UTF-8 text has more than four bytes a character: most need not be encoded to be measured.
+        raise invalid_value(f"{attribute.label} {fault}: {describe(value)}. Remove it.")
+    # UTF-8 has at most four bytes per character, so a short text need not be encoded to check it.
     size = len(value)
     if size * 4 > attribute.max_bytes and not value.isascii():
         size = len(value.encode())
     if size > attribute.max_bytes:
         raise invalid_value(
-            f"{attribute.label} is {size} bytes long: {shown(value)};"
+            f"{attribute.label} is {size} bytes long: {describe(value)};"
             f" at most {attribute.max_bytes} bytes of UTF-8 are kept."
         )
-    if attribute.must_show and (not value.isprintable() or value.isspace()):
+    if attribute.must_be_visible and (not value.isprintable() or value.isspace()):
         _check_visible(attribute, value)
     return value
 
 
 def _check_visible(attribute: Attribute, text: str) -> None:
-    """Refuse a required text that shows nothing, and a name that shows less than it holds.
+    """Refuse a required text that is blank, and a unique name with invisible characters.
 
-    Names that have to be unique are told apart by people, too: a control or format character, such
-    as one that turns the direction of writing, makes two of them look the same.
+    People must be able to distinguish unique names: a control or format character, such as one
+    that changes the direction of writing, makes two different names look the same.
     """
     hidden = dict.fromkeys(char for char in text if unicodedata.category(char) in _HIDDEN)
     if attribute.required and all(char in hidden or char.isspace() for char in text):
@@ -207,7 +207,7 @@ def _check_visible(attribute: Attribute, text: str) -> None:
     if hidden and attribute.uniqueness is not Uniqueness.NONE:
         raise invalid_value(
             f"{attribute.label} contains the invisible character U+{ord(next(iter(hidden))):04X}:"
-            f" {shown(text)}. Remove it."
+            f" {describe(text)}. Remove it."
         )
 
 
@@ -255,16 +255,16 @@ def _read_binary(attribute: Attribute, value: object) -> str:
 def _read_complex(attribute: Attribute, value: object) -> dict[str, Any] | None:
     parts = read_parts(attribute, value)
     element = {name: part for name, part in parts.items() if part is not None}
-    if element or (attribute.multi_valued and _gives_something(value)):
+    if element or (attribute.multi_valued and _has_member(value)):
         check_required(attribute, element)
     return element or None
 
 
 def read_parts(attribute: Attribute, value: object) -> dict[str, Any]:
-    """The sub-attributes that a complex value gives; None for those it gives as unassigned."""
+    """The sub-attributes of a complex value; None for those that are unassigned."""
     if isinstance(value, str) and attribute.value is not None:
-        # Entra writes a manager or a member as the bare id (RFC 7643 section 2.4: `value` is
-        # what a complex value means).
+        # Entra sends a manager or a member as the bare id (RFC 7643 section 2.4: `value` is the
+        # significant part of a complex value).
         value = {"value": value}
     if not isinstance(value, dict):
         raise wrong_type(attribute, value)
@@ -274,7 +274,7 @@ def read_parts(attribute: Attribute, value: object) -> dict[str, Any]:
         if sub_attribute is None or sub_attribute.read_only:
             continue
         if sub_attribute.name in parts:
-            raise named_twice(sub_attribute.label)
+            raise duplicate_attribute(sub_attribute.label)
         parts[sub_attribute.name] = read(sub_attribute, part)
     reference = parts.pop(REFERENCE, None)
     if reference is not None and parts.get("value") is None:
@@ -282,8 +282,8 @@ def read_parts(attribute: Attribute, value: object) -> dict[str, Any]:
     return parts
 
 
-def by_value(path: AttributePath, value: object) -> tuple[AttributePath, object]:
-    """A write of a `$ref` as one of the `value` beside it: the address follows from the id."""
+def reference_to_value(path: AttributePath, value: object) -> tuple[AttributePath, object]:
+    """Convert a write of `$ref` to a write of `value`: the URI is derived from the id."""
     if path.sub_attribute is None or path.sub_attribute.name != REFERENCE or path.read_only:
         return path, value
     id_ = referenced_id(value) if isinstance(value, str) else value
@@ -291,16 +291,16 @@ def by_value(path: AttributePath, value: object) -> tuple[AttributePath, object]
 
 
 def referenced_id(address: str) -> str:
-    """The id that the address of a resource ends with."""
+    """The id at the end of a resource's URI."""
     return address.rstrip("/").rpartition("/")[2]
 
 
-def _gives_something(value: object) -> bool:
+def _has_member(value: object) -> bool:
     return isinstance(value, dict) and any(part is not None for part in value.values())
 
 
 def is_unassigned(value: object) -> bool:
-    """RFC 7643 section 2.5, and the empty string, with which Entra clears."""
+    """Whether a value is unassigned (RFC 7643 section 2.5), or Entra's empty string."""
     return value is None or value in ("", [], {})
 
 
@@ -310,9 +310,9 @@ def check_required(attribute: Attribute, element: Element) -> None:
             raise invalid_value(f"{each.label} is required; send a value for it.")
 
 
-def named_twice(label: str) -> ScimError:
+def duplicate_attribute(label: str) -> ScimError:
     return invalid_syntax(
-        f"The attribute {label} is given twice. Names do not differ by case; send it once."
+        f"The attribute {label} is given twice. Names are compared without case; send it once."
     )
 
 
@@ -327,7 +327,7 @@ _READERS: Final[Mapping[Type, Callable[[Attribute, Any], Any]]] = {
     Type.COMPLEX: _read_complex,
 }
 
-_WANTED: Final[Mapping[Type, str]] = {
+_EXPECTED: Final[Mapping[Type, str]] = {
     Type.STRING: "a string",
     Type.REFERENCE: "a string holding a URI",
     Type.BOOLEAN: "true or false",

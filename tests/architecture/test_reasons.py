@@ -20,7 +20,7 @@ import keysvc.domain.errors
 import usersvc.domain.errors
 from chassis.errors import Code, InvalidField, Refusal, RefusalKind
 from chassis.rpc.status import to_trailing_metadata
-from gateway.backend.errors import ANSWERS
+from gateway.backend.errors import HTTP_ERRORS
 from keysvc.domain import errors as keys
 from usersvc.domain import errors as users
 
@@ -96,7 +96,7 @@ def wire_form(refusal: Refusal) -> dict[str, object]:
 
 def test_reasons_and_rows_match_one_to_one():
     reasons = {name.removeprefix("REASON_") for name, _ in errors_pb2.Reason.items()}
-    assert ANSWERS.keys() == reasons - {"UNSPECIFIED"}
+    assert HTTP_ERRORS.keys() == reasons - {"UNSPECIFIED"}
     assert {kind.reason for kind in KINDS.values()} == reasons - {"UNSPECIFIED"}
 
 

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from gateway.scim.schema import GROUP, USER
 
-PATHS = sorted({path.text for each in (USER, GROUP) for path in each.whole})
+PATHS = sorted({path.text for each in (USER, GROUP) for path in each.top_level})
 PARTS = ["value", "type", "primary", "display", "givenName", "formatted", "$ref", "nothing"]
 OPERATORS = ["eq", "ne", "co", "sw", "ew", "gt", "ge", "lt", "le", "EQ", "Co", "is"]
 LITERALS = [

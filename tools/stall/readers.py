@@ -30,7 +30,7 @@ from gateway.portal.models.log.exports import escape_formulas
 from gateway.portal.models.log.query import log_query
 from gateway.portal.models.search import search_text
 from gateway.provisioning_log import redaction
-from gateway.provisioning_log.entry import Refused, refused_entry
+from gateway.provisioning_log.entry import RejectedRequest, rejected_write_entry
 from gateway.scim import errors, paging, patch, projection, resource, search
 from gateway.scim import filter as filters
 from gateway.scim import path as paths
@@ -135,7 +135,7 @@ def _refused(**given: Any) -> None:
         "client_address": "192.0.2.1",
         "error": errors.invalid_value("No."),
     }
-    refused_entry(Refused(**standard | given))
+    rejected_write_entry(RejectedRequest(**standard | given))
 
 
 def _sign_in_form(body: bytes) -> None:
@@ -199,7 +199,7 @@ def _plain_request(text: str) -> None:
 def _paging(text: str) -> None:
     for read in (
         lambda: paging.parse(text, text),
-        lambda: search.from_parameters({"count": text}).size(),
+        lambda: search.from_parameters({"count": text}).page_size(),
         lambda: order_by(USER, text, text),
         lambda: order_by(USER, text, None),
     ):
@@ -244,7 +244,7 @@ READERS: Final[Mapping[str, Reader]] = {
         lambda text: projection.parse.__wrapped__(USER, None, text), projection.MAX_LENGTH
     ),
     "paging": _of_text(_paging, BODY // 4),
-    "a shown value": _of_text(errors.shown, BODY // 4),
+    "a shown value": _of_text(errors.describe, BODY // 4),
     "the path of a request": _of_text(path_segments, LINE),
     "If-Match": _of_text(preconditions.wanted_etags, HEADER),
     "Authorization": _of_text(auth.bearer_token, HEADER),

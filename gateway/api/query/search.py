@@ -127,7 +127,7 @@ class Search:
     async def _by_cursor(
         self, request: ScimRequest, search_request: SearchRequest, cursor: str
     ) -> ScimResponse:
-        size = search_request.size()
+        size = search_request.page_size()
         queries = self._queries(request, search_request)
         position = self._open(request, search_request, cursor) if cursor else _Position(0, size, "")
         if position.size != size:
@@ -166,9 +166,9 @@ class Search:
         """The query of each type; without the types whose resources cannot match the filter."""
         types = tuple(request.own(source.resource_type) for source in self._sources)
         orders = _orders(types, search_request)
-        meanings: Sequence[simplify.Meaning] = [True] * len(types)
+        simplified: Sequence[simplify.SimplifiedFilter] = [True] * len(types)
         if search_request.filter is not None:
-            meanings = simplify.parse(types, search_request.filter)
+            simplified = simplify.parse(types, search_request.filter)
         return [
             _Query(
                 source,
@@ -179,7 +179,7 @@ class Search:
                 order if search_request.sort_by else default_order(meaning),
             )
             for source, own_type, meaning, order in zip(
-                self._sources, types, meanings, orders, strict=True
+                self._sources, types, simplified, orders, strict=True
             )
             if meaning is not False
         ]

@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from gateway.convert.extension import is_own
+from gateway.convert.extension import is_custom
 from gateway.convert.user import field_name
-from gateway.scim.errors import invalid_value, shown
+from gateway.scim.errors import describe, invalid_value
 from gateway.scim.filter import And, Compare, Filter, Operator
 from gateway.scim.schema import AttributePath, ResourceType, Type, value_path
 
@@ -37,7 +37,7 @@ def order_by(resource_type: ResourceType, sort_by: str | None, sort_order: str |
         field = field_name(path)
     if field is None:
         raise invalid_value(
-            f"Lists cannot be sorted by {shown(sort_by)}. Choose another attribute for sortBy."
+            f"Lists cannot be sorted by {describe(sort_by)}. Choose another attribute for sortBy."
         )
     return field if direction == "ascending" else f"{field} desc"
 
@@ -61,4 +61,4 @@ def _is_sortable(path: AttributePath) -> bool:
     """Whether an attribute has an order; multi-valued custom attributes have no primary value."""
     if path.attribute.name in _UNSORTABLE:
         return False
-    return not (is_own(path) and path.attribute.multi_valued)
+    return not (is_custom(path) and path.attribute.multi_valued)

@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from cloudacademy.batch.v1.batch_pb2_grpc import BatchServiceAsyncStub
 
 LIFETIME_SECONDS: Final = 5.0
-"""How long a stream takes calls before another one, perhaps to another replica, replaces it.
+"""How long a stream accepts calls before another one, perhaps to another replica, replaces it.
 
-The lifetime and the deadline of the last calls must end before the server closes the connection
-because of its age (`chassis.rpc.server`).
+The lifetime plus the deadline of the last calls must be shorter than the maximum age at which the
+server closes the connection (`chassis.rpc.server`).
 """
-SILENCE_SECONDS: Final = 1.0
-"""How long a server may send nothing while calls are pending before another stream is used."""
+MAX_SILENCE_SECONDS: Final = 1.0
+"""A stream with pending calls is replaced when the server has sent nothing for this long."""
 CALLS_PER_STREAM: Final = 32
-"""With this many pending calls on a stream the next stream, to the next replica, is used too."""
+"""From this many pending calls on, another stream, to another replica, is used as well."""
 MAX_STREAMS: Final = 4
-"""How many streams take calls at once."""
+"""How many streams accept calls at the same time."""
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 
 Response = TypeVar("Response")
@@ -43,12 +43,12 @@ Method = Any
 class BatchChannel(grpc.aio.Channel):
     """Sends unary calls on streams of the batch service (`stub`), everything else on `channel`.
 
-    `repeatable` names the methods, by their paths, whose calls are made once more, on a stream of
-    their own, when their batch stream is lost. Calls of other methods may have been carried out,
-    and fail with UNAVAILABLE. A call is a coroutine: its result can be awaited, and gRPC's other
-    methods of calls (`code`, `initial_metadata`) are missing.
+    `repeatable` is the set of method paths that are safe to repeat: when the batch stream of such
+    a call is lost, the call is repeated once without batching. A call of any other method may
+    have been executed and fails with UNAVAILABLE. A call is a coroutine: its result can be
+    awaited, but it lacks the other methods of gRPC's calls (`code`, `initial_metadata`).
 
-    `channel` is closed by its owner: to leave or close this object has no effect on it.
+    `channel` is closed by its owner; closing this object does not close it.
     """
 
     def __init__(
@@ -72,16 +72,16 @@ class BatchChannel(grpc.aio.Channel):
         await self.close()
 
     async def close(self, grace: float | None = None) -> None:
-        """Take no more calls on the streams; they end with their pending calls."""
+        """Accept no more calls on the streams; each ends after its pending calls."""
         for stream in self._streams:
             stream.close()
 
     def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
-        """The state of the connection."""
+        """The connectivity state of the underlying channel."""
         return self._channel.get_state(try_to_connect)
 
     async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
-        """Wait until the state of the connection is another one."""
+        """Wait until the connectivity state differs from `last_observed_state`."""
         await self._channel.wait_for_state_change(last_observed_state)
 
     async def channel_ready(self) -> None:
@@ -97,7 +97,7 @@ class BatchChannel(grpc.aio.Channel):
         return self._channel.stream_unary(*arguments, **named)
 
     def stream_stream(self, *arguments: Any, **named: Any) -> Method:  # noqa: ANN401
-        """A method with streams both ways."""
+        """A method with a stream of requests and a stream of responses."""
         return self._channel.stream_stream(*arguments, **named)
 
     def unary_unary(
@@ -148,7 +148,7 @@ class BatchChannel(grpc.aio.Channel):
         replicas. A call joins a batch that lingers, whatever the number of its stream's calls.
         """
         for stream in self._streams:
-            if now > stream.end_time or _is_silent(stream, now):
+            if now > stream.end_time or _is_unresponsive(stream, now):
                 stream.close()
         self._streams = [stream for stream in self._streams if not stream.is_closed]
         for stream in self._streams:
@@ -158,7 +158,7 @@ class BatchChannel(grpc.aio.Channel):
             if stream.pending < CALLS_PER_STREAM:
                 return stream
         if len(self._streams) < MAX_STREAMS:
-            # Gateways that began at the same time must not all change replicas at the same time.
+            # Gateways that start together must not all change replicas at the same time.
             life = LIFETIME_SECONDS * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
             stream = BatchStream(self._stub, now, now + life, self._linger_seconds)
             self._streams.append(stream)
@@ -169,5 +169,5 @@ class BatchChannel(grpc.aio.Channel):
         return sum(stream.pending for stream in self._streams)
 
 
-def _is_silent(stream: BatchStream, now: float) -> bool:
-    return stream.pending > 0 and now - stream.last_heard > SILENCE_SECONDS
+def _is_unresponsive(stream: BatchStream, now: float) -> bool:
+    return stream.pending > 0 and now - stream.last_received_time > MAX_SILENCE_SECONDS

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class NotSentError(Exception):
-    """The stream was lost before the call was sent: any call may be made again, even a write."""
+    """The stream was lost before the call was sent, so even a write may be repeated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +50,11 @@ class BatchStream:
         self._ending: asyncio.Task[None] | None = None
         self._reading = asyncio.create_task(self._read())
         self.end_time = end_time
-        """When another stream replaces this one, as time of the event loop."""
-        self.last_heard = now
-        """When the server last sent a message, or the first pending call began."""
+        """When another stream replaces this one, in seconds of the event loop's clock."""
+        self.last_received_time = now
+        """When the server last sent a message, or when the oldest pending call started."""
         self.is_closed = False
-        """Whether further calls need another stream."""
+        """Whether new calls need another stream."""
 
     @property
     def pending(self) -> int:
@@ -63,7 +63,7 @@ class BatchStream:
 
     @property
     def has_open_batch(self) -> bool:
-        """Whether calls linger, and their batch has room for more."""
+        """Whether a batch lingers and can take another call."""
         return (
             self._flush_timer.is_lingering
             and self._writing is None
@@ -79,15 +79,15 @@ class BatchStream:
         *,
         lingers: bool = False,
     ) -> batch_pb2.Outcome:
-        """Make a call; `lingers` says whether it may wait for others in its batch.
+        """Send a call and wait for its outcome; with `lingers` it may wait for its batch to fill.
 
-        Raises AioRpcError: DEADLINE_EXCEEDED after `seconds`, UNAVAILABLE if the stream was lost
-        after the call had been sent; and NotSentError.
+        Raises AioRpcError: DEADLINE_EXCEEDED after `seconds`, or UNAVAILABLE if the stream was
+        lost after the call had been sent. Raises NotSentError if it was lost before that.
         """
         self._number = number = self._number + 1
         outcome: asyncio.Future[batch_pb2.Outcome] = self._loop.create_future()
         if not self._pending:
-            self.last_heard = self._loop.time()
+            self.last_received_time = self._loop.time()
         self._pending[number] = outcome
         call = batch_pb2.Call(
             number=number, method=method, request=request, metadata=dict(metadata)
@@ -110,7 +110,7 @@ class BatchStream:
             del outcome  # it may hold the exception whose traceback holds this frame: a cycle
 
     def close(self) -> None:
-        """Take no more calls; the stream ends once no call is pending."""
+        """Accept no more calls; the stream ends once no call is pending."""
         self.is_closed = True
         self._end_if_idle()
 
@@ -143,7 +143,7 @@ class BatchStream:
         lost: AioRpcError | None = None
         try:
             while isinstance(response := await self._stream.read(), batch_pb2.StreamCallsResponse):
-                self.last_heard = self._loop.time()
+                self.last_received_time = self._loop.time()
                 if response.leaving:
                     self.close()
                 for outcome in response.outcomes:
@@ -172,7 +172,7 @@ class BatchStream:
             self._ending = asyncio.create_task(self._end())
 
     async def _end(self) -> None:
-        with contextlib.suppress(AioRpcError, asyncio.InvalidStateError):  # it has ended already
+        with contextlib.suppress(AioRpcError, asyncio.InvalidStateError):  # already ended
             await self._stream.done_writing()
 
 
@@ -187,6 +187,6 @@ def _expire(outcome: "asyncio.Future[batch_pb2.Outcome]") -> None:
 
 
 def rpc_error(code: grpc.StatusCode, message: str, details: bytes = b"") -> AioRpcError:
-    """The error that gRPC raises for a call with this status."""
+    """The error that gRPC raises for a call with this status; `details` is a serialized Status."""
     trailing = Metadata((DETAILS_KEY, details)) if details else Metadata()
     return AioRpcError(code, Metadata(), trailing, message)

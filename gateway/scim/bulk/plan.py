@@ -1,20 +1,20 @@
 """The order in which a bulk request is carried out (RFC 7644 section 3.7.1).
 
-Operations run as they were sent, but for this: a POST runs before what refers
-to it. Where resources refer to each other in a circle, one is created without
-the members that refer to what is not there yet, and completed once it is.
+Operations run in the order of the request, except that a POST runs before the operations that
+refer to its resource. If references form a cycle, one resource is created without the members
+that refer to resources not created yet, and completed once these exist.
 """
 
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from gateway.scim.bulk.references import members_that_wait
+from gateway.scim.bulk.references import members_referring_to
 from gateway.scim.bulk.request import Operation
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Carry out an operation, at first without some members of its data."""
+    """Execute an operation, without the members of its data that `without` names."""
 
     index: int
     without: frozenset[str] = frozenset()
@@ -22,7 +22,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Complete:
-    """Give a created resource the members that it was created without."""
+    """Add the members that a resource was created without."""
 
     index: int
     members: frozenset[str]
@@ -32,12 +32,12 @@ Step = Run | Complete
 
 
 def plan(operations: Sequence[Operation]) -> tuple[Step, ...]:
-    """The steps that carry out all operations, each of them by one Run."""
+    """The steps that execute all operations; each operation has exactly one Run."""
     return _Planner(operations).plan()
 
 
 class Referrers:
-    """Which operations refer to which others, directly or through others still."""
+    """Finds the operations that refer to others, directly or indirectly."""
 
     def __init__(self, operations: Sequence[Operation]) -> None:
         self._operations = operations
@@ -47,10 +47,11 @@ class Referrers:
                 self._direct.setdefault(name, []).append(index)
 
     def closure(self, starts: Iterable[int], known: Container[int]) -> set[int]:
-        """Some operations and all that refer to them, but for the known ones and what is behind.
+        """The operations `starts` and all that refer to them, directly or indirectly.
 
-        When a circle cannot be closed, those of them that ran already are
-        creations, which can be taken back: plan lets all others run after.
+        The search does not pass through operations in `known`. If a cycle cannot be completed,
+        the operations of the result that already ran are creations, which can be undone: the plan
+        runs all other operations later.
         """
         found: set[int] = set()
         ahead = list(starts)
@@ -64,7 +65,7 @@ class Referrers:
 
 @dataclass(slots=True)
 class _Visit:
-    """An operation that is about to run, and what it still needs before."""
+    """An operation to run, and the operations that must run before it."""
 
     index: int
     needs: Iterator[int]
@@ -72,7 +73,7 @@ class _Visit:
 
 
 class _Planner:
-    """Walks the references depth first; a stack of its own, since a chain may be long."""
+    """Walks the references depth first, with an explicit stack because a chain may be long."""
 
     def __init__(self, operations: Sequence[Operation]) -> None:
         self._operations = operations
@@ -86,7 +87,7 @@ class _Planner:
         self._open: set[int] = set()
         self._incomplete: dict[int, tuple[set[int], frozenset[str]]] = {}
         self._awaiting: dict[int, list[int]] = {}
-        """By an operation that has not run: the incomplete ones that wait for it, as they ran."""
+        """Operation that has not run → the incomplete operations that wait for it, in order."""
 
     def plan(self) -> tuple[Step, ...]:
         for index in range(len(self._operations)):
@@ -117,7 +118,7 @@ class _Planner:
         without: frozenset[str] = frozenset()
         if visit.waits_for and operation.data is not None:
             missing = frozenset(self._operations[each].creates or "" for each in visit.waits_for)
-            without = members_that_wait(operation.data, missing)
+            without = members_referring_to(operation.data, missing)
             self._incomplete[index] = (visit.waits_for, without)
             for each in visit.waits_for:
                 self._awaiting.setdefault(each, []).append(index)
@@ -127,7 +128,7 @@ class _Planner:
         self._complete(index)
 
     def _complete(self, done: int) -> None:
-        """Whatever waited for this operation alone can be completed now."""
+        """Complete the resources for which this was the last missing operation."""
         for index in self._awaiting.pop(done, ()):
             waits_for, members = self._incomplete[index]
             waits_for.discard(done)

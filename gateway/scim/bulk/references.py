@@ -1,8 +1,8 @@
-"""References to resources that a bulk request is yet to create (RFC 7644 section 3.7.2).
+"""References to resources that the same bulk request creates (RFC 7644 section 3.7.2).
 
-`bulkId:qwerty` stands for the id of the resource that the POST with that bulkId
-creates: as a value anywhere in data, as the end of a `$ref`, in the filter of a
-PATCH's path, and as the id in the path of an operation.
+`bulkId:qwerty` stands for the id of the resource that the POST with that bulkId creates. It may
+be a value anywhere in data, the end of a `$ref`, a value in the filter of a PATCH path, or the id
+in the path of an operation.
 """
 
 import re
@@ -12,18 +12,19 @@ from typing import Any, Final
 _PREFIX: Final = "bulkId:"
 _IN_PATH: Final = re.compile(r"(/[^/]+/)bulkId:([^/]+)(/*)")
 _IN_TEXT: Final = re.compile(r'(?<=[/"])bulkId:([^/"]+)')
-# A whole text elsewhere: `displayName` may well hold a path or a quotation.
+# Only these may contain a reference within a longer text. Any other value must be a reference as a
+# whole, because a `displayName` may contain "/bulkId:" by chance.
 _TEXTUAL: Final = frozenset({"$ref", "path"})
 
 
-def of_path(path: str) -> Iterator[str]:
-    """The bulkId that a path has in the place of an id."""
+def in_path(path: str) -> Iterator[str]:
+    """The bulkId that a path contains in place of an id, if any."""
     match = _IN_PATH.fullmatch(path)
     if match is not None:
         yield match[2]
 
 
-def of_data(data: object) -> set[str]:
+def in_data(data: object) -> set[str]:
     """The bulkIds that a document refers to."""
     found: set[str] = set()
 
@@ -35,29 +36,29 @@ def of_data(data: object) -> set[str]:
     return found
 
 
-def resolved_path(path: str, ids: Mapping[str, str]) -> str:
-    """The path with the id that its reference stands for."""
+def resolve_path(path: str, ids: Mapping[str, str]) -> str:
+    """The path with its reference replaced by the id."""
     match = _IN_PATH.fullmatch(path)
     return path if match is None else f"{match[1]}{ids[match[2]]}{match[3]}"
 
 
-def resolved(data: Mapping[str, Any], ids: Mapping[str, str]) -> dict[str, Any]:
-    """The document with ids in the place of all references."""
+def resolve(data: Mapping[str, Any], ids: Mapping[str, str]) -> dict[str, Any]:
+    """The document with all references replaced by ids."""
     return {key: _replaced(value, ids.__getitem__, key) for key, value in data.items()}
 
 
-def members_that_wait(data: Mapping[str, Any], missing: frozenset[str]) -> frozenset[str]:
+def members_referring_to(data: Mapping[str, Any], missing: frozenset[str]) -> frozenset[str]:
     """The top-level members of a document that refer to one of the missing bulkIds."""
-    return frozenset(key for key, value in data.items() if of_member(key, value) & missing)
+    return frozenset(key for key, value in data.items() if in_member(key, value) & missing)
 
 
-def of_member(key: str, value: object) -> set[str]:
+def in_member(key: str, value: object) -> set[str]:
     """The bulkIds that one member of a document refers to."""
-    return of_data({key: value})
+    return in_data({key: value})
 
 
 def _replaced(value: object, replace: Callable[[str], str], key: str) -> Any:  # noqa: ANN401
-    # Documents are at most as deep as resource.loads lets them be.
+    # `resource.loads` limits the depth of documents, and so of this recursion.
     if isinstance(value, str):
         return _replaced_text(value, replace, key)
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""The answer to a bulk request (RFC 7644 section 3.7)."""
+"""The BulkResponse message (RFC 7644 section 3.7)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from gateway.scim.responses import error_body
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of an operation; `location` is None where nothing was created."""
+    """The result of an operation; `location` is None if there is no resource to name."""
 
     operation: Operation
     status: int
@@ -21,7 +21,7 @@ class Result:
 
 
 def bulk_response(results: Iterable[Result]) -> dict[str, Any]:
-    """A BulkResponse message; its statuses are strings."""
+    """A BulkResponse message; its `status` members are strings, as the RFC requires."""
     return {"schemas": [BULK_RESPONSE_URN], "Operations": [_document(each) for each in results]}
 
 

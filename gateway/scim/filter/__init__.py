@@ -1,4 +1,4 @@
-"""Filters (RFC 7644 section 3.4.2.2): text to tree, checked against the schema, and back.
+"""Filters (RFC 7644 section 3.4.2.2): parse, check against the schema, evaluate and print.
 
     filter = term *( ("and" / "or") term )             and binds tighter than or
     term   = ["not"] "(" filter ")"
@@ -7,7 +7,7 @@
 
 Beyond the grammar: a value may be a bare word (Entra's documents show `externalId eq jyoung`), a
 boolean may be a string (`primary eq "True"`), and a complex attribute that has a `value` may be
-compared itself (`manager eq "u2"`).
+compared directly (`manager eq "u2"`).
 """
 
 from gateway.scim.filter.matching import element_test, matches

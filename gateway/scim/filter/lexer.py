@@ -1,9 +1,9 @@
-"""The words, strings and brackets that a filter is made of."""
+"""Splits the text of a filter into tokens: words, strings and brackets."""
 
 import re
 from typing import Final, NamedTuple
 
-from gateway.scim.errors import invalid_filter, shown
+from gateway.scim.errors import describe, invalid_filter
 
 _TOKEN: Final = re.compile(r'\s*(?:([()\[\]])|("(?:[^"\\]+|\\.)*+")|([^\s()\[\]"]+))', re.DOTALL)
 PUNCTUATION, STRING, WORD, END = 1, 2, 3, 4
@@ -16,13 +16,15 @@ class Token(NamedTuple):
 
 
 def tokens(text: str) -> list[Token]:
-    """The tokens of a text and one for its end; refuses a string that does not end."""
+    """The tokens of a text, and an END token; refuses an unterminated string (invalidFilter)."""
     found: list[Token] = []
     position, end = 0, len(text.rstrip())
     while position < end:
         match = _TOKEN.match(text, position)
         if match is None:
-            raise invalid_filter(f"The filter has a string that does not end: {shown(text)}.")
+            raise invalid_filter(
+                f"A string in the filter has no closing quote: {describe(text)}. Add it."
+            )
         kind = match.lastindex or WORD
         found.append(Token(kind, match[kind], match.start(kind) + 1))
         position = match.end()

@@ -1,4 +1,4 @@
-"""Which comparisons the type of an attribute allows, and with what values."""
+"""The operators and values that the type of an attribute allows in a comparison."""
 
 import re
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Final
 import orjson
 
 from gateway.scim import values
-from gateway.scim.errors import invalid_filter, shown
+from gateway.scim.errors import describe, invalid_filter
 from gateway.scim.filter.lexer import STRING, Token
 from gateway.scim.filter.tree import Operator, Value
 from gateway.scim.schema import Attribute, Type
@@ -31,13 +31,13 @@ _NUMBER: Final = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?", r
 
 
 def operators_of(type_: Type) -> str:
-    """The operators that apply to a type, for a detail text."""
+    """The operators that a type allows, for use in `detail`."""
     names = [each.value for each in Operator if each in OPERATORS[type_]]
     return ", ".join([*names, "pr"])
 
 
 def literal(name: str, attribute: Attribute, token: Token) -> Value:
-    """The value of a comparison, as the type of the attribute wants it."""
+    """The value of a comparison, converted to the attribute's type; refuses another type."""
     quoted = token.kind == STRING
     text = _unquoted(token) if quoted else token.text
     value: Value | None = None
@@ -57,7 +57,7 @@ def literal(name: str, attribute: Attribute, token: Token) -> Value:
             )
     if value is None:
         raise invalid_filter(
-            f"{name} is of type {attribute.type} and cannot be compared with {shown(text)}"
+            f"{name} is of type {attribute.type} and cannot be compared with {describe(text)}"
             f" (at character {token.position} of the filter)."
         )
     return value
@@ -68,7 +68,7 @@ def _unquoted(token: Token) -> str:
         text: str = orjson.loads(token.text)
     except orjson.JSONDecodeError:
         raise invalid_filter(
-            f"The string {shown(token.text)} at character {token.position} of the filter is not"
+            f"The string {describe(token.text)} at character {token.position} of the filter is not"
             ' a JSON string; write quotes within it as \\" and backslashes as \\\\.'
         ) from None
     if fault := values.text_fault(text):

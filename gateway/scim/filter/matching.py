@@ -1,4 +1,4 @@
-"""Filters applied to resources in memory; the store applies them in SQL."""
+"""Evaluates filters on resources in memory; usersvc evaluates them in SQL."""
 
 import operator as operators
 from collections.abc import Callable, Mapping
@@ -22,7 +22,7 @@ from gateway.scim.schema import Attribute, AttributePath
 from gateway.scim.values import Json
 
 Test = Callable[[Json], bool]
-"""Whether a value is one that was asked for."""
+"""Whether a value satisfies a condition."""
 
 
 def matches(tree: Filter, resource: Mapping[str, Any]) -> bool:  # noqa: PLR0911
@@ -46,7 +46,7 @@ def matches(tree: Filter, resource: Mapping[str, Any]) -> bool:  # noqa: PLR0911
 
 
 def element_test(tree: Filter) -> Test:
-    """The filter of a value path as a test of one element, made once and asked of hundreds."""
+    """Compile the filter of a value path to a test of one element; it runs on many elements."""
     match tree:
         case And(operands):
             tests = [element_test(each) for each in operands]
@@ -63,11 +63,11 @@ def element_test(tree: Filter) -> Test:
             test = _value_test(path.target, operator, value)
             return _part_test(path, test, absent=operator is Operator.NE)
         case ElementMatch():
-            return lambda _: False  # the grammar has none within brackets
+            return lambda _: False  # the grammar does not allow it within brackets
 
 
 def _part_test(path: AttributePath, test: Test, *, absent: bool) -> Test:
-    """A test of an element by that part of it which the path names."""
+    """A test of the sub-attribute that the path names; `absent` is the result without it."""
     if path.sub_attribute is None:
         return test
     name = path.sub_attribute.name

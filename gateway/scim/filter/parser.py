@@ -1,9 +1,9 @@
-"""The recursive-descent parser of filters, and of the value paths of a PATCH."""
+"""The recursive-descent parser for filters and for the value paths of a PATCH."""
 
 from typing import Final, NamedTuple
 
 from gateway.scim import values
-from gateway.scim.errors import ScimError, invalid_filter, invalid_path, shown
+from gateway.scim.errors import ScimError, describe, invalid_filter, invalid_path
 from gateway.scim.filter.lexer import END, PUNCTUATION, STRING, WORD, Token, tokens
 from gateway.scim.filter.literals import OPERATORS, literal, operators_of
 from gateway.scim.filter.tree import And, Compare, ElementMatch, Filter, Not, Operator, Or, Present
@@ -25,7 +25,7 @@ class ValuePath(NamedTuple):
 
 
 def parse(resource_type: ResourceType, text: str) -> Filter:
-    """The filter that a text describes; 400 invalidFilter says what is wrong with it and where."""
+    """Parse a filter; refuses an invalid one (invalidFilter, with the position of the fault)."""
     parser = _Parser(resource_type, text)
     tree = parser.disjunction()
     parser.finish()
@@ -33,7 +33,7 @@ def parse(resource_type: ResourceType, text: str) -> Filter:
 
 
 def parse_value_path(resource_type: ResourceType, text: str) -> ValuePath:
-    """The value path of a PATCH operation (RFC 7644 section 3.5.2, figure 7)."""
+    """Parse the value path of a PATCH operation (RFC 7644 section 3.5.2, figure 7)."""
     return _Parser(resource_type, text).value_path()
 
 
@@ -43,7 +43,7 @@ class _Parser:
     def __init__(self, resource_type: ResourceType, text: str) -> None:
         if len(text) > MAX_LENGTH:
             raise invalid_filter(
-                f"The filter is {len(text)} characters long; at most {MAX_LENGTH} are read."
+                f"The filter is {len(text)} characters long; send at most {MAX_LENGTH}."
             )
         if fault := values.text_fault(text):
             raise invalid_filter(f"The filter {fault}.")
@@ -53,7 +53,7 @@ class _Parser:
         self._index = 0
         self._depth = 0
         self._nodes = 0
-        self._element: AttributePath | None = None  # whose brackets we are in
+        self._element: AttributePath | None = None  # set while within its brackets
 
     def disjunction(self) -> Filter:
         operands = [self._conjunction()]
@@ -69,7 +69,7 @@ class _Parser:
             self.finish()
         except ScimError:
             raise invalid_path(
-                f"What stands behind the brackets of {shown(self._text)} is no sub-attribute of"
+                f"The text behind the brackets of {describe(self._text)} is no sub-attribute of"
                 f" {path.text}; see /Schemas for the names."
             ) from None
         return ValuePath(suffix or path, element)
@@ -128,7 +128,9 @@ class _Parser:
                 f" write {path.text} without brackets."
             )
         if self._element is not None:
-            raise invalid_filter(f"The brackets of {path.text} stand within other brackets.")
+            raise invalid_filter(
+                f"The brackets of {path.text} are within other brackets; remove them."
+            )
         self._expect("[")
         self._element = path
         self._deeper()
@@ -139,7 +141,7 @@ class _Parser:
         return tree
 
     def _suffix(self, path: AttributePath) -> AttributePath | None:
-        """The `.value` that stands right behind a closing bracket."""
+        """The sub-attribute directly behind a closing bracket, such as `.value`."""
         token = self._peek()
         if token.kind != WORD or not token.text.startswith("."):
             return None
@@ -155,7 +157,7 @@ class _Parser:
         path = self._resource_type.find(token.text)
         if path is None:
             raise invalid_filter(
-                f"{self._resource_type.name} has no attribute {shown(token.text)}"
+                f"{self._resource_type.name} has no attribute {describe(token.text)}"
                 f" (at character {token.position} of the filter)."
             )
         return path
@@ -167,7 +169,7 @@ class _Parser:
         if path.attribute.type is not Type.COMPLEX and name.lower() == "value":
             return path  # the values of a simple multi-valued attribute themselves
         raise invalid_filter(
-            f"{path.text} has no sub-attribute {shown(name)}"
+            f"{path.text} has no sub-attribute {describe(name)}"
             f" (at character {token.position} of the filter)."
         )
 
@@ -202,7 +204,7 @@ class _Parser:
         if operator is Operator.NE:
             return present
         if operator is Operator.EQ:
-            self._deeper()  # as its text will be, once printed
+            self._deeper()  # printed, it becomes `not (… pr)`, one level deeper
             self._depth -= 1
             return self._count(Not(present))
         raise invalid_filter(f"{path.text} {operator} null has no meaning; use eq or ne.")
@@ -233,7 +235,7 @@ class _Parser:
         self._nodes += 1
         if self._nodes > MAX_NODES:
             raise invalid_filter(
-                f"The filter has more than {MAX_NODES} conditions; ask in several requests."
+                f"The filter has more than {MAX_NODES} conditions; split it into several requests."
             )
         return node
 
@@ -247,8 +249,8 @@ class _Parser:
 
     def _unexpected(self, token: Token, wanted: str) -> ScimError:
         if token.kind == END:
-            return invalid_filter(f"The filter {shown(self._text)} ends where {wanted} is due.")
+            return invalid_filter(f"The filter {describe(self._text)} ends; expected {wanted}.")
         return invalid_filter(
-            f"The filter has {shown(token.text)} at character {token.position},"
-            f" where {wanted} is due."
+            f"The filter has {describe(token.text)} at character {token.position},"
+            f" expected {wanted}."
         )

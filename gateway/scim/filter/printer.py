@@ -1,4 +1,4 @@
-"""Filters as text again: what they print parses to the same tree."""
+"""Prints a filter as text that parses to the same tree."""
 
 from datetime import datetime
 

@@ -1,8 +1,8 @@
-"""What a filter means for the resources of one type (RFC 7644 section 3.4.2.1).
+"""Simplifies a filter for the resources of one type (RFC 7644 section 3.4.2.1).
 
-Some conditions are the same for all resources of a type: `meta.resourceType
-eq "User"`, and whatever is asked of an attribute that the type does not have.
-They are decided here, so that nobody is asked what needs no answer.
+Some conditions have the same result for all resources of a type: `meta.resourceType eq "User"`,
+and any condition on an attribute that the type does not have. They are evaluated here, so that
+usersvc is not called when the result is known.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,43 +15,43 @@ from gateway.scim.errors import ScimError
 from gateway.scim.filter import And, Compare, ElementMatch, Filter, Not, Or, Present
 from gateway.scim.schema import AttributePath, ResourceType
 
-Meaning = Filter | bool
-"""A filter, or True where every resource satisfies it and False where none does."""
+SimplifiedFilter = Filter | bool
+"""A filter; or True if every resource satisfies it, False if none does."""
 
 
-def parse(resource_types: Sequence[ResourceType], text: str) -> list[Meaning]:
-    """What a filter means for each of several types.
+def parse(resource_types: Sequence[ResourceType], text: str) -> list[SimplifiedFilter]:
+    """Parse a filter and simplify it for each of several types.
 
     "For filtered attributes that are not part of a particular resource type,
     the service provider SHALL treat the attribute as if there is no attribute
-    value." Refuses (invalidFilter) only what fits none of the types.
+    value." Refuses (invalidFilter) a filter that is invalid for every type.
     """
-    meanings: list[Meaning] = []
+    simplified: list[SimplifiedFilter] = []
     refusals: list[ScimError] = []
     for index, resource_type in enumerate(resource_types):
         others = (*resource_types[:index], *resource_types[index + 1 :])
         try:
-            tree = filters.parse(_beside(resource_type, others), text)
+            tree = filters.parse(_combined_type(resource_type, others), text)
         except ScimError as refusal:
             refusals.append(refusal)
-            meanings.append(False)
+            simplified.append(False)
         else:
-            meanings.append(fold(resource_type, tree))
+            simplified.append(simplify(resource_type, tree))
     if len(refusals) == len(resource_types):
         raise refusals[0]
-    return meanings
+    return simplified
 
 
-def fold(resource_type: ResourceType, tree: Filter) -> Meaning:  # noqa: PLR0911
-    """The filter without the conditions that are decided by the type alone."""
+def simplify(resource_type: ResourceType, tree: Filter) -> SimplifiedFilter:  # noqa: PLR0911
+    """The filter without the conditions that depend only on the type."""
     match tree:
         case And(operands):
-            return _all(fold(resource_type, each) for each in operands)
+            return _all(simplify(resource_type, each) for each in operands)
         case Or(operands):
-            return _any(fold(resource_type, each) for each in operands)
+            return _any(simplify(resource_type, each) for each in operands)
         case Not(operand):
-            meaning = fold(resource_type, operand)
-            return not meaning if isinstance(meaning, bool) else Not(meaning)
+            each = simplify(resource_type, operand)
+            return not each if isinstance(each, bool) else Not(each)
         case Present(path) if path.attribute.name in _ALWAYS_PRESENT and path.extension is None:
             return True
         case Compare(path) if path.text == "meta.resourceType":
@@ -67,38 +67,38 @@ def fold(resource_type: ResourceType, tree: Filter) -> Meaning:  # noqa: PLR0911
 _ALWAYS_PRESENT: Final = ("id", "schemas", "meta")
 
 
-def _all(meanings: Iterable[Meaning]) -> Meaning:
-    open_: list[Filter] = []
-    for meaning in meanings:
-        if meaning is False:
+def _all(simplified: Iterable[SimplifiedFilter]) -> SimplifiedFilter:
+    undecided: list[Filter] = []
+    for each in simplified:
+        if each is False:
             return False
-        if not isinstance(meaning, bool):
-            open_.append(meaning)
-    if not open_:
+        if not isinstance(each, bool):
+            undecided.append(each)
+    if not undecided:
         return True
-    return open_[0] if len(open_) == 1 else And(tuple(open_))
+    return undecided[0] if len(undecided) == 1 else And(tuple(undecided))
 
 
-def _any(meanings: Iterable[Meaning]) -> Meaning:
-    open_: list[Filter] = []
-    for meaning in meanings:
-        if meaning is True:
+def _any(simplified: Iterable[SimplifiedFilter]) -> SimplifiedFilter:
+    undecided: list[Filter] = []
+    for each in simplified:
+        if each is True:
             return True
-        if not isinstance(meaning, bool):
-            open_.append(meaning)
-    if not open_:
+        if not isinstance(each, bool):
+            undecided.append(each)
+    if not undecided:
         return False
-    return open_[0] if len(open_) == 1 else Or(tuple(open_))
+    return undecided[0] if len(undecided) == 1 else Or(tuple(undecided))
 
 
-def _schemas(resource_type: ResourceType, compare: Compare) -> Meaning:
-    """`schemas` is not kept: it names the type's schema, and each extension that has values."""
-    meanings: list[Meaning] = [_names(compare, resource_type.schema.urn)]
+def _schemas(resource_type: ResourceType, compare: Compare) -> SimplifiedFilter:
+    """`schemas` is not stored: it lists the type's schema and each extension that has values."""
+    simplified: list[SimplifiedFilter] = [_names(compare, resource_type.schema.urn)]
     for extension in resource_type.extensions:
         if _names(compare, extension.urn):
-            own = [path for path in resource_type.whole if path.extension == extension.urn]
-            meanings.append(_any(Present(path) for path in own))
-    return _any(meanings)
+            own = [path for path in resource_type.top_level if path.extension == extension.urn]
+            simplified.append(_any(Present(path) for path in own))
+    return _any(simplified)
 
 
 def _names(compare: Compare, urn: str) -> bool:
@@ -106,8 +106,8 @@ def _names(compare: Compare, urn: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Beside(ResourceType):
-    """A type that can also read what a filter says of the attributes of others."""
+class _CombinedType(ResourceType):
+    """A type that also finds the attributes of other types in a filter."""
 
     others: tuple[ResourceType, ...] = ()
 
@@ -120,10 +120,10 @@ class _Beside(ResourceType):
 
 
 @lru_cache(maxsize=64)
-def _beside(resource_type: ResourceType, others: tuple[ResourceType, ...]) -> ResourceType:
+def _combined_type(resource_type: ResourceType, others: tuple[ResourceType, ...]) -> ResourceType:
     if not others:
         return resource_type
-    return _Beside(
+    return _CombinedType(
         name="This server",
         endpoint=resource_type.endpoint,
         description=resource_type.description,

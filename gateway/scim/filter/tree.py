@@ -1,4 +1,4 @@
-"""What a filter means (RFC 7644 section 3.4.2.2), once its names are resolved."""
+"""The syntax tree of a filter (RFC 7644 section 3.4.2.2), with resolved attribute names."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class Not:
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    """`ne` holds where a single-valued attribute is absent; else some value has to satisfy it."""
+    """True if some value satisfies it; `ne` also if a single-valued attribute is absent."""
 
     path: AttributePath
     operator: Operator
@@ -54,7 +54,7 @@ class Present:
 
 @dataclass(frozen=True, slots=True)
 class ElementMatch:
-    """One element of `path` satisfies `filter`, whose own paths lead from the resource, too."""
+    """True if one element of `path` satisfies `filter`; its paths also start at the resource."""
 
     path: AttributePath
     filter: "Filter"
@@ -64,7 +64,7 @@ Filter = And | Or | Not | Compare | Present | ElementMatch
 
 
 def nodes(tree: Filter) -> Iterator[Filter]:
-    """The filter and all the filters it is made of."""
+    """The filter and all filters within it."""
     yield tree
     match tree:
         case And(operands) | Or(operands):

@@ -1,11 +1,12 @@
-"""PATCH (RFC 7644 section 3.5.2): what a client's operations make of a resource.
+"""PATCH (RFC 7644 section 3.5.2): applies a client's operations to a resource.
 
-`apply` is the whole of it, for any resource and any operation. Two short cuts need no resource to
-be read first: `assignments` for operations that only set or clear single-valued attributes, and
-`member_changes` for those on a group.
+`apply` handles any operation on any resource. Two shortcuts do not need to read the resource
+first: `assignments`, for operations that only set or clear single-valued attributes, and
+`member_changes`, for operations on a group.
 
-Where Entra departs from the RFC, so do we: a value path whose element is missing creates it, an
-empty string clears, Add replaces a single value, and Remove with a `value` removes only that.
+Entra departs from the RFC in these points, and we follow it: a value path without a matching
+element creates one, an empty string clears, Add replaces a single value, and Remove with a
+`value` removes only that value.
 """
 
 from gateway.scim.patch.assignments import assignments

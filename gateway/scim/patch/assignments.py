@@ -1,11 +1,11 @@
-"""A PATCH as assignments: the short cut for single-valued attributes."""
+"""The PATCH shortcut for single-valued attributes: assignments that need no read."""
 
 from collections.abc import Iterable, Mapping
 
 from gateway.scim import values
 from gateway.scim.patch.budget import Budget
 from gateway.scim.patch.changes import Change, changes, required
-from gateway.scim.patch.elements import only
+from gateway.scim.patch.elements import unwrap_single
 from gateway.scim.patch.message import Op, Operation
 from gateway.scim.schema import AttributePath, Mutability, ResourceType, Type
 from gateway.scim.values import Json
@@ -14,25 +14,25 @@ from gateway.scim.values import Json
 def assignments(
     resource_type: ResourceType, operations: Iterable[Operation]
 ) -> Mapping[AttributePath, Json] | None:
-    """What to set (or with None, to clear), where that does not depend on what is there.
+    """The values to set (None clears), if they do not depend on the current resource.
 
-    None if it does: an operation on a multi-valued attribute, with a filter, on something
-    immutable. Refuses what `apply` would refuse. Assigned one by one to any resource, they make of
-    it what `apply` makes of it.
+    Returns None if they do: for an operation on a multi-valued or immutable attribute, or with a
+    filter. Refuses the same operations as `apply`. Setting the values one by one has the same
+    result as `apply`, for any resource.
     """
     found: dict[AttributePath, Json] = {}
     cleared_by: dict[AttributePath, Op] = {}
     for change in changes(resource_type, operations, Budget()):
         if depends_on_resource(resource_type, change):
             return None
-        found.update(assigned(change))
+        found.update(assigned_values(change))
         cleared_by[change.target] = change.op
-    check_cleared(resource_type, found, cleared_by)
+    check_required_cleared(resource_type, found, cleared_by)
     return found
 
 
 def depends_on_resource(resource_type: ResourceType, change: Change) -> bool:
-    """Whether a change has to see the resource, to carry it out or to refuse it."""
+    """Whether the resource must be read to apply or to refuse the change."""
     attribute = change.target.attribute
     if attribute.multi_valued or change.filter is not None:
         return True
@@ -44,8 +44,8 @@ def depends_on_resource(resource_type: ResourceType, change: Change) -> bool:
     )
 
 
-def assigned(change: Change) -> dict[AttributePath, Json]:
-    """What a change of a single-valued attribute sets, a complex one part by part."""
+def assigned_values(change: Change) -> dict[AttributePath, Json]:
+    """The values that a change sets; for a complex attribute one per sub-attribute."""
     target, attribute = change.target, change.target.attribute
     if target.sub_attribute is not None or attribute.type is not Type.COMPLEX:
         value = None if change.op is Op.REMOVE else values.read(target.target, change.value)
@@ -53,14 +53,14 @@ def assigned(change: Change) -> dict[AttributePath, Json]:
     if change.clears:
         parts = {a.name: None for a in attribute.sub_attributes.values() if not a.derived}
     else:
-        parts = values.read_parts(attribute, only(attribute, change.value))
+        parts = values.read_parts(attribute, unwrap_single(attribute, change.value))
     return {
         AttributePath(target.extension, attribute, attribute.sub_attributes[name.lower()]): part
         for name, part in parts.items()
     }
 
 
-def check_cleared(
+def check_required_cleared(
     resource_type: ResourceType,
     found: Mapping[AttributePath, Json],
     cleared_by: Mapping[AttributePath, Op],

@@ -1,4 +1,4 @@
-"""How much work one PATCH may be, so that no client can keep all others waiting."""
+"""Limits the work of one PATCH, so that no client can block the event loop for others."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -11,31 +11,31 @@ from gateway.scim.filter import Compare, Filter, Operator
 from gateway.scim.schema import Attribute, Type
 from gateway.scim.values import Json
 
-# A step is about as long as it takes to ask one value one thing.
+# A step costs about as much as one comparison with one value.
 MAX_STEPS: Final = 400_000
 STEPS_PER_CHARACTER: Final = 3  # of a filter that is read
 STEPS_PER_EDIT: Final = 8  # of one value
 _STEPS_PER_IDENTITY: Final = 2
 _STEPS_PER_COMPARISON: Final = 5
 _TEXT_PER_STEP: Final = 32
-_FOLDING: Final = 12  # times longer than with ASCII it takes to fold the case of other text
-_LONGEST_SLOW_NEEDLE: Final = 100  # behind that, a search for a text is linear
+_FOLDING: Final = 12  # folding other text takes this many times longer than folding ASCII
+_LONGEST_SLOW_NEEDLE: Final = 100  # the search for a longer text is linear
 
 
 class OverBudgetError(ScimError):
-    """A PATCH takes more steps than it may (400 tooMany)."""
+    """A PATCH needs more steps than allowed (400 tooMany)."""
 
     def __init__(self) -> None:
         super().__init__(
             400,
             "tooMany",
-            "The PATCH asks too much of too many values; send fewer operations at once,"
+            "The PATCH needs too many comparisons of values. Send fewer operations at once,"
             " or filters with fewer conditions.",
         )
 
 
 class Budget:
-    """The steps that are left of what a PATCH may take."""
+    """The remaining steps of a PATCH."""
 
     __slots__ = ("_left",)
 
@@ -43,14 +43,14 @@ class Budget:
         self._left = steps
 
     def spend(self, steps: int) -> None:
-        """Take steps away; refuses (tooMany) more of them than are left, before they are done."""
+        """Spend steps before the work is done; refuses (tooMany) if not enough are left."""
         self._left -= steps
         if self._left < 0:
             raise OverBudgetError
 
 
 def filter_steps(tree: Filter, elements: Sequence[Json]) -> int:
-    """The steps of asking all elements whether they satisfy the filter of a value path."""
+    """The steps to evaluate the filter of a value path on all elements."""
     nodes = list(filters.nodes(tree))
     compared: Counter[str | None] = Counter()
     for each in nodes:
@@ -61,12 +61,15 @@ def filter_steps(tree: Filter, elements: Sequence[Json]) -> int:
 
 
 def comparison_steps(elements: Sequence[Json], times: Counter[str | None]) -> int:
-    """The steps of comparing parts of all elements (None: themselves), each that many times."""
+    """The steps to compare sub-attributes of all elements; `times` says how often each.
+
+    The key None stands for the elements themselves.
+    """
     return len(elements) * _STEPS_PER_COMPARISON * times.total() + _text_steps(elements, times)
 
 
 def identity_steps(attribute: Attribute, elements: Sequence[Json]) -> int:
-    """The steps of telling all elements from one another."""
+    """The steps to compute the identity of all elements."""
     steps = len(elements) * _STEPS_PER_IDENTITY
     if attribute.type is not Type.COMPLEX:
         steps += _text_steps(elements, Counter([None]))
@@ -82,7 +85,7 @@ def _steps_per_text(compare: Compare) -> int:
 
 
 def _text_steps(elements: Sequence[Json], times: Counter[str | None]) -> int:
-    """What it takes more where texts are long."""
+    """The additional steps for long texts."""
     return sum(n * _characters(elements, name) for name, n in times.items()) // _TEXT_PER_STEP
 
 

@@ -1,4 +1,4 @@
-"""What operations come down to: changes of one attribute each."""
+"""Normalizes PATCH operations to changes of one attribute each."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 from gateway.scim import path as paths
 from gateway.scim import resource as resources
 from gateway.scim import values
-from gateway.scim.errors import ScimError, invalid_value, mutability, no_target, shown
+from gateway.scim.errors import ScimError, describe, invalid_value, mutability, no_target
 from gateway.scim.filter import Filter
 from gateway.scim.patch.budget import STEPS_PER_CHARACTER, Budget
 from gateway.scim.patch.message import Op, Operation
@@ -17,7 +17,7 @@ from gateway.scim.values import Json
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """An operation on one attribute: what an operation comes down to."""
+    """A change of one attribute; an operation consists of one or more changes."""
 
     op: Op
     target: AttributePath
@@ -32,7 +32,7 @@ class Change:
 def changes(
     resource_type: ResourceType, operations: Iterable[Operation], budget: Budget
 ) -> Iterator[Change]:
-    """The changes that operations ask for, one after the other, whatever way they are written."""
+    """The changes of all operations in order, whichever notation the client uses."""
     for operation in operations:
         yield from _changes_of(resource_type, operation, budget)
 
@@ -43,7 +43,9 @@ def _changes_of(
     op, path, value = operation.op, operation.path, operation.value
     if path is None:
         if op is Op.REMOVE:
-            raise no_target("A remove needs a path that names what to remove.")
+            raise no_target(
+                "A remove operation has no path; send the path of the attribute to remove."
+            )
         yield from _pathless(resource_type, op, value, budget)
     elif urn := resource_type.extension_urn(path):
         value = None if op is Op.REMOVE else value
@@ -62,15 +64,18 @@ def _at_path(resource_type: ResourceType, op: Op, text: str, value: Json, budget
         raise mutability(
             f"{path.target.text} is readOnly and set by the service; leave it out of the PATCH."
         )
-    target, value = values.by_value(path.target, value)
+    target, value = values.reference_to_value(path.target, value)
     return Change(op, target, path.filter, value)
 
 
 def _pathless(resource_type: ResourceType, op: Op, value: Json, budget: Budget) -> Iterator[Change]:
-    """RFC 7644 section 3.5.2.1: the value is then a set of attributes. Entra's keys are paths."""
+    """Without a path the value is a set of attributes (RFC 7644 section 3.5.2.1).
+
+    Entra also sends paths as the names of members.
+    """
     if not isinstance(value, dict):
         raise invalid_value(
-            f"The value of an operation without a path is {shown(value)};"
+            f"The value of an operation without a path is {describe(value)};"
             " send an object with the attributes to change, or a path."
         )
     yield from _members(resource_type, op, value)
@@ -81,12 +86,12 @@ def _pathless(resource_type: ResourceType, op: Op, value: Json, budget: Budget) 
 
 
 def _members(resource_type: ResourceType, op: Op, value: Mapping[str, Any]) -> Iterator[Change]:
-    for path, inner in resources.members(resource_type, value):
+    for path, inner in resources.attribute_values(resource_type, value):
         yield Change(op, path, None, inner)
 
 
 def required(path: AttributePath, op: Op | None) -> ScimError:
-    """The refusal to leave a required attribute without a value."""
+    """The error for an operation that clears a required attribute."""
     detail = f"{path.text} is required and cannot be cleared; send a value for it."
-    # RFC 7644 section 3.5.2.2: removing a required attribute is a matter of mutability.
+    # RFC 7644 section 3.5.2.2: removing a required attribute is a mutability error.
     return mutability(detail) if op is Op.REMOVE else invalid_value(detail)

@@ -1,4 +1,4 @@
-"""What a change makes of the value of its attribute."""
+"""Applies a change to the value of its attribute."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -22,17 +22,17 @@ from gateway.scim.values import Json
 Resource = dict[str, Any]
 
 
-def changed(change: Change, known: Json, budget: Budget) -> Json:
-    """What a change makes of the value of its attribute; None, [] and {} mean unassigned."""
+def apply_change(change: Change, known: Json, budget: Budget) -> Json:
+    """The new value of the change's attribute; None, [] and {} mean unassigned."""
     attribute = change.target.attribute
     if attribute.multi_valued:
-        return _changed_elements(change, known or [], budget)
+        return _apply_to_elements(change, known or [], budget)
     if attribute.type is Type.COMPLEX:
-        return _changed_complex(change, known or {}, budget)
+        return _apply_to_complex(change, known or {}, budget)
     return None if change.op is Op.REMOVE else values.read(attribute, change.value)
 
 
-def _changed_complex(change: Change, known: Resource, budget: Budget) -> Resource:
+def _apply_to_complex(change: Change, known: Resource, budget: Budget) -> Resource:
     if change.filter is not None:
         budget.spend(filter_steps(change.filter, [known]))
         if not (known and element_test(change.filter)(known)):
@@ -40,30 +40,30 @@ def _changed_complex(change: Change, known: Resource, budget: Budget) -> Resourc
                 return known
             if known:
                 raise _no_target(change)
-            known = _created(change)
+            known = _element_to_create(change)
     return _edit(change, Op.ADD)(known) or {}
 
 
-def _changed_elements(change: Change, known: list[Json], budget: Budget) -> list[Json]:
+def _apply_to_elements(change: Change, known: list[Json], budget: Budget) -> list[Json]:
     if change.filter is not None or change.target.sub_attribute is not None:
-        return _changed_chosen(change, known, budget)
+        return _apply_to_selected(change, known, budget)
     attribute, value = change.target.attribute, change.value
     if change.op is Op.REPLACE:
         return values.read(attribute, value) or []
     if change.op is Op.ADD:
-        return _joined(attribute, known, given_elements(attribute, value), budget)
+        return _add_elements(attribute, known, operation_elements(attribute, value), budget)
     if value is None:
         return []
-    # The RFC knows no value here, but Entra sends one to say which elements it means.
-    return _without(attribute, known, given_elements(attribute, value), budget)
+    # The RFC defines no value for remove, but Entra sends one to select elements.
+    return _remove_elements(attribute, known, operation_elements(attribute, value), budget)
 
 
-def given_elements(attribute: Attribute, value: Json) -> list[Json]:
-    """The elements that the value of an operation on a multi-valued attribute gives."""
+def operation_elements(attribute: Attribute, value: Json) -> list[Json]:
+    """The elements in the value of an operation on a multi-valued attribute."""
     return [] if values.is_unassigned(value) else values.read_elements(attribute, value)
 
 
-def _joined(
+def _add_elements(
     attribute: Attribute, known: list[Json], added: list[Json], budget: Budget
 ) -> list[Json]:
     budget.spend(identity_steps(attribute, known))
@@ -77,17 +77,17 @@ def _joined(
             elements.append(each)
         elif attribute.type is Type.COMPLEX:
             elements[position] = {**elements[position], **each}
-    return _one_primary(attribute, elements, touched)
+    return _keep_one_primary(attribute, elements, touched)
 
 
-def _without(
+def _remove_elements(
     attribute: Attribute, known: list[Json], removed: list[Json], budget: Budget
 ) -> list[Json]:
-    """The elements that agree with none of the removed ones in all that those say."""
+    """The elements that match no removal: an element matches if all given parts are equal."""
     if attribute.type is not Type.COMPLEX:
         budget.spend(comparison_steps(known, Counter([None])))
-        gone = {values.folded(attribute, each) for each in removed}
-        return [each for each in known if values.folded(attribute, each) not in gone]
+        removed_keys = {values.folded(attribute, each) for each in removed}
+        return [each for each in known if values.folded(attribute, each) not in removed_keys]
     if attribute.is_reference:
         removed = [{"value": each["value"]} for each in removed]
     wanted: dict[tuple[Attribute, ...], set[tuple[Json, ...]]] = {}
@@ -98,7 +98,7 @@ def _without(
     return [
         each
         for each in known
-        if not any(_folded(each, parts) in gone for parts, gone in wanted.items())
+        if not any(_folded(each, parts) in removed_keys for parts, removed_keys in wanted.items())
     ]
 
 
@@ -106,28 +106,28 @@ def _folded(element: Resource, parts: tuple[Attribute, ...]) -> tuple[Json, ...]
     return tuple([values.folded(part, element.get(part.name)) for part in parts])
 
 
-def _changed_chosen(change: Change, known: list[Json], budget: Budget) -> list[Json]:
+def _apply_to_selected(change: Change, known: list[Json], budget: Budget) -> list[Json]:
     """A change of the elements that the filter chooses; without a filter, of all of them."""
     elements = list(known)
     budget.spend(len(elements))
-    chosen = set(range(len(elements)))
+    selected = set(range(len(elements)))
     if change.filter is not None:
         budget.spend(filter_steps(change.filter, elements))
-        is_meant = element_test(change.filter)
-        chosen = {i for i, each in enumerate(elements) if is_meant(each)}
-    if not chosen:
+        is_selected = element_test(change.filter)
+        selected = {i for i, each in enumerate(elements) if is_selected(each)}
+    if not selected:
         if change.clears:
             return known
-        chosen = {len(elements)}
-        elements.append(_created(change))
+        selected = {len(elements)}
+        elements.append(_element_to_create(change))
     if change.clears and change.target.sub_attribute is None:
-        return [each for i, each in enumerate(elements) if i not in chosen]
+        return [each for i, each in enumerate(elements) if i not in selected]
     attribute = change.target.attribute
-    budget.spend(STEPS_PER_EDIT * len(chosen) + identity_steps(attribute, elements))
+    budget.spend(STEPS_PER_EDIT * len(selected) + identity_steps(attribute, elements))
     edit = _edit(change, change.op)
-    for i in chosen:
+    for i in selected:
         elements[i] = edit(elements[i])
-    elements = _one_primary(attribute, elements, chosen)
+    elements = _keep_one_primary(attribute, elements, selected)
     return values.distinct(attribute, (each for each in elements if each not in (None, {})))
 
 
@@ -135,42 +135,42 @@ def _edit(change: Change, op: Op) -> Callable[[Json], Json]:
     """What a change makes of an element, or of the value of a single-valued complex attribute.
 
     RFC 7644 section 3.5.2.3: a replace of an element replaces it whole, one of a complex attribute
-    only the sub-attributes it names; `op` tells which.
+    unwrap_single the sub-attributes it names; `op` tells which.
     """
     attribute, sub_attribute = change.target.attribute, change.target.sub_attribute
     if sub_attribute is not None:
         value = None if change.op is Op.REMOVE else values.read(sub_attribute, change.value)
-        return lambda element: _with_part(change, element, {sub_attribute.name: value})
+        return lambda element: _set_part(change, element, {sub_attribute.name: value})
     if change.clears:
         return lambda _: None
     if attribute.type is not Type.COMPLEX:
         element = values.read_element(attribute, change.value)
         return lambda _: element
-    parts = values.read_parts(attribute, only(attribute, change.value))
+    parts = values.read_parts(attribute, unwrap_single(attribute, change.value))
     if op is not Op.REPLACE:
-        return lambda element: _with(attribute, element, parts)
-    # What the filter asks for stays so: [type eq "work"] is a work address afterwards, too.
+        return lambda element: _merge_parts(attribute, element, parts)
+    # Keep what the filter selects by: [type eq "work"] remains a work address.
     parts = {**(_equalities(change.filter) or {}), **parts}
-    return lambda element: _with(attribute, element, {**dict.fromkeys(element), **parts})
+    return lambda element: _merge_parts(attribute, element, {**dict.fromkeys(element), **parts})
 
 
-def _with_part(change: Change, element: Resource, part: Mapping[str, Json]) -> Json:
-    changed = _with(change.target.attribute, element, part)
+def _set_part(change: Change, element: Resource, part: Mapping[str, Json]) -> Json:
+    changed = _merge_parts(change.target.attribute, element, part)
     return None if _is_label_only(change, changed) else changed
 
 
 def _is_label_only(change: Change, element: Resource) -> bool:
-    """Whether an element lost its value and only says what the value was for.
+    """Whether an element lost its value, so that only its type or primary flag is left.
 
-    Entra clears an address by `emails[type eq "work"].value`; {"type": "work"} is none.
+    Entra clears an address with `emails[type eq "work"].value`; {"type": "work"} is no address.
     """
     attribute, cleared = change.target.attribute, change.target.sub_attribute
     is_cleared = cleared is attribute.value and "value" not in element
     return attribute.multi_valued and is_cleared and element.keys() <= {"type", "primary"}
 
 
-def only(attribute: Attribute, value: Json) -> Json:
-    """Entra's documents send the manager as an array of one object."""
+def unwrap_single(attribute: Attribute, value: Json) -> Json:
+    """The element of an array of one, as Entra's documents send the manager; refuses more."""
     if isinstance(value, list) and len(value) == 1:
         return value[0]
     if isinstance(value, list):
@@ -178,7 +178,7 @@ def only(attribute: Attribute, value: Json) -> Json:
     return value
 
 
-def _with(attribute: Attribute, element: Resource, parts: Mapping[str, Json]) -> Resource:
+def _merge_parts(attribute: Attribute, element: Resource, parts: Mapping[str, Json]) -> Resource:
     for name, part in parts.items():
         sub_attribute = attribute.sub_attributes[name.lower()]
         if sub_attribute.mutability is Mutability.IMMUTABLE:
@@ -186,15 +186,15 @@ def _with(attribute: Attribute, element: Resource, parts: Mapping[str, Json]) ->
     changed = {k: v for k, v in {**element, **parts}.items() if v is not None}
     if changed.get("value") == element.get("value"):
         return changed
-    # What the service said of the value ($ref, display) was said of the old one.
+    # Derived sub-attributes ($ref, display) describe the old value: drop them.
     subs = attribute.sub_attributes
     return {k: v for k, v in changed.items() if not subs[k.lower()].derived}
 
 
-def _created(change: Change) -> Resource:
-    """The element that a value path asks for where there is none.
+def _element_to_create(change: Change) -> Resource:
+    """The element to create for a value path that matches none.
 
-    RFC 7644 section 3.5.2.3 has noTarget for that; Entra means the element to be created.
+    RFC 7644 section 3.5.2.3 demands noTarget here; Entra expects the element to be created.
     """
     if change.filter is None:
         return {}
@@ -212,7 +212,7 @@ def _no_target(change: Change) -> ScimError:
 
 
 def _equalities(tree: Filter | None) -> Resource | None:
-    """What an element must hold to satisfy a filter of `eq` and `and`; None for any other."""
+    """The sub-attributes that a filter of only `eq` and `and` requires; None for other filters."""
     match tree:
         case Compare(path, Operator.EQ, value) if path.sub_attribute and not path.read_only:
             read = values.read(path.sub_attribute, _plain(value))
@@ -237,8 +237,8 @@ def _merged_equalities(operands: tuple[Filter, ...]) -> Resource | None:
     return merged
 
 
-def _one_primary(attribute: Attribute, elements: list[Json], touched: set[int]) -> list[Json]:
-    """RFC 7644 section 3.5.2: a new primary value makes the old one primary false."""
+def _keep_one_primary(attribute: Attribute, elements: list[Json], touched: set[int]) -> list[Json]:
+    """A new primary value sets the old one's `primary` to false (RFC 7644 section 3.5.2)."""
     if "primary" not in attribute.sub_attributes:
         return elements
     if not any(elements[i] and elements[i].get("primary") is True for i in touched):
@@ -252,6 +252,9 @@ def _one_primary(attribute: Attribute, elements: list[Json], touched: set[int]) 
 
 
 def check_immutable(attribute: Attribute, known: Json, value: Json) -> None:
-    """Refuse another value for what is immutable and has one (RFC 7643 section 7)."""
+    """Refuse to change the value of an immutable attribute (RFC 7643 section 7; mutability)."""
     if known is not None and value != known:
-        raise mutability(f"{attribute.label} is immutable: it has a value and keeps it.")
+        raise mutability(
+            f"{attribute.label} is immutable: its value cannot be changed."
+            " Leave it out of the request."
+        )

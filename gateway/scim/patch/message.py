@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from gateway.scim import resource as resources
-from gateway.scim.errors import ScimError, invalid_path, invalid_syntax, invalid_value, shown
+from gateway.scim.errors import ScimError, describe, invalid_path, invalid_syntax, invalid_value
 from gateway.scim.values import Json
 
 PATCH_OP_URN: Final = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
@@ -24,7 +24,7 @@ _OPS: Final = {each.value: each for each in Op}
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One operation as the client sent it; a value of None is one that is null or not there."""
+    """One operation as the client sent it; `value` is None if it is null or missing."""
 
     op: Op
     path: str | None
@@ -32,16 +32,16 @@ class Operation:
 
 
 def parse(body: Mapping[str, Any]) -> tuple[Operation, ...]:
-    """The operations of a PatchOp message; none at all are fine, as Entra's validator sends that.
+    """Parse a PatchOp message; an empty array is valid, because Entra's validator sends it.
 
-    Refused: no Operations array (invalidSyntax), an unknown op (invalidSyntax), an add or replace
-    without a value (invalidValue), a path that is no string (invalidPath), too many of them (413).
+    Refuses a missing Operations array or an unknown op (invalidSyntax), an add or replace without
+    a value (invalidValue), a path that is no string (invalidPath), and too many operations (413).
     """
     message = resources.lower_keys(body, "The PATCH")
     resources.check_schemas(message)
     operations = message.get("operations")
     if not isinstance(operations, list):
-        raise invalid_syntax("A PATCH needs an array named Operations with what to change.")
+        raise invalid_syntax("The PATCH has no Operations. Send an array of operations.")
     if len(operations) > MAX_OPERATIONS:
         raise ScimError(
             413,
@@ -53,15 +53,15 @@ def parse(body: Mapping[str, Any]) -> tuple[Operation, ...]:
 
 def _operation(document: object) -> Operation:
     if not isinstance(document, dict):
-        raise invalid_syntax(f"An operation is {shown(document)}; send an object with an op.")
+        raise invalid_syntax(f"An operation is {describe(document)}; send an object with an op.")
     members = resources.lower_keys(document, "An operation of the PATCH")
     name = members.get("op")
     op = _OPS.get(name.strip().lower()) if isinstance(name, str) else None
     if op is None:
-        raise invalid_syntax(f"The op {shown(name)} is unknown; send add, remove or replace.")
+        raise invalid_syntax(f"The op {describe(name)} is unknown; send add, remove or replace.")
     path = members.get("path")
     if path is not None and not isinstance(path, str):
-        raise invalid_path(f"The path is {shown(path)}; send a string.")
+        raise invalid_path(f"The path is {describe(path)}; send a string.")
     if op is not Op.REMOVE and "value" not in members:
-        raise invalid_value(f"The operation {op} {shown(path)} has no value; send one.")
+        raise invalid_value(f"The operation {op} {describe(path)} has no value; send one.")
     return Operation(op, path.strip() or None if path else None, members.get("value"))

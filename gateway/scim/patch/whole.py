@@ -1,4 +1,4 @@
-"""PATCH of a whole resource, whatever the operations."""
+"""PATCH of a complete resource, with any operations."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from gateway.scim import resource as resources
 from gateway.scim import values
 from gateway.scim.patch.budget import MAX_STEPS, Budget
 from gateway.scim.patch.changes import changes, required
-from gateway.scim.patch.elements import changed, check_immutable
+from gateway.scim.patch.elements import apply_change, check_immutable
 from gateway.scim.patch.message import Op, Operation
 from gateway.scim.schema import Attribute, AttributePath, Mutability, ResourceType, Type
 from gateway.scim.values import Json
@@ -21,11 +21,11 @@ def apply(
     operations: Iterable[Operation],
     max_steps: int = MAX_STEPS,
 ) -> Resource:
-    """The resource as all the operations leave it; the one passed in stays as it is.
+    """Apply all operations to a copy of the resource.
 
-    An operation that cannot be carried out refuses them all: invalidPath, invalidFilter,
-    invalidValue, mutability or noTarget; OverBudgetError (tooMany), if all together are more work
-    than `max_steps`, each about the comparison of one value with one other.
+    Refuses all operations if one is invalid: invalidPath, invalidFilter, invalidValue, mutability
+    or noTarget. Raises OverBudgetError (tooMany) if together they need more than `max_steps`; a
+    step is about one comparison of two values.
     """
     result = _copy(resource_type, resource)
     touched: dict[AttributePath, Op] = {}
@@ -34,13 +34,13 @@ def apply(
         target = change.target
         holder = result.setdefault(target.extension, {}) if target.extension else result
         known = holder.get(target.attribute.name)
-        _put(holder, target.attribute, changed(change, known, budget))
+        _put(holder, target.attribute, apply_change(change, known, budget))
         touched[AttributePath(target.extension, target.attribute)] = change.op
     return _finished(resource_type, result, touched)
 
 
 def _copy(resource_type: ResourceType, resource: Mapping[str, Any]) -> Resource:
-    """Ours to change down to the objects of extensions; values are replaced, never changed."""
+    """Copy the resource and its extension objects; values are only replaced, never modified."""
     result = dict(resource)
     for extension in resource_type.extensions:
         if extension.urn in result:

@@ -17,7 +17,7 @@ from chassis.rpc.server import DRAIN_SECONDS
 from deploy.local.postgres import LOG_SETTINGS, REQUIRED_SETTINGS
 from gateway.api import bulk
 from gateway.api.app import PREFIX
-from gateway.backend.errors import ANSWERS
+from gateway.backend.errors import HTTP_ERRORS
 from gateway.http import server as http_server
 from gateway.http.body import MAX_BODY_BYTES
 from gateway.http.connections import ClientTimeouts
@@ -517,7 +517,7 @@ def test_edge_rate_per_address_is_cheap_for_gateways_to_reject(overlay, namespac
 
 @everywhere
 def test_edge_errors_use_wording_of_gateway(overlay, namespace):
-    words = {answer.detail for answer in ANSWERS.values()}
+    words = {answer.detail for answer in HTTP_ERRORS.values()}
     policy = the(overlay, "BackendTrafficPolicy", "scim", namespace)["spec"]
     for rule in policy["responseOverride"]:
         (status,) = (code["value"] for code in rule["match"]["statusCodes"])

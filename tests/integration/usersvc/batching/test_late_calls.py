@@ -119,7 +119,7 @@ async def held(users_port: int, monkeypatch) -> AsyncIterator[Proxy]:
 async def test_call_reported_as_failed_is_never_carried_out_later(users, held, shared):
     ann = await create(users, "ann@corp.test", active=True)
     async with channels.connect(f"127.0.0.1:{held.port}", {}) as channel:
-        client = UserClient(channel, clients.batched(channel) if shared else None)
+        client = UserClient(channel, clients.batch_channel(channel) if shared else None)
         request = users_pb2.GetUserRequest(organization_id=ACME, user_id=ann.id)
         assert (await client.get(request, Origin("1"))).user == ann
         held.hold()

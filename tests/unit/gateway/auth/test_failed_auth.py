@@ -17,7 +17,7 @@ from gateway.auth.failed_auth import (
     KeyLookup,
 )
 from gateway.auth.key_cache import MAX_SILENCE_SECONDS, TTL_SECONDS
-from gateway.backend.errors import ANSWERS, Refusal
+from gateway.backend.errors import HTTP_ERRORS, Refusal
 from gateway.limits.rejections import RejectedError
 from gateway.scim.errors import ScimError
 from tests.support.clocks import Clock
@@ -37,7 +37,7 @@ def limiter(clock: Clock) -> FailedAuthLimiter:
 
 
 def refusal(reason: str = "KEY_UNKNOWN", organization_id: str = "") -> Refusal:
-    answer, whose = ANSWERS[reason], {"organization_id": organization_id}
+    answer, whose = HTTP_ERRORS[reason], {"organization_id": organization_id}
     return Refusal(answer.status, answer.scim_type, "no", answer.headers, reason, whose)
 
 

@@ -88,7 +88,7 @@ def test_request_schema_has_writable_attributes_only(document, resource_type):
     schemas = document["components"]["schemas"]
     response = schemas[resource_type.name]["properties"]
     request = schemas[f"{resource_type.name}Request"]["properties"]
-    for path in resource_type.whole:
+    for path in resource_type.top_level:
         properties = [response, request]
         if path.extension:
             properties = [each[path.extension]["properties"] for each in properties]

@@ -6,7 +6,7 @@ import pytest
 from cloudacademy.users.v1.activity_pb2 import Activity
 
 from gateway.auth.authenticator import Caller
-from gateway.provisioning_log.entry import Refused, refused_entry
+from gateway.provisioning_log.entry import RejectedRequest, rejected_write_entry
 from gateway.scim.errors import ScimError
 
 USER = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11"
@@ -14,7 +14,9 @@ CALLER = Caller("0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e12", "0190a5b4-4c7e-7d3a-9a53
 KEY = "cak_us_" + "A1b2" * 17 + "abc"
 
 
-def refused(method: str, endpoint: str, document: object = None, **fields: object) -> Refused:
+def refused(
+    method: str, endpoint: str, document: object = None, **fields: object
+) -> RejectedRequest:
     body = b"" if document is None else json.dumps(document).encode()
     given = {
         "caller": CALLER,
@@ -27,7 +29,7 @@ def refused(method: str, endpoint: str, document: object = None, **fields: objec
         "client_address": "192.0.2.1",
         "error": ScimError(400, "invalidValue", "No."),
     }
-    return Refused(**(given | fields))
+    return RejectedRequest(**(given | fields))
 
 
 def patch(*operations: dict[str, object]) -> dict[str, object]:
@@ -77,12 +79,12 @@ def patch(*operations: dict[str, object]) -> dict[str, object]:
     ],
 )
 def test_an_entry_says_what_was_tried(method: str, endpoint: str, document: object, action: str):
-    entry = refused_entry(refused(method, endpoint, document))
+    entry = rejected_write_entry(refused(method, endpoint, document))
     assert entry.action == Activity.Action.Value(f"ACTION_{action}")
 
 
 def test_an_entry_says_who_and_why_in_the_words_of_the_answer():
-    entry = refused_entry(refused("POST", "Users", {"USERNAME": "ann"}, resource_id=USER))
+    entry = rejected_write_entry(refused("POST", "Users", {"USERNAME": "ann"}, resource_id=USER))
     assert (entry.resource_name, entry.resource_id) == ("ann", USER)
     assert (entry.organization_id, entry.key_id) == (CALLER.organization_id, CALLER.key_id)
     assert (entry.refusal.status, entry.refusal.error_type) == (400, "invalidValue")
@@ -106,25 +108,25 @@ def test_a_search_is_no_change_although_it_is_posted():
     ],
 )
 def test_no_password_is_kept(document: object):
-    entry = refused_entry(refused("POST", "Users", document))
+    entry = rejected_write_entry(refused("POST", "Users", document))
     assert "hunter2" not in str(entry)
     assert "not kept" in entry.refusal.body
 
 
 def test_a_body_that_is_no_json_and_may_hold_a_password_is_not_kept_at_all():
-    entry = refused_entry(refused("POST", "Users", body=b'{"password": "hunter2"'))
+    entry = rejected_write_entry(refused("POST", "Users", body=b'{"password": "hunter2"'))
     assert entry.refusal.body == "not kept"
 
 
 def test_a_body_is_otherwise_kept_as_it_was_sent():
     body = b'{ "userName" :"a" , "a":1e3 }'
-    assert refused_entry(refused("POST", "Users", body=body)).refusal.body == body.decode()
+    assert rejected_write_entry(refused("POST", "Users", body=body)).refusal.body == body.decode()
 
 
 def test_no_key_is_kept_that_was_put_where_none_belongs():
     error = ScimError(404, None, f'There is nothing at "/{KEY}".')
     document = {"userName": KEY}
-    entry = refused_entry(
+    entry = rejected_write_entry(
         refused("POST", "Users", document, target=f"/Users?access_token={KEY}", error=error)
     )
     assert KEY[10:30] not in str(entry)
@@ -132,6 +134,6 @@ def test_no_key_is_kept_that_was_put_where_none_belongs():
 
 
 def test_what_no_database_could_keep_is_mended():
-    entry = refused_entry(refused("POST", "Users", body=b"\xff\x00" + b"x" * 10_000))
+    entry = rejected_write_entry(refused("POST", "Users", body=b"\xff\x00" + b"x" * 10_000))
     assert "\0" not in entry.refusal.body
     assert len(entry.refusal.body) == 4_096

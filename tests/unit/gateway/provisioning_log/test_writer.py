@@ -19,8 +19,15 @@ from cloudacademy.users.v1.activity_pb2_grpc import (
 from gateway.api.app import ANONYMOUS
 from gateway.auth.authenticator import Caller
 from gateway.backend.errors import Refusal, RefusedError
-from gateway.provisioning_log.entry import Refused
-from gateway.provisioning_log.writer import BATCH, KEYS, TRIES, WAITING, WAITING_BYTES, RejectionLog
+from gateway.provisioning_log.entry import RejectedRequest
+from gateway.provisioning_log.writer import (
+    BATCH_ENTRIES,
+    MAX_ATTEMPTS,
+    MAX_QUEUED_BYTES,
+    MAX_QUEUED_ENTRIES,
+    MAX_REMEMBERED_KEYS,
+    RejectionLog,
+)
 from gateway.scim.errors import ScimError
 from tests.support.servers import listening
 
@@ -77,7 +84,7 @@ async def running(server_log: Log, clock: Clock) -> AsyncIterator[RejectionLog]:
         yield refusals
 
 
-def refused(request_id: str, **fields: object) -> Refused:
+def refused(request_id: str, **fields: object) -> RejectedRequest:
     given = {
         "caller": Caller(ACME, KEY),
         "request_id": request_id,
@@ -89,7 +96,7 @@ def refused(request_id: str, **fields: object) -> Refused:
         "client_address": "192.0.2.1",
         "error": ScimError(400, None, "No."),
     }
-    return Refused(**(given | fields))
+    return RejectedRequest(**(given | fields))
 
 
 def ended(key_id: str) -> RefusedError:
@@ -108,11 +115,11 @@ async def sent(refusals: RejectionLog) -> None:
 async def test_refusals_are_sent_in_batches_in_their_order():
     server_log = Log()
     async with running(server_log, Clock()) as refusals:
-        for number in range(BATCH + 5):
-            refusals.note(refused(str(number)))
+        for number in range(BATCH_ENTRIES + 5):
+            refusals.record(refused(str(number)))
         await sent(refusals)
-    assert server_log.kept == [str(number) for number in range(BATCH + 5)]
-    assert [len(batch) for batch in server_log.batches] == [BATCH, 5]
+    assert server_log.kept == [str(number) for number in range(BATCH_ENTRIES + 5)]
+    assert [len(batch) for batch in server_log.batches] == [BATCH_ENTRIES, 5]
 
 
 async def test_what_nobody_took_is_sent_once_somebody_is_there():
@@ -120,11 +127,11 @@ async def test_what_nobody_took_is_sent_once_somebody_is_there():
     server_log.away = True
     async with running(server_log, Clock()) as refusals:
         for number in range(3):
-            refusals.note(refused(str(number)))
+            refusals.record(refused(str(number)))
         await sent(refusals)
         assert server_log.kept == []
         server_log.away = False
-        refusals.note(refused("3"))
+        refusals.record(refused("3"))
         await sent(refusals)
         assert refusals.dropped == 0
     assert server_log.kept == ["0", "1", "2", "3"]
@@ -135,7 +142,7 @@ async def test_what_is_sent_again_is_recognized_by_its_id():
     server_log.late = True
     async with running(server_log, Clock()) as refusals:
         for _ in range(2):
-            refusals.note(refused("of one bulk request"))
+            refusals.record(refused("of one bulk request"))
         await sent(refusals)
         server_log.late = False
         await sent(refusals)
@@ -148,7 +155,7 @@ async def test_one_that_cannot_be_kept_takes_no_other_with_it():
     server_log = Log()
     async with running(server_log, Clock()) as refusals:
         for each in ("a", PICKED_OUT, "b"):
-            refusals.note(refused(each))
+            refusals.record(refused(each))
         await sent(refusals)
         assert refusals.dropped == 1
     assert server_log.kept == ["a", "b"]
@@ -156,40 +163,40 @@ async def test_one_that_cannot_be_kept_takes_no_other_with_it():
 
 async def test_no_more_wait_of_one_organization_than_half_of_the_room():
     async with running(Log(), Clock()) as refusals:
-        for number in range(WAITING // 2 + 7):
-            refusals.note(refused(str(number)))
+        for number in range(MAX_QUEUED_ENTRIES // 2 + 7):
+            refusals.record(refused(str(number)))
         assert refusals.dropped == 7
 
 
-def of(organization_id: str, request_id: str, **fields: object) -> Refused:
+def of(organization_id: str, request_id: str, **fields: object) -> RejectedRequest:
     return refused(request_id, caller=Caller(organization_id, KEY), **fields)
 
 
 async def test_what_one_organization_floods_with_keeps_no_refusal_of_another_waiting_or_out():
     server_log = Log()
     async with running(server_log, Clock()) as refusals:
-        for number in range(3 * WAITING):
-            refusals.note(of(ACME, f"greedy {number}"))
-        modest = [f"modest {number}" for number in range(BATCH // 2)]
+        for number in range(3 * MAX_QUEUED_ENTRIES):
+            refusals.record(of(ACME, f"greedy {number}"))
+        modest = [f"modest {number}" for number in range(BATCH_ENTRIES // 2)]
         for each in modest:
-            refusals.note(of(GLOBEX, each))
+            refusals.record(of(GLOBEX, each))
         await sent(refusals)
-        assert refusals.dropped == 3 * WAITING - WAITING // 2
+        assert refusals.dropped == 3 * MAX_QUEUED_ENTRIES - MAX_QUEUED_ENTRIES // 2
     assert server_log.batches[0][1::2] == modest
-    assert len(server_log.kept) == WAITING // 2 + len(modest)
+    assert len(server_log.kept) == MAX_QUEUED_ENTRIES // 2 + len(modest)
 
 
 async def test_when_all_together_are_too_many_whoever_has_the_most_loses_its_newest():
     server_log = Log()
     async with running(server_log, Clock()) as refusals:
-        for number in range(WAITING // 2):
+        for number in range(MAX_QUEUED_ENTRIES // 2):
             for name in ("first", "second"):
-                refusals.note(of(name, f"{name} {number}"))
+                refusals.record(of(name, f"{name} {number}"))
         for number in range(10):
-            refusals.note(of(GLOBEX, f"modest {number}"))
+            refusals.record(of(GLOBEX, f"modest {number}"))
         await sent(refusals)
         assert refusals.dropped == 10
-    last = WAITING // 2 - 1
+    last = MAX_QUEUED_ENTRIES // 2 - 1
     kept = set(server_log.kept)
     assert {f"modest {number}" for number in range(10)} <= kept
     assert kept >= {"first 0", "second 0"}
@@ -201,24 +208,24 @@ async def test_all_bodies_that_wait_have_no_more_bytes_than_there_is_room_for():
     server_log.away = True
     body = "\N{GRINNING FACE}".encode() * 4_096
     async with running(server_log, Clock()) as refusals:
-        for number in range(WAITING // 2):
+        for number in range(MAX_QUEUED_ENTRIES // 2):
             for name in ("first", "second", "third"):
-                refusals.note(of(name, str(number), body=body))
-        refusals.note(of(GLOBEX, "modest", body=body))
+                refusals.record(of(name, str(number), body=body))
+        refusals.record(of(GLOBEX, "modest", body=body))
         await sent(refusals)  # nobody takes a batch, and what was taken waits again
-        waiting = 3 * WAITING // 2 + 1 - refusals.dropped
+        waiting = 3 * MAX_QUEUED_ENTRIES // 2 + 1 - refusals.dropped
         server_log.away = False
         await sent(refusals)
     assert len(server_log.kept) == waiting
     assert "modest" in server_log.batches[0]
-    assert WAITING_BYTES * 0.99 < waiting * len(body) < WAITING_BYTES
+    assert MAX_QUEUED_BYTES * 0.99 < waiting * len(body) < MAX_QUEUED_BYTES
 
 
 @pytest.mark.parametrize("fields", [{"method": "GET"}, {"caller": ANONYMOUS}])
 async def test_reads_and_strangers_are_not_noted(fields: dict):
     server_log = Log()
     async with running(server_log, Clock()) as refusals:
-        refusals.note(refused("1", **fields))
+        refusals.record(refused("1", **fields))
         await sent(refusals)
     assert server_log.kept == []
 
@@ -228,9 +235,9 @@ async def test_a_key_that_has_ended_is_noted_once_a_minute():
     fields = {"method": "GET", "error": ended(KEY), "target": "/Users?filter=ann"}
     async with running(server_log, clock) as refusals:
         for number in range(3):
-            refusals.note(refused(str(number), caller=ANONYMOUS, **fields))
+            refusals.record(refused(str(number), caller=ANONYMOUS, **fields))
         clock.now += timedelta(seconds=61)
-        refusals.note(refused("later", caller=ANONYMOUS, **fields))
+        refusals.record(refused("later", caller=ANONYMOUS, **fields))
         await sent(refusals)
     assert server_log.kept == ["0", "later"]
 
@@ -241,14 +248,14 @@ async def test_of_too_many_ended_keys_the_one_noted_longest_ago_is_forgotten():
 
         def note(number: int) -> int:
             """How many more are noted by a request with a key."""
-            before = refusals._waiting.waiting + refusals.dropped
-            refusals.note(refused("1", caller=ANONYMOUS, error=ended(f"key {number}")))
-            return refusals._waiting.waiting + refusals.dropped - before
+            before = refusals._queue.length + refusals.dropped
+            refusals.record(refused("1", caller=ANONYMOUS, error=ended(f"key {number}")))
+            return refusals._queue.length + refusals.dropped - before
 
-        first = [note(number) for number in range(KEYS + 1)]
-        again = [note(number) for number in (KEYS, 1, 0)]
+        first = [note(number) for number in range(MAX_REMEMBERED_KEYS + 1)]
+        again = [note(number) for number in (MAX_REMEMBERED_KEYS, 1, 0)]
 
-    assert first == [1] * (KEYS + 1)
+    assert first == [1] * (MAX_REMEMBERED_KEYS + 1)
     assert again == [0, 0, 1]
 
 
@@ -278,13 +285,13 @@ async def test_one_that_cannot_be_sent_is_dropped_and_the_others_are_kept():
     server_log = Log()
     async with running(server_log, Clock()) as refusals:
         for number in range(3):
-            refusals.note(refused(str(number)))
-        refusals._waiting.put(ACME, Unserializable(), 1)
-        refusals.note(refused("3"))
+            refusals.record(refused(str(number)))
+        refusals._queue.put(ACME, Unserializable(), 1)
+        refusals.record(refused("3"))
         errors = await passes(refusals)
         assert refusals.dropped == 1
-        assert refusals._waiting.waiting == 0
-    assert errors == TRIES - 1
+        assert refusals._queue.length == 0
+    assert errors == MAX_ATTEMPTS - 1
     assert list(dict.fromkeys(server_log.kept)) == ["0", "1", "2", "3"]
 
 
@@ -292,12 +299,12 @@ async def test_a_batch_in_hand_waits_again_when_its_task_is_cancelled():
     server_log = Log()
     async with running(server_log, Clock()) as refusals:
         for number in range(3):
-            refusals.note(refused(str(number)))
+            refusals.record(refused(str(number)))
         task = asyncio.create_task(sent(refusals))
         await asyncio.sleep(0)
-        assert refusals._waiting.waiting == 0
+        assert refusals._queue.length == 0
         task.cancel()
         await asyncio.wait([task])
-        assert (refusals._waiting.waiting, refusals.dropped) == (3, 0)
+        assert (refusals._queue.length, refusals.dropped) == (3, 0)
         await sent(refusals)
     assert set(server_log.kept) == {"0", "1", "2"}

@@ -160,7 +160,7 @@ def test_a_canonical_resource_reads_as_itself(document):
 
 PLACES = [
     AttributePath(path.extension, path.attribute, sub_attribute)
-    for path in USER.whole
+    for path in USER.top_level
     for sub_attribute in path.attribute.sub_attributes.values() or (None,)
 ]
 VALUES = {
@@ -218,7 +218,7 @@ def leaves_of(places):
 
 @st.composite
 def element_matches(draw):
-    whole = draw(pick([path for path in USER.whole if path.attribute.sub_attributes]))
+    whole = draw(pick([path for path in USER.top_level if path.attribute.sub_attributes]))
     places = [place for place in PLACES if place.attribute is whole.attribute]
     return ElementMatch(whole, draw(trees(leaves_of(places))))
 

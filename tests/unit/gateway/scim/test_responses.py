@@ -1,5 +1,5 @@
 from gateway.scim import responses
-from gateway.scim.errors import ScimError, shown
+from gateway.scim.errors import ScimError, describe
 
 
 def test_a_list_says_how_many_there_are_and_how_many_it_holds():
@@ -47,7 +47,7 @@ def test_an_error_without_scim_type_leaves_it_out():
 
 def test_outside_values_are_shown_on_one_line_and_shortened():
     values = ["x" * 100, "a\nb", True, None, 12, 1.5, {"a": 1}, [1], 10**100]
-    assert [shown(each) for each in values] == [
+    assert [describe(each) for each in values] == [
         f'"{"x" * 80}…"',
         '"a�b"',
         "true",

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from gateway.scim import filter as filters
 from gateway.scim import search
 from gateway.scim.errors import ScimError
-from gateway.scim.filter import simplify as fold
+from gateway.scim.filter import simplify
 from gateway.scim.schema import ENTERPRISE_USER_URN, GROUP, GROUP_URN, USER, USER_URN
 from gateway.scim.search import SearchRequest
 from tests.support.scim_errors import assert_refused, refused
@@ -14,7 +14,7 @@ BOTH = (USER, GROUP)
 
 
 def meanings(text, types=BOTH):
-    found = fold.parse(types, text)
+    found = simplify.parse(types, text)
     return [each if isinstance(each, bool) else filters.to_text(each) for each in found]
 
 
@@ -83,7 +83,7 @@ def test_nobody_pages_by_index_and_by_cursor_at_once():
 
 
 def test_a_count_by_cursor_is_taken_as_it_is_or_refused():
-    assert [SearchRequest(count=each).size() for each in (None, "-1", "0", "1", " 1000 ")] == [
+    assert [SearchRequest(count=each).page_size() for each in (None, "-1", "0", "1", " 1000 ")] == [
         100,
         0,
         0,
@@ -92,7 +92,7 @@ def test_a_count_by_cursor_is_taken_as_it_is_or_refused():
     ]
     for count in ("1001", "", "x", "1.5", "٣", "²", "9" * 5000):
         with refused(400, "invalidCount", "0 to 1000"):
-            SearchRequest(count=count).size()
+            SearchRequest(count=count).page_size()
 
 
 def test_a_query_stays_the_same_whatever_part_of_it_is_asked_for():
@@ -156,9 +156,9 @@ def test_an_extension_among_the_schemas_means_that_it_has_a_value():
 
 def test_a_filter_that_fits_no_type_is_refused_and_one_that_fits_some_is_not():
     with refused(400, "invalidFilter", "This server has no attribute", "bogus"):
-        fold.parse(BOTH, "bogus pr")
+        simplify.parse(BOTH, "bogus pr")
     with refused(400, "invalidFilter", "Group has no attribute", "userName"):
-        fold.parse((GROUP,), "userName pr")
+        simplify.parse((GROUP,), "userName pr")
     assert meanings("userName pr and members pr") == [False, False]
 
 
@@ -201,7 +201,7 @@ RESOURCES = [
 
 @given(FILTERS)
 def test_what_is_folded_matches_the_same_resources_as_the_whole_filter(text):
-    kinds = fold.parse(BOTH, text)
+    kinds = simplify.parse(BOTH, text)
     for resource_type, resource in RESOURCES:
         # The core of the filter, on the whole resource as a client sees it.
         whole = {
@@ -209,7 +209,7 @@ def test_what_is_folded_matches_the_same_resources_as_the_whole_filter(text):
             "schemas": [resource_type.schema.urn],
             "meta": {"resourceType": resource_type.name},
         }
-        tree = filters.parse(fold._beside(resource_type, BOTH), text)
+        tree = filters.parse(simplify._combined_type(resource_type, BOTH), text)
         meaning = kinds[BOTH.index(resource_type)]
         found = meaning if isinstance(meaning, bool) else filters.matches(meaning, resource)
         assert found == filters.matches(tree, whole)
@@ -235,8 +235,8 @@ JSON = st.recursive(
 def test_no_search_body_gives_anything_but_a_refusal_or_a_query(document):
     try:
         asked = search.from_document(document)
-        asked.size()
+        asked.page_size()
         if asked.filter is not None:
-            fold.parse(BOTH, asked.filter)
+            simplify.parse(BOTH, asked.filter)
     except ScimError as refusal:
         assert_refused(refusal)

@@ -10,7 +10,7 @@ from chassis.config.settings import SettingsError
 from chassis.startup import StartError
 from deploy.local.setup.key_pair import create_key_pair
 from gateway import settings as gateway_settings
-from gateway.backend.errors import ANSWERS
+from gateway.backend.errors import HTTP_ERRORS
 from gateway.sso.authn_request import authn_request
 from gateway.sso.provider import read_service_provider
 from gateway.sso.refusals import EXPLANATIONS, SIGN_IN_REASONS
@@ -119,6 +119,6 @@ def test_repr_does_not_contain_the_key():
 
 
 def test_every_sign_in_reason_has_an_explanation():
-    assert set(SIGN_IN_REASONS) <= set(ANSWERS)
+    assert set(SIGN_IN_REASONS) <= set(HTTP_ERRORS)
     assert set(SIGN_IN_REASONS.values()) <= set(EXPLANATIONS)
     assert all(400 <= each.status < 600 for each in EXPLANATIONS.values())

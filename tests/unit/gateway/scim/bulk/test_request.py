@@ -123,8 +123,8 @@ def test_references_are_found_and_replaced_wherever_a_client_writes_them():
         "count": 1,
         "title": "bulkId:",
     }
-    assert bulk_references.of_data(data) == {"a", "b c/d", "e"}
-    assert bulk_references.resolved(data, {"a": "1", "b c/d": "2", "e": "3"}) == {
+    assert bulk_references.in_data(data) == {"a", "b c/d", "e"}
+    assert bulk_references.resolve(data, {"a": "1", "b c/d": "2", "e": "3"}) == {
         **data,
         "manager": "1",
         "members": [{"value": "2", "$ref": "../Users/1"}, {"value": "u1"}],
@@ -133,10 +133,10 @@ def test_references_are_found_and_replaced_wherever_a_client_writes_them():
 
 
 def test_a_path_may_name_what_is_yet_to_be_created():
-    assert list(bulk_references.of_path("/Users/bulkId:a")) == ["a"]
-    assert list(bulk_references.of_path("/Users/1")) == []
-    assert bulk_references.resolved_path("/Users/bulkId:a/", {"a": "1"}) == "/Users/1/"
-    assert bulk_references.resolved_path("/Users/2", {"a": "1"}) == "/Users/2"
+    assert list(bulk_references.in_path("/Users/bulkId:a")) == ["a"]
+    assert list(bulk_references.in_path("/Users/1")) == []
+    assert bulk_references.resolve_path("/Users/bulkId:a/", {"a": "1"}) == "/Users/1/"
+    assert bulk_references.resolve_path("/Users/2", {"a": "1"}) == "/Users/2"
 
 
 def test_operations_keep_their_order_and_creations_come_before_what_refers_to_them():
@@ -249,7 +249,7 @@ def test_no_body_gives_anything_but_a_refusal_or_a_plan_that_runs_everything_onc
     assert {step.index for step in found if isinstance(step, Complete)} >= incomplete
     for each in request.operations:
         ids = dict.fromkeys(each.references, "1")
-        left = bulk_references.of_data(bulk_references.resolved(each.data or {}, ids))
+        left = bulk_references.in_data(bulk_references.resolve(each.data or {}, ids))
         assert left == set()
         dumps(bulk_response([Result(each, 400, error=each.refusal or invalid_value(""))]))
 
@@ -267,10 +267,10 @@ def test_whatever_refers_to_whatever_is_there_before_it_is_needed(references):
         if isinstance(step, Run):
             data = {key: value for key, value in data.items() if key not in step.without}
             assert operation.creates is not None
-            assert bulk_references.of_data(data) <= created
+            assert bulk_references.in_data(data) <= created
             created.add(operation.creates)
         else:
-            assert bulk_references.of_data(data) <= created
+            assert bulk_references.in_data(data) <= created
     assert created == set("abcdefg")
 
 
