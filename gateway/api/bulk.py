@@ -315,8 +315,8 @@ def _refers_to_broken_circle(bulk_id: str | None) -> ScimError:
         409,
         None,
         f"This operation refers, directly or through others, to the bulkId {describe(bulk_id)}, "
-        "which is part of a circle of references that could not be closed. Neither operation had an "
-        "effect; correct that operation and send both again.",
+        "which is part of a circle of references that could not be closed. Neither operation had "
+        "an effect; correct that operation and send both again.",
     )
 
 
