@@ -228,8 +228,8 @@ async def test_what_refers_to_something_that_failed_or_was_never_sent_fails(scim
             "schemas": [ERROR],
             "status": "400",
             "scimType": "invalidValue",
-            "detail": 'The operation refers to the bulkId "nobody", but no POST of this bulk request '
-            "has it. Add that POST, or send the id of an existing resource.",
+            "detail": 'The operation refers to the bulkId "nobody", but no POST of this bulk '
+            "request has it. Add that POST, or send the id of an existing resource.",
         },
     }
 

@@ -4,6 +4,7 @@
 USERSVC_DATABASE_URL.
 """
 
+import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -83,8 +84,8 @@ async def serve(stop: process.Stop) -> None:
         users, groups = UserClient(nowhere), GroupClient(nowhere)
         schema_client = SchemaClient(nowhere)
         direct = Direct(UsersServicer(UserStore(database, lists, notifier), schemas, system_clock))
-        users._stub = users._alone = direct
-        groups._stub = groups._alone = Direct(
+        users._stub = users._unbatched_stub = direct
+        groups._stub = groups._unbatched_stub = Direct(
             GroupsServicer(GroupStore(database, lists, notifier), system_clock)
         )
         schema_client._stub = Direct(SchemasServicer(schemas, system_clock))
@@ -113,9 +114,7 @@ async def serve(stop: process.Stop) -> None:
             worker=ComputeWorker(),
             memory=ResponseMemory(),
         )
-        following = process.asyncio.create_task(
-            watch_keys(key_stub, logger, cache, failed_auth_limiter)
-        )
+        following = asyncio.create_task(watch_keys(key_stub, logger, cache, failed_auth_limiter))
 
         async def ready() -> bool:
             return True

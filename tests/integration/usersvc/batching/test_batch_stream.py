@@ -482,7 +482,7 @@ async def test_silent_server_gets_no_further_calls(region: Region, db):
     async with db.transaction():
         await db.execute("LOCK TABLE users")
         first = asyncio.create_task(call(ann.id))
-        await pace(coalescing.SILENCE_SECONDS + 0.1)  # the time limit passes
+        await pace(coalescing.MAX_SILENCE_SECONDS + 0.1)  # the time limit passes
         second = asyncio.create_task(call(ann.id))
         await eventually(lambda: len(region.streams) == 2)
     assert await asyncio.gather(first, second) == [ann, ann]
