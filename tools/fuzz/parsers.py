@@ -104,7 +104,7 @@ def read_bulk(data: bytes) -> None:
 def read_search(data: bytes) -> None:
     """A search request as a document."""
     request = search.from_document(resource.loads(data))
-    _expect_rejection(request.size)
+    _expect_rejection(request.page_size)
     json.dumps(request.identity())
 
 
