@@ -27,7 +27,7 @@ async def watching(tenant: Stack) -> AsyncIterator[asyncio.subprocess.Process]:
     )
     try:
         async with asyncio.timeout(60):
-            assert b"as they happen" in await process.stdout.readline()
+            assert b"Changes of region" in await process.stdout.readline()
             yield process
     finally:
         with suppress(ProcessLookupError):
