@@ -1,4 +1,4 @@
-"""The ActivityService of the contract."""
+"""The servicer of ActivityService."""
 
 from datetime import timedelta
 from typing import Any, Final, TypeAlias
@@ -38,12 +38,12 @@ class ActivitiesServicer(activity_pb2_grpc.ActivityServiceServicer):
         self._store = store
         self._clock = clock
 
-    async def RecordRefusals(  # noqa: N802 - the contract's name
+    async def RecordRefusals(  # noqa: N802 - the name in the proto file
         self, request: activity_pb2.RecordRefusalsRequest, context: Context
     ) -> activity_pb2.RecordRefusalsResponse:
-        """Add refused requests."""
+        """Add refused requests to the log."""
         if len(request.activities) > activities.MAX_RECORDED:
-            raise InvalidField("activities", f"are more than {activities.MAX_RECORDED}")
+            raise InvalidField("activities", f"has more than {activities.MAX_RECORDED} elements")
         await self._store.record([to_refused(each) for each in request.activities])
         return activity_pb2.RecordRefusalsResponse()
 
@@ -73,7 +73,7 @@ class ActivitiesServicer(activity_pb2_grpc.ActivityServiceServicer):
     async def CountActivities(  # noqa: N802
         self, request: activity_pb2.CountActivitiesRequest, context: Context
     ) -> activity_pb2.CountActivitiesResponse:
-        """Count by hours or days."""
+        """Count the log entries of each hour or day."""
         organization_id = read_uuid("organization_id", request.organization_id)
         is_day = request.width == activity_pb2.CountActivitiesRequest.WIDTH_DAY
         width = Width.DAY if is_day else Width.HOUR
@@ -98,7 +98,7 @@ class ActivitiesServicer(activity_pb2_grpc.ActivityServiceServicer):
 
 
 def _digest(request: activity_pb2.ListActivitiesRequest) -> str:
-    """What the tokens of this very list are recognized by."""
+    """The digest that identifies the query in its page tokens."""
     query = activity_pb2.ListActivitiesRequest()
     query.CopyFrom(request)
     query.page_token = ""

@@ -1,4 +1,4 @@
-"""The ChangeService of the contract."""
+"""The servicer of ChangeService."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing, contextmanager
@@ -19,9 +19,11 @@ from usersvc.rpc.convert.user import from_user
 from usersvc.store.changes import ChangeStore, Snapshot
 
 SNAPSHOTS: Final = 2
-"""How many are read at once: each holds a connection, and rows that could be cleaned up."""
+"""The maximum number of concurrent snapshots.
+
+Each holds a database connection, and keeps VACUUM from removing dead rows."""
 SNAPSHOT_SECONDS: Final = 600.0
-"""How long one is read at most."""
+"""The time limit for reading a snapshot."""
 STREAM_SECONDS: Final = {
     f"/cloudacademy.users.v1.ChangeService/{method}": SNAPSHOT_SECONDS
     for method in ("ReadSnapshot", "ReadFullSnapshot")
@@ -33,17 +35,17 @@ Piece: TypeAlias = dict[str, Any]
 
 
 class ChangesServicer(changes_pb2_grpc.ChangeServiceServicer):
-    """Turns requests into values, has the feed and the store read, and turns it back."""
+    """Converts requests to domain values, reads the feed or the store, and converts the results."""
 
     def __init__(self, feed: ChangeFeed, store: ChangeStore) -> None:
         self._feed = feed
         self._store = store
         self._snapshots = 0
 
-    async def WatchChanges(  # noqa: N802 - the contract's name
+    async def WatchChanges(  # noqa: N802 - the name in the proto file
         self, request: changes_pb2.WatchChangesRequest, context: Context
     ) -> AsyncIterator[changes_pb2.WatchChangesResponse]:
-        """Follow one organization."""
+        """Stream the changes of one organization."""
         organization_id = read_uuid("organization_id", request.organization_id)
         async with aclosing(self._feed.read(organization_id, request.token)) as batches:
             async for batch in batches:
@@ -53,7 +55,7 @@ class ChangesServicer(changes_pb2_grpc.ChangeServiceServicer):
     async def WatchAllChanges(  # noqa: N802
         self, request: changes_pb2.WatchAllChangesRequest, context: Context
     ) -> AsyncIterator[changes_pb2.WatchAllChangesResponse]:
-        """Follow all organizations."""
+        """Stream the changes of all organizations."""
         async with aclosing(self._feed.read(None, request.token)) as batches:
             async for batch in batches:
                 for changes, token in from_batch(batch):
@@ -62,7 +64,7 @@ class ChangesServicer(changes_pb2_grpc.ChangeServiceServicer):
     async def ReadSnapshot(  # noqa: N802
         self, request: changes_pb2.ReadSnapshotRequest, context: Context
     ) -> AsyncIterator[changes_pb2.ReadSnapshotResponse]:
-        """Read all of one organization."""
+        """Stream a snapshot of one organization."""
         organization_id = read_uuid("organization_id", request.organization_id)
         async with aclosing(self._pieces(organization_id)) as pieces:
             async for piece in pieces:
@@ -71,7 +73,7 @@ class ChangesServicer(changes_pb2_grpc.ChangeServiceServicer):
     async def ReadFullSnapshot(  # noqa: N802
         self, request: changes_pb2.ReadFullSnapshotRequest, context: Context
     ) -> AsyncIterator[changes_pb2.ReadFullSnapshotResponse]:
-        """Read all of every organization."""
+        """Stream a snapshot of all organizations."""
         async with aclosing(self._pieces(None)) as pieces:
             async for piece in pieces:
                 yield changes_pb2.ReadFullSnapshotResponse(**piece)

@@ -1,4 +1,4 @@
-"""The GroupService of the contract."""
+"""The servicer of GroupService."""
 
 from typing import Any, Final, TypeAlias
 from uuid import UUID
@@ -41,7 +41,7 @@ class GroupsServicer(groups_pb2_grpc.GroupServiceServicer):
         self._store = store
         self._clock = clock
 
-    async def CreateGroup(  # noqa: N802 - the contract's name
+    async def CreateGroup(  # noqa: N802 - the name in the proto file
         self, request: groups_pb2.CreateGroupRequest, context: Context
     ) -> groups_pb2.CreateGroupResponse:
         """Add a group with its first members."""
@@ -129,7 +129,7 @@ class GroupsServicer(groups_pb2_grpc.GroupServiceServicer):
     async def DeleteGroup(  # noqa: N802
         self, request: groups_pb2.DeleteGroupRequest, context: Context
     ) -> groups_pb2.DeleteGroupResponse:
-        """Remove a group for good."""
+        """Delete a group permanently."""
         await self._store.delete(
             read_uuid("organization_id", request.organization_id),
             read_uuid("group_id", request.group_id),

@@ -28,11 +28,11 @@ def digest(*parts: bytes) -> str:
 
 
 def encode(query: str, position: Position) -> str:
-    """The token for the page behind a position of a query."""
+    """The token for the page after a position of a query."""
     key = position.key
     if isinstance(key, datetime):
         key = key.isoformat()
-    elif isinstance(key, UUID):  # the order by id, whose key is the id
+    elif isinstance(key, UUID):  # in the order by id, where key and id are the same
         key = None
     text = json.dumps([query, str(position.id), key], separators=(",", ":"), ensure_ascii=False)
     return urlsafe_b64encode(text.encode()).decode()
@@ -48,13 +48,13 @@ def decode(token: str, query: str, kind: Kind) -> Position:
 
 
 def encode_time(query: str, time: datetime, number: int) -> str:
-    """The token for the page behind an entry of the log."""
+    """The token for the page after a log entry."""
     text = json.dumps([query, time.isoformat(), number], separators=(",", ":"))
     return urlsafe_b64encode(text.encode()).decode()
 
 
 def decode_time(token: str, query: str) -> tuple[datetime, int]:
-    """The entry in a token; refuses (INVALID_PAGE_TOKEN) as `decode` does."""
+    """The time and number of the log entry in a token. Refuses as `decode` does."""
     with _refusing():
         found, time, number = json.loads(urlsafe_b64decode(token.encode("ascii")))
         if found != query or type(number) is not int or not 0 <= number < 2**63:
@@ -72,7 +72,7 @@ def _refusing() -> Iterator[None]:
     except (ValueError, TypeError, AttributeError, RecursionError, BinasciiError) as error:
         raise Refusal(
             INVALID_PAGE_TOKEN,
-            "The page token belongs to another query, or to none; begin with the first page.",
+            "The page token is invalid or belongs to another query. Start from the first page.",
         ) from error
 
 
@@ -92,7 +92,7 @@ def _key(key: object, kind: Kind) -> OrderKey:
         case Kind.DECIMAL, float(value) if isfinite(value):
             return value
         case ((Kind.TEXT | Kind.EXACT_TEXT), str(text)) if "\0" not in text:
-            text.encode()  # a lone surrogate is no text
+            text.encode()  # raises UnicodeEncodeError for a lone surrogate
             return text
         case _:
             raise ValueError(key)

@@ -1,4 +1,4 @@
-"""The SessionService of the contract."""
+"""The servicer of SessionService."""
 
 from typing import Any, TypeAlias
 
@@ -19,17 +19,17 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class SessionsServicer(sessions_pb2_grpc.SessionServiceServicer):
-    """Makes and reads tokens; the store knows them by their digests only."""
+    """Creates and parses tokens. The store keeps only their digests."""
 
     def __init__(self, store: SessionStore, clock: Clock, random_bytes: RandomBytes) -> None:
         self._store = store
         self._clock = clock
         self._random_bytes = random_bytes
 
-    async def CreateSignInLink(  # noqa: N802 - the contract's name
+    async def CreateSignInLink(  # noqa: N802 - the name in the proto file
         self, request: sessions_pb2.CreateSignInLinkRequest, context: Context
     ) -> sessions_pb2.CreateSignInLinkResponse:
-        """Make a link's token."""
+        """Create a sign-in link's token."""
         organization_id = read_uuid("organization_id", request.organization_id)
         user_id = read_uuid("user_id", request.user_id)
         link = session_token.generate(organization_id, self._random_bytes)
@@ -41,7 +41,7 @@ class SessionsServicer(sessions_pb2_grpc.SessionServiceServicer):
     async def SignInWithLink(  # noqa: N802
         self, request: sessions_pb2.SignInWithLinkRequest, context: Context
     ) -> sessions_pb2.SignInWithLinkResponse:
-        """Begin a session with a link's token."""
+        """Start a session with a sign-in link's token."""
         link = session_token.parse(request.token)
         if link is None:
             raise Refusal(SIGN_IN_LINK_INVALID)
@@ -54,7 +54,7 @@ class SessionsServicer(sessions_pb2_grpc.SessionServiceServicer):
     async def SignInWithAssertion(  # noqa: N802
         self, request: sessions_pb2.SignInWithAssertionRequest, context: Context
     ) -> sessions_pb2.SignInWithAssertionResponse:
-        """Begin a session for whom an identity provider vouches."""
+        """Start a session for the person in an identity provider's assertion."""
         now = self._clock()
         assertion = to_assertion(request)
         sessions.check(assertion, now)
@@ -75,7 +75,7 @@ class SessionsServicer(sessions_pb2_grpc.SessionServiceServicer):
     async def GetSession(  # noqa: N802
         self, request: sessions_pb2.GetSessionRequest, context: Context
     ) -> sessions_pb2.GetSessionResponse:
-        """Say who is signed in."""
+        """Return a session and extend it."""
         token = session_token.parse(request.session_token)
         if token is None:
             raise Refusal(SESSION_ENDED)

@@ -1,4 +1,4 @@
-"""The UserService of the contract."""
+"""The servicer of UserService."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -46,7 +46,7 @@ class UsersServicer(users_pb2_grpc.UserServiceServicer):
         self._schemas = schemas
         self._clock = clock
 
-    async def CreateUser(  # noqa: N802 - the contract's name
+    async def CreateUser(  # noqa: N802 - the name in the proto file
         self, request: users_pb2.CreateUserRequest, context: Context
     ) -> users_pb2.CreateUserResponse:
         """Add a user."""
@@ -145,7 +145,7 @@ class UsersServicer(users_pb2_grpc.UserServiceServicer):
         organization_id = read_uuid("organization_id", request.organization_id)
         user_id = read_uuid("user.id", request.user.id)
         if not request.update_mask.paths:
-            raise InvalidField("update_mask", "names no field")
+            raise InvalidField("update_mask", "must name at least one field")
         change = _Change(
             new=to_profile(request.user),
             mask=tuple(request.update_mask.paths),
@@ -172,10 +172,10 @@ class UsersServicer(users_pb2_grpc.UserServiceServicer):
     async def _write_unlocked(
         self, user: User, change: "_Change", origin: Origin, *, validate_only: bool
     ) -> User | None:
-        """The user after the change; None if another writer came between, or schemas are needed.
+        """The user after the change; None if another write came first, or schemas are needed.
 
-        The schemas of extensions have to stay while their values are written, so such a change is
-        left to `UserStore.change`, which locks them.
+        A schema must not be deleted while values for it are written. So a change of extensions is
+        left to `UserStore.change`, which locks the schemas.
         """
         if change.needs_schemas(user):
             return None
@@ -189,7 +189,7 @@ class UsersServicer(users_pb2_grpc.UserServiceServicer):
     async def DeleteUser(  # noqa: N802
         self, request: users_pb2.DeleteUserRequest, context: Context
     ) -> users_pb2.DeleteUserResponse:
-        """Remove a user for good."""
+        """Delete a user permanently."""
         organization_id = read_uuid("organization_id", request.organization_id)
         user_id = read_uuid("user_id", request.user_id)
         version = users.parse_etag(request.etag) if request.etag else None
@@ -204,7 +204,10 @@ class UsersServicer(users_pb2_grpc.UserServiceServicer):
         return users_pb2.DeleteUserResponse()
 
     async def _resource(self, request: users_pb2.ListUsersRequest) -> Resource:
-        """The users with all that a list of them may name; most name nothing of their own."""
+        """The fields that the list may use.
+
+        The organization's schemas are read only if the filter or order names an extension.
+        """
         if not (extensions.is_urn(request.order_by) or names_extension(request.filter)):
             return USERS
         organization_id = read_uuid("organization_id", request.organization_id)
@@ -219,10 +222,10 @@ class _Change:
     new: Profile
     mask: tuple[str, ...]
     etag: str
-    """The version that the user must have; any if empty."""
+    """The required version of the user; empty means any version."""
 
     def needs_schemas(self, user: User) -> bool:
-        """Whether it touches values of extensions, which only their schemas can judge."""
+        """Whether the change affects extension values, which are validated against schemas."""
         has_extensions = bool(user.profile.extensions or self.new.extensions)
         return has_extensions and extensions.are_in_mask(self.mask)
 
@@ -240,7 +243,7 @@ class _Change:
 def _update_response(
     request: users_pb2.UpdateUserRequest, user: User
 ) -> users_pb2.UpdateUserResponse:
-    """The user, or no more than a reference where the caller has no memory for all of it."""
+    """The user, or only a reference if the user exceeds the caller's `max_bytes`."""
     message = from_user(user)
     omitted = omitted_bytes(message, _max_bytes(request))
     if omitted:
@@ -253,5 +256,5 @@ def _update_response(
 def _max_bytes(
     request: users_pb2.GetUserRequest | users_pb2.ListUsersRequest | users_pb2.UpdateUserRequest,
 ) -> int:
-    """How large a message the caller has memory for; 0 for any."""
+    """The size limit of the response in bytes; 0 means no limit. Refuses InvalidField."""
     return not_negative("max_bytes", request.max_bytes)

@@ -39,14 +39,14 @@ Row = Any  # asyncpg is untyped
 _LAST: Final = UUID(int=2**128 - 1)
 """Sorts after every id in use."""
 _NEW: Final = UUID(int=0)
-"""Stands for a group without an id yet. Ids are UUIDv7, which is never nil."""
+"""A placeholder for the id of a new group. Ids are UUIDv7, which is never nil."""
 
 CONSTRAINTS: Final[Constraints] = {
     "groups_external_id_size": lambda _: InvalidField("external_id", limits.TOO_LONG_FOLDED),
     "groups_display_name_size": lambda _: InvalidField("display_name", limits.TOO_LONG_FOLDED),
     "group_groups_self": lambda group_id: Refusal(GROUP_CYCLE, group_id, group_id),
 }
-"""The subject is the group's id."""
+"""The refusals by constraint. Their argument is the group's id."""
 
 
 class GroupStore:
@@ -154,7 +154,10 @@ class GroupStore:
         origin: Origin,
         validate_only: bool = False,
     ) -> None:
-        """Remove a group that has an etag, or any. Refuses GROUP_NOT_FOUND and ETAG_MISMATCH."""
+        """Delete a group. An empty `etag` matches any version.
+
+        Refuses GROUP_NOT_FOUND and ETAG_MISMATCH.
+        """
         async with self._transaction(group_id, undo=validate_only) as db:
             await member_store.serialize_nesting(db, organization_id)
             rows = await db.fetch(_LOCK_WITH_PARENTS, organization_id, group_id)
@@ -168,11 +171,11 @@ class GroupStore:
             await db.execute(_DELETE, *arguments)
 
     async def list(self, query: Query) -> Page[Group]:
-        """A page of the groups that satisfy a filter. Refuses as `Lists.page` does."""
+        """Read a page of the groups that satisfy a filter. Refuses as `Lists.page` does."""
         return await self._lists.page(query, GROUPS, group_from_row)
 
     async def count(self, organization_id: UUID, filter_: Filter | None) -> int:
-        """How many groups satisfy a filter. Refuses as `Lists.count` does."""
+        """Count the groups that satisfy a filter. Refuses as `Lists.count` does."""
         return await self._lists.count(organization_id, filter_, GROUPS)
 
     async def members(
@@ -184,7 +187,10 @@ class GroupStore:
         *,
         named: bool,
     ) -> Page[Member]:
-        """A page of a group's direct members, the unknown ones last. Refuses GROUP_NOT_FOUND."""
+        """Read a page of a group's direct members, the unknown ones last.
+
+        Refuses GROUP_NOT_FOUND.
+        """
         async with self._database.connection() as db:
             members = await member_store.page(
                 db, organization_id, group_id, after or _NEW, size + 1, named=named
@@ -196,7 +202,7 @@ class GroupStore:
             raise Refusal(GROUP_NOT_FOUND, group_id)
         unknown = _unknown_members(group_from_row(row))
         if members and unknown:
-            # On a page of their own, whatever part of the others fits into an answer.
+            # Unknown members get a page of their own, even if this page has space left.
             return Page(members, Position(None, _LAST), _positions(members))
         return Page(members or unknown, None, _positions(members) if members else None)
 
@@ -220,7 +226,7 @@ async def _get(
 
 
 async def _written(db: asyncpg.Connection, group: Group, view: MemberView | None) -> WrittenGroup:
-    """The group with its members, read before others can change them (its row is locked)."""
+    """The group with its members. The row lock keeps other transactions from changing them."""
     if view is None or len(group.unknown) > view.max_members:
         return WrittenGroup(group)
     members = await member_store.page(
@@ -279,7 +285,10 @@ async def _write(
 
 
 def _ids_to_remove(members: MemberChange) -> Sequence[str]:
-    """The ids to remove that are not added again; no set, which asyncpg takes twice as long for."""
+    """The ids to remove that are not added again.
+
+    The result is a list, because asyncpg takes twice as long to encode a set.
+    """
     if not members.add:
         return members.remove
     return list({*members.remove}.difference(members.add))
@@ -308,7 +317,7 @@ _SELECT_ONE: Final = f"SELECT {COLUMNS} FROM groups WHERE organization_id = $1 A
 
 _SELECT_LOCKED: Final = f"{_SELECT_ONE} FOR NO KEY UPDATE"
 
-# Members that were removed (10) and added (9), in rows of 1,000 at most.
+# The removed (10) and added (9) members, in rows of up to 1,000.
 _MEMBER_CHANGES: Final = """
     SELECT type, '{}'::text[] AS fields,
            coalesce(array_agg(member_id) FILTER (WHERE NOT is_group), '{}') AS user_ids,
@@ -359,11 +368,11 @@ class _UpdateArguments(NamedTuple):
     display_name: str
     external_id: str | None
     is_changed: bool
-    """Whether the group changes, whatever becomes of its members."""
+    """Whether the group's own values change, apart from its members."""
     users: Sequence[str]
     groups: Sequence[str]
     compared: Sequence[str]
-    """With what the members are compared: the ids that leave, or the users that stay."""
+    """The member ids to remove (`_UPDATE`), or the users to keep (`_REPLACE`)."""
     unknown_members: Sequence[str]
     fields: Sequence[str]
     old_values: Sequence[str | None]
@@ -373,7 +382,7 @@ class _UpdateArguments(NamedTuple):
 
 
 def _update(user: str, group: str) -> str:
-    """One statement for a group and its members, which writes only what differs."""
+    """The statement that updates a group and its members. It writes only differences."""
     return sql.number_arguments(
         f"""
         WITH removed_users AS (
@@ -433,17 +442,17 @@ def _update(user: str, group: str) -> str:
     )
 
 
-# The compared ids are those that leave.
+# `compared` contains the ids to remove.
 _UPDATE: Final = _update("= ANY(:compared::uuid[])", "= ANY(:compared::uuid[])")
 
-# The compared ids are the users that stay. Subqueries, because the planner makes a hash table of
-# each even when it does not know how long it is.
+# `compared` contains the users to keep. The ids are in subqueries, because the planner builds a
+# hash table for a subquery even if it does not know the number of ids.
 _REPLACE: Final = _update(
     "NOT IN (SELECT unnest(:compared::uuid[] || :users::uuid[]))",
     "NOT IN (SELECT unnest(:groups::uuid[]))",
 )
 
-# The group and those that have it as a member.
+# The group and the groups that contain it.
 _LOCK_WITH_PARENTS: Final = """
     SELECT group_id, version
       FROM groups

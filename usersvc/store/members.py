@@ -40,14 +40,15 @@ async def find(
 ) -> Found:
     """Find and lock the users and groups among ids. Users that are already members stay unlocked.
 
-    These would be many when a replacement changes few members of a large group.
+    A request that replaces the members of a large group usually changes only a few of them, and
+    locking the others would be expensive.
     """
     if not ids:
         return Found()
     row = await db.fetchrow(_FIND, organization_id, group_id, ids, all_as_newcomers)
     if row["groups"]:
         await serialize_nesting(db, organization_id)
-        # Some may have been deleted while this waited.
+        # Some may have been deleted while this transaction waited for the lock.
         row = await db.fetchrow(_FIND, organization_id, group_id, ids, all_as_newcomers)
     return Found(row["members"], row["newcomers"], row["groups"])
 
@@ -112,10 +113,10 @@ async def page(
 
 # --- statements -------------------------------------------------------------------------
 
-_NESTING: Final = 0x6E657374  # "nest": the seed that tells these locks from others
+_NESTING: Final = 0x6E657374  # "nest": the hash seed, which separates these locks from others
 
-# `= ANY` of an array is part of the index condition whatever the planner believes of the size of
-# groups, so this costs a probe for each id and never a walk through a group.
+# `= ANY` of an array is part of the index condition, whatever the planner estimates for the size of
+# the group. So the cost is one index lookup for each id, never a scan of the group.
 _FIND: Final = """
     WITH member AS MATERIALIZED (
         SELECT user_id
@@ -142,8 +143,8 @@ _COUNT: Final = """
      WHERE organization_id = $1 AND group_id = $2 AND user_id = ANY($3::uuid[])
 """
 
-# The group and all groups that it is a member of, directly or through others. With OFFSET 0 they
-# are looked up one by one; the planner would rather read all nestings of the organization.
+# The group and all groups that it is a member of, directly or through others. OFFSET 0
+# makes the planner look them up one by one; otherwise it reads all nestings of the organization.
 _ANCESTORS: Final = """
     WITH RECURSIVE ancestors (group_id) AS (
         SELECT $2::uuid
@@ -159,7 +160,7 @@ _ANCESTORS: Final = """
     SELECT ARRAY(SELECT group_id::text FROM ancestors)
 """
 
-# A name is looked up for each member of the page, never for more.
+# The subqueries look up the names of the members of the page only.
 _PAGE: Final = """
     SELECT member_id, kind,
            CASE kind

@@ -1,4 +1,4 @@
-"""The groups of users: those that have a user as a member, and those that have such a group."""
+"""The groups that contain users directly, or through other groups."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -12,7 +12,7 @@ from usersvc.domain.users import GroupMembership
 async def by_users(
     db: asyncpg.Connection, organization_id: UUID, user_ids: Sequence[UUID]
 ) -> dict[UUID, tuple[GroupMembership, ...]]:
-    """The groups of each user that is in any, in the order of their creation."""
+    """The groups of each user in the order of their creation, without users who have none."""
     rows = await db.fetch(_BY_USERS, organization_id, user_ids)
     found: dict[UUID, list[GroupMembership]] = {}
     for user_id, group_id, display_name, direct in rows:
@@ -20,9 +20,9 @@ async def by_users(
     return {user_id: tuple(groups) for user_id, groups in found.items()}
 
 
-# Groups of groups never form a circle, so this ends; UNION drops what is reached twice. For want of
-# a figure on how many are found, the planner would read all groups and nestings: OFFSET 0 and the
-# array make it look up the few that are needed.
+# The recursion ends, because groups never form a cycle (GROUP_CYCLE). UNION drops duplicates.
+# The planner has no estimate of the number of groups and would read all groups and nestings.
+# OFFSET 0 and the array make it look up only those that are needed.
 _BY_USERS: Final = """
     WITH RECURSIVE membership (user_id, group_id, direct) AS (
         SELECT user_id, group_id, true

@@ -20,8 +20,8 @@ from chassis.rpc.local_dispatcher import (
 
 MAX_CALL_SECONDS: Final = 30.0
 MAX_PENDING: Final = 200
-"""How many calls of a stream run, or have outcomes that are not sent. With this many the stream is
-not read."""
+"""The maximum number of running calls and unsent outcomes of a stream. The stream is not read while
+it is reached."""
 MESSAGE_BYTES: Final = 1024 * 1024
 """The approximate size of a message of outcomes."""
 
@@ -108,7 +108,7 @@ class BatchStream:
 
     def _begin(self, call: batch_pb2.Call) -> None:
         if call.number in self._running:
-            raise InvalidField("calls.number", "is that of a call that still runs")
+            raise InvalidField("calls.number", "is already used by a running call")
         seconds = min(call.timeout_ms / 1_000, MAX_CALL_SECONDS)
         task = asyncio.create_task(
             self._dispatcher.call(call.method, call.request, call.metadata, self._context)
@@ -122,7 +122,7 @@ class BatchStream:
     def _end(self, number: int, task: asyncio.Task[Result]) -> None:
         """Add the outcome of a call, even of one that was cancelled before its first step."""
         running = self._running.get(number)
-        if running is None or running.task is not task:  # its caller has given up
+        if running is None or running.task is not task:  # the caller has cancelled it
             return
         del self._running[number]
         running.deadline.cancel()
@@ -177,14 +177,14 @@ class BatchStream:
 
 
 def _check_size(message: batch_pb2.StreamCallsRequest) -> None:
-    """Refuse more calls in one message than may be pending: each becomes a task."""
+    """Refuse more than MAX_PENDING calls in one message, because each becomes a task."""
     for field, count in (("calls", len(message.calls)), ("given_up", len(message.given_up))):
         if count > MAX_PENDING:
-            raise InvalidField(field, f"are more than {MAX_PENDING}")
+            raise InvalidField(field, f"has more than {MAX_PENDING} elements")
 
 
 def _fitting(outcomes: list[batch_pb2.Outcome]) -> int:
-    """How many of the outcomes fit into a message; one at least."""
+    """The number of outcomes that fit into one message. The first one always fits."""
     size = 0
     for count, each in enumerate(outcomes):
         size += len(each.response)

@@ -1,1 +1,1 @@
-"""Messages to domain values and back."""
+"""Conversion between messages and domain values."""

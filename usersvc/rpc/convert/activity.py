@@ -1,4 +1,4 @@
-"""Messages of the log ↔ domain values."""
+"""Conversion between messages and domain values of the provisioning log."""
 
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -24,14 +24,14 @@ _TO_ACTION: Final = {value: action for action, value in _ACTIONS.items()}
 
 
 def to_number(text: str) -> int:
-    """The number that an entry's id stands for; refuses ACTIVITY_NOT_FOUND."""
+    """The number of a log entry from its id. Refuses ACTIVITY_NOT_FOUND for any other text."""
     if not (text.isascii() and text.isdecimal() and len(text) <= 18):
         raise Refusal(ACTIVITY_NOT_FOUND)
     return int(text)
 
 
 def to_refused(message: activity_pb2.Activity) -> Activity:
-    """A refused request to record."""
+    """The log entry of a refused request. Refuses InvalidField."""
     refusal = message.refusal
     activity = Activity(
         organization_id=read_uuid("organization_id", message.organization_id),
@@ -63,11 +63,13 @@ def to_refused(message: activity_pb2.Activity) -> Activity:
 def to_query(
     request: activity_pb2.ListActivitiesRequest, after: tuple[datetime, int] | None
 ) -> Query:
-    """Which entries a request asks for."""
+    """The query of a list request. Refuses InvalidField."""
     if len(request.text) > activities.MAX_TEXT or "\0" in request.text:
-        raise InvalidField("text", f"is longer than {activities.MAX_TEXT} characters, or holds NUL")
+        raise InvalidField(
+            "text", f"is longer than {activities.MAX_TEXT} characters, or contains a NUL character"
+        )
     if len(request.request_id) > MAX_REQUEST_ID or "\0" in request.request_id:
-        raise InvalidField("request_id", "is none")
+        raise InvalidField("request_id", "is not a valid request id")
     size = not_negative("page_size", request.page_size) or DEFAULT_PAGE_SIZE
     return Query(
         organization_id=read_uuid("organization_id", request.organization_id),
@@ -88,7 +90,7 @@ def to_query(
 def _action(value: int) -> Action:
     action = _TO_ACTION.get(value)
     if action is None:
-        raise InvalidField("actions", "names no action")
+        raise InvalidField("actions", "contains an unknown action")
     return action
 
 
@@ -97,15 +99,15 @@ def _optional_time(field: str, request: activity_pb2.ListActivitiesRequest) -> d
 
 
 def to_time(field: str, time: Timestamp) -> datetime:
-    """A time of a request; refuses (InvalidField) what is none."""
+    """A time of a request. Refuses InvalidField unless its year is from 1 to 9999."""
     try:
         return time.ToDatetime(tzinfo=UTC)
     except (ValueError, OverflowError):
-        raise InvalidField(field, "is no time") from None
+        raise InvalidField(field, "is not a time between the years 1 and 9999") from None
 
 
 def from_activity(activity: Activity) -> activity_pb2.Activity:
-    """An entry as a message."""
+    """A log entry as a message."""
     message = activity_pb2.Activity(
         id=str(activity.number),
         organization_id=str(activity.organization_id),

@@ -1,4 +1,4 @@
-"""Messages of changes and snapshots ↔ domain values."""
+"""Conversion of changes and snapshots to messages."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -17,7 +17,7 @@ _TYPES: Final[dict[ChangeType, Any]] = {
 
 
 def from_batch(batch: Batch) -> Iterator[tuple[list[changes_pb2.Change], str]]:
-    """The changes of a batch in messages that are not too large, each with its token."""
+    """The changes of a batch in groups that fit into one message, each with its token."""
     messages = [from_change(change) for change in batch.changes]
     while (count := fitting(messages)) < len(messages):
         yield messages[:count], batch.start.after(messages[count - 1].number).token()

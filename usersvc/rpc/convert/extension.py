@@ -1,4 +1,4 @@
-"""Messages ↔ the values of extensions. What is empty is not there."""
+"""Conversion between messages and extensions. An empty value counts as unassigned."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ from usersvc.domain.extensions import Extension, Extensions, Parts, Scalar, Sing
 
 
 def to_extensions(messages: Mapping[str, schemas_pb2.Extension]) -> Extensions:
-    """The extensions of a user. Refuses (InvalidField) a value that is not set or out of place."""
+    """The extensions of a user. Refuses (InvalidField) an unset value and a wrongly nested one."""
     found = {urn: _to_extension(urn, message) for urn, message in messages.items()}
     return {urn: extension for urn, extension in found.items() if extension}
 
@@ -50,7 +50,9 @@ def _to_scalar(field: str, message: schemas_pb2.Value) -> Scalar | None:
         case None:
             raise InvalidField(field, "has no value")
         case _:
-            raise InvalidField(field, "has a value with parts or a list where there is one value")
+            raise InvalidField(
+                field, "contains an object or a list where only a single value is allowed"
+            )
 
 
 def from_extensions(extensions: Extensions) -> dict[str, schemas_pb2.Extension]:

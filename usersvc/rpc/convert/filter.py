@@ -1,4 +1,4 @@
-"""Filter messages as the domain's conditions."""
+"""Conversion of filter messages to domain filters."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -33,10 +33,10 @@ _OPERATORS: Final = {
 
 
 def to_filter(message: filter_pb2.Filter) -> Filter:
-    """The condition in a message.
+    """The filter in a message.
 
-    Refuses (INVALID_FILTER) one that is too deep or too large, and messages
-    that leave out what they need.
+    Refuses (INVALID_FILTER) a filter of more than MAX_LEVELS levels or MAX_NODES conditions, and
+    one in which a required part is not set.
     """
     filter_ = _convert(message, MAX_LEVELS)
     if sum(1 for _ in _nodes(filter_)) > MAX_NODES:
@@ -45,7 +45,7 @@ def to_filter(message: filter_pb2.Filter) -> Filter:
 
 
 def names_extension(message: filter_pb2.Filter) -> bool:
-    """Whether a condition is about what an organization added to its users."""
+    """Whether any condition of a filter names an attribute of an organization's own schema."""
     if message.HasField("negation"):
         return names_extension(message.negation)
     operands = (*message.all_of.filters, *message.any_of.filters)
@@ -95,7 +95,7 @@ def _comparison(message: filter_pb2.Comparison) -> Comparison:
     operator = _OPERATORS.get(message.operator)
     if operator is None:
         raise Refusal(
-            INVALID_FILTER, f"The comparison of {message.field} has no operator that is known."
+            INVALID_FILTER, f"The operator in the comparison of {message.field} is unknown."
         )
     return Comparison(message.field, operator, _value(message))
 
@@ -122,10 +122,10 @@ def _value(message: filter_pb2.Comparison) -> Value:
 
 def _moment(time: Timestamp) -> Moment:
     if not 0 <= time.nanos < 1_000_000_000:
-        raise Refusal(INVALID_FILTER, "A time of the filter is no valid timestamp.")
+        raise Refusal(INVALID_FILTER, "The filter contains an invalid timestamp.")
     microseconds, rest = divmod(time.nanos, 1_000)
     try:
         since = timedelta(seconds=time.seconds, microseconds=microseconds)
         return Moment(_EPOCH + since, later=rest > 0)
     except OverflowError:
-        raise Refusal(INVALID_FILTER, "A time of the filter is no valid timestamp.") from None
+        raise Refusal(INVALID_FILTER, "The filter contains an invalid timestamp.") from None

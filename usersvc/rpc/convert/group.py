@@ -1,4 +1,4 @@
-"""Messages of groups ↔ domain values."""
+"""Conversion between messages and domain values of groups."""
 
 import asyncio
 from collections.abc import Sequence
@@ -15,9 +15,9 @@ from usersvc.rpc.convert.listing import not_negative
 from usersvc.rpc.convert.user import from_time
 
 MAX_RETURNED_MEMBERS: Final = 100
-"""The most members that a write returns."""
+"""The maximum number of members that a write returns."""
 CHUNK: Final = 2_000
-"""How many ids are parsed before the event loop may turn to other calls: about 2 ms."""
+"""The number of ids that are parsed before other tasks may run. Parsing takes about 2 ms."""
 
 _KINDS: Final = {
     MemberKind.USER: groups_pb2.Member.KIND_USER,
@@ -27,7 +27,7 @@ _KINDS: Final = {
 
 
 def to_profile(group: groups_pb2.Group) -> GroupProfile:
-    """What a message says of a group, but for what callers cannot decide."""
+    """The profile in a message, without the output-only fields."""
     return GroupProfile(group.display_name, group.external_id)
 
 
@@ -105,9 +105,9 @@ async def _to_add(
 
 
 async def _split(ids: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The ids that are UUIDs, in lower case, and the texts that cannot be the id of anything.
+    """The ids that are UUIDs, in lower case, and all other texts, which cannot be ids.
 
-    There may be 100,000 of them, so other calls get their turn after each CHUNK.
+    A request may contain 100,000 ids, so other tasks may run after each CHUNK.
     """
     uuids: list[str] = []
     texts: list[str] = []

@@ -79,13 +79,13 @@ def known_total(query: Query, page: Page[Any]) -> int | None:
 
 
 def not_negative(field: str, value: int) -> int:
-    """A number of a request; refuses (InvalidField) one below zero."""
+    """A number of a request. Refuses (InvalidField) a negative number."""
     if value < 0:
         raise InvalidField(field, "is negative")
     return value
 
 
 def _to_order(text: str) -> Order:
-    """`field` or `field desc`."""
+    """The order in a text of the form `field` or `field desc`. An empty text means by id."""
     field = text.removesuffix(" desc")
     return Order(field, descending=field != text) if text else Order()

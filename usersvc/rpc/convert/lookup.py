@@ -1,4 +1,4 @@
-"""Messages that name several users ↔ domain values."""
+"""Conversion between messages and domain values of requests for several users."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -18,7 +18,7 @@ _KINDS: Final = {"user_name": KeyKind.USER_NAME, "external_id": KeyKind.EXTERNAL
 
 
 def to_ids(request: users_pb2.BatchGetUsersRequest) -> list[UUID]:
-    """The ids of a request, each once. Refuses InvalidField."""
+    """The ids of a request without duplicates. Refuses InvalidField."""
     _check_count("user_ids", len(request.user_ids))
     ids = [read_uuid(f"user_ids[{i}]", text) for i, text in enumerate(request.user_ids)]
     return list(dict.fromkeys(ids))
@@ -45,7 +45,7 @@ def _to_key(field: str, key: users_pb2.UserKey) -> UserKey:
 
 
 def from_batch(ids: Iterable[UUID], users: Iterable[User]) -> users_pb2.BatchGetUsersResponse:
-    """Users in the order of their ids, as many as fit; and whom there is no user for."""
+    """The users that fit, in the order of `ids`; then the missing ids and the remaining ids."""
     found = {user.user_id: user for user in users}
     response = users_pb2.BatchGetUsersResponse()
     space = _ResponseSpace()
@@ -63,7 +63,7 @@ def from_batch(ids: Iterable[UUID], users: Iterable[User]) -> users_pb2.BatchGet
 def from_matches(
     keys: Sequence[users_pb2.UserKey], matches: Sequence[Match]
 ) -> users_pb2.LookupUsersResponse:
-    """Matches in the order of their keys, as many as fit."""
+    """The matches that fit, in the order of their keys; then the remaining keys."""
     response = users_pb2.LookupUsersResponse()
     space = _ResponseSpace()
     for key, match in zip(keys, matches, strict=True):
@@ -78,8 +78,11 @@ def from_matches(
 
 
 class _ResponseSpace:
-    """The space left in a response. The first user always fits. After the first user that does not
-    fit, no other is added, so that only the end of the request is left out."""
+    """The space left in a response. The first user always fits.
+
+    After the first user that does not fit, no other is added. So the omitted users are always the
+    last ones of the request.
+    """
 
     def __init__(self) -> None:
         self._size = 0

@@ -1,4 +1,4 @@
-"""How a write is asked for: to be safe to repeat, or to be checked only."""
+"""Conversion of the request options `request_id` and `validate_only`."""
 
 from copy import deepcopy
 from hashlib import blake2b
@@ -14,7 +14,10 @@ Request: TypeAlias = users_pb2.CreateUserRequest | groups_pb2.CreateGroupRequest
 
 
 def to_create_request(organization_id: UUID, request: Request) -> CreateRequest | None:
-    """What tells a create from others, if it may be repeated. Refuses InvalidField."""
+    """The id and digest of a repeatable create request; None without `request_id`.
+
+    Refuses InvalidField.
+    """
     if not request.request_id:
         return None
     request_id = read_uuid("request_id", request.request_id)
@@ -26,6 +29,6 @@ def to_create_request(organization_id: UUID, request: Request) -> CreateRequest 
 
 
 def clear_fields(message: users_pb2.User | groups_pb2.Group, *fields: str) -> None:
-    """Clear fields that only a real write assigns: a validated request must not return them."""
+    """Clear fields that only a committed write assigns. `validate_only` must not return them."""
     for field in fields:
         message.ClearField(field)

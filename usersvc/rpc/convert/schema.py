@@ -1,4 +1,4 @@
-"""Messages ↔ schemas."""
+"""Conversion between messages and schemas."""
 
 from typing import Final
 
@@ -22,7 +22,10 @@ _RETURNED: Final = {
 
 
 def to_schema(message: schemas_pb2.Schema) -> Schema:
-    """A schema, but for what callers cannot decide. Refuses (InvalidField) unknown kinds."""
+    """The schema in a message, without the output-only fields.
+
+    Refuses (InvalidField) an unknown type, mutability or `returned`.
+    """
     attributes = [_to_attribute("schema.attributes", each) for each in message.attributes]
     return Schema(message.urn, message.name, tuple(attributes), message.description)
 
@@ -33,11 +36,11 @@ def _to_attribute(field: str, message: schemas_pb2.Attribute) -> Attribute:
     mutability = _MUTABILITIES.get(message.mutability)
     returned = _RETURNED.get(message.returned)
     if type_ is None:
-        raise InvalidField(f"{field}.type", "is none that is known")
+        raise InvalidField(f"{field}.type", "is unknown")
     if mutability is None:
-        raise InvalidField(f"{field}.mutability", "is none that is known")
+        raise InvalidField(f"{field}.mutability", "is unknown")
     if returned is None:
-        raise InvalidField(f"{field}.returned", "is none that is known")
+        raise InvalidField(f"{field}.returned", "is unknown")
     return Attribute(
         name=message.name,
         type=type_,

@@ -1,4 +1,4 @@
-"""Messages ↔ sessions and assertions."""
+"""Conversion between messages and sessions or assertions."""
 
 from datetime import UTC, datetime
 
@@ -12,7 +12,7 @@ from usersvc.rpc.convert.user import from_time
 
 
 def to_assertion(request: sessions_pb2.SignInWithAssertionRequest) -> Assertion:
-    """What a request says that an identity provider says."""
+    """The identity provider's assertion in a request. Refuses InvalidField."""
     if not request.HasField("assertion_expire_time"):
         raise InvalidField("assertion_expire_time", "is required")
     return Assertion(
@@ -27,7 +27,7 @@ def _to_time(field: str, time: Timestamp) -> datetime:
     try:
         return time.ToDatetime(tzinfo=UTC)
     except (ValueError, OverflowError):
-        raise InvalidField(field, "is no moment between the years 1 and 9999") from None
+        raise InvalidField(field, "is not a time between the years 1 and 9999") from None
 
 
 def from_session(session: Session) -> sessions_pb2.Session:

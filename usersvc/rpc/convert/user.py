@@ -1,4 +1,4 @@
-"""Messages ↔ domain values. Decides nothing but what a message can mean at all."""
+"""Conversion between messages and domain values of users. It does not validate them."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -30,7 +30,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def to_origin(context: "grpc.aio.ServicerContext[Any, Any]") -> Origin:
-    """What led to a call, as its metadata say: the request, and the API key that it came with."""
+    """The origin of a call from its metadata: the request id and the API key id."""
     metadata = dict(context.invocation_metadata() or ())
     key_id = str(metadata.get(KEY_ID_KEY, ""))
     return Origin(
@@ -40,7 +40,7 @@ def to_origin(context: "grpc.aio.ServicerContext[Any, Any]") -> Origin:
 
 
 def to_profile(user: users_pb2.User) -> Profile:
-    """What a message says of a user, but for what callers cannot decide."""
+    """The profile in a message, without the output-only fields."""
     return Profile(
         user_name=user.user_name,
         external_id=user.external_id,
@@ -119,7 +119,7 @@ def _to_enterprise(enterprise: users_pb2.EnterpriseUser) -> EnterpriseUser:
 
 
 def reference(user: users_pb2.User) -> users_pb2.User:
-    """What identifies a user and its version, without its values."""
+    """A user without its values: only its ids, version and times."""
     return users_pb2.User(
         id=user.id,
         organization_id=user.organization_id,
@@ -170,7 +170,7 @@ def from_user(user: User) -> users_pb2.User:
 
 
 def from_time(time: datetime) -> Timestamp:
-    """A moment as a message."""
+    """A time as a message."""
     since = time - _EPOCH
     return Timestamp(
         seconds=since.days * 86_400 + since.seconds,

@@ -1,7 +1,7 @@
-"""What a filter or an order may name of the schemas of an organization.
+"""The fields of an organization's own schemas that a filter or an order may name.
 
-The names come from registered schemas, whose rules leave nothing in them that
-SQL could take for its own; they are quoted all the same.
+The names come from registered schemas. Validation of a schema already excludes every character that
+is special in SQL; the names are quoted nevertheless.
 """
 
 from collections.abc import Iterable, Mapping
@@ -26,7 +26,7 @@ _KINDS: Final = {
 
 
 def with_extension_fields(resource: Resource, schemas: Iterable[Schema]) -> Resource:
-    """The resource with an organization's own fields beside those that all have."""
+    """The resource with the fields of an organization's schemas added to the standard ones."""
     fields = dict(resource.scope.fields)
     repeated = dict(resource.scope.repeated)
     composite = dict(resource.scope.composite)
@@ -59,7 +59,7 @@ def _parts(attribute: Attribute, json: str, prefix: str = "") -> Mapping[str, Fi
 
 
 def _elements(attribute: Attribute, json: str) -> Repeated:
-    """Several values: objects with parts, or values that are the whole element."""
+    """A multi-valued attribute. Its elements are objects with sub-attributes, or plain values."""
     fields = _parts(attribute, "element")
     if attribute.type is not Type.COMPLEX:
         whole = _field(attribute, "element #>> '{}'")
@@ -72,7 +72,7 @@ def _elements(attribute: Attribute, json: str) -> Repeated:
 
 
 def _single_element(attribute: Attribute, json: str) -> Repeated:
-    """One object, for conditions that ask for it as if it were one of several."""
+    """A single-valued complex attribute as a repeated field, because value filters may name it."""
     return Repeated(
         _parts(attribute, "element"),
         rows=f"(VALUES ({json})) AS single (element)",

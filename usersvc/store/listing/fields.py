@@ -9,78 +9,79 @@ class Kind(Enum):
     """The type of a field, which decides how it is compared."""
 
     TEXT = auto()
-    """Without regard to case."""
+    """Text that is compared without regard to case."""
     EXACT_TEXT = auto()
+    """Text that is compared with regard to case."""
     BOOLEAN = auto()
     INTEGER = auto()
     DECIMAL = auto()
     TIME = auto()
     ID = auto()
     REFERENCE = auto()
-    """The id of another resource. It has equality, but no order."""
+    """The id of another resource. It can be compared for equality only."""
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field with one value: an SQL expression that is NULL when it is not assigned.
+    """A single-valued field: an SQL expression that is NULL if the field is unassigned.
 
-    The expression is a column, or what `element` holds inside a repeated field.
+    The expression is a column or, inside a repeated field, a part of `element`.
     """
 
     sql: str
     kind: Kind
     nullable: bool = True
     prefix_index: bool = False
-    """Whether an index finds the texts that begin with a prefix."""
+    """Whether an index supports a search by prefix."""
     is_key: bool = False
-    """Whether few resources have one value, and an index finds them."""
+    """Whether few resources share a value, and an index finds them."""
     has_hash_index: bool = False
-    """Whether that index is one of `text_hash`, since a text may be too long for any other."""
+    """Whether that index is on `text_hash`, because the text may be too long for a plain index."""
     in_order: bool = False
-    """Whether an index leads through all resources in its order."""
+    """Whether an index returns all resources in the order of the field."""
 
     @property
     def compared(self) -> str:
-        """The expression as it is compared and sorted."""
+        """The expression for comparing and sorting."""
         return f"fold({self.sql})" if self.kind is Kind.TEXT else self.sql
 
 
 def split(name: str) -> tuple[str, str]:
-    """The field and the part of its elements that a name means; a URN may hold dots itself."""
+    """Split a name into field and sub-attribute. Dots inside a URN do not separate them."""
     urn, colon, path = name.rpartition(":")
     outer, _, inner = path.partition(".")
     return urn + colon + outer, inner
 
 
 def columns(prefix: str, kind: Kind, *names: str) -> dict[str, Field]:
-    """Fields whose columns have their own names."""
+    """Fields that have the same names as their columns, with a prefix."""
     return {prefix + name: Field(name, kind) for name in names}
 
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
-    """A field with elements, which SQL goes through as rows named `element`."""
+    """A repeated field, whose elements SQL reads as rows named `element`."""
 
     fields: Mapping[str, Field]
     rows: str
     """The FROM item that yields the elements."""
     present: str
-    """The condition that there is an element."""
+    """The condition that the field has an element."""
     condition: str = ""
-    """The join condition to the resource's own elements, if `rows` does not limit to them."""
+    """The join condition that selects the resource's own elements, if `rows` does not."""
     key: str = ""
-    """A condition that an index serves, for a `value` that equals `{}`."""
+    """An indexed condition for `value` equal to `{}`."""
     first: str = ""
-    """The element to sort by; empty when there is no sorting by elements."""
+    """The element to sort by; empty if the field cannot be sorted by."""
 
     def exists(self, condition: str) -> str:
-        """The condition that an element satisfies another."""
+        """The condition that some element satisfies `condition`."""
         conditions = f"{self.condition} AND {condition}" if self.condition else condition
         return f"EXISTS (SELECT FROM {self.rows} WHERE {conditions})"
 
 
 def json_elements(column: str, fields: Mapping[str, Field], key: str = "") -> Repeated:
-    """A repeated field whose elements are objects in a column."""
+    """A repeated field whose elements are objects in a JSON column."""
     primary = f"jsonb_path_query_first({column}, '$[*] ? (@.primary == true)')"
     return Repeated(
         fields,
@@ -98,7 +99,7 @@ class Scope:
     fields: Mapping[str, Field]
     repeated: Mapping[str, Repeated] = field(default_factory=dict)
     composite: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Fields that have a value when one of these columns has."""
+    """Complex fields, by their columns. A field has a value if one of its columns has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,10 @@ class Resource:
     scope: Scope
 
     def order_field(self, name: str) -> Field | None:
-        """What a list is sorted by: of a repeated field the primary element, or else the first."""
+        """The field to sort by; None if the name is unknown.
+
+        A repeated field is sorted by its primary element, or else by the first one.
+        """
         if name in self.scope.fields:
             return self.scope.fields[name]
         outer, inner = split(name)

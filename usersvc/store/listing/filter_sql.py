@@ -41,13 +41,13 @@ _PATTERNS: Final = {
 _EQUALITY: Final = (Operator.EQUAL, Operator.NOT_EQUAL)
 _ESCAPES: Final = str.maketrans({character: "\\" + character for character in "\\%_"})
 
-# Behind every text that begins with a prefix and before every other that is behind the prefix:
-# the last code point, more often than it fits into an indexed text (2,000 bytes, 4 each).
+# Appended to a prefix, this sorts after every text with the prefix and before all later texts. It
+# is the last code point, repeated more often than fits into an indexed text (2,000 bytes, 4 each).
 _PREFIX_END: Final = "\U0010ffff" * 501
 
 
 class Where:
-    """Conditions and the arguments they need, in the order of their `$n`.
+    """Builds conditions and collects their arguments in the order of their `$n`.
 
     `$1` is the organization.
     """
@@ -57,12 +57,12 @@ class Where:
         self.arguments: list[object] = [organization_id]
 
     def argument(self, value: object) -> str:
-        """The `$n` of one more argument."""
+        """Add an argument and return its `$n`."""
         self.arguments.append(value)
         return f"${len(self.arguments)}"
 
     def condition(self, filter_: Filter, scope: Scope, *, one: bool = False) -> str:
-        """A filter as an SQL condition. `one` is true if an id already limits it to one resource.
+        """A filter as an SQL condition. `one` is true if the id already selects a single resource.
 
         Refuses UNKNOWN_FIELD and INVALID_FILTER.
         """
@@ -120,7 +120,7 @@ class Where:
         return repeated.key.format(self.argument(UUID(value))) if _is_canonical(value) else "false"
 
     def _prefix(self, field: Field, comparison: Comparison) -> str:
-        """A range instead of LIKE: the index serves it in prepared statements, too."""
+        """A range instead of LIKE, because only a range uses the index in a prepared statement."""
         value = comparison.value
         if not isinstance(value, str):
             raise _incomparable(comparison)
@@ -151,14 +151,14 @@ class Where:
                 raise _incomparable(comparison)
         return f"(({condition}) IS NOT TRUE)" if operator is Operator.NOT_EQUAL else condition
 
-    # NOT_EQUAL is made of EQUAL above; below they are one.
+    # `_compare` negates the condition for NOT_EQUAL. The functions below treat it as EQUAL.
 
     def _compare_text(self, field: Field, operator: Operator, value: str) -> str:
         pattern = _PATTERNS.get(operator)
         if pattern is None:
             sql_operator = _sql_operator(operator)
         else:
-            # Folding after escaping is right: no character folds to or from one of \ % _.
+            # Folding after escaping is correct, because no character folds to or from \, % or _.
             sql_operator = "LIKE"
             value = pattern.format(value.translate(_ESCAPES))
         right = self.argument(value) + "::text"
@@ -175,7 +175,7 @@ class Where:
         return f"{field.sql} = {self.argument(UUID(value))}" if _is_canonical(value) else "false"
 
     def _compare_time(self, field: Field, operator: Operator, moment: Moment) -> str:
-        """Times are kept to the microsecond: nothing is at a moment between two of them."""
+        """Compare a time. Stored times are whole microseconds; none equals a time between two."""
         if moment.later:
             match operator:
                 case Operator.EQUAL | Operator.NOT_EQUAL:
@@ -229,7 +229,7 @@ def _names_one(filter_: Filter) -> bool:
 
 
 def _required_values(filter_: Filter) -> list[str]:
-    """The values of which an element must have each to satisfy a filter."""
+    """The values that `value` of an element must equal to satisfy a filter."""
     conditions = filter_.filters if isinstance(filter_, AllOf) else (filter_,)
     return [
         condition.value
@@ -241,7 +241,9 @@ def _required_values(filter_: Filter) -> list[str]:
 
 
 def _incomparable(comparison: Comparison) -> Refusal:
-    return Refusal(INVALID_FILTER, f"{comparison.field} cannot be compared like that.")
+    return Refusal(
+        INVALID_FILTER, f"{comparison.field} cannot be compared with this operator and value."
+    )
 
 
 def _sql_operator(operator: Operator) -> str:

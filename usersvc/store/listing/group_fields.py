@@ -1,4 +1,4 @@
-"""What a filter or an order on groups may name."""
+"""The fields of groups that a filter or an order may name."""
 
 from types import MappingProxyType
 from typing import Final
@@ -39,7 +39,7 @@ _MEMBERS: Final = Repeated(
     rows="group_members AS element",
     present=f"EXISTS (SELECT FROM group_members AS element WHERE {_OF_THIS_GROUP})",
     condition=_OF_THIS_GROUP,
-    # Few groups have one member, however many members they have.
+    # Few groups contain the same member, even if the groups are large.
     key=(
         "group_id = ANY(ARRAY(SELECT group_id FROM group_members"
         " WHERE organization_id = $1 AND member_id = {}))"

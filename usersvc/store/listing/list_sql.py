@@ -1,4 +1,4 @@
-"""Lists as statements: with filter_sql the only SQL whose text is not written down as it runs."""
+"""The statements of lists. Only this module and filter_sql compose SQL text at run time."""
 
 from chassis.errors import Refusal
 from usersvc.domain.errors import UNKNOWN_FIELD
@@ -8,7 +8,7 @@ from usersvc.store.listing.filter_sql import Where
 
 
 def page_statement(where: Where, query: Query, resource: Resource) -> str:
-    """One row more than the page holds tells whether there is another page."""
+    """The statement for a page. It reads one extra row, which shows that there is another page."""
     conditions = _conditions(where, query.filter, resource)
     if query.after is not None:
         conditions += f" AND {_after(where, query.order, query.after, resource)}"
@@ -22,13 +22,13 @@ def page_statement(where: Where, query: Query, resource: Resource) -> str:
 
 
 def count_statement(where: Where, filter_: Filter | None, resource: Resource) -> str:
-    """How many satisfy a filter."""
+    """The statement that counts the resources that satisfy a filter."""
     conditions = _conditions(where, filter_, resource)
     return f"SELECT count(*) FROM {resource.table} WHERE {conditions}"  # noqa: S608
 
 
 def order_field(order: Order, resource: Resource) -> Field:
-    """What an order sorts by. Refuses UNKNOWN_FIELD."""
+    """The field that an order sorts by. Refuses UNKNOWN_FIELD."""
     field = resource.order_field(order.field)
     if field is None:
         raise Refusal(UNKNOWN_FIELD, order.field, "an order", "order_by")
@@ -42,9 +42,9 @@ def _conditions(where: Where, filter_: Filter | None, resource: Resource) -> str
 
 
 def _after(where: Where, order: Order, position: Position, resource: Resource) -> str:
-    """The condition for what comes after a position in an order.
+    """The condition for the resources after a position in an order.
 
-    What lacks the field is behind all that has it; in the opposite order before it.
+    Resources without the field come last; in descending order, they come first.
     """
     field = order_field(order, resource)
     side = "<" if order.descending else ">"
@@ -66,9 +66,10 @@ def _after(where: Where, order: Order, position: Position, resource: Resource) -
 
 
 def _order_by(order: Order, resource: Resource) -> str:
-    """The list behind ORDER BY; what lacks the field comes last, in the opposite order first.
+    """The list after ORDER BY.
 
-    PostgreSQL has it so by default, and indexes with it.
+    Resources without the field come last; in descending order, they come first. This is the
+    default of PostgreSQL and of its indexes.
     """
     direction = " DESC" if order.descending else ""
     if order.field == "id":

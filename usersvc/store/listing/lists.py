@@ -69,7 +69,7 @@ class Lists:
 
     @asynccontextmanager
     async def _custom_plans(self) -> AsyncIterator[asyncpg.Connection]:
-        """A connection that plans for the given values: the best plan depends on how many match.
+        """A connection that plans for the given values: the best plan depends on the match count.
 
         All other statements are planned once (`plan_cache_mode`, docs/operations.md).
         """

@@ -13,9 +13,9 @@ from chassis.errors import OVERLOADED, DatabaseUnavailable, Refusal, RefusalKind
 from usersvc.domain.errors import FILTER_TOO_COSTLY
 
 SCANS: Final = 3
-"""The number of concurrent scans. All other calls have the remaining connections."""
+"""The maximum number of concurrent scans. All other calls share the remaining connections."""
 SHARE: Final = 2
-"""The most concurrent scans of one organization."""
+"""The maximum number of concurrent scans of one organization."""
 SCAN_SECONDS: Final = 3.0
 
 Connection = Any  # asyncpg is untyped
@@ -76,9 +76,9 @@ class Scans:
                     scan.statement, *scan.arguments, timeout=self._seconds
                 )
                 return rows
-        except DatabaseUnavailable as away:
-            late = began and isinstance(away.__cause__, TimeoutError)
+        except DatabaseUnavailable as error:
+            late = began and isinstance(error.__cause__, TimeoutError)
             # An unreachable database also causes a timeout, which is not the statement's fault.
             if late and await self._database.is_available():
-                raise Refusal(scan.too_costly) from away
+                raise Refusal(scan.too_costly) from error
             raise

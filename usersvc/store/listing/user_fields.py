@@ -1,4 +1,4 @@
-"""What a filter or an order on users may name."""
+"""The fields of users that a filter or an order may name."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -57,15 +57,15 @@ _ADDRESS: Final = _element(
     )
 )
 
-# What the index knows; addresses may share a hash, so the address itself is compared as well.
-# An array, because PostgreSQL can look that up in an index below an OR, too.
+# The index contains hashes of addresses. Two addresses may have the same hash, so the address is
+# compared as well. The condition uses an array, because PostgreSQL then uses the index below an OR.
 _HAS_ADDRESS: Final = (
     "user_id = ANY(ARRAY(SELECT user_id FROM user_email"
     " WHERE organization_id = $1 AND address_hash = address_hash({})))"
 )
 
-# Without a key of its own: the members of a group are indexed in the order of users, so a page
-# of a large group is read from where it begins.
+# `groups` has no `key` condition. The members of a group are indexed in the order of users, so the
+# index finds the start of a page of a large group.
 _OF_THIS_USER: Final = "element.organization_id = $1 AND element.user_id = users.user_id"
 _GROUPS: Final = Repeated(
     MappingProxyType({"value": Field("element.group_id", Kind.REFERENCE, nullable=False)}),

@@ -1,1 +1,1 @@
-"""Domain values from rows and back."""
+"""Conversion between rows and domain values."""

@@ -1,4 +1,4 @@
-"""Extensions as the database has them: one JSON object, NULL when there are none."""
+"""Conversion between extensions and their column: one JSON object, NULL for no extensions."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -7,12 +7,12 @@ import orjson
 
 from usersvc.domain.extensions import Extensions, Value
 
-# From here on the shortest form of a number has an exponent.
+# From this number on, the shortest decimal form of a float has an exponent.
 _LARGE: Final = 1e16
 
 
 def column(extensions: Extensions) -> str | None:
-    """The argument for the column."""
+    """Extensions as the value of the column."""
     if not extensions:
         return None
     return orjson.dumps(
@@ -30,14 +30,14 @@ def _json(value: Value) -> Any:  # noqa: ANN401 - JSON
         case Mapping():
             return {name: _json(part) for name, part in value.items()}
         case float() if abs(value) >= _LARGE:
-            # jsonb writes 1e16 as 10000000000000000; the fraction tells it from a whole number.
+            # jsonb writes 1e16 as 10000000000000000. The fraction keeps it a decimal number.
             return orjson.Fragment(f"{value:.1f}")
         case _:
             return value
 
 
 def extensions(text: str | None) -> Extensions:
-    """What a column holds."""
+    """The extensions in a value of the column."""
     if not text:
         return {}
     return {

@@ -1,4 +1,4 @@
-"""Users as the database has them: columns for a profile, a user for a row."""
+"""Conversion between users and their rows."""
 
 from typing import Any, Final, NamedTuple
 
@@ -11,9 +11,10 @@ Row = Any  # asyncpg is untyped
 
 
 class ProfileRow(NamedTuple):
-    """The columns of a profile, in the order in which statements name them; NULL is what is empty.
+    """The columns of a profile, in the order in which statements name them.
 
-    The text of statements comes from this order. Repeated fields and extensions are JSON.
+    Statements are built from this order. An empty value is NULL. Repeated fields and extensions
+    are JSON.
     """
 
     user_name: str
@@ -55,7 +56,7 @@ COLUMNS: Final = f"organization_id, user_id, version, create_time, update_time, 
 
 
 def columns(profile: Profile) -> ProfileRow:
-    """The arguments for the columns of a profile."""
+    """A profile as the values of its columns."""
     name, enterprise = profile.name, profile.enterprise
     return ProfileRow(
         user_name=profile.user_name,
@@ -107,7 +108,7 @@ _ADDRESS_TEXTS: Final = (
 
 
 def _json(elements: tuple[TypedValue, ...] | tuple[Address, ...], texts: tuple[str, ...]) -> str:
-    """An array of objects that hold only what is assigned."""
+    """A JSON array of objects, which contain only the assigned values."""
     objects: list[dict[str, object]] = []
     for element in elements:
         item: dict[str, object] = {
@@ -122,8 +123,8 @@ def _json(elements: tuple[TypedValue, ...] | tuple[Address, ...], texts: tuple[s
 def user(row: Row) -> User:
     """The user in a row that begins with COLUMNS.
 
-    The names are those of ProfileRow once more, as a page has up to 1,000 rows and this takes
-    half the time of a ProfileRow for each. A test compares the order.
+    The names repeat those of ProfileRow. A page has up to 1,000 rows, and unpacking a row takes
+    half the time of creating a ProfileRow. A test compares the order.
     """
     (
         organization_id, user_id, version, create_time, update_time,
