@@ -1,8 +1,8 @@
-"""These tests run on the loop that processes run on: its transports are its own."""
+"""Run these tests on uvloop, as the processes do: its transports differ from asyncio's."""
 
 import uvloop
 
 
 def pytest_asyncio_loop_factories() -> dict[str, object]:
-    """What makes the loop of each test."""
+    """The factory of each test's event loop."""
     return {"uvloop": uvloop.new_event_loop}

@@ -1,4 +1,4 @@
-"""The doorman over real sockets: it answers in the parser's place, and in nobody's turn."""
+"""Early rejection over real sockets: before the HTTP parser, and in the order of requests."""
 
 import asyncio
 import hashlib
@@ -28,9 +28,9 @@ from gateway.limits.rejections import RETRY_AFTER_SECONDS, RejectedError, Reject
 from tests.support import raw_http
 from tests.support.waiting import eventually, pace, quiescent
 
-PLACES = 8
-ROOM = PLACES // 2 * (1 + QUEUE_PER_SLOT)
-"""How many of one organization's are in or wait."""
+SLOTS = 8
+CAPACITY = SLOTS // 2 * (1 + QUEUE_PER_SLOT)
+"""How many requests of one organization may run or wait."""
 SECONDS = 10.0
 
 
@@ -45,15 +45,15 @@ def post(body: bytes) -> bytes:
 
 
 class Server:
-    """A gateway's HTTP server before an application that takes a place for each request."""
+    """A gateway's HTTP server whose application acquires a slot for each request."""
 
     def __init__(self, rate: Rate) -> None:
         logger = log.configure("gateway", "error")
-        self.gate = AdmissionControl(
-            RateLimiter(rate), FairSemaphore(PLACES, no_slot, 60.0), RejectionStats(logger)
+        self.admission = AdmissionControl(
+            RateLimiter(rate), FairSemaphore(SLOTS, no_slot, 60.0), RejectionStats(logger)
         )
         self.open = asyncio.Event()
-        self.asked: list[str] = []
+        self.requests: list[str] = []
         self.cache: KeyCache[Caller] = KeyCache()
         self.cache.apply(keys_pb2.WatchKeysResponse())
         for name in ("acme", "initech"):
@@ -63,11 +63,11 @@ class Server:
         app = web.Application()
         app.router.add_route("*", "/scim/{path:.*}", self._answer)
         self.connections = Connections(logger, timeouts=ClientTimeouts(response=1.0))
-        doorman = EarlyRejector("/scim", keys, self.gate)
-        self.runner = Runner(app, logger, self.connections, doorman)
+        early_rejector = EarlyRejector("/scim", keys, self.admission)
+        self.runner = Runner(app, logger, self.connections, early_rejector)
 
     async def _answer(self, request: web.Request) -> web.Response:
-        self.asked.append(request.path)
+        self.requests.append(request.path)
         if request.path == "/scim/large":
             return web.Response(body=b"x" * 2**24)
         if request.path == "/scim/early":
@@ -75,7 +75,7 @@ class Server:
         await request.read()
         headers = {"Answered-By": "the application"}
         try:
-            async with self.gate.slot(request.headers["Authorization"].split()[1]):
+            async with self.admission.slot(request.headers["Authorization"].split()[1]):
                 await self.open.wait()
                 return web.Response(text=request.path, headers=headers)
         except RejectedError as error:
@@ -95,8 +95,8 @@ async def serving(rate: Rate = Rate(1e6, 10**6)) -> AsyncIterator[Server]:  # no
 
 
 @pytest.fixture(autouse=True)
-def _keys_last(monkeypatch: pytest.MonkeyPatch):
-    """There is no keysvc here that tells again and again that nothing has changed."""
+def _keys_stay_valid(monkeypatch: pytest.MonkeyPatch):
+    """Keep keys valid in the cache: no keysvc sends heartbeats here."""
     monkeypatch.setattr(key_cache, "MAX_SILENCE_SECONDS", 600.0)
 
 
@@ -109,17 +109,17 @@ async def server() -> AsyncIterator[Server]:
 class Client(raw_http.Connection):
     """One connection."""
 
-    async def send_apart(self, *parts: bytes) -> None:
-        """Send the parts apart from each other."""
+    async def send_separately(self, *parts: bytes) -> None:
+        """Send the parts so that the server reads each one separately."""
         for part in parts:
             self.writer.write(part)
             await self.writer.drain()
             await pace(0.05)  # each part arrives in a read of its own
 
-    async def answers(self, number: int) -> list[tuple[int, bool]]:
-        """The next ones: the status, and whether the application gave it."""
-        got = [await self.response() for _ in range(number)]
-        return [(status, "Answered-By" in headers) for status, headers, _ in got]
+    async def outcomes(self, count: int) -> list[tuple[int, bool]]:
+        """The next responses: the status, and whether the application sent the response."""
+        responses = [await self.response() for _ in range(count)]
+        return [(status, "Answered-By" in headers) for status, headers, _ in responses]
 
 
 async def connect(server: Server, unread_bytes: int | None = None) -> Client:
@@ -127,70 +127,70 @@ async def connect(server: Server, unread_bytes: int | None = None) -> Client:
     return Client(connection.reader, connection.writer)
 
 
-async def filled(server: Server, token: str = "acme") -> list[Client]:
-    """As many requests as an organization may have under way, each on a connection."""
-    clients = [await connect(server) for _ in range(ROOM)]
+async def fill_slots(server: Server, token: str = "acme") -> list[Client]:
+    """Send all requests that an organization may have in progress, each on its own connection."""
+    clients = [await connect(server) for _ in range(CAPACITY)]
     for client in clients:
         client.writer.write(get(token=token))
-    await eventually(lambda: len(server.asked) >= ROOM, SECONDS)
+    await eventually(lambda: len(server.requests) >= CAPACITY, SECONDS)
     return clients
 
 
-FROM_DOORMAN = (503, False)
+REJECTED_EARLY = (503, False)
 SERVED = (200, True)
 
 
-async def test_who_finds_no_place_is_refused_before_the_application_and_served_later(
+async def test_request_without_slot_is_rejected_early_and_served_later(
     server: Server,
 ):
-    clients = await filled(server)
+    clients = await fill_slots(server)
     late, other = await connect(server), await connect(server)
-    await late.send_apart(get())
+    await late.send_separately(get())
     status, headers, body = await late.response()
-    await late.send_apart(post(b"{}"), get("/Groups"))
-    await other.send_apart(get(token="initech"))
+    await late.send_separately(post(b"{}"), get("/Groups"))
+    await other.send_separately(get(token="initech"))
 
     assert (status, headers["Retry-After"]) == (503, str(RETRY_AFTER_SECONDS))
     assert headers["Content-Type"] == "application/scim+json"
     assert b"too many requests" in body
-    assert await late.answers(2) == [FROM_DOORMAN, FROM_DOORMAN]
+    assert await late.outcomes(2) == [REJECTED_EARLY, REJECTED_EARLY]
     server.open.set()
-    assert await other.answers(1) == [SERVED]
-    assert {each for client in clients for each in await client.answers(1)} == {SERVED}
-    await late.send_apart(get())
-    assert await late.answers(1) == [SERVED]
+    assert await other.outcomes(1) == [SERVED]
+    assert {each for client in clients for each in await client.outcomes(1)} == {SERVED}
+    await late.send_separately(get())
+    assert await late.outcomes(1) == [SERVED]
 
 
-async def test_of_those_who_are_read_in_one_moment_no_more_reach_the_application_than_fit(
+async def test_requests_read_at_once_reach_application_up_to_capacity(
     server: Server,
 ):
-    """A place or two is free, hundreds ask, and none of them has taken it yet."""
-    await filled(server, "initech")
-    before = len(server.asked)
-    clients = [await connect(server) for _ in range(5 * ROOM)]
+    """A few slots are free, and hundreds of requests arrive before one of them has acquired any."""
+    await fill_slots(server, "initech")
+    before = len(server.requests)
+    clients = [await connect(server) for _ in range(5 * CAPACITY)]
     for client in clients:
         client.writer.write(get())
-    await quiescent(lambda: (len(server.asked), dict(server.gate._pending)))
+    await quiescent(lambda: (len(server.requests), dict(server.admission._pending)))
     server.open.set()
 
-    got = Counter([each for client in clients for each in await client.answers(1)])
+    got = Counter([each for client in clients for each in await client.outcomes(1)])
 
-    # A displaced one of initech's makes room for one of acme's more.
-    assert set(got) == {SERVED, FROM_DOORMAN}
-    assert len(server.asked) - before == got[SERVED] <= ROOM
-    assert server.gate._pending == {}
+    # A displaced request of initech frees a slot for another of acme.
+    assert set(got) == {SERVED, REJECTED_EARLY}
+    assert len(server.requests) - before == got[SERVED] <= CAPACITY
+    assert server.admission._pending == {}
 
 
-async def test_over_the_rate_the_doorman_says_what_is_left():
+async def test_early_rejection_over_the_rate_has_rate_limit_headers():
     async with serving(Rate(per_second=0.1, burst=3)) as server:
         server.open.set()
         client = await connect(server)
         for _ in range(3):
-            await client.send_apart(get())
-        assert await client.answers(3) == [SERVED] * 3
-        await client.send_apart(get())
-        assert await client.answers(1) == [(429, True)]  # now it is pressed
-        await client.send_apart(get())
+            await client.send_separately(get())
+        assert await client.outcomes(3) == [SERVED] * 3
+        await client.send_separately(get())
+        assert await client.outcomes(1) == [(429, True)]  # the first rejection by the application
+        await client.send_separately(get())
         status, headers, _ = await client.response()
 
     assert (status, headers["RateLimit"]) == (429, '"organization";r=0;t=1')
@@ -198,18 +198,18 @@ async def test_over_the_rate_the_doorman_says_what_is_left():
     assert 8 <= int(headers["Retry-After"]) <= 10
 
 
-async def test_a_pipelined_request_is_answered_in_its_turn(server: Server):
-    """The one before it has a place that was free: only then may a refusal follow."""
+async def test_pipelined_request_is_answered_in_order(server: Server):
+    """While an earlier request runs, the next one is left to the application, which keeps order."""
     client = await connect(server)
-    await client.send_apart(get("/Users/first", "initech"))
-    await filled(server)
-    await client.send_apart(get())
-    await quiescent(lambda: (len(server.asked), dict(server.gate._pending)))
+    await client.send_separately(get("/Users/first", "initech"))
+    await fill_slots(server)
+    await client.send_separately(get())
+    await quiescent(lambda: (len(server.requests), dict(server.admission._pending)))
     server.open.set()
 
     status, _, body = await client.response()
     assert (status, body) == (200, b"/scim/Users/first")
-    assert (await client.answers(1))[0][1]
+    assert (await client.outcomes(1))[0][1]
 
 
 @pytest.mark.parametrize(
@@ -222,87 +222,87 @@ async def test_a_pipelined_request_is_answered_in_its_turn(server: Server):
     ],
     ids=["a head", "its last byte", "a body", "a body after its head"],
 )
-async def test_what_comes_in_parts_is_left_to_the_parser_and_the_next_is_looked_at_again(
+async def test_request_in_parts_goes_to_parser_and_next_is_rejected_early(
     server: Server, parts: list[bytes]
 ):
-    await filled(server)
+    await fill_slots(server)
     client = await connect(server)
-    await client.send_apart(*parts)
-    assert await client.answers(1) == [(503, True)]
-    await client.send_apart(get())
-    assert await client.answers(1) == [FROM_DOORMAN]
+    await client.send_separately(*parts)
+    assert await client.outcomes(1) == [(503, True)]
+    await client.send_separately(get())
+    assert await client.outcomes(1) == [REJECTED_EARLY]
 
 
-async def test_a_body_that_was_not_waited_for_belongs_to_its_request(server: Server):
-    """The answer is there before the body is; what looks like a request is a part of it."""
-    await filled(server)
+async def test_unread_body_is_not_taken_for_another_request(server: Server):
+    """The response is sent before the body arrives, and a part of the body looks like a request."""
+    await fill_slots(server)
     client = await connect(server)
     head, _, body = post(b"x" * 10 + get()).partition(b"\r\n\r\n")
-    await client.send_apart(head.replace(b"/Users/1", b"/early") + b"\r\n\r\n" + body[:10])
-    assert await client.answers(1) == [(404, True)]
-    await client.send_apart(body[10:], get())
-    assert await client.answers(1) == [FROM_DOORMAN]
-    assert server.gate._pending == {}
+    await client.send_separately(head.replace(b"/Users/1", b"/early") + b"\r\n\r\n" + body[:10])
+    assert await client.outcomes(1) == [(404, True)]
+    await client.send_separately(body[10:], get())
+    assert await client.outcomes(1) == [REJECTED_EARLY]
+    assert server.admission._pending == {}
 
 
 @pytest.mark.parametrize("empty", [b"\r\n", b"\r\n\r\n", b"\n"])
-async def test_empty_lines_before_a_request_are_not_its_head(server: Server, empty: bytes):
-    """The parser passes over them; nobody may take a part of its body for another request."""
-    await filled(server)
+async def test_empty_lines_before_a_head_are_not_taken_for_the_head(server: Server, empty: bytes):
+    """The parser skips them (RFC 9112 section 2.2); no part of the body becomes a request."""
+    await fill_slots(server)
     client = await connect(server)
     length = 400
-    begin = empty + get("/early", more=f"Content-Length: {length}\r\n")
-    # Were the empty lines the head, all that they announce were here.
-    await client.send_apart(begin + b"x" * (len(b"\r\n\r\n") + length - len(begin)))
-    assert await client.answers(1) == [(404, True)]
-    await client.send_apart(get())
-    assert server.gate._pending == {}
+    beginning = empty + get("/early", more=f"Content-Length: {length}\r\n")
+    # If the empty lines were taken for the end of the head, the body would be complete here.
+    await client.send_separately(beginning + b"x" * (len(b"\r\n\r\n") + length - len(beginning)))
+    assert await client.outcomes(1) == [(404, True)]
+    await client.send_separately(get())
+    assert server.admission._pending == {}
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.2):
             await client.response()
 
 
-async def test_what_follows_a_tunnel_is_answered_in_its_turn(server: Server):
-    """Its content is read as requests, whatever its length says."""
+async def test_requests_after_connect_are_answered_in_order(server: Server):
+    """The content of CONNECT is read as requests, whatever its Content-Length is."""
     client = await connect(server)
     tail = get("/Users/tail", "initech")
     head = f"CONNECT a:1 HTTP/1.1\r\nHost: a\r\nContent-Length: {len(tail)}\r\n\r\n".encode()
-    await client.send_apart(head + tail)
-    await filled(server)
-    await client.send_apart(get("/Users/next"))
+    await client.send_separately(head + tail)
+    await fill_slots(server)
+    await client.send_separately(get("/Users/next"))
     assert (await client.response())[0] == 404
     server.open.set()
     assert (await client.response())[2] == b"/scim/Users/tail"
 
 
-async def test_a_client_that_took_its_time_is_looked_at_again(server: Server):
+async def test_early_rejection_resumes_after_a_slow_reader(server: Server):
     clients = [await connect(server, unread_bytes=4_096)]
     clients[0].writer.transport.pause_reading()
-    await clients[0].send_apart(get("/large", "initech"))
+    await clients[0].send_separately(get("/large", "initech"))
     await pace(0.1)
     clients[0].writer.transport.resume_reading()
     assert (await clients[0].response())[0] == 200
-    await filled(server)
-    await clients[0].send_apart(get())
-    assert await clients[0].answers(1) == [FROM_DOORMAN]
+    await fill_slots(server)
+    await clients[0].send_separately(get())
+    assert await clients[0].outcomes(1) == [REJECTED_EARLY]
 
 
-async def test_bytes_that_belong_to_a_request_before_are_not_taken_for_another(server: Server):
-    """What looks like a request is the value of a header here, as the parser sees it."""
-    await filled(server)
+async def test_bytes_of_an_earlier_request_are_not_taken_for_another(server: Server):
+    """The bytes that look like a request are the value of a header, as the parser reads them."""
+    await fill_slots(server)
     client = await connect(server)
-    await client.send_apart(get("/Me") + b"GET /scim/second HTTP/1.1\r\nX-Value: ", get())
+    await client.send_separately(get("/Me") + b"GET /scim/second HTTP/1.1\r\nX-Value: ", get())
     first = await client.response()
     second = await client.response()
 
     assert [each[1].get("Answered-By") for each in (first, second)] == ["the application"] * 2
-    assert server.asked[-1] == "/scim/second"
-    await client.send_apart(get())
-    assert await client.answers(1) == [(503, True)]  # nobody knows any more what belongs to what
+    assert server.requests[-1] == "/scim/second"
+    await client.send_separately(get())
+    assert await client.outcomes(1) == [(503, True)]  # request boundaries are unknown by now
 
 
-async def test_refusals_that_nobody_reads_do_not_pile_up(server: Server):
-    await filled(server)
+async def test_unread_early_rejections_do_not_accumulate(server: Server):
+    await fill_slots(server)
     before = set(server.connections._open)
     client = await connect(server, unread_bytes=4_096)
     client.writer.transport.pause_reading()
@@ -319,29 +319,29 @@ async def test_refusals_that_nobody_reads_do_not_pile_up(server: Server):
     assert server.connections.aborted == 1
 
 
-async def test_a_connection_whose_requests_are_refused_is_not_idle(
+async def test_connection_with_rejected_requests_is_not_idle(
     monkeypatch: pytest.MonkeyPatch,
 ):
     monkeypatch.setattr(http_server, "KEEPALIVE_SECONDS", 1.5)
     async with serving() as server:
-        await filled(server)
+        await fill_slots(server)
         client = await connect(server)
         for _ in range(8):
-            await client.send_apart(get())
+            await client.send_separately(get())
             await pace(0.2)
 
-        assert await client.answers(8) == [FROM_DOORMAN] * 8
+        assert await client.outcomes(8) == [REJECTED_EARLY] * 8
 
 
-async def test_who_goes_away_before_the_application_has_heard_of_it_counts_no_more(server: Server):
-    await filled(server, "initech")
+async def test_pending_request_is_not_counted_after_disconnect(server: Server):
+    await fill_slots(server, "initech")
     before = set(server.connections._open)
     client = await connect(server)
     await eventually(lambda: server.connections._open - before, SECONDS)
     (watched,) = server.connections._open - before
     protocol = watched.transport.get_protocol()
     protocol.data_received(get())
-    assert server.gate._pending == {"acme": 1}
+    assert server.admission._pending == {"acme": 1}
     protocol.connection_lost(None)
-    assert server.gate._pending == {}
+    assert server.admission._pending == {}
     client.writer.close()

@@ -1,4 +1,4 @@
-"""Files that are sent part by part, over real sockets."""
+"""Downloads of files that are sent part by part, over real sockets."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,19 +18,19 @@ from tests.support.waiting import pace
 PART = "x" * 64 * 1024
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 FILE_SECONDS, LONG_SECONDS = 0.5, 60.0
-AWAY = Refusal(503, None, "away", {}, "AWAY", {}).error()
+UNAVAILABLE = Refusal(503, None, "away", {}, "UNAVAILABLE", {}).error()
 END = b"0\r\n\r\n"
-"""Of an answer in chunks (RFC 9112 section 7.1)."""
+"""The end of a chunked response (RFC 9112 section 7.1)."""
 
 
 class Files:
-    """A server that sends one file, and what became of each that it sent."""
+    """A server that sends one file, and records the error of each download, if any."""
 
     def __init__(self, parts: int | None, seconds: float, refusal: Exception | None = None) -> None:
         self._parts = parts
         self._seconds = seconds
         self._refusal = refusal
-        self.ended: asyncio.Queue[Exception | None] = asyncio.Queue()
+        self.outcomes: asyncio.Queue[Exception | None] = asyncio.Queue()
         app = web.Application()
         app.router.add_get("/", self._file)
         self.runner = Runner(app, log.configure("gateway", "warning"))
@@ -42,14 +42,14 @@ class Files:
 
     async def _file(self, request: web.Request) -> web.StreamResponse:
         try:
-            response = await send(request, {}, self._made(), self._seconds)
+            response = await send(request, {}, self._generate_parts(), self._seconds)
         except Exception as error:
-            self.ended.put_nowait(error)
+            self.outcomes.put_nowait(error)
             raise
-        self.ended.put_nowait(None)
+        self.outcomes.put_nowait(None)
         return response
 
-    async def _made(self) -> AsyncIterator[str]:
+    async def _generate_parts(self) -> AsyncIterator[str]:
         sent = 0
         while sent != self._parts:
             yield PART
@@ -71,14 +71,14 @@ async def sending(
 
 
 async def slow_reader(files: Files) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A connection that takes little at once."""
+    """A connection with a small receive buffer."""
     connection = await raw_http.connect(files.address, receive_buffer=4_096)
     connection.send(GET)
     return connection.reader, connection.writer
 
 
-async def dripping(reader: asyncio.StreamReader) -> bytes:
-    """The last bytes of all that comes, read a little now and then."""
+async def read_slowly(reader: asyncio.StreamReader) -> bytes:
+    """The last bytes of a response that is read slowly, a little at a time."""
     last = b""
     try:
         while piece := await reader.read(16_384):
@@ -89,7 +89,7 @@ async def dripping(reader: asyncio.StreamReader) -> bytes:
     return last
 
 
-async def test_a_file_arrives_whole():
+async def test_download_arrives_complete():
     async with (
         sending(parts=40) as files,
         ClientSession() as session,
@@ -100,39 +100,39 @@ async def test_a_file_arrives_whole():
     assert text == 40 * PART
 
 
-async def test_whoever_reads_a_little_now_and_then_has_no_file_for_ever():
+async def test_slow_download_over_its_time_limit_is_aborted():
     async with sending(parts=None, seconds=FILE_SECONDS) as files:
         reader, writer = await slow_reader(files)
         async with asyncio.timeout(10):
-            last = await dripping(reader)
-            fault = await files.ended.get()
+            last = await read_slowly(reader)
+            error = await files.outcomes.get()
         writer.close()
 
     assert last not in (b"", END)
-    assert fault is None
+    assert error is None
 
 
-async def test_who_leaves_amid_a_file_is_no_fault_of_ours():
+async def test_client_disconnect_during_download_is_no_error():
     async with sending(parts=None) as files:
         reader, writer = await slow_reader(files)
         await reader.readline()
         writer.transport.abort()
         async with asyncio.timeout(10):
-            fault = await files.ended.get()
+            error = await files.outcomes.get()
 
-    assert fault is None
+    assert error is None
 
 
-async def test_half_a_file_is_not_taken_for_all():
-    async with sending(parts=2, refusal=AWAY) as files, ClientSession() as session:
+async def test_download_that_fails_midway_is_incomplete_to_the_client():
+    async with sending(parts=2, refusal=UNAVAILABLE) as files, ClientSession() as session:
         with pytest.raises(ClientPayloadError):
             async with session.get("http://{}:{}/".format(*files.address)) as reply:
                 await reply.read()
-        assert await files.ended.get() is None
+        assert await files.outcomes.get() is None
 
 
-async def test_what_refuses_the_first_part_is_raised_before_anything_is_sent():
-    async with sending(parts=0, refusal=AWAY) as files, ClientSession() as session:
+async def test_error_of_the_first_part_is_raised_before_the_response():
+    async with sending(parts=0, refusal=UNAVAILABLE) as files, ClientSession() as session:
         async with session.get("http://{}:{}/".format(*files.address)) as reply:
             assert reply.status == 500
-        assert await files.ended.get() is AWAY
+        assert await files.outcomes.get() is UNAVAILABLE

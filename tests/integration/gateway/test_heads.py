@@ -1,4 +1,4 @@
-"""The heads of requests take bounded memory, over real sockets."""
+"""The memory of request heads is bounded, over real sockets."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,23 +19,23 @@ FIRST = b"POST /echo HTTP/1.1\r\nHost: a\r\n"
 FIELD = b"X: " + b"x" * 4_000 + b"\r\n"
 BODY = b"b" * 200_000
 WITH_BODY = FIRST + b"Content-Length: %d\r\n\r\n" % len(BODY)
-FIELDS_OF_ALL = MAX_HEAD_BYTES // len(FIELD)
+MAX_FIELDS = MAX_HEAD_BYTES // len(FIELD)
 
 
 class Server:
-    """A gateway's HTTP server that answers with the length of the body, once it may."""
+    """A gateway's HTTP server that answers with the length of the body once `open` is set."""
 
     def __init__(self, limit: int) -> None:
         self.heads = HeadMemory(limit)
         self.open = asyncio.Event()
         self.open.set()
-        self.asked = 0
+        self.requests = 0
         app = web.Application(client_max_size=10**6)
         app.router.add_post("/echo", self._echo)
         self.runner = Runner(app, log.configure("gateway", "error"), heads=self.heads)
 
     async def _echo(self, request: web.Request) -> web.Response:
-        self.asked += 1
+        self.requests += 1
         await self.open.wait()
         return web.Response(text=str(len(await request.read())))
 
@@ -63,42 +63,42 @@ class Client(raw_http.Connection):
         return status, body
 
 
-async def client(server: Server, sent: bytes = b"", address: str = "127.0.0.1") -> Client:
+async def connect(server: Server, sent: bytes = b"", address: str = "127.0.0.1") -> Client:
     connection = await raw_http.connect(server.runner.addresses[0], source=address)
     connection.send(sent)
     return Client(connection.reader, connection.writer)
 
 
-async def until_held(server: Server, size: int) -> None:
+async def wait_until_held(server: Server, size: int) -> None:
     await eventually(lambda: server.heads.budget.in_use == size, SECONDS)
 
 
-async def test_a_head_of_many_fields_is_refused_over_its_limit():
+async def test_head_over_the_size_limit_gets_431():
     async with serving() as server:
-        one = await client(server, FIRST + FIELD * 90)
+        one = await connect(server, FIRST + FIELD * 90)
         status, body = await one.answer()
 
         assert status == 431
         assert b"urn:ietf:params:scim:api:messages:2.0:Error" in body
-        assert server.asked == 0
+        assert server.requests == 0
         one.writer.close()
-        await until_held(server, 0)
+        await wait_until_held(server, 0)
 
 
-async def test_a_large_head_below_the_limit_is_taken_again_and_again():
+async def test_large_head_below_the_limit_is_accepted_repeatedly():
     async with serving() as server:
-        one = await client(server)
+        one = await connect(server)
         for _ in range(20):
-            one.writer.write(FIRST + FIELD * (FIELDS_OF_ALL - 1) + b"Content-Length: 0\r\n\r\n")
+            one.writer.write(FIRST + FIELD * (MAX_FIELDS - 1) + b"Content-Length: 0\r\n\r\n")
             assert await one.answer() == (200, b"0")
 
         assert server.heads.budget.in_use == 0
 
 
 @pytest.mark.parametrize("split", [0, 1, 2, 3, 4, len(WITH_BODY)])
-async def test_a_body_does_not_count_wherever_its_head_is_cut(split: int):
+async def test_body_is_not_counted_wherever_its_head_is_split(split: int):
     async with serving() as server:
-        one = await client(server)
+        one = await connect(server)
         for _ in range(3):
             one.writer.write(WITH_BODY[: len(WITH_BODY) - split])
             await pace(0.02)  # the rest arrives in a read of its own
@@ -108,50 +108,50 @@ async def test_a_body_does_not_count_wherever_its_head_is_cut(split: int):
         assert (server.heads.budget.in_use, server.heads.rejected) == (0, 0)
 
 
-async def test_large_heads_have_a_bounded_room_and_small_ones_always_pass():
+async def test_large_heads_are_bounded_and_small_ones_always_accepted():
     async with serving(limit=1024 * 1024) as server:
-        greedy = [await client(server, FIRST + FIELD * 15) for _ in range(60)]
-        other = [await client(server, FIRST + FIELD * 15, "127.0.0.2") for _ in range(60)]
+        greedy = [await connect(server, FIRST + FIELD * 15) for _ in range(60)]
+        other = [await connect(server, FIRST + FIELD * 15, "127.0.0.2") for _ in range(60)]
         await eventually(lambda: server.heads.rejected >= 60, SECONDS)
         held = server.heads.budget.in_use
-        small = await client(server, FIRST + b"X: %s\r\n" % (b"x" * 1_000))
+        small = await connect(server, FIRST + b"X: %s\r\n" % (b"x" * 1_000))
         small.writer.write(b"Content-Length: 0\r\n\r\n")
 
         assert await small.answer() == (200, b"0")
         assert 512 * 1024 < held <= 1024 * 1024
         for each in (*greedy, *other):
             each.writer.transport.abort()
-        await until_held(server, 0)
+        await wait_until_held(server, 0)
 
 
-async def test_one_source_leaves_half_of_the_room_to_others():
+async def test_one_address_uses_at_most_half_of_the_head_memory():
     async with serving(limit=256 * 1024) as server:
-        greedy = [await client(server, FIRST + FIELD * 15) for _ in range(10)]
+        greedy = [await connect(server, FIRST + FIELD * 15) for _ in range(10)]
         await eventually(lambda: server.heads.rejected >= 5, SECONDS)
         large = FIRST + FIELD * 5 + b"Content-Length: 0\r\n\r\n"
 
-        assert (await (await client(server, large)).answer())[0] == 503
-        assert await (await client(server, large, "127.0.0.2")).answer() == (200, b"0")
+        assert (await (await connect(server, large)).answer())[0] == 503
+        assert await (await connect(server, large, "127.0.0.2")).answer() == (200, b"0")
         assert len(greedy) == 10  # the list keeps the connections open
 
 
-async def test_heads_that_come_while_a_request_waits_are_counted():
+async def test_pipelined_heads_behind_a_waiting_request_are_counted():
     async with serving() as server:
         server.open.clear()
         large = FIRST + FIELD * 10 + b"Content-Length: 0\r\n\r\n"
-        one = await client(server, large * 8)
+        one = await connect(server, large * 8)
 
         assert (await one.answer())[0] == 0
-        await until_held(server, 0)
+        await wait_until_held(server, 0)
 
 
-async def test_a_few_small_requests_may_come_at_once():
+async def test_small_pipelined_requests_are_accepted():
     async with serving() as server:
-        one = await client(server, (FIRST + b"Content-Length: 0\r\n\r\n") * 30)
+        one = await connect(server, (FIRST + b"Content-Length: 0\r\n\r\n") * 30)
 
         assert [await one.answer() for _ in range(30)] == [(200, b"0")] * 30
         assert server.heads.budget.in_use == 0
 
 
-def test_small_heads_of_all_connections_fit():
+def test_small_heads_of_all_connections_fit_in_the_limit():
     assert SMALL_BYTES * 2_000 <= LIMIT_BYTES

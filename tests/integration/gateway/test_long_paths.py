@@ -1,4 +1,4 @@
-"""Paths of very many segments, which a router could take quadratic time to cut."""
+"""Paths with very many segments, which a router could split in quadratic time."""
 
 import aiohttp
 import pytest
@@ -11,7 +11,7 @@ from gateway.http.server import MAX_SEGMENTS, Runner
 
 @pytest.fixture
 async def routed():
-    """A server whose application counts the requests that reach its router."""
+    """A client session, the URL of a server, and the paths that reach its router."""
     reached: list[str] = []
 
     async def found(request: web.Request) -> web.Response:
@@ -31,7 +31,7 @@ async def routed():
 
 
 @pytest.mark.parametrize("segment", ["/", "/a", "/.well-known", "/%61"])
-async def test_a_path_of_too_many_segments_does_not_reach_the_router(routed, segment: str):
+async def test_path_with_too_many_segments_does_not_reach_the_router(routed, segment: str):
     session, base, reached = routed
     statuses = []
     for number in (MAX_SEGMENTS, MAX_SEGMENTS + 1, 2_000):

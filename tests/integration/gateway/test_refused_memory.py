@@ -1,4 +1,4 @@
-"""Refused requests leave nothing in memory: objects are counted while nothing collects garbage."""
+"""Refused requests leave no objects in memory, counted with garbage collection disabled."""
 
 import asyncio
 import gc
@@ -24,7 +24,7 @@ from gateway.api.endpoints import endpoints
 from gateway.api.groups import Groups
 from gateway.api.query.cursors import Cursors
 from gateway.api.users import Users
-from gateway.auth import failed_auth as guesses
+from gateway.auth import failed_auth
 from gateway.auth.authenticator import Authenticator, Caller
 from gateway.auth.failed_auth import FailedAuthLimiter
 from gateway.auth.key_cache import KeyCache
@@ -40,7 +40,7 @@ SENT = 200
 TOGETHER = 20
 SECONDS = 20.0
 KINDS = (asyncio.Task, types.FrameType, types.CoroutineType, BaseException, CIMultiDictProxy)
-"""What a request that is not freed keeps: each of them has several."""
+"""Types of which a request has several objects, which stay in memory if it is not freed."""
 
 
 class Keys(keys_pb2_grpc.KeyServiceServicer):
@@ -49,7 +49,7 @@ class Keys(keys_pb2_grpc.KeyServiceServicer):
     async def Authenticate(self, request, context):  # noqa: N802 - the contract's name
         if request.token == "right":
             return keys_pb2.AuthenticateResponse(organization_id="acme", key_id="key")
-        # Not by `abort`, whose exception gRPC's server keeps in a cycle of its own.
+        # Not `abort`: the gRPC server keeps its exception in a reference cycle.
         context.set_code(grpc.StatusCode.UNAUTHENTICATED)
         context.set_trailing_metadata(to_trailing_metadata(Refusal(KEY_UNKNOWN)))
         return keys_pb2.AuthenticateResponse()
@@ -95,7 +95,7 @@ async def _heartbeat(*caches) -> None:
 
 
 @contextmanager
-def nothing_collected() -> Iterator[None]:
+def without_garbage_collection() -> Iterator[None]:
     gc.collect()
     gc.disable()
     try:
@@ -104,7 +104,7 @@ def nothing_collected() -> Iterator[None]:
         gc.enable()
 
 
-def alive() -> Counter[str]:
+def live_objects() -> Counter[str]:
     found: Counter[str] = Counter()
     for each in gc.get_objects():
         for kind in KINDS:
@@ -114,7 +114,7 @@ def alive() -> Counter[str]:
 
 
 async def send(address: tuple[str, int], tokens: list[str], path: str = "/Users") -> Counter[int]:
-    """Send requests with large heads on a connection of their own, one after the other."""
+    """Send requests with large heads one after the other on a new connection."""
     statuses: Counter[int] = Counter()
     connection = await raw_http.connect(address)
     for token in tokens:
@@ -131,18 +131,18 @@ async def send(address: tuple[str, int], tokens: list[str], path: str = "/Users"
     return statuses
 
 
-def made_up() -> list[str]:
+def unknown_tokens() -> list[str]:
     return [secrets.token_hex(16) for _ in range(SENT // TOGETHER)]
 
 
 async def _flood(address: tuple[str, int], kind: str) -> Counter[int]:
     match kind:
         case "different keys":
-            sent = [made_up() for _ in range(TOGETHER)]
+            sent = [unknown_tokens() for _ in range(TOGETHER)]
         case "one key at once":
-            sent = [made_up()] * TOGETHER
+            sent = [unknown_tokens()] * TOGETHER
         case "remembered keys":
-            one = made_up()[0]
+            one = unknown_tokens()[0]
             sent = [[one] * (SENT // TOGETHER)] * TOGETHER
         case _:
             sent = [["right"] * (SENT // TOGETHER)] * TOGETHER
@@ -165,13 +165,13 @@ async def _flood(address: tuple[str, int], kind: str) -> Counter[int]:
 async def test_refused_requests_leave_no_objects(
     kind: str, at_once: int, expected: set[int], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(guesses, "PACE_SECONDS", 0.001)
+    monkeypatch.setattr(failed_auth, "PACE_SECONDS", 0.001)
     async with serving(at_once) as address:
         await _flood(address, kind)
-        with nothing_collected():
+        with without_garbage_collection():
             await _flood(address, kind)
             await quiescent(lambda: len(asyncio.all_tasks()))
-            before = alive()
+            before = live_objects()
             statuses = await _flood(address, kind)
             grown = await _grown(before)
 
@@ -181,9 +181,9 @@ async def test_refused_requests_leave_no_objects(
 
 
 async def _grown(before: Counter[str]) -> Counter[str]:
-    """What there is more of, once that is little or after a while."""
+    """The additional objects: the test waits until they are few, or for a limited time."""
     end = time.monotonic() + SECONDS
     await eventually(
-        lambda: (alive() - before).total() < SENT / 10 or time.monotonic() > end, 2 * SECONDS
+        lambda: (live_objects() - before).total() < SENT / 10 or time.monotonic() > end, 2 * SECONDS
     )
-    return alive() - before
+    return live_objects() - before

@@ -1,4 +1,4 @@
-"""Clients that keep the gateway waiting are cut off, over real sockets."""
+"""The gateway aborts the connections of clients that keep it waiting, over real sockets."""
 
 import asyncio
 import contextlib
@@ -21,20 +21,20 @@ PAGE = b"x" * 3 * MEBIBYTE
 SHORT = ClientTimeouts(head=0.3, body=0.3, response=0.3, closing=0.3)
 LONG = ClientTimeouts(head=60, body=60, response=60, closing=60)
 SECONDS = 10.0
-BODY = b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n"
-HEAD = b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n"
-PART = b"GET /quick HTTP/1.1\r\nHost: a\r\n"
-SLOW = b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n"
+POST_1000_BYTES = b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n"
+POST_10_BYTES = b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n"
+PARTIAL_HEAD = b"GET /quick HTTP/1.1\r\nHost: a\r\n"
+SLOW_GET = b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n"
 GET = b"GET /quick HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 class Server:
-    """A gateway's HTTP server with a few routes, and how many connections it cut off."""
+    """A gateway's HTTP server with a few routes; it counts the connections that it aborted."""
 
     def __init__(self, connections: Connections) -> None:
         self.connections = connections
         self.pages = 0
-        self.writers: list[asyncio.StreamWriter] = []  # or the connections would be closed
+        self.writers: list[asyncio.StreamWriter] = []  # a reference keeps each connection open
         app = web.Application()
         app.router.add_post("/echo", self._echo)
         app.router.add_get("/quick", self._quick)
@@ -81,8 +81,8 @@ async def connect(
     return await asyncio.open_connection(*server.address, local_addr=(address, 0))
 
 
-async def begin(server: Server, address: str, sent: bytes) -> asyncio.StreamReader:
-    """A client that sends the beginning of something, which the server has read."""
+async def send_beginning(server: Server, address: str, sent: bytes) -> asyncio.StreamReader:
+    """Send the beginning of a request from an address, until the server has read it."""
     reader, writer = await connect(server, address)
     writer.write(sent)
     own = writer.get_extra_info("sockname")
@@ -93,13 +93,13 @@ async def begin(server: Server, address: str, sent: bytes) -> asyncio.StreamRead
             for each in server.connections._open
         )
 
-    await until(is_read)
+    await wait_until(is_read)
     server.writers.append(writer)
     return reader
 
 
-async def answered(server: Server, address: str = "127.0.0.1") -> bytes:
-    """What a whole request from an address is answered."""
+async def response_head(server: Server, address: str = "127.0.0.1") -> bytes:
+    """The head of the response to a complete request from an address."""
     reader, writer = await connect(server, address)
     with suppress(ConnectionError):
         writer.write(GET)
@@ -110,10 +110,10 @@ async def answered(server: Server, address: str = "127.0.0.1") -> bytes:
         writer.close()
 
 
-async def ended(reader: asyncio.StreamReader) -> bytes:
-    """What came before the other side ended the connection, which it has to."""
+async def read_to_end(reader: asyncio.StreamReader) -> bytes:
+    """The bytes that arrive before the server ends the connection, as it must."""
     received = b""
-    # Piece by piece: a reset must not take with it what was read before.
+    # Read in pieces: a reset must not discard the bytes that were read before.
     with suppress(ConnectionError):
         async with asyncio.timeout(SECONDS):
             while piece := await reader.read(MEBIBYTE):
@@ -121,19 +121,19 @@ async def ended(reader: asyncio.StreamReader) -> bytes:
     return received
 
 
-def never_reading(server: Server) -> socket.socket:
-    """A connection whose small buffer nobody empties."""
+def connect_without_reading(server: Server) -> socket.socket:
+    """A connection with a small receive buffer that the client never reads."""
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
     client.connect(server.address)
     return client
 
 
-async def until(holds: Callable[[], bool]) -> None:
+async def wait_until(holds: Callable[[], bool]) -> None:
     await eventually(holds, SECONDS)
 
 
-async def drip(writer: asyncio.StreamWriter, data: bytes) -> None:
+async def send_slowly(writer: asyncio.StreamWriter, data: bytes) -> None:
     with suppress(ConnectionError):
         for byte in data:
             writer.write(bytes([byte]))
@@ -146,7 +146,7 @@ async def drip(writer: asyncio.StreamWriter, data: bytes) -> None:
     [
         (b"", GET),
         (b"GET /quick HTTP/1.1\r\nHost: a\r\n", b"X-Slow: slow\r\n" * 9),
-        (BODY, b"slow" * 9),
+        (POST_1000_BYTES, b"slow" * 9),
         (GET, GET),
     ],
     ids=["a first line", "a header", "a body", "another request"],
@@ -156,59 +156,59 @@ async def test_client_that_sends_byte_by_byte_is_aborted(begin: bytes, slowly: b
         assert type(asyncio.get_running_loop()).__module__.startswith("uvloop")
         reader, writer = await connect(server)
         writer.write(begin)
-        dripping = asyncio.create_task(drip(writer, slowly))
+        sending = asyncio.create_task(send_slowly(writer, slowly))
 
-        received = await ended(reader)
+        received = await read_to_end(reader)
 
-        dripping.cancel()
+        sending.cancel()
         assert received.count(b" 200 ") == (begin == GET)
         assert server.connections.aborted == 1
 
 
 async def test_client_that_stops_within_a_request_is_aborted():
     async with serving() as server:
-        for begin in (b"GET /qui", HEAD, HEAD + b"12345"):
+        for begin in (b"GET /qui", POST_10_BYTES, POST_10_BYTES + b"12345"):
             reader, writer = await connect(server)
             writer.write(begin)
-            assert await ended(reader) == b""
+            assert await read_to_end(reader) == b""
 
         assert server.connections.aborted == 3
 
 
 async def test_client_that_does_not_read_a_page_is_aborted():
     async with serving() as server:
-        with never_reading(server) as client:
+        with connect_without_reading(server) as client:
             client.sendall(b"GET /page HTTP/1.1\r\nHost: a\r\n\r\n")
-            await until(lambda: server.connections.aborted == 1)
+            await wait_until(lambda: server.connections.aborted == 1)
 
         assert server.pages == 1
         assert not server.connections._open
 
 
-async def test_who_asks_for_page_after_page_without_reading_gets_no_more_than_one_at_a_time():
-    """Or one connection could fill the memory."""
+async def test_pipelined_pages_without_reading_are_created_one_at_a_time():
+    """Otherwise one connection could fill the memory."""
     async with serving(LONG) as server:
-        with never_reading(server) as client:
+        with connect_without_reading(server) as client:
             client.sendall(b"GET /page HTTP/1.1\r\nHost: a\r\n\r\n" * 30)
-            await until(lambda: server.pages > 0)
+            await wait_until(lambda: server.pages > 0)
             await quiescent(lambda: server.pages)
             (connection,) = server.connections._open
             unsent = connection.transport.get_write_buffer_size()
 
-        # The kernel's buffers may take one or two, depending on its settings.
+        # The kernel's buffers may hold one or two pages, depending on its settings.
         assert server.pages <= 3
         assert unsent <= 2 * len(PAGE)
 
 
-async def test_what_lies_unread_on_all_connections_together_is_bounded():
+async def test_unsent_bytes_of_all_connections_are_bounded():
     async with serving(LONG, max_unsent_bytes=MEBIBYTE) as server:
-        clients = [never_reading(server) for _ in range(12)]
+        clients = [connect_without_reading(server) for _ in range(12)]
         for client in clients:
             client.sendall(b"GET /page HTTP/1.1\r\nHost: a\r\n\r\n" * 4)
-        await until(lambda: server.connections.aborted > 0)
+        await wait_until(lambda: server.connections.aborted > 0)
         await quiescent(lambda: (server.pages, server.connections.aborted))
-        open_ones = server.connections._open
-        unsent = sum(each.transport.get_write_buffer_size() for each in open_ones)
+        connections = server.connections._open
+        unsent = sum(each.transport.get_write_buffer_size() for each in connections)
 
         assert server.pages >= 12
         assert unsent <= MEBIBYTE
@@ -234,7 +234,7 @@ async def test_client_that_pipelines_a_request_is_not_aborted():
     async with serving() as server:
         reader, writer = await connect(server)
         writer.write(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
-        await pace(0.1)  # well into the slow answer
+        await pace(0.1)  # while the slow response is in progress
         writer.write(GET)
 
         for answer in (b"slow", b"quick"):
@@ -244,11 +244,11 @@ async def test_client_that_pipelines_a_request_is_not_aborted():
         writer.close()
 
 
-async def test_a_body_that_comes_in_time_is_read_and_the_connection_goes_on():
+async def test_body_in_time_is_read_and_the_connection_stays_open():
     async with serving() as server:
         reader, writer = await connect(server)
         for _ in range(3):
-            writer.write(HEAD + b"12345")
+            writer.write(POST_10_BYTES + b"12345")
             await pace(0.1)  # a body in two parts
             writer.write(b"67890")
             head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), SECONDS)
@@ -260,31 +260,31 @@ async def test_a_body_that_comes_in_time_is_read_and_the_connection_goes_on():
         writer.close()
 
 
-async def test_for_a_connection_too_many_the_one_that_idles_longest_is_closed():
+async def test_connection_over_the_limit_closes_the_longest_idle_one():
     async with serving(LONG, limit=3) as server:
         idle = []
         for number in range(3):
             idle.append(await connect(server))
-            await until(lambda number=number: len(server.connections._open) == number + 1)
+            await wait_until(lambda number=number: len(server.connections._open) == number + 1)
         fresh, writer = await connect(server)
         writer.write(GET)
 
         assert b" 200 " in await asyncio.wait_for(fresh.readuntil(b"\r\n\r\n"), SECONDS)
-        assert await ended(idle[0][0]) == b""
+        assert await read_to_end(idle[0][0]) == b""
         assert not idle[1][0].at_eof()
         assert len(server.connections._open) == 3
 
 
-async def test_when_all_are_busy_one_too_many_is_told_to_come_back():
+async def test_connection_over_the_limit_gets_503_when_all_are_busy():
     async with serving(LONG, limit=2) as server:
         busy = [await connect(server) for _ in range(2)]
         for _, writer in busy:
             writer.write(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
         opened = server.connections._open
-        await until(lambda: [each.wait for each in opened] == [Wait.NOTHING] * 2)
+        await wait_until(lambda: [each.wait for each in opened] == [Wait.NOTHING] * 2)
         reader, _ = await connect(server)
 
-        refused = await ended(reader)
+        refused = await read_to_end(reader)
 
         assert refused.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
         assert b"\r\nRetry-After: 2\r\n" in refused
@@ -293,58 +293,58 @@ async def test_when_all_are_busy_one_too_many_is_told_to_come_back():
             assert b" 200 " in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), SECONDS)
 
 
-async def test_half_sent_heads_from_many_addresses_keep_nobody_out():
+async def test_partial_heads_from_many_addresses_block_no_other_client():
     async with serving(LONG, limit=60) as server:
         for number in range(120):
-            await begin(server, f"127.0.1.{number}", PART)
+            await send_beginning(server, f"127.0.1.{number}", PARTIAL_HEAD)
         for _ in range(5):
-            assert b" 200 " in await answered(server)
+            assert b" 200 " in await response_head(server)
 
         assert server.connections.rejected == 0
         assert server.connections.displaced >= 60
 
 
-async def test_the_address_with_the_most_half_sent_heads_loses_one_first():
+async def test_address_with_most_partial_heads_loses_a_connection_first():
     async with serving(LONG, limit=4) as server:
-        modest = await begin(server, "127.0.0.2", PART)
-        greedy = [await begin(server, "127.0.0.3", PART) for _ in range(3)]
-        assert b" 200 " in await answered(server)
+        modest = await send_beginning(server, "127.0.0.2", PARTIAL_HEAD)
+        greedy = [await send_beginning(server, "127.0.0.3", PARTIAL_HEAD) for _ in range(3)]
+        assert b" 200 " in await response_head(server)
 
-        assert await ended(greedy[0]) == b""
+        assert await read_to_end(greedy[0]) == b""
         assert not any(reader.at_eof() for reader in (modest, *greedy[1:]))
 
 
-@pytest.mark.parametrize("begun", [BODY, b"GET /page HTTP/1.1\r\nHost: a\r\n\r\n"])
-async def test_slow_bodies_and_readers_give_way_when_nobody_else_does(begun: bytes):
+@pytest.mark.parametrize("beginning", [POST_1000_BYTES, b"GET /page HTTP/1.1\r\nHost: a\r\n\r\n"])
+async def test_slow_transfer_is_closed_when_no_other_connection_can_be(beginning: bytes):
     async with serving(LONG, limit=3) as server:
-        slow = [never_reading(server) for _ in range(3)]
+        slow = [connect_without_reading(server) for _ in range(3)]
         for client in slow:
-            client.sendall(begun)
+            client.sendall(beginning)
         opened = server.connections._open
-        await until(lambda: [each.wait for each in opened] == [Wait.TRANSFER] * 3)
-        assert b" 200 " in await answered(server)
+        await wait_until(lambda: [each.wait for each in opened] == [Wait.TRANSFER] * 3)
+        assert b" 200 " in await response_head(server)
 
         assert (server.connections.rejected, server.connections.displaced) == (0, 1)
         for client in slow:
             client.close()
 
 
-async def test_many_slow_bodies_of_one_address_are_closed_before_idle_others():
+async def test_slow_bodies_of_one_address_are_closed_before_idle_others():
     async with serving(LONG, limit=10) as server:
         idle, _kept = await connect(server, "127.0.0.2")
-        slow = [await begin(server, "127.0.0.3", BODY) for _ in range(9)]
-        assert b" 200 " in await answered(server)
+        slow = [await send_beginning(server, "127.0.0.3", POST_1000_BYTES) for _ in range(9)]
+        assert b" 200 " in await response_head(server)
 
-        assert await ended(slow[0]) == b""
+        assert await read_to_end(slow[0]) == b""
         assert not idle.at_eof()
 
 
-async def test_one_address_has_only_its_share_of_the_connections():
+async def test_address_over_its_connection_limit_gets_503():
     async with serving(LONG, limit=8, per_source=2) as server:
         for _ in range(2):
-            await begin(server, "127.0.0.1", SLOW)
-        refused = await answered(server)
-        other = await answered(server, "127.0.0.2")
+            await send_beginning(server, "127.0.0.1", SLOW_GET)
+        refused = await response_head(server)
+        other = await response_head(server, "127.0.0.2")
 
         assert refused.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
         assert b"\r\nRetry-After: 2\r\n" in refused
@@ -352,34 +352,34 @@ async def test_one_address_has_only_its_share_of_the_connections():
         assert (server.connections.rejected_by_source, server.connections.rejected) == (1, 0)
 
 
-async def test_an_address_with_its_share_gives_up_a_connection_that_waits():
+async def test_address_at_its_connection_limit_loses_a_waiting_connection():
     async with serving(LONG, limit=8, per_source=2) as server:
-        other = await begin(server, "127.0.0.2", PART)
-        first = await begin(server, "127.0.0.1", PART)
-        await begin(server, "127.0.0.1", PART)
-        assert b" 200 " in await answered(server)
+        other = await send_beginning(server, "127.0.0.2", PARTIAL_HEAD)
+        first = await send_beginning(server, "127.0.0.1", PARTIAL_HEAD)
+        await send_beginning(server, "127.0.0.1", PARTIAL_HEAD)
+        assert b" 200 " in await response_head(server)
 
-        assert await ended(first) == b""
+        assert await read_to_end(first) == b""
         assert not other.at_eof()
 
 
-async def test_a_connection_without_any_request_is_closed(monkeypatch: pytest.MonkeyPatch):
+async def test_connection_without_a_request_is_closed(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(http_server, "KEEPALIVE_SECONDS", 0.3)
     async with serving(LONG) as server:
         reader, _ = await connect(server)
 
-        assert await ended(reader) == b""
+        assert await read_to_end(reader) == b""
 
 
-async def test_connections_that_end_are_forgotten():
+async def test_closed_connections_leave_no_state():
     async with serving(LONG, limit=8, per_source=4) as server:
-        for sent in (b"", PART, BODY, GET):
+        for sent in (b"", PARTIAL_HEAD, POST_1000_BYTES, GET):
             _, writer = await connect(server)
             writer.write(sent)
             writer.close()
-        await answered(server, "127.0.0.2")
+        await response_head(server, "127.0.0.2")
         connections = server.connections
-        await until(lambda: not connections._open)
+        await wait_until(lambda: not connections._open)
 
         assert connections._by_source == {}
         assert [waits.oldest() for waits in connections._waits.values()] == [None, None]
@@ -396,12 +396,12 @@ async def test_connections_that_end_are_forgotten():
     ],
     ids=["many headers", "a long header", "a long line"],
 )
-async def test_a_head_that_is_too_large_is_refused(request_: bytes):
+async def test_head_that_is_too_large_gets_400(request_: bytes):
     async with serving(LONG) as server:
         reader, writer = await connect(server)
         writer.write(request_)
 
-        received = await ended(reader)
+        received = await read_to_end(reader)
 
         assert received.split(b" ")[1] == b"400"
 
@@ -424,7 +424,7 @@ async def test_body_in_tiny_chunks_is_aborted(path: str, chunk: bytes):
 
 
 @pytest.mark.parametrize("size", [8, 100, 5_000])
-async def test_a_body_in_chunks_of_some_bytes_is_read_whole(size: int):
+async def test_body_in_small_chunks_is_read_completely(size: int):
     async with serving(ClientTimeouts()) as server:
         reader, writer = await asyncio.open_connection(*server.address)
         number = 400_000 // size

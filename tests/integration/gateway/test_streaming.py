@@ -1,4 +1,4 @@
-"""Responses that are made while they are sent, on real connections."""
+"""Responses that are generated while they are sent, over real sockets."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -19,7 +19,7 @@ Parts = Callable[[], AsyncGenerator[bytes, None]]
 
 
 class Server:
-    """Sends one response to each request, and keeps what became of it."""
+    """Sends the same response to each request, and records why each one was aborted, if it was."""
 
     def __init__(self, parts: Parts, seconds: float) -> None:
         self._parts = parts
@@ -62,16 +62,16 @@ async def serving(parts: Parts, seconds: float = SECONDS) -> AsyncIterator[Serve
 
 
 class Endless:
-    """Parts without an end, of which those that were made are counted."""
+    """An endless sequence of parts, which counts the generated ones."""
 
     def __init__(self) -> None:
-        self.made = 0
+        self.generated = 0
         self.closed = asyncio.Event()
 
     async def __call__(self) -> AsyncGenerator[bytes, None]:
         try:
             while True:
-                self.made += 1
+                self.generated += 1
                 yield PART
         finally:
             self.closed.set()
@@ -85,23 +85,23 @@ def failing(error: Exception) -> Parts:
     return parts
 
 
-async def two() -> AsyncGenerator[bytes, None]:
+async def two_parts() -> AsyncGenerator[bytes, None]:
     yield PART
     yield b" end"
 
 
-async def test_a_streamed_response_holds_all_parts():
-    async with serving(two) as server:
+async def test_streamed_response_contains_all_parts():
+    async with serving(two_parts) as server:
         assert await server.get() == b"begin " + PART + b" end"
         assert await server.outcome() is None
 
 
-async def test_a_streamed_response_to_head_makes_no_parts():
+async def test_streamed_response_to_head_generates_no_parts():
     parts = Endless()
     async with serving(parts) as server:
         assert await server.get("HEAD") == b""
         assert await server.outcome() is None
-    assert parts.made == 0
+    assert parts.generated == 0
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ async def test_a_streamed_response_to_head_makes_no_parts():
         (RuntimeError("a mistake"), "internal_error"),
     ],
 )
-async def test_a_part_that_fails_ends_the_connection(error: Exception, cause: str):
+async def test_error_in_a_part_closes_the_connection(error: Exception, cause: str):
     async with serving(failing(error)) as server:
         with pytest.raises(aiohttp.ClientError):
             await server.get()
@@ -120,7 +120,7 @@ async def test_a_part_that_fails_ends_the_connection(error: Exception, cause: st
 
 @asynccontextmanager
 async def reader(port: int) -> AsyncIterator[raw_http.Connection]:
-    """A client that has sent a request and takes little ahead of what the test reads."""
+    """A client that has sent a request; its small receive buffer holds little unread data."""
     connection = await raw_http.connect(("127.0.0.1", port), receive_buffer=4_096)
     connection.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
     try:
@@ -129,22 +129,22 @@ async def reader(port: int) -> AsyncIterator[raw_http.Connection]:
         connection.abort()
 
 
-async def test_a_client_that_never_reads_is_cut_off_in_time():
+async def test_client_that_never_reads_is_aborted_at_the_timeout():
     parts = Endless()
     async with serving(parts, seconds=0.3) as server, reader(server.port):
         assert await server.outcome() == "timeout"
     assert parts.closed.is_set()
 
 
-async def test_parts_are_made_as_fast_as_they_are_read():
-    """What a client does not read is made no further than the buffers in between hold."""
+async def test_parts_are_generated_only_as_fast_as_the_client_reads():
+    """For a client that does not read, generation stops when the buffers in between are full."""
     parts = Endless()
     async with serving(parts, seconds=1.0) as server, reader(server.port):
         await server.outcome()
-    assert parts.made * len(PART) < 16 * 1024 * 1024
+    assert parts.generated * len(PART) < 16 * 1024 * 1024
 
 
-async def test_a_client_that_leaves_ends_what_is_made_for_it():
+async def test_client_disconnect_closes_the_generator_of_parts():
     parts = Endless()
     async with serving(parts) as server:
         async with reader(server.port) as connection:
@@ -154,7 +154,7 @@ async def test_a_client_that_leaves_ends_what_is_made_for_it():
 
 
 @pytest.mark.parametrize("connection", ["keep-alive", "close"])
-async def test_a_response_to_http_1_0_ends_with_its_connection(connection: str):
+async def test_response_to_http_1_0_ends_with_the_connection(connection: str):
     async def parts() -> AsyncGenerator[bytes, None]:
         for _ in range(3):
             yield PART
