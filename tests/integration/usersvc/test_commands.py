@@ -27,12 +27,12 @@ from tests.support.usersvc.user_calls import ACME, GLOBEX, create, get, list_use
 
 async def test_add_administrator_creates_user_with_sign_in_link(run, users):
     name = "admin@acme.example"
-    made = await run_json(
+    created = await run_json(
         run, "create-administrator", ACME, "--user-name", name,
         "--given-name", "Ada", "--family-name", "Min",
     )  # fmt: skip
-    user = await get(users, made["user_id"])
-    assert made == {"user_id": user.id, "user_name": name, "created": True}
+    user = await get(users, created["user_id"])
+    assert created == {"user_id": user.id, "user_name": name, "created": True}
     assert (user.user_name, user.active, user.name, list(user.roles)) == (
         *(name, True, Name(given_name="Ada", family_name="Min")),
         [TypedValue(value="Administrator")],
@@ -55,8 +55,8 @@ async def test_add_administrator_twice_changes_nothing(run, users):
 async def test_add_administrator_keeps_other_roles_of_existing_user(run, users):
     learner = TypedValue(value="Learner")
     ann = await create(users, "ann", title="Engineer", roles=[learner])
-    made = await run_json(run, "create-administrator", ACME, "--user-name", "Ann")
-    assert made == {"user_id": ann.id, "user_name": "ann", "created": False}
+    created = await run_json(run, "create-administrator", ACME, "--user-name", "Ann")
+    assert created == {"user_id": ann.id, "user_name": "ann", "created": False}
     after = await get(users, ann.id)
     assert (after.title, after.etag) == ("Engineer", "2")
     assert list(after.roles) == [learner, TypedValue(value="Administrator")]

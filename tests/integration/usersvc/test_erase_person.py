@@ -42,12 +42,12 @@ from tests.support.usersvc.user_calls import ACME, GLOBEX, create, delete, get, 
 MARKER = "zyxmark"
 NAME = f"O'{MARKER}+ü@corp.test"
 OID = "5b6f0f3e-0f6b-4b0e-9c0e-0a4f8a1d2c99"
-SPELT = {
-    "as it is": f'{{"userName":"{NAME}","nickName":"{MARKER} nick"}}',
+SPELLINGS = {
+    "unchanged": f'{{"userName":"{NAME}","nickName":"{MARKER} nick"}}',
     "in other case": f'{{"userName":"{NAME.upper()}"}}',
     "escaped by .NET": f'{{"userName":"O\\u0027{MARKER}\\u002B\\u00FC@corp.test"}}',
     "escaped, in upper case": f'{{"userName":"O\\u0027{MARKER.upper()}\\u002b\\u00dc@CORP.test"}}',
-    "behind a hundred others": json.dumps(
+    "after a hundred other values": json.dumps(
         {f"x{n}": str(n) for n in range(101)} | {"userName": NAME}, ensure_ascii=False
     ),
     "by the display name": f'{{"displayName":"{MARKER}-display_name", "phone": "1"}}',
@@ -96,7 +96,7 @@ class Service:
     activities: ActivityServiceStub
     clock: StoppedClock
 
-    async def group(self, name: str, *members: str) -> str:
+    async def create_group(self, name: str, *members: str) -> str:
         """Create a group and return its id; unknown members are kept as they were given."""
         request = groups_pb2.CreateGroupRequest(
             organization_id=ACME,
@@ -106,7 +106,7 @@ class Service:
         )
         return (await self.groups.CreateGroup(request)).group.id
 
-    async def refused(self, body: str = "", **fields: object) -> None:
+    async def record_refused(self, body: str = "", **fields: object) -> None:
         """Record a refused request."""
         texts = {"target": "/Users", "detail": "Taken."}
         refusal = {name: fields.pop(name, text) for name, text in texts.items()} | {"body": body}
@@ -139,20 +139,20 @@ async def planted(service: Service, schemas: SchemaServiceStub) -> str:
     await sign_in_with_assertion(sessions, service.clock.now, f"{MARKER}-oid", NAME)
     await create_link(sessions, person.id)
     await sign_in_with_link(sessions, person.id)
-    await service.group("hers", person.id, NAME.upper(), f"new.{MARKER}@corp.test")
-    empty = await service.group("nobody's", "nobody")
+    await service.create_group("hers", person.id, NAME.upper(), f"new.{MARKER}@corp.test")
+    empty = await service.create_group("nobody's", "nobody")
     unknown = MemberChange(add_member_ids=[person.external_id], keep_unknown=True)
     await update_group(service.groups, empty, members=unknown)
     led = await create(users, "led")
     await update(users, led.id, enterprise={"manager": {"value": NAME.lower()}})
     await create(users, "led-by-id", enterprise={"manager": {"value": person.id}})
-    for body in SPELT.values():
-        await service.refused(body)
+    for body in SPELLINGS.values():
+        await service.record_refused(body)
     for target in TARGETS:
-        await service.refused(target=target)
-    await service.refused(MARKER, resource_id=person.id)
-    await service.refused(detail=f"{NAME} is taken.")
-    await service.refused(resource_name=f"{MARKER}2@corp.test")
+        await service.record_refused(target=target)
+    await service.record_refused(MARKER, resource_id=person.id)
+    await service.record_refused(detail=f"{NAME} is taken.")
+    await service.record_refused(resource_name=f"{MARKER}2@corp.test")
     return person.id
 
 
@@ -219,7 +219,7 @@ async def test_erase_prints_what_was_erased_by_kind(planted, run):
 
     assert done["erased"] == {
         "users": 1, "group_users": 1, "sessions": 2, "sign_in_links": 1, "linked_identities": 1,
-        "log": 4, "log_of_others": 2, "refusals": len(SPELT) + len(TARGETS) + 3,
+        "log": 4, "log_of_others": 2, "refusals": len(SPELLINGS) + len(TARGETS) + 3,
         "managers": 2, "unknown_members": 2, "create_requests": 1,
         "deleted_identities": 2,
     }  # fmt: skip
@@ -236,19 +236,19 @@ async def test_erase_keeps_data_of_others_and_reports_their_changes(
 ):
     users = service.users
     bob = await create(users, "bob", title="somebody")
-    crew = await get_group(service.groups, await service.group("crew", bob.id, "nobody"))
+    crew = await get_group(service.groups, await service.create_group("crew", bob.id, "nobody"))
     await record_refusal(service.activities, service.clock, refusal={"body": BOB})
     twin = await create(users, NAME, GLOBEX)
 
     async with watch_changes(changes, organization_id=ACME) as reader:
         await run_json(run, "erase-person", ACME, NAME)
-        told = [kind(change) for change in await reader.until(6)]
+        reported = [kind(change) for change in await reader.until(6)]
 
     assert await get(users, bob.id) == bob
     assert await get_group(service.groups, crew.id) == crew
     assert await get(users, twin.id, GLOBEX) == twin
     assert await service.refusals() == [BOB]
-    assert sorted(told) == [
+    assert sorted(reported) == [
         *("GROUP_UPDATED", "GROUP_UPDATED", "MEMBERS_REMOVED"),
         *("USER_DELETED", "USER_UPDATED", "USER_UPDATED"),
     ]
@@ -258,7 +258,7 @@ async def test_erase_reports_records_of_others_that_name_the_person(users, servi
     ann = await create(users, "ann@corp.test")
     bob = await create(users, "bob", title="assistant of Ann@Corp.test")
     await create(users, "joann@corp.test")
-    team = await service.group("team of ann@corp.test")
+    team = await service.create_group("team of ann@corp.test")
 
     done = await run_json(run, "erase-person", ACME, ann.id)
 
@@ -271,9 +271,9 @@ async def test_deleted_person_is_erased_by_identifiers_from_operator(
     users, sessions, now = service.users, service.sessions, service.clock.now
     ann = await create(users, "ann@corp.test", external_id=OID)
     await delete(users, ann.id)
-    await service.group("late", "ann@corp.test")
-    await service.refused('{"userName":"ann@corp.test"}')
-    await service.refused(resource_id=ann.id, target=f"/Users/{ann.id}?x=ann@corp.test")
+    await service.create_group("late", "ann@corp.test")
+    await service.record_refused('{"userName":"ann@corp.test"}')
+    await service.record_refused(resource_id=ann.id, target=f"/Users/{ann.id}?x=ann@corp.test")
     again = ("erase-person", ACME, ann.id, "--also", "ANN@corp.test", "--also", OID.upper())
 
     done = await run_json(run, *again)
@@ -294,8 +294,8 @@ async def test_new_holder_of_a_name_is_not_erased_with_the_former(service, run, 
     await delete(users, old.id)
     new = await create(users, "Ann@corp.test", emails=[TypedValue(value="ann@corp.test")])
     heir = await update(users, new.id, title="new here")
-    await service.refused('{"userName":"ann@corp.test"}')
-    await service.refused('{"title":"of ann@corp.test"}', resource_id=heir.id)
+    await service.record_refused('{"userName":"ann@corp.test"}')
+    await service.record_refused('{"title":"of ann@corp.test"}', resource_id=heir.id)
     log = await own_log(service, heir)
     also = [word for name in named for word in ("--also", name)]
 

@@ -78,8 +78,8 @@ class Copy:
     def fill(self, part: changes_pb2.ReadSnapshotResponse) -> None:
         self.users |= {user.id for user in part.users}
 
-    def apply(self, told: Iterable[changes_pb2.Change], token: str) -> None:
-        self.users |= {change.resource_id for change in told}
+    def apply(self, changes: Iterable[changes_pb2.Change], token: str) -> None:
+        self.users |= {change.resource_id for change in changes}
         if len(self.users) == 2:
             self.done.set()
 
@@ -105,7 +105,7 @@ async def test_follow_example_keeps_its_copy_through_feed_renewal(
 
 
 def test_table_of_refusals_has_each_reason_with_its_status():
-    told = {
+    documented = {
         reason: status
         for status, reasons in re.findall(r"^\| `(\w+)` \| (`.+?`) \| ", DOCUMENT, re.MULTILINE)
         for reason in re.findall(r"`(\w+)`", reasons)
@@ -113,4 +113,4 @@ def test_table_of_refusals_has_each_reason_with_its_status():
     contract = re.findall(
         r"// ([A-Z_]+): (?:.+\n(?:  //.+\n)*)  REASON_(\w+) =", REASONS.read_text()
     )
-    assert told == {reason: status for status, reason in contract}
+    assert documented == {reason: status for status, reason in contract}

@@ -117,10 +117,10 @@ async def test_statement_is_cancelled_when_its_caller_disconnects(users, db, use
         await eventually(waiting)
         call.cancel()
 
-        async def nobody_waits() -> bool:
+        async def no_lock_waiter() -> bool:
             return not await waiting()
 
-        await eventually(nobody_waits)
+        await eventually(no_lock_waiter)
     await holder.close()
     assert await get(users, ann.id) == ann
 

@@ -99,10 +99,10 @@ async def test_validated_create_returns_user_without_id_and_writes_nothing(users
     checked = await check_create(users, "ann", title="Engineer")
     assert (checked.id, checked.etag) == ("", "")
     assert list((await list_users(users)).users) == []
-    made = await create(users, "ann", title="Engineer")
-    made.ClearField("id")
-    made.ClearField("etag")
-    assert checked == made
+    created = await create(users, "ann", title="Engineer")
+    created.ClearField("id")
+    created.ClearField("etag")
+    assert checked == created
 
 
 async def test_validated_create_is_refused_like_a_create(users):

@@ -153,9 +153,9 @@ async def test_group_creation_is_reported_before_its_first_members(changes, user
     async with watch_changes(changes) as reader:
         staff = await create_group(groups, "Staff", [ann.id, inner.id])
 
-        made, added = await reader.until(2)
+        created, added = await reader.until(2)
 
-    assert (kind(made), made.resource_id, list(made.fields)) == (
+    assert (kind(created), created.resource_id, list(created.fields)) == (
         "GROUP_CREATED", staff.id, ["display_name"],
     )  # fmt: skip
     assert (kind(added), list(added.user_ids), list(added.group_ids)) == (
@@ -190,13 +190,13 @@ async def test_many_members_are_reported_in_parts_of_1000(changes, users, groups
         staff = await create_group(groups, "Staff", ids)
         await delete_group(groups, staff.id)
 
-        told = await reader.until(4)
+        reported = await reader.until(4)
 
-    assert [kind(each) for each in told] == [
+    assert [kind(each) for each in reported] == [
         "GROUP_CREATED", "MEMBERS_ADDED", "MEMBERS_ADDED", "GROUP_DELETED",
     ]  # fmt: skip
-    assert [len(each.user_ids) for each in told] == [0, 1_000, 201, 0]
-    assert sorted([*told[1].user_ids, *told[2].user_ids]) == sorted(ids)
+    assert [len(each.user_ids) for each in reported] == [0, 1_000, 201, 0]
+    assert sorted([*reported[1].user_ids, *reported[2].user_ids]) == sorted(ids)
 
 
 async def test_group_deletion_reports_removal_from_parents_first(changes, groups):
@@ -241,16 +241,16 @@ async def test_feed_of_one_organization_excludes_others(changes, users):
 
 async def test_feed_of_all_organizations_is_in_one_order(changes, users):
     async with watch_changes(changes, organization_id=None) as reader:
-        made = [
+        created = [
             await create(users, "ann@corp.test", organization_id=ACME),
             await create(users, "bob@corp.test", organization_id=GLOBEX),
             await create(users, "cem@corp.test", organization_id=ACME),
         ]
 
-        told = await reader.until(3)
+        reported = await reader.until(3)
 
-    assert [each.resource_id for each in told] == [user.id for user in made]
-    assert [each.organization_id for each in told] == [ACME, GLOBEX, ACME]
+    assert [each.resource_id for each in reported] == [user.id for user in created]
+    assert [each.organization_id for each in reported] == [ACME, GLOBEX, ACME]
 
 
 # Continuing from a token.
@@ -270,11 +270,11 @@ async def test_feed_continues_after_the_given_token(changes, users):
 async def test_reader_far_behind_receives_several_messages(changes, users):
     async with watch_changes(changes) as reader:
         token = reader.token
-    made = [(await create(users, f"u{number}@corp.test")).id for number in range(450)]
+    created = [(await create(users, f"u{number}@corp.test")).id for number in range(450)]
 
     async with watch_changes(changes, token) as reader:
         assert len(reader.seen) == 200
-        assert [each.resource_id for each in await reader.until(450)] == made
+        assert [each.resource_id for each in await reader.until(450)] == created
 
 
 async def test_higher_number_committed_first_waits_for_the_lower_one(changes, users, users_url, db):
@@ -296,11 +296,11 @@ async def test_higher_number_committed_first_waits_for_the_lower_one(changes, us
         quick = await db.fetchval("SELECT max(number) FROM changes")
         assert quick > slow
         assert await db.fetchval("SELECT change_horizon()") < slow
-        told = asyncio.create_task(reader.until(2))
+        reported = asyncio.create_task(reader.until(2))
         assert await quiescent(lambda: list(reader.seen), 0.3) == []
 
         await transaction.commit()
-        first, second = await told
+        first, second = await reported
     await late.close()
 
     assert (first.number, second.number) == (slow, quick)

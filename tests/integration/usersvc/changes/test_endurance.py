@@ -34,12 +34,12 @@ CONSUMERS = 2
 KILLS = 10
 RESTARTS = 2
 MANY = 60
-IMPOSSIBLE = (
+EXPECTED_FAILURES = (
     grpc.StatusCode.NOT_FOUND,
     grpc.StatusCode.INVALID_ARGUMENT,
     grpc.StatusCode.CANCELLED,
 )
-"""How a change ends that others made impossible, or that a restart cut short."""
+"""The status of a change that conflicts with other writers or that a restart cuts short."""
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'build'}"}
 
@@ -91,7 +91,7 @@ class Writer:
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.UNAVAILABLE:
                 await pace(0.05)  # the service restarts; back off as a client does
-            elif error.code() not in IMPOSSIBLE:
+            elif error.code() not in EXPECTED_FAILURES:
                 raise
 
     async def _create(self) -> None:

@@ -17,7 +17,7 @@ from tests.support.waiting import eventually
 from usersvc.rpc.changes import SNAPSHOTS, STREAM_SECONDS
 
 SMALL_WINDOW = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 1_024)]
-"""A client with these is sent little that it has not asked for."""
+"""Options of a client with small HTTP/2 windows: the server can send little in advance."""
 USERS = 2_000
 SECONDS = 2.0
 SHORT = dict.fromkeys(STREAM_SECONDS, SECONDS)
@@ -37,7 +37,7 @@ async def many_users(db: asyncpg.Connection) -> None:
     )
 
 
-async def ended_as(call: grpc.aio.UnaryStreamCall) -> grpc.StatusCode:
+async def final_status(call: grpc.aio.UnaryStreamCall) -> grpc.StatusCode:
     """The final status of a stream that is read to its end."""
     try:
         async with asyncio.timeout(20):
@@ -69,13 +69,13 @@ async def test_stalled_snapshots_end_at_the_limit_and_free_their_slots(
         with refused(Reason.REASON_SNAPSHOTS_BUSY, grpc.StatusCode.UNAVAILABLE):
             await read_snapshot(stub)
 
-        async def nobody_reads() -> bool:
+        async def no_reader_left() -> bool:
             return await db.fetchval(READING) == 0
 
-        await eventually(nobody_reads)
+        await eventually(no_reader_left)
 
         found = await read_snapshot(stub)  # the stalled readers have not resumed reading
 
         assert len(found.users) == USERS
         for call in calls:
-            assert await ended_as(call) == grpc.StatusCode.DEADLINE_EXCEEDED
+            assert await final_status(call) == grpc.StatusCode.DEADLINE_EXCEEDED

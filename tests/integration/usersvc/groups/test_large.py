@@ -155,14 +155,14 @@ ONE = [ACME, LARGE, [user_id(7)]]
 NEW = [ACME, LARGE, [user_id(SIZE + 1)]]
 NOW = StoppedClock().now
 UNCHANGED = [[], [], [], "", None]
-"""No field of the group has another value; no request and no key is named."""
+"""Arguments of an update without changed fields, request id and key id."""
 
 STATEMENTS = {
     "is a member of the group": (
         *listed(GROUPS, AllOf((equal("id", LARGE), equal("members.value", user_id(77_777))))),
         1,
     ),
-    "is no member of the group": (
+    "is not a member of the group": (
         *listed(GROUPS, AllOf((equal("id", SMALL), equal("members.value", user_id(77_777))))),
         1,
     ),
@@ -172,14 +172,14 @@ STATEMENTS = {
         1,
     ),
     "users of the large group": (*listed(USERS, equal("groups.value", LARGE)), 101),
-    "find one who is there": (member_store._FIND, [*ONE, False], 1),
-    "find one who is not": (member_store._FIND, [*NEW, False], 1),
-    "add one": (
+    "find an existing member": (member_store._FIND, [*ONE, False], 1),
+    "find a missing member": (member_store._FIND, [*NEW, False], 1),
+    "add a member": (
         group_store._UPDATE,
         [ACME, LARGE, NOW, "x", None, False, [user_id(SIZE + 1)], [], [], [], *UNCHANGED],
         1,
     ),
-    "remove one": (
+    "remove a member": (
         group_store._UPDATE,
         [ACME, LARGE, NOW, "x", None, False, [], [], [user_id(7)], [], *UNCHANGED],
         1,

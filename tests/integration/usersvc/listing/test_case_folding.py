@@ -56,7 +56,7 @@ PAIR_IDS = [*SAME, *DIFFERENT]
 
 
 def address(text: str, number: int) -> str:
-    """A user name that differs from those of other pairs."""
+    """A user name that is unique to the pair of this number."""
     return f"x{text}@{number}.test"
 
 

@@ -55,13 +55,13 @@ async def database(users, users_url):
 async def test_filter_over_time_limit_is_refused_as_too_costly(database, ask):
     costly = AnyOf(tuple(Comparison("title", Operator.CONTAINS, f"x{i}") for i in range(190)))
     lists = limited(database, seconds=0.002)
-    asked = {
+    queries = {
         "page": lambda: lists.page(Query(UUID(ACME), 10, filter=costly), USERS, dict),
         "count": lambda: lists.count(UUID(ACME), costly, USERS),
     }
 
     with refusing(FILTER_TOO_COSTLY):
-        await asked[ask]()
+        await queries[ask]()
 
 
 async def test_filter_served_by_index_has_no_scan_time_limit(database):

@@ -33,16 +33,16 @@ async def people(users):
 @pytest.fixture
 async def four(groups, people, clock):
     """Groups with no, one, two and three members; the last group contains the first group."""
-    made = []
+    created = []
     for name, count in (("Zero", 0), ("one", 1), ("Two", 2), ("three", 2)):
         clock.advance(seconds=1)
-        nested = [made[0].id] if name == "three" else []
-        made.append(
+        nested = [created[0].id] if name == "three" else []
+        created.append(
             await create_group(
                 groups, name, people[:count] + nested, external_id=f"e-{count}" if count else ""
             )
         )
-    return made
+    return created
 
 
 async def test_groups_are_listed_in_order_of_creation(groups, four):

@@ -238,9 +238,9 @@ async def test_plan_made_for_empty_table_stays_an_index_scan(users_url: str):
     connection = await asyncpg.connect(users_url)
     try:
         await connection.execute(
-            "PREPARE edge (bigint) AS SELECT max(number) FROM changes WHERE number <= $1"
+            "PREPARE watermark (bigint) AS SELECT max(number) FROM changes WHERE number <= $1"
         )
-        plan = await connection.fetchval("EXPLAIN (FORMAT json) EXECUTE edge (7)")
+        plan = await connection.fetchval("EXPLAIN (FORMAT json) EXECUTE watermark (7)")
     finally:
         await connection.close()
     assert "changes_number_idx" in plan

@@ -274,13 +274,13 @@ async def test_filter_at_depth_and_size_limits_is_accepted(users, five):
 
 async def test_page_of_large_users_is_cut_short_and_walk_is_complete(users):
     photos = [TypedValue(value=str(number) + "x" * 8_000) for number in range(120)]
-    made = [await create(users, f"user{number}", photos=photos) for number in range(12)]
+    created = [await create(users, f"user{number}", photos=photos) for number in range(12)]
 
     first = await list_users(users, page_size=100, count_total=True)
     pages = await list_pages(users, 100)
 
-    assert (0 < len(first.users) < len(made), first.total_size) == (True, len(made))
-    assert [user.id for page in pages for user in page] == [user.id for user in made]
+    assert (0 < len(first.users) < len(created), first.total_size) == (True, len(created))
+    assert [user.id for page in pages for user in page] == [user.id for user in created]
 
 
 def large(name: str, **fields: object) -> ListUsersRequest:
@@ -292,13 +292,13 @@ def large(name: str, **fields: object) -> ListUsersRequest:
 
 async def test_page_ends_before_it_exceeds_max_bytes(users):
     photos = [TypedValue(value="x" * 8_000)]
-    made = [await create(users, f"user{number}", photos=photos) for number in range(5)]
+    created = [await create(users, f"user{number}", photos=photos) for number in range(5)]
 
     page = await users.ListUsers(large("user", max_bytes=20_000))
     rest = await users.ListUsers(large("user", page_token=page.next_page_token))
 
     assert (len(page.users), page.omitted_bytes) == (2, 0)
-    assert [user.id for user in [*page.users, *rest.users]] == [user.id for user in made]
+    assert [user.id for user in [*page.users, *rest.users]] == [user.id for user in created]
 
 
 async def test_page_whose_first_user_exceeds_max_bytes_returns_its_size(users):

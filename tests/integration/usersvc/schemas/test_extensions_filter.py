@@ -65,40 +65,40 @@ def badge_is(name: str, operator: str, value: object):
 
 
 CASES = {
-    "text without regard to case": (badge_is("nickname", "EQUAL", "rosé"), "ann bob"),
-    "a part of a text": (badge_is("nickname", "CONTAINS", "OS"), "ann bob"),
-    "the beginning": (badge_is("nickname", "STARTS_WITH", "r"), "ann bob"),
-    "the end": (badge_is("nickname", "ENDS_WITH", "SÉ"), "ann bob"),
-    "a wildcard that is none": (badge_is("nickname", "CONTAINS", "%"), ""),
-    "text with regard to case": (badge_is("number", "EQUAL", "7-A"), "ann"),
-    "the order of texts": (badge_is("number", "GREATER_THAN", "7-A"), "bob"),
-    "what is not the same or not there": (badge_is("number", "NOT_EQUAL", "7-A"), "bob eve"),
+    "text ignores case": (badge_is("nickname", "EQUAL", "rosé"), "ann bob"),
+    "text contains": (badge_is("nickname", "CONTAINS", "OS"), "ann bob"),
+    "text starts with": (badge_is("nickname", "STARTS_WITH", "r"), "ann bob"),
+    "text ends with": (badge_is("nickname", "ENDS_WITH", "SÉ"), "ann bob"),
+    "wildcard is literal": (badge_is("nickname", "CONTAINS", "%"), ""),
+    "text is case-exact": (badge_is("number", "EQUAL", "7-A"), "ann"),
+    "text greater than": (badge_is("number", "GREATER_THAN", "7-A"), "bob"),
+    "not equal includes unassigned": (badge_is("number", "NOT_EQUAL", "7-A"), "bob eve"),
     "true": (badge_is("valid", "EQUAL", True), "ann"),
     "not true": (badge_is("valid", "NOT_EQUAL", True), "bob eve"),
-    "a whole number": (badge_is("floor", "EQUAL", 3), "ann"),
-    "whole numbers in order": (badge_is("floor", "LESS_THAN", 0), "bob"),
-    "the largest number": (badge_is("floor", "LESS_OR_EQUAL", 2**63 - 1), "ann bob"),
-    "a number": (badge_is("ratio", "GREATER_OR_EQUAL", 0.5), "ann bob"),
-    "a number by a whole one": (badge_is("ratio", "EQUAL", 12), "bob"),
-    "a moment in any zone": (badge_is("issued", "EQUAL", at(2026, 1, 31, 9, 30)), "ann bob"),
-    "moments in order": (badge_is("issued", "LESS_THAN", at(2026, 1, 31, 9, 30)), ""),
+    "integer": (badge_is("floor", "EQUAL", 3), "ann"),
+    "integer less than": (badge_is("floor", "LESS_THAN", 0), "bob"),
+    "largest integer": (badge_is("floor", "LESS_OR_EQUAL", 2**63 - 1), "ann bob"),
+    "decimal": (badge_is("ratio", "GREATER_OR_EQUAL", 0.5), "ann bob"),
+    "decimal equals integer": (badge_is("ratio", "EQUAL", 12), "bob"),
+    "time in any zone": (badge_is("issued", "EQUAL", at(2026, 1, 31, 9, 30)), "ann bob"),
+    "time less than": (badge_is("issued", "LESS_THAN", at(2026, 1, 31, 9, 30)), ""),
     "any of several values": (badge_is("tags", "EQUAL", "red"), "ann"),
-    "a value as an element": (
+    "value as an element": (
         element(f"{BADGE}:tags", compare("value", "STARTS_WITH", "GR")), "bob"),
-    "a part": (badge_is("office.city", "EQUAL", "oslo"), "ann"),
-    "a part in order": (badge_is("office.desk", "GREATER_THAN", 11), "ann"),
-    "a part of any element": (badge_is("doors.level", "EQUAL", 2), "ann bob"),
-    "one element that has both": (
+    "sub-attribute": (badge_is("office.city", "EQUAL", "oslo"), "ann"),
+    "sub-attribute greater than": (badge_is("office.desk", "GREATER_THAN", 11), "ann"),
+    "sub-attribute of any element": (badge_is("doors.level", "EQUAL", 2), "ann bob"),
+    "one element matches both": (
         element(f"{BADGE}:doors", all_of(compare("value", "EQUAL", "north"),
                                          compare("level", "EQUAL", 2))), "bob"),
-    "one object as an element": (
+    "single object as an element": (
         element(f"{BADGE}:office", negation(compare("city", "EQUAL", "oslo"))), "bob"),
-    "what has a value": (present(f"{BADGE}:floor"), "ann bob"),
-    "what has parts": (present(f"{BADGE}:office"), "ann bob"),
-    "what has a part": (present(f"{BADGE}:office.desk"), "ann"),
-    "what has elements": (present(f"{BADGE}:tags"), "ann bob"),
-    "what has none": (negation(present(f"{BADGE}:doors.level")), "eve"),
-    "together with others": (
+    "present value": (present(f"{BADGE}:floor"), "ann bob"),
+    "present object": (present(f"{BADGE}:office"), "ann bob"),
+    "present sub-attribute": (present(f"{BADGE}:office.desk"), "ann"),
+    "present list": (present(f"{BADGE}:tags"), "ann bob"),
+    "not present": (negation(present(f"{BADGE}:doors.level")), "eve"),
+    "combined with core fields": (
         any_of(compare("user_name", "EQUAL", "eve"), badge_is("floor", "EQUAL", 3)), "ann eve"),
 }  # fmt: skip
 

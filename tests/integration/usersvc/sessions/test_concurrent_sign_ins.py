@@ -153,10 +153,10 @@ async def test_sign_in_waits_for_create_of_its_name_but_not_vice_versa(
     await insert(creating, "bob@corp.test", "oid-bob")
     call = asyncio.create_task(sign_in_with_assertion(sessions, clock.now, create_missing=True))
 
-    async def somebody_waits() -> bool:
+    async def has_lock_waiter() -> bool:
         return await count_lock_waiters(db) == 1
 
-    await eventually(somebody_waits)
+    await eventually(has_lock_waiter)
     assert (
         await sign_in_with_assertion(
             sessions, clock.now, "oid-li", "li@acme.test", create_missing=True
@@ -191,10 +191,10 @@ async def test_first_sign_in_waits_for_uncommitted_link(
     )
     call = asyncio.create_task(sign_in_with_assertion(sessions, clock.now, create_missing=True))
 
-    async def somebody_waits() -> bool:
+    async def has_lock_waiter() -> bool:
         return await count_lock_waiters(db) == 1
 
-    await eventually(somebody_waits)
+    await eventually(has_lock_waiter)
     await (transaction.commit if committed else transaction.rollback)()
     await linking.close()
     response = await call
@@ -206,7 +206,7 @@ async def test_first_sign_in_waits_for_uncommitted_link(
 async def test_sign_in_rechecks_a_name_taken_by_uncommitted_create(
     sessions, users, clock, db, users_url
 ):
-    async def somebody_waits() -> bool:
+    async def has_lock_waiter() -> bool:
         return await count_lock_waiters(db) == 1
 
     creating = await asyncpg.connect(users_url)
@@ -214,7 +214,7 @@ async def test_sign_in_rechecks_a_name_taken_by_uncommitted_create(
     await transaction.start()
     await insert(creating, "ann@acme.test", OID_OTHER)
     call = asyncio.create_task(sign_in_with_assertion(sessions, clock.now, create_missing=True))
-    await eventually(somebody_waits)
+    await eventually(has_lock_waiter)
     await transaction.commit()
     await creating.close()
     with sign_in_conflict():

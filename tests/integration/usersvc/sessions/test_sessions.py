@@ -36,7 +36,7 @@ from tests.support.usersvc.user_calls import (
     refused,
     update,
 )
-from usersvc.background import retention as trimming
+from usersvc.background import retention
 from usersvc.domain import session_token
 from usersvc.store import sessions as session_store
 from usersvc.store.sessions import SessionStore
@@ -312,7 +312,7 @@ async def delete_expired(users_url, clock, db, monkeypatch):
     async def delete_expired(**by: float) -> list[int]:
         clock.advance(**by)
         async with Database(users_url, "usersvc") as database:
-            await trimming.trim_once(SessionStore(database, Notifier()).trim, clock)
+            await retention.trim_once(SessionStore(database, Notifier()).trim, clock)
         return await count_rows(db)
 
     return delete_expired
@@ -336,7 +336,7 @@ async def test_retention_deletes_only_expired_sessions_and_links(
 async def test_retention_pass_deletes_a_limited_number(
     sessions, users, delete_expired, monkeypatch
 ):
-    monkeypatch.setattr(trimming, "BATCHES", 2)
+    monkeypatch.setattr(retention, "BATCHES", 2)
     ann = await create(users, "ann")
     for _ in range(5):
         await create_link(sessions, ann.id)

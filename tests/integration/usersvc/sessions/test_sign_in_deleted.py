@@ -22,7 +22,7 @@ from tests.support.usersvc.session_calls import (
 )
 from tests.support.usersvc.user_calls import ACME, GLOBEX, create, delete, list_identities, update
 from tests.support.waiting import eventually
-from usersvc.background import retention as trimming
+from usersvc.background import retention
 from usersvc.store import identities
 from usersvc.store.identities import IdentityStore
 
@@ -179,7 +179,7 @@ async def test_deletion_is_remembered_for_90_days(
     async def delete_expired(**by: float) -> int:
         clock.advance(**by)
         async with Database(users_url, "usersvc") as database:
-            await trimming.trim_once(IdentityStore(database).trim, clock)
+            await retention.trim_once(IdentityStore(database).trim, clock)
         return len(await digests(db))
 
     for number in range(5):

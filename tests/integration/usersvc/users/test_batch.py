@@ -40,8 +40,8 @@ async def large(users, user_name: str, **fields: object) -> users_pb2.User:
 
 
 async def test_batch_returns_users_in_request_order(users):
-    made = [await create(users, f"user{number}") for number in range(5)]
-    wanted = [made[3], made[0], made[4]]
+    created = [await create(users, f"user{number}") for number in range(5)]
+    wanted = [created[3], created[0], created[4]]
     response = await batch_get(users, *[user.id for user in wanted])
     assert response == users_pb2.BatchGetUsersResponse(users=wanted)
 
@@ -85,19 +85,19 @@ async def test_batch_returns_groups_on_request(users, groups):
 
 
 async def test_batch_over_message_size_reports_remaining_ids(users):
-    made = [await large(users, f"user{number}") for number in range(4)]
+    created = [await large(users, f"user{number}") for number in range(4)]
     small = await create(users, "small")
-    ids = [user.id for user in (*made, small)]
+    ids = [user.id for user in (*created, small)]
     response = await batch_get(users, *ids[:2], NOBODY, *ids[2:])
     assert response == users_pb2.BatchGetUsersResponse(
-        users=made[: len(response.users)],
+        users=created[: len(response.users)],
         missing_user_ids=[NOBODY],
         remaining_user_ids=ids[len(response.users) :],
     )
     assert 0 < len(response.users) < 4
     assert response.ByteSize() < 4 * MIB
     rest = await batch_get(users, *response.remaining_user_ids)
-    assert list(response.users) + list(rest.users) == [*made, small]
+    assert list(response.users) + list(rest.users) == [*created, small]
 
 
 async def test_lookup_by_user_name_ignores_case(users):
@@ -108,8 +108,8 @@ async def test_lookup_by_user_name_ignores_case(users):
 
 
 async def test_lookup_by_external_id_is_exact_and_in_order_of_creation(users):
-    made = [await create(users, f"user{number}", external_id="E-7") for number in range(3)]
-    await update(users, made[0].id, title="moved in its table")
+    created = [await create(users, f"user{number}", external_id="E-7") for number in range(3)]
+    await update(users, created[0].id, title="moved in its table")
     response = await look_up(users, external("E-7"), external("e-7"))
     found = [[user.user_name for user in match.users] for match in response.matches]
     assert found == [["user0", "user1", "user2"], []]
@@ -151,20 +151,20 @@ async def test_lookup_returns_groups_on_request(users, groups):
     response = await look_up(
         users, named("ann"), external("1"), view=users_pb2.USER_VIEW_WITH_GROUPS
     )
-    told = [[group.group_id for group in match.users[0].groups] for match in response.matches]
-    assert told == [[team.id], [team.id]]
+    reported = [[group.group_id for group in match.users[0].groups] for match in response.matches]
+    assert reported == [[team.id], [team.id]]
 
 
 async def test_lookup_over_message_size_reports_remaining_keys(users):
-    made = [await large(users, f"user{number}") for number in range(4)]
-    keys = [named(user.user_name) for user in made] + [named("nobody")]
+    created = [await large(users, f"user{number}") for number in range(4)]
+    keys = [named(user.user_name) for user in created] + [named("nobody")]
     response = await look_up(users, *keys)
     assert 0 < len(response.matches) < 4
     assert response.ByteSize() < 4 * MIB
     rest = await look_up(users, *response.remaining_keys)
     assert [match.key for match in (*response.matches, *rest.matches)] == keys
     assert [list(match.users) for match in (*response.matches, *rest.matches)] == [
-        *([user] for user in made),
+        *([user] for user in created),
         [],
     ]
 

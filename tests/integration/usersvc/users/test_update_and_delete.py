@@ -202,11 +202,11 @@ async def test_deleted_user_name_is_free_and_its_id_is_not_reused(users):
 async def test_user_larger_than_max_bytes_is_returned_as_a_reference(users, max_bytes: int):
     photos = [TypedValue(value="x" * 8_000)]
     ann = await create(users, "ann", photos=photos)
-    asked = {"organization_id": ann.organization_id, "max_bytes": max_bytes}
-    read = await users.GetUser(GetUserRequest(**asked, user_id=ann.id))
+    fields = {"organization_id": ann.organization_id, "max_bytes": max_bytes}
+    read = await users.GetUser(GetUserRequest(**fields, user_id=ann.id))
     updated = await users.UpdateUser(
         UpdateUserRequest(
-            **asked, user=User(id=ann.id, title="Dr."), update_mask=FieldMask(paths=["title"])
+            **fields, user=User(id=ann.id, title="Dr."), update_mask=FieldMask(paths=["title"])
         )
     )
     after = await get(users, ann.id)
