@@ -231,7 +231,7 @@ async def test_erase_prints_what_was_erased_by_kind(planted, run):
     }
 
 
-async def test_erase_keeps_data_of_others_and_reports_their_changes(
+async def test_erase_keeps_data_of_others_and_reports_to_the_feed(
     planted: str, service: Service, run: Run, changes: ChangeServiceStub
 ):
     users = service.users

@@ -111,7 +111,7 @@ async def test_total_is_the_same_on_every_page(users, five):
     assert (first.total_size, last.total_size) == (5, 5)
 
 
-async def test_page_size_zero_returns_only_the_total(users, five):
+async def test_list_with_omit_users_returns_no_users(users, five):
     assert await list_users(users, omit_users=True) == ListUsersResponse()
 
 

@@ -161,7 +161,7 @@ async def test_extension_values_over_message_size_are_refused(users):
     await create(users, "ann", extensions=badge(tags=["x" * 8_000] * 60))
 
 
-async def test_extension_is_returned_with_the_schema_urn_spelling(users):
+async def test_extension_urn_must_be_spelt_as_in_its_schema(users):
     with invalid_field("extensions"):
         await create(users, "ann", extensions={BADGE.lower(): extension(number="7")})
 
