@@ -67,7 +67,7 @@ class ChangeStore:
         self._database = database
 
     async def watermark(self) -> Watermark:
-        """The feed as it is now. What is read after this is complete up to the horizon."""
+        """The current state of the feed. Later reads are complete up to the horizon."""
         async with self._database.connection() as db:
             return await _watermark(db)
 
@@ -209,7 +209,7 @@ class ListenConnection:
         await self._db.execute(f"NOTIFY {CHANNEL}")
 
     async def watermark(self) -> Watermark:
-        """The feed as it is now. What is read after this is complete up to the horizon."""
+        """The current state of the feed. Later reads are complete up to the horizon."""
         return await _watermark(self._db)
 
 

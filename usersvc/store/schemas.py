@@ -1,4 +1,4 @@
-"""The table of schemas. Each of its statements names the organization first."""
+"""The table of schemas. Each statement is limited to one organization."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -54,9 +54,9 @@ class SchemaStore:
             return [_owned_schema(row) for row in await db.fetch(_SELECT_ALL, organization_id)]
 
     async def delete(self, organization_id: UUID, urn: str) -> None:
-        """Remove a schema. Refuses SCHEMA_NOT_FOUND and SCHEMA_IN_USE."""
+        """Delete a schema. Refuses SCHEMA_NOT_FOUND and SCHEMA_IN_USE."""
         async with self._database.transaction() as db:
-            # The lock waits for transactions that write values now. Later ones find no schema.
+            # The lock waits for running transactions that write values. Later ones find no schema.
             row = await db.fetchrow(f"{_SELECT_ONE} FOR UPDATE", organization_id, urn)
             if row is None:
                 raise Refusal(SCHEMA_NOT_FOUND, urn)
@@ -72,7 +72,7 @@ class SchemaStore:
 async def lock(
     db: asyncpg.Connection, organization_id: UUID, urns: Collection[str]
 ) -> list[Schema]:
-    """The existing ones of some schemas, locked against deletion for this transaction."""
+    """Read the schemas that exist among `urns`, locked against deletion by this transaction."""
     return [_schema(row) for row in await db.fetch(_LOCK, organization_id, list(urns))]
 
 

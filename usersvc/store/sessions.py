@@ -84,7 +84,7 @@ class SessionStore:
         return expire_time
 
     async def sign_in_with_link(self, link: Token, token: Token, now: datetime) -> Session:
-        """Begin a session and end the link. Refuses SIGN_IN_LINK_INVALID and USER_INACTIVE."""
+        """Start a session and delete the link. Refuses SIGN_IN_LINK_INVALID and USER_INACTIVE."""
         async with self._database.transaction() as db:
             row = await db.fetchrow(
                 _LOCK_USER_OF_LINK,
@@ -144,7 +144,7 @@ class SessionStore:
         return _session(row)
 
     async def end(self, token: Token) -> None:
-        """End a session, if there is one."""
+        """End a session. No effect if it has already ended."""
         async with self._database.connection() as db:
             await db.execute(
                 "DELETE FROM sessions WHERE organization_id = $1 AND secret_digest = $2",
@@ -154,7 +154,7 @@ class SessionStore:
     async def make_administrator(
         self, organization_id: UUID, profile: Profile, now: datetime, origin: Origin
     ) -> MadeAdministrator:
-        """Make the user of that name an administrator, creating the user if there is none.
+        """Give the administrator role to the user with the profile's name; create a missing user.
 
         Refuses USER_INACTIVE, and as `UserStore.create` does.
         """
@@ -164,7 +164,7 @@ class SessionStore:
         return administrator
 
     async def find(self, organization_id: UUID, user_name: str) -> User | None:
-        """The user of that name, compared without regard to case."""
+        """Find the user with a name, compared without regard to case."""
         async with self._database.connection() as db:
             row = await db.fetchrow(_SELECT_SAME_NAME, organization_id, user_name)
         return None if row is None else user_rows.user(row)
@@ -281,7 +281,7 @@ async def _locked(db: asyncpg.Connection, organization_id: UUID, user_id: UUID) 
 async def _create_session(
     db: asyncpg.Connection, token: Token, user_id: UUID, now: datetime
 ) -> Session:
-    """Begin the session of a user that is locked and active."""
+    """Start the session of a user that is locked and active."""
     row = await db.fetchrow(
         _CREATE_SESSION,
         token.organization_id, token.secret_digest, user_id, now, now + sessions.IDLE_TIMEOUT,

@@ -32,7 +32,8 @@ from usersvc.store.rows import user as user_rows
 from usersvc.store.rows.user import COLUMNS, PROFILE_COLUMNS, ProfileRow
 
 DecideProfile: TypeAlias = Callable[[User, Sequence[Schema]], Profile]
-"""What a user becomes, given the schemas of its extensions."""
+"""A function that returns the new profile of a user, from the user and the schemas of its
+extensions."""
 Groups: TypeAlias = tuple[GroupMembership, ...]
 
 CONSTRAINTS: Final[Constraints] = {
@@ -41,7 +42,7 @@ CONSTRAINTS: Final[Constraints] = {
     "users_external_id_size": lambda _: InvalidField("external_id", limits.TOO_LONG_FOLDED),
     "users_display_name_size": lambda _: InvalidField("display_name", limits.TOO_LONG_FOLDED),
 }
-"""The subject is the user name."""
+"""The refusals by constraint. Their argument is the user name."""
 
 
 class UserStore:
@@ -90,12 +91,12 @@ class UserStore:
             return user
 
     async def by_ids(self, organization_id: UUID, user_ids: Sequence[UUID]) -> Sequence[User]:
-        """Those of some users that are there, in any order."""
+        """Read the users that exist among `user_ids`, in any order."""
         async with self._database.connection() as db:
             return await lookups.by_ids(db, organization_id, user_ids)
 
     async def by_keys(self, organization_id: UUID, keys: Sequence[UserKey]) -> Sequence[Match]:
-        """The users that each of some keys finds."""
+        """Find the users that match each key."""
         async with self._database.connection() as db:
             return await lookups.by_keys(db, organization_id, keys)
 
@@ -177,7 +178,7 @@ class UserStore:
         *,
         validate_only: bool = False,
     ) -> User | None:
-        """Give a user a new profile; None if it is no longer as it was read.
+        """Replace the profile of a user. Returns None if the user has changed since it was read.
 
         Refuses USER_NAME_TAKEN and InvalidField.
         """
@@ -222,7 +223,7 @@ class UserStore:
         origin: Origin,
         validate_only: bool = False,
     ) -> None:
-        """Delete a user of a version (None for any) and remove the user from all groups.
+        """Delete a user, and remove the user from all groups. `version` None matches any version.
 
         The user's personal data in the log is erased. Digests remain, so that no sign-in creates
         the user again.
@@ -233,7 +234,7 @@ class UserStore:
             await delete(db, organization_id, user_id, version, now=now, origin=origin)
 
     async def list(self, query: Query, users: Resource) -> Page[User]:
-        """A page of the users that satisfy a filter. Refuses as `Lists.page` does."""
+        """Read a page of the users that satisfy a filter. Refuses as `Lists.page` does."""
         key = key_in_query(query)
         if key is not None:
             match = await self._by_key.get(query.organization_id, key)
@@ -242,19 +243,19 @@ class UserStore:
         return await self._lists.page(query, users, user_rows.user)
 
     async def count(self, organization_id: UUID, filter_: Filter | None, users: Resource) -> int:
-        """How many users satisfy a filter. Refuses as `Lists.count` does."""
+        """Count the users that satisfy a filter. Refuses as `Lists.count` does."""
         return await self._lists.count(organization_id, filter_, users)
 
     @asynccontextmanager
     async def _statement(self) -> AsyncIterator[asyncpg.Connection]:
-        """A connection for one statement that changes something."""
+        """A connection for a single statement that writes."""
         async with self._database.connection() as db:
             yield db
         self._notifier.notify()
 
     @asynccontextmanager
     async def _transaction(self, *, undo: bool) -> AsyncIterator[asyncpg.Connection]:
-        """A connection for statements that change something together."""
+        """A transaction for several statements that write."""
         async with self._database.transaction(rollback=undo) as db:
             yield db
         self._notifier.notify()
@@ -296,7 +297,7 @@ async def insert(
 async def write(
     db: asyncpg.Connection, user: User, profile: Profile, now: datetime, origin: Origin
 ) -> User | None:
-    """Give a user a new profile, in the caller's transaction. Refuses as `UserStore.write` does.
+    """Replace a user's profile, in the caller's transaction. Refuses as `UserStore.write` does.
 
     The caller notifies the notifier after the commit.
     """
@@ -458,7 +459,7 @@ _DELETE: Final = f"""
 
 
 class _InsertArguments(NamedTuple):
-    """Those before the columns of the profile."""
+    """The arguments before the columns of the profile."""
 
     organization_id: UUID
     now: datetime
@@ -468,7 +469,7 @@ class _InsertArguments(NamedTuple):
 
 
 class _UpdateArguments(NamedTuple):
-    """Those before the columns of the profile."""
+    """The arguments before the columns of the profile."""
 
     organization_id: UUID
     user_id: UUID
