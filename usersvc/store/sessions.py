@@ -38,7 +38,7 @@ _ATTEMPTS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
-class MadeAdministrator:
+class AdministratorResult:
     """An administrator, and whether the user was created."""
 
     user: User
@@ -153,7 +153,7 @@ class SessionStore:
 
     async def make_administrator(
         self, organization_id: UUID, profile: Profile, now: datetime, origin: Origin
-    ) -> MadeAdministrator:
+    ) -> AdministratorResult:
         """Give the administrator role to the user with the profile's name; create a missing user.
 
         Refuses USER_INACTIVE, and as `UserStore.create` does.
@@ -247,7 +247,7 @@ async def _sign_in(
 
 async def _make_administrator(
     db: asyncpg.Connection, organization_id: UUID, profile: Profile, now: datetime, origin: Origin
-) -> MadeAdministrator:
+) -> AdministratorResult:
     row = await db.fetchrow(
         _LOCK_SAME_NAME,
         organization_id, profile.user_name, users.ADMINISTRATOR,
@@ -255,13 +255,13 @@ async def _make_administrator(
     if row is None:
         profile = sessions.with_administrator(profile)
         user = await user_store.insert(db, organization_id, profile, now, origin)
-        return MadeAdministrator(user, created=True)
+        return AdministratorResult(user, created=True)
     user = user_rows.user(row)
     sessions.check_active(user)
     if not row["administrator"]:
         profile = sessions.with_administrator(user.profile)
         user = await _write(db, user, profile, now, origin)
-    return MadeAdministrator(user, created=False)
+    return AdministratorResult(user, created=False)
 
 
 async def _write(
