@@ -52,7 +52,7 @@ CONSTRAINTS: Final[Constraints] = {
 class GroupStore:
     """Reads and writes the groups of one organization at a time, and their members.
 
-    Each change is written to the change feed in its own transaction. `notifier` is notified after
+    Each change is written to the change feed in the same transaction. `notifier` is notified after
     the commit.
     """
 
