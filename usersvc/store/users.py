@@ -48,7 +48,7 @@ CONSTRAINTS: Final[Constraints] = {
 class UserStore:
     """Reads and writes the users of one organization at a time.
 
-    Each change is written to the change feed in its own transaction. `notifier` is notified after
+    Each change is written to the change feed in the same transaction. `notifier` is notified after
     the commit.
     """
 
