@@ -1,4 +1,4 @@
-"""The edge: a real Envoy, with what the manifests say, in front of a running region."""
+"""Routing and TLS of the edge: a real Envoy, configured from the manifests, before a region."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from gateway.api.app import PREFIX
 from gateway.http.body import MAX_BODY_BYTES
-from tests.support.edge.edges import answering_late, us
+from tests.support.edge.edges import stand_in_gateway, us
 from tests.support.edge.envoys import Edge, running_edge
 from tests.support.k8s.edge import EdgeSetup, Objects, bootstrap
 from tests.support.k8s.manifests import OVERLAYS, namespaces
@@ -30,7 +30,7 @@ USERS = f"{PREFIX}/Users"
 
 @pytest.fixture(scope="module")
 def edge(tenant: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
-    """In front of a gateway, and of a service's gRPC port for the sake of its health."""
+    """An edge in front of a gateway, and of the gRPC port of usersvc for its health check."""
     gateway = (urlsplit(tenant.url).hostname or "", urlsplit(tenant.url).port or 0)
     usersvc = ("127.0.0.1", tenant.service_port("usersvc"))
     with running_edge(us(), tmp_path_factory.mktemp("edge"), gateway, usersvc) as running:
@@ -38,7 +38,7 @@ def edge(tenant: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ed
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_envoy_takes_the_configuration_of_every_region(overlay, tmp_path, edge: Edge):
+def test_envoy_accepts_the_configuration_of_every_region(overlay, tmp_path, edge: Edge):
     for namespace in namespaces(overlay):
         objects = Objects.of(overlay, namespace)
         files = edge.authority.parent
@@ -59,7 +59,7 @@ def test_envoy_takes_the_configuration_of_every_region(overlay, tmp_path, edge: 
         assert result.returncode == 0, result.stderr
 
 
-async def test_scim_goes_through_with_its_key(edge: Edge, tenant: Stack):
+async def test_scim_request_reaches_the_gateway_with_its_key(edge: Edge, tenant: Stack):
     async with edge.session() as http:
         answers = [
             await http.get(edge.url(USERS), headers={"Authorization": f"Bearer {token}"})
@@ -70,7 +70,7 @@ async def test_scim_goes_through_with_its_key(edge: Edge, tenant: Stack):
     assert answers[0].headers["Content-Type"] == "application/scim+json"
 
 
-async def test_a_browser_that_saw_a_page_stays_with_https(edge: Edge):
+async def test_page_has_a_strict_transport_security_header(edge: Edge):
     async with edge.session() as http:
         answer = await http.get(edge.url("/login/"))
 
@@ -78,7 +78,7 @@ async def test_a_browser_that_saw_a_page_stays_with_https(edge: Edge):
     assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
 
 
-def test_scim_goes_through_over_http_2(edge: Edge, tenant: Stack):
+def test_scim_request_over_http_2_reaches_the_gateway(edge: Edge, tenant: Stack):
     command = [installed("curl"), "--silent", "--http2", "--cacert", str(edge.authority)]
     command += ["--resolve", f"{HOST}:{edge.port}:127.0.0.1", "--output", "/dev/null"]
     command += ["--header", f"Authorization: Bearer {tenant.token}"]
@@ -89,7 +89,7 @@ def test_scim_goes_through_over_http_2(edge: Edge, tenant: Stack):
     assert result.stdout == "2 200"
 
 
-async def test_grpc_health_goes_through(edge: Edge):
+async def test_grpc_health_check_reaches_the_service(edge: Edge):
     credentials = grpc.ssl_channel_credentials(edge.authority.read_bytes())
     options = [("grpc.ssl_target_name_override", HOST), ("grpc.default_authority", HOST)]
     async with grpc.aio.secure_channel(
@@ -112,27 +112,27 @@ async def test_grpc_health_goes_through(edge: Edge):
     ],
 )
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_tls_is_spoken_from_1_2(edge: Edge, version, agreed):
+def test_tls_versions_below_1_2_are_refused(edge: Edge, version, agreed):
     context = edge.context()
     context.minimum_version, context.maximum_version = version, version
-    context.set_ciphers("ALL:@SECLEVEL=0")  # or OpenSSL would not even offer the old ones
+    context.set_ciphers("ALL:@SECLEVEL=0")  # otherwise OpenSSL does not offer the old versions
 
     if agreed is None:
         with pytest.raises(ssl.SSLError, match="PROTOCOL_VERSION"):
-            shake_hands(edge, context)
+            handshake(edge, context)
     else:
-        assert shake_hands(edge, context)[0] == agreed
+        assert handshake(edge, context)[0] == agreed
 
 
-def test_http_2_is_what_the_edge_prefers(edge: Edge):
+def test_edge_prefers_http_2(edge: Edge):
     context = edge.context()
     context.set_alpn_protocols(["http/1.1", "h2"])
 
-    assert shake_hands(edge, context)[1] == "h2"
+    assert handshake(edge, context)[1] == "h2"
 
 
-def shake_hands(edge: Edge, context: ssl.SSLContext, name: str = HOST) -> tuple[str, str]:
-    """The version and the protocol that both sides agree on."""
+def handshake(edge: Edge, context: ssl.SSLContext, name: str = HOST) -> tuple[str, str]:
+    """The TLS version and the application protocol that both sides agree on."""
     with (
         socket.create_connection(("127.0.0.1", edge.port), 10) as plain,
         context.wrap_socket(plain, server_hostname=name) as secure,
@@ -140,22 +140,22 @@ def shake_hands(edge: Edge, context: ssl.SSLContext, name: str = HOST) -> tuple[
         return secure.version() or "", secure.selected_alpn_protocol() or ""
 
 
-def test_the_other_regions_name_is_not_served(edge: Edge):
+def test_server_name_of_the_other_region_is_refused(edge: Edge):
     with pytest.raises((ssl.SSLError, ConnectionError)):
-        shake_hands(edge, edge.context(), "app.qa.com")
+        handshake(edge, edge.context(), "app.qa.com")
 
 
-async def test_the_other_regions_host_header_leads_nowhere(edge: Edge, tenant: Stack):
+async def test_host_header_of_the_other_region_gets_404(edge: Edge, tenant: Stack):
     headers = {"Authorization": f"Bearer {tenant.token}", "Host": "app.qa.com"}
     async with edge.session() as http:
         answer = await http.get(edge.url(USERS), headers=headers)
 
     assert answer.status == 404
-    assert "WWW-Authenticate" not in answer.headers  # it did not get as far as the gateway
+    assert "WWW-Authenticate" not in answer.headers  # the request did not reach the gateway
 
 
 @pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/metrics", "/webhooks/ad/v1"])
-async def test_nothing_but_scim_and_the_portal_is_led_on(edge: Edge, path):
+async def test_paths_other_than_scim_and_the_portal_get_404(edge: Edge, path):
     async with edge.session() as http:
         answer = await http.get(edge.url(path))
 
@@ -163,12 +163,12 @@ async def test_nothing_but_scim_and_the_portal_is_led_on(edge: Edge, path):
     assert "X-Request-Id" not in answer.headers
 
 
-async def test_a_body_that_the_gateway_refuses_is_refused_in_its_words(edge: Edge, tenant: Stack):
+async def test_body_over_the_limit_gets_413_from_the_gateway(edge: Edge, tenant: Stack):
     answer = await send(edge, tenant, MAX_BODY_BYTES + 1)
     assert (answer.status, answer.content_type) == (413, "application/scim+json")
 
 
-async def test_a_body_that_is_far_too_large_does_not_reach_the_gateway(edge: Edge, tenant: Stack):
+async def test_body_over_the_edge_limit_does_not_reach_the_gateway(edge: Edge, tenant: Stack):
     answer = await send(edge, tenant, 2 * MAX_BODY_BYTES + 1)
     assert (answer.status, answer.content_type) == (413, "application/scim+json")
     assert "X-Request-Id" not in answer.headers
@@ -180,13 +180,13 @@ async def send(edge: Edge, tenant: Stack, size: int) -> aiohttp.ClientResponse:
         return await http.post(edge.url(USERS), headers=headers, data=b" " * size)
 
 
-async def test_a_client_that_asks_too_often_waits_and_no_other(tmp_path):
+async def test_only_an_address_over_its_rate_gets_429(tmp_path):
     objects = us()
     (scim,) = (one for one in objects.backend if one["metadata"]["name"] == "scim")
     for rule in scim["spec"]["rateLimit"]["local"]["rules"]:
         rule["limit"] = {"requests": 3, "unit": "Hour"}
 
-    async with answering_late(0) as gateway:
+    async with stand_in_gateway(0) as gateway:
         with running_edge(objects, tmp_path, gateway) as edge:
             async with edge.session("127.0.0.1") as one, edge.session("127.0.0.2") as other:
                 greedy = [(await one.get(edge.url(USERS))).status for _ in range(5)]
@@ -195,13 +195,13 @@ async def test_a_client_that_asks_too_often_waits_and_no_other(tmp_path):
     assert (greedy, modest) == ([200, 200, 200, 429, 429], [200, 200, 200])
 
 
-async def test_an_answer_that_takes_too_long_is_not_waited_for(tmp_path):
+async def test_slow_response_of_the_gateway_gets_504(tmp_path):
     objects = us()
     for route in objects.routes:
         for rule in route["spec"]["rules"]:
             rule["timeouts"]["request"] = "0.5s"
 
-    async with answering_late(5) as gateway:
+    async with stand_in_gateway(5) as gateway:
         with running_edge(objects, tmp_path, gateway) as edge:
             async with edge.session() as http:
                 answer = await http.get(edge.url(USERS))
@@ -209,43 +209,41 @@ async def test_an_answer_that_takes_too_long_is_not_waited_for(tmp_path):
     assert answer.status == 504
 
 
-async def test_a_request_that_takes_too_long_to_arrive_is_not_waited_for(tmp_path):
+async def test_slow_request_gets_408(tmp_path):
     objects = us()
     objects.client["spec"]["timeout"]["http"]["requestReceivedTimeout"] = "0.5s"
 
-    async def drop_by_drop() -> AsyncIterator[bytes]:
+    async def slow_body() -> AsyncIterator[bytes]:
         for _ in range(100):
             yield b" "
             await pace(0.1)  # a slow client
 
-    async with answering_late(0) as gateway:
+    async with stand_in_gateway(0) as gateway:
         with running_edge(objects, tmp_path, gateway) as edge:
             async with edge.session() as http:
-                answer = await http.post(edge.url(USERS), data=drop_by_drop())
+                answer = await http.post(edge.url(USERS), data=slow_body())
 
     assert answer.status == 408
 
 
-async def test_the_access_log_tells_of_requests_and_neither_keys_nor_people(
-    edge: Edge, tenant: Stack
-):
+async def test_access_log_has_requests_but_no_keys_or_personal_data(edge: Edge, tenant: Stack):
     query = '?filter=userName eq "ann@corp.test"'
     async with edge.session() as http:
         headers = {"Authorization": f"Bearer {tenant.token}"}
         answer = await http.get(edge.url(USERS + query), headers=headers)
 
-    told = await asyncio.to_thread(line_with, edge.access_log, answer.headers["X-Request-Id"])
+    line = await asyncio.to_thread(logged_line, edge.access_log, answer.headers["X-Request-Id"])
 
-    assert (told["host"], told["method"], told["status"]) == (HOST, "GET", 200)
-    assert told["route"] == "scim/0"
+    assert (line["host"], line["method"], line["status"]) == (HOST, "GET", 200)
+    assert line["route"] == "scim/0"
     text = edge.access_log.read_text()
     assert tenant.token not in text
     assert "Bearer" not in text
     assert "ann" not in text
 
 
-def line_with(log: Path, request_id: str) -> dict[str, object]:
-    """The line of a request, which Envoy writes in its own time."""
+def logged_line(log: Path, request_id: str) -> dict[str, object]:
+    """The log line of a request. Envoy writes it with a delay."""
     found = wait_until(
         lambda: [x for x in log.read_text().splitlines() if request_id in x], what=log.read_text
     )

@@ -1,6 +1,6 @@
-"""What two readers could read in two ways does not get through the edge as two requests.
+"""Requests that two parsers could read differently do not pass the edge as two requests.
 
-The shapes are those that the gateway is tried with by itself, sent over TLS to a real Envoy.
+The requests are those of the gateway's own smuggling tests, sent over TLS to a real Envoy.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ REWRITTEN = {
     "a chunk's size with a blank",
     "a length behind the chunks",
 }
-"""What Envoy reads in the one way that RFC 9112 allows for, and writes anew without it."""
+"""Envoy reads these in the one way that RFC 9112 allows, and forwards them without ambiguity."""
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +38,8 @@ def edge(tenant: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ed
         yield running
 
 
-async def answers(edge: Edge, sent: bytes) -> list[int]:
-    """The statuses of all that is answered."""
+async def statuses_of(edge: Edge, sent: bytes) -> list[int]:
+    """The statuses of all responses to these bytes."""
     context = edge.context()
     context.set_alpn_protocols(["http/1.1"])
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -55,14 +55,14 @@ async def answers(edge: Edge, sent: bytes) -> list[int]:
     return [int(each) for each in re.findall(rb"HTTP/1\.[01] (\d{3})", text)]
 
 
-async def test_each_shape_is_refused_or_led_on_as_one_request(edge: Edge, tenant: Stack):
+async def test_ambiguous_request_is_refused_or_forwarded_as_one(edge: Edge, tenant: Stack):
     host = b"Host: " + edge.host.encode()
 
     async def sent(shape: bytes) -> list[int]:
         text = (shape + SECOND).replace(b"KEY", tenant.token.encode())
-        # By another name: to the gateway's own tests nobody of the first may be there.
+        # Another user name: the gateway's own tests need the first one not to exist.
         text = text.replace(b"Host: a", host).replace(b"smuggler", b"traveler")
-        return await answers(edge, text)
+        return await statuses_of(edge, text)
 
     found = dict(
         zip(
@@ -70,11 +70,11 @@ async def test_each_shape_is_refused_or_led_on_as_one_request(edge: Edge, tenant
         )
     )
 
-    # Its gateway refuses a CR amid a header, and what follows is then no request.
+    # The gateway refuses a CR within a header; the bytes that follow are no request then.
     assert found.pop("a CR in a header") == [400, 400]
-    led_on = {name: statuses for name, statuses in found.items() if len(statuses) > 1}
-    assert led_on.keys() == REWRITTEN
-    assert all(first in (201, 409) and rest == [200] for first, *rest in led_on.values())
+    forwarded = {name: statuses for name, statuses in found.items() if len(statuses) > 1}
+    assert forwarded.keys() == REWRITTEN
+    assert all(first in (201, 409) and rest == [200] for first, *rest in forwarded.values())
     for name in found.keys() - REWRITTEN:
         assert [status // 100 in (4, 5) for status in found[name]] == [True], name
     assert '"event":"internal error"' not in tenant.log("gateway")

@@ -1,4 +1,4 @@
-"""What tests of the edge share."""
+"""Edge configuration and a stand-in gateway for tests of the edge."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,21 +12,21 @@ from tests.support.waiting import pace
 
 
 def us() -> Objects:
-    """Production's edge of the US, to be changed by a test as it likes."""
+    """A copy of the production edge of the US region, which a test may change."""
     return deepcopy(Objects.of("us", REGIONS["us"]))
 
 
 @asynccontextmanager
-async def answering_late(seconds: float) -> AsyncIterator[tuple[str, int]]:
-    """A server that takes its time, in the gateway's place."""
+async def stand_in_gateway(delay_seconds: float) -> AsyncIterator[tuple[str, int]]:
+    """Stand in for the gateway with a server that answers after a delay."""
 
-    async def late(request: web.Request) -> web.Response:
+    async def answer(request: web.Request) -> web.Response:
         await request.read()
-        await pace(seconds)
+        await pace(delay_seconds)
         return web.Response()
 
     app = web.Application(client_max_size=2**30)
-    app.router.add_route("*", "/{path:.*}", late)
+    app.router.add_route("*", "/{path:.*}", answer)
     runner = web.AppRunner(app)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

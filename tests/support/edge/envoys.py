@@ -24,7 +24,7 @@ START_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class Edge:
-    """Where it listens, whom its certificate is of, and what it logged."""
+    """A running edge: its address, certificate authority, access log and process."""
 
     host: str
     port: int
@@ -33,20 +33,20 @@ class Edge:
     process_id: int
 
     def peak_memory(self) -> int:
-        """The most bytes that it has had in memory, of Envoy's program too."""
+        """The peak memory of the process in bytes, including Envoy's program."""
         return peak_bytes(self.process_id)
 
     def url(self, path: str) -> str:
         return f"https://{self.host}:{self.port}{path}"
 
     def context(self) -> ssl.SSLContext:
-        """Trusts this edge alone."""
+        """A TLS context that trusts this edge alone."""
         return ssl.create_default_context(cafile=str(self.authority))
 
     def session(self, address: str = "127.0.0.1") -> aiohttp.ClientSession:
-        """A client that takes the region's host for this machine, calling from an address."""
+        """A client at a local address, which resolves the region's host to this machine."""
         connector = aiohttp.TCPConnector(
-            ssl=self.context(), resolver=_Here(), local_addr=(address, 0), force_close=True
+            ssl=self.context(), resolver=_LocalResolver(), local_addr=(address, 0), force_close=True
         )
         return aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=30))
 
@@ -90,7 +90,7 @@ def _wait_until_listening(envoy: subprocess.Popen[bytes], port: int, log: Path) 
     wait_until(is_listening, START_SECONDS, log.read_text)
 
 
-class _Here(AbstractResolver):
+class _LocalResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
@@ -101,4 +101,4 @@ class _Here(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: there is nothing to close."""

@@ -1,4 +1,4 @@
-"""Clients that send too much: bodies that are begun and not ended, over HTTP/1.1 and HTTP/2."""
+"""Clients that send too much: unfinished request bodies over HTTP/1.1 and HTTP/2."""
 
 import asyncio
 import struct
@@ -14,10 +14,10 @@ from tests.support.waiting import pace
 PATH = f"{PREFIX}/Users"
 BODY = 1_000_000
 _PART = 16_384
-"""The largest frame that every server of HTTP/2 takes (RFC 9113 section 4.2)."""
+"""The largest frame that every HTTP/2 server accepts (RFC 9113 section 4.2)."""
 _DATA, _HEADERS, _RESET, _SETTINGS, _WINDOW_UPDATE = 0, 1, 3, 4, 8
-_ACKNOWLEDGED = 1
-_END_OF_HEADERS = 4
+_ACK = 1
+_END_HEADERS = 4
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _WINDOW = 65_535
 
@@ -26,7 +26,7 @@ Flood = Callable[[Edge, int, "Pace"], Awaitable[None]]
 
 
 class Pace:
-    """Bytes a second that all clients send together."""
+    """A limit on the bytes per second that all clients send together."""
 
     def __init__(self, bytes_per_second: float) -> None:
         self._rate = bytes_per_second
@@ -48,7 +48,7 @@ async def connect(edge: Edge, protocol: str) -> Connection:
 
 
 async def over_http_1(edge: Edge, bodies: int, pace: Pace) -> None:
-    """A connection for each body. All heads are taken before the first body comes."""
+    """Send each body on its own connection, after the heads of all connections are sent."""
     connections = [await connect(edge, "http/1.1") for _ in range(bodies)]
     for _, writer in connections:
         writer.write(_head(edge, BODY + 1))
@@ -71,12 +71,12 @@ async def _send(writer: asyncio.StreamWriter, pace: Pace) -> None:
 
 
 async def over_http_2(edge: Edge, bodies: int, pace: Pace) -> None:
-    """A hundred bodies to a connection, as many as a server need take (RFC 9113 section 5.1.2)."""
+    """Send 100 bodies on each connection, the least limit that RFC 9113 section 6.5.2 advises."""
     await asyncio.gather(*(_Multiplexed(edge, pace).send(100) for _ in range(bodies // 100)))
 
 
 async def settings_of(edge: Edge) -> dict[int, int]:
-    """What the edge tells an HTTP/2 client about its limits (RFC 9113 section 6.5.2)."""
+    """The limits that the edge sends to an HTTP/2 client as SETTINGS (RFC 9113 section 6.5.2)."""
     reader, writer = await connect(edge, "h2")
     writer.write(_PREFACE + _frame(_SETTINGS, 0))
     frame = await _read(reader)
@@ -104,7 +104,7 @@ def _frame(kind: int, stream: int, payload: bytes = b"", flags: int = 0) -> byte
 
 
 def _fields(edge: Edge) -> bytes:
-    """A head as literal fields without indexing (RFC 7541 section 6.2.2)."""
+    """The header fields as literals without indexing (RFC 7541 section 6.2.2)."""
     fields = {":method": "POST", ":scheme": "https", ":path": PATH, ":authority": edge.host}
     return b"".join(
         bytes([0, len(name)]) + name.encode() + bytes([len(value)]) + value.encode()
@@ -113,56 +113,56 @@ def _fields(edge: Edge) -> bytes:
 
 
 class _Multiplexed:
-    """Streams of one connection, each with a body, as far as the edge's windows let them."""
+    """Streams of one connection, each with a body, within the edge's flow-control windows."""
 
     def __init__(self, edge: Edge, pace: Pace) -> None:
         self._edge = edge
         self._pace = pace
-        self._left: dict[int, int] = {}
+        self._unsent: dict[int, int] = {}
         self._windows: dict[int, int] = {0: _WINDOW}
-        self._moved = asyncio.Event()
+        self._window_changed = asyncio.Event()
 
     async def send(self, streams: int) -> None:
-        """Until all is sent but the ends, or nobody takes it."""
+        """Send all bodies but not their ends, unless the edge refuses them before."""
         reader, writer = await connect(self._edge, "h2")
         writer.write(_PREFACE + _frame(_SETTINGS, 0))
         for stream in list(range(1, 2 * streams, 2)):
-            self._left[stream], self._windows[stream] = BODY, _WINDOW
-            writer.write(_frame(_HEADERS, stream, _fields(self._edge), _END_OF_HEADERS))
-        listening = asyncio.create_task(self._listen(reader, writer))
+            self._unsent[stream], self._windows[stream] = BODY, _WINDOW
+            writer.write(_frame(_HEADERS, stream, _fields(self._edge), _END_HEADERS))
+        receiving = asyncio.create_task(self._receive(reader, writer))
         with suppress(ConnectionError):
             for turn in count():
-                if not self._left:
+                if not self._unsent:
                     break
-                await self._one(writer, [*self._left][turn % len(self._left)])
-        listening.cancel()
+                await self._send_frame(writer, [*self._unsent][turn % len(self._unsent)])
+        receiving.cancel()
         writer.transport.abort()
 
-    async def _one(self, writer: asyncio.StreamWriter, stream: int) -> None:
-        size = min(_PART, self._left[stream], self._windows[stream], self._windows[0])
+    async def _send_frame(self, writer: asyncio.StreamWriter, stream: int) -> None:
+        size = min(_PART, self._unsent[stream], self._windows[stream], self._windows[0])
         if size <= 0:
-            self._moved.clear()
+            self._window_changed.clear()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._moved.wait(), 0.05)
+                await asyncio.wait_for(self._window_changed.wait(), 0.05)
             return
         writer.write(_frame(_DATA, stream, b" " * size))
         self._windows[0] -= size
         self._windows[stream] -= size
-        self._left[stream] -= size
-        if not self._left[stream]:
-            del self._left[stream]
+        self._unsent[stream] -= size
+        if not self._unsent[stream]:
+            del self._unsent[stream]
         await self._pace.wait(size)
         await writer.drain()
 
-    async def _listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _receive(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 frame = await _read(reader)
                 if frame.kind == _WINDOW_UPDATE:
                     self._windows[frame.stream] += int.from_bytes(frame.payload, "big")
-                elif frame.kind == _SETTINGS and not frame.flags & _ACKNOWLEDGED:
-                    writer.write(_frame(_SETTINGS, 0, flags=_ACKNOWLEDGED))
+                elif frame.kind == _SETTINGS and not frame.flags & _ACK:
+                    writer.write(_frame(_SETTINGS, 0, flags=_ACK))
                 elif frame.kind in (_RESET, _HEADERS):
-                    self._left.pop(frame.stream, None)
-                self._moved.set()
-        self._left.clear()
+                    self._unsent.pop(frame.stream, None)
+                self._window_changed.set()
+        self._unsent.clear()

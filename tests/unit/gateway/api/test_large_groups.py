@@ -1,4 +1,4 @@
-"""A change is refused before it is made when there is no memory to return the group."""
+"""Without memory to return the group, a change is refused before it is written."""
 
 from collections.abc import AsyncIterator
 
@@ -19,7 +19,7 @@ STAFF = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e13"
 GROUP = "urn:ietf:params:scim:schemas:core:2.0:Group"
 
 
-class Counted(groups_pb2_grpc.GroupServiceServicer):
+class CountingGroups(groups_pb2_grpc.GroupServiceServicer):
     """Counts changes of groups, which have no members."""
 
     def __init__(self) -> None:
@@ -38,8 +38,8 @@ class Counted(groups_pb2_grpc.GroupServiceServicer):
 
 
 @pytest.fixture
-async def service() -> AsyncIterator[tuple[Counted, Groups]]:
-    servicer, server = Counted(), grpc.aio.server()
+async def service() -> AsyncIterator[tuple[CountingGroups, Groups]]:
+    servicer, server = CountingGroups(), grpc.aio.server()
     groups_pb2_grpc.add_GroupServiceServicer_to_server(servicer, server)
     async with (
         listening(server) as port,
@@ -48,8 +48,8 @@ async def service() -> AsyncIterator[tuple[Counted, Groups]]:
         yield servicer, Groups(GroupClient(channel))
 
 
-async def exchange_of(members: int) -> ScimRequest:
-    """A request with so many members, of an organization that has reserved all it may."""
+async def request_with(members: int) -> ScimRequest:
+    """A request with this number of members; its organization has no memory left."""
     memory = ResponseMemory(wait_seconds=0.0)
     await memory.reservation(ACME).acquire(memory.largest)
     listed = [{"value": f"unknown {number}"} for number in range(members)]
@@ -68,12 +68,12 @@ async def exchange_of(members: int) -> ScimRequest:
 
 @pytest.mark.parametrize("method", ["create", "replace"])
 async def test_large_group_without_memory_to_return_it_is_not_changed(
-    service: tuple[Counted, Groups], method: str
+    service: tuple[CountingGroups, Groups], method: str
 ):
     servicer, groups = service
     with pytest.raises(RejectedError):
-        await getattr(groups, method)(await exchange_of(SMALL_RESPONSE + 1))
+        await getattr(groups, method)(await request_with(SMALL_RESPONSE + 1))
     assert servicer.changes == 0
 
-    answer = await getattr(groups, method)(await exchange_of(SMALL_RESPONSE))
+    answer = await getattr(groups, method)(await request_with(SMALL_RESPONSE))
     assert (answer.status, servicer.changes) == (201 if method == "create" else 200, 1)

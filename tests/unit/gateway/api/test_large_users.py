@@ -1,4 +1,4 @@
-"""A change of a user who is too large to return is answered as made."""
+"""A change of a user that is too large to return succeeds without a body."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -25,7 +25,7 @@ PUT = {"schemas": [USER], "userName": "ann"}
 
 
 class HugeUsers(users_pb2_grpc.UserServiceServicer):
-    """Makes every change, and returns no more than the version: the user is too large."""
+    """Accepts every change and returns only the version: the user is too large."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -55,17 +55,17 @@ async def huge(memory: ResponseMemory) -> AsyncIterator[tuple[HugeUsers, Users]]
 
 
 @pytest.mark.parametrize(("method", "document"), [("patch", PATCH), ("replace", PUT)])
-async def test_change_of_a_user_too_large_to_return_is_answered_204(
+async def test_change_of_a_user_too_large_to_return_gets_204(
     memory: ResponseMemory, huge: tuple[HugeUsers, Users], method: str, document: dict[str, Any]
 ):
     servicer, users = huge
     nothing = CIMultiDictProxy(CIMultiDict[str]())
     reservation = memory.reservation(ACME)
-    exchange = ScimRequest(
+    request = ScimRequest(
         "r", "https://x", Caller(ACME, "k"), ANN, {}, nothing, lambda: document, reservation
     )
 
-    answer = await getattr(users, method)(exchange)
+    answer = await getattr(users, method)(request)
 
     assert (answer.status, answer.body, answer.headers) == (204, b"", {"ETag": 'W/"2"'})
     assert (servicer.changes, reservation.size) == (1, 0)

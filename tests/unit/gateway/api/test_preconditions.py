@@ -16,14 +16,14 @@ from gateway.scim.errors import ScimError
         ('W/"1", "2" ,W/"3"', ("1", "2", "3")),
     ],
 )
-def test_a_header_lists_versions(header, etags):
+def test_precondition_header_is_a_list_of_etags(header, etags):
     assert wanted_etags(header) == etags
 
 
 @pytest.mark.parametrize(
     "header", ["1", "W/1", '""', 'W/""', '"\udce9"', '"1', '"1" "2"', '"1",', "x" * 2_000, ""]
 )
-def test_what_is_no_list_of_versions_is_refused(header):
+def test_precondition_that_is_no_list_of_etags_gets_400(header):
     with pytest.raises(ScimError) as refused:
         wanted_etags(header)
 
@@ -34,5 +34,5 @@ def test_what_is_no_list_of_versions_is_refused(header):
     ("header", "known"),
     [(None, False), ("*", True), ('W/"1"', True), ('"2", "1"', True), ('W/"2"', False)],
 )
-def test_a_client_knows_the_version_that_it_names(header, known):
+def test_if_none_match_matches_the_versions_that_it_lists(header, known):
     assert client_has(header, "1") is known

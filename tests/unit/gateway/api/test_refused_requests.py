@@ -1,4 +1,4 @@
-"""What a request that is refused is answered, and what of it reaches the provisioning log."""
+"""Refused requests: their responses, and their entries in the provisioning log."""
 
 import asyncio
 import hashlib
@@ -38,29 +38,29 @@ def now() -> datetime:
 
 
 class Services(activity_pb2_grpc.ActivityServiceServicer, schemas_pb2_grpc.SchemaServiceServicer):
-    """Keeps the refused requests that it is sent; it knows no schema."""
+    """Stores the refused requests that it receives; it has no schemas."""
 
     def __init__(self) -> None:
-        self.kept: list[activity_pb2.Activity] = []
+        self.stored: list[activity_pb2.Activity] = []
 
     async def RecordRefusals(self, request, context):  # noqa: N802 - the contract's name
-        self.kept += request.activities
+        self.stored += request.activities
         return activity_pb2.RecordRefusalsResponse()
 
     async def ListSchemas(self, request, context):  # noqa: N802 - the contract's name
         return schemas_pb2.ListSchemasResponse()
 
 
-async def refuse(exchange: ScimRequest) -> ScimResponse:
-    """Read the body, and refuse what it says."""
-    document = await exchange.parsed(dict)
+async def refuse(request: ScimRequest) -> ScimResponse:
+    """Read the body and refuse the request."""
+    document = await request.parsed(dict)
     raise ScimError(400, "invalidValue", f"No {len(document)} members.")
 
 
-async def refuse_parts(exchange: ScimRequest) -> ScimResponse:
-    """Answer, and refuse each part."""
+async def refuse_parts(request: ScimRequest) -> ScimResponse:
+    """Accept the request and refuse each of its parts."""
     part = RefusedPart("POST", "/Users", {"password": SECRET}, ScimError(409, None, "No."))
-    exchange.refused.extend([part] * PARTS)
+    request.refused.extend([part] * PARTS)
     return ScimResponse(200, b"{}")
 
 
@@ -74,7 +74,7 @@ class Gateway:
     lines: list[dict[str, object]] = field(default_factory=list)
 
     async def post(self, path: str, body: bytes) -> int:
-        """The status of the answer to a body."""
+        """Send a body; the status of the response."""
         headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/scim+json"}
         async with (
             aiohttp.ClientSession() as session,
@@ -87,7 +87,7 @@ class Gateway:
         stop = asyncio.Event()
         stop.set()
         await self.refusals.write(stop)
-        return self.services.kept
+        return self.services.stored
 
 
 @asynccontextmanager
@@ -115,11 +115,11 @@ async def gateway(clock: Callable[[], datetime] = now) -> AsyncIterator[Gateway]
         cache.apply(keys_pb2.WatchKeysResponse())
         digest = hashlib.sha256(TOKEN.encode()).digest()
         cache.put(digest, Caller(ACME, KEY_ID), ACME, None, cache.generation())
-        guesses = FailedAuthLimiter(10)
+        limiter = FailedAuthLimiter(10)
         table = RouteTable(
             {"Users": Endpoint({"POST": refuse}), "Bulk": Endpoint({"POST": refuse_parts})}
         )
-        authenticator = Authenticator(KeyServiceStub(channel), cache, guesses, {}, now)
+        authenticator = Authenticator(KeyServiceStub(channel), cache, limiter, {}, now)
         async with serving(table, authenticator, channel, log=log, refusals=refusals) as address:
             url = "http://{}:{}".format(*address) + PREFIX
             yield Gateway(url, services, refusals, lines)
@@ -129,7 +129,7 @@ def nested(depth: int) -> bytes:
     return b'{"password":1,"path":' * depth + f'"{SECRET}"'.encode() + b"}" * depth
 
 
-async def test_refused_body_is_logged_without_its_password_at_any_depth():
+async def test_refused_body_of_any_depth_is_logged_without_its_password():
     depths = (2, 32, 240, 300, 900, 5_000)
     async with gateway() as running:
         for depth in depths:
@@ -147,7 +147,7 @@ async def test_refused_body_is_logged_without_its_password_at_any_depth():
     ]
 
 
-async def test_body_that_the_route_parsed_is_redacted_whatever_its_size():
+async def test_parsed_body_of_any_size_is_logged_redacted():
     body = rb'{"p\u0061ssword": "hunter2", "a": "%s", "userName": "ann"}' % (b"b" * 900_000)
     async with gateway() as running:
         assert await running.post("/Users", body) == 400
@@ -156,14 +156,14 @@ async def test_body_that_the_route_parsed_is_redacted_whatever_its_size():
     assert logged.refusal.body.startswith('{"password":"not kept","a":"bbb')
 
 
-async def test_every_refused_part_of_a_request_is_logged_without_its_password():
+async def test_refused_parts_of_a_request_are_logged_without_password():
     async with gateway() as running:
         assert await running.post("/Bulk", b"{}") == 200
         logged = await running.logged()
     assert [each.refusal.body for each in logged] == ['{"password":"not kept"}'] * PARTS
 
 
-async def test_fault_in_the_provisioning_log_changes_no_answer():
+async def test_error_in_the_provisioning_log_changes_no_response():
     def broken() -> datetime:
         raise RuntimeError("no clock")
 

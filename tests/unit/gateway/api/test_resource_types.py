@@ -1,4 +1,4 @@
-"""What an organization's schemas make of its users is asked for once in a while."""
+"""The user type of an organization: its schemas are cached for a limited time."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -28,21 +28,21 @@ def badge(organization_id: str) -> pb.Schema:
 
 
 class Registry(schemas_pb2_grpc.SchemaServiceServicer):
-    """A service with schemas that a test decides; it remembers for whom it was asked."""
+    """A service whose schemas the test sets; it records the organization of each request."""
 
     def __init__(self) -> None:
         self.schemas: dict[str, list[pb.Schema]] = {}
-        self.asked: list[str] = []
+        self.requests: list[str] = []
 
     async def ListSchemas(self, request, context):  # noqa: N802 - the contract's name
-        self.asked.append(request.organization_id)
-        if request.organization_id == "away":
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "away")
+        self.requests.append(request.organization_id)
+        if request.organization_id == "unavailable":
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "unavailable")
         return pb.ListSchemasResponse(schemas=self.schemas.get(request.organization_id, []))
 
 
 class Seconds:
-    """A monotonic clock that moves when it is told to."""
+    """A monotonic clock that the test moves."""
 
     def __init__(self) -> None:
         self.now = 1_000.0
@@ -62,7 +62,7 @@ def seconds() -> Seconds:
 
 
 @asynccontextmanager
-async def asking(registry: Registry, seconds: Seconds) -> AsyncIterator[ResourceTypes]:
+async def connected_types(registry: Registry, seconds: Seconds) -> AsyncIterator[ResourceTypes]:
     server = grpc.aio.server()
     schemas_pb2_grpc.add_SchemaServiceServicer_to_server(registry, server)
     async with (
@@ -74,15 +74,15 @@ async def asking(registry: Registry, seconds: Seconds) -> AsyncIterator[Resource
 
 @pytest.fixture
 async def types(registry: Registry, seconds: Seconds) -> AsyncIterator[ResourceTypes]:
-    async with asking(registry, seconds) as types:
+    async with connected_types(registry, seconds) as types:
         yield types
 
 
-async def test_an_organization_without_schemas_has_the_users_of_all(types):
+async def test_organization_without_schemas_has_the_standard_user_type(types):
     assert await types.user("acme", "r") is USER
 
 
-async def test_an_organization_has_its_own_attributes_and_no_others(types, registry):
+async def test_user_type_has_the_attributes_of_its_organization_only(types, registry):
     registry.schemas = {"acme": [badge("acme")], "globex": [badge("globex")]}
 
     acme, globex = await types.user("acme", "r"), await types.user("globex", "r")
@@ -93,9 +93,7 @@ async def test_an_organization_has_its_own_attributes_and_no_others(types, regis
     assert USER.find("badge") is None
 
 
-async def test_what_is_kept_serves_for_its_lifetime_and_not_a_second_longer(
-    types, registry, seconds
-):
+async def test_cached_user_type_expires_after_its_lifetime(types, registry, seconds):
     await types.user("acme", "r")
     registry.schemas["acme"] = [badge("acme")]
 
@@ -103,41 +101,39 @@ async def test_what_is_kept_serves_for_its_lifetime_and_not_a_second_longer(
     assert await types.user("acme", "r") is USER
     seconds.now += 1
     assert (await types.user("acme", "r")).extension_urn("urn:acme:badge") == "urn:acme:badge"
-    assert registry.asked == ["acme", "acme"]
+    assert registry.requests == ["acme", "acme"]
 
 
-async def test_a_type_stays_the_same_object_as_long_as_its_schemas_stay_the_same(
-    types, registry, seconds
-):
+async def test_unchanged_schemas_keep_the_same_type_object(types, registry, seconds):
     registry.schemas["acme"] = [badge("acme")]
     first = await types.user("acme", "r")
     seconds.now += LIFETIME_SECONDS
     second = await types.user("acme", "r")
 
     assert first is second
-    assert registry.asked == ["acme", "acme"]
+    assert registry.requests == ["acme", "acme"]
 
 
-async def test_requests_at_once_ask_once(types, registry):
+async def test_concurrent_requests_share_one_call(types, registry):
     registry.schemas["acme"] = [badge("acme")]
 
     found = await asyncio.gather(*(types.user("acme", "r") for _ in range(20)))
 
     assert len({id(each) for each in found}) == 1
-    assert registry.asked == ["acme"]
+    assert registry.requests == ["acme"]
 
 
-async def test_a_service_that_is_away_is_503_and_nothing_is_kept_of_it(types, registry):
+async def test_unavailable_service_gives_503_that_is_not_cached(types, registry):
     for _ in range(2):
         with pytest.raises(RefusedError) as refused:
-            await types.user("away", "r")
+            await types.user("unavailable", "r")
         assert refused.value.status == 503
-    assert registry.asked == ["away", "away"]
+    assert registry.requests == ["unavailable", "unavailable"]
 
 
-async def test_only_so_many_organizations_are_kept(types, registry, monkeypatch):
+async def test_cache_of_user_types_is_bounded(types, registry, monkeypatch):
     monkeypatch.setattr(resource_types, "MAX_ORGANIZATIONS", 2)
     for name in ("a", "b", "c", "b", "a"):
         await types.user(name, "r")
 
-    assert registry.asked == ["a", "b", "c", "a"]
+    assert registry.requests == ["a", "b", "c", "a"]

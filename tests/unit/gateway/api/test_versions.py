@@ -1,4 +1,4 @@
-"""Changes that other writers race with."""
+"""Retries of changes that conflict with other writers."""
 
 import asyncio
 
@@ -8,11 +8,11 @@ from gateway.api.versions import MAX_ATTEMPTS, ContendedError, retry_on_conflict
 from gateway.backend.errors import Refusal
 from gateway.scim.errors import ScimError
 
-LOST = Refusal(412, None, "It has changed.", {}, "ETAG_MISMATCH", {})
+CONFLICT = Refusal(412, None, "It has changed.", {}, "ETAG_MISMATCH", {})
 
 
 class Race:
-    """An attempt that loses a number of times; it records attempts and pauses in their order."""
+    """An attempt that conflicts a number of times; it records attempts and pauses in order."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, losses: int) -> None:
         self.events: list[str] = []
@@ -23,7 +23,7 @@ class Race:
     async def attempt(self) -> str:
         self.events.append("attempt")
         if self.events.count("attempt") <= self._losses:
-            raise LOST.error()
+            raise CONFLICT.error()
         return "written"
 
     async def _pause(self, seconds: float) -> None:
@@ -31,7 +31,7 @@ class Race:
         await self._sleep(0)
 
 
-async def test_a_change_that_loses_every_race_pauses_only_between_attempts(monkeypatch):
+async def test_change_that_loses_every_race_gets_503_after_all_attempts(monkeypatch):
     race = Race(monkeypatch, MAX_ATTEMPTS)
 
     with pytest.raises(ContendedError) as contended:
@@ -41,17 +41,17 @@ async def test_a_change_that_loses_every_race_pauses_only_between_attempts(monke
     assert (contended.value.status, dict(contended.value.headers)) == (503, {"Retry-After": "2"})
 
 
-async def test_a_change_that_loses_one_race_is_attempted_again(monkeypatch):
+async def test_change_that_loses_a_race_is_attempted_again(monkeypatch):
     race = Race(monkeypatch, 1)
 
     assert await retry_on_conflict(race.attempt, "") == "written"
     assert race.events == ["attempt", "pause", "attempt"]
 
 
-async def test_a_change_with_an_etag_is_attempted_once(monkeypatch):
+async def test_change_with_an_etag_is_attempted_once(monkeypatch):
     race = Race(monkeypatch, 1)
 
-    with pytest.raises(ScimError) as lost:
+    with pytest.raises(ScimError) as conflict:
         await retry_on_conflict(race.attempt, "7")
 
-    assert (lost.value.status, race.events) == (412, ["attempt"])
+    assert (conflict.value.status, race.events) == (412, ["attempt"])

@@ -1,4 +1,4 @@
-"""The token of an Authorization header, and what keysvc says of it."""
+"""The token of an Authorization header, and its verification by keysvc."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,12 +25,12 @@ TENANT_URLS = {"us": "https://us.test/scim", "eu": "https://eu.test/scim"}
     "header",
     ["Bearer key", "bearer key", "BEARER  key", " Bearer key ", "Bearer Bearer key"],
 )
-def test_the_token_is_what_follows_bearer_however_often_and_in_whatever_case(header):
+def test_bearer_token_follows_the_scheme_in_any_case_and_repeated(header):
     assert bearer_token(header) == "key"
 
 
 @pytest.mark.parametrize("header", [None, "", "   ", "key", "Basic key", "Bearer Basic key"])
-def test_a_header_without_a_bearer_token_is_refused_with_where_to_get_one(header):
+def test_header_without_bearer_token_gets_401_that_says_where_to_get_one(header):
     with pytest.raises(UnauthorizedError, match="Settings & Integrations") as refused:
         bearer_token(header)
 
@@ -38,7 +38,7 @@ def test_a_header_without_a_bearer_token_is_refused_with_where_to_get_one(header
 
 
 @pytest.mark.parametrize("header", ["Bearer clé", "Bearer \udce9"])
-def test_a_token_that_no_key_can_be_is_an_invalid_one(header):
+def test_token_with_non_ascii_characters_is_invalid(header):
     with pytest.raises(UnauthorizedError) as refused:
         bearer_token(header)
 
@@ -80,7 +80,7 @@ async def authenticating(
     ("region", "named"),
     [("eu", "https://eu.test/scim"), ("us", "https://us.test/scim"), ("", "that of its region")],
 )
-async def test_key_of_other_region_is_refused_with_the_tenant_url_of_it(region, named):
+async def test_key_of_another_region_gets_401_with_its_tenant_url(region, named):
     async with authenticating(KeysOfRegion(region)) as authenticator:
         with pytest.raises(RefusedError) as refused:
             await authenticator.authenticate("Bearer key", "192.0.2.1", "request")

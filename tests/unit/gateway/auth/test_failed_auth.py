@@ -1,4 +1,4 @@
-"""Unknown keys are slowed by their address; keys that exist are not."""
+"""Failed authentication is limited by address; keys that exist are not limited."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -31,9 +31,9 @@ AT_ONCE = 5
 
 @pytest.fixture
 def limiter(clock: Clock) -> FailedAuthLimiter:
-    made = FailedAuthLimiter(AT_ONCE, clock)
-    made.apply(RESET)
-    return made
+    created = FailedAuthLimiter(AT_ONCE, clock)
+    created.apply(RESET)
+    return created
 
 
 def refusal(reason: str = "KEY_UNKNOWN", organization_id: str = "") -> Refusal:
@@ -41,20 +41,22 @@ def refusal(reason: str = "KEY_UNKNOWN", organization_id: str = "") -> Refusal:
     return Refusal(answer.status, answer.scim_type, "no", answer.headers, reason, whose)
 
 
-async def guess(limiter: FailedAuthLimiter, token: bytes, address: str = ADDRESS) -> ScimError:
-    """What who sends a made-up token is told."""
+async def send_unknown(
+    limiter: FailedAuthLimiter, token: bytes, address: str = ADDRESS
+) -> ScimError:
+    """The error that the sender of an unknown token receives."""
     return limiter.record_refusal(await limiter.begin_lookup(token, address), refusal())
 
 
 async def exhaust(limiter: FailedAuthLimiter, address: str = ADDRESS) -> None:
     for number in range(AT_ONCE):
         assert (
-            await guess(limiter, b"wrong %s %d" % (address.encode(), number), address)
+            await send_unknown(limiter, b"wrong %s %d" % (address.encode(), number), address)
         ).status == 401
 
 
-async def started(*tasks: asyncio.Task[KeyLookup]) -> list[bool]:
-    """Which tasks are done once all that can go on has gone on."""
+async def let_run(*tasks: asyncio.Task[KeyLookup]) -> list[bool]:
+    """Which tasks are done after every task has run as far as it can."""
     for _ in range(5):
         await asyncio.sleep(0)
     return [task.done() for task in tasks]
@@ -63,9 +65,9 @@ async def started(*tasks: asyncio.Task[KeyLookup]) -> list[bool]:
 async def test_address_over_its_limit_of_unknown_keys_gets_429(limiter, clock):
     await exhaust(limiter)
 
-    over = await guess(limiter, b"next")
+    over = await send_unknown(limiter, b"next")
     clock.seconds += RECOVERY_SECONDS
-    rested = await guess(limiter, b"another")
+    rested = await send_unknown(limiter, b"another")
 
     assert isinstance(over, RejectedError)
     assert over.status == 429
@@ -76,34 +78,34 @@ async def test_address_over_its_limit_of_unknown_keys_gets_429(limiter, clock):
 async def test_other_addresses_do_not_wait(limiter):
     await exhaust(limiter)
 
-    assert (await guess(limiter, b"next", "192.0.2.2")).status == 401
+    assert (await send_unknown(limiter, b"next", "192.0.2.2")).status == 401
 
 
 async def test_valid_key_passes_from_an_address_over_its_limit(limiter):
-    """After a restart each key of a customer is one of these."""
+    """After a restart of the gateway, every key of a customer is such a key: it is not cached."""
     await exhaust(limiter)
     for number in range(40):
-        assert (await guess(limiter, b"%d" % number)).status == 429
+        assert (await send_unknown(limiter, b"%d" % number)).status == 429
         limiter.record_verified(await limiter.begin_lookup(b"right %d" % number, ADDRESS))
 
 
 async def test_unknown_key_sent_again_after_429_gets_401(limiter):
     await exhaust(limiter)
-    await guess(limiter, b"next")
+    await send_unknown(limiter, b"next")
 
     assert limiter.cached_refusal(b"next", NOW).status == 401
 
 
 async def test_unknown_key_is_charged_once_without_a_cached_refusal(limiter, clock):
-    """As while the watch is silent."""
+    """While the watch is silent, no refusal is cached."""
     clock.seconds += MAX_SILENCE_SECONDS
     for _ in range(AT_ONCE * 3):
         assert limiter.cached_refusal(b"wrong", NOW) is None
-        assert (await guess(limiter, b"wrong")).status == 401
+        assert (await send_unknown(limiter, b"wrong")).status == 401
     for number in range(AT_ONCE - 1):
-        assert (await guess(limiter, b"%d" % number)).status == 401
+        assert (await send_unknown(limiter, b"%d" % number)).status == 401
 
-    assert (await guess(limiter, b"next")).status == 429
+    assert (await send_unknown(limiter, b"next")).status == 429
 
 
 async def test_valid_keys_are_not_charged(limiter):
@@ -141,13 +143,13 @@ async def test_lookups_over_the_slots_of_an_address_wait(limiter):
     first, second = (
         asyncio.create_task(limiter.begin_lookup(key, ADDRESS)) for key in (b"a", b"b")
     )
-    waiting = await started(first, second)
-    await limiter.begin_lookup(b"right", ADDRESS)  # worked before: waits for nobody
+    waiting = await let_run(first, second)
+    await limiter.begin_lookup(b"right", ADDRESS)  # verified before: does not wait
     await limiter.begin_lookup(b"c", "192.0.2.2")
     limiter.record_refusal(under_way[0], refusal())
 
     assert waiting == [False, False]
-    assert await started(first, second) == [True, False]
+    assert await let_run(first, second) == [True, False]
     limiter.end_lookup(under_way[1])
     await second
 
@@ -156,27 +158,27 @@ async def test_lookup_without_a_slot_in_time_gets_503(limiter):
     for number in range(MAX_LOOKUPS_OF_ADDRESS):
         await limiter.begin_lookup(b"%d" % number, ADDRESS)
 
-    with pytest.raises(RejectedError) as turned_away:
+    with pytest.raises(RejectedError) as rejected:
         await limiter.begin_lookup(b"next", ADDRESS)
 
-    assert turned_away.value.status == 503
+    assert rejected.value.status == 503
 
 
 async def test_lookups_over_the_slots_of_all_addresses_wait(limiter):
-    lookup = [
+    lookups = [
         await limiter.begin_lookup(b"%d" % number, f"10.0.{number}.1")
         for number in range(MAX_LOOKUPS)
     ]
     waits = asyncio.create_task(limiter.begin_lookup(b"next", "10.1.0.1"))
 
-    assert await started(waits) == [False]
-    limiter.record_refusal(lookup[0], refusal())
+    assert await let_run(waits) == [False]
+    limiter.record_refusal(lookups[0], refusal())
     await waits
 
 
 async def test_lookups_over_the_queue_are_rejected_immediately(limiter):
     waiting = [asyncio.create_task(limiter.begin_lookup(b"%d" % n, ADDRESS)) for n in range(1_000)]
-    done = await started(*waiting)
+    done = await let_run(*waiting)
     for task in waiting:
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
@@ -184,21 +186,21 @@ async def test_lookups_over_the_queue_are_rejected_immediately(limiter):
     assert 0 < done.count(False) <= MAX_LOOKUPS * 2
 
 
-async def test_a_refusal_is_remembered_for_half_a_minute(limiter, clock):
-    await guess(limiter, b"wrong")
-    remembered = limiter.cached_refusal(b"wrong", NOW)
+async def test_refusal_is_cached_for_half_a_minute(limiter, clock):
+    await send_unknown(limiter, b"wrong")
+    cached = limiter.cached_refusal(b"wrong", NOW)
     for _ in range(int(TTL_SECONDS / MAX_SILENCE_SECONDS * 2) + 2):
         clock.seconds += MAX_SILENCE_SECONDS / 2
         limiter.apply(HEARTBEAT)
 
-    assert remembered is not None
-    assert remembered.reason == "KEY_UNKNOWN"
+    assert cached is not None
+    assert cached.reason == "KEY_UNKNOWN"
     assert limiter.cached_refusal(b"wrong", NOW) is None
     assert limiter.cached_refusal(b"another", NOW) is None
 
 
-async def test_a_refusal_is_forgotten_when_its_organization_changes_something(limiter):
-    """An integration that is switched on again takes its keys at once."""
+async def test_cached_refusal_is_dropped_when_its_organization_changes(limiter):
+    """An integration that is switched on again accepts its keys immediately."""
     limiter.record_refusal(
         await limiter.begin_lookup(b"off", ADDRESS), refusal("INTEGRATION_INACTIVE", "acme")
     )
@@ -210,14 +212,14 @@ async def test_a_refusal_is_forgotten_when_its_organization_changes_something(li
     assert limiter.cached_refusal(b"off", NOW) is None
 
 
-async def test_nothing_is_remembered_while_nobody_tells_of_changes(limiter, clock):
-    await guess(limiter, b"wrong")
+async def test_cached_refusals_are_unused_while_the_watch_is_silent(limiter, clock):
+    await send_unknown(limiter, b"wrong")
     clock.seconds += MAX_SILENCE_SECONDS
 
     assert limiter.cached_refusal(b"wrong", NOW) is None
 
 
-async def test_a_service_that_is_away_is_not_remembered(limiter):
+async def test_unavailability_of_keysvc_is_not_cached(limiter):
     limiter.record_refusal(
         await limiter.begin_lookup(b"right", ADDRESS), refusal("DATABASE_UNAVAILABLE")
     )
@@ -225,8 +227,8 @@ async def test_a_service_that_is_away_is_not_remembered(limiter):
     assert limiter.cached_refusal(b"right", NOW) is None
 
 
-async def test_each_refused_request_gets_an_exception_of_its_own(limiter):
-    """An exception that was raised keeps the frames that it passed, and so the request."""
+async def test_each_refused_request_gets_a_new_exception(limiter):
+    """A raised exception references the frames that it passed, and so the request."""
     answer = refusal()
     first, second = [
         limiter.record_refusal(await limiter.begin_lookup(b"%d" % number, ADDRESS), answer)
@@ -237,67 +239,67 @@ async def test_each_refused_request_gets_an_exception_of_its_own(limiter):
     assert limiter.cached_refusal(b"0", NOW) is answer
 
 
-async def test_an_ipv6_site_may_guess_more_than_a_network_and_not_without_end(limiter):
+async def test_ipv6_site_over_its_limit_of_unknown_keys_gets_429(limiter):
     statuses = [
-        (await guess(limiter, b"%d" % number, f"2001:db8:1:{number:x}::1")).status
+        (await send_unknown(limiter, b"%d" % number, f"2001:db8:1:{number:x}::1")).status
         for number in range(AT_ONCE * SITE_MULTIPLE + 5)
     ]
 
     assert statuses == [401] * (AT_ONCE * SITE_MULTIPLE) + [429] * 5
-    assert (await guess(limiter, b"next", "2001:db8:2::1")).status == 401
+    assert (await send_unknown(limiter, b"next", "2001:db8:2::1")).status == 401
 
 
-async def test_all_sources_together_may_guess_so_many_keys(limiter):
+async def test_unknown_keys_over_the_total_limit_get_429(limiter):
     number = AT_ONCE * TOTAL_MULTIPLE
-    statuses = [(await guess(limiter, b"%d" % n, spread(n))).status for n in range(number)]
-    over = await guess(limiter, b"next", "198.51.100.7")
+    statuses = [(await send_unknown(limiter, b"%d" % n, spread(n))).status for n in range(number)]
+    over = await send_unknown(limiter, b"next", "198.51.100.7")
 
     assert statuses == [401] * number
     assert over.status == 429
 
 
-async def test_an_unknown_key_over_a_limit_keeps_its_slot_for_a_while(limiter):
-    """The answer 429 alone would not slow the questions to keysvc."""
+async def test_unknown_key_over_a_limit_holds_its_slot_for_a_while(limiter):
+    """The response 429 alone would not slow the lookups at keysvc."""
     await exhaust(limiter)
     for number in range(MAX_LOOKUPS_OF_ADDRESS):
-        await guess(limiter, b"over %d" % number)
+        await send_unknown(limiter, b"over %d" % number)
     waits = asyncio.create_task(limiter.begin_lookup(b"next", ADDRESS))
 
-    assert await started(waits) == [False]
+    assert await let_run(waits) == [False]
     await waits
 
 
-async def test_sources_over_their_limit_leave_the_slots_of_others_alone(limiter):
-    sites = [f"10.0.0.{number}" for number in range(MAX_LOOKUPS)]
-    for address in sites:
+async def test_addresses_over_their_limit_leave_slots_for_others(limiter):
+    addresses = [f"10.0.0.{number}" for number in range(MAX_LOOKUPS)]
+    for address in addresses:
         await exhaust(limiter, address)
     tasks = [
         asyncio.create_task(limiter.begin_lookup(b"%s %d" % (address.encode(), n), address))
-        for address in sites
+        for address in addresses
         for n in range(4)
     ]
-    await started(*tasks)
+    await let_run(*tasks)
     fresh = asyncio.create_task(limiter.begin_lookup(b"fresh", "198.51.100.7"))
 
-    assert await started(fresh) == [True]
-    await end(tasks)
+    assert await let_run(fresh) == [True]
+    await cancel_all(tasks)
 
 
-async def test_sources_that_guessed_count_as_over_once_all_together_are(limiter):
+async def test_addresses_with_unknown_keys_yield_at_the_total_limit(limiter):
     for n in range(AT_ONCE * TOTAL_MULTIPLE):
-        await guess(limiter, b"%d" % n, spread(n))
+        await send_unknown(limiter, b"%d" % n, spread(n))
     tasks = [
         asyncio.create_task(limiter.begin_lookup(b"more %d" % n, spread(n)))
         for n in range(MAX_LOOKUPS * 2)
     ]
-    await started(*tasks)
+    await let_run(*tasks)
     fresh = asyncio.create_task(limiter.begin_lookup(b"fresh", "198.51.100.7"))
 
-    assert await started(fresh) == [True]
-    await end(tasks)
+    assert await let_run(fresh) == [True]
+    await cancel_all(tasks)
 
 
-async def test_a_site_has_a_share_of_the_slots_and_its_networks_share_that(limiter):
+async def test_networks_of_a_site_share_the_lookup_slots_of_the_site(limiter):
     crowd = [
         asyncio.create_task(limiter.begin_lookup(b"%d" % n, f"2001:db8:1:{n:x}::1"))
         for n in range(200)
@@ -305,15 +307,15 @@ async def test_a_site_has_a_share_of_the_slots_and_its_networks_share_that(limit
     greedy = [
         asyncio.create_task(limiter.begin_lookup(b"g%d" % n, "2001:db8:1::1")) for n in range(9)
     ]
-    asked = await started(*crowd)
+    done = await let_run(*crowd)
     other = asyncio.create_task(limiter.begin_lookup(b"other", "2001:db8:2::1"))
 
-    assert asked.count(True) == MAX_LOOKUPS_OF_SITE
-    assert await started(other) == [True]
-    await end([*crowd, *greedy])
+    assert done.count(True) == MAX_LOOKUPS_OF_SITE
+    assert await let_run(other) == [True]
+    await cancel_all([*crowd, *greedy])
 
 
-async def test_nothing_is_kept_of_sources_whose_questions_are_answered(limiter):
+async def test_completed_lookups_leave_no_state(limiter):
     for number in range(50):
         limiter.record_verified(
             await limiter.begin_lookup(b"right %d" % number, f"2001:db8:{number:x}::1")
@@ -323,11 +325,11 @@ async def test_nothing_is_kept_of_sources_whose_questions_are_answered(limiter):
 
 
 def spread(number: int) -> str:
-    """An address of a network of its own, of each kind."""
+    """An address in a separate network, IPv4 or IPv6 in turn."""
     return f"10.1.{number >> 8}.{number & 255}" if number % 2 else f"2001:db8:{number:x}::1"
 
 
-async def end(tasks: list[asyncio.Task[KeyLookup]]) -> None:
+async def cancel_all(tasks: list[asyncio.Task[KeyLookup]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""A verified key is used from memory only while nobody can have ended it."""
+"""Cache of verified keys; valid only while the watch of key changes is live."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -17,8 +17,8 @@ def change(organization_id: str) -> pb.WatchKeysResponse:
     return pb.WatchKeysResponse(organization_change=event)
 
 
-class Watch:
-    """The seconds that have passed, as a monotonic clock tells them."""
+class Seconds:
+    """A monotonic clock that the test moves."""
 
     def __init__(self) -> None:
         self.seconds = 1_000.0
@@ -28,49 +28,49 @@ class Watch:
 
 
 @pytest.fixture
-def watch() -> Watch:
-    return Watch()
+def clock() -> Seconds:
+    return Seconds()
 
 
 @pytest.fixture
-def cache(watch: Watch) -> KeyCache[str]:
-    cache: KeyCache[str] = KeyCache(watch)
+def cache(clock: Seconds) -> KeyCache[str]:
+    cache: KeyCache[str] = KeyCache(clock)
     cache.apply(RESET)
     return cache
 
 
-def keep(cache: KeyCache[str], expire_time: datetime | None = None) -> None:
+def put(cache: KeyCache[str], expire_time: datetime | None = None) -> None:
     cache.put(b"digest", "caller", "acme", expire_time, cache.generation())
 
 
-def test_an_answer_is_kept_while_the_watch_is_heard(cache, watch):
-    keep(cache)
-    watch.seconds += MAX_SILENCE_SECONDS / 2
+def test_key_is_cached_while_the_watch_is_live(cache, clock):
+    put(cache)
+    clock.seconds += MAX_SILENCE_SECONDS / 2
     cache.apply(HEARTBEAT)
-    watch.seconds += MAX_SILENCE_SECONDS / 2
+    clock.seconds += MAX_SILENCE_SECONDS / 2
 
     assert cache.get(b"digest", NOW) == "caller"
 
 
-def test_a_silent_watch_ends_the_use_of_every_answer_and_its_return_brings_them_back(cache, watch):
-    keep(cache)
+def test_cached_keys_are_unused_while_the_watch_is_silent(cache, clock):
+    put(cache)
 
-    watch.seconds += MAX_SILENCE_SECONDS
+    clock.seconds += MAX_SILENCE_SECONDS
     silent = cache.get(b"digest", NOW)
     cache.apply(HEARTBEAT)
 
     assert (silent, cache.get(b"digest", NOW)) == (None, "caller")
 
 
-def test_nothing_is_used_before_the_watch_was_heard_for_the_first_time(watch):
-    cache: KeyCache[str] = KeyCache(watch)
-    keep(cache)
+def test_cached_keys_are_unused_before_the_watch_starts(clock):
+    cache: KeyCache[str] = KeyCache(clock)
+    put(cache)
 
     assert cache.get(b"digest", NOW) is None
 
 
-def test_a_change_of_its_organization_ends_an_answer_and_of_another_does_not(cache):
-    keep(cache)
+def test_change_drops_the_cached_keys_of_its_organization_only(cache):
+    put(cache)
 
     cache.apply(change("initech"))
     untouched = cache.get(b"digest", NOW)
@@ -79,41 +79,42 @@ def test_a_change_of_its_organization_ends_an_answer_and_of_another_does_not(cac
     assert (untouched, cache.get(b"digest", NOW)) == ("caller", None)
 
 
-def test_a_watch_that_begins_anew_ends_every_answer(cache):
-    keep(cache)
+def test_reset_of_the_watch_drops_every_cached_key(cache):
+    put(cache)
 
     cache.apply(RESET)
 
     assert cache.get(b"digest", NOW) is None
 
 
-def test_an_answer_that_was_asked_for_before_a_change_is_not_kept(cache):
-    mark = cache.generation()
+def test_key_looked_up_before_a_change_is_not_cached(cache):
+    generation = cache.generation()
     cache.apply(change("acme"))
 
-    cache.put(b"digest", "caller", "acme", None, mark)
+    cache.put(b"digest", "caller", "acme", None, generation)
 
     assert cache.get(b"digest", NOW) is None
 
 
-def test_an_answer_is_not_used_from_the_moment_its_key_ends(cache):
-    keep(cache, NOW)
+def test_cached_key_is_unused_from_its_expire_time(cache):
+    put(cache, NOW)
 
     assert cache.get(b"digest", NOW - timedelta(microseconds=1)) == "caller"
     assert cache.get(b"digest", NOW) is None
 
 
-def test_an_answer_is_asked_for_anew_after_half_a_minute_so_that_use_is_noticed(cache, watch):
-    keep(cache)
+def test_cached_key_expires_after_half_a_minute(cache, clock):
+    """A new lookup lets keysvc record that the key is in use."""
+    put(cache)
 
-    watch.seconds += TTL_SECONDS
+    clock.seconds += TTL_SECONDS
     cache.apply(HEARTBEAT)
 
     assert cache.get(b"digest", NOW) is None
 
 
-def test_the_oldest_answer_makes_room_when_there_are_too_many(cache):
-    keep(cache)
+def test_full_key_cache_drops_the_oldest_key(cache):
+    put(cache)
     for number in range(MAX_KEYS):
         cache.put(str(number).encode(), "other", "initech", None, cache.generation())
 

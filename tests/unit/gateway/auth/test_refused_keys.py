@@ -1,4 +1,4 @@
-"""What a refused key tells the outside."""
+"""The information that the refusal of a key reveals to clients."""
 
 from datetime import UTC, datetime
 from uuid import UUID
@@ -25,15 +25,15 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
     ],
     ids=lambda refusal: refusal.reason,
 )
-def test_the_gateway_learns_whose_key_it_was_and_tells_nobody(refusal: Refusal):
+def test_owner_of_a_refused_key_reaches_the_gateway_but_no_client(refusal: Refusal):
     trailer = grpc.aio.Metadata(*to_trailing_metadata(refusal))
     error = grpc.aio.AioRpcError(
         grpc.StatusCode.UNAUTHENTICATED, grpc.aio.Metadata(), trailer, refusal.detail
     )
 
-    told = from_rpc_error(error).metadata
+    metadata = from_rpc_error(error).metadata
     answer = translate(error)
 
-    assert (told["organization_id"], told["key_id"]) == (str(ORGANIZATION), str(KEY))
-    shown = f"{answer.detail} {answer.scim_type} {answer.headers}"
-    assert [id_ for id_ in (ORGANIZATION, KEY) if str(id_) in shown] == []
+    assert (metadata["organization_id"], metadata["key_id"]) == (str(ORGANIZATION), str(KEY))
+    visible = f"{answer.detail} {answer.scim_type} {answer.headers}"
+    assert [id_ for id_ in (ORGANIZATION, KEY) if str(id_) in visible] == []

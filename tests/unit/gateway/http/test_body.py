@@ -11,9 +11,9 @@ from gateway.limits.rejections import RejectedError
 def test_body_memory_is_released_after_the_response():
     bodies = BodyMemory(100, floor=0)
     for _ in range(5):
-        with bodies.reservation("acme") as hold:
-            hold.acquire(20)
-            hold.acquire(20)
+        with bodies.reservation("acme") as first:
+            first.acquire(20)
+            first.acquire(20)
             assert bodies.in_use == 40
     assert bodies.in_use == 0
 
@@ -21,18 +21,18 @@ def test_body_memory_is_released_after_the_response():
 def test_body_memory_gives_one_organization_at_most_half():
     bodies = BodyMemory(100, floor=0)
     with (
-        bodies.reservation("acme") as hold,
-        bodies.reservation("acme") as hold_more,
+        bodies.reservation("acme") as first,
+        bodies.reservation("acme") as second,
         bodies.reservation("initech") as other,
     ):
-        hold.acquire(30)
-        hold_more.acquire(20)
-        with pytest.raises(RejectedError) as turned_away:
-            hold.acquire(1)
+        first.acquire(30)
+        second.acquire(20)
+        with pytest.raises(RejectedError) as rejected:
+            first.acquire(1)
         other.acquire(50)
 
-    assert turned_away.value.status == 503
-    assert turned_away.value.headers == {"Retry-After": "2"}
+    assert rejected.value.status == 503
+    assert rejected.value.headers == {"Retry-After": "2"}
     assert bodies.in_use == 0
 
 
@@ -47,17 +47,17 @@ def test_body_memory_refuses_bytes_over_the_total():
         two.acquire(40)
         with pytest.raises(RejectedError):
             three.acquire(21)
-        three.acquire(20)  # what was refused is not counted
+        three.acquire(20)  # the refused bytes are not counted
 
 
 def test_body_memory_is_released_when_the_request_fails():
     bodies = BodyMemory(100, floor=0)
-    with suppress(ValueError), bodies.reservation("acme") as hold:
-        hold.acquire(50)
+    with suppress(ValueError), bodies.reservation("acme") as first:
+        first.acquire(50)
         raise ValueError
 
-    with bodies.reservation("acme") as hold:
-        hold.acquire(50)
+    with bodies.reservation("acme") as first:
+        first.acquire(50)
 
 
 def test_body_memory_below_the_floor_may_use_the_extra_quarter():
@@ -77,17 +77,17 @@ def test_body_memory_below_the_floor_may_use_the_extra_quarter():
         ):
             a.acquire(10)
             b.acquire(10)
-            with pytest.raises(RejectedError):  # the reserve, too, has an end
+            with pytest.raises(RejectedError):  # the reserve is limited, too
                 c.acquire(10)
 
 
 def test_bodies_arriving_at_once_are_limited_by_organization():
     bodies = BodyMemory()
-    with ExitStack() as coming:
+    with ExitStack() as arriving:
         for _ in range(MAX_RECEIVING):
-            coming.enter_context(coming.enter_context(bodies.reservation("acme")).receiving())
+            arriving.enter_context(arriving.enter_context(bodies.reservation("acme")).receiving())
         with bodies.reservation("acme") as one_more, pytest.raises(RejectedError):
-            coming.enter_context(one_more.receiving())
+            arriving.enter_context(one_more.receiving())
         with bodies.reservation("initech") as other, other.receiving():
             pass
     with bodies.reservation("acme") as later, later.receiving():

@@ -8,8 +8,8 @@ from gateway.http.client_address import entry_from_end, trust_proxies
 from tests.support.growth import reading
 
 
-async def seen(proxies: int, *headers: str) -> str:
-    """The address that a handler sees, of a request with these X-Forwarded-For headers."""
+async def address_seen(proxies: int, *headers: str) -> str:
+    """The client address of a request with these X-Forwarded-For headers, as a handler sees it."""
 
     async def handler(request: web.Request) -> web.Response:
         return web.Response(text=f"{request.remote} {await request.text()}")
@@ -30,7 +30,7 @@ async def seen(proxies: int, *headers: str) -> str:
     [
         (1, ["203.0.113.7"], "203.0.113.7"),
         (1, ["2001:db8::7"], "2001:db8::7"),
-        (1, ["198.51.100.1, 203.0.113.7"], "203.0.113.7"),  # the first is the client's own word
+        (1, ["198.51.100.1, 203.0.113.7"], "203.0.113.7"),  # the client itself sent the first entry
         (1, ["198.51.100.1", "203.0.113.7"], "203.0.113.7"),
         (2, ["198.51.100.1, 203.0.113.7, 10.0.0.1"], "203.0.113.7"),
         (2, ["203.0.113.7", "10.0.0.1"], "203.0.113.7"),
@@ -38,13 +38,13 @@ async def seen(proxies: int, *headers: str) -> str:
         (5, ["198.51.100.1, 203.0.113.7", "10.0.0.1, 10.0.0.2"], "127.0.0.1"),
         (1, ["203.0.113.7,"], "127.0.0.1"),
         (1, [], "127.0.0.1"),
-        (2, ["203.0.113.7"], "127.0.0.1"),  # it came past one of them
+        (2, ["203.0.113.7"], "127.0.0.1"),  # the request bypassed one proxy
         (1, ["<script>"], "127.0.0.1"),
         (1, ["fe80::1%" + "x" * 4_000], "127.0.0.1"),
     ],
 )
-async def test_a_clients_address_is_what_our_outermost_proxy_told(proxies, headers, address):
-    assert await seen(proxies, *headers) == address
+async def test_client_address_is_the_entry_of_our_outermost_proxy(proxies, headers, address):
+    assert await address_seen(proxies, *headers) == address
 
 
 def test_entries_before_those_of_our_proxies_are_not_read():

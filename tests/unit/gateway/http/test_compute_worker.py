@@ -17,28 +17,28 @@ from gateway.scim.errors import ScimError, invalid_value
 
 @pytest.fixture
 def worker() -> Iterator[ComputeWorker]:
-    made = ComputeWorker()
-    yield made
-    made.close()
+    created = ComputeWorker()
+    yield created
+    created.close()
 
 
 class Blocked:
-    """A computation that goes on until it is told to end."""
+    """A computation that runs until `end` is set."""
 
     def __init__(self) -> None:
-        self.began = threading.Event()
+        self.started = threading.Event()
         self.end = threading.Event()
 
     def __call__(self) -> str:
-        self.began.set()
+        self.started.set()
         assert self.end.wait(30)
         return "done"
 
-    async def is_running(self) -> None:
-        await asyncio.to_thread(self.began.wait, 30)
+    async def wait_until_started(self) -> None:
+        await asyncio.to_thread(self.started.wait, 30)
 
 
-async def test_the_cpu_time_of_a_computation_is_counted(worker: ComputeWorker):
+async def test_cpu_time_of_a_computation_is_counted(worker: ComputeWorker):
     long, short = CpuMeter(), CpuMeter()
     result = await worker.run("acme", lambda: sum(range(100_000)), long)
     nothing = await worker.run("acme", lambda: None, short)
@@ -47,7 +47,7 @@ async def test_the_cpu_time_of_a_computation_is_counted(worker: ComputeWorker):
     assert long.seconds > short.seconds > 0
 
 
-async def test_a_refusal_is_raised_and_its_time_is_counted(worker: ComputeWorker):
+async def test_refused_computation_raises_and_its_cpu_time_is_counted(worker: ComputeWorker):
     def refuse() -> None:
         raise invalid_value("no")
 
@@ -58,10 +58,10 @@ async def test_a_refusal_is_raised_and_its_time_is_counted(worker: ComputeWorker
     assert meter.seconds > 0
 
 
-async def test_organizations_take_turns(worker: ComputeWorker):
+async def test_compute_worker_alternates_between_organizations(worker: ComputeWorker):
     first, order = Blocked(), []
     running = asyncio.create_task(worker.run("acme", first, CpuMeter()))
-    await first.is_running()
+    await first.wait_until_started()
     others = [
         asyncio.create_task(worker.run(name, lambda name=name: order.append(name), CpuMeter()))
         for name in ("acme", "acme", "acme", "initech")
@@ -73,10 +73,10 @@ async def test_organizations_take_turns(worker: ComputeWorker):
     assert order.index("initech") <= 1
 
 
-async def test_one_organization_fills_half_of_the_queue_at_most(worker: ComputeWorker):
+async def test_one_organization_fills_at_most_half_of_the_queue(worker: ComputeWorker):
     first = Blocked()
     running = asyncio.create_task(worker.run("acme", first, CpuMeter()))
-    await first.is_running()
+    await first.wait_until_started()
     waiting = [
         asyncio.create_task(worker.run("acme", lambda: None, CpuMeter()))
         for _ in range(MAX_QUEUE // 2)
@@ -94,10 +94,10 @@ async def test_one_organization_fills_half_of_the_queue_at_most(worker: ComputeW
     assert await other == "in"
 
 
-async def test_a_cancelled_request_keeps_its_slot_until_the_thread_is_free(worker: ComputeWorker):
+async def test_cancelled_request_keeps_its_slot_until_the_thread_is_free(worker: ComputeWorker):
     first = Blocked()
     running = asyncio.create_task(worker.run("acme", first, CpuMeter()))
-    await first.is_running()
+    await first.wait_until_started()
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
@@ -110,12 +110,12 @@ async def test_a_cancelled_request_keeps_its_slot_until_the_thread_is_free(worke
     assert await second == "second"
 
 
-async def test_the_event_loop_turns_while_a_computation_goes_on(worker: ComputeWorker):
-    turned = threading.Event()
+async def test_event_loop_runs_during_a_computation(worker: ComputeWorker):
+    loop_ran = threading.Event()
 
     def compute() -> bool:
         for _ in range(100_000):
-            if turned.is_set():
+            if loop_ran.is_set():
                 return True
             sum(range(20_000))
         return False
@@ -123,16 +123,16 @@ async def test_the_event_loop_turns_while_a_computation_goes_on(worker: ComputeW
     running = asyncio.create_task(worker.run("acme", compute, CpuMeter()))
     for _ in range(20):
         await asyncio.sleep(0)
-    turned.set()
+    loop_ran.set()
 
     assert await running
 
 
-async def test_a_refused_computation_leaves_nothing_for_the_garbage_collector(
+async def test_refused_computation_leaves_no_reference_cycle(
     worker: ComputeWorker,
 ):
     class Document:
-        """What a computation holds."""
+        """An object that a computation references."""
 
     async def refused_computation() -> "weakref.ref[Document]":
         document = Document()
@@ -149,8 +149,8 @@ async def test_a_refused_computation_leaves_nothing_for_the_garbage_collector(
 
     gc.disable()
     try:
-        left = await refused_computation()
-        await worker.run("acme", lambda: None, CpuMeter())  # the thread keeps its last one
-        assert left() is None
+        reference = await refused_computation()
+        await worker.run("acme", lambda: None, CpuMeter())  # the thread keeps its last computation
+        assert reference() is None
     finally:
         gc.enable()

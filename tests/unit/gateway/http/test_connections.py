@@ -1,4 +1,4 @@
-"""Admitting a connection takes the same work, however many there are."""
+"""Limits of connections; the work of admitting one does not grow with the open ones."""
 
 import asyncio
 import sys
@@ -18,17 +18,17 @@ from gateway.http.items_by_owner import ItemsByOwner
 
 
 class Transport(asyncio.Transport):
-    """The other end of a connection from an address."""
+    """The transport of a connection from an address."""
 
     def __init__(self, address: str) -> None:
         super().__init__({"peername": (address, 1)})
 
     def abort(self) -> None:
-        """End it."""
+        """Do nothing: the test has no socket."""
 
 
-def lines_of_one_more(number: int, addresses: int) -> int:
-    """How many lines run to admit one more when so many connections are open, from addresses."""
+def lines_to_admit(number: int, addresses: int) -> int:
+    """The lines of code that run to admit a connection while this number of others is open."""
     connections = Connections(structlog.get_logger(), limit=number)
     for each in range(number):
         connections.admit(Transport(f"10.0.{each % addresses}.1"), EMPTY_PAYLOAD)
@@ -51,45 +51,45 @@ def lines_of_one_more(number: int, addresses: int) -> int:
 
 
 @pytest.mark.parametrize("addresses", [1, 50])
-def test_one_more_takes_the_same_work_among_many_connections(addresses: int):
-    few, many = lines_of_one_more(50, addresses), lines_of_one_more(2_000, addresses)
+def test_admitting_takes_the_same_work_for_many_connections(addresses: int):
+    few, many = lines_to_admit(50, addresses), lines_to_admit(2_000, addresses)
 
     assert many <= few * 1.2
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 5)), max_size=60))
-def test_the_first_is_the_oldest_of_the_name_with_the_most(steps: list[tuple[str, int]]):
-    ours: ItemsByOwner[int] = ItemsByOwner()
+def test_oldest_is_the_oldest_item_of_the_owner_with_the_most(steps: list[tuple[str, int]]):
+    items: ItemsByOwner[int] = ItemsByOwner()
     kept: list[tuple[str, int]] = []
     for step in steps:
         if step in kept:
             kept.remove(step)
-            ours.discard(*step)
+            items.discard(*step)
         else:
             kept.append(step)
-            ours.add(*step)
+            items.add(*step)
         counts = Counter(name for name, _ in kept)
-        firsts = {
+        oldest = {
             next(item for name, item in kept if name == most)
             for most in counts
             if counts[most] == max(counts.values())
         }
-        assert ours.oldest() in (firsts or {None})
+        assert items.oldest() in (oldest or {None})
         for name in "abc":
-            assert ours.oldest(name) == next((item for each, item in kept if each == name), None)
+            assert items.oldest(name) == next((item for each, item in kept if each == name), None)
 
 
-def test_an_item_that_is_renewed_is_the_newest_of_its_name():
-    ours: ItemsByOwner[int] = ItemsByOwner()
+def test_item_moved_to_the_end_is_the_newest_of_its_owner():
+    items: ItemsByOwner[int] = ItemsByOwner()
     for item in range(3):
-        ours.add("a", item)
-    ours.move_to_end("a", 0)
+        items.add("a", item)
+    items.move_to_end("a", 0)
 
-    assert ours.oldest() == 1
+    assert items.oldest() == 1
 
 
 @pytest.mark.parametrize(
-    ("variables", "share"),
+    ("variables", "limit"),
     [
         ({}, 500),
         ({"GATEWAY_MAX_CONNECTIONS": "80"}, 20),
@@ -97,9 +97,7 @@ def test_an_item_that_is_renewed_is_the_newest_of_its_name():
         ({"GATEWAY_PROXIES": "1"}, 2_000),
     ],
 )
-def test_an_address_has_a_quarter_unless_all_come_from_proxies(
-    variables: dict[str, str], share: int
-):
+def test_address_may_open_a_quarter_unless_behind_proxies(variables: dict[str, str], limit: int):
     given = {"GATEWAY_REGION": "us", "GATEWAY_CURSOR_SECRET": bytes(range(32)).hex()}
 
-    assert settings.read(given | variables).address_connections == share
+    assert settings.read(given | variables).address_connections == limit

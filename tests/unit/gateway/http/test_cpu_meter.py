@@ -11,7 +11,7 @@ def compute() -> int:
     return sum(range(200_000))
 
 
-async def test_steps_are_counted_and_waiting_is_not():
+async def test_cpu_meter_counts_steps_but_not_waiting():
     async def work() -> int:
         compute()
         await asyncio.sleep(0)
@@ -28,7 +28,7 @@ async def test_steps_are_counted_and_waiting_is_not():
     assert meter.seconds > 10 * idle.seconds > 0
 
 
-async def test_an_exception_passes_and_its_time_is_counted():
+async def test_cpu_meter_passes_an_exception_and_counts_its_time():
     async def fail() -> None:
         compute()
         raise ValueError("no")
@@ -40,7 +40,7 @@ async def test_an_exception_passes_and_its_time_is_counted():
     assert meter.seconds > 0
 
 
-async def test_cancellation_reaches_the_coroutine():
+async def test_cancellation_reaches_the_measured_coroutine():
     cancelled = []
 
     async def wait() -> str:
@@ -63,7 +63,7 @@ async def test_cancellation_reaches_the_coroutine():
     assert cancelled == [True]
 
 
-async def test_an_error_thrown_into_a_wait_can_be_handled():
+async def test_measured_coroutine_can_handle_a_timeout():
     async def patient() -> str:
         try:
             async with asyncio.timeout(0.001):

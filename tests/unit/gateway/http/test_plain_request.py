@@ -1,4 +1,4 @@
-"""Plain requests: what the pattern reads is what the HTTP parser reads, or it is left to that."""
+"""Plain requests: the pattern agrees with the HTTP parser, or leaves the request to it."""
 
 import asyncio
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ def request(*headers: str, first: str = FIRST, host: str = "Host: a", body: str 
         request(KEY, "Content-Length: 16000", body="a" * 16_000),
     ],
 )
-def test_what_clients_usually_send_is_plain(data: bytes):
+def test_usual_requests_of_clients_are_plain(data: bytes):
     assert REQUESTS.authorization(data) == "Bearer abc"
     assert read(data) is not None
 
@@ -110,23 +110,23 @@ def test_what_clients_usually_send_is_plain(data: bytes):
         request(KEY, "X-Long: " + "a" * MAX_BYTES),
     ],
 )
-def test_whatever_has_to_be_read_with_care_is_not(data: bytes):
+def test_unusual_requests_are_not_plain(data: bytes):
     assert REQUESTS.authorization(data) is None
 
 
 @dataclass(frozen=True)
 class Read:
-    """A request as aiohttp's parser read it."""
+    """A request as aiohttp's parser reads it."""
 
     method: str
     path: str
     authorization: list[str]
     body: bytes
-    stays: bool
+    keeps_connection: bool
 
 
 def read(data: bytes) -> Read | None:
-    """The request, if the parser finds exactly one, all of it, and the next begins after it."""
+    """The request, if it is complete, the only one, and followed by the next without a gap."""
     loop = asyncio.new_event_loop()
     try:
         protocol = BaseProtocol(loop)
@@ -150,8 +150,8 @@ def read(data: bytes) -> Read | None:
         message, payload = found[0]
         body = b"" if not payload.total_bytes else payload.read_nowait(-1)
         keys = message.headers.getall("Authorization", [])
-        stays = not message.should_close and not message.chunked and payload.is_eof()
-        return Read(message.method, message.path, keys, body, stays)
+        keeps_connection = not message.should_close and not message.chunked and payload.is_eof()
+        return Read(message.method, message.path, keys, body, keeps_connection)
     finally:
         loop.close()
 
@@ -203,16 +203,16 @@ FIRST_LINES = st.just(FIRST) | st.builds(
 @settings(max_examples=500)
 @given(FIRST_LINES, st.sampled_from(["Host: a"] * 3 + [""]), st.lists(HEADERS, max_size=5), TEXTS)
 @example(FIRST, "Host: a", [KEY, "Content-Length: 2"], "{}")
-def test_what_is_plain_means_the_same_to_the_parser(
+def test_plain_request_is_read_as_the_http_parser_reads_it(
     first: str, host: str, headers: list[str], body: str
 ):
     data = request(*headers, first=first, host=host, body=body)
     authorization = REQUESTS.authorization(data)
     if authorization is None:
         return
-    got = read(data)
-    assert got is not None
-    assert got.authorization == [authorization]
-    assert got.stays
-    assert got.path.startswith((USERS, GROUPS))
-    assert data.endswith(got.body)
+    parsed = read(data)
+    assert parsed is not None
+    assert parsed.authorization == [authorization]
+    assert parsed.keeps_connection
+    assert parsed.path.startswith((USERS, GROUPS))
+    assert data.endswith(parsed.body)

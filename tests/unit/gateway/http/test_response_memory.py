@@ -1,4 +1,4 @@
-"""Memory for large responses: half for one organization, waiting, and who is next."""
+"""Memory of large responses: the limit of an organization, waiting, and its order."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ def memory(wait_seconds: float = NOW) -> ResponseMemory:
     return ResponseMemory(LIMIT, floor=FLOOR, wait_seconds=wait_seconds)
 
 
-async def begun(reserving: asyncio.Task[None]) -> None:
+async def started(reserving: asyncio.Task[None]) -> None:
     """Let a task run until it waits."""
     await asyncio.sleep(0)
     assert not reserving.done()
@@ -32,7 +32,7 @@ async def test_response_memory_gives_one_organization_at_most_half():
     assert shared.in_use == LIMIT // 2
 
 
-async def test_memory_small_organizations_have_a_quarter_when_all_is_reserved():
+async def test_small_organizations_have_a_quarter_when_all_is_reserved():
     shared = memory()
     for name in "ab":
         await shared.reservation(name).acquire(LIMIT // 2)
@@ -46,12 +46,12 @@ async def test_memory_small_organizations_have_a_quarter_when_all_is_reserved():
         await small[0].acquire(1)
 
 
-async def test_memory_that_is_released_goes_to_who_waits():
+async def test_released_memory_goes_to_a_waiting_request():
     shared = memory(LONG)
     first, second = shared.reservation("a"), shared.reservation("a")
     await first.acquire(LIMIT // 2)
     reserving = asyncio.create_task(second.acquire(10))
-    await begun(reserving)
+    await started(reserving)
 
     first.release(10)
     await reserving
@@ -59,7 +59,7 @@ async def test_memory_that_is_released_goes_to_who_waits():
     assert (first.size, second.size, shared.in_use) == (30, 10, 40)
 
 
-async def test_memory_goes_to_the_organization_with_the_least_first():
+async def test_released_memory_goes_to_the_smallest_organization_first():
     shared = memory(LONG)
     greedy, other, modest = (shared.reservation(name) for name in ("a", "b", "c"))
     await greedy.acquire(LIMIT // 2 - 10)
@@ -72,7 +72,7 @@ async def test_memory_goes_to_the_organization_with_the_least_first():
         order.append(name)
 
     waiting = [asyncio.create_task(reserve(name)) for name in "ac"]
-    await begun(waiting[-1])
+    await started(waiting[-1])
     other.release(10)
     await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     other.release(10)
@@ -81,14 +81,14 @@ async def test_memory_goes_to_the_organization_with_the_least_first():
     assert order == ["c", "a"]
 
 
-async def test_memory_a_request_that_gives_up_lets_the_next_have_it():
+async def test_memory_goes_to_the_next_request_after_a_cancellation():
     shared = memory(LONG)
     held = shared.reservation("a")
     await held.acquire(LIMIT // 2 - 5)
     large = asyncio.create_task(shared.reservation("a").acquire(10))
-    await begun(large)
+    await started(large)
     small = asyncio.create_task(shared.reservation("a").acquire(5))
-    await begun(small)
+    await started(small)
 
     large.cancel()
     await small
@@ -96,12 +96,12 @@ async def test_memory_a_request_that_gives_up_lets_the_next_have_it():
     assert shared.in_use == LIMIT // 2
 
 
-async def test_memory_of_a_request_that_ends_as_it_is_granted_is_free_again():
+async def test_memory_granted_to_a_cancelled_request_is_released():
     shared = memory(LONG)
     held = shared.reservation("a")
     await held.acquire(LIMIT // 2)
     waiting = asyncio.create_task(shared.reservation("a").acquire(10))
-    await begun(waiting)
+    await started(waiting)
 
     held.release_all()
     waiting.cancel()

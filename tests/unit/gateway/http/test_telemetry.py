@@ -1,4 +1,4 @@
-"""The labels of HTTP requests are words of ours, whatever is asked for."""
+"""The metric labels of HTTP requests are from a fixed set, whatever path is requested."""
 
 import pytest
 from aiohttp import web
@@ -25,7 +25,7 @@ from gateway.http.telemetry import label, measure, route
         ("/wp-login.php", ""),
     ],
 )
-def test_a_path_counts_under_its_template(path: str, label: str):
+def test_scim_path_is_counted_under_its_template(path: str, label: str):
     assert route(path, PREFIX) == label
 
 
@@ -39,7 +39,7 @@ def test_a_path_counts_under_its_template(path: str, label: str):
         ("/wp-login.php", ""),
     ],
 )
-async def test_a_page_counts_under_its_own_template(path: str, template: str):
+async def test_page_is_counted_under_its_route_template(path: str, template: str):
     async def nothing(_: web.Request) -> web.Response:
         return web.Response()
 
@@ -51,7 +51,7 @@ async def test_a_page_counts_under_its_own_template(path: str, template: str):
     assert label(request, PREFIX) == template
 
 
-async def test_request_counts_by_status_with_an_error_type_for_server_errors():
+async def test_request_is_counted_by_status_and_error_type():
     async def answer(request: web.Request) -> web.Response:
         return web.Response(status=int(request.query["status"]))
 

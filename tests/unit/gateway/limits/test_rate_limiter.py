@@ -1,4 +1,4 @@
-"""Token limiter: so many a second, a burst after a rest, and a bounded memory."""
+"""Rate limiter: a rate, a burst after a pause, and bounded memory."""
 
 import pytest
 
@@ -11,24 +11,24 @@ def limiter(clock: Clock) -> RateLimiter:
     return RateLimiter(Rate(per_second=10, burst=5), clock)
 
 
-def taken(limiter: RateLimiter, name: str, times: int = 1_000) -> int:
-    """How many tokens there are to take at this moment."""
+def charge_all(limiter: RateLimiter, name: str, times: int = 1_000) -> int:
+    """Charge up to `times` tokens; the number of those that the limiter accepted."""
     return sum(limiter.try_charge(name) == 0.0 for _ in range(times))
 
 
-def test_after_a_rest_the_whole_burst_is_there_and_no_more(limiter):
-    assert taken(limiter, "acme") == 5
+def test_rate_limiter_allows_the_whole_burst_after_a_pause(limiter):
+    assert charge_all(limiter, "acme") == 5
 
 
-def test_what_was_taken_comes_back_at_the_rate(limiter, clock):
-    taken(limiter, "acme")
+def test_rate_limiter_refills_at_the_rate(limiter, clock):
+    charge_all(limiter, "acme")
     clock.seconds += 0.3
 
-    assert taken(limiter, "acme") == 3
+    assert charge_all(limiter, "acme") == 3
 
 
-def test_the_wait_ends_when_there_is_a_token(limiter, clock):
-    taken(limiter, "acme")
+def test_rate_limiter_accepts_after_the_returned_wait(limiter, clock):
+    charge_all(limiter, "acme")
     wait = limiter.try_charge("acme")
 
     clock.seconds += wait * 0.99
@@ -40,43 +40,43 @@ def test_the_wait_ends_when_there_is_a_token(limiter, clock):
     assert limiter.try_charge("acme") == 0.0
 
 
-def test_in_the_long_run_the_rate_is_kept_however_it_is_asked_for(limiter, clock):
-    got = 0
+def test_rate_limiter_keeps_the_rate_in_the_long_run(limiter, clock):
+    accepted = 0
     for _ in range(1_000):
-        got += taken(limiter, "acme", 3)
+        accepted += charge_all(limiter, "acme", 3)
         clock.seconds += 0.013
 
-    assert got == pytest.approx(5 + 10 * 13, abs=1)
+    assert accepted == pytest.approx(5 + 10 * 13, abs=1)
 
 
-def test_names_have_nothing_to_do_with_each_other(limiter):
-    taken(limiter, "acme")
+def test_rate_limiter_limits_each_name_separately(limiter):
+    charge_all(limiter, "acme")
 
-    assert taken(limiter, "initech") == 5
+    assert charge_all(limiter, "initech") == 5
 
 
-def test_what_is_owed_has_to_come_back_first(limiter, clock):
+def test_rate_limiter_repays_an_overdraft_first(limiter, clock):
     assert limiter.try_charge("acme") == 0.0
-    limiter.charge("acme", 24)  # 20 more than there are
+    limiter.charge("acme", 24)  # 20 more than remain
 
     clock.seconds += 1.9
     still = limiter.try_charge("acme")
     clock.seconds += 0.2
 
     assert still > 0.0
-    assert taken(limiter, "acme") == 1
+    assert charge_all(limiter, "acme") == 1
 
 
-def test_what_is_given_back_can_be_taken_again(limiter):
-    taken(limiter, "acme")
+def test_refunded_token_can_be_charged_again(limiter):
+    charge_all(limiter, "acme")
     limiter.refund("acme")
     limiter.refund("nobody")
 
-    assert taken(limiter, "acme") == 1
-    assert taken(limiter, "nobody") == 5
+    assert charge_all(limiter, "acme") == 1
+    assert charge_all(limiter, "nobody") == 5
 
 
-def test_it_tells_how_many_are_left(limiter, clock):
+def test_remaining_is_never_negative(limiter, clock):
     limiter.try_charge("acme")
     limiter.try_charge("acme")
     before = limiter.remaining("acme")
@@ -85,18 +85,18 @@ def test_it_tells_how_many_are_left(limiter, clock):
     assert (before, limiter.remaining("acme"), limiter.remaining("initech")) == (3, 0, 5)
 
 
-def test_pressure_is_felt_for_a_second(limiter, clock):
-    taken(limiter, "acme", 5)
-    calm = limiter.has_rejected_recently
+def test_rejection_is_recent_for_a_second(limiter, clock):
+    charge_all(limiter, "acme", 5)
+    before = limiter.has_rejected_recently
     limiter.try_charge("acme")
-    pressed = limiter.has_rejected_recently
+    after = limiter.has_rejected_recently
     clock.seconds += 1.1
 
-    assert (calm, pressed, limiter.has_rejected_recently) == (False, True, False)
+    assert (before, after, limiter.has_rejected_recently) == (False, True, False)
 
 
-def test_asking_for_the_wait_changes_nothing(limiter):
-    taken(limiter, "acme", 5)
+def test_retry_after_charges_nothing(limiter):
+    charge_all(limiter, "acme", 5)
     waits = [limiter.retry_after("acme") for _ in range(3)]
     waits.append(limiter.retry_after("initech", pending=5))
 
@@ -105,15 +105,15 @@ def test_asking_for_the_wait_changes_nothing(limiter):
     assert (limiter.remaining("acme"), limiter.remaining("initech"), len(limiter)) == (0, 5, 1)
 
 
-def test_a_noted_rejection_is_pressure_for_a_second(limiter, clock):
+def test_noted_rejection_is_recent_for_a_second(limiter, clock):
     limiter.note_rejection()
-    pressed = limiter.has_rejected_recently
+    after = limiter.has_rejected_recently
     clock.seconds += 1.1
 
-    assert (pressed, limiter.has_rejected_recently) == (True, False)
+    assert (after, limiter.has_rejected_recently) == (True, False)
 
 
-def test_full_buckets_are_forgotten_and_there_are_never_too_many(limiter, clock):
+def test_full_buckets_are_removed_and_their_number_is_bounded(limiter, clock):
     limiter.charge("acme", 1_000_000)
     for number in range(MAX_BUCKETS * 2):
         limiter.try_charge(f"address {number}")

@@ -1,4 +1,4 @@
-"""The lists of names in the code are those of the contract."""
+"""The lists of names in the code agree with the contract."""
 
 import re
 from pathlib import Path
@@ -15,18 +15,18 @@ from usersvc.store import users as user_store
 from usersvc.store.listing.user_fields import USERS
 
 DESCRIPTOR = users_pb2.User.DESCRIPTOR
-# Each organization names the fields in these itself.
-OWN = {"extensions"}
+# Each organization defines the fields of these messages.
+EXTENSIBLE = {"extensions"}
 OUTPUT_ONLY = {"id", "organization_id", "etag", "create_time", "update_time", "groups"}
 MIGRATIONS = Path(users.__file__).parents[1] / "store" / "migrations"
 
 
 def leaves(descriptor, prefix: str = "") -> set[str]:
-    """Every field with a value of its own, by its path."""
+    """The paths of all fields that have a value, not a message."""
     found = set()
     for field in descriptor.fields:
         path = prefix + field.name
-        if path in OWN:
+        if path in EXTENSIBLE:
             continue
         if field.message_type is None or field.message_type.name == "Timestamp":
             found.add(path)
@@ -35,7 +35,7 @@ def leaves(descriptor, prefix: str = "") -> set[str]:
     return found
 
 
-def test_every_field_of_a_user_can_be_filtered_by():
+def test_every_field_of_a_user_can_be_filtered():
     scope = USERS.scope
     known = set(scope.fields) | {
         f"{outer}.{inner}"
@@ -46,7 +46,7 @@ def test_every_field_of_a_user_can_be_filtered_by():
     assert known == leaves(DESCRIPTOR) - groups - {"organization_id", "etag"} | {"groups.value"}
 
 
-def test_every_composite_field_can_be_asked_for():
+def test_every_composite_field_can_be_tested_for_presence():
     messages = {
         field.name
         for field in DESCRIPTOR.fields
@@ -61,26 +61,26 @@ def test_every_field_that_is_not_output_only_can_be_in_a_mask():
         path for path in leaves(DESCRIPTOR) if path.partition(".")[0] not in repeated
     }
     paths |= {"enterprise.manager", "*"}
-    assert paths - OUTPUT_ONLY - OWN == users.MASK_PATHS - OWN
+    assert paths - OUTPUT_ONLY - EXTENSIBLE == users.MASK_PATHS - EXTENSIBLE
 
 
-def test_every_operator_is_known():
+def test_every_operator_of_the_contract_is_known():
     names = {name.removeprefix("OPERATOR_") for name in filter_pb2.Operator.keys()}  # noqa: SIM118
     assert names == {"UNSPECIFIED", *Operator.__members__}
 
 
-def test_every_constraint_that_a_caller_can_break_has_its_refusal():
+def test_every_constraint_that_a_caller_can_violate_has_a_refusal():
     schema = "".join(path.read_text() for path in sorted(MIGRATIONS.glob("*.sql")))
     checks = re.findall(r"CONSTRAINT (\w+)\s+CHECK", schema)
     uniques = re.findall(r"CREATE UNIQUE INDEX (\w+)", schema)
     known = user_store.CONSTRAINTS | group_store.CONSTRAINTS
     assert [name for name in [*checks, *uniques] if name not in known] == [
         "refusals_report_key"
-    ]  # what is reported twice is no fault: ON CONFLICT DO NOTHING
+    ]  # a repeated report is accepted: ON CONFLICT DO NOTHING
 
 
 @pytest.mark.parametrize("name", [None, "users_pkey", "users_user_name_not_null"])
-def test_any_other_constraint_is_a_fault_of_ours(name):
+def test_violation_of_another_constraint_is_an_internal_error(name):
     error = asyncpg.UniqueViolationError("broken")
     error.constraint_name = name
     with (

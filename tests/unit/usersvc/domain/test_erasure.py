@@ -1,4 +1,4 @@
-"""By what an erased person is recognized."""
+"""Recognition of an erased person in logged texts."""
 
 import pytest
 
@@ -17,7 +17,7 @@ from usersvc.domain.erasure import former_names, is_named
         ("a @ b", {"a @ b"}),
     ],
 )
-def test_addresses_of_a_logged_value_are_its_words_around_an_at_sign(value: str, names: set[str]):
+def test_former_names_are_the_email_addresses_of_a_logged_value(value: str, names: set[str]):
     assert former_names([value]) == names
 
 
@@ -31,5 +31,5 @@ def test_addresses_of_a_logged_value_are_its_words_around_an_at_sign(value: str,
         ("to strasse today", False),
     ],
 )
-def test_name_is_found_in_any_case_and_never_in_another_spelling(text: str, named: bool):
+def test_name_is_found_in_any_case_but_no_other_spelling(text: str, named: bool):
     assert is_named(text, ["Straße"]) is named

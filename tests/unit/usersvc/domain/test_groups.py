@@ -23,17 +23,17 @@ NEW = GroupProfile("Crew", "")
         (["display_name", "*"], NEW),
     ],
 )
-def test_a_mask_names_the_fields_that_change(mask, expected):
+def test_update_mask_changes_the_fields_that_it_names(mask, expected):
     assert groups.apply(OLD, NEW, mask) == expected
 
 
 @pytest.mark.parametrize("mask", [["members"], ["*", "nothing"], ["display_name", "profile"]])
-def test_a_mask_that_names_something_else_is_refused(mask):
+def test_update_mask_with_an_unknown_field_is_refused(mask):
     with refusing(UNKNOWN_FIELD):
         groups.apply(OLD, NEW, mask)
 
 
-def test_a_profile_may_be_as_long_as_the_contract_says():
+def test_group_profile_at_its_length_limits_is_accepted():
     groups.check(GroupProfile("é" * 512, "x" * 1024))
 
 
@@ -47,12 +47,12 @@ def test_a_profile_may_be_as_long_as_the_contract_says():
         GroupProfile("a", "\0"),
     ],
 )
-def test_a_profile_that_breaks_a_rule_is_refused(profile):
+def test_invalid_group_profile_is_refused(profile):
     with pytest.raises(InvalidField):
         groups.check(profile)
 
 
-def test_a_request_names_at_most_100000_members():
+def test_request_with_over_100000_members_is_refused():
     groups.check_count("member_ids", 100_000)
     with pytest.raises(InvalidField):
         groups.check_count("member_ids", 100_001)

@@ -1,4 +1,4 @@
-"""What a schema may be, without a database."""
+"""The rules of schemas, without a database."""
 
 import pytest
 
@@ -15,8 +15,8 @@ def schema(*attributes: Attribute, urn: str = URN, name: str = "Badge", descript
     return Schema(urn, name, attributes or (NUMBER,), description)
 
 
-def part_of(*parts: Attribute) -> Attribute:
-    return Attribute("office", Type.COMPLEX, sub_attributes=parts)
+def complex_attribute(*sub_attributes: Attribute) -> Attribute:
+    return Attribute("office", Type.COMPLEX, sub_attributes=sub_attributes)
 
 
 def numbered(count: int) -> list[Attribute]:
@@ -32,7 +32,7 @@ def refusal(rule, *arguments) -> str:
 @pytest.mark.parametrize(
     "urn", [URN, "URN:Acme:Badge", "urn:acme:a.b:2.0:User_x~-", "urn:ac:" + "x" * 193]
 )
-def test_a_urn_names_a_schema(urn):
+def test_schema_with_a_valid_urn_is_accepted(urn):
     check(schema(urn=urn))
 
 
@@ -57,17 +57,17 @@ def test_a_urn_names_a_schema(urn):
         "URN:IETF:params:any",
     ],
 )
-def test_what_is_no_urn_or_one_of_a_standard_names_none(urn):
+def test_schema_with_an_invalid_or_reserved_urn_is_refused(urn):
     assert refusal(check, schema(urn=urn)) == "schema.urn"
 
 
 @pytest.mark.parametrize("name", ["a", "Ab-c_9", "x" * 100])
-def test_a_name_is_a_letter_and_what_may_follow_it(name):
+def test_attribute_with_a_valid_name_is_accepted(name):
     check(schema(Attribute(name, Type.STRING)))
 
 
 @pytest.mark.parametrize("name", ["", "9a", "-a", "a.b", "a b", "$ref", "é", "a\n", "x" * 101])
-def test_other_names_are_refused(name):
+def test_attribute_with_an_invalid_name_is_refused(name):
     assert refusal(check, schema(Attribute(name, Type.STRING))) == f"schema.attributes.{name}"
 
 
@@ -80,23 +80,23 @@ def test_other_names_are_refused(name):
         (schema(description="x" * 1_001), "schema.description"),
         (Schema(URN, "Badge", ()), "schema.attributes"),
         (schema(*numbered(101)), "schema.attributes"),
-        (schema(part_of(*numbered(100))), "schema.attributes"),
+        (schema(complex_attribute(*numbered(100))), "schema.attributes"),
         (schema(NUMBER, Attribute("NUMBER", Type.BOOLEAN)), "schema.attributes.NUMBER"),
-        (schema(part_of()), "schema.attributes.office"),
+        (schema(complex_attribute()), "schema.attributes.office"),
         (
             schema(Attribute("number", Type.STRING, sub_attributes=(NUMBER,))),
             "schema.attributes.number",
         ),
         (
-            schema(part_of(Attribute("a", Type.STRING, multi_valued=True))),
+            schema(complex_attribute(Attribute("a", Type.STRING, multi_valued=True))),
             "schema.attributes.office.a",
         ),
         (
-            schema(part_of(Attribute("a", Type.COMPLEX, sub_attributes=(NUMBER,)))),
+            schema(complex_attribute(Attribute("a", Type.COMPLEX, sub_attributes=(NUMBER,)))),
             "schema.attributes.office.a",
         ),
         (
-            schema(part_of(NUMBER, Attribute("Number", Type.STRING))),
+            schema(complex_attribute(NUMBER, Attribute("Number", Type.STRING))),
             "schema.attributes.office.Number",
         ),
         (
@@ -109,16 +109,16 @@ def test_other_names_are_refused(name):
         ),
     ],
 )
-def test_a_schema_that_breaks_a_rule_is_refused_for_it(broken, field):
+def test_invalid_schema_is_refused_with_the_field(broken, field):
     assert refusal(check, broken) == field
 
 
-def test_a_hundred_attributes_are_not_too_many():
+def test_schema_with_100_attributes_is_accepted():
     check(schema(*numbered(100)))
-    check(schema(part_of(*numbered(99))))
+    check(schema(complex_attribute(*numbered(99))))
 
 
-def test_an_organization_has_a_schema_once_and_not_more_than_twenty():
+def test_duplicate_or_21st_schema_of_an_organization_is_refused():
     others = [schema(urn=f"urn:acme:s{number}") for number in range(20)]
 
     check_with_others(schema(), others[:19])
@@ -128,16 +128,18 @@ def test_an_organization_has_a_schema_once_and_not_more_than_twenty():
 
 
 @pytest.mark.parametrize("urn", [f"{URN}:number", f"{URN}:OFFICE.number"])
-def test_no_schema_reads_as_an_attribute_of_another(urn):
-    whole, nested = schema(NUMBER, part_of(NUMBER)), schema(urn=urn)
+def test_schema_urn_that_reads_as_an_attribute_is_refused(urn):
+    whole, nested = schema(NUMBER, complex_attribute(NUMBER)), schema(urn=urn)
 
     assert refusal(check_with_others, nested, [whole]) == "schema.urn"
     assert refusal(check_with_others, whole, [nested]) == "schema.urn"
 
 
-def test_uris_and_bytes_are_compared_as_they_are():
+def test_references_and_binary_values_are_case_exact():
     loose = schema(
-        Attribute("photo", Type.REFERENCE), part_of(Attribute("seal", Type.BINARY)), NUMBER
+        Attribute("photo", Type.REFERENCE),
+        complex_attribute(Attribute("seal", Type.BINARY)),
+        NUMBER,
     )
 
     photo, office, number = normalized(loose).attributes

@@ -1,4 +1,4 @@
-"""Tokens and the linking rule, without a database."""
+"""Session tokens and the linking rule of sign-in, without a database."""
 
 import string
 from contextlib import nullcontext
@@ -44,33 +44,33 @@ CANDIDATES = st.builds(
 
 
 @given(TOKENS)
-def test_a_token_is_read_as_it_was_made(token: Token):
+def test_session_token_is_parsed_as_it_was_created(token: Token):
     assert session_token.parse(token.text) == token
     assert len(token.text) == 66
     assert set(token.text) <= set(string.ascii_letters + string.digits + "-_.")
 
 
 @given(TOKENS, st.data())
-def test_a_token_with_another_spelling_is_none_or_another(token: Token, data: st.DataObject):
-    where = data.draw(st.integers(0, 65))
-    changed = token.text[:where] + data.draw(st.characters()) + token.text[where + 1 :]
+def test_changed_session_token_is_not_the_same_token(token: Token, data: st.DataObject):
+    position = data.draw(st.integers(0, 65))
+    changed = token.text[:position] + data.draw(st.characters()) + token.text[position + 1 :]
     assert changed == token.text or session_token.parse(changed) != token
 
 
 @given(st.text())
-def test_any_text_is_read_as_a_token_or_as_none(text: str):
+def test_any_text_is_parsed_as_a_token_or_none(text: str):
     token = session_token.parse(text)
     assert token is None or token.text == text
 
 
-def test_a_token_that_is_shown_by_accident_hides_its_secret():
+def test_repr_of_a_session_token_hides_its_secret():
     token = session_token.generate(UUID(int=1), lambda size: b"S" * size)
     assert token.secret == b"S" * 32
     assert "SSS" not in repr(token)
 
 
 @given(st.lists(CANDIDATES, max_size=3), st.none() | CANDIDATES)
-def test_who_is_matched_is_active_and_nobody_else_to_the_identity_provider(holders, same_name):
+def test_matched_user_is_active_and_linked_to_no_other_identity(holders, same_name):
     holders = [each for each in holders if OID in (each.linked_to, each.user.profile.external_id)]
     try:
         found = sessions.match_user(ANN, holders, same_name)
@@ -102,7 +102,7 @@ def test_who_is_matched_is_active_and_nobody_else_to_the_identity_provider(holde
         ([], candidate("ann", "somebody"), SIGN_IN_CONFLICT),
     ],
 )
-def test_the_linking_rule_refuses_rather_than_choose(holders, same_name, refusal):
+def test_linking_rule_refuses_ambiguous_or_conflicting_users(holders, same_name, refusal):
     with refusing(refusal):
         sessions.match_user(ANN, holders, same_name)
 
@@ -117,32 +117,32 @@ def test_the_linking_rule_refuses_rather_than_choose(holders, same_name, refusal
         ([], candidate(OID.upper(), OTHER)),
     ],
 )
-def test_the_linking_rule_finds_whom_provisioning_or_an_earlier_sign_in_names(holders, same_name):
+def test_linking_rule_matches_by_object_identifier_or_user_name(holders, same_name):
     assert sessions.match_user(ANN, holders, same_name) == (holders[0] if holders else same_name)
 
 
 @pytest.mark.parametrize(
     "text", ["", "ann", OID[:-1], OID + "0", OID.replace("-", ""), f"{{{OID}}}", OID + "\n"]
 )
-def test_only_a_uuid_as_entra_writes_it_has_the_form_of_an_object_identifier(text):
+def test_only_a_uuid_as_entra_writes_it_is_an_object_identifier(text):
     assert sessions.is_object_identifier(OID)
     assert not sessions.is_object_identifier(text)
 
 
 @pytest.mark.parametrize("deleted", [False, True])
-def test_nobody_is_created_unless_that_is_wanted_and_provisioning_did_not_delete(deleted):
+def test_unknown_user_is_created_only_if_enabled_and_not_deleted(deleted):
     with refusing(SIGN_IN_UNKNOWN):
         sessions.profile_to_create(ANN, create_missing=False, deleted=deleted)
     with refusing(USER_DELETED) if deleted else nullcontext():
         assert sessions.profile_to_create(ANN, create_missing=True, deleted=deleted) == ANN.profile
 
 
-def test_a_nickname_is_nothing_by_which_somebody_deleted_is_recognized():
+def test_nickname_does_not_identify_a_deleted_user():
     assert sessions.identifiers_of_deleted("ann@acme.test", "ann") == ("ann@acme.test",)
     assert sessions.identifiers_of_deleted("ann@acme.test", OID) == ("ann@acme.test", OID)
 
 
-def test_a_new_administrator_keeps_other_roles():
+def test_new_administrator_keeps_other_roles():
     roles = (TypedValue(value="Learner"),)
     administrator = sessions.with_administrator(Profile("ann", roles=roles))
     assert administrator == Profile("ann", roles=(*roles, TypedValue(value="Administrator")))

@@ -1,4 +1,4 @@
-"""What a mask changes, and what a profile may hold."""
+"""Update masks of users, and the rules of a profile."""
 
 import pytest
 
@@ -54,7 +54,7 @@ NEW = Profile(
         ),
     ],
 )
-def test_a_mask_takes_the_fields_that_it_names(mask, expected):
+def test_update_mask_changes_the_fields_that_it_names(mask, expected):
     assert apply(OLD, NEW, mask) == expected
 
 
@@ -77,26 +77,26 @@ def test_a_mask_takes_the_fields_that_it_names(mask, expected):
         ),
     ],
 )
-def test_a_path_changes_one_field(path, field, value):
+def test_mask_path_changes_one_field(path, field, value):
     changed = apply(OLD, NEW, [path])
     different = {name for name in Profile.__slots__ if getattr(changed, name) != getattr(OLD, name)}
     assert (getattr(changed, field), different) == (value, {field})
 
 
 @pytest.mark.parametrize("path", sorted(MASK_PATHS))
-def test_a_path_that_is_applied_twice_changes_nothing_more(path):
+def test_mask_path_applied_twice_changes_nothing_more(path):
     once = apply(OLD, NEW, [path])
     assert apply(once, NEW, [path]) == once
 
 
 @pytest.mark.parametrize("path", ["id", "name.", "emails.value", "manager.value", "Title", "value"])
-def test_an_unknown_path_is_refused_even_beside_an_asterisk(path):
+def test_unknown_mask_path_is_refused_even_beside_an_asterisk(path):
     with refusing(UNKNOWN_FIELD) as caught:
         apply(OLD, NEW, ["*", path])
     assert caught.value.metadata == {"field": path}
 
 
-def test_a_full_profile_may_be_kept():
+def test_valid_profile_is_accepted():
     check(OLD)
     check(NEW)
 
@@ -116,13 +116,13 @@ def test_a_full_profile_may_be_kept():
         (Profile("a", addresses=(Address(),) * 1001), "addresses"),
     ],
 )
-def test_a_profile_that_cannot_be_is_refused_by_its_field(profile, field):
+def test_invalid_profile_is_refused_with_the_field(profile, field):
     with pytest.raises(InvalidField) as caught:
         check(profile)
     assert [violation.field for violation in caught.value.violations] == [field]
 
 
-def test_elements_that_are_expressly_not_primary_count_for_nothing():
+def test_elements_with_primary_false_do_not_count_as_primary():
     check(Profile("a", emails=(TypedValue("x", primary=False), TypedValue("y", primary=True))))
 
 
@@ -139,5 +139,5 @@ def test_elements_that_are_expressly_not_primary_count_for_nothing():
         ("9" * 19, -1),
     ],
 )
-def test_an_etag_is_a_version_or_matches_none(etag, version):
+def test_etag_is_parsed_as_a_version_or_matches_none(etag, version):
     assert parse_etag(etag) == version

@@ -16,7 +16,7 @@ SHORT = 0.05
 
 
 class Calls:
-    """A dispatcher whose calls each end when the test says so."""
+    """A dispatcher; the test ends each of its calls."""
 
     def __init__(self) -> None:
         self._ends: dict[str, asyncio.Event] = {}
@@ -29,13 +29,13 @@ class Calls:
         return Result()
 
     async def end(self, *numbers: int) -> None:
-        """End calls, each in a turn of the event loop of its own."""
+        """End the calls one after the other, each in a separate turn of the event loop."""
         for number in numbers:
             self._ends[str(number)].set()
             for _ in range(10):
                 await asyncio.sleep(0)
 
-    async def begun(self, *numbers: int) -> None:
+    async def wait_until_running(self, *numbers: int) -> None:
         """Wait until these calls run."""
         async with asyncio.timeout(LONG):
             while not all(str(number) in self._ends for number in numbers):  # noqa: ASYNC110
@@ -55,10 +55,10 @@ class Caller:
         """Send a message with these calls, and wait until they run."""
         calls = [batch_pb2.Call(number=n, method=str(n), timeout_ms=60_000) for n in numbers]
         await self._sent.put(batch_pb2.StreamCallsRequest(calls=calls))
-        await self.calls.begun(*numbers)
+        await self.calls.wait_until_running(*numbers)
 
     async def received(self, count: int) -> None:
-        """Wait until there are so many messages."""
+        """Wait until this number of messages has arrived."""
         async with asyncio.timeout(LONG):
             while len(self.messages) < count:
                 self._received.clear()
@@ -107,7 +107,7 @@ async def test_outcomes_of_many_calls_linger_until_none_runs():
         await caller.calls.end(MANY[-1])
         assert caller.messages == [list(MANY)]
 
-        await caller.send(101)  # only a few run again
+        await caller.send(101)  # few calls run again
         await caller.send(102)
         await caller.calls.end(101, 102)
         assert caller.messages[1:] == [[101], [102]]
@@ -123,8 +123,8 @@ async def test_outcomes_beside_a_slow_call_are_flushed_after_linger_time():
         assert caller.messages == [quick]
 
 
-async def test_after_a_batch_of_one_outcomes_stop_lingering():
-    """A slow call goes on and on, and single calls run beside it."""
+async def test_outcomes_stop_lingering_after_a_batch_of_one():
+    """A slow call runs all the time, and single calls run beside it."""
     slow, *quick = MANY
     async with batch_stream(SHORT) as caller:
         await caller.send(slow, *quick)
@@ -132,7 +132,7 @@ async def test_after_a_batch_of_one_outcomes_stop_lingering():
         await caller.received(1)
         await caller.send(10)
         await caller.calls.end(10)
-        assert caller.messages == [quick]  # it lingers, in vain
+        assert caller.messages == [quick]  # the outcome lingers, but no other joins its batch
         await caller.received(2)
         assert caller.messages == [quick, [10]]
 

@@ -1,4 +1,4 @@
-"""The ids of a member change, of which there may be 100,000."""
+"""Conversion of a member change, which may have 100,000 ids."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ from usersvc.rpc.convert.group import CHUNK, to_change
 USER = "01890a5d-ac96-774b-bcce-b302099a8057"
 
 
-async def test_ids_are_told_from_texts_and_brought_to_lower_case():
+async def test_member_ids_are_separated_from_texts_and_lower_cased():
     change = await to_change(
         pb.MemberChange(
             add_member_ids=[USER.upper(), "ann", USER.replace("-", ""), f"{{{USER}}}"],
@@ -23,7 +23,7 @@ async def test_ids_are_told_from_texts_and_brought_to_lower_case():
     assert (change.remove, change.remove_texts) == ((USER,), ("",))
 
 
-async def test_other_calls_get_their_turn_after_each_chunk():
+async def test_other_calls_run_after_each_chunk_of_member_ids():
     turns = 0
 
     async def others() -> None:
@@ -32,8 +32,8 @@ async def test_other_calls_get_their_turn_after_each_chunk():
             turns += 1
             await asyncio.sleep(0)
 
-    beside = asyncio.create_task(others())
+    other_calls = asyncio.create_task(others())
     await to_change(pb.MemberChange(add_member_ids=[USER] * (10 * CHUNK)))
-    beside.cancel()
+    other_calls.cancel()
 
     assert turns >= 9

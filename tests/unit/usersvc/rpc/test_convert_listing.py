@@ -1,4 +1,4 @@
-"""How much of a page goes into one answer."""
+"""The number of items of a page that fit into one response."""
 
 from cloudacademy.users.v1.groups_pb2 import Member
 
@@ -9,11 +9,11 @@ def members(count: int, size: int) -> list[Member]:
     return [Member(id=str(number), display_name="x" * size) for number in range(count)]
 
 
-def test_a_page_that_fits_is_whole():
+def test_page_within_the_size_limit_is_returned_whole():
     assert fitting(members(1_000, 1_000)) == 1_000
 
 
-def test_a_page_ends_before_it_is_larger_than_callers_take():
+def test_page_ends_before_the_size_limit():
     page = members(10_000, 1_000)
     count = fitting(page)
 
@@ -21,5 +21,5 @@ def test_a_page_ends_before_it_is_larger_than_callers_take():
     assert sizes[0] <= MAX_PAGE_BYTES < sizes[1]
 
 
-def test_the_first_of_a_page_goes_out_however_large_it_is():
+def test_first_item_of_a_page_is_returned_whatever_its_size():
     assert fitting(members(2, MAX_PAGE_BYTES)) == 1

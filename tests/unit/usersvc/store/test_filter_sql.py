@@ -1,4 +1,4 @@
-"""The text of statements and their arguments; what they find: test_users_filter_model."""
+"""SQL text and arguments of filters; test_filter_model.py tests their results."""
 
 from datetime import UTC, datetime
 from uuid import UUID
@@ -81,7 +81,7 @@ IS_X = 'fold(title) = fold($2::text) COLLATE "C"'
         ),
     ],
 )
-def test_a_filter_is_text_of_ours_and_arguments_of_the_caller(filter_, text, arguments):
+def test_filter_becomes_fixed_sql_text_and_arguments(filter_, text, arguments):
     assert sql(filter_) == (text, arguments)
 
 
@@ -96,50 +96,50 @@ def test_a_filter_is_text_of_ours_and_arguments_of_the_caller(filter_, text, arg
         (Operator.LESS_OR_EQUAL, "update_time <= $2"),
     ],
 )
-def test_a_moment_between_two_microseconds_is_neither(operator, text):
+def test_moment_between_two_microseconds_equals_neither(operator, text):
     found, arguments = sql(Comparison("update_time", operator, Moment(NOON, later=True)))
     assert (found, arguments) == (text, [NOON] if "$2" in text else [])
 
 
-HOSTILE = "'; DROP TABLE users; --"
+INJECTION = "'; DROP TABLE users; --"
 
 
 @pytest.mark.parametrize("operator", list(Operator))
 @pytest.mark.parametrize("field", ["user_name", "external_id", "emails.value", "id"])
-def test_what_a_caller_sends_is_never_part_of_a_statement(field, operator):
-    text, _ = sql(Comparison(field, operator, HOSTILE))
+def test_filter_value_is_never_part_of_the_statement(field, operator):
+    text, _ = sql(Comparison(field, operator, INJECTION))
     assert "DROP" not in text
 
 
 @pytest.mark.parametrize(
     "filter_",
     [
-        Comparison(HOSTILE, Operator.EQUAL, "x"),
-        Present(HOSTILE),
-        Present(f"emails.{HOSTILE}"),
-        ElementMatch(HOSTILE, Present("value")),
-        ElementMatch("emails", Present(HOSTILE)),
+        Comparison(INJECTION, Operator.EQUAL, "x"),
+        Present(INJECTION),
+        Present(f"emails.{INJECTION}"),
+        ElementMatch(INJECTION, Present("value")),
+        ElementMatch("emails", Present(INJECTION)),
     ],
 )
-def test_a_field_that_does_not_exist_is_refused(filter_):
+def test_filter_by_an_unknown_field_is_refused(filter_):
     with refusing(UNKNOWN_FIELD):
         sql(filter_)
 
 
-@pytest.mark.parametrize("order", [Order(HOSTILE), Order(f"emails.{HOSTILE}"), Order("name")])
-def test_an_order_by_a_field_that_does_not_exist_is_refused(order):
+@pytest.mark.parametrize("order", [Order(INJECTION), Order(f"emails.{INJECTION}"), Order("name")])
+def test_order_by_an_unknown_field_is_refused(order):
     with refusing(UNKNOWN_FIELD):
         list_sql(order)
 
 
-def test_values_of_another_type_are_refused():
+def test_filter_value_of_another_type_is_refused():
     for value in (True, Moment(NOON)):
         with refusing(INVALID_FILTER):
             sql(Comparison("title", Operator.EQUAL, value))
 
 
 def list_sql(order: Order, after: Position | None = None) -> tuple[str, list[object]]:
-    """A list's statement from its WHERE on, and its arguments behind the organization."""
+    """The statement of a list from its WHERE clause, and the arguments after the organization."""
     where = Where(ACME)
     statement = page_statement(where, Query(ACME, 10, order=order, after=after), USERS)
     words = " ".join(statement.split())
@@ -147,7 +147,7 @@ def list_sql(order: Order, after: Position | None = None) -> tuple[str, list[obj
 
 
 @pytest.mark.parametrize(
-    ("order", "behind", "by"),
+    ("order", "after", "by"),
     [
         (Order("update_time"), "(update_time, user_id) > ($3, $2)", "update_time, user_id"),
         (
@@ -162,21 +162,21 @@ def list_sql(order: Order, after: Position | None = None) -> tuple[str, list[obj
         ),
     ],
 )
-def test_a_page_begins_behind_the_last_user_of_the_page_before(order, behind, by):
+def test_page_starts_after_the_last_user_of_the_previous_page(order, after, by):
     assert list_sql(order, Position("k", ANN)) == (
-        f"WHERE organization_id = $1 AND {behind} ORDER BY {by} LIMIT $4 OFFSET $5",
+        f"WHERE organization_id = $1 AND {after} ORDER BY {by} LIMIT $4 OFFSET $5",
         [ANN, "k", 11, 0],
     )
 
 
-def test_the_order_by_id_needs_no_other_key():
+def test_order_by_id_has_no_second_key():
     assert list_sql(Order("id", descending=True), Position(ANN, ANN)) == (
         "WHERE organization_id = $1 AND user_id < $2 ORDER BY user_id DESC LIMIT $3 OFFSET $4",
         [ANN, 11, 0],
     )
 
 
-def test_behind_users_without_the_field_are_only_others_without_it():
+def test_page_after_a_user_without_the_field_has_only_such_users():
     assert list_sql(Order("title"), Position(None, ANN)) == (
         (
             "WHERE organization_id = $1 AND (fold(title) IS NULL AND user_id > $2)"
@@ -186,7 +186,7 @@ def test_behind_users_without_the_field_are_only_others_without_it():
     )
 
 
-def test_in_the_opposite_order_all_who_have_the_field_are_behind_those_without_it():
+def test_descending_order_puts_users_without_the_field_first():
     assert list_sql(Order("title", descending=True), Position(None, ANN)) == (
         (
             "WHERE organization_id = $1"

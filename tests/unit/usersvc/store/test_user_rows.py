@@ -1,4 +1,4 @@
-"""Rows of users: one order of columns for statements, arguments and results."""
+"""User rows: statements, arguments and results have the same order of columns."""
 
 from datetime import UTC, datetime
 from uuid import UUID
@@ -29,17 +29,17 @@ def distinct(column: str) -> object:
     return None if column == "extensions" else column
 
 
-def test_every_column_of_a_row_comes_back_in_its_place():
+def test_every_column_of_a_row_is_read_at_its_position():
     row = ProfileRow(**{column: distinct(column) for column in ProfileRow._fields})
 
     assert user_rows.columns(user_rows.user((*OWN, *row)).profile) == row
 
 
-def test_columns_behind_those_of_the_user_are_passed_over():
+def test_columns_after_those_of_the_user_are_ignored():
     row = (*OWN, "ann", *(None for _ in ProfileRow._fields[1:]))
 
     assert user_rows.user((*row, True, "more")) == user_rows.user(row)
 
 
-def test_names_of_columns_are_those_of_the_statements():
+def test_column_names_are_those_of_the_statements():
     assert COLUMNS.split(", ")[-len(ProfileRow._fields) :] == [*ProfileRow._fields]

@@ -1,4 +1,4 @@
-"""Cursors, with a clock that the tests move."""
+"""Sealed pagination cursors, with a clock that the tests move."""
 
 import base64
 from datetime import UTC, datetime, timedelta
@@ -34,14 +34,14 @@ def cursors(clock: MovableClock) -> Cursors:
 
 
 @given(st.text(max_size=60), st.text(max_size=60))
-def test_a_cursor_leads_back_to_its_position_and_fits_into_a_url(query, position):
+def test_cursor_opens_to_its_position_and_is_url_safe(query, position):
     cursors = Cursors(SECRET, MovableClock())
     cursor = cursors.seal(ACME, query, position)
     assert set(cursor) <= UNRESERVED
     assert cursors.open(ACME, query, cursor) == position
 
 
-def test_a_cursor_works_for_an_hour_and_not_a_second_longer(cursors, clock):
+def test_cursor_expires_after_an_hour(cursors, clock):
     cursor = cursors.seal(ACME, "q", "p")
 
     clock.now += LIFETIME - timedelta(seconds=1)
@@ -52,21 +52,21 @@ def test_a_cursor_works_for_an_hour_and_not_a_second_longer(cursors, clock):
         cursors.open(ACME, "q", cursor)
 
 
-def test_a_cursor_works_for_its_organization_and_its_query_alone(cursors):
+def test_cursor_of_another_organization_or_query_is_refused(cursors):
     cursor = cursors.seal(ACME, "q", "p")
     for organization_id, query in ((OTHER, "q"), (ACME, "r")):
         with refused(400, "invalidCursor"):
             cursors.open(organization_id, query, cursor)
 
 
-def test_gateways_with_one_secret_open_each_others_cursors_and_no_others(cursors, clock):
+def test_cursor_opens_only_with_the_secret_that_sealed_it(cursors, clock):
     cursor = cursors.seal(ACME, "q", "p")
     assert Cursors(SECRET, clock).open(ACME, "q", cursor) == "p"
     with refused(400, "invalidCursor"):
         Cursors(b"t" * 32, clock).open(ACME, "q", cursor)
 
 
-def test_a_cursor_with_any_bit_changed_is_refused(cursors):
+def test_cursor_with_any_bit_changed_is_refused(cursors):
     cursor = cursors.seal(ACME, "q", "position")
     content = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
     for index in range(len(content) * 8):
@@ -77,22 +77,22 @@ def test_a_cursor_with_any_bit_changed_is_refused(cursors):
 
 
 @given(st.text(max_size=80) | st.binary(max_size=80).map(lambda b: base64.b64encode(b).decode()))
-def test_what_nobody_gave_is_refused(cursor):
+def test_text_that_is_no_cursor_is_refused(cursor):
     with refused(400, "invalidCursor"):
         Cursors(SECRET, MovableClock()).open(ACME, "q", cursor)
 
 
-def test_a_cursor_is_taken_as_it_was_given_and_not_in_another_spelling(cursors):
+def test_cursor_in_another_encoding_of_its_bytes_is_refused(cursors):
     cursor = cursors.seal(ACME, "q", "pp")
     assert len(cursor) % 4 == 0
-    spelled = cursors.seal(ACME, "q", "p" * 3)
-    assert len(spelled) % 4 == 2
-    last = spelled[:-1] + chr(ord(spelled[-1]) + 1)
+    padded = cursors.seal(ACME, "q", "p" * 3)
+    assert len(padded) % 4 == 2
+    last = padded[:-1] + chr(ord(padded[-1]) + 1)
     for other in (cursor + "=", cursor + "\n", " " + cursor, last, "A" * (MAX_LENGTH + 1)):
         with refused(400, "invalidCursor"):
             cursors.open(ACME, "q", other)
 
 
-def test_a_position_behind_the_longest_text_still_fits(cursors):
+def test_position_after_the_longest_text_fits_into_a_cursor(cursors):
     position = "x" * 11_000
     assert cursors.open(ACME, "q", cursors.seal(ACME, "q", position)) == position

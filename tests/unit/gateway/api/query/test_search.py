@@ -1,4 +1,4 @@
-"""Lists that go through several types, read page by page."""
+"""Lists of several resource types, read page by page."""
 
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -21,21 +21,21 @@ from tests.support.scim_errors import refused
 
 
 class Listed:
-    """A source whose resources are in a list; its page tokens are places in it."""
+    """A source with a list of resources; its page tokens are positions in the list."""
 
     def __init__(self, resource_type: ResourceType, length: int) -> None:
         self.resource_type = resource_type
         self.resources = [{"id": f"{resource_type.name}{n}"} for n in range(length)]
         self.parts: list[PageQuery] = []
 
-    async def page(self, exchange: ScimRequest, view: Projection, part: PageQuery) -> ResultPage:
+    async def page(self, request: ScimRequest, view: Projection, part: PageQuery) -> ResultPage:
         self.parts.append(part)
         start = int(part.page_token or part.skip)
         end = start + part.size
-        shown = [view.apply(each) for each in self.resources[start:end]]
+        projected = [view.apply(each) for each in self.resources[start:end]]
         return ResultPage(
-            len(shown),
-            _json(shown),
+            len(projected),
+            _json(projected),
             len(self.resources) if part.count_total else 0,
             str(end) if end < len(self.resources) else "",
         )
@@ -49,10 +49,10 @@ def clock() -> datetime:
     return datetime(2026, 1, 31, tzinfo=UTC)
 
 
-async def ask(sources: Sequence[Listed], **parameters: str) -> Any:
+async def search(sources: Sequence[Listed], **parameters: str) -> Any:
     memory = ResponseMemory().reservation("o")
-    exchange = ScimRequest("r", "https://x", Caller("o", "k"), "", parameters, NONE, dict, memory)
-    answer = await Search(sources, Cursors(b"s" * 32, clock)).get(exchange)
+    request = ScimRequest("r", "https://x", Caller("o", "k"), "", parameters, NONE, dict, memory)
+    answer = await Search(sources, Cursors(b"s" * 32, clock)).get(request)
     return json.loads(answer.body)
 
 
@@ -67,11 +67,11 @@ LENGTHS = st.integers(0, 7)
 
 
 @given(LENGTHS, LENGTHS, st.integers(1, 16), st.integers(0, 9))
-async def test_an_index_goes_through_all_types_as_through_one_list(users, groups, start, count):
+async def test_start_index_pages_through_all_types_as_one_list(users, groups, start, count):
     sources = [Listed(USER, users), Listed(GROUP, groups)]
     everything = [each["id"] for source in sources for each in source.resources]
 
-    page = await ask(sources, startIndex=str(start), count=str(count))
+    page = await search(sources, startIndex=str(start), count=str(count))
 
     assert ids(page) == everything[start - 1 : start - 1 + count]
     assert page["totalResults"] == len(everything)
@@ -79,12 +79,12 @@ async def test_an_index_goes_through_all_types_as_through_one_list(users, groups
 
 
 @given(LENGTHS, LENGTHS, st.integers(1, 9))
-async def test_a_cursor_goes_through_all_types_and_never_counts(users, groups, count):
+async def test_cursor_pages_through_all_types_without_counting(users, groups, count):
     sources = [Listed(USER, users), Listed(GROUP, groups)]
     found: list[str] = []
     page: Any = {"nextCursor": ""}
     while "nextCursor" in page:
-        page = await ask(sources, cursor=page["nextCursor"], count=str(count))
+        page = await search(sources, cursor=page["nextCursor"], count=str(count))
         found += ids(page)
         assert "totalResults" not in page or len(found) == page["totalResults"]
 
@@ -92,27 +92,27 @@ async def test_a_cursor_goes_through_all_types_and_never_counts(users, groups, c
     assert not any(part.count_total for source in sources for part in source.parts)
 
 
-async def test_a_type_that_a_filter_rules_out_is_not_asked():
+async def test_type_excluded_by_the_filter_is_not_queried():
     users, groups = Listed(USER, 2), Listed(GROUP, 2)
-    page = await ask([users, groups], filter='meta.resourceType eq "Group"')
+    page = await search([users, groups], filter='meta.resourceType eq "Group"')
     assert (ids(page), page["totalResults"]) == (["Group0", "Group1"], 2)
     assert users.parts == []
     assert groups.parts == [PageQuery(None, "id desc", 100, 0, "", count_total=True)]
 
 
-async def test_a_type_without_the_attribute_keeps_its_usual_order():
+async def test_type_without_the_sort_attribute_keeps_its_default_order():
     users, groups = Listed(USER, 1), Listed(GROUP, 1)
-    await ask([users, groups], sortBy="userName", sortOrder="descending")
+    await search([users, groups], sortBy="userName", sortOrder="descending")
     assert [part.order_by for part in (*users.parts, *groups.parts)] == [
         "user_name desc",
         "id desc",
     ]
     with refused(400, "invalidValue", "sortBy"):
-        await ask([users, groups], sortBy="bogus")
+        await search([users, groups], sortBy="bogus")
 
 
 @pytest.mark.parametrize("types", [[USER], [GROUP], [GROUP, USER]])
-async def test_a_cursor_of_one_endpoint_is_none_at_another(types):
-    first = await ask([Listed(USER, 3), Listed(GROUP, 3)], cursor="", count="1")
+async def test_cursor_of_another_endpoint_is_refused(types):
+    first = await search([Listed(USER, 3), Listed(GROUP, 3)], cursor="", count="1")
     with refused(400, "invalidCursor"):
-        await ask([Listed(each, 3) for each in types], cursor=first["nextCursor"], count="1")
+        await search([Listed(each, 3) for each in types], cursor=first["nextCursor"], count="1")

@@ -1,4 +1,4 @@
-"""The order of lists, asked for or not."""
+"""The order of lists, by sortBy or by default."""
 
 import pytest
 
@@ -21,12 +21,12 @@ SINCE = 'meta.lastModified gt "2026-01-01T00:00:00Z"'
         ("meta.lastModified", "descending", "update_time desc"),
     ],
 )
-def test_an_attribute_that_has_an_order_is_sorted_by(sort_by, sort_order, order):
+def test_sort_by_an_ordered_attribute_sets_the_order(sort_by, sort_order, order):
     assert order_by(USER, sort_by, sort_order) == order
 
 
 @pytest.mark.parametrize("sort_by", ["name", "addresses", "groups", "schemas", "bogus", "meta"])
-def test_an_attribute_that_has_none_is_refused(sort_by):
+def test_sort_by_an_attribute_without_order_gets_invalid_value(sort_by):
     with pytest.raises(ScimError) as refused:
         order_by(USER, sort_by, None)
 
@@ -43,5 +43,6 @@ def test_an_attribute_that_has_none_is_refused(sort_by):
         ('meta.created gt "2026-01-01T00:00:00Z"', NEWEST_FIRST),
     ],
 )
-def test_what_changed_in_a_time_comes_in_the_order_of_the_index_that_knows_it(text, order):
+def test_default_order_follows_a_last_modified_condition(text, order):
+    """The index of update times finds the changes of a period, and gives them in its order."""
     assert default_order(filters.parse(USER, text)) == order
