@@ -144,21 +144,21 @@ async def test_request_without_slot_is_rejected_early_and_served_later(
     server: Server,
 ):
     clients = await fill_slots(server)
-    late, other = await connect(server), await connect(server)
-    await late.send_separately(get())
-    status, headers, body = await late.response()
-    await late.send_separately(post(b"{}"), get("/Groups"))
+    rejected, other = await connect(server), await connect(server)
+    await rejected.send_separately(get())
+    status, headers, body = await rejected.response()
+    await rejected.send_separately(post(b"{}"), get("/Groups"))
     await other.send_separately(get(token="initech"))
 
     assert (status, headers["Retry-After"]) == (503, str(RETRY_AFTER_SECONDS))
     assert headers["Content-Type"] == "application/scim+json"
     assert b"too many requests" in body
-    assert await late.outcomes(2) == [REJECTED_EARLY, REJECTED_EARLY]
+    assert await rejected.outcomes(2) == [REJECTED_EARLY, REJECTED_EARLY]
     server.open.set()
     assert await other.outcomes(1) == [SERVED]
     assert {each for client in clients for each in await client.outcomes(1)} == {SERVED}
-    await late.send_separately(get())
-    assert await late.outcomes(1) == [SERVED]
+    await rejected.send_separately(get())
+    assert await rejected.outcomes(1) == [SERVED]
 
 
 async def test_requests_read_at_once_reach_application_up_to_capacity(
@@ -173,11 +173,11 @@ async def test_requests_read_at_once_reach_application_up_to_capacity(
     await quiescent(lambda: (len(server.requests), dict(server.admission._pending)))
     server.open.set()
 
-    got = Counter([each for client in clients for each in await client.outcomes(1)])
+    counts = Counter([each for client in clients for each in await client.outcomes(1)])
 
     # A displaced request of initech frees a slot for another of acme.
-    assert set(got) == {SERVED, REJECTED_EARLY}
-    assert len(server.requests) - before == got[SERVED] <= CAPACITY
+    assert set(counts) == {SERVED, REJECTED_EARLY}
+    assert len(server.requests) - before == counts[SERVED] <= CAPACITY
     assert server.admission._pending == {}
 
 

@@ -66,10 +66,10 @@ def test_body_memory_below_the_floor_may_use_the_extra_quarter():
         one.acquire(50)
         two.acquire(50)
         for name in ("globex", "umbrella"):
-            with bodies.reservation(name) as little:
-                little.acquire(10)
+            with bodies.reservation(name) as small:
+                small.acquire(10)
                 with pytest.raises(RejectedError):
-                    little.acquire(1)
+                    small.acquire(1)
         with (
             bodies.reservation("a") as a,
             bodies.reservation("b") as b,

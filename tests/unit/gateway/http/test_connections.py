@@ -60,23 +60,25 @@ def test_admitting_takes_the_same_work_for_many_connections(addresses: int):
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 5)), max_size=60))
 def test_oldest_is_the_oldest_item_of_the_owner_with_the_most(steps: list[tuple[str, int]]):
     items: ItemsByOwner[int] = ItemsByOwner()
-    kept: list[tuple[str, int]] = []
+    expected: list[tuple[str, int]] = []
     for step in steps:
-        if step in kept:
-            kept.remove(step)
+        if step in expected:
+            expected.remove(step)
             items.discard(*step)
         else:
-            kept.append(step)
+            expected.append(step)
             items.add(*step)
-        counts = Counter(name for name, _ in kept)
+        counts = Counter(name for name, _ in expected)
         oldest = {
-            next(item for name, item in kept if name == most)
+            next(item for name, item in expected if name == most)
             for most in counts
             if counts[most] == max(counts.values())
         }
         assert items.oldest() in (oldest or {None})
         for name in "abc":
-            assert items.oldest(name) == next((item for each, item in kept if each == name), None)
+            assert items.oldest(name) == next(
+                (item for each, item in expected if each == name), None
+            )
 
 
 def test_item_moved_to_the_end_is_the_newest_of_its_owner():

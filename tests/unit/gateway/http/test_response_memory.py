@@ -61,10 +61,10 @@ async def test_released_memory_goes_to_a_waiting_request():
 
 async def test_released_memory_goes_to_the_smallest_organization_first():
     shared = memory(LONG)
-    greedy, other, modest = (shared.reservation(name) for name in ("a", "b", "c"))
-    await greedy.acquire(LIMIT // 2 - 10)
+    large, other, small = (shared.reservation(name) for name in ("a", "b", "c"))
+    await large.acquire(LIMIT // 2 - 10)
     await other.acquire(LIMIT // 2)
-    await modest.acquire(10)
+    await small.acquire(10)
     order: list[str] = []
 
     async def reserve(name: str) -> None:

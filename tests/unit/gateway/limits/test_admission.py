@@ -122,9 +122,8 @@ async def test_preparation_is_charged_unless_it_is_rejected():
         assert remaining(admission) == '"organization";r=48;t=5'
         waiting = [asyncio.create_task(admission.acquire("acme")) for _ in range(2)]
         await asyncio.sleep(0)
-        with pytest.raises(
-            RejectedError
-        ):  # at once: nothing is read for a request without room in the queue
+        # Rejected at once: nothing is read for a request without room in the queue.
+        with pytest.raises(RejectedError):
             await admission.acquire("acme", read)
         assert len(done) == 2
         assert remaining(admission) == '"organization";r=46;t=5'
