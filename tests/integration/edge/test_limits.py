@@ -1,4 +1,4 @@
-"""Limits of the edge: a real Envoy, configured from the manifests, and excessive clients."""
+"""Limits of the edge: clients exceed those of a real Envoy, configured from the manifests."""
 
 import asyncio
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Routing and TLS of the edge: a real Envoy, configured from the manifests, before a region."""
+"""Routing and TLS of a real Envoy, configured from the manifests, in front of a region."""
 
 import asyncio
 import json

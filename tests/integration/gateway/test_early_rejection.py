@@ -117,7 +117,7 @@ class Client(raw_http.Connection):
             await pace(0.05)  # each part arrives in a read of its own
 
     async def outcomes(self, count: int) -> list[tuple[int, bool]]:
-        """The next responses: the status, and whether the application sent the response."""
+        """The statuses of the next responses, and whether the application sent each of them."""
         responses = [await self.response() for _ in range(count)]
         return [(status, "Answered-By" in headers) for status, headers, _ in responses]
 
@@ -199,7 +199,7 @@ async def test_early_rejection_over_the_rate_has_rate_limit_headers():
 
 
 async def test_pipelined_request_is_answered_in_order(server: Server):
-    """While an earlier request runs, the next one is left to the application, which keeps order."""
+    """While an earlier request runs, only the application may reject the next: it keeps the order."""
     client = await connect(server)
     await client.send_separately(get("/Users/first", "initech"))
     await fill_slots(server)

@@ -137,7 +137,7 @@ async def test_client_that_never_reads_is_aborted_at_the_timeout():
 
 
 async def test_parts_are_generated_only_as_fast_as_the_client_reads():
-    """For a client that does not read, generation stops when the buffers in between are full."""
+    """When a client does not read, generation stops once the buffers in between are full."""
     parts = Endless()
     async with serving(parts, seconds=1.0) as server, reader(server.port):
         await server.outcome()

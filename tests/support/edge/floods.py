@@ -123,7 +123,7 @@ class _Multiplexed:
         self._window_changed = asyncio.Event()
 
     async def send(self, streams: int) -> None:
-        """Send all bodies but not their ends, unless the edge refuses them before."""
+        """Send all bodies without END_STREAM, or until the edge closes the connection."""
         reader, writer = await connect(self._edge, "h2")
         writer.write(_PREFACE + _frame(_SETTINGS, 0))
         for stream in list(range(1, 2 * streams, 2)):

@@ -82,7 +82,7 @@ async def test_other_addresses_do_not_wait(limiter):
 
 
 async def test_valid_key_passes_from_an_address_over_its_limit(limiter):
-    """After a restart of the gateway, every key of a customer is such a key: it is not cached."""
+    """After a restart of the gateway no key is cached, so every valid key needs a lookup."""
     await exhaust(limiter)
     for number in range(40):
         assert (await send_unknown(limiter, b"%d" % number)).status == 429

@@ -12,7 +12,7 @@ def limiter(clock: Clock) -> RateLimiter:
 
 
 def charge_all(limiter: RateLimiter, name: str, times: int = 1_000) -> int:
-    """Charge up to `times` tokens; the number of those that the limiter accepted."""
+    """Charge one token this number of times; return the number of accepted charges."""
     return sum(limiter.try_charge(name) == 0.0 for _ in range(times))
 
 

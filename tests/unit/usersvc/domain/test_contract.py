@@ -22,7 +22,7 @@ MIGRATIONS = Path(users.__file__).parents[1] / "store" / "migrations"
 
 
 def leaves(descriptor, prefix: str = "") -> set[str]:
-    """The paths of all fields that have a value, not a message."""
+    """The paths of all fields that hold a value and no other message."""
     found = set()
     for field in descriptor.fields:
         path = prefix + field.name
