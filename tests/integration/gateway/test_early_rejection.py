@@ -199,7 +199,7 @@ async def test_early_rejection_over_the_rate_has_rate_limit_headers():
 
 
 async def test_pipelined_request_is_answered_in_order(server: Server):
-    """While an earlier request runs, only the application may reject the next: it keeps the order."""
+    """While an earlier request runs, only the application rejects the next: it keeps the order."""
     client = await connect(server)
     await client.send_separately(get("/Users/first", "initech"))
     await fill_slots(server)
