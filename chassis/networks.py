@@ -1,4 +1,4 @@
-"""The networks of a client's address, to which limits apply."""
+"""Networks of client addresses. Limits apply to networks, not to single addresses."""
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -13,7 +13,7 @@ class ClientNetwork:
     """The network of a client, at two levels.
 
     An IPv6 client has at least a /64, and a site commonly has a /48 (RFC 6177). A limit on single
-    addresses would not limit them. An IPv4 address is its own network at both levels.
+    addresses would not limit such a client. An IPv4 address is its own network at both levels.
     """
 
     host: str
@@ -23,7 +23,7 @@ class ClientNetwork:
 
 
 def network_of(address: str) -> ClientNetwork:
-    """The network of an address. A text that is not an address is its own network."""
+    """The network of an address. Text that is not an address is its own network."""
     try:
         parsed = ip_address(address)
     except ValueError:
@@ -36,5 +36,5 @@ def network_of(address: str) -> ClientNetwork:
 
 
 def _prefix(address: IPv6Address, bits: int) -> str:
-    free = 128 - bits
-    return str(ip_network((int(address) >> free << free, bits)))
+    shift = 128 - bits
+    return str(ip_network((int(address) >> shift << shift, bits)))

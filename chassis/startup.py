@@ -4,8 +4,8 @@ import re
 from typing import Final
 
 _MAY_BE_SECRET: Final = re.compile(r"@|-----|[\w+-]{20}|://[^/,\[]*:(?!\d{1,5}(?:[/,]|$))")
-"""Matches an @ or a text in the place of a port, which may follow or be a password; the header of a
-private key; and a run of characters that is too long for a name."""
+"""Matches an @, which may follow a password; text in place of a port, which may be a password; the
+header of a private key; and a run of characters that is too long for a name."""
 
 
 class StartError(Exception):

@@ -1,7 +1,8 @@
 """`make audit`: scan the locked dependencies for known vulnerabilities.
 
 Runs pip-audit, which reads the advisories of PyPI. pip-audit reports a package without advisories
-as safe even if PyPI could not be reached; here such a package is unknown, with its own exit code.
+as safe even if PyPI could not be reached. This program reports such a package as not audited, and
+has a separate exit code for it.
 """
 
 import argparse
@@ -55,7 +56,7 @@ def _or_nothing(versions: Sequence[str]) -> str:
 
 
 def run_pip_audit(tool: Path, locks: Sequence[Path], seconds: float) -> Iterable[Report]:
-    """The report of pip-audit for each lock file. Raises ValueError if it gives none in time."""
+    """The report of pip-audit for each lock file. Raises ValueError if one is missing or late."""
     end = time.monotonic() + seconds
     for lock in locks:
         command = [str(tool), "--requirement", str(lock), "--require-hashes", "--disable-pip"]

@@ -15,12 +15,12 @@ LoadMany: TypeAlias = Callable[[Partition, Sequence[Key]], Awaitable[Mapping[Key
 
 
 class BatchLoader(Generic[Partition, Key, Value]):
-    """Loads values by key; the loads of one turn of the event loop share a call.
+    """Loads values by key; the loads of one event loop iteration share a call.
 
-    `load_one` loads the first key of a turn immediately, so a single load never lingers.
-    `load_many` loads the other keys of the turn, in one call for each partition. Its result must
-    have all of these keys. A load never joins a call that is in progress, so it sees every write
-    that was committed before the load.
+    `load_one` loads the first key of an iteration immediately, so a single load never lingers.
+    `load_many` loads the other keys of the iteration, in one call for each partition. Its result
+    must have all of these keys. A load never joins a call that is in progress, so it sees every
+    write that was committed before the load.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class BatchLoader(Generic[Partition, Key, Value]):
         try:
             return await value
         finally:
-            del value  # breaks a cycle: its exception has a traceback, which has this frame
+            del value  # breaks a reference cycle: the exception's traceback has this frame
 
     def _flush(self) -> None:
         batches, self._batches = self._batches or {}, None

@@ -6,7 +6,7 @@ from chassis.concurrency.waiting import wait_for_event
 
 
 class Notifier:
-    """Counts notifications for one waiter, which does not have to wait all the time."""
+    """Counts notifications for one waiter, including those that arrive while it is not waiting."""
 
     def __init__(self) -> None:
         self._notifications = 0

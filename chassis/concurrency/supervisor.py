@@ -53,7 +53,7 @@ class Task:
 
     @property
     def keeps_failing(self) -> bool:
-        """Whether it failed MAX_CONSECUTIVE_FAILURES times and has not had a healthy run since."""
+        """Whether the task failed MAX_CONSECUTIVE_FAILURES times without a healthy run since."""
         is_healthy = not self.is_waiting and self._run_seconds() >= HEALTHY_SECONDS
         return self._failure_streak >= MAX_CONSECUTIVE_FAILURES and not is_healthy
 
@@ -79,14 +79,14 @@ class Task:
             error = await self._failure()
             if error is None:
                 return
-            if self._is_cancelled:  # it failed while it was being ended
+            if self._is_cancelled:  # the task failed while it was being ended
                 self._record(error)
                 return
             await self._back_off(error)
             self.restarts += 1
 
     async def _failure(self) -> BaseException | None:
-        """Run it once. Returns its error, or None if it drained."""
+        """Run the task once. Returns its error, or None if it drained."""
         try:
             await self._run()
         except asyncio.CancelledError as error:
@@ -200,14 +200,14 @@ class Supervisor:
         )
 
     def _reader(self, read: Callable[[Task], int]) -> Callable[[], Mapping[str, int]]:
-        # Iterates over a copy, because a scrape reads it in another thread.
+        # Iterates over a copy, because a metrics scrape runs in another thread.
         return lambda: {task.name: read(task) for task in list(self._tasks.values())}
 
 
 def _error_fields(error: BaseException) -> dict[str, str]:
     """The log fields of an error: its type and traceback.
 
-    They lack the error's message, because it may quote personal data such as email addresses.
+    The message is omitted, because it may quote personal data such as email addresses.
     """
     return {"error_type": type(error).__name__, "traceback": "".join(_lines(error))}
 

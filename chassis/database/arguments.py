@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-# Not the second colon of a cast, `::uuid`.
+# The lookbehind skips the second colon of a cast such as `::uuid`.
 _ARGUMENT: Final = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)")
 
 

@@ -49,8 +49,8 @@ async def _skip_reset(_: asyncpg.Connection) -> None:
 class Database:
     """A connection pool for a database that may be unavailable at times.
 
-    It opens without a database, and connects on demand. Errors that mean that the database is
-    unavailable are refused as DatabaseUnavailable.
+    The pool opens without a database, and connects on demand. Errors that mean that the database is
+    unavailable are raised as DatabaseUnavailable.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Database:
             command_timeout=STATEMENT_SECONDS,
             reset=_skip_reset,
             max_inactive_connection_lifetime=60.0,
-            # No other settings: connection poolers refuse them.
+            # No other settings: connection poolers reject them.
             server_settings={"application_name": application_name},
         )
 
@@ -118,7 +118,7 @@ class Database:
     async def transaction(self, *, rollback: bool = False) -> AsyncIterator[asyncpg.Connection]:
         """A connection in a transaction, which ends with the block.
 
-        With `rollback` the statements are only tried: the transaction is rolled back.
+        With `rollback` this is a dry run: the transaction is rolled back at the end.
         """
         with suppress(_RollbackError):
             async with self.connection() as connection, connection.transaction():

@@ -24,11 +24,11 @@ _TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 def admin_port(
     listen: Address | None, metrics: Metrics, probes: Probes, log: Logger
 ) -> Iterator[None]:
-    """Serve `/metrics` and the probes on an address, if there is one, until the block ends.
+    """Serve `/metrics` and the probes on `listen` until the block ends; do nothing if it is None.
 
-    It has its own threads, so that it can report an event loop that hangs. Open it on the process's
-    event loop: the metrics count the tasks of that loop. Refuses (StartError) an address that
-    cannot be bound.
+    The port has its own threads, so that it can report an event loop that hangs. Open it on the
+    process's event loop: the metrics count the tasks of that loop. Refuses (StartError) an address
+    that cannot be bound.
     """
     if listen is None:
         yield
@@ -59,9 +59,9 @@ class _Server(ThreadingHTTPServer):
         super().__init__(address, handler)
 
     def handle_error(self, *_: object) -> None:
-        """Log the error of a request. The port goes on to serve others."""
+        """Log the error of a request. The port continues to serve other requests."""
         error_type = sys.exc_info()[0]
-        # An OSError means that the client has gone.
+        # An OSError means that the client has disconnected.
         if error_type is not None and not issubclass(error_type, OSError):
             self._log.error("admin request failed", exc_info=True)
 

@@ -137,7 +137,7 @@ def rpc_attributes(method: str) -> dict[str, str]:
 _SERVER_ERRORS: Final = frozenset(
     {"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
 )
-"""The status codes that the semantic conventions for gRPC call errors of the server."""
+"""The status codes that count as server errors in the semantic conventions for gRPC."""
 _HEADERS: Final = frozenset({"traceparent", "tracestate"})
 
 
@@ -148,7 +148,7 @@ class TracedCalls(grpc.aio.UnaryUnaryClientInterceptor):
         self._tracing = tracing
 
     async def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:  # noqa: ANN401
-        """Make the call in a span that ends with its response."""
+        """Make the call in a span that ends with the response."""
         method = details.method
         name = method.decode() if isinstance(method, bytes) else method
         with self._tracing.calling(name.lstrip("/")) as (span, carrier):
@@ -202,7 +202,10 @@ def statement_name(query: str) -> str:
 
 
 def _refuse_secrets_in_log() -> None:
-    """OpenTelemetry logs the endpoint if it is unreachable, and headers that it cannot parse."""
+    """Refuse settings with secrets that OpenTelemetry would log.
+
+    OpenTelemetry logs the endpoint if it is unreachable, and headers that it cannot parse.
+    """
     for name in (ENDPOINT, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"):
         if "@" in os.environ.get(name, ""):
             raise StartError(f"{name} contains a user: set a header instead")

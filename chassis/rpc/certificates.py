@@ -25,8 +25,8 @@ _Versions: TypeAlias = tuple[tuple[int, int, int], ...]
 class Certificates:
     """The content of the TLS files, reloaded when they change.
 
-    Files that do not match, as in the middle of a rotation, are ignored until they do. Refuses
-    (StartError) files that cannot be used at startup.
+    During a rotation the new certificate and key may not match yet; they are ignored until they do.
+    Refuses (StartError) files that cannot be used at startup.
     """
 
     def __init__(self, files: CertificateFiles, log: Logger) -> None:
@@ -36,7 +36,7 @@ class Certificates:
             self._versions = self._stat_files()
             self._content = self._read()
             self.generation = 0
-        except OSError as error:  # SSLError is one
+        except OSError as error:  # SSLError is a subclass
             raise StartError(f"the TLS files cannot be used: {_describe(error, files)}") from error
 
     def reload(self) -> int:
@@ -45,7 +45,7 @@ class Certificates:
             versions = self._stat_files()
             if versions != self._versions:
                 content = self._read()
-                # Otherwise they changed while they were read: reload next time.
+                # If the files changed while they were read, reload them next time.
                 if self._stat_files() == versions:
                     self._replace(versions, content)
         except OSError as error:
@@ -67,10 +67,10 @@ class Certificates:
         last = self.generation
 
         def changed_configuration() -> grpc.ServerCertificateConfiguration | None:
-            """The content if it has changed. Threads of gRPC call this before each handshake."""
-            # At a new configuration gRPC frees the old one, while other threads begin handshakes
-            # with it. That can end the process (grpc/grpc#36693), so return one only after a
-            # change of the certificate, and not for each new connection.
+            """The configuration if it has changed. gRPC threads call this before each handshake."""
+            # When gRPC gets a new configuration, it frees the old one while other threads begin
+            # handshakes with it. That can crash the process (grpc/grpc#36693), so return a new
+            # configuration only after a change of the certificate, not for each connection.
             nonlocal last
             previous, last = last, self.reload()
             return self._server_configuration() if last != previous else None
@@ -109,16 +109,16 @@ class Certificates:
 
 
 def _no_password() -> str:
-    """Prevents that OpenSSL prompts for a password on the terminal."""
+    """Keeps OpenSSL from prompting for a password on the terminal."""
     return ""
 
 
 def _describe(error: OSError, files: CertificateFiles) -> str:
-    """The problem and the file. A path that leads to no file may be a secret, and is redacted."""
+    """The problem and the file. A path without a file may be a secret, and is redacted."""
     if isinstance(error, ssl.SSLError):
         reason = (error.reason or "not PEM").replace("_", " ").lower()
         return f"{reason} ({files.certificate}, {files.key}, {files.authority})"
     named = [name for name, path in asdict(files).items() if str(path) == str(error.filename)]
-    if not named:  # OpenSSL does not say which
+    if not named:  # OpenSSL does not say which file
         return str(error.strerror)
     return f"{error.strerror} ({', '.join(named)}: {redact(str(error.filename))})"

@@ -28,7 +28,10 @@ _SILENT_PEER: Final = (
     "ping timeout",
     *(f"{call}:{os.strerror(errno.ETIMEDOUT)}" for call in ("recvmsg", "sendmsg")),
 )
-"""gRPC's error texts for that, and for TCP_USER_TIMEOUT, which gRPC sets to SILENCE_SECONDS."""
+"""gRPC's error texts for an unanswered ping and for TCP_USER_TIMEOUT.
+
+gRPC sets TCP_USER_TIMEOUT to SILENCE_SECONDS.
+"""
 
 
 def connect(
@@ -43,7 +46,7 @@ def connect(
     `target` is a gRPC name such as `dns:///usersvc:50051`. Calls are spread over all of its
     addresses. `repeatable` lists methods by service: their calls are retried if the service is
     unavailable; calls of other methods fail at once. With `certificates` the channel uses TLS, and
-    one of `tasks` rotates the certificate.
+    a task of `tasks` rotates the certificate.
 
     Refuses (StartError) a target on another machine without certificates.
     """
@@ -69,10 +72,10 @@ def connect(
 def may_still_arrive(error: grpc.aio.AioRpcError) -> bool:
     """Whether the network may still deliver a failed call, because its server stopped responding.
 
-    A call on a connection that was reset or closed cannot arrive. gRPC distinguishes the two only
-    by its English text: code, metadata and channel state are the same. The tests compare this text
-    with the pinned version of gRPC. A status of our servers has details. Its text is not compared,
-    because it may contain user input.
+    A call on a connection that was reset or closed cannot arrive. gRPC distinguishes
+    these cases only by the English error text: code, metadata and channel state are the same. The
+    tests compare this text with the pinned version of gRPC. The text of a status from our servers
+    is not compared, because it may contain user input.
     """
     if error.code() is not grpc.StatusCode.UNAVAILABLE or from_rpc_error(error).reason:
         return False
@@ -103,7 +106,7 @@ def _options(repeatable: Mapping[str, Sequence[str]]) -> list[tuple[str, str | i
         ("grpc.min_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 1000),
         ("grpc.dns_min_time_between_resolutions_ms", 1_000),
-        ("grpc.enable_http_proxy", 0),  # services are in the same network
+        ("grpc.enable_http_proxy", 0),  # services are on the same network
         ("grpc.keepalive_time_ms", round(PING_SECONDS * 1_000)),
         # keepalive_timeout_ms alone has no effect: the default ping timeout is a minute.
         ("grpc.keepalive_timeout_ms", round(SILENCE_SECONDS * 1_000)),
@@ -116,7 +119,7 @@ def _options(repeatable: Mapping[str, Sequence[str]]) -> list[tuple[str, str | i
 def _service_config(repeatable: Mapping[str, Sequence[str]]) -> dict[str, object]:
     return {
         "loadBalancingConfig": [{"round_robin": {}}],
-        # Callers leave a server before it stops.
+        # Callers stop sending calls to a server before it stops.
         "healthCheckConfig": {"serviceName": ACCEPTS_CALLS},
         "methodConfig": [
             {

@@ -1,4 +1,4 @@
-"""The server interceptor: authorization, limits, refusals, metrics and the log line of calls."""
+"""The server interceptor: authorization, limits, refusals, metrics and a log line for each call."""
 
 import asyncio
 import re
@@ -42,7 +42,7 @@ Request = Any
 Response = Any
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Slots: TypeAlias = Callable[[Context], AbstractContextManager[None]]
-"""Takes a slot for a call. Refuses OVERLOADED."""
+"""Acquires a slot for a call. Refuses OVERLOADED."""
 
 
 class ServerInterceptor(grpc.aio.ServerInterceptor):
@@ -54,11 +54,11 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
     refused (OVERLOADED). The log line has the `logged_fields` of the request, which must be ids.
     Calls of `batch_methods` carry other calls, which are logged and measured one by one. A batch
     call itself is logged and measured only if it is refused. A call with an absolute deadline
-    (`chassis.rpc.deadline`) is refused after it, and cancelled at it.
+    (`chassis.rpc.deadline`) is refused if it arrives too late, and cancelled at its deadline.
 
     A stream ends with DEADLINE_EXCEEDED if its caller does not read a message for `write_seconds`,
-    or after the `stream_seconds` of its method. Every caller may call health and reflection. They
-    have slots of their own (`chassis.rpc.public_calls`) and are logged only if they are refused.
+    or after the `stream_seconds` of its method. Every caller may call health and reflection. These
+    calls have their own slots (`chassis.rpc.public_calls`) and are logged only if refused.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
         self._clock = clock
         self._batch_methods = batch_methods
         self._unary_slots = _Slots(max_calls)
-        # Streams last long: slots of their own leave those of unary calls free.
+        # Streams are long-lived: separate slots keep those of unary calls free.
         self._stream_slots = _Slots(max_calls)
         self._logged_fields = logged_fields
         self._tracing = tracing
@@ -147,7 +147,7 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
             except asyncio.CancelledError:
                 call.finish("CANCELLED")
                 raise
-            except grpc.aio.AbortError:  # the status is sent already
+            except grpc.aio.AbortError:  # the status has already been sent
                 call.finish("ABORTED", logged=False)
                 raise
             except Exception as error:  # noqa: BLE001 - the outermost handler
@@ -179,7 +179,7 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
             except asyncio.CancelledError:
                 call.finish("CANCELLED", logged=is_logged)
                 raise
-            except grpc.aio.AbortError:  # the status is sent already
+            except grpc.aio.AbortError:  # the status has already been sent
                 raise
             except Exception as error:  # noqa: BLE001 - the outermost handler
                 await call.refuse(error)
@@ -203,10 +203,10 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
             ):
                 async for response in responses:
                     await self._write(response, context)
-        except grpc.aio.AbortError:  # the status is sent already
+        except grpc.aio.AbortError:  # the status has already been sent
             call.finish("ABORTED", logged=False)
             raise
-        except grpc.aio.BaseError as error:  # the caller has gone, or the server has stopped
+        except grpc.aio.BaseError as error:  # the caller disconnected, or the server stopped
             raise asyncio.CancelledError from error
         except Exception as error:  # noqa: BLE001 - the outermost handler
             # Hold the slot until the status is sent: for a caller that reads nothing, unsent
@@ -357,8 +357,8 @@ class _Call:
             await self._context.abort(
                 _CODES[refusal.code.value], refusal.detail, to_trailing_metadata(refusal)
             )
-        except grpc.aio.InternalError as left:  # the caller left before the status
-            raise asyncio.CancelledError from left
+        except grpc.aio.InternalError as disconnected:  # before the status was sent
+            raise asyncio.CancelledError from disconnected
 
     def _as_refusal(self, error: Exception) -> Refusal:
         if isinstance(error, Refusal):

@@ -13,7 +13,7 @@ HEALTH: Final = "/grpc.health.v1.Health/"
 REFLECTION: Final = "/grpc.reflection."
 
 KNOWN_WATCHES: Final = Limits(total=512, host=128, connection=4)
-"""Limits of Health.Watch streams of callers that `CallerAuthorization` knows.
+"""Limits for the Health.Watch streams of callers that `CallerAuthorization` knows.
 
 Each connection of a gateway has one such stream (`chassis.rpc.channel`).
 """
@@ -28,7 +28,7 @@ Slot: TypeAlias = AbstractContextManager[None]
 
 
 class PublicCalls:
-    """Limits the calls of health and reflection, in total and for each client.
+    """Limits calls of the health and reflection services, in total and for each client.
 
     Known callers have their own limits, so that other clients with a certificate cannot use up the
     health streams of gateways. A gateway sends calls only to servers whose health it can watch.

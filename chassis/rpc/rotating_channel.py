@@ -1,6 +1,6 @@
 """A channel whose TLS certificate can be replaced.
 
-A channel of gRPC for Python never changes its credentials (grpc/grpc#41779), so a new certificate
+A gRPC channel in Python never changes its credentials (grpc/grpc#41779), so a new certificate
 needs a new channel.
 """
 

@@ -28,7 +28,7 @@ from chassis.startup import StartError, redact
 
 DRAIN_SECONDS: Final = 10.0
 AGE_GRACE_SECONDS: Final = 20.0
-"""How long the calls of a connection may go on once it has reached its maximum age."""
+"""How long the calls of a connection may continue once it has reached its maximum age."""
 HEALTH_SECONDS: Final = 1.0
 HEALTH_TIMEOUT_SECONDS: Final = 3.0
 ALIVE_SECONDS: Final = 15.0  # longer than draining takes
@@ -36,16 +36,16 @@ SPARE_CALLS: Final = 4_000
 """Additional calls: those that are being refused with a reason, or have not sent their request.
 
 gRPC counts them as concurrent calls, and refuses calls above its limit without a reason. The number
-is that of the streams of 20 connections, so that one connection cannot use it up.
+equals the streams of 20 connections, so that one connection cannot use it up.
 """
 MAX_STREAMS: Final = 200
-"""The maximum of concurrent streams on a connection; further calls wait in the caller's process.
+"""The maximum number of concurrent streams on a connection; further calls wait in the caller.
 
 RFC 9113 section 6.5.2 recommends at least 100. A gateway needs 64 for requests, 16 for pages, and
 a few for batches, watches and health.
 """
 MAX_CONNECTIONS: Final = 2_000
-"""The maximum of connections, including those in a handshake; further ones are closed.
+"""The maximum number of connections, including those in a handshake; further ones are closed.
 
 One host can use all of them. gRPC has no limit for a host, so the network must limit it
 (docs/operations.md).
@@ -65,8 +65,8 @@ class Server:
 
     `callers` lists the callers of each method; it applies if TLS is on. `ready` says whether the
     process can serve requests, for example whether its database is available. The server is ready
-    if `ready` says so and no required task of `tasks` keeps failing. `grpc.health.v1` reports that
-    for the whole server and for each service. The other arguments are those of
+    if `ready` says so and no required task of `tasks` keeps failing. `grpc.health.v1` reports this
+    readiness for the whole server and for each service. The other arguments are those of
     `ServerInterceptor`.
     """
 
@@ -133,8 +133,8 @@ class Server:
         try:
             await self._serve_until(stop, Address(listen.host, port))
         finally:
-            # Also after an error or a cancellation: a process whose server is not stopped while
-            # its event loop runs may wait for gRPC's polling thread for ever when it ends.
+            # Also after an error or a cancellation: unless the server is stopped while its event
+            # loop runs, the process may hang at exit, waiting for gRPC's polling thread.
             await self.grpc.stop(None)
 
     async def _serve_until(self, stop: asyncio.Event, address: Address) -> None:
@@ -145,7 +145,7 @@ class Server:
         await watch.end()
         self._serving = False
         self._health.stop()
-        # gRPC cancels calls that arrive once it stops, so callers need time to leave before.
+        # gRPC cancels calls that arrive once it stops, so give callers time to use other servers.
         await asyncio.sleep(self._settings.shutdown_delay_seconds)
         await self.grpc.stop(DRAIN_SECONDS)
         self._log.info("stopped")

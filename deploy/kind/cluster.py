@@ -19,7 +19,7 @@ MIGRATIONS = ("usersvc-migrate", "keysvc-migrate")
 IMAGE = "provisioning:kind"
 CREATED_BY = "make up"
 ACCEPTED_SECONDS = 120
-"""An available operator may still reject objects until its admission webhook answers."""
+"""How long to retry: an available operator rejects objects until its admission webhook responds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,16 +119,16 @@ class Cluster:
         processes = "app.kubernetes.io/component notin (gateway, usersvc, keysvc)"
         _run_until_accepted(*KUBECTL, "apply", "--kustomize", overlay, "--selector", processes)
         for region in REGIONS:
-            there = ("--all", "--namespace", region.namespace)
-            _wait("condition=Ready", "certificates.cert-manager.io", *there)
-            _wait("condition=Ready", "clusters.postgresql.cnpg.io", *there)
+            all_of_region = ("--all", "--namespace", region.namespace)
+            _wait("condition=Ready", "certificates.cert-manager.io", *all_of_region)
+            _wait("condition=Ready", "clusters.postgresql.cnpg.io", *all_of_region)
             for job in MIGRATIONS:
                 _wait_for_job(f"job/{job}", region.namespace)
         _run(*KUBECTL, "apply", "--kustomize", overlay)
         for region in REGIONS:
-            there = ("--all", "--namespace", region.namespace)
-            _wait("condition=Available", "deployment", *there)
-            _wait("condition=Programmed", "gateways.gateway.networking.k8s.io", *there)
+            all_of_region = ("--all", "--namespace", region.namespace)
+            _wait("condition=Available", "deployment", *all_of_region)
+            _wait("condition=Programmed", "gateways.gateway.networking.k8s.io", *all_of_region)
 
     def connect(self, region: Region) -> ClientSettings:
         """The Tenant URL and key of a region's first organization, which is created once."""
@@ -149,12 +149,12 @@ class Cluster:
         return self.directory / f"kind-{region.name}.pem"
 
     def remove(self) -> None:
-        """Delete the cluster and the local files about it."""
+        """Delete the cluster and its local files."""
         _run("kind", "delete", "cluster", "--name", CLUSTER)
         self._delete_local_files()
 
     def _delete_local_files(self) -> None:
-        """Tokens and certificates of one cluster are not valid in the next."""
+        """Delete tokens and certificates, which are not valid in the next cluster."""
         for region in REGIONS:
             for kind in ("env", "pem"):
                 (self.directory / f"kind-{region.name}.{kind}").unlink(missing_ok=True)
@@ -164,9 +164,9 @@ class Cluster:
         names = _read(*KUBECTL, "get", "namespaces", "--output", "name")
         if f"namespace/{region.namespace}" not in names.split():
             _run(*KUBECTL, "create", "namespace", region.namespace)
-        there = ("--namespace", region.namespace)
+        namespace = ("--namespace", region.namespace)
         if "secret/gateway-secrets" in _read(
-            *KUBECTL, "get", "secrets", *there, "--output", "name"
+            *KUBECTL, "get", "secrets", *namespace, "--output", "name"
         ):
             return
         # On standard input: other users can read command-line arguments.
@@ -180,9 +180,9 @@ class Cluster:
 
     def _first_token(self, region: Region) -> str:
         def operate(*command: str) -> dict[str, dict[str, str]]:
-            there = ("--namespace", region.namespace, "deployment/keysvc", "--")
-            answer = _read(*KUBECTL, "exec", *there, "python3", "-m", "keysvc", *command)
-            read: dict[str, dict[str, str]] = json.loads(answer)
+            container = ("--namespace", region.namespace, "deployment/keysvc", "--")
+            output = _read(*KUBECTL, "exec", *container, "python3", "-m", "keysvc", *command)
+            read: dict[str, dict[str, str]] = json.loads(output)
             return read
 
         created = operate("create-organization", "--display-name", f"Acme {region.name.upper()}")

@@ -34,20 +34,20 @@ def main() -> int:
     options = parser.parse_args()
     seconds = options.minutes * 60
     with tempfile.TemporaryDirectory(prefix="leaks-") as name:
-        Path(name).chmod(0o711)  # PostgreSQL's account must be able to pass
-        done = uvloop.run(run(Path(name), seconds, options.interval, options.unknown_key_share))
-    growth = done.samples.growth(min(seconds * WARM_UP, MAX_WARM_UP_SECONDS))
-    write_csv(done.samples, BUILD / "leaks.csv")
-    (BUILD / "leaks.svg").write_text(drawing(done.samples))
-    print(traffic_line(done.sample))
+        Path(name).chmod(0o711)  # PostgreSQL's account must be able to traverse it
+        result = uvloop.run(run(Path(name), seconds, options.interval, options.unknown_key_share))
+    growth = result.samples.growth(min(seconds * WARM_UP, MAX_WARM_UP_SECONDS))
+    write_csv(result.samples, BUILD / "leaks.csv")
+    (BUILD / "leaks.svg").write_text(drawing(result.samples))
+    print(traffic_line(result.sample))
     print(table(growth))
     leaks = [f"{each.process} {each.what}" for each in growth if each.is_leak]
-    restarted = sorted(done.samples.restarted)
+    restarted = sorted(result.samples.restarted)
     print(
         f"growing: {', '.join(leaks) or 'nothing'}; restarted: {', '.join(restarted) or 'nothing'}"
     )
     print(f"Every sample is in {BUILD / 'leaks.csv'}, drawn in {BUILD / 'leaks.svg'}.")
-    return 1 if leaks or restarted or done.sample.wrong else 0
+    return 1 if leaks or restarted or result.sample.wrong else 0
 
 
 if __name__ == "__main__":

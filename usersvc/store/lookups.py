@@ -1,4 +1,4 @@
-"""Several users at once: by their ids, user names and external ids."""
+"""Lookups of several users at once by id, user name or external id."""
 
 from collections.abc import Sequence
 from typing import Final

@@ -48,7 +48,7 @@ async def find(
     row = await db.fetchrow(_FIND, organization_id, group_id, ids, all_as_newcomers)
     if row["groups"]:
         await serialize_nesting(db, organization_id)
-        # Some may have been deleted while this transaction waited for the lock.
+        # Some groups may have been deleted while this transaction waited for the lock.
         row = await db.fetchrow(_FIND, organization_id, group_id, ids, all_as_newcomers)
     return Found(row["members"], row["newcomers"], row["groups"])
 
@@ -56,7 +56,7 @@ async def find(
 async def are_members(
     db: asyncpg.Connection, organization_id: UUID, group_id: UUID, user_ids: Sequence[str]
 ) -> bool:
-    """Whether users are all direct members of a group."""
+    """Whether all of the users are direct members of a group."""
     if not user_ids:
         return True
     found: int = await db.fetchval(_COUNT, organization_id, group_id, user_ids)
@@ -78,9 +78,9 @@ async def check(
     change: MemberChange,
     found: Found,
 ) -> list[str]:
-    """The ids to add that belong to no user and no group.
+    """The ids to add that belong to neither a user nor a group.
 
-    Refuses MEMBER_NOT_FOUND for the first of them unless `keep_unknown`, and GROUP_CYCLE for a
+    Refuses MEMBER_NOT_FOUND for the first such id unless `keep_unknown`, and GROUP_CYCLE for a
     group that contains this one.
     """
     ids = change.add
@@ -160,7 +160,7 @@ _ANCESTORS: Final = """
     SELECT ARRAY(SELECT group_id::text FROM ancestors)
 """
 
-# The subqueries look up the names of the members of the page only.
+# The subqueries look up names only for the members of the page.
 _PAGE: Final = """
     SELECT member_id, kind,
            CASE kind

@@ -9,7 +9,7 @@ from tests.support.k8s.manifests import OVERLAYS, SCHEMALESS, rendered, text
 from tests.support.k8s.tools import locked
 
 VERSIONS = ("1.34", "1.37")
-"""The oldest Kubernetes with all features that we use in stable form, and the newest."""
+"""The oldest Kubernetes in which all features that we use are stable, and the newest."""
 
 BUILT_IN = {"networking.k8s.io", "rbac.authorization.k8s.io"}
 
@@ -17,7 +17,7 @@ SKIPPED = {
     # Settings come only from the environment, so they are in no command line and no log.
     "CKV_K8S_35": "secrets as files",
 }
-SKIPPED_ON_A_LAPTOP = {
+SKIPPED_IN_KIND = {
     # The image is built and loaded locally; no registry has it.
     "CKV_K8S_15": "image pull policy Always",
     "CKV_K8S_43": "image by digest",
@@ -27,9 +27,9 @@ SKIPPED_ON_A_LAPTOP = {
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_every_built_in_object_matches_its_schema_strictly(overlay, version, tmp_path):
-    own = [one for one in rendered(overlay) if not _is_custom(one)]
+    built_in = [manifest for manifest in rendered(overlay) if not _is_custom(manifest)]
     file = tmp_path / "objects.json"
-    file.write_text("\n---\n".join(json.dumps(one) for one in own))
+    file.write_text("\n---\n".join(json.dumps(manifest) for manifest in built_in))
 
     result = subprocess.run(
         [locked("kubernetes-validate"), "--strict", "-k", version, str(file)],
@@ -40,11 +40,11 @@ def test_every_built_in_object_matches_its_schema_strictly(overlay, version, tmp
 
     lines = (result.stdout + result.stderr).splitlines()
     assert result.returncode == 0, lines
-    assert len([line for line in lines if "passed for resource" in line]) == len(own)
+    assert len([line for line in lines if "passed for resource" in line]) == len(built_in)
 
 
 def test_api_groups_without_schema_are_known():
-    found = {one["apiVersion"].split("/")[0] for one in _all() if _is_custom(one)}
+    found = {manifest["apiVersion"].split("/")[0] for manifest in _all() if _is_custom(manifest)}
     assert found == SCHEMALESS
 
 
@@ -52,7 +52,7 @@ def test_api_groups_without_schema_are_known():
 def test_manifests_pass_checkov(overlay, tmp_path):
     file = tmp_path / "rendered.yaml"
     file.write_text(text(overlay))
-    skipped = SKIPPED | (SKIPPED_ON_A_LAPTOP if overlay == "kind" else {})
+    skipped = SKIPPED | (SKIPPED_IN_KIND if overlay == "kind" else {})
     command = [locked("checkov"), "--file", str(file), "--framework", "kubernetes"]
     command += ["--skip-download", "--quiet", "--compact", "--output", "json"]
     command += ["--skip-check", ",".join(skipped)]
@@ -70,13 +70,13 @@ def test_manifests_pass_checkov(overlay, tmp_path):
 
 
 def test_manifests_contain_no_secret():
-    assert [one for one in _all() if one["kind"] == "Secret"] == []
+    assert [manifest for manifest in _all() if manifest["kind"] == "Secret"] == []
 
 
 def _all() -> list[dict]:
-    return [one for overlay in OVERLAYS for one in rendered(overlay)]
+    return [manifest for overlay in OVERLAYS for manifest in rendered(overlay)]
 
 
-def _is_custom(one: dict) -> bool:
-    group = one["apiVersion"].rpartition("/")[0]
+def _is_custom(manifest: dict) -> bool:
+    group = manifest["apiVersion"].rpartition("/")[0]
     return "." in group and group not in BUILT_IN

@@ -26,8 +26,8 @@ async def test_audit_event_has_actor_and_address(keysvc: Replica, clock: Movable
     switch = {"organization_id": acme, "actor": ANN}
     await keysvc.integrations.DeactivateIntegration(pb.DeactivateIntegrationRequest(**switch))
     await keysvc.integrations.ActivateIntegration(pb.ActivateIntegrationRequest(**switch))
-    made = (await keysvc.keys.GenerateKey(pb.GenerateKeyRequest(**switch))).key
-    revoke = pb.RevokeKeyRequest(key_id=made.id, **switch)
+    generated = (await keysvc.keys.GenerateKey(pb.GenerateKeyRequest(**switch))).key
+    revoke = pb.RevokeKeyRequest(key_id=generated.id, **switch)
     revoked = (await keysvc.keys.RevokeKey(revoke)).key
 
     events = (await keysvc.trail(acme))[:4]
@@ -43,12 +43,12 @@ async def test_audit_event_has_actor_and_address(keysvc: Replica, clock: Movable
                 Event.ACTION_KEY_GENERATED,
                 Event.ACTION_KEY_REVOKED,
             ),
-            ("", "", made.id, made.id),
+            ("", "", generated.id, generated.id),
             strict=True,
         )
     ]
     assert {UUID(event.id).version for event in events} == {7}
-    assert (made.created_by, made.created_by_name) == ("u1", "ann@acme.test")
+    assert (generated.created_by, generated.created_by_name) == ("u1", "ann@acme.test")
     assert (revoked.revoked_by, revoked.revoked_by_name) == ("u1", "ann@acme.test")
 
 
@@ -65,10 +65,10 @@ async def test_missing_actor_is_replaced_by_the_author_of_the_key(keysvc: Replic
 
 async def test_audit_trail_omits_refused_and_ineffective_requests(keysvc: Replica):
     acme = await keysvc.create()
-    made = await keysvc.generate(acme)
+    generated = await keysvc.generate(acme)
     await keysvc.activate(acme)
-    await keysvc.revoke(made.key)
-    await keysvc.revoke(made.key)
+    await keysvc.revoke(generated.key)
+    await keysvc.revoke(generated.key)
     await keysvc.deactivate(acme)
     await keysvc.deactivate(acme)
     with refused("INTEGRATION_NOT_ACTIVE"):
@@ -88,9 +88,9 @@ async def test_concurrent_actions_are_recorded_in_their_order(
     keysvc: Replica, keys_url: str, clock: MovableClock
 ):
     acme = await keysvc.create()
-    made = await keysvc.generate(acme)
+    generated = await keysvc.generate(acme)
     async with running_replica(keys_url, clock) as other:
-        calls = [replica.revoke(made.key) for replica in (keysvc, other) for _ in range(4)]
+        calls = [replica.revoke(generated.key) for replica in (keysvc, other) for _ in range(4)]
         calls += [
             switch(acme)
             for replica in (keysvc, other)
@@ -98,11 +98,11 @@ async def test_concurrent_actions_are_recorded_in_their_order(
         ]
         await asyncio.gather(*calls)
 
-    told = actions(await keysvc.trail(acme))
-    switches = [action for action in told if action.startswith("INTEGRATION")]
-    turns = ["INTEGRATION_ACTIVATED", "INTEGRATION_DEACTIVATED"] * 20
-    assert told.count("KEY_REVOKED") == 1
-    assert switches == turns[: len(switches)]
+    recorded = actions(await keysvc.trail(acme))
+    switches = [action for action in recorded if action.startswith("INTEGRATION")]
+    alternating = ["INTEGRATION_ACTIVATED", "INTEGRATION_DEACTIVATED"] * 20
+    assert recorded.count("KEY_REVOKED") == 1
+    assert switches == alternating[: len(switches)]
 
 
 async def test_audit_events_are_invisible_to_other_organizations(keysvc: Replica):
@@ -117,7 +117,7 @@ async def test_audit_events_are_listed_newest_first_in_pages(keysvc: Replica, cl
     acme = await keysvc.create()
     for _ in range(2):
         await keysvc.deactivate(acme)
-        await keysvc.activate(acme)  # at the same time, by the clock
+        await keysvc.activate(acme)  # at the same clock time
         clock.advance(seconds=1)
     sizes, events = [], []
     request = audit_pb2.ListAuditEventsRequest(organization_id=acme, page_size=2)

@@ -30,16 +30,16 @@ async def integration(keysvc: Replica, organization_id: str) -> pb.Integration:
 async def test_new_organization_has_id_region_and_inactive_integration(
     keysvc: Replica, clock: MovableClock
 ):
-    made = await create(keysvc, display_name="Ácme 集团")
+    created = await create(keysvc, display_name="Ácme 集团")
 
-    request = pb.GetOrganizationRequest(organization_id=made.id)
-    assert UUID(made.id).version == 7
-    assert made == pb.Organization(
-        id=made.id, display_name="Ácme 集团", region=pb.REGION_US, create_time=stamp(clock())
+    request = pb.GetOrganizationRequest(organization_id=created.id)
+    assert UUID(created.id).version == 7
+    assert created == pb.Organization(
+        id=created.id, display_name="Ácme 集团", region=pb.REGION_US, create_time=stamp(clock())
     )
-    assert (await keysvc.organizations.GetOrganization(request)).organization == made
-    assert await integration(keysvc, made.id) == pb.Integration(
-        organization_id=made.id, state=pb.Integration.STATE_INACTIVE, update_time=stamp(clock())
+    assert (await keysvc.organizations.GetOrganization(request)).organization == created
+    assert await integration(keysvc, created.id) == pb.Integration(
+        organization_id=created.id, state=pb.Integration.STATE_INACTIVE, update_time=stamp(clock())
     )
 
 
@@ -121,10 +121,10 @@ async def test_unknown_or_invalid_organization_id_is_refused(
 async def test_organizations_are_listed_in_the_order_of_creation(
     keysvc: Replica, clock: MovableClock
 ):
-    made, listed, request = [], [], pb.ListOrganizationsRequest(page_size=2)
+    created, listed, request = [], [], pb.ListOrganizationsRequest(page_size=2)
     for name in ("Initech", "Acme", "Globex", "Hooli", "Umbrella"):
         clock.advance(seconds=1)
-        made.append(await create(keysvc, display_name=name))
+        created.append(await create(keysvc, display_name=name))
 
     page = None
     while page is None or page.next_page_token:
@@ -132,7 +132,7 @@ async def test_organizations_are_listed_in_the_order_of_creation(
         listed.append(list(page.organizations))
         request.page_token = page.next_page_token
 
-    assert listed == [made[:2], made[2:4], made[4:]]
+    assert listed == [created[:2], created[2:4], created[4:]]
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ class Hosts:
         return ["ip", "netns", "exec", self.node, *command]
 
     def knowing(self, names: dict[str, str], command: Sequence[str]) -> list[str]:
-        """The same with names in /etc/hosts, which a mount namespace limits to the program."""
+        """The command line with names in /etc/hosts that only this program sees."""
         lines = "".join(f"{address} {name}\\n" for name, address in names.items())
         script = f'f=$(mktemp) && printf "{lines}" > "$f" && mount --bind "$f" /etc/hosts'
         return self.at_the_node("sh", "-c", f'{script} && rm "$f" && exec "$@"', "sh", *command)

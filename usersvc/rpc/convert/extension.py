@@ -9,7 +9,10 @@ from usersvc.domain.extensions import Extension, Extensions, Parts, Scalar, Sing
 
 
 def to_extensions(messages: Mapping[str, schemas_pb2.Extension]) -> Extensions:
-    """The extensions of a user. Refuses (InvalidField) an unset value and a wrongly nested one."""
+    """The extensions of a user.
+
+    Refuses (InvalidField) an unset value, and an object or list where a single value is required.
+    """
     found = {urn: _to_extension(urn, message) for urn, message in messages.items()}
     return {urn: extension for urn, extension in found.items() if extension}
 

@@ -99,20 +99,20 @@ def _values(values: tuple[TypedValue, ...]) -> str | None:
 
 
 def _addresses(addresses: tuple[Address, ...]) -> str | None:
-    return _json(addresses, _ADDRESS_TEXTS) if addresses else None
+    return _json(addresses, _ADDRESS_FIELDS) if addresses else None
 
 
-_ADDRESS_TEXTS: Final = (
+_ADDRESS_FIELDS: Final = (
     "formatted", "street_address", "locality", "region", "postal_code", "country", "type",
 )  # fmt: skip
 
 
-def _json(elements: tuple[TypedValue, ...] | tuple[Address, ...], texts: tuple[str, ...]) -> str:
+def _json(elements: tuple[TypedValue, ...] | tuple[Address, ...], fields: tuple[str, ...]) -> str:
     """A JSON array of objects, which contain only the assigned values."""
     objects: list[dict[str, object]] = []
     for element in elements:
         item: dict[str, object] = {
-            text: value for text in texts if (value := getattr(element, text))
+            field: value for field in fields if (value := getattr(element, field))
         }
         if element.primary is not None:
             item["primary"] = element.primary

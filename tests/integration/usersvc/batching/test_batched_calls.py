@@ -32,7 +32,7 @@ from usersvc.store.users import UserStore
 GET = "/cloudacademy.users.v1.UserService/GetUser"
 
 
-def reading(number: int, organization_id: str = ACME, **fields: Any) -> pb.Call:
+def get_user_call(number: int, organization_id: str = ACME, **fields: Any) -> pb.Call:
     request = users_pb2.GetUserRequest(organization_id=organization_id, user_id=NOBODY)
     given = {"method": GET, "request": request.SerializeToString(), "timeout_ms": 5_000}
     return pb.Call(**{"number": number, **given, **fields})
@@ -43,18 +43,18 @@ async def outcomes(channel: grpc.aio.Channel, *calls: pb.Call) -> Sequence[pb.Ou
     stream = BatchServiceStub(channel).StreamCalls()
     await stream.write(pb.StreamCallsRequest(calls=calls))
     await stream.done_writing()
-    ended = [outcome async for response in stream for outcome in response.outcomes]
-    return sorted(ended, key=lambda outcome: outcome.number)
+    received = [outcome async for response in stream for outcome in response.outcomes]
+    return sorted(received, key=lambda outcome: outcome.number)
 
 
 async def test_each_batched_call_has_a_log_entry_and_the_stream_has_none(users_url, clock):
     capture = LogCapture()
-    envelope = ServerInterceptor(
+    interceptor = ServerInterceptor(
         structlog.wrap_logger(None, processors=[capture]),
         logged_fields=("organization_id",),
         batch_methods=CARRIERS,
     )
-    server, dispatcher = grpc.aio.server(interceptors=[envelope]), LocalDispatcher(envelope)
+    server, dispatcher = grpc.aio.server(interceptors=[interceptor]), LocalDispatcher(interceptor)
     async with Database(users_url, "test") as database:
         store = UserStore(database, Lists(database), Notifier())
         users = UsersServicer(store, SchemaStore(database), clock)
@@ -65,7 +65,7 @@ async def test_each_batched_call_has_a_log_entry_and_the_stream_has_none(users_u
             grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
         ):
             calls = [
-                reading(number, organization, metadata={"x-request-id": organization[-1]})
+                get_user_call(number, organization, metadata={"x-request-id": organization[-1]})
                 for number, organization in enumerate((ACME, GLOBEX))
             ]
             await outcomes(channel, *calls)
@@ -87,10 +87,10 @@ async def test_each_batched_call_is_authorized_separately(users_url, tmp_path):
     with usersvc_process(users_url, tmp_path) as service:
         async with service.channel("billing") as channel:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await outcomes(channel, reading(1))
+                await outcomes(channel, get_user_call(1))
             assert caught.value.code() is StatusCode.PERMISSION_DENIED
         async with service.channel("gateway") as channel:
-            found = await outcomes(channel, forbidden, reading(2))
+            found = await outcomes(channel, forbidden, get_user_call(2))
     assert [each.code for each in found] == [
         StatusCode.UNIMPLEMENTED.value[0],
         StatusCode.NOT_FOUND.value[0],

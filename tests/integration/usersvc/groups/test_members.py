@@ -180,7 +180,7 @@ async def test_change_of_more_than_100000_members_is_refused(groups, team, kind)
         await change_members(groups, team.id, **{kind: [NOBODY] * 100_001})
 
 
-async def test_member_ids_in_upper_case_name_the_same_members(groups, people, team):
+async def test_upper_case_member_ids_match_the_same_members(groups, people, team):
     assert await change_members(groups, team.id, add=[people[0].upper()]) == team
 
 
@@ -188,8 +188,8 @@ async def test_deleted_group_is_not_found_and_its_members_remain(groups, users, 
     await delete_group(groups, team.id)
     with group_not_found(team.id):
         await get_group(groups, team.id)
-    again = await create_group(groups, "Team", people[:3])
-    assert await members(groups, again.id) == people[:3]
+    recreated = await create_group(groups, "Team", people[:3])
+    assert await members(groups, recreated.id) == people[:3]
 
 
 async def test_delete_of_missing_group_is_not_found(groups):

@@ -62,7 +62,7 @@ async def test_email_match_links_the_object_identifier(sessions, users, clock, d
 
     assert (response.session.user_id, response.created) == (ann.id, False)
     assert await identity_links(db) == [(ACME, "oid-ann", ann.id)]
-    # The link now decides: another address still finds the user, another person does not.
+    # The link now decides: another address still matches the user, another person does not.
     assert (
         await sign_in_with_assertion(sessions, clock.now, "oid-ann", "li@acme.test")
     ).session.user_id == ann.id
@@ -126,7 +126,7 @@ async def test_external_id_from_provisioning_overrides_a_link(sessions, users, c
         await sign_in_with_assertion(sessions, clock.now, OID_ANN, create_missing=True)
     assert await identity_links(db) == [(ACME, OID_ANN, ann.id)]
 
-    # The account belongs to the other person, also when an update sends only a nickname.
+    # The account now belongs to the other person, even after an update that sends only a nickname.
     response = await sign_in_with_assertion(
         sessions, clock.now, OID_OTHER, "li@acme.test", create_missing=True
     )
@@ -214,7 +214,7 @@ async def test_user_created_by_sign_in_stays_after_provisioning(sessions, users,
 
 @pytest.mark.parametrize("active", [False, None], ids=["false", "unassigned"])
 @pytest.mark.parametrize("found_by", ["external id", "e-mail", "link"])
-async def test_inactive_user_is_refused_by_every_match(
+async def test_inactive_user_is_refused_however_it_is_matched(
     sessions, users, clock, db, *, found_by, active
 ):
     external_id = "oid-ann" if found_by == "external id" else ""
@@ -240,7 +240,7 @@ async def test_assertion_is_accepted_once_per_organization(sessions, users, cloc
     await sign_in_with_assertion(sessions, clock.now, assertion_id="a1", organization_id=GLOBEX)
 
 
-async def test_assertion_of_a_refused_sign_in_is_used_up(sessions, users, clock):
+async def test_refused_sign_in_uses_up_its_assertion(sessions, users, clock):
     with sign_in_unknown():
         await sign_in_with_assertion(sessions, clock.now, assertion_id="a1")
     await create(users, "ann@acme.test")
@@ -248,7 +248,7 @@ async def test_assertion_of_a_refused_sign_in_is_used_up(sessions, users, clock)
         await sign_in_with_assertion(sessions, clock.now, assertion_id="a1")
 
 
-async def test_of_concurrent_uses_of_one_assertion_one_succeeds(sessions, users, clock):
+async def test_one_of_several_concurrent_uses_of_an_assertion_succeeds(sessions, users, clock):
     calls = [
         sign_in_with_assertion(sessions, clock.now, assertion_id="a1", create_missing=True)
         for _ in range(6)
@@ -276,17 +276,17 @@ async def test_invalid_assertion_field_is_refused(sessions, users, clock, field,
 
 
 async def test_assertion_lifetime_is_one_hour_at_most(sessions, clock):
-    for by in (timedelta(hours=1, seconds=1), timedelta(minutes=-5, seconds=-1)):
+    for offset in (timedelta(hours=1, seconds=1), timedelta(minutes=-5, seconds=-1)):
         with invalid_field("assertion_expire_time"):
             await sign_in_with_assertion(
-                sessions, clock.now, assertion_expire_time=timestamp(clock.now + by)
+                sessions, clock.now, assertion_expire_time=timestamp(clock.now + offset)
             )
     with invalid_field("assertion_expire_time"):
         await sign_in_with_assertion(sessions, clock.now, assertion_expire_time=None)
-    for by in (timedelta(hours=1), timedelta(minutes=-5)):
+    for offset in (timedelta(hours=1), timedelta(minutes=-5)):
         with sign_in_unknown():
             await sign_in_with_assertion(
-                sessions, clock.now, assertion_expire_time=timestamp(clock.now + by)
+                sessions, clock.now, assertion_expire_time=timestamp(clock.now + offset)
             )
 
 

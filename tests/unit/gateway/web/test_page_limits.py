@@ -26,15 +26,17 @@ ACME, GLOBEX = "acme", "globex"
 
 def page_limiter(*, burst: int = 3, max_concurrent: int = 4) -> PageLimiter:
     rate = Rate(1.0, burst)
-    limits, tally = PageLimits(rate, rate, max_concurrent), RejectionStats(structlog.get_logger())
-    return PageLimiter(limits, BodyMemory(100), tally, lambda: 1_000.0)
+    limits, stats = PageLimits(rate, rate, max_concurrent), RejectionStats(structlog.get_logger())
+    return PageLimiter(limits, BodyMemory(100), stats, lambda: 1_000.0)
 
 
-def signed_in(of: PageLimiter, token: str, organization_id: str, address: str = HERE) -> Client:
-    return of.signed_in(token, organization_id, of.admit(address, token))
+def signed_in(
+    limiter: PageLimiter, token: str, organization_id: str, address: str = HERE
+) -> Client:
+    return limiter.signed_in(token, organization_id, limiter.admit(address, token))
 
 
-async def test_session_counts_for_organization_and_others_for_address():
+async def test_request_counts_for_organization_with_session_else_address():
     limiter = page_limiter(burst=1)
     anonymous = limiter.admit("2001:db8::1")
 
@@ -109,7 +111,7 @@ async def test_least_recently_used_session_is_forgotten_over_the_limit(
     ]
 
 
-async def test_token_that_is_no_utf8_counts_for_the_address():
+async def test_token_that_is_not_utf8_counts_for_the_address():
     limiter = page_limiter(burst=1)
 
     assert limiter.admit(HERE, "\udcff\udcfe") == Client(HERE, is_signed_in=False)
@@ -118,22 +120,22 @@ async def test_token_that_is_no_utf8_counts_for_the_address():
 
 
 @pytest.mark.parametrize(
-    ("client", "for_file", "of_one", "in_all"),
+    ("client", "for_file", "client_slots", "total_slots"),
     [
         (Client(ACME, is_signed_in=True), False, 2, 4),
         (Client(HERE, is_signed_in=False), False, ANONYMOUS_SLOTS // 2, ANONYMOUS_SLOTS),
         (Client(ACME, is_signed_in=True), True, FILE_SLOTS_PER_ORGANIZATION, FILE_SLOTS),
     ],
 )
-async def test_one_client_gets_a_share_of_the_slots_only(
-    client: Client, for_file: bool, of_one: int, in_all: int
+async def test_one_client_gets_only_a_share_of_the_slots(
+    client: Client, for_file: bool, client_slots: int, total_slots: int
 ):
     limiter, leave = page_limiter(), asyncio.Event()
     inside: list[str] = []
 
-    async def hold(who: Client) -> None:
-        async with limiter.slot(who, for_file=for_file):
-            inside.append(who.name)
+    async def hold(holder: Client) -> None:
+        async with limiter.slot(holder, for_file=for_file):
+            inside.append(holder.name)
             await leave.wait()
 
     clients = [client] * 9 + [Client(f"other {n}", client.is_signed_in) for n in range(9)]
@@ -143,8 +145,11 @@ async def test_one_client_gets_a_share_of_the_slots_only(
     leave.set()
     await asyncio.wait(tasks)
 
-    assert (admitted.count(client.name), len(admitted)) == (of_one, min(in_all, of_one + 9))
-    assert {f"other {n}" for n in range(in_all - of_one)} & set(admitted)
+    assert (admitted.count(client.name), len(admitted)) == (
+        client_slots,
+        min(total_slots, client_slots + 9),
+    )
+    assert {f"other {n}" for n in range(total_slots - client_slots)} & set(admitted)
 
 
 async def test_form_without_memory_is_rejected_as_forms_full():

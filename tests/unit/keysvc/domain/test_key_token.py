@@ -15,7 +15,7 @@ from keysvc.domain.organizations import Region
 from tests.support.error_forms import refusing
 
 TOKENS = st.builds(Token, st.sampled_from(Region), st.uuids(), st.binary(min_size=32, max_size=32))
-PLACES = st.integers(0, LENGTH - 1)
+POSITIONS = st.integers(0, LENGTH - 1)
 EXAMPLE = Token(Region.US, UUID(int=1), bytes(31) + b"\x01")
 
 
@@ -40,22 +40,22 @@ def test_token_matches_the_pattern_for_secret_scanners(token: Token):
     assert len(token.text) == LENGTH < 200
 
 
-@given(TOKENS, PLACES, st.sampled_from(ALPHABET + "_-. \x00é"))
-def test_a_token_with_one_changed_character_is_refused(token: Token, place: int, other: str):
-    changed = token.text[:place] + other + token.text[place + 1 :]
+@given(TOKENS, POSITIONS, st.sampled_from(ALPHABET + "_-. \x00é"))
+def test_a_token_with_one_changed_character_is_refused(token: Token, position: int, other: str):
+    changed = token.text[:position] + other + token.text[position + 1 :]
     assert refused(changed) == (changed != token.text)
 
 
 @given(TOKENS, st.integers(0, LENGTH - 2))
-def test_token_with_two_adjacent_characters_swapped_is_refused(token: Token, place: int):
+def test_token_with_two_adjacent_characters_swapped_is_refused(token: Token, position: int):
     text = token.text
-    swapped = text[:place] + text[place + 1] + text[place] + text[place + 2 :]
+    swapped = text[:position] + text[position + 1] + text[position] + text[position + 2 :]
     assert refused(swapped) == (swapped != text)
 
 
-@given(TOKENS, PLACES)
-def test_token_without_one_character_is_refused(token: Token, place: int):
-    assert refused(token.text[:place] + token.text[place + 1 :])
+@given(TOKENS, POSITIONS)
+def test_token_without_one_character_is_refused(token: Token, position: int):
+    assert refused(token.text[:position] + token.text[position + 1 :])
 
 
 @given(TOKENS, st.text(min_size=1), st.booleans())
@@ -76,7 +76,7 @@ def test_text_that_is_not_a_token_is_refused(text: str):
         "é" * LENGTH,
         EXAMPLE.text.replace("us", "US"),
         EXAMPLE.text.lower(),
-        "\u017f".join(EXAMPLE.text.rsplit("s", 1)),  # a letter that case folding makes an s
+        "\u017f".join(EXAMPLE.text.rsplit("s", 1)),  # long s; case folding makes it an s
         EXAMPLE.text + "\n",
     ],
     ids=["empty", "endless", "not ASCII", "region in capitals", "lower case", "long s", "newline"],
