@@ -8,9 +8,9 @@ Error = TypeVar("Error", bound=BaseException)
 def copy_exception(error: Error) -> Error:
     """A new exception with the same type, arguments, attributes, cause and traceback.
 
-    Python adds the frames of the caller to the traceback of an exception that it raises. If
-    one exception object is raised for several callers, its traceback grows with each of them and
-    keeps the local variables of all their frames alive. Each copy has a traceback of its own.
+    Python adds the frames of each caller to the traceback of a raised exception. If one exception
+    object is raised for several callers, its traceback grows with each of them and keeps the local
+    variables of all their frames alive. Each copy has a traceback of its own.
     """
     copied = type(error).__new__(type(error), *error.args)
     copied.__dict__.update(error.__dict__)

@@ -72,10 +72,10 @@ def connect(
 def may_still_arrive(error: grpc.aio.AioRpcError) -> bool:
     """Whether the network may still deliver a failed call, because its server stopped responding.
 
-    A call on a connection that was reset or closed cannot arrive. gRPC distinguishes
-    these cases only by the English error text: code, metadata and channel state are the same. The
-    tests compare this text with the pinned version of gRPC. The text of a status from our servers
-    is not compared, because it may contain user input.
+    A call on a connection that was reset or closed cannot arrive. gRPC distinguishes the two cases
+    only by the English error text: code, metadata and channel state are the same. The tests compare
+    this text with the pinned version of gRPC. The text of a status from our servers is not
+    compared, because it may contain user input.
     """
     if error.code() is not grpc.StatusCode.UNAVAILABLE or from_rpc_error(error).reason:
         return False

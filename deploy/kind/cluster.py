@@ -19,7 +19,7 @@ MIGRATIONS = ("usersvc-migrate", "keysvc-migrate")
 IMAGE = "provisioning:kind"
 CREATED_BY = "make up"
 ACCEPTED_SECONDS = 120
-"""How long to retry: an available operator rejects objects until its admission webhook responds."""
+"""How long to retry: an available operator may reject objects until its webhook responds."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,11 +23,11 @@ def actions(events: Sequence[audit_pb2.AuditEvent]) -> list[str]:
 async def test_audit_event_has_actor_and_address(keysvc: Replica, clock: MovableClock):
     acme = await keysvc.create()
     clock.advance(seconds=1)
-    switch = {"organization_id": acme, "actor": ANN}
-    await keysvc.integrations.DeactivateIntegration(pb.DeactivateIntegrationRequest(**switch))
-    await keysvc.integrations.ActivateIntegration(pb.ActivateIntegrationRequest(**switch))
-    generated = (await keysvc.keys.GenerateKey(pb.GenerateKeyRequest(**switch))).key
-    revoke = pb.RevokeKeyRequest(key_id=generated.id, **switch)
+    fields = {"organization_id": acme, "actor": ANN}
+    await keysvc.integrations.DeactivateIntegration(pb.DeactivateIntegrationRequest(**fields))
+    await keysvc.integrations.ActivateIntegration(pb.ActivateIntegrationRequest(**fields))
+    generated = (await keysvc.keys.GenerateKey(pb.GenerateKeyRequest(**fields))).key
+    revoke = pb.RevokeKeyRequest(key_id=generated.id, **fields)
     revoked = (await keysvc.keys.RevokeKey(revoke)).key
 
     events = (await keysvc.trail(acme))[:4]
