@@ -103,7 +103,7 @@ async def test_flooding_organization_does_not_starve_another(small: Gateway, wor
     assert flooded.shed[503] > 50
     assert flooded.wrong == served.wrong == []
     assert served.shed == {429: 0, 503: 0}
-    assert served.right > 10
+    assert served.correct > 10
 
 
 async def test_refused_change_is_not_applied(small: Gateway, works: list[Work]):
@@ -117,4 +117,4 @@ async def test_refused_change_is_not_applied(small: Gateway, works: list[Work]):
 
     assert outcome.wrong == []
     assert outcome.shed[503] > 20
-    assert total == len(work.people) + outcome.right
+    assert total == len(work.people) + outcome.correct

@@ -109,7 +109,7 @@ def test_sbom_has_packages_of_either_kind_of_base(form: str, tmp_path: Path):
 def test_sbom_rejects_base_without_packages(tmp_path: Path):
     done = run_sbom("1.2.3", str(tmp_path))
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"sbom: {tmp_path} names no package\n"
+    assert done.stderr == f"sbom: {tmp_path} lists no package\n"
 
 
 @pytest.mark.timeout(600)

@@ -219,7 +219,7 @@ CASES = [
         "usersvc", "retention", SessionStore, "trim", old_changes_are_trimmed, services=USERSVC
     ),
     Case("gateway", "key watch", KeyCache, "apply", revocation_reaches_the_gateway),
-    Case("gateway", "refusal log", RejectionLog, "_record", refusals_are_kept, refuse_request),
+    Case("gateway", "refusal log", RejectionLog, "_send_batch", refusals_are_kept, refuse_request),
     Case("gateway", "slow clients", Connections, "sweep"),
     Case(
         "gateway", "certificate renewal for usersvc", RotatingChannel, "_rotate",
