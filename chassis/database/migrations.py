@@ -74,9 +74,12 @@ class Migration:
 def read(directory: Path) -> list[Migration]:
     """The migrations of a folder, in order.
 
-    Refuses (MigrationError) other file names than `NNNN_what.sql`, and gaps in the numbers.
+    Refuses (MigrationError) a folder without migrations, other file names than `NNNN_what.sql`, and
+    gaps in the numbers.
     """
     migrations = [_read_file(path) for path in sorted(directory.glob("*.sql"))]
+    if not migrations:
+        raise MigrationError(f"{directory}: the folder has no migrations")
     if [migration.version for migration in migrations] != list(range(1, len(migrations) + 1)):
         raise MigrationError(f"{directory}: the files are not numbered 0001, 0002, …")
     return migrations

@@ -226,3 +226,9 @@ def test_concurrent_file_may_begin_with_comments(tmp_path: Path):
     (migration,) = migrations.read(tmp_path)
 
     assert (migration.is_concurrent, migration.created_index) == (True, "item_name")
+
+
+def test_folder_without_migrations_is_refused(tmp_path: Path):
+    """A wrong path must not leave a database without its tables."""
+    with pytest.raises(MigrationError, match="has no migrations"):
+        migrations.read(tmp_path / "missing")
