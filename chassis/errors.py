@@ -53,7 +53,7 @@ class RefusalKind(Generic[*Values]):
     """The `values` that callers get as `ErrorInfo.metadata`; none is secret."""
     field: str = ""
     description: str = ""
-    """What is wrong with the field; by default the detail."""
+    """The problem with the field. If empty, the detail is used."""
     retry_after_seconds: float | None = None
 
 

@@ -238,7 +238,7 @@ class ScimEndpoint:
 
 @dataclass(slots=True)
 class _RequestState:
-    """What is known of a request while it is handled; the log line is written from it."""
+    """The state of one request. Its log line is written from it."""
 
     request_id: str
     endpoint: str = ""
@@ -370,5 +370,5 @@ def _internal_error(request_id: str) -> ScimError:
     return ScimError(
         500,
         None,
-        f"Cloud Academy had an internal error; contact its support with the id {request_id}.",
+        f"Cloud Academy had an internal error. Contact Cloud Academy support with the id {request_id}.",
     )

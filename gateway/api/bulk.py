@@ -88,7 +88,7 @@ class Bulk:
                 500,
                 None,
                 "Cloud Academy had an internal error. The operation may have been executed. "
-                f"Contact its support with the id {request.request_id}.",
+                f"Contact Cloud Academy support with the id {request.request_id}.",
             ) from None
 
 

@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 from gateway.api.preconditions import client_has, wanted_etags
 from gateway.api.request import ScimRequest
-from gateway.backend.errors import RefusedError
+from gateway.backend.errors import HTTP_ERRORS, RefusedError
 from gateway.convert.user import etag_header
 from gateway.http.responses import ScimResponse
 from gateway.limits.rejections import RETRY_AFTER_SECONDS
@@ -86,9 +86,6 @@ class ContendedError(ScimError):
 
 
 def etag_mismatch() -> ScimError:
-    """The error for a write to a version that is no longer current."""
-    return ScimError(
-        412,
-        None,
-        "The resource has changed since the version in If-Match. Read it and try again.",
-    )
+    """The error for a write to a version that is no longer current, as usersvc refuses it."""
+    error = HTTP_ERRORS["ETAG_MISMATCH"]
+    return ScimError(error.status, error.scim_type, error.detail)

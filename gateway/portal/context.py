@@ -23,7 +23,7 @@ View = Callable[["PageContext"], Awaitable[web.StreamResponse]]
 
 
 class Access(Enum):
-    """Who may open a page."""
+    """The visitors that a page admits."""
 
     PUBLIC = "public"
     SIGNED_IN = "signed in"
