@@ -370,5 +370,6 @@ def _internal_error(request_id: str) -> ScimError:
     return ScimError(
         500,
         None,
-        f"Cloud Academy had an internal error. Contact Cloud Academy support with the id {request_id}.",
+        "Cloud Academy had an internal error. "
+        f"Contact Cloud Academy support with the id {request_id}.",
     )
