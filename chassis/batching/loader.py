@@ -1,4 +1,4 @@
-"""Reads by key that share an SQL statement."""
+"""Lets concurrent reads by key share an SQL statement."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
@@ -15,9 +15,9 @@ LoadMany: TypeAlias = Callable[[Partition, Sequence[Key]], Awaitable[Mapping[Key
 
 
 class BatchLoader(Generic[Partition, Key, Value]):
-    """Loads values by key; the loads of one event loop iteration share a call.
+    """Loads values by key; loads in the same event loop iteration share a call.
 
-    `load_one` loads the first key of an iteration immediately, so a single load never lingers.
+    `load_one` loads the first key of an iteration immediately, so a single load never waits.
     `load_many` loads the other keys of the iteration, in one call for each partition. Its result
     must have all of these keys. A load never joins a call that is in progress, so it sees every
     write that was committed before the load.

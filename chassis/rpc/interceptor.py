@@ -49,8 +49,8 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
     """Authorizes calls, limits their number, translates errors, and measures and logs each call.
 
     A refusal becomes a gRPC status with details. Any other exception is an internal error: its text
-    goes to the log, and the caller gets the request id. Without `authorization` every caller may
-    call every method. At most `max_calls` unary calls and as many streams run at once; others are
+    goes to the log, and the caller gets the request id. Without `authorization`, anyone may call
+    every method. At most `max_calls` unary calls and as many streams run at once; others are
     refused (OVERLOADED). The log line has the `logged_fields` of the request, which must be ids.
     Calls of `batch_methods` carry other calls, which are logged and measured one by one. A batch
     call itself is logged and measured only if it is refused. A call with an absolute deadline
@@ -209,12 +209,12 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
         except grpc.aio.BaseError as error:  # the caller disconnected, or the server stopped
             raise asyncio.CancelledError from error
         except Exception as error:  # noqa: BLE001 - the outermost handler
-            # Hold the slot until the status is sent: for a caller that reads nothing, unsent
+            # Hold the slot until the status is sent: while a caller reads nothing, its unsent
             # messages stay in memory.
             await call.refuse(error)
 
     async def _write(self, response: Response, context: Context) -> None:
-        # The flow control of the caller may delay the message.
+        # gRPC's flow control delays the message while the caller does not read.
         try:
             async with asyncio.timeout(self._write_seconds) as limit:
                 await context.write(response)
@@ -319,7 +319,7 @@ class _Call:
         self, outcome: str, status_code: str = "", *, logged: bool = True, **fields: str
     ) -> None:
         """Log and measure the end of the call. The outcome is a status code or a reason."""
-        if self._ended:  # cancelled while it was refused
+        if self._ended:  # cancelled while its refusal was being sent
             return
         self._ended = True
         if not logged:

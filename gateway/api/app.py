@@ -34,7 +34,7 @@ PREFIX: Final = "/webhooks/ad/v1/scim"
 PORTAL_PATH: Final = "/dashboard/"
 ANONYMOUS: Final = Caller("", "")
 
-_RECORDED_AT_ONCE: Final = 25
+_RECORDED_PER_TURN: Final = 25
 """How many refused operations are recorded before other requests may run."""
 _METHODS_WITH_BODY: Final = ("PATCH", "POST", "PUT")
 _PREFIX_SEGMENTS: Final = path_segments(PREFIX)
@@ -82,10 +82,10 @@ class ScimEndpoint:
     async def _respond(self, request: web.Request, state: "_RequestState") -> web.StreamResponse:
         try:
             response = await self._dispatch_or_error(request, state)
-        except RejectedError as error:  # logging each would be a load, too
+        except RejectedError as error:  # not logged: that would add to the load
             self._admission.count_rejection(error, state.caller.organization_id)
             return self._to_http(error_response(error), state)
-        if state.error is not None or state.parts:
+        if state.error is not None or state.refused_parts:
             await self._record_refusals(request, state)
         # An exception, its traceback, this frame and the state form a cycle, which would keep the
         # request in memory until the next garbage collection.
@@ -98,7 +98,7 @@ class ScimEndpoint:
     ) -> ScimResponse:
         """The response of the handler, or the error response for its exception.
 
-        Raises RejectedError: rejected requests are neither logged nor in the provisioning log.
+        Raises RejectedError unchanged: rejections go into neither the log nor the provisioning log.
         """
         try:
             return await self._dispatch(request, state)
@@ -120,7 +120,7 @@ class ScimEndpoint:
         http_response = self._to_http(response, state)
         try:
             if response.rest is not None:
-                state.body = state.parsed = None  # the memory of the body is released
+                state.body = state.parsed = None  # frees the memory of the body
                 await self._charge_cpu(state, send(request, http_response, response))
         finally:
             self._log_request(request, response, state, http_response.get(ABORT_REASON))
@@ -188,7 +188,7 @@ class ScimEndpoint:
             load=state.document,
             memory=state.memory,
             user_type=user_type,
-            refused=state.parts,
+            refused=state.refused_parts,
             charge_requests=lambda requests: self._admission.charge_requests(
                 caller.organization_id, requests
             ),
@@ -207,7 +207,7 @@ class ScimEndpoint:
         try:
             for number, refused in enumerate(_refused(request, state), 1):
                 self._rejection_log.record(refused)
-                if number % _RECORDED_AT_ONCE == 0:  # a bulk request has up to a thousand
+                if number % _RECORDED_PER_TURN == 0:  # a bulk request has up to a thousand
                     await asyncio.sleep(0)
         except Exception as fault:  # noqa: BLE001 - the response is already decided
             self._rejection_log.count_dropped()
@@ -248,7 +248,7 @@ class _RequestState:
     error: ScimError | None = None
     body: Body | None = None
     memory: ResponseReservation | None = None
-    parts: list[RefusedPart] = field(default_factory=list)
+    refused_parts: list[RefusedPart] = field(default_factory=list)
     meter: CpuMeter = field(default_factory=CpuMeter)
     started: float = field(default_factory=time.perf_counter)
 
@@ -256,13 +256,13 @@ class _RequestState:
     """The parsed body, once the handler has read it."""
 
     def document(self) -> Document:
-        """Parse the body; {} without one."""
+        """Parse the body; {} if the request has none."""
         self.parsed = {} if self.body is None else self.body.document()
         return self.parsed
 
 
 def _within_reserved_memory(response: ScimResponse, state: _RequestState) -> ScimResponse:
-    """Stream a response that reserved memory, so the memory is released only once it is sent."""
+    """Stream a response that reserved memory: the reservation then lasts until it is sent."""
     if state.memory is None or not state.memory.size:
         return response
     if response.rest is None:
@@ -274,7 +274,7 @@ def _refused(request: web.Request, state: _RequestState) -> Iterator[RejectedReq
     """The request if it was refused, and its refused operations."""
     if state.error is not None:
         yield _as_refused(request, state, state.error)
-    for part in state.parts:
+    for part in state.refused_parts:
         endpoint, resource_id, *_ = [*path_segments(part.path), "", ""]
         yield replace(
             _as_refused(request, state, part.error),
@@ -335,7 +335,7 @@ def application(
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
     app.add_routes(pages)
-    # `.` would not match line breaks.
+    # [\s\S] matches every character; `.` would not match line breaks.
     app.router.add_route("*", r"/{path:[\s\S]*}", scim, expect_handler=_handle_expect)
     app.on_response_prepare.append(_close_after_upgrade)
     return app

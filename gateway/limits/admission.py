@@ -14,7 +14,7 @@ BYTES_PER_REQUEST: Final = 32 * 1024
 """Each full 32 KiB of a body counts as one more request. Entra's bodies are smaller."""
 CPU_SECONDS_PER_REQUEST: Final = 0.0025
 """Each full 2.5 ms of CPU time after the first counts as one more request; an ordinary request
-takes 0.3 ms. So in the long run, one organization has at most a quarter of the event loop."""
+takes 0.3 ms. In the long run, one organization thus uses at most a quarter of the event loop."""
 
 _POLICY: Final = "organization"
 
@@ -98,7 +98,7 @@ class AdmissionControl:
             raise _over_rate(self._limiter.rate, wait)
         if prepare is not None:
             self._check_room(organization_id)
-            await prepare()  # if it fails, the request stays charged: it was work
+            await prepare()  # if it fails, there is no refund: trying was work, too
         try:
             await self._slots.acquire(organization_id)
         except BaseException:
@@ -120,11 +120,11 @@ class AdmissionControl:
         self._limiter.charge(organization_id, requests)
 
     def charge_bytes(self, organization_id: str, size: int) -> None:
-        """Charge the cost of receiving a body, also of a refused one."""
+        """Charge the cost of receiving a body, even if the request is refused."""
         self._charge(organization_id, size // BYTES_PER_REQUEST)
 
     def charge_cpu(self, organization_id: str, seconds: float) -> None:
-        """Charge the CPU time of a request, also of a refused one."""
+        """Charge the CPU time of a request, even if it is refused."""
         self._charge(organization_id, max(0, int(seconds / CPU_SECONDS_PER_REQUEST) - 1))
 
     def _charge(self, organization_id: str, requests: int) -> None:
@@ -154,7 +154,7 @@ class AdmissionControl:
 
 
 class _Slot:
-    """The slot of a request; a class, because it is cheaper than a generator."""
+    """The slot of a request. A class is cheaper here than `asynccontextmanager`."""
 
     __slots__ = ("_admission", "_organization_id", "_prepare")
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 MAX_QUEUED_ENTRIES: Final = 2_000
 MAX_QUEUED_BYTES: Final = 8 * 1024 * 1024
-"""Limits the queue apart from its length: an entry has up to 40 KB, so 2,000 would be 80 MB."""
+"""A second limit: an entry has up to 40 KB, so 2,000 entries could take 80 MB."""
 BATCH_ENTRIES: Final = 100
 BATCH_BYTES: Final = 1024 * 1024
 FLUSH_SECONDS: Final = 0.5
@@ -34,7 +34,7 @@ KEY_ENTRY_SECONDS: Final = 60.0
 """The shortest time between two entries about the same unusable key."""
 MAX_REMEMBERED_KEYS: Final = 10_000
 MAX_ATTEMPTS: Final = 5
-"""How often an entry is sent whose sending fails with an unexpected error."""
+"""How often an entry is tried if sending it fails with an unexpected error."""
 _RETRYABLE: Final = (
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.DEADLINE_EXCEEDED,  # perhaps stored; its report_id prevents a second copy
@@ -99,7 +99,7 @@ class RejectionLog:
                 return
 
     async def _send_batch(self, batch: Batch) -> Batch:
-        """Send a batch; returns the entries to send again because usersvc is unavailable."""
+        """Send a batch. Returns the entries to send again later if usersvc is unavailable."""
         try:
             request = pb.RecordRefusalsRequest(activities=[entry.item for entry in batch])
             await self._stub.RecordRefusals(request, timeout=DEADLINE_SECONDS)
@@ -122,10 +122,8 @@ class RejectionLog:
 
     def _is_last_attempt(self, entry: Entry[pb.Activity]) -> bool:
         """Count an unexpected failure; True if the entry is dropped after its last attempt."""
-        if (
-            len(self._failures) >= MAX_QUEUED_ENTRIES
-        ):  # most of them are sent by now, or were dropped
-            self._failures.clear()
+        if len(self._failures) >= MAX_QUEUED_ENTRIES:
+            self._failures.clear()  # most of these entries have been sent or dropped by now
         report_id = entry.item.report_id
         self._failures[report_id] += 1
         if self._failures[report_id] < MAX_ATTEMPTS:

@@ -11,7 +11,10 @@ from keysvc.domain.audit import Actor, check_author
 from keysvc.domain.errors import INTEGRATION_INACTIVE, KEY_EXPIRED, KEY_REVOKED, KEY_UNKNOWN
 
 GRACE_PERIOD: Final = timedelta(hours=8)
-"""How long older keys work after a new one. Entra calls every 40 minutes, and people paste late."""
+"""How long older keys work after a newer one is generated.
+
+Entra calls every 40 minutes, and people may paste the new key into it hours later.
+"""
 
 USE_PRECISION: Final = timedelta(minutes=1)
 """The precision of a key's last use. A finer one would make every request a write."""
@@ -38,8 +41,8 @@ class Key:
     def should_record_use(self, now: datetime) -> bool:
         """Whether a use at this time has to be recorded.
 
-        The first use after a newer key was generated always is: it shows that the old key is still
-        in use.
+        The first use after a newer key was generated is always recorded: it shows that the old key
+        is still in use.
         """
         used = self.last_used_time
         if used is None or now - used >= USE_PRECISION:
@@ -79,8 +82,8 @@ def authenticate(candidate: Candidate | None, secret_digest: bytes, now: datetim
     """Check the secret and the state of a key. A key has expired at exactly `expire_time`.
 
     Refuses, in this order: KEY_UNKNOWN, KEY_REVOKED, KEY_EXPIRED, INTEGRATION_INACTIVE. KEY_UNKNOWN
-    does not distinguish a wrong secret from a missing key. The others name the organization: a
-    caller with the secret may know it.
+    does not distinguish a wrong secret from a missing key. The others name the organization,
+    which a caller with the right secret may know.
     """
     stored = candidate.secret_digest if candidate else _NO_DIGEST
     if not hmac.compare_digest(stored, secret_digest) or candidate is None:

@@ -1,8 +1,8 @@
 """The change feed: finds the changes that are final and wakes the streams that read them.
 
 Writers do not run NOTIFY in their transactions, because that would serialize all commits. Instead a
-writer notifies this feed after its commit, and the feed combines the notifications of a moment into
-one NOTIFY to the other replicas. A slow poll covers notifications that were lost.
+writer notifies this feed after its commit, and the feed combines notifications that come close
+together into one NOTIFY to the other replicas. A slow poll makes up for lost notifications.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ class _Reader:
 
 
 class ChangeFeed:
-    """Follows the changes of all replicas for the streams of this one.
+    """Follows the changes of all replicas, for the streams of this replica.
 
     Stores that write changes notify `notifier` after their commits.
     """
@@ -94,7 +94,7 @@ class ChangeFeed:
 
     @property
     def lag(self) -> float:
-        """The delay of changes in seconds: of the last ones sent, or of those that still wait."""
+        """The delay in seconds: of the last changes sent or of those still waiting, if longer."""
         waiting = 0.0 if self._pending_since is None else time.monotonic() - self._pending_since
         return max(self._lag, waiting)
 
@@ -128,7 +128,7 @@ class ChangeFeed:
         return cursor
 
     async def _current_watermark(self) -> Watermark:
-        # This time suffices to connect at the start and after a lost connection.
+        # CONNECT_SECONDS is long enough for `follow` to connect or reconnect.
         if self._watermark is None and not await wait_for_event(self._connected, CONNECT_SECONDS):
             raise DatabaseUnavailable
         if self._watermark is None:  # lost again

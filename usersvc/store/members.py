@@ -19,7 +19,7 @@ from usersvc.domain.groups import Member, MemberChange, MemberKind
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The ids of a request that are users or groups.
+    """The ids in a request that belong to users or groups.
 
     `newcomers` and `groups` are locked: they cannot be deleted before the transaction ends.
     """
@@ -59,7 +59,7 @@ async def are_members(
     """Whether all of the users are direct members of a group."""
     if not user_ids:
         return True
-    found: int = await db.fetchval(_COUNT, organization_id, group_id, user_ids)
+    found: int = await db.fetchval(_COUNT_MEMBERS, organization_id, group_id, user_ids)
     return found == len(user_ids)
 
 
@@ -115,8 +115,8 @@ async def page(
 
 _NESTING: Final = 0x6E657374  # "nest": the hash seed, which separates these locks from others
 
-# `= ANY` of an array is part of the index condition, whatever the planner estimates for the size of
-# the group. So the cost is one index lookup for each id, never a scan of the group.
+# `= ANY` of an array is always part of the index condition, even if the planner misjudges the size
+# of the group. So the cost is one index lookup for each id, never a scan of the group.
 _FIND: Final = """
     WITH member AS MATERIALIZED (
         SELECT user_id
@@ -137,7 +137,7 @@ _FIND: Final = """
                   WHERE organization_id = $1 AND group_id = ANY($3::uuid[])) AS groups
 """
 
-_COUNT: Final = """
+_COUNT_MEMBERS: Final = """
     SELECT count(*)
       FROM group_users
      WHERE organization_id = $1 AND group_id = $2 AND user_id = ANY($3::uuid[])

@@ -1,4 +1,4 @@
-"""A group's life over HTTP: its members, what is in what, and who may see it."""
+"""The life of a group over HTTP: its members, its nesting, and who may see it."""
 
 import json
 from collections.abc import AsyncIterator
