@@ -49,7 +49,7 @@ from gateway.limits.rejections import RejectionStats, no_slot
 from gateway.openapi.document import document
 from gateway.openapi.page import page
 from gateway.portal.routes import portal, portal_routes
-from gateway.provisioning_log.writer import RejectionLog
+from gateway.provisioning_log.writer import RefusalLog
 from gateway.settings import Settings
 from gateway.sso.pending import PendingSignIns
 from gateway.sso.provider import read_service_provider
@@ -129,7 +129,7 @@ class Guards:
             log, limit=settings.max_connections, per_source=settings.address_connections
         )
         self.heads = HeadMemory()
-        self.rejection_log = RejectionLog(ActivityServiceStub(channels.users), system_clock, log)
+        self.refusal_log = RefusalLog(ActivityServiceStub(channels.users), system_clock, log)
         self.authenticator = Authenticator(
             channels.key_stub, self.cache, self.failed_auth, settings.tenant_urls, system_clock
         )
@@ -138,7 +138,7 @@ class Guards:
     def observe(self, metrics: Metrics) -> None:
         """Publish the metrics."""
         for each in (
-            self.rejection_log,
+            self.refusal_log,
             self.admission,
             self.bodies,
             self.heads,
@@ -206,7 +206,7 @@ class Assembly:
             ResourceTypes(SchemaClient(self._channels.users)),
             self._settings.tenant_url,
             log=self._log,
-            rejection_log=self._guards.rejection_log,
+            refusal_log=self._guards.refusal_log,
             admission=self._guards.admission,
             bodies=self._guards.bodies,
             worker=self._guards.worker,
@@ -255,7 +255,7 @@ async def _background_tasks(
         "key watch", lambda: watch_keys(channels.key_stub, log, guards.cache, guards.failed_auth)
     )
     writer = tasks.start(
-        "refusal log", lambda: guards.rejection_log.write(drained), drain_event=drained
+        "refusal log", lambda: guards.refusal_log.write(drained), drain_event=drained
     )
     try:
         yield

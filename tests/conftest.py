@@ -10,7 +10,7 @@ import structlog
 from hypothesis import HealthCheck, settings
 
 from chassis.observability import log
-from tests.support.alone import pytest_runtest_protocol
+from tests.support.exclusive import pytest_runtest_protocol
 from tests.support.postgres import TestPostgres, throw_away_postgres
 from tests.support.processes import inherit_default_signals
 from tests.support.scheduling import pytest_collection_modifyitems, pytest_xdist_make_scheduler

@@ -100,7 +100,7 @@ async def serve(
         _add_services(server, stores, feed, clock, random_bytes)
         retention_steps = _retention_steps(stores)
         tasks.start("change feed", lambda: feed.follow(stop), drain_event=stop)
-        tasks.start("end of change streams", lambda: feed.end(stop), drain_event=stop)
+        tasks.start("end of change streams", lambda: feed.end_streams_on(stop), drain_event=stop)
         tasks.start("retention", lambda: trim(retention_steps, clock, log, stop), drain_event=stop)
         await server.run(stop)
 

@@ -25,7 +25,7 @@ from gateway.http.streaming import ABORT_REASON, send
 from gateway.limits.admission import AdmissionControl
 from gateway.limits.rejections import RejectedError
 from gateway.provisioning_log.entry import RejectedRequest
-from gateway.provisioning_log.writer import RejectionLog
+from gateway.provisioning_log.writer import RefusalLog
 from gateway.scim.errors import ScimError
 from gateway.scim.responses import dumps
 from gateway.scim.schema import USER, ResourceType
@@ -53,7 +53,7 @@ class ScimEndpoint:
         base_url: str,
         *,
         log: Logger,
-        rejection_log: RejectionLog,
+        refusal_log: RefusalLog,
         admission: AdmissionControl,
         bodies: BodyMemory,
         worker: ComputeWorker,
@@ -64,7 +64,7 @@ class ScimEndpoint:
         self._resource_types = resource_types
         self._base_url = base_url
         self._log = log
-        self._rejection_log = rejection_log
+        self._rejection_log = refusal_log
         self._admission = admission
         self._bodies = bodies
         self._worker = worker

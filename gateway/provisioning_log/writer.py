@@ -44,7 +44,7 @@ _RETRYABLE: Final = (
 Batch: TypeAlias = Sequence[Entry[pb.Activity]]
 
 
-class RejectionLog:
+class RefusalLog:
     """Queues rejected requests and sends them to usersvc."""
 
     def __init__(self, stub: "ActivityServiceAsyncStub", clock: Clock, log: Logger) -> None:

@@ -70,7 +70,7 @@ class NewKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class StoredKey:
     """The key with the id of a token, and the data that authentication needs."""
 
     key: Key
@@ -78,21 +78,21 @@ class Candidate:
     integration_active: bool
 
 
-def authenticate(candidate: Candidate | None, secret_digest: bytes, now: datetime) -> Key:
+def authenticate(stored_key: StoredKey | None, secret_digest: bytes, now: datetime) -> Key:
     """Check the secret and the state of a key. A key has expired at exactly `expire_time`.
 
     Refuses, in this order: KEY_UNKNOWN, KEY_REVOKED, KEY_EXPIRED, INTEGRATION_INACTIVE. KEY_UNKNOWN
     does not distinguish a wrong secret from a missing key. The others name the organization,
     which a caller with the right secret may know.
     """
-    stored = candidate.secret_digest if candidate else _NO_DIGEST
-    if not hmac.compare_digest(stored, secret_digest) or candidate is None:
+    stored = stored_key.secret_digest if stored_key else _NO_DIGEST
+    if not hmac.compare_digest(stored, secret_digest) or stored_key is None:
         raise Refusal(KEY_UNKNOWN)
-    key = candidate.key
+    key = stored_key.key
     if key.revoke_time is not None:
         raise Refusal(KEY_REVOKED, key.organization_id, key.key_id, key.revoke_time)
     if key.expire_time is not None and key.expire_time <= now:
         raise Refusal(KEY_EXPIRED, key.organization_id, key.key_id, key.expire_time)
-    if not candidate.integration_active:
+    if not stored_key.integration_active:
         raise Refusal(INTEGRATION_INACTIVE, key.organization_id, key.key_id)
     return key

@@ -86,9 +86,9 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
         token = key_token.parse(request.token)
         if token.region is not self._region:
             raise Refusal(KEY_OF_OTHER_REGION, token.region, token.region.site)
-        candidate = await self._store.find(token.key_id)
+        stored_key = await self._store.find(token.key_id)
         now = self._clock()
-        key = authenticate(candidate, token.secret_digest, now)
+        key = authenticate(stored_key, token.secret_digest, now)
         self._uses.add(key, now, address)
         return keys_pb2.AuthenticateResponse(
             organization_id=str(key.organization_id),

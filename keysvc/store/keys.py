@@ -19,7 +19,7 @@ from keysvc.domain.errors import (
     ORGANIZATION_NOT_FOUND,
     TOO_LONG,
 )
-from keysvc.domain.keys import GRACE_PERIOD, NO_KEY, USE_PRECISION, Candidate, Key, NewKey
+from keysvc.domain.keys import GRACE_PERIOD, NO_KEY, USE_PRECISION, Key, NewKey, StoredKey
 from keysvc.domain.pages import Position
 from keysvc.store.audit import record_action
 from keysvc.store.common import announce_change, check_organization, lock_organization
@@ -94,7 +94,7 @@ class KeyStore:
             await announce_change(db, organization_id)
         return Key(**row)
 
-    async def find(self, key_id: UUID) -> Candidate | None:
+    async def find(self, key_id: UUID) -> StoredKey | None:
         """Find a key by its id: the only lookup that does not know the organization yet."""
         async with self._database.connection() as db:
             row = await db.fetchrow(
@@ -104,7 +104,7 @@ class KeyStore:
         if row is None:
             return None
         *key_fields, secret_digest, active = row
-        return Candidate(Key(*key_fields), secret_digest, active)
+        return StoredKey(Key(*key_fields), secret_digest, active)
 
     async def record_use(
         self, organization_id: UUID, key_id: UUID, now: datetime, address: str

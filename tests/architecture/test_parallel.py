@@ -12,7 +12,7 @@ from tests.support.scheduling import LONGEST, TOGETHER, scope_of
 
 ROOT = Path(__file__).resolve().parents[2]
 HOOKS = """
-from tests.support.alone import pytest_runtest_protocol
+from tests.support.exclusive import pytest_runtest_protocol
 from tests.support.skips import pytest_sessionfinish, pytest_terminal_summary
 """
 SKIPPED = "import pytest\n\ndef test_nothing():\n    pytest.skip('no reason')\n"
@@ -31,10 +31,10 @@ def run(name):
 def test_with_others(number):
     run('with others')
 
-@pytest.mark.alone
+@pytest.mark.exclusive
 @pytest.mark.parametrize('number', range(3))
-def test_alone(number):
-    run('alone')
+def test_exclusive(number):
+    run('exclusive')
 """
 
 
@@ -42,7 +42,7 @@ def run(folder: Path, source: str, **environment: str) -> subprocess.CompletedPr
     """Run these tests with two workers."""
     (folder / "conftest.py").write_text(HOOKS)
     (folder / "test_them.py").write_text(source)
-    (folder / "pytest.ini").write_text("[pytest]\nmarkers = alone: x\n")
+    (folder / "pytest.ini").write_text("[pytest]\nmarkers = exclusive: x\n")
     outer = {name: value for name, value in os.environ.items() if "PYTEST" not in name}
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-n", "2", "-p", "no:cacheprovider", str(folder)],
@@ -74,7 +74,7 @@ def test_exclusive_test_overlaps_no_other(tmp_path: Path):
     for name, began, ended in lines:
         others = [each for each in lines if each != [name, began, ended]]
         overlapping = [each for each in others if each[1] < ended and began < each[2]]
-        assert name != "alone" or overlapping == []
+        assert name != "exclusive" or overlapping == []
 
 
 def test_every_file_scheduled_first_exists():

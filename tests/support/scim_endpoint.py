@@ -20,7 +20,7 @@ from gateway.http.server import Runner
 from gateway.limits.admission import AdmissionControl
 from gateway.limits.rate_limiter import Rate, RateLimiter
 from gateway.limits.rejections import RejectionStats, no_slot
-from gateway.provisioning_log.writer import RejectionLog
+from gateway.provisioning_log.writer import RefusalLog
 
 _UNLIMITED = Rate(1e6, 10**6)
 _CONCURRENT_REQUESTS = 64
@@ -33,7 +33,7 @@ async def serving(
     usersvc: grpc.aio.Channel,
     *,
     log: Logger,
-    refusals: RejectionLog,
+    refusals: RefusalLog,
 ) -> AsyncIterator[tuple[str, int]]:
     """Serve these routes as `gateway.wiring` does; yields the host and the port."""
     slots = FairSemaphore(_CONCURRENT_REQUESTS, no_slot, batched_release=True)
@@ -43,7 +43,7 @@ async def serving(
         ResourceTypes(SchemaClient(usersvc)),
         "http://127.0.0.1",
         log=log,
-        rejection_log=refusals,
+        refusal_log=refusals,
         admission=AdmissionControl(RateLimiter(_UNLIMITED), slots, RejectionStats(log)),
         bodies=BodyMemory(),
         worker=ComputeWorker(),

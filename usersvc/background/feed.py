@@ -195,7 +195,7 @@ class ChangeFeed:
         else:
             self._lag = 0.0
 
-    async def end(self, stop: asyncio.Event) -> None:
+    async def end_streams_on(self, stop: asyncio.Event) -> None:
         """End the streams and `follow` once `stop` is set."""
         await stop.wait()
         self._ended = True

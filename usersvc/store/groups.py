@@ -33,7 +33,7 @@ from usersvc.store import idempotency
 from usersvc.store import members as member_store
 from usersvc.store.listing.group_fields import COLUMNS, GROUPS
 from usersvc.store.listing.lists import Lists
-from usersvc.store.members import Found
+from usersvc.store.members import FoundMembers
 
 Row = Any  # asyncpg is untyped
 _LAST: Final = UUID(int=2**128 - 1)
@@ -88,7 +88,7 @@ class GroupStore:
             group_id = await db.fetchval(
                 _INSERT,
                 organization_id, now, profile.display_name, profile.external_id or None,
-                found.newcomers, found.groups, unknown,
+                found.new_members, found.groups, unknown,
                 changes.assigned_group_fields(profile, unknown), origin.request_id, origin.key_id,
             )  # fmt: skip
             if request is not None:
@@ -117,10 +117,14 @@ class GroupStore:
 
         Refuses GROUP_NOT_FOUND, MEMBER_NOT_FOUND, GROUP_CYCLE and InvalidField.
         """
-        for all_as_newcomers in (False, True):
+        for lock_all in (False, True):
             async with self._transaction(group_id, undo=validate_only) as db:
                 found = await member_store.find(
-                    db, organization_id, group_id, members.add, all_as_newcomers=all_as_newcomers
+                    db,
+                    organization_id,
+                    group_id,
+                    members.add,
+                    all_as_new_members=lock_all,
                 )
                 row = await db.fetchrow(_SELECT_LOCKED, organization_id, group_id)
                 if row is None:
@@ -159,7 +163,7 @@ class GroupStore:
         Refuses GROUP_NOT_FOUND and ETAG_MISMATCH.
         """
         async with self._transaction(group_id, undo=validate_only) as db:
-            await member_store.serialize_nesting(db, organization_id)
+            await member_store.lock_nesting(db, organization_id)
             rows = await db.fetch(_LOCK_WITH_PARENTS, organization_id, group_id)
             version = dict(rows).get(group_id)
             if version is None:
@@ -254,7 +258,7 @@ async def _write(
     changed: Group,
     members: MemberChange,
     *,
-    found: Found,
+    found: FoundMembers,
     now: datetime,
     origin: Origin,
 ) -> Group:
@@ -268,7 +272,7 @@ async def _write(
             display_name=profile.display_name,
             external_id=profile.external_id or None,
             is_changed=changed != group,
-            users=found.newcomers,
+            users=found.new_members,
             groups=found.groups,
             compared=found.members if members.clear else _ids_to_remove(members),
             unknown_members=changed.unknown,

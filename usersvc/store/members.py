@@ -18,15 +18,15 @@ from usersvc.domain.groups import Member, MemberChange, MemberKind
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundMembers:
     """The ids in a request that belong to users or groups.
 
-    `newcomers` and `groups` are locked: they cannot be deleted before the transaction ends.
+    `new_members` and `groups` are locked: they cannot be deleted before the transaction ends.
     """
 
     members: Sequence[str] = ()
     """Users that were already members, read before the group was locked."""
-    newcomers: Sequence[str] = ()
+    new_members: Sequence[str] = ()
     groups: Sequence[str] = ()
 
 
@@ -36,21 +36,21 @@ async def find(
     group_id: UUID,
     ids: Sequence[str],
     *,
-    all_as_newcomers: bool = False,
-) -> Found:
+    all_as_new_members: bool = False,
+) -> FoundMembers:
     """Find and lock the users and groups among ids. Users that are already members stay unlocked.
 
     A request that replaces the members of a large group usually changes only a few of them, and
     locking the others would be expensive.
     """
     if not ids:
-        return Found()
-    row = await db.fetchrow(_FIND, organization_id, group_id, ids, all_as_newcomers)
+        return FoundMembers()
+    row = await db.fetchrow(_FIND, organization_id, group_id, ids, all_as_new_members)
     if row["groups"]:
-        await serialize_nesting(db, organization_id)
+        await lock_nesting(db, organization_id)
         # Some groups may have been deleted while this transaction waited for the lock.
-        row = await db.fetchrow(_FIND, organization_id, group_id, ids, all_as_newcomers)
-    return Found(row["members"], row["newcomers"], row["groups"])
+        row = await db.fetchrow(_FIND, organization_id, group_id, ids, all_as_new_members)
+    return FoundMembers(row["members"], row["new_members"], row["groups"])
 
 
 async def are_members(
@@ -63,7 +63,7 @@ async def are_members(
     return found == len(user_ids)
 
 
-async def serialize_nesting(db: asyncpg.Connection, organization_id: UUID) -> None:
+async def lock_nesting(db: asyncpg.Connection, organization_id: UUID) -> None:
     """Lock the nesting of the organization's groups, and their deletion, for this transaction."""
     await db.execute(
         "SELECT pg_advisory_xact_lock(uuid_hash_extended($1, $2))",
@@ -76,7 +76,7 @@ async def check(
     organization_id: UUID,
     group_id: UUID,
     change: MemberChange,
-    found: Found,
+    found: FoundMembers,
 ) -> list[str]:
     """The ids to add that belong to neither a user nor a group.
 
@@ -84,7 +84,7 @@ async def check(
     group that contains this one.
     """
     ids = change.add
-    known = {*found.members, *found.newcomers, *found.groups}
+    known = {*found.members, *found.new_members, *found.groups}
     unknown_ids = [member_id for member_id in ids if member_id not in known]
     if unknown_ids and not change.keep_unknown:
         raise Refusal(MEMBER_NOT_FOUND, unknown_ids[0])
@@ -122,7 +122,7 @@ _FIND: Final = """
         SELECT user_id
           FROM group_users
          WHERE organization_id = $1 AND group_id = $2 AND user_id = ANY($3::uuid[]) AND NOT $4
-    ), newcomer AS MATERIALIZED (
+    ), new_member AS MATERIALIZED (
         SELECT user_id
           FROM users
          WHERE organization_id = $1 AND user_id = ANY($3::uuid[])
@@ -131,7 +131,7 @@ _FIND: Final = """
            FOR KEY SHARE
     )
     SELECT ARRAY(SELECT user_id::text FROM member) AS members,
-           ARRAY(SELECT user_id::text FROM newcomer) AS newcomers,
+           ARRAY(SELECT user_id::text FROM new_member) AS new_members,
            ARRAY(SELECT group_id::text
                    FROM groups
                   WHERE organization_id = $1 AND group_id = ANY($3::uuid[])) AS groups

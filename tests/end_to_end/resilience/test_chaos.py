@@ -24,7 +24,7 @@ def open_folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.alone
+@pytest.mark.exclusive
 @pytest.mark.timeout(300)
 async def test_faults_lose_duplicate_and_corrupt_nothing(open_folder: Path):
     chosen = [fault for fault in FAULTS if fault.name in SHORT]

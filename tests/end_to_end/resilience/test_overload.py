@@ -18,7 +18,7 @@ from tools.benchmarks.work import Work
 from tools.overload.load import connected, in_turn
 from tools.overload.tenants import at, tenants
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.exclusive
 SLOTS = 4
 CONNECTIONS = 300
 MEBIBYTE = 1024 * 1024

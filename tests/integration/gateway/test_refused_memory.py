@@ -30,7 +30,7 @@ from gateway.auth.failed_auth import FailedAuthLimiter
 from gateway.auth.key_cache import KeyCache
 from gateway.backend.client import UserClient
 from gateway.backend.groups import GroupClient
-from gateway.provisioning_log.writer import RejectionLog
+from gateway.provisioning_log.writer import RefusalLog
 from keysvc.domain.errors import KEY_UNKNOWN
 from tests.support import raw_http, scim_endpoint
 from tests.support.servers import listening
@@ -75,7 +75,7 @@ async def serving(at_once: int) -> AsyncIterator[tuple[str, int]]:
         }
         table = endpoints(resources, Cursors(b"x" * 32, system_clock), logger)
         authenticator = Authenticator(stub, cache, limiter, {}, system_clock)
-        refusals = RejectionLog(ActivityServiceStub(nowhere), system_clock, logger)
+        refusals = RefusalLog(ActivityServiceStub(nowhere), system_clock, logger)
         watch = asyncio.create_task(_heartbeat(cache, limiter))
         try:
             async with scim_endpoint.serving(

@@ -19,7 +19,7 @@ from chassis.rpc.rotating_channel import RotatingChannel
 from chassis.rpc.server import Server
 from gateway.auth.key_cache import KeyCache
 from gateway.http.connections import Connections
-from gateway.provisioning_log.writer import RejectionLog
+from gateway.provisioning_log.writer import RefusalLog
 from keysvc.background.changes import Changes
 from keysvc.store.keys import KeyStore
 from tests.support.chassis.echoes import until
@@ -219,7 +219,7 @@ CASES = [
         "usersvc", "retention", SessionStore, "trim", old_changes_are_trimmed, services=USERSVC
     ),
     Case("gateway", "key watch", KeyCache, "apply", revocation_reaches_the_gateway),
-    Case("gateway", "refusal log", RejectionLog, "_send_batch", refusals_are_kept, refuse_request),
+    Case("gateway", "refusal log", RefusalLog, "_send_batch", refusals_are_kept, refuse_request),
     Case("gateway", "slow clients", Connections, "sweep"),
     Case(
         "gateway", "certificate renewal for usersvc", RotatingChannel, "_rotate",

@@ -40,15 +40,15 @@ class Hosts:
             output(["ip", "-n", namespace, "link", "set", device, "up"])
         return address
 
-    def at_the_node(self, *command: str) -> list[str]:
+    def node_command(self, *command: str) -> list[str]:
         """The command line that runs a program in the bridge's namespace."""
         return ["ip", "netns", "exec", self.node, *command]
 
-    def knowing(self, names: dict[str, str], command: Sequence[str]) -> list[str]:
+    def command_with_names(self, names: dict[str, str], command: Sequence[str]) -> list[str]:
         """The command line with names in /etc/hosts that only this program sees."""
         lines = "".join(f"{address} {name}\\n" for name, address in names.items())
         script = f'f=$(mktemp) && printf "{lines}" > "$f" && mount --bind "$f" /etc/hosts'
-        return self.at_the_node("sh", "-c", f'{script} && rm "$f" && exec "$@"', "sh", *command)
+        return self.node_command("sh", "-c", f'{script} && rm "$f" && exec "$@"', "sh", *command)
 
 
 @contextmanager

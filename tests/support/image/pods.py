@@ -88,7 +88,7 @@ class Region:
             "print(answer.read().decode())\n"
         )
         url = f"http://{self.hosts.addresses[name]}:{port}{path}"
-        status, _, body = output(self.hosts.at_the_node("python3", "-c", script, url)).partition(
+        status, _, body = output(self.hosts.node_command("python3", "-c", script, url)).partition(
             "\n"
         )
         return int(status), body
@@ -216,7 +216,7 @@ def _databases(region: Region, postgres: TestPostgres) -> Iterator[None]:
     ]
     command += [f"{region.hosts.address}:5432", str(files.certificate), str(files.key)]
     command += [str(sockets / f".s.PGSQL.{cluster.port}")]
-    door = subprocess.Popen(region.hosts.at_the_node(*command))
+    door = subprocess.Popen(region.hosts.node_command(*command))
     try:
         yield
     finally:
@@ -237,7 +237,7 @@ def _edge(region: Region) -> Iterator[None]:
     config.write_text(json.dumps(bootstrap(objects, setup)))
     command = [locked("envoy"), "--config-path", str(config), "--concurrency", "1"]
     envoy = subprocess.Popen(
-        region.hosts.at_the_node(*command, "--use-dynamic-base-id", "--log-level", "error")
+        region.hosts.node_command(*command, "--use-dynamic-base-id", "--log-level", "error")
     )
     try:
         yield
@@ -251,7 +251,7 @@ def client(region: Region, *command: str, **variables: str) -> Finished:
     host = Objects.of(region.overlay, region.namespace).host
     trusted = str(region.folder / "edge-certificate" / "ca.crt")
     return subprocess.run(
-        region.hosts.knowing({host: region.hosts.address}, command),
+        region.hosts.command_with_names({host: region.hosts.address}, command),
         env={**os.environ, "SSL_CERT_FILE": trusted, **variables},
         cwd=ROOT,
         capture_output=True,

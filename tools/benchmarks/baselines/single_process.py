@@ -39,7 +39,7 @@ from gateway.http.server import Runner
 from gateway.limits.admission import AdmissionControl
 from gateway.limits.rate_limiter import RateLimiter
 from gateway.limits.rejections import RejectionStats, no_slot
-from gateway.provisioning_log.writer import RejectionLog
+from gateway.provisioning_log.writer import RefusalLog
 from usersvc.rpc.groups import GroupsServicer
 from usersvc.rpc.schemas import SchemasServicer
 from usersvc.rpc.users import UsersServicer
@@ -102,7 +102,7 @@ async def serve(stop: process.Stop) -> None:
             ResourceTypes(schema_client),
             settings.tenant_url,
             log=logger,
-            rejection_log=RejectionLog(
+            refusal_log=RefusalLog(
                 activity_pb2_grpc.ActivityServiceStub(nowhere), system_clock, logger
             ),
             admission=AdmissionControl(

@@ -21,7 +21,7 @@ from gateway.auth.authenticator import Authenticator, Caller
 from gateway.auth.failed_auth import FailedAuthLimiter
 from gateway.auth.key_cache import KeyCache
 from gateway.http.responses import ScimResponse
-from gateway.provisioning_log.writer import RejectionLog
+from gateway.provisioning_log.writer import RefusalLog
 from gateway.scim.errors import ScimError
 from tests.support.scim_endpoint import serving
 from tests.support.servers import listening
@@ -70,7 +70,7 @@ class Gateway:
 
     url: str
     services: Services
-    refusals: RejectionLog
+    refusals: RefusalLog
     lines: list[dict[str, object]] = field(default_factory=list)
 
     async def post(self, path: str, body: bytes) -> int:
@@ -110,7 +110,7 @@ async def gateway(clock: Callable[[], datetime] = now) -> AsyncIterator[Gateway]
         structlog.ReturnLogger(), processors=[lambda _, __, line: lines.append(line) or line]
     )
     async with serving_grpc(services) as channel:
-        refusals = RejectionLog(activity_pb2_grpc.ActivityServiceStub(channel), clock, log)
+        refusals = RefusalLog(activity_pb2_grpc.ActivityServiceStub(channel), clock, log)
         cache: KeyCache[Caller] = KeyCache(lambda: 0.0)
         cache.apply(keys_pb2.WatchKeysResponse())
         digest = hashlib.sha256(TOKEN.encode()).digest()

@@ -39,10 +39,10 @@ def lines_to_admit(number: int, addresses: int) -> int:
         lines += event == "line"
         return count
 
-    newcomer = Transport("192.0.2.1")
+    new_member = Transport("192.0.2.1")
     before, _ = sys.gettrace(), sys.settrace(count)
     try:
-        admitted = connections.admit(newcomer, EMPTY_PAYLOAD)
+        admitted = connections.admit(new_member, EMPTY_PAYLOAD)
     finally:
         sys.settrace(before)
     assert admitted is not None

@@ -26,7 +26,7 @@ from gateway.provisioning_log.writer import (
     MAX_QUEUED_BYTES,
     MAX_QUEUED_ENTRIES,
     MAX_REMEMBERED_KEYS,
-    RejectionLog,
+    RefusalLog,
 )
 from gateway.scim.errors import ScimError
 from tests.support.servers import listening
@@ -72,7 +72,7 @@ class Clock:
 
 
 @asynccontextmanager
-async def running(server_log: Log, clock: Clock) -> AsyncIterator[RejectionLog]:
+async def running(server_log: Log, clock: Clock) -> AsyncIterator[RefusalLog]:
     server = grpc.aio.server()
     add_ActivityServiceServicer_to_server(server_log, server)
     async with (
@@ -80,7 +80,7 @@ async def running(server_log: Log, clock: Clock) -> AsyncIterator[RejectionLog]:
         grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
     ):
         log = structlog.wrap_logger(structlog.ReturnLogger())
-        refusals = RejectionLog(ActivityServiceStub(channel), clock, log)
+        refusals = RefusalLog(ActivityServiceStub(channel), clock, log)
         yield refusals
 
 
@@ -105,7 +105,7 @@ def ended(key_id: str) -> RefusedError:
     return Refusal(401, None, "It has ended.", {}, "KEY_EXPIRED", whose).error()
 
 
-async def sent(refusals: RejectionLog) -> None:
+async def sent(refusals: RefusalLog) -> None:
     """All that is noted is sent, as at the end of a process."""
     stop = asyncio.Event()
     stop.set()
@@ -269,7 +269,7 @@ class Unserializable:
         return 1
 
 
-async def passes(refusals: RejectionLog) -> int:
+async def passes(refusals: RefusalLog) -> int:
     """Send all, as a task that is started anew after each error; how many there were."""
     errors = 0
     while True:

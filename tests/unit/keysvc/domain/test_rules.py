@@ -9,7 +9,7 @@ import pytest
 from chassis.errors import InvalidField, Refusal
 from keysvc.domain.audit import Actor, operator
 from keysvc.domain.errors import INTEGRATION_INACTIVE, KEY_EXPIRED, KEY_REVOKED, KEY_UNKNOWN
-from keysvc.domain.keys import GRACE_PERIOD, Candidate, Key, NewKey, authenticate
+from keysvc.domain.keys import GRACE_PERIOD, Key, NewKey, StoredKey, authenticate
 from keysvc.domain.organizations import NewOrganization, Region
 from tests.support.error_forms import refusing
 
@@ -19,11 +19,11 @@ DIGEST, OTHER = b"d" * 32, b"o" * 32
 KEY = Key(UUID(int=1), UUID(int=2), NOW, "ann", "Ann Li", None, None, "", "", None, "")
 ANN = Actor("ann", "Ann Li")
 KEY_IDS = (KEY.organization_id, KEY.key_id)
-GOOD = Candidate(KEY, DIGEST, integration_active=True)
+GOOD = StoredKey(KEY, DIGEST, integration_active=True)
 
 
-def candidate(active: bool = True, **changes: datetime) -> Candidate:
-    return Candidate(replace(KEY, **changes), DIGEST, active)
+def stored_key(active: bool = True, **changes: datetime) -> StoredKey:
+    return StoredKey(replace(KEY, **changes), DIGEST, active)
 
 
 def test_key_with_its_secret_is_authenticated():
@@ -36,23 +36,23 @@ def test_key_with_its_secret_is_authenticated():
         (None, DIGEST, Refusal(KEY_UNKNOWN)),
         (None, bytes(32), Refusal(KEY_UNKNOWN)),
         (GOOD, OTHER, Refusal(KEY_UNKNOWN)),
-        (candidate(active=False, revoke_time=NOW, expire_time=NOW), OTHER, Refusal(KEY_UNKNOWN)),
+        (stored_key(active=False, revoke_time=NOW, expire_time=NOW), OTHER, Refusal(KEY_UNKNOWN)),
         (
-            candidate(active=False, revoke_time=NOW, expire_time=NOW),
+            stored_key(active=False, revoke_time=NOW, expire_time=NOW),
             DIGEST,
             Refusal(KEY_REVOKED, *KEY_IDS, NOW),
         ),
-        (candidate(active=False, expire_time=NOW), DIGEST, Refusal(KEY_EXPIRED, *KEY_IDS, NOW)),
-        (candidate(active=False), DIGEST, Refusal(INTEGRATION_INACTIVE, *KEY_IDS)),
+        (stored_key(active=False, expire_time=NOW), DIGEST, Refusal(KEY_EXPIRED, *KEY_IDS, NOW)),
+        (stored_key(active=False), DIGEST, Refusal(INTEGRATION_INACTIVE, *KEY_IDS)),
         (
-            candidate(active=False, expire_time=NOW + MOMENT),
+            stored_key(active=False, expire_time=NOW + MOMENT),
             DIGEST,
             Refusal(INTEGRATION_INACTIVE, *KEY_IDS),
         ),
     ],
 )
 def test_authentication_refuses_in_the_documented_order(
-    named: Candidate | None, digest: bytes, refusal: Refusal
+    named: StoredKey | None, digest: bytes, refusal: Refusal
 ):
     with refusing(refusal.kind) as caught:
         authenticate(named, digest, NOW)
@@ -61,7 +61,7 @@ def test_authentication_refuses_in_the_documented_order(
 
 
 def test_key_expires_at_exactly_its_expire_time():
-    ending = candidate(expire_time=NOW)
+    ending = stored_key(expire_time=NOW)
     assert authenticate(ending, DIGEST, NOW - MOMENT) == ending.key
     with refusing(KEY_EXPIRED):
         authenticate(ending, DIGEST, NOW)

@@ -1,8 +1,7 @@
 """Tests that need the machine for themselves, among tests that run in parallel.
 
-Every test holds a lock while it runs: a shared one, or with the marker `alone` an exclusive one. So
-a test that is `alone` waits until the other workers have finished their tests, and they wait for
-it.
+Every test holds a lock while it runs: a shared lock, or an exclusive one if it has the marker
+`exclusive`. An exclusive test waits until the tests that run have ended, and others wait for it.
 """
 
 import fcntl
@@ -22,15 +21,16 @@ def _locked(path: Path, how: int) -> Iterator[None]:
 
 
 @contextmanager
-def turn(folder: Path, *, alone: bool) -> Iterator[None]:
+def turn(folder: Path, *, exclusive: bool) -> Iterator[None]:
     """Hold the lock during the block, shared or exclusive.
 
     A second lock is held while a test waits for the first. So no other test starts before a waiting
     exclusive one, which waits only for the tests that already run.
     """
     with ExitStack() as stack:
-        with _locked(folder / "door", fcntl.LOCK_EX):
-            stack.enter_context(_locked(folder / "room", fcntl.LOCK_EX if alone else fcntl.LOCK_SH))
+        with _locked(folder / "queue", fcntl.LOCK_EX):
+            how = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
+            stack.enter_context(_locked(folder / "running", how))
         yield
 
 
@@ -41,5 +41,5 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         return (yield)
     factory: pytest.TempPathFactory = item.config._tmp_path_factory
     folder = factory.getbasetemp().parent  # the folders of the workers are below that of the run
-    with turn(folder, alone=item.get_closest_marker("alone") is not None):
+    with turn(folder, exclusive=item.get_closest_marker("exclusive") is not None):
         return (yield)
