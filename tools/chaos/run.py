@@ -34,8 +34,18 @@ class Outcome:
 
     @property
     def violations(self) -> list[str]:
-        """Descriptions of all effects that the fault does not permit."""
-        violations = [
+        """Descriptions of all effects that the fault does not permit, and of a slow recovery."""
+        if self.recovery <= self.fault.recovery:
+            return self.wrong_effects
+        return [
+            *self.wrong_effects,
+            f"recovery: {self.recovery:.1f} s, not {self.fault.recovery:.0f}",
+        ]
+
+    @property
+    def wrong_effects(self) -> list[str]:
+        """Descriptions of the effects that no machine, however slow, permits."""
+        effects = [
             f"{kind}: {what} ({count})"
             for kind, counts in (
                 ("lost", self.audit.lost),
@@ -45,14 +55,12 @@ class Outcome:
             for what, count in counts.items()
         ]
         if NO_RESPONSE in self.counts.busy and not self.fault.may_drop_requests:
-            violations.append(
+            effects.append(
                 f"no response: {self.counts.busy[NO_RESPONSE]} requests, without a killed gateway"
             )
         if self.fault.must_not_fail and self.counts.busy:
-            violations.append(f"failed: {self.counts.busy.total()} requests; none is permitted")
-        if self.recovery > self.fault.recovery:
-            violations.append(f"recovery: {self.recovery:.1f} s, not {self.fault.recovery:.0f}")
-        return violations
+            effects.append(f"failed: {self.counts.busy.total()} requests; none is permitted")
+        return effects
 
     def row(self) -> str:
         """A line below HEADER."""
