@@ -45,9 +45,25 @@ def run(folder: Path, source: str, **environment: str) -> subprocess.CompletedPr
     (folder / "pytest.ini").write_text("[pytest]\nmarkers = exclusive: x\n")
     outer = {name: value for name, value in os.environ.items() if "PYTEST" not in name}
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-n", "2", "-p", "no:cacheprovider", str(folder)],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-p",
+            "xdist",
+            "-n",
+            "2",
+            "-p",
+            "no:cacheprovider",
+            str(folder),
+        ],
         cwd=folder,
-        env={**outer, "PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": "--import-mode=importlib"}
+        env={
+            **outer,
+            "PYTHONPATH": str(ROOT),
+            "PYTEST_ADDOPTS": "--import-mode=importlib",
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # others take most of the time to start
+        }
         | environment,
         capture_output=True,
         text=True,

@@ -11,16 +11,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-FACTOR: Final = 4
+FACTOR: Final = 8
 """The larger input is this many times the size of the smaller one."""
-LIMIT: Final = 9.0
-"""The largest permitted ratio of times: linear work has 4, quadratic work 16."""
+LIMIT: Final = 24.0
+"""The largest permitted ratio of times: linear work has 8, quadratic work 64."""
 _CLEAR_NANOSECONDS: Final = 3_000_000
 """Ratios of shorter times are mostly noise."""
 _READINGS: Final = 3
 _ATTEMPTS: Final = 12
 """Repetitions of a ratio above the limit: other processes also use the machine."""
-_STEPS: Final = 5
+_STEPS: Final = 3
 """The first size that is tried is FACTOR ** _STEPS times smaller than the largest one."""
 
 Run = Callable[[Any], object]

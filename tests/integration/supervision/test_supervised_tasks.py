@@ -212,7 +212,7 @@ CASES = [
         changes_are_followed, create_user, USERSVC,
     ),
     Case(
-        "usersvc", "end of change streams", ChangeFeed, "end",
+        "usersvc", "end of change streams", ChangeFeed, "end_streams_on",
         streams_end_with_the_process, services=USERSVC,
     ),
     Case(

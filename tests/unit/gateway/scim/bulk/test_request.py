@@ -10,7 +10,7 @@ from gateway.scim.bulk.request import BulkRequest, Operation
 from gateway.scim.bulk.response import Result, bulk_response
 from gateway.scim.errors import ScimError, invalid_value
 from gateway.scim.responses import dumps
-from tests.support.growth import LIMIT, ratio
+from tests.support.growth import FACTOR, LIMIT, ratio
 from tests.support.scim_errors import assert_refused, refused
 
 BULK_REQUEST = "urn:ietf:params:scim:api:messages:2.0:BulkRequest"
@@ -309,6 +309,6 @@ def circles_through_one(number: int) -> list[Operation]:
 
 
 def test_planning_circles_grows_no_faster_than_the_operations():
-    small, large = circles_through_one(600), circles_through_one(2_400)
+    small, large = circles_through_one(600), circles_through_one(600 * FACTOR)
     assert len([each for each in plan(small) if isinstance(each, Complete)]) == 599
     assert ratio(plan, small, large) < LIMIT
