@@ -13,7 +13,7 @@ from onelogin.saml2.response import OneLogin_Saml2_Response
 
 from gateway.sso.provider import ENTITY_ID, IdentityProvider, ServiceProvider
 from gateway.sso.refusals import SignInError
-from gateway.sso.shape import check_shape, decode_response
+from gateway.sso.response_structure import check_structure, decode_response
 
 CLOCK_SKEW: Final = timedelta(seconds=60)
 
@@ -91,7 +91,7 @@ def verify(
     where it is lenient.
     """
     xml = decode_response(saml_response)
-    check_shape(xml)
+    check_structure(xml)
     try:
         response = OneLogin_Saml2_Response(sp.settings(idp), base64.b64encode(xml))
         _check_status(response.get_xml_document())

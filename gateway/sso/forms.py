@@ -8,7 +8,7 @@ from aiohttp import web
 
 from gateway.http.body import BodyReservation, BodyTooLargeError, IncompleteBodyError, receive
 from gateway.sso.refusals import SignInError
-from gateway.sso.shape import MAX_RESPONSE_CHARACTERS
+from gateway.sso.response_structure import MAX_RESPONSE_CHARACTERS
 from gateway.web.csrf import check_escapes, is_form
 
 MAX_FIELDS: Final = 16

@@ -20,7 +20,7 @@ from gateway.scim.bulk import plan as bulk_plan
 from gateway.scim.bulk import request as bulk
 from gateway.scim.errors import ScimError
 from gateway.scim.schema import GROUP, USER
-from gateway.sso import shape
+from gateway.sso import response_structure
 from gateway.sso.pending import PendingSignIns
 from gateway.sso.refusals import SignInError
 from keysvc.domain import key_token as keys
@@ -132,8 +132,8 @@ def read_forged_tokens(data: bytes) -> None:
 
 def read_saml(data: bytes) -> None:
     """The form value of a SAML response, and the structure of its document."""
-    _expect_rejection(lambda: shape.decode_response(_text(data)))
-    shape.check_shape(data)
+    _expect_rejection(lambda: response_structure.decode_response(_text(data)))
+    response_structure.check_structure(data)
 
 
 def _expect_rejection(call: Callable[[], object]) -> None:

@@ -39,7 +39,7 @@ from gateway.scim.bulk import request as bulk
 from gateway.scim.filter import simplify
 from gateway.scim.schema import GROUP, USER, ResourceType
 from gateway.sso import forms as sso_forms
-from gateway.sso import shape
+from gateway.sso import response_structure
 from gateway.sso.pending import PendingSignIns, local_path
 from gateway.sso.refusals import SignInError
 from gateway.web import csrf as portal_forms
@@ -279,8 +279,12 @@ READERS: Final[Mapping[str, Reader]] = {
     "a query of people": _of_text(lambda text: search_text({"q": text}), LINE),
     "where a sign-in goes on": _of_text(local_path, LINE),
     "a sign-in form": _of_bytes(_sign_in_form, sso_forms.RESPONSE_FORM.max_bytes),
-    "a SAML response in base64": _of_text(shape.decode_response, shape.MAX_RESPONSE_CHARACTERS),
-    "a SAML response": _of_bytes(shape.check_shape, shape.MAX_RESPONSE_CHARACTERS),
+    "a SAML response in base64": _of_text(
+        response_structure.decode_response, response_structure.MAX_RESPONSE_CHARACTERS
+    ),
+    "a SAML response": _of_bytes(
+        response_structure.check_structure, response_structure.MAX_RESPONSE_CHARACTERS
+    ),
     "a connection of keysvc": _of_text(_sso_setup, BODY // 4),
     "a certificate of keysvc": _of_text(
         lambda text: certificates.normalize_certificate(text, NOW),

@@ -5,7 +5,7 @@ import secrets
 from urllib.parse import urlencode
 
 from gateway.sso.forms import MAX_ESCAPES, RESPONSE_FORM
-from gateway.sso.shape import MAX_RESPONSE_CHARACTERS
+from gateway.sso.response_structure import MAX_RESPONSE_CHARACTERS
 
 
 def test_largest_response_fits_in_base64_of_any_line_length():

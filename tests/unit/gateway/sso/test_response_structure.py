@@ -8,7 +8,7 @@ import pytest
 
 from gateway.sso.assertion import verify
 from gateway.sso.refusals import SignInError
-from gateway.sso.shape import MAX_RESPONSE_CHARACTERS
+from gateway.sso.response_structure import MAX_RESPONSE_CHARACTERS
 from tests.support.saml.idp import NAMES, encoded, signed, xml
 from tests.support.saml.parties import (
     ACME,

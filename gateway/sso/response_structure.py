@@ -60,7 +60,7 @@ def decode_response(saml_response: str) -> bytes:
         raise SignInError("bad_base64") from None
 
 
-def check_shape(xml: bytes) -> None:
+def check_structure(xml: bytes) -> None:
     """Refuse structures that attackers use and identity providers do not.
 
     Raises SignInError: bad_xml if this is not well-formed XML in UTF-8, encrypted, weak_algorithm,
