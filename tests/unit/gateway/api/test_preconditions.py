@@ -23,7 +23,7 @@ def test_precondition_header_is_a_list_of_etags(header, etags):
 @pytest.mark.parametrize(
     "header", ["1", "W/1", '""', 'W/""', '"\udce9"', '"1', '"1" "2"', '"1",', "x" * 2_000, ""]
 )
-def test_precondition_that_is_no_list_of_etags_gets_400(header):
+def test_precondition_that_is_not_a_list_of_etags_gets_400(header):
     with pytest.raises(ScimError) as refused:
         wanted_etags(header)
 

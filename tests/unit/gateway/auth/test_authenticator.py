@@ -25,7 +25,7 @@ TENANT_URLS = {"us": "https://us.test/scim", "eu": "https://eu.test/scim"}
     "header",
     ["Bearer key", "bearer key", "BEARER  key", " Bearer key ", "Bearer Bearer key"],
 )
-def test_bearer_token_follows_the_scheme_in_any_case_and_repeated(header):
+def test_bearer_scheme_is_accepted_in_any_case_and_repeated(header):
     assert bearer_token(header) == "key"
 
 

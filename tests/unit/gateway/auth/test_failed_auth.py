@@ -75,7 +75,7 @@ async def test_address_over_its_limit_of_unknown_keys_gets_429(limiter, clock):
     assert rested.status == 401
 
 
-async def test_other_addresses_do_not_wait(limiter):
+async def test_unknown_key_from_another_address_is_not_limited(limiter):
     await exhaust(limiter)
 
     assert (await send_unknown(limiter, b"next", "192.0.2.2")).status == 401

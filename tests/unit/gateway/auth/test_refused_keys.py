@@ -25,7 +25,7 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
     ],
     ids=lambda refusal: refusal.reason,
 )
-def test_owner_of_a_refused_key_reaches_the_gateway_but_no_client(refusal: Refusal):
+def test_ids_of_a_refused_key_reach_the_gateway_but_no_client(refusal: Refusal):
     trailer = grpc.aio.Metadata(*to_trailing_metadata(refusal))
     error = grpc.aio.AioRpcError(
         grpc.StatusCode.UNAUTHENTICATED, grpc.aio.Metadata(), trailer, refusal.detail

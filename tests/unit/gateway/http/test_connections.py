@@ -58,7 +58,7 @@ def test_admitting_takes_the_same_work_for_many_connections(addresses: int):
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 5)), max_size=60))
-def test_oldest_is_the_oldest_item_of_the_owner_with_the_most(steps: list[tuple[str, int]]):
+def test_oldest_returns_the_oldest_item_of_the_largest_owner(steps: list[tuple[str, int]]):
     items: ItemsByOwner[int] = ItemsByOwner()
     expected: list[tuple[str, int]] = []
     for step in steps:
@@ -99,7 +99,9 @@ def test_item_moved_to_the_end_is_the_newest_of_its_owner():
         ({"GATEWAY_PROXIES": "1"}, 2_000),
     ],
 )
-def test_address_may_open_a_quarter_unless_behind_proxies(variables: dict[str, str], limit: int):
+def test_limit_of_an_address_is_a_quarter_unless_behind_proxies(
+    variables: dict[str, str], limit: int
+):
     given = {"GATEWAY_REGION": "us", "GATEWAY_CURSOR_SECRET": bytes(range(32)).hex()}
 
     assert settings.read(given | variables).address_connections == limit

@@ -48,7 +48,7 @@ def request(*headers: str, first: str = FIRST, host: str = "Host: a", body: str 
         request(KEY, "Content-Length: 16000", body="a" * 16_000),
     ],
 )
-def test_usual_requests_of_clients_are_plain(data: bytes):
+def test_usual_client_requests_are_plain(data: bytes):
     assert REQUESTS.authorization(data) == "Bearer abc"
     assert read(data) is not None
 

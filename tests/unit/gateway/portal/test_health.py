@@ -81,7 +81,7 @@ def test_refused_old_key_is_a_warning_if_the_newest_is_used():
     assert line(key(1, used=30 * MINUTE), last_rejected=NOW - MINUTE) == warning
 
 
-def test_last_use_is_compared_with_the_accuracy_of_a_minute():
+def test_last_use_is_compared_to_the_minute():
     assert line(key(1, used=5 * MINUTE), last_rejected=NOW - 4.5 * MINUTE)[0] == Level.GOOD
 
 
@@ -131,7 +131,7 @@ def test_totals_exclude_rejected_keys():
     assert totals(None) is None
 
 
-def test_uncounted_changes_are_not_reported_as_none():
+def test_health_says_if_there_are_too_many_changes_to_count():
     result = health(signals(USED, day=None))
     assert (result.level, result.title) == (Level.GOOD, "Entra is connected")
     assert "too many changes to count" in result.text

@@ -31,7 +31,7 @@ def test_certificates_are_accepted_as_pem_or_as_bare_base64():
         f"-----END CERTIFICATE-----{PEM}-----BEGIN PUBLIC KEY-----AA==-----END PUBLIC KEY-----",
     ],
 )
-def test_certificate_is_found_amid_other_text(text: str):
+def test_certificate_is_found_within_other_text(text: str):
     assert split_certificates(text) == split_certificates(PEM)
 
 

@@ -78,12 +78,14 @@ def patch(*operations: dict[str, object]) -> dict[str, object]:
         ("PATCH", "Users", ["x"], "UPDATE_USER"),
     ],
 )
-def test_an_entry_says_what_was_tried(method: str, endpoint: str, document: object, action: str):
+def test_entry_has_the_action_of_the_request(
+    method: str, endpoint: str, document: object, action: str
+):
     entry = rejected_write_entry(refused(method, endpoint, document))
     assert entry.action == Activity.Action.Value(f"ACTION_{action}")
 
 
-def test_an_entry_says_who_and_why_in_the_words_of_the_answer():
+def test_entry_has_the_caller_the_resource_and_the_error():
     entry = rejected_write_entry(refused("POST", "Users", {"USERNAME": "ann"}, resource_id=USER))
     assert (entry.resource_name, entry.resource_id) == ("ann", USER)
     assert (entry.organization_id, entry.key_id) == (CALLER.organization_id, CALLER.key_id)
@@ -91,7 +93,7 @@ def test_an_entry_says_who_and_why_in_the_words_of_the_answer():
     assert (entry.refusal.detail, entry.refusal.client_address) == ("No.", "192.0.2.1")
 
 
-def test_a_search_is_no_change_although_it_is_posted():
+def test_search_by_post_is_not_a_write():
     assert not refused("POST", "Users", target="/Users/.search").is_write
     assert not refused("POST", "", target="/.search/?x=1").is_write
     assert not refused("GET", "Users").is_write
@@ -107,23 +109,23 @@ def test_a_search_is_no_change_although_it_is_posted():
         patch({"op": "replace", "value": {"password": "hunter2"}}),
     ],
 )
-def test_no_password_is_kept(document: object):
+def test_entry_contains_no_password(document: object):
     entry = rejected_write_entry(refused("POST", "Users", document))
     assert "hunter2" not in str(entry)
     assert "not kept" in entry.refusal.body
 
 
-def test_a_body_that_is_no_json_and_may_hold_a_password_is_not_kept_at_all():
+def test_invalid_json_with_a_password_is_not_kept():
     entry = rejected_write_entry(refused("POST", "Users", body=b'{"password": "hunter2"'))
     assert entry.refusal.body == "not kept"
 
 
-def test_a_body_is_otherwise_kept_as_it_was_sent():
+def test_body_without_a_password_is_kept_as_sent():
     body = b'{ "userName" :"a" , "a":1e3 }'
     assert rejected_write_entry(refused("POST", "Users", body=body)).refusal.body == body.decode()
 
 
-def test_no_key_is_kept_that_was_put_where_none_belongs():
+def test_entry_contains_no_api_key_from_body_target_or_error():
     error = ScimError(404, None, f'There is nothing at "/{KEY}".')
     document = {"userName": KEY}
     entry = rejected_write_entry(
@@ -133,7 +135,7 @@ def test_no_key_is_kept_that_was_put_where_none_belongs():
     assert entry.refusal.target == "/Users?access_token=cak_us_…"
 
 
-def test_what_no_database_could_keep_is_mended():
+def test_body_is_made_storable_in_postgresql_and_truncated():
     entry = rejected_write_entry(refused("POST", "Users", body=b"\xff\x00" + b"x" * 10_000))
     assert "\0" not in entry.refusal.body
     assert len(entry.refusal.body) == 4_096

@@ -87,14 +87,14 @@ def nested(depth: int) -> bytes:
         *map(nested, (32, 33, 240, 300, 900, 5_000, 40_000)),
     ],
 )
-def test_no_password_is_kept_however_it_is_spelt(body: bytes):
+def test_password_is_redacted_however_it_is_spelt(body: bytes):
     assert SECRET in json.dumps(body.replace(b"\0", b"").decode(errors="replace"))
     text = kept(body)
     assert SECRET not in text.replace("\N{REPLACEMENT CHARACTER}", "")
     assert HIDDEN in text
 
 
-def test_document_with_a_password_is_kept_without_it():
+def test_rest_of_a_document_with_a_password_is_kept():
     body = (
         rb'{ "userName" : "\u0061nn", "n": [1, 2.5, null, true], "PassWord": "x", "a": {"b": []}}'
     )
@@ -119,7 +119,7 @@ def test_document_with_a_password_is_kept_without_it():
         f"not JSON {KEY}".encode(),
     ],
 )
-def test_no_api_key_is_kept_however_it_is_spelt(body: bytes):
+def test_api_key_is_redacted_however_it_is_spelt(body: bytes):
     assert KEY[10:25] not in kept(body)
 
 
@@ -160,7 +160,7 @@ JSON = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from(["password", "a", "Operations"]), JSON, max_size=3))
-def test_what_is_kept_of_a_document_is_a_document(document: dict[str, object]):
+def test_redacted_document_is_json_with_the_same_members(document: dict[str, object]):
     text = kept(orjson.dumps(document | {"password": SECRET}))
     assert SECRET not in text
     assert list(json.loads(text)) == list(document | {"password": SECRET})
@@ -188,8 +188,8 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-def test_redaction_grows_no_faster_than_the_body(shape):
-    small, large = (shape(size) for size in (2 * MEBIBYTE // FACTOR, 2 * MEBIBYTE))
+def test_redaction_takes_linear_time(shape):
+    small, large = (shape(size) for size in (MEBIBYTE // 2, 2 * MEBIBYTE))
     small, large = (body.encode() if isinstance(body, str) else body for body in (small, large))
     documents = {id(body): _document(body) for body in (small, large)}
     assert ratio(lambda body: body_text(body, documents[id(body)]), small, large) < LIMIT
@@ -202,7 +202,7 @@ def _document(body: bytes) -> dict[str, object] | None:
         return None
 
 
-def test_no_more_of_a_document_is_written_than_is_kept():
+def test_only_the_kept_part_of_a_document_is_serialized():
     class Counted(dict):
         read = 0
 

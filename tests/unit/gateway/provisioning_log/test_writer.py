@@ -112,7 +112,7 @@ async def sent(refusals: RefusalLog) -> None:
     await refusals.write(stop)
 
 
-async def test_refusals_are_sent_in_batches_in_their_order():
+async def test_refusals_are_sent_in_batches_in_order():
     server_log = Log()
     async with running(server_log, Clock()) as refusals:
         for number in range(BATCH_ENTRIES + 5):
@@ -122,7 +122,7 @@ async def test_refusals_are_sent_in_batches_in_their_order():
     assert [len(batch) for batch in server_log.batches] == [BATCH_ENTRIES, 5]
 
 
-async def test_what_nobody_took_is_sent_once_somebody_is_there():
+async def test_unsent_refusals_are_sent_once_usersvc_is_available():
     server_log = Log()
     server_log.away = True
     async with running(server_log, Clock()) as refusals:
@@ -137,7 +137,7 @@ async def test_what_nobody_took_is_sent_once_somebody_is_there():
     assert server_log.kept == ["0", "1", "2", "3"]
 
 
-async def test_what_is_sent_again_is_recognized_by_its_id():
+async def test_refusal_that_is_sent_again_keeps_its_report_id():
     server_log = Log()
     server_log.late = True
     async with running(server_log, Clock()) as refusals:
@@ -151,7 +151,7 @@ async def test_what_is_sent_again_is_recognized_by_its_id():
     assert len({UUID(each) for each in first}) == 2
 
 
-async def test_one_that_cannot_be_kept_takes_no_other_with_it():
+async def test_refusal_that_usersvc_rejects_is_dropped_alone():
     server_log = Log()
     async with running(server_log, Clock()) as refusals:
         for each in ("a", PICKED_OUT, "b"):
@@ -161,7 +161,7 @@ async def test_one_that_cannot_be_kept_takes_no_other_with_it():
     assert server_log.kept == ["a", "b"]
 
 
-async def test_no_more_wait_of_one_organization_than_half_of_the_room():
+async def test_one_organization_fills_at_most_half_of_the_queue():
     async with running(Log(), Clock()) as refusals:
         for number in range(MAX_QUEUED_ENTRIES // 2 + 7):
             refusals.record(refused(str(number)))
@@ -172,7 +172,7 @@ def of(organization_id: str, request_id: str, **fields: object) -> RejectedReque
     return refused(request_id, caller=Caller(organization_id, KEY), **fields)
 
 
-async def test_what_one_organization_floods_with_keeps_no_refusal_of_another_waiting_or_out():
+async def test_flood_of_one_organization_does_not_delay_or_drop_others():
     server_log = Log()
     async with running(server_log, Clock()) as refusals:
         for number in range(3 * MAX_QUEUED_ENTRIES):
@@ -186,7 +186,7 @@ async def test_what_one_organization_floods_with_keeps_no_refusal_of_another_wai
     assert len(server_log.kept) == MAX_QUEUED_ENTRIES // 2 + len(modest)
 
 
-async def test_when_all_together_are_too_many_whoever_has_the_most_loses_its_newest():
+async def test_full_queue_drops_the_newest_of_the_largest_organization():
     server_log = Log()
     async with running(server_log, Clock()) as refusals:
         for number in range(MAX_QUEUED_ENTRIES // 2):
@@ -203,7 +203,7 @@ async def test_when_all_together_are_too_many_whoever_has_the_most_loses_its_new
     assert not kept & {f"first {last}", f"second {last}", f"second {last - 4}"}
 
 
-async def test_all_bodies_that_wait_have_no_more_bytes_than_there_is_room_for():
+async def test_queued_entries_are_limited_in_bytes():
     server_log = Log()
     server_log.away = True
     body = "\N{GRINNING FACE}".encode() * 4_096
@@ -222,7 +222,7 @@ async def test_all_bodies_that_wait_have_no_more_bytes_than_there_is_room_for():
 
 
 @pytest.mark.parametrize("fields", [{"method": "GET"}, {"caller": ANONYMOUS}])
-async def test_reads_and_strangers_are_not_noted(fields: dict):
+async def test_reads_and_unauthenticated_requests_are_not_recorded(fields: dict):
     server_log = Log()
     async with running(server_log, Clock()) as refusals:
         refusals.record(refused("1", **fields))
@@ -230,7 +230,7 @@ async def test_reads_and_strangers_are_not_noted(fields: dict):
     assert server_log.kept == []
 
 
-async def test_a_key_that_has_ended_is_noted_once_a_minute():
+async def test_unusable_key_is_recorded_once_a_minute():
     server_log, clock = Log(), Clock()
     fields = {"method": "GET", "error": ended(KEY), "target": "/Users?filter=ann"}
     async with running(server_log, clock) as refusals:
@@ -242,7 +242,7 @@ async def test_a_key_that_has_ended_is_noted_once_a_minute():
     assert server_log.kept == ["0", "later"]
 
 
-async def test_of_too_many_ended_keys_the_one_noted_longest_ago_is_forgotten():
+async def test_least_recently_recorded_key_is_forgotten_over_the_limit():
     clock = Clock()
     async with running(Log(), clock) as refusals:
 
@@ -281,7 +281,7 @@ async def passes(refusals: RefusalLog) -> int:
             return errors
 
 
-async def test_one_that_cannot_be_sent_is_dropped_and_the_others_are_kept():
+async def test_unserializable_refusal_is_dropped_and_others_are_stored():
     server_log = Log()
     async with running(server_log, Clock()) as refusals:
         for number in range(3):
@@ -295,7 +295,7 @@ async def test_one_that_cannot_be_sent_is_dropped_and_the_others_are_kept():
     assert list(dict.fromkeys(server_log.kept)) == ["0", "1", "2", "3"]
 
 
-async def test_a_batch_in_hand_waits_again_when_its_task_is_cancelled():
+async def test_batch_of_a_cancelled_task_is_queued_again():
     server_log = Log()
     async with running(server_log, Clock()) as refusals:
         for number in range(3):

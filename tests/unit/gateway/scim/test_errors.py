@@ -24,5 +24,5 @@ from gateway.scim.errors import ScimError, invalid_value
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, ScimError) else "",
 )
-def test_an_error_is_answered_with_the_headers_of_its_status(error, headers):
+def test_error_response_has_the_headers_of_its_error(error, headers):
     assert dict(error.headers) == dict(error_response(error).headers) == headers

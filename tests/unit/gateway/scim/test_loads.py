@@ -19,13 +19,13 @@ DOCUMENTS = st.dictionaries(TEXTS, VALUES, max_size=4)
 
 
 @given(DOCUMENTS, st.booleans())
-def test_a_document_is_read_whatever_its_strings_hold(document, ascii_only):
+def test_document_is_parsed_whatever_its_strings_contain(document, ascii_only):
     body = json.dumps(document, ensure_ascii=ascii_only).encode()
     assert loads(body) == document
 
 
 @given(DOCUMENTS, TEXTS)
-def test_a_member_given_twice_is_refused_whatever_its_name_holds(document, name):
+def test_duplicate_member_is_refused_whatever_its_name_contains(document, name):
     member = f"{json.dumps(name)}:1"
     rest = "".join(f",{json.dumps(key)}:{json.dumps(value)}" for key, value in document.items())
     body = f"{{{member},{member}{rest}}}".encode()

@@ -18,12 +18,12 @@ from tests.support.scim_errors import refused
         (" +3 ", "2", Page(3, 2)),
     ],
 )
-def test_a_page_is_brought_within_the_limits(start_index, count, page):
+def test_start_index_and_count_are_clamped_to_the_limits(start_index, count, page):
     assert paging.parse(start_index, count) == page
 
 
 @pytest.mark.parametrize("text", ["", "x", "1.5", "1e3", "٣", "9" * 5000, "0x10", "1_000"])
-def test_what_is_no_whole_number_is_refused_by_name(text):
+def test_text_that_is_not_an_integer_is_refused_with_its_parameter(text):
     with refused(400, "invalidValue", "startIndex"):
         paging.parse(text, None)
     with refused(400, "invalidValue", "count"):

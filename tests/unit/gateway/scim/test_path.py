@@ -22,13 +22,13 @@ from tests.support.scim_errors import refused
         ('manager[value eq "u2"]', f"{ENTERPRISE_USER_URN}:manager", 'manager.value eq "u2"'),
     ],
 )
-def test_a_path_names_an_attribute_and_maybe_which_of_its_elements(text, target, chosen):
+def test_path_is_parsed_into_attribute_and_value_filter(text, target, chosen):
     expected = paths.Path(USER.find(target), chosen and filters.parse(USER, chosen))
     assert paths.parse(USER, text) == expected
 
 
 @pytest.mark.parametrize("text", ["nope", "name.nope", 'nope[type eq "x"]', "", "]", "[", "a b"])
-def test_a_path_that_names_no_attribute_is_refused(text):
+def test_path_to_an_unknown_attribute_is_refused(text):
     with refused(400, "invalidPath", f'"{text}"'):
         paths.parse(USER, text)
 
@@ -43,12 +43,12 @@ def test_a_path_that_names_no_attribute_is_refused(text):
         'userName[value eq "x"]',
     ],
 )
-def test_a_fault_within_the_brackets_is_an_invalid_filter(text):
+def test_error_inside_the_brackets_is_an_invalid_filter(text):
     with refused(400, "invalidFilter"):
         paths.parse(USER, text)
 
 
 @pytest.mark.parametrize("behind", ["]", ".nope", ".value.value", " pr", ".", '[type eq "x"]', "("])
-def test_a_fault_behind_the_brackets_is_an_invalid_path(behind):
+def test_error_after_the_brackets_is_an_invalid_path(behind):
     with refused(400, "invalidPath", "emails", "behind the brackets"):
         paths.parse(USER, f'emails[type eq "x"]{behind}')

@@ -17,7 +17,7 @@ ANN = {
 ALWAYS = {"schemas": ANN["schemas"], "id": "u1"}
 
 
-def test_without_parameters_an_answer_is_the_resource_itself():
+def test_projection_without_parameters_returns_the_same_object():
     assert projection.parse(USER, None, None).apply(ANN) is ANN
     assert projection.parse(USER, "", "").apply(ANN) is ANN
 
@@ -41,11 +41,11 @@ def test_without_parameters_an_answer_is_the_resource_itself():
         ("meta.location", {"meta": {"location": "/Users/u1"}}),
     ],
 )
-def test_attributes_keep_what_they_name_and_what_is_always_returned(attributes, expected):
+def test_attributes_selects_named_and_always_returned_attributes(attributes, expected):
     assert projection.parse(USER, attributes, None).apply(ANN) == {**ALWAYS, **expected}
 
 
-def test_the_urn_of_the_core_schema_means_all_its_attributes():
+def test_urn_of_the_core_schema_selects_all_its_attributes():
     everything = {k: v for k, v in ANN.items() if k != ENTERPRISE_USER_URN}
     assert projection.parse(USER, USER_URN, None).apply(ANN) == everything
 
@@ -65,11 +65,11 @@ def test_the_urn_of_the_core_schema_means_all_its_attributes():
         ("manager", {**ANN, ENTERPRISE_USER_URN: {"department": "R"}}),
     ],
 )
-def test_excluded_attributes_are_left_out_but_never_those_always_returned(excluded, expected):
+def test_excluded_attributes_are_omitted_unless_always_returned(excluded, expected):
     assert projection.parse(USER, None, excluded).apply(ANN) == expected
 
 
-def test_both_parameters_at_once_are_refused():
+def test_attributes_with_excluded_attributes_is_refused():
     with refused(400, "invalidValue", "excludedAttributes"):
         projection.parse(USER, "id", "name")
 
@@ -86,7 +86,7 @@ def test_both_parameters_at_once_are_refused():
         (None, "displayName", True),
     ],
 )
-def test_a_store_is_asked_for_members_only_if_the_answer_holds_them(attributes, excluded, included):
+def test_members_are_included_only_if_the_response_contains_them(attributes, excluded, included):
     assert projection.parse(GROUP, attributes, excluded).includes("members") is included
 
 
@@ -129,7 +129,7 @@ VAULT = USER.with_extension(
         (None, "badge,color", {"badge": "b"}),
     ],
 )
-def test_each_attribute_is_returned_as_its_schema_says(attributes, excluded, left):
+def test_attributes_are_returned_as_their_schema_defines(attributes, excluded, left):
     vault = {"pin": "p", "hint": "h", "badge": "b", "color": "c", "lock": LOCK}
     resource = {"id": "1", VAULT_URN: vault}
     answer = projection.parse(VAULT, attributes, excluded).apply(resource)
@@ -148,6 +148,6 @@ def test_each_attribute_is_returned_as_its_schema_says(attributes, excluded, lef
         (None, "members.value", False),
     ],
 )
-def test_a_projection_tells_whether_an_answer_holds_a_part(attributes, excluded, included):
+def test_display_of_members_is_included_only_on_request(attributes, excluded, included):
     view = projection.parse(GROUP, attributes, excluded)
     assert view.includes("members", "display") is included

@@ -77,7 +77,7 @@ def answered(call, *arguments):
 
 
 @given(TYPES, TEXTS)
-def test_no_filter_path_or_list_of_attributes_raises_anything_but_a_refusal(resource_type, text):
+def test_any_text_of_a_query_is_parsed_or_refused(resource_type, text):
     answered(filters.parse, resource_type, text)
     answered(paths.parse, resource_type, text)
     answered(projection.parse, resource_type, text, None)
@@ -86,18 +86,18 @@ def test_no_filter_path_or_list_of_attributes_raises_anything_but_a_refusal(reso
 
 
 @given(st.one_of(st.binary(max_size=60), TEXTS.map(lambda text: text.encode(errors="replace"))))
-def test_no_body_raises_anything_but_a_refusal(body):
+def test_any_body_is_parsed_or_refused(body):
     answered(resources.loads, body)
 
 
 @given(TYPES, OBJECTS)
-def test_no_document_raises_anything_but_a_refusal(resource_type, document):
+def test_any_document_is_read_or_refused(resource_type, document):
     answered(resources.read, resource_type, document)
     answered(patch.parse, document)
 
 
 @given(st.lists(st.dictionaries(st.sampled_from(["op", "OP", "path", "value"]), DOCUMENTS)))
-def test_no_patch_message_raises_anything_but_a_refusal(operations):
+def test_any_patch_message_is_parsed_or_refused(operations):
     answered(patch.parse, {"Operations": operations})
 
 
@@ -136,21 +136,21 @@ USERS = st.fixed_dictionaries(
 
 
 @given(USERS, OPERATIONS)
-def test_no_patch_raises_anything_but_a_refusal_and_none_changes_its_input(user, operations):
+def test_any_patch_is_applied_or_refused_without_changing_its_input(user, operations):
     before = copy.deepcopy(user)
     answered(patch.apply, USER, user, operations)
     assert user == before
 
 
 @given(USERS, OPERATIONS)
-def test_a_patched_resource_is_one_that_a_client_could_have_sent(user, operations):
+def test_patched_resource_is_one_that_a_client_could_send(user, operations):
     patched = answered(patch.apply, USER, user, operations)
     if patched is not None:
         assert {"id": "u1", **resources.read(USER, patched)} == patched
 
 
 @given(OBJECTS.map(lambda document: {**document, "userName": "ann"}))
-def test_a_canonical_resource_reads_as_itself(document):
+def test_reading_a_canonical_resource_returns_it_unchanged(document):
     canonical = answered(resources.read, USER, document)
     assume(canonical is not None)
     assert resources.read(USER, canonical) == canonical
@@ -227,17 +227,17 @@ FILTERS = trees(st.one_of(leaves_of(PLACES), element_matches()))
 
 
 @given(FILTERS)
-def test_a_filter_written_out_reads_as_the_same_filter(tree):
+def test_printed_filter_parses_to_the_same_tree(tree):
     assert filters.parse(USER, filters.to_text(tree)) == tree
 
 
 @given(FILTERS, USERS)
-def test_a_filter_and_its_negation_share_no_resource_and_miss_none(tree, user):
+def test_resource_matches_either_a_filter_or_its_negation(tree, user):
     assert filters.matches(tree, user) is not filters.matches(Not(tree), user)
 
 
 @given(FILTERS)
-def test_the_case_of_a_filter_s_words_changes_nothing(tree):
+def test_names_and_keywords_of_a_filter_are_case_insensitive(tree):
     text = filters.to_text(tree)
     outside = text.split('"')
     shouted = '"'.join(part.upper() if i % 2 == 0 else part for i, part in enumerate(outside))
@@ -293,7 +293,7 @@ def pruned(value):
 
 
 @given(USERS, SINGLE_OPERATIONS)
-def test_assignments_make_of_any_resource_what_apply_makes_of_it(user, operations):
+def test_assignments_and_apply_give_the_same_resource(user, operations):
     assignments, refusal = outcome(patch.assignments, USER, operations)
     patched, other_refusal = outcome(patch.apply, USER, user, operations)
 
@@ -320,7 +320,7 @@ MEMBER_OPERATIONS = st.lists(
 
 
 @given(st.sets(IDS), MEMBER_OPERATIONS)
-def test_member_changes_make_of_any_group_what_apply_makes_of_it(ids, operations):
+def test_member_changes_and_apply_give_the_same_group(ids, operations):
     group = pruned({"displayName": "T", "members": [{"value": each} for each in sorted(ids)]})
     group = {k: v for k, v in group.items() if v}
 
@@ -394,7 +394,7 @@ ONE_OF_EACH = EMAILS.map(lambda emails: list({each.get("type"): each for each in
 
 
 @given(ONE_OF_EACH, STEPS)
-def test_patches_of_elements_agree_with_a_table_of_rows(emails, steps):
+def test_patches_of_emails_agree_with_a_table_of_rows(emails, steps):
     table = Rows(emails)
     for step in steps:
         table.run(*step)

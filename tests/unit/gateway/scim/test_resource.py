@@ -13,7 +13,7 @@ def read_group(document):
     return resources.read(GROUP, {"displayName": "Team", **document})
 
 
-def test_what_entra_sends_to_create_a_person_is_read():
+def test_user_as_entra_creates_it_is_read():
     document = {
         "schemas": [USER_URN, ENTERPRISE_USER_URN],
         "externalId": "ann",
@@ -107,7 +107,7 @@ def test_what_entra_sends_to_create_a_person_is_read():
         ({"phoneNumbers": [{"value": " 555 "}]}, {"phoneNumbers": [{"value": " 555 "}]}),
     ],
 )
-def test_a_document_is_made_canonical(sent, kept):
+def test_document_is_converted_to_canonical_form(sent, kept):
     assert read(sent) == {"userName": "ann", **kept}
 
 
@@ -140,7 +140,7 @@ def test_a_document_is_made_canonical(sent, kept):
         ({"schemas": [5]}, "schemas"),
     ],
 )
-def test_a_value_that_cannot_be_kept_is_refused_by_name(sent, mentions):
+def test_invalid_value_is_refused_with_its_attribute_name(sent, mentions):
     with refused(400, "invalidValue", mentions):
         read(sent)
 
@@ -154,17 +154,17 @@ def test_a_value_that_cannot_be_kept_is_refused_by_name(sent, mentions):
         {"manager": "u1", ENTERPRISE_USER_URN: {"manager": "u2"}},
     ],
 )
-def test_an_attribute_given_twice_is_refused(sent):
+def test_attribute_given_twice_is_refused(sent):
     with refused(400, "invalidSyntax", "twice"):
         read(sent)
 
 
-def test_values_up_to_their_limits_are_kept():
+def test_values_at_their_size_limit_are_accepted():
     document = {"userName": "é" * 512, "title": "x" * 8192}
     assert resources.read(USER, document) == document
 
 
-def test_the_members_of_a_group_are_read_in_all_their_forms():
+def test_group_members_are_read_in_every_form():
     members = [
         {"value": "u1", "$ref": None},
         "u2",
@@ -177,24 +177,24 @@ def test_the_members_of_a_group_are_read_in_all_their_forms():
     }
 
 
-def test_a_member_without_its_id_is_refused():
+def test_member_without_an_id_is_refused():
     with refused(400, "invalidValue", "members.value is required"):
         read_group({"members": [{"type": "User"}]})
 
 
-def test_a_member_who_is_given_by_address_alone_is_the_one_at_that_address():
+def test_member_id_is_taken_from_a_ref_without_a_value():
     group = read_group({"members": [{"$ref": "https://scim.test/Users/u1"}]})
     assert group["members"] == [{"value": "u1"}]
 
 
-def test_a_group_holds_a_hundred_thousand_members_and_no_more():
+def test_group_with_more_than_100000_members_is_refused():
     members = [{"value": str(i)} for i in range(100_001)]
     assert len(read_group({"members": members[:-1]})["members"]) == 100_000
     with refused(400, "invalidValue", "members has 100001 values"):
         read_group({"members": members})
 
 
-def test_a_group_needs_its_display_name():
+def test_group_without_a_display_name_is_refused():
     with refused(400, "invalidValue", "displayName is required"):
         resources.read(GROUP, {"schemas": [GROUP_URN], "externalId": "g"})
 
@@ -229,7 +229,7 @@ WALKER = USER.with_extension(
         ({"size": None}, None),
     ],
 )
-def test_the_attributes_of_an_extension_added_later_are_read_by_their_type(sent, kept):
+def test_attributes_of_a_custom_extension_are_read_by_their_type(sent, kept):
     expected = {"userName": "ann"} | ({SHOES_URN: kept} if kept else {})
     assert resources.read(WALKER, {"userName": "ann", SHOES_URN: sent}) == expected
 
@@ -249,12 +249,12 @@ def test_the_attributes_of_an_extension_added_later_are_read_by_their_type(sent,
         ({"tags": ["a"]}, "size is required"),
     ],
 )
-def test_a_wrong_value_in_an_extension_added_later_is_refused(sent, mentions):
+def test_invalid_value_in_a_custom_extension_is_refused(sent, mentions):
     with refused(400, "invalidValue", mentions):
         resources.read(WALKER, {"userName": "ann", SHOES_URN: sent})
 
 
-def test_the_schemas_of_a_resource_are_its_own_and_those_that_have_values():
+def test_schemas_are_the_core_schema_and_extensions_with_values():
     assert resources.schemas(USER, {"userName": "ann"}) == [USER_URN]
     assert resources.schemas(USER, {ENTERPRISE_USER_URN: {"department": "R"}}) == [
         USER_URN,
@@ -273,7 +273,7 @@ def test_the_schemas_of_a_resource_are_its_own_and_those_that_have_values():
         ),
     ],
 )
-def test_a_body_is_a_json_object(body, document):
+def test_body_is_parsed_as_a_json_object(body, document):
     assert resources.loads(body) == document
 
 
@@ -295,12 +295,12 @@ def test_a_body_is_a_json_object(body, document):
         (b'{"a":' * 5000 + b"1" + b"}" * 5000, "not valid JSON"),
     ],
 )
-def test_a_body_that_is_no_single_json_object_is_refused(body, mentions):
+def test_body_that_is_not_a_valid_json_object_is_refused(body, mentions):
     with refused(400, "invalidSyntax", mentions):
         resources.loads(body)
 
 
-def test_a_body_of_more_objects_and_arrays_than_any_message_needs_is_too_large():
+def test_body_with_too_many_objects_and_arrays_gets_413():
     most = b'{"a":[' + b",".join([b"{}"] * (resources.MAX_CONTAINERS - 2)) + b"]}"
     assert len(resources.loads(most)["a"]) == resources.MAX_CONTAINERS - 2
     with refused(413, None, "send fewer"):
@@ -318,7 +318,7 @@ HIDDEN = ["\u202e", "\u200b", "\u0001", "\n", "\ufeff"]
 
 
 @pytest.mark.parametrize("blank", [" ", "\t \u3000", "\u200b", " \ufeff\u2060", "\x01"])
-def test_a_name_that_shows_nothing_is_refused(blank):
+def test_blank_name_is_refused(blank):
     with refused(400, "invalidValue", "userName is blank"):
         resources.read(USER, {"userName": blank})
     with refused(400, "invalidValue", "displayName is blank"):
@@ -326,7 +326,7 @@ def test_a_name_that_shows_nothing_is_refused(blank):
 
 
 @pytest.mark.parametrize("char", HIDDEN)
-def test_a_user_name_that_hides_something_is_refused(char):
+def test_user_name_with_an_invisible_character_is_refused(char):
     with refused(
         400, "invalidValue", f"userName contains the invisible character U+{ord(char):04X}"
     ):
@@ -334,7 +334,7 @@ def test_a_user_name_that_hides_something_is_refused(char):
 
 
 @pytest.mark.parametrize("char", HIDDEN)
-def test_other_texts_hold_any_character(char):
+def test_other_texts_may_contain_invisible_characters(char):
     group = {"displayName": f"Sales{char}", "externalId": char}
     assert resources.read(GROUP, group) == group
     user = {"userName": "ann", "displayName": char, "name": {"formatted": f"A{char}"}}
@@ -342,5 +342,5 @@ def test_other_texts_hold_any_character(char):
 
 
 @pytest.mark.parametrize("name", ["Ann Li", "Zoë\u00a0Ö", "安", "👩", "\ue000", "a\u0301"])
-def test_a_user_name_holds_whatever_can_be_seen(name):
+def test_user_name_may_contain_any_visible_character(name):
     assert resources.read(USER, {"userName": name}) == {"userName": name}

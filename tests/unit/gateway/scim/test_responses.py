@@ -2,7 +2,7 @@ from gateway.scim import responses
 from gateway.scim.errors import ScimError, describe
 
 
-def test_a_list_says_how_many_there_are_and_how_many_it_holds():
+def test_list_response_has_the_total_and_the_page_size():
     assert responses.list_response([{"id": "1"}, {"id": "2"}], 7, 3) == {
         "schemas": ["urn:ietf:params:scim:api:messages:2.0:ListResponse"],
         "totalResults": 7,
@@ -12,7 +12,7 @@ def test_a_list_says_how_many_there_are_and_how_many_it_holds():
     }
 
 
-def test_a_list_by_cursor_names_the_next_cursor_instead_of_an_index():
+def test_list_response_with_a_cursor_has_no_start_index():
     assert responses.list_head(0, 7, None, next_cursor="n") == {
         "schemas": ["urn:ietf:params:scim:api:messages:2.0:ListResponse"],
         "totalResults": 7,
@@ -21,7 +21,7 @@ def test_a_list_by_cursor_names_the_next_cursor_instead_of_an_index():
     }
 
 
-def test_a_list_that_nobody_counted_does_not_say_how_many_there_are():
+def test_list_response_without_a_count_has_no_total_results():
     assert responses.list_response([{"id": "1"}], None, None) == {
         "schemas": ["urn:ietf:params:scim:api:messages:2.0:ListResponse"],
         "itemsPerPage": 1,
@@ -29,7 +29,7 @@ def test_a_list_that_nobody_counted_does_not_say_how_many_there_are():
     }
 
 
-def test_the_status_of_an_error_is_a_string():
+def test_error_body_has_its_status_as_a_string():
     assert responses.error_body(ScimError(409, "uniqueness", "taken")) == {
         "schemas": ["urn:ietf:params:scim:api:messages:2.0:Error"],
         "status": "409",
@@ -38,14 +38,14 @@ def test_the_status_of_an_error_is_a_string():
     }
 
 
-def test_an_error_without_scim_type_leaves_it_out():
+def test_error_body_omits_a_missing_scim_type():
     assert responses.dumps(responses.error_body(ScimError(404, None, "gone"))) == (
         b'{"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],'
         b'"status":"404","detail":"gone"}'
     )
 
 
-def test_outside_values_are_shown_on_one_line_and_shortened():
+def test_described_value_is_short_and_on_one_line():
     values = ["x" * 100, "a\nb", True, None, 12, 1.5, {"a": 1}, [1], 10**100]
     assert [describe(each) for each in values] == [
         f'"{"x" * 80}…"',

@@ -25,7 +25,7 @@ from gateway.scim.schema import ENTERPRISE_USER_URN, GROUP, GROUP_URN, USER, USE
         ("Manager.Value", f"{ENTERPRISE_USER_URN}:manager.value"),
     ],
 )
-def test_an_attribute_is_found_however_its_name_is_written(written, meant):
+def test_attribute_is_found_by_any_spelling_of_its_name(written, meant):
     assert str(USER.find(written)) == meant
 
 
@@ -45,11 +45,11 @@ def test_an_attribute_is_found_however_its_name_is_written(written, meant):
         "password",
     ],
 )
-def test_what_is_no_attribute_of_the_type_is_not_found(written):
+def test_unknown_attribute_is_not_found(written):
     assert USER.find(written) is None
 
 
-def test_all_spellings_of_a_name_are_one_path():
+def test_all_spellings_of_a_name_give_the_same_path():
     spellings = ["manager", f"{ENTERPRISE_USER_URN}:MANAGER", f"{ENTERPRISE_USER_URN}.manager"]
     assert len({USER.find(each) for each in spellings}) == 1
 
@@ -65,7 +65,7 @@ SHOES = {
 }
 
 
-def test_an_extension_added_later_is_found_like_the_built_in_ones():
+def test_custom_extension_is_found_like_the_built_in_ones():
     user = USER.with_extension(schema.Schema.from_document(SHOES))
 
     found = {name: str(user.find(name)) for name in ("SIZE", "urn:acme:schemas:1.0:shoes:size")}
@@ -74,19 +74,19 @@ def test_an_extension_added_later_is_found_like_the_built_in_ones():
     assert user.extension_urn("URN:ACME:schemas:1.0:shoes") == "urn:acme:schemas:1.0:Shoes"
 
 
-def test_a_bare_name_keeps_its_meaning_when_a_later_extension_has_it_too():
+def test_custom_extension_does_not_take_over_an_existing_name():
     user = USER.with_extension(schema.Schema.from_document(SHOES))
 
     assert str(user.find("title")) == "title"
     assert str(user.find("department")) == f"{ENTERPRISE_USER_URN}:department"
 
 
-def test_a_type_is_not_changed_by_what_is_added_to_a_copy_of_it():
+def test_adding_an_extension_does_not_change_the_original_type():
     USER.with_extension(schema.Schema.from_document(SHOES))
     assert USER.find("size") is None
 
 
-def test_the_schemas_document_lists_each_schema_once_with_its_address():
+def test_schema_documents_list_each_schema_once_with_its_location():
     documents = schema.schema_documents([USER, GROUP, USER], "https://scim.test")
 
     assert [(each["id"], each["meta"]) for each in documents] == [
@@ -96,7 +96,7 @@ def test_the_schemas_document_lists_each_schema_once_with_its_address():
     assert all(each["schemas"] == [schema.SCHEMA_URN] for each in documents)
 
 
-def test_the_resource_types_document_names_endpoint_schema_and_extensions():
+def test_resource_type_documents_have_endpoint_and_schemas():
     assert schema.resource_type_documents([USER, GROUP], "https://scim.test") == [
         {
             "schemas": ["urn:ietf:params:scim:schemas:core:2.0:ResourceType"],
@@ -134,7 +134,7 @@ def every_attribute(documents):
             yield from attribute.get("subAttributes", ())
 
 
-def test_every_listed_attribute_spells_out_every_characteristic_and_none_is_null():
+def test_every_attribute_lists_all_characteristics_without_null():
     wanted = {
         "name",
         "type",
@@ -151,7 +151,7 @@ def test_every_listed_attribute_spells_out_every_characteristic_and_none_is_null
         assert None not in attribute.values()
 
 
-def test_the_attributes_that_entra_maps_for_us_can_be_discovered_and_written():
+def test_attributes_that_entra_maps_are_listed_and_writable():
     listed = {each["name"]: each for each in USER.schema.document["attributes"]}
     names = {each["name"] for each in listed["name"]["subAttributes"]}
 
@@ -168,7 +168,7 @@ def test_the_attributes_that_entra_maps_for_us_can_be_discovered_and_written():
         {"name": "lace", "type": "complex", "subAttributes": []},
     ],
 )
-def test_a_schema_whose_parts_have_parts_or_several_values_is_refused(sub_attribute):
+def test_schema_with_nested_or_multi_valued_sub_attributes_is_refused(sub_attribute):
     shoe = {"name": "shoe", "type": "complex", "subAttributes": [sub_attribute]}
     with pytest.raises(ValueError, match="shoe"):
         schema.Schema.from_document({**SHOES, "attributes": [shoe]})

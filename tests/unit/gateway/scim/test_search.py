@@ -18,7 +18,7 @@ def meanings(text, types=BOTH):
     return [each if isinstance(each, bool) else filters.to_text(each) for each in found]
 
 
-def test_a_search_request_says_what_parameters_would():
+def test_search_request_equals_the_same_url_parameters():
     parameters = {
         "attributes": "userName,name",
         "excludedAttributes": "emails",
@@ -47,7 +47,7 @@ def test_a_search_request_says_what_parameters_would():
     assert search.from_document(document) == asked
 
 
-def test_null_and_absent_are_the_same_and_an_empty_cursor_is_neither():
+def test_null_equals_absent_but_an_empty_cursor_does_not():
     assert search.from_document({"cursor": None, "count": None}) == SearchRequest()
     assert search.from_document({"cursor": ""}) == SearchRequest(cursor="")
     assert search.from_parameters({"cursor": ""}) == SearchRequest(cursor="")
@@ -67,22 +67,22 @@ def test_null_and_absent_are_the_same_and_an_empty_cursor_is_neither():
         ("schemas", "x"),
     ],
 )
-def test_a_member_of_another_type_is_refused_by_name(name, value):
+def test_member_of_the_wrong_type_is_refused_with_its_name(name, value):
     with refused(400, "invalidValue", name):
         search.from_document({name: value})
 
 
-def test_a_member_given_twice_is_refused():
+def test_member_given_twice_is_refused():
     with refused(400, "invalidSyntax", "twice"):
         search.from_document({"count": 1, "Count": 2})
 
 
-def test_nobody_pages_by_index_and_by_cursor_at_once():
+def test_cursor_with_a_start_index_is_refused():
     with refused(400, "invalidValue", "startIndex", "cursor"):
         search.from_parameters({"cursor": "", "startIndex": "1"})
 
 
-def test_a_count_by_cursor_is_taken_as_it_is_or_refused():
+def test_page_size_with_a_cursor_is_the_count_or_refused():
     assert [SearchRequest(count=each).page_size() for each in (None, "-1", "0", "1", " 1000 ")] == [
         100,
         0,
@@ -95,7 +95,7 @@ def test_a_count_by_cursor_is_taken_as_it_is_or_refused():
             SearchRequest(count=count).page_size()
 
 
-def test_a_query_stays_the_same_whatever_part_of_it_is_asked_for():
+def test_query_identity_ignores_cursor_and_count():
     first = search.from_document({"filter": "id pr", "cursor": "", "count": 1})
     later = search.from_parameters({"filter": "id pr", "cursor": "x", "count": "1"})
     assert first.identity() == later.identity()
@@ -134,11 +134,11 @@ def test_a_query_stays_the_same_whatever_part_of_it_is_asked_for():
         (f'not (schemas eq "{GROUP_URN}")', True, False),
     ],
 )
-def test_a_filter_means_for_each_type_what_the_type_can_say(text, user, group):
+def test_filter_is_simplified_for_each_resource_type(text, user, group):
     assert meanings(text) == [user, group]
 
 
-def test_an_extension_among_the_schemas_means_that_it_has_a_value():
+def test_extension_in_a_filter_of_schemas_means_it_has_a_value():
     (user, group) = meanings(f'schemas eq "{ENTERPRISE_USER_URN}"')
     assert group is False
     assert user.split(" or ") == [
@@ -154,7 +154,7 @@ def test_an_extension_among_the_schemas_means_that_it_has_a_value():
     ]
 
 
-def test_a_filter_that_fits_no_type_is_refused_and_one_that_fits_some_is_not():
+def test_filter_is_refused_only_if_invalid_for_every_type():
     with refused(400, "invalidFilter", "This server has no attribute", "bogus"):
         simplify.parse(BOTH, "bogus pr")
     with refused(400, "invalidFilter", "Group has no attribute", "userName"):
@@ -162,7 +162,7 @@ def test_a_filter_that_fits_no_type_is_refused_and_one_that_fits_some_is_not():
     assert meanings("userName pr and members pr") == [False, False]
 
 
-def test_a_value_that_does_not_fit_one_type_leaves_the_others():
+def test_or_keeps_only_the_conditions_of_each_type():
     assert meanings('active eq true or members eq "x"') == [
         "active eq true",
         'members.value eq "x"',
@@ -200,7 +200,7 @@ RESOURCES = [
 
 
 @given(FILTERS)
-def test_what_is_folded_matches_the_same_resources_as_the_whole_filter(text):
+def test_simplified_filter_matches_the_same_resources(text):
     kinds = simplify.parse(BOTH, text)
     for resource_type, resource in RESOURCES:
         # The core of the filter, on the whole resource as a client sees it.
@@ -232,7 +232,7 @@ JSON = st.recursive(
         max_size=6,
     )
 )
-def test_no_search_body_gives_anything_but_a_refusal_or_a_query(document):
+def test_any_search_body_is_a_query_or_refused(document):
     try:
         asked = search.from_document(document)
         asked.page_size()

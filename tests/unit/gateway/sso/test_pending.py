@@ -85,5 +85,5 @@ def test_local_path_is_returned(path):
         "/" + "a" * 500,
     ],
 )
-def test_text_that_is_no_local_path_is_dropped(text):
+def test_text_that_is_not_a_local_path_is_dropped(text):
     assert local_path(text) == ""

@@ -38,7 +38,7 @@ def refusal_of_form_value(form_value: str) -> str:
 
 
 @pytest.mark.parametrize("value", ["!!", "PHg+", "", "PHg+\u00e9", "PD94", "%3C", "PHg-_w"])
-def test_form_value_that_is_no_base64_document_is_refused(value):
+def test_form_value_that_is_not_an_encoded_document_is_refused(value):
     assert refusal_of_form_value(value) in ("bad_base64", "bad_xml")
 
 

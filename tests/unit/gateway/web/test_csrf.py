@@ -79,7 +79,7 @@ def test_first_of_equal_fields_wins_and_fields_may_be_empty():
 
 
 @pytest.mark.parametrize("body", [b"a=\xff", b"&".join([b"a=1"] * (MAX_FIELDS + 1))])
-def test_body_that_is_no_utf8_or_has_many_fields_is_refused(body: bytes):
+def test_form_not_in_utf8_or_with_too_many_fields_is_refused(body: bytes):
     with pytest.raises(ValueError, match=r"decode|fields"):
         parse_form(body)
 
@@ -105,7 +105,7 @@ def test_form_is_recognized_by_its_media_type(content_type: str, expected: bool)
     assert is_form({"Content-Type": content_type}) is expected
 
 
-def test_request_without_a_media_type_is_no_form():
+def test_request_without_a_media_type_is_not_a_form():
     assert not is_form({})
 
 

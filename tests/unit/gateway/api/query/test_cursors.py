@@ -77,7 +77,7 @@ def test_cursor_with_any_bit_changed_is_refused(cursors):
 
 
 @given(st.text(max_size=80) | st.binary(max_size=80).map(lambda b: base64.b64encode(b).decode()))
-def test_text_that_is_no_cursor_is_refused(cursor):
+def test_text_that_is_not_a_cursor_is_refused(cursor):
     with refused(400, "invalidCursor"):
         Cursors(SECRET, MovableClock()).open(ACME, "q", cursor)
 

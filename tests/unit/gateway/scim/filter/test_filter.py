@@ -93,12 +93,12 @@ TREES = [
 
 
 @pytest.mark.parametrize(("text", "tree"), TREES)
-def test_a_filter_is_read_as_the_tree_it_means(text, tree):
+def test_filter_is_parsed_into_its_tree(text, tree):
     assert filters.parse(USER, text) == tree
 
 
 @pytest.mark.parametrize("tree", [tree for _, tree in TREES])
-def test_a_tree_is_written_as_a_filter_that_reads_as_the_same_tree(tree):
+def test_printed_filter_parses_to_the_same_tree(tree):
     assert filters.parse(USER, filters.to_text(tree)) == tree
 
 
@@ -147,24 +147,24 @@ def test_a_tree_is_written_as_a_filter_that_reads_as_the_same_tree(tree):
         (" or ".join(["title pr"] * 200), "200 conditions"),
     ],
 )
-def test_a_filter_that_cannot_be_meant_is_refused_with_what_is_wrong(text, mentions):
+def test_invalid_filter_is_refused_with_a_detail_of_the_fault(text, mentions):
     with refused(400, "invalidFilter", mentions):
         filters.parse(USER, text)
 
 
-def test_a_filter_may_go_up_to_each_of_its_limits():
+def test_filter_at_each_limit_is_accepted():
     filters.parse(USER, "(" * 30 + "title pr" + ")" * 30)
     filters.parse(USER, " or ".join(["title pr"] * 199))
     filters.parse(USER, f'title eq "{"x" * (8192 - 11)}"')
 
 
-def test_a_detail_never_repeats_a_long_value_whole():
+def test_detail_shortens_a_long_value():
     with pytest.raises(ScimError) as caught:
         filters.parse(USER, "f" * 5000)
     assert len(caught.value.detail) < 200
 
 
-def test_numbers_are_compared_as_numbers_where_an_extension_has_them():
+def test_numeric_extension_attributes_are_compared_as_numbers():
     user = USER.with_extension(
         Schema.from_document(
             {
@@ -248,11 +248,11 @@ ANN = {
         ('name.familyName gt "LA" and name.familyName lt "lj"', True),
     ],
 )
-def test_a_resource_matches_a_filter_or_does_not(text, expected):
+def test_filter_is_evaluated_against_a_resource(text, expected):
     assert filters.matches(filters.parse(USER, text), ANN) is expected
 
 
-def test_a_group_is_searched_by_its_members():
+def test_group_filter_matches_by_member():
     tree = filters.parse(GROUP, 'id eq "g1" and members eq "u1"')
     assert filters.matches(tree, {"id": "g1", "members": [{"value": "u0"}, {"value": "u1"}]})
     assert not filters.matches(tree, {"id": "g1", "members": [{"value": "u0"}]})

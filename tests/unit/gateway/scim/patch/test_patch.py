@@ -353,14 +353,14 @@ CHANGES = {
 @pytest.mark.parametrize(
     ("resource", "operations", "expected"), CHANGES.values(), ids=CHANGES.keys()
 )
-def test_operations_make_of_a_resource(resource, operations, expected):
+def test_patch_operations_give_the_expected_resource(resource, operations, expected):
     assert patched(resource, *operations) == expected
 
 
 @pytest.mark.parametrize(
     ("resource", "operations"), [each[:2] for each in CHANGES.values()], ids=CHANGES.keys()
 )
-def test_the_resource_passed_in_stays_as_it_is(resource, operations):
+def test_patch_does_not_modify_its_input(resource, operations):
     before = copy.deepcopy(resource)
     patched(resource, *operations)
     assert resource == before
@@ -450,14 +450,14 @@ REFUSALS = {
 @pytest.mark.parametrize(
     ("operations", "scim_type", "mentions"), REFUSALS.values(), ids=REFUSALS.keys()
 )
-def test_an_operation_that_cannot_be_carried_out_refuses_them_all(operations, scim_type, mentions):
+def test_invalid_operation_refuses_the_whole_patch(operations, scim_type, mentions):
     before = copy.deepcopy(ANN)
     with refused(400, scim_type, mentions):
         patched(ANN, op("replace", "title", "Boss"), *operations)
     assert before == ANN
 
 
-def test_the_schemas_of_a_resource_follow_its_extensions():
+def test_patch_updates_schemas_when_extensions_change():
     ann = {**BARE, "schemas": [USER_URN]}
 
     with_department = patched(ann, op("add", "department", "R"))
@@ -488,7 +488,7 @@ TEAM = {"id": "g1", "displayName": "Team", "members": [{"value": "u1", "type": "
         (op("add", None, {"members": [{"value": "u2"}]}), [*TEAM["members"], {"value": "u2"}]),
     ],
 )
-def test_the_members_of_a_group_are_changed(operation, members):
+def test_patch_changes_the_members_of_a_group(operation, members):
     assert patched(TEAM, operation, resource_type=GROUP) == but(TEAM, members=members)
 
 
@@ -502,7 +502,7 @@ def test_the_members_of_a_group_are_changed(operation, members):
         (op("replace", "members.display", "x"), "mutability", "readOnly"),
     ],
 )
-def test_a_wrong_change_of_a_group_is_refused(operation, scim_type, mentions):
+def test_invalid_patch_of_a_group_is_refused(operation, scim_type, mentions):
     with refused(400, scim_type, mentions):
         patched(TEAM, operation, resource_type=GROUP)
 
@@ -522,7 +522,7 @@ BADGE = USER.with_extension(
 )
 
 
-def test_an_immutable_attribute_may_be_set_once():
+def test_immutable_attribute_can_be_set_only_once():
     once = patched(BARE, op("add", "number", 7), resource_type=BADGE)
 
     assert once == {**BARE, "urn:acme:1.0:Badge": {"number": 7}}
@@ -531,12 +531,12 @@ def test_an_immutable_attribute_may_be_set_once():
         patched(once, op("replace", "number", 8), resource_type=BADGE)
 
 
-def test_an_extension_that_is_there_needs_what_it_requires():
+def test_extension_without_its_required_attribute_is_refused():
     with refused(400, "invalidValue", "number is required"):
         patched(BARE, op("add", "tags", "red"), resource_type=BADGE)
 
 
-def test_plain_values_of_a_multi_valued_attribute_are_added_and_removed():
+def test_simple_values_of_a_multi_valued_attribute_are_patched():
     badge = patched(
         BARE,
         op("add", None, {"number": 7, "tags": ["red", "blue"]}),
@@ -549,7 +549,7 @@ def test_plain_values_of_a_multi_valued_attribute_are_added_and_removed():
     assert left["urn:acme:1.0:Badge"] == {"number": 7, "tags": ["green"]}
 
 
-def test_zero_is_a_value_like_any_other():
+def test_zero_is_kept_as_a_value():
     badge = patched(BARE, op("add", None, {"number": 0, "floors": [0, 1, 2]}), resource_type=BADGE)
     left = patched(badge, op("remove", "floors[value eq 1]"), resource_type=BADGE)
     assert left["urn:acme:1.0:Badge"] == {"number": 0, "floors": [0, 2]}
@@ -618,19 +618,19 @@ EXCESSES = {
 
 
 @pytest.mark.parametrize(("resource", "operations"), EXCESSES.values(), ids=EXCESSES)
-def test_a_patch_that_is_too_much_work_is_refused(resource, operations):
+def test_patch_over_the_work_limit_is_refused(resource, operations):
     with refused(400, "tooMany", "fewer operations"):
         patched(resource, *operations)
 
 
-def test_a_patch_of_members_that_has_too_many_filters_to_read_is_refused():
+def test_patch_of_members_with_too_many_filters_is_refused():
     ids = any_of(f"value eq {i}" for i in range(99))
     operations = patch.parse({"Operations": [op("remove", f"members[{ids}]")] * 200})
     with refused(400, "tooMany", "fewer operations"):
         patch.member_changes(GROUP, operations)
 
 
-def test_what_clients_send_is_not_too_much_work():
+def test_large_patches_that_clients_send_are_within_the_work_limit():
     team = {"displayName": "T", "members": [{"value": str(i)} for i in range(100_000)]}
     assert patched(team, op("remove", 'members[type eq "Group"]'), resource_type=GROUP) == team
     ids = [f"{i:08x}-8d1f-7c52-a62e-55d1f70e4c4b" for i in range(1000)]
@@ -641,7 +641,7 @@ def test_what_clients_send_is_not_too_much_work():
     assert "emails" not in patched(CROWD, *one_by_one)
 
 
-def test_a_filter_takes_more_steps_the_more_it_asks_of_the_longer_texts():
+def test_steps_of_a_filter_grow_with_conditions_and_text_length():
     emails = [{"value": "a" * 64, "type": "work"}] * 10
 
     def steps(text):
@@ -675,7 +675,7 @@ def test_a_filter_takes_more_steps_the_more_it_asks_of_the_longer_texts():
         ),
     ],
 )
-def test_a_message_is_read_whatever_the_case_of_its_words(body, expected):
+def test_patch_message_is_parsed_with_names_in_any_case(body, expected):
     assert patch.parse(body) == expected
 
 
@@ -696,7 +696,7 @@ def test_a_message_is_read_whatever_the_case_of_its_words(body, expected):
         ({"Operations": [{"op": "remove", "path": "a"}] * 1001}, 413, None, "1001 operations"),
     ],
 )
-def test_a_message_that_is_no_patch_is_refused(body, status, scim_type, mentions):
+def test_malformed_patch_message_is_refused(body, status, scim_type, mentions):
     with refused(status, scim_type, mentions):
         patch.parse(body)
 
@@ -709,13 +709,13 @@ def test_a_message_that_is_no_patch_is_refused(body, status, scim_type, mentions
         op("replace", None, {f"{EXT}:manager.$ref": "https://scim.test/Users/u7/"}),
     ],
 )
-def test_a_manager_who_is_given_by_address_alone_is_the_user_at_that_address(operation):
+def test_manager_id_is_taken_from_a_ref_without_a_value(operation):
     resource = {"userName": "ann", EXT: {"manager": {"value": "u2"}}}
 
     assert patched(resource, operation)[EXT]["manager"] == {"value": "u7"}
 
 
-def test_an_address_that_is_cleared_by_its_value_leaves_no_label_behind():
+def test_clearing_the_value_of_an_email_removes_the_element():
     resource = {"userName": "ann", "emails": [{"type": "work", "value": "a@x", "primary": True}]}
 
     cleared = patched(resource, op("replace", 'emails[type eq "work"].value', ""))
@@ -723,7 +723,7 @@ def test_an_address_that_is_cleared_by_its_value_leaves_no_label_behind():
     assert cleared == {"userName": "ann"}
 
 
-def test_a_value_is_found_as_lists_find_it_whatever_its_case():
+def test_value_path_folds_case_as_filters_of_lists_do():
     emails = [{"value": "οδοσ@x"}, {"value": "straße@x"}, {"value": "strasse@x"}]
 
     left = patched({"userName": "ann", "emails": emails}, op("remove", 'emails[value eq "ΟΔΟΣ@x"]'))

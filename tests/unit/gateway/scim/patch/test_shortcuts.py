@@ -55,15 +55,15 @@ def replace(path, value):
         ),
     ],
 )
-def test_operations_on_single_values_are_assignments(operation, expected):
+def test_operations_on_single_values_become_assignments(operation, expected):
     assert assigned(operation) == expected
 
 
-def test_the_last_of_several_assignments_counts():
+def test_last_assignment_to_an_attribute_wins():
     assert assigned(replace("title", "a"), replace("TITLE", "b")) == {"title": "b"}
 
 
-def test_no_operations_are_no_assignments():
+def test_patch_without_operations_has_no_assignments():
     assert assigned() == {}
 
 
@@ -76,7 +76,7 @@ def test_no_operations_are_no_assignments():
         Operation(Op.REMOVE, 'manager[value eq "u2"]'),
     ],
 )
-def test_what_depends_on_the_resource_is_no_assignment(operation):
+def test_operation_that_needs_the_resource_gives_no_assignments(operation):
     assert assigned(replace("title", "x"), operation) is None
 
 
@@ -148,7 +148,7 @@ EMPTY = Operation(Op.REMOVE, "members")
         ),
     ],
 )
-def test_operations_on_members_come_down_to_sets(operations, expected):
+def test_member_operations_become_sets_of_ids(operations, expected):
     assert patch.member_changes(GROUP, operations) == expected
 
 
@@ -164,7 +164,7 @@ def test_operations_on_members_come_down_to_sets(operations, expected):
         Operation(Op.ADD, "members.value", "a"),
     ],
 )
-def test_what_depends_on_the_group_is_no_change_of_sets(operation):
+def test_operation_that_needs_the_group_gives_no_member_changes(operation):
     assert patch.member_changes(GROUP, [add("a"), operation]) is None
 
 
@@ -184,7 +184,7 @@ def test_member_changes_refuse_what_apply_refuses(operation, scim_type):
         patch.member_changes(GROUP, [add("a"), operation])
 
 
-def test_no_more_members_are_added_than_a_group_holds():
+def test_adding_more_members_than_a_group_can_have_is_refused():
     halves = [str(i) for i in range(60_000)], [str(i) for i in range(60_000, 120_000)]
     with refused(400, "invalidValue", "100000"):
         patch.member_changes(GROUP, [add(*halves[0]), add(*halves[1])])
