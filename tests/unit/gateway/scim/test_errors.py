@@ -1,4 +1,4 @@
-"""The response to a ScimError has the headers that belong to its status."""
+"""The HTTP response to a ScimError has the headers of the error."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The JSON of a body: strings are told from structure whatever they hold."""
+"""Parsing of JSON bodies: no character in a string is mistaken for structure."""
 
 import json
 

@@ -1,3 +1,5 @@
+"""startIndex and count of a query."""
+
 import pytest
 
 from gateway.scim import paging

@@ -1,3 +1,5 @@
+"""Attribute paths of PATCH operations, with and without a value filter."""
+
 import pytest
 
 from gateway.scim import filter as filters
@@ -7,7 +9,7 @@ from tests.support.scim_errors import refused
 
 
 @pytest.mark.parametrize(
-    ("text", "target", "chosen"),
+    ("text", "target", "value_filter"),
     [
         ("userName", "userName", None),
         ("NAME.givenname", "name.givenName", None),
@@ -22,8 +24,8 @@ from tests.support.scim_errors import refused
         ('manager[value eq "u2"]', f"{ENTERPRISE_USER_URN}:manager", 'manager.value eq "u2"'),
     ],
 )
-def test_path_is_parsed_into_attribute_and_value_filter(text, target, chosen):
-    expected = paths.Path(USER.find(target), chosen and filters.parse(USER, chosen))
+def test_path_is_parsed_into_attribute_and_value_filter(text, target, value_filter):
+    expected = paths.Path(USER.find(target), value_filter and filters.parse(USER, value_filter))
     assert paths.parse(USER, text) == expected
 
 
@@ -48,7 +50,7 @@ def test_error_inside_the_brackets_is_an_invalid_filter(text):
         paths.parse(USER, text)
 
 
-@pytest.mark.parametrize("behind", ["]", ".nope", ".value.value", " pr", ".", '[type eq "x"]', "("])
-def test_error_after_the_brackets_is_an_invalid_path(behind):
+@pytest.mark.parametrize("suffix", ["]", ".nope", ".value.value", " pr", ".", '[type eq "x"]', "("])
+def test_error_after_the_brackets_is_an_invalid_path(suffix):
     with refused(400, "invalidPath", "emails", "behind the brackets"):
-        paths.parse(USER, f'emails[type eq "x"]{behind}')
+        paths.parse(USER, f'emails[type eq "x"]{suffix}')

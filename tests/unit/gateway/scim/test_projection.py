@@ -1,3 +1,5 @@
+"""The attributes of a response: `attributes`, `excludedAttributes`, `returned`."""
+
 import pytest
 
 from gateway.scim import projection
@@ -46,8 +48,8 @@ def test_attributes_selects_named_and_always_returned_attributes(attributes, exp
 
 
 def test_urn_of_the_core_schema_selects_all_its_attributes():
-    everything = {k: v for k, v in ANN.items() if k != ENTERPRISE_USER_URN}
-    assert projection.parse(USER, USER_URN, None).apply(ANN) == everything
+    core = {k: v for k, v in ANN.items() if k != ENTERPRISE_USER_URN}
+    assert projection.parse(USER, USER_URN, None).apply(ANN) == core
 
 
 @pytest.mark.parametrize(
@@ -119,7 +121,7 @@ VAULT = USER.with_extension(
 
 
 @pytest.mark.parametrize(
-    ("attributes", "excluded", "left"),
+    ("attributes", "excluded", "expected"),
     [
         (None, None, {"badge": "b", "color": "c"}),
         ("hint,pin", None, {"badge": "b", "hint": "h"}),
@@ -129,11 +131,11 @@ VAULT = USER.with_extension(
         (None, "badge,color", {"badge": "b"}),
     ],
 )
-def test_attributes_are_returned_as_their_schema_defines(attributes, excluded, left):
+def test_attributes_are_returned_as_their_schema_defines(attributes, excluded, expected):
     vault = {"pin": "p", "hint": "h", "badge": "b", "color": "c", "lock": LOCK}
     resource = {"id": "1", VAULT_URN: vault}
-    answer = projection.parse(VAULT, attributes, excluded).apply(resource)
-    assert answer == {"id": "1", VAULT_URN: left}
+    projected = projection.parse(VAULT, attributes, excluded).apply(resource)
+    assert projected == {"id": "1", VAULT_URN: expected}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What holds for every input, found out by trying many."""
+"""Properties of the SCIM library that hold for every input, tested with generated input."""
 
 import copy
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from gateway.scim.filter import And, Compare, ElementMatch, Not, Operator, Or, P
 from gateway.scim.patch import Op, Operation
 from gateway.scim.schema import ENTERPRISE_USER_URN, GROUP, USER, AttributePath, Type
 
-# What requests are made of
+# Parts of requests
 
 WORDS = st.sampled_from(
     [
@@ -58,50 +58,50 @@ TYPES = st.sampled_from([USER, GROUP])
 
 
 def outcome(call, *arguments):
-    """What a call returns, and how it refuses; nothing but a refusal may be raised."""
+    """The result of a call, and its refusal; any other exception fails the test."""
     try:
         return call(*arguments), None
     except ScimError as error:
         return None, (error.status, error.scim_type, error.detail)
 
 
-def answered(call, *arguments):
-    """What a call returns, None if it refuses; a refusal has a detail that can be sent."""
-    answer, refusal = outcome(call, *arguments)
+def accepted(call, *arguments):
+    """The result of a call, None if it refuses; checks that the refusal can be sent."""
+    result, refusal = outcome(call, *arguments)
     if refusal is not None:
         status, _, detail = refusal
         assert status in {400, 413}
         assert 0 < len(detail) < 600
         orjson.dumps(detail)
-    return answer
+    return result
 
 
 @given(TYPES, TEXTS)
 def test_any_text_of_a_query_is_parsed_or_refused(resource_type, text):
-    answered(filters.parse, resource_type, text)
-    answered(paths.parse, resource_type, text)
-    answered(projection.parse, resource_type, text, None)
-    answered(projection.parse, resource_type, None, text)
-    answered(paging.parse, text, text)
+    accepted(filters.parse, resource_type, text)
+    accepted(paths.parse, resource_type, text)
+    accepted(projection.parse, resource_type, text, None)
+    accepted(projection.parse, resource_type, None, text)
+    accepted(paging.parse, text, text)
 
 
 @given(st.one_of(st.binary(max_size=60), TEXTS.map(lambda text: text.encode(errors="replace"))))
 def test_any_body_is_parsed_or_refused(body):
-    answered(resources.loads, body)
+    accepted(resources.loads, body)
 
 
 @given(TYPES, OBJECTS)
 def test_any_document_is_read_or_refused(resource_type, document):
-    answered(resources.read, resource_type, document)
-    answered(patch.parse, document)
+    accepted(resources.read, resource_type, document)
+    accepted(patch.parse, document)
 
 
 @given(st.lists(st.dictionaries(st.sampled_from(["op", "OP", "path", "value"]), DOCUMENTS)))
 def test_any_patch_message_is_parsed_or_refused(operations):
-    answered(patch.parse, {"Operations": operations})
+    accepted(patch.parse, {"Operations": operations})
 
 
-# Resources as the service keeps them
+# Stored resources
 
 NAMES = st.sampled_from(["Ann", "Bo", "é", 'a"b\\c'])
 ELEMENTS = st.fixed_dictionaries(
@@ -138,27 +138,27 @@ USERS = st.fixed_dictionaries(
 @given(USERS, OPERATIONS)
 def test_any_patch_is_applied_or_refused_without_changing_its_input(user, operations):
     before = copy.deepcopy(user)
-    answered(patch.apply, USER, user, operations)
+    accepted(patch.apply, USER, user, operations)
     assert user == before
 
 
 @given(USERS, OPERATIONS)
 def test_patched_resource_is_one_that_a_client_could_send(user, operations):
-    patched = answered(patch.apply, USER, user, operations)
+    patched = accepted(patch.apply, USER, user, operations)
     if patched is not None:
         assert {"id": "u1", **resources.read(USER, patched)} == patched
 
 
 @given(OBJECTS.map(lambda document: {**document, "userName": "ann"}))
 def test_reading_a_canonical_resource_returns_it_unchanged(document):
-    canonical = answered(resources.read, USER, document)
+    canonical = accepted(resources.read, USER, document)
     assume(canonical is not None)
     assert resources.read(USER, canonical) == canonical
 
 
 # Filters
 
-PLACES = [
+PATHS = [
     AttributePath(path.extension, path.attribute, sub_attribute)
     for path in USER.top_level
     for sub_attribute in path.attribute.sub_attributes.values() or (None,)
@@ -182,20 +182,20 @@ OPERATORS = {
 
 
 def pick(items):
-    """One of many; unlike sampled_from, it does not print them all when a test fails."""
+    """One of the items. Unlike sampled_from, it does not print all of them when a test fails."""
     return st.integers(0, len(items) - 1).map(lambda i: items[i])
 
 
-def comparisons(places):
+def comparisons(paths_):
     @st.composite
     def comparison(draw):
-        place = draw(pick(places))
-        type_ = place.target.type
+        path = draw(pick(paths_))
+        type_ = path.target.type
         value = draw(VALUES[type_])
         if type_ is Type.DATE_TIME:
             value = values.date_time(value)
             assume(value is not None)
-        return Compare(place, draw(st.sampled_from(OPERATORS[type_])), value)
+        return Compare(path, draw(st.sampled_from(OPERATORS[type_])), value)
 
     return comparison()
 
@@ -212,18 +212,18 @@ def trees(leaves):
     )
 
 
-def leaves_of(places):
-    return st.one_of(comparisons(places), pick(places).map(Present))
+def leaves_of(paths_):
+    return st.one_of(comparisons(paths_), pick(paths_).map(Present))
 
 
 @st.composite
 def element_matches(draw):
-    whole = draw(pick([path for path in USER.top_level if path.attribute.sub_attributes]))
-    places = [place for place in PLACES if place.attribute is whole.attribute]
-    return ElementMatch(whole, draw(trees(leaves_of(places))))
+    parent = draw(pick([path for path in USER.top_level if path.attribute.sub_attributes]))
+    paths_ = [path for path in PATHS if path.attribute is parent.attribute]
+    return ElementMatch(parent, draw(trees(leaves_of(paths_))))
 
 
-FILTERS = trees(st.one_of(leaves_of(PLACES), element_matches()))
+FILTERS = trees(st.one_of(leaves_of(PATHS), element_matches()))
 
 
 @given(FILTERS)
@@ -239,10 +239,10 @@ def test_resource_matches_either_a_filter_or_its_negation(tree, user):
 @given(FILTERS)
 def test_names_and_keywords_of_a_filter_are_case_insensitive(tree):
     text = filters.to_text(tree)
-    outside = text.split('"')
-    shouted = '"'.join(part.upper() if i % 2 == 0 else part for i, part in enumerate(outside))
-    assume("\\" not in text)
-    assert filters.parse(USER, shouted) == tree
+    assume("\\" not in text)  # an escaped quote would not end a string
+    parts = text.split('"')  # every second one is a string
+    upper = '"'.join(part.upper() if i % 2 == 0 else part for i, part in enumerate(parts))
+    assert filters.parse(USER, upper) == tree
 
 
 # PATCH
@@ -272,7 +272,7 @@ SINGLE_OPERATIONS = st.lists(
 
 
 def assigned(resource: dict[str, Any], assignments: Mapping[AttributePath, Any]) -> dict[str, Any]:
-    """The plainest reading of assignments, by hand."""
+    """The resource after these assignments, computed in the simplest way."""
     result = copy.deepcopy(resource)
     for path, value in assignments.items():
         keys = [path.extension, path.attribute.name]
@@ -295,9 +295,9 @@ def pruned(value):
 @given(USERS, SINGLE_OPERATIONS)
 def test_assignments_and_apply_give_the_same_resource(user, operations):
     assignments, refusal = outcome(patch.assignments, USER, operations)
-    patched, other_refusal = outcome(patch.apply, USER, user, operations)
+    patched, refusal_of_apply = outcome(patch.apply, USER, user, operations)
 
-    assert refusal == other_refusal
+    assert refusal == refusal_of_apply
     assert patched == (None if refusal else assigned(user, assignments))
 
 
@@ -335,10 +335,9 @@ def test_member_changes_and_apply_give_the_same_group(ids, operations):
     assert applied["displayName"] == names.get("displayName", "T")
 
 
-# A small model of e-mail addresses under PATCH: rows of a table, changed one by one.
+class EmailTable:
+    """A simple model of e-mail addresses under PATCH: rows that are changed one by one."""
 
-
-class Rows:
     def __init__(self, emails):
         self.rows = [dict(each) for each in emails]
 
@@ -357,15 +356,15 @@ class Rows:
                 row[part] = value
             if part == "primary" and value is True:
                 self.demote([row for row in self.rows if row not in chosen])
-        self.tidy()
+        self.normalize()
 
     def demote(self, rows):
         for row in rows:
             if row.get("primary"):
                 row["primary"] = False
 
-    def tidy(self):
-        """No row is empty, and none says the same value of the same type as an earlier one."""
+    def normalize(self):
+        """Drop empty rows, and merge a row into an earlier one with the same type and value."""
         seen = {}
         for row in [each for each in self.rows if each]:
             key = (row.get("type"), row["value"]) if "value" in row else str(sorted(row.items()))
@@ -395,7 +394,7 @@ ONE_OF_EACH = EMAILS.map(lambda emails: list({each.get("type"): each for each in
 
 @given(ONE_OF_EACH, STEPS)
 def test_patches_of_emails_agree_with_a_table_of_rows(emails, steps):
-    table = Rows(emails)
+    table = EmailTable(emails)
     for step in steps:
         table.run(*step)
     operations = [

@@ -1,3 +1,5 @@
+"""Resources as clients send them: canonical form, refusals, limits, and JSON bodies."""
+
 import pytest
 
 from gateway.scim import resource as resources
@@ -38,7 +40,7 @@ def test_user_as_entra_creates_it_is_read():
 
 
 @pytest.mark.parametrize(
-    ("sent", "kept"),
+    ("sent", "canonical"),
     [
         ({"TITLE": "x"}, {"title": "x"}),
         ({"name": {"GIVENNAME": "A"}}, {"name": {"givenName": "A"}}),
@@ -107,8 +109,8 @@ def test_user_as_entra_creates_it_is_read():
         ({"phoneNumbers": [{"value": " 555 "}]}, {"phoneNumbers": [{"value": " 555 "}]}),
     ],
 )
-def test_document_is_converted_to_canonical_form(sent, kept):
-    assert read(sent) == {"userName": "ann", **kept}
+def test_document_is_converted_to_canonical_form(sent, canonical):
+    assert read(sent) == {"userName": "ann", **canonical}
 
 
 @pytest.mark.parametrize(
@@ -200,7 +202,7 @@ def test_group_without_a_display_name_is_refused():
 
 
 SHOES_URN = "urn:acme:1.0:Shoes"
-WALKER = USER.with_extension(
+USER_WITH_SHOES = USER.with_extension(
     Schema.from_document(
         {
             "id": SHOES_URN,
@@ -217,7 +219,7 @@ WALKER = USER.with_extension(
 
 
 @pytest.mark.parametrize(
-    ("sent", "kept"),
+    ("sent", "canonical"),
     [
         ({"size": 42, "weight": 1.5}, {"size": 42, "weight": 1.5}),
         ({"size": "42", "weight": "-1.5e1"}, {"size": 42, "weight": -15.0}),
@@ -229,9 +231,9 @@ WALKER = USER.with_extension(
         ({"size": None}, None),
     ],
 )
-def test_attributes_of_a_custom_extension_are_read_by_their_type(sent, kept):
-    expected = {"userName": "ann"} | ({SHOES_URN: kept} if kept else {})
-    assert resources.read(WALKER, {"userName": "ann", SHOES_URN: sent}) == expected
+def test_attributes_of_a_custom_extension_are_read_by_their_type(sent, canonical):
+    expected = {"userName": "ann"} | ({SHOES_URN: canonical} if canonical else {})
+    assert resources.read(USER_WITH_SHOES, {"userName": "ann", SHOES_URN: sent}) == expected
 
 
 @pytest.mark.parametrize(
@@ -251,7 +253,7 @@ def test_attributes_of_a_custom_extension_are_read_by_their_type(sent, kept):
 )
 def test_invalid_value_in_a_custom_extension_is_refused(sent, mentions):
     with refused(400, "invalidValue", mentions):
-        resources.read(WALKER, {"userName": "ann", SHOES_URN: sent})
+        resources.read(USER_WITH_SHOES, {"userName": "ann", SHOES_URN: sent})
 
 
 def test_schemas_are_the_core_schema_and_extensions_with_values():
@@ -301,10 +303,10 @@ def test_body_that_is_not_a_valid_json_object_is_refused(body, mentions):
 
 
 def test_body_with_too_many_objects_and_arrays_gets_413():
-    most = b'{"a":[' + b",".join([b"{}"] * (resources.MAX_CONTAINERS - 2)) + b"]}"
-    assert len(resources.loads(most)["a"]) == resources.MAX_CONTAINERS - 2
+    largest = b'{"a":[' + b",".join([b"{}"] * (resources.MAX_CONTAINERS - 2)) + b"]}"
+    assert len(resources.loads(largest)["a"]) == resources.MAX_CONTAINERS - 2
     with refused(413, None, "send fewer"):
-        resources.loads(most[:-2] + b",[]]}")
+        resources.loads(largest[:-2] + b",[]]}")
     with refused(413, None, "send fewer"):
         resources.loads(b'{"a":' + b"[" * 500_000)
 
@@ -314,7 +316,7 @@ def test_values_are_counted_before_they_are_read():
         resources.read(USER, {"userName": "ann", "emails": [None] * 251})
 
 
-HIDDEN = ["\u202e", "\u200b", "\u0001", "\n", "\ufeff"]
+INVISIBLE = ["\u202e", "\u200b", "\u0001", "\n", "\ufeff"]
 
 
 @pytest.mark.parametrize("blank", [" ", "\t \u3000", "\u200b", " \ufeff\u2060", "\x01"])
@@ -325,7 +327,7 @@ def test_blank_name_is_refused(blank):
         resources.read(GROUP, {"displayName": blank})
 
 
-@pytest.mark.parametrize("char", HIDDEN)
+@pytest.mark.parametrize("char", INVISIBLE)
 def test_user_name_with_an_invisible_character_is_refused(char):
     with refused(
         400, "invalidValue", f"userName contains the invisible character U+{ord(char):04X}"
@@ -333,7 +335,7 @@ def test_user_name_with_an_invisible_character_is_refused(char):
         resources.read(USER, {"userName": f"ann{char}@corp.test"})
 
 
-@pytest.mark.parametrize("char", HIDDEN)
+@pytest.mark.parametrize("char", INVISIBLE)
 def test_other_texts_may_contain_invisible_characters(char):
     group = {"displayName": f"Sales{char}", "externalId": char}
     assert resources.read(GROUP, group) == group

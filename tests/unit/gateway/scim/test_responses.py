@@ -1,3 +1,5 @@
+"""List responses, error bodies, and descriptions of values that clients sent."""
+
 from gateway.scim import responses
 from gateway.scim.errors import ScimError, describe
 

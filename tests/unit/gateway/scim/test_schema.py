@@ -1,3 +1,5 @@
+"""Resource types: attribute lookup, custom extensions, and the discovery documents."""
+
 import pytest
 
 from gateway.scim import schema
@@ -5,7 +7,7 @@ from gateway.scim.schema import ENTERPRISE_USER_URN, GROUP, GROUP_URN, USER, USE
 
 
 @pytest.mark.parametrize(
-    ("written", "meant"),
+    ("spelling", "path"),
     [
         ("userName", "userName"),
         ("USERNAME", "userName"),
@@ -25,12 +27,12 @@ from gateway.scim.schema import ENTERPRISE_USER_URN, GROUP, GROUP_URN, USER, USE
         ("Manager.Value", f"{ENTERPRISE_USER_URN}:manager.value"),
     ],
 )
-def test_attribute_is_found_by_any_spelling_of_its_name(written, meant):
-    assert str(USER.find(written)) == meant
+def test_attribute_is_found_by_any_spelling_of_its_name(spelling, path):
+    assert str(USER.find(spelling)) == path
 
 
 @pytest.mark.parametrize(
-    "written",
+    "name",
     [
         "",
         "nope",
@@ -45,8 +47,8 @@ def test_attribute_is_found_by_any_spelling_of_its_name(written, meant):
         "password",
     ],
 )
-def test_unknown_attribute_is_not_found(written):
-    assert USER.find(written) is None
+def test_unknown_attribute_is_not_found(name):
+    assert USER.find(name) is None
 
 
 def test_all_spellings_of_a_name_give_the_same_path():
@@ -135,7 +137,7 @@ def every_attribute(documents):
 
 
 def test_every_attribute_lists_all_characteristics_without_null():
-    wanted = {
+    characteristics = {
         "name",
         "type",
         "multiValued",
@@ -147,7 +149,7 @@ def test_every_attribute_lists_all_characteristics_without_null():
         "uniqueness",
     }
     for attribute in every_attribute(schema.schema_documents([USER, GROUP], "")):
-        assert wanted <= attribute.keys()
+        assert characteristics <= attribute.keys()
         assert None not in attribute.values()
 
 

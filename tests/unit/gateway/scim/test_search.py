@@ -1,3 +1,5 @@
+"""The parameters of a query, and its filter simplified for each resource type."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,12 +12,13 @@ from gateway.scim.schema import ENTERPRISE_USER_URN, GROUP, GROUP_URN, USER, USE
 from gateway.scim.search import SearchRequest
 from tests.support.scim_errors import assert_refused, refused
 
-BOTH = (USER, GROUP)
+TYPES = (USER, GROUP)
 
 
-def meanings(text, types=BOTH):
-    found = simplify.parse(types, text)
-    return [each if isinstance(each, bool) else filters.to_text(each) for each in found]
+def simplified(text):
+    """The filter for each type, as text or as a constant."""
+    parsed = simplify.parse(TYPES, text)
+    return [each if isinstance(each, bool) else filters.to_text(each) for each in parsed]
 
 
 def test_search_request_equals_the_same_url_parameters():
@@ -40,11 +43,11 @@ def test_search_request_equals_the_same_url_parameters():
         "count": 10,
         "domain": "x",
     }
-    asked = SearchRequest(
+    expected = SearchRequest(
         "userName,name", "emails", "userName pr", "userName", "descending", "3", "10"
     )
-    assert search.from_parameters(parameters) == asked
-    assert search.from_document(document) == asked
+    assert search.from_parameters(parameters) == expected
+    assert search.from_document(document) == expected
 
 
 def test_null_equals_absent_but_an_empty_cursor_does_not():
@@ -135,11 +138,11 @@ def test_query_identity_ignores_cursor_and_count():
     ],
 )
 def test_filter_is_simplified_for_each_resource_type(text, user, group):
-    assert meanings(text) == [user, group]
+    assert simplified(text) == [user, group]
 
 
 def test_extension_in_a_filter_of_schemas_means_it_has_a_value():
-    (user, group) = meanings(f'schemas eq "{ENTERPRISE_USER_URN}"')
+    (user, group) = simplified(f'schemas eq "{ENTERPRISE_USER_URN}"')
     assert group is False
     assert user.split(" or ") == [
         f"{ENTERPRISE_USER_URN}:{name} pr"
@@ -156,14 +159,14 @@ def test_extension_in_a_filter_of_schemas_means_it_has_a_value():
 
 def test_filter_is_refused_only_if_invalid_for_every_type():
     with refused(400, "invalidFilter", "This server has no attribute", "bogus"):
-        simplify.parse(BOTH, "bogus pr")
+        simplify.parse(TYPES, "bogus pr")
     with refused(400, "invalidFilter", "Group has no attribute", "userName"):
         simplify.parse((GROUP,), "userName pr")
-    assert meanings("userName pr and members pr") == [False, False]
+    assert simplified("userName pr and members pr") == [False, False]
 
 
 def test_or_keeps_only_the_conditions_of_each_type():
-    assert meanings('active eq true or members eq "x"') == [
+    assert simplified('active eq true or members eq "x"') == [
         "active eq true",
         'members.value eq "x"',
     ]
@@ -201,18 +204,18 @@ RESOURCES = [
 
 @given(FILTERS)
 def test_simplified_filter_matches_the_same_resources(text):
-    kinds = simplify.parse(BOTH, text)
+    simplified_filters = simplify.parse(TYPES, text)
     for resource_type, resource in RESOURCES:
-        # The core of the filter, on the whole resource as a client sees it.
-        whole = {
+        # The original filter applies to the resource as a client sees it.
+        visible = {
             **resource,
             "schemas": [resource_type.schema.urn],
             "meta": {"resourceType": resource_type.name},
         }
-        tree = filters.parse(simplify._combined_type(resource_type, BOTH), text)
-        meaning = kinds[BOTH.index(resource_type)]
-        found = meaning if isinstance(meaning, bool) else filters.matches(meaning, resource)
-        assert found == filters.matches(tree, whole)
+        tree = filters.parse(simplify._combined_type(resource_type, TYPES), text)
+        simple = simplified_filters[TYPES.index(resource_type)]
+        found = simple if isinstance(simple, bool) else filters.matches(simple, resource)
+        assert found == filters.matches(tree, visible)
 
 
 JSON = st.recursive(
@@ -234,9 +237,9 @@ JSON = st.recursive(
 )
 def test_any_search_body_is_a_query_or_refused(document):
     try:
-        asked = search.from_document(document)
-        asked.page_size()
-        if asked.filter is not None:
-            simplify.parse(BOTH, asked.filter)
+        query = search.from_document(document)
+        query.page_size()
+        if query.filter is not None:
+            simplify.parse(TYPES, query.filter)
     except ScimError as refusal:
         assert_refused(refusal)

@@ -1,3 +1,5 @@
+"""Bulk requests: parsing, references, the order of execution, and the response."""
+
 from typing import Any
 
 from hypothesis import given
@@ -31,7 +33,7 @@ def post(bulk_id: object, *references: str, **data: object) -> dict[str, Any]:
     }
 
 
-def steps(*documents: object):
+def planned_steps(*documents: object):
     return plan(bulk.parse(message(*documents)).operations)
 
 
@@ -109,7 +111,7 @@ def test_bulk_id_of_a_delete_cannot_be_referred_to():
 
 def test_reference_without_a_matching_post_is_refused():
     assert (
-        refusals(post("a", "nobody"), {"method": "DELETE", "path": "/Users/bulkId:x"})
+        refusals(post("a", "missing"), {"method": "DELETE", "path": "/Users/bulkId:x"})
         == [(400, "invalidValue")] * 2
     )
 
@@ -142,7 +144,7 @@ def test_reference_in_a_path_is_found_and_replaced():
 def test_post_runs_before_the_operations_that_refer_to_it():
     delete = {"method": "DELETE", "path": "/Users/1"}
     change = {"method": "PATCH", "path": "/Users/1", "data": {"x": "bulkId:b"}}
-    assert steps(post("a", "b"), change, delete, post("b", "c"), post("c")) == (
+    assert planned_steps(post("a", "b"), change, delete, post("b", "c"), post("c")) == (
         Run(4),
         Run(3),
         Run(0),
@@ -153,13 +155,13 @@ def test_post_runs_before_the_operations_that_refer_to_it():
 
 def test_longest_chain_of_references_does_not_exhaust_the_stack():
     chain = [post(str(each), str(each + 1)) for each in range(999)]
-    assert steps(*chain, post("999")) == tuple(Run(each) for each in reversed(range(1000)))
+    assert planned_steps(*chain, post("999")) == tuple(Run(each) for each in reversed(range(1000)))
 
 
 def test_cycle_of_two_posts_completes_one_after_both_have_run():
     first = post("a", manager="bulkId:b", displayName="A")
     second = post("b", "a")
-    assert steps(first, second) == (
+    assert planned_steps(first, second) == (
         Run(1, frozenset({"members"})),
         Run(0),
         Complete(1, frozenset({"members"})),
@@ -167,7 +169,7 @@ def test_cycle_of_two_posts_completes_one_after_both_have_run():
 
 
 def test_post_that_refers_to_itself_is_completed_immediately():
-    assert steps(post("a", "a"), post("b")) == (
+    assert planned_steps(post("a", "a"), post("b")) == (
         Run(0, frozenset({"members"})),
         Complete(0, frozenset({"members"})),
         Run(1),
@@ -240,15 +242,15 @@ def test_any_body_is_refused_or_planned_with_one_run_per_operation(operations, l
     except ScimError as refusal:
         assert_refused(refusal)
         return
-    found = plan(request.operations)
-    runs = [step.index for step in found if isinstance(step, Run)]
+    steps = plan(request.operations)
+    runs = [step.index for step in steps if isinstance(step, Run)]
     assert sorted(runs) == list(range(len(request.operations)))
-    incomplete = {step.index for step in found if isinstance(step, Run) and step.without}
-    assert {step.index for step in found if isinstance(step, Complete)} >= incomplete
+    incomplete = {step.index for step in steps if isinstance(step, Run) and step.without}
+    assert {step.index for step in steps if isinstance(step, Complete)} >= incomplete
     for each in request.operations:
         ids = dict.fromkeys(each.references, "1")
-        left = bulk_references.in_data(bulk_references.resolve(each.data or {}, ids))
-        assert left == set()
+        unresolved = bulk_references.in_data(bulk_references.resolve(each.data or {}, ids))
+        assert unresolved == set()
         dumps(bulk_response([Result(each, 400, error=each.refusal or invalid_value(""))]))
 
 
@@ -283,21 +285,21 @@ def test_only_posts_have_run_of_those_that_refer_to_an_open_cycle(references):
     ]
     operations = bulk.parse(message(*changes, *creations)).operations
     referrers = Referrers(operations)
-    ran: set[int] = set()
-    still_open: set[int] = set()
+    executed: set[int] = set()
+    incomplete: set[int] = set()
     for step in plan(operations):
         if isinstance(step, Run):
-            ran.add(step.index)
-            still_open |= {step.index} if step.without else set()
-        reached = referrers.closure(still_open, ()) & ran
-        assert [operations[each].method for each in reached] == ["POST"] * len(reached)
+            executed.add(step.index)
+            incomplete |= {step.index} if step.without else set()
+        referring = referrers.closure(incomplete, ()) & executed
+        assert [operations[each].method for each in referring] == ["POST"] * len(referring)
         if isinstance(step, Complete):
-            still_open.discard(step.index)
-    assert still_open == set()
+            incomplete.discard(step.index)
+    assert incomplete == set()
 
 
-def circles_through_one(number: int) -> list[Operation]:
-    """A creation that refers to all others, each of which refers to it."""
+def cycles_through_one_post(number: int) -> list[Operation]:
+    """A POST that refers to all others, each of which refers back to it."""
     names = frozenset(f"b{index}" for index in range(1, number))
     first = Operation("POST", "/Groups", "b0", None, {"a": [f"bulkId:{n}" for n in names]}, names)
     back = frozenset(["b0"])
@@ -307,6 +309,6 @@ def circles_through_one(number: int) -> list[Operation]:
 
 
 def test_planning_of_cycles_takes_linear_time():
-    small, large = circles_through_one(600), circles_through_one(2_400)
+    small, large = cycles_through_one_post(600), cycles_through_one_post(2_400)
     assert len([each for each in plan(small) if isinstance(each, Complete)]) == 599
     assert ratio(plan, small, large) < LIMIT

@@ -1,3 +1,5 @@
+"""SCIM filters: parsing, printing, limits, and evaluation."""
+
 from datetime import UTC, datetime
 
 import pytest
@@ -9,14 +11,14 @@ from gateway.scim.schema import ENTERPRISE_USER_URN, GROUP, USER, Schema
 from tests.support.scim_errors import refused
 
 
-def at(name, resource_type=USER):
+def path(name, resource_type=USER):
     found = resource_type.find(name)
     assert found is not None
     return found
 
 
 def eq(name, value):
-    return Compare(at(name), Operator.EQ, value)
+    return Compare(path(name), Operator.EQ, value)
 
 
 TREES = [
@@ -24,67 +26,72 @@ TREES = [
     ('USERNAME EQ "Ann"', eq("userName", "Ann")),
     ("externalId eq jyoung", eq("externalId", "jyoung")),
     ("externalId eq 4711", eq("externalId", "4711")),
-    ("userName sw O", Compare(at("userName"), Operator.SW, "O")),
-    ("  title   pr  ", Present(at("title"))),
-    ("title Pr", Present(at("title"))),
-    ("name pr", Present(at("name"))),
-    ("emails pr", Present(at("emails"))),
+    ("userName sw O", Compare(path("userName"), Operator.SW, "O")),
+    ("  title   pr  ", Present(path("title"))),
+    ("title Pr", Present(path("title"))),
+    ("name pr", Present(path("name"))),
+    ("emails pr", Present(path("emails"))),
     ("active eq true", eq("active", True)),
     ('active eq "False"', eq("active", False)),
     ("active eq True", eq("active", True)),
-    ("title eq null", Not(Present(at("title")))),
-    ("title ne NULL", Present(at("title"))),
-    ("manager eq null", Not(Present(at("manager")))),
+    ("title eq null", Not(Present(path("title")))),
+    ("title ne NULL", Present(path("title"))),
+    ("manager eq null", Not(Present(path("manager")))),
     ('manager eq "u2"', eq("manager.value", "u2")),
     ('emails eq "x"', eq("emails.value", "x")),
-    ('emails co "@x"', Compare(at("emails.value"), Operator.CO, "@x")),
+    ('emails co "@x"', Compare(path("emails.value"), Operator.CO, "@x")),
     (r'title eq "a\"]) \u00e9 \\"', eq("title", 'a"]) é \\')),
     (f'{ENTERPRISE_USER_URN}:department eq "x"', eq("department", "x")),
     (
         'meta.lastModified ge "2024-01-02T03:04:05+02:00"',
-        Compare(at("meta.lastModified"), Operator.GE, datetime(2024, 1, 2, 1, 4, 5, tzinfo=UTC)),
+        Compare(path("meta.lastModified"), Operator.GE, datetime(2024, 1, 2, 1, 4, 5, tzinfo=UTC)),
     ),
     (
         "meta.lastModified ge 2024-01-02T03:04:05Z",
-        Compare(at("meta.lastModified"), Operator.GE, datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)),
+        Compare(path("meta.lastModified"), Operator.GE, datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)),
     ),
     ('id eq "u1" and manager eq "u2"', And((eq("id", "u1"), eq("manager.value", "u2")))),
     (
         "title pr or nickName pr and locale pr",
         Or(
-            (Present(at("title")), And((Present(at("nickName")), Present(at("locale"))))),
+            (Present(path("title")), And((Present(path("nickName")), Present(path("locale"))))),
         ),
     ),
     (
         "(title pr or nickName pr) and locale pr",
-        And((Or((Present(at("title")), Present(at("nickName")))), Present(at("locale")))),
+        And((Or((Present(path("title")), Present(path("nickName")))), Present(path("locale")))),
     ),
-    ("NOT(title pr)", Not(Present(at("title")))),
-    ("not (not (title pr))", Not(Not(Present(at("title"))))),
-    ("((title pr))", Present(at("title"))),
+    ("NOT(title pr)", Not(Present(path("title")))),
+    ("not (not (title pr))", Not(Not(Present(path("title"))))),
+    ("((title pr))", Present(path("title"))),
     (
         'emails[type eq "work" and value co "@x"]',
         ElementMatch(
-            at("emails"),
-            And((eq("emails.type", "work"), Compare(at("emails.value"), Operator.CO, "@x"))),
+            path("emails"),
+            And((eq("emails.type", "work"), Compare(path("emails.value"), Operator.CO, "@x"))),
         ),
     ),
     (
         'emails[type eq "work"].value eq "x"',
-        ElementMatch(at("emails"), And((eq("emails.type", "work"), eq("emails.value", "x")))),
+        ElementMatch(path("emails"), And((eq("emails.type", "work"), eq("emails.value", "x")))),
     ),
     (
         'emails[type eq "work"] eq "x"',
-        ElementMatch(at("emails"), And((eq("emails.type", "work"), eq("emails.value", "x")))),
+        ElementMatch(path("emails"), And((eq("emails.type", "work"), eq("emails.value", "x")))),
     ),
-    ('emails[not (type eq "a]")]', ElementMatch(at("emails"), Not(eq("emails.type", "a]")))),
-    ('roles[primary eq "True"]', ElementMatch(at("roles"), eq("roles.primary", True))),
-    ('manager[value eq "u2"]', ElementMatch(at("manager"), eq("manager.value", "u2"))),
+    ('emails[not (type eq "a]")]', ElementMatch(path("emails"), Not(eq("emails.type", "a]")))),
+    ('roles[primary eq "True"]', ElementMatch(path("roles"), eq("roles.primary", True))),
+    ('manager[value eq "u2"]', ElementMatch(path("manager"), eq("manager.value", "u2"))),
     (
         "title pr and emails[primary eq true] or active eq false",
         Or(
             (
-                And((Present(at("title")), ElementMatch(at("emails"), eq("emails.primary", True)))),
+                And(
+                    (
+                        Present(path("title")),
+                        ElementMatch(path("emails"), eq("emails.primary", True)),
+                    )
+                ),
                 eq("active", False),
             )
         ),
@@ -182,9 +189,9 @@ def test_numeric_extension_attributes_are_compared_as_numbers():
 
     assert tree == And(
         (
-            Compare(at("size", user), Operator.GT, 41),
-            Compare(at("weight", user), Operator.LE, -150.0),
-            ElementMatch(at("tags", user), Compare(at("tags", user), Operator.EQ, "red")),
+            Compare(path("size", user), Operator.GT, 41),
+            Compare(path("weight", user), Operator.LE, -150.0),
+            ElementMatch(path("tags", user), Compare(path("tags", user), Operator.EQ, "red")),
         )
     )
     assert filters.parse(user, filters.to_text(tree)) == tree

@@ -1,4 +1,4 @@
-"""What a PATCH comes down to where the resource need not be read."""
+"""PATCH requests that need no read of the resource: assignments, and sets of member ids."""
 
 import pytest
 
@@ -9,8 +9,10 @@ from tests.support.scim_errors import refused
 
 
 def assigned(*operations):
-    found = patch.assignments(USER, operations)
-    return found if found is None else {str(path): value for path, value in found.items()}
+    assignments = patch.assignments(USER, operations)
+    if assignments is None:
+        return None
+    return {str(path): value for path, value in assignments.items()}
 
 
 def replace(path, value):
