@@ -1,4 +1,4 @@
-"""What the gateway's tests of limits share."""
+"""Fixtures that the gateway's unit tests share."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Without memory to return the group, a change is refused before it is written."""
+"""A change is refused before it is written if there is no memory to return the group."""
 
 from collections.abc import AsyncIterator
 
@@ -20,7 +20,7 @@ GROUP = "urn:ietf:params:scim:schemas:core:2.0:Group"
 
 
 class CountingGroups(groups_pb2_grpc.GroupServiceServicer):
-    """Counts changes of groups, which have no members."""
+    """Counts changes of groups; its groups have no members."""
 
     def __init__(self) -> None:
         self.changes = 0
@@ -52,8 +52,8 @@ async def request_with(members: int) -> ScimRequest:
     """A request with this number of members; its organization has no memory left."""
     memory = ResponseMemory(wait_seconds=0.0)
     await memory.reservation(ACME).acquire(memory.largest)
-    listed = [{"value": f"unknown {number}"} for number in range(members)]
-    document = {"schemas": [GROUP], "displayName": "Staff", "members": listed}
+    member_values = [{"value": f"unknown {number}"} for number in range(members)]
+    document = {"schemas": [GROUP], "displayName": "Staff", "members": member_values}
     return ScimRequest(
         "r",
         "https://x",
@@ -75,5 +75,5 @@ async def test_large_group_without_memory_to_return_it_is_not_changed(
         await getattr(groups, method)(await request_with(SMALL_RESPONSE + 1))
     assert servicer.changes == 0
 
-    answer = await getattr(groups, method)(await request_with(SMALL_RESPONSE))
-    assert (answer.status, servicer.changes) == (201 if method == "create" else 200, 1)
+    response = await getattr(groups, method)(await request_with(SMALL_RESPONSE))
+    assert (response.status, servicer.changes) == (201 if method == "create" else 200, 1)

@@ -43,7 +43,7 @@ def memory() -> ResponseMemory:
 
 
 @pytest.fixture
-async def huge(memory: ResponseMemory) -> AsyncIterator[tuple[HugeUsers, Users]]:
+async def service(memory: ResponseMemory) -> AsyncIterator[tuple[HugeUsers, Users]]:
     servicer = HugeUsers(memory.largest // MEMORY_PER_BYTE + 1)
     server = grpc.aio.server()
     users_pb2_grpc.add_UserServiceServicer_to_server(servicer, server)
@@ -56,16 +56,16 @@ async def huge(memory: ResponseMemory) -> AsyncIterator[tuple[HugeUsers, Users]]
 
 @pytest.mark.parametrize(("method", "document"), [("patch", PATCH), ("replace", PUT)])
 async def test_change_of_a_user_too_large_to_return_gets_204(
-    memory: ResponseMemory, huge: tuple[HugeUsers, Users], method: str, document: dict[str, Any]
+    memory: ResponseMemory, service: tuple[HugeUsers, Users], method: str, document: dict[str, Any]
 ):
-    servicer, users = huge
-    nothing = CIMultiDictProxy(CIMultiDict[str]())
+    servicer, users = service
+    no_headers = CIMultiDictProxy(CIMultiDict[str]())
     reservation = memory.reservation(ACME)
     request = ScimRequest(
-        "r", "https://x", Caller(ACME, "k"), ANN, {}, nothing, lambda: document, reservation
+        "r", "https://x", Caller(ACME, "k"), ANN, {}, no_headers, lambda: document, reservation
     )
 
-    answer = await getattr(users, method)(request)
+    response = await getattr(users, method)(request)
 
-    assert (answer.status, answer.body, answer.headers) == (204, b"", {"ETag": 'W/"2"'})
+    assert (response.status, response.body, response.headers) == (204, b"", {"ETag": 'W/"2"'})
     assert (servicer.changes, reservation.size) == (1, 0)

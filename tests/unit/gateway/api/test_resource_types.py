@@ -1,4 +1,4 @@
-"""The user type of an organization: its schemas are cached for a limited time."""
+"""The user type of an organization; its schemas are cached for a limited time."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,10 +14,11 @@ from gateway.api.resource_types import LIFETIME_SECONDS, ResourceTypes
 from gateway.backend.errors import RefusedError
 from gateway.backend.schemas import SchemaClient
 from gateway.scim.schema import USER
+from tests.support.clocks import Clock
 from tests.support.servers import listening
 
 
-def badge(organization_id: str) -> pb.Schema:
+def badge_schema(organization_id: str) -> pb.Schema:
     attribute = pb.Attribute(
         name="badge",
         type=pb.Attribute.TYPE_STRING,
@@ -41,40 +42,25 @@ class Registry(schemas_pb2_grpc.SchemaServiceServicer):
         return pb.ListSchemasResponse(schemas=self.schemas.get(request.organization_id, []))
 
 
-class Seconds:
-    """A monotonic clock that the test moves."""
-
-    def __init__(self) -> None:
-        self.now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def registry() -> Registry:
     return Registry()
 
 
-@pytest.fixture
-def seconds() -> Seconds:
-    return Seconds()
-
-
 @asynccontextmanager
-async def connected_types(registry: Registry, seconds: Seconds) -> AsyncIterator[ResourceTypes]:
+async def connected_types(registry: Registry, clock: Clock) -> AsyncIterator[ResourceTypes]:
     server = grpc.aio.server()
     schemas_pb2_grpc.add_SchemaServiceServicer_to_server(registry, server)
     async with (
         listening(server) as port,
         grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
     ):
-        yield ResourceTypes(SchemaClient(channel), monotonic=seconds)
+        yield ResourceTypes(SchemaClient(channel), monotonic=clock)
 
 
 @pytest.fixture
-async def types(registry: Registry, seconds: Seconds) -> AsyncIterator[ResourceTypes]:
-    async with connected_types(registry, seconds) as types:
+async def types(registry: Registry, clock: Clock) -> AsyncIterator[ResourceTypes]:
+    async with connected_types(registry, clock) as types:
         yield types
 
 
@@ -83,7 +69,7 @@ async def test_organization_without_schemas_has_the_standard_user_type(types):
 
 
 async def test_user_type_has_the_attributes_of_its_organization_only(types, registry):
-    registry.schemas = {"acme": [badge("acme")], "globex": [badge("globex")]}
+    registry.schemas = {"acme": [badge_schema("acme")], "globex": [badge_schema("globex")]}
 
     acme, globex = await types.user("acme", "r"), await types.user("globex", "r")
 
@@ -93,21 +79,21 @@ async def test_user_type_has_the_attributes_of_its_organization_only(types, regi
     assert USER.find("badge") is None
 
 
-async def test_cached_user_type_expires_after_its_lifetime(types, registry, seconds):
+async def test_cached_user_type_expires_after_its_lifetime(types, registry, clock):
     await types.user("acme", "r")
-    registry.schemas["acme"] = [badge("acme")]
+    registry.schemas["acme"] = [badge_schema("acme")]
 
-    seconds.now += LIFETIME_SECONDS - 1
+    clock.seconds += LIFETIME_SECONDS - 1
     assert await types.user("acme", "r") is USER
-    seconds.now += 1
+    clock.seconds += 1
     assert (await types.user("acme", "r")).extension_urn("urn:acme:badge") == "urn:acme:badge"
     assert registry.requests == ["acme", "acme"]
 
 
-async def test_unchanged_schemas_keep_the_same_type_object(types, registry, seconds):
-    registry.schemas["acme"] = [badge("acme")]
+async def test_unchanged_schemas_keep_the_same_type_object(types, registry, clock):
+    registry.schemas["acme"] = [badge_schema("acme")]
     first = await types.user("acme", "r")
-    seconds.now += LIFETIME_SECONDS
+    clock.seconds += LIFETIME_SECONDS
     second = await types.user("acme", "r")
 
     assert first is second
@@ -115,7 +101,7 @@ async def test_unchanged_schemas_keep_the_same_type_object(types, registry, seco
 
 
 async def test_concurrent_requests_share_one_call(types, registry):
-    registry.schemas["acme"] = [badge("acme")]
+    registry.schemas["acme"] = [badge_schema("acme")]
 
     found = await asyncio.gather(*(types.user("acme", "r") for _ in range(20)))
 

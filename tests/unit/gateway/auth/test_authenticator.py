@@ -45,7 +45,7 @@ def test_token_with_non_ascii_characters_is_invalid(header):
     assert refused.value.headers == {"WWW-Authenticate": 'Bearer error="invalid_token"'}
 
 
-class KeysOfRegion(keys_pb2_grpc.KeyServiceServicer):
+class OtherRegionKeyService(keys_pb2_grpc.KeyServiceServicer):
     """A keysvc that refuses every key because it belongs to another region."""
 
     def __init__(self, region: str) -> None:
@@ -77,11 +77,11 @@ async def authenticating(
 
 
 @pytest.mark.parametrize(
-    ("region", "named"),
+    ("region", "tenant_url"),
     [("eu", "https://eu.test/scim"), ("us", "https://us.test/scim"), ("", "that of its region")],
 )
-async def test_key_of_another_region_gets_401_with_its_tenant_url(region, named):
-    async with authenticating(KeysOfRegion(region)) as authenticator:
+async def test_key_of_another_region_gets_401_with_its_tenant_url(region, tenant_url):
+    async with authenticating(OtherRegionKeyService(region)) as authenticator:
         with pytest.raises(RefusedError) as refused:
             await authenticator.authenticate("Bearer key", "192.0.2.1", "request")
 
@@ -89,5 +89,5 @@ async def test_key_of_another_region_gets_401_with_its_tenant_url(region, named)
     assert refused.value.headers == {"WWW-Authenticate": 'Bearer error="invalid_token"'}
     assert refused.value.detail == (
         "This API key belongs to another region. Set the Tenant URL in Entra to "
-        f"{named}, or use a key of this region as Secret Token."
+        f"{tenant_url}, or use a key of this region as Secret Token."
     )

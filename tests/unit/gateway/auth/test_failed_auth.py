@@ -1,4 +1,4 @@
-"""Failed authentication is limited by address; keys that exist are not limited."""
+"""Failed authentication is limited by address; valid keys are not charged."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -26,19 +26,19 @@ NOW = datetime(2026, 1, 2, tzinfo=UTC)
 RESET = pb.WatchKeysResponse(reset=pb.WatchKeysResponse.Reset())
 HEARTBEAT = pb.WatchKeysResponse(heartbeat=pb.WatchKeysResponse.Heartbeat())
 ADDRESS = "192.0.2.1"
-AT_ONCE = 5
+BURST = 5
 
 
 @pytest.fixture
 def limiter(clock: Clock) -> FailedAuthLimiter:
-    created = FailedAuthLimiter(AT_ONCE, clock)
+    created = FailedAuthLimiter(BURST, clock)
     created.apply(RESET)
     return created
 
 
 def refusal(reason: str = "KEY_UNKNOWN", organization_id: str = "") -> Refusal:
-    answer, whose = HTTP_ERRORS[reason], {"organization_id": organization_id}
-    return Refusal(answer.status, answer.scim_type, "no", answer.headers, reason, whose)
+    error, metadata = HTTP_ERRORS[reason], {"organization_id": organization_id}
+    return Refusal(error.status, error.scim_type, "no", error.headers, reason, metadata)
 
 
 async def send_unknown(
@@ -49,7 +49,7 @@ async def send_unknown(
 
 
 async def exhaust(limiter: FailedAuthLimiter, address: str = ADDRESS) -> None:
-    for number in range(AT_ONCE):
+    for number in range(BURST):
         assert (
             await send_unknown(limiter, b"wrong %s %d" % (address.encode(), number), address)
         ).status == 401
@@ -67,12 +67,12 @@ async def test_address_over_its_limit_of_unknown_keys_gets_429(limiter, clock):
 
     over = await send_unknown(limiter, b"next")
     clock.seconds += RECOVERY_SECONDS
-    rested = await send_unknown(limiter, b"another")
+    recovered = await send_unknown(limiter, b"another")
 
     assert isinstance(over, RejectedError)
     assert over.status == 429
     assert over.headers == {"Retry-After": "2"}
-    assert rested.status == 401
+    assert recovered.status == 401
 
 
 async def test_unknown_key_from_another_address_is_not_limited(limiter):
@@ -99,17 +99,17 @@ async def test_unknown_key_sent_again_after_429_gets_401(limiter):
 async def test_unknown_key_is_charged_once_without_a_cached_refusal(limiter, clock):
     """While the watch is silent, no refusal is cached."""
     clock.seconds += MAX_SILENCE_SECONDS
-    for _ in range(AT_ONCE * 3):
+    for _ in range(BURST * 3):
         assert limiter.cached_refusal(b"wrong", NOW) is None
         assert (await send_unknown(limiter, b"wrong")).status == 401
-    for number in range(AT_ONCE - 1):
+    for number in range(BURST - 1):
         assert (await send_unknown(limiter, b"%d" % number)).status == 401
 
     assert (await send_unknown(limiter, b"next")).status == 429
 
 
 async def test_valid_keys_are_not_charged(limiter):
-    for number in range(AT_ONCE * 3):
+    for number in range(BURST * 3):
         limiter.record_verified(await limiter.begin_lookup(b"right %d" % number, ADDRESS))
 
     await exhaust(limiter)
@@ -117,20 +117,20 @@ async def test_valid_keys_are_not_charged(limiter):
 
 @pytest.mark.parametrize("reason", ["KEY_EXPIRED", "KEY_REVOKED", "INTEGRATION_INACTIVE"])
 async def test_formerly_valid_keys_are_not_charged(limiter, reason):
-    for number in range(AT_ONCE * 3):
-        answer = refusal(reason, "acme")
+    for number in range(BURST * 3):
+        expected = refusal(reason, "acme")
         lookup = await limiter.begin_lookup(b"old %d" % number, ADDRESS)
-        assert limiter.record_refusal(lookup, answer).refusal is answer
+        assert limiter.record_refusal(lookup, expected).refusal is expected
 
     await exhaust(limiter)
 
 
 async def test_lookup_without_a_result_is_not_charged(limiter):
-    away = refusal("DATABASE_UNAVAILABLE")
-    for number in range(AT_ONCE * 3):
+    unavailable = refusal("DATABASE_UNAVAILABLE")
+    for number in range(BURST * 3):
         limiter.end_lookup(await limiter.begin_lookup(b"%d" % number, ADDRESS))
         lookup = await limiter.begin_lookup(b"%d" % number, ADDRESS)
-        assert limiter.record_refusal(lookup, away).refusal is away
+        assert limiter.record_refusal(lookup, unavailable).refusal is unavailable
 
     await exhaust(limiter)
 
@@ -169,11 +169,11 @@ async def test_lookups_over_the_slots_of_all_addresses_wait(limiter):
         await limiter.begin_lookup(b"%d" % number, f"10.0.{number}.1")
         for number in range(MAX_LOOKUPS)
     ]
-    waits = asyncio.create_task(limiter.begin_lookup(b"next", "10.1.0.1"))
+    waiting = asyncio.create_task(limiter.begin_lookup(b"next", "10.1.0.1"))
 
-    assert await let_run(waits) == [False]
+    assert await let_run(waiting) == [False]
     limiter.record_refusal(lookups[0], refusal())
-    await waits
+    await waiting
 
 
 async def test_lookups_over_the_queue_are_rejected_immediately(limiter):
@@ -229,29 +229,31 @@ async def test_unavailability_of_keysvc_is_not_cached(limiter):
 
 async def test_each_refused_request_gets_a_new_exception(limiter):
     """A raised exception references the frames that it passed, and so the request."""
-    answer = refusal()
+    shared = refusal()
     first, second = [
-        limiter.record_refusal(await limiter.begin_lookup(b"%d" % number, ADDRESS), answer)
+        limiter.record_refusal(await limiter.begin_lookup(b"%d" % number, ADDRESS), shared)
         for number in range(2)
     ]
 
     assert first is not second
-    assert limiter.cached_refusal(b"0", NOW) is answer
+    assert limiter.cached_refusal(b"0", NOW) is shared
 
 
 async def test_ipv6_site_over_its_limit_of_unknown_keys_gets_429(limiter):
     statuses = [
         (await send_unknown(limiter, b"%d" % number, f"2001:db8:1:{number:x}::1")).status
-        for number in range(AT_ONCE * SITE_MULTIPLE + 5)
+        for number in range(BURST * SITE_MULTIPLE + 5)
     ]
 
-    assert statuses == [401] * (AT_ONCE * SITE_MULTIPLE) + [429] * 5
+    assert statuses == [401] * (BURST * SITE_MULTIPLE) + [429] * 5
     assert (await send_unknown(limiter, b"next", "2001:db8:2::1")).status == 401
 
 
 async def test_unknown_keys_over_the_total_limit_get_429(limiter):
-    number = AT_ONCE * TOTAL_MULTIPLE
-    statuses = [(await send_unknown(limiter, b"%d" % n, spread(n))).status for n in range(number)]
+    number = BURST * TOTAL_MULTIPLE
+    statuses = [
+        (await send_unknown(limiter, b"%d" % n, separate_address(n))).status for n in range(number)
+    ]
     over = await send_unknown(limiter, b"next", "198.51.100.7")
 
     assert statuses == [401] * number
@@ -263,10 +265,10 @@ async def test_unknown_key_over_a_limit_holds_its_slot_for_a_while(limiter):
     await exhaust(limiter)
     for number in range(MAX_LOOKUPS_OF_ADDRESS):
         await send_unknown(limiter, b"over %d" % number)
-    waits = asyncio.create_task(limiter.begin_lookup(b"next", ADDRESS))
+    waiting = asyncio.create_task(limiter.begin_lookup(b"next", ADDRESS))
 
-    assert await let_run(waits) == [False]
-    await waits
+    assert await let_run(waiting) == [False]
+    await waiting
 
 
 async def test_addresses_over_their_limit_leave_slots_for_others(limiter):
@@ -286,10 +288,10 @@ async def test_addresses_over_their_limit_leave_slots_for_others(limiter):
 
 
 async def test_addresses_with_unknown_keys_yield_at_the_total_limit(limiter):
-    for n in range(AT_ONCE * TOTAL_MULTIPLE):
-        await send_unknown(limiter, b"%d" % n, spread(n))
+    for n in range(BURST * TOTAL_MULTIPLE):
+        await send_unknown(limiter, b"%d" % n, separate_address(n))
     tasks = [
-        asyncio.create_task(limiter.begin_lookup(b"more %d" % n, spread(n)))
+        asyncio.create_task(limiter.begin_lookup(b"more %d" % n, separate_address(n)))
         for n in range(MAX_LOOKUPS * 2)
     ]
     await let_run(*tasks)
@@ -300,19 +302,19 @@ async def test_addresses_with_unknown_keys_yield_at_the_total_limit(limiter):
 
 
 async def test_networks_of_a_site_share_the_lookup_slots_of_the_site(limiter):
-    crowd = [
+    many_networks = [
         asyncio.create_task(limiter.begin_lookup(b"%d" % n, f"2001:db8:1:{n:x}::1"))
         for n in range(200)
     ]
-    greedy = [
+    one_network = [
         asyncio.create_task(limiter.begin_lookup(b"g%d" % n, "2001:db8:1::1")) for n in range(9)
     ]
-    done = await let_run(*crowd)
-    other = asyncio.create_task(limiter.begin_lookup(b"other", "2001:db8:2::1"))
+    done = await let_run(*many_networks)
+    other_site = asyncio.create_task(limiter.begin_lookup(b"other", "2001:db8:2::1"))
 
     assert done.count(True) == MAX_LOOKUPS_OF_SITE
-    assert await let_run(other) == [True]
-    await cancel_all([*crowd, *greedy])
+    assert await let_run(other_site) == [True]
+    await cancel_all([*many_networks, *one_network])
 
 
 async def test_completed_lookups_leave_no_state(limiter):
@@ -324,7 +326,7 @@ async def test_completed_lookups_leave_no_state(limiter):
     assert len(limiter._slots) == 0
 
 
-def spread(number: int) -> str:
+def separate_address(number: int) -> str:
     """An address in a separate network, IPv4 or IPv6 in turn."""
     return f"10.1.{number >> 8}.{number & 255}" if number % 2 else f"2001:db8:{number:x}::1"
 

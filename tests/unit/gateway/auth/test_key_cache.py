@@ -6,6 +6,7 @@ import pytest
 from cloudacademy.keys.v1 import keys_pb2 as pb
 
 from gateway.auth.key_cache import MAX_KEYS, MAX_SILENCE_SECONDS, TTL_SECONDS, KeyCache
+from tests.support.clocks import Clock
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 HEARTBEAT = pb.WatchKeysResponse(heartbeat=pb.WatchKeysResponse.Heartbeat())
@@ -17,23 +18,8 @@ def change(organization_id: str) -> pb.WatchKeysResponse:
     return pb.WatchKeysResponse(organization_change=event)
 
 
-class Seconds:
-    """A monotonic clock that the test moves."""
-
-    def __init__(self) -> None:
-        self.seconds = 1_000.0
-
-    def __call__(self) -> float:
-        return self.seconds
-
-
 @pytest.fixture
-def clock() -> Seconds:
-    return Seconds()
-
-
-@pytest.fixture
-def cache(clock: Seconds) -> KeyCache[str]:
+def cache(clock: Clock) -> KeyCache[str]:
     cache: KeyCache[str] = KeyCache(clock)
     cache.apply(RESET)
     return cache

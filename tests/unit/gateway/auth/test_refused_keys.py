@@ -1,4 +1,4 @@
-"""The information that the refusal of a key reveals to clients."""
+"""The refusal of a key reveals no ids to clients."""
 
 from datetime import UTC, datetime
 from uuid import UUID
@@ -32,8 +32,8 @@ def test_ids_of_a_refused_key_reach_the_gateway_but_no_client(refusal: Refusal):
     )
 
     metadata = from_rpc_error(error).metadata
-    answer = translate(error)
+    translated = translate(error)
 
     assert (metadata["organization_id"], metadata["key_id"]) == (str(ORGANIZATION), str(KEY))
-    visible = f"{answer.detail} {answer.scim_type} {answer.headers}"
+    visible = f"{translated.detail} {translated.scim_type} {translated.headers}"
     assert [id_ for id_ in (ORGANIZATION, KEY) if str(id_) in visible] == []

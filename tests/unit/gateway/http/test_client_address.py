@@ -19,9 +19,9 @@ async def address_seen(proxies: int, *headers: str) -> str:
     trust_proxies(app, proxies)
     async with TestClient(TestServer(app)) as client:
         sent = [("X-Forwarded-For", header) for header in headers]
-        answer = await client.post("/", headers=sent, data="whole")
-        address, body = (await answer.text()).split()
-    assert body == "whole"
+        response = await client.post("/", headers=sent, data="body")
+        address, body = (await response.text()).split()
+    assert body == "body"
     return address
 
 

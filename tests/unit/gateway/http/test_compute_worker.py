@@ -85,13 +85,13 @@ async def test_one_organization_fills_at_most_half_of_the_queue(worker: ComputeW
 
     with pytest.raises(RejectedError) as refused:
         await worker.run("acme", lambda: None, CpuMeter())
-    other = asyncio.create_task(worker.run("initech", lambda: "in", CpuMeter()))
+    other_organization = asyncio.create_task(worker.run("initech", lambda: "done", CpuMeter()))
     await asyncio.sleep(0)
     first.end.set()
     await asyncio.gather(running, *waiting)
 
     assert refused.value.status == 503
-    assert await other == "in"
+    assert await other_organization == "done"
 
 
 async def test_cancelled_request_keeps_its_slot_until_the_thread_is_free(worker: ComputeWorker):
@@ -128,9 +128,7 @@ async def test_event_loop_runs_during_a_computation(worker: ComputeWorker):
     assert await running
 
 
-async def test_refused_computation_leaves_no_reference_cycle(
-    worker: ComputeWorker,
-):
+async def test_refused_computation_leaves_no_reference_cycle(worker: ComputeWorker):
     class Document:
         """An object that a computation references."""
 

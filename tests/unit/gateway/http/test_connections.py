@@ -1,4 +1,4 @@
-"""Limits of connections; the work of admitting one does not grow with the open ones."""
+"""Limits of connections; the cost of admitting one does not grow with the open connections."""
 
 import asyncio
 import sys
@@ -28,10 +28,10 @@ class Transport(asyncio.Transport):
 
 
 def lines_to_admit(number: int, addresses: int) -> int:
-    """The lines of code that run to admit a connection while this number of others is open."""
+    """The number of code lines that run to admit a connection while `number` others are open."""
     connections = Connections(structlog.get_logger(), limit=number)
-    for each in range(number):
-        connections.admit(Transport(f"10.0.{each % addresses}.1"), EMPTY_PAYLOAD)
+    for index in range(number):
+        connections.admit(Transport(f"10.0.{index % addresses}.1"), EMPTY_PAYLOAD)
     lines = 0
 
     def count(frame: FrameType, event: str, _: Any) -> Any:
@@ -39,10 +39,10 @@ def lines_to_admit(number: int, addresses: int) -> int:
         lines += event == "line"
         return count
 
-    new_member = Transport("192.0.2.1")
+    new_connection = Transport("192.0.2.1")
     before, _ = sys.gettrace(), sys.settrace(count)
     try:
-        admitted = connections.admit(new_member, EMPTY_PAYLOAD)
+        admitted = connections.admit(new_connection, EMPTY_PAYLOAD)
     finally:
         sys.settrace(before)
     assert admitted is not None
@@ -102,6 +102,6 @@ def test_item_moved_to_the_end_is_the_newest_of_its_owner():
 def test_limit_of_an_address_is_a_quarter_unless_behind_proxies(
     variables: dict[str, str], limit: int
 ):
-    given = {"GATEWAY_REGION": "us", "GATEWAY_CURSOR_SECRET": bytes(range(32)).hex()}
+    required = {"GATEWAY_REGION": "us", "GATEWAY_CURSOR_SECRET": bytes(range(32)).hex()}
 
-    assert settings.read(given | variables).address_connections == limit
+    assert settings.read(required | variables).address_connections == limit

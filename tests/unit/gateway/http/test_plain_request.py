@@ -1,4 +1,4 @@
-"""Plain requests: the pattern agrees with the HTTP parser, or leaves the request to it."""
+"""Plain requests: the pattern reads them as the HTTP parser does, or leaves them to it."""
 
 import asyncio
 from dataclasses import dataclass
@@ -17,8 +17,6 @@ USERS, GROUPS = "/scim/Users", "/scim/Groups"
 REQUESTS = PlainRequests((USERS, GROUPS))
 KEY = "Authorization: Bearer abc"
 NEXT = b"GET /next HTTP/1.1\r\nHost: a\r\n\r\n"
-
-
 FIRST = f"GET {USERS} HTTP/1.1"
 
 
@@ -50,7 +48,7 @@ def request(*headers: str, first: str = FIRST, host: str = "Host: a", body: str 
 )
 def test_usual_client_requests_are_plain(data: bytes):
     assert REQUESTS.authorization(data) == "Bearer abc"
-    assert read(data) is not None
+    assert parse(data) is not None
 
 
 @pytest.mark.parametrize(
@@ -115,7 +113,7 @@ def test_unusual_requests_are_not_plain(data: bytes):
 
 
 @dataclass(frozen=True)
-class Read:
+class ParsedRequest:
     """A request as aiohttp's parser reads it."""
 
     method: str
@@ -125,8 +123,8 @@ class Read:
     keeps_connection: bool
 
 
-def read(data: bytes) -> Read | None:
-    """The request, if it is complete, the only one, and followed by the next without a gap."""
+def parse(data: bytes) -> ParsedRequest | None:
+    """The request, if the data is exactly one request and the next one can follow it."""
     loop = asyncio.new_event_loop()
     try:
         protocol = BaseProtocol(loop)
@@ -151,7 +149,7 @@ def read(data: bytes) -> Read | None:
         body = b"" if not payload.total_bytes else payload.read_nowait(-1)
         keys = message.headers.getall("Authorization", [])
         keeps_connection = not message.should_close and not message.chunked and payload.is_eof()
-        return Read(message.method, message.path, keys, body, keeps_connection)
+        return ParsedRequest(message.method, message.path, keys, body, keeps_connection)
     finally:
         loop.close()
 
@@ -210,7 +208,7 @@ def test_plain_request_is_read_as_the_http_parser_reads_it(
     authorization = REQUESTS.authorization(data)
     if authorization is None:
         return
-    parsed = read(data)
+    parsed = parse(data)
     assert parsed is not None
     assert parsed.authorization == [authorization]
     assert parsed.keeps_connection

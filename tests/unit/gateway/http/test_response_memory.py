@@ -1,4 +1,4 @@
-"""Memory of large responses: the limit of an organization, waiting, and its order."""
+"""Memory of large responses: the limits, and the order of waiting requests."""
 
 import asyncio
 
@@ -8,14 +8,14 @@ from gateway.http.response_memory import ResponseMemory
 from gateway.limits.rejections import RejectedError
 
 LIMIT, FLOOR = 80, 4
-NOW, LONG = 0.0, 5.0
+NO_WAIT, LONG_WAIT = 0.0, 5.0
 
 
-def memory(wait_seconds: float = NOW) -> ResponseMemory:
+def memory(wait_seconds: float = NO_WAIT) -> ResponseMemory:
     return ResponseMemory(LIMIT, floor=FLOOR, wait_seconds=wait_seconds)
 
 
-async def started(reserving: asyncio.Task[None]) -> None:
+async def run_until_waiting(reserving: asyncio.Task[None]) -> None:
     """Let a task run until it waits."""
     await asyncio.sleep(0)
     assert not reserving.done()
@@ -47,11 +47,11 @@ async def test_small_organizations_have_a_quarter_when_all_is_reserved():
 
 
 async def test_released_memory_goes_to_a_waiting_request():
-    shared = memory(LONG)
+    shared = memory(LONG_WAIT)
     first, second = shared.reservation("a"), shared.reservation("a")
     await first.acquire(LIMIT // 2)
     reserving = asyncio.create_task(second.acquire(10))
-    await started(reserving)
+    await run_until_waiting(reserving)
 
     first.release(10)
     await reserving
@@ -60,7 +60,7 @@ async def test_released_memory_goes_to_a_waiting_request():
 
 
 async def test_released_memory_goes_to_the_smallest_organization_first():
-    shared = memory(LONG)
+    shared = memory(LONG_WAIT)
     large, other, small = (shared.reservation(name) for name in ("a", "b", "c"))
     await large.acquire(LIMIT // 2 - 10)
     await other.acquire(LIMIT // 2)
@@ -72,7 +72,7 @@ async def test_released_memory_goes_to_the_smallest_organization_first():
         order.append(name)
 
     waiting = [asyncio.create_task(reserve(name)) for name in "ac"]
-    await started(waiting[-1])
+    await run_until_waiting(waiting[-1])
     other.release(10)
     await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     other.release(10)
@@ -82,13 +82,13 @@ async def test_released_memory_goes_to_the_smallest_organization_first():
 
 
 async def test_memory_goes_to_the_next_request_after_a_cancellation():
-    shared = memory(LONG)
+    shared = memory(LONG_WAIT)
     held = shared.reservation("a")
     await held.acquire(LIMIT // 2 - 5)
     large = asyncio.create_task(shared.reservation("a").acquire(10))
-    await started(large)
+    await run_until_waiting(large)
     small = asyncio.create_task(shared.reservation("a").acquire(5))
-    await started(small)
+    await run_until_waiting(small)
 
     large.cancel()
     await small
@@ -97,11 +97,11 @@ async def test_memory_goes_to_the_next_request_after_a_cancellation():
 
 
 async def test_memory_granted_to_a_cancelled_request_is_released():
-    shared = memory(LONG)
+    shared = memory(LONG_WAIT)
     held = shared.reservation("a")
     await held.acquire(LIMIT // 2)
     waiting = asyncio.create_task(shared.reservation("a").acquire(10))
-    await started(waiting)
+    await run_until_waiting(waiting)
 
     held.release_all()
     waiting.cancel()
@@ -112,10 +112,10 @@ async def test_memory_granted_to_a_cancelled_request_is_released():
 
 async def test_memory_of_a_part_is_released_with_the_part():
     shared = memory()
-    whole = shared.reservation("a")
-    await whole.acquire(3)
-    async with whole.for_part() as part:
+    reservation = shared.reservation("a")
+    await reservation.acquire(3)
+    async with reservation.for_part() as part:
         await part.acquire(7)
         assert shared.in_use == 10
 
-    assert (whole.size, shared.in_use) == (3, 3)
+    assert (reservation.size, shared.in_use) == (3, 3)

@@ -11,7 +11,7 @@ from gateway.http.telemetry import label, measure, route
 
 
 @pytest.mark.parametrize(
-    ("path", "label"),
+    ("path", "template"),
     [
         (f"{PREFIX}/Users", "/Users"),
         (f"{PREFIX}/Users/", "/Users"),
@@ -25,8 +25,8 @@ from gateway.http.telemetry import label, measure, route
         ("/wp-login.php", ""),
     ],
 )
-def test_scim_path_is_counted_under_its_template(path: str, label: str):
-    assert route(path, PREFIX) == label
+def test_scim_path_is_counted_under_its_template(path: str, template: str):
+    assert route(path, PREFIX) == template
 
 
 @pytest.mark.parametrize(
@@ -40,12 +40,12 @@ def test_scim_path_is_counted_under_its_template(path: str, label: str):
     ],
 )
 async def test_page_is_counted_under_its_route_template(path: str, template: str):
-    async def nothing(_: web.Request) -> web.Response:
+    async def empty(_: web.Request) -> web.Response:
         return web.Response()
 
     app = web.Application()
     for each in ("/people/", "/people/{id}", "/people/{rest:.*}", "/{path:.*}"):
-        app.router.add_get(each, nothing)
+        app.router.add_get(each, empty)
     request = make_mocked_request("GET", path)
     request._match_info = await app.router.resolve(request)
     assert label(request, PREFIX) == template

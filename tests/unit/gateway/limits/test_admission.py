@@ -12,14 +12,14 @@ from gateway.limits.rejections import RejectedError, RejectionStats, no_slot
 
 
 def admission_control(rate: Rate, slots: int = 4) -> AdmissionControl:
-    stopped = RateLimiter(rate, lambda: 1_000.0)
+    limiter = RateLimiter(rate, lambda: 1_000.0)
     return AdmissionControl(
-        stopped, FairSemaphore(slots, no_slot, 30.0), RejectionStats(structlog.get_logger())
+        limiter, FairSemaphore(slots, no_slot, 30.0), RejectionStats(structlog.get_logger())
     )
 
 
-def remaining(of: AdmissionControl) -> str:
-    return of.headers("acme")["RateLimit"]
+def remaining(admission: AdmissionControl) -> str:
+    return admission.headers("acme")["RateLimit"]
 
 
 async def test_rate_limit_headers_have_the_policy_and_the_remainder():
@@ -122,7 +122,7 @@ async def test_preparation_is_charged_unless_it_is_rejected():
         assert remaining(admission) == '"organization";r=48;t=5'
         waiting = [asyncio.create_task(admission.acquire("acme")) for _ in range(2)]
         await asyncio.sleep(0)
-        # Rejected at once: nothing is read for a request without room in the queue.
+        # The queue is full, so the request is rejected before its body is read.
         with pytest.raises(RejectedError):
             await admission.acquire("acme", read)
         assert len(done) == 2
@@ -171,9 +171,9 @@ async def test_bytes_and_cpu_time_count_as_requests(requests: int):
     for_bytes.charge_bytes("acme", requests * BYTES_PER_REQUEST + 100)
     for_cpu.charge_cpu("acme", (requests + 1.5) * CPU_SECONDS_PER_REQUEST)
 
-    left = f'"organization";r={50 - requests};t='
-    assert remaining(for_bytes).startswith(left)
-    assert remaining(for_cpu).startswith(left)
+    expected = f'"organization";r={50 - requests};t='
+    assert remaining(for_bytes).startswith(expected)
+    assert remaining(for_cpu).startswith(expected)
 
 
 async def test_charge_over_the_rate_rejects_only_its_organization():

@@ -60,10 +60,10 @@ def test_rate_limiter_repays_an_overdraft_first(limiter, clock):
     limiter.charge("acme", 24)  # 20 more than remain
 
     clock.seconds += 1.9
-    still = limiter.try_charge("acme")
+    early = limiter.try_charge("acme")
     clock.seconds += 0.2
 
-    assert still > 0.0
+    assert early > 0.0
     assert charge_all(limiter, "acme") == 1
 
 
@@ -117,9 +117,9 @@ def test_full_buckets_are_removed_and_their_number_is_bounded(limiter, clock):
     limiter.charge("acme", 1_000_000)
     for number in range(MAX_BUCKETS * 2):
         limiter.try_charge(f"address {number}")
-    most = len(limiter)
+    peak = len(limiter)
     clock.seconds += 60.0
     limiter.try_charge("another")
 
-    assert most == MAX_BUCKETS
+    assert peak == MAX_BUCKETS
     assert len(limiter) <= 2

@@ -59,9 +59,9 @@ def test_route_table_matches_described_methods_only():
 
 
 def test_document_with_an_undescribed_route_raises_key_error():
-    async def anything(_: object) -> None: ...
+    async def handler(_: object) -> None: ...
 
-    new = RouteTable({"New": Endpoint({"GET": anything})})
+    new = RouteTable({"New": Endpoint({"GET": handler})})
     with pytest.raises(KeyError, match="/New"):
         openapi.document(new.routes(), TYPES, BASE_URL)
 
@@ -79,8 +79,8 @@ def test_every_component_is_referenced(document):
 def test_path_parameters_are_declared(document):
     for path, methods in document["paths"].items():
         for operation in methods.values():
-            given = [each["$ref"].rpartition("/")[2] for each in operation.get("parameters", [])]
-            assert [name for name in given if name == "id"] == re.findall(r"{(\w+)}", path)
+            declared = [each["$ref"].rpartition("/")[2] for each in operation.get("parameters", [])]
+            assert [name for name in declared if name == "id"] == re.findall(r"{(\w+)}", path)
 
 
 @pytest.mark.parametrize("resource_type", TYPES, ids=lambda each: each.name)

@@ -1,13 +1,14 @@
 """Sealed pagination cursors, with a clock that the tests move."""
 
 import base64
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.api.query.cursors import LIFETIME, MAX_LENGTH, Cursors
+from tests.support.clocks import StoppedClock
 from tests.support.scim_errors import refused
 
 ACME, OTHER = "11111111-1111-1111-1111-111111111111", "22222222-2222-2222-2222-222222222222"
@@ -15,27 +16,19 @@ SECRET = b"s" * 32
 UNRESERVED = set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 
-class MovableClock:
-    def __init__(self) -> None:
-        self.now = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
+@pytest.fixture
+def clock() -> StoppedClock:
+    return StoppedClock()
 
 
 @pytest.fixture
-def clock() -> MovableClock:
-    return MovableClock()
-
-
-@pytest.fixture
-def cursors(clock: MovableClock) -> Cursors:
+def cursors(clock: StoppedClock) -> Cursors:
     return Cursors(SECRET, clock)
 
 
 @given(st.text(max_size=60), st.text(max_size=60))
 def test_cursor_opens_to_its_position_and_is_url_safe(query, position):
-    cursors = Cursors(SECRET, MovableClock())
+    cursors = Cursors(SECRET, StoppedClock())
     cursor = cursors.seal(ACME, query, position)
     assert set(cursor) <= UNRESERVED
     assert cursors.open(ACME, query, cursor) == position
@@ -79,18 +72,19 @@ def test_cursor_with_any_bit_changed_is_refused(cursors):
 @given(st.text(max_size=80) | st.binary(max_size=80).map(lambda b: base64.b64encode(b).decode()))
 def test_text_that_is_not_a_cursor_is_refused(cursor):
     with refused(400, "invalidCursor"):
-        Cursors(SECRET, MovableClock()).open(ACME, "q", cursor)
+        Cursors(SECRET, StoppedClock()).open(ACME, "q", cursor)
 
 
 def test_cursor_in_another_encoding_of_its_bytes_is_refused(cursors):
     cursor = cursors.seal(ACME, "q", "pp")
     assert len(cursor) % 4 == 0
-    padded = cursors.seal(ACME, "q", "p" * 3)
-    assert len(padded) % 4 == 2
-    last = padded[:-1] + chr(ord(padded[-1]) + 1)
-    for other in (cursor + "=", cursor + "\n", " " + cursor, last, "A" * (MAX_LENGTH + 1)):
+    with_unused_bits = cursors.seal(ACME, "q", "p" * 3)
+    assert len(with_unused_bits) % 4 == 2
+    unused_bit_set = with_unused_bits[:-1] + chr(ord(with_unused_bits[-1]) + 1)
+    other_encodings = [cursor + "=", cursor + "\n", " " + cursor, unused_bit_set]
+    for text in (*other_encodings, "A" * (MAX_LENGTH + 1)):
         with refused(400, "invalidCursor"):
-            cursors.open(ACME, "q", other)
+            cursors.open(ACME, "q", text)
 
 
 def test_position_after_the_longest_text_fits_into_a_cursor(cursors):

@@ -19,9 +19,11 @@ from gateway.scim.responses import dumps
 from gateway.scim.schema import GROUP, USER, ResourceType
 from tests.support.scim_errors import refused
 
+NO_HEADERS: Mapping[str, str] = {}
 
-class Listed:
-    """A source with a list of resources; its page tokens are positions in the list."""
+
+class ListSource:
+    """A source of a list of resources; its page tokens are positions in the list."""
 
     def __init__(self, resource_type: ResourceType, length: int) -> None:
         self.resource_type = resource_type
@@ -49,14 +51,13 @@ def clock() -> datetime:
     return datetime(2026, 1, 31, tzinfo=UTC)
 
 
-async def search(sources: Sequence[Listed], **parameters: str) -> Any:
+async def search(sources: Sequence[ListSource], **parameters: str) -> Any:
     memory = ResponseMemory().reservation("o")
-    request = ScimRequest("r", "https://x", Caller("o", "k"), "", parameters, NONE, dict, memory)
-    answer = await Search(sources, Cursors(b"s" * 32, clock)).get(request)
-    return json.loads(answer.body)
-
-
-NONE: Mapping[str, str] = {}
+    request = ScimRequest(
+        "r", "https://x", Caller("o", "k"), "", parameters, NO_HEADERS, dict, memory
+    )
+    response = await Search(sources, Cursors(b"s" * 32, clock)).get(request)
+    return json.loads(response.body)
 
 
 def ids(page: Any) -> list[str]:
@@ -68,32 +69,32 @@ LENGTHS = st.integers(0, 7)
 
 @given(LENGTHS, LENGTHS, st.integers(1, 16), st.integers(0, 9))
 async def test_start_index_pages_through_all_types_as_one_list(users, groups, start, count):
-    sources = [Listed(USER, users), Listed(GROUP, groups)]
-    everything = [each["id"] for source in sources for each in source.resources]
+    sources = [ListSource(USER, users), ListSource(GROUP, groups)]
+    all_ids = [each["id"] for source in sources for each in source.resources]
 
     page = await search(sources, startIndex=str(start), count=str(count))
 
-    assert ids(page) == everything[start - 1 : start - 1 + count]
-    assert page["totalResults"] == len(everything)
+    assert ids(page) == all_ids[start - 1 : start - 1 + count]
+    assert page["totalResults"] == len(all_ids)
     assert page["startIndex"] == start
 
 
 @given(LENGTHS, LENGTHS, st.integers(1, 9))
 async def test_cursor_pages_through_all_types_without_counting(users, groups, count):
-    sources = [Listed(USER, users), Listed(GROUP, groups)]
-    found: list[str] = []
+    sources = [ListSource(USER, users), ListSource(GROUP, groups)]
+    found_ids: list[str] = []
     page: Any = {"nextCursor": ""}
     while "nextCursor" in page:
         page = await search(sources, cursor=page["nextCursor"], count=str(count))
-        found += ids(page)
-        assert "totalResults" not in page or len(found) == page["totalResults"]
+        found_ids += ids(page)
+        assert "totalResults" not in page or len(found_ids) == page["totalResults"]
 
-    assert found == [each["id"] for source in sources for each in source.resources]
+    assert found_ids == [each["id"] for source in sources for each in source.resources]
     assert not any(part.count_total for source in sources for part in source.parts)
 
 
 async def test_type_excluded_by_the_filter_is_not_queried():
-    users, groups = Listed(USER, 2), Listed(GROUP, 2)
+    users, groups = ListSource(USER, 2), ListSource(GROUP, 2)
     page = await search([users, groups], filter='meta.resourceType eq "Group"')
     assert (ids(page), page["totalResults"]) == (["Group0", "Group1"], 2)
     assert users.parts == []
@@ -101,7 +102,7 @@ async def test_type_excluded_by_the_filter_is_not_queried():
 
 
 async def test_type_without_the_sort_attribute_keeps_its_default_order():
-    users, groups = Listed(USER, 1), Listed(GROUP, 1)
+    users, groups = ListSource(USER, 1), ListSource(GROUP, 1)
     await search([users, groups], sortBy="userName", sortOrder="descending")
     assert [part.order_by for part in (*users.parts, *groups.parts)] == [
         "user_name desc",
@@ -113,6 +114,6 @@ async def test_type_without_the_sort_attribute_keeps_its_default_order():
 
 @pytest.mark.parametrize("types", [[USER], [GROUP], [GROUP, USER]])
 async def test_cursor_of_another_endpoint_is_refused(types):
-    first = await search([Listed(USER, 3), Listed(GROUP, 3)], cursor="", count="1")
+    first = await search([ListSource(USER, 3), ListSource(GROUP, 3)], cursor="", count="1")
     with refused(400, "invalidCursor"):
-        await search([Listed(each, 3) for each in types], cursor=first["nextCursor"], count="1")
+        await search([ListSource(each, 3) for each in types], cursor=first["nextCursor"], count="1")

@@ -44,5 +44,5 @@ def test_sort_by_an_attribute_without_order_gets_invalid_value(sort_by):
     ],
 )
 def test_default_order_follows_a_last_modified_condition(text, order):
-    """The index of update times finds the changes of a period, and gives them in its order."""
+    """The index on update_time finds the changes of a period, in its own order."""
     assert default_order(filters.parse(USER, text)) == order
