@@ -8,11 +8,7 @@ from gateway.portal.models import times
 from gateway.portal.models.audit_rows import audit_rows
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-
-
 USER = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11"
-
-
 KEY = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e12"
 
 

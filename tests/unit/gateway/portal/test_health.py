@@ -11,8 +11,6 @@ from gateway.portal.models.key_rows import KeyRow, key_rows
 from gateway.portal.models.times import to_timestamp
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
-
-
 MINUTE = timedelta(minutes=1)
 
 
@@ -32,8 +30,8 @@ def rows(*keys: Key) -> list[KeyRow]:
 
 def signals(*keys: Key, **fields: object) -> HealthSignals:
     day = Totals(fields.pop("succeeded", 0), fields.pop("refused", 0))
-    given = {"active": True, "day": day, "last_rejected": None, "now": NOW}
-    return HealthSignals(keys=rows(*keys), **(given | fields))
+    defaults = {"active": True, "day": day, "last_rejected": None, "now": NOW}
+    return HealthSignals(keys=rows(*keys), **(defaults | fields))
 
 
 def line(*keys: Key, **fields: object) -> tuple[Level, str]:
@@ -50,14 +48,14 @@ def before(**span: float):
 
 def signals_with(**changes: object) -> HealthSignals:
     key = Key(id="k1", create_time=before(days=1), last_used_time=before(minutes=20))
-    given: dict = {
+    defaults: dict = {
         "active": True,
         "keys": key_rows([key], {}, NOW),
         "day": Totals(100, 0),
         "last_rejected": None,
         "now": NOW,
     }
-    return HealthSignals(**(given | changes))
+    return HealthSignals(**(defaults | changes))
 
 
 def test_inactive_integration_is_off_whatever_else_is_wrong():

@@ -7,8 +7,6 @@ from cloudacademy.users.v1.users_pb2 import EnterpriseUser, Manager, Name, Typed
 from gateway.portal.models.people_rows import Value, display_name_of, initials, values
 
 USER = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11"
-
-
 KEY = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e12"
 
 

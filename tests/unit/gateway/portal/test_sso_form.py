@@ -8,8 +8,6 @@ from cloudacademy.keys.v1.sso_pb2 import SsoConnection
 from gateway.portal.models.sso_form import of_connection, of_fields, split_certificates, thumbprints
 
 DER = base64.b64encode(bytes(range(256))).decode()
-
-
 PEM = f"-----BEGIN CERTIFICATE-----\n{DER}\n-----END CERTIFICATE-----"
 
 

@@ -35,8 +35,8 @@ def test_verify_valid_response_returns_its_claims():
 
 
 def test_verify_accepts_each_configured_certificate():
-    both = replace(IDP, certificates=(ACME.certificate, NEXT.certificate))
-    assert {verify_response(signed(VALID, pair), both).email for pair in (ACME, NEXT)} == {
+    with_both = replace(IDP, certificates=(ACME.certificate, NEXT.certificate))
+    assert {verify_response(signed(VALID, pair), with_both).email for pair in (ACME, NEXT)} == {
         "ann@acme.test"
     }
     assert refusal_reason(signed(VALID, NEXT)) == "bad_signature"
@@ -107,17 +107,17 @@ def test_missing_name_claims_are_accepted_and_reported():
 
 
 def test_response_for_the_other_region_is_refused():
-    elsewhere = signed(VALID.with_changes(acs_url=EU.acs_url), ACME)
-    assert refusal_reason(elsewhere) == "wrong_recipient"
+    for_eu = signed(VALID.with_changes(acs_url=EU.acs_url), ACME)
+    assert refusal_reason(for_eu) == "wrong_recipient"
     now = datetime.now(UTC)
-    assert verify(EU, IDP, encoded(elsewhere), REQUEST_ID, now).email == "ann@acme.test"
+    assert verify(EU, IDP, encoded(for_eu), REQUEST_ID, now).email == "ann@acme.test"
 
 
 def test_response_of_another_organizations_provider_is_refused():
     other = replace(IDP, entity_id="https://idp.other.test/", certificates=(NEXT.certificate,))
-    theirs = signed(VALID.with_changes(issuer=other.entity_id), NEXT)
-    assert verify_response(theirs, other).email == "ann@acme.test"
-    assert refusal_reason(theirs) == "wrong_issuer"
+    of_other = signed(VALID.with_changes(issuer=other.entity_id), NEXT)
+    assert verify_response(of_other, other).email == "ann@acme.test"
+    assert refusal_reason(of_other) == "wrong_issuer"
     assert refusal_reason(signed(VALID, NEXT)) == "bad_signature"
 
 

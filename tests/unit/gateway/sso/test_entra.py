@@ -60,7 +60,7 @@ def time(**ahead: float) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03}Z"
 
 
-def entras_response() -> str:
+def entra_response() -> str:
     text = RESPONSE.substitute(
         now=time(),
         start=time(minutes=-5),
@@ -91,7 +91,7 @@ def entras_response() -> str:
 
 
 def test_verify_accepts_the_response_of_entra():
-    text = entras_response()
+    text = entra_response()
     assert '<Signature xmlns="http://www.w3.org/2000/09/xmldsig#">' in text
     found = verify_response(text, ENTRA)
     assert (found.object_identifier, found.email, found.given_name, found.family_name) == (

@@ -18,7 +18,7 @@ from tests.support.saml.idp import key_pair
 from tests.support.saml.parties import IDP, US
 from tests.support.saml.requests import check_signature, read_authn_request
 
-OURS, NEXT = key_pair("ours"), key_pair("next")
+CURRENT, NEXT = key_pair("current"), key_pair("next")
 
 
 def read(tmp_path, key: str, certificate: str):
@@ -28,20 +28,20 @@ def read(tmp_path, key: str, certificate: str):
 
 
 def test_second_certificate_is_in_the_metadata_before_its_key(tmp_path):
-    sp = read(tmp_path, OURS.key, OURS.certificate + NEXT.certificate)
+    sp = read(tmp_path, CURRENT.key, CURRENT.certificate + NEXT.certificate)
     metadata = sp.metadata().decode()
-    for pair in (OURS, NEXT):
+    for pair in (CURRENT, NEXT):
         assert "".join(pair.certificate.splitlines()[1:-1]) in metadata
-    check_signature(authn_request(sp, IDP, "relay").url, OURS.certificate)
+    check_signature(authn_request(sp, IDP, "relay").url, CURRENT.certificate)
 
 
 @pytest.mark.parametrize(
     ("key", "certificate", "words"),
     [
-        (NEXT.key, OURS.certificate, "does not match"),
-        ("no key", OURS.certificate, "does not match"),
-        (OURS.key, "no certificate", "contains 0 certificates"),
-        (OURS.key, OURS.certificate * 3, "contains 3 certificates"),
+        (NEXT.key, CURRENT.certificate, "does not match"),
+        ("no key", CURRENT.certificate, "does not match"),
+        (CURRENT.key, "no certificate", "contains 0 certificates"),
+        (CURRENT.key, CURRENT.certificate * 3, "contains 3 certificates"),
     ],
 )
 def test_key_and_certificate_that_do_not_match_are_refused(tmp_path, key, certificate, words):
@@ -63,8 +63,8 @@ def test_missing_key_file_is_refused(tmp_path):
 
 
 def test_key_given_instead_of_its_path_is_not_in_the_error(tmp_path):
-    (body,) = OURS.key.splitlines()[1:2]
-    variables = {"GATEWAY_SAML_KEY": OURS.key, "GATEWAY_SAML_CERTIFICATE": "/saml.crt"}
+    (body,) = CURRENT.key.splitlines()[1:2]
+    variables = {"GATEWAY_SAML_KEY": CURRENT.key, "GATEWAY_SAML_CERTIFICATE": "/saml.crt"}
     with pytest.raises(SettingsError) as failure:
         gateway_settings.read(variables)
     assert "GATEWAY_SAML_KEY is the content of a file: give its path" in str(failure.value)

@@ -21,8 +21,8 @@ from tests.support.saml.idp import (
 )
 from tests.support.saml.parties import ACME, VALID, verify_response
 
-GOOD = signed(VALID, ACME)
-BOTH = sign(signed(VALID, ACME), ACME)
+SIGNED = signed(VALID, ACME)
+DOUBLY_SIGNED = sign(signed(VALID, ACME), ACME)
 EVE = ann_claims(email=["eve@acme.test"], object_identifier=["eve"])
 WRAPPERS = [
     f"{{{SAMLP}}}Extensions",
@@ -32,7 +32,7 @@ WRAPPERS = [
     f"{{{DS}}}KeyInfo",
     f"{{{SAMLP}}}StatusDetail",
 ]
-numbers = st.integers(0, 10_000)
+NUMBERS = st.integers(0, 10_000)
 
 
 def elements(root: Element) -> list[Element]:
@@ -78,7 +78,7 @@ def move(root: Element, source: int, target: int) -> None:
         parent.insert(target // 7 % (len(parent) + 1), moved)
 
 
-def check(content: Element | bytes) -> None:
+def check_identity(content: Element | bytes) -> None:
     try:
         found = verify_response(content)
     except SignInError:
@@ -87,22 +87,22 @@ def check(content: Element | bytes) -> None:
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.booleans(), st.lists(st.tuples(numbers, numbers, numbers, numbers), max_size=4))
-def test_forged_or_moved_elements_do_not_change_the_identity(both, steps):
-    root = copy.deepcopy(BOTH if both else GOOD)
+@given(st.booleans(), st.lists(st.tuples(NUMBERS, NUMBERS, NUMBERS, NUMBERS), max_size=4))
+def test_forged_or_moved_elements_do_not_change_the_identity(doubly_signed, steps):
+    root = copy.deepcopy(DOUBLY_SIGNED if doubly_signed else SIGNED)
     for number, (element, position, wrapper, target) in enumerate(steps):
         if number % 2:
             move(root, position, target)
         else:
             put(root, forged(root, element), position, wrapper)
-    check(root)
+    check_identity(root)
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_changed_bytes_do_not_change_the_identity(data):
-    text = bytearray(xml(GOOD))
+    text = bytearray(xml(SIGNED))
     for _ in range(data.draw(st.integers(1, 3))):
-        place = data.draw(st.integers(0, len(text) - 1))
-        text[place : place + data.draw(st.integers(0, 4))] = data.draw(st.binary(max_size=6))
-    check(bytes(text))
+        position = data.draw(st.integers(0, len(text) - 1))
+        text[position : position + data.draw(st.integers(0, 4))] = data.draw(st.binary(max_size=6))
+    check_identity(bytes(text))

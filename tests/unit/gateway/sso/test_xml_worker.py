@@ -10,14 +10,14 @@ from gateway.sso.xml_worker import XmlWorker
 
 
 async def test_worker_refuses_immediately_when_its_queue_is_full():
-    worker, go = XmlWorker(threads=1, max_queued=1), threading.Event()
-    tasks = [asyncio.create_task(worker.run(go.wait, 10)) for _ in range(2)]
+    worker, finish = XmlWorker(threads=1, max_queued=1), threading.Event()
+    tasks = [asyncio.create_task(worker.run(finish.wait, 10)) for _ in range(2)]
     await asyncio.sleep(0)
     with pytest.raises(SignInError) as refused:
-        await worker.run(go.wait, 10)
+        await worker.run(finish.wait, 10)
     assert refused.value.reason == "busy"
 
-    go.set()
+    finish.set()
     assert await asyncio.gather(*tasks) == [True, True]
     assert await worker.run(lambda: "free again") == "free again"
     worker.close()
@@ -35,11 +35,11 @@ async def test_worker_passes_on_the_error_of_a_function():
 
 
 async def test_cancelled_call_keeps_its_slot_until_the_thread_is_free():
-    worker, go = XmlWorker(threads=1, max_queued=0), threading.Event()
-    task = asyncio.create_task(worker.run(go.wait, 10))
+    worker, finish = XmlWorker(threads=1, max_queued=0), threading.Event()
+    task = asyncio.create_task(worker.run(finish.wait, 10))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(SignInError):
-        await worker.run(go.wait, 10)
-    go.set()
+        await worker.run(finish.wait, 10)
+    finish.set()
     worker.close()

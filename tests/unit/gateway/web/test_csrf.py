@@ -41,7 +41,7 @@ def test_form_token_is_bound_to_session_purpose_and_secret():
 
 
 @pytest.mark.parametrize(
-    ("headers", "ours"),
+    ("headers", "expected"),
     [
         ({}, True),
         ({"Origin": "https://a.test"}, True),
@@ -53,8 +53,8 @@ def test_form_token_is_bound_to_session_purpose_and_secret():
         ({"Sec-Fetch-Site": "cross-site", "Origin": "https://a.test"}, False),
     ],
 )
-def test_origin_check_accepts_only_our_own_pages(headers: dict[str, str], ours: bool):
-    assert is_same_origin(headers, "a.test") is ours
+def test_origin_check_accepts_only_our_own_pages(headers: dict[str, str], expected: bool):
+    assert is_same_origin(headers, "a.test") is expected
 
 
 def test_largest_form_fits_the_limits():

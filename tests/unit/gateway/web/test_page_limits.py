@@ -1,4 +1,4 @@
-"""Rate limits and slots for pages: which client a request counts for."""
+"""Rate limits and slots of pages: the client for which a request counts."""
 
 import asyncio
 

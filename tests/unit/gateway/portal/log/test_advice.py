@@ -1,9 +1,7 @@
 """Advice for refused requests."""
 
 import pytest
-from cloudacademy.users.v1.activity_pb2 import (
-    RefusedRequest,
-)
+from cloudacademy.users.v1.activity_pb2 import RefusedRequest
 
 from gateway.portal.models.log.advice import advice
 

@@ -9,14 +9,12 @@ from gateway.portal.models import times
 from gateway.portal.models.log.sentences import ACTIONS, sentence
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-
-
 USER = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11"
 
 
 def activity(action: str, name: str = "ann", **fields: object) -> Activity:
-    given = {"resource_name": name, "resource_id": USER, "time": times.to_timestamp(NOW)} | fields
-    return Activity(action=Activity.Action.Value(f"ACTION_{action}"), **given)
+    values = {"resource_name": name, "resource_id": USER, "time": times.to_timestamp(NOW)} | fields
+    return Activity(action=Activity.Action.Value(f"ACTION_{action}"), **values)
 
 
 @pytest.mark.parametrize(
