@@ -29,26 +29,6 @@ def rows(*keys: Key) -> list[KeyRow]:
     return key_rows(keys, {}, NOW)
 
 
-def test_key_rows_show_state_and_remaining_time():
-    keys = [
-        Key(id="k4", create_time=before(hours=1), last_used_time=before(minutes=1)),
-        Key(
-            id="k3",
-            create_time=before(days=1),
-            expire_time=to_timestamp(NOW + timedelta(hours=7, minutes=12)),
-            last_used_time=before(minutes=20),
-        ),
-        Key(id="k2", create_time=before(days=2), expire_time=before(days=1)),
-        Key(id="k1", create_time=before(days=3), revoke_time=before(days=2)),
-    ]
-    rows = key_rows(keys, {}, NOW)
-    assert [row.state for row in rows] == [
-        KeyState.ACTIVE, KeyState.EXPIRING, KeyState.EXPIRED, KeyState.REVOKED,
-    ]  # fmt: skip
-    assert rows[1].state_text == "Expires in 7 h 12 min"
-    assert [row.works for row in rows] == [True, True, False, False]
-
-
 @pytest.mark.parametrize(
     ("old_used", "new_used", "in_use"),
     [
@@ -78,13 +58,14 @@ def test_key_older_than_a_revoked_one_is_not_an_old_key_in_use():
     assert [row.is_in_use for row in key_rows([new, old], {}, NOW)] == [False, False]
 
 
-def test_key_rows_have_their_states():
+def test_key_rows_show_state_and_remaining_time():
     revoked = key(4)
     revoked.revoke_time.CopyFrom(to_timestamp(NOW))
-    shown = rows(key(1), key(2, expires=timedelta(hours=8)), key(3, expires=timedelta()), revoked)
+    expiring, expired = key(2, expires=timedelta(hours=7, minutes=12)), key(3, expires=timedelta())
+    shown = rows(key(1), expiring, expired, revoked)
     assert [(row.state, row.state_text) for row in shown] == [
         (KeyState.ACTIVE, "Active"),
-        (KeyState.EXPIRING, "Expires in 8 h"),
+        (KeyState.EXPIRING, "Expires in 7 h 12 min"),
         (KeyState.EXPIRED, "Expired"),
         (KeyState.REVOKED, "Revoked"),
     ]
