@@ -1,4 +1,4 @@
-"""Plain requests: the pattern reads them as the HTTP parser does, or leaves them to it."""
+"""Plain requests: the pattern agrees with the HTTP parser or does not match."""
 
 import asyncio
 from dataclasses import dataclass
