@@ -309,6 +309,6 @@ def cycles_through_one_post(number: int) -> list[Operation]:
 
 
 def test_planning_of_cycles_takes_linear_time():
-    small, large = cycles_through_one_post(600), cycles_through_one_post(2_400)
+    small, large = cycles_through_one_post(600), cycles_through_one_post(600 * FACTOR)
     assert len([each for each in plan(small) if isinstance(each, Complete)]) == 599
     assert ratio(plan, small, large) < LIMIT
