@@ -40,6 +40,7 @@ from usersvc.rpc.sessions import SessionsServicer
 from usersvc.rpc.users import UsersServicer
 from usersvc.settings import Settings
 from usersvc.store.activities import ActivityStore
+from usersvc.store.change_partitions import ChangePartitions
 from usersvc.store.changes import ChangeStore, Listener
 from usersvc.store.groups import GroupStore
 from usersvc.store.idempotency import RequestStore
@@ -114,6 +115,7 @@ class Stores:
     schemas: SchemaStore
     sessions: SessionStore
     changes: ChangeStore
+    change_partitions: ChangePartitions
     activities: ActivityStore
     create_requests: RequestStore
     deleted_identities: IdentityStore
@@ -128,6 +130,7 @@ class Stores:
             schemas=SchemaStore(database),
             sessions=SessionStore(database, notifier),
             changes=ChangeStore(feed_database),
+            change_partitions=ChangePartitions(feed_database),
             activities=ActivityStore(database),
             create_requests=RequestStore(database),
             deleted_identities=IdentityStore(database),
@@ -162,7 +165,7 @@ def _add_services(
 def _retention_steps(stores: Stores) -> Mapping[str, Step]:
     """The steps that delete expired rows, by the kind of row."""
     return {
-        "changes": stores.changes.trim,
+        "changes": stores.change_partitions.maintain,
         "refusals": stores.activities.trim,
         "create requests": stores.create_requests.trim,
         "sessions": stores.sessions.trim,

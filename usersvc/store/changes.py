@@ -13,7 +13,7 @@ import asyncpg
 
 from chassis.database.pool import Database
 from chassis.errors import Refusal
-from usersvc.domain.changes import RETENTION, Change, ChangeCursor, ChangeType
+from usersvc.domain.changes import Change, ChangeCursor, ChangeType
 from usersvc.domain.errors import CHANGES_TRIMMED, INVALID_CHANGE_TOKEN
 from usersvc.domain.groups import Group
 from usersvc.domain.users import User
@@ -22,7 +22,6 @@ from usersvc.store.listing.group_fields import COLUMNS as GROUP_COLUMNS
 from usersvc.store.rows import user as user_rows
 
 CHANNEL: Final = "changes"
-TRIM_ROWS: Final = 5_000
 FETCH_ROWS: Final = 500
 
 Row = Any  # asyncpg is untyped
@@ -61,7 +60,7 @@ class Membership:
 
 
 class ChangeStore:
-    """Reads changes in order and deletes old ones."""
+    """Reads changes in order."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -94,17 +93,6 @@ class ChangeStore:
         """The organizations with changes in (after, horizon], with their first change's time."""
         async with self._database.connection() as db:
             return dict(await db.fetch(_ORGANIZATIONS, after, horizon))
-
-    async def trim(self, now: datetime) -> int:
-        """Delete some expired changes, oldest first. Returns the number deleted.
-
-        Returns 0 while another replica trims.
-        """
-        async with self._database.transaction() as db:
-            if not await db.fetchval("SELECT pg_try_advisory_xact_lock($1, 0)", _TRIM_LOCK):
-                return 0
-            dropped: int = await db.fetchval(_TRIM, now - RETENTION, TRIM_ROWS)
-            return dropped
 
     async def renew(self) -> UUID:
         """Give the feed a new id, which invalidates all earlier tokens. Returns the new id."""
@@ -247,8 +235,6 @@ def _change(row: Row) -> Change:
 
 # --- statements -------------------------------------------------------------------------
 
-_TRIM_LOCK: Final = 0x7472696D  # "trim": the class of the advisory lock
-
 _COLUMNS: Final = """
     organization_id, number, type, resource_id, version, fields, active, user_ids, group_ids,
     create_time, request_id
@@ -284,20 +270,3 @@ _SEEN: Final = "SELECT number FROM changes WHERE organization_id = $2 AND number
 _SEEN_ALL: Final = "SELECT number FROM changes WHERE number > $1"
 
 _MEMBERS: Final = "SELECT organization_id, group_id, member_id, kind FROM group_members"
-
-_TRIM: Final = """
-    WITH oldest AS (
-        SELECT organization_id, number, create_time FROM changes ORDER BY number LIMIT $2
-    ), dropped AS (
-        DELETE FROM changes
-         USING oldest
-         WHERE changes.organization_id = oldest.organization_id
-           AND changes.number = oldest.number
-           AND oldest.create_time < $1
-        RETURNING changes.number
-    ), recorded AS (
-        UPDATE change_feed
-           SET trimmed = greatest(trimmed, (SELECT max(number) FROM dropped))
-    )
-    SELECT count(*) FROM dropped
-"""

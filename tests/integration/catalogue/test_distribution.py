@@ -55,7 +55,8 @@ TABLES = """
            EXISTS (SELECT FROM pg_index WHERE indrelid = c.oid AND indisprimary) AS has_key
       FROM pg_class AS c
       LEFT JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attname = 'organization_id'
-     WHERE c.relkind IN ('r', 'p') AND c.relnamespace = 'public'::regnamespace
+     WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition
+       AND c.relnamespace = 'public'::regnamespace
 """
 
 

@@ -69,7 +69,8 @@ async def rows_of(url: str, organization: UUID) -> dict[str, int]:
         """
         SELECT c.oid::regclass::text AS name
           FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
-         WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace
+         WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition
+           AND c.relnamespace = 'public'::regnamespace
            AND a.attname = 'organization_id'
         """
     )

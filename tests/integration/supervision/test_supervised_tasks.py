@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from cloudacademy.keys.v1 import keys_pb2, keys_pb2_grpc
 from cloudacademy.users.v1 import changes_pb2, users_pb2
@@ -24,6 +25,7 @@ from keysvc.background.changes import Changes
 from keysvc.store.keys import KeyStore
 from tests.support.chassis.echoes import until
 from tests.support.supervision.region import SERVICES, Region, Service, running_region
+from tests.support.usersvc.expired_changes import insert_expired_change
 from tests.support.waiting import eventually
 from usersvc.background.feed import ChangeFeed
 from usersvc.store.changes import ListenConnection
@@ -128,12 +130,10 @@ async def streams_end_with_the_process(region: Region) -> None:
             assert (await call.code()).name == "OK"
 
 
-async def old_changes_are_trimmed(region: Region) -> None:
-    insert = """
-        INSERT INTO changes (organization_id, number, type, resource_id, create_time, request_id)
-        VALUES ($1, next_change(), 5, gen_random_uuid(), now() - interval '40 days', '')
-    """
-    await region.fetch("usersvc", insert, ORGANIZATION)
+async def old_changes_are_dropped(region: Region) -> None:
+    db = await asyncpg.connect(region.urls["usersvc"])
+    await insert_expired_change(db, ORGANIZATION, days=38)
+    await db.close()
 
     async def gone() -> bool:
         return await region.fetch("usersvc", "SELECT count(*) FROM changes") == 0
@@ -216,7 +216,7 @@ CASES = [
         streams_end_with_the_process, services=USERSVC,
     ),
     Case(
-        "usersvc", "retention", SessionStore, "trim", old_changes_are_trimmed, services=USERSVC
+        "usersvc", "retention", SessionStore, "trim", old_changes_are_dropped, services=USERSVC
     ),
     Case("gateway", "key watch", KeyCache, "apply", revocation_reaches_the_gateway),
     Case("gateway", "refusal log", RefusalLog, "_send_batch", refusals_are_kept, refuse_request),

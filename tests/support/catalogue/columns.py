@@ -67,7 +67,8 @@ async def columns(db: asyncpg.Connection) -> set[tuple[str, str]]:
         """
         SELECT c.relname, a.attname
           FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
-         WHERE c.relkind IN ('r', 'p') AND c.relnamespace = 'public'::regnamespace
+         WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition
+           AND c.relnamespace = 'public'::regnamespace
            AND a.attnum > 0 AND NOT a.attisdropped
            AND a.atttypid <> ALL(ARRAY['bool', 'int2', 'int4', 'int8', 'timestamptz', 'uuid',
                                        'uuid[]']::regtype[])
