@@ -161,7 +161,7 @@ $(FUZZ)/.complete: requirements/fuzz.txt
 fuzz: protos $(FUZZ)/.complete ## Fuzz the service and its parsers: make fuzz [MINUTES=10]
 	@$(RUN) -m tools.fuzz $(FUZZ)/bin/python --minutes $(or $(MINUTES),10)
 
-# The tools for Kubernetes have an environment of their own: checkov needs other versions than we do.
+# The tools for Kubernetes have an environment of their own: checkov and we need different versions.
 TOOLS := .venv-deploy
 $(TOOLS)/.complete: requirements/deploy.txt
 	@echo "Installing the locked tools of deploy/ into $(TOOLS) ..."
@@ -198,7 +198,7 @@ up: protos ## Run both regions in a local Kubernetes cluster (needs docker, kind
 	@$(RUN) -m deploy.kind up
 
 .PHONY: down
-down: protos ## Delete that cluster
+down: protos ## Delete the Kubernetes cluster of make up
 	@$(RUN) -m deploy.kind down
 
 # Measurements and pictures are written to build/; UPDATE_DOCS=1 replaces those in docs/.
@@ -238,7 +238,7 @@ bench-against: protos ## Compare the CPU cost of requests with another commit: m
 		$(if $(MINUTES),--minutes $(MINUTES))
 
 .PHONY: bench-full
-bench-full: protos peers ## Like bench, also with 100,000 and 1,000,000 users, and memory (35 minutes)
+bench-full: protos peers ## Run bench, also with 100,000 and 1,000,000 users, and measure memory (35 minutes)
 	@$(RUN) -m tools.benchmarks --full $(UPDATE_OPTION)
 
 .PHONY: profile

@@ -127,7 +127,7 @@ ETAG_MISMATCH: Final = RefusalKind[str](
     values=("etag",),
     metadata=("etag",),
 )
-"""The etag of the request is not the current one of the resource, which is the value."""
+"""The etag of the request is not the current one. The value is the current etag."""
 DATABASE_UNAVAILABLE: Final = RefusalKind[()](
     "DATABASE_UNAVAILABLE",
     Code.UNAVAILABLE,

@@ -24,7 +24,7 @@ Stop = asyncio.Event
 def keep_memory_private() -> None:
     """Prevent core dumps, and access to the memory by other processes of the same user.
 
-    The memory has keys and passwords. Root (CAP_SYS_PTRACE) still has access, which profilers need.
+    The memory contains keys and passwords. Root (CAP_SYS_PTRACE) keeps access, for profilers.
     Refuses (StartError) to start without this protection.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

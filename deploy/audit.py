@@ -33,9 +33,9 @@ def summarize(reports: Iterable[Report]) -> tuple[list[str], int]:
             else:
                 packages[each["name"], each["version"]] = each["vulns"]
     lines = [
-        f"{name} {version}: {found['id']}, fixed in {_or_nothing(found['fix_versions'])}"
+        f"{name} {version}: {vulnerability['id']}, {_fixed_in(vulnerability['fix_versions'])}"
         for (name, version), vulnerabilities in sorted(packages.items())
-        for found in vulnerabilities
+        for vulnerability in vulnerabilities
     ]
     if lines:
         lines.append(f"Known vulnerabilities: {len(lines)}; packages scanned: {len(packages)}.")
@@ -51,28 +51,28 @@ def summarize(reports: Iterable[Report]) -> tuple[list[str], int]:
     return lines, UNKNOWN if unaudited or not packages else CLEAN
 
 
-def _or_nothing(versions: Sequence[str]) -> str:
-    return ", ".join(versions) or "nothing"
+def _fixed_in(versions: Sequence[str]) -> str:
+    return f"fixed in {', '.join(versions)}" if versions else "no fixed version"
 
 
 def run_pip_audit(tool: Path, locks: Sequence[Path], seconds: float) -> Iterable[Report]:
-    """The report of pip-audit for each lock file. Raises ValueError if one is missing or late."""
+    """The report of pip-audit for each lock file. Raises ValueError if a scan fails or is late."""
     end = time.monotonic() + seconds
     for lock in locks:
         command = [str(tool), "--requirement", str(lock), "--require-hashes", "--disable-pip"]
         command += ["--vulnerability-service", "pypi", "--format", "json"]
         command += ["--progress-spinner", "off"]
-        left = max(0.0, end - time.monotonic())
+        seconds_left = max(0.0, end - time.monotonic())
         try:
             result = subprocess.run(
-                command, capture_output=True, text=True, check=False, timeout=left
+                command, capture_output=True, text=True, check=False, timeout=seconds_left
             )
             yield json.loads(result.stdout)
         except subprocess.TimeoutExpired:
             raise ValueError(f"PyPI did not answer within {seconds:g} seconds.") from None
         except ValueError:
-            last = (result.stderr.strip().splitlines() or ["nothing"])[-1]
-            raise ValueError(f"pip-audit could not scan {lock.name}: {last}") from None
+            message = (result.stderr.strip().splitlines() or ["no error message"])[-1]
+            raise ValueError(f"pip-audit could not scan {lock.name}: {message}") from None
 
 
 def main() -> int:

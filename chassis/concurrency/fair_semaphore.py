@@ -24,11 +24,11 @@ class FairSemaphore:
     have the same name. When the queue is full, a caller whose name has less than half as many
     waiters as another name displaces the newest waiter of the name with the most. A slot that
     becomes free goes to the name that holds the fewest slots, and among these to the name that has
-    waited longest for its turn. So a name with many calls delays only its own.
+    waited longest for its turn. So a name with many calls delays only its own calls.
 
     With `batched_release`, free slots linger until half of the slots that the waiters may hold are
     free, or for `linger_seconds`. Requests that begin together then share messages and statements.
-    `rejection` creates the exception that a caller without a slot gets.
+    `rejection` creates the exception that `acquire` raises.
     """
 
     def __init__(
@@ -63,14 +63,15 @@ class FairSemaphore:
         """
         if self._free > arriving and self._may_take(name, arriving_of_name):
             return True
-        slots = min(self._free, self._share - self._held_by(name))
-        of_name = len(self._queues.get(name, ())) + max(0, arriving_of_name - slots)
-        if of_name >= self._queue_size // 2:
+        free_for_name = min(self._free, self._share - self._held_by(name))
+        waiting_of_name = len(self._queues.get(name, ()))
+        waiting_of_name += max(0, arriving_of_name - free_for_name)
+        if waiting_of_name >= self._queue_size // 2:
             return False
         if self.waiting + max(0, arriving - self._free) < self._queue_size:
             return True
-        # Less than half, so that names with similar numbers do not displace each other by turns.
-        return of_name < max(map(len, self._queues.values()), default=0) // 2
+        # Less than half, so that names with similar numbers do not displace each other in turns.
+        return waiting_of_name < max(map(len, self._queues.values()), default=0) // 2
 
     async def acquire(self, name: str) -> None:
         """Take a slot.
@@ -129,14 +130,14 @@ class FairSemaphore:
             self._leave(name, waiter)
             raise
         finally:
-            del waiter  # breaks a cycle: its exception has a traceback, which has this frame
+            del waiter  # breaks a reference cycle: the exception's traceback has this frame
 
     def _displace(self) -> None:
         """Reject the newest waiter of the name with the most waiters."""
         name = max(self._queues, key=lambda each: len(self._queues[each]))
         queue = self._queues[name]
         waiter = queue.pop()
-        self._removed(name, queue)
+        self._count_removal(name, queue)
         if not waiter.done():  # else it was cancelled in the same turn of the event loop
             waiter.set_exception(self._rejection())
 
@@ -149,7 +150,7 @@ class FairSemaphore:
         queue = self._queues.get(name, deque())
         if waiter in queue:
             queue.remove(waiter)
-            self._removed(name, queue)
+            self._count_removal(name, queue)
 
     def _is_batch(self) -> bool:
         """Whether half of the slots that the waiters may hold are free, or one for each waiter."""
@@ -169,8 +170,8 @@ class FairSemaphore:
             name = min(eligible, key=self._held_by)
             queue = self._queues.pop(name)
             waiter = queue.popleft()
-            self._queues[name] = queue  # the name goes to the end of the round
-            self._removed(name, queue)
+            self._queues[name] = queue  # round robin: the name goes to the end
+            self._count_removal(name, queue)
             if not waiter.done():  # else it was cancelled in the same turn of the event loop
                 self._take(name)
                 waiter.set_result(None)
@@ -180,7 +181,7 @@ class FairSemaphore:
         self.in_use += 1
         self._held[name] = self._held_by(name) + 1
 
-    def _removed(self, name: str, queue: deque[_Waiter]) -> None:
+    def _count_removal(self, name: str, queue: deque[_Waiter]) -> None:
         self.waiting -= 1
         if not queue:
             del self._queues[name]

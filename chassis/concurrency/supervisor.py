@@ -98,7 +98,7 @@ class Task:
             return error
         if self._drain_event is not None and self._drain_event.is_set():
             return None
-        return RuntimeError("The task returned although nobody asked it to drain.")
+        return RuntimeError("The task returned before it was asked to drain.")
 
     async def _back_off(self, error: BaseException) -> None:
         if self._run_seconds() >= HEALTHY_SECONDS:

@@ -13,7 +13,7 @@ _HOST_AND_PORT: Final = re.compile(r"(?:\[([^\[\]]+)\]|([^\[\]:]+))(?::\d*)?", r
 """A host (IPv6 in brackets) with an optional port."""
 _PORTS: Final = re.compile(r"\d+(,\d+)*", re.ASCII)
 _FORM: Final = "is not postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
-_TWO_SIGNS: Final = "has more than one @ before the database name: write %40 in a password"
+_SEVERAL_AT_SIGNS: Final = "has more than one @ before the database name: write %40 in a password"
 """Parsers disagree on which @ ends the password, so asyncpg could connect to a host that we did not
 check."""
 
@@ -45,7 +45,7 @@ def find_problems(url: str) -> Iterator[str]:
     if parts.scheme not in ("postgresql", "postgres") or parts.fragment:
         yield _FORM
     elif parts.netloc.count("@") > 1:
-        yield _TWO_SIGNS
+        yield _SEVERAL_AT_SIGNS
     elif not all(map(_is_local, hosts)):
         yield from _remote_problems(parts, options)
 
@@ -70,12 +70,12 @@ def _hosts(parts: SplitResult, options: Mapping[str, Sequence[str]]) -> Sequence
     be a part of a password, and a library would quote it in an error.
     """
     location = parts.netloc.rpartition("@")[2]
-    optional = [_host(host) for each in options.get("host", ()) for host in each.split(",")]
+    from_option = [_host(host) for each in options.get("host", ()) for host in each.split(",")]
     if not all(_PORTS.fullmatch(each) for each in options.get("port", ())):
         raise ValueError("port")
     if not location:
-        return optional or [""]
-    return [*(unquote(_host(host)) for host in location.split(",")), *optional]
+        return from_option or [""]
+    return [*(unquote(_host(host)) for host in location.split(",")), *from_option]
 
 
 def _host(address: str) -> str:

@@ -10,7 +10,7 @@ from chassis.config.database_url import DEVELOPMENT, find_problems, is_loopback
 from chassis.startup import StartError, redact
 
 DISTINCT_BYTES: Final = 16
-"""The minimum of different bytes in a secret. 32 random bytes hardly ever have fewer than 24."""
+"""The minimum number of different bytes in a secret; 32 random bytes rarely have fewer than 24."""
 MAX_CALLS: Final = 256
 """Suits 8 database connections: more concurrent calls would only wait longer for one."""
 
@@ -135,8 +135,8 @@ class Environment:
     def files(self, *names: str) -> Sequence[Path] | None:
         """The paths of files that belong together: all of them, or None.
 
-        The content of a file instead of its path is a problem, and is not quoted. It is found
-        here, because an error of opening such a "path" would quote a private key.
+        The content of a file instead of its path is a problem, and is not quoted. It is detected
+        here, because an error from opening such a "path" would quote a private key.
         """
         paths = [self._variables.get(self._prefix + name, "") for name in names]
         if not any(paths):
@@ -194,7 +194,7 @@ class Environment:
     def secret(self, name: str, minimum_bytes: int, *, exposed: bool) -> bytes:
         """Secret bytes in hexadecimal; required. Problems do not quote them.
 
-        `exposed` says that other machines can reach the process: development secrets are refused.
+        If other machines can reach the process (`exposed`), development secrets are refused.
         """
         value = self.text(name)
         try:

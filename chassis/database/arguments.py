@@ -12,12 +12,13 @@ def number_arguments(text: str, names: Iterable[str]) -> str:
     """Replace each `:name` of a statement by `$n`, where n is the position of the name in `names`.
 
     Call it once, at import: asyncpg caches prepared statements by their text. Raises ValueError
-    unless the text and `names` have the same names.
+    unless the statement uses exactly these names.
     """
     numbers = {name: f"${number}" for number, name in enumerate(names, 1)}
     used = set(_ARGUMENT.findall(text))
     if used != numbers.keys():
-        raise ValueError(f"only in the text or the arguments: {sorted(used ^ numbers.keys())}")
+        different = sorted(used ^ numbers.keys())
+        raise ValueError(f"not in both the statement and the list of arguments: {different}")
     return _ARGUMENT.sub(lambda match: numbers[match[1]], text)
 
 

@@ -77,15 +77,15 @@ def deprecated(families: Iterable[Metric]) -> Iterator[Metric]:
 
 
 def _gauge(name: str, replacement: str, **selects: str) -> Deprecated:
-    return Deprecated(name, replacement, "gauge", _GAUGE, selects=_with(selects))
+    return Deprecated(name, replacement, "gauge", _GAUGE, selects=_has_labels(selects))
 
 
 def _counter(name: str, replacement: str, **selects: str) -> Deprecated:
-    return Deprecated(name, replacement, "counter", _COUNTER, selects=_with(selects))
+    return Deprecated(name, replacement, "counter", _COUNTER, selects=_has_labels(selects))
 
 
-def _with(wanted: Labels) -> Callable[[Labels], bool]:
-    return lambda labels: all(labels[name] == value for name, value in wanted.items())
+def _has_labels(expected: Labels) -> Callable[[Labels], bool]:
+    return lambda labels: all(labels[name] == value for name, value in expected.items())
 
 
 def _http_outcome(labels: Labels) -> str:

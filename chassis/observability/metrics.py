@@ -37,11 +37,11 @@ class Metrics:
         A finished task stays in memory while something refers to it, such as a stored exception
         whose traceback holds its frame. Many of them mean a leak, so they have their own metric.
         """
-        self.gauge("asyncio_tasks", "Unfinished asyncio tasks.", lambda: _unfinished(loop))
+        self.gauge("asyncio_tasks", "Unfinished asyncio tasks.", lambda: _unfinished_tasks(loop))
         self.gauge(
             "asyncio_tasks_retained",
             "Finished asyncio tasks that are still in memory.",
-            lambda: max(0, _in_memory() - _unfinished(loop)),
+            lambda: max(0, _tasks_in_memory() - _unfinished_tasks(loop)),
         )
 
     def gauge(self, name: str, description: str, read: Callable[[], float]) -> None:
@@ -69,11 +69,11 @@ class Metrics:
         return Requests(self.registry, duration, active, description, labels)
 
 
-def _unfinished(loop: asyncio.AbstractEventLoop) -> int:
+def _unfinished_tasks(loop: asyncio.AbstractEventLoop) -> int:
     return len(asyncio.all_tasks(loop))  # safe in another thread: it copies the set first
 
 
-def _in_memory() -> int:
+def _tasks_in_memory() -> int:
     """The number of task objects, finished or not. Python has no public API for it.
 
     It is 0 in a Python without this private set; then no tasks count as retained.

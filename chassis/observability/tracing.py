@@ -208,7 +208,10 @@ def _refuse_secrets_in_log() -> None:
     """
     for name in (ENDPOINT, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"):
         if "@" in os.environ.get(name, ""):
-            raise StartError(f"{name} contains a user: set a header instead")
+            raise StartError(
+                f"{name} must not contain a user name or password: "
+                "put credentials into OTEL_EXPORTER_OTLP_HEADERS"
+            )
     for name in ("OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"):
         value = os.environ.get(name, "")
         parts = filter(None, (part.strip(" \t") for part in value.split(",")))

@@ -24,7 +24,7 @@ PING_SECONDS: Final = 10.0
 """How long a server with active calls may send nothing before it is pinged."""
 SILENCE_SECONDS: Final = 3.0
 """How long a server may leave a ping unanswered before its connection is closed."""
-_SILENT_PEER: Final = (
+_SILENT_PEER_TEXTS: Final = (
     "ping timeout",
     *(f"{call}:{os.strerror(errno.ETIMEDOUT)}" for call in ("recvmsg", "sendmsg")),
 )
@@ -80,7 +80,7 @@ def may_still_arrive(error: grpc.aio.AioRpcError) -> bool:
     if error.code() is not grpc.StatusCode.UNAVAILABLE or from_rpc_error(error).reason:
         return False
     text = error.details() or ""
-    return any(each in text for each in _SILENT_PEER)
+    return any(each in text for each in _SILENT_PEER_TEXTS)
 
 
 def is_loopback_target(target: str) -> bool:

@@ -19,7 +19,7 @@ NAME = "cloudacademy-provisioning"
 
 
 def main(version: str, dpkg: Path | None = None) -> str:
-    """The complete document; reads the one of the requirements from standard input."""
+    """The complete document; reads the document of the requirements from standard input."""
     document = json.load(sys.stdin)
     for component in document["components"]:
         component.pop("description", None)  # it only repeats the line of the lock file
@@ -36,7 +36,7 @@ def main(version: str, dpkg: Path | None = None) -> str:
 
 
 def _packages(dpkg: Path) -> Iterator[dict[str, Any]]:
-    """The packages of the base. Exits if there are none: the base would be missing unnoticed."""
+    """The packages of the base. Exits if there are none, else a missing base would go unnoticed."""
     files = [path for path in (dpkg / "status", *dpkg.glob("status.d/*")) if path.is_file()]
     paragraphs = [
         HeaderParser().parsestr(paragraph)

@@ -18,9 +18,9 @@ FAILED = 1
 def main(arguments: Sequence[str]) -> int:
     """Create or remove the cluster; returns the exit code."""
     options = _parse(arguments)
-    if lacking := missing():
+    if problems := missing():
         print(
-            "Kubernetes cannot run on this machine:", *(f"  {line}" for line in lacking), sep="\n"
+            "Kubernetes cannot run on this machine:", *(f"  {line}" for line in problems), sep="\n"
         )
         print(f"\n{ALTERNATIVE}")
         return FAILED

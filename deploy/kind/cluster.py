@@ -179,16 +179,16 @@ class Cluster:
         _run(*KUBECTL, "create", "--filename", "-", stdin=json.dumps(secret))
 
     def _first_token(self, region: Region) -> str:
-        def operate(*command: str) -> dict[str, dict[str, str]]:
+        def keysvc(*command: str) -> dict[str, dict[str, str]]:
             container = ("--namespace", region.namespace, "deployment/keysvc", "--")
             output = _read(*KUBECTL, "exec", *container, "python3", "-m", "keysvc", *command)
-            read: dict[str, dict[str, str]] = json.loads(output)
-            return read
+            result: dict[str, dict[str, str]] = json.loads(output)
+            return result
 
-        created = operate("create-organization", "--display-name", f"Acme {region.name.upper()}")
+        created = keysvc("create-organization", "--display-name", f"Acme {region.name.upper()}")
         organization = created["organization"]["id"]
-        operate("activate-integration", organization)
-        return str(operate("generate-key", organization, "--created-by", CREATED_BY)["token"])
+        keysvc("activate-integration", organization)
+        return str(keysvc("generate-key", organization, "--created-by", CREATED_BY)["token"])
 
 
 def _wait(condition: str, *what: str) -> None:

@@ -1,4 +1,4 @@
-"""The panel that tells how to use a region that has started."""
+"""The panel that shows how to use a region that has started."""
 
 import textwrap
 from pathlib import Path

@@ -20,7 +20,7 @@ class PortError(Exception):
 def choose_port(requested: int | None, default: int) -> int:
     """The requested port, else the default one if it is free, else a free one.
 
-    Refuses (PortError) a requested port that is in use: its user wants no other.
+    Refuses (PortError) a requested port that is in use; it chooses no other one.
     """
     if requested is not None:
         problem = _problem(requested)

@@ -85,8 +85,8 @@ def find_binaries() -> Binaries:
 class Cluster:
     """One PostgreSQL server and its data, all below `folder`.
 
-    The server listens on 127.0.0.1 on a free port, requires a password of every
-    connection (scram-sha-256), and ends when this process ends for any reason.
+    The server listens on a free port of 127.0.0.1, requires a password for every connection
+    (scram-sha-256), and ends when this process ends for any reason.
     """
 
     def __init__(
@@ -109,12 +109,11 @@ class Cluster:
     def pid(self) -> int | None:
         return self._server.pid if self._server else None
 
-    def start(self, patience: float = STOP_SECONDS) -> None:
+    def start(self, wait_seconds: float = STOP_SECONDS) -> None:
         """Create the data if there is none and start the server; returns once it answers.
 
         The previous port is used again if it is free. Raises PostgresError if another server
-        still uses the data after `patience` seconds, or, with the server's log, if it does not
-        start.
+        still uses the data after `wait_seconds`, or, with the server's log, if it does not start.
         """
         self._create_folder()
         account = self._account()
@@ -124,7 +123,7 @@ class Cluster:
             raise PostgresError(
                 f"{self._password_file}, the superuser's password for {self.data}, is missing."
             )
-        self._claim_data(account, patience)
+        self._claim_data(account, wait_seconds)
         self._sockets = self._create_socket_folder(account)
         for port in self._ports():
             if self._launch(account, port):
@@ -237,15 +236,15 @@ class Cluster:
         if result.returncode != 0:
             raise PostgresError(f"initdb failed: {(result.stderr or result.stdout).strip()}")
 
-    def _claim_data(self, account: Account, patience: float) -> None:
+    def _claim_data(self, account: Account, wait_seconds: float) -> None:
         """Make sure that no other server uses the data. Raises PostgresError if one does.
 
         Waits for a server that is shutting down because its supervisor was killed. After a crash
-        the lock file may name a process id that another program has now; it is replaced by one
-        that no process has. The file stays: PostgreSQL reads in it whether old backends still run.
+        the lock file may have the id of another program's process; it is replaced by an id that no
+        process has. The file stays: PostgreSQL reads in it whether old backends still run.
         """
         lock = self.data / "postmaster.pid"
-        if not _wait(lambda: _server_of(lock, self.data) is None, patience):
+        if not _wait(lambda: _server_of(lock, self.data) is None, wait_seconds):
             raise PostgresError(
                 f"Another PostgreSQL (process {_server_of(lock, self.data)}) uses {self.data}. "
                 "Stop it first."
@@ -276,8 +275,8 @@ class Cluster:
             self._sockets = None
 
     def _ports(self) -> list[int]:
-        remembered = [self.port] if self.port is not None else []
-        return [*remembered, *(free_port() for _ in range(5))]
+        previous = [self.port] if self.port is not None else []
+        return [*previous, *(free_port() for _ in range(5))]
 
     def _launch(self, account: Account, port: int) -> bool:
         """Start the server on this port; False if another program uses the port."""

@@ -2,8 +2,8 @@
 --
 --     psql --set organization=UUID --file forget_organization.sql
 --
--- Covers every table with an organization_id, so also tables that later migrations add. A table whose
--- rows are still referenced is tried again after the tables that refer to it.
+-- Covers every table with an organization_id, including tables that later migrations add. A table
+-- whose rows are still referenced is tried again after the tables that refer to it.
 \set ON_ERROR_STOP on
 BEGIN;
 SELECT set_config('forget.organization', :'organization', true);

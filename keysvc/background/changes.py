@@ -3,8 +3,8 @@
 Every replica gets the changes of all replicas by NOTIFY, on one connection that listens. Several
 times a second it runs a statement on that connection. The response shows that the notifications of
 all changes that were committed before the statement have arrived, and the streams get a heartbeat.
-So a caller that trusts its cache only for a time after the last heartbeat is safe even if the
-connection dies unnoticed.
+So a caller that trusts its cache only for a limited time after the last heartbeat is safe even if
+the connection dies unnoticed.
 """
 
 import asyncio
@@ -55,7 +55,7 @@ class Subscription:
         self._refused = False
 
     def offer(self, event: Event) -> None:
-        """Queue an event. A heartbeat is dropped if another event waits, which serves as well."""
+        """Queue an event; drop a heartbeat if another event is queued, which serves as one."""
         if len(self._events) >= QUEUE_SIZE:
             self.end(refused=False)
         elif not self._ended and not (self._events and isinstance(event, Heartbeat)):
@@ -63,7 +63,7 @@ class Subscription:
             self._changed.set()
 
     def end(self, *, refused: bool) -> None:
-        """End the stream; with `refused`, because the feed lost its database connection."""
+        """End the stream. `refused` says that the feed lost its database connection."""
         if not self._ended:
             self._ended, self._refused = True, refused
             self._events.clear()

@@ -16,7 +16,7 @@ from keysvc.store.keys import KeyStore
 
 WRITE_SECONDS: Final = 0.5
 MAX_ATTEMPTS: Final = 5
-"""How often the write of a use is tried that fails with an unexpected error."""
+"""The number of attempts to write a use if they fail with unexpected errors."""
 
 _KeyReference: TypeAlias = tuple[UUID, UUID]
 """The ids of an organization and one of its keys."""
@@ -55,9 +55,9 @@ class KeyUses:
     async def write(self, drained: asyncio.Event) -> None:
         """Write the queue at intervals until `drained` is set; then write the rest and return.
 
-        A use reference write fails with an unexpected error is tried MAX_ATTEMPTS times and then
-        dropped. Such errors are raised after the other uses are written; the next call continues.
-        While the database is unavailable all uses are kept.
+        A use is dropped after MAX_ATTEMPTS attempts that failed with unexpected errors. Such errors
+        are raised after the other uses are written; the next call continues. While the database is
+        unavailable, all uses are kept.
         """
         while not await wait_for_event(drained, WRITE_SECONDS):
             await self._write_pending()

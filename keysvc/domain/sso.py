@@ -105,8 +105,8 @@ def _check_url(url: str) -> None:
         host, _ = parts.hostname or "", parts.port
     except ValueError:
         raise InvalidField("connection.sso_url", "must be a URL") from None
-    plain = parts.scheme == "http" and _is_loopback(host)
-    if not host or not (parts.scheme == "https" or plain) or parts.username is not None:
+    is_local = parts.scheme == "http" and _is_loopback(host)
+    if not host or not (parts.scheme == "https" or is_local) or parts.username is not None:
         raise InvalidField("connection.sso_url", "must be an https URL")
     if not url.isascii() or not url.isprintable() or any(each in url for each in _NOT_IN_URLS):
         raise InvalidField("connection.sso_url", "must be a URL")

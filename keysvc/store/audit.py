@@ -49,7 +49,7 @@ async def record_action(
     key_id: UUID | None = None,
     fields: Sequence[str] = (),
 ) -> None:
-    """Record an action in its own transaction."""
+    """Record an action, in the transaction that makes the change."""
     await db.execute(
         """
         INSERT INTO audit_events (organization_id, create_time, actor_id, actor_display_name,

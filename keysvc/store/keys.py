@@ -25,7 +25,7 @@ from keysvc.store.audit import record_action
 from keysvc.store.common import announce_change, check_organization, lock_organization
 from keysvc.store.organizations import select_integration
 
-_INSTANT: Final = timedelta(microseconds=1)
+_TIME_RESOLUTION: Final = timedelta(microseconds=1)
 """The resolution of times in PostgreSQL."""
 
 CONSTRAINTS: Final[Constraints] = {
@@ -57,7 +57,7 @@ class KeyStore:
             now = clock()
             await _limit_expiry(db, organization_id, now + GRACE_PERIOD)
             # The clocks of replicas differ: the last key must be the newest one nevertheless.
-            create_time = max(now, newest["create_time"] + _INSTANT) if newest else now
+            create_time = max(now, newest["create_time"] + _TIME_RESOLUTION) if newest else now
             with violations_as_refusals(CONSTRAINTS):
                 key = await _insert(db, organization_id, new, create_time)
             action = Action.KEY_GENERATED

@@ -53,7 +53,7 @@ def watch(parent: int, on_parent_death: signal.Signals, command: Sequence[str]) 
     if child.poll() is None:
         child.send_signal(on_parent_death)
     code = child.wait()
-    if code < 0:  # end by the same signal, for our parent to see
+    if code < 0:  # end by the same signal, so that our parent sees it
         if -code != signal.SIGKILL:
             signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)

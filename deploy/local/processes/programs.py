@@ -80,7 +80,7 @@ class Programs:
         }
 
     def _tenant_urls(self, port: int) -> str:
-        """The Tenant URLs of all regions: the gateway names the right one for a key of another."""
+        """The Tenant URLs of all regions: the gateway shows that of the region of a wrong key."""
         own = self.paths.region
         urls = {
             name: tenant_url(region.default_port)

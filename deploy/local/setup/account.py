@@ -54,7 +54,7 @@ def choose_account(data: Path, needed: Sequence[Path]) -> Account:
     setpriv = shutil.which("setpriv")
     if setpriv is None:
         raise AccountError(
-            "PostgreSQL does not run as root, and setpriv, which would hand it to the user "
+            "PostgreSQL does not run as root, and setpriv, which would run it as the user "
             f"'{UNPRIVILEGED}', is missing: install util-linux, or start this as an ordinary user."
         )
     uid, gid = _unprivileged(data)

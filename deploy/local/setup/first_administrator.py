@@ -19,7 +19,7 @@ DEADLINE_SECONDS = 15.0
 async def sign_in_token(usersvc: str, organization_id: str) -> str | None:
     """The token of a new sign-in link for the administrator, who is created if missing.
 
-    None if the administrator was deactivated: that was intended and is not undone.
+    None if the administrator was deactivated: this was intended and is not undone.
     """
     # gRPC would use an HTTP proxy even for this machine.
     options = [("grpc.enable_http_proxy", 0)]

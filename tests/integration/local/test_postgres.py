@@ -222,7 +222,7 @@ def test_second_server_on_same_data_is_rejected(cluster: Cluster) -> None:
     cluster.start()
 
     with pytest.raises(PostgresError, match=f"process {cluster.pid}"):
-        Cluster(cluster.folder, settings=NOT_DURABLE).start(patience=0)
+        Cluster(cluster.folder, settings=NOT_DURABLE).start(wait_seconds=0)
 
     assert cluster.query("SELECT 1;") == "1"
 
