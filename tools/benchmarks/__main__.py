@@ -112,7 +112,7 @@ if __name__ == "__main__":
     options = parse_options()
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
-        folder.chmod(0o711)  # PostgreSQL's account must be able to pass
+        folder.chmod(0o711)  # PostgreSQL's account must be able to traverse it
         known = uvloop.run(main(options, folder))
     _goals(known)
     log(f"\nThe report is {document.write(known, options.report)}.")

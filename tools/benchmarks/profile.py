@@ -94,7 +94,7 @@ if __name__ == "__main__":
     given.into.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="profile-") as temporary:
         folder = Path(temporary)
-        folder.chmod(0o711)  # PostgreSQL's account must be able to pass
+        folder.chmod(0o711)  # PostgreSQL's account must be able to traverse it
         try:
             for path in uvloop.run(main(folder, given.into, given.name, given.seconds)):
                 print(path)

@@ -40,7 +40,7 @@ class Region:
 async def service(folder: Path, people: int) -> AsyncIterator[Region]:
     """Start the whole service with `people` people in one organization.
 
-    PostgreSQL's account must be able to pass through the folder.
+    PostgreSQL's account must be able to traverse the folder.
     """
     with running_stack(folder) as stack:
         database = stack.database_url("users")

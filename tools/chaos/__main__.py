@@ -36,13 +36,13 @@ async def _break_all(
         for fault in faults:
             outcome = await chaos.inject(fault, broken, calm)
             print(outcome.row(), flush=True)
-            for complaint in outcome.violations:
-                print(f"    {complaint}", flush=True)
+            for violation in outcome.violations:
+                print(f"    {violation}", flush=True)
             good = good and not outcome.violations
-        found = await chaos.read_each()
-    mismatches = found.lost + found.wrong
+        audit = await chaos.read_each()
+    mismatches = audit.lost + audit.wrong
     print(
-        f"{found.checked} people read by id, existing or deleted: {mismatches.total()} mismatches"
+        f"{audit.checked} people read by id, existing or deleted: {mismatches.total()} mismatches"
     )
     for what, count in mismatches.items():
         print(f"    {what} ({count})")

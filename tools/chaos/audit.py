@@ -40,18 +40,18 @@ def compare(ledger: Ledger, users: Sequence[Resource], groups: Sequence[Resource
         _audit_account(account, people.pop(account.person.user_name, []), result)
     for team in ledger.teams:
         _audit_team(team, teams.pop(team.group.display_name, []), by_id, result)
-    for strangers, what in ((people, "people that"), (teams, "groups that")):
-        if strangers:
-            result.wrong[f"{what} were never sent"] += len(strangers)
+    for unexpected, kind in ((people, "people"), (teams, "groups")):
+        if unexpected:
+            result.wrong[f"{kind} that were never sent"] += len(unexpected)
     return result
 
 
 async def read_each(driver: Driver) -> Audit:
     """Read everybody by id: existing people must be found, deleted ones must not."""
-    result, waiting = Audit(), iter(driver.ledger.accounts)
+    result, accounts = Audit(), iter(driver.ledger.accounts)
 
     async def read() -> None:
-        for account in waiting:
+        for account in accounts:
             if account.existence is Existence.UNKNOWN:
                 continue
             resource = await _get(driver, account.user_id)
@@ -102,13 +102,13 @@ def _audit_team(
 def _audit_members(
     team: Team, members: Sequence[str], by_id: Mapping[str, Account], result: Audit
 ) -> None:
-    there = set(members)
-    if len(members) != len(there):
+    member_ids = set(members)
+    if len(members) != len(member_ids):
         result.duplicated["members"] += 1
-    if there - team.members.keys():
+    if member_ids - team.members.keys():
         result.wrong["members that were never sent"] += 1
     for user_id, allowed in team.members.items():
-        existence, is_member = by_id[user_id].existence, user_id in there
+        existence, is_member = by_id[user_id].existence, user_id in member_ids
         if existence is Existence.DELETED and is_member:
             result.lost["a deletion, as a member"] += 1
         elif existence is Existence.EXISTS and is_member not in allowed:
@@ -144,7 +144,7 @@ async def _get(driver: Driver, user_id: str) -> Resource | None:
 
 
 async def _read(driver: Driver, path: str) -> Resource:
-    """GET a path, repeated until the system answers 200."""
+    """GET a path; repeats the request until the status is 200."""
     async with asyncio.timeout(LIMIT_SECONDS):
         while True:
             try:

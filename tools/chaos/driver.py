@@ -107,16 +107,16 @@ class Driver:
             await self._attempt(*self._choose_action(account), account)
 
     def _choose_action(self, account: Account) -> tuple[Action, Action]:
-        """A random action on an existing person, and the one to take if it fails."""
-        what = self._random.choices(
+        """A random action on an existing person, and the one to take if its outcome is unknown."""
+        (kind,) = self._random.choices(
             ("get", "find", "switch", "retitle", "join", "delete"), (4, 3, 4, 2, 4, 1)
-        )[0]
-        wanted = self._random.random() < 0.5
-        match what:
+        )
+        state = self._random.random() < 0.5
+        match kind:
             case "switch":
                 return (
-                    partial(self._change, account, {"active": wanted}),
-                    partial(self._change, account, {"active": not wanted}),
+                    partial(self._change, account, {"active": state}),
+                    partial(self._change, account, {"active": not state}),
                 )
             case "retitle":
                 titles = [f"Grade {self._random.getrandbits(40)}" for _ in range(2)]
@@ -125,8 +125,8 @@ class Driver:
             case "join":
                 team = self._random.choice(self._teams)
                 return (
-                    partial(self._join, account, team, joins=wanted),
-                    partial(self._join, account, team, joins=not wanted),
+                    partial(self._join, account, team, joins=state),
+                    partial(self._join, account, team, joins=not state),
                 )
             case "delete":
                 act = partial(self._delete, account)
@@ -137,13 +137,13 @@ class Driver:
         return act, act
 
     async def _attempt(
-        self, act: Action, otherwise: Action, account: Account | None = None
+        self, act: Action, if_unknown: Action, account: Account | None = None
     ) -> None:
         try:
             await act()
         except OutcomeUnknownError:
             asyncio.get_running_loop().call_later(
-                REPEAT_SECONDS, self._retries.append, (otherwise, account)
+                REPEAT_SECONDS, self._retries.append, (if_unknown, account)
             )
         except RequestError as error:
             self._wrong(_without_names(error))
@@ -217,11 +217,11 @@ class Driver:
 
     async def _delete(self, account: Account) -> None:
         account.existence = Existence.UNKNOWN
-        left, account.leaves = account.leaves, True
+        delete_was_sent, account.delete_was_sent = account.delete_was_sent, True
         try:
             await self._result(self.client.delete(account.user_id))
         except RequestError as error:
-            if error.status != NOT_FOUND or not left:
+            if error.status != NOT_FOUND or not delete_was_sent:
                 raise
         account.existence = Existence.DELETED
 

@@ -15,7 +15,7 @@ RECOVERY_SECONDS = 5.0
 """Default time after a fault's end during which requests may still fail."""
 DEADLINE_SECONDS = 10.0
 """The gateway's deadline for a call whose outcome it does not know."""
-LOOK_SECONDS = 0.5
+OBSERVATION_SECONDS = 0.5
 LONG_SECONDS = DEADLINE_SECONDS + 5.0
 """Long enough for calls to fail at their deadline and to be repeated."""
 
@@ -108,15 +108,15 @@ async def _cut_network(region: Region, seconds: float) -> bool:
 async def _hold_network(region: Region, seconds: float) -> bool:
     """Hold the traffic of one usersvc replica: timed-out calls are repeated at the other.
 
-    It is the busier replica, because the gateways' streams may all lead to one of them.
+    Chooses the busier replica, because all streams of the gateways may lead to the same one.
     """
     proxies = region.proxies[:REPLICAS]
-    before = [proxy.passed for proxy in proxies]
-    await asyncio.sleep(LOOK_SECONDS)
-    held = max(zip(proxies, before, strict=True), key=lambda each: each[0].passed - each[1])[0]
-    held.hold()
+    before = {proxy.port: proxy.forwarded_bytes for proxy in proxies}
+    await asyncio.sleep(OBSERVATION_SECONDS)
+    busier = max(proxies, key=lambda proxy: proxy.forwarded_bytes - before[proxy.port])
+    busier.hold()
     await asyncio.sleep(seconds)
-    held.deliver()
+    busier.deliver()
     return True
 
 

@@ -1,4 +1,4 @@
-"""The ledger: which state acknowledged and pending requests require or allow."""
+"""The ledger: the state that acknowledged requests require and pending requests allow."""
 
 import itertools
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from tools.entra.client import Resource
 from tools.entra.groups import Group
-from tools.entra.mapping import Value, differences, found
+from tools.entra.mapping import Value, differences, returned_values
 from tools.entra.people import Person, person
 
 SEED = 1
@@ -31,7 +31,7 @@ class Account:
     existence: Existence = Existence.UNKNOWN
     was_sent: bool = False
     """Whether an unacknowledged POST was sent."""
-    leaves: bool = False
+    delete_was_sent: bool = False
     """Whether an unacknowledged DELETE was sent."""
     values: dict[str, set[Value | None]] = field(default_factory=dict)
     """The permitted values of each attribute that changes."""
@@ -46,7 +46,7 @@ class Account:
             return
         for path in differences(self.person, resource).keys() - self.values.keys():
             yield f"{path} is not what was sent"
-        actual = found(resource)
+        actual = returned_values(resource)
         for path, allowed in self.values.items():
             if actual.get(path) not in allowed:
                 yield f"{path} is not what was acknowledged last"

@@ -22,8 +22,8 @@ class Proxy:
     delay: float = 0.0
     cut: bool = False
     port: int = 0
-    passed: int = 0
-    """Bytes forwarded in both directions."""
+    forwarded_bytes: int = 0
+    """In both directions."""
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _open: asyncio.Event = field(default_factory=asyncio.Event)
     _opened: float = 0.0
@@ -50,21 +50,21 @@ class Proxy:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            there, back = await asyncio.open_connection(*self.target)
+            target_reader, target_writer = await asyncio.open_connection(*self.target)
         except OSError:
             writer.transport.abort()
             return
-        for source, sink in ((reader, back), (there, writer)):
-            task = asyncio.create_task(self._pass_on(source, sink))
+        for source, sink in ((reader, target_writer), (target_reader, writer)):
+            task = asyncio.create_task(self._forward(source, sink))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _pass_on(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    async def _forward(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         """Forward chunks in order, each after its own delay, so that delays do not add up."""
-        waiting: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(maxsize=1_000)
-        reading = asyncio.create_task(self._read(source, waiting))
+        queue: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(maxsize=1_000)
+        reading = asyncio.create_task(self._read(source, queue))
         try:
-            await self._write(waiting, sink)
+            await self._write(queue, sink)
         except OSError:  # the receiver is gone
             pass
         finally:
@@ -72,20 +72,20 @@ class Proxy:
             sink.close()
 
     async def _read(
-        self, source: asyncio.StreamReader, waiting: asyncio.Queue[tuple[float, bytes]]
+        self, source: asyncio.StreamReader, queue: asyncio.Queue[tuple[float, bytes]]
     ) -> None:
         loop = asyncio.get_running_loop()
         with contextlib.suppress(OSError):  # bytes sent before a reset still arrive
             while chunk := await source.read(CHUNK):
-                await waiting.put((loop.time() + self.delay, chunk))
-        await waiting.put((loop.time() + self.delay, b""))
+                await queue.put((loop.time() + self.delay, chunk))
+        await queue.put((loop.time() + self.delay, b""))
 
     async def _write(
-        self, waiting: asyncio.Queue[tuple[float, bytes]], sink: asyncio.StreamWriter
+        self, queue: asyncio.Queue[tuple[float, bytes]], sink: asyncio.StreamWriter
     ) -> None:
         loop, lost = asyncio.get_running_loop(), False
         while True:
-            due, chunk = await waiting.get()
+            due, chunk = await queue.get()
             await asyncio.sleep(max(0.0, due - loop.time()))
             if not self._open.is_set() or due < self._opened:
                 await self._open.wait()
@@ -96,6 +96,6 @@ class Proxy:
             if not chunk or sink.transport.is_closing():
                 return
             if not lost:
-                self.passed += len(chunk)
+                self.forwarded_bytes += len(chunk)
                 sink.write(chunk)
                 await sink.drain()

@@ -15,6 +15,7 @@ from tools.chaos.faults import Fault
 from tools.chaos.region import Region, running_region
 
 CALM_SECONDS = 1.0
+"""Seconds of requests before a fault."""
 TAIL_SECONDS = 2.0
 """Seconds of successful requests after which a fault counts as over."""
 
@@ -85,7 +86,7 @@ class Chaos:
     async def inject(self, fault: Fault, broken: float, calm: float) -> Outcome:
         """Inject a fault for about `broken` seconds, continue for `calm` seconds, and audit.
 
-        The calm is longer for a fault with a longer recovery.
+        A fault with a long minimum duration or recovery takes longer.
         """
         counts = self._driver.counts = FaultCounts()
         stop = asyncio.Event()
@@ -97,8 +98,8 @@ class Chaos:
         stop.set()
         await running
         self._driver.counts = FaultCounts()  # requests of the audit are not counted
-        found = await audit(self._driver)
-        return Outcome(fault, injected, counts, found, max(0.0, counts.last_failure - repaired))
+        result = await audit(self._driver)
+        return Outcome(fault, injected, counts, result, max(0.0, counts.last_failure - repaired))
 
     async def read_each(self) -> Audit:
         """Read every person ever created by id."""

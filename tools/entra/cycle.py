@@ -16,13 +16,13 @@ from tools.entra.client import (
     connect,
 )
 from tools.entra.dialects import Dialect, dialect_for, patch
-from tools.entra.mapping import creation, differences, found
-from tools.entra.people import Changes, Person, after, changes, directory
+from tools.entra.mapping import creation, differences, returned_values
+from tools.entra.people import Changes, Person, apply_changes, directory, generate_changes
 from tools.entra.report import Progress, RunCounts, Summary
 
 PROBES = 3
-# Matching precedence: the first attribute with a match decides. The second one matches renamed
-# people, so that they are linked again instead of created a second time.
+# Matching precedence: the first attribute with a match decides. The second one matches people who
+# were renamed, so that they are linked again and not created a second time.
 MATCHING = ("userName", "externalId")
 DEFAULT_RETRIES = Retries()
 
@@ -48,8 +48,8 @@ async def run(options: Options, progress: Progress | None = None) -> Summary:
     """
     run_counts = RunCounts()
     people = directory(options.people, options.seed)
-    happened = changes(people, options.seed)
-    expected = len(people) + len(happened.joined)
+    changes = generate_changes(people, options.seed)
+    expected = len(people) + len(changes.joined)
     async with connect(
         options.url,
         options.token,
@@ -60,7 +60,7 @@ async def run(options: Options, progress: Progress | None = None) -> Summary:
     ) as client:
         job = Job(client, options, run_counts, progress or Progress(None))
         try:
-            await job.run_all_phases(people, happened)
+            await job.run_all_phases(people, changes)
         except (RequestError, aiohttp.ClientError, TimeoutError) as error:
             return run_counts.summary(expected, stopped=_reason(error))
     return run_counts.summary(expected)
@@ -78,18 +78,18 @@ class Job:
         self._progress = progress
         self._ids: dict[int, str] = {}
 
-    async def run_all_phases(self, people: Sequence[Person], happened: Changes) -> None:
+    async def run_all_phases(self, people: Sequence[Person], changes: Changes) -> None:
         """Run all phases in Entra's order; each cycle begins with probes."""
         await self.test_connection()
         await self._each("Initial cycle", people, self.provision)
         await self.test_connection()
-        await self._each("Updates", happened.updated, self.update)
-        await self._each("Disables", happened.disabled, self.update)
-        await self._each("Newcomers", happened.joined, self.provision)
+        await self._each("Updates", changes.updated, self.update)
+        await self._each("Disables", changes.disabled, self.update)
+        await self._each("Newcomers", changes.joined, self.provision)
         await self.test_connection()
-        await self._each("Restores", happened.restored, self.update)
-        await self._each("Deletes", happened.deleted, self.delete)
-        await self._verify(people, happened)
+        await self._each("Restores", changes.restored, self.update)
+        await self._each("Deletes", changes.deleted, self.delete)
+        await self._verify(people, changes)
 
     async def test_connection(self) -> None:
         """Search for random GUIDs, as Test Connection does; an error ends the run."""
@@ -136,22 +136,22 @@ class Job:
         _check_values(person, resource)
         self._run_counts.counts["verified"] += 1
 
-    async def _verify(self, people: Sequence[Person], happened: Changes) -> None:
-        now = after(people, happened)
-        before = {each.number: each.user_name for each in people}
+    async def _verify(self, people: Sequence[Person], changes: Changes) -> None:
+        current = apply_changes(people, changes)
+        former_names = {each.number: each.user_name for each in people}
 
         async def check_renamed(person: Person) -> None:
-            await self.check_absent(before[person.number])
+            await self.check_absent(former_names[person.number])
 
         async def check_deleted(person: Person) -> None:
             await self.check_absent(person.user_name)
             self._run_counts.counts["verified"] += 1
 
-        await self._each("Verify people", list(now.values()), self.verify)
-        await self._each("Verify deleted", happened.deleted, check_deleted)
+        await self._each("Verify people", list(current.values()), self.verify)
+        await self._each("Verify deleted", changes.deleted, check_deleted)
         await self._each(
             "Verify former names",
-            [each for each in happened.updated if each.user_name != before[each.number]],
+            [each for each in changes.updated if each.user_name != former_names[each.number]],
             check_renamed,
         )
 
@@ -179,7 +179,7 @@ class Job:
         if not values:
             return
         dialect = dialect_for(self._options.dialect, person.number)
-        body = patch(dialect, values, found(resource).keys())
+        body = patch(dialect, values, returned_values(resource).keys())
         updated = await self._client.patch(str(resource["id"]), body)
         if updated is not None:
             _check_values(person, updated)
@@ -192,11 +192,11 @@ class Job:
         work: Callable[[Person], Awaitable[None]],
     ) -> None:
         """Run `work` for all people, with one worker per connection."""
-        waiting = iter(people)
+        remaining = iter(people)
         self._progress.begin(title, len(people))
 
         async def worker() -> None:
-            for person in waiting:
+            for person in remaining:
                 await self._attempt(person, work)
                 self._progress.advance()
 
@@ -204,8 +204,8 @@ class Job:
             async with asyncio.TaskGroup() as group:
                 for _ in range(min(self._options.connections, len(people))):
                     group.create_task(worker())
-        except* UnauthorizedError as refused:
-            raise _first(refused) from None
+        except* UnauthorizedError as errors:
+            raise _first(errors) from None
         finally:
             self._progress.end()
 
@@ -222,7 +222,7 @@ def _check_values(person: Person, resource: Resource) -> None:
     """Raise if a resource does not have exactly the values that were sent."""
     wrong = differences(person, resource)
     if wrong:
-        actual = {path: found(resource).get(path) for path in wrong}
+        actual = {path: returned_values(resource).get(path) for path in wrong}
         raise ServiceIncompatibleError(
             200, f"{person.user_name} should have {wrong}, but has {actual}"
         )

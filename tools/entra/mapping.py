@@ -13,7 +13,7 @@ WORK_EMAIL = 'emails[type eq "work"].value'
 Value = str | bool
 
 
-def wanted(person: Person) -> dict[str, Value]:
+def expected_values(person: Person) -> dict[str, Value]:
     """The values that the target should have; empty ones are omitted, as Entra skips nulls."""
     values: dict[str, Value | None] = {
         "userName": person.user_name,
@@ -29,7 +29,7 @@ def wanted(person: Person) -> dict[str, Value]:
     return {path: value for path, value in values.items() if value is not None}
 
 
-def found(resource: Mapping[str, Any]) -> dict[str, Any]:
+def returned_values(resource: Mapping[str, Any]) -> dict[str, Any]:
     """The values that the target returned, by the same paths."""
     name = resource.get("name") or {}
     emails = resource.get("emails") or []
@@ -50,9 +50,9 @@ def found(resource: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def differences(person: Person, resource: Mapping[str, Any]) -> dict[str, Value]:
-    """The wanted values that differ from those of the target."""
-    actual = found(resource)
-    return {path: value for path, value in wanted(person).items() if actual.get(path) != value}
+    """The expected values that differ from those of the target."""
+    expected, actual = expected_values(person), returned_values(resource)
+    return {path: value for path, value in expected.items() if actual.get(path) != value}
 
 
 def creation(person: Person) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Generates people and changes to them; the same seed gives the same ones."""
+"""Generates people and changes to them. The same seed gives the same people and changes."""
 
 import random
 import re
@@ -71,7 +71,7 @@ def person(number: int, seed: int) -> Person:
     )
 
 
-def changes(people: Sequence[Person], seed: int) -> Changes:
+def generate_changes(people: Sequence[Person], seed: int) -> Changes:
     """About 10 % updated, 3 % disabled (a third of them restored, a third deleted), 1 % joined."""
     rng = random.Random(f"changes {seed}")
     shuffled = rng.sample(people, len(people))
@@ -87,14 +87,14 @@ def changes(people: Sequence[Person], seed: int) -> Changes:
     )
 
 
-def after(people: Sequence[Person], happened: Changes) -> dict[int, Person]:
+def apply_changes(people: Sequence[Person], changes: Changes) -> dict[int, Person]:
     """The people in the directory after the changes, by number."""
-    now = {each.number: each for each in people}
-    for each in (*happened.updated, *happened.disabled, *happened.restored, *happened.joined):
-        now[each.number] = each
-    for each in happened.deleted:
-        del now[each.number]
-    return now
+    current = {each.number: each for each in people}
+    for each in (*changes.updated, *changes.disabled, *changes.restored, *changes.joined):
+        current[each.number] = each
+    for each in changes.deleted:
+        del current[each.number]
+    return current
 
 
 def _changed(before: Person, seed: int, rng: random.Random) -> Person:

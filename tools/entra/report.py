@@ -148,7 +148,7 @@ def as_text(summary: Summary) -> str:
 
 
 def terminal_progress() -> Progress:
-    """Progress goes to stderr, so that stdout holds the summary alone."""
+    """Progress on stderr, so that stdout has only the summary."""
     return Progress(sys.stderr)
 
 

@@ -39,7 +39,7 @@ POSITIONS = (
 def corpus(name: str) -> tuple[bytes, ...]:
     """The inputs of a target; none of the sets is empty."""
     bodies = [json.dumps(each).encode() for each in _bodies()]
-    found = {
+    inputs = {
         "filter": _filters(),
         "patch": [
             *(each for each in bodies if b"Operations" in each),
@@ -53,7 +53,7 @@ def corpus(name: str) -> tuple[bytes, ...]:
         "forged tokens": list(POSITIONS),
         "saml": [xml(signed(VALID, ACME))],
     }[name]
-    return tuple(sorted(set(found)))
+    return tuple(sorted(set(inputs)))
 
 
 def _transcripts() -> Iterator[Any]:

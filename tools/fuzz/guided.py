@@ -2,8 +2,8 @@
 
     python -m tools.fuzz.guided TARGET FOLDER SECONDS
 
-Runs in the environment of requirements/fuzz.txt. The folder has the corpus and gets the
-findings.
+Runs in the environment of requirements/fuzz.txt. Reads the corpus from FOLDER/corpus and writes the
+findings to FOLDER.
 """
 
 import sys

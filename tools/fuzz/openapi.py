@@ -22,14 +22,13 @@ CHECKS = (
 )
 """Excluded: the check that input outside the schema is rejected. SCIM ignores unknown input."""
 
-
 EXTRA_SECONDS = 600
 
 
 def drive(
     stack: Stack, folder: Path, seed: int, *, examples: int = 0, seconds: int = 0
 ) -> subprocess.CompletedProcess[str]:
-    """Send requests that the document permits and ones that it does not; exit code 0 is success.
+    """Send requests that the document permits, and others; exit code 0 is success.
 
     Sends `examples` per operation if given, else runs for `seconds`.
     """

@@ -125,7 +125,7 @@ def read_tokens(data: bytes) -> None:
 
 
 def read_forged_tokens(data: bytes) -> None:
-    """The same for tokens with a valid outer encoding."""
+    """The tokens of `read_tokens`, with a valid outer encoding."""
     read_tokens(base64.urlsafe_b64encode(data))
     read_tokens(base64.urlsafe_b64encode(b'["q",' + data + b"]"))
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import uvloop
 
 from tests.support.stack import ROOT
-from tools.leaks.report import drawing, table, traffic_line, write_csv
+from tools.leaks.report import chart_svg, table, traffic_line, write_csv
 from tools.leaks.run import UNKNOWN_KEY_SHARE, run
 
 BUILD = ROOT / "build"
@@ -38,7 +38,7 @@ def main() -> int:
         result = uvloop.run(run(Path(name), seconds, options.interval, options.unknown_key_share))
     growth = result.samples.growth(min(seconds * WARM_UP, MAX_WARM_UP_SECONDS))
     write_csv(result.samples, BUILD / "leaks.csv")
-    (BUILD / "leaks.svg").write_text(drawing(result.samples))
+    (BUILD / "leaks.svg").write_text(chart_svg(result.samples))
     print(traffic_line(result.sample))
     print(table(growth))
     leaks = [f"{each.process} {each.what}" for each in growth if each.is_leak]
@@ -46,7 +46,7 @@ def main() -> int:
     print(
         f"growing: {', '.join(leaks) or 'nothing'}; restarted: {', '.join(restarted) or 'nothing'}"
     )
-    print(f"Every sample is in {BUILD / 'leaks.csv'}, drawn in {BUILD / 'leaks.svg'}.")
+    print(f"All samples: {BUILD / 'leaks.csv'}; chart: {BUILD / 'leaks.svg'}.")
     return 1 if leaks or restarted or result.sample.wrong else 0
 
 

@@ -54,8 +54,8 @@ def write_csv(samples: Samples, file: Path) -> None:
             writer.writerows((f"{x:.1f}", process, what, f"{y:.3f}") for x, y in points)
 
 
-def drawing(samples: Samples) -> str:
-    """An SVG with a line for each value of each process, scaled to its maximum."""
+def chart_svg(samples: Samples) -> str:
+    """The chart as SVG: a line for each value of each process, scaled to its maximum."""
     panels = [
         panel
         for index, ((process, what), points) in enumerate(samples.series.items())
@@ -70,11 +70,11 @@ def drawing(samples: Samples) -> str:
 def _panel(title: str, points: Sequence[Point], index: int) -> list[str]:
     left = _LEFT + index % 2 * (_WIDTH + _LEFT)
     top = _GAP // 2 + index // 2 * (_HEIGHT + _GAP)
-    most = max((y for _, y in points), default=0.0) or 1.0
+    maximum = max((y for _, y in points), default=0.0) or 1.0
     end = points[-1][0] or 1.0
     line = " ".join(
-        f"{left + x / end * (_WIDTH - _LEFT):.1f},{top + _HEIGHT - y / most * _HEIGHT:.1f}"
+        f"{left + x / end * (_WIDTH - _LEFT):.1f},{top + _HEIGHT - y / maximum * _HEIGHT:.1f}"
         for x, y in points
     )
-    text = escape(f"{title}, at most {most:.1f} in {end / 60:.0f} minutes")
+    text = escape(f"{title}, at most {maximum:.1f} in {end / 60:.0f} minutes")
     return [f'  <text x="{left}" y="{top - 6}">{text}</text>', f'  <polyline points="{line}"/>']

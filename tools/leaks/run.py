@@ -18,7 +18,7 @@ from tools.overload.tenants import tenants
 CONNECTIONS: Final = 32
 ORGANIZATIONS: Final = 8
 SOURCES: Final = tuple(f"127.0.0.{number}" for number in range(2, 2 + CONNECTIONS))
-"""Local addresses of the connections: an address that sends many unknown keys is limited."""
+"""Local addresses of the connections; several, because unknown keys are limited by address."""
 UNKNOWN_KEY_SHARE: Final = 0.01
 _SETTLE_SECONDS: Final = 1.0
 _UNBOUNDED: Final = 10**12
@@ -37,7 +37,7 @@ async def run(
 ) -> Run:
     """Start a region in a folder and send it traffic for `seconds`.
 
-    PostgreSQL's account must be able to pass through the folder.
+    PostgreSQL's account must be able to traverse the folder.
     """
     with running_stack(folder, settings=ADMIN_PORTS) as stack:
         return await _under_traffic(stack, seconds, interval, unknown_key_share)
@@ -51,7 +51,7 @@ async def _under_traffic(
     requests = traffic(works, unknown_key_share, Random(7))
     samples = Samples()
     async with aiohttp.ClientSession() as session:
-        watching = asyncio.create_task(
+        sampling = asyncio.create_task(
             Sampler(stack, session).watch(samples, seconds + _SETTLE_SECONDS, interval)
         )
         sample = await drive(
@@ -61,5 +61,5 @@ async def _under_traffic(
             Bound(_UNBOUNDED, seconds),
             sources=SOURCES,
         )
-        await watching
+        await sampling
     return Run(sample, samples)

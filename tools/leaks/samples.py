@@ -23,10 +23,10 @@ ADMIN_PORTS: Final = {f"{name.upper()}_ADMIN_LISTEN": "127.0.0.1:0" for name in 
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """Permitted growth: per hour, or in the whole run."""
+    """Permitted growth: per hour, and in the whole run."""
 
     per_hour: float
-    in_all: float
+    total: float
 
 
 BOUNDS: Final[Mapping[str, Bound]] = {
@@ -36,7 +36,7 @@ BOUNDS: Final[Mapping[str, Bound]] = {
     "open files": Bound(10.0, 5.0),
     "threads": Bound(5.0, 3.0),
 }
-"""Caches fill and allocators keep free memory; a single additional thread is not a leak."""
+"""Not zero: caches fill, allocators keep free memory, and one additional thread is not a leak."""
 DATABASE_BOUND: Final = Bound(50.0, 30.0)
 """PostgreSQL's private memory in MiB: its backends cache the statements of each connection."""
 
@@ -64,8 +64,8 @@ class Growth:
     @property
     def is_leak(self) -> bool:
         """Whether it grows significantly by more than both bounds."""
-        in_all = self.slope.per_hour * self.hours
-        return self.slope.exceeds(self.bound.per_hour) and in_all > self.bound.in_all
+        total = self.slope.per_hour * self.hours
+        return self.slope.exceeds(self.bound.per_hour) and total > self.bound.total
 
 
 @dataclass(slots=True)
@@ -88,15 +88,15 @@ class Samples:
 
     def growth(self, warm_up: float) -> list[Growth]:
         """The growth of each value after the warm-up."""
-        found = []
+        growths = []
         for (process, what), points in self.series.items():
             warm = [point for point in points if point[0] >= warm_up]
             bound = DATABASE_BOUND if process == DATABASE else BOUNDS[what]
             if warm:
                 (began, first), (ended, last) = warm[0], warm[-1]
                 hours = (ended - began) / HOUR
-                found.append(Growth(process, what, first, last, slope(warm), hours, bound))
-        return found
+                growths.append(Growth(process, what, first, last, slope(warm), hours, bound))
+        return growths
 
 
 class Sampler:

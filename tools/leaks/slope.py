@@ -37,14 +37,14 @@ def slope(points: Sequence[Point], blocks: int = BLOCKS) -> Slope:
     means = _means(points, blocks)
     if len(means) < 3:
         return Slope(0.0, math.inf)
-    middle, level = fmean(x for x, _ in means), fmean(y for _, y in means)
-    width = sum((x - middle) ** 2 for x, _ in means)
-    if not width:
+    mean_x, mean_y = fmean(x for x, _ in means), fmean(y for _, y in means)
+    sum_xx = sum((x - mean_x) ** 2 for x, _ in means)
+    if not sum_xx:
         return Slope(0.0, math.inf)
-    rise = sum((x - middle) * (y - level) for x, y in means) / width
-    residues = sum((y - level - rise * (x - middle)) ** 2 for x, y in means)
-    error = math.sqrt(residues / (len(means) - 2) / width)
-    return Slope(rise * HOUR, _student(len(means) - 2) * error * HOUR)
+    per_second = sum((x - mean_x) * (y - mean_y) for x, y in means) / sum_xx
+    residuals = sum((y - mean_y - per_second * (x - mean_x)) ** 2 for x, y in means)
+    standard_error = math.sqrt(residuals / (len(means) - 2) / sum_xx)
+    return Slope(per_second * HOUR, _student(len(means) - 2) * standard_error * HOUR)
 
 
 def _means(points: Sequence[Point], blocks: int) -> list[Point]:
@@ -54,10 +54,11 @@ def _means(points: Sequence[Point], blocks: int) -> list[Point]:
     return [(fmean(x for x, _ in part), fmean(y for _, y in part)) for part in parts]
 
 
-def _student(freedom: int) -> float:
+def _student(degrees_of_freedom: int) -> float:
     """The 97.5 % quantile of Student's t distribution (Abramowitz and Stegun, 26.7.5)."""
     z = _NORMAL
     first = (z**3 + z) / 4
     second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
     third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
-    return z + first / freedom + second / freedom**2 + third / freedom**3
+    n = degrees_of_freedom
+    return z + first / n + second / n**2 + third / n**3

@@ -83,13 +83,17 @@ class Bench:
     async def keep_busy(self, number: int, seconds: float) -> Measured:
         """Measure `number` connections with one request at a time each."""
         return await self._measured(
-            f"{number} connections", number, lambda on, requests: on.keep_busy(requests, seconds)
+            f"{number} connections",
+            number,
+            lambda connections, requests: connections.keep_busy(requests, seconds),
         )
 
     async def offer(self, name: str, rate: float, number: int, seconds: float) -> Measured:
         """Measure `rate` requests a second over `number` connections."""
         return await self._measured(
-            name, number, lambda on, requests: on.offer(requests, rate, seconds)
+            name,
+            number,
+            lambda connections, requests: connections.offer(requests, rate, seconds),
         )
 
     async def _measured(
@@ -131,7 +135,7 @@ async def measure(stack: Stack, options: argparse.Namespace) -> tuple[list[str],
     for number in CONCURRENCIES:  # warm up
         await bench.keep_busy(number, options.seconds)
     steps = [await bench.keep_busy(number, options.seconds) for number in CONCURRENCIES]
-    number = max(zip(CONCURRENCIES, steps, strict=True), key=lambda it: it[1].outcome.rate)[0]
+    number = max(zip(CONCURRENCIES, steps, strict=True), key=lambda step: step[1].outcome.rate)[0]
     peaks = [await bench.keep_busy(number, options.seconds)]
     shares = []
 
@@ -146,7 +150,7 @@ async def measure(stack: Stack, options: argparse.Namespace) -> tuple[list[str],
         peaks.append(await bench.keep_busy(number, options.seconds))
         shares.append(share(loaded, peaks[-2:]))
         steps.append(loaded)
-    return [what for each in steps + peaks for what in each.outcome.wrong], shares
+    return [wrong for each in steps + peaks for wrong in each.outcome.wrong], shares
 
 
 def share(loaded: Measured, peaks: list[Measured]) -> Share:
@@ -160,8 +164,8 @@ def share(loaded: Measured, peaks: list[Measured]) -> Share:
 def split_cores() -> tuple[set[int], set[int]]:
     """The cores of the service and the core of the load client, so that they do not compete.
 
-    With two cores both share them: the four processes of the service would preempt each other all
-    the time on a single core, which is not realistic.
+    Up to two cores are shared: on a single core the four processes of the service would preempt
+    each other all the time, which is not realistic.
     """
     cores = sorted(os.sched_getaffinity(0))
     return (set(cores[:-1]), {cores[-1]}) if len(cores) > 2 else (set(cores), set(cores))
@@ -182,7 +186,7 @@ def main() -> int:
     print(f"the service has {len(of_service)} of {len(of_service | of_client)} cores{shared}")
     os.sched_setaffinity(0, of_service)
     with tempfile.TemporaryDirectory(prefix="overload-") as name:
-        Path(name).chmod(0o711)  # PostgreSQL's account must be able to pass
+        Path(name).chmod(0o711)  # PostgreSQL's account must be able to traverse it
         with running_stack(Path(name)) as stack:
             os.sched_setaffinity(0, of_client)
             wrong, shares = uvloop.run(measure(stack, options))

@@ -17,7 +17,7 @@ PEOPLE = 500
 async def tenants(stack: Stack, number: int, people: int = PEOPLE) -> list[Work]:
     """Create `number` organizations in a running region, each with `people` people."""
     parts = urlsplit(stack.url)
-    found = []
+    works = []
     connection = await asyncpg.connect(_database(stack))
     async with operator(stack) as services:
         for _ in range(number):
@@ -29,9 +29,9 @@ async def tenants(stack: Stack, number: int, people: int = PEOPLE) -> list[Work]
             )
             work = Work(parts.netloc, parts.path, key.token)
             work.people = [(str(user_id), name) for user_id, name in rows]
-            found.append(work)
+            works.append(work)
     await connection.close()
-    return found
+    return works
 
 
 def at(work: Work, address: tuple[str, int]) -> Work:

@@ -87,7 +87,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=9.0, help="time limit for the routes")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="stall-") as name:
-        Path(name).chmod(0o711)  # PostgreSQL's account passes through
+        Path(name).chmod(0o711)  # PostgreSQL's account must be able to traverse it
         with running_stack(Path(name)) as stack:
             attacker, victim = asyncio.run(create_parties(stack))
             measured = over_http(attacker, victim, options.only, options.minutes * 60)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.leaks.report import drawing, table, traffic_line
+from tools.leaks.report import chart_svg, table, traffic_line
 from tools.leaks.run import run
 from tools.leaks.samples import BOUNDS, DATABASE, SERVICES
 
@@ -29,4 +29,4 @@ async def test_every_process_is_sampled_and_no_response_is_wrong(open_folder: Pa
     growth = done.samples.growth(warm_up=0.0)
     assert traffic_line(done.sample)
     assert table(growth).count("\n") == len(growth)
-    assert drawing(done.samples).count("<polyline") == len(growth)
+    assert chart_svg(done.samples).count("<polyline") == len(growth)

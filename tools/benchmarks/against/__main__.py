@@ -39,7 +39,7 @@ def main() -> int:
             hold_lock(options.folder / "lock"),
             tempfile.TemporaryDirectory(prefix="bench-against-") as data,
         ):
-            Path(data).chmod(0o711)  # PostgreSQL's account must be able to pass
+            Path(data).chmod(0o711)  # PostgreSQL's account must be able to traverse it
             return uvloop.run(_compare(options, Path(data)))
     except AlreadyRunningError as error:
         return _fail(f"Another comparison uses {options.folder} ({error}).")

@@ -1,7 +1,14 @@
 from tools.entra.dialects import Dialect, dialect_for, membership, patch
 from tools.entra.groups import Group
 from tools.entra.groups import creation as group_creation
-from tools.entra.mapping import DEPARTMENT, WORK_EMAIL, creation, differences, found, wanted
+from tools.entra.mapping import (
+    DEPARTMENT,
+    WORK_EMAIL,
+    creation,
+    differences,
+    expected_values,
+    returned_values,
+)
 from tools.entra.people import Person
 
 ANN = Person(
@@ -93,7 +100,7 @@ def test_mixed_dialect_alternates():
 
 
 def test_creation_has_every_wanted_value():
-    assert found(creation(ANN)) == wanted(ANN)
+    assert returned_values(creation(ANN)) == expected_values(ANN)
     assert differences(ANN, creation(ANN)) == {}
 
 

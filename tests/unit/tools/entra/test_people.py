@@ -1,11 +1,11 @@
-from tools.entra.people import after, changes, directory
+from tools.entra.people import apply_changes, directory, generate_changes
 
 
 def test_same_seed_gives_same_people_and_changes():
     people = directory(200, seed=7)
 
     assert people == directory(200, seed=7)
-    assert changes(people, seed=7) == changes(people, seed=7)
+    assert generate_changes(people, seed=7) == generate_changes(people, seed=7)
     assert people != directory(200, seed=8)
 
 
@@ -15,7 +15,7 @@ def test_larger_directory_starts_with_people_of_smaller_one():
 
 def test_user_names_and_external_ids_stay_unique_after_changes():
     people = directory(2000, seed=7)
-    now = after(people, changes(people, seed=7)).values()
+    now = apply_changes(people, generate_changes(people, seed=7)).values()
 
     for company in (people, now):
         assert len({each.user_name.lower() for each in company}) == len(company)
@@ -32,37 +32,37 @@ def test_names_contain_characters_that_are_easily_lost():
 
 
 def test_restored_and_deleted_people_are_distinct_and_were_disabled():
-    happened = changes(directory(1000, seed=7), seed=7)
-    disabled = {each.number for each in happened.disabled}
-    restored = {each.number for each in happened.restored}
-    deleted = {each.number for each in happened.deleted}
+    changes = generate_changes(directory(1000, seed=7), seed=7)
+    disabled = {each.number for each in changes.disabled}
+    restored = {each.number for each in changes.restored}
+    deleted = {each.number for each in changes.deleted}
 
     assert (len(disabled), len(restored), len(deleted)) == (30, 10, 10)
     assert restored | deleted < disabled
     assert not restored & deleted
-    assert not disabled & {each.number for each in happened.updated}
+    assert not disabled & {each.number for each in changes.updated}
 
 
 def test_update_changes_a_value_and_keeps_external_id():
     people = directory(1000, seed=7)
     before = {each.number: each for each in people}
 
-    for each in changes(people, seed=7).updated:
+    for each in generate_changes(people, seed=7).updated:
         assert each != before[each.number]
         assert each.external_id == before[each.number].external_id
 
 
 def test_changed_directory_lacks_deleted_and_has_joined_people():
     people = directory(100, seed=7)
-    happened = changes(people, seed=7)
-    now = after(people, happened)
+    changes = generate_changes(people, seed=7)
+    now = apply_changes(people, changes)
 
-    assert not {each.number for each in happened.deleted} & now.keys()
-    assert {each.number for each in happened.joined} <= now.keys()
-    assert len(now) == 100 - len(happened.deleted) + len(happened.joined)
+    assert not {each.number for each in changes.deleted} & now.keys()
+    assert {each.number for each in changes.joined} <= now.keys()
+    assert len(now) == 100 - len(changes.deleted) + len(changes.joined)
 
 
 def test_smallest_directory_has_changes():
     people = directory(1, seed=7)
 
-    assert len(after(people, changes(people, seed=7))) == 2
+    assert len(apply_changes(people, generate_changes(people, seed=7))) == 2
