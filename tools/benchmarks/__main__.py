@@ -23,18 +23,19 @@ async def main(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Measure the chosen parts, each in a region of its own; figures of other parts are kept."""
     known = figures.read(options.report)
     for part in options.parts:
-        own = folder / part
-        own.mkdir()
+        part_folder = folder / part
+        part_folder.mkdir()
         stamp = figures.stamp()
         if part == "scale":
             # Many short rounds, so that changing load on this machine affects both sizes alike.
-            often = (4 * options.rounds, options.seconds / 2)
-            plan = scale.Plan(options.scale_people, options.group, *often)
-            known[part] = {**await scale.measure(own, plan, log), **stamp}
+            rounds = (4 * options.rounds, options.seconds / 2)
+            plan = scale.Plan(options.scale_people, options.group, *rounds)
+            known[part] = {**await scale.measure(part_folder, plan, log), **stamp}
         elif part == "memory":
-            known[part] = {**await memory.measure(own, options.memory_seconds, log), **stamp}
+            seconds = options.memory_seconds
+            known[part] = {**await memory.measure(part_folder, seconds, log), **stamp}
         else:
-            result = await comparison.compare(own, _plan(options, int(part)), log)
+            result = await comparison.compare(part_folder, _plan(options, int(part)), log)
             known.setdefault("comparisons", {})[part] = {**result.as_json(), **stamp}
             _ratios(result.rows)
             for each in result.left_out:
@@ -102,10 +103,10 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         const=figures.DOCUMENTS,
         help="replace the published report",
     )
-    given = parser.parse_args(arguments)
-    given.parts = given.parts or (PARTS if given.full else PARTS[:1])
-    given.seconds = given.seconds or (1.0 if given.full else 0.7)
-    return given
+    options = parser.parse_args(arguments)
+    options.parts = options.parts or (PARTS if options.full else PARTS[:1])
+    options.seconds = options.seconds or (1.0 if options.full else 0.7)
+    return options
 
 
 if __name__ == "__main__":

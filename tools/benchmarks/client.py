@@ -1,4 +1,4 @@
-"""A small HTTP/1.1 client: its own cost must not dominate the measurement."""
+"""A small HTTP/1.1 client, so that its own cost does not dominate the measurement."""
 
 import asyncio
 import itertools
@@ -40,10 +40,10 @@ class Sample:
         ordered = sorted(self.latencies)
         return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))] * 1_000
 
-    def record(self, seconds: float, right: bool, response: Callable[[], str]) -> None:
+    def record(self, seconds: float, is_correct: bool, response: Callable[[], str]) -> None:
         """Count a response and keep the text of the first wrong one."""
         self.latencies.append(seconds)
-        if not right:
+        if not is_correct:
             self.first_wrong = self.first_wrong or response()
             self.wrong += 1
 
@@ -130,11 +130,11 @@ class _ClientConnection(asyncio.Protocol):
         if response is None:
             return
         seconds = time.perf_counter() - self._began
-        status, body, stays = response
+        status, body, keep_alive = response
         self._buffer = b""
         check, self._check = self._check, None
         self._sample.record(seconds, check(status, body), lambda: f"{status} {body[:200]!r}")
-        if stays:
+        if keep_alive:
             self._next()
         else:
             self._end(more=True)
@@ -162,22 +162,22 @@ class _ClientConnection(asyncio.Protocol):
 def parse(buffer: bytes) -> tuple[int, bytes, bool] | None:
     """Status, body and whether the connection stays open; None while the response is incomplete.
 
-    The client sends a request only after the previous response, so the buffer ends with it.
+    The client sends one request at a time, so the buffer has no other response.
     """
     end = buffer.find(b"\r\n\r\n")
     if end < 0:
         return None
     head, body = buffer[: end + 2].lower(), buffer[end + 4 :]
-    stays = b"\r\nconnection: close" not in head
+    keep_alive = b"\r\nconnection: close" not in head
     if b"\r\ntransfer-encoding: chunked" in head:
-        whole = _unchunked(body)
-        return None if whole is None else (int(head[9:12]), whole, stays)
+        decoded = _decode_chunked(body)
+        return None if decoded is None else (int(head[9:12]), decoded, keep_alive)
     at = head.find(b"\r\ncontent-length:")
     length = int(head[at + 17 : head.index(b"\r\n", at + 2)]) if at >= 0 else 0
-    return (int(head[9:12]), body, stays) if len(body) >= length else None
+    return (int(head[9:12]), body, keep_alive) if len(body) >= length else None
 
 
-def _unchunked(body: bytes) -> bytes | None:
+def _decode_chunked(body: bytes) -> bytes | None:
     parts, at = [], 0
     while (line := body.find(b"\r\n", at)) >= 0:
         size = int(body[at:line], 16)

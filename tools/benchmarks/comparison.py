@@ -1,4 +1,4 @@
-"""Compares all subjects at the same work on the same machine, in turns."""
+"""Measures all subjects in turns, with the same operations on the same machine."""
 
 import statistics
 from collections.abc import AsyncIterator, Callable, Sequence

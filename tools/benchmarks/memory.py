@@ -32,50 +32,50 @@ async def measure(folder: Path, seconds: float, log: Callable[[str], None]) -> d
     """Measure an Entra mix over 32 connections for `seconds`."""
     async with service(folder, 1_000) as region:
         log(f"an Entra mix over {CONNECTIONS} connections for {seconds:.0f} s")
-        watching = asyncio.create_task(_watch(region, seconds))
+        sampling = asyncio.create_task(_sample(region, seconds))
         bound = Bound(1_000_000_000, seconds)
         sample = await region.server.run("mix", CONNECTIONS, bound)
-        held = [_memory_use(name, measured) for name, measured in (await watching).items()]
-    for each in held:
+        uses = [_memory_use(name, points) for name, points in (await sampling).items()]
+    for each in uses:
         log(line(each))
     return {
         "seconds": seconds,
         "rate": round(sample.rate, 1),
         "wrong": sample.wrong,
-        "processes": [asdict(each) for each in held],
+        "processes": [asdict(each) for each in uses],
     }
 
 
-def line(held: MemoryUse) -> str:
+def line(use: MemoryUse) -> str:
     """A process's memory as text."""
     return (
-        f"{held.process:<8} {held.least:>6.1f} to {held.most:.1f} MB, {held.last:.1f} at the end,"
-        f" {held.growth:+.2f} MB in 10 minutes"
+        f"{use.process:<8} {use.least:>6.1f} to {use.most:.1f} MB, {use.last:.1f} at the end,"
+        f" {use.growth:+.2f} MB in 10 minutes"
     )
 
 
 Points = Sequence[tuple[float, float]]
 
 
-async def _watch(region: Region, seconds: float) -> dict[str, Points]:
+async def _sample(region: Region, seconds: float) -> dict[str, Points]:
     pids = {name: region.stack.pid(name) for name in PROCESSES}
-    measured: dict[str, list[tuple[float, float]]] = {name: [] for name in PROCESSES}
+    points: dict[str, list[tuple[float, float]]] = {name: [] for name in PROCESSES}
     began = time.monotonic()
     while (now := time.monotonic() - began) < seconds:
         for name, pid in pids.items():
-            measured[name].append((now, resident_bytes(pid) / 1e6))
+            points[name].append((now, resident_bytes(pid) / 1e6))
         await asyncio.sleep(1)
-    return measured
+    return points
 
 
-def _memory_use(process: str, measured: Points) -> MemoryUse:
-    sizes = [size for _, size in measured]
+def _memory_use(process: str, points: Points) -> MemoryUse:
+    sizes = [size for _, size in points]
     return MemoryUse(
         process,
         least=round(min(sizes), 1),
         most=round(max(sizes), 1),
         last=round(sizes[-1], 1),
-        growth=round(slope(measured[len(measured) // 2 :]) * 600, 2),
+        growth=round(slope(points[len(points) // 2 :]) * 600, 2),
         series=[round(size, 1) for size in sizes[::10]],
     )
 
@@ -83,7 +83,7 @@ def _memory_use(process: str, measured: Points) -> MemoryUse:
 def slope(points: Points) -> float:
     """The slope of the least-squares line through points."""
     count = len(points)
-    middle = sum(x for x, _ in points) / count
-    level = sum(y for _, y in points) / count
-    width = sum((x - middle) ** 2 for x, _ in points)
-    return sum((x - middle) * (y - level) for x, y in points) / width if width else 0.0
+    mean_x = sum(x for x, _ in points) / count
+    mean_y = sum(y for _, y in points) / count
+    sum_xx = sum((x - mean_x) ** 2 for x, _ in points)
+    return sum((x - mean_x) * (y - mean_y) for x, y in points) / sum_xx if sum_xx else 0.0

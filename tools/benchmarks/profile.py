@@ -66,8 +66,8 @@ async def _record(region: Region, process: str, into: Path, name: str, seconds: 
     )
     output, _ = await recorder.communicate()
     if recorder.returncode != 0:
-        said = output.decode().strip()
-        raise NotAllowedError(f"{said}\n\n{_NEEDS}" if "ermission" in said else said)
+        message = output.decode().strip()
+        raise NotAllowedError(f"{message}\n\n{_NEEDS}" if "ermission" in message else message)
     title = f"{process}: GET of a user, {CONNECTIONS} connections"
     target.write_text(_TITLE.sub(rf"\g<1>{title}\g<2>", target.read_text()))
     return target

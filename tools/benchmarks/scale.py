@@ -93,13 +93,10 @@ async def _service(folder: Path, people: int) -> AsyncIterator[Region]:
 
 
 async def _filter(small: Region, large: Region, plan: Plan) -> Growth:
-    def of(region: Region) -> Callable[[], Iterator[Item]]:
-        return region.server.work.filter
-
-    return await _turns(
+    return await _measure_in_turns(
         ("filter", f"{SMALL_PEOPLE:,} people", f"{plan.people:,} people"),
-        (small, of(small)),
-        (large, of(large)),
+        (small, small.server.work.filter),
+        (large, large.server.work.filter),
         plan,
         32,
     )
@@ -107,7 +104,7 @@ async def _filter(small: Region, large: Region, plan: Plan) -> Growth:
 
 async def _page(large: Region, walk: "_Walk", plan: Plan) -> Growth:
     work = large.server.work
-    return await _turns(
+    return await _measure_in_turns(
         ("cursor page", "the first", f"the last of {walk.pages:,}"),
         (large, lambda: _pages(work, "", _full_page)),
         (large, lambda: _pages(work, walk.last_cursor, _last_page)),
@@ -117,19 +114,19 @@ async def _page(large: Region, walk: "_Walk", plan: Plan) -> Growth:
 
 
 async def _member(large: Region, connections: int, plan: Plan) -> Growth:
-    waiting = 1 if connections == 1 else 2 * connections
-    small = await _group(large, SMALL_GROUP, waiting)
-    big = await _group(large, plan.group, waiting)
-    return await _turns(
+    in_group = 1 if connections == 1 else 2 * connections
+    small_group = await _group(large, SMALL_GROUP, in_group)
+    large_group = await _group(large, plan.group, in_group)
+    return await _measure_in_turns(
         ("member", f"a group of {SMALL_GROUP}", f"a group of {plan.group:,}"),
-        (large, small.member),
-        (large, big.member),
+        (large, small_group.member),
+        (large, large_group.member),
         plan,
         connections,
     )
 
 
-async def _turns(
+async def _measure_in_turns(
     names: tuple[str, str, str],
     small: tuple[Region, Callable[[], Iterator[Item]]],
     large: tuple[Region, Callable[[], Iterator[Item]]],
@@ -173,10 +170,10 @@ async def _walk(region: Region, people: int) -> _Walk:
                 body = await response.read()
             pages += 1
             found += body.count(b'"userName"')
-            following = re.search(rb'"nextCursor":"([^"]+)"', body)
-            if following is None:
+            next_cursor = re.search(rb'"nextCursor":"([^"]+)"', body)
+            if next_cursor is None:
                 break
-            cursor = following[1].decode()
+            cursor = next_cursor[1].decode()
     assert found == people, f"{found} of {people} people were returned: {body[:300]!r}"
     return _Walk(pages, time.perf_counter() - began, cursor)
 
@@ -202,8 +199,8 @@ def _last_page(status: int, body: bytes) -> bool:
 # --- groups -----------------------------------------------------------------------------
 
 
-async def _group(region: Region, size: int, waiting: int) -> Work:
-    """Create a group of `size` members; returns the requests that add and remove others."""
+async def _group(region: Region, size: int, in_group: int) -> Work:
+    """Create a group of `size` members; returns the requests that add and remove other people."""
     work = region.server.work
     headers = {"Authorization": f"Bearer {work.token}"}
     async with (
@@ -230,4 +227,4 @@ async def _group(region: Region, size: int, waiting: int) -> Work:
     )
     await connection.close()
     people = [(str(user_id), name) for user_id, name in others]
-    return replace(work, group=group, people=people, in_group=waiting, _members=deque())
+    return replace(work, group=group, people=people, in_group=in_group, _members=deque())

@@ -1,4 +1,4 @@
-"""Starts the service with people in it, and the same code in one process."""
+"""Starts the service with people in it, and gateway and usersvc together in one process."""
 
 import sys
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ import asyncpg
 
 from deploy.local.ports import free_port
 from tests.support.stack import ROOT, Stack, running_stack
-from tools.benchmarks.started import listening, running
+from tools.benchmarks.started import running, wait_until_listening
 from tools.benchmarks.subjects import Server
 from tools.benchmarks.work import Work, person
 
@@ -44,7 +44,7 @@ async def service(folder: Path, people: int) -> AsyncIterator[Region]:
     """
     with running_stack(folder) as stack:
         database = stack.database_url("users")
-        organization_id, work = await _filled(stack, database, people)
+        organization_id, work = await _fill(stack, database, people)
         pids = [stack.pid(name) for name in ("gateway", "usersvc", "keysvc", "postgres")]
         parts = urlsplit(stack.url)
         server = Server("service", (parts.hostname, parts.port), work, pids)
@@ -55,7 +55,7 @@ async def service(folder: Path, people: int) -> AsyncIterator[Region]:
 async def without_hop(region: Region) -> AsyncIterator[Server]:
     """The same code with usersvc inside the gateway, on the same database."""
     port = free_port()
-    given = {
+    variables = {
         **_settings_of_gateway(region.stack),
         "PYTHONPATH": f"{ROOT}:{ROOT / 'build'}",
         "GATEWAY_LISTEN": f"127.0.0.1:{port}",
@@ -63,9 +63,9 @@ async def without_hop(region: Region) -> AsyncIterator[Server]:
     }
     work = region.server.work.at(f"127.0.0.1:{port}")
     command = (sys.executable, "-m", "tools.benchmarks.baselines.single_process")
-    log = region.stack.paths.log("hopless")
-    with running(command, ROOT, given, log) as process:
-        await listening(process, port)
+    log = region.stack.paths.log("single-process")
+    with running(command, ROOT, variables, log) as process:
+        await wait_until_listening(process, port)
         pids = [process.pid, region.stack.pid("keysvc"), region.postgres]
         yield Server("without the hop", ("127.0.0.1", port), work, pids)
 
@@ -75,7 +75,7 @@ def _settings_of_gateway(stack: Stack) -> dict[str, str]:
     return dict(each.split("=", 1) for each in environment if each.startswith("GATEWAY_"))
 
 
-async def _filled(stack: Stack, database: str, people: int) -> tuple[UUID, Work]:
+async def _fill(stack: Stack, database: str, people: int) -> tuple[UUID, Work]:
     parts = urlsplit(stack.url)
     work = Work(parts.netloc, parts.path, stack.token)
     headers = {"Authorization": f"Bearer {stack.token}"}
@@ -93,7 +93,7 @@ async def _filled(stack: Stack, database: str, people: int) -> tuple[UUID, Work]
         end = min(people, start + 50_000)
         await connection.execute(INSERT_USERS, organization_id, start + 1, end, timeout=600)
     await connection.execute("VACUUM ANALYZE", timeout=600)
-    rows = await connection.fetch(_CHOSEN, organization_id, SAMPLE_USERS)
+    rows = await connection.fetch(_SAMPLE, organization_id, SAMPLE_USERS)
     await connection.close()
     work.people = [(str(user_id), name) for user_id, name in rows]
     return organization_id, work
@@ -108,7 +108,7 @@ INSERT_USERS = """
       FROM generate_series($2::bigint, $3::bigint) AS n
 """
 
-_CHOSEN = """
+_SAMPLE = """
     SELECT user_id, user_name
       FROM users
      WHERE organization_id = $1 AND user_name LIKE '%@bench.test'

@@ -13,11 +13,11 @@ STOP_SECONDS = 30.0
 
 @contextmanager
 def running(
-    command: Sequence[str], folder: Path, given: Mapping[str, str], log: Path | None = None
+    command: Sequence[str], folder: Path, variables: Mapping[str, str], log: Path | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a process during the context, with only PATH, HOME and LANG of our environment."""
+    """Run a process until the block ends; see `environment` for its variables."""
     with (log or Path(os.devnull)).open("ab") as output:
-        process = subprocess.Popen(command, cwd=folder, env=environment(given), stdout=output)
+        process = subprocess.Popen(command, cwd=folder, env=environment(variables), stdout=output)
     try:
         yield process
     finally:
@@ -29,13 +29,15 @@ def running(
             process.wait()
 
 
-def environment(given: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a process: PATH, HOME, LANG and the given variables."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    return {**kept, **given}
+def environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a process: the given variables, and only PATH, HOME and LANG of ours."""
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    return {**inherited, **variables}
 
 
-async def listening(process: subprocess.Popen[bytes], port: int, seconds: float = 20.0) -> None:
+async def wait_until_listening(
+    process: subprocess.Popen[bytes], port: int, seconds: float = 20.0
+) -> None:
     """Wait until the process accepts connections. Raises TimeoutError if it does not, or ended."""
     deadline = time.monotonic() + seconds
     while True:

@@ -57,27 +57,27 @@ class Work:
         """POST a user as Entra does."""
         while True:
             name = f"{uuid4().hex}@bench.test"
-            yield self._send("POST", "/Users", person(name)), _is(201, name)
+            yield self._send("POST", "/Users", person(name)), _has_user(201, name)
 
     def get(self) -> Iterator[Item]:
         """GET a user by id."""
         while True:
             user_id, name = self.random.choice(self.people)
-            yield self._send("GET", f"/Users/{user_id}"), _is(200, name)
+            yield self._send("GET", f"/Users/{user_id}"), _has_user(200, name)
 
     def filter(self) -> Iterator[Item]:
         """GET a user by userName."""
         while True:
             _, name = self.random.choice(self.people)
             query = f"userName+eq+%22{quote(name)}%22"
-            yield self._send("GET", f"/Users?filter={query}"), _is(200, name)
+            yield self._send("GET", f"/Users?filter={query}"), _has_user(200, name)
 
     def patch(self) -> Iterator[Item]:
         """PATCH `active`, each time to the opposite value."""
         for user_id, _ in itertools.cycle(self.people):
             state = self._active[user_id] = not self._active.get(user_id, True)
             operation = {"op": "Replace", "path": "active", "value": state}
-            yield self._patch(f"/Users/{user_id}", operation), _active(state)
+            yield self._patch(f"/Users/{user_id}", operation), _has_active(state)
 
     def mix(self) -> Iterator[Item]:
         """A mix as in an Entra cycle: mostly reads, some changes."""
@@ -94,10 +94,10 @@ class Work:
             if user_id in self._members:
                 continue
             if len(self._members) >= self.in_group:
-                yield self._patch(path, self.removal(self._members.popleft())), _done
+                yield self._patch(path, self.removal(self._members.popleft())), _is_ok
             self._members.append(user_id)
             adding = {"op": "Add", "path": "members", "value": [{"value": user_id}]}
-            yield self._patch(path, adding), _done
+            yield self._patch(path, adding), _is_ok
 
     def _patch(self, path: str, operation: object) -> Request:
         return self._send("PATCH", path, {"schemas": [_PATCH], "Operations": [operation]})
@@ -126,26 +126,26 @@ def person(name: str) -> dict[str, object]:
 _PATCH = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 
 
-def _is(status: int, name: str) -> Check:
-    """Whether a response has exactly one user, and the expected one."""
+def _has_user(status: int, name: str) -> Check:
+    """Whether a response has exactly one user, the expected one."""
     quoted = f'"{name}"'.encode()
 
-    def check(answered: int, body: bytes) -> bool:
-        return answered == status and quoted in body and body.count(b'"userName"') == 1
+    def check(actual: int, body: bytes) -> bool:
+        return actual == status and quoted in body and body.count(b'"userName"') == 1
 
     return check
 
 
-def _active(state: bool) -> Check:
-    tight = f'"active":{json.dumps(state)}'.encode()
-    wide = tight.replace(b":", b": ")
+def _has_active(state: bool) -> Check:
+    compact = f'"active":{json.dumps(state)}'.encode()
+    spaced = compact.replace(b":", b": ")
 
     def check(status: int, body: bytes) -> bool:
         # RFC 7644 section 3.5.2: 200 with the resource, or 204 without a body.
-        return status == 204 or (status == 200 and (tight in body or wide in body))
+        return status == 204 or (status == 200 and (compact in body or spaced in body))
 
     return check
 
 
-def _done(status: int, _: bytes) -> bool:
+def _is_ok(status: int, _: bytes) -> bool:
     return status in (200, 204)

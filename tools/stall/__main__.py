@@ -38,7 +38,7 @@ class Measured:
     """Number of shapes left out for lack of time."""
 
 
-def over_http(attacker: Attacker, victim: Victim, only: str, seconds: float) -> Measured:
+def measure_http(attacker: Attacker, victim: Victim, only: str, seconds: float) -> Measured:
     """Measure every shape at every route."""
     address = (victim.probe.host, victim.probe.port)
     measured = Measured([])
@@ -49,16 +49,16 @@ def over_http(attacker: Attacker, victim: Victim, only: str, seconds: float) -> 
         measured.idle = prober.idle
         for route in all_routes():
             chosen = [each for each in attacks(route, attacker) if only in f"{route} {each.shape}"]
-            found = [of_attack(each, address, prober) for each in chosen if time.monotonic() < ends]
-            measured.rows += found
-            measured.left_out += len(chosen) - len(found)
-            if found:
-                worst = max(row.seconds for row in found) * 1e3
-                print(f"{route}: {len(found)} shapes, the worst {worst:.0f} ms", flush=True)
+            rows = [of_attack(each, address, prober) for each in chosen if time.monotonic() < ends]
+            measured.rows += rows
+            measured.left_out += len(chosen) - len(rows)
+            if rows:
+                worst = max(row.seconds for row in rows) * 1e3
+                print(f"{route}: {len(rows)} shapes, the worst {worst:.0f} ms", flush=True)
     return measured
 
 
-def over_grpc(stack: Stack, attacker: Attacker, victim: Victim, only: str) -> Iterator[Row]:
+def measure_grpc(stack: Stack, attacker: Attacker, victim: Victim, only: str) -> Iterator[Row]:
     """Measure every large call of usersvc and keysvc."""
     for name, calls, probe in (
         ("usersvc", rpcs.of_usersvc, rpcs.user_probe),
@@ -90,15 +90,15 @@ def main() -> int:
         Path(name).chmod(0o711)  # PostgreSQL's account must be able to traverse it
         with running_stack(Path(name)) as stack:
             attacker, victim = asyncio.run(create_parties(stack))
-            measured = over_http(attacker, victim, options.only, options.minutes * 60)
-            measured.rows += over_grpc(stack, attacker, victim, options.only)
+            measured = measure_http(attacker, victim, options.only, options.minutes * 60)
+            measured.rows += measure_grpc(stack, attacker, victim, options.only)
             burst = send_burst(stack, attacker, victim)
             has_internal_error = '"event":"internal error"' in stack.log("gateway")
     good = report(measured.rows, burst, measured.idle, FILE)
     if measured.left_out:
-        print(f"{measured.left_out} shapes were left out, because the time was over (--minutes).")
+        print(f"{measured.left_out} shapes were left out for lack of time (--minutes).")
     if has_internal_error:
-        print("The gateway logged a has_internal_error: an input raised an unexpected exception.")
+        print("The gateway logged an internal error: an input raised an unexpected exception.")
     return 0 if good and not has_internal_error and not measured.left_out else 1
 
 

@@ -19,7 +19,7 @@ from tools.stall.inputs.valid import VALID
 from tools.stall.parties import Attacker
 from tools.stall.routes import Kind, Route
 
-_LITTLE: Final = {Kind.SCIM: "count=1&attributes=id", Kind.PAGE: "q=nobody-has-this-name"}
+_SMALL_RESPONSE: Final = {Kind.SCIM: "count=1&attributes=id", Kind.PAGE: "q=nobody-has-this-name"}
 """Queries with the smallest possible response."""
 _BODY_LIMIT: Final = MAX_BODY_BYTES - 4_096
 FORM: Final = "application/x-www-form-urlencoded"
@@ -63,7 +63,9 @@ class _RouteAttacks:
             yield self._attack(
                 name,
                 HEAD_BYTES,
-                lambda size, make=make: self._request(make(size), target=self._target(little=True)),
+                lambda size, make=make: self._request(
+                    make(size), target=self._target(small_response=True)
+                ),
             )
         for name, text in PATHS.items():
             yield self._attack(
@@ -83,7 +85,7 @@ class _RouteAttacks:
                 LINE_BYTES,
                 lambda size, name=name, query=query: self._request(
                     (),
-                    target=self._target(query(size), little=name in ANY_QUERIES),
+                    target=self._target(query(size), small_response=name in ANY_QUERIES),
                 ),
             )
 
@@ -124,7 +126,7 @@ class _RouteAttacks:
         }
 
     def forms(self) -> Iterator[Attack]:
-        """Forms at their limits, with the form's valid token where that has no side effects."""
+        """Forms at their limits, with the valid CSRF token where that has no side effects."""
         token = (
             f"{CSRF_FIELD}={self._form_token}&" if self._form_token and self._is_harmless else ""
         )
@@ -145,10 +147,10 @@ class _RouteAttacks:
             yield self._form(name, lambda size, unit=unit: before + unit * (size // len(unit)))
             *others, last = (each.encode() for each in fields)
             # A form without all of its fields is rejected early.
-            begin = before + b"".join(b"%s=a&" % each for each in others) + last + b"="
+            start = before + b"".join(b"%s=a&" % each for each in others) + last + b"="
             yield self._form(
                 f"{name}, in a field",
-                lambda size, unit=unit, begin=begin: begin + unit * ((size - 200) // len(unit)),
+                lambda size, unit=unit, start=start: start + unit * ((size - 200) // len(unit)),
             )
 
     def _form(self, name: str, body: Callable[[int], bytes]) -> Attack:
@@ -160,10 +162,10 @@ class _RouteAttacks:
             lambda size: self._request((("Content-Type", FORM.encode()),), body=body(size)[:limit]),
         )
 
-    def _target(self, query: str = "", *, little: bool = False) -> str:
-        """The path with a query; `little` keeps the response small, to measure the header alone."""
-        if little and self._route.method == "GET":
-            query = "&".join(filter(None, (_LITTLE[self._route.kind], query)))
+    def _target(self, query: str = "", *, small_response: bool = False) -> str:
+        """The path with a query. A small response does not hide the cost of the header."""
+        if small_response and self._route.method == "GET":
+            query = "&".join(filter(None, (_SMALL_RESPONSE[self._route.kind], query)))
         return (f"{self._path}?{query}" if query else self._path)[:LINE_BYTES]
 
     def _attack(self, name: str, limit: int, make: Callable[[int], RawRequest]) -> Attack:

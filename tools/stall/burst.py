@@ -1,4 +1,7 @@
-"""Sixteen large bodies at once from one organization: the delay of another, at default rates."""
+"""The delay of one organization while another sends sixteen large bodies at once.
+
+The gateway has its default rate limits.
+"""
 
 import dataclasses
 import statistics
@@ -24,7 +27,7 @@ SHAPE: Final = "numbers"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Burst:
-    """Seconds of another organization's requests before and during the burst; its statuses."""
+    """Durations of the victim's requests before and during the burst, and statuses of the burst."""
 
     before: Sequence[float]
     during: Sequence[float]
@@ -33,20 +36,20 @@ class Burst:
 
     @property
     def is_good(self) -> bool:
-        more = _percentile(self.during, 50) - _percentile(self.before, 50)
-        return more <= GOAL_SECONDS and not self.lost
+        delay = _percentile(self.during, 50) - _percentile(self.before, 50)
+        return delay <= GOAL_SECONDS and not self.lost
 
     def __str__(self) -> str:
-        answered = ", ".join(
+        statuses = ", ".join(
             f"{count} x {status}" for status, count in sorted(self.statuses.items())
         )
-        figures = " to ".join(
+        before, during = (
             f"p50 {_percentile(each, 50) * 1e3:.0f} p99 {_percentile(each, 99) * 1e3:.0f} ms"
             for each in (self.before, self.during)
         )
         return (
-            f"{AT_ONCE} bodies of 1 MB at once at the default rates: another organization's GET "
-            f"from {figures}; {self.lost} lost; the bodies were answered {answered}"
+            f"{AT_ONCE} bodies of 1 MB at once, default rate limits: another organization's GET"
+            f" takes {during} (before: {before}); {self.lost} lost; statuses: {statuses}"
         )
 
 

@@ -60,8 +60,7 @@ class Trial:
 
     target: str
     shape: str
-    run: Callable[[], str]
-    """Runs the attack; returns its status."""
+    run: Run
     key: str = ""
     size: int = 0
     tail: float = TAIL_SECONDS

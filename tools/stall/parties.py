@@ -27,7 +27,7 @@ SCHEMAS: Final = 4
 ATTRIBUTES: Final = 100
 _HARMFUL: Final = ("deactivate", "logout")
 """Routes that would end the session or integration that later attacks need."""
-NOBODY_ID: Final = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11"
+UNKNOWN_ID: Final = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +46,13 @@ class Attacker:
 
     def path(self, route: Route) -> str:
         """The path with an id; an unknown one for DELETE, as later attacks need the resource."""
-        found = self.group_id if "/Groups" in route.path else self.user_ids[0]
+        resource_id = self.group_id if "/Groups" in route.path else self.user_ids[0]
         if route.method == "DELETE" or "keys/" in route.path:
-            found = NOBODY_ID
+            resource_id = UNKNOWN_ID
         for name in ("id", "key_id", "name", "rest", "path"):
-            route_path = route.path.replace(f"{{{name}}}", found)
-            if route_path != route.path:
-                return route_path
+            path = route.path.replace(f"{{{name}}}", resource_id)
+            if path != route.path:
+                return path
         return route.path
 
     def headers(self, route: Route) -> Sequence[tuple[str, bytes]]:
@@ -87,8 +87,8 @@ class Victim:
 @asynccontextmanager
 async def parties(stack: Stack) -> AsyncIterator[tuple[Attacker, Victim, Operator]]:
     """Both organizations, and the operator that created them."""
-    async with operator(stack) as operate:
-        yield await _attacker(operate, stack), await victim(stack), operate
+    async with operator(stack) as services:
+        yield await _attacker(services, stack), await victim(stack), services
 
 
 async def victim(stack: Stack) -> Victim:
@@ -108,26 +108,26 @@ async def victim(stack: Stack) -> Victim:
     return Victim(str(organization_id), user_id, probe)
 
 
-async def _attacker(operate: Operator, stack: Stack) -> Attacker:
-    office = await create_portal_organization(operate, stack, "Attacker")
-    organization_id = office.organization_id
-    key = await operate.key(organization_id)
-    sso_org = SsoOrganization(operate, organization_id)
+async def _attacker(services: Operator, stack: Stack) -> Attacker:
+    organization = await create_portal_organization(services, stack, "Attacker")
+    organization_id = organization.organization_id
+    key = await services.key(organization_id)
+    sso_org = SsoOrganization(services, organization_id)
     await sso_org.activate()
     for number in range(SCHEMAS):
-        await operate.register(organization_id, _schema(number))
+        await services.register(organization_id, _schema(number))
     user_ids = await _people(stack, organization_id)
     group_id = await _group(stack, organization_id, user_ids)
-    async with browser(stack.base_url) as stranger:
-        page = await stranger.get("/login/link")
+    async with browser(stack.base_url) as anonymous:
+        page = await anonymous.get("/login/link")
         _, fields = page.form()
-        form_cookie, link_form = stranger.cookie("form-us") or "", fields[CSRF_FIELD]
-        await sso_org.start_sign_in(stranger)
-        pending = stranger.cookie("sign-in-us", ACS_PATH) or ""
-    async with browser(stack.base_url) as own:
-        await office.sign_in(own)
-        page = await own.get("/settings/integrations/sso/")
-        session, form = own.cookie("session-us") or "", _token(page.text)
+        form_cookie, link_form = anonymous.cookie("form-us") or "", fields[CSRF_FIELD]
+        await sso_org.start_sign_in(anonymous)
+        pending = anonymous.cookie("sign-in-us", ACS_PATH) or ""
+    async with browser(stack.base_url) as signed_in:
+        await organization.sign_in(signed_in)
+        page = await signed_in.get("/settings/integrations/sso/")
+        session, form = signed_in.cookie("session-us") or "", _token(page.text)
     assert all((session, form, form_cookie, link_form, pending))
     return Attacker(
         organization_id,

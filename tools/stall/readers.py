@@ -1,7 +1,7 @@
 """All functions that read external input, each with the maximum size of its input.
 
-Each takes one input and may reject it. Sizes are the limits of its caller: a header has at most
-16 KiB, a body 1 MiB, a form 128 KiB.
+Each function takes one input and may reject it. The sizes are the limits of the callers: a header
+has at most 16 KiB, a body 1 MiB, a form 128 KiB.
 """
 
 import asyncio
@@ -57,7 +57,7 @@ from usersvc.rpc import page_tokens
 from usersvc.store.listing.fields import Kind
 
 Read = Callable[[Any], object]
-Makes = Mapping[str, Callable[[int], Any]]
+Inputs = Mapping[str, Callable[[int], Any]]
 
 KIB: Final = 1024
 HEADER: Final = 16 * KIB
@@ -65,7 +65,7 @@ LINE: Final = 8 * KIB
 """Maximum request line: a path with its query."""
 BODY: Final = 1024 * KIB
 NOW: Final = datetime(2026, 11, 27, tzinfo=UTC)
-NOBODY: Final = UUID(int=0)
+NIL_ID: Final = UUID(int=0)
 SECRET: Final = b"s" * 32
 REFUSALS: Final = (errors.ScimError, SignInError, Refusal, ValueError)
 EMAILS: Final = [{"value": f"{n}@corp.test", "type": "work"} for n in range(250)]
@@ -76,13 +76,13 @@ class Reader:
     """A function, its hostile inputs, and their maximum size."""
 
     read: Read
-    inputs: Makes
+    inputs: Inputs
     limit: int
 
-    def __call__(self, given: Any) -> None:
-        """Read an input; a rejection is accepted as well."""
+    def __call__(self, value: Any) -> None:
+        """Read an input, which may be rejected."""
         try:
-            self.read(given)
+            self.read(value)
         except REFUSALS:
             return
 
@@ -95,7 +95,7 @@ def _of_bytes(read: Callable[[bytes], object], limit: int) -> Reader:
     return Reader(lambda text: read(text.encode(errors="surrogateescape")), TEXTS, limit)
 
 
-def _of_body(read: Callable[[bytes], object], *inputs: Makes, limit: int = BODY) -> Reader:
+def _of_body(read: Callable[[bytes], object], *inputs: Inputs, limit: int = BODY) -> Reader:
     return Reader(read, {name: make for each in inputs for name, make in each.items()}, limit)
 
 
@@ -123,9 +123,9 @@ def _bulk(body: bytes) -> None:
     bulk_plan.Referrers(request.operations).closure(indexes, ())
 
 
-def _refused(**given: Any) -> None:
-    standard: dict[str, Any] = {
-        "caller": auth.Caller(str(NOBODY), str(NOBODY)),
+def _refused(**values: Any) -> None:
+    defaults: dict[str, Any] = {
+        "caller": auth.Caller(str(NIL_ID), str(NIL_ID)),
         "request_id": "1",
         "method": "PATCH",
         "target": "/Users",
@@ -135,7 +135,7 @@ def _refused(**given: Any) -> None:
         "client_address": "192.0.2.1",
         "error": errors.invalid_value("No."),
     }
-    rejected_write_entry(RejectedRequest(**standard | given))
+    rejected_write_entry(RejectedRequest(**defaults | values))
 
 
 def _sign_in_form(body: bytes) -> None:
@@ -159,19 +159,19 @@ async def _read_form(loop: asyncio.AbstractEventLoop, body: bytes) -> None:
 
 def _sso_setup(text: str) -> None:
     for each in ({"domains": (text,)}, {"sso_url": text}, {"idp_entity_id": text}):
-        standard = {"sso_url": "https://a.test/", "idp_entity_id": "a", "certificates": ("a",)}
+        defaults = {"sso_url": "https://a.test/", "idp_entity_id": "a", "certificates": ("a",)}
         try:
-            sso.normalize_setup(sso.SsoSetup(**standard | each))
+            sso.normalize_setup(sso.SsoSetup(**defaults | each))
         except Refusal:
             continue
 
 
 def _tokens(text: str) -> None:
     for read in (
-        lambda: Cursors(SECRET, lambda: NOW).open(str(NOBODY), "", text),
+        lambda: Cursors(SECRET, lambda: NOW).open(str(NIL_ID), "", text),
         lambda: PendingSignIns(SECRET).open(text, NOW),
-        lambda: key_pages.from_token(NOBODY, text, BEFORE_ALL),
-        lambda: ChangeCursor.from_token(text, NOBODY),
+        lambda: key_pages.from_token(NIL_ID, text, BEFORE_ALL),
+        lambda: ChangeCursor.from_token(text, NIL_ID),
         lambda: session_token.parse(text),
         lambda: keys.parse(text),
         lambda: page_tokens.decode(text, "q", Kind.TEXT),
@@ -185,13 +185,13 @@ def _tokens(text: str) -> None:
 
 def _plain_request(text: str) -> None:
     plain = PlainRequests(("/webhooks/ad/v1/scim",))
-    given = text.encode(errors="surrogateescape")
-    begin = b"GET /webhooks/ad/v1/scim/Users HTTP/1.1\r\n"
+    hostile = text.encode(errors="surrogateescape")
+    request_line = b"GET /webhooks/ad/v1/scim/Users HTTP/1.1\r\n"
     for request in (
-        given,
-        begin + b"A: " + given,
-        begin + given,
-        begin + b"Authorization: " + given,
+        hostile,
+        request_line + b"A: " + hostile,
+        request_line + hostile,
+        request_line + b"Authorization: " + hostile,
     ):
         plain.authorization(request)
 
@@ -221,7 +221,7 @@ READERS: Final[Mapping[str, Reader]] = {
         PATCHES,
         LONG_PATCHES,
     ),
-    "a PATCH of what is not read": _of_body(_without_resource, PATCHES, LONG_PATCHES),
+    "a PATCH without its resource": _of_body(_without_resource, PATCHES, LONG_PATCHES),
     "a bulk request": _of_body(_bulk, BULKS),
     "a search": _of_body(lambda body: search.from_document(resource.loads(body)), SEARCHES),
     "a refused body": _of_body(
@@ -244,7 +244,7 @@ READERS: Final[Mapping[str, Reader]] = {
         lambda text: projection.parse.__wrapped__(USER, None, text), projection.MAX_LENGTH
     ),
     "paging": _of_text(_paging, BODY // 4),
-    "a shown value": _of_text(errors.describe, BODY // 4),
+    "a value in an error": _of_text(errors.describe, BODY // 4),
     "the path of a request": _of_text(path_segments, LINE),
     "If-Match": _of_text(preconditions.wanted_etags, HEADER),
     "Authorization": _of_text(auth.bearer_token, HEADER),
@@ -277,7 +277,7 @@ READERS: Final[Mapping[str, Reader]] = {
         lambda text: log_query({"q": text, "action": text, "page": text}), LINE
     ),
     "a query of people": _of_text(lambda text: search_text({"q": text}), LINE),
-    "where a sign-in goes on": _of_text(local_path, LINE),
+    "the next page of a sign-in": _of_text(local_path, LINE),
     "a sign-in form": _of_bytes(_sign_in_form, sso_forms.RESPONSE_FORM.max_bytes),
     "a SAML response in base64": _of_text(
         response_structure.decode_response, response_structure.MAX_RESPONSE_CHARACTERS

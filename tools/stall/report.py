@@ -46,5 +46,5 @@ def _summary(rows: Sequence[Row], missed: int, burst: Burst, idle: float) -> lis
     limited = sum(row.is_limited for row in rows)
     rejected = f"{limited} shapes were rejected by a limit (429, 503): their code was not measured."
     goal = "met" if is_met else f"NOT met; {missed} shapes stall others"
-    more = "" if burst.is_good else "; the burst of bodies does"
-    return [str(burst), size, *([rejected] if limited else ()), f"The goal is {goal}{more}."]
+    delay = "" if burst.is_good else "; the burst of bodies delays another organization"
+    return [str(burst), size, *([rejected] if limited else ()), f"The goal is {goal}{delay}."]

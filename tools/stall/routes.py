@@ -15,7 +15,7 @@ from gateway.openapi.page import page
 from gateway.portal.routes import portal_routes
 from gateway.sso.views import routes as sign_in_routes
 
-_NOBODY: Final[Any] = None
+_UNUSED: Final[Any] = None
 _WRITES: Final = ("POST", "PUT", "PATCH")
 
 
@@ -44,12 +44,12 @@ class Route:
 
 def all_routes() -> list[Route]:
     """All routes, and some unknown paths."""
-    return list(dict.fromkeys((*_scim(), *_pages(), *_nothing())))
+    return list(dict.fromkeys((*_scim(), *_pages(), *_unknown_paths())))
 
 
 def _scim() -> Iterator[Route]:
-    resources = {"Users": Users(_NOBODY), "Groups": Groups(_NOBODY)}
-    table = endpoints(resources, _NOBODY, _NOBODY)
+    resources = {"Users": Users(_UNUSED), "Groups": Groups(_UNUSED)}
+    table = endpoints(resources, _UNUSED, _UNUSED)
     for each in table.routes():
         yield Route(Kind.SCIM, each.method, PREFIX + each.path)
 
@@ -57,10 +57,10 @@ def _scim() -> Iterator[Route]:
 def _pages() -> Iterator[Route]:
     pages = [
         page({}),
-        *sign_in_routes(_NOBODY, _NOBODY, _NOBODY, _NOBODY),
-        *portal_routes(_NOBODY, _NOBODY, _NOBODY),
+        *sign_in_routes(_UNUSED, _UNUSED, _UNUSED, _UNUSED),
+        *portal_routes(_UNUSED, _UNUSED, _UNUSED),
     ]
-    for each in application(_never, _NOBODY, pages).router.routes():
+    for each in application(_never, _UNUSED, pages).router.routes():
         resource = each.resource
         if resource is None or each.method == "HEAD" or resource.canonical == "/{path}":
             continue
@@ -68,7 +68,7 @@ def _pages() -> Iterator[Route]:
             yield Route(Kind.PAGE, method, resource.canonical)
 
 
-def _nothing() -> Iterator[Route]:
+def _unknown_paths() -> Iterator[Route]:
     """Unknown paths, which the SCIM endpoint answers."""
     for path in ("/nowhere", f"{PREFIX}/Nothing", f"{PREFIX}/Users/{{id}}/more"):
         for method in ("GET", "POST"):

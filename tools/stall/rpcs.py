@@ -47,9 +47,9 @@ class RpcAttack:
 
     def __call__(self) -> str:
         try:
-            answer = self.call(self.request, timeout=TIMEOUT_SECONDS)
-            if isinstance(answer, Iterator):
-                for _ in answer:
+            response = self.call(self.request, timeout=TIMEOUT_SECONDS)
+            if isinstance(response, Iterator):
+                for _ in response:
                     pass
         except grpc.RpcError as error:
             return error.code().name
@@ -114,17 +114,17 @@ def _of_usersvc(channel: grpc.Channel, attacker: Attacker) -> Iterator[RpcAttack
 
 
 def _of_groups(stub: Any, own: dict[str, str], attacker: Attacker) -> Iterator[RpcAttack]:
-    there = list(attacker.user_ids)
-    strangers = [ID % number for number in range(MAX_CHANGED_MEMBERS)]
+    user_ids = list(attacker.user_ids)
+    unknown_ids = [ID % number for number in range(MAX_CHANGED_MEMBERS)]
     texts = [f"a{number}" for number in range(MAX_CHANGED_MEMBERS)]
     changes = {
-        "adding 100,000 ids of nobody": groups_pb2.MemberChange(add_member_ids=strangers),
+        "adding 100,000 unknown ids": groups_pb2.MemberChange(add_member_ids=unknown_ids),
         "adding 100,000 texts": groups_pb2.MemberChange(add_member_ids=texts, keep_unknown=True),
-        "removing 100,000 ids of nobody": groups_pb2.MemberChange(remove_member_ids=strangers),
+        "removing 100,000 unknown ids": groups_pb2.MemberChange(remove_member_ids=unknown_ids),
         "removing 100,000 texts": groups_pb2.MemberChange(remove_member_ids=texts),
-        "adding 30,000 people": groups_pb2.MemberChange(add_member_ids=there),
-        "removing 30,000 people": groups_pb2.MemberChange(remove_member_ids=there),
-        "replacing by 30,000 people": groups_pb2.MemberChange(clear=True, add_member_ids=there),
+        "adding 30,000 people": groups_pb2.MemberChange(add_member_ids=user_ids),
+        "removing 30,000 people": groups_pb2.MemberChange(remove_member_ids=user_ids),
+        "replacing by 30,000 people": groups_pb2.MemberChange(clear=True, add_member_ids=user_ids),
     }
     for name, change in changes.items():
         request = groups_pb2.UpdateGroupRequest(
@@ -136,7 +136,7 @@ def _of_groups(stub: Any, own: dict[str, str], attacker: Attacker) -> Iterator[R
         "CreateGroup of 30,000 people",
         stub.CreateGroup,
         groups_pb2.CreateGroupRequest(
-            **own, group=groups_pb2.Group(display_name="a"), member_ids=there, validate_only=True
+            **own, group=groups_pb2.Group(display_name="a"), member_ids=user_ids, validate_only=True
         ),
     )
     yield RpcAttack(
@@ -158,8 +158,8 @@ def _of_users(stub: Any, own: dict[str, str], user_ids: Sequence[str]) -> Iterat
         "by 190 conditions": {"filter": _conditions("title")},
         "by 190 conditions on values": {"filter": _conditions("emails.value")},
     }
-    for name, given in lists.items():
-        request = users_pb2.ListUsersRequest(**own, page_size=1_000, count_total=True, **given)
+    for name, options in lists.items():
+        request = users_pb2.ListUsersRequest(**own, page_size=1_000, count_total=True, **options)
         yield RpcAttack(f"ListUsers {name}", stub.ListUsers, request)
     values = [users_pb2.TypedValue(value=f"{n}@a.test", type="work") for n in range(250)]
     yield RpcAttack(

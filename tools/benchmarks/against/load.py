@@ -15,7 +15,7 @@ from tools.benchmarks.client import Item, parse
 
 
 class WrongResponseError(Exception):
-    """A response is wrong or missing; the text says which."""
+    """A response is wrong or missing; the text describes the problem."""
 
 
 class Connection(asyncio.Protocol):

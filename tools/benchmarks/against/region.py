@@ -1,6 +1,6 @@
 """Starts a region of one of the trees as `make run` does.
 
-The other tree may have another layout, so this uses only interfaces that users have: the command
+The other tree may have another layout, so this module uses only interfaces for users: the command
 line of `deploy.local run`, the file with the Tenant URL and the token, and the HTTP API.
 """
 
@@ -66,7 +66,7 @@ async def running(
     output = directory / "supervisor.out"
     supervisor = _start(tree, directory, port, environment, output)
     try:
-        address = await _answering(supervisor, directory / f"{REGION}.env", port, output)
+        address = await _wait_for_answer(supervisor, directory / f"{REGION}.env", port, output)
         yield RunningRegion(address, RegionProcesses(supervisor.pid))
     finally:
         supervisor.terminate()
@@ -95,7 +95,7 @@ def _start(
         )
 
 
-async def _answering(
+async def _wait_for_answer(
     supervisor: "subprocess.Popen[bytes]", file: Path, port: int, output: Path
 ) -> Address:
     """Wait until the gateway answers 200 at the address in the region's file."""

@@ -91,8 +91,8 @@ def conclusion(lines: Sequence[Row], limit: float, half_width: float) -> tuple[i
 
 def write(file: Path, names: Mapping[str, str], rounds: Sequence[Round]) -> None:
     """Write every round and the names of the trees to a JSON file."""
-    kept = {"trees": dict(names), "rounds": [asdict(each) for each in rounds]}
-    file.write_bytes(orjson.dumps(kept, option=orjson.OPT_INDENT_2) + b"\n")
+    result = {"trees": dict(names), "rounds": [asdict(each) for each in rounds]}
+    file.write_bytes(orjson.dumps(result, option=orjson.OPT_INDENT_2) + b"\n")
 
 
 def progress(minutes: float, lines: Sequence[Row]) -> str:

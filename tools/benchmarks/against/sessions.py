@@ -37,8 +37,6 @@ from tools.benchmarks.against.workload import UNDOES, Workload, with_counterpart
 Result = TypeVar("Result")
 SETTLE_SECONDS = 0.05
 """Wait after the last response: logs are still written, and their cost belongs to the round."""
-
-
 PROBE_REQUESTS = 4
 """Requests per connection to estimate an operation's cost; no round has fewer."""
 
@@ -71,8 +69,8 @@ class Sessions:
     """Runs sessions one after the other. Each side keeps its data between sessions."""
 
     def __init__(self, trees: Mapping[str, Tree], folder: Path, plan: Plan) -> None:
-        """`trees` has one tree per side. Data goes to `folder`, through which PostgreSQL's account
-        must be able to pass."""
+        """`trees` has one tree per side. Data goes to `folder`, which PostgreSQL's account must be
+        able to traverse."""
         self._trees = trees
         self._folder = folder
         self._plan = plan
@@ -100,9 +98,9 @@ class Sessions:
         async with self._regions() as regions:
             for number in range(self._plan.rounds + 1):
                 for operation in needed:
-                    found = await self._round(operation, regions, order(self._count + number))
+                    result = await self._round(operation, regions, order(self._count + number))
                     if number > 0 and operation in measured:  # the first warms up
-                        rounds.append(found)
+                        rounds.append(result)
         return rounds
 
     @asynccontextmanager
@@ -117,7 +115,7 @@ class Sessions:
         environment = process_environment(self._count)
         started = running(self._trees[side], self._folder / side, environment)
         region = await stack.enter_async_context(started)
-        self._workloads[side].moved_to(region.address)
+        self._workloads[side].use_address(region.address)
         return _Region(self._workloads[side], region.processes)
 
     async def _calibrate(self, operations: Sequence[str], regions: Mapping[str, _Region]) -> None:
@@ -126,16 +124,16 @@ class Sessions:
         self._requests = dict.fromkeys(operations, min(probe, self._plan.users // 2))
         for _ in range(2):  # the first warms up
             rounds = [await self._round(each, regions, SIDES) for each in operations]
-        for found in rounds:
-            undone = UNDOES.get(found.operation)
-            self._requests[found.operation] = (
-                self._requests[undone] if undone else self._requests_of_round(found)
+        for probed in rounds:
+            undone = UNDOES.get(probed.operation)
+            self._requests[probed.operation] = (
+                self._requests[undone] if undone else self._requests_of_round(probed)
             )
 
     def _requests_of_round(self, probe: Round) -> int:
-        wanted = max(probe.requests, int(self._plan.round_seconds * 1e6 / probe.base.services))
-        # All users that a round adds must not be members before it.
-        return min(wanted, self._plan.users) if probe.operation == "member-add" else wanted
+        requests = max(probe.requests, int(self._plan.round_seconds * 1e6 / probe.base.services))
+        # No user that a round adds may be a member before it.
+        return min(requests, self._plan.users) if probe.operation == "member-add" else requests
 
     async def _round(
         self, operation: str, regions: Mapping[str, _Region], sides: Iterable[str]

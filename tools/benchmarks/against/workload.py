@@ -1,7 +1,7 @@
 """The operations that are compared: their requests, the expected responses, and their order.
 
-The users that one operation creates the next one deletes, and the members that one adds the next
-one removes, so the tenant has the same size in every round.
+An operation that creates users or adds members is followed by the operation that deletes or removes
+them, so the tenant has the same size in every round.
 """
 
 import itertools
@@ -55,7 +55,7 @@ class Workload:
         self._created: deque[str] = deque()
         self._members: deque[str] = deque()
 
-    def moved_to(self, address: Address) -> None:
+    def use_address(self, address: Address) -> None:
         """Send later requests to another address, after a restart of the region."""
         self._address = address
         self._work = self._work.at(address.netloc)
@@ -102,8 +102,8 @@ class Workload:
         return itertools.repeat(item)
 
     def _page(self, status: int, body: bytes) -> bool:
-        least = min(PAGE, len(self._work.people))  # the list also has the first administrator
-        return status == 200 and least <= body.count(b'"userName"') <= PAGE
+        minimum = min(PAGE, len(self._work.people))  # the list also has the first administrator
+        return status == 200 and minimum <= body.count(b'"userName"') <= PAGE
 
     def _creates(self) -> Iterator[Item]:
         while True:
@@ -129,16 +129,16 @@ class Workload:
             yield self._request("DELETE", f"/Users/{user_id}"), _is_no_content
 
     def _member_adds(self) -> Iterator[Item]:
-        inside = set(self._members)
+        member_ids = set(self._members)
         for user_id, _ in self._work.people:
-            if user_id not in inside:
+            if user_id not in member_ids:
                 self._members.append(user_id)
                 adding = {"op": "Add", "path": "members", "value": [{"value": user_id}]}
-                yield self._patch_group(adding), _is_done
+                yield self._patch_group(adding), _is_ok
 
     def _member_removes(self) -> Iterator[Item]:
         while self._members:
-            yield self._patch_group(by_value(self._members.popleft())), _is_done
+            yield self._patch_group(by_value(self._members.popleft())), _is_ok
 
     def _patch_group(self, operation: object) -> Request:
         body = {"schemas": [_PATCH], "Operations": [operation]}
@@ -159,5 +159,5 @@ def _is_no_content(status: int, _: bytes) -> bool:
     return status == 204
 
 
-def _is_done(status: int, _: bytes) -> bool:
+def _is_ok(status: int, _: bytes) -> bool:
     return status in (200, 204)

@@ -18,7 +18,7 @@ from tools.benchmarks.service import Region
 
 @dataclass(frozen=True)
 class BareAsyncpg:
-    """Runs in this process; its cost is the CPU of this process and of the database."""
+    """Runs in this process. Its cost is the CPU time of this process and of the database."""
 
     name: str
     operations: Mapping[str, Statement]
@@ -41,18 +41,18 @@ class BareAsyncpg:
         return sample
 
     async def _once(self, statement: Statement, sample: Sample) -> None:
-        given = statement.arguments()
+        arguments = statement.arguments()
         began = time.perf_counter()
         async with self.pool.acquire() as connection:
-            row = await connection.fetchrow(statement.sql, *given)
-        right = statement.right(given, row)
-        sample.record(time.perf_counter() - began, right, lambda: f"{given} {row}")
+            row = await connection.fetchrow(statement.sql, *arguments)
+        is_correct = statement.check(arguments, row)
+        sample.record(time.perf_counter() - began, is_correct, lambda: f"{arguments} {row}")
 
     def cpu(self) -> float:
         return time.process_time() + cpu_of_families([self.database_pid])
 
 
-async def _nothing(_: asyncpg.Connection) -> None:
+async def _skip_reset(_: asyncpg.Connection) -> None:
     """As in the service's pool, a connection is returned without a reset."""
 
 
@@ -65,11 +65,11 @@ async def bare_asyncpg(region: Region) -> AsyncIterator[list[BareAsyncpg]]:
         "filter": statements.filter_(*context),
         "create": statements.create(*context),
     }
-    whole = {"create": statements.create_with_change(*context)}
+    with_log = {"create": statements.create_with_change(*context)}
     async with asyncpg.create_pool(
-        region.database, min_size=POOL_SIZE, max_size=POOL_SIZE, reset=_nothing
+        region.database, min_size=POOL_SIZE, max_size=POOL_SIZE, reset=_skip_reset
     ) as pool:
         yield [
             BareAsyncpg("asyncpg", plain, pool, region.postgres),
-            BareAsyncpg("asyncpg, and the log", whole, pool, region.postgres),
+            BareAsyncpg("asyncpg, and the log", with_log, pool, region.postgres),
         ]

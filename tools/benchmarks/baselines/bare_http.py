@@ -16,7 +16,7 @@ from aiohttp import web
 from deploy.local.ports import free_port
 from tests.support.stack import ROOT
 from tools.benchmarks.service import Region
-from tools.benchmarks.started import listening, running
+from tools.benchmarks.started import running, wait_until_listening
 from tools.benchmarks.subjects import Server
 
 
@@ -26,10 +26,10 @@ async def bare_http(region: Region, folder: Path) -> AsyncIterator[Server]:
     work, response, port = region.server.work, folder / "response.json", free_port()
     url = f"{region.stack.url}/Users/{work.people[0][0]}"
     headers = {"Authorization": f"Bearer {work.token}"}
-    async with aiohttp.request("GET", url, headers=headers) as given:
-        response.write_bytes(await given.read())
-    alone = work.at(f"127.0.0.1:{port}")
-    alone.people = work.people[:1]
+    async with aiohttp.request("GET", url, headers=headers) as original:
+        response.write_bytes(await original.read())
+    one_user = work.at(f"127.0.0.1:{port}")
+    one_user.people = work.people[:1]
     command = (
         sys.executable,
         "-m",
@@ -38,8 +38,8 @@ async def bare_http(region: Region, folder: Path) -> AsyncIterator[Server]:
         str(response),
     )
     with running(command, ROOT, {"PYTHONPATH": f"{ROOT}:{ROOT / 'build'}"}) as process:
-        await listening(process, port)
-        yield Server("aiohttp", ("127.0.0.1", port), alone, [process.pid], ["get"])
+        await wait_until_listening(process, port)
+        yield Server("aiohttp", ("127.0.0.1", port), one_user, [process.pid], ["get"])
 
 
 async def _serve(port: int, body: bytes) -> None:

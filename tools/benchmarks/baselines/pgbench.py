@@ -21,7 +21,7 @@ from tools.benchmarks.processes import cpu_of_families
 from tools.benchmarks.service import Region
 
 COUNTED_REQUESTS = 1_000
-"""Up to this number pgbench gets a count of requests, above it a time in whole seconds."""
+"""Up to this limit of requests, pgbench gets their number; above it, a time in whole seconds."""
 SCRIPTS = 100
 """Number of different arguments per statement: pgbench accepts at most 128 scripts."""
 
@@ -79,14 +79,14 @@ class Pgbench:
 def _script(statement: Statement, script: int, *, fresh: bool) -> tuple[str, dict[str, str]]:
     """A statement as a pgbench script: `$3` becomes `:s0_3`, a variable with a text value.
 
-    A variable cannot be NULL, so NULL is written into the script. With `fresh` each execution
-    draws a random number as user name; the e-mail address stays the same.
+    A variable cannot be NULL, so NULL is written into the script. With `fresh`, the user name of
+    each execution is a random number; the e-mail address stays the same.
     """
     variables: dict[str, str] = {}
-    given = statement.arguments()
+    arguments = statement.arguments()
 
     def word(match: re.Match[str]) -> str:
-        value = given[int(match[1]) - 1]
+        value = arguments[int(match[1]) - 1]
         if value is None:
             return "NULL"
         if fresh and int(match[1]) in statement.unique:
@@ -96,8 +96,8 @@ def _script(statement: Statement, script: int, *, fresh: bool) -> tuple[str, dic
         return f":{variable}"
 
     sql = re.sub(r"\$(\d+)", word, " ".join(statement.sql.split()))
-    drawn = "\\set name random(1, 1000000000000000000)\n" if fresh else ""
-    return f"{drawn}{sql};\n", variables
+    set_name = "\\set name random(1, 1000000000000000000)\n" if fresh else ""
+    return f"{set_name}{sql};\n", variables
 
 
 def _text(value: object) -> str:
@@ -130,9 +130,9 @@ def pgbench(region: Region) -> list[Pgbench]:
         "filter": statements.filter_(*context),
         "create": statements.create(*context),
     }
-    whole = {"create": statements.create_with_change(*context)}
+    with_log = {"create": statements.create_with_change(*context)}
     database = (region.database, region.postgres)
     return [
         Pgbench("pgbench", plain, *database),
-        Pgbench("pgbench, and the log", whole, *database),
+        Pgbench("pgbench, and the log", with_log, *database),
     ]

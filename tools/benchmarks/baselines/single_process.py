@@ -1,4 +1,4 @@
-"""A lower bound: the gateway with usersvc in one process, so without the gRPC hop.
+"""A lower bound: the gateway and usersvc in one process, without the gRPC call between them.
 
 `python -m tools.benchmarks.baselines.single_process` reads the gateway's settings and
 USERSVC_DATABASE_URL.
@@ -76,13 +76,13 @@ async def serve(stop: process.Stop) -> None:
     settings = gateway_settings.read(os.environ)
     logger = log.configure("gateway", settings.log_level)
     async with (
-        Database(os.environ["USERSVC_DATABASE_URL"], "hopless") as database,
-        grpc.aio.insecure_channel("127.0.0.1:1") as nowhere,
+        Database(os.environ["USERSVC_DATABASE_URL"], "single-process") as database,
+        grpc.aio.insecure_channel("127.0.0.1:1") as unconnected,
         key_channel(settings.keysvc) as keys,
     ):
         lists, schemas, notifier = Lists(database), SchemaStore(database), Notifier()
-        users, groups = UserClient(nowhere), GroupClient(nowhere)
-        schema_client = SchemaClient(nowhere)
+        users, groups = UserClient(unconnected), GroupClient(unconnected)
+        schema_client = SchemaClient(unconnected)
         direct = Direct(UsersServicer(UserStore(database, lists, notifier), schemas, system_clock))
         users._stub = users._unbatched_stub = direct
         groups._stub = groups._unbatched_stub = Direct(
@@ -103,7 +103,7 @@ async def serve(stop: process.Stop) -> None:
             settings.tenant_url,
             log=logger,
             refusal_log=RefusalLog(
-                activity_pb2_grpc.ActivityServiceStub(nowhere), system_clock, logger
+                activity_pb2_grpc.ActivityServiceStub(unconnected), system_clock, logger
             ),
             admission=AdmissionControl(
                 RateLimiter(settings.rate),
@@ -114,7 +114,7 @@ async def serve(stop: process.Stop) -> None:
             worker=ComputeWorker(),
             memory=ResponseMemory(),
         )
-        following = asyncio.create_task(watch_keys(key_stub, logger, cache, failed_auth_limiter))
+        watching = asyncio.create_task(watch_keys(key_stub, logger, cache, failed_auth_limiter))
 
         async def ready() -> bool:
             return True
@@ -123,7 +123,7 @@ async def serve(stop: process.Stop) -> None:
         await runner.listen(settings.listen)
         await stop.wait()
         await runner.cleanup()
-        following.cancel()
+        watching.cancel()
 
 
 if __name__ == "__main__":

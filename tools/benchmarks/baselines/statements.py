@@ -26,7 +26,7 @@ class Statement:
 
     sql: str
     arguments: Callable[[], tuple[object, ...]]
-    right: Callable[[tuple[object, ...], Row], bool]
+    check: Callable[[tuple[object, ...], Row], bool]
     unique: frozenset[int] = frozenset()
     """Numbers of the arguments that differ in each execution: the names of the person."""
 
@@ -40,7 +40,7 @@ def get(organization_id: UUID, work: Work) -> Statement:
     return Statement(
         user_store._SELECT_ONE_AND_WHETHER_IN_GROUPS,
         arguments,
-        lambda given, row: row is not None and row["user_id"] == given[1],
+        lambda arguments, row: row is not None and row["user_id"] == arguments[1],
     )
 
 
@@ -55,7 +55,7 @@ def filter_(organization_id: UUID, work: Work) -> Statement:
     return Statement(
         page_query("")[0],
         lambda: page_query(work.random.choice(work.people)[1])[1],
-        lambda given, row: row is not None and row["user_name"] in given,
+        lambda arguments, row: row is not None and row["user_name"] in arguments,
     )
 
 
@@ -92,7 +92,7 @@ def create_with_change(organization_id: UUID, _: Work) -> Statement:
 
 
 def _names(first: Sequence[str]) -> frozenset[int]:
-    """The numbers of the person's names among the arguments, with others before the columns."""
+    """The numbers of the person's names among the arguments; `first` comes before the columns."""
     arguments = (*first, *user_rows.ProfileRow._fields)
     return frozenset(arguments.index(name) + 1 for name in ("user_name", "external_id"))
 

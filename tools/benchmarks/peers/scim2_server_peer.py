@@ -8,14 +8,14 @@ from scim2_server.memory import AsyncInMemoryStorage, InMemoryStorage
 from scim2_server.requests import ScimRequest
 from scim2_server.utils import load_default_provider
 
-_WANTED = f"Bearer {os.environ['PEER_TOKEN']}"
+_EXPECTED = f"Bearer {os.environ['PEER_TOKEN']}"
 
 
 class Application(ASGIApplication):
     """Accepts a single token."""
 
     def check_auth(self, request: ScimRequest) -> None:
-        if request.header("Authorization") != _WANTED:
+        if request.header("Authorization") != _EXPECTED:
             raise UnauthorizedException
 
 

@@ -1,8 +1,8 @@
 """Other SCIM servers, each in an environment of its own, configured as their users do.
 
-`make peers` installs them; their configuration is in `peers/`. django-scim2 uses the service's
-PostgreSQL server with a database of its own. The others keep people in memory, so each has one
-process. None of them logs requests, and each compares the token with a single value.
+`make peers` installs them; their configuration is in `peers/`. django-scim2 has a database of its
+own in the service's PostgreSQL server. The others keep people in memory, so each has one process.
+None of them logs requests, and each accepts a single token.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ import asyncpg
 from deploy.local.ports import free_port
 from tests.support.stack import ROOT
 from tools.benchmarks.service import SAMPLE_USERS, Region
-from tools.benchmarks.started import environment, listening, running
+from tools.benchmarks.started import environment, running, wait_until_listening
 from tools.benchmarks.subjects import Server, UnavailableError
 from tools.benchmarks.work import Removal, Work, by_path, by_value
 
@@ -39,20 +39,21 @@ async def django_scim2(region: Region, people: int) -> AsyncIterator[Server]:
     python = _environment("django-scim2")
     port, token = free_port(), secrets.token_urlsafe(16)
     database = await _database(region, "django_scim2")
-    given = {
+    variables = {
         "PEER_TOKEN": token,
         "PEER_DATABASE_URL": database,
         "DJANGO_SETTINGS_MODULE": "django_peer.settings",
         "PYTHONPATH": str(PROJECTS),
     }
-    await _once(python, "-m", "django", "migrate", "--run-syncdb", "--verbosity=0", **given)
+    migrate = ("-m", "django", "migrate", "--run-syncdb", "--verbosity=0")
+    await _run_to_end(python, *migrate, **variables)
     work = Work(f"127.0.0.1:{port}", "/scim/v2", token)
     work.people = await _fill_django(database, people)
     gunicorn = [python, "-m", "gunicorn", "django_peer.wsgi", f"--bind=127.0.0.1:{port}"]
     gunicorn += ["--worker-class=gthread", "--workers=2", "--threads=4", "--keep-alive=75"]
     gunicorn += ["--log-level=warning"]
-    with running(gunicorn, PROJECTS, given) as process:
-        await listening(process, port, START_SECONDS)
+    with running(gunicorn, PROJECTS, variables) as process:
+        await wait_until_listening(process, port, START_SECONDS)
         work.group = await _group(work)
         yield Server("django-scim2", ("127.0.0.1", port), work, [process.pid, region.postgres])
 
@@ -93,11 +94,11 @@ async def _in_memory(
     name: str, command: list[str], prefix: str, people: int, removal: Removal
 ) -> AsyncIterator[Server]:
     port, token = free_port(), secrets.token_urlsafe(16)
-    given = {"PEER_TOKEN": token, "PEER_PEOPLE": str(people), "PEER_PORT": str(port)}
-    given["PYTHONPATH"] = str(PROJECTS)
-    with running([word.format(port=port) for word in command], PROJECTS, given) as process:
+    variables = {"PEER_TOKEN": token, "PEER_PEOPLE": str(people), "PEER_PORT": str(port)}
+    variables["PYTHONPATH"] = str(PROJECTS)
+    with running([word.format(port=port) for word in command], PROJECTS, variables) as process:
         try:
-            await listening(process, port, START_SECONDS)
+            await wait_until_listening(process, port, START_SECONDS)
         except TimeoutError:
             raise UnavailableError(
                 f"it did not start with {people:,} people within {START_SECONDS:.0f} s"
@@ -116,8 +117,10 @@ def _environment(name: str) -> str:
     return str(folder / "bin" / "python")
 
 
-async def _once(*command: str, **given: str) -> None:
-    process = await asyncio.create_subprocess_exec(*command, cwd=PROJECTS, env=environment(given))
+async def _run_to_end(*command: str, **variables: str) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=PROJECTS, env=environment(variables)
+    )
     if await process.wait() != 0:
         raise UnavailableError(f"`{' '.join(command[1:])}` failed")
 
@@ -174,14 +177,14 @@ async def _find_people(work: Work, people: int) -> list[tuple[str, str]]:
     numbers = Random(7).sample(range(1, people + 1), min(SAMPLE_USERS, people))
     async with _session(work) as session:
 
-        async def found(number: int) -> tuple[str, str]:
+        async def find(number: int) -> tuple[str, str]:
             name = f"u{number}@bench.test"
             query = {"filter": f'userName eq "{name}"'}
             async with session.get(f"{work.prefix}/Users", params=query) as response:
                 (resource,) = (await response.json(content_type=None))["Resources"]
                 return resource["id"], name
 
-        return [await found(number) for number in numbers]
+        return [await find(number) for number in numbers]
 
 
 async def _group(work: Work) -> str:

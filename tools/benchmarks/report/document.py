@@ -23,7 +23,7 @@ _LIMITS = ("asyncpg", "asyncpg, and the log", "pgbench", "pgbench, and the log",
 
 
 def document(prose: str, figures: Figures) -> str:
-    """The prose with a table in index of each `{{name}}`."""
+    """The prose with a table in place of each `{{name}}`."""
     for name, table in TABLES.items():
         prose = prose.replace(f"{{{{{name}}}}}", table(figures))
     return _HEAD + prose

@@ -10,9 +10,8 @@ Header = tuple[str, bytes]
 
 SMALL_BYTES: Final = 64 * 1024
 STEPS: Final = (64, 8, 1)
-"""Larger shapes are sent at these fractions of their limit. Once one stalls others, larger sizes
-are
-left out: a shape with quadratic cost would block the gateway for hours."""
+"""Shapes above SMALL_BYTES are sent at 1/64, 1/8 and all of their limit. Once a size stalls others,
+larger ones are left out: a shape with quadratic cost would block the gateway for hours."""
 
 
 @dataclass(frozen=True, slots=True)

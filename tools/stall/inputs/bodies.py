@@ -59,7 +59,7 @@ STRINGS: Final[Mapping[str, bytes]] = {
     "backslashes": b"\\\\",
     "unicode escapes": b"\\u0378",
     "surrogate pairs": b"\\ud83d\\ude00",
-    "half surrogates": b"\\ud800",
+    "lone surrogates": b"\\ud800",
     "unassigned": UNASSIGNED.encode(),
     "sharp s": "ß".encode(),
     "dotted I": "İ".encode(),
@@ -80,11 +80,11 @@ RESOURCES: Final[Mapping[str, Body]] = {
     **{
         f"an unknown text of {name}": _raw(each, b'{"a":"', b'"}') for name, each in STRINGS.items()
     },
-    "nothing but quotes": _raw(b'"', b"", b""),
-    "nothing but backslashes": _raw(b"\\", b'{"userName":"', b""),
-    "strings that no comma parts": _raw(b'"a"', b'{"a":', b"}"),
-    "arrays without an end": _raw(b"[", b"", b""),
-    "objects in objects": _raw(b'{"a":', b"", b"1}"),
+    "only quotes": _raw(b'"', b"", b""),
+    "only backslashes": _raw(b"\\", b'{"userName":"', b""),
+    "strings without commas between them": _raw(b'"a"', b'{"a":', b"}"),
+    "unclosed arrays": _raw(b"[", b"", b""),
+    "nested objects": _raw(b'{"a":', b"", b"1}"),
     "empty objects": _many(b"{}", b'{"userName":"a","emails":[', b"]}"),
     "empty arrays": _many(b"[]", b'{"userName":"a","emails":[', b"]}"),
     "numbers": _many(b"1", b'{"userName":"a","emails":[', b"]}"),
@@ -100,14 +100,14 @@ RESOURCES: Final[Mapping[str, Body]] = {
         '{"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{',
         "}}",
     ),
-    "the same member again and again": _many(b'"a":1', b"{", b"}"),
-    "a known member in every case": _many(b'"userName":"a"', b"{", b"}"),
+    "a repeated unknown member": _many(b'"a":1', b"{", b"}"),
+    "a repeated known member": _many(b'"userName":"a"', b"{", b"}"),
     "schemas": _many(b'"a"', b'{"userName":"a","schemas":[', b"]}"),
     "emails": _numbered('{"value":"a%d@b.test","type":"work"}', '{"userName":"a","emails":[', "]}"),
     "members of a group": _members,
-    "members of a group that are texts": _many(b'"a"', b'{"displayName":"a","members":[', b"]}"),
+    "members of a group that are strings": _many(b'"a"', b'{"displayName":"a","members":[', b"]}"),
     "a deep password around unassigned text": _deep_password,
-    "a password in objects in objects": _nested_password,
+    "a password in nested objects": _nested_password,
     "passwords": _many(b'"password"', b'{"password":"a","x":[', b"]}"),
     "paths that are arrays": _many(b'{"path":[[]],"value":1}', b'{"password":1,"a":[', b"]}"),
 }
@@ -117,13 +117,13 @@ OPERATIONS: Final[Mapping[str, str]] = {
     "add a title": '{"op":"add","path":"title","value":"%d"}',
     "add a value": '{"op":"add","path":"emails","value":[{"value":"%d"}]}',
     "add without a path": '{"op":"add","value":{"title":"%d","emails":[{"value":"a"}]}}',
-    "replace chosen values": (
+    "replace values by a filter": (
         '{"op":"replace","path":"emails[value eq \\"%d\\"].display","value":"a"}'
     ),
-    "choose by two conditions": (
+    "add by a filter of two conditions": (
         '{"op":"add","path":"emails[type eq \\"work\\" and value sw \\"%d\\"].display","value":"a"}'
     ),
-    "remove chosen values": '{"op":"remove","path":"emails[value co \\"%d\\"]"}',
+    "remove values by a filter": '{"op":"remove","path":"emails[value co \\"%d\\"]"}',
     "remove by value": '{"op":"remove","path":"emails","value":[{"value":"%d"}]}',
     "replace all values": '{"op":"replace","path":"emails","value":[{"value":"%d"}]}',
     "add members": '{"op":"add","path":"members","value":[{"value":"%d"}]}',
@@ -155,11 +155,11 @@ LONG_PATCHES: Final[Mapping[str, Body]] = {
         '{"value":"%d"}', '{"Operations":[{"op":"remove","path":"members","value":[', "]}]}"
     ),
 }
-"""Bodies of PATCH with one operation that is large."""
+"""Bodies of PATCH with one large operation."""
 
 
 def _bulk(unit: str) -> Body:
-    """Operations with their own and the next number, at most the permitted 1,000."""
+    """Operations that contain their own and the next number; at most 1,000, the limit."""
 
     def body(size: int) -> bytes:
         count = max(1, min(1_000, size // (len(unit) + 8)))
@@ -169,8 +169,8 @@ def _bulk(unit: str) -> Body:
     return body
 
 
-def _bulk_that_names_all(size: int) -> bytes:
-    """Every group has all others as members: the number of references is quadratic."""
+def _bulk_of_references_to_all(size: int) -> bytes:
+    """Every group has all groups as members: the number of references is quadratic."""
     count = max(1, int((size / 24) ** 0.5))
     members = [{"value": f"bulkId:{n}"} for n in range(count)]
     operations = [
@@ -190,18 +190,18 @@ _GROUP = '{"method":"POST","path":"/Groups","bulkId":"%(n)d","data":{"displayNam
 
 BULKS: Final[Mapping[str, Body]] = {
     "creations that are refused": _bulk(_USER + "{}}"),
-    "deletions of nobody": _bulk('{"method":"DELETE","path":"/Users/%(n)d"}'),
-    "a circle of groups": _bulk(_GROUP + '"members":[{"value":"bulkId:%(next)d"}]}}'),
-    "groups that name themselves": _bulk(_GROUP + '"members":[{"value":"bulkId:%(n)d"}]}}'),
-    "groups that name the first": _bulk(_GROUP + '"members":[{"value":"bulkId:0"}]}}'),
-    "groups that name the last": _bulk(
+    "deletions of unknown users": _bulk('{"method":"DELETE","path":"/Users/%(n)d"}'),
+    "a cycle of groups": _bulk(_GROUP + '"members":[{"value":"bulkId:%(next)d"}]}}'),
+    "groups that contain themselves": _bulk(_GROUP + '"members":[{"value":"bulkId:%(n)d"}]}}'),
+    "groups that contain the first": _bulk(_GROUP + '"members":[{"value":"bulkId:0"}]}}'),
+    "groups that contain the next and themselves": _bulk(
         _GROUP + '"members":[{"value":"bulkId:%(next)d"},{"value":"bulkId:%(n)d"}]}}'
     ),
-    "groups that name all others": _bulk_that_names_all,
-    "references to nobody": _bulk(_USER + '{"x":"bulkId:a%(n)d"}}'),
+    "groups that contain all groups": _bulk_of_references_to_all,
+    "references to unknown bulkIds": _bulk(_USER + '{"x":"bulkId:a%(n)d"}}'),
     "the same bulkId": _bulk('{"method":"POST","path":"/Users","bulkId":"a","data":{}}'),
-    "operations without anything": _bulk("{}"),
-    "one operation with a long text": _raw(
+    "empty operations": _bulk("{}"),
+    "one operation with a long string": _raw(
         b"/bulkId:",
         b'{"Operations":[{"method":"PATCH","path":"/Users/1","data":{"$ref":"',
         b'"}}]}',

@@ -25,7 +25,7 @@ def _filter_of(unit: str, join: str, most: int) -> Body:
 
 COSTLY: Final[Mapping[str, Body]] = {
     "a filter of conditions": _filter_of('title co "ab"', " or ", 190),
-    "a filter of chosen values": _filter_of('emails[type eq "w" and value co "a"]', " or ", 49),
+    "a filter of value paths": _filter_of('emails[type eq "w" and value co "a"]', " or ", 49),
     "a filter of negated conditions": _filter_of('not (title co "ab")', " and ", 95),
     "a filter of conditions on values": _filter_of('emails.value co "ab"', " or ", 190),
     "a filter of conditions on groups": _filter_of('groups.display co "ab"', " or ", 190),
@@ -34,4 +34,4 @@ FILTERS: Final[Mapping[str, Body]] = {
     **{f"a filter of {name}": _filter(text) for name, text in TEXTS.items()},
     **COSTLY,
 }
-"""All of the above."""
+"""All filters."""

@@ -40,7 +40,7 @@ RAW_FORMS: Final[Mapping[str, bytes]] = {
     "many fields of a form": b"a&",
     "many fields with values": b"a=b&",
     "escapes in a form": b"%41",
-    "half escapes in a form": b"%4",
+    "truncated escapes in a form": b"%4",
     "plus signs in a form": b"+",
     "equals signs in a form": b"=",
 }

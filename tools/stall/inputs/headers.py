@@ -1,4 +1,4 @@
-"""Headers and paths at their limits: the parser accepts 100 fields of 8 KiB and a 32 KiB line."""
+"""Headers and paths at the parser's limits: 100 fields of 8 KiB, and a request line of 32 KiB."""
 
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -30,7 +30,7 @@ def _fields(name: Callable[[int], str], value: str) -> Headers:
 
 
 HEADERS: Final = {
-    "Authorization: Bearer again and again": _field("Authorization", repeated("Bearer ")),
+    "Authorization: repeated Bearer": _field("Authorization", repeated("Bearer ")),
     "Authorization: a long made-up key": _field("Authorization", lambda n: "Bearer " + "a" * n),
     "Authorization: a key with its prefix": _field(
         "Authorization", lambda n: "Bearer " + "cak_us_" * (n // 7)

@@ -59,7 +59,7 @@ def _deep(size: int) -> filter_pb2.Filter:
     return nested
 
 
-def _bushy(size: int) -> filter_pb2.Filter:
+def _two_levels(size: int) -> filter_pb2.Filter:
     """Two levels of conditions, so that each level stays within its own limit."""
     width = max(1, int(size**0.5))
     return filter_pb2.Filter(any_of=filter_pb2.AnyOf(filters=[_wide(width)] * width))
@@ -99,7 +99,7 @@ MESSAGES: Final[Mapping[str, Reader]] = {
         MAX_CHANGED_MEMBERS,
     ),
     "a filter of usersvc": Reader(
-        _read_filter, {"wide": _wide, "deep": _deep, "bushy": _bushy}, FILTERS
+        _read_filter, {"wide": _wide, "deep": _deep, "two levels": _two_levels}, FILTERS
     ),
     "a user of usersvc": Reader(_read_user, {"values": _user}, VALUES),
     "a refusal of usersvc": Reader(_refusal, TEXTS, TEXT),

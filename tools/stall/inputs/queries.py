@@ -1,4 +1,4 @@
-"""Queries at their limits. Values are percent-encoded, so shorter than the line."""
+"""Queries at their limits. Percent-encoding makes a value three times as long."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -26,7 +26,7 @@ def _conditions(unit: str) -> Text:
 ANY_QUERIES: Final[Mapping[str, Text]] = {
     "many parameters": repeated("a=b&"),
     "a query of escapes": repeated("%41"),
-    "a query of half escapes": repeated("%4"),
+    "a query of truncated escapes": repeated("%4"),
 }
 SCIM_QUERIES: Final[Mapping[str, Text]] = {
     **ANY_QUERIES,
@@ -45,7 +45,7 @@ SCIM_QUERIES: Final[Mapping[str, Text]] = {
     "sortBy of dots": _query("sortBy", repeated("a.")),
     "a count of digits": _query("count", repeated("9")),
     "the largest page": lambda _: "count=1000000",
-    "a page far behind": lambda _: "startIndex=99990&count=1000",
+    "a page with a large startIndex": lambda _: "startIndex=99990&count=1000",
     "a cursor": _query("cursor", repeated("QUFB")),
     "a page by cursor": lambda _: "cursor&count=1000",
 }

@@ -30,7 +30,7 @@ UNITS: Final[Mapping[str, str]] = {
     "colons": "urn:",
     "slashes": "/a",
     "percent signs": "%41",
-    "half escapes": "%4",
+    "truncated escapes": "%4",
     "form fields": "a=b&",
     "quotes": '"',
     "escaped quotes": '\\"',
@@ -65,12 +65,12 @@ UNITS: Final[Mapping[str, str]] = {
 }
 """Units to repeat, by name."""
 
-ENDED: Final[Mapping[str, Text]] = {
+LATE_MISMATCHES: Final[Mapping[str, Text]] = {
     "an unclosed string of escaped quotes": repeated('\\"', '"'),
     "a closed string of escaped quotes": repeated('\\"', '"', '"'),
     "a comparison with an unclosed string": repeated("\\\\", 'title eq "'),
     "strings after one another": repeated('"a"'),
-    "parentheses that close wrongly": repeated("(", after="]"),
+    "mismatched parentheses": repeated("(", after="]"),
     "a certificate of spaces": repeated(" ", PEM_BEGIN, "!"),
     "a certificate of line ends": repeated("\n", f"{PEM_BEGIN}A", "!"),
     "a certificate without an end": repeated("QUFB\n", PEM_BEGIN),
@@ -87,6 +87,6 @@ ENDED: Final[Mapping[str, Text]] = {
 
 TEXTS: Final[Mapping[str, Text]] = {
     **{name: repeated(unit) for name, unit in UNITS.items()},
-    **ENDED,
+    **LATE_MISMATCHES,
 }
-"""All of the above."""
+"""All texts."""

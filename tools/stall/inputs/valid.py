@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from tools.stall.parties import ATTRIBUTES, SCHEMAS, Attacker
@@ -11,19 +12,23 @@ Valid = Callable[[Attacker], Callable[[int], bytes]]
 _MEMBER_BYTES: Final = 52
 
 
-def _members(wrap: Callable[[list[dict[str, str]]], Any]) -> Valid:
-    def of(attacker: Attacker) -> Callable[[int], bytes]:
+def _members(document: Callable[[list[dict[str, str]]], Any]) -> Valid:
+    def body_for(attacker: Attacker) -> Callable[[int], bytes]:
         def body(size: int) -> bytes:
             ids = attacker.user_ids[: max(1, size // _MEMBER_BYTES)]
-            return json.dumps(wrap([{"value": each} for each in ids])).encode()
+            return json.dumps(document([{"value": each} for each in ids])).encode()
 
         return body
 
-    return of
+    return body_for
 
 
-def _operation(**operation: Any) -> dict[str, Any]:
-    return {"Operations": [operation]}
+def _group(members: list[dict[str, str]]) -> dict[str, Any]:
+    return {"displayName": "Valid", "members": members}
+
+
+def _member_operation(op: str, members: list[dict[str, str]]) -> dict[str, Any]:
+    return {"Operations": [{"op": op, "path": "members", "value": members}]}
 
 
 def _person(size: int) -> bytes:
@@ -38,21 +43,15 @@ def _person(size: int) -> bytes:
     return json.dumps({"userName": "valid@a.test", "emails": emails, **extensions}).encode()
 
 
-_GROUP: Final = {"displayName": "Valid"}
-
 VALID: Final[Mapping[tuple[str, str], Mapping[str, Valid]]] = {
     ("POST", "/Users"): {"a person with every attribute": lambda _: _person},
     ("PUT", "/Users/{id}"): {"a person with every attribute": lambda _: _person},
-    ("POST", "/Groups"): {"20,000 members": _members(lambda them: {**_GROUP, "members": them})},
-    ("PUT", "/Groups/{id}"): {"20,000 members": _members(lambda them: {**_GROUP, "members": them})},
+    ("POST", "/Groups"): {"20,000 members": _members(_group)},
+    ("PUT", "/Groups/{id}"): {"20,000 members": _members(_group)},
     ("PATCH", "/Groups/{id}"): {
-        "20,000 members added": _members(lambda t: _operation(op="add", path="members", value=t)),
-        "20,000 members removed": _members(
-            lambda t: _operation(op="remove", path="members", value=t)
-        ),
-        "20,000 members replaced": _members(
-            lambda t: _operation(op="replace", path="members", value=t)
-        ),
+        "20,000 members added": _members(partial(_member_operation, "add")),
+        "20,000 members removed": _members(partial(_member_operation, "remove")),
+        "20,000 members replaced": _members(partial(_member_operation, "replace")),
     },
 }
 """By method and path below the Tenant URL."""

@@ -14,7 +14,7 @@ INSTALLED_APPS = [
     "django_scim",
     "django_peer",
 ]
-MIDDLEWARE = ["django_peer.tokens.authenticated"]
+MIDDLEWARE = ["django_peer.tokens.token_middleware"]
 AUTH_USER_MODEL = "django_peer.User"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True

@@ -6,17 +6,17 @@ from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
 
-_WANTED = f"Bearer {os.environ['PEER_TOKEN']}"
+_EXPECTED = f"Bearer {os.environ['PEER_TOKEN']}"
 
 
-class _Known:
+class _TokenUser:
     is_authenticated = True
 
 
-def authenticated(response: Callable[[HttpRequest], HttpResponse]):
-    def answered(request: HttpRequest) -> HttpResponse:
-        if hmac.compare_digest(request.headers.get("Authorization", ""), _WANTED):
-            request.user = _Known()
-        return response(request)
+def token_middleware(get_response: Callable[[HttpRequest], HttpResponse]):
+    def middleware(request: HttpRequest) -> HttpResponse:
+        if hmac.compare_digest(request.headers.get("Authorization", ""), _EXPECTED):
+            request.user = _TokenUser()
+        return get_response(request)
 
-    return answered
+    return middleware
