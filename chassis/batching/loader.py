@@ -59,8 +59,8 @@ class BatchLoader(Generic[Partition, Key, Value]):
         self, partition: Partition, pending: Mapping[Key, Sequence[asyncio.Future[Value]]]
     ) -> None:
         try:
-            found = await self._load_many(partition, list(pending))
-            values = {key: found[key] for key in pending}
+            loaded = await self._load_many(partition, list(pending))
+            values = {key: loaded[key] for key in pending}
         except Exception as error:  # noqa: BLE001 - every caller gets a copy
             for futures in pending.values():
                 for future in _not_done(futures):

@@ -82,10 +82,10 @@ def _host(address: str) -> str:
     """A host without its port, as asyncpg parses it."""
     if address.startswith("/"):
         return address
-    found = _HOST_AND_PORT.fullmatch(address)
-    if not found:
+    match = _HOST_AND_PORT.fullmatch(address)
+    if not match:
         raise ValueError("host or port")
-    return found[1] or found[2]
+    return match[1] or match[2]
 
 
 def _is_local(host: str) -> bool:

@@ -25,7 +25,7 @@ LOCK: Final = 0x6D696772  # "migr"; one key suffices, because each database has 
 POLL_SECONDS: Final = 0.2
 """The interval between two attempts to get the lock of another run."""
 CONCURRENT_LOCK_TIMEOUT: Final = "10min"
-"""How long a concurrent migration waits for older transactions. It blocks no writer meanwhile."""
+"""How long a concurrent migration waits for older transactions. It does not block writers."""
 _NAME: Final = re.compile(r"(\d{4})_[a-z0-9_]+(?:\.concurrent)?\.sql")
 _CONCURRENT: Final = re.compile(
     r"CREATE (?:UNIQUE )?INDEX CONCURRENTLY (?P<created>[a-z_][a-z0-9_]*) ON [^;]+"

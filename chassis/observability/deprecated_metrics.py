@@ -70,10 +70,10 @@ class Deprecated:
 
 def deprecated(families: Iterable[Metric]) -> Iterator[Metric]:
     """The deprecated metrics whose replacements are among the families."""
-    found = {family.name: family for family in families}
+    by_name = {family.name: family for family in families}
     for each in DEPRECATED:
-        if each.replacement in found:
-            yield each.derive(found[each.replacement])
+        if each.replacement in by_name:
+            yield each.derive(by_name[each.replacement])
 
 
 def _gauge(name: str, replacement: str, **selects: str) -> Deprecated:

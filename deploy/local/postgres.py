@@ -321,19 +321,20 @@ class Cluster:
         """Whether this server answers on its socket and on its port."""
 
         def answers_or_ended() -> bool:
-            return not self.running or self._data_behind(str(self._sockets), port) is not None
+            return not self.running or self._data_directory_at(str(self._sockets), port) is not None
 
         if not _wait(answers_or_ended, START_SECONDS) or not self.running:
             return False
         for host in (str(self._sockets), HOST):
-            found = self._data_behind(host, port)
-            if found is None or not _same_folder(Path(found), self.data):
+            data = self._data_directory_at(host, port)
+            if data is None or not _same_folder(Path(data), self.data):
                 raise PostgresError(
-                    f"The server at {host}, port {port}, is another one, with its data in {found}"
+                    f"The server at {host}, port {port}, is another one, with its data in {data}"
                 )
         return True
 
-    def _data_behind(self, host: str, port: int) -> str | None:
+    def _data_directory_at(self, host: str, port: int) -> str | None:
+        """The data directory of the server at an address; None if no server answers."""
         if host != HOST and not (Path(host) / f".s.PGSQL.{port}").exists():
             return None
         result = self._psql("SHOW data_directory;", host, port, {})
@@ -391,8 +392,8 @@ REVOKE ALL ON DATABASE :"database" FROM PUBLIC;
 
 def _environment() -> dict[str, str]:
     """The environment of PostgreSQL's programs: none of our PG… variables, a fixed locale."""
-    kept = {name: os.environ[name] for name in ("PATH", "TZ") if name in os.environ}
-    return kept | {"LC_ALL": "C"}
+    inherited = {name: os.environ[name] for name in ("PATH", "TZ") if name in os.environ}
+    return inherited | {"LC_ALL": "C"}
 
 
 def _server_of(lock: Path, data: Path) -> int | None:

@@ -29,8 +29,8 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
         size = convert.read_page_size(request.page_size)
         scope = uuid5(organization_id, "audit")  # refuses page tokens of the list of keys
         start = page_tokens.from_token(scope, request.page_token, AFTER_ALL)
-        found = await self._store.list_before(organization_id, start, size + 1)
-        page, next_page_token = convert.cut_page(scope, found, size, _position)
+        events = await self._store.list_before(organization_id, start, size + 1)
+        page, next_page_token = convert.cut_page(scope, events, size, _position)
         return audit_pb2.ListAuditEventsResponse(
             events=[convert.audit_event_message(event) for event in page],
             next_page_token=next_page_token,

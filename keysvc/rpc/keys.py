@@ -62,8 +62,8 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
         organization_id = read_uuid("organization_id", request.organization_id)
         size = convert.read_page_size(request.page_size)
         start = page_tokens.from_token(organization_id, request.page_token, AFTER_ALL)
-        found = await self._store.list_before(organization_id, start, size + 1)
-        page, next_page_token = convert.cut_page(organization_id, found, size, _position)
+        keys = await self._store.list_before(organization_id, start, size + 1)
+        page, next_page_token = convert.cut_page(organization_id, keys, size, _position)
         return keys_pb2.ListKeysResponse(
             keys=[convert.key_message(key) for key in page], next_page_token=next_page_token
         )

@@ -27,11 +27,11 @@ class OrganizationServicer(keys_pb2_grpc.OrganizationServiceServicer):
     async def CreateOrganization(
         self, request: keys_pb2.CreateOrganizationRequest, context: Context
     ) -> keys_pb2.CreateOrganizationResponse:
-        given = request.organization
+        requested = request.organization
         new = NewOrganization(
-            read_uuid("organization.id", given.id) if given.id else None,
-            given.display_name,
-            convert.read_region("organization.region", given.region, self._region),
+            read_uuid("organization.id", requested.id) if requested.id else None,
+            requested.display_name,
+            convert.read_region("organization.region", requested.region, self._region),
         )
         organization = await self._store.create(new, self._clock())
         return keys_pb2.CreateOrganizationResponse(
@@ -54,9 +54,9 @@ class OrganizationServicer(keys_pb2_grpc.OrganizationServiceServicer):
         start = page_tokens.from_token(
             page_tokens.ALL_ORGANIZATIONS, request.page_token, BEFORE_ALL
         )
-        found = await self._store.list_after(start, size + 1)
+        organizations = await self._store.list_after(start, size + 1)
         page, next_page_token = convert.cut_page(
-            page_tokens.ALL_ORGANIZATIONS, found, size, _position
+            page_tokens.ALL_ORGANIZATIONS, organizations, size, _position
         )
         return keys_pb2.ListOrganizationsResponse(
             organizations=[convert.organization_message(organization) for organization in page],

@@ -42,19 +42,19 @@ class ErasureStore:
         """Erase rows with one of the ids, or with one of the names and no user id. Repeatable.
 
         If a row has a user id, its name is not compared, because other users may have the same
-        name. An id that is a UUID stays: after the erasure of the user it identifies nobody, and it
-        still shows that two actions have the same author.
+        name. An id that is a UUID stays: it identifies nobody once the user is erased, but still
+        shows that two actions have the same author.
         """
         async with self._database.transaction() as db:
             casefolded = await _casefold(db, names)
             by_name = [await _count(db, organization_id, [name]) for name in names]
             erased = await _count(db, organization_id, names)
-            others = await db.fetch(_SAME_NAME, organization_id, casefolded)
+            same_name = await db.fetch(_SAME_NAME, organization_id, casefolded)
             if not dry_run:
                 await db.execute(_ERASE_EVENTS, organization_id, casefolded, ERASED)
                 await db.execute(_ERASE_KEYS, organization_id, casefolded, ERASED)
                 await db.execute("ANALYZE audit_events, api_key")
-        return Erasure(erased, by_name, {row["id"]: _rows(row) for row in others})
+        return Erasure(erased, by_name, {row["id"]: _rows(row) for row in same_name})
 
 
 def _spellings(names: Sequence[str]) -> list[str]:

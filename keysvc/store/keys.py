@@ -56,7 +56,7 @@ class KeyStore:
                 raise Refusal(NEWER_KEY_EXISTS)
             now = clock()
             await _limit_expiry(db, organization_id, now + GRACE_PERIOD)
-            # The clocks of replicas differ: the last key must be the newest one nevertheless.
+            # The last key must be the newest one, although the clocks of replicas differ.
             create_time = max(now, newest["create_time"] + _TIME_RESOLUTION) if newest else now
             with violations_as_refusals(CONSTRAINTS):
                 key = await _insert(db, organization_id, new, create_time)

@@ -50,10 +50,10 @@ class OrganizationStore:
     async def get(self, organization_id: UUID) -> Organization:
         """Read one organization. Refuses ORGANIZATION_NOT_FOUND."""
         async with self._database.connection() as db:
-            found = await _select(db, organization_id)
-        if found is None:
+            organization = await _select(db, organization_id)
+        if organization is None:
             raise Refusal(ORGANIZATION_NOT_FOUND, organization_id)
-        return found
+        return organization
 
     async def list_after(self, position: Position, limit: int) -> list[Organization]:
         """List organizations after a position, in the order of creation."""

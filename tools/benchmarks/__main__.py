@@ -21,7 +21,7 @@ PARTS = ("1000", "100000", "scale", "memory")
 
 async def main(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Measure the chosen parts, each in a region of its own; figures of other parts are kept."""
-    known = figures.read(options.report)
+    results = figures.read(options.report)
     for part in options.parts:
         part_folder = folder / part
         part_folder.mkdir()
@@ -30,18 +30,18 @@ async def main(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
             # Many short rounds, so that changing load on this machine affects both sizes alike.
             rounds = (4 * options.rounds, options.seconds / 2)
             plan = scale.Plan(options.scale_people, options.group, *rounds)
-            known[part] = {**await scale.measure(part_folder, plan, log), **stamp}
+            results[part] = {**await scale.measure(part_folder, plan, log), **stamp}
         elif part == "memory":
             seconds = options.memory_seconds
-            known[part] = {**await memory.measure(part_folder, seconds, log), **stamp}
+            results[part] = {**await memory.measure(part_folder, seconds, log), **stamp}
         else:
             result = await comparison.compare(part_folder, _plan(options, int(part)), log)
-            known.setdefault("comparisons", {})[part] = {**result.as_json(), **stamp}
+            results.setdefault("comparisons", {})[part] = {**result.as_json(), **stamp}
             _ratios(result.rows)
             for each in result.left_out:
                 log(each)
-        figures.write(known, options.report)
-    return known
+        figures.write(results, options.report)
+    return results
 
 
 def _plan(options: argparse.Namespace, people: int) -> comparison.Plan:
@@ -55,10 +55,10 @@ def log(text: str) -> None:
 
 def _ratios(rows: Sequence[Row]) -> None:
     """Print the ratio of the service to each other subject."""
-    found = {(row.operation, row.connections, row.subject): row for row in rows}
+    by_subject = {(row.operation, row.connections, row.subject): row for row in rows}
     log(f"\n{'the service and':<37} {'requests/s':>10} {'p50':>8} {'CPU':>8}")
-    for (operation, connections, subject), row in found.items():
-        service = found.get((operation, connections, "service"))
+    for (operation, connections, subject), row in by_subject.items():
+        service = by_subject.get((operation, connections, "service"))
         if service is None or subject == "service" or not (row.rate and row.p50 and row.cpu):
             continue
         log(
@@ -67,19 +67,19 @@ def _ratios(rows: Sequence[Row]) -> None:
         )
 
 
-def _goals(known: Mapping[str, Any]) -> None:
+def _goals(results: Mapping[str, Any]) -> None:
     log("")
-    for goal in goals(known):
+    for goal in goals(results):
         verdict = {True: "met", False: "NOT MET", None: "-"}[goal.met]
         log(f"{verdict:<8} {goal.what}: {goal.wanted}; {goal.measured}")
 
 
-def _wrong(known: Mapping[str, Any]) -> int:
+def _wrong(results: Mapping[str, Any]) -> int:
     """The number of wrong responses of the service."""
-    rows = [row for part in known.get("comparisons", {}).values() for row in part["rows"]]
+    rows = [row for part in results.get("comparisons", {}).values() for row in part["rows"]]
     wrong = sum(row["wrong"] for row in rows if row["subject"] == "service")
-    wrong += sum(growth["wrong"] for growth in known.get("scale", {}).get("growths", []))
-    return wrong + known.get("memory", {}).get("wrong", 0)
+    wrong += sum(growth["wrong"] for growth in results.get("scale", {}).get("growths", []))
+    return wrong + results.get("memory", {}).get("wrong", 0)
 
 
 def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -114,7 +114,7 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         folder.chmod(0o711)  # PostgreSQL's account must be able to traverse it
-        known = uvloop.run(main(options, folder))
-    _goals(known)
-    log(f"\nThe report is {document.write(known, options.report)}.")
-    raise SystemExit(1 if _wrong(known) else 0)
+        results = uvloop.run(main(options, folder))
+    _goals(results)
+    log(f"\nThe report is {document.write(results, options.report)}.")
+    raise SystemExit(1 if _wrong(results) else 0)

@@ -90,13 +90,13 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    given = parse_options()
-    given.into.mkdir(parents=True, exist_ok=True)
+    options = parse_options()
+    options.into.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="profile-") as temporary:
         folder = Path(temporary)
         folder.chmod(0o711)  # PostgreSQL's account must be able to traverse it
         try:
-            for path in uvloop.run(main(folder, given.into, given.name, given.seconds)):
+            for path in uvloop.run(main(folder, options.into, options.name, options.seconds)):
                 print(path)
         except NotAllowedError as error:
             raise SystemExit(str(error)) from None

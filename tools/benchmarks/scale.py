@@ -219,12 +219,12 @@ async def _group(region: Region, size: int, in_group: int) -> Work:
         timeout=600,
     )
     await connection.execute("VACUUM ANALYZE group_users", timeout=600)
-    others = await connection.fetch(
+    non_members = await connection.fetch(
         "SELECT user_id, user_name FROM users WHERE organization_id = $1"
         " ORDER BY user_id DESC LIMIT $2",
         region.organization_id,
         SAMPLE_USERS,
     )
     await connection.close()
-    people = [(str(user_id), name) for user_id, name in others]
+    people = [(str(user_id), name) for user_id, name in non_members]
     return replace(work, group=group, people=people, in_group=in_group, _members=deque())

@@ -145,8 +145,8 @@ class EntraClient:
 
     async def find_group(self, display_name: str) -> Resource | None:
         """The group with this name, or None; raises if there are several."""
-        wanted = encoded_filter("displayName", display_name)
-        response = await self.send("GET", f"/Groups?excludedAttributes=members&filter={wanted}")
+        by_name = encoded_filter("displayName", display_name)
+        response = await self.send("GET", f"/Groups?excludedAttributes=members&filter={by_name}")
         _expect(response, 200)
         resource = _only(response, f"groups have the displayName {display_name!r}")
         return _group(response, resource) if resource else None
@@ -268,9 +268,9 @@ def _expect(response: Response, *statuses: int) -> None:
         return
     if response.status >= 400:
         raise RequestError(response.status, f"{response.request}: {_detail(response)}")
-    wanted = " or ".join(map(str, statuses))
+    expected = " or ".join(map(str, statuses))
     raise ServiceIncompatibleError(
-        response.status, f"{response.request}: the status should be {wanted}"
+        response.status, f"{response.request}: the status should be {expected}"
     )
 
 

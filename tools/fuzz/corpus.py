@@ -89,7 +89,7 @@ def _paths() -> Iterator[bytes]:
 
 def _filters() -> list[bytes]:
     """Filters of the transcripts, and string literals of the parser's tests."""
-    found = [
+    filters = [
         text
         for each in _transcripts()
         if isinstance(each, str) and "filter=" in each
@@ -98,5 +98,5 @@ def _filters() -> list[bytes]:
     tree = ast.parse((ROOT / "tests/unit/gateway/scim/filter/test_filter.py").read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value:
-            found.append(node.value)
-    return [text.encode(errors="surrogateescape") for text in found if text.isprintable()]
+            filters.append(node.value)
+    return [text.encode(errors="surrogateescape") for text in filters if text.isprintable()]

@@ -92,17 +92,17 @@ async def _rounds(
     began = time.monotonic()
     await sessions.prepare(options.operations)
     rounds: list[Round] = []
-    wanted: Sequence[str] = options.operations
+    imprecise: Sequence[str] = options.operations
     longest = 0.0
-    while wanted:
+    while imprecise:
         started = time.monotonic()
-        rounds += await sessions.run(wanted)
+        rounds += await sessions.run(imprecise)
         save(rounds)
         longest = max(longest, time.monotonic() - started)
         minutes = (time.monotonic() - began) / 60
         lines = report.rows(rounds, options.operations, report.PARTS[report.SERVICES])
         _print(report.progress(minutes, lines))
-        wanted = [row.operation for row in lines if row.estimate.half_width > options.half_width]
+        imprecise = [row.operation for row in lines if row.estimate.half_width > options.half_width]
         if minutes + longest / 60 > options.minutes:
             break
     return rounds

@@ -48,8 +48,8 @@ def working_tree(folder: Path) -> Tree:
 
 def commit(ref: str, folder: Path) -> Tree:
     """Unpack a commit. Raises CheckoutError for a name that git does not know."""
-    found = _git("rev-parse", "--short", "--verify", "--end-of-options", f"{ref}^{{commit}}")
-    revision = found.decode().strip()
+    output = _git("rev-parse", "--short", "--verify", "--end-of-options", f"{ref}^{{commit}}")
+    revision = output.decode().strip()
     _remove(folder)
     with tarfile.open(fileobj=io.BytesIO(_git("archive", revision))) as archive:
         archive.extractall(folder, filter="tar")

@@ -64,13 +64,13 @@ def means_outside_interval(count: int) -> int | None:
     """
     ways = _ways_to_rank_sum(count)
     allowed = (1 - CONFIDENCE) / 2 * 2**count
-    below, found = 0, None
+    below, largest = 0, None
     for rank_sum, number in enumerate(ways):
         below += number
         if below > allowed:
             break
-        found = rank_sum
-    return found
+        largest = rank_sum
+    return largest
 
 
 def _ways_to_rank_sum(count: int) -> list[int]:

@@ -31,7 +31,7 @@ class Row:
 
 def rows(rounds: Sequence[Round], operations: Sequence[str], part: Part) -> list[Row]:
     """One row per measured operation."""
-    found = {each.operation for each in rounds}
+    measured = {each.operation for each in rounds}
     return [
         Row(
             operation,
@@ -39,7 +39,7 @@ def rows(rounds: Sequence[Round], operations: Sequence[str], part: Part) -> list
             estimate(log_ratios(rounds, operation, part)),
         )
         for operation in operations
-        if operation in found
+        if operation in measured
     ]
 
 
@@ -53,12 +53,12 @@ def table(title: str, lines: Sequence[Row], limit: float, half_width: float) -> 
 
 
 def _line(row: Row, title: str, limit: float, half_width: float) -> str:
-    found = row.estimate
+    estimated = row.estimate
     text = (
-        f"{row.operation:<14} {row.base:>10.1f} {row.head:>10.1f} {found.ratio:>7.3f}"
-        f" {f'{found.low:.3f} to {found.high:.3f}':>18} {found.observations:>9}"
+        f"{row.operation:<14} {row.base:>10.1f} {row.head:>10.1f} {estimated.ratio:>7.3f}"
+        f" {f'{estimated.low:.3f} to {estimated.high:.3f}':>18} {estimated.observations:>9}"
     )
-    return f"{text}  {verdict(found, limit, half_width)}" if title == SERVICES else text
+    return f"{text}  {verdict(estimated, limit, half_width)}" if title == SERVICES else text
 
 
 def conclusion(lines: Sequence[Row], limit: float, half_width: float) -> tuple[int, list[str]]:
@@ -97,11 +97,11 @@ def write(file: Path, names: Mapping[str, str], rounds: Sequence[Round]) -> None
 
 def progress(minutes: float, lines: Sequence[Row]) -> str:
     """A progress line: minutes so far and the precision of each operation."""
-    found = ", ".join(f"{row.operation} {_precision(row.estimate)}" for row in lines)
-    return f"{minutes:5.1f} min: {found}"
+    ratios = ", ".join(f"{row.operation} {_precision(row.estimate)}" for row in lines)
+    return f"{minutes:5.1f} min: {ratios}"
 
 
-def _precision(found: Estimate) -> str:
-    if math.isinf(found.half_width):
-        return f"{found.ratio:.3f}"
-    return f"{found.ratio:.3f} ± {found.half_width:.1%}"
+def _precision(estimated: Estimate) -> str:
+    if math.isinf(estimated.half_width):
+        return f"{estimated.ratio:.3f}"
+    return f"{estimated.ratio:.3f} ± {estimated.half_width:.1%}"

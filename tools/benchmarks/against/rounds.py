@@ -67,8 +67,8 @@ def log_ratios(rounds: Iterable[Round], operation: str, part: Part) -> list[floa
 
 def median_costs(rounds: Iterable[Round], operation: str, part: Part) -> tuple[float, float]:
     """The median costs of an operation, base first."""
-    found = [each for each in rounds if each.operation == operation]
+    of_operation = [each for each in rounds if each.operation == operation]
     return (
-        statistics.median(part(each.base) for each in found),
-        statistics.median(part(each.head) for each in found),
+        statistics.median(part(each.base) for each in of_operation),
+        statistics.median(part(each.head) for each in of_operation),
     )

@@ -69,23 +69,23 @@ def chart(comparison: Mapping[str, Any]) -> str:
 
 
 def _bars(rows: Sequence[Mapping[str, Any]], operation: str) -> list[tuple[str, float]]:
-    found = {
+    rates = {
         row["subject"]: row["rate"]
         for row in rows
         if row["operation"] == operation and row["connections"] == CONNECTIONS
     }
-    return [(subject, found[subject]) for subject in SUBJECTS if subject in found]
+    return [(subject, rates[subject]) for subject in SUBJECTS if subject in rates]
 
 
 def _panel(
     title: str, bars: Sequence[tuple[str, float]], left: int, top: int, width: int
 ) -> Iterator[str]:
     yield f'  <text class="title" x="{left}" y="{top + 16}">{escape(title)}</text>'
-    most = max(rate for _, rate in bars)
-    room = width - _NAME - 52
+    max_rate = max(rate for _, rate in bars)
+    max_length = width - _NAME - 52
     for index, (subject, rate) in enumerate(bars):
         y = top + _HEAD + index * (_BAR + _GAP)
-        length = max(1, round(rate / most * room))
+        length = max(1, round(rate / max_rate * max_length))
         kind = "bar ours" if subject == "service" else "bar"
         yield f'  <text class="note" x="{left}" y="{y + 12}">{escape(subject)}</text>'
         yield (

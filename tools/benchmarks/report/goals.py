@@ -80,10 +80,10 @@ def _of_growth(figures: Figures) -> Iterator[Goal]:
         ("last cursor page of 1,000,000 users vs the first", "cursor page"),
         ("member add to a group of 100,000 vs of 10", "member"),
     ):
-        found = [each for each in growths if each["what"] == kind]
-        # With 32 connections all wait for the lock of the one group, whatever its size.
-        first = found[0]["large_rate"] / found[0]["small_rate"] if found else None
-        yield _goal(what, "≥ 0.9", [("", first)], lambda ratio: ratio >= 0.9)
+        of_kind = [each for each in growths if each["what"] == kind]
+        # The first one has one connection: 32 would wait for the group's lock, whatever its size.
+        ratio = of_kind[0]["large_rate"] / of_kind[0]["small_rate"] if of_kind else None
+        yield _goal(what, "≥ 0.9", [("", ratio)], lambda ratio: ratio >= 0.9)
 
 
 def _of_memory(figures: Figures) -> Goal:
@@ -91,11 +91,11 @@ def _of_memory(figures: Figures) -> Goal:
     memory = figures.get("memory")
     if memory is None or memory["seconds"] < 600:
         return Goal(what, wanted, NOT_MEASURED, None)
-    held = memory["processes"]
+    uses = memory["processes"]
     measured = ", ".join(
-        f"{each['process']} {each['most']:.0f} MB ({each['growth']:+.1f})" for each in held
+        f"{each['process']} {each['most']:.0f} MB ({each['growth']:+.1f})" for each in uses
     )
-    met = all(each["most"] <= 120 and each["growth"] <= FLAT for each in held)
+    met = all(each["most"] <= 120 and each["growth"] <= FLAT for each in uses)
     return Goal(what, wanted, measured, met)
 
 
@@ -128,8 +128,8 @@ def _goal(
     ratios: Sequence[tuple[str, float | None]],
     met: Callable[[float], bool],
 ) -> Goal:
-    found = [(name, ratio) for name, ratio in ratios if ratio is not None]
-    measured = ", ".join(f"{name} {ratio:.2f}".strip() for name, ratio in found)
+    measured = [(name, ratio) for name, ratio in ratios if ratio is not None]
+    text = ", ".join(f"{name} {ratio:.2f}".strip() for name, ratio in measured)
     # With several ratios, each must be measured and meet the goal.
-    verdict = all(met(ratio) for _, ratio in found) if len(found) == len(ratios) else None
-    return Goal(what, wanted, measured or NOT_MEASURED, verdict)
+    verdict = all(met(ratio) for _, ratio in measured) if len(measured) == len(ratios) else None
+    return Goal(what, wanted, text or NOT_MEASURED, verdict)
