@@ -1,13 +1,15 @@
 """The servicer of ChangeService."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing, contextmanager
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 from uuid import UUID
 
 import grpc
 from cloudacademy.users.v1 import changes_pb2, changes_pb2_grpc
 
+from chassis.concurrency.loop_share import LoopShare
 from chassis.errors import Refusal
 from chassis.rpc.uuids import read_uuid
 from usersvc.background.feed import ChangeFeed
@@ -22,8 +24,13 @@ SNAPSHOTS: Final = 2
 """The maximum number of concurrent snapshots.
 
 Each holds a database connection, and keeps VACUUM from removing dead rows."""
-SNAPSHOT_SECONDS: Final = 600.0
-"""The time limit for reading a snapshot."""
+SNAPSHOT_SHARE: Final = 0.1
+"""The share of the event loop that all snapshots have together while other calls need it."""
+SNAPSHOT_SECONDS: Final = 3600.0
+"""The time limit for reading a snapshot: 5,000,000 users within `SNAPSHOT_SHARE`."""
+_COST_OF_CONVERSION: Final = 0.5
+"""The part of a snapshot's CPU time that conversion takes. Decoding rows and encoding messages take
+the rest, which cannot be measured here."""
 STREAM_SECONDS: Final = {
     f"/cloudacademy.users.v1.ChangeService/{method}": SNAPSHOT_SECONDS
     for method in ("ReadSnapshot", "ReadFullSnapshot")
@@ -32,6 +39,8 @@ STREAM_SECONDS: Final = {
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Piece: TypeAlias = dict[str, Any]
+Value = TypeVar("Value")
+Message = TypeVar("Message")
 
 
 class ChangesServicer(changes_pb2_grpc.ChangeServiceServicer):
@@ -41,6 +50,7 @@ class ChangesServicer(changes_pb2_grpc.ChangeServiceServicer):
         self._feed = feed
         self._store = store
         self._snapshots = 0
+        self._share = LoopShare(SNAPSHOT_SHARE)
 
     async def WatchChanges(  # noqa: N802 - the name in the proto file
         self, request: changes_pb2.WatchChangesRequest, context: Context
@@ -82,11 +92,35 @@ class ChangesServicer(changes_pb2_grpc.ChangeServiceServicer):
         with self._slot():
             async with (
                 self._store.snapshot(organization_id) as snapshot,
-                aclosing(_contents(snapshot)) as pieces,
+                aclosing(self._contents(snapshot)) as pieces,
             ):
                 async for piece in pieces:
                     yield piece
                 yield {"token": snapshot.cursor.token()}
+
+    async def _contents(self, snapshot: Snapshot) -> AsyncGenerator[Piece, None]:
+        async for users in self._converted(snapshot.users(), from_user):
+            remaining = users
+            while remaining:
+                count = fitting(remaining)
+                yield {"users": remaining[:count]}
+                remaining = remaining[count:]
+        async for groups in self._converted(snapshot.groups(), from_group):
+            yield {"groups": groups}
+        async for memberships in self._converted(snapshot.members(), from_membership):
+            yield {"memberships": memberships}
+
+    async def _converted(
+        self, pages: AsyncGenerator[list[Value], None], convert: Callable[[Value], Message]
+    ) -> AsyncGenerator[list[Message], None]:
+        """The messages of each page. Rests after each page to keep to `SNAPSHOT_SHARE`."""
+        async with aclosing(pages):
+            async for page in pages:
+                began = time.thread_time()
+                messages = [convert(value) for value in page]
+                worked = (time.thread_time() - began) / _COST_OF_CONVERSION
+                yield messages
+                await self._share.rest(worked)
 
     @contextmanager
     def _slot(self) -> Iterator[None]:
@@ -97,19 +131,3 @@ class ChangesServicer(changes_pb2_grpc.ChangeServiceServicer):
             yield
         finally:
             self._snapshots -= 1
-
-
-async def _contents(snapshot: Snapshot) -> AsyncGenerator[Piece, None]:
-    async with aclosing(snapshot.users()) as pages:
-        async for users in pages:
-            messages = [from_user(user) for user in users]
-            while messages:
-                count = fitting(messages)
-                yield {"users": messages[:count]}
-                messages = messages[count:]
-    async with aclosing(snapshot.groups()) as pages:
-        async for groups in pages:
-            yield {"groups": [from_group(group) for group in groups]}
-    async with aclosing(snapshot.members()) as pages:
-        async for memberships in pages:
-            yield {"memberships": [from_membership(each) for each in memberships]}

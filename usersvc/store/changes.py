@@ -22,7 +22,9 @@ from usersvc.store.listing.group_fields import COLUMNS as GROUP_COLUMNS
 from usersvc.store.rows import user as user_rows
 
 CHANNEL: Final = "changes"
-FETCH_ROWS: Final = 500
+FETCH_ROWS: Final = 50
+"""The users or groups of a page of a snapshot. asyncpg decodes a page without a pause."""
+FETCH_MEMBERS: Final = 500
 
 Row = Any  # asyncpg is untyped
 
@@ -134,7 +136,7 @@ class Snapshot:
 
     async def members(self) -> AsyncGenerator[list[Membership], None]:
         """Pages of memberships. A large group appears in several pages."""
-        async for rows in self._read(_MEMBERS, "group_id, member_id"):
+        async for rows in self._read(_MEMBERS, "group_id, member_id", FETCH_MEMBERS):
             yield [
                 Membership(
                     organization_id=key[0],
@@ -146,12 +148,14 @@ class Snapshot:
                 for members in [list(group)]
             ]
 
-    async def _read(self, statement: str, order: str) -> AsyncIterator[list[Row]]:
+    async def _read(
+        self, statement: str, order: str, size: int = FETCH_ROWS
+    ) -> AsyncIterator[list[Row]]:
         every = f"{statement} ORDER BY organization_id, {order}"
         one = f"{statement} WHERE organization_id = $1 ORDER BY {order}"
         chosen, arguments = _one_or_all(self.cursor.organization_id, one, every)
         rows_cursor = await self._db.cursor(chosen, *arguments)
-        while rows := await rows_cursor.fetch(FETCH_ROWS):
+        while rows := await rows_cursor.fetch(size):
             yield rows
 
 
