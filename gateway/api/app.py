@@ -185,7 +185,7 @@ class ScimEndpoint:
             resource_id=state.resource_id,
             parameters=parameters(request),
             headers=request.headers,
-            load=state.document,
+            parse_body=state.parse_body,
             memory=state.memory,
             user_type=user_type,
             refused=state.refused_parts,
@@ -255,7 +255,7 @@ class _RequestState:
     parsed: Document | None = None
     """The parsed body, once the handler has read it."""
 
-    def document(self) -> Document:
+    def parse_body(self) -> Document:
         """Parse the body; {} if the request has none."""
         self.parsed = {} if self.body is None else self.body.document()
         return self.parsed

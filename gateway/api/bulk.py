@@ -74,7 +74,7 @@ class Bulk:
                     resource_id=match.resource_id,
                     parameters={},
                     headers={} if version is None else {"If-Match": version},
-                    load=lambda: data,
+                    parse_body=lambda: data,
                     body_bytes=size,
                     memory=memory,
                     omits_body=True,

@@ -70,7 +70,7 @@ class ScimRequest:
     resource_id: str
     parameters: Mapping[str, str]
     headers: Mapping[str, str]
-    load: Callable[[], Document]
+    parse_body: Callable[[], Document]
     """Parses the JSON object of the body, or of this part of a bulk request."""
     memory: ResponseReservation
     """The memory for a large response; released once the response is sent."""
@@ -120,8 +120,8 @@ class ScimRequest:
         Refuses (400 invalidSyntax) a body that is not a JSON object, and what `parse` refuses.
         """
         if self.body_bytes <= MAX_INLINE_BYTES:
-            return parse(self.load())
-        return await self.offload(lambda: parse(self.load()))
+            return parse(self.parse_body())
+        return await self.offload(lambda: parse(self.parse_body()))
 
 
 def parameters(request: web.Request) -> Mapping[str, str]:
