@@ -15,7 +15,7 @@ from chassis.concurrency.single_flight import SingleFlight
 from chassis.rpc.channel import DEADLINE_SECONDS
 from gateway.auth.failed_auth import FailedAuthLimiter
 from gateway.auth.key_cache import KeyCache
-from gateway.backend.errors import Refusal, refusal_of
+from gateway.backend.errors import BackendRefusal, refusal_of
 from gateway.scim.errors import ScimError
 
 _HOW_TO_FIX: Final = (
@@ -119,7 +119,7 @@ class Authenticator:
         self._cache.put(digest, caller, caller.organization_id, _expire_time(response), generation)
         return caller
 
-    def _with_tenant_url(self, refusal: Refusal) -> Refusal:
+    def _with_tenant_url(self, refusal: BackendRefusal) -> BackendRefusal:
         """The refusal; for a key of another region, with the Tenant URL of that region."""
         if refusal.reason != "KEY_OF_OTHER_REGION":
             return refusal

@@ -18,7 +18,7 @@ from cloudacademy.keys.v1 import keys_pb2 as pb
 
 from chassis.networks import ClientNetwork, network_of
 from gateway.auth.key_cache import KeyCache
-from gateway.backend.errors import UNUSABLE_KEY_REASONS, Refusal
+from gateway.backend.errors import UNUSABLE_KEY_REASONS, BackendRefusal
 from gateway.limits.network_slots import NetworkSlots
 from gateway.limits.rate_limiter import Rate, RateLimiter
 from gateway.limits.rejections import RejectedError, RejectReason, no_slot
@@ -73,7 +73,7 @@ class FailedAuthLimiter:
     """
 
     def __init__(self, burst: int, monotonic: Monotonic = time.monotonic) -> None:
-        self._refusals: KeyCache[Refusal] = KeyCache(monotonic, max_keys=MAX_REFUSALS)
+        self._refusals: KeyCache[BackendRefusal] = KeyCache(monotonic, max_keys=MAX_REFUSALS)
         self._verified: OrderedDict[bytes, None] = OrderedDict()
         self._charged: OrderedDict[bytes, None] = OrderedDict()
         self._hosts, self._sites, self._all = (
@@ -94,7 +94,7 @@ class FailedAuthLimiter:
         """Apply a change of keys: a token that was refused before it may be valid now."""
         self._refusals.apply(event)
 
-    def cached_refusal(self, digest: bytes, now: datetime) -> Refusal | None:
+    def cached_refusal(self, digest: bytes, now: datetime) -> BackendRefusal | None:
         """The cached refusal of a token."""
         return self._refusals.get(digest, now)
 
@@ -114,7 +114,7 @@ class FailedAuthLimiter:
         self.end_lookup(lookup)
         _remember(self._verified, lookup.digest, MAX_VERIFIED)
 
-    def record_refusal(self, lookup: KeyLookup, refusal: Refusal) -> ScimError:
+    def record_refusal(self, lookup: KeyLookup, refusal: BackendRefusal) -> ScimError:
         """End a lookup whose token was refused; return the error to raise (429 if over a limit).
 
         The cache stores the refusal, not the 429: the same token sent again gets the refusal.

@@ -165,7 +165,7 @@ _INTERNAL: Final = HttpError(
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class BackendRefusal:
     """The error of a service, converted for the client, as a value that can be cached.
 
     An exception must not be cached: once raised, it references the frames that it passed through,
@@ -189,7 +189,7 @@ class Refusal:
 class RefusedError(ScimError):
     """The error of a service, raised for one request."""
 
-    def __init__(self, refusal: Refusal) -> None:
+    def __init__(self, refusal: BackendRefusal) -> None:
         super().__init__(refusal.status, refusal.scim_type, refusal.detail, refusal.headers)
         self.refusal = refusal
         self.reason = refusal.reason
@@ -201,11 +201,11 @@ def translate(error: grpc.aio.AioRpcError) -> RefusedError:
     return refusal_of(error).error()
 
 
-def refusal_of(error: grpc.aio.AioRpcError) -> Refusal:
+def refusal_of(error: grpc.aio.AioRpcError) -> BackendRefusal:
     """Convert the error of a failed call to a value that can be cached."""
     remote = from_rpc_error(error)
     http_error = _http_error(remote)
-    return Refusal(
+    return BackendRefusal(
         http_error.status,
         http_error.scim_type,
         _detail(http_error, remote),

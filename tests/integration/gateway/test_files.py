@@ -9,7 +9,7 @@ from aiohttp import ClientPayloadError, ClientSession, web
 
 from chassis.config.settings import Address
 from chassis.observability import log
-from gateway.backend.errors import Refusal
+from gateway.backend.errors import BackendRefusal
 from gateway.http.server import Runner
 from gateway.web.download import send
 from tests.support import raw_http
@@ -18,7 +18,7 @@ from tests.support.waiting import pace
 PART = "x" * 64 * 1024
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 FILE_SECONDS, LONG_SECONDS = 0.5, 60.0
-UNAVAILABLE = Refusal(503, None, "away", {}, "UNAVAILABLE", {}).error()
+UNAVAILABLE = BackendRefusal(503, None, "away", {}, "UNAVAILABLE", {}).error()
 END = b"0\r\n\r\n"
 """The end of a chunked response (RFC 9112 section 7.1)."""
 

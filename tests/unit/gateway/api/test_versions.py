@@ -5,10 +5,10 @@ import asyncio
 import pytest
 
 from gateway.api.versions import MAX_ATTEMPTS, ContendedError, retry_on_conflict
-from gateway.backend.errors import Refusal
+from gateway.backend.errors import BackendRefusal
 from gateway.scim.errors import ScimError
 
-CONFLICT = Refusal(412, None, "It has changed.", {}, "ETAG_MISMATCH", {})
+CONFLICT = BackendRefusal(412, None, "It has changed.", {}, "ETAG_MISMATCH", {})
 
 
 class Race:

@@ -17,7 +17,7 @@ from gateway.auth.failed_auth import (
     KeyLookup,
 )
 from gateway.auth.key_cache import MAX_SILENCE_SECONDS, TTL_SECONDS
-from gateway.backend.errors import HTTP_ERRORS, Refusal
+from gateway.backend.errors import HTTP_ERRORS, BackendRefusal
 from gateway.limits.rejections import RejectedError
 from gateway.scim.errors import ScimError
 from tests.support.clocks import Clock
@@ -36,9 +36,9 @@ def limiter(clock: Clock) -> FailedAuthLimiter:
     return created
 
 
-def refusal(reason: str = "KEY_UNKNOWN", organization_id: str = "") -> Refusal:
+def refusal(reason: str = "KEY_UNKNOWN", organization_id: str = "") -> BackendRefusal:
     error, metadata = HTTP_ERRORS[reason], {"organization_id": organization_id}
-    return Refusal(error.status, error.scim_type, "no", error.headers, reason, metadata)
+    return BackendRefusal(error.status, error.scim_type, "no", error.headers, reason, metadata)
 
 
 async def send_unknown(

@@ -17,7 +17,7 @@ from cloudacademy.users.v1.activity_pb2_grpc import (
 
 from gateway.api.app import ANONYMOUS
 from gateway.auth.authenticator import Caller
-from gateway.backend.errors import Refusal, RefusedError
+from gateway.backend.errors import BackendRefusal, RefusedError
 from gateway.provisioning_log.entry import RejectedRequest
 from gateway.provisioning_log.writer import (
     BATCH_ENTRIES,
@@ -94,7 +94,7 @@ def rejected(request_id: str, **fields: object) -> RejectedRequest:
 def expired_key(key_id: str) -> RefusedError:
     """The refusal of an expired key."""
     metadata = {"organization_id": ACME, "key_id": key_id}
-    return Refusal(401, None, "It has expired.", {}, "KEY_EXPIRED", metadata).error()
+    return BackendRefusal(401, None, "It has expired.", {}, "KEY_EXPIRED", metadata).error()
 
 
 async def flush(refusals: RefusalLog) -> None:
