@@ -9,11 +9,11 @@ element creates one, an empty string clears, Add replaces a single value, and Re
 `value` removes only that value.
 """
 
+from gateway.scim.patch.apply import apply
 from gateway.scim.patch.assignments import assignments
 from gateway.scim.patch.budget import MAX_STEPS, OverBudgetError
 from gateway.scim.patch.members import MemberChanges, member_changes
 from gateway.scim.patch.message import MAX_OPERATIONS, PATCH_OP_URN, Op, Operation, parse
-from gateway.scim.patch.whole import apply
 
 __all__ = [
     "MAX_OPERATIONS",
