@@ -24,7 +24,7 @@ from gateway.http.responses import Document, ScimResponse, error_response
 from gateway.http.streaming import ABORT_REASON, send
 from gateway.limits.admission import AdmissionControl
 from gateway.limits.rejections import RejectedError
-from gateway.provisioning_log.entry import RejectedRequest
+from gateway.provisioning_log.entry import RefusedRequest
 from gateway.provisioning_log.writer import RefusalLog
 from gateway.scim.errors import ScimError
 from gateway.scim.responses import dumps
@@ -64,7 +64,7 @@ class ScimEndpoint:
         self._resource_types = resource_types
         self._base_url = base_url
         self._log = log
-        self._rejection_log = refusal_log
+        self._refusal_log = refusal_log
         self._admission = admission
         self._bodies = bodies
         self._worker = worker
@@ -98,7 +98,7 @@ class ScimEndpoint:
     ) -> ScimResponse:
         """The response of the handler, or the error response for its exception.
 
-        Raises RejectedError unchanged: rejections go into neither the log nor the provisioning log.
+        Raises RejectedError unchanged: rejections are in neither log.
         """
         try:
             return await self._dispatch(request, state)
@@ -206,11 +206,11 @@ class ScimEndpoint:
         """
         try:
             for number, refused in enumerate(_refused(request, state), 1):
-                self._rejection_log.record(refused)
+                self._refusal_log.record(refused)
                 if number % _RECORDED_PER_TURN == 0:  # a bulk request has up to a thousand
                     await asyncio.sleep(0)
         except Exception as fault:  # noqa: BLE001 - the response is already decided
-            self._rejection_log.count_dropped()
+            self._refusal_log.count_dropped()
             self._log.error("log entry not created", request_id=state.request_id, exc_info=fault)
 
     def _log_request(
@@ -270,7 +270,7 @@ def _within_reserved_memory(response: ScimResponse, state: _RequestState) -> Sci
     return response.streamed()
 
 
-def _refused(request: web.Request, state: _RequestState) -> Iterator[RejectedRequest]:
+def _refused(request: web.Request, state: _RequestState) -> Iterator[RefusedRequest]:
     """The request if it was refused, and its refused operations."""
     if state.error is not None:
         yield _as_refused(request, state, state.error)
@@ -287,8 +287,8 @@ def _refused(request: web.Request, state: _RequestState) -> Iterator[RejectedReq
         )
 
 
-def _as_refused(request: web.Request, state: _RequestState, error: ScimError) -> RejectedRequest:
-    return RejectedRequest(
+def _as_refused(request: web.Request, state: _RequestState, error: ScimError) -> RefusedRequest:
+    return RefusedRequest(
         caller=state.caller,
         request_id=state.request_id,
         method=request.method,

@@ -1,1 +1,1 @@
-"""Rejected requests, recorded for an organization's administrators."""
+"""Refused requests, recorded for an organization's administrators."""

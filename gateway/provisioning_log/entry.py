@@ -1,4 +1,4 @@
-"""A rejected request as an entry of the provisioning log. Pure: no clock, no I/O."""
+"""A refused request as an entry of the provisioning log. Pure: no clock, no I/O."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -39,8 +39,8 @@ _WORD_CHARACTERS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
-class RejectedRequest:
-    """A request that was rejected, and the error."""
+class RefusedRequest:
+    """A request that was refused, and the error."""
 
     caller: Caller
     request_id: str
@@ -56,12 +56,12 @@ class RejectedRequest:
 
     @property
     def reason(self) -> str:
-        """The ErrorInfo.reason of the backend; empty if the gateway itself rejected the request."""
+        """The ErrorInfo.reason of the backend; empty if the gateway itself refused the request."""
         return self.error.reason if isinstance(self.error, RefusedError) else ""
 
     @property
     def unusable_key(self) -> Mapping[str, str]:
-        """The ids of the key and its organization, if the key is why the request was rejected."""
+        """The ids of the key and its organization, if the key is why the request was refused."""
         if self.reason in UNUSABLE_KEY_REASONS and isinstance(self.error, RefusedError):
             return self.error.metadata
         return {}
@@ -73,21 +73,20 @@ class RejectedRequest:
         return self.method in WRITES and not path.endswith("/.search")
 
 
-def unusable_key_entry(refused: RejectedRequest) -> pb.Activity:
+def unusable_key_entry(refused: RefusedRequest) -> pb.Activity:
     """The entry of a request whose key no longer works."""
     key = refused.unusable_key
+    without_query = refused.target.partition("?")[0]  # a query may contain personal data
     return _entry(
-        replace(
-            refused, target=refused.target.partition("?")[0]
-        ),  # the query may contain personal data
+        replace(refused, target=without_query),
         organization_id=key.get("organization_id", ""),
         key_id=key.get("key_id", ""),
         action=pb.Activity.ACTION_AUTHENTICATE,
     )
 
 
-def rejected_write_entry(refused: RejectedRequest) -> pb.Activity:
-    """The entry of a rejected write."""
+def refused_write_entry(refused: RefusedRequest) -> pb.Activity:
+    """The entry of a refused write."""
     document = _document(refused)
     known: Mapping[str, Any] = {} if document is None else document
     return _entry(
@@ -100,7 +99,7 @@ def rejected_write_entry(refused: RejectedRequest) -> pb.Activity:
     )
 
 
-def _entry(refused: RejectedRequest, **fields: Any) -> pb.Activity:  # noqa: ANN401
+def _entry(refused: RefusedRequest, **fields: Any) -> pb.Activity:  # noqa: ANN401
     error = refused.error
     return pb.Activity(
         request_id=refused.request_id,
@@ -119,7 +118,7 @@ def _entry(refused: RejectedRequest, **fields: Any) -> pb.Activity:  # noqa: ANN
     )
 
 
-def _document(refused: RejectedRequest) -> Mapping[str, Any] | None:
+def _document(refused: RefusedRequest) -> Mapping[str, Any] | None:
     """The parsed body; None if it is invalid or larger than PARSED_BYTES.
 
     A body with two members of one name is invalid, because a parser keeps only one of them.
@@ -151,7 +150,7 @@ def _word(value: object) -> str:
     return value[:_WORD_CHARACTERS].lower() if isinstance(value, str) else ""
 
 
-def _action(refused: RejectedRequest, document: Mapping[str, Any]) -> "pb.Activity.Action":
+def _action(refused: RefusedRequest, document: Mapping[str, Any]) -> "pb.Activity.Action":
     action = _ACTIONS.get((refused.method, refused.endpoint), pb.Activity.ACTION_OTHER)
     changes = list(islice(_changes(document), MAX_CHANGES))
     if action == pb.Activity.ACTION_UPDATE_USER:
@@ -182,7 +181,7 @@ def _group_action(changes: list[tuple[str, str, Any]]) -> "pb.Activity.Action":
 
 
 def _changes(document: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
-    """The changes in a PATCH or a whole resource: operation, path in lower case, value."""
+    """The changes in a PATCH or a complete resource: operation, path in lower case, value."""
     operations = document.get("Operations")
     if not isinstance(operations, list):
         yield from (("replace", _word(path), value) for path, value in document.items())

@@ -1,7 +1,7 @@
-"""Removes secrets from the text of a rejected request. Pure: no clock, no I/O.
+"""Removes secrets from the text of a refused request. Pure: no clock, no I/O.
 
 No resource of this service has a password, yet some identity providers send one, and people
-paste API keys where none belong. JSON lets a client spell a name in many ways ("p\\u0061ssword"),
+paste API keys in the wrong places. JSON lets a client spell a name in many ways ("p\\u0061ssword"),
 so a body that may contain a password is serialized again from the parsed document, or not kept.
 
 The work is linear in the size of the request. Only the beginning of a text is kept, and no more

@@ -1,4 +1,4 @@
-"""Sends rejected requests to the provisioning log that an organization's administrators read.
+"""Sends refused requests to the provisioning log that an organization's administrators read.
 
 No response waits for the log. Entries are queued and sent in batches, to which organizations
 contribute in turns. When the queue is full, the organization with the most entries loses some.
@@ -18,7 +18,7 @@ from chassis.concurrency.waiting import wait_for_event
 from chassis.observability.log import Logger
 from chassis.observability.metrics import Metrics
 from chassis.rpc.channel import DEADLINE_SECONDS
-from gateway.provisioning_log.entry import RejectedRequest, rejected_write_entry, unusable_key_entry
+from gateway.provisioning_log.entry import RefusedRequest, refused_write_entry, unusable_key_entry
 from gateway.provisioning_log.fair_queue import Entry, FairQueue
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ Batch: TypeAlias = Sequence[Entry[pb.Activity]]
 
 
 class RefusalLog:
-    """Queues rejected requests and sends them to usersvc."""
+    """Queues refused requests and sends them to usersvc."""
 
     def __init__(self, stub: "ActivityServiceAsyncStub", clock: Clock, log: Logger) -> None:
         self._stub = stub
@@ -70,10 +70,10 @@ class RefusalLog:
         )
 
     def count_dropped(self) -> None:
-        """Count a rejected request for which no entry could be created."""
+        """Count a refused request for which no entry could be created."""
         self._lost += 1
 
-    def record(self, refused: RejectedRequest) -> None:
+    def record(self, refused: RefusedRequest) -> None:
         """Queue an entry if the request was a write, or came with an unusable key."""
         activity = self._activity(refused)
         if activity is not None:
@@ -138,11 +138,11 @@ class RefusalLog:
                 return batch[index:]
         return ()
 
-    def _activity(self, refused: RejectedRequest) -> pb.Activity | None:
+    def _activity(self, refused: RefusedRequest) -> pb.Activity | None:
         if refused.unusable_key:
             activity = self._unusable_key_activity(refused)
         elif refused.caller.organization_id and refused.is_write:
-            activity = rejected_write_entry(refused)
+            activity = refused_write_entry(refused)
         else:
             return None
         if activity is not None:
@@ -150,7 +150,7 @@ class RefusalLog:
             activity.report_id = str(uuid4())
         return activity
 
-    def _unusable_key_activity(self, refused: RejectedRequest) -> pb.Activity | None:
+    def _unusable_key_activity(self, refused: RefusedRequest) -> pb.Activity | None:
         key_id, now = refused.unusable_key.get("key_id", ""), self._clock().timestamp()
         if not key_id or now - self._recorded_keys.get(key_id, 0.0) < KEY_ENTRY_SECONDS:
             return None

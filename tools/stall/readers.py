@@ -30,7 +30,7 @@ from gateway.portal.models.log.exports import escape_formulas
 from gateway.portal.models.log.query import log_query
 from gateway.portal.models.search import search_text
 from gateway.provisioning_log import redaction
-from gateway.provisioning_log.entry import RejectedRequest, rejected_write_entry
+from gateway.provisioning_log.entry import RefusedRequest, refused_write_entry
 from gateway.scim import errors, paging, patch, projection, resource, search
 from gateway.scim import filter as filters
 from gateway.scim import path as paths
@@ -135,7 +135,7 @@ def _refused(**values: Any) -> None:
         "client_address": "192.0.2.1",
         "error": errors.invalid_value("No."),
     }
-    rejected_write_entry(RejectedRequest(**defaults | values))
+    refused_write_entry(RefusedRequest(**standard | given))
 
 
 def _sign_in_form(body: bytes) -> None:

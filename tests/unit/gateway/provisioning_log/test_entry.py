@@ -1,4 +1,4 @@
-"""The entry of a rejected request in the provisioning log."""
+"""The entry of a refused request in the provisioning log."""
 
 import json
 
@@ -6,7 +6,7 @@ import pytest
 from cloudacademy.users.v1.activity_pb2 import Activity
 
 from gateway.auth.authenticator import Caller
-from gateway.provisioning_log.entry import RejectedRequest, rejected_write_entry
+from gateway.provisioning_log.entry import RefusedRequest, refused_write_entry
 from gateway.scim.errors import ScimError
 
 USER = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11"
@@ -14,9 +14,9 @@ CALLER = Caller("0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e12", "0190a5b4-4c7e-7d3a-9a53
 KEY = "cak_us_" + "A1b2" * 17 + "abc"
 
 
-def rejected(
+def refused(
     method: str, endpoint: str, document: object = None, **fields: object
-) -> RejectedRequest:
+) -> RefusedRequest:
     body = b"" if document is None else json.dumps(document).encode()
     defaults = {
         "caller": CALLER,
@@ -29,7 +29,7 @@ def rejected(
         "client_address": "192.0.2.1",
         "error": ScimError(400, "invalidValue", "No."),
     }
-    return RejectedRequest(**(defaults | fields))
+    return RefusedRequest(**(defaults | fields))
 
 
 def patch(*operations: dict[str, object]) -> dict[str, object]:
@@ -81,12 +81,12 @@ def patch(*operations: dict[str, object]) -> dict[str, object]:
 def test_entry_has_the_action_of_the_request(
     method: str, endpoint: str, document: object, action: str
 ):
-    entry = rejected_write_entry(rejected(method, endpoint, document))
+    entry = refused_write_entry(refused(method, endpoint, document))
     assert entry.action == Activity.Action.Value(f"ACTION_{action}")
 
 
 def test_entry_has_the_caller_the_resource_and_the_error():
-    entry = rejected_write_entry(rejected("POST", "Users", {"USERNAME": "ann"}, resource_id=USER))
+    entry = refused_write_entry(refused("POST", "Users", {"USERNAME": "ann"}, resource_id=USER))
     assert (entry.resource_name, entry.resource_id) == ("ann", USER)
     assert (entry.organization_id, entry.key_id) == (CALLER.organization_id, CALLER.key_id)
     assert (entry.refusal.status, entry.refusal.error_type) == (400, "invalidValue")
@@ -94,10 +94,10 @@ def test_entry_has_the_caller_the_resource_and_the_error():
 
 
 def test_search_by_post_is_not_a_write():
-    assert not rejected("POST", "Users", target="/Users/.search").is_write
-    assert not rejected("POST", "", target="/.search/?x=1").is_write
-    assert not rejected("GET", "Users").is_write
-    assert rejected("POST", "Users").is_write
+    assert not refused("POST", "Users", target="/Users/.search").is_write
+    assert not refused("POST", "", target="/.search/?x=1").is_write
+    assert not refused("GET", "Users").is_write
+    assert refused("POST", "Users").is_write
 
 
 @pytest.mark.parametrize(
@@ -110,32 +110,32 @@ def test_search_by_post_is_not_a_write():
     ],
 )
 def test_entry_contains_no_password(document: object):
-    entry = rejected_write_entry(rejected("POST", "Users", document))
+    entry = refused_write_entry(refused("POST", "Users", document))
     assert "hunter2" not in str(entry)
     assert "not kept" in entry.refusal.body
 
 
 def test_invalid_json_with_a_password_is_not_kept():
-    entry = rejected_write_entry(rejected("POST", "Users", body=b'{"password": "hunter2"'))
+    entry = refused_write_entry(refused("POST", "Users", body=b'{"password": "hunter2"'))
     assert entry.refusal.body == "not kept"
 
 
 def test_body_without_a_password_is_kept_as_sent():
     body = b'{ "userName" :"a" , "a":1e3 }'
-    assert rejected_write_entry(rejected("POST", "Users", body=body)).refusal.body == body.decode()
+    assert refused_write_entry(refused("POST", "Users", body=body)).refusal.body == body.decode()
 
 
 def test_entry_contains_no_api_key_from_body_target_or_error():
     error = ScimError(404, None, f'There is nothing at "/{KEY}".')
     document = {"userName": KEY}
-    entry = rejected_write_entry(
-        rejected("POST", "Users", document, target=f"/Users?access_token={KEY}", error=error)
+    entry = refused_write_entry(
+        refused("POST", "Users", document, target=f"/Users?access_token={KEY}", error=error)
     )
     assert KEY[10:30] not in str(entry)
     assert entry.refusal.target == "/Users?access_token=cak_us_…"
 
 
 def test_body_is_made_storable_in_postgresql_and_truncated():
-    entry = rejected_write_entry(rejected("POST", "Users", body=b"\xff\x00" + b"x" * 10_000))
+    entry = refused_write_entry(refused("POST", "Users", body=b"\xff\x00" + b"x" * 10_000))
     assert "\0" not in entry.refusal.body
     assert len(entry.refusal.body) == 4_096

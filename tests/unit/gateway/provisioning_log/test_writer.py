@@ -18,7 +18,7 @@ from cloudacademy.users.v1.activity_pb2_grpc import (
 from gateway.api.app import ANONYMOUS
 from gateway.auth.authenticator import Caller
 from gateway.backend.errors import BackendRefusal, RefusedError
-from gateway.provisioning_log.entry import RejectedRequest
+from gateway.provisioning_log.entry import RefusedRequest
 from gateway.provisioning_log.writer import (
     BATCH_ENTRIES,
     MAX_ATTEMPTS,
@@ -76,7 +76,7 @@ async def running(service: LogService, clock: StoppedClock) -> AsyncIterator[Ref
         yield refusals
 
 
-def rejected(request_id: str, **fields: object) -> RejectedRequest:
+def refused(request_id: str, **fields: object) -> RefusedRequest:
     defaults = {
         "caller": Caller(ACME, KEY),
         "request_id": request_id,
@@ -88,7 +88,7 @@ def rejected(request_id: str, **fields: object) -> RejectedRequest:
         "client_address": "192.0.2.1",
         "error": ScimError(400, None, "No."),
     }
-    return RejectedRequest(**(defaults | fields))
+    return RefusedRequest(**(defaults | fields))
 
 
 def expired_key(key_id: str) -> RefusedError:
@@ -108,7 +108,7 @@ async def test_refusals_are_sent_in_batches_in_order():
     service = LogService()
     async with running(service, StoppedClock()) as refusals:
         for number in range(BATCH_ENTRIES + 5):
-            refusals.record(rejected(str(number)))
+            refusals.record(refused(str(number)))
         await flush(refusals)
     assert service.stored == [str(number) for number in range(BATCH_ENTRIES + 5)]
     assert [len(batch) for batch in service.batches] == [BATCH_ENTRIES, 5]
@@ -119,11 +119,11 @@ async def test_unsent_refusals_are_sent_once_usersvc_is_available():
     service.is_unavailable = True
     async with running(service, StoppedClock()) as refusals:
         for number in range(3):
-            refusals.record(rejected(str(number)))
+            refusals.record(refused(str(number)))
         await flush(refusals)
         assert service.stored == []
         service.is_unavailable = False
-        refusals.record(rejected("3"))
+        refusals.record(refused("3"))
         await flush(refusals)
         assert refusals.dropped == 0
     assert service.stored == ["0", "1", "2", "3"]
@@ -134,7 +134,7 @@ async def test_refusal_that_is_sent_again_keeps_its_report_id():
     service.is_late = True
     async with running(service, StoppedClock()) as refusals:
         for _ in range(2):
-            refusals.record(rejected("of one bulk request"))
+            refusals.record(refused("of one bulk request"))
         await flush(refusals)
         service.is_late = False
         await flush(refusals)
@@ -147,7 +147,7 @@ async def test_refusal_that_usersvc_rejects_is_dropped_alone():
     service = LogService()
     async with running(service, StoppedClock()) as refusals:
         for each in ("a", INVALID_ID, "b"):
-            refusals.record(rejected(each))
+            refusals.record(refused(each))
         await flush(refusals)
         assert refusals.dropped == 1
     assert service.stored == ["a", "b"]
@@ -156,12 +156,12 @@ async def test_refusal_that_usersvc_rejects_is_dropped_alone():
 async def test_one_organization_fills_at_most_half_of_the_queue():
     async with running(LogService(), StoppedClock()) as refusals:
         for number in range(MAX_QUEUED_ENTRIES // 2 + 7):
-            refusals.record(rejected(str(number)))
+            refusals.record(refused(str(number)))
         assert refusals.dropped == 7
 
 
-def of_organization(organization_id: str, request_id: str, **fields: object) -> RejectedRequest:
-    return rejected(request_id, caller=Caller(organization_id, KEY), **fields)
+def of_organization(organization_id: str, request_id: str, **fields: object) -> RefusedRequest:
+    return refused(request_id, caller=Caller(organization_id, KEY), **fields)
 
 
 async def test_flood_of_one_organization_does_not_delay_or_drop_others():
@@ -217,7 +217,7 @@ async def test_queued_entries_are_limited_in_bytes():
 async def test_reads_and_unauthenticated_requests_are_not_recorded(fields: dict):
     service = LogService()
     async with running(service, StoppedClock()) as refusals:
-        refusals.record(rejected("1", **fields))
+        refusals.record(refused("1", **fields))
         await flush(refusals)
     assert service.stored == []
 
@@ -227,9 +227,9 @@ async def test_unusable_key_is_recorded_once_a_minute():
     fields = {"method": "GET", "error": expired_key(KEY), "target": "/Users?filter=ann"}
     async with running(service, clock) as refusals:
         for number in range(3):
-            refusals.record(rejected(str(number), caller=ANONYMOUS, **fields))
+            refusals.record(refused(str(number), caller=ANONYMOUS, **fields))
         clock.advance(seconds=61)
-        refusals.record(rejected("later", caller=ANONYMOUS, **fields))
+        refusals.record(refused("later", caller=ANONYMOUS, **fields))
         await flush(refusals)
     assert service.stored == ["0", "later"]
 
@@ -241,7 +241,7 @@ async def test_least_recently_recorded_key_is_forgotten_over_the_limit():
         def record(number: int) -> int:
             """Record a request with an expired key; the number of new entries."""
             before = refusals._queue.length + refusals.dropped
-            refusals.record(rejected("1", caller=ANONYMOUS, error=expired_key(f"key {number}")))
+            refusals.record(refused("1", caller=ANONYMOUS, error=expired_key(f"key {number}")))
             return refusals._queue.length + refusals.dropped - before
 
         first = [record(number) for number in range(MAX_REMEMBERED_KEYS + 1)]
@@ -277,9 +277,9 @@ async def test_unserializable_refusal_is_dropped_and_others_are_stored():
     service = LogService()
     async with running(service, StoppedClock()) as refusals:
         for number in range(3):
-            refusals.record(rejected(str(number)))
+            refusals.record(refused(str(number)))
         refusals._queue.put(ACME, Unserializable(), 1)
-        refusals.record(rejected("3"))
+        refusals.record(refused("3"))
         errors = await flush_despite_errors(refusals)
         assert refusals.dropped == 1
         assert refusals._queue.length == 0
@@ -291,7 +291,7 @@ async def test_batch_of_a_cancelled_task_is_queued_again():
     service = LogService()
     async with running(service, StoppedClock()) as refusals:
         for number in range(3):
-            refusals.record(rejected(str(number)))
+            refusals.record(refused(str(number)))
         task = asyncio.create_task(flush(refusals))
         await asyncio.sleep(0)
         assert refusals._queue.length == 0
