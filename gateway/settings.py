@@ -17,7 +17,7 @@ TENANT_URLS: Final = (
 REGIONS: Final = ("us", "eu")
 SECRET_BYTES: Final = 32
 RATE: Final = Rate(100, 500)
-"""The requests of one organization: four times the rate that Entra requires of a SCIM endpoint."""
+"""The rate of one organization: four times the rate that Entra requires of a SCIM endpoint."""
 MAX_REQUESTS: Final = 64
 UNKNOWN_KEYS: Final = 30
 PAGES: Final = PageLimits(organization=Rate(20, 200), address=Rate(50, 500), max_concurrent=16)
@@ -47,7 +47,7 @@ class Settings:
     saml: SamlFiles | None
     """None disables single sign-on."""
     rate: Rate
-    """The requests that one organization may send to this gateway."""
+    """The rate at which one organization may send requests to this gateway."""
     cursor_secret: bytes = field(repr=False)
     """The key that signs cursors; all gateways of a region share it, and nobody else has it."""
     proxies: int = 0
@@ -58,7 +58,7 @@ class Settings:
     address_connections: int = MAX_CONNECTIONS // ADDRESS_DIVISOR
     """The most connections of one address; behind our proxies, the same as `max_connections`."""
     unknown_keys: int = UNKNOWN_KEYS
-    """How many different unknown keys an address may send in a burst."""
+    """The most different unknown keys that an address may send in a burst."""
     pages: PageLimits = PAGES
 
     @property
@@ -81,7 +81,7 @@ def read(variables: Mapping[str, str]) -> Settings:
     proxies = environment.integer("PROXIES", 0, 0, 10)
     max_connections = environment.integer("MAX_CONNECTIONS", MAX_CONNECTIONS, 1, 100_000)
     # Behind proxies, all connections come from a few addresses.
-    share = max_connections if proxies else max(1, max_connections // ADDRESS_DIVISOR)
+    per_address = max_connections if proxies else max(1, max_connections // ADDRESS_DIVISOR)
     exposed = not listen.is_loopback
     settings = Settings(
         listen=listen,
@@ -98,7 +98,7 @@ def read(variables: Mapping[str, str]) -> Settings:
         rate=_rate(environment, "ORGANIZATION", RATE),
         max_requests=environment.integer("MAX_REQUESTS", MAX_REQUESTS, 2, 10_000),
         max_connections=max_connections,
-        address_connections=environment.integer("ADDRESS_CONNECTIONS", share, 1, 100_000),
+        address_connections=environment.integer("ADDRESS_CONNECTIONS", per_address, 1, 100_000),
         unknown_keys=environment.integer("UNKNOWN_KEYS", UNKNOWN_KEYS, 1, 1_000_000),
         pages=PageLimits(
             _rate(environment, "PAGE", PAGES.organization),

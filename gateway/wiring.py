@@ -62,7 +62,7 @@ from gateway.web.page_limits import PageLimiter
 
 
 async def serve(settings: Settings, stop: process.Stop) -> None:
-    """Create all objects, listen, and drain at the end."""
+    """Create all objects, serve, and drain at the end."""
     logger = log.configure("gateway", settings.log_level)
     certificates = Certificates(settings.tls, logger) if settings.tls else None
     async with (
@@ -110,7 +110,7 @@ class Channels:
 
 
 class Guards:
-    """What protects the gateway: authentication, limits, and the log of refused requests."""
+    """The protections of the gateway: authentication, limits, and the log of refused requests."""
 
     def __init__(self, settings: Settings, channels: Channels, log: Logger) -> None:
         stats = RejectionStats(log)
@@ -137,7 +137,7 @@ class Guards:
 
     def observe(self, metrics: Metrics) -> None:
         """Publish the metrics."""
-        for each in (
+        for component in (
             self.refusal_log,
             self.admission,
             self.bodies,
@@ -146,7 +146,7 @@ class Guards:
             self.memory,
             self.connections,
         ):
-            each.observe(metrics)
+            component.observe(metrics)
 
 
 class Assembly:
@@ -178,7 +178,7 @@ class Assembly:
             lambda: all_serving(channels.users, channels.keys),
             [
                 page(document(table.routes(), types, settings.tenant_url)),
-                *routes(self._single_sign_on(), self._sign_in, self._guards.pages, self._log),
+                *routes(self._single_sign_on(), self._sso_renderer, self._guards.pages, self._log),
                 *self._portal(),
             ],
         )
@@ -222,7 +222,7 @@ class Assembly:
         return portal_routes(pages, self._guards.pages, self._log)
 
     @property
-    def _sign_in(self) -> PageRenderer:
+    def _sso_renderer(self) -> PageRenderer:
         return PageRenderer(form_action(self._settings.public_url))
 
     def _single_sign_on(self) -> SingleSignOn | None:
@@ -239,7 +239,7 @@ class Assembly:
             ServiceClient(channels.users, channels.keys),
             pending=PendingSignIns(settings.cursor_secret),
             cookies=Cookies.of(settings.public_url, settings.region),
-            renderer=self._sign_in,
+            renderer=self._sso_renderer,
             worker=worker,
             clock=system_clock,
         )

@@ -1,4 +1,4 @@
-"""Authenticates requests by their bearer token (RFC 6750), and by nothing else."""
+"""Authenticates requests, only by their bearer token (RFC 6750)."""
 
 import hashlib
 from collections.abc import Mapping
@@ -75,8 +75,8 @@ class Authenticator:
         """The caller of an Authorization header.
 
         Refuses (401) a missing header, another scheme and every key that keysvc refuses; (503)
-        while keysvc is unavailable, or too many lookups wait; (429) an unknown key whose address
-        sent too many of them.
+        while keysvc is unavailable, or too many lookups wait; (429) an unknown key from an
+        address that sent too many of them.
         """
         token = bearer_token(authorization)
         digest = _digest(token)

@@ -29,9 +29,9 @@ MAX_VERIFIED: Final = 10_000
 MAX_LOOKUPS: Final = 64
 """The most concurrent lookups of tokens that this gateway never verified."""
 MAX_LOOKUPS_OF_SITE: Final = 16
-"""The most of these from one IPv6 /48."""
+"""The most of these lookups for one IPv6 /48."""
 MAX_LOOKUPS_OF_ADDRESS: Final = 4
-"""The most of these from one IPv4 address or IPv6 /64."""
+"""The most of these lookups for one IPv4 address or IPv6 /64."""
 MAX_LOOKUPS_OF_SUSPECTS: Final = 16
 """Separate slots for networks over their limit; one IPv6 /48 has at most half of them."""
 PACE_SECONDS: Final = 0.1
@@ -55,7 +55,7 @@ class KeyLookup:
     digest: bytes
     network: ClientNetwork
     slots: NetworkSlots | None
-    """Where the lookup has a slot; None for a token that was verified before."""
+    """The slots of which the lookup holds one; None for a token that was verified before."""
     generation: int
 
 
@@ -148,10 +148,10 @@ class FailedAuthLimiter:
         if lookup.slots is None or lookup.digest in self._charged:
             return 0.0
         network = lookup.network
-        of_network = max(self._hosts.try_charge(network.host), self._sites.try_charge(network.site))
-        if not of_network:
+        wait = max(self._hosts.try_charge(network.host), self._sites.try_charge(network.site))
+        if not wait:
             _remember(self._charged, lookup.digest, MAX_REFUSALS)
-        return max(of_network, self._all.try_charge(_ALL))
+        return max(wait, self._all.try_charge(_ALL))
 
 
 def _remember(digests: OrderedDict[bytes, None], digest: bytes, limit: int) -> None:

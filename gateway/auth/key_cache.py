@@ -16,7 +16,7 @@ from chassis.observability.log import Logger
 from chassis.observability.metrics import Metrics
 
 MAX_SILENCE_SECONDS: Final = 0.75
-"""The longest time without an event of the watch for which cached keys are used.
+"""Cached keys are used for this long after the last event of the watch.
 
 keysvc sends a heartbeat every 250 ms. So a revoked key stops working within a second, even if the
 connection to keysvc is broken.
@@ -85,7 +85,7 @@ class KeyCache(Generic[Value]):
         return entry.value if entry is not None and self._is_current(entry, now) else None
 
     def generation(self) -> int:
-        """The number of evictions so far; read before asking keysvc and passed to `put`."""
+        """The number of evictions so far: read it before a call to keysvc, and pass it to `put`."""
         return self._generation
 
     def put(

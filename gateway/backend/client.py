@@ -71,7 +71,7 @@ class UserClient:
         batched: grpc.aio.Channel | None = None,
     ) -> None:
         self._stub = users_pb2_grpc.UserServiceStub(batched or channel)
-        # A page of users is large: other calls on the same stream would wait behind it.
+        # A page of users is large: other calls on its stream would wait behind it.
         self._unbatched_stub = users_pb2_grpc.UserServiceStub(channel)
 
     async def create(self, request: pb.CreateUserRequest, origin: Origin) -> pb.User:
@@ -117,9 +117,9 @@ async def call(
 ) -> Response:
     """Call a method and return its response; any gRPC error is raised as RefusedError.
 
-    A failed call is never executed later. If the network may still deliver it, the error is raised
-    only after the deadline, from which on the service does not start the call: once the client
-    reads the error, it may send the opposite change.
+    A failed call is never executed later: a client that reads the error may send the opposite
+    change. So if the network may still deliver the call, the error is raised only after the
+    deadline, when the service no longer starts the call.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + DEADLINE_SECONDS

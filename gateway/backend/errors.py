@@ -53,7 +53,7 @@ HTTP_ERRORS: Final[Mapping[str, HttpError]] = {
     "INVALID_PAGE_TOKEN": HttpError(
         400,
         "invalidCursor",
-        "The cursor is not valid anymore. Start again from the first page, with an empty cursor.",
+        "The cursor is no longer valid. Start again from the first page, with an empty cursor.",
     ),
     "INVALID_FILTER": HttpError(400, "invalidFilter"),
     # RFC 7644 section 3.5.1: another value for an immutable attribute that has one.
@@ -145,9 +145,9 @@ HTTP_ERRORS: Final[Mapping[str, HttpError]] = {
 """The error for each `cloudacademy.errors.v1.Reason`; a test checks that each has a row."""
 
 UNUSABLE_KEY_REASONS: Final = frozenset({"KEY_EXPIRED", "KEY_REVOKED", "INTEGRATION_INACTIVE"})
-"""The reasons for a token with a correct secret; their metadata name the organization."""
+"""The reasons to refuse a key whose secret is correct; their metadata names the organization."""
 
-# These ids come from the path of the request: a malformed one is an unknown resource (404).
+# These ids come from the path of the request: a malformed id is that of no resource (404).
 _ID_FIELDS: Final = frozenset({"user_id", "user.id", "group_id", "group.id"})
 _NO_SUCH_ID: Final = HttpError(404, detail="This organization has no resource with this id.")
 

@@ -15,12 +15,12 @@ MEMBERS_PAGE: Final = 1_000
 NAMED_MEMBERS_PAGE: Final = 500
 """A page with the longest allowed names has half a MiB."""
 MAX_CONCURRENT_PAGES: Final = 4
-"""How many further pages of members are read at once, at most half of them for one organization.
+"""The most further pages of members read at once; one organization has at most half of them.
 
 Reading and converting a page costs as much as a few requests.
 """
 PAGE_QUEUE_SECONDS: Final = 60.0
-"""How long a further page waits for a slot: as long as sending a response may take."""
+"""The time limit of a further page for a slot: as long as sending a response may take."""
 MAX_QUEUED_PAGES: Final = 4_096
 
 

@@ -18,9 +18,9 @@ MAX_BODY_BYTES: Final = 1024 * 1024
 LIMIT_BYTES: Final = 8 * MAX_BODY_BYTES
 """The limit for all bodies. Parsing multiplies the memory of a body by up to 25."""
 FLOOR_BYTES: Final = 64 * 1024
-"""An organization with no more than this may use the extra quarter above the limit."""
+"""An organization that uses no more than this may exceed the limit by up to a quarter."""
 MAX_RECEIVING: Final = 128
-"""How many bodies of one organization may arrive at the same time: each keeps a connection."""
+"""The most bodies of one organization that arrive at the same time; each holds a connection."""
 
 _IDENTITY: Final = "identity"
 _ACCEPTED: Final = (MEDIA_TYPE, "application/json")
@@ -29,13 +29,13 @@ _ACCEPTED: Final = (MEDIA_TYPE, "application/json")
 class BodyMemory:
     """Limits the memory of request bodies; one organization has at most half of it.
 
-    Only bytes that have arrived are counted, so a slow client keeps little memory from others.
+    Only bytes that have arrived are counted, so a slow client takes little memory from others.
     """
 
     def __init__(self, limit: int = LIMIT_BYTES, *, floor: int = FLOOR_BYTES) -> None:
         self.budget = ByteBudget(limit, floor)
         self.receiving: Counter[str] = Counter()
-        """How many bodies of each name are arriving."""
+        """The number of arriving bodies, by name."""
 
     @property
     def in_use(self) -> int:

@@ -30,9 +30,8 @@ Result = TypeVar("Result")
 class ComputeWorker:
     """Runs pure functions one at a time, in a thread; organizations take turns.
 
-    At most MAX_QUEUE computations wait, and one organization has at most half of them. A
-    computation that finds the queue no_slot, or waits longer than WAIT_SECONDS, is refused
-    (RejectedError, 503).
+    At most MAX_QUEUE computations wait, and one organization has at most half of them. Refuses
+    RejectedError (503) if the queue is full, or after WAIT_SECONDS in it.
     """
 
     def __init__(self) -> None:
@@ -61,7 +60,7 @@ class ComputeWorker:
         future = self._thread.submit(_timed, function, meter)
 
         def release(_: "Future[Result]") -> None:
-            # The slot is free once the thread is, even if the request was cancelled earlier.
+            # Release the slot when the thread is free, even if the request was cancelled earlier.
             loop.call_soon_threadsafe(self._slots.release, organization_id)
 
         future.add_done_callback(release)

@@ -16,7 +16,8 @@ MAX_CONNECTIONS: Final = 2_000
 ADDRESS_DIVISOR: Final = 4
 """By default one address has at most a quarter of the connections."""
 TRANSFERS_PER_REQUEST: Final = 8
-"""Transfers are displaced first when one source has this many times the most idle connections."""
+"""Displace transfers first if the most transfers of a source exceed this multiple of the most
+connections of a source that wait for a request."""
 MAX_UNSENT_BYTES: Final = 64 * 1024 * 1024
 SWEEP_SECONDS: Final = 0.5
 SMALL_READ_BYTES: Final = 4 * 1024
@@ -45,9 +46,9 @@ class ClientTimeouts:
     body: float = 20.0
     """From the end of the headers to the end of the body: 1 MiB at 50 KiB/s."""
     response: float = 30.0
-    """For reading what is written: a page of 3 MiB at 100 KiB/s."""
+    """For the client to read the response: a page of 3 MiB at 100 KiB/s."""
     closing: float = 10.0
-    """For reading the rest once the connection is being closed."""
+    """For the client to read the rest after the gateway began to close the connection."""
 
 
 class Wait(IntEnum):
@@ -65,7 +66,7 @@ _NOTHING, _REQUEST, _TRANSFER = Wait  # an enum lookup costs more than the code 
 
 @dataclass(eq=False, slots=True)
 class Connection:
-    """An open connection, and since when the gateway waits for its client (0.0: not waiting)."""
+    """An open connection, and the times since which the gateway waits for its client (0.0: not)."""
 
     transport: asyncio.Transport
     body: BodyStream
@@ -80,7 +81,7 @@ class Connection:
     small_reads: int = 0
     """How often the parser stopped in a chunked body after reading fewer than SMALL_READ_BYTES."""
     group: Wait = _NOTHING
-    """The group that `Connections` has put it into."""
+    """The group of `Connections` that contains it."""
     is_open: bool = True
 
     def received(self, now: float) -> bool:
@@ -131,17 +132,17 @@ class Connection:
             ("response", self.response_since, timeouts.response),
             ("closing", self.closing_since, timeouts.closing),
         )
-        return next((what for what, since, limit in waits if since and now - since > limit), "")
+        return next((name for name, since, limit in waits if since and now - since > limit), "")
 
 
 class Connections:
     """All open connections: at most `limit`, and at most `per_source` of one address or IPv6 /64.
 
-    At the limit, a new connection closes the oldest connection that waits for a request or its
-    head, of the source with the most of these. If there is none, or if one source has very many
-    transfers, it closes a connection that waits for a body or for its client to read. A source
-    at its own limit closes one of its own. So a new connection is refused only while the gateway
-    processes a request on every connection that could be closed. Connections are sorted by what
+    At the limit, a new connection displaces another one: the oldest that waits for a request or its
+    head, of the source with the most such connections. If there is none, or if one source has very
+    many transfers, it displaces one that waits for a body or for its client to read. A source at
+    its own limit displaces one of its own. So a new connection is refused only while the gateway
+    processes a request on every connection that could be displaced. Connections are grouped by what
     they wait for: a search through all of them for each new one would make attacks cheap.
     """
 
@@ -211,9 +212,9 @@ class Connections:
             return
         connection.is_open = False
         self._open.discard(connection)
-        left = self._by_source[connection.source] - 1
-        if left:
-            self._by_source[connection.source] = left
+        remaining = self._by_source[connection.source] - 1
+        if remaining:
+            self._by_source[connection.source] = remaining
         else:
             del self._by_source[connection.source]
         self._move(connection, _NOTHING)
@@ -279,9 +280,9 @@ class Connections:
         """Abort connections over a timeout; over the limit of unsent bytes, those with the most."""
         now = self.now()
         self._abort(
-            (each, what)
+            (each, timeout)
             for each in self._open
-            if (what := each.exceeded_timeout(now, self._timeouts))
+            if (timeout := each.exceeded_timeout(now, self._timeouts))
         )
         unsent = {each: each.transport.get_write_buffer_size() for each in self._open}
         total = sum(unsent.values())
@@ -291,9 +292,9 @@ class Connections:
             )
 
     def _abort(self, slow: Iterable[tuple[Connection, str]]) -> None:
-        for connection, what in list(slow):
+        for connection, reason in list(slow):
             self.aborted += 1
-            self._log.info("connection aborted", reason=what)
+            self._log.info("connection aborted", reason=reason)
             connection.transport.abort()
             self.remove(connection)
 

@@ -10,7 +10,7 @@ MAX_HEAD_BYTES: Final = 64 * 1024
 LIMIT_BYTES: Final = 16 * 1024 * 1024
 """The limit for all heads over SMALL_BYTES; one source has half. Parsing triples the size."""
 SMALL_BYTES: Final = 4 * 1024
-"""Smaller heads are always accepted: all connections together have at most 8 MiB of them."""
+"""Smaller heads are always accepted: those of all connections together take at most 8 MiB."""
 
 TOO_LARGE: Final = 431
 FULL: Final = 503

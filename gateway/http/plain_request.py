@@ -1,8 +1,8 @@
 """Reads plain requests with one regular expression instead of the HTTP parser.
 
-Most requests are plain, so rejecting them is cheap. For a plain request, the expression and the
-parser agree on the start, the end and the caller (RFC 9112 sections 3, 5 and 6). A request that the
-parser might read differently, or answer by closing the connection, is not plain.
+Most requests are plain, so most rejections are cheap. The expression and the parser agree on the
+start, the end and the caller of a plain request (RFC 9112 sections 3, 5 and 6). A request is not
+plain if the parser might read it differently, or answer it by closing the connection.
 """
 
 import re
@@ -43,7 +43,7 @@ class PlainRequests:
         self._paths = tuple(each.encode() for each in paths)
 
     def authorization(self, data: bytes) -> str | None:
-        """The Authorization header, if the bytes are exactly one whole plain request.
+        """The Authorization header, if the bytes are exactly one complete plain request.
 
         None for a part of a request, for several requests, and for a request that is not plain.
         """

@@ -13,7 +13,7 @@ from gateway.limits.rejections import RETRY_AFTER_SECONDS, RejectedError, Reject
 MEBIBYTE: Final = 1024 * 1024
 LIMIT_BYTES: Final = 128 * MEBIBYTE
 FLOOR_BYTES: Final = 4 * MEBIBYTE
-"""An organization with no more than this may use the extra quarter above the limit."""
+"""An organization that uses no more than this may exceed the limit by up to a quarter."""
 WAIT_SECONDS: Final = 4.0
 MEMORY_PER_LISTED_BYTE: Final = 4
 """Memory to reserve for each byte of a list: its resources are serialized one by one."""
@@ -151,7 +151,7 @@ class ResponseReservation:
 
     @asynccontextmanager
     async def for_part(self) -> AsyncIterator["ResponseReservation"]:
-        """A reservation of the same organization for one part of the request, released with it."""
+        """A reservation for one part of the request, released at the end of the part."""
         part = ResponseReservation(self._memory, self._organization_id)
         try:
             yield part

@@ -1,4 +1,4 @@
-"""The HTTP server; malformed HTTP gets a SCIM error document, too."""
+"""The HTTP server; it answers malformed HTTP with a SCIM error document, too."""
 
 import asyncio
 import socket
@@ -46,7 +46,7 @@ class ConnectionWatch(Protocol):
     """Follows one connection for early rejection (gateway.api.early_rejection)."""
 
     def reject(self, data: bytes, *, may_respond: bool = True) -> bytes | None:
-        """The whole response to a rejected request; None if the bytes are to be parsed."""
+        """The complete response to a rejected request; None if the bytes are to be parsed."""
 
     def head_parsed(self, body_length: int | None) -> None:
         """The parser has read a head; `body_length` is None if the head does not say it."""
@@ -153,10 +153,10 @@ async def _listeners(address: Address) -> list[socket.socket]:
 
 
 def _with_checks(handler: Handler, log: Logger) -> Handler:
-    """The handler, after it tells the connection that the request has started.
+    """Wrap a handler: first tell the connection that the request has started.
 
-    It refuses (404) a path of more than MAX_SEGMENTS: aiohttp's router removes one segment at a
-    time, which takes quadratic time, and no route has more than a few segments.
+    Refuses (404) a path of more than MAX_SEGMENTS: aiohttp's router removes one segment at a time,
+    which takes quadratic time, and no route has more than a few segments.
     """
 
     async def handled(request: web.BaseRequest) -> web.StreamResponse:
@@ -219,11 +219,11 @@ class _Protocol(web.RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Admit the connection, or reject it (503) because there are too many."""
-        sending = cast(asyncio.Transport, transport)
-        self._connection = self._open_connections.admit(sending, EMPTY_PAYLOAD)
+        writable = cast(asyncio.Transport, transport)
+        self._connection = self._open_connections.admit(writable, EMPTY_PAYLOAD)
         if self._connection is None:
-            sending.write(_TOO_MANY_CONNECTIONS)
-            sending.close()
+            writable.write(_TOO_MANY_CONNECTIONS)
+            writable.close()
             return
         self._head = HeadReservation(self._heads, self._connection.source)
         super().connection_made(transport)
@@ -269,16 +269,16 @@ class _Protocol(web.RequestHandler):
 
     def _refuse_head(self, connection: Connection, status: int) -> None:
         """End a connection that sent too many bytes before its requests were answered."""
-        sending = self.transport
-        if sending is None:
+        transport = self.transport
+        if transport is None:
             return
         self._is_ending = True
         if self._messages or not connection.head_since:  # an earlier request has no response yet
-            sending.abort()
+            transport.abort()
             return
         # Not closed yet: a reset would discard the response if the client is still sending.
-        sending.write(_HEAD_TOO_LARGE if status == TOO_LARGE else _TOO_MANY_CONNECTIONS)
-        sending.write_eof()
+        transport.write(_HEAD_TOO_LARGE if status == TOO_LARGE else _TOO_MANY_CONNECTIONS)
+        transport.write_eof()
 
     def _reject_early(self, connection: Connection, data: bytes) -> bool:
         """Reject a request before it is parsed, if the gateway is overloaded."""
@@ -321,8 +321,8 @@ class _Protocol(web.RequestHandler):
             self._open_connections.sort(self._connection)
         if self._watch is not None:
             # After CONNECT or Upgrade, the next bytes are not a body.
-            counts = not (message.chunked or message.upgrade or message.method == METH_CONNECT)
-            length = int(message.headers.get("Content-Length", 0)) if counts else None
+            has_length = not (message.chunked or message.upgrade or message.method == METH_CONNECT)
+            length = int(message.headers.get("Content-Length", 0)) if has_length else None
             self._watch.head_parsed(length)
 
     async def finish_response(
@@ -343,8 +343,8 @@ class _Protocol(web.RequestHandler):
     def _settle(self, connection: Connection) -> None:
         """Tell early rejection whether a request or body is unfinished."""
         if self._watch is not None:
-            left = self._messages or self._upgraded or not connection.body.is_eof()
-            self._watch.settle(nothing_left=not left)
+            is_unfinished = self._messages or self._upgraded or not connection.body.is_eof()
+            self._watch.settle(nothing_left=not is_unfinished)
 
     def handle_error(
         self,
@@ -355,7 +355,7 @@ class _Protocol(web.RequestHandler):
     ) -> web.StreamResponse:
         """Respond to a malformed request.
 
-        The text of the parser is not used: it may quote the Authorization header.
+        The parser's message is not sent: it may quote the Authorization header.
         """
         request_id = uuid4().hex
         self.logger.warning("malformed request %s: %s", request_id, type(exc).__name__)

@@ -1,4 +1,4 @@
-"""Sends responses in parts, which are built as fast as the client reads, within a time limit."""
+"""Sends responses in parts, built as fast as the client reads them, within a time limit."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -31,8 +31,8 @@ async def send(
     """Send a response in parts.
 
     If a later part fails, the time limit is exceeded or the client disconnects, the connection is
-    aborted, so that no client takes a part for the whole document; ABORT_REASON then says why.
-    An unexpected exception is raised after the connection is aborted.
+    aborted, so that no client mistakes a part for the complete document. ABORT_REASON then says
+    why. An unexpected exception is raised after the connection is aborted.
     """
     parts = _parts(scim_response)
     try:
@@ -79,9 +79,9 @@ async def _chunks(
         size += len(part)
         if size < WRITE_BYTES:
             continue
-        whole = memoryview(b"".join(small) if len(small) > 1 else part)
+        joined = memoryview(b"".join(small) if len(small) > 1 else part)
         for start in range(0, size, WRITE_BYTES):
-            yield whole[start : start + WRITE_BYTES]
+            yield joined[start : start + WRITE_BYTES]
         small, size = [], 0
     if small:
         yield b"".join(small)

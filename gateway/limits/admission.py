@@ -98,7 +98,7 @@ class AdmissionControl:
             raise _over_rate(self._limiter.rate, wait)
         if prepare is not None:
             self._check_room(organization_id)
-            await prepare()  # if it fails, there is no refund: trying was work, too
+            await prepare()  # no refund if it fails: the attempt was work, too
         try:
             await self._slots.acquire(organization_id)
         except BaseException:

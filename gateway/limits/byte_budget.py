@@ -6,8 +6,8 @@ from collections import Counter
 class ByteBudget:
     """Counts bytes by name: `limit` in total, and at most half of it for one name.
 
-    A name that uses at most `floor` bytes may exceed the total by up to a quarter, so that others
-    that use everything cannot keep it out.
+    A name that uses at most `floor` bytes may exceed the total by up to a quarter, so that names
+    that use everything cannot lock it out.
     """
 
     def __init__(self, limit: int, floor: int = 0) -> None:
@@ -24,9 +24,9 @@ class ByteBudget:
 
     def fits(self, name: str, size: int) -> bool:
         """Whether `acquire` would succeed now."""
-        of_name = self._used_by[name] + size
-        limit = self._limit if of_name > self._floor else self._limit + self._limit // 4
-        return self.in_use + size <= limit and of_name <= self.largest
+        used = self._used_by[name] + size
+        limit = self._limit if used > self._floor else self._limit + self._limit // 4
+        return self.in_use + size <= limit and used <= self.largest
 
     def acquire(self, name: str, size: int) -> bool:
         """Count more bytes of a name, if they fit; return whether they do."""

@@ -18,13 +18,13 @@ class _Site:
 
 
 class NetworkSlots:
-    """`number` slots, of which a site has at most `per_site`, and a host at most `per_host`.
+    """`number` slots; a site has at most `per_site` of them, a host at most `per_host`.
 
     A site is an IPv6 /48, a host an IPv6 /64; an IPv4 address is both.
 
     A free slot goes to the site that has the fewest, and within a site to the host that has the
     fewest. So an IPv6 /48 cannot get more than its share by using many /64 networks, and one /64
-    cannot keep out the others of its /48. At each level a caller waits for up to WAIT_SECONDS of
+    cannot lock out the others of its /48. At each level a caller waits for up to WAIT_SECONDS of
     `chassis.concurrency.fair_semaphore`; then the exception that `rejection` creates is raised.
     """
 

@@ -52,7 +52,7 @@ class RateLimiter:
         return self._monotonic() < self._recent_until
 
     def retry_after(self, name: str, pending: int = 0) -> float:
-        """The seconds until `name` has a token after `pending` others; 0 if it has one now.
+        """The seconds until `name` has a token in addition to `pending` ones; 0 if it has it now.
 
         This changes nothing. A caller that rejects a request because of it calls `note_rejection`.
         """

@@ -14,7 +14,7 @@ RETRY_AFTER_SECONDS: Final = 2
 """Retry-After while a service or its database is unavailable."""
 
 LOG_SECONDS: Final = 1.0
-"""The log has one line for all rejections in this time: a line for each would be a load."""
+"""The log has one line for all rejections in this time: a line for each would add load."""
 
 
 class RejectReason(StrEnum):

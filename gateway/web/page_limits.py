@@ -1,6 +1,6 @@
 """Rate limits and admission control for pages.
 
-A signed-in request counts for its organization, any other request for its client address. Pages
+A signed-in request is charged to its organization, any other to its client address. Pages
 have their own rate limiters and slots, so that page traffic and SCIM traffic cannot block each
 other.
 """
@@ -30,7 +30,7 @@ SITE_MULTIPLE: Final = 8
 """The rate of an IPv6 /48 as a multiple of the rate of one address, before sign-in."""
 FILE_SLOTS: Final = 8
 FILE_SLOTS_PER_ORGANIZATION: Final = 2
-"""Concurrent downloads, in total and per organization. Each lasts as long as its client reads."""
+"""Concurrent downloads, in total and per organization. One lasts as long as its client reads."""
 MAX_KNOWN_SESSIONS: Final = 10_000
 
 
@@ -47,7 +47,7 @@ class PageLimits:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """What a request is counted for: an organization, or an address (IPv6: the /64)."""
+    """The subject of the limits: an organization, or an address (IPv6: the /64)."""
 
     name: str
     is_signed_in: bool
@@ -68,11 +68,11 @@ class PageLimiter:
         self,
         limits: PageLimits,
         bodies: BodyMemory,
-        tally: RejectionStats,
+        stats: RejectionStats,
         monotonic: Monotonic = time.monotonic,
     ) -> None:
         self._bodies = bodies
-        self._tally = tally
+        self._stats = stats
         self._organizations = RateLimiter(limits.organization, monotonic)
         self._addresses = RateLimiter(limits.address, monotonic)
         site_rate = Rate(
@@ -85,10 +85,10 @@ class PageLimiter:
         self._sessions: OrderedDict[bytes, str] = OrderedDict()
 
     def admit(self, address: str, session_token: str = "") -> Client:
-        """Count a request for its organization if the session is known here, else for its address.
+        """Charge a request to its organization if its session is known here, else to its address.
 
-        Thus others at the same address cannot block a signed-in user, and a session of one
-        organization uses up nothing of another's limits. Raises RejectedError (429).
+        So others at the same address cannot block a signed-in user, and a session of one
+        organization cannot use up the limits of another. Raises RejectedError (429).
         """
         organization_id = self._sessions.get(_digest(session_token), "")
         if organization_id:
@@ -96,14 +96,14 @@ class PageLimiter:
         else:
             source = network_of(address)
             client = Client(source.host, is_signed_in=False, site=source.site)
-        self._count(client)
+        self._charge(client)
         return client
 
     def signed_in(self, session_token: str, organization_id: str, client: Client) -> Client:
-        """Record a valid session: its requests count for the organization from now on."""
+        """Record a valid session: its requests are charged to the organization from now on."""
         known = Client(organization_id, is_signed_in=True)
         if client != known:
-            self._count(known)
+            self._charge(known)
         digest = _digest(session_token)
         self._sessions[digest] = organization_id
         self._sessions.move_to_end(digest)
@@ -112,7 +112,7 @@ class PageLimiter:
         return known
 
     def signed_out(self, session_token: str) -> None:
-        """Forget a session that has ended: its requests count for their address again."""
+        """Forget a session that has ended: its requests are charged to their address again."""
         self._sessions.pop(_digest(session_token), None)
 
     @contextmanager
@@ -124,36 +124,36 @@ class PageLimiter:
         except RejectedError as error:
             if error.reason is not RejectReason.NO_SLOT:  # raised by the caller, not here
                 raise
-            self._note(RejectReason.NO_FORM_MEMORY, client)
+            self._count_rejection(RejectReason.NO_FORM_MEMORY, client)
             raise _no_memory() from None
 
     @asynccontextmanager
     async def slot(self, client: Client, *, for_file: bool = False) -> AsyncIterator[None]:
-        """Hold a slot, after a short wait at most. Raises RejectedError (503) when full."""
+        """Hold a slot; waits for it briefly. Raises RejectedError (503) when full."""
         slots = self._pages if client.is_signed_in else self._anonymous
         if for_file:
             slots = self._files
         try:
             await slots.acquire(client.limit_key)
         except RejectedError as error:
-            self._note(error.reason, client)
+            self._count_rejection(error.reason, client)
             raise
         try:
             yield
         finally:
             slots.release(client.limit_key)
 
-    def _count(self, client: Client) -> None:
+    def _charge(self, client: Client) -> None:
         if client.is_signed_in:
             wait = self._organizations.try_charge(client.name)
         else:
             wait = max(self._addresses.try_charge(client.name), self._sites.try_charge(client.site))
         if wait:
-            self._note(RejectReason.PAGE_RATE_LIMIT, client)
+            self._count_rejection(RejectReason.PAGE_RATE_LIMIT, client)
             raise _too_many(wait)
 
-    def _note(self, reason: RejectReason, client: Client) -> None:
-        self._tally.count(reason, client.name if client.is_signed_in else "")
+    def _count_rejection(self, reason: RejectReason, client: Client) -> None:
+        self._stats.count(reason, client.name if client.is_signed_in else "")
 
 
 def _digest(session_token: str) -> bytes:

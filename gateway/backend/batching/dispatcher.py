@@ -28,7 +28,7 @@ server closes the connection (`chassis.rpc.server`).
 MAX_SILENCE_SECONDS: Final = 1.0
 """A stream with pending calls is replaced when the server has sent nothing for this long."""
 CALLS_PER_STREAM: Final = 32
-"""From this many pending calls on, another stream, to another replica, is used as well."""
+"""With this many pending calls on a stream, the next calls use another, to another replica."""
 MAX_STREAMS: Final = 4
 """How many streams accept calls at the same time."""
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
@@ -103,7 +103,7 @@ class BatchChannel(grpc.aio.Channel):
     def unary_unary(
         self,
         method: str,
-        request_serializer: Any = None,  # noqa: ANN401 - as grpc has it
+        request_serializer: Any = None,  # noqa: ANN401 - grpc's signature
         response_deserializer: Any = None,  # noqa: ANN401
         **options: Any,  # noqa: ANN401
     ) -> Method:
@@ -116,7 +116,7 @@ class BatchChannel(grpc.aio.Channel):
         async def call(
             request: object,
             *,
-            timeout: float,  # noqa: ASYNC109 - as stubs have it
+            timeout: float,  # noqa: ASYNC109 - the signature of stubs
             metadata: Sequence[tuple[str, str]] = (),
         ) -> Any:  # noqa: ANN401
             loop = asyncio.get_running_loop()
@@ -136,8 +136,8 @@ class BatchChannel(grpc.aio.Channel):
                 except AioRpcError as error:
                     if not (is_repeatable and error.code() is grpc.StatusCode.UNAVAILABLE):
                         raise
-            left = max(0.001, deadline - loop.time())
-            return await unbatched(request, timeout=left, metadata=metadata)
+            remaining = max(0.001, deadline - loop.time())
+            return await unbatched(request, timeout=remaining, metadata=metadata)
 
         return call
 
@@ -159,8 +159,8 @@ class BatchChannel(grpc.aio.Channel):
                 return stream
         if len(self._streams) < MAX_STREAMS:
             # Gateways that start together must not all change replicas at the same time.
-            life = LIFETIME_SECONDS * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
-            stream = BatchStream(self._stub, now, now + life, self._linger_seconds)
+            lifetime = LIFETIME_SECONDS * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+            stream = BatchStream(self._stub, now, now + lifetime, self._linger_seconds)
             self._streams.append(stream)
             return stream
         return min(self._streams, key=lambda stream: stream.pending)

@@ -107,7 +107,7 @@ class BatchStream:
                 self._given_up.append(number)
                 self._flush_timer.flush()
             self._end_if_idle()
-            del outcome  # it may hold the exception whose traceback holds this frame: a cycle
+            del outcome  # break the cycle: outcome → exception → traceback → this frame
 
     def close(self) -> None:
         """Accept no more calls; the stream ends once no call is pending."""
