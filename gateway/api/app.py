@@ -1,4 +1,4 @@
-"""The HTTP application: one SCIM response and one log line for each request."""
+"""The HTTP application: each request gets one SCIM response and one log line."""
 
 import asyncio
 import time
@@ -35,7 +35,7 @@ PORTAL_PATH: Final = "/dashboard/"
 ANONYMOUS: Final = Caller("", "")
 
 _RECORDED_PER_TURN: Final = 25
-"""How many refused operations are recorded before other requests may run."""
+"""The number of refused operations recorded before other requests may run."""
 _METHODS_WITH_BODY: Final = ("PATCH", "POST", "PUT")
 _PREFIX_SEGMENTS: Final = path_segments(PREFIX)
 _UNSUPPORTED_EXPECT: Final = "The header Expect supports only 100-continue; remove it."
@@ -87,8 +87,8 @@ class ScimEndpoint:
             return self._to_http(error_response(error), state)
         if state.error is not None or state.refused_parts:
             await self._record_refusals(request, state)
-        # An exception, its traceback, this frame and the state form a cycle, which would keep the
-        # request in memory until the next garbage collection.
+        # Break the cycle error → traceback → this frame → state, which would keep the request in
+        # memory until the next garbage collection.
         state.error = None
         response = _within_reserved_memory(response, state)
         return await self._send(request, response, state)
@@ -161,8 +161,8 @@ class ScimEndpoint:
         try:
             return await state.meter.measure(work)
         finally:
-            spent = state.meter.seconds - before
-            self._admission.charge_cpu(state.caller.organization_id, spent)
+            seconds = state.meter.seconds - before
+            self._admission.charge_cpu(state.caller.organization_id, seconds)
 
     async def _receive(self, state: "_RequestState") -> None:
         """Receive the body and charge its bytes to the organization before it is parsed."""
@@ -238,7 +238,7 @@ class ScimEndpoint:
 
 @dataclass(slots=True)
 class _RequestState:
-    """The state of one request. Its log line is written from it."""
+    """The state of one request, from which its log line is written."""
 
     request_id: str
     endpoint: str = ""
@@ -262,7 +262,7 @@ class _RequestState:
 
 
 def _within_reserved_memory(response: ScimResponse, state: _RequestState) -> ScimResponse:
-    """Stream a response that reserved memory: the reservation then lasts until it is sent."""
+    """Stream a response that reserved memory: the reservation then lasts until the end."""
     if state.memory is None or not state.memory.size:
         return response
     if response.rest is None:
@@ -271,7 +271,7 @@ def _within_reserved_memory(response: ScimResponse, state: _RequestState) -> Sci
 
 
 def _refused(request: web.Request, state: _RequestState) -> Iterator[RefusedRequest]:
-    """The request if it was refused, and its refused operations."""
+    """The request itself if it was refused, and the operations of it that were refused."""
     if state.error is not None:
         yield _as_refused(request, state, state.error)
     for part in state.refused_parts:

@@ -130,7 +130,7 @@ class _Execution:
         self._incomplete: set[int] = set()
         self._failed: set[int] = set()
         self._referrers = plan.referrers
-        # Operations whose effect is removed, and the bulkId of the circle that could not be closed.
+        # Operation whose effect was removed → the bulkId of the cycle that could not be resolved.
         self._undone: dict[int, str | None] = {}
 
     async def results(self) -> list[Result]:
@@ -159,7 +159,7 @@ class _Execution:
             if operation.refusal is not None:
                 raise operation.refusal
             if step.index in self._undone:
-                raise _refers_to_broken_circle(self._undone[step.index])
+                raise _refers_to_unresolved_cycle(self._undone[step.index])
             self._check_time()
             path, data = await self._resolve(step)
             location = self._request.base_url + path
@@ -191,11 +191,11 @@ class _Execution:
         return await self._compute(self._sizes[step.index], resolve)
 
     async def _compute(self, size: int, function: Callable[[], Computed]) -> Computed:
-        """The result of a function of `size` bytes of data; large data goes to the worker."""
+        """Compute a function of `size` bytes of data; the worker thread computes large data."""
         return function() if size <= MAX_INLINE_BYTES else await self._request.offload(function)
 
     def _expected_location(self, operation: Operation) -> str | None:
-        """The location that an operation addresses; section 3.7 requires it even on failure."""
+        """The location of an operation's path; section 3.7 requires it even in a failed result."""
         path = operation.path
         if not path.startswith("/") or any(references.in_path(path)):
             return None
@@ -229,25 +229,25 @@ class _Execution:
                 self._request, "PATCH", self._path(created), addition, size=size
             )
         except ScimError as error:
-            await self._fail_circle(step.index, error)
+            await self._fail_cycle(step.index, error)
         else:
             version = response.headers.get("ETag", created.version)
             self._results[step.index] = dataclasses.replace(created, version=version)
         self._incomplete.discard(step.index)
 
-    async def _fail_circle(self, index: int, error: ScimError) -> None:
-        """Fail an operation whose circle of references cannot be closed, and all that refer to it.
+    async def _fail_cycle(self, index: int, error: ScimError) -> None:
+        """Fail an operation whose circular references cannot be resolved, and all that refer to it.
 
-        Section 3.7.1 defines the status 409 for a circle. Its resources were sent to refer to each
-        other, so none of them is as requested if one is missing.
+        Section 3.7.1 defines the status 409 for this. The resources of a cycle refer to each other,
+        so none of them is as requested if one is missing.
         """
         bulk_id = self._bulk_request.operations[index].creates
         for each in await self._undo([index], bulk_id):
-            self._fail(each, _refers_to_broken_circle(bulk_id), None)
-        self._fail(index, _unresolvable_circle(error), None)
+            self._fail(each, _refers_to_unresolved_cycle(bulk_id), None)
+        self._fail(index, _unresolvable_cycle(error), None)
 
     async def _undo(self, indexes: Iterable[int], bulk_id: str | None) -> list[int]:
-        """Remove what operations, and all that refer to them, created; return their indexes."""
+        """Undo operations and all that refer to them; return the indexes of those that had run."""
         affected = self._referrers.closure(indexes, self._undone)
         self._undone.update(dict.fromkeys(affected, bulk_id))
         undone = [
@@ -261,13 +261,13 @@ class _Execution:
         return undone
 
     async def _remove(self, result: Result) -> None:
-        """Remove a created resource: an operation that is reported as failed must leave nothing."""
+        """Delete a created resource: an operation reported as failed must have no effect."""
         if result.operation.creates is not None:
             self._ids.pop(result.operation.creates, None)
         try:
             await self._bulk.execute(self._request, "DELETE", self._path(result), {})
         except ScimError:
-            return  # already deleted, or usersvc is unavailable: clients read before they repeat
+            return  # already deleted, or usersvc is unavailable: clients read before they retry
 
     def _path(self, result: Result) -> str:
         return (result.location or "").removeprefix(self._request.base_url)
@@ -305,12 +305,12 @@ def _only(operation: Operation, members: frozenset[str]) -> Mapping[str, Any]:
 
 
 def _add_members(members: Document) -> Document:
-    """A PATCH that adds the JSON members that a resource was created without."""
+    """A PATCH that adds the JSON members without which a resource was created."""
     return {"schemas": [PATCH_OP_URN], "Operations": [{"op": "add", "value": members}]}
 
 
-def _refers_to_broken_circle(bulk_id: str | None) -> ScimError:
-    """The error for an operation that refers to a circle that could not be closed (3.7.1)."""
+def _refers_to_unresolved_cycle(bulk_id: str | None) -> ScimError:
+    """The error for an operation that refers to an unresolved cycle (section 3.7.1)."""
     return ScimError(
         409,
         None,
@@ -320,8 +320,8 @@ def _refers_to_broken_circle(bulk_id: str | None) -> ScimError:
     )
 
 
-def _unresolvable_circle(error: ScimError) -> ScimError:
-    """The error for a circle that cannot be closed: 409 (3.7.1), except for internal errors."""
+def _unresolvable_cycle(error: ScimError) -> ScimError:
+    """The error for a cycle that cannot be resolved: 409 (3.7.1), except for internal errors."""
     if error.status >= 500:
         return error
     return ScimError(

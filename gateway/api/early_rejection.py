@@ -20,7 +20,7 @@ _UNKNOWN: Final = 2**63
 
 
 class EarlyRejector:
-    """Inspects unparsed requests for resources that have an API key."""
+    """Inspects unparsed requests that have an API key, to the endpoints of resources."""
 
     def __init__(
         self, prefix: str, authenticator: Authenticator, admission: AdmissionControl
@@ -56,8 +56,8 @@ class WatchedConnection:
     """Tracks whether a connection is idle: all bytes received belong to answered requests.
 
     Only the bytes that an idle connection receives are inspected, because they are the start of a
-    request. To become idle again, a parsed request must end where the received bytes end. Otherwise
-    the next bytes may belong to any request, and the connection is never inspected again.
+    request. The connection becomes idle again if the parsed request ends where the received bytes
+    end. Otherwise the next bytes may belong to any request, and it is never inspected again.
     """
 
     def __init__(self, rejector: EarlyRejector, admission: AdmissionControl) -> None:
@@ -71,7 +71,7 @@ class WatchedConnection:
         self._is_answered = False
 
     def reject(self, data: bytes, *, may_respond: bool = True) -> bytes | None:
-        """The whole response to a rejected request; None if the bytes are to be parsed."""
+        """The complete response to a rejected request; None if the bytes are to be parsed."""
         if not self._is_idle:
             self._received += len(data)
             self._find_end_of_head(self._incomplete_head + data if self._incomplete_head else b"")
@@ -132,7 +132,7 @@ class WatchedConnection:
         """
         if not nothing_left:
             return
-        self.request_started()  # admitted bytes that became no request will never reach a handler
+        self.request_started()  # admitted bytes that are not a request never reach a handler
         if self._is_answered and not self._is_idle:
             self._is_idle = self._received == self._end_of_request
             if not self._is_idle:

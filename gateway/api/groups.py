@@ -1,7 +1,7 @@
 """The endpoint /Groups (RFC 7644 section 3).
 
-Only usersvc knows the sets of members: a request that changes some members does not read the
-others. A write returns the members of a small group. The members of a large group are read in pages
+usersvc keeps members as sets: a request that changes some members does not read the others. A
+write returns the members of a small group. The members of a large group are read in pages
 while the response is sent.
 """
 
@@ -38,7 +38,9 @@ from gateway.scim.projection import parse as parse_projection
 from gateway.scim.responses import dumps
 from gateway.scim.schema import GROUP
 
-EVERYTHING: Final = parse_projection(GROUP, "members.value,members.type,members.display", None)
+_MEMBER_ATTRIBUTES: Final = parse_projection(
+    GROUP, "members.value,members.type,members.display", None
+)
 """A projection with all attributes of members that a PATCH may depend on."""
 MAX_RETURNED_MEMBERS: Final = 20
 """The most members that a write returns. The response to a PATCH of a larger group is 204."""
@@ -212,20 +214,20 @@ class Groups:
         self, request: ScimRequest, group: pb.Group, memory: ResponseReservation
     ) -> list[pb.Member]:
         """All members, with names; refuses (400 tooMany) more than MAX_PATCHED_MEMBERS."""
-        message = _list_members_request(request, EVERYTHING, group)
-        found: list[pb.Member] = []
+        message = _list_members_request(request, _MEMBER_ATTRIBUTES, group)
+        members: list[pb.Member] = []
         async with aclosing(self._client.members(message, request.origin)) as pages:
             async for page in pages:
-                found += page
-                if len(found) > MAX_PATCHED_MEMBERS:
+                members += page
+                if len(members) > MAX_PATCHED_MEMBERS:
                     raise too_many(
                         f"The group has more than {MAX_PATCHED_MEMBERS} members, and this PATCH "
                         "depends on all of them. Remove members by id, as in "
                         'members[value eq "…"], or replace all members.'
                     )
-                if len(found) >= NAMED_MEMBERS_PAGE and not memory.size:
+                if len(members) >= NAMED_MEMBERS_PAGE and not memory.size:
                     await memory.acquire(PATCH_MEMORY)
-        return found
+        return members
 
     async def _get(self, request: ScimRequest) -> pb.Group:
         return await self._client.get(
@@ -380,7 +382,7 @@ def _member_view(projection: Projection) -> pb.MemberView | None:
 def _member_view_if_small(
     request: ScimRequest, projection: Projection, document: Resource
 ) -> pb.MemberView | None:
-    """The same for a document with all members; the members of a large group are read in pages."""
+    """`_member_view` for a document with all members; those of a large group are read in pages."""
     is_small = len(document.get("members", ())) <= MAX_RETURNED_MEMBERS
     return _member_view(projection) if is_small and not request.omits_body else None
 

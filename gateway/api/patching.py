@@ -20,8 +20,8 @@ async def apply_patch(
 ) -> Document:
     """The resource after the operations (`gateway.scim.patch.apply`).
 
-    The cost of a PATCH depends on the resource. So it is tried with few steps in the event loop; if
-    these do not suffice, it runs in the worker thread with the full budget.
+    The cost depends on the resource. So a PATCH first runs in the event loop with few steps. If
+    these do not suffice, it runs again in the worker thread, with the full budget.
     """
     try:
         return apply(resource_type, resource, operations, MAX_INLINE_STEPS)

@@ -29,7 +29,7 @@ _PARAMETERS: Final = (
 )
 
 MAX_INLINE_BYTES: Final = 64 * 1024
-"""Larger bodies are parsed in the worker thread: 1 MiB takes up to 0.15 s, this at most 10 ms."""
+"""Larger bodies are parsed in the worker thread: 1 MiB takes up to 0.15 s, this size 10 ms."""
 
 Result = TypeVar("Result")
 
@@ -97,15 +97,15 @@ class ScimRequest:
         return Origin(self.request_id, self.caller.key_id)
 
     def own(self, resource_type: ResourceType) -> ResourceType:
-        """A resource type as the caller's organization has it."""
+        """A resource type with the custom attributes of the caller's organization."""
         return self.user_type if resource_type is USER else resource_type
 
     def parameter(self, name: str) -> str | None:
-        """A query parameter, None if it is absent. Unknown parameters are ignored."""
+        """A query parameter; None if it is absent. Unknown parameters are ignored."""
         return self.parameters.get(name)
 
     def header(self, name: str) -> str | None:
-        """A header, None if it is absent."""
+        """A header; None if it is absent."""
         return self.headers.get(name)
 
     def projection(self, resource_type: ResourceType) -> Projection:

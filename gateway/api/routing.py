@@ -15,7 +15,7 @@ Methods = Mapping[str, Handler]
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """The handlers of a first path segment: by itself (collection), and followed by an id (member).
+    """The handlers below a first path segment: alone (collection), and followed by an id (member).
 
     `actions` are second segments that are not ids, such as `.search`.
     """

@@ -72,7 +72,7 @@ class Users:
         response = await self._client.get(message, request.origin)
         if unmodified := not_modified(request, response.user.etag):
             return unmodified
-        return _response(request, projection, await self._read_whole(request, message, response))
+        return _response(request, projection, await self._read_complete(request, message, response))
 
     async def page(
         self, request: ScimRequest, projection: Projection, query: PageQuery
@@ -152,7 +152,7 @@ class Users:
         """Read the user, apply the operations, and write the user if it changed."""
         message = _get_request(request, pb.USER_VIEW_WITH_GROUPS)
         response = await self._client.get(message, request.origin)
-        user = await self._read_whole(request, message, response)
+        user = await self._read_complete(request, message, response)
         require_version(etag, user.etag)
         before = _to_document(request, user)
         after = await apply_patch(request, request.user_type, before, operations)
@@ -186,7 +186,7 @@ class Users:
     async def _write_response(
         self, request: ScimRequest, projection: Projection, updated: pb.UpdateUserResponse
     ) -> ScimResponse:
-        """The response to a write; a large user is read once more for it.
+        """The response to a write; a large user is read again for it.
 
         If there is no memory for the user, the response is 204 without it. The write succeeded, so
         an error would be wrong, and clients would repeat the write.
@@ -199,12 +199,12 @@ class Users:
             message = _get_request(request, _user_view(projection))
             response = pb.GetUserResponse(user=user, omitted_bytes=updated.omitted_bytes)
             try:
-                user = await self._read_whole(request, message, response)
+                user = await self._read_complete(request, message, response)
             except RejectedError:
                 return without_user
         return _response(request, projection, user)
 
-    async def _read_whole(
+    async def _read_complete(
         self, request: ScimRequest, message: pb.GetUserRequest, response: pb.GetUserResponse
     ) -> pb.User:
         """The user of a response; a large user is read again once there is memory for it."""

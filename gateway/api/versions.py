@@ -14,7 +14,7 @@ from gateway.limits.rejections import RETRY_AFTER_SECONDS
 from gateway.scim.errors import ScimError
 
 MAX_ATTEMPTS: Final = 10
-"""How often a write without If-Match is attempted while other writes change the resource."""
+"""The most attempts of a write without If-Match while other writes change the resource."""
 _PAUSE_SECONDS: Final = 0.005
 """The longest first pause between attempts; it doubles with each attempt."""
 
@@ -24,7 +24,7 @@ Outcome = TypeVar("Outcome")
 async def wanted_etag(request: ScimRequest, current: Callable[[], Awaitable[str]]) -> str:
     """The version that If-Match requires, or an empty string for any version.
 
-    Of several versions, the result is the current one; refuses (412) if none of them is current.
+    If the header lists several, the result is the current one; refuses (412) if none is current.
     """
     etags = wanted_etags(request.header("If-Match"))
     if etags is None:

@@ -62,7 +62,7 @@ def _to_single(attribute: Attribute, value: Json) -> pb.Value:
 
 
 def _zoned(text: str) -> str:
-    """Add a Z to a time without a zone: xsd:dateTime may omit it (we assume UTC), RFC 3339 not."""
+    """Add Z to a time without a zone, which means UTC: RFC 3339 requires a zone."""
     moment = date_time(f"{text}Z")
     return text if moment is None else f"{text}Z"
 

@@ -1,6 +1,6 @@
 """Converts SCIM groups to protobuf messages and back.
 
-Members are sent separately from their group: written as sets of ids, read in pages.
+Members are not part of the message of a group: they are written as sets of ids, read in pages.
 """
 
 from collections.abc import Iterable

@@ -59,7 +59,7 @@ def to_user(resource: Resource, user_type: ResourceType) -> pb.User:
     return pb.User(**_renamed(resource, _TO_USER), extensions=extensions)
 
 
-Descriptor = Any  # its type differs between the implementations of protobuf
+Descriptor = Any  # the type depends on the implementation of protobuf
 _Table = Mapping[str, tuple[str, Any]]
 
 
@@ -195,7 +195,7 @@ def _membership(group: pb.GroupMembership, base_url: str) -> Resource:
 
 
 def etag_header(etag: str) -> str:
-    """An etag as an HTTP header value. It is weak: two responses may differ in their bytes."""
+    """The value of an ETag header. It is weak: two responses of a version may differ in bytes."""
     return f'W/"{etag}"'
 
 

@@ -21,7 +21,7 @@ PARSED_BYTES: Final = 32 * 1024
 Parsing a larger one would delay other requests.
 """
 MAX_CHANGES: Final = 1_000
-"""How many changes of a request are read to determine its action."""
+"""The most changes of a request that are read to determine its action."""
 
 _ACTIONS: Final[Mapping[tuple[str, str], "pb.Activity.Action"]] = {
     ("POST", "Users"): pb.Activity.ACTION_CREATE_USER,
@@ -35,7 +35,7 @@ _ACTIONS: Final[Mapping[tuple[str, str], "pb.Activity.Action"]] = {
 }
 _NAMES: Final = ("username", "displayname")
 _WORD_CHARACTERS: Final = 100
-"""How many characters of a name, operation or path are compared; the known ones are shorter."""
+"""The characters of a name, operation or path that are compared; the known ones are shorter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,7 @@ def _action(refused: RefusedRequest, document: Mapping[str, Any]) -> "pb.Activit
 
 
 def _user_action(method: str, changes: list[tuple[str, str, Any]]) -> "pb.Activity.Action":
-    """Any change that disables counts as disabling; enabling counts only if it stands alone."""
+    """Disabling if any change disables; enabling only if the request changes nothing else."""
     active = [_word(value) for _, path, value in changes if path == "active"]
     if "false" in active:
         return pb.Activity.ACTION_DISABLE_USER

@@ -1,4 +1,4 @@
-"""A bounded queue with fair shares: owners are served in turns, and none can use it up."""
+"""A bounded queue with fair shares: owners take turns, and none can fill it."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ class FairQueue(Generic[Item]):
         self.dropped = 0
 
     def put(self, owner: str, item: Item, size: int) -> None:
-        """Append an item of `size` bytes behind the owner's other items."""
+        """Append an item of `size` bytes after the owner's other items."""
         queue = self._queues.setdefault(owner, _OwnerQueue())
         queue.entries.append(Entry(owner, item, size))
         self._count(queue, 1, size)
@@ -62,11 +62,11 @@ class FairQueue(Generic[Item]):
         At most `max_entries`, and at most `max_bytes` bytes unless the first entry alone has more.
         """
         taken: list[Entry[Item]] = []
-        left = max_bytes
+        remaining = max_bytes
         while self._queues and len(taken) < max_entries:
             owner, queue = next(iter(self._queues.items()))
-            left -= queue.entries[0].size
-            if taken and left < 0:
+            remaining -= queue.entries[0].size
+            if taken and remaining < 0:
                 break
             taken.append(queue.entries.popleft())
             self._count(queue, -1, -taken[-1].size)
@@ -76,7 +76,7 @@ class FairQueue(Generic[Item]):
         return taken
 
     def _fit(self, owner: str) -> None:
-        """Drop the entries above the limits, first of this owner, then of all owners."""
+        """Drop entries over the limits: first those of this owner, then those of all owners."""
         while owner in self._queues and self._share(owner) > 0.5:
             self._drop(owner)
         while self.length > self._max_entries or self.bytes > self._max_bytes:

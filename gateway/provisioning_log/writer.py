@@ -34,7 +34,7 @@ KEY_ENTRY_SECONDS: Final = 60.0
 """The shortest time between two entries about the same unusable key."""
 MAX_REMEMBERED_KEYS: Final = 10_000
 MAX_ATTEMPTS: Final = 5
-"""How often an entry is tried if sending it fails with an unexpected error."""
+"""The most attempts to send an entry that fails with an unexpected error."""
 _RETRYABLE: Final = (
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.DEADLINE_EXCEEDED,  # perhaps stored; its report_id prevents a second copy
@@ -58,7 +58,7 @@ class RefusalLog:
 
     @property
     def dropped(self) -> int:
-        """How many entries were lost: queue full, refused by usersvc, or impossible to create."""
+        """The number of lost entries: queue full, refused by usersvc, or impossible to create."""
         return self._queue.dropped + self._lost
 
     def observe(self, metrics: Metrics) -> None:
@@ -82,7 +82,7 @@ class RefusalLog:
     async def write(self, stop: asyncio.Event) -> None:
         """Send queued entries until `stop` is set, then send the rest.
 
-        Raises an unexpected error; the next call continues with the entries that are left.
+        Raises an unexpected error; the next call continues with the remaining entries.
         """
         while not await wait_for_event(stop, FLUSH_SECONDS):
             await self._send()
@@ -90,12 +90,12 @@ class RefusalLog:
 
     async def _send(self) -> None:
         while batch := self._queue.take(BATCH_ENTRIES, BATCH_BYTES):
-            left: Batch = batch
+            unsent: Batch = batch
             try:
-                left = await self._send_batch(batch)
+                unsent = await self._send_batch(batch)
             finally:  # also after an unexpected error: usersvc stores a repeated entry only once
-                self._queue.put_back(left)
-            if left:
+                self._queue.put_back(unsent)
+            if unsent:
                 return
 
     async def _send_batch(self, batch: Batch) -> Batch:
@@ -106,7 +106,7 @@ class RefusalLog:
         except grpc.aio.AioRpcError as error:
             if error.code() in _RETRYABLE:
                 return batch
-            if len(batch) > 1:  # one bad entry must not take the others with it
+            if len(batch) > 1:  # one bad entry must not cause the loss of the others
                 return await self._send_each(batch)
             self._lost += 1
             self._log.warning("log entry dropped", status_code=error.code().name)

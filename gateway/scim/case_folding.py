@@ -35,7 +35,7 @@ def fold(text: str) -> str:
 
 
 def _simple_folds() -> Iterator[tuple[int, int]]:
-    """The simple foldings that Python knows: code point → code point."""
+    """The simple foldings of Python: code point → code point."""
     for code in range(_LAST_FOLDED + 1):
         character = chr(code)
         if character.casefold() != character:

@@ -29,7 +29,7 @@ class ScimError(Exception):
 
 
 def describe(value: object) -> str:
-    """A client's value for use in `detail`: one printable line, shortened, never a document."""
+    """A client's value as `detail` shows it: one printable line, shortened, never a document."""
     match value:
         case str():
             return f'"{_printable(value)}"'
@@ -44,8 +44,8 @@ def describe(value: object) -> str:
 
 
 def _printable(text: str) -> str:
-    kept = text if len(text) <= _ECHO_LENGTH else text[:_ECHO_LENGTH] + "…"
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in kept)
+    short = text if len(text) <= _ECHO_LENGTH else text[:_ECHO_LENGTH] + "…"
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in short)
 
 
 def invalid_filter(detail: str) -> ScimError:

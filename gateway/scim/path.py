@@ -25,8 +25,8 @@ class Path:
 def parse(resource_type: ResourceType, text: str) -> Path:
     """Parse the path of a PATCH operation.
 
-    Refuses an unknown attribute or a malformed path, before or behind brackets (invalidPath), and
-    a fault within the brackets (invalidFilter; RFC 7644 table 9 lists it for PATCH).
+    Refuses an unknown attribute and a malformed path, before or after the brackets (invalidPath),
+    and an error within the brackets (invalidFilter; RFC 7644 table 9 lists it for PATCH).
     """
     target = resource_type.find(text)
     if target is not None:
@@ -37,5 +37,5 @@ def parse(resource_type: ResourceType, text: str) -> Path:
             f"The path {describe(text)} names no attribute of {resource_type.name};"
             " see /Schemas for the names, or remove this attribute from the mapping."
         )
-    found = filters.parse_value_path(resource_type, text)
-    return Path(found.target, found.filter)
+    value_path = filters.parse_value_path(resource_type, text)
+    return Path(value_path.target, value_path.filter)

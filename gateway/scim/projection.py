@@ -31,8 +31,8 @@ class Projection:
         return _dropped(resource, self.drop) if self.drop else resource
 
     def includes(self, name: str, part: str | None = None) -> bool:
-        """Whether a response has a core attribute such as "members", or its sub-attribute."""
-        if self.keep is not None and not _holds(self.keep, name, part):
+        """Whether a response has a core attribute such as "members", or a sub-attribute of it."""
+        if self.keep is not None and not _contains(self.keep, name, part):
             return False
         dropped = self.drop.get(name, _MISSING)
         return dropped is not None and (dropped is _MISSING or part not in dropped)
@@ -41,7 +41,7 @@ class Projection:
 _MISSING: Final = object()
 
 
-def _holds(tree: Mapping[str, Any], name: str, part: str | None) -> bool:
+def _contains(tree: Mapping[str, Any], name: str, part: str | None) -> bool:
     parts = tree.get(name, _MISSING)
     return parts is None or (parts is not _MISSING and (part is None or part in parts))
 
@@ -58,7 +58,7 @@ def parse(
         raise invalid_value("Send either attributes or excludedAttributes, not both.")
     hidden = _hidden(resource_type)
     if attributes:
-        return Projection(*_asked_for(resource_type, _found(resource_type, attributes)))
+        return Projection(*_requested(resource_type, _found(resource_type, attributes)))
     if excluded_attributes:
         excluded = _found(resource_type, excluded_attributes)
         for path in excluded:
@@ -87,7 +87,7 @@ def _named(resource_type: ResourceType, name: str) -> Iterable[AttributePath]:
     return []
 
 
-def _asked_for(resource_type: ResourceType, paths: list[AttributePath]) -> tuple[_Tree, _Tree]:
+def _requested(resource_type: ResourceType, paths: list[AttributePath]) -> tuple[_Tree, _Tree]:
     keep: _Tree = dict.fromkeys(_ALWAYS)
     for path in resource_type.top_level:
         if path.attribute.returned is Returned.ALWAYS:
@@ -97,11 +97,11 @@ def _asked_for(resource_type: ResourceType, paths: list[AttributePath]) -> tuple
         if path.sub_attribute is not None:
             _mark_always(keep, path)
     drop: _Tree = {}
-    asked = {path.text for path in paths}
-    asked.update(AttributePath(path.extension, path.attribute).text for path in paths)
+    named = {path.text for path in paths}
+    named.update(AttributePath(path.extension, path.attribute).text for path in paths)
     for path in _paths(resource_type):
         returned = path.target.returned
-        if returned is Returned.NEVER or (returned is Returned.REQUEST and path.text not in asked):
+        if returned is Returned.NEVER or (returned is Returned.REQUEST and path.text not in named):
             _mark(drop, path)
     return keep, drop
 
@@ -155,15 +155,15 @@ def _kept(resource: Mapping[str, Any], tree: Mapping[str, Any]) -> dict[str, Any
 
 
 def _dropped(resource: Mapping[str, Any], tree: Mapping[str, Any]) -> dict[str, Any]:
-    left: dict[str, Any] = {}
+    remaining: dict[str, Any] = {}
     for name, value in resource.items():
         parts = tree.get(name, _MISSING)
         if parts is None:
             continue
         rest = value if parts is _MISSING else _each(value, parts, _dropped)
         if rest not in ({}, []) or rest == value:
-            left[name] = rest
-    return left
+            remaining[name] = rest
+    return remaining
 
 
 def _each(

@@ -28,12 +28,12 @@ Resource = dict[str, Any]
 def loads(body: bytes) -> dict[str, Any]:
     """Parse the JSON object in a request body.
 
-    Refuses invalid JSON, another type than an object, nesting deeper than MAX_DEPTH, and an object
-    that has the same member twice, because a parser keeps only one of them (invalidSyntax).
+    Refuses invalid JSON, any value but an object, nesting deeper than MAX_DEPTH, and an object that
+    has the same member twice, because a parser keeps only one of them (invalidSyntax).
     Refuses more than MAX_CONTAINERS objects and arrays or MAX_STRINGS strings (413).
     """
-    frame = _outside_strings(body)
-    if frame.count(b"{") + frame.count(b"[") > MAX_CONTAINERS:
+    structure = _outside_strings(body)
+    if structure.count(b"{") + structure.count(b"[") > MAX_CONTAINERS:
         raise ScimError(
             413, None, f"The body has more than {MAX_CONTAINERS} objects and arrays; send fewer."
         )
@@ -43,7 +43,7 @@ def loads(body: bytes) -> dict[str, Any]:
         raise invalid_syntax(f"The body is not valid JSON: {error}.") from None
     if not isinstance(document, dict):
         raise invalid_syntax(f"The body is {describe(document)}; send a JSON object.")
-    if _count_members(document) != frame.count(b":"):
+    if _count_members(document) != structure.count(b":"):
         raise invalid_syntax("The body has an object that gives the same member twice.")
     return document
 
@@ -53,7 +53,7 @@ def _outside_strings(body: bytes) -> bytes:
 
     In JSON a backslash occurs only in strings and always starts an escape, so escaped backslashes
     and then escaped quotes can be removed. The remaining quotes delimit strings: every second
-    piece between them is outside. Text behind an unclosed quote counts as a string. Refuses (413)
+    piece between them is outside. Text after an unclosed quote counts as a string. Refuses (413)
     more than MAX_STRINGS.
     """
     if b"\\" in body:
@@ -64,7 +64,7 @@ def _outside_strings(body: bytes) -> bytes:
 
 
 def _count_members(document: dict[str, Any]) -> int:
-    """How many members the objects of a document have together."""
+    """The number of members of all objects in a document."""
     count, level, depth = 0, [document], 0
     while level:
         depth += 1
@@ -100,9 +100,9 @@ def read(resource_type: ResourceType, document: Mapping[str, Any]) -> Resource:
 
 
 def lower_keys(document: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """The members of a message, whose names may come in any case, by their names in lower case.
+    """The members of a message by name in lower case: clients may spell names in any case.
 
-    Refuses (invalidSyntax) one that is given twice; `name` says of what.
+    Refuses (invalidSyntax) a member that is given twice; `name` is that of the message in `detail`.
     """
     lower = {key.lower(): value for key, value in document.items()}
     if len(lower) != len(document):
@@ -111,7 +111,7 @@ def lower_keys(document: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def check_schemas(document: Mapping[str, Any]) -> None:
-    """Refuse a `schemas` that is no array of strings (invalidValue); its URNs are not checked."""
+    """Refuse (invalidValue) a `schemas` that is not an array of strings; URNs are not checked."""
     for key, value in document.items():
         if key.lower() != "schemas" or value is None:
             continue

@@ -1,7 +1,7 @@
 """The resource types and their attributes, compiled once from the schema documents.
 
 RFC 7643 section 7 defines the documents; `schemas/*.json` are ours. `ResourceType.find` resolves
-an attribute name with one dictionary look-up.
+an attribute name with one dictionary lookup.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -68,7 +68,7 @@ class Attribute:
     """One attribute of a schema; there is one object for each, compared by identity."""
 
     name: str
-    label: str  # as an admin knows it: "name.givenName"
+    label: str  # for error messages: "name.givenName"
     type: Type
     multi_valued: bool = False
     required: bool = False
@@ -204,7 +204,7 @@ _COMMON: Final = tuple(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ResourceType:
-    """A kind of resource: its core schema and the extensions it may carry."""
+    """A type of resource: its core schema and its extensions."""
 
     name: str
     endpoint: str
@@ -247,7 +247,7 @@ class ResourceType:
         return text.lower() == self.schema.urn.lower()
 
     def with_extension(self, *schemas: Schema) -> "ResourceType":
-        """This type with more extensions: an organization's own attributes."""
+        """This type with further extensions, for an organization's own attributes."""
         return ResourceType(
             self.name, self.endpoint, self.description, self.schema, (*self.extensions, *schemas)
         )

@@ -30,7 +30,7 @@ class SearchRequest:
     def page_size(self) -> int:
         """The most resources on a page with cursor pagination; a negative count is 0.
 
-        Refuses (invalidCount) a count that is no number or above the largest page: RFC 9865
+        Refuses (invalidCount) a count that is not a number or above the limit of a page: RFC 9865
         section 2.1 does not clamp it.
         """
         if self.count is None:

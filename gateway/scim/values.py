@@ -93,7 +93,7 @@ def read(attribute: Attribute, value: object) -> Json:
 
 
 def read_elements(attribute: Attribute, value: object) -> list[Any]:
-    """The elements of a multi-valued attribute; a single one needs no array around it."""
+    """The elements of a multi-valued attribute; a single element may come without an array."""
     values = value if isinstance(value, list) else [value]
     check_count(attribute, len(values))
     elements = [each for each in (read_element(attribute, v) for v in values) if each is not None]
@@ -104,7 +104,7 @@ def read_elements(attribute: Attribute, value: object) -> list[Any]:
 
 
 def read_element(attribute: Attribute, value: object) -> Json:
-    """One value of an attribute, None if it is unassigned."""
+    """One value of an attribute; None if it is unassigned."""
     if value is None or value == "":
         return None
     return _READERS[attribute.type](attribute, value)
@@ -162,7 +162,7 @@ def folded(attribute: Attribute, value: Json) -> Json:
 
 
 def _unwrap_single(attribute: Attribute, values: list[object]) -> object:
-    """Entra's documents send the manager as an array of one object."""
+    """Unwrap an array of one element, which Entra's documents send for the manager."""
     if not values:
         return None
     if len(values) == 1 and attribute.type is Type.COMPLEX:

@@ -1,7 +1,7 @@
 """Cursors (RFC 9865): opaque, signed, and valid for an hour.
 
-A cursor is a position in a list with a signature, so that it is valid only for the organization and
-the query that it was issued for, and only unchanged.
+A cursor is a position in a list. Its signature makes it valid only unchanged, and only for the
+organization and the query that it was issued for.
 """
 
 import base64

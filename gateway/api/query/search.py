@@ -1,6 +1,6 @@
 """Queries (RFC 7644 section 3.4.2) of one resource type, or of all types at the root.
 
-GET with parameters and POST to `/.search` mean the same query. A query at the root lists all types,
+A GET with parameters and a POST to `/.search` are equivalent. A query at the root lists all types,
 groups before users, as one list with one count.
 """
 
@@ -186,7 +186,7 @@ class Search:
 
 
 def _orders(types: Sequence[ResourceType], search_request: SearchRequest) -> list[str]:
-    """The order of each type; a type without the attribute keeps its default order.
+    """The order for each type; a type without the attribute keeps its default order.
 
     Refuses (invalidValue) an attribute that no type can be sorted by.
     """
@@ -207,7 +207,7 @@ def _orders(types: Sequence[ResourceType], search_request: SearchRequest) -> lis
 
 @dataclass(frozen=True, slots=True)
 class _Position:
-    """Where a cursor page begins: in which query, and after which of its resources."""
+    """The position of a cursor: the index of a query, and the page token in that query."""
 
     index: int
     size: int

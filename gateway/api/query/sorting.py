@@ -11,7 +11,7 @@ from gateway.scim.schema import AttributePath, ResourceType, Type, value_path
 NEWEST_FIRST: Final = "id desc"
 """The default order: the first page has the resources that were provisioned last."""
 LATEST_FIRST: Final = "update_time desc"
-"""The default order of a filter by lastModified: one index serves both."""
+"""The default order of a list filtered by lastModified: one index serves filter and order."""
 
 _RANGE_OPERATORS: Final = {Operator.GT, Operator.GE, Operator.LT, Operator.LE}
 _UNSORTABLE: Final = {"groups", "members", "schemas"}
@@ -30,7 +30,7 @@ def order_by(resource_type: ResourceType, sort_by: str | None, sort_order: str |
         return NEWEST_FIRST
     path = resource_type.find(sort_by)
     # "If the attribute is complex, the attribute name must be a path to a sub-attribute".
-    # Of several values, the primary value counts, or else the first.
+    # A multi-valued attribute is sorted by its primary value, or else by its first.
     path = value_path(path) if path is not None else None
     field = None
     if path is not None and path.target.type is not Type.COMPLEX and _is_sortable(path):

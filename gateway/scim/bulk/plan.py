@@ -1,8 +1,8 @@
-"""The order in which a bulk request is carried out (RFC 7644 section 3.7.1).
+"""The order in which the operations of a bulk request run (RFC 7644 section 3.7.1).
 
 Operations run in the order of the request, except that a POST runs before the operations that
-refer to its resource. If references form a cycle, one resource is created without the members
-that refer to resources not created yet, and completed once these exist.
+refer to its resource. If references form a cycle, a resource is first created without the members
+that refer to later resources, and completed when these exist.
 """
 
 from collections.abc import Container, Iterable, Iterator, Sequence
@@ -22,7 +22,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Complete:
-    """Add the members that a resource was created without."""
+    """Add the members without which a resource was created."""
 
     index: int
     members: frozenset[str]
@@ -49,17 +49,17 @@ class Referrers:
     def closure(self, starts: Iterable[int], known: Container[int]) -> set[int]:
         """The operations `starts` and all that refer to them, directly or indirectly.
 
-        The search does not pass through operations in `known`. If a cycle cannot be completed,
-        the operations of the result that already ran are creations, which can be undone: the plan
-        runs all other operations later.
+        The search does not pass through operations in `known`. If a cycle cannot be completed, the
+        operations of the result that have run are creations, which can be undone: the plan runs
+        all other operations later.
         """
         found: set[int] = set()
-        ahead = list(starts)
-        while ahead:
-            index = ahead.pop()
+        pending = list(starts)
+        while pending:
+            index = pending.pop()
             if index not in found and index not in known:
                 found.add(index)
-                ahead += self._direct.get(self._operations[index].creates or "", ())
+                pending += self._direct.get(self._operations[index].creates or "", ())
         return found
 
 

@@ -12,8 +12,8 @@ from typing import Any, Final
 _PREFIX: Final = "bulkId:"
 _IN_PATH: Final = re.compile(r"(/[^/]+/)bulkId:([^/]+)(/*)")
 _IN_TEXT: Final = re.compile(r'(?<=[/"])bulkId:([^/"]+)')
-# Only these may contain a reference within a longer text. Any other value must be a reference as a
-# whole, because a `displayName` may contain "/bulkId:" by chance.
+# Only these may contain a reference within a longer text. Any other value must consist of the
+# reference alone, because a `displayName` may contain "/bulkId:" by chance.
 _TEXTUAL: Final = frozenset({"$ref", "path"})
 
 
@@ -28,11 +28,11 @@ def in_data(data: object) -> set[str]:
     """The bulkIds that a document refers to."""
     found: set[str] = set()
 
-    def note(bulk_id: str) -> str:
+    def collect(bulk_id: str) -> str:
         found.add(bulk_id)
         return bulk_id
 
-    _replaced(data, note, "")
+    _replaced(data, collect, "")
     return found
 
 

@@ -38,7 +38,7 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class BulkRequest:
-    """The operations; execution stops after `fail_on_errors` of them failed (None: never)."""
+    """The operations; execution stops when `fail_on_errors` of them have failed (None: never)."""
 
     operations: tuple[Operation, ...]
     fail_on_errors: int | None = None
@@ -47,9 +47,9 @@ class BulkRequest:
 def parse(body: Mapping[str, Any]) -> BulkRequest:
     """Parse a BulkRequest message.
 
-    Refuses the whole request if Operations is no array (invalidSyntax), if it has more than
-    MAX_OPERATIONS (413), or if failOnErrors is no positive number (invalidValue). An error in one
-    operation becomes the `refusal` of that operation, because the others are still executed.
+    Refuses the whole request if Operations is not an array (invalidSyntax), if it has more than
+    MAX_OPERATIONS (413), or if failOnErrors is not a positive number (invalidValue). An error in
+    one operation becomes the `refusal` of that operation, because the others are still executed.
     """
     message = lower_keys(body, "The bulk request")
     check_schemas(message)
@@ -72,7 +72,7 @@ def parse(body: Mapping[str, Any]) -> BulkRequest:
 
 
 def _checked(operations: list[Operation]) -> tuple[Operation, ...]:
-    """Check what concerns several operations: duplicate and unknown bulkIds."""
+    """Refuse operations with duplicate or unknown bulkIds."""
     counts: dict[str, int] = {}
     for each in operations:
         if each.creates is not None:
@@ -84,7 +84,7 @@ def _check(operation: Operation, counts: Mapping[str, int]) -> Operation:
     if operation.refusal is not None:
         return operation
     if operation.creates is not None and counts[operation.creates] > 1:
-        # Refuse all of them, because a reference may mean any of them.
+        # Refuse all operations with this bulkId, because a reference may mean any of them.
         return _refused(
             operation,
             f"Several operations have the bulkId {describe(operation.creates)}; give each its own.",

@@ -5,7 +5,7 @@
            / path "pr" / path operator value
            / path "[" filter "]" [ "." sub-attribute ] [ "pr" / operator value ]
 
-Beyond the grammar: a value may be a bare word (Entra's documents show `externalId eq jyoung`), a
+Beyond this grammar: a value may be a bare word (Entra's documents show `externalId eq jyoung`), a
 boolean may be a string (`primary eq "True"`), and a complex attribute that has a `value` may be
 compared directly (`manager eq "u2"`).
 """

@@ -15,7 +15,7 @@ from gateway.scim.schema import Attribute, Type
 _TEXTUAL: Final = frozenset(Operator)
 _ORDERED: Final = _TEXTUAL - {Operator.CO, Operator.SW, Operator.EW}
 _EQUALITY: Final = frozenset({Operator.EQ, Operator.NE})
-# RFC 7644 table 3: order on a boolean or binary attribute is a 400 invalidFilter.
+# RFC 7644 table 3: an order comparison of a boolean or binary attribute is a 400 invalidFilter.
 OPERATORS: Final[Mapping[Type, frozenset[Operator]]] = {
     Type.STRING: _TEXTUAL,
     Type.REFERENCE: _TEXTUAL,
@@ -31,7 +31,7 @@ _NUMBER: Final = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?", r
 
 
 def operators_of(type_: Type) -> str:
-    """The operators that a type allows, for use in `detail`."""
+    """The operators that a type allows, as `detail` shows them."""
     names = [each.value for each in Operator if each in OPERATORS[type_]]
     return ", ".join([*names, "pr"])
 

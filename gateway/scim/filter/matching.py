@@ -1,4 +1,4 @@
-"""Evaluates filters on resources in memory; usersvc evaluates them in SQL."""
+"""Evaluates filters on resources in memory; for lists, usersvc evaluates them in SQL."""
 
 import operator as operators
 from collections.abc import Callable, Mapping

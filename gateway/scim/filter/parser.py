@@ -25,7 +25,7 @@ class ValuePath(NamedTuple):
 
 
 def parse(resource_type: ResourceType, text: str) -> Filter:
-    """Parse a filter; refuses an invalid one (invalidFilter, with the position of the fault)."""
+    """Parse a filter; refuses an invalid one (invalidFilter, with the position of the error)."""
     parser = _Parser(resource_type, text)
     tree = parser.disjunction()
     parser.finish()
@@ -53,7 +53,7 @@ class _Parser:
         self._index = 0
         self._depth = 0
         self._nodes = 0
-        self._element: AttributePath | None = None  # set while within its brackets
+        self._element: AttributePath | None = None  # the attribute whose brackets are open
 
     def disjunction(self) -> Filter:
         operands = [self._conjunction()]
@@ -109,12 +109,12 @@ class _Parser:
         tree = self._brackets(path)
         suffix = self._suffix(path)
         if suffix is not None or self._at_operator():
-            # emails[type eq "work"].value eq "x" is one element that satisfies both.
+            # emails[type eq "work"].value eq "x": one element satisfies both conditions.
             inner = self._attribute_expression(suffix or path, within=path)
-            tree = self._both(tree, inner)
+            tree = self._and(tree, inner)
         return self._count(ElementMatch(path, tree))
 
-    def _both(self, first: Filter, second: Filter) -> Filter:
+    def _and(self, first: Filter, second: Filter) -> Filter:
         operands = first.operands if isinstance(first, And) else (first,)
         return self._count(And((*operands, second)))
 
@@ -141,7 +141,7 @@ class _Parser:
         return tree
 
     def _suffix(self, path: AttributePath) -> AttributePath | None:
-        """The sub-attribute directly behind a closing bracket, such as `.value`."""
+        """The sub-attribute directly after a closing bracket, such as `.value`."""
         token = self._peek()
         if token.kind != WORD or not token.text.startswith("."):
             return None

@@ -16,7 +16,7 @@ from gateway.scim.filter import And, Compare, ElementMatch, Filter, Not, Or, Pre
 from gateway.scim.schema import AttributePath, ResourceType
 
 SimplifiedFilter = Filter | bool
-"""A filter; or True if every resource satisfies it, False if none does."""
+"""A filter; True if every resource satisfies it, False if none does."""
 
 
 def parse(resource_types: Sequence[ResourceType], text: str) -> list[SimplifiedFilter]:
@@ -61,7 +61,7 @@ def simplify(resource_type: ResourceType, tree: Filter) -> SimplifiedFilter:  # 
         case Compare(path) | Present(path) | ElementMatch(path):
             is_own = resource_type.find(path.text) == path
             return tree if is_own else filters.matches(tree, {})
-    raise TypeError(tree)  # no tree of another kind is parsed
+    raise TypeError(tree)  # the parser creates no other kind of node
 
 
 _ALWAYS_PRESENT: Final = ("id", "schemas", "meta")

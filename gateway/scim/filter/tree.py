@@ -40,7 +40,7 @@ class Not:
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    """True if some value satisfies it; `ne` also if a single-valued attribute is absent."""
+    """True if a value satisfies it; `ne` also if a single-valued attribute is absent."""
 
     path: AttributePath
     operator: Operator

@@ -4,7 +4,7 @@
 first: `assignments`, for operations that only set or clear single-valued attributes, and
 `member_changes`, for operations on a group.
 
-Entra departs from the RFC in these points, and we follow it: a value path without a matching
+Entra deviates from the RFC in these points, and we follow Entra: a value path without a matching
 element creates one, an empty string clears, Add replaces a single value, and Remove with a
 `value` removes only that value.
 """

@@ -1,4 +1,4 @@
-"""PATCH of a complete resource, with any operations."""
+"""Applies any operations of a PATCH to a complete resource."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

@@ -16,9 +16,9 @@ def assignments(
 ) -> Mapping[AttributePath, Json] | None:
     """The values to set (None clears), if they do not depend on the current resource.
 
-    Returns None if they do: for an operation on a multi-valued or immutable attribute, or with a
-    filter. Refuses the same operations as `apply`. Setting the values one by one has the same
-    result as `apply`, for any resource.
+    Returns None if they depend on it: for an operation on a multi-valued or immutable attribute, or
+    with a filter. Refuses the same operations as `apply`. Setting the values one by one has the
+    same result as `apply`, for any resource.
     """
     found: dict[AttributePath, Json] = {}
     cleared_by: dict[AttributePath, Op] = {}

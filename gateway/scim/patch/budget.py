@@ -18,7 +18,7 @@ STEPS_PER_EDIT: Final = 8  # of one value
 _STEPS_PER_IDENTITY: Final = 2
 _STEPS_PER_COMPARISON: Final = 5
 _TEXT_PER_STEP: Final = 32
-_FOLDING: Final = 12  # folding other text takes this many times longer than folding ASCII
+_FOLDING: Final = 12  # the cost of folding non-ASCII text, relative to ASCII
 _LONGEST_SLOW_NEEDLE: Final = 100  # the search for a longer text is linear
 
 
@@ -37,15 +37,15 @@ class OverBudgetError(ScimError):
 class Budget:
     """The remaining steps of a PATCH."""
 
-    __slots__ = ("_left",)
+    __slots__ = ("_remaining",)
 
     def __init__(self, steps: int = MAX_STEPS) -> None:
-        self._left = steps
+        self._remaining = steps
 
     def spend(self, steps: int) -> None:
-        """Spend steps before the work is done; refuses (tooMany) if not enough are left."""
-        self._left -= steps
-        if self._left < 0:
+        """Spend steps before the work is done; refuses (tooMany) if too few remain."""
+        self._remaining -= steps
+        if self._remaining < 0:
             raise OverBudgetError
 
 
@@ -61,9 +61,9 @@ def filter_steps(tree: Filter, elements: Sequence[Json]) -> int:
 
 
 def comparison_steps(elements: Sequence[Json], times: Counter[str | None]) -> int:
-    """The steps to compare sub-attributes of all elements; `times` says how often each.
+    """The steps to compare sub-attributes of all elements.
 
-    The key None stands for the elements themselves.
+    `times` is the number of comparisons by sub-attribute; None stands for the element itself.
     """
     return len(elements) * _STEPS_PER_COMPARISON * times.total() + _text_steps(elements, times)
 

@@ -32,7 +32,7 @@ class Change:
 def changes(
     resource_type: ResourceType, operations: Iterable[Operation], budget: Budget
 ) -> Iterator[Change]:
-    """The changes of all operations in order, whichever notation the client uses."""
+    """The changes of all operations, in order and in any notation."""
     for operation in operations:
         yield from _changes_of(resource_type, operation, budget)
 
@@ -69,9 +69,9 @@ def _at_path(resource_type: ResourceType, op: Op, text: str, value: Json, budget
 
 
 def _pathless(resource_type: ResourceType, op: Op, value: Json, budget: Budget) -> Iterator[Change]:
-    """Without a path the value is a set of attributes (RFC 7644 section 3.5.2.1).
+    """The changes of an operation without a path; its value is a set of attributes (3.5.2.1).
 
-    Entra also sends paths as the names of members.
+    Entra also sends paths as names of its members.
     """
     if not isinstance(value, dict):
         raise invalid_value(

@@ -1,4 +1,4 @@
-"""Applies a change to the value of its attribute."""
+"""Applies a change to the values of its attribute."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -83,7 +83,7 @@ def _add_elements(
 def _remove_elements(
     attribute: Attribute, known: list[Json], removed: list[Json], budget: Budget
 ) -> list[Json]:
-    """The elements that match no removal: an element matches if all given parts are equal."""
+    """The elements that match no removal. A match has all sub-attributes of the removal."""
     if attribute.type is not Type.COMPLEX:
         budget.spend(comparison_steps(known, Counter([None])))
         removed_keys = {values.folded(attribute, each) for each in removed}
@@ -107,7 +107,7 @@ def _folded(element: Resource, parts: tuple[Attribute, ...]) -> tuple[Json, ...]
 
 
 def _apply_to_selected(change: Change, known: list[Json], budget: Budget) -> list[Json]:
-    """A change of the elements that the filter chooses; without a filter, of all of them."""
+    """Apply a change to the elements that its filter selects, or to all if it has no filter."""
     elements = list(known)
     budget.spend(len(elements))
     selected = set(range(len(elements)))
@@ -132,10 +132,10 @@ def _apply_to_selected(change: Change, known: list[Json], budget: Budget) -> lis
 
 
 def _edit(change: Change, op: Op) -> Callable[[Json], Json]:
-    """What a change makes of an element, or of the value of a single-valued complex attribute.
+    """The function that applies a change to one element or complex value.
 
-    RFC 7644 section 3.5.2.3: a replace of an element replaces it whole, one of a complex attribute
-    unwrap_single the sub-attributes it names; `op` tells which.
+    RFC 7644 section 3.5.2.3: `replace` replaces a complete element of a multi-valued attribute, but
+    in a complex attribute only the given sub-attributes. For the latter, `op` is ADD.
     """
     attribute, sub_attribute = change.target.attribute, change.target.sub_attribute
     if sub_attribute is not None:
@@ -149,7 +149,7 @@ def _edit(change: Change, op: Op) -> Callable[[Json], Json]:
     parts = values.read_parts(attribute, unwrap_single(attribute, change.value))
     if op is not Op.REPLACE:
         return lambda element: _merge_parts(attribute, element, parts)
-    # Keep what the filter selects by: [type eq "work"] remains a work address.
+    # Keep the values of the filter: the element of [type eq "work"] remains a work address.
     parts = {**(_equalities(change.filter) or {}), **parts}
     return lambda element: _merge_parts(attribute, element, {**dict.fromkeys(element), **parts})
 
@@ -194,7 +194,7 @@ def _merge_parts(attribute: Attribute, element: Resource, parts: Mapping[str, Js
 def _element_to_create(change: Change) -> Resource:
     """The element to create for a value path that matches none.
 
-    RFC 7644 section 3.5.2.3 demands noTarget here; Entra expects the element to be created.
+    RFC 7644 section 3.5.2.3 requires noTarget here; Entra expects the element to be created.
     """
     if change.filter is None:
         return {}
@@ -238,7 +238,7 @@ def _merged_equalities(operands: tuple[Filter, ...]) -> Resource | None:
 
 
 def _keep_one_primary(attribute: Attribute, elements: list[Json], touched: set[int]) -> list[Json]:
-    """A new primary value sets the old one's `primary` to false (RFC 7644 section 3.5.2)."""
+    """Set `primary` of the old primary value to false if there is a new one (RFC 7644, 3.5.2)."""
     if "primary" not in attribute.sub_attributes:
         return elements
     if not any(elements[i] and elements[i].get("primary") is True for i in touched):

@@ -55,7 +55,7 @@ def member_changes(
 
 
 class _MemberSet:
-    """Combines operations on members, in order, to sets of ids."""
+    """Combines operations on members, in order, into sets of ids."""
 
     __slots__ = ("_add", "_remove", "_replace")
 
@@ -104,7 +104,7 @@ def _ids(change: Change) -> list[str]:
 
 
 def _filtered_ids(tree: Filter) -> list[str] | None:
-    """The ids that `value eq "a" or value eq "b"` names; None for any other filter."""
+    """The ids in a filter such as `value eq "a" or value eq "b"`; None for any other filter."""
     match tree:
         case Compare(path, Operator.EQ, str(value)) if path.target.name == "value":
             return [value]

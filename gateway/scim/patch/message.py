@@ -35,7 +35,7 @@ def parse(body: Mapping[str, Any]) -> tuple[Operation, ...]:
     """Parse a PatchOp message; an empty array is valid, because Entra's validator sends it.
 
     Refuses a missing Operations array or an unknown op (invalidSyntax), an add or replace without
-    a value (invalidValue), a path that is no string (invalidPath), and too many operations (413).
+    a value (invalidValue), a path of another type (invalidPath), and too many operations (413).
     """
     message = resources.lower_keys(body, "The PATCH")
     resources.check_schemas(message)
