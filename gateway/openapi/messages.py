@@ -64,7 +64,7 @@ def list_of(*names: str) -> Json:
 
 
 def messages(resources: Sequence[str]) -> dict[str, Json]:
-    """The schemas of all messages except lists. `resources` can be sent in bulk requests."""
+    """The schemas of all messages except lists; bulk requests may contain `resources`."""
     return {
         "Error": _error(),
         "PatchOp": _patch(),
@@ -83,7 +83,7 @@ def _urn(urn: str) -> Json:
 
 
 def _named(urn: str) -> Json:
-    """The `schemas` attribute of a request."""
+    """The `schemas` attribute of a request, which may omit it."""
     return {**_NAMES, "default": [urn]}
 
 

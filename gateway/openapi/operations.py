@@ -22,7 +22,7 @@ QUERY: Final = (
 VIEW: Final = ("attributes", "excludedAttributes")
 
 _BODY_ERRORS: Final = (400, 413, 415)
-"""The statuses for a body that cannot be read."""
+"""The statuses for an invalid body."""
 _ME: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 

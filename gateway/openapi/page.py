@@ -14,7 +14,7 @@ def page(document: Json) -> web.RouteDef:
     """The route of the document, which is serialized once."""
     body = dumps(document)
 
-    async def answer(_: web.Request) -> web.Response:
+    async def respond(_: web.Request) -> web.Response:
         headers = {
             "Cache-Control": "public, max-age=300",
             "X-Content-Type-Options": "nosniff",
@@ -22,4 +22,4 @@ def page(document: Json) -> web.RouteDef:
         }
         return web.Response(body=body, content_type="application/json", headers=headers)
 
-    return web.get(PATH, answer)
+    return web.get(PATH, respond)

@@ -44,7 +44,7 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Portal:
-    """What all requests share."""
+    """The collaborators that all requests share."""
 
     clients: PortalClients
     renderer: TemplateRenderer
@@ -56,13 +56,13 @@ class Portal:
 
 @dataclass(slots=True)
 class PageContext:
-    """One request: its session, its form, and access to the services and the renderer."""
+    """One request, with its session, its form, the services and the renderer."""
 
     portal: Portal
     request: web.Request
     request_id: str
     form_binding: str = ""
-    """The value that form tokens are bound to: the session token, or a cookie before sign-in."""
+    """The value to which form tokens are bound: the session token, or a cookie before sign-in."""
     session: Session = field(default_factory=Session)
     fields: Mapping[str, str] = field(default_factory=dict)
     """The fields of the submitted form. Its CSRF token has been verified."""

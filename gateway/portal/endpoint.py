@@ -1,4 +1,4 @@
-"""What every page shares: limits, authentication, the CSRF check, one log line, error pages."""
+"""Handles the requests of all pages: limits, sign-in, the CSRF check, a log line, error pages."""
 
 import time
 from collections.abc import Mapping
@@ -39,7 +39,7 @@ class PortalEndpoint:
         context = PageContext(self._portal, request, uuid4().hex)
         try:
             response = await self._respond(context)
-        except RejectedError as error:  # not logged: that would itself be load
+        except RejectedError as error:  # not logged: that would add to the load
             response = problem_page(context, problems.of_rejection(error), error.headers)
         else:
             self._log_request(context, response.status, started)
@@ -71,7 +71,8 @@ class PortalEndpoint:
         if self._route.method != "POST":
             return await self._call_view(context, client)
         with self._limiter.body(client) as reservation:
-            await self._check_form(context, reservation)  # forms arrive slowly, so without a slot
+            # Without a slot, because a form may arrive slowly.
+            await self._check_form(context, reservation)
             return await self._call_view(context, client)
 
     async def _call_view(self, context: PageContext, client: Client) -> web.StreamResponse:
@@ -118,8 +119,8 @@ class PortalEndpoint:
         request = context.request
         if request.headers.get("X-Requested-With"):
             return web.Response(status=401, headers=SECURITY)
-        where = f"?next={quote(request.path_qs)}" if request.method == "GET" else ""
-        response = context.redirect(SIGN_IN + where)
+        query = f"?next={quote(request.path_qs)}" if request.method == "GET" else ""
+        response = context.redirect(SIGN_IN + query)
         if self._portal.cookies.session(request):
             self._portal.cookies.clear_session(response)
         return response

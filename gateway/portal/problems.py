@@ -66,9 +66,9 @@ TOO_MANY_FORMS: Final = Problem(
 FORM_TOO_LARGE: Final = Problem(
     413, "The form is too large", "Nothing was changed. Go back, shorten the values and try again."
 )
-# 400, as RFC 7644 section 3.4.2.4 answers a result that is larger than the server is willing to
-# process. Nothing is forbidden (403), no request content is too large (413, RFC 9110 section
-# 15.5.14), and nothing failed (500).
+# 400, as in RFC 7644 section 3.4.2.4 for a result that is larger than the server is willing to
+# process. No other status fits: nothing is forbidden (403), the request content is not too large
+# (413, RFC 9110 section 15.5.14), and nothing failed (500).
 PERSON_TOO_LARGE: Final = Problem(
     400,
     "This person has too much data to show",
@@ -139,7 +139,7 @@ _BY_REASON: Final[Mapping[str, Problem]] = {
 
 
 def of_rejection(error: RejectedError) -> Problem:
-    """The error page for a request over a rate limit, or one that found no free slot."""
+    """The error page for a request over a rate limit, or without a free slot."""
     return _BY_REJECTION.get(error.reason, BUSY)
 
 

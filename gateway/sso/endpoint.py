@@ -1,4 +1,4 @@
-"""What every request of single sign-on shares: limits, the form, one log line, error pages."""
+"""Handles the requests of single sign-on: limits, the form, a log line, error pages."""
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -67,7 +67,7 @@ class SsoEndpoint:
         context = SignInContext(request, uuid4().hex)
         try:
             response = await self._handle(context)
-        except RejectedError as error:  # not logged: that would itself be load
+        except RejectedError as error:  # not logged: that would add to the load
             context.reason = "busy" if error.status == EXPLANATIONS["busy"].status else "too_many"
             response = self._error_page(context, EXPLANATIONS[context.reason])
             response.headers.update(error.headers)
@@ -106,7 +106,7 @@ class SsoEndpoint:
             return await self._route.view(context)
 
     def _log_request(self, context: SignInContext, status: int, started: float) -> None:
-        # Without the form and the query, which contain names and assertions.
+        # Neither the form nor the query, which contain names and assertions.
         self._log.info(
             "request",
             method=context.request.method,

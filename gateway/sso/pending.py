@@ -33,7 +33,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class PendingSignIn:
-    """The state of a sign-in that is needed when the response arrives."""
+    """The state of a sign-in, which is needed when the response arrives."""
 
     organization_id: str
     request_id: str

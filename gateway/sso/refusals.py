@@ -1,4 +1,4 @@
-"""The reasons for which a sign-in is refused, with texts for the user and the administrator."""
+"""The reasons to refuse a sign-in, with texts for the user and the administrator."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

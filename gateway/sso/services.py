@@ -92,15 +92,15 @@ class ServiceClient:
             raise SignInError(
                 "no_connection" if error.reason == "bad_claim" else error.reason
             ) from error
-        found = response.connection
+        connection = response.connection
         return IdentityProvider(
-            organization_id=found.organization_id,
-            etag=found.etag,
-            active=found.active,
-            sso_url=found.sso_url,
-            entity_id=found.idp_entity_id,
-            certificates=tuple(found.certificates),
-            create_missing=found.create_missing_users,
+            organization_id=connection.organization_id,
+            etag=connection.etag,
+            active=connection.active,
+            sso_url=connection.sso_url,
+            entity_id=connection.idp_entity_id,
+            certificates=tuple(connection.certificates),
+            create_missing=connection.create_missing_users,
         )
 
     async def _call(

@@ -88,7 +88,7 @@ class SingleSignOn:
         return await self._redirect_to_provider(idp, local_path(after))
 
     async def metadata(self, _: SignInContext) -> web.Response:
-        """Our metadata, as a download for identity providers."""
+        """The service provider's metadata, as a download for identity providers."""
         disposition = 'attachment; filename="cloudacademy-metadata.xml"'
         return web.Response(
             body=self._sp.metadata(),
@@ -172,7 +172,7 @@ class SingleSignOn:
                 idp.organization_id, pending.trial, context.request.remote or "", context.request_id
             )
             return self._renderer.page("tested.html", 200, context.request_id, after=pending.after)
-        # An expired request accepts no assertion, so usersvc need not remember it for longer.
+        # An expired request accepts no assertion, so usersvc need not store the id any longer.
         assertion = assertion.expiring_by(pending.expire_time)
         signed_in = await self._services.sign_in(idp, assertion, context.request_id)
         if signed_in.session.administrator:
@@ -195,7 +195,7 @@ def _check_usable(idp: IdentityProvider, trial: Trial | None) -> None:
 def routes(
     sso: SingleSignOn | None, renderer: PageRenderer, limiter: PageLimiter, log: Logger
 ) -> Sequence[web.RouteDef]:
-    """The routes of single sign-on. Without `sso` they show that it is turned off."""
+    """The routes of single sign-on. Without `sso` they say that it is turned off."""
     all_routes = _routes(sso) if sso else _routes_when_off()
     return [
         web.route(each.method, each.path, SsoEndpoint(each, renderer, limiter, log))

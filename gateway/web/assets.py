@@ -1,4 +1,4 @@
-"""Static files. Each URL contains a digest of the content, so browsers can cache it for a year."""
+"""Static files. A URL contains the digest of its content, so browsers cache it for a year."""
 
 import hashlib
 from collections.abc import Mapping

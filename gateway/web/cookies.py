@@ -1,4 +1,4 @@
-"""The browser's cookies: its session, and the value that its forms are bound to."""
+"""The cookies of a browser: the session, and the value to which its forms are bound."""
 
 import secrets
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ class Cookies:
     """The cookies of the portal at one origin.
 
     Over HTTPS the names have the prefix `__Host-`, which stops other hosts from setting them.
-    HTTP is for loopback only. There all ports share their cookies, so the region is in the name.
+    HTTP is for loopback only, where all ports share their cookies, so the region is in the name.
     """
 
     secure: bool
@@ -53,24 +53,24 @@ class Cookies:
         """Delete the cookie that forms were bound to."""
         self._clear(response, "form", "Strict")
 
-    def _value(self, request: web.Request, word: str) -> str:
-        value = cookie_value(request.headers, self._name(word))
+    def _value(self, request: web.Request, base_name: str) -> str:
+        value = cookie_value(request.headers, self._name(base_name))
         # Our values are ASCII. Invalid UTF-8 arrives as surrogates, which later code cannot encode.
         return value if value.isascii() else ""
 
-    def _name(self, word: str) -> str:
-        return f"__Host-{word}" if self.secure else f"{word}{self.suffix}"
+    def _name(self, base_name: str) -> str:
+        return f"__Host-{base_name}" if self.secure else f"{base_name}{self.suffix}"
 
     def _set(
         self,
         response: web.StreamResponse,
-        word: str,
+        base_name: str,
         value: str,
         same_site: Literal["Lax", "Strict"],
         max_age: int | None,
     ) -> None:
         response.set_cookie(
-            self._name(word),
+            self._name(base_name),
             value,
             path="/",
             max_age=max_age,
@@ -80,10 +80,10 @@ class Cookies:
         )
 
     def _clear(
-        self, response: web.StreamResponse, word: str, same_site: Literal["Lax", "Strict"]
+        self, response: web.StreamResponse, base_name: str, same_site: Literal["Lax", "Strict"]
     ) -> None:
         response.del_cookie(
-            self._name(word), path="/", secure=self.secure, httponly=True, samesite=same_site
+            self._name(base_name), path="/", secure=self.secure, httponly=True, samesite=same_site
         )
 
 

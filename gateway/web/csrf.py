@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 CSRF_FIELD: Final = "form_token"
 FORM_TYPE: Final = "application/x-www-form-urlencoded"
 MAX_FORM_BYTES: Final = 128 * 1024
-"""The five certificates of 20,000 characters that keysvc accepts are 115,000 bytes in a form."""
+"""keysvc accepts five certificates of 20,000 characters, which take 115,000 bytes in a form."""
 MAX_FIELDS: Final = 32
 MAX_ESCAPES: Final = 16 * 1024
 """The maximum number of %XX escapes in a form. Decoding one costs as much as 100 plain characters.

@@ -26,7 +26,7 @@ async def send(
     """Send a file in parts.
 
     An error in the first part is raised, because nothing has been sent yet. If a later part fails,
-    the time is over or the client leaves, the connection is aborted.
+    the time limit is exceeded or the client disconnects, the connection is aborted.
     """
     first = await anext(parts)
     response = web.StreamResponse(headers=headers)
@@ -37,7 +37,7 @@ async def send(
             await response.write(first.encode())
             async for part in parts:
                 await response.write(part.encode())
-                await asyncio.sleep(0)  # a fast client must not hold up others
+                await asyncio.sleep(0)  # a fast client must not delay others
             await response.write_eof()
     except (RefusedError, TimeoutError, ConnectionError) as error:
         response[ABORT_REASON] = abort_reason(error)

@@ -1,4 +1,4 @@
-"""Security headers of every page; the Content-Security-Policy blocks all that pages do not use."""
+"""Security headers of every page; the Content-Security-Policy allows only what pages use."""
 
 from collections.abc import Mapping
 from typing import Final

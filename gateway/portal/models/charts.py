@@ -16,7 +16,7 @@ DOWN_HEIGHT: Final = 26
 LABEL_HEIGHT: Final = 20
 _GAP: Final = 0.28
 _MIN_BAR_HEIGHT: Final = 1.5
-"""Keeps one change among thousands visible."""
+"""Keeps the bar of a single change visible beside one of thousands."""
 
 NOT_COUNTED: Final = "The log has too many entries to count right now."
 

@@ -10,7 +10,7 @@ GROUP_SEARCH_FIELDS: Final = ("display_name",)
 
 
 def contains_text(fields: Iterable[str], text: str) -> pb.Filter:
-    """Matches if any of the fields contains the text."""
+    """A filter that matches if any of the fields contains the text."""
     return pb.Filter(
         any_of=pb.AnyOf(
             filters=[_comparison(field, pb.OPERATOR_CONTAINS, text) for field in fields]
@@ -19,20 +19,20 @@ def contains_text(fields: Iterable[str], text: str) -> pb.Filter:
 
 
 def id_in(ids: Iterable[str]) -> pb.Filter:
-    """Matches if the id is one of these."""
+    """A filter that matches these ids."""
     return pb.Filter(
         any_of=pb.AnyOf(filters=[_comparison("id", pb.OPERATOR_EQUAL, each) for each in ids])
     )
 
 
 def is_active(active: bool) -> pb.Filter:
-    """Matches people who are active, or who are not."""
+    """A filter that matches active people, or all others."""
     operator = pb.OPERATOR_EQUAL if active else pb.OPERATOR_NOT_EQUAL
     return pb.Filter(comparison=pb.Comparison(field="active", operator=operator, boolean=True))
 
 
 def all_of(filters: list[pb.Filter]) -> pb.Filter | None:
-    """Matches if all filters match; None without any filter."""
+    """A filter that matches if all of these match; None if there are none."""
     if len(filters) < 2:
         return filters[0] if filters else None
     return pb.Filter(all_of=pb.AllOf(filters=filters))

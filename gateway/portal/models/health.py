@@ -1,4 +1,4 @@
-"""The health of provisioning, as one line that warns before Entra quarantines the job.
+"""The health of provisioning: one line, which warns before Entra quarantines the job.
 
 Entra quarantines a job at once if its key is refused, and also if more than 40 % of its changes
 fail. It then retries a quarantined job once a day.
@@ -19,7 +19,7 @@ INTERVAL_MINUTES: Final = 40
 QUARANTINE_RATE: Final = 0.4
 WARNING_RATE: Final = 0.1
 MIN_FAILURES: Final = 5
-"""Fewer failures give no warning, however few changes there were."""
+"""Fewer failures cause no warning, whatever their share of the changes."""
 RECENT: Final = timedelta(minutes=90)
 """About two of Entra's cycles."""
 SILENCE_LIMIT: Final = timedelta(hours=3)
@@ -58,7 +58,7 @@ class HealthSignals:
     keys: Sequence[KeyRow]
     day: Totals | None
     """The changes of the last 24 hours; None if there were too many to count."""
-    last_rejected: datetime | None
+    last_key_refusal: datetime | None
     """When a request with a refused key last arrived."""
     now: datetime
 
@@ -92,7 +92,7 @@ class Health:
 
 
 FAILURES: Final = ("/settings/integrations/entra/log?result=failure", "View failures")
-REJECTED: Final = ("/settings/integrations/entra/log?action=key", "View refused requests")
+REFUSED_KEYS: Final = ("/settings/integrations/entra/log?action=key", "View refused requests")
 NEW_KEY: Final = ("/settings/integrations/entra/keys/new", "Generate an API key")
 
 
@@ -107,7 +107,7 @@ def health(signals: HealthSignals) -> Health:
     """The most severe condition that applies."""
     return (
         _off(signals)
-        or _rejected(signals)
+        or _key_refused(signals)
         or _without_key(signals)
         or _failing(signals)
         or _silent(signals)
@@ -136,10 +136,10 @@ def _off(signals: HealthSignals) -> Health | None:
     )
 
 
-def _rejected(signals: HealthSignals) -> Health | None:
-    rejected, last_contact = signals.last_rejected, signals.last_contact
-    if rejected is None or (
-        last_contact is not None and last_contact + LAST_USE_ACCURACY >= rejected
+def _key_refused(signals: HealthSignals) -> Health | None:
+    refused, last_contact = signals.last_key_refusal, signals.last_contact
+    if refused is None or (
+        last_contact is not None and last_contact + LAST_USE_ACCURACY >= refused
     ):
         return None
     if signals.uses_newest_key:
@@ -147,17 +147,17 @@ def _rejected(signals: HealthSignals) -> Health | None:
             Level.WARNING,
             "An old API key is still being used",
             f"The newest key works, but a request with a key that no longer works arrived "
-            f"{ago(rejected, signals.now)}. If Entra sent it, paste the newest key as Secret Token "
+            f"{ago(refused, signals.now)}. If Entra sent it, paste the newest key as Secret Token "
             "in Entra.",
-            *REJECTED,
+            *REFUSED_KEYS,
         )
     return Health(
         Level.CRITICAL,
         "Entra's API key is refused",
-        f"The last request, {ago(rejected, signals.now)}, used a key that no longer works. Entra "
+        f"The last request, {ago(refused, signals.now)}, used a key that no longer works. Entra "
         "quarantines the job for this. Paste the newest key as Secret Token in Entra and select "
         "“Test Connection”.",
-        *REJECTED,
+        *REFUSED_KEYS,
     )
 
 
@@ -211,7 +211,7 @@ def _silent(signals: HealthSignals) -> Health | None:
 
 
 def _expiring(signals: HealthSignals) -> Health | None:
-    """Warns that the key in use expires, although everything else is fine."""
+    """A warning if the key in use expires, although everything else is fine."""
     end_times = [key.end_time for key in signals.keys if key.is_in_use and key.end_time is not None]
     if not end_times:
         return None

@@ -88,9 +88,9 @@ def _value(
 
 def _element(element: object) -> str:
     if isinstance(element, TypedValue):
-        notes = [element.type, "primary" if element.primary else ""]
+        labels = [element.type, "primary" if element.primary else ""]
         text = element.value or element.display
-        joined = ", ".join(note for note in notes if note)
+        joined = ", ".join(label for label in labels if label)
         return f"{text} ({joined})" if joined else text
     if isinstance(element, Message):
         return ", ".join(str(value) for _, value in element.ListFields() if value is not True)

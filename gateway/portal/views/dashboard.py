@@ -21,15 +21,15 @@ def routes() -> Sequence[Route]:
 
 async def dashboard(context: PageContext) -> web.Response:
     """The health of provisioning, the numbers of people and groups, and recent activity."""
-    shown, days, people, groups, recent = await asyncio.gather(
+    provisioning, month_chart, people, groups, recent = await asyncio.gather(
         overview(context), month(context), _people(context), _groups(context), _recent(context)
     )
     names = await names_of(context, (each.resource_id for each in recent))
     return context.page(
         "dashboard.html",
         title="Dashboard",
-        overview=shown,
-        month=days,
+        overview=provisioning,
+        month=month_chart,
         people=people,
         groups=groups,
         rows=log_rows(recent, names),

@@ -38,7 +38,7 @@ async def groups(context: PageContext) -> web.Response:
             count_total=not page and not text,
         ),
     )
-    given = {"q": text, "page": response.next_page_token}
+    parameters = {"q": text, "page": response.next_page_token}
     return context.page(
         "groups.html",
         title="Groups",
@@ -46,7 +46,7 @@ async def groups(context: PageContext) -> web.Response:
         text=text,
         total=response.total_size,
         is_first_page=not page,
-        next_page=f"?{urlencode({name: value for name, value in given.items() if value})}"
+        next_page=f"?{urlencode({name: value for name, value in parameters.items() if value})}"
         if response.next_page_token
         else "",
     )

@@ -14,7 +14,7 @@ ENTRA = "/settings/integrations/entra/"
 
 
 def routes() -> Sequence[Route]:
-    """The routes of the integrations, and of activating and deactivating Entra's."""
+    """The routes of the integrations, and of activating and deactivating that of Entra."""
     return (
         Route("GET", "/settings/integrations/", integrations),
         Route("GET", ENTRA, entra),
@@ -26,9 +26,9 @@ def routes() -> Sequence[Route]:
 
 async def integrations(context: PageContext) -> web.Response:
     """One card per integration."""
-    shown, sso = await asyncio.gather(overview(context), _sso(context))
+    provisioning, sso = await asyncio.gather(overview(context), _sso(context))
     return context.page(
-        "integrations.html", title="Settings & Integrations", overview=shown, sso=sso
+        "integrations.html", title="Settings & Integrations", overview=provisioning, sso=sso
     )
 
 

@@ -21,7 +21,7 @@ class Keys:
     """The pages that generate and revoke keys.
 
     A form generates at most one key. It carries the id of the newest key at the time the form was
-    opened, with a token over that id, and keysvc refuses it if there is a newer key. Thus a reload
+    opened, with a token over that id, and keysvc refuses it if there is a newer key. So a reload
     or a second click generates no second key, whichever gateway replica answers, and two
     administrators cannot replace each other's key unknowingly.
     """
@@ -36,7 +36,7 @@ class Keys:
         )
 
     async def show_form(self, context: PageContext) -> web.Response:
-        """Explain what a new key means for older keys, and offer the form."""
+        """Explain when older keys expire, and show the form."""
         keys = await _keys(context)
         newest = keys[0].id if keys else _NO_KEY
         rows = await _rows(context, keys)

@@ -32,7 +32,7 @@ def routes() -> Sequence[Route]:
 async def log(context: PageContext) -> web.Response:
     """One page of the log, below the health, the cycles and the charts."""
     query = log_query(context.query)
-    shown, days, listed = await asyncio.gather(
+    provisioning, month_chart, listed = await asyncio.gather(
         overview(context),
         month(context),
         find(context, query.request(context.organization_id)),
@@ -42,8 +42,8 @@ async def log(context: PageContext) -> web.Response:
         "log.html",
         title="Provisioning log",
         tab="log",
-        overview=shown,
-        month=days,
+        overview=provisioning,
+        month=month_chart,
         query=query,
         rows=rows,
         next_page=query.page_query_string(next_page) if next_page else "",
@@ -58,15 +58,15 @@ async def live(context: PageContext) -> web.Response:
     The month costs most to count and changes least, so it is included on request only.
     """
     query = log_query({**context.query, "page": ""})
-    (rows, _), shown = await asyncio.gather(
+    (rows, _), provisioning = await asyncio.gather(
         find(context, query.request(context.organization_id)), overview(context)
     )
-    days = await month(context) if "month" in context.query else None
-    return context.page("log_live.html", rows=rows, overview=shown, month=days)
+    month_chart = await month(context) if "month" in context.query else None
+    return context.page("log_live.html", rows=rows, overview=provisioning, month=month_chart)
 
 
 async def entry(context: PageContext) -> web.Response:
-    """One entry in full. The script that opens it in a drawer gets only that part of the page."""
+    """One entry. The script that opens it in a drawer gets only that part of the page."""
     response = await context.call(
         context.portal.clients.activities.GetActivity,
         pb.GetActivityRequest(organization_id=context.organization_id, id=context.path("id")),

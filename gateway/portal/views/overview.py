@@ -43,16 +43,16 @@ class Overview:
 
 
 async def overview(context: PageContext) -> Overview:
-    """Read everything concurrently."""
-    integration, keys, counts, cycles, rejected = await asyncio.gather(
+    """Read the parts of the overview concurrently."""
+    integration, keys, counts, cycles, key_refusal = await asyncio.gather(
         _integration(context),
         _keys(context),
         _counts(context),
         _cycles(context),
-        _last_rejected(context),
+        _last_key_refusal(context),
     )
     active = integration.state == keys_pb2.Integration.STATE_ACTIVE
-    signals = model.HealthSignals(active, keys, model.totals(counts), rejected, context.now)
+    signals = model.HealthSignals(active, keys, model.totals(counts), key_refusal, context.now)
     return Overview(
         active=active,
         since=to_datetime(integration.update_time),
@@ -73,7 +73,7 @@ async def month(context: PageContext) -> Chart:
 async def _count(
     context: PageContext, span: timedelta, width: "pb.CountActivitiesRequest.Width"
 ) -> Sequence[pb.ActivityCount] | None:
-    """The counts of the log in the span before now; None if counting is too costly."""
+    """The counts of the log for the time span up to now; None if counting is too costly."""
     with _ignoring_too_costly():
         response = await context.call(
             context.portal.clients.activities.CountActivities,
@@ -130,7 +130,7 @@ async def _cycles(context: PageContext) -> Sequence[CycleRow] | None:
     return None
 
 
-async def _last_rejected(context: PageContext) -> datetime | None:
+async def _last_key_refusal(context: PageContext) -> datetime | None:
     response = await context.call(
         context.portal.clients.activities.ListActivities,
         pb.ListActivitiesRequest(

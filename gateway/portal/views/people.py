@@ -59,7 +59,7 @@ async def people(context: PageContext) -> web.Response:
             count_total=not page and not text,
         ),
     )
-    given = {"q": text, "state": state, "page": response.next_page_token}
+    parameters = {"q": text, "state": state, "page": response.next_page_token}
     return context.page(
         "people.html",
         title="People",
@@ -68,7 +68,7 @@ async def people(context: PageContext) -> web.Response:
         state=state,
         total=response.total_size,
         is_first_page=not page,
-        next_page=f"?{urlencode({name: value for name, value in given.items() if value})}"
+        next_page=f"?{urlencode({name: value for name, value in parameters.items() if value})}"
         if response.next_page_token
         else "",
     )

@@ -29,7 +29,7 @@ def routes() -> Sequence[Route]:
 
 
 async def sign_in(context: PageContext) -> web.Response:
-    """Offer the ways to sign in."""
+    """The page with the ways to sign in."""
     target = local_path(context.query.get("next", ""))
     enterprise = "/login/enterprise/" + (f"?next={quote(target)}" if target else "")
     return context.page("sign_in.html", title="Sign in", enterprise=enterprise)

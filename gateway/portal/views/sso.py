@@ -1,4 +1,4 @@
-"""The settings of single sign-on."""
+"""The page with the settings of single sign-on."""
 
 from collections.abc import Sequence
 from urllib.parse import urlsplit
@@ -19,7 +19,7 @@ _REFUSALS = {
     "yours, contact Cloud Academy support.",
     "ETAG_MISMATCH": "The settings have changed since you opened this page, so yours were not "
     "saved. Reload the page and enter them again.",
-    "SSO_NOT_TESTED": "Single sign-on has not been tested with these settings. Test it first.",
+    "SSO_NOT_TESTED": "The current single sign-on settings have not been tested. Test them first.",
 }
 
 
@@ -97,7 +97,7 @@ async def _connection(context: PageContext) -> pb.SsoConnection:
 
 
 async def _refused(context: PageContext, form: SsoForm, error: RefusedError) -> web.Response:
-    """The submitted form, with a message. Raises the error again if it is not about the form."""
+    """The submitted form with a message. Raises the error again if it does not concern the form."""
     if error.reason not in _REFUSALS and error.reason != "INVALID_FIELD":
         raise error
     text = _REFUSALS.get(error.reason, error.detail)

@@ -1,4 +1,4 @@
-"""What to do about a refused request, in the terms of Entra's user interface."""
+"""Advice about refused requests, in the terms of Entra's user interface."""
 
 from collections.abc import Mapping
 from typing import Final

@@ -1,4 +1,4 @@
-"""The checks of a request, up to the one that failed."""
+"""The checks of a request, each passed, failed or not reached."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

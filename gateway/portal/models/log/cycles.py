@@ -1,4 +1,4 @@
-"""Entra's provisioning cycles, as derived from bursts of log entries."""
+"""Entra's provisioning cycles, derived from bursts of log entries."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

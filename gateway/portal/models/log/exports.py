@@ -73,7 +73,7 @@ def ndjson_line(activity: Activity) -> str:
 
 
 def as_document(activity: Activity) -> dict[str, Any]:
-    """One entry, as both formats contain it."""
+    """One entry, with the values that both formats contain."""
     document: dict[str, Any] = {
         "time": iso(to_datetime(activity.time)),
         "sentence": sentence(activity).text,

@@ -64,5 +64,5 @@ def log_query(parameters: Mapping[str, str]) -> LogQuery:
 
 
 def _query_string(**parameters: str) -> str:
-    given = {name: value for name, value in parameters.items() if value}
-    return f"?{urlencode(given)}" if given else ""
+    nonempty = {name: value for name, value in parameters.items() if value}
+    return f"?{urlencode(nonempty)}" if nonempty else ""

@@ -73,11 +73,11 @@ def log_rows(activities: Sequence[Activity], names: Mapping[str, str]) -> list[L
 
 def log_row(activity: Activity, names: Mapping[str, str]) -> LogRow:
     """A row with the person's current name, if `names` contains it."""
-    shown = names.get(activity.resource_id, "")
+    current_name = names.get(activity.resource_id, "")
     return LogRow(
         id=activity.id,
         time=to_datetime(activity.time),
-        sentence=sentence(activity, shown),
+        sentence=sentence(activity, current_name),
         action=action_label(activity),
         action_key=action_key(activity),
         refused=activity.refused,

@@ -30,7 +30,7 @@ def rows(*keys: Key) -> list[KeyRow]:
 
 def signals(*keys: Key, **fields: object) -> HealthSignals:
     day = Totals(fields.pop("succeeded", 0), fields.pop("refused", 0))
-    defaults = {"active": True, "day": day, "last_rejected": None, "now": NOW}
+    defaults = {"active": True, "day": day, "last_key_refusal": None, "now": NOW}
     return HealthSignals(keys=rows(*keys), **(defaults | fields))
 
 
@@ -52,7 +52,7 @@ def signals_with(**changes: object) -> HealthSignals:
         "active": True,
         "keys": key_rows([key], {}, NOW),
         "day": Totals(100, 0),
-        "last_rejected": None,
+        "last_key_refusal": None,
         "now": NOW,
     }
     return HealthSignals(**(defaults | changes))
@@ -69,18 +69,18 @@ def test_new_integration_waits_for_key_then_for_entra():
 
 def test_refused_key_is_critical_until_a_working_key_is_used():
     critical = (Level.CRITICAL, "Entra's API key is refused")
-    assert line(key(1), last_rejected=NOW - MINUTE) == critical
-    assert line(key(1, used=timedelta(hours=2)), last_rejected=NOW - MINUTE) == critical
-    assert line(USED, last_rejected=NOW - 20 * MINUTE)[0] == Level.GOOD
+    assert line(key(1), last_key_refusal=NOW - MINUTE) == critical
+    assert line(key(1, used=timedelta(hours=2)), last_key_refusal=NOW - MINUTE) == critical
+    assert line(USED, last_key_refusal=NOW - 20 * MINUTE)[0] == Level.GOOD
 
 
 def test_refused_old_key_is_a_warning_if_the_newest_is_used():
     warning = (Level.WARNING, "An old API key is still being used")
-    assert line(key(1, used=30 * MINUTE), last_rejected=NOW - MINUTE) == warning
+    assert line(key(1, used=30 * MINUTE), last_key_refusal=NOW - MINUTE) == warning
 
 
 def test_last_use_is_compared_to_the_minute():
-    assert line(key(1, used=5 * MINUTE), last_rejected=NOW - 4.5 * MINUTE)[0] == Level.GOOD
+    assert line(key(1, used=5 * MINUTE), last_key_refusal=NOW - 4.5 * MINUTE)[0] == Level.GOOD
 
 
 def test_no_working_key_is_critical():
@@ -143,8 +143,8 @@ def test_health_says_if_there_are_too_many_changes_to_count():
         ({"keys": []}, Level.WAITING),
         ({"day": Totals(100, 15)}, Level.WARNING),
         ({"day": Totals(100, 70)}, Level.CRITICAL),
-        ({"last_rejected": NOW - timedelta(minutes=1)}, Level.WARNING),
-        ({"last_rejected": NOW - timedelta(hours=1)}, Level.GOOD),
+        ({"last_key_refusal": NOW - timedelta(minutes=1)}, Level.WARNING),
+        ({"last_key_refusal": NOW - timedelta(hours=1)}, Level.GOOD),
         ({"now": NOW + timedelta(hours=4)}, Level.WARNING),
     ],
 )
