@@ -1,4 +1,4 @@
-"""A sign-in that waits for the identity provider's response, sealed into a cookie.
+"""A sign-in that waits for the identity provider's response, stored in a signed cookie.
 
 The cookie binds a response to the browser that started the sign-in. The identity provider's page
 posts the response from another site, so the cookie cannot be SameSite=Lax.
@@ -18,7 +18,7 @@ LIFETIME: Final = timedelta(minutes=10)
 MAX_CHARACTERS: Final = 3_500
 MAX_PATH_CHARACTERS: Final = 500
 
-_SEAL_BYTES: Final = 32
+_SIGNATURE_BYTES: Final = 32
 _PURPOSE: Final = b"cloudacademy gateway.sso pending sign-in"
 
 
@@ -45,23 +45,23 @@ class PendingSignIn:
 
 
 class PendingSignIns:
-    """Seals and opens pending sign-ins with a key that all gateways of the region share."""
+    """Signs and verifies pending sign-ins with a key that all gateways of the region share."""
 
     def __init__(self, secret: bytes) -> None:
         self._key = hmac.digest(secret, _PURPOSE, "sha256")
 
-    def seal(self, pending: PendingSignIn) -> str:
+    def sign(self, pending: PendingSignIn) -> str:
         """The value of the cookie."""
         content = orjson.dumps(
             asdict(pending) | {"expire_time": int(pending.expire_time.timestamp())}
         )
-        return _encoded(self._seal(content) + content)
+        return _encoded(self._signature(content) + content)
 
-    def open(self, cookie: str, now: datetime) -> PendingSignIn | None:
-        """The pending sign-in in a cookie; None if the seal is invalid or it has expired."""
-        sealed = _decoded(cookie)
-        seal, content = sealed[:_SEAL_BYTES], sealed[_SEAL_BYTES:]
-        if not hmac.compare_digest(seal, self._seal(content)):
+    def verify(self, cookie: str, now: datetime) -> PendingSignIn | None:
+        """The pending sign-in in a cookie; None if the signature is invalid or it has expired."""
+        signed = _decoded(cookie)
+        signature, content = signed[:_SIGNATURE_BYTES], signed[_SIGNATURE_BYTES:]
+        if not hmac.compare_digest(signature, self._signature(content)):
             return None
         document = orjson.loads(content)
         trial = document.pop("trial")
@@ -70,7 +70,7 @@ class PendingSignIns:
             return None
         return PendingSignIn(**document, expire_time=end, trial=Trial(**trial) if trial else None)
 
-    def _seal(self, content: bytes) -> bytes:
+    def _signature(self, content: bytes) -> bytes:
         return hmac.digest(self._key, content, "sha256")
 
 

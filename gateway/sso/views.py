@@ -98,8 +98,8 @@ class SingleSignOn:
 
     def pending(self, context: SignInContext) -> PendingSignIn:
         """The sign-in that this browser has started. Raises SignInError (no_request)."""
-        sealed = cookie_value(context.request.headers, self._cookie)
-        pending = self._pending.open(sealed, self._clock())
+        cookie = cookie_value(context.request.headers, self._cookie)
+        pending = self._pending.verify(cookie, self._clock())
         if pending is None:
             raise SignInError("no_request")
         return pending
@@ -149,7 +149,7 @@ class SingleSignOn:
         # It requires Secure, which browsers also accept on loopback without TLS.
         response.set_cookie(
             self._cookie,
-            self._pending.seal(pending),
+            self._pending.sign(pending),
             path=ACS_PATH,
             max_age=int(LIFETIME.total_seconds()),
             secure=True,

@@ -23,7 +23,7 @@ class FormTokens:
     """Creates and verifies form tokens. A token is bound to a session and to a purpose."""
 
     def __init__(self, secret: bytes) -> None:
-        # A derived key, so that no other value sealed with the secret is accepted as a form token.
+        # A derived key, so that no other value signed with the secret is accepted as a form token.
         self._secret = hmac.digest(secret, b"portal forms", "sha256")
 
     def create(self, binding: str, purpose: str = "") -> str:

@@ -112,8 +112,8 @@ def read_tokens(data: bytes) -> None:
     """Cursors, page tokens, and the tokens of the feed, of sessions and of keys."""
     text = _text(data)
     for call in (
-        lambda: Cursors(SECRET, _clock).open(str(NIL_ID), "", text),
-        lambda: PendingSignIns(SECRET).open(text, _clock()),
+        lambda: Cursors(SECRET, _clock).verify(str(NIL_ID), "", text),
+        lambda: PendingSignIns(SECRET).verify(text, _clock()),
         lambda: pages.from_token(NIL_ID, text, BEFORE_ALL),
         lambda: ChangeCursor.from_token(text, NIL_ID),
         lambda: session_token.parse(text),

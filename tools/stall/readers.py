@@ -168,10 +168,10 @@ def _sso_setup(text: str) -> None:
 
 def _tokens(text: str) -> None:
     for read in (
-        lambda: Cursors(SECRET, lambda: NOW).open(str(NIL_ID), "", text),
-        lambda: PendingSignIns(SECRET).open(text, NOW),
-        lambda: key_pages.from_token(NIL_ID, text, BEFORE_ALL),
-        lambda: ChangeCursor.from_token(text, NIL_ID),
+        lambda: Cursors(SECRET, lambda: NOW).verify(str(NOBODY), "", text),
+        lambda: PendingSignIns(SECRET).verify(text, NOW),
+        lambda: key_pages.from_token(NOBODY, text, BEFORE_ALL),
+        lambda: ChangeCursor.from_token(text, NOBODY),
         lambda: session_token.parse(text),
         lambda: keys.parse(text),
         lambda: page_tokens.decode(text, "q", Kind.TEXT),

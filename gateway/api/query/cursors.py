@@ -19,31 +19,31 @@ MAX_LENGTH: Final = 24_576
 """Enough for a position after the longest text that a list can be sorted by."""
 
 _TIME_BYTES: Final = 6
-_SEAL_BYTES: Final = 16
+_SIGNATURE_BYTES: Final = 16
 
 
 class Cursors:
-    """Creates and opens cursors with a secret that all gateways of a region share."""
+    """Signs and verifies cursors with a secret that all gateways of a region share."""
 
     def __init__(self, secret: bytes, clock: Clock) -> None:
         self._secret = secret
         self._clock = clock
 
-    def seal(self, organization_id: str, query: str, position: str) -> str:
-        """A cursor for a position; it needs no escaping in a URL."""
+    def sign(self, organization_id: str, query: str, position: str) -> str:
+        """A signed cursor for a position; it needs no escaping in a URL."""
         end = int((self._clock() + LIFETIME).timestamp()).to_bytes(_TIME_BYTES, "big")
         rest = end + position.encode()
-        return _encoded(self._seal(organization_id, query, rest) + rest)
+        return _encoded(self._signature(organization_id, query, rest) + rest)
 
-    def open(self, organization_id: str, query: str, cursor: str) -> str:
-        """The position in a cursor.
+    def verify(self, organization_id: str, query: str, cursor: str) -> str:
+        """The position in a cursor, after its signature is verified.
 
         Refuses (invalidCursor) a cursor that this region did not issue to the organization for this
         query, and (expiredCursor) one that is older than LIFETIME.
         """
         content = _decoded(cursor)
-        seal, rest = content[:_SEAL_BYTES], content[_SEAL_BYTES:]
-        if not hmac.compare_digest(seal, self._seal(organization_id, query, rest)):
+        signature, rest = content[:_SIGNATURE_BYTES], content[_SIGNATURE_BYTES:]
+        if not hmac.compare_digest(signature, self._signature(organization_id, query, rest)):
             raise invalid_cursor()
         end = datetime.fromtimestamp(int.from_bytes(rest[:_TIME_BYTES], "big"), UTC)
         if self._clock() >= end:
@@ -55,10 +55,10 @@ class Cursors:
             )
         return rest[_TIME_BYTES:].decode()
 
-    def _seal(self, organization_id: str, query: str, rest: bytes) -> bytes:
+    def _signature(self, organization_id: str, query: str, rest: bytes) -> bytes:
         digest = hashlib.sha256(query.encode()).digest()
-        sealed = organization_id.encode() + b"\0" + digest + rest
-        return hmac.digest(self._secret, sealed, "sha256")[:_SEAL_BYTES]
+        signed = organization_id.encode() + b"\0" + digest + rest
+        return hmac.digest(self._secret, signed, "sha256")[:_SIGNATURE_BYTES]
 
 
 def invalid_cursor() -> ScimError:

@@ -146,7 +146,7 @@ class Search:
             if part.next_page_token:
                 break
         if position.index < len(queries):
-            next_cursor = self._cursors.seal(
+            next_cursor = self._cursors.sign(
                 request.organization_id, self._identity(search_request), position.text()
             )
             return await _page(request, parts, None, next_cursor)
@@ -155,7 +155,7 @@ class Search:
     def _open(
         self, request: ScimRequest, search_request: SearchRequest, cursor: str
     ) -> "_Position":
-        text = self._cursors.open(request.organization_id, self._identity(search_request), cursor)
+        text = self._cursors.verify(request.organization_id, self._identity(search_request), cursor)
         return _Position.read(text)
 
     def _identity(self, search_request: SearchRequest) -> str:
@@ -215,7 +215,7 @@ class _Position:
 
     @classmethod
     def read(cls, text: str) -> "_Position":
-        """The position in an opened cursor; its seal proves that this service wrote it."""
+        """The position in a verified cursor, which this service wrote."""
         index, size, page_token = text.split(_SEPARATOR, 2)
         return cls(int(index), int(size), page_token)
 

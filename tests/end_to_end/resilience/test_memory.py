@@ -227,8 +227,8 @@ class UnfinishedForm:
 def pending_sign_in_cookie() -> str:
     """The cookie that the gateway requires before it reads a SAML response."""
     end = datetime.now(UTC) + LIFETIME
-    sealed = PendingSignIns(SECRET).seal(PendingSignIn(str(uuid4()), "_1", "state", "", end))
-    return f"sign-in-us={sealed}"
+    cookie = PendingSignIns(SECRET).sign(PendingSignIn(str(uuid4()), "_1", "state", "", end))
+    return f"sign-in-us={cookie}"
 
 
 async def send_unfinished_form(gateway: Gateway, path: str, size: int) -> UnfinishedForm:

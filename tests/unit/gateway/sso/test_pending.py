@@ -28,9 +28,9 @@ def pending() -> PendingSignIns:
 @pytest.mark.parametrize("trial", [None, Trial("etag", "id", "Ann Öst")])
 def test_sealed_sign_in_opens_unchanged_for_ten_minutes(pending, trial):
     sign_in = replace(PENDING, trial=trial)
-    cookie = pending.seal(sign_in)
-    assert pending.open(cookie, NOW + timedelta(minutes=10, seconds=-1)) == sign_in
-    assert pending.open(cookie, NOW + timedelta(minutes=10)) is None
+    cookie = pending.sign(sign_in)
+    assert pending.verify(cookie, NOW + timedelta(minutes=10, seconds=-1)) == sign_in
+    assert pending.verify(cookie, NOW + timedelta(minutes=10)) is None
 
 
 def test_largest_sign_in_fits_into_a_cookie(pending):
@@ -41,22 +41,22 @@ def test_largest_sign_in_fits_into_a_cookie(pending):
         after="/" + "a" * 499,
         trial=Trial("e" * 64, "i" * 36, "ü" * 512),
     )
-    cookie = pending.seal(largest)
+    cookie = pending.sign(largest)
     assert len(cookie) < 4096 - 200
-    assert pending.open(cookie, NOW) == largest
+    assert pending.verify(cookie, NOW) == largest
 
 
 def test_changed_cookie_does_not_open(pending):
-    cookie = pending.seal(PENDING)
+    cookie = pending.sign(PENDING)
     changed = ["A" + cookie[1:], cookie[:60] + "A" + cookie[61:], cookie[1:], cookie + "AAAA", ""]
-    assert [pending.open(each, NOW) for each in changed] == [None] * 5
+    assert [pending.verify(each, NOW) for each in changed] == [None] * 5
 
 
 def test_seal_of_another_region_or_purpose_does_not_open(pending):
-    assert PendingSignIns(bytes(32)).open(pending.seal(PENDING), NOW) is None
-    assert pending.open(Cursors(SECRET, lambda: NOW).seal("o", "q", "p"), NOW) is None
+    assert PendingSignIns(bytes(32)).verify(pending.sign(PENDING), NOW) is None
+    assert pending.verify(Cursors(SECRET, lambda: NOW).sign("o", "q", "p"), NOW) is None
     forged = base64.urlsafe_b64encode(bytes(32) + b'{"trial":null}').rstrip(b"=").decode()
-    assert pending.open(forged, NOW) is None
+    assert pending.verify(forged, NOW) is None
 
 
 @pytest.mark.parametrize("path", ["/", "/dashboard/", "/a?b=c&d=/e#f", "/%2F%2Fevil.test", "/a:b"])

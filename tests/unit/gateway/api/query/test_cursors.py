@@ -1,4 +1,4 @@
-"""Sealed pagination cursors, with a clock that the tests move."""
+"""Signed pagination cursors, with a clock that the tests move."""
 
 import base64
 from datetime import timedelta
@@ -29,64 +29,64 @@ def cursors(clock: StoppedClock) -> Cursors:
 @given(st.text(max_size=60), st.text(max_size=60))
 def test_cursor_opens_to_its_position_and_is_url_safe(query, position):
     cursors = Cursors(SECRET, StoppedClock())
-    cursor = cursors.seal(ACME, query, position)
+    cursor = cursors.sign(ACME, query, position)
     assert set(cursor) <= UNRESERVED
-    assert cursors.open(ACME, query, cursor) == position
+    assert cursors.verify(ACME, query, cursor) == position
 
 
 def test_cursor_expires_after_an_hour(cursors, clock):
-    cursor = cursors.seal(ACME, "q", "p")
+    cursor = cursors.sign(ACME, "q", "p")
 
     clock.now += LIFETIME - timedelta(seconds=1)
-    assert cursors.open(ACME, "q", cursor) == "p"
+    assert cursors.verify(ACME, "q", cursor) == "p"
 
     clock.now += timedelta(seconds=1)
     with refused(400, "expiredCursor", "60 minutes"):
-        cursors.open(ACME, "q", cursor)
+        cursors.verify(ACME, "q", cursor)
 
 
 def test_cursor_of_another_organization_or_query_is_refused(cursors):
-    cursor = cursors.seal(ACME, "q", "p")
+    cursor = cursors.sign(ACME, "q", "p")
     for organization_id, query in ((OTHER, "q"), (ACME, "r")):
         with refused(400, "invalidCursor"):
-            cursors.open(organization_id, query, cursor)
+            cursors.verify(organization_id, query, cursor)
 
 
 def test_cursor_opens_only_with_the_secret_that_sealed_it(cursors, clock):
-    cursor = cursors.seal(ACME, "q", "p")
-    assert Cursors(SECRET, clock).open(ACME, "q", cursor) == "p"
+    cursor = cursors.sign(ACME, "q", "p")
+    assert Cursors(SECRET, clock).verify(ACME, "q", cursor) == "p"
     with refused(400, "invalidCursor"):
-        Cursors(b"t" * 32, clock).open(ACME, "q", cursor)
+        Cursors(b"t" * 32, clock).verify(ACME, "q", cursor)
 
 
 def test_cursor_with_any_bit_changed_is_refused(cursors):
-    cursor = cursors.seal(ACME, "q", "position")
+    cursor = cursors.sign(ACME, "q", "position")
     content = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
     for index in range(len(content) * 8):
         changed = bytearray(content)
         changed[index // 8] ^= 1 << index % 8
         with refused(400, "invalidCursor"):
-            cursors.open(ACME, "q", base64.urlsafe_b64encode(changed).rstrip(b"=").decode())
+            cursors.verify(ACME, "q", base64.urlsafe_b64encode(changed).rstrip(b"=").decode())
 
 
 @given(st.text(max_size=80) | st.binary(max_size=80).map(lambda b: base64.b64encode(b).decode()))
 def test_text_that_is_not_a_cursor_is_refused(cursor):
     with refused(400, "invalidCursor"):
-        Cursors(SECRET, StoppedClock()).open(ACME, "q", cursor)
+        Cursors(SECRET, StoppedClock()).verify(ACME, "q", cursor)
 
 
 def test_cursor_in_another_encoding_of_its_bytes_is_refused(cursors):
-    cursor = cursors.seal(ACME, "q", "pp")
+    cursor = cursors.sign(ACME, "q", "pp")
     assert len(cursor) % 4 == 0
-    with_unused_bits = cursors.seal(ACME, "q", "p" * 3)
+    with_unused_bits = cursors.sign(ACME, "q", "p" * 3)
     assert len(with_unused_bits) % 4 == 2
     unused_bit_set = with_unused_bits[:-1] + chr(ord(with_unused_bits[-1]) + 1)
     other_encodings = [cursor + "=", cursor + "\n", " " + cursor, unused_bit_set]
     for text in (*other_encodings, "A" * (MAX_LENGTH + 1)):
         with refused(400, "invalidCursor"):
-            cursors.open(ACME, "q", text)
+            cursors.verify(ACME, "q", text)
 
 
 def test_position_after_the_longest_text_fits_into_a_cursor(cursors):
     position = "x" * 11_000
-    assert cursors.open(ACME, "q", cursors.seal(ACME, "q", position)) == position
+    assert cursors.verify(ACME, "q", cursors.sign(ACME, "q", position)) == position
