@@ -205,7 +205,7 @@ class ScimEndpoint:
         An error here is only logged: it must not change the response.
         """
         try:
-            for number, refused in enumerate(_refused(request, state), 1):
+            for number, refused in enumerate(_refused_requests(request, state), 1):
                 self._refusal_log.record(refused)
                 if number % _RECORDED_PER_TURN == 0:  # a bulk request has up to a thousand
                     await asyncio.sleep(0)
@@ -270,14 +270,14 @@ def _within_reserved_memory(response: ScimResponse, state: _RequestState) -> Sci
     return response.streamed()
 
 
-def _refused(request: web.Request, state: _RequestState) -> Iterator[RefusedRequest]:
+def _refused_requests(request: web.Request, state: _RequestState) -> Iterator[RefusedRequest]:
     """The request itself if it was refused, and the operations of it that were refused."""
     if state.error is not None:
-        yield _as_refused(request, state, state.error)
+        yield _refused_request(request, state, state.error)
     for part in state.refused_parts:
         endpoint, resource_id, *_ = [*path_segments(part.path), "", ""]
         yield replace(
-            _as_refused(request, state, part.error),
+            _refused_request(request, state, part.error),
             method=part.method,
             target=part.path,
             endpoint=endpoint,
@@ -287,7 +287,9 @@ def _refused(request: web.Request, state: _RequestState) -> Iterator[RefusedRequ
         )
 
 
-def _as_refused(request: web.Request, state: _RequestState, error: ScimError) -> RefusedRequest:
+def _refused_request(
+    request: web.Request, state: _RequestState, error: ScimError
+) -> RefusedRequest:
     return RefusedRequest(
         caller=state.caller,
         request_id=state.request_id,

@@ -21,7 +21,7 @@ MAX_SILENCE_SECONDS: Final = 0.75
 keysvc sends a heartbeat every 250 ms. So a revoked key stops working within a second, even if the
 connection to keysvc is broken.
 """
-TTL_SECONDS: Final = 30.0  # keysvc thus sees the use of a key about every half minute
+TTL_SECONDS: Final = 30.0  # so keysvc sees the use of a key about every half minute
 MAX_KEYS: Final = 10_000
 RECONNECT_SECONDS: Final = 0.2
 

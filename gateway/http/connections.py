@@ -22,7 +22,7 @@ MAX_UNSENT_BYTES: Final = 64 * 1024 * 1024
 SWEEP_SECONDS: Final = 0.5
 SMALL_READ_BYTES: Final = 4 * 1024
 MAX_SMALL_READS: Final = 3
-"""How often the parser may stop after a small read; each 16 KiB of the body allows one more."""
+"""The small reads after which the parser may stop; each 16 KiB of the body allows one more."""
 
 Monotonic = Callable[[], float]
 
@@ -52,7 +52,7 @@ class ClientTimeouts:
 
 
 class Wait(IntEnum):
-    """What the gateway waits for the client of a connection to do."""
+    """The action of the client for which the gateway waits."""
 
     NOTHING = 0
     REQUEST = 1
@@ -79,7 +79,7 @@ class Connection:
     idle_since: float = field(default_factory=time.monotonic)
     is_chunked: bool = False
     small_reads: int = 0
-    """How often the parser stopped in a chunked body after reading fewer than SMALL_READ_BYTES."""
+    """The stops of the parser in a chunked body after reading fewer than SMALL_READ_BYTES."""
     group: Wait = _NOTHING
     """The group of `Connections` that contains it."""
     is_open: bool = True
@@ -117,7 +117,7 @@ class Connection:
 
     @property
     def wait(self) -> Wait:
-        """What the gateway waits for the client to do."""
+        """The action of the client for which the gateway waits."""
         if self.response_since or not self.body.is_eof():
             return _TRANSFER
         return _REQUEST if self.head_since or self.idle_since else _NOTHING

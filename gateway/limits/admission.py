@@ -14,7 +14,7 @@ BYTES_PER_REQUEST: Final = 32 * 1024
 """Each full 32 KiB of a body counts as one more request. Entra's bodies are smaller."""
 CPU_SECONDS_PER_REQUEST: Final = 0.0025
 """Each full 2.5 ms of CPU time after the first counts as one more request; an ordinary request
-takes 0.3 ms. In the long run, one organization thus uses at most a quarter of the event loop."""
+takes 0.3 ms. So in the long run, one organization uses at most a quarter of the event loop."""
 
 _POLICY: Final = "organization"
 

@@ -38,7 +38,7 @@ class NetworkSlots:
         self._sites: dict[str, _Site] = {}
 
     def __len__(self) -> int:
-        """How many sites hold a slot or wait for one."""
+        """The number of sites that hold a slot or wait for one."""
         return len(self._sites)
 
     async def acquire(self, network: ClientNetwork) -> None:

@@ -30,7 +30,7 @@ MAX_SILENCE_SECONDS: Final = 1.0
 CALLS_PER_STREAM: Final = 32
 """With this many pending calls on a stream, the next calls use another, to another replica."""
 MAX_STREAMS: Final = 4
-"""How many streams accept calls at the same time."""
+"""The most streams that accept calls at the same time."""
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 
 Response = TypeVar("Response")
