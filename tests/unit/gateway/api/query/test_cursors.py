@@ -52,7 +52,7 @@ def test_cursor_of_another_organization_or_query_is_refused(cursors):
             cursors.verify(organization_id, query, cursor)
 
 
-def test_cursor_opens_only_with_the_secret_that_sealed_it(cursors, clock):
+def test_cursor_is_valid_only_with_the_secret_that_signed_it(cursors, clock):
     cursor = cursors.sign(ACME, "q", "p")
     assert Cursors(SECRET, clock).verify(ACME, "q", cursor) == "p"
     with refused(400, "invalidCursor"):
