@@ -135,7 +135,7 @@ def _refused(**values: Any) -> None:
         "client_address": "192.0.2.1",
         "error": errors.invalid_value("No."),
     }
-    refused_write_entry(RefusedRequest(**standard | given))
+    refused_write_entry(RefusedRequest(**defaults | values))
 
 
 def _sign_in_form(body: bytes) -> None:
@@ -168,10 +168,10 @@ def _sso_setup(text: str) -> None:
 
 def _tokens(text: str) -> None:
     for read in (
-        lambda: Cursors(SECRET, lambda: NOW).verify(str(NOBODY), "", text),
+        lambda: Cursors(SECRET, lambda: NOW).verify(str(NIL_ID), "", text),
         lambda: PendingSignIns(SECRET).verify(text, NOW),
-        lambda: key_pages.from_token(NOBODY, text, BEFORE_ALL),
-        lambda: ChangeCursor.from_token(text, NOBODY),
+        lambda: key_pages.from_token(NIL_ID, text, BEFORE_ALL),
+        lambda: ChangeCursor.from_token(text, NIL_ID),
         lambda: session_token.parse(text),
         lambda: keys.parse(text),
         lambda: page_tokens.decode(text, "q", Kind.TEXT),
