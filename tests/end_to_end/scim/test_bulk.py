@@ -5,31 +5,25 @@ from uuid import uuid4
 
 from tests.support.bulk_requests import REQUEST, bulk, created_id, post
 from tests.support.scim import Client, Reply
-from tests.support.scim_documents import ENTERPRISE, person
-
-RESPONSE = "urn:ietf:params:scim:api:messages:2.0:BulkResponse"
-ERROR = "urn:ietf:params:scim:api:messages:2.0:Error"
-SPLIT = "Send them in several requests."
-GROUP = "urn:ietf:params:scim:schemas:core:2.0:Group"
-PATCH_OP = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
+from tests.support.scim_documents import ENTERPRISE, ERROR, GROUP, patch, person
 
 
 def replace(path: str, name: str, value: object, **members: object) -> dict[str, Any]:
-    operation = {"op": "replace", "path": name, "value": value}
-    data = {"schemas": [PATCH_OP], "Operations": [operation]}
-    return {"method": "PATCH", "path": path, "data": data, **members}
+    """An operation that replaces one attribute by PATCH."""
+    return {"method": "PATCH", "path": path, "data": patch("replace", name, value), **members}
 
 
-def group(bulk_id: str, *members: str) -> dict[str, Any]:
+def post_group(bulk_id: str, *members: str) -> dict[str, Any]:
+    """An operation that creates a group whose members have these bulkIds."""
     values = [{"value": f"bulkId:{each}"} for each in members]
     data = {"schemas": [GROUP], "displayName": bulk_id, "members": values}
     return {"method": "POST", "path": "/Groups", "bulkId": bulk_id, "data": data}
 
 
-def undone(bulk_id: str, culprit: str) -> dict[str, Any]:
-    """The result of a creation that refers to one whose circle could not be closed."""
+def undone(bulk_id: str, failed: str) -> dict[str, Any]:
+    """The result of a POST that was undone, because the operation `failed` of its circle failed."""
     detail = (
-        f'This operation refers, directly or through others, to the bulkId "{culprit}", which '
+        f'This operation refers, directly or through others, to the bulkId "{failed}", which '
         "is part of a circle of references that could not be closed. Neither operation had an "
         "effect; correct that operation and send both again."
     )
@@ -37,11 +31,12 @@ def undone(bulk_id: str, culprit: str) -> dict[str, Any]:
     return {"method": "POST", "bulkId": bulk_id, "status": "409", "response": response}
 
 
-def outcome(results: list[dict[str, Any]]) -> list[tuple[str, str | None]]:
+def outcomes(results: list[dict[str, Any]]) -> list[tuple[str, str | None]]:
+    """The status and the scimType of each result."""
     return [(each["status"], each.get("response", {}).get("scimType")) for each in results]
 
 
-async def read(scim: Client, result: dict[str, Any]) -> Any:
+async def read_user(scim: Client, result: dict[str, Any]) -> Any:
     return (await scim("GET", f"/Users/{created_id(result)}")).document
 
 
@@ -50,11 +45,11 @@ async def exists(scim: Client, user_name: str) -> bool:
     return (await scim("POST", "/Users/.search", body)).document["totalResults"] == 1
 
 
-async def groups(scim: Client) -> int:
+async def number_of_groups(scim: Client) -> int:
     return (await scim("POST", "/Groups/.search", {"count": 0})).document["totalResults"]
 
 
-async def test_every_kind_of_change_is_told_in_the_order_it_was_sent(scim: Client):
+async def test_results_of_all_methods_are_in_order_of_operations(scim: Client):
     old = [(await scim("POST", "/Users", person())).document for _ in range(3)]
     paths = [f"/Users/{each['id']}" for each in old]
     operations = [
@@ -67,7 +62,7 @@ async def test_every_kind_of_change_is_told_in_the_order_it_was_sent(scim: Clien
     results = await bulk(scim, *operations)
 
     versions = [(await scim("GET", path)).headers.get("ETag") for path in paths]
-    new = await read(scim, results[0])
+    new = await read_user(scim, results[0])
     assert results == [
         {
             "location": new["meta"]["location"],
@@ -100,7 +95,7 @@ async def test_every_kind_of_change_is_told_in_the_order_it_was_sent(scim: Clien
     assert (await scim("GET", paths[2])).status == 404
 
 
-async def test_references_lead_to_resources_created_before_or_after(scim: Client):
+async def test_bulk_ids_refer_to_earlier_and_later_operations(scim: Client):
     results = await bulk(
         scim,
         post("worker", "bulkId:boss"),
@@ -109,16 +104,16 @@ async def test_references_lead_to_resources_created_before_or_after(scim: Client
         post("other", "bulkId:boss"),
     )
 
-    assert outcome(results) == [("201", None), ("200", None), ("201", None), ("201", None)]
+    assert outcomes(results) == [("201", None), ("200", None), ("201", None), ("201", None)]
     boss = created_id(results[2])
-    worker, other = await read(scim, results[0]), await read(scim, results[3])
+    worker, other = await read_user(scim, results[0]), await read_user(scim, results[3])
     manager = {"value": boss, "$ref": f"{scim.url}/Users/{boss}"}
     assert [each[ENTERPRISE]["manager"] for each in (worker, other)] == [manager, manager]
     assert worker["title"] == boss
     assert results[1]["location"] == results[0]["location"]
 
 
-async def test_two_who_are_each_others_manager_and_one_who_is_his_own_are_created(scim: Client):
+async def test_circular_and_self_references_of_managers_are_resolved(scim: Client):
     results = await bulk(
         scim,
         post("ann", "bulkId:bob"),
@@ -126,8 +121,8 @@ async def test_two_who_are_each_others_manager_and_one_who_is_his_own_are_create
         post("eve", "bulkId:eve"),
     )
 
-    assert outcome(results) == [("201", None)] * 3
-    people = [await read(scim, each) for each in results]
+    assert outcomes(results) == [("201", None)] * 3
+    people = [await read_user(scim, each) for each in results]
     managers = [each[ENTERPRISE]["manager"]["value"] for each in people]
     ann, bob, eve = (each["id"] for each in people)
     assert managers == [bob, ann, eve]
@@ -135,13 +130,13 @@ async def test_two_who_are_each_others_manager_and_one_who_is_his_own_are_create
     assert people[1]["title"] == "Bob"
 
 
-async def test_a_circle_that_cannot_be_closed_is_a_conflict_and_leaves_nothing(scim: Client):
+async def test_circular_reference_that_fails_is_409_and_creates_nothing(scim: Client):
     ann, bob = post("ann", "bulkId:bob"), post("bob", "bulkId:ann")
     bob["data"][ENTERPRISE]["employeeNumber"] = 7  # refused when the circle is closed
 
     results = await bulk(scim, ann, bob)
 
-    assert outcome(results) == [("409", None)] * 2
+    assert outcomes(results) == [("409", None)] * 2
     assert "employeeNumber" in results[1]["response"]["detail"]
     assert "location" not in results[1]
     assert results[0] == undone("ann", "bob")
@@ -149,20 +144,20 @@ async def test_a_circle_that_cannot_be_closed_is_a_conflict_and_leaves_nothing(s
     assert not await exists(scim, ann["data"]["userName"])
 
 
-async def test_groups_that_may_not_be_each_others_members_are_both_refused(scim: Client):
-    before = await groups(scim)
+async def test_groups_that_are_members_of_each_other_are_refused(scim: Client):
+    before = await number_of_groups(scim)
 
-    results = await bulk(scim, group("a", "b"), group("b", "a"))
+    results = await bulk(scim, post_group("a", "b"), post_group("b", "a"))
 
-    assert outcome(results) == [("409", None)] * 2
+    assert outcomes(results) == [("409", None)] * 2
     assert results[0] == undone("a", "b")
-    assert await groups(scim) == before
+    assert await number_of_groups(scim) == before
 
 
-async def test_whatever_refers_to_a_circle_that_stays_open_is_not_there_either(scim: Client):
+async def test_operations_that_refer_to_a_failed_circle_are_undone(scim: Client):
     existing = (await scim("POST", "/Users", person(title="Old"))).document
     bad = post("bad", "bulkId:mid")
-    bad["data"][ENTERPRISE]["employeeNumber"] = 7
+    bad["data"][ENTERPRISE]["employeeNumber"] = 7  # refused when the circle is closed
     people = [
         post("first", "bulkId:mid"),
         post("mid", "bulkId:bad", title="bulkId:first"),
@@ -177,14 +172,14 @@ async def test_whatever_refers_to_a_circle_that_stays_open_is_not_there_either(s
 
     assert results[:2] == [undone("first", "bad"), undone("mid", "bad")]
     assert results[3:5] == [undone("outer", "bad"), undone("outermost", "bad")]
-    assert outcome(results[2:3] + results[5:]) == [("409", None), ("201", None), ("409", None)]
+    assert outcomes(results[2:3] + results[5:]) == [("409", None), ("201", None), ("409", None)]
     assert "employeeNumber" in results[2]["response"]["detail"]
-    there = [await exists(scim, each["data"]["userName"]) for each in people]
-    assert there == [False, False, False, False, False, True]
+    exist = [await exists(scim, each["data"]["userName"]) for each in people]
+    assert exist == [False, False, False, False, False, True]
     assert (await scim("GET", path)).document == existing
 
 
-async def test_one_of_a_circle_that_fails_by_itself_keeps_its_error_and_takes_all_along(
+async def test_invalid_user_in_a_circle_keeps_its_error_and_undoes_the_rest(
     scim: Client,
 ):
     people = [
@@ -193,16 +188,16 @@ async def test_one_of_a_circle_that_fails_by_itself_keeps_its_error_and_takes_al
         post("third", "bulkId:first"),
     ]
     results = await bulk(scim, *people)
-    assert outcome(results) == [("400", "invalidValue"), ("409", None), ("409", None)]
+    assert outcomes(results) == [("400", "invalidValue"), ("409", None), ("409", None)]
     assert results[1] == undone("second", "third")
     assert [await exists(scim, each["data"]["userName"]) for each in people] == [False] * 3
 
 
-async def test_what_refers_to_something_that_failed_or_was_never_sent_fails(scim: Client):
-    taken = (await scim("POST", "/Users", person())).document["userName"]
+async def test_failed_unknown_or_repeated_bulk_id_is_invalid_value(scim: Client):
+    in_use = (await scim("POST", "/Users", person())).document["userName"]
     results = await bulk(
         scim,
-        post("a", userName=taken),
+        post("a", userName=in_use),
         post("b", "bulkId:a"),
         post("c", "bulkId:nobody"),
         {"method": "DELETE", "path": "/Users/bulkId:a"},
@@ -211,7 +206,7 @@ async def test_what_refers_to_something_that_failed_or_was_never_sent_fails(scim
         post("e"),
     )
     invalid = ("400", "invalidValue")
-    assert outcome(results) == [
+    assert outcomes(results) == [
         ("409", "uniqueness"),
         invalid,
         invalid,
@@ -234,43 +229,43 @@ async def test_what_refers_to_something_that_failed_or_was_never_sent_fails(scim
     }
 
 
-async def test_after_as_many_failures_as_the_client_allows_nothing_more_is_done(scim: Client):
+async def test_fail_on_errors_stops_after_that_many_failures(scim: Client):
     bad = {"method": "DELETE", "path": f"/Users/{uuid4()}"}
     first, last = post("first"), post("last")
 
     results = await bulk(scim, bad, first, bad, last, failOnErrors=2)
 
-    assert outcome(results) == [("404", None), ("201", None), ("404", None)]
+    assert outcomes(results) == [("404", None), ("201", None), ("404", None)]
     assert not await exists(scim, last["data"]["userName"])
     assert results[0]["location"] == scim.url + bad["path"]
 
 
-async def test_without_a_limit_failures_stop_nobody(scim: Client):
+async def test_failures_without_fail_on_errors_do_not_stop_the_rest(scim: Client):
     bad = {"method": "DELETE", "path": f"/Users/{uuid4()}"}
     results = await bulk(scim, bad, bad, bad, post("last"))
-    assert outcome(results) == [*[("404", None)] * 3, ("201", None)]
+    assert outcomes(results) == [*[("404", None)] * 3, ("201", None)]
 
 
-async def test_what_a_limit_keeps_from_being_completed_is_taken_back(scim: Client):
+async def test_circle_left_open_by_fail_on_errors_is_undone(scim: Client):
     ann, bob = post("ann", "bulkId:bob"), post("bob", "bulkId:ann")
     ann["data"]["title"] = 7
     results = await bulk(scim, ann, bob, failOnErrors=1)
-    assert outcome(results) == [("400", "invalidValue")]
+    assert outcomes(results) == [("400", "invalidValue")]
     assert not await exists(scim, bob["data"]["userName"])
 
 
-async def test_what_refers_to_something_a_limit_took_back_is_taken_back_too(scim: Client):
+async def test_references_to_user_undone_by_fail_on_errors_are_undone(scim: Client):
     people = [
         post("first", "bulkId:second", title=7),
         post("second", "bulkId:third"),
         post("third", "bulkId:first"),
     ]
     results = await bulk(scim, *people, failOnErrors=1)
-    assert outcome(results) == [("400", "invalidValue")]
+    assert outcomes(results) == [("400", "invalidValue")]
     assert [await exists(scim, each["data"]["userName"]) for each in people] == [False] * 3
 
 
-async def test_a_version_makes_an_operation_conditional(scim: Client):
+async def test_operation_with_outdated_version_is_412(scim: Client):
     user = (await scim("POST", "/Users", person())).document
     path, version = f"/Users/{user['id']}", user["meta"]["version"]
     results = await bulk(
@@ -279,11 +274,11 @@ async def test_a_version_makes_an_operation_conditional(scim: Client):
         replace(path, "title", "Two", version=version),
         {"method": "DELETE", "path": path, "version": version},
     )
-    assert outcome(results) == [("200", None), ("412", None), ("412", None)]
+    assert outcomes(results) == [("200", None), ("412", None), ("412", None)]
     assert (await scim("GET", path)).document["title"] == "One"
 
 
-async def test_only_changes_of_resources_can_be_operations(scim: Client):
+async def test_operation_other_than_a_resource_change_is_refused(scim: Client):
     data = {"schemas": [REQUEST], "Operations": []}
     results = await bulk(
         scim,
@@ -293,7 +288,7 @@ async def test_only_changes_of_resources_can_be_operations(scim: Client):
         {"method": "GET", "path": "/Users"},
         {"method": "DELETE", "path": "/Users"},
     )
-    assert outcome(results) == [
+    assert outcomes(results) == [
         ("400", "invalidValue"),
         ("405", None),
         ("404", None),
@@ -302,32 +297,30 @@ async def test_only_changes_of_resources_can_be_operations(scim: Client):
     ]
 
 
-async def test_a_request_that_is_too_large_is_refused_as_a_whole_and_says_by_what(scim: Client):
+async def test_bulk_request_over_a_limit_is_413_and_names_the_limit(scim: Client):
     def refusal(reply: Reply) -> tuple[int, str]:
         return reply.status, reply.document["detail"]
 
-    many = await scim("POST", "/Bulk", {"schemas": [REQUEST], "Operations": [{}] * 1001})
-    long = await scim("POST", "/Bulk", b" " * (1024 * 1024 + 1))
-    assert refusal(many) == (
-        413,
-        f"The bulk request has 1001 operations; maxOperations is 1000. {SPLIT}",
-    )
-    assert refusal(long) == (
+    too_many = await scim("POST", "/Bulk", {"schemas": [REQUEST], "Operations": [{}] * 1001})
+    too_large = await scim("POST", "/Bulk", b" " * (1024 * 1024 + 1))
+    limit = "The bulk request has 1001 operations; maxOperations is 1000."
+    assert refusal(too_many) == (413, f"{limit} Send them in several requests.")
+    assert refusal(too_large) == (
         413,
         "The body is larger than 1048576 bytes. Send the change in smaller parts.",
     )
 
 
-async def test_a_thousand_people_come_with_one_request(scim: Client):
+async def test_thousand_users_are_created_in_one_request(scim: Client):
     results = await bulk(
         scim, *[post(str(each), f"bulkId:{each + 1}") for each in range(999)], post("999")
     )
-    assert outcome(results) == [("201", None)] * 1000
-    first = await read(scim, results[0])
+    assert outcomes(results) == [("201", None)] * 1000
+    first = await read_user(scim, results[0])
     assert first[ENTERPRISE]["manager"]["value"] == created_id(results[1])
 
 
-async def test_an_organizations_bulk_request_reaches_nobody_elses_people(scim: Client, operate):
+async def test_bulk_request_does_not_reach_another_organization(scim: Client, operate):
     user = (await scim("POST", "/Users", person())).document
     token = (await operate.key(await operate.organization())).token
     reply = await scim(
@@ -336,11 +329,11 @@ async def test_an_organizations_bulk_request_reaches_nobody_elses_people(scim: C
         {"Operations": [{"method": "DELETE", "path": f"/Users/{user['id']}"}]},
         Authorization=f"Bearer {token}",
     )
-    assert outcome(reply.document["Operations"]) == [("404", None)]
+    assert outcomes(reply.document["Operations"]) == [("404", None)]
     assert (await scim("GET", f"/Users/{user['id']}")).status == 200
 
 
-async def test_the_configuration_says_what_a_bulk_request_may_hold(scim: Client):
+async def test_service_provider_config_has_bulk_limits(scim: Client):
     reply = await scim("GET", "/ServiceProviderConfig")
     assert reply.document["bulk"] == {
         "supported": True,

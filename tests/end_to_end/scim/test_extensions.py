@@ -1,26 +1,23 @@
-"""The attributes that an organization adds to its users, from registration to PATCH."""
+"""Extension schemas that an organization registers: discovery, values, PATCH and queries."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from urllib.parse import quote
-from uuid import uuid4
 
 import pytest
 from cloudacademy.users.v1 import schemas_pb2 as pb
 
 from tests.support.operators import Operator
 from tests.support.scim import Client, Reply, client
+from tests.support.scim_documents import PATCH_OP, USER, person
 from tests.support.stack import Stack
 from tests.support.waiting import eventually
 
 BADGE = "urn:acme:provisioning:2.0:Badge"
-USER = "urn:ietf:params:scim:schemas:core:2.0:User"
-ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
-PATCH_OP = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 A = pb.Attribute
 
-SCHEMA = pb.Schema(
+BADGE_SCHEMA = pb.Schema(
     urn=BADGE,
     name="Badge",
     description="What people wear",
@@ -45,7 +42,7 @@ SCHEMA = pb.Schema(
     ],
 )  # fmt: skip
 
-WHOLE = {
+BADGE_VALUES = {
     "badge": "blue",
     "valid": True,
     "floor": 3,
@@ -60,8 +57,8 @@ WHOLE = {
 
 
 @asynccontextmanager
-async def organization(tenant: Stack, operate: Operator, *schemas: pb.Schema):
-    """A client of a new organization that has schemas of its own."""
+async def new_client(tenant: Stack, operate: Operator, *schemas: pb.Schema):
+    """A client of a new organization with these registered schemas."""
     organization_id = await operate.organization()
     for schema in schemas:
         await operate.register(organization_id, schema)
@@ -72,15 +69,11 @@ async def organization(tenant: Stack, operate: Operator, *schemas: pb.Schema):
 
 @pytest.fixture
 async def acme(tenant: Stack, operate: Operator) -> AsyncIterator[Client]:
-    async with organization(tenant, operate, SCHEMA) as sender:
+    async with new_client(tenant, operate, BADGE_SCHEMA) as sender:
         yield sender
 
 
-def person(**more: object) -> dict[str, object]:
-    return {"schemas": [USER], "userName": f"{uuid4().hex}@corp.test", **more}
-
-
-async def created(scim: Client, **values: object) -> Reply:
+async def create_user(scim: Client, **values: object) -> Reply:
     reply = await scim("POST", "/Users", person(**{BADGE: values} if values else {}))
     assert reply.status == 201, reply.document
     return reply
@@ -91,20 +84,21 @@ async def patch(scim: Client, reply: Reply, *operations: dict[str, object]) -> R
     return await scim("PATCH", f"/Users/{reply.document['id']}", body)
 
 
-async def found(scim: Client, text: str) -> list[str]:
-    reply = await scim("GET", f"/Users?filter={quote(text)}&sortBy=userName")
+async def matching_ids(scim: Client, filter_: str) -> list[str]:
+    reply = await scim("GET", f"/Users?filter={quote(filter_)}&sortBy=userName")
     assert reply.status == 200, reply.document
     return [each["id"] for each in reply.document["Resources"]]
 
 
-async def test_a_schema_is_discovered_as_it_was_registered(acme: Client):
+async def test_registered_schema_is_listed_with_its_characteristics(acme: Client):
     schemas = (await acme("GET", "/Schemas")).document["Resources"]
-    one = (await acme("GET", f"/Schemas/{BADGE}")).document
+    schema = (await acme("GET", f"/Schemas/{BADGE}")).document
     types = (await acme("GET", "/ResourceTypes")).document["Resources"]
 
-    assert one in schemas
-    assert (one["id"], one["name"], one["description"]) == (BADGE, "Badge", "What people wear")
-    assert one["attributes"][0] == {
+    assert schema in schemas
+    assert (schema["id"], schema["name"]) == (BADGE, "Badge")
+    assert schema["description"] == "What people wear"
+    assert schema["attributes"][0] == {
         "name": "badge",
         "type": "string",
         "multiValued": False,
@@ -116,7 +110,7 @@ async def test_a_schema_is_discovered_as_it_was_registered(acme: Client):
         "uniqueness": "none",
         "canonicalValues": ["blue"],
     }
-    by_name = {each["name"]: each for each in one["attributes"]}
+    by_name = {each["name"]: each for each in schema["attributes"]}
     assert by_name["serial"]["mutability"] == "immutable"
     assert (by_name["pin"]["returned"], by_name["note"]["returned"]) == ("never", "request")
     assert (by_name["photo"]["caseExact"], by_name["tags"]["multiValued"]) == (True, True)
@@ -125,21 +119,21 @@ async def test_a_schema_is_discovered_as_it_was_registered(acme: Client):
     assert {"schema": BADGE, "required": False} in user["schemaExtensions"]
 
 
-async def test_values_of_every_type_come_back_with_their_schema(acme: Client):
-    reply = await created(acme, **WHOLE, pin="1234")
+async def test_values_of_every_type_are_returned_with_their_schema(acme: Client):
+    reply = await create_user(acme, **BADGE_VALUES, pin="1234")
 
-    assert reply.document[BADGE] == WHOLE
+    assert reply.document[BADGE] == BADGE_VALUES
     assert reply.document["schemas"] == [USER, BADGE]
     assert (await acme("GET", f"/Users/{reply.document['id']}")).document == reply.document
-    plain = await created(acme)
+    plain = await create_user(acme)
     assert (plain.document["schemas"], BADGE in plain.document) == ([USER], False)
 
 
-async def test_another_organization_ignores_the_attribute(
+async def test_attribute_is_unknown_to_another_organization(
     acme: Client, tenant: Stack, operate: Operator
 ):
-    async with organization(tenant, operate) as other:
-        reply = await created(other, badge="blue")
+    async with new_client(tenant, operate) as other:
+        reply = await create_user(other, badge="blue")
         listed = (await other("GET", "/Schemas")).document["Resources"]
         missing = await other("GET", f"/Schemas/{BADGE}")
         refused = await other("GET", "/Users?filter=" + quote(f'{BADGE}:badge eq "blue"'))
@@ -148,7 +142,7 @@ async def test_another_organization_ignores_the_attribute(
     assert BADGE not in [each["id"] for each in listed]
     assert (missing.status, refused.status) == (404, 400)
     assert refused.document["scimType"] == "invalidFilter"
-    assert await found(acme, f'{BADGE}:badge eq "blue"') == []
+    assert await matching_ids(acme, f'{BADGE}:badge eq "blue"') == []
 
 
 @pytest.mark.parametrize(
@@ -163,7 +157,7 @@ async def test_another_organization_ignores_the_attribute(
         ("tags", [str(number) for number in range(251)]),
     ],
 )
-async def test_a_value_of_another_type_is_refused_by_its_name(
+async def test_invalid_value_is_refused_with_its_attribute_path(
     acme: Client, name: str, value: object
 ):
     reply = await acme("POST", "/Users", person(**{BADGE: {name: value}}))
@@ -172,8 +166,8 @@ async def test_a_value_of_another_type_is_refused_by_its_name(
     assert f"{BADGE}:{name}" in reply.document["detail"]
 
 
-async def test_put_replaces_values_and_keeps_what_is_immutable(acme: Client):
-    reply = await created(acme, **WHOLE)
+async def test_put_replaces_values_and_keeps_immutable_ones(acme: Client):
+    reply = await create_user(acme, **BADGE_VALUES)
     path = f"/Users/{reply.document['id']}"
     body = {"userName": reply.document["userName"], BADGE: {"badge": "red", "Floor": "4"}}
 
@@ -186,8 +180,8 @@ async def test_put_replaces_values_and_keeps_what_is_immutable(acme: Client):
     assert (refused.status, refused.document["scimType"]) == (400, "mutability")
 
 
-async def test_patch_takes_paths_and_the_keys_of_both_dialects(acme: Client):
-    reply = await created(acme)
+async def test_patch_accepts_paths_and_keys_of_both_dialects(acme: Client):
+    reply = await create_user(acme)
 
     steps = [
         ({"op": "Add", "path": f"{BADGE}:badge", "value": "red"}, {"badge": "red"}),
@@ -211,8 +205,8 @@ async def test_patch_takes_paths_and_the_keys_of_both_dialects(acme: Client):
     assert (gone.document["schemas"], BADGE in gone.document) == ([USER], False)
 
 
-async def test_patch_chooses_elements_by_a_filter(acme: Client):
-    reply = await created(acme, doors=WHOLE["doors"])
+async def test_patch_changes_elements_that_match_a_value_filter(acme: Client):
+    reply = await create_user(acme, doors=BADGE_VALUES["doors"])
 
     door = f'{BADGE}:doors[type eq "main"]'
     changed = await patch(acme, reply, {"op": "replace", "path": f"{door}.value", "value": "east"})
@@ -225,31 +219,32 @@ async def test_patch_chooses_elements_by_a_filter(acme: Client):
     assert removed.document[BADGE]["doors"] == [{"value": "south", "type": "back"}]
 
 
-async def test_a_patch_that_changes_nothing_keeps_the_version(acme: Client):
-    reply = await created(acme, **WHOLE)
+async def test_patch_without_effect_keeps_the_version(acme: Client):
+    reply = await create_user(acme, **BADGE_VALUES)
 
     same = await patch(acme, reply, {"op": "replace", "value": {f"{BADGE}:badge": "blue"}})
-    other = await patch(acme, reply, {"op": "replace", "value": {"title": "Chief"}})
+    retitled = await patch(acme, reply, {"op": "replace", "value": {"title": "Chief"}})
     refused = await patch(acme, reply, {"op": "replace", "path": f"{BADGE}:serial", "value": "s2"})
 
     assert same.document["meta"] == reply.document["meta"]
-    assert (other.document["title"], other.document[BADGE]) == ("Chief", WHOLE)
+    assert (retitled.document["title"], retitled.document[BADGE]) == ("Chief", BADGE_VALUES)
     assert (refused.status, refused.document["scimType"]) == (400, "mutability")
 
 
-async def test_a_filter_knows_each_type(acme: Client):
-    ann = (await created(acme, **WHOLE)).document["id"]
-    bob = (await created(acme, badge="Red", valid=False, floor=-1, ratio=2, tags=["b"])).document
+async def test_filter_compares_values_of_each_type(acme: Client):
+    ann = (await create_user(acme, **BADGE_VALUES)).document["id"]
+    values = {"badge": "Red", "valid": False, "floor": -1, "ratio": 2, "tags": ["b"]}
+    bob = (await create_user(acme, **values)).document["id"]
     conditions = {
         f'{BADGE}:badge eq "BLUE"': [ann],
-        f"{BADGE}:badge pr": sorted([ann, bob["id"]]),
-        f'{BADGE}:badge sw "re"': [bob["id"]],
-        f"{BADGE}:valid eq false": [bob["id"]],
+        f"{BADGE}:badge pr": sorted([ann, bob]),
+        f'{BADGE}:badge sw "re"': [bob],
+        f"{BADGE}:valid eq false": [bob],
         f"{BADGE}:floor gt 2": [ann],
-        f"{BADGE}:ratio ge 1.5": [bob["id"]],
+        f"{BADGE}:ratio ge 1.5": [bob],
         f'{BADGE}:issued lt "2026-01-31T12:00:00+01:00"': [ann],
         f'{BADGE}:tags eq "B"': [ann],
-        f'{BADGE}:tags[value eq "b"]': [bob["id"]],
+        f'{BADGE}:tags[value eq "b"]': [bob],
         f'{BADGE}:office.city eq "oslo" and {BADGE}:office.desk eq 12': [ann],
         f'{BADGE}:office[city eq "oslo"]': [ann],
         f'{BADGE}:doors[type eq "main" and value eq "north"]': [ann],
@@ -257,11 +252,11 @@ async def test_a_filter_knows_each_type(acme: Client):
         f'schemas eq "{BADGE}" and {BADGE}:serial pr': [ann],
     }
 
-    assert {text: sorted(await found(acme, text)) for text in conditions} == conditions
+    assert {text: sorted(await matching_ids(acme, text)) for text in conditions} == conditions
 
 
-async def test_a_projection_names_attributes_by_their_urn(acme: Client):
-    path = f"/Users/{(await created(acme, **WHOLE, note='n')).document['id']}"
+async def test_projection_by_urn_respects_the_returned_characteristic(acme: Client):
+    path = f"/Users/{(await create_user(acme, **BADGE_VALUES, note='n')).document['id']}"
 
     async def shown(query: str) -> dict[str, object]:
         return (await acme("GET", f"{path}?{query}")).document.get(BADGE, {})
@@ -276,8 +271,8 @@ async def test_a_projection_names_attributes_by_their_urn(acme: Client):
     assert await shown("attributes=userName") == {}
 
 
-async def test_a_list_is_sorted_by_an_own_attribute(acme: Client):
-    ids = {floor: (await created(acme, floor=floor)).document["id"] for floor in (2, 10, -1)}
+async def test_list_is_sorted_by_single_valued_registered_attribute(acme: Client):
+    ids = {floor: (await create_user(acme, floor=floor)).document["id"] for floor in (2, 10, -1)}
 
     reply = await acme("GET", f"/Users?sortBy={BADGE}:floor&sortOrder=descending")
     refused = await acme("GET", f"/Users?sortBy={BADGE}:tags")
@@ -286,12 +281,12 @@ async def test_a_list_is_sorted_by_an_own_attribute(acme: Client):
     assert (refused.status, refused.document["scimType"]) == (400, "invalidValue")
 
 
-async def test_bulk_and_the_root_know_own_attributes(acme: Client):
+async def test_bulk_and_root_query_support_registered_attributes(acme: Client):
     operation = {
         "method": "POST",
         "path": "/Users",
         "bulkId": "a",
-        "data": person(**{BADGE: WHOLE}),
+        "data": person(**{BADGE: BADGE_VALUES}),
     }
     reply = await acme("POST", "/Bulk", {
         "schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],
@@ -300,21 +295,21 @@ async def test_bulk_and_the_root_know_own_attributes(acme: Client):
     assert reply.document["Operations"][0]["status"] == "201"
 
     root = await acme("GET", "/?filter=" + quote(f'{BADGE}:badge eq "blue"'))
-    assert [each[BADGE] for each in root.document["Resources"]] == [WHOLE]
+    assert [each[BADGE] for each in root.document["Resources"]] == [BADGE_VALUES]
 
 
-async def test_a_schema_registered_later_is_known_within_seconds(tenant: Stack, operate: Operator):
+async def test_schema_registered_later_is_used_within_seconds(tenant: Stack, operate: Operator):
     organization_id = await operate.organization()
     key = await operate.key(organization_id)
     async with client(replace(tenant, token=key.token)) as scim:
         before = await scim("GET", f"/Schemas/{BADGE}")
-        await operate.register(organization_id, SCHEMA)
+        await operate.register(organization_id, BADGE_SCHEMA)
 
         async def is_known() -> bool:
             return (await scim("GET", f"/Schemas/{BADGE}")).status == 200
 
         await eventually(is_known)
-        reply = await created(scim, badge="blue")
+        reply = await create_user(scim, badge="blue")
 
     assert before.status == 404
     assert reply.document[BADGE] == {"badge": "blue"}

@@ -1,4 +1,4 @@
-"""What we answer, as scim2-models reads it: its validation knows nothing of ours."""
+"""Responses are valid according to scim2-models, which is independent of our code."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -18,17 +18,17 @@ USER = models.User[models.EnterpriseUser]
 LIST = models.ListResponse[USER | models.Group]
 
 
-def read(model: Any, document: Any, context: Context) -> Any:
-    """The document as their model; refuses what they think a response may not hold."""
+def validate(model: Any, document: Any, context: Context) -> Any:
+    """The document as a model of scim2-models; fails if it is no valid response."""
     return model.model_validate(document, scim_ctx=context)
 
 
-def written(resource: Any) -> dict[str, Any]:
+def dump(resource: Any) -> dict[str, Any]:
     return resource.model_dump(scim_ctx=Context.DEFAULT)
 
 
 def person() -> dict[str, Any]:
-    """A person with a value for every attribute that a client may set."""
+    """A user with a value for every attribute that a client may set, except the manager."""
     parts = {"type": "work", "display": "Work", "primary": True}
     return {
         "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User", ENTERPRISE],
@@ -80,7 +80,7 @@ def person() -> dict[str, Any]:
     }
 
 
-async def created(scim: Client, path: str, document: dict[str, Any]) -> dict[str, Any]:
+async def create(scim: Client, path: str, document: dict[str, Any]) -> dict[str, Any]:
     reply = await scim("POST", path, document)
     assert reply.status == 201, reply.document
     return dict(reply.document)
@@ -88,7 +88,7 @@ async def created(scim: Client, path: str, document: dict[str, Any]) -> dict[str
 
 @pytest.fixture
 async def scim(tenant: Stack, operate: Operator) -> AsyncIterator[Client]:
-    """A client of an organization of its own, which holds nothing that other tests made."""
+    """A client of a new organization, so that lists have no resources of other tests."""
     generated = await operate.key(await operate.organization())
     async with client(replace(tenant, token=generated.token)) as sender:
         yield sender
@@ -96,32 +96,34 @@ async def scim(tenant: Stack, operate: Operator) -> AsyncIterator[Client]:
 
 @pytest.fixture
 async def ann(scim: Client) -> dict[str, Any]:
-    return await created(scim, "/Users", person())
+    return await create(scim, "/Users", person())
 
 
-async def test_a_user_is_what_was_sent_after_each_kind_of_request(scim: Client):
+async def test_post_get_and_put_return_the_user_that_was_sent(scim: Client):
     sent = person()
-    boss = await created(scim, "/Users", person())
+    boss = await create(scim, "/Users", person())
     sent[ENTERPRISE]["manager"] = {"value": boss["id"]}
 
-    document = await created(scim, "/Users", sent)
+    document = await create(scim, "/Users", sent)
     path = f"/Users/{document['id']}"
-    answers = [
-        read(USER, document, Context.RESOURCE_CREATION_RESPONSE),
-        read(USER, (await scim("GET", path)).document, Context.RESOURCE_QUERY_RESPONSE),
-        read(USER, (await scim("PUT", path, sent)).document, Context.RESOURCE_REPLACEMENT_RESPONSE),
+    users = [
+        validate(USER, document, Context.RESOURCE_CREATION_RESPONSE),
+        validate(USER, (await scim("GET", path)).document, Context.RESOURCE_QUERY_RESPONSE),
+        validate(
+            USER, (await scim("PUT", path, sent)).document, Context.RESOURCE_REPLACEMENT_RESPONSE
+        ),
     ]
 
-    for each in answers:
-        kept = written(each)
-        assert kept[ENTERPRISE].pop("manager")["value"] == boss["id"]
-        expected = written(USER.model_validate({**sent, ENTERPRISE: person()[ENTERPRISE]}))
-        assert {name: kept[name] for name in expected} == expected
-        assert each.meta.resource_type == "User"
-        assert each.meta.location == f"{scim.url}{path}"
+    for user in users:
+        returned = dump(user)
+        assert returned[ENTERPRISE].pop("manager")["value"] == boss["id"]
+        expected = dump(USER.model_validate({**sent, ENTERPRISE: person()[ENTERPRISE]}))
+        assert {name: returned[name] for name in expected} == expected
+        assert user.meta.resource_type == "User"
+        assert user.meta.location == f"{scim.url}{path}"
 
 
-async def test_the_outcome_of_a_patch_is_a_user(scim: Client, ann: dict[str, Any]):
+async def test_patch_returns_a_valid_user(scim: Client, ann: dict[str, Any]):
     operations = [
         {"op": "replace", "path": 'emails[type eq "work"].value', "value": "new@example.com"},
         {"op": "add", "path": f"{ENTERPRISE}:department", "value": "Sales"},
@@ -129,23 +131,24 @@ async def test_the_outcome_of_a_patch_is_a_user(scim: Client, ann: dict[str, Any
     ]
     reply = await scim("PATCH", f"/Users/{ann['id']}", {"Operations": operations})
 
-    user = read(USER, reply.document, Context.RESOURCE_PATCH_RESPONSE)
+    user = validate(USER, reply.document, Context.RESOURCE_PATCH_RESPONSE)
     assert (user.emails[0].value, user.title) == ("new@example.com", None)
     assert user[models.EnterpriseUser].department == "Sales"
 
 
-async def test_a_group_and_the_groups_of_its_members_are_told(scim: Client, ann: dict[str, Any]):
+async def test_group_has_its_members_and_user_has_its_groups(scim: Client, ann: dict[str, Any]):
     members = [{"value": ann["id"]}]
     sent = {"schemas": [models.Group.__schema__], "displayName": "Sales", "members": members}
-    document = await created(scim, "/Groups", sent)
+    document = await create(scim, "/Groups", sent)
     path = f"/Groups/{document['id']}"
 
-    group = read(models.Group, document, Context.RESOURCE_CREATION_RESPONSE)
-    again = read(models.Group, (await scim("GET", path)).document, Context.RESOURCE_QUERY_RESPONSE)
+    group = validate(models.Group, document, Context.RESOURCE_CREATION_RESPONSE)
+    read_document = (await scim("GET", path)).document
+    read_group = validate(models.Group, read_document, Context.RESOURCE_QUERY_RESPONSE)
     user = (await scim("GET", f"/Users/{ann['id']}")).document
-    [membership] = read(USER, user, Context.RESOURCE_QUERY_RESPONSE).groups
+    [membership] = validate(USER, user, Context.RESOURCE_QUERY_RESPONSE).groups
 
-    assert written(group) == written(again)
+    assert dump(group) == dump(read_group)
     assert [(each.value, each.type) for each in group.members] == [(ann["id"], "User")]
     assert (membership.value, membership.type) == (group.id, "direct")
     assert membership.ref == group.meta.location
@@ -155,22 +158,22 @@ async def test_a_group_and_the_groups_of_its_members_are_told(scim: Client, ann:
     "query", ["", "?count=0", "?startIndex=2&count=1", "?cursor&count=1", "?attributes=userName"]
 )
 @pytest.mark.parametrize("path", ["/Users", "/Groups", "/"])
-async def test_every_list_is_a_list_response(
+async def test_every_list_is_a_valid_list_response(
     scim: Client, ann: dict[str, Any], path: str, query: str
 ):
-    await created(scim, "/Groups", {"displayName": "Sales", "members": [{"value": ann["id"]}]})
+    await create(scim, "/Groups", {"displayName": "Sales", "members": [{"value": ann["id"]}]})
     reply = await scim("GET", f"{path}{query}")
 
     assert reply.status == 200
-    found = read(LIST, reply.document, Context.RESOURCE_QUERY_RESPONSE)
+    found = validate(LIST, reply.document, Context.RESOURCE_QUERY_RESPONSE)
     assert len(found.resources or []) == found.items_per_page
 
 
-async def test_a_search_is_answered_with_a_list_response(scim: Client, ann: dict[str, Any]):
+async def test_search_request_returns_a_valid_list_response(scim: Client, ann: dict[str, Any]):
     query = {"filter": f'userName eq "{ann["userName"]}"', "attributes": ["emails.value"]}
     reply = await scim("POST", "/.search", query)
 
-    [user] = read(LIST, reply.document, Context.SEARCH_RESPONSE).resources
+    [user] = validate(LIST, reply.document, Context.SEARCH_RESPONSE).resources
     assert (user.id, user.emails[0].value) == (ann["id"], "ann@example.com")
 
 
@@ -178,19 +181,19 @@ async def test_a_search_is_answered_with_a_list_response(scim: Client, ann: dict
     ("path", "model"),
     [("/Schemas", models.Schema), ("/ResourceTypes", models.ResourceType)],
 )
-async def test_discovery_lists_what_it_says_of_each_by_itself(scim: Client, path: str, model: Any):
+async def test_discovery_lists_each_resource_as_read_alone(scim: Client, path: str, model: Any):
     reply = await scim("GET", path)
-    found = read(models.ListResponse[model], reply.document, Context.RESOURCE_QUERY_RESPONSE)
+    found = validate(models.ListResponse[model], reply.document, Context.RESOURCE_QUERY_RESPONSE)
 
     for each in found.resources:
         alone = (await scim("GET", f"{path}/{each.id}")).document
-        assert written(read(model, alone, Context.RESOURCE_QUERY_RESPONSE)) == written(each)
+        assert dump(validate(model, alone, Context.RESOURCE_QUERY_RESPONSE)) == dump(each)
 
 
-async def test_the_configuration_is_one(scim: Client):
+async def test_service_provider_config_is_valid(scim: Client):
     reply = await scim("GET", "/ServiceProviderConfig")
 
-    found = read(models.ServiceProviderConfig, reply.document, Context.RESOURCE_QUERY_RESPONSE)
+    found = validate(models.ServiceProviderConfig, reply.document, Context.RESOURCE_QUERY_RESPONSE)
     assert found.patch.supported
     assert [each.type for each in found.authentication_schemes] == ["oauthbearertoken"]
 
@@ -205,29 +208,29 @@ async def test_the_configuration_is_one(scim: Client):
         (("PATCH", "/Users/nobody", {"Operations": [{"op": "remove"}]}), 400, "noTarget"),
     ],
 )
-async def test_every_refusal_is_an_error(
+async def test_refused_request_returns_a_valid_error(
     scim: Client, request_: tuple[Any, ...], status: int, scim_type: str | None
 ):
     reply = await scim(*request_)
 
-    error = read(models.Error, reply.document, Context.DEFAULT)
+    error = validate(models.Error, reply.document, Context.DEFAULT)
     assert (reply.status, error.status, error.scim_type) == (status, status, scim_type)
     assert error.detail
 
 
-async def test_a_name_that_is_taken_is_an_error_of_uniqueness(scim: Client, ann: dict[str, Any]):
+async def test_user_name_in_use_is_a_uniqueness_error(scim: Client, ann: dict[str, Any]):
     reply = await scim("POST", "/Users", {"userName": ann["userName"]})
 
-    error = read(models.Error, reply.document, Context.DEFAULT)
+    error = validate(models.Error, reply.document, Context.DEFAULT)
     assert (error.status, error.scim_type) == (409, "uniqueness")
 
 
-async def test_a_bulk_request_is_answered_with_a_bulk_response(scim: Client):
+async def test_bulk_request_returns_a_valid_bulk_response(scim: Client):
     operations = [
         {"method": "POST", "path": "/Users", "bulkId": "a", "data": person()},
         {"method": "POST", "path": "/Users", "bulkId": "b", "data": {}},
     ]
     reply = await scim("POST", "/Bulk", {"Operations": operations})
 
-    bulk = read(models.BulkResponse[USER], reply.document, Context.BULK_RESPONSE)
+    bulk = validate(models.BulkResponse[USER], reply.document, Context.BULK_RESPONSE)
     assert [(each.bulk_id, each.status) for each in bulk.operations] == [("a", 201), ("b", 400)]

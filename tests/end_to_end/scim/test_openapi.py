@@ -1,4 +1,4 @@
-"""The description that is published, and what comes of sending whatever it lets one send."""
+"""The published OpenAPI description, and responses to requests that are generated from it."""
 
 import json
 from pathlib import Path
@@ -11,10 +11,10 @@ from tests.support.stack import Stack
 from tools.fuzz.openapi import drive
 
 EXAMPLES = 10
-"""Of each operation, besides those at the bounds of what it takes."""
+"""Number of random requests per operation, besides those with boundary values."""
 
 
-async def test_the_description_is_there_for_everybody_and_has_nothing_secret(
+async def test_openapi_description_is_public_valid_and_without_secrets(
     tenant: Stack, ours: Browser
 ):
     page = await ours.get("/openapi.json")
@@ -27,7 +27,7 @@ async def test_the_description_is_there_for_everybody_and_has_nothing_secret(
 
 
 @pytest.mark.timeout(600)
-def test_whatever_is_sent_is_answered_as_the_description_says(tenant: Stack, tmp_path: Path):
+def test_responses_to_generated_requests_match_the_description(tenant: Stack, tmp_path: Path):
     run = drive(tenant, tmp_path / "schemathesis", 1, examples=EXAMPLES)
 
     assert run.returncode == 0, run.stdout

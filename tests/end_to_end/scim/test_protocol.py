@@ -1,4 +1,4 @@
-"""Whatever comes in, one SCIM answer goes out, and nothing of it that is secret."""
+"""HTTP at the edge of SCIM: every response is SCIM, and no log has secrets or personal data."""
 
 import asyncio
 import json
@@ -10,14 +10,14 @@ import pytest
 
 from tests.support import raw_http
 from tests.support.scim import SCIM, Client
+from tests.support.scim_documents import ERROR
 from tests.support.stack import Stack
 
-ERROR = "urn:ietf:params:scim:api:messages:2.0:Error"
 MEBIBYTE = 1024 * 1024
 
 
-async def exchange(stack: Stack, request: bytes) -> raw_http.Response:
-    """The response to raw bytes; the connection then ends."""
+async def send_raw(stack: Stack, request: bytes) -> raw_http.Response:
+    """Send bytes over a new connection, and return the response to them."""
     connection = await raw_http.connect(raw_http.address_of(stack.url))
     connection.send(request)
     response = await connection.response()
@@ -34,10 +34,10 @@ async def exchange(stack: Stack, request: bytes) -> raw_http.Response:
         b"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer " + b"s" * 9_000 + b"\r\n\r\n",
         b"POST /webhooks/ad/v1/scim/Users HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n",
     ],
-    ids=["no http", "no header", "long line", "long header", "no length"],
+    ids=["not HTTP", "no colon", "long request line", "long header", "invalid length"],
 )
-async def test_what_is_no_http_is_refused_in_scim_s_form(tenant: Stack, request_: bytes):
-    status, headers, body = await exchange(tenant, request_)
+async def test_malformed_http_is_400_with_scim_error(tenant: Stack, request_: bytes):
+    status, headers, body = await send_raw(tenant, request_)
 
     assert status == 400
     assert headers["Content-Type"] == SCIM
@@ -54,9 +54,9 @@ async def test_what_is_no_http_is_refused_in_scim_s_form(tenant: Stack, request_
         (b'Authorization: Bearer KEY\r\nIf-Match: ""', 400),
         (b"Authorization: Bearer KEY\r\nContent-Encoding: gzip", 415),
     ],
-    ids=["token", "version", "empty version", "encoding"],
+    ids=["token", "entity tag", "empty entity tag", "content encoding"],
 )
-async def test_bytes_that_no_header_should_hold_are_refused(
+async def test_invalid_header_value_is_refused_with_scim_error(
     tenant: Stack, header: bytes, status: int
 ):
     path = urlsplit(tenant.url).path.encode()
@@ -66,36 +66,36 @@ async def test_bytes_that_no_header_should_hold_are_refused(
         header.replace(b"KEY", tenant.token.encode()),
     )
 
-    found, headers, body = await exchange(tenant, request)
+    found, headers, body = await send_raw(tenant, request)
 
     assert found == status
     assert headers["Content-Type"] == SCIM
     assert json.loads(body)["schemas"] == [ERROR]
 
 
-async def test_a_tenant_url_with_slashes_and_escapes_too_many_is_understood(tenant: Stack):
+async def test_redundant_slashes_and_escapes_in_tenant_url_are_accepted(tenant: Stack):
     path = b"//webhooks//%61d/v1/scim/ServiceProviderConfig/"
 
-    status, _, _ = await exchange(tenant, b"GET %s HTTP/1.1\r\nHost: a\r\n\r\n" % path)
+    status, _, _ = await send_raw(tenant, b"GET %s HTTP/1.1\r\nHost: a\r\n\r\n" % path)
 
     assert status == 200
 
 
 @pytest.mark.parametrize("path", ["/Users/%0A", "/Schemas/a%0D%0Ab", "/%0A", "/Users/%E2%80%A8"])
-async def test_a_path_with_a_line_break_is_none_of_ours_in_scim_s_form(scim: Client, path: str):
+async def test_path_with_line_break_is_404_with_scim_error(scim: Client, path: str):
     reply = await scim("GET", path)
 
     assert (reply.status, reply.document["schemas"]) == (404, [ERROR])
 
 
-async def test_head_is_answered_like_get_without_a_body(scim: Client):
-    got, headed = await scim("GET", "/Users?count=0"), await scim("HEAD", "/Users?count=0")
+async def test_head_has_headers_of_get_and_no_body(scim: Client):
+    get, head = await scim("GET", "/Users?count=0"), await scim("HEAD", "/Users?count=0")
 
-    assert (headed.status, headed.document) == (200, None)
-    assert headed.headers["Content-Length"] == got.headers["Content-Length"]
+    assert (head.status, head.document) == (200, None)
+    assert head.headers["Content-Length"] == get.headers["Content-Length"]
 
 
-async def test_a_parameter_that_is_given_twice_is_refused(scim: Client):
+async def test_repeated_query_parameter_is_refused(scim: Client):
     reply = await scim("GET", "/Users?count=1&count=2")
 
     assert (reply.status, reply.document["scimType"]) == (400, "invalidSyntax")
@@ -115,7 +115,7 @@ async def test_a_parameter_that_is_given_twice_is_refused(scim: Client):
         ("sortBy=title&sortOrder=sideways", "invalidValue"),
     ],
 )
-async def test_an_attribute_that_cannot_be_used_there_is_refused(
+async def test_filter_or_sort_by_unsupported_attribute_is_refused(
     scim: Client, query: str, scim_type: str
 ):
     reply = await scim("GET", f"/Users?{query}")
@@ -124,46 +124,44 @@ async def test_an_attribute_that_cannot_be_used_there_is_refused(
     assert "enterprise." not in reply.document["detail"]
 
 
-async def test_every_request_has_a_line_in_the_log_and_none_holds_what_was_in_its_path(
-    tenant: Stack, scim: Client
-):
+async def test_every_request_is_logged_without_values_of_its_path(tenant: Stack, scim: Client):
     root = tenant.url.removesuffix("/webhooks/ad/v1/scim")
-    inside = await scim("GET", f"/Users/{tenant.token}")
-    async with aiohttp.ClientSession() as session, session.get(f"{root}/unheard-of") as outside:
-        request_ids = [inside.headers["X-Request-Id"], outside.headers["X-Request-Id"]]
+    below_scim = await scim("GET", f"/Users/{tenant.token}")
+    async with aiohttp.ClientSession() as session, session.get(f"{root}/unheard-of") as elsewhere:
+        request_ids = [below_scim.headers["X-Request-Id"], elsewhere.headers["X-Request-Id"]]
 
     log = tenant.log("gateway")
 
-    assert (inside.status, outside.status) == (404, 404)
+    assert (below_scim.status, elsewhere.status) == (404, 404)
     assert all(request_id in log for request_id in request_ids)
-    assert not any(secret in log for secret in (tenant.token, "unheard-of"))
+    assert not any(value in log for value in (tenant.token, "unheard-of"))
 
 
-async def test_users_that_are_raced_for_are_changed_by_all(scim: Client):
+async def test_concurrent_patches_are_all_applied_or_refused_with_503(scim: Client):
     created = await scim("POST", "/Users", {"userName": f"{uuid4().hex}@corp.test"})
     path = f"/Users/{created.document['id']}"
-    kinds = [f"kind{number}" for number in range(8)]
+    types = [f"type{number}" for number in range(8)]
 
-    def add(kind: str) -> dict[str, object]:
-        value = [{"type": kind, "value": f"{kind}@corp.test"}]
+    def add_email(type_: str) -> dict[str, object]:
+        value = [{"type": type_, "value": f"{type_}@corp.test"}]
         return {"Operations": [{"op": "add", "path": "emails", "value": value}]}
 
-    replies = await asyncio.gather(*(scim("PATCH", path, add(kind)) for kind in kinds))
+    replies = await asyncio.gather(*(scim("PATCH", path, add_email(type_)) for type_ in types))
     read = await scim("GET", path)
 
-    changed = {kind for kind, reply in zip(kinds, replies, strict=True) if reply.status == 200}
+    applied = {type_ for type_, reply in zip(types, replies, strict=True) if reply.status == 200}
     refused = [reply for reply in replies if reply.status != 200]
-    assert {email["type"] for email in read.document["emails"]} == changed
+    assert {email["type"] for email in read.document["emails"]} == applied
     assert all((reply.status, reply.headers["Retry-After"]) == (503, "2") for reply in refused)
 
 
-async def test_a_body_over_the_limit_is_413(scim: Client):
+async def test_body_over_the_limit_is_413(scim: Client):
     reply = await scim("POST", "/Users", b'{"userName": "' + b"a" * MEBIBYTE + b'"}')
 
     assert (reply.status, reply.document["schemas"]) == (413, [ERROR])
 
 
-async def test_a_path_outside_the_tenant_url_is_404_and_names_it(tenant: Stack):
+async def test_path_outside_tenant_url_is_404_and_names_tenant_url(tenant: Stack):
     root = tenant.url.removesuffix("/webhooks/ad/v1/scim")
     async with aiohttp.ClientSession() as session, session.get(f"{root}/scim/v2/Users") as reply:
         document = await reply.json(content_type=SCIM)
@@ -173,7 +171,7 @@ async def test_a_path_outside_the_tenant_url_is_404_and_names_it(tenant: Stack):
     assert "/webhooks/ad/v1/scim" in document["detail"]
 
 
-async def test_every_answer_names_its_request(scim: Client):
+async def test_every_response_has_its_own_request_id(scim: Client):
     replies = [await scim("GET", path) for path in ("/Users?count=0", "/Users/none", "/Nothing")]
 
     ids = {reply.headers["X-Request-Id"] for reply in replies}
@@ -181,7 +179,7 @@ async def test_every_answer_names_its_request(scim: Client):
     assert len(ids) == 3
 
 
-async def test_people_are_not_in_any_log(tenant: Stack, scim: Client):
+async def test_names_of_users_are_not_logged(tenant: Stack, scim: Client):
     name = "Ürsula.Unmistakable@corp.test"
     created = await scim("POST", "/Users", {"userName": name, "name": {"givenName": "Ürsula"}})
     await scim("GET", "/Users?filter=userName+eq+%22%C3%9Crsula.Unmistakable%40corp.test%22")

@@ -1,4 +1,4 @@
-"""POST to /.search, queries at the root and /Me over HTTP (RFC 7644 sections 3.4.3 and 3.11)."""
+"""POST to /.search, queries at the root, and /Me over HTTP (RFC 7644 sections 3.4.3 and 3.11)."""
 
 from dataclasses import replace
 from urllib.parse import quote
@@ -6,20 +6,15 @@ from urllib.parse import quote
 import pytest
 
 from tests.support.operators import Operator
-from tests.support.scim import Client, Reply, client
-from tests.support.scim_documents import USER, person
+from tests.support.scim import Client, client
+from tests.support.scim_documents import ENTERPRISE, LIST, USER, person, refusal
 from tests.support.stack import Stack
 
-LIST = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
 SEARCH = "urn:ietf:params:scim:api:messages:2.0:SearchRequest"
 
 
-def refusal(reply: Reply) -> tuple[int, str | None]:
-    return reply.status, reply.document.get("scimType")
-
-
 @pytest.mark.parametrize("path", ["/Users/.search", "/.search"])
-async def test_a_search_answers_what_its_body_asks_for(scim: Client, path):
+async def test_search_request_filters_sorts_pages_and_projects(scim: Client, path):
     title = person()["userName"]
     created = [await scim("POST", "/Users", person(title=title)) for _ in range(3)]
 
@@ -57,28 +52,28 @@ async def test_a_search_answers_what_its_body_asks_for(scim: Client, path):
     )
 
 
-async def test_the_root_answers_a_get_as_its_search(scim: Client):
+async def test_root_query_by_get_equals_root_search_request(scim: Client):
     created = await scim("POST", "/Users", person())
     user_name = created.document["userName"]
-    wanted = f'meta.resourceType eq "User" and userName eq "{user_name}"'
+    filter_ = f'meta.resourceType eq "User" and userName eq "{user_name}"'
 
-    by_get = await scim("GET", f"/?filter={quote(wanted)}")
-    by_post = await scim("POST", "/.search", {"filter": wanted})
+    by_get = await scim("GET", f"/?filter={quote(filter_)}")
+    by_post = await scim("POST", "/.search", {"filter": filter_})
 
     assert by_get.document["Resources"] == [created.document]
     assert by_post.document == by_get.document
 
 
-async def test_a_filter_on_the_type_of_a_resource_is_decided_by_the_type(scim: Client):
+async def test_filter_by_resource_type_or_schemas_finds_only_that_type(scim: Client):
     created = await scim("POST", "/Users", person())
-    same = f'id eq "{created.document["id"]}"'
+    by_id = f'id eq "{created.document["id"]}"'
     for condition, resources in (
         ('meta.resourceType eq "User"', [created.document]),
         ('meta.resourceType eq "Group"', []),
         (f'schemas eq "{USER}"', [created.document]),
         ('schemas eq "urn:none"', []),
     ):
-        found = await scim("POST", "/Users/.search", {"filter": f"{same} and {condition}"})
+        found = await scim("POST", "/Users/.search", {"filter": f"{by_id} and {condition}"})
         assert found.document == {
             "schemas": [LIST],
             "totalResults": len(resources),
@@ -88,16 +83,15 @@ async def test_a_filter_on_the_type_of_a_resource_is_decided_by_the_type(scim: C
         }
 
 
-async def test_an_extension_among_the_schemas_can_be_asked_for(scim: Client):
-    enterprise = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
-    created = await scim("POST", "/Users", person(**{enterprise: {"department": "Tours"}}))
+async def test_filter_by_extension_schema_finds_users_that_have_it(scim: Client):
+    created = await scim("POST", "/Users", person(**{ENTERPRISE: {"department": "Tours"}}))
     plain = await scim("POST", "/Users", person())
     ids = " or ".join(f'id eq "{each.document["id"]}"' for each in (created, plain))
-    found = await scim("POST", "/.search", {"filter": f'schemas eq "{enterprise}" and ({ids})'})
+    found = await scim("POST", "/.search", {"filter": f'schemas eq "{ENTERPRISE}" and ({ids})'})
     assert found.document["Resources"] == [created.document]
 
 
-async def test_what_no_type_can_be_asked_for_is_refused(scim: Client):
+async def test_invalid_search_request_is_refused(scim: Client):
     for path in ("/.search", "/Users/.search"):
         reply = await scim("POST", path, {"filter": "bogus pr"})
         assert refusal(reply) == (400, "invalidFilter")
@@ -107,17 +101,16 @@ async def test_what_no_type_can_be_asked_for_is_refused(scim: Client):
         assert refusal(await scim("GET", path))[0] in (404, 405)
 
 
-async def test_nobody_is_me(scim: Client):
+async def test_me_endpoint_is_501(scim: Client):
     for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
         reply = await scim(method, "/Me", {})
         assert (reply.status, reply.document["status"]) == (501, "501")
         assert "/Users/{id}" in reply.document["detail"]
 
 
-async def test_a_new_user_and_a_new_group_are_on_the_first_page_of_everything(
-    tenant: Stack, operate: Operator
-):
-    key = await operate.key(await operate.organization())  # of its own: users alone fill a page
+async def test_first_root_page_has_newest_user_and_newest_group(tenant: Stack, operate: Operator):
+    # A new organization: in the shared one, users of other tests fill the first page.
+    key = await operate.key(await operate.organization())
     async with client(replace(tenant, token=key.token)) as scim:
         user = await scim("POST", "/Users", person())
         group = await scim("POST", "/Groups", {"displayName": "Team"})

@@ -1,4 +1,7 @@
-"""What lists may be sorted and filtered by: everything that GET /Schemas names is tried."""
+"""Sorting and filtering by every attribute that GET /Schemas advertises.
+
+Each request either works or is refused with the scimType of its parameter.
+"""
 
 import json
 from collections.abc import Iterator
@@ -21,17 +24,17 @@ COMMON = (
     "meta.version",
     "meta.location",
 )
-"""What every resource has (RFC 7643 section 3.1), whether its schema names it or not."""
+"""The attributes of every resource (RFC 7643 section 3.1), also those that no schema names."""
 
-VALUES = ("x", "", True, 7, 0.5, "2026-01-01T00:00:00Z", None)
-TYPES = pytest.mark.parametrize("name", ["User", "Group"])
+FILTER_VALUES = ("x", "", True, 7, 0.5, "2026-01-01T00:00:00Z", None)
+RESOURCE_TYPES = pytest.mark.parametrize("name", ["User", "Group"])
 
 Outcome = tuple[int, str | None]
 
 
 @pytest.fixture
-async def filled(scim: Client) -> Client:
-    """A client of an organization that has people and groups, with values and without."""
+async def populated(scim: Client) -> Client:
+    """A client whose organization has users and groups, with and without optional values."""
     for sent in (person(), person(**WHOLE)):
         user = await scim("POST", "/Users", sent)
         members = [{"value": user.document["id"]}, {"value": "nobody"}]
@@ -42,7 +45,7 @@ async def filled(scim: Client) -> Client:
 
 
 async def advertised(scim: Client, name: str) -> tuple[str, list[str]]:
-    """The endpoint of a type of resources, and every attribute and sub-attribute of it."""
+    """The endpoint of a resource type, and the paths of its attributes and sub-attributes."""
     resource_type = (await scim("GET", f"/ResourceTypes/{name}")).document
     paths = [*COMMON, *await _paths(scim, resource_type["schema"], "")]
     for extension in resource_type["schemaExtensions"]:
@@ -53,10 +56,10 @@ async def advertised(scim: Client, name: str) -> tuple[str, list[str]]:
 
 async def _paths(scim: Client, urn: str, prefix: str) -> list[str]:
     schema = (await scim("GET", f"/Schemas/{urn}")).document
-    return [prefix + path for path in _spelled(schema["attributes"])]
+    return [prefix + path for path in _attribute_paths(schema["attributes"])]
 
 
-def _spelled(attributes: list[dict[str, Any]]) -> Iterator[str]:
+def _attribute_paths(attributes: list[dict[str, Any]]) -> Iterator[str]:
     for attribute in attributes:
         yield attribute["name"]
         for each in attribute.get("subAttributes", ()):
@@ -64,58 +67,56 @@ def _spelled(attributes: list[dict[str, Any]]) -> Iterator[str]:
 
 
 async def outcomes(
-    scim: Client, endpoint: str, parameter: str, asked: list[str]
+    scim: Client, endpoint: str, parameter: str, values: list[str]
 ) -> dict[str, Outcome]:
-    """How each value of a parameter is answered."""
-    answered: dict[str, Outcome] = {}
-    for value in asked:
+    """The outcome of a request for each value of a parameter."""
+    found: dict[str, Outcome] = {}
+    for value in values:
         reply = await scim("GET", f"{endpoint}?count=1&{parameter}{quote(value)}")
-        answered[value] = refusal(reply)
-    return answered
+        found[value] = refusal(reply)
+    return found
 
 
-def others(answered: dict[str, Outcome], scim_type: str) -> dict[str, Outcome]:
-    """What was neither answered nor refused as it ought to be."""
-    right = {(200, None), (400, scim_type)}
-    return {asked: outcome for asked, outcome in answered.items() if outcome not in right}
+def unexpected(found: dict[str, Outcome], scim_type: str) -> dict[str, Outcome]:
+    """The outcomes other than 200, and 400 with this scimType."""
+    expected = {(200, None), (400, scim_type)}
+    return {value: outcome for value, outcome in found.items() if outcome not in expected}
 
 
-@TYPES
+@RESOURCE_TYPES
 @pytest.mark.parametrize(
     "parameter", ["sortBy=", "sortOrder=descending&sortBy=", "cursor=&sortBy="]
 )
-async def test_a_list_is_sorted_by_an_advertised_attribute_or_refuses_it_as_a_value(
-    filled: Client, name: str, parameter: str
+async def test_sort_by_advertised_attribute_works_or_is_invalid_value(
+    populated: Client, name: str, parameter: str
 ):
-    endpoint, paths = await advertised(filled, name)
+    endpoint, paths = await advertised(populated, name)
 
-    answered = await outcomes(filled, endpoint, parameter, paths)
+    found = await outcomes(populated, endpoint, parameter, paths)
 
-    assert others(answered, "invalidValue") == {}
-    assert {answered[each] for each in ("id", "displayName", "meta.created")} == {(200, None)}
+    assert unexpected(found, "invalidValue") == {}
+    assert {found[each] for each in ("id", "displayName", "meta.created")} == {(200, None)}
 
 
-@TYPES
-async def test_presence_of_an_advertised_attribute_is_filtered_by_or_refused_as_a_filter(
-    filled: Client, name: str
+@RESOURCE_TYPES
+async def test_presence_filter_works_or_is_invalid_filter(populated: Client, name: str):
+    endpoint, paths = await advertised(populated, name)
+    filters = [f"{path} pr" for path in paths]
+
+    found = await outcomes(populated, endpoint, "filter=", filters)
+
+    assert unexpected(found, "invalidFilter") == {}
+    assert found["displayName pr"] == (200, None)
+
+
+@RESOURCE_TYPES
+@pytest.mark.parametrize("value", FILTER_VALUES)
+async def test_equality_filter_works_or_is_invalid_filter(
+    populated: Client, name: str, value: object
 ):
-    endpoint, paths = await advertised(filled, name)
-    asked = [f"{path} pr" for path in paths]
+    endpoint, paths = await advertised(populated, name)
+    filters = [f"{path} eq {json.dumps(value)}" for path in paths]
 
-    answered = await outcomes(filled, endpoint, "filter=", asked)
+    found = await outcomes(populated, endpoint, "filter=", filters)
 
-    assert others(answered, "invalidFilter") == {}
-    assert answered["displayName pr"] == (200, None)
-
-
-@TYPES
-@pytest.mark.parametrize("value", VALUES)
-async def test_equality_of_an_advertised_attribute_is_filtered_by_or_refused_as_a_filter(
-    filled: Client, name: str, value: object
-):
-    endpoint, paths = await advertised(filled, name)
-    asked = [f"{path} eq {json.dumps(value)}" for path in paths]
-
-    answered = await outcomes(filled, endpoint, "filter=", asked)
-
-    assert others(answered, "invalidFilter") == {}
+    assert unexpected(found, "invalidFilter") == {}

@@ -1,12 +1,12 @@
-"""A user's life over HTTP, as RFC 7644 section 3 tells it."""
+"""Creating, reading, changing, deleting and listing users over HTTP (RFC 7644 section 3)."""
 
 from uuid import uuid4
 
 from tests.support.scim import Client
-from tests.support.scim_documents import ENTERPRISE, USER, WHOLE, person
+from tests.support.scim_documents import ENTERPRISE, LIST, USER, WHOLE, person
 
 
-async def test_everything_that_rfc_7643_says_of_a_user_is_kept_and_returned(scim: Client):
+async def test_all_attributes_of_a_user_are_stored_and_returned(scim: Client):
     sent = person(**WHOLE)
 
     created = await scim("POST", "/Users", sent)
@@ -35,7 +35,7 @@ async def test_everything_that_rfc_7643_says_of_a_user_is_kept_and_returned(scim
     assert read.document == created.document
 
 
-async def test_a_put_replaces_all_that_it_names_and_clears_what_it_leaves_out(scim: Client):
+async def test_put_replaces_user_and_clears_omitted_attributes(scim: Client):
     created = await scim("POST", "/Users", person(**WHOLE))
     user_name = created.document["userName"]
 
@@ -56,7 +56,7 @@ async def test_a_put_replaces_all_that_it_names_and_clears_what_it_leaves_out(sc
     assert document["meta"]["version"] != created.document["meta"]["version"]
 
 
-async def test_a_put_that_does_not_mention_active_gives_nobody_access_back(scim: Client):
+async def test_put_without_active_keeps_user_inactive(scim: Client):
     created = await scim("POST", "/Users", person(active=False))
 
     replaced = await scim(
@@ -68,7 +68,7 @@ async def test_a_put_that_does_not_mention_active_gives_nobody_access_back(scim:
     assert replaced.document["active"] is False
 
 
-async def test_a_change_that_changes_nothing_keeps_the_version(scim: Client):
+async def test_patch_without_effect_keeps_the_version(scim: Client):
     created = await scim("POST", "/Users", person(title="Chief"))
 
     patched = await scim(
@@ -80,7 +80,7 @@ async def test_a_change_that_changes_nothing_keeps_the_version(scim: Client):
     assert patched.document == created.document
 
 
-async def test_a_version_that_is_no_longer_current_is_412_and_changes_nothing(scim: Client):
+async def test_write_with_outdated_if_match_is_412_and_changes_nothing(scim: Client):
     created = await scim("POST", "/Users", person(title="Chief"))
     path = f"/Users/{created.document['id']}"
     old = created.headers["ETag"]
@@ -98,7 +98,7 @@ async def test_a_version_that_is_no_longer_current_is_412_and_changes_nothing(sc
     assert (await scim("GET", path)).document == newer.document
 
 
-async def test_the_current_version_among_others_lets_a_change_through(scim: Client):
+async def test_if_match_list_with_current_version_allows_delete(scim: Client):
     created = await scim("POST", "/Users", person())
 
     deleted = await scim(
@@ -110,7 +110,7 @@ async def test_the_current_version_among_others_lets_a_change_through(scim: Clie
     assert (deleted.status, deleted.document) == (204, None)
 
 
-async def test_a_client_that_has_the_version_gets_304(scim: Client):
+async def test_read_with_current_if_none_match_is_304(scim: Client):
     created = await scim("POST", "/Users", person())
 
     read = await scim(
@@ -120,24 +120,24 @@ async def test_a_client_that_has_the_version_gets_304(scim: Client):
     assert (read.status, read.document) == (304, None)
 
 
-async def test_only_the_attributes_that_were_asked_for_are_returned(scim: Client):
+async def test_only_requested_attributes_are_returned(scim: Client):
     created = await scim("POST", "/Users", person(**WHOLE))
     path = f"/Users/{created.document['id']}"
 
-    some = await scim("GET", f"{path}?attributes=userName,name.givenName,emails.value")
-    most = await scim("GET", f"{path}?excludedAttributes=emails,{ENTERPRISE}")
+    included = await scim("GET", f"{path}?attributes=userName,name.givenName,emails.value")
+    excluded = await scim("GET", f"{path}?excludedAttributes=emails,{ENTERPRISE}")
 
-    assert some.document == {
+    assert included.document == {
         "schemas": created.document["schemas"],
         "id": created.document["id"],
         "userName": created.document["userName"],
         "name": {"givenName": "Ann"},
         "emails": [{"value": "Ann@corp.test"}, {"value": "ann@home.test"}],
     }
-    assert created.document.keys() - most.document.keys() == {"emails", ENTERPRISE}
+    assert created.document.keys() - excluded.document.keys() == {"emails", ENTERPRISE}
 
 
-async def test_pages_of_a_list_follow_each_other_without_gap_or_repeat(scim: Client):
+async def test_pages_by_index_have_no_gap_or_repeat(scim: Client):
     department = uuid4().hex
     names = [
         (await scim("POST", "/Users", person(**{ENTERPRISE: {"department": department}})))
@@ -160,14 +160,14 @@ async def test_pages_of_a_list_follow_each_other_without_gap_or_repeat(scim: Cli
     assert newest_first == names[::-1]
 
 
-async def test_a_count_of_zero_only_counts(scim: Client):
+async def test_count_of_zero_returns_only_the_total(scim: Client):
     created = await scim("POST", "/Users", person())
     name = created.document["userName"].replace("@", "%40")
 
     counted = await scim("GET", f"/Users?filter=userName+eq+%22{name}%22&count=0")
 
     assert counted.document == {
-        "schemas": ["urn:ietf:params:scim:api:messages:2.0:ListResponse"],
+        "schemas": [LIST],
         "totalResults": 1,
         "startIndex": 1,
         "itemsPerPage": 0,
@@ -175,13 +175,13 @@ async def test_a_count_of_zero_only_counts(scim: Client):
     }
 
 
-async def test_users_are_sorted_as_asked(scim: Client):
+async def test_users_are_sorted_in_both_directions(scim: Client):
     department = uuid4().hex
     for title in ("b", "C", "a"):
         extension = {ENTERPRISE: {"department": department}}
         await scim("POST", "/Users", person(title=title, **extension))
 
-    sorted_up, sorted_down = [
+    ascending, descending = [
         await scim(
             "GET",
             f"/Users?filter={ENTERPRISE}:department+eq+%22{department}%22"
@@ -190,5 +190,5 @@ async def test_users_are_sorted_as_asked(scim: Client):
         for order in ("ascending", "descending")
     ]
 
-    assert [user["title"] for user in sorted_up.document["Resources"]] == ["a", "b", "C"]
-    assert [user["title"] for user in sorted_down.document["Resources"]] == ["C", "b", "a"]
+    assert [user["title"] for user in ascending.document["Resources"]] == ["a", "b", "C"]
+    assert [user["title"] for user in descending.document["Resources"]] == ["C", "b", "a"]
