@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests.support.browser import Browser, browser
+from tests.support.browser import Browser, open_browser
 from tests.support.operators import Operator, operator
 from tests.support.scim import Client, client
 from tests.support.single_sign_on import SsoOrganization
@@ -33,9 +33,9 @@ def eu_tenant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 @pytest.fixture
-async def ours(tenant: Stack) -> AsyncIterator[Browser]:
+async def browser(tenant: Stack) -> AsyncIterator[Browser]:
     """A browser at the running region."""
-    async with browser(tenant.base_url) as opened:
+    async with open_browser(tenant.base_url) as opened:
         yield opened
 
 

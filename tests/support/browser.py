@@ -75,7 +75,7 @@ class Browser:
 
 
 @asynccontextmanager
-async def browser(base_url: str) -> AsyncIterator[Browser]:
+async def open_browser(base_url: str) -> AsyncIterator[Browser]:
     """A new browser for a base URL."""
     # Like a real browser, it accepts Secure cookies from loopback without TLS.
     jar = aiohttp.CookieJar(unsafe=True, treat_as_secure_origin=[URL(base_url)])

@@ -11,7 +11,7 @@ import grpc
 from cloudacademy.users.v1 import groups_pb2, groups_pb2_grpc, schemas_pb2
 
 from gateway.web.csrf import CSRF_FIELD
-from tests.support.browser import browser
+from tests.support.browser import open_browser
 from tests.support.operators import Operator, operator
 from tests.support.portal_organization import create_portal_organization
 from tests.support.single_sign_on import ACS_PATH, SsoOrganization
@@ -118,13 +118,13 @@ async def _attacker(services: Operator, stack: Stack) -> Attacker:
         await services.register(organization_id, _schema(number))
     user_ids = await _people(stack, organization_id)
     group_id = await _group(stack, organization_id, user_ids)
-    async with browser(stack.base_url) as anonymous:
+    async with open_browser(stack.base_url) as anonymous:
         page = await anonymous.get("/login/link")
         _, fields = page.form()
         form_cookie, link_form = anonymous.cookie("form-us") or "", fields[CSRF_FIELD]
         await sso_org.start_sign_in(anonymous)
         pending = anonymous.cookie("sign-in-us", ACS_PATH) or ""
-    async with browser(stack.base_url) as signed_in:
+    async with open_browser(stack.base_url) as signed_in:
         await organization.sign_in(signed_in)
         page = await signed_in.get("/settings/integrations/sso/")
         session, form = signed_in.cookie("session-us") or "", _token(page.text)

@@ -13,7 +13,7 @@ from cloudacademy.users.v1 import users_pb2
 from gateway.portal.models.charts import NOT_COUNTED
 from gateway.web.page_limits import ANONYMOUS_SLOTS
 from tests.support import raw_http
-from tests.support.browser import Browser, Page, browser
+from tests.support.browser import Browser, Page, open_browser
 from tests.support.gateways import Gateway, running_gateway
 from tests.support.operators import Operator
 from tests.support.portal_organization import ENTRA, LOG, create_portal_organization
@@ -63,7 +63,7 @@ class PortalOrganizations:
     async def open(self, name: str) -> AsyncIterator[tuple[Browser, str]]:
         """A signed-in browser, and the id of its organization."""
         portal_org = await create_portal_organization(self._operate, self._tenant, name)
-        async with browser(self._gateway.base_url) as opened:
+        async with open_browser(self._gateway.base_url) as opened:
             await portal_org.sign_in(opened)
             assert (await opened.get("/people/")).status == 200
             yield opened, portal_org.organization_id
@@ -88,12 +88,12 @@ def statuses(pages: list[Page]) -> Counter[int]:
 
 
 async def test_page_is_shown_without_counts_that_take_too_long(
-    ours: Browser, operate: Operator, tenant: Stack
+    browser: Browser, operate: Operator, tenant: Stack
 ):
     portal_org = await create_portal_organization(operate, tenant)
-    await portal_org.sign_in(ours)
+    await portal_org.sign_in(browser)
     async with slow_counts(tenant):
-        page = await ours.get(ENTRA)
+        page = await browser.get(ENTRA)
 
     assert page.status == 200
     assert NOT_COUNTED in page.text
@@ -204,7 +204,10 @@ async def test_address_over_its_rate_is_429_and_sessions_there_are_not(
     portal_orgs: PortalOrganizations, strict: Gateway
 ):
     here, elsewhere = {"X_Forwarded_For": "192.0.2.1"}, {"X_Forwarded_For": "192.0.2.2"}
-    async with portal_orgs.open("Modest") as (modest, _), browser(strict.base_url) as anonymous:
+    async with (
+        portal_orgs.open("Modest") as (modest, _),
+        open_browser(strict.base_url) as anonymous,
+    ):
         flooded = await flood(anonymous, "/login/", 3 * BURST, **here)
         made_up = await anonymous.get("/people/", **here, Cookie="session-us=made-up")
         sign_on = await anonymous.get("/login/enterprise/", **here)
@@ -223,7 +226,7 @@ async def test_slow_sign_ins_of_one_address_do_not_block_others(strict: Gateway,
     """The limit also protects keysvc, which verifies the keys of SCIM requests."""
     here, elsewhere = {"X_Forwarded_For": "192.0.2.3"}, {"X_Forwarded_For": "192.0.2.4"}
     form, slots = {"email": "ann@nobody.test", "next": ""}, ANONYMOUS_SLOTS // 2
-    async with browser(strict.base_url) as anonymous:
+    async with open_browser(strict.base_url) as anonymous:
         async with locked(tenant, "keys", "sso_domains"):
             flood = [
                 asyncio.create_task(anonymous.post("/login/enterprise/", form, **here))
@@ -242,13 +245,13 @@ async def test_slow_sign_ins_of_one_address_do_not_block_others(strict: Gateway,
 
 
 async def test_person_too_large_to_show_gets_an_error_page(
-    ours: Browser, operate: Operator, tenant: Stack
+    browser: Browser, operate: Operator, tenant: Stack
 ):
     portal_org = await create_portal_organization(operate, tenant)
     values = [users_pb2.TypedValue(value="x" * 4_000) for _ in range(200)]
     large = await portal_org.person(user_name="large@corp.test", photos=values)
-    await portal_org.sign_in(ours)
-    page = await ours.get(f"/people/{large.id}")
+    await portal_org.sign_in(browser)
+    page = await browser.get(f"/people/{large.id}")
 
     assert page.status == 400  # RFC 7644 section 3.4.2.4: too much to process
     assert "too much data to show" in page.text

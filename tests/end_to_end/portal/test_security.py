@@ -9,7 +9,7 @@ from cloudacademy.users.v1 import users_pb2
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from gateway.web.csrf import MAX_FORM_BYTES
-from tests.support.browser import Browser, browser
+from tests.support.browser import Browser, open_browser
 from tests.support.operators import Operator
 from tests.support.portal_organization import (
     ENTRA,
@@ -40,18 +40,18 @@ async def update(
 
 
 @pytest.mark.parametrize("path", [*PAGES, f"{LOG}.csv", f"{LOG}.ndjson", f"{LOG}/live"])
-async def test_page_without_a_session_redirects_to_sign_in(ours: Browser, path: str):
-    page = await ours.get(path)
+async def test_page_without_a_session_redirects_to_sign_in(browser: Browser, path: str):
+    page = await browser.get(path)
     assert page.status == 303
     assert page.location.startswith("/login/?next=")
 
 
 @pytest.mark.parametrize("path", PAGES)
 async def test_page_is_403_for_a_user_who_is_no_administrator(
-    ours: Browser, portal_org: PortalOrganization, path: str
+    browser: Browser, portal_org: PortalOrganization, path: str
 ):
-    await portal_org.sign_in(ours, await portal_org.person())
-    page = await ours.get(path)
+    await portal_org.sign_in(browser, await portal_org.person())
+    page = await browser.get(path)
     assert page.status == 403
     assert "administrator" in page.text.lower()
     assert "ada@corp.test" not in page.text
@@ -59,10 +59,10 @@ async def test_page_is_403_for_a_user_who_is_no_administrator(
 
 @pytest.mark.parametrize("how", ["disabled", "demoted", "deleted"])
 async def test_former_administrator_loses_access_with_the_next_page(
-    ours: Browser, portal_org: PortalOrganization, how: str
+    browser: Browser, portal_org: PortalOrganization, how: str
 ):
-    await portal_org.sign_in(ours)
-    assert (await ours.get(ENTRA)).status == 200
+    await portal_org.sign_in(browser)
+    assert (await browser.get(ENTRA)).status == 200
     if how == "disabled":
         await update(portal_org, portal_org.administrator, "active", active=False)
     elif how == "demoted":
@@ -72,30 +72,32 @@ async def test_former_administrator_loses_access_with_the_next_page(
             organization_id=portal_org.organization_id, user_id=portal_org.administrator.id
         )
         await portal_org.operate.users.DeleteUser(request)
-    assert (await ours.get(ENTRA)).status == (403 if how == "demoted" else 303)
+    assert (await browser.get(ENTRA)).status == (403 if how == "demoted" else 303)
 
 
 async def test_administrator_sees_nothing_of_another_organization(
-    ours: Browser, portal_org: PortalOrganization, operate: Operator, tenant: Stack
+    browser: Browser, portal_org: PortalOrganization, operate: Operator, tenant: Stack
 ):
     other = await create_portal_organization(operate, tenant, "Globex")
     eve = await other.person(user_name="eve@globex.test")
     key = await operate.key(other.organization_id)
-    await portal_org.sign_in(ours)
+    await portal_org.sign_in(browser)
 
     for path in (f"/people/{eve.id}", f"{ENTRA}keys/{key.key.id}/revoke", "/groups/" + eve.id):
-        assert (await ours.get(path)).status == 404
+        assert (await browser.get(path)).status == 404
     for path in ("/people/?q=eve", LOG, f"{LOG}.ndjson", f"{ENTRA}audit"):
-        assert "eve@globex" not in (await ours.get(path)).text
-    action, fields = (await ours.get(f"{ENTRA}deactivate")).form()
-    revoked = await ours.post(f"{ENTRA}keys/{key.key.id}/revoke", fields)
+        assert "eve@globex" not in (await browser.get(path)).text
+    action, fields = (await browser.get(f"{ENTRA}deactivate")).form()
+    revoked = await browser.post(f"{ENTRA}keys/{key.key.id}/revoke", fields)
     assert revoked.status == 404
     assert action
 
 
-async def test_page_has_restrictive_security_headers(ours: Browser, portal_org: PortalOrganization):
-    await portal_org.sign_in(ours)
-    page = await ours.get(ENTRA)
+async def test_page_has_restrictive_security_headers(
+    browser: Browser, portal_org: PortalOrganization
+):
+    await portal_org.sign_in(browser)
+    page = await browser.get(ENTRA)
     policy = page.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
@@ -108,17 +110,17 @@ async def test_page_has_restrictive_security_headers(ours: Browser, portal_org: 
 
 
 async def test_session_cookie_is_http_only_and_same_site(
-    ours: Browser, portal_org: PortalOrganization
+    browser: Browser, portal_org: PortalOrganization
 ):
-    page = await portal_org.sign_in(ours)
+    page = await portal_org.sign_in(browser)
     (cookie,) = [each for each in page.set_cookies if each.startswith("session")]
     assert "HttpOnly" in cookie
     assert "SameSite=Lax" in cookie
     assert "Path=/" in cookie
 
 
-async def form_fields(ours: Browser, path: str) -> dict[str, str]:
-    _, fields = (await ours.get(path)).form()
+async def form_fields(browser: Browser, path: str) -> dict[str, str]:
+    _, fields = (await browser.get(path)).form()
     return fields
 
 
@@ -127,12 +129,12 @@ POSTS = (f"{ENTRA}deactivate", f"{ENTRA}activate", f"{ENTRA}keys/new", "/logout"
 
 @pytest.mark.parametrize("path", POSTS)
 async def test_form_without_a_valid_token_is_refused(
-    ours: Browser, portal_org: PortalOrganization, path: str
+    browser: Browser, portal_org: PortalOrganization, path: str
 ):
-    await portal_org.sign_in(ours)
+    await portal_org.sign_in(browser)
     for fields in ({}, {"form_token": "x" * 43}, {"form_token": ""}):
-        assert (await ours.post(path, fields)).status == 403
-    assert (await ours.get(ENTRA)).status == 200
+        assert (await browser.post(path, fields)).status == 403
+    assert (await browser.get(ENTRA)).status == 200
 
 
 @pytest.mark.parametrize(
@@ -146,53 +148,53 @@ async def test_form_without_a_valid_token_is_refused(
     ],
 )
 async def test_form_from_another_site_is_refused(
-    ours: Browser, portal_org: PortalOrganization, headers: dict[str, str]
+    browser: Browser, portal_org: PortalOrganization, headers: dict[str, str]
 ):
-    await portal_org.sign_in(ours)
-    fields = await form_fields(ours, f"{ENTRA}deactivate")
-    assert (await ours.post(f"{ENTRA}deactivate", fields, **headers)).status == 403
-    assert "is <strong>active</strong>" in (await ours.get(ENTRA)).text
+    await portal_org.sign_in(browser)
+    fields = await form_fields(browser, f"{ENTRA}deactivate")
+    assert (await browser.post(f"{ENTRA}deactivate", fields, **headers)).status == 403
+    assert "is <strong>active</strong>" in (await browser.get(ENTRA)).text
 
 
 async def test_form_that_is_too_large_gets_an_error_page(
-    ours: Browser, portal_org: PortalOrganization
+    browser: Browser, portal_org: PortalOrganization
 ):
-    await portal_org.sign_in(ours)
-    fields = await form_fields(ours, f"{ENTRA}deactivate")
-    page = await ours.post(f"{ENTRA}deactivate", {**fields, "more": "x" * MAX_FORM_BYTES})
+    await portal_org.sign_in(browser)
+    fields = await form_fields(browser, f"{ENTRA}deactivate")
+    page = await browser.post(f"{ENTRA}deactivate", {**fields, "more": "x" * MAX_FORM_BYTES})
     assert page.status == 413
     assert "The form is too large" in page.text
-    assert "is <strong>active</strong>" in (await ours.get(ENTRA)).text
+    assert "is <strong>active</strong>" in (await browser.get(ENTRA)).text
 
 
 async def test_form_token_of_another_session_is_refused(
-    ours: Browser, portal_org: PortalOrganization, tenant: Stack
+    browser: Browser, portal_org: PortalOrganization, tenant: Stack
 ):
-    await portal_org.sign_in(ours)
-    fields = await form_fields(ours, f"{ENTRA}deactivate")
-    async with browser(tenant.base_url) as theirs:
+    await portal_org.sign_in(browser)
+    fields = await form_fields(browser, f"{ENTRA}deactivate")
+    async with open_browser(tenant.base_url) as theirs:
         await portal_org.sign_in(theirs)
         assert (await theirs.post(f"{ENTRA}deactivate", fields)).status == 403
 
 
-async def test_form_generates_one_key_only(ours: Browser, portal_org: PortalOrganization):
-    await portal_org.sign_in(ours)
-    fields = await form_fields(ours, f"{ENTRA}keys/new")
-    first = await ours.post(f"{ENTRA}keys/new", fields)
-    again = await ours.post(f"{ENTRA}keys/new", fields)
+async def test_form_generates_one_key_only(browser: Browser, portal_org: PortalOrganization):
+    await portal_org.sign_in(browser)
+    fields = await form_fields(browser, f"{ENTRA}keys/new")
+    first = await browser.post(f"{ENTRA}keys/new", fields)
+    again = await browser.post(f"{ENTRA}keys/new", fields)
     assert (first.status, again.status) == (200, 409)
     assert "cak_us_" in first.text
     assert "cak_us_" not in again.text
-    assert "cak_us_" not in (await ours.get(ENTRA)).text
+    assert "cak_us_" not in (await browser.get(ENTRA)).text
 
 
 async def test_sign_in_link_works_once(
-    ours: Browser, portal_org: PortalOrganization, tenant: Stack
+    browser: Browser, portal_org: PortalOrganization, tenant: Stack
 ):
     token = await portal_org.link()
-    action, fields = (await ours.get("/login/link")).form()
-    assert (await ours.post(action, fields | {"token": token})).status == 303
-    async with browser(tenant.base_url) as theirs:
+    action, fields = (await browser.get("/login/link")).form()
+    assert (await browser.post(action, fields | {"token": token})).status == 303
+    async with open_browser(tenant.base_url) as theirs:
         action, fields = (await theirs.get("/login/link")).form()
         page = await theirs.post(action, fields | {"token": token})
         assert page.status == 401
@@ -201,50 +203,52 @@ async def test_sign_in_link_works_once(
 
 
 async def test_session_ended_by_signing_out_works_nowhere(
-    ours: Browser, portal_org: PortalOrganization, tenant: Stack
+    browser: Browser, portal_org: PortalOrganization, tenant: Stack
 ):
-    await portal_org.sign_in(ours)
+    await portal_org.sign_in(browser)
     name = "session-us"
-    token = ours.cookie(name)
-    fields = await form_fields(ours, f"{ENTRA}deactivate")
-    assert (await ours.post("/logout", fields)).status == 303
-    async with browser(tenant.base_url) as theirs:
+    token = browser.cookie(name)
+    fields = await form_fields(browser, f"{ENTRA}deactivate")
+    assert (await browser.post("/logout", fields)).status == 303
+    async with open_browser(tenant.base_url) as theirs:
         theirs.put_cookie(name, token)
         assert (await theirs.get(ENTRA)).status == 303
 
 
 @pytest.mark.parametrize("target", ["https://evil.example/", "//evil.example/", "/\\evil.example"])
-async def test_sign_in_page_drops_redirect_targets_on_other_sites(ours: Browser, target: str):
-    page = await ours.get(f"/login/?next={target}")
+async def test_sign_in_page_drops_redirect_targets_on_other_sites(browser: Browser, target: str):
+    page = await browser.get(f"/login/?next={target}")
     assert "evil.example" not in page.text
 
 
-async def test_names_with_markup_are_escaped(ours: Browser, portal_org: PortalOrganization):
+async def test_names_with_markup_are_escaped(browser: Browser, portal_org: PortalOrganization):
     await portal_org.person(user_name="<script>alert(1)</script>", display_name="'\"><img src=x>")
-    await portal_org.sign_in(ours)
+    await portal_org.sign_in(browser)
     for path in ("/people/", LOG, "/people/?q=<script>alert(2)</script>"):
-        page = await ours.get(path)
+        page = await browser.get(path)
         assert page.status == 200
         assert "<script>alert" not in page.text
         assert "<img src=x" not in page.text
 
 
-async def test_csv_export_escapes_formulas(ours: Browser, portal_org: PortalOrganization):
+async def test_csv_export_escapes_formulas(browser: Browser, portal_org: PortalOrganization):
     await portal_org.person(user_name="=cmd|' /C calc'!A0")
     await portal_org.person(user_name="@SUM(1+1)")
-    await portal_org.sign_in(ours)
-    page = await ours.get(f"{LOG}.csv")
+    await portal_org.sign_in(browser)
+    page = await browser.get(f"{LOG}.csv")
     assert page.headers["Content-Type"].startswith("text/csv")
     cells = [cell for row in csv.reader(io.StringIO(page.text)) for cell in row]
     assert any("=cmd" in cell for cell in cells)
     assert [cell for cell in cells if cell.startswith(("=", "@", "+", "-", "\t", "\r"))] == []
 
 
-async def test_ndjson_export_has_one_line_per_entry(ours: Browser, portal_org: PortalOrganization):
+async def test_ndjson_export_has_one_line_per_entry(
+    browser: Browser, portal_org: PortalOrganization
+):
     for number in range(60):
         await portal_org.person(user_name=f"u{number}@corp.test")
-    await portal_org.sign_in(ours)
-    page = await ours.get(f"{LOG}.ndjson?action=create")
+    await portal_org.sign_in(browser)
+    page = await browser.get(f"{LOG}.ndjson?action=create")
     lines = [json.loads(line) for line in page.text.splitlines()]
     assert len(lines) == 61
     assert {"u0@corp.test", "u59@corp.test", "ada@corp.test"} <= set(map(str, _texts(lines)))
@@ -254,29 +258,29 @@ def _texts(lines: list[dict[str, object]]) -> list[object]:
     return [value for line in lines for value in line.values()]
 
 
-async def test_unknown_path_outside_the_portal_gets_a_scim_error(tenant: Stack, ours: Browser):
-    page = await ours.get("/webhooks/ad/v2/scim/Users")
+async def test_unknown_path_outside_the_portal_gets_a_scim_error(tenant: Stack, browser: Browser):
+    page = await browser.get("/webhooks/ad/v2/scim/Users")
     assert (page.status, page.headers["Content-Type"]) == (404, "application/scim+json")
-    assert (await ours.get("/people/../webhooks")).status in (303, 404)
+    assert (await browser.get("/people/../webhooks")).status in (303, 404)
 
 
 async def test_root_path_redirects_browsers_and_is_404_for_clients(
-    ours: Browser,
+    browser: Browser,
 ):
-    person = await ours.get("/", Accept="text/html,*/*;q=0.8")
+    person = await browser.get("/", Accept="text/html,*/*;q=0.8")
     assert (person.status, person.location) == (303, "/dashboard/")
-    client = await ours.get("/", Accept="application/scim+json")
+    client = await browser.get("/", Accept="application/scim+json")
     assert (client.status, client.headers["Content-Type"]) == (404, "application/scim+json")
 
 
-async def test_static_file_is_immutable_under_its_digest_name_only(ours: Browser):
-    page = await ours.get("/login/")
+async def test_static_file_is_immutable_under_its_digest_name_only(browser: Browser):
+    page = await browser.get("/login/")
     path = page.text.split('href="/portal/assets/')[1].split('"')[0]
-    asset = await ours.get(f"/portal/assets/{path}")
+    asset = await browser.get(f"/portal/assets/{path}")
     assert (asset.status, "immutable" in asset.headers["Cache-Control"]) == (200, True)
-    again = await ours.get(f"/portal/assets/{path}", If_None_Match=asset.headers["ETag"])
+    again = await browser.get(f"/portal/assets/{path}", If_None_Match=asset.headers["ETag"])
     assert again.status == 304
-    assert (await ours.get("/portal/assets/..%2F..%2Froutes.py")).status == 404
+    assert (await browser.get("/portal/assets/..%2F..%2Froutes.py")).status == 404
 
 
 @pytest.mark.parametrize(
@@ -284,26 +288,28 @@ async def test_static_file_is_immutable_under_its_digest_name_only(ours: Browser
     ["/people/?q=%00", "/groups/?q=%00", f"{LOG}?q=a%00b", f"{LOG}.csv?q=%00", f"{LOG}?page=x"],
 )
 async def test_invalid_search_is_no_internal_error(
-    ours: Browser, portal_org: PortalOrganization, path: str
+    browser: Browser, portal_org: PortalOrganization, path: str
 ):
-    await portal_org.sign_in(ours)
-    assert (await ours.get(path)).status in (200, 404)
+    await portal_org.sign_in(browser)
+    assert (await browser.get(path)).status in (200, 404)
 
 
 @pytest.mark.parametrize("path", ["/people/%00", "/people/x", "/groups/%00", f"{LOG}/entries/x"])
-async def test_malformed_id_is_not_found(ours: Browser, portal_org: PortalOrganization, path: str):
-    await portal_org.sign_in(ours)
-    assert (await ours.get(path)).status == 404
+async def test_malformed_id_is_not_found(
+    browser: Browser, portal_org: PortalOrganization, path: str
+):
+    await portal_org.sign_in(browser)
+    assert (await browser.get(path)).status == 404
 
 
 @pytest.mark.parametrize(
     "kind", ["multipart/form-data", "multipart/form-data; boundary=x", "text/plain; charset=no"]
 )
 async def test_body_that_is_no_form_is_refused(
-    ours: Browser, portal_org: PortalOrganization, kind: str
+    browser: Browser, portal_org: PortalOrganization, kind: str
 ):
-    await portal_org.sign_in(ours)
-    page = await ours.post(f"{ENTRA}deactivate", b"nonsense", Content_Type=kind)
+    await portal_org.sign_in(browser)
+    page = await browser.post(f"{ENTRA}deactivate", b"nonsense", Content_Type=kind)
     assert page.status == 403
 
 
@@ -311,7 +317,7 @@ async def test_body_that_is_no_form_is_refused(
 
 
 async def test_refused_change_is_logged_with_its_detail(
-    ours: Browser, portal_org: PortalOrganization, operate: Operator, scim: Client
+    browser: Browser, portal_org: PortalOrganization, operate: Operator, scim: Client
 ):
     key = await operate.key(portal_org.organization_id)
     theirs = Client(scim._session, scim.url, key.token)
@@ -323,11 +329,11 @@ async def test_refused_change_is_logged_with_its_detail(
         await theirs("POST", "/Groups", b"{"),
     ]
     assert [reply.status for reply in refused] == [409, 400, 404, 400]
-    await portal_org.sign_in(ours)
+    await portal_org.sign_in(browser)
     wanted = {reply.headers["X-Request-Id"]: reply.document["detail"] for reply in refused}
     found: dict[str, str] = {}
     while found.keys() < wanted.keys():
-        page = await ours.get(f"{LOG}.ndjson?result=failure")
+        page = await browser.get(f"{LOG}.ndjson?result=failure")
         entries = [json.loads(line) for line in page.text.splitlines()]
         found = {each["requestId"]: json.dumps(each, ensure_ascii=False) for each in entries}
     for request_id, detail in wanted.items():
@@ -336,21 +342,21 @@ async def test_refused_change_is_logged_with_its_detail(
 
 
 async def test_refused_read_is_not_logged(
-    ours: Browser, portal_org: PortalOrganization, operate: Operator, scim: Client
+    browser: Browser, portal_org: PortalOrganization, operate: Operator, scim: Client
 ):
     key = await operate.key(portal_org.organization_id)
     theirs = Client(scim._session, scim.url, key.token)
     assert (await theirs("GET", "/Users/nobody")).status == 404
     await theirs("POST", "/Groups", b"{")
-    await portal_org.sign_in(ours)
+    await portal_org.sign_in(browser)
     lines: list[str] = []
     while not lines:
-        lines = (await ours.get(f"{LOG}.ndjson?result=failure")).text.splitlines()
+        lines = (await browser.get(f"{LOG}.ndjson?result=failure")).text.splitlines()
     assert len(lines) == 1
 
 
 async def test_refused_bulk_operations_are_logged_separately(
-    ours: Browser, portal_org: PortalOrganization, operate: Operator, scim: Client
+    browser: Browser, portal_org: PortalOrganization, operate: Operator, scim: Client
 ):
     key = await operate.key(portal_org.organization_id)
     theirs = Client(scim._session, scim.url, key.token)
@@ -360,10 +366,10 @@ async def test_refused_bulk_operations_are_logged_separately(
     ]
     operations.append({"method": "DELETE", "path": "/Groups/01999999-0000-7000-8000-000000000000"})
     await theirs("POST", "/Bulk", {"Operations": operations})
-    await portal_org.sign_in(ours)
+    await portal_org.sign_in(browser)
     entries: list[dict[str, object]] = []
     while len(entries) < 2:
-        page = await ours.get(f"{LOG}.ndjson?result=failure")
+        page = await browser.get(f"{LOG}.ndjson?result=failure")
         entries = [json.loads(line) for line in page.text.splitlines()]
     logged = sorted((str(each["action"]), str(each["name"])) for each in entries)
     assert logged == [("Create", "BOB"), ("Delete", "")]

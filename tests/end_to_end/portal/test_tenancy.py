@@ -12,7 +12,7 @@ from cloudacademy.keys.v1 import keys_pb2
 
 from gateway.portal.context import Access, Route
 from gateway.portal.routes import all_routes
-from tests.support.browser import Browser, Page, browser
+from tests.support.browser import Browser, Page, open_browser
 from tests.support.neighbours import NAME_PREFIX, Neighbour, create_neighbour, stored_rows
 from tests.support.operators import Operator
 from tests.support.portal_organization import ENTRA, PortalOrganization, create_portal_organization
@@ -55,20 +55,20 @@ async def opened(client: Browser, path: str) -> Page:
 
 
 async def test_no_page_shows_data_of_another_organization(
-    tenant: Stack, ours: Browser, portal_org: PortalOrganization, theirs: Neighbour
+    tenant: Stack, browser: Browser, portal_org: PortalOrganization, theirs: Neighbour
 ):
     before = await stored_rows(tenant, theirs.organization_id)
-    await portal_org.sign_in(ours)
+    await portal_org.sign_in(browser)
     pages = [each for each in all_routes() if each.method == "GET"]
     for route in pages:
         for path in paths(route, theirs.known):
             for query in queries(theirs.known):
-                page = await opened(ours, path + query)
+                page = await opened(browser, path + query)
                 assert theirs.mark not in page.text + str(page.headers), path + query
     assert await stored_rows(tenant, theirs.organization_id) == before
 
     # The owner sees the data on these pages, so the check above is meaningful.
-    async with browser(tenant.base_url) as owner:
+    async with open_browser(tenant.base_url) as owner:
         await theirs.portal_org.sign_in(owner)
         showing = {
             route.path
@@ -90,7 +90,7 @@ async def test_no_form_changes_data_of_another_organization(
     assert len(forms) > 5
     for route in forms:
         for path in paths(route, known):
-            async with browser(tenant.base_url) as client:
+            async with open_browser(tenant.base_url) as client:
                 await portal_org.sign_in(client)
                 where = "/login/link" if route.access is Access.PUBLIC else f"{ENTRA}keys/new"
                 await operate.integrations.ActivateIntegration(
@@ -105,15 +105,15 @@ async def test_no_form_changes_data_of_another_organization(
 
 
 async def test_session_token_with_another_organization_is_refused(
-    tenant: Stack, ours: Browser, portal_org: PortalOrganization, theirs: Neighbour
+    tenant: Stack, browser: Browser, portal_org: PortalOrganization, theirs: Neighbour
 ):
-    await portal_org.sign_in(ours)
-    own = ours.cookie("session-us") or ""
-    async with browser(tenant.base_url) as owner:
+    await portal_org.sign_in(browser)
+    own = browser.cookie("session-us") or ""
+    async with open_browser(tenant.base_url) as owner:
         await theirs.portal_org.sign_in(owner)
         foreign = owner.cookie("session-us") or ""
     organization, secret = foreign.partition(".")[0], own.partition(".")[2]
     for mixed in (f"{organization}.{secret}", f"{own.partition('.')[0]}.{foreign[-43:]}"):
-        async with browser(tenant.base_url) as client:
+        async with open_browser(tenant.base_url) as client:
             client.put_cookie("session-us", mixed)
             assert (await client.get("/people/")).status == 303

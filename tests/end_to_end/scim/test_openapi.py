@@ -15,9 +15,9 @@ EXAMPLES = 10
 
 
 async def test_openapi_description_is_public_valid_and_without_secrets(
-    tenant: Stack, ours: Browser
+    tenant: Stack, browser: Browser
 ):
-    page = await ours.get("/openapi.json")
+    page = await browser.get("/openapi.json")
 
     document = json.loads(page.text)
     validate(document)

@@ -211,13 +211,13 @@ async def test_hostile_input_leaves_each_log_line_one_json_document(
 # Files
 
 
-async def test_csv_export_cells_are_not_formulas(ours: Browser, portal_org: PortalOrganization):
+async def test_csv_export_cells_are_not_formulas(browser: Browser, portal_org: PortalOrganization):
     for start in ("=", ";=", "; +", "\t-", "a;@", "a\n=", " @"):
         name = f"{start}cmd|' /C calc'!A0"
         await portal_org.person(user_name=f"{name}{uuid4().hex}", display_name=name, title=name)
-    await portal_org.sign_in(ours)
+    await portal_org.sign_in(browser)
 
-    page = await ours.get(f"{LOG}.csv")
+    page = await browser.get(f"{LOG}.csv")
 
     cells = [cell for row in csv.reader(io.StringIO(page.text)) for cell in row]
     assert sum("cmd|" in cell for cell in cells) > 10
@@ -246,7 +246,7 @@ class _Elements(HTMLParser):
 
 
 async def test_hostile_names_add_no_markup_to_pages(
-    ours: Browser, operate: Operator, tenant: Stack, scim: Client
+    browser: Browser, operate: Operator, tenant: Stack, scim: Client
 ):
     portal_org = await create_portal_organization(operate, tenant, BREAKOUT)
     own_client = Client(
@@ -268,12 +268,12 @@ async def test_hostile_names_add_no_markup_to_pages(
     )
     await own_client("POST", "/Users", {"userName": BREAKOUT, "active": BREAKOUT})
     await own_client("PATCH", f"/Users/{person.id}", {"Operations": [{"op": BREAKOUT}]})
-    await portal_org.sign_in(ours, person)
+    await portal_org.sign_in(browser, person)
     ids = {"person": person.id, "group": group.document["id"]}
     refused = ""
     while not refused:  # the log is written in the background
-        refused = (await ours.get(f"{LOG}.ndjson?result=failure")).text
-    entries = re.findall(rf"{LOG}/entries/([\w-]+)", (await ours.get(LOG)).text)
+        refused = (await browser.get(f"{LOG}.ndjson?result=failure")).text
+    entries = re.findall(rf"{LOG}/entries/([\w-]+)", (await browser.get(LOG)).text)
     assert entries
 
     pages_with_mark = 0
@@ -285,7 +285,7 @@ async def test_hostile_names_add_no_markup_to_pages(
                 "",
                 f"?q={quote(BREAKOUT)}&next={quote(BREAKOUT)}&page={quote(BREAKOUT)}",
             ):
-                page = await ours.get(path + query)
+                page = await browser.get(path + query)
                 if "html" not in page.headers["Content-Type"]:
                     continue
                 elements = _Elements()

@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from keysvc.domain.key_token import ALPHABET
-from tests.support.browser import browser
+from tests.support.browser import open_browser
 from tests.support.operators import operator
 from tests.support.portal_organization import ENTRA, create_portal_organization
 from tests.support.scim import Client, client
@@ -157,8 +157,8 @@ async def test_session_and_sign_in_link_are_refused_in_other_region(
     for own, other in (("us", "eu"), ("eu", "us")):
         async with (
             operator(stacks[own]) as operate,
-            browser(stacks[own].base_url) as here,
-            browser(stacks[other].base_url) as there,
+            open_browser(stacks[own].base_url) as here,
+            open_browser(stacks[other].base_url) as there,
         ):
             portal_org = await create_portal_organization(operate, stacks[own])
             await portal_org.sign_in(here)

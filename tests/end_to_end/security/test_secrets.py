@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 
 from deploy.local.region import HOST
-from tests.support.browser import browser
+from tests.support.browser import open_browser
 from tests.support.operators import Operator, operator
 from tests.support.portal_organization import ENTRA, create_portal_organization
 from tests.support.saml.idp import encoded
@@ -85,7 +85,7 @@ async def use_pages(stack: Stack, operate: Operator) -> list[str]:
     """Sign in, generate a key, deactivate and sign out as an administrator; returns the secrets."""
     portal_org = await create_portal_organization(operate, stack)
     link = await portal_org.link()
-    async with browser(stack.base_url) as portal:
+    async with open_browser(stack.base_url) as portal:
         await portal.get(f"/login/link?token={link}")
         action, fields = (await portal.get("/login/link")).form()
         await portal.post(action, fields | {"token": link})
@@ -111,7 +111,7 @@ async def use_single_sign_on(stack: Stack, operate: Operator) -> list[str]:
     sso_org = SsoOrganization(operate, await operate.organization())
     await sso_org.activate()
     user = await sso_org.person()
-    async with browser(stack.base_url) as portal:
+    async with open_browser(stack.base_url) as portal:
         sign_in = await sso_org.start_sign_in(portal)
         response = sign_in.signed_response(user)
         await sign_in.finish(response)

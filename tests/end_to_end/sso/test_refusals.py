@@ -6,25 +6,25 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support.browser import Browser, browser
+from tests.support.browser import Browser, open_browser
 from tests.support.operators import Operator
 from tests.support.saml.idp import NAMES, assertion, encoded, key_pair, response, signed
 from tests.support.single_sign_on import ACS_PATH, SsoOrganization, refusal
 from tests.support.stack import Stack
 
 
-async def test_unsolicited_response_is_refused(ours: Browser, sso_org: SsoOrganization):
-    sign_in = await sso_org.start_sign_in(ours)
+async def test_unsolicited_response_is_refused(browser: Browser, sso_org: SsoOrganization):
+    sign_in = await sso_org.start_sign_in(browser)
     said = sign_in.signed_response(await sso_org.person(), request_id=None)
-    async with browser(ours.base_url) as fresh:
+    async with open_browser(browser.base_url) as fresh:
         assert refusal(await sign_in.finish(said, browser=fresh)) == (403, "no_request")
     assert refusal(await sign_in.finish(said)) == (401, "wrong_request")
 
 
-async def test_response_of_another_browser_is_refused(ours: Browser, sso_org: SsoOrganization):
+async def test_response_of_another_browser_is_refused(browser: Browser, sso_org: SsoOrganization):
     person = await sso_org.person()
-    theirs = await sso_org.start_sign_in(ours)
-    async with browser(ours.base_url) as mine:
+    theirs = await sso_org.start_sign_in(browser)
+    async with open_browser(browser.base_url) as mine:
         own = await sso_org.start_sign_in(mine)
         answer = theirs.signed_response(person)
         page = await own.finish(answer, relay_state=theirs.relay_state)
@@ -32,15 +32,15 @@ async def test_response_of_another_browser_is_refused(ours: Browser, sso_org: Ss
         assert refusal(await own.finish(answer)) == (401, "wrong_request")
 
 
-async def test_response_is_accepted_once(ours: Browser, sso_org: SsoOrganization):
-    sign_in = await sso_org.start_sign_in(ours)
+async def test_response_is_accepted_once(browser: Browser, sso_org: SsoOrganization):
+    sign_in = await sso_org.start_sign_in(browser)
     answer = sign_in.signed_response(await sso_org.person())
-    cookie = ours.cookie("sign-in-us", ACS_PATH)
+    cookie = browser.cookie("sign-in-us", ACS_PATH)
     assert (await sign_in.finish(answer)).status == 200
     assert refusal(await sign_in.finish(answer)) == (403, "no_request")
 
     fields = {"SAMLResponse": encoded(answer), "RelayState": sign_in.relay_state}
-    page = await ours.post(ACS_PATH, fields, Cookie=f"sign-in-us={cookie}")
+    page = await browser.post(ACS_PATH, fields, Cookie=f"sign-in-us={cookie}")
     assert refusal(page) == (401, "replayed")
 
 
@@ -51,26 +51,26 @@ def _changed(cookie: str, index: int) -> str:
     return "".join(characters)
 
 
-async def test_changed_sign_in_cookie_is_refused(ours: Browser, sso_org: SsoOrganization):
-    sign_in = await sso_org.start_sign_in(ours)
+async def test_changed_sign_in_cookie_is_refused(browser: Browser, sso_org: SsoOrganization):
+    sign_in = await sso_org.start_sign_in(browser)
     fields = {
         "SAMLResponse": encoded(sign_in.signed_response(await sso_org.person())),
         "RelayState": "x",
     }
-    good = ours.cookie("sign-in-us", ACS_PATH) or ""
+    good = browser.cookie("sign-in-us", ACS_PATH) or ""
     for cookie in ("", "x", "A" * 4000, _changed(good, -9), _changed(good, 0)):
-        async with browser(ours.base_url) as fresh:
+        async with open_browser(browser.base_url) as fresh:
             page = await fresh.post(ACS_PATH, fields, Cookie=f"sign-in-us={cookie}")
         assert refusal(page) == (403, "no_request")
 
 
 async def test_identity_provider_of_another_organization_is_refused(
-    ours: Browser, sso_org: SsoOrganization, operate: Operator
+    browser: Browser, sso_org: SsoOrganization, operate: Operator
 ):
     other = SsoOrganization(operate, await operate.organization(), pair=key_pair("another's"))
     await other.activate()
     person = await sso_org.person()
-    sign_in = await sso_org.start_sign_in(ours)
+    sign_in = await sso_org.start_sign_in(browser)
 
     page = await sign_in.finish(
         signed(sign_in.statement(person, issuer=other.entity_id), other.pair)
@@ -82,17 +82,17 @@ async def test_identity_provider_of_another_organization_is_refused(
     )
 
 
-async def test_unsigned_response_is_refused(ours: Browser, sso_org: SsoOrganization):
-    sign_in = await sso_org.start_sign_in(ours)
+async def test_unsigned_response_is_refused(browser: Browser, sso_org: SsoOrganization):
+    sign_in = await sso_org.start_sign_in(browser)
     page = await sign_in.finish(response(sign_in.statement(await sso_org.person())))
     assert refusal(page) == (401, "not_signed")
 
 
 async def test_forged_assertion_beside_a_signed_one_is_refused(
-    ours: Browser, sso_org: SsoOrganization
+    browser: Browser, sso_org: SsoOrganization
 ):
     person, victim = await sso_org.person(), await sso_org.person(administrator=True)
-    sign_in = await sso_org.start_sign_in(ours)
+    sign_in = await sso_org.start_sign_in(browser)
     root = sign_in.signed_response(person)
     place = root.index(root.find("saml:Assertion", NAMES))
     root.insert(place, assertion(sign_in.statement(victim)))
@@ -100,9 +100,9 @@ async def test_forged_assertion_beside_a_signed_one_is_refused(
 
 
 async def test_error_status_of_the_identity_provider_is_shown(
-    ours: Browser, sso_org: SsoOrganization
+    browser: Browser, sso_org: SsoOrganization
 ):
-    sign_in = await sso_org.start_sign_in(ours)
+    sign_in = await sso_org.start_sign_in(browser)
     denied = sign_in.statement(
         await sso_org.person(), status="urn:oasis:names:tc:SAML:2.0:status:Responder"
     )
@@ -110,18 +110,18 @@ async def test_error_status_of_the_identity_provider_is_shown(
 
 
 async def test_valid_response_is_accepted_after_a_refused_one(
-    ours: Browser, sso_org: SsoOrganization
+    browser: Browser, sso_org: SsoOrganization
 ):
-    sign_in = await sso_org.start_sign_in(ours)
+    sign_in = await sso_org.start_sign_in(browser)
     person = await sso_org.person()
     assert refusal(await sign_in.finish(response(sign_in.statement(person)))) == (401, "not_signed")
     assert (await sign_in.finish(sign_in.signed_response(person))).status == 200
 
 
 async def test_response_for_an_inactive_connection_is_refused(
-    ours: Browser, sso_org: SsoOrganization
+    browser: Browser, sso_org: SsoOrganization
 ):
-    sign_in = await sso_org.start_sign_in(ours)
+    sign_in = await sso_org.start_sign_in(browser)
     await sso_org.set_up(sso_url="https://idp.test/changed")
     page = await sign_in.finish(sign_in.signed_response(await sso_org.person()))
     assert refusal(page) == (409, "not_active")
@@ -139,13 +139,15 @@ async def test_response_for_an_inactive_connection_is_refused(
     ],
 )
 async def test_malformed_response_form_is_refused(
-    ours: Browser, sso_org: SsoOrganization, fields, expected
+    browser: Browser, sso_org: SsoOrganization, fields, expected
 ):
-    await sso_org.start_sign_in(ours)
-    assert refusal(await ours.post(ACS_PATH, fields)) == expected
+    await sso_org.start_sign_in(browser)
+    assert refusal(await browser.post(ACS_PATH, fields)) == expected
 
 
-async def test_response_without_a_pending_sign_in_is_refused_unread(ours: Browser, tenant: Stack):
+async def test_response_without_a_pending_sign_in_is_refused_unread(
+    browser: Browser, tenant: Stack
+):
     address = urlsplit(tenant.url)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
     head = f"POST {ACS_PATH} HTTP/1.1\r\nHost: a\r\nContent-Length: 500000\r\n"
@@ -154,45 +156,45 @@ async def test_response_without_a_pending_sign_in_is_refused_unread(ours: Browse
     writer.close()
     assert line.startswith(b"HTTP/1.1 403 ")
     for body in (b"", b"a=" + b"%41" * 170_000, b"SAMLResponse=%FF"):
-        page = await ours.post(
+        page = await browser.post(
             ACS_PATH, body, Content_Type="application/x-www-form-urlencoded; charset=UTF-8"
         )
         assert refusal(page) == (403, "no_request")
 
 
-async def test_form_with_too_many_escapes_is_refused(ours: Browser, sso_org: SsoOrganization):
-    sign_in = await sso_org.start_sign_in(ours)
+async def test_form_with_too_many_escapes_is_refused(browser: Browser, sso_org: SsoOrganization):
+    sign_in = await sso_org.start_sign_in(browser)
     body = f"RelayState={sign_in.relay_state}&SAMLResponse=" + "%41" * 100_000
-    page = await ours.post(
+    page = await browser.post(
         ACS_PATH, body.encode(), Content_Type="application/x-www-form-urlencoded"
     )
     assert refusal(page) == (400, "bad_form")
 
 
-async def test_response_over_the_size_limit_is_refused(ours: Browser, sso_org: SsoOrganization):
-    sign_in = await sso_org.start_sign_in(ours)
+async def test_response_over_the_size_limit_is_refused(browser: Browser, sso_org: SsoOrganization):
+    sign_in = await sso_org.start_sign_in(browser)
     fields = {"SAMLResponse": "A" * (256 * 1024 + 1), "RelayState": sign_in.relay_state}
-    assert refusal(await ours.post(ACS_PATH, fields)) == (413, "too_large")
+    assert refusal(await browser.post(ACS_PATH, fields)) == (413, "too_large")
 
 
-async def test_form_with_another_media_type_is_refused(ours: Browser, sso_org: SsoOrganization):
-    await sso_org.start_sign_in(ours)
-    page = await ours.post(ACS_PATH, b"{}", Content_Type="application/json")
+async def test_form_with_another_media_type_is_refused(browser: Browser, sso_org: SsoOrganization):
+    await sso_org.start_sign_in(browser)
+    page = await browser.post(ACS_PATH, b"{}", Content_Type="application/json")
     assert refusal(page) == (400, "bad_form")
-    page = await ours.post(ACS_PATH, b"SAMLResponse=%FF&RelayState=x\xff",
+    page = await browser.post(ACS_PATH, b"SAMLResponse=%FF&RelayState=x\xff",
                            Content_Type="application/x-www-form-urlencoded")  # fmt: skip
     assert refusal(page) == (400, "bad_form")
 
 
-async def test_get_of_the_acs_url_shows_how_to_sign_in(ours: Browser):
-    assert refusal(await ours.get(ACS_PATH)) == (403, "no_request")
+async def test_get_of_the_acs_url_shows_how_to_sign_in(browser: Browser):
+    assert refusal(await browser.get(ACS_PATH)) == (403, "no_request")
 
 
 async def test_log_has_the_reason_and_no_personal_data(
-    ours: Browser, sso_org: SsoOrganization, tenant: Stack
+    browser: Browser, sso_org: SsoOrganization, tenant: Stack
 ):
     person = await sso_org.person("a-name-to-look-for")
-    sign_in = await sso_org.start_sign_in(ours, "&next=/a-path-to-look-for")
+    sign_in = await sso_org.start_sign_in(browser, "&next=/a-path-to-look-for")
     answer = signed(sign_in.statement(person), key_pair("mallory"))
     page = await sign_in.finish(answer)
     await sign_in.finish(sign_in.signed_response(person))

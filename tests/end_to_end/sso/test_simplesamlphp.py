@@ -62,33 +62,33 @@ async def setup(
         yield Setup(sso_org, provider, client, created.document["id"], email)
 
 
-async def sign_in(ours: Browser, setup: Setup) -> Page:
+async def sign_in(browser: Browser, setup: Setup) -> Page:
     """Sign Ann in with a browser that runs no scripts."""
-    page = await ours.get("/login/enterprise/")
+    page = await browser.get("/login/enterprise/")
     action, fields = page.form()
-    page = await ours.post(action, fields | {"email": setup.email})
+    page = await browser.post(action, fields | {"email": setup.email})
     while page.status in (302, 303):
-        page = await ours.get(page.location)
+        page = await browser.get(page.location)
     action, fields = page.form()
     if "SAMLResponse" not in fields:  # not signed in at the identity provider yet
-        page = await ours.post(page.url, fields | {"username": "ann", "password": PASSWORD})
+        page = await browser.post(page.url, fields | {"username": "ann", "password": PASSWORD})
         action, fields = page.form()
     fields = {name: fields[name] for name in ("SAMLResponse", "RelayState")}
-    return await ours.post(action, fields, Origin=setup.provider.url.rstrip("/"))
+    return await browser.post(action, fields, Origin=setup.provider.url.rstrip("/"))
 
 
 async def test_user_disabled_by_scim_loses_session_and_cannot_sign_in(
-    ours: Browser, setup: Setup, operate: Operator
+    browser: Browser, setup: Setup, operate: Operator
 ):
-    page = await sign_in(ours, setup)
+    page = await sign_in(browser, setup)
     assert (page.status, "You are signed in" in page.text) == (200, True)
-    assert (await current_session(operate, ours)).user_id == setup.ann_id
+    assert (await current_session(operate, browser)).user_id == setup.ann_id
 
     await setup.disable()
     with pytest.raises(grpc.aio.AioRpcError) as ended:
-        await current_session(operate, ours)
+        await current_session(operate, browser)
     assert ended.value.code() == grpc.StatusCode.UNAUTHENTICATED
-    assert refusal(await sign_in(ours, setup)) == (403, "inactive")
+    assert refusal(await sign_in(browser, setup)) == (403, "inactive")
 
 
 async def test_chromium_signs_in_across_sites(tenant: Stack, setup: Setup):
