@@ -87,7 +87,7 @@ GET = b"GET %s/ServiceProviderConfig HTTP/1.1\r\nHost: a\r\n" % PATH
 
 
 # Unambiguous requests, with the responses to them and to the second request.
-TAKEN = {
+ACCEPTED = {
     "one after the other": (GET + b"\r\n" + SECOND, [200, 200, 200]),
     "a request in a body": (GET + b"Content-Length: %d\r\n\r\n" % len(SECOND), [200]),
     "a chunk with an extension": (with_chunks(CHUNKS.replace(b"\r\n", b";a=b\r\n", 1)), [401, 200]),

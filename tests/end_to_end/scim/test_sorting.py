@@ -11,7 +11,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.support.scim import Client
-from tests.support.scim_documents import GROUP, WHOLE, person, refusal
+from tests.support.scim_documents import ALL_ATTRIBUTES, GROUP, person, refusal
 
 COMMON = (
     "id",
@@ -35,7 +35,7 @@ Outcome = tuple[int, str | None]
 @pytest.fixture
 async def populated(scim: Client) -> Client:
     """A client whose organization has users and groups, with and without optional values."""
-    for sent in (person(), person(**WHOLE)):
+    for sent in (person(), person(**ALL_ATTRIBUTES)):
         user = await scim("POST", "/Users", sent)
         members = [{"value": user.document["id"]}, {"value": "nobody"}]
         group = {"schemas": [GROUP], "displayName": "Team", "members": members}

@@ -3,11 +3,11 @@
 from uuid import uuid4
 
 from tests.support.scim import Client
-from tests.support.scim_documents import ENTERPRISE, LIST, USER, WHOLE, person
+from tests.support.scim_documents import ALL_ATTRIBUTES, ENTERPRISE, LIST, USER, person
 
 
 async def test_all_attributes_of_a_user_are_stored_and_returned(scim: Client):
-    sent = person(**WHOLE)
+    sent = person(**ALL_ATTRIBUTES)
 
     created = await scim("POST", "/Users", sent)
     read = await scim("GET", f"/Users/{created.document['id']}")
@@ -36,7 +36,7 @@ async def test_all_attributes_of_a_user_are_stored_and_returned(scim: Client):
 
 
 async def test_put_replaces_user_and_clears_omitted_attributes(scim: Client):
-    created = await scim("POST", "/Users", person(**WHOLE))
+    created = await scim("POST", "/Users", person(**ALL_ATTRIBUTES))
     user_name = created.document["userName"]
 
     replaced = await scim(
@@ -121,7 +121,7 @@ async def test_read_with_current_if_none_match_is_304(scim: Client):
 
 
 async def test_only_requested_attributes_are_returned(scim: Client):
-    created = await scim("POST", "/Users", person(**WHOLE))
+    created = await scim("POST", "/Users", person(**ALL_ATTRIBUTES))
     path = f"/Users/{created.document['id']}"
 
     included = await scim("GET", f"{path}?attributes=userName,name.givenName,emails.value")

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.support.scim import SCIM, Client
-from tests.support.smuggled_requests import QUIET_SECONDS, REFUSED, SECOND, TAKEN
+from tests.support.smuggled_requests import ACCEPTED, QUIET_SECONDS, REFUSED, SECOND
 from tests.support.stack import Stack
 
 
@@ -48,7 +48,7 @@ async def test_ambiguous_request_is_refused_and_connection_closed(
     assert found.document["totalResults"] == 0
 
 
-@pytest.mark.parametrize(("raw", "statuses"), TAKEN.values(), ids=TAKEN)
+@pytest.mark.parametrize(("raw", "statuses"), ACCEPTED.values(), ids=ACCEPTED)
 async def test_accepted_request_and_its_follower_are_answered_once(
     tenant: Stack, raw: bytes, statuses: list[int]
 ):
